@@ -1,0 +1,111 @@
+"""Terms on one grouping factor, put side by side: the blocks of Z that the engine works with.
+
+Terms on the same factor share their levels, so their columns of Z together are block-diagonal by level and
+their T's stand on the diagonal of one larger T. Columns are scaled to unit mean square: slopes over thousands of
+days or in millionths of a unit are then alike, and b = T u is undone in :meth:`Block.T`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.covariance import Structure
+from mme.terms import Term
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One grouping factor with the q columns of all its terms; ``values`` is None for an unweighted column of ones."""
+
+    codes: np.ndarray
+    J: int
+    q: int
+    values: np.ndarray | None
+    scale: np.ndarray
+    structures: tuple[Structure, ...]
+    terms: tuple[int, ...]
+    theta_slices: tuple[slice, ...]
+    column_slices: tuple[slice, ...]
+
+    def T(self, theta: np.ndarray) -> np.ndarray:
+        """The scaled relative covariance factor (q, q), lower triangular: b = scale^-1 T u."""
+        if self.q == 1:
+            return np.array([[theta[self.theta_slices[0].start] * self.scale[0]]])
+        T = np.zeros((self.q, self.q))
+        for part, thetas, columns in zip(self.structures, self.theta_slices, self.column_slices, strict=True):
+            T[columns, columns] = part.T(theta[thetas])
+        return T * self.scale[:, None]
+
+    def rows(self, index: np.ndarray | slice) -> np.ndarray:
+        """The block's (rows, q) covariates of the given records, scaled and weighted."""
+        if self.values is None:
+            size = self.codes[index].size
+            return np.ones((size, 1))
+        return self.values[index]
+
+
+def build_blocks(
+    terms: tuple[Term, ...], structures: tuple[Structure, ...], sqrt_weights: np.ndarray | None
+) -> tuple[Block, ...]:
+    """Group the terms by grouping factor, in order of first appearance."""
+    ends = np.cumsum([s.k for s in structures]).tolist()
+    thetas = tuple(slice(end - s.k, end) for s, end in zip(structures, ends, strict=True))
+    members: list[list[int]] = []
+    for t, term in enumerate(terms):
+        for group in members:
+            if _same_factor(terms[group[0]], term):
+                group.append(t)
+                break
+        else:
+            members.append([t])
+    return tuple(_block(terms, structures, thetas, tuple(group), sqrt_weights) for group in members)
+
+
+def _same_factor(one: Term, other: Term) -> bool:
+    return (
+        one.relationship is None
+        and other.relationship is None
+        and one.n_levels == other.n_levels
+        and (one.codes is other.codes or np.array_equal(one.codes, other.codes))
+    )
+
+
+def _block(
+    terms: tuple[Term, ...],
+    structures: tuple[Structure, ...],
+    thetas: tuple[slice, ...],
+    members: tuple[int, ...],
+    sqrt_weights: np.ndarray | None,
+) -> Block:
+    first = terms[members[0]]
+    widths = [terms[t].q for t in members]
+    ends = np.cumsum(widths).tolist()
+    columns = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
+    values, scale = _scaled_columns([terms[t].covariates for t in members], first.n, sqrt_weights)
+    return Block(
+        codes=first.codes,
+        J=first.n_levels,
+        q=sum(widths),
+        values=values,
+        scale=scale,
+        structures=tuple(structures[t] for t in members),
+        terms=members,
+        theta_slices=tuple(thetas[t] for t in members),
+        column_slices=columns,
+    )
+
+
+def _scaled_columns(
+    covariates: list[np.ndarray | None], n: int, sqrt_weights: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray]:
+    if len(covariates) == 1 and covariates[0] is None and sqrt_weights is None:
+        return None, np.ones(1)
+    parts = [np.ones((n, 1)) if part is None else part for part in covariates]
+    values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    if sqrt_weights is not None:
+        values = values * sqrt_weights[:, None]
+    scale = np.sqrt(np.einsum("ij,ij->j", values, values) / n)
+    scale[scale == 0.0] = 1.0
+    return values / scale, scale

@@ -1,0 +1,47 @@
+"""REML criterion and ML deviance: arithmetic on the pieces of one evaluation.
+
+    REML:  log|M| + log|X'V^-1 X| - log|W| + (n - p)(1 + log(2 pi pwrss / (n - p)))
+    ML:    log|M|                 - log|W| +  n     (1 + log(2 pi pwrss /  n     ))
+
+with V in units of sigma^2. These are lme4's and nlme's constants; SAS and Stata subtract log|X'X| from the REML
+criterion, which does not depend on theta (:attr:`Fit.criterion_sas`). With sigma known the last bracket is
+log(2 pi sigma^2) + pwrss / (n_eff sigma^2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, pi, sqrt
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What of the criterion theta does not change: records n, rank p, log|X'WX| of the basis, log|W|."""
+
+    n: int
+    p: int
+    logdet_XWX: float
+    logdet_W: float
+    reml: bool
+    sigma: float | None
+
+    @property
+    def n_effective(self) -> int:
+        """Divisor of pwrss in sigma^2: n - p under REML, n under ML."""
+        return self.n - self.p if self.reml else self.n
+
+
+def criterion(constants: Constants, logdet_M: float, logdet_X: float, pwrss: float) -> float:
+    """-2 log (restricted) likelihood, profiled over beta and, unless sigma is known, over sigma."""
+    c = constants
+    logdets = logdet_M - c.logdet_W
+    if c.reml:
+        logdets += logdet_X + c.logdet_XWX
+    if c.sigma is None:
+        return logdets + c.n_effective * (1.0 + log(2.0 * pi * pwrss / c.n_effective))
+    return logdets + c.n_effective * log(2.0 * pi * c.sigma**2) + pwrss / c.sigma**2
+
+
+def residual_sd(constants: Constants, pwrss: float) -> float:
+    """Sigma: as given, or its estimate sqrt(pwrss / n_eff)."""
+    return constants.sigma if constants.sigma is not None else sqrt(pwrss / constants.n_effective)

@@ -1,0 +1,265 @@
+r"""Henderson's mixed model equations in their literal form, at known variances.
+
+    ( C' R^-1 C + blockdiag(0, G^-1) ) [beta; b] = C' R^-1 y,        C = [X Z]                                    (H)
+
+beta is the BLUE, b the BLUP. The inverse of the coefficient matrix is the joint covariance of (beta_hat, b_hat - b):
+its blocks are the covariance of beta and the prediction error variance (Henderson 1975, Biometrics 31:423-447).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log, pi
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.errors import MMEError
+from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.kernels import kernel
+
+# A pivot this small against its diagonal entry is rounding: the column is determined by others.
+_DEPENDENT = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class EquationsSolution:
+    """Joint solution of (H): ``beta`` (p,), ``b`` (q,), ``fitted`` and ``residuals`` (n,), and the factor."""
+
+    equations: MixedModelEquations
+    factor: Factor
+    beta: np.ndarray
+    b: np.ndarray
+    fitted: np.ndarray
+    residuals: np.ndarray
+
+    @cached_property
+    def beta_cov(self) -> np.ndarray:
+        """Covariance of beta (p, p): the top left block of the inverse of the coefficient matrix."""
+        p = self.beta.size
+        unit = np.zeros((p + self.b.size, p))
+        unit[:p] = np.eye(p)
+        return self.factor.solve(unit)[:p]
+
+    def pev(self) -> np.ndarray:
+        """Prediction error variances var(b_hat - b) (q,): diagonal of the inverse, by the selected inverse."""
+        L, perm = self.factor.L, self.factor.perm
+        S = kernel("selected_inverse", perm.size)(L.indptr, L.indices, L.data, perm.size)
+        diagonal = np.empty(perm.size)
+        diagonal[perm] = S[L.indptr[:-1]]
+        return diagonal[self.beta.size :]
+
+    @property
+    def logdet(self) -> float:
+        """Log-determinant of the coefficient matrix."""
+        return self.factor.logdet
+
+    def criterion(self, method: str = "REML") -> float:
+        """-2 log (restricted) likelihood at the given variances.
+
+        REML: log|C'R^-1 C + ...| - log|G^-1| - log|R^-1| + e'R^-1 y + (n - p) log 2 pi. ML needs log|Z'R^-1 Z + G^-1|
+        instead of the whole determinant.
+        """
+        eqs = self.equations
+        n, p = self.residuals.size, self.beta.size
+        quadratic = float(self.residuals @ (eqs.Rinv @ self.residuals) + self.b @ (eqs.Ginv @ self.b))
+        constant = quadratic - eqs.logdet_Ginv - eqs.logdet_Rinv
+        if method == "REML":
+            return self.logdet + constant + (n - p) * log(2.0 * pi)
+        if method == "ML":
+            # |C| = |Z'R^-1 Z + G^-1| |beta_cov|^-1
+            return self.logdet + float(np.linalg.slogdet(self.beta_cov)[1]) + constant + n * log(2.0 * pi)
+        raise MMEError(f"method must be 'REML' or 'ML', got {method!r}")
+
+
+class MixedModelEquations:
+    """Henderson's equations (H) for arrays, dense or sparse.
+
+    Parameters
+    ----------
+    y : (n,) array
+        Response.
+    X : (n, p) array or sparse matrix
+        Fixed-effect columns, of full column rank.
+    Z : (n, q) array or sparse matrix
+        Random-effect columns.
+    Ginv : (q, q) array or sparse matrix, (q,) array or number
+        Inverse of the covariance of b; a vector is a diagonal, a number a multiple of the identity.
+    Rinv : None, number, (n,) array or (n, n) array or sparse matrix
+        Inverse of the residual covariance; None is the identity.
+
+    Attributes
+    ----------
+    coefficients : (p + q, p + q) sparse CSC array
+        The coefficient matrix of (H).
+    rhs : (p + q,) array
+        Its right-hand side.
+
+    Raises
+    ------
+    MMEError
+        Shapes do not match, values are not finite, Ginv or Rinv is singular or not symmetric, X is rank-deficient.
+
+    Examples
+    --------
+    Two groups of two records, equal variances: the mean 4, and effects shrunk by n / (n + 1) = 2/3.
+
+    >>> import mme, numpy as np
+    >>> y = np.array([1.0, 3.0, 5.0, 7.0])
+    >>> Z = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    >>> eqs = mme.MixedModelEquations(y, np.ones((4, 1)), Z, Ginv=1.0)
+    >>> eqs.coefficients.toarray()
+    array([[4., 2., 2.],
+           [2., 3., 0.],
+           [2., 0., 3.]])
+    >>> sol = eqs.solve()
+    >>> sol.beta.round(6).tolist(), sol.b.round(6).tolist()
+    ([4.0], [-1.333333, 1.333333])
+    """
+
+    def __init__(self, y: Any, X: Any, Z: Any, *, Ginv: Any, Rinv: Any = None) -> None:
+        self.y = _response(y)
+        n = self.y.size
+        self._x_names = tuple(map(str, getattr(X, "columns", ()))) or None
+        self.X, self.Z = _design(X, n, "X"), _design(Z, n, "Z")
+        self.p, self.q = int(self.X.shape[1]), int(self.Z.shape[1])
+        self._C = sp.hstack([self.X, self.Z], format="csr")
+        self._symbolic: Symbolic | None = None
+        self._set_variances(Ginv, Rinv)
+
+    def _set_variances(self, Ginv: Any, Rinv: Any) -> None:
+        self.Rinv, self.logdet_Rinv = _precision(1.0 if Rinv is None else Rinv, self.y.size, "Rinv", "records")
+        self.Ginv, self.logdet_Ginv = _precision(Ginv, self.q, "Ginv", "random effects")
+        weighted = self._C.T @ self.Rinv
+        zero = sp.csc_array((self.p, self.p))
+        self.coefficients = sp.csc_array(weighted @ self._C + sp.block_diag([zero, self.Ginv], format="csc"))
+        self.coefficients.sort_indices()
+        self.rhs = np.asarray(weighted @ self.y)
+
+    def with_variances(self, *, Ginv: Any, Rinv: Any = None) -> MixedModelEquations:
+        """The same records at other variances; the symbolic analysis is kept while the pattern is the same."""
+        twin = object.__new__(MixedModelEquations)
+        twin.__dict__.update(self.__dict__)
+        twin._set_variances(Ginv, Rinv)
+        same = np.array_equal(twin.coefficients.indptr, self.coefficients.indptr) and np.array_equal(
+            twin.coefficients.indices, self.coefficients.indices
+        )
+        twin._symbolic = self.symbolic if same else None
+        return twin
+
+    @property
+    def symbolic(self) -> Symbolic:
+        """Order and pattern of the factor; its forecast of entries and bytes is made before anything is factorised."""
+        if self._symbolic is None:
+            self._symbolic = Symbolic(sp.csc_array(sp.tril(self.coefficients)))
+            self._symbolic.require_memory("Henderson's equations")
+        return self._symbolic
+
+    def solve(self) -> EquationsSolution:
+        """Factorise with CHOLMOD and solve for beta and b jointly."""
+        lower = sp.csc_array(sp.tril(self.coefficients))
+        lower.sort_indices()
+        try:
+            factor = self.symbolic.factor(lower.data)
+        except NotPositiveDefiniteError:
+            raise self._rank_deficient([]) from None
+        self._check_rank(factor)
+        joint = factor.solve(self.rhs)
+        beta, b = joint[: self.p], joint[self.p :]
+        fitted = np.asarray(self.X @ beta + self.Z @ b)
+        return EquationsSolution(self, factor, beta, b, fitted, self.y - fitted)
+
+    def _check_rank(self, factor: Factor) -> None:
+        pivots = factor.pivots / self.coefficients.diagonal()[factor.perm]
+        lost = np.sort(factor.perm[pivots < _DEPENDENT])
+        if (lost < self.p).any():
+            raise self._rank_deficient(lost[lost < self.p].tolist())
+
+    def _rank_deficient(self, columns: list[int]) -> MMEError:
+        names = [self._x_names[j] if self._x_names else str(j) for j in columns]
+        which = f" (column {', '.join(names)} depends on others)" if names else ""
+        return MMEError(
+            f"the equations are singular: the {self.p} columns of X are not linearly independent{which}; leave the "
+            "dependent columns out"
+        )
+
+
+def solve(y: Any, X: Any, Z: Any, *, Ginv: Any, Rinv: Any = None) -> EquationsSolution:
+    """Assemble and solve Henderson's equations in one call; see :class:`MixedModelEquations`.
+
+    Examples
+    --------
+    >>> import mme, numpy as np
+    >>> sol = mme.solve([1.0, 3.0, 5.0, 7.0], np.ones((4, 1)), np.kron(np.eye(2), np.ones((2, 1))), Ginv=1.0)
+    >>> sol.pev().round(4).tolist(), sol.beta_cov.round(4).tolist()
+    ([0.6667, 0.6667], [[0.75]])
+    """
+    return MixedModelEquations(y, X, Z, Ginv=Ginv, Rinv=Rinv).solve()
+
+
+def _response(y: Any) -> np.ndarray:
+    try:
+        values = np.asarray(y, dtype=float)
+    except (TypeError, ValueError):
+        raise MMEError("y must be numeric") from None
+    if values.ndim != 1 or values.size == 0:
+        raise MMEError(f"y must be one-dimensional and not empty, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise MMEError(f"y has {int((~np.isfinite(values)).sum())} missing or infinite values; drop those records")
+    return values
+
+
+def _design(matrix: Any, n: int, name: str) -> sp.csr_array:
+    try:
+        columns = sp.csr_array(matrix if sp.issparse(matrix) else np.atleast_2d(np.asarray(matrix, dtype=float)))
+    except (TypeError, ValueError) as error:
+        raise MMEError(f"{name} must be a numeric matrix ({error})") from None
+    if columns.shape[0] != n:
+        raise MMEError(f"{name} must have a row for each of the {n} records, got shape {columns.shape}")
+    if not np.isfinite(columns.data).all():
+        raise MMEError(f"{name} has missing or infinite values; drop those records")
+    return columns.astype(float)
+
+
+def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_array, float]:
+    """A symmetric positive definite (size, size) matrix as CSC, and its log-determinant."""
+    if not sp.issparse(given):
+        given = np.asarray(given, dtype=float)
+        if given.ndim == 0:
+            given = np.full(size, float(given))
+        if given.ndim == 1:
+            return _diagonal_precision(given, size, name, what)
+    matrix = sp.csc_array(given, dtype=float)
+    if matrix.shape != (size, size):
+        raise MMEError(f"{name} must be ({size}, {size}) for the {size} {what}, got {matrix.shape}")
+    if not np.isfinite(matrix.data).all():
+        raise MMEError(f"{name} has missing or infinite values")
+    largest = float(np.abs(matrix.data).max(initial=0.0))
+    if abs(matrix - matrix.T).max() > 1e-8 * largest:
+        raise MMEError(f"{name} is not symmetric")
+    lower = sp.csc_array(sp.tril(matrix))
+    lower.sort_indices()
+    try:
+        logdet = Symbolic(lower).factor(lower.data).logdet
+    except NotPositiveDefiniteError:
+        logdet = -np.inf
+    if not np.isfinite(logdet):
+        raise _singular(name)
+    return matrix, logdet
+
+
+def _diagonal_precision(values: np.ndarray, size: int, name: str, what: str) -> tuple[sp.csc_array, float]:
+    if values.size != size:
+        raise MMEError(f"{name} has {values.size} values for {size} {what}")
+    if not np.isfinite(values).all() or (values <= 0).any():
+        raise _singular(name)
+    return sp.csc_array(sp.diags_array(values)), float(np.log(values).sum())
+
+
+def _singular(name: str) -> MMEError:
+    return MMEError(
+        f"{name} is singular or not positive definite: it must be the inverse of a covariance matrix. A variance of "
+        "zero has no inverse; leave those effects out, or use mme.fit, which never inverts a covariance"
+    )

@@ -1,0 +1,122 @@
+"""Everything numeric that a fit reports, computed from the objective at its theta: plain arrays, user's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mme.criterion import criterion, residual_sd
+from mme.errors import MMEError
+from mme.factor import NotPositiveDefiniteError
+from mme.inverse import conditional_blocks, sensitivities
+from mme.objective import Objective
+from mme.pls import Evaluation, coordinates, effects, triangular_solve
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Estimates at one theta; each is computed when first asked for, and once."""
+
+    objective: Objective
+    theta: np.ndarray
+
+    @cached_property
+    def at(self) -> Evaluation:
+        """The factors at theta, level by level."""
+        try:
+            return self.objective.evaluate(self.theta, merged=False)
+        except NotPositiveDefiniteError:
+            raise MMEError(
+                "at these variances the model fits the response exactly: no residual variance is left"
+            ) from None
+
+    @cached_property
+    def criterion(self) -> float:
+        """-2 log (restricted) likelihood."""
+        return criterion(self.objective.constants, self.at.logdet_M, self.at.logdet_X, self.at.pwrss)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return residual_sd(self.objective.constants, self.at.pwrss)
+
+    @cached_property
+    def _solution(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Beta, and b of each block (J, q) with scaled columns."""
+        objective = self.objective
+        gamma = coordinates(objective.system, self.at)
+        y_minus_X_gamma = np.append(-gamma, 1.0)[None, :]
+        u_absorbed, u_rest = effects(objective.system, self.at, objective.factors(self.theta), y_minus_X_gamma)
+        blocks = objective.by_block(u_absorbed, u_rest, self.theta)
+        return objective.basis.coefficients(gamma), [block[:, :, 0] for block in blocks]
+
+    @property
+    def beta(self) -> np.ndarray:
+        """BLUE of the kept columns of X (p,)."""
+        return self._solution[0]
+
+    @cached_property
+    def beta_cov(self) -> np.ndarray:
+        """sigma^2 (X'V^-1 X)^-1 (p, p)."""
+        p = self.beta.size
+        half = triangular_solve(self.at.border[:p, :p], self.objective.basis.R_inverse.T, transposed=False)
+        return np.asarray(self.sigma**2 * (half.T @ half))
+
+    @cached_property
+    def b(self) -> list[np.ndarray]:
+        """BLUPs of each term (J, q)."""
+        return self._by_term([block / scale for block, scale in zip(self._solution[1], self._scales, strict=True)])
+
+    @cached_property
+    def condvar(self) -> list[np.ndarray]:
+        """var(b | y) of each term (J, q, q): beta held at its estimate."""
+        blocks = conditional_blocks(self.objective, self.theta, self.at)
+        return self._by_term([self.sigma**2 * H / np.outer(s, s) for H, s in zip(blocks, self._scales, strict=True)])
+
+    @cached_property
+    def pev(self) -> list[np.ndarray]:
+        """var(b_hat - b) of each term (J, q, q): the uncertainty of beta included."""
+        blocks = sensitivities(self.objective, self.theta, self.at)
+        added = [
+            self.sigma**2 * (E @ E.transpose(0, 2, 1)) / np.outer(s, s)
+            for E, s in zip(blocks, self._scales, strict=True)
+        ]
+        return [one + more for one, more in zip(self.condvar, self._by_term(added), strict=True)]
+
+    @property
+    def _scales(self) -> list[np.ndarray]:
+        return [block.scale for block in self.objective.blocks]
+
+    def _by_term(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
+        """Cut the blocks (J, q) or (J, q, q) into terms, in the model's order."""
+        out: dict[int, np.ndarray] = {}
+        for block, values in zip(self.objective.blocks, blocks, strict=True):
+            for term, columns in zip(block.terms, block.column_slices, strict=True):
+                out[term] = values[:, columns] if values.ndim == 2 else values[:, columns, columns]
+        return [out[t] for t in range(len(out))]
+
+    @cached_property
+    def population(self) -> np.ndarray:
+        """X beta + offset (n,)."""
+        model = self.objective.model
+        mean = model.X[:, self.objective.basis.kept] @ self.beta
+        return np.asarray(mean if model.offset is None else mean + model.offset)
+
+    @cached_property
+    def fitted(self) -> np.ndarray:
+        """X beta + Z b + offset (n,)."""
+        out = self.population.copy()
+        for term, b in zip(self.objective.model.terms, self.b, strict=True):
+            out += term_values(term.codes, term.covariates, b)
+        return out
+
+
+def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray) -> np.ndarray:
+    """Z b of one term (n,), from its codes, covariates and effects (J, q)."""
+    if covariates is None:
+        return np.asarray(b[codes, 0])
+    if b.shape[1] == 1:
+        return np.asarray(covariates[:, 0] * b[codes, 0])
+    return np.einsum("ia,ia->i", covariates, b[codes])

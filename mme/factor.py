@@ -1,0 +1,139 @@
+"""Sparse Cholesky: analyse a pattern once, factor values often. The only room that knows CHOLMOD."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sksparse.cholmod import CholmodNotPositiveDefiniteError, analyze
+
+from mme.errors import MemoryForecastError
+from mme.kernels import kernel
+
+# CHOLMOD's own rule for when dense kernels on supernodes pay: flops per entry of L.
+_SUPERNODAL_FLOPS_PER_ENTRY = 40.0
+
+
+class NotPositiveDefiniteError(ArithmeticError):
+    """The matrix has no Cholesky factor at these values."""
+
+
+class Symbolic:
+    """Order and pattern of L for a symmetric pattern, given by its lower triangle in CSC form.
+
+    ``nnz_L`` and ``flops`` are exact for the order chosen (AMD); ``bytes`` is what the factor will take.
+    """
+
+    def __init__(self, lower: sp.csc_array) -> None:
+        self.n = int(lower.shape[0])
+        self._pattern = (lower.indices, lower.indptr)
+        symmetric = _matrix(np.ones(lower.nnz), lower.indices, lower.indptr, self.n)
+        trial = analyze(symmetric, mode="simplicial", ordering_method="amd")
+        counts = column_counts(lower, trial.P())
+        self.nnz_L = int(counts.sum())
+        self.flops = float((counts.astype(float) ** 2).sum())
+        self.supernodal = self.flops > _SUPERNODAL_FLOPS_PER_ENTRY * self.nnz_L
+        self._analysed = analyze(symmetric, mode="supernodal", ordering_method="amd") if self.supernodal else trial
+
+    @property
+    def bytes(self) -> int:
+        """Forecast of the factor's memory: values and row indices."""
+        return self.nnz_L * (8 if self.supernodal else 12)
+
+    def require_memory(self, what: str) -> None:
+        """Refuse, before anything is allocated, a factor that would not fit."""
+        available = available_bytes()
+        if self.bytes > available:
+            raise MemoryForecastError(
+                f"{what}: the factor of {self.n:,} equations would have {self.nnz_L:,} entries and take "
+                f"{self.bytes / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free. Fewer crossed levels, or "
+                "levels nested in each other, fill in less."
+            )
+
+    def factor(self, data: np.ndarray) -> Factor:
+        """Factorise the matrix whose lower triangle has these values on the pattern.
+
+        Raises
+        ------
+        NotPositiveDefiniteError
+            The values are not those of a positive definite matrix.
+        """
+        numeric = self._analysed.copy()
+        try:
+            numeric.cholesky_inplace(_matrix(data, *self._pattern, self.n))
+        except CholmodNotPositiveDefiniteError as error:
+            raise NotPositiveDefiniteError(str(error)) from None
+        return Factor(numeric)
+
+
+class Factor:
+    """P A P' = L L'."""
+
+    def __init__(self, cholmod: Any) -> None:
+        self._cholmod = cholmod
+
+    @property
+    def logdet(self) -> float:
+        """log |A|."""
+        return float(self._cholmod.logdet())
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """A^-1 b."""
+        return np.asarray(self._cholmod.solve_A(b))
+
+    def forward(self, b: np.ndarray) -> np.ndarray:
+        """L^-1 P b."""
+        return np.asarray(self._cholmod.solve_L(self._cholmod.apply_P(b), use_LDLt_decomposition=False))
+
+    def backward(self, c: np.ndarray) -> np.ndarray:
+        """P' L^-T c."""
+        return np.asarray(self._cholmod.apply_Pt(self._cholmod.solve_Lt(c, use_LDLt_decomposition=False)))
+
+    @property
+    def pivots(self) -> np.ndarray:
+        """Squared diagonal of L, in the order of ``perm``."""
+        return np.asarray(self._cholmod.D())
+
+    @property
+    def perm(self) -> np.ndarray:
+        """Row i of L belongs to equation ``perm[i]``."""
+        return np.asarray(self._cholmod.P())
+
+    @property
+    def L(self) -> sp.csc_array:
+        """The factor itself, columns sorted."""
+        L = sp.csc_array(self._cholmod.L())
+        L.sort_indices()
+        return L
+
+
+def available_bytes() -> int:
+    """Memory that can still be had without swapping; where the system does not say, four GiB."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    except (ValueError, OSError, AttributeError):
+        return 4 * 2**30
+
+
+def column_counts(lower: sp.csc_array, perm: np.ndarray) -> np.ndarray:
+    """Entries in each column of the Cholesky factor of P A P' (Liu 1990: row subtrees of the elimination tree)."""
+    n = perm.size
+    inverse = np.empty_like(perm)
+    inverse[perm] = np.arange(n, dtype=perm.dtype)
+    rows, cols = inverse[lower.indices], inverse[np.repeat(np.arange(n), np.diff(lower.indptr))]
+    below, above = np.maximum(rows, cols), np.minimum(rows, cols)
+    by_row = sp.csr_array((np.ones(below.size, dtype=np.int8), (below, above)), shape=(n, n))
+    return kernel("count_columns", n)(by_row.indptr, by_row.indices, n)
+
+
+def _matrix(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n: int) -> sp.csc_matrix:
+    return sp.csc_matrix((data, indices, indptr), shape=(n, n), copy=False)

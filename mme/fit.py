@@ -1,0 +1,432 @@
+"""The loop, and ``Fit``: the frozen result with everything that can be asked of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.engine import Engine
+from mme.errors import MMEError
+from mme.estimates import Estimates
+from mme.inference.wald import wald_intervals, wald_table
+from mme.model import Model, build_model
+from mme.objective import Objective
+from mme.optimize import evaluate_only, minimise
+from mme.predict import predict_rows
+from mme.rows import Rows
+from mme.shrinkage import shrinkage_table
+from mme.simulate import simulate_responses
+from mme.start import start
+from mme.summary import summary_html, summary_text
+from mme.terms import Term
+from mme.varcorr import Component, VarCorr
+from mme.verdict import Optimum, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = bool | Callable[[int, float, np.ndarray], None]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """A fitted mixed model. Made by :func:`mme.fit` and :func:`mme.lmer`.
+
+    Attributes
+    ----------
+    model : Model
+        The checked problem.
+    theta : (k,) array
+        Parameters of the relative covariance factors, in lme4's order; ``theta_names`` names them.
+    optimum : Optimum
+        What the search found and how it is judged.
+    rows : Rows
+        Which of the user's rows were used.
+    formula : str or None
+        The formula, when there was one.
+
+    Notes
+    -----
+    Three variances are kept apart: :attr:`se` is of the fixed effects; :meth:`condvar` is var(b | y) with beta held
+    at its estimate (lme4's ``condVar``); :meth:`pev` is var(b_hat - b), the uncertainty of beta included.
+    """
+
+    model: Model
+    theta: np.ndarray
+    optimum: Optimum
+    objective: Objective
+    rows: Rows
+    progress: Progress = False
+    formula: str | None = None
+    specification: Any = None
+
+    # -- the estimates ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """The numbers behind the tables, as plain arrays."""
+        return Estimates(self.objective, self.theta)
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """Names of theta: ``g.x`` a standard deviation, ``g.x2.x1`` an off-diagonal entry of T."""
+        return self.model.theta_names
+
+    @property
+    def fixed_names(self) -> tuple[str, ...]:
+        """Names of the fixed effects that are estimated."""
+        return tuple(self.model.x_names[j] for j in self.objective.basis.kept.tolist())
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns of X left out because earlier columns determine them."""
+        kept = set(self.objective.basis.kept.tolist())
+        return tuple(name for j, name in enumerate(self.model.x_names) if j not in kept)
+
+    @cached_property
+    def beta(self) -> pd.Series:
+        """Best linear unbiased estimates of the fixed effects."""
+        import pandas as pd
+
+        return pd.Series(self.estimates.beta, index=list(self.fixed_names), name="beta")
+
+    @cached_property
+    def beta_cov(self) -> pd.DataFrame:
+        """sigma^2 (X'V^-1 X)^-1: the covariance of :attr:`beta`."""
+        import pandas as pd
+
+        names = list(self.fixed_names)
+        return pd.DataFrame(self.estimates.beta_cov, index=names, columns=names)
+
+    @cached_property
+    def se(self) -> pd.Series:
+        """Standard errors of :attr:`beta`."""
+        import pandas as pd
+
+        return pd.Series(np.sqrt(np.diag(self.estimates.beta_cov)), index=list(self.fixed_names), name="se")
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation (of a record of weight one)."""
+        return self.estimates.sigma
+
+    @cached_property
+    def varcorr(self) -> VarCorr:
+        """Variances and correlations of the random effects: ``varcorr["g"].sd``, ``.cov``, ``.corr``."""
+        parts = zip(self.model.terms, self.model.T(self.theta), strict=True)
+        components = {term.name: Component(term.columns, self.sigma**2 * (T @ T.T)) for term, T in parts}
+        return VarCorr(components, self.sigma)
+
+    @property
+    def singular(self) -> bool:
+        """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
+        return bool(self.optimum.boundary)
+
+    # -- likelihood ---------------------------------------------------------------------------------------------
+
+    @property
+    def criterion(self) -> float:
+        """-2 log (restricted) likelihood, with lme4's constants."""
+        return self.estimates.criterion
+
+    @property
+    def criterion_sas(self) -> float:
+        """The REML criterion with the constant of SAS and Stata, which subtract log|X'X|; the deviance under ML."""
+        if self.method == "ML":
+            return self.criterion
+        X = self.model.X[:, self.objective.basis.kept]
+        return self.criterion - float(np.linalg.slogdet(X.T @ X)[1])
+
+    @property
+    def loglik(self) -> float:
+        """Log (restricted) likelihood."""
+        return -0.5 * self.criterion
+
+    @property
+    def method(self) -> str:
+        """``"REML"`` or ``"ML"``."""
+        return self.model.method
+
+    @property
+    def nobs(self) -> int:
+        """Records used."""
+        return self.model.n
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows of the data left out because something was missing."""
+        return self.rows.n_dropped
+
+    @property
+    def dof(self) -> int:
+        """Parameters estimated: fixed effects, theta and sigma."""
+        thetas = 0 if self.optimum.verdict == "given" else self.model.k
+        return self.objective.basis.kept.size + thetas + int(self.model.sigma is None)
+
+    @property
+    def aic(self) -> float:
+        """Criterion + 2 dof."""
+        return self.criterion + 2.0 * self.dof
+
+    @property
+    def bic(self) -> float:
+        """Criterion + dof log(nobs)."""
+        return self.criterion + self.dof * float(np.log(self.nobs))
+
+    @property
+    def engine(self) -> Engine:
+        """What was absorbed, what was factorised and how, and seconds by stage."""
+        return self.objective.engine
+
+    # -- random effects -----------------------------------------------------------------------------------------
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """BLUPs of each term: levels x coefficients."""
+        import pandas as pd
+
+        return {
+            term.name: pd.DataFrame(b, index=pd.Index(term.levels, name=term.group), columns=list(term.columns))
+            for term, b in zip(self.model.terms, self.estimates.b, strict=True)
+        }
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed effects plus BLUPs of each grouping factor; terms on one factor are joined."""
+        tables: dict[str, pd.DataFrame] = {}
+        for term, table in zip(self.model.terms, self.ranef().values(), strict=True):
+            if term.group in tables:
+                tables[term.group] = tables[term.group].add(table, fill_value=0.0)
+            else:
+                tables[term.group] = table.copy()
+        for name, table in tables.items():
+            fixed = self.beta.reindex(list(dict.fromkeys([*self.fixed_names, *table.columns])), fill_value=0.0)
+            tables[name] = table.reindex(columns=fixed.index, fill_value=0.0) + fixed
+        return tables
+
+    def condvar(self) -> dict[str, np.ndarray]:
+        """var(b | y) of each term (levels, q, q), beta held at its estimate: lme4's ``condVar``."""
+        return dict(zip((term.name for term in self.model.terms), self.estimates.condvar, strict=True))
+
+    def pev(self) -> dict[str, np.ndarray]:
+        """Prediction error variance var(b_hat - b) of each term (levels, q, q)."""
+        return dict(zip((term.name for term in self.model.terms), self.estimates.pev, strict=True))
+
+    def shrinkage(self) -> dict[str, pd.DataFrame]:
+        """Per level: ``n, pooled, no_pooling, partial_pooling, weight`` of each term."""
+        return {term.name: shrinkage_table(self.estimates, t) for t, term in enumerate(self.model.terms)}
+
+    # -- fixed effects ------------------------------------------------------------------------------------------
+
+    def coefficients(self, ddf: str = "none") -> pd.DataFrame:
+        """Table of the fixed effects: ``estimate, se, df, t, p``.
+
+        ``ddf="none"`` is the Wald test: infinite degrees of freedom.
+        """
+        if ddf != "none":
+            raise MMEError(f"ddf={ddf!r} is not available yet; use ddf='none' (normal reference)")
+        return wald_table(self.beta, self.se)
+
+    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
+        """Confidence intervals of the fixed effects: ``lower, upper``."""
+        if method != "wald":
+            raise MMEError(f"method={method!r} is not available yet; use method='wald'")
+        return wald_intervals(self.beta, self.se, level)
+
+    # -- records ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def fitted(self) -> Any:
+        """X beta + Z b + offset, one a row of the user's data (NaN where a row was dropped)."""
+        return self.rows.aligned(self.estimates.fitted, "fitted")
+
+    @cached_property
+    def residuals(self) -> Any:
+        """y - fitted, one a row of the user's data."""
+        return self.rows.aligned(self.model.y - self.estimates.fitted, "residuals")
+
+    def predict(self, newdata: Any = None, *, random: bool = True, new_levels: str = "error") -> Any:
+        """Predictions for the rows of the fit or for new ones.
+
+        Parameters
+        ----------
+        newdata : data frame, mapping or (X, terms) pair, optional
+            None: the rows of the fit. For a fit by formula a table with its columns; for a fit by arrays the new X
+            and a list of :class:`mme.Term` in the order of the fit.
+        random : bool
+            Whether the BLUPs are added; without them the prediction is for the population.
+        new_levels : str
+            ``"error"``, or ``"population"`` to give a level that the fit did not see the population value.
+
+        Raises
+        ------
+        MMEError
+            Columns are missing, or a level is new and ``new_levels`` is ``"error"``.
+        """
+        if newdata is None:
+            return self.fitted if random else self.rows.aligned(self.estimates.population, "predicted")
+        if self.specification is not None:
+            new = self.specification.rows(newdata)
+            X, offset, groups, index = new.X, new.offset, new.groups, new.index
+        else:
+            X, offset, groups, index = *_array_rows(newdata, self.model), None
+        values = predict_rows(self.estimates, X, offset, groups, random=random, new_levels=new_levels)
+        return Rows(np.ones(values.size, dtype=bool), index).aligned(values, "predicted")
+
+    def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
+        """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim)."""
+        return self.rows.aligned(simulate_responses(self.estimates, nsim, seed), "simulated")
+
+    def refit(self, y: Any, *, start_here: bool = True) -> Fit:
+        """Fit the same model to another response, one value a row of the data; starts from this fit's theta."""
+        response = self.rows.used(np.asarray(y, dtype=float))
+        if response.ndim == 2 and response.shape[1] == 1:
+            response = response[:, 0]
+        return replace(
+            _estimate(self.model.with_response(response), None, self.progress, self.theta if start_here else None),
+            rows=self.rows,
+            formula=self.formula,
+            specification=self.specification,
+        )
+
+    # -- text ---------------------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """The fit as text, laid out as lme4's readers know it."""
+        return summary_text(self)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
+
+
+def fit(
+    y: Any,
+    X: Any,
+    terms: Sequence[Term],
+    *,
+    method: str = "REML",
+    weights: Any = None,
+    offset: Any = None,
+    sigma: float | None = None,
+    theta: Any = None,
+    progress: Progress = False,
+) -> Fit:
+    r"""Fit y = X beta + sum_t Z_t b_t + offset + e by REML or ML.
+
+    b_t has independent levels with covariance sigma^2 T_t T_t', e ~ N(0, sigma^2 / weights). The criterion is profiled
+    over beta and sigma and minimised over theta, the entries of the T_t (Bates et al. 2015, J. Stat. Softw. 67(1)).
+
+    Parameters
+    ----------
+    y : (n,) array
+        Response.
+    X : (n, p) array, DataFrame or sparse matrix
+        Fixed-effect columns; give the column of ones yourself. Columns that depend on earlier ones are dropped.
+    terms : sequence of Term
+        Random effects.
+    method : str
+        ``"REML"`` or ``"ML"``.
+    weights : (n,) array, optional
+        Prior weights, positive: var(e_i) = sigma^2 / weights_i.
+    offset : (n,) array, optional
+        Known part of the mean.
+    sigma : float, optional
+        Known residual standard deviation (sampling variances: ``sigma=1, weights=1/variance``).
+    theta : (k,) array, optional
+        Evaluate there without a search.
+    progress : bool or callable
+        True prints a line an evaluation to stderr; a callable gets (evaluation, criterion, theta).
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    MMEError
+        The input cannot be used; the message names the column or level and says what to do.
+
+    Examples
+    --------
+    >>> import mme, numpy as np
+    >>> data = mme.load("Dyestuff")
+    >>> fit = mme.fit(data["Yield"], np.ones((30, 1)), [mme.Term(data["Batch"], name="Batch")])
+    >>> round(fit.sigma, 2), round(float(fit.varcorr["Batch"].sd[0]), 2), round(fit.criterion, 4)
+    (49.51, 42.0, 319.6543)
+    """
+    model = build_model(y, X, terms, method=method, weights=weights, offset=offset, sigma=sigma)
+    return _estimate(model, theta, progress)
+
+
+def fit_model(model: Model, theta: Any, progress: Progress, **described: Any) -> Fit:
+    """Fit a checked model; ``described`` are the formula, its specification and the rows used."""
+    return replace(_estimate(model, theta, progress), **described)
+
+
+def _estimate(model: Model, theta: Any, progress: Progress, start_at: np.ndarray | None = None) -> Fit:
+    objective = Objective(model)
+    began = perf_counter()
+    scale, given = objective.theta_scale, theta is not None or model.k == 0
+    if given:
+        minimum = evaluate_only(lambda x: objective(x / scale), _checked_theta(theta, model) * scale)
+    else:
+        first, radius = start(objective)
+        if start_at is not None:
+            first = np.where(np.abs(start_at) > 0.1 * radius, start_at, first)
+        minimum = minimise(
+            lambda x: objective(x / scale),
+            first * scale,
+            radius * scale,
+            even=model.diagonal,
+            progress=_reporter(progress, scale),
+        )
+    found = model.canonical(minimum.x / scale)
+    if not np.isfinite(minimum.value):
+        raise MMEError(
+            f"at theta = {found.tolist()} the model fits the response '{model.response}' exactly: no residual variance "
+            "is left to estimate"
+        )
+    objective.engine.seconds["search"] = perf_counter() - began
+    optimum = judge(minimum, found, scale, model.diagonal, model.theta_names, given)
+    return Fit(model, found, optimum, objective, Rows.all(model.n), progress)
+
+
+def _checked_theta(theta: Any, model: Model) -> np.ndarray:
+    values = np.zeros(0) if theta is None else np.atleast_1d(np.asarray(theta, dtype=float))
+    if values.shape != (model.k,) or not np.isfinite(values).all():
+        raise MMEError(
+            f"theta must be {model.k} finite numbers ({', '.join(model.theta_names)}), got {values.tolist()}"
+        )
+    return values
+
+
+def _reporter(progress: Progress, scale: np.ndarray) -> Callable[[int, float, np.ndarray], None] | None:
+    if progress is False:
+        return None
+    if callable(progress):
+        return lambda evaluation, value, x: progress(evaluation, value, x / scale)
+
+    def line(evaluation: int, value: float, x: np.ndarray) -> None:
+        print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(x / scale, 6).tolist()}", file=sys.stderr)
+
+    return line
+
+
+def _array_rows(
+    newdata: Any, model: Model
+) -> tuple[np.ndarray, np.ndarray | None, list[tuple[np.ndarray, np.ndarray | None]]]:
+    if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
+        raise MMEError("this fit was made from arrays: newdata must be a pair (X, [Term, ...]) in the order of the fit")
+    X, terms = np.atleast_2d(np.asarray(newdata[0], dtype=float)), list(newdata[1])
+    if X.shape[1] != len(model.x_names):
+        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(model.x_names)}: {', '.join(model.x_names)}")
+    if [term.q for term in terms] != [term.q for term in model.terms]:
+        raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
+    return X, None, [(term.levels[term.codes], term.covariates) for term in terms]

@@ -1,0 +1,139 @@
+"""A grouping factor: labels -> integer codes and sorted levels."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError, MMEWarning
+
+# A dense presence table beats sorting while it is not much longer than the data.
+_TABLE_PER_ROW = 4
+
+
+def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Code the labels of a grouping factor: ``groups[i] == levels[codes[i]]``.
+
+    Parameters
+    ----------
+    groups : (n,) array, list, Series or Categorical
+        Labels: strings, integers, booleans or whole floats. Missing labels are refused.
+    name : str
+        The factor's name, for messages.
+
+    Returns
+    -------
+    codes : (n,) int64
+        Position of each label among the levels.
+    levels : (J,) array
+        The labels that occur, sorted (strings by code point; a Categorical keeps its own order).
+
+    Raises
+    ------
+    MMEError
+        The labels are not one-dimensional, or some are missing.
+
+    Examples
+    --------
+    >>> codes, levels = factorise(["b", "a", "b"], "g")
+    >>> codes.tolist(), levels.tolist()
+    ([1, 0, 1], ['a', 'b'])
+    """
+    groups = getattr(groups, "array", groups)  # a pandas Series is its array
+    if hasattr(groups, "categories") and hasattr(groups, "codes"):
+        return _used(np.asarray(groups.codes, dtype=np.int64), np.asarray(groups.categories), name)
+    labels = np.asarray(groups)
+    if labels.ndim != 1:
+        raise MMEError(f"grouping factor '{name}': labels must be one-dimensional, got shape {labels.shape}")
+    if labels.dtype.kind in "iub":
+        return _factorise_integers(labels)
+    if labels.dtype.kind == "f":
+        _check_floats(labels, name)
+        levels, codes = np.unique(labels, return_inverse=True)
+        return codes.astype(np.int64, copy=False), levels
+    return _factorise_objects(labels, name)
+
+
+def match(labels: Any, levels: np.ndarray, name: str) -> np.ndarray:
+    """Codes of new labels among known levels; -1 where the label is not known.
+
+    Examples
+    --------
+    >>> match(["b", "z"], np.array(["a", "b"], dtype=object), "g").tolist()
+    [1, -1]
+    """
+    codes, found = factorise(labels, name)
+    position = {level: j for j, level in enumerate(levels.tolist())}
+    return np.array([position.get(level, -1) for level in found.tolist()], dtype=np.int64)[codes]
+
+
+def _factorise_integers(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if labels.size == 0:
+        return np.zeros(0, dtype=np.int64), labels
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.int8)
+    lowest, highest = int(labels.min()), int(labels.max())
+    if highest - lowest >= _TABLE_PER_ROW * labels.size:
+        levels, codes = np.unique(labels, return_inverse=True)
+        return codes.astype(np.int64, copy=False), levels
+    offset = labels.astype(np.int64, copy=False) - lowest
+    present = np.zeros(highest - lowest + 1, dtype=bool)
+    present[offset] = True
+    levels = np.flatnonzero(present)
+    if levels.size == present.size:
+        return offset, levels + lowest
+    return (np.cumsum(present) - 1)[offset], levels + lowest
+
+
+def _factorise_objects(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if labels.size > 10_000 or "pandas" in sys.modules:
+        import pandas as pd  # hashing beats sorting strings; not worth its import for a few labels
+
+        codes, levels = pd.factorize(labels.astype(object))
+        try:
+            order = np.argsort(levels)
+        except TypeError:
+            order = np.argsort(levels.astype(str), kind="stable")
+        rank = np.empty_like(order)
+        rank[order] = np.arange(order.size)
+        if (codes < 0).any():
+            raise _missing(int((codes < 0).sum()), labels.size, name)
+        return rank[codes].astype(np.int64, copy=False), np.asarray(levels, dtype=object)[order]
+    missing = sum(label is None or label != label for label in labels.tolist())
+    if missing:
+        raise _missing(missing, labels.size, name)
+    levels, codes = np.unique(labels, return_inverse=True)
+    return codes.astype(np.int64, copy=False), levels.astype(object)
+
+
+def _used(codes: np.ndarray, levels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Drop the levels that do not occur, keeping their order."""
+    if codes.size and codes.min() < 0:
+        raise _missing(int((codes < 0).sum()), codes.size, name)
+    present = np.bincount(codes, minlength=levels.size) > 0
+    if present.all():
+        return codes, levels
+    return (np.cumsum(present) - 1)[codes], levels[present]
+
+
+def _check_floats(labels: np.ndarray, name: str) -> None:
+    bad = ~np.isfinite(labels)
+    if bad.any():
+        raise _missing(int(bad.sum()), labels.size, name)
+    if (labels != np.round(labels)).any():
+        warnings.warn(
+            f"grouping factor '{name}' holds continuous numbers "
+            f"(for example {labels[labels != np.round(labels)][0]:g}); each distinct value becomes a level. If it is a "
+            "covariate, put it left of the bar.",
+            MMEWarning,
+            stacklevel=2,
+        )
+
+
+def _missing(count: int, n: int, name: str) -> MMEError:
+    return MMEError(
+        f"grouping factor '{name}': {count} of {n} labels are missing; drop those rows or give them their own level"
+    )

@@ -1,0 +1,90 @@
+"""The way in for a formula and a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from mme.errors import MMEError
+from mme.fit import Fit, Progress, fit_model
+from mme.formula import design
+from mme.model import build_model
+from mme.rows import Rows
+
+
+def lmer(
+    formula: str,
+    data: Any,
+    *,
+    method: str = "REML",
+    weights: Any = None,
+    offset: Any = None,
+    relationship: Mapping[str, Any] | None = None,
+    na_action: str = "drop",
+    sigma: float | None = None,
+    theta: Any = None,
+    progress: Progress = False,
+) -> Fit:
+    """Fit a linear mixed model given by an lme4 formula.
+
+    Parameters
+    ----------
+    formula : str
+        As in lme4: ``"Reaction ~ Days + (Days | Subject)"``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``,
+        ``poly(x, 2)``, ``factor(x)``, ``log(y) ~ ...``, ``offset(z)``.
+    data : DataFrame, Polars or Arrow table, or mapping of arrays
+        The columns that the formula names. Strings are factors with sorted levels.
+    method : str
+        ``"REML"`` or ``"ML"``.
+    weights, offset : column name or array, optional
+        Prior weights (var(e) = sigma^2 / w) and a known part of the mean.
+    relationship : mapping, optional
+        Covariance among the levels of a grouping factor, by its name.
+    na_action : str
+        ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
+    sigma, theta, progress
+        As in :func:`mme.fit`.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    MMEError
+        The formula does not parse (with a caret under the place), a column is missing or unusable.
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    >>> fit.beta.round(3).to_dict()
+    {'(Intercept)': 251.405, 'Days': 10.467}
+    """
+    began = perf_counter()
+    parts = design(formula, data, weights=weights, offset=offset, na_action=na_action, relationship=relationship)
+    if not parts.terms:
+        raise MMEError(f"no random effects in '{formula}': add a term such as (1 | g), or use least squares")
+    model = build_model(
+        parts.y,
+        parts.X,
+        parts.terms,
+        method=method,
+        weights=parts.weights,
+        offset=parts.offset,
+        sigma=sigma,
+        x_names=parts.x_names,
+        response=parts.spec.response,
+    )
+    designed = perf_counter() - began
+    fit = fit_model(
+        model,
+        theta,
+        progress,
+        rows=Rows(parts.kept, parts.index),
+        formula=formula,
+        specification=parts.spec,
+    )
+    fit.engine.seconds["formula"] = designed
+    return fit

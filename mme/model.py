@@ -1,0 +1,207 @@
+"""The checked, frozen problem. Everything the user's arrays can have wrong is found here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.covariance import Structure, structure
+from mme.errors import MMEError
+from mme.terms import Term
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """y (n,), X (n, p), terms, prior weights and offset; all finite, all of one length."""
+
+    y: np.ndarray
+    X: np.ndarray
+    x_names: tuple[str, ...]
+    response: str
+    terms: tuple[Term, ...]
+    structures: tuple[Structure, ...]
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    method: str
+    sigma: float | None
+
+    @property
+    def n(self) -> int:
+        """Number of records."""
+        return int(self.y.size)
+
+    @property
+    def k(self) -> int:
+        """Length of theta."""
+        return sum(part.k for part in self.structures)
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """lme4's names of theta."""
+        pairs = zip(self.terms, self.structures, strict=True)
+        return tuple(name for term, part in pairs for name in part.names(term.name, term.columns))
+
+    def split(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Theta, term by term."""
+        return np.split(theta, np.cumsum([part.k for part in self.structures])[:-1]) if self.terms else []
+
+    def T(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Each term's relative covariance factor in the user's units."""
+        return [part.T(piece) for part, piece in zip(self.structures, self.split(theta), strict=True)]
+
+    def canonical(self, theta: np.ndarray) -> np.ndarray:
+        """The same covariances with non-negative diagonals of T."""
+        pieces = zip(self.structures, self.split(theta), strict=True)
+        return np.concatenate([part.canonical(piece) for part, piece in pieces]) if self.terms else theta
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Which entries of theta are zero on a singular fit."""
+        return np.concatenate([np.zeros(0, dtype=bool), *(part.diagonal for part in self.structures)])
+
+    def with_response(self, y: Any) -> Model:
+        """The same model for another response."""
+        return replace(self, y=_response(y, self.n, self.response))
+
+
+def build_model(
+    y: Any,
+    X: Any,
+    terms: Sequence[Term],
+    *,
+    method: str = "REML",
+    weights: Any = None,
+    offset: Any = None,
+    sigma: float | None = None,
+    x_names: Sequence[str] | None = None,
+    response: str = "y",
+) -> Model:
+    """Check the arrays of a problem and freeze them.
+
+    Raises
+    ------
+    MMEError
+        Something is missing, infinite, of the wrong length, without variation or not identifiable; the message
+        names it.
+    """
+    if method not in ("REML", "ML"):
+        raise MMEError(f"method must be 'REML' or 'ML', got {method!r}")
+    if sigma is not None and not (np.isfinite(sigma) and sigma > 0):
+        raise MMEError(f"sigma must be a positive number, or None to estimate it; got {sigma!r}")
+    response = str(getattr(y, "name", None) or response)
+    values = _response(y, None, response)
+    columns, names = _fixed(X, values.size, x_names)
+    terms = _named_apart(terms)
+    for term in terms:
+        _check_term(term, values.size, sigma)
+    return Model(
+        y=values,
+        X=columns,
+        x_names=names,
+        response=response,
+        terms=terms,
+        structures=tuple(structure(term.covariance, term.q, term.name) for term in terms),
+        weights=_weights(weights, values.size),
+        offset=None if offset is None else _vector(offset, values.size, "offset"),
+        method=method,
+        sigma=None if sigma is None else float(sigma),
+    )
+
+
+def _response(y: Any, n: int | None, name: str) -> np.ndarray:
+    values = _vector(y, n, f"response '{name}'")
+    if values.size == 0:
+        raise MMEError(f"response '{name}' is empty: there are no records to fit")
+    return values
+
+
+def _vector(values: Any, n: int | None, what: str) -> np.ndarray:
+    """A finite float vector of length n, always a copy."""
+    try:
+        vector = np.array(values, dtype=float)
+    except (TypeError, ValueError):
+        kind = getattr(getattr(values, "dtype", None), "name", type(values).__name__)
+        raise MMEError(f"{what} must be numeric, got {kind}") from None
+    if vector.ndim == 2 and vector.shape[1] == 1:
+        vector = vector[:, 0]
+    if vector.ndim != 1:
+        raise MMEError(f"{what} must be one-dimensional, got shape {vector.shape}")
+    if n is not None and vector.size != n:
+        raise MMEError(f"{what} has {vector.size} values for {n} records")
+    if not np.isfinite(vector).all():
+        missing, infinite = int(np.isnan(vector).sum()), int(np.isinf(vector).sum())
+        raise MMEError(f"{what} has {missing} missing and {infinite} infinite values; drop those records or mend them")
+    return vector
+
+
+def _fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    names = names if names is not None else getattr(X, "columns", None)
+    try:
+        columns = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise MMEError(f"X must be numeric ({error})") from None
+    if columns.ndim == 1:
+        columns = columns[:, None]
+    if columns.ndim != 2 or columns.shape[0] != n:
+        raise MMEError(f"X must have shape ({n}, p) to match the response, got {columns.shape}")
+    labels = tuple(f"x{j + 1}" for j in range(columns.shape[1])) if names is None else tuple(map(str, names))
+    if len(labels) != columns.shape[1]:
+        raise MMEError(f"{len(labels)} names for {columns.shape[1]} columns of X")
+    bad = ~np.isfinite(columns).all(axis=0)
+    if bad.any():
+        found = ", ".join(f"'{label}'" for label, is_bad in zip(labels, bad.tolist(), strict=True) if is_bad)
+        raise MMEError(f"X has missing or infinite values in {found}; drop those records or mend them")
+    return columns, labels
+
+
+def _weights(weights: Any, n: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    values = _vector(weights, n, "weights")
+    if (values <= 0).any():
+        raise MMEError(
+            f"weights must be positive (the variance of a record is sigma^2 / weight): {int((values < 0).sum())} are "
+            f"negative and {int((values == 0).sum())} are zero; drop those records"
+        )
+    return values
+
+
+def _named_apart(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Terms under one name become g, g.1, g.2, as in lme4."""
+    seen: dict[str, int] = {}
+    named = []
+    for term in terms:
+        if not isinstance(term, Term):
+            raise MMEError(f"terms must be mme.Term objects, got {type(term).__name__}")
+        count = seen.get(term.name, 0)
+        seen[term.name] = count + 1
+        named.append(term.renamed(f"{term.name}.{count}") if count else term)
+    return tuple(named)
+
+
+def _check_term(term: Term, n: int, sigma: float | None) -> None:
+    if term.n != n:
+        raise MMEError(f"term '{term.name}' has {term.n} labels for {n} records")
+    if term.relationship is not None:
+        raise MMEError(f"term '{term.name}': relationships among levels are not available yet")
+    if term.n_levels < 2:
+        raise MMEError(
+            f"grouping factor '{term.name}' has one level ({term.levels[0]!r}): a variance between levels needs two"
+        )
+    if sigma is not None:
+        return
+    if term.n_levels >= n:
+        raise MMEError(
+            f"grouping factor '{term.name}' has as many levels as there are records ({n}): its variance and the "
+            "residual variance cannot be told apart. Give sigma= if the residual scale is known."
+        )
+    if term.n_levels * term.q >= n:
+        raise MMEError(
+            f"term '{term.name}' has {term.n_levels} levels x {term.q} coefficients = {term.n_levels * term.q} random "
+            f"effects for {n} records: they and the residual variance cannot be told apart. Use fewer coefficients a "
+            "level, or give sigma= if the residual scale is known."
+        )

@@ -1,0 +1,265 @@
+"""Minimise a smooth function over R^k without derivatives, and say honestly what was found.
+
+Knows nothing of mixed models, but two facts of its callers shape it: the function is -2 log-likelihood, so that a
+difference of 1e-6 is no difference, and it is even in some coordinates, so that their zero is always stationary and
+must be judged by curvature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+# A search ends when a Newton step would gain less than this on the -2 log-likelihood scale: parameters are then
+# within 1e-4 of their standard errors.
+CONVERGED = 1e-8
+# A point is called converged while a Newton step would gain less than this; beyond it the verdict says so.
+ACCEPTED = 1e-6
+# Rounding of a criterion: this share of its size (about ten roundings), and of one when it is near zero.
+_NOISE = 2e-15
+# Curvature (scaled to unit diagonal) within this many errors of its finite differences is flat: not told from zero.
+_FLAT_ERRORS = 30.0
+_MAX_EVALUATIONS = 20_000
+# BOBYQA's steps stop paying here: Newton's converge in two or three, and the verdict needs their differences anyway.
+_BOBYQA_GAIN = 1e-3
+_BOBYQA_STEP = 1e-2
+_ROUNDS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """Gradient and Hessian by central differences at x, and what a Newton step would gain."""
+
+    x: np.ndarray
+    value: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    steps: np.ndarray
+    newton: np.ndarray
+    expected_decrease: float
+    flat: int
+    descent: np.ndarray | None
+
+    @property
+    def converged(self) -> bool:
+        """No Newton step and no direction of negative curvature would gain anything that counts."""
+        return self.descent is None and self.expected_decrease <= ACCEPTED
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """Where a search ended: the point, its value, how many evaluations it took and why it stopped."""
+
+    x: np.ndarray
+    value: float
+    evaluations: int
+    reason: str
+    zeros: np.ndarray
+    curvature: Curvature
+
+
+class _Counted:
+    """The function with a count, the best point so far and the caller's progress line."""
+
+    def __init__(
+        self, f: Callable[[np.ndarray], float], progress: Callable[[int, float, np.ndarray], None] | None
+    ) -> None:
+        self.f, self.progress = f, progress
+        self.evaluations, self.best, self.x = 0, np.inf, np.zeros(0)
+
+    def __call__(self, x: np.ndarray) -> float:
+        value = self.f(x)
+        self.evaluations += 1
+        if value < self.best:
+            self.best, self.x = value, np.array(x)
+        if self.progress is not None:
+            self.progress(self.evaluations, value, x)
+        return value
+
+
+def minimise(
+    f: Callable[[np.ndarray], float],
+    start: np.ndarray,
+    radius: np.ndarray,
+    *,
+    even: np.ndarray,
+    progress: Callable[[int, float, np.ndarray], None] | None = None,
+) -> Minimum:
+    """Minimise f from ``start`` (k,), coordinates of order one, believed to be off by about ``radius`` (k,).
+
+    One coordinate: Brent's method on a bracket. More: Powell's BOBYQA until its quadratic model is good. Then Newton
+    steps on finite differences until such a step gains nothing; where the curvature is negative (a saddle, often a
+    zero coordinate), the search goes on down that direction.
+
+    Parameters
+    ----------
+    f : callable
+        x (k,) -> float; may be infinite.
+    start, radius : (k,) arrays
+        First point and first trust region.
+    even : (k,) bool
+        Coordinates in which f is even together with others: tried at exactly zero at the end.
+    progress : callable, optional
+        Called with (evaluation, value, x).
+    """
+    counted = _Counted(f, progress)
+    counted(start)
+    reason = _search(counted, start, radius)
+    for _ in range(_ROUNDS):
+        _snap(counted, even)
+        at = _polish(counted, curvature(counted, counted.x, counted.best))
+        if at.descent is None and at.expected_decrease <= CONVERGED:
+            break
+        if at.descent is not None:
+            reason = _search(counted, at.x + at.descent, np.maximum(0.5 * np.abs(at.descent), 0.05))
+    _snap(counted, even)
+    return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), at)
+
+
+def _polish(f: _Counted, at: Curvature) -> Curvature:
+    """Newton steps with one Hessian while each is worth ten of the next; a new gradient costs 2 k evaluations."""
+    while at.descent is None and at.expected_decrease > CONVERGED:
+        x, gain = _newton(f, at)
+        if gain <= CONVERGED:  # tried: what the differences promised is not there
+            return replace(at, expected_decrease=CONVERGED)
+        before, at = at.expected_decrease, _moved(f, at, x, at.value - gain)
+        if at.expected_decrease > 0.1 * before:
+            break
+    return at
+
+
+def evaluate_only(f: Callable[[np.ndarray], float], x: np.ndarray) -> Minimum:
+    """The 'search' of a model whose parameters are given."""
+    k, value = x.size, f(x)
+    none = Curvature(x, value, np.full(k, np.nan), np.full((k, k), np.nan), np.zeros(k), np.zeros(k), 0.0, 0, None)
+    return Minimum(x, value, 1, "theta was given", x == 0.0, none)
+
+
+def _search(f: _Counted, start: np.ndarray, radius: np.ndarray) -> str:
+    return _brent(f, float(start[0])) if start.size == 1 else _bobyqa(f, start, radius)
+
+
+def _brent(f: _Counted, start: float) -> str:
+    """Bounded Brent on [0, high], high raised while the minimum leans on it."""
+    from scipy.optimize import minimize_scalar
+
+    high = 4.0 * max(abs(start), 0.05)
+    for _ in range(60):
+        found = minimize_scalar(
+            lambda x: f(np.array([x])), bounds=(0.0, high), method="bounded", options={"xatol": 1e-5 * high}
+        )
+        if found.x < 0.9 * high:
+            return "Brent's bracket closed"
+        high *= 8.0
+    return "the minimum lies beyond every bracket tried"
+
+
+def _bobyqa(f: _Counted, start: np.ndarray, radius: np.ndarray) -> str:
+    import nlopt
+
+    search = nlopt.opt(nlopt.LN_BOBYQA, start.size)
+    search.set_min_objective(lambda x, _gradient: f(x))
+    search.set_initial_step(radius)
+    search.set_ftol_abs(_BOBYQA_GAIN)
+    search.set_xtol_abs(_BOBYQA_STEP * radius)
+    search.set_maxeval(_MAX_EVALUATIONS)
+    try:
+        search.optimize(start)
+    except nlopt.RoundoffLimited:
+        return "BOBYQA was stopped by rounding"
+    except ValueError as error:  # nlopt::invalid_argument and kin
+        return f"BOBYQA stopped: {error}"
+    return {
+        nlopt.MAXEVAL_REACHED: "BOBYQA reached the limit of evaluations",
+        nlopt.FTOL_REACHED: "BOBYQA's steps gained nothing more",
+        nlopt.XTOL_REACHED: "BOBYQA's steps became small",
+    }.get(search.last_optimize_result(), "BOBYQA stopped")
+
+
+def _snap(f: _Counted, even: np.ndarray) -> None:
+    """Try exact zeros for the even coordinates that are small; keep those that cost nothing."""
+    for i in np.flatnonzero(even & (np.abs(f.x) < 1e-2) & (f.x != 0.0)).tolist():
+        x, best = f.x.copy(), f.best
+        x[i] = 0.0
+        value = f(x)
+        if value <= best + _NOISE * (abs(best) + 100.0):
+            f.x, f.best = x, value
+
+
+def _newton(f: _Counted, at: Curvature) -> tuple[np.ndarray, float]:
+    """A Newton step, halved until it gains, and its gain; no gain when no step does."""
+    for halving in range(6):
+        x = at.x + 0.5**halving * at.newton
+        gain = at.value - f(x)
+        if gain > 0.0:
+            return x, gain
+    return at.x, 0.0
+
+
+def curvature(f: Callable[[np.ndarray], float], x: np.ndarray, value: float) -> Curvature:
+    """Central differences of f at x, with steps chosen so that each second difference stands out of the rounding."""
+    k = x.size
+    h, plus, minus = np.empty(k), np.empty(k), np.empty(k)
+    for i in range(k):
+        h[i], plus[i], minus[i] = _differences(f, x, value, i)
+    gradient = (plus - minus) / (2.0 * h)
+    hessian = np.diag((plus + minus - 2.0 * value) / h**2)
+    for i in range(k):
+        for j in range(i):
+            both = np.zeros(k)
+            both[i], both[j] = h[i], h[j]
+            mixed = f(x + both) + f(x - both) + 2.0 * value - plus[i] - minus[i] - plus[j] - minus[j]
+            hessian[i, j] = hessian[j, i] = mixed / (2.0 * h[i] * h[j])
+    return _judge(x, value, gradient, hessian, h)
+
+
+def _moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value: float) -> Curvature:
+    """The gradient at a point nearby, with the Hessian as it was."""
+    steps = np.diag(at.steps)
+    gradient = np.array([f(x + step) - f(x - step) for step in steps]) / (2.0 * at.steps)
+    return _judge(x, value, gradient, at.hessian, at.steps)
+
+
+def _differences(f: Callable[[np.ndarray], float], x: np.ndarray, value: float, i: int) -> tuple[float, float, float]:
+    """A step along coordinate i whose second difference balances rounding against truncation, and f at both ends."""
+    target = _second_difference(value)
+    h = 1e-3 * max(abs(float(x[i])), 0.1)
+    for _ in range(4):
+        step = np.zeros(x.size)
+        step[i] = h
+        plus, minus = f(x + step), f(x - step)
+        second = abs(plus + minus - 2.0 * value)
+        if 0.03 * target < second < 30.0 * target:
+            break
+        factor = min(max(np.sqrt(target / max(second, 1e-30)), 1e-3), 1e2)
+        if h * factor > 0.5 * (1.0 + abs(x[i])):
+            break
+        h *= factor
+    return h, plus, minus
+
+
+def _second_difference(value: float) -> float:
+    """Size of second difference whose relative errors by rounding (noise / d) and by truncation (d) are alike."""
+    return float(np.sqrt(_NOISE * (abs(value) + 100.0)))
+
+
+def _judge(x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarray, h: np.ndarray) -> Curvature:
+    """Newton step and its gain on the well-determined directions; descent along negative curvature, if any."""
+    k = gradient.size
+    if k == 0 or not np.isfinite(hessian).all():
+        return Curvature(x, value, gradient, hessian, h, np.zeros(k), 0.0 if k == 0 else np.inf, 0, None)
+    error = _second_difference(value)
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), error / h**2))
+    values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+    along = vectors.T @ (gradient * scale)
+    curved = values > _FLAT_ERRORS * error
+    newton = -(vectors[:, curved] @ (along[curved] / values[curved])) * scale
+    decrease = 0.5 * float((along[curved] ** 2 / values[curved]).sum())
+    descent = None
+    if values[0] < -0.01 - _FLAT_ERRORS * error:
+        descent = 0.3 * vectors[:, 0] * scale * np.sign(-along[0] if along[0] else 1.0)
+    return Curvature(
+        x, value, gradient, hessian, h, newton, decrease, int((np.abs(values) <= _FLAT_ERRORS * error).sum()), descent
+    )

@@ -1,0 +1,164 @@
+r"""Penalised least squares: theta -> log|M|, the triangle of [X y], beta, u. One evaluation, one page.
+
+Everything here works on the conditioned problem: X is orthonormal and y its OLS residual (``basis.py``), columns of
+Z have unit mean square (``blocks.py``), all rows are weighted. With N = [X y],
+
+    ( Lambda'Z'Z Lambda + I   Lambda'Z'N )
+    ( N'Z Lambda              N'N        )                                                                        (P)
+
+is eliminated from the top: first the absorbed term (A), then what is left of Z, (S), by a dense or a sparse Cholesky
+factor L. The Cholesky factor of what remains on N is
+
+    ( R_X'   0  )
+    ( c'    rho )        R_X gamma = c,   pwrss = rho^2,   log|X'V^-1 X| = 2 log|R_X|.                            (N)
+
+A model without an absorbed term has one with no levels, a model with one grouping factor a remainder of size zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtrs
+
+from mme.absorption import Absorbed, LevelFactor, Levels, absorb, absorb_nothing, factor_levels, merge
+from mme.blocks import Block
+from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.remainder import Remainder, build_remainder
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """What theta does not change. ``levels`` are merged, for the criterion; ``absorbed.levels`` are whole."""
+
+    p: int
+    absorbed: Absorbed
+    levels: Levels
+    rest: Remainder
+    symbolic: Symbolic | None
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """The relative covariance factors at one theta: of the absorbed block and of the others, columns scaled."""
+
+    absorbed: np.ndarray
+    rest: list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """The remainder's factor as a LAPACK triangle."""
+
+    L: np.ndarray
+
+    def backward(self, c: np.ndarray) -> np.ndarray:
+        """L^-T c."""
+        return triangular_solve(self.L, c, transposed=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The factors at one theta: of the levels, of the remainder with R_ZN = L^-1 Lambda'S_ZN, and of N."""
+
+    logdet_M: float
+    border: np.ndarray
+    levels: LevelFactor
+    rest: Dense | Factor
+    R_ZN: np.ndarray
+
+    @property
+    def pwrss(self) -> float:
+        """Penalised weighted residual sum of squares."""
+        return float(self.border[-1, -1]) ** 2
+
+    @property
+    def logdet_X(self) -> float:
+        """log |X'V^-1 X| for the orthonormal X and V in units of sigma^2."""
+        return 2.0 * float(np.log(np.diag(self.border)[:-1]).sum())
+
+
+def assemble(absorbing: Block | None, rest: tuple[Block, ...], N: np.ndarray, *, sparse: bool) -> System:
+    """Cross-products of Z and N = [X y] (n, p + 1), absorbing one block if given; ``sparse`` asks for CHOLMOD."""
+    absorbed = absorb_nothing(N) if absorbing is None else absorb(absorbing, N, keep_rows=bool(rest))
+    remainder = build_remainder(rest, absorbed)
+    return System(
+        p=N.shape[1] - 1,
+        absorbed=absorbed,
+        levels=absorbed.levels if rest else merge(absorbed.levels),
+        rest=remainder,
+        symbolic=Symbolic(remainder.lower()) if sparse else None,
+    )
+
+
+def evaluate(system: System, T: Factors, *, merged: bool = True) -> Evaluation:
+    """Factorise (P) at one theta. With ``merged=False`` level by level, as :func:`effects` needs it.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        Rounding has consumed what y leaves: the model fits the response exactly.
+    """
+    rest, levels = system.rest, system.levels if merged else system.absorbed.levels
+    factor = factor_levels(levels, T.absorbed)
+    logdet = factor.logdet(levels.multiplicity)
+    Y = factor.forward(levels.V)
+    rows = Y.reshape(system.p + 1, -1)
+    border = system.absorbed.within + rows @ rows.T  # (A)
+    if rest.m == 0:
+        return Evaluation(logdet, _cholesky(border), factor, Dense(np.zeros((0, 0))), np.zeros((0, system.p + 1)))
+    S_ZN = rest.C + rest.B @ factor.backward(Y).reshape(system.p + 1, -1).T
+    M = rest.scaled(rest.schur_values(factor.weights()), T.rest)  # (S)
+    rhs = rest.transpose_lambda(S_ZN, T.rest)
+    if system.symbolic is None:
+        L = _cholesky(_bordered(rest, M, rhs, border))
+        m = rest.m
+        logdet += 2.0 * float(np.log(np.diag(L)[:m]).sum())
+        return Evaluation(logdet, L[m:, m:], factor, Dense(L[:m, :m]), L[m:, :m].T)
+    sparse = system.symbolic.factor(M)
+    R_ZN = sparse.forward(rhs)
+    return Evaluation(logdet + sparse.logdet, _cholesky(border - R_ZN.T @ R_ZN), factor, sparse, R_ZN)
+
+
+def coordinates(system: System, at: Evaluation) -> np.ndarray:
+    """Gamma (p,): beta on the orthonormal basis, from (N)."""
+    return triangular_solve(at.border[: system.p, : system.p], at.border[system.p, : system.p], transposed=True)
+
+
+def effects(system: System, at: Evaluation, T: Factors, combinations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """u = M^-1 Lambda'Z'r for r = N c', a combination c (combinations, p + 1) of the columns of N a row.
+
+    Returns u of the absorbed block as (combinations, q, J) and of the others as (m, combinations).
+    """
+    u_rest = at.rest.backward(at.R_ZN @ combinations.T)
+    explained = system.rest.B.T @ system.rest.apply_lambda(u_rest, T.rest)
+    V = system.absorbed.levels.V
+    residual = combinations @ V.reshape(system.p + 1, -1) - explained.T
+    # u_g = A'(I + A A')^-1 Q_g'(r - Z_2 b_2)
+    solved = at.levels.solve(residual.reshape(len(combinations), *V.shape[1:]))
+    return np.einsum("ajg,cag->cjg", at.levels.A, solved), u_rest
+
+
+def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool) -> np.ndarray:
+    """L^-1 b or L^-T b for a dense lower triangle."""
+    if L.size == 0:
+        return b
+    return np.asarray(dtrtrs(L, b, lower=1, trans=1 if transposed else 0)[0])
+
+
+def _bordered(rest: Remainder, M: np.ndarray, rhs: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """The lower triangle of (P) after absorption, dense."""
+    m, size = rest.m, rest.m + border.shape[0]
+    full = np.zeros((size, size), order="F")
+    full[rest.row, rest.col] = M
+    full[m:, :m] = rhs.T
+    full[m:, m:] = border
+    return full
+
+
+def _cholesky(S: np.ndarray) -> np.ndarray:
+    L, failed = dpotrf(S, lower=1, clean=1)
+    if failed or not L[-1, -1] > 0.0:
+        raise NotPositiveDefiniteError(f"pivot {failed} is not positive")
+    return np.asarray(L)

@@ -1,0 +1,42 @@
+"""From the records that were used back to the rows that the user gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """``kept`` (N,) marks the rows used; ``index`` labels all N rows, None for plain arrays."""
+
+    kept: np.ndarray
+    index: Any = None
+
+    @classmethod
+    def all(cls, n: int) -> Rows:
+        """Every row was used."""
+        return cls(np.ones(n, dtype=bool))
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows left out because something was missing."""
+        return int(self.kept.size - self.kept.sum())
+
+    def aligned(self, values: np.ndarray, name: str) -> Any:
+        """Values (n,) or (n, c) of the records used, one a row of the user's data; NaN where a row was dropped."""
+        if self.n_dropped:
+            full = np.full((self.kept.size, *values.shape[1:]), np.nan)
+            full[self.kept] = values
+            values = full
+        if self.index is None:
+            return values
+        import pandas as pd
+
+        return pd.Series(values, index=self.index, name=name) if values.ndim == 1 else pd.DataFrame(values, self.index)
+
+    def used(self, values: np.ndarray) -> np.ndarray:
+        """The part of (N,) or (n,) values that belongs to the records used."""
+        return values[self.kept] if values.shape[0] == self.kept.size else values

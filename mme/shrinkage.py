@@ -1,0 +1,56 @@
+"""Pooled, separate and partially pooled estimates of every level, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.crossproducts import level_sums
+from mme.estimates import Estimates, term_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
+    """One row a level (and coefficient, when the term has several).
+
+    ``n`` records; ``pooled`` the population value (the fixed effect of the same name, else 0); ``no_pooling`` the
+    least-squares estimate from the level's records alone, given the other parts of the model; ``partial_pooling``
+    the BLUP plus ``pooled``; ``weight`` the share of the level's own data in it:
+    partial = pooled + W (no pooling - pooled), the diagonal of W = T T'G (I + T T'G)^-1, G = Z_g'W Z_g.
+    """
+    import pandas as pd
+
+    model = estimates.objective.model
+    term, b = model.terms[t], estimates.b[t]
+    J, q = b.shape
+    Z = np.ones((model.n, 1)) if term.covariates is None else term.covariates
+    weighted = Z if model.weights is None else Z * model.weights[:, None]
+    partial_residual = model.y - estimates.fitted + term_values(term.codes, term.covariates, b)
+    G = level_sums(term.codes, J, weighted, Z)
+    own = np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ level_sums(
+        term.codes, J, weighted, partial_residual[:, None]
+    )
+    T = model.T(estimates.theta)[t]
+    H = T @ T.T
+    W = H @ np.linalg.inv(np.eye(q) + G @ H) @ G
+    pooled = _population_values(estimates, term.columns)
+    table = {
+        "n": np.repeat(np.bincount(term.codes, minlength=J), q),
+        "pooled": np.tile(pooled, J),
+        "no_pooling": (own[:, :, 0] + pooled).ravel(),
+        "partial_pooling": (b + pooled).ravel(),
+        "weight": np.einsum("gii->gi", W).ravel(),
+    }
+    if q == 1:
+        return pd.DataFrame(table, index=pd.Index(term.levels, name=term.group))
+    index = pd.MultiIndex.from_product([term.levels, term.columns], names=[term.group, "coefficient"])
+    return pd.DataFrame(table, index=index)
+
+
+def _population_values(estimates: Estimates, columns: tuple[str, ...]) -> np.ndarray:
+    kept = estimates.objective.basis.kept
+    fixed = {estimates.objective.model.x_names[j]: value for j, value in zip(kept, estimates.beta, strict=True)}
+    return np.array([fixed.get(column, 0.0) for column in columns])

@@ -1,0 +1,127 @@
+"""One random-effect term: its levels, its covariates, its columns of Z."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.errors import MMEError
+from mme.levels import factorise
+
+
+class Term:
+    r"""A random-effect term: each level g draws b_g ~ N(0, sigma^2 T T') and adds z_i' b_g to its rows.
+
+    Parameters
+    ----------
+    groups : (n,) labels or codes
+        The grouping factor: one label a row.
+    covariates : (n, q) array or DataFrame, optional
+        Columns of the term's basis; None is a column of ones (a random intercept). Give the ones yourself for
+        an intercept beside slopes: ``np.column_stack([np.ones(n), x])``.
+    name : str
+        The term's name in every result.
+    covariance : str
+        Structure of the q x q covariance: ``"unstructured"`` (default) or ``"diagonal"``.
+    relationship : optional
+        Covariance among levels; None: independent levels.
+    columns : sequence of str, optional
+        Names of the q coefficients; taken from a DataFrame when it has names.
+
+    Raises
+    ------
+    MMEError
+        Lengths differ, covariates are not finite numbers, labels are missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> term = Term(["a", "a", "b"], np.array([[1.0, 0.0], [1.0, 2.0], [1.0, 5.0]]), name="g")
+    >>> term.n_levels, term.q, term.columns
+    (2, 2, ('x1', 'x2'))
+    >>> term.Z.toarray()
+    array([[1., 0., 0., 0.],
+           [1., 2., 0., 0.],
+           [0., 0., 1., 5.]])
+    """
+
+    __slots__ = ("codes", "columns", "covariance", "covariates", "group", "levels", "name", "relationship")
+
+    def __init__(
+        self,
+        groups: Any,
+        covariates: Any = None,
+        *,
+        name: str = "g",
+        covariance: Any = "unstructured",
+        relationship: Any = None,
+        columns: Any = None,
+    ) -> None:
+        self.name = self.group = name  # a second term on a factor is renamed g.1; its group stays g
+        self.covariance = covariance
+        self.relationship = relationship
+        self.codes, self.levels = factorise(groups, name)
+        self.covariates = None if covariates is None else _checked_covariates(covariates, self.codes.size, name)
+        self.columns: tuple[str, ...] = _column_names(covariates, columns, self.q, name)
+
+    @property
+    def n(self) -> int:
+        """Number of records."""
+        return int(self.codes.size)
+
+    @property
+    def q(self) -> int:
+        """Number of coefficients a level."""
+        return 1 if self.covariates is None else int(self.covariates.shape[1])
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels that occur."""
+        return int(self.levels.size)
+
+    @property
+    def Z(self) -> sp.csr_array:
+        """The term's (n, levels * q) model matrix, level-major: column g q + a is coefficient a of level g."""
+        n, q = self.n, self.q
+        columns = self.codes[:, None] * q + np.arange(q)
+        values = np.ones((n, 1)) if self.covariates is None else self.covariates
+        pointers = np.arange(0, n * q + 1, q)
+        return sp.csr_array((values.ravel(), columns.ravel(), pointers), shape=(n, self.n_levels * q))
+
+    def renamed(self, name: str) -> Term:
+        """The same term under another name; the arrays are shared."""
+        twin = copy(self)
+        twin.name = name
+        return twin
+
+    def __repr__(self) -> str:
+        return f"Term({self.name!r}: {self.n_levels} levels x {', '.join(self.columns)})"
+
+
+def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
+    try:
+        values = np.array(covariates, dtype=float, order="C")
+    except (TypeError, ValueError) as error:
+        raise MMEError(f"term '{name}': covariates must be numbers ({error})") from None
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or values.shape[0] != n or values.shape[1] == 0:
+        raise MMEError(f"term '{name}': covariates must have shape ({n}, q) to match the groups, got {values.shape}")
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).any(axis=1).sum())
+        raise MMEError(f"term '{name}': {bad} rows of the covariates are missing or infinite; drop them or mend them")
+    return values
+
+
+def _column_names(covariates: Any, columns: Any, q: int, name: str) -> tuple[str, ...]:
+    if columns is None:
+        columns = getattr(covariates, "columns", None)
+    if columns is None:
+        return ("(Intercept)",) if covariates is None else tuple(f"x{a + 1}" for a in range(q))
+    names = tuple(str(column) for column in columns)
+    if len(names) != q:
+        raise MMEError(f"term '{name}': {len(names)} column names for {q} columns")
+    return names

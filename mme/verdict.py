@@ -1,0 +1,101 @@
+"""What the search found, judged on the criterion's own scale and said in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.optimize import ACCEPTED, Minimum
+
+# A standard deviation below this share of what the columns' size would make visible counts as zero.
+_ZERO = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """The optimum of a fit.
+
+    Attributes
+    ----------
+    theta : (k,) array
+        Where the search ended, in the user's units.
+    criterion : float
+        The REML criterion or ML deviance there.
+    evaluations : int
+        Evaluations of the criterion, those of the verdict included.
+    reason : str
+        Why the search stopped.
+    boundary : tuple of str
+        Components that are zero: variances of zero, correlations of plus or minus one.
+    gradient : (k,) array
+        Slope of the criterion by theta, in units of sigma of theta (divided by the square root of the curvature).
+    expected_decrease : float
+        What one more Newton step would gain on the criterion.
+    flat : int
+        Directions in which the criterion does not change: the data do not determine them.
+    verdict : str
+        ``"minimum"``, ``"minimum on the boundary"``, ``"flat"``, ``"not converged"`` or ``"given"``.
+    """
+
+    theta: np.ndarray
+    criterion: float
+    evaluations: int
+    reason: str
+    boundary: tuple[str, ...]
+    gradient: np.ndarray
+    hessian: np.ndarray
+    expected_decrease: float
+    flat: int
+    verdict: str
+
+    @property
+    def converged(self) -> bool:
+        """The criterion cannot be lowered by more than a millionth from here."""
+        return self.verdict != "not converged"
+
+    def __str__(self) -> str:
+        text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
+        if self.boundary:
+            text += f"; at zero: {', '.join(self.boundary)}"
+        if self.flat and not self.boundary:
+            text += f"; {self.flat} direction(s) of theta are not determined by the data"
+        if not self.converged:
+            text += (
+                f"; one more Newton step promises {self.expected_decrease:.2g}: start elsewhere, rescale the "
+                "covariates of the random slopes, or simplify the random part"
+            )
+        return text
+
+
+def judge(
+    minimum: Minimum, theta: np.ndarray, scale: np.ndarray, diagonal: np.ndarray, names: tuple[str, ...], given: bool
+) -> Optimum:
+    """Put a minimum found in scaled coordinates (theta * scale) into the user's terms."""
+    at = minimum.curvature
+    zero = diagonal & (np.abs(theta * scale) < _ZERO)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = np.where(np.diag(at.hessian) > 0, at.gradient / np.sqrt(np.abs(np.diag(at.hessian))), at.gradient)
+    return Optimum(
+        theta=theta,
+        criterion=minimum.value,
+        evaluations=minimum.evaluations,
+        reason=minimum.reason,
+        boundary=tuple(name for name, is_zero in zip(names, zero.tolist(), strict=True) if is_zero),
+        gradient=slope,
+        hessian=at.hessian * np.outer(scale, scale),
+        expected_decrease=at.expected_decrease,
+        flat=at.flat,
+        verdict=_verdict(minimum, bool(zero.any()), given),
+    )
+
+
+def _verdict(minimum: Minimum, boundary: bool, given: bool) -> str:
+    if given:
+        return "given"
+    at = minimum.curvature
+    if at.descent is not None or not at.expected_decrease <= ACCEPTED:
+        return "not converged"
+    if boundary:
+        return "minimum on the boundary"
+    return "flat" if at.flat else "minimum"
