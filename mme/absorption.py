@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.blocks import Block
-from mme.crossproducts import Sorted, sort_by_level
+from mme.crossproducts import sum_by_level
 
 # What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
 _DEPENDENT = 1e-13
-# Records handled at a time: the rows of a chunk (8 bytes x a few columns) stay in the second-level cache.
-_CHUNK = 16384
+# Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,72 +37,74 @@ class Levels:
         """Number of (pseudo-)levels."""
         return int(self.R.shape[2])
 
+    def chunks(self) -> tuple[Levels, ...]:
+        """The levels in pieces whose intermediate arrays stay in the second-level cache."""
+        if self.J <= _CHUNK:
+            return (self,)
+        cuts = [slice(start, start + _CHUNK) for start in range(0, self.J, _CHUNK)]
+        weights = [None if self.multiplicity is None else self.multiplicity[cut] for cut in cuts]
+        pieces = [(self.R[:, :, cut].copy(), self.V[:, :, cut].copy()) for cut in cuts]
+        return tuple(Levels(R, V, weight) for (R, V), weight in zip(pieces, weights, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """Rows after absorption: N less its part between levels (m, n), and orthogonal columns of Z (None: ones).
+
+    Q_g has the columns of Z divided by the diagonal of R_g.
+    """
+
+    codes: np.ndarray
+    N: np.ndarray
+    Z: list[np.ndarray | None]
+
 
 @dataclass(frozen=True, eq=False)
 class Absorbed:
-    """A block after its QR: the levels, the within part, and the rows of Q when other random terms need them."""
+    """A block after its QR: its levels, and ``NN`` = N'(I - QQ')N."""
 
     levels: Levels
-    within: np.ndarray
-    order: Sorted
-    Q: np.ndarray
-    N_within: np.ndarray
+    NN: np.ndarray
 
 
-def absorb(block: Block, N: np.ndarray, *, keep_rows: bool) -> Absorbed:
-    """QR of every level's rows of the block; N (n, m) split into within-level and between-level parts.
+def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
+    """QR of every level's rows of the block, all levels at once; N (m, n) is split into within and between.
 
-    With ``keep_rows`` the rows Q (q, n) and (I - QQ')N (m, n) are kept, in sorted order.
+    Modified Gram-Schmidt on [Z N] as one matrix, as stable as Householder's QR (Bjorck 1967). Each inner product
+    is one weighted count of the records by level.
     """
-    records = sort_by_level(block.codes, block.J)
-    m, q, J = N.shape[1], block.q, block.J
-    R, V, within = np.zeros((q, q, J)), np.zeros((m, q, J)), np.zeros((m, m))
-    kept = N.shape[0] if keep_rows else 0
-    rows_Q, rows_N = np.empty((q, kept)), np.empty((m, kept))
-    for first, last in _chunks(records.counts):
-        at = slice(records.starts[first], records.starts[last - 1] + records.counts[last - 1])
-        rows = at if isinstance(records.order, slice) else records.order[at]
-        Z, N_rows = block.rows(rows).T.copy(), N[rows].T.copy()
-        _level_qr(Z, N_rows, records.counts[first:last], R[:, :, first:last], V[:, :, first:last])
-        within += N_rows @ N_rows.T
-        if keep_rows:
-            rows_Q[:, at], rows_N[:, at] = Z, N_rows
-    return Absorbed(Levels(R, V), within, records, rows_Q, rows_N)
+    q, J, codes = block.q, block.J, block.codes
+    R, V = np.zeros((q, q, J)), np.empty((N.shape[0], q, J))
+    Z, within = list(block.columns), N.copy()
+    for j in range(q):
+        squares = sum_by_level(codes, J, Z[j], Z[j])
+        length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j])
+        independent = squares > _DEPENDENT**2 * length
+        R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
+        inverse = np.divide(1.0, squares, out=np.zeros(J), where=independent)
+        for k in range(j + 1, q):
+            along = sum_by_level(codes, J, Z[j], Z[k]) * inverse
+            R[j, k] = along * R[j, j]
+            Z[k] = _without(Z[k], along, codes, Z[j])
+        for k, column in enumerate(within):
+            along = sum_by_level(codes, J, Z[j], column) * inverse
+            V[k, j] = along * R[j, j]
+            within[k] = _without(column, along, codes, Z[j])
+    return Absorbed(Levels(R, V), within @ within.T), Projected(codes, within, Z)
 
 
-def absorb_nothing(N: np.ndarray) -> Absorbed:
+def absorb_nothing(N: np.ndarray) -> tuple[Absorbed, Projected]:
     """The absorption of a block without levels: everything is within."""
-    n, m = N.shape
-    none = Levels(np.zeros((1, 1, 0)), np.zeros((m, 1, 0)))
-    empty = np.zeros(0, dtype=np.int64)
-    return Absorbed(none, N.T @ N, Sorted(slice(None), empty, empty), np.zeros((1, n)), N.T)
+    none = Levels(np.zeros((1, 1, 0)), np.zeros((N.shape[0], 1, 0)))
+    return Absorbed(none, N @ N.T), Projected(np.zeros(0, dtype=np.int64), N, [None])
 
 
-def _chunks(counts: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of whole levels of about ``_CHUNK`` records each."""
-    ends = np.cumsum(counts)
-    marks = np.searchsorted(ends, np.arange(_CHUNK, ends[-1] + _CHUNK, _CHUNK)) + 1
-    bounds = np.unique(np.concatenate(([0], np.minimum(marks, counts.size))))
-    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
-
-
-def _level_qr(Z: np.ndarray, N: np.ndarray, counts: np.ndarray, R: np.ndarray, V: np.ndarray) -> None:
-    """Modified Gram-Schmidt in every level at once: Z (q, n) becomes Q, N (m, n) its part within levels.
-
-    Applied to [Z N] as one matrix it is as stable as Householder's QR (Bjorck 1967).
-    """
-    starts = np.cumsum(counts) - counts
-    length = np.sqrt(np.add.reduceat(Z * Z, starts, axis=1))
-    for j in range(Z.shape[0]):
-        size = np.sqrt(np.add.reduceat(Z[j] * Z[j], starts)) if j else length[0]
-        independent = size > _DEPENDENT * length[j]
-        R[j, j] = np.where(independent, size, 0.0)
-        Z[j] *= np.repeat(np.divide(1.0, size, out=np.zeros_like(size), where=independent), counts)
-        for k in range(j + 1, Z.shape[0]):
-            R[j, k] = np.add.reduceat(Z[j] * Z[k], starts)
-            Z[k] -= np.repeat(R[j, k], counts) * Z[j]
-        V[:, j] = np.add.reduceat(N * Z[j], starts, axis=1)
-        N -= np.repeat(V[:, j], counts, axis=1) * Z[j]
+def _without(column: np.ndarray | None, along: np.ndarray, codes: np.ndarray, z: np.ndarray | None) -> np.ndarray:
+    """column - along[codes] z; None stands for a column of ones."""
+    part = along.take(codes)
+    if z is not None:
+        part *= z
+    return np.subtract(1.0 if column is None else column, part, out=part)
 
 
 def merge(levels: Levels) -> Levels:
@@ -118,11 +120,11 @@ def merge(levels: Levels) -> Levels:
     kept_rows = np.minimum(sizes, m * q)
     if kept_rows.sum() > J // 2:
         return levels
-    by_class = sort_by_level(members, classes.size)
-    V = levels.V.reshape(m * q, J)[:, by_class.order].T
+    V = levels.V.reshape(m * q, J)[:, np.argsort(members, kind="stable")].T
+    starts = np.cumsum(sizes) - sizes
     pieces = [
         V[start : start + size] if size <= m * q else np.linalg.qr(V[start : start + size], mode="r")
-        for start, size in zip(by_class.starts.tolist(), sizes.tolist(), strict=True)
+        for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
     ]
     merged = np.ascontiguousarray(np.concatenate(pieces).T).reshape(m, q, -1)
     return Levels(

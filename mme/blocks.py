@@ -12,17 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.covariance import Structure
+from mme.crossproducts import Column
 from mme.terms import Term
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One grouping factor with the q columns of all its terms; ``values`` is None for an unweighted column of ones."""
+    """One grouping factor with the q columns of all its terms, weighted and scaled; None is a column of ones."""
 
     codes: np.ndarray
     J: int
     q: int
-    values: np.ndarray | None
+    columns: tuple[Column, ...]
     scale: np.ndarray
     structures: tuple[Structure, ...]
     terms: tuple[int, ...]
@@ -37,13 +38,6 @@ class Block:
         for part, thetas, columns in zip(self.structures, self.theta_slices, self.column_slices, strict=True):
             T[columns, columns] = part.T(theta[thetas])
         return T * self.scale[:, None]
-
-    def rows(self, index: np.ndarray | slice) -> np.ndarray:
-        """The block's (rows, q) covariates of the given records, scaled and weighted."""
-        if self.values is None:
-            size = self.codes[index].size
-            return np.ones((size, 1))
-        return self.values[index]
 
 
 def build_blocks(
@@ -83,12 +77,12 @@ def _block(
     widths = [terms[t].q for t in members]
     ends = np.cumsum(widths).tolist()
     columns = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
-    values, scale = _scaled_columns([terms[t].covariates for t in members], first.n, sqrt_weights)
+    scaled, scale = _scaled_columns([terms[t].covariates for t in members], first.n, sqrt_weights)
     return Block(
         codes=first.codes,
         J=first.n_levels,
         q=sum(widths),
-        values=values,
+        columns=scaled,
         scale=scale,
         structures=tuple(structures[t] for t in members),
         terms=members,
@@ -99,13 +93,16 @@ def _block(
 
 def _scaled_columns(
     covariates: list[np.ndarray | None], n: int, sqrt_weights: np.ndarray | None
-) -> tuple[np.ndarray | None, np.ndarray]:
-    if len(covariates) == 1 and covariates[0] is None and sqrt_weights is None:
-        return None, np.ones(1)
-    parts = [np.ones((n, 1)) if part is None else part for part in covariates]
-    values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-    if sqrt_weights is not None:
-        values = values * sqrt_weights[:, None]
-    scale = np.sqrt(np.einsum("ij,ij->j", values, values) / n)
-    scale[scale == 0.0] = 1.0
-    return values / scale, scale
+) -> tuple[tuple[Column, ...], np.ndarray]:
+    """The columns divided by their root mean square, and those divisors."""
+    columns: list[Column] = []
+    scale: list[float] = []
+    for column in (c for part in covariates for c in ([None] if part is None else part.T)):
+        if column is None or (column == 1.0).all():
+            column = sqrt_weights
+        elif sqrt_weights is not None:
+            column = column * sqrt_weights
+        size = 1.0 if column is None else float(np.sqrt(column @ column / n)) or 1.0
+        columns.append(None if column is None else column / size)
+        scale.append(size)
+    return tuple(columns), np.array(scale)

@@ -1,32 +1,36 @@
-"""Sums over records: rows sorted by level, sums by level, sums by cell of two factors. Each is one pass."""
+"""Sums over records: by level of a factor, by cell of two factors. Each is one pass over the data.
+
+A column is an (n,) array, or None for a column of ones, which costs no pass.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
-
-@dataclass(frozen=True, eq=False)
-class Sorted:
-    """Records in order of their level: ``order`` (n,); ``starts`` (J,) and ``counts`` (J,) of each level."""
-
-    order: np.ndarray | slice
-    starts: np.ndarray
-    counts: np.ndarray
+Column = np.ndarray | None
 
 
-def sort_by_level(codes: np.ndarray, J: int) -> Sorted:
-    """Counting sort of the records by level, stable; a slice (no copy) when they are sorted already."""
-    counts = np.bincount(codes, minlength=J)
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    if (codes[1:] >= codes[:-1]).all():
-        return Sorted(slice(None), starts, counts)
-    n = codes.size
-    # The transpose of a sparse matrix with one entry a row is a counting sort: O(n), where argsort is O(n log n).
-    one_a_row = sp.csr_array((np.empty(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, J))
-    return Sorted(one_a_row.tocsc().indices, starts, counts)
+def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.ndarray:
+    """(J,): the inner product of two columns over the records of each level."""
+    return np.bincount(codes, _product(left, right), minlength=J).astype(float, copy=False)
+
+
+def level_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
+    """(J, a, b): inner products of each left column with each right one over the records of each level."""
+    out = np.empty((J, len(left), len(right)))
+    for a, b in np.ndindex(len(left), len(right)):
+        out[:, a, b] = sum_by_level(codes, J, left[a], right[b])
+    return out
+
+
+def _product(left: Column, right: Column) -> Column:
+    if left is None or right is None:
+        return right if left is None else left
+    return left * right
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +46,9 @@ class Cells:
         """Number of combinations that occur."""
         return int(self.rows.size)
 
-    def sums(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """(cells, a, b): sums over the records of each cell of left (n, a) times right (n, b)."""
-        out = np.empty((self.count, left.shape[1], right.shape[1]))
-        for a in range(left.shape[1]):
-            for b in range(right.shape[1]):
-                out[:, a, b] = np.bincount(self.of_record, left[:, a] * right[:, b], minlength=self.count)
-        return out
+    def sums(self, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
+        """(cells, a, b): inner products of the columns over the records of each cell."""
+        return level_sums(self.of_record, self.count, left, right)
 
 
 def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells:
@@ -59,15 +59,25 @@ def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells
         present[key] = True
         found = np.flatnonzero(present)
         of_record = (np.cumsum(present) - 1)[key]
-    else:
-        found, of_record = np.unique(key, return_inverse=True)
+        return Cells(of_record, found // n_cols, found % n_cols)
+    by_col = _counting_sort(cols, n_cols)
+    order = by_col[_counting_sort(rows[by_col], n_rows)]
+    in_order = key[order]
+    first = np.concatenate(([True], in_order[1:] != in_order[:-1]))
+    of_record = np.empty(key.size, dtype=np.int64)
+    of_record[order] = np.cumsum(first) - 1
+    found = in_order[first]
     return Cells(of_record, found // n_cols, found % n_cols)
 
 
-def level_sums(codes: np.ndarray, J: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(J, a, b): sums over the records of each level of left (n, a) times right (n, b)."""
-    out = np.empty((J, left.shape[1], right.shape[1]))
-    for a in range(left.shape[1]):
-        for b in range(right.shape[1]):
-            out[:, a, b] = np.bincount(codes, left[:, a] * right[:, b], minlength=J)
-    return out
+def no_cells() -> Cells:
+    """The cells of a factor without levels."""
+    none = np.zeros(0, dtype=np.int64)
+    return Cells(none, none, none)
+
+
+def _counting_sort(codes: np.ndarray, J: int) -> np.ndarray:
+    """Stable order by code: the transpose of a sparse matrix with one entry a row, O(n) where argsort is O(n log n)."""
+    n = codes.size
+    one_a_row = sp.csr_array((np.empty(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, J))
+    return np.asarray(one_a_row.tocsc().indices)

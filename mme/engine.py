@@ -5,26 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mme.blocks import Block
+from mme.crossproducts import Cells
 from mme.errors import MemoryForecastError
-from mme.factor import available_bytes
-from mme.remainder import pairs_forecast
+from mme.factor import Symbolic, available_bytes
+from mme.schur import product_count
 
-# One pair of cells in the scatter takes a value and an index.
-_BYTES_PER_PAIR = 12
+# One product of (S) in a list takes a value and an index.
+_BYTES_PER_PRODUCT = 12
 # LAPACK on a dense remainder beats the bookkeeping of a sparse factor up to here whatever the fill.
 _DENSE_BELOW = 200
-# A dense factor is kept while its matrix is within this size; beyond it sparsity decides.
-_DENSE_UP_TO = 6000
+# Beyond this a dense remainder is not considered while sparsity may help.
+_DENSE_UP_TO = 8000
+# A factor with this share of all entries is as good as dense, and LAPACK is quicker on it.
+_NEARLY_DENSE = 0.25
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which block is absorbed (None: none) and whether the remainder is factorised densely, with the reasons."""
+    """Which block is absorbed (None: none) and whether the remainder is factorised densely."""
 
     absorb: int | None
     dense: bool
-    reasons: tuple[str, ...]
-    pairs: int = 0
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,34 @@ class Engine:
         )
 
 
-def plan(blocks: tuple[Block, ...], names: tuple[str, ...]) -> Plan:
-    """Choose the engine for these blocks.
+def widest(blocks: tuple[Block, ...]) -> int | None:
+    """The block with the most columns: the one to absorb."""
+    return max(range(len(blocks)), key=lambda b: blocks[b].J * blocks[b].q, default=None)
 
-    The block with the most columns is absorbed when what is left can hold its Schur complement: the scatter of
-    pairs must fit in memory, and so must the remainder.
-    """
-    if not blocks:
+
+def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells]) -> Plan:
+    """Choose the engine from the pattern; ``crossings`` are the cells of the widest block with each of the others."""
+    first = widest(blocks)
+    if first is None:
         return Plan(None, True, ("there are no random effects",))
-    widest = max(range(len(blocks)), key=lambda b: blocks[b].J * blocks[b].q)
-    rest = [block for b, block in enumerate(blocks) if b != widest]
-    if not rest:
-        return Plan(widest, True, (f"'{names[widest]}' is the only grouping factor",))
+    if len(blocks) == 1:
+        return Plan(first, True, (f"'{names[first]}' is the only grouping factor",))
+    rest = [block for b, block in enumerate(blocks) if b != first]
     m = sum(block.J * block.q for block in rest)
-    pairs = pairs_forecast(blocks[widest], rest)
-    if pairs * _BYTES_PER_PAIR > available_bytes() // 4:
-        reason = f"absorbing '{names[widest]}' would pair {pairs:,} cells of the other factors"
-        return Plan(None, False, (reason,), pairs)
-    reasons = [f"'{names[widest]}' has the most random effects"]
-    if m <= _DENSE_BELOW:
-        return Plan(widest, True, (*reasons, f"{m} other random effects are few"), pairs)
-    if m <= _DENSE_UP_TO and pairs > m * m / 8:
-        return Plan(widest, True, (*reasons, f"the other {m:,} random effects meet in {pairs:,} pairs of cells"), pairs)
-    return Plan(widest, False, (*reasons, f"the other {m:,} random effects stay sparse"), pairs)
+    products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].q)
+    if products * _BYTES_PER_PRODUCT > available_bytes() // 4:
+        return Plan(None, False, (f"absorbing '{names[first]}' would take {products:,} products an evaluation",))
+    reasons = (f"'{names[first]}' has the most random effects",)
+    crowded = products > _NEARLY_DENSE * m * m
+    if m <= _DENSE_BELOW or (m <= _DENSE_UP_TO and crowded):
+        why = "are few" if m <= _DENSE_BELOW else f"meet in {products:,} products, too many for a sparse pattern"
+        return Plan(first, True, (*reasons, f"the other {m:,} {why}"))
+    return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
+
+
+def prefer_dense(symbolic: Symbolic) -> bool:
+    """Whether the sparse factor has filled in so far that LAPACK is the better choice."""
+    return symbolic.n <= _DENSE_UP_TO and symbolic.nnz_L > _NEARLY_DENSE * symbolic.n * (symbolic.n + 1)
 
 
 def require_dense_memory(m: int) -> None:

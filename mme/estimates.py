@@ -12,7 +12,7 @@ from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError
 from mme.inverse import conditional_blocks, sensitivities
 from mme.objective import Objective
-from mme.pls import Evaluation, coordinates, effects, triangular_solve
+from mme.pls import Evaluation, coordinates, effects, logdet_X, pwrss, triangular_solve
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Estimates:
     def at(self) -> Evaluation:
         """The factors at theta, level by level."""
         try:
-            return self.objective.evaluate(self.theta, merged=False)
+            return self.objective.evaluate(self.theta)
         except NotPositiveDefiniteError:
             raise MMEError(
                 "at these variances the model fits the response exactly: no residual variance is left"
@@ -35,12 +35,12 @@ class Estimates:
     @cached_property
     def criterion(self) -> float:
         """-2 log (restricted) likelihood."""
-        return criterion(self.objective.constants, self.at.logdet_M, self.at.logdet_X, self.at.pwrss)
+        return criterion(self.objective.constants, self.at.logdet_M, logdet_X(self.at.border), pwrss(self.at.border))
 
     @property
     def sigma(self) -> float:
         """Residual standard deviation."""
-        return residual_sd(self.objective.constants, self.at.pwrss)
+        return residual_sd(self.objective.constants, pwrss(self.at.border))
 
     @cached_property
     def _solution(self) -> tuple[np.ndarray, list[np.ndarray]]:

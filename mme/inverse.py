@@ -20,16 +20,16 @@ from mme.factor import Factor
 from mme.kernels import kernel
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation, effects, triangular_solve
-from mme.remainder import Remainder
+from mme.schur import Schur
 
 
 def conditional_blocks(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:
     """Lambda M^-1 Lambda' of every block as (J, q, q), scaled columns, in units of sigma^2."""
-    T, rest = objective.factors(theta), objective.system.rest
-    H = _on_pattern(rest, at, T.rest)
-    out = [_diagonal_blocks(rest, H, t) for t in range(len(objective.rest))]
+    T, schur = objective.factors(theta), objective.system.rest.schur
+    H = schur.sandwich(_inverse(schur, at), T.rest)
+    out = [schur.diagonal_blocks(H, t) for t in range(len(objective.rest))]
     if objective.plan.absorb is not None:
-        out.insert(objective.plan.absorb, _absorbed_blocks(objective, T.absorbed, H))
+        out.insert(objective.plan.absorb, _absorbed_blocks(objective, T.absorbed, schur, H))
     return out
 
 
@@ -42,7 +42,7 @@ def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> li
     return objective.by_block(u_absorbed, u_rest, theta)
 
 
-def _absorbed_blocks(objective: Objective, T: np.ndarray, H: np.ndarray) -> np.ndarray:
+def _absorbed_blocks(objective: Objective, T: np.ndarray, schur: Schur, H: np.ndarray) -> np.ndarray:
     """T (I + A'A)^-1 T' plus what the other random effects leave uncertain, for every level."""
     levels = objective.system.absorbed.levels
     factor = factor_levels(levels, T)
@@ -50,7 +50,7 @@ def _absorbed_blocks(objective: Objective, T: np.ndarray, H: np.ndarray) -> np.n
     inner = np.linalg.inv(np.eye(T.shape[0]) + np.einsum("aig,ajg->gij", factor.A, factor.A))
     if objective.rest:
         F = _gain(factor)
-        inner = inner + np.einsum("iag,abg,jbg->gij", F, _through(objective.system.rest, H, factor.A.shape), F)
+        inner = inner + np.einsum("iag,abg,jbg->gij", F, schur.through(H, T.shape[0]), F)
     return np.asarray(T @ inner @ T.T)
 
 
@@ -59,55 +59,22 @@ def _gain(factor: LevelFactor) -> np.ndarray:
     return np.einsum("aig,abg->ibg", factor.A, factor.weights())
 
 
-def _through(rest: Remainder, H: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """B_g H B_g' as (q, q, J): the transpose of the scatter, each off-diagonal block counted both ways."""
-    halved = H.copy()
-    for family in rest.families:
-        if family.t_row == family.t_col:
-            blocks = halved[family.values].reshape(family.count, *family.shape)
-            blocks[family.rows == family.cols] *= 0.5
-    G = (rest.scatter.T @ halved).reshape(shape)
-    return np.asarray(G + G.transpose(1, 0, 2))
-
-
-def _on_pattern(rest: Remainder, at: Evaluation, T: list[np.ndarray]) -> np.ndarray:
-    """Entries of H = Lambda_2 K^-1 Lambda_2', family by family."""
+def _inverse(schur: Schur, at: Evaluation) -> np.ndarray:
+    """Entries of K^-1 on the pattern of K."""
     if isinstance(at.rest, Dense):
-        entries = dpotri(at.rest.L, lower=1)[0][rest.row, rest.col] if rest.m else np.zeros(0)
-    else:
-        entries = _selected(rest, at.rest)
-    values = np.zeros(rest.constant.size)
-    values[rest.source] = entries
-    for family in rest.families:
-        block = values[family.values].reshape(family.count, *family.shape)
-        if family.t_row == family.t_col:
-            _symmetrise(block, family.rows == family.cols)
-        values[family.values] = (T[family.t_row] @ block @ T[family.t_col].T).ravel()
-    return values
+        dense = dpotri(at.rest.L, lower=1)[0] if at.rest.L.size else at.rest.L
+        return np.asarray(dense[schur.row, schur.col])
+    return _selected(schur.row, schur.col, at.rest)
 
 
-def _symmetrise(block: np.ndarray, diagonal: np.ndarray) -> None:
-    """Fill the upper triangles of the diagonal blocks, which the pattern does not store."""
-    lower = np.tril(block[diagonal])
-    block[diagonal] = lower + np.tril(lower, -1).transpose(0, 2, 1)
-
-
-def _selected(rest: Remainder, factor: Factor) -> np.ndarray:
-    """Entries of K^-1 at (rest.row, rest.col) from the selected inverse on the pattern of L."""
+def _selected(row: np.ndarray, col: np.ndarray, factor: Factor) -> np.ndarray:
+    """Entries (row, col) of the inverse from the selected inverse on the pattern of L."""
     L, perm = factor.L, factor.perm
     n = perm.size
-    S = kernel("selected_inverse", n)(L.indptr, L.indices, L.data, n)
+    S = kernel("selected_inverse", 10 * (L.nnz - n))(L.indptr, L.indices, L.data, n)
     where = np.empty(n, dtype=np.int64)
     where[perm] = np.arange(n)
-    i, j = where[rest.row], where[rest.col]
+    i, j = where[row], where[col]
     key = np.minimum(i, j) * n + np.maximum(i, j)
     keys = np.repeat(np.arange(n, dtype=np.int64), np.diff(L.indptr)) * n + L.indices
     return np.asarray(S[np.searchsorted(keys, key)])
-
-
-def _diagonal_blocks(rest: Remainder, H: np.ndarray, t: int) -> np.ndarray:
-    for family in rest.families:
-        if family.t_row == family.t_col == t:
-            blocks = H[family.values].reshape(family.count, *family.shape)[family.rows == family.cols]
-            return np.asarray(blocks[np.argsort(family.rows[family.rows == family.cols])])
-    raise IndexError(t)

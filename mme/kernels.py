@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-# Below this many rows the uncompiled loop is quicker than loading the compiler.
-_COMPILE_ABOVE = 500
+# Up to here the uncompiled loop is quicker than loading the compiler.
+_COMPILE_ABOVE = 50_000
 
 
-def kernel(name: str, n: int) -> Callable[..., Any]:
-    """The loop ``name``, compiled when it will run over more than a few hundred rows."""
+def kernel(name: str, steps: int) -> Callable[..., Any]:
+    """The loop ``name``, compiled when it will run more than a few thousand steps."""
     plain: Callable[..., Any] = globals()[name]
-    return plain if n <= _COMPILE_ABOVE else _compiled(plain)
+    return plain if steps <= _COMPILE_ABOVE else _compiled(plain)
 
 
 @cache

@@ -43,7 +43,7 @@ class Model:
     def theta_names(self) -> tuple[str, ...]:
         """lme4's names of theta."""
         pairs = zip(self.terms, self.structures, strict=True)
-        return tuple(name for term, part in pairs for name in part.names(term.name, term.columns))
+        return tuple(name for term, part in pairs for name in part.names(term.group, term.columns))
 
     def split(self, theta: np.ndarray) -> list[np.ndarray]:
         """Theta, term by term."""

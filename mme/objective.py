@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from mme.absorption import absorb, absorb_nothing, merge
 from mme.basis import Basis, orthonormalise
-from mme.blocks import build_blocks
+from mme.blocks import Block, build_blocks
 from mme.criterion import Constants, criterion
-from mme.engine import Engine, Plan, plan, require_dense_memory
+from mme.crossproducts import Cells, cells, no_cells
+from mme.engine import Engine, Plan, plan, prefer_dense, require_dense_memory, widest
 from mme.errors import MMEError
-from mme.factor import NotPositiveDefiniteError
+from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model, build_model
-from mme.pls import Evaluation, Factors, System, assemble, evaluate
+from mme.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_X, pwrss
+from mme.remainder import build_remainder
 from mme.terms import Term
 
 # The relative covariance factor of a block without levels.
@@ -43,35 +46,39 @@ class Objective:
     def __init__(self, model: Model, *, engine: Plan | None = None) -> None:
         started = perf_counter()
         self.model = model
-        root = None if model.weights is None else np.sqrt(model.weights)
-        y = model.y if model.offset is None else model.y - model.offset
-        X = model.X
-        if root is not None:
-            y, X = y * root, X * root[:, None]
-        self.sqrt_weights = root
-        self.basis = _conditioned(X, y, model)
+        self.sqrt_weights = None if model.weights is None else np.sqrt(model.weights)
+        self.basis = _conditioned(model, self.sqrt_weights)
         self.constants = _constants(model, self.basis)
-        self.blocks = build_blocks(model.terms, model.structures, root)
+        self.blocks = build_blocks(model.terms, model.structures, self.sqrt_weights)
         conditioned = perf_counter()
         names = tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in self.blocks)
-        self.plan = plan(self.blocks, names) if engine is None else engine
+        absorbing = widest(self.blocks) if engine is None else engine.absorb
+        crossings = _crossings(self.blocks, absorbing)
+        self.plan = plan(self.blocks, names, crossings) if engine is None else engine
+        if self.plan.absorb != absorbing:
+            crossings = _crossings(self.blocks, self.plan.absorb)
         self.rest = tuple(block for b, block in enumerate(self.blocks) if b != self.plan.absorb)
         self.absorbing = None if self.plan.absorb is None else self.blocks[self.plan.absorb]
-        self.system = self._assemble()
+        self.system = self._assemble(crossings, forced=engine is not None)
         seconds = {"conditioning": conditioned - started, "cross-products": perf_counter() - conditioned}
         self.engine = self._describe(names, seconds)
 
     def __call__(self, theta: Any) -> float:
         """The criterion at theta; infinite where the model would fit the response exactly."""
+        T = self.factors(np.asarray(theta, dtype=float))
         try:
-            at = self.evaluate(np.asarray(theta, dtype=float))
+            if self.rest:
+                at = evaluate(self.system, T)
+                logdet_M, border = at.logdet_M, at.border
+            else:
+                logdet_M, border = evaluate_absorbed(self.system, T)
         except NotPositiveDefiniteError:
             return inf
-        return criterion(self.constants, at.logdet_M, at.logdet_X, at.pwrss)
+        return criterion(self.constants, logdet_M, logdet_X(border), pwrss(border))
 
-    def evaluate(self, theta: np.ndarray, *, merged: bool = True) -> Evaluation:
-        """The factors of one evaluation."""
-        return evaluate(self.system, self.factors(theta), merged=merged)
+    def evaluate(self, theta: np.ndarray) -> Evaluation:
+        """The factors of one evaluation, level by level."""
+        return evaluate(self.system, self.factors(theta))
 
     def factors(self, theta: np.ndarray) -> Factors:
         """The scaled T of the absorbed block and of the others."""
@@ -98,15 +105,21 @@ class Objective:
                 scale[thetas] = block.scale[columns][part.rows]
         return scale
 
-    def _assemble(self) -> System:
-        sparse = bool(self.rest) and not self.plan.dense
-        if not sparse:
+    def _assemble(self, crossings: list[Cells], *, forced: bool) -> System:
+        """Cross-products of Z and N = [X y], absorbing the block of the plan."""
+        if self.plan.dense:
             require_dense_memory(sum(block.J * block.q for block in self.rest))
-        N = np.column_stack([self.basis.Q, self.basis.r])
-        system = assemble(self.absorbing, self.rest, N, sparse=sparse)
-        if system.symbolic is not None:
-            system.symbolic.require_memory("the random effects of this model")
-        return system
+        N = self.basis.N
+        absorbed, rows = absorb_nothing(N) if self.absorbing is None else absorb(self.absorbing, N)
+        rest = build_remainder(self.rest, absorbed, rows, crossings)
+        symbolic = None
+        if not self.plan.dense:
+            symbolic = Symbolic(rest.schur.lower())
+            symbolic.require_memory("the random effects of this model")
+            if prefer_dense(symbolic) and not forced:
+                symbolic = None
+        chunks = () if self.rest else merge(absorbed.levels).chunks()
+        return System(p=N.shape[0] - 1, absorbed=absorbed, chunks=chunks, rest=rest, symbolic=symbolic)
 
     def _describe(self, names: tuple[str, ...], seconds: dict[str, float]) -> Engine:
         m, symbolic = self.system.rest.m, self.system.symbolic
@@ -143,12 +156,22 @@ def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objectiv
     return Objective(build_model(y, X, terms, **options))
 
 
-def _conditioned(X: np.ndarray, y: np.ndarray, model: Model) -> Basis:
+def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:
+    """The cells of the absorbed block with each of the others."""
+    if absorbing is None:
+        return [no_cells() for _ in blocks]
+    one = blocks[absorbing]
+    return [cells(one.codes, other.codes, one.J, other.J) for b, other in enumerate(blocks) if b != absorbing]
+
+
+def _conditioned(model: Model, sqrt_weights: np.ndarray | None) -> Basis:
     n, estimated = model.n, int(model.sigma is None)
-    basis = orthonormalise(X, y)
+    y = model.y if model.offset is None else model.y - model.offset
+    basis = orthonormalise(model.X, y, sqrt_weights)
     if n - basis.kept.size < estimated:
         raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
-    if model.sigma is None and np.linalg.norm(basis.r) <= 1e-13 * np.linalg.norm(y):
+    length = np.linalg.norm(y if sqrt_weights is None else y * sqrt_weights)
+    if model.sigma is None and np.linalg.norm(basis.r) <= 1e-13 * length:
         raise MMEError(
             f"the fixed effects fit the response '{model.response}' exactly: there is no variance left to estimate"
         )

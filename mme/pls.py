@@ -6,8 +6,8 @@ Z have unit mean square (``blocks.py``), all rows are weighted. With N = [X y],
     ( Lambda'Z'Z Lambda + I   Lambda'Z'N )
     ( N'Z Lambda              N'N        )                                                                        (P)
 
-is eliminated from the top: first the absorbed term (A), then what is left of Z, (S), by a dense or a sparse Cholesky
-factor L. The Cholesky factor of what remains on N is
+is eliminated from the top: first the absorbed term (A), then what is left of Z, (S) in ``schur.py``, by a dense or
+a sparse Cholesky factor L. The Cholesky factor of what remains on N is
 
     ( R_X'   0  )
     ( c'    rho )        R_X gamma = c,   pwrss = rho^2,   log|X'V^-1 X| = 2 log|R_X|.                            (N)
@@ -22,19 +22,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtrs
 
-from mme.absorption import Absorbed, LevelFactor, Levels, absorb, absorb_nothing, factor_levels, merge
-from mme.blocks import Block
+from mme.absorption import Absorbed, LevelFactor, Levels, factor_levels
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
-from mme.remainder import Remainder, build_remainder
+from mme.remainder import Remainder
 
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """What theta does not change. ``levels`` are merged, for the criterion; ``absorbed.levels`` are whole."""
+    """What theta does not change. ``chunks`` are the levels, merged and cut, for the criterion."""
 
     p: int
     absorbed: Absorbed
-    levels: Levels
+    chunks: tuple[Levels, ...]
     rest: Remainder
     symbolic: Symbolic | None
 
@@ -68,57 +67,54 @@ class Evaluation:
     rest: Dense | Factor
     R_ZN: np.ndarray
 
-    @property
-    def pwrss(self) -> float:
-        """Penalised weighted residual sum of squares."""
-        return float(self.border[-1, -1]) ** 2
 
-    @property
-    def logdet_X(self) -> float:
-        """log |X'V^-1 X| for the orthonormal X and V in units of sigma^2."""
-        return 2.0 * float(np.log(np.diag(self.border)[:-1]).sum())
+def pwrss(border: np.ndarray) -> float:
+    """Penalised weighted residual sum of squares, from the factor of (N)."""
+    return float(border[-1, -1]) ** 2
 
 
-def assemble(absorbing: Block | None, rest: tuple[Block, ...], N: np.ndarray, *, sparse: bool) -> System:
-    """Cross-products of Z and N = [X y] (n, p + 1), absorbing one block if given; ``sparse`` asks for CHOLMOD."""
-    absorbed = absorb_nothing(N) if absorbing is None else absorb(absorbing, N, keep_rows=bool(rest))
-    remainder = build_remainder(rest, absorbed)
-    return System(
-        p=N.shape[1] - 1,
-        absorbed=absorbed,
-        levels=absorbed.levels if rest else merge(absorbed.levels),
-        rest=remainder,
-        symbolic=Symbolic(remainder.lower()) if sparse else None,
-    )
+def logdet_X(border: np.ndarray) -> float:
+    """log |X'V^-1 X| for the orthonormal X and V in units of sigma^2, from the factor of (N)."""
+    return 2.0 * float(np.log(np.diag(border)[:-1]).sum())
 
 
-def evaluate(system: System, T: Factors, *, merged: bool = True) -> Evaluation:
-    """Factorise (P) at one theta. With ``merged=False`` level by level, as :func:`effects` needs it.
+def evaluate(system: System, T: Factors) -> Evaluation:
+    """Factorise (P) at one theta, keeping what :func:`effects` needs.
 
     Raises
     ------
     NotPositiveDefiniteError
         Rounding has consumed what y leaves: the model fits the response exactly.
     """
-    rest, levels = system.rest, system.levels if merged else system.absorbed.levels
+    rest, levels = system.rest, system.absorbed.levels
     factor = factor_levels(levels, T.absorbed)
-    logdet = factor.logdet(levels.multiplicity)
     Y = factor.forward(levels.V)
     rows = Y.reshape(system.p + 1, -1)
-    border = system.absorbed.within + rows @ rows.T  # (A)
+    border = system.absorbed.NN + rows @ rows.T  # (A)
+    logdet = factor.logdet(levels.multiplicity)
     if rest.m == 0:
         return Evaluation(logdet, _cholesky(border), factor, Dense(np.zeros((0, 0))), np.zeros((0, system.p + 1)))
     S_ZN = rest.C + rest.B @ factor.backward(Y).reshape(system.p + 1, -1).T
-    M = rest.scaled(rest.schur_values(factor.weights()), T.rest)  # (S)
-    rhs = rest.transpose_lambda(S_ZN, T.rest)
+    W, rhs = factor.weights(), rest.transpose_lambda(S_ZN, T.rest)
     if system.symbolic is None:
-        L = _cholesky(_bordered(rest, M, rhs, border))
+        L = _cholesky(_bordered(rest, W, T.rest, rhs, border))
         m = rest.m
         logdet += 2.0 * float(np.log(np.diag(L)[:m]).sum())
         return Evaluation(logdet, L[m:, m:], factor, Dense(L[:m, :m]), L[m:, :m].T)
-    sparse = system.symbolic.factor(M)
+    sparse = system.symbolic.factor(rest.schur.entries(W, T.rest))
     R_ZN = sparse.forward(rhs)
     return Evaluation(logdet + sparse.logdet, _cholesky(border - R_ZN.T @ R_ZN), factor, sparse, R_ZN)
+
+
+def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:
+    """log|M| and the factor of (N) when nothing but the absorbed block is random: no level is kept."""
+    logdet, border = 0.0, system.absorbed.NN
+    for levels in system.chunks:
+        factor = factor_levels(levels, T.absorbed)
+        rows = factor.forward(levels.V).reshape(system.p + 1, -1)
+        border = border + rows @ rows.T  # (A)
+        logdet += factor.logdet(levels.multiplicity)
+    return logdet, _cholesky(border)
 
 
 def coordinates(system: System, at: Evaluation) -> np.ndarray:
@@ -147,18 +143,18 @@ def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool) -> np.nd
     return np.asarray(dtrtrs(L, b, lower=1, trans=1 if transposed else 0)[0])
 
 
-def _bordered(rest: Remainder, M: np.ndarray, rhs: np.ndarray, border: np.ndarray) -> np.ndarray:
+def _bordered(rest: Remainder, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray) -> np.ndarray:
     """The lower triangle of (P) after absorption, dense."""
     m, size = rest.m, rest.m + border.shape[0]
     full = np.zeros((size, size), order="F")
-    full[rest.row, rest.col] = M
+    rest.schur.fill(full[:m, :m], W, T)
     full[m:, :m] = rhs.T
     full[m:, m:] = border
     return full
 
 
 def _cholesky(S: np.ndarray) -> np.ndarray:
-    L, failed = dpotrf(S, lower=1, clean=1)
+    L, failed = dpotrf(S, lower=1, clean=1, overwrite_a=1)
     if failed or not L[-1, -1] > 0.0:
         raise NotPositiveDefiniteError(f"pivot {failed} is not positive")
     return np.asarray(L)

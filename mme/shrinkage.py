@@ -29,10 +29,9 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
     Z = np.ones((model.n, 1)) if term.covariates is None else term.covariates
     weighted = Z if model.weights is None else Z * model.weights[:, None]
     partial_residual = model.y - estimates.fitted + term_values(term.codes, term.covariates, b)
-    G = level_sums(term.codes, J, weighted, Z)
-    own = np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ level_sums(
-        term.codes, J, weighted, partial_residual[:, None]
-    )
+    G = level_sums(term.codes, J, list(weighted.T), list(Z.T))
+    z = level_sums(term.codes, J, list(weighted.T), [partial_residual])
+    own = np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ z
     T = model.T(estimates.theta)[t]
     H = T @ T.T
     W = H @ np.linalg.inv(np.eye(q) + G @ H) @ G

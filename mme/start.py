@@ -1,15 +1,21 @@
 """Where the search begins: theta from moments of the OLS residuals of each level.
 
-With r the OLS residual, z_g = Z_g'r and G_g = Z_g'Z_g, E[z_g z_g'] is about sigma^2 (G_g + G_g H G_g), H = T T'.
-Least squares over the levels for H is one small linear system a block; what is left within levels gives sigma^2.
+With r the OLS residual and Z_g = Q_g R_g, v = Q_g'r has E[v v'] of about sigma^2 (I + R_g H R_g'), H = T T'. Levels are
+weighted as if H were one: with P_g = R_g'(I + R_g R_g')^-1 R_g, least squares asks for
+
+    sum_g P_g H P_g  =  sum_g R_g'(I + R_g R_g')^-1 (v v' / sigma^2 - I) (I + R_g R_g')^-1 R_g
+
+one linear system of size q^2 a block; what is left within levels gives sigma^2.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from mme.absorption import Levels, absorb, factor_levels
 from mme.blocks import Block
-from mme.crossproducts import level_sums
 from mme.objective import Objective
 
 # Relative variances are started no smaller than this share of what one level's data could show.
@@ -17,42 +23,56 @@ _SMALLEST_SHARE = 0.02
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.05, 0.3
 
 
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """H (q, q) in units of the residual variance of its own block, that variance, and the mean diagonal of Z_g'Z_g."""
+
+    H: np.ndarray
+    residual: float
+    information: np.ndarray
+
+
 def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     """Theta to start from and how far off it may be (k,), in the user's units."""
     theta, radius = np.ones(objective.model.k), np.ones(objective.model.k)
-    moments = [_moments(block, objective.basis.r) for block in objective.blocks]
-    if not moments:
-        return theta, radius
+    moments = [_moments(_levels(objective, b), block, objective) for b, block in enumerate(objective.blocks)]
     # The block that explains most leaves the best estimate of sigma^2.
-    sigma2 = min(residual for _, residual, _ in moments) if objective.model.sigma is None else objective.model.sigma**2
-    for block, (H, residual, information) in zip(objective.blocks, moments, strict=True):
-        relative = H * (residual / sigma2) if sigma2 > 0 else H
-        floor = _SMALLEST_SHARE / np.maximum(information, 1e-300)
+    sigma = objective.model.sigma
+    sigma2 = min((found.residual for found in moments), default=1.0) if sigma is None else sigma**2
+    for block, found in zip(objective.blocks, moments, strict=True):
+        relative = found.H * (found.residual / sigma2)
+        floor = _SMALLEST_SHARE / np.maximum(found.information, 1e-300)
+        # A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself.
+        error = min(max(np.sqrt(0.5 / block.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
             nearest = part.nearest(relative[columns, columns], floor[columns])
-            theta[thetas] = nearest / block.scale[columns][part.rows]
-            # A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself.
             spread = np.sqrt(np.maximum((part.T(nearest) ** 2).sum(axis=1), floor[columns]))
-            error = min(max(np.sqrt(0.5 / block.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
+            theta[thetas] = nearest / block.scale[columns][part.rows]
             radius[thetas] = (error * spread / block.scale[columns])[part.rows]
     return theta, radius
 
 
-def _moments(block: Block, r: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """H relative to the residual variance of this block alone, that variance, and mean diagonal of G_g."""
-    Z = block.rows(slice(None))
-    z = level_sums(block.codes, block.J, Z, r[:, None])[:, :, 0]
-    G = level_sums(block.codes, block.J, Z, Z)
-    ridge = 1e-8 * np.trace(G, axis1=1, axis2=2)[:, None, None] * np.eye(block.q) + 1e-300 * np.eye(block.q)
-    explained = float(np.einsum("gi,gi->", z, np.linalg.solve(G + ridge, z[:, :, None])[:, :, 0]))
-    total = float(r @ r)
-    freedom = max(r.size - block.J * block.q, 1)
-    residual = max((total - explained) / freedom, 1e-12 * total / r.size, 1e-300)
-    # Levels count as if each had a relative variance of one: the ANOVA weights would let large levels decide alone.
-    half = np.linalg.inv(np.eye(block.q) + G)
-    P = np.einsum("gij,gjk->gik", half, G)
-    outer = np.einsum("gi,gj->gij", z, z) / residual - G
-    target = np.einsum("gij,gjk,glk->il", half, outer, half)
-    system = np.einsum("gik,gjl->ijkl", P, P).reshape(block.q**2, block.q**2)
-    H = np.linalg.lstsq(system, target.ravel(), rcond=1e-10)[0].reshape(block.q, block.q)
-    return (H + H.T) / 2, residual, np.einsum("gii->i", G) / block.J
+def _levels(objective: Objective, b: int) -> Levels:
+    """R_g and Q_g'r of a block: as absorbed, or by a QR of its own; r is the last of the columns."""
+    if b == objective.plan.absorb:
+        levels = objective.system.absorbed.levels
+        return Levels(levels.R, levels.V[-1:])
+    return absorb(objective.blocks[b], objective.basis.N[-1:])[0].levels
+
+
+def _moments(levels: Levels, block: Block, objective: Objective) -> Moments:
+    total = float(objective.basis.r @ objective.basis.r)
+    freedom = max(objective.model.n - block.J * block.q, 1)
+    v = levels.V[0]
+    residual = max((total - float(np.vdot(v, v))) / freedom, 1e-12 * total / objective.model.n, 1e-300)
+    q = block.q
+    factor = factor_levels(levels, np.eye(q))
+    W = factor.weights()
+    half = np.einsum("abg,aig->big", W, levels.R)  # W_g R_g
+    P = np.einsum("aig,ajg->ijg", levels.R, half)
+    h = np.einsum("aig,ag->ig", half, v)
+    target = h @ h.T / residual - np.einsum("aig,ajg->ij", half, half)
+    flat = P.reshape(q * q, -1)
+    system = (flat @ flat.T).reshape(q, q, q, q).transpose(0, 2, 1, 3).reshape(q * q, q * q)
+    H = np.linalg.lstsq(system, target.ravel(), rcond=1e-10)[0].reshape(q, q)
+    return Moments((H + H.T) / 2, residual, np.einsum("aig,aig->i", levels.R, levels.R) / block.J)

@@ -1,42 +1,62 @@
-"""A fit as text and as HTML, laid out as readers of lme4's output know it."""
+"""A fit as text and as HTML, laid out as readers of lme4's output know it.
+
+Both are made from the same rows of cells, so that a notebook and a terminal show the same digits.
+"""
 
 from __future__ import annotations
 
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mme.fit import Fit
+
+Row = tuple[str, ...]
+
+_WIDTH = 80
+# Significant digits of the smallest number in a column, as in lme4.
+_DIGITS = 4
+# A correlation matrix of more fixed effects than this does not fit on a line.
+_MOST_CORRELATIONS = 12
+# A standard deviation of the random effects below this share of what their columns' size would make visible is zero.
+_ZERO = 1e-5
 
 
 def summary_text(fit: Fit) -> str:
     """Title, criterion, residuals, random effects, fixed effects, and notes on what is unusual."""
     parts = [
-        f"{_title(fit)}\n{_source(fit)}",
-        _criterion_lines(fit),
-        f"Scaled residuals:\n{_table_text(_scaled_residuals(fit))}",
-        f"Random effects:\n{_random_text(fit)}\n{_counts(fit)}",
+        "\n".join([_title(fit), *_source(fit)]),
+        _criterion_text(fit),
+        f"Scaled residuals:\n{_text_table(_residual_rows(fit), left=0)}",
+        f"Random effects:\n{_text_table(_random_rows(fit), left=2, indent=' ')}\n{_counts(fit)}",
     ]
     if fit.fixed_names:
-        parts.append(f"Fixed effects:\n{_table_text(_fixed_table(fit))}")
-    if 1 < len(fit.fixed_names) <= 12:
-        parts.append(f"Correlation of fixed effects:\n{_correlation_text(fit)}")
-    return "\n\n".join([*parts, *_notes(fit)]) + "\n"
+        parts.append(f"Fixed effects:\n{_text_table(_fixed_rows(fit), left=1)}")
+    if len(fit.fixed_names) > 1:
+        parts.append(_correlation_text(fit))
+    notes = [textwrap.fill(note, _WIDTH, subsequent_indent="  ") for note in _notes(fit)]
+    return "\n\n".join([*parts, "\n".join(notes)]).rstrip("\n") + "\n"
 
 
 def summary_html(fit: Fit) -> str:
     """The same tables for a notebook."""
-    random = fit.varcorr.to_frame().to_html(index=False, na_rep="", float_format="{:.5g}".format, border=0)
-    fixed = _fixed_table(fit).to_html(float_format="{:.5g}".format, border=0)
-    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(fit))
-    return (
-        f"<div><p><b>{escape(_title(fit))}</b><br>{escape(_source(fit))}</p><p>{escape(_criterion_lines(fit))}</p>"
-        f"<p>Random effects</p>{random}<p>{escape(_counts(fit))}</p><p>Fixed effects</p>{fixed}{notes}</div>"
-    )
+    head = "<br>".join([f"<b>{escape(_title(fit))}</b>", *map(escape, _source(fit))])
+    criterion = "; ".join(f"{name} {value}" for name, value in zip(*_criterion_rows(fit), strict=True))
+    parts = [f"<p>{head}</p>", f"<p>{escape(criterion)}</p>", _html_table("Random effects", _random_rows(fit), left=2)]
+    parts.append(f"<p>{escape(_counts(fit))}</p>")
+    if fit.fixed_names:
+        parts.append(_html_table("Fixed effects", _fixed_rows(fit), left=1))
+    parts += [f"<p>{escape(note)}</p>" for note in _notes(fit)]
+    return f"<div>{''.join(parts)}</div>"
+
+
+# -- what is said ----------------------------------------------------------------------------------------------------
 
 
 def _title(fit: Fit) -> str:
@@ -44,43 +64,56 @@ def _title(fit: Fit) -> str:
     return f"Linear mixed model fit by {how}"
 
 
-def _source(fit: Fit) -> str:
-    return f"Formula: {fit.formula}" if fit.formula else f"Response: {fit.model.response}"
+def _source(fit: Fit) -> list[str]:
+    lines = [f"Formula: {fit.formula}" if fit.formula else f"Response: {fit.model.response}"]
+    for what, values in (("Weights", fit.model.weights), ("Offset", fit.model.offset)):
+        if values is not None:
+            lines.append(f"{what}: {values.min():.4g} to {values.max():.4g}")
+    return lines
 
 
-def _criterion_lines(fit: Fit) -> str:
+def _criterion_rows(fit: Fit) -> tuple[Row, Row]:
     if fit.method == "REML":
-        return f"REML criterion at convergence: {fit.criterion:.4f}"
-    return (
-        f"AIC {fit.aic:.4f}   BIC {fit.bic:.4f}   log-likelihood {fit.loglik:.4f}   "
-        f"deviance {fit.criterion:.4f}   df.resid {fit.nobs - fit.dof}"
-    )
+        where = "at the given theta" if fit.optimum.verdict == "given" and fit.model.k else "at convergence"
+        return (f"REML criterion {where}:",), (f"{fit.criterion:.4f}",)
+    values = {"AIC": fit.aic, "BIC": fit.bic, "logLik": fit.loglik, "deviance": fit.criterion}
+    return (*values, "df.resid"), (*(f"{value:.4f}" for value in values.values()), str(fit.nobs - fit.dof))
 
 
-def _scaled_residuals(fit: Fit) -> pd.DataFrame:
-    import pandas as pd
+def _criterion_text(fit: Fit) -> str:
+    names, values = _criterion_rows(fit)
+    return f"{names[0]} {values[0]}" if len(names) == 1 else _text_table([names, values], left=0)
 
-    weights = fit.model.weights
+
+def _residual_rows(fit: Fit) -> list[Row]:
+    """Quantiles of sqrt(w) (y - fitted) / sigma."""
     scaled = (fit.model.y - fit.estimates.fitted) / fit.sigma
-    scaled = scaled if weights is None else scaled * np.sqrt(weights)
-    quantiles = np.quantile(scaled, [0.0, 0.25, 0.5, 0.75, 1.0])
-    return pd.DataFrame([quantiles], columns=["Min", "1Q", "Median", "3Q", "Max"], index=[""])
+    if fit.model.weights is not None:
+        scaled *= np.sqrt(fit.model.weights)
+    quantiles = np.quantile(scaled, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+    return [("Min", "1Q", "Median", "3Q", "Max"), tuple(_fixed_point(value, 4) for value in quantiles)]
 
 
-def _random_text(fit: Fit) -> str:
-    """One row a standard deviation; correlations as a lower triangle to the right."""
-    rows = [("Groups", "Name", "Variance", "Std.Dev.", "Corr")]
-    for group, part in fit.varcorr.items():
+def _random_rows(fit: Fit) -> list[Row]:
+    """One row a standard deviation; correlations as a lower triangle to the right, where there are any."""
+    names, sd, corr = [], [], []
+    for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
         for i, name in enumerate(part.names):
-            corr = "  ".join(f"{part.corr[i, j]:5.2f}" for j in range(i)) if np.tril(part.cov, -1).any() else ""
-            rows.append((group if i == 0 else "", name, f"{part.sd[i] ** 2:.5g}", f"{part.sd[i]:.5g}", corr))
-    rows.append(("Residual", "", f"{fit.sigma**2:.5g}", f"{fit.sigma:.5g}", ""))
-    widths = [max(len(row[c]) for row in rows) for c in range(5)]
-    aligned = [
-        f" {row[0]:<{widths[0]}} {row[1]:<{widths[1]}} {row[2]:>{widths[2]}} {row[3]:>{widths[3]}} {row[4]}".rstrip()
-        for row in rows
+            names.append((group if i == 0 else "", name))
+            sd.append(part.sd[i])
+            correlated = i if structure.k > structure.q else 0
+            corr.append(tuple(_fixed_point(part.corr[i, j], 2) for j in range(correlated)))
+    names.append(("Residual", ""))
+    sd.append(fit.sigma)
+    corr.append(())
+    numbers = zip(_column([s * s for s in sd]), _column(sd), strict=True)
+    columns = max(map(len, corr))
+    header = ("Groups", "Name", "Variance", "Std.Dev.", *(["Corr", *[""] * (columns - 1)] if columns else []))
+    rows = [
+        (*name, *number, *beside, *[""] * (columns - len(beside)))
+        for name, number, beside in zip(names, numbers, corr, strict=True)
     ]
-    return "\n".join(aligned)
+    return [header, *rows]
 
 
 def _counts(fit: Fit) -> str:
@@ -89,64 +122,42 @@ def _counts(fit: Fit) -> str:
     return f"Number of obs: {fit.nobs}" + (f", groups: {listed}" if groups else "")
 
 
-def _fixed_table(fit: Fit) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({"Estimate": fit.beta, "Std. Error": fit.se, "t value": fit.beta / fit.se})
-
-
-def _table_text(table: pd.DataFrame) -> str:
-    """Columns in fixed notation with five significant digits of their smallest entry, as far as that stays readable."""
-    formatted = {
-        column: [_number(value, table[column].to_numpy()) for value in table[column]] for column in table.columns
-    }
-    labels = [str(label) for label in table.index]
-    first = max(len(label) for label in labels)
-    widths = [max(len(column), *(len(text) for text in texts)) for column, texts in formatted.items()]
-    header = " " * first + "".join(f" {column:>{width}}" for column, width in zip(formatted, widths, strict=True))
-    body = [
-        f"{label:<{first}}"
-        + "".join(f" {texts[i]:>{width}}" for texts, width in zip(formatted.values(), widths, strict=True))
-        for i, label in enumerate(labels)
-    ]
-    return "\n".join([header, *body])
-
-
-def _number(value: float, column: np.ndarray) -> str:
-    sizes = np.abs(column[np.isfinite(column) & (column != 0)])
-    if sizes.size == 0:
-        return f"{value:g}"
-    smallest, largest = float(sizes.min()), float(sizes.max())
-    if smallest < 1e-5 or largest >= 1e7:
-        return f"{value:.4e}"
-    decimals = int(np.clip(4 - np.floor(np.log10(smallest)), 0, 7)) if smallest < 1 else 4 if largest < 1e4 else 2
-    return f"{value:.{decimals}f}"
+def _fixed_rows(fit: Fit) -> list[Row]:
+    """The standard errors decide the decimals: what lies beyond them is noise."""
+    beta, se = fit.beta.to_numpy(), fit.se.to_numpy()
+    spec = _spec(se)
+    numbers = [(_number(b, spec), _number(s, spec), _fixed_point(b / s, 3)) for b, s in zip(beta, se, strict=True)]
+    rows = [(name, *number) for name, number in zip(fit.fixed_names, numbers, strict=True)]
+    return [("", "Estimate", "Std. Error", "t value"), *rows]
 
 
 def _correlation_text(fit: Fit) -> str:
+    p = len(fit.fixed_names)
+    if p > _MOST_CORRELATIONS:
+        return f"Correlation of fixed effects: not shown, as there are {p}; see beta_cov."
     cov = fit.estimates.beta_cov
     sd = np.sqrt(np.diag(cov))
     corr = cov / np.outer(sd, sd)
-    names = [name if len(name) <= 12 else name[:11] + "~" for name in fit.fixed_names]
-    width, first = max(6, *(len(name) for name in names[:-1])), max(map(len, names))
-    header = " " * first + "".join(f" {name:>{width}}" for name in names[:-1])
-    rows = [
-        f"{names[i]:<{first}}" + "".join(f" {corr[i, j]:>{width}.3f}" for j in range(i)) for i in range(1, len(names))
-    ]
-    return "\n".join([header, *rows])
+    header = ("", *_abbreviated(fit.fixed_names, 6)[:-1])
+    labels = _abbreviated(fit.fixed_names, 11)
+    rows = [(labels[i], *(_fixed_point(corr[i, j], 3) for j in range(i)), *[""] * (p - 1 - i)) for i in range(1, p)]
+    return f"Correlation of fixed effects:\n{_text_table([header, *rows], left=1)}"
 
 
 def _notes(fit: Fit) -> list[str]:
     """What a reader should know besides the numbers; empty for an ordinary fit."""
     notes = []
     if fit.n_dropped:
-        notes.append(f"{fit.n_dropped} rows with missing values were left out.")
+        rows = (
+            "1 row with a missing value was" if fit.n_dropped == 1 else f"{fit.n_dropped} rows with missing values were"
+        )
+        notes.append(f"{rows} left out.")
     if fit.dropped:
         notes.append(f"Fixed effects dropped, determined by earlier columns: {', '.join(fit.dropped)}.")
-    if fit.singular:
+    if fit.singular and fit.optimum.verdict != "given":
         notes.append(
-            "Singular fit, on the boundary of the model (a variance of zero or a correlation of one): "
-            f"{', '.join(fit.optimum.boundary)} is zero. A valid result; a simpler random part would fit as well."
+            f"Singular fit, on the boundary of the model: {'; '.join(_boundary(fit))}. A valid result; a simpler "
+            "random part would fit as well."
         )
     if fit.optimum.verdict in ("flat", "not converged"):
         notes.append(f"Optimum: {fit.optimum}.")
@@ -155,3 +166,111 @@ def _notes(fit: Fit) -> list[str]:
     if fit.model.sigma is not None:
         notes.append("The residual standard deviation was given, not estimated.")
     return notes
+
+
+def _boundary(fit: Fit) -> list[str]:
+    """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together.
+
+    T[i, i] = 0 with the rest of its row not zero: b_i is a linear function of b_1 ... b_(i-1).
+    """
+    found = []
+    for term, T in zip(fit.model.terms, fit.model.T(fit.theta * fit.objective.theta_scale), strict=True):
+        rows = np.linalg.norm(T, axis=1)
+        zero = rows < _ZERO
+        for i in np.flatnonzero(np.abs(np.diag(T)) < _ZERO).tolist():
+            earlier = [j for j in range(i) if not zero[j]]
+            if zero[i] or not earlier:
+                found.append(f"the variance of {term.columns[i]} by {term.name} is zero")
+            elif len(earlier) == 1:
+                sign = "+" if T[i] @ T[earlier[0]] > 0 else "-"
+                pair = f"{term.columns[earlier[0]]} and {term.columns[i]}"
+                found.append(f"the correlation of {pair} by {term.name} is {sign}1")
+            else:
+                others = ", ".join(term.columns[j] for j in earlier)
+                found.append(f"{term.columns[i]} by {term.name} is determined by {others}")
+    return found
+
+
+# -- how numbers and tables are written ------------------------------------------------------------------------------
+
+
+def _spec(values: Iterable[float], digits: int = _DIGITS) -> str:
+    """R's common format of a column: ``digits`` significant digits of the smallest number, fixed or scientific,
+    whichever is shorter.
+
+    Examples
+    --------
+    >>> _spec([612.1, 35.0717, 654.94]), _spec([1e-9, 2.5e-10])
+    ('.2f', '.1e')
+    """
+    parts = [f"{abs(value):.{digits - 1}e}".split("e") for value in values if math.isfinite(value)]
+    if not parts:
+        return ".0f"
+    significant = [len(mantissa.replace(".", "").rstrip("0")) or 1 for mantissa, _ in parts]
+    exponents = [int(exponent) for _, exponent in parts]
+    decimals = max(max(s - 1 - e, 0) for s, e in zip(significant, exponents, strict=True))
+    width_fixed = max(max(exponents), 0) + 1 + (decimals + 1 if decimals else 0)
+    width_scientific = max(significant) + (max(significant) > 1) + len("e+00")
+    return f".{decimals}f" if width_fixed <= width_scientific else f".{max(significant) - 1}e"
+
+
+def _column(values: Sequence[float]) -> list[str]:
+    spec = _spec(values)
+    return [_number(value, spec) for value in values]
+
+
+def _number(value: float, spec: str) -> str:
+    return f"{value:{spec}}" if math.isfinite(value) else str(float(value)).replace("nan", "NaN")
+
+
+def _fixed_point(value: float, decimals: int) -> str:
+    return _number(round(float(value), decimals) + 0.0, f".{decimals}f")  # + 0.0: no "-0.00"
+
+
+def _text_table(rows: Sequence[Row], *, left: int, indent: str = "") -> str:
+    """Cells under one another: the first ``left`` columns to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        (indent + " ".join(f"{cell:{'<' if c < left else '>'}{widths[c]}}" for c, cell in enumerate(row))).rstrip()
+        for row in rows
+    )
+
+
+def _html_table(caption: str, rows: Sequence[Row], *, left: int) -> str:
+    def line(tag: str, row: Row) -> str:
+        cells = (
+            f'<{tag} style="text-align:{"left" if c < left else "right"}">{escape(cell)}</{tag}>'
+            for c, cell in enumerate(row)
+        )
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "".join(line("td", row) for row in rows[1:])
+    return f"<table><caption>{caption}</caption><thead>{line('th', rows[0])}</thead><tbody>{body}</tbody></table>"
+
+
+def _abbreviated(names: Sequence[str], length: int) -> list[str]:
+    """Names cut to about ``length`` characters, longer where two would read alike."""
+    short = [_abbreviate(name, length) for name in names]
+    while len(set(short)) < len(set(names)) and length < max(map(len, names)):
+        length += 1
+        short = [
+            _abbreviate(name, length) if short.count(text) > 1 else text
+            for name, text in zip(names, short, strict=True)
+        ]
+    return short
+
+
+def _abbreviate(name: str, length: int) -> str:
+    """Drop lower-case vowels from the end, then lower-case letters, never the first of a word; as R does.
+
+    Examples
+    --------
+    >>> _abbreviate("(Intercept)", 6), _abbreviate("MachineB", 6), _abbreviate("Days", 6)
+    ('(Intr)', 'MachnB', 'Days')
+    """
+    for droppable in ("[aeiou]", "[a-z]"):
+        for found in reversed(list(re.finditer(rf"(?<=[A-Za-z]){droppable}", name))):
+            if len(name) <= length:
+                return name
+            name = name[: found.start()] + name[found.end() :]
+    return name

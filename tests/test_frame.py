@@ -103,7 +103,14 @@ def test_dictionaries_of_arrow_chunks_are_unified():
 
 
 def test_strings_sort_by_code_point_and_labels_of_several_types_by_their_text():
-    assert Frame({"f": ["é", "b", "Z", "a", "10", "9"]}).column("f").categories.tolist() == ["10", "9", "Z", "a", "b", "é"]
+    assert Frame({"f": ["é", "b", "Z", "a", "10", "9"]}).column("f").categories.tolist() == [
+        "10",
+        "9",
+        "Z",
+        "a",
+        "b",
+        "é",
+    ]
     assert Frame({"f": np.array(["b", 1, None], dtype=object)}).column("f").categories.tolist() == [1, "b"]
 
 
@@ -151,7 +158,10 @@ def test_labels_print_as_in_r():
         (pd.DataFrame(np.ones((2, 2)), columns=["x", "x"]), "several columns are called 'x'"),
         ({"x": [1 + 2j]}, "column 'x' holds complex128"),
         ({"x": pd.Series([[1], "a"])}, "column 'x' holds lists"),
-        (pd.DataFrame({"x": pd.period_range("2020", periods=2, freq="M")}), "column 'x' holds objects of kind 'period'"),
+        (
+            pd.DataFrame({"x": pd.period_range("2020", periods=2, freq="M")}),
+            "column 'x' holds objects of kind 'period'",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_is_named(data, problem):

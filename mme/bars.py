@@ -1,0 +1,193 @@
+"""lme4's random terms: take the bars ``(left | grouping)`` out of a formula and expand them.
+
+The rules are lme4's ``findbars``, ``nobars`` and ``expandDoubleVerts`` (Bates et al., 2015, J. Stat. Soft. 67(1),
+section 2.2); ``us()``, ``diag()``, ``cs()`` and ``ar1()`` round a bar are those of lme4 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mme.algebra import Terms, expand
+from mme.errors import FormulaError
+from mme.syntax import Call, Name, Node, Op, deparse, parse, summands
+
+STRUCTURES = {"us": "unstructured", "diag": "diagonal", "cs": "cs", "ar1": "ar1"}
+_BARS = ("|", "||")
+_FACTOR_CALLS = ("factor", "as.factor", "C")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One random term: ``left`` is its basis, ``factors`` are crossed into its grouping factor, called ``name``."""
+
+    left: Terms
+    name: str
+    factors: tuple[Node, ...]
+    covariance: str = "unstructured"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A mixed-model formula in its parts; ``fixed`` is None where only bars stand right of the tilde."""
+
+    formula: str
+    response: Node
+    fixed: Node | None
+    bars: tuple[Bar, ...]
+
+
+def split(formula: str) -> Parsed:
+    """Parse a mixed-model formula and split it into response, fixed part and random terms.
+
+    Raises
+    ------
+    FormulaError
+        It does not parse; the message has a caret under the place.
+
+    Examples
+    --------
+    >>> [(bar.name, bar.left.intercept) for bar in split("y ~ x + (1 | a/b) + (x || g)").bars]
+    [('b:a', True), ('a', True), ('g', True), ('g', False)]
+    """
+    response, terms = parse(formula)
+    text = re.sub(r"\s", " ", formula)
+    splitter = _Splitter(text)
+    for node in _walk(response):
+        if isinstance(node, Op) and node.symbol in _BARS:
+            raise FormulaError.at(text, node.start, "a random term belongs to the right of '~'")
+    fixed = splitter.strip(terms)
+    return Parsed(text, response, fixed, tuple(splitter.bars))
+
+
+class _Splitter:
+    """Walks down the sums of a formula, collecting the bars and returning what is left."""
+
+    def __init__(self, formula: str) -> None:
+        self.formula = formula
+        self.bars: list[Bar] = []
+
+    def strip(self, node: Node) -> Node | None:
+        """Return ``node`` without its bars (None: nothing is left)."""
+        match node:
+            case Op("(", (Op("|" | "||") as bar,)):
+                self._add(bar, "unstructured")
+                return None
+            case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
+                self._add_structured(node, bar)
+                return None
+            case Op("(", (inner,)) if _bar_in(inner) is not None:
+                return self.strip(inner)
+            case Op("+" | "-", (_, _)):
+                return self._strip_sum(node)
+        self._refuse_bar(node)
+        return node
+
+    def _strip_sum(self, node: Node) -> Node | None:
+        remaining: Node | None = None
+        for sign, part in summands(node):
+            if sign == "-":
+                self._refuse_bar(part)
+                remaining = Op("-", (part,) if remaining is None else (remaining, part), part.start)
+            elif (kept := self.strip(part)) is not None:
+                remaining = kept if remaining is None else Op("+", (remaining, kept), part.start)
+        return remaining
+
+    def _add_structured(self, call: Call, bar: Op) -> None:
+        if call.keywords:
+            raise self._error(call, f"{call.function}() round a bar takes no '{call.keywords[0][0]}'")
+        if bar.symbol == "||":
+            raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g)")
+        self._add(bar, STRUCTURES[call.function])
+
+    def _add(self, bar: Op, covariance: str) -> None:
+        left, grouping = bar.args
+        nested = _bar_in(left) or _bar_in(grouping)
+        if nested is not None:
+            raise self._error(nested, "a bar within a bar")
+        basis = expand(left, self.formula)
+        if basis.offsets:
+            raise self._error(left, "an offset belongs outside the bars")
+        if not basis.intercept and not basis.terms:
+            raise self._error(left, "nothing is left of this bar: (1 | g) is a random intercept, (0 + x | g) a slope")
+        names = self._groupings(grouping)
+        for part in _uncorrelated(basis) if bar.symbol == "||" else [basis]:
+            self.bars += [Bar(part, deparse(name), tuple(_factors(name)), covariance) for name in names]
+
+    def _groupings(self, node: Node) -> list[Node]:
+        """List the grouping factors of ``a/b/c``, finest first: ``c:(b:a)``, ``b:a``, ``a``."""
+        node = _unwrap(node)
+        if isinstance(node, Op) and node.symbol == "/":
+            coarser = self._groupings(node.args[0])
+            finest = Op(":", (self._crossed(node.args[1]), coarser[0]), node.start)
+            return [finest, *coarser]
+        return [self._crossed(node)]
+
+    def _crossed(self, node: Node) -> Node:
+        """Check that a grouping factor is a column, a factor() of one, or such joined by colons."""
+        node = _unwrap(node)
+        match node:
+            case Name(value) if value != ".":
+                return node
+            case Call(function, (Name(),), ()) if function in _FACTOR_CALLS:
+                return node
+            case Op(":", (left, right)):
+                return Op(":", (self._crossed(left), self._crossed(right)), node.start)
+        raise self._error(
+            node,
+            f"'{deparse(node)}' is not a grouping factor: give a column, a:b or a/b; "
+            "anything else becomes a column of the data first",
+        )
+
+    def _refuse_bar(self, node: Node) -> None:
+        bar = _bar_in(node)
+        if bar is None:
+            return
+        if node is bar:
+            raise self._error(bar, "a random term needs parentheses round it, as in (1 | g)")
+        raise self._error(bar, "a random term stands alone between plus signs, in its own parentheses")
+
+    def _error(self, node: Node, problem: str) -> FormulaError:
+        return FormulaError.at(self.formula, node.start, problem)
+
+
+def _uncorrelated(basis: Terms) -> Iterator[Terms]:
+    """``(1 + x + f || g)`` is ``(1 | g) + (0 + x | g) + (0 + f | g)``: a factor keeps its block, as in lme4."""
+    if basis.intercept:
+        yield Terms(True, ())
+    for term in basis.terms:
+        yield Terms(False, (term,))
+
+
+def _factors(name: Node) -> Iterator[Node]:
+    if isinstance(name, Op):
+        for arg in name.args:
+            yield from _factors(arg)
+    else:
+        yield name
+
+
+def _unwrap(node: Node) -> Node:
+    while isinstance(node, Op) and node.symbol == "(":
+        node = node.args[0]
+    return node
+
+
+def _bar_in(node: Node) -> Op | None:
+    """Find the first bar among the terms of ``node`` (inside a function call a bar is the logical or)."""
+    if not isinstance(node, Op):
+        bar = node.args[0] if isinstance(node, Call) and node.function in STRUCTURES and node.args else None
+        return bar if isinstance(bar, Op) and bar.symbol in _BARS else None
+    if node.symbol in _BARS:
+        return node
+    parts = [part for _, part in summands(node)] if len(node.args) == 2 and node.symbol in "+-" else node.args
+    return next((bar for bar in map(_bar_in, parts) if bar is not None), None)
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    if isinstance(node, Op):
+        for arg in node.args:
+            yield from _walk(arg)

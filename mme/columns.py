@@ -1,0 +1,163 @@
+"""Model terms and their variables -> the columns of a model matrix, coded and named as R's ``model.matrix`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+
+import numpy as np
+
+from mme.algebra import Terms
+from mme.contrasts import Contrast, ContrastedFactor, contrast_matrix
+from mme.errors import MemoryForecastError, MMEError
+from mme.frame import Factor, labels_of
+from mme.syntax import Node, deparse
+from mme.transforms import Basis
+
+INTERCEPT = "(Intercept)"
+
+
+@dataclass(frozen=True)
+class Coding:
+    """The levels of a factor in the fit, by their printed labels, and the contrast that codes them."""
+
+    labels: tuple[str, ...]
+    contrast: Contrast
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A factor on the levels of the fit; code -1 is missing."""
+
+    codes: np.ndarray
+    coding: Coding
+
+
+Variable = np.ndarray | Basis | Coded
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A model matrix; ``owners`` names the term that each column belongs to."""
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    owners: tuple[str, ...]
+
+
+def learn(factor: Factor) -> Coded:
+    """Keep the levels that occur, in their order."""
+    occurs = np.bincount(factor.codes, minlength=factor.categories.size) > 0
+    labels = labels_of(factor.categories[occurs])
+    contrast = factor.contrast if isinstance(factor, ContrastedFactor) else Contrast("treatment")
+    return Coded((np.cumsum(occurs) - 1)[factor.codes], Coding(tuple(labels), contrast))
+
+
+def recode(factor: Factor, coding: Coding, name: str) -> Coded:
+    """Code new data on the levels of the fit.
+
+    Raises
+    ------
+    MMEError
+        A label was not among the levels of the fit.
+    """
+    place = {label: j for j, label in enumerate(coding.labels)}
+    labels = labels_of(factor.categories)
+    codes = np.array([place.get(label, -2) for label in labels] + [-1])[factor.codes]
+    if (codes == -2).any():
+        label = labels[factor.codes[np.argmax(codes == -2)]]
+        known = ", ".join(f"'{level}'" for level in coding.labels[:8]) + (", ..." if len(coding.labels) > 8 else "")
+        raise MMEError(f"column '{name}' has the level '{label}', which the fit did not see; its levels were {known}")
+    return Coded(codes, coding)
+
+
+def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
+    """Build the (n, p) matrix of an expanded formula.
+
+    Parameters
+    ----------
+    terms : Terms
+        Intercept and products of variables, in R's order.
+    variables : mapping
+        The value of each variable.
+    n : int
+        Number of rows.
+    """
+    full = _full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
+    blocks = [[_columns(variables[v], deparse(v), (t, v) in full) for v in term] for t, term in enumerate(terms.terms)]
+    names, owners = ([INTERCEPT], [INTERCEPT]) if terms.intercept else ([], [])
+    for term, block in zip(terms.terms, blocks, strict=True):
+        crossed = [""]
+        for _, own in block:
+            crossed = [f"{before}:{name}" if before else name for name in own for before in crossed]
+        names += crossed
+        owners += [":".join(map(deparse, term))] * len(crossed)
+    _forecast(n, len(names), owners)
+    values = np.empty((n, len(names)), order="F")
+    values[:, : int(terms.intercept)] = 1.0
+    at = int(terms.intercept)
+    for block in blocks:
+        at = _fill(values, at, block)
+    return Matrix(values, tuple(names), tuple(owners))
+
+
+_Columns = tuple[Callable[[int], np.ndarray], list[str]]
+
+
+def _fill(values: np.ndarray, at: int, block: list[_Columns]) -> int:
+    sizes = [len(names) for _, names in block]
+    for places in product(*(range(size) for size in reversed(sizes))):  # the first variable varies fastest
+        factors = [get(j) for (get, _), j in zip(block, reversed(places), strict=True)]
+        values[:, at] = reduce(np.multiply, factors)
+        at += 1
+    return at
+
+
+def _columns(variable: Variable, text: str, full: bool) -> _Columns:
+    """Return a function that makes column j of a variable, and the names of its columns."""
+    if isinstance(variable, np.ndarray):
+        return lambda j: variable, [text]
+    if isinstance(variable, Basis):
+        return lambda j: variable.values[:, j], [text + suffix for suffix in variable.suffixes]
+    labels = list(variable.coding.labels)
+    if full:
+        table, suffixes = np.eye(len(labels)), labels
+    elif len(labels) < 2:
+        only = f"only the level '{labels[0]}'" if labels else "no level"
+        raise MMEError(f"factor '{text}' has {only} in the rows used, so it has no contrast; leave it out")
+    else:
+        table, suffixes = contrast_matrix(variable.coding.contrast, labels)
+    table = np.vstack([table, np.full(table.shape[1], np.nan)])  # code -1, a missing value, finds the last row
+    return lambda j: table[:, j][variable.codes], [text + suffix for suffix in suffixes]
+
+
+def _full_codings(terms: Terms, factors: set[Node]) -> set[tuple[int, Node]]:
+    """Where a factor takes a column per level rather than contrasts (Chambers & Hastie, 1992, p. 38; R's TermCode).
+
+    Contrasts suffice where what remains of the term without the factor is contained in an earlier term. (Contained in
+    it, not equal to it: for ``f:x + f:h`` this loses columns, in R as here; ``f:x + f*h`` does not.)
+    """
+    full = set()
+    for t, term in enumerate(terms.terms):
+        for variable in factors.intersection(term):
+            rest = set(term) - {variable}
+            if rest and not any(rest <= set(earlier) for earlier in terms.terms[:t]):
+                full.add((t, variable))
+    if not terms.intercept:
+        first = next(((t, v) for t, term in enumerate(terms.terms) for v in term if v in factors), None)
+        full |= {first} if first is not None else set()
+    return full
+
+
+def _forecast(n: int, p: int, owners: list[str]) -> None:
+    """Refuse a dense matrix that cannot fit into the machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+    if 8 * n * p > memory:
+        widest = max(set(owners), key=owners.count)
+        raise MemoryForecastError(
+            f"the model matrix would be {n} x {p} ({8e-9 * n * p:.0f} GB, this machine has {1e-9 * memory:.0f} GB); "
+            f"'{widest}' alone makes {owners.count(widest)} columns: should it be a random term, (1 | {widest})?"
+        )

@@ -1,0 +1,295 @@
+"""An lme4 formula and a table -> response, model matrix, random terms; and the same columns for new data."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mme import grouping
+from mme.algebra import Terms, expand
+from mme.bars import Bar, Parsed, split
+from mme.columns import INTERCEPT, Coded, Coding, Matrix, Variable, build, learn, recode
+from mme.errors import MMEError, MMEWarning
+from mme.evaluate import Evaluator, Value, complete, names_in
+from mme.frame import Factor, Frame, intake
+from mme.syntax import Name, Node, deparse, parse_expression
+from mme.terms import Term
+from mme.transforms import Basis, State, as_factor, numeric
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth of equality
+class NewRows:
+    """The columns of a model on new data, aligned with its rows; a missing value makes NaN, a missing group None."""
+
+    X: np.ndarray
+    offset: np.ndarray | None
+    groups: tuple[tuple[np.ndarray, np.ndarray | None], ...]
+    index: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Specification:
+    """What a formula learned from the data of the fit: transforms, factor levels, contrasts, order of the terms."""
+
+    formula: str
+    response: str
+    fixed: Terms
+    bars: tuple[Bar, ...]
+    column_terms: tuple[str, ...]
+    offset_column: str | None = None
+    states: dict[str, State] = field(default_factory=dict, repr=False)
+    codings: dict[Node, Coding] = field(default_factory=dict, repr=False)
+    levels: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def rows(self, newdata: Any, *, random: bool = True) -> NewRows:
+        """Make the columns for new data, which need not hold the response.
+
+        Parameters
+        ----------
+        newdata : DataFrame, Table or dict of arrays
+            The columns that the formula uses.
+        random : bool
+            Whether to make the random terms too; without them the data need no grouping factors.
+
+        Returns
+        -------
+        NewRows
+            ``X`` (n, p) in the order of ``Design.X``; ``offset`` (n,) or None; for each term of ``Design.terms``
+            its labels (n,) and covariates (n, q) or None; the index of the rows.
+
+        Raises
+        ------
+        MMEError
+            A column is missing, or a fixed factor has a level that the fit did not see.
+        """
+        frame = Frame(newdata)
+        evaluator = Evaluator(frame, self.formula, self.states)
+        bars = self.bars if random else ()
+        nodes = _variables(self.fixed, bars)
+        variables = {node: self._recoded(node, evaluator.value(node)) for node in nodes}
+        groups = []
+        for bar in bars:
+            labels = grouping.labels(grouping.columns(bar, evaluator), self.levels[bar.name], bar.name)
+            groups.append((labels, _covariates(build(bar.left, variables, frame.n))))
+        offsets = [_aligned(self.offset_column, "offset", evaluator)]
+        offsets += [_number(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]
+        X = build(self.fixed, variables, frame.n).values
+        return NewRows(X, _sum(offsets), tuple(groups), frame.index)
+
+    def _recoded(self, node: Node, value: Value) -> Variable:
+        text = deparse(node)
+        if node in self.codings:
+            return recode(as_factor(value, f"'{text}'"), self.codings[node], text)
+        return value if isinstance(value, Basis) else _number(value, f"'{text}'")
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What a formula makes of a table; rows with a missing value in any variable of the model are left out.
+
+    Attributes
+    ----------
+    y : (n,) response, transformed as written.
+    X : (n, p) fixed-effect columns, not reduced to full rank; column-major.
+    x_names : R's names of the columns.
+    terms : random terms in lme4's order, by decreasing number of levels.
+    weights, offset : (n,) or None.
+    kept : (N,) rows of the user's data that are used.
+    index : pandas index of the user's N rows.
+    n_dropped : number of rows left out.
+    spec : how to make the same columns for new data.
+    """
+
+    y: np.ndarray
+    X: np.ndarray
+    x_names: tuple[str, ...]
+    terms: tuple[Term, ...]
+    weights: np.ndarray | None
+    offset: np.ndarray | None
+    kept: np.ndarray
+    index: Any
+    n_dropped: int
+    spec: Specification
+
+
+def design(
+    formula: str,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    na_action: str = "drop",
+    relationship: Mapping[str, Any] | None = None,
+) -> Design:
+    """Build response, model matrix and random terms from an lme4 formula and a table.
+
+    Parameters
+    ----------
+    formula : str
+        As for lme4: ``"y ~ x + (x | g)"``. Strings and booleans are factors, with treatment contrasts against the
+        first level in sorted order; a pandas Categorical keeps its own order.
+    data : DataFrame, Table or dict of arrays
+        pandas, Polars or Arrow; only the columns that are used are read.
+    weights, offset : column name, expression or (N,) array, optional
+        Prior weights; a known part of the linear predictor, added to ``offset(...)`` terms.
+    na_action : {"drop", "raise"}
+        What to do with rows that miss a value.
+    relationship : mapping, optional
+        Covariance among the levels of a grouping factor, by the factor's name.
+
+    Raises
+    ------
+    FormulaError
+        The formula does not parse or does not fit the data; a caret shows where.
+    MMEError
+        The data cannot be used; the message names the column.
+
+    Examples
+    --------
+    >>> made = design("y ~ f + (1 | g)", {"y": [1.0, 2.0, 4.0], "f": ["a", "b", "a"], "g": [1, 1, 2]})
+    >>> made.x_names, made.X.tolist(), made.terms
+    (('(Intercept)', 'fb'), [[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]], (Term('g': 2 levels x (Intercept)),))
+    """
+    if na_action not in ("drop", "raise"):
+        raise MMEError(f'na_action must be "drop" or "raise", got {na_action!r}')
+    parsed, frame = split(formula), Frame(data)
+    evaluator = Evaluator(frame, parsed.formula, {})
+    fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, _dot(parsed, frame, weights, offset)))
+    values = {node: evaluator.value(node) for node in _variables(fixed, parsed.bars)}
+    response = f"response '{deparse(parsed.response)}'"
+    y = _number(evaluator.value(parsed.response), f"the {response}")
+    numbers = _numbers(fixed, evaluator, weights, offset)
+    groups = {bar.name: grouping.columns(bar, evaluator) for bar in parsed.bars}
+    named = [(f"'{deparse(node)}'", value) for node, value in values.items()]
+    labels = [(f"grouping factor '{name}'", part) for name, parts in groups.items() for part in parts]
+    kept = complete([(response, y), *numbers.items(), *named, *labels], frame, na_action)
+
+    rows = None if kept.all() else kept  # None spares a copy of every column
+    y = y if rows is None else y[rows]
+    given_weights, *offsets = (value if value is None or rows is None else value[rows] for value in numbers.values())
+    variables = {node: _learned(value, rows) for node, value in values.items()}
+    factors = {name: grouping.code(parts, rows, name) for name, parts in groups.items()}
+    bars = _ordered(parsed.bars, factors)
+    X = build(fixed, variables, y.size)
+    spec = Specification(
+        parsed.formula,
+        deparse(parsed.response),
+        fixed,
+        bars,
+        X.owners,
+        offset if isinstance(offset, str) else None,
+        evaluator.states,
+        {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)},
+        {name: factor.categories for name, factor in factors.items()},
+    )
+    terms = _terms(bars, variables, factors, relationship or {})
+    dropped = frame.n - y.size
+    return Design(y, X.values, X.names, terms, given_weights, _sum(offsets), kept, frame.index, dropped, spec)
+
+
+def _variables(fixed: Terms, bars: Iterable[Bar]) -> tuple[Node, ...]:
+    return tuple(dict.fromkeys([*fixed.variables, *(node for bar in bars for node in bar.left.variables)]))
+
+
+def _dot(parsed: Parsed, frame: Frame, *given: Any) -> list[str]:
+    """List the columns that ``.`` stands for: those that have no other part in the model."""
+    used = names_in(parsed.response) | {name for name in given if isinstance(name, str)}
+    used |= {name for bar in parsed.bars for factor in bar.factors for name in names_in(factor)}
+    return [name for name in frame.names if name not in used]
+
+
+def _without(response: Node, fixed: Terms) -> Terms:
+    """Leave the response out of the right side, as R does."""
+    terms = tuple(term for term in fixed.terms if term != (response,))
+    if terms == fixed.terms:
+        return fixed
+    warnings.warn(f"the response '{deparse(response)}' is left out of the right side", MMEWarning, stacklevel=3)
+    return replace(fixed, terms=terms)
+
+
+def _numbers(fixed: Terms, evaluator: Evaluator, weights: Any, offset: Any) -> dict[str, np.ndarray | None]:
+    """Collect the weights and each offset, by what messages call them."""
+    given = {"weights": weights, "offset": offset}
+    numbers = {what: _aligned(values, what, evaluator) for what, values in given.items()}
+    for node in fixed.offsets:
+        text = f"offset({deparse(node)})"
+        numbers[text] = _number(evaluator.value(node), text)
+    return numbers
+
+
+def _number(value: Value, what: str) -> np.ndarray:
+    return np.asarray(numeric(value, what))
+
+
+def _aligned(values: Any, what: str, evaluator: Evaluator) -> np.ndarray | None:
+    """Evaluate weights or an offset given by name, by expression or as an array with a value for each row."""
+    if values is None:
+        return None
+    frame = evaluator.frame
+    if isinstance(values, str):
+        node = Name(values) if values in frame else parse_expression(values)
+        return _number(Evaluator(frame, values, evaluator.states).value(node), f"{what} = '{values}'")
+    array = _number(intake(values, what), what)
+    if array.size != frame.n:
+        raise MMEError(f"{what} has {array.size} values, the data have {frame.n} rows; give one for each row")
+    return array
+
+
+def _learned(value: Value, rows: np.ndarray | None) -> Variable:
+    if isinstance(value, Factor):
+        return learn(value if rows is None else replace(value, codes=value.codes[rows]))
+    if rows is None:
+        return value
+    return Basis(value.values[rows], value.suffixes) if isinstance(value, Basis) else value[rows]
+
+
+def _ordered(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
+    """lme4's order (mkReTrms): ``if any(diff(nl) > 0): rev(order(nl))``, else as written."""
+    sizes = [factors[bar.name].categories.size for bar in bars]
+    if all(a >= b for a, b in pairwise(sizes)):
+        return bars
+    return tuple(bars[i] for i in np.argsort(sizes, kind="stable")[::-1])
+
+
+def _terms(
+    bars: tuple[Bar, ...],
+    variables: Mapping[Node, Variable],
+    factors: Mapping[str, Factor],
+    relationship: Mapping[str, Any],
+) -> tuple[Term, ...]:
+    for name in relationship:
+        if name not in factors:
+            known = ", ".join(f"'{factor}'" for factor in factors) or "none"
+            raise MMEError(f"relationship is given for '{name}', but the formula's grouping factors are {known}")
+    seen: Counter[str] = Counter()
+    terms = []
+    for bar in bars:
+        basis = build(bar.left, variables, factors[bar.name].codes.size)
+        term = Term(
+            factors[bar.name],
+            _covariates(basis),
+            name=bar.name,
+            covariance=bar.covariance,
+            relationship=relationship.get(bar.name),
+            columns=basis.names,
+        )
+        terms.append(term.renamed(f"{bar.name}.{seen[bar.name]}") if seen[bar.name] else term)
+        seen[bar.name] += 1
+    return tuple(terms)
+
+
+def _covariates(basis: Matrix) -> np.ndarray | None:
+    return None if basis.names == (INTERCEPT,) else basis.values
+
+
+def _sum(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    total = None
+    for part in parts:
+        total = part if total is None else total if part is None else total + part
+    return total

@@ -1,0 +1,71 @@
+"""Grouping factors: the columns named right of a bar -> codes and levels, crossed where they are joined by colons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mme.bars import Bar
+from mme.evaluate import Evaluator, missing
+from mme.frame import Factor, labels_of
+from mme.levels import factorise
+from mme.syntax import Call, Name
+
+_EXACT = 2.0**53  # whole floats below are integers
+
+
+def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:
+    """Return the columns that a bar crosses, as they are in the table."""
+    names = [node.args[0] if isinstance(node, Call) else node for node in bar.factors]
+    return [evaluator.column(name) for name in names if isinstance(name, Name)]
+
+
+def code(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: str) -> Factor:
+    """Code a grouping factor on the rows kept (None: all); ``a`` varies slowest among the levels of ``a:b``.
+
+    Examples
+    --------
+    >>> crossed = code([np.array([2.0, 1.0, 2.0]), np.array([7, 7, 7])], None, "a:b")
+    >>> crossed.codes.tolist(), crossed.categories.tolist()
+    ([1, 0, 1], ['1:7', '2:7'])
+    """
+    factors = [_single(part, kept, name) for part in parts]
+    crossed = factors[0]
+    for factor in factors[1:]:
+        width = factor.categories.size
+        codes, used = factorise(crossed.codes * width + factor.codes, name)
+        left, right = labels_of(crossed.categories), labels_of(factor.categories)
+        labels = np.empty(used.size, dtype=object)
+        labels[:] = [f"{left[pair // width]}:{right[pair % width]}" for pair in used.tolist()]
+        crossed = Factor(codes, labels)
+    return crossed
+
+
+def labels(parts: Sequence[np.ndarray | Factor], levels: np.ndarray, name: str) -> np.ndarray:
+    """Return the label of each row of new data, None where it is missing.
+
+    A label that prints as one of ``levels`` is returned as that level, so that 7, 7.0 and "7" are the same.
+    """
+    complete = ~np.logical_or.reduce([missing(part) for part in parts])
+    out = np.full(complete.size, None, dtype=object)
+    if complete.any():
+        factor = code(parts, complete, name)
+        known = dict(zip(labels_of(levels), levels.tolist(), strict=True))
+        found = np.empty(factor.categories.size, dtype=object)
+        pairs = zip(labels_of(factor.categories), factor.categories.tolist(), strict=True)
+        found[:] = [known.get(label, level) for label, level in pairs]
+        out[complete] = found[factor.codes]
+    return out
+
+
+def _single(part: np.ndarray | Factor, kept: np.ndarray | None, name: str) -> Factor:
+    if isinstance(part, Factor):
+        return Factor(*factorise(part if kept is None else Factor(part.codes[kept], part.categories), name))
+    values = part if kept is None else part[kept]
+    if values.dtype.kind in "Mm":
+        values = np.datetime_as_string(values) if values.dtype.kind == "M" else values.astype(np.int64)
+    codes, levels = factorise(values, name)
+    if levels.dtype.kind == "f" and (np.abs(levels) < _EXACT).all() and (levels == np.round(levels)).all():
+        levels = levels.astype(np.int64)
+    return Factor(codes, levels)

@@ -1,0 +1,253 @@
+r"""The Schur complement of the absorbed block on the other random effects, at every theta.
+
+With B_g = Q_g'Z_2 (one row a column of the absorbed block, few columns not zero),
+
+    S(theta) = Z_2'(I - QQ')Z_2 + sum_g B_g' W_g B_g,      W_g = (I + R_g T T' R_g')^-1                           (S)
+
+The first part is computed once. Every entry of the second is a fixed linear map (``scatter``) of the entries of the
+W_g, so that an evaluation is one sparse matrix-vector product, never a product of sparse matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.absorption import Levels
+from mme.blocks import Block
+from mme.crossproducts import Cells, cells
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """Q'Z_t by cell: the cells (g, level of t) and their (q, q_t) values."""
+
+    cells: Cells
+    values: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Blocks of S between two grouping factors: rows are levels of ``t_row``, columns levels of ``t_col``."""
+
+    t_row: int
+    t_col: int
+    rows: np.ndarray
+    cols: np.ndarray
+    shape: tuple[int, int]
+    values: slice
+
+    @property
+    def count(self) -> int:
+        """Number of (q_row x q_col) blocks."""
+        return int(self.rows.size)
+
+    def blocks(self, values: np.ndarray) -> np.ndarray:
+        """This family's part of all values, as (count, q_row, q_col)."""
+        return values[self.values].reshape(self.count, *self.shape)
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Which blocks stand on the diagonal of S."""
+        return np.asarray((self.rows == self.cols) & (self.t_row == self.t_col))
+
+
+@dataclass(frozen=True, eq=False)
+class Schur:
+    """S on its pattern, in whole (q_row x q_col) blocks so that Lambda'S Lambda has the pattern of S.
+
+    ``scatter`` maps vec(W) (q q J) to the values; ``row``, ``col`` and ``source`` are the lower triangle in CSC order
+    and where its entries stand among the values.
+    """
+
+    blocks: tuple[Block, ...]
+    offsets: np.ndarray
+    families: tuple[Family, ...]
+    constant: np.ndarray
+    scatter: sp.csr_array
+    row: np.ndarray
+    col: np.ndarray
+    source: np.ndarray
+
+    def entries(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
+        """M = Lambda'S Lambda + I at (``row``, ``col``)."""
+        values = self.constant + self.scatter @ W.ravel()
+        for family in self.families:
+            values[family.values] = _sandwich(T[family.t_row].T, family.blocks(values), T[family.t_col]).ravel()
+        entries = values[self.source]
+        entries[self.row == self.col] += 1.0
+        return np.asarray(entries)
+
+    def fill(self, M: np.ndarray, W: np.ndarray, T: list[np.ndarray]) -> None:
+        """Write the lower triangle of M into a dense matrix of zeros."""
+        M[self.row, self.col] = self.entries(W, T)
+
+    def lower(self) -> sp.csc_array:
+        """The pattern of M: its lower triangle with ones for values."""
+        m = int(self.offsets[-1])
+        pointers = np.concatenate(([0], np.cumsum(np.bincount(self.col, minlength=m))))
+        return sp.csc_array((np.ones(self.row.size), self.row, pointers), shape=(m, m))
+
+    def diagonal_blocks(self, H: np.ndarray, t: int) -> np.ndarray:
+        """(J, q, q) diagonal blocks of one factor from what :meth:`sandwich` returns."""
+        for family in self.families:
+            if family.t_row == family.t_col == t:
+                return np.asarray(family.blocks(H)[family.diagonal])
+        raise IndexError(t)
+
+    def sandwich(self, inverse: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
+        """H = Lambda M^-1 Lambda' on the pattern, family by family, from M^-1 at (``row``, ``col``)."""
+        values = np.zeros(self.constant.size)
+        values[self.source] = inverse
+        for family in self.families:
+            blocks = family.blocks(values)
+            if family.t_row == family.t_col:  # the triangle holds the lower half of its diagonal blocks
+                lower = np.tril(blocks[family.diagonal])
+                blocks[family.diagonal] = lower + np.tril(lower, -1).transpose(0, 2, 1)
+            values[family.values] = _sandwich(T[family.t_row], blocks, T[family.t_col].T).ravel()
+        return values
+
+    def through(self, H: np.ndarray, q: int) -> np.ndarray:
+        """B_g H B_g' as (q, q, J): the transpose of the scatter, each off-diagonal block counted both ways."""
+        halved = H.copy()
+        for family in self.families:
+            family.blocks(halved)[family.diagonal] *= 0.5
+        G = (self.scatter.T @ halved).reshape(q, q, -1)
+        return np.asarray(G + G.transpose(1, 0, 2))
+
+
+def lambda_columns(blocks: tuple[Block, ...], offsets: np.ndarray, V: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
+    """Lambda'V for V (m, c): level by level T'V_g."""
+    out = np.empty(V.shape)
+    for block, factor, start in zip(blocks, T, offsets[:-1].tolist(), strict=True):
+        at = slice(start, start + block.J * block.q)
+        if block.q == 1:
+            np.multiply(V[at], factor[0, 0], out=out[at])
+        else:
+            out[at] = np.matmul(factor.T, V[at].reshape(block.J, block.q, -1)).reshape(V[at].shape)
+    return out
+
+
+def _sandwich(left: np.ndarray, blocks: np.ndarray, right: np.ndarray) -> np.ndarray:
+    if left.shape == right.shape == (1, 1):
+        return np.asarray(blocks * (left[0, 0] * right[0, 0]))
+    return np.asarray(left @ blocks @ right)
+
+
+def product_count(crossings: list[Cells], widths: list[int], J: int, q: int) -> int:
+    """Products that the sum over levels in (S) takes; each is an entry of the scatter."""
+    columns = np.zeros(J)
+    for found, width in zip(crossings, widths, strict=True):
+        columns += width * np.bincount(found.rows, minlength=J)
+    return int(q * q * (columns * (columns + 1) / 2).sum())
+
+
+def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[Crossing], levels: Levels) -> Schur:
+    """Pattern, constant part and scatter."""
+    families: list[Family] = []
+    constants: list[np.ndarray] = [np.zeros(0)]
+    q, J = levels.R.shape[0], levels.J
+    scatters: list[sp.csr_array] = [sp.csr_array((0, q * q * J))]
+    unit_weights = np.repeat(np.eye(q).ravel(), J)
+    start = 0
+    for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
+        one, other = blocks[t_row], blocks[t_col]
+        direct = cells(one.codes, other.codes, one.J, other.J)
+        pairs = _pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
+        rows, cols, where = _number(pairs, direct, t_row == t_col, one.J, other.J)
+        values = np.zeros((rows.size, one.q, other.q))
+        values[where(direct.rows, direct.cols)] = direct.sums(one.columns, other.columns)
+        scatter = _scatter(crossing[t_row], crossing[t_col], pairs, where(pairs.rows, pairs.cols), rows.size, J)
+        constants.append(values.ravel() - scatter @ unit_weights)
+        scatters.append(scatter)
+        stop = start + values.size
+        families.append(Family(t_row, t_col, rows, cols, values.shape[1:], slice(start, stop)))
+        start = stop
+    row, col, source = _lower_triangle(families, offsets)
+    return Schur(
+        blocks, offsets, tuple(families), np.concatenate(constants), sp.vstack(scatters, format="csr"), row, col, source
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of cells in one level of the absorbed block, level by level: cells i and j, their levels, the level g."""
+
+    i: np.ndarray
+    j: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+    counts: np.ndarray
+
+
+def _pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
+    """All pairs of a left and a right cell of one level; for one factor with itself the lower triangle."""
+    n_left, n_right = np.bincount(left.rows, minlength=J), np.bincount(right.rows, minlength=J)
+    # Row i of a level's rectangle has all right cells, or, for the lower triangle, as many as cells up to itself.
+    first_left = np.cumsum(n_left) - n_left
+    rank = np.arange(left.count) - first_left[left.rows]
+    length = rank + 1 if same else n_right[left.rows]
+    i = np.repeat(np.arange(left.count, dtype=np.int32), length)
+    begin = (np.cumsum(n_right) - n_right)[left.rows] - (np.cumsum(length) - length)
+    j = np.arange(i.size, dtype=np.int32) + np.repeat(begin.astype(np.int32), length)
+    counts = np.bincount(left.rows, length, minlength=J).astype(np.int64)
+    return Pairs(i, j, left.cols[i], right.cols[j], counts)
+
+
+def _number(
+    pairs: Pairs, direct: Cells, same: bool, n_rows: int, n_cols: int
+) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Rows and columns of the blocks that occur, and the map from (row, column) to a block's number."""
+    size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
+    if pairs.i.size * 4 > size:  # nearly all occur
+        if same:
+            rows, cols = np.tril_indices(n_rows)
+            return rows, cols, lambda i, j: i * (i + 1) // 2 + j
+        every = np.arange(size)
+        return every // n_cols, every % n_cols, lambda i, j: i * n_cols + j
+    # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
+    key = np.unique((pairs.rows * n_cols + pairs.cols) if pairs.i.size else direct.rows * n_cols + direct.cols)
+    return key // n_cols, key % n_cols, lambda i, j: np.searchsorted(key, i * n_cols + j)
+
+
+def _scatter(left: Crossing, right: Crossing, pairs: Pairs, block: np.ndarray, count: int, J: int) -> sp.csr_array:
+    """The map from vec(W) (q q J) to the blocks: entry (i, j) of a block gains B_left[a, i] W[a, b] B_right[b, j].
+
+    Pairs come level by level, so each piece is a matrix by columns already; its transpose is a counting sort.
+    """
+    q, q_left = left.values.shape[1:]
+    q_right = right.values.shape[2]
+    shape = (count * q_left * q_right, J)
+    pointers = np.concatenate(([0], np.cumsum(pairs.counts)))
+    by_weight: list[sp.csr_array] = []
+    for a, b in np.ndindex(q, q):
+        total = sp.csr_array(shape)
+        for i, j in np.ndindex(q_left, q_right):
+            data = left.values[pairs.i, a, i] * right.values[pairs.j, b, j]
+            entries = (block * (q_left * q_right) + (i * q_right + j)).astype(np.int32)
+            piece = sp.csc_array((data, entries, pointers), shape=shape).tocsr()
+            total = piece if q_left == q_right == 1 else total + piece
+        by_weight.append(total)
+    return sp.csr_array(by_weight[0] if q == 1 else sp.hstack(by_weight, format="csr"))
+
+
+def _lower_triangle(families: list[Family], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower triangle of M in CSC order: row, column and position among the families' values."""
+    none = np.zeros(0, dtype=np.int64)
+    rows, cols, sources = [none], [none], [none]
+    for family in families:
+        i, j = np.indices(family.shape)
+        row = offsets[family.t_row] + family.rows[:, None, None] * family.shape[0] + i
+        col = offsets[family.t_col] + family.cols[:, None, None] * family.shape[1] + j
+        source = np.arange(family.values.start, family.values.stop).reshape(row.shape)
+        lower = row >= col
+        rows.append(row[lower])
+        cols.append(col[lower])
+        sources.append(source[lower])
+    row, col, source = np.concatenate(rows), np.concatenate(cols), np.concatenate(sources)
+    order = np.lexsort((row, col))
+    return row[order], col[order], source[order]

@@ -1,0 +1,299 @@
+"""R's formula language: text -> tokens -> tree, and the tree back to text as R prints it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from mme.errors import FormulaError, MMEError
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?)
+    | (?P<name>(?:[^\W\d]|_|\.(?!\d))[\w.]*(?:::[\w.]+)?)
+    | (?P<quoted>`[^`]+`)
+    | (?P<text>"[^"]*"|'[^']*')
+    | (?P<symbol>\*\*|\|\||<=|>=|==|!=|%in%|%%|[-+*/^:|~()<>&!,=\[\]])
+    )""",
+    re.VERBOSE,
+)
+
+# R's table of precedence (help page "Syntax"), loosest first.
+_BINARY = {"||": 1, "|": 1, "&": 2, "+": 5, "-": 5, "*": 6, "/": 6, "%in%": 7, "%%": 7, ":": 8, "^": 10}
+_BINARY |= dict.fromkeys(("<", ">", "<=", ">=", "==", "!="), 4)
+_PREFIX = {"!": 3, "-": 9, "+": 9}
+_RIGHT_ASSOCIATIVE = "^"
+_TIGHT = ("/", ":", "^", "%%")  # R prints these without spaces round them
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A column of the data (or a constant such as TRUE)."""
+
+    value: str
+    start: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A literal number; ``integer`` marks R's suffix L."""
+
+    value: float
+    integer: bool = False
+    start: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A quoted string."""
+
+    value: str
+    start: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operator with one or two operands; the symbol ``(`` keeps the user's parentheses."""
+
+    symbol: str
+    args: tuple[Node, ...]
+    start: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function call."""
+
+    function: str
+    args: tuple[Node, ...]
+    keywords: tuple[tuple[str, Node], ...] = ()
+    start: int = field(default=0, compare=False)
+
+
+Node = Name | Number | Text | Op | Call
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+
+
+def parse(formula: str) -> tuple[Node, Node]:
+    """Parse ``response ~ terms`` into the trees of its two sides.
+
+    Raises
+    ------
+    FormulaError
+        The text is not a formula; the message has a caret under the place.
+
+    Examples
+    --------
+    >>> left, right = parse("log(y) ~ poly(x,2)+I(x**2)")
+    >>> deparse(left), deparse(right)
+    ('log(y)', 'poly(x, 2) + I(x^2)')
+    """
+    if not isinstance(formula, str):
+        raise MMEError(f'the formula must be a string such as "y ~ x + (1 | g)", got {type(formula).__name__}')
+    parser = _Parser(formula)
+    tildes = [token.start for token in parser.tokens if token.text == "~"]
+    if not tildes:
+        raise parser.error(len(formula.rstrip()), "no '~' in the formula: write response ~ terms")
+    if len(tildes) > 1:
+        raise parser.error(tildes[1], "a second '~'")
+    if parser.peek().text == "~":
+        raise parser.error(tildes[0], "no response: write its name to the left of '~'")
+    response = parser.expression()
+    parser.expect("~")
+    terms = parser.expression()
+    parser.expect("")
+    return response, terms
+
+
+def parse_expression(text: str) -> Node:
+    """Parse one expression, such as the name of a column or ``1 / variance``."""
+    parser = _Parser(text)
+    node = parser.expression()
+    parser.expect("")
+    return node
+
+
+def deparse(node: Node) -> str:
+    """Write a tree as R does; the result names columns and coefficients.
+
+    Examples
+    --------
+    >>> deparse(parse_expression("log(x,base=10)*`my x`**2L"))
+    'log(x, base = 10) * `my x`^2L'
+    """
+    match node:
+        case Name(value):
+            return value if re.fullmatch(r"[\w.:]+", value) and not value[0].isdigit() else f"`{value}`"
+        case Number(value, integer):
+            return r_number(value) + ("L" if integer else "")
+        case Text(value):
+            return f'"{value}"'
+        case Call(function, args, keywords):
+            named = [f"{keyword} = {deparse(arg)}" for keyword, arg in keywords]
+            return f"{function}({', '.join([deparse(arg) for arg in args] + named)})"
+        case Op("(", (inner,)):
+            return f"({deparse(inner)})"
+        case Op(symbol, (operand,)):
+            return symbol + deparse(operand)
+        case Op(symbol, (left, right)):
+            gap = "" if symbol in _TIGHT else " "
+            # only trees we build ourselves (a/b/c gives c:(b:a)) lack the parentheses that they need
+            nested = isinstance(right, Op) and right.symbol == symbol and symbol not in _RIGHT_ASSOCIATIVE
+            return f"{deparse(left)}{gap}{symbol}{gap}{f'({deparse(right)})' if nested else deparse(right)}"
+    raise AssertionError(node)
+
+
+def summands(node: Node) -> list[tuple[str, Node]]:
+    """Flatten a sum, without recursion: a formula may have thousands of terms.
+
+    Examples
+    --------
+    >>> [(sign, deparse(part)) for sign, part in summands(parse_expression("a + b:c - 1"))]
+    [('+', 'a'), ('+', 'b:c'), ('-', '1')]
+    """
+    parts = []
+    while isinstance(node, Op) and node.symbol in ("+", "-") and len(node.args) == 2:
+        parts.append((node.symbol, node.args[1]))
+        node = node.args[0]
+    return [("+", node), *reversed(parts)]
+
+
+def r_number(value: float) -> str:
+    """Print a number as R's ``as.character``: 15 digits at most, fixed notation unless scientific is shorter.
+
+    Examples
+    --------
+    >>> [r_number(v) for v in (2.0, 0.1 + 0.2, 123456.0, 1e5, 0.0001)]
+    ['2', '0.3', '123456', '1e+05', '1e-04']
+    """
+    mantissa, _, power = f"{value:.14e}".partition("e")
+    if not power:
+        return mantissa  # nan, inf
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    digits = sum(c.isdigit() for c in mantissa)
+    fixed = f"{value:.{max(0, digits - 1 - int(power))}f}"
+    scientific = f"{mantissa}e{int(power):+03d}"
+    return fixed if len(fixed) <= len(scientific) else scientific
+
+
+class _Parser:
+    """Precedence climbing over the tokens of one formula."""
+
+    def __init__(self, formula: str) -> None:
+        self.formula = re.sub(r"\s", " ", formula)  # one line, so that a caret can point into it
+        self.tokens = self._tokens()
+        self.at = 0
+
+    def error(self, position: int, problem: str) -> FormulaError:
+        return FormulaError.at(self.formula, position, problem)
+
+    def peek(self) -> _Token:
+        return self.tokens[self.at]
+
+    def take(self) -> _Token:
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def expect(self, text: str) -> None:
+        token = self.take()
+        if token.text == text:
+            return
+        if token.text in (")", "]"):
+            raise self.error(token.start, f"'{token.text}' closes nothing")
+        if token.text == "~":
+            raise self.error(token.start, "'~' inside a term")
+        raise self.error(token.start, f"'{token.text}' where an operator such as + or : is expected")
+
+    def expression(self, loosest: int = 0) -> Node:
+        node = self._operand()
+        while (power := _BINARY.get(symbol := self.peek().text.replace("**", "^"), -1)) >= max(loosest, 0):
+            start = self.take().start
+            right = self.expression(power + (symbol not in _RIGHT_ASSOCIATIVE))
+            node = Op(symbol, (node, right), start)
+        return node
+
+    def _operand(self) -> Node:
+        token = self.take()
+        match token.kind:
+            case "number":
+                return Number(float(token.text.rstrip("L")), token.text.endswith("L"), token.start)
+            case "text":
+                return Text(token.text[1:-1], token.start)
+            case "quoted":
+                return Name(token.text[1:-1], token.start)
+            case "name":
+                return self._call(token) if self.peek().text == "(" else Name(token.text, token.start)
+        if token.text == "(":
+            inner = self.expression()
+            self._close(token, ")")
+            return Op("(", (inner,), token.start)
+        if token.text == "[":  # a Python list is R's c()
+            args, _ = self._arguments(token, "]")
+            return Call("c", args, (), token.start)
+        if token.text in _PREFIX:
+            return Op(token.text, (self.expression(_PREFIX[token.text]),), token.start)
+        raise self._no_operand(token)
+
+    def _call(self, name: _Token) -> Node:
+        args, keywords = self._arguments(self.take(), ")")
+        if name.text == "Q" and len(args) == 1 and isinstance(args[0], Text):  # Python's word for a backtick
+            return Name(args[0].value, name.start)
+        return Call(name.text, args, keywords, name.start)
+
+    def _arguments(self, opening: _Token, closing: str) -> tuple[tuple[Node, ...], tuple[tuple[str, Node], ...]]:
+        args: list[Node] = []
+        keywords: list[tuple[str, Node]] = []
+        while self.peek().text != closing:
+            following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
+            if self.peek().kind == "name" and following.text == "=":
+                keyword = self.take().text
+                self.take()
+                keywords.append((keyword, self.expression()))
+            else:
+                args.append(self.expression())
+            if self.peek().text != ",":
+                break
+            self.take()
+        self._close(opening, closing)
+        return tuple(args), tuple(keywords)
+
+    def _close(self, opening: _Token, closing: str) -> None:
+        if self.peek().text == closing:
+            self.take()
+        elif self.peek().text in ("", "~"):
+            raise self.error(opening.start, f"'{opening.text}' is never closed")
+        else:
+            self.expect(closing)
+
+    def _no_operand(self, token: _Token) -> FormulaError:
+        before = self.tokens[self.at - 2].text if self.at > 1 else ""
+        if before in ("|", "||"):
+            return self.error(token.start, "nothing to the right of the bar: name the grouping factor, as in (1 | g)")
+        if token.text in ("|", "||"):
+            return self.error(token.start, "nothing to the left of the bar: (1 | g) is a random intercept")
+        if token.text == "":
+            return self.error(token.start, "the formula ends where a term is expected")
+        return self.error(token.start, f"'{token.text}' where a term is expected")
+
+    def _tokens(self) -> list[_Token]:
+        tokens, position, end = [], 0, len(self.formula.rstrip())
+        while position < end:
+            found = _TOKEN.match(self.formula, position)
+            if found is None or found.lastgroup is None:
+                place = position + len(self.formula[position:]) - len(self.formula[position:].lstrip())
+                raise self.error(place, _stray(self.formula[place]))
+            tokens.append(_Token(found.lastgroup, found[found.lastgroup], found.start(found.lastgroup)))
+            position = found.end()
+        return [*tokens, _Token("end", "", end)]
+
+
+def _stray(character: str) -> str:
+    if character in "\"'`":
+        return f"the quote {character} is never closed"
+    return f"'{character}' means nothing in a formula; a name with such characters goes between backticks"
