@@ -25,7 +25,11 @@ _MAX_EVALUATIONS = 20_000
 # BOBYQA's steps stop paying here: Newton's converge in two or three, and the verdict needs their differences anyway.
 _BOBYQA_GAIN = 1e-3
 _BOBYQA_STEP = 1e-2
+# A Newton step that gains what it promised, and no more than this, leaves about the square of it in units of one.
+_LAST_STEP = 1e-5
 _ROUNDS = 8
+# A start from which a Newton step promises no more than this a coordinate is within a few standard errors.
+_NEARBY = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +93,10 @@ def minimise(
 ) -> Minimum:
     """Minimise f from ``start`` (k,), coordinates of order one, believed to be off by about ``radius`` (k,).
 
-    One coordinate: Brent's method on a bracket. More: Powell's BOBYQA until its quadratic model is good. Then Newton
-    steps on finite differences until such a step gains nothing; where the curvature is negative (a saddle, often a
-    zero coordinate), the search goes on down that direction.
+    A start whose finite differences promise a minimum nearby is followed by Newton steps. Any other is left to a
+    search by values alone, Brent's on a bracket for one coordinate and Powell's BOBYQA for more, and then to Newton.
+    The end is always the same: a Newton step that gains nothing, no negative curvature (at a saddle, often a zero
+    coordinate, the search goes on downhill), and exact zeros where they cost nothing.
 
     Parameters
     ----------
@@ -105,16 +110,18 @@ def minimise(
         Called with (evaluation, value, x).
     """
     counted = _Counted(f, progress)
-    counted(start)
-    reason = _search(counted, start, radius)
+    at: Curvature | None = curvature(counted, start, counted(start), radius)
+    reason = "Newton steps on finite differences gained nothing more"
+    if at is None or at.descent is not None or at.flat or not at.expected_decrease < _NEARBY * start.size:
+        reason, at = _search(counted, start, radius), None
     for _ in range(_ROUNDS):
-        _snap(counted, even)
-        at = _polish(counted, curvature(counted, counted.x, counted.best))
-        if at.descent is None and at.expected_decrease <= CONVERGED:
-            break
+        at = _polish(counted, at or curvature(counted, counted.x, counted.best, radius))
         if at.descent is not None:
             reason = _search(counted, at.x + at.descent, np.maximum(0.5 * np.abs(at.descent), 0.05))
-    _snap(counted, even)
+        elif not _snap(counted, even) and at.expected_decrease <= CONVERGED:
+            break
+        at = None
+    at = at or curvature(counted, counted.x, counted.best, radius)
     return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), at)
 
 
@@ -124,8 +131,11 @@ def _polish(f: _Counted, at: Curvature) -> Curvature:
         x, gain = _newton(f, at)
         if gain <= CONVERGED:  # tried: what the differences promised is not there
             return replace(at, expected_decrease=CONVERGED)
-        before, at = at.expected_decrease, _moved(f, at, x, at.value - gain)
-        if at.expected_decrease > 0.1 * before:
+        promised = at.expected_decrease
+        if promised <= _LAST_STEP and abs(gain - promised) <= 0.1 * promised:
+            return replace(at, x=x, value=at.value - gain, expected_decrease=0.1 * abs(gain - promised))
+        at = _moved(f, at, x, at.value - gain)
+        if at.expected_decrease > 0.1 * promised:
             break
     return at
 
@@ -175,17 +185,19 @@ def _bobyqa(f: _Counted, start: np.ndarray, radius: np.ndarray) -> str:
         nlopt.MAXEVAL_REACHED: "BOBYQA reached the limit of evaluations",
         nlopt.FTOL_REACHED: "BOBYQA's steps gained nothing more",
         nlopt.XTOL_REACHED: "BOBYQA's steps became small",
-    }.get(search.last_optimize_result(), "BOBYQA stopped")
+    }.get(search.last_optimize_result(), "BOBYQA's trust region closed")
 
 
-def _snap(f: _Counted, even: np.ndarray) -> None:
-    """Try exact zeros for the even coordinates that are small; keep those that cost nothing."""
+def _snap(f: _Counted, even: np.ndarray) -> bool:
+    """Try exact zeros for the even coordinates that are small; keep those that cost nothing. Whether any was kept."""
+    moved = False
     for i in np.flatnonzero(even & (np.abs(f.x) < 1e-2) & (f.x != 0.0)).tolist():
         x, best = f.x.copy(), f.best
         x[i] = 0.0
         value = f(x)
         if value <= best + _NOISE * (abs(best) + 100.0):
-            f.x, f.best = x, value
+            f.x, f.best, moved = x, value, True
+    return moved
 
 
 def _newton(f: _Counted, at: Curvature) -> tuple[np.ndarray, float]:
@@ -198,12 +210,12 @@ def _newton(f: _Counted, at: Curvature) -> tuple[np.ndarray, float]:
     return at.x, 0.0
 
 
-def curvature(f: Callable[[np.ndarray], float], x: np.ndarray, value: float) -> Curvature:
-    """Central differences of f at x, with steps chosen so that each second difference stands out of the rounding."""
+def curvature(f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray) -> Curvature:
+    """Central differences of f at x; ``radius`` is about how far f rises by one, the first guess of the steps."""
     k = x.size
     h, plus, minus = np.empty(k), np.empty(k), np.empty(k)
     for i in range(k):
-        h[i], plus[i], minus[i] = _differences(f, x, value, i)
+        h[i], plus[i], minus[i] = _differences(f, x, value, i, radius[i])
     gradient = (plus - minus) / (2.0 * h)
     hessian = np.diag((plus + minus - 2.0 * value) / h**2)
     for i in range(k):
@@ -216,22 +228,34 @@ def curvature(f: Callable[[np.ndarray], float], x: np.ndarray, value: float) -> 
 
 
 def _moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value: float) -> Curvature:
-    """The gradient at a point nearby, with the Hessian as it was."""
-    steps = np.diag(at.steps)
-    gradient = np.array([f(x + step) - f(x - step) for step in steps]) / (2.0 * at.steps)
-    return _judge(x, value, gradient, at.hessian, at.steps)
+    """The gradient at a point nearby, and the Hessian brought along: its diagonal anew, the rest by one secant.
+
+    The symmetric rank-one update makes H agree with the change of the gradient along the step.
+    """
+    ends = np.array([(f(x + step), f(x - step)) for step in np.diag(at.steps)])
+    gradient = (ends[:, 0] - ends[:, 1]) / (2.0 * at.steps)
+    hessian = at.hessian.copy()
+    np.fill_diagonal(hessian, (ends.sum(axis=1) - 2.0 * value) / at.steps**2)
+    step = x - at.x
+    missed = gradient - at.gradient - 0.5 * (hessian + at.hessian) @ step
+    along = float(missed @ step)
+    if abs(along) > 1e-8 * np.linalg.norm(missed) * np.linalg.norm(step):
+        hessian += 2.0 * np.outer(missed, missed) / along
+    return _judge(x, value, gradient, hessian, at.steps)
 
 
-def _differences(f: Callable[[np.ndarray], float], x: np.ndarray, value: float, i: int) -> tuple[float, float, float]:
+def _differences(
+    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, i: int, radius: float
+) -> tuple[float, float, float]:
     """A step along coordinate i whose second difference balances rounding against truncation, and f at both ends."""
     target = _second_difference(value)
-    h = 1e-3 * max(abs(float(x[i])), 0.1)
+    h = radius * np.sqrt(0.5 * target)
     for _ in range(4):
         step = np.zeros(x.size)
         step[i] = h
         plus, minus = f(x + step), f(x - step)
         second = abs(plus + minus - 2.0 * value)
-        if 0.03 * target < second < 30.0 * target:
+        if 0.01 * target < second < 100.0 * target:
             break
         factor = min(max(np.sqrt(target / max(second, 1e-30)), 1e-3), 1e2)
         if h * factor > 0.5 * (1.0 + abs(x[i])):

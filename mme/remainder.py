@@ -17,11 +17,13 @@ from mme.schur import Crossing, Schur, build_schur, lambda_columns
 class Remainder:
     """The random effects that were not absorbed, m in all.
 
-    ``C`` = Z_2'(I - QQ')N (m, p + 1), ``B`` = (Q'Z_2)' (m, q J) with column a J + g, ``schur`` as in (S).
+    ``crossing`` = Q'Z_t of each block, ``C`` = Z_2'(I - QQ')N (m, p + 1), ``B`` = (Q'Z_2)' (m, q J) with column
+    a J + g, ``schur`` as in (S).
     """
 
     blocks: tuple[Block, ...]
     offsets: np.ndarray
+    crossing: tuple[Crossing, ...]
     B: sp.csr_array
     C: np.ndarray
     schur: Schur
@@ -51,6 +53,7 @@ def build_remainder(blocks: tuple[Block, ...], absorbed: Absorbed, rows: Project
     return Remainder(
         blocks=blocks,
         offsets=offsets,
+        crossing=tuple(crossing),
         B=_stack(crossing, blocks, offsets, absorbed.levels.R.shape[0], absorbed.levels.J),
         C=np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in C)]),
         schur=build_schur(blocks, offsets, crossing, absorbed.levels),

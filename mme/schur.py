@@ -24,7 +24,7 @@ from mme.crossproducts import Cells, cells
 
 @dataclass(frozen=True, eq=False)
 class Crossing:
-    """Q'Z_t by cell: the cells (g, level of t) and their (q, q_t) values."""
+    """Inner products of two blocks' columns by cell of their levels: (cells, q, q_t)."""
 
     cells: Cells
     values: np.ndarray
@@ -60,12 +60,13 @@ class Family:
 class Schur:
     """S on its pattern, in whole (q_row x q_col) blocks so that Lambda'S Lambda has the pattern of S.
 
-    ``scatter`` maps vec(W) (q q J) to the values; ``row``, ``col`` and ``source`` are the lower triangle in CSC order
-    and where its entries stand among the values.
+    ``products`` are the Z_t'Z_s by cell; ``scatter`` maps vec(W) (q q J) to the values; ``row``, ``col`` and ``source``
+    are the lower triangle in CSC order and where its entries stand among the values.
     """
 
     blocks: tuple[Block, ...]
     offsets: np.ndarray
+    products: dict[tuple[int, int], Crossing]
     families: tuple[Family, ...]
     constant: np.ndarray
     scatter: sp.csr_array
@@ -149,6 +150,7 @@ def product_count(crossings: list[Cells], widths: list[int], J: int, q: int) -> 
 def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[Crossing], levels: Levels) -> Schur:
     """Pattern, constant part and scatter."""
     families: list[Family] = []
+    products: dict[tuple[int, int], Crossing] = {}
     constants: list[np.ndarray] = [np.zeros(0)]
     q, J = levels.R.shape[0], levels.J
     scatters: list[sp.csr_array] = [sp.csr_array((0, q * q * J))]
@@ -160,7 +162,8 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         pairs = _pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
         rows, cols, where = _number(pairs, direct, t_row == t_col, one.J, other.J)
         values = np.zeros((rows.size, one.q, other.q))
-        values[where(direct.rows, direct.cols)] = direct.sums(one.columns, other.columns)
+        products[t_row, t_col] = Crossing(direct, direct.sums(one.columns, other.columns))
+        values[where(direct.rows, direct.cols)] = products[t_row, t_col].values
         scatter = _scatter(crossing[t_row], crossing[t_col], pairs, where(pairs.rows, pairs.cols), rows.size, J)
         constants.append(values.ravel() - scatter @ unit_weights)
         scatters.append(scatter)
@@ -169,7 +172,15 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         start = stop
     row, col, source = _lower_triangle(families, offsets)
     return Schur(
-        blocks, offsets, tuple(families), np.concatenate(constants), sp.vstack(scatters, format="csr"), row, col, source
+        blocks,
+        offsets,
+        products,
+        tuple(families),
+        np.concatenate(constants),
+        sp.vstack(scatters, format="csr"),
+        row,
+        col,
+        source,
     )
 
 

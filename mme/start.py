@@ -1,11 +1,15 @@
 """Where the search begins: theta from moments of the OLS residuals of each level.
 
-With r the OLS residual and Z_g = Q_g R_g, v = Q_g'r has E[v v'] of about sigma^2 (I + R_g H R_g'), H = T T'. Levels are
-weighted as if H were one: with P_g = R_g'(I + R_g R_g')^-1 R_g, least squares asks for
+With r the OLS residual, z_g = Z_g'r of a block t and G_g = Z_g'Z_g,
 
-    sum_g P_g H P_g  =  sum_g R_g'(I + R_g R_g')^-1 (v v' / sigma^2 - I) (I + R_g R_g')^-1 R_g
+    E[z_g z_g'] = sigma^2 ( G_g + sum_s Z_g'Z_s H_s Z_s'Z_g ),        H_s = T_s T_s' of every block s.
 
-one linear system of size q^2 a block; what is left within levels gives sigma^2.
+With levels weighted as if H were one, E_g = (I + G_g)^-1, and X_c = E_g (Z_g'Z_s) for each cell c of t and s, least
+squares asks for
+
+    sum_s sum_c X_c H_s X_c'  =  sum_g E_g (z_g z_g' / sigma^2 - G_g) E_g                   for every block t:
+
+one small linear system for all H_s together. What all blocks leave of r gives sigma^2.
 """
 
 from __future__ import annotations
@@ -15,64 +19,109 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.absorption import Levels, absorb, factor_levels
-from mme.blocks import Block
 from mme.objective import Objective
 
 # Relative variances are started no smaller than this share of what one level's data could show.
 _SMALLEST_SHARE = 0.02
-_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.05, 0.3
+# Sweeps over crossed factors: each leaves the share of a random crossing that is left of the last one, squared.
+_SWEEPS = 3
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
-    """H (q, q) in units of the residual variance of its own block, that variance, and the mean diagonal of Z_g'Z_g."""
+class Weighted:
+    """One block: R_g and Q_g'r of its levels, and E_g = (I + R_g'R_g)^-1 as (q, q, J)."""
 
-    H: np.ndarray
-    residual: float
-    information: np.ndarray
+    levels: Levels
+    E: np.ndarray
 
 
 def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     """Theta to start from and how far off it may be (k,), in the user's units."""
     theta, radius = np.ones(objective.model.k), np.ones(objective.model.k)
-    moments = [_moments(_levels(objective, b), block, objective) for b, block in enumerate(objective.blocks)]
-    # The block that explains most leaves the best estimate of sigma^2.
+    blocks = [_weighted(objective, b) for b in range(len(objective.blocks))]
     sigma = objective.model.sigma
-    sigma2 = min((found.residual for found in moments), default=1.0) if sigma is None else sigma**2
-    for block, found in zip(objective.blocks, moments, strict=True):
-        relative = found.H * (found.residual / sigma2)
-        floor = _SMALLEST_SHARE / np.maximum(found.information, 1e-300)
+    sigma2 = _residual_variance(objective, blocks) if sigma is None else sigma**2
+    for block, weighted, H in zip(objective.blocks, blocks, _solve_moments(objective, blocks, sigma2), strict=True):
+        information = np.einsum("aig,aig->i", weighted.levels.R, weighted.levels.R) / block.J
+        floor = _SMALLEST_SHARE / np.maximum(information, 1e-300)
         # A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself.
         error = min(max(np.sqrt(0.5 / block.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
-            nearest = part.nearest(relative[columns, columns], floor[columns])
+            nearest = part.nearest(H[columns, columns], floor[columns])
             spread = np.sqrt(np.maximum((part.T(nearest) ** 2).sum(axis=1), floor[columns]))
             theta[thetas] = nearest / block.scale[columns][part.rows]
             radius[thetas] = (error * spread / block.scale[columns])[part.rows]
     return theta, radius
 
 
-def _levels(objective: Objective, b: int) -> Levels:
-    """R_g and Q_g'r of a block: as absorbed, or by a QR of its own; r is the last of the columns."""
+def _weighted(objective: Objective, b: int) -> Weighted:
+    """A block's levels, as absorbed or by a QR of its own; r is the last of the columns."""
     if b == objective.plan.absorb:
-        levels = objective.system.absorbed.levels
-        return Levels(levels.R, levels.V[-1:])
-    return absorb(objective.blocks[b], objective.basis.N[-1:])[0].levels
+        whole = objective.system.absorbed.levels
+        levels = Levels(whole.R, whole.V[-1:])
+    else:
+        levels = absorb(objective.blocks[b], objective.basis.N[-1:])[0].levels
+    transposed = Levels(np.ascontiguousarray(levels.R.transpose(1, 0, 2)), levels.V)
+    return Weighted(levels, factor_levels(transposed, np.eye(objective.blocks[b].q)).weights())
 
 
-def _moments(levels: Levels, block: Block, objective: Objective) -> Moments:
-    total = float(objective.basis.r @ objective.basis.r)
-    freedom = max(objective.model.n - block.J * block.q, 1)
-    v = levels.V[0]
-    residual = max((total - float(np.vdot(v, v))) / freedom, 1e-12 * total / objective.model.n, 1e-300)
-    q = block.q
-    factor = factor_levels(levels, np.eye(q))
-    W = factor.weights()
-    half = np.einsum("abg,aig->big", W, levels.R)  # W_g R_g
-    P = np.einsum("aig,ajg->ijg", levels.R, half)
-    h = np.einsum("aig,ag->ig", half, v)
-    target = h @ h.T / residual - np.einsum("aig,ajg->ij", half, half)
-    flat = P.reshape(q * q, -1)
-    system = (flat @ flat.T).reshape(q, q, q, q).transpose(0, 2, 1, 3).reshape(q * q, q * q)
-    H = np.linalg.lstsq(system, target.ravel(), rcond=1e-10)[0].reshape(q, q)
-    return Moments((H + H.T) / 2, residual, np.einsum("aig,aig->i", levels.R, levels.R) / block.J)
+def _residual_variance(objective: Objective, blocks: list[Weighted]) -> float:
+    """Sigma^2 from what all blocks together leave of r, by sweeping them out in turn (backfitting)."""
+    r, n = objective.basis.r, objective.model.n
+    total = float(r @ r)
+    alone = [
+        (total - float(np.vdot(one.levels.V, one.levels.V))) / max(n - block.J * block.q, 1)
+        for one, block in zip(blocks, objective.blocks, strict=True)
+    ]
+    smallest = max(min(alone, default=1.0), 1e-12 * total / n, 1e-300)
+    freedom = n - sum(block.J * block.q for block in objective.blocks)
+    if len(blocks) < 2 or freedom <= 0:
+        return smallest
+    left = objective.basis.N[-1:]
+    for _ in range(_SWEEPS):
+        for block in objective.blocks:
+            left = absorb(block, left)[1].N
+    return min(max(float(np.vdot(left, left)) / freedom, 1e-6 * smallest), smallest)
+
+
+def _solve_moments(objective: Objective, blocks: list[Weighted], sigma2: float) -> list[np.ndarray]:
+    """H of every block from the joint moment equations."""
+    widths = [block.q for block in objective.blocks]
+    ends = np.cumsum([q * q for q in widths]).tolist()
+    at = [slice(end - q * q, end) for end, q in zip(ends, widths, strict=True)]
+    size = ends[-1] if ends else 0
+    system, target = np.zeros((size, size)), np.zeros(size)
+    for t, weighted in enumerate(blocks):
+        half = np.einsum("ibg,abg->iag", weighted.E, weighted.levels.R)  # E_g R_g'
+        h = np.einsum("iag,ag->ig", half, weighted.levels.V[0])
+        target[at[t]] = (h @ h.T / sigma2 - np.einsum("iag,jag->ij", half, half)).ravel()
+        system[at[t], at[t]] = _squares(np.einsum("iag,ajg->ijg", half, weighted.levels.R))
+        for s in range(len(blocks)):
+            if s != t:
+                levels, values = _products(objective, t, s)
+                system[at[t], at[s]] = _squares(np.einsum("iac,caj->ijc", weighted.E[:, :, levels], values))
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
+    solved = np.linalg.lstsq(system * scale, target, rcond=1e-10)[0] * scale
+    return [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
+
+
+def _products(objective: Objective, t: int, s: int) -> tuple[np.ndarray, np.ndarray]:
+    """Z_t'Z_s by cell: the cell's level of t, and (cells, q_t, q_s)."""
+    absorbed, rest = objective.plan.absorb, objective.system.rest
+    among = [b for b in range(len(objective.blocks)) if b != absorbed]
+    if absorbed in (t, s):
+        crossing = rest.crossing[among.index(s if t == absorbed else t)]
+        R = objective.system.absorbed.levels.R[:, :, crossing.cells.rows]
+        values = np.einsum("aic,caj->cij", R, crossing.values)  # R_g'(Q_g'Z)
+        return (crossing.cells.rows, values) if t == absorbed else (crossing.cells.cols, values.transpose(0, 2, 1))
+    row, col = max(t, s), min(t, s)
+    found = rest.schur.products[among.index(row), among.index(col)]
+    return (found.cells.rows, found.values) if t == row else (found.cells.cols, found.values.transpose(0, 2, 1))
+
+
+def _squares(X: np.ndarray) -> np.ndarray:
+    """The matrix of H -> sum_c X_c H X_c' on vec(H), from X (q_t, q_s, cells)."""
+    q_t, q_s, _ = X.shape
+    flat = X.reshape(q_t * q_s, -1)
+    return (flat @ flat.T).reshape(q_t, q_s, q_t, q_s).transpose(0, 2, 1, 3).reshape(q_t * q_t, q_s * q_s)
