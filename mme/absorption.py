@@ -22,6 +22,8 @@ from mme.crossproducts import sum_by_level
 _DEPENDENT = 1e-13
 # Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
 _CHUNK = 4096
+# Squares up to here leave Cholesky's pivots, which are at least one, eleven digits.
+_LARGE = 1e5
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ def merge(levels: Levels) -> Levels:
     classes, members = _classes(levels.R)
     sizes = np.bincount(members, minlength=classes.size)
     kept_rows = np.minimum(sizes, m * q)
-    if kept_rows.sum() > J // 2:
+    if J == 0 or kept_rows.sum() > J // 2:
         return levels
     V = levels.V.reshape(m * q, J)[:, np.argsort(members, kind="stable")].T
     starts = np.cumsum(sizes) - sizes
@@ -194,16 +196,37 @@ class LevelFactor:
 
 
 def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
-    """Factorise I + A_g A_g' for all levels by Gram-Schmidt on the rows of [A_g I].
+    """Factorise I + A_g A_g' for all levels.
 
-    Cholesky on I + A A' itself would subtract squares: with a nearly singular T and a variance ratio of 1e8 it
-    loses half of the digits of log|M|.
+    Cholesky's pivots 1 + |A_i|^2 - ... subtract squares: beyond ``_LARGE`` they would lose what matters to log|M|
+    (a nearly singular T at a variance ratio of 1e8 costs half of the digits), and Gram-Schmidt on [A_g I] is used.
     """
     q, J = T.shape[0], levels.J
     if q == 1:
         A = levels.R * T[0, 0]
         return LevelFactor(A, ((np.hypot(1.0, A[0, 0]),),))
     A = np.matmul(T.T, levels.R)  # A[i] = T' R[i], that is A_g[i, j] = sum_k R_g[i, k] T[k, j]
+    squares = (A * A).sum(axis=1)
+    if J and squares.max() > _LARGE:
+        return LevelFactor(A, _gram_schmidt(A))
+    L: list[tuple[np.ndarray, ...]] = []
+    for i in range(q):
+        row: list[np.ndarray] = []
+        pivot = squares[i] + 1.0
+        for j in range(i):
+            s = np.einsum("ag,ag->g", A[i], A[j])
+            for a in range(j):
+                s -= row[a] * L[j][a]
+            s /= L[j][j]
+            pivot -= s * s
+            row.append(s)
+        L.append((*row, np.sqrt(pivot)))
+    return LevelFactor(A, tuple(L))
+
+
+def _gram_schmidt(A: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
+    """L of I + A_g A_g' from the rows of [A_g I] (q, q, J): nothing is squared."""
+    q, _, J = A.shape
     rows = np.zeros((q, 2 * q, J))
     rows[:, :q] = A
     L = []
@@ -219,4 +242,4 @@ def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
         size = np.sqrt(np.einsum("ag,ag->g", v, v))
         v /= size
         L.append((*L_i, size))
-    return LevelFactor(A, tuple(L))
+    return tuple(L)

@@ -16,6 +16,8 @@ _BYTES_PER_PRODUCT = 12
 _DENSE_BELOW = 200
 # Beyond this a dense remainder is not considered while sparsity may help.
 _DENSE_UP_TO = 8000
+# Bytes that any machine has: no need to ask.
+_SMALL = 2**26
 # A factor with this share of all entries is as good as dense, and LAPACK is quicker on it.
 _NEARLY_DENSE = 0.25
 
@@ -87,8 +89,8 @@ def prefer_dense(symbolic: Symbolic) -> bool:
 
 def require_dense_memory(m: int) -> None:
     """Refuse a dense remainder that would not fit."""
-    needed, available = 2 * 8 * m * m, available_bytes()
-    if needed > available:
+    needed = 2 * 8 * m * m
+    if needed > _SMALL and needed > (available := available_bytes()):
         raise MemoryForecastError(
             f"{m:,} random effects left after absorption need {needed / 2**30:.1f} GiB; "
             f"{available / 2**30:.1f} GiB are free"

@@ -19,7 +19,7 @@ from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model, build_model
 from mme.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_X, pwrss
-from mme.remainder import build_remainder
+from mme.remainder import build_remainder, no_remainder
 from mme.terms import Term
 
 # The relative covariance factor of a block without levels.
@@ -111,6 +111,10 @@ class Objective:
             require_dense_memory(sum(block.J * block.q for block in self.rest))
         N = self.basis.N
         absorbed, rows = absorb_nothing(N) if self.absorbing is None else absorb(self.absorbing, N)
+        if not self.rest:
+            chunks = merge(absorbed.levels).chunks()
+            q_J = absorbed.levels.R.shape[0] * absorbed.levels.J
+            return System(N.shape[0] - 1, absorbed, chunks, no_remainder(q_J, N.shape[0]), None)
         rest = build_remainder(self.rest, absorbed, rows, crossings)
         symbolic = None
         if not self.plan.dense:
@@ -118,8 +122,7 @@ class Objective:
             symbolic.require_memory("the random effects of this model")
             if prefer_dense(symbolic) and not forced:
                 symbolic = None
-        chunks = () if self.rest else merge(absorbed.levels).chunks()
-        return System(p=N.shape[0] - 1, absorbed=absorbed, chunks=chunks, rest=rest, symbolic=symbolic)
+        return System(N.shape[0] - 1, absorbed, (), rest, symbolic)
 
     def _describe(self, names: tuple[str, ...], seconds: dict[str, float]) -> Engine:
         m, symbolic = self.system.rest.m, self.system.symbolic

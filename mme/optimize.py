@@ -237,10 +237,10 @@ def _moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value
     hessian = at.hessian.copy()
     np.fill_diagonal(hessian, (ends.sum(axis=1) - 2.0 * value) / at.steps**2)
     step = x - at.x
-    missed = gradient - at.gradient - 0.5 * (hessian + at.hessian) @ step
+    missed = gradient - at.gradient - hessian @ step
     along = float(missed @ step)
     if abs(along) > 1e-8 * np.linalg.norm(missed) * np.linalg.norm(step):
-        hessian += 2.0 * np.outer(missed, missed) / along
+        hessian += np.outer(missed, missed) / along
     return _judge(x, value, gradient, hessian, at.steps)
 
 

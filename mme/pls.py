@@ -75,7 +75,7 @@ def pwrss(border: np.ndarray) -> float:
 
 def logdet_X(border: np.ndarray) -> float:
     """log |X'V^-1 X| for the orthonormal X and V in units of sigma^2, from the factor of (N)."""
-    return 2.0 * float(np.log(np.diag(border)[:-1]).sum())
+    return 2.0 * float(np.log(border.diagonal()[:-1]).sum())
 
 
 def evaluate(system: System, T: Factors) -> Evaluation:
@@ -99,7 +99,7 @@ def evaluate(system: System, T: Factors) -> Evaluation:
     if system.symbolic is None:
         L = _cholesky(_bordered(rest, W, T.rest, rhs, border))
         m = rest.m
-        logdet += 2.0 * float(np.log(np.diag(L)[:m]).sum())
+        logdet += 2.0 * float(np.log(L.diagonal()[:m]).sum())
         return Evaluation(logdet, L[m:, m:], factor, Dense(L[:m, :m]), L[m:, :m].T)
     sparse = system.symbolic.factor(rest.schur.entries(W, T.rest))
     R_ZN = sparse.forward(rhs)

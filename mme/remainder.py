@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -58,6 +59,15 @@ def build_remainder(blocks: tuple[Block, ...], absorbed: Absorbed, rows: Project
         C=np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in C)]),
         schur=build_schur(blocks, offsets, crossing, absorbed.levels),
     )
+
+
+@cache
+def no_remainder(absorbed_columns: int, n_columns: int) -> Remainder:
+    """The remainder of a model with one grouping factor: nothing, in the right shapes."""
+    none, offsets = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    B = sp.csr_array((0, absorbed_columns))
+    schur = Schur((), offsets, {}, (), np.zeros(0), B, none, none, none)
+    return Remainder((), offsets, (), B, np.zeros((0, n_columns)), schur)
 
 
 def _crossing(absorbed: Absorbed, rows: Projected, block: Block, found: Cells) -> Crossing:
