@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.arrays import numbers
 from mme.engine import Engine
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates
 from mme.inference.wald import wald_intervals, wald_table
 from mme.model import Model, build_model
 from mme.objective import Objective
-from mme.optimize import evaluate_only, minimise
+from mme.optimize import Minimum, evaluate_only, minimise
 from mme.predict import predict_rows
 from mme.rows import Rows
 from mme.shrinkage import shrinkage_table
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress = bool | Callable[[int, float, np.ndarray], None]
+
+# A search that went this far, in coordinates of order one, may be running after a response without residuals.
+_FAR = 1e6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -270,10 +275,16 @@ class Fit:
         if newdata is None:
             return self.fitted if random else self.rows.aligned(self.estimates.population, "predicted")
         if self.specification is not None:
-            new = self.specification.rows(newdata)
+            new = self.specification.rows(newdata, random=random)
             X, offset, groups, index = new.X, new.offset, new.groups, new.index
         else:
             X, offset, groups, index = *_array_rows(newdata, self.model), None
+        if self.model.offset is not None and offset is None:
+            warnings.warn(
+                "the offset of the fit was an array, so that of the new rows is not known: predictions leave it out",
+                MMEWarning,
+                stacklevel=2,
+            )
         values = predict_rows(self.estimates, X, offset, groups, random=random, new_levels=new_levels)
         return Rows(np.ones(values.size, dtype=bool), index).aligned(values, "predicted")
 
@@ -282,10 +293,15 @@ class Fit:
         return self.rows.aligned(simulate_responses(self.estimates, nsim, seed), "simulated")
 
     def refit(self, y: Any, *, start_here: bool = True) -> Fit:
-        """Fit the same model to another response, one value a row of the data; starts from this fit's theta."""
-        response = self.rows.used(np.asarray(y, dtype=float))
-        if response.ndim == 2 and response.shape[1] == 1:
-            response = response[:, 0]
+        """Fit the same model to another response, one value a row of the data; starts from this fit's theta.
+
+        Rows are taken by position; a response that has values for the rows used alone will do too.
+        """
+        values = numbers(y, f"response '{self.model.response}'")
+        given, rows = len(values) if values.ndim else 1, self.rows.kept.size
+        if given not in (rows, self.nobs):
+            raise MMEError(f"response '{self.model.response}' has {given} values for the {rows} rows of the data")
+        response = self.rows.used(values)
         return replace(
             _estimate(self.model.with_response(response), None, self.progress, self.theta if start_here else None),
             rows=self.rows,
@@ -380,26 +396,44 @@ def _estimate(model: Model, theta: Any, progress: Progress, start_at: np.ndarray
         first, radius = start(objective)
         if start_at is not None:
             first = np.where(np.abs(start_at) > 0.1 * radius, start_at, first)
-        minimum = minimise(
-            lambda x: objective(x / scale),
-            first * scale,
-            radius * scale,
-            even=model.diagonal,
-            progress=_reporter(progress, scale),
-        )
+        with np.errstate(invalid="ignore"):  # differences of an infinite criterion
+            minimum = minimise(
+                lambda x: objective(x / scale),
+                first * scale,
+                radius * scale,
+                even=model.diagonal,
+                progress=_reporter(progress, scale),
+            )
     found = model.canonical(minimum.x / scale)
-    if not np.isfinite(minimum.value):
+    if _without_residuals(objective, minimum, found):
         raise MMEError(
-            f"at theta = {found.tolist()} the model fits the response '{model.response}' exactly: no residual variance "
-            "is left to estimate"
+            f"the random effects ({', '.join(term.name for term in model.terms)}) and the fixed effects fit the "
+            f"response '{model.response}' exactly: no residual variance is left to estimate"
         )
     objective.engine.seconds["search"] = perf_counter() - began
     optimum = judge(minimum, found, scale, model.diagonal, model.theta_names, given)
     return Fit(model, found, optimum, objective, Rows.all(model.n), progress)
 
 
+def _without_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> bool:
+    """Whether the criterion falls without bound as sigma goes to zero, as far as rounding lets it."""
+    if not np.isfinite(minimum.value):
+        return True
+    if objective.model.sigma is not None or not (np.abs(minimum.x) > _FAR).any():
+        return False
+    try:
+        sigma = Estimates(objective, found).sigma
+    except MMEError:
+        return True
+    share = sigma / np.sqrt(np.mean(objective.basis.r**2))
+    if share > 1e-6:
+        return False
+    further = objective(10.0 * found)  # n - p - q > 0 records are left: each gains 2 log 10 where the fit is exact
+    return share < 1e-12 or not np.isfinite(further) or further < minimum.value - 1.0
+
+
 def _checked_theta(theta: Any, model: Model) -> np.ndarray:
-    values = np.zeros(0) if theta is None else np.atleast_1d(np.asarray(theta, dtype=float))
+    values = np.zeros(0) if theta is None else np.atleast_1d(numbers(theta, "theta"))
     if values.shape != (model.k,) or not np.isfinite(values).all():
         raise MMEError(
             f"theta must be {model.k} finite numbers ({', '.join(model.theta_names)}), got {values.tolist()}"

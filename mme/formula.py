@@ -215,12 +215,16 @@ def _without(response: Node, fixed: Terms) -> Terms:
 
 def _numbers(fixed: Terms, evaluator: Evaluator, weights: Any, offset: Any) -> dict[str, np.ndarray | None]:
     """Collect the weights and each offset, by what messages call them."""
-    given = {"weights": weights, "offset": offset}
-    numbers = {what: _aligned(values, what, evaluator) for what, values in given.items()}
+    given = (("weights", weights), ("offset", offset))
+    numbers = {_called(what, values): _aligned(values, what, evaluator) for what, values in given}
     for node in fixed.offsets:
         text = f"offset({deparse(node)})"
         numbers[text] = _number(evaluator.value(node), text)
     return numbers
+
+
+def _called(what: str, given: Any) -> str:
+    return f"{what} '{given}'" if isinstance(given, str) else what
 
 
 def _number(value: Value, what: str) -> np.ndarray:

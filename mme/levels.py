@@ -89,24 +89,34 @@ def _factorise_integers(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _factorise_objects(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    if labels.size > 10_000 or "pandas" in sys.modules:
-        import pandas as pd  # hashing beats sorting strings; not worth its import for a few labels
-
-        codes, levels = pd.factorize(labels.astype(object))
-        try:
-            order = np.argsort(levels)
-        except TypeError:
-            order = np.argsort(levels.astype(str), kind="stable")
-        rank = np.empty_like(order)
-        rank[order] = np.arange(order.size)
-        if (codes < 0).any():
-            raise _missing(int((codes < 0).sum()), labels.size, name)
-        return rank[codes].astype(np.int64, copy=False), np.asarray(levels, dtype=object)[order]
+    if labels.size > 10_000 or "pandas" in sys.modules:  # hashing beats sorting; not worth its import for a few labels
+        return _hashed(labels, name)
     missing = sum(label is None or label != label for label in labels.tolist())
     if missing:
         raise _missing(missing, labels.size, name)
-    levels, codes = np.unique(labels, return_inverse=True)
+    try:
+        levels, codes = np.unique(labels, return_inverse=True)
+    except TypeError:  # labels of several types
+        return _hashed(labels, name)
     return codes.astype(np.int64, copy=False), levels.astype(object)
+
+
+def _hashed(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    import pandas as pd
+
+    try:
+        codes, levels = pd.factorize(labels.astype(object))
+    except TypeError:
+        raise MMEError(f"grouping factor '{name}' holds lists or other objects; give labels or numbers") from None
+    try:
+        order = np.argsort(levels)
+    except TypeError:
+        order = np.argsort(levels.astype(str), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    if (codes < 0).any():
+        raise _missing(int((codes < 0).sum()), labels.size, name)
+    return rank[codes].astype(np.int64, copy=False), np.asarray(levels, dtype=object)[order]
 
 
 def _used(codes: np.ndarray, levels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -76,6 +76,7 @@ def lmer(
         sigma=sigma,
         x_names=parts.x_names,
         response=parts.spec.response,
+        weights_name=f"weights '{weights}'" if isinstance(weights, str) else "weights",
     )
     designed = perf_counter() - began
     fit = fit_model(

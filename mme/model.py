@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arrays import check_range, numbers
 from mme.covariance import Structure, structure
 from mme.errors import MMEError
 from mme.terms import Term
@@ -79,6 +80,7 @@ def build_model(
     sigma: float | None = None,
     x_names: Sequence[str] | None = None,
     response: str = "y",
+    weights_name: str = "weights",
 ) -> Model:
     """Check the arrays of a problem and freeze them.
 
@@ -90,7 +92,7 @@ def build_model(
     """
     if method not in ("REML", "ML"):
         raise MMEError(f"method must be 'REML' or 'ML', got {method!r}")
-    if sigma is not None and not (np.isfinite(sigma) and sigma > 0):
+    if sigma is not None and not (isinstance(sigma, int | float | np.number) and np.isfinite(sigma) and sigma > 0):
         raise MMEError(f"sigma must be a positive number, or None to estimate it; got {sigma!r}")
     response = str(getattr(y, "name", None) or response)
     values = _response(y, None, response)
@@ -105,7 +107,7 @@ def build_model(
         response=response,
         terms=terms,
         structures=tuple(structure(term.covariance, term.q, term.name) for term in terms),
-        weights=_weights(weights, values.size),
+        weights=None if weights is None else _weights(weights, values.size, weights_name),
         offset=None if offset is None else _vector(offset, values.size, "offset"),
         method=method,
         sigma=None if sigma is None else float(sigma),
@@ -121,29 +123,24 @@ def _response(y: Any, n: int | None, name: str) -> np.ndarray:
 
 def _vector(values: Any, n: int | None, what: str) -> np.ndarray:
     """A finite float vector of length n, always a copy."""
-    try:
-        vector = np.array(values, dtype=float)
-    except (TypeError, ValueError):
-        kind = getattr(getattr(values, "dtype", None), "name", type(values).__name__)
-        raise MMEError(f"{what} must be numeric, got {kind}") from None
+    vector = numbers(values, what)
     if vector.ndim == 2 and vector.shape[1] == 1:
         vector = vector[:, 0]
     if vector.ndim != 1:
         raise MMEError(f"{what} must be one-dimensional, got shape {vector.shape}")
     if n is not None and vector.size != n:
         raise MMEError(f"{what} has {vector.size} values for {n} records")
-    if not np.isfinite(vector).all():
+    largest = max(vector.max(), -vector.min()) if vector.size else 0.0
+    if not np.isfinite(largest):
         missing, infinite = int(np.isnan(vector).sum()), int(np.isinf(vector).sum())
         raise MMEError(f"{what} has {missing} missing and {infinite} infinite values; drop those records or mend them")
+    check_range(largest, what)
     return vector
 
 
 def _fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     names = names if names is not None else getattr(X, "columns", None)
-    try:
-        columns = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise MMEError(f"X must be numeric ({error})") from None
+    columns = np.asarray(_numeric_columns(X.toarray() if sp.issparse(X) else X), order="F")
     if columns.ndim == 1:
         columns = columns[:, None]
     if columns.ndim != 2 or columns.shape[0] != n:
@@ -151,22 +148,34 @@ def _fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray, tup
     labels = tuple(f"x{j + 1}" for j in range(columns.shape[1])) if names is None else tuple(map(str, names))
     if len(labels) != columns.shape[1]:
         raise MMEError(f"{len(labels)} names for {columns.shape[1]} columns of X")
-    bad = ~np.isfinite(columns).all(axis=0)
+    if n == 0:
+        return columns, labels
+    largest = np.maximum(columns.max(axis=0), -columns.min(axis=0))
+    bad = ~np.isfinite(largest)
     if bad.any():
         found = ", ".join(f"'{label}'" for label, is_bad in zip(labels, bad.tolist(), strict=True) if is_bad)
         raise MMEError(f"X has missing or infinite values in {found}; drop those records or mend them")
+    for label, size in zip(labels, largest.tolist(), strict=True):
+        check_range(size, f"column '{label}' of X")
     return columns, labels
 
 
-def _weights(weights: Any, n: int) -> np.ndarray | None:
-    if weights is None:
-        return None
-    values = _vector(weights, n, "weights")
+def _numeric_columns(X: Any) -> np.ndarray:
+    """X as floats of our own; a data frame by its columns, so that the one that is not numeric is named."""
+    if not hasattr(X, "iloc") or not hasattr(X, "columns"):
+        return numbers(X, "X")
+    columns = [numbers(X.iloc[:, j], f"column '{name}' of X") for j, name in enumerate(X.columns)]
+    return np.array(columns).T if columns else np.zeros((len(X), 0))
+
+
+def _weights(weights: Any, n: int, name: str) -> np.ndarray:
+    values = _vector(weights, n, name)
     if (values <= 0).any():
         raise MMEError(
-            f"weights must be positive (the variance of a record is sigma^2 / weight): {int((values < 0).sum())} are "
+            f"{name} must be positive (the variance of a record is sigma^2 / weight): {int((values < 0).sum())} are "
             f"negative and {int((values == 0).sum())} are zero; drop those records"
         )
+    check_range(float(values.min()), name)
     return values
 
 
@@ -174,6 +183,8 @@ def _named_apart(terms: Sequence[Term]) -> tuple[Term, ...]:
     """Terms under one name become g, g.1, g.2, as in lme4."""
     seen: dict[str, int] = {}
     named = []
+    if isinstance(terms, Term) or not isinstance(terms, Iterable):
+        raise MMEError(f"terms must be a list of mme.Term objects, got {type(terms).__name__}; write [term]")
     for term in terms:
         if not isinstance(term, Term):
             raise MMEError(f"terms must be mme.Term objects, got {type(term).__name__}")
@@ -192,6 +203,14 @@ def _check_term(term: Term, n: int, sigma: float | None) -> None:
         raise MMEError(
             f"grouping factor '{term.name}' has one level ({term.levels[0]!r}): a variance between levels needs two"
         )
+    if term.covariates is not None:
+        for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):
+            check_range(largest, f"column '{column}' of term '{term.name}'")
+            if largest == 0.0:
+                raise MMEError(
+                    f"column '{column}' of term '{term.name}' is zero in every record: nothing can be said about its "
+                    "variance; leave it out"
+                )
     if sigma is not None:
         return
     if term.n_levels >= n:

@@ -147,7 +147,7 @@ def _bordered(rest: Remainder, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarr
     """The lower triangle of (P) after absorption, dense."""
     m, size = rest.m, rest.m + border.shape[0]
     full = np.zeros((size, size), order="F")
-    rest.schur.fill(full[:m, :m], W, T)
+    rest.schur.fill(full, W, T)
     full[m:, :m] = rhs.T
     full[m:, m:] = border
     return full

@@ -21,7 +21,7 @@ def predict_rows(
     random: bool,
     new_levels: str,
 ) -> np.ndarray:
-    """X beta + Z b + offset for new records; ``groups`` holds (labels, covariates) of each term.
+    """X beta + Z b + offset for new records; ``groups`` holds (labels, covariates) of each term; NaN without a label.
 
     Raises
     ------
@@ -37,8 +37,10 @@ def predict_rows(
         return np.asarray(mean)
     terms = estimates.objective.model.terms
     for term, b, (labels, covariates) in zip(terms, estimates.b, groups, strict=True):
-        codes = match(labels, term.levels, term.group)
-        unknown = codes < 0
+        present = _present(labels)
+        codes = np.full(present.size, -1)
+        codes[present] = match(labels[present], term.levels, term.group)
+        unknown = present & (codes < 0)
         if unknown.any() and new_levels == "error":
             found = np.unique(np.asarray(labels, dtype=object)[unknown].astype(str))
             raise MMEError(
@@ -48,4 +50,12 @@ def predict_rows(
             )
         # A level that was not seen has the expectation of b: zero.
         mean = mean + np.where(unknown, 0.0, term_values(np.maximum(codes, 0), covariates, b))
+        mean[~present] = np.nan
     return np.asarray(mean)
+
+
+def _present(labels: np.ndarray) -> np.ndarray:
+    """Rows with a label; a formula gives None for a missing one."""
+    if labels.dtype.kind != "O":
+        return np.ones(labels.size, dtype=bool)
+    return np.array([label is not None for label in labels.tolist()], dtype=bool)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -79,13 +80,22 @@ class Schur:
         values = self.constant + self.scatter @ W.ravel()
         for family in self.families:
             values[family.values] = _sandwich(T[family.t_row].T, family.blocks(values), T[family.t_col]).ravel()
-        entries = values[self.source]
-        entries[self.row == self.col] += 1.0
+        entries = values if self._in_order else values[self.source]
+        entries[self._diagonal] += 1.0
         return np.asarray(entries)
 
-    def fill(self, M: np.ndarray, W: np.ndarray, T: list[np.ndarray]) -> None:
-        """Write the lower triangle of M into a dense matrix of zeros."""
-        M[self.row, self.col] = self.entries(W, T)
+    def fill(self, full: np.ndarray, W: np.ndarray, T: list[np.ndarray]) -> None:
+        """Write the lower triangle of M into the top left of a larger square matrix of zeros, in Fortran order."""
+        full.reshape(-1, order="F")[self.col * full.shape[0] + self.row] = self.entries(W, T)
+
+    @cached_property
+    def _diagonal(self) -> np.ndarray:
+        return np.flatnonzero(self.row == self.col)
+
+    @cached_property
+    def _in_order(self) -> bool:
+        """Whether the values stand in CSC order already, as those of one scalar factor do."""
+        return bool(self.source.size == self.constant.size and (self.source[1:] > self.source[:-1]).all())
 
     def lower(self) -> sp.csc_array:
         """The pattern of M: its lower triangle with ones for values."""
@@ -216,8 +226,8 @@ def _number(
     size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
     if pairs.i.size * 4 > size:  # nearly all occur
         if same:
-            rows, cols = np.tril_indices(n_rows)
-            return rows, cols, lambda i, j: i * (i + 1) // 2 + j
+            cols, rows = np.triu_indices(n_rows)  # the lower triangle down its columns
+            return rows, cols, lambda i, j: j * (2 * n_rows - j - 1) // 2 + i
         every = np.arange(size)
         return every // n_cols, every % n_cols, lambda i, j: i * n_cols + j
     # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from mme.errors import MMEError
 from mme.estimates import Estimates, term_values
 
 
 def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
     """(n, nsim) draws of X beta + Z b + e, with b ~ N(0, sigma^2 T T') and e ~ N(0, sigma^2 / w) drawn anew."""
+    if not isinstance(nsim, int | np.integer) or nsim < 1:
+        raise MMEError(f"nsim must be a whole number of simulations, at least 1; got {nsim!r}")
     rng = np.random.default_rng(seed)
     model, sigma = estimates.objective.model, estimates.sigma
     noise = sigma if model.weights is None else sigma / np.sqrt(model.weights)[:, None]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arrays import numbers
 from mme.errors import MMEError
 from mme.levels import factorise
 
@@ -60,7 +61,7 @@ class Term:
         relationship: Any = None,
         columns: Any = None,
     ) -> None:
-        self.name = self.group = name  # a second term on a factor is renamed g.1; its group stays g
+        self.name = self.group = str(name)  # a second term on a factor is renamed g.1; its group stays g
         self.covariance = covariance
         self.relationship = relationship
         self.codes, self.levels = factorise(groups, name)
@@ -102,10 +103,7 @@ class Term:
 
 
 def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
-    try:
-        values = np.array(covariates, dtype=float, order="C")
-    except (TypeError, ValueError) as error:
-        raise MMEError(f"term '{name}': covariates must be numbers ({error})") from None
+    values = np.ascontiguousarray(numbers(covariates, f"term '{name}': covariates"))
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.shape[0] != n or values.shape[1] == 0:

@@ -79,6 +79,9 @@ def _labels(fits: list[Fit]) -> list[str]:
 
 
 def _check_comparable(fits: tuple[Fit, ...]) -> None:
+    odd = next((fit for fit in fits if not hasattr(fit, "criterion")), None)
+    if odd is not None:
+        raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(odd).__name__}")
     if len(fits) < 2:
         raise MMEError(f"anova compares two or more fits, got {len(fits)}; for one fit see coefficients()")
     first = fits[0]
