@@ -8,6 +8,7 @@ days or in millionths of a unit are then alike, and b = T u is undone in :meth:`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,12 @@ class Block:
     terms: tuple[int, ...]
     theta_slices: tuple[slice, ...]
     column_slices: tuple[slice, ...]
+    relationship: Any = None
+
+    @property
+    def logdet_K(self) -> float:
+        """log |K (x) I|: zero for independent levels."""
+        return 0.0 if self.relationship is None else self.q * float(self.relationship.logdet)
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The scaled relative covariance factor (q, q), lower triangular: b = scale^-1 T u."""
@@ -88,6 +95,7 @@ def _block(
         terms=members,
         theta_slices=tuple(thetas[t] for t in members),
         column_slices=columns,
+        relationship=first.relationship,
     )
 
 

@@ -1,7 +1,7 @@
 """REML criterion and ML deviance: arithmetic on the pieces of one evaluation.
 
-    REML:  log|M| + log|X'V^-1 X| - log|W| + (n - p)(1 + log(2 pi pwrss / (n - p)))
-    ML:    log|M|                 - log|W| +  n     (1 + log(2 pi pwrss /  n     ))
+    REML:  log|M| + log|K| - log|W| + log|X'V^-1 X| + (n - p)(1 + log(2 pi pwrss / (n - p)))
+    ML:    log|M| + log|K| - log|W|                 +  n     (1 + log(2 pi pwrss /  n     ))
 
 with V in units of sigma^2. These are lme4's and nlme's constants; SAS and Stata subtract log|X'X| from the REML
 criterion, which does not depend on theta (:attr:`Fit.criterion_sas`). With sigma known the last bracket is
@@ -16,12 +16,13 @@ from math import log, pi, sqrt
 
 @dataclass(frozen=True)
 class Constants:
-    """What of the criterion theta does not change: records n, rank p, log|X'WX| of the basis, log|W|."""
+    """What of the criterion theta does not change: n, rank p, log|X'WX|, log|W|, log|K|."""
 
     n: int
     p: int
     logdet_XWX: float
     logdet_W: float
+    logdet_K: float
     reml: bool
     sigma: float | None
 
@@ -34,7 +35,7 @@ class Constants:
 def criterion(constants: Constants, logdet_M: float, logdet_X: float, pwrss: float) -> float:
     """-2 log (restricted) likelihood, profiled over beta and, unless sigma is known, over sigma."""
     c = constants
-    logdets = logdet_M - c.logdet_W
+    logdets = logdet_M + c.logdet_K - c.logdet_W
     if c.reml:
         logdets += logdet_X + c.logdet_XWX
     if c.sigma is None:

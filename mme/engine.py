@@ -18,6 +18,8 @@ _DENSE_BELOW = 200
 _DENSE_UP_TO = 8000
 # Bytes that any machine has: no need to ask.
 _SMALL = 2**26
+# Products for each entry there is already, beyond which absorbing first is a poor order of elimination.
+_FILL = 10
 # A factor with this share of all entries is as good as dense, and LAPACK is quicker on it.
 _NEARLY_DENSE = 0.25
 
@@ -58,27 +60,31 @@ class Engine:
 
 
 def widest(blocks: tuple[Block, ...]) -> int | None:
-    """The block with the most columns: the one to absorb."""
-    return max(range(len(blocks)), key=lambda b: blocks[b].J * blocks[b].q, default=None)
+    """The block with the most columns among those with independent levels: the one to absorb."""
+    independent = [b for b, block in enumerate(blocks) if block.relationship is None]
+    return max(independent, key=lambda b: blocks[b].J * blocks[b].q, default=None)
 
 
 def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells]) -> Plan:
     """Choose the engine from the pattern; ``crossings`` are the cells of the widest block with each of the others."""
     first = widest(blocks)
     if first is None:
-        return Plan(None, True, ("there are no random effects",))
+        why = "all levels are related" if blocks else "there are no random effects"
+        return Plan(None, sum(block.J * block.q for block in blocks) <= _DENSE_BELOW, (why,))
     if len(blocks) == 1:
         return Plan(first, True, (f"'{names[first]}' is the only grouping factor",))
     rest = [block for b, block in enumerate(blocks) if b != first]
     m = sum(block.J * block.q for block in rest)
     products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].q)
-    if products * _BYTES_PER_PRODUCT > available_bytes() // 4:
-        return Plan(None, False, (f"absorbing '{names[first]}' would take {products:,} products an evaluation",))
     reasons = (f"'{names[first]}' has the most random effects",)
-    crowded = products > _NEARLY_DENSE * m * m
-    if m <= _DENSE_BELOW or (m <= _DENSE_UP_TO and crowded):
-        why = "are few" if m <= _DENSE_BELOW else f"meet in {products:,} products, too many for a sparse pattern"
-        return Plan(first, True, (*reasons, f"the other {m:,} {why}"))
+    if m <= _DENSE_BELOW:
+        return Plan(first, True, (*reasons, f"the other {m:,} are few"))
+    too_many = products * _BYTES_PER_PRODUCT > available_bytes() // 4
+    if m <= _DENSE_UP_TO and products > _NEARLY_DENSE * m * m and not too_many:
+        return Plan(first, True, (*reasons, f"the other {m:,} meet in {products:,} products, too many to stay sparse"))
+    # Absorbing is eliminating first; where that fills in, CHOLMOD's order of all effects together is the better one.
+    if too_many or products > _FILL * (m + sum(found.count for found in crossings)):
+        return Plan(None, False, (f"absorbing '{names[first]}' would fill in ({products:,} products)",))
     return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
 
 

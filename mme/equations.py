@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arrays import numbers
 from mme.errors import MMEError
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.kernels import kernel
@@ -200,10 +201,7 @@ def solve(y: Any, X: Any, Z: Any, *, Ginv: Any, Rinv: Any = None) -> EquationsSo
 
 
 def _response(y: Any) -> np.ndarray:
-    try:
-        values = np.asarray(y, dtype=float)
-    except (TypeError, ValueError):
-        raise MMEError("y must be numeric") from None
+    values = numbers(y, "y")
     if values.ndim != 1 or values.size == 0:
         raise MMEError(f"y must be one-dimensional and not empty, got shape {values.shape}")
     if not np.isfinite(values).all():
@@ -212,10 +210,7 @@ def _response(y: Any) -> np.ndarray:
 
 
 def _design(matrix: Any, n: int, name: str) -> sp.csr_array:
-    try:
-        columns = sp.csr_array(matrix if sp.issparse(matrix) else np.atleast_2d(np.asarray(matrix, dtype=float)))
-    except (TypeError, ValueError) as error:
-        raise MMEError(f"{name} must be a numeric matrix ({error})") from None
+    columns = sp.csr_array(matrix if sp.issparse(matrix) else np.atleast_2d(numbers(matrix, name)))
     if columns.shape[0] != n:
         raise MMEError(f"{name} must have a row for each of the {n} records, got shape {columns.shape}")
     if not np.isfinite(columns.data).all():
@@ -226,7 +221,7 @@ def _design(matrix: Any, n: int, name: str) -> sp.csr_array:
 def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_array, float]:
     """A symmetric positive definite (size, size) matrix as CSC, and its log-determinant."""
     if not sp.issparse(given):
-        given = np.asarray(given, dtype=float)
+        given = numbers(given, name)
         if given.ndim == 0:
             given = np.full(size, float(given))
         if given.ndim == 1:
@@ -242,7 +237,8 @@ def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_arra
     lower = sp.csc_array(sp.tril(matrix))
     lower.sort_indices()
     try:
-        logdet = Symbolic(lower).factor(lower.data).logdet
+        with np.errstate(invalid="ignore"):  # a negative pivot has no logarithm: told below
+            logdet = Symbolic(lower).factor(lower.data).logdet
     except NotPositiveDefiniteError:
         logdet = -np.inf
     if not np.isfinite(logdet):

@@ -393,6 +393,7 @@ def _estimate(model: Model, theta: Any, progress: Progress, start_at: np.ndarray
     if given:
         minimum = evaluate_only(lambda x: objective(x / scale), _checked_theta(theta, model) * scale)
     else:
+        _check_columns(model)
         first, radius = start(objective)
         if start_at is not None:
             first = np.where(np.abs(start_at) > 0.1 * radius, start_at, first)
@@ -413,6 +414,17 @@ def _estimate(model: Model, theta: Any, progress: Progress, start_at: np.ndarray
     objective.engine.seconds["search"] = perf_counter() - began
     optimum = judge(minimum, found, scale, model.diagonal, model.theta_names, given)
     return Fit(model, found, optimum, objective, Rows.all(model.n), progress)
+
+
+def _check_columns(model: Model) -> None:
+    """Refuse to search for a variance of which the data say nothing."""
+    for term in model.terms:
+        empty = () if term.covariates is None else np.flatnonzero(~term.covariates.any(axis=0)).tolist()
+        for j in empty:
+            raise MMEError(
+                f"column '{term.columns[j]}' of term '{term.name}' is zero in every record: nothing can be said about "
+                "its variance; leave it out"
+            )
 
 
 def _without_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> bool:

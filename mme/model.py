@@ -197,8 +197,6 @@ def _named_apart(terms: Sequence[Term]) -> tuple[Term, ...]:
 def _check_term(term: Term, n: int, sigma: float | None) -> None:
     if term.n != n:
         raise MMEError(f"term '{term.name}' has {term.n} labels for {n} records")
-    if term.relationship is not None:
-        raise MMEError(f"term '{term.name}': relationships among levels are not available yet")
     if term.n_levels < 2:
         raise MMEError(
             f"grouping factor '{term.name}' has one level ({term.levels[0]!r}): a variance between levels needs two"
@@ -206,12 +204,7 @@ def _check_term(term: Term, n: int, sigma: float | None) -> None:
     if term.covariates is not None:
         for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):
             check_range(largest, f"column '{column}' of term '{term.name}'")
-            if largest == 0.0:
-                raise MMEError(
-                    f"column '{column}' of term '{term.name}' is zero in every record: nothing can be said about its "
-                    "variance; leave it out"
-                )
-    if sigma is not None:
+    if sigma is not None or term.relationship is not None:  # related levels tell the variances apart
         return
     if term.n_levels >= n:
         raise MMEError(

@@ -48,8 +48,8 @@ class Objective:
         self.model = model
         self.sqrt_weights = None if model.weights is None else np.sqrt(model.weights)
         self.basis = _conditioned(model, self.sqrt_weights)
-        self.constants = _constants(model, self.basis)
         self.blocks = build_blocks(model.terms, model.structures, self.sqrt_weights)
+        self.constants = _constants(model, self.basis, self.blocks)
         conditioned = perf_counter()
         names = tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in self.blocks)
         absorbing = widest(self.blocks) if engine is None else engine.absorb
@@ -181,12 +181,13 @@ def _conditioned(model: Model, sqrt_weights: np.ndarray | None) -> Basis:
     return basis
 
 
-def _constants(model: Model, basis: Basis) -> Constants:
+def _constants(model: Model, basis: Basis, blocks: tuple[Block, ...]) -> Constants:
     return Constants(
         n=model.n,
         p=basis.kept.size,
         logdet_XWX=basis.logdet,
         logdet_W=0.0 if model.weights is None else float(np.log(model.weights).sum()),
+        logdet_K=sum(block.logdet_K for block in blocks),
         reml=model.method == "REML",
         sigma=model.sigma,
     )

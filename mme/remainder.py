@@ -66,7 +66,7 @@ def no_remainder(absorbed_columns: int, n_columns: int) -> Remainder:
     """The remainder of a model with one grouping factor: nothing, in the right shapes."""
     none, offsets = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
     B = sp.csr_array((0, absorbed_columns))
-    schur = Schur((), offsets, {}, (), np.zeros(0), B, none, none, none)
+    schur = Schur((), offsets, {}, (), np.zeros(0), B, none, none, none, none, np.zeros(0))
     return Remainder((), offsets, (), B, np.zeros((0, n_columns)), schur)
 
 

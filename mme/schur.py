@@ -74,23 +74,26 @@ class Schur:
     row: np.ndarray
     col: np.ndarray
     source: np.ndarray
+    penalty_at: np.ndarray
+    penalty: np.ndarray
 
     def entries(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
-        """M = Lambda'S Lambda + I at (``row``, ``col``)."""
+        """M = Lambda'S Lambda + K^-1 (x) I at (``row``, ``col``)."""
         values = self.constant + self.scatter @ W.ravel()
         for family in self.families:
             values[family.values] = _sandwich(T[family.t_row].T, family.blocks(values), T[family.t_col]).ravel()
         entries = values if self._in_order else values[self.source]
-        entries[self._diagonal] += 1.0
+        entries[self.penalty_at] += self.penalty
         return np.asarray(entries)
 
     def fill(self, full: np.ndarray, W: np.ndarray, T: list[np.ndarray]) -> None:
         """Write the lower triangle of M into the top left of a larger square matrix of zeros, in Fortran order."""
         full.reshape(-1, order="F")[self.col * full.shape[0] + self.row] = self.entries(W, T)
 
-    @cached_property
-    def _diagonal(self) -> np.ndarray:
-        return np.flatnonzero(self.row == self.col)
+    def penalty_of(self, u: np.ndarray) -> float:
+        """u'(K^-1 (x) I)u."""
+        i, j = self.row[self.penalty_at], self.col[self.penalty_at]
+        return float((np.where(i == j, 1.0, 2.0) * self.penalty * u[i]) @ u[j])
 
     @cached_property
     def _in_order(self) -> bool:
@@ -170,7 +173,8 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         one, other = blocks[t_row], blocks[t_col]
         direct = cells(one.codes, other.codes, one.J, other.J)
         pairs = _pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
-        rows, cols, where = _number(pairs, direct, t_row == t_col, one.J, other.J)
+        known = _related(one) if t_row == t_col else _NONE
+        rows, cols, where = _number(pairs, direct, known, t_row == t_col, one.J, other.J)
         values = np.zeros((rows.size, one.q, other.q))
         products[t_row, t_col] = Crossing(direct, direct.sums(one.columns, other.columns))
         values[where(direct.rows, direct.cols)] = products[t_row, t_col].values
@@ -181,6 +185,7 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         families.append(Family(t_row, t_col, rows, cols, values.shape[1:], slice(start, stop)))
         start = stop
     row, col, source = _lower_triangle(families, offsets)
+    penalty_at, penalty = _penalty(blocks, offsets, row, col)
     return Schur(
         blocks,
         offsets,
@@ -191,7 +196,37 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         row,
         col,
         source,
+        penalty_at,
+        penalty,
     )
+
+
+_NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
+def _related(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the lower triangle of K^-1 where levels are related."""
+    if block.relationship is None:
+        return _NONE
+    lower = sp.coo_array(sp.tril(block.relationship.precision))
+    return lower.row.astype(np.int64), lower.col.astype(np.int64)
+
+
+def _penalty(
+    blocks: tuple[Block, ...], offsets: np.ndarray, row: np.ndarray, col: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where K^-1 (x) I stands among the entries of M, and its values."""
+    if all(block.relationship is None for block in blocks):
+        at = np.flatnonzero(row == col)
+        return at, np.ones(at.size)
+    m = int(offsets[-1])
+    places, values = [], []
+    for block, start in zip(blocks, offsets[:-1].tolist(), strict=True):
+        K = sp.eye_array(block.J) if block.relationship is None else sp.tril(block.relationship.precision)
+        lower = sp.coo_array(sp.kron(K, sp.eye_array(block.q)))
+        places.append((start + lower.col.astype(np.int64)) * m + start + lower.row)
+        values.append(lower.data)
+    return np.searchsorted(col * m + row, np.concatenate(places)), np.concatenate(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +255,7 @@ def _pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
 
 
 def _number(
-    pairs: Pairs, direct: Cells, same: bool, n_rows: int, n_cols: int
+    pairs: Pairs, direct: Cells, known: tuple[np.ndarray, np.ndarray], same: bool, n_rows: int, n_cols: int
 ) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
     """Rows and columns of the blocks that occur, and the map from (row, column) to a block's number."""
     size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
@@ -231,7 +266,8 @@ def _number(
         every = np.arange(size)
         return every // n_cols, every % n_cols, lambda i, j: i * n_cols + j
     # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
-    key = np.unique((pairs.rows * n_cols + pairs.cols) if pairs.i.size else direct.rows * n_cols + direct.cols)
+    met = (pairs.rows, pairs.cols) if pairs.i.size else (direct.rows, direct.cols)
+    key = np.unique(np.concatenate([rows * n_cols + cols for rows, cols in (met, known)]))
     return key // n_cols, key % n_cols, lambda i, j: np.searchsorted(key, i * n_cols + j)
 
 

@@ -25,6 +25,8 @@ from mme.objective import Objective
 _SMALLEST_SHARE = 0.02
 # Sweeps over crossed factors: each leaves the share of a random crossing that is left of the last one, squared.
 _SWEEPS = 3
+# Levels with fewer records than one and a quarter each tell nothing by themselves.
+_REPEATED = 0.8
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 
 
@@ -40,9 +42,11 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     """Theta to start from and how far off it may be (k,), in the user's units."""
     theta, radius = np.ones(objective.model.k), np.ones(objective.model.k)
     blocks = [_weighted(objective, b) for b in range(len(objective.blocks))]
+    repeated = [_is_repeated(one, objective.model.n) for one in blocks]
     sigma = objective.model.sigma
-    sigma2 = _residual_variance(objective, blocks) if sigma is None else sigma**2
-    for block, weighted, H in zip(objective.blocks, blocks, _solve_moments(objective, blocks, sigma2), strict=True):
+    sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
+    moments = _solve_moments(objective, blocks, repeated, sigma2)
+    for block, weighted, H in zip(objective.blocks, blocks, moments, strict=True):
         information = np.einsum("aig,aig->i", weighted.levels.R, weighted.levels.R) / block.J
         floor = _SMALLEST_SHARE / np.maximum(information, 1e-300)
         # A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself.
@@ -66,33 +70,46 @@ def _weighted(objective: Objective, b: int) -> Weighted:
     return Weighted(levels, factor_levels(transposed, np.eye(objective.blocks[b].q)).weights())
 
 
-def _residual_variance(objective: Objective, blocks: list[Weighted]) -> float:
-    """Sigma^2 from what all blocks together leave of r, by sweeping them out in turn (backfitting)."""
+def _is_repeated(one: Weighted, n: int) -> bool:
+    """Whether levels have records enough to tell their variance from the residual one without their relationship."""
+    q = one.levels.R.shape[0]
+    return int((one.levels.R[0, 0] > 0.0).sum()) * q < _REPEATED * n
+
+
+def _residual_variance(objective: Objective, blocks: list[Weighted], repeated: list[bool]) -> float:
+    """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
     r, n = objective.basis.r, objective.model.n
     total = float(r @ r)
-    alone = [
-        (total - float(np.vdot(one.levels.V, one.levels.V))) / max(n - block.J * block.q, 1)
-        for one, block in zip(blocks, objective.blocks, strict=True)
-    ]
-    smallest = max(min(alone, default=1.0), 1e-12 * total / n, 1e-300)
-    freedom = n - sum(block.J * block.q for block in objective.blocks)
-    if len(blocks) < 2 or freedom <= 0:
-        return smallest
+    among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
+    effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * objective.blocks[b].q for b in among}
+    explained = {b: float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among}
+    smallest = min([total / n, *((total - explained[b]) / (n - effects[b]) for b in among)])
+    smallest = max(smallest, 1e-12 * total / n, 1e-300)
+    # Levels without repeated records share what is left with the residual.
+    share = 1.0 if all(repeated) else 0.5
+    freedom = n - sum(effects.values())
+    if len(among) < 2 or freedom <= 0:
+        return share * smallest
     left = objective.basis.N[-1:]
     for _ in range(_SWEEPS):
-        for block in objective.blocks:
-            left = absorb(block, left)[1].N
-    return min(max(float(np.vdot(left, left)) / freedom, 1e-6 * smallest), smallest)
+        for b in among:
+            left = absorb(objective.blocks[b], left)[1].N
+    return share * min(max(float(np.vdot(left, left)) / freedom, 1e-6 * smallest), smallest)
 
 
-def _solve_moments(objective: Objective, blocks: list[Weighted], sigma2: float) -> list[np.ndarray]:
-    """H of every block from the joint moment equations."""
+def _solve_moments(
+    objective: Objective, blocks: list[Weighted], repeated: list[bool], sigma2: float
+) -> list[np.ndarray]:
+    """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
     widths = [block.q for block in objective.blocks]
     ends = np.cumsum([q * q for q in widths]).tolist()
     at = [slice(end - q * q, end) for end, q in zip(ends, widths, strict=True)]
     size = ends[-1] if ends else 0
     system, target = np.zeros((size, size)), np.zeros(size)
     for t, weighted in enumerate(blocks):
+        if not repeated[t]:
+            system[at[t], at[t]], target[at[t]] = np.eye(widths[t] ** 2), np.eye(widths[t]).ravel() / widths[t]
+            continue
         half = np.einsum("ibg,abg->iag", weighted.E, weighted.levels.R)  # E_g R_g'
         h = np.einsum("iag,ag->ig", half, weighted.levels.V[0])
         target[at[t]] = (h @ h.T / sigma2 - np.einsum("iag,jag->ij", half, half)).ravel()

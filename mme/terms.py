@@ -27,8 +27,9 @@ class Term:
         The term's name in every result.
     covariance : str
         Structure of the q x q covariance: ``"unstructured"`` (default) or ``"diagonal"``.
-    relationship : optional
-        Covariance among levels; None: independent levels.
+    relationship : Pedigree or Relationship, optional
+        Covariance among levels, b ~ N(0, K (x) sigma^2 T T'); levels are matched by label, and those without records
+        are predicted as well. None: independent levels, K = I.
     columns : sequence of str, optional
         Names of the q coefficients; taken from a DataFrame when it has names.
 
@@ -64,7 +65,10 @@ class Term:
         self.name = self.group = str(name)  # a second term on a factor is renamed g.1; its group stays g
         self.covariance = covariance
         self.relationship = relationship
-        self.codes, self.levels = factorise(groups, name)
+        codes, levels = factorise(groups, name)
+        self.codes, self.levels = (
+            (codes, levels) if relationship is None else _related(codes, levels, relationship, name)
+        )
         self.covariates = None if covariates is None else _checked_covariates(covariates, self.codes.size, name)
         self.columns: tuple[str, ...] = _column_names(covariates, columns, self.q, name)
 
@@ -100,6 +104,22 @@ class Term:
 
     def __repr__(self) -> str:
         return f"Term({self.name!r}: {self.n_levels} levels x {', '.join(self.columns)})"
+
+
+def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes among the levels of a relationship, those without records included; matched by label, or by its text."""
+    related = np.asarray(relationship.levels)
+    position = {label: j for j, label in enumerate(related.tolist())}
+    if not all(label in position for label in levels.tolist()):
+        position = {str(label): j for j, label in enumerate(related.tolist())}
+        levels = levels.astype(str)
+    unknown = [label for label in levels.tolist() if label not in position]
+    if unknown:
+        raise MMEError(
+            f"grouping factor '{name}': {len(unknown)} of {levels.size} levels are not in its relationship "
+            f"({', '.join(map(repr, unknown[:5]))}); add them to the pedigree or relationship, or drop their records"
+        )
+    return np.array([position[label] for label in levels.tolist()], dtype=np.int64)[codes], related
 
 
 def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:

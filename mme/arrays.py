@@ -1,0 +1,60 @@
+"""What a user gives as numbers -> float arrays of our own, or a sentence that says what is wrong with them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+
+# Beyond these sizes products of a few numbers leave the range of doubles (1e-308 to 1e308) and sums of squares turn
+# into zero or infinity: silently another model.
+LARGEST, SMALLEST = 1e100, 1e-100
+
+
+def numbers(values: Any, what: str) -> np.ndarray:
+    """A new float array of these values, missing ones NaN.
+
+    Raises
+    ------
+    MMEError
+        They are text, complex or objects: a label is not a number even if it reads like one.
+
+    Examples
+    --------
+    >>> numbers([1, None, 2.5], "y")
+    array([1. , nan, 2.5])
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.where(np.ma.getmaskarray(values), np.nan, values.data)
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        return np.array(array, dtype=float)
+    if array.dtype.kind == "O":
+        flat = [None if _absent(value) else value for value in array.ravel().tolist()]
+        odd = [value for value in flat if value is not None and not isinstance(value, Real | Decimal | np.bool_)]
+        if odd:
+            raise MMEError(f"{what} must be numeric, got {type(odd[0]).__name__} ({odd[0]!r})")
+        return np.array([np.nan if value is None else float(value) for value in flat]).reshape(array.shape)
+    example = f" ({array.flat[0]!s})" if array.size else ""
+    kind = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "UST" else str(array.dtype)
+    raise MMEError(f"{what} must be numeric, got {kind}{example}")
+
+
+def check_range(largest: float, what: str) -> None:
+    """Refuse numbers, of this largest size, whose squares or products would overflow or vanish."""
+    if largest > LARGEST or 0.0 < largest < SMALLEST:
+        raise MMEError(
+            f"{what} has values of size {largest:.0e}: their squares and products leave the range of double precision; "
+            "give it in other units"
+        )
+
+
+def _absent(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):  # pandas' NA is neither equal to itself nor unequal; nor, as a whole, is an array
+        return not hasattr(value, "__len__")

@@ -1,0 +1,135 @@
+"""First-order autoregression on whole-numbered times."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEWarning
+from mme.residual.base import Bound, Column, Structure
+from mme.residual.chain import Chain, build_chain, decay
+from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.scales import fisher, log_fisher
+
+# Neighbours are started with this correlation.
+_START = 0.3
+# Gaps are whole numbers to within this, which leaves room for times that were computed.
+_WHOLE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class AR1(Structure):
+    r"""Autoregression of order one: corr(e_s, e_t) = rho^|t - s| within a group, -1 < rho < 1.
+
+    Records may come in any order and times may be left out: a gap of g steps is a correlation of rho^g, whose sign
+    alternates where rho is negative. O(n) an evaluation. nlme's ``corAR1`` (Pinheiro & Bates, 2000, section 5.3.1),
+    SAS ``TYPE=AR(1)``; unlike ``TYPE=AR(1)`` it reads the times, not the order of the records.
+
+    Parameters
+    ----------
+    time : str or (n,) array
+        Times a whole number of steps apart, each once a group. For other times take
+        :class:`~mme.residual.exponential.Exponential`, the same model for positive rho.
+    group : str or (n,) array
+        Records of different groups are independent.
+
+    Notes
+    -----
+    Coordinate: x = atanh rho. Whitening: with rho_i = rho^(gap before record i),
+    z_i = (r_i - rho_i r_{i-1}) / sqrt(1 - rho_i^2), and log|R| = sum log(1 - rho_i^2).
+
+    Examples
+    --------
+    >>> R = AR1([2, 1, 4], ["a", "a", "a"]).bind(np.asarray, 3)
+    >>> R.covariance(R.coordinates(np.array([-0.5])), np.arange(3))
+    array([[ 1.   , -0.5  ,  0.25 ],
+           [-0.5  ,  1.   , -0.125],
+           [ 0.25 , -0.125,  1.   ]])
+    """
+
+    time: Any
+    group: Any
+
+    def bind(self, column: Column, n: int) -> BoundAR1:
+        """Read the times and groups."""
+        reader = Reader("AR1", column, n)
+        times, title = reader.numbers(self.time, "time")
+        groups = reader.labels(self.group, "group")
+        reader.require_pairs(groups)
+        remedy = "average them, or take a finer group"
+        reader.require_distinct(groups, times, title, remedy)
+        chain = build_chain(groups.codes, times)
+        odd = np.abs(chain.steps - np.rint(chain.steps)) > _WHOLE
+        if odd.any():
+            raise reader.error(
+                f"{title} must be whole numbers of steps, but two neighbours in a {groups.title} are "
+                f"{chain.steps[odd][0]:g} apart; use Exponential, which takes any times, or number the occasions"
+            )
+        _advise(np.rint(chain.steps).astype(np.int64), title)
+        return _bound(chain, groups, times)
+
+
+def _advise(steps: np.ndarray, title: str) -> None:
+    common = int(np.gcd.reduce(steps))
+    if common > 1:
+        warnings.warn(
+            f"AR1: within each group {title} goes in steps of {common}, so that neighbours have correlation "
+            f"rho^{common}" + (", which cannot be negative" if common % 2 == 0 else "") + "; number the occasions "
+            "1, 2, 3, ... if one of them is meant to be one step",
+            MMEWarning,
+            stacklevel=2,
+        )
+
+
+def _bound(chain: Chain, groups: Labels, times: np.ndarray) -> BoundAR1:
+    whole = Chain(chain.order, chain.before, np.rint(chain.gaps), chain.which, chain.counts)
+    alternates = np.isfinite(whole.gaps) & (np.where(np.isfinite(whole.gaps), whole.gaps, 0.0) % 2 == 1)
+    return BoundAR1(times.size, ("rho",), whole, alternates, groups.codes, times)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundAR1(Bound):
+    """AR1 with its columns read; ``alternates`` marks the distinct gaps that are odd."""
+
+    chain: Chain
+    alternates: np.ndarray
+    codes: np.ndarray
+    times: np.ndarray
+
+    @property
+    def group(self) -> np.ndarray:
+        """Codes of the groups."""
+        return self.codes
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Neighbours at the typical gap correlated by 0.3."""
+        return np.arctanh([_START ** (1.0 / self.chain.typical_gap)])
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Return rho."""
+        return fisher(x)[0]
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Return atanh rho."""
+        return np.asarray(np.arctanh(natural))
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(r_i - rho_i r_{i-1}) / sqrt(1 - rho_i^2)."""
+        a, d = self._correlations(x)
+        return self.chain.whiten(a, d, rows)
+
+    def logdet(self, x: np.ndarray) -> float:
+        """Return sum log(1 - rho_i^2)."""
+        return self.chain.logdet(self._correlations(x)[1])
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """rho^|t - s| within groups."""
+        lag = np.rint(np.abs(np.subtract.outer(self.times[index], self.times[index])))
+        return np.where(same_group(self.codes, index), np.power(float(self.natural(x)[0]), lag), 0.0)
+
+    def _correlations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, d = decay(log_fisher(float(x[0])), self.chain.gaps)
+        return (np.where(self.alternates, -a, a) if x[0] < 0.0 else a), d

@@ -1,0 +1,161 @@
+"""What a residual structure is: R(phi) known to the engine by its whitening and its log-determinant alone.
+
+    y = X beta + Z b + e,    e ~ N(0, sigma^2 R(phi)),    W R W' = I    =>    a' R^-1 b = (W a) . (W b)
+
+so that rows of [Z X y] multiplied by W make an ordinary model, whose criterion needs only log|R| added
+(Pinheiro & Bates, 2000, Mixed-Effects Models in S and S-PLUS, section 5.1.2).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Gives the column of a name, or the array itself; of the records used.
+Column = Callable[[Any], Any]
+
+
+class Structure(ABC):
+    """A residual structure as the user writes it: which columns it reads. Nothing is checked before :meth:`bind`.
+
+    Users bring their own as a small class with parameters, a start and a whitening: a :class:`Structure` that reads
+    its columns, and the :class:`Bound` that it makes of them. For a variance function one method does:
+
+    Examples
+    --------
+    The standard deviation grows exponentially, sd = exp(delta v) (nlme's ``varExp``):
+
+    >>> import numpy as np
+    >>> class ExponentialVariance(Structure):
+    ...     def __init__(self, covariate):
+    ...         self.covariate = covariate
+    ...     def bind(self, column, n):
+    ...         return BoundExponentialVariance(n, ("delta",), np.asarray(column(self.covariate), dtype=float))
+    >>> @dataclass(frozen=True, eq=False)
+    ... class BoundExponentialVariance(Variance):
+    ...     v: np.ndarray
+    ...     def start(self, residual=None):
+    ...         return np.zeros(1)
+    ...     def natural(self, x):
+    ...         return x
+    ...     def log_sd(self, x):
+    ...         return x[0] * self.v
+    >>> R = ExponentialVariance([0.0, 1.0, 2.0]).bind(np.asarray, 3)
+    >>> R.whiten(np.array([np.log(2)]), np.ones((1, 3)))
+    array([[1.  , 0.5 , 0.25]])
+    """
+
+    @abstractmethod
+    def bind(self, column: Column, n: int) -> Bound:
+        """Read and check the columns.
+
+        Parameters
+        ----------
+        column : callable
+            ``column(spec)`` gives the values of a column name, or of an array the array itself, for the records used.
+        n : int
+            Number of records.
+
+        Raises
+        ------
+        MMEError
+            A column has the wrong length, missing values, or cannot carry the parameters; the message names it.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Bound(ABC):
+    """A structure with its columns read and checked: R as a function of coordinates x (k,).
+
+    The coordinates are unconstrained reals of order one, and everything is smooth in them; :meth:`natural` translates.
+
+    Attributes
+    ----------
+    n : int
+        Number of records.
+    names : tuple of str
+        Names of the k natural parameters.
+    """
+
+    n: int
+    names: tuple[str, ...]
+
+    @property
+    def k(self) -> int:
+        """Number of free parameters."""
+        return len(self.names)
+
+    @property
+    def group(self) -> np.ndarray | None:
+        """Codes (n,) of the groups whose records are correlated; None: R is diagonal."""
+        return None
+
+    @property
+    def absorbs_intercept(self) -> bool:
+        """Whether R + t 11' by group is in the family too: a random intercept beside it cannot be told apart."""
+        return False
+
+    @abstractmethod
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Coordinates (k,) to begin a search; residuals (n,) of a simpler fit may help to choose them."""
+
+    def radius(self) -> np.ndarray:
+        """How far off the start may be (k,)."""
+        return np.full(self.k, 0.5)
+
+    @abstractmethod
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Natural parameters (k,), in the order of ``names`` and by nlme's conventions."""
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """The x of which these are the natural parameters."""
+        raise NotImplementedError(f"{type(self).__name__} has no inverse of natural()")
+
+    @abstractmethod
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """W applied to each row of ``rows`` (m, n), where W R W' = I and W does not mix groups; a new array."""
+
+    @abstractmethod
+    def logdet(self, x: np.ndarray) -> float:
+        """log |R|, R scaled so that sigma^2 multiplies it."""
+
+    def log_sd(self, x: np.ndarray) -> np.ndarray:
+        """Half the logarithm of diag R (n,): zero for a correlation matrix."""
+        return np.zeros(self.n)
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """R among the records ``index`` (m,), dense (m, m).
+
+        R^-1 = W'W on whole groups, inverted: slow, for structures that have nothing better.
+        """
+        group = np.zeros(self.n, dtype=int) if self.group is None else self.group
+        members = np.flatnonzero(np.isin(group, group[index]))
+        W = self.whiten(x, np.eye(self.n)[members])
+        at = np.searchsorted(members, index)
+        return np.asarray(np.linalg.inv(W @ W.T)[np.ix_(at, at)])
+
+
+@dataclass(frozen=True, eq=False)
+class Variance(Bound):
+    """R = S^2, S = diag(exp(log_sd)): a variance function; subclasses give ``log_sd``."""
+
+    @abstractmethod
+    def log_sd(self, x: np.ndarray) -> np.ndarray:
+        """Logarithm of each record's standard deviation relative to sigma (n,)."""
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows S^-1."""
+        return rows * np.exp(-self.log_sd(x))
+
+    def logdet(self, x: np.ndarray) -> float:
+        """log|R| = 2 sum log sd."""
+        return 2.0 * float(self.log_sd(x).sum())
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """S^2 among the records ``index``; the same record twice is correlated with itself."""
+        sd = np.exp(self.log_sd(x)[index])
+        return np.where(np.equal.outer(index, index), np.outer(sd, sd), 0.0)

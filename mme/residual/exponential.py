@@ -1,0 +1,182 @@
+"""Exponential correlation in continuous time, with or without a nugget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.linalg.lapack import dpttrf, dtbtrs
+
+from mme.residual.base import Bound, Column, Structure
+from mme.residual.chain import Chain, build_chain, decay
+from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.scales import clipped, logistic
+
+# Neighbours are started with this correlation, and this share of the variance without any.
+_START, _START_NUGGET = 0.3, 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Exponential(Structure):
+    r"""Exponential correlation: corr(e_s, e_t) = exp(-|t - s| / range) within a group, at any times.
+
+    Continuous-time autoregression: nlme's ``corCAR1`` has exp(-1 / range) for its parameter, ``corExp`` the range
+    itself (Pinheiro & Bates, 2000, section 5.3.2), SAS ``TYPE=SP(EXP)``. O(n) an evaluation, with a nugget too.
+
+    Parameters
+    ----------
+    time : str or (n,) array
+        Times, in any unit; the range is in the same. Each once a group unless there is a nugget.
+    group : str or (n,) array
+        Records of different groups are independent.
+    nugget : bool
+        A share of the variance is measurement error of each record:
+        corr(e_s, e_t) = (1 - nugget) exp(-|t - s| / range) between different records.
+
+    Notes
+    -----
+    Coordinates: log(range / median gap), logit(nugget). Without a nugget the whitening is that of a Markov chain. With
+    a nugget nu, B of the chain makes the whole tridiagonal,
+
+        T = B R B' = (1 - nu) D + nu B B',    T = K K', K bidiagonal    =>    W = K^-1 B,    log|R| = log|T|
+
+    since |B| = 1. Multipliers in K are at most one, so long groups and close times lose nothing.
+
+    Examples
+    --------
+    >>> R = Exponential([0.0, 1.0, 3.0], ["a", "a", "a"], nugget=True).bind(np.asarray, 3)
+    >>> x = R.coordinates(np.array([1 / np.log(2), 0.25]))
+    >>> R.covariance(x, np.arange(3))
+    array([[1.     , 0.375  , 0.09375],
+           [0.375  , 1.     , 0.1875 ],
+           [0.09375, 0.1875 , 1.     ]])
+    """
+
+    time: Any
+    group: Any
+    nugget: bool = field(default=False, kw_only=True)
+
+    def bind(self, column: Column, n: int) -> BoundExponential:
+        """Read the times and groups."""
+        reader = Reader("Exponential", column, n)
+        times, title = reader.numbers(self.time, "time")
+        groups = reader.labels(self.group, "group")
+        reader.require_pairs(groups)
+        if not self.nugget:
+            remedy = "average them, or say nugget=True for a measurement error of each record"
+            reader.require_distinct(groups, times, title, remedy)
+        chain = build_chain(groups.codes, times)
+        if chain.steps.max() == 0.0:
+            raise reader.error(f"{title} does not differ between the records of any {groups.title}")
+        if self.nugget:
+            if chain.steps.size == 1 and groups.sizes.max() < 3:
+                raise reader.error(
+                    f"all pairs of records in a {groups.title} are {chain.steps[0]:g} apart: range and nugget cannot "
+                    "be told apart; leave the nugget out"
+                )
+            return _bound(BoundExponentialNugget, ("range", "nugget"), chain, groups, times)
+        return _bound(BoundExponential, ("range",), chain, groups, times)
+
+
+def _bound(
+    kind: type[BoundExponential], names: tuple[str, ...], chain: Chain, groups: Labels, times: np.ndarray
+) -> BoundExponential:
+    return kind(times.size, names, chain, groups.codes, times, chain.typical_gap)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundExponential(Bound):
+    """Exponential with its columns read; ``scale`` is the median gap."""
+
+    chain: Chain
+    codes: np.ndarray
+    times: np.ndarray
+    scale: float
+
+    @property
+    def group(self) -> np.ndarray:
+        """Codes of the groups."""
+        return self.codes
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Neighbours at the median gap correlated by 0.3."""
+        return np.array([-np.log(-np.log(_START))])
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Return the range."""
+        return self.scale * np.exp(clipped(x[:1]))
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Return log(range / median gap)."""
+        return np.log(np.asarray(natural)[:1] / self.scale)
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(r_i - a_i r_{i-1}) / sqrt(1 - a_i^2), a_i = exp(-gap_i / range)."""
+        a, d = decay(self._rate(x), self.chain.gaps)
+        return self.chain.whiten(a, d, rows)
+
+    def logdet(self, x: np.ndarray) -> float:
+        """Return sum log(1 - a_i^2)."""
+        return self.chain.logdet(decay(self._rate(x), self.chain.gaps)[1])
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """exp(-|t - s| / range) within groups."""
+        lag = np.abs(np.subtract.outer(self.times[index], self.times[index]))
+        return np.where(same_group(self.codes, index), np.exp(self._rate(x) * lag), 0.0)
+
+    def _rate(self, x: np.ndarray) -> float:
+        return -1.0 / float(self.natural(x)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class BoundExponentialNugget(BoundExponential):
+    """Exponential correlation of a share 1 - nu of the variance."""
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Neighbours at the median gap correlated by 0.3 but for a nugget of 0.2."""
+        return np.append(super().start(), np.log(_START_NUGGET / (1.0 - _START_NUGGET)))
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Return the range and the nugget."""
+        return np.append(super().natural(x), logistic(x[1:])[0])
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Return log(range / median gap) and logit(nugget)."""
+        nugget = np.asarray(natural)[1:]
+        return np.append(super().coordinates(natural), np.log(nugget) - np.log1p(-nugget))
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """K^-1 B r, K K' = B R B'."""
+        a, d, e = self._factor(x)
+        sequence = self.chain.difference(a, rows)
+        order = self.chain.order
+        if order is not None:
+            sequence = sequence[:, order]
+        K = np.array([np.ones(d.size), np.append(e, 0.0)], order="F")  # unit diagonal, and the one below it
+        white = np.asarray(dtbtrs(K, sequence.T, uplo="L", diag="U", overwrite_b=1)[0]).T
+        white /= np.sqrt(d)
+        if order is None:
+            return white
+        unsorted = np.empty_like(white)
+        unsorted[:, order] = white
+        return unsorted
+
+    def logdet(self, x: np.ndarray) -> float:
+        """log|R| = log|T|."""
+        return float(np.log(self._factor(x)[1]).sum())
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """(1 - nu) exp(-|t - s| / range) within groups, nu more on the diagonal."""
+        share, rest = logistic(x[1])
+        return rest * super().covariance(x, index) + share * np.equal.outer(index, index)
+
+    def _factor(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Correlations a of the distinct gaps; T = L diag(d) L', L unit bidiagonal with e below its diagonal."""
+        chain = self.chain
+        nugget, rest = logistic(x[1])
+        a, unexplained = decay(self._rate(x), chain.gaps)
+        which = chain.which if chain.order is None else chain.which[chain.order]
+        diagonal = rest * unexplained + nugget * (1.0 + a**2)
+        d, e, _ = dpttrf(diagonal[which], (-nugget * a)[which[1:]], overwrite_d=1, overwrite_e=1)
+        return a, d, e

@@ -1,0 +1,156 @@
+"""Variance functions on top of a correlation: R = S C S, S = diag(sd)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.residual.base import Bound, Column, Structure, Variance
+
+# Directions in which the standard deviations move less than this are the same direction but for rounding.
+_RANK_TOLERANCE = 1e-8
+
+
+def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> Bound:
+    """Read one residual structure, or several as their product.
+
+    Parameters
+    ----------
+    residual : Structure or list of Structure
+        At most one correlation; any number of variance functions.
+    column : callable
+        ``column(spec)`` gives the values of a column name, or of an array the array itself, for the records used.
+    n : int
+        Number of records.
+
+    Raises
+    ------
+    MMEError
+        Two correlations, something else than a structure, or standard deviations that cannot be told apart.
+
+    Examples
+    --------
+    >>> from mme.residual import CompoundSymmetry, Heterogeneous
+    >>> group, stratum = ["a", "a", "b", "b"], ["u", "v", "u", "v"]
+    >>> R = bind([CompoundSymmetry(group), Heterogeneous(stratum)], np.asarray, 4)
+    >>> R.names
+    ('rho', 'sd.v/sd.u')
+    >>> R.covariance(R.coordinates(np.array([0.5, 3.0])), np.arange(2))
+    array([[1. , 1.5],
+           [1.5, 9. ]])
+    """
+    given = [residual] if isinstance(residual, Structure) else residual
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise _not_a_structure(residual)
+    for one in given:
+        if not isinstance(one, Structure):
+            raise _not_a_structure(one)
+    parts = [one.bind(column, n) for one in given]
+    if len(parts) == 1:
+        return parts[0]
+    variances = tuple(part for part in parts if isinstance(part, Variance))
+    correlations = [part for part in parts if not isinstance(part, Variance)]
+    if len(correlations) > 1:
+        kinds = " and ".join(type(one).__name__ for one in given)
+        raise MMEError(f"residual: a product takes one correlation and variance functions, got {kinds}")
+    ordered = (*correlations, *variances)
+    _require_identified(ordered, [type(one).__name__ for one in given])
+    names = tuple(name for part in ordered for name in part.names)
+    return Product(n, names, correlations[0] if correlations else None, variances)
+
+
+def _require_identified(parts: Sequence[Bound], kinds: list[str]) -> None:
+    """Refuse standard deviations that several parameters move alike, sigma's included."""
+    directions = [np.ones(parts[0].n)]
+    for part in parts:
+        start = part.start()
+        for step in np.eye(part.k):
+            direction = part.log_sd(start + step) - part.log_sd(start)
+            if direction.any():
+                directions.append(direction / np.linalg.norm(direction))
+    directions[0] = directions[0] / np.sqrt(parts[0].n)
+    table = np.unique(np.array(directions).T, axis=0)
+    table /= np.linalg.norm(table, axis=0)
+    if np.linalg.matrix_rank(table, tol=_RANK_TOLERANCE * len(directions)) < len(directions):
+        raise MMEError(
+            f"residual: in the product of {' and '.join(kinds)} some standard deviations stand twice, so that they "
+            "cannot be told apart; leave one structure out"
+        )
+
+
+def _not_a_structure(given: object) -> MMEError:
+    return MMEError(
+        "residual must be a residual structure such as mme.AR1(time, group), or a list of a correlation and variance "
+        f"functions; got {given!r:.80}"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Bound):
+    """R = S C S; coordinates of C first, then those of each variance function."""
+
+    correlation: Bound | None
+    variances: tuple[Variance, ...]
+
+    @property
+    def parts(self) -> tuple[Bound, ...]:
+        """C and the factors of S, in the order of their coordinates."""
+        return self.variances if self.correlation is None else (self.correlation, *self.variances)
+
+    @property
+    def group(self) -> np.ndarray | None:
+        """Groups of the correlation."""
+        return None if self.correlation is None else self.correlation.group
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Variances from the residuals, then the correlation from the residuals divided by their sd."""
+        starts = []
+        for part in self.variances:
+            starts.append(part.start(residual))
+            if residual is not None:
+                residual = residual * np.exp(-part.log_sd(starts[-1]))
+        first = [] if self.correlation is None else [self.correlation.start(residual)]
+        return np.concatenate([*first, *starts])
+
+    def radius(self) -> np.ndarray:
+        """Radii of the parts."""
+        return np.concatenate([part.radius() for part in self.parts])
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Natural parameters of the parts."""
+        return np.concatenate([part.natural(at) for part, at in self._split(x)])
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Coordinates of the parts."""
+        return np.concatenate([part.coordinates(at) for part, at in self._split(np.asarray(natural))])
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """R^-1/2 = C^-1/2 S^-1."""
+        rows = rows * np.exp(-self._log_scale(x))
+        return rows if self.correlation is None else self.correlation.whiten(x[: self.correlation.k], rows)
+
+    def logdet(self, x: np.ndarray) -> float:
+        """log|R| = log|C| + 2 log|S|."""
+        return sum(part.logdet(at) for part, at in self._split(x))
+
+    def log_sd(self, x: np.ndarray) -> np.ndarray:
+        """Return the sum over the parts."""
+        return np.sum([part.log_sd(at) for part, at in self._split(x)], axis=0)
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """S C S."""
+        sd = np.exp(self._log_scale(x)[index])
+        if self.correlation is None:
+            return np.where(np.equal.outer(index, index), np.outer(sd, sd), 0.0)
+        return np.outer(sd, sd) * self.correlation.covariance(x[: self.correlation.k], index)
+
+    def _split(self, x: np.ndarray) -> list[tuple[Bound, np.ndarray]]:
+        ends = np.cumsum([part.k for part in self.parts])[:-1]
+        return list(zip(self.parts, np.split(x, ends), strict=True))
+
+    def _log_scale(self, x: np.ndarray) -> np.ndarray:
+        """Log of S."""
+        return np.sum([part.log_sd(at) for part, at in self._split(x) if isinstance(part, Variance)], axis=0)

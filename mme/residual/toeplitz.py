@@ -1,0 +1,235 @@
+"""One correlation for each distance between occasions."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError, MMEWarning
+from mme.residual.base import Bound, Column, Structure
+from mme.residual.patterns import Patterns, build_patterns
+from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.scales import clipped, fisher
+from mme.residual.unstructured import read_occasions
+
+_START = 0.3
+# A band matrix is measured by |C|^(1 / 2 steps), at most this many steps.
+_STEPS = 8
+# Bracket of the logit of the distance to the edge: beyond what coordinates of size 300 and 8 steps can ask for.
+_BRACKET = 650.0
+
+
+@dataclass(frozen=True, eq=False)
+class Toeplitz(Structure):
+    r"""Toeplitz correlation: corr(e_i, e_j) = rho_|i - j|, i and j the places of their occasions among all.
+
+    Neighbouring levels of ``occasion`` are one step apart, whatever their labels. SAS ``TYPE=TOEP``, or ``TOEP(q)``
+    with ``bands = q - 1``; the correlations of an autoregression of full order, or with ``bands`` of those shapes that
+    end like a moving average (Pinheiro & Bates, 2000, section 5.3.1).
+
+    Parameters
+    ----------
+    occasion : str or (n,) array
+        Equally spaced occasions, each at most once a group.
+    group : str or (n,) array
+        Records of different groups are independent.
+    bands : int, optional
+        Correlations beyond this many steps are zero; None: none is.
+
+    Notes
+    -----
+    Without ``bands`` the coordinates are Fisher's z of the partial autocorrelations, which take any values in (-1, 1)
+    (Barndorff-Nielsen & Schou, 1973, J. Multivariate Anal. 3:408-419; Durbin's recursion leads to rho). With ``bands``
+    they are x = rho |C(rho)|^(-1/2s), s = min(T - 1, 8): along each direction |C| falls from one at rho = 0 to zero at
+    the edge of the positive definite matrices, so this maps them smoothly, one to one, onto all of space.
+
+    Examples
+    --------
+    >>> R = Toeplitz([1, 2, 3], ["a", "a", "a"]).bind(np.asarray, 3)
+    >>> R.covariance(R.coordinates(np.array([0.5, 0.1])), np.arange(3))
+    array([[1. , 0.5, 0.1],
+           [0.5, 1. , 0.5],
+           [0.1, 0.5, 1. ]])
+    """
+
+    occasion: Any
+    group: Any
+    bands: int | None = None
+
+    def bind(self, column: Column, n: int) -> BoundToeplitz:
+        """Read the occasions and groups."""
+        reader = Reader("Toeplitz", column, n)
+        occasions = reader.occasions(self.occasion, "occasion")
+        groups = reader.labels(self.group, "group")
+        present = read_occasions(reader, occasions, groups)
+        if self.bands is not None and (not isinstance(self.bands, int | np.integer) or self.bands < 1):
+            raise reader.error(f"bands must be a whole number of at least 1, or None; got {self.bands!r}")
+        bands = occasions.J - 1 if self.bands is None else min(int(self.bands), occasions.J - 1)
+        _check_lags(reader, present, bands, occasions, groups)
+        _check_spacing(occasions)
+        patterns = build_patterns(groups.codes, occasions.codes, present)
+        names = tuple(f"rho{lag}" for lag in range(1, bands + 1))
+        kind = BoundToeplitz if bands == occasions.J - 1 else BoundBand
+        return kind(n, names, groups.codes, occasions.codes, patterns, occasions.J)
+
+
+def _check_lags(reader: Reader, present: np.ndarray, bands: int, occasions: Labels, groups: Labels) -> None:
+    unseen = [lag for lag in range(1, bands + 1) if not (present[:, lag:] & present[:, :-lag]).any()]
+    if unseen:
+        raise reader.error(
+            f"no {groups.title} has two records {unseen[0]} steps of {occasions.title} apart, so that rho{unseen[0]} "
+            f"cannot be estimated; say bands={unseen[0] - 1}" + (" or use Heterogeneous" if unseen[0] == 1 else "")
+            if unseen[0] > 1
+            else f"no {groups.title} has records of two neighbouring levels of {occasions.title}; use Exponential"
+        )
+
+
+def _check_spacing(occasions: Labels) -> None:
+    if occasions.steps is None or occasions.J < 3:
+        return
+    gaps = np.diff(occasions.steps)
+    if not np.allclose(gaps, gaps[0], rtol=1e-6, atol=0.0):
+        shown = ", ".join(occasions.levels[:8]) + (", ..." if occasions.J > 8 else "")
+        warnings.warn(
+            f"Toeplitz takes neighbouring levels of {occasions.title} to be one step apart, but they are {shown}; "
+            "Exponential reads the distances",
+            MMEWarning,
+            stacklevel=3,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BoundToeplitz(Bound):
+    """Toeplitz with its columns read and all T - 1 correlations free."""
+
+    codes: np.ndarray
+    occasions: np.ndarray
+    patterns: Patterns
+    T: int
+
+    @property
+    def group(self) -> np.ndarray:
+        """Codes of the groups."""
+        return self.codes
+
+    @property
+    def absorbs_intercept(self) -> bool:
+        """R + t 11' is a multiple of another Toeplitz matrix."""
+        return True
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """An autoregression of order one, or a single band, of 0.3."""
+        return np.append(np.arctanh(_START), np.zeros(self.k - 1))
+
+    def radius(self) -> np.ndarray:
+        """A third: Fisher's z from ten groups is as uncertain."""
+        return np.full(self.k, 0.3)
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Return the correlations by lag."""
+        return self._root(x)[1:, 0].copy()  # the first row of the factor is that of I
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Durbin's recursion: the partial autocorrelation is what the last ones leave of rho."""
+        rho, phi, left = np.append(1.0, natural), np.zeros(0), 1.0
+        partial = np.zeros(self.k)
+        for lag in range(1, self.k + 1):
+            partial[lag - 1] = (rho[lag] - phi @ rho[lag - 1 : 0 : -1]) / left
+            if not abs(partial[lag - 1]) < 1.0:
+                raise MMEError("Toeplitz: these correlations are not positive definite")
+            phi = np.append(phi - partial[lag - 1] * phi[::-1], partial[lag - 1])
+            left *= 1.0 - partial[lag - 1] ** 2
+        return np.arctanh(partial)
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Each group by the factor of its pattern."""
+        return self.patterns.whiten(self._root(x), rows)
+
+    def logdet(self, x: np.ndarray) -> float:
+        """Return the sum over patterns."""
+        return self.patterns.logdet(self._root(x))
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """rho of the distance between their occasions within groups."""
+        at = self.occasions[index]
+        rho = np.append(np.append(1.0, self.natural(x)), np.zeros(self.T - 1 - self.k))
+        return np.where(same_group(self.codes, index), rho[np.abs(np.subtract.outer(at, at))], 0.0)
+
+    def _root(self, x: np.ndarray) -> np.ndarray:
+        """L, L L' = C: its inverse holds the predictors phi of each occasion from those before (Durbin)."""
+        partial, unexplained = fisher(x)
+        Phi, phi = np.eye(self.T), np.zeros(0)
+        for lag in range(1, self.T):
+            phi = np.append(phi - partial[lag - 1] * phi[::-1], partial[lag - 1])
+            Phi[lag, :lag] = -phi[::-1]
+        return np.asarray(np.linalg.inv(Phi) * np.append(1.0, np.cumprod(unexplained)))
+
+
+@dataclass(frozen=True, eq=False)
+class BoundBand(BoundToeplitz):
+    """Toeplitz with its last correlations zero."""
+
+    @property
+    def absorbs_intercept(self) -> bool:
+        """Correlations that are zero leave none for an intercept."""
+        return False
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """A single band of 0.3."""
+        return self.coordinates(np.append(_START, np.zeros(self.k - 1)))
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Return the correlations by lag."""
+        return self._scaled(x)[0]
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Return rho |C|^(-1/2s)."""
+        rho = np.asarray(natural, dtype=float)
+        sign, logdet = np.linalg.slogdet(np.eye(self.T) + self._band(rho))
+        if sign <= 0.0 or np.linalg.eigvalsh(np.eye(self.T) + self._band(rho))[0] <= 0.0:
+            raise MMEError("Toeplitz: these correlations are not positive definite")
+        return rho * np.exp(-self._exponent * logdet)
+
+    @property
+    def _exponent(self) -> float:
+        return 0.5 / min(self.T - 1, _STEPS)
+
+    def _band(self, x: np.ndarray) -> np.ndarray:
+        """The symmetric Toeplitz matrix (T, T) of x, its diagonal zero."""
+        first = np.concatenate([[0.0], x, np.zeros(self.T - 1 - self.k)])
+        place = np.arange(self.T)
+        return np.asarray(first[np.abs(np.subtract.outer(place, place))])
+
+    def _root(self, x: np.ndarray) -> np.ndarray:
+        """V diag(sqrt lambda) of C = V diag(lambda) V'."""
+        _, eigenvalues, V = self._scaled(x)
+        return np.asarray(V * np.sqrt(eigenvalues))
+
+    def _scaled(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """rho = s x, and C = I + s A(x) by its eigenvalues and vectors, where s solves s = |C|^(1/2s).
+
+        With A's lowest eigenvalue -l and s = (1 - delta) / l, delta in (0, 1) is the lowest of C and the others are
+        sums of positive numbers: (1 + m) - delta m, m = lambda / l >= -1.
+        """
+        from scipy.optimize import brentq
+
+        x = clipped(x)
+        values, V = np.linalg.eigh(self._band(x))
+        edge = -float(values[0])
+        if edge <= 0.0:
+            return x, np.ones(self.T), V
+        relative = values / edge
+        relative[0] = -1.0
+
+        def eigenvalues(logit: float) -> np.ndarray:
+            return (1.0 + relative) - relative / (1.0 + np.exp(-logit))
+
+        def surplus(logit: float) -> float:
+            log_rest = -float(np.logaddexp(0.0, logit))
+            return log_rest - float(np.log(edge)) - self._exponent * float(np.log(eigenvalues(logit)).sum())
+
+        logit = brentq(surplus, -_BRACKET, _BRACKET, xtol=1e-15, rtol=1e-15)
+        return x * np.exp(-np.logaddexp(0.0, logit)) / edge, eigenvalues(logit), V

@@ -1,0 +1,220 @@
+"""A covariance of its own for every pair of occasions."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError, MMEWarning
+from mme.residual.base import Bound, Column, Structure
+from mme.residual.patterns import Patterns, build_patterns, observed
+from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.scales import clipped, fisher
+
+_START = 0.3
+# Beyond this many occasions the parameters number in the thousands.
+_MANY = 50
+# A correlation matrix of moments is drawn to the identity until its eigenvalues are at least this.
+_SMALLEST_EIGENVALUE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Unstructured(Structure):
+    r"""Unstructured covariance: any positive definite matrix over the occasions, the same for all groups.
+
+    The variance of the first occasion is sigma^2. Groups need not have all occasions. nlme's ``corSymm`` with
+    ``varIdent`` (Pinheiro & Bates, 2000, section 5.3.1), SAS ``TYPE=UN``, ``mmrm``'s ``us``; with traits for occasions
+    the residual covariance of a multivariate model.
+
+    Parameters
+    ----------
+    occasion : str or (n,) array
+        What pairs the records of different groups: visit, trait. Each level at most once a group.
+    group : str or (n,) array
+        Records of different groups are independent.
+    equal_variances : bool
+        One variance for all occasions: a correlation matrix, nlme's ``corSymm`` alone.
+
+    Notes
+    -----
+    Natural parameters: correlations (lower triangle by columns), then standard deviations relative to the first
+    occasion's. Coordinates: Fisher's z of the partial correlations of i and j given all occasions before j, from which
+    the Cholesky factor of the correlations follows row by row,
+
+        L_ij = z_ij prod_{l<j} sqrt(1 - z_il^2),    L_ii = prod_{l<i} sqrt(1 - z_il^2)
+
+    (Lewandowski, Kurowicka & Joe, 2009, J. Multivariate Anal. 100:1989-2001, eq. 3), and the logarithms of the ratios.
+
+    Examples
+    --------
+    >>> R = Unstructured(["a", "b", "b"], [1, 1, 2]).bind(np.asarray, 3)
+    >>> R.names
+    ('cor.b.a', 'sd.b/sd.a')
+    >>> R.covariance(R.coordinates(np.array([0.5, 3.0])), np.arange(3))
+    array([[1. , 1.5, 0. ],
+           [1.5, 9. , 0. ],
+           [0. , 0. , 9. ]])
+    """
+
+    occasion: Any
+    group: Any
+    equal_variances: bool = field(default=False, kw_only=True)
+
+    def bind(self, column: Column, n: int) -> BoundUnstructured:
+        """Read the occasions and groups."""
+        reader = Reader("Unstructured", column, n)
+        occasions = reader.occasions(self.occasion, "occasion")
+        groups = reader.labels(self.group, "group")
+        present = read_occasions(reader, occasions, groups)
+        T = occasions.J
+        names = _names(occasions.levels, self.equal_variances)
+        if len(names) >= n:
+            raise reader.error(
+                f"{occasions.title} has {T} levels, whose covariances are {len(names)} parameters for {n} records; use "
+                "AR1, Exponential or Toeplitz, or coarser occasions"
+            )
+        if T > _MANY:
+            warnings.warn(
+                f"Unstructured: {occasions.title} has {T} levels, whose covariances are {len(names)} parameters; "
+                "AR1, Exponential or Toeplitz have few",
+                MMEWarning,
+                stacklevel=2,
+            )
+        _require_observed_pairs(reader, present, occasions, groups)
+        patterns = build_patterns(groups.codes, occasions.codes, present)
+        return BoundUnstructured(n, names, groups.codes, occasions.codes, patterns, T, self.equal_variances)
+
+
+def read_occasions(reader: Reader, occasions: Labels, groups: Labels) -> np.ndarray:
+    """Which occasions each group has (J, T), after the checks that any structure over occasions needs."""
+    if occasions.J < 2:
+        raise reader.error(f"{occasions.title} has the one level '{occasions.levels[0]}'; a covariance needs two")
+    reader.require_pairs(groups)
+    remedy = "average them, or take a finer group"
+    reader.require_distinct(groups, occasions.codes, occasions.title, remedy)
+    return observed(groups.codes, occasions.codes, occasions.J)
+
+
+def _require_observed_pairs(reader: Reader, present: np.ndarray, occasions: Labels, groups: Labels) -> None:
+    seen = present.astype(float)
+    i, j = np.nonzero(np.tril(seen.T @ seen == 0.0))
+    if i.size:
+        raise reader.error(
+            f"no {groups.title} has both '{occasions.levels[j[0]]}' and '{occasions.levels[i[0]]}' of "
+            f"{occasions.title} ({i.size} such pairs), so that their covariance cannot be estimated; use Heterogeneous "
+            "where occasions are independent, or a structure with fewer parameters"
+        )
+
+
+def _names(levels: list[str], equal_variances: bool) -> tuple[str, ...]:
+    cols, rows = np.triu_indices(len(levels), 1)
+    correlations = [f"cor.{levels[i]}.{levels[j]}" for i, j in zip(rows.tolist(), cols.tolist(), strict=True)]
+    ratios = [] if equal_variances else [f"sd.{level}/sd.{levels[0]}" for level in levels[1:]]
+    return (*correlations, *ratios)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundUnstructured(Bound):
+    """Unstructured with its columns read: T occasions, ``occasions`` (n,) the occasion of each record."""
+
+    codes: np.ndarray
+    occasions: np.ndarray
+    patterns: Patterns
+    T: int
+    equal_variances: bool
+
+    @property
+    def group(self) -> np.ndarray:
+        """Codes of the groups."""
+        return self.codes
+
+    @property
+    def absorbs_intercept(self) -> bool:
+        """R + t 11' is another covariance of the same kind."""
+        return True
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Moments of the residuals; without them all correlations 0.3 and all variances equal."""
+        if residual is not None:
+            return self._moments(residual)
+        C = np.full((self.T, self.T), _START) + (1.0 - _START) * np.eye(self.T)
+        return self._from_matrix(C, np.ones(self.T))
+
+    def radius(self) -> np.ndarray:
+        """A third: Fisher's z and log ratios from ten groups are as uncertain."""
+        return np.full(self.k, 0.3)
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Correlations by columns, then ratios of standard deviations."""
+        L = self._correlation_root(x)
+        cols, rows = np.triu_indices(self.T, 1)
+        return np.append((L @ L.T)[rows, cols], self._sd(x)[1:] if not self.equal_variances else [])
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Partial correlations and ratios of standard deviations; the correlations must be positive definite."""
+        values = np.asarray(natural, dtype=float)
+        cols, rows = np.triu_indices(self.T, 1)
+        C = np.eye(self.T)
+        C[rows, cols] = C[cols, rows] = values[: rows.size]
+        return self._from_matrix(C, np.append(1.0, values[rows.size :]))
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Each group by the factor of its pattern."""
+        return self.patterns.whiten(self._root(x), rows)
+
+    def logdet(self, x: np.ndarray) -> float:
+        """Return the sum over patterns."""
+        return self.patterns.logdet(self._root(x))
+
+    def log_sd(self, x: np.ndarray) -> np.ndarray:
+        """Logarithm of the ratio of each record's occasion."""
+        return np.asarray(np.log(self._sd(x))[self.occasions])
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """The covariance of their occasions within groups."""
+        B, at = self._root(x), self.occasions[index]
+        return np.where(same_group(self.codes, index), (B @ B.T)[np.ix_(at, at)], 0.0)
+
+    def _sd(self, x: np.ndarray) -> np.ndarray:
+        """Standard deviations relative to the first (T,)."""
+        return np.ones(self.T) if self.equal_variances else np.exp(clipped(np.append(0.0, x[1 - self.T :])))
+
+    def _root(self, x: np.ndarray) -> np.ndarray:
+        return self._sd(x)[:, None] * self._correlation_root(x)
+
+    def _correlation_root(self, x: np.ndarray) -> np.ndarray:
+        """L from the partial correlations: products along each row."""
+        cols, rows = np.triu_indices(self.T, 1)
+        z, unexplained = fisher(x[: rows.size])
+        L, left = np.eye(self.T), np.ones((self.T, self.T + 1))
+        L[rows, cols] = z
+        left[rows, cols + 1] = unexplained
+        return np.asarray(L * np.cumprod(left, axis=1)[:, :-1])
+
+    def _from_matrix(self, C: np.ndarray, sd: np.ndarray) -> np.ndarray:
+        """Coordinates of a correlation matrix and standard deviations."""
+        try:
+            L = np.linalg.cholesky(C)
+        except np.linalg.LinAlgError:
+            raise MMEError("Unstructured: these correlations are not positive definite") from None
+        left = np.sqrt(np.cumsum(L[:, ::-1] ** 2, axis=1)[:, ::-1])  # what occasions before j leave of i
+        cols, rows = np.triu_indices(self.T, 1)
+        x = np.arctanh(L[rows, cols] / left[rows, cols])
+        return x if self.equal_variances else np.append(x, np.log(sd[1:] / sd[0]))
+
+    def _moments(self, residual: np.ndarray) -> np.ndarray:
+        """Coordinates of the covariances of the residuals over the groups that have both occasions."""
+        table = np.zeros((int(self.codes.max()) + 1, self.T))
+        seen = observed(self.codes, self.occasions, self.T).astype(float)
+        table[self.codes, self.occasions] = residual
+        S = (table.T @ table) / np.maximum(seen.T @ seen, 1.0)
+        floor = 1e-3 * np.sqrt(np.diag(S).max())
+        sd = np.maximum(np.sqrt(np.diag(S)), floor) if floor > 0.0 else np.ones(self.T)
+        C = np.clip(S / np.outer(sd, sd), -1.0, 1.0)
+        np.fill_diagonal(C, 1.0)
+        lowest = float(np.linalg.eigvalsh(C)[0])
+        share = max(0.0, (_SMALLEST_EIGENVALUE - lowest) / (1.0 - lowest))  # of the identity
+        return self._from_matrix((1.0 - share) * C + share * np.eye(self.T), sd)

@@ -1,0 +1,158 @@
+"""Variance functions: a standard deviation by stratum, or as a power of a covariate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mme.residual.base import Column, Structure, Variance
+from mme.residual.reading import Reader
+from mme.residual.scales import clipped
+
+# Moments may start a standard deviation at most this far (in logarithms) from the others.
+_FARTHEST_START = 4.0
+# A covariate whose logarithm varies less than this is constant but for rounding.
+_CONSTANT = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Heterogeneous(Structure):
+    r"""One residual standard deviation for each stratum: sd(e_i) = sigma delta_stratum(i), delta_first = 1.
+
+    nlme's ``varIdent`` (Pinheiro & Bates, 2000, section 5.2.1), SAS ``GROUP=``. Sigma is the standard deviation of
+    the first stratum in sorted order (nlme: of the first in the data).
+
+    Parameters
+    ----------
+    stratum : str or (n,) array
+        At least two levels.
+
+    Notes
+    -----
+    Natural parameters: ratios of standard deviations to the first. Coordinates: their logarithms.
+
+    Examples
+    --------
+    >>> R = Heterogeneous(["f", "m", "m"]).bind(np.asarray, 3)
+    >>> R.names, R.whiten(np.log([2.0]), np.ones((1, 3)))
+    (('sd.m/sd.f',), array([[1. , 0.5, 0.5]]))
+    """
+
+    stratum: Any
+
+    def bind(self, column: Column, n: int) -> BoundHeterogeneous:
+        """Read the strata."""
+        reader = Reader("Heterogeneous", column, n)
+        strata = reader.labels(self.stratum, "stratum")
+        if strata.J < 2:
+            raise reader.error(
+                f"{strata.title} has one level ('{strata.levels[0]}') in the records used; two are needed for "
+                "variances to differ"
+            )
+        if strata.J >= n:
+            raise reader.error(
+                f"{strata.title} has {strata.J} levels for {n} records: each would have a variance of its own; is it "
+                "a covariate? See PowerOfCovariate"
+            )
+        names = tuple(f"sd.{level}/sd.{strata.levels[0]}" for level in strata.levels[1:])
+        return BoundHeterogeneous(n, names, strata.codes)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundHeterogeneous(Variance):
+    """Heterogeneous with its column read."""
+
+    codes: np.ndarray
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Root mean squares of the residuals by stratum; without residuals all equal."""
+        if residual is None:
+            return np.zeros(self.k)
+        mean_square = np.bincount(self.codes, weights=residual**2) / np.bincount(self.codes)
+        if not mean_square.min() > 0.0:
+            return np.zeros(self.k)
+        return np.clip(0.5 * np.log(mean_square[1:] / mean_square[0]), -_FARTHEST_START, _FARTHEST_START)
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Return ratios of standard deviations."""
+        return np.exp(clipped(x))
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Return logarithms of the ratios."""
+        return np.asarray(np.log(natural))
+
+    def log_sd(self, x: np.ndarray) -> np.ndarray:
+        """Logarithm of the ratio of each record's stratum."""
+        return np.asarray(np.append(0.0, clipped(x))[self.codes])
+
+
+@dataclass(frozen=True, eq=False)
+class PowerOfCovariate(Structure):
+    r"""Residual standard deviation proportional to a power of a covariate: sd(e_i) = sigma |v_i|^delta.
+
+    nlme's ``varPower`` (Pinheiro & Bates, 2000, section 5.2.1). delta may be negative; sigma is the standard deviation
+    where |v| = 1.
+
+    Parameters
+    ----------
+    covariate : str or (n,) array
+        Numbers other than zero.
+
+    Notes
+    -----
+    Coordinate: delta times the standard deviation of log|v|.
+
+    Examples
+    --------
+    >>> R = PowerOfCovariate([1.0, -2.0, 4.0]).bind(np.asarray, 3)
+    >>> R.whiten(R.coordinates(np.array([2.0])), np.full((1, 3), 16.0))
+    array([[16.,  4.,  1.]])
+    """
+
+    covariate: Any
+
+    def bind(self, column: Column, n: int) -> BoundPowerOfCovariate:
+        """Read the covariate."""
+        reader = Reader("PowerOfCovariate", column, n)
+        values, title = reader.numbers(self.covariate, "covariate")
+        zeros = int((values == 0.0).sum())
+        if zeros:
+            raise reader.error(
+                f"{title} is zero in {zeros} records, where the standard deviation would be zero or infinite; add a "
+                "constant to it or use Heterogeneous"
+            )
+        logs = np.log(np.abs(values))
+        spread = float(np.std(logs))
+        if spread < _CONSTANT:
+            raise reader.error(f"the size of {title} does not vary: its power cannot be told from sigma")
+        return BoundPowerOfCovariate(n, ("power",), logs, spread)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundPowerOfCovariate(Variance):
+    """PowerOfCovariate with its column read: log|v| and its standard deviation."""
+
+    logs: np.ndarray
+    spread: float
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """Half the slope of log r^2 on log|v|; zero without residuals."""
+        if residual is None or not np.abs(residual).min() > 0.0:
+            return np.zeros(1)
+        centred = self.logs - self.logs.mean()
+        delta = float(centred @ np.log(np.abs(residual)) / (centred @ centred))
+        return np.clip([delta * self.spread], -_FARTHEST_START, _FARTHEST_START)
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Return delta."""
+        return clipped(x) / self.spread
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Return delta in standard deviations of log|v|."""
+        return np.asarray(natural, dtype=float) * self.spread
+
+    def log_sd(self, x: np.ndarray) -> np.ndarray:
+        """Return delta log|v|."""
+        return float(self.natural(x)[0]) * self.logs
