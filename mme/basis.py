@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
 
+from mme.whitening import Whitening
+
 # A column is aliased when what its predecessors leave of it is below this share of its length: the tolerance of
 # R's qr() in lme4, so that the same columns are dropped.
 RANK_TOLERANCE = 1e-7
@@ -23,7 +25,7 @@ _LARGE_OFFSET = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """sqrt(W) X[:, kept] = Q R, Q orthonormal; y = X beta0 + r / sqrt(w). ``N`` (p + 1, n) holds Q' and r."""
+    """Whitened X[:, kept] = Q R, Q orthonormal; whitened y - X beta0 is r. ``N`` (p + 1, n) holds Q' and r."""
 
     N: np.ndarray
     R: np.ndarray
@@ -37,12 +39,12 @@ class Basis:
 
     @property
     def r(self) -> np.ndarray:
-        """OLS residual of the weighted response (n,)."""
+        """OLS residual of the whitened response (n,)."""
         return np.asarray(self.N[-1])
 
     @property
     def logdet(self) -> float:
-        """log |X'WX| of the kept columns."""
+        """log |X'R^-1 X| of the kept columns, R the residual covariance in units of sigma^2."""
         return 2.0 * float(np.log(np.abs(np.diag(self.R))).sum())
 
     def coefficients(self, gamma: np.ndarray) -> np.ndarray:
@@ -57,33 +59,30 @@ class Basis:
         return np.asarray(dtrtri(self.R)[0])
 
 
-def orthonormalise(X: np.ndarray, y: np.ndarray, sqrt_weights: np.ndarray | None = None) -> Basis:
-    """Orthonormal basis of the columns of sqrt(W) X that do not depend on earlier ones, and the OLS residual of y."""
-    rows = np.ascontiguousarray(X.T)
-    if sqrt_weights is not None:
-        rows = rows * sqrt_weights
+def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
+    """Orthonormal basis of the columns of whitened X that do not depend on earlier ones, and the OLS residual of y."""
+    rows = whiten(np.ascontiguousarray(X.T))
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
     Q, R, kept = _qr(rows, length)
     R = R * length[kept]
-    weighted = y if sqrt_weights is None else y * sqrt_weights
-    gamma = Q @ weighted
-    r = weighted - gamma @ Q
+    white = whiten(y[None, :])[0]
+    gamma = Q @ white
+    r = white - gamma @ Q
     beta0 = _solve_upper(R, gamma)
-    if r @ r < _LARGE_OFFSET**2 * (weighted @ weighted):
-        r = _exact_residual(X[:, kept], y, beta0, sqrt_weights)
+    if r @ r < _LARGE_OFFSET**2 * (white @ white):
+        r = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
     correction = Q @ r
     N = np.concatenate([Q, (r - correction @ Q)[None, :]])
     return Basis(N, R, kept, beta0 + _solve_upper(R, correction))
 
 
-def _exact_residual(X: np.ndarray, y: np.ndarray, beta: np.ndarray, sqrt_weights: np.ndarray | None) -> np.ndarray:
+def _exact_residual(X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> np.ndarray:
     """y - X beta in extended precision: where y is 1e9 and r is 1, rounding X beta to a double costs r seven digits."""
     r = y.astype(np.longdouble)
     for column, b in zip(X.T, beta, strict=True):
         r -= column * np.longdouble(b)
-    residual = r.astype(float)
-    return residual if sqrt_weights is None else residual * sqrt_weights
+    return r.astype(float)
 
 
 def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

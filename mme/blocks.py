@@ -15,6 +15,7 @@ import numpy as np
 from mme.covariance import Structure
 from mme.crossproducts import Column
 from mme.terms import Term
+from mme.whitening import Whitening
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +48,8 @@ class Block:
         return T * self.scale[:, None]
 
 
-def build_blocks(
-    terms: tuple[Term, ...], structures: tuple[Structure, ...], sqrt_weights: np.ndarray | None
-) -> tuple[Block, ...]:
-    """Group the terms by grouping factor, in order of first appearance."""
+def build_blocks(terms: tuple[Term, ...], structures: tuple[Structure, ...], whiten: Whitening) -> tuple[Block, ...]:
+    """Group the terms by grouping factor, in order of first appearance, their columns whitened."""
     ends = np.cumsum([s.k for s in structures]).tolist()
     thetas = tuple(slice(end - s.k, end) for s, end in zip(structures, ends, strict=True))
     members: list[list[int]] = []
@@ -61,7 +60,7 @@ def build_blocks(
                 break
         else:
             members.append([t])
-    return tuple(_block(terms, structures, thetas, tuple(group), sqrt_weights) for group in members)
+    return tuple(_block(terms, structures, thetas, tuple(group), whiten) for group in members)
 
 
 def _same_factor(one: Term, other: Term) -> bool:
@@ -78,13 +77,13 @@ def _block(
     structures: tuple[Structure, ...],
     thetas: tuple[slice, ...],
     members: tuple[int, ...],
-    sqrt_weights: np.ndarray | None,
+    whiten: Whitening,
 ) -> Block:
     first = terms[members[0]]
     widths = [terms[t].q for t in members]
     ends = np.cumsum(widths).tolist()
     columns = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
-    scaled, scale = _scaled_columns([terms[t].covariates for t in members], first.n, sqrt_weights)
+    scaled, scale = _scaled_columns([terms[t].covariates for t in members], first.n, whiten)
     return Block(
         codes=first.codes,
         J=first.n_levels,
@@ -100,16 +99,16 @@ def _block(
 
 
 def _scaled_columns(
-    covariates: list[np.ndarray | None], n: int, sqrt_weights: np.ndarray | None
+    covariates: list[np.ndarray | None], n: int, whiten: Whitening
 ) -> tuple[tuple[Column, ...], np.ndarray]:
     """The columns divided by their root mean square, and those divisors."""
     columns: list[Column] = []
     scale: list[float] = []
     for column in (c for part in covariates for c in ([None] if part is None else part.T)):
-        if column is None or (column == 1.0).all():
-            column = sqrt_weights
-        elif sqrt_weights is not None:
-            column = column * sqrt_weights
+        if column is not None and (column == 1.0).all():
+            column = None
+        if not whiten.identity:
+            column = whiten((np.ones(n) if column is None else column)[None, :])[0]
         size = 1.0 if column is None else float(np.sqrt(column @ column / n)) or 1.0
         columns.append(None if column is None else column / size)
         scale.append(size)

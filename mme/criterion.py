@@ -1,11 +1,11 @@
 """REML criterion and ML deviance: arithmetic on the pieces of one evaluation.
 
-    REML:  log|M| + log|K| - log|W| + log|X'V^-1 X| + (n - p)(1 + log(2 pi pwrss / (n - p)))
-    ML:    log|M| + log|K| - log|W|                 +  n     (1 + log(2 pi pwrss /  n     ))
+    REML:  log|M| + log|K| + log|R| + log|X'V^-1 X| + (n - p)(1 + log(2 pi pwrss / (n - p)))
+    ML:    log|M| + log|K| + log|R|                 +  n     (1 + log(2 pi pwrss /  n     ))
 
-with V in units of sigma^2. These are lme4's and nlme's constants; SAS and Stata subtract log|X'X| from the REML
-criterion, which does not depend on theta (:attr:`Fit.criterion_sas`). With sigma known the last bracket is
-log(2 pi sigma^2) + pwrss / (n_eff sigma^2).
+with V and R = W^-1/2 R(phi) W^-1/2 in units of sigma^2. These are lme4's and nlme's constants; SAS and Stata subtract
+log|X'X| from the REML criterion, which does not depend on theta (:attr:`Fit.criterion_sas`). With sigma known the last
+bracket is log(2 pi sigma^2) + pwrss / (n_eff sigma^2).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from math import log, pi, sqrt
 
 @dataclass(frozen=True)
 class Constants:
-    """What of the criterion theta does not change: n, rank p, log|X'WX|, log|W|, log|K|."""
+    """What of the criterion theta does not change: n, rank p, log|X'R^-1 X|, log|R|, log|K|."""
 
     n: int
     p: int
-    logdet_XWX: float
-    logdet_W: float
+    logdet_X0: float
+    logdet_R: float
     logdet_K: float
     reml: bool
     sigma: float | None
@@ -35,9 +35,9 @@ class Constants:
 def criterion(constants: Constants, logdet_M: float, logdet_X: float, pwrss: float) -> float:
     """-2 log (restricted) likelihood, profiled over beta and, unless sigma is known, over sigma."""
     c = constants
-    logdets = logdet_M + c.logdet_K - c.logdet_W
+    logdets = logdet_M + c.logdet_K + c.logdet_R
     if c.reml:
-        logdets += logdet_X + c.logdet_XWX
+        logdets += logdet_X + c.logdet_X0
     if c.sigma is None:
         return logdets + c.n_effective * (1.0 + log(2.0 * pi * pwrss / c.n_effective))
     return logdets + c.n_effective * log(2.0 * pi * c.sigma**2) + pwrss / c.sigma**2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,26 +15,20 @@ from mme.engine import Engine
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates
 from mme.inference.wald import wald_intervals, wald_table
+from mme.loop import Progress, search
 from mme.model import Model, build_model
 from mme.objective import Objective
-from mme.optimize import Minimum, evaluate_only, minimise
 from mme.predict import predict_rows
 from mme.rows import Rows
 from mme.shrinkage import shrinkage_table
 from mme.simulate import simulate_responses
-from mme.start import start
 from mme.summary import summary_html, summary_text
 from mme.terms import Term
 from mme.varcorr import Component, VarCorr
-from mme.verdict import Optimum, judge
+from mme.verdict import Optimum
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Progress = bool | Callable[[int, float, np.ndarray], None]
-
-# A search that went this far, in coordinates of order one, may be running after a response without residuals.
-_FAR = 1e6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,6 +121,14 @@ class Fit:
         return VarCorr(components, self.sigma)
 
     @property
+    def residual(self) -> dict[str, float]:
+        """Natural parameters of the residual structure by name; empty without one."""
+        structure = self.model.residual
+        if structure is None:
+            return {}
+        return dict(zip(structure.names, structure.natural(self.optimum.phi).tolist(), strict=True))
+
+    @property
     def singular(self) -> bool:
         """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
         return bool(self.optimum.boundary)
@@ -170,9 +170,9 @@ class Fit:
 
     @property
     def dof(self) -> int:
-        """Parameters estimated: fixed effects, theta and sigma."""
-        thetas = 0 if self.optimum.verdict == "given" else self.model.k
-        return self.objective.basis.kept.size + thetas + int(self.model.sigma is None)
+        """Parameters estimated: fixed effects, theta, phi and sigma."""
+        estimated = int(np.isfinite(self.optimum.gradient).sum())
+        return self.objective.basis.kept.size + estimated + int(self.model.sigma is None)
 
     @property
     def aic(self) -> float:
@@ -330,6 +330,7 @@ def fit(
     method: str = "REML",
     weights: Any = None,
     offset: Any = None,
+    residual: Any = None,
     sigma: float | None = None,
     theta: Any = None,
     progress: Progress = False,
@@ -353,6 +354,9 @@ def fit(
         Prior weights, positive: var(e_i) = sigma^2 / weights_i.
     offset : (n,) array, optional
         Known part of the mean.
+    residual : Structure or list of Structure, optional
+        Covariance among the residuals: :class:`mme.AR1`, :class:`mme.Exponential`, :class:`mme.Unstructured`, ...;
+        a list of a correlation and a variance function is their product. Columns are arrays.
     sigma : float, optional
         Known residual standard deviation (sampling variances: ``sigma=1, weights=1/variance``).
     theta : (k,) array, optional
@@ -377,7 +381,7 @@ def fit(
     >>> round(fit.sigma, 2), round(float(fit.varcorr["Batch"].sd[0]), 2), round(fit.criterion, 4)
     (49.51, 42.0, 319.6543)
     """
-    model = build_model(y, X, terms, method=method, weights=weights, offset=offset, sigma=sigma)
+    model = build_model(y, X, terms, method=method, weights=weights, offset=offset, residual=residual, sigma=sigma)
     return _estimate(model, theta, progress)
 
 
@@ -386,83 +390,9 @@ def fit_model(model: Model, theta: Any, progress: Progress, **described: Any) ->
     return replace(_estimate(model, theta, progress), **described)
 
 
-def _estimate(model: Model, theta: Any, progress: Progress, start_at: np.ndarray | None = None) -> Fit:
-    objective = Objective(model)
-    began = perf_counter()
-    scale, given = objective.theta_scale, theta is not None or model.k == 0
-    if given:
-        minimum = evaluate_only(lambda x: objective(x / scale), _checked_theta(theta, model) * scale)
-    else:
-        _check_columns(model)
-        first, radius = start(objective)
-        if start_at is not None:
-            first = np.where(np.abs(start_at) > 0.1 * radius, start_at, first)
-        with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            minimum = minimise(
-                lambda x: objective(x / scale),
-                first * scale,
-                radius * scale,
-                even=model.diagonal,
-                progress=_reporter(progress, scale),
-            )
-    found = model.canonical(minimum.x / scale)
-    if _without_residuals(objective, minimum, found):
-        raise MMEError(
-            f"the random effects ({', '.join(term.name for term in model.terms)}) and the fixed effects fit the "
-            f"response '{model.response}' exactly: no residual variance is left to estimate"
-        )
-    objective.engine.seconds["search"] = perf_counter() - began
-    optimum = judge(minimum, found, scale, model.diagonal, model.theta_names, given)
-    return Fit(model, found, optimum, objective, Rows.all(model.n), progress)
-
-
-def _check_columns(model: Model) -> None:
-    """Refuse to search for a variance of which the data say nothing."""
-    for term in model.terms:
-        empty = () if term.covariates is None else np.flatnonzero(~term.covariates.any(axis=0)).tolist()
-        for j in empty:
-            raise MMEError(
-                f"column '{term.columns[j]}' of term '{term.name}' is zero in every record: nothing can be said about "
-                "its variance; leave it out"
-            )
-
-
-def _without_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> bool:
-    """Whether the criterion falls without bound as sigma goes to zero, as far as rounding lets it."""
-    if not np.isfinite(minimum.value):
-        return True
-    if objective.model.sigma is not None or not (np.abs(minimum.x) > _FAR).any():
-        return False
-    try:
-        sigma = Estimates(objective, found).sigma
-    except MMEError:
-        return True
-    share = sigma / np.sqrt(np.mean(objective.basis.r**2))
-    if share > 1e-6:
-        return False
-    further = objective(10.0 * found)  # n - p - q > 0 records are left: each gains 2 log 10 where the fit is exact
-    return share < 1e-12 or not np.isfinite(further) or further < minimum.value - 1.0
-
-
-def _checked_theta(theta: Any, model: Model) -> np.ndarray:
-    values = np.zeros(0) if theta is None else np.atleast_1d(numbers(theta, "theta"))
-    if values.shape != (model.k,) or not np.isfinite(values).all():
-        raise MMEError(
-            f"theta must be {model.k} finite numbers ({', '.join(model.theta_names)}), got {values.tolist()}"
-        )
-    return values
-
-
-def _reporter(progress: Progress, scale: np.ndarray) -> Callable[[int, float, np.ndarray], None] | None:
-    if progress is False:
-        return None
-    if callable(progress):
-        return lambda evaluation, value, x: progress(evaluation, value, x / scale)
-
-    def line(evaluation: int, value: float, x: np.ndarray) -> None:
-        print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(x / scale, 6).tolist()}", file=sys.stderr)
-
-    return line
+def _estimate(model: Model, theta: Any, progress: Progress, first_theta: np.ndarray | None = None) -> Fit:
+    found = search(model, theta, progress, first_theta)
+    return Fit(model, found.theta, found.optimum, found.objective, Rows.all(model.n), progress)
 
 
 def _array_rows(

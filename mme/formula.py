@@ -116,6 +116,16 @@ class Design:
     index: Any
     n_dropped: int
     spec: Specification
+    frame: Frame
+
+    def column(self, given: Any) -> np.ndarray:
+        """A column by name, or an array with a value a row of the data, for the rows used."""
+        if isinstance(given, str):
+            if given not in self.frame:
+                raise MMEError(f"residual: there is no column '{given}' in the data ({', '.join(self.frame.names)})")
+            return _values(self.frame, given)[self.kept]
+        values = np.asarray(given)
+        return values[self.kept] if values.shape[:1] == self.kept.shape else values
 
 
 def design(
@@ -126,6 +136,7 @@ def design(
     offset: Any = None,
     na_action: str = "drop",
     relationship: Mapping[str, Any] | None = None,
+    also: Iterable[str] = (),
 ) -> Design:
     """Build response, model matrix and random terms from an lme4 formula and a table.
 
@@ -142,6 +153,9 @@ def design(
         What to do with rows that miss a value.
     relationship : mapping, optional
         Covariance among the levels of a grouping factor, by the factor's name.
+    also : column names
+        What else the model reads (its residual structure): rows that miss a value there are left out too, and names
+        that are no columns are passed over.
 
     Raises
     ------
@@ -168,7 +182,8 @@ def design(
     groups = {bar.name: grouping.columns(bar, evaluator) for bar in parsed.bars}
     named = [(f"'{deparse(node)}'", value) for node, value in values.items()]
     labels = [(f"grouping factor '{name}'", part) for name, parts in groups.items() for part in parts]
-    kept = complete([(response, y), *numbers.items(), *named, *labels], frame, na_action)
+    others = [(f"'{name}'", frame.column(name)) for name in also if name in frame]
+    kept = complete([(response, y), *numbers.items(), *named, *labels, *others], frame, na_action)
 
     rows = None if kept.all() else kept  # None spares a copy of every column
     y = y if rows is None else y[rows]
@@ -190,7 +205,12 @@ def design(
     )
     terms = _terms(bars, variables, factors, relationship or {})
     dropped = frame.n - y.size
-    return Design(y, X.values, X.names, terms, given_weights, _sum(offsets), kept, frame.index, dropped, spec)
+    return Design(y, X.values, X.names, terms, given_weights, _sum(offsets), kept, frame.index, dropped, spec, frame)
+
+
+def _values(frame: Frame, name: str) -> np.ndarray:
+    column = frame.column(name)
+    return column.categories[column.codes] if isinstance(column, Factor) else column
 
 
 def _variables(fixed: Terms, bars: Iterable[Bar]) -> tuple[Node, ...]:

@@ -7,8 +7,9 @@ from time import perf_counter
 from typing import Any
 
 from mme.errors import MMEError
-from mme.fit import Fit, Progress, fit_model
+from mme.fit import Fit, fit_model
 from mme.formula import design
+from mme.loop import Progress
 from mme.model import build_model
 from mme.rows import Rows
 
@@ -20,6 +21,7 @@ def lmer(
     method: str = "REML",
     weights: Any = None,
     offset: Any = None,
+    residual: Any = None,
     relationship: Mapping[str, Any] | None = None,
     na_action: str = "drop",
     sigma: float | None = None,
@@ -39,6 +41,8 @@ def lmer(
         ``"REML"`` or ``"ML"``.
     weights, offset : column name or array, optional
         Prior weights (var(e) = sigma^2 / w) and a known part of the mean.
+    residual : Structure or list of Structure, optional
+        Covariance among the residuals, columns by name: ``AR1("time", "Subject")``; see :func:`mme.fit`.
     relationship : mapping, optional
         Covariance among the levels of a grouping factor, by its name.
     na_action : str
@@ -63,8 +67,16 @@ def lmer(
     {'(Intercept)': 251.405, 'Days': 10.467}
     """
     began = perf_counter()
-    parts = design(formula, data, weights=weights, offset=offset, na_action=na_action, relationship=relationship)
-    if not parts.terms:
+    parts = design(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        na_action=na_action,
+        relationship=relationship,
+        also=_columns(residual),
+    )
+    if not parts.terms and residual is None:
         raise MMEError(f"no random effects in '{formula}': add a term such as (1 | g), or use least squares")
     model = build_model(
         parts.y,
@@ -74,6 +86,8 @@ def lmer(
         weights=parts.weights,
         offset=parts.offset,
         sigma=sigma,
+        residual=residual,
+        column=parts.column,
         x_names=parts.x_names,
         response=parts.spec.response,
         weights_name=f"weights '{weights}'" if isinstance(weights, str) else "weights",
@@ -89,3 +103,10 @@ def lmer(
     )
     fit.engine.seconds["formula"] = designed
     return fit
+
+
+def _columns(residual: Any) -> tuple[str, ...]:
+    """The column names that residual structures hold: rows that miss a value there are left out too."""
+    structures = residual if isinstance(residual, list | tuple) else [residual]
+    held = [value for one in structures if one is not None for value in vars(one).values()]
+    return tuple(value for value in held if isinstance(value, str))

@@ -12,6 +12,8 @@ import scipy.sparse as sp
 from mme.arrays import check_range, numbers
 from mme.covariance import Structure, structure
 from mme.errors import MMEError
+from mme.residual import Bound, bind
+from mme.residual.base import Column
 from mme.terms import Term
 
 
@@ -29,6 +31,7 @@ class Model:
     offset: np.ndarray | None
     method: str
     sigma: float | None
+    residual: Bound | None = None
 
     @property
     def n(self) -> int:
@@ -78,6 +81,8 @@ def build_model(
     weights: Any = None,
     offset: Any = None,
     sigma: float | None = None,
+    residual: Any = None,
+    column: Column = np.asarray,
     x_names: Sequence[str] | None = None,
     response: str = "y",
     weights_name: str = "weights",
@@ -111,7 +116,35 @@ def build_model(
         offset=None if offset is None else _vector(offset, values.size, "offset"),
         method=method,
         sigma=None if sigma is None else float(sigma),
+        residual=None if residual is None else _residual(residual, column, values.size, terms),
     )
+
+
+def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> Bound:
+    """Read the residual structure and check it against the random terms."""
+    bound = bind(residual, column, n)
+    if bound.group is None:
+        return bound
+    groups = int(bound.group.max()) + 1
+    for term in terms:
+        first = np.zeros(groups, dtype=np.int64)
+        first[bound.group] = term.codes
+        if (first[bound.group] != term.codes).any():
+            raise MMEError(
+                f"term '{term.name}' varies within the groups of the residual structure; records that are correlated "
+                f"must share a level of '{term.group}': nest the residual's groups in it, or leave one of them out"
+            )
+        if (
+            bound.absorbs_intercept
+            and term.relationship is None
+            and term.n_levels == groups
+            and term.covariates is None
+        ):
+            raise MMEError(
+                f"the residual structure and the random intercept '{term.name}' on the same groups describe the same "
+                "covariance: they cannot be told apart; leave one of them out"
+            )
+    return bound
 
 
 def _response(y: Any, n: int | None, name: str) -> np.ndarray:

@@ -21,13 +21,14 @@ from mme.model import Model, build_model
 from mme.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_X, pwrss
 from mme.remainder import build_remainder, no_remainder
 from mme.terms import Term
+from mme.whitening import Whitening
 
 # The relative covariance factor of a block without levels.
 _NO_FACTOR = np.zeros((1, 1))
 
 
 class Objective:
-    """The criterion as a function of theta: ``objective(theta)`` is -2 log (restricted) likelihood.
+    """The criterion as a function of theta at one phi: ``objective(theta)`` is -2 log (restricted) likelihood.
 
     Attributes
     ----------
@@ -43,13 +44,14 @@ class Objective:
         What is absorbed, how the rest is factorised, and why.
     """
 
-    def __init__(self, model: Model, *, engine: Plan | None = None) -> None:
+    def __init__(self, model: Model, *, phi: np.ndarray | None = None, engine: Plan | None = None) -> None:
         started = perf_counter()
-        self.model = model
-        self.sqrt_weights = None if model.weights is None else np.sqrt(model.weights)
-        self.basis = _conditioned(model, self.sqrt_weights)
-        self.blocks = build_blocks(model.terms, model.structures, self.sqrt_weights)
-        self.constants = _constants(model, self.basis, self.blocks)
+        self.model, self.phi = model, np.zeros(0) if phi is None else phi
+        root = None if model.weights is None else np.sqrt(model.weights)
+        whiten = Whitening(root, model.residual, self.phi)
+        self.basis = _conditioned(model, whiten)
+        self.blocks = build_blocks(model.terms, model.structures, whiten)
+        self.constants = _constants(model, self.basis, self.blocks, whiten)
         conditioned = perf_counter()
         names = tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in self.blocks)
         absorbing = widest(self.blocks) if engine is None else engine.absorb
@@ -167,13 +169,13 @@ def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:
     return [cells(one.codes, other.codes, one.J, other.J) for b, other in enumerate(blocks) if b != absorbing]
 
 
-def _conditioned(model: Model, sqrt_weights: np.ndarray | None) -> Basis:
+def _conditioned(model: Model, whiten: Whitening) -> Basis:
     n, estimated = model.n, int(model.sigma is None)
     y = model.y if model.offset is None else model.y - model.offset
-    basis = orthonormalise(model.X, y, sqrt_weights)
+    basis = orthonormalise(model.X, y, whiten)
     if n - basis.kept.size < estimated:
         raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
-    length = np.linalg.norm(y if sqrt_weights is None else y * sqrt_weights)
+    length = np.linalg.norm(whiten(y[None, :]))
     if model.sigma is None and np.linalg.norm(basis.r) <= 1e-13 * length:
         raise MMEError(
             f"the fixed effects fit the response '{model.response}' exactly: there is no variance left to estimate"
@@ -181,12 +183,12 @@ def _conditioned(model: Model, sqrt_weights: np.ndarray | None) -> Basis:
     return basis
 
 
-def _constants(model: Model, basis: Basis, blocks: tuple[Block, ...]) -> Constants:
+def _constants(model: Model, basis: Basis, blocks: tuple[Block, ...], whiten: Whitening) -> Constants:
     return Constants(
         n=model.n,
         p=basis.kept.size,
-        logdet_XWX=basis.logdet,
-        logdet_W=0.0 if model.weights is None else float(np.log(model.weights).sum()),
+        logdet_X0=basis.logdet,
+        logdet_R=whiten.logdet,
         logdet_K=sum(block.logdet_K for block in blocks),
         reml=model.method == "REML",
         sigma=model.sigma,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mme.model import Model
 from mme.optimize import ACCEPTED, Minimum
 
 # A standard deviation below this share of what the columns' size would make visible counts as zero.
@@ -20,6 +21,8 @@ class Optimum:
     ----------
     theta : (k,) array
         Where the search ended, in the user's units.
+    phi : array
+        Coordinates of the residual structure, empty without one; ``fit.residual`` has its natural parameters.
     criterion : float
         The REML criterion or ML deviance there.
     evaluations : int
@@ -28,8 +31,10 @@ class Optimum:
         Why the search stopped.
     boundary : tuple of str
         Components that are zero: variances of zero, correlations of plus or minus one.
-    gradient : (k,) array
-        Slope of the criterion by theta, in units of sigma of theta (divided by the square root of the curvature).
+    gradient : array
+        Slope of the criterion by theta and phi, each divided by the square root of its curvature; NaN where given.
+    hessian : array
+        Second derivatives of the criterion by theta and phi.
     expected_decrease : float
         What one more Newton step would gain on the criterion.
     flat : int
@@ -39,6 +44,7 @@ class Optimum:
     """
 
     theta: np.ndarray
+    phi: np.ndarray
     criterion: float
     evaluations: int
     reason: str
@@ -69,24 +75,28 @@ class Optimum:
 
 
 def judge(
-    minimum: Minimum, theta: np.ndarray, scale: np.ndarray, diagonal: np.ndarray, names: tuple[str, ...], given: bool
+    minimum: Minimum, model: Model, theta: np.ndarray, phi: np.ndarray, scale: np.ndarray, free: np.ndarray
 ) -> Optimum:
-    """Put a minimum found in scaled coordinates (theta * scale) into the user's terms."""
-    at = minimum.curvature
-    zero = diagonal & (np.abs(theta * scale) < _ZERO)
+    """Put a minimum found in scaled coordinates of the free parameters of (theta, phi) into the user's terms."""
+    at, size = minimum.curvature, free.size
+    zero = model.diagonal & (np.abs(theta * scale[: model.k]) < _ZERO)
+    gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
+    curve = np.diag(at.hessian)
     with np.errstate(invalid="ignore", divide="ignore"):
-        slope = np.where(np.diag(at.hessian) > 0, at.gradient / np.sqrt(np.abs(np.diag(at.hessian))), at.gradient)
+        gradient[free] = np.where(curve > 0, at.gradient / np.sqrt(np.abs(curve)), at.gradient)
+    hessian[np.ix_(free, free)] = at.hessian * np.outer(scale[free], scale[free])
     return Optimum(
         theta=theta,
+        phi=phi,
         criterion=minimum.value,
         evaluations=minimum.evaluations,
         reason=minimum.reason,
-        boundary=tuple(name for name, is_zero in zip(names, zero.tolist(), strict=True) if is_zero),
-        gradient=slope,
-        hessian=at.hessian * np.outer(scale, scale),
+        boundary=tuple(name for name, is_zero in zip(model.theta_names, zero.tolist(), strict=True) if is_zero),
+        gradient=gradient,
+        hessian=hessian,
         expected_decrease=at.expected_decrease,
         flat=at.flat,
-        verdict=_verdict(minimum, bool(zero.any()), given),
+        verdict=_verdict(minimum, bool(zero.any()), not free.any()),
     )
 
 

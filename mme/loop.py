@@ -1,0 +1,164 @@
+"""The outer loop: minimise the criterion over theta, and over phi where the residuals have a structure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mme.arrays import numbers
+from mme.basis import orthonormalise
+from mme.errors import MMEError
+from mme.estimates import Estimates
+from mme.model import Model
+from mme.objective import Objective
+from mme.optimize import Minimum, evaluate_only, minimise
+from mme.start import start
+from mme.verdict import Optimum, judge
+from mme.whitening import Whitening
+
+Progress = bool | Callable[[int, float, np.ndarray], None]
+
+# A search that went this far, in coordinates of order one, may be running after a response without residuals.
+_FAR = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where the loop ended: the objective at the final phi, theta (k,), phi (coordinates), and the verdict."""
+
+    objective: Objective
+    theta: np.ndarray
+    optimum: Optimum
+
+
+class Joint:
+    """The criterion as a function of (theta, phi): each new phi whitens the records and assembles them anew."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._latest = Objective(model, phi=_first_phi(model))
+
+    def at(self, phi: np.ndarray) -> Objective:
+        """The criterion as a function of theta at one phi; the latest is kept."""
+        if not np.array_equal(phi, self._latest.phi):
+            self._latest = Objective(self.model, phi=phi.copy(), engine=self._latest.plan)
+        return self._latest
+
+    def __call__(self, parameters: np.ndarray) -> float:
+        theta, phi = np.split(parameters, [self.model.k])
+        return self.at(phi)(theta)
+
+
+def search(model: Model, theta: Any, progress: Progress, first_theta: np.ndarray | None = None) -> Found:
+    """Minimise over what is free: theta unless it is given, phi if the residuals have one."""
+    joint = Joint(model)
+    objective = joint.at(_first_phi(model))
+    began = perf_counter()
+    given = theta is not None or model.k == 0
+    first, radius = _begin(objective, theta, first_theta)
+    scale = np.concatenate([objective.theta_scale, np.ones(objective.phi.size)])
+    free = np.ones(first.size, dtype=bool)
+    free[: model.k] = not given
+
+    def criterion(x: np.ndarray) -> float:
+        parameters = first.copy()
+        parameters[free] = x / scale[free]
+        return joint(parameters)
+
+    if not free.any():
+        minimum = evaluate_only(criterion, np.zeros(0))
+    else:
+        even = np.concatenate([model.diagonal, np.zeros(objective.phi.size, dtype=bool)])[free]
+        report = _reporter(progress, scale[free])
+        with np.errstate(invalid="ignore"):  # differences of an infinite criterion
+            minimum = minimise(criterion, (first * scale)[free], (radius * scale)[free], even=even, progress=report)
+    parameters = first.copy()
+    parameters[free] = minimum.x / scale[free]
+    found, phi = np.split(parameters, [model.k])
+    found, objective = model.canonical(found), joint.at(phi)
+    _require_residuals(objective, minimum, found)
+    objective.engine.seconds["search"] = perf_counter() - began
+    return Found(objective, found, judge(minimum, model, found, phi, scale, free))
+
+
+def _first_phi(model: Model) -> np.ndarray:
+    if model.residual is None:
+        return np.zeros(0)
+    root = None if model.weights is None else np.sqrt(model.weights)
+    y = model.y if model.offset is None else model.y - model.offset
+    return model.residual.start(orthonormalise(model.X, y, Whitening(root)).r)
+
+
+def _begin(objective: Objective, theta: Any, first_theta: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """First point and radius of all parameters, in the user's units."""
+    model, phi = objective.model, objective.phi
+    spread = np.zeros(0) if model.residual is None else model.residual.radius()
+    if theta is not None or model.k == 0:
+        return np.concatenate([_checked_theta(theta, model), phi]), np.concatenate([np.zeros(model.k), spread])
+    _check_columns(model)
+    first, radius = start(objective)
+    if first_theta is not None:
+        first = np.where(np.abs(first_theta) > 0.1 * radius, first_theta, first)
+    return np.concatenate([first, phi]), np.concatenate([radius, spread])
+
+
+def _check_columns(model: Model) -> None:
+    """Refuse to search for a variance of which the data say nothing."""
+    for term in model.terms:
+        empty = () if term.covariates is None else np.flatnonzero(~term.covariates.any(axis=0)).tolist()
+        for j in empty:
+            raise MMEError(
+                f"column '{term.columns[j]}' of term '{term.name}' is zero in every record: nothing can be said about "
+                "its variance; leave it out"
+            )
+
+
+def _require_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> None:
+    """Refuse a criterion that falls without bound as sigma goes to zero, as far as rounding lets it."""
+    model = objective.model
+    if np.isfinite(minimum.value):
+        if model.sigma is not None or not (np.abs(minimum.x) > _FAR).any():
+            return
+        if _has_residuals(objective, minimum, found):
+            return
+    raise MMEError(
+        f"the random effects ({', '.join(term.name for term in model.terms)}) and the fixed effects fit the "
+        f"response '{model.response}' exactly: no residual variance is left to estimate"
+    )
+
+
+def _has_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> bool:
+    try:
+        share = Estimates(objective, found).sigma / np.sqrt(np.mean(objective.basis.r**2))
+    except MMEError:
+        return False
+    if share > 1e-6:
+        return True
+    further = objective(10.0 * found)  # n - p - q > 0 records are left: each gains 2 log 10 where the fit is exact
+    return bool(share >= 1e-12 and np.isfinite(further) and further >= minimum.value - 1.0)
+
+
+def _checked_theta(theta: Any, model: Model) -> np.ndarray:
+    values = np.zeros(0) if theta is None else np.atleast_1d(numbers(theta, "theta"))
+    if values.shape != (model.k,) or not np.isfinite(values).all():
+        raise MMEError(
+            f"theta must be {model.k} finite numbers ({', '.join(model.theta_names)}), got {values.tolist()}"
+        )
+    return values
+
+
+def _reporter(progress: Progress, scale: np.ndarray) -> Callable[[int, float, np.ndarray], None] | None:
+    if progress is False:
+        return None
+    if callable(progress):
+        return lambda evaluation, value, x: progress(evaluation, value, x / scale)
+
+    def line(evaluation: int, value: float, x: np.ndarray) -> None:
+        print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(x / scale, 6).tolist()}", file=sys.stderr)
+
+    return line
