@@ -14,7 +14,14 @@ from mme.algebra import Terms, expand
 from mme.errors import FormulaError
 from mme.syntax import Call, Name, Node, Op, deparse, parse, summands
 
-STRUCTURES = {"us": "unstructured", "diag": "diagonal", "cs": "cs", "ar1": "ar1"}
+# By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
+STRUCTURES = {
+    "us": ("unstructured", None, False),
+    "diag": ("diagonal", "homogeneous diagonal", False),
+    "cs": ("cs", "homogeneous cs", False),
+    "ar1": ("heterogeneous ar1", "ar1", True),
+}
+_LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
 _BARS = ("|", "||")
 _FACTOR_CALLS = ("factor", "as.factor", "C")
 
@@ -96,11 +103,16 @@ class _Splitter:
         return remaining
 
     def _add_structured(self, call: Call, bar: Op) -> None:
-        if call.keywords:
-            raise self._error(call, f"{call.function}() round a bar takes no '{call.keywords[0][0]}'")
+        heterogeneous, homogeneous, common = STRUCTURES[call.function]
+        for keyword, value in call.keywords:
+            if keyword != "hom" or homogeneous is None:
+                raise self._error(call, f"{call.function}() round a bar takes no '{keyword}'")
+            if not isinstance(value, Name) or value.value not in _LOGICAL:
+                raise self._error(value, "hom must be TRUE or FALSE")
+            common = _LOGICAL[value.value]
         if bar.symbol == "||":
             raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g)")
-        self._add(bar, STRUCTURES[call.function])
+        self._add(bar, homogeneous if common and homogeneous is not None else heterogeneous)
 
     def _add(self, bar: Op, covariance: str) -> None:
         left, grouping = bar.args

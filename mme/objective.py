@@ -104,7 +104,7 @@ class Objective:
         scale = np.ones(self.model.k)
         for block in self.blocks:
             for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
-                scale[thetas] = block.scale[columns][part.rows]
+                scale[thetas] = part.per_row(block.scale[columns], 1.0)
         return scale
 
     def _assemble(self, crossings: list[Cells], *, forced: bool) -> System:

@@ -54,8 +54,9 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
             nearest = part.nearest(H[columns, columns], floor[columns])
             spread = np.sqrt(np.maximum((part.T(nearest) ** 2).sum(axis=1), floor[columns]))
-            theta[thetas] = nearest / block.scale[columns][part.rows]
-            radius[thetas] = (error * spread / block.scale[columns])[part.rows]
+            units = part.per_row(block.scale[columns], 1.0)
+            theta[thetas] = nearest / units
+            radius[thetas] = part.per_row(error * spread, error) / units
     return theta, radius
 
 

@@ -108,6 +108,11 @@ class Term:
 
 def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Codes among the levels of a relationship, those without records included; matched by label, or by its text."""
+    if not hasattr(relationship, "levels"):
+        raise MMEError(
+            f"grouping factor '{name}': a relationship is a Pedigree or a Relationship with levels, "
+            f"got {type(relationship).__name__}"
+        )
     related = np.asarray(relationship.levels)
     position = {label: j for j, label in enumerate(related.tolist())}
     if not all(label in position for label in levels.tolist()):

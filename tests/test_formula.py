@@ -5,6 +5,7 @@ import math
 import pickle
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -204,7 +205,7 @@ def test_a_second_term_on_a_factor_is_numbered_and_terms_sort_by_levels_as_in_lm
 
 
 def test_structures_and_relationships_reach_their_terms():
-    marker = object()
+    marker = SimpleNamespace(levels=np.array(["a", "b", "c", "d", "e"]))
     made = design("y ~ x + diag(x | g) + (1 | h)", small(), relationship={"g": marker})
     assert [(term.name, term.covariance, term.relationship) for term in made.terms] == [
         ("g", "diagonal", marker),
