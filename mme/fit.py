@@ -14,6 +14,7 @@ from mme.arrays import numbers
 from mme.engine import Engine
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates
+from mme.genetics import heritability_table, reliability_tables
 from mme.inference.wald import wald_intervals, wald_table
 from mme.loop import Progress, search
 from mme.model import Model, build_model
@@ -220,6 +221,14 @@ class Fit:
     def pev(self) -> dict[str, np.ndarray]:
         """Prediction error variance var(b_hat - b) of each term (levels, q, q)."""
         return dict(zip((term.name for term in self.model.terms), self.estimates.pev, strict=True))
+
+    def reliability(self) -> dict[str, pd.DataFrame]:
+        """1 - PEV / var(b) of each term: levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g)."""
+        return reliability_tables(self.estimates)
+
+    def heritability(self, name: str) -> pd.DataFrame:
+        """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
+        return heritability_table(self.estimates, self.optimum.hessian, name)
 
     def shrinkage(self) -> dict[str, pd.DataFrame]:
         """Per level: ``n, pooled, no_pooling, partial_pooling, weight`` of each term."""

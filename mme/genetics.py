@@ -1,0 +1,129 @@
+"""Heritabilities, genetic correlations and reliabilities from a fit's plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.estimates import Estimates
+from mme.model import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Step of the differences in a parameter, in units of its standard error: the ratios are smooth on that scale.
+_STEP = 1e-3
+
+
+def heritability_table(estimates: Estimates, hessian: np.ndarray, name: str) -> pd.DataFrame:
+    """Shares of a term in the variance of the records, and correlations of its coefficients: ``estimate, se``.
+
+    For a coefficient c, averaged over the records whose covariate z_c is not zero,
+
+        h2_c = mean(z_c^2) G_cc / ( sum_t mean(z_t'G_t z_t) + sigma^2 mean(R_ii) ),
+
+    of the base population: inbreeding is not counted. Standard errors are those of the delta method on (theta, phi),
+    whose covariance is twice the inverse Hessian of the criterion; sigma cancels.
+    """
+    import pandas as pd
+
+    model = estimates.objective.model
+    t = _term(model, name)
+    records = _records(model, t)
+    labels = _labels(model, t)
+
+    def ratios(parameters: np.ndarray) -> np.ndarray:
+        theta, phi = np.split(parameters, [model.k])
+        return np.concatenate([_shares(model, t, records, theta, phi), _correlations(model.T(theta)[t])])
+
+    at = np.concatenate([estimates.theta, estimates.objective.phi])
+    cov = _parameter_covariance(hessian)
+    jacobian = _jacobian(ratios, at, np.sqrt(np.diag(cov)))
+    se = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian))
+    return pd.DataFrame({"estimate": ratios(at), "se": se}, index=pd.Index(labels, name=name))
+
+
+def reliability_tables(estimates: Estimates) -> dict[str, pd.DataFrame]:
+    """1 - PEV / var(b) of every level and coefficient; var(b_g) = K_gg G, with K_gg = 1 + F_g for a pedigree."""
+    import pandas as pd
+
+    model = estimates.objective.model
+    tables = {}
+    for term, T, pev in zip(model.terms, model.T(estimates.theta), estimates.pev, strict=True):
+        prior = estimates.sigma**2 * np.diag(T @ T.T)
+        K = np.ones(term.n_levels) if term.relationship is None else np.asarray(term.relationship.diagonal)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = 1.0 - np.einsum("gii->gi", pev) / np.outer(K, prior)
+        tables[term.name] = pd.DataFrame(
+            values, index=pd.Index(term.levels, name=term.group), columns=list(term.columns)
+        )
+    return tables
+
+
+def _term(model: Model, name: str) -> int:
+    names = [term.name for term in model.terms]
+    if name not in names:
+        raise MMEError(f"there is no term '{name}'; the fit has {', '.join(map(repr, names))}")
+    return names.index(name)
+
+
+def _labels(model: Model, t: int) -> list[str]:
+    columns = model.terms[t].columns
+    if len(columns) == 1:
+        return ["heritability"]
+    pairs = [(j, i) for j in range(len(columns)) for i in range(j + 1, len(columns))]
+    return [f"heritability {c}" for c in columns] + [f"correlation {columns[j]}, {columns[i]}" for j, i in pairs]
+
+
+def _records(model: Model, t: int) -> list[np.ndarray]:
+    """The records on which each coefficient of a term acts."""
+    covariates = model.terms[t].covariates
+    if covariates is None:
+        return [np.arange(model.n)]
+    return [np.flatnonzero(column) for column in covariates.T]
+
+
+def _shares(model: Model, t: int, records: list[np.ndarray], theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    factors = model.T(theta)
+    residual = np.ones(model.n) if model.weights is None else 1.0 / model.weights
+    if model.residual is not None:
+        residual = residual * np.exp(2.0 * model.residual.log_sd(phi))
+    total = residual + sum(_variance(Z, T) for Z, T in zip((u.covariates for u in model.terms), factors, strict=True))
+    own, covariates = np.diag(factors[t] @ factors[t].T), model.terms[t].covariates
+    squares = [1.0 if covariates is None else np.mean(covariates[at, c] ** 2) for c, at in enumerate(records)]
+    return np.array([square * g / np.mean(total[at]) for square, g, at in zip(squares, own, records, strict=True)])
+
+
+def _variance(Z: np.ndarray | None, T: np.ndarray) -> np.ndarray | float:
+    """z_i'T T'z_i for every record."""
+    return float(T[0, 0] ** 2) if Z is None else np.asarray(((Z @ T) ** 2).sum(axis=1))
+
+
+def _correlations(T: np.ndarray) -> np.ndarray:
+    G = T @ T.T
+    sd = np.sqrt(np.diag(G))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        R = G / np.outer(sd, sd)
+    return np.array([R[i, j] for j in range(len(R)) for i in range(j + 1, len(R))])
+
+
+def _parameter_covariance(hessian: np.ndarray) -> np.ndarray:
+    """2 H^-1 on the parameters that were estimated; those given have no variance, flat ones none that is finite."""
+    cov = np.zeros_like(hessian)
+    free = np.isfinite(np.diag(hessian))
+    values, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+    inverse = np.where(values > 1e-10 * values.max(initial=0.0), 2.0 / np.where(values > 0, values, 1.0), np.nan)
+    cov[np.ix_(free, free)] = (vectors * inverse) @ vectors.T
+    return cov
+
+
+def _jacobian(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    columns = []
+    for i, sd in enumerate(spread.tolist()):
+        step = np.zeros(x.size)
+        step[i] = _STEP * sd if sd > 0 else 1e-6
+        columns.append((f(x + step) - f(x - step)) / (2.0 * step[i]))
+    return np.array(columns).T
