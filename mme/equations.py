@@ -17,12 +17,20 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.arrays import numbers
-from mme.errors import MMEError
+from mme.errors import MemoryForecastError, MMEError
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.kernels import kernel
 
 # A pivot this small against its diagonal entry is rounding: the column is determined by others.
 _DEPENDENT = 1e-12
+_MAX_ITERATIONS = 5000
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """In place of a factor: the equations were solved by so many steps of conjugate gradients."""
+
+    steps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +38,7 @@ class EquationsSolution:
     """Joint solution of (H): ``beta`` (p,), ``b`` (q,), ``fitted`` and ``residuals`` (n,), and the factor."""
 
     equations: MixedModelEquations
-    factor: Factor
+    factor: Factor | Iteration
     beta: np.ndarray
     b: np.ndarray
     fitted: np.ndarray
@@ -42,11 +50,26 @@ class EquationsSolution:
         p = self.beta.size
         unit = np.zeros((p + self.b.size, p))
         unit[:p] = np.eye(p)
-        return self.factor.solve(unit)[:p]
+        return self._factor.solve(unit)[:p]
+
+    @property
+    def _factor(self) -> Factor:
+        if isinstance(self.factor, Iteration):
+            raise MMEError(
+                "the equations were solved by iteration, without a factor: variances need solve(method='direct')"
+            )
+        return self.factor
+
+    @property
+    def residual_norm(self) -> float:
+        """|rhs - C x| / |rhs| of the solution."""
+        eqs = self.equations
+        left = eqs.rhs - eqs.coefficients @ np.concatenate([self.beta, self.b])
+        return float(np.linalg.norm(left) / np.linalg.norm(eqs.rhs))
 
     def pev(self) -> np.ndarray:
         """Prediction error variances var(b_hat - b) (q,): diagonal of the inverse, by the selected inverse."""
-        L, perm = self.factor.L, self.factor.perm
+        L, perm = self._factor.L, self._factor.perm
         S = kernel("selected_inverse", 10 * (L.nnz - perm.size))(L.indptr, L.indices, L.data, perm.size)
         diagonal = np.empty(perm.size)
         diagonal[perm] = S[L.indptr[:-1]]
@@ -55,7 +78,7 @@ class EquationsSolution:
     @property
     def logdet(self) -> float:
         """Log-determinant of the coefficient matrix."""
-        return self.factor.logdet
+        return self._factor.logdet
 
     def criterion(self, method: str = "REML") -> float:
         """-2 log (restricted) likelihood at the given variances.
@@ -158,8 +181,62 @@ class MixedModelEquations:
             self._symbolic.require_memory("Henderson's equations")
         return self._symbolic
 
-    def solve(self) -> EquationsSolution:
-        """Factorise with CHOLMOD and solve for beta and b jointly."""
+    def solve(self, *, method: str = "auto", tolerance: float = 1e-10) -> EquationsSolution:
+        """Solve for beta and b jointly.
+
+        Parameters
+        ----------
+        method : str
+            ``"direct"`` factorises with CHOLMOD; ``"iterative"`` runs preconditioned conjugate gradients (Stranden and
+            Lidauer 1999, J. Dairy Sci. 82:2779); ``"auto"`` is direct while the forecast of the factor fits in memory.
+        tolerance : float
+            Of the iteration: |rhs - C x| / |rhs| at which it stops. ``residual_norm`` of the solution states what was
+            reached.
+
+        Raises
+        ------
+        MMEError
+            X is rank-deficient; the iteration does not converge.
+        MemoryForecastError
+            ``method="direct"`` and the factor would not fit.
+        """
+        if method not in ("auto", "direct", "iterative"):
+            raise MMEError(f"method must be 'auto', 'direct' or 'iterative', got {method!r}")
+        if method == "iterative":
+            return self._iterate(tolerance)
+        try:
+            return self._factorise()
+        except MemoryForecastError:
+            if method == "direct":
+                raise
+            return self._iterate(tolerance)
+
+    def _iterate(self, tolerance: float) -> EquationsSolution:
+        from scipy.sparse.linalg import cg
+
+        diagonal = self.coefficients.diagonal()
+        steps: list[None] = []
+        joint, stopped = cg(
+            self.coefficients,
+            self.rhs,
+            rtol=tolerance,
+            maxiter=_MAX_ITERATIONS,
+            M=sp.diags_array(1.0 / diagonal),
+            callback=lambda _x: steps.append(None),
+        )
+        if stopped:
+            raise MMEError(
+                f"conjugate gradients did not reach a residual of {tolerance:g} in {len(steps)} iterations: X may be "
+                "rank-deficient, or the variances very unequal; try method='direct' or a larger tolerance"
+            )
+        return self._solution(Iteration(len(steps)), joint)
+
+    def _solution(self, factor: Factor | Iteration, joint: np.ndarray) -> EquationsSolution:
+        beta, b = joint[: self.p], joint[self.p :]
+        fitted = np.asarray(self.X @ beta + self.Z @ b)
+        return EquationsSolution(self, factor, beta, b, fitted, self.y - fitted)
+
+    def _factorise(self) -> EquationsSolution:
         lower = sp.csc_array(sp.tril(self.coefficients))
         lower.sort_indices()
         try:
@@ -167,10 +244,7 @@ class MixedModelEquations:
         except NotPositiveDefiniteError:
             raise self._rank_deficient([]) from None
         self._check_rank(factor)
-        joint = factor.solve(self.rhs)
-        beta, b = joint[: self.p], joint[self.p :]
-        fitted = np.asarray(self.X @ beta + self.Z @ b)
-        return EquationsSolution(self, factor, beta, b, fitted, self.y - fitted)
+        return self._solution(factor, factor.solve(self.rhs))
 
     def _check_rank(self, factor: Factor) -> None:
         pivots = factor.pivots / self.coefficients.diagonal()[factor.perm]
