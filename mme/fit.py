@@ -16,7 +16,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates
 from mme.genetics import heritability_table, reliability_tables
 from mme.inference.wald import wald_intervals, wald_table
-from mme.loop import Progress, search
+from mme.loop import Progress, hessian, search
 from mme.model import Model, build_model
 from mme.objective import Objective
 from mme.predict import predict_rows
@@ -129,6 +129,11 @@ class Fit:
             return {}
         return dict(zip(structure.names, structure.natural(self.optimum.phi).tolist(), strict=True))
 
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        """Second derivatives of the criterion by (theta, phi) at the optimum; NaN for parameters that were given."""
+        return hessian(self.model, self.theta, self.optimum)
+
     @property
     def singular(self) -> bool:
         """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
@@ -228,7 +233,7 @@ class Fit:
 
     def heritability(self, name: str) -> pd.DataFrame:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
-        return heritability_table(self.estimates, self.optimum.hessian, name)
+        return heritability_table(self.estimates, self.hessian, name)
 
     def shrinkage(self) -> dict[str, pd.DataFrame]:
         """Per level: ``n, pooled, no_pooling, partial_pooling, weight`` of each term."""

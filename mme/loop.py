@@ -16,7 +16,7 @@ from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.model import Model
 from mme.objective import Objective
-from mme.optimize import Minimum, evaluate_only, minimise
+from mme.optimize import Minimum, curvature, evaluate_only, minimise
 from mme.start import start
 from mme.verdict import Optimum, judge
 from mme.whitening import Whitening
@@ -84,6 +84,27 @@ def search(model: Model, theta: Any, progress: Progress, first_theta: np.ndarray
     _require_residuals(objective, minimum, found)
     objective.engine.seconds["search"] = perf_counter() - began
     return Found(objective, found, judge(minimum, model, found, phi, scale, free))
+
+
+def hessian(model: Model, theta: np.ndarray, optimum: Optimum) -> np.ndarray:
+    """Second derivatives of the criterion by the (theta, phi) that were estimated, at the optimum; NaN for the others.
+
+    The search's own Hessian was brought along by secants: good to find the optimum, not to state standard errors.
+    """
+    joint, at = Joint(model), np.concatenate([theta, optimum.phi])
+    free = np.isfinite(optimum.gradient)
+    out = np.full((at.size, at.size), np.nan)
+    if free.any():
+        curve = np.abs(np.diag(optimum.hessian)[free])
+        radius = np.sqrt(2.0 / np.maximum(curve, 1e-8 * curve.max(initial=1e-300)))
+
+        def criterion(x: np.ndarray) -> float:
+            parameters = at.copy()
+            parameters[free] = x
+            return joint(parameters)
+
+        out[np.ix_(free, free)] = curvature(criterion, at[free], criterion(at[free]), radius).hessian
+    return out
 
 
 def _first_phi(model: Model) -> np.ndarray:
