@@ -58,6 +58,10 @@ class Basis:
             return self.R
         return np.asarray(dtrtri(self.R)[0])
 
+    def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
+        """The same columns beside the OLS residual of another response."""
+        return _beside(self.N[:-1], self.R, self.kept, X, y, whiten)
+
 
 def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
     """Orthonormal basis of the columns of whitened X that do not depend on earlier ones, and the OLS residual of y."""
@@ -65,7 +69,13 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
     Q, R, kept = _qr(rows, length)
-    R = R * length[kept]
+    return _beside(Q, R * length[kept], kept, X, y, whiten)
+
+
+def _beside(
+    Q: np.ndarray, R: np.ndarray, kept: np.ndarray, X: np.ndarray, y: np.ndarray, whiten: Whitening
+) -> Basis:
+    """The rows of Q' and, below them, the OLS residual of whitened y."""
     white = whiten(y[None, :])[0]
     gamma = Q @ white
     r = white - gamma @ Q

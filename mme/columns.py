@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -87,6 +88,8 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
         Number of rows.
     """
     full = _full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
+    widths = [prod(_width(variables[v], (t, v) in full) for v in term) for t, term in enumerate(terms.terms)]
+    _forecast(n, int(terms.intercept), {":".join(map(deparse, t)): w for t, w in zip(terms.terms, widths, strict=True)})
     blocks = [[_columns(variables[v], deparse(v), (t, v) in full) for v in term] for t, term in enumerate(terms.terms)]
     names, owners = ([INTERCEPT], [INTERCEPT]) if terms.intercept else ([], [])
     for term, block in zip(terms.terms, blocks, strict=True):
@@ -95,7 +98,6 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
             crossed = [f"{before}:{name}" if before else name for name in own for before in crossed]
         names += crossed
         owners += [":".join(map(deparse, term))] * len(crossed)
-    _forecast(n, len(names), owners)
     values = np.empty((n, len(names)), order="F")
     values[:, : int(terms.intercept)] = 1.0
     at = int(terms.intercept)
@@ -114,6 +116,13 @@ def _fill(values: np.ndarray, at: int, block: list[_Columns]) -> int:
         values[:, at] = reduce(np.multiply, factors)
         at += 1
     return at
+
+
+def _width(variable: Variable, full: bool) -> int:
+    """Number of columns of a variable, known before any is made."""
+    if isinstance(variable, Coded):
+        return len(variable.coding.labels) - (not full)
+    return int(variable.values.shape[1]) if isinstance(variable, Basis) else 1
 
 
 def _columns(variable: Variable, text: str, full: bool) -> _Columns:
@@ -152,12 +161,13 @@ def _full_codings(terms: Terms, factors: set[Node]) -> set[tuple[int, Node]]:
     return full
 
 
-def _forecast(n: int, p: int, owners: list[str]) -> None:
-    """Refuse a dense matrix that cannot fit into the machine."""
+def _forecast(n: int, intercept: int, widths: Mapping[str, int]) -> None:
+    """Refuse, before any of it is made, a dense matrix that cannot fit into the machine."""
+    p = intercept + sum(widths.values())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
     if 8 * n * p > memory:
-        widest = max(set(owners), key=owners.count)
+        widest = max(widths, key=widths.__getitem__)
         raise MemoryForecastError(
             f"the model matrix would be {n} x {p} ({8e-9 * n * p:.0f} GB, this machine has {1e-9 * memory:.0f} GB); "
-            f"'{widest}' alone makes {owners.count(widest)} columns: should it be a random term, (1 | {widest})?"
+            f"'{widest}' alone makes {widths[widest]} columns: should it be a random term, (1 | {widest})?"
         )

@@ -17,12 +17,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.arrays import numbers
+from mme.basis import independent_columns
 from mme.errors import MemoryForecastError, MMEError
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.kernels import kernel
 
 # A pivot this small against its diagonal entry is rounding: the column is determined by others.
 _DEPENDENT = 1e-12
+# The same for a variance that the user inverted: rounding of the last digit only.
+_SINGULAR = 1e-14
 _MAX_ITERATIONS = 5000
 
 
@@ -242,7 +245,7 @@ class MixedModelEquations:
         try:
             factor = self.symbolic.factor(lower.data)
         except NotPositiveDefiniteError:
-            raise self._rank_deficient([]) from None
+            raise self._rank_deficient(self._dependent_columns()) from None
         self._check_rank(factor)
         return self._solution(factor, factor.solve(self.rhs))
 
@@ -251,6 +254,13 @@ class MixedModelEquations:
         lost = np.sort(factor.perm[pivots < _DEPENDENT])
         if (lost < self.p).any():
             raise self._rank_deficient(lost[lost < self.p].tolist())
+
+    def _dependent_columns(self) -> list[int]:
+        """Columns of X that earlier ones determine, as :func:`mme.fit` drops them."""
+        columns = self.X.toarray()
+        length = np.linalg.norm(columns, axis=0)
+        kept = independent_columns(columns / np.where(length > 0.0, length, 1.0))
+        return sorted(set(range(self.p)) - set(kept.tolist()))
 
     def _rank_deficient(self, columns: list[int]) -> MMEError:
         names = [self._x_names[j] if self._x_names else str(j) for j in columns]
@@ -311,13 +321,12 @@ def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_arra
     lower = sp.csc_array(sp.tril(matrix))
     lower.sort_indices()
     try:
-        with np.errstate(invalid="ignore"):  # a negative pivot has no logarithm: told below
-            logdet = Symbolic(lower).factor(lower.data).logdet
+        factor = Symbolic(lower).factor(lower.data)
     except NotPositiveDefiniteError:
-        logdet = -np.inf
-    if not np.isfinite(logdet):
+        raise _singular(name) from None
+    if (factor.pivots < _SINGULAR * matrix.diagonal()[factor.perm]).any():
         raise _singular(name)
-    return matrix, logdet
+    return matrix, factor.logdet
 
 
 def _diagonal_precision(values: np.ndarray, size: int, name: str, what: str) -> tuple[sp.csc_array, float]:

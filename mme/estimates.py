@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,17 @@ from mme.pls import Evaluation, coordinates, effects, logdet_X, pwrss, triangula
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
 _TOLERATED = 1e-8
 
+
 @dataclass(frozen=True, eq=False)
 class Estimates:
     """Estimates at one theta; each is computed when first asked for, and once."""
 
     objective: Objective
     theta: np.ndarray
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without the factors, which are made again when asked for."""
+        return Estimates, (self.objective, self.theta)
 
     @cached_property
     def at(self) -> Evaluation:

@@ -37,6 +37,11 @@ class Symbolic:
         self.supernodal = self.flops > _SUPERNODAL_FLOPS_PER_ENTRY * self.nnz_L
         self._analysed = analyze(symmetric, mode="supernodal", ordering_method="amd") if self.supernodal else trial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its pattern: CHOLMOD's own analysis lives in memory that Python cannot copy."""
+        indices, indptr = self._pattern
+        return Symbolic, (sp.csc_array((np.ones(indices.size), indices, indptr), shape=(self.n, self.n)),)
+
     @property
     def bytes(self) -> int:
         """Forecast of the factor's memory: values and row indices."""
@@ -65,6 +70,9 @@ class Symbolic:
             numeric.cholesky_inplace(_matrix(data, *self._pattern, self.n))
         except CholmodNotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(str(error)) from None
+        # CHOLMOD's simplicial factor is L D L' and stops at no negative pivot.
+        if not (self.supernodal or numeric.D().min(initial=1.0) > 0.0):
+            raise NotPositiveDefiniteError("a pivot is not positive")
         return Factor(numeric)
 
 

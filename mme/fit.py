@@ -316,9 +316,10 @@ class Fit:
         if given not in (rows, self.nobs):
             raise MMEError(f"response '{self.model.response}' has {given} values for the {rows} rows of the data")
         response = self.rows.used(values)
+        objective = self.objective.with_response(response)
+        found = search(objective.model, None, self.progress, self.theta if start_here else None, objective)
         return replace(
-            _estimate(self.model.with_response(response), None, self.progress, self.theta if start_here else None),
-            rows=self.rows,
+            Fit(objective.model, found.theta, found.optimum, found.objective, self.rows, self.progress),
             formula=self.formula,
             specification=self.specification,
         )
@@ -404,8 +405,8 @@ def fit_model(model: Model, theta: Any, progress: Progress, **described: Any) ->
     return replace(_estimate(model, theta, progress), **described)
 
 
-def _estimate(model: Model, theta: Any, progress: Progress, first_theta: np.ndarray | None = None) -> Fit:
-    found = search(model, theta, progress, first_theta)
+def _estimate(model: Model, theta: Any, progress: Progress) -> Fit:
+    found = search(model, theta, progress)
     return Fit(model, found.theta, found.optimum, found.objective, Rows.all(model.n), progress)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 _COMPILE_ABOVE = 50_000
 
 
-def kernel(name: str, steps: int) -> Callable[..., Any]:
-    """The loop ``name``, compiled when it will run more than a few thousand steps."""
-    plain: Callable[..., Any] = globals()[name]
+def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
+    """The loop (its name, if it stands here), compiled when it will run more than a few thousand steps."""
+    plain: Callable[..., Any] = globals()[loop] if isinstance(loop, str) else loop
     return plain if steps <= _COMPILE_ABOVE else _compiled(plain)
 
 

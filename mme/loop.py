@@ -39,9 +39,14 @@ class Found:
 class Joint:
     """The criterion as a function of (theta, phi): each new phi whitens the records and assembles them anew."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, first: Objective | None = None) -> None:
         self.model = model
-        self._latest = Objective(model, phi=_first_phi(model))
+        self._latest = Objective(model, phi=_first_phi(model)) if first is None else first
+
+    @property
+    def latest(self) -> Objective:
+        """The criterion at the phi asked for last; at the start, the first."""
+        return self._latest
 
     def at(self, phi: np.ndarray) -> Objective:
         """The criterion as a function of theta at one phi; the latest is kept."""
@@ -54,10 +59,19 @@ class Joint:
         return self.at(phi)(theta)
 
 
-def search(model: Model, theta: Any, progress: Progress, first_theta: np.ndarray | None = None) -> Found:
-    """Minimise over what is free: theta unless it is given, phi if the residuals have one."""
-    joint = Joint(model)
-    objective = joint.at(_first_phi(model))
+def search(
+    model: Model,
+    theta: Any,
+    progress: Progress,
+    first_theta: np.ndarray | None = None,
+    assembled: Objective | None = None,
+) -> Found:
+    """Minimise over what is free: theta unless it is given, phi if the residuals have one.
+
+    ``assembled`` is the model's objective at a first phi, where there is one already.
+    """
+    joint = Joint(model, assembled)
+    objective = joint.latest
     began = perf_counter()
     given = theta is not None or model.k == 0
     first, radius = _begin(objective, theta, first_theta)

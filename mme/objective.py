@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -47,8 +49,7 @@ class Objective:
     def __init__(self, model: Model, *, phi: np.ndarray | None = None, engine: Plan | None = None) -> None:
         started = perf_counter()
         self.model, self.phi = model, np.zeros(0) if phi is None else phi
-        root = None if model.weights is None else np.sqrt(model.weights)
-        whiten = Whitening(root, model.residual, self.phi)
+        whiten = _whitening(model, self.phi)
         self.basis = _conditioned(model, whiten)
         self.blocks = build_blocks(model.terms, model.structures, whiten)
         self.constants = _constants(model, self.basis, self.blocks, whiten)
@@ -67,16 +68,25 @@ class Objective:
 
     def __call__(self, theta: Any) -> float:
         """The criterion at theta; infinite where the model would fit the response exactly."""
-        T = self.factors(np.asarray(theta, dtype=float))
         try:
-            if self.rest:
-                at = evaluate(self.system, T)
-                logdet_M, border = at.logdet_M, at.border
-            else:
-                logdet_M, border = evaluate_absorbed(self.system, T)
+            logdet_M, border = self.triangle(np.asarray(theta, dtype=float))
         except NotPositiveDefiniteError:
             return inf
         return criterion(self.constants, logdet_M, logdet_X(border), pwrss(border))
+
+    def triangle(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """log|M| and the factor of (N) at theta: all that a likelihood takes.
+
+        Raises
+        ------
+        NotPositiveDefiniteError
+            The model fits the response exactly.
+        """
+        T = self.factors(theta)
+        if not self.rest:
+            return evaluate_absorbed(self.system, T)
+        at = evaluate(self.system, T)
+        return at.logdet_M, at.border
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """The factors of one evaluation, level by level."""
@@ -97,6 +107,24 @@ class Objective:
         if self.plan.absorb is not None:
             out.insert(self.plan.absorb, np.matmul(T.absorbed, u_absorbed.transpose(2, 1, 0)))
         return out
+
+    def with_response(self, y: Any) -> Objective:
+        """The same model for another response: only what depends on y, a column of the cross-products, is made anew."""
+        started = perf_counter()
+        twin = copy(self)
+        twin.model = self.model.with_response(y)
+        twin.basis = _conditioned(twin.model, _whitening(self.model, self.phi), self.basis)
+        twin.system = self._system_of(twin.basis)
+        twin.engine = replace(self.engine, seconds={"response": perf_counter() - started})
+        return twin
+
+    def by_ml(self) -> Objective:
+        """The ML deviance of the same model."""
+        twin = copy(self)
+        twin.model = replace(self.model, method="ML")
+        twin.constants = replace(self.constants, reml=False)
+        twin.engine = replace(self.engine, seconds={})
+        return twin
 
     @property
     def theta_scale(self) -> np.ndarray:
@@ -125,6 +153,18 @@ class Objective:
             if prefer_dense(symbolic) and not forced:
                 symbolic = None
         return System(N.shape[0] - 1, absorbed, (), rest, symbolic)
+
+    def _system_of(self, basis: Basis) -> System:
+        """The system with the last column of N from this basis, whose other columns are the same."""
+        system, r = self.system, basis.N[-1:]
+        one, rows = absorb_nothing(r) if self.absorbing is None else absorb(self.absorbing, r)
+        levels = replace(one.levels, V=np.concatenate([system.absorbed.levels.V[:-1], one.levels.V]))
+        NN = system.absorbed.NN.copy()
+        NN[-1] = NN[:, -1] = basis.N @ rows.N[0]  # N'(I - QQ')r, with I - QQ' applied once
+        absorbed = replace(system.absorbed, levels=levels, NN=NN)
+        if not self.rest:
+            return replace(system, absorbed=absorbed, chunks=merge(levels).chunks())
+        return replace(system, absorbed=absorbed, rest=system.rest.with_response(rows.N))
 
     def _describe(self, names: tuple[str, ...], seconds: dict[str, float]) -> Engine:
         m, symbolic = self.system.rest.m, self.system.symbolic
@@ -169,10 +209,15 @@ def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:
     return [cells(one.codes, other.codes, one.J, other.J) for b, other in enumerate(blocks) if b != absorbing]
 
 
-def _conditioned(model: Model, whiten: Whitening) -> Basis:
+def _whitening(model: Model, phi: np.ndarray) -> Whitening:
+    return Whitening(None if model.weights is None else np.sqrt(model.weights), model.residual, phi)
+
+
+def _conditioned(model: Model, whiten: Whitening, known: Basis | None = None) -> Basis:
+    """The basis of X and the OLS residual of y; ``known`` is the basis for another response."""
     n, estimated = model.n, int(model.sigma is None)
     y = model.y if model.offset is None else model.y - model.offset
-    basis = orthonormalise(model.X, y, whiten)
+    basis = orthonormalise(model.X, y, whiten) if known is None else known.with_response(model.X, y, whiten)
     if n - basis.kept.size < estimated:
         raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
     length = np.linalg.norm(whiten(y[None, :]))

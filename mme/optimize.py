@@ -28,6 +28,8 @@ _BOBYQA_STEP = 1e-2
 # A Newton step that gains what it promised, and no more than this, leaves about the square of it in units of one.
 _LAST_STEP = 1e-5
 _ROUNDS = 8
+# Eigenvalues (scaled to unit diagonal) that a Hessian brought along from another point does not tell from zero.
+_CARRIED_ERROR = 0.1
 # A start from which a Newton step promises no more than this a coordinate is within a few standard errors.
 _NEARBY = 10.0
 
@@ -45,6 +47,13 @@ class Curvature:
     expected_decrease: float
     flat: int
     descent: np.ndarray | None
+    weakest: float = 1.0
+    carried: bool = False
+
+    @property
+    def trusted(self) -> bool:
+        """The Hessian is of this point, or none of its eigenvalues is within its errors elsewhere."""
+        return not self.carried or self.weakest > _CARRIED_ERROR
 
     @property
     def converged(self) -> bool:
@@ -118,7 +127,7 @@ def minimise(
         at = _polish(counted, at or curvature(counted, counted.x, counted.best, radius))
         if at.descent is not None:
             reason = _search(counted, at.x + at.descent, np.maximum(0.5 * np.abs(at.descent), 0.05))
-        elif not _snap(counted, even) and at.expected_decrease <= CONVERGED:
+        elif not _snap(counted, even) and at.expected_decrease <= CONVERGED and at.trusted:
             break
         at = None
     at = at or curvature(counted, counted.x, counted.best, radius)
@@ -133,7 +142,8 @@ def _polish(f: _Counted, at: Curvature) -> Curvature:
             return replace(at, expected_decrease=CONVERGED)
         promised = at.expected_decrease
         if promised <= _LAST_STEP and abs(gain - promised) <= 0.1 * promised:
-            return replace(at, x=x, value=at.value - gain, expected_decrease=0.1 * abs(gain - promised))
+            left = at.gradient + at.hessian @ (x - at.x)
+            return replace(at, x=x, value=at.value - gain, gradient=left, expected_decrease=0.1 * abs(gain - promised))
         at = _moved(f, at, x, at.value - gain)
         if at.expected_decrease > 0.1 * promised:
             break
@@ -241,7 +251,7 @@ def _moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value
     along = float(missed @ step)
     if abs(along) > 1e-8 * np.linalg.norm(missed) * np.linalg.norm(step):
         hessian += np.outer(missed, missed) / along
-    return _judge(x, value, gradient, hessian, at.steps)
+    return replace(_judge(x, value, gradient, hessian, at.steps), carried=True)
 
 
 def _differences(
@@ -278,12 +288,12 @@ def _judge(x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarra
     scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), error / h**2))
     values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
     along = vectors.T @ (gradient * scale)
-    curved = values > _FLAT_ERRORS * error
-    newton = -(vectors[:, curved] @ (along[curved] / values[curved])) * scale
-    decrease = 0.5 * float((along[curved] ** 2 / values[curved]).sum())
+    size = np.abs(values)  # downhill also where the curvature is negative
+    curved = size > _FLAT_ERRORS * error
+    newton = -(vectors[:, curved] @ (along[curved] / size[curved])) * scale
+    decrease = 0.5 * float((along[curved] ** 2 / size[curved]).sum())
     descent = None
     if values[0] < -0.01 - _FLAT_ERRORS * error:
         descent = 0.3 * vectors[:, 0] * scale * np.sign(-along[0] if along[0] else 1.0)
-    return Curvature(
-        x, value, gradient, hessian, h, newton, decrease, int((np.abs(values) <= _FLAT_ERRORS * error).sum()), descent
-    )
+    flat, weakest = int((~curved).sum()), float(size.min() / max(size.max(), 1e-300))
+    return Curvature(x, value, gradient, hessian, h, newton, decrease, flat, descent, weakest)

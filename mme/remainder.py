@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -33,6 +33,11 @@ class Remainder:
     def m(self) -> int:
         """Number of random effects left."""
         return int(self.offsets[-1])
+
+    def with_response(self, r: np.ndarray) -> Remainder:
+        """The same, for another last column r (1, n) of N less its part between levels."""
+        last = [level_sums(block.codes, block.J, block.columns, list(r)).reshape(-1, 1) for block in self.blocks]
+        return replace(self, C=np.hstack([self.C[:, :-1], np.concatenate(last)]))
 
     def transpose_lambda(self, V: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """Lambda'V for V (m, c)."""
