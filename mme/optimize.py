@@ -28,8 +28,12 @@ _BOBYQA_STEP = 1e-2
 # A Newton step that gains what it promised, and no more than this, leaves about the square of it in units of one.
 _LAST_STEP = 1e-5
 _ROUNDS = 8
+# A promise of no more than this that no step keeps was an error of the differences.
+_WITHIN_ERRORS = 1e-2
 # Eigenvalues (scaled to unit diagonal) that a Hessian brought along from another point does not tell from zero.
 _CARRIED_ERROR = 0.1
+# A step along negative curvature, in units of its size: f falls by about a twentieth.
+_ESCAPE = 0.3
 # A start from which a Newton step promises no more than this a coordinate is within a few standard errors.
 _NEARBY = 10.0
 
@@ -46,7 +50,7 @@ class Curvature:
     newton: np.ndarray
     expected_decrease: float
     flat: int
-    descent: np.ndarray | None
+    saddle: bool
     weakest: float = 1.0
     carried: bool = False
 
@@ -57,8 +61,8 @@ class Curvature:
 
     @property
     def converged(self) -> bool:
-        """No Newton step and no direction of negative curvature would gain anything that counts."""
-        return self.descent is None and self.expected_decrease <= ACCEPTED
+        """Neither a Newton step nor a direction of negative curvature would gain anything."""
+        return not self.saddle and self.expected_decrease <= CONVERGED
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,7 @@ def minimise(
     radius: np.ndarray,
     *,
     even: np.ndarray,
+    nearby: Curvature | None = None,
     progress: Callable[[int, float, np.ndarray], None] | None = None,
 ) -> Minimum:
     """Minimise f from ``start`` (k,), coordinates of order one, believed to be off by about ``radius`` (k,).
@@ -115,45 +120,55 @@ def minimise(
         First point and first trust region.
     even : (k,) bool
         Coordinates in which f is even together with others: tried at exactly zero at the end.
+    nearby : Curvature, optional
+        That of a function like f at its minimum, not far from ``start``: its Hessian serves for a first step.
     progress : callable, optional
         Called with (evaluation, value, x).
     """
     counted = _Counted(f, progress)
-    at: Curvature | None = curvature(counted, start, counted(start), radius)
+    at: Curvature | None
+    if nearby is None:
+        at = curvature(counted, start, counted(start), radius)
+    else:  # without a step there is no secant: the gradients are of two functions
+        at = _moved(counted, replace(nearby, x=start), start, counted(start))
     reason = "Newton steps on finite differences gained nothing more"
-    if at is None or at.descent is not None or at.flat or not at.expected_decrease < _NEARBY * start.size:
+    if at is None or at.saddle or at.flat or not at.expected_decrease < _NEARBY * start.size:
         reason, at = _search(counted, start, radius), None
     for _ in range(_ROUNDS):
         at = _polish(counted, at or curvature(counted, counted.x, counted.best, radius))
-        if at.descent is not None:
-            reason = _search(counted, at.x + at.descent, np.maximum(0.5 * np.abs(at.descent), 0.05))
-        elif not _snap(counted, even) and at.expected_decrease <= CONVERGED and at.trusted:
+        if at.converged and not _snap(counted, even) and at.trusted:
             break
+        if at.expected_decrease > _BOBYQA_GAIN and not at.carried:  # no step gained it: a curved valley is in the way
+            reason = _search(counted, counted.x, radius)
         at = None
     at = at or curvature(counted, counted.x, counted.best, radius)
     return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), at)
 
 
 def _polish(f: _Counted, at: Curvature) -> Curvature:
-    """Newton steps with one Hessian while each is worth ten of the next; a new gradient costs 2 k evaluations."""
-    while at.descent is None and at.expected_decrease > CONVERGED:
+    """Newton steps with one Hessian, brought along, while they gain what it promises; a gradient costs 2 k evaluations.
+
+    Ends converged, or where the Hessian has served its time.
+    """
+    while at.saddle or at.expected_decrease > CONVERGED:
         x, gain = _newton(f, at)
-        if gain <= CONVERGED:  # tried: what the differences promised is not there
-            return replace(at, expected_decrease=CONVERGED)
         promised = at.expected_decrease
-        if promised <= _LAST_STEP and abs(gain - promised) <= 0.1 * promised:
+        if gain <= CONVERGED:  # tried: what the differences promised is not there
+            rounding = not at.saddle and promised <= _BOBYQA_GAIN
+            return replace(at, expected_decrease=min(promised, CONVERGED)) if rounding else at
+        if not at.saddle and promised <= _LAST_STEP and abs(gain - promised) <= 0.1 * promised:
             left = at.gradient + at.hessian @ (x - at.x)
             return replace(at, x=x, value=at.value - gain, gradient=left, expected_decrease=0.1 * abs(gain - promised))
         at = _moved(f, at, x, at.value - gain)
-        if at.expected_decrease > 0.1 * promised:
-            break
+        if gain < 0.2 * promised or at.expected_decrease > 0.5 * promised:
+            return replace(at, expected_decrease=max(at.expected_decrease, 2.0 * CONVERGED))
     return at
 
 
 def evaluate_only(f: Callable[[np.ndarray], float], x: np.ndarray) -> Minimum:
     """The 'search' of a model whose parameters are given."""
     k, value = x.size, f(x)
-    none = Curvature(x, value, np.full(k, np.nan), np.full((k, k), np.nan), np.zeros(k), np.zeros(k), 0.0, 0, None)
+    none = Curvature(x, value, np.full(k, np.nan), np.full((k, k), np.nan), np.zeros(k), np.zeros(k), 0.0, 0, False)
     return Minimum(x, value, 1, "theta was given", x == 0.0, none)
 
 
@@ -212,7 +227,7 @@ def _snap(f: _Counted, even: np.ndarray) -> bool:
 
 def _newton(f: _Counted, at: Curvature) -> tuple[np.ndarray, float]:
     """A Newton step, halved until it gains, and its gain; no gain when no step does."""
-    for halving in range(6):
+    for halving in range(10):
         x = at.x + 0.5**halving * at.newton
         gain = at.value - f(x)
         if gain > 0.0:
@@ -280,20 +295,21 @@ def _second_difference(value: float) -> float:
 
 
 def _judge(x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarray, h: np.ndarray) -> Curvature:
-    """Newton step and its gain on the well-determined directions; descent along negative curvature, if any."""
+    """Newton step and its gain on the well-determined directions, with the size of the curvature for its value."""
     k = gradient.size
     if k == 0 or not np.isfinite(hessian).all():
-        return Curvature(x, value, gradient, hessian, h, np.zeros(k), 0.0 if k == 0 else np.inf, 0, None)
+        return Curvature(x, value, gradient, hessian, h, np.zeros(k), 0.0 if k == 0 else np.inf, 0, False)
     error = _second_difference(value)
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), error / h**2))
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), (error / h) ** 2))  # the square is rounding alone
+    error *= _FLAT_ERRORS
     values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
     along = vectors.T @ (gradient * scale)
-    size = np.abs(values)  # downhill also where the curvature is negative
-    curved = size > _FLAT_ERRORS * error
-    newton = -(vectors[:, curved] @ (along[curved] / size[curved])) * scale
-    decrease = 0.5 * float((along[curved] ** 2 / size[curved]).sum())
-    descent = None
-    if values[0] < -0.01 - _FLAT_ERRORS * error:
-        descent = 0.3 * vectors[:, 0] * scale * np.sign(-along[0] if along[0] else 1.0)
+    # Down every curved direction; where the curvature is negative at least far enough to leave the saddle.
+    size, downhill = np.abs(values), values < -0.01 - error
+    curved = size > error
+    step = np.where(curved, along / np.where(curved, size, 1.0), 0.0)
+    step = np.where(downhill & (np.abs(step) < _ESCAPE), np.copysign(_ESCAPE, step), step)
+    decrease = 0.5 * float((step**2 * size)[curved].sum())
     flat, weakest = int((~curved).sum()), float(size.min() / max(size.max(), 1e-300))
-    return Curvature(x, value, gradient, hessian, h, newton, decrease, flat, descent, weakest)
+    newton = -(vectors @ step) * scale
+    return Curvature(x, value, gradient, hessian, h, newton, decrease, flat, bool(downhill.any()), weakest)

@@ -104,7 +104,7 @@ def _verdict(minimum: Minimum, boundary: bool, given: bool) -> str:
     if given:
         return "given"
     at = minimum.curvature
-    if at.descent is not None or not at.expected_decrease <= ACCEPTED:
+    if at.saddle or not at.expected_decrease <= ACCEPTED:
         return "not converged"
     if boundary:
         return "minimum on the boundary"
