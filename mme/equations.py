@@ -20,7 +20,6 @@ from mme.arrays import numbers
 from mme.basis import independent_columns
 from mme.errors import MemoryForecastError, MMEError
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
-from mme.kernels import kernel
 
 # A pivot this small against its diagonal entry is rounding: the column is determined by others.
 _DEPENDENT = 1e-12
@@ -72,11 +71,9 @@ class EquationsSolution:
 
     def pev(self) -> np.ndarray:
         """Prediction error variances var(b_hat - b) (q,): diagonal of the inverse, by the selected inverse."""
-        L, perm = self._factor.L, self._factor.perm
-        S = kernel("selected_inverse", 10 * (L.nnz - perm.size))(L.indptr, L.indices, L.data, perm.size)
-        diagonal = np.empty(perm.size)
-        diagonal[perm] = S[L.indptr[:-1]]
-        return diagonal[self.beta.size :]
+        p = self.beta.size
+        at = np.arange(p, p + self.b.size)
+        return self._factor.inverse_entries(at, at)
 
     @property
     def logdet(self) -> float:

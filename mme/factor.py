@@ -116,6 +116,18 @@ class Factor:
         L.sort_indices()
         return L
 
+    def inverse_entries(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        """Entries (row, col) of A^-1, which must lie on the pattern of L, from the selected inverse on it."""
+        L, perm = self.L, self.perm
+        n = perm.size
+        steps = int((np.diff(L.indptr).astype(float) ** 2).sum())
+        S = kernel("selected_inverse", steps)(L.indptr, L.indices, L.data, n)
+        where = np.empty(n, dtype=np.int64)
+        where[perm] = np.arange(n)
+        i, j = where[row], where[col]
+        keys = np.repeat(np.arange(n, dtype=np.int64), np.diff(L.indptr)) * n + L.indices
+        return np.asarray(S[np.searchsorted(keys, np.minimum(i, j) * n + np.maximum(i, j))])
+
 
 def available_bytes() -> int:
     """Memory that can still be had without swapping; where the system does not say, four GiB."""
@@ -140,7 +152,7 @@ def column_counts(lower: sp.csc_array, perm: np.ndarray) -> np.ndarray:
     rows, cols = inverse[lower.indices], inverse[np.repeat(np.arange(n), np.diff(lower.indptr))]
     below, above = np.maximum(rows, cols), np.minimum(rows, cols)
     by_row = sp.csr_array((np.ones(below.size, dtype=np.int8), (below, above)), shape=(n, n))
-    return kernel("count_columns", 20 * (by_row.nnz - n))(by_row.indptr, by_row.indices, n)
+    return kernel("count_columns", 4 * (by_row.nnz - n))(by_row.indptr, by_row.indices, n)
 
 
 def _matrix(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n: int) -> sp.csc_matrix:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 # Up to here the uncompiled loop is quicker than loading the compiler.
-_COMPILE_ABOVE = 50_000
+_COMPILE_ABOVE = 300_000
 
 
 def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
