@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mme.blocks import Block
 from mme.crossproducts import Cells
@@ -43,6 +43,7 @@ class Engine:
     n_random: int
     n_remainder: int
     nnz_L: int
+    flops: float
     bytes: int
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -52,7 +53,7 @@ class Engine:
             [
                 f"absorbed: {self.absorbed or 'nothing'}; remainder: {self.remainder}",
                 f"{self.n_random:,} random effects, {self.n_remainder:,} after absorption, "
-                f"{self.nnz_L:,} entries in its factor ({self.bytes / 2**20:.1f} MiB)",
+                f"{self.nnz_L:,} entries in its factor ({self.bytes / 2**20:.1f} MiB, {self.flops:.2g} flops)",
                 *(f"because {reason}" for reason in self.reasons),
                 f"seconds by stage: {stages}",
             ]
@@ -88,9 +89,12 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
     return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
 
 
-def prefer_dense(symbolic: Symbolic) -> bool:
-    """Whether the sparse factor has filled in so far that LAPACK is the better choice."""
-    return symbolic.n <= _DENSE_UP_TO and symbolic.nnz_L > _NEARLY_DENSE * symbolic.n * (symbolic.n + 1)
+def after_analysis(plan: Plan, symbolic: Symbolic) -> Plan:
+    """The plan once the fill of the sparse factor is known: LAPACK where it has filled in so far that it is quicker."""
+    share = symbolic.nnz_L / (0.5 * symbolic.n * (symbolic.n + 1))
+    if symbolic.n > _DENSE_UP_TO or share < 2.0 * _NEARLY_DENSE:
+        return plan
+    return replace(plan, dense=True, reasons=(*plan.reasons, f"but their factor would fill to {100 * share:.0f} %"))
 
 
 def require_dense_memory(m: int) -> None:

@@ -16,8 +16,6 @@ import numpy as np
 from scipy.linalg.lapack import dpotri
 
 from mme.absorption import LevelFactor, factor_levels
-from mme.factor import Factor
-from mme.kernels import kernel
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation, effects, triangular_solve
 from mme.schur import Schur
@@ -25,12 +23,17 @@ from mme.schur import Schur
 
 def conditional_blocks(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:
     """Lambda M^-1 Lambda' of every block as (J, q, q), scaled columns, in units of sigma^2."""
-    T, schur = objective.factors(theta), objective.system.rest.schur
-    H = schur.sandwich(_inverse(schur, at), T.rest)
+    H, schur = rest_entries(objective, theta, at), objective.system.rest.schur
     out = [schur.diagonal_blocks(H, t) for t in range(len(objective.rest))]
     if objective.plan.absorb is not None:
-        out.insert(objective.plan.absorb, _absorbed_blocks(objective, T.absorbed, schur, H))
+        out.insert(objective.plan.absorb, absorbed_blocks(objective, theta, H))
     return out
+
+
+def rest_entries(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
+    """Lambda_2 K^-1 Lambda_2' on the pattern of K, family by family as in ``schur.py``."""
+    schur = objective.system.rest.schur
+    return schur.sandwich(_inverse(schur, at), objective.factors(theta).rest)
 
 
 def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:
@@ -42,19 +45,20 @@ def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> li
     return objective.by_block(u_absorbed, u_rest, theta)
 
 
-def _absorbed_blocks(objective: Objective, T: np.ndarray, schur: Schur, H: np.ndarray) -> np.ndarray:
+def absorbed_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> np.ndarray:
     """T (I + A'A)^-1 T' plus what the other random effects leave uncertain, for every level."""
-    levels = objective.system.absorbed.levels
+    levels, T = objective.system.absorbed.levels, objective.factors(theta).absorbed
     factor = factor_levels(levels, T)
     # (I + A'A)^-1 = I - A'(I + AA')^-1 A, but without the subtraction.
     inner = np.linalg.inv(np.eye(T.shape[0]) + np.einsum("aig,ajg->gij", factor.A, factor.A))
     if objective.rest:
-        F = _gain(factor)
-        inner = inner + np.einsum("iag,abg,jbg->gij", F, schur.through(H, T.shape[0]), F)
+        F = gain(factor)
+        through = objective.system.rest.schur.through(H, T.shape[0])
+        inner = inner + np.einsum("iag,abg,jbg->gij", F, through, F)
     return np.asarray(T @ inner @ T.T)
 
 
-def _gain(factor: LevelFactor) -> np.ndarray:
+def gain(factor: LevelFactor) -> np.ndarray:
     """F_g = A'(I + AA')^-1 as (q, q, J)."""
     return np.einsum("aig,abg->ibg", factor.A, factor.weights())
 
@@ -64,17 +68,4 @@ def _inverse(schur: Schur, at: Evaluation) -> np.ndarray:
     if isinstance(at.rest, Dense):
         dense = dpotri(at.rest.L, lower=1)[0] if at.rest.L.size else at.rest.L
         return np.asarray(dense[schur.row, schur.col])
-    return _selected(schur.row, schur.col, at.rest)
-
-
-def _selected(row: np.ndarray, col: np.ndarray, factor: Factor) -> np.ndarray:
-    """Entries (row, col) of the inverse from the selected inverse on the pattern of L."""
-    L, perm = factor.L, factor.perm
-    n = perm.size
-    S = kernel("selected_inverse", 10 * (L.nnz - n))(L.indptr, L.indices, L.data, n)
-    where = np.empty(n, dtype=np.int64)
-    where[perm] = np.arange(n)
-    i, j = where[row], where[col]
-    key = np.minimum(i, j) * n + np.maximum(i, j)
-    keys = np.repeat(np.arange(n, dtype=np.int64), np.diff(L.indptr)) * n + L.indices
-    return np.asarray(S[np.searchsorted(keys, key)])
+    return at.rest.inverse_entries(schur.row, schur.col)

@@ -16,7 +16,7 @@ from mme.basis import Basis, orthonormalise
 from mme.blocks import Block, build_blocks
 from mme.criterion import Constants, criterion
 from mme.crossproducts import Cells, cells, no_cells
-from mme.engine import Engine, Plan, plan, prefer_dense, require_dense_memory, widest
+from mme.engine import Engine, Plan, after_analysis, plan, require_dense_memory, widest
 from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model, build_model
@@ -150,8 +150,8 @@ class Objective:
         if not self.plan.dense:
             symbolic = Symbolic(rest.schur.lower())
             symbolic.require_memory("the random effects of this model")
-            if prefer_dense(symbolic) and not forced:
-                symbolic = None
+            self.plan = self.plan if forced else after_analysis(self.plan, symbolic)
+            symbolic = None if self.plan.dense else symbolic
         return System(N.shape[0] - 1, absorbed, (), rest, symbolic)
 
     def _system_of(self, basis: Basis) -> System:
@@ -168,10 +168,10 @@ class Objective:
 
     def _describe(self, names: tuple[str, ...], seconds: dict[str, float]) -> Engine:
         m, symbolic = self.system.rest.m, self.system.symbolic
-        kind, nnz, size = "dense Cholesky" if m else "none", m * (m + 1) // 2, 8 * m * m
+        kind, nnz, size, flops = "dense Cholesky" if m else "none", m * (m + 1) // 2, 8 * m * m, m**3 / 3
         if symbolic is not None:
             kind = f"CHOLMOD, {'supernodal' if symbolic.supernodal else 'simplicial'}, AMD order"
-            nnz, size = symbolic.nnz_L, symbolic.bytes
+            nnz, size, flops = symbolic.nnz_L, symbolic.bytes, symbolic.flops
         return Engine(
             absorbed=None if self.plan.absorb is None else names[self.plan.absorb],
             remainder=kind,
@@ -179,6 +179,7 @@ class Objective:
             n_random=sum(block.J * block.q for block in self.blocks),
             n_remainder=m,
             nnz_L=nnz,
+            flops=flops,
             bytes=size,
             seconds=seconds,
         )

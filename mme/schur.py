@@ -172,7 +172,7 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         one, other = blocks[t_row], blocks[t_col]
         direct = cells(one.codes, other.codes, one.J, other.J)
-        pairs = _pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
+        pairs = level_pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
         known = _related(one) if t_row == t_col else _NONE
         rows, cols, where = _number(pairs, direct, known, t_row == t_col, one.J, other.J)
         values = np.zeros((rows.size, one.q, other.q))
@@ -240,7 +240,7 @@ class Pairs:
     counts: np.ndarray
 
 
-def _pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
+def level_pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
     """All pairs of a left and a right cell of one level; for one factor with itself the lower triangle."""
     n_left, n_right = np.bincount(left.rows, minlength=J), np.bincount(right.rows, minlength=J)
     # Row i of a level's rectangle has all right cells, or, for the lower triangle, as many as cells up to itself.
