@@ -4,25 +4,50 @@ from mme.datasets import load
 from mme.equations import EquationsSolution, MixedModelEquations, solve
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.fit import Fit, fit
+from mme.genomic import genomic_relationship, single_step
 from mme.inference.compare import anova
 from mme.lmer import lmer
 from mme.objective import objective
+from mme.pedigree import Pedigree
+from mme.relationship import Relationship
+from mme.residual import (
+    AR1,
+    CompoundSymmetry,
+    Exponential,
+    Heterogeneous,
+    PowerOfCovariate,
+    Toeplitz,
+    Unstructured,
+)
+from mme.restore import load_fit
 from mme.terms import Term
 
 __all__ = [
+    "AR1",
+    "CompoundSymmetry",
     "EquationsSolution",
+    "Exponential",
     "Fit",
     "FormulaError",
+    "Heterogeneous",
     "MMEError",
     "MMEWarning",
     "MemoryForecastError",
     "MixedModelEquations",
+    "Pedigree",
+    "PowerOfCovariate",
+    "Relationship",
     "Term",
+    "Toeplitz",
+    "Unstructured",
     "anova",
     "fit",
+    "genomic_relationship",
     "lmer",
     "load",
+    "load_fit",
     "objective",
+    "single_step",
     "solve",
 ]
 __version__ = "0.1.0"

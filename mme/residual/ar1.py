@@ -11,7 +11,7 @@ import numpy as np
 from mme.errors import MMEWarning
 from mme.residual.base import Bound, Column, Structure
 from mme.residual.chain import Chain, build_chain, decay
-from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.reading import Labels, Reader, by_group, same_group
 from mme.residual.scales import fisher, log_fisher
 
 # Neighbours are started with this correlation.
@@ -59,9 +59,9 @@ class AR1(Structure):
         times, title = reader.numbers(self.time, "time")
         groups = reader.labels(self.group, "group")
         reader.require_pairs(groups)
-        remedy = "average them, or take a finer group"
-        reader.require_distinct(groups, times, title, remedy)
-        chain = build_chain(groups.codes, times)
+        order = by_group(groups.codes, times)
+        reader.require_distinct(groups, times, order, title)
+        chain = build_chain(groups.codes, times, order)
         odd = np.abs(chain.steps - np.rint(chain.steps)) > _WHOLE
         if odd.any():
             raise reader.error(
@@ -120,6 +120,11 @@ class BoundAR1(Bound):
         """(r_i - rho_i r_{i-1}) / sqrt(1 - rho_i^2)."""
         a, d = self._correlations(x)
         return self.chain.whiten(a, d, rows)
+
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """r_i = rho_i r_{i-1} + sqrt(1 - rho_i^2) z_i."""
+        a, d = self._correlations(x)
+        return self.chain.colour(a, d, rows)
 
     def logdet(self, x: np.ndarray) -> float:
         """Return sum log(1 - rho_i^2)."""

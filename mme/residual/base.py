@@ -123,6 +123,13 @@ class Bound(ABC):
     def logdet(self, x: np.ndarray) -> float:
         """log |R|, R scaled so that sigma^2 multiplies it."""
 
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """W^-1 applied to each row of ``rows`` (m, n): of standard normal draws, draws of e / sigma.
+
+        By W as a dense (n, n) matrix: slow, for structures that have nothing better.
+        """
+        return np.asarray(np.linalg.solve(self.whiten(x, np.eye(self.n)).T, rows.T).T)
+
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Half the logarithm of diag R (n,): zero for a correlation matrix."""
         return np.zeros(self.n)
@@ -150,6 +157,10 @@ class Variance(Bound):
     def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows S^-1."""
         return rows * np.exp(-self.log_sd(x))
+
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows S."""
+        return rows * np.exp(self.log_sd(x))
 
     def logdet(self, x: np.ndarray) -> float:
         """log|R| = 2 sum log sd."""

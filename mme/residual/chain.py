@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dtbtrs
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,36 +49,53 @@ class Chain:
         reached = np.cumsum(self.counts[:-1][positive])
         return float(self.steps[positive][np.searchsorted(reached, 0.5 * reached[-1])])
 
-    def difference(self, a: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Rows (m, n) times B', for correlations a (g,) of the distinct gaps."""
-        weight = a[self.which]
-        if self.before is not None:
-            return rows - weight * rows[:, self.before]
-        innovations = rows.copy()
-        innovations[:, 1:] -= weight[1:] * rows[:, :-1]
-        return innovations
+    @property
+    def which_in_order(self) -> np.ndarray:
+        """Each record's gap, records by group and time."""
+        return self.which if self.order is None else self.which[self.order]
+
+    def ordered(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (m, n) with records by group and time; a new array."""
+        return rows.copy() if self.order is None else rows[:, self.order]
+
+    def restored(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (m, n) with records by group and time, put back into the order that was given."""
+        if self.order is None:
+            return rows
+        given = np.empty_like(rows)
+        given[:, self.order] = rows
+        return given
 
     def whiten(self, a: np.ndarray, d: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Rows (m, n) times W'."""
-        white = self.difference(a, rows)
+        """Rows (m, n) times W', for correlations a (g,) and d = 1 - a^2 of the distinct gaps."""
+        weight = a[self.which]
+        if self.before is None:
+            white = rows.copy()
+            white[:, 1:] -= weight[1:] * rows[:, :-1]
+        else:
+            white = rows - weight * rows[:, self.before]
         white *= (1.0 / np.sqrt(d))[self.which]
         return white
+
+    def colour(self, a: np.ndarray, d: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows (m, n) times W'^-1: r_i = a_i r_{i-1} + sqrt(d_i) z_i."""
+        which = self.which_in_order
+        return self.restored(solve_bidiagonal(-a[which[1:]], self.ordered(rows) * np.sqrt(d)[which]))
 
     def logdet(self, d: np.ndarray) -> float:
         """Return log |C|."""
         return float(self.counts @ np.log(d))
 
 
-def build_chain(codes: np.ndarray, times: np.ndarray) -> Chain:
-    """Order the records of each group in time.
+def build_chain(codes: np.ndarray, times: np.ndarray, order: np.ndarray) -> Chain:
+    """Link the records of each group, given their order by group and time.
 
     Examples
     --------
-    >>> chain = build_chain(np.array([0, 0, 1, 0]), np.array([5.0, 1.0, 9.0, 2.0]))
+    >>> chain = build_chain(np.array([0, 0, 1, 0]), np.array([5.0, 1.0, 9.0, 2.0]), np.array([1, 3, 0, 2]))
     >>> chain.before.tolist(), chain.gaps[chain.which].tolist()
     ([3, 1, 2, 1], [3.0, inf, inf, 1.0])
     """
-    order = np.lexsort((times, codes))
     first = np.ones(codes.size, dtype=bool)
     first[1:] = np.diff(codes[order]) != 0
     gap = np.full(codes.size, np.inf)
@@ -90,6 +108,18 @@ def build_chain(codes: np.ndarray, times: np.ndarray) -> Chain:
     before[order] = np.where(first, order, np.roll(order, 1))
     place[order] = which
     return Chain(order, before, gaps, place, counts)
+
+
+def solve_bidiagonal(below: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows (m, n), overwritten, times L'^-1, where L is unit lower bidiagonal with ``below`` (n - 1,).
+
+    Examples
+    --------
+    >>> solve_bidiagonal(np.array([-0.5]), np.array([[1.0, 0.0]]))
+    array([[1. , 0.5]])
+    """
+    band = np.array([np.ones(below.size + 1), np.append(below, 0.0)], order="F")
+    return np.asarray(dtbtrs(band, rows.T, uplo="L", diag="U", overwrite_b=1)[0]).T
 
 
 def decay(rate: float, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -113,10 +113,12 @@ class BoundCompoundSymmetry(Bound):
     def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(r - rbar) / sqrt(1 - rho) + rbar / sqrt(1 + (s - 1) rho)."""
         within, between = self._eigenvalues(x, self.sizes)
-        ordered = rows if self.order is None else rows[:, self.order]
-        means = np.add.reduceat(ordered, self.starts, axis=1) / self.sizes
-        a = 1.0 / np.sqrt(within)
-        return a * (rows - means[:, self.codes]) + (means / np.sqrt(between))[:, self.codes]
+        return self._scaled(1.0 / np.sqrt(within), 1.0 / np.sqrt(between), rows)
+
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(z - zbar) sqrt(1 - rho) + zbar sqrt(1 + (s - 1) rho)."""
+        within, between = self._eigenvalues(x, self.sizes)
+        return self._scaled(np.sqrt(within), np.sqrt(between), rows)
 
     def logdet(self, x: np.ndarray) -> float:
         """Return the sum of (s - 1) log(1 - rho) + log(1 + (s - 1) rho)."""
@@ -128,6 +130,12 @@ class BoundCompoundSymmetry(Bound):
         rho = float(self.natural(x)[0])
         R = np.where(same_group(self.codes, index), rho, 0.0)
         return np.where(np.equal.outer(index, index), 1.0, R)
+
+    def _scaled(self, within: float, between: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Deviations from the mean of each group times one factor, means times another."""
+        ordered = rows if self.order is None else rows[:, self.order]
+        means = np.add.reduceat(ordered, self.starts, axis=1) / self.sizes
+        return within * (rows - means[:, self.codes]) + (means * between)[:, self.codes]
 
     def _eigenvalues(self, x: np.ndarray, sizes: np.ndarray) -> tuple[float, np.ndarray]:
         """1 - rho, and 1 + (s - 1) rho of each size as a sum of terms that are not negative."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpttrf, dtbtrs
+from scipy.linalg.lapack import dpttrf
 
 from mme.residual.base import Bound, Column, Structure
-from mme.residual.chain import Chain, build_chain, decay
-from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.chain import Chain, build_chain, decay, solve_bidiagonal
+from mme.residual.reading import Labels, Reader, by_group, same_group
 from mme.residual.scales import clipped, logistic
 
 # Neighbours are started with this correlation, and this share of the variance without any.
@@ -63,10 +63,10 @@ class Exponential(Structure):
         times, title = reader.numbers(self.time, "time")
         groups = reader.labels(self.group, "group")
         reader.require_pairs(groups)
+        order = by_group(groups.codes, times)
         if not self.nugget:
-            remedy = "average them, or say nugget=True for a measurement error of each record"
-            reader.require_distinct(groups, times, title, remedy)
-        chain = build_chain(groups.codes, times)
+            reader.require_distinct(groups, times, order, title)
+        chain = build_chain(groups.codes, times, order)
         if chain.steps.max() == 0.0:
             raise reader.error(f"{title} does not differ between the records of any {groups.title}")
         if self.nugget:
@@ -116,6 +116,11 @@ class BoundExponential(Bound):
         a, d = decay(self._rate(x), self.chain.gaps)
         return self.chain.whiten(a, d, rows)
 
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """r_i = a_i r_{i-1} + sqrt(1 - a_i^2) z_i."""
+        a, d = decay(self._rate(x), self.chain.gaps)
+        return self.chain.colour(a, d, rows)
+
     def logdet(self, x: np.ndarray) -> float:
         """Return sum log(1 - a_i^2)."""
         return self.chain.logdet(decay(self._rate(x), self.chain.gaps)[1])
@@ -149,18 +154,16 @@ class BoundExponentialNugget(BoundExponential):
     def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """K^-1 B r, K K' = B R B'."""
         a, d, e = self._factor(x)
-        sequence = self.chain.difference(a, rows)
-        order = self.chain.order
-        if order is not None:
-            sequence = sequence[:, order]
-        K = np.array([np.ones(d.size), np.append(e, 0.0)], order="F")  # unit diagonal, and the one below it
-        white = np.asarray(dtbtrs(K, sequence.T, uplo="L", diag="U", overwrite_b=1)[0]).T
-        white /= np.sqrt(d)
-        if order is None:
-            return white
-        unsorted = np.empty_like(white)
-        unsorted[:, order] = white
-        return unsorted
+        sequence = self.chain.ordered(rows)
+        sequence[:, 1:] -= a * sequence[:, :-1]
+        return self.chain.restored(solve_bidiagonal(e, sequence) / np.sqrt(d))
+
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """B^-1 K z."""
+        a, d, e = self._factor(x)
+        sequence = self.chain.ordered(rows) * np.sqrt(d)
+        sequence[:, 1:] += e * sequence[:, :-1]
+        return self.chain.restored(solve_bidiagonal(-a, sequence))
 
     def logdet(self, x: np.ndarray) -> float:
         """log|R| = log|T|."""
@@ -172,11 +175,12 @@ class BoundExponentialNugget(BoundExponential):
         return rest * super().covariance(x, index) + share * np.equal.outer(index, index)
 
     def _factor(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Correlations a of the distinct gaps; T = L diag(d) L', L unit bidiagonal with e below its diagonal."""
+        """Of the records in order: a with the one before (n - 1,), and T = L diag(d) L', L unit bidiagonal by e."""
         chain = self.chain
         nugget, rest = logistic(x[1])
         a, unexplained = decay(self._rate(x), chain.gaps)
-        which = chain.which if chain.order is None else chain.which[chain.order]
         diagonal = rest * unexplained + nugget * (1.0 + a**2)
-        d, e, _ = dpttrf(diagonal[which], (-nugget * a)[which[1:]], overwrite_d=1, overwrite_e=1)
+        which = chain.which_in_order
+        a, diagonal = a[which[1:]], diagonal[which]
+        d, e, _ = dpttrf(diagonal, -nugget * a, overwrite_d=1, overwrite_e=1)
         return a, d, e

@@ -12,6 +12,8 @@ import numpy as np
 
 # A product of many small matrices at once costs as much a group as this share of a product for one pattern.
 _GROUPS_PER_CALL = 8
+# What the predecessors leave of an occasion's standard deviation is known to this share of it.
+_ROUNDING = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +33,13 @@ class Batch:
     occasions: np.ndarray
     pattern: np.ndarray
 
-    def whiten(self, U: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
-        """Rows (m, G, s) times U^-1 of each group's pattern, U (P, s, s)."""
-        inverse = np.linalg.inv(U)
-        if _GROUPS_PER_CALL * len(inverse) > self.pattern.size:
-            np.matmul(block.transpose(1, 0, 2), inverse[self.pattern], out=out.transpose(1, 0, 2))
+    def multiply(self, F: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+        """Rows (m, G, s) times F (P, s, s) of each group's pattern."""
+        if _GROUPS_PER_CALL * len(F) > self.pattern.size:
+            np.matmul(block.transpose(1, 0, 2), F[self.pattern], out=out.transpose(1, 0, 2))
             return
-        ends = np.searchsorted(self.pattern, np.arange(len(inverse) + 1))
-        for one, first, last in zip(inverse, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        ends = np.searchsorted(self.pattern, np.arange(len(F) + 1))
+        for one, first, last in zip(F, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
             np.matmul(block[:, first:last], one, out=out[:, first:last])
 
 
@@ -51,18 +52,11 @@ class Patterns:
 
     def whiten(self, B: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Whiten rows (m, n) for R = B B' (T, T)."""
-        m = rows.shape[0]
-        ordered = rows if self.order is None else rows[:, self.order]
-        white = np.empty(ordered.shape)
-        for batch in self.batches:
-            here = (slice(None), slice(batch.start, batch.stop))
-            shape = (m, *(batch.pattern.size, batch.occasions.shape[1]))
-            batch.whiten(_factors(B, batch), ordered[here].reshape(shape), white[here].reshape(shape, copy=False))
-        if self.order is None:
-            return white
-        unsorted = np.empty_like(white)
-        unsorted[:, self.order] = white
-        return unsorted
+        return self._multiply([np.linalg.inv(_factors(B, batch)) for batch in self.batches], rows)
+
+    def colour(self, B: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Undo :meth:`whiten`."""
+        return self._multiply([_factors(B, batch) for batch in self.batches], rows)
 
     def logdet(self, B: np.ndarray) -> float:
         """Return the sum of log |R_o| over the groups."""
@@ -72,10 +66,27 @@ class Patterns:
             total += 2.0 * float(np.bincount(batch.pattern) @ np.log(diagonal).sum(axis=1))
         return total
 
+    def _multiply(self, factors: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        ordered = rows if self.order is None else rows[:, self.order]
+        product = np.empty(ordered.shape)
+        for batch, F in zip(self.batches, factors, strict=True):
+            here = (slice(None), slice(batch.start, batch.stop))
+            shape = (rows.shape[0], batch.pattern.size, F.shape[1])  # splitting an axis: views of both
+            batch.multiply(F, ordered[here].reshape(shape), product[here].reshape(shape))
+        if self.order is None:
+            return product
+        restored = np.empty_like(product)
+        restored[:, self.order] = product
+        return restored
+
 
 def _factors(B: np.ndarray, batch: Batch) -> np.ndarray:
-    """U (P, s, s) upper triangular, U'U = R_o."""
-    return np.asarray(np.linalg.qr(B[batch.occasions].transpose(0, 2, 1), mode="r"))
+    """U (P, s, s) upper triangular, U'U = R_o, its diagonal kept off zero where R is singular to all digits."""
+    U = np.array(np.linalg.qr(B[batch.occasions].transpose(0, 2, 1), mode="r"))
+    diagonal = np.einsum("pii->pi", U)  # a view
+    floor = _ROUNDING * np.sqrt(np.einsum("pij,pij->pj", U, U))
+    diagonal[:] = np.where(np.abs(diagonal) < floor, floor, diagonal)
+    return U
 
 
 def observed(codes: np.ndarray, occasions: np.ndarray, T: int) -> np.ndarray:

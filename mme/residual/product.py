@@ -10,8 +10,8 @@ import numpy as np
 from mme.errors import MMEError
 from mme.residual.base import Bound, Column, Structure, Variance
 
-# Directions in which the standard deviations move less than this are the same direction but for rounding.
-_RANK_TOLERANCE = 1e-8
+# Smallest eigenvalue of the Gram matrix of directions (of length one) that differ by more than rounding.
+_SAME = 1e-10
 
 
 def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> Bound:
@@ -43,7 +43,7 @@ def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> B
            [1.5, 9. ]])
     """
     given = [residual] if isinstance(residual, Structure) else residual
-    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+    if not isinstance(given, list | tuple) or not given:
         raise _not_a_structure(residual)
     for one in given:
         if not isinstance(one, Structure):
@@ -63,18 +63,17 @@ def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> B
 
 
 def _require_identified(parts: Sequence[Bound], kinds: list[str]) -> None:
-    """Refuse standard deviations that several parameters move alike, sigma's included."""
-    directions = [np.ones(parts[0].n)]
+    """Refuse standard deviations that several parameters move alike, up to a common factor, which is sigma's."""
+    directions = []
     for part in parts:
         start = part.start()
         for step in np.eye(part.k):
             direction = part.log_sd(start + step) - part.log_sd(start)
             if direction.any():
-                directions.append(direction / np.linalg.norm(direction))
-    directions[0] = directions[0] / np.sqrt(parts[0].n)
-    table = np.unique(np.array(directions).T, axis=0)
-    table /= np.linalg.norm(table, axis=0)
-    if np.linalg.matrix_rank(table, tol=_RANK_TOLERANCE * len(directions)) < len(directions):
+                direction -= direction.mean()
+                directions.append(direction / (np.linalg.norm(direction) or 1.0))
+    table = np.array(directions).reshape(len(directions), -1)
+    if directions and np.linalg.eigvalsh(table @ table.T)[0] < _SAME:
         raise MMEError(
             f"residual: in the product of {' and '.join(kinds)} some standard deviations stand twice, so that they "
             "cannot be told apart; leave one structure out"
@@ -131,6 +130,11 @@ class Product(Bound):
         """R^-1/2 = C^-1/2 S^-1."""
         rows = rows * np.exp(-self._log_scale(x))
         return rows if self.correlation is None else self.correlation.whiten(x[: self.correlation.k], rows)
+
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """R^1/2 = S C^1/2."""
+        coloured = rows if self.correlation is None else self.correlation.colour(x[: self.correlation.k], rows)
+        return coloured * np.exp(self._log_scale(x))
 
     def logdet(self, x: np.ndarray) -> float:
         """log|R| = log|C| + 2 log|S|."""

@@ -13,6 +13,10 @@ from mme.frame import labels_of
 from mme.levels import factorise
 from mme.residual.base import Column
 
+# What to do about records of one group at the same time.
+_REMEDY = "average them, or take a finer group"
+_REMEDIES = {"Exponential": "average them, or say nugget=True for a measurement error of each record"}
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -72,27 +76,26 @@ class Reader:
             steps, codes = np.unique(self.numbers(spec, role)[0], return_inverse=True)
             return Labels(codes, labels_of(steps), title, steps)
         codes, levels = factorise(values, spec if isinstance(spec, str) else role)
-        steps = _as_numbers(levels)
-        if steps is None or hasattr(values, "categories"):
-            return Labels(codes, labels_of(levels), title, steps)
-        order = np.argsort(steps, kind="stable")
-        return Labels(np.argsort(order)[codes], labels_of(levels[order]), title, steps[order])
+        places = _as_numbers(levels)
+        if places is None or hasattr(values, "categories"):
+            return Labels(codes, labels_of(levels), title, places)
+        order = np.argsort(places, kind="stable")
+        return Labels(np.argsort(order)[codes], labels_of(levels[order]), title, places[order])
 
     def require_pairs(self, groups: Labels) -> None:
         """Refuse groups of one record each: nothing in them is correlated."""
         if groups.sizes.max(initial=0) < 2:
             raise self.error(f"every {groups.title} has a single record, so that no correlation can be estimated")
 
-    def require_distinct(self, groups: Labels, values: np.ndarray, what: str, remedy: str) -> None:
-        """Refuse a group in which a value (time, occasion) comes twice."""
-        order = np.lexsort((values, groups.codes))
+    def require_distinct(self, groups: Labels, values: np.ndarray, order: np.ndarray, what: str) -> None:
+        """Refuse a group in which a value (time, occasion) comes twice; ``order`` sorts by group and value."""
         again = (np.diff(groups.codes[order]) == 0) & (np.diff(values[order]) == 0)
         if again.any():
             i = order[int(np.argmax(again))]
             here = int(((groups.codes == groups.codes[i]) & (values == values[i])).sum())
             raise self.error(
                 f"{groups.title} has {here} records of level '{groups.levels[groups.codes[i]]}' at the same {what} "
-                f"({int(again.sum())} such repetitions in all); {remedy}"
+                f"({int(again.sum())} such repetitions in all); {_REMEDIES.get(self.structure, _REMEDY)}"
             )
 
     def _length(self, given: Any, title: str) -> Any:
@@ -102,6 +105,14 @@ class Reader:
             found = f"{len(values)} values" if values.ndim == 1 else f"shape {values.shape}"
             raise self.error(f"{title} has {found} for {self.n} records")
         return given
+
+
+def by_group(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The order of records by group and value; records that stand in it are not sorted again."""
+    step = np.diff(codes)
+    if ((step > 0) | ((step == 0) & (np.diff(values) >= 0))).all():
+        return np.arange(codes.size)
+    return np.lexsort((values, codes))
 
 
 def same_group(codes: np.ndarray, index: np.ndarray) -> np.ndarray:

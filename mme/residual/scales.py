@@ -8,9 +8,18 @@ import numpy as np
 _LIMIT = 300.0
 
 
+# Logarithms of standard deviations end here, so that a product of several still stays finite.
+_LOG_SD_LIMIT = 100.0
+
+
 def clipped(x: np.ndarray) -> np.ndarray:
     """The coordinates, kept where all that follows stays finite and above zero."""
     return np.clip(x, -_LIMIT, _LIMIT)
+
+
+def clipped_log_sd(log_sd: np.ndarray) -> np.ndarray:
+    """Logarithms of standard deviations, kept where their exponentials multiply without overflow."""
+    return np.clip(log_sd, -_LOG_SD_LIMIT, _LOG_SD_LIMIT)
 
 
 def fisher(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

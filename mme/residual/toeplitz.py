@@ -148,6 +148,10 @@ class BoundToeplitz(Bound):
         """Each group by the factor of its pattern."""
         return self.patterns.whiten(self._root(x), rows)
 
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Undo the factor of its pattern."""
+        return self.patterns.colour(self._root(x), rows)
+
     def logdet(self, x: np.ndarray) -> float:
         """Return the sum over patterns."""
         return self.patterns.logdet(self._root(x))

@@ -11,8 +11,8 @@ import numpy as np
 from mme.errors import MMEError, MMEWarning
 from mme.residual.base import Bound, Column, Structure
 from mme.residual.patterns import Patterns, build_patterns, observed
-from mme.residual.reading import Labels, Reader, same_group
-from mme.residual.scales import clipped, fisher
+from mme.residual.reading import Labels, Reader, by_group, same_group
+from mme.residual.scales import clipped_log_sd, fisher
 
 _START = 0.3
 # Beyond this many occasions the parameters number in the thousands.
@@ -93,8 +93,8 @@ def read_occasions(reader: Reader, occasions: Labels, groups: Labels) -> np.ndar
     if occasions.J < 2:
         raise reader.error(f"{occasions.title} has the one level '{occasions.levels[0]}'; a covariance needs two")
     reader.require_pairs(groups)
-    remedy = "average them, or take a finer group"
-    reader.require_distinct(groups, occasions.codes, occasions.title, remedy)
+    order = by_group(groups.codes, occasions.codes)
+    reader.require_distinct(groups, occasions.codes, order, occasions.title)
     return observed(groups.codes, occasions.codes, occasions.J)
 
 
@@ -165,6 +165,10 @@ class BoundUnstructured(Bound):
         """Each group by the factor of its pattern."""
         return self.patterns.whiten(self._root(x), rows)
 
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Undo the factor of its pattern."""
+        return self.patterns.colour(self._root(x), rows)
+
     def logdet(self, x: np.ndarray) -> float:
         """Return the sum over patterns."""
         return self.patterns.logdet(self._root(x))
@@ -180,7 +184,7 @@ class BoundUnstructured(Bound):
 
     def _sd(self, x: np.ndarray) -> np.ndarray:
         """Standard deviations relative to the first (T,)."""
-        return np.ones(self.T) if self.equal_variances else np.exp(clipped(np.append(0.0, x[1 - self.T :])))
+        return np.ones(self.T) if self.equal_variances else np.exp(clipped_log_sd(np.append(0.0, x[1 - self.T :])))
 
     def _root(self, x: np.ndarray) -> np.ndarray:
         return self._sd(x)[:, None] * self._correlation_root(x)
@@ -216,5 +220,5 @@ class BoundUnstructured(Bound):
         C = np.clip(S / np.outer(sd, sd), -1.0, 1.0)
         np.fill_diagonal(C, 1.0)
         lowest = float(np.linalg.eigvalsh(C)[0])
-        share = max(0.0, (_SMALLEST_EIGENVALUE - lowest) / (1.0 - lowest))  # of the identity
+        share = max(0.0, (_SMALLEST_EIGENVALUE - lowest) / max(1.0 - lowest, 0.1))  # of the identity
         return self._from_matrix((1.0 - share) * C + share * np.eye(self.T), sd)

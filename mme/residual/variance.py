@@ -9,12 +9,14 @@ import numpy as np
 
 from mme.residual.base import Column, Structure, Variance
 from mme.residual.reading import Reader
-from mme.residual.scales import clipped
+from mme.residual.scales import clipped_log_sd
 
 # Moments may start a standard deviation at most this far (in logarithms) from the others.
 _FARTHEST_START = 4.0
 # A covariate whose logarithm varies less than this is constant but for rounding.
 _CONSTANT = 1e-10
+# sd at |v| = 1 against sd at the middle of the data: exp(this times x), x of order one.
+_FARTHEST_FROM_ONE = 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Heterogeneous(Structure):
                 f"{strata.title} has one level ('{strata.levels[0]}') in the records used; two are needed for "
                 "variances to differ"
             )
-        if strata.J >= n:
+        if n <= strata.J:
             raise reader.error(
                 f"{strata.title} has {strata.J} levels for {n} records: each would have a variance of its own; is it "
                 "a covariate? See PowerOfCovariate"
@@ -77,7 +79,7 @@ class BoundHeterogeneous(Variance):
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return ratios of standard deviations."""
-        return np.exp(clipped(x))
+        return np.exp(clipped_log_sd(x))
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return logarithms of the ratios."""
@@ -85,7 +87,7 @@ class BoundHeterogeneous(Variance):
 
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of the ratio of each record's stratum."""
-        return np.asarray(np.append(0.0, clipped(x))[self.codes])
+        return np.asarray(np.append(0.0, clipped_log_sd(x))[self.codes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,12 @@ class PowerOfCovariate(Structure):
         spread = float(np.std(logs))
         if spread < _CONSTANT:
             raise reader.error(f"the size of {title} does not vary: its power cannot be told from sigma")
+        if abs(logs.mean()) > _FARTHEST_FROM_ONE * spread:
+            middle = f"{np.exp(logs.mean()):.4g}"
+            raise reader.error(
+                f"{title} varies by a factor of only {np.exp(np.ptp(logs)):.4g} about {middle}, so that sigma, the "
+                f"standard deviation where it is 1, would leave the range of doubles; divide it by {middle}"
+            )
         return BoundPowerOfCovariate(n, ("power",), logs, spread)
 
 
@@ -147,7 +155,7 @@ class BoundPowerOfCovariate(Variance):
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return delta."""
-        return clipped(x) / self.spread
+        return np.asarray(x) / self.spread
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return delta in standard deviations of log|v|."""
@@ -155,4 +163,4 @@ class BoundPowerOfCovariate(Variance):
 
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Return delta log|v|."""
-        return float(self.natural(x)[0]) * self.logs
+        return clipped_log_sd(float(self.natural(x)[0]) * self.logs)
