@@ -62,7 +62,7 @@ def relationships(sire: np.ndarray, dam: np.ndarray, d: np.ndarray, subset: np.n
     A = np.empty((subset.size, subset.size))
     for first in range(0, subset.size, _COLUMNS):
         columns = rows[first : first + _COLUMNS]
-        A[:, first : first + columns.size] = walk.columns(tree, d[tree.member], columns)[rows, : columns.size]
+        A[:, first : first + columns.size] = walk.columns(tree, d[tree.member], columns)[rows]
     return A
 
 
@@ -118,17 +118,18 @@ class _Walk:
         self._sire, self._dam = sire, dam
         self._steps = n * max(n_columns, _COLUMNS)
         self._marked = np.zeros(n, dtype=bool)
-        self._buffer = np.empty((n, _COLUMNS))
+        self._buffer = np.empty(n * min(max(n_columns, 1), _COLUMNS))
         self.position = np.empty(n, dtype=np.int64)  # among the members of the last tree
 
     def ancestry(self, animals: np.ndarray) -> _Tree:
         """The animals with all their ancestors."""
         self._marked[animals] = True
-        return _Tree(*kernel(loops.ancestry, self._steps)(self._marked, self.position, self._sire, self._dam))
+        last = int(animals.max())
+        return _Tree(*kernel(loops.ancestry, self._steps)(self._marked, self.position, self._sire, self._dam, last))
 
     def columns(self, tree: _Tree, d: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Columns T D T'e of A, up to ``_COLUMNS`` of them, for the members of ``tree``; ``d`` are theirs."""
-        W = self._buffer[: d.size]
+        W = self._buffer[: d.size * columns.size].reshape(d.size, columns.size)
         kernel(loops.trace_up, self._steps)(W, columns, tree.sire, tree.dam)
         kernel(loops.pass_down, self._steps)(W, tree.sire, tree.dam, d)
         return W

@@ -46,6 +46,8 @@ def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     if hasattr(groups, "categories") and hasattr(groups, "codes"):
         return _used(np.asarray(groups.codes, dtype=np.int64), np.asarray(groups.categories), name)
     labels = np.asarray(groups)
+    if labels.dtype.kind in "US" and not isinstance(groups, np.ndarray):
+        labels = np.asarray(groups, dtype=object)  # as text a NaN among strings would be the label 'nan'
     if labels.ndim != 1:
         raise MMEError(f"grouping factor '{name}': labels must be one-dimensional, got shape {labels.shape}")
     if labels.dtype.kind in "iub":
@@ -91,7 +93,7 @@ def _factorise_integers(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _factorise_objects(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     if labels.size > 10_000 or "pandas" in sys.modules:  # hashing beats sorting; not worth its import for a few labels
         return _hashed(labels, name)
-    missing = sum(label is None or label != label for label in labels.tolist())
+    missing = sum(label is None or type(label).__name__ == "NAType" or label != label for label in labels.tolist())
     if missing:
         raise _missing(missing, labels.size, name)
     try:

@@ -46,15 +46,14 @@ def generations(sire: np.ndarray, dam: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def ancestry(
-    marked: np.ndarray, position: np.ndarray, sire: np.ndarray, dam: np.ndarray
+    marked: np.ndarray, position: np.ndarray, sire: np.ndarray, dam: np.ndarray, last: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The marked animals and all their ancestors, parents first, with sires and dams by position among them.
 
-    ``position`` (n,) is filled for the members; ``marked`` (n,) comes back empty.
+    ``last`` is the last marked. ``position`` (n,) is filled for the members; ``marked`` (n,) comes back empty.
     """
-    n = marked.size
     size = 0
-    for i in range(n - 1, -1, -1):
+    for i in range(last, -1, -1):
         if marked[i]:
             size += 1
             if sire[i] >= 0:
@@ -64,7 +63,7 @@ def ancestry(
     member = np.empty(size, dtype=np.int64)
     member_sire, member_dam = np.full(size, -1), np.full(size, -1)
     at = 0
-    for i in range(n):
+    for i in range(last + 1):
         if marked[i]:
             marked[i] = False
             member[at] = i
