@@ -27,7 +27,7 @@ _BOBYQA_GAIN = 1e-3
 _BOBYQA_STEP = 1e-2
 # A Newton step that gains what it promised, and no more than this, leaves about the square of it in units of one.
 _LAST_STEP = 1e-5
-_ROUNDS = 8
+_ROUNDS = 30
 # A promise of no more than this that no step keeps was an error of the differences.
 _WITHIN_ERRORS = 1e-2
 # Eigenvalues (scaled to unit diagonal) that a Hessian brought along from another point does not tell from zero.

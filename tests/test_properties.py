@@ -45,6 +45,20 @@ def moderate(draw, layout=None, q=2, method=None):
     return problem.with_(y=simulate(rng, problem))
 
 
+@st.composite
+def well_determined(draw, crossed=None):
+    """Levels and records enough for a likelihood with one minimum: twenty levels and more of twelve records each."""
+    rng, J = np.random.default_rng(draw(seeds)), draw(st.integers(20, 30))
+    n = 12 * J
+    X = line(rng, n)
+    T = np.array([[rng.uniform(0.5, 2.0), 0.0], [rng.normal(), rng.uniform(0.5, 2.0)]])
+    parts = [RandomPart(np.arange(n) % J, X, T)]
+    if draw(st.booleans()) if crossed is None else crossed:
+        parts.append(RandomPart(labels(rng, n, 20), None, rng.uniform(0.5, 2.0, size=(1, 1))))
+    problem = Problem(np.zeros(n), X, tuple(parts), (0, 1), method=draw(methods))
+    return problem.with_(y=simulate(rng, problem))
+
+
 def criterion(problem: Problem) -> float:
     """The criterion at the problem's theta, by the function that the search sees."""
     return objective(problem)(problem.theta)
@@ -407,7 +421,7 @@ def test_a_fit_done_twice_is_the_same_to_the_last_bit(problem):
 
 
 @settings(max_examples=8)
-@given(problem=moderate(), seed=seeds)
+@given(problem=well_determined(), seed=seeds)
 def test_a_fit_started_elsewhere_ends_at_the_same_criterion(problem, seed):
     """A refit to another response and back starts from that one's theta, not from the moments."""
     rng = np.random.default_rng(seed)
@@ -419,7 +433,7 @@ def test_a_fit_started_elsewhere_ends_at_the_same_criterion(problem, seed):
 
 
 @settings(max_examples=8)
-@given(problem=moderate(layout="one factor"), log10=st.integers(-6, 6))
+@given(problem=well_determined(crossed=False), log10=st.integers(-6, 6))
 def test_units_of_a_slope_leave_the_fit_where_it_was(problem, log10):
     """x c: the criterion of the deviance stays, the slope's row of T is divided by c."""
     unit = np.array([1.0, 10.0**log10])
@@ -430,11 +444,11 @@ def test_units_of_a_slope_leave_the_fit_where_it_was(problem, log10):
     assert abs(scaled.criterion - one.criterion - gain) < 1e-6
     assert scaled.optimum.verdict == one.optimum.verdict
     cov, cov_scaled = one.varcorr["g0"].cov, scaled.varcorr["g0"].cov * np.outer(unit, unit)
-    same(cov_scaled, cov, np.abs(cov).max() + one.sigma**2, 1e-2)
+    same(cov_scaled, cov, np.abs(cov).max(), 1e-3)
 
 
 @settings(max_examples=8)
-@given(problem=moderate())
+@given(problem=well_determined())
 def test_no_theta_nearby_has_a_smaller_criterion_than_the_fit(problem):
     own = fit(problem)
     rng = np.random.default_rng(0)
@@ -446,7 +460,7 @@ def test_no_theta_nearby_has_a_smaller_criterion_than_the_fit(problem):
 
 
 @settings(max_examples=10)
-@given(problem=moderate())
+@given(problem=well_determined())
 def test_ml_never_has_a_larger_deviance_than_reml_at_its_own_theta(problem):
     """The ML fit minimises the deviance: no other theta has a smaller one."""
     ml, reml = fit(problem.with_(method="ML")), fit(problem.with_(method="REML"))

@@ -1,0 +1,270 @@
+"""The order of the rooms: each imports only from rooms above it, and outside libraries enter by one door each."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "mme"
+
+# From top to bottom. A room may import those that stand before it, in its own layer or in an earlier one; a new room
+# is entered here. ``mme`` is the package itself.
+LAYERS = {
+    "foundations that know nothing of models": (
+        "errors",
+        "arrays",
+        "kernels",
+        "factor",
+        "crossproducts",
+        "optimize",
+    ),
+    "tables, labels and formulas": (
+        "syntax",
+        "labels",
+        "levels",
+        "frame",
+        "contrasts",
+        "transforms",
+        "splines",
+        "algebra",
+        "bars",
+        "columns",
+        "evaluate",
+        "grouping",
+        "datasets",
+        "rows",
+    ),
+    "relationships among levels": (
+        "relationship",
+        "pedigree_kernels",
+        "inbreeding",
+        "parentage",
+        "pedigree",
+        "genomic",
+    ),
+    "the model": (
+        "terms",
+        "covariance",
+        "residual.base",
+        "residual.scales",
+        "residual.chain",
+        "residual.patterns",
+        "residual.reading",
+        "residual.ar1",
+        "residual.exponential",
+        "residual.compound",
+        "residual.unstructured",
+        "residual.toeplitz",
+        "residual.variance",
+        "residual.product",
+        "residual",
+        "model",
+        "formula",
+    ),
+    "one evaluation": (
+        "whitening",
+        "basis",
+        "blocks",
+        "absorption",
+        "schur",
+        "remainder",
+        "engine",
+        "pls",
+        "criterion",
+        "objective",
+        "inverse",
+        "estimates",
+    ),
+    "the literal equations": ("equations",),
+    "the search": (
+        "start",
+        "verdict",
+        "loop",
+    ),
+    "what is asked of a fit": (
+        "varcorr",
+        "genetics",
+        "hat",
+        "influence",
+        "scaled",
+        "shares",
+        "shrinkage",
+        "smallarea",
+        "simulate",
+        "prediction_error",
+        "draws",
+        "predict",
+        "inference",
+        "inference.wald",
+        "inference.compare",
+        "inference.contrasts",
+        "inference.hypotheses",
+        "inference.grid",
+        "inference.anova",
+        "inference.variance_derivatives",
+        "inference.satterthwaite",
+        "inference.kenward_roger",
+        "inference.means",
+        "inference.natural",
+        "inference.held",
+        "inference.interpolate",
+        "inference.profile",
+        "inference.bootstrap",
+        "inference.boundary",
+        "summary",
+        "diagnosis",
+        "export",
+        "frames",
+    ),
+    "pictures": (
+        "plot.style",
+        "plot.caterpillar",
+        "plot.groups",
+        "plot.profiles",
+        "plot.residuals",
+        "plot.shrinkage",
+        "plot.variance",
+        "plot",
+        "report",
+    ),
+    "files": (
+        "encoding",
+        "archive",
+        "store",
+    ),
+    "the ways in and out": (
+        "fit",
+        "lmer",
+        "restore",
+        "sklearn",
+        "mme",
+        "demo",
+        "__main__",
+    ),
+}
+ROOMS = [room for rooms in LAYERS.values() for room in rooms]
+
+# Libraries that one room knows (a package with its rooms); all others ask that room.
+DOORS = {
+    "sksparse": "factor",
+    "nlopt": "optimize",
+    "numba": "kernels",
+    "matplotlib": "plot",
+    "formulaic": "splines",
+    "sklearn": "sklearn",
+}
+# Too slow or too seldom needed to be loaded with ``import mme``: imported inside the function that uses them.
+ON_DEMAND = {"pandas", "polars", "pyarrow", "formulaic", "numba", "matplotlib", "nlopt"}
+
+
+class Import(NamedTuple):
+    """``module`` is imported in ``line``, or ``name`` from it; ``late``: only when a function is called."""
+
+    module: str
+    name: str | None
+    line: int
+    late: bool
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "mme"
+
+
+FILES = {room_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(tree: ast.AST, late: bool = False) -> Iterator[Import]:
+    """Every import but those for the type checker alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for other in node.orelse:
+                yield from imports(ast.Module([other], []), late)
+        elif isinstance(node, ast.Import):
+            yield from (Import(alias.name, None, node.lineno, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            yield from (Import(str(node.module), alias.name, node.lineno, late) for alias in node.names)
+        else:
+            yield from imports(node, late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+
+
+def rooms_imported(room: str) -> Iterator[tuple[str, int]]:
+    """The rooms that a room imports, by the line."""
+    for found in imports(ast.parse(FILES[room].read_text())):
+        if found.module.partition(".")[0] != "mme":
+            continue
+        package = found.module.partition(".")[2]
+        inner = f"{package}.{found.name}".strip(".")  # from mme.residual import base
+        yield inner if found.name and inner in FILES else package or "mme", found.line
+
+
+@pytest.mark.parametrize("room", FILES)
+def test_every_room_is_in_the_order(room):
+    assert room in ROOMS, f"{FILES[room].name} stands outside the order: enter it in LAYERS"
+
+
+def test_every_room_in_the_order_exists_and_stands_there_once():
+    assert [room for room in ROOMS if room not in FILES] == []
+    assert len(ROOMS) == len(set(ROOMS))
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room in FILES])
+def test_a_room_imports_only_from_rooms_above_it(room):
+    above = set(ROOMS[: ROOMS.index(room)])
+    downwards = [f"line {line}: mme.{other}" for other, line in rooms_imported(room) if other not in above]
+    assert not downwards, f"mme/{room} imports from below or beside: {', '.join(downwards)}"
+
+
+@pytest.mark.parametrize("room", FILES)
+def test_outside_libraries_enter_by_their_own_door(room):
+    for found in imports(ast.parse(FILES[room].read_text())):
+        library = found.module.partition(".")[0]
+        door = DOORS.get(library)
+        allowed = door is None or room == door or room.startswith(f"{door}.")
+        assert allowed, f"mme/{room}, line {found.line}: only mme/{door} may import {library}"
+
+
+@pytest.mark.parametrize("room", FILES)
+def test_slow_libraries_are_imported_where_they_are_used(room):
+    for found in imports(ast.parse(FILES[room].read_text())):
+        library = found.module.partition(".")[0]
+        assert found.late or library not in ON_DEMAND, f"mme/{room}, line {found.line}: import {library} in a function"
+
+
+def test_the_outside_imports_nothing_of_the_tests():
+    for room in FILES:
+        modules = {found.module.partition(".")[0] for found in imports(ast.parse(FILES[room].read_text()))}
+        assert not modules & {"pytest", "hypothesis", "mpmath", "dense", "cases", "designs"}
+
+
+def fresh(code: str) -> object:
+    """What a fresh interpreter prints, read as JSON."""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def seconds_to_import(modules: str) -> float:
+    """Best of three, in processor time: other work on the machine counts less."""
+    code = f"from time import process_time as now; began = now(); import {modules}; print(now() - began)"
+    return min(float(str(fresh(code))) for _ in range(3))
+
+
+def test_importing_the_library_loads_no_slow_one():
+    loaded = fresh("import json, sys; import mme; print(json.dumps(sorted(sys.modules)))")
+    slow = ON_DEMAND | {"scipy.optimize", "scipy.stats", "scipy.interpolate", "sklearn"}
+    assert not slow & set(loaded)
+
+
+def test_importing_the_library_takes_less_than_six_tenths_of_a_second():
+    """On a slower or a busy machine: no more for our own rooms than for the libraries that they stand on."""
+    under = seconds_to_import("numpy, scipy.sparse, scipy.linalg.lapack, scipy.special, sksparse.cholmod")
+    assert seconds_to_import("mme") < max(0.6, 2.0 * under)
