@@ -1,10 +1,13 @@
 """Sparse Henderson mixed model equations: BLUE, BLUP and variance components by REML or ML."""
 
+from typing import Any
+
 from mme.datasets import load
 from mme.equations import EquationsSolution, MixedModelEquations, solve
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.fit import Fit, fit
 from mme.genomic import genomic_relationship, single_step
+from mme.inference.boundary import exact_rlrt, variance_test
 from mme.inference.compare import anova
 from mme.lmer import lmer
 from mme.objective import objective
@@ -41,6 +44,7 @@ __all__ = [
     "Toeplitz",
     "Unstructured",
     "anova",
+    "exact_rlrt",
     "fit",
     "genomic_relationship",
     "lmer",
@@ -49,5 +53,17 @@ __all__ = [
     "objective",
     "single_step",
     "solve",
+    "variance_test",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the scikit-learn estimator when it is asked for: scikit-learn is an extra, and slow to load."""
+    if name == "MixedLMRegressor":
+        try:
+            from mme.sklearn import MixedLMRegressor
+        except ImportError as error:
+            raise ImportError("mme.MixedLMRegressor needs scikit-learn: pip install 'mme[sklearn]'") from error
+        return MixedLMRegressor
+    raise AttributeError(f"module 'mme' has no attribute {name!r}")

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme import diagnosis, draws, frames, influence, report, scaled, shares, smallarea, store
 from mme.arrays import numbers
 from mme.engine import Engine
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.genetics import heritability_table, reliability_tables
-from mme.inference.wald import wald_intervals, wald_table
+from mme.hat import Hat
+from mme.inference.anova import anova_table
+from mme.inference.bootstrap import Bootstrap, bootstrap
+from mme.inference.contrasts import coefficient_table, contrast_table
+from mme.inference.hypotheses import hypothesis_table
+from mme.inference.kenward_roger import KenwardRoger, kenward_roger
+from mme.inference.means import marginal_means, means_table, pairs_table
+from mme.inference.profile import Profile, profile
+from mme.inference.satterthwaite import Satterthwaite, satterthwaite
+from mme.inference.wald import wald_intervals
 from mme.loop import Progress, hessian, search
 from mme.model import Model, build_model
 from mme.objective import Objective
-from mme.predict import predict_rows
+from mme.plot import Plots
+from mme.predict import predict
 from mme.rows import Rows
 from mme.shrinkage import shrinkage_table
 from mme.simulate import simulate_responses
@@ -147,8 +157,8 @@ class Fit:
         return self.estimates.criterion
 
     @property
-    def criterion_sas(self) -> float:
-        """The REML criterion with the constant of SAS and Stata, which subtract log|X'X|; the deviance under ML."""
+    def criterion_contrasts(self) -> float:
+        """-2 log density of orthonormal error contrasts: the REML criterion less log|X'X|; the deviance under ML."""
         if self.method == "ML":
             return self.criterion
         X = self.model.X[:, self.objective.basis.kept]
@@ -241,20 +251,121 @@ class Fit:
 
     # -- fixed effects ------------------------------------------------------------------------------------------
 
-    def coefficients(self, ddf: str = "none") -> pd.DataFrame:
+    @cached_property
+    def satterthwaite(self) -> Satterthwaite:
+        """Tests of fixed effects by Satterthwaite's degrees of freedom."""
+        return satterthwaite(self)
+
+    @cached_property
+    def kenward_roger(self) -> KenwardRoger:
+        """Tests of fixed effects by Kenward and Roger's; ``cov`` is their adjusted covariance of :attr:`beta`."""
+        return kenward_roger(self)
+
+    def coefficients(self, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Table of the fixed effects: ``estimate, se, df, t, p``.
 
-        ``ddf="none"`` is the Wald test: infinite degrees of freedom.
+        Parameters
+        ----------
+        ddf : str
+            ``"satterthwaite"``, ``"kenward-roger"`` (REML alone; adjusts the standard errors too), or ``"none"``: the
+            Wald test, on infinite degrees of freedom.
         """
-        if ddf != "none":
-            raise MMEError(f"ddf={ddf!r} is not available yet; use ddf='none' (normal reference)")
-        return wald_table(self.beta, self.se)
+        return coefficient_table(self, ddf)
 
-    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
-        """Confidence intervals of the fixed effects: ``lower, upper``."""
-        if method != "wald":
-            raise MMEError(f"method={method!r} is not available yet; use method='wald'")
+    def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
+        """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``; ``ddf`` as above."""
+        return anova_table(self, type, ddf)
+
+    def contrast(self, L: Any, *, rhs: Any = 0.0, joint: bool = False, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """Tests of L beta = rhs, row by row (``estimate, se, df, t, p``) or ``joint`` (``num_df, den_df, F, p``).
+
+        L is a vector or matrix with a column a fixed effect, a table with their names, or {name: weight}.
+        """
+        return contrast_table(self, L, rhs, joint, ddf)
+
+    def test(self, hypothesis: str, *, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """Test a linear hypothesis on the fixed effects: ``"Days = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
+
+        One equation gives ``estimate`` (left minus right), ``se, df, t, p``; several ``num_df, den_df, F, p``.
+        """
+        return hypothesis_table(self, hypothesis, ddf)
+
+    def means(
+        self,
+        factors: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, float] | None = None,
+        pairs: bool = False,
+        adjust: str = "tukey",
+        ddf: str = "satterthwaite",
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Marginal means of factors: ``mean, se, df, lower, upper``; with ``pairs`` their differences.
+
+        Averaged over the levels of all other factors with equal weights, covariates at their means or ``at`` {name:
+        value}. ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``,
+        with p ``adjust``-ed by ``"tukey"``, ``"bonferroni"`` or ``"none"``.
+        """
+        means = marginal_means(self, factors, by, at)
+        return pairs_table(self, means, ddf, adjust) if pairs else means_table(self, means, ddf, level)
+
+    def confint(self, method: str = "wald", level: float = 0.95, **options: Any) -> pd.DataFrame:
+        """Confidence intervals: ``lower, upper``.
+
+        Parameters
+        ----------
+        method : str
+            ``"wald"``: of the fixed effects, estimate and standard error; ``"profile"``: of all parameters, by the
+            profile likelihood (:meth:`profile`); ``"bootstrap"``: of all, by refits to simulated responses
+            (:meth:`bootstrap`).
+        level : float
+            Coverage aimed at.
+        **options
+            Of the method: ``parameters`` of a profile; ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a
+            bootstrap.
+        """
+        if method == "profile":
+            return self.profile(level=level, **options).confint(level)
+        if method == "bootstrap":
+            kind = options.pop("kind", "percentile")
+            return self.bootstrap(**options).confint(level, kind)
+        if method != "wald" or options:
+            what = f"method={method!r}" if method != "wald" else f"options {sorted(options)} of method='wald'"
+            raise MMEError(f"{what}: method is 'wald', 'profile' or 'bootstrap'; only the last two take options")
         return wald_intervals(self.beta, self.se, level)
+
+    def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
+        """Profile likelihood (always ML's) of standard deviations, correlations, sigma and fixed effects.
+
+        ``parameters`` names those to profile (None: all); ``level`` is the one whose limits are computed to the end,
+        others are interpolated.
+        """
+        return profile(self, parameters, level)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        seed: int | None = None,
+        workers: int | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> Bootstrap:
+        """Fit the model to n responses drawn from it.
+
+        Parameters
+        ----------
+        n : int
+            Replicates.
+        seed : int, optional
+            Makes the same replicates again, whatever the number of processes.
+        workers : int, optional
+            Processes; None: one a processor, 1: none but this one. Where the system cannot fork (and for models with
+            a sparse factor) they start afresh: a script must then guard its own start by ``__name__``.
+        progress : bool or callable
+            True draws a bar on stderr; a callable gets (replicates done, n).
+        """
+        return bootstrap(self, n, seed, workers, progress)
 
     # -- records ------------------------------------------------------------------------------------------------
 
@@ -268,7 +379,16 @@ class Fit:
         """y - fitted, one a row of the user's data."""
         return self.rows.aligned(self.model.y - self.estimates.fitted, "residuals")
 
-    def predict(self, newdata: Any = None, *, random: bool = True, new_levels: str = "error") -> Any:
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        random: bool | str | Sequence[str] = True,
+        new_levels: str = "error",
+        interval: str | None = None,
+        level: float = 0.95,
+        weights: Any = None,
+    ) -> Any:
         """Predictions for the rows of the fit or for new ones.
 
         Parameters
@@ -276,31 +396,29 @@ class Fit:
         newdata : data frame, mapping or (X, terms) pair, optional
             None: the rows of the fit. For a fit by formula a table with its columns; for a fit by arrays the new X
             and a list of :class:`mme.Term` in the order of the fit.
-        random : bool
-            Whether the BLUPs are added; without them the prediction is for the population.
+        random : bool, or names
+            Whether the BLUPs are added, or those of which terms (by name or grouping factor); without them the
+            prediction is for the population.
         new_levels : str
             ``"error"``, or ``"population"`` to give a level that the fit did not see the population value.
+        interval : str, optional
+            ``"confidence"``: of the mean x'beta + z'b; ``"prediction"``: of a new record about it. From the joint
+            covariance of (beta_hat, b_hat - b) at the estimated variances; a new level has its prior variance.
+        level : float
+            Of the interval, by the normal distribution.
+        weights : array or column name, optional
+            Of new rows, for their prediction interval (variance sigma^2 / weight), where the fit had weights.
+
+        Returns
+        -------
+        array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se``.
 
         Raises
         ------
         MMEError
             Columns are missing, or a level is new and ``new_levels`` is ``"error"``.
         """
-        if newdata is None:
-            return self.fitted if random else self.rows.aligned(self.estimates.population, "predicted")
-        if self.specification is not None:
-            new = self.specification.rows(newdata, random=random)
-            X, offset, groups, index = new.X, new.offset, new.groups, new.index
-        else:
-            X, offset, groups, index = *_array_rows(newdata, self.model), None
-        if self.model.offset is not None and offset is None:
-            warnings.warn(
-                "the offset of the fit was an array, so that of the new rows is not known: predictions leave it out",
-                MMEWarning,
-                stacklevel=2,
-            )
-        values = predict_rows(self.estimates, X, offset, groups, random=random, new_levels=new_levels)
-        return Rows(np.ones(values.size, dtype=bool), index).aligned(values, "predicted")
+        return predict(self, newdata, random, new_levels, interval, level, weights)
 
     def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
         """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim)."""
@@ -323,6 +441,41 @@ class Fit:
             formula=self.formula,
             specification=self.specification,
         )
+
+    # -- diagnosis ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def hat(self) -> Hat:
+        """The hat matrix of the conditional fit."""
+        return Hat(self.objective, self.theta, self.estimates.at)
+
+    diagnose = diagnosis.diagnose
+    leverage = influence.leverage
+    cooks_distance = influence.cooks_distance
+    dfbeta = influence.dfbeta
+    scaled_residuals = scaled.scaled_residuals
+    variance_shares = shares.variance_shares
+    r2 = shares.r2
+    icc = shares.icc
+    variances = shares.variances
+    eblup_mse = smallarea.eblup_mse
+
+    # -- pictures -----------------------------------------------------------------------------------------------
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures: ``fit.plot.caterpillar()``, ``.shrinkage()``, ``.residuals()``, ... return matplotlib axes."""
+        return Plots(self)
+
+    report = report.write_report
+
+    # -- neighbours ---------------------------------------------------------------------------------------------
+
+    tidy = frames.tidy
+    glance = frames.glance
+    augment = frames.augment
+    draws = draws.draws
+    save = store.save_fit
 
     # -- text ---------------------------------------------------------------------------------------------------
 
@@ -408,16 +561,3 @@ def fit_model(model: Model, theta: Any, progress: Progress, **described: Any) ->
 def _estimate(model: Model, theta: Any, progress: Progress) -> Fit:
     found = search(model, theta, progress)
     return Fit(model, found.theta, found.optimum, found.objective, Rows.all(model.n), progress)
-
-
-def _array_rows(
-    newdata: Any, model: Model
-) -> tuple[np.ndarray, np.ndarray | None, list[tuple[np.ndarray, np.ndarray | None]]]:
-    if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
-        raise MMEError("this fit was made from arrays: newdata must be a pair (X, [Term, ...]) in the order of the fit")
-    X, terms = np.atleast_2d(np.asarray(newdata[0], dtype=float)), list(newdata[1])
-    if X.shape[1] != len(model.x_names):
-        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(model.x_names)}: {', '.join(model.x_names)}")
-    if [term.q for term in terms] != [term.q for term in model.terms]:
-        raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
-    return X, None, [(term.levels[term.codes], term.covariates) for term in terms]

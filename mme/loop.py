@@ -50,13 +50,12 @@ class Joint:
 
     def at(self, phi: np.ndarray) -> Objective:
         """The criterion as a function of theta at one phi; the latest is kept."""
-        if not np.array_equal(phi, self._latest.phi):
+        if phi.size and not np.array_equal(phi, self._latest.phi):
             self._latest = Objective(self.model, phi=phi.copy(), engine=self._latest.plan)
         return self._latest
 
     def __call__(self, parameters: np.ndarray) -> float:
-        theta, phi = np.split(parameters, [self.model.k])
-        return self.at(phi)(theta)
+        return self.at(parameters[self.model.k :])(parameters[: self.model.k])
 
 
 def search(
@@ -138,7 +137,8 @@ def _begin(objective: Objective, theta: Any, first_theta: np.ndarray | None) -> 
     _check_columns(model)
     first, radius = start(objective)
     if first_theta is not None:
-        first = np.where(np.abs(first_theta) > 0.1 * radius, first_theta, first)
+        other = np.where(np.abs(first_theta) > 0.1 * radius, first_theta, first)
+        first = other if objective(other) < objective(first) else first
     return np.concatenate([first, phi]), np.concatenate([radius, spread])
 
 

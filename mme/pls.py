@@ -128,12 +128,19 @@ def effects(system: System, at: Evaluation, T: Factors, combinations: np.ndarray
     Returns u of the absorbed block as (combinations, q, J) and of the others as (m, combinations).
     """
     u_rest = at.rest.backward(at.R_ZN @ combinations.T)
+    return absorbed_effects(system, at, T, combinations, u_rest), u_rest
+
+
+def absorbed_effects(
+    system: System, at: Evaluation, T: Factors, combinations: np.ndarray, u_rest: np.ndarray
+) -> np.ndarray:
+    """u of the absorbed block (combinations, q, J) for r = N c' and given u of the others (m, combinations)."""
     explained = system.rest.B.T @ system.rest.apply_lambda(u_rest, T.rest)
     V = system.absorbed.levels.V
     residual = combinations @ V.reshape(system.p + 1, -1) - explained.T
     # u_g = A'(I + A A')^-1 Q_g'(r - Z_2 b_2)
     solved = at.levels.solve(residual.reshape(len(combinations), *V.shape[1:]))
-    return np.einsum("ajg,cag->cjg", at.levels.A, solved), u_rest
+    return np.einsum("ajg,cag->cjg", at.levels.A, solved)
 
 
 def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool) -> np.ndarray:

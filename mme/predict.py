@@ -1,57 +1,163 @@
-"""Predictions for new records: population mean, plus the BLUPs of the levels that are known."""
+"""Predictions for new records: population mean plus the BLUPs of known levels, and how far off they may be."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtri
 
-from mme.errors import MMEError
+from mme.arrays import numbers
+from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
 from mme.levels import match
+from mme.prediction_error import Part, error_variance
+from mme.rows import Rows
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+# Codes of levels that the fit did not see, and of rows without a label.
+_NEW, _MISSING = -1, -2
 
 
-def predict_rows(
-    estimates: Estimates,
-    X: np.ndarray,
-    offset: np.ndarray | None,
-    groups: Sequence[tuple[Any, np.ndarray | None]],
-    *,
-    random: bool,
-    new_levels: str,
-) -> np.ndarray:
-    """X beta + Z b + offset for new records; ``groups`` holds (labels, covariates) of each term; NaN without a label.
+@dataclass(frozen=True, eq=False)
+class Records:
+    """What is predicted: X (n, all columns of the fit), offset, and codes and covariates of the chosen terms.
 
-    Raises
-    ------
-    MMEError
-        A label is not among the levels of the fit and ``new_levels`` is ``"error"``.
+    ``variance`` (n,) is that of the residuals in units of sigma^2; None: one.
     """
+
+    X: np.ndarray
+    offset: np.ndarray | None
+    terms: tuple[int, ...]
+    codes: tuple[np.ndarray, ...]
+    covariates: tuple[np.ndarray | None, ...]
+    variance: np.ndarray | None
+    rows: Rows
+
+
+def predict(
+    fit: Fit,
+    newdata: Any,
+    random: bool | str | Sequence[str],
+    new_levels: str,
+    interval: str | None,
+    level: float,
+    weights: Any,
+) -> Any:
+    """Predict the rows of a fit or new ones; see :meth:`Fit.predict`."""
     if new_levels not in ("error", "population"):
         raise MMEError(f"new_levels must be 'error' or 'population', got {new_levels!r}")
-    mean = X[:, estimates.objective.basis.kept] @ estimates.beta
-    if offset is not None:
-        mean = mean + offset
-    if not random:
-        return np.asarray(mean)
-    terms = estimates.objective.model.terms
-    for term, b, (labels, covariates) in zip(terms, estimates.b, groups, strict=True):
-        present = _present(labels)
-        codes = np.full(present.size, -1)
-        codes[present] = match(labels[present], term.levels, term.group)
-        unknown = present & (codes < 0)
-        if unknown.any() and new_levels == "error":
-            found = np.unique(np.asarray(labels, dtype=object)[unknown].astype(str))
+    if interval not in (None, "confidence", "prediction"):
+        raise MMEError(f"interval must be None, 'confidence' or 'prediction', got {interval!r}")
+    if not 0.0 < level < 1.0:
+        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    chosen = chosen_terms(fit, random)
+    if newdata is None:
+        records = _records_of_fit(fit, chosen)
+    else:
+        records = _new_records(fit, newdata, chosen, new_levels, weights, interval == "prediction")
+    mean = _mean(fit.estimates, records)
+    if interval is None:
+        return records.rows.aligned(mean, "predicted")
+    se = _standard_error(fit.estimates, records, interval == "prediction")
+    return _table(mean, se, level, records.rows)
+
+
+def chosen_terms(fit: Fit, random: bool | str | Sequence[str]) -> tuple[int, ...]:
+    """The terms that ``random`` names, by their name or their grouping factor."""
+    terms = fit.model.terms
+    if isinstance(random, bool | np.bool_):
+        return tuple(range(len(terms))) if random else ()
+    names = [random] if isinstance(random, str) else list(random)
+    for name in names:
+        if not any(name in (term.name, term.group) for term in terms):
+            known = ", ".join(dict.fromkeys(repr(term.name) for term in terms)) or "none"
+            raise MMEError(f"random names {name!r}, but the random terms of the fit are {known}")
+    return tuple(t for t, term in enumerate(terms) if term.name in names or term.group in names)
+
+
+def _records_of_fit(fit: Fit, chosen: tuple[int, ...]) -> Records:
+    model = fit.model
+    variance = None if model.weights is None else 1.0 / model.weights
+    if model.residual is not None:
+        own = np.exp(2.0 * model.residual.log_sd(fit.objective.phi))
+        variance = own if variance is None else own * variance
+    codes = tuple(model.terms[t].codes for t in chosen)
+    covariates = tuple(model.terms[t].covariates for t in chosen)
+    return Records(model.X, model.offset, chosen, codes, covariates, variance, fit.rows)
+
+
+def _new_records(
+    fit: Fit, newdata: Any, chosen: tuple[int, ...], new_levels: str, weights: Any, needs_variance: bool
+) -> Records:
+    if fit.specification is not None:
+        bars = tuple(fit.specification.bars[t] for t in chosen)
+        new = replace(fit.specification, bars=bars).rows(newdata, random=bool(chosen))
+        X, offset, groups, index = new.X, new.offset, new.groups, new.index
+    else:
+        X, groups = _array_rows(newdata, fit, chosen)
+        offset, index = None, None
+    if fit.model.offset is not None and offset is None:
+        warnings.warn(
+            "the offset of the fit was an array, so that of the new rows is not known: predictions leave it out",
+            MMEWarning,
+            stacklevel=4,
+        )
+    codes = tuple(_codes(fit, t, labels, new_levels) for t, (labels, _) in zip(chosen, groups, strict=True))
+    covariates = tuple(values for _, values in groups)
+    variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
+    return Records(X, offset, chosen, codes, covariates, variance, Rows(np.ones(X.shape[0], dtype=bool), index))
+
+
+def _array_rows(
+    newdata: Any, fit: Fit, chosen: tuple[int, ...]
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray | None]]]:
+    model = fit.model
+    if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
+        raise MMEError("this fit was made from arrays: newdata must be a pair (X, [Term, ...]) in the order of the fit")
+    X, terms = np.atleast_2d(np.asarray(newdata[0], dtype=float)), list(newdata[1])
+    if X.shape[1] != len(model.x_names):
+        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(model.x_names)}: {', '.join(model.x_names)}")
+    if [term.q for term in terms] != [term.q for term in model.terms]:
+        raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
+    return X, [(terms[t].levels[terms[t].codes], terms[t].covariates) for t in chosen]
+
+
+def _variance(fit: Fit, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
+    """Variance of new residuals in units of sigma^2, from the weights of the new rows."""
+    model = fit.model
+    if weights is None:
+        if model.weights is not None or (model.residual is not None and model.residual.log_sd(fit.objective.phi).any()):
             raise MMEError(
-                f"grouping factor '{term.group}' has {found.size} level(s) that the fit did not see: "
-                f"{', '.join(map(repr, found[:5].tolist()))}; use new_levels='population' to predict them at the "
-                "population value"
+                "the residual variance of this fit differs from record to record: give weights= for the new rows, a "
+                "number a row or a column of theirs (variance = sigma^2 / weight)"
             )
-        # A level that was not seen has the expectation of b: zero.
-        mean = mean + np.where(unknown, 0.0, term_values(np.maximum(codes, 0), covariates, b))
-        mean[~present] = np.nan
-    return np.asarray(mean)
+        return None
+    values = numbers(newdata[weights] if isinstance(weights, str) else weights, "weights")
+    if values.ndim > 1 or values.size not in (1, n) or not (values > 0.0).all():
+        raise MMEError(f"weights must be {n} positive numbers, one a new row")
+    return np.broadcast_to(1.0 / values, (n,))
+
+
+def _codes(fit: Fit, t: int, labels: np.ndarray, new_levels: str) -> np.ndarray:
+    """Codes of labels among the levels of a term."""
+    term, present = fit.model.terms[t], _present(labels)
+    codes = np.full(present.size, _MISSING)
+    codes[present] = match(labels[present], term.levels, term.group)
+    unknown = codes == _NEW
+    if unknown.any() and new_levels == "error":
+        found = np.unique(np.asarray(labels, dtype=object)[unknown].astype(str))
+        raise MMEError(
+            f"grouping factor '{term.group}' has {found.size} level(s) that the fit did not see: "
+            f"{', '.join(map(repr, found[:5].tolist()))}; use new_levels='population' to predict them at the "
+            "population value"
+        )
+    return codes
 
 
 def _present(labels: np.ndarray) -> np.ndarray:
@@ -59,3 +165,57 @@ def _present(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind != "O":
         return np.ones(labels.size, dtype=bool)
     return np.array([label is not None for label in labels.tolist()], dtype=bool)
+
+
+def _mean(estimates: Estimates, records: Records) -> np.ndarray:
+    """X beta + Z b + offset; a level that was not seen has the expectation of b, zero."""
+    mean = records.X[:, estimates.objective.basis.kept] @ estimates.beta
+    if records.offset is not None:
+        mean = mean + records.offset
+    for t, codes, covariates in zip(records.terms, records.codes, records.covariates, strict=True):
+        values = term_values(np.maximum(codes, 0), covariates, estimates.b[t])
+        mean = mean + np.where(codes == _NEW, 0.0, values)
+        mean[codes == _MISSING] = np.nan
+    return np.asarray(mean)
+
+
+def _standard_error(estimates: Estimates, records: Records, of_record: bool) -> np.ndarray:
+    """Standard deviation of the error of the mean, or of a record about it."""
+    X = records.X[:, estimates.objective.basis.kept]
+    variance = error_variance(estimates, X, _parts(estimates, records))
+    if of_record:
+        variance = variance + estimates.sigma**2 * (1.0 if records.variance is None else records.variance)
+    return np.sqrt(variance)
+
+
+def _parts(estimates: Estimates, records: Records) -> list[Part]:
+    """The chosen terms by grouping factor, their covariates in the scaled columns of its block."""
+    n, model, parts = records.X.shape[0], estimates.objective.model, []
+    place = {t: i for i, t in enumerate(records.terms)}
+    for b, block in enumerate(estimates.objective.blocks):
+        chosen = [t for t in block.terms if t in place]
+        if not chosen:
+            continue
+        codes = records.codes[place[chosen[0]]]
+        z = np.zeros((n, block.q))
+        for t, columns in zip(block.terms, block.column_slices, strict=True):
+            if t not in place:
+                continue
+            if not np.array_equal(records.codes[place[t]], codes):
+                names = " and ".join(repr(model.terms[s].name) for s in chosen)
+                raise MMEError(f"terms {names} share their levels in the fit, but not in the new rows")
+            covariates = records.covariates[place[t]]
+            z[:, columns] = (1.0 if covariates is None else covariates) / block.scale[columns]
+        parts.append(Part(b, codes, z))
+    return parts
+
+
+def _table(mean: np.ndarray, se: np.ndarray, level: float, rows: Rows) -> Any:
+    import pandas as pd
+
+    half = ndtri(0.5 + level / 2.0) * se
+    se = np.where(np.isnan(mean), np.nan, se)
+    columns = np.column_stack([mean, mean - half, mean + half, se])
+    return pd.DataFrame(
+        np.asarray(rows.aligned(columns, "")), index=rows.index, columns=["fit", "lower", "upper", "se"]
+    )

@@ -2,22 +2,78 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.estimates import Estimates, term_values
+from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.model import Model
+from mme.terms import Term
+
+
+class Simulator:
+    """Draws of X beta + Z b + e, with b ~ N(0, sigma^2 K (x) T T') and e ~ N(0, sigma^2 W^-1/2 R W^-1/2) drawn anew."""
+
+    def __init__(self, estimates: Estimates) -> None:
+        self.model, self.sigma = estimates.objective.model, estimates.sigma
+        self._mean = estimates.population
+        self._T = [self.sigma * T for T in self.model.T(estimates.theta)]
+        self._roots = [_relationship_root(term) for term in self.model.terms]
+        self._noise = _residual_root(self.model, estimates.objective.phi)
+
+    def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
+        """(n, nsim) responses."""
+        noise = rng.standard_normal((self.model.n, nsim))
+        if sp.issparse(self._noise):
+            noise = self._noise @ noise
+        elif self._noise is not None:
+            noise = self._noise[:, None] * noise
+        out = self._mean[:, None] + self.sigma * noise
+        for term, T, root in zip(self.model.terms, self._T, self._roots, strict=True):
+            for s in range(nsim):
+                u = rng.standard_normal((term.n_levels, term.q))
+                b = (u if root is None else root.backward(u)) @ T.T
+                out[:, s] += term_values(term.codes, term.covariates, b)
+        return np.asarray(out)
 
 
 def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
-    """(n, nsim) draws of X beta + Z b + e, with b ~ N(0, sigma^2 T T') and e ~ N(0, sigma^2 / w) drawn anew."""
+    """(n, nsim) draws of the model at its estimates."""
     if not isinstance(nsim, int | np.integer) or nsim < 1:
         raise MMEError(f"nsim must be a whole number of simulations, at least 1; got {nsim!r}")
-    rng = np.random.default_rng(seed)
-    model, sigma = estimates.objective.model, estimates.sigma
-    noise = sigma if model.weights is None else sigma / np.sqrt(model.weights)[:, None]
-    out = estimates.population[:, None] + noise * rng.standard_normal((model.n, nsim))
-    for term, T in zip(model.terms, model.T(estimates.theta), strict=True):
-        for s in range(nsim):
-            b = sigma * rng.standard_normal((term.n_levels, term.q)) @ T.T
-            out[:, s] += term_values(term.codes, term.covariates, b)
-    return np.asarray(out)
+    return Simulator(estimates)(np.random.default_rng(seed), int(nsim))
+
+
+def _relationship_root(term: Term) -> Factor | None:
+    """The factor L of K^-1: L^-T z has covariance K."""
+    if term.relationship is None:
+        return None
+    lower = sp.csc_array(sp.tril(term.relationship.precision))
+    lower.sort_indices()
+    try:
+        return Symbolic(lower).factor(lower.data)
+    except NotPositiveDefiniteError:
+        raise MMEError(
+            f"the relationship of term '{term.name}' has no covariance (fixed groups in its pedigree): its effects "
+            "cannot be simulated"
+        ) from None
+
+
+def _residual_root(model: Model, phi: np.ndarray) -> Any:
+    """What turns independent draws into residuals in units of sigma: one factor a record, a sparse matrix, or None."""
+    sd = None if model.weights is None else 1.0 / np.sqrt(model.weights)
+    structure = model.residual
+    if structure is None:
+        return sd
+    if structure.group is None:
+        own = np.exp(structure.log_sd(phi))
+        return own if sd is None else own * sd
+    order = np.argsort(structure.group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(structure.group[order])) + 1)
+    blocks = [np.linalg.cholesky(structure.covariance(phi, members)) for members in groups]
+    back = np.argsort(order)
+    root = sp.csr_array(sp.block_diag(blocks, format="csr"))[back][:, back]
+    return root if sd is None else sp.diags_array(sd) @ root

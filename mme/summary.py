@@ -156,7 +156,7 @@ def _notes(fit: Fit) -> list[str]:
         notes.append(f"Fixed effects dropped, determined by earlier columns: {', '.join(fit.dropped)}.")
     if fit.singular and fit.optimum.verdict != "given":
         notes.append(
-            f"Singular fit, on the boundary of the model: {'; '.join(_boundary(fit))}. A valid result; a simpler "
+            f"Singular fit, on the boundary of the model: {'; '.join(boundary(fit))}. A valid result; a simpler "
             "random part would fit as well."
         )
     if fit.optimum.verdict in ("flat", "not converged"):
@@ -168,7 +168,7 @@ def _notes(fit: Fit) -> list[str]:
     return notes
 
 
-def _boundary(fit: Fit) -> list[str]:
+def boundary(fit: Fit) -> list[str]:
     """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together.
 
     T[i, i] = 0 with the rest of its row not zero: b_i is a linear function of b_1 ... b_(i-1).

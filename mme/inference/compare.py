@@ -48,7 +48,7 @@ def anova(*fits: Fit) -> pd.DataFrame:
     """
     import pandas as pd
 
-    _check_comparable(fits)
+    check_comparable(fits)
     ordered = sorted(fits, key=lambda fit: fit.dof)
     deviance = np.array([fit.criterion for fit in ordered])
     npar = np.array([fit.dof for fit in ordered])
@@ -78,7 +78,8 @@ def _labels(fits: list[Fit]) -> list[str]:
     return [f"{label} [{i + 1}]" for i, label in enumerate(labels)]
 
 
-def _check_comparable(fits: tuple[Fit, ...]) -> None:
+def check_comparable(fits: tuple[Fit, ...]) -> None:
+    """Refuse fits whose likelihoods are of different data."""
     odd = next((fit for fit in fits if not hasattr(fit, "criterion")), None)
     if odd is not None:
         raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(odd).__name__}")
@@ -96,14 +97,14 @@ def _check_comparable(fits: tuple[Fit, ...]) -> None:
             f"the fits do not share their records (responses of {sizes} records): rows with missing "
             "values were dropped differently, or the responses differ; fit all models to the same rows"
         )
-    if methods == ["REML"] and any(not _same_span(first, fit) for fit in fits[1:]):
+    if methods == ["REML"] and any(not same_span(first, fit) for fit in fits[1:]):
         raise MMEError(
             "REML fits with different fixed effects cannot be compared: REML is the likelihood of what the fixed "
             "effects leave, so each has different data; refit with method='ML'"
         )
 
 
-def _same_span(one: Fit, other: Fit) -> bool:
+def same_span(one: Fit, other: Fit) -> bool:
     """Whether two X have one column space: the projection of one basis on the other loses nothing."""
     Q, P = one.objective.basis.Q, other.objective.basis.Q
     return Q.shape == P.shape and bool(np.allclose(np.linalg.norm(Q.T @ P), np.sqrt(Q.shape[1]), rtol=1e-9))

@@ -1,24 +1,15 @@
-"""Wald tests and intervals of the fixed effects: estimate and standard error against the normal distribution."""
+"""Wald intervals of the fixed effects: estimate and standard error against the normal distribution."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from mme.errors import MMEError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def wald_table(beta: pd.Series, se: pd.Series) -> pd.DataFrame:
-    """``estimate, se, df, t, p``: two-sided, infinite degrees of freedom."""
-    import pandas as pd
-
-    t = beta / se
-    return pd.DataFrame({"estimate": beta, "se": se, "df": np.inf, "t": t, "p": 2.0 * ndtr(-np.abs(t))})
 
 
 def wald_intervals(beta: pd.Series, se: pd.Series, level: float) -> pd.DataFrame:

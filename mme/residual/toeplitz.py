@@ -78,13 +78,15 @@ class Toeplitz(Structure):
 
 def _check_lags(reader: Reader, present: np.ndarray, bands: int, occasions: Labels, groups: Labels) -> None:
     unseen = [lag for lag in range(1, bands + 1) if not (present[:, lag:] & present[:, :-lag]).any()]
-    if unseen:
-        raise reader.error(
-            f"no {groups.title} has two records {unseen[0]} steps of {occasions.title} apart, so that rho{unseen[0]} "
-            f"cannot be estimated; say bands={unseen[0] - 1}" + (" or use Heterogeneous" if unseen[0] == 1 else "")
-            if unseen[0] > 1
-            else f"no {groups.title} has records of two neighbouring levels of {occasions.title}; use Exponential"
-        )
+    if not unseen:
+        return
+    lag = unseen[0]
+    if lag == 1:
+        raise reader.error(f"no {groups.title} has two neighbouring levels of {occasions.title}; use Exponential")
+    raise reader.error(
+        f"no {groups.title} has two records {lag} steps of {occasions.title} apart, so that rho{lag} cannot be "
+        f"estimated; say bands={lag - 1}"
+    )
 
 
 def _check_spacing(occasions: Labels) -> None:

@@ -1,0 +1,237 @@
+r"""The hat matrix of the conditional fit, by record and by group, from the pieces of one evaluation.
+
+With C = [X Z Lambda], whitened records and V in units of sigma^2, fitted = H y for
+
+    H = C (C'C + diag(0, K^-1))^-1 C' = Z Lambda M^-1 Lambda'Z' + U U',    U = V^-1 X R_X^-1                      (H1)
+
+and I - H is P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1, which tells what a group of records g does to beta,
+
+    beta - beta_(g) = (X'V^-1 X)^-1 (X'V^-1)_g (P_gg)^-1 e_g = R_X^-1 U_g' (I - H_gg)^-1 e_g,    e = y - fitted,   (H2)
+
+(Christensen, Pearson and Johnson 1992, Technometrics 34, 38-45), or, where no level of a random term reaches beyond g,
+so that V is block-diagonal, with S_g = (X R_X^-1)_g' U_g and the marginal residual r = y - X beta,
+
+    beta - beta_(g) = R_X^-1 (I - S_g)^-1 U_g' r_g.                                                               (H3)
+
+Of M^-1 only entries between effects that meet on a record, or in a level of the absorbed factor, are needed. With
+F_g = T (I + A'A)^-1 A' for the absorbed block, B_g = Q_g'Z_2 and H_2 = Lambda_2 K^-1 Lambda_2' for the others,
+
+    (Z Lambda M^-1 Lambda'Z')_ij = z_i'T (I + A'A)^-1 T'z_j + (z_2i - B_g'F_g'z_i)' H_2 (z_2j - B_g'F_g'z_j).      (H4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from mme.blocks import Block
+from mme.crossproducts import Column, level_sums
+from mme.errors import MemoryForecastError
+from mme.factor import available_bytes
+from mme.inverse import absorbed_blocks, gain, rest_entries, sensitivities
+from mme.objective import Objective
+from mme.pls import Evaluation, triangular_solve
+from mme.schur import Family, level_pairs
+
+# Matrices of the size of the largest group that (H2) holds at a time.
+_MATRICES = 4
+# I - H_gg has eigenvalues up to one; below this they are rounding: the rest of the data leave something undetermined.
+_DETERMINED = 1e-11
+# Below this a memory check costs more than it tells.
+_SMALL = 2**26
+
+
+@dataclass(frozen=True, eq=False)
+class Hat:
+    """H at one theta, of whitened records."""
+
+    objective: Objective
+    theta: np.ndarray
+    at: Evaluation
+
+    @cached_property
+    def basis(self) -> np.ndarray:
+        """X R_X^-1 (n, p): columns in which X'V^-1 X is the identity."""
+        p = self.objective.system.p
+        return triangular_solve(self.at.border[:p, :p], self.objective.basis.N[:-1], transposed=False).T
+
+    @cached_property
+    def U(self) -> np.ndarray:
+        """V^-1 X R_X^-1 = X R_X^-1 - Z E (n, p), E as in ``inverse.py``."""
+        U = self.basis.copy()
+        for block, E in zip(self.objective.blocks, sensitivities(self.objective, self.theta, self.at), strict=True):
+            for a, column in enumerate(block.columns):
+                part = E[block.codes, a]
+                U -= part if column is None else column[:, None] * part
+        return U
+
+    @cached_property
+    def diagonal(self) -> np.ndarray:
+        """Leverages h (n,): the diagonal of (H1)."""
+        return self._random_part() + np.einsum("ij,ij->i", self.U, self.U)
+
+    def beta(self, delta: np.ndarray) -> np.ndarray:
+        """Changes of beta (g, p) from changes (g, p) on :attr:`basis`."""
+        p = self.objective.system.p
+        gamma = triangular_solve(self.at.border[:p, :p], np.ascontiguousarray(delta.T), transposed=True)
+        return np.asarray((self.objective.basis.R_inverse @ gamma).T)
+
+    def without_records(self, e: np.ndarray) -> np.ndarray:
+        """(H2) on :attr:`basis` for every record alone (n, p), e (n,) the whitened residual."""
+        left = 1.0 - self.diagonal
+        left = np.where(left > _DETERMINED, left, np.nan)
+        return np.asarray(self.U * (e / left)[:, None])
+
+    def without_blocks(self, codes: np.ndarray, J: int, r: np.ndarray) -> np.ndarray:
+        """(H3) on :attr:`basis` for groups (J, p) that V does not connect, r (n,) the whitened marginal residual."""
+        columns, weights = list(self.basis.T), list(self.U.T)
+        S = level_sums(codes, J, columns, weights)
+        s = level_sums(codes, J, weights, [r])
+        left = np.eye(len(columns)) - S
+        lost = np.linalg.eigvalsh(left).min(axis=1, initial=1.0) < _DETERMINED
+        left[lost] = np.nan
+        return np.asarray(np.linalg.solve(left, s)[:, :, 0])
+
+    def without_levels(self, e: np.ndarray) -> np.ndarray:
+        """(H2) on :attr:`basis` for every level of the absorbed block (J, p)."""
+        block = self.objective.absorbing
+        delta = np.zeros((0 if block is None else block.J, self.U.shape[1]))
+        for g, (records, H) in enumerate(self._group_hats()):
+            U = self.U[records]
+            L, failed = dpotrf(np.eye(records.size) - H - U @ U.T, lower=1)
+            determined = failed or L.diagonal().min(initial=1.0) ** 2 < _DETERMINED
+            delta[g] = np.nan if determined else U.T @ dpotrs(L, e[records], lower=1)[0]
+        return delta
+
+    @cached_property
+    def _H2(self) -> np.ndarray:
+        return rest_entries(self.objective, self.theta, self.at)
+
+    def _random_part(self) -> np.ndarray:
+        """The diagonal of (H4)."""
+        h, block, rest = self._meetings(), self.objective.absorbing, self.objective.system.rest
+        if block is None:
+            return h
+        h += _quadratic(
+            block.columns, absorbed_blocks(self.objective, self.theta, self._H2), block.codes, block.columns
+        )
+        F = self._F
+        for other, cross, gains in zip(rest.blocks, rest.crossing, self._gains(), strict=True):
+            meeting = np.einsum("csa,cxa->csx", gains, F[cross.cells.rows])
+            h -= 2.0 * _quadratic(other.columns, meeting, cross.cells.of_record, block.columns)
+        return h
+
+    @property
+    def _F(self) -> np.ndarray:
+        """T (I + A'A)^-1 A' (J, q, q)."""
+        return np.einsum("xi,iag->gxa", self.objective.factors(self.theta).absorbed, gain(self.at.levels))
+
+    def _meetings(self) -> np.ndarray:
+        """z_2i' H_2 z_2i: entries of H_2 between the levels of one record."""
+        rest, h = self.objective.system.rest, np.zeros(self.objective.model.n)
+        for family in rest.schur.families:
+            left, right = rest.blocks[family.t_row], rest.blocks[family.t_col]
+            blocks = family.blocks(self._H2)
+            if family.t_row == family.t_col:
+                h += _quadratic(left.columns, blocks[family.diagonal], left.codes, left.columns)
+            else:
+                cells = rest.schur.products[family.t_row, family.t_col].cells
+                where = _find(family, right.J, cells.rows, cells.cols)
+                h += 2.0 * _quadratic(left.columns, blocks[where], cells.of_record, right.columns)
+        return h
+
+    def _gains(self) -> list[np.ndarray]:
+        """H_2 B_g' at every cell of each block with the absorbed one, (cells, q_t, q)."""
+        rest, levels = self.objective.system.rest, self.objective.system.absorbed.levels
+        q = levels.R.shape[0]
+        gains = [
+            np.zeros((cross.cells.count, block.q, q)) for cross, block in zip(rest.crossing, rest.blocks, strict=True)
+        ]
+        for family in rest.schur.families:
+            row, col, same = family.t_row, family.t_col, family.t_row == family.t_col
+            pairs = level_pairs(rest.crossing[row].cells, rest.crossing[col].cells, same, levels.J)
+            blocks = family.blocks(self._H2)[_find(family, rest.blocks[col].J, pairs.rows, pairs.cols)]
+            _add(gains[row], pairs.i, pairs.j, blocks, rest.crossing[col].values)
+            mirrored = pairs.i != pairs.j if same else slice(None)
+            flipped = blocks[mirrored].transpose(0, 2, 1)
+            _add(gains[col], pairs.j[mirrored], pairs.i[mirrored], flipped, rest.crossing[row].values)
+        return gains
+
+    def _group_hats(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The records of every level of the absorbed block, and (H4) among them."""
+        block, rest = self.objective.absorbing, self.objective.system.rest
+        if block is None:
+            return
+        sizes = np.bincount(block.codes, minlength=block.J)
+        _require_memory(int(sizes.max(initial=0)))
+        T, A, F = self.objective.factors(self.theta).absorbed, self.at.levels.A, self._F
+        inner = T @ np.linalg.inv(np.eye(block.q) + np.einsum("aig,ajg->gij", A, A)) @ T.T
+        z = np.column_stack([np.ones(block.codes.size) if c is None else c for c in block.columns])
+        Z2 = _design(rest.blocks, rest.offsets, block.codes.size)
+        H2, B = _symmetric(rest.schur.row, rest.schur.col, self._H2[rest.schur.source], rest.m), rest.B.tocsc()
+        groups = np.split(np.argsort(block.codes, kind="stable"), np.cumsum(sizes)[:-1])
+        for g, records in enumerate(groups):
+            zg, other = z[records], Z2[records]
+            effects = np.unique(other.indices)
+            between = B[:, g + block.J * np.arange(block.q)][effects].toarray()
+            left = other[:, effects].toarray() - (zg @ F[g]) @ between.T
+            yield records, zg @ inner[g] @ zg.T + left @ H2[effects][:, effects].toarray() @ left.T
+
+
+def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:
+    """x_i' S y_i for every record, S = blocks[at[i]], x_i and y_i its values of the columns."""
+    total = np.zeros(at.size)
+    for a, x in enumerate(left):
+        for b, y in enumerate(right):
+            part = blocks[:, a, b][at]
+            for column in (x, y):
+                if column is not None:
+                    part *= column
+            total += part
+    return total
+
+
+def _find(family: Family, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Numbers of the family's blocks at (rows, cols)."""
+    key = family.rows * n_cols + family.cols
+    order = np.argsort(key, kind="stable")
+    return np.asarray(order[np.searchsorted(key, rows * n_cols + cols, sorter=order)])
+
+
+def _add(total: np.ndarray, i: np.ndarray, j: np.ndarray, blocks: np.ndarray, values: np.ndarray) -> None:
+    """total[i] += blocks values[j]', pair by pair: blocks (pairs, r, s), values (cells, q, s)."""
+    shape = (total.shape[0], values.shape[0])
+    for r, s in np.ndindex(*blocks.shape[1:]):
+        total[:, r, :] += sp.csr_array((blocks[:, r, s], (i, j)), shape=shape) @ values[:, :, s]
+
+
+def _design(blocks: Sequence[Block], offsets: np.ndarray, n: int) -> sp.csr_array:
+    """Z_2 (n, m), scaled, whitened."""
+    rows, cols, data = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    for block, start in zip(blocks, offsets[:-1].tolist(), strict=True):
+        for a, column in enumerate(block.columns):
+            rows.append(np.arange(n))
+            cols.append(start + block.codes * block.q + a)
+            data.append(np.ones(n) if column is None else column)
+    triplets = (np.concatenate(data), (np.concatenate(rows), np.concatenate(cols)))
+    return sp.csr_array(sp.coo_array(triplets, shape=(n, int(offsets[-1]))))
+
+
+def _symmetric(row: np.ndarray, col: np.ndarray, lower: np.ndarray, m: int) -> sp.csr_array:
+    off = row != col
+    triplets = (np.append(lower, lower[off]), (np.append(row, col[off]), np.append(col, row[off])))
+    return sp.csr_array(sp.coo_array(triplets, shape=(m, m)))
+
+
+def _require_memory(largest: int) -> None:
+    needed = _MATRICES * 8 * largest**2
+    if needed > _SMALL and needed > (available := available_bytes()):
+        raise MemoryForecastError(
+            f"deleting a group of {largest:,} records that other random effects connect to the rest needs "
+            f"{needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free. Refit without the group instead."
+        )

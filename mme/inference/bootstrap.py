@@ -1,0 +1,303 @@
+"""Parametric bootstrap: the model fitted again to responses drawn from itself.
+
+A refit takes over all that does not depend on y (:meth:`mme.objective.Objective.with_response`) and starts from the
+theta that the responses were drawn from. Replicate i has a random stream of its own, made of the seed and i, so that
+results do not depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from mme.criterion import residual_sd
+from mme.engine import Plan
+from mme.errors import MMEError
+from mme.estimates import Estimates
+from mme.inference.natural import natural_names, natural_values
+from mme.loop import search
+from mme.model import Model
+from mme.objective import Objective
+from mme.pls import pwrss, triangular_solve
+from mme.simulate import Simulator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.fit import Fit
+
+Progress = bool | Callable[[int, int], None]
+
+# Pieces of work a process: enough for the progress line, and for no process to wait long for the last.
+_PIECES = 16
+_KINDS = ("percentile", "basic", "normal")
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Replicates of a parametric bootstrap.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Parameters: ``sd_x|g``, ``cor_x2.x1|g``, ``sigma``, then the fixed effects.
+    estimates : (P,) array
+        Their values in the fit that the responses were drawn from.
+    values : (n, P) array
+        Those of each refit; NaN where it failed, and for a correlation beside a standard deviation of zero.
+    theta : (n, k) array
+        The relative covariance parameters of each refit.
+    singular, converged : (n,) bool
+        Whether a refit ended on the boundary; whether its search converged.
+    failures : dict
+        Why refits failed, and how many did for each reason.
+    seed : int
+        Makes the same replicates again.
+    """
+
+    names: tuple[str, ...]
+    theta_names: tuple[str, ...]
+    estimates: np.ndarray
+    values: np.ndarray
+    theta: np.ndarray
+    singular: np.ndarray
+    converged: np.ndarray
+    failures: dict[str, int]
+    seed: int
+
+    @property
+    def n(self) -> int:
+        """Replicates asked for."""
+        return int(self.values.shape[0])
+
+    @property
+    def n_failed(self) -> int:
+        """Replicates that gave no estimates."""
+        return sum(self.failures.values())
+
+    @cached_property
+    def replicates(self) -> pd.DataFrame:
+        """A row a replicate: the parameters, ``theta_...``, ``singular`` and ``converged``."""
+        import pandas as pd
+
+        theta = pd.DataFrame(self.theta, columns=[f"theta_{name}" for name in self.theta_names])
+        flags = {"singular": self.singular, "converged": self.converged}
+        return pd.concat([pd.DataFrame(self.values, columns=list(self.names)), theta], axis=1).assign(**flags)
+
+    def summary(self) -> pd.DataFrame:
+        """``estimate, bias, se`` and ``n``, the replicates that have a value, of each parameter."""
+        import pandas as pd
+
+        found = np.isfinite(self.values)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(found, self.values, 0.0).sum(axis=0) / found.sum(axis=0)
+            squares = np.where(found, self.values - mean, 0.0) ** 2
+            se = np.sqrt(squares.sum(axis=0) / (found.sum(axis=0) - 1))
+        columns = {"estimate": self.estimates, "bias": mean - self.estimates, "se": se, "n": found.sum(axis=0)}
+        return pd.DataFrame(columns, index=list(self.names))
+
+    def confint(self, level: float = 0.95, kind: str = "percentile") -> pd.DataFrame:
+        """``lower, upper`` of each parameter, from the replicates that did not fail.
+
+        Parameters
+        ----------
+        level : float
+            Coverage aimed at.
+        kind : str
+            ``"percentile"``: quantiles of the replicates; ``"basic"``: twice the estimate less these; ``"normal"``: the
+            estimate less its bias, plus and minus a normal quantile of standard errors (Davison & Hinkley 1997, ch. 5).
+        """
+        import pandas as pd
+
+        if kind not in _KINDS:
+            raise MMEError(f"kind must be one of {', '.join(map(repr, _KINDS))}; got {kind!r}")
+        if not 0.0 < level < 1.0:
+            raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+        if kind == "normal":
+            table = self.summary()
+            half = ndtri(0.5 + level / 2.0) * table["se"]
+            middle = table["estimate"] - table["bias"]
+            return pd.DataFrame({"lower": middle - half, "upper": middle + half})
+        tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+        ends = np.array([_quantiles(column[np.isfinite(column)], tails) for column in self.values.T])
+        if kind == "basic":
+            ends = 2.0 * self.estimates[:, None] - ends[:, ::-1]
+        return pd.DataFrame(ends, index=list(self.names), columns=["lower", "upper"])
+
+    def __repr__(self) -> str:
+        text = f"Bootstrap of {self.n} replicates, seed {self.seed}: {int(self.singular.sum())} singular, "
+        text += f"{int((~self.converged).sum()) - self.n_failed} not converged, {self.n_failed} failed"
+        reasons = "".join(f"\n  {count} x {reason}" for reason, count in self.failures.items())
+        return f"{text}{reasons}\n{self.summary().to_string()}"
+
+
+def _quantiles(values: np.ndarray, tails: list[float]) -> np.ndarray:
+    """Quantile p is the (n + 1) p-th of n values."""
+    return np.quantile(values, tails, method="weibull") if values.size else np.full(2, np.nan)
+
+
+def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress: Progress) -> Bootstrap:
+    """Draw n responses from a fit and fit its model to each; see :meth:`Fit.bootstrap`."""
+    for name, value in (("n", n), ("workers", 1 if workers is None else workers)):
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise MMEError(f"{name} must be a whole number, at least 1; got {value!r}")
+    entropy: Any = np.random.SeedSequence(seed).entropy
+    given = fit.optimum.verdict == "given" and fit.model.k > 0
+    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, fit.objective.plan, given, entropy, fit.objective)
+    processes = min(_processors() if workers is None else int(workers), int(n))
+    rows: list[np.ndarray] = []
+    reasons: Counter[str] = Counter()
+    report = _reporter(progress, int(n))
+    for piece, failed in _pieces(refitter, int(n), processes):
+        rows.append(piece)
+        reasons.update(failed)
+        report(sum(map(len, rows)))
+    table = np.concatenate(rows)
+    names = (*natural_names(fit.model), *fit.fixed_names)
+    P, k = len(names), fit.model.k
+    return Bootstrap(
+        names=names,
+        theta_names=fit.theta_names,
+        estimates=_parameters(fit.objective, fit.theta),
+        values=table[:, :P],
+        theta=table[:, P : P + k],
+        singular=table[:, P + k] == 1.0,
+        converged=table[:, P + k + 1] == 1.0,
+        failures=dict(reasons),
+        seed=entropy,
+    )
+
+
+@dataclass(eq=False)
+class _Refitter:
+    """Draws and fits replicates by their numbers. A process that does not share memory assembles the model anew."""
+
+    model: Model
+    theta: np.ndarray
+    phi: np.ndarray
+    plan: Plan
+    given: bool
+    entropy: Any
+    known: Objective | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        fields = ("model", "theta", "phi", "plan", "given", "entropy")
+        return {name: getattr(self, name) for name in fields} | {"known": None}
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The model's criterion at the phi of the fit."""
+        return self.known or Objective(self.model, phi=self.phi, engine=self.plan)
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """Draws responses at the estimates."""
+        return Simulator(Estimates(self.objective, self.theta))
+
+    def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
+        """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
+        p, k = self.objective.system.p, self.model.k
+        rows = np.full((len(numbers), len(natural_names(self.model)) + p + k + 2), np.nan)
+        reasons = []
+        for row, number in zip(rows, numbers, strict=True):
+            try:
+                row[:] = self._replicate(number)
+            except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
+                reasons.append(str(error))
+        return rows, reasons
+
+    def _replicate(self, number: int) -> np.ndarray:
+        rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
+        objective = self.objective.with_response(self.simulator(rng, 1)[:, 0])
+        found = search(objective.model, self.theta if self.given else None, False, self.theta, objective)
+        flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
+        return np.concatenate([_parameters(found.objective, found.theta), found.theta, flags])
+
+
+def _parameters(objective: Objective, theta: np.ndarray) -> np.ndarray:
+    """Standard deviations, correlations, sigma and beta."""
+    border, p = objective.triangle(theta)[1], objective.system.p
+    gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
+    sigma = residual_sd(objective.constants, pwrss(border))
+    return np.concatenate([natural_values(objective.model, theta, sigma), objective.basis.coefficients(gamma)])
+
+
+_refitter: _Refitter | None = None
+
+
+def _begin(refitter: _Refitter) -> None:
+    """Make a process ready: its part of the work, and one thread for each of its matrix libraries."""
+    global _refitter
+    _refitter = refitter
+    with suppress(ImportError):
+        import_module("threadpoolctl").threadpool_limits(1)
+
+
+def _work(numbers: range) -> tuple[np.ndarray, list[str]]:
+    assert _refitter is not None
+    return _refitter(numbers)
+
+
+def _pieces(refitter: _Refitter, n: int, processes: int) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """The replicates in order, piece by piece."""
+    size = max(1, n // (_PIECES * processes))
+    pieces = [range(first, min(first + size, n)) for first in range(0, n, size)]
+    if processes == 1:
+        yield from map(refitter, pieces)
+        return
+    import multiprocessing
+    import warnings
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    method = _start_method(refitter.objective)
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(processes, context, _begin, (refitter,)) as pool:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside idle threads of the BLAS
+                found = pool.map(_work, pieces)
+            yield from found
+        except BrokenProcessPool:
+            raise MMEError(
+                "the processes of the bootstrap ended early: memory ran out, or the script that calls it starts them "
+                "again; put the call under  if __name__ == '__main__':  or use workers=1"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_method(objective: Objective) -> str:
+    """Fork shares the assembled model, but CHOLMOD's threads do not survive it: a forked factorisation never ends."""
+    return "fork" if sys.platform == "linux" and objective.system.symbolic is None else "spawn"
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _reporter(progress: Progress, n: int) -> Callable[[int], None]:
+    if progress is False:
+        return lambda done: None
+    if callable(progress):
+        return lambda done: progress(done, n)
+    began = monotonic()
+
+    def bar(done: int) -> None:
+        left = (monotonic() - began) * (n - done) / max(done, 1)
+        filled = 30 * done // n
+        end = "\n" if done == n else ""
+        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{n}, {left:.0f} s left ", end=end, file=sys.stderr)
+
+    return bar

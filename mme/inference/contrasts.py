@@ -1,0 +1,241 @@
+r"""Linear functions of the fixed effects: estimates, standard errors, t and F tests, as tables.
+
+What a statistic is compared with is a :class:`Reference`: the normal distribution (:class:`Normal`), or t and F with
+degrees of freedom by Satterthwaite or by Kenward and Roger, one file each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import chdtrc, fdtrc, ndtr
+
+from mme.arrays import numbers
+from mme.errors import MMEError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.fit import Fit
+
+# Eigenvalues of L cov L' below this share of the largest are rounding: rows of L that depend on others (lmerTest's).
+_DEPENDENT = float(np.sqrt(np.finfo(float).eps))
+# Reciprocals of degrees of freedom below this are rounding: there is nothing to estimate.
+_NONE = 1e-12
+# A combination of dropped columns that differs from its aliases by less is estimable.
+_ESTIMABLE = 1e-8
+
+
+@dataclass(frozen=True)
+class FTest:
+    """F, already multiplied by ``scale``, on ``numerator`` and ``denominator`` degrees of freedom."""
+
+    F: float
+    numerator: int
+    denominator: float
+    scale: float = 1.0
+
+    @property
+    def p(self) -> float:
+        """Upper tail; infinite denominator degrees of freedom are a chi-square."""
+        return float(_f_tail(self.F, self.numerator, self.denominator))
+
+
+@dataclass(frozen=True, eq=False)
+class Reference(ABC):
+    """Estimates (p,) with the covariance (p, p) that tests use, and the distributions they are compared with."""
+
+    beta: np.ndarray
+    cov: np.ndarray
+
+    @abstractmethod
+    def df(self, L: np.ndarray) -> np.ndarray:
+        """Degrees of freedom (m,) of the t statistic of each row of L (m, p)."""
+
+    @abstractmethod
+    def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
+        """Test that all of L beta - rhs, estimated by ``difference`` (m,), is zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Normal(Reference):
+    """The Wald test: infinite degrees of freedom."""
+
+    def df(self, L: np.ndarray) -> np.ndarray:
+        """Infinite."""
+        return np.full(len(L), np.inf)
+
+    def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
+        """F = d'(L cov L')^-1 d / q against chi-square / q."""
+        along = independent(L, difference, self.cov)
+        return FTest(along.F, along.variance.size, np.inf)
+
+
+def reference(fit: Fit, ddf: str) -> Reference:
+    """The reference named ``ddf``; each is computed once a fit."""
+    if ddf == "none":
+        return Normal(fit.estimates.beta, fit.estimates.beta_cov)
+    if ddf == "satterthwaite":
+        return fit.satterthwaite
+    if ddf == "kenward-roger":
+        return fit.kenward_roger
+    raise MMEError(f"ddf must be 'satterthwaite', 'kenward-roger' or 'none', got {ddf!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Independent:
+    """Rows (q, p) with uncorrelated estimates that span those of L, what they estimate, and its variances (q,)."""
+
+    rows: np.ndarray
+    difference: np.ndarray
+    variance: np.ndarray
+
+    @property
+    def F(self) -> float:
+        """The mean of the squared t statistics."""
+        return float(np.mean(self.difference**2 / self.variance)) if self.variance.size else float("nan")
+
+
+def independent(L: np.ndarray, difference: np.ndarray, cov: np.ndarray) -> Independent:
+    """Eigenvectors of L cov L', the largest eigenvalue first; rows that depend on others are left out."""
+    values, vectors = np.linalg.eigh(L @ cov @ L.T)
+    kept = np.flatnonzero(values > max(_DEPENDENT * values.max(initial=0.0), 0.0))[::-1]
+    along = vectors[:, kept].T
+    return Independent(along @ L, along @ difference, values[kept])
+
+
+def t_table(to: Reference, L: np.ndarray, rhs: np.ndarray | float, index: Any) -> pd.DataFrame:
+    """``estimate, se, df, t, p`` of each row of L: estimates of L beta - rhs, two-sided."""
+    import pandas as pd
+
+    estimate = L @ to.beta - rhs
+    se = np.sqrt(np.einsum("mi,mi->m", L @ to.cov, L))
+    df = to.df(L)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = estimate / se
+    return pd.DataFrame({"estimate": estimate, "se": se, "df": df, "t": t, "p": two_sided(t, df)}, index=index)
+
+
+def f_table(tests: Sequence[FTest], index: Any) -> pd.DataFrame:
+    """``num_df, den_df, F, p``, one row a test."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "num_df": [test.numerator for test in tests],
+            "den_df": [test.denominator for test in tests],
+            "F": [test.F for test in tests],
+            "p": [test.p for test in tests],
+        },
+        index=index,
+    )
+
+
+def reciprocal(inverse: np.ndarray) -> np.ndarray:
+    """Degrees of freedom from their reciprocals; infinite where these are rounding."""
+    with np.errstate(divide="ignore"):
+        return np.where(inverse < _NONE, np.inf, 1.0 / inverse)
+
+
+def two_sided(t: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """P(|T| > |t|): the tail of F = t^2 on 1 and df, which keeps its digits where 1 - P does not."""
+    return np.where(np.isinf(df), 2.0 * ndtr(-np.abs(t)), fdtrc(1.0, df, t**2))
+
+
+def _f_tail(F: float, numerator: int, denominator: float) -> float:
+    if np.isinf(denominator):
+        return float(chdtrc(numerator, numerator * F))
+    return float(fdtrc(numerator, denominator, F))
+
+
+def coefficient_table(fit: Fit, ddf: str) -> pd.DataFrame:
+    """``estimate, se, df, t, p`` of every fixed effect."""
+    names = list(fit.fixed_names)
+    return t_table(reference(fit, ddf), np.eye(len(names)), 0.0, names)
+
+
+def contrast_table(fit: Fit, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.DataFrame:
+    """Tests of the rows of L one by one, or of all together."""
+    rows, index = read_contrasts(fit, L)
+    right = np.broadcast_to(numbers(rhs, "rhs"), (len(rows),))
+    to = reference(fit, ddf)
+    if joint:
+        return f_table([to.f_test(rows, rows @ to.beta - right)], ["joint"])
+    return t_table(to, rows, right, index)
+
+
+def read_contrasts(fit: Fit, L: Any) -> tuple[np.ndarray, list[Any]]:
+    """L as rows (m, p) on the estimated coefficients, and their labels.
+
+    Raises
+    ------
+    MMEError
+        A name is no coefficient, a row has another length, or what it asks for cannot be estimated.
+    """
+    names = fit.fixed_names
+    if isinstance(L, Mapping):
+        L = _frame_of(L)
+    if hasattr(L, "iloc") and hasattr(L, "columns"):
+        unknown = [str(name) for name in L.columns if str(name) not in fit.model.x_names]
+        if unknown:
+            raise MMEError(f"no fixed effect is called {', '.join(map(repr, unknown))}; they are {', '.join(names)}")
+        rows = np.zeros((len(L), len(fit.model.x_names)))
+        rows[:, [fit.model.x_names.index(str(name)) for name in L.columns]] = numbers(L, "the contrast")
+        return estimable(fit, rows), list(L.index)
+    rows = np.atleast_2d(numbers(L, "the contrast"))
+    labels = [f"L{m + 1}" for m in range(len(rows))]
+    if rows.ndim != 2 or rows.shape[1] not in (len(names), len(fit.model.x_names)) or not np.isfinite(rows).all():
+        raise MMEError(
+            f"a contrast needs {len(names)} finite weights, one a fixed effect ({', '.join(names)}); got an array of "
+            f"shape {np.shape(L)}"
+        )
+    return (rows if rows.shape[1] == len(names) else estimable(fit, rows)), labels
+
+
+def estimable(fit: Fit, rows: np.ndarray) -> np.ndarray:
+    """Rows (m, all columns of X) on the estimated coefficients.
+
+    Raises
+    ------
+    MMEError
+        A row has weights on dropped columns that the other columns do not determine.
+    """
+    kept = fit.objective.basis.kept
+    unknown = ~is_estimable(fit, rows)
+    if unknown.any():
+        raise MMEError(
+            f"row {int(np.argmax(unknown)) + 1} of the contrast cannot be estimated: it needs the columns of X that "
+            f"were dropped ({', '.join(fit.dropped)})"
+        )
+    return rows[:, kept]
+
+
+def is_estimable(fit: Fit, rows: np.ndarray) -> np.ndarray:
+    """Whether each row (m, all columns of X) is a combination of rows of X: c = c_kept A, X = X_kept A."""
+    if not fit.dropped:
+        return np.ones(len(rows), dtype=bool)
+    gap = np.abs(rows - rows[:, fit.objective.basis.kept] @ aliases(fit))
+    return np.asarray((gap <= _ESTIMABLE * (1.0 + np.abs(rows).max(axis=1, keepdims=True))).all(axis=1))
+
+
+def aliases(fit: Fit) -> np.ndarray:
+    """A (kept, all) with X = X_kept A: the identity, and the combinations that make the dropped columns."""
+    X, kept = fit.model.X, fit.objective.basis.kept
+    A = np.zeros((kept.size, X.shape[1]))
+    A[:, kept] = np.eye(kept.size)
+    if fit.dropped:
+        dropped = np.setdiff1d(np.arange(X.shape[1]), kept)
+        found = np.linalg.lstsq(X[:, kept], X[:, dropped], rcond=None)[0]
+        A[:, dropped] = np.where(np.abs(found) < 1e-9 * (1.0 + np.abs(found).max()), 0.0, found)
+    return A
+
+
+def _frame_of(L: Mapping[Any, Any]) -> pd.DataFrame:
+    """A contrast by name, {coefficient: weight}, as a table of one row."""
+    import pandas as pd
+
+    return pd.DataFrame([dict(L)], index=["contrast"])

@@ -1,0 +1,160 @@
+"""Theta and sigma as standard deviations and correlations, and how to hold one of these while the others vary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.covariance import Entries, Patterned, Structure
+from mme.errors import MMEError
+from mme.model import Model
+from mme.terms import Term
+
+# Coordinates of a correlation further out than this are at its bound: tanh is one there but for rounding.
+_FAR = 15.0
+
+
+def natural_names(model: Model) -> tuple[str, ...]:
+    """lme4's names in the order of theta, then sigma: ``sd_x|g``, ``cor_x2.x1|g``, ``sigma``.
+
+    ``sd|g`` is one standard deviation for all columns, ``rho|g`` the parameter of a pattern of correlations.
+    """
+    pairs = zip(model.terms, model.structures, strict=True)
+    names = [name for term, part in pairs for name in _names(term, part)]
+    return (*names, "sigma") if model.sigma is None else tuple(names)
+
+
+def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
+    """The values of :func:`natural_names`; NaN for a correlation with a standard deviation of zero."""
+    values = [_values(part, piece, sigma) for part, piece in zip(model.structures, model.split(theta), strict=True)]
+    return np.concatenate([*values, [sigma] if model.sigma is None else []])
+
+
+def _names(term: Term, part: Structure) -> list[str]:
+    if isinstance(part, Patterned):
+        sd = [f"sd|{term.group}"] if part.homogeneous else [f"sd_{column}|{term.group}" for column in term.columns]
+        return [*sd, f"rho|{term.group}"][: part.k]
+    places = _entries(part, term.name)
+    return [
+        f"sd_{term.columns[i]}|{term.group}" if i == j else f"cor_{term.columns[i]}.{term.columns[j]}|{term.group}"
+        for i, j in zip(places.rows.tolist(), places.cols.tolist(), strict=True)
+    ]
+
+
+def _values(part: Structure, theta: np.ndarray, sigma: float) -> np.ndarray:
+    """sd_i = sigma |T_i| and cor_ij = T_i'T_j / (|T_i| |T_j|)."""
+    if isinstance(part, Patterned):
+        return np.concatenate([sigma * np.abs(theta[: part.n_sd]), [part.rho(z) for z in theta[part.n_sd :]]])
+    places, T = _entries(part, ""), part.T(theta)
+    sd = np.sqrt(np.einsum("ia,ia->i", T, T))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cor = np.clip((T @ T.T) / np.outer(sd, sd), -1.0, 1.0)
+    return np.asarray(np.where(places.diagonal, sigma * sd[places.rows], cor[places.rows, places.cols]))
+
+
+def _entries(part: Structure, term: str) -> Entries:
+    if isinstance(part, Entries) and (part.diagonal.all() or part.k == part.q * (part.q + 1) // 2):
+        return part
+    raise MMEError(f"term '{term}': its covariance structure has no form by standard deviations and correlations")
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """One standard deviation or correlation of a term held, the rest of its T free.
+
+    Of an unstructured T, with the rows that matter first, P T = T_ Q' for an orthogonal Q and a lower triangular T_, so
+    that T_ serves as well: a standard deviation is its first entry, and a correlation r makes of its second row
+    (r d, sqrt(1 - r^2) d), with d and the first entry positive: they are given by their roots, in which everything is
+    even and smooth again.
+
+    Attributes
+    ----------
+    start : array
+        The free entries, at the theta of a fit.
+    even : array of bool
+        Which of them are zero only at the edge of the model.
+    rooted : array of bool
+        Which of them must not be negative.
+    like : array of int
+        The entry of the term's theta whose scale each has.
+    theta : callable
+        theta(free, value): the term's theta where sd / sigma, or the correlation, has this value.
+    bounds : (float, float)
+        Of the value.
+    """
+
+    start: np.ndarray
+    even: np.ndarray
+    rooted: np.ndarray
+    like: np.ndarray
+    theta: Callable[[np.ndarray, float], np.ndarray]
+    bounds: tuple[float, float]
+
+
+def hold(part: Structure, theta: np.ndarray, at: int) -> Held:
+    """Hold the standard deviation or correlation that stands at this place of a term's theta."""
+    if isinstance(part, Entries) and not part.diagonal.all():
+        return _hold_rotated(part, part.T(theta), at)
+    others = np.delete(np.arange(part.k), at)
+    bounds: tuple[float, float] = (0.0, np.inf)
+    coordinate: Callable[[float], float] = float
+    if isinstance(part, Patterned) and not part.diagonal[at]:
+        bounds, coordinate = _pattern(part)
+    even = part.diagonal[others]
+    none = np.zeros(others.size, dtype=bool)
+    return Held(theta[others], even, none, others, lambda x, value: np.insert(x, at, coordinate(value)), bounds)
+
+
+def _pattern(part: Patterned) -> tuple[tuple[float, float], Callable[[float], float]]:
+    """Bounds of a pattern's correlation, and its coordinate z."""
+    low = -1.0 if part.pattern == "ar1" else -1.0 / (part.q - 1)
+
+    def z(rho: float) -> float:
+        with np.errstate(divide="ignore"):
+            found = np.arctanh(rho) if part.pattern == "ar1" else np.log((1.0 - rho / low) / (1.0 - rho))
+        return float(np.clip(found, -_FAR, _FAR))
+
+    return (low, 1.0), z
+
+
+def _hold_rotated(part: Entries, T: np.ndarray, at: int) -> Held:
+    """One of an unstructured covariance, in T_."""
+    i, j = int(part.rows[at]), int(part.cols[at])
+    first = [i] if i == j else [j, i]
+    order = np.array(first + [row for row in range(part.q) if row not in first])
+    rows, cols = np.tril_indices(part.q)
+    free = ~((rows == 0) if i == j else (rows == 1) & (cols == 0))
+    rows, cols = rows[free], cols[free]
+    start = lower_factor(T[order])
+    if i != j:
+        start[1, 1] = np.hypot(start[1, 0], start[1, 1])  # d, the length of the row
+
+    def theta(x: np.ndarray, value: float) -> np.ndarray:
+        rotated = np.zeros((part.q, part.q))
+        rotated[rows, cols] = x
+        if i == j:
+            rotated[0, 0] = value
+        else:
+            rotated[1, :2] = rotated[1, 1] * np.array([value, np.sqrt(max(1.0 - value * value, 0.0))])
+        back = np.empty_like(rotated)
+        back[order] = rotated
+        return np.asarray(lower_factor(back)[part.rows, part.cols])
+
+    even = rows == cols
+    like = np.flatnonzero(part.diagonal)[order[rows]]
+    bounds = (0.0, np.inf) if i == j else (-1.0, 1.0)
+    return Held(start[rows, cols], even, even & (rows < 2) & (i != j), like, theta, bounds)
+
+
+def lower_factor(A: np.ndarray) -> np.ndarray:
+    """The lower triangular T with T T' = A A' and a non-negative diagonal.
+
+    Examples
+    --------
+    >>> lower_factor(np.array([[3.0, 4.0], [4.0, -3.0]])).round(12).tolist()
+    [[5.0, 0.0], [0.0, 5.0]]
+    """
+    T = np.asarray(np.linalg.qr(A.T, mode="r")).T
+    return np.asarray(T * np.where(np.diag(T) < 0.0, -1.0, 1.0) + 0.0)

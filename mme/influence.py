@@ -1,0 +1,179 @@
+r"""Leverage, Cook's distances and changes of beta when records or groups leave, by updating: nothing is fitted again.
+
+Variance components and sigma are held at their estimates; what that leaves out is the change of theta itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.blocks import Block
+from mme.covariance import structure
+from mme.engine import Plan
+from mme.errors import MMEError
+from mme.estimates import Estimates
+from mme.hat import Hat
+from mme.levels import factorise
+from mme.objective import Objective
+from mme.terms import Term
+from mme.whitening import Whitening
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.fit import Fit
+
+# Up to here a remainder is factorised by LAPACK when a factor other than the widest is put first.
+_DENSE_UP_TO = 2000
+
+
+def leverage(fit: Fit) -> Any:
+    r"""Diagonal of the hat matrix of the conditional fit, one a row of the data: lme4's ``hatvalues``.
+
+    fitted - offset = H y; h_i is between 0 and 1, and the sum is the number of parameters that the fit spends:
+    p + trace of what the random effects take. With weights h_i is that of sqrt(w_i) y_i, with correlated residuals that
+    of the whitened record (what the record adds to those before it).
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    >>> round(float(fit.leverage().sum()), 3), round(float(fit.leverage()[0]), 4)
+    (29.022, 0.2293)
+    """
+    return fit.rows.aligned(fit.hat.diagonal, "leverage")
+
+
+def cooks_distance(fit: Fit, by: Any = None) -> Any:
+    r"""Cook's distance of every record, or of every group of records.
+
+    Parameters
+    ----------
+    by : str or (N,) labels, optional
+        None: of records, e_i^2 h_i / (p sigma^2 (1 - h_i)^2) with the leverage h_i and the residual e_i = sqrt(w_i)
+        (y_i - fitted_i) of the conditional fit, as lme4's ``cooks.distance``. A grouping factor of the model, or labels
+        with one a row of the data: of groups, (beta - beta_(g))' var(beta)^-1 (beta - beta_(g)) / p, the shift of the
+        fixed effects when the group leaves.
+
+    Returns
+    -------
+    Series
+        By row of the data, or by label of the group; NaN where a fixed effect cannot be estimated without it.
+
+    Notes
+    -----
+    Above one, or far above all others, is the rule of thumb for a closer look. The shift itself is :meth:`Fit.dfbeta`.
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    >>> fit.cooks_distance(by="Subject").nlargest(2).round(3).to_dict()
+    {'309': 0.149, '335': 0.129}
+    """
+    p = fit.objective.basis.kept.size
+    if by is not None:
+        delta, labels, name = _without_groups(fit, by)
+        return _by_group((delta**2).sum(axis=1) / (p * fit.sigma**2), labels, name, "cooks_distance")
+    h, e = fit.hat.diagonal, whitened_residual(fit.estimates)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = e**2 * h / (p * fit.sigma**2 * (1.0 - h) ** 2)
+    return fit.rows.aligned(distance, "cooks_distance")
+
+
+def dfbeta(fit: Fit, by: Any = None) -> pd.DataFrame:
+    """beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves.
+
+    Parameters
+    ----------
+    by : str or (N,) labels, optional
+        As in :meth:`Fit.cooks_distance`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the data, or groups, x fixed effects.
+    """
+    import pandas as pd
+
+    names = list(fit.fixed_names)
+    if by is not None:
+        delta, labels, name = _without_groups(fit, by)
+        return pd.DataFrame(fit.hat.beta(delta), index=pd.Index(labels, name=name), columns=names)
+    moved = fit.hat.beta(fit.hat.without_records(whitened_residual(fit.estimates)))
+    return pd.DataFrame(fit.rows.aligned(moved, "dfbeta")).set_axis(names, axis=1)
+
+
+def whitened_residual(estimates: Estimates, *, conditional: bool = True) -> np.ndarray:
+    """y - fitted, or y - X beta, with independent entries of variance sigma^2 where e has them (n,)."""
+    model = estimates.objective.model
+    mean = estimates.fitted if conditional else estimates.population
+    root = None if model.weights is None else np.sqrt(model.weights)
+    return Whitening(root, model.residual, estimates.objective.phi)((model.y - mean)[None, :])[0]
+
+
+def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
+    """Shifts (J, p) on the basis of :class:`Hat`, labels and the name of the groups."""
+    codes, labels, name = _groups(fit, by)
+    model = fit.model
+    if model.residual is not None and model.residual.group is not None and not _within(model.residual.group, codes):
+        raise MMEError(
+            f"the residuals are correlated across the groups of '{name}': correlated records must leave together"
+        )
+    if all(term.relationship is None and _within(term.codes, codes) for term in model.terms):
+        r = whitened_residual(fit.estimates, conditional=False)
+        return fit.hat.without_blocks(codes, labels.size, r), labels, name
+    return _absorbing(fit, codes).without_levels(whitened_residual(fit.estimates)), labels, name
+
+
+def _groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
+    """Codes, labels and name of the groups that are to leave."""
+    if isinstance(by, str):
+        for term in fit.model.terms:
+            if by in (term.name, term.group):
+                used, codes = np.unique(term.codes, return_inverse=True)  # a relationship has levels without records
+                return codes, np.asarray(term.levels)[used], term.group
+        known = ", ".join(f"'{term.group}'" for term in fit.model.terms)
+        raise MMEError(f"there is no grouping factor '{by}'; the fit has {known}. Give labels for any other grouping")
+    name = str(getattr(by, "name", None) or "group")
+    labels = np.asarray(by)
+    if labels.ndim != 1 or labels.size not in (fit.rows.kept.size, fit.nobs):
+        raise MMEError(f"by has shape {labels.shape} for the {fit.rows.kept.size} rows of the data")
+    return (*factorise(fit.rows.used(labels), name), name)
+
+
+def _within(inner: np.ndarray, outer: np.ndarray) -> bool:
+    """Whether every level of the inner factor lies in one level of the outer."""
+    first = np.zeros(int(inner.max()) + 1, dtype=np.int64)
+    first[inner] = outer
+    return bool((first[inner] == outer).all())
+
+
+def _absorbing(fit: Fit, codes: np.ndarray) -> Hat:
+    """The same fit with the factor that is to leave absorbed; one that is not in the model enters with theta = 0."""
+    objective, model, theta = fit.objective, fit.model, fit.theta
+    found = [b for b, block in enumerate(objective.blocks) if _is(block, codes)]
+    if found == [objective.plan.absorb]:
+        return fit.hat
+    if not found:
+        leaving = Term(codes, name="leaving")
+        structures = (*model.structures, structure("unstructured", 1, leaving.name))
+        model = replace(model, terms=(*model.terms, leaving), structures=structures)
+        theta = np.append(theta, 0.0)
+    absorb = found[0] if found else len(objective.blocks)
+    others = sum(block.J * block.q for b, block in enumerate(objective.blocks) if b != absorb)
+    moved = Objective(model, phi=objective.phi, engine=Plan(absorb, others <= _DENSE_UP_TO))
+    return Hat(moved, theta, moved.evaluate(theta))
+
+
+def _is(block: Block, codes: np.ndarray) -> bool:
+    return block.relationship is None and np.array_equal(block.codes, codes)
+
+
+def _by_group(values: np.ndarray, labels: np.ndarray, name: str, what: str) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series(values, index=pd.Index(labels, name=name), name=what)

@@ -1,0 +1,56 @@
+"""Pictures of a fit: ``fit.plot.caterpillar()``, ``fit.plot.shrinkage()``, ... (``pip install mme[plot]``).
+
+Each draws on new axes, or on those given, and returns them: title, labels and limits are the user's to change, and
+``axes.figure.savefig(...)`` writes the picture. matplotlib is imported when the first is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from mme.plot.caterpillar import caterpillar
+from mme.plot.groups import groups
+from mme.plot.profiles import pairs, zeta
+from mme.plot.residuals import qq, residuals
+from mme.plot.shrinkage import shrinkage
+from mme.plot.style import style
+from mme.plot.variance import variance
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _method(draw: Callable[Concatenate[Fit, P], R]) -> Callable[Concatenate[Plots, P], R]:
+    """A function that draws a fit, as a method; in our style, whatever the user's settings."""
+
+    @wraps(draw)
+    def drawn(self: Plots, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with style():
+            return draw(self.fit, *args, **kwargs)
+
+    return drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Plots:
+    """What can be drawn of a fit; every method says what it shows and returns matplotlib axes."""
+
+    fit: Fit
+
+    caterpillar = _method(caterpillar)
+    shrinkage = _method(shrinkage)
+    groups = _method(groups)
+    residuals = _method(residuals)
+    qq = _method(qq)
+    variance = _method(variance)
+    zeta = _method(zeta)
+    pairs = _method(pairs)
+
+    def __repr__(self) -> str:
+        return "Plots: caterpillar, shrinkage, groups, residuals, qq, variance, zeta, pairs"

@@ -1,0 +1,105 @@
+"""The caterpillar: BLUPs with intervals, sorted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from mme.errors import MMEError
+from mme.frame import labels_of
+from mme.plot.style import BLUE, GREY, INK, LIGHT, LINES, NAMED, legend_above, row_of_axes, term_index, units
+from mme.terms import Term
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+# Runs of neighbouring levels that a band of many intervals is drawn from.
+_RUNS = 250
+
+
+def caterpillar(
+    fit: Fit, term: str | None = None, *, level: float = 0.95, variance: str = "pev", sort: bool = True, ax: Any = None
+) -> np.ndarray:
+    """BLUPs of a term with intervals, sorted; one axes a coefficient.
+
+    Intervals that leave zero out are blue and filled. Beyond 60 levels the first and last alone are named; beyond 400
+    intervals become a band, their mean and range over runs of neighbours.
+
+    Parameters
+    ----------
+    term : str, optional
+        None: the first term.
+    level : float
+        Of the intervals.
+    variance : str
+        ``"pev"``: var(b_hat - b), the uncertainty of beta included; ``"condvar"``: var(b | y), lme4's.
+    sort : bool
+        Whether levels go by their BLUP; otherwise in their own order from the top.
+    ax : Axes or sequence of Axes, optional
+        One for each coefficient.
+
+    Returns
+    -------
+    (q,) array of Axes
+    """
+    if variance not in ("pev", "condvar"):
+        raise MMEError(f"variance must be 'pev' or 'condvar', got {variance!r}")
+    if not 0.0 < level < 1.0:
+        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    t = term_index(fit, term)
+    one, b = fit.model.terms[t], fit.estimates.b[t]
+    V = (fit.estimates.pev if variance == "pev" else fit.estimates.condvar)[t]
+    half = ndtri(0.5 + level / 2.0) * np.sqrt(np.maximum(np.einsum("gii->gi", V), 0.0))
+    height = max(0.17 * one.n_levels + 1.3, 2.4) if one.n_levels <= NAMED else 4.8
+    axes = row_of_axes(ax, one.q, (4.3, height))
+    for j, here in enumerate(axes):
+        order = np.argsort(b[:, j], kind="stable") if sort else np.arange(one.n_levels)[::-1]
+        here.axvline(0.0, color=INK, linewidth=0.7, zorder=4)
+        (_band if one.n_levels > LINES else _lines)(here, b[order, j], half[order, j])
+        _name_levels(here, one, order, first=j == 0, ranked=sort)
+        here.set_xlabel(f"BLUP with {100 * level:g}% interval\n({units(fit.model.response, one.columns[j])})")
+        here.set_title(f"{one.columns[j]} by {one.name}", pad=18)
+        legend_above(here)
+    return axes
+
+
+def _lines(ax: Any, b: np.ndarray, half: np.ndarray) -> None:
+    """One line and one mark a level."""
+    at, apart = np.arange(b.size), np.abs(b) > half
+    width, size = (float(np.interp(b.size, [10, 300], ends)) for ends in ([1.6, 0.5], [20.0, 3.0]))
+    for chosen, colour, face, name in (
+        (~apart, GREY, "white", "interval covers zero"),
+        (apart, BLUE, BLUE, "leaves zero out"),
+    ):
+        if chosen.any():
+            ax.hlines(at[chosen], (b - half)[chosen], (b + half)[chosen], color=colour, linewidth=width, zorder=2)
+            ax.scatter(
+                b[chosen], at[chosen], s=size, facecolor=face, edgecolor=colour, linewidth=0.8, zorder=3, label=name
+            )
+    ax.grid(axis="x")
+
+
+def _band(ax: Any, b: np.ndarray, half: np.ndarray) -> None:
+    """Mean and range of the intervals over runs of neighbouring levels."""
+    runs = np.array_split(np.arange(b.size), _RUNS)
+    rank, low, high = np.array([run.mean() for run in runs]), b - half, b + half
+    outer = [low[run].min() for run in runs], [high[run].max() for run in runs]
+    mean = [low[run].mean() for run in runs], [high[run].mean() for run in runs]
+    ax.fill_betweenx(rank, *outer, color=LIGHT, linewidth=0.0, zorder=1, label="range of intervals")
+    ax.fill_betweenx(rank, *mean, color=BLUE, alpha=0.35, linewidth=0.0, zorder=2, label="mean interval")
+    ax.plot([b[run].mean() for run in runs], rank, color=BLUE, linewidth=1.3, zorder=3, label="BLUP")
+    ax.grid(axis="x")
+
+
+def _name_levels(ax: Any, term: Term, order: np.ndarray, *, first: bool, ranked: bool) -> None:
+    """Names of all levels, or of the first and the last."""
+    labels, named = np.array(labels_of(term.levels), dtype=object)[order], term.n_levels <= NAMED
+    at = np.arange(term.n_levels) if named else np.array([0, term.n_levels - 1])
+    ax.set_yticks(at, labels[at])
+    ax.tick_params(axis="y", length=0.0)
+    margin = 0.01 * term.n_levels
+    ax.set_ylim(-0.6 - margin, term.n_levels - 0.4 + margin)
+    if first:
+        ax.set_ylabel(term.group if named else f"{term.n_levels:,} levels of {term.group}" + ", sorted" * ranked)

@@ -1,0 +1,160 @@
+"""Observed and fitted profiles of the groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.frame import labels_of
+from mme.plot.style import (
+    BLUE,
+    GREY,
+    INK,
+    LIGHT,
+    POINTS,
+    VERMILION,
+    central,
+    legend_above,
+    new_axes,
+    one_axes,
+    spread,
+    term_index,
+)
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+# Panels of a lattice, in rows of six; lines of a spaghetti plot.
+_PANELS, _IN_A_ROW, _STRANDS = 24, 6, 300
+
+
+def groups(fit: Fit, x: Any = None, term: str | None = None, *, kind: str | None = None, ax: Any = None) -> Any:
+    """Observed and fitted values of every group over a covariate.
+
+    Parameters
+    ----------
+    x : str or (N,) array, optional
+        A column of X or of a random term, by name, or a value a row of the data. None: the first that varies.
+    term : str, optional
+        The term whose levels are the groups; None: the first.
+    kind : str, optional
+        ``"lattice"``: a panel a group, records and the group's fitted line over that of the population; beyond 24
+        groups an even choice from the lowest to the highest BLUP. ``"spaghetti"``: the fitted lines of all groups
+        (beyond 300 an even choice) in one. None: a lattice up to 24 groups.
+
+    Returns
+    -------
+    Axes, for a lattice (rows, columns) array of Axes
+    """
+    t = term_index(fit, term)
+    one = fit.model.terms[t]
+    if kind not in (None, "lattice", "spaghetti"):
+        raise MMEError(f"kind must be 'lattice' or 'spaghetti', got {kind!r}")
+    values, name = _covariate(fit, x, t)
+    if kind == "spaghetti" or (kind is None and one.n_levels > _PANELS):
+        return _spaghetti(fit, t, values, name, one_axes(ax, (5.6, 4.4)))
+    return _lattice(fit, t, values, name)
+
+
+def _covariate(fit: Fit, x: Any, t: int) -> tuple[np.ndarray, str]:
+    """The values (n,) and name of the covariate."""
+    model = fit.model
+    columns = dict(zip(model.x_names, model.X.T, strict=True))
+    for term in model.terms:
+        if term.covariates is not None:
+            columns |= dict(zip(term.columns, term.covariates.T, strict=True))
+    if x is not None and not isinstance(x, str):
+        values = np.asarray(x, dtype=float)
+        if values.shape not in ((fit.rows.kept.size,), (model.n,)):
+            raise MMEError(f"x has shape {values.shape} for {fit.rows.kept.size} rows of the data")
+        return fit.rows.used(values), str(getattr(x, "name", None) or "x")
+    varying = [name for name, values in columns.items() if np.ptp(values) > 0.0]
+    if x is None:
+        own = [name for name in model.terms[t].columns if name in varying]
+        if not varying:
+            raise MMEError("no covariate of this model varies: give x, a value a row of the data")
+        x = (own or varying)[0]
+    if x not in columns:
+        raise MMEError(f"there is no column '{x}' in the model ({', '.join(varying)}); give x as an array")
+    return columns[x], x
+
+
+def _by_level(fit: Fit, t: int) -> np.ndarray:
+    """Levels with records in the order of their first BLUP."""
+    order = np.argsort(fit.estimates.b[t][:, 0], kind="stable")
+    return np.asarray(order[np.isin(order, fit.model.terms[t].codes)])
+
+
+def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
+    term, order = fit.model.terms[t], _by_level(fit, t)
+    chosen = order[spread(order.size, _PANELS)]
+    rows = -(-chosen.size // _IN_A_ROW)
+    columns = -(-chosen.size // rows)
+    axes = new_axes(rows, columns, (1.5 * columns + 0.6, 1.5 * rows + 0.7), sharex=True, sharey=True)
+    labels = labels_of(term.levels)
+    for ax, g in zip(axes.ravel(), chosen.tolist(), strict=False):
+        here = np.flatnonzero(term.codes == g)
+        here = here[np.argsort(x[here], kind="stable")]
+        ax.plot(x[here], fit.estimates.population[here], color=GREY, linewidth=1.0, linestyle="--", label="population")
+        ax.plot(x[here], fit.estimates.fitted[here], color=BLUE, linewidth=1.4, label="group")
+        ax.scatter(
+            x[here],
+            fit.model.y[here],
+            s=9.0,
+            facecolor="white",
+            edgecolor=INK,
+            linewidth=0.7,
+            zorder=3,
+            label="records",
+        )
+        ax.set_title(labels[g], fontsize=8)
+    for ax, above in zip(axes.ravel()[chosen.size :], axes.ravel()[chosen.size - columns :], strict=False):
+        ax.set_visible(False)
+        above.tick_params(labelbottom=True)
+    figure = axes[0, 0].figure
+    figure.supxlabel(name, fontsize=9)
+    figure.supylabel(fit.model.response, fontsize=9)
+    note = f"{chosen.size} of {order.size:,} levels of {term.group}" if chosen.size < order.size else term.group
+    figure.suptitle(f"{note}, from the lowest to the highest BLUP", x=0.01, ha="left", fontsize=9.5)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
+    return axes
+
+
+def _spaghetti(fit: Fit, t: int, x: np.ndarray, name: str, ax: Any) -> Any:
+    from matplotlib.collections import LineCollection
+
+    term, order = fit.model.terms[t], _by_level(fit, t)
+    chosen = order[spread(order.size, _STRANDS)]
+    few = fit.model.n <= POINTS
+    ax.scatter(x, fit.model.y, s=5.0 if few else 2.0, color=LIGHT, linewidth=0.0, rasterized=not few, zorder=1,
+               label="records" if few else None, alpha=1.0 if few else 0.3)  # fmt: skip
+    by_level = np.lexsort((x, term.codes))
+    ends = np.searchsorted(term.codes[by_level], np.arange(term.n_levels + 1))
+    strands = [by_level[ends[g] : ends[g + 1]] for g in chosen.tolist()]
+    width, faint = (float(np.interp(np.log10(chosen.size), [1.0, 2.5], ends)) for ends in ([1.2, 0.5], [0.9, 0.35]))
+    lines = [np.column_stack([x[strand], fit.estimates.fitted[strand]]) for strand in strands]
+    label = "groups" if chosen.size == order.size else f"{chosen.size} of {order.size:,} groups"
+    ax.add_collection(LineCollection(lines, colors=BLUE, linewidths=width, alpha=faint, zorder=2, label=label))
+    at, mean = _population(fit, x)
+    ax.plot(at, mean, color=VERMILION, linewidth=2.0, zorder=4, label="population")
+    ax.set_xlim(*central(x, 1.0, 0.03))
+    ax.set_ylim(*central(fit.model.y, 0.998, 0.05))
+    ax.set_xlabel(name)
+    ax.set_ylabel(fit.model.response)
+    ax.set_title(f"Fitted lines by {term.group}", pad=18)
+    legend_above(ax)
+    return ax
+
+
+def _population(fit: Fit, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean population value at each value of x, over at most a hundred runs of them."""
+    order = np.argsort(x, kind="stable")
+    distinct = np.unique(x)
+    if distinct.size <= 100:
+        runs = np.split(order, np.searchsorted(x[order], distinct[1:]))
+    else:
+        runs = np.array_split(order, 100)
+    return np.array([x[run].mean() for run in runs]), np.array([fit.estimates.population[run].mean() for run in runs])

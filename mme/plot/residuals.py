@@ -1,0 +1,147 @@
+"""Residuals against fitted values, and quantiles of residuals and BLUPs against the normal distribution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from mme.plot.style import (
+    BLUE,
+    GREY,
+    INK,
+    LIGHT,
+    POINTS,
+    VERMILION,
+    legend_above,
+    one_axes,
+    row_of_axes,
+    running,
+    spread,
+    term_index,
+)
+from mme.scaled import scaled_residuals
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+# Records in a run whose quartiles are drawn, at least; and runs, at most.
+_RUN, _RUNS = 40, 20
+# Points of a quantile plot: these many from each end, and as many between them.
+_TAIL = 300
+_UNITS = {"response": "y - fitted", "marginal": "y - X beta"}
+
+
+def residuals(fit: Fit, kind: str = "standardised", *, ax: Any = None) -> Any:
+    """Residuals against fitted values (population values for marginal ones), with running quartiles.
+
+    The median should follow zero, the quartiles keep their distance. Beyond 3000 records points become hexagons shaded
+    by the logarithm of their count.
+
+    Parameters
+    ----------
+    kind : str
+        As in :meth:`Fit.scaled_residuals`.
+
+    Returns
+    -------
+    Axes
+    """
+    r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
+    marginal = kind in ("marginal", "decorrelated")
+    x = fit.estimates.population if marginal else fit.estimates.fitted
+    ax = one_axes(ax, (5.4, 3.9))
+    if r.size > POINTS:
+        bins = ax.hexbin(
+            x, r, gridsize=60, bins="log", cmap="Greys", mincnt=1, alpha=0.7, linewidths=0.0, rasterized=True
+        )
+        ax.figure.colorbar(bins, ax=ax, label="records", shrink=0.7)
+    else:
+        size = float(np.interp(r.size, [100, POINTS], [18.0, 5.0]))
+        ax.scatter(x, r, s=size, facecolor="none", edgecolor=GREY, linewidth=0.7, label="records")
+    ax.axhline(0.0, color=INK, linewidth=0.7)
+    runs, colour = min(_RUNS, r.size // _RUN), VERMILION if r.size > POINTS else BLUE
+    if runs >= 4 and np.ptp(x) > 0.0:
+        centre, quartiles = running(x, r, runs)
+        ax.fill_between(centre, quartiles[0], quartiles[2], color=colour, alpha=0.3, linewidth=0.0, label="middle half")
+        ax.plot(centre, quartiles[1], color=colour, linewidth=1.6, label="running median")
+        legend_above(ax)
+    ax.set_xlabel(f"{'population value' if marginal else 'fitted value'}  ({fit.model.response})")
+    name = f"{_UNITS[kind]}  ({fit.model.response})" if kind in _UNITS else f"{kind} residual"
+    ax.set_ylabel(name)
+    ax.set_title("Residuals against fitted values", pad=18)
+    return ax
+
+
+def qq(fit: Fit, what: str = "residuals", *, kind: str = "standardised", ax: Any = None) -> Any:
+    """Quantiles against those of the normal distribution, with a band that holds 95% of each order statistic.
+
+    Beyond 900 points the middle is thinned, the tails are kept.
+
+    Parameters
+    ----------
+    what : str
+        ``"residuals"``, or the name of a term: its BLUPs, each divided by the standard deviation that BLUPs of its
+        precision have (root of prior variance less PEV).
+    kind : str
+        Of the residuals, as in :meth:`Fit.scaled_residuals`.
+
+    Returns
+    -------
+    Axes, for a term (q,) array of Axes
+    """
+    if what == "residuals":
+        ax = one_axes(ax, (4.2, 4.0))
+        r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
+        if kind in _UNITS:
+            r = r / r.std()
+        _quantiles(ax, r, f"{kind} residual")
+        ax.set_title("Residuals", pad=6)
+        return ax
+    t = term_index(fit, what)
+    term, b, pev = fit.model.terms[t], fit.estimates.b[t], fit.estimates.pev[t]
+    axes = row_of_axes(ax, term.q, (4.0, 4.0))
+    K = np.ones(term.n_levels) if term.relationship is None else np.asarray(term.relationship.diagonal)
+    prior = np.diag(fit.varcorr[term.name].cov)
+    for j, here in enumerate(axes):
+        variance = K * prior[j] - pev[:, j, j]
+        known = variance > 1e-8 * prior[j]
+        if not known.any():
+            here.text(0.5, 0.5, "its variance is zero", ha="center", transform=here.transAxes, color=GREY)
+        _quantiles(here, b[known, j] / np.sqrt(variance[known]), "BLUP / its standard deviation")
+        here.set_title(f"{term.columns[j]} by {term.name}", pad=6)
+    return axes
+
+
+def _quantiles(ax: Any, values: np.ndarray, name: str) -> None:
+    values = np.sort(values[np.isfinite(values)])
+    n = values.size
+    ax.set_xlabel("normal quantile")
+    ax.set_ylabel(name)
+    if n < 2:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        return
+    chosen = np.arange(n)
+    if n > 3 * _TAIL:
+        chosen = np.unique(np.concatenate([chosen[:_TAIL], chosen[-_TAIL:], spread(n, _TAIL)]))
+    expected = ndtri((np.arange(n) + 0.5) / n)
+    low, high = _band(n, chosen)
+    x = expected[chosen]
+    ax.fill_between(x, low, high, color=LIGHT, alpha=0.7, linewidth=0.0, zorder=1)
+    ax.plot(x, x, color=INK, linewidth=0.8, zorder=2)
+    outside = (values[chosen] < low) | (values[chosen] > high)
+    size = float(np.interp(n, [20, 1000], [16.0, 6.0]))
+    for part, colour in ((~outside, BLUE), (outside, VERMILION)):
+        ax.scatter(x[part], values[chosen][part], s=size, color=colour, linewidth=0.0, zorder=3)
+    ax.grid(True)
+
+
+def _band(n: int, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """2.5% and 97.5% points of order statistics of n draws of N(0, 1): the k-th uniform one is beta(k, n + 1 - k)."""
+    from scipy.special import betaincinv
+
+    k = ranks + 1.0
+    low, high = (ndtri(betaincinv(k, n + 1.0 - k, share)) for share in (0.025, 0.975))
+    return low, high

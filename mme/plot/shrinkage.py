@@ -1,0 +1,183 @@
+"""Shrinkage: from each level's own estimate towards the common one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.frame import labels_of
+from mme.plot.style import (
+    BLUE,
+    GREY,
+    INK,
+    LINES,
+    NAMED,
+    VERMILION,
+    central,
+    legend_above,
+    one_axes,
+    spread,
+    term_index,
+    units,
+)
+from mme.terms import Term
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+# Radii of the ellipses that hold half and 95% of a bivariate normal distribution, sqrt(-2 log(1 - share)).
+_RADII = {"50%": 1.1774, "95%": 2.4477}
+# Share of the levels that the axes show where there are many: own estimates of levels with few records lie anywhere.
+_SEEN = 0.98
+# Arrows drawn where not all can be.
+_ARROWS = 150
+
+
+@dataclass(frozen=True, eq=False)
+class _Levels:
+    """Estimates (J, 2) or (J,) of every level without and with pooling, and the common one."""
+
+    term: Term
+    response: str
+    own: np.ndarray
+    partial: np.ndarray
+    pooled: np.ndarray
+
+    @property
+    def many(self) -> bool:
+        """Whether not every level can be drawn."""
+        return self.term.n_levels > LINES
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the levels."""
+        return labels_of(self.term.levels)
+
+    def size(self, ends: tuple[float, float]) -> float:
+        """A size that falls from ten levels to many."""
+        return float(np.interp(np.log10(self.term.n_levels), [1.0, 3.0], ends))
+
+
+def shrinkage(fit: Fit, term: str | None = None, *, coefficients: tuple[str, str] | None = None, ax: Any = None) -> Any:
+    """Arrows from each level's own estimate (no pooling) to fixed effect + BLUP (partial pooling).
+
+    A term with several coefficients is drawn in the plane of two of them, with the ellipses that hold 50% and 95% of
+    the levels under the estimated prior; a scalar term on a line, levels sorted by their own estimate. Beyond 60
+    levels the axes show 98% of them; beyond 400 arrows are drawn for an even choice, from the middle to the outermost.
+
+    Parameters
+    ----------
+    term : str, optional
+        None: the first term.
+    coefficients : pair of str, optional
+        The two to draw; None: the first two of the term.
+
+    Returns
+    -------
+    Axes
+    """
+    t = term_index(fit, term)
+    one = fit.model.terms[t]
+    table = fit.shrinkage()[one.name]
+    shape = (one.n_levels, one.q)
+    own, partial, pooled = (table[name].to_numpy().reshape(shape) for name in _COLUMNS)
+    if one.q == 1:
+        return _on_a_line(_Levels(one, fit.model.response, own[:, 0], partial[:, 0], pooled[0]), ax)
+    pair = _pair(one, coefficients)
+    levels = _Levels(one, fit.model.response, own[:, pair], partial[:, pair], pooled[0, pair])
+    ax = one_axes(ax, (5.8, 5.4))
+    _in_the_plane(levels, ax)
+    _ellipses(ax, levels.pooled, fit.varcorr[one.name].cov[np.ix_(pair, pair)])
+    _describe_plane(levels, [one.columns[i] for i in pair], ax)
+    return ax
+
+
+_COLUMNS = ("no_pooling", "partial_pooling", "pooled")
+
+
+def _pair(term: Term, coefficients: tuple[str, str] | None) -> list[int]:
+    if coefficients is None:
+        return [0, 1]
+    if len(coefficients) != 2 or any(name not in term.columns for name in coefficients):
+        raise MMEError(f"coefficients are two of {', '.join(map(repr, term.columns))}; got {coefficients!r}")
+    return [term.columns.index(name) for name in coefficients]
+
+
+def _on_a_line(levels: _Levels, ax: Any) -> Any:
+    term, named = levels.term, levels.term.n_levels <= NAMED
+    ax = one_axes(ax, (5.4, max(0.17 * term.n_levels + 1.3, 2.4) if named else 4.8))
+    order = np.argsort(levels.own, kind="stable")
+    own, partial, at = levels.own[order], levels.partial[order], np.arange(term.n_levels)
+    size, many = levels.size((20.0, 3.0)), levels.many
+    ax.hlines(at, own, partial, color=GREY, linewidth=levels.size((1.0, 0.3)), rasterized=many, zorder=1)
+    style = {"s": size, "rasterized": many, "zorder": 3}
+    face = VERMILION if many else "white"
+    ax.scatter(own, at, facecolor=face, edgecolor=VERMILION, linewidth=0.0 if many else 0.8, label=_OWN, **style)
+    ax.scatter(partial, at, color=BLUE, linewidth=0.0, label=_PARTIAL, **style)
+    ax.axvline(levels.pooled[0], color=INK, linewidth=0.9, linestyle="--", zorder=2, label=_POOLED)
+    ax.set_yticks(at if named else [], np.array(levels.labels, dtype=object)[order] if named else [])
+    ax.tick_params(axis="y", length=0.0)
+    ax.set_ylabel(term.group if named else f"{term.n_levels:,} levels of {term.group}, sorted")
+    margin = 0.01 * term.n_levels
+    ax.set_ylim(-0.6 - margin, term.n_levels - 0.4 + margin)
+    if many:
+        ax.set_xlim(*central(np.append(own, levels.pooled), _SEEN))
+    ax.grid(axis="x")
+    ax.set_xlabel(f"{term.columns[0]}  ({units(levels.response, term.columns[0])})")
+    ax.set_title(f"Shrinkage by {term.name}", pad=18)
+    legend_above(ax)
+    return ax
+
+
+_OWN, _PARTIAL, _POOLED = "no pooling", "partial pooling (BLUP)", "complete pooling"
+
+
+def _in_the_plane(levels: _Levels, ax: Any) -> None:
+    own, partial, many = levels.own, levels.partial, levels.many
+    marks = {"s": levels.size((18.0, 3.0)), "rasterized": many}
+    hollow = {"facecolor": VERMILION if many else "white", "linewidth": 0.0 if many else 0.8}
+    ax.scatter(*own.T, edgecolor=VERMILION, alpha=0.3 if many else 1.0, zorder=1, label=_OWN, **hollow, **marks)
+    ax.scatter(*partial.T, color=BLUE, linewidth=0.0, alpha=0.3 if many else 1.0, zorder=2, label=_PARTIAL, **marks)
+    distance = np.linalg.norm((own - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-300), axis=1)
+    chosen = np.argsort(distance, kind="stable")[spread(own.shape[0], _ARROWS if many else LINES)]
+    arrows = {"scale_units": "xy", "angles": "xy", "scale": 1.0, "color": INK if many else GREY, "zorder": 3}
+    shape = {"width": levels.size((0.0035, 0.0015)), "headwidth": 5.0, "headlength": 6.0, "headaxislength": 5.5}
+    ax.quiver(*own[chosen].T, *(partial - own)[chosen].T, **arrows, **shape)
+    pooled = {"marker": "P", "color": INK, "edgecolor": "white", "linewidth": 0.8, "zorder": 6}
+    ax.scatter(*levels.pooled[:, None], s=80.0, label=_POOLED, **pooled)
+    if levels.term.n_levels <= NAMED // 2:
+        for label, point in zip(levels.labels, own, strict=True):
+            ax.annotate(label, point, (4, 3), textcoords="offset points", fontsize=6.5, color=GREY, zorder=5)
+
+
+_LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+
+
+def _ellipses(ax: Any, centre: np.ndarray, G: np.ndarray) -> None:
+    angle = np.linspace(0.0, 2.0 * np.pi, 181)
+    values, vectors = np.linalg.eigh(G)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    for share, radius in _RADII.items():
+        points = centre[:, None] + radius * root @ np.array([np.cos(angle), np.sin(angle)])
+        ax.plot(*points, color=INK, linewidth=0.8, linestyle=":", zorder=5)
+        ax.text(*points[:, np.argmax(points[1])], share, ha="center", va="center", fontsize=7, zorder=7, bbox=_LABEL)
+
+
+def _describe_plane(levels: _Levels, names: list[str], ax: Any) -> None:
+    notes = [f"arrows: {_ARROWS} of {levels.term.n_levels:,} levels"] if levels.many else []
+    if levels.term.n_levels > NAMED:
+        limits = np.array([central(np.append(levels.own[:, i], levels.partial[:, i]), _SEEN) for i in (0, 1)])
+        ax.set_xlim(*limits[0])
+        ax.set_ylim(*limits[1])
+        beyond = int(((levels.own < limits[:, 0]) | (levels.own > limits[:, 1])).any(axis=1).sum())
+        notes += [f"{beyond:,} own estimates beyond the axes"] if beyond else []
+    ax.set_xlabel(f"{names[0]}  ({units(levels.response, names[0])})")
+    ax.set_ylabel(f"{names[1]}  ({units(levels.response, names[1])})")
+    ax.set_title(f"Shrinkage by {levels.term.name}", pad=18)
+    if notes:
+        place = {"transform": ax.transAxes, "ha": "right", "va": "bottom", "fontsize": 7.5, "zorder": 7}
+        ax.text(0.99, 0.01, "\n".join(notes), bbox=_LABEL, **place)
+    legend_above(ax)

@@ -1,0 +1,168 @@
+"""How pictures look: one restrained style, colours that the colour-blind tell apart, and what is done with many points.
+
+The only room, with its neighbours in ``mme.plot``, that knows matplotlib; it is imported when a picture is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.errors import MMEError
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+# Okabe and Ito's palette (2008), told apart with any colour vision and in print.
+BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+INK, GREY, LIGHT = "#222222", "#8c8c8c", "#d4d4d4"
+
+# Up to here every level has a line of its own with its name; every point a mark; every line is drawn.
+NAMED, POINTS, LINES = 60, 3000, 400
+
+_RC = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "normal",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": "#e8e8e8",
+    "grid.linewidth": 0.6,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.solid_capstyle": "round",
+    "figure.dpi": 100.0,
+    "savefig.dpi": 150.0,
+}
+
+
+def matplotlib() -> Any:
+    """The library, or a sentence that says how to get it."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise MMEError("pictures need matplotlib: pip install 'mme[plot]'") from None
+    return matplotlib
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The settings of all pictures, while one is drawn."""
+    with matplotlib().rc_context(_RC):
+        yield
+
+
+def new_axes(rows: int, columns: int, size: tuple[float, float], **options: Any) -> np.ndarray:
+    """A new figure's axes as an array (rows, columns); ``size`` in inches is that of the figure."""
+    matplotlib()
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **options)
+    return np.asarray(axes)
+
+
+def one_axes(ax: Any, size: tuple[float, float]) -> Any:
+    """The caller's axes, or those of a new figure."""
+    return new_axes(1, 1, size)[0, 0] if ax is None else ax
+
+
+def row_of_axes(ax: Any, count: int, size: tuple[float, float]) -> np.ndarray:
+    """One axes a coefficient, side by side: the caller's, or new ones of this size each."""
+    if ax is None:
+        return new_axes(1, count, (size[0] * count, size[1]))[0]
+    given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if given.size != count:
+        raise MMEError(f"{count} axes are needed, one a coefficient; got {given.size}")
+    return given
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """Positions of at most ``most`` of ``count`` things in order, evenly spaced, both ends included.
+
+    Examples
+    --------
+    >>> spread(10, 4).tolist(), spread(3, 4).tolist()
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.round(np.linspace(0, count - 1, most)).astype(np.int64))
+
+
+def central(values: np.ndarray, share: float = 0.99, margin: float = 0.08) -> tuple[float, float]:
+    """Limits of an axis that the middle ``share`` of the values fills."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return -1.0, 1.0
+    low, high = np.quantile(finite, [0.5 - share / 2.0, 0.5 + share / 2.0]).tolist()
+    pad = margin * (high - low) or 0.5 * abs(high) or 1.0
+    return low - pad, high + pad
+
+
+def running(x: np.ndarray, y: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Median x (b,) and quartiles of y (3, b) in ``bins`` runs of equal numbers of records, in the order of x."""
+    order = np.argsort(x, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if part.size]
+    centres = np.array([np.median(x[part]) for part in parts])
+    quartiles = np.array([np.quantile(y[part], [0.25, 0.5, 0.75]) for part in parts]).T
+    return centres, quartiles
+
+
+def units(response: str, column: str) -> str:
+    """What a coefficient is measured in: the response for an intercept, the response a unit of the column otherwise.
+
+    Examples
+    --------
+    >>> units("Reaction", "(Intercept)"), units("Reaction", "Days")
+    ('Reaction', 'Reaction per Days')
+    """
+    return response if column == "(Intercept)" else f"{response} per {column}"
+
+
+def legend_above(ax: Any, columns: int = 3) -> None:
+    """A legend in a row between title and axes, where it hides nothing; its marks are large enough to be told apart."""
+    legend = ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderaxespad=0.2,
+        handlelength=1.4,
+        ncols=columns,
+        columnspacing=1.0,
+    )
+    for handle in legend.legend_handles:
+        if hasattr(handle, "set_sizes"):
+            handle.set_sizes([18.0])
+            handle.set_alpha(1.0)
+
+
+def term_index(fit: Fit, term: str | None) -> int:
+    """Position of the term of this name; of the first for None."""
+    names = [one.name for one in fit.model.terms]
+    if not names:
+        raise MMEError("this fit has no random effects to draw")
+    if term is not None and term not in names:
+        raise MMEError(f"there is no term '{term}'; the fit has {', '.join(map(repr, names))}")
+    return 0 if term is None else names.index(term)
+
+
+def close(figure: Any) -> None:
+    """Let go of a figure that has been written."""
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)

@@ -1,0 +1,39 @@
+"""Where the variance is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.plot.style import BLUE, GREY, INK, one_axes
+
+if TYPE_CHECKING:
+    from mme.fit import Fit
+
+
+def variance(fit: Fit, *, ax: Any = None) -> Any:
+    """Shares of the variance: fixed effects, each random term, residual.
+
+    Returns
+    -------
+    Axes
+    """
+    table = fit.variance_shares()
+    ax = one_axes(ax, (5.2, 0.38 * len(table) + 1.1))
+    at = np.arange(len(table))[::-1]
+    colours = [INK, *[BLUE] * (len(table) - 2), GREY]
+    ax.barh(at, table["share"], height=0.62, color=colours)
+    for y, share, value in zip(at.tolist(), table["share"], table["variance"], strict=True):
+        ax.text(share + 0.01, y, f"{100 * share:.1f}%   ({value:.4g})", va="center", fontsize=8.5)
+    ax.set_yticks(at, table.index)
+    ax.tick_params(axis="y", length=0.0)
+    most = float(table["share"].max())
+    ax.set_xlim(0.0, 1.3 * most + 0.02)
+    ax.set_xticks([tick for tick in ax.get_xticks() if tick <= max(most, 0.1) + 1e-9])
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
+    ax.set_xlabel(f"share of the variance of {fit.model.response}  (variance in its units squared)")
+    ax.set_title(
+        f"R² {100 * fit.r2()['marginal']:.1f}% fixed effects, {100 * fit.r2()['conditional']:.1f}% with random ones"
+    )
+    return ax
