@@ -1,18 +1,14 @@
 """Sparse Henderson mixed model equations: BLUE, BLUP and variance components by REML or ML."""
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from mme.datasets import load
 from mme.equations import EquationsSolution, MixedModelEquations, solve
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.fit import Fit, fit
-from mme.genomic import genomic_relationship, single_step
-from mme.inference.boundary import exact_rlrt, variance_test
-from mme.inference.compare import anova
 from mme.lmer import lmer
 from mme.objective import objective
-from mme.pedigree import Pedigree
-from mme.relationship import Relationship
 from mme.residual import (
     AR1,
     CompoundSymmetry,
@@ -22,8 +18,15 @@ from mme.residual import (
     Toeplitz,
     Unstructured,
 )
-from mme.restore import load_fit
 from mme.terms import Term
+
+if TYPE_CHECKING:
+    from mme.genomic import genomic_relationship, single_step
+    from mme.inference.boundary import exact_rlrt, variance_test
+    from mme.inference.compare import anova
+    from mme.pedigree import Pedigree
+    from mme.relationship import Relationship
+    from mme.restore import load_fit
 
 __all__ = [
     "AR1",
@@ -58,12 +61,30 @@ __all__ = [
 __version__ = "0.1.0"
 
 
+# Rooms that many never enter, imported when a name of theirs is asked for.
+_LATER = {
+    "MixedLMRegressor": "mme.sklearn",
+    "Pedigree": "mme.pedigree",
+    "Relationship": "mme.relationship",
+    "anova": "mme.inference.compare",
+    "exact_rlrt": "mme.inference.boundary",
+    "genomic_relationship": "mme.genomic",
+    "load_fit": "mme.restore",
+    "single_step": "mme.genomic",
+    "variance_test": "mme.inference.boundary",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import the scikit-learn estimator when it is asked for: scikit-learn is an extra, and slow to load."""
-    if name == "MixedLMRegressor":
-        try:
-            from mme.sklearn import MixedLMRegressor
-        except ImportError as error:
+    if name not in _LATER:
+        raise AttributeError(f"module 'mme' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_LATER[name]), name)
+    except ImportError as error:
+        if name == "MixedLMRegressor":
             raise ImportError("mme.MixedLMRegressor needs scikit-learn: pip install 'mme[sklearn]'") from error
-        return MixedLMRegressor
-    raise AttributeError(f"module 'mme' has no attribute {name!r}")
+        raise
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "MixedLMRegressor"])

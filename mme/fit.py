@@ -5,30 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme import diagnosis, draws, frames, influence, report, scaled, shares, smallarea, store
 from mme.arrays import numbers
 from mme.engine import Engine
 from mme.errors import MMEError
 from mme.estimates import Estimates
-from mme.genetics import heritability_table, reliability_tables
-from mme.hat import Hat
-from mme.inference.anova import anova_table
-from mme.inference.bootstrap import Bootstrap, bootstrap
-from mme.inference.contrasts import coefficient_table, contrast_table
-from mme.inference.hypotheses import hypothesis_table
-from mme.inference.kenward_roger import KenwardRoger, kenward_roger
-from mme.inference.means import marginal_means, means_table, pairs_table
-from mme.inference.profile import Profile, profile
-from mme.inference.satterthwaite import Satterthwaite, satterthwaite
-from mme.inference.wald import wald_intervals
 from mme.loop import Progress, hessian, search
 from mme.model import Model, build_model
 from mme.objective import Objective
-from mme.plot import Plots
 from mme.predict import predict
 from mme.rows import Rows
 from mme.shrinkage import shrinkage_table
@@ -40,6 +29,24 @@ from mme.verdict import Optimum
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mme.hat import Hat
+    from mme.inference.bootstrap import Bootstrap
+    from mme.inference.kenward_roger import KenwardRoger
+    from mme.inference.profile import Profile
+    from mme.inference.satterthwaite import Satterthwaite
+    from mme.plot import Plots
+
+
+class Later:
+    """A method that lives in a room of what people do after a fit, imported when it is first asked for."""
+
+    def __init__(self, room: str, name: str) -> None:
+        self.room, self.name = room, name
+
+    def __get__(self, fit: Fit | None, owner: type) -> Callable[..., Any]:
+        function: Callable[..., Any] = getattr(import_module(self.room), self.name)
+        return function if fit is None else MethodType(function, fit)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -239,10 +246,14 @@ class Fit:
 
     def reliability(self) -> dict[str, pd.DataFrame]:
         """1 - PEV / var(b) of each term: levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g)."""
+        from mme.genetics import reliability_tables
+
         return reliability_tables(self.estimates)
 
     def heritability(self, name: str) -> pd.DataFrame:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
+        from mme.genetics import heritability_table
+
         return heritability_table(self.estimates, self.hessian, name)
 
     def shrinkage(self) -> dict[str, pd.DataFrame]:
@@ -254,11 +265,15 @@ class Fit:
     @cached_property
     def satterthwaite(self) -> Satterthwaite:
         """Tests of fixed effects by Satterthwaite's degrees of freedom."""
+        from mme.inference.satterthwaite import satterthwaite
+
         return satterthwaite(self)
 
     @cached_property
     def kenward_roger(self) -> KenwardRoger:
         """Tests of fixed effects by Kenward and Roger's; ``cov`` is their adjusted covariance of :attr:`beta`."""
+        from mme.inference.kenward_roger import kenward_roger
+
         return kenward_roger(self)
 
     def coefficients(self, ddf: str = "satterthwaite") -> pd.DataFrame:
@@ -270,10 +285,14 @@ class Fit:
             ``"satterthwaite"``, ``"kenward-roger"`` (REML alone; adjusts the standard errors too), or ``"none"``: the
             Wald test, on infinite degrees of freedom.
         """
+        from mme.inference.contrasts import coefficient_table
+
         return coefficient_table(self, ddf)
 
     def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
         """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``; ``ddf`` as above."""
+        from mme.inference.anova import anova_table
+
         return anova_table(self, type, ddf)
 
     def contrast(self, L: Any, *, rhs: Any = 0.0, joint: bool = False, ddf: str = "satterthwaite") -> pd.DataFrame:
@@ -281,6 +300,8 @@ class Fit:
 
         L is a vector or matrix with a column a fixed effect, a table with their names, or {name: weight}.
         """
+        from mme.inference.contrasts import contrast_table
+
         return contrast_table(self, L, rhs, joint, ddf)
 
     def test(self, hypothesis: str, *, ddf: str = "satterthwaite") -> pd.DataFrame:
@@ -288,6 +309,8 @@ class Fit:
 
         One equation gives ``estimate`` (left minus right), ``se, df, t, p``; several ``num_df, den_df, F, p``.
         """
+        from mme.inference.hypotheses import hypothesis_table
+
         return hypothesis_table(self, hypothesis, ddf)
 
     def means(
@@ -307,6 +330,8 @@ class Fit:
         value}. ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``,
         with p ``adjust``-ed by ``"tukey"``, ``"bonferroni"`` or ``"none"``.
         """
+        from mme.inference.means import marginal_means, means_table, pairs_table
+
         means = marginal_means(self, factors, by, at)
         return pairs_table(self, means, ddf, adjust) if pairs else means_table(self, means, ddf, level)
 
@@ -333,6 +358,8 @@ class Fit:
         if method != "wald" or options:
             what = f"method={method!r}" if method != "wald" else f"options {sorted(options)} of method='wald'"
             raise MMEError(f"{what}: method is 'wald', 'profile' or 'bootstrap'; only the last two take options")
+        from mme.inference.wald import wald_intervals
+
         return wald_intervals(self.beta, self.se, level)
 
     def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
@@ -341,6 +368,8 @@ class Fit:
         ``parameters`` names those to profile (None: all); ``level`` is the one whose limits are computed to the end,
         others are interpolated.
         """
+        from mme.inference.profile import profile
+
         return profile(self, parameters, level)
 
     def bootstrap(
@@ -365,6 +394,8 @@ class Fit:
         progress : bool or callable
             True draws a bar on stderr; a callable gets (replicates done, n).
         """
+        from mme.inference.bootstrap import bootstrap
+
         return bootstrap(self, n, seed, workers, progress)
 
     # -- records ------------------------------------------------------------------------------------------------
@@ -402,8 +433,10 @@ class Fit:
         new_levels : str
             ``"error"``, or ``"population"`` to give a level that the fit did not see the population value.
         interval : str, optional
-            ``"confidence"``: of the mean x'beta + z'b; ``"prediction"``: of a new record about it. From the joint
-            covariance of (beta_hat, b_hat - b) at the estimated variances; a new level has its prior variance.
+            ``"confidence"``: of the mean x'beta + z'b; ``"prediction"``: of a new record about it, whose residual is
+            independent of those in the fit. From the joint covariance of (beta_hat, b_hat - b) at the estimated
+            variances; a new level has its prior variance. Linear in the rows for one grouping factor; several cost a
+            solve for each level of the smaller of two.
         level : float
             Of the interval, by the normal distribution.
         weights : array or column name, optional
@@ -447,35 +480,39 @@ class Fit:
     @cached_property
     def hat(self) -> Hat:
         """The hat matrix of the conditional fit."""
+        from mme.hat import Hat
+
         return Hat(self.objective, self.theta, self.estimates.at)
 
-    diagnose = diagnosis.diagnose
-    leverage = influence.leverage
-    cooks_distance = influence.cooks_distance
-    dfbeta = influence.dfbeta
-    scaled_residuals = scaled.scaled_residuals
-    variance_shares = shares.variance_shares
-    r2 = shares.r2
-    icc = shares.icc
-    variances = shares.variances
-    eblup_mse = smallarea.eblup_mse
+    diagnose = Later("mme.diagnosis", "diagnose")
+    leverage = Later("mme.influence", "leverage")
+    cooks_distance = Later("mme.influence", "cooks_distance")
+    dfbeta = Later("mme.influence", "dfbeta")
+    scaled_residuals = Later("mme.scaled", "scaled_residuals")
+    variance_shares = Later("mme.shares", "variance_shares")
+    r2 = Later("mme.shares", "r2")
+    icc = Later("mme.shares", "icc")
+    variances = Later("mme.shares", "variances")
+    eblup_mse = Later("mme.smallarea", "eblup_mse")
 
     # -- pictures -----------------------------------------------------------------------------------------------
 
     @property
     def plot(self) -> Plots:
         """Pictures: ``fit.plot.caterpillar()``, ``.shrinkage()``, ``.residuals()``, ... return matplotlib axes."""
+        from mme.plot import Plots
+
         return Plots(self)
 
-    report = report.write_report
+    report = Later("mme.report", "write_report")
 
     # -- neighbours ---------------------------------------------------------------------------------------------
 
-    tidy = frames.tidy
-    glance = frames.glance
-    augment = frames.augment
-    draws = draws.draws
-    save = store.save_fit
+    tidy = Later("mme.frames", "tidy")
+    glance = Later("mme.frames", "glance")
+    augment = Later("mme.frames", "augment")
+    draws = Later("mme.draws", "draws")
+    save = Later("mme.store", "save_fit")
 
     # -- text ---------------------------------------------------------------------------------------------------
 

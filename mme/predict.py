@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from mme.arrays import numbers
 from mme.errors import MMEError, MMEWarning
@@ -212,6 +211,7 @@ def _parts(estimates: Estimates, records: Records) -> list[Part]:
 
 def _table(mean: np.ndarray, se: np.ndarray, level: float, rows: Rows) -> Any:
     import pandas as pd
+    from scipy.special import ndtri
 
     half = ndtri(0.5 + level / 2.0) * se
     se = np.where(np.isnan(mean), np.nan, se)

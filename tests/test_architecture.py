@@ -119,6 +119,7 @@ LAYERS = {
         "inference.bootstrap",
         "inference.boundary",
         "summary",
+        "findings",
         "diagnosis",
         "export",
         "frames",

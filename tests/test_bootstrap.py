@@ -1,4 +1,4 @@
-"""Parametric bootstrap: exact refits, the same replicates however they are computed, and intervals that mean something."""
+"""Parametric bootstrap: exact refits, the same replicates however they are computed, intervals by definition."""
 
 import io
 import pickle
@@ -125,6 +125,10 @@ def test_a_sparse_factor_is_never_forked(slopes):
     sparse = Objective(model, engine=Plan(0, False))
     assert sparse.system.symbolic is not None
     assert rooms._start_method(sparse) == "spawn"
+    related = mme.Term(np.arange(40) // 2, relationship=mme.Relationship(precision=np.eye(20), levels=np.arange(20)))
+    assert rooms._start_method(mme.objective(np.arange(40.0) % 7, np.ones((40, 1)), [related])) == "spawn"
+    if sys.platform == "linux":
+        assert rooms._start_method(slopes.objective) == "fork"
     refitter = rooms._Refitter(model, np.array([1.0, 3.0]), np.zeros(0), sparse.plan, False, 1, sparse)
     other = pickle.loads(pickle.dumps(refitter))
     assert other.known is None
@@ -339,6 +343,9 @@ def test_a_residual_structure_is_fitted_again_in_each_replicate():
     boot = fit.bootstrap(6, seed=1, workers=2)
     assert boot.n_failed == 0
     assert np.ptp(boot.theta) > 0.0
+    (name,) = fit.residual
+    assert np.ptp(boot.replicates[name]) > 0.0
+    assert_allclose(boot.summary().loc[name, "estimate"], fit.residual[name])
     assert isinstance(boot.replicates, pd.DataFrame)
 
 

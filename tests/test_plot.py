@@ -61,7 +61,7 @@ def ticks(ax):
     return [text.get_text() for text in ax.get_yticklabels()]
 
 
-# -- caterpillar ---------------------------------------------------------------------------------------------------------
+# -- caterpillar ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("J", [10, 100])
@@ -108,7 +108,7 @@ def test_ten_thousand_intervals_are_a_band_of_few_shapes(fits, scalar):
         assert (np.diff(curve.get_xdata()) > 0.0).all()
 
 
-# -- shrinkage -----------------------------------------------------------------------------------------------------------
+# -- shrinkage --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("J", [10, 100])
@@ -175,7 +175,7 @@ def test_two_of_several_coefficients_can_be_chosen():
         fit.plot.shrinkage(coefficients=("MachineB", "x"))
 
 
-# -- residuals and quantiles ---------------------------------------------------------------------------------------------
+# -- residuals and quantiles ------------------------------------------------------------------------------------------
 
 
 def test_residuals_are_points_while_there_are_few_and_then_hexagons(fits, sleep):
@@ -225,7 +225,7 @@ def test_blups_of_a_variance_of_zero_are_said_to_be_so():
     fit.plot.shrinkage()
 
 
-# -- variance, groups ----------------------------------------------------------------------------------------------------
+# -- variance, groups -------------------------------------------------------------------------------------------------
 
 
 def test_bars_are_the_shares_of_the_variance(sleep):
@@ -275,7 +275,7 @@ def test_any_covariate_can_be_on_the_axis(sleep):
         mme.lmer("Yield ~ 1 + (1 | Batch)", load_data("Dyestuff")).plot.groups()
 
 
-# -- profiles ------------------------------------------------------------------------------------------------------------
+# -- profiles ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def test_a_table_that_is_no_profile_is_refused(sleep, profiled):
         sleep.plot.pairs(profiled.to_frame()[["parameter", "value", "zeta"]])
 
 
-# -- all of them ---------------------------------------------------------------------------------------------------------
+# -- all of them ------------------------------------------------------------------------------------------------------
 
 
 def test_pictures_go_on_the_users_axes_and_leave_the_users_settings_alone(sleep):
@@ -371,7 +371,7 @@ def test_an_even_choice_has_both_ends_and_units_are_those_of_the_model():
     assert units("y", "(Intercept)") == "y"
 
 
-# -- the report ----------------------------------------------------------------------------------------------------------
+# -- the report -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -397,5 +397,5 @@ def test_the_report_is_one_file_with_tables_findings_and_pictures(tmp_path, form
 
 
 def test_a_report_that_cannot_be_written_says_where(sleep, tmp_path):
-    with pytest.raises(mme.MMEError, match="cannot write .*nowhere"):
+    with pytest.raises(mme.MMEError, match=r"cannot write .*nowhere"):
         sleep.report(tmp_path / "nowhere" / "out.html")

@@ -300,3 +300,12 @@ def test_a_million_rows_have_their_intervals_in_seconds():
     table = fit.predict((Z, [mme.Term(g, Z)]), interval="prediction")
     assert process_time() - began < 5.0  # a quarter of a second on an idle machine
     assert (table["se"] > fit.sigma).all()
+
+
+def test_weights_of_new_rows_may_be_a_column_of_theirs():
+    data = load_data("sim_weights")
+    fit = mme.lmer("y ~ x + (1 | grp)", data, weights="w")
+    table = fit.predict(data, interval="prediction", weights="w")
+    assert_allclose(table, fit.predict(interval="prediction"), rtol=1e-10)
+    with pytest.raises(mme.MMEError, match=r"weights must be \d+ positive numbers"):
+        fit.predict(data, interval="prediction", weights=-data["w"])

@@ -51,7 +51,7 @@ class Bootstrap:
     Attributes
     ----------
     names : tuple of str
-        Parameters: ``sd_x|g``, ``cor_x2.x1|g``, ``sigma``, then the fixed effects.
+        Parameters: ``sd_x|g``, ``cor_x2.x1|g``, ``sigma``, those of a residual structure, then the fixed effects.
     estimates : (P,) array
         Their values in the fit that the responses were drawn from.
     values : (n, P) array
@@ -164,7 +164,8 @@ def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress:
         reasons.update(failed)
         report(sum(map(len, rows)))
     table = np.concatenate(rows)
-    names = (*natural_names(fit.model), *fit.fixed_names)
+    residual = () if fit.model.residual is None else fit.model.residual.names
+    names = (*natural_names(fit.model), *residual, *fit.fixed_names)
     P, k = len(names), fit.model.k
     return Bootstrap(
         names=names,
@@ -207,8 +208,8 @@ class _Refitter:
 
     def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
         """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
-        p, k = self.objective.system.p, self.model.k
-        rows = np.full((len(numbers), len(natural_names(self.model)) + p + k + 2), np.nan)
+        width = _parameters(self.objective, self.theta).size + self.model.k + 2
+        rows = np.full((len(numbers), width), np.nan)
         reasons = []
         for row, number in zip(rows, numbers, strict=True):
             try:
@@ -226,11 +227,13 @@ class _Refitter:
 
 
 def _parameters(objective: Objective, theta: np.ndarray) -> np.ndarray:
-    """Standard deviations, correlations, sigma and beta."""
+    """Standard deviations, correlations, sigma, natural parameters of the residual structure, and beta."""
     border, p = objective.triangle(theta)[1], objective.system.p
     gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
     sigma = residual_sd(objective.constants, pwrss(border))
-    return np.concatenate([natural_values(objective.model, theta, sigma), objective.basis.coefficients(gamma)])
+    structure, natural = objective.model.residual, natural_values(objective.model, theta, sigma)
+    residual = np.zeros(0) if structure is None else structure.natural(objective.phi)
+    return np.concatenate([natural, residual, objective.basis.coefficients(gamma)])
 
 
 _refitter: _Refitter | None = None
@@ -280,7 +283,9 @@ def _pieces(refitter: _Refitter, n: int, processes: int) -> Iterator[tuple[np.nd
 
 def _start_method(objective: Objective) -> str:
     """Fork shares the assembled model, but CHOLMOD's threads do not survive it: a forked factorisation never ends."""
-    return "fork" if sys.platform == "linux" and objective.system.symbolic is None else "spawn"
+    sparse = bool(objective.rest) and not objective.plan.dense
+    sparse = sparse or any(term.relationship is not None for term in objective.model.terms)  # to draw from
+    return "fork" if sys.platform == "linux" and not sparse else "spawn"
 
 
 def _processors() -> int:
