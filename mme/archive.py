@@ -43,7 +43,8 @@ def write_archive(path: Path, content: Any, arrays: Sequence[np.ndarray]) -> Non
             head = {"format": FORMAT, "version": VERSION, "content": content}
             file.writestr(_member(_TEXT), json.dumps(head, allow_nan=False))
             for k, array in enumerate(arrays):
-                with file.open(_member(f"arrays/{k}.npy"), "w", force_zip64=True) as member:
+                packed = array.dtype.kind not in "fmM"  # digits of measurements do not shrink
+                with file.open(_member(f"arrays/{k}.npy", packed), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
         part.replace(path)
     except OSError as error:
@@ -82,9 +83,9 @@ def damaged(path: Path) -> Iterator[None]:
         raise MMEError(f"{path} is damaged, or not a fit saved by mme ({type(error).__name__}: {error})") from None
 
 
-def _member(name: str) -> zipfile.ZipInfo:
+def _member(name: str, packed: bool = True) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, _EPOCH)
-    member.compress_type = zipfile.ZIP_DEFLATED
+    member.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
     return member
 
 

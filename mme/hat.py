@@ -24,26 +24,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from mme.blocks import Block
+from mme.covariance import structure
 from mme.crossproducts import Column, level_sums
-from mme.errors import MemoryForecastError
-from mme.factor import available_bytes
 from mme.inverse import absorbed_blocks, gain, rest_entries, sensitivities
+from mme.model import Model
 from mme.objective import Objective
-from mme.pls import Evaluation, triangular_solve
+from mme.pls import Evaluation, coordinates, triangular_solve
 from mme.schur import Family, level_pairs
+from mme.terms import Term
 
-# Matrices of the size of the largest group that (H2) holds at a time.
-_MATRICES = 4
+# Share of its entries from which a sparse matrix is the slower one to pick from.
+_FILLED = 0.1
 # I - H_gg has eigenvalues up to one; below this they are rounding: the rest of the data leave something undetermined.
 _DETERMINED = 1e-11
-# Below this a memory check costs more than it tells.
-_SMALL = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +97,46 @@ class Hat:
         left[lost] = np.nan
         return np.asarray(np.linalg.solve(left, s)[:, :, 0])
 
-    def without_levels(self, e: np.ndarray) -> np.ndarray:
-        """(H2) on :attr:`basis` for every level of the absorbed block (J, p)."""
-        block = self.objective.absorbing
-        delta = np.zeros((0 if block is None else block.J, self.U.shape[1]))
-        for g, (records, H) in enumerate(self._group_hats()):
+    def without_levels(self, e: np.ndarray, count: int) -> np.ndarray:
+        """(H2) on :attr:`basis` for the first ``count`` levels of the absorbed block (count, p)."""
+        delta = np.zeros((count, self.U.shape[1]))
+        for g, (records, H) in enumerate(islice(self._group_hats(), count)):
             U = self.U[records]
             L, failed = dpotrf(np.eye(records.size) - H - U @ U.T, lower=1)
             determined = failed or L.diagonal().min(initial=1.0) ** 2 < _DETERMINED
             delta[g] = np.nan if determined else U.T @ dpotrs(L, e[records], lower=1)[0]
         return delta
+
+    def without(self, left: np.ndarray) -> np.ndarray:
+        """beta - beta_(g) on :attr:`basis` (p,) by one evaluation with the records ``left`` (n,) alone: O(n).
+
+        The conditioned problem is a model like any other: whitened X and y, a term a block, its T as it stands.
+        """
+        objective, p = self.objective, self.objective.system.p
+        terms, thetas = [], [np.zeros(0)]
+        for b, block in enumerate(objective.blocks):
+            columns = np.column_stack([np.ones(left.size) if c is None else c for c in block.columns])[left]
+            labels = block.codes if block.relationship is None else np.asarray(block.relationship.levels)[block.codes]
+            terms.append(Term(labels[left], columns, name=f"block {b}", relationship=block.relationship))
+            thetas.append(block.T(self.theta).T[np.triu_indices(block.q)])  # the lower triangle down its columns
+        part = Objective(
+            Model(
+                y=objective.basis.r[left],
+                X=objective.basis.Q[left],
+                x_names=("",) * p,
+                response="y",
+                terms=tuple(terms),
+                structures=tuple(structure("unstructured", term.q, term.name) for term in terms),
+                weights=None,
+                offset=None,
+                method="ML",
+                sigma=1.0,
+            )
+        )
+        if part.basis.kept.size < p:
+            return np.full(p, np.nan)
+        gamma = part.basis.coefficients(coordinates(part.system, part.evaluate(np.concatenate(thetas))))
+        return np.asarray(self.at.border[:p, :p].T @ (coordinates(objective.system, self.at) - gamma))
 
     @cached_property
     def _H2(self) -> np.ndarray:
@@ -168,19 +198,20 @@ class Hat:
         if block is None:
             return
         sizes = np.bincount(block.codes, minlength=block.J)
-        _require_memory(int(sizes.max(initial=0)))
         T, A, F = self.objective.factors(self.theta).absorbed, self.at.levels.A, self._F
         inner = T @ np.linalg.inv(np.eye(block.q) + np.einsum("aig,ajg->gij", A, A)) @ T.T
         z = np.column_stack([np.ones(block.codes.size) if c is None else c for c in block.columns])
         Z2 = _design(rest.blocks, rest.offsets, block.codes.size)
         H2, B = _symmetric(rest.schur.row, rest.schur.col, self._H2[rest.schur.source], rest.m), rest.B.tocsc()
+        full = H2.toarray() if H2.nnz > _FILLED * rest.m**2 else None
         groups = np.split(np.argsort(block.codes, kind="stable"), np.cumsum(sizes)[:-1])
         for g, records in enumerate(groups):
             zg, other = z[records], Z2[records]
             effects = np.unique(other.indices)
             between = B[:, g + block.J * np.arange(block.q)][effects].toarray()
             left = other[:, effects].toarray() - (zg @ F[g]) @ between.T
-            yield records, zg @ inner[g] @ zg.T + left @ H2[effects][:, effects].toarray() @ left.T
+            among = H2[effects][:, effects].toarray() if full is None else full[np.ix_(effects, effects)]
+            yield records, zg @ inner[g] @ zg.T + left @ among @ left.T
 
 
 def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:
@@ -226,12 +257,3 @@ def _symmetric(row: np.ndarray, col: np.ndarray, lower: np.ndarray, m: int) -> s
     off = row != col
     triplets = (np.append(lower, lower[off]), (np.append(row, col[off]), np.append(col, row[off])))
     return sp.csr_array(sp.coo_array(triplets, shape=(m, m)))
-
-
-def _require_memory(largest: int) -> None:
-    needed = _MATRICES * 8 * largest**2
-    if needed > _SMALL and needed > (available := available_bytes()):
-        raise MemoryForecastError(
-            f"deleting a group of {largest:,} records that other random effects connect to the rest needs "
-            f"{needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free. Refit without the group instead."
-        )

@@ -12,12 +12,14 @@ import numpy as np
 
 from mme.blocks import Block
 from mme.covariance import structure
+from mme.crossproducts import cells
 from mme.engine import Plan
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.hat import Hat
 from mme.levels import factorise
 from mme.objective import Objective
+from mme.schur import product_count
 from mme.terms import Term
 from mme.whitening import Whitening
 
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
     from mme.fit import Fit
 
-# Up to here a remainder is factorised by LAPACK when a factor other than the widest is put first.
-_DENSE_UP_TO = 2000
+# A group of more records takes longer by its own matrices (their number squared) than an evaluation without it.
+_LARGE = 1000
+# A remainder of at most so many effects, and so many products for each of its entries, is factorised by LAPACK.
+_DENSE_UP_TO, _NEARLY_DENSE = 8000, 0.25
 
 
 def leverage(fit: Fit) -> Any:
@@ -126,7 +130,7 @@ def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     if all(term.relationship is None and _within(term.codes, codes) for term in model.terms):
         r = whitened_residual(fit.estimates, conditional=False)
         return fit.hat.without_blocks(codes, labels.size, r), labels, name
-    return _absorbing(fit, codes).without_levels(whitened_residual(fit.estimates)), labels, name
+    return _crossed(fit, codes, labels.size), labels, name
 
 
 def _groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
@@ -152,21 +156,43 @@ def _within(inner: np.ndarray, outer: np.ndarray) -> bool:
     return bool((first[inner] == outer).all())
 
 
-def _absorbing(fit: Fit, codes: np.ndarray) -> Hat:
-    """The same fit with the factor that is to leave absorbed; one that is not in the model enters with theta = 0."""
+def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
+    """Shifts (J, p) when random effects reach beyond the groups: small groups by (H2), each large one by evaluation."""
+    sizes = np.bincount(codes, minlength=J)
+    delta, small = np.zeros((J, fit.objective.basis.kept.size)), np.flatnonzero(sizes <= _LARGE)
+    if small.size:
+        hat = _absorbing(fit, codes, sizes <= _LARGE)
+        delta[small] = hat.without_levels(whitened_residual(fit.estimates), small.size)
+    for g in np.flatnonzero(sizes > _LARGE).tolist():
+        delta[g] = fit.hat.without(codes != g)
+    return delta
+
+
+def _absorbing(fit: Fit, codes: np.ndarray, small: np.ndarray) -> Hat:
+    """The same fit with the small groups absorbed; a factor that is not in the model enters with theta = 0."""
     objective, model, theta = fit.objective, fit.model, fit.theta
-    found = [b for b, block in enumerate(objective.blocks) if _is(block, codes)]
+    found = [b for b, block in enumerate(objective.blocks) if _is(block, codes)] if small.all() else []
     if found == [objective.plan.absorb]:
         return fit.hat
+    absorb = found[0] if found else len(objective.blocks)
     if not found:
+        # records of large groups are levels of their own, behind the small groups
+        rank, alone = np.cumsum(small) - 1, ~small[codes]
+        codes = np.where(alone, small.sum() + np.cumsum(alone) - 1, rank[codes])
         leaving = Term(codes, name="leaving")
         structures = (*model.structures, structure("unstructured", 1, leaving.name))
         model = replace(model, terms=(*model.terms, leaving), structures=structures)
         theta = np.append(theta, 0.0)
-    absorb = found[0] if found else len(objective.blocks)
-    others = sum(block.J * block.q for b, block in enumerate(objective.blocks) if b != absorb)
-    moved = Objective(model, phi=objective.phi, engine=Plan(absorb, others <= _DENSE_UP_TO))
+    others = [block for b, block in enumerate(objective.blocks) if b != absorb]
+    moved = Objective(model, phi=objective.phi, engine=Plan(absorb, _is_dense(codes, others)))
     return Hat(moved, theta, moved.evaluate(theta))
+
+
+def _is_dense(codes: np.ndarray, others: list[Block]) -> bool:
+    """Whether absorbing a factor fills the remainder, as the engine judges it for the widest one."""
+    J, m = int(codes.max()) + 1, sum(block.J * block.q for block in others)
+    met = [cells(codes, block.codes, J, block.J) for block in others]
+    return m <= _DENSE_UP_TO and product_count(met, [block.q for block in others], J, 1) > _NEARLY_DENSE * m * m
 
 
 def _is(block: Block, codes: np.ndarray) -> bool:

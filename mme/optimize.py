@@ -133,13 +133,13 @@ def minimise(
         at = _moved(counted, replace(nearby, x=start), start, counted(start))
     reason = "Newton steps on finite differences gained nothing more"
     if at is None or at.saddle or at.flat or not at.expected_decrease < _NEARBY * start.size:
-        reason, at = _search(counted, start, radius), None
+        reason, at = _search(counted, start, radius, even), None
     for _ in range(_ROUNDS):
         at = _polish(counted, at or curvature(counted, counted.x, counted.best, radius))
         if at.converged and not _snap(counted, even) and at.trusted:
             break
         if at.expected_decrease > _BOBYQA_GAIN and not at.carried:  # no step gained it: a curved valley is in the way
-            reason = _search(counted, counted.x, radius)
+            reason = _search(counted, counted.x, radius, even)
         at = None
     at = at or curvature(counted, counted.x, counted.best, radius)
     return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), at)
@@ -172,22 +172,29 @@ def evaluate_only(f: Callable[[np.ndarray], float], x: np.ndarray) -> Minimum:
     return Minimum(x, value, 1, "theta was given", x == 0.0, none)
 
 
-def _search(f: _Counted, start: np.ndarray, radius: np.ndarray) -> str:
-    return _brent(f, float(start[0])) if start.size == 1 else _bobyqa(f, start, radius)
+def _search(f: _Counted, start: np.ndarray, radius: np.ndarray, even: np.ndarray) -> str:
+    if start.size > 1:
+        return _bobyqa(f, start, radius)
+    at = abs(float(start[0]))
+    if even[0]:
+        return _brent(f, 0.0, 4.0 * max(at, 0.05), fixed=True)
+    reach = max(4.0 * float(radius[0]), 0.2)
+    return _brent(f, float(start[0]) - reach, float(start[0]) + reach, fixed=False)
 
 
-def _brent(f: _Counted, start: float) -> str:
-    """Bounded Brent on [0, high], high raised while the minimum leans on it."""
+def _brent(f: _Counted, low: float, high: float, *, fixed: bool) -> str:
+    """Bounded Brent on [low, high], widened while the minimum leans on an end that is not ``fixed`` (the lower one)."""
     from scipy.optimize import minimize_scalar
 
-    high = 4.0 * max(abs(start), 0.05)
     for _ in range(60):
+        width = high - low
         found = minimize_scalar(
-            lambda x: f(np.array([x])), bounds=(0.0, high), method="bounded", options={"xatol": 1e-5 * high}
+            lambda x: f(np.array([x])), bounds=(low, high), method="bounded", options={"xatol": 1e-5 * width}
         )
-        if found.x < 0.9 * high:
+        leans_low, leans_high = found.x < low + 0.1 * width and not fixed, found.x > high - 0.1 * width
+        if not (leans_low or leans_high):
             return "Brent's bracket closed"
-        high *= 8.0
+        low, high = (low - 8.0 * width if leans_low else low), (high + 8.0 * width if leans_high else high)
     return "the minimum lies beyond every bracket tried"
 
 

@@ -166,7 +166,25 @@ def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name):
             assert distance[label] == pytest.approx(expected, rel=1e-8, abs=1e-12)
 
 
-def test_related_levels_have_their_part_in_leverage_and_deletion():
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("large", [0, 8])
+def test_large_groups_are_left_out_by_an_evaluation_and_small_ones_by_their_own_matrices_alike(
+    name, large, monkeypatch
+):
+    fit = model_fit(name)
+    expected = {by: fit.dfbeta(by=by) for by in ("a", "b") if by in {term.group for term in fit.model.terms}}
+    eighths = np.arange(90) % 8
+    monkeypatch.setattr("mme.influence._LARGE", large)
+    for by, table in expected.items():
+        np.testing.assert_allclose(fit.dfbeta(by=by), table, rtol=0, atol=1e-12)
+    if large:
+        monkeypatch.setattr("mme.influence._LARGE", 11)  # of eighths two are larger
+    found = fit.dfbeta(by=eighths)
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, fit.dfbeta(by=eighths), rtol=0, atol=1e-12)
+
+
+def test_related_levels_have_their_part_in_leverage_and_deletion(monkeypatch):
     rng = np.random.default_rng(3)
     animals = [f"a{i}" for i in range(12)]
     K = 0.6 * np.eye(12) + 0.4 * np.exp(-0.3 * np.abs(np.subtract.outer(np.arange(12), np.arange(12))))
@@ -179,6 +197,9 @@ def test_related_levels_have_their_part_in_leverage_and_deletion():
     np.testing.assert_allclose(fit.leverage(), np.diag(dense_hat(fit)), rtol=0, atol=1e-12)
     X, y, V, _ = arrays(fit)
     moved = fit.dfbeta(by="animal")
+    with monkeypatch.context() as patch:
+        patch.setattr("mme.influence._LARGE", 5)
+        np.testing.assert_allclose(fit.dfbeta(by="animal"), moved, rtol=0, atol=1e-12)
     assert len(moved) == np.unique(g).size
     full = gls(X, y, V, np.arange(60))
     for label in moved.index:

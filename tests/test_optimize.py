@@ -267,3 +267,11 @@ def test_no_coordinates_are_a_minimum():
     found = curvature(lambda x: 1.0, np.zeros(0), 1.0, np.zeros(0))
     assert found.converged
     assert found.flat == 0
+
+
+@pytest.mark.parametrize("x0", [-40.0, -3.0, 0.5, 900.0])
+def test_a_coordinate_that_is_not_even_is_searched_on_both_sides(x0):
+    f = lambda x: float(np.sqrt(1.0 + (x[0] - x0) ** 2))  # noqa: E731
+    found = minimise(f, np.zeros(1), np.full(1, 0.1), even=np.zeros(1, dtype=bool))
+    assert abs(found.x[0] - x0) < 1e-3
+    assert found.curvature.converged

@@ -628,6 +628,16 @@ def test_correlations_that_are_not_positive_definite_have_no_coordinates():
             structure.bind(np.asarray, 9).coordinates(natural)
 
 
+def test_a_band_of_nothing_is_the_identity():
+    """Zero, and coordinates below all rounding, are ordinary points."""
+    structure = Toeplitz(np.tile([1, 2, 3], 3), np.repeat([1, 2, 3], 3), bands=1).bind(np.asarray, 9)
+    rows = np.arange(9.0)[None]
+    for tiny in (0.0, 1e-305, -1e-305, 1e-90):
+        assert structure.logdet(np.array([tiny])) == pytest.approx(0.0, abs=1e-14)
+        np.testing.assert_allclose((structure.whiten(np.array([tiny]), rows) ** 2).sum(), (rows**2).sum(), rtol=1e-14)
+        np.testing.assert_allclose(structure.natural(np.array([tiny])), tiny, rtol=1e-12)
+
+
 def test_times_in_steps_of_two_are_pointed_out():
     with pytest.warns(MMEWarning, match=r"steps of 2, .* rho\^2, which cannot be negative; number the occasions"):
         AR1([8, 10, 12, 14], ["a"] * 4).bind(np.asarray, 4)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mme
-from mme.summary import _abbreviated, _boundary, _column
+from mme.summary import _abbreviated, _column, boundary
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,7 @@ def test_a_singular_fit_says_which_variance_is_zero():
 )
 def test_a_zero_on_the_diagonal_of_T_is_a_zero_variance_or_a_dependence(theta, said):
     fit = mme.lmer("score ~ Machine + (Machine | Worker)", mme.load("Machines"), theta=theta)
-    assert _boundary(fit) == said
+    assert boundary(fit) == said
 
 
 def test_what_was_given_is_not_called_an_estimate(sleepstudy):

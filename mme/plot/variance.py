@@ -32,7 +32,7 @@ def variance(fit: Fit, *, ax: Any = None) -> Any:
     ax.set_xlim(0.0, 1.3 * most + 0.02)
     ax.set_xticks([tick for tick in ax.get_xticks() if tick <= max(most, 0.1) + 1e-9])
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
-    ax.set_xlabel(f"share of the variance of {fit.model.response}  (variance in its units squared)")
+    ax.set_xlabel(f"share of the variance of {fit.model.response}  (variance)")
     ax.set_title(
         f"R² {100 * fit.r2()['marginal']:.1f}% fixed effects, {100 * fit.r2()['conditional']:.1f}% with random ones"
     )

@@ -20,6 +20,8 @@ _START = 0.3
 _STEPS = 8
 # Bracket of the logit of the distance to the edge: beyond what coordinates of size 300 and 8 steps can ask for.
 _BRACKET = 650.0
+# Correlations of this size are their own coordinates to all digits.
+_NOTHING = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +227,8 @@ class BoundBand(BoundToeplitz):
         x = clipped(x)
         values, V = np.linalg.eigh(self._band(x))
         edge = -float(values[0])
-        if edge <= 0.0:
-            return x, np.ones(self.T), V
+        if edge < _NOTHING:
+            return x, 1.0 + values, V
         relative = values / edge
         relative[0] = -1.0
 
