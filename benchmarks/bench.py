@@ -58,9 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             if options.json or not settings.quick:
                 path.write_text(json.dumps(results, indent=1))
             print("\n".join(report.lines(rows[task.name], described)), flush=True)
-        answered = [rows[task.name] for task in tasks if "failed" not in rows[task.name]]
-        if answered:
-            print("\n".join(f"  -> {sentence}" for sentence in question.verdict(answered)), flush=True)
+        print(*(f"  -> {said}" for said in report.verdict(name, [rows[task.name] for task in tasks])), sep="\n")
     print("", *report.versions(results["rows"]), sep="\n", flush=True)
     return int(any("failed" in row for row in results["rows"].values()))
 

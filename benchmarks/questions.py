@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -148,6 +149,19 @@ def _memory(rows: list[Row]) -> list[str]:
     return said
 
 
+def _slower(rows: list[Row]) -> list[str]:
+    said = []
+    for name in dict.fromkeys(name for row in rows for name in row["peers"]):
+        ratios = {row["task"]: row["peers"][name]["ratio"] for row in rows if "ratio" in row["peers"].get(name, {})}
+        slower = [f"{task} {ratio:.2f}x" for task, ratio in ratios.items() if ratio < 1.0]
+        if ratios:
+            said.append(
+                f"{name}: {len(ratios)} cases timed, median {median(ratios.values()):.3g}x, "
+                f"slower than it: {', '.join(slower) or 'none'}"
+            )
+    return said
+
+
 QUESTIONS = {
     "classics": Question("What does a small model of the textbooks take?", _classics),
     "insteval": Question(
@@ -186,5 +200,5 @@ QUESTIONS = {
     "parameters": Question("Many covariance parameters: 3 x 3 and 4 x 4?", _parameters),
     "strings": Question("From strings in a data frame and a formula to a summary?", _strings),
     "memory": Question("How much memory does a million rows take at its peak?", _millions, _memory),
-    "cases": Question("Is any reference case slower than in lme4, from strings to a summary?", _cases),
+    "cases": Question("Is any reference case slower than in lme4, from strings to a summary?", _cases, _slower),
 }

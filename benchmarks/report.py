@@ -8,6 +8,9 @@ from benchmarks.questions import QUESTIONS, Row
 
 Machine = dict[str, Any]
 
+# Rows from which on the page tells how far the fit is from its floor.
+_FLOORED = 10_000
+
 
 def lines(row: Row, machine: Machine) -> list[str]:
     """What was measured of one model, a line each package."""
@@ -28,6 +31,11 @@ def lines(row: Row, machine: Machine) -> list[str]:
     if row["n"] >= 100_000:
         said.append(f"  after it     {', '.join(f'{name} {seconds(value)}' for name, value in mine['after'].items())}")
     return said
+
+
+def verdict(name: str, rows: list[Row]) -> list[str]:
+    """What the answers to a question say together, when none failed."""
+    return [] if any("failed" in row for row in rows) else QUESTIONS[name].verdict(rows)
 
 
 def _numbers(one: Row) -> str:
@@ -97,26 +105,14 @@ def markdown(results: dict[str, Any]) -> str:
         "; ".join(versions(rows)) + ".",
         "",
         "Medians of paired runs (mme, peer, mme, peer, ...) of the fit call, data in memory, after both had fitted the "
-        "model once and agreed on the criterion; the ratio is the median over the pairs, mme's own time that of runs alone. Peak: of the process during "
-        "its first fit, libraries and data included.",
+        "model once and agreed on the criterion. The ratio is the median over the pairs; mme's row is of runs alone. "
+        "Peak: of the process during its first fit, libraries and data included.",
     ]
-    for name, question in QUESTIONS.items():
-        answered = [rows[task] for task in results["questions"].get(name, []) if "failed" not in rows[task]]
-        if answered:
-            said += [
-                "",
-                f"## {question.asks}",
-                "",
-                *_table(answered),
-                "",
-                *(f"* {s}" for s in question.verdict(answered)),
-            ]
-    said += [
-        "",
-        "## How far from the floor",
-        "",
-        *_floors([row for row in rows.values() if "failed" not in row], machine),
-    ]
+    for name, tasks in results["questions"].items():
+        asked = [rows[task] for task in tasks if task in rows]
+        said += ["", f"## {QUESTIONS[name].asks}", "", *_table(asked), ""]
+        said += [f"* {sentence}" for sentence in verdict(name, asked)]
+    said += _floors(list(rows.values()), machine)
     return "\n".join(said).replace("\n\n\n", "\n\n") + "\n"
 
 
@@ -138,6 +134,9 @@ def _table(rows: list[Row]) -> list[str]:
     ]
     for row in rows:
         formula = row["formula"].replace("|", "\\|")  # a bar ends a cell, even inside code
+        if "failed" in row:
+            said.append(f"| {row['task']}: `{formula}` | mme | FAILED: {row['failed']} | | | | |")
+            continue
         said.append(f"| {row['task']}: `{formula}` | {' | '.join(_cells('mme', row['mme'], ''))} |")
         for name, peer in row["peers"].items():
             if "skipped" in peer:
@@ -154,16 +153,23 @@ def _cells(name: str, one: Row, times: str) -> list[str]:
 
 
 def _floors(rows: list[Row], machine: Machine) -> list[str]:
-    said = [
-        "The floor is one pass over the data at memory speed and, for each evaluation, one pass over the absorbed "
-        "levels and the flops of the remaining factor at BLAS speed.",
-        "",
-        "| model | fit | floor | times | by stage |",
-        "|---|--:|--:|--:|---|",
-    ]
+    said = []
     for row in rows:
-        if lowest := floor(row, machine):
+        if row["n"] >= _FLOORED and (lowest := floor(row, machine)):
             total, spent = lowest["total"], row["mme"]["seconds"]
             by_stage = ", ".join(stages(row, machine)[:-1])
             said.append(f"| {row['task']} | {seconds(spent)} | {seconds(total)} | {spent / total:.3g} | {by_stage} |")
-    return said
+    if not said:
+        return []
+    return [
+        "",
+        "## How far from the floor",
+        "",
+        "The floor is one pass over the data at memory speed and, for each evaluation, one pass over the absorbed "
+        "levels and the flops of the remaining factor at BLAS speed. Models of fewer rows are bound by the "
+        "interpreter.",
+        "",
+        "| model | fit | floor | times | by stage |",
+        "|---|--:|--:|--:|---|",
+        *said,
+    ]

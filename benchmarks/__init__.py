@@ -1,0 +1,1 @@
+"""How fast mme is, alone and beside other packages: see ``bench.py``."""
