@@ -11,7 +11,7 @@ W_g, so that an evaluation is one sparse matrix-vector product, never a product 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 
@@ -166,7 +166,7 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
     products: dict[tuple[int, int], Crossing] = {}
     constants: list[np.ndarray] = [np.zeros(0)]
     q, J = levels.R.shape[0], levels.J
-    scatters: list[sp.csr_array] = [sp.csr_array((0, q * q * J))]
+    scatters: list[sp.csr_array] = []
     unit_weights = np.repeat(np.eye(q).ravel(), J)
     start = 0
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
@@ -178,7 +178,9 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         values = np.zeros((rows.size, one.q, other.q))
         products[t_row, t_col] = Crossing(direct, direct.sums(one.columns, other.columns))
         values[where(direct.rows, direct.cols)] = products[t_row, t_col].values
-        scatter = _scatter(crossing[t_row], crossing[t_col], pairs, where(pairs.rows, pairs.cols), rows.size, J)
+        block = where(pairs.rows, pairs.cols)
+        pairs = replace(pairs, rows=_NONE[0], cols=_NONE[1])  # done with: what follows is the peak of memory
+        scatter = _scatter(crossing[t_row], crossing[t_col], pairs, block, rows.size, J)
         constants.append(values.ravel() - scatter @ unit_weights)
         scatters.append(scatter)
         stop = start + values.size
@@ -192,7 +194,7 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         products,
         tuple(families),
         np.concatenate(constants),
-        sp.vstack(scatters, format="csr"),
+        scatters[0] if len(scatters) == 1 else sp.vstack(scatters, format="csr"),
         row,
         col,
         source,
@@ -251,7 +253,8 @@ def level_pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
     begin = (np.cumsum(n_right) - n_right)[left.rows] - (np.cumsum(length) - length)
     j = np.arange(i.size, dtype=np.int32) + np.repeat(begin.astype(np.int32), length)
     counts = np.bincount(left.rows, length, minlength=J).astype(np.int64)
-    return Pairs(i, j, left.cols[i], right.cols[j], counts)
+    # Half-width integers: there may be tens of millions of pairs.
+    return Pairs(i, j, left.cols.astype(np.int32)[i], right.cols.astype(np.int32)[j], counts)
 
 
 def _number(
@@ -260,15 +263,16 @@ def _number(
     """Rows and columns of the blocks that occur, and the map from (row, column) to a block's number."""
     size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
     if pairs.i.size * 4 > size:  # nearly all occur
+        wide = np.int32 if 2 * size < 2**31 else np.int64
         if same:
             cols, rows = np.triu_indices(n_rows)  # the lower triangle down its columns
-            return rows, cols, lambda i, j: j * (2 * n_rows - j - 1) // 2 + i
+            return rows, cols, lambda i, j: j.astype(wide) * (2 * n_rows - j - 1) // 2 + i
         every = np.arange(size)
-        return every // n_cols, every % n_cols, lambda i, j: i * n_cols + j
+        return every // n_cols, every % n_cols, lambda i, j: i.astype(wide) * n_cols + j
     # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
     met = (pairs.rows, pairs.cols) if pairs.i.size else (direct.rows, direct.cols)
-    key = np.unique(np.concatenate([rows * n_cols + cols for rows, cols in (met, known)]))
-    return key // n_cols, key % n_cols, lambda i, j: np.searchsorted(key, i * n_cols + j)
+    key = np.unique(np.concatenate([rows.astype(np.int64) * n_cols + cols for rows, cols in (met, known)]))
+    return key // n_cols, key % n_cols, lambda i, j: np.searchsorted(key, i.astype(np.int64) * n_cols + j)
 
 
 def _scatter(left: Crossing, right: Crossing, pairs: Pairs, block: np.ndarray, count: int, J: int) -> sp.csr_array:
@@ -282,12 +286,13 @@ def _scatter(left: Crossing, right: Crossing, pairs: Pairs, block: np.ndarray, c
     pointers = np.concatenate(([0], np.cumsum(pairs.counts)))
     by_weight: list[sp.csr_array] = []
     for a, b in np.ndindex(q, q):
-        total = sp.csr_array(shape)
+        total: sp.csr_array | None = None
         for i, j in np.ndindex(q_left, q_right):
             data = left.values[pairs.i, a, i] * right.values[pairs.j, b, j]
-            entries = (block * (q_left * q_right) + (i * q_right + j)).astype(np.int32)
+            entries = block if q_left == q_right == 1 else block * (q_left * q_right) + (i * q_right + j)
+            entries = entries.astype(np.int32, copy=False)
             piece = sp.csc_array((data, entries, pointers), shape=shape).tocsr()
-            total = piece if q_left == q_right == 1 else total + piece
+            total = piece if total is None else total + piece
         by_weight.append(total)
     return sp.csr_array(by_weight[0] if q == 1 else sp.hstack(by_weight, format="csr"))
 
