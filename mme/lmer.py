@@ -8,7 +8,6 @@ from typing import Any
 
 from mme.errors import MMEError
 from mme.fit import Fit, fit_model
-from mme.formula import design
 from mme.loop import Progress
 from mme.model import build_model
 from mme.rows import Rows
@@ -66,6 +65,8 @@ def lmer(
     >>> fit.beta.round(3).to_dict()
     {'(Intercept)': 251.405, 'Days': 10.467}
     """
+    from mme.formula import design  # the language of formulas is a library of its own: loaded by those who use it
+
     began = perf_counter()
     parts = design(
         formula,
