@@ -149,7 +149,7 @@ class Fit:
     @cached_property
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by (theta, phi) at the optimum; NaN for parameters that were given."""
-        return hessian(self.model, self.theta, self.optimum)
+        return hessian(self.objective, self.theta, self.optimum)
 
     @property
     def singular(self) -> bool:

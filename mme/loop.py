@@ -99,12 +99,12 @@ def search(
     return Found(objective, found, judge(minimum, model, found, phi, scale, free))
 
 
-def hessian(model: Model, theta: np.ndarray, optimum: Optimum) -> np.ndarray:
+def hessian(objective: Objective, theta: np.ndarray, optimum: Optimum) -> np.ndarray:
     """Second derivatives of the criterion by the (theta, phi) that were estimated, at the optimum; NaN for the others.
 
     The search's own Hessian was brought along by secants: good to find the optimum, not to state standard errors.
     """
-    joint, at = Joint(model), np.concatenate([theta, optimum.phi])
+    joint, at = Joint(objective.model, objective), np.concatenate([theta, optimum.phi])
     free = np.isfinite(optimum.gradient)
     out = np.full((at.size, at.size), np.nan)
     if free.any():
