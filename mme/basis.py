@@ -75,9 +75,7 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
     return _beside(Q, R * length[kept], kept, X, y, whiten)
 
 
-def _beside(
-    Q: np.ndarray, R: np.ndarray, kept: np.ndarray, X: np.ndarray, y: np.ndarray, whiten: Whitening
-) -> Basis:
+def _beside(Q: np.ndarray, R: np.ndarray, kept: np.ndarray, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
     """The rows of Q' and, below them, the OLS residual of whitened y."""
     white = whiten(y[None, :])[0]
     gamma = Q @ white

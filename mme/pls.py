@@ -152,9 +152,7 @@ def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool) -> np.nd
 
 def _bordered(rest: Remainder, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray) -> np.ndarray:
     """The lower triangle of (P) after absorption, dense."""
-    m, size = rest.m, rest.m + border.shape[0]
-    full = np.zeros((size, size), order="F")
-    rest.schur.fill(full, W, T)
+    m, full = rest.m, rest.schur.square(W, T)
     full[m:, :m] = rhs.T
     full[m:, m:] = border
     return full

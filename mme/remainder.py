@@ -62,7 +62,7 @@ def build_remainder(blocks: tuple[Block, ...], absorbed: Absorbed, rows: Project
         crossing=tuple(crossing),
         B=_stack(crossing, blocks, offsets, absorbed.levels.R.shape[0], absorbed.levels.J),
         C=np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in C)]),
-        schur=build_schur(blocks, offsets, crossing, absorbed.levels),
+        schur=build_schur(blocks, offsets, crossing, absorbed.levels, rows.N.shape[0]),
     )
 
 
@@ -71,7 +71,7 @@ def no_remainder(absorbed_columns: int, n_columns: int) -> Remainder:
     """The remainder of a model with one grouping factor: nothing, in the right shapes."""
     none, offsets = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
     B = sp.csr_array((0, absorbed_columns))
-    schur = Schur((), offsets, {}, (), np.zeros(0), B, none, none, none, none, np.zeros(0))
+    schur = Schur((), offsets, {}, (), np.zeros(0), B, none, none, none, none, np.zeros(0), n_columns)
     return Remainder((), offsets, (), B, np.zeros((0, n_columns)), schur)
 
 

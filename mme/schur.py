@@ -62,7 +62,8 @@ class Schur:
     """S on its pattern, in whole (q_row x q_col) blocks so that Lambda'S Lambda has the pattern of S.
 
     ``products`` are the Z_t'Z_s by cell; ``scatter`` maps vec(W) (q q J) to the values; ``row``, ``col`` and ``source``
-    are the lower triangle in CSC order and where its entries stand among the values.
+    are the lower triangle in CSC order and where its entries stand among the values. A dense (P) of this and
+    ``border`` more columns is filled in the order of the values.
     """
 
     blocks: tuple[Block, ...]
@@ -76,19 +77,46 @@ class Schur:
     source: np.ndarray
     penalty_at: np.ndarray
     penalty: np.ndarray
+    border: int
 
     def entries(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """M = Lambda'S Lambda + K^-1 (x) I at (``row``, ``col``)."""
-        values = self.constant + self.scatter @ W.ravel()
-        for family in self.families:
-            values[family.values] = _sandwich(T[family.t_row].T, family.blocks(values), T[family.t_col]).ravel()
+        values = self._values(W, T)
         entries = values if self._in_order else values[self.source]
         entries[self.penalty_at] += self.penalty
-        return np.asarray(entries)
+        return entries
 
-    def fill(self, full: np.ndarray, W: np.ndarray, T: list[np.ndarray]) -> None:
-        """Write the lower triangle of M into the top left of a larger square matrix of zeros, in Fortran order."""
-        full.reshape(-1, order="F")[self.col * full.shape[0] + self.row] = self.entries(W, T)
+    def square(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
+        """The lower triangle of M in the top left of (P), a square matrix in Fortran order, zero elsewhere."""
+        values, size = self._values(W, T), int(self.offsets[-1]) + self.border
+        full = np.zeros((size, size), order="F")
+        flat, (places, among) = full.reshape(-1, order="F"), self._places
+        flat[places] = values if among is None else values[among]
+        flat[self._penalty_places] += self.penalty
+        return full
+
+    def _values(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
+        """Lambda'S Lambda, family by family."""
+        values = np.asarray(self.scatter @ W.ravel())
+        values += self.constant
+        for family in self.families:
+            _sandwich(T[family.t_row].T, family.blocks(values), T[family.t_col])
+        return values
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Where the values stand in (P), column by column, and which of them (None: all) are of the lower triangle."""
+        order = np.argsort(self.source)
+        among = None if self.source.size == self.constant.size else self.source[order]
+        return self._place[order], among
+
+    @cached_property
+    def _penalty_places(self) -> np.ndarray:
+        return self._place[self.penalty_at]
+
+    @property
+    def _place(self) -> np.ndarray:
+        return self.col * (int(self.offsets[-1]) + self.border) + self.row
 
     def penalty_of(self, u: np.ndarray) -> float:
         """u'(K^-1 (x) I)u."""
@@ -122,7 +150,7 @@ class Schur:
             if family.t_row == family.t_col:  # the triangle holds the lower half of its diagonal blocks
                 lower = np.tril(blocks[family.diagonal])
                 blocks[family.diagonal] = lower + np.tril(lower, -1).transpose(0, 2, 1)
-            values[family.values] = _sandwich(T[family.t_row], blocks, T[family.t_col].T).ravel()
+            _sandwich(T[family.t_row], blocks, T[family.t_col].T)
         return values
 
     def through(self, H: np.ndarray, q: int) -> np.ndarray:
@@ -146,10 +174,12 @@ def lambda_columns(blocks: tuple[Block, ...], offsets: np.ndarray, V: np.ndarray
     return out
 
 
-def _sandwich(left: np.ndarray, blocks: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _sandwich(left: np.ndarray, blocks: np.ndarray, right: np.ndarray) -> None:
+    """Blocks become left blocks right, in place."""
     if left.shape == right.shape == (1, 1):
-        return np.asarray(blocks * (left[0, 0] * right[0, 0]))
-    return np.asarray(left @ blocks @ right)
+        blocks *= left[0, 0] * right[0, 0]
+    else:
+        blocks[:] = left @ blocks @ right
 
 
 def product_count(crossings: list[Cells], widths: list[int], J: int, q: int) -> int:
@@ -160,7 +190,9 @@ def product_count(crossings: list[Cells], widths: list[int], J: int, q: int) -> 
     return int(q * q * (columns * (columns + 1) / 2).sum())
 
 
-def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[Crossing], levels: Levels) -> Schur:
+def build_schur(
+    blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[Crossing], levels: Levels, border: int
+) -> Schur:
     """Pattern, constant part and scatter."""
     families: list[Family] = []
     products: dict[tuple[int, int], Crossing] = {}
@@ -200,6 +232,7 @@ def build_schur(blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[C
         source,
         penalty_at,
         penalty,
+        border,
     )
 
 
@@ -283,7 +316,7 @@ def _scatter(left: Crossing, right: Crossing, pairs: Pairs, block: np.ndarray, c
     q, q_left = left.values.shape[1:]
     q_right = right.values.shape[2]
     shape = (count * q_left * q_right, J)
-    pointers = np.concatenate(([0], np.cumsum(pairs.counts)))
+    pointers = np.concatenate(([0], np.cumsum(pairs.counts))).astype(np.int32 if pairs.i.size < 2**31 else np.int64)
     by_weight: list[sp.csr_array] = []
     for a, b in np.ndindex(q, q):
         total: sp.csr_array | None = None

@@ -1,20 +1,20 @@
 """Where the search begins: theta from moments of the OLS residuals of each level.
 
-With r the OLS residual, z_g = Z_g'r of a block t and G_g = Z_g'Z_g,
+With r = P y the OLS residual, P = I - QQ', Q the basis of X and z_g = Z_g'r for the levels g of a block t,
 
-    E[z_g z_g'] = sigma^2 ( G_g + sum_s Z_g'Z_s H_s Z_s'Z_g ),        H_s = T_s T_s' of every block s.
+    E[z_g z_g'] = sigma^2 ( Z_g'P Z_g + sum_s sum_h Z_g'P Z_h H_s Z_h'P Z_g ),      H_s = T_s T_s' of every block s.
 
-With levels weighted as if H were one, E_g = (I + G_g)^-1, and X_c = E_g (Z_g'Z_s) for each cell c of t and s, least
-squares asks for
+With levels weighted as if H were one, E_g = (I + Z_g'Z_g)^-1, and X_gh = E_g Z_g'P Z_h, least squares asks for
 
-    sum_s sum_c X_c H_s X_c'  =  sum_g E_g (z_g z_g' / sigma^2 - G_g) E_g                   for every block t:
+    sum_s sum_gh X_gh H_s X_gh'  =  sum_g E_g (z_g z_g' / sigma^2 - Z_g'P Z_g) E_g          for every block t:
 
-one small linear system for all H_s together. What all blocks leave of r gives sigma^2.
+one small linear system for all H_s together, exact for balanced designs. Z_g'P Z_h = C_gh - a_g'a_h is the product of
+a cell, where there is one, less that of the parts a = Q'Z along X. What all blocks leave of r gives sigma^2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,10 +32,16 @@ _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """One block: R_g and Q_g'r of its levels, and E_g = (I + R_g'R_g)^-1 as (q, q, J)."""
+    """One block: R_g and Q_g'r of its levels, E_g = (I + R_g'R_g)^-1 as (q, q, J), and a_g' = Z_g'Q as (q, p, J)."""
 
     levels: Levels
     E: np.ndarray
+    along_X: np.ndarray
+
+    @property
+    def weighted_X(self) -> np.ndarray:
+        """E_g a_g' (q, p, J)."""
+        return np.asarray(np.einsum("ijg,jpg->ipg", self.E, self.along_X))
 
 
 def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
@@ -61,14 +67,20 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _weighted(objective: Objective, b: int) -> Weighted:
-    """A block's levels, as absorbed or by a QR of its own; r is the last of the columns."""
+    """A block's levels, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r]."""
+    system, block = objective.system, objective.blocks[b]
+    whole = system.absorbed.levels
     if b == objective.plan.absorb:
-        whole = objective.system.absorbed.levels
         levels = Levels(whole.R, whole.V[-1:])
+        along_X = np.einsum("aig,pag->ipg", whole.R, whole.V[:-1])
     else:
-        levels = absorb(objective.blocks[b], objective.basis.N[-1:])[0].levels
+        levels = absorb(block, objective.basis.N[-1:])[0].levels
+        t = objective.rest.index(block)
+        at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
+        Z_N = system.rest.C[at] + system.rest.B[at] @ whole.V.reshape(system.p + 1, -1).T
+        along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
     transposed = Levels(np.ascontiguousarray(levels.R.transpose(1, 0, 2)), levels.V)
-    return Weighted(levels, factor_levels(transposed, np.eye(objective.blocks[b].q)).weights())
+    return Weighted(levels, factor_levels(transposed, np.eye(block.q)).weights(), along_X)
 
 
 def _is_repeated(one: Weighted, n: int) -> bool:
@@ -84,18 +96,32 @@ def _residual_variance(objective: Objective, blocks: list[Weighted], repeated: l
     among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
     effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * objective.blocks[b].q for b in among}
     explained = {b: float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among}
-    smallest = min([total / n, *((total - explained[b]) / (n - effects[b]) for b in among)])
+    fixed = {b: _fixed_within(objective, blocks[b]) for b in among}
+    freedom = {b: max(n - effects[b] - fixed[b], 1.0) for b in among}
+    smallest = min([total / n, *((total - explained[b]) / freedom[b] for b in among)])
     smallest = max(smallest, 1e-12 * total / n, 1e-300)
     # Levels without repeated records share what is left with the residual.
     share = 1.0 if all(repeated) else 0.5
-    freedom = n - sum(effects.values())
-    if len(among) < 2 or freedom <= 0:
+    # Crossed factors share their constant.
+    left = n - sum(effects.values()) + len(among) - 1 - min(fixed.values(), default=0.0)
+    if len(among) < 2 or left <= 0.0:
         return share * smallest
-    left = objective.basis.N[-1:]
+    swept = objective.basis.N[-1:]
     for _ in range(_SWEEPS):
         for b in among:
-            left = absorb(objective.blocks[b], left)[1].N
-    return share * min(max(float(np.vdot(left, left)) / freedom, 1e-6 * smallest), smallest)
+            swept = absorb(objective.blocks[b], swept)[1].N
+    return share * min(max(float(np.vdot(swept, swept)) / left, 1e-6 * smallest), smallest)
+
+
+def _fixed_within(objective: Objective, one: Weighted) -> float:
+    """tr(Q'(I - P_t)Q): degrees of freedom that fixed effects take within the levels of a block; none under ML."""
+    if not objective.constants.reml:
+        return 0.0
+    R, V = one.levels.R, np.zeros_like(one.along_X)
+    for j in range(R.shape[0]):  # V_g = R_g'^-1 a_g': P_t Q by its length
+        rest = one.along_X[j] - np.einsum("ig,ipg->pg", R[:j, j], V[:j])
+        np.divide(rest, R[j, j], out=V[j], where=R[j, j] > 0.0)
+    return max(one.along_X.shape[1] - float(np.vdot(V, V)), 0.0)
 
 
 def _solve_moments(
@@ -107,39 +133,57 @@ def _solve_moments(
     at = [slice(end - q * q, end) for end, q in zip(ends, widths, strict=True)]
     size = ends[-1] if ends else 0
     system, target = np.zeros((size, size)), np.zeros(size)
-    for t, weighted in enumerate(blocks):
+    for t, one in enumerate(blocks):
         if not repeated[t]:
             system[at[t], at[t]], target[at[t]] = np.eye(widths[t] ** 2), np.eye(widths[t]).ravel() / widths[t]
             continue
-        half = np.einsum("ibg,abg->iag", weighted.E, weighted.levels.R)  # E_g R_g'
-        h = np.einsum("iag,ag->ig", half, weighted.levels.V[0])
-        target[at[t]] = (h @ h.T / sigma2 - np.einsum("iag,jag->ij", half, half)).ravel()
-        system[at[t], at[t]] = _squares(np.einsum("iag,ajg->ijg", half, weighted.levels.R))
-        for s in range(len(blocks)):
-            if s != t:
-                levels, values = _products(objective, t, s)
-                system[at[t], at[s]] = _squares(np.einsum("iac,caj->ijc", weighted.E[:, :, levels], values))
+        half = np.einsum("ibg,abg->iag", one.E, one.levels.R)  # E_g R_g'
+        h = np.einsum("iag,ag->ig", half, one.levels.V[0])
+        # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
+        own = one if objective.constants.reml else replace(one, along_X=np.zeros_like(one.along_X))
+        residual = np.einsum("iag,jag->ij", half, half) - np.einsum("ipg,jpg->ij", own.weighted_X, own.weighted_X)
+        target[at[t]] = (h @ h.T / sigma2 - residual).ravel()
+        for s, other in enumerate(blocks):
+            if s == t:
+                levels, products = np.arange(objective.blocks[t].J), np.einsum("iag,ajg->ijg", half, one.levels.R)
+                system[at[t], at[s]] = _squares(own, own, levels, levels, products)
+            else:
+                rows, cols, values = _products(objective, t, s)
+                products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
+                system[at[t], at[s]] = _squares(one, other, rows, cols, products)
     scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
     solved = np.linalg.lstsq(system * scale, target, rcond=1e-10)[0] * scale
     return [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
 
 
-def _products(objective: Objective, t: int, s: int) -> tuple[np.ndarray, np.ndarray]:
-    """Z_t'Z_s by cell: the cell's level of t, and (cells, q_t, q_s)."""
+def _products(objective: Objective, t: int, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Z_t'Z_s by cell: the cell's levels of t and of s, and (cells, q_t, q_s)."""
     absorbed, rest = objective.plan.absorb, objective.system.rest
     among = [b for b in range(len(objective.blocks)) if b != absorbed]
     if absorbed in (t, s):
         crossing = rest.crossing[among.index(s if t == absorbed else t)]
         R = objective.system.absorbed.levels.R[:, :, crossing.cells.rows]
-        values = np.einsum("aic,caj->cij", R, crossing.values)  # R_g'(Q_g'Z)
-        return (crossing.cells.rows, values) if t == absorbed else (crossing.cells.cols, values.transpose(0, 2, 1))
-    row, col = max(t, s), min(t, s)
-    found = rest.schur.products[among.index(row), among.index(col)]
-    return (found.cells.rows, found.values) if t == row else (found.cells.cols, found.values.transpose(0, 2, 1))
+        cells, values = crossing.cells, np.einsum("aic,caj->cij", R, crossing.values)  # R_g'(Q_g'Z)
+        of_t = t == absorbed
+    else:
+        row, col = max(t, s), min(t, s)
+        found = rest.schur.products[among.index(row), among.index(col)]
+        cells, values, of_t = found.cells, found.values, t == row
+    return (cells.rows, cells.cols, values) if of_t else (cells.cols, cells.rows, values.transpose(0, 2, 1))
 
 
-def _squares(X: np.ndarray) -> np.ndarray:
-    """The matrix of H -> sum_c X_c H X_c' on vec(H), from X (q_t, q_s, cells)."""
-    q_t, q_s, _ = X.shape
-    flat = X.reshape(q_t * q_s, -1)
-    return (flat @ flat.T).reshape(q_t, q_s, q_t, q_s).transpose(0, 2, 1, 3).reshape(q_t * q_t, q_s * q_s)
+def _squares(one: Weighted, other: Weighted, rows: np.ndarray, cols: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """The matrix of H -> sum_gh X_gh H X_gh' on vec(H), from E_g C_gh (q_t, q_s, cells) at levels (rows, cols).
+
+    Levels that share no cell have the part along X alone: its sum over all pairs is a product of two sums over levels.
+    """
+    along = np.einsum("ipc,jpc->ijc", one.weighted_X[:, :, rows], other.along_X[:, :, cols])
+    everywhere = np.einsum("ipkr,jplr->ijkl", _gram(one.weighted_X), _gram(other.along_X))
+    total = _gram(products - along) - _gram(along) + everywhere
+    return np.asarray(total.transpose(0, 2, 1, 3)).reshape(len(products) ** 2, -1)
+
+
+def _gram(X: np.ndarray) -> np.ndarray:
+    """sum_c X_ijc X_klc as (i, j, k, l)."""
+    flat = X.reshape(-1, X.shape[2])
+    return np.asarray(flat @ flat.T).reshape(*X.shape[:2], *X.shape[:2])

@@ -187,7 +187,7 @@ def test_related_levels_and_weights_are_those_of_the_definition():
 
 @pytest.mark.parametrize("kind", ["homogeneous cs", "ar1"])
 def test_a_structured_covariance_has_degrees_of_freedom_too(kind):
-    rng, groups, times, X = small(5, J=8)
+    rng, groups, times, X = small(10, J=8)
     Z = np.column_stack([np.ones(groups.size), times])
     b = rng.standard_normal((8, 2)) @ [[1.0, 0.4], [0.0, 0.9]]
     y = X.sum(axis=1) + (b[groups] * Z).sum(axis=1) + rng.standard_normal(groups.size)

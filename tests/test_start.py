@@ -1,0 +1,42 @@
+"""Where the search begins: at the optimum itself for balanced designs, where moments are the REML estimates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import load_case
+
+import mme
+from mme.start import start
+
+# REML's solution is that of the analysis of variance here: every random term is balanced over the fixed effects.
+BALANCED = [
+    "dyestuff_reml",
+    "dyestuff_ml",
+    "sleepstudy_int_reml",
+    "sleepstudy_slope_reml",
+    "sleepstudy_slope_ml",
+    "machines_3x3_reml",
+    "machines_3x3_ml",
+    "machines_nested_reml",
+    "oats_nitro_reml",
+    "oats_full_reml",
+    "cake_linear_reml",
+    "pastes_nested_reml",
+    "penicillin_reml",
+]
+
+
+@pytest.mark.parametrize("name", BALANCED)
+def test_a_balanced_design_is_started_at_its_optimum(name):
+    case = load_case(name)
+    objective = mme.lmer(case.json["formula"], case.data, method="REML" if case.json["REML"] else "ML").objective
+    assert objective(start(objective)[0]) - case.json["objective"] < 1e-8
+
+
+@pytest.mark.parametrize("name", ["insteval_3_reml", "chem97_nested_reml", "sim_q4_reml", "sim_inter_reml"])
+def test_no_start_is_worse_than_a_variance_equal_to_the_residual_one(name):
+    case = load_case(name)
+    objective = mme.lmer(case.json["formula"], case.data).objective
+    theta = objective.model.diagonal.astype(float)
+    assert objective(start(objective)[0]) < objective(theta)
