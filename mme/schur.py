@@ -344,5 +344,5 @@ def _lower_triangle(families: list[Family], offsets: np.ndarray) -> tuple[np.nda
         cols.append(col[lower])
         sources.append(source[lower])
     row, col, source = np.concatenate(rows), np.concatenate(cols), np.concatenate(sources)
-    order = np.lexsort((row, col))
+    order = np.argsort(col * offsets[-1] + row, kind="stable")  # merges what comes in order
     return row[order], col[order], source[order]
