@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,40 +11,70 @@ import numpy as np
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.model import Model
+from mme.objective import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Step of the differences in a parameter, in units of its standard error: the ratios are smooth on that scale.
 _STEP = 1e-3
+# Floating-point operations that nobody waits for: about a second.
+_QUICK = 1e10
+# Operations a record to whiten and assemble anew, as every residual parameter asks for.
+_ASSEMBLY = 1e4
 
 
-def heritability_table(estimates: Estimates, hessian: np.ndarray, name: str) -> pd.DataFrame:
-    """Shares of a term in the variance of the records, and correlations of its coefficients: ``estimate, se``.
+@dataclass(frozen=True, eq=False)
+class Ratios:
+    """Shares of one term in the variance of the records, then correlations of its coefficients; se NaN: unknown."""
+
+    labels: tuple[str, ...]
+    estimate: np.ndarray
+    se: np.ndarray
+
+
+def heritabilities(estimates: Estimates, hessian: np.ndarray | None, name: str) -> Ratios:
+    """Shares of a term in the variance of the records, and correlations of its coefficients.
 
     For a coefficient c, averaged over the records whose covariate z_c is not zero,
 
         h2_c = mean(z_c^2) G_cc / ( sum_t mean(z_t'G_t z_t) + sigma^2 mean(R_ii) ),
 
     of the base population: inbreeding is not counted. Standard errors are those of the delta method on (theta, phi),
-    whose covariance is twice the inverse Hessian of the criterion; sigma cancels.
+    whose covariance is twice the inverse Hessian of the criterion; sigma cancels. They are NaN without a Hessian, and
+    where a variance of zero makes the first derivatives vanish: the method says nothing there.
     """
-    import pandas as pd
-
     model = estimates.objective.model
     t = _term(model, name)
     records = _records(model, t)
-    labels = _labels(model, t)
 
     def ratios(parameters: np.ndarray) -> np.ndarray:
         theta, phi = np.split(parameters, [model.k])
         return np.concatenate([_shares(model, t, records, theta, phi), _correlations(model.T(theta)[t])])
 
     at = np.concatenate([estimates.theta, estimates.objective.phi])
+    estimate = ratios(at)
+    if hessian is None:
+        return Ratios(_labels(model, t), estimate, np.full(estimate.size, np.nan))
     cov = _parameter_covariance(hessian)
     jacobian = _jacobian(ratios, at, np.sqrt(np.diag(cov)))
     se = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian))
-    return pd.DataFrame({"estimate": ratios(at), "se": se}, index=pd.Index(labels, name=name))
+    return Ratios(_labels(model, t), estimate, np.where(jacobian.any(axis=1), se, np.nan))
+
+
+def heritability_table(estimates: Estimates, hessian: np.ndarray, name: str) -> pd.DataFrame:
+    """The :func:`heritabilities` of a term as a table: ``estimate, se``."""
+    import pandas as pd
+
+    found = heritabilities(estimates, hessian, name)
+    return pd.DataFrame({"estimate": found.estimate, "se": found.se}, index=pd.Index(found.labels, name=name))
+
+
+def is_quick(objective: Objective) -> bool:
+    """Whether the Hessian of the criterion takes about a second at most, by its operations: k (k + 1) evaluations."""
+    k = objective.model.k + objective.phi.size
+    assembly = _ASSEMBLY * objective.model.n if objective.phi.size else 0.0
+    return k * (k + 1) * (objective.engine.flops + assembly) <= _QUICK
 
 
 def reliability_tables(estimates: Estimates) -> dict[str, pd.DataFrame]:
@@ -70,12 +101,13 @@ def _term(model: Model, name: str) -> int:
     return names.index(name)
 
 
-def _labels(model: Model, t: int) -> list[str]:
+def _labels(model: Model, t: int) -> tuple[str, ...]:
     columns = model.terms[t].columns
     if len(columns) == 1:
-        return ["heritability"]
+        return ("heritability",)
     pairs = [(j, i) for j in range(len(columns)) for i in range(j + 1, len(columns))]
-    return [f"heritability {c}" for c in columns] + [f"correlation {columns[j]}, {columns[i]}" for j, i in pairs]
+    correlations = [f"correlation {columns[j]}, {columns[i]}" for j, i in pairs]
+    return (*(f"heritability {column}" for column in columns), *correlations)
 
 
 def _records(model: Model, t: int) -> list[np.ndarray]:

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.genetics import heritabilities, is_quick
+
 if TYPE_CHECKING:
     from mme.fit import Fit
+    from mme.terms import Term
 
 Row = tuple[str, ...]
 
@@ -26,6 +29,7 @@ _DIGITS = 4
 _MOST_CORRELATIONS = 12
 # A standard deviation of the random effects below this share of what their columns' size would make visible is zero.
 _ZERO = 1e-5
+_RATIOS = "Shares of the variance of the records"
 
 
 def summary_text(fit: Fit) -> str:
@@ -36,6 +40,8 @@ def summary_text(fit: Fit) -> str:
         f"Scaled residuals:\n{_text_table(_residual_rows(fit), left=0)}",
         f"Random effects:\n{_text_table(_random_rows(fit), left=2, indent=' ')}\n{_counts(fit)}",
     ]
+    if ratios := _ratio_rows(fit):
+        parts.append(f"{_RATIOS}:\n{_text_table(ratios, left=2, indent=' ')}")
     if fit.fixed_names:
         parts.append(f"Fixed effects:\n{_text_table(_fixed_rows(fit), left=1)}")
     if len(fit.fixed_names) > 1:
@@ -50,6 +56,8 @@ def summary_html(fit: Fit) -> str:
     criterion = "; ".join(f"{name} {value}" for name, value in zip(*_criterion_rows(fit), strict=True))
     parts = [f"<p>{head}</p>", f"<p>{escape(criterion)}</p>", _html_table("Random effects", _random_rows(fit), left=2)]
     parts.append(f"<p>{escape(_counts(fit))}</p>")
+    if ratios := _ratio_rows(fit):
+        parts.append(_html_table(_RATIOS, ratios, left=2))
     if fit.fixed_names:
         parts.append(_html_table("Fixed effects", _fixed_rows(fit), left=1))
     parts += [f"<p>{escape(note)}</p>" for note in _notes(fit)]
@@ -116,6 +124,38 @@ def _random_rows(fit: Fit) -> list[Row]:
     return [header, *rows]
 
 
+def _ratio_rows(fit: Fit) -> list[Row]:
+    """Heritabilities and genetic correlations: a share of the variance for each coefficient of related levels."""
+    hessian = fit.hessian if _has_standard_errors(fit) else None
+    found = [
+        (term.name, label, ratio, se)
+        for term in _related(fit)
+        for ratios in (heritabilities(fit.estimates, hessian, term.name),)
+        for label, ratio, se in zip(ratios.labels, ratios.estimate.tolist(), ratios.se.tolist(), strict=True)
+    ]
+    if not found:
+        return []
+    terms, labels, values, errors = zip(*found, strict=True)
+    names = [
+        (name if name not in terms[:i] else "", label)
+        for i, (name, label) in enumerate(zip(terms, labels, strict=True))
+    ]
+    if hessian is None:
+        return [("", "", "Estimate"), *((*name, cell) for name, cell in zip(names, _column(values), strict=True))]
+    spec = _spec([se for se in errors if math.isfinite(se)] or values, 2)
+    numbers = [(_number(value, spec), _number(se, spec)) for value, se in zip(values, errors, strict=True)]
+    return [("", "", "Estimate", "Std. Error"), *((*name, *pair) for name, pair in zip(names, numbers, strict=True))]
+
+
+def _related(fit: Fit) -> list[Term]:
+    return [term for term in fit.model.terms if term.relationship is not None]
+
+
+def _has_standard_errors(fit: Fit) -> bool:
+    """Whether shares get standard errors: something was estimated, and the Hessian is there or soon is."""
+    return fit.optimum.verdict != "given" and ("hessian" in vars(fit) or is_quick(fit.objective))
+
+
 def _counts(fit: Fit) -> str:
     groups = {term.group: term.n_levels for term in fit.model.terms}
     listed = "; ".join(f"{name}, {count}" for name, count in groups.items())
@@ -161,6 +201,11 @@ def _notes(fit: Fit) -> list[str]:
         )
     if fit.optimum.verdict in ("flat", "not converged"):
         notes.append(f"Optimum: {fit.optimum}.")
+    if _related(fit) and fit.optimum.verdict != "given" and not _has_standard_errors(fit):
+        notes.append(
+            f"Standard errors of the shares take some evaluations of a large factor: "
+            f"heritability({_related(fit)[0].name!r}) computes them."
+        )
     if fit.optimum.verdict == "given" and fit.model.k:
         notes.append("Theta was given, not estimated.")
     if fit.model.sigma is not None:

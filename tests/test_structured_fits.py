@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,55 @@ def test_the_standard_error_of_a_heritability_is_that_of_the_log_variance_ratio(
     # d h2 / d log(ratio) = h2 (1 - h2), and var(log ratio) = 2 / curvature of the criterion
     expected = h2 * (1.0 - h2) * np.sqrt(2.0 / stored["curvature_log_ratio"])
     assert table.loc["heritability", "se"] == pytest.approx(expected, rel=1e-4)
+
+
+def shown(fit) -> list[list[str]]:
+    """The cells of the summary's table of shares, its header left out."""
+    table = fit.summary().partition("Shares of the variance of the records:\n")[2].partition("\n\n")[0]
+    return [re.split(r"  +", line.strip()) for line in table.splitlines()[1:]]
+
+
+def test_the_summary_shows_the_stored_heritability_with_its_standard_error():
+    data, pedigree = animals()
+    stored = breeding("animal2000")["REML"]
+    fit = mme.lmer("y ~ x + herd + (1 | animal)", data, relationship={"animal": pedigree})
+    se = stored["h2"] * (1.0 - stored["h2"]) * np.sqrt(2.0 / stored["curvature_log_ratio"])
+    assert shown(fit) == [["animal heritability", f"{stored['h2']:.3f}", f"{se:.3f}"]]
+    assert f"{stored['h2']:.3f}" in fit._repr_html_()
+    at_theta = mme.fit(data.y, fit.model.X, list(fit.model.terms), theta=fit.theta)
+    assert shown(at_theta) == [["animal heritability", f"{at_theta.heritability('animal').iloc[0, 0]:.4f}"]]
+
+
+def test_the_summary_shows_genetic_correlations_of_several_coefficients():
+    data, pedigree = animals()
+    fit = mme.lmer("y ~ x + (1 + x | animal)", data, relationship={"animal": pedigree})
+    table = fit.heritability("animal")
+    expected = [[f"{value:.3f}" for value in row] for row in table.to_numpy()]
+    assert [row[-2:] for row in shown(fit)] == expected
+    assert shown(fit)[-1][0] == "correlation (Intercept), x"
+    assert table.iloc[-1, 0] == pytest.approx(fit.varcorr["animal"].corr[0, 1], abs=1e-12)
+
+
+def test_a_summary_that_would_wait_for_a_large_factor_says_where_the_standard_errors_are(monkeypatch):
+    data, pedigree = animals()
+    fit = mme.lmer("y ~ x + herd + (1 | animal)", data, relationship={"animal": pedigree})
+    monkeypatch.setattr("mme.genetics._QUICK", 1.0)
+    assert "hessian" not in vars(fit)
+    assert len(shown(fit)[0]) == 2
+    assert "hessian" not in vars(fit)
+    assert "heritability('animal') computes them" in fit.summary()
+    fit.heritability("animal")
+    assert len(shown(fit)[0]) == 3
+
+
+def test_a_heritability_of_zero_has_no_standard_error():
+    pedigree = mme.Pedigree([f"o{i}" for i in range(6)], ["a", "a", "a", "b", "b", "b"], [None] * 6)
+    y = np.array([1.0, 2.0, 3.0, 1.1, 2.1, 2.8])
+    fit = mme.fit(y, np.ones((6, 1)), [mme.Term([f"o{i}" for i in range(6)], name="animal", relationship=pedigree)])
+    assert fit.singular
+    assert fit.heritability("animal").iloc[0, 0] == 0.0
+    assert np.isnan(fit.heritability("animal").iloc[0, 1])
+    assert shown(fit)[0][-1] == "NaN"
 
 
 def test_the_fit_and_hendersons_equations_agree_on_an_animal_model():
