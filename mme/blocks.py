@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.covariance import Structure
+from mme.covariance import Entries, Structure
 from mme.crossproducts import Column
 from mme.terms import Term
 from mme.whitening import Whitening
@@ -40,7 +40,7 @@ class Block:
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The scaled relative covariance factor (q, q), lower triangular: b = scale^-1 T u."""
-        if self.q == 1:
+        if self.q == 1 and type(self.structures[0]) is Entries:
             return np.array([[theta[self.theta_slices[0].start] * self.scale[0]]])
         T = np.zeros((self.q, self.q))
         for part, thetas, columns in zip(self.structures, self.theta_slices, self.column_slices, strict=True):

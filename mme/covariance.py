@@ -1,7 +1,8 @@
 """theta -> T: structures of one level's relative covariance G / sigma^2 = T T'.
 
 A structure is one class: T as a function of theta, which entries of theta are standard deviations, how theta scales
-with the units of the columns, and a theta near a given covariance to start from.
+with the units of the columns, and a theta near a given covariance to start from. Users bring their own as an object of
+such a class, ``mme.Term(..., covariance=object)``: it is checked once, in :func:`structure`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEError
+
+# Two products of factors that are the same but for the order of their sums.
+_ROUNDING = 1e-10
 
 
 class Structure(ABC):
@@ -23,7 +28,28 @@ class Structure(ABC):
     q, k : int
         Size of T and length of theta.
     diagonal : (k,) bool
-        Entries of theta that are zero on a singular fit; the criterion does not change when their sign does.
+        Entries of theta that are zero on a singular fit; the criterion does not change when their sign does, that of
+        others with it where they share a column of T.
+
+    Examples
+    --------
+    One standard deviation for all columns, and every pair correlated alike by a common part, G = a^2 11' + c^2 I:
+
+    >>> class Common(Structure):
+    ...     k, diagonal = 2, np.array([True, True])
+    ...     def __init__(self, q):
+    ...         self.q = q
+    ...     def T(self, theta):
+    ...         return np.linalg.cholesky(theta[0] ** 2 * np.ones((self.q, self.q)) + theta[1] ** 2 * np.eye(self.q))
+    ...     def nearest(self, H, floor):
+    ...         return np.sqrt(np.full(2, np.mean(np.maximum(np.diag(H), floor)) / 2))
+    ...     def per_row(self, of_columns, of_others):
+    ...         return np.full(2, np.exp(np.mean(np.log(of_columns))))
+    ...     def names(self, term, columns):
+    ...         return f"{term}.common", f"{term}.own"
+    >>> structure(Common(2), 2, "g").T(np.array([1.0, 1.0])).round(3)
+    array([[1.414, 0.   ],
+           [0.707, 1.225]])
     """
 
     q: int
@@ -34,13 +60,21 @@ class Structure(ABC):
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The relative covariance factor at theta."""
 
-    @abstractmethod
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """The theta of the same T T' that is reported: standard deviations are not negative."""
+        return np.where(self.diagonal, np.abs(theta), theta)
+
+    @property
+    def correlated(self) -> bool:
+        """Whether coefficients can be correlated: their correlations are then part of the results."""
+        return True
 
     @abstractmethod
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        """Theta whose T T' approximates a symmetric H, with variances of at least ``floor`` (q,)."""
+        """Theta whose T T' approximates a symmetric H (q, q), with variances of at least ``floor`` (q,): a start.
+
+        H may be indefinite and its diagonal negative.
+        """
 
     @abstractmethod
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
@@ -72,6 +106,11 @@ class Entries(Structure):
     def diagonal(self) -> np.ndarray:  # type: ignore[override]
         """Diagonal entries of T."""
         return np.asarray(self.rows == self.cols)
+
+    @property
+    def correlated(self) -> bool:
+        """Whether an entry is off the diagonal."""
+        return not self.diagonal.all()
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The relative covariance factor at theta."""
@@ -153,9 +192,10 @@ class Patterned(Structure):
             L = np.linalg.cholesky(np.full((self.q, self.q), rho) + (1.0 - rho) * np.eye(self.q))
         return np.asarray(sd[:, None] * L)
 
-    def canonical(self, theta: np.ndarray) -> np.ndarray:
-        """Standard deviations made positive."""
-        return np.where(self.diagonal, np.abs(theta), theta)
+    @property
+    def correlated(self) -> bool:
+        """All patterns but the diagonal one."""
+        return self.pattern != "diagonal"
 
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """Standard deviations of H, and no correlation."""
@@ -182,8 +222,15 @@ _PATTERNED = {
 }
 
 
-def structure(kind: str, q: int, term: str) -> Structure:
+def structure(kind: Any, q: int, term: str) -> Structure:
     """The structure named ``kind`` for a term of ``q`` columns; theta runs down the columns of T, as in lme4.
+
+    A structure of the user's own is returned as it is, after a look at what it gives at the start for H = I.
+
+    Raises
+    ------
+    MMEError
+        The word is not known, or the object lacks something that a structure has.
 
     Examples
     --------
@@ -194,12 +241,56 @@ def structure(kind: str, q: int, term: str) -> Structure:
     >>> (T @ T.T).round(3)[0]
     array([4.   , 1.333, 1.333])
     """
+    if isinstance(kind, Structure):
+        _check(kind, q, f"term '{term}': covariance {type(kind).__name__}")
+        return kind
     if kind == "unstructured" or (q == 1 and kind in ("diagonal", *_PATTERNED)):
         cols, rows = np.triu_indices(q)
         return Entries(q, rows, cols)
     if kind == "diagonal":
         return Entries(q, np.arange(q), np.arange(q))
-    if kind in _PATTERNED:
+    if isinstance(kind, str) and kind in _PATTERNED:
         return Patterned(q, *_PATTERNED[kind])
     known = ", ".join(f"'{name}'" for name in ("unstructured", "diagonal", *_PATTERNED))
-    raise MMEError(f"term '{term}': covariance {kind!r} is not known; use one of {known}")
+    if isinstance(kind, str):
+        raise MMEError(f"term '{term}': covariance {kind!r} is not known; use one of {known}")
+    if isinstance(kind, type):
+        raise MMEError(f"term '{term}': covariance is the class {kind.__name__}; give an object of it")
+    raise MMEError(
+        f"term '{term}': covariance must be one of {known}, or an object of a class derived from "
+        f"mme.covariance.Structure; got {type(kind).__name__}"
+    )
+
+
+def _check(part: Structure, q: int, what: str) -> None:
+    """Look once at all that a user's structure gives, so that what is wrong is said before the search."""
+    lacking = [name for name in ("q", "k", "diagonal") if not hasattr(part, name)]
+    if lacking:
+        raise MMEError(f"{what} lacks {' and '.join(lacking)}; see mme.covariance.Structure")
+    if part.q != q:
+        raise MMEError(f"{what} is for q = {part.q} columns, the term has {q}")
+    if not isinstance(part.k, int | np.integer) or part.k < 1:
+        raise MMEError(f"{what}: k must be a whole number of parameters, at least 1; got {part.k!r}")
+    k = int(part.k)
+    if np.asarray(part.diagonal).dtype != bool:
+        raise MMEError(f"{what}: diagonal must be boolean, got {np.asarray(part.diagonal).dtype}")
+    _array(part.diagonal, (k,), f"{what}: diagonal")
+    names = part.names("g", [f"x{j + 1}" for j in range(q)])
+    if len(set(names)) != k or not all(isinstance(name, str) for name in names):
+        raise MMEError(f"{what}: names() must give {k} different names, got {names!r}")
+    _array(part.per_row(np.ones(q), 1.0), (k,), f"{what}: per_row(ones, 1.0)")
+    theta = _array(part.nearest(np.eye(q), np.full(q, 1e-4)), (k,), f"{what}: nearest(I, floor)")
+    T = _array(part.T(theta), (q, q), f"{what}: T(theta)")
+    if np.triu(T, 1).any():
+        raise MMEError(f"{what}: T(theta) must be lower triangular: of any root B of G, G = B B', it is qr(B', 'r')'")
+    reported = _array(part.canonical(theta), (k,), f"{what}: canonical(theta)")
+    U = _array(part.T(reported), (q, q), f"{what}: T(canonical(theta))")
+    if np.abs(T @ T.T - U @ U.T).max() > _ROUNDING * np.abs(T @ T.T).max():
+        raise MMEError(f"{what}: canonical(theta) gives another covariance than theta, {theta.tolist()}")
+
+
+def _array(given: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    values = np.asarray(given)
+    if values.shape != shape or values.dtype.kind not in "bif" or not np.isfinite(values).all():
+        raise MMEError(f"{what} must be finite numbers of shape {shape}, got {given!r}")
+    return values

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import stdtrit
 
-from mme.covariance import Entries, Patterned, Structure
 from mme.errors import MMEError
 from mme.export import ranef_table
 
@@ -160,7 +159,7 @@ def _variance(fit: Fit) -> Columns:
     rows: list[tuple[str, str, float]] = []
     for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
         rows += [(group, f"sd {name}", sd) for name, sd in zip(part.names, part.sd.tolist(), strict=True)]
-        pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if _correlated(structure) else ()
+        pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if structure.correlated else ()
         rows += [(group, f"cor {part.names[j]}, {part.names[i]}", float(part.corr[i, j])) for j, i in pairs]
     rows += [("residual", name, value) for name, value in fit.residual.items()]
     rows.append(("residual", "sd", fit.sigma))
@@ -169,13 +168,6 @@ def _variance(fit: Fit) -> Columns:
         "term": np.array([term for _, term, _ in rows], dtype=object),
         "estimate": np.array([estimate for _, _, estimate in rows]),
     }
-
-
-def _correlated(structure: Structure) -> bool:
-    """Whether the coefficients of a level can be correlated."""
-    if isinstance(structure, Entries):
-        return bool((structure.rows != structure.cols).any())
-    return not (isinstance(structure, Patterned) and structure.pattern == "diagonal")
 
 
 def _blups(fit: Fit, level: float) -> Columns:

@@ -46,7 +46,7 @@ def save_fit(fit: Fit, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     MMEError
-        The file cannot be written, or the fit holds a residual structure that is not one of mme's own.
+        The file cannot be written, or the fit holds a structure, of residuals or of G, that is not one of mme's own.
 
     Examples
     --------
@@ -70,6 +70,12 @@ def _content(fit: Fit) -> dict[str, Any]:
             f"a fit with a residual structure of your own ({type(model.residual).__name__}) cannot be saved: reading "
             "it back would need your code"
         )
+    for term in model.terms:
+        if not isinstance(term.covariance, str):
+            raise MMEError(
+                f"a fit with a covariance structure of your own ({type(term.covariance).__name__} of term "
+                f"'{term.name}') cannot be saved: reading it back would need your code"
+            )
     plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual")
     return {
         "model": {name: getattr(model, name) for name in plain},

@@ -109,7 +109,7 @@ def _random_rows(fit: Fit) -> list[Row]:
         for i, name in enumerate(part.names):
             names.append((group if i == 0 else "", name))
             sd.append(part.sd[i])
-            correlated = i if structure.k > structure.q else 0
+            correlated = i if structure.correlated else 0
             corr.append(tuple(_fixed_point(part.corr[i, j], 2) for j in range(correlated)))
     names.append(("Residual", ""))
     sd.append(fit.sigma)

@@ -25,8 +25,10 @@ class Term:
         an intercept beside slopes: ``np.column_stack([np.ones(n), x])``.
     name : str
         The term's name in every result.
-    covariance : str
-        Structure of the q x q covariance: ``"unstructured"`` (default) or ``"diagonal"``.
+    covariance : str or Structure
+        Structure of the q x q covariance: ``"unstructured"`` (default), ``"diagonal"``, ``"homogeneous diagonal"``,
+        ``"cs"``, ``"homogeneous cs"``, ``"ar1"``, ``"heterogeneous ar1"``, or an object of a class of your own derived
+        from :class:`mme.covariance.Structure`.
     relationship : Pedigree or Relationship, optional
         Covariance among levels, b ~ N(0, K (x) sigma^2 T T'); levels are matched by label, and those without records
         are predicted as well. None: independent levels, K = I.

@@ -7,9 +7,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mme
-from mme.covariance import structure
+from mme.covariance import Structure, structure
 
 KINDS = ("homogeneous diagonal", "diagonal", "cs", "homogeneous cs", "ar1", "heterogeneous ar1", "unstructured")
+
+
+class FactorAnalytic(Structure):
+    """G = l l' + diag(s)^2, as users may write it."""
+
+    def __init__(self, q):
+        self.q, self.k = q, 2 * q
+        self.diagonal = np.arange(self.k) >= q
+
+    def T(self, theta):
+        loadings, own = np.split(theta, 2)
+        return np.linalg.qr(np.vstack([loadings, np.diag(own)]), mode="r").T
+
+    def nearest(self, H, floor):
+        return np.tile(np.sqrt(np.maximum(np.diag(H), floor) / 2.0), 2)
+
+    def per_row(self, of_columns, of_others):
+        return np.tile(of_columns, 2)
+
+    def names(self, term, columns):
+        return tuple(f"{term}.{column}.{what}" for what in ("factor", "own") for column in columns)
+
+
+def by_method(name, method):
+    """FactorAnalytic(2) with one of its members replaced."""
+    return type("Mine", (FactorAnalytic,), {name: method})(2)
 
 
 @given(q=st.integers(2, 5), seed=st.integers(0, 2**32 - 1))
@@ -77,3 +103,90 @@ def test_a_structure_that_is_not_known_is_refused_with_those_that_are():
     groups = np.repeat(["a", "b", "c"], 4)
     with pytest.raises(mme.MMEError, match=r"term 'g': covariance 'toep' is not known; use one of 'unstructured'"):
         mme.fit(np.arange(12.0), np.ones((12, 1)), [mme.Term(groups, np.eye(12)[:, :2], covariance="toep")])
+
+
+@given(q=st.integers(1, 4), seed=st.integers(0, 2**32 - 1), related=st.booleans())
+def test_a_structure_of_the_users_own_gives_the_dense_criterion_and_blups(q, seed, related):
+    rng = np.random.default_rng(seed)
+    n, J = 50, 7
+    groups = np.concatenate([np.arange(J), rng.integers(0, J, n - J)])
+    Z, X, y = rng.standard_normal((n, q)), np.ones((n, 1)), rng.standard_normal(n)
+    B = rng.standard_normal((J, J))
+    K = B @ B.T + np.eye(J) if related else None
+    relationship = None if K is None else mme.Relationship(covariance=K, levels=np.arange(J))
+    term = mme.Term(groups, Z, covariance=FactorAnalytic(q), relationship=relationship)
+    loadings, own = rng.normal(size=q), rng.normal(size=q)
+    fit = mme.fit(y, X, [term], theta=np.concatenate([loadings, own]))
+    root = np.linalg.cholesky(np.outer(loadings, loadings) + np.diag(own**2))
+    dense = dense_fit(y, X, [(term.Z.toarray(), root, K)])
+    assert fit.criterion == pytest.approx(dense.criterion, abs=1e-8)
+    np.testing.assert_allclose(fit.ranef()["g"].to_numpy().ravel(), dense.b, atol=1e-8)
+    pev = fit.pev()["g"]
+    for g in range(J):
+        at = slice(g * q, (g + 1) * q)
+        np.testing.assert_allclose(pev[g], dense.pev[at, at], atol=1e-8)
+
+
+def test_one_factor_of_three_columns_has_the_maximum_of_the_unstructured_covariance():
+    data = mme.load("Machines")
+    cells = (data["Machine"].to_numpy()[:, None] == np.array(["A", "B", "C"])).astype(float)
+    kinds = (FactorAnalytic(3), "unstructured")
+    one, free = (mme.fit(data["score"], cells, [mme.Term(data["Worker"], cells, covariance=kind)]) for kind in kinds)
+    assert one.criterion == pytest.approx(free.criterion, abs=1e-6)
+    np.testing.assert_allclose(one.varcorr["g"].cov, free.varcorr["g"].cov, rtol=2e-3)
+    assert one.dof == free.dof
+    assert one.theta_names == ("g.x1.factor", "g.x2.factor", "g.x3.factor", "g.x1.own", "g.x2.own", "g.x3.own")
+    np.testing.assert_allclose(one.coefficients()["df"], free.coefficients()["df"], rtol=2e-3)
+    with pytest.raises(mme.MMEError, match=r"theta of its covariance structure \(FactorAnalytic\) is not known as"):
+        one.profile()
+
+
+def test_a_fit_with_a_structure_of_the_users_own_is_not_saved(tmp_path):
+    groups, x = np.repeat(np.arange(6), 5), np.tile(np.arange(5.0), 6)
+    term = mme.Term(groups, np.column_stack([np.ones(30), x]), covariance=FactorAnalytic(2))
+    fit = mme.fit(np.sin(np.arange(30.0) ** 2), np.ones((30, 1)), [term], theta=np.ones(4))
+    with pytest.raises(
+        mme.MMEError, match=r"a covariance structure of your own \(FactorAnalytic of term 'g'\) cannot be"
+    ):
+        fit.save(tmp_path / "fit.mme")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (FactorAnalytic, "is the class FactorAnalytic; give an object of it"),
+        (object(), "an object of a class derived from mme.covariance.Structure; got object"),
+        (FactorAnalytic(3), "FactorAnalytic is for q = 3 columns, the term has 2"),
+        (by_method("k", property(lambda self: 0, lambda self, k: None)), "k must be a whole number of parameters"),
+        (by_method("__init__", lambda self, q: setattr(self, "q", q)), "Mine lacks k and diagonal"),
+        (
+            by_method("names", lambda self, term, columns: ("a",)),
+            r"names\(\) must give 4 different names, got \('a',\)",
+        ),
+        (
+            by_method("nearest", lambda self, H, floor: np.ones(3)),
+            r"nearest\(I, floor\) must be finite numbers of shape",
+        ),
+        (
+            by_method("nearest", lambda self, H, floor: np.full(4, np.nan)),
+            r"nearest\(I, floor\) must be finite numbers",
+        ),
+        (
+            by_method("per_row", lambda self, columns, others: columns),
+            r"per_row\(ones, 1.0\) must be finite numbers of",
+        ),
+        (by_method("T", lambda self, theta: np.eye(3)), r"T\(theta\) must be finite numbers of shape \(2, 2\)"),
+        (by_method("T", lambda self, theta: np.ones((2, 2))), r"T\(theta\) must be lower triangular"),
+        (by_method("canonical", lambda self, theta: 2.0 * theta), r"canonical\(theta\) gives another covariance"),
+    ],
+)
+def test_a_structure_that_lacks_something_is_refused_by_the_names_of_term_and_class(given, message):
+    term = mme.Term(np.repeat([0, 1, 2], 4), np.random.default_rng(0).standard_normal((12, 2)), covariance=given)
+    with pytest.raises(mme.MMEError, match=f"term 'g': covariance .*{message}"):
+        mme.fit(np.arange(12.0), np.ones((12, 1)), [term])
+
+
+@pytest.mark.parametrize("bar", ["cs(0 + Machine | Worker, hom = TRUE)", "ar1(0 + Machine | Worker)"])
+def test_the_summary_shows_correlations_of_a_pattern_with_one_variance(bar):
+    fit = mme.lmer(f"score ~ Machine + {bar}", mme.load("Machines"))
+    assert f"{fit.varcorr['Worker'].corr[1, 0]:.2f}" in fit.summary().partition("MachineB")[2].splitlines()[0]

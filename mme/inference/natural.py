@@ -47,7 +47,7 @@ def _values(part: Structure, theta: np.ndarray, sigma: float) -> np.ndarray:
     """sd_i = sigma |T_i| and cor_ij = T_i'T_j / (|T_i| |T_j|)."""
     if isinstance(part, Patterned):
         return np.concatenate([sigma * np.abs(theta[: part.n_sd]), [part.rho(z) for z in theta[part.n_sd :]]])
-    places, T = _entries(part, ""), part.T(theta)
+    places, T = _entries(part, "?"), part.T(theta)
     sd = np.sqrt(np.einsum("ia,ia->i", T, T))
     with np.errstate(invalid="ignore", divide="ignore"):
         cor = np.clip((T @ T.T) / np.outer(sd, sd), -1.0, 1.0)
@@ -57,7 +57,10 @@ def _values(part: Structure, theta: np.ndarray, sigma: float) -> np.ndarray:
 def _entries(part: Structure, term: str) -> Entries:
     if isinstance(part, Entries) and (part.diagonal.all() or part.k == part.q * (part.q + 1) // 2):
         return part
-    raise MMEError(f"term '{term}': its covariance structure has no form by standard deviations and correlations")
+    raise MMEError(
+        f"term '{term}': theta of its covariance structure ({type(part).__name__}) is not known as standard deviations "
+        "and correlations, which profiles and bootstraps are of"
+    )
 
 
 @dataclass(frozen=True, eq=False)
