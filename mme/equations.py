@@ -26,6 +26,10 @@ _DEPENDENT = 1e-12
 # The same for a variance that the user inverted: rounding of the last digit only.
 _SINGULAR = 1e-14
 _MAX_ITERATIONS = 5000
+# Operations of a factor beyond which nobody gets one without asking: minutes on a fast core.
+_OPERATIONS = 1e13
+# Entries of a precision up to which it is factorised at the door: a second. An A-inverse has seven an animal.
+_CHECKED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ class MixedModelEquations:
     ------
     MMEError
         Shapes do not match, values are not finite, Ginv or Rinv is singular or not symmetric, X is rank-deficient.
+        A matrix of more than a million entries is factorised, and so found singular, when a criterion asks for its
+        log-determinant.
 
     Examples
     --------
@@ -154,8 +160,8 @@ class MixedModelEquations:
         self._set_variances(Ginv, Rinv)
 
     def _set_variances(self, Ginv: Any, Rinv: Any) -> None:
-        self.Rinv, self.logdet_Rinv = _precision(1.0 if Rinv is None else Rinv, self.y.size, "Rinv", "records")
-        self.Ginv, self.logdet_Ginv = _precision(Ginv, self.q, "Ginv", "random effects")
+        self.Rinv, self._logdet_Rinv = _precision(1.0 if Rinv is None else Rinv, self.y.size, "Rinv", "records")
+        self.Ginv, self._logdet_Ginv = _precision(Ginv, self.q, "Ginv", "random effects")
         weighted = self._C.T @ self.Rinv
         zero = sp.csc_array((self.p, self.p))
         self.coefficients = sp.csc_array(weighted @ self._C + sp.block_diag([zero, self.Ginv], format="csc"))
@@ -170,15 +176,28 @@ class MixedModelEquations:
         same = np.array_equal(twin.coefficients.indptr, self.coefficients.indptr) and np.array_equal(
             twin.coefficients.indices, self.coefficients.indices
         )
-        twin._symbolic = self.symbolic if same else None
+        twin._symbolic = self._symbolic if same else None
         return twin
+
+    @property
+    def logdet_Ginv(self) -> float:
+        """log|G^-1|; refused where G^-1 is not positive definite."""
+        if self._logdet_Ginv is None:
+            self._logdet_Ginv = _logdet(self.Ginv, "Ginv")
+        return self._logdet_Ginv
+
+    @property
+    def logdet_Rinv(self) -> float:
+        """log|R^-1|, likewise."""
+        if self._logdet_Rinv is None:
+            self._logdet_Rinv = _logdet(self.Rinv, "Rinv")
+        return self._logdet_Rinv
 
     @property
     def symbolic(self) -> Symbolic:
         """Order and pattern of the factor; its forecast of entries and bytes is made before anything is factorised."""
         if self._symbolic is None:
             self._symbolic = Symbolic(sp.csc_array(sp.tril(self.coefficients)))
-            self._symbolic.require_memory("Henderson's equations")
         return self._symbolic
 
     def solve(self, *, method: str = "auto", tolerance: float = 1e-10) -> EquationsSolution:
@@ -188,7 +207,8 @@ class MixedModelEquations:
         ----------
         method : str
             ``"direct"`` factorises with CHOLMOD; ``"iterative"`` runs preconditioned conjugate gradients (Stranden and
-            Lidauer 1999, J. Dairy Sci. 82:2779); ``"auto"`` is direct while the forecast of the factor fits in memory.
+            Lidauer 1999, J. Dairy Sci. 82:2779); ``"auto"`` is direct while the forecast of the factor fits in memory
+            and is of minutes (1e13 operations).
         tolerance : float
             Of the iteration: |rhs - C x| / |rhs| at which it stops. ``residual_norm`` of the solution states what was
             reached.
@@ -202,7 +222,7 @@ class MixedModelEquations:
         """
         if method not in ("auto", "direct", "iterative"):
             raise MMEError(f"method must be 'auto', 'direct' or 'iterative', got {method!r}")
-        if method == "iterative":
+        if method == "iterative" or (method == "auto" and self.symbolic.flops > _OPERATIONS):
             return self._iterate(tolerance)
         try:
             return self._factorise()
@@ -237,6 +257,7 @@ class MixedModelEquations:
         return EquationsSolution(self, factor, beta, b, fitted, self.y - fitted)
 
     def _factorise(self) -> EquationsSolution:
+        self.symbolic.require_memory("Henderson's equations")
         lower = sp.csc_array(sp.tril(self.coefficients))
         lower.sort_indices()
         try:
@@ -299,8 +320,8 @@ def _design(matrix: Any, n: int, name: str) -> sp.csr_array:
     return columns.astype(float)
 
 
-def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_array, float]:
-    """A symmetric positive definite (size, size) matrix as CSC, and its log-determinant."""
+def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_array, float | None]:
+    """A symmetric positive definite (size, size) matrix as CSC, and its log-determinant; None: not computed yet."""
     if not sp.issparse(given):
         given = numbers(given, name)
         if given.ndim == 0:
@@ -315,15 +336,24 @@ def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_arra
     largest = float(np.abs(matrix.data).max(initial=0.0))
     if abs(matrix - matrix.T).max() > 1e-8 * largest:
         raise MMEError(f"{name} is not symmetric")
+    if (matrix.diagonal() <= 0.0).any():
+        raise _singular(name)
+    return matrix, _logdet(matrix, name) if matrix.nnz <= _CHECKED else None
+
+
+def _logdet(matrix: sp.csc_array, name: str) -> float:
+    """The log-determinant, by a factor that is refused where it would not fit or a pivot is lost."""
     lower = sp.csc_array(sp.tril(matrix))
     lower.sort_indices()
+    symbolic = Symbolic(lower)
+    symbolic.require_memory(name)
     try:
-        factor = Symbolic(lower).factor(lower.data)
+        factor = symbolic.factor(lower.data)
     except NotPositiveDefiniteError:
         raise _singular(name) from None
     if (factor.pivots < _SINGULAR * matrix.diagonal()[factor.perm]).any():
         raise _singular(name)
-    return matrix, factor.logdet
+    return factor.logdet
 
 
 def _diagonal_precision(values: np.ndarray, size: int, name: str, what: str) -> tuple[sp.csc_array, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from mme.kernels import kernel
 
 # CHOLMOD's own rule for when dense kernels on supernodes pay: flops per entry of L.
 _SUPERNODAL_FLOPS_PER_ENTRY = 40.0
+# Entries of L from which on CHOLMOD counts in 64 bits: a third of what 32 bits hold, as merged supernodes store zeros.
+_LONG = 2**31 // 3
 
 
 class NotPositiveDefiniteError(ArithmeticError):
@@ -29,13 +32,29 @@ class Symbolic:
     def __init__(self, lower: sp.csc_array) -> None:
         self.n = int(lower.shape[0])
         self._pattern = (lower.indices, lower.indptr)
-        symmetric = _matrix(np.ones(lower.nnz), lower.indices, lower.indptr, self.n)
-        trial = analyze(symmetric, mode="simplicial", ordering_method="amd")
+        trial = analyze(self._matrix(np.ones(lower.nnz)), mode="simplicial", ordering_method="amd")
         counts = column_counts(lower, trial.P())
         self.nnz_L = int(counts.sum())
         self.flops = float((counts.astype(float) ** 2).sum())
         self.supernodal = self.flops > _SUPERNODAL_FLOPS_PER_ENTRY * self.nnz_L
-        self._analysed = analyze(symmetric, mode="supernodal", ordering_method="amd") if self.supernodal else trial
+        self._trial = trial
+
+    @cached_property
+    def _analysed(self) -> Any:
+        """CHOLMOD's analysis; of a supernodal factor made when it is first asked for, as it lists all its rows."""
+        long = self.nnz_L > _LONG
+        if long:
+            self._pattern = (self._pattern[0].astype(np.int64), self._pattern[1].astype(np.int64))
+        elif not self.supernodal:
+            return self._trial
+        mode, ones = "supernodal" if self.supernodal else "simplicial", np.ones(self._pattern[0].size)
+        return analyze(self._matrix(ones), mode=mode, ordering_method="amd", use_long=long or None)
+
+    def _matrix(self, data: np.ndarray) -> sp.csc_matrix:
+        """The lower triangle with these values, in the integers of the pattern: SciPy's own way narrows them."""
+        matrix = sp.csc_matrix((self.n, self.n))
+        matrix.data, (matrix.indices, matrix.indptr) = data, self._pattern
+        return matrix
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its pattern: CHOLMOD's own analysis lives in memory that Python cannot copy."""
@@ -45,7 +64,7 @@ class Symbolic:
     @property
     def bytes(self) -> int:
         """Forecast of the factor's memory: values and row indices."""
-        return self.nnz_L * (8 if self.supernodal else 12)
+        return self.nnz_L * (8 if self.supernodal else 16 if self.nnz_L > _LONG else 12)
 
     def require_memory(self, what: str) -> None:
         """Refuse, before anything is allocated, a factor that would not fit."""
@@ -67,7 +86,7 @@ class Symbolic:
         """
         numeric = self._analysed.copy()
         try:
-            numeric.cholesky_inplace(_matrix(data, *self._pattern, self.n))
+            numeric.cholesky_inplace(self._matrix(data))
         except CholmodNotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(str(error)) from None
         # CHOLMOD's simplicial factor is L D L' and stops at no negative pivot.
@@ -153,7 +172,3 @@ def column_counts(lower: sp.csc_array, perm: np.ndarray) -> np.ndarray:
     below, above = np.maximum(rows, cols), np.minimum(rows, cols)
     by_row = sp.csr_array((np.ones(below.size, dtype=np.int8), (below, above)), shape=(n, n))
     return kernel("count_columns", 4 * (by_row.nnz - n))(by_row.indptr, by_row.indices, n)
-
-
-def _matrix(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, n: int) -> sp.csc_matrix:
-    return sp.csc_matrix((data, indices, indptr), shape=(n, n), copy=False)

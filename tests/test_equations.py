@@ -1,6 +1,7 @@
 """Henderson's equations in their literal form: the BLUE and BLUP of generalised least squares, and its variances."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import mme
 import mme.equations
+from mme.factor import Symbolic
 from mme.kernels import count_columns, kernel, selected_inverse
 
 BREEDING = Path(__file__).with_name("reference") / "breeding"
@@ -209,6 +211,58 @@ def test_a_factor_too_large_for_memory_is_avoided_by_iteration(monkeypatch):
     iterated = mme.MixedModelEquations(y, X, Z, Ginv=1.0).solve()
     assert iterated.factor.steps > 0
     np.testing.assert_allclose(iterated.b, direct.b, atol=1e-7)
+
+
+def test_a_factor_that_did_not_fit_once_is_not_begun_at_a_second_solve(monkeypatch):
+    y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
+    eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
+    monkeypatch.setattr("mme.factor.available_bytes", lambda: 1000)
+    assert eqs.symbolic.bytes > 1000
+    assert eqs.solve().factor.steps == eqs.solve().factor.steps
+    assert eqs.with_variances(Ginv=2.0).solve().factor.steps > 0
+
+
+def test_a_factor_that_would_take_hours_is_avoided_by_iteration_unless_asked_for(monkeypatch):
+    y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
+    eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
+    monkeypatch.setattr("mme.equations._OPERATIONS", eqs.symbolic.flops - 1.0)
+    assert eqs.solve().factor.steps > 0
+    np.testing.assert_allclose(eqs.solve().b, eqs.solve(method="direct").b, atol=1e-7)
+    monkeypatch.setattr("mme.equations._OPERATIONS", eqs.symbolic.flops)
+    assert eqs.solve().pev().min() > 0.0
+
+
+@pytest.mark.parametrize("levels", [3, 60])  # a simplicial factor and a supernodal one
+def test_a_factor_counted_in_64_bits_is_the_same(monkeypatch, levels):
+    y, X, Z = crossed(np.random.default_rng(7), 300, levels, levels)
+    lower = sp.csc_array(sp.tril(mme.MixedModelEquations(y, X, Z, Ginv=1.0).coefficients))
+    lower.indices, lower.indptr = lower.indices.astype(np.int32), lower.indptr.astype(np.int32)
+    short = Symbolic(lower).factor(lower.data)
+    monkeypatch.setattr("mme.factor._LONG", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # CHOLMOD says when it has to convert integers
+        long = Symbolic(lower).factor(lower.data)
+    assert (short.perm.dtype, long.perm.dtype) == (np.int32, np.int64)
+    b = np.arange(lower.shape[0], dtype=float)
+    np.testing.assert_allclose(long.solve(b), short.solve(b), rtol=1e-12)
+    every = np.arange(lower.shape[0])
+    np.testing.assert_allclose(long.inverse_entries(every, every), short.inverse_entries(every, every), rtol=1e-12)
+
+
+def test_a_large_precision_is_factorised_when_its_determinant_is_asked_for(monkeypatch):
+    rng = np.random.default_rng(3)
+    y, X, Z = arrays(rng)
+    Ginv = spd(rng, 7)
+    at_the_door = mme.solve(y, X, Z, Ginv=Ginv)
+    indefinite = Ginv - 1.0001 * np.linalg.eigvalsh(Ginv)[0] * np.eye(7)
+    with pytest.raises(mme.MMEError, match="Ginv is singular"):
+        mme.MixedModelEquations(y, X, Z, Ginv=indefinite)
+    monkeypatch.setattr("mme.equations._CHECKED", 10)
+    later = mme.solve(y, X, Z, Ginv=Ginv)
+    assert later.equations._logdet_Ginv is None
+    assert later.criterion() == at_the_door.criterion()
+    with pytest.raises(mme.MMEError, match="Ginv is singular"):
+        mme.MixedModelEquations(y, X, Z, Ginv=indefinite).logdet_Ginv  # noqa: B018
 
 
 # -- other variances ---------------------------------------------------------------------------------------------------
