@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from benchmarks import report
+from benchmarks import animals, report
 from benchmarks.bars import Bar, split_bars
 from benchmarks.bench import main
 from benchmarks.measure import DisagreementError, _check
@@ -35,3 +36,24 @@ def test_a_formula_falls_into_its_fixed_part_and_its_bars():
     assert fixed == "y ~ x"
     assert bars == [Bar("1 + x", "g", True), Bar("1", "a/b", False)]
     assert split_bars("y ~ (1 | g)")[0] == "y ~ 1"
+
+
+@pytest.mark.parametrize("question", ["million", "reliability"])
+def test_equations_of_animals_are_solved_and_their_variances_agree_with_unit_solutions(question, tmp_path, capsys):
+    path = tmp_path / "numbers.json"
+    assert animals.main([question, "--animals", "2000", "--json", str(path)]) == 0
+    said = json.loads(path.read_text())[question]
+    assert said["inbred"] > 0
+    assert said["equations"] > 2000
+    assert said["peak bytes"] > said["bytes of L"]
+    assert "inbreeding" in capsys.readouterr().out
+
+
+def test_a_simulated_population_has_parents_of_the_right_sex_and_age():
+    drawn = animals.population(2000, np.random.default_rng(0))
+    for parent, oldest in ((drawn.sire, 4), (drawn.dam, 5)):
+        known = parent >= 0
+        age = drawn.year[known] - drawn.year[parent[known]]
+        assert known.sum() == 1900
+        assert (age.min(), age.max()) == (1, oldest)
+    assert not set(drawn.sire.tolist()) & set(drawn.dam.tolist()) - {-1}
