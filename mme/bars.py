@@ -1,7 +1,7 @@
 """lme4's random terms: take the bars ``(left | grouping)`` out of a formula and expand them.
 
 The rules are lme4's ``findbars``, ``nobars`` and ``expandDoubleVerts`` (Bates et al., 2015, J. Stat. Soft. 67(1),
-section 2.2); ``us()``, ``diag()``, ``cs()`` and ``ar1()`` round a bar are those of lme4 2.
+section 2.2); ``us()``, ``diag()``, ``cs()`` and ``ar1()`` round a bar are those of lme4 2, ``ou()`` is glmmTMB's.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ STRUCTURES = {
     "cs": ("cs", "homogeneous cs", False),
     "ar1": ("heterogeneous ar1", "ar1", True),
 }
+# A process along a series.
+_PROCESS = "ou"
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
 _BARS = ("|", "||")
 _FACTOR_CALLS = ("factor", "as.factor", "C")
@@ -34,6 +36,7 @@ class Bar:
     name: str
     factors: tuple[Node, ...]
     covariance: str = "unstructured"
+    time: Node | None = None  # of ou(time | g)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ class _Splitter:
             case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
                 self._add_structured(node, bar)
                 return None
+            case Call("ou", (Op("|" | "||") as bar,)):
+                self._add_process(node, bar)
+                return None
             case Op("(", (inner,)) if _bar_in(inner) is not None:
                 return self.strip(inner)
             case Op("+" | "-", (_, _)):
@@ -113,6 +119,19 @@ class _Splitter:
         if bar.symbol == "||":
             raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g)")
         self._add(bar, homogeneous if common and homogeneous is not None else heterogeneous)
+
+    def _add_process(self, call: Call, bar: Op) -> None:
+        """``ou(time | series)``, or glmmTMB's ``ou(time + 0 | series)``: the left side is a number, not a basis."""
+        if call.keywords:
+            raise self._error(call, f"ou() takes no '{call.keywords[0][0]}'")
+        times, series = expand(bar.args[0], self.formula), self._groupings(bar.args[1])
+        if bar.symbol == "||" or len(times.terms) != 1 or len(times.terms[0]) != 1 or times.offsets:
+            raise self._error(bar, "ou() takes one time: write ou(time | series)")
+        if len(series) != 1:
+            raise self._error(bar, "ou() takes one factor of series: write ou(time | a:b) for their combinations")
+        (time,), name = times.terms[0], series[0]
+        title = f"ou({deparse(time)} | {deparse(name)})"
+        self.bars.append(Bar(Terms(True, ()), title, tuple(_factors(name)), time=time))
 
     def _add(self, bar: Op, covariance: str) -> None:
         left, grouping = bar.args
@@ -190,7 +209,8 @@ def _unwrap(node: Node) -> Node:
 def _bar_in(node: Node) -> Op | None:
     """Find the first bar among the terms of ``node`` (inside a function call a bar is the logical or)."""
     if not isinstance(node, Op):
-        bar = node.args[0] if isinstance(node, Call) and node.function in STRUCTURES and node.args else None
+        known = isinstance(node, Call) and (node.function in STRUCTURES or node.function == _PROCESS)
+        bar = node.args[0] if isinstance(node, Call) and known and node.args else None
         return bar if isinstance(bar, Op) and bar.symbol in _BARS else None
     if node.symbol in _BARS:
         return node

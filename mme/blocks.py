@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.covariance import Entries, Structure
+from mme.covariance import Entries, Extended, Structure
 from mme.crossproducts import Column
 from mme.terms import Term
 from mme.whitening import Whitening
@@ -35,8 +35,24 @@ class Block:
 
     @property
     def logdet_K(self) -> float:
-        """log |K (x) I|: zero for independent levels."""
-        return 0.0 if self.relationship is None else self.q * float(self.relationship.logdet)
+        """What theta does not change of log |K (x) I|: zero for independent levels."""
+        if self.relationship is None or self.is_parametric:
+            return 0.0
+        return self.q * float(self.relationship.logdet)
+
+    @property
+    def is_parametric(self) -> bool:
+        """Whether the relationship has parameters: the last entries of the term's theta."""
+        return isinstance(self.structures[0], Extended)
+
+    def coordinates(self, theta: np.ndarray) -> np.ndarray:
+        """The parameters of the relationship at theta, where it has some."""
+        part = self.structures[0]
+        return part.coordinates(theta[self.theta_slices[0]]) if isinstance(part, Extended) else theta[:0]
+
+    def relationship_at(self, theta: np.ndarray) -> Any:
+        """The relationship at theta."""
+        return self.relationship.at(self.coordinates(theta)) if self.is_parametric else self.relationship
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The scaled relative covariance factor (q, q), lower triangular: b = scale^-1 T u."""

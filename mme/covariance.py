@@ -80,6 +80,10 @@ class Structure(ABC):
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
         """A value for each entry of theta: that of its column where it has the column's units, else ``of_others``."""
 
+    def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
+        """How far off a start may be (k,), from what is known of the standard deviations of the columns."""
+        return self.per_row(of_columns, of_others)
+
     @abstractmethod
     def names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
         """Names of theta."""
@@ -211,6 +215,65 @@ class Patterned(Structure):
         """``g.x`` for a standard deviation, ``g.rho`` for z."""
         sd = (f"{term}.sd",) if self.homogeneous else tuple(f"{term}.{column}" for column in columns)
         return (*sd, f"{term}.rho") if self.k > self.n_sd else sd
+
+
+@dataclass(frozen=True, eq=False)
+class Extended(Structure):
+    """A structure of T, its theta followed by the parameters of a relationship (``mme/parametric.py``).
+
+    ``extra`` gives their number, names, a start and a radius; T does not depend on them.
+    """
+
+    inner: Structure
+    extra: Any
+
+    @property
+    def q(self) -> int:  # type: ignore[override]
+        """Size of T."""
+        return self.inner.q
+
+    @property
+    def k(self) -> int:  # type: ignore[override]
+        """Length of theta, parameters of the relationship included."""
+        return self.inner.k + int(self.extra.k)
+
+    @property
+    def diagonal(self) -> np.ndarray:  # type: ignore[override]
+        """Those of T."""
+        return np.append(self.inner.diagonal, np.zeros(self.extra.k, dtype=bool))
+
+    @property
+    def correlated(self) -> bool:
+        """As T is."""
+        return self.inner.correlated
+
+    def T(self, theta: np.ndarray) -> np.ndarray:
+        """The relative covariance factor at theta."""
+        return self.inner.T(theta[: self.inner.k])
+
+    def coordinates(self, theta: np.ndarray) -> np.ndarray:
+        """The parameters of the relationship (its x)."""
+        return theta[self.inner.k :]
+
+    def canonical(self, theta: np.ndarray) -> np.ndarray:
+        """That of T."""
+        return np.append(self.inner.canonical(theta[: self.inner.k]), self.coordinates(theta))
+
+    def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
+        """That of T, and the first start of the relationship."""
+        return np.append(self.inner.nearest(H, floor), self.extra.starts()[0])
+
+    def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
+        """The relationship knows its own."""
+        return np.append(self.inner.radius(of_columns, of_others), self.extra.radius())
+
+    def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
+        """Parameters of a relationship have no unit of a column."""
+        return np.append(self.inner.per_row(of_columns, of_others), np.full(self.extra.k, of_others))
+
+    def names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
+        """``g.x``, then ``g.range``."""
+        return (*self.inner.names(term, columns), *(f"{term}.{name}" for name in self.extra.names))
 
 
 _PATTERNED = {

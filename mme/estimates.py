@@ -75,9 +75,11 @@ class Estimates:
         objective = self.objective
         gamma = coordinates(objective.system, self.at)
         y_minus_X_gamma = np.append(-gamma, 1.0)[None, :]
-        u_absorbed, u_rest = effects(objective.system, self.at, objective.factors(self.theta), y_minus_X_gamma)
+        factors = objective.factors(self.theta)
+        u_absorbed, u_rest = effects(objective.system, self.at, factors, y_minus_X_gamma)
         blocks = objective.by_block(u_absorbed, u_rest, self.theta)
-        u = float(np.vdot(u_absorbed, u_absorbed)) + objective.system.rest.schur.penalty_of(u_rest[:, 0])
+        schur = objective.system.rest.at(factors.penalty).schur
+        u = float(np.vdot(u_absorbed, u_absorbed)) + schur.penalty_of(u_rest[:, 0])
         return gamma, u, [block[:, :, 0] for block in blocks]
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.arrays import numbers
+from mme.covariance import Extended
 from mme.engine import Engine
 from mme.errors import MMEError
 from mme.estimates import Estimates
@@ -145,6 +146,18 @@ class Fit:
         if structure is None:
             return {}
         return dict(zip(structure.names, structure.natural(self.optimum.phi).tolist(), strict=True))
+
+    @property
+    def relationships(self) -> dict[str, dict[str, float]]:
+        """Natural parameters of relationships that have some, by term: ``{"ou(time | g)": {"range": 4.9}}``."""
+        found = {}
+        for term, part, theta in zip(
+            self.model.terms, self.model.structures, self.model.split(self.theta), strict=True
+        ):
+            if isinstance(part, Extended):
+                natural = part.extra.natural(part.coordinates(theta)).tolist()
+                found[term.name] = dict(zip(part.extra.names, natural, strict=True))
+        return found
 
     @cached_property
     def hessian(self) -> np.ndarray:

@@ -76,6 +76,8 @@ class Specification:
         groups = []
         for bar in bars:
             labels = grouping.labels(grouping.columns(bar, evaluator), self.levels[bar.name], bar.name)
+            if bar.time is not None:
+                labels = _process().labels_of_rows(labels, _time(bar, evaluator))
             groups.append((labels, _covariates(build(bar.left, variables, frame.n))))
         offsets = [_aligned(self.offset_column, "offset", evaluator)]
         offsets += [_number(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]
@@ -183,6 +185,8 @@ def design(
     named = [(f"'{deparse(node)}'", value) for node, value in values.items()]
     labels = [(f"grouping factor '{name}'", part) for name, parts in groups.items() for part in parts]
     others = [(f"'{name}'", frame.column(name)) for name in also if name in frame]
+    times = {bar.name: _time(bar, evaluator) for bar in parsed.bars if bar.time is not None}
+    others += [(f"the time of {name}", values) for name, values in times.items()]
     kept = complete([(response, y), *numbers.items(), *named, *labels, *others], frame, na_action)
 
     rows = None if kept.all() else kept  # None spares a copy of every column
@@ -190,6 +194,11 @@ def design(
     given_weights, *offsets = (value if value is None or rows is None else value[rows] for value in numbers.values())
     variables = {node: _learned(value, rows) for node, value in values.items()}
     factors = {name: grouping.code(parts, rows, name) for name, parts in groups.items()}
+    levels = {name: factor.categories for name, factor in factors.items()}
+    related = dict(relationship or {})
+    for name, when in times.items():
+        codes, related[name] = _process().ornstein_uhlenbeck(factors[name], when if rows is None else when[rows], name)
+        factors[name] = Factor(codes, related[name].levels)
     bars = _ordered(parsed.bars, factors)
     X = build(fixed, variables, y.size)
     spec = Specification(
@@ -201,9 +210,9 @@ def design(
         offset if isinstance(offset, str) else None,
         evaluator.states,
         {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)},
-        {name: factor.categories for name, factor in factors.items()},
+        levels,
     )
-    terms = _terms(bars, variables, factors, relationship or {})
+    terms = _terms(bars, variables, factors, related)
     dropped = frame.n - y.size
     return Design(y, X.values, X.names, terms, given_weights, _sum(offsets), kept, frame.index, dropped, spec, frame)
 
@@ -221,6 +230,7 @@ def _dot(parsed: Parsed, frame: Frame, *given: Any) -> list[str]:
     """List the columns that ``.`` stands for: those that have no other part in the model."""
     used = names_in(parsed.response) | {name for name in given if isinstance(name, str)}
     used |= {name for bar in parsed.bars for factor in bar.factors for name in names_in(factor)}
+    used |= {name for bar in parsed.bars if bar.time is not None for name in names_in(bar.time)}
     return [name for name in frame.names if name not in used]
 
 
@@ -245,6 +255,17 @@ def _numbers(fixed: Terms, evaluator: Evaluator, weights: Any, offset: Any) -> d
 
 def _called(what: str, given: Any) -> str:
     return f"{what} '{given}'" if isinstance(given, str) else what
+
+
+def _process() -> Any:
+    from mme import ornstein
+
+    return ornstein
+
+
+def _time(bar: Bar, evaluator: Evaluator) -> np.ndarray:
+    assert bar.time is not None
+    return _number(evaluator.value(bar.time), f"the time of {bar.name}")
 
 
 def _number(value: Value, what: str) -> np.ndarray:

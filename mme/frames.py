@@ -161,6 +161,7 @@ def _variance(fit: Fit) -> Columns:
         rows += [(group, f"sd {name}", sd) for name, sd in zip(part.names, part.sd.tolist(), strict=True)]
         pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if structure.correlated else ()
         rows += [(group, f"cor {part.names[j]}, {part.names[i]}", float(part.corr[i, j])) for j, i in pairs]
+    rows += [(group, name, value) for group, part in fit.relationships.items() for name, value in part.items()]
     rows += [("residual", name, value) for name, value in fit.residual.items()]
     rows.append(("residual", "sd", fit.sigma))
     return {

@@ -83,9 +83,10 @@ def reliability_tables(estimates: Estimates) -> dict[str, pd.DataFrame]:
 
     model = estimates.objective.model
     tables = {}
-    for term, T, pev in zip(model.terms, model.T(estimates.theta), estimates.pev, strict=True):
+    for t, (term, T, pev) in enumerate(zip(model.terms, model.T(estimates.theta), estimates.pev, strict=True)):
         prior = estimates.sigma**2 * np.diag(T @ T.T)
-        K = np.ones(term.n_levels) if term.relationship is None else np.asarray(term.relationship.diagonal)
+        related = model.relationship(t, estimates.theta)
+        K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = 1.0 - np.einsum("gii->gi", pev) / np.outer(K, prior)
         tables[term.name] = pd.DataFrame(

@@ -116,8 +116,9 @@ class Hat:
         terms, thetas = [], [np.zeros(0)]
         for b, block in enumerate(objective.blocks):
             columns = np.column_stack([np.ones(left.size) if c is None else c for c in block.columns])[left]
-            labels = block.codes if block.relationship is None else np.asarray(block.relationship.levels)[block.codes]
-            terms.append(Term(labels[left], columns, name=f"block {b}", relationship=block.relationship))
+            related = block.relationship_at(self.theta)
+            labels = block.codes if related is None else np.asarray(related.levels)[block.codes]
+            terms.append(Term(labels[left], columns, name=f"block {b}", relationship=related))
             thetas.append(block.T(self.theta).T[np.triu_indices(block.q)])  # the lower triangle down its columns
         part = Objective(
             Model(

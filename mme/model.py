@@ -10,8 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.arrays import check_range, numbers
-from mme.covariance import Structure, structure
+from mme.covariance import Extended, Structure, structure
 from mme.errors import MMEError
+from mme.parametric import Parametric
 from mme.residual import Bound, bind
 from mme.residual.base import Column
 from mme.terms import Term
@@ -56,6 +57,10 @@ class Model:
     def T(self, theta: np.ndarray) -> list[np.ndarray]:
         """Each term's relative covariance factor in the user's units."""
         return [part.T(piece) for part, piece in zip(self.structures, self.split(theta), strict=True)]
+
+    def relationship(self, t: int, theta: np.ndarray) -> Any:
+        """The relationship of a term at theta, None for independent levels."""
+        return related(self.structures[t], self.terms[t].relationship, self.split(theta)[t])
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """The same covariances with non-negative diagonals of T."""
@@ -111,13 +116,30 @@ def build_model(
         x_names=names,
         response=response,
         terms=terms,
-        structures=tuple(structure(term.covariance, term.q, term.name) for term in terms),
+        structures=tuple(_structure(term) for term in terms),
         weights=None if weights is None else _weights(weights, values.size, weights_name),
         offset=None if offset is None else _vector(offset, values.size, "offset"),
         method=method,
         sigma=None if sigma is None else float(sigma),
         residual=None if residual is None else _residual(residual, column, values.size, terms),
     )
+
+
+def related(part: Structure, relationship: Any, theta: np.ndarray) -> Any:
+    """A relationship as it is, or at the parameters that a term's theta ends with."""
+    return relationship.at(part.coordinates(theta)) if isinstance(part, Extended) else relationship
+
+
+def _structure(term: Term) -> Structure:
+    part, relationship = structure(term.covariance, term.q, term.name), term.relationship
+    if not isinstance(relationship, Parametric):
+        return part
+    if len(relationship.rows) == term.n_levels:
+        raise MMEError(
+            f"term '{term.name}': no two levels of its relationship are neighbours (no series has two times), so that "
+            f"nothing can be said about its {' and '.join(relationship.names)}"
+        )
+    return Extended(part, relationship)
 
 
 def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> Bound:

@@ -20,6 +20,7 @@ from mme.engine import Engine, Plan, after_analysis, plan, require_dense_memory,
 from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model, build_model
+from mme.penalty import Penalty
 from mme.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_X, pwrss
 from mme.remainder import build_remainder, no_remainder
 from mme.terms import Term
@@ -63,6 +64,7 @@ class Objective:
         self.rest = tuple(block for b, block in enumerate(self.blocks) if b != self.plan.absorb)
         self.absorbing = None if self.plan.absorb is None else self.blocks[self.plan.absorb]
         self.system = self._assemble(crossings, forced=engine is not None)
+        self.penalty = Penalty.of(self.rest, self.system.rest.schur.penalty)
         seconds = {"conditioning": conditioned - started, "cross-products": perf_counter() - conditioned}
         self.engine = self._describe(names, seconds)
 
@@ -95,7 +97,8 @@ class Objective:
     def factors(self, theta: np.ndarray) -> Factors:
         """The scaled T of the absorbed block and of the others."""
         absorbed = _NO_FACTOR if self.absorbing is None else self.absorbing.T(theta)
-        return Factors(absorbed, [block.T(theta) for block in self.rest])
+        T = [block.T(theta) for block in self.rest]
+        return Factors(absorbed, T) if self.penalty is None else Factors(absorbed, T, *self.penalty(theta))
 
     def by_block(self, u_absorbed: np.ndarray, u_rest: np.ndarray, theta: np.ndarray) -> list[np.ndarray]:
         """b = T u of every block as (J, q, combinations), scaled columns, from what :func:`mme.pls.effects` returns."""

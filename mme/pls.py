@@ -40,10 +40,16 @@ class System:
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """The relative covariance factors at one theta: of the absorbed block and of the others, columns scaled."""
+    """The relative covariance factors at one theta: of the absorbed block and of the others, columns scaled.
+
+    ``penalty`` are the values of K^-1 (x) I and ``logdet_K`` is log|K (x) I|, as far as theta changes them: None and
+    zero but for relationships with parameters.
+    """
 
     absorbed: np.ndarray
     rest: list[np.ndarray]
+    penalty: np.ndarray | None = None
+    logdet_K: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,10 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The factors at one theta: of the levels, of the remainder with R_ZN = L^-1 Lambda'S_ZN, and of N."""
+    """The factors at one theta: of the levels, of the remainder with R_ZN = L^-1 Lambda'S_ZN, and of N.
+
+    ``logdet_M`` is log|M|, and what theta changes of log|K| with it.
+    """
 
     logdet_M: float
     border: np.ndarray
@@ -86,12 +95,12 @@ def evaluate(system: System, T: Factors) -> Evaluation:
     NotPositiveDefiniteError
         Rounding has consumed what y leaves: the model fits the response exactly.
     """
-    rest, levels = system.rest, system.absorbed.levels
+    rest, levels = system.rest.at(T.penalty), system.absorbed.levels
     factor = factor_levels(levels, T.absorbed)
     Y = factor.forward(levels.V)
     rows = Y.reshape(system.p + 1, -1)
     border = system.absorbed.NN + rows @ rows.T  # (A)
-    logdet = factor.logdet(levels.multiplicity)
+    logdet = factor.logdet(levels.multiplicity) + T.logdet_K
     if rest.m == 0:
         return Evaluation(logdet, _cholesky(border), factor, Dense(np.zeros((0, 0))), np.zeros((0, system.p + 1)))
     S_ZN = rest.C + rest.B @ factor.backward(Y).reshape(system.p + 1, -1).T

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.arrays import numbers
+from mme.covariance import Extended
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
 from mme.levels import match
+from mme.objective import Objective
 from mme.prediction_error import Part, error_variance
 from mme.rows import Rows
+from mme.terms import Term
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -57,13 +60,13 @@ def predict(
         raise MMEError(f"level must lie between 0 and 1, got {level!r}")
     chosen = chosen_terms(fit, random)
     if newdata is None:
-        records = _records_of_fit(fit, chosen)
+        records, estimates = _records_of_fit(fit, chosen), fit.estimates
     else:
-        records = _new_records(fit, newdata, chosen, new_levels, weights, interval == "prediction")
-    mean = _mean(fit.estimates, records)
+        records, estimates = _new_records(fit, newdata, chosen, new_levels, weights, interval == "prediction")
+    mean = _mean(estimates, records)
     if interval is None:
         return records.rows.aligned(mean, "predicted")
-    se = _standard_error(fit.estimates, records, interval == "prediction")
+    se = _standard_error(estimates, records, interval == "prediction")
     return _table(mean, se, level, records.rows)
 
 
@@ -93,7 +96,7 @@ def _records_of_fit(fit: Fit, chosen: tuple[int, ...]) -> Records:
 
 def _new_records(
     fit: Fit, newdata: Any, chosen: tuple[int, ...], new_levels: str, weights: Any, needs_variance: bool
-) -> Records:
+) -> tuple[Records, Estimates]:
     if fit.specification is not None:
         bars = tuple(fit.specification.bars[t] for t in chosen)
         new = replace(fit.specification, bars=bars).rows(newdata, random=bool(chosen))
@@ -107,10 +110,32 @@ def _new_records(
             MMEWarning,
             stacklevel=4,
         )
-    codes = tuple(_codes(fit, t, labels, new_levels) for t, (labels, _) in zip(chosen, groups, strict=True))
+    estimates = _extended(fit.estimates, chosen, [labels for labels, _ in groups])
+    terms = [estimates.objective.model.terms[t] for t in chosen]
+    codes = tuple(_codes(term, labels, new_levels) for term, (labels, _) in zip(terms, groups, strict=True))
     covariates = tuple(values for _, values in groups)
     variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
-    return Records(X, offset, chosen, codes, covariates, variance, Rows(np.ones(X.shape[0], dtype=bool), index))
+    rows = Rows(np.ones(X.shape[0], dtype=bool), index)
+    return Records(X, offset, chosen, codes, covariates, variance, rows), estimates
+
+
+def _extended(estimates: Estimates, chosen: tuple[int, ...], labels: list[np.ndarray]) -> Estimates:
+    """The same fit with levels for what its relationships can place of these labels (new times of known series).
+
+    Levels without records change neither the likelihood nor the other effects, so that what is estimated at the same
+    theta is the joint prediction of old and new levels.
+    """
+    model = estimates.objective.model
+    terms, structures = list(model.terms), list(model.structures)
+    for t, found in zip(chosen, labels, strict=True):
+        part = structures[t]
+        longer = part.extra.extended(found[_present(found)]) if isinstance(part, Extended) else None
+        if longer is not None and isinstance(part, Extended):
+            terms[t], structures[t] = terms[t].related(longer), Extended(part.inner, longer)
+    if all(one is other for one, other in zip(terms, model.terms, strict=True)):
+        return estimates
+    wider = replace(model, terms=tuple(terms), structures=tuple(structures))
+    return Estimates(Objective(wider, phi=estimates.objective.phi), estimates.theta)
 
 
 def _array_rows(
@@ -143,9 +168,9 @@ def _variance(fit: Fit, newdata: Any, weights: Any, n: int) -> np.ndarray | None
     return np.broadcast_to(1.0 / values, (n,))
 
 
-def _codes(fit: Fit, t: int, labels: np.ndarray, new_levels: str) -> np.ndarray:
+def _codes(term: Term, labels: np.ndarray, new_levels: str) -> np.ndarray:
     """Codes of labels among the levels of a term."""
-    term, present = fit.model.terms[t], _present(labels)
+    present = _present(labels)
     codes = np.full(present.size, _MISSING)
     codes[present] = match(labels[present], term.levels, term.group)
     unknown = codes == _NEW

@@ -39,6 +39,10 @@ class Remainder:
         last = [level_sums(block.codes, block.J, block.columns, list(r)).reshape(-1, 1) for block in self.blocks]
         return replace(self, C=np.hstack([self.C[:, :-1], np.concatenate(last)]))
 
+    def at(self, penalty: np.ndarray | None) -> Remainder:
+        """The same, for other values of K^-1 (x) I; None: those that it has."""
+        return self if penalty is None else replace(self, schur=self.schur.with_penalty(penalty))
+
     def transpose_lambda(self, V: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """Lambda'V for V (m, c)."""
         return lambda_columns(self.blocks, self.offsets, V, T)

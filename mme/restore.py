@@ -95,7 +95,7 @@ def _term(fields: dict[str, Any]) -> Term:
         fields["covariates"],
         name=fields["group"],
         covariance=fields["covariance"],
-        relationship=None if related is None else _relationship(related),
+        relationship=_relationship(related) if isinstance(related, dict) else related,
         columns=fields["columns"],
     )
     return term if fields["name"] == fields["group"] else term.renamed(fields["name"])

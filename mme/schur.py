@@ -11,6 +11,7 @@ W_g, so that an evaluation is one sparse matrix-vector product, never a product 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -117,6 +118,12 @@ class Schur:
     @property
     def _place(self) -> np.ndarray:
         return self.col * (int(self.offsets[-1]) + self.border) + self.row
+
+    def with_penalty(self, penalty: np.ndarray) -> Schur:
+        """The same pattern with other values of K^-1 (x) I."""
+        twin = copy(self)  # with what was computed of the pattern
+        object.__setattr__(twin, "penalty", penalty)
+        return twin
 
     def penalty_of(self, u: np.ndarray) -> float:
         """u'(K^-1 (x) I)u."""
@@ -258,9 +265,10 @@ def _penalty(
     places, values = [], []
     for block, start in zip(blocks, offsets[:-1].tolist(), strict=True):
         K = sp.eye_array(block.J) if block.relationship is None else sp.tril(block.relationship.precision)
-        lower = sp.coo_array(sp.kron(K, sp.eye_array(block.q)))
-        places.append((start + lower.col.astype(np.int64)) * m + start + lower.row)
-        values.append(lower.data)
+        lower, each = sp.coo_array(K), np.arange(block.q)
+        i, j = (np.add.outer(at.astype(np.int64) * block.q, each).ravel() for at in (lower.row, lower.col))
+        places.append((start + j) * m + start + i)
+        values.append(np.repeat(lower.data, block.q))
     return np.searchsorted(col * m + row, np.concatenate(places)), np.concatenate(values)
 
 

@@ -7,7 +7,7 @@ r"""Where the variance of the records is: fixed effects, each random term, resid
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,7 +42,10 @@ def variance_shares(fit: Fit) -> pd.DataFrame:
     offset = 0.0 if model.offset is None else model.offset
     mean = estimates.population - offset
     fixed = float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
-    random = [_mean_variance(term, part.cov) for term, part in zip(model.terms, fit.varcorr.values(), strict=True)]
+    random = [
+        _mean_variance(term, model.relationship(t, fit.theta), part.cov)
+        for t, (term, part) in enumerate(zip(model.terms, fit.varcorr.values(), strict=True))
+    ]
     values = np.array([fixed, *random, float(np.mean(residual_sd(estimates) ** 2))])
     index = ["fixed effects", *(term.name for term in model.terms), "residual"]
     return pd.DataFrame({"variance": values, "share": values / values.sum()}, index=index)
@@ -132,9 +135,9 @@ def _entries(q: int) -> list[tuple[int, int]]:
     return [(i, i) for i in range(q)] + [(i, j) for j in range(q) for i in range(j + 1, q)]
 
 
-def _mean_variance(term: Term, G: np.ndarray) -> float:
+def _mean_variance(term: Term, related: Any, G: np.ndarray) -> float:
     """mean_i K_gg z_i' G z_i."""
-    K = 1.0 if term.relationship is None else np.asarray(term.relationship.diagonal)[term.codes]
+    K = 1.0 if related is None else np.asarray(related.diagonal)[term.codes]
     if term.covariates is None:
         return float(np.mean(K * G[0, 0]))
     return float(np.mean(K * np.einsum("ia,ab,ib->i", term.covariates, G, term.covariates)))

@@ -21,7 +21,10 @@ class Simulator:
         self.model, self.sigma = estimates.objective.model, estimates.sigma
         self._mean = estimates.population
         self._T = [self.sigma * T for T in self.model.T(estimates.theta)]
-        self._roots = [_relationship_root(term) for term in self.model.terms]
+        self._roots = [
+            _relationship_root(term, self.model.relationship(t, estimates.theta))
+            for t, term in enumerate(self.model.terms)
+        ]
         self._noise = _residual_root(self.model, estimates.objective.phi)
 
     def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
@@ -47,11 +50,11 @@ def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Ge
     return Simulator(estimates)(np.random.default_rng(seed), int(nsim))
 
 
-def _relationship_root(term: Term) -> Factor | None:
+def _relationship_root(term: Term, related: Any) -> Factor | None:
     """The factor L of K^-1: L^-T z has covariance K."""
-    if term.relationship is None:
+    if related is None:
         return None
-    lower = sp.csc_array(sp.tril(term.relationship.precision))
+    lower = sp.csc_array(sp.tril(related.precision))
     lower.sort_indices()
     try:
         return Symbolic(lower).factor(lower.data)

@@ -62,8 +62,18 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
             spread = np.sqrt(np.maximum((part.T(nearest) ** 2).sum(axis=1), floor[columns]))
             units = part.per_row(block.scale[columns], 1.0)
             theta[thetas] = nearest / units
-            radius[thetas] = part.per_row(error * spread, error) / units
-    return theta, radius
+            radius[thetas] = part.radius(error * spread, error) / units
+    return _best_relationship(objective, theta), radius
+
+
+def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
+    """Theta with the parameters of each relationship at that of their candidates whose criterion is lowest."""
+    for block in objective.blocks:
+        if block.is_parametric:
+            own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
+            trials = [np.concatenate([theta[: own.start], x, theta[own.stop :]]) for x in block.relationship.starts()]
+            theta = min(trials, key=objective)
+    return theta
 
 
 def _weighted(objective: Objective, b: int) -> Weighted:

@@ -7,7 +7,8 @@ field               content
 ==================  ====================================================================================================
 ``model``           map: ``y, X, x_names, response, weights, offset, method, sigma`` and ``residual`` (class, or null)
 ``terms``           list of maps: ``codes, levels, covariates, columns, name, group, covariance`` and ``relationship``
-                    (null, or ``precision`` as ``data, indices, indptr`` by columns, ``levels, logdet, diagonal``)
+                    (null, class OrnsteinUhlenbeck, or ``precision`` as ``data, indices, indptr`` by columns, ``levels,
+                    logdet, diagonal``)
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found
 ``rows``            map: ``kept`` (N,) bool, and ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels,
@@ -32,6 +33,7 @@ import scipy.sparse as sp
 from mme.archive import write_archive
 from mme.encoding import PLAIN, Encoder
 from mme.errors import MMEError
+from mme.parametric import Parametric
 from mme.terms import Term
 
 if TYPE_CHECKING:
@@ -90,8 +92,15 @@ def _content(fit: Fit) -> dict[str, Any]:
 
 
 def _term_content(term: Term) -> dict[str, Any]:
-    related: dict[str, Any] | None = None
-    if term.relationship is not None:
+    related: Any = None
+    if isinstance(term.relationship, Parametric):
+        if type(term.relationship) not in classes().values():
+            raise MMEError(
+                f"a fit with a relationship of your own ({type(term.relationship).__name__} of term '{term.name}') "
+                "cannot be saved: reading it back would need your code"
+            )
+        related = term.relationship
+    elif term.relationship is not None:
         precision = sp.csc_array(term.relationship.precision)
         related = {name: getattr(precision, name) for name in ("data", "indices", "indptr")}
         related |= {"levels": np.asarray(term.levels), "logdet": float(term.relationship.logdet)}
@@ -127,7 +136,7 @@ def _labels(level: Any) -> np.ndarray:
 
 def classes() -> dict[str, type]:
     """The dataclasses that a file may hold."""
-    from mme import algebra, bars, columns, contrasts, formula, syntax, verdict
+    from mme import algebra, bars, columns, contrasts, formula, ornstein, syntax, verdict
     from mme.residual import ar1, chain, compound, exponential, patterns, product, toeplitz, unstructured, variance
 
     listed: list[type] = [
@@ -142,4 +151,5 @@ def classes() -> dict[str, type]:
         *(toeplitz.BoundToeplitz, toeplitz.BoundBand, unstructured.BoundUnstructured, variance.BoundHeterogeneous),
         *(variance.BoundPowerOfCovariate, product.Product, chain.Chain, patterns.Patterns, patterns.Batch),
     ]
+    listed.append(ornstein.OrnsteinUhlenbeck)
     return {kind.__name__: kind for kind in listed}

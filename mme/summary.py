@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.genetics import heritabilities, is_quick
+from mme.parametric import Parametric
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -148,7 +149,8 @@ def _ratio_rows(fit: Fit) -> list[Row]:
 
 
 def _related(fit: Fit) -> list[Term]:
-    return [term for term in fit.model.terms if term.relationship is not None]
+    related = [term for term in fit.model.terms if term.relationship is not None]
+    return [term for term in related if not isinstance(term.relationship, Parametric)]
 
 
 def _has_standard_errors(fit: Fit) -> bool:
@@ -159,7 +161,14 @@ def _has_standard_errors(fit: Fit) -> bool:
 def _counts(fit: Fit) -> str:
     groups = {term.group: term.n_levels for term in fit.model.terms}
     listed = "; ".join(f"{name}, {count}" for name, count in groups.items())
-    return f"Number of obs: {fit.nobs}" + (f", groups: {listed}" if groups else "")
+    counts = f"Number of obs: {fit.nobs}" + (f", groups: {listed}" if groups else "")
+    return "\n".join([counts, *_relationship_lines(fit)])
+
+
+def _relationship_lines(fit: Fit) -> list[str]:
+    """A line a relationship with parameters."""
+    named = {term: [f"{name} {value:.5g}" for name, value in part.items()] for term, part in fit.relationships.items()}
+    return [f"Relationship of {term}: {', '.join(values)}" for term, values in named.items()]
 
 
 def _fixed_rows(fit: Fit) -> list[Row]:

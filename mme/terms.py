@@ -10,7 +10,9 @@ import scipy.sparse as sp
 
 from mme.arrays import numbers
 from mme.errors import MMEError
+from mme.frame import Factor
 from mme.levels import factorise
+from mme.parametric import Parametric, check
 
 
 class Term:
@@ -31,7 +33,8 @@ class Term:
         from :class:`mme.covariance.Structure`.
     relationship : Pedigree or Relationship, optional
         Covariance among levels, b ~ N(0, K (x) sigma^2 T T'); levels are matched by label, and those without records
-        are predicted as well. None: independent levels, K = I.
+        are predicted as well. None: independent levels, K = I. A :class:`mme.parametric.Parametric` has parameters of
+        its own, which are searched with theta; :meth:`ou` makes one.
     columns : sequence of str, optional
         Names of the q coefficients; taken from a DataFrame when it has names.
 
@@ -74,6 +77,42 @@ class Term:
         self.covariates = None if covariates is None else _checked_covariates(covariates, self.codes.size, name)
         self.columns: tuple[str, ...] = _column_names(covariates, columns, self.q, name)
 
+    @classmethod
+    def ou(
+        cls,
+        times: Any,
+        series: Any,
+        covariates: Any = None,
+        *,
+        name: str = "series:time",
+        covariance: Any = "unstructured",
+        columns: Any = None,
+    ) -> Term:
+        """An Ornstein-Uhlenbeck process along each series: cov(b_s, b_t) = sigma^2 T T' exp(-|t - s| / range).
+
+        Levels are the distinct (series, time) pairs; the range is estimated with theta. An evaluation is O(levels), so
+        that serial correlation beside measurement error (the residual) takes series of any length.
+
+        Parameters
+        ----------
+        times : (n,) array
+            Times, in any unit; the range is in the same.
+        series : (n,) labels
+            Different series are independent.
+        covariates, name, covariance, columns
+            As above.
+
+        Examples
+        --------
+        >>> Term.ou([0.0, 1.5, 4.0], ["a", "a", "a"]).levels.tolist()
+        ['a:0', 'a:1.5', 'a:4']
+        """
+        from mme.ornstein import ornstein_uhlenbeck
+
+        codes, process = ornstein_uhlenbeck(series, times, name)
+        levels = Factor(codes, process.levels)
+        return cls(levels, covariates, name=name, covariance=covariance, relationship=process, columns=columns)
+
     @property
     def n(self) -> int:
         """Number of records."""
@@ -104,6 +143,12 @@ class Term:
         twin.name = name
         return twin
 
+    def related(self, relationship: Parametric) -> Term:
+        """The same term with a relationship that has further levels behind those it has now."""
+        twin = copy(self)
+        twin.relationship, twin.levels = relationship, np.asarray(relationship.levels)
+        return twin
+
     def __repr__(self) -> str:
         return f"Term({self.name!r}: {self.n_levels} levels x {', '.join(self.columns)})"
 
@@ -115,7 +160,11 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
             f"grouping factor '{name}': a relationship is a Pedigree or a Relationship with levels, "
             f"got {type(relationship).__name__}"
         )
+    if isinstance(relationship, Parametric):
+        check(relationship, name)
     related = np.asarray(relationship.levels)
+    if related is levels:
+        return codes, levels
     position = {label: j for j, label in enumerate(related.tolist())}
     if not all(label in position for label in levels.tolist()):
         position = {str(label): j for j, label in enumerate(related.tolist())}

@@ -43,6 +43,8 @@ LAYERS = {
     ),
     "relationships among levels": (
         "relationship",
+        "parametric",
+        "ornstein",
         "pedigree_kernels",
         "inbreeding",
         "parentage",
@@ -75,6 +77,7 @@ LAYERS = {
         "absorption",
         "schur",
         "remainder",
+        "penalty",
         "engine",
         "pls",
         "criterion",

@@ -14,6 +14,7 @@ from math import inf, sqrt
 
 import numpy as np
 
+from mme.covariance import Extended, Structure
 from mme.criterion import criterion, residual_sd
 from mme.factor import NotPositiveDefiniteError
 from mme.inference.natural import Held, hold, natural_names, natural_values
@@ -193,6 +194,13 @@ class Maximum:
             point=lambda x, value: point(x[:k] / scale, x[k:], value),
         )
 
+    def _step(self, part: Structure, at: int, place: int, spread: float) -> float:
+        """A first step along a parameter: of a standard deviation about its standard error."""
+        if part.diagonal[place]:
+            return 0.5 * spread * self.sigma
+        other = isinstance(part, Extended) and place >= part.inner.k
+        return 0.1 * max(abs(float(self.values[at])), 1e-8) if other else 0.1
+
     def _natural(self, name: str, at: int) -> Question:
         """A standard deviation or correlation: the rest of its T is free, and sigma where it matters."""
         model = self.model
@@ -223,7 +231,7 @@ class Maximum:
             name=name,
             estimate=float(self.values[at]),
             bounds=held.bounds,
-            step=0.5 * float(spread[at - own.start] / scale[at - own.start]) * self.sigma if is_sd else 0.1,
+            step=self._step(part, at, at - own.start, float(spread[at - own.start] / scale[at - own.start])),
             start=np.concatenate([np.where(around.rooted, roots, begin), self.phi, ones]),
             radius=np.concatenate([radius, self._phi_radius, ones / sqrt(2.0 * model.n)]),
             even=np.concatenate([model.diagonal[others], held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.covariance import Entries, Patterned, Structure
+from mme.covariance import Entries, Extended, Patterned, Structure
 from mme.errors import MMEError
 from mme.model import Model
 from mme.terms import Term
@@ -33,6 +33,8 @@ def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _names(term: Term, part: Structure) -> list[str]:
+    if isinstance(part, Extended):
+        return [*_names(term, part.inner), *(f"{name}|{term.group}" for name in part.extra.names)]
     if isinstance(part, Patterned):
         sd = [f"sd|{term.group}"] if part.homogeneous else [f"sd_{column}|{term.group}" for column in term.columns]
         return [*sd, f"rho|{term.group}"][: part.k]
@@ -45,6 +47,9 @@ def _names(term: Term, part: Structure) -> list[str]:
 
 def _values(part: Structure, theta: np.ndarray, sigma: float) -> np.ndarray:
     """sd_i = sigma |T_i| and cor_ij = T_i'T_j / (|T_i| |T_j|)."""
+    if isinstance(part, Extended):
+        of_T = _values(part.inner, theta[: part.inner.k], sigma)
+        return np.append(of_T, part.extra.natural(part.coordinates(theta)))
     if isinstance(part, Patterned):
         return np.concatenate([sigma * np.abs(theta[: part.n_sd]), [part.rho(z) for z in theta[part.n_sd :]]])
     places, T = _entries(part, "?"), part.T(theta)
@@ -97,7 +102,9 @@ class Held:
 
 
 def hold(part: Structure, theta: np.ndarray, at: int) -> Held:
-    """Hold the standard deviation or correlation that stands at this place of a term's theta."""
+    """Hold the standard deviation, correlation or other parameter that stands at this place of a term's theta."""
+    if isinstance(part, Extended):
+        return _hold_beside(part, theta, at) if at < part.inner.k else _hold_relationship(part, theta, at)
     if isinstance(part, Entries) and not part.diagonal.all():
         return _hold_rotated(part, part.T(theta), at)
     others = np.delete(np.arange(part.k), at)
@@ -108,6 +115,31 @@ def hold(part: Structure, theta: np.ndarray, at: int) -> Held:
     even = part.diagonal[others]
     none = np.zeros(others.size, dtype=bool)
     return Held(theta[others], even, none, others, lambda x, value: np.insert(x, at, coordinate(value)), bounds)
+
+
+def _hold_beside(part: Extended, theta: np.ndarray, at: int) -> Held:
+    """One parameter of T; those of the relationship are free."""
+    held, x = hold(part.inner, theta[: part.inner.k], at), part.coordinates(theta)
+    first, free = held.start.size, np.zeros(x.size, dtype=bool)
+    return Held(
+        np.append(held.start, x),
+        np.append(held.even, free),
+        np.append(held.rooted, free),
+        np.append(held.like, np.arange(part.inner.k, part.k)),
+        lambda x, value: np.append(held.theta(x[:first], value), x[first:]),
+        held.bounds,
+    )
+
+
+def _hold_relationship(part: Extended, theta: np.ndarray, at: int) -> Held:
+    """One natural parameter of the relationship."""
+    others, i = np.delete(np.arange(part.k), at), at - part.inner.k
+    natural, none = part.extra.natural(part.coordinates(theta)), np.zeros(part.k - 1, dtype=bool)
+
+    def moved(x: np.ndarray, value: float) -> np.ndarray:
+        return np.insert(x, at, part.extra.coordinates(np.where(np.arange(natural.size) == i, value, natural))[i])
+
+    return Held(theta[others], part.diagonal[others], none, others, moved, part.extra.bounds[i])
 
 
 def _pattern(part: Patterned) -> tuple[tuple[float, float], Callable[[float], float]]:

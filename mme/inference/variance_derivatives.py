@@ -251,7 +251,7 @@ def _information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:
     """D_g (levels, q, q) of each term, in the user's units, as if no other factor were random."""
     out: dict[int, np.ndarray] = {}
     for block in objective.blocks:
-        G = level_sums(block.codes, block.J, block.columns, block.columns) * _largest_relationship(block)
+        G = level_sums(block.codes, block.J, block.columns, block.columns) * _largest_relationship(block, theta)
         T = block.T(theta)
         D = np.linalg.solve(np.eye(block.q) + G @ (T @ T.T), G) if block.q > 1 else G / (1.0 + G * T**2)
         D *= np.outer(block.scale, block.scale)
@@ -260,11 +260,11 @@ def _information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:
     return [out[t] for t in range(len(out))]
 
 
-def _largest_relationship(block: Block) -> float:
+def _largest_relationship(block: Block, theta: np.ndarray) -> float:
     """The largest eigenvalue of K, by which related levels can carry more information than each of them."""
     if block.relationship is None:
         return 1.0
-    precision = sp.csc_array(block.relationship.precision)
+    precision = sp.csc_array(block.relationship_at(theta).precision)
     if block.J < 20:
         return float(1.0 / np.linalg.eigvalsh(precision.toarray())[0])
     from scipy.sparse.linalg import eigsh

@@ -102,7 +102,8 @@ def qq(fit: Fit, what: str = "residuals", *, kind: str = "standardised", ax: Any
     t = term_index(fit, what)
     term, b, pev = fit.model.terms[t], fit.estimates.b[t], fit.estimates.pev[t]
     axes = row_of_axes(ax, term.q, (4.0, 4.0))
-    K = np.ones(term.n_levels) if term.relationship is None else np.asarray(term.relationship.diagonal)
+    related = fit.model.relationship(t, fit.theta)
+    K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
     prior = np.diag(fit.varcorr[term.name].cov)
     for j, here in enumerate(axes):
         variance = K * prior[j] - pev[:, j, j]
