@@ -18,6 +18,12 @@ from mme.errors import MMEError
 
 # Two products of factors that are the same but for the order of their sums.
 _ROUNDING = 1e-10
+# A standard deviation below this share of what the columns' size would make visible counts as zero.
+_ZERO = 1e-5
+# A correlation this close to its bound, in its angle, is there: lme4's tolerance for an entry of T.
+_AT_BOUND = 1e-4
+# A search for a correlation begins within this share of its bounds.
+_WITHIN = 0.9
 
 
 class Structure(ABC):
@@ -63,6 +69,10 @@ class Structure(ABC):
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """The theta of the same T T' that is reported: standard deviations are not negative."""
         return np.where(self.diagonal, np.abs(theta), theta)
+
+    def edge(self, theta: np.ndarray) -> np.ndarray:
+        """Which entries of theta, for columns of unit size, are at the edge of the model: zeros of ``diagonal``."""
+        return np.asarray(self.diagonal & (np.abs(theta) < _ZERO))
 
     @property
     def correlated(self) -> bool:
@@ -152,8 +162,9 @@ class Entries(Structure):
 class Patterned(Structure):
     """T = diag(sd) chol(C(rho)): q standard deviations (or one for all), and a correlation pattern of one parameter.
 
-    theta = (sd..., z) with z unbounded: compound symmetry has rho = (e^z - 1) / (e^z + q - 1), between -1 / (q - 1)
-    and 1; AR(1), columns in the order of time, has rho = tanh z.
+    theta = (sd..., w) with rho = low + (1 - low)(1 + cos w) / 2 between its bounds: low = -1 / (q - 1) and 1 under
+    compound symmetry, -1 and 1 under AR(1), rho = cos w, columns in the order of time. T is a smooth function of w
+    past both bounds and its covariance even about them, so that the edge of the model is stationary and not far away.
     """
 
     q: int
@@ -175,26 +186,43 @@ class Patterned(Structure):
         """The standard deviations."""
         return np.arange(self.k) < self.n_sd
 
-    def rho(self, z: float) -> float:
-        """The correlation at z."""
-        if self.pattern == "ar1":
-            return float(np.tanh(z))
-        e = np.exp(np.clip(z, -30.0, 30.0))
-        return float((e - 1.0) / (e + self.q - 1.0))
+    @property
+    def lowest(self) -> float:
+        """The lower bound of the correlation."""
+        return -1.0 if self.pattern == "ar1" else -1.0 / (self.q - 1)
+
+    def rho(self, w: float) -> float:
+        """The correlation at w."""
+        return self.lowest + (1.0 - self.lowest) * float(np.cos(0.5 * w)) ** 2
+
+    def w(self, rho: float) -> float:
+        """Where the correlation is rho: between 0, for 1, and pi, for the lowest."""
+        return 2.0 * float(np.arccos(np.sqrt(np.clip((rho - self.lowest) / (1.0 - self.lowest), 0.0, 1.0))))
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """diag(|sd|) times the Cholesky factor of the correlations."""
         sd = np.broadcast_to(np.abs(theta[: self.n_sd]), (self.q,))
         if self.pattern == "diagonal":
             return np.diag(sd)
-        rho = self.rho(theta[-1])
+        rho, lag = self.rho(theta[-1]), np.arange(self.q)
         if self.pattern == "ar1":
-            lag = np.arange(self.q)
-            L = np.tril(rho ** np.abs(lag[:, None] - lag)) * np.sqrt(1.0 - rho**2)
+            L = np.tril(rho ** np.abs(lag[:, None] - lag)) * np.sqrt(max(1.0 - rho**2, 0.0))
             L[:, 0] = rho**lag
-        else:
-            L = np.linalg.cholesky(np.full((self.q, self.q), rho) + (1.0 - rho) * np.eye(self.q))
+        else:  # pivots (1 - rho) d_j / d_j-1 with d_j = 1 + j rho, and rho sqrt((1 - rho) / (d_j d_j-1)) below them
+            d = np.maximum(1.0 + rho * np.arange(-1, self.q), 0.0)
+            ratio = np.divide(1.0 - rho, d[:-1], out=np.ones(self.q), where=lag > 0)
+            below = rho * np.sqrt(np.divide(ratio, d[1:], out=np.zeros(self.q), where=d[1:] > 0.0))
+            L = np.tril(np.broadcast_to(below, (self.q, self.q)), -1) + np.diag(np.sqrt(ratio * d[1:]))
         return np.asarray(sd[:, None] * L)
+
+    def canonical(self, theta: np.ndarray) -> np.ndarray:
+        """Standard deviations that are not negative, and w between 0 and pi."""
+        w = [] if self.pattern == "diagonal" else [self.w(self.rho(theta[-1]))]
+        return np.append(np.abs(theta[: self.n_sd]), w)
+
+    def edge(self, theta: np.ndarray) -> np.ndarray:
+        """Standard deviations of zero, and a correlation at its bounds."""
+        return np.asarray(np.where(self.diagonal, np.abs(theta) < _ZERO, np.abs(np.sin(theta)) < _AT_BOUND))
 
     @property
     def correlated(self) -> bool:
@@ -202,17 +230,22 @@ class Patterned(Structure):
         return self.pattern != "diagonal"
 
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        """Standard deviations of H, and no correlation."""
+        """Standard deviations of H, and the mean of its correlations, of neighbours under AR(1), within reason."""
         sd = np.sqrt(np.maximum(np.diag(H), floor))
-        return np.concatenate([[np.sqrt(np.mean(sd**2))] if self.homogeneous else sd, np.zeros(self.k - self.n_sd)])
+        scales = [np.sqrt(np.mean(sd**2))] if self.homogeneous else sd
+        if self.pattern == "diagonal":
+            return np.asarray(scales)
+        R = H / np.outer(sd, sd)
+        mean = np.mean(np.diag(R, 1) if self.pattern == "ar1" else R[np.triu_indices(self.q, 1)])
+        return np.append(scales, self.w(np.clip(mean, _WITHIN * self.lowest, _WITHIN)))
 
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
-        """Standard deviations have the units of their columns, z has none."""
+        """Standard deviations have the units of their columns, w has none."""
         sd = [float(np.exp(np.mean(np.log(of_columns))))] if self.homogeneous else of_columns
         return np.concatenate([sd, np.full(self.k - self.n_sd, of_others)])
 
     def names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
-        """``g.x`` for a standard deviation, ``g.rho`` for z."""
+        """``g.x`` for a standard deviation, ``g.rho`` for w."""
         sd = (f"{term}.sd",) if self.homogeneous else tuple(f"{term}.{column}" for column in columns)
         return (*sd, f"{term}.rho") if self.k > self.n_sd else sd
 
@@ -254,6 +287,10 @@ class Extended(Structure):
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
         """The parameters of the relationship (its x)."""
         return theta[self.inner.k :]
+
+    def edge(self, theta: np.ndarray) -> np.ndarray:
+        """Those of T."""
+        return np.append(self.inner.edge(theta[: self.inner.k]), np.zeros(self.extra.k, dtype=bool))
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """That of T."""
@@ -300,9 +337,9 @@ def structure(kind: Any, q: int, term: str) -> Structure:
     >>> structure("unstructured", 2, "g").T(np.array([1.0, 0.5, 2.0]))
     array([[1. , 0. ],
            [0.5, 2. ]])
-    >>> T = structure("homogeneous cs", 3, "g").T(np.array([2.0, np.log(2.5)]))  # rho = 1.5 / 4.5
+    >>> T = structure("homogeneous cs", 3, "g").T(np.array([2.0, np.pi / 2]))  # rho half way from -1/2 to 1
     >>> (T @ T.T).round(3)[0]
-    array([4.   , 1.333, 1.333])
+    array([4., 1., 1.])
     """
     if isinstance(kind, Structure):
         _check(kind, q, f"term '{term}': covariance {type(kind).__name__}")

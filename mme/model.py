@@ -72,6 +72,11 @@ class Model:
         """Which entries of theta are zero on a singular fit."""
         return np.concatenate([np.zeros(0, dtype=bool), *(part.diagonal for part in self.structures)])
 
+    def edge(self, theta: np.ndarray) -> np.ndarray:
+        """Which entries of theta, for columns of unit size, are at the edge of the model."""
+        pieces = zip(self.structures, self.split(theta), strict=True)
+        return np.concatenate([np.zeros(0, dtype=bool), *(part.edge(piece) for part, piece in pieces)])
+
     def with_response(self, y: Any) -> Model:
         """The same model for another response."""
         return replace(self, y=_response(y, self.n, self.response))

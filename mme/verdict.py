@@ -9,9 +9,6 @@ import numpy as np
 from mme.model import Model
 from mme.optimize import ACCEPTED, Minimum
 
-# A standard deviation below this share of what the columns' size would make visible counts as zero.
-_ZERO = 1e-5
-
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
@@ -63,7 +60,7 @@ class Optimum:
     def __str__(self) -> str:
         text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
         if self.boundary:
-            text += f"; at zero: {', '.join(self.boundary)}"
+            text += f"; at the edge: {', '.join(self.boundary)}"
         if self.flat and not self.boundary:
             text += f"; {self.flat} direction(s) of theta are not determined by the data"
         if not self.converged:
@@ -79,7 +76,7 @@ def judge(
 ) -> Optimum:
     """Put a minimum found in scaled coordinates of the free parameters of (theta, phi) into the user's terms."""
     at, size = minimum.curvature, free.size
-    zero = model.diagonal & (np.abs(theta * scale[: model.k]) < _ZERO)
+    edge = model.edge(theta * scale[: model.k])
     gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
     curve = np.diag(at.hessian)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -91,12 +88,12 @@ def judge(
         criterion=minimum.value,
         evaluations=minimum.evaluations,
         reason=minimum.reason,
-        boundary=tuple(name for name, is_zero in zip(model.theta_names, zero.tolist(), strict=True) if is_zero),
+        boundary=tuple(name for name, is_there in zip(model.theta_names, edge.tolist(), strict=True) if is_there),
         gradient=gradient,
         hessian=hessian,
         expected_decrease=at.expected_decrease,
         flat=at.flat,
-        verdict=_verdict(minimum, bool(zero.any()), not free.any()),
+        verdict=_verdict(minimum, bool(edge.any()), not free.any()),
     )
 
 

@@ -45,15 +45,15 @@ def test_ar1_correlations_are_powers_of_rho(q, seed):
     theta = np.append(rng.uniform(0.1, 3.0, q), rng.normal())
     T = part.T(theta)
     lag = np.abs(np.subtract.outer(np.arange(q), np.arange(q)))
-    np.testing.assert_allclose(T @ T.T, np.outer(theta[:q], theta[:q]) * np.tanh(theta[-1]) ** lag, atol=1e-12)
+    np.testing.assert_allclose(T @ T.T, np.outer(theta[:q], theta[:q]) * np.cos(theta[-1]) ** lag, atol=1e-12)
 
 
-@given(q=st.integers(2, 5), z=st.floats(-20.0, 20.0))
-def test_compound_symmetry_reaches_every_correlation_that_is_positive_definite(q, z):
+@given(q=st.integers(2, 5), share=st.floats(0.0, 1.0))
+def test_compound_symmetry_reaches_every_correlation_that_is_possible(q, share):
     part = structure("homogeneous cs", q, "g")
-    T = part.T(np.array([2.0, z]))
-    rho = (T @ T.T)[0, 1] / 4.0
-    assert -1.0 / (q - 1) < rho < 1.0
+    rho = (share * q - 1.0) / (q - 1)
+    T = part.T(np.array([2.0, part.w(rho)]))
+    assert np.tril(T).tolist() == T.tolist()
     np.testing.assert_allclose(T @ T.T, 4.0 * (rho + (1.0 - rho) * np.eye(q)), atol=1e-10)
 
 
@@ -190,3 +190,25 @@ def test_a_structure_that_lacks_something_is_refused_by_the_names_of_term_and_cl
 def test_the_summary_shows_correlations_of_a_pattern_with_one_variance(bar):
     fit = mme.lmer(f"score ~ Machine + {bar}", mme.load("Machines"))
     assert f"{fit.varcorr['Worker'].corr[1, 0]:.2f}" in fit.summary().partition("MachineB")[2].splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", ["homogeneous cs", "cs", "ar1", "heterogeneous ar1"])
+@pytest.mark.parametrize("w", [0.0, np.pi])
+def test_a_correlation_at_its_bound_is_an_ordinary_value(kind, w):
+    part = structure(kind, 3, "g")
+    theta = np.append(np.arange(1.0, part.k), w)
+    T, below, above = (part.T(theta + np.eye(part.k)[-1] * step) for step in (0.0, -1e-3, 1e-3))
+    assert np.isfinite(T).all()
+    assert part.edge(theta)[-1] and not part.edge(theta)[:-1].any()
+    np.testing.assert_allclose(below @ below.T, above @ above.T, atol=1e-12)
+    assert np.linalg.eigvalsh(T @ T.T)[0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_fit_with_a_correlation_of_one_is_a_singular_one_and_found_soon():
+    rng = np.random.default_rng(4)
+    groups, z = np.repeat(np.arange(12), 5), np.tile(np.arange(5.0), 12)
+    Z = np.column_stack([np.ones(60), z])
+    y = (Z * rng.standard_normal(12)[groups, None]).sum(axis=1) + 0.3 * rng.standard_normal(60)
+    fit = mme.fit(y, Z, [mme.Term(groups, Z, covariance="homogeneous cs")])
+    assert fit.singular and fit.optimum.boundary == ("g.rho",)
+    assert fit.optimum.evaluations < 60

@@ -737,7 +737,7 @@ def test_a_singular_fit_is_a_result_with_a_flag_and_a_sentence():
     fit = mme.lmer("Yield ~ 1 + (1 | Batch)", load_data("Dyestuff2"))
     assert fit.singular
     assert fit.optimum.boundary == ("Batch.(Intercept)",)
-    assert "at zero: Batch.(Intercept)" in str(fit.optimum)
+    assert "at the edge: Batch.(Intercept)" in str(fit.optimum)
     assert fit.varcorr["Batch"].sd.tolist() == [0.0]
     assert (fit.ranef()["Batch"] == 0.0).all(axis=None)
     assert "ingular" in fit.summary()

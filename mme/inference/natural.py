@@ -12,9 +12,6 @@ from mme.errors import MMEError
 from mme.model import Model
 from mme.terms import Term
 
-# Coordinates of a correlation further out than this are at its bound: tanh is one there but for rounding.
-_FAR = 15.0
-
 
 def natural_names(model: Model) -> tuple[str, ...]:
     """lme4's names in the order of theta, then sigma: ``sd_x|g``, ``cor_x2.x1|g``, ``sigma``.
@@ -51,7 +48,7 @@ def _values(part: Structure, theta: np.ndarray, sigma: float) -> np.ndarray:
         of_T = _values(part.inner, theta[: part.inner.k], sigma)
         return np.append(of_T, part.extra.natural(part.coordinates(theta)))
     if isinstance(part, Patterned):
-        return np.concatenate([sigma * np.abs(theta[: part.n_sd]), [part.rho(z) for z in theta[part.n_sd :]]])
+        return np.concatenate([sigma * np.abs(theta[: part.n_sd]), [part.rho(w) for w in theta[part.n_sd :]]])
     places, T = _entries(part, "?"), part.T(theta)
     sd = np.sqrt(np.einsum("ia,ia->i", T, T))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -111,7 +108,7 @@ def hold(part: Structure, theta: np.ndarray, at: int) -> Held:
     bounds: tuple[float, float] = (0.0, np.inf)
     coordinate: Callable[[float], float] = float
     if isinstance(part, Patterned) and not part.diagonal[at]:
-        bounds, coordinate = _pattern(part)
+        bounds, coordinate = (part.lowest, 1.0), part.w
     even = part.diagonal[others]
     none = np.zeros(others.size, dtype=bool)
     return Held(theta[others], even, none, others, lambda x, value: np.insert(x, at, coordinate(value)), bounds)
@@ -140,18 +137,6 @@ def _hold_relationship(part: Extended, theta: np.ndarray, at: int) -> Held:
         return np.insert(x, at, part.extra.coordinates(np.where(np.arange(natural.size) == i, value, natural))[i])
 
     return Held(theta[others], part.diagonal[others], none, others, moved, part.extra.bounds[i])
-
-
-def _pattern(part: Patterned) -> tuple[tuple[float, float], Callable[[float], float]]:
-    """Bounds of a pattern's correlation, and its coordinate z."""
-    low = -1.0 if part.pattern == "ar1" else -1.0 / (part.q - 1)
-
-    def z(rho: float) -> float:
-        with np.errstate(divide="ignore"):
-            found = np.arctanh(rho) if part.pattern == "ar1" else np.log((1.0 - rho / low) / (1.0 - rho))
-        return float(np.clip(found, -_FAR, _FAR))
-
-    return (low, 1.0), z
 
 
 def _hold_rotated(part: Entries, T: np.ndarray, at: int) -> Held:
