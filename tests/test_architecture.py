@@ -59,6 +59,7 @@ LAYERS = {
         "residual.chain",
         "residual.patterns",
         "residual.reading",
+        "residual.occasions",
         "residual.ar1",
         "residual.exponential",
         "residual.compound",

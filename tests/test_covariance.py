@@ -199,7 +199,8 @@ def test_a_correlation_at_its_bound_is_an_ordinary_value(kind, w):
     theta = np.append(np.arange(1.0, part.k), w)
     T, below, above = (part.T(theta + np.eye(part.k)[-1] * step) for step in (0.0, -1e-3, 1e-3))
     assert np.isfinite(T).all()
-    assert part.edge(theta)[-1] and not part.edge(theta)[:-1].any()
+    assert part.edge(theta)[-1]
+    assert not part.edge(theta)[:-1].any()
     np.testing.assert_allclose(below @ below.T, above @ above.T, atol=1e-12)
     assert np.linalg.eigvalsh(T @ T.T)[0] == pytest.approx(0.0, abs=1e-12)
 
@@ -210,5 +211,6 @@ def test_a_fit_with_a_correlation_of_one_is_a_singular_one_and_found_soon():
     Z = np.column_stack([np.ones(60), z])
     y = (Z * rng.standard_normal(12)[groups, None]).sum(axis=1) + 0.3 * rng.standard_normal(60)
     fit = mme.fit(y, Z, [mme.Term(groups, Z, covariance="homogeneous cs")])
-    assert fit.singular and fit.optimum.boundary == ("g.rho",)
+    assert fit.singular
+    assert fit.optimum.boundary == ("g.rho",)
     assert fit.optimum.evaluations < 60

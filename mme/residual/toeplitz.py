@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
-from mme.residual.base import Bound, Column, Structure
-from mme.residual.patterns import Patterns, build_patterns
-from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.base import Column, Structure
+from mme.residual.occasions import OverOccasions, read_occasions
+from mme.residual.patterns import build_patterns
+from mme.residual.reading import Labels, Reader
 from mme.residual.scales import clipped, fisher
-from mme.residual.unstructured import read_occasions
 
 _START = 0.3
 # A band matrix is measured by |C|^(1 / 2 steps), at most this many steps.
@@ -106,18 +106,8 @@ def _check_spacing(occasions: Labels) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundToeplitz(Bound):
+class BoundToeplitz(OverOccasions):
     """Toeplitz with its columns read and all T - 1 correlations free."""
-
-    codes: np.ndarray
-    occasions: np.ndarray
-    patterns: Patterns
-    T: int
-
-    @property
-    def group(self) -> np.ndarray:
-        """Codes of the groups."""
-        return self.codes
 
     @property
     def absorbs_intercept(self) -> bool:
@@ -128,13 +118,9 @@ class BoundToeplitz(Bound):
         """An autoregression of order one, or a single band, of 0.3."""
         return np.append(np.arctanh(_START), np.zeros(self.k - 1))
 
-    def radius(self) -> np.ndarray:
-        """A third: Fisher's z from ten groups is as uncertain."""
-        return np.full(self.k, 0.3)
-
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return the correlations by lag."""
-        return self._root(x)[1:, 0].copy()  # the first row of the factor is that of I
+        return self.root(x)[1:, 0].copy()  # the first row of the factor is that of I
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Durbin's recursion: the partial autocorrelation is what the last ones leave of rho."""
@@ -148,25 +134,7 @@ class BoundToeplitz(Bound):
             left *= 1.0 - partial[lag - 1] ** 2
         return np.arctanh(partial)
 
-    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Each group by the factor of its pattern."""
-        return self.patterns.whiten(self._root(x), rows)
-
-    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Undo the factor of its pattern."""
-        return self.patterns.colour(self._root(x), rows)
-
-    def logdet(self, x: np.ndarray) -> float:
-        """Return the sum over patterns."""
-        return self.patterns.logdet(self._root(x))
-
-    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """rho of the distance between their occasions within groups."""
-        at = self.occasions[index]
-        rho = np.append(np.append(1.0, self.natural(x)), np.zeros(self.T - 1 - self.k))
-        return np.where(same_group(self.codes, index), rho[np.abs(np.subtract.outer(at, at))], 0.0)
-
-    def _root(self, x: np.ndarray) -> np.ndarray:
+    def root(self, x: np.ndarray) -> np.ndarray:
         """L, L L' = C: its inverse holds the predictors phi of each occasion from those before (Durbin)."""
         partial, unexplained = fisher(x)
         Phi, phi = np.eye(self.T), np.zeros(0)
@@ -211,7 +179,7 @@ class BoundBand(BoundToeplitz):
         place = np.arange(self.T)
         return np.asarray(first[np.abs(np.subtract.outer(place, place))])
 
-    def _root(self, x: np.ndarray) -> np.ndarray:
+    def root(self, x: np.ndarray) -> np.ndarray:
         """V diag(sqrt lambda) of C = V diag(lambda) V'."""
         _, eigenvalues, V = self._scaled(x)
         return np.asarray(V * np.sqrt(eigenvalues))

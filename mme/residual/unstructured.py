@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
-from mme.residual.base import Bound, Column, Structure
-from mme.residual.patterns import Patterns, build_patterns, observed
-from mme.residual.reading import Labels, Reader, by_group, same_group
+from mme.residual.base import Column, Structure
+from mme.residual.occasions import OverOccasions, read_occasions
+from mme.residual.patterns import build_patterns, observed
+from mme.residual.reading import Labels, Reader
 from mme.residual.scales import clipped_log_sd, fisher
 
 _START = 0.3
@@ -88,16 +89,6 @@ class Unstructured(Structure):
         return BoundUnstructured(n, names, groups.codes, occasions.codes, patterns, T, self.equal_variances)
 
 
-def read_occasions(reader: Reader, occasions: Labels, groups: Labels) -> np.ndarray:
-    """Which occasions each group has (J, T), after the checks that any structure over occasions needs."""
-    if occasions.J < 2:
-        raise reader.error(f"{occasions.title} has the one level '{occasions.levels[0]}'; a covariance needs two")
-    reader.require_pairs(groups)
-    order = by_group(groups.codes, occasions.codes)
-    reader.require_distinct(groups, occasions.codes, order, occasions.title)
-    return observed(groups.codes, occasions.codes, occasions.J)
-
-
 def _require_observed_pairs(reader: Reader, present: np.ndarray, occasions: Labels, groups: Labels) -> None:
     seen = present.astype(float)
     i, j = np.nonzero(np.tril(seen.T @ seen == 0.0))
@@ -117,19 +108,10 @@ def _names(levels: list[str], equal_variances: bool) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundUnstructured(Bound):
-    """Unstructured with its columns read: T occasions, ``occasions`` (n,) the occasion of each record."""
+class BoundUnstructured(OverOccasions):
+    """Unstructured with its columns read."""
 
-    codes: np.ndarray
-    occasions: np.ndarray
-    patterns: Patterns
-    T: int
     equal_variances: bool
-
-    @property
-    def group(self) -> np.ndarray:
-        """Codes of the groups."""
-        return self.codes
 
     @property
     def absorbs_intercept(self) -> bool:
@@ -142,10 +124,6 @@ class BoundUnstructured(Bound):
             return self._moments(residual)
         C = np.full((self.T, self.T), _START) + (1.0 - _START) * np.eye(self.T)
         return self._from_matrix(C, np.ones(self.T))
-
-    def radius(self) -> np.ndarray:
-        """A third: Fisher's z and log ratios from ten groups are as uncertain."""
-        return np.full(self.k, 0.3)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Correlations by columns, then ratios of standard deviations."""
@@ -161,32 +139,16 @@ class BoundUnstructured(Bound):
         C[rows, cols] = C[cols, rows] = values[: rows.size]
         return self._from_matrix(C, np.append(1.0, values[rows.size :]))
 
-    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Each group by the factor of its pattern."""
-        return self.patterns.whiten(self._root(x), rows)
-
-    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Undo the factor of its pattern."""
-        return self.patterns.colour(self._root(x), rows)
-
-    def logdet(self, x: np.ndarray) -> float:
-        """Return the sum over patterns."""
-        return self.patterns.logdet(self._root(x))
-
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of the ratio of each record's occasion."""
         return np.asarray(np.log(self._sd(x))[self.occasions])
-
-    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """The covariance of their occasions within groups."""
-        B, at = self._root(x), self.occasions[index]
-        return np.where(same_group(self.codes, index), (B @ B.T)[np.ix_(at, at)], 0.0)
 
     def _sd(self, x: np.ndarray) -> np.ndarray:
         """Standard deviations relative to the first (T,)."""
         return np.ones(self.T) if self.equal_variances else np.exp(clipped_log_sd(np.append(0.0, x[1 - self.T :])))
 
-    def _root(self, x: np.ndarray) -> np.ndarray:
+    def root(self, x: np.ndarray) -> np.ndarray:
+        """diag(sd) times the factor of the correlations."""
         return self._sd(x)[:, None] * self._correlation_root(x)
 
     def _correlation_root(self, x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,62 @@
+"""What structures over occasions share: groups with some of T occasions, C (T, T) for all of these, by its root."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.residual.base import Bound
+from mme.residual.patterns import Patterns, observed
+from mme.residual.reading import Labels, Reader, by_group, same_group
+
+
+@dataclass(frozen=True, eq=False)
+class OverOccasions(Bound):
+    """A structure with its columns read: ``occasions`` (n,) the occasion of each record, of T, ``codes`` its group."""
+
+    codes: np.ndarray
+    occasions: np.ndarray
+    patterns: Patterns
+    T: int
+
+    @abstractmethod
+    def root(self, x: np.ndarray) -> np.ndarray:
+        """B (T, T) with C = B B'."""
+
+    @property
+    def group(self) -> np.ndarray:
+        """Codes of the groups."""
+        return self.codes
+
+    def radius(self) -> np.ndarray:
+        """A third: Fisher's z and log ratios from ten groups are as uncertain."""
+        return np.full(self.k, 0.3)
+
+    def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Each group by the factor of its pattern."""
+        return self.patterns.whiten(self.root(x), rows)
+
+    def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Undo the factor of its pattern."""
+        return self.patterns.colour(self.root(x), rows)
+
+    def logdet(self, x: np.ndarray) -> float:
+        """Return the sum over patterns."""
+        return self.patterns.logdet(self.root(x))
+
+    def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """C of their occasions within groups."""
+        B, at = self.root(x), self.occasions[index]
+        return np.where(same_group(self.codes, index), (B @ B.T)[np.ix_(at, at)], 0.0)
+
+
+def read_occasions(reader: Reader, occasions: Labels, groups: Labels) -> np.ndarray:
+    """Which occasions each group has (J, T), after the checks that any structure over occasions needs."""
+    if occasions.J < 2:
+        raise reader.error(f"{occasions.title} has the one level '{occasions.levels[0]}'; a covariance needs two")
+    reader.require_pairs(groups)
+    order = by_group(groups.codes, occasions.codes)
+    reader.require_distinct(groups, occasions.codes, order, occasions.title)
+    return observed(groups.codes, occasions.codes, occasions.J)
