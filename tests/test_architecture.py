@@ -107,6 +107,7 @@ LAYERS = {
         "predict",
         "inference",
         "inference.wald",
+        "inference.nested",
         "inference.compare",
         "inference.contrasts",
         "inference.hypotheses",

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from cases import load_case, load_data
 from numpy.testing import assert_allclose
-from scipy.stats import chi2, f, kstest
+from scipy.integrate import quad
+from scipy.stats import chi2, f, kstest, norm
 
 import mme
 from mme.inference.boundary import spectrum
+from mme.inference.nested import Difference
 
 # RLRsim 3.1-8 (R 4.2.2), exactRLRT and RLRTSim with 200,000 draws: statistic, p, share of zeros, quantiles of the null.
 RLRSIM = {
@@ -75,8 +77,10 @@ def test_fits_that_differ_otherwise_are_refused():
     data = load_data("sleepstudy")
     slopes = mme.lmer("Reaction ~ Days + (Days | Subject)", data)
     intercepts = mme.lmer("Reaction ~ Days + (1 | Subject)", data)
-    with pytest.raises(mme.MMEError, match="the first fit has 1 variances and 0 covariances"):
+    with pytest.raises(mme.MMEError, match=r"second fit has more parameters \(6\) than the first \(4\)"):
         mme.variance_test(intercepts, slopes)
+    with pytest.raises(mme.MMEError, match="do not differ by a variance"):
+        mme.variance_test(slopes, mme.lmer("Reaction ~ Days + (Days || Subject)", data))
     with pytest.raises(mme.MMEError, match="this fit has 3 variance parameters"):
         mme.variance_test(slopes)
     ml = [
@@ -86,6 +90,167 @@ def test_fits_that_differ_otherwise_are_refused():
         mme.variance_test(*ml)
     with pytest.raises(mme.MMEError, match="REML with ML"):
         mme.variance_test(slopes, ml[1])
+
+
+# -- the mixture in a table of fits ---------------------------------------------------------------------------------
+
+
+def sleep_fits(*random: str, fixed: str = "Days", method: str = "REML") -> list[mme.Fit]:
+    data = load_data("sleepstudy")
+    return [mme.lmer(f"Reaction ~ {fixed} + {bars}", data, method=method) for bars in random]
+
+
+@pytest.mark.parametrize("c", [0, 1, 2, 5])
+@pytest.mark.parametrize("t", [0.3, 2.7, 11.0])
+def test_the_tail_is_that_of_the_projection_on_a_half_space(c, t):
+    """P(|v|^2 + max(z, 0)^2 > t), v in R^c and z standard normal, by quadrature over z."""
+
+    def given(z: float) -> float:
+        left = t - max(z, 0.0) ** 2
+        return norm.pdf(z) * (1.0 if left <= 0 else chi2.sf(left, c) if c else 0.0)
+
+    exact = quad(given, -12.0, 0.0)[0] + quad(given, 0.0, np.sqrt(t))[0] + norm.sf(np.sqrt(t))
+    assert_allclose(Difference(free=c, edge=1).tail(t), exact, rtol=1e-9)
+
+
+def test_a_table_names_the_reference_of_each_comparison():
+    fits = sleep_fits("(1 | Subject)", "(Days || Subject)", "(Days | Subject)")
+    table = mme.anova(*fits, boundary=True)
+    plain = mme.anova(*fits)
+    assert table["reference"].tolist() == ["", "0.5 chi2(0) + 0.5 chi2(1)", "chi2(1)"]
+    assert_allclose(table["p"], plain["p"] * [1.0, 0.5, 1.0], rtol=1e-12)
+    assert table.drop(columns=["p", "reference"]).equals(plain.drop(columns="p"))
+    assert "reference" not in plain
+
+
+@pytest.mark.parametrize(
+    ("data", "fixed", "without", "having", "reference"),
+    [
+        ("sleepstudy", "Reaction ~ Days", "(1 | Subject)", "(Days | Subject)", "0.5 chi2(1) + 0.5 chi2(2)"),
+        ("sleepstudy", "Reaction ~ Days", "(1 | Subject)", "(scale(Days) | Subject)", "0.5 chi2(1) + 0.5 chi2(2)"),
+        ("sleepstudy", "Reaction ~ Days", "(0 + Days | Subject)", "(Days || Subject)", "0.5 chi2(0) + 0.5 chi2(1)"),
+        ("sleepstudy", "Reaction ~ Days", "(1 | Subject)", "diag(Days | Subject)", "0.5 chi2(0) + 0.5 chi2(1)"),
+        ("Pastes", "strength ~ 1", "(1 | batch)", "(1 | batch) + (1 | sample)", "0.5 chi2(0) + 0.5 chi2(1)"),
+        ("Pastes", "strength ~ 1", "(1 | sample)", "(1 | batch/cask)", "0.5 chi2(0) + 0.5 chi2(1)"),
+        ("Machines", "score ~ Machine", "(1 | Worker)", "(1 | Worker/Machine)", "0.5 chi2(0) + 0.5 chi2(1)"),
+        (
+            "Machines",
+            "score ~ Machine",
+            "(1 | Worker)",
+            "(1 | Worker) + diag(0 + Machine | Worker, hom = TRUE)",
+            "0.5 chi2(0) + 0.5 chi2(1)",
+        ),
+        ("Oxboys", "height ~ age", "(age | Subject)", "(age + I(age^2) | Subject)", "0.5 chi2(2) + 0.5 chi2(3)"),
+        ("Oxboys", "height ~ age", "(age || Subject)", "(age + I(age^2) | Subject)", "0.5 chi2(3) + 0.5 chi2(4)"),
+    ],
+)
+def test_the_table_and_the_test_of_one_variance_agree(data, fixed, without, having, reference):
+    small, large = (mme.lmer(f"{fixed} + {bars}", load_data(data)) for bars in (without, having))
+    row = mme.anova(large, small, boundary=True).iloc[1]
+    test = mme.variance_test(large, small)
+    assert (row["chisq"], row["p"], row["reference"]) == (test.statistic, test.p, test.reference)
+    assert test.reference == reference
+    assert large.dof - small.dof == int(reference[-2])
+
+
+def test_fixed_effects_and_covariances_alone_keep_the_chi_square_of_wilks():
+    flat, line = (sleep_fits("(1 | Subject)", fixed=fixed, method="ML")[0] for fixed in ("1", "Days"))
+    table = mme.anova(flat, line, boundary=True)
+    assert table["reference"].tolist() == ["", "chi2(1)"]
+    assert_allclose(table["p"], mme.anova(flat, line)["p"], rtol=1e-12)
+    same = mme.anova(line, line, boundary=True)
+    assert same["reference"].tolist() == ["", ""]
+    assert same["p"].isna().all()
+
+
+def test_the_first_variance_of_a_model_is_tested_against_none():
+    large = mme.lmer("Yield ~ 1 + (1 | Batch)", load_data("Dyestuff"))
+    table = mme.anova(mme.fit(large.model.y, large.model.X, []), large, boundary=True)
+    assert_allclose(table["p"].iloc[1], 0.5 * chi2.sf(table["chisq"].iloc[1], 1), rtol=1e-12)
+
+
+def test_with_equal_groups_the_mixture_approaches_the_exact_level():
+    """One-way layout at the F of exact level 0.05: the ratio is that of F, and its error falls like 1 / sqrt(J)."""
+    m, errors = 3, []
+    for J in (25, 100, 400):
+        F = f.isf(0.05, J - 1, J * (m - 1))
+        rng = np.random.default_rng(J)
+        g = np.repeat(np.arange(J), m)
+        between = rng.standard_normal(J)
+        between = (between - between.mean()) * np.sqrt(F / (m * between.var(ddof=1)))
+        within = rng.standard_normal((J, m))
+        within -= within.mean(axis=1, keepdims=True)
+        y = between[g] + within.ravel() * np.sqrt(J * (m - 1) / (within**2).sum())
+        X = np.ones((J * m, 1))
+        row = mme.anova(mme.fit(y, X, []), mme.fit(y, X, [mme.Term(g, name="g")]), boundary=True).iloc[1]
+        nu = J * m - 1
+        ratio = nu * np.log(((J - 1) * F + J * (m - 1)) / nu) - (J - 1) * np.log(F)
+        assert_allclose(row["chisq"], ratio, atol=1e-6)
+        errors.append(abs(row["p"] - 0.05))
+    assert_allclose(np.array(errors[:-1]) / errors[1:], 2.0, rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "message"),
+    [
+        (("1", "(1 | Subject)"), ("Days", "(Days | Subject)"), "differ in their fixed effects too"),
+        (("Days", "(1 | Subject)"), ("Days", "(Days + I(Days^2) | Subject)"), "larger model has 2 variances more"),
+        (("Days", "(0 + Days | Subject)"), ("Days", "(I(Days^2) | Subject)"), "'Subject' of one is no part of"),
+        (("I(Days^2)", "(1 | Subject)"), ("Days", "(Days | Subject)"), "neither X holds the other"),
+        (("Days", "(1 | Subject)"), ("Days", "cs(Days + I(Days^2) | Subject)"), "'Subject' of one is no part of"),
+        (
+            ("Days", "(1 | Subject)"),
+            ("Days", "(1 | Subject) + cs(0 + Days + I(Days^2) | Subject)"),
+            "'Subject.1' has a correlation that means nothing where its variance is zero",
+        ),
+    ],
+)
+def test_comparisons_whose_reference_is_not_known_are_refused(small, large, message):
+    fits = [sleep_fits(bars, fixed=fixed, method="ML")[0] for fixed, bars in (small, large)]
+    with pytest.raises(mme.MMEError, match=message) as refusal:
+        mme.anova(*fits, boundary=True)
+    assert f"Reaction ~ {small[0]} + {small[1]} beside Reaction ~ {large[0]}" in str(refusal.value)
+    assert len(mme.anova(*fits)) == 2
+
+
+def test_a_smaller_fit_that_is_singular_is_refused():
+    data = load_data("Dyestuff2").assign(half=np.tile([0, 1], 15))
+    small, large = (mme.lmer(f"Yield ~ 1 + {bars}", data) for bars in ("(1 | Batch)", "(1 | Batch) + (1 | Batch:half)"))
+    with pytest.raises(mme.MMEError, match=r"singular itself \(Batch.\(Intercept\) at zero\)"):
+        mme.anova(small, large, boundary=True)
+
+
+def test_records_seen_differently_are_refused():
+    data = load_data("sleepstudy").assign(w=np.tile([1.0, 2.0], 90), g=np.repeat(np.arange(18), 10))
+    small = mme.lmer("Reaction ~ Days + (1 | Subject)", data)
+    weighted = mme.lmer("Reaction ~ Days + (Days | Subject)", data, weights="w")
+    with pytest.raises(mme.MMEError, match="different weights"):
+        mme.anova(small, weighted, boundary=True)
+    ar1 = mme.lmer("Reaction ~ Days + (1 | Subject)", data, residual=mme.AR1("Days", "Subject"))
+    with pytest.raises(mme.MMEError, match="different residual structures"):
+        mme.anova(small, ar1, boundary=True)
+    both = mme.lmer("Reaction ~ Days + (Days | Subject)", data, residual=mme.AR1("Days", "Subject"))
+    assert mme.anova(ar1, both, boundary=True)["reference"].iloc[1] == "0.5 chi2(1) + 0.5 chi2(2)"
+    given = mme.lmer("Reaction ~ Days + (Days | Subject)", data, theta=[1.0, 0.0, 0.2])
+    with pytest.raises(mme.MMEError, match="theta or phi was given"):
+        mme.anova(small, given, boundary=True)
+    renamed = mme.lmer("Reaction ~ Days + (Days | g)", data)  # the same partition under another name
+    assert mme.anova(small, renamed, boundary=True)["reference"].iloc[1] == "0.5 chi2(1) + 0.5 chi2(2)"
+
+
+def test_a_relationship_is_part_of_what_a_term_is():
+    rng = np.random.default_rng(3)
+    animal = np.tile(np.arange(12), 4)
+    K = np.eye(12) + 0.3 * (np.add.outer(np.arange(12), np.arange(12)) % 2 == 0)
+    related = [mme.Relationship(covariance=K, levels=np.arange(12)) for _ in range(2)]
+    y = rng.standard_normal(12)[animal] + rng.standard_normal(48)
+    X = np.ones((48, 1))
+    own = mme.Term(animal, name="own")
+    small = mme.fit(y, X, [own])
+    large = mme.fit(y, X, [own, mme.Term(animal, name="animal", relationship=related[0])])
+    other = mme.fit(y, X, [mme.Term(animal, name="animal", relationship=related[1])])
+    assert mme.anova(small, large, boundary=True)["reference"].iloc[1] == "0.5 chi2(0) + 0.5 chi2(1)"
+    assert mme.anova(other, large, boundary=True)["reference"].iloc[1] == "0.5 chi2(0) + 0.5 chi2(1)"
 
 
 # -- the exact distribution ---------------------------------------------------------------------------------------

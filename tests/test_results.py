@@ -475,6 +475,14 @@ def test_reml_fits_with_the_same_fixed_effects_in_another_coding_are_comparable(
     assert len(mme.anova(raw, centred)) == 2
 
 
+def test_reml_fits_that_differ_in_the_residuals_alone_are_comparable(sleep):
+    plain = mme.lmer(SLOPE, sleep)
+    ar1 = mme.lmer(SLOPE, sleep, residual=mme.AR1("Days", "Subject"))
+    table = mme.anova(plain, ar1)
+    assert table["chisq"].iloc[1] == pytest.approx(plain.criterion - ar1.criterion, rel=1e-12)
+    assert table["df"].iloc[1] == 1
+
+
 def test_fits_that_are_not_of_the_same_data_are_not_compared(sleep, slopes):
     ml = mme.lmer(SLOPE, sleep, method="ML")
     null = mme.lmer("Reaction ~ 1 + (1 | Subject)", sleep)

@@ -1,9 +1,7 @@
 r"""Tests of a variance that is zero: the hypothesis lies on the edge of the model, and Wilks' chi-square is too wide.
 
 **Mixture.** Where one variance and its c covariances are zero, the likelihood ratio is half of the time that of c free
-parameters and half of the time that of c + 1 (Self & Liang 1987; Stram & Lee 1994, Biometrics 50, 1171-1177):
-
-    p = P(chi2_c > t) / 2 + P(chi2_{c+1} > t) / 2,        chi2_0 = 0.
+parameters and half of the time that of c + 1: :mod:`mme.inference.nested`.
 
 **Exact.** With one variance component lambda = sigma_b^2 / sigma^2, P = I - X(X'X)^-1 X', mu_s the eigenvalues of Z'PZ
 and w_s standard normal, the restricted likelihood ratio has under lambda = 0 exactly the distribution of
@@ -20,11 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import chdtrc
 
 from mme.absorption import Levels, merge
 from mme.errors import MMEError
-from mme.inference.compare import check_comparable, same_span
+from mme.inference.nested import Difference, difference, same_span
 from mme.objective import Objective
 
 if TYPE_CHECKING:
@@ -92,32 +89,18 @@ def variance_test(large: Fit, small: Fit | None = None) -> VarianceTest:
             raise MMEError(
                 f"this fit has {large.model.k} variance parameters: give the fit without the one to be tested"
             )
-        c, without = 0, large.objective(np.zeros(1))
+        tested, without = Difference(free=0, edge=1), large.objective(np.zeros(1))
     else:
-        c, without = _covariances_tested(large, small), small.criterion
+        if small.dof > large.dof:
+            raise MMEError(f"the second fit has more parameters ({small.dof}) than the first ({large.dof}): swap them")
+        tested, without = difference(small, large), small.criterion
+        if tested.edge != 1 or not same_span(small, large):
+            raise MMEError(
+                "the fits do not differ by a variance: this test is of one variance more in the first fit, with its "
+                "covariances; see mme.anova"
+            )
     statistic = max(without - large.criterion, 0.0)
-    p = 0.5 * (_tail(c, statistic) + _tail(c + 1, statistic))
-    return VarianceTest(statistic, float(p), f"0.5 chi2({c}) + 0.5 chi2({c + 1})")
-
-
-def _covariances_tested(large: Fit, small: Fit) -> int:
-    """How many covariances go with the one variance by which two fits differ."""
-    check_comparable((large, small))
-    if not same_span(large, small):
-        raise MMEError("the fits differ in their fixed effects too: a variance is tested with the same fixed effects")
-    variances = [int(fit.model.diagonal.sum()) for fit in (large, small)]
-    covariances = [fit.model.k - count for fit, count in zip((large, small), variances, strict=True)]
-    if variances[0] - variances[1] != 1 or covariances[0] < covariances[1]:
-        raise MMEError(
-            f"the first fit has {variances[0]} variances and {covariances[0]} covariances of random effects, the "
-            f"second {variances[1]} and {covariances[1]}: this test is of one variance more, with its covariances"
-        )
-    return covariances[0] - covariances[1]
-
-
-def _tail(df: int, statistic: float) -> float:
-    """P(chi2_df >= t); chi2_0 is zero."""
-    return float(statistic <= 0.0) if df == 0 else float(chdtrc(df, statistic))
+    return VarianceTest(statistic, tested.tail(statistic), tested.reference)
 
 
 def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> VarianceTest:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from mme.errors import MMEError
+from mme.inference.nested import Difference, check_comparable, difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,16 +16,22 @@ if TYPE_CHECKING:
     from mme.fit import Fit
 
 
-def anova(*fits: Fit) -> pd.DataFrame:
+def anova(*fits: Fit, boundary: bool = False) -> pd.DataFrame:
     r"""Likelihood-ratio tests of nested fits, from the smallest model to the largest.
 
-    2 (l_large - l_small) is compared with a chi-square on the difference of their parameters (Wilks 1938). For a
-    variance at zero that reference is conservative.
+    2 (l_large - l_small) is compared with a chi-square on the difference of their parameters (Wilks 1938). Where the
+    fits differ by a variance that reference is conservative, since zero is the edge of its range; ``boundary=True``
+    then compares with the mixture of Self and Liang (1987) and of Stram and Lee (1994), with c covariances that are
+    zero along with the variance
+
+        p = P(chi2_c > t) / 2 + P(chi2_{c+1} > t) / 2.
 
     Parameters
     ----------
     *fits : Fit
         Two or more fits to the same records, all by ML; or all by REML with the same fixed effects.
+    boundary : bool
+        Choose the reference of each comparison by what its two fits differ in, and say it in the column ``reference``.
 
     Returns
     -------
@@ -35,7 +42,9 @@ def anova(*fits: Fit) -> pd.DataFrame:
     ------
     MMEError
         Fewer than two fits, different records, mixed methods, or REML fits with different fixed effects: their
-        criteria are likelihoods of different data.
+        criteria are likelihoods of different data. With ``boundary``: two neighbours are not nested, or no reference
+        is known, for they differ in fixed and random effects, in several variances or in the residual structure, or
+        the smaller is singular itself.
 
     Examples
     --------
@@ -45,6 +54,9 @@ def anova(*fits: Fit) -> pd.DataFrame:
     >>> days = mme.lmer("Reaction ~ Days + (1 | Subject)", data, method="ML")
     >>> mme.anova(null, days)["chisq"].round(3).tolist()
     [nan, 116.462]
+    >>> slopes = mme.lmer("Reaction ~ Days + (Days | Subject)", data, method="ML")
+    >>> mme.anova(null, days, slopes, boundary=True)["reference"].tolist()
+    ['', 'chi2(1)', '0.5 chi2(1) + 0.5 chi2(2)']
     """
     import pandas as pd
 
@@ -56,7 +68,7 @@ def anova(*fits: Fit) -> pd.DataFrame:
     df = np.concatenate(([np.nan], np.diff(npar)))
     with np.errstate(invalid="ignore"):
         p = np.where(df > 0, chdtrc(df, chisq), np.nan)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "npar": npar,
             "aic": [fit.aic for fit in ordered],
@@ -69,6 +81,22 @@ def anova(*fits: Fit) -> pd.DataFrame:
         },
         index=pd.Index(_labels(ordered), name="model"),
     )
+    if not boundary:
+        return table
+    found = _differences(ordered, table.index.tolist())
+    tails = [one.tail(t) for one, t in zip(found, chisq[1:].tolist(), strict=True)]
+    return table.assign(p=[np.nan, *tails], reference=["", *(one.reference for one in found)])
+
+
+def _differences(fits: list[Fit], labels: list[str]) -> list[Difference]:
+    """How each fit goes beyond the one before it."""
+    found = []
+    for j in range(1, len(fits)):
+        try:
+            found.append(difference(fits[j - 1], fits[j]))
+        except MMEError as error:
+            raise MMEError(f"{labels[j - 1]} beside {labels[j]}: {error}") from None
+    return found
 
 
 def _labels(fits: list[Fit]) -> list[str]:
@@ -76,35 +104,3 @@ def _labels(fits: list[Fit]) -> list[str]:
     if len(set(labels)) == len(labels):
         return labels
     return [f"{label} [{i + 1}]" for i, label in enumerate(labels)]
-
-
-def check_comparable(fits: tuple[Fit, ...]) -> None:
-    """Refuse fits whose likelihoods are of different data."""
-    odd = next((fit for fit in fits if not hasattr(fit, "criterion")), None)
-    if odd is not None:
-        raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(odd).__name__}")
-    if len(fits) < 2:
-        raise MMEError(f"anova compares two or more fits, got {len(fits)}; for one fit see coefficients()")
-    first = fits[0]
-    methods = sorted({fit.method for fit in fits})
-    if len(methods) > 1:
-        raise MMEError(
-            "anova cannot compare REML with ML fits, whose criteria are different likelihoods; refit with method='ML'"
-        )
-    if any(fit.nobs != first.nobs or not np.array_equal(fit.model.y, first.model.y) for fit in fits[1:]):
-        sizes = ", ".join(str(fit.nobs) for fit in fits)
-        raise MMEError(
-            f"the fits do not share their records (responses of {sizes} records): rows with missing "
-            "values were dropped differently, or the responses differ; fit all models to the same rows"
-        )
-    if methods == ["REML"] and any(not same_span(first, fit) for fit in fits[1:]):
-        raise MMEError(
-            "REML fits with different fixed effects cannot be compared: REML is the likelihood of what the fixed "
-            "effects leave, so each has different data; refit with method='ML'"
-        )
-
-
-def same_span(one: Fit, other: Fit) -> bool:
-    """Whether two X have one column space: the projection of one basis on the other loses nothing."""
-    Q, P = one.objective.basis.Q, other.objective.basis.Q
-    return Q.shape == P.shape and bool(np.allclose(np.linalg.norm(Q.T @ P), np.sqrt(Q.shape[1]), rtol=1e-9))
