@@ -339,9 +339,11 @@ class Fit:
     ) -> pd.DataFrame:
         """Marginal means of factors: ``mean, se, df, lower, upper``; with ``pairs`` their differences.
 
-        Averaged over the levels of all other factors with equal weights, covariates at their means or ``at`` {name:
-        value}. ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``,
-        with p ``adjust``-ed by ``"tukey"``, ``"bonferroni"`` or ``"none"``.
+        Averaged over the levels of all other factors with equal weights. A covariate x is at its mean over the records
+        and enters its transforms there, with what these remember of the fit: ``np.log(x)`` is log(mean(x)), as in
+        emmeans. ``at={"x": 3.0}`` puts x elsewhere, ``at={"np.log(x)": 1.0}`` a transform. ``pairs`` compares all
+        levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``, with p ``adjust``-ed by
+        ``"tukey"``, ``"bonferroni"`` or ``"none"``.
         """
         from mme.inference.means import marginal_means, means_table, pairs_table
 

@@ -46,6 +46,7 @@ class Specification:
     states: dict[str, State] = field(default_factory=dict, repr=False)
     codings: dict[Node, Coding] = field(default_factory=dict, repr=False)
     levels: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    means: dict[str, float] = field(default_factory=dict, repr=False)  # of the columns that covariates are made of
 
     def rows(self, newdata: Any, *, random: bool = True) -> NewRows:
         """Make the columns for new data, which need not hold the response.
@@ -211,6 +212,7 @@ def design(
         evaluator.states,
         {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)},
         levels,
+        _means([node for node in fixed.variables if not isinstance(variables[node], Coded)], frame, kept),
     )
     terms = _terms(bars, variables, factors, related)
     dropped = frame.n - y.size
@@ -327,6 +329,17 @@ def _terms(
         terms.append(term.renamed(f"{bar.name}.{seen[bar.name]}") if seen[bar.name] else term)
         seen[bar.name] += 1
     return tuple(terms)
+
+
+def _means(covariates: Iterable[Node], frame: Frame, kept: np.ndarray) -> dict[str, float]:
+    """The mean of each column of numbers that these are made of, over the rows used."""
+    names = sorted(set().union(*map(names_in, covariates)) & set(frame.names))
+    columns = {name: frame.column(name) for name in names}
+    return {
+        name: float(column.mean() if kept.all() else column[kept].mean())
+        for name, column in columns.items()
+        if isinstance(column, np.ndarray) and column.dtype.kind == "f"
+    }
 
 
 def _covariates(basis: Matrix) -> np.ndarray | None:

@@ -11,8 +11,8 @@ from mme.errors import FormulaError, MMEError
 from mme.evaluate import Evaluator, names_in
 from mme.formula import Specification
 from mme.frame import Frame
-from mme.syntax import Name, Node, deparse
-from mme.transforms import Basis, numeric
+from mme.syntax import Node, deparse
+from mme.transforms import CONSTANTS, Basis, numeric
 
 # Entries of X on a reference grid beyond which it is refused: it holds every combination of the factors' levels.
 _MOST_ENTRIES = 20_000_000
@@ -44,12 +44,11 @@ def synthetic_rows(spec: Specification) -> tuple[dict[Node, Variable], int]:
     return variables, n
 
 
-def grid_rows(
-    spec: Specification, codes: Mapping[Node, np.ndarray], at: Mapping[str, float], means: Mapping[str, float]
-) -> np.ndarray:
+def grid_rows(spec: Specification, codes: Mapping[Node, np.ndarray], at: Mapping[str, float]) -> np.ndarray:
     """Columns of X (rows, all columns) at the factors' codes and one value of each covariate.
 
-    ``means`` are taken for covariates that ``at`` does not give.
+    A transform is that of the mean of its column, f(mean(x)) and not mean(f(x)), unless ``at`` gives its value, or
+    that of its column.
 
     Raises
     ------
@@ -66,7 +65,7 @@ def grid_rows(
     variables: dict[Node, Variable] = {node: Coded(c, spec.codings[node]) for node, c in codes.items()}
     for node in spec.fixed.variables:
         if node not in codes:
-            variables[node] = _covariate(spec, node, {**means, **at}, n)
+            variables[node] = _covariate(spec, node, {**spec.means, **at}, n)
     return build(spec.fixed, variables, n).values
 
 
@@ -74,25 +73,16 @@ def _covariate(spec: Specification, node: Node, values: Mapping[str, float], n: 
     text = deparse(node)
     if text in values:
         return np.full(n, float(values[text]))
-    unknown = sorted(name for name in names_in(node) if name not in values)
+    names = _columns_in(spec, node)
+    unknown = sorted(names - set(values))
     if unknown:
-        listed = ", ".join(f"'{name}': ..." for name in unknown)
         raise MMEError(
-            f"'{text}' is in the model, but the mean of {', '.join(unknown)} itself is not known; "
-            f"give the value to evaluate it at: at={{{listed}}}"
+            f"'{text}' is in the model, and {', '.join(unknown)} has no mean, for it does not hold numbers; "
+            f"give a value of {text} itself: at={{'{text}': ...}}"
         )
-    frame = Frame({name: np.full(n, float(values[name])) for name in names_in(node)})
+    frame = Frame({name: np.full(n, float(values[name])) for name in names})
     value = Evaluator(frame, spec.formula, spec.states).value(node)
     return value if isinstance(value, Basis) else np.asarray(numeric(value, f"'{text}'"))
-
-
-def covariate_means(spec: Specification, X: np.ndarray) -> dict[str, float]:
-    """Means of the covariates that are columns of X as they are in the data."""
-    means = {}
-    for node in spec.fixed.variables:
-        if isinstance(node, Name) and node not in spec.codings and deparse(node) in spec.column_terms:
-            means[node.value] = float(X[:, spec.column_terms.index(deparse(node))].mean())
-    return means
 
 
 def all_cells(spec: Specification) -> dict[Node, np.ndarray]:
@@ -109,9 +99,14 @@ def _cells(levels: Mapping[Node, int]) -> dict[Node, np.ndarray]:
 
 def _suffixes(spec: Specification, node: Node) -> tuple[str, ...] | None:
     """Names of a basis's columns, None for a plain covariate: from its value where its own columns are missing."""
-    frame = Frame({name: [np.nan] for name in names_in(node)} or {"": [0.0]})
+    frame = Frame({name: [np.nan] for name in _columns_in(spec, node)} or {"": [0.0]})
     try:
         value = Evaluator(frame, spec.formula, spec.states).value(node)
     except FormulaError:  # it takes labels
         return None
     return value.suffixes if isinstance(value, Basis) else None
+
+
+def _columns_in(spec: Specification, node: Node) -> set[str]:
+    """Names of the columns that an expression uses; TRUE and pi are none unless the data have them."""
+    return {name for name in names_in(node) if name in spec.means or name not in CONSTANTS}

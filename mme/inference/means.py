@@ -1,8 +1,8 @@
 r"""Marginal means of factors (least-squares means) and their pairwise comparisons.
 
 A mean is l'beta with l the average of the rows of X over a reference grid: every combination of the levels of the
-factors in the fixed part, with equal weights, and covariates at their means (Searle, Speed and Milliken 1980, Amer.
-Statist. 34:216; Lenth's emmeans). Random effects and offsets are at zero.
+factors in the fixed part, with equal weights, and covariates at the means of their columns, a transform at f(mean(x))
+(Searle, Speed and Milliken 1980, Amer. Statist. 34:216; Lenth's emmeans). Random effects and offsets are at zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.special import ndtri, stdtrit
 from mme.errors import MMEError
 from mme.evaluate import names_in
 from mme.inference.contrasts import Reference, is_estimable, reference, t_table
-from mme.inference.grid import all_cells, covariate_means, grid_rows
+from mme.inference.grid import all_cells, grid_rows
 from mme.syntax import Node, deparse
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def marginal_means(
     codes = all_cells(spec)
     at = {str(name): float(value) for name, value in (at or {}).items()}
     _check_covariates(spec, at)
-    X = grid_rows(spec, codes, at, covariate_means(spec, fit.model.X))
+    X = grid_rows(spec, codes, at)
     labels = [spec.codings[node].labels for node in nodes]
     cell = np.ravel_multi_index([codes[node] for node in nodes], [len(one) for one in labels])
     levels = tuple(product(*labels))

@@ -8,6 +8,7 @@ suppressPackageStartupMessages({
   library(lmerTest)
   library(emmeans)
   library(jsonlite)
+  library(splines)
 })
 emm_options(lmerTest.limit = 1e5, pbkrtest.limit = 1e5)
 
@@ -21,7 +22,8 @@ d$y <- round(1 + as.integer(d$a) + .5 * d$x + .8 * (d$a == "q") * (d$b == "v") +
              rnorm(15, sd = .4)[as.integer(d$g)] * d$x + rnorm(n), 3)
 write.csv(d, "contrasts.csv", row.names = FALSE)
 d$row <- seq_len(n)
-subsets <- list(all = d, cell = d[!(d$a == "r" & d$b == "v"), ])  # "cell": one combination does not occur
+subsets <- list(all = d, cell = d[!(d$a == "r" & d$b == "v"), ],    # "cell": one combination does not occur
+                gaps = within(d, z[seq(1, n, 9)] <- NA))             # "gaps": every ninth row misses z
 
 used <- NULL
 fit <- function(formula, subset = "all", weights = FALSE) {
@@ -79,7 +81,7 @@ means <- function(f, factors, ddf, by = NULL) {
                   function(how) as.data.frame(pairs(grid, adjust = how)))
   first <- pairs$tukey
   c(described(f), list(
-    factors = I(factors), by = if (is.null(by)) list() else I(by), ddf = ddf, at = as.list(colMeans(used[c("x", "z")])),
+    factors = I(factors), by = if (is.null(by)) list() else I(by), ddf = ddf, at = as.list(colMeans(used[c("x", "z")], na.rm = TRUE)),
     levels = lapply(intervals[c(by, factors)], function(v) I(as.character(v))),
     means = list(mean = numbers(intervals$emmean), se = numbers(intervals$SE), df = numbers(intervals$df),
                  lower = numbers(intervals$lower.CL), upper = numbers(intervals$upper.CL)),
@@ -95,7 +97,9 @@ grids <- list(
   means(fit("y ~ a*b + x + (x | g)"), "a", "satterthwaite", by = "b"),
   means(fit("y ~ a*b + x + (1 | g)", "cell"), "a", "satterthwaite"),
   means(fit("y ~ C(a, contr.sum)*x + b + log(z) + (1 | g)"), "a", "kenward-roger"),
-  means(fit("y ~ poly(x, 2)*b + (1 | g)"), "b", "satterthwaite"))
+  means(fit("y ~ poly(x, 2)*b + (1 | g)"), "b", "satterthwaite"),
+  means(fit("y ~ a + bs(x, df = 5) + log(z) + I(z^2) + (1 | g)", "gaps"), "a", "satterthwaite"),
+  means(fit("y ~ a*ns(z, df = 3) + scale(x) + (1 | g)"), "a", "satterthwaite"))
 
 write(toJSON(list(anovas = anovas, contrasts = contrasts, means = grids), digits = NA, auto_unbox = TRUE, na = "null",
              pretty = FALSE), "contrasts.json")
