@@ -21,7 +21,7 @@ F_g = T (I + A'A)^-1 A' for the absorbed block, B_g = Q_g'Z_2 and H_2 = Lambda_2
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -99,8 +99,12 @@ class Hat:
 
     def without_levels(self, e: np.ndarray, count: int) -> np.ndarray:
         """(H2) on :attr:`basis` for the first ``count`` levels of the absorbed block (count, p)."""
+        return self.without_groups(e, islice(self._group_hats(), count), count)
+
+    def without_groups(self, e: np.ndarray, groups: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> np.ndarray:
+        """(H2) on :attr:`basis` (count, p) for groups of records, each with (H4) among them."""
         delta = np.zeros((count, self.U.shape[1]))
-        for g, (records, H) in enumerate(islice(self._group_hats(), count)):
+        for g, (records, H) in enumerate(groups):
             U = self.U[records]
             L, failed = dpotrf(np.eye(records.size) - H - U @ U.T, lower=1)
             determined = failed or L.diagonal().min(initial=1.0) ** 2 < _DETERMINED

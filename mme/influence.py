@@ -17,6 +17,7 @@ from mme.engine import Plan
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.hat import Hat
+from mme.hat_groups import group_hats
 from mme.levels import factorise
 from mme.objective import Objective
 from mme.schur import product_count
@@ -157,12 +158,18 @@ def _within(inner: np.ndarray, outer: np.ndarray) -> bool:
 
 
 def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
-    """Shifts (J, p) when random effects reach beyond the groups: small groups by (H2), each large one by evaluation."""
+    """Shifts (J, p) when random effects reach beyond the groups: small groups by (H2), each large one by evaluation.
+
+    Where the remainder is dense the fit has all that (H2) needs; else the groups' own levels are absorbed.
+    """
     sizes = np.bincount(codes, minlength=J)
     delta, small = np.zeros((J, fit.objective.basis.kept.size)), np.flatnonzero(sizes <= _LARGE)
     if small.size:
-        hat = _absorbing(fit, codes, sizes <= _LARGE)
-        delta[small] = hat.without_levels(whitened_residual(fit.estimates), small.size)
+        e, hats = whitened_residual(fit.estimates), group_hats(fit.objective, fit.theta, fit.hat.at)
+        if hats is None:
+            delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e, small.size)
+        else:
+            delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
     for g in np.flatnonzero(sizes > _LARGE).tolist():
         delta[g] = fit.hat.without(codes != g)
     return delta

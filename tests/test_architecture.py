@@ -95,6 +95,7 @@ LAYERS = {
     "what is asked of a fit": (
         "varcorr",
         "genetics",
+        "hat_groups",
         "hat",
         "influence",
         "scaled",

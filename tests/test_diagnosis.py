@@ -14,6 +14,7 @@ from scipy.linalg import block_diag
 import mme
 from mme.engine import Plan
 from mme.hat import Hat
+from mme.hat_groups import group_hats
 from mme.objective import Objective
 
 REFERENCE = json.loads((SHIPPED / "diagnosis.json").read_text())
@@ -131,6 +132,20 @@ def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed
         np.testing.assert_allclose(hat.diagonal, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_absorbed(name):
+    fit = model_fit(name)
+    expected, eighths = dense_hat(fit), np.arange(90) % 8
+    for absorb in [None, *range(len(fit.objective.blocks))]:
+        objective = Objective(fit.model, engine=Plan(absorb, True))
+        at = objective.evaluate(fit.theta)
+        U = Hat(objective, fit.theta, at).U
+        for records, H in group_hats(objective, fit.theta, at).of(eighths, np.array([0, 3, 7])):
+            assert (eighths[records] == eighths[records[0]]).all()
+            among = expected[np.ix_(records, records)]
+            np.testing.assert_allclose(H + U[records] @ U[records].T, among, rtol=0, atol=1e-12)
+
+
 def test_leverages_are_between_zero_and_one_and_add_up_to_the_parameters_spent():
     fit = model_fit("two factors")
     h = fit.leverage()
@@ -145,7 +160,11 @@ def test_leverages_are_between_zero_and_one_and_add_up_to_the_parameters_spent()
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name):
+@pytest.mark.parametrize("whole", [True, False])
+def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name, whole, monkeypatch):
+    """By the whole inverse of the remainder, or by absorbing the groups anew where it would not fit."""
+    if not whole:
+        monkeypatch.setattr("mme.hat_groups._MOST_ENTRIES", -1)
     fit = model_fit(name)
     data, (X, y, V, _) = crossed(), arrays(fit)
     every = np.arange(len(y))
@@ -199,6 +218,9 @@ def test_related_levels_have_their_part_in_leverage_and_deletion(monkeypatch):
     moved = fit.dfbeta(by="animal")
     with monkeypatch.context() as patch:
         patch.setattr("mme.influence._LARGE", 5)
+        np.testing.assert_allclose(fit.dfbeta(by="animal"), moved, rtol=0, atol=1e-12)
+    with monkeypatch.context() as patch:
+        patch.setattr("mme.hat_groups._MOST_ENTRIES", -1)
         np.testing.assert_allclose(fit.dfbeta(by="animal"), moved, rtol=0, atol=1e-12)
     assert len(moved) == np.unique(g).size
     full = gls(X, y, V, np.arange(60))
