@@ -41,7 +41,7 @@ _SECOND = np.array([2.0, -27.0, 270.0, -490.0, 270.0, -27.0, 2.0]) / 180.0
 _STEP = 0.03
 # Step in the coordinates of a residual structure, smooth over distances of order one.
 _STEP_PHI = 0.03
-# One-sided differences: points on [0, _REACH] beside 0. The singularities nearest to it lie at -1, or beyond.
+# One-sided differences: points on (0, _REACH] beside 0. The singularities nearest to it lie at -1, or beyond.
 _REACH, _POINTS = 0.1, 7
 
 
@@ -163,12 +163,14 @@ def linear_derivatives(objective: Objective, theta: np.ndarray, *, fixed: bool =
     R_X = objective.triangle(theta)[1][:p, :p]
 
     def line(*along: _Direction) -> tuple[np.ndarray, np.ndarray]:
-        return _one_sided(lambda t: values([(one, t / len(along)) for one in along]))
+        return _one_sided(lambda t: values([(one, t / len(along)) for one in along]), origin)
 
     def values(added: list[tuple[_Direction, float]]) -> np.ndarray:
         logdet, border = objective.triangle(_moved(objective, theta, added))
         half = triangular_solve(R_X, border[:p, :p], transposed=False)
         return np.append(half @ half.T, logdet)
+
+    origin = values([])
 
     first, second = np.zeros((k, p * p + 1)), np.zeros((k, k, p * p + 1))
     for i in range(k):
@@ -181,14 +183,15 @@ def linear_derivatives(objective: Objective, theta: np.ndarray, *, fixed: bool =
     return Linear(x, C_i, C_ij, first[:, -1], second[:, :, -1])
 
 
-def _one_sided(f: Callable[[float], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """f'(0) and f''(0) from values on [0, _REACH]: derivatives of the polynomial through Chebyshev's points."""
+def _one_sided(f: Callable[[float], np.ndarray], origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f'(0) and f''(0) from f(0) and f on (0, _REACH]: derivatives of the polynomial through Chebyshev's points."""
     degree = np.arange(_POINTS + 1)
     angles = np.pi * (1.0 - degree / _POINTS)
     coefficients = np.linalg.inv(np.cos(np.outer(angles, degree)))  # T_n(cos a) = cos(n a)
     first = (-1.0) ** (degree + 1) * degree**2  # T_n'(-1)
     second = (-1.0) ** degree * degree**2 * (degree**2 - 1.0) / 3.0  # T_n''(-1)
-    values = coefficients @ np.array([f(t) for t in (0.5 * _REACH * (np.cos(angles) + 1.0)).tolist()])
+    beside = (0.5 * _REACH * (np.cos(angles[1:]) + 1.0)).tolist()
+    values = coefficients @ np.array([origin, *(f(t) for t in beside)])
     return (2.0 / _REACH) * (first @ values), (2.0 / _REACH) ** 2 * (second @ values)
 
 
