@@ -75,7 +75,7 @@ def pairs(fit: Fit, profile: Any = None, parameters: Any = None) -> np.ndarray:
 
     Contours are interpolated from the profiles and their traces, the other parameter's estimate while one is held
     (Bates and Watts 1988, Nonlinear Regression Analysis, section 6.1.2); they are ellipses where the likelihood is
-    quadratic. Traces are the thin lines.
+    quadratic. Traces are the thin lines. A region is left out where a profile ends at its bound before it.
 
     Parameters
     ----------
@@ -109,6 +109,9 @@ def pairs(fit: Fit, profile: Any = None, parameters: Any = None) -> np.ndarray:
         if i:
             axes[i, 0].set_ylabel(_broken(names[i]))
         axes[-1, i].set_xlabel(_broken(names[i]))
+    shares = ", ".join(map(str, _RADII))
+    note = f"Blue: joint regions of\n{shares}%; none where a\nprofile ends at its bound.\nOrange: traces."
+    axes[0, 0].figure.text(0.99, 0.99, note, ha="right", va="top", fontsize=8.0)
     return axes
 
 
