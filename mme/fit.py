@@ -169,6 +169,12 @@ class Fit:
         """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
         return bool(self.optimum.boundary)
 
+    @property
+    def theta_given(self) -> bool:
+        """Whether theta was given, not estimated."""
+        k = self.model.k
+        return k > 0 and bool(np.isnan(self.optimum.gradient[:k]).all())
+
     # -- likelihood ---------------------------------------------------------------------------------------------
 
     @property
@@ -475,6 +481,8 @@ class Fit:
     def refit(self, y: Any, *, start_here: bool = True) -> Fit:
         """Fit the same model to another response, one value a row of the data; starts from this fit's theta.
 
+        A theta that was given stays as it is.
+
         Rows are taken by position; a response that has values for the rows used alone will do too.
         """
         values = numbers(y, f"response '{self.model.response}'")
@@ -483,7 +491,8 @@ class Fit:
             raise MMEError(f"response '{self.model.response}' has {given} values for the {rows} rows of the data")
         response = self.rows.used(values)
         objective = self.objective.with_response(response)
-        found = search(objective.model, None, self.progress, self.theta if start_here else None, objective)
+        theta = self.theta if self.theta_given else None
+        found = search(objective.model, theta, self.progress, self.theta if start_here else None, objective)
         return replace(
             Fit(objective.model, found.theta, found.optimum, found.objective, self.rows, self.progress),
             formula=self.formula,

@@ -8,6 +8,7 @@ import numpy as np
 
 from mme.crossproducts import level_sums
 from mme.estimates import Estimates, term_values
+from mme.whitening import Whitening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,8 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
     ``n`` records; ``pooled`` the population value (the fixed effect of the same name, else 0); ``no_pooling`` the
     least-squares estimate from the level's records alone, given the other parts of the model; ``partial_pooling``
     the BLUP plus ``pooled``; ``weight`` the share of the level's own data in it:
-    partial = pooled + W (no pooling - pooled), the diagonal of W = T T'G (I + T T'G)^-1, G = Z_g'W Z_g.
+    partial = pooled + W (no pooling - pooled), the diagonal of W = T T'G (I + T T'G)^-1, G = Z_g'R^-1 Z_g. Related
+    levels lend each other more than the population does: their partial value is not on that line.
     """
     import pandas as pd
 
@@ -27,10 +29,11 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
     term, b = model.terms[t], estimates.b[t]
     J, q = b.shape
     Z = np.ones((model.n, 1)) if term.covariates is None else term.covariates
-    weighted = Z if model.weights is None else Z * model.weights[:, None]
     partial_residual = model.y - estimates.fitted + term_values(term.codes, term.covariates, b)
-    G = level_sums(term.codes, J, list(weighted.T), list(Z.T))
-    z = level_sums(term.codes, J, list(weighted.T), [partial_residual])
+    root = None if model.weights is None else np.sqrt(model.weights)
+    *columns, r = Whitening(root, model.residual, estimates.objective.phi)(np.vstack([Z.T, partial_residual]))
+    G = level_sums(term.codes, J, columns, columns)
+    z = level_sums(term.codes, J, columns, [r])
     own = np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ z
     T = model.T(estimates.theta)[t]
     H = T @ T.T

@@ -355,6 +355,22 @@ def test_refit_takes_a_response_for_the_rows_used_alone(gappy, gaps):
     assert gappy.refit(used).criterion == pytest.approx(gappy.criterion, rel=0, abs=GAIN)
 
 
+@pytest.mark.parametrize("residual", [None, mme.AR1("Days", "Subject")])
+def test_a_theta_that_was_given_stays_in_refits_and_replicates(sleep, residual):
+    """Phi is estimated either way."""
+    fit = mme.lmer(SLOPE, sleep, theta=[0.9, 0.0, 0.2], residual=residual)
+    y = sleep["Reaction"].iloc[::-1].to_numpy()
+    again = fit.refit(y)
+    fresh = mme.lmer(SLOPE, sleep.assign(Reaction=y), theta=[0.9, 0.0, 0.2], residual=residual)
+    assert fit.theta_given
+    assert again.theta_given
+    assert again.theta.tolist() == fit.theta.tolist()
+    assert again.criterion == pytest.approx(fresh.criterion, abs=GAIN)
+    assert fit.bootstrap(3, seed=1, workers=1).theta.tolist() == [fit.theta.tolist()] * 3
+    with pytest.raises(mme.MMEError, match="theta of this fit was given"):
+        fit.profile()
+
+
 def test_refit_leaves_the_first_fit_alone(slopes, sleep):
     before = slopes.criterion, slopes.theta.tolist(), slopes.fitted.tolist()
     slopes.refit(2.0 * sleep["Reaction"])
@@ -432,6 +448,24 @@ def test_dropped_columns_do_not_change_the_fit():
 
 
 # -- comparison of fits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"weights": "w"}, {"residual": mme.AR1("Days", "Subject")}])
+@pytest.mark.parametrize("bars", ["(1 | Subject)", "(0 + Days | Subject)"])
+def test_partial_pooling_lies_between_the_levels_own_estimate_and_the_population_by_its_weight(sleep, bars, options):
+    data = sleep.assign(w=np.tile([1.0, 0.5, 2.0], 60))
+    fit = mme.lmer(f"Reaction ~ Days + {bars}", data, **options)
+    table = fit.shrinkage()["Subject"]
+    expected = table["pooled"] + table["weight"] * (table["no_pooling"] - table["pooled"])
+    np.testing.assert_allclose(table["partial_pooling"], expected, rtol=1e-10)
+    # generalised least squares of the first level's records alone
+    here, term = np.arange(10), fit.model.terms[0]
+    R = np.eye(10) if fit.model.residual is None else fit.model.residual.covariance(fit.optimum.phi, here)
+    R = R if fit.model.weights is None else R / np.sqrt(np.outer(data["w"][:10], data["w"][:10]))
+    z = np.ones(10) if term.covariates is None else term.covariates[:10, 0]
+    left = fit.model.y[:10] - fit.model.X[:10] @ fit.beta.to_numpy()
+    own = z @ np.linalg.solve(R, left) / (z @ np.linalg.solve(R, z))
+    assert table["no_pooling"].iloc[0] == pytest.approx(own + table["pooled"].iloc[0], rel=1e-10)
 
 
 def test_likelihood_ratio_tests_are_those_of_lme4(sleep):

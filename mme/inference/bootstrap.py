@@ -153,8 +153,8 @@ def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress:
         if not isinstance(value, int | np.integer) or value < 1:
             raise MMEError(f"{name} must be a whole number, at least 1; got {value!r}")
     entropy: Any = np.random.SeedSequence(seed).entropy
-    given = fit.optimum.verdict == "given" and fit.model.k > 0
-    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, fit.objective.plan, given, entropy, fit.objective)
+    known, plan = fit.objective, fit.objective.plan
+    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, entropy, known)
     processes = min(_processors() if workers is None else int(workers), int(n))
     rows: list[np.ndarray] = []
     reasons: Counter[str] = Counter()

@@ -101,7 +101,7 @@ def denominator(A_1: float, A_2: float, q: int) -> tuple[float, float]:
 
 
 def kenward_roger(fit: Fit) -> KenwardRoger:
-    """Make the tests of a fit: some 7 k (k + 1) / 2 evaluations for k entries of the random effects' covariances.
+    """Make the tests of a fit: 7 k (k + 1) / 2 evaluations and one for k entries of the random effects' covariances.
 
     Raises
     ------
@@ -111,8 +111,8 @@ def kenward_roger(fit: Fit) -> KenwardRoger:
     _require_linear(fit)
     objective = fit.objective
     half = half_covariance(objective, fit.estimates.at.border)
-    given = objective.model.k > 0 and not np.isfinite(fit.optimum.gradient[: objective.model.k]).any()
-    P, Q, L = _with_sigma(linear_derivatives(objective, fit.theta, fixed=given), objective.constants.n)
+    by_H = linear_derivatives(objective, fit.theta, fixed=fit.theta_given)
+    P, Q, L = _with_sigma(by_H, objective.constants.n)
     if objective.model.sigma is not None:
         P, Q, L = P[:-1], Q[:-1, :-1], L[:-1, :-1]
     information = -L - np.einsum("rsaa->rs", Q) + np.einsum("rab,sba->rs", P, P)

@@ -166,7 +166,7 @@ def profile(fit: Fit, parameters: Iterable[str] | None = None, level: float = 0.
         A name is not among the parameters, or theta was given and not estimated.
     """
     z = _quantile(level)
-    if fit.optimum.verdict == "given" and fit.model.k:
+    if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
     maximum, deviance = _maximum(fit)
     chosen = _chosen(parameters, maximum.names)
