@@ -66,6 +66,22 @@ def test_a_slope_without_correlation_is_one_variance():
     assert mme.variance_test(large, small).reference == "0.5 chi2(0) + 0.5 chi2(1)"
 
 
+def test_a_ratio_is_of_two_optima():
+    data = load_data("sleepstudy")
+    given = mme.lmer("Reaction ~ Days + (1 | Subject)", data, theta=[0.2])
+    for test in (mme.variance_test, mme.exact_rlrt):
+        with pytest.raises(mme.MMEError, match="theta was given"):
+            test(given)
+    ar1 = mme.AR1("Days", "Subject")
+    large = mme.lmer("Reaction ~ Days + (1 | Subject)", data, residual=ar1)
+    with pytest.raises(mme.MMEError, match="a residual structure, which is estimated anew"):
+        mme.variance_test(large)
+    small = mme.fit(large.model.y, large.model.X, [], residual=mme.AR1(data["Days"], data["Subject"]))
+    test = mme.variance_test(large, small)
+    assert test.statistic == pytest.approx(small.criterion - large.criterion, rel=1e-12)
+    assert test.statistic < large.objective(np.zeros(1)) - large.criterion - 1.0  # at the phi of the larger
+
+
 def test_a_variance_estimated_as_zero_has_p_of_one():
     fit = mme.lmer("Yield ~ 1 + (1 | Batch)", load_data("Dyestuff2"))
     assert mme.variance_test(fit).p == 1.0

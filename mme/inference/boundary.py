@@ -69,12 +69,12 @@ def variance_test(large: Fit, small: Fit | None = None) -> VarianceTest:
     large : Fit
         With the variance.
     small : Fit, optional
-        The same model without it; None for a fit whose only variance it is.
+        The same model without it; None for a fit whose only variance it is, without a residual structure.
 
     Raises
     ------
     MMEError
-        The fits do not share their records and fixed effects, or differ by other than one variance.
+        The fits do not share their records and fixed effects, or differ by other than one variance; theta was given.
 
     Examples
     --------
@@ -85,10 +85,14 @@ def variance_test(large: Fit, small: Fit | None = None) -> VarianceTest:
     VarianceTest(statistic=42.8368..., p=2.7925...e-10, reference='0.5 chi2(1) + 0.5 chi2(2)')
     """
     if small is None:
-        if large.model.k != 1:
-            raise MMEError(
-                f"this fit has {large.model.k} variance parameters: give the fit without the one to be tested"
+        if large.model.k != 1 or large.model.residual is not None:
+            also = (
+                "" if large.model.residual is None else " and a residual structure, which is estimated anew without it"
             )
+            raise MMEError(
+                f"this fit has {large.model.k} variance parameters{also}: give the fit without the one to be tested"
+            )
+        _check_estimated(large)
         tested, without = Difference(free=0, edge=1), large.objective(np.zeros(1))
     else:
         if small.dof > large.dof:
@@ -145,8 +149,14 @@ def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> Varianc
     return VarianceTest(statistic, p, f"exact distribution, {n} draws", null)
 
 
+def _check_estimated(fit: Fit) -> None:
+    if fit.theta_given:
+        raise MMEError("theta was given to this fit: a likelihood ratio needs the fit at its optimum")
+
+
 def _check_single(fit: Fit) -> None:
     model = fit.model
+    _check_estimated(fit)
     if fit.method != "REML":
         raise MMEError("the restricted likelihood ratio needs a fit by REML; refit with method='REML'")
     if len(model.terms) != 1 or model.k != 1:
