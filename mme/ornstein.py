@@ -23,10 +23,13 @@ from mme.errors import MMEError
 from mme.levels import factorise
 from mme.parametric import Parametric
 
-# Ranges at which a search may begin, in typical gaps; each is this many times the last.
-_SHORTEST, _FACTOR, _CANDIDATES = 1.0, 6.0, 6
-# Beyond this neighbours are uncorrelated, or the same but for 1e-11: what is left of d is rounding.
-_LIMIT = 25.0
+# Ranges at which a search may begin, in typical gaps: the shortest, how many times the last each is, and how many.
+_SHORTEST, _FACTOR, _CANDIDATES = 1.0 / 6.0, 6.0, 7
+# Logarithm of the longest range in typical gaps: beyond it a series is a random intercept but for 1e-8, and what
+# rounding leaves of d shows in the likelihood.
+_LONGEST = 18.0
+# The shortest range is this share of the smallest gap: no neighbours are correlated by more than the last digit.
+_NONE_LEFT = 36.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +76,15 @@ class OrnsteinUhlenbeck(Parametric):
         after, before, _ = self._chain
         return np.concatenate([np.arange(self.times.size), np.minimum(after, before)])
 
+    def _range(self, x: np.ndarray) -> float:
+        """The range at x, within what makes a difference."""
+        gaps = self._chain[2]
+        shortest = float(gaps.min(initial=np.inf)) / _NONE_LEFT if gaps.size else self.scale
+        return max(self.scale * float(np.exp(np.clip(x[0], -700.0, _LONGEST))), min(shortest, self.scale))
+
     def _decay(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rho and d of the neighbours, d without cancellation."""
-        lag = self._chain[2] / (self.scale * np.exp(np.clip(x[0], -_LIMIT, _LIMIT)))
+        lag = self._chain[2] / self._range(x)
         return np.exp(-lag), -np.expm1(-2.0 * lag)
 
     def values_at(self, x: np.ndarray) -> np.ndarray:
@@ -96,7 +105,7 @@ class OrnsteinUhlenbeck(Parametric):
         return np.ones(self.times.size)
 
     def starts(self) -> np.ndarray:
-        """From the typical gap on, each six times the last, as far as the longest series reaches."""
+        """From a sixth of the typical gap on, each six times the last, as far as the longest series reaches."""
         span = (
             self._chain[2].sum()
             / max(self._chain[2].size, 1)
@@ -112,12 +121,12 @@ class OrnsteinUhlenbeck(Parametric):
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """The range, in the unit of the times."""
-        return self.scale * np.exp(np.clip(x[:1], -_LIMIT, _LIMIT))
+        return np.array([self._range(x)])
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Log of the range in typical gaps."""
         with np.errstate(divide="ignore"):
-            return np.clip(np.log(np.asarray(natural, dtype=float) / self.scale), -_LIMIT, _LIMIT)
+            return np.maximum(np.log(np.asarray(natural, dtype=float) / self.scale), -700.0)
 
     def extended(self, labels: np.ndarray) -> OrnsteinUhlenbeck | None:
         """With new times of its series."""

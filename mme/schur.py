@@ -121,7 +121,8 @@ class Schur:
 
     def with_penalty(self, penalty: np.ndarray) -> Schur:
         """The same pattern with other values of K^-1 (x) I."""
-        twin = copy(self)  # with what was computed of the pattern
+        _ = self._in_order, self._places, self._penalty_places  # of the pattern alone: once, and copied
+        twin = copy(self)
         object.__setattr__(twin, "penalty", penalty)
         return twin
 
