@@ -140,7 +140,8 @@ class Factor:
         L, perm = self.L, self.perm
         n = perm.size
         steps = int((np.diff(L.indptr).astype(float) ** 2).sum())
-        S = kernel("selected_inverse", steps)(L.indptr, L.indices, L.data, n)
+        head = kernel("supernodes", L.nnz)(L.indptr, L.indices, n)
+        S = kernel("selected_inverse", steps)(L.indptr, L.indices, L.data, head)
         where = np.empty(n, dtype=np.int64)
         where[perm] = np.arange(n)
         i, j = where[row], where[col]

@@ -44,36 +44,79 @@ def count_columns(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray
     return counts
 
 
-def selected_inverse(indptr: np.ndarray, indices: np.ndarray, L: np.ndarray, n: int) -> np.ndarray:
+def supernodes(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
+    """First column of each column's run: in a run of L each column has the rows of the one before it, less one."""
+    head = np.arange(n)
+    for j in range(1, n):
+        above, own, below = indptr[j - 1], indptr[j], indptr[j + 1]
+        if j - head[j - 1] < 96 and below - own == own - above - 1:
+            same = True
+            for at in range(own, below):
+                same = same and indices[at] == indices[at - own + above + 1]
+            if same:
+                head[j] = head[j - 1]
+    return head
+
+
+def selected_inverse(indptr: np.ndarray, indices: np.ndarray, L: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Entries of (L L')^-1 on the pattern of L, columns sorted, diagonal first (Takahashi, Fagan and Chen 1973).
 
-    Column j from the right, with D the rows below the diagonal of column j:
-    S[D, j] = -S[D, D] L[D, j] / L[j, j] and S[j, j] = 1 / L[j, j]^2 - L[D, j]' S[D, j] / L[j, j].
-    The pattern of a Cholesky factor is closed: S[D, D] lies on it.
+    Run by run from the right, with J the columns of a run (``head``) and D the rows below them:
+    Y = L[D, J] L[J, J]^-1, S[D, J] = -S[D, D] Y and S[J, J] = L[J, J]^-T L[J, J]^-1 - Y' S[D, J].
+    The pattern of a Cholesky factor is closed: S[D, D] lies on it, and is gathered by panels of 96 columns for BLAS.
     """
     S = np.zeros(L.size)
-    sums = np.zeros(n)
-    where = np.full(n, -1)
-    for j in range(n - 1, -1, -1):
-        first, last = indptr[j], indptr[j + 1]
-        pivot = L[first]
-        for at in range(first + 1, last):
-            where[indices[at]] = at
-            sums[indices[at]] = 0.0
-        for at in range(first + 1, last):
-            k = indices[at]
-            x = L[at]
-            sums[k] += S[indptr[k]] * x
-            for below in range(indptr[k] + 1, indptr[k + 1]):
-                i = indices[below]
-                if where[i] >= 0:
-                    sums[i] += S[below] * x
-                    sums[k] += S[below] * L[where[i]]
-        corner = 0.0
-        for at in range(first + 1, last):
-            i = indices[at]
-            S[at] = -sums[i] / pivot
-            corner += L[at] * S[at]
-            where[i] = -1
-        S[first] = 1.0 / (pivot * pivot) - corner / pivot
+    place = np.empty(head.size, dtype=np.int64)
+    stop = head.size
+    while stop > 0:
+        first = head[stop - 1]
+        w = stop - first
+        begin, d = indptr[first] + w, indptr[first + 1] - indptr[first] - w
+        R, B = np.zeros((w, w)), np.empty((d, w))
+        for i in range(w):
+            R[i, i] = 1.0
+            for k in range(i):  # R = L[J, J]^-1, row by row
+                x = L[indptr[first + k] + i - k]
+                for j in range(k + 1):
+                    R[i, j] -= x * R[k, j]
+            for j in range(i + 1):
+                R[i, j] /= L[indptr[first + i]]
+            for r in range(d):
+                B[r, i] = L[indptr[first + i] + w - i + r]
+        Y = np.dot(B, R)
+        S_DJ = np.zeros((d, w))
+        a = 0
+        while a < d:
+            b = min(a + 96, d)
+            panel = np.empty((b - a, d - a))  # rows a to b of S[D, D], from column a on
+            c = a
+            while c < b:
+                run = head[indices[begin + c]]
+                at = indptr[run]
+                for r in range(c, d):
+                    while indices[at] != indices[begin + r]:
+                        at += 1
+                    place[r] = at - indptr[run]
+                while c < b and head[indices[begin + c]] == run:
+                    base = indptr[indices[begin + c]] - (indices[begin + c] - run)
+                    for r in range(c, d):
+                        panel[c - a, r - a] = S[base + place[r]]
+                    for r in range(c, b):
+                        panel[r - a, c - a] = panel[c - a, r - a]
+                    c += 1
+            along, across = np.dot(panel, Y[a:]), np.dot(panel.T, Y[a:b])
+            for i in range(w):
+                for r in range(a, b):
+                    S_DJ[r, i] -= along[r - a, i]
+                for r in range(b, d):
+                    S_DJ[r, i] -= across[r - a, i]
+            a = b
+        inner, corner = np.dot(R.T, R), np.dot(Y.T, S_DJ)
+        for i in range(w):
+            at = indptr[first + i]
+            for r in range(i, w):
+                S[at + r - i] = inner[r, i] - corner[r, i]
+            for r in range(d):
+                S[at + w - i + r] = S_DJ[r, i]
+        stop = first
     return S

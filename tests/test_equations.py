@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import mme
 import mme.equations
 from mme.factor import Symbolic
-from mme.kernels import count_columns, kernel, selected_inverse
+from mme.kernels import count_columns, kernel, selected_inverse, supernodes
 
 BREEDING = Path(__file__).with_name("reference") / "breeding"
 
@@ -169,16 +169,36 @@ def test_prediction_error_variances_by_the_selected_inverse_are_those_of_the_who
     np.testing.assert_allclose(solution.beta_cov, inverse[:2, :2], rtol=1e-9)
 
 
+@given(seed=seeds, n=st.integers(1, 60), density=st.floats(0.0, 0.4))
+def test_the_selected_inverse_of_any_pattern_is_that_of_the_dense_inverse(seed, n, density):
+    rng = np.random.default_rng(seed)
+    A = np.tril(np.where(rng.random((n, n)) < density, rng.normal(size=(n, n)), 0.0), -1)
+    A = A + A.T + np.diag(np.abs(A + A.T).sum(axis=0) + 0.5)
+    lower = sp.csc_array(np.tril(A))
+    found = Symbolic(lower).factor(lower.data).inverse_entries(*lower.nonzero())
+    np.testing.assert_allclose(found, np.linalg.inv(A)[lower.nonzero()], atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [97, 250])  # more columns than a run has, and more rows than a panel
+def test_the_selected_inverse_of_a_full_matrix_is_its_inverse(n):
+    A = spd(np.random.default_rng(n), n)
+    lower = sp.csc_array(np.tril(A))
+    found = Symbolic(lower).factor(lower.data).inverse_entries(*lower.nonzero())
+    np.testing.assert_allclose(found, np.linalg.inv(A)[lower.nonzero()], atol=1e-11)
+
+
 def test_loops_give_the_same_bits_plain_and_compiled():
     rng = np.random.default_rng(5)
     y, X, Z = crossed(rng, 200, 60, 30)
     factor = mme.solve(y, X, Z, Ginv=1.0).factor
     L, n = factor.L, factor.perm.size
+    head = supernodes(L.indptr, L.indices, n)
+    assert np.array_equal(kernel("supernodes", 10**9)(L.indptr, L.indices, n), head)
+    assert np.unique(head).size < n
     compiled = kernel("selected_inverse", 10**9)
     assert compiled is not selected_inverse
-    np.testing.assert_allclose(
-        compiled(L.indptr, L.indices, L.data, n), selected_inverse(L.indptr, L.indices, L.data, n)
-    )
+    args = L.indptr, L.indices, L.data, head
+    np.testing.assert_allclose(compiled(*args), selected_inverse(*args), rtol=1e-12, atol=1e-15)
     rows = sp.csr_array(sp.tril(L, -1))
     args = rows.indptr, rows.indices, n
     assert np.array_equal(kernel("count_columns", 10**9)(*args), count_columns(*args))
