@@ -165,11 +165,14 @@ def available_bytes() -> int:
 
 
 def column_counts(lower: sp.csc_array, perm: np.ndarray) -> np.ndarray:
-    """Entries in each column of the Cholesky factor of P A P' (Liu 1990: row subtrees of the elimination tree)."""
+    """Entries in each column of the Cholesky factor of P A P', in time about linear in the entries of A."""
     n = perm.size
     inverse = np.empty_like(perm)
     inverse[perm] = np.arange(n, dtype=perm.dtype)
     rows, cols = inverse[lower.indices], inverse[np.repeat(np.arange(n), np.diff(lower.indptr))]
     below, above = np.maximum(rows, cols), np.minimum(rows, cols)
     by_row = sp.csr_array((np.ones(below.size, dtype=np.int8), (below, above)), shape=(n, n))
-    return kernel("count_columns", 4 * (by_row.nnz - n))(by_row.indptr, by_row.indices, n)
+    by_column, steps = by_row.tocsc(), 4 * (by_row.nnz - n)
+    parent = kernel("elimination_tree", steps)(by_row.indptr, by_row.indices, n)
+    order = kernel("postorder", steps)(parent)
+    return kernel("count_columns", steps)(by_column.indptr, by_column.indices, parent, order)

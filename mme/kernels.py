@@ -26,22 +26,81 @@ def _compiled(plain: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def count_columns(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
-    """Entries in each column of L, from the strict lower rows of A: each row of L is a subtree of the tree."""
-    parent = np.full(n, -1)
-    visited = np.full(n, -1)
-    counts = np.ones(n, dtype=np.int64)
+def elimination_tree(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
+    """Parent of each column (n: a root), from the lower rows of A (Liu 1990, with paths cut short)."""
+    parent, ancestor = np.full(n, n), np.full(n, n)
     for i in range(n):
-        visited[i] = i
         for at in range(indptr[i], indptr[i + 1]):
             j = indices[at]
-            while visited[j] != i:
-                if parent[j] == -1:
+            while j < i:
+                above, ancestor[j] = ancestor[j], i
+                if above == n:
                     parent[j] = i
-                counts[j] += 1
-                visited[j] = i
-                j = parent[j]
-    return counts
+                    break
+                j = above
+    return parent
+
+
+def postorder(parent: np.ndarray) -> np.ndarray:
+    """The columns, children before parents and every subtree in one piece."""
+    n = parent.size
+    child, sibling = np.full(n + 1, -1), np.full(n, -1)
+    for j in range(n - 1, -1, -1):
+        sibling[j], child[parent[j]] = child[parent[j]], j
+    order, path = np.empty(n, dtype=np.int64), np.empty(n + 1, dtype=np.int64)
+    path[0], depth, done = n, 1, 0
+    while depth > 0:
+        j = child[path[depth - 1]]
+        if j == -1:
+            depth -= 1
+            if depth > 0:
+                order[done] = path[depth]
+                done += 1
+            continue
+        child[path[depth - 1]] = sibling[j]
+        path[depth] = j
+        depth += 1
+    return order
+
+
+def count_columns(indptr: np.ndarray, indices: np.ndarray, parent: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Entries in each column of L, from the lower columns of A (Gilbert, Ng and Peyton 1994).
+
+    Row i of L is a subtree with root i, whose leaves are among the entries of row i of A: a column gains one for every
+    row of which it is a leaf, and loses one where two leaves' paths meet, and one for each child that it takes over.
+    """
+    n = parent.size
+    first, counts = np.full(n + 1, -1), np.zeros(n + 1, dtype=np.int64)
+    for k in range(n):
+        j = order[k]
+        counts[j] = 1 if first[j] == -1 else 0  # a leaf of the tree is one of its own row
+        while j < n and first[j] == -1:
+            first[j] = k
+            j = parent[j]
+    seen, last, top = np.full(n, -1), np.full(n, -1), np.arange(n)
+    for k in range(n):
+        j = order[k]
+        counts[parent[j]] -= 1
+        for at in range(indptr[j], indptr[j + 1]):
+            i = indices[at]
+            if i == j or first[j] <= seen[i]:
+                continue
+            seen[i], before = first[j], last[i]
+            last[i] = j
+            counts[j] += 1
+            if before == -1:
+                continue
+            root = before
+            while root != top[root]:
+                root = top[root]
+            counts[root] -= 1
+            while before != root:
+                top[before], before = root, top[before]
+        if parent[j] < n:
+            top[j] = parent[j]
+    for k in range(n):
+        counts[parent[order[k]]] += counts[order[k]]
+    return counts[:n]
 
 
 def supernodes(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:

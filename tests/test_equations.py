@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import mme
 import mme.equations
-from mme.factor import Symbolic
-from mme.kernels import count_columns, kernel, selected_inverse, supernodes
+from mme.factor import Symbolic, column_counts
+from mme.kernels import count_columns, elimination_tree, kernel, postorder, selected_inverse, supernodes
 
 BREEDING = Path(__file__).with_name("reference") / "breeding"
 
@@ -199,9 +199,26 @@ def test_loops_give_the_same_bits_plain_and_compiled():
     assert compiled is not selected_inverse
     args = L.indptr, L.indices, L.data, head
     np.testing.assert_allclose(compiled(*args), selected_inverse(*args), rtol=1e-12, atol=1e-15)
-    rows = sp.csr_array(sp.tril(L, -1))
-    args = rows.indptr, rows.indices, n
+    A = sp.tril(L)
+    by_row, by_column = sp.csr_array(A), sp.csc_array(A)
+    parent = elimination_tree(by_row.indptr, by_row.indices, n)
+    assert np.array_equal(kernel("elimination_tree", 10**9)(by_row.indptr, by_row.indices, n), parent)
+    order = postorder(parent)
+    assert np.array_equal(kernel("postorder", 10**9)(parent), order)
+    args = by_column.indptr, by_column.indices, parent, order
     assert np.array_equal(kernel("count_columns", 10**9)(*args), count_columns(*args))
+
+
+@given(seed=seeds, n=st.integers(1, 40), density=st.floats(0.0, 0.4))
+def test_columns_are_counted_as_elimination_fills_them(seed, n, density):
+    rng = np.random.default_rng(seed)
+    A = np.tril(rng.random((n, n)) < density, -1) | np.eye(n, dtype=bool)
+    perm, filled = rng.permutation(n), (A | A.T)
+    filled = filled[np.ix_(perm, perm)]
+    for j in range(n):  # symbolic elimination, from its definition
+        below = np.flatnonzero(filled[j + 1 :, j]) + j + 1
+        filled[np.ix_(below, below)] = True
+    assert np.array_equal(column_counts(sp.csc_array(A.astype(float)), perm), np.tril(filled).sum(axis=0))
 
 
 @settings(max_examples=20)
