@@ -25,25 +25,26 @@ FORMAT = 1
 def as_dict(fit: Fit) -> dict[str, Any]:
     """Return the fit as plain numbers, strings, lists and dictionaries; a number that is not finite is None.
 
-    ==============  ===================================================================================================
-    field           content
-    ==============  ===================================================================================================
-    ``format``      1: the version of this list
-    ``formula``     as given; None for a fit made from arrays
-    ``response``    what was explained
-    ``method``      ``"REML"`` or ``"ML"``
-    ``nobs``        records used; ``n_dropped``: rows left out because a value was missing
-    ``groups``      number of levels by grouping factor
-    ``criterion``   -2 log (restricted) likelihood with lme4's constants; ``loglik``, ``aic``, ``bic``, ``dof`` from it
-    ``sigma``       residual standard deviation
-    ``theta``       list of ``{name, value}``: relative covariance factors in lme4's order
-    ``beta``        list of ``{name, estimate, se, t}``: fixed effects
-    ``beta_cov``    covariance matrix of ``beta``, a list of rows
-    ``dropped``     names of fixed effects that earlier columns determine
-    ``varcorr``     list of ``{term, names, sd, corr, cov}``: random effects, one entry a term
-    ``optimum``     ``verdict``, ``converged``, ``singular``, ``boundary`` (thetas that are zero), ``evaluations``,
-                    ``reason``
-    ==============  ===================================================================================================
+    =================  =================================================================================================
+    field              content
+    =================  =================================================================================================
+    ``format``         1: the version of this list
+    ``formula``        as given; None for a fit made from arrays
+    ``response``       what was explained
+    ``method``         ``"REML"`` or ``"ML"``
+    ``nobs``           records used; ``n_dropped``: rows left out because a value was missing
+    ``groups``         number of levels by grouping factor
+    ``criterion``      -2 log (restricted) likelihood, lme4's constants; ``loglik``, ``aic``, ``bic``, ``dof`` from it
+    ``sigma``          residual standard deviation
+    ``theta``          list of ``{name, value}``: relative covariance factors in lme4's order
+    ``beta``           list of ``{name, estimate, se, t}``: fixed effects
+    ``beta_cov``       covariance matrix of ``beta``, a list of rows
+    ``dropped``        names of fixed effects that earlier columns determine
+    ``varcorr``        list of ``{term, names, sd, corr, cov}``: random effects, one entry a term
+    ``relationships``  parameters of relationships that have some, by term: ``{"ou(time | g)": {"range": 4.9}}``
+    ``optimum``        ``verdict``, ``converged``, ``singular``, ``boundary`` (thetas that are zero), ``evaluations``,
+                       ``reason``
+    =================  =================================================================================================
     """
     beta, se = fit.beta, fit.se
     found = {
@@ -71,6 +72,7 @@ def as_dict(fit: Fit) -> dict[str, Any]:
             {"term": term, "names": part.names, "sd": part.sd, "corr": part.corr, "cov": part.cov}
             for term, part in fit.varcorr.items()
         ],
+        "relationships": fit.relationships,
         "optimum": {
             "verdict": fit.optimum.verdict,
             "converged": fit.optimum.converged,

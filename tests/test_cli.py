@@ -144,7 +144,7 @@ def test_json_is_the_documented_structure(command, csv):
     assert list(written) == [
         *("format", "formula", "response", "method", "nobs", "n_dropped", "groups"),
         *("criterion", "loglik", "aic", "bic", "dof", "sigma", "theta", "beta", "beta_cov", "dropped"),
-        *("varcorr", "optimum"),
+        *("varcorr", "relationships", "optimum"),
     ]
     assert all(f"``{field}``" in as_dict.__doc__ for field in written)
     assert written["groups"] == {"Subject": 18}

@@ -139,6 +139,10 @@ def test_one_factor_of_three_columns_has_the_maximum_of_the_unstructured_covaria
     np.testing.assert_allclose(one.coefficients()["df"], free.coefficients()["df"], rtol=2e-3)
     with pytest.raises(mme.MMEError, match=r"theta of its covariance structure \(FactorAnalytic\) is not known as"):
         one.profile()
+    with pytest.raises(mme.MMEError, match=r"term 'g': theta of its covariance structure \(FactorAnalytic\)"):
+        one.bootstrap(2, seed=1, workers=1)
+    with pytest.raises(mme.MMEError, match=r"its covariance, FactorAnalytic, is not linear"):
+        one.coefficients("kenward-roger")
 
 
 def test_a_fit_with_a_structure_of_the_users_own_is_not_saved(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mme
+from mme.export import as_dict
 from mme.ornstein import ornstein_uhlenbeck
 from mme.parametric import Parametric
 
@@ -197,6 +198,9 @@ def test_what_is_asked_of_a_fit_works_with_a_process():
     prior, pev = fit.varcorr["ou(t | s)"].cov[0, 0], fit.pev()["ou(t | s)"].ravel()
     np.testing.assert_allclose(fit.reliability()["ou(t | s)"].iloc[:, 0], 1.0 - pev / prior, atol=1e-12)
     refit = fit.refit(data["y"])
+    assert as_dict(fit)["relationships"] == fit.relationships
+    with pytest.raises(mme.MMEError, match=r"its covariance, with a range, is not linear in its parameters"):
+        fit.coefficients("kenward-roger")
     assert refit.criterion == pytest.approx(fit.criterion, abs=1e-7)
     assert fit.bootstrap(4, seed=1, workers=1).confint().shape[0] == 5
 

@@ -25,7 +25,8 @@ def natural_names(model: Model) -> tuple[str, ...]:
 
 def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
     """The values of :func:`natural_names`; NaN for a correlation with a standard deviation of zero."""
-    values = [_values(part, piece, sigma) for part, piece in zip(model.structures, model.split(theta), strict=True)]
+    pieces = zip(model.terms, model.structures, model.split(theta), strict=True)
+    values = [_values(term.name, part, piece, sigma) for term, part, piece in pieces]
     return np.concatenate([*values, [sigma] if model.sigma is None else []])
 
 
@@ -42,14 +43,14 @@ def _names(term: Term, part: Structure) -> list[str]:
     ]
 
 
-def _values(part: Structure, theta: np.ndarray, sigma: float) -> np.ndarray:
+def _values(name: str, part: Structure, theta: np.ndarray, sigma: float) -> np.ndarray:
     """sd_i = sigma |T_i| and cor_ij = T_i'T_j / (|T_i| |T_j|)."""
     if isinstance(part, Extended):
-        of_T = _values(part.inner, theta[: part.inner.k], sigma)
+        of_T = _values(name, part.inner, theta[: part.inner.k], sigma)
         return np.append(of_T, part.extra.natural(part.coordinates(theta)))
     if isinstance(part, Patterned):
         return np.concatenate([sigma * np.abs(theta[: part.n_sd]), [part.rho(w) for w in theta[part.n_sd :]]])
-    places, T = _entries(part, "?"), part.T(theta)
+    places, T = _entries(part, name), part.T(theta)
     sd = np.sqrt(np.einsum("ia,ia->i", T, T))
     with np.errstate(invalid="ignore", divide="ignore"):
         cor = np.clip((T @ T.T) / np.outer(sd, sd), -1.0, 1.0)

@@ -27,12 +27,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.blocks import Block
-from mme.covariance import Entries
+from mme.covariance import Entries, Extended, Structure
 from mme.crossproducts import level_sums
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.objective import Objective
 from mme.pls import triangular_solve
+from mme.terms import Term
 
 # Central differences on -3h ... 3h, exact for polynomials of degree six (Fornberg 1988, Math. Comp. 51:699).
 _FIRST = np.array([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]) / 60.0
@@ -216,7 +217,7 @@ def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, li
     for t, (term, part, T) in enumerate(zip(model.terms, model.structures, model.T(theta), strict=True)):
         if not isinstance(part, Entries):
             raise MMEError(
-                f"term '{term.name}': its covariance, {term.covariance!r}, is not linear in its parameters, as "
+                f"term '{term.name}': its covariance, {_called(term, part)}, is not linear in its parameters, as "
                 "Kenward and Roger's method needs; use ddf='satterthwaite'"
             )
         columns, coordinates = _rank_one_basis(part, T @ T.T, information[t].mean(axis=0))
@@ -225,6 +226,12 @@ def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, li
         x += (coordinates * largest).tolist()
         directions += [_Direction(t, f) for f in (columns / np.sqrt(largest)).T]
     return np.array(x), directions
+
+
+def _called(term: Term, part: Structure) -> str:
+    if isinstance(part, Extended):
+        return f"with a {' and a '.join(part.extra.names)}"
+    return repr(term.covariance) if isinstance(term.covariance, str) else type(part).__name__
 
 
 def _rank_one_basis(part: Entries, H: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
