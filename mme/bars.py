@@ -24,19 +24,25 @@ STRUCTURES = {
 # A process along a series.
 _PROCESS = "ou"
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
+# Round columns right of a bar: several codings of one factor, a coefficient each, as ASReml writes them.
+TOGETHER = "str"
 _BARS = ("|", "||")
 _FACTOR_CALLS = ("factor", "as.factor", "C")
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One random term: ``left`` is its basis, ``factors`` are crossed into its grouping factor, called ``name``."""
+    """One random term: ``left`` is its basis, ``factors`` are crossed into its grouping factor, called ``name``.
+
+    ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``.
+    """
 
     left: Terms
     name: str
     factors: tuple[Node, ...]
     covariance: str = "unstructured"
     time: Node | None = None  # of ou(time | g)
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ def split(formula: str) -> Parsed:
         if isinstance(node, Op) and node.symbol in _BARS:
             raise FormulaError.at(text, node.start, "a random term belongs to the right of '~'")
     fixed = splitter.strip(terms)
+    splitter.require_apart()
     return Parsed(text, response, fixed, tuple(splitter.bars))
 
 
@@ -143,9 +150,39 @@ class _Splitter:
             raise self._error(left, "an offset belongs outside the bars")
         if not basis.intercept and not basis.terms:
             raise self._error(left, "nothing is left of this bar: (1 | g) is a random intercept, (0 + x | g) a slope")
+        together = _unwrap(grouping)
+        if isinstance(together, Call) and together.function == TOGETHER:
+            self._add_together(together, bar, basis, covariance)
+            return
         names = self._groupings(grouping)
         for part in _uncorrelated(basis) if bar.symbol == "||" else [basis]:
             self.bars += [Bar(part, deparse(name), tuple(_factors(name)), covariance) for name in names]
+
+    def _add_together(self, call: Call, bar: Op, basis: Terms, covariance: str) -> None:
+        """``(x | str(animal, dam))``: the basis for each of the columns, whose labels are levels of one factor."""
+        if len(call.args) < 2 or call.keywords:
+            raise self._error(call, f"{TOGETHER}() takes two columns or more, whose labels are levels of one factor")
+        factors = tuple(self._crossed(arg) for arg in call.args)
+        for factor in factors:
+            if isinstance(factor, Op):
+                raise self._error(factor, f"{TOGETHER}() takes columns; make one of '{deparse(factor)}' beforehand")
+        if bar.symbol == "||":
+            raise self._error(bar, f"'||' with {TOGETHER}(): write diag(... | {deparse(call)}) for no correlations")
+        self.bars.append(Bar(basis, deparse(factors[0]), factors, covariance, together=True))
+
+    def require_apart(self) -> None:
+        """Refuse a grouping factor of the same name as one of ``str()``: their levels are not the same."""
+        names = [bar.name for bar in self.bars]
+        for bar in self.bars:
+            if bar.together and names.count(bar.name) > 1:
+                inside = ", ".join(map(deparse, bar.factors))
+                place = re.search(rf"\b{TOGETHER}\s*\(", self.formula)
+                raise FormulaError.at(
+                    self.formula,
+                    place.start() if place else 0,
+                    f"'{bar.name}' is a grouping factor beside {TOGETHER}({inside}): give its other term a copy of the "
+                    "column under another name",
+                )
 
     def _groupings(self, node: Node) -> list[Node]:
         """List the grouping factors of ``a/b/c``, finest first: ``c:(b:a)``, ``b:a``, ``a``."""

@@ -20,7 +20,10 @@ from mme.whitening import Whitening
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One grouping factor with the q columns of all its terms, weighted and scaled; None is a column of ones."""
+    """One grouping factor with the q columns of all its terms, weighted and scaled; None is a column of ones.
+
+    ``codes`` are (n,), or (q, n) where each column has levels of its own: Z'Z is then not block-diagonal by level.
+    """
 
     codes: np.ndarray
     J: int
@@ -32,6 +35,11 @@ class Block:
     theta_slices: tuple[slice, ...]
     column_slices: tuple[slice, ...]
     relationship: Any = None
+
+    @property
+    def is_block_diagonal(self) -> bool:
+        """Whether M of this block alone is block-diagonal by level: what absorption asks for."""
+        return self.relationship is None and self.codes.ndim == 1
 
     @property
     def logdet_K(self) -> float:
@@ -84,6 +92,7 @@ def _same_factor(one: Term, other: Term) -> bool:
         one.relationship is None
         and other.relationship is None
         and one.n_levels == other.n_levels
+        and one.codes.ndim == other.codes.ndim == 1
         and (one.codes is other.codes or np.array_equal(one.codes, other.codes))
     )
 

@@ -1,17 +1,23 @@
 """Sums over records: by level of a factor, by cell of two factors. Each is one pass over the data.
 
-A column is an (n,) array, or None for a column of ones, which costs no pass.
+A column is an (n,) array, or None for a column of ones, which costs no pass. Codes are (n,), or (q, n) where each of
+q columns has levels of its own (:func:`coding`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 
 Column = np.ndarray | None
+
+
+def coding(codes: np.ndarray, a: int) -> np.ndarray:
+    """(n,): the codes of column a."""
+    return codes if codes.ndim == 1 else codes[a]
 
 
 def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.ndarray:
@@ -20,10 +26,20 @@ def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.n
 
 
 def level_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
-    """(J, a, b): inner products of each left column with each right one over the records of each level."""
+    """(J, a, b): inner products of each left column with each right one over the records of its levels."""
     out = np.empty((J, len(left), len(right)))
     for a, b in np.ndindex(len(left), len(right)):
-        out[:, a, b] = sum_by_level(codes, J, left[a], right[b])
+        out[:, a, b] = sum_by_level(coding(codes, a), J, left[a], right[b])
+    return out
+
+
+def own_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
+    """(J, a, b): as :func:`level_sums`, over the records that have the level in both columns."""
+    if codes.ndim == 1:
+        return level_sums(codes, J, left, right)
+    out = np.empty((J, len(left), len(right)))
+    for a, b in np.ndindex(len(left), len(right)):
+        out[:, a, b] = sum_by_level(codes[a], J, left[a], _product(right[b], (codes[a] == codes[b]).astype(float)))
     return out
 
 
@@ -35,7 +51,11 @@ def _product(left: Column, right: Column) -> Column:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The combinations of two factors that occur: records -> cells, cells -> (row level, column level), row-major."""
+    """The combinations of two factors that occur: records -> cells, cells -> (row level, column level), row-major.
+
+    ``of_record`` is (n,), or (q, q', n) where columns have levels of their own: the cell for every pair of columns,
+    with an axis of length one for a factor whose columns share their levels.
+    """
 
     of_record: np.ndarray
     rows: np.ndarray
@@ -48,11 +68,28 @@ class Cells:
 
     def sums(self, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
         """(cells, a, b): inner products of the columns over the records of each cell."""
-        return level_sums(self.of_record, self.count, left, right)
+        if self.of_record.ndim == 1:
+            return level_sums(self.of_record, self.count, left, right)
+        out = np.empty((self.count, len(left), len(right)))
+        for a, b in np.ndindex(len(left), len(right)):
+            out[:, a, b] = sum_by_level(of_pair(self.of_record, a, b), self.count, left[a], right[b])
+        return out
+
+
+def of_pair(of_record: np.ndarray, a: int, b: int) -> np.ndarray:
+    """(n,): the cell of each record for columns a and b."""
+    if of_record.ndim == 1:
+        return of_record
+    rows, cols, _ = of_record.shape
+    return of_record[a if rows > 1 else 0, b if cols > 1 else 0]
 
 
 def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells:
     """Number the occurring combinations of two coded factors."""
+    if rows.ndim == 2 or cols.ndim == 2:  # every pair of columns as more records
+        left, right = np.broadcast_arrays(np.atleast_2d(rows)[:, None], np.atleast_2d(cols))
+        flat = cells(left.ravel(), right.ravel(), n_rows, n_cols)
+        return replace(flat, of_record=flat.of_record.reshape(left.shape))
     key = rows * n_cols + cols
     if n_rows * n_cols <= 4 * key.size:
         present = np.zeros(n_rows * n_cols, dtype=bool)

@@ -155,7 +155,7 @@ def _repeats(fit: Fit) -> Iterator[Finding]:
         return
     for term in _by_group(fit):
         q = max(one.q for one in fit.model.terms if one.group == term.group)
-        repeated = int((np.bincount(term.codes, minlength=term.n_levels) > q).sum())
+        repeated = int((np.bincount(term.codes.ravel(), minlength=term.n_levels) > q).sum())
         if repeated < _FEW_LEVELS <= term.n_levels:
             records = "one record" if q == 1 else f"{q} records"
             yield Finding(

@@ -62,7 +62,7 @@ class Engine:
 
 def widest(blocks: tuple[Block, ...]) -> int | None:
     """The block with the most columns among those with independent levels: the one to absorb."""
-    independent = [b for b, block in enumerate(blocks) if block.relationship is None]
+    independent = [b for b, block in enumerate(blocks) if block.is_block_diagonal]
     return max(independent, key=lambda b: blocks[b].J * blocks[b].q, default=None)
 
 
@@ -71,6 +71,8 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
     first = widest(blocks)
     if first is None:
         why = "all levels are related" if blocks else "there are no random effects"
+        if any(block.relationship is None for block in blocks):
+            why = "no grouping factor is block-diagonal by level"
         return Plan(None, sum(block.J * block.q for block in blocks) <= _DENSE_BELOW, (why,))
     if len(blocks) == 1:
         return Plan(first, True, (f"'{names[first]}' is the only grouping factor",))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.criterion import criterion, residual_sd
+from mme.crossproducts import coding
 from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError
 from mme.inverse import conditional_blocks, sensitivities
@@ -65,8 +66,9 @@ class Estimates:
         gamma, penalty, blocks = self._solution
         residual = r - self.objective.basis.Q @ gamma
         for block, b in zip(self.objective.blocks, blocks, strict=True):
-            for column, effect in zip(block.columns, b.T, strict=True):
-                residual -= effect[block.codes] if column is None else column * effect[block.codes]
+            for a, (column, effect) in enumerate(zip(block.columns, b.T, strict=True)):
+                part = effect[coding(block.codes, a)]
+                residual -= part if column is None else column * part
         return float(residual @ residual) + penalty
 
     @cached_property
@@ -144,7 +146,9 @@ class Estimates:
 
 
 def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray) -> np.ndarray:
-    """Z b of one term (n,), from its codes, covariates and effects (J, q)."""
+    """Z b of one term (n,), from its codes, (n,) or (q, n), covariates and effects (J, q)."""
+    if codes.ndim == 2 and covariates is not None:
+        return np.einsum("ia,ai->i", covariates, b[codes, np.arange(len(codes))[:, None]])
     if covariates is None:
         return np.asarray(b[codes, 0])
     if b.shape[1] == 1:

@@ -25,7 +25,10 @@ from mme.transforms import Basis, State, as_factor, numeric
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth of equality
 class NewRows:
-    """The columns of a model on new data, aligned with its rows; a missing value makes NaN, a missing group None."""
+    """The columns of a model on new data, aligned with its rows; a missing value makes NaN, a missing group None.
+
+    Labels are (n,), or (q, n) where each column of a term has labels of its own.
+    """
 
     X: np.ndarray
     offset: np.ndarray | None
@@ -74,12 +77,18 @@ class Specification:
         bars = self.bars if random else ()
         nodes = _variables(self.fixed, bars)
         variables = {node: self._recoded(node, evaluator.value(node)) for node in nodes}
-        groups = []
+        groups: list[tuple[np.ndarray, np.ndarray | None]] = []
         for bar in bars:
-            labels = grouping.labels(grouping.columns(bar, evaluator), self.levels[bar.name], bar.name)
+            parts, levels = grouping.columns(bar, evaluator), self.levels[bar.name]
+            basis = build(bar.left, variables, frame.n)
+            if bar.together:
+                each = [grouping.labels([part], levels, bar.name) for part in parts]
+                groups.append((np.repeat(each, len(basis.names), axis=0), _repeated(basis, bar)))
+                continue
+            labels = grouping.labels(parts, levels, bar.name)
             if bar.time is not None:
                 labels = _process().labels_of_rows(labels, _time(bar, evaluator))
-            groups.append((labels, _covariates(build(bar.left, variables, frame.n))))
+            groups.append((labels, _covariates(basis)))
         offsets = [_aligned(self.offset_column, "offset", evaluator)]
         offsets += [_number(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]
         X = build(self.fixed, variables, frame.n).values
@@ -184,7 +193,9 @@ def design(
     numbers = _numbers(fixed, evaluator, weights, offset)
     groups = {bar.name: grouping.columns(bar, evaluator) for bar in parsed.bars}
     named = [(f"'{deparse(node)}'", value) for node, value in values.items()]
-    labels = [(f"grouping factor '{name}'", part) for name, parts in groups.items() for part in parts]
+    together = {bar.name for bar in parsed.bars if bar.together}
+    needed = {name: parts[:1] if name in together else parts for name, parts in groups.items()}
+    labels = [(f"grouping factor '{name}'", part) for name, parts in needed.items() for part in parts]
     others = [(f"'{name}'", frame.column(name)) for name in also if name in frame]
     times = {bar.name: _time(bar, evaluator) for bar in parsed.bars if bar.time is not None}
     others += [(f"the time of {name}", values) for name, values in times.items()]
@@ -194,7 +205,10 @@ def design(
     y = y if rows is None else y[rows]
     given_weights, *offsets = (value if value is None or rows is None else value[rows] for value in numbers.values())
     variables = {node: _learned(value, rows) for node, value in values.items()}
-    factors = {name: grouping.code(parts, rows, name) for name, parts in groups.items()}
+    factors = {
+        name: (grouping.code_together if name in together else grouping.code)(parts, rows, name)
+        for name, parts in groups.items()
+    }
     levels = {name: factor.categories for name, factor in factors.items()}
     related = dict(relationship or {})
     for name, when in times.items():
@@ -317,14 +331,17 @@ def _terms(
     seen: Counter[str] = Counter()
     terms = []
     for bar in bars:
-        basis = build(bar.left, variables, factors[bar.name].codes.size)
+        factor = factors[bar.name]
+        basis = build(bar.left, variables, factor.codes.shape[-1])
+        if bar.together:
+            factor = Factor(np.repeat(factor.codes, len(basis.names), axis=0), factor.categories)
         term = Term(
-            factors[bar.name],
-            _covariates(basis),
+            factor,
+            _repeated(basis, bar) if bar.together else _covariates(basis),
             name=bar.name,
             covariance=bar.covariance,
             relationship=relationship.get(bar.name),
-            columns=basis.names,
+            columns=_repeated_names(basis, bar) if bar.together else basis.names,
         )
         terms.append(term.renamed(f"{bar.name}.{seen[bar.name]}") if seen[bar.name] else term)
         seen[bar.name] += 1
@@ -344,6 +361,17 @@ def _means(covariates: Iterable[Node], frame: Frame, kept: np.ndarray) -> dict[s
 
 def _covariates(basis: Matrix) -> np.ndarray | None:
     return None if basis.names == (INTERCEPT,) else basis.values
+
+
+def _repeated(basis: Matrix, bar: Bar) -> np.ndarray:
+    """The basis (n, r) for each of the columns of ``str()``, side by side."""
+    return np.tile(basis.values, len(bar.factors))
+
+
+def _repeated_names(basis: Matrix, bar: Bar) -> list[str]:
+    """``animal``, ``dam`` for an intercept alone, else ``animal:x``."""
+    alone = basis.names == (INTERCEPT,)
+    return [deparse(factor) if alone else f"{deparse(factor)}:{name}" for factor in bar.factors for name in basis.names]
 
 
 def _sum(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:

@@ -10,8 +10,11 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.estimates import Estimates
+from mme.factor import NotPositiveDefiniteError
 from mme.model import Model
 from mme.objective import Objective
+from mme.relationship import covariances
+from mme.terms import Term
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,17 +43,21 @@ def heritabilities(estimates: Estimates, hessian: np.ndarray | None, name: str) 
 
         h2_c = mean(z_c^2) G_cc / ( sum_t mean(z_t'G_t z_t) + sigma^2 mean(R_ii) ),
 
-    of the base population: inbreeding is not counted. Standard errors are those of the delta method on (theta, phi),
-    whose covariance is twice the inverse Hessian of the criterion; sigma cancels. They are NaN without a Hessian, and
-    where a variance of zero makes the first derivatives vanish: the method says nothing there.
+    of the base population: inbreeding is not counted. Where each coefficient has levels of its own, z_t'G_t z_t takes
+    the relationship k between them with it, K scaled to K_gg = 1: s2_a + 2 k s_am + s2_m for direct and maternal
+    effects, with k = 1/2 for an animal of unrelated parents and its dam (Willham 1963, Biometrics 19:18-27).
+
+    Standard errors are those of the delta method on (theta, phi), whose covariance is twice the inverse Hessian of the
+    criterion; sigma cancels. They are NaN without a Hessian, and where a variance of zero makes the first derivatives
+    vanish: the method says nothing there.
     """
     model = estimates.objective.model
     t = _term(model, name)
-    records = _records(model, t)
+    records, products = _records(model, t), [record_products(term, scaled=True) for term in model.terms]
 
     def ratios(parameters: np.ndarray) -> np.ndarray:
         theta, phi = np.split(parameters, [model.k])
-        return np.concatenate([_shares(model, t, records, theta, phi), _correlations(model.T(theta)[t])])
+        return np.concatenate([_shares(model, t, records, products, theta, phi), _correlations(model.T(theta)[t])])
 
     at = np.concatenate([estimates.theta, estimates.objective.phi])
     estimate = ratios(at)
@@ -119,12 +126,50 @@ def _records(model: Model, t: int) -> list[np.ndarray]:
     return [np.flatnonzero(column) for column in covariates.T]
 
 
-def _shares(model: Model, t: int, records: list[np.ndarray], theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
+def record_products(term: Term, *, scaled: bool) -> np.ndarray | None:
+    """z_ia z_ib K_gh of every record (q, q, n) where its columns a and b have levels g and h; None if they have one.
+
+    ``scaled``: K of unit diagonal.
+
+    Raises
+    ------
+    MMEError
+        The relationship has no covariance.
+    """
+    if term.codes.ndim == 1 or term.covariates is None:
+        return None
+    rows, cols = np.broadcast_arrays(term.codes[:, None], term.codes)
+    K = np.asarray(rows == cols, dtype=float)
+    if term.relationship is not None:
+        try:
+            K = covariances(term.relationship.precision, rows.ravel(), cols.ravel()).reshape(rows.shape)
+        except NotPositiveDefiniteError:
+            raise MMEError(
+                f"the relationship of term '{term.name}' has no covariance (fixed groups in its pedigree): neither "
+                "have the records, and shares of their variance cannot be told"
+            ) from None
+    if scaled:
+        sd = np.sqrt(np.einsum("aan->an", K))
+        K = K / (sd[:, None] * sd)
+    return np.asarray(term.covariates.T[:, None] * term.covariates.T * K)
+
+
+def _shares(
+    model: Model,
+    t: int,
+    records: list[np.ndarray],
+    products: list[np.ndarray | None],
+    theta: np.ndarray,
+    phi: np.ndarray,
+) -> np.ndarray:
     factors = model.T(theta)
     residual = np.ones(model.n) if model.weights is None else 1.0 / model.weights
     if model.residual is not None:
         residual = residual * np.exp(2.0 * model.residual.log_sd(phi))
-    total = residual + sum(_variance(Z, T) for Z, T in zip((u.covariates for u in model.terms), factors, strict=True))
+    parts = zip(model.terms, products, factors, strict=True)
+    total = residual + sum(
+        _variance(term.covariates, T) if K is None else np.einsum("abn,ab->n", K, T @ T.T) for term, K, T in parts
+    )
     own, covariates = np.diag(factors[t] @ factors[t].T), model.terms[t].covariates
     squares = [1.0 if covariates is None else np.mean(covariates[at, c] ** 2) for c, at in enumerate(records)]
     return np.array([square * g / np.mean(total[at]) for square, g, at in zip(squares, own, records, strict=True)])

@@ -9,7 +9,7 @@ import numpy as np
 from mme.bars import Bar
 from mme.evaluate import Evaluator, missing
 from mme.frame import Factor, labels_of
-from mme.levels import factorise
+from mme.levels import factorise, factorise_together
 from mme.syntax import Call, Name
 
 _EXACT = 2.0**53  # whole floats below are integers
@@ -40,6 +40,25 @@ def code(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: st
         labels[:] = [f"{left[pair // width]}:{right[pair % width]}" for pair in used.tolist()]
         crossed = Factor(codes, labels)
     return crossed
+
+
+def code_together(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: str) -> Factor:
+    """Code columns by their common levels: ``codes`` (columns, n), -1 where a label is missing.
+
+    Examples
+    --------
+    >>> family = code_together([np.array([3.0, 2.0]), np.array([np.nan, 1.0])], None, "animal")
+    >>> family.codes.tolist(), family.categories.tolist()
+    ([[2, 1], [-1, 0]], [1, 2, 3])
+    """
+    columns = []
+    for part in parts:
+        present = ~missing(part) if kept is None else ~missing(part) & kept
+        factor = _single(part, present, name)
+        column = np.full(present.size, None, dtype=object)
+        column[present] = factor.categories[factor.codes]
+        columns.append(column if kept is None else column[kept])
+    return Factor(*factorise_together(columns, name))
 
 
 def labels(parts: Sequence[np.ndarray | Factor], levels: np.ndarray, name: str) -> np.ndarray:

@@ -32,7 +32,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from mme.blocks import Block
 from mme.covariance import structure
-from mme.crossproducts import Column, level_sums
+from mme.crossproducts import Column, coding, level_sums, of_pair
 from mme.inverse import absorbed_blocks, gain, rest_entries, sensitivities
 from mme.model import Model
 from mme.objective import Objective
@@ -66,7 +66,7 @@ class Hat:
         U = self.basis.copy()
         for block, E in zip(self.objective.blocks, sensitivities(self.objective, self.theta, self.at), strict=True):
             for a, column in enumerate(block.columns):
-                part = E[block.codes, a]
+                part = E[coding(block.codes, a), a]
                 U -= part if column is None else column[:, None] * part
         return U
 
@@ -122,7 +122,8 @@ class Hat:
             columns = np.column_stack([np.ones(left.size) if c is None else c for c in block.columns])[left]
             related = block.relationship_at(self.theta)
             labels = block.codes if related is None else np.asarray(related.levels)[block.codes]
-            terms.append(Term(labels[left], columns, name=f"block {b}", relationship=related))
+            groups = labels[left] if labels.ndim == 1 else tuple(labels[:, left])
+            terms.append(Term(groups, columns, name=f"block {b}", relationship=related))
             thetas.append(block.T(self.theta).T[np.triu_indices(block.q)])  # the lower triangle down its columns
         part = Objective(
             Model(
@@ -158,7 +159,9 @@ class Hat:
         F = self._F
         for other, cross, gains in zip(rest.blocks, rest.crossing, self._gains(), strict=True):
             meeting = np.einsum("csa,cxa->csx", gains, F[cross.cells.rows])
-            h -= 2.0 * _quadratic(other.columns, meeting, cross.cells.of_record, block.columns)
+            # cells have the absorbed block in their rows, here it is on the right
+            of_record = cross.cells.of_record if other.codes.ndim == 1 else cross.cells.of_record.swapaxes(0, 1)
+            h -= 2.0 * _quadratic(other.columns, meeting, of_record, block.columns)
         return h
 
     @property
@@ -172,8 +175,10 @@ class Hat:
         for family in rest.schur.families:
             left, right = rest.blocks[family.t_row], rest.blocks[family.t_col]
             blocks = family.blocks(self._H2)
-            if family.t_row == family.t_col:
+            if family.t_row == family.t_col and left.codes.ndim == 1:
                 h += _quadratic(left.columns, blocks[family.diagonal], left.codes, left.columns)
+            elif family.t_row == family.t_col:
+                h += _between_columns(left, family, blocks)
             else:
                 cells = rest.schur.products[family.t_row, family.t_col].cells
                 where = _find(family, right.J, cells.rows, cells.cols)
@@ -220,16 +225,27 @@ class Hat:
 
 
 def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:
-    """x_i' S y_i for every record, S = blocks[at[i]], x_i and y_i its values of the columns."""
-    total = np.zeros(at.size)
+    """x_i' S y_i for every record, S = blocks[at[i]], x_i and y_i its values of the columns.
+
+    ``at`` is (n,), or (q, q', n) where each pair of columns has a block of its own.
+    """
+    total = np.zeros(at.shape[-1])
     for a, x in enumerate(left):
         for b, y in enumerate(right):
-            part = blocks[:, a, b][at]
+            part = blocks[:, a, b][of_pair(at, a, b)]
             for column in (x, y):
                 if column is not None:
                     part *= column
             total += part
     return total
+
+
+def _between_columns(block: Block, family: Family, blocks: np.ndarray) -> np.ndarray:
+    """z_i' S z_i for every record where each column has a level of its own; S is held by its lower triangle."""
+    rows, cols = np.broadcast_arrays(block.codes[:, None], block.codes)
+    at = _find(family, block.J, np.maximum(rows, cols), np.minimum(rows, cols))
+    both = np.concatenate([blocks, blocks.transpose(0, 2, 1)])
+    return _quadratic(block.columns, both, np.where(rows >= cols, at, at + family.count), block.columns)
 
 
 def _find(family: Family, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
@@ -252,7 +268,7 @@ def _design(blocks: Sequence[Block], offsets: np.ndarray, n: int) -> sp.csr_arra
     for block, start in zip(blocks, offsets[:-1].tolist(), strict=True):
         for a, column in enumerate(block.columns):
             rows.append(np.arange(n))
-            cols.append(start + block.codes * block.q + a)
+            cols.append(start + coding(block.codes, a) * block.q + a)
             data.append(np.ones(n) if column is None else column)
     triplets = (np.concatenate(data), (np.concatenate(rows), np.concatenate(cols)))
     return sp.csr_array(sp.coo_array(triplets, shape=(n, int(offsets[-1]))))

@@ -139,7 +139,8 @@ def _groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     if isinstance(by, str):
         for term in fit.model.terms:
             if by in (term.name, term.group):
-                used, codes = np.unique(term.codes, return_inverse=True)  # a relationship has levels without records
+                # a relationship has levels without records
+                used, codes = np.unique(term.first_codes, return_inverse=True)
                 return codes, np.asarray(term.levels)[used], term.group
         known = ", ".join(f"'{term.group}'" for term in fit.model.terms)
         raise MMEError(f"there is no grouping factor '{by}'; the fit has {known}. Give labels for any other grouping")
@@ -153,7 +154,8 @@ def _groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
 def _within(inner: np.ndarray, outer: np.ndarray) -> bool:
     """Whether every level of the inner factor lies in one level of the outer."""
     first = np.zeros(int(inner.max()) + 1, dtype=np.int64)
-    first[inner] = outer
+    for codes in np.atleast_2d(inner):
+        first[codes] = outer
     return bool((first[inner] == outer).all())
 
 
@@ -203,7 +205,7 @@ def _is_dense(codes: np.ndarray, others: list[Block]) -> bool:
 
 
 def _is(block: Block, codes: np.ndarray) -> bool:
-    return block.relationship is None and np.array_equal(block.codes, codes)
+    return block.is_block_diagonal and np.array_equal(block.codes, codes)
 
 
 def _by_group(values: np.ndarray, labels: np.ndarray, name: str, what: str) -> pd.Series:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
+from mme.labels import code_columns, label_array
 
 # A dense presence table beats sorting while it is not much longer than the data.
 _TABLE_PER_ROW = 4
@@ -59,6 +61,24 @@ def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     return _factorise_objects(labels, name)
 
 
+def factorise_together(vectors: Sequence[Any], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Code several vectors of labels by their common levels: codes (vectors, n), -1 where a label is missing.
+
+    Examples
+    --------
+    >>> codes, levels = factorise_together((["c", "b"], [None, "a"]), "g")
+    >>> codes.tolist(), levels.tolist()
+    ([[2, 1], [-1, 0]], ['a', 'b', 'c'])
+    """
+    by_vector, distinct = code_columns({f"grouping factor '{name}' ({a + 1})": one for a, one in enumerate(vectors)})
+    sizes = [codes.size for codes in by_vector.values()]
+    if len(set(sizes)) > 1:
+        raise MMEError(f"grouping factor '{name}': its label vectors have {', '.join(map(str, sizes))} labels")
+    rank, levels = factorise(label_array(distinct), name)
+    place = np.append(rank, -1)  # the code -1 is the last one
+    return place[np.array(list(by_vector.values()))], levels
+
+
 def match(labels: Any, levels: np.ndarray, name: str) -> np.ndarray:
     """Codes of new labels among known levels; -1 where the label is not known.
 
@@ -95,7 +115,7 @@ def _factorise_objects(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.nd
         return _hashed(labels, name)
     missing = sum(label is None or type(label).__name__ == "NAType" or label != label for label in labels.tolist())
     if missing:
-        raise _missing(missing, labels.size, name)
+        raise missing_labels(missing, labels.size, name)
     try:
         levels, codes = np.unique(labels, return_inverse=True)
     except TypeError:  # labels of several types
@@ -117,14 +137,14 @@ def _hashed(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     rank = np.empty_like(order)
     rank[order] = np.arange(order.size)
     if (codes < 0).any():
-        raise _missing(int((codes < 0).sum()), labels.size, name)
+        raise missing_labels(int((codes < 0).sum()), labels.size, name)
     return rank[codes].astype(np.int64, copy=False), np.asarray(levels, dtype=object)[order]
 
 
 def _used(codes: np.ndarray, levels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Drop the levels that do not occur, keeping their order."""
     if codes.size and codes.min() < 0:
-        raise _missing(int((codes < 0).sum()), codes.size, name)
+        raise missing_labels(int((codes < 0).sum()), codes.size, name)
     present = np.bincount(codes, minlength=levels.size) > 0
     if present.all():
         return codes, levels
@@ -134,7 +154,7 @@ def _used(codes: np.ndarray, levels: np.ndarray, name: str) -> tuple[np.ndarray,
 def _check_floats(labels: np.ndarray, name: str) -> None:
     bad = ~np.isfinite(labels)
     if bad.any():
-        raise _missing(int(bad.sum()), labels.size, name)
+        raise missing_labels(int(bad.sum()), labels.size, name)
     if (labels != np.round(labels)).any():
         warnings.warn(
             f"grouping factor '{name}' holds continuous numbers "
@@ -145,7 +165,8 @@ def _check_floats(labels: np.ndarray, name: str) -> None:
         )
 
 
-def _missing(count: int, n: int, name: str) -> MMEError:
+def missing_labels(count: int, n: int, name: str) -> MMEError:
+    """The error for records without a label."""
     return MMEError(
         f"grouping factor '{name}': {count} of {n} labels are missing; drop those rows or give them their own level"
     )

@@ -33,7 +33,8 @@ def lmer(
     ----------
     formula : str
         As in lme4: ``"Reaction ~ Days + (Days | Subject)"``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``,
-        ``poly(x, 2)``, ``factor(x)``, ``log(y) ~ ...``, ``offset(z)``.
+        ``poly(x, 2)``, ``factor(x)``, ``log(y) ~ ...``, ``offset(z)``. ``(1 | str(animal, dam))`` is a coefficient for
+        each column, correlated, on common levels (direct and maternal effects); a dam may be missing.
     data : DataFrame, Polars or Arrow table, or mapping of arrays
         The columns that the formula names. Strings are factors with sorted levels.
     method : str
@@ -43,7 +44,7 @@ def lmer(
     residual : Structure or list of Structure, optional
         Covariance among the residuals, columns by name: ``AR1("time", "Subject")``; see :func:`mme.fit`.
     relationship : mapping, optional
-        Covariance among the levels of a grouping factor, by its name.
+        Covariance among the levels of a grouping factor, by its name; for ``str(animal, dam)`` that is ``"animal"``.
     na_action : str
         ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
     sigma, theta, progress

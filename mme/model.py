@@ -154,9 +154,9 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
         return bound
     groups = int(bound.group.max()) + 1
     for term in terms:
-        first = np.zeros(groups, dtype=np.int64)
-        first[bound.group] = term.codes
-        if (first[bound.group] != term.codes).any():
+        first = np.zeros((*term.codes.shape[:-1], groups), dtype=np.int64)
+        first[..., bound.group] = term.codes
+        if (first[..., bound.group] != term.codes).any():
             raise MMEError(
                 f"term '{term.name}' varies within the groups of the residual structure; records that are correlated "
                 f"must share a level of '{term.group}': nest the residual's groups in it, or leave one of them out"
@@ -266,14 +266,14 @@ def _check_term(term: Term, n: int, sigma: float | None) -> None:
             check_range(largest, f"column '{column}' of term '{term.name}'")
     if sigma is not None or term.relationship is not None:  # related levels tell the variances apart
         return
-    if term.n_levels >= n:
+    if term.n_levels >= n and term.codes.ndim == 1:
         raise MMEError(
             f"grouping factor '{term.name}' has as many levels as there are records ({n}): its variance and the "
             "residual variance cannot be told apart. Give sigma= if the residual scale is known."
         )
-    if term.n_levels * term.q >= n:
+    if term.n_effects >= n:
         raise MMEError(
-            f"term '{term.name}' has {term.n_levels} levels x {term.q} coefficients = {term.n_levels * term.q} random "
+            f"term '{term.name}' has {term.n_levels} levels x {term.q} coefficients = {term.n_effects} random "
             f"effects for {n} records: they and the residual variance cannot be told apart. Use fewer coefficients a "
             "level, or give sigma= if the residual scale is known."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ _NEW, _MISSING = -1, -2
 class Records:
     """What is predicted: X (n, all columns of the fit), offset, and codes and covariates of the chosen terms.
 
+    Codes are (n,), or (q, n) where each column of a term has levels of its own.
     ``variance`` (n,) is that of the residuals in units of sigma^2; None: one.
     """
 
@@ -112,8 +114,8 @@ def _new_records(
         )
     estimates = _extended(fit.estimates, chosen, [labels for labels, _ in groups])
     terms = [estimates.objective.model.terms[t] for t in chosen]
-    codes = tuple(_codes(term, labels, new_levels) for term, (labels, _) in zip(terms, groups, strict=True))
-    covariates = tuple(values for _, values in groups)
+    coded = [_coded(term, labels, z, new_levels) for term, (labels, z) in zip(terms, groups, strict=True)]
+    codes, covariates = tuple(one for one, _ in coded), tuple(values for _, values in coded)
     variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
     rows = Rows(np.ones(X.shape[0], dtype=bool), index)
     return Records(X, offset, chosen, codes, covariates, variance, rows), estimates
@@ -147,7 +149,7 @@ def _array_rows(
     X, terms = np.atleast_2d(np.asarray(newdata[0], dtype=float)), list(newdata[1])
     if X.shape[1] != len(model.x_names):
         raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(model.x_names)}: {', '.join(model.x_names)}")
-    if [term.q for term in terms] != [term.q for term in model.terms]:
+    if [(term.q, term.codes.ndim) for term in terms] != [(term.q, term.codes.ndim) for term in model.terms]:
         raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
     return X, [(terms[t].levels[terms[t].codes], terms[t].covariates) for t in chosen]
 
@@ -166,6 +168,24 @@ def _variance(fit: Fit, newdata: Any, weights: Any, n: int) -> np.ndarray | None
     if values.ndim > 1 or values.size not in (1, n) or not (values > 0.0).all():
         raise MMEError(f"weights must be {n} positive numbers, one a new row")
     return np.broadcast_to(1.0 / values, (n,))
+
+
+def _coded(
+    term: Term, labels: np.ndarray, covariates: np.ndarray | None, new_levels: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Codes and covariates of a term; where each column has labels of its own (q, n), zero for the missing ones."""
+    if labels.ndim == 1 or covariates is None:
+        return _codes(term, labels, new_levels), covariates
+    codes = np.array([_codes(term, one, new_levels) for one in labels])
+    for a, b in combinations(range(len(codes)), 2):
+        strange = (codes[a] == _NEW) & (codes[b] == _NEW) & (labels[a] == labels[b])
+        if strange.any():
+            raise MMEError(
+                f"grouping factor '{term.group}': {labels[a][strange][0]!r}, which the fit did not see, "
+                "has two coefficients of one new record: predict it apart"
+            )
+    missing = codes == _MISSING
+    return np.where(missing, codes[0], codes), np.where(missing.T, 0.0, covariates)
 
 
 def _codes(term: Term, labels: np.ndarray, new_levels: str) -> np.ndarray:
@@ -197,9 +217,11 @@ def _mean(estimates: Estimates, records: Records) -> np.ndarray:
     if records.offset is not None:
         mean = mean + records.offset
     for t, codes, covariates in zip(records.terms, records.codes, records.covariates, strict=True):
+        if codes.ndim == 2 and covariates is not None:
+            covariates = np.where(codes.T == _NEW, 0.0, covariates)
         values = term_values(np.maximum(codes, 0), covariates, estimates.b[t])
-        mean = mean + np.where(codes == _NEW, 0.0, values)
-        mean[codes == _MISSING] = np.nan
+        mean = mean + (values if codes.ndim == 2 else np.where(codes == _NEW, 0.0, values))
+        mean[(np.atleast_2d(codes) == _MISSING).any(axis=0)] = np.nan
     return np.asarray(mean)
 
 
@@ -230,7 +252,10 @@ def _parts(estimates: Estimates, records: Records) -> list[Part]:
                 raise MMEError(f"terms {names} share their levels in the fit, but not in the new rows")
             covariates = records.covariates[place[t]]
             z[:, columns] = (1.0 if covariates is None else covariates) / block.scale[columns]
-        parts.append(Part(b, codes, z))
+        if codes.ndim == 1:
+            parts.append(Part(b, codes, z))
+        else:  # a column by itself has one level a record
+            parts += [Part(b, own, z * column) for own, column in zip(codes, np.eye(block.q), strict=True)]
     return parts
 
 

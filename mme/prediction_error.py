@@ -7,7 +7,7 @@ E = Lambda M^-1 Lambda'Z'Q L_X^-T and H = Lambda M^-1 Lambda' it is sigma^2 time
     ( -E F'   H + E E'  ),    F = R^-1 L_X^-T,     so that     var / sigma^2 = |F'x - E'z|^2 + z'H z                (V)
 
 a sum of squares: the first is what the fixed effects leave uncertain, the second what would be left if they were known.
-A record needs of E and H the rows of its own levels only. Between levels g and h of different factors
+A record needs of E and H the rows of its own levels only. Between levels g and h of different parts
 
     H_gh = columns of Lambda_2 K^-1 Lambda_2',     and -T_1 F_g B_g (these) where g is of the absorbed factor,
 
@@ -34,7 +34,10 @@ _NUMBERS = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Levels (n,) of one block and z (n, q) in its scaled columns; -1: a level that the fit has no data on."""
+    """Levels (n,) of one block and z (n, q) in its scaled columns; -1: a level that the fit has no data on.
+
+    A block whose columns have levels of their own has a part for each column.
+    """
 
     block: int
     codes: np.ndarray

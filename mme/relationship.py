@@ -163,6 +163,21 @@ def positive_definite(precision: sp.csc_array, levels: np.ndarray) -> Factor:
     return factor
 
 
+def covariances(precision: sp.csc_array, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Entries (rows, cols) of K, by the selected inverse of K^-1 on its pattern with theirs added.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        There is no K: the precision is that of a pedigree with fixed groups.
+    """
+    known = sp.coo_array(sp.tril(precision))
+    below, above = np.maximum(rows, cols), np.minimum(rows, cols)
+    i, j = np.append(known.row, below), np.append(known.col, above)
+    lower = _csc(sp.coo_array((np.append(known.data, np.zeros(below.size)), (i, j)), shape=precision.shape))
+    return Symbolic(lower).factor(lower.data).inverse_entries(below, above)
+
+
 def invert(K: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """K^-1 and log|K| of a dense symmetric matrix, and the rows that depend on those before them: the first, if any."""
     L, failed = dpotrf(K, lower=1)

@@ -214,10 +214,13 @@ def build_schur(
         direct = cells(one.codes, other.codes, one.J, other.J)
         pairs = level_pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
         known = _related(one) if t_row == t_col else _NONE
-        rows, cols, where = _number(pairs, direct, known, t_row == t_col, one.J, other.J)
+        # A block whose columns have levels of their own meets itself off the diagonal too: on both sides of it.
+        lower = direct.rows >= direct.cols if t_row == t_col else slice(None)
+        met = direct.rows[lower], direct.cols[lower]
+        rows, cols, where = _number(pairs, met, known, t_row == t_col, one.J, other.J)
         values = np.zeros((rows.size, one.q, other.q))
         products[t_row, t_col] = Crossing(direct, direct.sums(one.columns, other.columns))
-        values[where(direct.rows, direct.cols)] = products[t_row, t_col].values
+        values[where(*met)] = products[t_row, t_col].values[lower]
         block = where(pairs.rows, pairs.cols)
         pairs = replace(pairs, rows=_NONE[0], cols=_NONE[1])  # done with: what follows is the peak of memory
         scatter = _scatter(crossing[t_row], crossing[t_col], pairs, block, rows.size, J)
@@ -300,7 +303,12 @@ def level_pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
 
 
 def _number(
-    pairs: Pairs, direct: Cells, known: tuple[np.ndarray, np.ndarray], same: bool, n_rows: int, n_cols: int
+    pairs: Pairs,
+    direct: tuple[np.ndarray, np.ndarray],
+    known: tuple[np.ndarray, np.ndarray],
+    same: bool,
+    n_rows: int,
+    n_cols: int,
 ) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
     """Rows and columns of the blocks that occur, and the map from (row, column) to a block's number."""
     size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
@@ -312,7 +320,7 @@ def _number(
         every = np.arange(size)
         return every // n_cols, every % n_cols, lambda i, j: i.astype(wide) * n_cols + j
     # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
-    met = (pairs.rows, pairs.cols) if pairs.i.size else (direct.rows, direct.cols)
+    met = (pairs.rows, pairs.cols) if pairs.i.size else direct
     key = np.unique(np.concatenate([rows.astype(np.int64) * n_cols + cols for rows, cols in (met, known)]))
     return key // n_cols, key % n_cols, lambda i, j: np.searchsorted(key, i.astype(np.int64) * n_cols + j)
 

@@ -2,6 +2,7 @@ r"""Where the variance of the records is: fixed effects, each random term, resid
 
     s2_f = var(X beta),   s2_t = tr(Z_t var(b_t) Z_t') / n = mean_i K_gg z_i' G z_i,   s2_e = mean_i sigma^2 R_ii / w_i
 
+where z_i has one level g; where each column has its own, the sum over pairs of columns of K_gh z_ia z_ib G_ab
 (Nakagawa and Schielzeth 2013, Methods Ecol. Evol. 4, 133-142; s2_t with random slopes: Johnson 2014, ibid. 5, 944-946).
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.genetics import record_products
 from mme.scaled import residual_sd
 from mme.terms import Term
 
@@ -137,6 +139,9 @@ def _entries(q: int) -> list[tuple[int, int]]:
 
 def _mean_variance(term: Term, related: Any, G: np.ndarray) -> float:
     """mean_i K_gg z_i' G z_i."""
+    products = record_products(term, scaled=False)
+    if products is not None:
+        return float(np.vdot(products.mean(axis=2), G))
     K = 1.0 if related is None else np.asarray(related.diagonal)[term.codes]
     if term.covariates is None:
         return float(np.mean(K * G[0, 0]))

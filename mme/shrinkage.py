@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mme.crossproducts import level_sums
-from mme.estimates import Estimates, term_values
+from mme.crossproducts import level_sums, own_sums
+from mme.estimates import Estimates
+from mme.terms import Term
 from mme.whitening import Whitening
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
     """One row a level (and coefficient, when the term has several).
 
     ``n`` records; ``pooled`` the population value (the fixed effect of the same name, else 0); ``no_pooling`` the
-    least-squares estimate from the level's records alone, given the other parts of the model; ``partial_pooling``
+    least-squares estimate from the level's records alone, given all other effects of the model; ``partial_pooling``
     the BLUP plus ``pooled``; ``weight`` the share of the level's own data in it:
     partial = pooled + W (no pooling - pooled), the diagonal of W = T T'G (I + T T'G)^-1, G = Z_g'R^-1 Z_g. Related
     levels lend each other more than the population does: their partial value is not on that line.
@@ -29,18 +30,19 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
     term, b = model.terms[t], estimates.b[t]
     J, q = b.shape
     Z = np.ones((model.n, 1)) if term.covariates is None else term.covariates
-    partial_residual = model.y - estimates.fitted + term_values(term.codes, term.covariates, b)
     root = None if model.weights is None else np.sqrt(model.weights)
-    *columns, r = Whitening(root, model.residual, estimates.objective.phi)(np.vstack([Z.T, partial_residual]))
-    G = level_sums(term.codes, J, columns, columns)
-    z = level_sums(term.codes, J, columns, [r])
+    whiten = Whitening(root, model.residual, estimates.objective.phi)
+    *columns, e = whiten(np.vstack([Z.T, model.y - estimates.fitted]))
+    G = own_sums(term.codes, J, columns, columns)
+    # Z_g'R^-1 (e + Z_g b_g): what the level's own effects leave to be explained
+    z = level_sums(term.codes, J, columns, [e]) + G @ b[:, :, None]
     own = np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ z
     T = model.T(estimates.theta)[t]
     H = T @ T.T
     W = H @ np.linalg.inv(np.eye(q) + G @ H) @ G
     pooled = _population_values(estimates, term.columns)
     table = {
-        "n": np.repeat(np.bincount(term.codes, minlength=J), q),
+        "n": _records(term).ravel(),
         "pooled": np.tile(pooled, J),
         "no_pooling": (own[:, :, 0] + pooled).ravel(),
         "partial_pooling": (b + pooled).ravel(),
@@ -50,6 +52,14 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
         return pd.DataFrame(table, index=pd.Index(term.levels, name=term.group))
     index = pd.MultiIndex.from_product([term.levels, term.columns], names=[term.group, "coefficient"])
     return pd.DataFrame(table, index=index)
+
+
+def _records(term: Term) -> np.ndarray:
+    """Number of records (J, q) of each coefficient."""
+    if term.codes.ndim == 1 or term.covariates is None:
+        return np.repeat(np.bincount(term.codes, minlength=term.n_levels)[:, None], term.q, axis=1)
+    columns = zip(term.codes, term.covariates.T, strict=True)
+    return np.array([np.bincount(codes[z != 0.0], minlength=term.n_levels) for codes, z in columns]).T
 
 
 def _population_values(estimates: Estimates, columns: tuple[str, ...]) -> np.ndarray:

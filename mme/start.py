@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.absorption import Levels, absorb, factor_levels
+from mme.crossproducts import coding
 from mme.objective import Objective
 
 # Relative variances are started no smaller than this share of what one level's data could show.
@@ -48,7 +49,10 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     """Theta to start from and how far off it may be (k,), in the user's units."""
     theta, radius = np.ones(objective.model.k), np.ones(objective.model.k)
     blocks = [_weighted(objective, b) for b in range(len(objective.blocks))]
-    repeated = [_is_repeated(one, objective.model.n) for one in blocks]
+    repeated = [
+        block.codes.ndim == 1 and _is_repeated(one, objective.model.n)
+        for block, one in zip(objective.blocks, blocks, strict=True)
+    ]
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
     moments = _solve_moments(objective, blocks, repeated, sigma2)
@@ -77,14 +81,17 @@ def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
 
 
 def _weighted(objective: Objective, b: int) -> Weighted:
-    """A block's levels, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r]."""
+    """A block's levels, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r].
+
+    Where each column has levels of its own Z_g has no QR by records: those of the first column stand for the others.
+    """
     system, block = objective.system, objective.blocks[b]
     whole = system.absorbed.levels
     if b == objective.plan.absorb:
         levels = Levels(whole.R, whole.V[-1:])
         along_X = np.einsum("aig,pag->ipg", whole.R, whole.V[:-1])
     else:
-        levels = absorb(block, objective.basis.N[-1:])[0].levels
+        levels = absorb(replace(block, codes=coding(block.codes, 0)), objective.basis.N[-1:])[0].levels
         t = objective.rest.index(block)
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
         Z_N = system.rest.C[at] + system.rest.B[at] @ whole.V.reshape(system.p + 1, -1).T

@@ -11,8 +11,11 @@ import scipy.sparse as sp
 from mme.arrays import numbers
 from mme.errors import MMEError
 from mme.frame import Factor
-from mme.levels import factorise
+from mme.levels import factorise, factorise_together, missing_labels
 from mme.parametric import Parametric, check
+
+# What breeders' files write for an unknown parent, unless the relationship has a level of that name.
+_UNKNOWN = ("", "0", 0)
 
 
 class Term:
@@ -20,11 +23,14 @@ class Term:
 
     Parameters
     ----------
-    groups : (n,) labels or codes
-        The grouping factor: one label a row.
+    groups : (n,) labels or codes, or a tuple of q of them
+        The grouping factor: one label a row. A tuple of q label vectors gives each coefficient a level of its own among
+        common levels: with ``(animal, dam)`` a record gets a_animal + m_dam, (a, m) ~ N(0, K (x) sigma^2 T T'): direct
+        and maternal effects, correlated. After the first vector labels may be missing (None, NaN; ``""`` and 0 where
+        the relationship has no such level): that coefficient then adds nothing to the record.
     covariates : (n, q) array or DataFrame, optional
         Columns of the term's basis; None is a column of ones (a random intercept). Give the ones yourself for
-        an intercept beside slopes: ``np.column_stack([np.ones(n), x])``.
+        an intercept beside slopes: ``np.column_stack([np.ones(n), x])``. For a tuple of label vectors one column each.
     name : str
         The term's name in every result.
     covariance : str or Structure
@@ -36,12 +42,12 @@ class Term:
         are predicted as well. None: independent levels, K = I. A :class:`mme.parametric.Parametric` has parameters of
         its own, which are searched with theta; :meth:`ou` makes one.
     columns : sequence of str, optional
-        Names of the q coefficients; taken from a DataFrame when it has names.
+        Names of the q coefficients; taken from a DataFrame, or the label vectors, when they have names.
 
     Raises
     ------
     MMEError
-        Lengths differ, covariates are not finite numbers, labels are missing.
+        Lengths differ, covariates are not finite numbers, labels are missing, or not among the related levels.
 
     Examples
     --------
@@ -53,6 +59,14 @@ class Term:
     array([[1., 0., 0., 0.],
            [1., 2., 0., 0.],
            [0., 0., 1., 5.]])
+
+    The first animal has no known dam; the second is the dam of the third:
+
+    >>> family = Term((["a", "b", "c"], [None, "a", "b"]), name="animal", columns=("direct", "maternal"))
+    >>> family.Z.toarray()
+    array([[1., 0., 0., 0., 0., 0.],
+           [0., 1., 1., 0., 0., 0.],
+           [0., 0., 0., 1., 1., 0.]])
     """
 
     __slots__ = ("codes", "columns", "covariance", "covariates", "group", "levels", "name", "relationship")
@@ -70,12 +84,14 @@ class Term:
         self.name = self.group = str(name)  # a second term on a factor is renamed g.1; its group stays g
         self.covariance = covariance
         self.relationship = relationship
-        codes, levels = factorise(groups, name)
-        self.codes, self.levels = (
-            (codes, levels) if relationship is None else _related(codes, levels, relationship, name)
-        )
-        self.covariates = None if covariates is None else _checked_covariates(covariates, self.codes.size, name)
-        self.columns: tuple[str, ...] = _column_names(covariates, columns, self.q, name)
+        codes, levels = _coded(groups, name)
+        if relationship is not None:
+            codes, levels = _related(codes, levels, relationship, name)
+        self.codes, self.levels = codes, levels
+        self.covariates = None if covariates is None else _checked_covariates(covariates, self.n, name)
+        if codes.ndim == 2:
+            self.codes, self.covariates = _known(codes, self.covariates, name)
+        self.columns: tuple[str, ...] = _column_names(groups, covariates, columns, self.q, name)
 
     @classmethod
     def ou(
@@ -116,7 +132,7 @@ class Term:
     @property
     def n(self) -> int:
         """Number of records."""
-        return int(self.codes.size)
+        return int(self.codes.shape[-1])
 
     @property
     def q(self) -> int:
@@ -129,10 +145,23 @@ class Term:
         return int(self.levels.size)
 
     @property
+    def first_codes(self) -> np.ndarray:
+        """The level of each record (n,): that of the first column where each has levels of its own."""
+        return self.codes if self.codes.ndim == 1 else self.codes[0]
+
+    @property
+    def n_effects(self) -> int:
+        """Number of effects that the records may tell: levels x coefficients, without those that no record has."""
+        if self.codes.ndim == 1 or self.covariates is None:
+            return self.n_levels * self.q
+        columns = zip(self.codes, self.covariates.T, strict=True)
+        return sum(np.unique(codes[column != 0.0]).size for codes, column in columns)
+
+    @property
     def Z(self) -> sp.csr_array:
         """The term's (n, levels * q) model matrix, level-major: column g q + a is coefficient a of level g."""
         n, q = self.n, self.q
-        columns = self.codes[:, None] * q + np.arange(q)
+        columns = np.atleast_2d(self.codes).T * q + np.arange(q)
         values = np.ones((n, 1)) if self.covariates is None else self.covariates
         pointers = np.arange(0, n * q + 1, q)
         return sp.csr_array((values.ravel(), columns.ravel(), pointers), shape=(n, self.n_levels * q))
@@ -153,6 +182,39 @@ class Term:
         return f"Term({self.name!r}: {self.n_levels} levels x {', '.join(self.columns)})"
 
 
+def _coded(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n,), or (q, n) of a tuple of label vectors or of a factor coded so, -1 where missing; and their levels."""
+    if hasattr(groups, "codes") and np.ndim(groups.codes) == 2:
+        return np.asarray(groups.codes, dtype=np.int64), np.asarray(groups.categories)
+    if _is_several(groups):
+        return factorise_together(groups, name) if len(groups) > 1 else factorise(groups[0], name)
+    return factorise(groups, name)
+
+
+def _is_several(groups: Any) -> bool:
+    """Whether this is a tuple of label vectors, no tuple of labels."""
+    return isinstance(groups, tuple) and bool(groups) and all(np.ndim(one) == 1 for one in groups)
+
+
+def _known(codes: np.ndarray, covariates: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (q, n) and covariates (n, q), zero where a label is missing.
+
+    A missing label stands at the record's first level, so that its zero makes no cell that was not there.
+    """
+    q, n = codes.shape
+    known = codes >= 0
+    if not known[0].all():
+        raise missing_labels(int((~known[0]).sum()), n, name)
+    if covariates is None:
+        covariates = np.ones((n, q))
+    if covariates.shape[1] != q:
+        raise MMEError(
+            f"term '{name}': {q} label vectors need a covariate each, got {covariates.shape[1]} columns; repeat a "
+            "vector for a second column on its levels"
+        )
+    return np.where(known, codes, codes[0]), np.where(known.T, covariates, 0.0)
+
+
 def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Codes among the levels of a relationship, those without records included; matched by label, or by its text."""
     if not hasattr(relationship, "levels"):
@@ -161,6 +223,11 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
             f"got {type(relationship).__name__}"
         )
     if isinstance(relationship, Parametric):
+        if codes.ndim == 2:
+            raise MMEError(
+                f"grouping factor '{name}': coefficients with levels of their own need a known relationship, not one "
+                "with parameters"
+            )
         check(relationship, name)
     related = np.asarray(relationship.levels)
     if related is levels:
@@ -169,13 +236,16 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
     if not all(label in position for label in levels.tolist()):
         position = {str(label): j for j, label in enumerate(related.tolist())}
         levels = levels.astype(str)
+    if codes.ndim == 2:
+        position = dict.fromkeys(_UNKNOWN, -1) | position
     unknown = [label for label in levels.tolist() if label not in position]
     if unknown:
         raise MMEError(
             f"grouping factor '{name}': {len(unknown)} of {levels.size} levels are not in its relationship "
             f"({', '.join(map(repr, unknown[:5]))}); add them to the pedigree or relationship, or drop their records"
         )
-    return np.array([position[label] for label in levels.tolist()], dtype=np.int64)[codes], related
+    # the code -1, of a missing label, is the last one
+    return np.array([*(position[label] for label in levels.tolist()), -1], dtype=np.int64)[codes], related
 
 
 def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
@@ -190,11 +260,14 @@ def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
     return values
 
 
-def _column_names(covariates: Any, columns: Any, q: int, name: str) -> tuple[str, ...]:
+def _column_names(groups: Any, covariates: Any, columns: Any, q: int, name: str) -> tuple[str, ...]:
     if columns is None:
         columns = getattr(covariates, "columns", None)
+    if columns is None and _is_several(groups):
+        named = [getattr(one, "name", None) for one in groups]
+        columns = None if None in named else named
     if columns is None:
-        return ("(Intercept)",) if covariates is None else tuple(f"x{a + 1}" for a in range(q))
+        return ("(Intercept)",) if q == 1 and covariates is None else tuple(f"x{a + 1}" for a in range(q))
     names = tuple(str(column) for column in columns)
     if len(names) != q:
         raise MMEError(f"term '{name}': {len(names)} column names for {q} columns")

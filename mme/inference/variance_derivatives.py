@@ -261,13 +261,19 @@ def _information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:
     """D_g (levels, q, q) of each term, in the user's units, as if no other factor were random."""
     out: dict[int, np.ndarray] = {}
     for block in objective.blocks:
-        G = level_sums(block.codes, block.J, block.columns, block.columns) * _largest_relationship(block, theta)
+        G = _gram_bound(block) * _largest_relationship(block, theta)
         T = block.T(theta)
         D = np.linalg.solve(np.eye(block.q) + G @ (T @ T.T), G) if block.q > 1 else G / (1.0 + G * T**2)
         D *= np.outer(block.scale, block.scale)
         for term, columns in zip(block.terms, block.column_slices, strict=True):
             out[term] = D[:, columns, columns]
     return [out[t] for t in range(len(out))]
+
+
+def _gram_bound(block: Block) -> np.ndarray:
+    """Z_g'Z_g (J, q, q); where columns have levels of their own a bound: |sum_a Z_a x_a|^2 <= q sum_a |Z_a x_a|^2."""
+    G = level_sums(block.codes, block.J, block.columns, block.columns)
+    return G if block.codes.ndim == 1 else block.q * G * np.eye(block.q)
 
 
 def _largest_relationship(block: Block, theta: np.ndarray) -> float:

@@ -84,7 +84,7 @@ def _covariate(fit: Fit, x: Any, t: int) -> tuple[np.ndarray, str]:
 def _by_level(fit: Fit, t: int) -> np.ndarray:
     """Levels with records in the order of their first BLUP."""
     order = np.argsort(fit.estimates.b[t][:, 0], kind="stable")
-    return np.asarray(order[np.isin(order, fit.model.terms[t].codes)])
+    return np.asarray(order[np.isin(order, fit.model.terms[t].first_codes)])
 
 
 def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
@@ -95,7 +95,7 @@ def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
     axes = new_axes(rows, columns, (1.5 * columns + 0.6, 1.5 * rows + 0.7), sharex=True, sharey=True)
     labels = labels_of(term.levels)
     for ax, g in zip(axes.ravel(), chosen.tolist(), strict=False):
-        here = np.flatnonzero(term.codes == g)
+        here = np.flatnonzero(term.first_codes == g)
         here = here[np.argsort(x[here], kind="stable")]
         ax.plot(x[here], fit.estimates.population[here], color=GREY, linewidth=1.0, linestyle="--", label="population")
         ax.plot(x[here], fit.estimates.fitted[here], color=BLUE, linewidth=1.4, label="group")
@@ -131,8 +131,8 @@ def _spaghetti(fit: Fit, t: int, x: np.ndarray, name: str, ax: Any) -> Any:
     few = fit.model.n <= POINTS
     ax.scatter(x, fit.model.y, s=5.0 if few else 2.0, color=LIGHT, linewidth=0.0, rasterized=not few, zorder=1,
                label="records" if few else None, alpha=1.0 if few else 0.3)  # fmt: skip
-    by_level = np.lexsort((x, term.codes))
-    ends = np.searchsorted(term.codes[by_level], np.arange(term.n_levels + 1))
+    by_level = np.lexsort((x, term.first_codes))
+    ends = np.searchsorted(term.first_codes[by_level], np.arange(term.n_levels + 1))
     strands = [by_level[ends[g] : ends[g + 1]] for g in chosen.tolist()]
     width, faint = (float(np.interp(np.log10(chosen.size), [1.0, 2.5], ends)) for ends in ([1.2, 0.5], [0.9, 0.35]))
     lines = [np.column_stack([x[strand], fit.estimates.fitted[strand]]) for strand in strands]
