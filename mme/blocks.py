@@ -1,5 +1,8 @@
 """Terms on one grouping factor, put side by side: the blocks of Z that the engine works with.
 
+A record has one entry a column, at its level. Where records of several levels are whitened together, by a residual
+structure whose groups the factor crosses, row i of W Z is sum_j W_ij z_j: an entry for each W_ij that is not zero.
+
 Terms on the same factor share their levels, so their columns of Z together are block-diagonal by level and
 their T's stand on the diagonal of one larger T. Columns are scaled to unit mean square: slopes over thousands of
 days or in millionths of a unit are then alike, and b = T u is undone in :meth:`Block.T`.
@@ -7,13 +10,15 @@ days or in millionths of a unit are then alike, and b = T u is undone in :meth:`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.covariance import Entries, Extended, Structure
-from mme.crossproducts import Column
+from mme.crossproducts import Cells, Column, cells, level_sums, picked
+from mme.levels import varies_within
 from mme.terms import Term
 from mme.whitening import Whitening
 
@@ -22,7 +27,8 @@ from mme.whitening import Whitening
 class Block:
     """One grouping factor with the q columns of all its terms, weighted and scaled; None is a column of ones.
 
-    ``codes`` are (n,), or (q, n) where each column has levels of its own: Z'Z is then not block-diagonal by level.
+    ``codes`` are (n,), or (q, n) where each column has levels of its own: Z'Z is then not block-diagonal by level. With
+    ``records`` codes and columns are of entries, in the order of the records that they belong to, a record's own first.
     """
 
     codes: np.ndarray
@@ -35,11 +41,31 @@ class Block:
     theta_slices: tuple[slice, ...]
     column_slices: tuple[slice, ...]
     relationship: Any = None
+    records: np.ndarray | None = None
 
     @property
     def is_block_diagonal(self) -> bool:
         """Whether M of this block alone is block-diagonal by level: what absorption asks for."""
-        return self.relationship is None and self.codes.ndim == 1
+        return self.relationship is None and self.codes.ndim == 1 and self.records is None
+
+    @property
+    def by_record(self) -> Block:
+        """A block with an entry a record, its own, and the levels of its first column: what a start takes it for."""
+        if self.records is None:
+            return self if self.codes.ndim == 1 else replace(self, codes=self.codes[0])
+        own = np.flatnonzero(np.diff(self.records, prepend=-1))
+        return replace(self, codes=self.codes[own], columns=tuple(picked(self.columns, own)), records=None)
+
+    def sums(self, rows: np.ndarray) -> np.ndarray:
+        """Z'rows' (J, q, m), for rows (m, n)."""
+        rows = rows if self.records is None else rows[:, self.records]
+        return level_sums(self.codes, self.J, self.columns, list(rows))
+
+    def cells(self, other: Block) -> Cells:
+        """Cells of the levels of two blocks whose entries meet on a record."""
+        left, right = _meetings(self.records, other.records)
+        one, two = (codes if at is None else codes[at] for codes, at in ((self.codes, left), (other.codes, right)))
+        return replace(cells(one, two, self.J, other.J), left=left, right=right)
 
     @property
     def logdet_K(self) -> float:
@@ -84,7 +110,44 @@ def build_blocks(terms: tuple[Term, ...], structures: tuple[Structure, ...], whi
                 break
         else:
             members.append([t])
-    return tuple(_block(terms, structures, thetas, tuple(group), whiten) for group in members)
+    crossing = [whiten.groups is not None and varies_within(terms[group[0]].codes, whiten.groups) for group in members]
+    W = whiten.matrix() if any(crossing) else None
+    return tuple(
+        _block(terms, structures, thetas, tuple(group), whiten)
+        if W is None or not crosses
+        else _mixed(_block(terms, structures, thetas, tuple(group), Whitening()), W)
+        for group, crosses in zip(members, crossing, strict=True)
+    )
+
+
+def _mixed(block: Block, W: sp.csr_array) -> Block:
+    """The block whitened by W: an entry of a record for every record j that has a part in it."""
+    W = sp.coo_array(W)
+    order = np.lexsort((W.row != W.col, W.row))
+    i, j, weight = W.row[order], W.col[order], W.data[order]
+    columns = [weight if column is None else weight * column[j] for column in block.columns]
+    size = np.array([float(np.sqrt(column @ column / block.codes.size)) or 1.0 for column in columns])
+    return replace(
+        block,
+        codes=block.codes[j],
+        columns=tuple(column / length for column, length in zip(columns, size, strict=True)),
+        scale=block.scale * size,
+        records=i.astype(np.int64),
+    )
+
+
+def _meetings(left: np.ndarray | None, right: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Entries of two blocks on the same record, from the records of theirs (None: every record has one).
+
+    Two blocks of several entries have those of one W: records have the same number in both.
+    """
+    if left is None or right is None:
+        return right, left  # the entry of a record in the one is the record itself; None: all in turn
+    sizes = np.bincount(left)
+    first, per_entry = np.cumsum(sizes) - sizes, sizes[left]
+    one = np.repeat(np.arange(left.size), per_entry)
+    start = np.cumsum(per_entry) - per_entry
+    return one, np.arange(one.size) - np.repeat(start - first[left], per_entry)
 
 
 def _same_factor(one: Term, other: Term) -> bool:

@@ -54,12 +54,15 @@ class Cells:
     """The combinations of two factors that occur: records -> cells, cells -> (row level, column level), row-major.
 
     ``of_record`` is (n,), or (q, q', n) where columns have levels of their own: the cell for every pair of columns,
-    with an axis of length one for a factor whose columns share their levels.
+    with an axis of length one for a factor whose columns share their levels. ``left`` and ``right`` are the entries of
+    the two factors that meet, where these are not their records one by one.
     """
 
     of_record: np.ndarray
     rows: np.ndarray
     cols: np.ndarray
+    left: np.ndarray | None = None
+    right: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -68,12 +71,18 @@ class Cells:
 
     def sums(self, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
         """(cells, a, b): inner products of the columns over the records of each cell."""
+        left, right = picked(left, self.left), picked(right, self.right)
         if self.of_record.ndim == 1:
             return level_sums(self.of_record, self.count, left, right)
         out = np.empty((self.count, len(left), len(right)))
         for a, b in np.ndindex(len(left), len(right)):
             out[:, a, b] = sum_by_level(of_pair(self.of_record, a, b), self.count, left[a], right[b])
         return out
+
+
+def picked(columns: Sequence[Column], entries: np.ndarray | None) -> Sequence[Column]:
+    """The columns at some entries; None: at all."""
+    return columns if entries is None else [None if column is None else column[entries] for column in columns]
 
 
 def of_pair(of_record: np.ndarray, a: int, b: int) -> np.ndarray:

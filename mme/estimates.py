@@ -68,7 +68,8 @@ class Estimates:
         for block, b in zip(self.objective.blocks, blocks, strict=True):
             for a, (column, effect) in enumerate(zip(block.columns, b.T, strict=True)):
                 part = effect[coding(block.codes, a)]
-                residual -= part if column is None else column * part
+                part = part if column is None else column * part
+                residual -= part if block.records is None else np.bincount(block.records, part)
         return float(residual @ residual) + penalty
 
     @cached_property

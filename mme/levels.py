@@ -170,3 +170,10 @@ def missing_labels(count: int, n: int, name: str) -> MMEError:
     return MMEError(
         f"grouping factor '{name}': {count} of {n} labels are missing; drop those rows or give them their own level"
     )
+
+
+def varies_within(codes: np.ndarray, groups: np.ndarray) -> bool:
+    """Whether codes, (n,) or (q, n), differ between records of one group (n,)."""
+    first = np.zeros((*codes.shape[:-1], int(groups.max()) + 1), dtype=np.int64)
+    first[..., groups] = codes
+    return bool((first[..., groups] != codes).any())

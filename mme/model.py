@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from mme.arrays import check_range, numbers
 from mme.covariance import Extended, Structure, structure
 from mme.errors import MMEError
+from mme.levels import varies_within
 from mme.parametric import Parametric
 from mme.residual import Bound, bind
 from mme.residual.base import Column
@@ -154,19 +155,14 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
         return bound
     groups = int(bound.group.max()) + 1
     for term in terms:
-        first = np.zeros((*term.codes.shape[:-1], groups), dtype=np.int64)
-        first[..., bound.group] = term.codes
-        if (first[..., bound.group] != term.codes).any():
+        varies = varies_within(term.codes, bound.group)
+        if varies and term.codes.ndim == 2:
             raise MMEError(
-                f"term '{term.name}' varies within the groups of the residual structure; records that are correlated "
-                f"must share a level of '{term.group}': nest the residual's groups in it, or leave one of them out"
+                f"the coefficients of term '{term.name}' have levels of their own, which vary within the groups of the "
+                "residual structure: the two do not go together; nest the residual's groups in them, or leave one out"
             )
-        if (
-            bound.absorbs_intercept
-            and term.relationship is None
-            and term.n_levels == groups
-            and term.covariates is None
-        ):
+        intercept = term.relationship is None and term.covariates is None
+        if bound.absorbs_intercept and intercept and term.n_levels == groups and not varies:
             raise MMEError(
                 f"the residual structure and the random intercept '{term.name}' on the same groups describe the same "
                 "covariance: they cannot be told apart; leave one of them out"

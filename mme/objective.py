@@ -15,7 +15,7 @@ from mme.absorption import absorb, absorb_nothing, merge
 from mme.basis import Basis, orthonormalise
 from mme.blocks import Block, build_blocks
 from mme.criterion import Constants, criterion
-from mme.crossproducts import Cells, cells, no_cells
+from mme.crossproducts import Cells, no_cells
 from mme.engine import Engine, Plan, after_analysis, plan, require_dense_memory, widest
 from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError, Symbolic
@@ -210,7 +210,7 @@ def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:
     if absorbing is None:
         return [no_cells() for _ in blocks]
     one = blocks[absorbing]
-    return [cells(one.codes, other.codes, one.J, other.J) for b, other in enumerate(blocks) if b != absorbing]
+    return [one.cells(other) for b, other in enumerate(blocks) if b != absorbing]
 
 
 def _whitening(model: Model, phi: np.ndarray) -> Whitening:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from mme.absorption import Absorbed, Projected
 from mme.blocks import Block
-from mme.crossproducts import Cells, level_sums
+from mme.crossproducts import Cells
 from mme.schur import Crossing, Schur, build_schur, lambda_columns
 
 
@@ -36,7 +36,7 @@ class Remainder:
 
     def with_response(self, r: np.ndarray) -> Remainder:
         """The same, for another last column r (1, n) of N less its part between levels."""
-        last = [level_sums(block.codes, block.J, block.columns, list(r)).reshape(-1, 1) for block in self.blocks]
+        last = [block.sums(r).reshape(-1, 1) for block in self.blocks]
         return replace(self, C=np.hstack([self.C[:, :-1], np.concatenate(last)]))
 
     def at(self, penalty: np.ndarray | None) -> Remainder:
@@ -59,7 +59,7 @@ def build_remainder(blocks: tuple[Block, ...], absorbed: Absorbed, rows: Project
     """
     offsets = np.concatenate(([0], np.cumsum([block.J * block.q for block in blocks], dtype=np.int64)))
     crossing = [_crossing(absorbed, rows, block, cells) for block, cells in zip(blocks, found, strict=True)]
-    C = [level_sums(block.codes, block.J, block.columns, list(rows.N)) for block in blocks]
+    C = [block.sums(rows.N) for block in blocks]
     return Remainder(
         blocks=blocks,
         offsets=offsets,

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 from mme.absorption import Levels
 from mme.blocks import Block
-from mme.crossproducts import Cells, cells
+from mme.crossproducts import Cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,10 +211,10 @@ def build_schur(
     start = 0
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         one, other = blocks[t_row], blocks[t_col]
-        direct = cells(one.codes, other.codes, one.J, other.J)
+        direct = one.cells(other)
         pairs = level_pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
         known = _related(one) if t_row == t_col else _NONE
-        # A block whose columns have levels of their own meets itself off the diagonal too: on both sides of it.
+        # A block with several levels a record meets itself off the diagonal too: on both sides of it.
         lower = direct.rows >= direct.cols if t_row == t_col else slice(None)
         met = direct.rows[lower], direct.cols[lower]
         rows, cols, where = _number(pairs, met, known, t_row == t_col, one.J, other.J)

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.absorption import Levels, absorb, factor_levels
-from mme.crossproducts import coding
 from mme.objective import Objective
 
 # Relative variances are started no smaller than this share of what one level's data could show.
@@ -83,7 +82,7 @@ def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
 def _weighted(objective: Objective, b: int) -> Weighted:
     """A block's levels, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r].
 
-    Where each column has levels of its own Z_g has no QR by records: those of the first column stand for the others.
+    Where a record has several levels Z_g has no QR by records: its own one, of the first column, stands for the others.
     """
     system, block = objective.system, objective.blocks[b]
     whole = system.absorbed.levels
@@ -91,7 +90,7 @@ def _weighted(objective: Objective, b: int) -> Weighted:
         levels = Levels(whole.R, whole.V[-1:])
         along_X = np.einsum("aig,pag->ipg", whole.R, whole.V[:-1])
     else:
-        levels = absorb(replace(block, codes=coding(block.codes, 0)), objective.basis.N[-1:])[0].levels
+        levels = absorb(block.by_record, objective.basis.N[-1:])[0].levels
         t = objective.rest.index(block)
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
         Z_N = system.rest.C[at] + system.rest.B[at] @ whole.V.reshape(system.p + 1, -1).T
@@ -126,7 +125,7 @@ def _residual_variance(objective: Objective, blocks: list[Weighted], repeated: l
     swept = objective.basis.N[-1:]
     for _ in range(_SWEEPS):
         for b in among:
-            swept = absorb(objective.blocks[b], swept)[1].N
+            swept = absorb(objective.blocks[b].by_record, swept)[1].N
     return share * min(max(float(np.vdot(swept, swept)) / left, 1e-6 * smallest), smallest)
 
 

@@ -9,8 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
+from mme.errors import MMEError
 from mme.residual import Bound
+
+# Entries of W to find, one pass over the records for each of the longest group's: beyond this they take seconds.
+_MOST_ENTRIES = 1e8
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +46,40 @@ class Whitening:
         if self.structure is None or self.phi is None:
             return -weights
         return self.structure.logdet(self.phi) - weights
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Codes (n,) of the groups whose records are whitened together; None: every record is by itself."""
+        return None if self.structure is None else self.structure.group
+
+    def matrix(self) -> sp.csr_array:
+        """W (n, n), block-diagonal by the groups of the structure, without its zeros.
+
+        Column j of W is what it makes of a one at record j. Groups do not mix: one pass finds a column of each of them.
+
+        Raises
+        ------
+        MMEError
+            Groups so long that this would take seconds at each phi.
+        """
+        groups = self.groups
+        assert groups is not None
+        order, sizes = np.argsort(groups, kind="stable"), np.bincount(groups)
+        if sizes.max() * order.size > _MOST_ENTRIES:
+            raise MMEError(
+                f"a random effect varies within the groups of the residual structure, of which the longest has "
+                f"{sizes.max():,} records of {order.size:,}: to whiten them would take seconds at every value of its "
+                "parameters; take shorter groups, or leave one of them out"
+            )
+        first = np.cumsum(sizes) - sizes
+        place = np.empty(order.size, dtype=np.int64)
+        place[order] = np.arange(order.size) - np.repeat(first, sizes)
+        rows, cols, values = [], [], []
+        for k in range(int(sizes.max())):
+            white = self((place == k).astype(float)[None, :])[0]
+            at = np.flatnonzero(white)
+            rows.append(at)
+            cols.append(order[first[groups[at]] + k])
+            values.append(white[at])
+        triplets = (np.concatenate(values), (np.concatenate(rows), np.concatenate(cols)))
+        return sp.csr_array(sp.coo_array(triplets, shape=(order.size, order.size)))
