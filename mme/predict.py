@@ -18,7 +18,7 @@ from mme.levels import match
 from mme.objective import Objective
 from mme.prediction_error import Part, error_variance
 from mme.rows import Rows
-from mme.terms import Term
+from mme.terms import UNKNOWN, Term
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -176,6 +176,7 @@ def _coded(
     """Codes and covariates of a term; where each column has labels of its own (q, n), zero for the missing ones."""
     if labels.ndim == 1 or covariates is None:
         return _codes(term, labels, new_levels), covariates
+    labels = _without_unknown(term, labels)
     codes = np.array([_codes(term, one, new_levels) for one in labels])
     for a, b in combinations(range(len(codes)), 2):
         strange = (codes[a] == _NEW) & (codes[b] == _NEW) & (labels[a] == labels[b])
@@ -186,6 +187,14 @@ def _coded(
             )
     missing = codes == _MISSING
     return np.where(missing, codes[0], codes), np.where(missing.T, 0.0, covariates)
+
+
+def _without_unknown(term: Term, labels: np.ndarray) -> np.ndarray:
+    """Labels (q, n) with None for what stands for an unknown one among related levels."""
+    if term.relationship is None:
+        return labels
+    marks = set(UNKNOWN) - set(term.levels.tolist())
+    return np.array([[None if label in marks else label for label in one] for one in labels.tolist()], dtype=object)
 
 
 def _codes(term: Term, labels: np.ndarray, new_levels: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from mme.levels import factorise, factorise_together, missing_labels
 from mme.parametric import Parametric, check
 
 # What breeders' files write for an unknown parent, unless the relationship has a level of that name.
-_UNKNOWN = ("", "0", 0)
+UNKNOWN = ("", "0", 0)
 
 
 class Term:
@@ -237,7 +237,7 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
         position = {str(label): j for j, label in enumerate(related.tolist())}
         levels = levels.astype(str)
     if codes.ndim == 2:
-        position = dict.fromkeys(_UNKNOWN, -1) | position
+        position = dict.fromkeys(UNKNOWN, -1) | position
     unknown = [label for label in levels.tolist() if label not in position]
     if unknown:
         raise MMEError(

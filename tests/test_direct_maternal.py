@@ -256,6 +256,13 @@ def test_an_unknown_dam_is_a_record_without_a_maternal_effect():
         assert mme.objective(problem.y, problem.X, [term])(problem.theta) == pytest.approx(expected, abs=1e-10)
 
 
+def test_another_response_is_another_fit_of_the_same_model():
+    problem = herd(25, beside="a crossed factor")
+    y = np.random.default_rng(0).permutation(problem.y)
+    again = problem.objective().with_response(y)
+    assert again(problem.theta) == pytest.approx(Herd(**{**vars(problem), "y": y}).dense.criterion, abs=1e-9)
+
+
 def test_numbers_for_labels_may_have_become_floats():
     """An integer column with gaps is one of floats in pandas."""
     pedigree = mme.Pedigree([1, 2, 3, 4], [None, None, 1, 1], [None, None, 2, 3])
@@ -371,6 +378,10 @@ def test_new_records_may_be_of_animals_without_records_and_of_unknown_dams(by):
         new = {"x": X[:, 1], "animal": animals, "dam": dams}
     with pytest.raises(mme.MMEError, match=r"'animal' has 1 level\(s\) that the fit did not see: 'elsewhere'"):
         fit.predict(new)
+    for mark in ("", "0", 0, np.nan) if by == "formula" else ():
+        marked = new | {"dam": [mark if dam is None else dam for dam in dams]}
+        same = fit.predict(marked, new_levels="population")
+        np.testing.assert_array_equal(same, fit.predict(new, new_levels="population"))
     table = fit.predict(new, new_levels="population", interval="prediction")
     W = np.hstack([X, both(animals, [*dams[:3], None], problem.levels)])
     np.testing.assert_allclose(table["fit"], W @ np.append(d.beta, d.b), rtol=1e-9)
@@ -689,6 +700,14 @@ def test_a_dam_that_is_always_unknown_has_no_variance_to_estimate():
     term = mme.Term((problem.animals, [None] * len(problem.y)), relationship=problem.pedigree, columns=("a", "m"))
     with pytest.raises(mme.MMEError, match="column 'm' of term 'g' is zero in every record"):
         mme.fit(problem.y, problem.X, [term])
+
+
+@pytest.mark.parametrize("random", ["diag(1 | str(g, h), hom = TRUE)", "diag(1 + x | g, hom = TRUE)"])
+def test_the_exact_test_of_a_variance_is_for_one_coefficient(random):
+    rng = np.random.default_rng(0)
+    data = {"y": rng.normal(size=60), "x": rng.normal(size=60), "g": rng.integers(8, size=60), "h": np.arange(60) % 8}
+    with pytest.raises(mme.MMEError, match="is for one coefficient a level, term 'g' has 2"):
+        mme.exact_rlrt(mme.lmer(f"y ~ 1 + {random}", data), 100)
 
 
 def test_fixed_groups_of_unknown_parents_have_no_variance_to_share():

@@ -164,6 +164,11 @@ def _check_single(fit: Fit) -> None:
             f"the exact test is for a model with one variance, this one has {model.k} parameters of "
             f"{len(model.terms)} random terms; use variance_test on this fit and the one without"
         )
+    if model.terms[0].q != 1:
+        raise MMEError(
+            f"the exact test is for one coefficient a level, term '{model.terms[0].name}' has {model.terms[0].q} with "
+            "a common variance; use variance_test on this fit and the one without"
+        )
     odd = {"related levels": model.terms[0].relationship, "a residual structure": model.residual, "sigma=": model.sigma}
     for what, given in odd.items():
         if given is not None:
