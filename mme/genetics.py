@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.estimates import Estimates
-from mme.factor import NotPositiveDefiniteError
 from mme.model import Model
 from mme.objective import Objective
 from mme.relationship import covariances
@@ -129,29 +129,30 @@ def _records(model: Model, t: int) -> list[np.ndarray]:
 def record_products(term: Term, *, scaled: bool) -> np.ndarray | None:
     """z_ia z_ib K_gh of every record (q, q, n) where its columns a and b have levels g and h; None if they have one.
 
-    ``scaled``: K of unit diagonal.
-
-    Raises
-    ------
-    MMEError
-        The relationship has no covariance.
+    ``scaled``: K of unit diagonal. Fixed groups of a pedigree are fixed effects: K is that of the animals given them.
     """
     if term.codes.ndim == 1 or term.covariates is None:
         return None
-    rows, cols = np.broadcast_arrays(term.codes[:, None], term.codes)
-    K = np.asarray(rows == cols, dtype=float)
-    if term.relationship is not None:
-        try:
-            K = covariances(term.relationship.precision, rows.ravel(), cols.ravel()).reshape(rows.shape)
-        except NotPositiveDefiniteError:
-            raise MMEError(
-                f"the relationship of term '{term.name}' has no covariance (fixed groups in its pedigree): neither "
-                "have the records, and shares of their variance cannot be told"
-            ) from None
+    K = _between_levels(term)
     if scaled:
         sd = np.sqrt(np.einsum("aan->an", K))
-        K = K / (sd[:, None] * sd)
+        size = sd[:, None] * sd
+        K = np.divide(K, size, out=np.zeros_like(K), where=size > 0.0)
     return np.asarray(term.covariates.T[:, None] * term.covariates.T * K)
+
+
+def _between_levels(term: Term) -> np.ndarray:
+    """K_gh (q, q, n) between the levels of the columns of a record."""
+    rows, cols = np.broadcast_arrays(term.codes[:, None], term.codes)
+    if term.relationship is None:
+        return np.asarray(rows == cols, dtype=float)
+    random = np.isfinite(term.relationship.diagonal)
+    precision, place = sp.csc_array(term.relationship.precision), np.cumsum(random) - 1
+    if not random.all():
+        precision = precision[random][:, random]
+    K, both = np.zeros(rows.shape), random[rows] & random[cols]
+    K[both] = covariances(precision, place[rows[both]], place[cols[both]])
+    return K
 
 
 def _shares(

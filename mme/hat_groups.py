@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from scipy.linalg.lapack import dpotri
 
 from mme.blocks import Block
-from mme.crossproducts import Cells, cells
+from mme.crossproducts import Cells, cells, of_pair
 from mme.inverse import gain
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
@@ -128,9 +128,10 @@ class _Met:
     def rows(self, g: int, records: np.ndarray, at: int) -> _Rows:
         """Each coefficient's place among the effects of the group, of every record, and its value (None: one)."""
         count = int(self.first[g + 1] - self.first[g])
-        place = self.cells.of_record[records] - self.first[g]
-        columns = enumerate(self.block.columns)
-        return [(at + a * count + place, None if column is None else column[records]) for a, column in columns]
+        start = at - int(self.first[g])
+        places = [of_pair(self.cells.of_record, 0, a)[records] + (start + a * count) for a in range(self.block.q)]
+        values = [None if column is None else column[records] for column in self.block.columns]
+        return list(zip(places, values, strict=True))
 
 
 def _rows_of(matrix: sp.csr_array, rows: np.ndarray) -> sp.csr_array:

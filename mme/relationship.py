@@ -164,13 +164,7 @@ def positive_definite(precision: sp.csc_array, levels: np.ndarray) -> Factor:
 
 
 def covariances(precision: sp.csc_array, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Entries (rows, cols) of K, by the selected inverse of K^-1 on its pattern with theirs added.
-
-    Raises
-    ------
-    NotPositiveDefiniteError
-        There is no K: the precision is that of a pedigree with fixed groups.
-    """
+    """Entries (rows, cols) of K, by the selected inverse of K^-1 on its pattern with theirs added."""
     known = sp.coo_array(sp.tril(precision))
     below, above = np.maximum(rows, cols), np.minimum(rows, cols)
     i, j = np.append(known.row, below), np.append(known.col, above)

@@ -24,6 +24,7 @@ import mme
 from mme.engine import Plan
 from mme.estimates import Estimates
 from mme.hat import Hat
+from mme.inference.nested import difference
 from mme.objective import Objective
 from mme.simulate import Simulator
 
@@ -128,6 +129,7 @@ def herd(
     records: int = 44,
     founders: int = 6,
     size: int = 26,
+    large: float = 1.0,
 ) -> Herd:
     """A response from the model itself: a pedigree with inbreeding, repeated records, unknown dams."""
     rng = np.random.default_rng(seed)
@@ -154,7 +156,7 @@ def herd(
         covariates=rng.normal(size=(records, 2)) if covariates else None,
         parents=parents,
         related=related,
-        T=np.array([[0.9, 0.0], [-0.4, 0.6]]),
+        T=large * np.array([[0.9, 0.0], [-0.4, 0.6]]),
         others=others,
         weights=rng.uniform(0.5, 2.0, size=records) if weighted else None,
         method=method,
@@ -192,8 +194,8 @@ def assert_every_engine_agrees(problem: Herd, tolerance: float = 1e-9) -> None:
                 f"pev {t}": own.pev[t] - d.pev[pairs],
             }
             first += b.size
-        for name, difference in found.items():
-            assert np.abs(difference).max() < tolerance, (plan, name)
+        for name, distance in found.items():
+            assert np.abs(distance).max() < tolerance, (plan, name)
 
 
 def leaving(problem: Herd) -> np.ndarray:
@@ -710,7 +712,7 @@ def test_the_exact_test_of_a_variance_is_for_one_coefficient(random):
         mme.exact_rlrt(mme.lmer(f"y ~ 1 + {random}", data), 100)
 
 
-def test_fixed_groups_of_unknown_parents_have_no_variance_to_share():
+def test_fixed_groups_of_unknown_parents_are_fixed_effects_in_the_shares():
     groups = ["g1", "g2"]
     pedigree = mme.Pedigree(
         list("abcd"), ["g1", "g2", "a", "b"], ["g1", "g2", "b", "a"], unknown_groups=groups, hermaphrodite=True
@@ -718,5 +720,38 @@ def test_fixed_groups_of_unknown_parents_have_no_variance_to_share():
     term = mme.Term((list("aabbccdd"), [None] * 4 + list("bbaa")), name="animal", relationship=pedigree)
     y = np.array([1.0, 3.0, 2.0, 2.5, 5.0, 1.5, 2.0, 4.0])
     fit = mme.fit(y, np.zeros((8, 0)), [term], theta=[0.5, 0.1, 0.5], sigma=1.0)
-    with pytest.raises(mme.MMEError, match="has no covariance"):
-        fit.variance_shares()
+    A = relationship_matrix({"a": (None, None), "b": (None, None), "c": ("a", "b"), "d": ("b", "a")})
+    Z, T = both(list("aabbccdd"), [None] * 4 + list("bbaa"), list("abcd")), np.array([[0.5, 0.0], [0.1, 0.5]])
+    expected = np.trace(Z @ np.kron(A, T @ T.T) @ Z.T) / 8
+    assert fit.variance_shares()["variance"]["animal"] == pytest.approx(expected, rel=1e-12)
+    assert "heritability x1" in fit.summary()
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_tests_of_a_maternal_variance_know_how_the_models_are_nested(related):
+    problem = herd(27, unknown=0.0, founders=9, records=120, size=40, large=3.0)
+    pedigree, data = problem.pedigree, table(problem)
+    names = {"animal": pedigree, "dam": pedigree} if related else {}
+
+    def fit(random: str) -> mme.Fit:
+        relationship = {name: names[name] for name in names if f"| {name})" in random or f"({name}," in random}
+        return mme.lmer(f"y ~ x + {random}", data, relationship=relationship, method="ML")
+
+    one, both_, free = fit("(1 | animal)"), fit("(1 | animal) + (1 | dam)"), fit("(1 | str(animal, dam))")
+    apart = fit("diag(1 | str(animal, dam))")
+    for small, large, reference in (
+        (one, free, "0.5 chi2(1) + 0.5 chi2(2)"),
+        (one, apart, "0.5 chi2(0) + 0.5 chi2(1)"),
+        (both_, free, "chi2(1)"),
+        (apart, free, "chi2(1)"),
+    ):
+        assert difference(small, large).reference == reference
+    assert difference(both_, apart).count == 0
+    with pytest.raises(mme.MMEError, match="not nested"):
+        difference(fit("(1 | str(dam, animal))"), fit("(1 | animal)"))
+
+
+def test_a_relationship_with_parameters_is_refused_for_label_vectors():
+    process = mme.Term.ou([0.0, 1.0, 2.0], ["a", "a", "a"]).relationship
+    with pytest.raises(mme.MMEError, match="need a known relationship, not one with parameters"):
+        mme.Term((["a:0", "a:1"], ["a:1", "a:2"]), relationship=process)

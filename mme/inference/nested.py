@@ -21,6 +21,7 @@ from scipy.special import chdtrc
 
 from mme.basis import RANK_TOLERANCE
 from mme.covariance import Patterned, Structure
+from mme.crossproducts import coding
 from mme.errors import MMEError
 from mme.model import Model
 from mme.terms import Term
@@ -71,12 +72,16 @@ def _tail(df: int, t: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Random coefficients with a covariance of their own: columns V (n, q) of a term, ``k`` parameters."""
+    """Random coefficients with a covariance of their own: columns V (n, q) of a term, ``k`` parameters.
+
+    ``codes`` are (n,), or (q, n) where each column has levels of its own.
+    """
 
     term: Term
     V: np.ndarray
     k: int
     pattern: str  # empty for an unstructured covariance
+    codes: np.ndarray
 
     @property
     def q(self) -> int:
@@ -88,11 +93,30 @@ class Block:
 
     def holds(self, other: Block) -> bool:
         """Whether the other's covariances are among this block's: same levels, its columns in the span of these."""
+        if self.codes.ndim == 2 or other.codes.ndim == 2:
+            return self._holds_columns(other)
         if not same_levels(self.term, other.term):
             return False
         if self.pattern or other.pattern:
             return self.pattern == other.pattern and np.array_equal(self.V, other.V)
         return spanned(other.V, self.V)
+
+    def _holds_columns(self, other: Block) -> bool:
+        """The same where columns have levels of their own: each of the other's is one of these."""
+        if not _same_relationship(self.term.relationship, other.term.relationship) or self.pattern != other.pattern:
+            return False
+        if self.pattern:
+            return self.q == other.q and all(_same_column(self, j, other, j) for j in range(self.q))
+        return all(any(_same_column(self, j, other, i) for j in range(self.q)) for i in range(other.q))
+
+
+def _same_column(one: Block, j: int, other: Block, i: int) -> bool:
+    """Whether two columns give every record the same value of the same level."""
+    if not np.array_equal(one.V[:, j], other.V[:, i]):
+        return False
+    acts = one.V[:, j] != 0.0
+    levels = [b.term.levels[coding(b.codes, a)[acts]] for b, a in ((one, j), (other, i))]
+    return np.array_equal(*levels)
 
 
 def difference(small: Fit, large: Fit) -> Difference:
@@ -181,7 +205,9 @@ def _beyond(whole: Block, parts: list[Block]) -> Difference:
             )
         variances = 1
     if variances < 0 or (
-        len(parts) > 1 and np.linalg.matrix_rank(np.hstack([p.V for p in parts])) < whole.q - variances
+        whole.codes.ndim == 1
+        and len(parts) > 1
+        and np.linalg.matrix_rank(np.hstack([p.V for p in parts])) < whole.q - variances
     ):
         raise MMEError(f"the fits are not nested: random term {whole} of one is split otherwise in the other")
     return Difference(whole.k - sum(part.k for part in parts) - variances, variances)
@@ -195,10 +221,11 @@ def blocks(model: Model) -> list[Block]:
 def _blocks(term: Term, part: Structure) -> list[Block]:
     V = np.ones((term.n, 1)) if term.covariates is None else term.covariates
     if isinstance(part, Patterned):
-        return [Block(term, V, part.k, str(term.covariance))]
+        return [Block(term, V, part.k, str(term.covariance), term.codes)]
     if part.k == part.q * (part.q + 1) // 2:
-        return [Block(term, V, part.k, "")]
-    return [Block(term, V[:, [j]], 1, "") for j in range(part.q)]
+        return [Block(term, V, part.k, "", term.codes)]
+    each = range(part.q)
+    return [Block(term, V[:, [j]], 1, "", term.codes if term.codes.ndim == 1 else term.codes[[j]]) for j in each]
 
 
 def spanned(A: np.ndarray, B: np.ndarray) -> bool:
