@@ -155,7 +155,7 @@ def _repeats(fit: Fit) -> Iterator[Finding]:
         return
     for term in _by_group(fit):
         q = max(one.q for one in fit.model.terms if one.group == term.group)
-        repeated = int((np.bincount(term.codes.ravel(), minlength=term.n_levels) > q).sum())
+        repeated = int((_appearances(term) > q).sum())
         if repeated < _FEW_LEVELS <= term.n_levels:
             records = "one record" if q == 1 else f"{q} records"
             yield Finding(
@@ -167,6 +167,13 @@ def _repeats(fit: Fit) -> Iterator[Finding]:
                 "group more coarsely, leave the term out, use fewer random coefficients, or give sigma= if the "
                 "residual standard deviation is known.",
             )
+
+
+def _appearances(term: Term) -> np.ndarray:
+    """How often each level (J,) has a coefficient in a record: once a record, where all columns share its level."""
+    if term.codes.ndim == 1 or term.covariates is None:
+        return np.bincount(term.codes, minlength=term.n_levels)
+    return np.bincount(term.codes[term.covariates.T != 0.0], minlength=term.n_levels)
 
 
 def _by_group(fit: Fit) -> list[Term]:

@@ -59,9 +59,9 @@ def cooks_distance(fit: Fit, by: Any = None) -> Any:
     ----------
     by : str or (N,) labels, optional
         None: of records, e_i^2 h_i / (p sigma^2 (1 - h_i)^2) with the leverage h_i and the residual e_i = sqrt(w_i)
-        (y_i - fitted_i) of the conditional fit, as lme4's ``cooks.distance``. A grouping factor of the model, or labels
-        with one a row of the data: of groups, (beta - beta_(g))' var(beta)^-1 (beta - beta_(g)) / p, the shift of the
-        fixed effects when the group leaves.
+        (y_i - fitted_i) of the conditional fit, as lme4's ``cooks.distance``. A grouping factor of the model (of
+        several label vectors the first), or labels with one a row of the data: of groups, (beta - beta_(g))'
+        var(beta)^-1 (beta - beta_(g)) / p, the shift of the fixed effects when the group leaves.
 
     Returns
     -------

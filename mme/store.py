@@ -6,9 +6,9 @@ Format, version 1: the file is that of :mod:`mme.archive`, its content written a
 field               content
 ==================  ====================================================================================================
 ``model``           map: ``y, X, x_names, response, weights, offset, method, sigma`` and ``residual`` (class, or null)
-``terms``           list of maps: ``codes, levels, covariates, columns, name, group, covariance`` and ``relationship``
-                    (null, class OrnsteinUhlenbeck, or ``precision`` as ``data, indices, indptr`` by columns, ``levels,
-                    logdet, diagonal``)
+``terms``           list of maps: ``codes`` (n,) or (q, n), ``levels, covariates, columns, name, group, covariance`` and
+                    ``relationship`` (null, class OrnsteinUhlenbeck, or ``precision`` as ``data, indices, indptr`` by
+                    columns, ``levels, logdet, diagonal``)
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found
 ``rows``            map: ``kept`` (N,) bool, and ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels,

@@ -697,6 +697,15 @@ def test_unrelated_levels_need_fewer_effects_than_records():
         mme.fit(np.arange(12.0), np.ones((n, 1)), [mme.Term((animals, dams))])
 
 
+def test_a_missing_label_is_no_second_record_of_a_level():
+    """Sixteen givers of two records each, to nobody: too few to tell their effects from the residual."""
+    givers = [f"g{i % 16}" for i in range(32)] + ["z"] * 8
+    takers = [None] * 32 + ["t0", "t1"] * 4
+    y = np.random.default_rng(0).normal(size=40)
+    fit = mme.fit(y, np.ones((40, 1)), [mme.Term((givers, takers), name="giver")])
+    assert "few repeats" in fit.diagnose().kinds
+
+
 def test_a_dam_that_is_always_unknown_has_no_variance_to_estimate():
     problem = herd(24)
     term = mme.Term((problem.animals, [None] * len(problem.y)), relationship=problem.pedigree, columns=("a", "m"))
