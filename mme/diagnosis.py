@@ -119,7 +119,7 @@ def _same_effects(fit: Fit) -> Iterator[Finding]:
     for block in fit.objective.blocks:
         if len(block.terms) < 2:
             continue
-        columns = np.array([np.ones(fit.nobs) if column is None else column for column in block.columns])
+        columns = np.array([np.ones(block.codes.shape[-1]) if column is None else column for column in block.columns])
         gram = columns @ columns.T / fit.nobs
         if np.linalg.eigvalsh(gram)[0] < _DEPENDENT:
             terms = [fit.model.terms[t] for t in block.terms]

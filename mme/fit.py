@@ -506,6 +506,12 @@ class Fit:
         """The hat matrix of the conditional fit."""
         from mme.hat import Hat
 
+        mixed = [self.model.terms[block.terms[0]] for block in self.objective.blocks if block.records is not None]
+        if mixed:
+            raise MMEError(
+                f"term '{mixed[0].name}' varies within the groups of the residual structure: what a record does to the "
+                "fit is not told, since it is whitened together with records of other levels"
+            )
         return Hat(self.objective, self.theta, self.estimates.at)
 
     diagnose = Later("mme.diagnosis", "diagnose")

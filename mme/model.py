@@ -158,8 +158,8 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
         varies = varies_within(term.codes, bound.group)
         if varies and term.codes.ndim == 2:
             raise MMEError(
-                f"the coefficients of term '{term.name}' have levels of their own, which vary within the groups of the "
-                "residual structure: the two do not go together; nest the residual's groups in them, or leave one out"
+                f"term '{term.name}' varies within the groups of the residual structure, and its coefficients have "
+                "levels of their own: the two do not go together; nest the residual's groups in it, or leave one out"
             )
         intercept = term.relationship is None and term.covariates is None
         if bound.absorbs_intercept and intercept and term.n_levels == groups and not varies:

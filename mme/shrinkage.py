@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.crossproducts import level_sums, own_sums
+from mme.errors import MMEError
 from mme.estimates import Estimates
+from mme.levels import varies_within
 from mme.terms import Term
 from mme.whitening import Whitening
 
@@ -29,6 +31,12 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
     model = estimates.objective.model
     term, b = model.terms[t], estimates.b[t]
     J, q = b.shape
+    groups = None if model.residual is None else model.residual.group
+    if groups is not None and varies_within(term.codes, groups):
+        raise MMEError(
+            f"term '{term.name}' varies within the groups of the residual structure: the residuals of its levels are "
+            "correlated, so that no level has an estimate from its own records alone"
+        )
     Z = np.ones((model.n, 1)) if term.covariates is None else term.covariates
     root = None if model.weights is None else np.sqrt(model.weights)
     whiten = Whitening(root, model.residual, estimates.objective.phi)

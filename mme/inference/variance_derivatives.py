@@ -272,6 +272,9 @@ def _information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:
 
 def _gram_bound(block: Block) -> np.ndarray:
     """Z_g'Z_g (J, q, q); where columns have levels of their own a bound: |sum_a Z_a x_a|^2 <= q sum_a |Z_a x_a|^2."""
+    if block.records is not None:
+        met = block.cells(block)
+        return met.sums(block.columns, block.columns)[met.rows == met.cols]
     G = level_sums(block.codes, block.J, block.columns, block.columns)
     return G if block.codes.ndim == 1 else block.q * G * np.eye(block.q)
 
