@@ -217,11 +217,10 @@ def build_schur(
         # A block with several levels a record meets itself off the diagonal too: on both sides of it.
         lower = direct.rows >= direct.cols if t_row == t_col else slice(None)
         met = direct.rows[lower], direct.cols[lower]
-        rows, cols, where = _number(pairs, met, known, t_row == t_col, one.J, other.J)
+        rows, cols, block, where = _number(pairs, met, known, t_row == t_col, one.J, other.J)
         values = np.zeros((rows.size, one.q, other.q))
         products[t_row, t_col] = Crossing(direct, direct.sums(one.columns, other.columns))
         values[where(*met)] = products[t_row, t_col].values[lower]
-        block = where(pairs.rows, pairs.cols)
         pairs = replace(pairs, rows=_NONE[0], cols=_NONE[1])  # done with: what follows is the peak of memory
         scatter = _scatter(crossing[t_row], crossing[t_col], pairs, block, rows.size, J)
         constants.append(values.ravel() - scatter @ unit_weights)
@@ -309,20 +308,32 @@ def _number(
     same: bool,
     n_rows: int,
     n_cols: int,
-) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
-    """Rows and columns of the blocks that occur, and the map from (row, column) to a block's number."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Rows and columns of the blocks that occur, the block of each pair, and the map from (row, column) to a block."""
     size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
-    if pairs.i.size * 4 > size:  # nearly all occur
-        wide = np.int32 if 2 * size < 2**31 else np.int64
-        if same:
-            cols, rows = np.triu_indices(n_rows)  # the lower triangle down its columns
-            return rows, cols, lambda i, j: j.astype(wide) * (2 * n_rows - j - 1) // 2 + i
-        every = np.arange(size)
-        return every // n_cols, every % n_cols, lambda i, j: i.astype(wide) * n_cols + j
-    # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
-    met = (pairs.rows, pairs.cols) if pairs.i.size else direct
-    key = np.unique(np.concatenate([rows.astype(np.int64) * n_cols + cols for rows, cols in (met, known)]))
-    return key // n_cols, key % n_cols, lambda i, j: np.searchsorted(key, i.astype(np.int64) * n_cols + j)
+    if pairs.i.size * 4 <= size:
+        # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
+        met = (pairs.rows, pairs.cols) if pairs.i.size else direct
+        key = np.unique(np.concatenate([rows.astype(np.int64) * n_cols + cols for rows, cols in (met, known)]))
+
+        def found(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+            return np.searchsorted(key, i.astype(np.int64) * n_cols + j)
+
+        return key // n_cols, key % n_cols, found(pairs.rows, pairs.cols), found
+    wide = np.int32 if 2 * size < 2**31 else np.int64
+
+    def place(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        if same:  # the lower triangle down its columns
+            return np.asarray(j.astype(wide) * (2 * n_rows - j - 1) // 2 + i)
+        return np.asarray(i.astype(wide) * n_cols + j)
+
+    of_pairs, occurs = place(pairs.rows, pairs.cols), np.zeros(size, dtype=bool)
+    occurs[of_pairs] = occurs[place(*known)] = True
+    cols, rows = np.triu_indices(n_rows) if same else np.divmod(np.arange(size), n_cols)[::-1]
+    if occurs.all():
+        return rows, cols, of_pairs, place
+    rank = np.cumsum(occurs, dtype=wide) - 1
+    return rows[occurs], cols[occurs], rank[of_pairs], lambda i, j: rank[place(i, j)]
 
 
 def _scatter(left: Crossing, right: Crossing, pairs: Pairs, block: np.ndarray, count: int, J: int) -> sp.csr_array:
