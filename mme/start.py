@@ -193,8 +193,10 @@ def _squares(one: Weighted, other: Weighted, rows: np.ndarray, cols: np.ndarray,
 
     Levels that share no cell have the part along X alone: its sum over all pairs is a product of two sums over levels.
     """
-    along = np.einsum("ipc,jpc->ijc", one.weighted_X[:, :, rows], other.along_X[:, :, cols])
-    everywhere = np.einsum("ipkr,jplr->ijkl", _gram(one.weighted_X), _gram(other.along_X))
+    weighted, along = one.weighted_X, np.zeros(products.shape)
+    for p in range(weighted.shape[1]):  # column by column: there may be many, and many cells
+        along += np.einsum("ic,jc->ijc", weighted[:, p][:, rows], other.along_X[:, p][:, cols])
+    everywhere = np.einsum("ipkr,jplr->ijkl", _gram(weighted), _gram(other.along_X))
     total = _gram(products - along) - _gram(along) + everywhere
     return np.asarray(total.transpose(0, 2, 1, 3)).reshape(len(products) ** 2, -1)
 

@@ -55,31 +55,37 @@ class Whitening:
     def matrix(self) -> sp.csr_array:
         """W (n, n), block-diagonal by the groups of the structure, without its zeros.
 
-        Column j of W is what it makes of a one at record j. Groups do not mix: one pass finds a column of each of them.
+        Column j of W is what it makes of a one at record j. Groups do not mix, in a sequence only neighbours do: one
+        pass finds a column of each group, or every other column.
 
         Raises
         ------
         MMEError
             Groups so long that this would take seconds at each phi.
         """
-        groups = self.groups
+        structure, groups = self.structure, self.groups
+        assert structure is not None
         assert groups is not None
-        order, sizes = np.argsort(groups, kind="stable"), np.bincount(groups)
-        if sizes.max() * order.size > _MOST_ENTRIES:
+        sizes, sequence = np.bincount(groups), structure.sequence
+        order = np.argsort(groups, kind="stable") if sequence is None else sequence
+        period = int(sizes.max()) if sequence is None else 2
+        if period * order.size > _MOST_ENTRIES:
             raise MMEError(
                 f"a random effect varies within the groups of the residual structure, of which the longest has "
-                f"{sizes.max():,} records of {order.size:,}: to whiten them would take seconds at every value of its "
+                f"{period:,} records of {order.size:,}: to whiten them would take seconds at every value of its "
                 "parameters; take shorter groups, or leave one of them out"
             )
         first = np.cumsum(sizes) - sizes
         place = np.empty(order.size, dtype=np.int64)
-        place[order] = np.arange(order.size) - np.repeat(first, sizes)
+        place[order] = np.arange(order.size) - first[groups[order]]
         rows, cols, values = [], [], []
-        for k in range(int(sizes.max())):
-            white = self((place == k).astype(float)[None, :])[0]
+        for k in range(period):
+            white = self((place % period == k).astype(float)[None, :])[0]
             at = np.flatnonzero(white)
+            back = (place[at] - k) % period  # how far before the record its column is, or, in whole groups, behind it
+            column = place[at] - back
             rows.append(at)
-            cols.append(order[first[groups[at]] + k])
+            cols.append(order[first[groups[at]] + np.where(column < 0, column + period, column)])
             values.append(white[at])
         triplets = (np.concatenate(values), (np.concatenate(rows), np.concatenate(cols)))
         return sp.csr_array(sp.coo_array(triplets, shape=(order.size, order.size)))

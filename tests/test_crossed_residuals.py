@@ -15,6 +15,7 @@ from mme.engine import Plan
 from mme.estimates import Estimates
 from mme.model import build_model
 from mme.objective import Objective
+from mme.whitening import Whitening
 
 KINDS = ["AR1", "Exponential", "Exponential, nugget", "CompoundSymmetry", "Toeplitz", "Unstructured", "heterogeneous"]
 
@@ -70,6 +71,27 @@ def dense_at(objective: Objective, theta: np.ndarray) -> DenseFit:
     logdet = 2.0 * np.log(np.diag(L)).sum()
     object.__setattr__(found, "criterion", found.criterion + logdet)
     return found
+
+
+@given(kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32 - 1))
+def test_the_whitening_as_a_matrix_is_the_whitening(kind, seed):
+    trial, rng = Trial(seed), np.random.default_rng(seed)
+    model = build_model(trial.y, trial.X, trial.terms("item"), residual=trial.residual(kind), weights=trial.w)
+    phi = model.residual.start() + 0.3 * rng.standard_normal(model.residual.k)
+    whiten = Whitening(np.sqrt(trial.w), model.residual, phi)
+    rows, W = rng.standard_normal((3, trial.y.size)), whiten.matrix()
+    np.testing.assert_allclose(rows @ W.toarray().T, whiten(rows), atol=1e-12)
+    if kind in ("AR1", "Exponential", "heterogeneous"):  # a record and the one before it
+        assert W.nnz == 2 * trial.y.size - np.unique(trial.subject).size
+
+
+def test_a_long_series_is_crossed_at_once():
+    rng, n = np.random.default_rng(0), 20_000
+    item, e = rng.integers(0, 50, n), rng.standard_normal(n)
+    residual = mme.AR1(np.arange(n), np.zeros(n))
+    fit = mme.fit(rng.standard_normal(50)[item] + e, np.ones((n, 1)), [mme.Term(item, name="item")], residual=residual)
+    assert fit.objective.blocks[0].records.size == 2 * n - 1
+    assert fit.residual["rho"] == pytest.approx(0.0, abs=0.03)
 
 
 @given(

@@ -100,6 +100,11 @@ class BoundAR1(Bound):
     times: np.ndarray
 
     @property
+    def sequence(self) -> np.ndarray:
+        """By group and time."""
+        return self.chain.sequence
+
+    @property
     def group(self) -> np.ndarray:
         """Codes of the groups."""
         return self.codes

@@ -95,6 +95,11 @@ class Bound(ABC):
         return None
 
     @property
+    def sequence(self) -> np.ndarray | None:
+        """Records by group (n,), where W takes no more than a record and the one before it; None: all of its group."""
+        return None
+
+    @property
     def absorbs_intercept(self) -> bool:
         """Whether R + t 11' by group is in the family too: a random intercept beside it cannot be told apart."""
         return False

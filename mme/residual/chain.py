@@ -43,6 +43,11 @@ class Chain:
         return self.gaps[:-1]
 
     @property
+    def sequence(self) -> np.ndarray:
+        """Records by group and time."""
+        return np.arange(self.which.size) if self.order is None else self.order
+
+    @property
     def typical_gap(self) -> float:
         """Median of the positive gaps between neighbours."""
         positive = self.steps > 0.0

@@ -95,6 +95,11 @@ class BoundExponential(Bound):
     scale: float
 
     @property
+    def sequence(self) -> np.ndarray | None:
+        """By group and time."""
+        return self.chain.sequence
+
+    @property
     def group(self) -> np.ndarray:
         """Codes of the groups."""
         return self.codes
@@ -137,6 +142,11 @@ class BoundExponential(Bound):
 @dataclass(frozen=True, eq=False)
 class BoundExponentialNugget(BoundExponential):
     """Exponential correlation of a share 1 - nu of the variance."""
+
+    @property
+    def sequence(self) -> None:
+        """The errors between hide the past: none."""
+        return
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Neighbours at the median gap correlated by 0.3 but for a nugget of 0.2."""

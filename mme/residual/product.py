@@ -104,6 +104,11 @@ class Product(Bound):
         """Groups of the correlation."""
         return None if self.correlation is None else self.correlation.group
 
+    @property
+    def sequence(self) -> np.ndarray | None:
+        """That of the correlation."""
+        return None if self.correlation is None else self.correlation.sequence
+
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Variances from the residuals, then the correlation from the residuals divided by their sd."""
         starts = []
