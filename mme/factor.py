@@ -39,6 +39,11 @@ class Symbolic:
         self.supernodal = self.flops > _SUPERNODAL_FLOPS_PER_ENTRY * self.nnz_L
         self._trial = trial
 
+    def is_of(self, lower: sp.csc_array) -> bool:
+        """Whether this is the analysis of this pattern."""
+        indices, indptr = self._pattern
+        return np.array_equal(indptr, lower.indptr) and np.array_equal(indices, lower.indices)
+
     @cached_property
     def _analysed(self) -> Any:
         """CHOLMOD's analysis; of a supernodal factor made when it is first asked for, as it lists all its rows."""

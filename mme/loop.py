@@ -50,8 +50,7 @@ class Joint:
 
     def at(self, phi: np.ndarray) -> Objective:
         """The criterion as a function of theta at one phi; the latest is kept."""
-        if phi.size and not np.array_equal(phi, self._latest.phi):
-            self._latest = Objective(self.model, phi=phi.copy(), engine=self._latest.plan)
+        self._latest = self._latest.at(phi)
         return self._latest
 
     def __call__(self, parameters: np.ndarray) -> float:

@@ -47,8 +47,16 @@ class Objective:
         What is absorbed, how the rest is factorised, and why.
     """
 
-    def __init__(self, model: Model, *, phi: np.ndarray | None = None, engine: Plan | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        phi: np.ndarray | None = None,
+        engine: Plan | None = None,
+        like: Objective | None = None,
+    ) -> None:
         started = perf_counter()
+        engine, known = (engine, None) if like is None else (like.plan, like.system.symbolic)
         self.model, self.phi = model, np.zeros(0) if phi is None else phi
         whiten = _whitening(model, self.phi)
         self.basis = _conditioned(model, whiten)
@@ -58,12 +66,12 @@ class Objective:
         names = tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in self.blocks)
         absorbing = widest(self.blocks) if engine is None else engine.absorb
         crossings = _crossings(self.blocks, absorbing)
-        self.plan = plan(self.blocks, names, crossings) if engine is None else engine
+        self.plan: Plan = plan(self.blocks, names, crossings) if engine is None else engine
         if self.plan.absorb != absorbing:
             crossings = _crossings(self.blocks, self.plan.absorb)
         self.rest = tuple(block for b, block in enumerate(self.blocks) if b != self.plan.absorb)
         self.absorbing = None if self.plan.absorb is None else self.blocks[self.plan.absorb]
-        self.system = self._assemble(crossings, forced=engine is not None)
+        self.system: System = self._assemble(crossings, known, forced=engine is not None)
         self.penalty = Penalty.of(self.rest, self.system.rest.schur.penalty)
         seconds = {"conditioning": conditioned - started, "cross-products": perf_counter() - conditioned}
         self.engine = self._describe(names, seconds)
@@ -89,6 +97,10 @@ class Objective:
             return evaluate_absorbed(self.system, T)
         at = evaluate(self.system, T)
         return at.logdet_M, at.border
+
+    def at(self, phi: np.ndarray) -> Objective:
+        """The same model at another phi, with its plan and the analysis of its pattern; this one at the same phi."""
+        return self if np.array_equal(phi, self.phi) else Objective(self.model, phi=phi.copy(), like=self)
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """The factors of one evaluation, level by level."""
@@ -138,8 +150,8 @@ class Objective:
                 scale[thetas] = part.per_row(block.scale[columns], 1.0)
         return scale
 
-    def _assemble(self, crossings: list[Cells], *, forced: bool) -> System:
-        """Cross-products of Z and N = [X y], absorbing the block of the plan."""
+    def _assemble(self, crossings: list[Cells], known: Symbolic | None, *, forced: bool) -> System:
+        """Cross-products of Z and N = [X y], absorbing the block of the plan; ``known`` may be their analysis."""
         if self.plan.dense:
             require_dense_memory(sum(block.J * block.q for block in self.rest))
         N = self.basis.N
@@ -151,7 +163,8 @@ class Objective:
         rest = build_remainder(self.rest, absorbed, rows, crossings)
         symbolic = None
         if not self.plan.dense:
-            symbolic = Symbolic(rest.schur.lower())
+            lower = rest.schur.lower()
+            symbolic = known if known is not None and known.is_of(lower) else Symbolic(lower)
             symbolic.require_memory("the random effects of this model")
             self.plan = self.plan if forced else after_analysis(self.plan, symbolic)
             symbolic = None if self.plan.dense else symbolic

@@ -13,7 +13,6 @@ from oracles import satterthwaite
 from scipy.special import fdtrc
 
 import mme
-from mme.inference.variance_derivatives import objective_at
 
 # Share of a degree of freedom by which lmerTest's numerical Hessian and our differences may be off together.
 SAME = 5e-6
@@ -144,7 +143,7 @@ def small(seed: int, J: int = 5, m: int = 4):
 def at(fit: mme.Fit, x: np.ndarray) -> mme.Fit:
     """The fit at other (theta, phi)."""
     theta, phi = np.split(x, [fit.theta.size])
-    return replace(fit, theta=theta, objective=objective_at(fit.objective, phi))
+    return replace(fit, theta=theta, objective=fit.objective.at(phi))
 
 
 @pytest.mark.parametrize("method", ["REML", "ML"])

@@ -24,7 +24,7 @@ import numpy as np
 
 from mme.errors import MMEWarning
 from mme.inference.contrasts import FTest, Reference, independent, reciprocal
-from mme.inference.variance_derivatives import Profile, objective_at, profile_derivatives
+from mme.inference.variance_derivatives import Profile, profile_derivatives
 from mme.optimize import ACCEPTED
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def satterthwaite(fit: Fit) -> Satterthwaite:
     if _STATIONARY < -0.5 * float(profile.gradient @ newton) < ACCEPTED:
         parameters[free] += newton
         theta, phi = np.split(parameters, [fit.theta.size])
-        profile = profile_derivatives(objective_at(objective, phi), theta, free)
+        profile = profile_derivatives(objective.at(phi), theta, free)
         A, flat, _ = _inverse(profile)
     share = 1.0 / objective.constants.n_effective if objective.model.sigma is None else 0.0
     return Satterthwaite(fit.estimates.beta, fit.estimates.beta_cov, profile.half, profile.slopes, A, flat, share)

@@ -82,7 +82,7 @@ def profile_derivatives(objective: Objective, theta: np.ndarray, free: np.ndarra
     def values(x: np.ndarray) -> np.ndarray:
         parameters = at.copy()
         parameters[free] += x * step
-        one = Estimates(objective_at(objective, parameters[k:]), parameters[:k])
+        one = Estimates(objective.at(parameters[k:]), parameters[:k])
         relative = half_covariance(one.objective, one.at.border) @ whole
         return np.append((one.sigma / origin.sigma) ** 2 * (relative.T @ relative), one.criterion)
 
@@ -94,13 +94,6 @@ def profile_derivatives(objective: Objective, theta: np.ndarray, free: np.ndarra
         slopes=first[:, :-1].reshape(step.size, p, p) / step[:, None, None],
         units=step / _STEP,
     )
-
-
-def objective_at(objective: Objective, phi: np.ndarray) -> Objective:
-    """The objective at another phi, with its plan; the same one at the same phi."""
-    if np.array_equal(phi, objective.phi):
-        return objective
-    return Objective(objective.model, phi=phi.copy(), engine=objective.plan)
 
 
 def _central(f: Callable[[np.ndarray], np.ndarray], k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
