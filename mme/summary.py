@@ -28,6 +28,8 @@ _WIDTH = 80
 _DIGITS = 4
 # A correlation matrix of more fixed effects than this does not fit on a line.
 _MOST_CORRELATIONS = 12
+# Parameters of a residual structure beyond which a summary is no place for them.
+_MOST_PARAMETERS = 8
 # A standard deviation of the random effects below this share of what their columns' size would make visible is zero.
 _ZERO = 1e-5
 _RATIOS = "Shares of the variance of the records"
@@ -162,7 +164,18 @@ def _counts(fit: Fit) -> str:
     groups = {term.group: term.n_levels for term in fit.model.terms}
     listed = "; ".join(f"{name}, {count}" for name, count in groups.items())
     counts = f"Number of obs: {fit.nobs}" + (f", groups: {listed}" if groups else "")
-    return "\n".join([counts, *_relationship_lines(fit)])
+    return "\n".join([counts, *_relationship_lines(fit), *_structure_lines(fit)])
+
+
+def _structure_lines(fit: Fit) -> list[str]:
+    """The residual structure and its parameters, in one line where they are few."""
+    if fit.model.residual is None:
+        return []
+    values = [f"{name} {value:.4g}" for name, value in fit.residual.items()]
+    if len(values) > _MOST_PARAMETERS:
+        values = [*values[:_MOST_PARAMETERS], f"and {len(values) - _MOST_PARAMETERS} more: see residual"]
+    text = f"Residual structure: {fit.model.residual.kind}; {', '.join(values)}"
+    return textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
 def _relationship_lines(fit: Fit) -> list[str]:
@@ -208,6 +221,12 @@ def _notes(fit: Fit) -> list[str]:
             f"Singular fit, on the boundary of the model: {'; '.join(boundary(fit))}. A valid result; a simpler "
             "random part would fit as well."
         )
+    structure = fit.model.residual
+    if structure is not None and structure.kind.startswith("CompoundSymmetry") and fit.residual["rho"] < 0.0:
+        notes.append(
+            "The covariance within groups is negative: a marginal model of the records, which no variance of group "
+            "effects would give."
+        )
     if fit.optimum.verdict in ("flat", "not converged"):
         notes.append(f"Optimum: {fit.optimum}.")
     if _related(fit) and fit.optimum.verdict != "given" and not _has_standard_errors(fit):
@@ -242,7 +261,7 @@ def boundary(fit: Fit) -> list[str]:
             else:
                 others = ", ".join(term.columns[j] for j in earlier)
                 found.append(f"{term.columns[i]} by {term.name} is determined by {others}")
-    return found
+    return found or [f"{name} is at its bound" for name in fit.optimum.boundary]
 
 
 # -- how numbers and tables are written ------------------------------------------------------------------------------

@@ -402,3 +402,32 @@ def test_a_summary_needs_no_index_of_the_data(sleepstudy):
     shuffled = sleepstudy.sample(frac=1.0, random_state=1).set_index(pd.Index([f"r{i}" for i in range(180)]))
     formula = "Reaction ~ Days + (1 | Subject)"
     assert mme.lmer(formula, shuffled).summary() == mme.lmer(formula, sleepstudy).summary()
+
+
+# -- residual structures ----------------------------------------------------------------------------------------------
+
+
+def test_a_residual_structure_is_named_with_its_parameters():
+    growth = mme.load("Orthodont").assign(visit=lambda d: (d["age"] - 8) / 2)
+    one = mme.lmer("distance ~ age", growth, residual=mme.AR1("visit", "Subject"))
+    line = f"Residual structure: AR1; rho {one.residual['rho']:.4g}"
+    assert line in one.summary()
+    assert line in one._repr_html_()
+    both = mme.lmer("distance ~ age", growth, residual=[mme.AR1("visit", "Subject"), mme.Heterogeneous("Sex")])
+    assert "Residual structure: AR1 with Heterogeneous; rho " in both.summary()
+    nugget = mme.Exponential("age", "Subject", nugget=True)
+    assert "Exponential with nugget; range " in mme.lmer("distance ~ age", growth, residual=nugget).summary()
+    assert "Residual structure" not in mme.lmer("distance ~ age + (1 | Subject)", growth).summary()
+
+
+def test_many_residual_parameters_are_counted_and_their_line_is_wrapped():
+    growth = mme.load("Orthodont")
+    fit = mme.lmer("distance ~ age", growth, residual=mme.Unstructured("age", "Subject"))
+    assert "and 1 more: see residual" in " ".join(fit.summary().split())
+    assert max(map(len, fit.summary().splitlines())) <= 80
+
+
+def test_a_negative_covariance_within_groups_is_said_to_be_a_marginal_model():
+    fit = mme.lmer("Yield ~ 1", mme.load("Dyestuff2"), residual=mme.CompoundSymmetry("Batch"), method="ML")
+    assert fit.residual["rho"] == pytest.approx(-0.11987, abs=1e-4)  # nlme's
+    assert "a marginal model of the records" in " ".join(fit.summary().split())

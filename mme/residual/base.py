@@ -90,6 +90,11 @@ class Bound(ABC):
         return len(self.names)
 
     @property
+    def kind(self) -> str:
+        """What it is called in a summary."""
+        return type(self).__name__.removeprefix("Bound")
+
+    @property
     def group(self) -> np.ndarray | None:
         """Codes (n,) of the groups whose records are correlated; None: R is diagonal."""
         return None

@@ -144,6 +144,11 @@ class BoundExponentialNugget(BoundExponential):
     """Exponential correlation of a share 1 - nu of the variance."""
 
     @property
+    def kind(self) -> str:
+        """Exponential, with a nugget."""
+        return "Exponential with nugget"
+
+    @property
     def sequence(self) -> None:
         """The errors between hide the past: none."""
         return

@@ -100,6 +100,11 @@ class Product(Bound):
         return self.variances if self.correlation is None else (self.correlation, *self.variances)
 
     @property
+    def kind(self) -> str:
+        """Its parts."""
+        return " with ".join(part.kind for part in self.parts)
+
+    @property
     def group(self) -> np.ndarray | None:
         """Groups of the correlation."""
         return None if self.correlation is None else self.correlation.group

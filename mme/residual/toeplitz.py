@@ -149,6 +149,11 @@ class BoundBand(BoundToeplitz):
     """Toeplitz with its last correlations zero."""
 
     @property
+    def kind(self) -> str:
+        """Toeplitz, banded."""
+        return "Toeplitz, banded"
+
+    @property
     def absorbs_intercept(self) -> bool:
         """Correlations that are zero leave none for an intercept."""
         return False
