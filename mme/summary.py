@@ -129,6 +129,8 @@ def _random_rows(fit: Fit) -> list[Row]:
 
 def _ratio_rows(fit: Fit) -> list[Row]:
     """Heritabilities and genetic correlations: a share of the variance for each coefficient of related levels."""
+    if not _related(fit):
+        return []
     hessian = fit.hessian if _has_standard_errors(fit) else None
     found = [
         (term.name, label, ratio, se)
@@ -136,8 +138,6 @@ def _ratio_rows(fit: Fit) -> list[Row]:
         for ratios in (heritabilities(fit.estimates, hessian, term.name),)
         for label, ratio, se in zip(ratios.labels, ratios.estimate.tolist(), ratios.se.tolist(), strict=True)
     ]
-    if not found:
-        return []
     terms, labels, values, errors = zip(*found, strict=True)
     names = [
         (name if name not in terms[:i] else "", label)

@@ -431,3 +431,9 @@ def test_a_negative_covariance_within_groups_is_said_to_be_a_marginal_model():
     fit = mme.lmer("Yield ~ 1", mme.load("Dyestuff2"), residual=mme.CompoundSymmetry("Batch"), method="ML")
     assert fit.residual["rho"] == pytest.approx(-0.11987, abs=1e-4)  # nlme's
     assert "a marginal model of the records" in " ".join(fit.summary().split())
+
+
+def test_a_summary_asks_for_no_hessian_where_no_levels_are_related(sleepstudy):
+    fit = mme.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    assert fit.summary()
+    assert "hessian" not in vars(fit)
