@@ -107,6 +107,7 @@ def markdown(results: dict[str, Any]) -> str:
         "Medians of paired runs (mme, peer, mme, peer, ...) of the fit call, data in memory, after both had fitted the "
         "model once and agreed on the criterion. The ratio is the median over the pairs; mme's row is of runs alone. "
         "Peak: of the process during its first fit, libraries and data included.",
+        *(["", results["note"]] if "note" in results else []),
     ]
     for name, tasks in results["questions"].items():
         asked = [rows[task] for task in tasks if task in rows]
