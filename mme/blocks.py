@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from mme.covariance import Entries, Extended, Structure
 from mme.crossproducts import Cells, Column, cells, level_sums, picked
 from mme.levels import varies_within
+from mme.model import related
 from mme.terms import Term
 from mme.whitening import Whitening
 
@@ -80,13 +81,14 @@ class Block:
         return isinstance(self.structures[0], Extended)
 
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
-        """The parameters of the relationship at theta, where it has some."""
+        """The parameters of the relationship at theta, which has some."""
         part = self.structures[0]
-        return part.coordinates(theta[self.theta_slices[0]]) if isinstance(part, Extended) else theta[:0]
+        assert isinstance(part, Extended)
+        return part.coordinates(theta[self.theta_slices[0]])
 
     def relationship_at(self, theta: np.ndarray) -> Any:
         """The relationship at theta."""
-        return self.relationship.at(self.coordinates(theta)) if self.is_parametric else self.relationship
+        return related(self.structures[0], self.relationship, theta[self.theta_slices[0]])
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The scaled relative covariance factor (q, q), lower triangular: b = scale^-1 T u."""
@@ -126,7 +128,7 @@ def _mixed(block: Block, W: sp.csr_array) -> Block:
     order = np.lexsort((W.row != W.col, W.row))
     i, j, weight = W.row[order], W.col[order], W.data[order]
     columns = [weight if column is None else weight * column[j] for column in block.columns]
-    size = np.array([float(np.sqrt(column @ column / block.codes.size)) or 1.0 for column in columns])
+    size = np.array([_length(column, block.codes.size) for column in columns])
     return replace(
         block,
         codes=block.codes[j],
@@ -197,7 +199,12 @@ def _scaled_columns(
             column = None
         if not whiten.identity:
             column = whiten((np.ones(n) if column is None else column)[None, :])[0]
-        size = 1.0 if column is None else float(np.sqrt(column @ column / n)) or 1.0
+        size = 1.0 if column is None else _length(column, n)
         columns.append(None if column is None else column / size)
         scale.append(size)
     return tuple(columns), np.array(scale)
+
+
+def _length(column: np.ndarray, n: int) -> float:
+    """The root mean square of a column over n records, one for zeros."""
+    return float(np.sqrt(column @ column / n)) or 1.0

@@ -100,7 +100,9 @@ class Objective:
 
     def at(self, phi: np.ndarray) -> Objective:
         """The same model at another phi, with its plan and the analysis of its pattern; this one at the same phi."""
-        return self if np.array_equal(phi, self.phi) else Objective(self.model, phi=phi.copy(), like=self)
+        if phi.size == 0 or np.array_equal(phi, self.phi):
+            return self
+        return Objective(self.model, phi=phi.copy(), like=self)
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """The factors of one evaluation, level by level."""

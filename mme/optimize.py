@@ -131,7 +131,7 @@ def minimise(
     counted = _Counted(f, progress)
     at: Curvature | None
     if nearby is None:
-        at = _sketched(counted, start, counted(start), radius)
+        at = curvature(counted, start, counted(start), radius, one_sided=True)
     else:  # without a step there is no secant: the gradients are of two functions
         at = _moved(counted, replace(nearby, x=start), start, counted(start))
     reason = "Newton steps on finite differences gained nothing more"
@@ -245,25 +245,23 @@ def _newton(f: _Counted, at: Curvature) -> tuple[np.ndarray, float]:
     return at.x, 0.0
 
 
-def curvature(f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray) -> Curvature:
-    """Central differences of f at x; ``radius`` is about how far f rises by one, the first guess of the steps."""
+def curvature(
+    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray, *, one_sided: bool = False
+) -> Curvature:
+    """Central differences of f at x; ``radius`` is about how far f rises by one, the first guess of the steps.
+
+    Mixed differences ``one_sided`` are half as many, in error by a share of the third derivatives: good for a search.
+    """
     h, plus, minus = _axes(f, x, value, radius)
     hessian = np.diag((plus + minus - 2.0 * value) / h**2)
     for i, j in combinations(range(x.size), 2):
         both = _step(x.size, h, i, j)
-        mixed = f(x + both) + f(x - both) + 2.0 * value - plus[i] - minus[i] - plus[j] - minus[j]
-        hessian[i, j] = hessian[j, i] = mixed / (2.0 * h[i] * h[j])
-    return _judge(x, value, (plus - minus) / (2.0 * h), hessian, h)
-
-
-def _sketched(f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray) -> Curvature:
-    """The same with mixed differences to one side: half as many, in error by a share of the third derivatives."""
-    h, plus, minus = _axes(f, x, value, radius)
-    hessian = np.diag((plus + minus - 2.0 * value) / h**2)
-    for i, j in combinations(range(x.size), 2):
-        mixed = f(x + _step(x.size, h, i, j)) + value - plus[i] - plus[j]
+        mixed = f(x + both) + value - plus[i] - plus[j]
+        if not one_sided:
+            mixed = 0.5 * (mixed + f(x - both) + value - minus[i] - minus[j])
         hessian[i, j] = hessian[j, i] = mixed / (h[i] * h[j])
-    return replace(_judge(x, value, (plus - minus) / (2.0 * h), hessian, h), carried=x.size > 1)
+    found = _judge(x, value, (plus - minus) / (2.0 * h), hessian, h)
+    return replace(found, carried=one_sided and x.size > 1)
 
 
 def _axes(

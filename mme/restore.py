@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,13 @@ from mme.fit import Fit
 from mme.frame import Factor
 from mme.model import Model, build_model
 from mme.objective import Objective
+from mme.parametric import Known
 from mme.rows import Rows
 from mme.store import classes
 from mme.terms import Term
 
 # Rounding of a criterion on another machine, as a share of its size.
 _SAME = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class StoredRelationship:
-    """What the engine needs of a relationship: K^-1 (sparse), log|K|, the diagonal of K, and whose it is."""
-
-    precision: sp.csc_array
-    levels: np.ndarray
-    logdet: float
-    diagonal: np.ndarray
 
 
 def load_fit(path: str | os.PathLike[str]) -> Fit:
@@ -101,11 +92,11 @@ def _term(fields: dict[str, Any]) -> Term:
     return term if fields["name"] == fields["group"] else term.renamed(fields["name"])
 
 
-def _relationship(fields: dict[str, Any]) -> StoredRelationship:
+def _relationship(fields: dict[str, Any]) -> Known:
     size = np.asarray(fields["levels"]).size
     precision = sp.csc_array((fields["data"], fields["indices"], fields["indptr"]), shape=(size, size))
     precision.check_format(full_check=True)
-    return StoredRelationship(precision, fields["levels"], float(fields["logdet"]), np.asarray(fields["diagonal"]))
+    return Known(fields["levels"], precision, float(fields["logdet"]), np.asarray(fields["diagonal"]))
 
 
 def _index(fields: dict[str, Any] | None) -> Any:

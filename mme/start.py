@@ -15,6 +15,7 @@ a cell, where there is one, less that of the parts a = Q'Z along X. What all blo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Weighted:
     E: np.ndarray
     along_X: np.ndarray
 
-    @property
+    @cached_property
     def weighted_X(self) -> np.ndarray:
         """E_g a_g' (q, p, J)."""
         return np.asarray(np.einsum("ijg,jpg->ipg", self.E, self.along_X))

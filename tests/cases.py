@@ -17,6 +17,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import mme
+
 SHIPPED = Path(__file__).with_name("reference")
 PRIVATE = Path(os.environ.get("MME_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
@@ -42,6 +44,11 @@ class Case:
     def method(self) -> str:
         """``"REML"`` or ``"ML"``."""
         return "REML" if self.json["REML"] else "ML"
+
+    def fit(self, **options: Any) -> mme.Fit:
+        """The model fitted anew, with the weights and the offset of the case."""
+        given = {name: self.json[name] for name in ("weights", "offset") if self.json.get(name)}
+        return mme.lmer(self.json["formula"], self.data, method=self.method, **given, **options)
 
     @property
     def complete(self) -> pd.DataFrame:

@@ -34,9 +34,7 @@ MODELS = [
 
 
 def fitted(name: str) -> mme.Fit:
-    case = load_case(name)
-    options = {key: case.json[key] for key in ("weights", "offset") if case.json.get(key)}
-    return mme.lmer(case.json["formula"], case.data, method=case.method, **options)
+    return load_case(name).fit()
 
 
 @pytest.fixture(scope="module")

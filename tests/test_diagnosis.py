@@ -54,9 +54,7 @@ def dense_hat(fit):
 
 def peer(name):
     case = load_case(name)
-    options = {"weights": case.json["weights"]} if case.json["weights"] else {}
-    theta = REFERENCE[name]["theta"]
-    return mme.lmer(case.json["formula"], case.data, method=case.method, theta=theta, **options), case.data
+    return case.fit(theta=REFERENCE[name]["theta"]), case.data
 
 
 # -- against lme4 and performance -------------------------------------------------------------------------------------
@@ -446,9 +444,7 @@ SOUND = [
 
 @pytest.mark.parametrize("name", SOUND)
 def test_nothing_is_said_of_a_sound_fit(name):
-    case = load_case(name)
-    options = {"weights": case.json["weights"]} if case.json["weights"] else {}
-    diagnosis = mme.lmer(case.json["formula"], case.data, method=case.method, **options).diagnose()
+    diagnosis = load_case(name).fit().diagnose()
     assert not diagnosis
     assert diagnosis.kinds == ()
     assert "Nothing unusual" in str(diagnosis)

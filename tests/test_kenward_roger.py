@@ -26,10 +26,9 @@ def compared(request):
     case = load_case(request.param)
     if "kenward_roger" not in case.json:
         pytest.skip("the reference has no Kenward-Roger tests")
-    given = {name: case.json[name] for name in ("weights", "offset") if case.json[name]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit = mme.lmer(case.json["formula"], case.data, method=case.method, **given)
+        fit = case.fit()
         return case.json["kenward_roger"], fit, replace(fit, theta=np.array(case.json["theta"]))
 
 

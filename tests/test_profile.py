@@ -29,8 +29,7 @@ PROFILED = [
 
 
 def fitted(name: str) -> mme.Fit:
-    case = load_case(name)
-    return mme.lmer(case.json["formula"], case.data, method=case.method)
+    return load_case(name).fit()
 
 
 @pytest.fixture(scope="module")

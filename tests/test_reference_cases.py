@@ -142,8 +142,7 @@ def compared(request: pytest.FixtureRequest) -> Compared:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         case = reference.case
-        given = {name: case.json[name] for name in ("weights", "offset") if case.json[name]}
-        searched = mme.lmer(case.json["formula"], case.data, method=case.method, **given)
+        searched = case.fit()
         m = searched.model
         X = pd.DataFrame(m.X, columns=list(m.x_names))
         same = mme.fit(

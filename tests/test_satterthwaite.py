@@ -28,10 +28,9 @@ def compared(request):
     case = load_case(request.param)
     if "satterthwaite" not in case.json:
         pytest.skip("the reference has no degrees of freedom")
-    given = {name: case.json[name] for name in ("weights", "offset") if case.json[name]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit = mme.lmer(case.json["formula"], case.data, method=case.method, **given)
+        fit = case.fit()
         return case, fit, replace(fit, theta=np.array(case.json["theta"]))
 
 

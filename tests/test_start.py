@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from cases import load_case
 
-import mme
 from mme.start import start
 
 # REML's solution is that of the analysis of variance here: every random term is balanced over the fixed effects.
@@ -29,13 +28,12 @@ BALANCED = [
 @pytest.mark.parametrize("name", BALANCED)
 def test_a_balanced_design_is_started_at_its_optimum(name):
     case = load_case(name)
-    objective = mme.lmer(case.json["formula"], case.data, method="REML" if case.json["REML"] else "ML").objective
+    objective = case.fit().objective
     assert objective(start(objective)[0]) - case.json["objective"] < 1e-8
 
 
 @pytest.mark.parametrize("name", ["insteval_3_reml", "chem97_nested_reml", "sim_q4_reml", "sim_inter_reml"])
 def test_no_start_is_worse_than_a_variance_equal_to_the_residual_one(name):
-    case = load_case(name)
-    objective = mme.lmer(case.json["formula"], case.data).objective
+    objective = load_case(name).fit().objective
     theta = objective.model.diagonal.astype(float)
     assert objective(start(objective)[0]) < objective(theta)
