@@ -106,7 +106,11 @@ class Hat:
         delta = np.zeros((count, self.U.shape[1]))
         for g, (records, H) in enumerate(groups):
             U = self.U[records]
-            L, failed = dpotrf(np.eye(records.size) - H - U @ U.T, lower=1)
+            left = U @ U.T
+            left += H
+            np.negative(left, out=left)
+            left.ravel()[:: records.size + 1] += 1.0
+            L, failed = dpotrf(left.T, lower=1, overwrite_a=1)
             determined = failed or L.diagonal().min(initial=1.0) ** 2 < _DETERMINED
             delta[g] = np.nan if determined else U.T @ dpotrs(L, e[records], lower=1)[0]
         return delta

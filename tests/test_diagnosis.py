@@ -131,7 +131,11 @@ def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_absorbed(name):
+@pytest.mark.parametrize("whole", [True, False])
+def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_absorbed(name, whole, monkeypatch):
+    """P H_2 P' made once, or for each group its own part."""
+    if not whole:
+        monkeypatch.setattr("mme.hat_groups._A_PRODUCT", -1_000_000_000)
     fit = model_fit(name)
     expected, eighths = dense_hat(fit), np.arange(90) % 8
     for absorb in [None, *range(len(fit.objective.blocks))]:
