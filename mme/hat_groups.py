@@ -19,11 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg.lapack import dpotri
 
 from mme.blocks import Block
 from mme.crossproducts import Cells, Column, cells, of_pair
-from mme.inverse import gain
+from mme.inverse import gain, level_operator, remainder_inverse
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
 
@@ -100,26 +99,14 @@ def group_hats(objective: Objective, theta: np.ndarray, at: Evaluation) -> Group
     absorbed = 0 if block is None else block.J * block.q
     if not isinstance(at.rest, Dense) or (absorbed + rest.m) * rest.m > _MOST_ENTRIES:
         return None
-    H2 = _whole(objective, theta, at.rest)
+    H2 = remainder_inverse(objective, theta, at)
     if block is None:
         return GroupHats(objective, np.zeros((0, 0, 0)), sp.csr_array((0, rest.m)), np.zeros((0, rest.m)), H2)
     T, A = objective.factors(theta).absorbed, at.levels.A
     inner = T @ np.linalg.inv(np.eye(block.q) + np.einsum("aig,ajg->gij", A, A)) @ T.T
     F = np.einsum("xi,iag->xag", T, gain(at.levels))
-    level = np.arange(block.J)
-    i, j = (np.add.outer(axis * block.J, level).ravel() for axis in np.indices((block.q, block.q)).reshape(2, -1))
-    P = sp.csr_array(sp.csr_array((F.ravel(), (i, j)), shape=(absorbed, absorbed)) @ rest.B.T)
+    P = sp.csr_array(level_operator(F) @ rest.B.T)
     return GroupHats(objective, inner, P, P @ H2, H2)
-
-
-def _whole(objective: Objective, theta: np.ndarray, dense: Dense) -> np.ndarray:
-    """H_2 = Lambda_2 K^-1 Lambda_2' (m, m)."""
-    rest, T = objective.system.rest, objective.factors(theta).rest
-    if not rest.m:
-        return np.zeros((0, 0))
-    lower = np.tril(dpotri(dense.L, lower=1)[0])
-    inverse = lower + np.tril(lower, -1).T
-    return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(inverse, T).T), T)
 
 
 _Rows = list[tuple[np.ndarray, Column]]

@@ -101,7 +101,7 @@ def denominator(A_1: float, A_2: float, q: int) -> tuple[float, float]:
 
 
 def kenward_roger(fit: Fit) -> KenwardRoger:
-    """Make the tests of a fit: 7 k (k + 1) / 2 evaluations and one for k entries of the random effects' covariances.
+    """Make the tests of a fit: in closed form, or by 7 k (k + 1) / 2 evaluations and one for k variance parameters.
 
     Raises
     ------

@@ -77,7 +77,7 @@ class Satterthwaite(Reference):
 
 
 def satterthwaite(fit: Fit) -> Satterthwaite:
-    """Make the tests of a fit: some 3 k (k + 1) evaluations for k variance parameters.
+    """Make the tests of a fit: in closed form, or by some 3 k (k + 1) evaluations for k variance parameters.
 
     The search ends within 1e-4 standard errors of the minimum, which shows in the fifth digit of degrees of freedom:
     where it does, they are those of the minimum, a Newton step away.

@@ -1,16 +1,12 @@
-r"""How the covariance of beta and the likelihood change with the variances, from evaluations alone.
+r"""How the covariance of beta and the likelihood change with the variances: in closed form, or from evaluations.
 
-Degrees of freedom need two kinds of derivatives, and an evaluation of the engine returns all that either takes:
-log|V|, the triangle of X'V^-1 X, and y'Py. No n x n matrix is formed, and records are not read again.
+Degrees of freedom need two kinds of derivatives. Where ``information.py`` has those of V in closed form they follow by
+the chain rule. Elsewhere an evaluation of the engine returns all that either takes: log|V|, the triangle of X'V^-1 X,
+and y'Py. No n x n matrix is formed, and records are not read again.
 
 * Along the likelihood (:func:`profile_derivatives`): by theta and phi, which are free to take any sign, so by central
-  differences of sixth order. The criterion and beta's covariance are analytic functions of theta, whose nearest
-  singularity lies about rho = max_g (D_g)_aa^-1/2 off for an entry in row a of T, where
-
-      D_g = Z_g'(I + Z_g H Z_g')^-1 Z_g,        H = T T'                                                            (D)
-
-  is what the records of level g tell about its effects. Steps are a share of rho: the truncation error is then the
-  same in all models.
+  differences of sixth order. Steps are a share of rho (``units.py``), the distance of the nearest singularity: the
+  truncation error is then the same in all models.
 
 * Along the variances themselves (:func:`linear_derivatives`): V / sigma^2 = I + Z H Z' is linear in H, which must
   stay positive semi-definite. Directions D = f f' never leave that cone, wherever H lies, if they are followed one
@@ -20,30 +16,24 @@ log|V|, the triangle of X'V^-1 X, and y'Py. No n x n matrix is formed, and recor
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
-from mme.blocks import Block
 from mme.covariance import Entries, Extended, Structure
-from mme.crossproducts import level_sums
 from mme.errors import MMEError
 from mme.estimates import Estimates
+from mme.inference.differences import central, one_sided
+from mme.inference.information import Direction, Information, information
+from mme.inference.units import level_information, natural_units
 from mme.objective import Objective
 from mme.pls import triangular_solve
 from mme.terms import Term
 
-# Central differences on -3h ... 3h, exact for polynomials of degree six (Fornberg 1988, Math. Comp. 51:699).
-_FIRST = np.array([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]) / 60.0
-_SECOND = np.array([2.0, -27.0, 270.0, -490.0, 270.0, -27.0, 2.0]) / 180.0
 # Step as a share of rho: truncation is then some 1e-7 of the second derivative, rounding of the criterion less.
 _STEP = 0.03
 # Step in the coordinates of a residual structure, smooth over distances of order one.
 _STEP_PHI = 0.03
-# One-sided differences: points on (0, _REACH] beside 0. The singularities nearest to it lie at -1, or beyond.
-_REACH, _POINTS = 0.1, 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +59,68 @@ def half_covariance(objective: Objective, border: np.ndarray) -> np.ndarray:
 
 
 def profile_derivatives(objective: Objective, theta: np.ndarray, free: np.ndarray) -> Profile:
-    """Central differences of the criterion and of beta's covariance by the free entries of (theta, phi)."""
+    """Those of the criterion and of beta's covariance by the free entries of (theta, phi)."""
+    origin = Estimates(objective, theta)
+    closed = information(objective, theta, origin.at) if free.any() else None
+    return _by_differences(origin, free) if closed is None else _by_chain_rule(origin, closed)
+
+
+def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
+    """H = T T' of each block: D_i = T_i T' + T T_i', with second derivatives T_i T_j' + T_j T_i'."""
+    objective, theta, c = origin.objective, origin.theta, origin.objective.constants
+    p, k = objective.system.p, objective.model.k
+    entries = [_entry(objective, theta, i) for i in range(k)]
+    along = [Direction(b, T_i @ T.T + T @ T_i.T) for b, T, T_i in entries]
+    first, second = np.array([of.product(one) for one in along]), of.product_second(along)
+    log_V = np.array([of.logdet(one) for one in along])
+    log_V2 = np.array([[of.logdet_second(one, other) for other in along] for one in along])
+    for i, j in np.ndindex(k, k):
+        (b, _, T_i), (other, _, T_j) = entries[i], entries[j]
+        if b == other:
+            curved = Direction(b, T_i @ T_j.T + T_j @ T_i.T)
+            second[i, j] += of.product(curved)
+            log_V2[i, j] += of.logdet(curved)
+    log_X, log_X2 = _logdet(first[:, :p, :p], second[:, :, :p, :p])
+    log_N, log_N2 = _logdet(first, second)
+    log_s, log_s2 = log_N - log_X, log_N2 - log_X2  # of s = pwrss
+    slopes = -first[:, :p, :p]
+    if c.sigma is None:
+        left, left2 = c.n_effective * log_s, c.n_effective * log_s2
+        slopes += log_s[:, None, None] * np.eye(p)
+    else:
+        s = origin.pwrss / c.sigma**2
+        left, left2 = s * log_s, s * (log_s2 + np.outer(log_s, log_s))
+    return Profile(
+        gradient=log_V + c.reml * log_X + left,
+        hessian=log_V2 + c.reml * log_X2 + left2,
+        half=half_covariance(objective, origin.at.border),
+        slopes=slopes,
+        units=natural_units(objective, theta),
+    )
+
+
+def _entry(objective: Objective, theta: np.ndarray, i: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """The block of an entry of theta, its T, and the derivative of T, which is linear in theta."""
+    block = next(
+        b for b, block in enumerate(objective.blocks) if any(s.start <= i < s.stop for s in block.theta_slices)
+    )
+    return block, objective.blocks[block].T(theta), objective.blocks[block].T(np.eye(theta.size)[i])
+
+
+def _logdet(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of log|C| at C = I from those of C, (k, s, s) and (k, k, s, s)."""
+    both = np.einsum("ijaa->ij", second) - np.einsum("iab,jba->ij", first, first, optimize=True)
+    return np.einsum("iaa->i", first), both
+
+
+def _by_differences(origin: Estimates, free: np.ndarray) -> Profile:
+    """Central differences by the free entries of (theta, phi)."""
+    objective, theta = origin.objective, origin.theta
     p, k = objective.system.p, objective.model.k
     at, step = np.concatenate([theta, objective.phi]), np.full(k + objective.phi.size, _STEP_PHI)
     if free[:k].any():
-        step[:k] = _theta_steps(objective, theta)
+        step[:k] = _STEP * natural_units(objective, theta)
     step = step[free]
-    origin = Estimates(objective, theta)
     half = half_covariance(objective, origin.at.border)
     whole = np.linalg.inv(half) if p else half
 
@@ -86,7 +131,7 @@ def profile_derivatives(objective: Objective, theta: np.ndarray, free: np.ndarra
         relative = half_covariance(one.objective, one.at.border) @ whole
         return np.append((one.sigma / origin.sigma) ** 2 * (relative.T @ relative), one.criterion)
 
-    first, second = _central(values, int(free.sum()), p * p + 1)
+    first, second = central(values, int(free.sum()), p * p + 1)
     return Profile(
         gradient=first[:, -1] / step,
         hessian=second / np.outer(step, step),
@@ -94,28 +139,6 @@ def profile_derivatives(objective: Objective, theta: np.ndarray, free: np.ndarra
         slopes=first[:, :-1].reshape(step.size, p, p) / step[:, None, None],
         units=step / _STEP,
     )
-
-
-def _central(f: Callable[[np.ndarray], np.ndarray], k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """First derivatives (k, size) of f (size,) at 0, and second ones (k, k) of its last entry.
-
-    Mixed ones from the second derivative along (e_i + e_j) / sqrt 2.
-    """
-    origin = f(np.zeros(k))
-    offsets = np.arange(-3, 4)
-
-    def along(direction: np.ndarray) -> np.ndarray:
-        return np.array([f(float(offset) * direction) if offset else origin for offset in offsets])
-
-    first, second = np.zeros((k, size)), np.zeros((k, k))
-    for i in range(k):
-        line = along(np.eye(k)[i])
-        first[i], second[i, i] = _FIRST @ line, _SECOND @ line[:, -1]
-    for i in range(k):
-        for j in range(i):
-            mixed = _SECOND @ along((np.eye(k)[i] + np.eye(k)[j]) / np.sqrt(2.0))[:, -1]
-            second[i, j] = second[j, i] = mixed - 0.5 * (second[i, i] + second[j, j])
-    return first, second
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +177,14 @@ def linear_derivatives(objective: Objective, theta: np.ndarray, *, fixed: bool =
     p = objective.system.p
     x, directions = (np.zeros(0), []) if fixed else _directions(objective, theta)
     k = len(directions)
-    R_X = objective.triangle(theta)[1][:p, :p]
+    at = Estimates(objective, theta).at
+    closed = information(objective, theta, at) if k else None
+    if closed is not None:
+        return _linear(x, closed, [_in_block(objective, direction) for direction in directions], p)
+    R_X = at.border[:p, :p]
 
     def line(*along: _Direction) -> tuple[np.ndarray, np.ndarray]:
-        return _one_sided(lambda t: values([(one, t / len(along)) for one in along]), origin)
+        return one_sided(lambda t: values([(one, t / len(along)) for one in along]), origin)
 
     def values(added: list[tuple[_Direction, float]]) -> np.ndarray:
         logdet, border = objective.triangle(_moved(objective, theta, added))
@@ -177,16 +204,25 @@ def linear_derivatives(objective: Objective, theta: np.ndarray, *, fixed: bool =
     return Linear(x, C_i, C_ij, first[:, -1], second[:, :, -1])
 
 
-def _one_sided(f: Callable[[float], np.ndarray], origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """f'(0) and f''(0) from f(0) and f on (0, _REACH]: derivatives of the polynomial through Chebyshev's points."""
-    degree = np.arange(_POINTS + 1)
-    angles = np.pi * (1.0 - degree / _POINTS)
-    coefficients = np.linalg.inv(np.cos(np.outer(angles, degree)))  # T_n(cos a) = cos(n a)
-    first = (-1.0) ** (degree + 1) * degree**2  # T_n'(-1)
-    second = (-1.0) ** degree * degree**2 * (degree**2 - 1.0) / 3.0  # T_n''(-1)
-    beside = (0.5 * _REACH * (np.cos(angles[1:]) + 1.0)).tolist()
-    values = coefficients @ np.array([origin, *(f(t) for t in beside)])
-    return (2.0 / _REACH) * (first @ values), (2.0 / _REACH) ** 2 * (second @ values)
+def _linear(x: np.ndarray, of: Information, along: list[Direction], p: int) -> Linear:
+    """In closed form."""
+    first = np.array([of.product(one) for one in along])[:, :p, :p]
+    return Linear(
+        x,
+        first,
+        of.product_second(along)[:, :, :p, :p],
+        np.array([of.logdet(one) for one in along]),
+        np.array([[of.logdet_second(one, other) for other in along] for one in along]),
+    )
+
+
+def _in_block(objective: Objective, direction: _Direction) -> Direction:
+    """f f' among the scaled columns of the term's block."""
+    b = next(b for b, block in enumerate(objective.blocks) if direction.term in block.terms)
+    block, f = objective.blocks[b], np.zeros(objective.blocks[b].q)
+    at = block.column_slices[block.terms.index(direction.term)]
+    f[at] = block.scale[at] * direction.f
+    return Direction(b, np.outer(f, f))
 
 
 def _moved(objective: Objective, theta: np.ndarray, added: list[tuple[_Direction, float]]) -> np.ndarray:
@@ -206,7 +242,7 @@ def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, li
     x: list[float] = []
     directions: list[_Direction] = []
     model = objective.model
-    information = _information(objective, theta)
+    information = level_information(objective, theta)
     for t, (term, part, T) in enumerate(zip(model.terms, model.structures, model.T(theta), strict=True)):
         if not isinstance(part, Entries):
             raise MMEError(
@@ -239,47 +275,3 @@ def _rank_one_basis(part: Entries, H: np.ndarray, information: np.ndarray) -> tu
     a, b = np.triu_indices(part.q, 1)
     f = np.concatenate([F, (F[:, a] + F[:, b]) / np.sqrt(2.0)], axis=1)
     return f, np.concatenate([2.0 * np.diag(S) - S.sum(axis=1), 2.0 * S[a, b]])
-
-
-def _theta_steps(objective: Objective, theta: np.ndarray) -> np.ndarray:
-    """A share of rho for each entry of theta (k,)."""
-    rho = [
-        part.per_row(np.einsum("gaa->ga", D).max(axis=0) ** -0.5, 1.0)
-        for part, D in zip(objective.model.structures, _information(objective, theta), strict=True)
-    ]
-    return _STEP * np.concatenate([np.zeros(0), *rho])
-
-
-def _information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:
-    """D_g (levels, q, q) of each term, in the user's units, as if no other factor were random."""
-    out: dict[int, np.ndarray] = {}
-    for block in objective.blocks:
-        G = _gram_bound(block) * _largest_relationship(block, theta)
-        T = block.T(theta)
-        D = np.linalg.solve(np.eye(block.q) + G @ (T @ T.T), G) if block.q > 1 else G / (1.0 + G * T**2)
-        D *= np.outer(block.scale, block.scale)
-        for term, columns in zip(block.terms, block.column_slices, strict=True):
-            out[term] = D[:, columns, columns]
-    return [out[t] for t in range(len(out))]
-
-
-def _gram_bound(block: Block) -> np.ndarray:
-    """Z_g'Z_g (J, q, q); where columns have levels of their own a bound: |sum_a Z_a x_a|^2 <= q sum_a |Z_a x_a|^2."""
-    if block.records is not None:
-        met = block.cells(block)
-        return met.sums(block.columns, block.columns)[met.rows == met.cols]
-    G = level_sums(block.codes, block.J, block.columns, block.columns)
-    return G if block.codes.ndim == 1 else block.q * G * np.eye(block.q)
-
-
-def _largest_relationship(block: Block, theta: np.ndarray) -> float:
-    """The largest eigenvalue of K, by which related levels can carry more information than each of them."""
-    if block.relationship is None:
-        return 1.0
-    precision = sp.csc_array(block.relationship_at(theta).precision)
-    if block.J < 20:
-        return float(1.0 / np.linalg.eigvalsh(precision.toarray())[0])
-    from scipy.sparse.linalg import eigsh
-
-    smallest = eigsh(precision, k=1, sigma=0.0, which="LM", tol=1e-2, return_eigenvectors=False)
-    return float(1.0 / smallest[0])

@@ -1,0 +1,47 @@
+"""Derivatives by finite differences of high order: central, or one way where a cone is not to be left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+# Central differences on -3h ... 3h, exact for polynomials of degree six (Fornberg 1988, Math. Comp. 51:699).
+_FIRST = np.array([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]) / 60.0
+_SECOND = np.array([2.0, -27.0, 270.0, -490.0, 270.0, -27.0, 2.0]) / 180.0
+# One-sided differences: points on (0, _REACH] beside 0. The singularities nearest to it lie at -1, or beyond.
+_REACH, _POINTS = 0.1, 7
+
+
+def central(f: Callable[[np.ndarray], np.ndarray], k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """First derivatives (k, size) of f (size,) at 0, and second ones (k, k) of its last entry.
+
+    Mixed ones from the second derivative along (e_i + e_j) / sqrt 2.
+    """
+    origin = f(np.zeros(k))
+    offsets = np.arange(-3, 4)
+
+    def along(direction: np.ndarray) -> np.ndarray:
+        return np.array([f(float(offset) * direction) if offset else origin for offset in offsets])
+
+    first, second = np.zeros((k, size)), np.zeros((k, k))
+    for i in range(k):
+        line = along(np.eye(k)[i])
+        first[i], second[i, i] = _FIRST @ line, _SECOND @ line[:, -1]
+    for i in range(k):
+        for j in range(i):
+            mixed = _SECOND @ along((np.eye(k)[i] + np.eye(k)[j]) / np.sqrt(2.0))[:, -1]
+            second[i, j] = second[j, i] = mixed - 0.5 * (second[i, i] + second[j, j])
+    return first, second
+
+
+def one_sided(f: Callable[[float], np.ndarray], origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f'(0) and f''(0) from f(0) and f on (0, _REACH]: derivatives of the polynomial through Chebyshev's points."""
+    degree = np.arange(_POINTS + 1)
+    angles = np.pi * (1.0 - degree / _POINTS)
+    coefficients = np.linalg.inv(np.cos(np.outer(angles, degree)))  # T_n(cos a) = cos(n a)
+    first = (-1.0) ** (degree + 1) * degree**2  # T_n'(-1)
+    second = (-1.0) ** degree * degree**2 * (degree**2 - 1.0) / 3.0  # T_n''(-1)
+    beside = (0.5 * _REACH * (np.cos(angles[1:]) + 1.0)).tolist()
+    values = coefficients @ np.array([origin, *(f(t) for t in beside)])
+    return (2.0 / _REACH) * (first @ values), (2.0 / _REACH) ** 2 * (second @ values)
