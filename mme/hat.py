@@ -21,10 +21,9 @@ F_g = T (I + A'A)^-1 A' for the absorbed block, B_g = Q_g'Z_2 and H_2 = Lambda_2
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,6 +32,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from mme.blocks import Block
 from mme.covariance import structure
 from mme.crossproducts import Column, coding, level_sums, of_pair
+from mme.hat_levels import DETERMINED, level_shifts
 from mme.inverse import absorbed_blocks, gain, rest_entries, sensitivities
 from mme.model import Model
 from mme.objective import Objective
@@ -42,8 +42,6 @@ from mme.terms import Term
 
 # Share of its entries from which a sparse matrix is the slower one to pick from.
 _FILLED = 0.1
-# I - H_gg has eigenvalues up to one; below this they are rounding: the rest of the data leave something undetermined.
-_DETERMINED = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +82,7 @@ class Hat:
     def without_records(self, e: np.ndarray) -> np.ndarray:
         """(H2) on :attr:`basis` for every record alone (n, p), e (n,) the whitened residual."""
         left = 1.0 - self.diagonal
-        left = np.where(left > _DETERMINED, left, np.nan)
+        left = np.where(left > DETERMINED, left, np.nan)
         return np.asarray(self.U * (e / left)[:, None])
 
     def without_blocks(self, codes: np.ndarray, J: int, r: np.ndarray) -> np.ndarray:
@@ -93,13 +91,16 @@ class Hat:
         S = level_sums(codes, J, columns, weights)
         s = level_sums(codes, J, weights, [r])
         left = np.eye(len(columns)) - S
-        lost = np.linalg.eigvalsh(left).min(axis=1, initial=1.0) < _DETERMINED
+        lost = np.linalg.eigvalsh(left).min(axis=1, initial=1.0) < DETERMINED
         left[lost] = np.nan
         return np.asarray(np.linalg.solve(left, s)[:, :, 0])
 
-    def without_levels(self, e: np.ndarray, count: int) -> np.ndarray:
-        """(H2) on :attr:`basis` for the first ``count`` levels of the absorbed block (count, p)."""
-        return self.without_groups(e, islice(self._group_hats(), count), count)
+    def without_levels(self, e: np.ndarray) -> np.ndarray:
+        """(H2) on :attr:`basis` for every level of the absorbed block (J, p)."""
+        schur = self.objective.system.rest.schur
+        H_2 = _symmetric(schur.row, schur.col, self._H2[schur.source], int(schur.offsets[-1]))
+        full = H_2.toarray() if H_2.nnz > _FILLED * H_2.shape[0] ** 2 else H_2
+        return level_shifts(self.objective, self.theta, self.at, full, self.U, e)
 
     def without_groups(self, e: np.ndarray, groups: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> np.ndarray:
         """(H2) on :attr:`basis` (count, p) for groups of records, each with (H4) among them."""
@@ -111,7 +112,7 @@ class Hat:
             np.negative(left, out=left)
             left.ravel()[:: records.size + 1] += 1.0
             L, failed = dpotrf(left.T, lower=1, overwrite_a=1)
-            determined = failed or L.diagonal().min(initial=1.0) ** 2 < _DETERMINED
+            determined = failed or L.diagonal().min(initial=1.0) ** 2 < DETERMINED
             delta[g] = np.nan if determined else U.T @ dpotrs(L, e[records], lower=1)[0]
         return delta
 
@@ -206,27 +207,6 @@ class Hat:
             _add(gains[col], pairs.j[mirrored], pairs.i[mirrored], flipped, rest.crossing[row].values)
         return gains
 
-    def _group_hats(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The records of every level of the absorbed block, and (H4) among them."""
-        block, rest = self.objective.absorbing, self.objective.system.rest
-        if block is None:
-            return
-        sizes = np.bincount(block.codes, minlength=block.J)
-        T, A, F = self.objective.factors(self.theta).absorbed, self.at.levels.A, self._F
-        inner = T @ np.linalg.inv(np.eye(block.q) + np.einsum("aig,ajg->gij", A, A)) @ T.T
-        z = np.column_stack([np.ones(block.codes.size) if c is None else c for c in block.columns])
-        Z2 = _design(rest.blocks, rest.offsets, block.codes.size)
-        H2, B = _symmetric(rest.schur.row, rest.schur.col, self._H2[rest.schur.source], rest.m), rest.B.tocsc()
-        full = H2.toarray() if H2.nnz > _FILLED * rest.m**2 else None
-        groups = np.split(np.argsort(block.codes, kind="stable"), np.cumsum(sizes)[:-1])
-        for g, records in enumerate(groups):
-            zg, other = z[records], Z2[records]
-            effects = np.unique(other.indices)
-            between = B[:, g + block.J * np.arange(block.q)][effects].toarray()
-            left = other[:, effects].toarray() - (zg @ F[g]) @ between.T
-            among = H2[effects][:, effects].toarray() if full is None else full[np.ix_(effects, effects)]
-            yield records, zg @ inner[g] @ zg.T + left @ among @ left.T
-
 
 def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:
     """x_i' S y_i for every record, S = blocks[at[i]], x_i and y_i its values of the columns.
@@ -264,18 +244,6 @@ def _add(total: np.ndarray, i: np.ndarray, j: np.ndarray, blocks: np.ndarray, va
     shape = (total.shape[0], values.shape[0])
     for r, s in np.ndindex(*blocks.shape[1:]):
         total[:, r, :] += sp.csr_array((blocks[:, r, s], (i, j)), shape=shape) @ values[:, :, s]
-
-
-def _design(blocks: Sequence[Block], offsets: np.ndarray, n: int) -> sp.csr_array:
-    """Z_2 (n, m), scaled, whitened."""
-    rows, cols, data = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
-    for block, start in zip(blocks, offsets[:-1].tolist(), strict=True):
-        for a, column in enumerate(block.columns):
-            rows.append(np.arange(n))
-            cols.append(start + coding(block.codes, a) * block.q + a)
-            data.append(np.ones(n) if column is None else column)
-    triplets = (np.concatenate(data), (np.concatenate(rows), np.concatenate(cols)))
-    return sp.csr_array(sp.coo_array(triplets, shape=(n, int(offsets[-1]))))
 
 
 def _symmetric(row: np.ndarray, col: np.ndarray, lower: np.ndarray, m: int) -> sp.csr_array:

@@ -22,7 +22,7 @@ import scipy.sparse as sp
 
 from mme.blocks import Block
 from mme.crossproducts import Cells, Column, cells, of_pair
-from mme.inverse import gain, level_operator, remainder_inverse
+from mme.inverse import gain, level_covariance, level_operator, remainder_inverse
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
 
@@ -102,11 +102,9 @@ def group_hats(objective: Objective, theta: np.ndarray, at: Evaluation) -> Group
     H2 = remainder_inverse(objective, theta, at)
     if block is None:
         return GroupHats(objective, np.zeros((0, 0, 0)), sp.csr_array((0, rest.m)), np.zeros((0, rest.m)), H2)
-    T, A = objective.factors(theta).absorbed, at.levels.A
-    inner = T @ np.linalg.inv(np.eye(block.q) + np.einsum("aig,ajg->gij", A, A)) @ T.T
-    F = np.einsum("xi,iag->xag", T, gain(at.levels))
+    F = np.einsum("xi,iag->xag", objective.factors(theta).absorbed, gain(at.levels))
     P = sp.csr_array(level_operator(F) @ rest.B.T)
-    return GroupHats(objective, inner, P, P @ H2, H2)
+    return GroupHats(objective, level_covariance(objective, theta, at), P, P @ H2, H2)
 
 
 _Rows = list[tuple[np.ndarray, Column]]

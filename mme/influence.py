@@ -160,16 +160,20 @@ def _within(inner: np.ndarray, outer: np.ndarray) -> bool:
 
 
 def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
-    """Shifts (J, p) when random effects reach beyond the groups: small groups by (H2), each large one by evaluation.
+    """Shifts (J, p) when random effects reach beyond the groups.
 
-    Where the remainder is dense the fit has all that (H2) needs; else the groups' own levels are absorbed.
+    The levels of the absorbed factor have all that (H2) needs, and so have any groups where the remainder is dense.
+    Elsewhere the groups' own levels are absorbed. Other large groups are left out by an evaluation each.
     """
+    e, absorbed = whitened_residual(fit.estimates), fit.objective.absorbing
+    if absorbed is not None and _is(absorbed, codes):
+        return fit.hat.without_levels(e)
     sizes = np.bincount(codes, minlength=J)
     delta, small = np.zeros((J, fit.objective.basis.kept.size)), np.flatnonzero(sizes <= _LARGE)
     if small.size:
-        e, hats = whitened_residual(fit.estimates), group_hats(fit.objective, fit.theta, fit.hat.at)
+        hats = group_hats(fit.objective, fit.theta, fit.hat.at)
         if hats is None:
-            delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e, small.size)
+            delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
         else:
             delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
     for g in np.flatnonzero(sizes > _LARGE).tolist():
@@ -181,8 +185,6 @@ def _absorbing(fit: Fit, codes: np.ndarray, small: np.ndarray) -> Hat:
     """The same fit with the small groups absorbed; a factor that is not in the model enters with theta = 0."""
     objective, model, theta = fit.objective, fit.model, fit.theta
     found = [b for b, block in enumerate(objective.blocks) if _is(block, codes)] if small.all() else []
-    if found == [objective.plan.absorb]:
-        return fit.hat
     absorb = found[0] if found else len(objective.blocks)
     if not found:
         # records of large groups are levels of their own, behind the small groups

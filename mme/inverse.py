@@ -64,6 +64,13 @@ def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> li
     return objective.by_block(u_absorbed, u_rest, theta)
 
 
+def level_covariance(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
+    """T (I + A'A)^-1 T' of every level of the absorbed block (J, q, q): the other random effects held."""
+    T, A = objective.factors(theta).absorbed, at.levels.A
+    # (I + A'A)^-1 = I - A'(I + AA')^-1 A, but without the subtraction
+    return np.asarray(T @ np.linalg.inv(np.eye(T.shape[0]) + np.einsum("aig,ajg->gij", A, A)) @ T.T)
+
+
 def absorbed_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> np.ndarray:
     """T (I + A'A)^-1 T' plus what the other random effects leave uncertain, for every level."""
     levels, T = objective.system.absorbed.levels, objective.factors(theta).absorbed

@@ -96,6 +96,7 @@ LAYERS = {
         "varcorr",
         "genetics",
         "hat_groups",
+        "hat_levels",
         "hat",
         "influence",
         "scaled",

@@ -15,6 +15,7 @@ import mme
 from mme.engine import Plan
 from mme.hat import Hat
 from mme.hat_groups import group_hats
+from mme.hat_levels import _shifts
 from mme.objective import Objective
 
 REFERENCE = json.loads((SHIPPED / "diagnosis.json").read_text())
@@ -146,6 +147,22 @@ def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_abso
             assert (eighths[records] == eighths[records[0]]).all()
             among = expected[np.ix_(records, records)]
             np.testing.assert_allclose(H + U[records] @ U[records].T, among, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_shifts_of_padded_levels_are_those_of_the_inverse(n):
+    """Few records and many effects, or the other way round."""
+    rng = np.random.default_rng(n)
+    Z, U, e = (rng.normal(size=(4, n, *size)) / (3.0 * np.sqrt(n)) for size in ((6,), (3,), ()))
+    root = rng.normal(size=(4, 6, 6)) / 3
+    S = root @ root.transpose(0, 2, 1)
+    found = _shifts(Z, S, U, e)
+    for g in range(4):
+        expected = U[g].T @ solve(np.eye(n) - Z[g] @ S[g] @ Z[g].T - U[g] @ U[g].T, e[g])
+        np.testing.assert_allclose(found[g], expected, rtol=0, atol=1e-12)
+    U[2] = 0.0
+    U[2, :, 0] = 1.0 / np.sqrt(n)
+    assert np.isnan(_shifts(np.zeros_like(Z), S, U, e)).any(axis=1).tolist() == [False, False, True, False]
 
 
 def test_leverages_are_between_zero_and_one_and_add_up_to_the_parameters_spent():
