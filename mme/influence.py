@@ -18,6 +18,7 @@ from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.hat import Hat
 from mme.hat_groups import group_hats
+from mme.hat_large import large_shifts
 from mme.levels import factorise
 from mme.objective import Objective
 from mme.schur import product_count
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from mme.fit import Fit
 
-# A group of more records takes longer by its own matrices (their number squared) than an evaluation without it.
+# A group of more records takes longer by its own matrix than by products with it.
 _LARGE = 1000
 # A remainder of at most so many effects, and so many products for each of its entries, is factorised by LAPACK.
 _DENSE_UP_TO, _NEARLY_DENSE = 8000, 0.25
@@ -163,20 +164,20 @@ def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
     """Shifts (J, p) when random effects reach beyond the groups.
 
     The levels of the absorbed factor have all that (H2) needs, and so have any groups where the remainder is dense.
-    Elsewhere the groups' own levels are absorbed. Other large groups are left out by an evaluation each.
+    Elsewhere the groups' own levels are absorbed, and large groups left out by an evaluation each.
     """
     e, absorbed = whitened_residual(fit.estimates), fit.objective.absorbing
     if absorbed is not None and _is(absorbed, codes):
         return fit.hat.without_levels(e)
-    sizes = np.bincount(codes, minlength=J)
-    delta, small = np.zeros((J, fit.objective.basis.kept.size)), np.flatnonzero(sizes <= _LARGE)
-    if small.size:
-        hats = group_hats(fit.objective, fit.theta, fit.hat.at)
-        if hats is None:
-            delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
-        else:
-            delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
-    for g in np.flatnonzero(sizes > _LARGE).tolist():
+    sizes, hats = np.bincount(codes, minlength=J), group_hats(fit.objective, fit.theta, fit.hat.at)
+    delta = np.full((J, fit.objective.basis.kept.size), np.nan)
+    small, large = np.flatnonzero(sizes <= _LARGE), np.flatnonzero(sizes > _LARGE)
+    if hats is None and small.size:
+        delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
+    elif hats is not None:
+        delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
+        delta[large] = large_shifts(hats, fit.hat.U, e, [np.flatnonzero(codes == g) for g in large])
+    for g in large[np.isnan(delta[large]).any(axis=1)].tolist():
         delta[g] = fit.hat.without(codes != g)
     return delta
 

@@ -97,6 +97,7 @@ LAYERS = {
         "genetics",
         "hat_groups",
         "hat_levels",
+        "hat_large",
         "hat",
         "influence",
         "scaled",

@@ -206,13 +206,15 @@ def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name, who
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("large", [0, 8])
-def test_large_groups_are_left_out_by_an_evaluation_and_small_ones_by_their_own_matrices_alike(
-    name, large, monkeypatch
+@pytest.mark.parametrize("steps", [0, 300])
+def test_large_groups_are_left_out_in_steps_or_by_an_evaluation_and_small_ones_by_their_own_matrices_alike(
+    name, large, steps, monkeypatch
 ):
     fit = model_fit(name)
     expected = {by: fit.dfbeta(by=by) for by in ("a", "b") if by in {term.group for term in fit.model.terms}}
     eighths = np.arange(90) % 8
     monkeypatch.setattr("mme.influence._LARGE", large)
+    monkeypatch.setattr("mme.hat_large._STEPS", steps)
     for by, table in expected.items():
         np.testing.assert_allclose(fit.dfbeta(by=by), table, rtol=0, atol=1e-12)
     if large:
