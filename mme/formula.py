@@ -17,7 +17,7 @@ from mme.bars import Bar, Parsed, split
 from mme.columns import INTERCEPT, Coded, Coding, Matrix, Variable, build, learn, recode
 from mme.errors import MMEError, MMEWarning
 from mme.evaluate import Evaluator, Value, complete, names_in
-from mme.frame import Factor, Frame, intake
+from mme.frame import Factor, Frame, coded, intake
 from mme.syntax import Name, Node, deparse, parse_expression
 from mme.terms import Term
 from mme.transforms import Basis, State, as_factor, numeric
@@ -25,14 +25,14 @@ from mme.transforms import Basis, State, as_factor, numeric
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth of equality
 class NewRows:
-    """The columns of a model on new data, aligned with its rows; a missing value makes NaN, a missing group None.
+    """The columns of a model on new data, aligned with its rows; a missing value makes NaN, a missing group code -1.
 
-    Labels are (n,), or (q, n) where each column of a term has labels of its own.
+    Codes are (n,), or (q, n) where each column of a term has labels of its own.
     """
 
     X: np.ndarray
     offset: np.ndarray | None
-    groups: tuple[tuple[np.ndarray, np.ndarray | None], ...]
+    groups: tuple[tuple[Factor, np.ndarray | None], ...]
     index: Any
 
 
@@ -65,7 +65,7 @@ class Specification:
         -------
         NewRows
             ``X`` (n, p) in the order of ``Design.X``; ``offset`` (n,) or None; for each term of ``Design.terms``
-            its labels (n,) and covariates (n, q) or None; the index of the rows.
+            its labels, coded, and covariates (n, q) or None; the index of the rows.
 
         Raises
         ------
@@ -77,18 +77,20 @@ class Specification:
         bars = self.bars if random else ()
         nodes = _variables(self.fixed, bars)
         variables = {node: self._recoded(node, evaluator.value(node)) for node in nodes}
-        groups: list[tuple[np.ndarray, np.ndarray | None]] = []
+        groups: list[tuple[Factor, np.ndarray | None]] = []
         for bar in bars:
             parts, levels = grouping.columns(bar, evaluator), self.levels[bar.name]
             basis = build(bar.left, variables, frame.n)
             if bar.together:
-                each = [grouping.labels([part], levels, bar.name) for part in parts]
-                groups.append((np.repeat(each, len(basis.names), axis=0), _repeated(basis, bar)))
+                each = grouping.known_together(parts, levels, bar.name)
+                factor = replace(each, codes=np.repeat(each.codes, len(basis.names), axis=0))
+                groups.append((factor, _repeated(basis, bar)))
                 continue
-            labels = grouping.labels(parts, levels, bar.name)
+            factor = grouping.known(parts, levels, bar.name)
             if bar.time is not None:
-                labels = _process().labels_of_rows(labels, _time(bar, evaluator))
-            groups.append((labels, _covariates(basis)))
+                pairs = _process().labels_of_rows(grouping.spelt_out(factor), _time(bar, evaluator))
+                factor = coded(pairs, bar.name)
+            groups.append((factor, _covariates(basis)))
         offsets = [_aligned(self.offset_column, "offset", evaluator)]
         offsets += [_number(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]
         X = build(self.fixed, variables, frame.n).values

@@ -61,21 +61,49 @@ def code_together(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None,
     return Factor(*factorise_together(columns, name))
 
 
-def labels(parts: Sequence[np.ndarray | Factor], levels: np.ndarray, name: str) -> np.ndarray:
-    """Return the label of each row of new data, None where it is missing.
+def known(parts: Sequence[np.ndarray | Factor], levels: np.ndarray, name: str) -> Factor:
+    """Code the labels of new data, -1 where one is missing.
 
-    A label that prints as one of ``levels`` is returned as that level, so that 7, 7.0 and "7" are the same.
+    A label that prints as one of ``levels`` becomes that level, so that 7, 7.0 and "7" are the same.
+
+    Examples
+    --------
+    >>> found = known([np.array([7.0, np.nan, 9.0])], np.array(["7", "8"], dtype=object), "g")
+    >>> found.codes.tolist(), found.categories.tolist()
+    ([0, -1, 1], ['7', 9])
     """
     complete = ~np.logical_or.reduce([missing(part) for part in parts])
-    out = np.full(complete.size, None, dtype=object)
+    if complete.all():
+        factor = code(parts, None, name)
+        return Factor(factor.codes, _as_known(factor.categories, levels))
+    codes, categories = np.full(complete.size, -1), np.zeros(0, dtype=object)
     if complete.any():
         factor = code(parts, complete, name)
-        known = dict(zip(labels_of(levels), levels.tolist(), strict=True))
-        found = np.empty(factor.categories.size, dtype=object)
-        pairs = zip(labels_of(factor.categories), factor.categories.tolist(), strict=True)
-        found[:] = [known.get(label, level) for label, level in pairs]
-        out[complete] = found[factor.codes]
-    return out
+        codes[complete], categories = factor.codes, _as_known(factor.categories, levels)
+    return Factor(codes, categories)
+
+
+def known_together(parts: Sequence[np.ndarray | Factor], levels: np.ndarray, name: str) -> Factor:
+    """Code columns of new data as :func:`known`, by their common labels: ``codes`` (columns, n)."""
+    return Factor(*factorise_together([spelt_out(known([part], levels, name)) for part in parts], name))
+
+
+def spelt_out(factor: Factor) -> np.ndarray:
+    """Return the label of each row, None where it is missing."""
+    labels = np.full(factor.categories.size + 1, None, dtype=object)  # the code -1 finds the last place
+    labels[:-1] = factor.categories
+    return labels[factor.codes]
+
+
+def _as_known(categories: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Replace the labels that print as one of ``levels`` by that level."""
+    if categories.dtype.kind == levels.dtype.kind == "i":
+        return categories  # integers print alike where they are equal
+    printed = dict(zip(labels_of(levels), levels.tolist(), strict=True))
+    found = np.empty(categories.size, dtype=object)
+    pairs = zip(labels_of(categories), categories.tolist(), strict=True)
+    found[:] = [printed.get(label, level) for label, level in pairs]
+    return found
 
 
 def _single(part: np.ndarray | Factor, kept: np.ndarray | None, name: str) -> Factor:

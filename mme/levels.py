@@ -88,8 +88,21 @@ def match(labels: Any, levels: np.ndarray, name: str) -> np.ndarray:
     [1, -1]
     """
     codes, found = factorise(labels, name)
+    return positions(found, levels)[codes]
+
+
+def positions(labels: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Where each of these labels stands among the levels; -1: nowhere.
+
+    Examples
+    --------
+    >>> positions(np.array([7, 9]), np.array([9, 8])).tolist()
+    [-1, 0]
+    """
+    if labels.dtype.kind == levels.dtype.kind == "i" and np.array_equal(labels, levels):
+        return np.arange(levels.size)
     position = {level: j for j, level in enumerate(levels.tolist())}
-    return np.array([position.get(level, -1) for level in found.tolist()], dtype=np.int64)[codes]
+    return np.array([position.get(label, -1) for label in labels.tolist()], dtype=np.int64)
 
 
 def _factorise_integers(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

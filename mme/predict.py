@@ -14,7 +14,8 @@ from mme.arrays import numbers
 from mme.covariance import Extended
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
-from mme.levels import match
+from mme.frame import Factor
+from mme.levels import positions
 from mme.objective import Objective
 from mme.prediction_error import Part, error_variance
 from mme.rows import Rows
@@ -112,16 +113,16 @@ def _new_records(
             MMEWarning,
             stacklevel=4,
         )
-    estimates = _extended(fit.estimates, chosen, [labels for labels, _ in groups])
+    estimates = _extended(fit.estimates, chosen, [factor for factor, _ in groups])
     terms = [estimates.objective.model.terms[t] for t in chosen]
-    coded = [_coded(term, labels, z, new_levels) for term, (labels, z) in zip(terms, groups, strict=True)]
+    coded = [_coded(term, factor, z, new_levels) for term, (factor, z) in zip(terms, groups, strict=True)]
     codes, covariates = tuple(one for one, _ in coded), tuple(values for _, values in coded)
     variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
     rows = Rows(np.ones(X.shape[0], dtype=bool), index)
     return Records(X, offset, chosen, codes, covariates, variance, rows), estimates
 
 
-def _extended(estimates: Estimates, chosen: tuple[int, ...], labels: list[np.ndarray]) -> Estimates:
+def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Factor]) -> Estimates:
     """The same fit with levels for what its relationships can place of these labels (new times of known series).
 
     Levels without records change neither the likelihood nor the other effects, so that what is estimated at the same
@@ -129,9 +130,9 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], labels: list[np.nda
     """
     model = estimates.objective.model
     terms, structures = list(model.terms), list(model.structures)
-    for t, found in zip(chosen, labels, strict=True):
+    for t, factor in zip(chosen, factors, strict=True):
         part = structures[t]
-        longer = part.extra.extended(found[_present(found)]) if isinstance(part, Extended) else None
+        longer = part.extra.extended(_occurring(factor)) if isinstance(part, Extended) else None
         if longer is not None and isinstance(part, Extended):
             terms[t], structures[t] = terms[t].related(longer), Extended(part.inner, longer)
     if all(one is other for one, other in zip(terms, model.terms, strict=True)):
@@ -142,7 +143,7 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], labels: list[np.nda
 
 def _array_rows(
     newdata: Any, fit: Fit, chosen: tuple[int, ...]
-) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray | None]]]:
+) -> tuple[np.ndarray, list[tuple[Factor, np.ndarray | None]]]:
     model = fit.model
     if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
         raise MMEError("this fit was made from arrays: newdata must be a pair (X, [Term, ...]) in the order of the fit")
@@ -151,7 +152,7 @@ def _array_rows(
         raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(model.x_names)}: {', '.join(model.x_names)}")
     if [(term.q, term.codes.ndim) for term in terms] != [(term.q, term.codes.ndim) for term in model.terms]:
         raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
-    return X, [(terms[t].levels[terms[t].codes], terms[t].covariates) for t in chosen]
+    return X, [(Factor(terms[t].codes, terms[t].levels), terms[t].covariates) for t in chosen]
 
 
 def _variance(fit: Fit, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
@@ -171,40 +172,39 @@ def _variance(fit: Fit, newdata: Any, weights: Any, n: int) -> np.ndarray | None
 
 
 def _coded(
-    term: Term, labels: np.ndarray, covariates: np.ndarray | None, new_levels: str
+    term: Term, factor: Factor, covariates: np.ndarray | None, new_levels: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Codes and covariates of a term; where each column has labels of its own (q, n), zero for the missing ones."""
-    if labels.ndim == 1 or covariates is None:
-        return _codes(term, labels, new_levels), covariates
-    labels = _without_unknown(term, labels)
-    codes = np.array([_codes(term, one, new_levels) for one in labels])
+    if factor.codes.ndim == 1 or covariates is None:
+        return _codes(term, factor, new_levels), covariates
+    factor = _without_unknown(term, factor)
+    codes = _codes(term, factor, new_levels)
     for a, b in combinations(range(len(codes)), 2):
-        strange = (codes[a] == _NEW) & (codes[b] == _NEW) & (labels[a] == labels[b])
+        strange = (codes[a] == _NEW) & (codes[b] == _NEW) & (factor.codes[a] == factor.codes[b])
         if strange.any():
             raise MMEError(
-                f"grouping factor '{term.group}': {labels[a][strange][0]!r}, which the fit did not see, "
-                "has two coefficients of one new record: predict it apart"
+                f"grouping factor '{term.group}': {factor.categories[factor.codes[a][strange][0]]!r}, which the fit "
+                "did not see, has two coefficients of one new record: predict it apart"
             )
     missing = codes == _MISSING
     return np.where(missing, codes[0], codes), np.where(missing.T, 0.0, covariates)
 
 
-def _without_unknown(term: Term, labels: np.ndarray) -> np.ndarray:
-    """Labels (q, n) with None for what stands for an unknown one among related levels."""
+def _without_unknown(term: Term, factor: Factor) -> Factor:
+    """Missing labels for what stands for an unknown one among related levels."""
     if term.relationship is None:
-        return labels
+        return factor
     marks = set(UNKNOWN) - set(term.levels.tolist())
-    return np.array([[None if label in marks else label for label in one] for one in labels.tolist()], dtype=object)
+    is_mark = np.array([*(label in marks for label in factor.categories.tolist()), True])
+    return replace(factor, codes=np.where(is_mark[factor.codes], -1, factor.codes))
 
 
-def _codes(term: Term, labels: np.ndarray, new_levels: str) -> np.ndarray:
+def _codes(term: Term, factor: Factor, new_levels: str) -> np.ndarray:
     """Codes of labels among the levels of a term."""
-    present = _present(labels)
-    codes = np.full(present.size, _MISSING)
-    codes[present] = match(labels[present], term.levels, term.group)
-    unknown = codes == _NEW
-    if unknown.any() and new_levels == "error":
-        found = np.unique(np.asarray(labels, dtype=object)[unknown].astype(str))
+    position = positions(factor.categories, term.levels)
+    codes = np.append(position, _MISSING)[factor.codes]
+    if new_levels == "error" and (position == _NEW).any() and (unknown := codes == _NEW).any():
+        found = np.unique(factor.categories[factor.codes[unknown]].astype(str))
         raise MMEError(
             f"grouping factor '{term.group}' has {found.size} level(s) that the fit did not see: "
             f"{', '.join(map(repr, found[:5].tolist()))}; use new_levels='population' to predict them at the "
@@ -213,11 +213,10 @@ def _codes(term: Term, labels: np.ndarray, new_levels: str) -> np.ndarray:
     return codes
 
 
-def _present(labels: np.ndarray) -> np.ndarray:
-    """Rows with a label; a formula gives None for a missing one."""
-    if labels.dtype.kind != "O":
-        return np.ones(labels.size, dtype=bool)
-    return np.array([label is not None for label in labels.tolist()], dtype=bool)
+def _occurring(factor: Factor) -> np.ndarray:
+    """The labels that occur."""
+    codes = np.unique(factor.codes)
+    return factor.categories[codes[codes >= 0]]
 
 
 def _mean(estimates: Estimates, records: Records) -> np.ndarray:

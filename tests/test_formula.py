@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.formula import design
 from mme.frame import labels_of
+from mme.grouping import spelt_out
 
 LME4 = json.loads((Path(__file__).with_name("reference") / "formulas.json").read_text())
 
@@ -275,8 +276,8 @@ def test_the_rows_of_the_fit_come_back_as_they_were():
     np.testing.assert_array_equal(rows.X, made.X)
     np.testing.assert_array_equal(rows.offset, made.offset)
     assert rows.index.equals(data.index)
-    for (labels, covariates), term in zip(rows.groups, made.terms, strict=True):
-        assert labels.tolist() == term.levels[term.codes].tolist()
+    for (factor, covariates), term in zip(rows.groups, made.terms, strict=True):
+        assert spelt_out(factor).tolist() == term.levels[term.codes].tolist()
         assert (covariates is None) == (term.covariates is None)
         if covariates is not None:
             np.testing.assert_array_equal(covariates, term.covariates)
@@ -302,7 +303,8 @@ def test_gaps_in_new_data_give_nan_rows_and_no_group():
     )
     rows = made.spec.rows(new)
     assert np.isnan(rows.X).any(axis=1).tolist() == [False, True, True, False]
-    assert {term.name: labels.tolist() for term, (labels, _) in zip(made.terms, rows.groups, strict=True)} == {
+    labels = [spelt_out(factor).tolist() for factor, _ in rows.groups]
+    assert {term.name: found for term, found in zip(made.terms, labels, strict=True)} == {
         "g": ["a", "b", None, "new"],
         "g:h": ["a:1", "b:1", None, "new:1"],
     }
@@ -312,7 +314,7 @@ def test_gaps_in_new_data_give_nan_rows_and_no_group():
 @pytest.mark.parametrize("labels", [[7, 9], [7.0, 9.0], ["7", "9"], [7.0, 9.0, np.nan]])
 def test_groups_of_new_data_match_by_what_they_print(labels):
     data = small().assign(h=[7, 8] * 4)
-    found = design("y ~ 1 + (1 | h)", data).spec.rows({"h": labels}).groups[0][0]
+    found = spelt_out(design("y ~ 1 + (1 | h)", data).spec.rows({"h": labels}).groups[0][0])
     assert found[0] == 7
     assert isinstance(found[0], int)
     assert found[2:].tolist() == [None] * (len(labels) - 2)
