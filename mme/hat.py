@@ -32,12 +32,13 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from mme.blocks import Block
 from mme.covariance import structure
 from mme.crossproducts import Column, coding, level_sums, of_pair
+from mme.gains import at_cells, find
 from mme.hat_levels import DETERMINED, level_shifts
-from mme.inverse import absorbed_blocks, gain, rest_entries, sensitivities
+from mme.inverse import absorbed_blocks, rest_entries, sensitivities
 from mme.model import Model
 from mme.objective import Objective
 from mme.pls import Evaluation, coordinates, triangular_solve
-from mme.schur import Family, level_pairs
+from mme.schur import Family
 from mme.terms import Term
 
 # Share of its entries from which a sparse matrix is the slower one to pick from.
@@ -161,18 +162,10 @@ class Hat:
         h += _quadratic(
             block.columns, absorbed_blocks(self.objective, self.theta, self._H2), block.codes, block.columns
         )
-        F = self._F
-        for other, cross, gains in zip(rest.blocks, rest.crossing, self._gains(), strict=True):
-            meeting = np.einsum("csa,cxa->csx", gains, F[cross.cells.rows])
-            # cells have the absorbed block in their rows, here it is on the right
-            of_record = cross.cells.of_record if other.codes.ndim == 1 else cross.cells.of_record.swapaxes(0, 1)
-            h -= 2.0 * _quadratic(other.columns, meeting, of_record, block.columns)
+        meetings = at_cells(self.objective, self.theta, self.at, self._H2)
+        for other, cross, PH in zip(rest.blocks, rest.crossing, meetings, strict=True):
+            h -= 2.0 * _quadratic(block.columns, PH, cross.cells.of_record, other.columns)
         return h
-
-    @property
-    def _F(self) -> np.ndarray:
-        """T (I + A'A)^-1 A' (J, q, q)."""
-        return np.einsum("xi,iag->gxa", self.objective.factors(self.theta).absorbed, gain(self.at.levels))
 
     def _meetings(self) -> np.ndarray:
         """z_2i' H_2 z_2i: entries of H_2 between the levels of one record."""
@@ -186,26 +179,9 @@ class Hat:
                 h += _between_columns(left, family, blocks)
             else:
                 cells = rest.schur.products[family.t_row, family.t_col].cells
-                where = _find(family, right.J, cells.rows, cells.cols)
+                where = find(family, right.J, cells.rows, cells.cols)
                 h += 2.0 * _quadratic(left.columns, blocks[where], cells.of_record, right.columns)
         return h
-
-    def _gains(self) -> list[np.ndarray]:
-        """H_2 B_g' at every cell of each block with the absorbed one, (cells, q_t, q)."""
-        rest, levels = self.objective.system.rest, self.objective.system.absorbed.levels
-        q = levels.R.shape[0]
-        gains = [
-            np.zeros((cross.cells.count, block.q, q)) for cross, block in zip(rest.crossing, rest.blocks, strict=True)
-        ]
-        for family in rest.schur.families:
-            row, col, same = family.t_row, family.t_col, family.t_row == family.t_col
-            pairs = level_pairs(rest.crossing[row].cells, rest.crossing[col].cells, same, levels.J)
-            blocks = family.blocks(self._H2)[_find(family, rest.blocks[col].J, pairs.rows, pairs.cols)]
-            _add(gains[row], pairs.i, pairs.j, blocks, rest.crossing[col].values)
-            mirrored = pairs.i != pairs.j if same else slice(None)
-            flipped = blocks[mirrored].transpose(0, 2, 1)
-            _add(gains[col], pairs.j[mirrored], pairs.i[mirrored], flipped, rest.crossing[row].values)
-        return gains
 
 
 def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:
@@ -227,23 +203,9 @@ def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right
 def _between_columns(block: Block, family: Family, blocks: np.ndarray) -> np.ndarray:
     """z_i' S z_i for every record where each column has a level of its own; S is held by its lower triangle."""
     rows, cols = np.broadcast_arrays(block.codes[:, None], block.codes)
-    at = _find(family, block.J, np.maximum(rows, cols), np.minimum(rows, cols))
+    at = find(family, block.J, np.maximum(rows, cols), np.minimum(rows, cols))
     both = np.concatenate([blocks, blocks.transpose(0, 2, 1)])
     return _quadratic(block.columns, both, np.where(rows >= cols, at, at + family.count), block.columns)
-
-
-def _find(family: Family, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Numbers of the family's blocks at (rows, cols)."""
-    key = family.rows * n_cols + family.cols
-    order = np.argsort(key, kind="stable")
-    return np.asarray(order[np.searchsorted(key, rows * n_cols + cols, sorter=order)])
-
-
-def _add(total: np.ndarray, i: np.ndarray, j: np.ndarray, blocks: np.ndarray, values: np.ndarray) -> None:
-    """total[i] += blocks values[j]', pair by pair: blocks (pairs, r, s), values (cells, q, s)."""
-    shape = (total.shape[0], values.shape[0])
-    for r, s in np.ndindex(*blocks.shape[1:]):
-        total[:, r, :] += sp.csr_array((blocks[:, r, s], (i, j)), shape=shape) @ values[:, :, s]
 
 
 def _symmetric(row: np.ndarray, col: np.ndarray, lower: np.ndarray, m: int) -> sp.csr_array:

@@ -22,7 +22,8 @@ import scipy.sparse as sp
 
 from mme.blocks import Block
 from mme.crossproducts import Cells, Column, cells, of_pair
-from mme.inverse import gain, level_covariance, level_operator, remainder_inverse
+from mme.gains import carried, whole_rest
+from mme.inverse import level_covariance
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
 
@@ -99,11 +100,10 @@ def group_hats(objective: Objective, theta: np.ndarray, at: Evaluation) -> Group
     absorbed = 0 if block is None else block.J * block.q
     if not isinstance(at.rest, Dense) or (absorbed + rest.m) * rest.m > _MOST_ENTRIES:
         return None
-    H2 = remainder_inverse(objective, theta, at)
+    H2 = whole_rest(objective, theta, at.rest)
     if block is None:
         return GroupHats(objective, np.zeros((0, 0, 0)), sp.csr_array((0, rest.m)), np.zeros((0, rest.m)), H2)
-    F = np.einsum("xi,iag->xag", objective.factors(theta).absorbed, gain(at.levels))
-    P = sp.csr_array(level_operator(F) @ rest.B.T)
+    P = carried(objective, theta, at)
     return GroupHats(objective, level_covariance(objective, theta, at), P, P @ H2, H2)
 
 

@@ -18,9 +18,9 @@ import scipy.sparse as sp
 
 from mme.blocks import Block
 from mme.crossproducts import coding
+from mme.gains import level_operator
 from mme.hat_groups import GroupHats
 from mme.hat_levels import DETERMINED
-from mme.inverse import level_operator
 
 # Records of the groups in step: W_g has some tens of entries for each.
 _RECORDS = 100_000

@@ -21,7 +21,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.crossproducts import Column, of_pair
-from mme.inverse import gain, level_covariance
+from mme.gains import scaled_gain
+from mme.inverse import level_covariance
 from mme.objective import Objective
 from mme.pls import Evaluation
 
@@ -128,7 +129,7 @@ class _Effects:
 def _effects(objective: Objective, theta: np.ndarray, at: Evaluation) -> _Effects:
     block, rest = objective.absorbing, objective.system.rest
     assert block is not None
-    F = np.einsum("xi,iag->gxa", objective.factors(theta).absorbed, gain(at.levels))
+    F = scaled_gain(objective, theta, at).transpose(2, 0, 1)
     level, number, FB = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], [np.zeros((0, block.q))]
     for other, cross, start in zip(rest.blocks, rest.crossing, rest.offsets[:-1].tolist(), strict=True):
         level.append(np.repeat(cross.cells.rows, other.q))

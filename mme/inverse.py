@@ -13,7 +13,6 @@ E = Lambda M^-1 Lambda'Z'X R_X^-1.
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.linalg.lapack import dpotri
 
 from mme.absorption import LevelFactor, factor_levels
@@ -35,24 +34,6 @@ def rest_entries(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.
     """Lambda_2 K^-1 Lambda_2' on the pattern of K, family by family as in ``schur.py``."""
     schur = objective.system.rest.schur
     return schur.sandwich(_inverse(schur, at), objective.factors(theta).rest)
-
-
-def remainder_inverse(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
-    """H_2 = Lambda_2 K^-1 Lambda_2' (m, m), of a dense remainder."""
-    rest, T = objective.system.rest, objective.factors(theta).rest
-    assert isinstance(at.rest, Dense)
-    if not rest.m:
-        return np.zeros((0, 0))
-    lower = np.tril(dpotri(at.rest.L, lower=1)[0])
-    inverse = lower + np.tril(lower, -1).T
-    return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(inverse, T).T), T)
-
-
-def level_operator(F: np.ndarray) -> sp.csr_array:
-    """F_g (q, q, J) of every level as one matrix, row a J + g and column b J + g."""
-    q, _, J = F.shape
-    i, j = (np.add.outer(axis * J, np.arange(J)).ravel() for axis in np.indices((q, q)).reshape(2, -1))
-    return sp.csr_array((F.ravel(), (i, j)), shape=(q * J, q * J))
 
 
 def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:

@@ -95,6 +95,7 @@ LAYERS = {
     "what is asked of a fit": (
         "varcorr",
         "genetics",
+        "gains",
         "hat_groups",
         "hat_levels",
         "hat_large",

@@ -13,10 +13,12 @@ from scipy.linalg import block_diag
 
 import mme
 from mme.engine import Plan
+from mme.gains import find
 from mme.hat import Hat
 from mme.hat_groups import group_hats
 from mme.hat_levels import _shifts
 from mme.objective import Objective
+from mme.schur import Family
 
 REFERENCE = json.loads((SHIPPED / "diagnosis.json").read_text())
 PEERS = [name for name in REFERENCE if name != "made_with"]
@@ -121,14 +123,25 @@ def model_fit(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dense", [True, False])
-def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed(name, dense):
+@pytest.mark.parametrize(("dense", "a_product"), [(True, 1_000_000), (True, 0), (False, 0)])
+def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed(name, dense, a_product, monkeypatch):
+    """With P H_2 by panels, by pairs, or from H_2 on the pattern of K."""
+    monkeypatch.setattr("mme.gains._A_PRODUCT", a_product)
+    monkeypatch.setattr("mme.gains._PANEL", 40)  # several panels of a few rows, and several lots of pairs
+    monkeypatch.setattr("mme.gains._NUMBERS", 25)
     fit = model_fit(name)
     expected = np.diag(dense_hat(fit))
     for absorb in [None, *range(len(fit.objective.blocks))]:
         objective = Objective(fit.model, phi=fit.objective.phi, engine=Plan(absorb, dense))
         hat = Hat(objective, fit.theta, objective.evaluate(fit.theta))
         np.testing.assert_allclose(hat.diagonal, expected, rtol=0, atol=1e-12)
+
+
+def test_blocks_of_a_family_are_found_where_half_width_numbers_of_pairs_would_overflow():
+    levels = np.array([10, 60_000, 70_000])
+    family = Family(0, 0, levels, levels[[0, 0, 1]], (1, 1), slice(0, 3))
+    found = find(family, 80_000, levels[[2, 0]].astype(np.int32), levels[[1, 0]].astype(np.int32))
+    assert found.tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("name", MODELS)

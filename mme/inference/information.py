@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.covariance import Entries
-from mme.inverse import level_operator, remainder_inverse
+from mme.gains import level_operator, whole_rest
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation, triangular_solve
 from mme.schur import lambda_columns
@@ -111,13 +111,13 @@ def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Info
     That is where levels are related, residuals have a structure, the remainder is sparse, too large, or a variance of
     it zero.
     """
-    if not _applies(objective, at):
+    if not isinstance(at.rest, Dense) or not _applies(objective):
         return None
     levels, rest = objective.system.absorbed.levels, objective.system.rest
     precision = _precision(objective, theta)
     if precision is None:
         return None
-    H_2 = remainder_inverse(objective, theta, at)
+    H_2 = whole_rest(objective, theta, at.rest)
     Y = lambda_columns(rest.blocks, rest.offsets, H_2, precision).T
     W_22 = _less(precision, rest.offsets, lambda_columns(rest.blocks, rest.offsets, Y, precision))
     through = np.einsum("iag,ijg->ajg", levels.R, at.levels.weights())  # R_g'w_g
@@ -141,12 +141,11 @@ def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Info
     return Information(columns, D, C, H_2, Y, W_22, K_1, K_2, traces, squares)
 
 
-def _applies(objective: Objective, at: Evaluation) -> bool:
+def _applies(objective: Objective) -> bool:
     absorbed = 0 if objective.absorbing is None else objective.absorbing.J * objective.absorbing.q
     wide = max(objective.system.rest.m, objective.model.k * (objective.system.p + 1))
     return (
-        isinstance(at.rest, Dense)
-        and absorbed * wide <= _MOST_ENTRIES
+        absorbed * wide <= _MOST_ENTRIES
         and objective.phi.size == 0
         and all(block.is_block_diagonal for block in objective.blocks)
         and all(isinstance(part, Entries) for part in objective.model.structures)
