@@ -3,11 +3,14 @@ r"""How far the other random effects are felt in the levels of the absorbed fact
 P_g = F_g B_g, with F_g = T (I + A'A)^-1 A' and B_g = Q_g'Z_2, are the rows that carry the other effects into level g,
 and H_2 = Lambda_2 K^-1 Lambda_2' is their part of Lambda M^-1 Lambda': -P H_2 is that between the two.
 
-Where the remainder is dense, H_2 is made whole, and the entries are picked from P H_2 panel by panel. Else H_2 on the
-pattern of K will do for levels that meet in a record: B_g H_2 at the cells of level g takes H_2 among these only.
+Where the remainder is dense, H_2 is made whole, and the entries are picked from P H_2 panel by panel. Else H_2 is known
+on the pattern of K, which is enough for levels g and h that met in a record: P_g H_2 at h takes H_2 between the effects
+that met in level g, h among them.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +19,7 @@ from scipy.linalg.lapack import dpotri
 from mme.inverse import gain
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
-from mme.schur import Family, level_pairs
+from mme.schur import Schur
 
 # Numbers of a panel, which stays in the second-level cache, and of an array of products of pairs.
 _PANEL, _NUMBERS = 131_072, 4_000_000
@@ -32,6 +35,33 @@ def whole_rest(objective: Objective, theta: np.ndarray, dense: Dense) -> np.ndar
     lower = np.tril(dpotri(dense.L, lower=1)[0])
     inverse = lower + np.tril(lower, -1).T
     return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(inverse, T).T), T)
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """H_2 (m, m) on the pattern of K: ``values`` of its lower triangle, ``key`` = column m + row ascending."""
+
+    m: int
+    key: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, schur: Schur, H: np.ndarray) -> Pattern:
+        """From H as of :func:`mme.inverse.rest_entries`."""
+        m = int(schur.offsets[-1])
+        return cls(m, schur.col * m + schur.row, H[schur.source])
+
+    def entries(self, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The entries at (i, j), and whether they are on the pattern; another where they are not."""
+        # numbers of half width would overflow
+        place, known = among(self.key, np.minimum(i, j).astype(np.int64) * self.m + np.maximum(i, j))
+        return self.values.take(place), known
+
+
+def among(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of these stands in an ascending key, and whether it does; some place where it does not."""
+    place = np.minimum(np.searchsorted(key, wanted), key.size - 1)
+    return place, np.asarray(key[place] == wanted)
 
 
 def scaled_gain(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
@@ -53,14 +83,8 @@ def level_operator(F: np.ndarray) -> sp.csr_array:
 
 def at_cells(objective: Objective, theta: np.ndarray, at: Evaluation, H: np.ndarray) -> list[np.ndarray]:
     """P H_2 at every cell of the absorbed block with each of the others (cells, q, q_t); H as of ``rest_entries``."""
-    rest, J = objective.system.rest, objective.system.absorbed.levels.J
-    if not isinstance(at.rest, Dense):
-        F = scaled_gain(objective, theta, at)
-        return [
-            np.einsum("xac,cas->cxs", F[:, :, cross.cells.rows], gains)
-            for cross, gains in zip(rest.crossing, _on_pattern(objective, H), strict=True)
-        ]
-    P, H2 = carried(objective, theta, at), whole_rest(objective, theta, at.rest)
+    rest, J, P = objective.system.rest, objective.system.absorbed.levels.J, carried(objective, theta, at)
+    H2 = whole_rest(objective, theta, at.rest) if isinstance(at.rest, Dense) else Pattern.of(rest.schur, H)
     return [
         products(P, H2, J, cross.cells.rows, numbers_of(start, block.q, cross.cells.cols))
         for start, block, cross in zip(rest.offsets[:-1].tolist(), rest.blocks, rest.crossing, strict=True)
@@ -72,14 +96,16 @@ def numbers_of(start: int, q: int, levels: np.ndarray) -> np.ndarray:
     return np.asarray(start + levels[:, None] * q + np.arange(q))
 
 
-def products(P: sp.csr_array, V: np.ndarray, J: int, levels: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """P V at levels (pairs,), in ascending order, and columns (pairs, c) of V: (pairs, q, c)."""
+def products(P: sp.csr_array, V: np.ndarray | Pattern, J: int, levels: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """P V at levels (pairs,), those of one level together, and columns (pairs, c) of V: (pairs, q, c)."""
     by_coefficient = [_products(P[start : start + J], V, levels, columns) for start in range(0, P.shape[0], J)]
     return np.stack(by_coefficient, axis=1)
 
 
-def _products(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """(P V)_ij, i ascending: by panels of the rows that occur, or pair by pair where each row has few."""
+def _products(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """(P V)_ij: by panels of the rows that occur, or pair by pair where each row has few."""
+    if isinstance(V, Pattern):
+        return _by_pair(P, V, i, j)
     length, first = np.diff(P.indptr), np.flatnonzero(np.diff(i, prepend=-1))
     whole = int(length[i[first]].sum()) * V.shape[1]
     return (_by_panel if whole <= _A_PRODUCT * int(length[i].sum()) * j.shape[1] else _by_pair)(P, V, i, j)
@@ -96,7 +122,7 @@ def _by_panel(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> n
     return out
 
 
-def _by_pair(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+def _by_pair(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     ends = np.cumsum(np.diff(P.indptr)[i])
     cuts = np.searchsorted(ends, np.arange(_NUMBERS, ends[-1] if i.size else 0, _NUMBERS))
     out = np.empty(j.shape)
@@ -104,37 +130,7 @@ def _by_pair(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> np
         rows, column = P[i[pairs]], j[pairs]
         owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
         for c in range(j.shape[1]):
-            terms = rows.data * V[rows.indices, column[owner, c]]
+            at = rows.indices, column[owner, c]
+            terms = rows.data * (V.entries(*at)[0] if isinstance(V, Pattern) else V[at])
             out[pairs, c] = np.bincount(owner, terms, minlength=rows.shape[0])
     return out
-
-
-def _on_pattern(objective: Objective, H: np.ndarray) -> list[np.ndarray]:
-    """H_2 B_g' at every cell of each block with the absorbed one, (cells, q, q_t), from H_2 on the pattern of K."""
-    rest, levels = objective.system.rest, objective.system.absorbed.levels
-    q = levels.R.shape[0]
-    gains = [np.zeros((cross.cells.count, q, block.q)) for cross, block in zip(rest.crossing, rest.blocks, strict=True)]
-    for family in rest.schur.families:
-        row, col, same = family.t_row, family.t_col, family.t_row == family.t_col
-        pairs = level_pairs(rest.crossing[row].cells, rest.crossing[col].cells, same, levels.J)
-        blocks = family.blocks(H)[find(family, rest.blocks[col].J, pairs.rows, pairs.cols)]
-        _add(gains[row], pairs.i, pairs.j, blocks, rest.crossing[col].values)
-        mirrored = pairs.i != pairs.j if same else slice(None)
-        flipped = blocks[mirrored].transpose(0, 2, 1)
-        _add(gains[col], pairs.j[mirrored], pairs.i[mirrored], flipped, rest.crossing[row].values)
-    return gains
-
-
-def find(family: Family, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Numbers of the family's blocks at (rows, cols); of any block where there is none."""
-    key = family.rows * n_cols + family.cols
-    order = np.argsort(key, kind="stable")
-    place = np.searchsorted(key, rows.astype(np.int64) * n_cols + cols, sorter=order)
-    return np.asarray(order.take(place, mode="clip"))
-
-
-def _add(total: np.ndarray, i: np.ndarray, j: np.ndarray, blocks: np.ndarray, values: np.ndarray) -> None:
-    """total[i] += values[j] blocks', pair by pair: blocks (pairs, r, s), values (cells, q, s)."""
-    shape = (total.shape[0], values.shape[0])
-    for r, s in np.ndindex(*blocks.shape[1:]):
-        total[:, :, r] += sp.csr_array((blocks[:, r, s], (i, j)), shape=shape) @ values[:, :, s]

@@ -26,23 +26,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from mme.blocks import Block
 from mme.covariance import structure
 from mme.crossproducts import Column, coding, level_sums, of_pair
-from mme.gains import at_cells, find
+from mme.gains import Pattern, at_cells, whole_rest
 from mme.hat_levels import DETERMINED, level_shifts
 from mme.inverse import absorbed_blocks, rest_entries, sensitivities
 from mme.model import Model
 from mme.objective import Objective
-from mme.pls import Evaluation, coordinates, triangular_solve
+from mme.pls import Dense, Evaluation, coordinates, triangular_solve
 from mme.schur import Family
 from mme.terms import Term
-
-# Share of its entries from which a sparse matrix is the slower one to pick from.
-_FILLED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +94,12 @@ class Hat:
 
     def without_levels(self, e: np.ndarray) -> np.ndarray:
         """(H2) on :attr:`basis` for every level of the absorbed block (J, p)."""
-        schur = self.objective.system.rest.schur
-        H_2 = _symmetric(schur.row, schur.col, self._H2[schur.source], int(schur.offsets[-1]))
-        full = H_2.toarray() if H_2.nnz > _FILLED * H_2.shape[0] ** 2 else H_2
-        return level_shifts(self.objective, self.theta, self.at, full, self.U, e)
+        objective, theta, at = self.objective, self.theta, self.at
+        if isinstance(at.rest, Dense):
+            H_2: np.ndarray | Pattern = whole_rest(objective, theta, at.rest)
+        else:
+            H_2 = Pattern.of(objective.system.rest.schur, self._H2)
+        return level_shifts(objective, theta, at, H_2, self.U, e)
 
     def without_groups(self, e: np.ndarray, groups: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> np.ndarray:
         """(H2) on :attr:`basis` (count, p) for groups of records, each with (H4) among them."""
@@ -179,7 +177,7 @@ class Hat:
                 h += _between_columns(left, family, blocks)
             else:
                 cells = rest.schur.products[family.t_row, family.t_col].cells
-                where = find(family, right.J, cells.rows, cells.cols)
+                where = _find(family, right.J, cells.rows, cells.cols)
                 h += 2.0 * _quadratic(left.columns, blocks[where], cells.of_record, right.columns)
         return h
 
@@ -203,12 +201,13 @@ def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right
 def _between_columns(block: Block, family: Family, blocks: np.ndarray) -> np.ndarray:
     """z_i' S z_i for every record where each column has a level of its own; S is held by its lower triangle."""
     rows, cols = np.broadcast_arrays(block.codes[:, None], block.codes)
-    at = find(family, block.J, np.maximum(rows, cols), np.minimum(rows, cols))
+    at = _find(family, block.J, np.maximum(rows, cols), np.minimum(rows, cols))
     both = np.concatenate([blocks, blocks.transpose(0, 2, 1)])
     return _quadratic(block.columns, both, np.where(rows >= cols, at, at + family.count), block.columns)
 
 
-def _symmetric(row: np.ndarray, col: np.ndarray, lower: np.ndarray, m: int) -> sp.csr_array:
-    off = row != col
-    triplets = (np.append(lower, lower[off]), (np.append(row, col[off]), np.append(col, row[off])))
-    return sp.csr_array(sp.coo_array(triplets, shape=(m, m)))
+def _find(family: Family, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Numbers of the family's blocks at (rows, cols)."""
+    key = family.rows * n_cols + family.cols
+    order = np.argsort(key, kind="stable")
+    return np.asarray(order[np.searchsorted(key, rows * n_cols + cols, sorter=order)])

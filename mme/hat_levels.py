@@ -18,10 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from mme.crossproducts import Column, of_pair
-from mme.gains import scaled_gain
+from mme.gains import Pattern, scaled_gain
 from mme.inverse import level_covariance
 from mme.objective import Objective
 from mme.pls import Evaluation
@@ -36,7 +35,7 @@ def level_shifts(
     objective: Objective,
     theta: np.ndarray,
     at: Evaluation,
-    H_2: sp.csr_array | np.ndarray,
+    H_2: np.ndarray | Pattern,
     U: np.ndarray,
     e: np.ndarray,
 ) -> np.ndarray:
@@ -85,10 +84,10 @@ def _solved(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.asarray((vectors @ ((right[:, None] @ vectors)[:, 0] / values)[:, :, None])[:, :, 0])
 
 
-def _between(H: sp.csr_array | np.ndarray, at: np.ndarray) -> np.ndarray:
+def _between(H: np.ndarray | Pattern, at: np.ndarray) -> np.ndarray:
     """Entries of H among effects (levels, k), as (levels, k, k)."""
-    i, j = np.broadcast_arrays(at[:, :, None], at[:, None, :])
-    return np.asarray(H[i.ravel(), j.ravel()]).reshape(i.shape)
+    i, j = at[:, :, None], at[:, None, :]
+    return H.entries(i, j)[0] if isinstance(H, Pattern) else np.asarray(H[i, j])
 
 
 def _batches(sizes: np.ndarray, widths: np.ndarray) -> Iterator[np.ndarray]:

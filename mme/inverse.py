@@ -23,7 +23,12 @@ from mme.schur import Schur
 
 def conditional_blocks(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:
     """Lambda M^-1 Lambda' of every block as (J, q, q), scaled columns, in units of sigma^2."""
-    H, schur = rest_entries(objective, theta, at), objective.system.rest.schur
+    return diagonal_blocks(objective, theta, rest_entries(objective, theta, at))
+
+
+def diagonal_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> list[np.ndarray]:
+    """The same from what :func:`rest_entries` returns."""
+    schur = objective.system.rest.schur
     out = [schur.diagonal_blocks(H, t) for t in range(len(objective.rest))]
     if objective.plan.absorb is not None:
         out.insert(objective.plan.absorb, absorbed_blocks(objective, theta, H))

@@ -106,6 +106,7 @@ LAYERS = {
         "shrinkage",
         "smallarea",
         "simulate",
+        "covariances",
         "prediction_error",
         "draws",
         "predict",

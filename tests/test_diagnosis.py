@@ -13,12 +13,11 @@ from scipy.linalg import block_diag
 
 import mme
 from mme.engine import Plan
-from mme.gains import find
+from mme.gains import Pattern
 from mme.hat import Hat
 from mme.hat_groups import group_hats
 from mme.hat_levels import _shifts
 from mme.objective import Objective
-from mme.schur import Family
 
 REFERENCE = json.loads((SHIPPED / "diagnosis.json").read_text())
 PEERS = [name for name in REFERENCE if name != "made_with"]
@@ -137,11 +136,13 @@ def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed
         np.testing.assert_allclose(hat.diagonal, expected, rtol=0, atol=1e-12)
 
 
-def test_blocks_of_a_family_are_found_where_half_width_numbers_of_pairs_would_overflow():
-    levels = np.array([10, 60_000, 70_000])
-    family = Family(0, 0, levels, levels[[0, 0, 1]], (1, 1), slice(0, 3))
-    found = find(family, 80_000, levels[[2, 0]].astype(np.int32), levels[[1, 0]].astype(np.int32))
-    assert found.tolist() == [2, 0]
+def test_entries_on_a_pattern_are_found_where_numbers_of_half_width_would_overflow():
+    m, row, col = 80_000, np.array([60_000, 70_000, 70_000]), np.array([10, 10, 60_000])
+    pattern = Pattern(m, col * m + row, np.array([1.0, 2.0, 3.0]))
+    i, j = np.array([[70_000, 10, 79_999], [60_000, 60_000, 79_999]], dtype=np.int32)
+    values, known = pattern.entries(i, j)
+    assert values[:2].tolist() == [3.0, 1.0]
+    assert known.tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -94,9 +94,18 @@ def new_records(fit: mme.Fit, seed: int, m: int = 40) -> tuple[np.ndarray, list[
 
 def engines(fit: mme.Fit) -> list[Estimates]:
     """The same estimates by every engine: each block absorbed or none, the rest dense or sparse."""
-    blocks = range(len(fit.objective.blocks))
+    blocks = [b for b, block in enumerate(fit.objective.blocks) if block.is_block_diagonal]
     plans = [Plan(absorb, dense) for absorb in (*blocks, None) for dense in (True, False)]
     return [Estimates(Objective(fit.model, engine=plan), fit.theta) for plan in plans]
+
+
+@pytest.fixture(params=["panels", "pairs"])
+def in_small_pieces(request, monkeypatch):
+    """Products of P and H_2 by panels or by pairs; panels, right-hand sides and lots of records of a few each."""
+    monkeypatch.setattr("mme.gains._A_PRODUCT", 1_000_000 if request.param == "panels" else 0)
+    for limit, small in (("gains._PANEL", 40), ("gains._NUMBERS", 25), ("covariances._NUMBERS", 60)):
+        monkeypatch.setattr(f"mme.{limit}", small)
+    monkeypatch.setattr("mme.prediction_error._RECORDS", 16)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -109,25 +118,62 @@ def test_standard_errors_are_those_of_hendersons_inverse(seed, weights):
     assert_allclose(table["fit"], fit.predict((X, terms), new_levels="population"), rtol=1e-14)
 
 
-def test_every_engine_gives_the_same_variance():
+def known_codes(fit: mme.Fit, terms: list[mme.Term]) -> list[np.ndarray]:
+    """Codes of integer labels among the levels of the fit, -1 for new ones."""
+    return [
+        np.where(np.isin(new.levels, old.levels), np.searchsorted(old.levels, new.levels), -1)[new.codes]
+        for new, old in zip(terms, fit.model.terms, strict=True)
+    ]
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.parametrize("met", [0, 20, 40])
+def test_every_engine_gives_the_same_variance(met):
+    """Of pairs of levels that met in a record of the fit, of others, and of both kinds."""
     fit = crossed(5)
     X, terms = new_records(fit, 6)
-    expected = dense_se(fit, X, terms) ** 2 - prior(fit, terms)
-    known = [
-        np.where(term.levels[term.codes] < old.n_levels, term.levels[term.codes], -1)
-        for term, old in zip(terms, fit.model.terms, strict=True)
+    terms = [
+        mme.Term(np.append(old.levels[old.codes[:met]], new.levels[new.codes[met:]]), new.covariates, name=new.name)
+        for old, new in zip(fit.model.terms, terms, strict=True)
     ]
+    expected, known = dense_se(fit, X, terms) ** 2 - prior(fit, terms), known_codes(fit, terms)
     for estimates in engines(fit):
-        blocks = estimates.objective.blocks
         parts = []
-        for b, block in enumerate(blocks):
+        for b, block in enumerate(estimates.objective.blocks):
             z = np.hstack(
                 [np.ones((40, 1)) if terms[t].covariates is None else terms[t].covariates for t in block.terms]
             )
             z[known[block.terms[0]] < 0] = 0.0
             parts.append(Part(b, known[block.terms[0]], z / block.scale))
         found = error_variance(estimates, X[:, fit.objective.basis.kept], parts)
-        assert_allclose(found, expected, rtol=1e-9)
+        assert_allclose(found, expected, rtol=1e-11)
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.parametrize("met", [False, True])
+def test_columns_with_levels_of_their_own_have_the_variance_of_hendersons_inverse_by_every_engine(met):
+    """Players at home and away, and a slope by arena: pairs of players that met in the fit, or any."""
+    rng = np.random.default_rng(4)
+    n, m = 50, 30
+    home, away, arena, x = rng.integers(0, 9, n), rng.integers(0, 9, n), rng.integers(0, 6, n), rng.standard_normal(n)
+    home[:9] = away[9:18] = np.arange(9)
+    arena[:6] = np.arange(6)
+    terms = [mme.Term((home, away), name="player"), mme.Term(arena, np.column_stack([np.ones(n), x]), name="arena")]
+    fit = mme.fit(
+        rng.standard_normal(n), np.column_stack([np.ones(n), x]), terms, theta=[0.9, 0.3, 0.6, 0.8, -0.2, 0.5]
+    )
+    codes = np.array([home, away, arena])[:, :m] if met else rng.integers(0, [[9], [9], [6]], (3, m))
+    X, z = rng.standard_normal((m, 2)), rng.standard_normal((m, 4))
+    players, arenas = np.zeros((m, 9, 2)), np.zeros((m, 6, 2))
+    for i, (one, other, where) in enumerate(codes.T):
+        players[i, one, 0], players[i, other, 1], arenas[i, where] = z[i, 0], z[i, 1], z[i, 2:]
+    c = np.hstack([X, players.reshape(m, -1), arenas.reshape(m, -1)])
+    expected = np.einsum("ia,ab,ib->i", c, henderson(fit), c)
+    for estimates in engines(fit):
+        scale = [block.scale for block in estimates.objective.blocks]
+        own = [Part(0, codes[a], z[:, :2] * np.eye(2)[a] / scale[0]) for a in range(2)]
+        found = error_variance(estimates, X, [*own, Part(1, codes[2], z[:, 2:] / scale[1])])
+        assert_allclose(found, expected, rtol=1e-11)
 
 
 @pytest.mark.parametrize("random", [False, ["a"], "b", ["b", "c"], ["a.1"], ["a", "c"], True])
