@@ -7,7 +7,7 @@ null, true, 1, 1.5, "text", [...]     None, bool, int, float, str, list
 ``{"float": "nan"}``                  a number that JSON has not: nan, inf, -inf
 ``{"tuple": [...]}``                  tuple
 ``{"map": [[key, value], ...]}``      dict, in its order
-``{"array": k}``                      the k-th array: numbers, booleans, dates or text of fixed width
+``{"array": k}``                      the k-th array: numbers, booleans, dates or text of fixed width; k may occur twice
 ``{"objects": [...]}``                one-dimensional array of labels
 ``{"class": name, "fields": {...}}``  one of the listed dataclasses
 ====================================  ==================================================================================
@@ -16,6 +16,7 @@ null, true, 1, 1.5, "text", [...]     None, bool, int, float, str, list
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -30,11 +31,12 @@ _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 class Encoder:
-    """Turns values into JSON; arrays are put aside in ``arrays``."""
+    """Turns values into JSON; arrays are put aside in ``arrays``, equal ones once."""
 
     def __init__(self, classes: Mapping[str, type]) -> None:
         self.classes = {kind: name for name, kind in classes.items()}
         self.arrays: list[np.ndarray] = []
+        self._places: dict[tuple[Any, ...], int] = {}
 
     def encode(self, value: Any) -> Any:
         """The JSON of a value.
@@ -65,11 +67,32 @@ class Encoder:
 
     def _array(self, value: np.ndarray) -> Any:
         if value.dtype.kind in PLAIN:
-            self.arrays.append(value)
-            return {"array": len(self.arrays) - 1}
+            return {"array": self._place(value)}
         if value.dtype.kind == "O" and value.ndim == 1:
-            return {"objects": [self.encode(item) for item in value.tolist()]}
+            labels = value.tolist()
+            return {"objects": labels if _are_text(labels) else [self.encode(label) for label in labels]}
         raise MMEError(f"a fit with an array of {value.dtype} and shape {value.shape} in it cannot be saved")
+
+    def _place(self, value: np.ndarray) -> int:
+        """Where the array stands: where one with its bits and layout already does, or last."""
+        bits = _bits(value)
+        key = (value.dtype.str, value.shape, value.flags.f_contiguous, zlib.crc32(bits.data))
+        place = self._places.setdefault(key, len(self.arrays))
+        # arrays that differ may share a checksum
+        if place == len(self.arrays) or not np.array_equal(_bits(self.arrays[place]), bits):
+            place = len(self.arrays)
+            self.arrays.append(value)
+        return place
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    """The bytes of an array as they lie in memory."""
+    return np.ravel(array, order="A").view(np.uint8)
+
+
+def _are_text(items: list[Any]) -> bool:
+    """Whether all are text, which is its own JSON; there may be one for every record."""
+    return set(map(type, items)) <= {str}
 
 
 class Decoder:
@@ -99,7 +122,7 @@ class Decoder:
                 return self.arrays[k]
             case {"objects": list(items)}:
                 labels = np.empty(len(items), dtype=object)
-                labels[:] = [self.decode(item) for item in items]
+                labels[:] = items if _are_text(items) else [self.decode(item) for item in items]
                 return labels
             case {"class": str(name), "fields": dict(content)} if name in self.classes:
                 return self.classes[name](**{str(key): self.decode(item) for key, item in content.items()})

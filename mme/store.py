@@ -6,9 +6,9 @@ Format, version 1: the file is that of :mod:`mme.archive`, its content written a
 field               content
 ==================  ====================================================================================================
 ``model``           map: ``y, X, x_names, response, weights, offset, method, sigma`` and ``residual`` (class, or null)
-``terms``           list of maps: ``codes`` (n,) or (q, n), ``levels, covariates, columns, name, group, covariance`` and
-                    ``relationship`` (null, class OrnsteinUhlenbeck, or ``precision`` as ``data, indices, indptr`` by
-                    columns, ``levels, logdet, diagonal``)
+``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers of any width, ``levels, covariates, columns,
+                    name, group, covariance`` and ``relationship`` (null, class OrnsteinUhlenbeck, or ``precision`` as
+                    ``data, indices, indptr`` by columns, ``levels, logdet, diagonal``)
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found
 ``rows``            map: ``kept`` (N,) bool, and ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels,
@@ -105,8 +105,11 @@ def _term_content(term: Term) -> dict[str, Any]:
         related = {name: getattr(precision, name) for name in ("data", "indices", "indptr")}
         related |= {"levels": np.asarray(term.levels), "logdet": float(term.relationship.logdet)}
         related["diagonal"] = np.asarray(term.relationship.diagonal, dtype=float)
-    plain = ("codes", "levels", "covariates", "columns", "name", "group", "covariance")
-    return {name: getattr(term, name) for name in plain} | {"relationship": related}
+    fields = {name: getattr(term, name) for name in ("levels", "columns", "name", "group", "covariance")}
+    fields["codes"] = term.codes.astype(np.min_scalar_type(-term.n_levels))  # of a negative number it is signed
+    # by columns, as X lies: the covariates of (x | g) are often X, which is then written once
+    fields["covariates"] = None if term.covariates is None else np.asfortranarray(term.covariates)
+    return fields | {"relationship": related}
 
 
 def _index_content(index: Any) -> dict[str, Any] | None:

@@ -15,7 +15,9 @@ from scipy.stats import kstest, norm
 from scipy.stats import t as student
 
 import mme
+from mme.archive import read_archive, write_archive
 from mme.draws import _deviations
+from mme.encoding import Encoder
 from mme.engine import Plan
 from mme.estimates import Estimates
 from mme.objective import Objective
@@ -294,6 +296,107 @@ def rewritten(source, target, change):
         for name, content in members.items():
             file.writestr(name, content)
     return target
+
+
+def unpacked(path):
+    """The JSON of a saved fit and its arrays."""
+    with zipfile.ZipFile(path) as file:
+        head, names = json.loads(file.read("fit.json")), sorted(set(file.namelist()) - {"fit.json"})
+        return head, {name: np.load(io.BytesIO(file.read(name))) for name in names}
+
+
+def test_records_come_back_bit_by_bit(tmp_path, slopes):
+    slopes.save(tmp_path / "fit.mme")
+    again = mme.load_fit(tmp_path / "fit.mme")
+    pairs = [(again.model.y, slopes.model.y), (again.model.X, slopes.model.X)]
+    for one, other in zip(again.model.terms, slopes.model.terms, strict=True):
+        pairs += [(one.codes, other.codes), (one.covariates, other.covariates), (one.levels, other.levels)]
+    for read, kept in pairs:
+        assert (read.dtype, read.shape, read.strides) == (kept.dtype, kept.shape, kept.strides)
+        assert read.tolist() == kept.tolist()
+    assert again.criterion == slopes.criterion
+    assert again.beta.equals(slopes.beta)
+
+
+def test_no_array_is_written_twice_and_codes_are_as_narrow_as_they_can_be(tmp_path, slopes):
+    slopes.save(tmp_path / "fit.mme")
+    head, arrays = unpacked(tmp_path / "fit.mme")
+    contents = [(array.dtype, array.shape, array.tobytes("A")) for array in arrays.values()]
+    assert len(set(contents)) == len(contents)
+    assert _find(head["content"], "X") == _find(head["content"], "covariates")
+    assert arrays[f"arrays/{_find(head['content'], 'codes')['array']}.npy"].dtype == np.int8
+
+
+@pytest.mark.parametrize(("levels", "width"), [(128, "int8"), (129, "int16"), (2**15, "int16"), (2**15 + 1, "int32")])
+def test_codes_are_written_in_the_narrowest_signed_integers_that_hold_them(tmp_path, levels, width):
+    groups = np.repeat(np.arange(levels), 2)
+    fit = mme.fit(np.arange(2.0 * levels) % 7, np.ones((2 * levels, 1)), [mme.Term(groups)], theta=[1.0])
+    fit.save(tmp_path / "fit.mme")
+    head, arrays = unpacked(tmp_path / "fit.mme")
+    assert arrays[f"arrays/{_find(head['content'], 'codes')['array']}.npy"].dtype == width
+    np.testing.assert_array_equal(mme.load_fit(tmp_path / "fit.mme").model.terms[0].codes, groups)
+
+
+def test_arrays_that_share_a_checksum_but_not_their_bits_are_kept_apart(monkeypatch):
+    monkeypatch.setattr("mme.encoding.zlib.crc32", lambda bits: 0)
+    arrays = [np.array([0.0, 1.0]), np.array([-0.0, 1.0]), np.array([0.0, 1.0]), np.array([-0.0, 1.0])]
+    encoder = Encoder({})
+    placed = [encoder.encode(array)["array"] for array in arrays]
+    assert placed[0] == placed[2] == 0
+    for array, k in zip(arrays, placed, strict=True):
+        assert encoder.arrays[k].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("name", ["slopes", "nested", "AR1 x strata", "relationship"])
+def test_a_file_with_wide_codes_and_repeated_arrays_is_read(tmp_path, name):
+    """As files were written before codes were narrowed and equal arrays shared."""
+
+    def once(head, members):
+        places = _placed(head["content"])
+        arrays = [np.load(io.BytesIO(members[f"arrays/{place['array']}.npy"])) for place in places]
+        codes = _find(head["content"], "codes")
+        arrays = [a.astype(np.int64) if p == codes else a for a, p in zip(arrays, places, strict=True)]
+        for k, place in enumerate(places):
+            place["array"] = k
+        return {f"arrays/{k}.npy": npy(array) for k, array in enumerate(arrays)}
+
+    fit = FITS[name]()
+    fit.save(tmp_path / "new.mme")
+    again = mme.load_fit(rewritten(tmp_path / "new.mme", tmp_path / "old.mme", once))
+    assert len(unpacked(tmp_path / "old.mme")[1]) > len(unpacked(tmp_path / "new.mme")[1])
+    assert again.criterion == mme.load_fit(tmp_path / "new.mme").criterion
+    assert again.summary() == fit.summary()
+
+
+def _placed(value):
+    """Every mention of an array, in order."""
+    if isinstance(value, dict):
+        return [value] if "array" in value else _placed(list(value.values()))
+    return [place for item in value for place in _placed(item)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize(
+    ("array", "deflated"),
+    [
+        (np.repeat(np.arange(5000, dtype=np.int16), 20), True),
+        (np.ones(100_000, dtype=bool), True),
+        (np.random.default_rng(0).integers(0, 5000, 100_000, dtype=np.int16), False),
+        (np.random.default_rng(0).integers(0, 50_000, 100_000, dtype=np.int32), False),
+        (np.zeros(100_000), False),
+        (np.zeros(0, dtype=np.int64), False),
+        (np.array(3), False),
+        (np.array(["x" * 9000] * 40), True),
+        (np.zeros((300, 400), dtype=np.int8, order="F")[::2], True),
+    ],
+    ids=["sorted", "marks", "shuffled", "shuffled wide", "measurements", "empty", "scalar", "long text", "strided"],
+)
+def test_arrays_are_deflated_where_pieces_of_them_shrink_to_a_quarter(tmp_path, array, deflated):
+    write_archive(tmp_path / "a.mme", {}, [array])
+    with zipfile.ZipFile(tmp_path / "a.mme") as file:
+        found = file.getinfo("arrays/0.npy").compress_type
+    assert found == (zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED)
+    read = read_archive(tmp_path / "a.mme")[1][0]
+    assert (read.dtype, read.tolist()) == (array.dtype, array.tolist())
 
 
 def npy(array, **options):
