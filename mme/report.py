@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 from collections.abc import Iterator
 from html import escape
@@ -14,8 +13,10 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.plot import Plots
-from mme.plot.style import close
+from mme.plot.residuals import QUANTILES
+from mme.plot.style import LINES, POINTS, close, png
 from mme.summary import summary_html
+from mme.terms import Term
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,22 +85,45 @@ def _pictures(fit: Fit) -> Iterator[str]:
     plot = Plots(fit)
     yield _figure(plot.variance(), "Shares of the variance of the records (Nakagawa, Schielzeth and Johnson).")
     for term in fit.model.terms[:_TERMS]:
-        name = term.name
-        yield f"<h2>{escape(name)}: {term.n_levels:,} levels</h2>"
-        yield _figure(plot.caterpillar(name), "BLUPs with 95% intervals (prediction error variance).")
-        yield _figure(
-            plot.shrinkage(name),
-            "From each level's own estimate to its BLUP: the less a level's data say, the further it is drawn.",
-        )
-        yield _figure(plot.qq(name), "BLUPs against the normal distribution.")
+        yield from _term_pictures(plot, term)
     if fit.model.terms and _has_covariate(fit):
         yield "<h2>Observed and fitted</h2>"
-        yield _figure(plot.groups(), "Records and fitted lines of the groups.")
+        cells = _note(
+            fit.model.n > POINTS, "Of many groups and records an even choice, or cells shaded by their number."
+        )
+        yield _figure(plot.groups(), "Records and fitted lines of the groups." + cells)
     yield "<h2>Residuals</h2>"
-    yield _figure(plot.residuals(), "Standardised residuals: median and quartiles should run level.")
+    cells = _note(fit.model.n > POINTS, "Cells are shaded by the logarithm of their number of records.")
+    yield _figure(plot.residuals(), "Standardised residuals: median and quartiles should run level." + cells)
     yield _figure(
-        plot.qq(), "Standardised residuals against the normal distribution, with 95% of each order statistic."
+        plot.qq(),
+        "Standardised residuals against the normal distribution, with 95% of each order statistic."
+        + _note(fit.model.n > QUANTILES, _THINNED),
     )
+
+
+_THINNED = "Every point of the tails, an even choice between them."
+
+
+def _term_pictures(plot: Plots, term: Term) -> Iterator[str]:
+    name, count = term.name, term.n_levels
+    yield f"<h2>{escape(name)}: {count:,} levels</h2>"
+    yield _figure(
+        plot.caterpillar(name),
+        "BLUPs with 95% intervals (prediction error variance)."
+        + _note(count > LINES, "Mean and range of the intervals over runs of neighbouring levels."),
+    )
+    yield _figure(
+        plot.shrinkage(name),
+        "From each level's own estimate to its BLUP: the less a level's data say, the further it is drawn."
+        + _note(count > POINTS, "An even choice of the levels."),
+    )
+    yield _figure(plot.qq(name), "BLUPs against the normal distribution." + _note(count > QUANTILES, _THINNED))
+
+
+def _note(many: bool, text: str) -> str:
+    """What a picture of much leaves out, as the end of its caption."""
+    return f" {text}" if many else ""
 
 
 def _has_covariate(fit: Fit) -> bool:
@@ -110,11 +134,9 @@ def _has_covariate(fit: Fit) -> bool:
 def _figure(axes: Any, caption: str) -> str:
     """A picture as part of the page; ``caption`` stands below it, and for it where it is not seen."""
     figure = np.ravel(axes)[0].figure
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    data = base64.b64encode(png(figure, _DPI)).decode()
     width = round(_DPI * float(figure.get_size_inches()[0]) / 1.25)
     close(figure)
-    data = base64.b64encode(buffer.getvalue()).decode()
     text = escape(caption)
     image = f'<img src="data:image/png;base64,{data}" width="{width}" alt="{text}">'
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"

@@ -1,5 +1,6 @@
 """What the pictures show: contents of the axes, at 10, 100 and 10,000 groups; no pixels."""
 
+import io
 import re
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.stats import norm
 
 import mme
 from mme.inference.profile import profile
-from mme.plot.style import LINES, NAMED, POINTS, spread, units
+from mme.plot.style import LINES, NAMED, POINTS, density, png, spread, units
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'mme[plot]'")
 matplotlib.use("Agg")
@@ -151,6 +152,8 @@ def test_ten_thousand_levels_have_few_arrows_rasterised_points_and_a_note(fits):
     assert partial.get_rasterized()
     notes = " ".join(text.get_text() for text in ax.texts)
     assert "arrows: 150 of 10,000 levels" in notes
+    assert "points: 3,000 of 10,000 levels" in notes
+    assert len(own.get_offsets()) == len(partial.get_offsets()) == POINTS
     beyond = int(re.search(r"([\d,]+) own estimates beyond", notes)[1].replace(",", ""))
     assert 0 < beyond < 500
 
@@ -161,8 +164,11 @@ def test_a_scalar_term_shrinks_along_a_line(scalar, J):
     ax = fit.plot.shrinkage()
     table = fit.shrinkage()["child"].sort_values("no_pooling", kind="stable")
     own, partial = offsets(ax)
-    np.testing.assert_allclose(own[:, 0], table["no_pooling"], rtol=1e-12)
-    np.testing.assert_allclose(partial[:, 0], table["partial_pooling"], rtol=1e-12)
+    drawn = spread(J, POINTS)
+    for points, name in ((own, "no_pooling"), (partial, "partial_pooling")):
+        np.testing.assert_allclose(points[:, 0], table[name].to_numpy()[drawn], rtol=1e-12)
+        np.testing.assert_array_equal(points[:, 1], drawn)
+    assert [text.get_text() for text in ax.texts] == (["3,000 of 10,000 levels"] if J > POINTS else [])
     assert legend(ax) == ["no pooling", "partial pooling (BLUP)", "complete pooling"]
     assert ticks(ax) == (table.index.tolist() if J <= NAMED else [])
 
@@ -178,17 +184,21 @@ def test_two_of_several_coefficients_can_be_chosen():
 # -- residuals and quantiles ------------------------------------------------------------------------------------------
 
 
-def test_residuals_are_points_while_there_are_few_and_then_hexagons(fits, sleep):
+def test_residuals_are_points_while_there_are_few_and_then_cells(fits, sleep):
     ax = sleep.plot.residuals()
     (points,) = offsets(ax)
     np.testing.assert_allclose(points, np.column_stack([sleep.fitted, sleep.scaled_residuals()]), rtol=1e-12)
     assert ax.get_xlabel() == "fitted value  (Reaction)"
     assert ax.get_ylabel() == "standardised residual"
     ax = fits[10_000].plot.residuals("response")
-    (hexagons,) = [
-        one for one in ax.collections if one.__class__.__name__ == "PolyCollection" and one.get_array() is not None
-    ]
-    assert hexagons.get_array().sum() == fits[10_000].nobs > POINTS
+    (cells,) = ax.images
+    assert offsets(ax) == []
+    assert cells.get_array().sum() == fits[10_000].nobs > POINTS
+    assert legend(ax)[0] == f"1 to {cells.get_array().max()} records"
+    left, right, low, high = cells.get_extent()
+    r, fitted = fits[10_000].residuals, fits[10_000].fitted
+    counts, *_ = np.histogram2d(r, fitted, bins=cells.get_array().shape, range=[(low, high), (left, right)])
+    np.testing.assert_array_equal(cells.get_array().filled(0), counts)
     assert ax.get_ylabel() == "y - fitted  (score)"
 
 
@@ -260,8 +270,33 @@ def test_of_many_groups_an_even_choice_is_drawn(fits):
     ax = fits[10_000].plot.groups()
     (strands,) = [one for one in ax.collections if hasattr(one, "get_segments")]
     assert len(strands.get_segments()) == 300
-    assert legend(ax) == ["300 of 10,000 groups", "population"]
+    (cells,) = ax.images
+    assert cells.get_array().sum() == fits[10_000].nobs
+    assert legend(ax) == [f"1 to {cells.get_array().max()} records", "300 of 10,000 groups", "population"]
     assert len(fits[100].plot.groups().collections[1].get_segments()) == 100
+
+
+def test_a_group_of_many_records_is_drawn_by_an_even_choice_of_them():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"g": np.repeat([0, 1, 2], [20, 500, 5000]), "x": rng.normal(size=5520)})
+    data["y"] = data["x"] + data["g"] + rng.normal(size=5520)
+    fit = mme.lmer("y ~ x + (1 | g)", data, theta=[0.5])
+    axes = fit.plot.groups().ravel()
+    assert [len(offsets(ax)[0]) for ax in axes] == [20, 300, 300]
+    assert [len(ax.lines[1].get_xdata()) for ax in axes] == [20, 300, 300]
+    assert axes[2].lines[1].get_xdata()[[0, -1]].tolist() == [data["x"][520:].min(), data["x"][520:].max()]
+    assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()][2] == "records, at most 300 a group"
+    (strands,) = [one for one in fit.plot.groups(kind="spaghetti").collections if hasattr(one, "get_segments")]
+    assert [len(strand) for strand in strands.get_segments()] == [20, 300, 300]
+
+
+@pytest.mark.parametrize("values", [np.zeros(5000), np.tile([0.0, 1.0], 2500), np.full(5000, 1e-300)])
+def test_cells_of_values_that_hardly_differ(values):
+    _, ax = plt.subplots()
+    density(ax, values, np.arange(5000.0), "black")
+    (cells,) = ax.images
+    assert cells.get_array().sum() == 5000
+    ax.figure.canvas.draw()
 
 
 def test_any_covariate_can_be_on_the_axis(sleep):
@@ -394,6 +429,21 @@ def test_the_report_is_one_file_with_tables_findings_and_pictures(tmp_path, form
     assert ("Singular fit" in page) == fit.singular
     assert formula in page
     assert plt.get_fignums() == []
+
+
+def test_captions_say_what_pictures_of_many_leave_out(fits, sleep, tmp_path):
+    notes = ("Mean and range of the intervals", "An even choice of the levels", "Every point of the tails", "Cells are")
+    for fit, many in ((sleep, False), (fits[10_000], True)):
+        fit.report(tmp_path / "out.html")
+        page = (tmp_path / "out.html").read_text()
+        assert [note in page for note in notes] == [many] * 4
+
+
+def test_a_picture_of_the_report_is_what_savefig_writes(sleep):
+    buffers = io.BytesIO(), io.BytesIO(png(sleep.plot.caterpillar()[0].figure, 110))
+    sleep.plot.caterpillar()[0].figure.savefig(buffers[0], format="png", dpi=110)
+    saved, drawn = (plt.imread(io.BytesIO(buffer.getvalue())) for buffer in buffers)
+    np.testing.assert_array_equal(drawn, saved)
 
 
 def test_a_report_that_cannot_be_written_says_where(sleep, tmp_path):

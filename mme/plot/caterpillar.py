@@ -95,9 +95,9 @@ def _band(ax: Any, b: np.ndarray, half: np.ndarray) -> None:
 
 def _name_levels(ax: Any, term: Term, order: np.ndarray, *, first: bool, ranked: bool) -> None:
     """Names of all levels, or of the first and the last."""
-    labels, named = np.array(labels_of(term.levels), dtype=object)[order], term.n_levels <= NAMED
+    named = term.n_levels <= NAMED
     at = np.arange(term.n_levels) if named else np.array([0, term.n_levels - 1])
-    ax.set_yticks(at, labels[at])
+    ax.set_yticks(at, labels_of(term.levels[order[at]]))
     ax.tick_params(axis="y", length=0.0)
     margin = 0.01 * term.n_levels
     ax.set_ylim(-0.6 - margin, term.n_levels - 0.4 + margin)

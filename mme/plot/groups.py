@@ -13,9 +13,11 @@ from mme.plot.style import (
     GREY,
     INK,
     LIGHT,
+    NAMED,
     POINTS,
     VERMILION,
     central,
+    density,
     legend_above,
     new_axes,
     one_axes,
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
 
 # Panels of a lattice, in rows of six; lines of a spaghetti plot.
 _PANELS, _IN_A_ROW, _STRANDS = 24, 6, 300
+# Records of a group that a panel or a line is drawn through: more would lie on each other.
+_KNOTS = 300
 
 
 def groups(fit: Fit, x: Any = None, term: str | None = None, *, kind: str | None = None, ax: Any = None) -> Any:
     """Observed and fitted values of every group over a covariate.
+
+    A group of more than 300 records is drawn by an even choice of them from its lowest x to its highest. Behind fitted
+    lines in one picture more than 3000 records are cells shaded by the logarithm of their count.
 
     Parameters
     ----------
@@ -84,7 +91,19 @@ def _covariate(fit: Fit, x: Any, t: int) -> tuple[np.ndarray, str]:
 def _by_level(fit: Fit, t: int) -> np.ndarray:
     """Levels with records in the order of their first BLUP."""
     order = np.argsort(fit.estimates.b[t][:, 0], kind="stable")
-    return np.asarray(order[np.isin(order, fit.model.terms[t].first_codes)])
+    count = np.bincount(fit.model.terms[t].first_codes, minlength=order.size)
+    return np.asarray(order[count[order] > 0])
+
+
+def _strands(codes: np.ndarray, x: np.ndarray, chosen: np.ndarray, count: int) -> list[np.ndarray]:
+    """Records of each chosen level, of ``count``, in the order of x; an even choice where there are many."""
+    wanted = np.zeros(count, dtype=bool)
+    wanted[chosen] = True
+    here = np.flatnonzero(wanted[codes])
+    here = here[np.lexsort((x[here], codes[here]))]
+    ends = np.searchsorted(codes[here], np.arange(count + 1))
+    strands = [here[ends[g] : ends[g + 1]] for g in chosen.tolist()]
+    return [strand[spread(strand.size, _KNOTS)] for strand in strands]
 
 
 def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
@@ -93,23 +112,13 @@ def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
     rows = -(-chosen.size // _IN_A_ROW)
     columns = -(-chosen.size // rows)
     axes = new_axes(rows, columns, (1.5 * columns + 0.6, 1.5 * rows + 0.7), sharex=True, sharey=True)
-    labels = labels_of(term.levels)
-    for ax, g in zip(axes.ravel(), chosen.tolist(), strict=False):
-        here = np.flatnonzero(term.first_codes == g)
-        here = here[np.argsort(x[here], kind="stable")]
+    strands = _strands(term.first_codes, x, chosen, term.n_levels)
+    most = max(strand.size for strand in strands)
+    for ax, label, here in zip(axes.ravel(), labels_of(term.levels[chosen]), strands, strict=False):
         ax.plot(x[here], fit.estimates.population[here], color=GREY, linewidth=1.0, linestyle="--", label="population")
         ax.plot(x[here], fit.estimates.fitted[here], color=BLUE, linewidth=1.4, label="group")
-        ax.scatter(
-            x[here],
-            fit.model.y[here],
-            s=9.0,
-            facecolor="white",
-            edgecolor=INK,
-            linewidth=0.7,
-            zorder=3,
-            label="records",
-        )
-        ax.set_title(labels[g], fontsize=8)
+        _records(ax, x[here], fit.model.y[here], most)
+        ax.set_title(label, fontsize=8)
     for ax, above in zip(axes.ravel()[chosen.size :], axes.ravel()[chosen.size - columns :], strict=False):
         ax.set_visible(False)
         above.tick_params(labelbottom=True)
@@ -123,17 +132,25 @@ def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
     return axes
 
 
+def _records(ax: Any, x: np.ndarray, y: np.ndarray, most: int) -> None:
+    """Records of a panel: marks on the lines, or, where ``most`` in a panel would hide these, dots behind."""
+    if most <= NAMED:
+        ax.scatter(x, y, s=9.0, facecolor="white", edgecolor=INK, linewidth=0.7, zorder=3, label="records")
+    else:
+        name = f"records, at most {_KNOTS} a group" if most == _KNOTS else "records"
+        ax.scatter(x, y, s=5.0, color=GREY, alpha=0.6, linewidth=0.0, zorder=1, label=name)
+
+
 def _spaghetti(fit: Fit, t: int, x: np.ndarray, name: str, ax: Any) -> Any:
     from matplotlib.collections import LineCollection
 
     term, order = fit.model.terms[t], _by_level(fit, t)
     chosen = order[spread(order.size, _STRANDS)]
-    few = fit.model.n <= POINTS
-    ax.scatter(x, fit.model.y, s=5.0 if few else 2.0, color=LIGHT, linewidth=0.0, rasterized=not few, zorder=1,
-               label="records" if few else None, alpha=1.0 if few else 0.3)  # fmt: skip
-    by_level = np.lexsort((x, term.first_codes))
-    ends = np.searchsorted(term.first_codes[by_level], np.arange(term.n_levels + 1))
-    strands = [by_level[ends[g] : ends[g + 1]] for g in chosen.tolist()]
+    if fit.model.n <= POINTS:
+        ax.scatter(x, fit.model.y, s=5.0, color=LIGHT, linewidth=0.0, zorder=1, label="records")
+    else:
+        density(ax, x, fit.model.y, GREY)
+    strands = _strands(term.first_codes, x, chosen, term.n_levels)
     width, faint = (float(np.interp(np.log10(chosen.size), [1.0, 2.5], ends)) for ends in ([1.2, 0.5], [0.9, 0.35]))
     lines = [np.column_stack([x[strand], fit.estimates.fitted[strand]]) for strand in strands]
     label = "groups" if chosen.size == order.size else f"{chosen.size} of {order.size:,} groups"
@@ -151,10 +168,7 @@ def _spaghetti(fit: Fit, t: int, x: np.ndarray, name: str, ax: Any) -> Any:
 
 def _population(fit: Fit, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean population value at each value of x, over at most a hundred runs of them."""
-    order = np.argsort(x, kind="stable")
-    distinct = np.unique(x)
-    if distinct.size <= 100:
-        runs = np.split(order, np.searchsorted(x[order], distinct[1:]))
-    else:
-        runs = np.array_split(order, 100)
+    order = np.argsort(x)
+    steps = np.flatnonzero(np.diff(x[order])) + 1
+    runs = np.split(order, steps) if steps.size < 100 else np.array_split(order, 100)
     return np.array([x[run].mean() for run in runs]), np.array([fit.estimates.population[run].mean() for run in runs])

@@ -14,6 +14,7 @@ from mme.plot.style import (
     LIGHT,
     POINTS,
     VERMILION,
+    density,
     legend_above,
     one_axes,
     row_of_axes,
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 
 # Records in a run whose quartiles are drawn, at least; and runs, at most.
 _RUN, _RUNS = 40, 20
-# Points of a quantile plot: these many from each end, and as many between them.
-_TAIL = 300
+# Points of a quantile plot: of more a third from each end, and as many between them.
+QUANTILES = 900
 _UNITS = {"response": "y - fitted", "marginal": "y - X beta"}
 
 
 def residuals(fit: Fit, kind: str = "standardised", *, ax: Any = None) -> Any:
     """Residuals against fitted values (population values for marginal ones), with running quartiles.
 
-    The median should follow zero, the quartiles keep their distance. Beyond 3000 records points become hexagons shaded
-    by the logarithm of their count.
+    The median should follow zero, the quartiles keep their distance. Beyond 3000 records points become cells shaded by
+    the logarithm of their count.
 
     Parameters
     ----------
@@ -53,10 +54,7 @@ def residuals(fit: Fit, kind: str = "standardised", *, ax: Any = None) -> Any:
     x = fit.estimates.population if marginal else fit.estimates.fitted
     ax = one_axes(ax, (5.4, 3.9))
     if r.size > POINTS:
-        bins = ax.hexbin(
-            x, r, gridsize=60, bins="log", cmap="Greys", mincnt=1, alpha=0.7, linewidths=0.0, rasterized=True
-        )
-        ax.figure.colorbar(bins, ax=ax, label="records", shrink=0.7)
+        density(ax, x, r, INK)
     else:
         size = float(np.interp(r.size, [100, POINTS], [18.0, 5.0]))
         ax.scatter(x, r, s=size, facecolor="none", edgecolor=GREY, linewidth=0.7, label="records")
@@ -66,6 +64,7 @@ def residuals(fit: Fit, kind: str = "standardised", *, ax: Any = None) -> Any:
         centre, quartiles = running(x, r, runs)
         ax.fill_between(centre, quartiles[0], quartiles[2], color=colour, alpha=0.3, linewidth=0.0, label="middle half")
         ax.plot(centre, quartiles[1], color=colour, linewidth=1.6, label="running median")
+    if runs >= 4 or r.size > POINTS:
         legend_above(ax)
     ax.set_xlabel(f"{'population value' if marginal else 'fitted value'}  ({fit.model.response})")
     name = f"{_UNITS[kind]}  ({fit.model.response})" if kind in _UNITS else f"{kind} residual"
@@ -125,11 +124,11 @@ def _quantiles(ax: Any, values: np.ndarray, name: str) -> None:
         ax.set_yticks([])
         return
     chosen = np.arange(n)
-    if n > 3 * _TAIL:
-        chosen = np.unique(np.concatenate([chosen[:_TAIL], chosen[-_TAIL:], spread(n, _TAIL)]))
-    expected = ndtri((np.arange(n) + 0.5) / n)
+    if n > QUANTILES:
+        third = QUANTILES // 3
+        chosen = np.unique(np.concatenate([chosen[:third], chosen[-third:], spread(n, third)]))
     low, high = _band(n, chosen)
-    x = expected[chosen]
+    x = ndtri((chosen + 0.5) / n)
     ax.fill_between(x, low, high, color=LIGHT, alpha=0.7, linewidth=0.0, zorder=1)
     ax.plot(x, x, color=INK, linewidth=0.8, zorder=2)
     outside = (values[chosen] < low) | (values[chosen] > high)

@@ -15,6 +15,7 @@ from mme.plot.style import (
     INK,
     LINES,
     NAMED,
+    POINTS,
     VERMILION,
     central,
     legend_above,
@@ -23,6 +24,7 @@ from mme.plot.style import (
     term_index,
     units,
 )
+from mme.shrinkage import shrinkage_table
 from mme.terms import Term
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def shrinkage(fit: Fit, term: str | None = None, *, coefficients: tuple[str, str
 
     A term with several coefficients is drawn in the plane of two of them, with the ellipses that hold 50% and 95% of
     the levels under the estimated prior; a scalar term on a line, levels sorted by their own estimate. Beyond 60
-    levels the axes show 98% of them; beyond 400 arrows are drawn for an even choice, from the middle to the outermost.
+    levels the axes show 98% of them. Beyond 400 arrows are drawn for an even choice, from the middle to the outermost,
+    and beyond 3000 so are points; a note in the picture says how many.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ def shrinkage(fit: Fit, term: str | None = None, *, coefficients: tuple[str, str
     """
     t = term_index(fit, term)
     one = fit.model.terms[t]
-    table = fit.shrinkage()[one.name]
+    table = shrinkage_table(fit.estimates, t)
     shape = (one.n_levels, one.q)
     own, partial, pooled = (table[name].to_numpy().reshape(shape) for name in _COLUMNS)
     if one.q == 1:
@@ -109,8 +112,8 @@ def _pair(term: Term, coefficients: tuple[str, str] | None) -> list[int]:
 def _on_a_line(levels: _Levels, ax: Any) -> Any:
     term, named = levels.term, levels.term.n_levels <= NAMED
     ax = one_axes(ax, (5.4, max(0.17 * term.n_levels + 1.3, 2.4) if named else 4.8))
-    order = np.argsort(levels.own, kind="stable")
-    own, partial, at = levels.own[order], levels.partial[order], np.arange(term.n_levels)
+    order, at = np.argsort(levels.own, kind="stable"), spread(term.n_levels, POINTS)
+    own, partial = levels.own[order[at]], levels.partial[order[at]]
     size, many = levels.size((20.0, 3.0)), levels.many
     ax.hlines(at, own, partial, color=GREY, linewidth=levels.size((1.0, 0.3)), rasterized=many, zorder=1)
     style = {"s": size, "rasterized": many, "zorder": 3}
@@ -125,6 +128,7 @@ def _on_a_line(levels: _Levels, ax: Any) -> Any:
     ax.set_ylim(-0.6 - margin, term.n_levels - 0.4 + margin)
     if many:
         ax.set_xlim(*central(np.append(own, levels.pooled), _SEEN))
+    _note(ax, [f"{at.size:,} of {term.n_levels:,} levels"] if at.size < term.n_levels else [])
     ax.grid(axis="x")
     ax.set_xlabel(f"{term.columns[0]}  ({units(levels.response, term.columns[0])})")
     ax.set_title(f"Shrinkage by {term.name}", pad=18)
@@ -136,21 +140,28 @@ _OWN, _PARTIAL, _POOLED = "no pooling", "partial pooling (BLUP)", "complete pool
 
 
 def _in_the_plane(levels: _Levels, ax: Any) -> None:
-    own, partial, many = levels.own, levels.partial, levels.many
+    many, order = levels.many, _outwards(levels.own)
+    drawn = np.sort(order[spread(order.size, POINTS)])
+    own, partial = levels.own[drawn], levels.partial[drawn]
     marks = {"s": levels.size((18.0, 3.0)), "rasterized": many}
     hollow = {"facecolor": VERMILION if many else "white", "linewidth": 0.0 if many else 0.8}
     ax.scatter(*own.T, edgecolor=VERMILION, alpha=0.3 if many else 1.0, zorder=1, label=_OWN, **hollow, **marks)
     ax.scatter(*partial.T, color=BLUE, linewidth=0.0, alpha=0.3 if many else 1.0, zorder=2, label=_PARTIAL, **marks)
-    distance = np.linalg.norm((own - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-300), axis=1)
-    chosen = np.argsort(distance, kind="stable")[spread(own.shape[0], _ARROWS if many else LINES)]
+    chosen = order[spread(order.size, _ARROWS if many else LINES)]
     arrows = {"scale_units": "xy", "angles": "xy", "scale": 1.0, "color": INK if many else GREY, "zorder": 3}
     shape = {"width": levels.size((0.0035, 0.0015)), "headwidth": 5.0, "headlength": 6.0, "headaxislength": 5.5}
-    ax.quiver(*own[chosen].T, *(partial - own)[chosen].T, **arrows, **shape)
+    ax.quiver(*levels.own[chosen].T, *(levels.partial - levels.own)[chosen].T, **arrows, **shape)
     pooled = {"marker": "P", "color": INK, "edgecolor": "white", "linewidth": 0.8, "zorder": 6}
     ax.scatter(*levels.pooled[:, None], s=80.0, label=_POOLED, **pooled)
     if levels.term.n_levels <= NAMED // 2:
         for label, point in zip(levels.labels, own, strict=True):
             ax.annotate(label, point, (4, 3), textcoords="offset points", fontsize=6.5, color=GREY, zorder=5)
+
+
+def _outwards(points: np.ndarray) -> np.ndarray:
+    """Positions of points (J, 2) from the middle to the outermost."""
+    distance = np.linalg.norm((points - points.mean(axis=0)) / np.maximum(points.std(axis=0), 1e-300), axis=1)
+    return np.argsort(distance, kind="stable")
 
 
 _LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
@@ -167,8 +178,10 @@ def _ellipses(ax: Any, centre: np.ndarray, G: np.ndarray) -> None:
 
 
 def _describe_plane(levels: _Levels, names: list[str], ax: Any) -> None:
-    notes = [f"arrows: {_ARROWS} of {levels.term.n_levels:,} levels"] if levels.many else []
-    if levels.term.n_levels > NAMED:
+    count = levels.term.n_levels
+    notes = [f"points: {POINTS:,} of {count:,} levels"] if count > POINTS else []
+    notes += [f"arrows: {_ARROWS} of {count:,} levels"] if levels.many else []
+    if count > NAMED:
         limits = np.array([central(np.append(levels.own[:, i], levels.partial[:, i]), _SEEN) for i in (0, 1)])
         ax.set_xlim(*limits[0])
         ax.set_ylim(*limits[1])
@@ -177,7 +190,12 @@ def _describe_plane(levels: _Levels, names: list[str], ax: Any) -> None:
     ax.set_xlabel(f"{names[0]}  ({units(levels.response, names[0])})")
     ax.set_ylabel(f"{names[1]}  ({units(levels.response, names[1])})")
     ax.set_title(f"Shrinkage by {levels.term.name}", pad=18)
-    if notes:
-        place = {"transform": ax.transAxes, "ha": "right", "va": "bottom", "fontsize": 7.5, "zorder": 7}
-        ax.text(0.99, 0.01, "\n".join(notes), bbox=_LABEL, **place)
+    _note(ax, notes)
     legend_above(ax)
+
+
+def _note(ax: Any, lines: list[str]) -> None:
+    """What the picture leaves out, in its corner."""
+    if lines:
+        place = {"transform": ax.transAxes, "ha": "right", "va": "bottom", "fontsize": 7.5, "zorder": 7}
+        ax.text(0.99, 0.01, "\n".join(lines), bbox=_LABEL, **place)

@@ -5,6 +5,7 @@ The only room, with its neighbours in ``mme.plot``, that knows matplotlib; it is
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette (2008), told apart with any colour vision and in print.
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 INK, GREY, LIGHT = "#222222", "#8c8c8c", "#d4d4d4"
+# A cell with one record.
+_FAINT = "#eeeeee"
 
 # Up to here every level has a line of its own with its name; every point a mark; every line is drawn.
 NAMED, POINTS, LINES = 60, 3000, 400
+# Cells of a picture of more records, across and up: about five pixels each.
+_CELLS = (90, 64)
+# Of zlib: beyond it a picture takes longer and is hardly smaller.
+_COMPRESSION = 3
 
 _RC = {
     "font.size": 9.0,
@@ -115,9 +122,38 @@ def central(values: np.ndarray, share: float = 0.99, margin: float = 0.08) -> tu
     return low - pad, high + pad
 
 
+def density(ax: Any, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+    """Records as an image of cells, shaded by the logarithm of their count; the legend says from what to what."""
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
+
+    (across, *sides), (up, *ends) = (_cells(values, count) for values, count in zip((x, y), _CELLS, strict=True))
+    counts = np.bincount(up * _CELLS[0] + across, minlength=_CELLS[0] * _CELLS[1]).reshape(_CELLS[::-1])
+    most = int(counts.max())
+    ax.imshow(
+        np.ma.masked_equal(counts, 0),
+        cmap=LinearSegmentedColormap.from_list("records", [_FAINT, colour]),
+        norm=LogNorm(1, max(most, 2)),
+        extent=(*sides, *ends),
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        alpha=0.7,
+        zorder=1,
+    )
+    ax.fill([], [], color=colour, alpha=0.5, linewidth=0.0, label=f"1 to {most:,} records")
+
+
+def _cells(values: np.ndarray, count: int) -> tuple[np.ndarray, float, float]:
+    """The cell of each value among ``count`` of equal width, and where the first begins and the last ends."""
+    low, high = float(values.min()), float(values.max())
+    pad = 0.5 * (high - low) / max(count - 1, 1) or 0.5
+    low, high = low - pad, high + pad
+    return ((values - low) * (count / (high - low))).astype(np.int64).clip(0, count - 1), low, high
+
+
 def running(x: np.ndarray, y: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Median x (b,) and quartiles of y (3, b) in ``bins`` runs of equal numbers of records, in the order of x."""
-    order = np.argsort(x, kind="stable")
+    order = np.argsort(x)
     parts = [part for part in np.array_split(order, bins) if part.size]
     centres = np.array([np.median(x[part]) for part in parts])
     quartiles = np.array([np.quantile(y[part], [0.25, 0.5, 0.75]) for part in parts]).T
@@ -159,6 +195,17 @@ def term_index(fit: Fit, term: str | None) -> int:
     if term is not None and term not in names:
         raise MMEError(f"there is no term '{term}'; the fit has {', '.join(map(repr, names))}")
     return 0 if term is None else names.index(term)
+
+
+def png(figure: Any, dpi: int) -> bytes:
+    """The picture as a file; ``savefig`` would draw everything twice, once for the layout alone."""
+    from matplotlib.backends import backend_agg
+
+    canvas: Any = backend_agg.FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.set_dpi(dpi)
+    canvas.print_png(buffer, pil_kwargs={"compress_level": _COMPRESSION})
+    return buffer.getvalue()
 
 
 def close(figure: Any) -> None:

@@ -33,7 +33,6 @@ def variance(fit: Fit, *, ax: Any = None) -> Any:
     ax.set_xticks([tick for tick in ax.get_xticks() if tick <= max(most, 0.1) + 1e-9])
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
     ax.set_xlabel(f"share of the variance of {fit.model.response}  (variance)")
-    ax.set_title(
-        f"R² {100 * fit.r2()['marginal']:.1f}% fixed effects, {100 * fit.r2()['conditional']:.1f}% with random ones"
-    )
+    fixed, residual = table["share"].iloc[0], table["share"].iloc[-1]
+    ax.set_title(f"R² {100 * fixed:.1f}% fixed effects, {100 * (1.0 - residual):.1f}% with random ones")
     return ax
