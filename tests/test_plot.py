@@ -261,6 +261,17 @@ def test_a_lattice_has_a_panel_a_group_with_its_records_and_lines(sleep):
         np.testing.assert_allclose(population.get_ydata(), sleep.predict(random=False)[here])
 
 
+def test_scales_of_a_lattice_stand_at_its_left_and_below_each_column():
+    axes = mme.lmer("score ~ week + (1 | child)", simulated(7)).plot.groups()
+    assert axes.shape == (2, 4)
+    axes[0, 0].figure.canvas.draw()
+    assert [ax.get_visible() for ax in axes.ravel()] == [True] * 7 + [False]
+    assert [ax.yaxis.get_visible() for ax in axes.ravel()[:7]] == [True, False, False, False, True, False, False]
+    below = [ax for ax in axes.ravel()[:7] if ax.xaxis.get_visible()]
+    assert below == [axes[0, 3], *axes[1, :3]]
+    assert all(any(label.get_visible() for label in ax.get_xticklabels()) for ax in below)
+
+
 def test_of_many_groups_an_even_choice_is_drawn(fits):
     axes = fits[10_000].plot.groups(kind="lattice")
     assert axes.shape == (4, 6)

@@ -119,9 +119,7 @@ def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
         ax.plot(x[here], fit.estimates.fitted[here], color=BLUE, linewidth=1.4, label="group")
         _records(ax, x[here], fit.model.y[here], most)
         ax.set_title(label, fontsize=8)
-    for ax, above in zip(axes.ravel()[chosen.size :], axes.ravel()[chosen.size - columns :], strict=False):
-        ax.set_visible(False)
-        above.tick_params(labelbottom=True)
+    _scales_outside(axes, chosen.size)
     figure = axes[0, 0].figure
     figure.supxlabel(name, fontsize=9)
     figure.supylabel(fit.model.response, fontsize=9)
@@ -130,6 +128,16 @@ def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
     return axes
+
+
+def _scales_outside(axes: np.ndarray, count: int) -> None:
+    """Scales on the left and below the last panel of a column alone: those between are most of a picture's time."""
+    columns = axes.shape[1]
+    for k, ax in enumerate(axes.ravel()):
+        ax.set_visible(k < count)
+        ax.yaxis.set_visible(k % columns == 0)
+        ax.xaxis.set_visible(k + columns >= count)
+        ax.tick_params(labelbottom=True)
 
 
 def _records(ax: Any, x: np.ndarray, y: np.ndarray, most: int) -> None:
