@@ -52,22 +52,26 @@ def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> li
 
 def level_covariance(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
     """T (I + A'A)^-1 T' of every level of the absorbed block (J, q, q): the other random effects held."""
-    T, A = objective.factors(theta).absorbed, at.levels.A
-    # (I + A'A)^-1 = I - A'(I + AA')^-1 A, but without the subtraction
-    return np.asarray(T @ np.linalg.inv(np.eye(T.shape[0]) + np.einsum("aig,ajg->gij", A, A)) @ T.T)
+    T = objective.factors(theta).absorbed
+    return np.asarray(T @ _inner(at.levels) @ T.T)
 
 
 def absorbed_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> np.ndarray:
     """T (I + A'A)^-1 T' plus what the other random effects leave uncertain, for every level."""
     levels, T = objective.system.absorbed.levels, objective.factors(theta).absorbed
     factor = factor_levels(levels, T)
-    # (I + A'A)^-1 = I - A'(I + AA')^-1 A, but without the subtraction.
-    inner = np.linalg.inv(np.eye(T.shape[0]) + np.einsum("aig,ajg->gij", factor.A, factor.A))
+    inner = _inner(factor)
     if objective.rest:
         F = gain(factor)
         through = objective.system.rest.schur.through(H, T.shape[0])
         inner = inner + np.einsum("iag,abg,jbg->gij", F, through, F)
     return np.asarray(T @ inner @ T.T)
+
+
+def _inner(factor: LevelFactor) -> np.ndarray:
+    """(I + A'A)^-1 (J, q, q): I - A'(I + AA')^-1 A, but without the subtraction."""
+    A = factor.A
+    return np.linalg.inv(np.eye(A.shape[1]) + np.einsum("aig,ajg->gij", A, A))
 
 
 def gain(factor: LevelFactor) -> np.ndarray:
