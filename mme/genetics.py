@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
+from mme.delta import jacobian, parameter_covariance
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.model import Model
@@ -19,8 +19,6 @@ from mme.terms import Term
 if TYPE_CHECKING:
     import pandas as pd
 
-# Step of the differences in a parameter, in units of its standard error: the ratios are smooth on that scale.
-_STEP = 1e-3
 # Floating-point operations that nobody waits for: about a second.
 _QUICK = 1e10
 # Operations a record to whiten and assemble anew, as every residual parameter asks for.
@@ -63,10 +61,10 @@ def heritabilities(estimates: Estimates, hessian: np.ndarray | None, name: str) 
     estimate = ratios(at)
     if hessian is None:
         return Ratios(_labels(model, t), estimate, np.full(estimate.size, np.nan))
-    cov = _parameter_covariance(hessian)
-    jacobian = _jacobian(ratios, at, np.sqrt(np.diag(cov)))
-    se = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian))
-    return Ratios(_labels(model, t), estimate, np.where(jacobian.any(axis=1), se, np.nan))
+    cov = parameter_covariance(hessian)
+    slopes = jacobian(ratios, at, np.sqrt(np.diag(cov)))
+    se = np.sqrt(np.einsum("ij,jk,ik->i", slopes, cov, slopes))
+    return Ratios(_labels(model, t), estimate, np.where(slopes.any(axis=1), se, np.nan))
 
 
 def heritability_table(estimates: Estimates, hessian: np.ndarray, name: str) -> pd.DataFrame:
@@ -187,22 +185,3 @@ def _correlations(T: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         R = G / np.outer(sd, sd)
     return np.array([R[i, j] for j in range(len(R)) for i in range(j + 1, len(R))])
-
-
-def _parameter_covariance(hessian: np.ndarray) -> np.ndarray:
-    """2 H^-1 on the parameters that were estimated; those given have no variance, flat ones none that is finite."""
-    cov = np.zeros_like(hessian)
-    free = np.isfinite(np.diag(hessian))
-    values, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
-    inverse = np.where(values > 1e-10 * values.max(initial=0.0), 2.0 / np.where(values > 0, values, 1.0), np.nan)
-    cov[np.ix_(free, free)] = (vectors * inverse) @ vectors.T
-    return cov
-
-
-def _jacobian(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    columns = []
-    for i, sd in enumerate(spread.tolist()):
-        step = np.zeros(x.size)
-        step[i] = _STEP * sd if sd > 0 else 1e-6
-        columns.append((f(x + step) - f(x - step)) / (2.0 * step[i]))
-    return np.array(columns).T

@@ -94,6 +94,7 @@ LAYERS = {
     ),
     "what is asked of a fit": (
         "varcorr",
+        "delta",
         "genetics",
         "gains",
         "hat_groups",
