@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from mme.hat import Hat
     from mme.inference.bootstrap import Bootstrap
+    from mme.inference.curves import Profile
     from mme.inference.kenward_roger import KenwardRoger
-    from mme.inference.profile import Profile
     from mme.inference.satterthwaite import Satterthwaite
     from mme.plot import Plots
 
@@ -362,14 +362,29 @@ class Fit:
         Parameters
         ----------
         method : str
-            ``"wald"``: of the fixed effects, estimate and standard error; ``"profile"``: of all parameters, by the
-            profile likelihood (:meth:`profile`); ``"bootstrap"``: of all, by refits to simulated responses
-            (:meth:`bootstrap`).
+            ``"wald"``: of the fixed effects and of the parameters of a residual structure, by standard errors, the
+            latter from the Hessian of the criterion of the fit, on a scale without bounds; ``"profile"``: of all
+            parameters, by the profile likelihood (:meth:`profile`); ``"bootstrap"``: of all, by refits to simulated
+            responses (:meth:`bootstrap`).
         level : float
             Coverage aimed at.
         **options
             Of the method: ``parameters`` of a profile; ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a
             bootstrap.
+
+        Examples
+        --------
+        >>> import mme
+        >>> growth = mme.load("Orthodont")
+        >>> fit = mme.lmer("distance ~ age", growth, residual=mme.Exponential("age", "Subject"))
+        >>> fit.confint("profile", parameters="range").round(2)
+               lower  upper
+        range    3.3   9.42
+        >>> fit.confint().round(2)
+                     lower  upper
+        range         3.30   9.42
+        (Intercept)  14.72  19.09
+        age           0.47   0.84
         """
         if method == "profile":
             return self.profile(level=level, **options).confint(level)
@@ -381,13 +396,13 @@ class Fit:
             raise MMEError(f"{what}: method is 'wald', 'profile' or 'bootstrap'; only the last two take options")
         from mme.inference.wald import wald_intervals
 
-        return wald_intervals(self.beta, self.se, level)
+        return wald_intervals(self, level)
 
     def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
-        """Profile likelihood (always ML's) of standard deviations, correlations, sigma and fixed effects.
+        """Profile likelihood (always ML's) of standard deviations, correlations, sigma, residual and fixed effects.
 
-        ``parameters`` names those to profile (None: all); ``level`` is the one whose limits are computed to the end,
-        others are interpolated.
+        ``parameters`` names those to profile (None: all), those of a residual structure as :attr:`residual` does;
+        ``level`` is the one whose limits are computed to the end, others are interpolated.
         """
         from mme.inference.profile import profile
 

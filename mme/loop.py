@@ -108,7 +108,7 @@ def hessian(objective: Objective, theta: np.ndarray, optimum: Optimum) -> np.nda
     out = np.full((at.size, at.size), np.nan)
     if free.any():
         curve = np.abs(np.diag(optimum.hessian)[free])
-        radius = np.sqrt(2.0 / np.maximum(curve, 1e-8 * curve.max(initial=1e-300)))
+        radius = np.sqrt(2.0 / np.maximum(curve, 1e-8 * curve.max(initial=1.0)))  # where all is flat, of order one
 
         def criterion(x: np.ndarray) -> float:
             parameters = at.copy()

@@ -321,7 +321,7 @@ def test_a_residual_structure_is_free_around_what_is_held():
     X = np.column_stack([np.ones(J * m), t])
     fit = mme.fit(y, X, [], residual=mme.AR1(t, g))
     profile = fit.profile()
-    assert profile.names == ("sigma", "x1", "x2")
+    assert profile.names == ("sigma", "rho", "x1", "x2")
     upper = profile.confint().loc["x2", "upper"]
 
     def held(x) -> float:

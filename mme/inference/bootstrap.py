@@ -25,7 +25,7 @@ from mme.criterion import residual_sd
 from mme.engine import Plan
 from mme.errors import MMEError
 from mme.estimates import Estimates
-from mme.inference.natural import natural_names, natural_values
+from mme.inference.natural import parameter_names, parameter_values
 from mme.loop import search
 from mme.model import Model
 from mme.objective import Objective
@@ -164,8 +164,7 @@ def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress:
         reasons.update(failed)
         report(sum(map(len, rows)))
     table = np.concatenate(rows)
-    residual = () if fit.model.residual is None else fit.model.residual.names
-    names = (*natural_names(fit.model), *residual, *fit.fixed_names)
+    names = parameter_names(fit.model, fit.fixed_names)
     P, k = len(names), fit.model.k
     return Bootstrap(
         names=names,
@@ -231,9 +230,7 @@ def _parameters(objective: Objective, theta: np.ndarray) -> np.ndarray:
     border, p = objective.triangle(theta)[1], objective.system.p
     gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
     sigma = residual_sd(objective.constants, pwrss(border))
-    structure, natural = objective.model.residual, natural_values(objective.model, theta, sigma)
-    residual = np.zeros(0) if structure is None else structure.natural(objective.phi)
-    return np.concatenate([natural, residual, objective.basis.coefficients(gamma)])
+    return parameter_values(objective.model, theta, objective.phi, sigma, objective.basis.coefficients(gamma))
 
 
 _refitter: _Refitter | None = None

@@ -17,7 +17,8 @@ import numpy as np
 from mme.covariance import Extended, Structure
 from mme.criterion import criterion, residual_sd
 from mme.factor import NotPositiveDefiniteError
-from mme.inference.natural import Held, hold, natural_names, natural_values
+from mme.inference.natural import Held, hold, parameter_names, parameter_values
+from mme.inference.slices import has_inverse, hold_residual
 from mme.loop import Joint
 from mme.model import Model
 from mme.pls import coordinates, pwrss, triangular_solve
@@ -42,6 +43,8 @@ class Deviance:
         self.joint = joint
 
     def __call__(self, at: Point) -> float:
+        if np.isnan(at.phi).any():  # R would not be positive definite
+            return inf
         objective = self.joint.at(at.phi)
         try:
             logdet_M, border = objective.triangle(at.theta)
@@ -63,7 +66,7 @@ class Deviance:
         return a, border[p, :p], float(basis.beta0[at.j])
 
     def parameters(self, at: Point) -> np.ndarray:
-        """Standard deviations, correlations, sigma and beta at a point where the others are at their best."""
+        """All parameters at a point where the others are at their best."""
         objective = self.joint.at(at.phi)
         found = objective.evaluate(at.theta)
         p, squares = objective.system.p, pwrss(found.border)
@@ -74,7 +77,7 @@ class Deviance:
             squares += missed**2 / float(a @ a)
             gamma = gamma + triangular_solve(found.border[:p, :p], a, transposed=True) * (missed / float(a @ a))
         sigma = residual_sd(objective.constants, squares) if at.sigma is None else abs(at.sigma)
-        return np.concatenate([natural_values(objective.model, at.theta, sigma), objective.basis.coefficients(gamma)])
+        return parameter_values(objective.model, at.theta, at.phi, sigma, objective.basis.coefficients(gamma))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,21 +159,32 @@ class Maximum:
             phi=phi,
             scale=objective.theta_scale,
             radius=radius * objective.theta_scale,
-            names=(*natural_names(objective.model), *fixed_names),
+            names=parameter_names(objective.model, fixed_names),
             values=deviance.parameters(Point(theta, phi)),
             sigma=sigma,
             se=sigma * np.sqrt(np.einsum("ij,ij->j", half, half)),
         )
 
+    @property
+    def holdable(self) -> tuple[str, ...]:
+        """Names of the parameters that can be held."""
+        if self.model.residual is None or has_inverse(self.model.residual):
+            return self.names
+        first = len(self.names) - self.se.size
+        return self.names[: first - self.phi.size] + self.names[first:]
+
     def question(self, name: str) -> Question:
         """The parameter of this name, held."""
         at, model = self.names.index(name), self.model
+        first = len(self.names) - self.se.size
         if at < model.k:
             return self._natural(name, at)
-        if name == "sigma" and at < len(self.names) - self.se.size:
+        if at < first - self.phi.size:
             step = 0.5 * self.sigma / sqrt(2.0 * model.n)
             return self._whole(at, (0.0, inf), step, lambda theta, phi, value: Point(theta, phi, sigma=value))
-        j = at - (len(self.names) - self.se.size)
+        if at < first:
+            return self._residual(at, at - first + self.phi.size)
+        j = at - first
         step = 0.5 * float(self.se[j])
         return self._whole(at, (-inf, inf), step, lambda theta, phi, value: Point(theta, phi, j=j, value=value))
 
@@ -192,6 +206,23 @@ class Maximum:
             radius=np.concatenate([self.radius, self._phi_radius]),
             even=np.concatenate([self.model.diagonal, np.zeros(self.phi.size, dtype=bool)]),
             point=lambda x, value: point(x[:k] / scale, x[k:], value),
+        )
+
+    def _residual(self, at: int, place: int) -> Question:
+        """A natural parameter of the residual structure: theta is free, and what R leaves free."""
+        structure, k, scale = self.model.residual, self.model.k, self.scale
+        assert structure is not None
+        held = hold_residual(structure, self.phi, place)
+        beside = structure.natural(self.phi + 0.1 * structure.radius() * (np.arange(self.phi.size) == place))
+        return Question(
+            name=self.names[at],
+            estimate=float(self.values[at]),
+            bounds=held.bounds,
+            step=max(abs(float(beside[place] - self.values[at])), 1e-8),
+            start=np.concatenate([self.theta * scale, held.start]),
+            radius=np.concatenate([self.radius, held.radius]),
+            even=np.concatenate([self.model.diagonal, np.zeros(held.start.size, dtype=bool)]),
+            point=lambda x, value: Point(x[:k] / scale, held.phi(x[k:], value)),
         )
 
     def _step(self, part: Structure, at: int, place: int, spread: float) -> float:

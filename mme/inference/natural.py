@@ -30,6 +30,23 @@ def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
     return np.concatenate([*values, [sigma] if model.sigma is None else []])
 
 
+def parameter_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:
+    """All parameters: :func:`natural_names`, those of the residual structure, then the fixed effects."""
+    return (*natural_names(model), *residual_names(model, fixed_names), *fixed_names)
+
+
+def residual_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the residual structure's parameters, ``name|residual`` where a fixed effect has the name."""
+    names = () if model.residual is None else model.residual.names
+    return tuple(f"{name}|residual" if name in fixed_names else name for name in names)
+
+
+def parameter_values(model: Model, theta: np.ndarray, phi: np.ndarray, sigma: float, beta: np.ndarray) -> np.ndarray:
+    """The values of :func:`parameter_names`."""
+    residual = np.zeros(0) if model.residual is None else model.residual.natural(phi)
+    return np.concatenate([natural_values(model, theta, sigma), residual, beta])
+
+
 def _names(term: Term, part: Structure) -> list[str]:
     if isinstance(part, Extended):
         return [*_names(term, part.inner), *(f"{name}|{term.group}" for name in part.extra.names)]

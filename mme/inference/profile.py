@@ -18,17 +18,15 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
 
 from mme.errors import MMEError, MMEWarning
+from mme.inference.curves import Curve, Profile, quantile
 from mme.inference.held import Maximum, Question
-from mme.inference.interpolate import crossing, first_reached, lagrange_weights, monotone
+from mme.inference.interpolate import crossing, lagrange_weights
 from mme.loop import Joint, search
 from mme.optimize import Curvature, Minimum, evaluate_only, minimise
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mme.fit import Fit
 
 # Joint 99% regions of two parameters reach sqrt(chi2_2(0.99)) on each profile.
@@ -37,6 +35,8 @@ _REACH = 3.035
 _STEP, _LONGEST = 0.5, 0.9
 # A step grows at most by this: the first is a guess.
 _GROWTH = 8.0
+# Two steps that gain no more than this on zeta, the second so much longer, have left nothing to gain before the bound.
+_FLAT = 1e-4
 _MOST_KNOTS = 60
 _REFINEMENTS = 8
 # A knot this near to a limit, on zeta, leaves nothing to interpolation.
@@ -56,98 +56,6 @@ class Knot:
     parameters: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Zeta of one parameter at knots, in increasing order of the value.
-
-    Attributes
-    ----------
-    name : str
-        The parameter.
-    estimate : float
-        Where zeta is zero: the ML estimate.
-    bounds : (float, float)
-        What values it can take.
-    values, zeta : (m,) arrays
-        The knots.
-    parameters : (m, P) array
-        All parameters there, in the order of the profile.
-    """
-
-    name: str
-    estimate: float
-    bounds: tuple[float, float]
-    values: np.ndarray
-    zeta: np.ndarray
-    parameters: np.ndarray
-
-    def limit(self, zeta: float) -> float:
-        """The value at which zeta is reached; the bound where it is not."""
-        if not self.values.size or not self.zeta.min() <= zeta <= self.zeta.max():
-            return self.bounds[0] if zeta < 0.0 else self.bounds[1]
-        first = first_reached(self.zeta)
-        return float(monotone(self.zeta[first], self.values[first], np.array([zeta]))[0])
-
-    def zeta_at(self, values: np.ndarray) -> np.ndarray:
-        """Zeta at other values, between the first and the last knot; NaN outside."""
-        values = np.asarray(values, dtype=float)
-        inside = (values >= self.values[0]) & (values <= self.values[-1])
-        within = np.clip(values, self.values[0], self.values[-1])
-        return np.where(inside, monotone(self.values, self.zeta, within), np.nan)
-
-
-@dataclass(frozen=True, eq=False)
-class Profile:
-    """Profiles of the likelihood (ML), a :class:`Curve` a parameter.
-
-    Attributes
-    ----------
-    curves : dict
-        By name: ``sd_x|g``, ``cor_x2.x1|g``, ``sigma``, then the fixed effects.
-    names : tuple of str
-        All parameters of the model, profiled or not: the columns of a curve's ``parameters``.
-    estimates : (P,) array
-        Their ML estimates.
-    deviance : float
-        The ML deviance there.
-    """
-
-    curves: dict[str, Curve]
-    names: tuple[str, ...]
-    estimates: np.ndarray
-    deviance: float
-
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """``lower, upper``: where zeta reaches the normal quantile of ``level``.
-
-        A bound of the parameter (zero for a standard deviation) stands where the likelihood does not fall so far
-        before it.
-        """
-        import pandas as pd
-
-        z = _quantile(level)
-        short = [curve.name for curve in self.curves.values() if _ends_before(curve, z)]
-        if short:
-            raise MMEError(
-                f"the profile of {', '.join(short)} ends before zeta = {z:.3g}; profile with level={level!r}"
-            )
-        limits = [(curve.limit(-z), curve.limit(z)) for curve in self.curves.values()]
-        return pd.DataFrame(limits, index=list(self.curves), columns=["lower", "upper"], dtype=float)
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a knot: ``parameter, value, zeta``, then all parameters at that point."""
-        import pandas as pd
-
-        parts = [
-            pd.DataFrame(curve.parameters, columns=list(self.names)).assign(
-                parameter=curve.name, value=curve.values, zeta=curve.zeta
-            )
-            for curve in self.curves.values()
-        ]
-        frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(self.names))
-        return frame[["parameter", "value", "zeta", *self.names]]
-
-
 def profile(fit: Fit, parameters: Iterable[str] | None = None, level: float = 0.95) -> Profile:
     """Profile the likelihood of a fit.
 
@@ -163,13 +71,14 @@ def profile(fit: Fit, parameters: Iterable[str] | None = None, level: float = 0.
     Raises
     ------
     MMEError
-        A name is not among the parameters, or theta was given and not estimated.
+        A name is not among the parameters, theta was given and not estimated, or a user's residual structure has no
+        inverse of its natural parameters.
     """
-    z = _quantile(level)
+    z = quantile(level)
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
     maximum, deviance = _maximum(fit)
-    chosen = _chosen(parameters, maximum.names)
+    chosen = _chosen(parameters, maximum)
     curves = {name: _curve(maximum, name, deviance, z) for name in chosen}
     return Profile(curves, maximum.names, maximum.values, deviance)
 
@@ -182,9 +91,18 @@ def _maximum(fit: Fit) -> tuple[Maximum, float]:
     return Maximum.of(Joint(objective.model, objective), theta, phi, fit.fixed_names), objective(theta)
 
 
-def _chosen(parameters: Iterable[str] | None, names: tuple[str, ...]) -> Sequence[str]:
+def _chosen(parameters: Iterable[str] | None, maximum: Maximum) -> Sequence[str]:
+    names, holdable = maximum.names, maximum.holdable
     if parameters is None:
-        return names
+        left_out = [name for name in names if name not in holdable]
+        if left_out:
+            warnings.warn(
+                f"no profile of {', '.join(left_out)}: the residual structure has no coordinates(), the inverse of "
+                "natural(), by which they could be held",
+                MMEWarning,
+                stacklevel=4,
+            )
+        return holdable
     chosen = [parameters] if isinstance(parameters, str) else list(parameters)
     for name in chosen:
         if name not in names:
@@ -192,30 +110,17 @@ def _chosen(parameters: Iterable[str] | None, names: tuple[str, ...]) -> Sequenc
     return chosen
 
 
-def _quantile(level: float) -> float:
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
-    return float(ndtri(0.5 + level / 2.0))
-
-
-def _ends_before(curve: Curve, z: float) -> bool:
-    """Whether a side of a curve ends, not at its bound, before zeta."""
-    if not curve.values.size:
-        return False
-    low = curve.zeta.min() > -z and curve.values[0] > curve.bounds[0]
-    return bool(low or (curve.zeta.max() < z and curve.values[-1] < curve.bounds[1]))
-
-
 def _curve(maximum: Maximum, name: str, deviance: float, z: float) -> Curve:
     """Both sides of one parameter's profile; without knots where the data do not determine it."""
     P = len(maximum.names)
     if np.isnan(maximum.values[maximum.names.index(name)]):  # a correlation with a standard deviation of zero
-        return Curve(name, np.nan, (-1.0, 1.0), np.zeros(0), np.zeros(0), np.zeros((0, P)))
+        return Curve(name, np.nan, (-1.0, 1.0), np.zeros(0), np.zeros(0), np.zeros((0, P)), (True, True))
     question = maximum.question(name)
     tracer = _Tracer(maximum, question, deviance)
     origin = Knot(question.estimate, 0.0, question.start, None, maximum.values)
     down, up = (tracer.side(origin, direction, z) for direction in (-1.0, 1.0))
-    knots = [*reversed(down[1:]), *up]
+    knots = [knot for knot in (*reversed(down[1:]), *up) if np.isfinite(knot.value)]
+    low, high = question.bounds
     return Curve(
         name,
         question.estimate,
@@ -223,6 +128,7 @@ def _curve(maximum: Maximum, name: str, deviance: float, z: float) -> Curve:
         np.array([knot.value for knot in knots]),
         np.array([knot.zeta for knot in knots]),
         np.array([knot.parameters for knot in knots]),
+        (down[-1].value == low, up[-1].value == high),
     )
 
 
@@ -235,17 +141,18 @@ class _Tracer:
     def side(self, origin: Knot, direction: float, z: float) -> list[Knot]:
         """Knots from the estimate outwards, until zeta has gone far enough or the parameter is at its bound."""
         bound = self.question.bounds[direction > 0]
-        knots, step = [origin], self.question.step
+        knots, step, leap = [origin], self.question.step, True
         reach = max(_REACH, z + _STEP)
         while abs(knots[-1].zeta) < reach and knots[-1].value != bound and len(knots) < _MOST_KNOTS:
             last = knots[-1]
             value = last.value + direction * step
-            if not np.isfinite(value) or (value - bound) * direction >= 0.0:
+            if not np.isfinite(value) or (value - bound) * direction >= 0.0 or (leap and _is_flat(knots)):
                 value = bound
             new = self.knot(value, knots)
             gained = abs(new.zeta) - abs(last.zeta)
-            if gained > _LONGEST and len(knots) + 1 < _MOST_KNOTS:
-                step = abs(value - last.value) * max(_STEP / gained, 0.1)
+            longest = _LONGEST if np.isfinite(value) else _FLAT
+            if gained > longest and (len(knots) + 1 < _MOST_KNOTS or np.isinf(gained)):
+                step, leap = min(step, abs(value - last.value)) * max(_STEP / gained, 0.1), leap and value != bound
                 continue
             knots.append(new)
             step = abs(value - last.value) * min(_STEP / max(gained, 1e-12), _GROWTH)
@@ -266,6 +173,10 @@ class _Tracer:
         knots.insert(after, self.knot(value, knots[max(after - 2, 0) : after + 1]))
         return True
 
+    def _exists(self, x: np.ndarray, value: float) -> bool:
+        """Whether there is a covariance matrix with these parameters."""
+        return not np.isnan(self.question.point(x, value).phi).any()
+
     def _minimum(self, f: Callable[[np.ndarray], float], x: np.ndarray, nearby: Curvature | None) -> Minimum:
         if not x.size:
             return evaluate_only(f, x)
@@ -276,6 +187,11 @@ class _Tracer:
         """The best of the others at one value, begun where the knots nearby point to."""
         question, deviance = self.question, self.maximum.deviance
         x, nearby = _extrapolate(value, near[-3:]), near[-1].curvature
+        if not self._exists(x, value):
+            x = near[-1].x
+            if not self._exists(x, value):
+                nowhere = np.full(len(self.maximum.names), np.nan)
+                return Knot(value, float(np.copysign(np.inf, value - question.estimate)), x, None, nowhere)
         at_zero = question.even & (np.abs(x) < 0.1 * question.radius)
         if at_zero.any():  # zero is stationary whether it is a minimum or not
             x, nearby = np.where(at_zero, question.radius, x), None
@@ -297,7 +213,14 @@ class _Tracer:
         )
 
 
+def _is_flat(knots: list[Knot]) -> bool:
+    """Whether the last two steps gained nothing."""
+    return len(knots) > 2 and abs(knots[-1].zeta) - abs(knots[-3].zeta) < _FLAT
+
+
 def _extrapolate(value: float, knots: list[Knot]) -> np.ndarray:
-    """Lagrange's polynomial through the last knots."""
+    """Lagrange's polynomial through the last knots, as far beyond them as a step may be."""
+    if len(knots) > 1 and not abs(value - knots[-1].value) <= _GROWTH * abs(knots[-1].value - knots[0].value):
+        return knots[-1].x
     weights = lagrange_weights(value, np.array([knot.value for knot in knots]))
     return np.asarray(weights @ np.array([knot.x for knot in knots]))

@@ -1,22 +1,83 @@
-"""Wald intervals of the fixed effects: estimate and standard error against the normal distribution."""
+"""Wald intervals: estimate and standard error against the normal distribution."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scipy.special import ndtri
+import numpy as np
+from scipy.special import expit, ndtri
 
+from mme.delta import jacobian, parameter_covariance
 from mme.errors import MMEError
+from mme.inference.natural import residual_names
+from mme.residual import Bound
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mme.fit import Fit
 
-def wald_intervals(beta: pd.Series, se: pd.Series, level: float) -> pd.DataFrame:
-    """``lower, upper``: estimate plus and minus the normal quantile times the standard error."""
+# A coordinate of order one whose criterion is curved no more than this has a standard error beyond a thousand: none.
+_FLAT = 1e-6
+
+
+def wald_intervals(fit: Fit, level: float) -> pd.DataFrame:
+    """``lower, upper``: of the natural parameters of a residual structure, and of the fixed effects.
+
+    For a fixed effect the estimate plus and minus the normal quantile times the standard error. A residual parameter v
+    between bounds a and b is taken where it has none, on the scale
+
+        log(v - a) - log(b - v),    log(v - a) where b is infinite,    v where both are,
+
+    and its limits are mapped back, as nlme's ``intervals`` does (Pinheiro & Bates, 2000, section 2.4.3); the variance
+    is that of the delta method, 2 g'H^-1 g, H the Hessian of the fit's own criterion by (theta, phi).
+    """
     import pandas as pd
 
     if not 0.0 < level < 1.0:
         raise MMEError(f"level must lie between 0 and 1, got {level!r}")
-    half = ndtri(0.5 + level / 2.0) * se
-    return pd.DataFrame({"lower": beta - half, "upper": beta + half})
+    z = float(ndtri(0.5 + level / 2.0))
+    fixed = pd.DataFrame({"lower": fit.beta - z * fit.se, "upper": fit.beta + z * fit.se})
+    if fit.model.residual is None:
+        return fixed
+    limits = _residual_limits(fit.model.residual, fit.optimum.phi, fit.hessian, z)
+    names = list(residual_names(fit.model, fit.fixed_names))
+    return pd.concat([pd.DataFrame(limits, index=names, columns=["lower", "upper"]), fixed])
+
+
+def _residual_limits(structure: Bound, phi: np.ndarray, hessian: np.ndarray, z: float) -> np.ndarray:
+    """Limits (K, 2); NaN where the data do not determine a parameter."""
+    k = len(hessian) - phi.size
+    low, high = np.array(structure.bounds).T
+
+    def unbounded(at: np.ndarray) -> np.ndarray:
+        return _unbounded(structure.natural(at), low, high)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cov, known = _covariance(hessian, np.append(np.zeros(k), np.full(phi.size, _FLAT)))
+        cov, known = cov[k:, k:], known[k:]
+        g = jacobian(unbounded, phi, np.sqrt(np.diag(cov)))
+        se = np.sqrt(np.einsum("ij,jk,ik->i", g, cov, g))
+        se = np.where((g[:, ~known] != 0.0).any(axis=1), np.nan, se)
+        middle = unbounded(phi)[:, None]
+        return _bounded(middle + se[:, None] * np.array([-z, z]), low[:, None], high[:, None])
+
+
+def _covariance(hessian: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance of the parameters whose curvature exceeds the least, the others held; which these are."""
+    curve = np.diag(hessian)
+    known = curve > least
+    scale = 1.0 / np.sqrt(np.where(known, curve, np.nan))  # units of theta are the user's
+    size = np.outer(scale, scale)
+    return np.where(np.isfinite(size), parameter_covariance(hessian * size) * size, 0.0), known
+
+
+def _unbounded(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The value on a scale without bounds; a lower bound is finite where the upper is."""
+    above, below = np.log(v - low), np.log(high - v)
+    return np.where(np.isinf(low), v, np.where(np.isinf(high), above, above - below))
+
+
+def _bounded(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Back from the scale without bounds."""
+    return np.where(np.isinf(low), u, np.where(np.isinf(high), low + np.exp(u), low + (high - low) * expit(u)))

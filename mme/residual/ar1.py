@@ -117,6 +117,11 @@ class BoundAR1(Bound):
         """Return rho."""
         return fisher(x)[0]
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """A correlation's."""
+        return ((-1.0, 1.0),)
+
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return atanh rho."""
         return np.asarray(np.arctanh(natural))

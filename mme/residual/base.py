@@ -121,8 +121,13 @@ class Bound(ABC):
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Natural parameters (k,), in the order of ``names`` and by nlme's conventions."""
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Of each natural parameter: how far a profile goes, and the scale of a Wald interval."""
+        return ((-np.inf, np.inf),) * self.k
+
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """The x of which these are the natural parameters."""
+        """The x of which these are the natural parameters: profiles hold them."""
         raise NotImplementedError(f"{type(self).__name__} has no inverse of natural()")
 
     @abstractmethod

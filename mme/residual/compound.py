@@ -105,6 +105,11 @@ class BoundCompoundSymmetry(Bound):
         above, _ = logistic(x)
         return self.lowest + (1.0 - self.lowest) * above
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Where R is positive definite."""
+        return ((self.lowest, 1.0),)
+
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return log((rho - lowest) / (1 - rho))."""
         rho = np.asarray(natural)

@@ -112,6 +112,11 @@ class BoundExponential(Bound):
         """Return the range."""
         return self.scale * np.exp(clipped(x[:1]))
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """A range is positive."""
+        return ((0.0, np.inf),)
+
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return log(range / median gap)."""
         return np.log(np.asarray(natural)[:1] / self.scale)
@@ -160,6 +165,11 @@ class BoundExponentialNugget(BoundExponential):
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return the range and the nugget."""
         return np.append(super().natural(x), logistic(x[1:])[0])
+
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """The nugget is a share."""
+        return (*super().bounds, (0.0, 1.0))
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return log(range / median gap) and logit(nugget)."""

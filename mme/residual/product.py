@@ -58,8 +58,20 @@ def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> B
         raise MMEError(f"residual: a product takes one correlation and variance functions, got {kinds}")
     ordered = (*correlations, *variances)
     _require_identified(ordered, [type(one).__name__ for one in given])
-    names = tuple(name for part in ordered for name in part.names)
+    names = _distinct([name for part in ordered for name in part.names])
     return Product(n, names, correlations[0] if correlations else None, variances)
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
+    """The names, those that stood before with a number behind: ``power``, ``power.1``.
+
+    Examples
+    --------
+    >>> _distinct(["rho", "power", "power", "power"])
+    ('rho', 'power', 'power.1', 'power.2')
+    """
+    before = [names[:i].count(name) for i, name in enumerate(names)]
+    return tuple(f"{name}.{i}" if i else name for name, i in zip(names, before, strict=True))
 
 
 def _require_identified(parts: Sequence[Bound], kinds: list[str]) -> None:
@@ -131,6 +143,11 @@ class Product(Bound):
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Natural parameters of the parts."""
         return np.concatenate([part.natural(at) for part, at in self._split(x)])
+
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of the parts."""
+        return tuple(pair for part in self.parts for pair in part.bounds)
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Coordinates of the parts."""

@@ -122,6 +122,11 @@ class BoundToeplitz(OverOccasions):
         """Return the correlations by lag."""
         return self.root(x)[1:, 0].copy()  # the first row of the factor is that of I
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Correlations'; where R is singular before, the likelihood ends of itself."""
+        return ((-1.0, 1.0),) * self.k
+
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Durbin's recursion: the partial autocorrelation is what the last ones leave of rho."""
         rho, phi, left = np.append(1.0, natural), np.zeros(0), 1.0

@@ -131,6 +131,12 @@ class BoundUnstructured(OverOccasions):
         cols, rows = np.triu_indices(self.T, 1)
         return np.append((L @ L.T)[rows, cols], self._sd(x)[1:] if not self.equal_variances else [])
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Correlations', and ratios are positive."""
+        pairs = self.T * (self.T - 1) // 2
+        return ((-1.0, 1.0),) * pairs + ((0.0, np.inf),) * (self.k - pairs)
+
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Partial correlations and ratios of standard deviations; the correlations must be positive definite."""
         values = np.asarray(natural, dtype=float)

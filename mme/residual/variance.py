@@ -81,6 +81,11 @@ class BoundHeterogeneous(Variance):
         """Return ratios of standard deviations."""
         return np.exp(clipped_log_sd(x))
 
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Ratios are positive."""
+        return ((0.0, np.inf),) * self.k
+
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return logarithms of the ratios."""
         return np.asarray(np.log(natural))

@@ -1,0 +1,113 @@
+"""R with one natural parameter held: coordinates of what is free beside it, and the phi that they make.
+
+Where a natural parameter is a function of one coordinate alone, that coordinate is put where the value asks for it. The
+others (the correlations of an unstructured or a Toeplitz R) share their coordinates: of these all but the one held are
+free as they are, within the convex set of positive definite matrices, at whose edge the likelihood ends of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.residual import Bound
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """The phi with one natural parameter held.
+
+    Attributes
+    ----------
+    start, radius : (K - 1,) arrays
+        What is free, at the phi of a fit, and about how far off it may be.
+    bounds : (float, float)
+        Of the value held.
+    phi : callable
+        phi(free, value): all coordinates (K,); NaN where R would not be positive definite.
+    """
+
+    start: np.ndarray
+    radius: np.ndarray
+    bounds: tuple[float, float]
+    phi: Callable[[np.ndarray, float], np.ndarray]
+
+
+def hold_residual(structure: Bound, x: np.ndarray, at: int) -> Slice:
+    """Hold the natural parameter that stands at this place.
+
+    Raises
+    ------
+    MMEError
+        The structure has no inverse of natural().
+
+    Examples
+    --------
+    >>> from mme.residual import AR1, Heterogeneous, bind
+    >>> R = bind([AR1([1, 2, 3], ["a", "a", "a"]), Heterogeneous(["u", "v", "v"])], np.asarray, 3)
+    >>> held = hold_residual(R, np.array([0.2, np.log(3.0)]), 0)
+    >>> R.natural(held.phi(held.start, 0.5))
+    array([0.5, 3. ])
+    """
+    if not has_inverse(structure):
+        raise MMEError(
+            f"{structure.names[at]} of {structure.kind} has no profile: it cannot be held without coordinates(), the "
+            "inverse of natural(), which the structure does not have"
+        )
+    radius, natural = 0.1 * structure.radius(), structure.natural(x)
+    together = entangled(structure)[at]
+    moved = np.array([structure.natural(x + step)[j] for j, step in enumerate(np.diag(radius))])
+    others = np.delete(np.arange(structure.k), at)
+
+    def phi(free: np.ndarray, value: float) -> np.ndarray:
+        mixed = np.insert(free, at, value)
+        target = structure.natural(np.where(together, x, mixed))
+        target[together] = mixed[together]
+        try:
+            with np.errstate(divide="ignore", invalid="ignore"):  # a bound is an infinite coordinate
+                found = structure.coordinates(target)
+        except MMEError:
+            found = np.full(structure.k, np.nan)
+        return np.where(together, found, mixed)
+
+    return Slice(
+        start=np.where(together, natural, x)[others],
+        radius=np.where(together, np.abs(moved - natural), radius)[others],
+        bounds=structure.bounds[at],
+        phi=phi,
+    )
+
+
+def entangled(structure: Bound) -> np.ndarray:
+    """Which natural parameters share coordinates, directly or by way of others (K, K): at a point in general position.
+
+    Examples
+    --------
+    >>> from mme.residual import Unstructured
+    >>> R = Unstructured(["a", "b", "c"] * 2, [1, 1, 1, 2, 2, 2]).bind(np.asarray, 6)
+    >>> R.names
+    ('cor.b.a', 'cor.c.a', 'cor.c.b', 'sd.b/sd.a', 'sd.c/sd.a')
+    >>> entangled(R).astype(int)[[0, 3]]
+    array([[1, 1, 1, 0, 0],
+           [0, 0, 0, 1, 0]])
+    """
+    x = np.linspace(0.3, 0.7, structure.k)
+    there = structure.natural(x)
+    moved = np.array([structure.natural(x + step) for step in np.diag(np.full(structure.k, 0.1))])
+    shared = (np.abs(moved - there) > 1e-12 * np.abs(there)) | np.eye(structure.k, dtype=bool)
+    shared |= shared.T
+    for _ in range(structure.k.bit_length()):  # paths of twice the length
+        shared = shared @ shared
+    return np.asarray(shared)
+
+
+def has_inverse(structure: Bound) -> bool:
+    """Whether the structure says which coordinates make natural parameters; a user's own need not."""
+    try:
+        structure.coordinates(structure.natural(structure.start()))
+    except NotImplementedError:
+        return False
+    return True
