@@ -152,6 +152,7 @@ def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray)
         return np.einsum("ia,ai->i", covariates, b[codes, np.arange(len(codes))[:, None]])
     if covariates is None:
         return np.asarray(b[codes, 0])
-    if b.shape[1] == 1:
-        return np.asarray(covariates[:, 0] * b[codes, 0])
-    return np.einsum("ia,ia->i", covariates, b[codes])
+    total = np.zeros(codes.size)
+    for covariate, effect in zip(covariates.T, np.ascontiguousarray(b.T), strict=True):
+        total += covariate * effect.take(codes)
+    return total

@@ -221,7 +221,7 @@ def _occurring(factor: Factor) -> np.ndarray:
 
 def _mean(estimates: Estimates, records: Records) -> np.ndarray:
     """X beta + Z b + offset; a level that was not seen has the expectation of b, zero."""
-    mean = records.X[:, estimates.objective.basis.kept] @ estimates.beta
+    mean = _kept(estimates, records) @ estimates.beta
     if records.offset is not None:
         mean = mean + records.offset
     for t, codes, covariates in zip(records.terms, records.codes, records.covariates, strict=True):
@@ -233,10 +233,15 @@ def _mean(estimates: Estimates, records: Records) -> np.ndarray:
     return np.asarray(mean)
 
 
+def _kept(estimates: Estimates, records: Records) -> np.ndarray:
+    """The columns of X that the others do not determine."""
+    kept = estimates.objective.basis.kept
+    return records.X if kept.size == records.X.shape[1] else records.X[:, kept]
+
+
 def _standard_error(estimates: Estimates, records: Records, of_record: bool) -> np.ndarray:
     """Standard deviation of the error of the mean, or of a record about it."""
-    X = records.X[:, estimates.objective.basis.kept]
-    variance = error_variance(estimates, X, _parts(estimates, records))
+    variance = error_variance(estimates, _kept(estimates, records), _parts(estimates, records))
     if of_record:
         variance = variance + estimates.sigma**2 * (1.0 if records.variance is None else records.variance)
     return np.sqrt(variance)
@@ -272,8 +277,6 @@ def _table(mean: np.ndarray, se: np.ndarray, level: float, rows: Rows) -> Any:
     from scipy.special import ndtri
 
     half = ndtri(0.5 + level / 2.0) * se
-    se = np.where(np.isnan(mean), np.nan, se)
-    columns = np.column_stack([mean, mean - half, mean + half, se])
-    return pd.DataFrame(
-        np.asarray(rows.aligned(columns, "")), index=rows.index, columns=["fit", "lower", "upper", "se"]
-    )
+    by_column = np.array([mean, mean - half, mean + half, np.where(np.isnan(mean), np.nan, se)])
+    values = rows.full(by_column.T)
+    return pd.DataFrame(values, index=rows.index, columns=["fit", "lower", "upper", "se"], copy=False)

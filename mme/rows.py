@@ -27,15 +27,20 @@ class Rows:
 
     def aligned(self, values: np.ndarray, name: str) -> Any:
         """Values (n,) or (n, c) of the records used, one a row of the user's data; NaN where a row was dropped."""
-        if self.n_dropped:
-            full = np.full((self.kept.size, *values.shape[1:]), np.nan)
-            full[self.kept] = values
-            values = full
+        values = self.full(values)
         if self.index is None:
             return values
         import pandas as pd
 
         return pd.Series(values, index=self.index, name=name) if values.ndim == 1 else pd.DataFrame(values, self.index)
+
+    def full(self, values: np.ndarray) -> np.ndarray:
+        """The same as an array, without the labels of the rows."""
+        if not self.n_dropped:
+            return values
+        out = np.full((self.kept.size, *values.shape[1:]), np.nan)
+        out[self.kept] = values
+        return out
 
     def used(self, values: np.ndarray) -> np.ndarray:
         """The part of (N,) or (n,) values that belongs to the records used."""
