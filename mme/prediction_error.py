@@ -18,7 +18,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from mme.covariances import Covariances
+from mme.between import Covariances
 from mme.crossproducts import cells
 from mme.estimates import Estimates
 from mme.inverse import sensitivities

@@ -107,7 +107,7 @@ LAYERS = {
         "shrinkage",
         "smallarea",
         "simulate",
-        "covariances",
+        "between",
         "prediction_error",
         "draws",
         "predict",
