@@ -103,7 +103,7 @@ def engines(fit: mme.Fit) -> list[Estimates]:
 def in_small_pieces(request, monkeypatch):
     """Products of P and H_2 by panels or by pairs; panels, right-hand sides and lots of records of a few each."""
     monkeypatch.setattr("mme.gains._A_PRODUCT", 1_000_000 if request.param == "panels" else 0)
-    for limit, small in (("gains._PANEL", 40), ("gains._NUMBERS", 25), ("covariances._NUMBERS", 60)):
+    for limit, small in (("gains._PANEL", 40), ("gains._NUMBERS", 25), ("between._NUMBERS", 60)):
         monkeypatch.setattr(f"mme.{limit}", small)
     monkeypatch.setattr("mme.prediction_error._RECORDS", 16)
 
