@@ -106,8 +106,8 @@ def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells
         found = np.flatnonzero(present)
         of_record = (np.cumsum(present) - 1)[key]
         return Cells(of_record, found // n_cols, found % n_cols)
-    by_col = _counting_sort(cols, n_cols)
-    order = by_col[_counting_sort(rows[by_col], n_rows)]
+    by_col = by_code(cols, n_cols)
+    order = by_col[by_code(rows[by_col], n_rows)]
     in_order = key[order]
     first = np.concatenate(([True], in_order[1:] != in_order[:-1]))
     of_record = np.empty(key.size, dtype=np.int64)
@@ -122,7 +122,7 @@ def no_cells() -> Cells:
     return Cells(none, none, none)
 
 
-def _counting_sort(codes: np.ndarray, J: int) -> np.ndarray:
+def by_code(codes: np.ndarray, J: int) -> np.ndarray:
     """Stable order by code: the transpose of a sparse matrix with one entry a row, O(n) where argsort is O(n log n)."""
     n = codes.size
     one_a_row = sp.csr_array((np.empty(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, J))

@@ -21,7 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.blocks import Block
-from mme.crossproducts import Cells, Column, cells, of_pair
+from mme.crossproducts import Cells, Column, by_code, cells, of_pair
 from mme.gains import carried, whole_rest
 from mme.inverse import level_covariance
 from mme.objective import Objective
@@ -46,7 +46,8 @@ class GroupHats:
 
     def of(self, codes: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """For each of these groups, its records and Z Lambda M^-1 Lambda'Z' among them."""
-        J, order = int(codes.max()) + 1, np.argsort(codes, kind="stable")
+        J = int(codes.max()) + 1
+        order = by_code(codes, J)
         first = np.concatenate(([0], np.cumsum(np.bincount(codes))))
         block, rest = self.objective.absorbing, self.objective.system.rest
         absorbed = None if block is None else _Met.by(codes, J, block, order)

@@ -4,8 +4,8 @@ With P and H_2 as in ``hat_groups.py``, W_g = Z_2 - Z_1 P and U_g the rows of V^
 
     H_gg = Z_1 T (I + A'A)^-1 T' Z_1' + W_g H_2 W_g' + U_g U_g',                                                    (C)
 
-so that a step costs the entries of W_g for every group and m^2 for all of them: one product with H_2. The eigenvalues
-of I - H_gg are in (0, 1], nearly all of them close to one.
+so that a step costs the entries of the W_g, and m^2 for each group in one product. The eigenvalues of I - H_gg are in
+(0, 1], nearly all of them close to one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from mme.blocks import Block
-from mme.crossproducts import coding
-from mme.gains import level_operator
+from mme.crossproducts import Column, coding
 from mme.hat_groups import GroupHats
 from mme.hat_levels import DETERMINED
 
@@ -33,74 +31,91 @@ def large_shifts(hats: GroupHats, U: np.ndarray, e: np.ndarray, groups: list[np.
     """U_g'(I - H_gg)^-1 e_g (groups, p) for these records of each; NaN where the steps do not lead there."""
     out = [np.zeros((0, U.shape[1]))]
     for batch in _batches(groups):
-        parts = [_Group.of(hats, records, U[records]) for records in batch]
-        solved = _solve(hats.H2, parts, [e[records] for records in batch])
-        out.append(np.array([part.U.T @ x for part, x in zip(parts, solved, strict=True)]))
+        records = np.concatenate(batch)
+        part = _Groups.of(hats, records, np.array([one.size for one in batch]), U[records])
+        out.append(part.sums(part.U * _solve(part, e[records])[:, None]))
     return np.concatenate(out)
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
-    """The parts of (C): rows of Z_1 at the levels met, their covariance, W_g and U_g."""
+class _Groups:
+    """The parts of (C) for groups whose records lie one behind another from ``first``; ``group`` (n,) is a record's.
 
-    Z: sp.csr_array
-    inner: sp.csr_array
+    W has m columns for each group and Z the coefficients of each level that a group meets, with ``inner`` their
+    T (I + A'A)^-1 T'.
+    """
+
+    group: np.ndarray
+    first: np.ndarray
     W: sp.csr_array
+    Z: sp.csr_array
+    inner: sp.bsr_array
     U: np.ndarray
+    H_2: np.ndarray
 
     @classmethod
-    def of(cls, hats: GroupHats, records: np.ndarray, U: np.ndarray) -> _Group:
-        rest, block = hats.objective.system.rest, hats.objective.absorbing
-        W = _rows(rest.blocks, rest.offsets[:-1].tolist(), rest.m, records)
-        if block is None:
-            return cls(sp.csr_array((records.size, 0)), sp.csr_array((0, 0)), W, U)
-        by_level = _rows((block,), [0], block.q * block.J, records)
-        level, a = np.divmod(np.unique(by_level.indices), block.q)
-        Z, met = by_level[:, level * block.q + a], a * block.J + level  # P and inner have the coefficient first
-        inner = level_operator(hats.inner.transpose(1, 2, 0))
-        return cls(Z, inner[met][:, met], sp.csr_array(W - Z @ hats.P[met]), U)
+    def of(cls, hats: GroupHats, records: np.ndarray, sizes: np.ndarray, U: np.ndarray) -> _Groups:
+        rest, block, group = (
+            hats.objective.system.rest,
+            hats.objective.absorbing,
+            np.repeat(np.arange(sizes.size), sizes),
+        )
+        W = sp.csr_array((records.size, rest.m))
+        for other, start in zip(rest.blocks, rest.offsets[:-1].tolist(), strict=True):
+            for a, column in enumerate(other.columns):
+                W = W + _entries(column, start + coding(other.codes, a) * other.q + a, records, rest.m)
+        Z, inner = sp.csr_array((records.size, 0)), sp.bsr_array((0, 0))
+        if block is not None:
+            met, cell = np.unique(group * block.J + block.codes[records], return_inverse=True)
+            Z = sp.csr_array((records.size, met.size * block.q))
+            for a, column in enumerate(block.columns):
+                W = W - _entries(column, a * block.J + block.codes, records, block.J * block.q) @ hats.P
+                values = np.ones(records.size) if column is None else column[records]
+                Z = Z + _one_a_row(values, cell * block.q + a, Z.shape[1])
+            inner = sp.bsr_array((hats.inner[met % block.J], np.arange(met.size), np.arange(met.size + 1)))
+        shifted = W.indices + np.repeat((group * rest.m).astype(W.indices.dtype), np.diff(W.indptr))
+        W = sp.csr_array((W.data, shifted, W.indptr), shape=(records.size, sizes.size * rest.m))
+        return cls(group, np.cumsum(sizes) - sizes, W, Z, inner, U, hats.H2)
 
-    def left(self, x: np.ndarray, through: np.ndarray) -> np.ndarray:
-        """(I - H_gg) x, from H_2 W_g'x."""
-        return np.asarray(x - self.Z @ (self.inner @ (self.Z.T @ x)) - self.W @ through - self.U @ (self.U.T @ x))
+    def sums(self, rows: np.ndarray) -> np.ndarray:
+        """Sums (groups, ...) of rows (n, ...)."""
+        return np.asarray(np.add.reduceat(rows, self.first))
+
+    def left(self, x: np.ndarray) -> np.ndarray:
+        """(I - H_gg) x_g of every group."""
+        through = (self.W.T @ x).reshape(self.first.size, -1) @ self.H_2
+        fixed = np.einsum("ip,ip->i", self.U, self.sums(self.U * x[:, None])[self.group])
+        return np.asarray(x - self.W @ through.ravel() - self.Z @ (self.inner @ (self.Z.T @ x)) - fixed)
 
 
-def _solve(H_2: np.ndarray, parts: list[_Group], right: list[np.ndarray]) -> list[np.ndarray]:
-    """Conjugate gradients on every group, each with steps of its own."""
-    x, r = [np.zeros_like(e) for e in right], [e.copy() for e in right]
-    d, rho = [e.copy() for e in right], np.array([e @ e for e in right])
-    first, active = rho.copy(), np.flatnonzero(rho > 0.0)
+def _solve(groups: _Groups, e: np.ndarray) -> np.ndarray:
+    """(I - H_gg)^-1 e_g of every group, each with steps of its own; NaN for a group that does not get there."""
+    x, r, d = np.zeros_like(e), e.copy(), e.copy()
+    first = rho = groups.sums(r * r)
+    determined = np.ones(rho.size, dtype=bool)
     for _ in range(_STEPS):
-        through = H_2 @ np.stack([parts[g].W.T @ d[g] for g in active], axis=1)
-        for g, column in zip(active.tolist(), through.T, strict=True):
-            left = parts[g].left(d[g], column)
-            curved = float(d[g] @ left)
-            if curved <= DETERMINED * float(d[g] @ d[g]):
-                rho[g] = np.inf
-                continue
-            step = rho[g] / curved
-            x[g] += step * d[g]
-            r[g] -= step * left
-            rho[g], before = r[g] @ r[g], rho[g]
-            d[g] = r[g] + rho[g] / before * d[g]
-        active = active[(rho[active] > _DONE**2 * first[active]) & np.isfinite(rho[active])]
-        if not active.size:
+        active = determined & (rho > _DONE**2 * first)
+        if not active.any():
             break
-    done = rho <= _GOOD**2 * first
-    return [value if found else np.full_like(value, np.nan) for value, found in zip(x, done.tolist(), strict=True)]
+        left = groups.left(d)
+        curved = groups.sums(d * left)
+        determined &= ~active | (curved > DETERMINED * groups.sums(d * d))
+        step = np.divide(rho, curved, out=np.zeros(rho.size), where=active & determined)[groups.group]
+        x += step * d
+        r -= step * left
+        new = groups.sums(r * r)
+        d = r + np.divide(new, rho, out=np.zeros(rho.size), where=rho > 0.0)[groups.group] * d
+        rho = new
+    return np.where((determined & (rho <= _GOOD**2 * first))[groups.group], x, np.nan)
 
 
-def _rows(blocks: tuple[Block, ...], starts: list[int], m: int, records: np.ndarray) -> sp.csr_array:
-    """Rows of Z of these records: level by level, coefficient by coefficient."""
-    n = records.size
-    cols, data = [np.zeros((0, n), dtype=np.int64)], [np.zeros((0, n))]
-    for block, start in zip(blocks, starts, strict=True):
-        for a, column in enumerate(block.columns):
-            cols.append((start + coding(block.codes, a)[records] * block.q + a)[None])
-            data.append((np.ones(n) if column is None else column[records])[None])
-    at, values = np.concatenate(cols), np.concatenate(data)
-    rows = np.broadcast_to(np.arange(n), at.shape)
-    return sp.csr_array(sp.coo_array((values.ravel(), (rows.ravel(), at.ravel())), shape=(n, m)))
+def _entries(column: Column, at: np.ndarray, records: np.ndarray, width: int) -> sp.csr_array:
+    """The rows of these records of a matrix with one entry a record."""
+    return _one_a_row(np.ones(records.size) if column is None else column[records], at[records], width)
+
+
+def _one_a_row(values: np.ndarray, at: np.ndarray, width: int) -> sp.csr_array:
+    return sp.csr_array((values, at, np.arange(values.size + 1)), shape=(values.size, width))
 
 
 def _batches(groups: list[np.ndarray]) -> Iterator[list[np.ndarray]]:

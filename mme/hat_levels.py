@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.crossproducts import Column, of_pair
+from mme.crossproducts import Column, by_code, of_pair
 from mme.gains import Pattern, scaled_gain
 from mme.inverse import level_covariance
 from mme.objective import Objective
@@ -43,7 +43,7 @@ def level_shifts(
     block = objective.absorbing
     assert block is not None
     inner, effects = level_covariance(objective, theta, at), _effects(objective, theta, at)
-    order, sizes = np.argsort(block.codes, kind="stable"), np.bincount(block.codes, minlength=block.J)
+    order, sizes = by_code(block.codes, block.J), np.bincount(block.codes, minlength=block.J)
     first, met, q = np.cumsum(sizes) - sizes, np.diff(effects.first), block.q
     out = np.empty((block.J, U.shape[1]))
     for levels in _batches(sizes, met + q + U.shape[1]):
@@ -135,7 +135,7 @@ def _effects(objective: Objective, theta: np.ndarray, at: Evaluation) -> _Effect
         number.append((start + cross.cells.cols[:, None] * other.q + np.arange(other.q)).ravel())
         FB.append(np.einsum("cxa,caj->cjx", F[cross.cells.rows], cross.values).reshape(-1, block.q))
     every = np.concatenate(level)
-    order = np.argsort(every, kind="stable")
+    order = by_code(every, block.J)
     first = np.searchsorted(every[order], np.arange(block.J + 1))
     rank = np.empty_like(order)
     rank[order] = np.arange(order.size) - first[every[order]]

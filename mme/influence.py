@@ -12,7 +12,7 @@ import numpy as np
 
 from mme.blocks import Block
 from mme.covariance import structure
-from mme.crossproducts import cells
+from mme.crossproducts import by_code, cells
 from mme.engine import Plan
 from mme.errors import MMEError
 from mme.estimates import Estimates
@@ -140,9 +140,8 @@ def _groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     if isinstance(by, str):
         for term in fit.model.terms:
             if by in (term.name, term.group):
-                # a relationship has levels without records
-                used, codes = np.unique(term.first_codes, return_inverse=True)
-                return codes, np.asarray(term.levels)[used], term.group
+                used = np.bincount(term.first_codes, minlength=term.n_levels) > 0  # related levels may have no records
+                return (np.cumsum(used) - 1)[term.first_codes], np.asarray(term.levels)[used], term.group
         known = ", ".join(f"'{term.group}'" for term in fit.model.terms)
         raise MMEError(f"there is no grouping factor '{by}'; the fit has {known}. Give labels for any other grouping")
     name = str(getattr(by, "name", None) or "group")
@@ -176,7 +175,8 @@ def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
         delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
     elif hats is not None:
         delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
-        delta[large] = large_shifts(hats, fit.hat.U, e, [np.flatnonzero(codes == g) for g in large])
+        records = np.split(by_code(codes, J), np.cumsum(sizes)[:-1])
+        delta[large] = large_shifts(hats, fit.hat.U, e, [records[g] for g in large])
     for g in large[np.isnan(delta[large]).any(axis=1)].tolist():
         delta[g] = fit.hat.without(codes != g)
     return delta
