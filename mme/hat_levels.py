@@ -48,7 +48,8 @@ def level_shifts(
     out = np.empty((block.J, U.shape[1]))
     for levels in _batches(sizes, met + q + U.shape[1]):
         present = np.arange(sizes[levels].max()) < sizes[levels, None]
-        records = order[np.where(present, first[levels, None] + np.arange(present.shape[1]), 0)]
+        # a level's last record stands for those that it has not
+        records = order[first[levels, None] + np.minimum(np.arange(present.shape[1]), sizes[levels, None] - 1)]
         k = int(met[levels].max())
         S = np.zeros((levels.size, q + k, q + k))
         S[:, :q, :q] = inner[levels]

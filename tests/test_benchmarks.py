@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import animals, report
+from benchmarks import after, animals, report
 from benchmarks.bars import Bar, split_bars
 from benchmarks.bench import main
 from benchmarks.measure import DisagreementError, _check
@@ -57,3 +57,18 @@ def test_a_simulated_population_has_parents_of_the_right_sex_and_age():
         assert known.sum() == 1900
         assert (age.min(), age.max()) == (1, oldest)
     assert not set(drawn.sire.tolist()) & set(drawn.dam.tolist()) - {-1}
+
+
+def test_every_question_to_a_fit_is_timed_beside_it(tmp_path, capsys):
+    path = tmp_path / "numbers.json"
+    assert after.main(["slope", "crossed", "--rows", "4000", "--repeats", "1", "--json", str(path)]) == 0
+    said = json.loads(path.read_text())["after"]
+    assert all(seconds > 0.0 for model in said.values() for seconds in model["seconds"].values())
+    assert set(said["slope"]["seconds"]) == {"fit", *after.QUESTIONS}
+    assert capsys.readouterr().out.count("\n| `") == len(after.QUESTIONS)
+
+
+def test_a_model_that_is_not_known_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        after.main(["sleep"])
+    assert "no model sleep; there are insteval, slope, nested, crossed" in capsys.readouterr().err

@@ -163,6 +163,22 @@ def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_abso
             np.testing.assert_allclose(H + U[records] @ U[records].T, among, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("batch", [1, 60, 500_000])
+def test_levels_of_any_sizes_leave_in_batches(batch, monkeypatch):
+    """The first record is of the largest level, which meets more than all of a batch of small ones."""
+    monkeypatch.setattr("mme.hat_levels._BATCH", batch)
+    rng = np.random.default_rng(12)
+    data = pd.DataFrame({"a": np.repeat(np.arange(16), [14, *range(1, 6), *range(1, 6), 3, 3, 2, 2, 9])})
+    data = data.assign(b=rng.permutation(len(data)) % 8, x=rng.normal(size=len(data)), y=rng.normal(size=len(data)))
+    fit = mme.lmer("y ~ x + (1 | a) + (1 | b)", data, theta=[0.9, 0.6])
+    assert fit.model.terms[fit.objective.plan.absorb].group == "a"
+    X, y, V, _ = arrays(fit)
+    moved, full = fit.dfbeta(by="a"), gls(X, y, V, np.arange(len(data)))
+    for label in moved.index:
+        shift = full - gls(X, y, V, np.flatnonzero(data["a"] != label))
+        np.testing.assert_allclose(moved.loc[label], shift, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("n", [3, 40])
 def test_shifts_of_padded_levels_are_those_of_the_inverse(n):
     """Few records and many effects, or the other way round."""
