@@ -28,7 +28,7 @@ from mme.pls import Evaluation
 # I - H has eigenvalues up to one; below this they are rounding: the rest of the data leave something undetermined.
 DETERMINED = 1e-11
 # Numbers in the arrays of a batch, which are to stay in the cache.
-_BATCH = 500_000
+_BATCH = 250_000
 
 
 def level_shifts(
@@ -49,7 +49,7 @@ def level_shifts(
     for levels in _batches(sizes, met + q + U.shape[1]):
         present = np.arange(sizes[levels].max()) < sizes[levels, None]
         # a level's last record stands for those that it has not
-        records = order[first[levels, None] + np.minimum(np.arange(present.shape[1]), sizes[levels, None] - 1)]
+        records = order.take(first[levels, None] + np.minimum(np.arange(present.shape[1]), sizes[levels, None] - 1))
         k = int(met[levels].max())
         S = np.zeros((levels.size, q + k, q + k))
         S[:, :q, :q] = inner[levels]
@@ -57,12 +57,12 @@ def level_shifts(
         S[:, q:, q:] = _between(H_2, effects.at[held])
         Z = np.zeros((*records.shape, q + k))
         for a, column in enumerate(block.columns):
-            Z[:, :, a] = 1.0 if column is None else column[records]
+            Z[:, :, a] = 1.0 if column is None else column.take(records)
         effects.fill(Z[:, :, q:], records)
         Z[:, :, q:] -= Z[:, :, :q] @ effects.FB[held].transpose(0, 2, 1)
         Z[:, :, q:] *= (np.arange(k) < met[levels, None])[:, None]
         Z *= present[:, :, None]
-        out[levels] = _shifts(Z, S, U[records] * present[:, :, None], e[records] * present)
+        out[levels] = _shifts(Z, S, U.take(records, axis=0) * present[:, :, None], e.take(records) * present)
     return out
 
 
@@ -123,7 +123,7 @@ class _Effects:
         """z_2 of these records (levels, n), into zeros."""
         i, j = np.ix_(*map(np.arange, records.shape))
         for place, column in zip(self.places, self.values, strict=True):
-            Z[i, j, place[records]] = 1.0 if column is None else column[records]
+            Z[i, j, place.take(records)] = 1.0 if column is None else column.take(records)
 
 
 def _effects(objective: Objective, theta: np.ndarray, at: Evaluation) -> _Effects:
