@@ -61,8 +61,10 @@ class Hat:
         U = self.basis.copy()
         for block, E in zip(self.objective.blocks, sensitivities(self.objective, self.theta, self.at), strict=True):
             for a, column in enumerate(block.columns):
-                part = E[coding(block.codes, a), a]
-                U -= part if column is None else column[:, None] * part
+                part = E[:, a].take(coding(block.codes, a), axis=0)
+                if column is not None:
+                    part *= column[:, None]
+                U -= part
         return U
 
     @cached_property
