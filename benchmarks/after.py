@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import sys
 import tempfile
 from collections.abc import Callable
@@ -96,11 +97,23 @@ def ask(name: str, rows: int, repeats: int) -> dict[str, Any]:
     return {"formula": formula, "rows": len(data), "seconds": {what: median(each) for what, each in seconds.items()}}
 
 
-def markdown(answers: dict[str, dict[str, Any]]) -> str:
-    """A table of ratios, a column a model."""
+def markdown(answers: dict[str, dict[str, Any]], described: dict[str, Any], repeats: int) -> str:
+    """The page: a table of ratios, a column a model."""
     heads = [f"{name}, {said['rows']:,} rows" for name, said in answers.items()]
     fits = [_shown(said["seconds"]["fit"]) for said in answers.values()]
-    lines = [f"| | {' | '.join(heads)} |", f"|---|{'--:|' * len(heads)}", f"| the fit | {' | '.join(fits)} |"]
+    lines = [
+        "# After the fit",
+        "",
+        f"What is asked of a fit, as a share of the time of the fit: medians of {repeats}, each question to a fit of its "
+        f"own. {described['cpu']}, {described['cores']} cores, {described['memory_gib']} GiB, {described['system']}; "
+        f"load {described['load']} before the run. Python {platform.python_version()}, mme {mme.__version__}.",
+        "",
+        *(f"* {name}: `{said['formula']}`" for name, said in answers.items()),
+        "",
+        f"| | {' | '.join(heads)} |",
+        f"|---|{'--:|' * len(heads)}",
+        f"| the fit | {' | '.join(fits)} |",
+    ]
     for question in QUESTIONS:
         ratios = [said["seconds"][question] / said["seconds"]["fit"] for said in answers.values()]
         lines.append(f"| `{question}` | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
@@ -118,14 +131,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of simulated data; default: 1,000,000")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="where the numbers go as well")
+    parser.add_argument("--markdown", metavar="FILE", help="where the page goes, as in benchmarks/AFTER.md")
     options = parser.parse_args(arguments)
     unknown = set(options.models) - set(MODELS)
     if unknown:
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
     described = machine.describe()
-    print(f"{described['cpu']}, {described['cores']} cores, {described['memory_gib']} GiB; load {described['load']}\n")
     answers = {name: ask(name, options.rows, options.repeats) for name in options.models or MODELS}
-    print(markdown(answers))
+    page = markdown(answers, described, options.repeats)
+    print(page)
+    if options.markdown:
+        Path(options.markdown).write_text(page + "\n")
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": described, "after": answers}, indent=1))
     return 0
