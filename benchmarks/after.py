@@ -104,8 +104,8 @@ def markdown(answers: dict[str, dict[str, Any]], described: dict[str, Any], repe
     lines = [
         "# After the fit",
         "",
-        f"What is asked of a fit, as a share of the fit's own time: medians of {repeats}, each question to its own fit. "
-        f"{described['cpu']}, {described['cores']} cores, {described['memory_gib']} GiB, {described['system']}; "
+        f"What is asked of a fit, as a share of the fit's own time: medians of {repeats}, each question to its own "
+        f"fit. {described['cpu']}, {described['cores']} cores, {described['memory_gib']} GiB, {described['system']}; "
         f"load {described['load']} before the run. Python {platform.python_version()}, mme {mme.__version__}.",
         "",
         *(f"* {name}: `{said['formula']}`" for name, said in answers.items()),
