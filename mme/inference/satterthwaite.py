@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _FLAT = 1e-6
 # A slope of log v along a flat direction, in the parameter's natural unit, that is more than rounding.
 _SLOPE = 1e-5
-# A Newton step that promises more than this moves degrees of freedom by more than some 1e-6 of themselves.
-_STATIONARY = 1e-11
+# A Newton step that promises more than this moves degrees of freedom by more than some 3e-8 of themselves.
+_STATIONARY = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
