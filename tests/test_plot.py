@@ -460,3 +460,14 @@ def test_a_picture_of_the_report_is_what_savefig_writes(sleep):
 def test_a_report_that_cannot_be_written_says_where(sleep, tmp_path):
     with pytest.raises(mme.MMEError, match=r"cannot write .*nowhere"):
         sleep.report(tmp_path / "nowhere" / "out.html")
+
+
+def test_a_profile_that_runs_level_to_a_bound_far_away_is_drawn_where_it_bends(sleep):
+    value = np.geomspace(1.0, 1e8, 33)
+    level = pd.DataFrame({"parameter": "range", "value": value, "zeta": 0.9 - 10.0 / value})
+    straight = pd.DataFrame({"parameter": "sigma", "value": value[:9], "zeta": np.linspace(-3.0, 3.0, 9)})
+    axes = sleep.plot.zeta(pd.concat([level, straight]))
+    left, right = axes[0].get_xlim()
+    assert left < 1.0
+    assert 100.0 < right < 400.0
+    assert axes[1].get_xlim()[1] > value[8]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _IN_A_ROW = 3
 # |zeta| of the limits of intervals at 50, 80, 90, 95 and 99%.
 _LIMITS = {50: 0.6745, 80: 1.2816, 90: 1.6449, 95: 1.9600, 99: 2.5758}
+# Zeta changes by less over what is level of a profile.
+_LEVEL = 0.1
 # Radii of joint regions of two parameters, sqrt of the chi-square quantiles on two degrees of freedom.
 _RADII = {50: 1.1774, 80: 1.7941, 95: 2.4477}
 
@@ -136,8 +138,7 @@ def _region(ax: Any, table: pd.DataFrame, curves: dict[str, tuple[np.ndarray, np
 
 def _trace(table: pd.DataFrame, held: str, other: str, value: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Zeta of the other parameter's estimate at each knot of the profile that holds one."""
-    rows = table[table["parameter"] == held].sort_values("value")
-    rows = rows[np.isfinite(rows["zeta"])].drop_duplicates("value")
+    rows = table[table["parameter"] == held]
     return np.asarray(_smooth(value, z, rows[other].to_numpy(dtype=float)))
 
 
@@ -184,18 +185,37 @@ def _table(fit: Fit, profile: Any) -> pd.DataFrame:
         raise MMEError(
             f"a profile is a table with the columns parameter, value and zeta; missing: {', '.join(missing)}"
         )
-    return table
+    return _knots(table)
+
+
+def _knots(table: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn of each parameter, in increasing order."""
+    import pandas as pd
+
+    drawn = []
+    for _, rows in table.groupby("parameter", sort=False):
+        finite = rows[np.isfinite(rows["value"]) & np.isfinite(rows["zeta"])]
+        known = finite.drop_duplicates("value").sort_values("value")
+        drawn.append(known.iloc[_bend(known["value"].to_numpy(dtype=float), known["zeta"].to_numpy(dtype=float))])
+    return pd.concat(drawn)
 
 
 def _curves(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Values and zeta of each parameter that has a profile, in increasing order."""
-    curves = {}
-    for name, rows in table.groupby("parameter", sort=False):
-        known = (
-            rows[np.isfinite(rows["value"]) & np.isfinite(rows["zeta"])].drop_duplicates("value").sort_values("value")
-        )
-        if len(known) > 2:
-            curves[str(name)] = known["value"].to_numpy(dtype=float), known["zeta"].to_numpy(dtype=float)
+    """Values and zeta of each parameter that has a profile."""
+    curves = {
+        str(name): (rows["value"].to_numpy(dtype=float), rows["zeta"].to_numpy(dtype=float))
+        for name, rows in table.groupby("parameter", sort=False)
+        if len(rows) > 2
+    }
     if not curves:
         raise MMEError("no parameter of this profile has more than two points")
     return curves
+
+
+def _bend(value: np.ndarray, z: np.ndarray) -> slice:
+    """All points, but of a profile that runs level to a bound far away, as an infinite one, those where it bends."""
+    inner = np.flatnonzero((np.abs(z - z[:1]) > _LEVEL) & (np.abs(z - z[-1:]) > _LEVEL))
+    if inner.size == 0:
+        return slice(None)
+    first, last = max(int(inner[0]) - 1, 0), min(int(inner[-1]) + 1, z.size - 1)
+    return slice(first, last + 1) if value[last] - value[first] < 0.1 * (value[-1] - value[0]) else slice(None)
