@@ -4,8 +4,8 @@ With P and H_2 as in ``hat_groups.py``, W_g = Z_2 - Z_1 P and U_g the rows of V^
 
     H_gg = Z_1 T (I + A'A)^-1 T' Z_1' + W_g H_2 W_g' + U_g U_g',                                                    (C)
 
-so that a step costs the entries of the W_g, and m^2 for each group in one product. The eigenvalues of I - H_gg are in
-(0, 1], nearly all of them close to one.
+so that a step costs the entries of P at the levels that a group meets, and m^2 for each group in one product. The
+eigenvalues of I - H_gg are in (0, 1], nearly all of them close to one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mme.hat_levels import DETERMINED
 _RECORDS = 100_000
 _STEPS = 300
 # Residuals, as a share of e_g, at which a group is done, or is given up if it has not come so far.
-_DONE, _GOOD = 1e-13, 1e-11
+_DONE, _GOOD = 1e-12, 1e-11
 
 
 def large_shifts(hats: GroupHats, U: np.ndarray, e: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
@@ -41,41 +41,39 @@ def large_shifts(hats: GroupHats, U: np.ndarray, e: np.ndarray, groups: list[np.
 class _Groups:
     """The parts of (C) for groups whose records lie one behind another from ``first``; ``group`` (n,) is a record's.
 
-    W has m columns for each group and Z the coefficients of each level that a group meets, with ``inner`` their
-    T (I + A'A)^-1 T'.
+    Z_2 and P have m columns for each group; Z_1 has the coefficients of each level that a group meets, P their rows,
+    ``inner`` their T (I + A'A)^-1 T'.
     """
 
     group: np.ndarray
     first: np.ndarray
-    W: sp.csr_array
-    Z: sp.csr_array
+    Z_2: sp.csr_array
+    Z_1: sp.csr_array
+    P: sp.csr_array
     inner: sp.bsr_array
     U: np.ndarray
     H_2: np.ndarray
 
     @classmethod
     def of(cls, hats: GroupHats, records: np.ndarray, sizes: np.ndarray, U: np.ndarray) -> _Groups:
-        rest, block, group = (
-            hats.objective.system.rest,
-            hats.objective.absorbing,
-            np.repeat(np.arange(sizes.size), sizes),
-        )
-        W = sp.csr_array((records.size, rest.m))
+        rest, block = hats.objective.system.rest, hats.objective.absorbing
+        group, m = np.repeat(np.arange(sizes.size), sizes), rest.m
+        Z_2, wide = sp.csr_array((records.size, m)), sizes.size * m
         for other, start in zip(rest.blocks, rest.offsets[:-1].tolist(), strict=True):
             for a, column in enumerate(other.columns):
-                W = W + _entries(column, start + coding(other.codes, a) * other.q + a, records, rest.m)
-        Z, inner = sp.csr_array((records.size, 0)), sp.bsr_array((0, 0))
+                at = start + coding(other.codes, a)[records] * other.q + a
+                Z_2 = Z_2 + _one_a_row(column, records, at, m)
+        Z_1, P, inner = sp.csr_array((records.size, 0)), sp.csr_array((0, wide)), sp.bsr_array((0, 0))
         if block is not None:
             met, cell = np.unique(group * block.J + block.codes[records], return_inverse=True)
-            Z = sp.csr_array((records.size, met.size * block.q))
+            of_cell, level = np.divmod(met, block.J)
+            Z_1 = sp.csr_array((records.size, met.size * block.q))
             for a, column in enumerate(block.columns):
-                W = W - _entries(column, a * block.J + block.codes, records, block.J * block.q) @ hats.P
-                values = np.ones(records.size) if column is None else column[records]
-                Z = Z + _one_a_row(values, cell * block.q + a, Z.shape[1])
-            inner = sp.bsr_array((hats.inner[met % block.J], np.arange(met.size), np.arange(met.size + 1)))
-        shifted = W.indices + np.repeat((group * rest.m).astype(W.indices.dtype), np.diff(W.indptr))
-        W = sp.csr_array((W.data, shifted, W.indptr), shape=(records.size, sizes.size * rest.m))
-        return cls(group, np.cumsum(sizes) - sizes, W, Z, inner, U, hats.H2)
+                Z_1 = Z_1 + _one_a_row(column, records, cell * block.q + a, Z_1.shape[1])
+            rows = hats.P[(level[:, None] + np.arange(block.q) * block.J).ravel()]
+            P = _shifted(rows, np.repeat(of_cell, block.q), wide)
+            inner = sp.bsr_array((hats.inner[level], np.arange(met.size), np.arange(met.size + 1)))
+        return cls(group, np.cumsum(sizes) - sizes, _shifted(Z_2, group, wide), Z_1, P, inner, U, hats.H2)
 
     def sums(self, rows: np.ndarray) -> np.ndarray:
         """Sums (groups, ...) of rows (n, ...)."""
@@ -83,9 +81,11 @@ class _Groups:
 
     def left(self, x: np.ndarray) -> np.ndarray:
         """(I - H_gg) x_g of every group."""
-        through = (self.W.T @ x).reshape(self.first.size, -1) @ self.H_2
+        own = self.Z_1.T @ x
+        others = self.Z_2.T @ x - self.P.T @ own  # W'x
+        through = (others.reshape(self.first.size, -1) @ self.H_2).ravel()
         fixed = np.einsum("ip,ip->i", self.U, self.sums(self.U * x[:, None])[self.group])
-        return np.asarray(x - self.W @ through.ravel() - self.Z @ (self.inner @ (self.Z.T @ x)) - fixed)
+        return np.asarray(x - self.Z_2 @ through - self.Z_1 @ (self.inner @ own - self.P @ through) - fixed)
 
 
 def _solve(groups: _Groups, e: np.ndarray) -> np.ndarray:
@@ -109,13 +109,16 @@ def _solve(groups: _Groups, e: np.ndarray) -> np.ndarray:
     return np.where((determined & (rho <= _GOOD**2 * first))[groups.group], x, np.nan)
 
 
-def _entries(column: Column, at: np.ndarray, records: np.ndarray, width: int) -> sp.csr_array:
-    """The rows of these records of a matrix with one entry a record."""
-    return _one_a_row(np.ones(records.size) if column is None else column[records], at[records], width)
+def _one_a_row(column: Column, records: np.ndarray, at: np.ndarray, width: int) -> sp.csr_array:
+    """A column of Z for these records, one entry each."""
+    values = np.ones(records.size) if column is None else column[records]
+    return sp.csr_array((values, at, np.arange(records.size + 1)), shape=(records.size, width))
 
 
-def _one_a_row(values: np.ndarray, at: np.ndarray, width: int) -> sp.csr_array:
-    return sp.csr_array((values, at, np.arange(values.size + 1)), shape=(values.size, width))
+def _shifted(rows: sp.csr_array, group: np.ndarray, wide: int) -> sp.csr_array:
+    """Rows (n, m) with m columns for each group, in those of their own."""
+    by = np.repeat((group * rows.shape[1]).astype(rows.indices.dtype), np.diff(rows.indptr))
+    return sp.csr_array((rows.data, rows.indices + by, rows.indptr), shape=(rows.shape[0], wide))
 
 
 def _batches(groups: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
