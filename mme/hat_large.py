@@ -28,13 +28,23 @@ _DONE, _GOOD = 1e-12, 1e-11
 
 
 def large_shifts(hats: GroupHats, U: np.ndarray, e: np.ndarray, groups: list[np.ndarray]) -> np.ndarray:
-    """U_g'(I - H_gg)^-1 e_g (groups, p) for these records of each; NaN where the steps do not lead there."""
+    """U_g'(I - H_gg)^-1 e_g (groups, p) for these records of each; NaN where that is not determined or not reached.
+
+    A fixed effect that is lost with the group leaves I - H_gg singular, but e_g orthogonal to what is lost.
+    """
     out = [np.zeros((0, U.shape[1]))]
     for batch in _batches(groups):
         records = np.concatenate(batch)
         part = _Groups.of(hats, records, np.array([one.size for one in batch]), U[records])
         out.append(part.sums(part.U * _solve(part, e[records])[:, None]))
-    return np.concatenate(out)
+    shifts, Q = np.concatenate(out), hats.objective.basis.Q
+    shifts[[_loses(Q[records]) for records in groups]] = np.nan
+    return shifts
+
+
+def _loses(Q: np.ndarray) -> bool:
+    """Whether the other records have less than the rank of X, these being rows of its orthonormal basis."""
+    return bool(np.linalg.eigvalsh(np.eye(Q.shape[1]) - Q.T @ Q).min(initial=1.0) < DETERMINED)
 
 
 @dataclass(frozen=True, eq=False)

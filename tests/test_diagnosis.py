@@ -305,6 +305,18 @@ def test_a_group_without_which_a_fixed_effect_cannot_be_estimated_has_no_distanc
     assert fit.dfbeta(by="a").isna().any(axis=1).tolist() == [label == 4 for label in distance.index]
 
 
+@pytest.mark.parametrize("large", [0, 1000])
+def test_a_group_of_the_other_factor_that_holds_a_fixed_effect_has_no_distance_either(large, monkeypatch):
+    """Its residuals are orthogonal to what is lost, so that steps along them do not see it."""
+    monkeypatch.setattr("mme.influence._LARGE", large)
+    data = crossed()
+    data["treated"] = (data["b"] == 2).astype(float)
+    fit = mme.lmer("y ~ x + treated + (1 | a) + (1 | b)", data, theta=[0.7, 0.4])
+    assert fit.model.terms[fit.objective.plan.absorb].group == "a"
+    moved = fit.dfbeta(by="b")
+    assert moved.isna().any(axis=1).tolist() == [label == 2 for label in moved.index]
+
+
 def test_an_unknown_grouping_factor_and_labels_of_the_wrong_length_are_refused():
     fit = model_fit("two factors")
     with pytest.raises(mme.MMEError, match=r"no grouping factor 'z'; the fit has 'a', 'b'"):
