@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -36,13 +37,17 @@ _PANEL = 128
 
 @dataclass(frozen=True, eq=False)
 class GroupHats:
-    """The matrices of (G): ``inner`` (J, q, q), ``P`` (q J, m) with row a J + s, ``PH`` = P H_2 and ``H2`` (m, m)."""
+    """The matrices of (G): ``inner`` (J, q, q), ``P`` (q J, m) with row a J + s, and ``H2`` (m, m)."""
 
     objective: Objective
     inner: np.ndarray
     P: sp.csr_array
-    PH: np.ndarray
     H2: np.ndarray
+
+    @cached_property
+    def PH(self) -> np.ndarray:
+        """P H_2 (q J, m)."""
+        return np.asarray(self.P @ self.H2)
 
     def of(self, codes: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """For each of these groups, its records and Z Lambda M^-1 Lambda'Z' among them."""
@@ -103,9 +108,8 @@ def group_hats(objective: Objective, theta: np.ndarray, at: Evaluation) -> Group
         return None
     H2 = whole_rest(objective, theta, at.rest)
     if block is None:
-        return GroupHats(objective, np.zeros((0, 0, 0)), sp.csr_array((0, rest.m)), np.zeros((0, rest.m)), H2)
-    P = carried(objective, theta, at)
-    return GroupHats(objective, level_covariance(objective, theta, at), P, P @ H2, H2)
+        return GroupHats(objective, np.zeros((0, 0, 0)), sp.csr_array((0, rest.m)), H2)
+    return GroupHats(objective, level_covariance(objective, theta, at), carried(objective, theta, at), H2)
 
 
 _Rows = list[tuple[np.ndarray, Column]]

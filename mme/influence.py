@@ -174,7 +174,8 @@ def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
     if hats is None and small.size:
         delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
     elif hats is not None:
-        delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
+        if small.size:
+            delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
         records = np.split(by_code(codes, J), np.cumsum(sizes)[:-1])
         delta[large] = large_shifts(hats, fit.hat.U, e, [records[g] for g in large])
     for g in large[np.isnan(delta[large]).any(axis=1)].tolist():
