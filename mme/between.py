@@ -17,8 +17,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.estimates import Estimates
-from mme.gains import Pattern, among, carried, numbers_of, products, whole_rest
-from mme.inverse import diagonal_blocks, rest_entries
+from mme.gains import Pattern, Rest, among, carried, numbers_of, products
+from mme.inverse import diagonal_blocks
 from mme.pls import Dense
 
 # Numbers of a matrix of right-hand sides handled at a time.
@@ -33,9 +33,10 @@ class Covariances:
 
     def between(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
         """H_gh (pairs, q_s, q_t) of levels g of block s, ascending, and h of block t, which is not absorbed."""
-        if isinstance(self.estimates.at.rest, Dense):
-            return self._times(s, g, self._whole, self._numbers(t, h))
-        blocks, known = self._met(s, t, g, h)
+        H_2 = self._rest.matrix
+        if not isinstance(H_2, Pattern):
+            return self._times(s, g, H_2, self._numbers(t, h))
+        blocks, known = self._met(H_2, s, t, g, h)
         if not known.all():
             new = np.flatnonzero(~known)
             blocks[new] = self._solved(s, t, g[new], h[new])
@@ -44,21 +45,11 @@ class Covariances:
     @property
     def diagonal(self) -> list[np.ndarray]:
         """Lambda M^-1 Lambda' of every level, block by block (J, q, q)."""
-        return diagonal_blocks(self.estimates.objective, self.estimates.theta, self._entries)
+        return diagonal_blocks(self.estimates.objective, self.estimates.theta, self._rest.entries)
 
     @cached_property
-    def _entries(self) -> np.ndarray:
-        return rest_entries(self.estimates.objective, self.estimates.theta, self.estimates.at)
-
-    @cached_property
-    def _pattern(self) -> Pattern:
-        return Pattern.of(self.estimates.objective.system.rest.schur, self._entries)
-
-    @cached_property
-    def _whole(self) -> np.ndarray:
-        at = self.estimates.at.rest
-        assert isinstance(at, Dense)
-        return whole_rest(self.estimates.objective, self.estimates.theta, at)
+    def _rest(self) -> Rest:
+        return Rest(self.estimates.objective, self.estimates.theta, self.estimates.at)
 
     @cached_property
     def _P(self) -> sp.csr_array:
@@ -81,16 +72,16 @@ class Covariances:
             return -products(self._P, V, objective.blocks[s].J, g, column)
         return np.asarray(V[self._numbers(s, g)[:, :, None], column[:, None, :]])
 
-    def _met(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _met(self, H_2: Pattern, s: int, t: int, g: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The blocks of those pairs for which the pattern of K will do, and which pairs these are."""
         objective, column = self.estimates.objective, self._numbers(t, h)
         if s != objective.plan.absorb:
-            values, known = self._pattern.entries(self._numbers(s, g)[:, :, None], column[:, None, :])
+            values, known = H_2.entries(self._numbers(s, g)[:, :, None], column[:, None, :])
             return values, np.asarray(known.all(axis=(1, 2)))
         met, J = objective.system.rest.crossing[self._place(t)].cells, objective.blocks[t].J
         _, known = among(met.rows * J + met.cols, g * J + h)
         blocks = np.empty((g.size, objective.blocks[s].q, column.shape[1]))
-        blocks[known] = -products(self._P, self._pattern, objective.blocks[s].J, g[known], column[known])
+        blocks[known] = -products(self._P, H_2, objective.blocks[s].J, g[known], column[known])
         return blocks, known
 
     def _solved(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:

@@ -11,12 +11,13 @@ that met in level g, h among them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg.lapack import dpotri
 
-from mme.inverse import gain
+from mme.inverse import gain, rest_entries
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
 from mme.schur import Schur
@@ -58,6 +59,30 @@ class Pattern:
         return self.values.take(place), known
 
 
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """H_2 in both of its forms, from one inverse."""
+
+    objective: Objective
+    theta: np.ndarray
+    at: Evaluation
+
+    @cached_property
+    def matrix(self) -> np.ndarray | Pattern:
+        """Whole where the remainder is dense, on the pattern of K elsewhere."""
+        if isinstance(self.at.rest, Dense):
+            return whole_rest(self.objective, self.theta, self.at.rest)
+        return Pattern.of(self.objective.system.rest.schur, self.entries)
+
+    @cached_property
+    def entries(self) -> np.ndarray:
+        """On the pattern of K, family by family, as :func:`mme.inverse.rest_entries`."""
+        if not isinstance(self.at.rest, Dense):
+            return rest_entries(self.objective, self.theta, self.at)
+        schur = self.objective.system.rest.schur
+        return schur.by_family(np.asarray(self.matrix)[schur.row, schur.col])
+
+
 def among(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each of these stands in an ascending key, and whether it does; some place where it does not."""
     place = np.minimum(np.searchsorted(key, wanted), key.size - 1)
@@ -81,12 +106,11 @@ def level_operator(F: np.ndarray) -> sp.csr_array:
     return sp.csr_array((F.ravel(), (i, j)), shape=(q * J, q * J))
 
 
-def at_cells(objective: Objective, theta: np.ndarray, at: Evaluation, H: np.ndarray) -> list[np.ndarray]:
-    """P H_2 at every cell of the absorbed block with each of the others (cells, q, q_t); H as of ``rest_entries``."""
+def at_cells(objective: Objective, theta: np.ndarray, at: Evaluation, H_2: np.ndarray | Pattern) -> list[np.ndarray]:
+    """P H_2 at every cell of the absorbed block with each of the others (cells, q, q_t)."""
     rest, J, P = objective.system.rest, objective.system.absorbed.levels.J, carried(objective, theta, at)
-    H2 = whole_rest(objective, theta, at.rest) if isinstance(at.rest, Dense) else Pattern.of(rest.schur, H)
     return [
-        products(P, H2, J, cross.cells.rows, numbers_of(start, block.q, cross.cells.cols))
+        products(P, H_2, J, cross.cells.rows, numbers_of(start, block.q, cross.cells.cols))
         for start, block, cross in zip(rest.offsets[:-1].tolist(), rest.blocks, rest.crossing, strict=True)
     ]
 

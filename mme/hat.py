@@ -31,12 +31,12 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from mme.blocks import Block
 from mme.covariance import structure
 from mme.crossproducts import Column, coding, level_sums, of_pair
-from mme.gains import Pattern, at_cells, whole_rest
+from mme.gains import Rest, at_cells
 from mme.hat_levels import DETERMINED, level_shifts
-from mme.inverse import absorbed_blocks, rest_entries, sensitivities
+from mme.inverse import absorbed_blocks, sensitivities
 from mme.model import Model
 from mme.objective import Objective
-from mme.pls import Dense, Evaluation, coordinates, triangular_solve
+from mme.pls import Evaluation, coordinates, triangular_solve
 from mme.schur import Family
 from mme.terms import Term
 
@@ -96,12 +96,7 @@ class Hat:
 
     def without_levels(self, e: np.ndarray) -> np.ndarray:
         """(H2) on :attr:`basis` for every level of the absorbed block (J, p)."""
-        objective, theta, at = self.objective, self.theta, self.at
-        if isinstance(at.rest, Dense):
-            H_2: np.ndarray | Pattern = whole_rest(objective, theta, at.rest)
-        else:
-            H_2 = Pattern.of(objective.system.rest.schur, self._H2)
-        return level_shifts(objective, theta, at, H_2, self.U, e)
+        return level_shifts(self.objective, self.theta, self.at, self._rest.matrix, self.U, e)
 
     def without_groups(self, e: np.ndarray, groups: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> np.ndarray:
         """(H2) on :attr:`basis` (count, p) for groups of records, each with (H4) among them."""
@@ -113,8 +108,8 @@ class Hat:
             np.negative(left, out=left)
             left.ravel()[:: records.size + 1] += 1.0
             L, failed = dpotrf(left.T, lower=1, overwrite_a=1)
-            determined = failed or L.diagonal().min(initial=1.0) ** 2 < DETERMINED
-            delta[g] = np.nan if determined else U.T @ dpotrs(L, e[records], lower=1)[0]
+            lost = failed or L.diagonal().min(initial=1.0) ** 2 < DETERMINED
+            delta[g] = np.nan if lost else U.T @ dpotrs(L, e[records], lower=1)[0]
         return delta
 
     def without(self, left: np.ndarray) -> np.ndarray:
@@ -151,8 +146,8 @@ class Hat:
         return np.asarray(self.at.border[:p, :p].T @ (coordinates(objective.system, self.at) - gamma))
 
     @cached_property
-    def _H2(self) -> np.ndarray:
-        return rest_entries(self.objective, self.theta, self.at)
+    def _rest(self) -> Rest:
+        return Rest(self.objective, self.theta, self.at)
 
     def _random_part(self) -> np.ndarray:
         """The diagonal of (H4)."""
@@ -160,9 +155,9 @@ class Hat:
         if block is None:
             return h
         h += _quadratic(
-            block.columns, absorbed_blocks(self.objective, self.theta, self._H2), block.codes, block.columns
+            block.columns, absorbed_blocks(self.objective, self.theta, self._rest.entries), block.codes, block.columns
         )
-        meetings = at_cells(self.objective, self.theta, self.at, self._H2)
+        meetings = at_cells(self.objective, self.theta, self.at, self._rest.matrix)
         for other, cross, PH in zip(rest.blocks, rest.crossing, meetings, strict=True):
             h -= 2.0 * _quadratic(block.columns, PH, cross.cells.of_record, other.columns)
         return h
@@ -172,7 +167,7 @@ class Hat:
         rest, h = self.objective.system.rest, np.zeros(self.objective.model.n)
         for family in rest.schur.families:
             left, right = rest.blocks[family.t_row], rest.blocks[family.t_col]
-            blocks = family.blocks(self._H2)
+            blocks = family.blocks(self._rest.entries)
             if family.t_row == family.t_col and left.codes.ndim == 1:
                 h += _quadratic(left.columns, blocks[family.diagonal], left.codes, left.columns)
             elif family.t_row == family.t_col:

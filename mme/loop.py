@@ -108,7 +108,8 @@ def hessian(objective: Objective, theta: np.ndarray, optimum: Optimum) -> np.nda
     out = np.full((at.size, at.size), np.nan)
     if free.any():
         curve = np.abs(np.diag(optimum.hessian)[free])
-        radius = np.sqrt(2.0 / np.maximum(curve, 1e-8 * curve.max(initial=1.0)))  # where all is flat, of order one
+        largest = float(curve.max()) or 1.0  # where all is flat, steps of order one
+        radius = np.sqrt(2.0 / np.maximum(curve, 1e-8 * largest))
 
         def criterion(x: np.ndarray) -> float:
             parameters = at.copy()

@@ -151,14 +151,20 @@ class Schur:
 
     def sandwich(self, inverse: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """H = Lambda M^-1 Lambda' on the pattern, family by family, from M^-1 at (``row``, ``col``)."""
-        values = np.zeros(self.constant.size)
-        values[self.source] = inverse
+        values = self.by_family(inverse)
         for family in self.families:
-            blocks = family.blocks(values)
+            _sandwich(T[family.t_row], family.blocks(values), T[family.t_col].T)
+        return values
+
+    def by_family(self, lower: np.ndarray) -> np.ndarray:
+        """A symmetric matrix on the pattern, family by family, from its entries at (``row``, ``col``)."""
+        values = np.zeros(self.constant.size)
+        values[self.source] = lower
+        for family in self.families:
             if family.t_row == family.t_col:  # the triangle holds the lower half of its diagonal blocks
-                lower = np.tril(blocks[family.diagonal])
-                blocks[family.diagonal] = lower + np.tril(lower, -1).transpose(0, 2, 1)
-            _sandwich(T[family.t_row], blocks, T[family.t_col].T)
+                blocks, diagonal = family.blocks(values), family.diagonal
+                half = np.tril(blocks[diagonal])
+                blocks[diagonal] = half + np.tril(half, -1).transpose(0, 2, 1)
         return values
 
     def through(self, H: np.ndarray, q: int) -> np.ndarray:

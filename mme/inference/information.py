@@ -62,6 +62,15 @@ class Information:
     traces: dict[int, np.ndarray]
     squares: dict[tuple[int, int], np.ndarray]
 
+    def derivatives(self, along: Sequence[Direction]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """First (k,) and second (k, k) of log|V|, first (k, p + 1, p + 1) and second of L^-1 N'V^-1 N L^-T."""
+        return (
+            np.array([self.logdet(one) for one in along]),
+            np.array([[self.logdet_second(one, other) for other in along] for one in along]),
+            np.array([self.product(one) for one in along]),
+            self.product_second(along),
+        )
+
     def logdet(self, along: Direction) -> float:
         """First derivative of log|V|."""
         return float(np.vdot(along.D, self.traces[along.block]))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.errors import MMEWarning
+from mme.estimates import Estimates
 from mme.inference.contrasts import FTest, Reference, independent, reciprocal
 from mme.inference.variance_derivatives import Profile, profile_derivatives
 from mme.optimize import ACCEPTED
@@ -84,12 +85,12 @@ def satterthwaite(fit: Fit) -> Satterthwaite:
     """
     objective, parameters = fit.objective, np.concatenate([fit.theta, fit.objective.phi])
     free = np.isfinite(fit.optimum.gradient)
-    profile = profile_derivatives(objective, fit.theta, free)
+    profile = profile_derivatives(fit.estimates, free)
     A, flat, newton = _inverse(profile)
     if _STATIONARY < -0.5 * float(profile.gradient @ newton) < ACCEPTED:
         parameters[free] += newton
         theta, phi = np.split(parameters, [fit.theta.size])
-        profile = profile_derivatives(objective.at(phi), theta, free)
+        profile = profile_derivatives(Estimates(objective.at(phi), theta), free)
         A, flat, _ = _inverse(profile)
     share = 1.0 / objective.constants.n_effective if objective.model.sigma is None else 0.0
     return Satterthwaite(fit.estimates.beta, fit.estimates.beta_cov, profile.half, profile.slopes, A, flat, share)

@@ -58,10 +58,9 @@ def half_covariance(objective: Objective, border: np.ndarray) -> np.ndarray:
     return triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
 
 
-def profile_derivatives(objective: Objective, theta: np.ndarray, free: np.ndarray) -> Profile:
+def profile_derivatives(origin: Estimates, free: np.ndarray) -> Profile:
     """Those of the criterion and of beta's covariance by the free entries of (theta, phi)."""
-    origin = Estimates(objective, theta)
-    closed = information(objective, theta, origin.at) if free.any() else None
+    closed = information(origin.objective, origin.theta, origin.at) if free.any() else None
     return _by_differences(origin, free) if closed is None else _by_chain_rule(origin, closed)
 
 
@@ -71,9 +70,7 @@ def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
     p, k = objective.system.p, objective.model.k
     entries = [_entry(objective, theta, i) for i in range(k)]
     along = [Direction(b, T_i @ T.T + T @ T_i.T) for b, T, T_i in entries]
-    first, second = np.array([of.product(one) for one in along]), of.product_second(along)
-    log_V = np.array([of.logdet(one) for one in along])
-    log_V2 = np.array([[of.logdet_second(one, other) for other in along] for one in along])
+    log_V, log_V2, first, second = of.derivatives(along)
     for i, j in np.ndindex(k, k):
         (b, _, T_i), (other, _, T_j) = entries[i], entries[j]
         if b == other:
@@ -164,7 +161,7 @@ class _Direction:
     f: np.ndarray
 
 
-def linear_derivatives(objective: Objective, theta: np.ndarray, *, fixed: bool = False) -> Linear:
+def linear_derivatives(origin: Estimates, *, fixed: bool = False) -> Linear:
     """First and second derivatives by the entries of each term's H = T T', in a basis of rank-one matrices.
 
     With ``fixed`` H is known, and there are none. Mixed ones from the second derivative along (D_i + D_j) / 2.
@@ -174,14 +171,21 @@ def linear_derivatives(objective: Objective, theta: np.ndarray, *, fixed: bool =
     MMEError
         The covariance of a term is not linear in its parameters.
     """
-    p = objective.system.p
+    objective, theta = origin.objective, origin.theta
     x, directions = (np.zeros(0), []) if fixed else _directions(objective, theta)
-    k = len(directions)
-    at = Estimates(objective, theta).at
-    closed = information(objective, theta, at) if k else None
-    if closed is not None:
-        return _linear(x, closed, [_in_block(objective, direction) for direction in directions], p)
-    R_X = at.border[:p, :p]
+    closed = information(objective, theta, origin.at) if directions else None
+    if closed is None:
+        return _linear_by_differences(origin, x, directions)
+    p = objective.system.p
+    log_V, log_V2, first, second = closed.derivatives([_in_block(objective, one) for one in directions])
+    return Linear(x, first[:, :p, :p], second[:, :, :p, :p], log_V, log_V2)
+
+
+def _linear_by_differences(at: Estimates, x: np.ndarray, directions: list[_Direction]) -> Linear:
+    """One-sided differences along the directions."""
+    objective, theta, k = at.objective, at.theta, len(directions)
+    p = objective.system.p
+    R_X = at.at.border[:p, :p]
 
     def line(*along: _Direction) -> tuple[np.ndarray, np.ndarray]:
         return one_sided(lambda t: values([(one, t / len(along)) for one in along]), origin)
@@ -202,18 +206,6 @@ def linear_derivatives(objective: Objective, theta: np.ndarray, *, fixed: bool =
             second[i, j] = second[j, i] = 2.0 * mixed - 0.5 * (second[i, i] + second[j, j])
     C_i, C_ij = first[:, :-1].reshape(k, p, p), second[:, :, :-1].reshape(k, k, p, p)
     return Linear(x, C_i, C_ij, first[:, -1], second[:, :, -1])
-
-
-def _linear(x: np.ndarray, of: Information, along: list[Direction], p: int) -> Linear:
-    """In closed form."""
-    first = np.array([of.product(one) for one in along])[:, :p, :p]
-    return Linear(
-        x,
-        first,
-        of.product_second(along)[:, :, :p, :p],
-        np.array([of.logdet(one) for one in along]),
-        np.array([[of.logdet_second(one, other) for other in along] for one in along]),
-    )
 
 
 def _in_block(objective: Objective, direction: _Direction) -> Direction:
