@@ -34,6 +34,8 @@ _FACTOR_CALLS = ("factor", "as.factor", "C")
 class Bar:
     """One random term: ``left`` is its basis, ``factors`` are crossed into its grouping factor, called ``name``.
 
+    The name is as written, but without backticks: ``(1 | `the id`)`` is of the factor ``the id``.
+
     ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``.
     """
 
@@ -74,7 +76,7 @@ def split(formula: str) -> Parsed:
     for node in _walk(response):
         if isinstance(node, Op) and node.symbol in _BARS:
             raise FormulaError.at(text, node.start, "a random term belongs to the right of '~'")
-    fixed = splitter.strip(terms)
+    fixed = splitter.strip(splitter.bare(terms))
     splitter.require_apart()
     return Parsed(text, response, fixed, tuple(splitter.bars))
 
@@ -85,6 +87,23 @@ class _Splitter:
     def __init__(self, formula: str) -> None:
         self.formula = formula
         self.bars: list[Bar] = []
+
+    def bare(self, terms: Node) -> Node:
+        """Put the parentheses round a bar that is all of the right side: ``y ~ 1 | g``.
+
+        A bar binds looser than a sum, so that R reads ``y ~ x + 1 | g`` as ``(x + 1 | g)`` without a fixed x.
+        """
+        if not (isinstance(terms, Op) and terms.symbol in _BARS):
+            return terms
+        left, right = map(deparse, terms.args)
+        if _bar_in(terms.args[0]) or _bar_in(terms.args[1]) or _is_sum(terms.args[0]) or _is_sum(terms.args[1]):
+            raise self._error(
+                terms,
+                f"a bar without parentheses takes all of '{left}' and of '{right}': put parentheses round each random "
+                "term, as in y ~ x + (1 | g), or round the whole, as in y ~ (x + 1 | g), for random slopes without "
+                "their fixed effects",
+            )
+        return Op("(", (terms,), terms.start)
 
     def strip(self, node: Node) -> Node | None:
         """Return ``node`` without its bars (None: nothing is left)."""
@@ -137,7 +156,7 @@ class _Splitter:
         if len(series) != 1:
             raise self._error(bar, "ou() takes one factor of series: write ou(time | a:b) for their combinations")
         (time,), name = times.terms[0], series[0]
-        title = f"ou({deparse(time)} | {deparse(name)})"
+        title = f"ou({called_as(time)} | {called_as(name)})"
         self.bars.append(Bar(Terms(True, ()), title, tuple(_factors(name)), time=time))
 
     def _add(self, bar: Op, covariance: str) -> None:
@@ -156,7 +175,7 @@ class _Splitter:
             return
         names = self._groupings(grouping)
         for part in _uncorrelated(basis) if bar.symbol == "||" else [basis]:
-            self.bars += [Bar(part, deparse(name), tuple(_factors(name)), covariance) for name in names]
+            self.bars += [Bar(part, called_as(name), tuple(_factors(name)), covariance) for name in names]
 
     def _add_together(self, call: Call, bar: Op, basis: Terms, covariance: str) -> None:
         """``(x | str(animal, dam))``: the basis for each of the columns, whose labels are levels of one factor."""
@@ -168,11 +187,18 @@ class _Splitter:
                 raise self._error(factor, f"{TOGETHER}() takes columns; make one of '{deparse(factor)}' beforehand")
         if bar.symbol == "||":
             raise self._error(bar, f"'||' with {TOGETHER}(): write diag(... | {deparse(call)}) for no correlations")
-        self.bars.append(Bar(basis, deparse(factors[0]), factors, covariance, together=True))
+        self.bars.append(Bar(basis, called_as(factors[0]), factors, covariance, together=True))
 
     def require_apart(self) -> None:
-        """Refuse a grouping factor of the same name as one of ``str()``: their levels are not the same."""
+        """Refuse two grouping factors of one name: one of ``str()`` beside another, a column ``a:b`` beside a:b."""
         names = [bar.name for bar in self.bars]
+        factors = dict(zip(names, (bar.factors for bar in self.bars), strict=True))
+        for bar in self.bars:
+            if bar.factors != factors[bar.name] and not bar.together:
+                raise self._error(
+                    bar.factors[0],
+                    f"two grouping factors are called '{bar.name}', a column and a crossing: rename the column",
+                )
         for bar in self.bars:
             if bar.together and names.count(bar.name) > 1:
                 inside = ", ".join(map(deparse, bar.factors))
@@ -227,6 +253,22 @@ def _uncorrelated(basis: Terms) -> Iterator[Terms]:
         yield Terms(True, ())
     for term in basis.terms:
         yield Terms(False, (term,))
+
+
+def called_as(node: Node) -> str:
+    """The name of a grouping factor in results: as written, without the backticks of its columns."""
+    match node:
+        case Name(value):
+            return value
+        case Call(function, (Name(value),), ()):
+            return f"{function}({value})"
+        case Op(":", (left, right)):
+            return f"{called_as(left)}:{f'({called_as(right)})' if isinstance(right, Op) else called_as(right)}"
+    return deparse(node)
+
+
+def _is_sum(node: Node) -> bool:
+    return isinstance(node, Op) and node.symbol in ("+", "-") and len(node.args) == 2
 
 
 def _factors(name: Node) -> Iterator[Node]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mme import grouping
 from mme.algebra import Terms, expand
-from mme.bars import Bar, Parsed, split
+from mme.bars import Bar, Parsed, called_as, split
 from mme.columns import INTERCEPT, Coded, Coding, Matrix, Variable, build, learn, recode
 from mme.errors import MMEError, MMEWarning
 from mme.evaluate import Evaluator, Value, complete, names_in
@@ -373,7 +373,8 @@ def _repeated(basis: Matrix, bar: Bar) -> np.ndarray:
 def _repeated_names(basis: Matrix, bar: Bar) -> list[str]:
     """``animal``, ``dam`` for an intercept alone, else ``animal:x``."""
     alone = basis.names == (INTERCEPT,)
-    return [deparse(factor) if alone else f"{deparse(factor)}:{name}" for factor in bar.factors for name in basis.names]
+    called = [called_as(factor) for factor in bar.factors]
+    return [factor if alone else f"{factor}:{name}" for factor in called for name in basis.names]
 
 
 def _sum(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:

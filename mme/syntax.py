@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from mme.errors import FormulaError, MMEError
 
+_NAME = re.compile(r"(?:[^\W\d]|_|\.(?!\d))[\w.]*")
 _TOKEN = re.compile(
-    r"""\s*(?:
+    rf"""\s*(?:
       (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?)
-    | (?P<name>(?:[^\W\d]|_|\.(?!\d))[\w.]*(?:::[\w.]+)?)
+    | (?P<name>{_NAME.pattern}(?:::[\w.]+)?)
     | (?P<quoted>`[^`]+`)
     | (?P<text>"[^"]*"|'[^']*')
     | (?P<symbol>\*\*|\|\||<=|>=|==|!=|%in%|%%|[-+*/^:|~()<>&!,=\[\]])
@@ -129,7 +130,7 @@ def deparse(node: Node) -> str:
     """
     match node:
         case Name(value):
-            return value if re.fullmatch(r"[\w.:]+", value) and not value[0].isdigit() else f"`{value}`"
+            return value if _NAME.fullmatch(value) else f"`{value}`"
         case Number(value, integer):
             return r_number(value) + ("L" if integer else "")
         case Text(value):

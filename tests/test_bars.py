@@ -39,8 +39,13 @@ def expanded(text, dot=None):
         ("y ~ (x | a) + (1 | a)", [("a", ["1", "x"]), ("a", ["1"])]),
         ("y ~ ((1 | a) + (1 | b)) + x", [("a", ["1"]), ("b", ["1"])]),
         ("y ~ (1 | factor(g))", [("factor(g)", ["1"])]),
-        ("y ~ (poly(x, 2) * z | `my g`)", [("`my g`", ["1", "poly(x, 2)", "z", "poly(x, 2):z"])]),
+        ("y ~ (poly(x, 2) * z | `my g`)", [("my g", ["1", "poly(x, 2)", "z", "poly(x, 2):z"])]),
+        ("y ~ (1 | `my g`/b)", [("b:my g", ["1"]), ("my g", ["1"])]),
+        ("y ~ (1 | factor(`my g`):b)", [("factor(my g):b", ["1"])]),
         ("y ~ x", []),
+        ("y ~ 1 | g", [("g", ["1"])]),
+        ("y ~ x | a/b", [("b:a", ["1", "x"]), ("a", ["1", "x"])]),
+        ("y ~ x || g", [("g", ["1"]), ("g", ["0", "x"])]),
     ],
 )
 def test_a_bar_expands_as_in_lme4(formula, expected):
@@ -64,6 +69,7 @@ def test_structure_words_round_a_bar_name_its_covariance():
         ("y ~ x + (1 | g)", "x"),
         ("y ~ (1 | g) + x * z - 1", "x * z - 1"),
         ("y ~ (1 | g) - 1", "-1"),
+        ("y ~ `a:b` * c + (1 | g)", "`a:b` * c"),
         ("y ~\n  x +\n\t(1 | g)  ", "x"),
         ("y ~ I(x > 0 | z > 1) + (1 | g)", "I(x > 0 | z > 1)"),
     ],
@@ -74,6 +80,7 @@ def test_the_fixed_part_is_the_formula_without_its_bars(formula, fixed):
 
 def test_nothing_but_bars_leaves_the_intercept():
     assert split("y ~ (1 | g)").fixed is None
+    assert split("y ~ 1 | g").fixed is None
     assert written(expand(None, "")) == ["1"]
 
 
@@ -149,7 +156,13 @@ def test_an_expression_prints_as_in_r(text, printed):
         ("y ~ x)", "closes nothing", 5),
         ("y ~ ( | g)", "left of the bar", 6),
         ("y ~ (1 | )", "right of the bar", 9),
-        ("y ~ x + 1 | g", "needs parentheses", 10),
+        ("y ~ x + 1 | g", "takes all of 'x + 1' and of 'g': put parentheses", 10),
+        ("y ~ 1 | g + x", "takes all of '1' and of 'g + x': put parentheses", 6),
+        ("y ~ (1 | g) + x | h", "takes all of '(1 | g) + x' and of 'h'", 16),
+        ("y ~ 1 | g | h", "takes all of '1 | g' and of 'h'", 10),
+        ("y ~ 0 + x | g", "(x + 1 | g), for random slopes without their fixed", 10),
+        ("y ~ 1 | log(g)", "'log(g)' is not a grouping factor", 8),
+        ("y ~ (1 | a:b) + (1 | `a:b`)", "two grouping factors are called 'a:b'", 9),
         ("y ~ x * (1 | g)", "stands alone", 11),
         ("y ~ x - (1 | g)", "stands alone", 11),
         ("y ~ (x | (1 | g))", "within a bar", 12),
