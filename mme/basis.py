@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
 
+from mme.lapack import cholesky, triangular_inverse, triangular_solve
 from mme.whitening import Whitening
 
 # A column is aliased when what its predecessors leave of it is below this share of its length: the tolerance of
@@ -52,14 +52,12 @@ class Basis:
 
     def coefficients(self, gamma: np.ndarray) -> np.ndarray:
         """Beta in the user's units from coordinates on Q of the residual problem."""
-        return self.beta0 + _solve_upper(self.R, gamma)
+        return self.beta0 + triangular_solve(self.R, gamma, lower=False, transposed=False)
 
     @property
     def R_inverse(self) -> np.ndarray:
         """R^-1, upper triangular: X = Q R and beta = R^-1 gamma."""
-        if self.R.size == 0:
-            return self.R
-        return np.asarray(dtrtri(self.R)[0])
+        return triangular_inverse(self.R)
 
     def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
         """The same columns beside the OLS residual of another response."""
@@ -80,12 +78,12 @@ def _beside(Q: np.ndarray, R: np.ndarray, kept: np.ndarray, X: np.ndarray, y: np
     white = whiten(y[None, :])[0]
     gamma = Q @ white
     r = white - gamma @ Q
-    beta0 = _solve_upper(R, gamma)
+    beta0 = triangular_solve(R, gamma, lower=False, transposed=False)
     if r @ r < _LARGE_OFFSET**2 * (white @ white):
         r = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
     correction = Q @ r
     N = np.concatenate([Q, (r - correction @ Q)[None, :]])
-    return Basis(N, R, kept, beta0 + _solve_upper(R, correction))
+    return Basis(N, R, kept, beta0 + triangular_solve(R, correction, lower=False, transposed=False))
 
 
 def _exact_residual(X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> np.ndarray:
@@ -117,22 +115,14 @@ def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     p = rows.shape[0]
     if p == 0:
         return rows, np.zeros((0, 0)), np.arange(0)
-    R, failed = dpotrf((rows @ rows.T) / np.outer(length, length))
-    if not failed and np.diag(R).min() > _WELL_CONDITIONED:
-        once = (_inverse(R) / length[:, None]).T @ rows
-        R_again = dpotrf(once @ once.T)[0]
-        return _inverse(R_again).T @ once, R_again @ R, np.arange(p)
+    L, failed = cholesky((rows @ rows.T) / np.outer(length, length))
+    if not failed and np.diag(L).min() > _WELL_CONDITIONED:
+        once = (triangular_inverse(L.T) / length[:, None]).T @ rows
+        again = cholesky(once @ once.T)[0].T
+        return triangular_inverse(again).T @ once, again @ L.T, np.arange(p)
     kept = independent_columns((rows / length[:, None]).T)
     Q, R = np.linalg.qr((rows[kept] / length[kept, None]).T)
     return np.ascontiguousarray(Q.T), R, kept
-
-
-def _solve_upper(R: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.asarray(dtrtrs(R, b)[0]) if R.size else b
-
-
-def _inverse(R: np.ndarray) -> np.ndarray:
-    return np.asarray(dtrtri(R)[0])
 
 
 def independent_columns(X: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ import numpy as np
 from mme.errors import MemoryForecastError, MMEError
 from mme.estimates import Estimates
 from mme.factor import available_bytes
-from mme.pls import absorbed_effects, triangular_solve
+from mme.lapack import triangular_solve
+from mme.pls import absorbed_effects
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,9 @@ from mme.crossproducts import coding
 from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError
 from mme.inverse import conditional_blocks, sensitivities
+from mme.lapack import triangular_solve
 from mme.objective import Objective
-from mme.pls import Evaluation, coordinates, effects, logdet_X, pwrss, triangular_solve
+from mme.pls import Evaluation, coordinates, effects, logdet_X, pwrss
 
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
 _TOLERATED = 1e-8

@@ -15,9 +15,9 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg.lapack import dpotri
 
 from mme.inverse import gain, rest_entries
+from mme.lapack import cholesky_inverse
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
 from mme.schur import Schur
@@ -31,9 +31,7 @@ _A_PRODUCT = 30
 def whole_rest(objective: Objective, theta: np.ndarray, dense: Dense) -> np.ndarray:
     """H_2 (m, m)."""
     rest, T = objective.system.rest, objective.factors(theta).rest
-    if not rest.m:
-        return np.zeros((0, 0))
-    lower = np.tril(dpotri(dense.L, lower=1)[0])
+    lower = np.tril(cholesky_inverse(dense.L))
     inverse = lower + np.tril(lower, -1).T
     return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(inverse, T).T), T)
 

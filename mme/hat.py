@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from mme.blocks import Block
 from mme.covariance import structure
@@ -34,9 +33,10 @@ from mme.crossproducts import Column, coding, level_sums, of_pair
 from mme.gains import Rest, at_cells
 from mme.hat_levels import DETERMINED, level_shifts
 from mme.inverse import absorbed_blocks, sensitivities
+from mme.lapack import cholesky, cholesky_solve, triangular_solve
 from mme.model import Model
 from mme.objective import Objective
-from mme.pls import Evaluation, coordinates, triangular_solve
+from mme.pls import Evaluation, coordinates
 from mme.schur import Family
 from mme.terms import Term
 
@@ -107,9 +107,9 @@ class Hat:
             left += H
             np.negative(left, out=left)
             left.ravel()[:: records.size + 1] += 1.0
-            L, failed = dpotrf(left.T, lower=1, overwrite_a=1)
+            L, failed = cholesky(left.T, overwrite=True)
             lost = failed or L.diagonal().min(initial=1.0) ** 2 < DETERMINED
-            delta[g] = np.nan if lost else U.T @ dpotrs(L, e[records], lower=1)[0]
+            delta[g] = np.nan if lost else U.T @ cholesky_solve(L, e[records])
         return delta
 
     def without(self, left: np.ndarray) -> np.ndarray:

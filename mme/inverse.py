@@ -13,11 +13,11 @@ E = Lambda M^-1 Lambda'Z'X R_X^-1.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.lapack import dpotri
 
 from mme.absorption import LevelFactor, factor_levels
+from mme.lapack import cholesky_inverse, triangular_solve
 from mme.objective import Objective
-from mme.pls import Dense, Evaluation, effects, triangular_solve
+from mme.pls import Dense, Evaluation, effects
 from mme.schur import Schur
 
 
@@ -82,6 +82,6 @@ def gain(factor: LevelFactor) -> np.ndarray:
 def _inverse(schur: Schur, at: Evaluation) -> np.ndarray:
     """Entries of K^-1 on the pattern of K."""
     if isinstance(at.rest, Dense):
-        dense = dpotri(at.rest.L, lower=1)[0] if at.rest.L.size else at.rest.L
+        dense = cholesky_inverse(at.rest.L)
         return np.asarray(dense[schur.row, schur.col])
     return at.rest.inverse_entries(schur.row, schur.col)

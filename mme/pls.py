@@ -20,10 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from mme.absorption import Absorbed, LevelFactor, Levels, factor_levels
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.lapack import cholesky, triangular_solve
 from mme.remainder import Remainder
 
 
@@ -152,13 +152,6 @@ def absorbed_effects(
     return np.einsum("ajg,cag->cjg", at.levels.A, solved)
 
 
-def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool) -> np.ndarray:
-    """L^-1 b or L^-T b for a dense lower triangle."""
-    if L.size == 0:
-        return b
-    return np.asarray(dtrtrs(L, b, lower=1, trans=1 if transposed else 0)[0])
-
-
 def _bordered(rest: Remainder, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray) -> np.ndarray:
     """The lower triangle of (P) after absorption, dense."""
     m, full = rest.m, rest.schur.square(W, T)
@@ -168,7 +161,7 @@ def _bordered(rest: Remainder, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarr
 
 
 def _cholesky(S: np.ndarray) -> np.ndarray:
-    L, failed = dpotrf(S, lower=1, clean=1, overwrite_a=1)
+    L, failed = cholesky(S, overwrite=True)
     if failed or not L[-1, -1] > 0.0:
         raise NotPositiveDefiniteError(f"pivot {failed} is not positive")
     return np.asarray(L)

@@ -22,7 +22,7 @@ from mme.between import Covariances
 from mme.crossproducts import cells
 from mme.estimates import Estimates
 from mme.inverse import sensitivities
-from mme.pls import triangular_solve
+from mme.lapack import triangular_solve
 
 # Records handled at a time: their columns stay in the second-level cache.
 _RECORDS = 16_384

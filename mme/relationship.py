@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.sparse.csgraph import connected_components
 
 from mme.errors import MMEError
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.labels import label_array, labels_of, name
+from mme.lapack import cholesky, cholesky_inverse
 
 # A pivot this small against its diagonal entry is rounding: the level is determined by others.
 _DEPENDENT = 1e-12
@@ -174,12 +174,12 @@ def covariances(precision: sp.csc_array, rows: np.ndarray, cols: np.ndarray) -> 
 
 def invert(K: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     """K^-1 and log|K| of a dense symmetric matrix, and the rows that depend on those before them: the first, if any."""
-    L, failed = dpotrf(K, lower=1)
+    L, failed = cholesky(K)
     if failed > 0:
         return K, -np.inf, np.array([failed - 1])
     pivots = L.diagonal() ** 2
     dependent = np.flatnonzero(~(pivots > _DEPENDENT * K.diagonal()))
-    inverse = dpotri(L, lower=1, overwrite_c=1)[0]
+    inverse = cholesky_inverse(L, overwrite=True)
     return inverse + np.tril(inverse, -1).T, float(np.log(pivots).sum()), dependent
 
 

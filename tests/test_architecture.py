@@ -20,6 +20,7 @@ LAYERS = {
     "foundations that know nothing of models": (
         "errors",
         "arrays",
+        "lapack",
         "kernels",
         "factor",
         "crossproducts",
@@ -176,6 +177,7 @@ DOORS = {
     "matplotlib": "plot",
     "formulaic": "splines",
     "sklearn": "sklearn",
+    "scipy.linalg": "lapack",
 }
 # Too slow or too seldom needed to be loaded with ``import mme``: imported inside the function that uses them.
 ON_DEMAND = {"pandas", "polars", "pyarrow", "formulaic", "numba", "matplotlib", "nlopt"}
@@ -240,11 +242,17 @@ def test_a_room_imports_only_from_rooms_above_it(room):
     assert not downwards, f"mme/{room} imports from below or beside: {', '.join(downwards)}"
 
 
+def door_of(found: Import) -> tuple[str, str | None]:
+    """The library that is imported, and the one room that may do so: that of the longest name which has a door."""
+    parts = [*found.module.split("."), *([] if found.name is None else [found.name])]
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next(((name, DOORS[name]) for name in names if name in DOORS), (names[-1], None))
+
+
 @pytest.mark.parametrize("room", FILES)
 def test_outside_libraries_enter_by_their_own_door(room):
     for found in imports(ast.parse(FILES[room].read_text())):
-        library = found.module.partition(".")[0]
-        door = DOORS.get(library)
+        library, door = door_of(found)
         allowed = door is None or room == door or room.startswith(f"{door}.")
         assert allowed, f"mme/{room}, line {found.line}: only mme/{door} may import {library}"
 

@@ -26,10 +26,11 @@ from mme.engine import Plan
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.inference.natural import parameter_names, parameter_values
+from mme.lapack import triangular_solve
 from mme.loop import search
 from mme.model import Model
 from mme.objective import Objective
-from mme.pls import pwrss, triangular_solve
+from mme.pls import pwrss
 from mme.simulate import Simulator
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from mme.criterion import criterion, residual_sd
 from mme.factor import NotPositiveDefiniteError
 from mme.inference.natural import Held, hold, parameter_names, parameter_values
 from mme.inference.slices import has_inverse, hold_residual
+from mme.lapack import triangular_solve
 from mme.loop import Joint
 from mme.model import Model
-from mme.pls import coordinates, pwrss, triangular_solve
+from mme.pls import coordinates, pwrss
 from mme.start import start
 
 

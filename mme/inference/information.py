@@ -25,8 +25,9 @@ import scipy.sparse as sp
 
 from mme.covariance import Entries
 from mme.gains import level_operator, whole_rest
+from mme.lapack import triangular_solve
 from mme.objective import Objective
-from mme.pls import Dense, Evaluation, triangular_solve
+from mme.pls import Dense, Evaluation
 from mme.schur import lambda_columns
 
 # Entries of C H_2, and of K moved in all directions, beyond which they are not made (200 MB each).

@@ -26,8 +26,8 @@ from mme.estimates import Estimates
 from mme.inference.differences import central, one_sided
 from mme.inference.information import Direction, Information, information
 from mme.inference.units import level_information, natural_units
+from mme.lapack import triangular_solve
 from mme.objective import Objective
-from mme.pls import triangular_solve
 from mme.terms import Term
 
 # Step as a share of rho: truncation is then some 1e-7 of the second derivative, rounding of the criterion less.
@@ -226,7 +226,7 @@ def _moved(objective: Objective, theta: np.ndarray, added: list[tuple[_Direction
         rows = np.vstack([part.T(pieces[direction.term]).T, np.sqrt(t) * direction.f])
         T = np.asarray(np.linalg.qr(rows, mode="r")).T
         pieces[direction.term] = T[part.rows, part.cols]  # type: ignore[attr-defined]
-    return np.concatenate(pieces)
+    return np.concatenate([np.zeros(0), *pieces])
 
 
 def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, list[_Direction]]:

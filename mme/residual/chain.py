@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dtbtrs
+
+from mme.lapack import solve_bidiagonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,18 +114,6 @@ def build_chain(codes: np.ndarray, times: np.ndarray, order: np.ndarray) -> Chai
     before[order] = np.where(first, order, np.roll(order, 1))
     place[order] = which
     return Chain(order, before, gaps, place, counts)
-
-
-def solve_bidiagonal(below: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows (m, n), overwritten, times L'^-1, where L is unit lower bidiagonal with ``below`` (n - 1,).
-
-    Examples
-    --------
-    >>> solve_bidiagonal(np.array([-0.5]), np.array([[1.0, 0.0]]))
-    array([[1. , 0.5]])
-    """
-    band = np.array([np.ones(below.size + 1), np.append(below, 0.0)], order="F")
-    return np.asarray(dtbtrs(band, rows.T, uplo="L", diag="U", overwrite_b=1)[0]).T
 
 
 def decay(rate: float, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpttrf
 
+from mme.lapack import factor_tridiagonal, solve_bidiagonal
 from mme.residual.base import Bound, Column, Structure
-from mme.residual.chain import Chain, build_chain, decay, solve_bidiagonal
+from mme.residual.chain import Chain, build_chain, decay
 from mme.residual.reading import Labels, Reader, by_group, same_group
 from mme.residual.scales import clipped, logistic
 
@@ -207,5 +207,5 @@ class BoundExponentialNugget(BoundExponential):
         diagonal = rest * unexplained + nugget * (1.0 + a**2)
         which = chain.which_in_order
         a, diagonal = a[which[1:]], diagonal[which]
-        d, e, _ = dpttrf(diagonal, -nugget * a, overwrite_d=1, overwrite_e=1)
+        d, e = factor_tridiagonal(diagonal, -nugget * a)
         return a, d, e

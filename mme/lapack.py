@@ -1,0 +1,92 @@
+"""Dense factors and triangular solves: the one door to LAPACK, for operands of any size, none included.
+
+LAPACK's own routines refuse a leading dimension of zero, or write where nothing was allocated, so that a model without
+fixed effects, without random effects or with nothing to solve for would end in an error or in damaged memory. Each
+function here gives what the algebra says of an empty operand: an empty result, log|.| = 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dpttrf, dtbtrs, dtrtri, dtrtrs
+
+
+def cholesky(S: np.ndarray, *, overwrite: bool = False) -> tuple[np.ndarray, int]:
+    """L of S = L L' (m, m), of whose triangles the lower one is read, and the number of the pivot that failed.
+
+    Examples
+    --------
+    >>> cholesky(np.array([[4.0, 0.0], [2.0, 5.0]]))[0].tolist(), cholesky(np.array([[1.0, 0.0], [2.0, 1.0]]))[1]
+    ([[2.0, 0.0], [1.0, 2.0]], 2)
+    """
+    if not S.size:
+        return S, 0
+    L, failed = dpotrf(S, lower=1, clean=1, overwrite_a=overwrite)
+    return L, int(failed)
+
+
+def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool, lower: bool = True) -> np.ndarray:
+    """L^-1 b, or L^-T b, for a dense triangle (m, m) and b of (m,) or (m, c).
+
+    Examples
+    --------
+    >>> L = np.array([[2.0, 0.0], [1.0, 4.0]])
+    >>> triangular_solve(L, np.array([2.0, 5.0]), transposed=False).tolist()
+    [1.0, 1.0]
+    >>> triangular_solve(L, np.zeros((2, 0)), transposed=True).shape
+    (2, 0)
+    """
+    if not b.size:  # nor is there a row of L that b has not
+        return b
+    return np.asarray(dtrtrs(L, b, lower=lower, trans=transposed)[0])
+
+
+def triangular_inverse(R: np.ndarray) -> np.ndarray:
+    """R^-1 of an upper triangle."""
+    return np.asarray(dtrtri(R)[0]) if R.size else R
+
+
+def cholesky_inverse(L: np.ndarray, *, overwrite: bool = False) -> np.ndarray:
+    """The lower triangle of (L L')^-1; above it stands nothing that is meant.
+
+    Examples
+    --------
+    >>> float(cholesky_inverse(np.array([[2.0]]))[0, 0])
+    0.25
+    """
+    return np.asarray(dpotri(L, lower=1, overwrite_c=overwrite)[0]) if L.size else L
+
+
+def cholesky_solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(L L')^-1 b for b of (m,) or (m, c)."""
+    return np.asarray(dpotrs(L, b, lower=1)[0]) if b.size else b
+
+
+def solve_bidiagonal(below: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows (m, n), overwritten, times L'^-1, where L is unit lower bidiagonal with ``below`` (n - 1,).
+
+    Examples
+    --------
+    >>> solve_bidiagonal(np.array([-0.5]), np.array([[1.0, 0.0]]))
+    array([[1. , 0.5]])
+    >>> solve_bidiagonal(np.array([-0.5]), np.zeros((0, 2))).shape
+    (0, 2)
+    """
+    if not rows.size:
+        return rows
+    band = np.array([np.ones(below.size + 1), np.append(below, 0.0)], order="F")
+    return np.asarray(dtbtrs(band, rows.T, uplo="L", diag="U", overwrite_b=1)[0]).T
+
+
+def factor_tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """d (n,) and e (n - 1,) of S = L diag(d) L', L unit bidiagonal by e, for a symmetric tridiagonal S; overwritten.
+
+    Examples
+    --------
+    >>> factor_tridiagonal(np.array([2.0, 1.0]), np.array([1.0]))
+    (array([2. , 0.5]), array([0.5]))
+    """
+    if not beside.size:
+        return diagonal, beside
+    d, e, _ = dpttrf(diagonal, beside, overwrite_d=1, overwrite_e=1)
+    return d, e
