@@ -125,11 +125,11 @@ def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     return np.ascontiguousarray(Q.T), R, kept
 
 
-def independent_columns(X: np.ndarray) -> np.ndarray:
-    """Indices of the columns (of unit length) that keep at least ``RANK_TOLERANCE`` after their predecessors."""
+def independent_columns(X: np.ndarray, tolerance: float = RANK_TOLERANCE) -> np.ndarray:
+    """Indices of the columns (of unit length) that keep at least this share of it after their predecessors."""
     n, p = X.shape
     R = np.asarray(np.linalg.qr(X, mode="r"))
-    if n >= p and (np.abs(np.diag(R)) >= RANK_TOLERANCE).all():
+    if n >= p and (np.abs(np.diag(R)) >= tolerance).all():
         return np.arange(p)
     # Gram-Schmidt on the p columns of R, leaving the aliased ones out of the basis.
     kept: list[int] = []
@@ -138,7 +138,7 @@ def independent_columns(X: np.ndarray) -> np.ndarray:
         v = R[:, j] - basis @ (basis.T @ R[:, j])
         v -= basis @ (basis.T @ v)
         size = float(np.linalg.norm(v))
-        if size >= RANK_TOLERANCE:
+        if size >= tolerance:
             kept.append(j)
             basis = np.column_stack([basis, v / size])
     return np.array(kept, dtype=np.intp)

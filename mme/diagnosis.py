@@ -243,11 +243,8 @@ def _exact(fit: Fit) -> Iterator[Finding]:
 def _dropped(fit: Fit) -> Iterator[Finding]:
     if not fit.dropped:
         return
-    X, kept = fit.model.X, fit.objective.basis.kept
-    found = []
-    for name in fit.dropped[:_FEW_LEVELS]:
-        column = X[:, fit.model.x_names.index(name)]
-        found.append(f"{name} = {_combination(column, X[:, kept], fit.fixed_names)}")
+    places = fit.aliasing.dropped[:_FEW_LEVELS].tolist()
+    found = [fit.aliasing.combination(j, fit.model.x_names) for j in places]
     more = f", and {len(fit.dropped) - len(found)} more" if len(fit.dropped) > len(found) else ""
     yield Finding(
         "dropped columns",
@@ -256,18 +253,3 @@ def _dropped(fit: Fit) -> Iterator[Finding]:
         "coefficients that are left take over what the dropped ones would have said.",
         "leave them out of the formula, or code factors and interactions so that every cell has records.",
     )
-
-
-def _combination(column: np.ndarray, X: np.ndarray, names: tuple[str, ...]) -> str:
-    """The column as a combination of the others: ``2 a - b``."""
-    size = np.sqrt(np.mean(X**2, axis=0))
-    scale = np.sqrt(np.mean(column**2))
-    if scale == 0.0:
-        return "0"
-    coefficients = np.linalg.lstsq(X / size, column / scale, rcond=None)[0]
-    text = ""
-    for name, c, s in zip(names, coefficients, size, strict=True):
-        if abs(c) > 1e-6:
-            factor = f"{abs(c * scale / s):.4g} ".removeprefix("1 ")
-            text += f" {'-' if c < 0 else '+'} {factor}{name}"
-    return text.removeprefix(" + ").strip()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.aliasing import Aliasing, aliasing
 from mme.arrays import numbers
 from mme.covariance import Extended
 from mme.engine import Engine
@@ -104,6 +105,11 @@ class Fit:
         """Columns of X left out because earlier columns determine them."""
         kept = set(self.objective.basis.kept.tolist())
         return tuple(name for j, name in enumerate(self.model.x_names) if j not in kept)
+
+    @cached_property
+    def aliasing(self) -> Aliasing:
+        """What the columns left out are made of: the one test of what the data determine."""
+        return aliasing(self.model.X, self.objective.basis)
 
     @cached_property
     def beta(self) -> pd.Series:
@@ -309,7 +315,11 @@ class Fit:
         return coefficient_table(self, ddf)
 
     def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
-        """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``; ``ddf`` as above."""
+        """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``; ``ddf`` as above.
+
+        A term without columns of its own has no row; ``attrs["note"]`` and a warning say so, and on what tests of type
+        3 depend where cells are empty.
+        """
         from mme.inference.anova import anova_table
 
         return anova_table(self, type, ddf)
@@ -317,7 +327,8 @@ class Fit:
     def contrast(self, L: Any, *, rhs: Any = 0.0, joint: bool = False, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Tests of L beta = rhs, row by row (``estimate, se, df, t, p``) or ``joint`` (``num_df, den_df, F, p``).
 
-        L is a vector or matrix with a column a fixed effect, a table with their names, or {name: weight}.
+        L is a vector or matrix with a column a fixed effect, a table with their names, or {name: weight}. What the data
+        do not determine is refused, and so are right sides of dependent rows that contradict each other.
         """
         from mme.inference.contrasts import contrast_table
 
@@ -480,7 +491,8 @@ class Fit:
 
         Returns
         -------
-        array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se``.
+        array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se``. A new row that the data of the fit do
+        not determine (an empty cell; aliased columns that differ otherwise) is NaN, and a warning names the cause.
 
         Raises
         ------

@@ -67,6 +67,8 @@ def predict(
     else:
         records, estimates = _new_records(fit, newdata, chosen, new_levels, weights, interval == "prediction")
     mean = _mean(estimates, records)
+    if newdata is not None and fit.dropped:
+        mean[_undetermined(fit, records)] = np.nan
     if interval is None:
         return records.rows.aligned(mean, "predicted")
     se = _standard_error(estimates, records, interval == "prediction")
@@ -231,6 +233,22 @@ def _mean(estimates: Estimates, records: Records) -> np.ndarray:
         mean = mean + (values if codes.ndim == 2 else np.where(codes == _NEW, 0.0, values))
         mean[(np.atleast_2d(codes) == _MISSING).any(axis=0)] = np.nan
     return np.asarray(mean)
+
+
+def _undetermined(fit: Fit, records: Records) -> np.ndarray:
+    """Which rows (n,) the data of the fit do not determine: those whose x is no combination of rows of its X."""
+    unknown = ~fit.aliasing.estimable(records.X)
+    if unknown.any():
+        first = int(np.argmax(unknown))
+        row = first if records.rows.index is None else records.rows.index[first]
+        causes = fit.aliasing.causes(records.X[unknown], fit.model.x_names)
+        warnings.warn(
+            f"{int(unknown.sum())} of {unknown.size} rows cannot be predicted and are NaN (first: row {row}): in the "
+            f"data of the fit {causes}, and in these rows not",
+            MMEWarning,
+            stacklevel=4,
+        )
+    return unknown
 
 
 def _kept(estimates: Estimates, records: Records) -> np.ndarray:

@@ -75,6 +75,7 @@ LAYERS = {
     "one evaluation": (
         "whitening",
         "basis",
+        "aliasing",
         "blocks",
         "absorption",
         "schur",

@@ -109,14 +109,6 @@ def test_each_column_of_an_array_is_a_term(data):
         np.testing.assert_allclose(table.loc[["x2", "x3"]], by_formula.anova(type=kind), rtol=1e-5)
 
 
-def test_a_term_without_columns_of_its_own_has_no_test(data):
-    fit = mme.lmer("y ~ x + I(2 * x) + (1 | g)", data)
-    for kind in (1, 2, 3):
-        table = fit.anova(type=kind)
-        assert table["num_df"].tolist() == [1, 0]
-        assert table.loc["I(2 * x)", ["den_df", "F", "p"]].isna().all()
-
-
 def test_unknown_types_are_refused(sleep):
     with pytest.raises(mme.MMEError, match="type must be 1, 2 or 3"):
         sleep.anova(type=4)

@@ -13,6 +13,9 @@ A term contains another when it has all of its variables and more factors, on th
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +24,8 @@ from mme.algebra import Terms
 from mme.basis import independent_columns
 from mme.columns import INTERCEPT, Coded, Variable, build
 from mme.contrasts import Contrast
-from mme.errors import MMEError
-from mme.inference.contrasts import FTest, aliases, reference
+from mme.errors import MMEError, MMEWarning
+from mme.inference.contrasts import reference
 from mme.inference.grid import synthetic_rows
 from mme.syntax import Node, deparse
 
@@ -31,33 +34,74 @@ if TYPE_CHECKING:
 
     from mme.fit import Fit
 
-# Weights below this share of the largest are rounding.
-_ZERO = 1e-9
+# What is left of a function beside those it is made orthogonal to, as a share of it, that is rounding.
+_ROUNDING = 1e-9
+# A note names at most so many cells.
+_FEW_CELLS = 6
+# Entries of a map between codings are whole numbers to this.
+_WHOLE = 1e-6
 
 
 def anova_table(fit: Fit, kind: int | str, ddf: str) -> pd.DataFrame:
-    """``sum_sq, mean_sq, num_df, den_df, F, p``, one row a term of the fixed part.
+    """``sum_sq, mean_sq, num_df, den_df, F, p``, one row a term of the fixed part that has something to test.
 
-    The mean square is F sigma^2, before any scale of Kenward and Roger's.
+    The mean square is F sigma^2, before any scale of Kenward and Roger's. ``attrs["note"]`` says which terms have no
+    row, and on what tests of type III depend where cells are empty.
     """
     import pandas as pd
 
     to = reference(fit, ddf)
     rows = term_contrasts(fit, kind)
-    tests = {term: to.f_test(L, L @ to.beta) if len(L) else FTest(np.nan, 0, np.nan) for term, L in rows.items()}
+    tests = {term: to.f_test(L, L @ to.beta) for term, L in rows.items() if len(L)}
     mean_square = np.array([test.F / test.scale * fit.sigma**2 for test in tests.values()])
     numerator = np.array([test.numerator for test in tests.values()], dtype=int)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "sum_sq": mean_square * numerator,
             "mean_sq": mean_square,
             "num_df": numerator,
-            "den_df": [test.denominator for test in tests.values()],
-            "F": [test.F for test in tests.values()],
-            "p": [test.p for test in tests.values()],
+            "den_df": np.array([test.denominator for test in tests.values()], dtype=float),
+            "F": np.array([test.F for test in tests.values()], dtype=float),
+            "p": np.array([test.p for test in tests.values()], dtype=float),
         },
-        index=pd.Index(list(rows), name="term"),
+        index=pd.Index(list(tests), name="term", dtype=object),
     )
+    notes = [*_untested(fit, [term for term in rows if term not in tests]), *_of_empty_cells(fit, kind, list(tests))]
+    if notes:
+        table.attrs["note"] = " ".join(notes)
+        warnings.warn(table.attrs["note"], MMEWarning, stacklevel=3)
+    return table
+
+
+def _untested(fit: Fit, terms: list[str]) -> Iterator[str]:
+    """Why these terms have no row."""
+    owners = _kept_owners(fit)
+    dropped = [term for term in terms if term not in owners]
+    if dropped:
+        yield f"No test of {', '.join(dropped)}: earlier columns determine all of its columns."
+    for term in terms:
+        if term not in dropped:
+            yield f"No test of {term}: the data do not tell it from the terms that contain it."
+
+
+def _of_empty_cells(fit: Fit, kind: int | str, terms: list[str]) -> Iterator[str]:
+    """What tests of type III mean where combinations of levels have no records."""
+    if not _is_third(kind) or fit.specification is None or not fit.dropped:
+        return
+    treated, contained = _treatment(fit), containment(fit)
+    empty = {}
+    for term in contained:
+        cells = treated.names[treated.empty & (treated.owners == term)].tolist()
+        if cells and any(term in contained[other] for other in terms):
+            empty[term] = cells
+    concerned = [term for term in terms if set(contained[term]) & set(empty)]
+    if concerned:
+        cells = [cell for several in empty.values() for cell in several]
+        more = f" and {len(cells) - _FEW_CELLS} more" if len(cells) > _FEW_CELLS else ""
+        yield (
+            f"No records in {', '.join(cells[:_FEW_CELLS])}{more}: what type 3 tests of {', '.join(concerned)} compare "
+            "depends on which cells are empty and on the order of the levels; type 2 does not."
+        )
 
 
 def term_contrasts(fit: Fit, kind: int | str) -> dict[str, np.ndarray]:
@@ -75,6 +119,10 @@ def term_contrasts(fit: Fit, kind: int | str) -> dict[str, np.ndarray]:
     if len(terms) <= 1 or len(fit.fixed_names) <= 1:
         return {term: L for term, L in _sequential(fit).items() if term in terms}
     return {term: L for term, L in types[str(kind)](fit).items() if term in terms}
+
+
+def _is_third(kind: int | str) -> bool:
+    return str(kind) in ("3", "III")
 
 
 def _owners(fit: Fit) -> np.ndarray:
@@ -129,56 +177,114 @@ def _marginal(fit: Fit) -> dict[str, np.ndarray]:
     owners = _kept_owners(fit)
     if fit.specification is None:
         return {term: np.eye(owners.size)[owners == term] for term in dict.fromkeys(_owners(fit))}
-    estimated, to_user, kept = _estimable_functions(fit)
-    columns = _owners(fit)[kept]
-    contained, functions = containment(fit), estimated.T.copy()
+    treated, contained = _treatment(fit), containment(fit)
+    functions, columns = treated.functions.T.copy(), treated.owners[treated.places]
     out = {}
     for term in _by_degree(fit):
         own, larger = columns == term, np.isin(columns, contained[term])
-        if larger.any():
-            functions[:, own] -= _projection(functions[:, larger], functions[:, own])
-        weights = np.linalg.lstsq(estimated.T, functions[:, own], rcond=None)[0].T
-        weights[np.abs(weights) < _ZERO * np.abs(weights).max(initial=1.0)] = 0.0
-        out[term] = weights @ to_user
+        functions[:, own] = _beyond(functions[:, own], functions[:, larger])
+        weights = functions[np.ix_(treated.places, own)].T  # at the solution whose other parameters are zero
+        out[term] = weights[weights.any(axis=1)] @ treated.to_user
     return {term: out.get(term, np.zeros((0, owners.size))) for term in dict.fromkeys(_owners(fit))}
 
 
-def _projection(onto: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return onto @ np.linalg.lstsq(onto, columns, rcond=None)[0]
+def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
+    """The columns of ``own`` made orthogonal to those of ``larger``; exactly zero where these span them.
+
+    What is rounding is told by the size of a column before, not by that of what is left.
+    """
+    length = np.linalg.norm(larger, axis=0)
+    directions = larger[:, length > 0.0] / length[length > 0.0]
+    Q = np.linalg.qr(directions[:, independent_columns(directions)])[0]
+    left = own - Q @ (Q.T @ own)
+    left -= Q @ (Q.T @ left)
+    size = np.linalg.norm(own, axis=0)
+    left[:, np.linalg.norm(left, axis=0) <= _ROUNDING * size] = 0.0
+    left[np.abs(left) <= _ROUNDING * size] = 0.0
+    return np.asarray(left)
 
 
-def _estimable_functions(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each coefficient estimates among the parameters of the overparametrised model.
+@dataclass(frozen=True, eq=False)
+class Treatment:
+    """The model in treatment contrasts, X_t, as lmerTest states its hypotheses, beside the overparametrised X_o.
 
-    As in lmerTest the coefficients are those of treatment contrasts, X_t; the overparametrised X_o has a column a
-    level for each factor of each term. Rows of a synthetic table in general position give the maps X_o = X_t M and
-    X = X_t N, and A of X = X_kept A what of them the data can tell.
+    X_o has a column a level for each factor of each term.
 
-    Returns
-    -------
+    Attributes
+    ----------
     functions : (p, columns of X_o)
+        X_o = X_t[:, kept] functions: what each coefficient of X_t estimates among the parameters of X_o.
+    places : (p,)
+        Which columns of X_o those of X_t are.
     to_user : (p, p)
         Coefficients of X_t from those of X.
-    kept : (p,)
-        Which columns of X_t these are.
+    owners, names : (columns of X_o,)
+        Their terms, and what they are called.
+    empty : (columns of X_o,)
+        Which of them are products of levels that no record has.
     """
+
+    functions: np.ndarray
+    places: np.ndarray
+    to_user: np.ndarray
+    owners: np.ndarray
+    names: np.ndarray
+    empty: np.ndarray
+
+
+def _treatment(fit: Fit) -> Treatment:
+    """Rows of a synthetic table in general position give the maps X_o = X_t M and X = X_t N, and A of X = X_kept A
+    what of them the data can tell."""
     spec = fit.specification
     variables, n = synthetic_rows(spec)
     treated = {node: _treated(value) for node, value in variables.items()}
-    X, X_t = build(spec.fixed, variables, n).values, build(spec.fixed, treated, n).values
-    parts = [build(Terms(False, (term,)), treated, n).values for term in spec.fixed.terms]
-    X_o = np.column_stack([*([np.ones(n)] if spec.fixed.intercept else []), *parts])
-    M, N = np.linalg.lstsq(X_t, X_o, rcond=None)[0], np.linalg.lstsq(X_t, X, rcond=None)[0]
-    B = np.linalg.lstsq(N.T, aliases(fit).T, rcond=None)[0].T  # X_t of the data = X_kept B
-    kept = np.arange(B.shape[1])
-    if fit.dropped:
-        seen = _triangle(fit) @ B
-        length = np.linalg.norm(seen, axis=0)
-        kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
+    X, X_t = build(spec.fixed, variables, n), build(spec.fixed, treated, n)
+    parts = [build(Terms(spec.fixed.intercept, ()), treated, n)]
+    parts += [build(Terms(False, (term,)), treated, n) for term in spec.fixed.terms]
+    X_o = np.column_stack([part.values for part in parts])
+    owners, names = (np.array([name for part in parts for name in getattr(part, of)]) for of in ("owners", "names"))
+    M = _whole(np.linalg.lstsq(X_t.values, X_o, rcond=None)[0])
+    made, kept, to_user = _in_treatment(fit, X.values, X_t.values)
+    at = {pair: j for j, pair in enumerate(zip(owners.tolist(), names.tolist(), strict=True))}
+    places = np.array([at[X_t.owners[j], X_t.names[j]] for j in kept.tolist()], dtype=np.intp)
+    functions = _sum_of_products(made, M)
+    crossed = np.isin(owners, [":".join(map(deparse, term)) for term in spec.fixed.terms if len(term) > 1])
+    return Treatment(functions, places, to_user, owners, names, ~functions.any(axis=0) & crossed)
+
+
+def _in_treatment(fit: Fit, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A_t of X_t = X_t[:, kept] A_t in the data, the kept columns, and their coefficients from those of X's."""
+    A = fit.aliasing.A
+    if np.array_equal(X, X_t):
+        return A, fit.aliasing.kept, np.eye(len(A))
+    N = _without_rounding(np.linalg.lstsq(X_t, X, rcond=None)[0])
+    B = _sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
+    R = _triangle(fit)
+    seen = R @ B
+    length = np.linalg.norm(seen, axis=0)
+    kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
     to_user = np.linalg.inv(B[:, kept])
-    functions = to_user @ B @ M
-    functions[np.abs(functions) < _ZERO * np.abs(functions).max()] = 0.0
-    return functions, to_user, kept
+    A_t = _sum_of_products(to_user, B)
+    A_t[:, kept] = np.eye(kept.size)
+    return A_t, kept, to_user
+
+
+def _sum_of_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The product of two maps; exactly zero where its terms cancel."""
+    product = one @ other
+    product[np.abs(product) <= _ROUNDING * (np.abs(one) @ np.abs(other))] = 0.0
+    return np.asarray(product)
+
+
+def _without_rounding(M: np.ndarray) -> np.ndarray:
+    """A map between codings, zero where an entry is rounding beside the largest of its column."""
+    return np.where(np.abs(M) <= _ROUNDING * np.abs(M).max(axis=0, initial=0.0), 0.0, M)
+
+
+def _whole(M: np.ndarray) -> np.ndarray:
+    """M with whole entries where they are whole but for rounding: products of levels are sums of products."""
+    rounded = np.rint(M)
+    return rounded if (np.abs(M - rounded) < _WHOLE).all() else M
 
 
 def _treated(variable: Variable) -> Variable:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import chdtrc, fdtrc, ndtr
 
 from mme.arrays import numbers
+from mme.basis import independent_columns
 from mme.errors import MMEError
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 # Eigenvalues of L cov L' below this share of the largest are rounding: rows of L that depend on others (lmerTest's).
 _DEPENDENT = float(np.sqrt(np.finfo(float).eps))
+# Right sides that differ by less, as a share of what they are made of, are the same.
+_SAME = 1e-9
 # Reciprocals of degrees of freedom below this are rounding: there is nothing to estimate.
 _NONE = 1e-12
-# A combination of dropped columns that differs from its aliases by less is estimable.
-_ESTIMABLE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,62 @@ class Independent:
 
 
 def independent(L: np.ndarray, difference: np.ndarray, cov: np.ndarray) -> Independent:
-    """Eigenvectors of L cov L', the largest eigenvalue first; rows that depend on others are left out."""
+    """Eigenvectors of L cov L', the largest eigenvalue first; rows that depend on others are left out.
+
+    How many rows count is told by L alone, in units of the standard errors: cov has full rank, and estimates of very
+    different size or nearly collinear are not dependent.
+    """
     values, vectors = np.linalg.eigh(L @ cov @ L.T)
-    kept = np.flatnonzero(values > max(_DEPENDENT * values.max(initial=0.0), 0.0))[::-1]
+    rank = _independent_rows(L, cov).size
+    kept = np.argsort(values)[::-1][:rank]
+    if rank and values[kept[-1]] <= _DEPENDENT * values[kept[0]]:
+        return _in_units(L, difference, cov)
     along = vectors[:, kept].T
     return Independent(along @ L, along @ difference, values[kept])
+
+
+def _in_units(L: np.ndarray, difference: np.ndarray, cov: np.ndarray) -> Independent:
+    """The same for independent rows scaled to unit variances, where those of L differ too much for one matrix."""
+    rows = _independent_rows(L, cov)
+    se = np.sqrt(np.einsum("mi,ij,mj->m", L[rows], cov, L[rows]))
+    L, difference = L[rows] / se[:, None], difference[rows] / se
+    values, vectors = np.linalg.eigh(L @ cov @ L.T)
+    along = vectors[:, ::-1].T
+    return Independent(along @ L, along @ difference, np.maximum(values[::-1], np.finfo(float).eps))
+
+
+def _independent_rows(L: np.ndarray, cov: np.ndarray) -> np.ndarray:
+    """Rows of L that do not depend on earlier ones, in units of the standard errors of the estimates."""
+    units = L * np.sqrt(np.diag(cov))
+    length = np.linalg.norm(units, axis=1)
+    units /= np.where(length > 0.0, length, 1.0)[:, None]
+    return independent_columns(units.T, tolerance=float(np.sqrt(_DEPENDENT)))
+
+
+def check_consistent(L: np.ndarray, right: np.ndarray, cov: np.ndarray, labels: Sequence[Any]) -> None:
+    """Refuse equations L beta = right that no beta satisfies.
+
+    Raises
+    ------
+    MMEError
+        A row is a combination of others, and its right side is not.
+    """
+    kept = _independent_rows(L, cov)
+    units = np.sqrt(np.diag(cov))
+    for k in np.setdiff1d(np.arange(len(L)), kept).tolist():
+        before = kept[kept < k]
+        weights = np.linalg.lstsq((L[before] * units).T, L[k] * units, rcond=None)[0]
+        made = float(weights @ right[before])
+        if abs(made - right[k]) > _SAME * (abs(right[k]) + np.abs(weights) @ np.abs(right[before])):
+            parts = [
+                f"{weight:.4g} x ({labels[j]})"
+                for j, weight in zip(before.tolist(), weights.tolist(), strict=True)
+                if abs(weight) > _SAME
+            ]
+            raise MMEError(
+                f"no coefficients satisfy all rows: {labels[k]} is {' + '.join(parts) or 'a row of zeros'}, so that "
+                f"its right side must be {made:.6g}, and it is {right[k]:.6g}"
+            )
 
 
 def t_table(to: Reference, L: np.ndarray, rhs: np.ndarray | float, index: Any) -> pd.DataFrame:
@@ -164,6 +216,7 @@ def contrast_table(fit: Fit, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.Data
     right = np.broadcast_to(numbers(rhs, "rhs"), (len(rows),))
     to = reference(fit, ddf)
     if joint:
+        check_consistent(rows, right, fit.estimates.beta_cov, index)
         return f_table([to.f_test(rows, rows @ to.beta - right)], ["joint"])
     return t_table(to, rows, right, index)
 
@@ -202,36 +255,17 @@ def estimable(fit: Fit, rows: np.ndarray) -> np.ndarray:
     Raises
     ------
     MMEError
-        A row has weights on dropped columns that the other columns do not determine.
+        The data do not determine a row: it needs a dropped column apart from those that make it.
     """
-    kept = fit.objective.basis.kept
-    unknown = ~is_estimable(fit, rows)
+    unknown = ~fit.aliasing.estimable(rows)
     if unknown.any():
+        names, first = fit.model.x_names, int(np.argmax(unknown))
         raise MMEError(
-            f"row {int(np.argmax(unknown)) + 1} of the contrast cannot be estimated: it needs the columns of X that "
-            f"were dropped ({', '.join(fit.dropped)})"
+            f"row {first + 1} of the contrast cannot be estimated: it needs the columns of X that were dropped "
+            f"({', '.join(fit.dropped)}). In all records {fit.aliasing.causes(rows[[first]], names)}, so that only "
+            "what keeps to that is determined"
         )
-    return rows[:, kept]
-
-
-def is_estimable(fit: Fit, rows: np.ndarray) -> np.ndarray:
-    """Whether each row (m, all columns of X) is a combination of rows of X: c = c_kept A, X = X_kept A."""
-    if not fit.dropped:
-        return np.ones(len(rows), dtype=bool)
-    gap = np.abs(rows - rows[:, fit.objective.basis.kept] @ aliases(fit))
-    return np.asarray((gap <= _ESTIMABLE * (1.0 + np.abs(rows).max(axis=1, keepdims=True))).all(axis=1))
-
-
-def aliases(fit: Fit) -> np.ndarray:
-    """A (kept, all) with X = X_kept A: the identity, and the combinations that make the dropped columns."""
-    X, kept = fit.model.X, fit.objective.basis.kept
-    A = np.zeros((kept.size, X.shape[1]))
-    A[:, kept] = np.eye(kept.size)
-    if fit.dropped:
-        dropped = np.setdiff1d(np.arange(X.shape[1]), kept)
-        found = np.linalg.lstsq(X[:, kept], X[:, dropped], rcond=None)[0]
-        A[:, dropped] = np.where(np.abs(found) < 1e-9 * (1.0 + np.abs(found).max()), 0.0, found)
-    return A
+    return rows[:, fit.objective.basis.kept]
 
 
 def _frame_of(L: Mapping[Any, Any]) -> pd.DataFrame:

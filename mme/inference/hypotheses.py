@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.errors import FormulaError, MMEError
-from mme.inference.contrasts import estimable, f_table, reference, t_table
+from mme.inference.contrasts import check_consistent, estimable, f_table, reference, t_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,7 @@ def hypothesis_table(fit: Fit, text: str, ddf: str) -> pd.DataFrame:
     L, to = estimable(fit, rows), reference(fit, ddf)
     if len(L) == 1:
         return t_table(to, L, right, labels)
+    check_consistent(L, right, fit.estimates.beta_cov, labels)
     return f_table([to.f_test(L, L @ to.beta - right)], [", ".join(labels)])
 
 

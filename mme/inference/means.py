@@ -17,7 +17,7 @@ from scipy.special import ndtri, stdtrit
 
 from mme.errors import MMEError
 from mme.evaluate import names_in
-from mme.inference.contrasts import Reference, is_estimable, reference, t_table
+from mme.inference.contrasts import Reference, reference, t_table
 from mme.inference.grid import all_cells, grid_rows
 from mme.syntax import Node, deparse
 
@@ -139,7 +139,7 @@ def _check_covariates(spec: Specification, at: Mapping[str, float]) -> None:
 
 def _tested(fit: Fit, L: np.ndarray, to: Reference) -> pd.DataFrame:
     """The t tests of rows on all columns of X; NaN in rows that cannot be estimated."""
-    known = is_estimable(fit, L)
+    known = fit.aliasing.estimable(L)
     table = t_table(to, L[known][:, fit.objective.basis.kept], 0.0, np.flatnonzero(known))
     return table.reindex(range(len(L)))
 
