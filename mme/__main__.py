@@ -27,14 +27,15 @@ examples:
   mme fit "score ~ age + (1 | school/class)" pupils.parquet --ml --ranef blup.csv --json fit.json
 
 --ranef writes one row a random effect:
-  term, level, coefficient, blup, condsd (square root of var(b | y), beta held at its estimate),
+  term (the grouping factor), level, coefficient, blup, condsd (square root of var(b | y), beta held at its estimate),
   pev (var(b_hat - b), a variance, the uncertainty of beta included)
 
 --json writes one object; numbers that do not exist are null:
   format, formula, response, method, nobs, n_dropped, groups {factor: levels}, criterion, loglik, aic, bic, dof,
   sigma, theta [{name, value}], beta [{name, estimate, se, t}], beta_cov, dropped [names],
-  varcorr [{term, names, sd, corr, cov}],
-  optimum {verdict, converged, singular, boundary, evaluations, reason}
+  varcorr [{term, names, sd, corr, cov}], relationships {term: {name: value}},
+  optimum {verdict, converged, singular, boundary, evaluations, reason},
+  residual [{name, value}] where the residuals have a structure
 """
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.effects import effects
 from mme.errors import MemoryForecastError, MMEError
 from mme.estimates import Estimates
 from mme.factor import available_bytes
@@ -33,7 +34,7 @@ _SMALL = 2**26
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """``beta``: a row a draw, a column a fixed effect; ``b``: by term (draws, levels, coefficients)."""
+    """``beta``: a row a draw, a column a fixed effect; ``b``: by factor (draws, levels, coefficients)."""
 
     beta: pd.DataFrame
     b: dict[str, np.ndarray]
@@ -46,7 +47,7 @@ class Draws:
         return f"Draws({len(self):,} of {self.beta.shape[1]} fixed effects; {shapes})"
 
 
-def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = None) -> Draws:
+def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = None, by: str = "factor") -> Draws:
     """Draw (beta, b) from their joint distribution given the data, theta and sigma.
 
     What is uncertain about the variances is not in it (an empirical Bayes posterior): :meth:`Fit.simulate` with
@@ -58,6 +59,8 @@ def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = N
         Number of draws.
     seed : int or Generator, optional
         The same seed gives the same draws.
+    by : str
+        ``"factor"`` or ``"term"``, as in :meth:`Fit.ranef`.
 
     Returns
     -------
@@ -78,17 +81,18 @@ def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = N
 
     if not isinstance(n, int | np.integer) or n < 1:
         raise MMEError(f"n must be a whole number of draws, at least 1; got {n!r}")
-    estimates = fit.estimates
+    estimates, keys = fit.estimates, effects(fit.model, by)
     _require_memory(int(n), sum(b.size for b in estimates.b))
     beta, blocks = _deviations(estimates, int(n), np.random.default_rng(seed))
-    out: dict[str, np.ndarray] = {}
+    by_term: dict[int, np.ndarray] = {}
     for block, values in zip(fit.objective.blocks, blocks, strict=True):
         scaled = values * (fit.sigma / block.scale)
         for t, columns in zip(block.terms, block.column_slices, strict=True):
-            out[fit.model.terms[t].name] = estimates.b[t] + scaled[:, :, columns]
+            by_term[t] = estimates.b[t] + scaled[:, :, columns]
+    drawn = [by_term[t] for t in range(len(by_term))]
     return Draws(
         beta=pd.DataFrame(estimates.beta + fit.sigma * beta, columns=list(fit.fixed_names)),
-        b={term.name: out[term.name] for term in fit.model.terms},
+        b={one.name: one.beside(drawn) for one in keys},
     )
 
 

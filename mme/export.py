@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.effects import effects
 from mme.errors import MMEError
 from mme.frame import labels_of
+from mme.inference.natural import residual_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +46,7 @@ def as_dict(fit: Fit) -> dict[str, Any]:
     ``relationships``  parameters of relationships that have some, by term: ``{"ou(time | g)": {"range": 4.9}}``
     ``optimum``        ``verdict``, ``converged``, ``singular``, ``boundary`` (thetas that are zero), ``evaluations``,
                        ``reason``
+    ``residual``       where residuals have a structure, list of ``{name, value}``, by the names of ``confint()``
     =================  =================================================================================================
     """
     beta, se = fit.beta, fit.se
@@ -82,35 +85,35 @@ def as_dict(fit: Fit) -> dict[str, Any]:
             "reason": fit.optimum.reason,
         },
     }
+    if fit.residual:
+        named = zip(residual_names(fit.model, fit.fixed_names), fit.residual.values(), strict=True)
+        found["residual"] = [{"name": name, "value": value} for name, value in named]
     plain: dict[str, Any] = _plain(found)
     return plain
 
 
 def ranef_table(fit: Fit) -> pd.DataFrame:
-    """One row a random effect: ``term, level, coefficient, blup, condsd, pev``.
+    """One row a random effect: ``term, level, coefficient, blup, condsd, pev``; ``term`` as the keys of ``ranef()``.
 
     ``condsd`` is the square root of var(b | y), beta held at its estimate (lme4's ``condsd``); ``pev`` is
     var(b_hat - b), a variance, the uncertainty of beta included.
     """
     import pandas as pd
 
-    condvar, pev = fit.condvar(), fit.pev()
-    parts = []
-    for term, b in zip(fit.model.terms, fit.estimates.b, strict=True):
-        J, q = b.shape
-        variances = np.einsum("gii->gi", condvar[term.name]).ravel()
-        parts.append(
-            pd.DataFrame(
-                {
-                    "term": term.name,
-                    "level": np.repeat(np.array(labels_of(term.levels), dtype=object), q),
-                    "coefficient": np.tile(np.array(term.columns, dtype=object), J),
-                    "blup": b.ravel(),
-                    "condsd": np.sqrt(np.maximum(variances, 0.0)),
-                    "pev": np.einsum("gii->gi", pev[term.name]).ravel(),
-                }
-            )
+    estimates = fit.estimates
+    parts = [
+        pd.DataFrame(
+            {
+                "term": one.name,
+                "level": np.repeat(np.array(labels_of(one.levels), dtype=object), one.q),
+                "coefficient": np.tile(np.array(one.columns, dtype=object), one.n_levels),
+                "blup": one.beside(estimates.b).ravel(),
+                "condsd": np.sqrt(np.maximum(one.variances(estimates.condvar).ravel(), 0.0)),
+                "pev": one.variances(estimates.pev).ravel(),
+            }
         )
+        for one in effects(fit.model)
+    ]
     return pd.concat(parts, ignore_index=True)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from mme.aliasing import Aliasing, aliasing
 from mme.arrays import numbers
 from mme.covariance import Extended
+from mme.effects import conditional_covariance, effects, error_covariance
 from mme.engine import Engine
 from mme.errors import MMEError
 from mme.estimates import Estimates
@@ -239,41 +240,52 @@ class Fit:
 
     # -- random effects -----------------------------------------------------------------------------------------
 
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """BLUPs of each term: levels x coefficients."""
-        import pandas as pd
+    def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """BLUPs: levels x coefficients of each grouping factor, or of each term.
 
-        return {
-            term.name: pd.DataFrame(b, index=pd.Index(term.levels, name=term.group), columns=list(term.columns))
-            for term, b in zip(self.model.terms, self.estimates.b, strict=True)
-        }
+        Parameters
+        ----------
+        by : str
+            ``"factor"``: terms on one grouping factor are joined, as in lme4; ``"term"``: each term has a table of its
+            own, the second on a factor g under the name ``g.1``. Every result below has the same keys.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days || Subject)", mme.load("sleepstudy"))
+        >>> {name: list(table.columns) for name, table in fit.ranef().items()}
+        {'Subject': ['(Intercept)', 'Days']}
+        >>> {name: list(table.columns) for name, table in fit.ranef(by="term").items()}
+        {'Subject': ['(Intercept)'], 'Subject.1': ['Days']}
+        """
+        return {one.name: one.table(one.beside(self.estimates.b)) for one in effects(self.model, by)}
 
     def coef(self) -> dict[str, pd.DataFrame]:
-        """Fixed effects plus BLUPs of each grouping factor; terms on one factor are joined."""
+        """Fixed effects plus BLUPs of each grouping factor: intercept, fixed effects, then what is random alone."""
         tables: dict[str, pd.DataFrame] = {}
-        for term, table in zip(self.model.terms, self.ranef().values(), strict=True):
-            if term.group in tables:
-                tables[term.group] = tables[term.group].add(table, fill_value=0.0)
-            else:
-                tables[term.group] = table.copy()
-        for name, table in tables.items():
-            fixed = self.beta.reindex(list(dict.fromkeys([*self.fixed_names, *table.columns])), fill_value=0.0)
-            tables[name] = table.reindex(columns=fixed.index, fill_value=0.0) + fixed
+        for one in effects(self.model):
+            first = [name for name in one.fixed if name == "(Intercept)" and name not in self.fixed_names]
+            names = list(dict.fromkeys([*first, *self.fixed_names, *one.fixed]))
+            values = np.tile(self.beta.reindex(names, fill_value=0.0).to_numpy(), (one.n_levels, 1))
+            for name, b in zip(one.fixed, one.beside(self.estimates.b).T, strict=True):
+                values[:, names.index(name)] += b
+            tables[one.name] = replace(one, columns=tuple(names)).table(values)
         return tables
 
-    def condvar(self) -> dict[str, np.ndarray]:
-        """var(b | y) of each term (levels, q, q), beta held at its estimate: lme4's ``condVar``."""
-        return dict(zip((term.name for term in self.model.terms), self.estimates.condvar, strict=True))
+    def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
+        """var(b | y) (levels, q, q), beta held at its estimate: lme4's ``condVar``; between terms on one factor too."""
+        return {one.name: conditional_covariance(self.estimates, one) for one in effects(self.model, by)}
 
-    def pev(self) -> dict[str, np.ndarray]:
-        """Prediction error variance var(b_hat - b) of each term (levels, q, q)."""
-        return dict(zip((term.name for term in self.model.terms), self.estimates.pev, strict=True))
+    def pev(self, by: str = "factor") -> dict[str, np.ndarray]:
+        """Prediction error variance var(b_hat - b) (levels, q, q)."""
+        return {one.name: error_covariance(self.estimates, one) for one in effects(self.model, by)}
 
-    def reliability(self) -> dict[str, pd.DataFrame]:
-        """1 - PEV / var(b) of each term: levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g)."""
-        from mme.genetics import reliability_tables
+    def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """1 - PEV / var(b): levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g)."""
+        from mme.genetics import reliabilities
 
-        return reliability_tables(self.estimates)
+        found = reliabilities(self.estimates)
+        return {one.name: one.table(one.beside(found)) for one in effects(self.model, by)}
 
     def heritability(self, name: str) -> pd.DataFrame:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
@@ -281,9 +293,9 @@ class Fit:
 
         return heritability_table(self.estimates, self.hessian, name)
 
-    def shrinkage(self) -> dict[str, pd.DataFrame]:
-        """Per level: ``n, pooled, no_pooling, partial_pooling, weight`` of each term."""
-        return {term.name: shrinkage_table(self.estimates, t) for t, term in enumerate(self.model.terms)}
+    def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """Per level: ``n, pooled, no_pooling, partial_pooling, weight``; a factor's terms together, or each."""
+        return {one.name: shrinkage_table(self.estimates, one) for one in effects(self.model, by)}
 
     # -- fixed effects ------------------------------------------------------------------------------------------
 
@@ -475,8 +487,8 @@ class Fit:
             None: the rows of the fit. For a fit by formula a table with its columns; for a fit by arrays the new X
             and a list of :class:`mme.Term` in the order of the fit.
         random : bool, or names
-            Whether the BLUPs are added, or those of which terms (by name or grouping factor); without them the
-            prediction is for the population.
+            Whether the BLUPs are added, or which: ``"Subject"`` those of all terms on the grouping factor,
+            ``"Subject.Days"`` those of one coefficient; without them the prediction is for the population.
         new_levels : str
             ``"error"``, or ``"population"`` to give a level that the fit did not see the population value.
         interval : str, optional

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -19,7 +18,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.evaluate import Evaluator, Value, complete, names_in
 from mme.frame import Factor, Frame, coded, intake
 from mme.syntax import Name, Node, deparse, parse_expression
-from mme.terms import Term
+from mme.terms import Term, renamed
 from mme.transforms import Basis, State, as_factor, numeric
 
 
@@ -330,7 +329,6 @@ def _terms(
         if name not in factors:
             known = ", ".join(f"'{factor}'" for factor in factors) or "none"
             raise MMEError(f"relationship is given for '{name}', but the formula's grouping factors are {known}")
-    seen: Counter[str] = Counter()
     terms = []
     for bar in bars:
         factor = factors[bar.name]
@@ -345,9 +343,8 @@ def _terms(
             relationship=relationship.get(bar.name),
             columns=_repeated_names(basis, bar) if bar.together else basis.names,
         )
-        terms.append(term.renamed(f"{bar.name}.{seen[bar.name]}") if seen[bar.name] else term)
-        seen[bar.name] += 1
-    return tuple(terms)
+        terms.append(term)
+    return renamed(terms)
 
 
 def _means(covariates: Iterable[Node], frame: Frame, kept: np.ndarray) -> dict[str, float]:

@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 
 from mme.errors import MMEError
 from mme.export import ranef_table
+from mme.inference.natural import residual_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,8 @@ def tidy(
     ----------
     effects : str or sequence of str
         ``"fixed"`` effects; ``"variance"``: standard deviations and correlations of the random effects and the residual
-        standard deviation; ``"blup"``: a row a level and coefficient, ``std_error`` the root of var(b | y).
+        standard deviation; ``"blup"``: a row a level and coefficient of a grouping factor, ``std_error`` the root of
+        var(b | y).
     ddf : str
         Degrees of freedom of the fixed effects, as in :meth:`Fit.coefficients`.
     level : float
@@ -162,7 +164,8 @@ def _variance(fit: Fit) -> Columns:
         pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if structure.correlated else ()
         rows += [(group, f"cor {part.names[j]}, {part.names[i]}", float(part.corr[i, j])) for j, i in pairs]
     rows += [(group, name, value) for group, part in fit.relationships.items() for name, value in part.items()]
-    rows += [("residual", name, value) for name, value in fit.residual.items()]
+    names = residual_names(fit.model, fit.fixed_names)
+    rows += [("residual", name, value) for name, value in zip(names, fit.residual.values(), strict=True)]
     rows.append(("residual", "sd", fit.sigma))
     return {
         "group": np.array([group for group, _, _ in rows], dtype=object),

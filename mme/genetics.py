@@ -82,22 +82,17 @@ def is_quick(objective: Objective) -> bool:
     return k * (k + 1) * (objective.engine.flops + assembly) <= _QUICK
 
 
-def reliability_tables(estimates: Estimates) -> dict[str, pd.DataFrame]:
-    """1 - PEV / var(b) of every level and coefficient; var(b_g) = K_gg G, with K_gg = 1 + F_g for a pedigree."""
-    import pandas as pd
-
+def reliabilities(estimates: Estimates) -> list[np.ndarray]:
+    """1 - PEV / var(b) of every level and coefficient (J, q) of each term; var(b_g) = K_gg G, K_gg = 1 + F_g."""
     model = estimates.objective.model
-    tables = {}
+    found = []
     for t, (term, T, pev) in enumerate(zip(model.terms, model.T(estimates.theta), estimates.pev, strict=True)):
         prior = estimates.sigma**2 * np.diag(T @ T.T)
         related = model.relationship(t, estimates.theta)
         K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = 1.0 - np.einsum("gii->gi", pev) / np.outer(K, prior)
-        tables[term.name] = pd.DataFrame(
-            values, index=pd.Index(term.levels, name=term.group), columns=list(term.columns)
-        )
-    return tables
+            found.append(1.0 - np.einsum("gii->gi", pev) / np.outer(K, prior))
+    return found
 
 
 def _term(model: Model, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +13,11 @@ from mme.arrays import check_range, numbers
 from mme.covariance import Extended, Structure, structure
 from mme.errors import MMEError
 from mme.levels import varies_within
+from mme.names import first_unlike, quoted, unlike
 from mme.parametric import Parametric
 from mme.residual import Bound, bind
 from mme.residual.base import Column
-from mme.terms import Term
+from mme.terms import Term, renamed
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +49,7 @@ class Model:
     @property
     def theta_names(self) -> tuple[str, ...]:
         """lme4's names of theta."""
-        pairs = zip(self.terms, self.structures, strict=True)
-        return tuple(name for term, part in pairs for name in part.names(term.group, term.columns))
+        return told_apart(self.terms, [part.names for part in self.structures])
 
     def split(self, theta: np.ndarray) -> list[np.ndarray]:
         """Theta, term by term."""
@@ -131,6 +131,21 @@ def build_model(
     )
 
 
+def told_apart(
+    terms: Sequence[Term], write: Sequence[Callable[[str, Sequence[str]], Sequence[str]]]
+) -> tuple[str, ...]:
+    """Names of the parameters of all terms, ``write[t](term, columns)`` of each: no two alike.
+
+    A term is called by its grouping factor where that will do, else by its own name (``g.1``); columns with dots are
+    put in backticks where names would be alike without.
+    """
+    names: list[str] = []
+    for term, written in zip(terms, write, strict=True):
+        ways = ((of, columns) for columns in (term.columns, quoted(term.columns)) for of in (term.group, term.name))
+        names += first_unlike((written(of, columns) for of, columns in ways), names)
+    return tuple(names)
+
+
 def related(part: Structure, relationship: Any, theta: np.ndarray) -> Any:
     """A relationship as it is, or at the parameters that a term's theta ends with."""
     return relationship.at(part.coordinates(theta)) if isinstance(part, Extended) else relationship
@@ -201,7 +216,7 @@ def _fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray, tup
         columns = columns[:, None]
     if columns.ndim != 2 or columns.shape[0] != n:
         raise MMEError(f"X must have shape ({n}, p) to match the response, got {columns.shape}")
-    labels = tuple(f"x{j + 1}" for j in range(columns.shape[1])) if names is None else tuple(map(str, names))
+    labels = tuple(f"x{j + 1}" for j in range(columns.shape[1])) if names is None else unlike(map(str, names))
     if len(labels) != columns.shape[1]:
         raise MMEError(f"{len(labels)} names for {columns.shape[1]} columns of X")
     if n == 0:
@@ -237,17 +252,12 @@ def _weights(weights: Any, n: int, name: str) -> np.ndarray:
 
 def _named_apart(terms: Sequence[Term]) -> tuple[Term, ...]:
     """Terms under one name become g, g.1, g.2, as in lme4."""
-    seen: dict[str, int] = {}
-    named = []
     if isinstance(terms, Term) or not isinstance(terms, Iterable):
         raise MMEError(f"terms must be a list of mme.Term objects, got {type(terms).__name__}; write [term]")
     for term in terms:
         if not isinstance(term, Term):
             raise MMEError(f"terms must be mme.Term objects, got {type(term).__name__}")
-        count = seen.get(term.name, 0)
-        seen[term.name] = count + 1
-        named.append(term.renamed(f"{term.name}.{count}") if count else term)
-    return tuple(named)
+    return renamed(terms)
 
 
 def _check_term(term: Term, n: int, sigma: float | None) -> None:

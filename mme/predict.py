@@ -12,6 +12,7 @@ import numpy as np
 
 from mme.arrays import numbers
 from mme.covariance import Extended
+from mme.effects import named_columns
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
 from mme.frame import Factor
@@ -61,11 +62,13 @@ def predict(
         raise MMEError(f"interval must be None, 'confidence' or 'prediction', got {interval!r}")
     if not 0.0 < level < 1.0:
         raise MMEError(f"level must lie between 0 and 1, got {level!r}")
-    chosen = chosen_terms(fit, random)
+    columns = chosen_columns(fit, random)
+    chosen = tuple(columns)
     if newdata is None:
         records, estimates = _records_of_fit(fit, chosen), fit.estimates
     else:
         records, estimates = _new_records(fit, newdata, chosen, new_levels, weights, interval == "prediction")
+    records = _only(records, columns)
     mean = _mean(estimates, records)
     if newdata is not None and fit.dropped:
         mean[_undetermined(fit, records)] = np.nan
@@ -75,17 +78,20 @@ def predict(
     return _table(mean, se, level, records.rows)
 
 
-def chosen_terms(fit: Fit, random: bool | str | Sequence[str]) -> tuple[int, ...]:
-    """The terms that ``random`` names, by their name or their grouping factor."""
-    terms = fit.model.terms
+def chosen_columns(fit: Fit, random: bool | str | Sequence[str]) -> dict[int, np.ndarray]:
+    """The terms that ``random`` names, and which of their columns (q,)."""
     if isinstance(random, bool | np.bool_):
-        return tuple(range(len(terms))) if random else ()
-    names = [random] if isinstance(random, str) else list(random)
-    for name in names:
-        if not any(name in (term.name, term.group) for term in terms):
-            known = ", ".join(dict.fromkeys(repr(term.name) for term in terms)) or "none"
-            raise MMEError(f"random names {name!r}, but the random terms of the fit are {known}")
-    return tuple(t for t, term in enumerate(terms) if term.name in names or term.group in names)
+        return {t: np.ones(term.q, dtype=bool) for t, term in enumerate(fit.model.terms) if random}
+    return named_columns(fit.model, [random] if isinstance(random, str) else list(random))
+
+
+def _only(records: Records, columns: dict[int, np.ndarray]) -> Records:
+    """The records with zeros for covariates of columns that were not chosen."""
+    covariates = [
+        values if values is None or columns[t].all() else np.where(columns[t], values, 0.0)
+        for t, values in zip(records.terms, records.covariates, strict=True)
+    ]
+    return replace(records, covariates=tuple(covariates))
 
 
 def _records_of_fit(fit: Fit, chosen: tuple[int, ...]) -> Records:

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.effects import Effects, effects
 from mme.errors import MMEError
 from mme.plot import Plots
 from mme.plot.residuals import QUANTILES
 from mme.plot.style import LINES, POINTS, close, png
 from mme.summary import summary_html
-from mme.terms import Term
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mme.fit import Fit
 
-# Random terms that get pictures of their own.
-_TERMS = 3
+# Grouping factors that get pictures of their own.
+_FACTORS = 3
 _DPI = 110
 _STYLE = """
 body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; background: #fff;
@@ -84,8 +84,8 @@ def write_report(fit: Fit, path: str | os.PathLike[str], *, title: str | None = 
 def _pictures(fit: Fit) -> Iterator[str]:
     plot = Plots(fit)
     yield _figure(plot.variance(), "Shares of the variance of the records (Nakagawa, Schielzeth and Johnson).")
-    for term in fit.model.terms[:_TERMS]:
-        yield from _term_pictures(plot, term)
+    for one in effects(fit.model)[:_FACTORS]:
+        yield from _factor_pictures(plot, one)
     if fit.model.terms and _has_covariate(fit):
         yield "<h2>Observed and fitted</h2>"
         cells = _note(
@@ -105,8 +105,8 @@ def _pictures(fit: Fit) -> Iterator[str]:
 _THINNED = "Every point of the tails, an even choice between them."
 
 
-def _term_pictures(plot: Plots, term: Term) -> Iterator[str]:
-    name, count = term.name, term.n_levels
+def _factor_pictures(plot: Plots, one: Effects) -> Iterator[str]:
+    name, count = one.name, one.n_levels
     yield f"<h2>{escape(name)}: {count:,} levels</h2>"
     yield _figure(
         plot.caterpillar(name),

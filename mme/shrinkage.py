@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.crossproducts import level_sums, own_sums
+from mme.effects import Effects
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.levels import varies_within
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
-    """One row a level (and coefficient, when the term has several).
+def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
+    """One row a level (and coefficient, where there are several).
 
     ``n`` records; ``pooled`` the population value (the fixed effect of the same name, else 0); ``no_pooling`` the
     least-squares estimate from the level's records alone, given all other effects of the model; ``partial_pooling``
@@ -29,36 +30,36 @@ def shrinkage_table(estimates: Estimates, t: int) -> pd.DataFrame:
     import pandas as pd
 
     model = estimates.objective.model
-    term, b = model.terms[t], estimates.b[t]
-    J, q = b.shape
+    terms, b = [model.terms[t] for t in of.terms], of.beside(estimates.b)
+    codes, (J, q) = terms[0].codes, b.shape
     groups = None if model.residual is None else model.residual.group
-    if groups is not None and varies_within(term.codes, groups):
+    if groups is not None and varies_within(codes, groups):
         raise MMEError(
-            f"term '{term.name}' varies within the groups of the residual structure: the residuals of its levels are "
+            f"term '{of.name}' varies within the groups of the residual structure: the residuals of its levels are "
             "correlated, so that no level has an estimate from its own records alone"
         )
-    Z = np.ones((model.n, 1)) if term.covariates is None else term.covariates
+    Z = np.hstack([np.ones((model.n, 1)) if term.covariates is None else term.covariates for term in terms])
     root = None if model.weights is None else np.sqrt(model.weights)
     whiten = Whitening(root, model.residual, estimates.objective.phi)
     *columns, e = whiten(np.vstack([Z.T, model.y - estimates.fitted]))
-    G = own_sums(term.codes, J, columns, columns)
+    G = own_sums(codes, J, columns, columns)
     # Z_g'R^-1 (e + Z_g b_g): what the level's own effects leave to be explained
-    z = level_sums(term.codes, J, columns, [e]) + G @ b[:, :, None]
+    z = level_sums(codes, J, columns, [e]) + G @ b[:, :, None]
     own = np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ z
-    T = model.T(estimates.theta)[t]
+    T = of.together(model.T(estimates.theta))
     H = T @ T.T
     W = H @ np.linalg.inv(np.eye(q) + G @ H) @ G
-    pooled = _population_values(estimates, term.columns)
+    pooled = _population_values(estimates, of.fixed)
     table = {
-        "n": _records(term).ravel(),
+        "n": np.hstack([_records(term) for term in terms]).ravel(),
         "pooled": np.tile(pooled, J),
         "no_pooling": (own[:, :, 0] + pooled).ravel(),
         "partial_pooling": (b + pooled).ravel(),
         "weight": np.einsum("gii->gi", W).ravel(),
     }
     if q == 1:
-        return pd.DataFrame(table, index=pd.Index(term.levels, name=term.group))
-    index = pd.MultiIndex.from_product([term.levels, term.columns], names=[term.group, "coefficient"])
+        return pd.DataFrame(table, index=pd.Index(of.levels, name=of.group))
+    index = pd.MultiIndex.from_product([of.levels, of.columns], names=[of.group, "coefficient"])
     return pd.DataFrame(table, index=index)
 
 

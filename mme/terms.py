@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -12,6 +13,7 @@ from mme.arrays import numbers
 from mme.errors import MMEError
 from mme.frame import Factor
 from mme.levels import factorise, factorise_together, missing_labels
+from mme.names import unlike
 from mme.parametric import Parametric, check
 
 # What breeders' files write for an unknown parent, unless the relationship has a level of that name.
@@ -182,6 +184,12 @@ class Term:
         return f"Term({self.name!r}: {self.n_levels} levels x {', '.join(self.columns)})"
 
 
+def renamed(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """The terms, the second on a factor g under the name ``g.1``: no two have the same."""
+    names = unlike(term.name for term in terms)
+    return tuple(term if term.name == name else term.renamed(name) for term, name in zip(terms, names, strict=True))
+
+
 def _coded(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Codes (n,), or (q, n) of a tuple of label vectors or of a factor coded so, -1 where missing; and their levels."""
     if hasattr(groups, "codes") and np.ndim(groups.codes) == 2:
@@ -268,7 +276,7 @@ def _column_names(groups: Any, covariates: Any, columns: Any, q: int, name: str)
         columns = None if None in named else named
     if columns is None:
         return ("(Intercept)",) if q == 1 and covariates is None else tuple(f"x{a + 1}" for a in range(q))
-    names = tuple(str(column) for column in columns)
+    names = unlike(str(column) for column in columns)
     if len(names) != q:
         raise MMEError(f"term '{name}': {len(names)} column names for {q} columns")
     return names

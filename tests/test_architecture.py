@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "mme"
 LAYERS = {
     "foundations that know nothing of models": (
         "errors",
+        "names",
         "arrays",
         "lapack",
         "kernels",
@@ -106,10 +107,11 @@ LAYERS = {
         "influence",
         "scaled",
         "shares",
+        "between",
+        "effects",
         "shrinkage",
         "smallarea",
         "simulate",
-        "between",
         "prediction_error",
         "draws",
         "predict",

@@ -58,9 +58,10 @@ def test_tidy_has_blups_on_request_and_correlations_only_where_they_are_estimate
     assert not fit.tidy("variance")["term"].str.startswith("cor").any()
     table = fit.tidy("blup", level=0.95)
     assert len(table) == 36
-    one = table[(table["level"] == "308") & (table["group"] == "Subject.1")].iloc[0]
-    sd = np.sqrt(fit.condvar()["Subject.1"][0, 0, 0])
-    assert one["estimate"] == fit.ranef()["Subject.1"].loc["308", "Days"]
+    one = table[(table["level"] == "308") & (table["term"] == "Days")].iloc[0]
+    sd = np.sqrt(fit.condvar()["Subject"][0, 1, 1])
+    assert one["group"] == "Subject"
+    assert one["estimate"] == fit.ranef()["Subject"].loc["308", "Days"]
     assert one["upper"] - one["estimate"] == pytest.approx(norm.ppf(0.975) * sd, rel=1e-9)
     with pytest.raises(mme.MMEError, match="effects are 'fixed', 'variance', 'blup'; got 'random'"):
         fit.tidy("random")

@@ -332,7 +332,7 @@ def test_predicted_random_effects(compared):
     reference = compared.reference
     reports(compared, "ranef")
     for fit, share in compared.fits:
-        tables = fit.ranef()
+        tables = fit.ranef(by="term")
         for term, T, S, stored, _ in stored_effects(reference, fit):
             found = tables[term.name]
             assert list(found.columns) == list(stored.columns)
@@ -344,7 +344,7 @@ def test_conditional_variances_of_the_random_effects(compared):
     reference = compared.reference
     reports(compared, "ranef")
     for fit, share in compared.fits:
-        arrays = fit.condvar()
+        arrays = fit.condvar(by="term")
         for term, T, S, stored, condvar in stored_effects(reference, fit):
             order = pd.Index(term.levels.astype(str)).get_indexer(stored.index)
             floor = 1e-13 * reference.fields["sigma"] ** 2 * np.abs(T) @ np.abs(T.T)
@@ -427,7 +427,7 @@ def test_predictions_with_and_without_random_effects_and_for_a_new_level(compare
 
 def test_prediction_error_variance_is_the_conditional_one_and_what_beta_adds(compared):
     fit = compared.same_theta
-    condvar, pev = fit.condvar(), fit.pev()
+    condvar, pev = fit.condvar(by="term"), fit.pev(by="term")
     for term, T in zip(fit.model.terms, fit.model.T(fit.theta), strict=True):
         prior = fit.sigma**2 * T @ T.T
         slack = 1e-9 * np.trace(prior)

@@ -60,19 +60,19 @@ def test_coefficients_without_a_random_part_are_the_same_in_all_levels_and_witho
     assert (coef["I(Days^2)"] == fit.ranef()["Subject"]["I(Days^2)"]).all()
 
 
-def test_terms_on_one_factor_are_told_apart_in_ranef_and_joined_in_coef(sleep, slopes):
+def test_terms_on_one_factor_are_joined_in_ranef_and_coef_and_apart_in_varcorr(sleep, slopes):
     fit = mme.lmer("Reaction ~ Days + (Days || Subject)", sleep)
-    assert list(fit.ranef()) == list(fit.condvar()) == list(fit.pev()) == list(fit.varcorr) == ["Subject", "Subject.1"]
-    assert list(fit.coef()) == ["Subject"]
+    assert list(fit.ranef()) == list(fit.condvar()) == list(fit.pev()) == list(fit.coef()) == ["Subject"]
+    assert list(fit.ranef(by="term")) == list(fit.varcorr) == ["Subject", "Subject.1"]
     assert fit.theta_names == ("Subject.(Intercept)", "Subject.Days")
     assert fit.coef()["Subject"].columns.tolist() == slopes.coef()["Subject"].columns.tolist()
-    joined = pd.concat(fit.ranef().values(), axis=1) + fit.beta
+    joined = fit.ranef()["Subject"] + fit.beta
     np.testing.assert_allclose(fit.coef()["Subject"], joined, rtol=1e-15)
 
 
 def test_terms_that_share_a_coefficient_add_up_in_coef(sleep):
     fit = mme.lmer("Reaction ~ Days + (1 | Subject) + (Days | Subject)", sleep, theta=[0.5, 0.8, 0.1, 0.2])
-    first, second = fit.ranef().values()
+    first, second = fit.ranef(by="term").values()
     intercepts = first["(Intercept)"] + second["(Intercept)"] + fit.beta["(Intercept)"]
     np.testing.assert_allclose(fit.coef()["Subject"]["(Intercept)"], intercepts, rtol=1e-15)
 
@@ -652,10 +652,11 @@ def test_a_diagonal_term_is_the_sum_of_its_columns_as_terms(sleep):
         assert other.criterion == pytest.approx(diagonal.criterion, rel=0, abs=GAIN)
         np.testing.assert_allclose(other.theta, diagonal.theta, rtol=SEARCHED)
         at = mme.fit(sleep["Reaction"], X, apart, theta=diagonal.theta)
-        np.testing.assert_allclose(pd.concat(at.ranef().values(), axis=1), diagonal.ranef()["Subject"], rtol=1e-9)
+        np.testing.assert_allclose(at.ranef()["Subject"], diagonal.ranef()["Subject"], rtol=1e-9)
     one = diagonal.condvar()["Subject"]
     assert one.shape == (18, 2, 2)
-    for a, part in enumerate(at.condvar().values()):
+    np.testing.assert_allclose(at.condvar()["Subject"], one, rtol=1e-9)
+    for a, part in enumerate(at.condvar(by="term").values()):
         np.testing.assert_allclose(part[:, 0, 0], one[:, a, a], rtol=1e-9)
 
 

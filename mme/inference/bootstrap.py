@@ -29,6 +29,7 @@ from mme.inference.natural import parameter_names, parameter_values
 from mme.lapack import triangular_solve
 from mme.loop import search
 from mme.model import Model
+from mme.names import unlike
 from mme.objective import Objective
 from mme.pls import pwrss
 from mme.simulate import Simulator
@@ -92,9 +93,10 @@ class Bootstrap:
         """A row a replicate: the parameters, ``theta_...``, ``singular`` and ``converged``."""
         import pandas as pd
 
-        theta = pd.DataFrame(self.theta, columns=[f"theta_{name}" for name in self.theta_names])
-        flags = {"singular": self.singular, "converged": self.converged}
-        return pd.concat([pd.DataFrame(self.values, columns=list(self.names)), theta], axis=1).assign(**flags)
+        theta = pd.DataFrame(self.theta, columns=unlike((f"theta_{name}" for name in self.theta_names), self.names))
+        singular, converged = unlike(("singular", "converged"), self.names)
+        flags = pd.DataFrame({singular: self.singular, converged: self.converged})
+        return pd.concat([pd.DataFrame(self.values, columns=list(self.names)), theta, flags], axis=1)
 
     def summary(self) -> pd.DataFrame:
         """``estimate, bias, se`` and ``n``, the replicates that have a value, of each parameter."""

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from mme.errors import MMEError
 from mme.inference.interpolate import first_reached, monotone
+from mme.names import unlike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,14 +101,18 @@ class Profile:
         """A row a knot: ``parameter, value, zeta``, then all parameters at that point."""
         import pandas as pd
 
+        own = unlike(("parameter", "value", "zeta"), self.names)
         parts = [
-            pd.DataFrame(curve.parameters, columns=list(self.names)).assign(
-                parameter=curve.name, value=curve.values, zeta=curve.zeta
+            pd.concat(
+                [
+                    pd.DataFrame(dict(zip(own, (curve.name, curve.values, curve.zeta), strict=True))),
+                    pd.DataFrame(curve.parameters, columns=list(self.names)),
+                ],
+                axis=1,
             )
             for curve in self.curves.values()
         ]
-        frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(self.names))
-        return frame[["parameter", "value", "zeta", *self.names]]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*own, *self.names])
 
 
 def quantile(level: float) -> float:

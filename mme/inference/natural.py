@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from mme.covariance import Entries, Extended, Patterned, Structure
 from mme.errors import MMEError
-from mme.model import Model
-from mme.terms import Term
+from mme.model import Model, told_apart
+from mme.names import unlike
 
 
 def natural_names(model: Model) -> tuple[str, ...]:
@@ -18,9 +19,8 @@ def natural_names(model: Model) -> tuple[str, ...]:
 
     ``sd|g`` is one standard deviation for all columns, ``rho|g`` the parameter of a pattern of correlations.
     """
-    pairs = zip(model.terms, model.structures, strict=True)
-    names = [name for term, part in pairs for name in _names(term, part)]
-    return (*names, "sigma") if model.sigma is None else tuple(names)
+    names = told_apart(model.terms, [partial(_names, part) for part in model.structures])
+    return (*names, "sigma") if model.sigma is None else names
 
 
 def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
@@ -31,14 +31,21 @@ def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def parameter_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:
-    """All parameters: :func:`natural_names`, those of the residual structure, then the fixed effects."""
-    return (*natural_names(model), *residual_names(model, fixed_names), *fixed_names)
+    """All parameters: :func:`natural_names`, those of the residual structure, then the fixed effects.
+
+    ``sigma`` and a parameter of the residual structure are ``rho|residual`` where a fixed effect has the name.
+    """
+    structure = () if model.residual is None else model.residual.names
+    own = [f"{name}|residual" if name in fixed_names else name for name in (*natural_names(model), *structure)]
+    return (*unlike(own, fixed_names), *fixed_names)
 
 
 def residual_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the residual structure's parameters, ``name|residual`` where a fixed effect has the name."""
-    names = () if model.residual is None else model.residual.names
-    return tuple(f"{name}|residual" if name in fixed_names else name for name in names)
+    """Those of the residual structure among :func:`parameter_names`."""
+    names = parameter_names(model, fixed_names)
+    count = 0 if model.residual is None else model.residual.k
+    end = len(names) - len(fixed_names)
+    return names[end - count : end]
 
 
 def parameter_values(model: Model, theta: np.ndarray, phi: np.ndarray, sigma: float, beta: np.ndarray) -> np.ndarray:
@@ -47,15 +54,15 @@ def parameter_values(model: Model, theta: np.ndarray, phi: np.ndarray, sigma: fl
     return np.concatenate([natural_values(model, theta, sigma), residual, beta])
 
 
-def _names(term: Term, part: Structure) -> list[str]:
+def _names(part: Structure, term: str, columns: Sequence[str]) -> list[str]:
     if isinstance(part, Extended):
-        return [*_names(term, part.inner), *(f"{name}|{term.group}" for name in part.extra.names)]
+        return [*_names(part.inner, term, columns), *(f"{name}|{term}" for name in part.extra.names)]
     if isinstance(part, Patterned):
-        sd = [f"sd|{term.group}"] if part.homogeneous else [f"sd_{column}|{term.group}" for column in term.columns]
-        return [*sd, f"rho|{term.group}"][: part.k]
-    places = _entries(part, term.name)
+        sd = [f"sd|{term}"] if part.homogeneous else [f"sd_{column}|{term}" for column in columns]
+        return [*sd, f"rho|{term}"][: part.k]
+    places = _entries(part, term)
     return [
-        f"sd_{term.columns[i]}|{term.group}" if i == j else f"cor_{term.columns[i]}.{term.columns[j]}|{term.group}"
+        f"sd_{columns[i]}|{term}" if i == j else f"cor_{columns[i]}.{columns[j]}|{term}"
         for i, j in zip(places.rows.tolist(), places.cols.tolist(), strict=True)
     ]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
+from mme.effects import Effects
 from mme.errors import MMEError
 from mme.frame import labels_of
-from mme.plot.style import BLUE, GREY, INK, LIGHT, LINES, NAMED, legend_above, row_of_axes, term_index, units
-from mme.terms import Term
+from mme.plot.style import BLUE, GREY, INK, LIGHT, LINES, NAMED, drawn_effects, legend_above, row_of_axes, units
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -22,7 +22,7 @@ _RUNS = 250
 def caterpillar(
     fit: Fit, term: str | None = None, *, level: float = 0.95, variance: str = "pev", sort: bool = True, ax: Any = None
 ) -> np.ndarray:
-    """BLUPs of a term with intervals, sorted; one axes a coefficient.
+    """BLUPs of a grouping factor with intervals, sorted; one axes a coefficient.
 
     Intervals that leave zero out are blue and filled. Beyond 60 levels the first and last alone are named; beyond 400
     intervals become a band, their mean and range over runs of neighbours.
@@ -30,7 +30,7 @@ def caterpillar(
     Parameters
     ----------
     term : str, optional
-        None: the first term.
+        A grouping factor, or one of its terms; None: the first factor.
     level : float
         Of the intervals.
     variance : str
@@ -48,10 +48,10 @@ def caterpillar(
         raise MMEError(f"variance must be 'pev' or 'condvar', got {variance!r}")
     if not 0.0 < level < 1.0:
         raise MMEError(f"level must lie between 0 and 1, got {level!r}")
-    t = term_index(fit, term)
-    one, b = fit.model.terms[t], fit.estimates.b[t]
-    V = (fit.estimates.pev if variance == "pev" else fit.estimates.condvar)[t]
-    half = ndtri(0.5 + level / 2.0) * np.sqrt(np.maximum(np.einsum("gii->gi", V), 0.0))
+    one = drawn_effects(fit, term)
+    b = one.beside(fit.estimates.b)
+    V = one.variances(fit.estimates.pev if variance == "pev" else fit.estimates.condvar)
+    half = ndtri(0.5 + level / 2.0) * np.sqrt(np.maximum(V, 0.0))
     height = max(0.17 * one.n_levels + 1.3, 2.4) if one.n_levels <= NAMED else 4.8
     axes = row_of_axes(ax, one.q, (4.3, height))
     for j, here in enumerate(axes):
@@ -93,7 +93,7 @@ def _band(ax: Any, b: np.ndarray, half: np.ndarray) -> None:
     ax.grid(axis="x")
 
 
-def _name_levels(ax: Any, term: Term, order: np.ndarray, *, first: bool, ranked: bool) -> None:
+def _name_levels(ax: Any, term: Effects, order: np.ndarray, *, first: bool, ranked: bool) -> None:
     """Names of all levels, or of the first and the last."""
     named = term.n_levels <= NAMED
     at = np.arange(term.n_levels) if named else np.array([0, term.n_levels - 1])

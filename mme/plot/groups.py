@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.effects import Effects
 from mme.errors import MMEError
 from mme.frame import labels_of
 from mme.plot.style import (
@@ -18,11 +19,11 @@ from mme.plot.style import (
     VERMILION,
     central,
     density,
+    drawn_effects,
     legend_above,
     new_axes,
     one_axes,
     spread,
-    term_index,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def groups(fit: Fit, x: Any = None, term: str | None = None, *, kind: str | None
     x : str or (N,) array, optional
         A column of X or of a random term, by name, or a value a row of the data. None: the first that varies.
     term : str, optional
-        The term whose levels are the groups; None: the first.
+        The grouping factor, or a term on it, whose levels are the groups; None: the first.
     kind : str, optional
         ``"lattice"``: a panel a group, records and the group's fitted line over that of the population; beyond 24
         groups an even choice from the lowest to the highest BLUP. ``"spaghetti"``: the fitted lines of all groups
@@ -55,17 +56,17 @@ def groups(fit: Fit, x: Any = None, term: str | None = None, *, kind: str | None
     -------
     Axes, for a lattice (rows, columns) array of Axes
     """
-    t = term_index(fit, term)
-    one = fit.model.terms[t]
+    one = drawn_effects(fit, term)
+    t = one.terms[0]
     if kind not in (None, "lattice", "spaghetti"):
         raise MMEError(f"kind must be 'lattice' or 'spaghetti', got {kind!r}")
-    values, name = _covariate(fit, x, t)
+    values, name = _covariate(fit, x, one)
     if kind == "spaghetti" or (kind is None and one.n_levels > _PANELS):
         return _spaghetti(fit, t, values, name, one_axes(ax, (5.6, 4.4)))
     return _lattice(fit, t, values, name)
 
 
-def _covariate(fit: Fit, x: Any, t: int) -> tuple[np.ndarray, str]:
+def _covariate(fit: Fit, x: Any, of: Effects) -> tuple[np.ndarray, str]:
     """The values (n,) and name of the covariate."""
     model = fit.model
     columns = dict(zip(model.x_names, model.X.T, strict=True))
@@ -79,7 +80,7 @@ def _covariate(fit: Fit, x: Any, t: int) -> tuple[np.ndarray, str]:
         return fit.rows.used(values), str(getattr(x, "name", None) or "x")
     varying = [name for name, values in columns.items() if np.ptp(values) > 0.0]
     if x is None:
-        own = [name for name in model.terms[t].columns if name in varying]
+        own = [name for name in of.fixed if name in varying]
         if not varying:
             raise MMEError("no covariate of this model varies: give x, a value a row of the data")
         x = (own or varying)[0]

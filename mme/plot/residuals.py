@@ -15,12 +15,12 @@ from mme.plot.style import (
     POINTS,
     VERMILION,
     density,
+    drawn_effects,
     legend_above,
     one_axes,
     row_of_axes,
     running,
     spread,
-    term_index,
 )
 from mme.scaled import scaled_residuals
 
@@ -98,20 +98,25 @@ def qq(fit: Fit, what: str = "residuals", *, kind: str = "standardised", ax: Any
         _quantiles(ax, r, f"{kind} residual")
         ax.set_title("Residuals", pad=6)
         return ax
-    t = term_index(fit, what)
-    term, b, pev = fit.model.terms[t], fit.estimates.b[t], fit.estimates.pev[t]
-    axes = row_of_axes(ax, term.q, (4.0, 4.0))
-    related = fit.model.relationship(t, fit.theta)
-    K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
-    prior = np.diag(fit.varcorr[term.name].cov)
+    one = drawn_effects(fit, what)
+    b, pev = one.beside(fit.estimates.b), one.variances(fit.estimates.pev)
+    axes = row_of_axes(ax, one.q, (4.0, 4.0))
+    prior = np.hstack([_prior_variances(fit, t) for t in one.terms])
     for j, here in enumerate(axes):
-        variance = K * prior[j] - pev[:, j, j]
-        known = variance > 1e-8 * prior[j]
+        variance = prior[:, j] - pev[:, j]
+        known = variance > 1e-8 * prior[:, j].max()
         if not known.any():
             here.text(0.5, 0.5, "its variance is zero", ha="center", transform=here.transAxes, color=GREY)
         _quantiles(here, b[known, j] / np.sqrt(variance[known]), "BLUP / its standard deviation")
-        here.set_title(f"{term.columns[j]} by {term.name}", pad=6)
+        here.set_title(f"{one.columns[j]} by {one.name}", pad=6)
     return axes
+
+
+def _prior_variances(fit: Fit, t: int) -> np.ndarray:
+    """K_gg G_aa of every level and coefficient of a term (J, q)."""
+    term, related = fit.model.terms[t], fit.model.relationship(t, fit.theta)
+    K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
+    return np.outer(K, np.diag(fit.varcorr[term.name].cov))
 
 
 def _quantiles(ax: Any, values: np.ndarray, name: str) -> None:

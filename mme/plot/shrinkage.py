@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.effects import Effects
 from mme.errors import MMEError
 from mme.frame import labels_of
 from mme.plot.style import (
@@ -18,14 +19,13 @@ from mme.plot.style import (
     POINTS,
     VERMILION,
     central,
+    drawn_effects,
     legend_above,
     one_axes,
     spread,
-    term_index,
     units,
 )
 from mme.shrinkage import shrinkage_table
-from mme.terms import Term
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -42,7 +42,7 @@ _ARROWS = 150
 class _Levels:
     """Estimates (J, 2) or (J,) of every level without and with pooling, and the common one."""
 
-    term: Term
+    term: Effects
     response: str
     own: np.ndarray
     partial: np.ndarray
@@ -66,25 +66,24 @@ class _Levels:
 def shrinkage(fit: Fit, term: str | None = None, *, coefficients: tuple[str, str] | None = None, ax: Any = None) -> Any:
     """Arrows from each level's own estimate (no pooling) to fixed effect + BLUP (partial pooling).
 
-    A term with several coefficients is drawn in the plane of two of them, with the ellipses that hold 50% and 95% of
-    the levels under the estimated prior; a scalar term on a line, levels sorted by their own estimate. Beyond 60
+    Several coefficients are drawn in the plane of two of them, with the ellipses that hold 50% and 95% of
+    the levels under the estimated prior; a single one on a line, levels sorted by their own estimate. Beyond 60
     levels the axes show 98% of them. Beyond 400 arrows are drawn for an even choice, from the middle to the outermost,
     and beyond 3000 so are points; a note in the picture says how many.
 
     Parameters
     ----------
     term : str, optional
-        None: the first term.
+        A grouping factor, or one of its terms; None: the first factor.
     coefficients : pair of str, optional
-        The two to draw; None: the first two of the term.
+        The two to draw; None: the first two.
 
     Returns
     -------
     Axes
     """
-    t = term_index(fit, term)
-    one = fit.model.terms[t]
-    table = shrinkage_table(fit.estimates, t)
+    one = drawn_effects(fit, term)
+    table = shrinkage_table(fit.estimates, one)
     shape = (one.n_levels, one.q)
     own, partial, pooled = (table[name].to_numpy().reshape(shape) for name in _COLUMNS)
     if one.q == 1:
@@ -93,7 +92,8 @@ def shrinkage(fit: Fit, term: str | None = None, *, coefficients: tuple[str, str
     levels = _Levels(one, fit.model.response, own[:, pair], partial[:, pair], pooled[0, pair])
     ax = one_axes(ax, (5.8, 5.4))
     _in_the_plane(levels, ax)
-    _ellipses(ax, levels.pooled, fit.varcorr[one.name].cov[np.ix_(pair, pair)])
+    G = one.together([part.cov for part in fit.varcorr.values()])
+    _ellipses(ax, levels.pooled, G[np.ix_(pair, pair)])
     _describe_plane(levels, [one.columns[i] for i in pair], ax)
     return ax
 
@@ -101,7 +101,7 @@ def shrinkage(fit: Fit, term: str | None = None, *, coefficients: tuple[str, str
 _COLUMNS = ("no_pooling", "partial_pooling", "pooled")
 
 
-def _pair(term: Term, coefficients: tuple[str, str] | None) -> list[int]:
+def _pair(term: Effects, coefficients: tuple[str, str] | None) -> list[int]:
     if coefficients is None:
         return [0, 1]
     if len(coefficients) != 2 or any(name not in term.columns for name in coefficients):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.effects import Effects, named_effects
 from mme.errors import MMEError
 
 if TYPE_CHECKING:
@@ -187,14 +188,11 @@ def legend_above(ax: Any, columns: int = 3) -> None:
             handle.set_alpha(1.0)
 
 
-def term_index(fit: Fit, term: str | None) -> int:
-    """Position of the term of this name; of the first for None."""
-    names = [one.name for one in fit.model.terms]
-    if not names:
+def drawn_effects(fit: Fit, name: str | None) -> Effects:
+    """The random effects of the grouping factor, or term, of this name; of the first factor for None."""
+    if not fit.model.terms:
         raise MMEError("this fit has no random effects to draw")
-    if term is not None and term not in names:
-        raise MMEError(f"there is no term '{term}'; the fit has {', '.join(map(repr, names))}")
-    return 0 if term is None else names.index(term)
+    return named_effects(fit.model, name)
 
 
 def png(figure: Any, dpi: int) -> bytes:

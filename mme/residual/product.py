@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mme.errors import MMEError
+from mme.names import unlike
 from mme.residual.base import Bound, Column, Structure, Variance
 
 # Smallest eigenvalue of the Gram matrix of directions (of length one) that differ by more than rounding.
@@ -50,7 +51,8 @@ def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> B
             raise _not_a_structure(one)
     parts = [one.bind(column, n) for one in given]
     if len(parts) == 1:
-        return parts[0]
+        names = unlike(parts[0].names)
+        return parts[0] if names == parts[0].names else replace(parts[0], names=names)
     variances = tuple(part for part in parts if isinstance(part, Variance))
     correlations = [part for part in parts if not isinstance(part, Variance)]
     if len(correlations) > 1:
@@ -58,20 +60,8 @@ def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> B
         raise MMEError(f"residual: a product takes one correlation and variance functions, got {kinds}")
     ordered = (*correlations, *variances)
     _require_identified(ordered, [type(one).__name__ for one in given])
-    names = _distinct([name for part in ordered for name in part.names])
+    names = unlike(name for part in ordered for name in part.names)
     return Product(n, names, correlations[0] if correlations else None, variances)
-
-
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The names, those that stood before with a number behind: ``power``, ``power.1``.
-
-    Examples
-    --------
-    >>> _distinct(["rho", "power", "power", "power"])
-    ('rho', 'power', 'power.1', 'power.2')
-    """
-    before = [names[:i].count(name) for i, name in enumerate(names)]
-    return tuple(f"{name}.{i}" if i else name for name, i in zip(names, before, strict=True))
 
 
 def _require_identified(parts: Sequence[Bound], kinds: list[str]) -> None:

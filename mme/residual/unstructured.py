@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
+from mme.names import first_unlike, quoted
 from mme.residual.base import Column, Structure
 from mme.residual.occasions import OverOccasions, read_occasions
 from mme.residual.patterns import build_patterns, observed
@@ -101,10 +102,15 @@ def _require_observed_pairs(reader: Reader, present: np.ndarray, occasions: Labe
 
 
 def _names(levels: list[str], equal_variances: bool) -> tuple[str, ...]:
+    """``cor.b.a`` by columns, then ``sd.b/sd.a``; labels with dots in backticks where two names would be alike."""
     cols, rows = np.triu_indices(len(levels), 1)
-    correlations = [f"cor.{levels[i]}.{levels[j]}" for i, j in zip(rows.tolist(), cols.tolist(), strict=True)]
-    ratios = [] if equal_variances else [f"sd.{level}/sd.{levels[0]}" for level in levels[1:]]
-    return (*correlations, *ratios)
+
+    def written(labels: list[str]) -> list[str]:
+        correlations = [f"cor.{labels[i]}.{labels[j]}" for i, j in zip(rows.tolist(), cols.tolist(), strict=True)]
+        ratios = [] if equal_variances else [f"sd.{label}/sd.{labels[0]}" for label in labels[1:]]
+        return [*correlations, *ratios]
+
+    return first_unlike(map(written, (levels, quoted(levels))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,51 @@
+"""Names of coefficients and parameters: no two of a model are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import count
+
+
+def unlike(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names; one that stood before, or is taken, gets the first number that makes it another: ``x``, ``x.1``.
+
+    Examples
+    --------
+    >>> unlike(["x", "y", "x", "x.1"])
+    ('x', 'y', 'x.2', 'x.1')
+    """
+    wanted, used = list(names), set(taken)
+    given, out = set(wanted), []
+    for name in wanted:
+        if name in used:
+            name = next(other for i in count(1) if (other := f"{name}.{i}") not in used and other not in given)
+        used.add(name)
+        out.append(name)
+    return tuple(out)
+
+
+def first_unlike(ways: Iterable[Sequence[str]], taken: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names in the first of several ways to write them in which no two are alike, nor as one that is taken.
+
+    Examples
+    --------
+    >>> first_unlike([["a.b.c", "a.b.c"], ["`a.b`.c", "a.`b.c`"]])
+    ('`a.b`.c', 'a.`b.c`')
+    """
+    used, first = set(taken), None
+    for names in ways:
+        first = names if first is None else first
+        if len(set(names)) == len(names) and used.isdisjoint(names):
+            return tuple(names)
+    return unlike(first or (), used)
+
+
+def quoted(parts: Iterable[str]) -> list[str]:
+    """Parts of names in backticks where they hold a dot, which else stands between parts.
+
+    Examples
+    --------
+    >>> quoted(["a", "b.c"])
+    ['a', '`b.c`']
+    """
+    return [f"`{part}`" if "." in part else part for part in parts]
