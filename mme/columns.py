@@ -12,11 +12,11 @@ from math import prod
 import numpy as np
 
 from mme.algebra import Terms
-from mme.contrasts import Contrast, ContrastedFactor, contrast_matrix
+from mme.contrasts import Contrast, contrast_matrix, contrast_of, width
 from mme.errors import MemoryForecastError, MMEError
-from mme.frame import Factor, labels_of
+from mme.frame import Basis, Factor, labels_of
 from mme.syntax import Node, deparse
-from mme.transforms import Basis
+from mme.transforms import recoded
 
 INTERCEPT = "(Intercept)"
 
@@ -53,8 +53,7 @@ def learn(factor: Factor) -> Coded:
     """Keep the levels that occur, in their order."""
     occurs = np.bincount(factor.codes, minlength=factor.categories.size) > 0
     labels = labels_of(factor.categories[occurs])
-    contrast = factor.contrast if isinstance(factor, ContrastedFactor) else Contrast("treatment")
-    return Coded((np.cumsum(occurs) - 1)[factor.codes], Coding(tuple(labels), contrast))
+    return Coded((np.cumsum(occurs) - 1)[factor.codes], Coding(tuple(labels), contrast_of(factor)))
 
 
 def recode(factor: Factor, coding: Coding, name: str) -> Coded:
@@ -65,11 +64,9 @@ def recode(factor: Factor, coding: Coding, name: str) -> Coded:
     MMEError
         A label was not among the levels of the fit.
     """
-    place = {label: j for j, label in enumerate(coding.labels)}
-    labels = labels_of(factor.categories)
-    codes = np.array([place.get(label, -2) for label in labels] + [-1])[factor.codes]
+    codes = recoded(factor, list(coding.labels))
     if (codes == -2).any():
-        label = labels[factor.codes[np.argmax(codes == -2)]]
+        label = labels_of(factor.categories)[factor.codes[np.argmax(codes == -2)]]
         known = ", ".join(f"'{level}'" for level in coding.labels[:8]) + (", ..." if len(coding.labels) > 8 else "")
         raise MMEError(f"column '{name}' has the level '{label}', which the fit did not see; its levels were {known}")
     return Coded(codes, coding)
@@ -121,7 +118,8 @@ def _fill(values: np.ndarray, at: int, block: list[_Columns]) -> int:
 def _width(variable: Variable, full: bool) -> int:
     """Number of columns of a variable, known before any is made."""
     if isinstance(variable, Coded):
-        return len(variable.coding.labels) - (not full)
+        k = len(variable.coding.labels)
+        return k if full else width(variable.coding.contrast, k)
     return int(variable.values.shape[1]) if isinstance(variable, Basis) else 1
 
 

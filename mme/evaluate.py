@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from mme.contrasts import KINDS, Contrast
 from mme.errors import FormulaError, MMEError, MMEWarning
-from mme.frame import Factor, Frame, labels_of
+from mme.frame import Basis, Column, Factor, Frame, labels_of
 from mme.syntax import Call, Name, Node, Number, Op, Text, deparse
-from mme.transforms import CONSTANTS, FUNCTIONS, Basis, State, elementwise, logical, numeric
+from mme.transforms import CONSTANTS, FUNCTIONS, State, elementwise, logical, numeric
 
-Value = np.ndarray | Factor | Basis
+Value = Column
 
 _ARITHMETIC: dict[str, np.ufunc] = {
     "+": np.add,
@@ -76,11 +77,19 @@ class Evaluator:
             self._values[node] = value
         return self._values[node]
 
-    def column(self, name: Name) -> np.ndarray | Factor:
-        """Return a column as it is in the table."""
+    def column(self, name: Name) -> Column:
+        """Return a column as it is in the table; a matrix has the columns of the fit."""
         if name.value not in self.frame:
             raise self._unknown(name)
-        return self.frame.column(name.value)
+        column = self.frame.column(name.value)
+        if isinstance(column, Basis):
+            known = self.states.setdefault(deparse(name), {}).setdefault("suffixes", list(column.suffixes))
+            if known != list(column.suffixes):
+                raise MMEError(
+                    f"column '{name.value}' is a matrix of {len(column.suffixes)} columns "
+                    f"({_listed(column.suffixes)}), in the fit it had {len(known)} ({_listed(known)})"
+                )
+        return column
 
     def _evaluate(self, node: Node) -> Any:
         match node:
@@ -97,10 +106,15 @@ class Evaluator:
                 called = _function(name)
                 if called is None:
                     raise self._no_function(node)
-                positional = [self._evaluate(arg) for arg in args]
+                positional = [self._contrast_named(arg) if name == "C" else self._evaluate(arg) for arg in args]
                 named = {key.replace(".", "_").lower(): self._evaluate(arg) for key, arg in keywords}
                 state = self.states.setdefault(deparse(node), {})
                 return self._call(node, lambda: called(state, *positional, **named))
+
+    def _contrast_named(self, node: Node) -> Any:
+        """An argument of C(), which may be the bare name of a contrast: ``C(f, sum)``."""
+        bare = isinstance(node, Name) and node.value not in self.frame and node.value in KINDS
+        return Contrast(node.value) if isinstance(node, Name) and bare else self._evaluate(node)
 
     def _call(self, node: Node, compute: Callable[[], Any]) -> Any:
         """Compute, and say where in the formula it failed."""
@@ -110,7 +124,7 @@ class Evaluator:
             raise
         except MMEError as error:
             raise FormulaError.at(self.formula, node.start, str(error)) from None
-        except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
             reason = re.sub(r"^[\w.<>]+\(\) ", "", str(error))  # our own name of the function says nothing
             problem = f"'{deparse(node)}' cannot be computed: {reason}"
             raise FormulaError.at(self.formula, node.start, problem) from error

@@ -14,12 +14,13 @@ from mme import grouping
 from mme.algebra import Terms, expand
 from mme.bars import Bar, Parsed, called_as, split
 from mme.columns import INTERCEPT, Coded, Coding, Matrix, Variable, build, learn, recode
+from mme.contrasts import given as given_contrast
 from mme.errors import MMEError, MMEWarning
 from mme.evaluate import Evaluator, Value, complete, names_in
-from mme.frame import Factor, Frame, coded, intake
+from mme.frame import Basis, Factor, Frame, coded, intake
 from mme.syntax import Name, Node, deparse, parse_expression
 from mme.terms import Term, renamed
-from mme.transforms import Basis, State, as_factor, numeric
+from mme.transforms import State, as_factor, numeric
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth of equality
@@ -47,8 +48,15 @@ class Specification:
     offset_column: str | None = None
     states: dict[str, State] = field(default_factory=dict, repr=False)
     codings: dict[Node, Coding] = field(default_factory=dict, repr=False)
+    bar_codings: dict[Node, Coding] = field(default_factory=dict, repr=False)  # where those of the bars are others
     levels: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     means: dict[str, float] = field(default_factory=dict, repr=False)  # of the columns that covariates are made of
+
+    @property
+    def matrices(self) -> dict[Node, tuple[str, ...]]:
+        """The names of the columns of each matrix in the fixed part."""
+        states = {node: self.states.get(deparse(node), {}) for node in self.fixed.variables if isinstance(node, Name)}
+        return {node: tuple(state["suffixes"]) for node, state in states.items() if "suffixes" in state}
 
     def rows(self, newdata: Any, *, random: bool = True) -> NewRows:
         """Make the columns for new data, which need not hold the response.
@@ -76,10 +84,11 @@ class Specification:
         bars = self.bars if random else ()
         nodes = _variables(self.fixed, bars)
         variables = {node: self._recoded(node, evaluator.value(node)) for node in nodes}
+        in_bars = variables | _coded_as(variables, self.bar_codings)
         groups: list[tuple[Factor, np.ndarray | None]] = []
         for bar in bars:
             parts, levels = grouping.columns(bar, evaluator), self.levels[bar.name]
-            basis = build(bar.left, variables, frame.n)
+            basis = build(bar.left, in_bars, frame.n)
             if bar.together:
                 each = grouping.known_together(parts, levels, bar.name)
                 factor = replace(each, codes=np.repeat(each.codes, len(basis.names), axis=0))
@@ -115,7 +124,8 @@ class Design:
     weights, offset : (n,) or None.
     kept : (N,) rows of the user's data that are used.
     index : pandas index of the user's N rows.
-    n_dropped : number of rows left out.
+    n_dropped : number of rows left out because a value is missing.
+    outside : number of rows that are not in the subset.
     spec : how to make the same columns for new data.
     """
 
@@ -130,6 +140,7 @@ class Design:
     n_dropped: int
     spec: Specification
     frame: Frame
+    outside: int = 0
 
     def column(self, given: Any) -> np.ndarray:
         """A column by name, or an array with a value a row of the data, for the rows used."""
@@ -149,6 +160,8 @@ def design(
     offset: Any = None,
     na_action: str = "drop",
     relationship: Mapping[str, Any] | None = None,
+    contrasts: Mapping[str, Any] | None = None,
+    subset: Any = None,
     also: Iterable[str] = (),
 ) -> Design:
     """Build response, model matrix and random terms from an lme4 formula and a table.
@@ -157,7 +170,7 @@ def design(
     ----------
     formula : str
         As for lme4: ``"y ~ x + (x | g)"``. Strings and booleans are factors, with treatment contrasts against the
-        first level in sorted order; a pandas Categorical keeps its own order.
+        first level in sorted order; a pandas Categorical keeps its own order, and has polynomials if it is ordered.
     data : DataFrame, Table or dict of arrays
         pandas, Polars or Arrow; only the columns that are used are read.
     weights, offset : column name, expression or (N,) array, optional
@@ -166,6 +179,10 @@ def design(
         What to do with rows that miss a value.
     relationship : mapping, optional
         Covariance among the levels of a grouping factor, by the factor's name.
+    contrasts : mapping, optional
+        Codings of factors of the fixed part, by the factor's name: see :func:`mme.contrasts.given`.
+    subset : text or (N,) booleans, optional
+        Which rows to use, an expression or an array; the others count for nothing, as if they were not in the data.
     also : column names
         What else the model reads (its residual structure): rows that miss a value there are left out too, and names
         that are no columns are passed over.
@@ -185,7 +202,9 @@ def design(
     """
     if na_action not in ("drop", "raise"):
         raise MMEError(f'na_action must be "drop" or "raise", got {na_action!r}')
-    parsed, frame = split(formula), Frame(data)
+    parsed, table = split(formula), Frame(data)
+    chosen = None if subset is None else _chosen(subset, table)
+    frame = table if chosen is None else table.chosen(chosen)
     evaluator = Evaluator(frame, parsed.formula, {})
     fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, _dot(parsed, frame, weights, offset)))
     values = {node: evaluator.value(node) for node in _variables(fixed, parsed.bars)}
@@ -205,7 +224,9 @@ def design(
     rows = None if kept.all() else kept  # None spares a copy of every column
     y = y if rows is None else y[rows]
     given_weights, *offsets = (value if value is None or rows is None else value[rows] for value in numbers.values())
-    variables = {node: _learned(value, rows) for node, value in values.items()}
+    learned = {node: _learned(value, rows) for node, value in values.items()}
+    own = _given_codings(contrasts, fixed, learned)
+    variables = learned | _coded_as(learned, own)
     factors = {
         name: (grouping.code_together if name in together else grouping.code)(parts, rows, name)
         for name, parts in groups.items()
@@ -226,16 +247,78 @@ def design(
         offset if isinstance(offset, str) else None,
         evaluator.states,
         {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)},
+        {node: variable.coding for node, variable in learned.items() if isinstance(variable, Coded) and node in own},
         levels,
         _means([node for node in fixed.variables if not isinstance(variables[node], Coded)], frame, kept),
     )
-    terms = _terms(bars, variables, factors, related)
-    dropped = frame.n - y.size
-    return Design(y, X.values, X.names, terms, given_weights, _sum(offsets), kept, frame.index, dropped, spec, frame)
+    terms = _terms(bars, learned, factors, related)
+    dropped, outside = frame.n - y.size, table.n - frame.n
+    if chosen is not None:
+        kept = _spread(kept, chosen)
+    return Design(
+        y, X.values, X.names, terms, given_weights, _sum(offsets), kept, table.index, dropped, spec, table, outside
+    )
+
+
+def _chosen(subset: Any, table: Frame) -> np.ndarray:
+    """The rows (N,) that a condition chooses; a row of which it does not know is left out."""
+    if isinstance(subset, str):
+        node = Name(subset) if subset in table else parse_expression(subset)
+        given, what = Evaluator(table, subset, {}).value(node), f"subset = '{subset}'"
+    else:
+        given, what = table.aligned(intake(subset, "subset"), "subset"), "subset"
+    if not isinstance(given, Factor) or not given.logical:
+        held = "several columns" if isinstance(given, Basis) else "labels" if isinstance(given, Factor) else "numbers"
+        raise MMEError(f'{what} must be true or false for each row, but holds {held}; write a condition, as "x > 0"')
+    if not (given.codes == 1).any():
+        raise MMEError(f"{what} chooses none of the {table.n} rows")
+    return np.asarray(given.codes == 1)
+
+
+def _spread(kept: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """A mask of the chosen rows as one of all rows."""
+    every = chosen.copy()
+    every[chosen] = kept
+    return every
+
+
+def _given_codings(
+    contrasts: Mapping[str, Any] | None, fixed: Terms, variables: Mapping[Node, Variable]
+) -> dict[Node, Coding]:
+    """The codings that the user gives, by the factor of the fixed part."""
+    factors = {}
+    for node in fixed.variables:
+        variable = variables[node]
+        if isinstance(variable, Coded):
+            factors[node.value if isinstance(node, Name) else deparse(node)] = (node, variable.coding)
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise MMEError(f'contrasts must map factors to codings, as {{"f": "sum"}}; got {type(contrasts).__name__}')
+    codings = {}
+    for name, coding in (contrasts or {}).items():
+        if name not in factors:
+            known = ", ".join(f"'{factor}'" for factor in factors) or "none"
+            raise MMEError(
+                f"contrasts are given for '{name}', but the factors of the fixed part are {known}; in a bar write "
+                f"C({name}, contr.sum)"
+            )
+        node, learned = factors[name]
+        codings[node] = Coding(learned.labels, given_contrast(coding, learned.labels, name))
+    return codings
+
+
+def _coded_as(variables: Mapping[Node, Variable], codings: Mapping[Node, Coding]) -> dict[Node, Variable]:
+    """The factors that have another coding here."""
+    return {
+        node: Coded(variable.codes, codings[node])
+        for node, variable in variables.items()
+        if isinstance(variable, Coded) and node in codings
+    }
 
 
 def _values(frame: Frame, name: str) -> np.ndarray:
     column = frame.column(name)
+    if isinstance(column, Basis):
+        raise MMEError(f"residual: column '{name}' is a matrix of {len(column.suffixes)} columns; give one column")
     return column.categories[column.codes] if isinstance(column, Factor) else column
 
 
@@ -297,18 +380,13 @@ def _aligned(values: Any, what: str, evaluator: Evaluator) -> np.ndarray | None:
     if isinstance(values, str):
         node = Name(values) if values in frame else parse_expression(values)
         return _number(Evaluator(frame, values, evaluator.states).value(node), f"{what} = '{values}'")
-    array = _number(intake(values, what), what)
-    if array.size != frame.n:
-        raise MMEError(f"{what} has {array.size} values, the data have {frame.n} rows; give one for each row")
-    return array
+    return _number(frame.aligned(intake(values, what), what), what)
 
 
 def _learned(value: Value, rows: np.ndarray | None) -> Variable:
-    if isinstance(value, Factor):
-        return learn(value if rows is None else replace(value, codes=value.codes[rows]))
-    if rows is None:
-        return value
-    return Basis(value.values[rows], value.suffixes) if isinstance(value, Basis) else value[rows]
+    if rows is not None:
+        value = value[rows] if isinstance(value, np.ndarray) else value.chosen(rows)
+    return learn(value) if isinstance(value, Factor) else value
 
 
 def _ordered(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
@@ -350,12 +428,15 @@ def _terms(
 def _means(covariates: Iterable[Node], frame: Frame, kept: np.ndarray) -> dict[str, float]:
     """The mean of each column of numbers that these are made of, over the rows used."""
     names = sorted(set().union(*map(names_in, covariates)) & set(frame.names))
-    columns = {name: frame.column(name) for name in names}
-    return {
-        name: float(column.mean() if kept.all() else column[kept].mean())
-        for name, column in columns.items()
-        if isinstance(column, np.ndarray) and column.dtype.kind == "f"
-    }
+    means: dict[str, float] = {}
+    for name in names:
+        column = frame.column(name)
+        if isinstance(column, Basis):
+            averages = column.values[kept].mean(axis=0).tolist()
+            means |= {name + suffix: average for suffix, average in zip(column.suffixes, averages, strict=True)}
+        elif isinstance(column, np.ndarray) and column.dtype.kind == "f":
+            means[name] = float(column.mean() if kept.all() else column[kept].mean())
+    return means
 
 
 def _covariates(basis: Matrix) -> np.ndarray | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from mme.arrays import numbers
 from mme.errors import MMEError
 from mme.syntax import r_number
 
@@ -18,15 +20,54 @@ _LABELS = ("string", "mixed", "mixed-integer", "bytes")
 
 @dataclass(frozen=True)
 class Factor:
-    """A coded column: row i holds ``categories[codes[i]]``, code -1 is a missing value."""
+    """A coded column: row i holds ``categories[codes[i]]``, code -1 is a missing value.
+
+    ``kind`` is ``"text"`` of a column of text, which is no factor to R's ``as.numeric``, ``"ordered"`` where the
+    categories are declared to have an order, ``"factor"`` otherwise.
+    """
 
     codes: np.ndarray
     categories: np.ndarray
+    kind: str = "factor"
 
     @property
     def logical(self) -> bool:
         """Whether the two categories are False and True."""
         return self.categories.dtype.kind == "b"
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the categories are declared to have an order."""
+        return self.kind == "ordered"
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.codes.size)
+
+    def chosen(self, rows: np.ndarray) -> Factor:
+        """These rows of it."""
+        return replace(self, codes=self.codes[rows])
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Several columns under one name; ``suffixes`` follow it in the names of the coefficients."""
+
+    values: np.ndarray
+    suffixes: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.values.shape[0])
+
+    def chosen(self, rows: np.ndarray) -> Basis:
+        """These rows of it."""
+        return replace(self, values=self.values[rows])
+
+
+Column = np.ndarray | Factor | Basis
 
 
 class Frame:
@@ -47,8 +88,9 @@ class Frame:
     def __init__(self, data: Any) -> None:
         self.names, self._get, self.n = _open(data)
         self._count = Counter(self.names)
-        self._columns: dict[str, np.ndarray | Factor] = {}
+        self._columns: dict[str, Column] = {}
         self._index = data.index if hasattr(data, "iloc") else None
+        self._chosen: np.ndarray | None = None
 
     @property
     def index(self) -> Any:
@@ -56,31 +98,45 @@ class Frame:
         if self._index is None:
             import pandas as pd
 
-            return pd.RangeIndex(self.n)
-        return self._index
+            return pd.RangeIndex(self.n) if self._chosen is None else pd.Index(np.flatnonzero(self._chosen))
+        return self._index if self._chosen is None else self._index[self._chosen]
 
     def __contains__(self, name: str) -> bool:
         return name in self._count
 
-    def column(self, name: str) -> np.ndarray | Factor:
-        """Return numbers (NaN is missing) or, for labels and booleans, a factor; it is a view where it can be."""
+    def chosen(self, rows: np.ndarray) -> Frame:
+        """The same columns on the rows that this mask (n,) marks."""
+        part = copy(self)
+        part._chosen, part.n, part._columns = rows, int(rows.sum()), {}
+        return part
+
+    def column(self, name: str) -> Column:
+        """Return numbers (NaN is missing), several columns of numbers or, for labels and booleans, a factor."""
         if self._count[name] > 1:
             raise MMEError(f"several columns are called '{name}'; give each its own name")
         if name not in self._columns:
-            column = intake(self._get(name), name)
-            length = len(column.codes if isinstance(column, Factor) else column)
-            if length != self.n:
-                raise MMEError(f"column '{name}' has {length} values for {self.n} rows")
-            self._columns[name] = column
+            self._columns[name] = self.aligned(intake(self._get(name), name), f"column '{name}'")
         return self._columns[name]
 
+    def aligned(self, column: Column, what: str) -> Column:
+        """The chosen rows of a column that has a value for each row of the table."""
+        length = column.size if isinstance(column, np.ndarray) else column.rows
+        total = self.n if self._chosen is None else self._chosen.size
+        if length != total:
+            raise MMEError(f"{what} has {length} values, the data have {total} rows; give one for each row")
+        if self._chosen is None:
+            return column
+        return column[self._chosen] if isinstance(column, np.ndarray) else column.chosen(self._chosen)
 
-def intake(values: Any, name: str) -> np.ndarray | Factor:
-    """Turn one column of any library into numbers or a factor."""
+
+def intake(values: Any, name: str) -> Column:
+    """Turn one column of any library into numbers or a factor, a matrix into several columns of numbers."""
     if hasattr(values, "combine_chunks") or hasattr(values, "dictionary_encode"):
         return _from_arrow(values, name)
     if hasattr(values, "to_physical"):
         return _from_polars(values, name)
+    if hasattr(values, "iloc") and hasattr(values, "columns"):
+        return _matrix(values.to_numpy(), tuple(map(str, values.columns)), name)
     if hasattr(values, "iloc") or hasattr(values, "categories"):
         return _from_pandas(values, name)
     if isinstance(values, np.ma.MaskedArray):
@@ -110,6 +166,10 @@ def coded(labels: Any, name: str) -> Factor:
     except TypeError:
         raise MMEError(f"column '{name}' holds lists or other objects; give labels or numbers") from None
     return _sorted_levels(codes, np.asarray(levels, dtype=object).tolist())
+
+
+def _text(factor: Factor) -> Factor:
+    return replace(factor, kind="text")
 
 
 def _label(value: Any) -> str:
@@ -173,9 +233,19 @@ def _with_rows(names: Sequence[str], get: Callable[[str], Any], n: int) -> tuple
     return names, get, n
 
 
-def _from_numpy(values: np.ndarray, name: str) -> np.ndarray | Factor:
+def _matrix(values: np.ndarray, names: tuple[str, ...], name: str) -> Basis:
+    """Several columns under one name, as a matrix in R's data frames; one alone has no suffix."""
+    matrix = numbers(values, f"column '{name}'")
+    if matrix.shape[1] == 0:
+        raise MMEError(f"column '{name}' is a matrix without columns")
+    return Basis(matrix, names if matrix.shape[1] > 1 else ("",))
+
+
+def _from_numpy(values: np.ndarray, name: str) -> Column:
+    if values.ndim == 2:
+        return _matrix(values, tuple(str(j + 1) for j in range(values.shape[1])), name)
     if values.ndim != 1:
-        raise MMEError(f"column '{name}' must be one-dimensional, got shape {values.shape}")
+        raise MMEError(f"column '{name}' must have one dimension, or two for a matrix; got shape {values.shape}")
     if values.dtype.kind == "b":
         return Factor(values.astype(np.int64), np.array([False, True]))
     if values.dtype.kind in "iufMm":
@@ -185,12 +255,12 @@ def _from_numpy(values: np.ndarray, name: str) -> np.ndarray | Factor:
     raise MMEError(f"column '{name}' holds {values.dtype} values; give real numbers or labels")
 
 
-def _from_objects(values: np.ndarray, name: str) -> np.ndarray | Factor:
+def _from_objects(values: np.ndarray, name: str) -> Column:
     import pandas as pd
 
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if kind in _LABELS:
-        return coded(values, name)
+        return _text(coded(values, name))
     if kind == "boolean":
         missing = pd.isna(values)
         return Factor(np.where(missing, -1, values == True), np.array([False, True]))  # noqa: E712 - elementwise
@@ -202,7 +272,7 @@ def _from_objects(values: np.ndarray, name: str) -> np.ndarray | Factor:
     raise MMEError(f"column '{name}' holds objects of kind '{kind}'; give numbers or labels")
 
 
-def _from_pandas(values: Any, name: str) -> np.ndarray | Factor:
+def _from_pandas(values: Any, name: str) -> Column:
     import pandas as pd
 
     values = pd.Series(values)
@@ -210,7 +280,8 @@ def _from_pandas(values: Any, name: str) -> np.ndarray | Factor:
     if str(dtype).startswith("dictionary"):
         return _from_arrow(values.array.__arrow_array__(), name)
     if isinstance(dtype, pd.CategoricalDtype):
-        return Factor(values.cat.codes.to_numpy(np.int64), np.asarray(dtype.categories))
+        codes = values.cat.codes.to_numpy(np.int64)
+        return Factor(codes, np.asarray(dtype.categories), "ordered" if dtype.ordered else "factor")
     if isinstance(dtype, np.dtype):
         return _from_numpy(values.to_numpy(), name)
     if pd.api.types.is_bool_dtype(dtype):
@@ -222,13 +293,14 @@ def _from_pandas(values: Any, name: str) -> np.ndarray | Factor:
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return np.asarray(values, dtype="datetime64[ns]")
     if pd.api.types.is_string_dtype(dtype):
-        return coded(values, name)
+        return _text(coded(values, name))
     return _from_objects(values.to_numpy(dtype=object), name)
 
 
-def _from_polars(values: Any, name: str) -> np.ndarray | Factor:
+def _from_polars(values: Any, name: str) -> Column:
     import polars as pl
 
+    kind = "ordered" if isinstance(values.dtype, pl.Enum) else "text" if values.dtype == pl.String else "factor"
     if values.dtype in (pl.Categorical, pl.String):  # bytes of UTF-8 sort as code points
         values = values.cast(pl.String)
         levels = values.drop_nulls().unique().sort()
@@ -237,7 +309,7 @@ def _from_polars(values: Any, name: str) -> np.ndarray | Factor:
         values = values.cast(pl.Enum(levels))
     if isinstance(values.dtype, pl.Enum):
         codes = values.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
-        return Factor(codes, np.array(values.dtype.categories.to_list(), dtype=object))
+        return Factor(codes, np.array(values.dtype.categories.to_list(), dtype=object), kind)
     if values.dtype == pl.Boolean:
         return Factor(values.cast(pl.Int64).fill_null(-1).to_numpy(), np.array([False, True]))
     if values.dtype.is_decimal() or values.dtype == pl.Null:
@@ -245,7 +317,7 @@ def _from_polars(values: Any, name: str) -> np.ndarray | Factor:
     return _from_numpy(values.to_numpy(), name)
 
 
-def _from_arrow(values: Any, name: str) -> np.ndarray | Factor:
+def _from_arrow(values: Any, name: str) -> Column:
     import pyarrow as pa
 
     kind = values.type
@@ -258,7 +330,9 @@ def _from_arrow(values: Any, name: str) -> np.ndarray | Factor:
             values = pa.concat_arrays(values.chunks)
         codes = values.indices.cast(pa.int64()).fill_null(-1).to_numpy()
         levels = values.dictionary.to_pylist()
-        return _sorted_levels(codes, levels) if text else Factor(codes, np.array(levels, dtype=object))
+        if text:
+            return _text(_sorted_levels(codes, levels))
+        return Factor(codes, np.array(levels, dtype=object), "ordered" if values.type.ordered else "factor")
     if pa.types.is_boolean(kind):
         codes = values.cast(pa.int8()).cast(pa.int64()).fill_null(-1)
         return Factor(np.asarray(codes), np.array([False, True]))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mme.bars import Bar
+from mme.errors import MMEError
 from mme.evaluate import Evaluator, missing
-from mme.frame import Factor, labels_of
+from mme.frame import Basis, Factor, labels_of
 from mme.levels import factorise, factorise_together
 from mme.syntax import Call, Name
 
@@ -18,7 +19,11 @@ _EXACT = 2.0**53  # whole floats below are integers
 def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:
     """Return the columns that a bar crosses, as they are in the table."""
     names = [node.args[0] if isinstance(node, Call) else node for node in bar.factors]
-    return [evaluator.column(name) for name in names if isinstance(name, Name)]
+    found = [evaluator.column(name) for name in names if isinstance(name, Name)]
+    for column in found:
+        if isinstance(column, Basis):
+            raise MMEError(f"grouping factor '{bar.name}' has {len(column.suffixes)} columns; give one of them")
+    return [column for column in found if not isinstance(column, Basis)]
 
 
 def code(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: str) -> Factor:

@@ -22,6 +22,8 @@ def lmer(
     offset: Any = None,
     residual: Any = None,
     relationship: Mapping[str, Any] | None = None,
+    contrasts: Mapping[str, Any] | None = None,
+    subset: Any = None,
     na_action: str = "drop",
     sigma: float | None = None,
     theta: Any = None,
@@ -36,7 +38,8 @@ def lmer(
         ``poly(x, 2)``, ``factor(x)``, ``log(y) ~ ...``, ``offset(z)``. ``(1 | str(animal, dam))`` is a coefficient for
         each column, correlated, on common levels (direct and maternal effects); a dam may be missing.
     data : DataFrame, Polars or Arrow table, or mapping of arrays
-        The columns that the formula names. Strings are factors with sorted levels.
+        The columns that the formula names. Strings are factors with sorted levels; an ordered categorical is coded by
+        polynomials, as in R. A matrix in a mapping is several columns under one name.
     method : str
         ``"REML"`` or ``"ML"``.
     weights, offset : column name or array, optional
@@ -45,6 +48,14 @@ def lmer(
         Covariance among the residuals, columns by name: ``AR1("time", "Subject")``; see :func:`mme.fit`.
     relationship : mapping, optional
         Covariance among the levels of a grouping factor, by its name; for ``str(animal, dam)`` that is ``"animal"``.
+    contrasts : mapping, optional
+        Codings of factors in the fixed part, by the factor's name: ``"treatment"``, ``"sum"``, ``"helmert"``,
+        ``"poly"``, ``"SAS"``, ``"sdif"``, or a matrix of your own, a row a level in their order, or by label in a
+        table or a mapping: ``{"dose": "helmert", "arm": {"a": -0.5, "b": 0.5}}``. As in lme4 the random part keeps
+        its own: ``(C(f, contr.sum) || g)``.
+    subset : text or array of booleans, optional
+        Which rows to use: ``"Days >= 2"``, or a truth value a row. The others are as if they were not there: levels
+        and means of transforms are those of the rows used. What comes back by row has all rows, NaN for these.
     na_action : str
         ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
     sigma, theta, progress
@@ -76,6 +87,8 @@ def lmer(
         offset=offset,
         na_action=na_action,
         relationship=relationship,
+        contrasts=contrasts,
+        subset=subset,
         also=_columns(residual),
     )
     if not parts.terms and residual is None:
@@ -99,7 +112,7 @@ def lmer(
         model,
         theta,
         progress,
-        rows=Rows(parts.kept, parts.index),
+        rows=Rows(parts.kept, parts.index, parts.outside),
         formula=formula,
         specification=parts.spec,
     )

@@ -46,7 +46,11 @@ def _rebuilt(content: dict[str, Any], path: Path) -> Fit:
     if theta.shape != (model.k,) or not np.isfinite(theta).all():
         raise MMEError(f"{path}: theta has shape {theta.shape}, the model has {model.k} parameters")
     objective = Objective(model, phi=np.asarray(optimum.phi, dtype=float))
-    rows = Rows(np.asarray(content["rows"]["kept"], dtype=bool), _index(content["rows"]["index"]))
+    rows = Rows(
+        np.asarray(content["rows"]["kept"], dtype=bool),
+        _index(content["rows"]["index"]),
+        int(content["rows"].get("outside", 0)),
+    )
     if int(rows.kept.sum()) != model.n:
         raise MMEError(f"{path}: {int(rows.kept.sum())} rows are marked as used, the model has {model.n}")
     fit = Fit(

@@ -10,10 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """``kept`` (N,) marks the rows used; ``index`` labels all N rows, None for plain arrays."""
+    """``kept`` (N,) marks the rows used; ``index`` labels all N rows, None for plain arrays.
+
+    ``outside``: how many rows are not in the subset that the user chose.
+    """
 
     kept: np.ndarray
     index: Any = None
+    outside: int = 0
 
     @classmethod
     def all(cls, n: int) -> Rows:
@@ -23,7 +27,7 @@ class Rows:
     @property
     def n_dropped(self) -> int:
         """Rows left out because something was missing."""
-        return int(self.kept.size - self.kept.sum())
+        return int(self.kept.size - self.kept.sum()) - self.outside
 
     def aligned(self, values: np.ndarray, name: str) -> Any:
         """Values (n,) or (n, c) of the records used, one a row of the user's data; NaN where a row was dropped."""
@@ -36,7 +40,7 @@ class Rows:
 
     def full(self, values: np.ndarray) -> np.ndarray:
         """The same as an array, without the labels of the rows."""
-        if not self.n_dropped:
+        if self.kept.all():
             return values
         out = np.full((self.kept.size, *values.shape[1:]), np.nan)
         out[self.kept] = values

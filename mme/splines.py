@@ -12,7 +12,8 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from mme.errors import MMEError
-from mme.transforms import Basis, State, numeric
+from mme.frame import Basis
+from mme.transforms import State, numeric
 
 
 def poly(state: State, x: Any, degree: int = 1, raw: bool = False) -> Basis:

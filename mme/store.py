@@ -11,8 +11,8 @@ field               content
                     ``data, indices, indptr`` by columns, ``levels, logdet, diagonal``)
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found
-``rows``            map: ``kept`` (N,) bool, and ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels,
-                    names}``
+``rows``            map: ``kept`` (N,) bool, ``outside``: number of rows outside the subset (none where it lacks), and
+                    ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels, names}``
 ``formula``         text or null
 ``specification``   class Specification (what the formula learned from the data), or null
 ==================  ====================================================================================================
@@ -85,7 +85,11 @@ def _content(fit: Fit) -> dict[str, Any]:
         "theta": fit.theta,
         "criterion": fit.criterion,
         "optimum": fit.optimum,
-        "rows": {"kept": fit.rows.kept, "index": _index_content(fit.rows.index)},
+        "rows": {
+            "kept": fit.rows.kept,
+            "index": _index_content(fit.rows.index),
+            "outside": fit.rows.outside,
+        },
         "formula": fit.formula,
         "specification": fit.specification,
     }

@@ -209,6 +209,8 @@ def _correlation_text(fit: Fit) -> str:
 def _notes(fit: Fit) -> list[str]:
     """What a reader should know besides the numbers; empty for an ordinary fit."""
     notes = []
+    if fit.rows.outside:
+        notes.append(f"Of {fit.rows.kept.size} rows the subset leaves {fit.rows.outside} out.")
     if fit.n_dropped:
         rows = (
             "1 row with a missing value was" if fit.n_dropped == 1 else f"{fit.n_dropped} rows with missing values were"

@@ -7,24 +7,16 @@ Nothing else can be called: a formula never reaches Python's own evaluator.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
-from mme.contrasts import Contrast, ContrastedFactor
+from mme.contrasts import KINDS, Contrast, ContrastedFactor, completed, contrast_of, named
 from mme.errors import MMEError
-from mme.frame import Factor, coded, labels_of
+from mme.frame import Basis, Factor, coded, labels_of
 
 State = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Basis:
-    """Several columns made by one call; ``suffixes`` follow its text in the names of the coefficients."""
-
-    values: np.ndarray
-    suffixes: tuple[str, ...]
 
 
 def numeric(value: Any, what: str) -> Any:
@@ -41,7 +33,8 @@ def numeric(value: Any, what: str) -> Any:
         return value.values[:, 0]
     if isinstance(value, (int, float)):
         return value
-    raise MMEError(f"{what} needs numbers, but was given {'several columns' if isinstance(value, Basis) else value!r}")
+    found = f"{len(value.suffixes)} columns" if isinstance(value, Basis) else repr(value)
+    raise MMEError(f"{what} needs numbers, one a row, but was given {found}")
 
 
 def logical(truth: Any, *operands: Any) -> Factor:
@@ -130,16 +123,6 @@ def _identity(state: State, x: Any) -> Any:
     return x
 
 
-def _as_numeric(state: State, x: Any) -> Any:
-    if isinstance(x, Factor) and not x.logical:
-        try:
-            values = np.array([float(label) for label in labels_of(x.categories)] + [np.nan])
-        except ValueError:
-            raise MMEError(f"as.numeric() of labels that are not numbers ({_examples(x)})") from None
-        return values[x.codes]
-    return numeric(x, "as.numeric()")
-
-
 # ---- factors -------------------------------------------------------------------------------------------------------
 
 
@@ -152,29 +135,93 @@ def as_factor(value: Any, what: str) -> Factor:
     return coded(np.datetime_as_string(value).astype(object) if value.dtype.kind == "M" else value, what)
 
 
-def _factor(state: State, x: Any, levels: Any = None) -> Factor:
+def recoded(factor: Factor, labels: list[str]) -> np.ndarray:
+    """Codes among these labels; -1 where one is missing, -2 where it is not among them."""
+    place = {label: j for j, label in enumerate(labels)}
+    return np.array([place.get(label, -2) for label in labels_of(factor.categories)] + [-1])[factor.codes]
+
+
+def _remembered_codes(state: State, factor: Factor, occurring: bool, what: str) -> np.ndarray:
+    """Codes among the labels of the fit: all that were declared, or those that occurred."""
+    if "labels" not in state:
+        here = np.bincount(factor.codes[factor.codes >= 0], minlength=factor.categories.size) > 0
+        state["labels"] = labels_of(factor.categories[here] if occurring else factor.categories)
+    codes = recoded(factor, state["labels"])
+    if (codes == -2).any():
+        label = labels_of(factor.categories)[factor.codes[np.argmax(codes == -2)]]
+        raise MMEError(f"{what}: the fit did not see the level '{label}'; its levels were {_listed(state['labels'])}")
+    return codes
+
+
+def _factor(state: State, x: Any, levels: Any = None, labels: Any = None, ordered: Any = None) -> Factor:
+    """R's ``factor``: ``levels`` in their order, called ``labels``; what is not among the levels is missing."""
     factor = as_factor(x, "factor()")
+    kind = factor.kind if ordered is None and factor.ordered else "ordered" if ordered else "factor"
+    if labels is not None and levels is None:
+        _remembered_codes(state, factor, True, "factor()")
+        levels = state["labels"]
     if levels is None:
-        return factor
-    wanted = labels_of(np.array(levels, dtype=object))
-    place = {label: j for j, label in enumerate(wanted)}
-    recode = np.array([place.get(label, -1) for label in labels_of(factor.categories)] + [-1])
-    return Factor(recode[factor.codes], np.array(wanted, dtype=object))
+        return Factor(factor.codes, factor.categories, kind)
+    wanted = labels_of(np.array(_listing(levels), dtype=object))
+    codes = np.maximum(recoded(factor, wanted), -1)
+    if len(set(wanted)) < len(wanted):
+        raise MMEError(f"factor() has a level twice: {_listed(wanted)}")
+    if labels is None:
+        return Factor(codes, np.array(wanted, dtype=object), kind)
+    called = labels_of(np.array(_listing(labels), dtype=object))
+    if len(called) != len(wanted):
+        raise MMEError(f"factor() has {len(called)} labels for {len(wanted)} levels ({_listed(wanted)})")
+    distinct = list(dict.fromkeys(called))  # levels of one label become one
+    place = np.array([distinct.index(label) for label in called] + [-1])
+    return Factor(place[codes], np.array(distinct, dtype=object), kind)
 
 
-def _contrasted(state: State, x: Any, contrast: Any = "treatment", base: Any = None) -> Factor:
-    """``C(f)``, ``C(f, "sum")``, ``C(f, contr.treatment, base = 2)``, ``C(f, Treatment("b"))``."""
-    factor = as_factor(x, "C()")
-    if isinstance(contrast, str) and contrast.removeprefix("contr.") in _CONTRASTS:
-        contrast = Contrast(contrast.removeprefix("contr."))
+def _ordered(state: State, x: Any, levels: Any = None, labels: Any = None) -> Factor:
+    return _factor(state, x, levels, labels, ordered=True)
+
+
+def _listing(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _listed(labels: list[str]) -> str:
+    return ", ".join(f"'{label}'" for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
+
+
+def _contrasted(
+    state: State, x: Any, contrast: Any = None, how_many: Any = None, base: Any = None, levels: Any = None
+) -> Factor:
+    """``C(f)``, ``C(f, sum)``, ``C(f, contr.treatment, base = 2)``, ``C(f, Treatment("b"))``, ``C(o, poly, 2)``.
+
+    ``C(f, c(-1, 0, 1))`` has this contrast, and the others that it leaves.
+    """
+    factor = as_factor(x, "C()") if levels is None else _factor(state, x, levels)
+    if contrast is None:
+        contrast = contrast_of(factor)
+    elif isinstance(contrast, str):
+        contrast = named(contrast)
+    elif isinstance(contrast, list):
+        contrast = _own(contrast)
     if not isinstance(contrast, Contrast):
-        raise MMEError("C() takes contr.treatment, contr.sum, contr.helmert, contr.poly or contr.SAS")
+        raise MMEError(f"C() takes {', '.join(f'contr.{kind}' for kind in KINDS)}, or numbers, one a level")
     if base is not None:
-        contrast = Contrast(contrast.kind, base, numbered=True)
-    return ContrastedFactor(factor.codes, factor.categories, contrast)
+        contrast = replace(contrast, base=base, numbered=True)
+    if how_many is not None:
+        contrast = replace(contrast, how_many=int(how_many))
+        if not how_many >= 1:
+            raise MMEError(f"C() keeps one contrast at least, got {how_many:g}")
+    return ContrastedFactor(factor.codes, factor.categories, factor.kind, contrast)
+
+
+def _own(weights: list[Any]) -> Contrast:
+    """One contrast, c(-1, 0, 1), or several, [c(-1, 0, 1), c(1, -2, 1)]; the others are orthogonal to these."""
+    columns = weights if isinstance(weights[0], list) else [weights]
+    table = np.array(columns, dtype=float).T
+    return Contrast("own", weights=tuple(map(tuple, completed(table).tolist())))
 
 
 def _relevel(state: State, x: Any, ref: Any) -> Factor:
+    """R's ``relevel``; of an ordered factor, which R refuses, the treatments against ``ref``."""
     factor = as_factor(x, "relevel()")
     labels = labels_of(factor.categories)
     ref = labels_of(np.array([ref], dtype=object))[0]
@@ -190,19 +237,95 @@ def _relevel(state: State, x: Any, ref: Any) -> Factor:
     return Factor(rank[factor.codes], factor.categories[order])
 
 
+def _dummy(state: State, x: Any, levelstokeep: Any = None) -> Basis:
+    """lme4's ``dummy``: an indicator of each of these levels, or of all but the first."""
+    codes = _remembered_codes(state, as_factor(x, "dummy()"), True, "dummy()")
+    labels = state["labels"]
+    wanted = labels[1:] if levelstokeep is None else labels_of(np.array(_listing(levelstokeep), dtype=object))
+    absent = [label for label in wanted if label not in labels]
+    if absent or not wanted:
+        raise MMEError(f"dummy() has no level {_listed(absent) or 'but one'}; the levels are {_listed(labels)}")
+    indicators = np.column_stack([np.where(codes < 0, np.nan, codes == labels.index(label)) for label in wanted])
+    return Basis(indicators, tuple(wanted) if len(wanted) > 1 else ("",))
+
+
 def _contrast(kind: str, numbered: bool) -> Callable[..., Contrast]:
     """R's ``contr.treatment(n, base = 2)``, where n is the number of levels, and Python's ``Treatment("b")``."""
 
-    def call(state: State, first: Any = None, base: Any = None, reference: Any = None) -> Contrast:
+    def call(state: State, first: Any = None, base: Any = None, reference: Any = None, scores: Any = None) -> Contrast:
+        if kind == "poly" and isinstance(base, list):
+            base, scores = None, base
         own = first if isinstance(first, str) or not numbered else None
-        return Contrast(kind, next((given for given in (base, reference, own) if given is not None), None), numbered)
+        base = next((given for given in (base, reference, own) if given is not None), None)
+        return Contrast(kind, base, numbered, tuple(map(float, scores or ())))
 
     return call
 
 
+# ---- one kind of value from another --------------------------------------------------------------------------------
+
+
+def _as_numeric(state: State, x: Any) -> Any:
+    """R's ``as.numeric``: of text the numbers that it reads as, of a factor the positions of its levels from 1."""
+    if not isinstance(x, Factor) or x.logical:
+        return numeric(x, "as.numeric()")
+    if not state.setdefault("reads", x.kind == "text"):
+        codes = _remembered_codes(state, x, False, "as.numeric()")
+        return np.where(codes < 0, np.nan, codes + 1.0)
+    try:
+        values = np.array([float(label) for label in labels_of(x.categories)] + [np.nan])
+    except ValueError:
+        raise MMEError(
+            f"as.numeric() of labels that are not numbers ({_examples(x)}); as.numeric(factor(...)) is their position"
+        ) from None
+    return values[x.codes]
+
+
+def _as_integer(state: State, x: Any) -> Any:
+    return np.trunc(_as_numeric(state, x))
+
+
+def _as_character(state: State, x: Any) -> Factor:
+    """The labels, or what numbers print as, as text: levels sorted, and without a declared order."""
+    factor = as_factor(x, "as.character()")
+    labels = np.array([*labels_of(factor.categories), None], dtype=object)[factor.codes]
+    return replace(coded(labels, "as.character()"), kind="text")
+
+
+def _as_logical(state: State, x: Any) -> Factor:
+    if not isinstance(x, Factor):
+        values = numeric(x, "as.logical()")
+        return logical(values != 0, values)
+    if x.logical:
+        return x
+    labels = labels_of(x.categories)
+    strange = [label for label in labels if label not in _TRUE + _FALSE]
+    if strange:
+        raise MMEError(f"as.logical() of {_listed(strange)}: it takes {_listed([*_TRUE, *_FALSE])}")
+    truth = np.array([label in _TRUE for label in labels] + [False])
+    return Factor(np.where(x.codes < 0, -1, truth[x.codes]), np.array([False, True]))
+
+
+def _as_date(state: State, x: Any) -> np.ndarray:
+    """Days: of text as in ISO 8601, of times the day that they are in, of numbers those since 1970-01-01."""
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind == "M":
+            return x.astype("datetime64[D]")
+        values = numeric(x, "as.Date()")
+        return np.where(np.isnan(values), np.datetime64("NaT"), np.floor(np.nan_to_num(values)).astype("datetime64[D]"))
+    try:
+        days = np.array([*labels_of(as_factor(x, "as.Date()").categories), "NaT"], dtype="datetime64[D]")
+    except ValueError:
+        raise MMEError(f"as.Date() of labels that are no dates ({_examples(x)}); write them as 2024-01-31") from None
+    return days[x.codes]
+
+
 # ---- the table -----------------------------------------------------------------------------------------------------
 
-_CONTRASTS = ("treatment", "sum", "helmert", "poly", "SAS")
+_TRUE, _FALSE = ("TRUE", "true", "True", "T"), ("FALSE", "false", "False", "F")
+
+# Names of contrasts in patsy and formulaic.
+_PYTHON = {"Treatment": "treatment", "Sum": "sum", "Helmert": "helmert", "Poly": "poly", "Diff": "sdif"}
 
 CONSTANTS: dict[str, Any] = {
     "pi": np.pi,
@@ -210,8 +333,8 @@ CONSTANTS: dict[str, Any] = {
     "None": None,
     **dict.fromkeys(("TRUE", "True", "T"), True),
     **dict.fromkeys(("FALSE", "False", "F"), False),
-    **{f"contr.{kind}": Contrast(kind, numbered=True) for kind in _CONTRASTS},
-    **{kind.capitalize(): Contrast(kind) for kind in _CONTRASTS[:4]},
+    **{f"contr.{kind}": Contrast(kind, numbered=True) for kind in KINDS},
+    **{word: Contrast(kind) for word, kind in _PYTHON.items()},
 }
 
 _UFUNCS = ["exp", "sqrt", "abs", "log2", "log10", "log1p", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh"]
@@ -236,9 +359,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("I", "identity"), _identity),
     **dict.fromkeys(("ifelse", "np.where"), _ifelse),
     **dict.fromkeys(("factor", "as.factor"), _factor),
-    **dict.fromkeys(("as.numeric", "as.integer"), _as_numeric),
-    **{f"contr.{kind}": _contrast(kind, numbered=True) for kind in _CONTRASTS},
-    **{kind.capitalize(): _contrast(kind, numbered=False) for kind in _CONTRASTS[:4]},
+    **dict.fromkeys(("ordered", "as.ordered"), _ordered),
+    **dict.fromkeys(("as.numeric", "as.double"), _as_numeric),
+    "as.integer": _as_integer,
+    "as.character": _as_character,
+    "as.logical": _as_logical,
+    "as.Date": _as_date,
+    "dummy": _dummy,
+    **{f"contr.{kind}": _contrast(kind, numbered=True) for kind in KINDS},
+    **{word: _contrast(kind, numbered=False) for word, kind in _PYTHON.items()},
     "c": lambda state, *values: list(values),
     "log": _log,
     "round": _round,

@@ -409,7 +409,7 @@ def test_a_formula_reaches_no_function_but_those_listed(formula):
         ("y ~ x", {"x": [np.nan] + [1.0] * 7}, {"na_action": "raise"}, r"1 of 8 rows miss a value \('x': 1\)"),
         ("y ~ x", {}, {"na_action": "omit"}, "na_action must be.*got 'omit'"),
         ("y ~ x", {}, {"weights": [1.0, 2.0]}, "weights has 2 values, the data have 8 rows"),
-        ("y ~ x", {}, {"offset": np.ones((8, 2))}, "one-dimensional"),
+        ("y ~ x", {}, {"offset": np.ones((8, 2))}, "offset needs numbers, one a row, but was given 2 columns"),
         ("y ~ x", {}, {"weights": "ww"}, "unknown column 'ww'; did you mean 'w'"),
         ("y ~ x", {}, {"offset": "f"}, "offset = 'f' needs numbers"),
         ("y ~ f", {"f": "lo"}, {}, "factor 'f' has only the level 'lo'"),

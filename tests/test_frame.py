@@ -154,7 +154,7 @@ def test_labels_print_as_in_r():
         ({"x": [1, 2], "y": [1, 2], "z": [1]}, "column 'z' has 1 values, other columns have 2"),
         ({"x": 3}, "column 'x' is of type int"),
         ({"x": "abc"}, "column 'x' is of type str"),
-        ({"x": np.ones((2, 2))}, r"column 'x' must be one-dimensional, got shape \(2, 2\)"),
+        ({"x": np.ones((2, 2, 2))}, r"column 'x' must have one dimension, or two .*got shape \(2, 2, 2\)"),
         (pd.DataFrame(np.ones((2, 2)), columns=["x", "x"]), "several columns are called 'x'"),
         ({"x": [1 + 2j]}, "column 'x' holds complex128"),
         ({"x": pd.Series([[1], "a"])}, "column 'x' holds lists"),

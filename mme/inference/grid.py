@@ -10,9 +10,9 @@ from mme.columns import Coded, Variable, build
 from mme.errors import FormulaError, MMEError
 from mme.evaluate import Evaluator, names_in
 from mme.formula import Specification
-from mme.frame import Frame
+from mme.frame import Basis, Frame
 from mme.syntax import Node, deparse
-from mme.transforms import CONSTANTS, Basis, numeric
+from mme.transforms import CONSTANTS, numeric
 
 # Entries of X on a reference grid beyond which it is refused: it holds every combination of the factors' levels.
 _MOST_ENTRIES = 20_000_000
@@ -71,6 +71,9 @@ def grid_rows(spec: Specification, codes: Mapping[Node, np.ndarray], at: Mapping
 
 def _covariate(spec: Specification, node: Node, values: Mapping[str, float], n: int) -> Variable:
     text = deparse(node)
+    matrix = spec.matrices.get(node)
+    if matrix is not None:
+        return Basis(np.tile([values[text + suffix] for suffix in matrix], (n, 1)), matrix)
     if text in values:
         return np.full(n, float(values[text]))
     names = _columns_in(spec, node)
@@ -99,6 +102,8 @@ def _cells(levels: Mapping[Node, int]) -> dict[Node, np.ndarray]:
 
 def _suffixes(spec: Specification, node: Node) -> tuple[str, ...] | None:
     """Names of a basis's columns, None for a plain covariate: from its value where its own columns are missing."""
+    if node in spec.matrices:
+        return spec.matrices[node]
     frame = Frame({name: [np.nan] for name in _columns_in(spec, node)} or {"": [0.0]})
     try:
         value = Evaluator(frame, spec.formula, spec.states).value(node)

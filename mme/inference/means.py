@@ -130,7 +130,7 @@ def _factor(spec: Specification, name: str) -> Node:
 
 def _check_covariates(spec: Specification, at: Mapping[str, float]) -> None:
     covariates = [node for node in spec.fixed.variables if node not in spec.codings]
-    known = {name for node in covariates for name in [deparse(node), *names_in(node)]}
+    known = {name for node in covariates for name in [deparse(node), *names_in(node)]} | set(spec.means)
     unknown = [name for name in at if name not in known]
     if unknown:
         listed = ", ".join(sorted(known)) or "none"
