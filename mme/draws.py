@@ -88,8 +88,11 @@ def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = N
     for block, values in zip(fit.objective.blocks, blocks, strict=True):
         scaled = values * (fit.sigma / block.scale)
         for t, columns in zip(block.terms, block.column_slices, strict=True):
-            by_term[t] = estimates.b[t] + scaled[:, :, columns]
+            by_term[t] = estimates.effects[t] + scaled[:, :, columns]
     drawn = [by_term[t] for t in range(len(by_term))]
+    for one in fit.model.unknown_parents:
+        drawn[one.term][:, one.groups] = estimates.effects[one.term][one.groups]  # nothing random
+        drawn[one.term] += np.moveaxis(one.in_levels(fit.objective.basis.kept, fit.sigma * beta.T), 2, 0)
     return Draws(
         beta=pd.DataFrame(estimates.beta + fit.sigma * beta, columns=list(fit.fixed_names)),
         b={one.name: one.beside(drawn) for one in keys},

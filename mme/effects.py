@@ -19,7 +19,6 @@ import numpy as np
 from mme.between import Covariances
 from mme.errors import MMEError
 from mme.estimates import Estimates
-from mme.inverse import sensitivities
 from mme.model import Model
 from mme.names import unlike
 from mme.terms import Term
@@ -138,8 +137,8 @@ def conditional_covariance(estimates: Estimates, of: Effects) -> np.ndarray:
 
 
 def error_covariance(estimates: Estimates, of: Effects) -> np.ndarray:
-    """var(b_hat - b) at every level (J, q, q), the uncertainty of beta included."""
-    return _joined(estimates, of, estimates.pev, with_beta=True)
+    """var(b_hat - b) at every level (J, q, q), the uncertainty of beta, and of fixed groups, included."""
+    return _joined(estimates, of, estimates.effects_pev, with_beta=True)
 
 
 def _share_levels(one: Term, other: Term) -> bool:
@@ -180,7 +179,7 @@ class _Between:
     def __init__(self, estimates: Estimates, with_beta: bool) -> None:
         self.estimates, self.H = estimates, Covariances(estimates)
         objective = estimates.objective
-        self.E = sensitivities(objective, estimates.theta, estimates.at) if with_beta else None
+        self.D = estimates.along_beta if with_beta else None
         self.diagonal = self.H.diagonal
         self.place = {
             t: (b, columns)
@@ -192,10 +191,10 @@ class _Between:
         """(J, q_s, q_t) at every level."""
         (b, rows), (c, cols) = self.place[s], self.place[t]
         blocks = self.estimates.objective.blocks
-        values = self._blocks(b, c)[:, rows, cols]
-        if self.E is not None:
-            values = values + self.E[b][:, rows] @ self.E[c][:, cols].transpose(0, 2, 1)
-        return np.asarray(self.estimates.sigma**2 * values / np.outer(blocks[b].scale[rows], blocks[c].scale[cols]))
+        values = self._blocks(b, c)[:, rows, cols] / np.outer(blocks[b].scale[rows], blocks[c].scale[cols])
+        if self.D is not None:
+            values = values + self.D[s] @ self.D[t].transpose(0, 2, 1)
+        return np.asarray(self.estimates.sigma**2 * values)
 
     def _blocks(self, b: int, c: int) -> np.ndarray:
         """H_gg (J, q_b, q_c) between two blocks."""

@@ -26,6 +26,12 @@ _DEPENDENT = 1e-12
 # The same for a variance that the user inverted: rounding of the last digit only.
 _SINGULAR = 1e-14
 _MAX_ITERATIONS = 5000
+# What makes a semi-definite matrix, its diagonal scaled to one, definite to the last digits.
+_SHIFT = 1e-10
+# Directions in which singular equations are searched for what is confounded, and the sweeps that find them.
+_DIRECTIONS, _SWEEPS = 24, 3
+# Names of an error message.
+_NAMED = 8
 # Operations of a factor beyond which nobody gets one without asking: minutes on a fast core.
 _OPERATIONS = 1e13
 # Entries of a precision up to which it is factorised at the door: a second. An A-inverse has seven an animal.
@@ -114,7 +120,10 @@ class MixedModelEquations:
     Z : (n, q) array or sparse matrix
         Random-effect columns.
     Ginv : (q, q) array or sparse matrix, (q,) array or number
-        Inverse of the covariance of b; a vector is a diagonal, a number a multiple of the identity.
+        Inverse of the covariance of b; a vector is a diagonal, a number a multiple of the identity. A sparse matrix
+        may be singular, as the inverse of a pedigree with fixed groups is: where it says nothing of b the effects are
+        fixed, and the equations have a solution if the records tell these from each other and from X. A dense one is
+        taken for a covariance that had no inverse, and refused.
     Rinv : None, number, (n,) array or (n, n) array or sparse matrix
         Inverse of the residual covariance; None is the identity.
 
@@ -128,9 +137,9 @@ class MixedModelEquations:
     Raises
     ------
     MMEError
-        Shapes do not match, values are not finite, Ginv or Rinv is singular or not symmetric, X is rank-deficient.
-        A matrix of more than a million entries is factorised, and so found singular, when a criterion asks for its
-        log-determinant.
+        Shapes do not match, values are not finite, Ginv or Rinv is singular or not symmetric, X is rank-deficient, or
+        what a sparse singular Ginv leaves fixed is confounded. A matrix of more than a million entries is factorised,
+        and so found singular, when a criterion asks for its log-determinant.
 
     Examples
     --------
@@ -181,7 +190,7 @@ class MixedModelEquations:
 
     @property
     def logdet_Ginv(self) -> float:
-        """log|G^-1|; refused where G^-1 is not positive definite."""
+        """log|G^-1|; refused where G^-1 is singular: the effects of its null space are fixed, and belong in X."""
         if self._logdet_Ginv is None:
             self._logdet_Ginv = _logdet(self.Ginv, "Ginv")
         return self._logdet_Ginv
@@ -263,15 +272,44 @@ class MixedModelEquations:
         try:
             factor = self.symbolic.factor(lower.data)
         except NotPositiveDefiniteError:
-            raise self._rank_deficient(self._dependent_columns()) from None
-        self._check_rank(factor)
+            raise self._singular_equations() from None
+        pivots = factor.pivots / self.coefficients.diagonal()[factor.perm]
+        lost = factor.perm[pivots < _DEPENDENT]
+        if (lost < self.p).any() or (lost.size and not self._is_proper):
+            raise self._singular_equations()
         return self._solution(factor, factor.solve(self.rhs))
 
-    def _check_rank(self, factor: Factor) -> None:
-        pivots = factor.pivots / self.coefficients.diagonal()[factor.perm]
-        lost = np.sort(factor.perm[pivots < _DEPENDENT])
-        if (lost < self.p).any():
-            raise self._rank_deficient(lost[lost < self.p].tolist())
+    @property
+    def _is_proper(self) -> bool:
+        """Whether G^-1 is positive definite."""
+        try:
+            return bool(np.isfinite(self.logdet_Ginv))
+        except MMEError:
+            return False
+
+    def _singular_equations(self) -> MMEError:
+        """The error that says which columns of X depend on others, or are confounded with random effects."""
+        columns = self._dependent_columns()
+        if columns:
+            which = f"column {', '.join(map(self._column_name, columns))} depends on others"
+            return MMEError(
+                f"the equations are singular: the {self.p} columns of X are not linearly independent ({which}); leave "
+                "the dependent columns out"
+            )
+        unseen = self._null_space()
+        involved = np.flatnonzero((np.abs(unseen) > 1e-6).any(axis=1))
+        fixed, random = involved[involved < self.p], involved[involved >= self.p] - self.p
+        parts = [f"columns of X {_listed([self._column_name(j) for j in fixed.tolist()])}"] if fixed.size else []
+        parts += [f"random effects {_listed(list(map(str, random.tolist())))} (counted from 0)"] if random.size else []
+        return MMEError(
+            f"the equations are singular: Ginv says nothing of {unseen.shape[1]} combination(s) of the effects, and "
+            f"neither do the records; confounded are {' and '.join(parts) or 'some effects'}. Leave a column of X or a "
+            "group out, give the groups a variance (Pedigree(..., group_variance=)), or use mme.fit, which drops what "
+            "cannot be told apart"
+        )
+
+    def _column_name(self, j: int) -> str:
+        return self._x_names[j] if self._x_names else str(j)
 
     def _dependent_columns(self) -> list[int]:
         """Columns of X that earlier ones determine, as :func:`mme.fit` drops them."""
@@ -280,13 +318,18 @@ class MixedModelEquations:
         kept = independent_columns(columns / np.where(length > 0.0, length, 1.0))
         return sorted(set(range(self.p)) - set(kept.tolist()))
 
-    def _rank_deficient(self, columns: list[int]) -> MMEError:
-        names = [self._x_names[j] if self._x_names else str(j) for j in columns]
-        which = f" (column {', '.join(names)} depends on others)" if names else ""
-        return MMEError(
-            f"the equations are singular: the {self.p} columns of X are not linearly independent{which}; leave the "
-            "dependent columns out"
-        )
+    def _null_space(self) -> np.ndarray:
+        """Combinations (p + q, m) of the effects that are zero in the equations, by inverse iteration on several."""
+        size = np.sqrt(self.coefficients.diagonal())
+        scale = sp.diags_array(np.divide(1.0, size, out=np.ones(size.size), where=size > 0.0))
+        scaled = sp.csc_array(scale @ self.coefficients @ scale)
+        factor = _lower_factor(scaled + _SHIFT * sp.eye_array(size.size))
+        V = np.random.default_rng(0).standard_normal((size.size, min(_DIRECTIONS, size.size)))
+        for _ in range(_SWEEPS):
+            V = np.linalg.qr(factor.solve(V))[0]
+        values, rotation = np.linalg.eigh(V.T @ (scaled @ V))
+        found = scale @ (V @ rotation[:, values < _SHIFT])
+        return np.asarray(found / np.abs(found).max(axis=0, initial=1e-300))
 
 
 def solve(y: Any, X: Any, Z: Any, *, Ginv: Any, Rinv: Any = None) -> EquationsSolution:
@@ -338,22 +381,49 @@ def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_arra
         raise MMEError(f"{name} is not symmetric")
     if (matrix.diagonal() <= 0.0).any():
         raise _singular(name)
-    return matrix, _logdet(matrix, name) if matrix.nnz <= _CHECKED else None
+    if matrix.nnz > _CHECKED:
+        return matrix, None
+    try:
+        return matrix, _logdet(matrix, name)
+    except MMEError:
+        if not sp.issparse(given) or name != "Ginv" or not _is_semidefinite(matrix):
+            raise
+        return matrix, None
+
+
+def _is_semidefinite(matrix: sp.csc_array) -> bool:
+    """Whether a matrix with a positive diagonal has no negative eigenvalue, but for rounding."""
+    scale = sp.diags_array(1.0 / np.sqrt(matrix.diagonal()))
+    try:
+        _lower_factor(scale @ matrix @ scale + _SHIFT * sp.eye_array(matrix.shape[0]))
+    except NotPositiveDefiniteError:
+        return False
+    return True
 
 
 def _logdet(matrix: sp.csc_array, name: str) -> float:
     """The log-determinant, by a factor that is refused where it would not fit or a pivot is lost."""
-    lower = sp.csc_array(sp.tril(matrix))
-    lower.sort_indices()
-    symbolic = Symbolic(lower)
-    symbolic.require_memory(name)
     try:
-        factor = symbolic.factor(lower.data)
+        factor = _lower_factor(matrix, name)
     except NotPositiveDefiniteError:
         raise _singular(name) from None
     if (factor.pivots < _SINGULAR * matrix.diagonal()[factor.perm]).any():
         raise _singular(name)
     return factor.logdet
+
+
+def _lower_factor(matrix: Any, name: str = "Henderson's equations") -> Factor:
+    """The factor of a symmetric matrix, refused where it would not fit."""
+    lower = sp.csc_array(sp.tril(matrix))
+    lower.sort_indices()
+    symbolic = Symbolic(lower)
+    symbolic.require_memory(name)
+    return symbolic.factor(lower.data)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
 
 
 def _diagonal_precision(values: np.ndarray, size: int, name: str, what: str) -> tuple[sp.csc_array, float]:
@@ -367,5 +437,6 @@ def _diagonal_precision(values: np.ndarray, size: int, name: str, what: str) -> 
 def _singular(name: str) -> MMEError:
     return MMEError(
         f"{name} is singular or not positive definite: it must be the inverse of a covariance matrix. A variance of "
-        "zero has no inverse; leave those effects out, or use mme.fit, which never inverts a covariance"
+        "zero has no inverse; leave those effects out, or use mme.fit, which never inverts a covariance. Where effects "
+        "are fixed on purpose (groups of unknown parents) give it sparse; the criterion is then that of mme.fit"
     )

@@ -94,9 +94,13 @@ class Estimates:
     @cached_property
     def beta_cov(self) -> np.ndarray:
         """sigma^2 (X'V^-1 X)^-1 (p, p)."""
-        p = self.beta.size
-        half = triangular_solve(self.at.border[:p, :p], self.objective.basis.R_inverse.T, transposed=False)
-        return np.asarray(self.sigma**2 * (half.T @ half))
+        return np.asarray(self.sigma**2 * (self._half_covariance.T @ self._half_covariance))
+
+    @cached_property
+    def _half_covariance(self) -> np.ndarray:
+        """F' (p, p): (X'V^-1 X)^-1 = F F' in units of sigma^2."""
+        p = self.objective.system.p
+        return triangular_solve(self.at.border[:p, :p], self.objective.basis.R_inverse.T, transposed=False)
 
     @cached_property
     def b(self) -> list[np.ndarray]:
@@ -107,17 +111,61 @@ class Estimates:
     def condvar(self) -> list[np.ndarray]:
         """var(b | y) of each term (J, q, q): beta held at its estimate."""
         blocks = conditional_blocks(self.objective, self.theta, self.at)
-        return self._by_term([self.sigma**2 * H / np.outer(s, s) for H, s in zip(blocks, self._scales, strict=True)])
+        out = self._by_term([self.sigma**2 * H / np.outer(s, s) for H, s in zip(blocks, self._scales, strict=True)])
+        for one in self.objective.model.unknown_parents:
+            out[one.term][one.groups] = 0.0
+        return out
 
     @cached_property
     def pev(self) -> list[np.ndarray]:
         """var(b_hat - b) of each term (J, q, q): the uncertainty of beta included."""
+        parts = zip(self.condvar, self._sensitivities, strict=True)
+        return [one + self.sigma**2 * (E @ E.transpose(0, 2, 1)) for one, E in parts]
+
+    @cached_property
+    def _sensitivities(self) -> list[np.ndarray]:
+        """E of each term (J, q, p), in the user's units."""
         blocks = sensitivities(self.objective, self.theta, self.at)
-        added = [
-            self.sigma**2 * (E @ E.transpose(0, 2, 1)) / np.outer(s, s)
-            for E, s in zip(blocks, self._scales, strict=True)
-        ]
-        return [one + more for one, more in zip(self.condvar, self._by_term(added), strict=True)]
+        by_term = {
+            term: E[:, columns] / scale[columns, None]
+            for block, E, scale in zip(self.objective.blocks, blocks, self._scales, strict=True)
+            for term, columns in zip(block.terms, block.column_slices, strict=True)
+        }
+        return [by_term[t] for t in range(len(by_term))]
+
+    @cached_property
+    def effects(self) -> list[np.ndarray]:
+        """Effects of the levels of each term (J, q): b, and u* = a + Q g where unknown parents have fixed groups.
+
+        They are measured from the groups that were dropped, and NaN where the records say nothing of a level's groups.
+        """
+        out, kept = list(self.b), self.objective.basis.kept
+        for one in self.objective.model.unknown_parents:
+            of_groups = one.in_levels(kept, self.beta[:, None])[:, :, 0]
+            estimable = one.is_estimable(self.objective.model.X)
+            out[one.term] = np.where(estimable, out[one.term] + of_groups, np.nan)
+        return out
+
+    @cached_property
+    def along_beta(self) -> list[np.ndarray]:
+        """D = Q F - E of each term (J, q, p), F F' the covariance of beta: effects_hat - effects has D D' of it.
+
+        Q is zero without groups. NaN for groups that were dropped, and where the records say nothing of a level's.
+        """
+        out, kept = [-E for E in self._sensitivities], self.objective.basis.kept
+        for one in self.objective.model.unknown_parents:
+            D = out[one.term] + one.in_levels(kept, self._half_covariance.T)
+            D[one.unknown(kept, self.objective.model.X)] = np.nan
+            out[one.term] = D
+        return out
+
+    @cached_property
+    def effects_pev(self) -> list[np.ndarray]:
+        """var(effects_hat - effects) of each term (J, q, q): condvar + sigma^2 D D'."""
+        if not self.objective.model.unknown_parents:
+            return self.pev
+        parts = zip(self.condvar, self.along_beta, strict=True)
+        return [one + self.sigma**2 * (D @ D.transpose(0, 2, 1)) for one, D in parts]
 
     @property
     def _scales(self) -> list[np.ndarray]:

@@ -107,9 +107,9 @@ def ranef_table(fit: Fit) -> pd.DataFrame:
                 "term": one.name,
                 "level": np.repeat(np.array(labels_of(one.levels), dtype=object), one.q),
                 "coefficient": np.tile(np.array(one.columns, dtype=object), one.n_levels),
-                "blup": one.beside(estimates.b).ravel(),
+                "blup": one.beside(estimates.effects).ravel(),
                 "condsd": np.sqrt(np.maximum(one.variances(estimates.condvar).ravel(), 0.0)),
-                "pev": one.variances(estimates.pev).ravel(),
+                "pev": one.variances(estimates.effects_pev).ravel(),
             }
         )
         for one in effects(fit.model)

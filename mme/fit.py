@@ -243,6 +243,7 @@ class Fit:
     def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
         """BLUPs: levels x coefficients of each grouping factor, or of each term.
 
+
         Parameters
         ----------
         by : str
@@ -258,16 +259,17 @@ class Fit:
         >>> {name: list(table.columns) for name, table in fit.ranef(by="term").items()}
         {'Subject': ['(Intercept)'], 'Subject.1': ['Days']}
         """
-        return {one.name: one.table(one.beside(self.estimates.b)) for one in effects(self.model, by)}
+        return {one.name: one.table(one.beside(self.estimates.effects)) for one in effects(self.model, by)}
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Fixed effects plus BLUPs of each grouping factor: intercept, fixed effects, then what is random alone."""
         tables: dict[str, pd.DataFrame] = {}
+        given = [name for name in self.fixed_names if name in self.model.x_names[: self.model.p_given]]
         for one in effects(self.model):
-            first = [name for name in one.fixed if name == "(Intercept)" and name not in self.fixed_names]
-            names = list(dict.fromkeys([*first, *self.fixed_names, *one.fixed]))
+            first = [name for name in one.fixed if name == "(Intercept)" and name not in given]
+            names = list(dict.fromkeys([*first, *given, *one.fixed]))
             values = np.tile(self.beta.reindex(names, fill_value=0.0).to_numpy(), (one.n_levels, 1))
-            for name, b in zip(one.fixed, one.beside(self.estimates.b).T, strict=True):
+            for name, b in zip(one.fixed, one.beside(self.estimates.effects).T, strict=True):
                 values[:, names.index(name)] += b
             tables[one.name] = replace(one, columns=tuple(names)).table(values)
         return tables
@@ -281,7 +283,11 @@ class Fit:
         return {one.name: error_covariance(self.estimates, one) for one in effects(self.model, by)}
 
     def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
-        """1 - PEV / var(b): levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g)."""
+        """1 - PEV / var(b): levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g).
+
+        Of animals whose unknown parents have fixed groups it is that of what :meth:`ranef` gives, their groups
+        included; var(b) counts no groups. NaN where the PEV is larger than that, or nothing is known of the groups.
+        """
         from mme.genetics import reliabilities
 
         found = reliabilities(self.estimates)

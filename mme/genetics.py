@@ -83,15 +83,20 @@ def is_quick(objective: Objective) -> bool:
 
 
 def reliabilities(estimates: Estimates) -> list[np.ndarray]:
-    """1 - PEV / var(b) of every level and coefficient (J, q) of each term; var(b_g) = K_gg G, K_gg = 1 + F_g."""
+    """1 - PEV / var(b) of every level and coefficient (J, q) of each term; var(b_g) = K_gg G, K_gg = 1 + F_g.
+
+    NaN where an animal's groups are so little known that the PEV, which counts them, is the larger of the two.
+    """
     model = estimates.objective.model
     found = []
-    for t, (term, T, pev) in enumerate(zip(model.terms, model.T(estimates.theta), estimates.pev, strict=True)):
+    for t, (term, T, pev) in enumerate(zip(model.terms, model.T(estimates.theta), estimates.effects_pev, strict=True)):
         prior = estimates.sigma**2 * np.diag(T @ T.T)
         related = model.relationship(t, estimates.theta)
         K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
         with np.errstate(invalid="ignore", divide="ignore"):
             found.append(1.0 - np.einsum("gii->gi", pev) / np.outer(K, prior))
+    for one in model.unknown_parents:
+        found[one.term][found[one.term] < 0.0] = np.nan
     return found
 
 

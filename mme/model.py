@@ -18,11 +18,15 @@ from mme.parametric import Parametric
 from mme.residual import Bound, bind
 from mme.residual.base import Column
 from mme.terms import Term, renamed
+from mme.unknown_parents import UnknownParents, separate
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """y (n,), X (n, p), terms, prior weights and offset; all finite, all of one length."""
+    """y (n,), X (n, p), terms, prior weights and offset; all finite, all of one length.
+
+    The last columns of X are those of ``unknown_parents``, whose fixed groups are no part of the terms.
+    """
 
     y: np.ndarray
     X: np.ndarray
@@ -35,11 +39,17 @@ class Model:
     method: str
     sigma: float | None
     residual: Bound | None = None
+    unknown_parents: tuple[UnknownParents, ...] = ()
 
     @property
     def n(self) -> int:
         """Number of records."""
         return int(self.y.size)
+
+    @property
+    def p_given(self) -> int:
+        """Number of columns of X that the user gave."""
+        return self.unknown_parents[0].start if self.unknown_parents else len(self.x_names)
 
     @property
     def k(self) -> int:
@@ -116,6 +126,7 @@ def build_model(
     terms = _named_apart(terms)
     for term in terms:
         _check_term(term, values.size, sigma)
+    terms, columns, names, unknown_parents = separate(terms, columns, names)
     return Model(
         y=values,
         X=columns,
@@ -128,6 +139,7 @@ def build_model(
         method=method,
         sigma=None if sigma is None else float(sigma),
         residual=None if residual is None else _residual(residual, column, values.size, terms),
+        unknown_parents=unknown_parents,
     )
 
 

@@ -13,6 +13,7 @@ from mme.factor import available_bytes
 from mme.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships
 from mme.labels import labels_of, name
 from mme.parentage import read_parentage
+from mme.relationship import Relationship
 
 # A Mendelian variance this small is the rounding of 1 - F with F = 1: the parents are completely inbred.
 _NO_SAMPLING = 4.0 * np.finfo(float).eps
@@ -34,15 +35,18 @@ class Pedigree:
     unknown_groups : sequence of labels, optional
         Labels that, given as a parent, stand for a group of unknown parents (another generation, another country)
         with a mean of its own (Quaas 1988, J Dairy Sci 71:1338-1345; Westell, Quaas and Van Vleck 1988). The groups
-        become levels after the animals, and the inverse is that of the transformed equations, in which an animal's
+        become levels after the animals, and ``Ainv`` is that of the transformed equations, in which an animal's
         effect includes its groups: with Q the fraction of each animal that comes from each group,
 
             A* = [ A^-1  -A^-1 Q;  -Q'A^-1  Q'A^-1 Q ].
 
     group_variance : float, optional
-        Variance of the group effects relative to the additive variance: the groups are random and A* gains
-        1 / group_variance on their diagonal. None: the groups are fixed and A* is singular, of rank n; the equations
-        then need records that tell the groups from each other and from the fixed effects.
+        Variance of the group effects g_k in units of the additive variance: g ~ N(0, group_variance sigma_a^2 I),
+        independent of a, so that u* = a + Q g. 1 makes a group vary as an unrelated animal does. In the scale of the
+        records the prior variance is group_variance times the estimate of sigma_a^2 (with several coefficients, their
+        covariance matrix), whatever that turns out to be. A* gains 1 / group_variance on the diagonal of the groups.
+        None: the groups are fixed. A* is then singular, of rank n; :func:`mme.fit` and :func:`mme.lmer` put Q into X
+        (:mod:`mme.unknown_parents`), where a group that cannot be told from the fixed effects is dropped.
     hermaphrodite : bool
         Whether an individual may be sire in one row and dam in another, or both in the same row (selfing), without
         an :class:`MMEWarning` that names it.
@@ -144,6 +148,18 @@ class Pedigree:
     def precision(self) -> sp.csc_array:
         """K^-1 of the levels (J, J): ``Ainv``."""
         return self.Ainv
+
+    @cached_property
+    def given_groups(self) -> Relationship:
+        """K of the levels with the groups' effects given: A of the animals; a group is related to nobody.
+
+        A is what fixed groups leave to be random; their effects are columns of X (:mod:`mme.unknown_parents`).
+        """
+        n, g = self.animals.size, self.groups.size
+        precision = sp.block_diag([self.Ainv[:n, :n], sp.eye_array(g)], format="csc")
+        made = Relationship._known(self.levels, precision, float(np.log(self.mendelian).sum()))
+        made.diagonal = np.append(1.0 + self.inbreeding, np.full(g, np.nan))
+        return made
 
     @cached_property
     def logdet(self) -> float:

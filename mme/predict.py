@@ -17,6 +17,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
 from mme.frame import Factor
 from mme.levels import positions
+from mme.model import Model
 from mme.objective import Objective
 from mme.prediction_error import Part, error_variance
 from mme.rows import Rows
@@ -102,7 +103,11 @@ def _records_of_fit(fit: Fit, chosen: tuple[int, ...]) -> Records:
         variance = own if variance is None else own * variance
     codes = tuple(model.terms[t].codes for t in chosen)
     covariates = tuple(model.terms[t].covariates for t in chosen)
-    return Records(model.X, model.offset, chosen, codes, covariates, variance, fit.rows)
+    X = model.X
+    if any(one.term not in chosen for one in model.unknown_parents):
+        coded = dict(zip(chosen, zip(codes, covariates, strict=True), strict=True))
+        X = _with_groups(model, X[:, : model.p_given], coded)
+    return Records(X, model.offset, chosen, codes, covariates, variance, fit.rows)
 
 
 def _new_records(
@@ -125,9 +130,21 @@ def _new_records(
     terms = [estimates.objective.model.terms[t] for t in chosen]
     coded = [_coded(term, factor, z, new_levels) for term, (factor, z) in zip(terms, groups, strict=True)]
     codes, covariates = tuple(one for one, _ in coded), tuple(values for _, values in coded)
+    X = _with_groups(fit.model, X, dict(zip(chosen, coded, strict=True)))
     variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
     rows = Rows(np.ones(X.shape[0], dtype=bool), index)
     return Records(X, offset, chosen, codes, covariates, variance, rows), estimates
+
+
+def _with_groups(model: Model, X: np.ndarray, coded: Mapping[int, tuple[np.ndarray, Any]]) -> np.ndarray:
+    """X with the columns of groups of unknown parents: of the term's animals, or, where it is left out, of the mean."""
+    columns = [X]
+    for one in model.unknown_parents:
+        if one.term in coded:
+            columns.append(one.rows(*coded[one.term]))
+        else:
+            columns.append(np.broadcast_to(model.X[:, one.columns].mean(axis=0), (len(X), one.Q.shape[1] * one.q)))
+    return np.hstack(columns) if model.unknown_parents else X
 
 
 def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Factor]) -> Estimates:
@@ -156,8 +173,9 @@ def _array_rows(
     if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
         raise MMEError("this fit was made from arrays: newdata must be a pair (X, [Term, ...]) in the order of the fit")
     X, terms = np.atleast_2d(np.asarray(newdata[0], dtype=float)), list(newdata[1])
-    if X.shape[1] != len(model.x_names):
-        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(model.x_names)}: {', '.join(model.x_names)}")
+    names = model.x_names[: model.p_given]
+    if X.shape[1] != len(names):
+        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(names)}: {', '.join(names)}")
     if [(term.q, term.codes.ndim) for term in terms] != [(term.q, term.codes.ndim) for term in model.terms]:
         raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
     return X, [(Factor(terms[t].codes, terms[t].levels), terms[t].covariates) for t in chosen]

@@ -21,6 +21,7 @@ from mme.parametric import Known
 from mme.rows import Rows
 from mme.store import classes
 from mme.terms import Term
+from mme.unknown_parents import UnknownParents
 
 # Rounding of a criterion on another machine, as a share of its size.
 _SAME = 1e-9
@@ -42,6 +43,7 @@ def load_fit(path: str | os.PathLike[str]) -> Fit:
 
 def _rebuilt(content: dict[str, Any], path: Path) -> Fit:
     model = _model(content["model"], [_term(fields) for fields in content["terms"]])
+    model = replace(model, unknown_parents=tuple(_groups(one, model) for one in content.get("unknown_parents", ())))
     theta, optimum = np.asarray(content["theta"], dtype=float), content["optimum"]
     if theta.shape != (model.k,) or not np.isfinite(theta).all():
         raise MMEError(f"{path}: theta has shape {theta.shape}, the model has {model.k} parameters")
@@ -78,6 +80,13 @@ def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
     if residual.n != model.n or (residual.group is not None and np.shape(residual.group) != (model.n,)):
         raise MMEError(f"the residual structure is for {residual.n} records, the model has {model.n}")
     return replace(model, residual=residual)
+
+
+def _groups(one: UnknownParents, model: Model) -> UnknownParents:
+    term = model.terms[one.term]
+    if one.q != term.q or len(one.Q) != term.n_levels or one.columns.stop > len(model.x_names):
+        raise MMEError(f"the groups of unknown parents are not those of term '{term.name}'")
+    return one
 
 
 def _term(fields: dict[str, Any]) -> Term:

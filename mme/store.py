@@ -9,6 +9,7 @@ field               content
 ``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers of any width, ``levels, covariates, columns,
                     name, group, covariance`` and ``relationship`` (null, class OrnsteinUhlenbeck, or ``precision`` as
                     ``data, indices, indptr`` by columns, ``levels, logdet, diagonal``)
+``unknown_parents`` list of class UnknownParents: fixed groups, whose columns are the last ones of X; may be absent
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found
 ``rows``            map: ``kept`` (N,) bool, ``outside``: number of rows outside the subset (none where it lacks), and
@@ -82,6 +83,7 @@ def _content(fit: Fit) -> dict[str, Any]:
     return {
         "model": {name: getattr(model, name) for name in plain},
         "terms": [_term_content(term) for term in model.terms],
+        "unknown_parents": list(model.unknown_parents),
         "theta": fit.theta,
         "criterion": fit.criterion,
         "optimum": fit.optimum,
@@ -143,7 +145,7 @@ def _labels(level: Any) -> np.ndarray:
 
 def classes() -> dict[str, type]:
     """The dataclasses that a file may hold."""
-    from mme import algebra, bars, columns, contrasts, formula, ornstein, syntax, verdict
+    from mme import algebra, bars, columns, contrasts, formula, ornstein, syntax, unknown_parents, verdict
     from mme.residual import ar1, chain, compound, exponential, patterns, product, toeplitz, unstructured, variance
 
     listed: list[type] = [
@@ -158,5 +160,5 @@ def classes() -> dict[str, type]:
         *(toeplitz.BoundToeplitz, toeplitz.BoundBand, unstructured.BoundUnstructured, variance.BoundHeterogeneous),
         *(variance.BoundPowerOfCovariate, product.Product, chain.Chain, patterns.Patterns, patterns.Batch),
     ]
-    listed.append(ornstein.OrnsteinUhlenbeck)
+    listed += [ornstein.OrnsteinUhlenbeck, unknown_parents.UnknownParents]
     return {kind.__name__: kind for kind in listed}

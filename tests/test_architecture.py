@@ -70,6 +70,7 @@ LAYERS = {
         "residual.variance",
         "residual.product",
         "residual",
+        "unknown_parents",
         "model",
         "formula",
     ),

@@ -453,3 +453,47 @@ def test_a_method_that_does_not_exist_is_refused():
         solution.criterion("reml")
     with pytest.raises(mme.MMEError, match="method must be 'auto', 'direct' or 'iterative'"):
         solution.equations.solve(method="lu")
+
+
+# -- effects that Ginv leaves fixed ------------------------------------------------------------------------------------
+
+
+def groups_of_unknown_parents():
+    animals = [1, 2, 3, 4, 5, 6]
+    pedigree = mme.Pedigree(animals, ["g", "h", 1, 1, 3, 3], ["g", "h", 2, 2, 4, 4], unknown_groups=["g", "h"])
+    return pedigree, mme.Term([3, 4, 5, 6, 1, 2], name="animal", relationship=pedigree).Z
+
+
+def test_a_singular_inverse_solves_where_the_equations_have_full_rank():
+    pedigree, Z = groups_of_unknown_parents()
+    y, X = np.array([3.0, 4.0, 6.0, 5.0, 1.0, 2.0]), np.array([[1.0], [-1.0], [1.0], [-1.0], [2.0], [0.5]])
+    solution = mme.solve(y, X, Z, Ginv=pedigree.Ainv / 2)
+    C = np.hstack([X, Z.toarray()])
+    coefficients = C.T @ C
+    coefficients[1:, 1:] += pedigree.Ainv.toarray() / 2
+    inverse = np.linalg.inv(coefficients)
+    np.testing.assert_allclose(np.append(solution.beta, solution.b), inverse @ C.T @ y, atol=1e-12)
+    np.testing.assert_allclose(solution.pev(), np.diag(inverse)[1:], atol=1e-12)
+    # the same as Q in X: Henderson's equations of the animals alone
+    plain = mme.solve(y, np.hstack([X, Z[:, :6] @ pedigree.Q]), Z[:, :6], Ginv=mme.Pedigree(*_founders()).Ainv / 2)
+    np.testing.assert_allclose(solution.beta, plain.beta[:1], atol=1e-12)
+    np.testing.assert_allclose(solution.b[:6], plain.b + pedigree.Q @ plain.beta[1:], atol=1e-12)
+    with pytest.raises(mme.MMEError, match=r"criterion is then that of mme\.fit"):
+        solution.criterion()
+
+
+def _founders():
+    return [1, 2, 3, 4, 5, 6], [None, None, 1, 1, 3, 3], [None, None, 2, 2, 4, 4]
+
+
+def test_what_a_singular_inverse_leaves_confounded_is_named():
+    pedigree, Z = groups_of_unknown_parents()
+    y = np.array([3.0, 4.0, 6.0, 5.0, 1.0, 2.0])
+    with pytest.raises(mme.MMEError, match=r"columns of X mean and random effects 0, 1, 2, .* \(counted"):
+        mme.solve(y, pd.DataFrame({"x": [1.0, 2, 3, 1, 2, 5], "mean": 1.0}), Z, Ginv=pedigree.Ainv)
+    far = mme.Pedigree([1, 2, 3], ["g", "far", 1], ["g", "far", 1], unknown_groups=["g", "far"], hermaphrodite=True)
+    Z = mme.Term([1, 3, 1], name="animal", relationship=far).Z
+    with pytest.raises(mme.MMEError, match=r"1 combination.*confounded are random effects 1, 4 \(counted from 0\)"):
+        mme.solve([1.0, 2.0, 3.0], np.array([[1.0], [2.0], [0.0]]), Z, Ginv=far.Ainv)
+    with pytest.raises(mme.MMEError, match="give it sparse"):
+        mme.solve([1.0, 2.0, 3.0], np.array([[1.0], [2.0], [0.0]]), Z, Ginv=far.Ainv.toarray())

@@ -126,9 +126,15 @@ def _is_third(kind: int | str) -> bool:
 
 
 def _owners(fit: Fit) -> np.ndarray:
-    """The term of each column of X; in a fit by arrays each column is one."""
-    spec = fit.specification
-    return np.array(fit.model.x_names if spec is None else spec.column_terms, dtype=object)
+    """The term of each column of X; in a fit by arrays each column is one, and so are groups of unknown parents."""
+    spec, model = fit.specification, fit.model
+    of_groups = [
+        f"groups of {model.terms[one.term].name}"
+        for one in model.unknown_parents
+        for _ in range(one.columns.start, one.columns.stop)
+    ]
+    given = model.x_names[: model.p_given] if spec is None else spec.column_terms
+    return np.array([*given, *of_groups], dtype=object)
 
 
 def _kept_owners(fit: Fit) -> np.ndarray:
@@ -184,7 +190,10 @@ def _marginal(fit: Fit) -> dict[str, np.ndarray]:
         own, larger = columns == term, np.isin(columns, contained[term])
         functions[:, own] = _beyond(functions[:, own], functions[:, larger])
         weights = functions[np.ix_(treated.places, own)].T  # at the solution whose other parameters are zero
-        out[term] = weights[weights.any(axis=1)] @ treated.to_user
+        weights = weights[weights.any(axis=1)] @ treated.to_user
+        out[term] = np.hstack([weights, np.zeros((len(weights), owners.size - weights.shape[1]))])
+    for term in dict.fromkeys(_owners(fit)[fit.model.p_given :]):
+        out[term] = np.eye(owners.size)[owners == term]
     return {term: out.get(term, np.zeros((0, owners.size))) for term in dict.fromkeys(_owners(fit))}
 
 
@@ -253,13 +262,17 @@ def _treatment(fit: Fit) -> Treatment:
 
 
 def _in_treatment(fit: Fit, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A_t of X_t = X_t[:, kept] A_t in the data, the kept columns, and their coefficients from those of X's."""
-    A = fit.aliasing.A
+    """A_t of X_t = X_t[:, kept] A_t in the data, the kept columns, and their coefficients from those of X's.
+
+    Groups of unknown parents stand behind the columns of the formula, and have no part in them.
+    """
+    kept = fit.aliasing.kept[fit.aliasing.kept < X.shape[1]]
+    A = fit.aliasing.A[: kept.size, : X.shape[1]]
     if np.array_equal(X, X_t):
-        return A, fit.aliasing.kept, np.eye(len(A))
+        return A, kept, np.eye(len(A))
     N = _without_rounding(np.linalg.lstsq(X_t, X, rcond=None)[0])
     B = _sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
-    R = _triangle(fit)
+    R = _triangle(fit)[: kept.size, : kept.size]
     seen = R @ B
     length = np.linalg.norm(seen, axis=0)
     kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
@@ -299,10 +312,11 @@ def containment(fit: Fit) -> dict[str, tuple[str, ...]]:
     if spec is None:
         return {}
     names = {term: ":".join(map(deparse, term)) for term in spec.fixed.terms}
-    return {
+    found = {
         name: tuple(other for larger, other in names.items() if _contains(larger, term, set(spec.codings)))
         for term, name in names.items()
     }
+    return found | dict.fromkeys(_owners(fit)[fit.model.p_given :].tolist(), ())
 
 
 def _contains(larger: tuple[Node, ...], term: tuple[Node, ...], factors: set[Node]) -> bool:

@@ -110,7 +110,9 @@ def marginal_means(
     levels = tuple(product(*labels))
     L = np.zeros((len(levels), X.shape[1]))
     np.add.at(L, cell, X)
-    return Means(L * (len(levels) / len(X)), levels, tuple(wanted), len(_names(by)))
+    of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
+    L = np.hstack([L * (len(levels) / len(X)), np.tile(of_groups, (len(L), 1))])
+    return Means(L, levels, tuple(wanted), len(_names(by)))
 
 
 def _names(given: str | Sequence[str]) -> list[str]:
