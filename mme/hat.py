@@ -21,7 +21,7 @@ F_g = T (I + A'A)^-1 A' for the absorbed block, B_g = Q_g'Z_2 and H_2 = Lambda_2
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,13 +64,15 @@ class Hat:
                 part = E[:, a].take(coding(block.codes, a), axis=0)
                 if column is not None:
                     part *= column[:, None]
+                if block.records is not None:  # several entries a record, one behind another
+                    part = np.add.reduceat(part, np.flatnonzero(np.diff(block.records, prepend=-1)))
                 U -= part
         return U
 
     @cached_property
     def diagonal(self) -> np.ndarray:
         """Leverages h (n,): the diagonal of (H1)."""
-        return self._random_part() + np.einsum("ij,ij->i", self.U, self.U)
+        return self.random_part(lambda block: block.columns) + np.einsum("ij,ij->i", self.U, self.U)
 
     def beta(self, delta: np.ndarray) -> np.ndarray:
         """Changes of beta (g, p) from changes (g, p) on :attr:`basis`."""
@@ -149,37 +151,36 @@ class Hat:
     def _rest(self) -> Rest:
         return Rest(self.objective, self.theta, self.at)
 
-    def _random_part(self) -> np.ndarray:
-        """The diagonal of (H4)."""
-        h, block, rest = self._meetings(), self.objective.absorbing, self.objective.system.rest
+    def random_part(self, columns: Callable[[Block], Sequence[Column]]) -> np.ndarray:
+        """The diagonal of (H4), for other columns of each block in the place of its own."""
+        h, block, rest = self._meetings(columns), self.objective.absorbing, self.objective.system.rest
         if block is None:
             return h
-        h += _quadratic(
-            block.columns, absorbed_blocks(self.objective, self.theta, self._rest.entries), block.codes, block.columns
-        )
+        own = columns(block)
+        h += quadratic(own, absorbed_blocks(self.objective, self.theta, self._rest.entries), block.codes, own)
         meetings = at_cells(self.objective, self.theta, self.at, self._rest.matrix)
         for other, cross, PH in zip(rest.blocks, rest.crossing, meetings, strict=True):
-            h -= 2.0 * _quadratic(block.columns, PH, cross.cells.of_record, other.columns)
+            h -= 2.0 * quadratic(own, PH, cross.cells.of_record, columns(other))
         return h
 
-    def _meetings(self) -> np.ndarray:
+    def _meetings(self, columns: Callable[[Block], Sequence[Column]]) -> np.ndarray:
         """z_2i' H_2 z_2i: entries of H_2 between the levels of one record."""
         rest, h = self.objective.system.rest, np.zeros(self.objective.model.n)
         for family in rest.schur.families:
             left, right = rest.blocks[family.t_row], rest.blocks[family.t_col]
             blocks = family.blocks(self._rest.entries)
             if family.t_row == family.t_col and left.codes.ndim == 1:
-                h += _quadratic(left.columns, blocks[family.diagonal], left.codes, left.columns)
+                h += quadratic(columns(left), blocks[family.diagonal], left.codes, columns(left))
             elif family.t_row == family.t_col:
-                h += _between_columns(left, family, blocks)
+                h += _between_columns(left, columns(left), family, blocks)
             else:
                 cells = rest.schur.products[family.t_row, family.t_col].cells
                 where = _find(family, right.J, cells.rows, cells.cols)
-                h += 2.0 * _quadratic(left.columns, blocks[where], cells.of_record, right.columns)
+                h += 2.0 * quadratic(columns(left), blocks[where], cells.of_record, columns(right))
         return h
 
 
-def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:
+def quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:
     """x_i' S y_i for every record, S = blocks[at[i]], x_i and y_i its values of the columns.
 
     ``at`` is (n,), or (q, q', n) where each pair of columns has a block of its own.
@@ -195,12 +196,12 @@ def _quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right
     return total
 
 
-def _between_columns(block: Block, family: Family, blocks: np.ndarray) -> np.ndarray:
+def _between_columns(block: Block, columns: Sequence[Column], family: Family, blocks: np.ndarray) -> np.ndarray:
     """z_i' S z_i for every record where each column has a level of its own; S is held by its lower triangle."""
     rows, cols = np.broadcast_arrays(block.codes[:, None], block.codes)
     at = _find(family, block.J, np.maximum(rows, cols), np.minimum(rows, cols))
     both = np.concatenate([blocks, blocks.transpose(0, 2, 1)])
-    return _quadratic(block.columns, both, np.where(rows >= cols, at, at + family.count), block.columns)
+    return quadratic(columns, both, np.where(rows >= cols, at, at + family.count), columns)
 
 
 def _find(family: Family, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:

@@ -19,11 +19,11 @@ from mme.estimates import Estimates
 from mme.hat import Hat
 from mme.hat_groups import group_hats
 from mme.hat_large import large_shifts
+from mme.hat_records import RecordHat
 from mme.levels import factorise
 from mme.objective import Objective
 from mme.schur import product_count
 from mme.terms import Term
-from mme.whitening import Whitening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,8 @@ def cooks_distance(fit: Fit, by: Any = None) -> Any:
         None: of records, e_i^2 h_i / (p sigma^2 (1 - h_i)^2) with the leverage h_i and the residual e_i = sqrt(w_i)
         (y_i - fitted_i) of the conditional fit, as lme4's ``cooks.distance``. A grouping factor of the model (of
         several label vectors the first), or labels with one a row of the data: of groups, (beta - beta_(g))'
-        var(beta)^-1 (beta - beta_(g)) / p, the shift of the fixed effects when the group leaves.
+        var(beta)^-1 (beta - beta_(g)) / p, the shift of the fixed effects when the group leaves. With correlated
+        residuals that is the distance of records too.
 
     Returns
     -------
@@ -84,6 +85,9 @@ def cooks_distance(fit: Fit, by: Any = None) -> Any:
     if by is not None:
         delta, labels, name = _without_groups(fit, by)
         return _by_group((delta**2).sum(axis=1) / (p * fit.sigma**2), labels, name, "cooks_distance")
+    if _correlated(fit):
+        distance = (_record_shifts(fit) ** 2).sum(axis=1) / (p * fit.sigma**2)
+        return fit.rows.aligned(distance, "cooks_distance")
     h, e = fit.hat.diagonal, whitened_residual(fit.estimates)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = e**2 * h / (p * fit.sigma**2 * (1.0 - h) ** 2)
@@ -91,7 +95,11 @@ def cooks_distance(fit: Fit, by: Any = None) -> Any:
 
 
 def dfbeta(fit: Fit, by: Any = None) -> pd.DataFrame:
-    """beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves.
+    r"""beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves.
+
+    Of a record i, correlated with others or not, with V the covariance of y and P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1,
+
+        beta - beta_(i) = (X'V^-1 X)^-1 (X'V^-1)_i (P y)_i / P_ii.
 
     Parameters
     ----------
@@ -108,17 +116,32 @@ def dfbeta(fit: Fit, by: Any = None) -> pd.DataFrame:
     names = list(fit.fixed_names)
     if by is not None:
         delta, labels, name = _without_groups(fit, by)
-        return pd.DataFrame(fit.hat.beta(delta), index=pd.Index(labels, name=name), columns=names)
-    moved = fit.hat.beta(fit.hat.without_records(whitened_residual(fit.estimates)))
+        return pd.DataFrame(_hat(fit).beta(delta), index=pd.Index(labels, name=name), columns=names)
+    moved = _hat(fit).beta(_record_shifts(fit))
     return pd.DataFrame(fit.rows.aligned(moved, "dfbeta")).set_axis(names, axis=1)
+
+
+def _correlated(fit: Fit) -> bool:
+    """Whether a record that leaves is more than a row of the whitened ones."""
+    return fit.model.residual is not None and fit.model.residual.group is not None
+
+
+def _hat(fit: Fit) -> Hat:
+    """The hat matrix of whitened records, for what it says of records as they are."""
+    return Hat(fit.objective, fit.theta, fit.estimates.at)
+
+
+def _record_shifts(fit: Fit) -> np.ndarray:
+    """Shifts (n, p) on the basis of :class:`Hat` when a record leaves."""
+    e = whitened_residual(fit.estimates)
+    return RecordHat(_hat(fit), e).shifts if _correlated(fit) else fit.hat.without_records(e)
 
 
 def whitened_residual(estimates: Estimates, *, conditional: bool = True) -> np.ndarray:
     """y - fitted, or y - X beta, with independent entries of variance sigma^2 where e has them (n,)."""
     model = estimates.objective.model
     mean = estimates.fitted if conditional else estimates.population
-    root = None if model.weights is None else np.sqrt(model.weights)
-    return Whitening(root, model.residual, estimates.objective.phi)((model.y - mean)[None, :])[0]
+    return estimates.objective.whitening((model.y - mean)[None, :])[0]
 
 
 def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
@@ -126,8 +149,11 @@ def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     codes, labels, name = _groups(fit, by)
     model = fit.model
     if model.residual is not None and model.residual.group is not None and not _within(model.residual.group, codes):
+        if labels.size == model.n:  # a record each
+            return _record_shifts(fit)[np.argsort(codes)], labels, name
         raise MMEError(
-            f"the residuals are correlated across the groups of '{name}': correlated records must leave together"
+            f"the residuals are correlated across the groups of '{name}': correlated records must leave together, or "
+            "one by one"
         )
     if all(term.relationship is None and _within(term.codes, codes) for term in model.terms):
         r = whitened_residual(fit.estimates, conditional=False)

@@ -135,6 +135,11 @@ class Objective:
         twin.engine = replace(self.engine, seconds={"response": perf_counter() - started})
         return twin
 
+    @property
+    def whitening(self) -> Whitening:
+        """What makes the records independent, at this phi."""
+        return _whitening(self.model, self.phi)
+
     def by_ml(self) -> Objective:
         """The ML deviance of the same model."""
         twin = copy(self)

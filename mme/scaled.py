@@ -15,12 +15,14 @@ import numpy as np
 from mme.absorption import absorb, factor_levels
 from mme.errors import MMEError
 from mme.estimates import Estimates
+from mme.hat import Hat
+from mme.hat_records import RecordHat
 from mme.influence import whitened_residual
 
 if TYPE_CHECKING:
     from mme.fit import Fit
 
-KINDS = ("response", "pearson", "normalised", "standardised", "marginal", "decorrelated")
+KINDS = ("response", "pearson", "normalised", "standardised", "deletion", "marginal", "decorrelated")
 
 
 def scaled_residuals(fit: Fit, kind: str = "standardised") -> Any:
@@ -35,6 +37,9 @@ def scaled_residuals(fit: Fit, kind: str = "standardised") -> Any:
                           ``residuals(type="pearson", scaled=TRUE)``, nlme's ``"pearson"``
         ``normalised``    the same, and correlated residuals made independent: nlme's ``"normalized"``
         ``standardised``  normalised / sqrt(1 - leverage): variance one for every record, the influential ones too
+        ``deletion``      y less its prediction from all other records, over the sd of that: (P y)_i / (sigma
+                          sqrt(P_ii)), P as in :meth:`Fit.dfbeta`; ``standardised``, unless residuals are correlated,
+                          where that is of a whitened record and this of the record
         ``marginal``      y - X beta - offset, units of the response; random effects are left in
         ``decorrelated``  W (y - X beta - offset) / sigma with W V W' = I: like independent N(0, 1) draws if the whole
                           model holds (Houseman, Ryan and Coull 2004, J. Am. Stat. Assoc. 99, 383-394); for models with
@@ -69,6 +74,9 @@ def _values(fit: Fit, kind: str) -> np.ndarray:
     if kind == "standardised":
         with np.errstate(divide="ignore", invalid="ignore"):
             return whitened_residual(estimates) / (fit.sigma * np.sqrt(np.maximum(1.0 - fit.hat.diagonal, 0.0)))
+    if kind == "deletion":
+        record = RecordHat(Hat(estimates.objective, estimates.theta, estimates.at), whitened_residual(estimates))
+        return np.asarray(record.residual / (fit.sigma * np.sqrt(record.left)))
     if kind == "decorrelated":
         return _decorrelated(estimates) / fit.sigma
     raise MMEError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")

@@ -12,7 +12,6 @@ from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.levels import varies_within
 from mme.terms import Term
-from mme.whitening import Whitening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +38,7 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
             "correlated, so that no level has an estimate from its own records alone"
         )
     Z = np.hstack([np.ones((model.n, 1)) if term.covariates is None else term.covariates for term in terms])
-    root = None if model.weights is None else np.sqrt(model.weights)
-    whiten = Whitening(root, model.residual, estimates.objective.phi)
-    *columns, e = whiten(np.vstack([Z.T, model.y - estimates.fitted]))
+    *columns, e = estimates.objective.whitening(np.vstack([Z.T, model.y - estimates.fitted]))
     G = own_sums(codes, J, columns, columns)
     # Z_g'R^-1 (e + Z_g b_g): what the level's own effects leave to be explained
     z = level_sums(codes, J, columns, [e]) + G @ b[:, :, None]

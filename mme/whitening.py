@@ -39,6 +39,18 @@ class Whitening:
             return rows
         return self.structure.whiten(self.phi, rows)
 
+    def transposed(self, rows: np.ndarray) -> np.ndarray:
+        """W' applied to each row of ``rows`` (m, n)."""
+        if self.structure is not None and self.phi is not None:
+            rows = self.structure.whiten_transposed(self.phi, rows)
+        return rows if self.sqrt_weights is None else rows * self.sqrt_weights
+
+    @property
+    def precision(self) -> np.ndarray | float:
+        """The diagonal (n,) of W'W, the inverse of the covariance of e in units of sigma^2."""
+        own = 1.0 if self.structure is None or self.phi is None else self.structure.precision_diagonal(self.phi)
+        return own if self.sqrt_weights is None else own * self.sqrt_weights**2
+
     @property
     def logdet(self) -> float:
         """log |R(phi)| - log |W|."""

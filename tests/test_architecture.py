@@ -105,6 +105,7 @@ LAYERS = {
         "hat_levels",
         "hat_large",
         "hat",
+        "hat_records",
         "influence",
         "scaled",
         "shares",

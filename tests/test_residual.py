@@ -209,6 +209,29 @@ def test_whitening_makes_inner_products_those_of_the_inverse_of_R(name, data):
 
 @every_structure
 @given(data=designs)
+def test_the_transposed_whitening_and_the_diagonal_of_the_inverse_are_those_of_the_definition(name, data):
+    example = STRUCTURES[name](data)
+    structure = bound(example)
+    x = structure.coordinates(example.natural)
+    rows = data.rng.normal(size=(4, data.n))
+    before, tolerance = rows.copy(), 1e-12 * np.linalg.cond(example.R)
+    found = structure.whiten_transposed(x, structure.whiten(x, rows))
+    expected, precision = rows @ np.linalg.inv(example.R), np.diag(np.linalg.inv(example.R))
+    np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
+    np.testing.assert_allclose(structure.precision_diagonal(x), precision, atol=tolerance * precision.max())
+    np.testing.assert_allclose(
+        structure.whiten_transposed(x, rows),
+        Bound.whiten_transposed(structure, x, rows),
+        atol=tolerance * precision.max(),
+    )
+    np.testing.assert_allclose(
+        structure.precision_diagonal(x), Bound.precision_diagonal(structure, x), atol=tolerance * precision.max()
+    )
+    np.testing.assert_array_equal(rows, before)
+
+
+@every_structure
+@given(data=designs)
 def test_the_log_determinant_is_that_of_R(name, data):
     example = STRUCTURES[name](data)
     structure = bound(example)

@@ -131,6 +131,15 @@ class BoundAR1(Bound):
         a, d = self._correlations(x)
         return self.chain.whiten(a, d, rows)
 
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """s_i - a_{i+1} s_{i+1}, s_i = r_i / sqrt(1 - a_i^2)."""
+        a, d = self._correlations(x)
+        return self.chain.whiten_transposed(a, d, rows)
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """1 / (1 - a_i^2) + a_{i+1}^2 / (1 - a_{i+1}^2)."""
+        return self.chain.precision_diagonal(*self._correlations(x))
+
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """r_i = rho_i r_{i-1} + sqrt(1 - rho_i^2) z_i."""
         a, d = self._correlations(x)

@@ -145,6 +145,17 @@ class Bound(ABC):
         """
         return np.asarray(np.linalg.solve(self.whiten(x, np.eye(self.n)).T, rows.T).T)
 
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """W' applied to each row of ``rows`` (m, n): of whitened rows, R^-1 applied to those that they were.
+
+        By W as a dense (n, n) matrix: slow, for structures that have nothing better.
+        """
+        return np.asarray(rows @ self.whiten(x, np.eye(self.n)).T)
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """The diagonal (n,) of R^-1 = W'W; by a dense W, as :meth:`whiten_transposed`."""
+        return np.asarray((self.whiten(x, np.eye(self.n)) ** 2).sum(axis=1))
+
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Half the logarithm of diag R (n,): zero for a correlation matrix."""
         return np.zeros(self.n)
@@ -176,6 +187,14 @@ class Variance(Bound):
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows S."""
         return rows * np.exp(self.log_sd(x))
+
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows S^-1: W is diagonal."""
+        return self.whiten(x, rows)
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """S^-2."""
+        return np.exp(-2.0 * self.log_sd(x))
 
     def logdet(self, x: np.ndarray) -> float:
         """log|R| = 2 sum log sd."""

@@ -83,6 +83,28 @@ class Chain:
         white *= (1.0 / np.sqrt(d))[self.which]
         return white
 
+    def whiten_transposed(self, a: np.ndarray, d: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows (m, n) times W: s_i - a_{i+1} s_{i+1}, s = D^-1/2 r."""
+        at, follower = self._followed
+        gathered = rows * (1.0 / np.sqrt(d))[self.which]
+        gathered[:, at] -= a[self.which[follower]] * gathered[:, follower]
+        return gathered
+
+    def precision_diagonal(self, a: np.ndarray, d: np.ndarray) -> np.ndarray:
+        """The diagonal of W'W (n,): 1 / d_i + a_{i+1}^2 / d_{i+1}."""
+        at, follower = self._followed
+        diagonal = (1.0 / d)[self.which]
+        diagonal[at] += (a**2 / d)[self.which[follower]]
+        return diagonal
+
+    @property
+    def _followed(self) -> tuple[np.ndarray | slice, np.ndarray | slice]:
+        """Records that have one after them, and that one."""
+        if self.before is None:
+            return slice(0, -1), slice(1, None)
+        follower = np.flatnonzero(self.before != np.arange(self.before.size))
+        return self.before[follower], follower
+
     def colour(self, a: np.ndarray, d: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows (m, n) times W'^-1: r_i = a_i r_{i-1} + sqrt(d_i) z_i."""
         which = self.which_in_order

@@ -125,6 +125,15 @@ class BoundCompoundSymmetry(Bound):
         within, between = self._eigenvalues(x, self.sizes)
         return self._scaled(np.sqrt(within), np.sqrt(between), rows)
 
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """As :meth:`whiten`: the root is symmetric."""
+        return self.whiten(x, rows)
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """(1 - 1/s) / (1 - rho) + 1/s / (1 + (s - 1) rho)."""
+        within, between = self._eigenvalues(x, self.sizes)
+        return np.asarray(((1.0 - 1.0 / self.sizes) / within + 1.0 / (self.sizes * between))[self.codes])
+
     def logdet(self, x: np.ndarray) -> float:
         """Return the sum of (s - 1) log(1 - rho) + log(1 + (s - 1) rho)."""
         within, between = self._eigenvalues(x, self.sizes)

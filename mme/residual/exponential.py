@@ -126,6 +126,15 @@ class BoundExponential(Bound):
         a, d = decay(self._rate(x), self.chain.gaps)
         return self.chain.whiten(a, d, rows)
 
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """s_i - a_{i+1} s_{i+1}, s_i = r_i / sqrt(1 - a_i^2)."""
+        a, d = decay(self._rate(x), self.chain.gaps)
+        return self.chain.whiten_transposed(a, d, rows)
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """1 / (1 - a_i^2) + a_{i+1}^2 / (1 - a_{i+1}^2)."""
+        return self.chain.precision_diagonal(*decay(self._rate(x), self.chain.gaps))
+
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """r_i = a_i r_{i-1} + sqrt(1 - a_i^2) z_i."""
         a, d = decay(self._rate(x), self.chain.gaps)
@@ -182,6 +191,21 @@ class BoundExponentialNugget(BoundExponential):
         sequence = self.chain.ordered(rows)
         sequence[:, 1:] -= a * sequence[:, :-1]
         return self.chain.restored(solve_bidiagonal(e, sequence) / np.sqrt(d))
+
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """B' K'^-1 r."""
+        a, d, e = self._factor(x)
+        sequence = self.chain.ordered(rows) / np.sqrt(d)
+        gathered = solve_bidiagonal(e[::-1], sequence[:, ::-1].copy())[:, ::-1].copy()
+        gathered[:, :-1] -= a * gathered[:, 1:]
+        return self.chain.restored(gathered)
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """B'T^-1 B: t_i = 1 / d_i + e_i^2 t_{i+1} is the diagonal of T^-1 = L'^-1 D^-1 L^-1, -e_i t_{i+1} beside it."""
+        a, d, e = self._factor(x)
+        t = solve_bidiagonal(-(e[::-1] ** 2), (1.0 / d)[None, ::-1].copy())[0, ::-1].copy()
+        t[:-1] += (2.0 * a * e + a**2) * t[1:]
+        return self.chain.restored(t[None, :])[0]
 
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """B^-1 K z."""

@@ -38,6 +38,14 @@ class OverOccasions(Bound):
         """Each group by the factor of its pattern."""
         return self.patterns.whiten(self.root(x), rows)
 
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Each group by the transposed factor of its pattern."""
+        return self.patterns.whiten_transposed(self.root(x), rows)
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """By pattern."""
+        return self.patterns.precision_diagonal(self.root(x))
+
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Undo the factor of its pattern."""
         return self.patterns.colour(self.root(x), rows)

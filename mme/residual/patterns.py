@@ -54,6 +54,15 @@ class Patterns:
         """Whiten rows (m, n) for R = B B' (T, T)."""
         return self._multiply([np.linalg.inv(_factors(B, batch)) for batch in self.batches], rows)
 
+    def whiten_transposed(self, B: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows (m, n) by U'^-1."""
+        return self._multiply([np.linalg.inv(_factors(B, batch)).transpose(0, 2, 1) for batch in self.batches], rows)
+
+    def precision_diagonal(self, B: np.ndarray) -> np.ndarray:
+        """The diagonal of R^-1 (n,): R_o^-1 = U^-1 U'^-1."""
+        own = [(np.linalg.inv(_factors(B, batch)) ** 2).sum(axis=2)[batch.pattern].ravel() for batch in self.batches]
+        return self._restored(np.concatenate(own)[None, :])[0]
+
     def colour(self, B: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Undo :meth:`whiten`."""
         return self._multiply([_factors(B, batch) for batch in self.batches], rows)
@@ -73,10 +82,14 @@ class Patterns:
             here = (slice(None), slice(batch.start, batch.stop))
             shape = (rows.shape[0], batch.pattern.size, F.shape[1])  # splitting an axis: views of both
             batch.multiply(F, ordered[here].reshape(shape), product[here].reshape(shape))
+        return self._restored(product)
+
+    def _restored(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (m, n) with records by pattern, put back into the order that was given."""
         if self.order is None:
-            return product
-        restored = np.empty_like(product)
-        restored[:, self.order] = product
+            return rows
+        restored = np.empty_like(rows)
+        restored[:, self.order] = rows
         return restored
 
 

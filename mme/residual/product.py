@@ -148,6 +148,17 @@ class Product(Bound):
         rows = rows * np.exp(-self._log_scale(x))
         return rows if self.correlation is None else self.correlation.whiten(x[: self.correlation.k], rows)
 
+    def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """S^-1 C^-1/2'."""
+        if self.correlation is not None:
+            rows = self.correlation.whiten_transposed(x[: self.correlation.k], rows)
+        return rows * np.exp(-self._log_scale(x))
+
+    def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
+        """S^-1 diag(C^-1) S^-1."""
+        own = 1.0 if self.correlation is None else self.correlation.precision_diagonal(x[: self.correlation.k])
+        return np.asarray(own * np.exp(-2.0 * self._log_scale(x)))
+
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """R^1/2 = S C^1/2."""
         coloured = rows if self.correlation is None else self.correlation.colour(x[: self.correlation.k], rows)
