@@ -366,7 +366,7 @@ class Fit:
         factors: str | Sequence[str],
         *,
         by: str | Sequence[str] = (),
-        at: Mapping[str, float] | None = None,
+        at: Mapping[str, Any] | None = None,
         pairs: bool = False,
         adjust: str = "tukey",
         ddf: str = "satterthwaite",
@@ -376,9 +376,14 @@ class Fit:
 
         Averaged over the levels of all other factors with equal weights. A covariate x is at its mean over the records
         and enters its transforms there, with what these remember of the fit: ``np.log(x)`` is log(mean(x)), as in
-        emmeans. ``at={"x": 3.0}`` puts x elsewhere, ``at={"np.log(x)": 1.0}`` a transform. ``pairs`` compares all
-        levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``, with p ``adjust``-ed by
-        ``"tukey"``, ``"bonferroni"`` or ``"none"``.
+        emmeans. A column of two numbers (0 and 1) is at both, with equal weights, and may be named as a factor; the
+        offset is at its mean. What the data do not determine is NaN.
+
+        ``at={"x": 3.0}`` puts x elsewhere, ``at={"np.log(x)": 1.0}`` a transform, ``at={"offset": 0}`` the offset.
+        ``at={"x": [1, 2]}`` gives the means at each, with x in ``by`` unless it is among the factors.
+
+        ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``, with p
+        ``adjust``-ed by ``"tukey"``, ``"bonferroni"`` or ``"none"`` for as many as the data determine.
         """
         from mme.inference.means import marginal_means, means_table, pairs_table
 

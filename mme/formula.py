@@ -21,6 +21,7 @@ from mme.frame import Basis, Factor, Frame, coded, intake
 from mme.syntax import Name, Node, deparse, parse_expression
 from mme.terms import Term, renamed
 from mme.transforms import State, as_factor, numeric
+from mme.typical import middle, typical_values
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth of equality
@@ -50,7 +51,10 @@ class Specification:
     codings: dict[Node, Coding] = field(default_factory=dict, repr=False)
     bar_codings: dict[Node, Coding] = field(default_factory=dict, repr=False)  # where those of the bars are others
     levels: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
-    means: dict[str, float] = field(default_factory=dict, repr=False)  # of the columns that covariates are made of
+    # of the columns that covariates are made of, see mme.typical
+    means: dict[str, float] = field(default_factory=dict, repr=False)
+    two_valued: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    offset_mean: float = 0.0
 
     @property
     def matrices(self) -> dict[Node, tuple[str, ...]]:
@@ -238,6 +242,9 @@ def design(
         factors[name] = Factor(codes, related[name].levels)
     bars = _ordered(parsed.bars, factors)
     X = build(fixed, variables, y.size)
+    covariates = [node for node in fixed.variables if not isinstance(variables[node], Coded)]
+    means, two_valued = typical_values(covariates, frame, kept)
+    total_offset = _sum(offsets)
     spec = Specification(
         parsed.formula,
         deparse(parsed.response),
@@ -249,14 +256,16 @@ def design(
         {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)},
         {node: variable.coding for node, variable in learned.items() if isinstance(variable, Coded) and node in own},
         levels,
-        _means([node for node in fixed.variables if not isinstance(variables[node], Coded)], frame, kept),
+        means,
+        two_valued,
+        0.0 if total_offset is None else middle(total_offset),
     )
     terms = _terms(bars, learned, factors, related)
     dropped, outside = frame.n - y.size, table.n - frame.n
     if chosen is not None:
         kept = _spread(kept, chosen)
     return Design(
-        y, X.values, X.names, terms, given_weights, _sum(offsets), kept, table.index, dropped, spec, table, outside
+        y, X.values, X.names, terms, given_weights, total_offset, kept, table.index, dropped, spec, table, outside
     )
 
 
@@ -423,20 +432,6 @@ def _terms(
         )
         terms.append(term)
     return renamed(terms)
-
-
-def _means(covariates: Iterable[Node], frame: Frame, kept: np.ndarray) -> dict[str, float]:
-    """The mean of each column of numbers that these are made of, over the rows used."""
-    names = sorted(set().union(*map(names_in, covariates)) & set(frame.names))
-    means: dict[str, float] = {}
-    for name in names:
-        column = frame.column(name)
-        if isinstance(column, Basis):
-            averages = column.values[kept].mean(axis=0).tolist()
-            means |= {name + suffix: average for suffix, average in zip(column.suffixes, averages, strict=True)}
-        elif isinstance(column, np.ndarray) and column.dtype.kind == "f":
-            means[name] = float(column.mean() if kept.all() else column[kept].mean())
-    return means
 
 
 def _covariates(basis: Matrix) -> np.ndarray | None:

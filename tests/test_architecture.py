@@ -39,6 +39,7 @@ LAYERS = {
         "bars",
         "columns",
         "evaluate",
+        "typical",
         "grouping",
         "datasets",
         "rows",

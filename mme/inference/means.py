@@ -2,7 +2,8 @@ r"""Marginal means of factors (least-squares means) and their pairwise compariso
 
 A mean is l'beta with l the average of the rows of X over a reference grid: every combination of the levels of the
 factors in the fixed part, with equal weights, and covariates at the means of their columns, a transform at f(mean(x))
-(Searle, Speed and Milliken 1980, Amer. Statist. 34:216; Lenth's emmeans). Random effects and offsets are at zero.
+(Searle, Speed and Milliken 1980, Amer. Statist. 34:216; Lenth's emmeans). A column of two numbers is at both, as a
+factor is. The offset is at its mean; random effects are at zero.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import TYPE_CHECKING
+from math import comb
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from mme.errors import MMEError
 from mme.evaluate import names_in
+from mme.frame import intake
 from mme.inference.contrasts import Reference, reference, t_table
-from mme.inference.grid import all_cells, grid_rows
+from mme.inference.grid import Grid, covariates, reference_grid
 from mme.syntax import Node, deparse
+from mme.transforms import numeric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +31,21 @@ if TYPE_CHECKING:
     from mme.fit import Fit
     from mme.formula import Specification
 
+# What ``at`` calls the offset.
+_OFFSET = "offset"
 _ADJUSTMENTS = ("tukey", "bonferroni", "none")
 
 
 @dataclass(frozen=True, eq=False)
 class Means:
-    """Rows ``L`` (m, columns of X) of the marginal means, their levels, and which factors, of these the first by."""
+    """Rows ``L`` (m, columns of X) of the marginal means, beside them the ``offset``; their levels, and of what.
+
+    The first ``n_by`` names are those of by.
+    """
 
     L: np.ndarray
-    levels: tuple[tuple[str, ...], ...]
+    offset: float
+    levels: tuple[tuple[Any, ...], ...]
     names: tuple[str, ...]
     n_by: int
 
@@ -46,7 +56,7 @@ def means_table(fit: Fit, means: Means, ddf: str, level: float) -> pd.DataFrame:
 
     if not 0.0 < level < 1.0:
         raise MMEError(f"level must lie between 0 and 1, got {level!r}")
-    table = _tested(fit, means.L, reference(fit, ddf)).drop(columns=["t", "p"])
+    table = _tested(fit, means.L, means.offset, reference(fit, ddf)).drop(columns=["t", "p"])
     df = table["df"].to_numpy()
     half = np.where(np.isinf(df), ndtri(0.5 + level / 2.0), stdtrit(df, 0.5 + level / 2.0)) * table["se"]
     table = table.rename(columns={"estimate": "mean"}).assign(
@@ -62,22 +72,31 @@ def means_table(fit: Fit, means: Means, ddf: str, level: float) -> pd.DataFrame:
 def pairs_table(fit: Fit, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
     """``estimate, se, df, t, p`` of all differences of two means at the same levels of the by factors.
 
-    ``adjust`` is for the differences of one family: Tukey's studentised range, Bonferroni's factor, or none.
+    ``adjust`` is for the differences of one family that the data determine: Tukey's studentised range of the means in
+    them, Bonferroni's factor, their number, or none.
     """
     import pandas as pd
 
     if adjust not in _ADJUSTMENTS:
         raise MMEError(f"adjust must be one of {', '.join(map(repr, _ADJUSTMENTS))}, got {adjust!r}")
-    families: dict[tuple[str, ...], list[int]] = {}
+    to = reference(fit, ddf)
+    families: dict[tuple[Any, ...], list[int]] = {}
     for row, labels in enumerate(means.levels):
         families.setdefault(labels[: means.n_by], []).append(row)
     pairs = [(by, i, j) for by, members in families.items() for i, j in combinations(members, 2)]
     if not pairs:
         raise MMEError(f"there are no two levels of {', '.join(means.names[means.n_by :])} to compare")
-    differences = np.array([means.L[i] - means.L[j] for _, i, j in pairs])
-    table = _tested(fit, differences, reference(fit, ddf))
-    table["p"] = _adjusted(table, len(next(iter(families.values()))), adjust)
-    names = [" - ".join(" ".join(means.levels[row][means.n_by :]) for row in pair) for _, *pair in pairs]
+    first, second = np.array([(i, j) for _, i, j in pairs]).T
+    table = _tested(fit, means.L[first] - means.L[second], 0.0, to)
+    known = table["se"].notna().to_numpy()
+    p, start = table["p"].to_numpy(copy=True), 0
+    for members in families.values():
+        family = start + np.flatnonzero(known[start : start + comb(len(members), 2)])
+        n_means = np.unique([first[family], second[family]]).size
+        p[family] = _adjusted(table.iloc[family], n_means, adjust)
+        start += comb(len(members), 2)
+    table["p"] = p
+    names = [" - ".join(_text(means.levels[row][means.n_by :]) for row in pair) for _, *pair in pairs]
     if not means.n_by:
         return table.set_axis(pd.Index(names, name="contrast"))
     index = [(*by, name) for (by, _, _), name in zip(pairs, names, strict=True)]
@@ -85,9 +104,11 @@ def pairs_table(fit: Fit, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
 
 
 def marginal_means(
-    fit: Fit, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, float] | None
+    fit: Fit, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, Any] | None
 ) -> Means:
-    """Average the reference grid over all factors but these.
+    """Average the reference grid over all that is not named.
+
+    Covariates that ``at`` puts at several values are named so: unless they are among the factors they are by.
 
     Raises
     ------
@@ -97,52 +118,83 @@ def marginal_means(
     spec = fit.specification
     if spec is None:
         raise MMEError("marginal means need a fit by formula (mme.lmer), which knows the factors; see contrast()")
-    wanted = [*_names(by), *_names(factors)]
-    nodes = [_factor(spec, name) for name in wanted]
-    if len(set(nodes)) < len(nodes) or not _names(factors):
+    given = _given(fit, at)
+    offset = spec.offset_mean if _OFFSET not in given else float(_values(_OFFSET, given.pop(_OFFSET)).item())
+    grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()})
+    own, others = _names(factors), _names(by)
+    others += [name for name, value in given.items() if np.ndim(value) and name not in [*own, *others]]
+    wanted = [*others, *own]
+    axes = [_axis(grid, name, given) for name in wanted]
+    if len(set(axes)) < len(axes) or not own:
         raise MMEError(f"name each factor once, and at least one: got {wanted}")
-    codes = all_cells(spec)
-    at = {str(name): float(value) for name, value in (at or {}).items()}
-    _check_covariates(spec, at)
-    X = grid_rows(spec, codes, at)
-    labels = [spec.codings[node].labels for node in nodes]
-    cell = np.ravel_multi_index([codes[node] for node in nodes], [len(one) for one in labels])
+    labels = [_labels(spec, grid, axis) for axis in axes]
+    places = [grid.places[axis] if isinstance(axis, str) else grid.codes[axis] for axis in axes]
+    cell = np.ravel_multi_index(places, [len(one) for one in labels])
     levels = tuple(product(*labels))
-    L = np.zeros((len(levels), X.shape[1]))
-    np.add.at(L, cell, X)
+    L = np.zeros((len(levels), grid.X.shape[1]))
+    np.add.at(L, cell, grid.X)
     of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
-    L = np.hstack([L * (len(levels) / len(X)), np.tile(of_groups, (len(L), 1))])
-    return Means(L, levels, tuple(wanted), len(_names(by)))
+    L = np.hstack([L * (len(levels) / len(grid.X)), np.tile(of_groups, (len(L), 1))])
+    return Means(L, offset, levels, tuple(wanted), len(others))
 
 
 def _names(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def _factor(spec: Specification, name: str) -> Node:
-    """The factor of the fixed part that is written so, or the only one made of this column."""
-    factors = [node for node in spec.fixed.variables if node in spec.codings]
-    exact = [node for node in factors if deparse(node) == name]
-    found = exact or [node for node in factors if name in names_in(node)]
+def _text(labels: Sequence[Any]) -> str:
+    return " ".join(label if isinstance(label, str) else f"{label:g}" for label in labels)
+
+
+def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Node | str:
+    """A covariate that ``at`` puts somewhere, the factor that is written so or made of this column, or a covariate of
+    two values."""
+    if name in given:
+        return name
+    exact = [node for node in grid.codes if deparse(node) == name]
+    found = exact or [node for node in grid.codes if name in names_in(node)]
+    if not found and name in grid.values:
+        return name
     if len(found) != 1:
-        known = ", ".join(f"'{deparse(node)}'" for node in factors) or "none"
+        known = ", ".join(f"'{one}'" for one in [*map(deparse, grid.codes), *grid.values]) or "none"
         raise MMEError(f"'{name}' is not a factor of the fixed part; its factors are {known}")
     return found[0]
 
 
-def _check_covariates(spec: Specification, at: Mapping[str, float]) -> None:
-    covariates = [node for node in spec.fixed.variables if node not in spec.codings]
-    known = {name for node in covariates for name in [deparse(node), *names_in(node)]} | set(spec.means)
-    unknown = [name for name in at if name not in known]
+def _labels(spec: Specification, grid: Grid, axis: Node | str) -> Sequence[Any]:
+    if not isinstance(axis, str):
+        return spec.codings[axis].labels
+    return [int(value) if value.is_integer() else value for value in grid.values[axis].tolist()]
+
+
+def _given(fit: Fit, at: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ``at`` says, of covariates of the fixed part and of the offset alone."""
+    if at is not None and not isinstance(at, Mapping):
+        raise MMEError(f"at must map covariates to values, as {{'x': 3.0}}; got {type(at).__name__}")
+    known = {name for node in covariates(fit.specification) for name in [deparse(node), *names_in(node)]}
+    known |= fit.specification.means.keys() | (set() if fit.model.offset is None else {_OFFSET})
+    given = {str(name): values for name, values in (at or {}).items()}
+    unknown = [name for name in given if name not in known]
     if unknown:
         listed = ", ".join(sorted(known)) or "none"
         raise MMEError(f"at: {', '.join(map(repr, unknown))} is no covariate of the fixed part; they are {listed}")
+    return given
 
 
-def _tested(fit: Fit, L: np.ndarray, to: Reference) -> pd.DataFrame:
-    """The t tests of rows on all columns of X; NaN in rows that cannot be estimated."""
+def _values(name: str, given: Any) -> np.ndarray:
+    """The values at which a covariate is put, each once."""
+    what = f"at: '{name}'"
+    several = list(given) if np.ndim(given) else [given]
+    values = np.asarray(numeric(intake(several, what), what), dtype=float) if several else np.zeros(0)
+    if not values.size or not np.isfinite(values).all():
+        raise MMEError(f"{what} needs a number or a list of numbers, got {given!r}")
+    return np.array(list(dict.fromkeys(values.tolist())))
+
+
+def _tested(fit: Fit, L: np.ndarray, offset: float, to: Reference) -> pd.DataFrame:
+    """The t tests of rows on all columns of X, beside an offset; NaN in rows that cannot be estimated."""
     known = fit.aliasing.estimable(L)
-    table = t_table(to, L[known][:, fit.objective.basis.kept], 0.0, np.flatnonzero(known))
+    table = t_table(to, L[known][:, fit.objective.basis.kept], -offset, np.flatnonzero(known))
     return table.reindex(range(len(L)))
 
 
