@@ -34,7 +34,7 @@ examples:
   format, formula, response, method, nobs, n_dropped, groups {factor: levels}, criterion, loglik, aic, bic, dof,
   sigma, theta [{name, value}], beta [{name, estimate, se, t}], beta_cov, dropped [names],
   varcorr [{term, names, sd, corr, cov}], relationships {term: {name: value}},
-  optimum {verdict, converged, singular, boundary, evaluations, reason},
+  optimum {verdict, converged, singular, boundary, undetermined, evaluations, reason},
   residual [{name, value}] where the residuals have a structure
 """
 

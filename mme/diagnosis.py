@@ -74,7 +74,16 @@ def _optimum(fit: Fit) -> Iterator[Finding]:
             "uncertainty is one-sided, and tests that assume an inner maximum do not hold.",
             _singular_remedy(sentences),
         )
-    elif optimum.flat:
+    if optimum.undetermined:
+        yield Finding(
+            "flat",
+            f"The data do not determine all variances: {'; '.join(optimum.undetermined)}.",
+            "Other values of these variances fit equally well, and none of them is an estimate: one held at zero is "
+            "left out. Fitted values, fixed effects and the criterion are not affected.",
+            "leave out the terms that are held at zero, those that the fixed effects determine, or those that describe "
+            "the same variation as others.",
+        )
+    elif optimum.flat and not fit.singular:
         names = ", ".join(_open_parameters(fit)) or "theta"
         yield Finding(
             "flat",

@@ -15,7 +15,7 @@ from mme.factor import NotPositiveDefiniteError
 from mme.inverse import conditional_blocks, sensitivities
 from mme.lapack import triangular_solve
 from mme.objective import Objective
-from mme.pls import Evaluation, coordinates, effects, logdet_X, pwrss
+from mme.pls import Evaluation, Factors, coordinates, effects, evaluate, logdet_M, logdet_X, pwrss
 
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
 _TOLERATED = 1e-8
@@ -35,8 +35,18 @@ class Estimates:
     @cached_property
     def at(self) -> Evaluation:
         """The factors at theta, level by level."""
+        return self._evaluated(self.objective.factors(self.theta))
+
+    @cached_property
+    def _contrasts(self) -> Evaluation:
+        """The same without the columns within X (:mod:`mme.span`): what the likelihood takes."""
+        if self.objective.within is None:
+            return self.at
+        return self._evaluated(self.objective.contrast_factors(self.theta))
+
+    def _evaluated(self, T: Factors) -> Evaluation:
         try:
-            return self.objective.evaluate(self.theta)
+            return evaluate(self.objective.system, T)
         except NotPositiveDefiniteError:
             raise MMEError(
                 "at these variances the model fits the response exactly: no residual variance is left"
@@ -45,7 +55,10 @@ class Estimates:
     @cached_property
     def criterion(self) -> float:
         """-2 log (restricted) likelihood."""
-        return criterion(self.objective.constants, self.at.logdet_M, logdet_X(self.at.border), self.pwrss)
+        objective, at = self.objective, self._contrasts
+        ml = objective.within is not None and not objective.constants.reml
+        logdet = logdet_M(objective.system, objective.factors(self.theta)) if ml else at.logdet_M
+        return criterion(objective.constants, logdet, logdet_X(at.border), self.pwrss)
 
     @property
     def sigma(self) -> float:
@@ -60,7 +73,7 @@ class Estimates:
         Where that shows in the criterion it is summed over the records, which errors of gamma and u enter at second
         order only.
         """
-        r, eliminated = self.objective.basis.r, pwrss(self.at.border)
+        r, eliminated = self.objective.basis.r, pwrss(self._contrasts.border)
         lost = np.finfo(float).eps * self.objective.constants.n_effective * float(r @ r)
         if lost < _TOLERATED * eliminated:
             return eliminated
@@ -75,16 +88,21 @@ class Estimates:
 
     @cached_property
     def _solution(self) -> tuple[np.ndarray, float, list[np.ndarray]]:
-        """Gamma, u'K^-1 u, and b of each block (J, q) with scaled columns."""
-        objective = self.objective
-        gamma = coordinates(objective.system, self.at)
+        """Gamma, u'K^-1 u, and b of each block (J, q) with scaled columns.
+
+        Without the columns within X, Q gamma is the mean with Z_w b_w of these, and b_w = T_w u what others tell of it.
+        """
+        objective, factors = self.objective, self.objective.contrast_factors(self.theta)
+        gamma = coordinates(objective.system, self._contrasts)
         y_minus_X_gamma = np.append(-gamma, 1.0)[None, :]
-        factors = objective.factors(self.theta)
-        u_absorbed, u_rest = effects(objective.system, self.at, factors, y_minus_X_gamma)
-        blocks = objective.by_block(u_absorbed, u_rest, self.theta)
+        u_absorbed, u_rest = effects(objective.system, self._contrasts, factors, y_minus_X_gamma)
+        blocks = [b[:, :, 0] for b in objective.by_block(u_absorbed, u_rest, self.theta)]
+        for block, within, b in zip(objective.blocks, objective.within or (), blocks, strict=False):
+            if within.any():
+                gamma = gamma - np.einsum("gap,ga->p", block.sums(objective.basis.N[:-1])[:, within], b[:, within])
         schur = objective.system.rest.at(factors.penalty).schur
         u = float(np.vdot(u_absorbed, u_absorbed)) + schur.penalty_of(u_rest[:, 0])
-        return gamma, u, [block[:, :, 0] for block in blocks]
+        return gamma, u, blocks
 
     @cached_property
     def beta(self) -> np.ndarray:
@@ -92,9 +110,33 @@ class Estimates:
         return self.objective.basis.coefficients(self._solution[0])
 
     @cached_property
+    def _apart(self) -> bool:
+        """Whether the effects of columns within X, where there are any, are uncorrelated with all others."""
+        if self.objective.within is None:
+            return False
+        for block, within in zip(self.objective.blocks, self.objective.within, strict=True):
+            T = block.T(self.theta)
+            if (T[within] @ T[~within].T).any():
+                return False
+        return True
+
+    @cached_property
     def beta_cov(self) -> np.ndarray:
-        """sigma^2 (X'V^-1 X)^-1 (p, p)."""
-        return np.asarray(self.sigma**2 * (self._half_covariance.T @ self._half_covariance))
+        """sigma^2 (X'V^-1 X)^-1 (p, p).
+
+        Uncorrelated effects H of columns Z_w = X C within X make beta uncertain by as much, C H C', and by no more.
+        """
+        objective, R_inverse = self.objective, self.objective.basis.R_inverse
+        if not self._apart or any(block.relationship is not None for block in objective.blocks):
+            return np.asarray(self.sigma**2 * (self._half_covariance.T @ self._half_covariance))
+        p = objective.system.p
+        half = triangular_solve(self._contrasts.border[:p, :p], R_inverse.T, transposed=False)
+        cov = half.T @ half
+        for block, within in zip(objective.blocks, objective.within or (), strict=True):
+            if (T := block.T(self.theta)[within]).any():
+                C = np.einsum("gap,ai->pgi", block.sums(objective.basis.N[:-1])[:, within], T).reshape(p, -1)
+                cov = cov + (R_inverse @ C) @ (R_inverse @ C).T
+        return np.asarray(self.sigma**2 * cov)
 
     @cached_property
     def _half_covariance(self) -> np.ndarray:

@@ -44,8 +44,8 @@ def as_dict(fit: Fit) -> dict[str, Any]:
     ``dropped``        names of fixed effects that earlier columns determine
     ``varcorr``        list of ``{term, names, sd, corr, cov}``: random effects, one entry a term
     ``relationships``  parameters of relationships that have some, by term: ``{"ou(time | g)": {"range": 4.9}}``
-    ``optimum``        ``verdict``, ``converged``, ``singular``, ``boundary`` (thetas that are zero), ``evaluations``,
-                       ``reason``
+    ``optimum``        ``verdict``, ``converged``, ``singular``, ``boundary`` (thetas that are zero), ``undetermined``
+                       (sentences: variances that the data do not determine), ``evaluations``, ``reason``
     ``residual``       where residuals have a structure, list of ``{name, value}``, by the names of ``confint()``
     =================  =================================================================================================
     """
@@ -81,6 +81,7 @@ def as_dict(fit: Fit) -> dict[str, Any]:
             "converged": fit.optimum.converged,
             "singular": fit.singular,
             "boundary": fit.optimum.boundary,
+            "undetermined": fit.optimum.undetermined,
             "evaluations": fit.optimum.evaluations,
             "reason": fit.optimum.reason,
         },

@@ -18,6 +18,7 @@ from mme.effects import conditional_covariance, effects, error_covariance
 from mme.engine import Engine
 from mme.errors import MMEError
 from mme.estimates import Estimates
+from mme.identified import without_held
 from mme.loop import Progress, hessian, search
 from mme.model import Model, build_model
 from mme.objective import Objective
@@ -28,7 +29,7 @@ from mme.simulate import simulate_responses
 from mme.summary import summary_html, summary_text
 from mme.terms import Term
 from mme.varcorr import Component, VarCorr
-from mme.verdict import Optimum
+from mme.verdict import Optimum, of_reduced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,7 +181,20 @@ class Fit:
     def theta_given(self) -> bool:
         """Whether theta was given, not estimated."""
         k = self.model.k
-        return k > 0 and bool(np.isnan(self.optimum.gradient[:k]).all())
+        return k > 0 and not self.optimum.undetermined and bool(np.isnan(self.optimum.gradient[:k]).all())
+
+    @cached_property
+    def determined(self) -> Fit:
+        """The fit without the coefficients held at zero because the data do not determine their variances.
+
+        Its beta, sigma and criterion are the same; the fit itself where nothing is held.
+        """
+        held = np.isnan(self.optimum.gradient[: self.model.k])
+        if not self.optimum.undetermined or not held.any():
+            return self
+        rest = without_held(self.model, held)
+        optimum, objective = of_reduced(self.optimum, rest), Objective(rest.model, phi=self.optimum.phi)
+        return replace(self, model=rest.model, theta=optimum.theta, optimum=optimum, objective=objective)
 
     # -- likelihood ---------------------------------------------------------------------------------------------
 
@@ -297,7 +311,12 @@ class Fit:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
         from mme.genetics import heritability_table
 
-        return heritability_table(self.estimates, self.hessian, name)
+        table = heritability_table(self.estimates, self.hessian, name)
+        if self.optimum.undetermined:
+            open_ = self.model.split(self.optimum.open[: self.model.k])
+            if any(part.any() for term, part in zip(self.model.terms, open_, strict=True) if term.name == name):
+                table[:] = np.nan
+        return table
 
     def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
         """Per level: ``n, pooled, no_pooling, partial_pooling, weight``; a factor's terms together, or each."""
@@ -310,14 +329,14 @@ class Fit:
         """Tests of fixed effects by Satterthwaite's degrees of freedom."""
         from mme.inference.satterthwaite import satterthwaite
 
-        return satterthwaite(self)
+        return satterthwaite(self.determined)
 
     @cached_property
     def kenward_roger(self) -> KenwardRoger:
         """Tests of fixed effects by Kenward and Roger's; ``cov`` is their adjusted covariance of :attr:`beta`."""
         from mme.inference.kenward_roger import kenward_roger
 
-        return kenward_roger(self)
+        return kenward_roger(self.determined)
 
     def coefficients(self, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Table of the fixed effects: ``estimate, se, df, t, p``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -14,11 +14,12 @@ from mme.arrays import numbers
 from mme.basis import orthonormalise
 from mme.errors import MMEError
 from mme.estimates import Estimates
+from mme.identified import Reduced, reduced, undetermined
 from mme.model import Model
 from mme.objective import Objective
 from mme.optimize import Minimum, curvature, evaluate_only, minimise
 from mme.start import start
-from mme.verdict import Optimum, judge
+from mme.verdict import Optimum, judge, of_whole, with_undetermined
 from mme.whitening import Whitening
 
 Progress = bool | Callable[[int, float, np.ndarray], None]
@@ -66,10 +67,45 @@ def search(
 ) -> Found:
     """Minimise over what is free: theta unless it is given, phi if the residuals have one.
 
-    ``assembled`` is the model's objective at a first phi, where there is one already.
+    What the data do not determine of theta is held at zero, where that leaves the model as it is. ``assembled`` is the
+    model's objective at a first phi, where there is one already.
     """
     joint = Joint(model, assembled)
-    objective = joint.latest
+    if theta is not None:
+        return _minimised(joint, theta, progress)
+    among = undetermined(joint.latest)
+    if among is None:
+        found = _minimised(joint, None, progress, first_theta)
+        among = undetermined(found.objective, thorough=True) if found.optimum.flat else None
+        if among is None:
+            return found
+    elif not among.any_held:
+        found = _minimised(joint, None, progress, first_theta)
+    if among.any_held:
+        found = _beside_held(joint, reduced(model, among.held), progress, first_theta)
+    return replace(found, optimum=with_undetermined(found.optimum, among))
+
+
+def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: np.ndarray | None) -> Found:
+    """The optimum of the model without what is held at zero, as one of the whole model."""
+    report = progress
+    if callable(progress):
+        tell = progress
+
+        def report(evaluation: int, value: float, parameters: np.ndarray) -> None:
+            tell(evaluation, value, rest.embedded(parameters, 0.0))
+
+    first = None if first_theta is None else first_theta[rest.thetas]
+    among = Joint(rest.model, Objective(rest.model, phi=joint.latest.phi))
+    found = _minimised(among, None, report, first)
+    optimum = of_whole(found.optimum, rest)
+    whole = joint.at(found.objective.phi)
+    whole.engine.seconds["search"] = found.objective.engine.seconds["search"]
+    return Found(whole, optimum.theta, optimum)
+
+
+def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.ndarray | None = None) -> Found:
+    model, objective = joint.model, joint.latest
     began = perf_counter()
     given = theta is not None or model.k == 0
     first, radius = _begin(objective, theta, first_theta)

@@ -21,8 +21,9 @@ from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model, build_model
 from mme.penalty import Penalty
-from mme.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_X, pwrss
+from mme.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_M, logdet_X, pwrss
 from mme.remainder import build_remainder, no_remainder
+from mme.span import within_X
 from mme.terms import Term
 from mme.whitening import Whitening
 
@@ -43,6 +44,8 @@ class Objective:
         Terms by grouping factor.
     constants : Constants
         What of the criterion theta does not change.
+    within : tuple of (q,) bool, or None
+        Which columns of each block lie within X (:mod:`mme.span`); None where none does.
     engine : Engine
         What is absorbed, how the rest is factorised, and why.
     """
@@ -62,6 +65,8 @@ class Objective:
         self.basis = _conditioned(model, whiten)
         self.blocks = build_blocks(model.terms, model.structures, whiten)
         self.constants = _constants(model, self.basis, self.blocks, whiten)
+        within = tuple(within_X(block, self.basis.N[:-1]) for block in self.blocks)
+        self.within = within if any(found.any() for found in within) else None
         conditioned = perf_counter()
         names = tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in self.blocks)
         absorbing = widest(self.blocks) if engine is None else engine.absorb
@@ -79,10 +84,10 @@ class Objective:
     def __call__(self, theta: Any) -> float:
         """The criterion at theta; infinite where the model would fit the response exactly."""
         try:
-            logdet_M, border = self.triangle(np.asarray(theta, dtype=float))
+            logdet, border = self.contrasts(np.asarray(theta, dtype=float))
         except NotPositiveDefiniteError:
             return inf
-        return criterion(self.constants, logdet_M, logdet_X(border), pwrss(border))
+        return criterion(self.constants, logdet, logdet_X(border), pwrss(border))
 
     def triangle(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """log|M| and the factor of (N) at theta: all that a likelihood takes.
@@ -92,7 +97,19 @@ class Objective:
         NotPositiveDefiniteError
             The model fits the response exactly.
         """
-        T = self.factors(theta)
+        return self._triangle(self.factors(theta))
+
+    def contrasts(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """What the criterion takes, without what cancels in it: the columns within X are left out.
+
+        They add the same to log|M| as they take from log|X'V^-1 X|, and nothing to pwrss; ML has log|M| alone.
+        """
+        if self.within is None:
+            return self.triangle(theta)
+        logdet, border = self._triangle(self.contrast_factors(theta))
+        return logdet if self.constants.reml else logdet_M(self.system, self.factors(theta)), border
+
+    def _triangle(self, T: Factors) -> tuple[float, np.ndarray]:
         if not self.rest:
             return evaluate_absorbed(self.system, T)
         at = evaluate(self.system, T)
@@ -113,6 +130,15 @@ class Objective:
         absorbed = _NO_FACTOR if self.absorbing is None else self.absorbing.T(theta)
         T = [block.T(theta) for block in self.rest]
         return Factors(absorbed, T) if self.penalty is None else Factors(absorbed, T, *self.penalty(theta))
+
+    def contrast_factors(self, theta: np.ndarray) -> Factors:
+        """The same without the columns within X, of which contrasts of records that are free of X do not depend."""
+        T = self.factors(theta)
+        if self.within is None:
+            return T
+        kept = [~found[:, None] for found in self.within]
+        absorbed = T.absorbed if self.plan.absorb is None else T.absorbed * kept.pop(self.plan.absorb)
+        return replace(T, absorbed=absorbed, rest=[factor * keep for factor, keep in zip(T.rest, kept, strict=True)])
 
     def by_block(self, u_absorbed: np.ndarray, u_rest: np.ndarray, theta: np.ndarray) -> list[np.ndarray]:
         """b = T u of every block as (J, q, combinations), scaled columns, from what :func:`mme.pls.effects` returns."""

@@ -126,6 +126,20 @@ def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:
     return logdet, _cholesky(border)
 
 
+def logdet_M(system: System, T: Factors) -> float:
+    """log|M| alone, and what theta changes of log|K| with it."""
+    rest, levels = system.rest.at(T.penalty), system.absorbed.levels
+    factor = factor_levels(levels, T.absorbed)
+    logdet = factor.logdet(levels.multiplicity) + T.logdet_K
+    if rest.m == 0:
+        return logdet
+    W = factor.weights()
+    if system.symbolic is not None:
+        return logdet + system.symbolic.factor(rest.schur.entries(W, T.rest)).logdet
+    L = _cholesky(rest.schur.square(W, T.rest)[: rest.m, : rest.m])
+    return logdet + 2.0 * float(np.log(L.diagonal()).sum())
+
+
 def coordinates(system: System, at: Evaluation) -> np.ndarray:
     """Gamma (p,): beta on the orthonormal basis, from (N)."""
     return triangular_solve(at.border[: system.p, : system.p], at.border[system.p, : system.p], transposed=True)

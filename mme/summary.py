@@ -248,7 +248,7 @@ def boundary(fit: Fit) -> list[str]:
 
     T[i, i] = 0 with the rest of its row not zero: b_i is a linear function of b_1 ... b_(i-1).
     """
-    found = []
+    found, fit = [], fit.determined
     for term, T in zip(fit.model.terms, fit.model.T(fit.theta * fit.objective.theta_scale), strict=True):
         rows = np.linalg.norm(T, axis=1)
         zero = rows < _ZERO

@@ -174,6 +174,14 @@ class Term:
         twin.name = name
         return twin
 
+    def with_columns(self, kept: np.ndarray) -> Term:
+        """The same term with some of its coefficients."""
+        twin = copy(self)
+        twin.covariates = None if self.covariates is None else np.ascontiguousarray(self.covariates[:, kept])
+        twin.codes = self.codes if self.codes.ndim == 1 else self.codes[kept]
+        twin.columns = tuple(self.columns[j] for j in kept.tolist())
+        return twin
+
     def related(self, relationship: Parametric) -> Term:
         """The same term with a relationship that has further levels behind those it has now."""
         twin = copy(self)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mme.identified import Reduced, Undetermined
 from mme.model import Model
 from mme.optimize import ACCEPTED, Minimum
 
@@ -36,6 +37,10 @@ class Optimum:
         What one more Newton step would gain on the criterion.
     flat : int
         Directions in which the criterion does not change: the data do not determine them.
+    undetermined : tuple of str
+        What the data do not determine of the variances, in words, where the design says so (:mod:`mme.identified`).
+    open : array of bool
+        Which standard deviations and correlations that is, in the order of theta, and sigma; empty for none.
     verdict : str
         ``"minimum"``, ``"minimum on the boundary"``, ``"flat"``, ``"not converged"`` or ``"given"``.
     """
@@ -51,6 +56,8 @@ class Optimum:
     expected_decrease: float
     flat: int
     verdict: str
+    undetermined: tuple[str, ...] = ()
+    open: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     @property
     def converged(self) -> bool:
@@ -61,7 +68,9 @@ class Optimum:
         text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
         if self.boundary:
             text += f"; at the edge: {', '.join(self.boundary)}"
-        if self.flat and not self.boundary:
+        if self.undetermined:
+            text += f"; {'; '.join(self.undetermined)}"
+        elif self.flat and not self.boundary:
             text += f"; {self.flat} direction(s) of theta are not determined by the data"
         if not self.converged:
             text += (
@@ -106,3 +115,42 @@ def _verdict(minimum: Minimum, boundary: bool, given: bool) -> str:
     if boundary:
         return "minimum on the boundary"
     return "flat" if at.flat else "minimum"
+
+
+def with_undetermined(optimum: Optimum, found: Undetermined) -> Optimum:
+    """The same optimum, with what the design says that the data do not determine."""
+    return replace(
+        optimum,
+        flat=max(optimum.flat, found.directions),
+        verdict="flat" if optimum.converged else optimum.verdict,
+        undetermined=found.sentences,
+        open=np.append(found.parameters, found.sigma),
+    )
+
+
+def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:
+    """The optimum of a reduced model as one of the whole: what is left out is zero, and has no derivatives."""
+    names = rest.whole.theta_names
+    own = dict(zip(rest.model.theta_names, rest.thetas.tolist(), strict=True))
+    return replace(
+        optimum,
+        reason="no variance is left to search for" if optimum.verdict == "given" else optimum.reason,
+        theta=rest.embedded(optimum.theta, 0.0),
+        boundary=tuple(names[own[name]] for name in optimum.boundary),
+        gradient=rest.embedded(optimum.gradient, np.nan),
+        hessian=rest.embedded(optimum.hessian, np.nan),
+    )
+
+
+def of_reduced(optimum: Optimum, rest: Reduced) -> Optimum:
+    """The optimum of the whole model as one of the reduced model: the other way round."""
+    own = dict(zip(rest.whole.theta_names, range(rest.whole.k), strict=True))
+    names = dict(zip(rest.thetas.tolist(), rest.model.theta_names, strict=True))
+    at = np.concatenate([rest.thetas, np.arange(rest.whole.k, optimum.gradient.size)])
+    return replace(
+        optimum,
+        theta=optimum.theta[rest.thetas],
+        boundary=tuple(names[own[name]] for name in optimum.boundary),
+        gradient=optimum.gradient[at],
+        hessian=optimum.hessian[np.ix_(at, at)],
+    )

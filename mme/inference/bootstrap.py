@@ -25,7 +25,8 @@ from mme.criterion import residual_sd
 from mme.engine import Plan
 from mme.errors import MMEError
 from mme.estimates import Estimates
-from mme.inference.natural import parameter_names, parameter_values
+from mme.inference.natural import parameter_values
+from mme.inference.whole import Whole
 from mme.lapack import triangular_solve
 from mme.loop import search
 from mme.model import Model
@@ -106,7 +107,7 @@ class Bootstrap:
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(found, self.values, 0.0).sum(axis=0) / found.sum(axis=0)
             squares = np.where(found, self.values - mean, 0.0) ** 2
-            se = np.sqrt(squares.sum(axis=0) / (found.sum(axis=0) - 1))
+            se = np.sqrt(squares.sum(axis=0) / np.maximum(found.sum(axis=0) - 1, 0))
         columns = {"estimate": self.estimates, "bias": mean - self.estimates, "se": se, "n": found.sum(axis=0)}
         return pd.DataFrame(columns, index=list(self.names))
 
@@ -156,6 +157,8 @@ def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress:
         if not isinstance(value, int | np.integer) or value < 1:
             raise MMEError(f"{name} must be a whole number, at least 1; got {value!r}")
     entropy: Any = np.random.SeedSequence(seed).entropy
+    whole, asked, fit = Whole.of(fit), fit, fit.determined
+    whole.warn(asked, "the bootstrap has no values of")
     known, plan = fit.objective, fit.objective.plan
     refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, entropy, known)
     processes = min(_processors() if workers is None else int(workers), int(n))
@@ -167,13 +170,12 @@ def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress:
         reasons.update(failed)
         report(sum(map(len, rows)))
     table = np.concatenate(rows)
-    names = parameter_names(fit.model, fit.fixed_names)
-    P, k = len(names), fit.model.k
+    P, k = whole.places.size, fit.model.k
     return Bootstrap(
-        names=names,
+        names=whole.names,
         theta_names=fit.theta_names,
-        estimates=_parameters(fit.objective, fit.theta),
-        values=table[:, :P],
+        estimates=whole.spread(_parameters(fit.objective, fit.theta)),
+        values=whole.spread(table[:, :P]),
         theta=table[:, P : P + k],
         singular=table[:, P + k] == 1.0,
         converged=table[:, P + k + 1] == 1.0,

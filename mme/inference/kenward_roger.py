@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Eigenvalues of the information, scaled to a unit diagonal, that its differences cannot tell from zero.
 _FLAT = 1e-6
+# A change of X'V^-1 X along a direction that the data leave open, as a share of its parts, that is rounding.
+_SLOPE = 1e-5
 # Denominators this close to 2 have no scale that pbkrtest trusts.
 _NEAR_TWO = 0.01
 
@@ -116,7 +118,7 @@ def kenward_roger(fit: Fit) -> KenwardRoger:
     if objective.model.sigma is not None:
         P, Q, L = P[:-1], Q[:-1, :-1], L[:-1, :-1]
     information = -L - np.einsum("rsaa->rs", Q) + np.einsum("rab,sba->rs", P, P)
-    W = _twice_inverse(information)
+    W = _twice_inverse(information, P, Q)
     U = 0.5 * np.einsum("rs,rsab->ab", W, Q) - np.einsum("rs,rab,sbc->ac", W, P, P, optimize=True)
     cov = fit.sigma**2 * (half.T @ (np.eye(len(half)) + 2.0 * U) @ half)
     return KenwardRoger(fit.estimates.beta, cov, fit.estimates.beta_cov, half, P, W)
@@ -150,19 +152,29 @@ def _with_sigma(by_H: Linear, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return P, Q, L
 
 
-def _twice_inverse(information: np.ndarray) -> np.ndarray:
-    """W; NaN where the data do not tell the variance parameters apart."""
+def _twice_inverse(information: np.ndarray, P: np.ndarray, Q: np.ndarray) -> np.ndarray:
+    """W; NaN where the data do not tell the variance parameters apart, unless X'V^-1 X does not either."""
     size = np.sqrt(np.abs(np.diag(information)))
     if not information.size:
         return information
     with np.errstate(invalid="ignore", divide="ignore"):
         scaled = information / np.outer(size, size)
-    if not np.isfinite(scaled).all() or np.linalg.eigvalsh(scaled)[0] < _FLAT:
-        warnings.warn(
-            "Kenward and Roger's tests are not determined: the data do not tell the variances apart; they are NaN. "
-            "Simplify the random part",
-            MMEWarning,
-            stacklevel=2,
-        )
-        return np.full_like(information, np.nan)
-    return np.asarray(2.0 * np.linalg.inv(scaled) / np.outer(size, size))
+    if np.isfinite(scaled).all():
+        values, vectors = np.linalg.eigh(scaled)
+        flat = vectors[:, values < _FLAT] / size[:, None]
+        if _is_nothing(flat, P) and _is_nothing(flat, Q):
+            V = vectors[:, values >= _FLAT] / size[:, None]
+            return np.asarray(2.0 * (V / values[values >= _FLAT]) @ V.T)
+    warnings.warn(
+        "Kenward and Roger's tests are not determined: the data do not tell the variances apart; they are NaN. "
+        "Simplify the random part",
+        MMEWarning,
+        stacklevel=2,
+    )
+    return np.full_like(information, np.nan)
+
+
+def _is_nothing(flat: np.ndarray, derivatives: np.ndarray) -> bool:
+    """Whether derivatives (k, ...) vanish along directions (k, f)."""
+    along, sizes = (np.tensordot(c.T, d, 1) for c, d in ((flat, derivatives), (np.abs(flat), np.abs(derivatives))))
+    return bool((np.abs(along) <= _SLOPE * sizes.max(initial=0.0)).all())

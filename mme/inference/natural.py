@@ -40,6 +40,17 @@ def parameter_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ..
     return (*unlike(own, fixed_names), *fixed_names)
 
 
+def parameter_bounds(model: Model) -> tuple[tuple[float, float], ...]:
+    """What values the parameters of :func:`natural_names` can take."""
+    found = []
+    for part in model.structures:
+        inner = part.inner if isinstance(part, Extended) else part
+        lowest = inner.lowest if isinstance(inner, Patterned) and inner.n_sd < inner.k else -1.0
+        found += [(0.0, np.inf) if is_sd else (lowest, 1.0) for is_sd in inner.diagonal.tolist()]
+        found += part.extra.bounds if isinstance(part, Extended) else ()
+    return (*found, (0.0, np.inf)) if model.sigma is None else tuple(found)
+
+
 def residual_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the residual structure among :func:`parameter_names`."""
     names = parameter_names(model, fixed_names)

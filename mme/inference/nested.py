@@ -131,6 +131,9 @@ def difference(small: Fit, large: Fit) -> Difference:
     """
     check_comparable((small, large))
     _check_same_records(small, large)
+    for fit in (small, large):
+        if fit.optimum.undetermined:
+            raise MMEError(f"{'; '.join(fit.optimum.undetermined)}: leave that out to compare the fits")
     if any(np.isnan(fit.optimum.gradient).any() for fit in (small, large)):
         raise MMEError("theta or phi was given to one of the fits: a likelihood ratio is of fits at their optimum")
     more = _fixed_beyond(small, large)

@@ -23,6 +23,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.inference.curves import Curve, Profile, quantile
 from mme.inference.held import Maximum, Question
 from mme.inference.interpolate import crossing, lagrange_weights
+from mme.inference.whole import Whole
 from mme.loop import Joint, search
 from mme.optimize import Curvature, Minimum, evaluate_only, minimise
 
@@ -73,28 +74,51 @@ def profile(fit: Fit, parameters: Iterable[str] | None = None, level: float = 0.
     MMEError
         A name is not among the parameters, theta was given and not estimated, or a user's residual structure has no
         inverse of its natural parameters.
+
+    Notes
+    -----
+    A parameter that the data do not determine has no knots: its interval is all that it can be.
     """
     z = quantile(level)
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
-    maximum, deviance = _maximum(fit)
-    chosen = _chosen(parameters, maximum)
-    curves = {name: _curve(maximum, name, deviance, z) for name in chosen}
-    return Profile(curves, maximum.names, maximum.values, deviance)
+    whole = Whole.of(fit)
+    maximum, deviance = _maximum(fit.determined, tuple(whole.names[i] for i in whole.places.tolist()))
+    chosen = _chosen(parameters, maximum, whole)
+    open_ = {name for name, is_open in zip(whole.names, whole.open.tolist(), strict=True) if is_open}
+    if open_ & set(chosen):
+        whole.warn(fit, "no profile of")
+    curves = {
+        name: _all_of_it(whole, name) if name in open_ else _for_all(_curve(maximum, name, deviance, z), whole)
+        for name in chosen
+    }
+    return Profile(curves, whole.names, whole.spread(maximum.values), deviance)
 
 
-def _maximum(fit: Fit) -> tuple[Maximum, float]:
+def _all_of_it(whole: Whole, name: str) -> Curve:
+    """The curve of a parameter that is not determined: none."""
+    bounds = whole.bounds[whole.names.index(name)]
+    return Curve(name, np.nan, bounds, np.zeros(0), np.zeros(0), np.zeros((0, len(whole.names))), (True, True))
+
+
+def _for_all(curve: Curve, whole: Whole) -> Curve:
+    """The curve with all parameters at its knots."""
+    return replace(curve, parameters=whole.spread(curve.parameters))
+
+
+def _maximum(fit: Fit, names: tuple[str, ...]) -> tuple[Maximum, float]:
     objective, theta, phi = fit.objective, fit.theta, fit.optimum.phi
     if fit.method == "REML":
         found = search(replace(fit.model, method="ML"), None, False, theta, objective.by_ml())
         objective, theta, phi = found.objective, found.theta, found.optimum.phi
-    return Maximum.of(Joint(objective.model, objective), theta, phi, fit.fixed_names), objective(theta)
+    maximum = Maximum.of(Joint(objective.model, objective), theta, phi, fit.fixed_names)
+    return replace(maximum, names=names), objective(theta)
 
 
-def _chosen(parameters: Iterable[str] | None, maximum: Maximum) -> Sequence[str]:
-    names, holdable = maximum.names, maximum.holdable
+def _chosen(parameters: Iterable[str] | None, maximum: Maximum, whole: Whole) -> Sequence[str]:
+    names = whole.names
     if parameters is None:
-        left_out = [name for name in names if name not in holdable]
+        left_out = [name for name in maximum.names if name not in maximum.holdable]
         if left_out:
             warnings.warn(
                 f"no profile of {', '.join(left_out)}: the residual structure has no coordinates(), the inverse of "
@@ -102,7 +126,7 @@ def _chosen(parameters: Iterable[str] | None, maximum: Maximum) -> Sequence[str]
                 MMEWarning,
                 stacklevel=4,
             )
-        return holdable
+        return [name for name in names if name not in left_out]
     chosen = [parameters] if isinstance(parameters, str) else list(parameters)
     for name in chosen:
         if name not in names:
