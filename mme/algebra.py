@@ -6,12 +6,16 @@ Hastie, 1992, Statistical Models in S, section 2.4): variables are numbered as t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NoReturn
 
 from mme.errors import FormulaError
-from mme.syntax import Call, Name, Node, Number, Op, Text, deparse, summands
+from mme.syntax import Call, Name, Node, Number, Op, Text, deparse, is_sum, shortened, summands
 
+# Terms that a formula may stand for, and products of terms on the way to them: nobody reads more.
+_MOST_TERMS, _MOST_PRODUCTS = 20_000, 2_000_000
 _ALGEBRA = ("+", "-", "*", "/", ":", "^", "%in%", "(")
 
 
@@ -77,7 +81,7 @@ class _Expansion:
     def number(self, node: Node) -> None:
         """Number the variables in order of appearance."""
         if isinstance(node, Op) and node.symbol in _ALGEBRA:
-            for arg in [part for _, part in summands(node)] if _is_sum(node) else node.args:
+            for arg in [part for _, part in summands(node)] if is_sum(node) else node.args:
                 self.number(arg)
         elif isinstance(node, Name) and node.value == ".":
             for name in self._columns(node):
@@ -104,7 +108,7 @@ class _Expansion:
         return [1 << self.variables[node]]
 
     def _operator(self, node: Op, symbol: str, args: tuple[Node, ...]) -> list[int]:
-        if _is_sum(node):
+        if is_sum(node):
             return self._sum(summands(node))
         if symbol == "-":
             return self._sum([("-", args[0])])
@@ -112,13 +116,13 @@ class _Expansion:
         if symbol in ("(", "+"):
             return left
         if symbol == "^":
-            return self._power(left, args[1])
+            return self._power(node, left, args[1])
         right = self.encode(args[1])
         if symbol == "*":
-            return _union(left, right, _products(left, right))
+            return self._union(node, left, right, self._products(node, left, right))
         if symbol == "/":  # a/b = a + b within a
-            return _union(left, _products([_all(left)], right))
-        return _products(left, [_all(right)] if symbol == "%in%" else right)
+            return self._union(node, left, self._products(node, [_all(left)], right))
+        return self._union(node, self._products(node, left, [_all(right)] if symbol == "%in%" else right))
 
     def _sum(self, parts: list[tuple[str, Node]]) -> list[int]:
         masks: dict[int, None] = {}
@@ -138,13 +142,30 @@ class _Expansion:
         self.intercept = (value == 1) == self.adding
         return []
 
-    def _power(self, base: list[int], exponent: Node) -> list[int]:
+    def _power(self, node: Op, base: list[int], exponent: Node) -> list[int]:
         if not isinstance(exponent, Number) or exponent.value < 1 or exponent.value % 1:
             raise self._error(exponent, "a power of terms must be a whole number; arithmetic goes inside I(...)")
         result = base
         for _ in range(min(int(exponent.value), len(base)) - 1):
-            result = _union(_products(result, base))
+            result = self._union(node, self._products(node, result, base))
         return result
+
+    def _products(self, node: Op, left: list[int], right: list[int]) -> Iterator[int]:
+        if len(left) * len(right) > _MOST_PRODUCTS:
+            self._refuse(node)
+        return (a | b for a in left for b in right)
+
+    def _union(self, node: Op, *parts: Iterable[int]) -> list[int]:
+        masks: dict[int, None] = {}
+        for mask in chain(*parts):
+            masks[mask] = None
+            if len(masks) > _MOST_TERMS:
+                self._refuse(node)
+        return list(masks)
+
+    def _refuse(self, node: Op) -> NoReturn:
+        text = shortened(deparse(node))
+        raise self._error(node, f"'{text}' stands for more than {_MOST_TERMS} terms; name the interactions you need")
 
     def _columns(self, node: Node) -> Sequence[str]:
         if self.dot is None:
@@ -153,10 +174,6 @@ class _Expansion:
 
     def _error(self, node: Node, problem: str) -> FormulaError:
         return FormulaError.at(self.formula, node.start, problem)
-
-
-def _is_sum(node: Op) -> bool:
-    return node.symbol in ("+", "-") and len(node.args) == 2
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -175,11 +192,3 @@ def _all(masks: list[int]) -> int:
     for mask in masks:
         union |= mask
     return union
-
-
-def _products(left: list[int], right: list[int]) -> list[int]:
-    return [a | b for a in left for b in right]
-
-
-def _union(*parts: list[int]) -> list[int]:
-    return list(dict.fromkeys(mask for part in parts for mask in part))

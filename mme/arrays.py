@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -42,6 +43,11 @@ def numbers(values: Any, what: str) -> np.ndarray:
     example = f" ({array.flat[0]!s})" if array.size else ""
     kind = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "UST" else str(array.dtype)
     raise MMEError(f"{what} must be numeric, got {kind}{example}")
+
+
+def machine_bytes() -> int:
+    """Memory of this machine, whoever uses it now; where the system does not say, more than any has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
 
 
 def check_range(largest: float, what: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mme.algebra import Terms, expand
 from mme.errors import FormulaError
-from mme.syntax import Call, Name, Node, Op, deparse, parse, summands
+from mme.syntax import Call, Name, Node, Op, deparse, is_sum, parse, shortened, summands
 
 # By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
 STRUCTURES = {
@@ -95,8 +95,8 @@ class _Splitter:
         """
         if not (isinstance(terms, Op) and terms.symbol in _BARS):
             return terms
-        left, right = map(deparse, terms.args)
-        if _bar_in(terms.args[0]) or _bar_in(terms.args[1]) or _is_sum(terms.args[0]) or _is_sum(terms.args[1]):
+        left, right = (shortened(deparse(part)) for part in terms.args)
+        if _bar_in(terms.args[0]) or _bar_in(terms.args[1]) or is_sum(terms.args[0]) or is_sum(terms.args[1]):
             raise self._error(
                 terms,
                 f"a bar without parentheses takes all of '{left}' and of '{right}': put parentheses round each random "
@@ -119,7 +119,7 @@ class _Splitter:
                 return None
             case Op("(", (inner,)) if _bar_in(inner) is not None:
                 return self.strip(inner)
-            case Op("+" | "-", (_, _)):
+            case Op() if is_sum(node):
                 return self._strip_sum(node)
         self._refuse_bar(node)
         return node
@@ -267,10 +267,6 @@ def called_as(node: Node) -> str:
     return deparse(node)
 
 
-def _is_sum(node: Node) -> bool:
-    return isinstance(node, Op) and node.symbol in ("+", "-") and len(node.args) == 2
-
-
 def _factors(name: Node) -> Iterator[Node]:
     if isinstance(name, Op):
         for arg in name.args:
@@ -293,7 +289,7 @@ def _bar_in(node: Node) -> Op | None:
         return bar if isinstance(bar, Op) and bar.symbol in _BARS else None
     if node.symbol in _BARS:
         return node
-    parts = [part for _, part in summands(node)] if len(node.args) == 2 and node.symbol in "+-" else node.args
+    parts = [part for _, part in summands(node)] if is_sum(node) else node.args
     return next((bar for bar in map(_bar_in, parts) if bar is not None), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -12,6 +11,7 @@ from math import prod
 import numpy as np
 
 from mme.algebra import Terms
+from mme.arrays import machine_bytes
 from mme.contrasts import Contrast, contrast_matrix, contrast_of, width
 from mme.errors import MemoryForecastError, MMEError
 from mme.frame import Basis, Factor, labels_of
@@ -148,11 +148,14 @@ def _full_codings(terms: Terms, factors: set[Node]) -> set[tuple[int, Node]]:
     it, not equal to it: for ``f:x + f:h`` this loses columns, in R as here; ``f:x + f*h`` does not.)
     """
     full = set()
+    earlier: dict[Node, set[int]] = {}  # the terms so far that have this variable
     for t, term in enumerate(terms.terms):
         for variable in factors.intersection(term):
-            rest = set(term) - {variable}
-            if rest and not any(rest <= set(earlier) for earlier in terms.terms[:t]):
+            rest = sorted((earlier.get(other, set()) for other in term if other != variable), key=len)
+            if rest and not rest[0].intersection(*rest[1:]):
                 full.add((t, variable))
+        for variable in term:
+            earlier.setdefault(variable, set()).add(t)
     if not terms.intercept:
         first = next(((t, v) for t, term in enumerate(terms.terms) for v in term if v in factors), None)
         full |= {first} if first is not None else set()
@@ -162,7 +165,7 @@ def _full_codings(terms: Terms, factors: set[Node]) -> set[tuple[int, Node]]:
 def _forecast(n: int, intercept: int, widths: Mapping[str, int]) -> None:
     """Refuse, before any of it is made, a dense matrix that cannot fit into the machine."""
     p = intercept + sum(widths.values())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+    memory = machine_bytes()
     if 8 * n * p > memory:
         widest = max(widths, key=widths.__getitem__)
         raise MemoryForecastError(

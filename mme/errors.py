@@ -6,6 +6,9 @@ everything that is worth a sentence but no stop is an :class:`MMEWarning`.
 
 from __future__ import annotations
 
+# Characters of a formula that a message shows.
+_LINE = 120
+
 
 class MMEError(ValueError):
     """The input cannot be used as given; the message says what was found, what is needed and what to do."""
@@ -16,7 +19,11 @@ class FormulaError(MMEError):
 
     @classmethod
     def at(cls, formula: str, position: int, problem: str) -> FormulaError:
-        """Build the error for ``problem`` at character ``position`` of ``formula``."""
+        """Build the error for ``problem`` at character ``position`` of ``formula``, of which a line is shown."""
+        if len(formula) > _LINE:
+            start = max(0, min(position - _LINE // 2, len(formula) - _LINE))
+            before, after = ("... " if start else ""), (" ..." if start + _LINE < len(formula) else "")
+            formula, position = before + formula[start : start + _LINE] + after, position - start + len(before)
         return cls(f"{problem}\n    {formula}\n    {' ' * position}^")
 
 

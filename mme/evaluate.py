@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from difflib import get_close_matches
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from mme.contrasts import KINDS, Contrast
-from mme.errors import FormulaError, MMEError, MMEWarning
+from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.frame import Basis, Column, Factor, Frame, labels_of
 from mme.syntax import Call, Name, Node, Number, Op, Text, deparse
 from mme.transforms import CONSTANTS, FUNCTIONS, State, elementwise, logical, numeric
@@ -69,9 +71,7 @@ class Evaluator:
         if node not in self._values:
             with np.errstate(all="ignore"):
                 value = self._evaluate(node)
-            if not isinstance(value, (Factor, Basis)):
-                text = deparse(node)
-                value = self._call(node, lambda: _full(numeric(value, f"'{text}'"), self.frame.n))
+            value = self._call(node, lambda: _by_row(value, self.frame.n, f"'{deparse(node)}'"))
             if not isinstance(node, Name):
                 self._warn_undefined(node, value)
             self._values[node] = value
@@ -120,7 +120,7 @@ class Evaluator:
         """Compute, and say where in the formula it failed."""
         try:
             return compute()
-        except FormulaError:
+        except (FormulaError, MemoryForecastError):
             raise
         except MMEError as error:
             raise FormulaError.at(self.formula, node.start, str(error)) from None
@@ -248,7 +248,7 @@ def _operate(symbol: str, operands: list[Any]) -> Any:
         return numbers[0] if symbol == "+" else -numbers[0]
     if symbol not in _ARITHMETIC:
         raise MMEError(f"'{symbol}' is not arithmetic")
-    return _ARITHMETIC[symbol](*numbers)
+    return reduce(_ARITHMETIC[symbol], numbers)
 
 
 def _is_in(value: Any, wanted: Any) -> Factor:
@@ -261,8 +261,17 @@ def _is_in(value: Any, wanted: Any) -> Factor:
     return logical(np.isin(numbers, np.array(wanted, dtype=float)), numbers)
 
 
-def _full(value: Any, n: int) -> np.ndarray:
-    return value if isinstance(value, np.ndarray) else np.full(n, float(value))
+def _by_row(value: Any, n: int, what: str) -> Value:
+    """A value as a column of n rows; a constant is the same in all."""
+    if not isinstance(value, Factor | Basis):
+        value = np.asarray(numeric(value, what), dtype=float)
+    given = value.codes if isinstance(value, Factor) else value
+    if isinstance(given, Basis) or given.shape == (n,):
+        return value
+    if given.ndim:
+        raise MMEError(f"{what} gives {given.size} values for {n} rows")
+    every = np.full(n, given)
+    return replace(value, codes=every) if isinstance(value, Factor) else every
 
 
 def _listed(names: Any) -> str:

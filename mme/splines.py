@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import BSpline
 
-from mme.errors import MMEError
+from mme.arrays import machine_bytes
+from mme.errors import MemoryForecastError, MMEError
 from mme.frame import Basis
 from mme.transforms import State, numeric
 
@@ -26,6 +27,7 @@ def poly(state: State, x: Any, degree: int = 1, raw: bool = False) -> Basis:
     """
     x = np.asarray(numeric(x, "poly()"))
     degree = _whole(degree, "poly(x, degree)")
+    _forecast(x.size, degree, f"poly() of degree {degree}")
     if raw:
         return _numbered(x[:, None] ** np.arange(1, degree + 1))
     if not state:
@@ -107,6 +109,8 @@ def _learn_knots(state: State, x: np.ndarray, knots: Any, interior: int | None, 
     low, high = (known.min(), known.max()) if boundary is None else np.sort(np.asarray(boundary, dtype=float))
     if low == high:
         raise MMEError(f"{what} of a column that does not vary")
+    if interior is not None:
+        _forecast(x.size, interior, f"{what} with {interior} knots")
     if interior is not None and interior < 0:
         raise MMEError(f"{what}: df is too small; it must be at least {-interior} larger")
     if knots is None:
@@ -126,6 +130,7 @@ def _formulaic(name: str) -> Callable[..., Basis]:
             raise MMEError(f"{name}() needs the package formulaic: pip install formulaic") from None
         values = np.asarray(numeric(x, f"{name}()"))
         df = None if df is None else _whole(df, f"{name}(df)")
+        _forecast(values.size, df or 0, f"{name}() with df = {df}")
         options = {"df": df, "knots": knots, "constraints": constraints, "extrapolation": "extend"}
         if not state:
             TRANSFORMS[name](values[np.isfinite(values)], _state=state, **options)
@@ -135,13 +140,22 @@ def _formulaic(name: str) -> Callable[..., Basis]:
     return call
 
 
+def _forecast(n: int, k: int, what: str) -> None:
+    """Refuse, before any of it is made, a basis (n, k), and the (k, k) of its making, that cannot fit."""
+    need, memory = 8 * k * (n + k), machine_bytes()
+    if need > memory:
+        raise MemoryForecastError(
+            f"{what} would take {1e-9 * need:.3g} GB for {n} rows, this machine has {1e-9 * memory:.3g} GB"
+        )
+
+
 def _numbered(values: np.ndarray) -> Basis:
     k = values.shape[1]
     return Basis(values, tuple(str(j) for j in range(1, k + 1)) if k > 1 else ("",))
 
 
 def _whole(value: Any, what: str) -> int:
-    if isinstance(value, (int, float)) and value == int(value) and value >= 1:
+    if isinstance(value, (int, float)) and np.isfinite(value) and value == int(value) and value >= 1:
         return int(value)
     raise MMEError(f"{what} must be a whole number of at least 1, got {value!r}")
 

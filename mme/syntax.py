@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -25,6 +26,9 @@ _BINARY |= dict.fromkeys(("<", ">", "<=", ">=", "==", "!="), 4)
 _PREFIX = {"!": 3, "-": 9, "+": 9}
 _RIGHT_ASSOCIATIVE = "^"
 _TIGHT = ("/", ":", "^", "%%")  # R prints these without spaces round them
+# Beyond this depth of a tree, walks over it would exhaust the stack; nobody writes so.
+_DEEPEST = 100
+_REMEDY = "compute the column beforehand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operator with one or two operands; the symbol ``(`` keeps the user's parentheses."""
+    """An operator and its operands, any number of them for ``+``; the symbol ``(`` keeps the user's parentheses."""
 
     symbol: str
     args: tuple[Node, ...]
@@ -109,6 +113,8 @@ def parse(formula: str) -> tuple[Node, Node]:
     parser.expect("~")
     terms = parser.expression()
     parser.expect("")
+    parser.require_shallow(response)
+    parser.require_shallow(terms)
     return response, terms
 
 
@@ -117,6 +123,7 @@ def parse_expression(text: str) -> Node:
     parser = _Parser(text)
     node = parser.expression()
     parser.expect("")
+    parser.require_shallow(node)
     return node
 
 
@@ -142,12 +149,25 @@ def deparse(node: Node) -> str:
             return f"({deparse(inner)})"
         case Op(symbol, (operand,)):
             return symbol + deparse(operand)
+        case Op() if is_sum(node):
+            (_, first), *others = summands(node)
+            return deparse(first) + "".join(f" {sign} {_grouped(part)}" for sign, part in others)
         case Op(symbol, (left, right)):
             gap = "" if symbol in _TIGHT else " "
             # only trees we build ourselves (a/b/c gives c:(b:a)) lack the parentheses that they need
             nested = isinstance(right, Op) and right.symbol == symbol and symbol not in _RIGHT_ASSOCIATIVE
             return f"{deparse(left)}{gap}{symbol}{gap}{f'({deparse(right)})' if nested else deparse(right)}"
     raise AssertionError(node)
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The beginning of a long text, for messages."""
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
+
+
+def is_sum(node: Node) -> bool:
+    """Whether this is a sum or a difference; a sign alone is none."""
+    return isinstance(node, Op) and node.symbol in ("+", "-") and len(node.args) > 1
 
 
 def summands(node: Node) -> list[tuple[str, Node]]:
@@ -159,10 +179,15 @@ def summands(node: Node) -> list[tuple[str, Node]]:
     [('+', 'a'), ('+', 'b:c'), ('-', '1')]
     """
     parts = []
-    while isinstance(node, Op) and node.symbol in ("+", "-") and len(node.args) == 2:
-        parts.append((node.symbol, node.args[1]))
+    while isinstance(node, Op) and is_sum(node):
+        parts += [(node.symbol, part) for part in reversed(node.args[1:])]
         node = node.args[0]
     return [("+", node), *reversed(parts)]
+
+
+def _grouped(node: Node) -> str:
+    """The text of a summand: only trees that we build ourselves have a bare sum there."""
+    return f"({deparse(node)})" if is_sum(node) else deparse(node)
 
 
 def r_number(value: float) -> str:
@@ -190,6 +215,7 @@ class _Parser:
         self.formula = re.sub(r"\s", " ", formula)  # one line, so that a caret can point into it
         self.tokens = self._tokens()
         self.at = 0
+        self.depth = 0
 
     def error(self, position: int, problem: str) -> FormulaError:
         return FormulaError.at(self.formula, position, problem)
@@ -211,19 +237,46 @@ class _Parser:
             raise self.error(token.start, "'~' inside a term")
         raise self.error(token.start, f"'{token.text}' where an operator such as + or : is expected")
 
+    def require_shallow(self, node: Node) -> None:
+        """Refuse a chain of operators that makes a deep tree; the sum of all terms is flat to those who walk it."""
+        waiting: list[tuple[Node, int, bool]] = [(node, 0, True)]
+        while waiting:
+            node, depth, among_terms = waiting.pop()
+            if depth > _DEEPEST:
+                raise self.error(node.start, f"more than {_DEEPEST} operations within each other: {_REMEDY}")
+            if among_terms and is_sum(node):
+                waiting += [(part, depth + 1, True) for _, part in summands(node)]
+            elif isinstance(node, Op):
+                waiting += [(part, depth + 1, among_terms) for part in node.args]
+            elif isinstance(node, Call):
+                waiting += [(part, depth + 1, False) for part in (*node.args, *(part for _, part in node.keywords))]
+
     def expression(self, loosest: int = 0) -> Node:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            problem = f"more than {_DEEPEST} parentheses, calls or signs within each other: {_REMEDY}"
+            raise self.error(self.peek().start, problem)
         node = self._operand()
         while (power := _BINARY.get(symbol := self.peek().text.replace("**", "^"), -1)) >= max(loosest, 0):
-            start = self.take().start
-            right = self.expression(power + (symbol not in _RIGHT_ASSOCIATIVE))
-            node = Op(symbol, (node, right), start)
+            start = self.peek().start
+            operands = [node]
+            while self.peek().text.replace("**", "^") == symbol:
+                self.take()
+                operands.append(self.expression(power + (symbol not in _RIGHT_ASSOCIATIVE)))
+                if symbol != "+":
+                    break
+            node = Op(symbol, tuple(operands), start)
+        self.depth -= 1
         return node
 
     def _operand(self) -> Node:
         token = self.take()
         match token.kind:
             case "number":
-                return Number(float(token.text.rstrip("L")), token.text.endswith("L"), token.start)
+                value = float(token.text.rstrip("L"))
+                if value == math.inf:
+                    raise self.error(token.start, f"the number {token.text} is beyond the range of double precision")
+                return Number(value, token.text.endswith("L"), token.start)
             case "text":
                 return Text(token.text[1:-1], token.start)
             case "quoted":
