@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mme import dates
 from mme.errors import MMEError
 
 # Beyond these sizes products of a few numbers leave the range of doubles (1e-308 to 1e308) and sums of squares turn
@@ -17,7 +18,7 @@ LARGEST, SMALLEST = 1e100, 1e-100
 
 
 def numbers(values: Any, what: str) -> np.ndarray:
-    """A new float array of these values, missing ones NaN.
+    """A new float array of these values, missing ones NaN; dates and spans of time in days (:mod:`mme.dates`).
 
     Raises
     ------
@@ -30,13 +31,20 @@ def numbers(values: Any, what: str) -> np.ndarray:
     array([1. , nan, 2.5])
     """
     if isinstance(values, np.ma.MaskedArray):
-        values = np.where(np.ma.getmaskarray(values), np.nan, values.data)
+        held = values.data.astype(values.dtype if values.dtype.kind in "fcMm" else object)
+        held[np.ma.getmaskarray(values)] = _gap(values.dtype)
+        values = held
     array = np.asarray(values)
     if array.dtype.kind in "biuf":
         return np.array(array, dtype=float)
+    if array.dtype.kind in "Mm":
+        return dates.days(array)
     if array.dtype.kind == "O":
         flat = [None if _absent(value) else value for value in array.ravel().tolist()]
-        odd = [value for value in flat if value is not None and not isinstance(value, Real | Decimal | np.bool_)]
+        known = [value for value in flat if value is not None]
+        if known and any(all(isinstance(value, kind) for value in known) for kind in (dates.DATES, dates.SPANS)):
+            return dates.days(dates.from_objects(flat)).reshape(array.shape)
+        odd = [value for value in known if not isinstance(value, Real | Decimal | np.bool_)]
         if odd:
             raise MMEError(f"{what} must be numeric, got {type(odd[0]).__name__} ({odd[0]!r})")
         return np.array([np.nan if value is None else float(value) for value in flat]).reshape(array.shape)
@@ -57,6 +65,11 @@ def check_range(largest: float, what: str) -> None:
             f"{what} has values of size {largest:.0e}: their squares and products leave the range of double precision; "
             "give it in other units"
         )
+
+
+def _gap(dtype: np.dtype) -> Any:
+    """What stands for a masked value."""
+    return np.nan if dtype.kind in "fc" else np.array("NaT", dtype=dtype) if dtype.kind in "Mm" else None
 
 
 def _absent(value: Any) -> bool:

@@ -14,7 +14,8 @@ from mme.algebra import Terms
 from mme.arrays import machine_bytes
 from mme.contrasts import Contrast, contrast_matrix, contrast_of, width
 from mme.errors import MemoryForecastError, MMEError
-from mme.frame import Basis, Factor, labels_of
+from mme.intake import Basis, Factor
+from mme.spelling import labels_of
 from mme.syntax import Node, deparse
 from mme.transforms import recoded
 
@@ -108,8 +109,8 @@ _Columns = tuple[Callable[[int], np.ndarray], list[str]]
 
 def _fill(values: np.ndarray, at: int, block: list[_Columns]) -> int:
     sizes = [len(names) for _, names in block]
-    for places in product(*(range(size) for size in reversed(sizes))):  # the first variable varies fastest
-        factors = [get(j) for (get, _), j in zip(block, reversed(places), strict=True)]
+    for at_each in product(*(range(size) for size in reversed(sizes))):  # the first variable varies fastest
+        factors = [get(j) for (get, _), j in zip(block, reversed(at_each), strict=True)]
         values[:, at] = reduce(np.multiply, factors)
         at += 1
     return at

@@ -11,7 +11,8 @@ import numpy as np
 
 from mme.arrays import numbers
 from mme.errors import MMEError
-from mme.frame import Factor, labels_of
+from mme.intake import Factor
+from mme.spelling import label, labels_of, places
 
 # By the words of R and of MASS, of which patsy and formulaic write some in other ways.
 KINDS = ("treatment", "sum", "helmert", "poly", "SAS", "sdif")
@@ -182,12 +183,13 @@ def _polynomials(contrast: Contrast, k: int) -> np.ndarray:
 def _base(contrast: Contrast, labels: list[str]) -> int:
     if contrast.base is None:
         return len(labels) - 1 if contrast.kind == "SAS" else 0
-    wanted = labels_of(np.array([contrast.base], dtype=object))[0]
+    wanted = label(contrast.base)
     position = int(wanted) - 1 if wanted.isdecimal() and 1 <= int(wanted) <= len(labels) else None
     if contrast.numbered and position is not None and not isinstance(contrast.base, str):
         return position  # R's base is a position, whatever the labels
-    if wanted in labels:
-        return labels.index(wanted)
+    place = int(places(np.array([wanted], dtype=object), np.array(labels, dtype=object))[0])
+    if place >= 0:
+        return place
     if position is not None:
         return position
     raise MMEError(f"the contrast's base '{wanted}' is not among the levels {', '.join(labels[:5])}")

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from mme import dates
 from mme.contrasts import KINDS, Contrast
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
-from mme.frame import Basis, Column, Factor, Frame, labels_of
+from mme.frame import Frame
+from mme.intake import Basis, Column, Exact, Factor, coded
+from mme.spelling import places
 from mme.syntax import Call, Name, Node, Number, Op, Text, deparse
 from mme.transforms import CONSTANTS, FUNCTIONS, State, elementwise, logical, numeric
 
@@ -236,6 +239,8 @@ def _operate(symbol: str, operands: list[Any]) -> Any:
         factor, label = operands if isinstance(operands[1], str) else operands[::-1]
         same = _is_in(factor, [label])
         return same if symbol == "==" else _operate("!", [same])
+    if any(isinstance(operand, np.ndarray) and operand.dtype.kind in "Mm" for operand in operands):
+        operands = [_in_days(operand) for operand in operands]
     numbers = [numeric(operand, f"'{symbol}'") for operand in operands]
     if symbol in _COMPARISONS:
         return logical(_COMPARISONS[symbol](*numbers), *numbers)
@@ -253,17 +258,30 @@ def _operate(symbol: str, operands: list[Any]) -> Any:
 
 def _is_in(value: Any, wanted: Any) -> Factor:
     wanted = wanted if isinstance(wanted, list) else [wanted]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "Mm":
+        value = coded(value, "%in%")
     if isinstance(value, Factor):
-        labels = set(labels_of(np.array(wanted, dtype=object)))
-        member = np.array([label in labels for label in labels_of(value.categories)] + [False])
+        labels = np.empty(len(wanted), dtype=object)
+        labels[:] = wanted
+        member = np.append(places(value.categories, labels) >= 0, False)
         return Factor(np.where(value.codes < 0, -1, member[value.codes]), np.array([False, True]))
     numbers = numeric(value, "'%in%'")
     return logical(np.isin(numbers, np.array(wanted, dtype=float)), numbers)
 
 
+def _in_days(value: Any) -> Any:
+    """The text of a date, beside dates."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return dates.number(value)
+    except ValueError:
+        raise MMEError(f"'{value}' is not a date; write it as '2024-03-01' or '2024-03-01 12:30:00'") from None
+
+
 def _by_row(value: Any, n: int, what: str) -> Value:
     """A value as a column of n rows; a constant is the same in all."""
-    if not isinstance(value, Factor | Basis):
+    if isinstance(value, Exact) or not isinstance(value, Factor | Basis):
         value = np.asarray(numeric(value, what), dtype=float)
     given = value.codes if isinstance(value, Factor) else value
     if isinstance(given, Basis) or given.shape == (n,):

@@ -51,6 +51,8 @@ class Specification:
     codings: dict[Node, Coding] = field(default_factory=dict, repr=False)
     bar_codings: dict[Node, Coding] = field(default_factory=dict, repr=False)  # where those of the bars are others
     levels: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    # of each column that is crossed in a bar
+    parts: dict[str, tuple[np.ndarray, ...]] = field(default_factory=dict, repr=False)
     # of the columns that covariates are made of, see mme.typical
     means: dict[str, float] = field(default_factory=dict, repr=False)
     two_valued: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
@@ -98,7 +100,7 @@ class Specification:
                 factor = replace(each, codes=np.repeat(each.codes, len(basis.names), axis=0))
                 groups.append((factor, _repeated(basis, bar)))
                 continue
-            factor = grouping.known(parts, levels, bar.name)
+            factor = grouping.known(parts, self.parts.get(bar.name, (levels,)), bar.name)
             if bar.time is not None:
                 pairs = _process().labels_of_rows(grouping.spelt_out(factor), _time(bar, evaluator))
                 factor = coded(pairs, bar.name)
@@ -231,11 +233,11 @@ def design(
     learned = {node: _learned(value, rows) for node, value in values.items()}
     own = _given_codings(contrasts, fixed, learned)
     variables = learned | _coded_as(learned, own)
-    factors = {
-        name: (grouping.code_together if name in together else grouping.code)(parts, rows, name)
-        for name, parts in groups.items()
-    }
+    coded_each = {name: grouping.code_each(p, rows, name) for name, p in groups.items() if name not in together}
+    factors = {name: grouping.cross(each, name) for name, each in coded_each.items()}
+    factors |= {name: grouping.code_together(groups[name], rows, name) for name in together}
     levels = {name: factor.categories for name, factor in factors.items()}
+    crossed = {name: tuple(one.categories for one in each) for name, each in coded_each.items() if len(each) > 1}
     related = dict(relationship or {})
     for name, when in times.items():
         codes, related[name] = _process().ornstein_uhlenbeck(factors[name], when if rows is None else when[rows], name)
@@ -256,6 +258,7 @@ def design(
         {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)},
         {node: variable.coding for node, variable in learned.items() if isinstance(variable, Coded) and node in own},
         levels,
+        crossed,
         means,
         two_valued,
         0.0 if total_offset is None else middle(total_offset),

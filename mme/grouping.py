@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mme.bars import Bar
 from mme.errors import MMEError
 from mme.evaluate import Evaluator, missing
-from mme.frame import Basis, Factor, labels_of
+from mme.intake import Basis, Factor
 from mme.levels import factorise, factorise_together
+from mme.spelling import labels_of, places
 from mme.syntax import Call, Name
-
-_EXACT = 2.0**53  # whole floats below are integers
 
 
 def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:
@@ -35,7 +36,16 @@ def code(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: st
     >>> crossed.codes.tolist(), crossed.categories.tolist()
     ([1, 0, 1], ['1:7', '2:7'])
     """
-    factors = [_single(part, kept, name) for part in parts]
+    return cross(code_each(parts, kept, name), name)
+
+
+def code_each(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: str) -> list[Factor]:
+    """Code each of the columns that are crossed, on the rows kept (None: all)."""
+    return [_single(part, kept, name) for part in parts]
+
+
+def cross(factors: Sequence[Factor], name: str) -> Factor:
+    """The combinations of levels that occur, written ``a:b``."""
     crossed = factors[0]
     for factor in factors[1:]:
         width = factor.categories.size
@@ -43,6 +53,8 @@ def code(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: st
         left, right = labels_of(crossed.categories), labels_of(factor.categories)
         labels = np.empty(used.size, dtype=object)
         labels[:] = [f"{left[pair // width]}:{right[pair % width]}" for pair in used.tolist()]
+        if len(set(labels.tolist())) < labels.size:
+            raise _written_alike(labels, name)
         crossed = Factor(codes, labels)
     return crossed
 
@@ -60,37 +72,38 @@ def code_together(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None,
     for part in parts:
         present = ~missing(part) if kept is None else ~missing(part) & kept
         factor = _single(part, present, name)
-        column = np.full(present.size, None, dtype=object)
-        column[present] = factor.categories[factor.codes]
-        columns.append(column if kept is None else column[kept])
+        codes = np.full(present.size, -1)
+        codes[present] = factor.codes
+        columns.append(Factor(codes if kept is None else codes[kept], factor.categories))
     return Factor(*factorise_together(columns, name))
 
 
-def known(parts: Sequence[np.ndarray | Factor], levels: np.ndarray, name: str) -> Factor:
+def known(parts: Sequence[np.ndarray | Factor], levels: Sequence[np.ndarray], name: str) -> Factor:
     """Code the labels of new data, -1 where one is missing.
 
-    A label that prints as one of ``levels`` becomes that level, so that 7, 7.0 and "7" are the same.
+    A label of the value of one of ``levels``, which are those of each part, becomes that level: 7, 7.0 and "7" are one.
 
     Examples
     --------
-    >>> found = known([np.array([7.0, np.nan, 9.0])], np.array(["7", "8"], dtype=object), "g")
+    >>> found = known([np.array([7.0, np.nan, 9.0])], [np.array(["7", "8"], dtype=object)], "g")
     >>> found.codes.tolist(), found.categories.tolist()
     ([0, -1, 1], ['7', 9])
     """
     complete = ~np.logical_or.reduce([missing(part) for part in parts])
+    if not complete.any():
+        return Factor(np.full(complete.size, -1), np.zeros(0, dtype=object))
+    each = code_each(parts, None if complete.all() else complete, name)
+    factor = cross([_as_known(one, own) for one, own in zip(each, levels, strict=True)], name)
     if complete.all():
-        factor = code(parts, None, name)
-        return Factor(factor.codes, _as_known(factor.categories, levels))
-    codes, categories = np.full(complete.size, -1), np.zeros(0, dtype=object)
-    if complete.any():
-        factor = code(parts, complete, name)
-        codes[complete], categories = factor.codes, _as_known(factor.categories, levels)
-    return Factor(codes, categories)
+        return factor
+    codes = np.full(complete.size, -1)
+    codes[complete] = factor.codes
+    return Factor(codes, factor.categories)
 
 
 def known_together(parts: Sequence[np.ndarray | Factor], levels: np.ndarray, name: str) -> Factor:
     """Code columns of new data as :func:`known`, by their common labels: ``codes`` (columns, n)."""
-    return Factor(*factorise_together([spelt_out(known([part], levels, name)) for part in parts], name))
+    return Factor(*factorise_together([known([part], [levels], name) for part in parts], name))
 
 
 def spelt_out(factor: Factor) -> np.ndarray:
@@ -100,24 +113,29 @@ def spelt_out(factor: Factor) -> np.ndarray:
     return labels[factor.codes]
 
 
-def _as_known(categories: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Replace the labels that print as one of ``levels`` by that level."""
-    if categories.dtype.kind == levels.dtype.kind == "i":
-        return categories  # integers print alike where they are equal
-    printed = dict(zip(labels_of(levels), levels.tolist(), strict=True))
-    found = np.empty(categories.size, dtype=object)
-    pairs = zip(labels_of(categories), categories.tolist(), strict=True)
-    found[:] = [printed.get(label, level) for label, level in pairs]
-    return found
+def _as_known(factor: Factor, levels: np.ndarray) -> Factor:
+    """The same factor, its labels that spell one of ``levels`` replaced by that level."""
+    if factor.categories.dtype.kind == levels.dtype.kind == "i":
+        return factor
+    place = places(factor.categories, levels)
+    found = factor.categories.astype(object)
+    found[place >= 0] = levels[place[place >= 0]]
+    one_each = np.where(place < 0, levels.size + np.arange(place.size), place)  # "7" and "7.0" may both be 7
+    distinct, first, merged = np.unique(one_each, return_index=True, return_inverse=True)
+    if distinct.size == place.size:
+        return Factor(factor.codes, found)
+    return Factor(merged[factor.codes], found[first])
 
 
 def _single(part: np.ndarray | Factor, kept: np.ndarray | None, name: str) -> Factor:
-    if isinstance(part, Factor):
-        return Factor(*factorise(part if kept is None else Factor(part.codes[kept], part.categories), name))
-    values = part if kept is None else part[kept]
-    if values.dtype.kind in "Mm":
-        values = np.datetime_as_string(values) if values.dtype.kind == "M" else values.astype(np.int64)
-    codes, levels = factorise(values, name)
-    if levels.dtype.kind == "f" and (np.abs(levels) < _EXACT).all() and (levels == np.round(levels)).all():
-        levels = levels.astype(np.int64)
-    return Factor(codes, levels)
+    if kept is not None:
+        part = replace(part, codes=part.codes[kept]) if isinstance(part, Factor) else part[kept]
+    return Factor(*factorise(part, name))
+
+
+def _written_alike(labels: np.ndarray, name: str) -> MMEError:
+    twice = Counter(labels.tolist()).most_common(1)[0][0]
+    return MMEError(
+        f"grouping factor '{name}': two combinations of levels are both written '{twice}'; replace the colons in the "
+        "labels by another sign"
+    )

@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.intake import Factor, labels
+from mme.spelling import labels_of as texts_of
+from mme.spelling import places
 
 # Labels a message lists before it counts.
 _NAMED = 5
-# Beyond this many labels the import of pandas is repaid by its hashing.
-_HASH_ABOVE = 10_000
 
 
 def labels_of(given: Any, what: str) -> list[Any]:
-    """A column of labels as a list; missing values become None, whole floats integers.
+    """A column of labels as a list: integers, or text; missing values become None.
 
     Examples
     --------
     >>> labels_of(["a", float("nan"), None, 3.0], "sire")
-    ['a', None, None, 3.0]
+    ['a', None, None, '3']
     >>> labels_of(np.array([7.0, np.nan]), "sire")
     [7, None]
     """
@@ -31,6 +32,8 @@ def labels_of(given: Any, what: str) -> list[Any]:
 
 def code_columns(columns: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Any]]:
     """Code columns together: ``distinct[codes[column][i]]`` is the label, in order of appearance; -1 is missing.
+
+    Where one column has text and another numbers, 7 and "7" are one label.
 
     Raises
     ------
@@ -43,28 +46,33 @@ def code_columns(columns: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[A
     >>> {column: code.tolist() for column, code in codes.items()}, distinct
     ({'animal': [0, 1], 'sire': [2, -1]}, ['b', 'a', 'c'])
     """
-    arrays = {what: _column(given, what) for what, given in columns.items()}
-    kind = np.dtype(np.int64) if all(a.dtype.kind == "i" for a in arrays.values()) else np.dtype(object)
-    together = np.concatenate([array.astype(kind, copy=False) for array in arrays.values()])
-    try:
-        codes, distinct = _hashed(together)
-    except TypeError as error:
-        raise MMEError(f"{', '.join(columns)}: labels must be strings or numbers ({error})") from None
-    ends = np.cumsum([array.size for array in arrays.values()])
-    return dict(zip(arrays, np.split(codes, ends[:-1]), strict=True)), distinct
+    factors = [column(given, what) for what, given in columns.items()]
+    union, where = _together([factor.categories for factor in factors if factor.categories.size])
+    shifts = iter(where)
+    codes = [
+        np.append(next(shifts), -1)[factor.codes] if factor.categories.size else factor.codes for factor in factors
+    ]
+    together = np.concatenate(codes)
+    rows = np.flatnonzero(together >= 0)
+    first = np.full(len(union), together.size)
+    first[together[rows[::-1]]] = rows[::-1]  # the last to be written is the first row
+    order = np.argsort(first, kind="stable")
+    rank = np.append(np.argsort(order), -1)
+    ends = np.cumsum([one.size for one in codes])
+    return dict(zip(columns, np.split(rank[together], ends[:-1]), strict=True)), union[order].tolist()
 
 
-def label_array(labels: Sequence[Any]) -> np.ndarray:
+def label_array(given: Sequence[Any]) -> np.ndarray:
     """Labels as an array of integers where all are, of objects otherwise."""
-    if labels and all(isinstance(label, int | np.integer) and not isinstance(label, bool) for label in labels):
+    if given and all(isinstance(label, int | np.integer) and not isinstance(label, bool) for label in given):
         try:
-            return np.array(labels, dtype=np.int64)
+            return np.array(given, dtype=np.int64)
         except OverflowError:
             pass
-    return _object_array(labels)
+    return _object_array(given)
 
 
-def name(labels: Iterable[Any]) -> str:
+def name(given: Iterable[Any]) -> str:
     """Write a few labels out and count the others.
 
     Examples
@@ -72,57 +80,52 @@ def name(labels: Iterable[Any]) -> str:
     >>> name(["a", "b"]), name(range(7))
     ("'a', 'b'", '0, 1, 2, 3, 4 and 2 more')
     """
-    every = list(labels)
+    every = list(given)
     more = f" and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
     return ", ".join(repr(label) for label in every[:_NAMED]) + more
 
 
-def _column(given: Any, what: str) -> np.ndarray:
-    """A column as int64 where all labels are integers, as objects otherwise."""
-    given = getattr(given, "array", given)  # a pandas Series is its array
-    if hasattr(given, "__array__"):
-        column = np.asarray(given)
-    elif isinstance(given, str) or not isinstance(given, Iterable):
+def column(given: Any, what: str) -> Factor:
+    """A column of labels as a factor of those that occur; -1 is missing.
+
+    Raises
+    ------
+    MMEError
+        It is no one-dimensional sequence of labels.
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable | Factor):
         raise MMEError(f"{what}: a column of labels is needed, got {given!r}")
-    else:
-        column = _object_array(list(given))  # NumPy itself would make text of NaN beside strings
-    if column.ndim != 1:
-        raise MMEError(f"{what}: labels must be one-dimensional, got shape {column.shape}")
-    if column.dtype.kind == "i":
-        return column.astype(np.int64, copy=False)
-    return _whole(column) if column.dtype.kind == "f" else column.astype(object)
+    _, factor = labels(given, what, "labels")
+    present = np.bincount(factor.codes + 1, minlength=factor.categories.size + 1)[1:] > 0
+    if present.all():
+        return factor
+    return Factor(np.append(np.cumsum(present) - 1, -1)[factor.codes], factor.categories[present])
 
 
-def _whole(column: np.ndarray) -> np.ndarray:
-    """Integers that a missing value has made floats, as integers again."""
-    missing = np.isnan(column)
-    numbers = np.where(missing, 0.0, column)
-    if not (np.abs(numbers) < 2**53).all() or (numbers != np.floor(numbers)).any():
-        return column.astype(object)
-    if not missing.any():
-        return numbers.astype(np.int64)
-    labels = numbers.astype(np.int64).astype(object)
-    labels[missing] = None
-    return labels
-
-
-def _hashed(labels: np.ndarray) -> tuple[np.ndarray, list[Any]]:
-    if labels.size > _HASH_ABOVE:
-        import pandas as pd
-
-        codes, distinct = pd.factorize(labels)
-        return codes.astype(np.int64, copy=False), distinct.tolist()
+def _together(categories: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The labels of several columns, each once, and where those of each column stand among them."""
+    if not categories:
+        return np.zeros(0, dtype=object), []
+    kinds = {levels.dtype.kind for levels in categories}
+    if kinds == {"i"}:
+        union, where = np.unique(np.concatenate(categories), return_inverse=True)
+        return union, np.split(where, np.cumsum([levels.size for levels in categories])[:-1])
+    plain = len(kinds) == 1 and kinds <= set("Of")
     position: dict[Any, int] = {}
-    for label in labels.tolist():
-        if not _is_missing(label):
-            position.setdefault(label, len(position))
-    # a missing value may not be equal to itself
-    codes = np.array([-1 if _is_missing(x) else position[x] for x in labels.tolist()], dtype=np.int64)
-    return codes, list(position)
+    given = [_object_array(levels.tolist() if plain else texts_of(levels)) for levels in categories]
+    each = [_added(labels, position) for labels in given]
+    return _object_array(list(position)), each
 
 
-def _is_missing(label: Any) -> bool:
-    return label is None or type(label).__name__ in ("NAType", "NaTType") or label != label
+def _added(labels: np.ndarray, position: dict[Any, int]) -> np.ndarray:
+    """Where labels stand among those of the columns before, which they are added to."""
+    lost = np.array([label not in position for label in labels.tolist()], dtype=bool)
+    if position and lost.any():  # "7.0" is the 7 of another column
+        known = _object_array(list(position))
+        place = places(labels[lost], known)
+        labels = labels.copy()
+        labels[np.flatnonzero(lost)[place >= 0]] = known[place[place >= 0]]
+    return np.array([position.setdefault(label, len(position)) for label in labels.tolist()], dtype=np.int64)
 
 
 def _object_array(labels: Sequence[Any]) -> np.ndarray:

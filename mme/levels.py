@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
+from mme.intake import labels
 from mme.labels import code_columns, label_array
-
-# A dense presence table beats sorting while it is not much longer than the data.
-_TABLE_PER_ROW = 4
+from mme.spelling import places
 
 
 def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +20,7 @@ def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     groups : (n,) array, list, Series or Categorical
-        Labels: strings, integers, booleans or whole floats. Missing labels are refused.
+        Labels: text, integers, booleans, whole floats, dates. Missing labels are refused.
     name : str
         The factor's name, for messages.
 
@@ -31,7 +29,8 @@ def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     codes : (n,) int64
         Position of each label among the levels.
     levels : (J,) array
-        The labels that occur, sorted (strings by code point; a Categorical keeps its own order).
+        The labels that occur, sorted (text by code point; a Categorical keeps its own order): integers where all are,
+        dates as text.
 
     Raises
     ------
@@ -44,21 +43,13 @@ def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     >>> codes.tolist(), levels.tolist()
     ([1, 0, 1], ['a', 'b'])
     """
-    groups = getattr(groups, "array", groups)  # a pandas Series is its array
-    if hasattr(groups, "categories") and hasattr(groups, "codes"):
-        return _used(np.asarray(groups.codes, dtype=np.int64), np.asarray(groups.categories), name)
-    labels = np.asarray(groups)
-    if labels.dtype.kind in "US" and not isinstance(groups, np.ndarray):
-        labels = np.asarray(groups, dtype=object)  # as text a NaN among strings would be the label 'nan'
-    if labels.ndim != 1:
-        raise MMEError(f"grouping factor '{name}': labels must be one-dimensional, got shape {labels.shape}")
-    if labels.dtype.kind in "iub":
-        return _factorise_integers(labels)
-    if labels.dtype.kind == "f":
-        _check_floats(labels, name)
-        levels, codes = np.unique(labels, return_inverse=True)
-        return codes.astype(np.int64, copy=False), levels
-    return _factorise_objects(labels, name)
+    column, factor = labels(groups, name, "grouping factor")
+    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+        _check_floats(column, name)
+    missing = int((factor.codes < 0).sum())
+    if missing:
+        raise missing_labels(missing, factor.codes.size, name)
+    return _used(factor.codes, factor.categories) if column is factor else (factor.codes, factor.categories)
 
 
 def factorise_together(vectors: Sequence[Any], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -79,86 +70,22 @@ def factorise_together(vectors: Sequence[Any], name: str) -> tuple[np.ndarray, n
     return place[np.array(list(by_vector.values()))], levels
 
 
-def match(labels: Any, levels: np.ndarray, name: str) -> np.ndarray:
-    """Codes of new labels among known levels; -1 where the label is not known.
+def match(given: Any, levels: np.ndarray, name: str) -> np.ndarray:
+    """Codes of new labels among known levels; -1 where the label is not known, or missing.
 
     Examples
     --------
-    >>> match(["b", "z"], np.array(["a", "b"], dtype=object), "g").tolist()
-    [1, -1]
+    >>> match(["b", "z", None], np.array(["a", "b"], dtype=object), "g").tolist()
+    [1, -1, -1]
     """
-    codes, found = factorise(labels, name)
-    return positions(found, levels)[codes]
+    _, found = labels(given, name, "grouping factor")
+    return np.append(places(found.categories, levels), -1)[found.codes]
 
 
-def positions(labels: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Where each of these labels stands among the levels; -1: nowhere.
-
-    Examples
-    --------
-    >>> positions(np.array([7, 9]), np.array([9, 8])).tolist()
-    [-1, 0]
-    """
-    if labels.dtype.kind == levels.dtype.kind == "i" and np.array_equal(labels, levels):
-        return np.arange(levels.size)
-    position = {level: j for j, level in enumerate(levels.tolist())}
-    return np.array([position.get(label, -1) for label in labels.tolist()], dtype=np.int64)
-
-
-def _factorise_integers(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if labels.size == 0:
-        return np.zeros(0, dtype=np.int64), labels
-    if labels.dtype.kind == "b":
-        labels = labels.astype(np.int8)
-    lowest, highest = int(labels.min()), int(labels.max())
-    if highest - lowest >= _TABLE_PER_ROW * labels.size:
-        levels, codes = np.unique(labels, return_inverse=True)
-        return codes.astype(np.int64, copy=False), levels
-    offset = labels.astype(np.int64, copy=False) - lowest
-    present = np.zeros(highest - lowest + 1, dtype=bool)
-    present[offset] = True
-    levels = np.flatnonzero(present)
-    if levels.size == present.size:
-        return offset, levels + lowest
-    return (np.cumsum(present) - 1)[offset], levels + lowest
-
-
-def _factorise_objects(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    if labels.size > 10_000 or "pandas" in sys.modules:  # hashing beats sorting; not worth its import for a few labels
-        return _hashed(labels, name)
-    missing = sum(label is None or type(label).__name__ == "NAType" or label != label for label in labels.tolist())
-    if missing:
-        raise missing_labels(missing, labels.size, name)
-    try:
-        levels, codes = np.unique(labels, return_inverse=True)
-    except TypeError:  # labels of several types
-        return _hashed(labels, name)
-    return codes.astype(np.int64, copy=False), levels.astype(object)
-
-
-def _hashed(labels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd
-
-    try:
-        codes, levels = pd.factorize(labels.astype(object))
-    except TypeError:
-        raise MMEError(f"grouping factor '{name}' holds lists or other objects; give labels or numbers") from None
-    try:
-        order = np.argsort(levels)
-    except TypeError:
-        order = np.argsort(levels.astype(str), kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(order.size)
-    if (codes < 0).any():
-        raise missing_labels(int((codes < 0).sum()), labels.size, name)
-    return rank[codes].astype(np.int64, copy=False), np.asarray(levels, dtype=object)[order]
-
-
-def _used(codes: np.ndarray, levels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _used(codes: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Drop the levels that do not occur, keeping their order."""
-    if codes.size and codes.min() < 0:
-        raise missing_labels(int((codes < 0).sum()), codes.size, name)
-    present = np.bincount(codes, minlength=levels.size) > 0
+    present = np.zeros(levels.size, dtype=bool)
+    present[codes] = True
     if present.all():
         return codes, levels
     return (np.cumsum(present) - 1)[codes], levels[present]

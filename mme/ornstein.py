@@ -22,6 +22,7 @@ from mme.arrays import numbers
 from mme.errors import MMEError
 from mme.levels import factorise
 from mme.parametric import Parametric
+from mme.spelling import labels_of
 
 # Ranges at which a search may begin, in typical gaps: the shortest, how many times the last each is, and how many.
 _SHORTEST, _FACTOR, _CANDIDATES = 1.0 / 6.0, 6.0, 7
@@ -169,7 +170,7 @@ def ornstein_uhlenbeck(series: Any, times: Any, name: str) -> tuple[np.ndarray, 
     codes[order] = np.cumsum(first) - 1
     at = order[first]
     gaps = np.diff(when[at])[of[at[1:]] == of[at[:-1]]]
-    texts = np.array([str(label) for label in labels.tolist()], dtype=object)
+    texts = np.array(labels_of(labels), dtype=object)
     return codes, OrnsteinUhlenbeck(texts[of[at]], when[at], float(np.median(gaps)) if gaps.size else 1.0)
 
 
@@ -186,6 +187,6 @@ def pair_labels(series: np.ndarray, times: np.ndarray) -> np.ndarray:
     out = np.empty(times.size, dtype=object)
     out[:] = [
         f"{one}:{time:g}" if float(f"{time:g}") == time else f"{one}:{time!r}"
-        for one, time in zip(series.tolist(), times.tolist(), strict=True)
+        for one, time in zip(labels_of(series), times.tolist(), strict=True)
     ]
     return out

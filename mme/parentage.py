@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
+from mme.intake import Factor
 from mme.kernels import kernel
-from mme.labels import code_columns, label_array, labels_of, name
+from mme.labels import code_columns, column, label_array, labels_of, name
 from mme.pedigree_kernels import generations
+from mme.spelling import labels_of as texts_of
+from mme.spelling import places
 
 # Beside missing values, the unknown parent of pedigree files, where no animal has that name.
-_NOBODY = ("", 0, "0")
+_NOBODY = ("", "0")
 # Members shown at either end of a long loop.
 _SHOWN = 5
 
@@ -43,9 +46,12 @@ def read_parentage(animal: Any, sire: Any, dam: Any, groups: Any, hermaphrodite:
         Columns differ in length or kind, an animal has no label, two rows of an animal disagree, an animal is its own
         parent or ancestor, or a group is an animal or nobody's parent.
     """
-    codes, labels = code_columns({"animal": animal, "sire": sire, "dam": dam})
+    columns = {role: column(given, role) for role, given in (("animal", animal), ("sire", sire), ("dam", dam))}
+    codes, labels = code_columns(columns)
     row_animal = codes["animal"]
     _check_columns(codes, labels)
+    for role in ("sire", "dam"):
+        _check_same_type(columns["animal"], columns[role], role)
     own = 1 + int(row_animal.max())
     group_labels = [] if groups is None else labels_of(groups, "unknown_groups")
     _check_groups(group_labels, labels[:own])
@@ -72,27 +78,21 @@ def _check_columns(codes: dict[str, np.ndarray], labels: list[Any]) -> None:
     if not named[own].all():
         rows = np.flatnonzero(~named[own])
         raise MMEError(f"rows {name(rows.tolist())} (counted from 0): the animal itself has no label")
-    for role in ("sire", "dam"):
-        _check_same_type(labels, own, codes[role], role)
 
 
-def _check_same_type(labels: list[Any], own: np.ndarray, parents: np.ndarray, role: str) -> None:
-    """Refuse text on one side and numbers on the other; a mixture on either side may be meant."""
-    known = np.array([label not in _NOBODY for label in labels] + [False])
-    text = np.array([isinstance(label, str) for label in labels] + [False])
-    parents = parents[known[parents]]
-    of_animals, of_parents = text[own], text[parents]
-    if not parents.size or of_parents.all() != of_parents.any() or of_animals.all() != of_animals.any():
-        return
-    if of_parents[0] != of_animals[0]:
+def _check_same_type(animals: Factor, parents: Factor, role: str) -> None:
+    """Refuse text on one side and numbers on the other where no parent is one of the animals."""
+    known = parents.categories[[label not in _NOBODY for label in texts_of(parents.categories)]]
+    is_text = [levels.dtype.kind == "O" for levels in (animals.categories, known)]
+    if known.size and is_text[0] != is_text[1] and (places(known, animals.categories) < 0).all():
         raise MMEError(
-            f"animal labels are like {labels[own[0]]!r}, {role} labels like {labels[parents[0]]!r}: text and numbers "
-            "never match; read both columns as the same type"
+            f"animal labels are like {animals.categories.tolist()[0]!r}, {role} labels like {known.tolist()[0]!r}: "
+            "text and numbers, and none of them match; read both columns as the same type"
         )
 
 
 def _check_groups(groups: list[Any], animals: list[Any]) -> None:
-    clash = set(groups).intersection(animals) if groups else set()
+    clash = set(texts_of(label_array(groups))).intersection(texts_of(label_array(animals))) if groups else set()
     if clash:
         raise MMEError(f"unknown_groups: {name(clash)} has a row as an animal; a group needs a label of its own")
     if len(set(groups)) < len(groups) or None in groups:
@@ -103,12 +103,13 @@ def _positions(labels: list[Any], own: int, groups: list[Any]) -> tuple[np.ndarr
     """Position of each label: animals from 0, nobody -1 (as a missing label, at index -1), groups from -2 down."""
     position = np.arange(len(labels) + 1)
     position[-1] = -1
-    of_group = {label: -2 - k for k, label in enumerate(groups)}
+    of_group = {text: -2 - k for k, text in enumerate(texts_of(label_array(groups)))}
     founders: list[Any] = []
-    for code, label in enumerate(labels[own:], start=own):
-        if label in of_group:
-            position[code] = of_group[label]
-        elif label in _NOBODY:
+    later = labels[own:]
+    for code, (label, text) in enumerate(zip(later, texts_of(label_array(later)), strict=True), start=own):
+        if text in of_group:
+            position[code] = of_group[text]
+        elif text in _NOBODY:
             position[code] = -1
         else:
             position[code] = own + len(founders)

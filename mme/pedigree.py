@@ -11,9 +11,10 @@ import scipy.sparse as sp
 from mme.errors import MemoryForecastError, MMEError
 from mme.factor import available_bytes
 from mme.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships
-from mme.labels import labels_of, name
+from mme.labels import label_array, labels_of, name
 from mme.parentage import read_parentage
 from mme.relationship import Relationship
+from mme.spelling import places
 
 # A Mendelian variance this small is the rounding of 1 - F with F = 1: the parents are completely inbred.
 _NO_SAMPLING = 4.0 * np.finfo(float).eps
@@ -216,11 +217,13 @@ class Pedigree:
 
     def positions(self, labels: list[Any]) -> np.ndarray:
         """Where these animals stand among the levels."""
-        found = [self._position.get(label, -1) for label in labels]
-        strange = [label for label, i in zip(labels, found, strict=True) if i < 0]
-        if strange:
+        found = np.array([self._position.get(label, -1) for label in labels], dtype=np.int64)
+        if (found < 0).any():
+            found = places(label_array(labels), self.animals)
+        if (found < 0).any():
+            strange = [label for label, i in zip(labels, found.tolist(), strict=True) if i < 0]
             raise MMEError(f"{name(strange)}: not among the {self.animals.size} animals of the pedigree")
-        return np.array(found, dtype=np.int64)
+        return found
 
     @cached_property
     def _position(self) -> dict[Any, int]:

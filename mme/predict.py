@@ -15,12 +15,12 @@ from mme.covariance import Extended
 from mme.effects import named_columns
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
-from mme.frame import Factor
-from mme.levels import positions
+from mme.intake import Factor
 from mme.model import Model
 from mme.objective import Objective
 from mme.prediction_error import Part, error_variance
 from mme.rows import Rows
+from mme.spelling import labels_of, places
 from mme.terms import UNKNOWN, Term
 
 if TYPE_CHECKING:
@@ -220,14 +220,15 @@ def _without_unknown(term: Term, factor: Factor) -> Factor:
     """Missing labels for what stands for an unknown one among related levels."""
     if term.relationship is None:
         return factor
-    marks = set(UNKNOWN) - set(term.levels.tolist())
-    is_mark = np.array([*(label in marks for label in factor.categories.tolist()), True])
-    return replace(factor, codes=np.where(is_mark[factor.codes], -1, factor.codes))
+    labels = labels_of(factor.categories)
+    known = places(factor.categories, term.levels) >= 0
+    is_mark = [label in UNKNOWN and not here for label, here in zip(labels, known.tolist(), strict=True)]
+    return replace(factor, codes=np.where(np.array([*is_mark, True])[factor.codes], -1, factor.codes))
 
 
 def _codes(term: Term, factor: Factor, new_levels: str) -> np.ndarray:
     """Codes of labels among the levels of a term."""
-    position = positions(factor.categories, term.levels)
+    position = places(factor.categories, term.levels)
     codes = np.append(position, _MISSING)[factor.codes]
     if new_levels == "error" and (position == _NEW).any() and (unknown := codes == _NEW).any():
         found = np.unique(factor.categories[factor.codes[unknown]].astype(str))

@@ -11,13 +11,15 @@ import scipy.sparse as sp
 
 from mme.arrays import numbers
 from mme.errors import MMEError
-from mme.frame import Factor
+from mme.intake import Factor
+from mme.labels import name as named
 from mme.levels import factorise, factorise_together, missing_labels
 from mme.names import unlike
 from mme.parametric import Parametric, check
+from mme.spelling import labels_of, places
 
 # What breeders' files write for an unknown parent, unless the relationship has a level of that name.
-UNKNOWN = ("", "0", 0)
+UNKNOWN = ("", "0")
 
 
 class Term:
@@ -248,20 +250,15 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
     related = np.asarray(relationship.levels)
     if related is levels:
         return codes, levels
-    position = {label: j for j, label in enumerate(related.tolist())}
-    if not all(label in position for label in levels.tolist()):
-        position = {str(label): j for j, label in enumerate(related.tolist())}
-        levels = levels.astype(str)
-    if codes.ndim == 2:
-        position = dict.fromkeys(UNKNOWN, -1) | position
-    unknown = [label for label in levels.tolist() if label not in position]
-    if unknown:
+    place = places(levels, related)
+    nobody = np.array([label in UNKNOWN for label in labels_of(levels)]) & (codes.ndim == 2)
+    unknown = (place < 0) & ~nobody
+    if unknown.any():
         raise MMEError(
-            f"grouping factor '{name}': {len(unknown)} of {levels.size} levels are not in its relationship "
-            f"({', '.join(map(repr, unknown[:5]))}); add them to the pedigree or relationship, or drop their records"
+            f"grouping factor '{name}': {int(unknown.sum())} of {levels.size} levels are not in its relationship "
+            f"({named(levels[unknown].tolist())}); add them to the pedigree or relationship, or drop their records"
         )
-    # the code -1, of a missing label, is the last one
-    return np.array([*(position[label] for label in levels.tolist()), -1], dtype=np.int64)[codes], related
+    return np.append(place, -1)[codes], related  # the code -1, of a missing label, is the last one
 
 
 def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:

@@ -13,21 +13,25 @@ from typing import Any, cast
 import numpy as np
 
 from mme.contrasts import KINDS, Contrast, ContrastedFactor, completed, contrast_of, named
+from mme.dates import days
 from mme.errors import MMEError
-from mme.frame import Basis, Factor, coded, labels_of
+from mme.intake import Basis, Exact, Factor, coded
+from mme.spelling import labels_of, places
 
 State = dict[str, Any]
 
 
 def numeric(value: Any, what: str) -> Any:
-    """Return numbers, booleans as 0 and 1; refuse labels and dates, naming ``what``."""
+    """Return numbers, booleans as 0 and 1, dates and spans in days; refuse labels, naming ``what``."""
+    if isinstance(value, Exact):
+        return value.rounded
     if isinstance(value, Factor):
         if not value.logical:
             raise MMEError(f"{what} needs numbers, but was given labels ({_examples(value)})")
         return np.where(value.codes < 0, np.nan, value.codes)
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "Mm":
-            raise MMEError(f"{what} needs numbers, but was given dates; turn them into numbers first")
+            return days(value)
         return value.astype(float, copy=False)
     if isinstance(value, Basis) and value.values.shape[1] == 1:
         return value.values[:, 0]
@@ -132,13 +136,13 @@ def as_factor(value: Any, what: str) -> Factor:
         return value
     if not isinstance(value, np.ndarray):
         raise MMEError(f"{what} needs a column")
-    return coded(np.datetime_as_string(value).astype(object) if value.dtype.kind == "M" else value, what)
+    return coded(value, what)
 
 
 def recoded(factor: Factor, labels: list[str]) -> np.ndarray:
     """Codes among these labels; -1 where one is missing, -2 where it is not among them."""
-    place = {label: j for j, label in enumerate(labels)}
-    return np.array([place.get(label, -2) for label in labels_of(factor.categories)] + [-1])[factor.codes]
+    place = places(factor.categories, np.array(labels, dtype=object))
+    return np.append(np.where(place < 0, -2, place), -1)[factor.codes]
 
 
 def _remembered_codes(state: State, factor: Factor, occurring: bool, what: str) -> np.ndarray:
@@ -223,17 +227,16 @@ def _own(weights: list[Any]) -> Contrast:
 def _relevel(state: State, x: Any, ref: Any) -> Factor:
     """R's ``relevel``; of an ordered factor, which R refuses, the treatments against ``ref``."""
     factor = as_factor(x, "relevel()")
-    labels = labels_of(factor.categories)
-    ref = labels_of(np.array([ref], dtype=object))[0]
-    if ref not in labels:
+    J = factor.categories.size
+    first = int(places(np.array([ref], dtype=object), factor.categories)[0])
+    if first < 0:
         if state:
             return factor  # new data need not hold the level of reference
-        raise MMEError(f"relevel(): there is no level '{ref}' among {_examples(factor)}")
+        raise MMEError(f"relevel(): there is no level '{labels_of(np.array([ref]))[0]}' among {_examples(factor)}")
     state["seen"] = True
-    first = labels.index(ref)
-    order = [first, *(j for j in range(len(labels)) if j != first)]
-    rank = np.empty(len(labels) + 1, dtype=np.int64)
-    rank[[*order, -1]] = [*range(len(labels)), -1]
+    order = [first, *(j for j in range(J) if j != first)]
+    rank = np.empty(J + 1, dtype=np.int64)
+    rank[[*order, -1]] = [*range(J), -1]
     return Factor(rank[factor.codes], factor.categories[order])
 
 
@@ -267,7 +270,7 @@ def _contrast(kind: str, numbered: bool) -> Callable[..., Contrast]:
 
 def _as_numeric(state: State, x: Any) -> Any:
     """R's ``as.numeric``: of text the numbers that it reads as, of a factor the positions of its levels from 1."""
-    if not isinstance(x, Factor) or x.logical:
+    if not isinstance(x, Factor) or isinstance(x, Exact) or x.logical:
         return numeric(x, "as.numeric()")
     if not state.setdefault("reads", x.kind == "text"):
         codes = _remembered_codes(state, x, False, "as.numeric()")
@@ -314,10 +317,10 @@ def _as_date(state: State, x: Any) -> np.ndarray:
         values = numeric(x, "as.Date()")
         return np.where(np.isnan(values), np.datetime64("NaT"), np.floor(np.nan_to_num(values)).astype("datetime64[D]"))
     try:
-        days = np.array([*labels_of(as_factor(x, "as.Date()").categories), "NaT"], dtype="datetime64[D]")
+        held = np.array([*labels_of(as_factor(x, "as.Date()").categories), "NaT"], dtype="datetime64[D]")
     except ValueError:
         raise MMEError(f"as.Date() of labels that are no dates ({_examples(x)}); write them as 2024-01-31") from None
-    return days[x.codes]
+    return held[x.codes]
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------

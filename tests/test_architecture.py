@@ -20,6 +20,7 @@ LAYERS = {
     "foundations that know nothing of models": (
         "errors",
         "names",
+        "dates",
         "arrays",
         "lapack",
         "kernels",
@@ -29,9 +30,11 @@ LAYERS = {
     ),
     "tables, labels and formulas": (
         "syntax",
+        "spelling",
+        "intake",
+        "frame",
         "labels",
         "levels",
-        "frame",
         "contrasts",
         "transforms",
         "splines",

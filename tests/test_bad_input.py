@@ -405,7 +405,7 @@ def test_arrays_that_cannot_be_used_are_refused(arrays, name):
         ([1.0, np.nan], {}, ["grouping factor 'who': 1 of 2 labels are missing", "give them their own level"]),
         ([None, "a"], {}, ["grouping factor 'who': 1 of 2 labels are missing"]),
         (pd.Categorical(["a", None]), {}, ["grouping factor 'who': 1 of 2 labels are missing"]),
-        (np.zeros((3, 2)), {}, ["grouping factor 'who': labels must be one-dimensional, got shape (3, 2)"]),
+        (np.zeros((3, 2)), {}, ["grouping factor 'who' must be one-dimensional, got 3 rows of several values"]),
         ([{}, {}], {}, ["grouping factor 'who' holds lists or other objects"]),
         (["a", "b"], {"covariates": np.ones((3, 2))}, ["term 'who': covariates must have shape (2, q)", "(3, 2)"]),
         (

@@ -111,7 +111,7 @@ def test_strings_sort_by_code_point_and_labels_of_several_types_by_their_text():
         "b",
         "é",
     ]
-    assert Frame({"f": np.array(["b", 1, None], dtype=object)}).column("f").categories.tolist() == [1, "b"]
+    assert Frame({"f": np.array(["b", 1, None], dtype=object)}).column("f").categories.tolist() == ["1", "b"]
 
 
 def test_numbers_of_a_data_frame_are_not_copied():
@@ -137,8 +137,8 @@ def test_a_column_that_is_not_used_is_not_looked_at():
     assert frame.column("x").tolist() == [1, 2]
 
 
-def test_labels_print_as_in_r():
-    assert labels_of(np.array([1.0, 0.2, 1e5, 123456.0])) == ["1", "0.2", "1e+05", "123456"]
+def test_labels_print_as_in_r_but_whole_numbers_with_all_their_digits():
+    assert labels_of(np.array([1.0, 0.2, 1e5, 123456.0])) == ["1", "0.2", "100000", "123456"]
     assert labels_of(np.array([100000])) == ["100000"]
     assert labels_of(np.array([True, False])) == ["TRUE", "FALSE"]
 
@@ -158,10 +158,16 @@ def test_labels_print_as_in_r():
         (pd.DataFrame(np.ones((2, 2)), columns=["x", "x"]), "several columns are called 'x'"),
         ({"x": [1 + 2j]}, "column 'x' holds complex128"),
         ({"x": pd.Series([[1], "a"])}, "column 'x' holds lists"),
-        (
-            pd.DataFrame({"x": pd.period_range("2020", periods=2, freq="M")}),
-            "column 'x' holds objects of kind 'period'",
-        ),
+        (pd.Series([1, 2]), "the data are one Series; give the table"),
+        (pl.Series([1, 2]), "the data are one Series; give the table"),
+        ({"x": [1], 1: [2], "1": [3]}, "several columns are called '1'"),
+        ({"x": np.array(3.0)}, "column 'x' is of type ndarray; give an array"),
+        ({"x": {"a": 1}}, "column 'x' is of type dict; give an array"),
+        ({"x": [b"\xff"]}, "column 'x' holds bytes that are not text in UTF-8"),
+        (pl.DataFrame({"x": [{"a": 1}]}), "column 'x' holds lists or other objects"),
+        (pl.DataFrame({"x": [[1]]}), "column 'x' holds lists or other objects"),
+        (pa.table({"x": [[1, 2]]}), "column 'x' holds lists or other objects"),
+        (pa.table({"x": [{"a": 1}]}), "column 'x' holds lists or other objects"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_named(data, problem):

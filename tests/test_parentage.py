@@ -98,13 +98,22 @@ def test_a_pedigree_of_founders_is_the_identity():
         ([("a", "s", "d"), ("a", None, "d")], "'a': two rows of the animal give different parents"),
         ([(None, "s", "d"), ("b", None, None)], r"rows 0 \(counted from 0\): the animal itself has no label"),
         ([("", "s", "d"), ("b", None, None)], "no label"),
-        ([("12", 7, 9), ("7", None, None)], "labels are like '12', sire labels like 7: text and numbers never match"),
-        ([(12, "7", "9"), (7, None, None)], "labels are like 12, sire labels like '7'"),
+        ([("012", 7, 9), ("007", None, None)], "are like '007', sire labels like 7: text and numbers"),
+        ([(12, "A7", "9"), (7, None, None)], "labels are like 7, sire labels like 'A7'"),
     ],
 )
 def test_slips_are_refused_with_the_animal_named(rows, message):
     with pytest.raises(MMEError, match=message):
         Pedigree(*zip(*rows, strict=True))
+
+
+@pytest.mark.parametrize("sires", [[7, None], ["7", None], [7.0, np.nan], ["7.0", None]])
+@pytest.mark.parametrize("animals", [["12", "7"], [12, 7], [12.0, 7.0]])
+def test_an_animal_is_the_same_as_text_and_as_a_number(animals, sires):
+    pedigree = Pedigree(animals, sires, [None, None])
+    assert pedigree.sire.tolist() == [1, -1]
+    assert len(pedigree.levels) == 2
+    assert pedigree.positions([7]).tolist() == pedigree.positions(["7"]).tolist() == [1]
 
 
 def test_the_loop_shown_is_a_loop():
@@ -148,8 +157,10 @@ def test_columns_that_do_not_fit():
         Pedigree(np.zeros((2, 2), int), [0, 0], [0, 0])
     with pytest.raises(MMEError, match="sire: a column of labels is needed, got None"):
         Pedigree(["a"], None, None)
-    with pytest.raises(MMEError, match="strings or numbers"):
+    with pytest.raises(MMEError, match="'sire' must be one-dimensional, got 1 rows of several values"):
         Pedigree(["a"], [["b"]], [None])
+    with pytest.raises(MMEError, match="'sire' holds lists or other objects"):
+        Pedigree(["a"], [{"b": 1}], [None])
 
 
 @pytest.mark.parametrize(

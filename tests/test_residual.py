@@ -582,7 +582,7 @@ REFUSED = [
     ),
     (AR1([1, np.nan, 1, 2], PAIRS), "AR1: time has 1 missing or infinite values"),
     (AR1(["x", "y", "x", "y"], PAIRS), "AR1: time must be numeric, got text"),
-    (AR1(np.array(["2020-01-01"] * 4, dtype="M8[D]"), PAIRS), "AR1: time must be numeric, got datetime64"),
+    (AR1(np.array(["2020-01-01"] * 4, dtype="M8[D]"), PAIRS), "AR1: group has 2 records of level 'a' at the same time"),
     (AR1([1, 2, 3], PAIRS), "AR1: time has 3 values for 4 records"),
     (AR1([1, 2, 3, 4], ["a", "a"]), "AR1: group has 2 values for 4 records"),
     (AR1([[1], [2], [3], [4]], PAIRS), r"AR1: time has shape (4, 1) for 4 records"),
