@@ -1,0 +1,66 @@
+"""The oracle of the search is right, and agrees with the search on a few of its problems."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import mme
+from fuzz.minima import outcome, report
+from fuzz.oracle import dense, lowest
+from fuzz.problems import problem
+
+# Some of one to four terms, by REML and ML, with weights and offsets, crossed and nested.
+NUMBERS = [2, 5, 6, 11, 17, 24]
+
+
+def evaluated(number):
+    """A problem with its random terms at theta = 1, and its dense form."""
+    given = problem(number)
+    model = mme.lmer(given.formula, given.table, **given.options).model
+    return mme.objective(
+        model.y, model.X, list(model.terms), method=model.method, weights=model.weights, offset=model.offset
+    ), dense(model)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_oracle_has_the_librarys_criterion_but_for_a_constant(number):
+    objective, oracle = evaluated(number)
+    thetas = np.random.default_rng(0).normal(size=(6, oracle.k))
+    values, _ = oracle.f(thetas)
+    own = np.array([objective(oracle.users(theta)) for theta in thetas])
+    assert_allclose(own - own[0], values - values[0], atol=1e-8)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_oracle_has_the_gradient_of_its_criterion(number):
+    _, oracle = evaluated(number)
+    theta = np.random.default_rng(1).normal(size=oracle.k)
+    steps = 1e-5 * np.eye(oracle.k)
+    differences = (oracle.f(theta + steps)[0] - oracle.f(theta - steps)[0]) / 2e-5
+    assert_allclose(oracle.f(theta[None, :])[1][0], differences, atol=1e-6 * np.abs(differences).max())
+
+
+@pytest.mark.parametrize("number", [21, 23])
+def test_the_oracle_ends_in_the_same_minimum_from_other_starts(number):
+    _, oracle = evaluated(number)
+    found = [lowest(oracle, 40, seed)[0] for seed in range(3)]
+    assert_allclose(found, min(found), atol=1e-6)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_search_ends_no_higher_than_many_starts_of_the_oracle(number):
+    found = outcome(number, starts=12)
+    assert found.what == "equal", found
+
+
+def test_the_report_counts_what_ended_above():
+    outcomes = [outcome(number, starts=4) for number in (6, 11)]
+    text = "\n".join(report(outcomes))
+    assert "2 problems, 2 compared" in text
+    assert "evaluations: mean" in text
+
+
+def test_problems_are_the_same_on_every_run():
+    assert problem(7).table.equals(problem(7).table)
+    assert str(problem(7)) == str(problem(7))
+    assert str(problem(7)) != str(problem(8))
