@@ -18,6 +18,7 @@ from mme.identified import Reduced, reduced, undetermined
 from mme.model import Model
 from mme.objective import Objective
 from mme.optimize import Minimum, curvature, evaluate_only, minimise
+from mme.saturated import require_identifiable
 from mme.start import start
 from mme.verdict import Optimum, judge, of_whole, with_undetermined
 from mme.whitening import Whitening
@@ -171,6 +172,7 @@ def _begin(objective: Objective, theta: Any, first_theta: np.ndarray | None) -> 
     if theta is not None or model.k == 0:
         return np.concatenate([_checked_theta(theta, model), phi]), np.concatenate([np.zeros(model.k), spread])
     _check_columns(model)
+    require_identifiable(model)
     first, radius = start(objective)
     if first_theta is not None:
         other = np.where(np.abs(first_theta) > 0.1 * radius, first_theta, first)

@@ -125,7 +125,7 @@ def build_model(
     columns, names = _fixed(X, values.size, x_names)
     terms = _named_apart(terms)
     for term in terms:
-        _check_term(term, values.size, sigma)
+        _check_term(term, values.size)
     terms, columns, names, unknown_parents = separate(terms, columns, names)
     return Model(
         y=values,
@@ -272,7 +272,7 @@ def _named_apart(terms: Sequence[Term]) -> tuple[Term, ...]:
     return renamed(terms)
 
 
-def _check_term(term: Term, n: int, sigma: float | None) -> None:
+def _check_term(term: Term, n: int) -> None:
     if term.n != n:
         raise MMEError(f"term '{term.name}' has {term.n} labels for {n} records")
     if term.n_levels < 2:
@@ -282,16 +282,3 @@ def _check_term(term: Term, n: int, sigma: float | None) -> None:
     if term.covariates is not None:
         for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):
             check_range(largest, f"column '{column}' of term '{term.name}'")
-    if sigma is not None or term.relationship is not None:  # related levels tell the variances apart
-        return
-    if term.n_levels >= n and term.codes.ndim == 1:
-        raise MMEError(
-            f"grouping factor '{term.name}' has as many levels as there are records ({n}): its variance and the "
-            "residual variance cannot be told apart. Give sigma= if the residual scale is known."
-        )
-    if term.n_effects >= n:
-        raise MMEError(
-            f"term '{term.name}' has {term.n_levels} levels x {term.q} coefficients = {term.n_effects} random "
-            f"effects for {n} records: they and the residual variance cannot be told apart. Use fewer coefficients a "
-            "level, or give sigma= if the residual scale is known."
-        )

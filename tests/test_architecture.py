@@ -100,6 +100,7 @@ LAYERS = {
     "the search": (
         "start",
         "verdict",
+        "saturated",
         "loop",
     ),
     "what is asked of a fit": (
