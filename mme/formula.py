@@ -246,6 +246,7 @@ def design(
     X = build(fixed, variables, y.size)
     covariates = [node for node in fixed.variables if not isinstance(variables[node], Coded)]
     means, two_valued = typical_values(covariates, frame, kept)
+    means |= _means_of_labels(covariates, variables, frame, means)
     total_offset = _sum(offsets)
     spec = Specification(
         parsed.formula,
@@ -435,6 +436,24 @@ def _terms(
         )
         terms.append(term)
     return renamed(terms)
+
+
+def _means_of_labels(
+    covariates: Iterable[Node], variables: Mapping[Node, Variable], frame: Frame, means: Mapping[str, float]
+) -> dict[str, float]:
+    """The mean of what is made of labels alone, ``as.numeric(f)`` or ``dummy(f)``, by the names of its columns."""
+    found: dict[str, float] = {}
+    for node in covariates:
+        variable, names = variables[node], names_in(node) & set(frame.names)
+        if isinstance(variable, Coded) or not names or not names.isdisjoint(means):
+            continue
+        values, suffixes = (
+            (variable.values, variable.suffixes) if isinstance(variable, Basis) else (variable[:, None], ("",))
+        )
+        found |= {
+            deparse(node) + suffix: mean for suffix, mean in zip(suffixes, values.mean(axis=0).tolist(), strict=True)
+        }
+    return found
 
 
 def _covariates(basis: Matrix) -> np.ndarray | None:

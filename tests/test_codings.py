@@ -135,6 +135,25 @@ def test_the_coding_of_a_factor_changes_its_coefficients_and_nothing_else(coding
     assert all(name in fit.summary() for name in fit.fixed_names)
 
 
+@pytest.mark.parametrize("expected", R["partial"], ids=lambda case: case["formula"])
+def test_tests_of_a_factor_with_fewer_contrasts_than_its_levels_have_are_those_of_lmertest(expected):
+    contrasts = {"o": expected["coding"]} if expected["coding"] else {}
+    fit = mme.lmer(expected["formula"], r_data(), contrasts=contrasts)
+    for kind, F, df in zip((1, 2, 3), expected["F"], expected["df"], strict=True):
+        table = fit.anova(type=kind)
+        np.testing.assert_allclose(table["F"], F, rtol=1e-4)
+        assert table["num_df"].tolist() == df
+
+
+def test_means_beside_what_is_made_of_labels_are_at_its_mean():
+    data = trial()
+    fit = mme.lmer("y ~ arm + as.numeric(o) + dummy(o) + (1 | g)", data)
+    counted = data.assign(n=data["o"].cat.codes + 1.0, d=1.0 * (data["o"] == "mid"), e=1.0 * (data["o"] == "hi"))
+    same = mme.lmer("y ~ arm + n + d + e + (1 | g)", counted)
+    at = counted[["n", "d", "e"]].mean().to_dict()
+    np.testing.assert_allclose(fit.means("arm"), same.means("arm", at=at), rtol=1e-6)
+
+
 def saved(fit, folder):
     fit.save(folder / "fit.mme")
     return mme.load_fit(folder / "fit.mme")

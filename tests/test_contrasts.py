@@ -329,10 +329,12 @@ def test_a_transform_is_of_the_mean_of_its_column_or_of_the_value_given(data):
 
 
 def test_what_means_cannot_be_made_of_is_refused(data):
-    labels = mme.lmer("y ~ a + as.numeric(f) + (1 | g)", data.assign(f=data["x"].round().astype(int).astype(str)))
-    with pytest.raises(mme.MMEError, match=r"f has no mean, .*: at=\{'as.numeric\(f\)': ...\}"):
+    labels = mme.lmer(
+        "y ~ a + I(as.numeric(f) * z) + (1 | g)", data.assign(f=data["x"].round().astype(int).astype(str))
+    )
+    with pytest.raises(mme.MMEError, match=r"f has no mean, .*: at=\{'I\(as.numeric\(f\) \* z\)': ...\}"):
         labels.means("a")
-    assert np.isfinite(labels.means("a", at={"as.numeric(f)": 3.0})["mean"]).all()
+    assert np.isfinite(labels.means("a", at={"I(as.numeric(f) * z)": 3.0})["mean"]).all()
     fit = mme.lmer("y ~ a * log(z) + (1 | g)", data)
     with pytest.raises(mme.MMEError, match=r"'g' is not a factor of the fixed part; its factors are 'a'"):
         fit.means("g")

@@ -190,7 +190,7 @@ def _marginal(fit: Fit) -> dict[str, np.ndarray]:
         own, larger = columns == term, np.isin(columns, contained[term])
         functions[:, own] = _beyond(functions[:, own], functions[:, larger])
         weights = functions[np.ix_(treated.places, own)].T  # at the solution whose other parameters are zero
-        weights = weights[weights.any(axis=1)] @ treated.to_user
+        weights = _estimable_part(fit, weights[weights.any(axis=1)] @ treated.to_user)
         out[term] = np.hstack([weights, np.zeros((len(weights), owners.size - weights.shape[1]))])
     for term in dict.fromkeys(_owners(fit)[fit.model.p_given :]):
         out[term] = np.eye(owners.size)[owners == term]
@@ -225,7 +225,7 @@ class Treatment:
         X_o = X_t[:, kept] functions: what each coefficient of X_t estimates among the parameters of X_o.
     places : (p,)
         Which columns of X_o those of X_t are.
-    to_user : (p, p)
+    to_user : (p, p), or (p, columns of X) where codings of the user's own leave out a part of X_t
         Coefficients of X_t from those of X.
     owners, names : (columns of X_o,)
         Their terms, and what they are called.
@@ -271,6 +271,8 @@ def _in_treatment(fit: Fit, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray,
     if np.array_equal(X, X_t):
         return A, kept, np.eye(len(A))
     N = _without_rounding(np.linalg.lstsq(X_t, X, rcond=None)[0])
+    if np.linalg.matrix_rank(N) < len(N):  # fewer contrasts than the levels have: X_t says more than the model does
+        return np.eye(len(N)), np.arange(len(N)), N
     B = _sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
     R = _triangle(fit)[: kept.size, : kept.size]
     seen = R @ B
@@ -280,6 +282,18 @@ def _in_treatment(fit: Fit, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray,
     A_t = _sum_of_products(to_user, B)
     A_t[:, kept] = np.eye(kept.size)
     return A_t, kept, to_user
+
+
+def _estimable_part(fit: Fit, rows: np.ndarray) -> np.ndarray:
+    """Rows on the kept columns of X; of rows on all columns, their combinations that the kept ones determine."""
+    kept, A = fit.aliasing.kept, fit.aliasing.A
+    kept = kept[kept < rows.shape[1]]
+    if rows.shape[1] <= kept.size:
+        return rows
+    gap = rows - rows[:, kept] @ A[: kept.size, : rows.shape[1]]
+    U, sizes, _ = np.linalg.svd(gap)
+    rank = np.count_nonzero(sizes > _WHOLE * np.abs(rows).max(initial=0.0))
+    return np.asarray((U[:, rank:].T @ rows)[:, kept])
 
 
 def _sum_of_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:

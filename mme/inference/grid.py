@@ -157,6 +157,9 @@ def _covariate(spec: Specification, node: Node, columns: Mapping[str, np.ndarray
         return np.asarray(numeric(columns[text], f"'{text}'"), dtype=float)
     names = _columns_in(spec, node)
     unknown = sorted(names - set(columns))
+    suffixes = _suffixes(spec, node) if unknown else None
+    if suffixes is not None and all(text + suffix in columns for suffix in suffixes):
+        return Basis(np.column_stack([columns[text + suffix] for suffix in suffixes]), suffixes)
     if unknown:
         raise MMEError(
             f"'{text}' is in the model, and {', '.join(unknown)} has no mean, for it does not hold numbers; "

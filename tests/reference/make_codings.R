@@ -1,5 +1,5 @@
 # What R makes of codings of factors: writes codings.json beside this script.  Rscript tests/reference/make_codings.R
-suppressMessages({library(jsonlite); library(MASS); library(lme4)})
+suppressMessages({library(jsonlite); library(MASS); library(lmerTest)})
 here <- dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE)))
 n <- 24
 d <- data.frame(
@@ -44,8 +44,24 @@ given <- lapply(codings, function(pair) {
   c(list(factor = pair[[1]], coding = own), made(~ f * x + o, contrasts.arg = setNames(list(coding), pair[[1]])))
 })
 poly <- lapply(c(2, 3, 7, 20), function(k) list(k = k, values = unname(contr.poly(k))))
-columns <- list(y = d$y, x = d$x, f = as.character(d$f), o = as.character(d$o), h = d$h)
+d$g <- rep(1:6, each = 4)
+d$v <- (seq_len(n) * 37) %% 23 / 3
+tests <- function(formula, coding = NULL) {
+  e <- d
+  if (!is.null(coding)) contrasts(e$o, ncol(coding)) <- coding
+  fit <- lmer(as.formula(formula), e)
+  list(formula = formula, coding = coding,
+       F = lapply(1:3, function(type) anova(fit, type = type)[["F value"]]),
+       df = lapply(1:3, function(type) anova(fit, type = type)[["NumDF"]]))
+}
+partial <- list(
+  tests("v ~ C(o, poly, 1) * f + x + (1 | g)"), tests("v ~ C(o, poly, 2) * C(f, sum) + (1 | g)"),
+  tests("v ~ o * f + (1 | g)", cbind(c(-1, -1, 0, 1, 1))), tests("v ~ o * f + (1 | g)", cbind(c(3, -1, 1, 1, 0))),
+  tests("v ~ f * x + o + (1 | g)", cbind(c(1, 0, 0, 0, -1), c(0, 1, 0, -1, 0)))
+)
+columns <- list(y = d$y, x = d$x, f = as.character(d$f), o = as.character(d$o), h = d$h, g = d$g, v = d$v)
 made_with <- list(R = as.character(getRversion()), MASS = as.character(packageVersion("MASS")),
-                  lme4 = as.character(packageVersion("lme4")))
-write(toJSON(list(made_with = made_with, data = columns, formulas = written, contrasts = given, poly = poly),
+                  lme4 = as.character(packageVersion("lme4")), lmerTest = as.character(packageVersion("lmerTest")))
+write(toJSON(list(made_with = made_with, data = columns, formulas = written, contrasts = given, poly = poly,
+                  partial = partial),
              digits = NA, auto_unbox = TRUE), file.path(here, "codings.json"))
