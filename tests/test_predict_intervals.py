@@ -83,6 +83,7 @@ def new_records(fit: mme.Fit, seed: int, m: int = 40) -> tuple[np.ndarray, list[
     """Records in cells that the data need not have; some levels are new."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((m, len(fit.model.x_names)))
+    X[:, 2] = 2.0 * X[:, 1]  # as in the fit
     labels = {name: rng.integers(0, fit.model.terms[t].n_levels + 2, m) for name, t in (("a", 0), ("b", 2), ("c", 3))}
     terms = [
         mme.Term(
