@@ -22,7 +22,6 @@ from mme.identified import without_held
 from mme.loop import Progress, hessian, search
 from mme.model import Model, build_model
 from mme.objective import Objective
-from mme.predict import predict
 from mme.rows import Rows
 from mme.shrinkage import shrinkage_table
 from mme.simulate import simulate_responses
@@ -409,18 +408,23 @@ class Fit:
         means = marginal_means(self, factors, by, at)
         return pairs_table(self, means, ddf, adjust) if pairs else means_table(self, means, ddf, level)
 
-    def confint(self, method: str = "wald", level: float = 0.95, **options: Any) -> pd.DataFrame:
+    def confint(
+        self, method: str = "wald", level: float = 0.95, *, ddf: str = "satterthwaite", **options: Any
+    ) -> pd.DataFrame:
         """Confidence intervals: ``lower, upper``.
 
         Parameters
         ----------
         method : str
-            ``"wald"``: of the fixed effects and of the parameters of a residual structure, by standard errors, the
-            latter from the Hessian of the criterion of the fit, on a scale without bounds; ``"profile"``: of all
+            ``"wald"``: of the fixed effects and of the parameters of a residual structure, by standard errors: the
+            former by t, the latter by the Hessian of the criterion, on a scale without bounds; ``"profile"``: of all
             parameters, by the profile likelihood (:meth:`profile`); ``"bootstrap"``: of all, by refits to simulated
             responses (:meth:`bootstrap`).
         level : float
             Coverage aimed at.
+        ddf : str
+            Of Wald intervals of the fixed effects: degrees of freedom as in :meth:`coefficients`, so that an interval
+            leaves zero out where its p-value says so; ``"none"`` is the normal distribution.
         **options
             Of the method: ``parameters`` of a profile; ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a
             bootstrap.
@@ -436,8 +440,8 @@ class Fit:
         >>> fit.confint().round(2)
                      lower  upper
         range         3.30   9.42
-        (Intercept)  14.72  19.09
-        age           0.47   0.84
+        (Intercept)  14.70  19.12
+        age           0.46   0.84
         """
         if method == "profile":
             return self.profile(level=level, **options).confint(level)
@@ -449,7 +453,7 @@ class Fit:
             raise MMEError(f"{what}: method is 'wald', 'profile' or 'bootstrap'; only the last two take options")
         from mme.inference.wald import wald_intervals
 
-        return wald_intervals(self, level)
+        return wald_intervals(self, level, ddf)
 
     def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
         """Profile likelihood (always ML's) of standard deviations, correlations, sigma, residual and fixed effects.
@@ -507,6 +511,7 @@ class Fit:
         new_levels: str = "error",
         interval: str | None = None,
         level: float = 0.95,
+        ddf: str = "satterthwaite",
         weights: Any = None,
     ) -> Any:
         """Predictions for the rows of the fit or for new ones.
@@ -527,21 +532,27 @@ class Fit:
             variances; a new level has its prior variance. Linear in the rows for one grouping factor; several cost a
             solve for each level of the smaller of two.
         level : float
-            Of the interval, by the normal distribution.
+            Of the interval.
+        ddf : str
+            Degrees of freedom of the interval's t, as in :meth:`coefficients`: of the variance of each row's own error.
+            ``"kenward-roger"`` (REML alone) also adds to the variance what the estimated variances leave uncertain, as
+            Prasad and Rao; ``"none"`` is the normal distribution.
         weights : array or column name, optional
             Of new rows, for their prediction interval (variance sigma^2 / weight), where the fit had weights.
 
         Returns
         -------
-        array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se``. A new row that the data of the fit do
-        not determine (an empty cell; aliased columns that differ otherwise) is NaN, and a warning names the cause.
+        array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se, df``. A new row that the data of the fit
+        do not determine (an empty cell; aliased columns that differ otherwise) is NaN, and a warning names the cause.
 
         Raises
         ------
         MMEError
             Columns are missing, or a level is new and ``new_levels`` is ``"error"``.
         """
-        return predict(self, newdata, random, new_levels, interval, level, weights)
+        from mme.predict import predict
+
+        return predict(self, newdata, random, new_levels, interval, level, ddf, weights)
 
     def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
         """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim)."""

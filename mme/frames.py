@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from mme.errors import MMEError
 from mme.export import ranef_table
+from mme.inference.contrasts import t_quantile
 from mme.inference.natural import residual_names
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ EFFECTS = ("fixed", "variance", "blup")
 Columns = dict[str, np.ndarray]
 
 _LABELS = ("effect", "group", "level", "term")
-# Degrees of freedom from which t is the normal distribution.
-_NORMAL = 1e12
 _COLUMNS = ["effect", "group", "level", "term", "estimate", "std_error", "df", "statistic", "p_value", "lower", "upper"]
 
 
@@ -144,7 +142,7 @@ def augment(fit: Fit, data: Any = None) -> pd.DataFrame:
 
 def _fixed(fit: Fit, ddf: str, level: float) -> Columns:
     table = fit.coefficients(ddf=ddf)
-    half = stdtrit(np.minimum(table["df"], _NORMAL), 0.5 + level / 2.0) * table["se"]
+    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
     return {
         "term": table.index.to_numpy(dtype=object),
         "estimate": table["estimate"].to_numpy(),
@@ -177,7 +175,7 @@ def _variance(fit: Fit) -> Columns:
 def _blups(fit: Fit, level: float) -> Columns:
     table = ranef_table(fit)
     estimate, se = table["blup"].to_numpy(), table["condsd"].to_numpy()
-    half = stdtrit(_NORMAL, 0.5 + level / 2.0) * se
+    half = t_quantile(level, np.array(np.inf)) * se
     return {
         "group": table["term"].to_numpy(dtype=object),
         "level": table["level"].to_numpy(dtype=object),

@@ -15,10 +15,12 @@ from mme.covariance import Extended
 from mme.effects import named_columns
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
+from mme.inference.predictions import check_interval, half_widths
 from mme.intake import Factor
 from mme.model import Model
 from mme.objective import Objective
-from mme.prediction_error import Part, error_variance
+from mme.prediction_error import Errors, Part
+from mme.residual import Bound
 from mme.rows import Rows
 from mme.spelling import labels_of, places
 from mme.terms import UNKNOWN, Term
@@ -35,7 +37,7 @@ class Records:
     """What is predicted: X (n, all columns of the fit), offset, and codes and covariates of the chosen terms.
 
     Codes are (n,), or (q, n) where each column of a term has levels of its own.
-    ``variance`` (n,) is that of the residuals in units of sigma^2; None: one.
+    ``variance`` (n,) is that of the residuals in units of sigma^2 (None: one), times exp(2 log_sd) of ``structure``.
     """
 
     X: np.ndarray
@@ -45,6 +47,7 @@ class Records:
     covariates: tuple[np.ndarray | None, ...]
     variance: np.ndarray | None
     rows: Rows
+    structure: Bound | None = None
 
 
 def predict(
@@ -54,6 +57,7 @@ def predict(
     new_levels: str,
     interval: str | None,
     level: float,
+    ddf: str,
     weights: Any,
 ) -> Any:
     """Predict the rows of a fit or new ones; see :meth:`Fit.predict`."""
@@ -61,8 +65,8 @@ def predict(
         raise MMEError(f"new_levels must be 'error' or 'population', got {new_levels!r}")
     if interval not in (None, "confidence", "prediction"):
         raise MMEError(f"interval must be None, 'confidence' or 'prediction', got {interval!r}")
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    if interval is not None:
+        check_interval(level, ddf)
     columns = chosen_columns(fit, random)
     chosen = tuple(columns)
     if newdata is None:
@@ -75,8 +79,8 @@ def predict(
         mean[_undetermined(fit, records)] = np.nan
     if interval is None:
         return records.rows.aligned(mean, "predicted")
-    se = _standard_error(estimates, records, interval == "prediction")
-    return _table(mean, se, level, records.rows)
+    errors = _errors(estimates, records, interval == "prediction")
+    return _table(mean, *half_widths(fit, errors, ddf, level), records.rows)
 
 
 def chosen_columns(fit: Fit, random: bool | str | Sequence[str]) -> dict[int, np.ndarray]:
@@ -98,16 +102,13 @@ def _only(records: Records, columns: dict[int, np.ndarray]) -> Records:
 def _records_of_fit(fit: Fit, chosen: tuple[int, ...]) -> Records:
     model = fit.model
     variance = None if model.weights is None else 1.0 / model.weights
-    if model.residual is not None:
-        own = np.exp(2.0 * model.residual.log_sd(fit.objective.phi))
-        variance = own if variance is None else own * variance
     codes = tuple(model.terms[t].codes for t in chosen)
     covariates = tuple(model.terms[t].covariates for t in chosen)
     X = model.X
     if any(one.term not in chosen for one in model.unknown_parents):
         coded = dict(zip(chosen, zip(codes, covariates, strict=True), strict=True))
         X = _with_groups(model, X[:, : model.p_given], coded)
-    return Records(X, model.offset, chosen, codes, covariates, variance, fit.rows)
+    return Records(X, model.offset, chosen, codes, covariates, variance, fit.rows, model.residual)
 
 
 def _new_records(
@@ -282,12 +283,14 @@ def _kept(estimates: Estimates, records: Records) -> np.ndarray:
     return records.X if kept.size == records.X.shape[1] else records.X[:, kept]
 
 
-def _standard_error(estimates: Estimates, records: Records, of_record: bool) -> np.ndarray:
-    """Standard deviation of the error of the mean, or of a record about it."""
-    variance = error_variance(estimates, _kept(estimates, records), _parts(estimates, records))
-    if of_record:
-        variance = variance + estimates.sigma**2 * (1.0 if records.variance is None else records.variance)
-    return np.sqrt(variance)
+def _errors(estimates: Estimates, records: Records, of_record: bool) -> Errors:
+    """What the errors of the mean, or of a record about it, depend on."""
+
+    def residual(phi: np.ndarray) -> np.ndarray | float:
+        own = 1.0 if records.variance is None else records.variance
+        return own if records.structure is None else own * np.exp(2.0 * records.structure.log_sd(phi))
+
+    return Errors(estimates, _kept(estimates, records), _parts(estimates, records), residual if of_record else None)
 
 
 def _parts(estimates: Estimates, records: Records) -> list[Part]:
@@ -315,11 +318,11 @@ def _parts(estimates: Estimates, records: Records) -> list[Part]:
     return parts
 
 
-def _table(mean: np.ndarray, se: np.ndarray, level: float, rows: Rows) -> Any:
+def _table(mean: np.ndarray, half: np.ndarray, se: np.ndarray, df: np.ndarray, rows: Rows) -> Any:
+    """``fit, lower, upper, se, df``; a row without a prediction has none of them."""
     import pandas as pd
-    from scipy.special import ndtri
 
-    half = ndtri(0.5 + level / 2.0) * se
-    by_column = np.array([mean, mean - half, mean + half, np.where(np.isnan(mean), np.nan, se)])
-    values = rows.full(by_column.T)
-    return pd.DataFrame(values, index=rows.index, columns=["fit", "lower", "upper", "se"], copy=False)
+    by_column = np.array([mean, mean - half, mean + half, se, df])
+    by_column[3:, np.isnan(mean)] = np.nan
+    names = ["fit", "lower", "upper", "se", "df"]
+    return pd.DataFrame(rows.full(by_column.T), index=rows.index, columns=names, copy=False)

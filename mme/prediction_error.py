@@ -12,8 +12,9 @@ A record needs of E and H the rows of its own levels only: E_g, H_gg, and H_gh f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, product
 
 import numpy as np
@@ -38,6 +39,29 @@ class Part:
     block: int
     codes: np.ndarray
     z: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Errors of predictions: of x'beta + z'b, X (n, p) and ``parts``, and of records about it.
+
+    ``residual`` gives the variances (n,) of new residuals in units of sigma^2 as a function of phi; None: the error is
+    that of the mean.
+    """
+
+    estimates: Estimates
+    X: np.ndarray
+    parts: Sequence[Part]
+    residual: Callable[[np.ndarray], np.ndarray | float] | None
+
+    @cached_property
+    def variance(self) -> np.ndarray:
+        """V (n,), at the estimates."""
+        return error_variance(self.estimates, self.X, self.parts) + self.own(self.estimates)
+
+    def own(self, estimates: Estimates) -> np.ndarray | float:
+        """What the residuals of new records add (n,)."""
+        return 0.0 if self.residual is None else estimates.sigma**2 * self.residual(estimates.objective.phi)
 
 
 def error_variance(estimates: Estimates, X: np.ndarray, parts: Sequence[Part]) -> np.ndarray:

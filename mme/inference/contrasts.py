@@ -6,13 +6,14 @@ degrees of freedom by Satterthwaite or by Kenward and Roger, one file each.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import chdtrc, fdtrc, ndtr
+from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtrit
 
 from mme.arrays import numbers
 from mme.basis import independent_columns
@@ -29,6 +30,16 @@ _DEPENDENT = float(np.sqrt(np.finfo(float).eps))
 _SAME = 1e-9
 # Reciprocals of degrees of freedom below this are rounding: there is nothing to estimate.
 _NONE = 1e-12
+# Degrees of freedom from which t is the normal distribution to all digits.
+_NORMAL = 1e15
+# Of so many intervals the quantile is interpolated: from these degrees of freedom on it is smooth in their reciprocal.
+_MANY, _SMOOTH, _DEGREE = 16_384, 2.0, 24
+# Spellings of the methods, by their letters.
+_SPELLINGS = {
+    "satterthwaite": ("satterthwaite", "satterthwaites", "satt", "sat"),
+    "kenward-roger": ("kenwardroger", "kenwardrogers", "kenward", "kr"),
+    "none": ("none", "normal", "asymptotic", "wald", "z", "inf", "lme"),
+}
 
 
 @dataclass(frozen=True)
@@ -78,13 +89,61 @@ class Normal(Reference):
 
 def reference(fit: Fit, ddf: str) -> Reference:
     """The reference named ``ddf``; each is computed once a fit."""
-    if ddf == "none":
+    method = ddf_method(ddf)
+    if method == "none":
         return Normal(fit.estimates.beta, fit.estimates.beta_cov)
-    if ddf == "satterthwaite":
-        return fit.satterthwaite
-    if ddf == "kenward-roger":
-        return fit.kenward_roger
-    raise MMEError(f"ddf must be 'satterthwaite', 'kenward-roger' or 'none', got {ddf!r}")
+    return fit.satterthwaite if method == "satterthwaite" else fit.kenward_roger
+
+
+def ddf_method(ddf: str) -> str:
+    """``"satterthwaite"``, ``"kenward-roger"`` or ``"none"``, of the usual spellings.
+
+    Examples
+    --------
+    >>> ddf_method("Kenward_Roger"), ddf_method("kr"), ddf_method("Satt"), ddf_method("lme4")
+    ('kenward-roger', 'kenward-roger', 'satterthwaite', 'none')
+    """
+    letters = re.sub(r"[^a-z]", "", ddf.lower()) if isinstance(ddf, str) else None
+    for method, spellings in _SPELLINGS.items():
+        if letters in spellings:
+            return method
+    raise MMEError(f"ddf must be 'satterthwaite', 'kenward-roger' or 'none' (the normal distribution), got {ddf!r}")
+
+
+def t_quantile(level: float, df: np.ndarray) -> np.ndarray:
+    """Half the width (m,) of an interval at this level, in standard errors.
+
+    Raises
+    ------
+    MMEError
+        The level is no share.
+
+    Examples
+    --------
+    >>> t_quantile(0.95, np.array([4.0, np.inf])).round(3).tolist()
+    [2.776, 1.96]
+    """
+    if not 0.0 < level < 1.0:
+        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    upper = 0.5 + level / 2.0
+
+    def quantile(df: np.ndarray) -> np.ndarray:
+        return np.asarray(np.where(df > _NORMAL, ndtri(upper), stdtrit(np.minimum(df, _NORMAL), upper)))
+
+    if df.size and (df == df.flat[0]).all():
+        return np.full(df.shape, quantile(df.flat[0]))
+    enough = df >= _SMOOTH
+    if np.count_nonzero(enough) < _MANY:
+        return quantile(df)
+    out, s = np.empty(df.shape), 1.0 / df[enough]
+    low, high = float(s.min()), float(s.max())
+    if low == high:
+        out[enough] = quantile(df[enough][:1])
+    else:
+        smooth = np.polynomial.Chebyshev.interpolate(lambda s: quantile(1.0 / s), _DEGREE, (low, high))
+        out[enough] = smooth(s)
+    out[~enough] = quantile(df[~enough])
+    return out
 
 
 @dataclass(frozen=True, eq=False)

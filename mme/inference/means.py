@@ -15,12 +15,11 @@ from math import comb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from mme.errors import MMEError
 from mme.evaluate import names_in
 from mme.frame import intake
-from mme.inference.contrasts import Reference, reference, t_table
+from mme.inference.contrasts import Reference, reference, t_quantile, t_table
 from mme.inference.grid import Grid, covariates, reference_grid
 from mme.syntax import Node, deparse
 from mme.transforms import numeric
@@ -54,11 +53,8 @@ def means_table(fit: Fit, means: Means, ddf: str, level: float) -> pd.DataFrame:
     """``mean, se, df, lower, upper``, one row a combination of levels; NaN where the data do not determine it."""
     import pandas as pd
 
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
     table = _tested(fit, means.L, means.offset, reference(fit, ddf)).drop(columns=["t", "p"])
-    df = table["df"].to_numpy()
-    half = np.where(np.isinf(df), ndtri(0.5 + level / 2.0), stdtrit(df, 0.5 + level / 2.0)) * table["se"]
+    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
     table = table.rename(columns={"estimate": "mean"}).assign(
         lower=table["estimate"] - half, upper=table["estimate"] + half
     )

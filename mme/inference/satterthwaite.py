@@ -45,7 +45,7 @@ class Satterthwaite(Reference):
 
     ``half`` (p, p) turns a contrast into coordinates where cov(beta) is sigma^2 I, ``slopes`` (k, p, p) are those of
     the relative covariance there, ``A`` (k, k) is the covariance of (theta, phi), ``flat`` (k, f) spans what the data
-    do not determine of them, and ``share`` is 1 / n_eff.
+    do not determine of them, ``share`` is 1 / n_eff, and ``units`` (k,) are the parameters'.
     """
 
     half: np.ndarray
@@ -53,6 +53,7 @@ class Satterthwaite(Reference):
     A: np.ndarray
     flat: np.ndarray
     share: float
+    units: np.ndarray
 
     def df(self, L: np.ndarray) -> np.ndarray:
         """Degrees of freedom (m,) of the rows of L (m, p); NaN where the data do not determine them."""
@@ -60,6 +61,10 @@ class Satterthwaite(Reference):
         with np.errstate(invalid="ignore", divide="ignore"):
             z = z / np.linalg.norm(z, axis=0)
             g = np.einsum("am,iab,bm->im", z, self.slopes, z, optimize=True)
+        return self.df_of(g)
+
+    def df_of(self, g: np.ndarray) -> np.ndarray:
+        """Degrees of freedom (m,) of variances by the slopes (k, m) of their logarithms; NaN where not determined."""
         df = reciprocal(self.share + 0.5 * np.einsum("im,ij,jm->m", g, self.A, g))
         undetermined = (np.abs(self.flat.T @ g) > _SLOPE).any(axis=0)
         if undetermined.any():
@@ -67,7 +72,7 @@ class Satterthwaite(Reference):
                 "degrees of freedom are not determined: the likelihood is flat, or has no minimum, along a direction "
                 "of the variances on which the standard error depends; they are NaN. Simplify the random part",
                 MMEWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return np.where(undetermined, np.nan, df)
 
@@ -93,7 +98,9 @@ def satterthwaite(fit: Fit) -> Satterthwaite:
         profile = profile_derivatives(Estimates(objective.at(phi), theta), free)
         A, flat, _ = _inverse(profile)
     share = 1.0 / objective.constants.n_effective if objective.model.sigma is None else 0.0
-    return Satterthwaite(fit.estimates.beta, fit.estimates.beta_cov, profile.half, profile.slopes, A, flat, share)
+    return Satterthwaite(
+        fit.estimates.beta, fit.estimates.beta_cov, profile.half, profile.slopes, A, flat, share, profile.units
+    )
 
 
 def _inverse(profile: Profile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

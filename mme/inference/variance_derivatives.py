@@ -16,6 +16,7 @@ and y'Py. No n x n matrix is formed, and records are not read again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,6 +162,32 @@ class _Direction:
     f: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """A basis D_i of the covariances H of all terms, and the coordinates x (k,) of H in it: H = sum x_i D_i."""
+
+    objective: Objective
+    theta: np.ndarray
+    x: np.ndarray
+    basis: list[_Direction]
+
+    def moved(self, along: Sequence[int], t: float) -> np.ndarray:
+        """Theta of H + t times the mean of these D_i."""
+        return _moved(self.objective, self.theta, [(self.basis[i], t / len(along)) for i in along])
+
+
+def directions(origin: Estimates, *, fixed: bool = False) -> Directions:
+    """The directions along which variances are moved; none where they are ``fixed``.
+
+    Raises
+    ------
+    MMEError
+        The covariance of a term is not linear in its parameters.
+    """
+    x, basis = (np.zeros(0), []) if fixed else _directions(origin.objective, origin.theta)
+    return Directions(origin.objective, origin.theta, x, basis)
+
+
 def linear_derivatives(origin: Estimates, *, fixed: bool = False) -> Linear:
     """First and second derivatives by the entries of each term's H = T T', in a basis of rank-one matrices.
 
@@ -171,41 +198,40 @@ def linear_derivatives(origin: Estimates, *, fixed: bool = False) -> Linear:
     MMEError
         The covariance of a term is not linear in its parameters.
     """
-    objective, theta = origin.objective, origin.theta
-    x, directions = (np.zeros(0), []) if fixed else _directions(objective, theta)
-    closed = information(objective, theta, origin.at) if directions else None
+    of = directions(origin, fixed=fixed)
+    closed = information(origin.objective, origin.theta, origin.at) if of.basis else None
     if closed is None:
-        return _linear_by_differences(origin, x, directions)
-    p = objective.system.p
-    log_V, log_V2, first, second = closed.derivatives([_in_block(objective, one) for one in directions])
-    return Linear(x, first[:, :p, :p], second[:, :, :p, :p], log_V, log_V2)
+        return _linear_by_differences(origin, of)
+    p = origin.objective.system.p
+    log_V, log_V2, first, second = closed.derivatives([_in_block(origin.objective, one) for one in of.basis])
+    return Linear(of.x, first[:, :p, :p], second[:, :, :p, :p], log_V, log_V2)
 
 
-def _linear_by_differences(at: Estimates, x: np.ndarray, directions: list[_Direction]) -> Linear:
+def _linear_by_differences(at: Estimates, of: Directions) -> Linear:
     """One-sided differences along the directions."""
-    objective, theta, k = at.objective, at.theta, len(directions)
+    objective, k = at.objective, of.x.size
     p = objective.system.p
     R_X = at.at.border[:p, :p]
 
-    def line(*along: _Direction) -> tuple[np.ndarray, np.ndarray]:
-        return one_sided(lambda t: values([(one, t / len(along)) for one in along]), origin)
+    def line(*along: int) -> tuple[np.ndarray, np.ndarray]:
+        return one_sided(lambda t: values(of.moved(along, t)), origin)
 
-    def values(added: list[tuple[_Direction, float]]) -> np.ndarray:
-        logdet, border = objective.triangle(_moved(objective, theta, added))
+    def values(theta: np.ndarray) -> np.ndarray:
+        logdet, border = objective.triangle(theta)
         half = triangular_solve(R_X, border[:p, :p], transposed=False)
         return np.append(half @ half.T, logdet)
 
-    origin = values([])
+    origin = values(at.theta)
 
     first, second = np.zeros((k, p * p + 1)), np.zeros((k, k, p * p + 1))
     for i in range(k):
-        first[i], second[i, i] = line(directions[i])
+        first[i], second[i, i] = line(i)
     for i in range(k):
         for j in range(i):
-            mixed = line(directions[i], directions[j])[1]
+            mixed = line(i, j)[1]
             second[i, j] = second[j, i] = 2.0 * mixed - 0.5 * (second[i, i] + second[j, j])
     C_i, C_ij = first[:, :-1].reshape(k, p, p), second[:, :, :-1].reshape(k, k, p, p)
-    return Linear(x, C_i, C_ij, first[:, -1], second[:, :, -1])
+    return Linear(of.x, C_i, C_ij, first[:, -1], second[:, :, -1])
 
 
 def _in_block(objective: Objective, direction: _Direction) -> Direction:

@@ -1,14 +1,14 @@
-"""Wald intervals: estimate and standard error against the normal distribution."""
+"""Wald intervals: estimate and standard error against t, or the normal distribution."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from mme.delta import jacobian, parameter_covariance
-from mme.errors import MMEError
+from mme.inference.contrasts import coefficient_table, t_quantile
 from mme.inference.natural import residual_names
 from mme.residual import Bound
 
@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 _FLAT = 1e-6
 
 
-def wald_intervals(fit: Fit, level: float) -> pd.DataFrame:
+def wald_intervals(fit: Fit, level: float, ddf: str) -> pd.DataFrame:
     """``lower, upper``: of the natural parameters of a residual structure, and of the fixed effects.
 
-    For a fixed effect the estimate plus and minus the normal quantile times the standard error. A residual parameter v
-    between bounds a and b is taken where it has none, on the scale
+    For a fixed effect the estimate plus and minus the quantile of t, on the degrees of freedom of its test, times the
+    standard error. A residual parameter v between bounds a and b is taken where it has none, on the scale
 
         log(v - a) - log(b - v),    log(v - a) where b is infinite,    v where both are,
 
-    and its limits are mapped back, as nlme's ``intervals`` does (Pinheiro & Bates, 2000, section 2.4.3); the variance
-    is that of the delta method, 2 g'H^-1 g, H the Hessian of the fit's own criterion by (theta, phi).
+    and its limits, by the normal quantile, are mapped back, as nlme's ``intervals`` does (Pinheiro & Bates, 2000,
+    section 2.4.3); the variance is that of the delta method, 2 g'H^-1 g, H the Hessian of the fit's own criterion by
+    (theta, phi).
     """
     import pandas as pd
 
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
-    z = float(ndtri(0.5 + level / 2.0))
-    fixed = pd.DataFrame({"lower": fit.beta - z * fit.se, "upper": fit.beta + z * fit.se})
+    z = float(t_quantile(level, np.array(np.inf)))
+    table = coefficient_table(fit, ddf)
+    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
+    fixed = pd.DataFrame({"lower": table["estimate"] - half, "upper": table["estimate"] + half})
     if fit.model.residual is None:
         return fixed
     limits = _residual_limits(fit.model.residual, fit.optimum.phi, fit.hessian, z)
