@@ -525,7 +525,8 @@ class Fit:
             Whether the BLUPs are added, or which: ``"Subject"`` those of all terms on the grouping factor,
             ``"Subject.Days"`` those of one coefficient; without them the prediction is for the population.
         new_levels : str
-            ``"error"``, or ``"population"`` to give a level that the fit did not see the population value.
+            ``"error"``, or ``"population"`` to give a level that the fit did not see, or a row without a label, the
+            population value.
         interval : str, optional
             ``"confidence"``: of the mean x'beta + z'b; ``"prediction"``: of a new record about it, whose residual is
             independent of those in the fit. From the joint covariance of (beta_hat, b_hat - b) at the estimated
@@ -548,7 +549,7 @@ class Fit:
         Raises
         ------
         MMEError
-            Columns are missing, or a level is new and ``new_levels`` is ``"error"``.
+            Columns are missing, or a level is new or missing and ``new_levels`` is ``"error"``.
         """
         from mme.predict import predict
 

@@ -92,6 +92,7 @@ class Specification:
         variables = {node: self._recoded(node, evaluator.value(node)) for node in nodes}
         in_bars = variables | _coded_as(variables, self.bar_codings)
         groups: list[tuple[Factor, np.ndarray | None]] = []
+        unknown = np.zeros(frame.n, dtype=bool)  # the time of a process, which is no label
         for bar in bars:
             parts, levels = grouping.columns(bar, evaluator), self.levels[bar.name]
             basis = build(bar.left, in_bars, frame.n)
@@ -102,11 +103,13 @@ class Specification:
                 continue
             factor = grouping.known(parts, self.parts.get(bar.name, (levels,)), bar.name)
             if bar.time is not None:
-                pairs = _process().labels_of_rows(grouping.spelt_out(factor), _time(bar, evaluator))
-                factor = coded(pairs, bar.name)
+                times = _time(bar, evaluator)
+                factor = coded(_process().labels_of_rows(grouping.spelt_out(factor), times), bar.name)
+                unknown |= np.isnan(times)
             groups.append((factor, _covariates(basis)))
         offsets = [_aligned(self.offset_column, "offset", evaluator)]
         offsets += [_number(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]
+        offsets += [np.where(unknown, np.nan, 0.0)] if unknown.any() else []
         X = build(self.fixed, variables, frame.n).values
         return NewRows(X, _sum(offsets), tuple(groups), frame.index)
 

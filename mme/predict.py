@@ -17,6 +17,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
 from mme.inference.predictions import check_interval, half_widths
 from mme.intake import Factor
+from mme.labels import name as named
 from mme.model import Model
 from mme.objective import Objective
 from mme.prediction_error import Errors, Part
@@ -28,7 +29,7 @@ from mme.terms import UNKNOWN, Term
 if TYPE_CHECKING:
     from mme.fit import Fit
 
-# Codes of levels that the fit did not see, and of rows without a label.
+# Codes of levels that the fit did not see, and of coefficients without a label.
 _NEW, _MISSING = -1, -2
 
 
@@ -129,7 +130,8 @@ def _new_records(
         )
     estimates = _extended(fit.estimates, chosen, [factor for factor, _ in groups])
     terms = [estimates.objective.model.terms[t] for t in chosen]
-    coded = [_coded(term, factor, z, new_levels) for term, (factor, z) in zip(terms, groups, strict=True)]
+    able = ~np.isnan(X if offset is None else np.column_stack([X, offset])).any(axis=1)
+    coded = [_coded(term, factor, z, new_levels, able) for term, (factor, z) in zip(terms, groups, strict=True)]
     codes, covariates = tuple(one for one, _ in coded), tuple(values for _, values in coded)
     X = _with_groups(fit.model, X, dict(zip(chosen, coded, strict=True)))
     variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
@@ -199,13 +201,13 @@ def _variance(fit: Fit, newdata: Any, weights: Any, n: int) -> np.ndarray | None
 
 
 def _coded(
-    term: Term, factor: Factor, covariates: np.ndarray | None, new_levels: str
+    term: Term, factor: Factor, covariates: np.ndarray | None, new_levels: str, able: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Codes and covariates of a term; where each column has labels of its own (q, n), zero for the missing ones."""
     if factor.codes.ndim == 1 or covariates is None:
-        return _codes(term, factor, new_levels), covariates
+        return _codes(term, factor, new_levels, able), covariates
     factor = _without_unknown(term, factor)
-    codes = _codes(term, factor, new_levels)
+    codes = _codes(term, factor, new_levels, able)
     for a, b in combinations(range(len(codes)), 2):
         strange = (codes[a] == _NEW) & (codes[b] == _NEW) & (factor.codes[a] == factor.codes[b])
         if strange.any():
@@ -227,17 +229,27 @@ def _without_unknown(term: Term, factor: Factor) -> Factor:
     return replace(factor, codes=np.where(np.array([*is_mark, True])[factor.codes], -1, factor.codes))
 
 
-def _codes(term: Term, factor: Factor, new_levels: str) -> np.ndarray:
-    """Codes of labels among the levels of a term."""
+def _codes(term: Term, factor: Factor, new_levels: str, able: np.ndarray) -> np.ndarray:
+    """Codes of labels among the levels of a term; a record without a label is of a level that the fit did not see.
+
+    ``able`` (n,) marks the records that can be predicted at all.
+    """
     position = places(factor.categories, term.levels)
     codes = np.append(position, _MISSING)[factor.codes]
+    first = np.atleast_2d(codes)[0]
     if new_levels == "error" and (position == _NEW).any() and (unknown := codes == _NEW).any():
-        found = np.unique(factor.categories[factor.codes[unknown]].astype(str))
+        found = sorted(labels_of(factor.categories[np.unique(factor.codes[unknown])]))
         raise MMEError(
-            f"grouping factor '{term.group}' has {found.size} level(s) that the fit did not see: "
-            f"{', '.join(map(repr, found[:5].tolist()))}; use new_levels='population' to predict them at the "
-            "population value"
+            f"grouping factor '{term.group}' has {len(found)} level(s) that the fit did not see: {named(found)}; use "
+            "new_levels='population' to predict them at the population value"
         )
+    without = (first == _MISSING) & able
+    if new_levels == "error" and without.any():
+        raise MMEError(
+            f"grouping factor '{term.group}' has no label in {int(without.sum())} of {first.size} new rows; use "
+            "new_levels='population' to predict them at the population value"
+        )
+    first[first == _MISSING] = _NEW
     return codes
 
 
@@ -257,7 +269,6 @@ def _mean(estimates: Estimates, records: Records) -> np.ndarray:
             covariates = np.where(codes.T == _NEW, 0.0, covariates)
         values = term_values(np.maximum(codes, 0), covariates, estimates.b[t])
         mean = mean + (values if codes.ndim == 2 else np.where(codes == _NEW, 0.0, values))
-        mean[(np.atleast_2d(codes) == _MISSING).any(axis=0)] = np.nan
     return np.asarray(mean)
 
 

@@ -590,8 +590,12 @@ def test_str_in_a_formula_is_the_tuple_of_a_term(tmp_path):
     fit.save(tmp_path / "fit.mme")
     again = mme.load_fit(tmp_path / "fit.mme")
     new = {"x": [0.0, 1.0], "animal": ["a1", None], "dam": [None, "a0"]}
-    np.testing.assert_allclose(again.predict(new), fit.predict(new))
-    assert np.isnan(fit.predict(new)[1])  # of no animal nothing can be said
+    with pytest.raises(mme.MMEError, match="'animal' has no label in 1 of 2 new rows"):
+        fit.predict(new)
+    found = fit.predict(new, new_levels="population")
+    np.testing.assert_allclose(again.predict(new, new_levels="population"), found)
+    unseen = new | {"animal": ["a1", "zz"]}  # an animal that is not named is one that the fit did not see
+    np.testing.assert_allclose(fit.predict(unseen, new_levels="population"), found)
 
 
 def test_rows_without_an_animal_are_left_out():

@@ -646,3 +646,11 @@ def test_a_seed_repeats_the_draws_and_what_is_no_number_of_them_is_refused(slope
     assert "5 of 2 fixed effects; Subject: 18 levels x 2" in repr(one)
     with pytest.raises(mme.MMEError, match="n must be a whole number of draws"):
         slopes.draws(0)
+
+
+@pytest.mark.parametrize("who", [None, np.nan, "new"])
+def test_a_missing_group_is_predicted_as_one_that_the_fit_did_not_see(who):
+    data = mme.load("sleepstudy")
+    model = mme.MixedLMRegressor(groups="Subject").fit(data[["Days", "Subject"]], data["Reaction"])
+    X = data[["Days", "Subject"]].head(2).assign(Subject=np.array(["308", who], dtype=object))
+    assert model.predict(X)[1] == pytest.approx(model.intercept_ + model.coef_[0])

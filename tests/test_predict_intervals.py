@@ -273,14 +273,26 @@ def test_relatives_without_records_are_predicted_with_the_variance_of_the_equati
 def test_rows_with_missing_values_have_no_interval():
     data = mme.load("sleepstudy")
     fit = mme.lmer("Reaction ~ Days + (Days | Subject)", data)
-    new = data.head(4).assign(Subject=["308", None, "308", "308"], Days=[0.0, 1.0, np.nan, 3.0])
+    new = data.head(4).assign(Days=[0.0, 1.0, np.nan, 3.0])
     table = fit.predict(new, interval="confidence")
-    assert table.isna().all(axis=1).tolist() == [False, True, True, False]
+    assert table.isna().all(axis=1).tolist() == [False, False, True, False]
     assert table.index.equals(new.index)
     gappy = data.copy()
     gappy.loc[3, "Reaction"] = np.nan
     aligned = mme.lmer("Reaction ~ Days + (Days | Subject)", gappy).predict(interval="confidence")
     assert aligned.isna().all(axis=1).tolist() == [i == 3 for i in range(len(data))]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("interval", [None, "confidence", "prediction"])
+def test_a_missing_label_is_a_level_that_the_fit_did_not_see(missing, interval):
+    fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    new, unseen = ({"Days": [1.0, 1.0], "Subject": np.array(["308", who], dtype=object)} for who in (missing, "new"))
+    with pytest.raises(mme.MMEError, match="'Subject' has no label in 1 of 2 new rows; use new_levels='population'"):
+        fit.predict(new, interval=interval)
+    found, same = (fit.predict(rows, new_levels="population", interval=interval) for rows in (new, unseen))
+    assert_allclose(found, same, rtol=1e-14)
+    assert not np.isnan(found.to_numpy()).any()
 
 
 def test_only_the_columns_of_the_chosen_terms_are_needed():

@@ -257,13 +257,17 @@ def test_dropping_rows_beforehand_changes_nothing_but_the_alignment(gappy, gaps)
 
 
 def test_a_new_row_is_predicted_from_its_own_values_and_missing_where_one_of_them_is(gappy, gaps):
-    found = gappy.predict(gaps)
-    able = gaps[["x", "f", "grp"]].notna().all(axis=1)
+    found = gappy.predict(gaps, new_levels="population")
+    able = gaps[["x", "f"]].notna().all(axis=1)
     assert found.index.equals(gaps.index)
     assert (found.notna() == able).all()  # a row without the response is not a row of the fit, but can be predicted
     kept = gappy.fitted.notna()
     np.testing.assert_allclose(found[kept], gappy.fitted[kept], rtol=1e-13)
-    assert (gappy.predict(gaps, random=False).notna() == gaps[["x", "f"]].notna().all(axis=1)).all()
+    without = able & gaps["grp"].isna()
+    population = gappy.predict(gaps, random=False)
+    assert without.any()
+    np.testing.assert_array_equal(found[without], population[without])
+    assert (population.notna() == able).all()
 
 
 def test_tables_without_an_index_get_positions(sleep):
@@ -347,7 +351,8 @@ def test_refit_to_simulated_responses_is_the_fit_to_that_response(formula, name,
         assert again.criterion == pytest.approx(fresh.criterion, rel=0, abs=2 * GAIN)
         assert again.optimum.verdict in ("minimum", "minimum on the boundary")
         assert again.method == fit.method
-        np.testing.assert_allclose(again.predict(data), fresh.predict(data), rtol=0, atol=2 * SEARCHED * fit.sigma)
+        ours, theirs = (one.predict(data, new_levels="population") for one in (again, fresh))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2 * SEARCHED * fit.sigma)
 
 
 def test_refit_takes_a_response_for_the_rows_used_alone(gappy, gaps):
