@@ -16,7 +16,12 @@ from mme.spelling import label, labels_of, places
 
 # By the words of R and of MASS, of which patsy and formulaic write some in other ways.
 KINDS = ("treatment", "sum", "helmert", "poly", "SAS", "sdif")
-_SPELLINGS = {kind.lower(): kind for kind in KINDS} | {"deviation": "sum", "diff": "sdif", "orthonormal": "poly"}
+_SPELLINGS = {kind.lower(): kind for kind in KINDS} | {
+    "effects": "sum",
+    "deviation": "sum",
+    "dummy": "treatment",
+    "diff": "sdif",
+}
 # Declared names of the polynomials; the others are numbered.
 _POWERS = (".L", ".Q", ".C")
 

@@ -17,9 +17,9 @@ from mme.contrasts import KINDS, Contrast
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.frame import Frame
 from mme.intake import Basis, Column, Exact, Factor, coded
-from mme.spelling import places
+from mme.spelling import labels_of, places
 from mme.syntax import Call, Name, Node, Number, Op, Text, deparse
-from mme.transforms import CONSTANTS, FUNCTIONS, State, elementwise, logical, numeric
+from mme.transforms import CONSTANTS, FUNCTIONS, State, elementwise, logical, missing, numeric
 
 Value = Column
 
@@ -40,6 +40,11 @@ _COMPARISONS: dict[str, np.ufunc] = {
     "!=": np.not_equal,
 }
 
+
+_LOGIC: dict[str, np.ufunc] = {"&": np.logical_and, "|": np.logical_or}
+_LOGIC |= {"&&": np.logical_and, "||": np.logical_or}
+# Whole numbers that a range such as 2:5 may hold.
+_LONGEST = 1_000_000
 
 _SPLINES = ("poly", "bs", "ns", "cr", "cc")  # in mme.splines, which is imported when one is called
 
@@ -161,15 +166,6 @@ class Evaluator:
         return FormulaError.at(self.formula, call.start, f"unknown function '{call.function}'; {hint}")
 
 
-def missing(value: Value) -> np.ndarray:
-    """Return the (n,) mask of missing values."""
-    if isinstance(value, Factor):
-        return value.codes < 0
-    if isinstance(value, Basis):
-        return np.asarray(np.isnan(value.values).any(axis=1))
-    return np.isnat(value) if value.dtype.kind in "Mm" else np.isnan(value)
-
-
 def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str) -> np.ndarray:
     """Return the (N,) mask of rows without a missing value; infinite values among them are refused."""
     kept = np.ones(frame.n, dtype=bool)
@@ -239,6 +235,10 @@ def _operate(symbol: str, operands: list[Any]) -> Any:
         factor, label = operands if isinstance(operands[1], str) else operands[::-1]
         same = _is_in(factor, [label])
         return same if symbol == "==" else _operate("!", [same])
+    if symbol == ":" and all(isinstance(operand, int | float) for operand in operands):
+        return _range(*operands)
+    if symbol in _COMPARISONS and any(isinstance(operand, Factor) and operand.ordered for operand in operands):
+        operands = _in_order(operands)
     if any(isinstance(operand, np.ndarray) and operand.dtype.kind in "Mm" for operand in operands):
         operands = [_in_days(operand) for operand in operands]
     numbers = [numeric(operand, f"'{symbol}'") for operand in operands]
@@ -246,8 +246,8 @@ def _operate(symbol: str, operands: list[Any]) -> Any:
         return logical(_COMPARISONS[symbol](*numbers), *numbers)
     if symbol == "!":
         return logical(numbers[0] == 0, *numbers)
-    if symbol in ("&", "|"):
-        combine = np.logical_and if symbol == "&" else np.logical_or
+    if symbol in _LOGIC:
+        combine = _LOGIC[symbol]
         return logical(combine(*numbers), *numbers)
     if len(numbers) == 1:
         return numbers[0] if symbol == "+" else -numbers[0]
@@ -267,6 +267,24 @@ def _is_in(value: Any, wanted: Any) -> Factor:
         return Factor(np.where(value.codes < 0, -1, member[value.codes]), np.array([False, True]))
     numbers = numeric(value, "'%in%'")
     return logical(np.isin(numbers, np.array(wanted, dtype=float)), numbers)
+
+
+def _range(first: float, last: float) -> list[float]:
+    """The numbers of R's ``first:last``, up or down."""
+    if abs(last - first) >= _LONGEST:
+        raise MMEError(f"{first:g}:{last:g} holds more than {_LONGEST} numbers")
+    return [first + step if last >= first else first - step for step in range(int(abs(last - first) + 1e-10) + 1)]
+
+
+def _in_order(operands: list[Any]) -> list[Any]:
+    """An ordered factor and a label of it as their positions among its levels."""
+    factor = next(operand for operand in operands if isinstance(operand, Factor))
+    label = np.array([operand for operand in operands if operand is not factor], dtype=object)
+    place = places(label, factor.categories)[0] if label.size == 1 and not isinstance(label[0], np.ndarray) else -1
+    if place < 0:
+        raise MMEError(f"an ordered factor is compared with one of its levels: {_listed(labels_of(factor.categories))}")
+    positions = np.where(factor.codes < 0, np.nan, factor.codes)
+    return [positions if operand is factor else float(place) for operand in operands]
 
 
 def _in_days(value: Any) -> Any:

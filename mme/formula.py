@@ -311,13 +311,14 @@ def _given_codings(
         raise MMEError(f'contrasts must map factors to codings, as {{"f": "sum"}}; got {type(contrasts).__name__}')
     codings = {}
     for name, coding in (contrasts or {}).items():
-        if name not in factors:
+        made_of = [pair for pair in factors.values() if name in names_in(pair[0])]
+        if name not in factors and len(made_of) != 1:
             known = ", ".join(f"'{factor}'" for factor in factors) or "none"
             raise MMEError(
                 f"contrasts are given for '{name}', but the factors of the fixed part are {known}; in a bar write "
                 f"C({name}, contr.sum)"
             )
-        node, learned = factors[name]
+        node, learned = factors.get(name) or made_of[0]
         codings[node] = Coding(learned.labels, given_contrast(coding, learned.labels, name))
     return codings
 

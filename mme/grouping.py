@@ -10,11 +10,12 @@ import numpy as np
 
 from mme.bars import Bar
 from mme.errors import MMEError
-from mme.evaluate import Evaluator, missing
+from mme.evaluate import Evaluator
 from mme.intake import Basis, Factor
 from mme.levels import factorise, factorise_together
 from mme.spelling import labels_of, places
 from mme.syntax import Call, Name
+from mme.transforms import missing
 
 
 def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:

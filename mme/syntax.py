@@ -15,16 +15,17 @@ _TOKEN = re.compile(
     | (?P<name>{_NAME.pattern}(?:::[\w.]+)?)
     | (?P<quoted>`[^`]+`)
     | (?P<text>"[^"]*"|'[^']*')
-    | (?P<symbol>\*\*|\|\||<=|>=|==|!=|%in%|%%|[-+*/^:|~()<>&!,=\[\]])
+    | (?P<symbol>\*\*|\|\||&&|<=|>=|==|!=|%in%|%%|[-+*/^:|~()<>&!,=\[\]])
     )""",
     re.VERBOSE,
 )
 
 # R's table of precedence (help page "Syntax"), loosest first.
-_BINARY = {"||": 1, "|": 1, "&": 2, "+": 5, "-": 5, "*": 6, "/": 6, "%in%": 7, "%%": 7, ":": 8, "^": 10}
+_BINARY = {"||": 1, "|": 1, "&&": 2, "&": 2, "+": 5, "-": 5, "*": 6, "/": 6, "%in%": 7, "%%": 7, ":": 8, "^": 10}
 _BINARY |= dict.fromkeys(("<", ">", "<=", ">=", "==", "!="), 4)
 _PREFIX = {"!": 3, "-": 9, "+": 9}
 _RIGHT_ASSOCIATIVE = "^"
+_PYTHON = {"and": "&", "or": "|", "not": "!", "in": "%in%", "is": "=="}
 _TIGHT = ("/", ":", "^", "%%")  # R prints these without spaces round them
 # Beyond this depth of a tree, walks over it would exhaust the stack; nobody writes so.
 _DEEPEST = 100
@@ -235,6 +236,9 @@ class _Parser:
             raise self.error(token.start, f"'{token.text}' closes nothing")
         if token.text == "~":
             raise self.error(token.start, "'~' inside a term")
+        word = next((one.text for one in (token, self.tokens[self.at - 2]) if one.text in _PYTHON), None)
+        if word is not None:
+            raise self.error(token.start, f"'{word}' is Python's word: write {_PYTHON[word]}")
         raise self.error(token.start, f"'{token.text}' where an operator such as + or : is expected")
 
     def require_shallow(self, node: Node) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from mme.contrasts import KINDS, Contrast, ContrastedFactor, completed, contrast_of, named
 from mme.dates import days
 from mme.errors import MMEError
-from mme.intake import Basis, Exact, Factor, coded
+from mme.intake import Basis, Column, Exact, Factor, coded
 from mme.spelling import labels_of, places
 
 State = dict[str, Any]
@@ -39,6 +39,15 @@ def numeric(value: Any, what: str) -> Any:
         return value
     found = f"{len(value.suffixes)} columns" if isinstance(value, Basis) else repr(value)
     raise MMEError(f"{what} needs numbers, one a row, but was given {found}")
+
+
+def missing(value: Column) -> np.ndarray:
+    """Return the (n,) mask of missing values."""
+    if isinstance(value, Factor):
+        return value.codes < 0
+    if isinstance(value, Basis):
+        return np.asarray(np.isnan(value.values).any(axis=1))
+    return np.isnat(value) if value.dtype.kind in "Mm" else np.isnan(value)
 
 
 def logical(truth: Any, *operands: Any) -> Factor:
@@ -309,8 +318,14 @@ def _as_logical(state: State, x: Any) -> Factor:
     return Factor(np.where(x.codes < 0, -1, truth[x.codes]), np.array([False, True]))
 
 
-def _as_date(state: State, x: Any) -> np.ndarray:
+def _is_na(state: State, x: Any) -> Factor:
+    return logical(missing(x if isinstance(x, Factor | Basis) else np.asarray(x)))
+
+
+def _as_date(state: State, x: Any) -> Any:
     """Days: of text as in ISO 8601, of times the day that they are in, of numbers those since 1970-01-01."""
+    if isinstance(x, str):
+        return days(_as_date(state, Factor(np.zeros(1, dtype=np.int64), np.array([x], dtype=object)))).item()
     if isinstance(x, np.ndarray):
         if x.dtype.kind == "M":
             return x.astype("datetime64[D]")
@@ -368,6 +383,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "as.character": _as_character,
     "as.logical": _as_logical,
     "as.Date": _as_date,
+    "is.na": _is_na,
     "dummy": _dummy,
     **{f"contr.{kind}": _contrast(kind, numbered=True) for kind in KINDS},
     **{word: _contrast(kind, numbered=False) for word, kind in _PYTHON.items()},

@@ -177,8 +177,9 @@ def test_a_matrix_by_label_needs_no_order():
     assert plain.x_names == ("(Intercept)", "arm1", "arm2")
 
 
-def test_a_factor_of_a_number_is_named_as_it_is_written():
-    made = design("y ~ factor(g)", trial(), contrasts={"factor(g)": "sum"})
+@pytest.mark.parametrize("name", ["factor(g)", "g"])
+def test_a_factor_of_a_number_is_named_as_it_is_written_or_by_its_column(name):
+    made = design("y ~ factor(g)", trial(), contrasts={name: "sum"})
     assert made.x_names[1:3] == ("factor(g)1", "factor(g)2")
 
 
@@ -335,6 +336,7 @@ def test_a_subset_is_the_fit_of_its_rows(seed, formula):
         "x > 0 & arm != 'c'",
         "late",
         "arm %in% c('a', 'b') & x > 0",
+        "x > 0 && !(arm == 'c' || is.na(x))",
         lambda data: (data["x"] > 0) & (data["arm"] != "c"),
         lambda data: ((data["x"] > 0) & (data["arm"] != "c")).tolist(),
         lambda data: ((data["x"] > 0) & (data["arm"] != "c")).astype("boolean").where(lambda kept: kept, pd.NA),
@@ -347,6 +349,30 @@ def test_rows_are_chosen_by_a_condition_a_column_or_truth_values(choose):
     assert made.index[made.kept].tolist() == data.index[data["late"]].tolist()
     assert (made.outside, made.n_dropped) == (len(data) - data["late"].sum(), 0)
     assert made.x_names == ("(Intercept)", "armb", "x")
+
+
+@pytest.mark.parametrize(
+    ("subset", "rows"),
+    [
+        ("o > 'l'", [1, 2, 3, 4]),
+        ("'m' >= o", [0, 1, 3]),
+        ("n %in% 2:3", [2, 3]),
+        ("n %in% 4:3", [3, 4]),
+        ("day > '2024-01-02'", [2, 3, 4]),
+        ("as.Date(text) <= as.Date('2024-01-02') + 1", [0, 1, 2]),
+        ("is.na(z)", [1]),
+        ("!is.na(z) & n != 2", [0, 3, 4]),
+    ],
+)
+def test_a_condition_reads_as_in_r(subset, rows):
+    data = {
+        "n": np.arange(5),
+        "o": pd.Categorical(list("lmxmx"), categories=list("lmx"), ordered=True),
+        "day": pd.date_range("2024-01-01", periods=5),
+        "text": [f"2024-01-0{j}" for j in range(1, 6)],
+        "z": [0.0, np.nan, 1.0, 2.0, 3.0],
+    }
+    assert np.flatnonzero(design("n ~ 1", data, subset=subset).kept).tolist() == rows
 
 
 def test_what_a_subset_leaves_out_is_counted_apart_from_what_is_missing(tmp_path):
@@ -372,6 +398,10 @@ def test_what_a_subset_leaves_out_is_counted_apart_from_what_is_missing(tmp_path
         ([0, 1, 2], "subset has 3 values, the data have 67 rows"),
         (np.arange(67), "subset must be true or false for each row, but holds numbers"),
         ("xx > 1", "unknown column 'xx'"),
+        ("x > 1 and g > 2", "'and' is Python's word: write &"),
+        ("not x > 1", "'not' is Python's word: write !"),
+        ("o > 'huge'", "an ordered factor is compared with one of its levels: 'lo', 'mid', 'hi'"),
+        ("g %in% 1:1e9", "holds more than 1000000 numbers"),
     ],
 )
 def test_a_subset_that_chooses_no_rows_is_named(subset, problem):
