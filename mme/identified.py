@@ -146,8 +146,11 @@ def reduced(model: Model, held: Sequence[np.ndarray]) -> Reduced:
             continue
         if columns.any():
             inner = _inner(part)
-            assert isinstance(inner, Entries)
-            gone = np.append(columns[inner.rows] | columns[inner.cols], np.zeros(part.k - inner.k, dtype=bool))
+            if isinstance(inner, Entries):
+                gone = columns[inner.rows] | columns[inner.cols]
+            else:  # one column is left of a pattern: its standard deviation
+                gone = np.append(columns, np.ones(inner.k - inner.q, dtype=bool))
+            gone = np.append(gone, np.zeros(part.k - inner.k, dtype=bool))
             entries, term = entries[~gone], term.with_columns(np.flatnonzero(~columns))
             smaller = structure(term.covariance, term.q, term.name)
             part = replace(part, inner=smaller) if isinstance(part, Extended) else smaller
@@ -164,8 +167,9 @@ def without_held(model: Model, held: np.ndarray) -> Reduced:
         own, start = held[start : start + part.k], start + part.k
         inner = _inner(part)
         one = np.full(part.q, own.all())
-        if own.any() and isinstance(inner, Entries):
-            one[inner.rows[inner.diagonal]] = own[: inner.k][inner.diagonal]
+        if own.any() and not own.all():
+            sd = inner.rows[inner.diagonal] if isinstance(inner, Entries) else np.arange(part.q)
+            one[sd] = own[: inner.k][inner.diagonal]
         columns.append(one)
     return reduced(model, columns)
 
@@ -184,9 +188,15 @@ def _held_within(objective: Objective) -> list[np.ndarray]:
         return held
     for block, columns in zip(objective.blocks, objective.within, strict=True):
         for t, at in zip(block.terms, block.column_slices, strict=True):
-            if columns[at].all() or isinstance(_inner(objective.model.structures[t]), Entries):
+            if columns[at].all() or _is_closed(_inner(objective.model.structures[t]), columns[at]):
                 held[t] = columns[at]
     return held
+
+
+def _is_closed(part: Structure, columns: np.ndarray) -> bool:
+    """Whether a structure without some columns is one of its kind."""
+    alone = isinstance(part, Patterned) and not part.homogeneous and np.count_nonzero(~columns) == 1
+    return isinstance(part, Entries) or alone
 
 
 def _beside(objective: Objective, within: list[np.ndarray], thorough: bool) -> Undetermined:

@@ -47,6 +47,7 @@ WITHIN = [
     ("y ~ f:x + (x | g)", "y ~ f:x + (1 | g)", "x by g"),
     ("y ~ f:x + (x || g)", "y ~ f:x + (1 | g)", "g.1"),
     ("y ~ f:x + diag(x + z | g)", "y ~ f:x + diag(z | g)", "x by g"),
+    ("y ~ f:x + cs(x | g)", "y ~ f:x + (1 | g)", "x by g"),
     ("y ~ f * x + (x | pairs) + (1 | h)", "y ~ f * x + (1 | h)", "pairs"),
     ("y ~ f + (1 | h) + (1 | g) + (1 | again)", "y ~ f + (1 | h)", "again"),
 ]
