@@ -26,7 +26,7 @@ import scipy.sparse as sp
 
 from mme.blocks import Block
 from mme.covariance import Entries, Extended, Patterned, Structure, structure
-from mme.crossproducts import coding
+from mme.crossproducts import coding, picked
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model
 from mme.objective import Objective
@@ -44,6 +44,8 @@ _NOTHING = 1e-6
 _VECTORS = 12
 # Numbers in the products of one V_i, beyond which there are fewer vectors.
 _MOST_NUMBERS = 200_000
+# Records among which the variances of a large block's terms are told apart, if they are.
+_RECORDS = 1000
 # Related levels up to which their covariances are asked for without need.
 _FEW_RELATED = 2000
 # Step of the derivatives of a structure that is not linear in its parameters, by differences of fourth order.
@@ -92,19 +94,19 @@ def undetermined(objective: Objective, *, thorough: bool = False) -> Undetermine
     within = _held_within(objective)
     if any(columns.any() for columns in within):
         return _beside(objective, within, thorough)
-    parts = _parts(objective)
-    if not _derivatives(objective, parts, 1, thorough).null.size:
+    parts, rows = _parts(objective), _Rows.of(objective)
+    if not _derivatives(rows, parts, 1, thorough).null.size:
         return None
-    found = _derivatives(objective, parts, max(2, min(_VECTORS, model.n, _MOST_NUMBERS // model.n)), thorough)
+    found = _derivatives(rows, parts, max(2, min(_VECTORS, model.n, _MOST_NUMBERS // model.n)), thorough)
     return _described(model, parts, found) if found.null.size else None
 
 
 def _suspicious(objective: Objective) -> bool:
     """Whether the model has columns within X, terms on the same levels, or levels that do not tell a term's columns."""
     blocks = objective.blocks
-    if objective.within is not None:
+    if objective.within is not None or not all(_has_rank(objective, b) for b in range(len(blocks))):
         return True
-    if any(len(block.terms) > 1 or not _has_rank(objective, b) for b, block in enumerate(blocks)):
+    if any(len(block.terms) > 1 and not _told_apart(objective, b) for b, block in enumerate(blocks)):
         return True
     alike = [(one, other) for b, one in enumerate(blocks) for other in blocks[:b] if one.J == other.J]
     return any(one.cells(other).count <= one.J for one, other in alike)
@@ -115,6 +117,25 @@ def _has_rank(objective: Objective, b: int) -> bool:
     if objective.blocks[b].q == 1 or b != objective.plan.absorb:
         return True
     return bool((np.einsum("aag->ag", objective.system.absorbed.levels.R) > 0.0).all(axis=0).any())
+
+
+def _told_apart(objective: Objective, b: int) -> bool:
+    """Whether some levels of a block alone tell its variances apart: their records are enough where there are many.
+
+    With w a combination of these records that is orthogonal to X, V_i w is of the same records.
+    """
+    block, most = objective.blocks[b], _RECORDS + 10 * objective.system.p
+    if not block.is_block_diagonal or objective.model.n <= 2 * most:
+        return False
+    levels = max(int(np.searchsorted(np.cumsum(np.bincount(block.codes)), most)), 1)
+    some = np.flatnonzero(block.codes < levels)
+    if some.size <= objective.system.p:
+        return False
+    Q = objective.basis.N[:-1, some]
+    part = replace(block, codes=block.codes[some], columns=tuple(picked(block.columns, some)), J=levels)
+    rows = _Rows((part,), np.linalg.qr(Q.T)[0].T if objective.constants.reml else Q[:0], objective.model.sigma is None)
+    parts = [one for one in _parts(objective) if one.block == b]
+    return not _derivatives(rows, [replace(one, block=0) for one in parts], 1, False).null.size
 
 
 # -- a model without some of its coefficients ------------------------------------------------------------------------
@@ -250,6 +271,21 @@ class _Part:
 
 
 @dataclass(frozen=True, eq=False)
+class _Rows:
+    """Records of the blocks, an orthonormal basis Q' (p, n) of what is projected off, whether sigma^2 is unknown."""
+
+    blocks: tuple[Block, ...]
+    Q: np.ndarray
+    sigma: bool
+
+    @classmethod
+    def of(cls, objective: Objective) -> _Rows:
+        """All records of a model."""
+        Q = objective.basis.N[:-1]
+        return cls(objective.blocks, Q if objective.constants.reml else Q[:0], objective.model.sigma is None)
+
+
+@dataclass(frozen=True, eq=False)
 class _Derivatives:
     """vec(P V_i P W) over the length of vec(V_i P W), a row each, I last; those lengths; combinations that are zero."""
 
@@ -264,7 +300,8 @@ def _parts(objective: Objective) -> list[_Part]:
         b = next(b for b, block in enumerate(objective.blocks) if t in block.terms)
         block, start = objective.blocks[b], parts[-1].rows.stop if parts else 0
         at = block.column_slices[block.terms.index(t)]
-        dependent = _dependent(block, at)
+        free = isinstance(_inner(one), Entries) and not _inner(one).diagonal.all()
+        dependent = _dependent(block, at) if free else np.zeros(one.q, dtype=bool)
         D = _changes(_inner(one), block, at, bool(dependent.any()))
         parts.append(_Part(b, at, D, dependent, _inner(one), slice(start, start + len(D))))
     return parts
@@ -315,23 +352,23 @@ def _orthonormal(block: Block, at: slice) -> np.ndarray:
     return np.asarray(np.linalg.inv(R))
 
 
-def _derivatives(objective: Objective, parts: list[_Part], vectors: int, thorough: bool) -> _Derivatives:
-    n, Q, reml = objective.model.n, objective.basis.N[:-1], objective.constants.reml
+def _derivatives(among: _Rows, parts: list[_Part], vectors: int, thorough: bool) -> _Derivatives:
+    Q, n = among.Q, among.Q.shape[1]
 
     def project(rows: np.ndarray) -> np.ndarray:
-        return rows - (rows @ Q.T) @ Q if reml else rows
+        return rows - (rows @ Q.T) @ Q if len(Q) else rows
 
     W = project(np.random.default_rng(2).standard_normal((vectors, n)))
-    inner = [_related(block, block.sums(W), thorough) for block in objective.blocks]
+    inner = [_related(block, block.sums(W), thorough) for block in among.blocks]
     rows, lengths = [], []
     for part in parts:
-        block = objective.blocks[part.block]
+        block = among.blocks[part.block]
         V_W = [_spread(block, part.at, D @ inner[part.block][:, part.at], n) for D in part.D]
         sizes = np.nan_to_num([float(np.linalg.norm(one)) for one in V_W], nan=1.0)
         sizes[sizes <= _DEPENDENT * sizes.max()] = float(sizes.max()) or 1.0  # nothing but rounding
         rows += [project(one).ravel() / size for one, size in zip(V_W, sizes.tolist(), strict=True)]
         lengths += sizes.tolist()
-    if objective.model.sigma is None:
+    if among.sigma:
         lengths.append(float(np.linalg.norm(W)))
         rows.append(W.ravel() / lengths[-1])
     values = np.array(rows)

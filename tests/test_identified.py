@@ -15,7 +15,7 @@ from scipy.linalg import null_space
 
 import mme
 from mme.export import as_json
-from mme.identified import undetermined
+from mme.identified import _told_apart, undetermined
 from mme.inference.natural import natural_names
 
 
@@ -206,6 +206,18 @@ def test_models_whose_variances_are_determined_are_never_called_flat_by_their_de
     fit = fitted(formula, method=method, theta=None)
     assert undetermined(fit.objective, thorough=True) is None
     assert fit.optimum.undetermined == ()
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_a_few_levels_of_a_large_factor_tell_its_terms_apart_where_any_do(method):
+    rng = np.random.default_rng(5)
+    n = 6000
+    g, x = rng.integers(0, 300, n), rng.normal(size=n)
+    y, X = rng.normal(size=n), np.column_stack([np.ones(n), x, rng.normal(size=n)])
+    terms = [mme.Term(g, name="g"), mme.Term(g, x, name="g")]
+    assert _told_apart(mme.objective(y, X, terms, method=method), 0)
+    found = undetermined(mme.objective(y, X, [*terms, mme.Term(g, 2.0 * x, name="g")], method=method))
+    assert [columns.tolist() for columns in found.held] == [[False], [False], [True]]
 
 
 def test_a_variance_of_zero_is_not_flat():
