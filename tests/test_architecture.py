@@ -130,6 +130,7 @@ LAYERS = {
         "inference.contrasts",
         "inference.hypotheses",
         "inference.grid",
+        "inference.reference_grid",
         "inference.anova",
         "inference.differences",
         "inference.units",

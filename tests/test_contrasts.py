@@ -182,6 +182,15 @@ def test_contrasts_of_a_wrong_shape_or_name_are_refused(sleep):
         sleep.contrast({"Dayz": 1})
 
 
+@pytest.mark.parametrize("rhs", [[1, 2, 3], np.nan, [1, np.inf], [[1, 2]]])
+def test_right_sides_are_one_finite_number_a_row(sleep, rhs):
+    for joint in (False, True):
+        with pytest.raises(mme.MMEError, match="rhs needs 2 finite numbers, one a row, or one for all"):
+            sleep.contrast(np.eye(2), rhs=rhs, joint=joint)
+    with pytest.raises(mme.MMEError, match="missing or infinite weights"):
+        sleep.contrast({"Days": np.nan})
+
+
 def test_what_a_dropped_column_would_be_needed_for_cannot_be_estimated(data):
     fit = mme.lmer("y ~ x + I(2 * x) + (1 | g)", data)
     assert fit.dropped == ("I(2 * x)",)

@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from scipy.stats import studentized_range
 
 import mme
+from mme.inference.means import marginal_means
 
 STORED = json.loads((Path(__file__).with_name("reference") / "contrasts" / "means.json").read_text())
 DATA = {name: np.array(values) for name, values in STORED["data"].items()}
@@ -134,9 +136,17 @@ def test_several_values_of_a_covariate_are_several_rows():
 
 def test_several_values_of_a_transform_are_several_rows():
     fit = mme.lmer("y ~ f + log(x + 9) + (1 | g)", DATA, theta=[0.5])
-    table = fit.means("f", at={"log(x + 9)": [2.0, 2.5]})["mean"]
+    table = fit.means("f", at={"log(x+9)": [2.0, 2.5]})["mean"]  # spaces do not matter
     difference = table.loc[2.5] - table.loc[2.0]
     np.testing.assert_allclose(difference, 0.5 * fit.beta["log(x + 9)"], rtol=1e-9)
+
+
+def test_a_covariate_at_its_mean_has_no_levels():
+    fit = mme.lmer("y ~ f + age + treated + (1 | g)", DATA, theta=[0.5])
+    with pytest.raises(mme.MMEError, match=r"'age' is a covariate at its mean; give its values, at=\{'age': \[...\]\}"):
+        fit.means("age")
+    with pytest.raises(mme.MMEError, match="'sex' is not a factor of the fixed part; its factors are 'f', 'treated'"):
+        fit.means("sex")
 
 
 def test_a_column_of_two_values_is_at_both_with_equal_weights():
@@ -191,6 +201,7 @@ def test_saved_fits_know_where_their_covariates_stand(tmp_path):
         ({"age": [1, np.inf]}, "at: 'age' needs a number"),
         ({"age": "old"}, "at: 'age' needs numbers, but was given labels"),
         ({"height": 3}, "at: 'height' is no covariate of the fixed part; they are age"),
+        ({"offset": 3}, "at: 'offset' is no covariate"),
         ([("age", 3)], "at must map covariates to values"),
     ],
 )
@@ -199,13 +210,44 @@ def test_values_that_a_covariate_cannot_have_are_refused(at, problem):
         mme.lmer("y ~ f + age + (1 | g)", DATA, theta=[0.5]).means("f", at=at)
 
 
-def test_a_grid_too_large_is_refused_before_it_is_made():
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        ("f * treated + step * log(dose) + x", ["f"]),
+        ("f * treated + step * log(dose) + x", ["step", "treated"]),
+        ("f * treated + step * log(dose) + x", ["dose"]),
+        ("f:treated:dose + x:step", ["f", "dose"]),
+        ("0 + step + f * x + I(treated * dose) + poly(x, 2):treated", ["step", "treated"]),
+        ("treated * dose * f * step", ["treated", "step"]),
+        ("f*step + as.numeric(step == 'v'):treated + treated:dose", ["f", "step", "dose"]),
+    ],
+)
+def test_a_mean_is_the_average_of_x_over_the_whole_grid(model, names):
+    data = DATA | {"step": np.array(list("uvwz"))[DATA["step"] - 1]}
+    fit = quiet_lmer(f"y ~ {model} + (1 | g)", data, theta=[0.5])
+    levels = {"f": list("pqr"), "step": list("uvwz"), "treated": [0, 1], "dose": [2, 10], "x": [DATA["x"].mean()]}
+    grid = pd.DataFrame(list(product(*levels.values())), columns=list(levels))
+    grid = grid.loc[:, [name for name in levels if name in model]].drop_duplicates()
+    X = fit.specification.rows(grid, random=False).X
+    expected = pd.DataFrame(X).groupby([grid[name].to_numpy() for name in names]).mean()
+    np.testing.assert_allclose(marginal_means(fit, names, (), None).L, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_many_factors_and_indicators_are_no_large_grid():
     rng = np.random.default_rng(1)
-    many = {f"f{k}": rng.integers(0, 10, 200).astype(str) for k in range(9)}
-    data = many | {"y": rng.normal(size=200), "g": np.arange(200) % 8}
-    fit = mme.lmer(f"y ~ {' + '.join(many)} + (1 | g)", data, theta=[0.5])
-    with pytest.raises(mme.MMEError, match="the reference grid would have 1000000000 rows"):
-        fit.means("f0")
+    factors = {f"f{k}": rng.integers(0, 10, 400).astype(str) for k in range(9)}
+    indicators = {f"i{k}": rng.integers(0, 2, 400) for k in range(30)}
+    data = factors | indicators | {"y": rng.normal(size=400), "g": np.arange(400) % 8}
+    fit = mme.lmer(f"y ~ {' + '.join([*factors, *indicators])} + (1 | g)", data, theta=[0.5])
+    found, b = fit.means("f0")["mean"], fit.beta
+    others = sum(b[name] / (10 if name[0] == "f" else 2) for name in b.index[1:] if name[:2] != "f0")
+    np.testing.assert_allclose(found, b.iloc[0] + others + [0.0, *b.filter(regex="^f0")], rtol=1e-9)
+
+
+def test_a_grid_too_large_is_refused_before_it_is_made():
+    fit = mme.lmer("y ~ f + age + (1 | g)", DATA, theta=[0.5])
+    with pytest.raises(mme.MMEError, match="the reference grid would have 6000000 rows"):
+        fit.means("f", at={"age": np.arange(2_000_000)})
 
 
 # -- families of comparisons -------------------------------------------------------------------------------------------

@@ -272,12 +272,19 @@ def coefficient_table(fit: Fit, ddf: str) -> pd.DataFrame:
 def contrast_table(fit: Fit, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.DataFrame:
     """Tests of the rows of L one by one, or of all together."""
     rows, index = read_contrasts(fit, L)
-    right = np.broadcast_to(numbers(rhs, "rhs"), (len(rows),))
+    right = _right_sides(rhs, len(rows))
     to = reference(fit, ddf)
     if joint:
         check_consistent(rows, right, fit.estimates.beta_cov, index)
         return f_table([to.f_test(rows, rows @ to.beta - right)], ["joint"])
     return t_table(to, rows, right, index)
+
+
+def _right_sides(rhs: Any, m: int) -> np.ndarray:
+    right = numbers(rhs, "rhs")
+    if right.ndim > 1 or right.size not in (1, m) or not np.isfinite(right).all():
+        raise MMEError(f"rhs needs {m} finite numbers, one a row, or one for all; got {rhs!r}")
+    return np.broadcast_to(right, (m,))
 
 
 def read_contrasts(fit: Fit, L: Any) -> tuple[np.ndarray, list[Any]]:
@@ -297,6 +304,8 @@ def read_contrasts(fit: Fit, L: Any) -> tuple[np.ndarray, list[Any]]:
             raise MMEError(f"no fixed effect is called {', '.join(map(repr, unknown))}; they are {', '.join(names)}")
         rows = np.zeros((len(L), len(fit.model.x_names)))
         rows[:, [fit.model.x_names.index(str(name)) for name in L.columns]] = numbers(L, "the contrast")
+        if not np.isfinite(rows).all():
+            raise MMEError("the contrast has missing or infinite weights; leave out what it does not use")
         return estimable(fit, rows), list(L.index)
     rows = np.atleast_2d(numbers(L, "the contrast"))
     labels = [f"L{m + 1}" for m in range(len(rows))]

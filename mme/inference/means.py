@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.errors import MMEError
+from mme.errors import FormulaError, MMEError
 from mme.evaluate import names_in
 from mme.frame import intake
 from mme.inference.contrasts import Reference, reference, t_quantile, t_table
-from mme.inference.grid import Grid, covariates, reference_grid
-from mme.syntax import Node, deparse
+from mme.inference.reference_grid import Axis, Grid, covariates, reference_grid
+from mme.syntax import deparse, parse_expression
 from mme.transforms import numeric
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mme.fit import Fit
-    from mme.formula import Specification
 
 # What ``at`` calls the offset.
 _OFFSET = "offset"
@@ -115,7 +114,7 @@ def marginal_means(
     if spec is None:
         raise MMEError("marginal means need a fit by formula (mme.lmer), which knows the factors; see contrast()")
     given = _given(fit, at)
-    offset = spec.offset_mean if _OFFSET not in given else float(_values(_OFFSET, given.pop(_OFFSET)).item())
+    offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
     grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()})
     own, others = _names(factors), _names(by)
     others += [name for name, value in given.items() if np.ndim(value) and name not in [*own, *others]]
@@ -123,14 +122,9 @@ def marginal_means(
     axes = [_axis(grid, name, given) for name in wanted]
     if len(set(axes)) < len(axes) or not own:
         raise MMEError(f"name each factor once, and at least one: got {wanted}")
-    labels = [_labels(spec, grid, axis) for axis in axes]
-    places = [grid.places[axis] if isinstance(axis, str) else grid.codes[axis] for axis in axes]
-    cell = np.ravel_multi_index(places, [len(one) for one in labels])
-    levels = tuple(product(*labels))
-    L = np.zeros((len(levels), grid.X.shape[1]))
-    np.add.at(L, cell, grid.X)
+    L, levels = grid.means(axes), tuple(product(*(grid.labels(axis) for axis in axes)))
     of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
-    L = np.hstack([L * (len(levels) / len(grid.X)), np.tile(of_groups, (len(L), 1))])
+    L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
     return Means(L, offset, levels, tuple(wanted), len(others))
 
 
@@ -142,25 +136,22 @@ def _text(labels: Sequence[Any]) -> str:
     return " ".join(label if isinstance(label, str) else f"{label:g}" for label in labels)
 
 
-def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Node | str:
+def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:
     """A covariate that ``at`` puts somewhere, the factor that is written so or made of this column, or a covariate of
     two values."""
     if name in given:
         return name
-    exact = [node for node in grid.codes if deparse(node) == name]
-    found = exact or [node for node in grid.codes if name in names_in(node)]
+    written = _as_printed(name)
+    exact = [node for node in grid.factors if deparse(node) == written]
+    found = exact or [node for node in grid.factors if name in names_in(node)]
     if not found and name in grid.values:
         return name
     if len(found) != 1:
-        known = ", ".join(f"'{one}'" for one in [*map(deparse, grid.codes), *grid.values]) or "none"
+        known = ", ".join(f"'{one}'" for one in [*map(deparse, grid.factors), *grid.values]) or "none"
+        if not found and name in grid.spec.means:
+            raise MMEError(f"'{name}' is a covariate at its mean; give its values, at={{'{name}': [...]}}")
         raise MMEError(f"'{name}' is not a factor of the fixed part; its factors are {known}")
     return found[0]
-
-
-def _labels(spec: Specification, grid: Grid, axis: Node | str) -> Sequence[Any]:
-    if not isinstance(axis, str):
-        return spec.codings[axis].labels
-    return [int(value) if value.is_integer() else value for value in grid.values[axis].tolist()]
 
 
 def _given(fit: Fit, at: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -169,7 +160,7 @@ def _given(fit: Fit, at: Mapping[str, Any] | None) -> dict[str, Any]:
         raise MMEError(f"at must map covariates to values, as {{'x': 3.0}}; got {type(at).__name__}")
     known = {name for node in covariates(fit.specification) for name in [deparse(node), *names_in(node)]}
     known |= fit.specification.means.keys() | (set() if fit.model.offset is None else {_OFFSET})
-    given = {str(name): values for name, values in (at or {}).items()}
+    given = {name if name in known else _as_printed(name): values for name, values in (at or {}).items()}
     unknown = [name for name in given if name not in known]
     if unknown:
         listed = ", ".join(sorted(known)) or "none"
@@ -177,11 +168,25 @@ def _given(fit: Fit, at: Mapping[str, Any] | None) -> dict[str, Any]:
     return given
 
 
+def _as_printed(name: Any) -> str:
+    """The name as terms are printed: ``log(x+1)`` is ``log(x + 1)``."""
+    try:
+        return deparse(parse_expression(str(name)))
+    except FormulaError:
+        return str(name)
+
+
+def _number(name: str, given: Any) -> float:
+    if np.ndim(given):
+        raise MMEError(f"at: '{name}' needs one number, got {given!r}")
+    return float(_values(name, given)[0])
+
+
 def _values(name: str, given: Any) -> np.ndarray:
     """The values at which a covariate is put, each once."""
     what = f"at: '{name}'"
-    several = list(given) if np.ndim(given) else [given]
-    values = np.asarray(numeric(intake(several, what), what), dtype=float) if several else np.zeros(0)
+    several = [given] if not np.ndim(given) else list(given) if isinstance(given, Sequence) else given
+    values = np.asarray(numeric(intake(several, what), what), dtype=float) if len(several) else np.zeros(0)
     if not values.size or not np.isfinite(values).all():
         raise MMEError(f"{what} needs a number or a list of numbers, got {given!r}")
     return np.array(list(dict.fromkeys(values.tolist())))
@@ -199,7 +204,7 @@ def _adjusted(table: pd.DataFrame, n_means: int, adjust: str) -> np.ndarray:
     if adjust == "none" or n_means < 3:
         return p
     if adjust == "bonferroni":
-        return np.minimum(p * (n_means * (n_means - 1) / 2), 1.0)
+        return np.minimum(p * len(table), 1.0)
     from scipy.stats import studentized_range
 
     q = np.sqrt(2.0) * np.abs(table["t"].to_numpy())
