@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mme.algebra import Terms, expand
 from mme.errors import FormulaError
-from mme.syntax import Call, Name, Node, Op, deparse, is_sum, parse, shortened, summands
+from mme.syntax import Call, Name, Node, Op, deparse, is_sum, parse, parse_expression, shortened, summands
 
 # By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
 STRUCTURES = {
@@ -79,6 +80,28 @@ def split(formula: str) -> Parsed:
     fixed = splitter.strip(splitter.bare(terms))
     splitter.require_apart()
     return Parsed(text, response, fixed, tuple(splitter.bars))
+
+
+def columns_of(groups: Any) -> tuple[str, ...]:
+    """The columns whose combinations are groups: of ``"a/b"``, ``"a:b"`` or a list of names; none of anything else.
+
+    Examples
+    --------
+    >>> columns_of("block/plot"), columns_of(["block", "plot"]), columns_of("my plot")
+    (('block', 'plot'), ('block', 'plot'), ())
+    """
+    if isinstance(groups, list | tuple) and all(isinstance(name, str) for name in groups):
+        return tuple(groups)
+    if not isinstance(groups, str) or not any(symbol in groups for symbol in "/:"):
+        return ()
+    try:
+        node = parse_expression(groups)
+    except FormulaError:
+        return ()
+    parts = list(_walk(node))
+    if not all(isinstance(part, Name) or (isinstance(part, Op) and part.symbol in "/:(") for part in parts):
+        return ()
+    return tuple(part.value for part in parts if isinstance(part, Name))
 
 
 class _Splitter:

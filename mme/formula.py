@@ -12,7 +12,8 @@ import numpy as np
 
 from mme import grouping
 from mme.algebra import Terms, expand
-from mme.bars import Bar, Parsed, called_as, split
+from mme.along import Sequences, in_sequence, sequences
+from mme.bars import Bar, Parsed, called_as, columns_of, split
 from mme.columns import INTERCEPT, Coded, Coding, Matrix, Variable, build, learn, recode
 from mme.contrasts import given as given_contrast
 from mme.errors import MMEError, MMEWarning
@@ -50,6 +51,7 @@ class Specification:
     states: dict[str, State] = field(default_factory=dict, repr=False)
     codings: dict[Node, Coding] = field(default_factory=dict, repr=False)
     bar_codings: dict[Node, Coding] = field(default_factory=dict, repr=False)  # where those of the bars are others
+    sequences: Sequences = field(default_factory=dict, repr=False)  # the order that ar1() goes along
     levels: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     # of each column that is crossed in a bar
     parts: dict[str, tuple[np.ndarray, ...]] = field(default_factory=dict, repr=False)
@@ -95,7 +97,7 @@ class Specification:
         unknown = np.zeros(frame.n, dtype=bool)  # the time of a process, which is no label
         for bar in bars:
             parts, levels = grouping.columns(bar, evaluator), self.levels[bar.name]
-            basis = build(bar.left, in_bars, frame.n)
+            basis = in_sequence(bar, build(bar.left, in_bars, frame.n), self.sequences)
             if bar.together:
                 each = grouping.known_together(parts, levels, bar.name)
                 factor = replace(each, codes=np.repeat(each.codes, len(basis.names), axis=0))
@@ -151,14 +153,19 @@ class Design:
     frame: Frame
     outside: int = 0
 
-    def column(self, given: Any) -> np.ndarray:
-        """A column by name, or an array with a value a row of the data, for the rows used."""
-        if isinstance(given, str):
-            if given not in self.frame:
-                raise MMEError(f"residual: there is no column '{given}' in the data ({', '.join(self.frame.names)})")
-            return _values(self.frame, given)[self.kept]
-        values = np.asarray(given)
-        return values[self.kept] if values.shape[:1] == self.kept.shape else values
+    def column(self, given: Any) -> Any:
+        """A column by name, or an array with a value a row of the data, for the rows used.
+
+        Categories keep their order, in a pandas Categorical. ``"a/b"``, ``"a:b"`` and lists of names are combinations.
+        """
+        names = (given,) if isinstance(given, str) and given in self.frame else columns_of(given)
+        names = (given,) if isinstance(given, str) and not names else names
+        if names and (isinstance(given, str) or all(name in self.frame for name in names)):
+            parts = [_one_column(self.frame, name) for name in names]
+            return _plain(parts[0])[self.kept] if len(parts) == 1 else _plain(grouping.code(parts, self.kept, names[0]))
+        column = intake(given, "residual")
+        values = given if isinstance(column, Basis) else _plain(column)
+        return values[self.kept] if len(values) == self.kept.size else values
 
 
 def design(
@@ -246,6 +253,7 @@ def design(
         codes, related[name] = _process().ornstein_uhlenbeck(factors[name], when if rows is None else when[rows], name)
         factors[name] = Factor(codes, related[name].levels)
     bars = _ordered(parsed.bars, factors)
+    along = sequences(bars, values, variables, factors, rows)
     X = build(fixed, variables, y.size)
     covariates = [node for node in fixed.variables if not isinstance(variables[node], Coded)]
     means, two_valued = typical_values(covariates, frame, kept)
@@ -261,13 +269,14 @@ def design(
         evaluator.states,
         {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)},
         {node: variable.coding for node, variable in learned.items() if isinstance(variable, Coded) and node in own},
+        along,
         levels,
         crossed,
         means,
         two_valued,
         0.0 if total_offset is None else middle(total_offset),
     )
-    terms = _terms(bars, learned, factors, related)
+    terms = _terms(bars, learned, factors, related, along)
     dropped, outside = frame.n - y.size, table.n - frame.n
     if chosen is not None:
         kept = _spread(kept, chosen)
@@ -332,11 +341,25 @@ def _coded_as(variables: Mapping[Node, Variable], codings: Mapping[Node, Coding]
     }
 
 
-def _values(frame: Frame, name: str) -> np.ndarray:
+def _one_column(frame: Frame, name: str) -> np.ndarray | Factor:
+    """A column that a residual structure names."""
+    if name not in frame:
+        raise MMEError(f"residual: there is no column '{name}' in the data ({', '.join(frame.names)})")
     column = frame.column(name)
     if isinstance(column, Basis):
         raise MMEError(f"residual: column '{name}' is a matrix of {len(column.suffixes)} columns; give one column")
-    return column.categories[column.codes] if isinstance(column, Factor) else column
+    return column
+
+
+def _plain(column: np.ndarray | Factor) -> Any:
+    """A column as an array, or a Categorical whose categories have an order."""
+    import pandas as pd
+
+    if not isinstance(column, Factor):
+        return column
+    if column.kind == "text":
+        return grouping.spelt_out(column)
+    return pd.Categorical.from_codes(column.codes, column.categories, ordered=column.ordered)
 
 
 def _variables(fixed: Terms, bars: Iterable[Bar]) -> tuple[Node, ...]:
@@ -419,6 +442,7 @@ def _terms(
     variables: Mapping[Node, Variable],
     factors: Mapping[str, Factor],
     relationship: Mapping[str, Any],
+    along: Sequences,
 ) -> tuple[Term, ...]:
     for name in relationship:
         if name not in factors:
@@ -427,7 +451,7 @@ def _terms(
     terms = []
     for bar in bars:
         factor = factors[bar.name]
-        basis = build(bar.left, variables, factor.codes.shape[-1])
+        basis = in_sequence(bar, build(bar.left, variables, factor.codes.shape[-1]), along)
         if bar.together:
             factor = Factor(np.repeat(factor.codes, len(basis.names), axis=0), factor.categories)
         term = Term(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ import scipy.sparse as sp
 
 from mme.arrays import check_range, numbers
 from mme.covariance import Extended, Structure, structure
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.levels import varies_within
 from mme.names import first_unlike, quoted, unlike
 from mme.parametric import Parametric
@@ -93,6 +94,11 @@ class Model:
         return replace(self, y=_response(y, self.n, self.response))
 
 
+def _as_it_is(given: Any) -> Any:
+    """A column of a residual structure that is no name: the array itself, with the order of its categories."""
+    return given
+
+
 def build_model(
     y: Any,
     X: Any,
@@ -103,7 +109,7 @@ def build_model(
     offset: Any = None,
     sigma: float | None = None,
     residual: Any = None,
-    column: Column = np.asarray,
+    column: Column = _as_it_is,
     x_names: Sequence[str] | None = None,
     response: str = "y",
     weights_name: str = "weights",
@@ -188,6 +194,8 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
                 f"term '{term.name}' varies within the groups of the residual structure, and its coefficients have "
                 "levels of their own: the two do not go together; nest the residual's groups in it, or leave one out"
             )
+        if varies:
+            _compare_groups(bound.group, term, terms)
         intercept = term.relationship is None and term.covariates is None
         if bound.absorbs_intercept and intercept and term.n_levels == groups and not varies:
             raise MMEError(
@@ -195,6 +203,26 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
                 "covariance: they cannot be told apart; leave one of them out"
             )
     return bound
+
+
+def _compare_groups(groups: np.ndarray, crossed: Term, terms: Sequence[Term]) -> None:
+    """Say so where groups of the residuals run across the levels of a term, of which another term keeps them apart.
+
+    That term is the crossing of both: with (1 | block/plot) in the model, groups by plot alone are no plots.
+    """
+    if crossed.codes.ndim > 1 or not varies_within(groups, crossed.codes):
+        return
+    for finer in terms:
+        nested = finer.codes.ndim == 1 and not varies_within(np.array([groups, crossed.codes]), finer.codes)
+        if nested and np.unique(groups * crossed.n_levels + crossed.codes).size == np.unique(finer.codes).size:
+            warnings.warn(
+                f"residual: its groups run across the levels of '{crossed.group}', though the model has "
+                f"'{finer.group}', which keeps these apart; where the groups' labels are used anew in each level of "
+                f"'{crossed.group}', write their combination, such as 'block/plot'",
+                MMEWarning,
+                stacklevel=4,
+            )
+            return
 
 
 def _response(y: Any, n: int | None, name: str) -> np.ndarray:

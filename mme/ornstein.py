@@ -23,6 +23,7 @@ from mme.errors import MMEError
 from mme.levels import factorise
 from mme.parametric import Parametric
 from mme.spelling import labels_of
+from mme.times import ONE, merged, tolerance
 
 # Ranges at which a search may begin, in typical gaps: the shortest, how many times the last each is, and how many.
 _SHORTEST, _FACTOR, _CANDIDATES = 1.0 / 6.0, 6.0, 7
@@ -129,15 +130,31 @@ class OrnsteinUhlenbeck(Parametric):
         with np.errstate(divide="ignore"):
             return np.maximum(np.log(np.asarray(natural, dtype=float) / self.scale), -700.0)
 
+    def recognised(self, labels: np.ndarray) -> np.ndarray:
+        """The same labels, those of times that are known but for rounding, or one another's, as one."""
+        present = set(self.levels.tolist())
+        at = [i for i, label in enumerate(labels.tolist()) if isinstance(label, str) and label not in present]
+        if not at:
+            return labels
+        series, times = _parted([labels[i] for i in at])
+        within, out = ONE * self.scale, labels.astype(object)
+        for one in dict.fromkeys(series.tolist()):
+            own = np.flatnonzero(series == one)
+            alike = merged(times[own], within, known=self.times[self.series == one])
+            out[np.array(at)[own]] = pair_labels(series[own], alike)
+        return out
+
     def extended(self, labels: np.ndarray) -> OrnsteinUhlenbeck | None:
         """With new times of its series."""
         known, present = set(self.series.tolist()), set(self.levels.tolist())
-        pairs = [label.rpartition(":") for label in dict.fromkeys(map(str, labels.tolist())) if label not in present]
-        placed = [(series, float(time)) for series, _, time in pairs if series in known]
-        if not placed:
+        new = [label for label in dict.fromkeys(map(str, self.recognised(labels).tolist())) if label not in present]
+        series, times = _parted(new)
+        placed = np.array([one in known for one in series.tolist()], dtype=bool)
+        if not placed.any():
             return None
-        series = np.append(self.series, np.array([series for series, _ in placed], dtype=object))
-        return OrnsteinUhlenbeck(series, np.append(self.times, [time for _, time in placed]), self.scale)
+        return OrnsteinUhlenbeck(
+            np.append(self.series, series[placed]), np.append(self.times, times[placed]), self.scale
+        )
 
 
 def ornstein_uhlenbeck(series: Any, times: Any, name: str) -> tuple[np.ndarray, OrnsteinUhlenbeck]:
@@ -163,6 +180,7 @@ def ornstein_uhlenbeck(series: Any, times: Any, name: str) -> tuple[np.ndarray, 
     when = numbers(times, f"term '{name}': times")
     if when.shape != of.shape or not np.isfinite(when).all():
         raise MMEError(f"term '{name}': times must be {of.size} finite numbers, one a record")
+    when = merged(when, tolerance(of, when))
     order = np.lexsort((when, of))
     first = np.ones(of.size, dtype=bool)
     first[1:] = (of[order[1:]] != of[order[:-1]]) | (when[order[1:]] != when[order[:-1]])
@@ -172,6 +190,14 @@ def ornstein_uhlenbeck(series: Any, times: Any, name: str) -> tuple[np.ndarray, 
     gaps = np.diff(when[at])[of[at[1:]] == of[at[:-1]]]
     texts = np.array(labels_of(labels), dtype=object)
     return codes, OrnsteinUhlenbeck(texts[of[at]], when[at], float(np.median(gaps)) if gaps.size else 1.0)
+
+
+def _parted(labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Series and times of labels."""
+    pairs = [label.rpartition(":") for label in labels]
+    series = np.empty(len(labels), dtype=object)
+    series[:] = [one for one, _, _ in pairs]
+    return series, np.array([float(time) for _, _, time in pairs])
 
 
 def labels_of_rows(series: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -119,6 +119,10 @@ class Parametric(ABC):
         every = np.arange(self.levels.size)
         return positive_definite(self.precision_at(x), self.levels).inverse_entries(every, every)
 
+    def recognised(self, labels: np.ndarray) -> np.ndarray:
+        """New labels (c,) as its own levels are called, where it knows them by another name."""
+        return labels
+
     def extended(self, labels: np.ndarray) -> Parametric | None:
         """The same with levels for those of these labels that it can place, behind its own; None: it places none.
 

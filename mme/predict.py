@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.arrays import numbers
-from mme.covariance import Extended
+from mme.covariance import Extended, Structure
 from mme.effects import named_columns
 from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates, term_values
@@ -128,6 +128,8 @@ def _new_records(
             MMEWarning,
             stacklevel=4,
         )
+    parts = [fit.model.structures[t] for t in chosen]
+    groups = [(_recognised(part, factor), z) for part, (factor, z) in zip(parts, groups, strict=True)]
     estimates = _extended(fit.estimates, chosen, [factor for factor, _ in groups])
     terms = [estimates.objective.model.terms[t] for t in chosen]
     able = ~np.isnan(X if offset is None else np.column_stack([X, offset])).any(axis=1)
@@ -148,6 +150,13 @@ def _with_groups(model: Model, X: np.ndarray, coded: Mapping[int, tuple[np.ndarr
         else:
             columns.append(np.broadcast_to(model.X[:, one.columns].mean(axis=0), (len(X), one.Q.shape[1] * one.q)))
     return np.hstack(columns) if model.unknown_parents else X
+
+
+def _recognised(part: Structure, factor: Factor) -> Factor:
+    """The factor with its labels as the levels of a relationship with parameters are called."""
+    if not isinstance(part, Extended):
+        return factor
+    return replace(factor, categories=part.extra.recognised(factor.categories))
 
 
 def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Factor]) -> Estimates:

@@ -19,6 +19,7 @@ from mme.parametric import Parametric
 
 if TYPE_CHECKING:
     from mme.fit import Fit
+    from mme.residual import Bound
     from mme.terms import Term
 
 Row = tuple[str, ...]
@@ -174,8 +175,16 @@ def _structure_lines(fit: Fit) -> list[str]:
     values = [f"{name} {value:.4g}" for name, value in fit.residual.items()]
     if len(values) > _MOST_PARAMETERS:
         values = [*values[:_MOST_PARAMETERS], f"and {len(values) - _MOST_PARAMETERS} more: see residual"]
-    text = f"Residual structure: {fit.model.residual.kind}; {', '.join(values)}"
+    text = f"Residual structure: {fit.model.residual.kind}; {', '.join(values)}{_group_sizes(fit.model.residual)}"
     return textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_long_words=False)
+
+
+def _group_sizes(structure: Bound) -> str:
+    """How many groups the residuals have, and of how many records: a wrong grouping shows here."""
+    if structure.group is None:
+        return ""
+    sizes = np.bincount(structure.group)
+    return f"; {sizes.size} groups of {'up to ' if sizes.min() < sizes.max() else ''}{sizes.max()} records"
 
 
 def _relationship_lines(fit: Fit) -> list[str]:

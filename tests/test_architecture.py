@@ -44,6 +44,8 @@ LAYERS = {
         "evaluate",
         "typical",
         "grouping",
+        "order",
+        "times",
         "datasets",
         "rows",
     ),
@@ -76,6 +78,7 @@ LAYERS = {
         "residual",
         "unknown_parents",
         "model",
+        "along",
         "formula",
     ),
     "one evaluation": (

@@ -31,10 +31,10 @@ class AR1(Structure):
     Parameters
     ----------
     time : str or (n,) array
-        Times a whole number of steps apart, each once a group. For other times take
-        :class:`~mme.residual.exponential.Exponential`, the same model for positive rho.
+        Times a whole number of steps apart, each once a group; or categories whose order is declared, one step apart.
+        For other times take :class:`~mme.residual.exponential.Exponential`, the same model for positive rho.
     group : str or (n,) array
-        Records of different groups are independent.
+        Records of different groups are independent; ``"block/plot"``, or a list of columns, are their combinations.
 
     Notes
     -----
@@ -56,13 +56,14 @@ class AR1(Structure):
     def bind(self, column: Column, n: int) -> BoundAR1:
         """Read the times and groups."""
         reader = Reader("AR1", column, n)
-        times, title = reader.numbers(self.time, "time")
         groups = reader.labels(self.group, "group")
+        times, title = reader.steps(self.time, "time", groups)
         reader.require_pairs(groups)
         order = by_group(groups.codes, times)
         reader.require_distinct(groups, times, order, title)
         chain = build_chain(groups.codes, times, order)
-        odd = np.abs(chain.steps - np.rint(chain.steps)) > _WHOLE
+        whole = np.rint(chain.steps)
+        odd = (np.abs(chain.steps - whole) > _WHOLE) | (whole == 0.0)
         if odd.any():
             raise reader.error(
                 f"{title} must be whole numbers of steps, but two neighbours in a {groups.title} are "

@@ -26,7 +26,7 @@ class CompoundSymmetry(Structure):
     Parameters
     ----------
     group : str or (n,) array
-        Records of different groups are independent.
+        Records of different groups are independent; ``"block/plot"``, or a list of columns, are their combinations.
 
     Notes
     -----

@@ -29,7 +29,7 @@ class Exponential(Structure):
     time : str or (n,) array
         Times, in any unit; the range is in the same. Each once a group unless there is a nugget.
     group : str or (n,) array
-        Records of different groups are independent.
+        Records of different groups are independent; ``"block/plot"``, or a list of columns, are their combinations.
     nugget : bool
         A share of the variance is measurement error of each record:
         corr(e_s, e_t) = (1 - nugget) exp(-|t - s| / range) between different records.
@@ -60,8 +60,8 @@ class Exponential(Structure):
     def bind(self, column: Column, n: int) -> BoundExponential:
         """Read the times and groups."""
         reader = Reader("Exponential", column, n)
-        times, title = reader.numbers(self.time, "time")
         groups = reader.labels(self.group, "group")
+        times, title = reader.times(self.time, "time", groups)
         reader.require_pairs(groups)
         order = by_group(groups.codes, times)
         if not self.nugget:

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from mme.arrays import check_range, numbers
-from mme.errors import MMEError
-from mme.frame import labels_of
+from mme.errors import MMEError, MMEWarning
+from mme.frame import Basis, Factor, intake, labels_of
 from mme.levels import factorise
+from mme.order import in_turn, order_of, spacing, unequal
 from mme.residual.base import Column
+from mme.times import merged, tolerance
 
 # What to do about records of one group at the same time.
-_REMEDY = "average them, or take a finer group"
+_DECLARED = "a declared order: pd.Categorical(..., categories=[...], ordered=True), or an Enum of Polars"
+_REMEDY = "average them, or take a finer group, such as 'block/plot' where plots are numbered anew in each block"
 _REMEDIES = {"Exponential": "average them, or say nugget=True for a measurement error of each record"}
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Codes (n,) among printed ``levels``; ``steps`` holds the levels as numbers where they are numbers."""
+    """Codes (n,) among printed ``levels``; of occasions their ``places`` in time, and how these are known."""
 
     codes: np.ndarray
     levels: list[str]
     title: str
-    steps: np.ndarray | None = None
+    places: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    known: str = "numbers"
+
+    @property
+    def guessed(self) -> bool:
+        """Whether nothing but the alphabet says that this is the order of the levels."""
+        return self.known == "sorted"
 
     @property
     def J(self) -> int:
@@ -62,25 +73,65 @@ class Reader:
         return values, title
 
     def labels(self, spec: Any, role: str) -> Labels:
-        """Codes and levels of a grouping column."""
-        title = _title(spec, role)
+        """Codes and levels of a grouping column, or of several crossed: a table, or a list of arrays."""
+        title, parts = _title(spec, role), _parts(spec)
+        if parts is not None:
+            return reduce(_crossed, [self.labels(part, role) for part in parts])
         codes, levels = factorise(self._length(self.column(spec), title), spec if isinstance(spec, str) else role)
         return Labels(codes, labels_of(levels), title)
 
-    def occasions(self, spec: Any, role: str) -> Labels:
-        """Codes and levels of a column of occasions: in the order of their numbers if all of them read as numbers."""
+    def times(self, spec: Any, role: str, groups: Labels) -> tuple[np.ndarray, str]:
+        """Numbers (n,) of which those that differ by rounding alone are one, and the column's title."""
+        values, title = self.numbers(spec, role)
+        return merged(values, tolerance(groups.codes, values)), title
+
+    def steps(self, spec: Any, role: str, groups: Labels) -> tuple[np.ndarray, str]:
+        """Times (n,), or the places of categories whose order is declared, one step apart; and the column's title."""
         title = _title(spec, role)
-        given = self._length(self.column(spec), title)
-        values = given if hasattr(given, "categories") else np.asarray(given)
-        if not hasattr(values, "categories") and values.dtype.kind == "f":
-            steps, codes = np.unique(self.numbers(spec, role)[0], return_inverse=True)
-            return Labels(codes, labels_of(steps), title, steps)
-        codes, levels = factorise(values, spec if isinstance(spec, str) else role)
-        places = _as_numbers(levels)
-        if places is None or hasattr(values, "categories"):
-            return Labels(codes, labels_of(levels), title, places)
-        order = np.argsort(places, kind="stable")
-        return Labels(np.argsort(order)[codes], labels_of(levels[order]), title, places[order])
+        column = self._column(spec, title)
+        if not isinstance(column, Factor):
+            return self.times(spec, role, groups)
+        found = self.occasions(spec, role, groups)
+        if found.guessed and (column.kind == "text" or not in_turn(groups.codes, found.codes)):
+            raise self.error(f"{title} must be numeric, got text ({found.levels[0]}); labels need {_DECLARED}")
+        if found.known == "declared" and spacing(found.levels) is not None:
+            self.compare_spacing(found)
+        return found.places[found.codes], title
+
+    def occasions(self, spec: Any, role: str, groups: Labels) -> Labels:
+        """Codes and levels of a column of occasions in their order (``order.py``)."""
+        title = _title(spec, role)
+        column = self._column(spec, title)
+        if not isinstance(column, Factor):
+            places, codes = np.unique(self.times(spec, role, groups)[0], return_inverse=True)
+            shown = factorise(column, title)[1] if column.dtype.kind in "mM" else places
+            return Labels(codes, labels_of(shown), title, places)
+        order = order_of(column.categories, column.kind)
+        codes, levels = factorise(Factor(column.codes, np.arange(column.categories.size)), title)
+        sequence = np.argsort(order.places[levels], kind="stable")
+        rank, kept = np.argsort(sequence), levels[sequence]
+        return Labels(rank[codes], labels_of(column.categories[kept]), title, order.places[kept], order.known)
+
+    def doubt(self, occasions: Labels, groups: Labels) -> None:
+        """Say in what order labels are taken where nothing but the alphabet says so."""
+        if occasions.guessed and not in_turn(groups.codes, occasions.codes):
+            warnings.warn(
+                f"{self.structure} takes the levels of {occasions.title} in alphabetical order "
+                f"({_shown(occasions.levels)}); another needs {_DECLARED}",
+                MMEWarning,
+                stacklevel=4,
+            )
+
+    def compare_spacing(self, occasions: Labels) -> None:
+        """Say so where levels are taken to be one step apart, but are not in their numbers or as they are declared."""
+        read = spacing(occasions.levels)
+        if unequal(occasions.places if read is None else read):
+            warnings.warn(
+                f"{self.structure} takes neighbouring levels of {occasions.title} to be one step apart, but they are "
+                f"{_shown(occasions.levels)}; Exponential reads the distances",
+                MMEWarning,
+                stacklevel=4,
+            )
 
     def require_pairs(self, groups: Labels) -> None:
         """Refuse groups of one record each: nothing in them is correlated."""
@@ -97,6 +148,13 @@ class Reader:
                 f"{groups.title} has {here} records of level '{groups.levels[groups.codes[i]]}' at the same {what} "
                 f"({int(again.sum())} such repetitions in all); {_REMEDIES.get(self.structure, _REMEDY)}"
             )
+
+    def _column(self, spec: Any, title: str) -> np.ndarray | Factor:
+        """A column as numbers, dates or a factor."""
+        column = intake(self._length(self.column(spec), title), title)
+        if isinstance(column, Basis):
+            raise self.error(f"{title} is a matrix of {len(column.suffixes)} columns; give one column")
+        return column
 
     def _length(self, given: Any, title: str) -> Any:
         given = getattr(given, "array", given)  # a pandas Series is its array
@@ -120,13 +178,24 @@ def same_group(codes: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.equal.outer(codes[index], codes[index])
 
 
+def _parts(spec: Any) -> list[Any] | None:
+    """The columns that are crossed: those of a table, or of a list of columns."""
+    if hasattr(spec, "iloc") and hasattr(spec, "columns"):
+        return [spec.iloc[:, j] for j in range(len(spec.columns))]
+    several = isinstance(spec, list | tuple) and bool(spec) and all(np.ndim(one) == 1 for one in spec)
+    return list(spec) if several else None
+
+
+def _crossed(one: Labels, other: Labels) -> Labels:
+    """The combinations of two columns that occur; the first varies slowest."""
+    used, codes = np.unique(one.codes * other.J + other.codes, return_inverse=True)
+    pairs = [divmod(pair, other.J) for pair in used.tolist()]
+    return Labels(codes, [f"{one.levels[i]}:{other.levels[j]}" for i, j in pairs], one.title)
+
+
+def _shown(levels: list[str]) -> str:
+    return ", ".join(levels[:8]) + (", ..." if len(levels) > 8 else "")
+
+
 def _title(spec: Any, role: str) -> str:
     return f"{role} '{spec}'" if isinstance(spec, str) else role
-
-
-def _as_numbers(levels: np.ndarray) -> np.ndarray | None:
-    try:
-        steps = np.array([float(level) for level in levels.tolist()])
-    except (TypeError, ValueError):
-        return None
-    return steps if np.isfinite(steps).all() and np.unique(steps).size == steps.size else None

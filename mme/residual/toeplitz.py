@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError
 from mme.residual.base import Column, Structure
 from mme.residual.occasions import OverOccasions, read_occasions
 from mme.residual.patterns import build_patterns
@@ -35,9 +34,9 @@ class Toeplitz(Structure):
     Parameters
     ----------
     occasion : str or (n,) array
-        Equally spaced occasions, each at most once a group.
+        Equally spaced occasions, each at most once a group: in the order of their numbers, or as categories declare it.
     group : str or (n,) array
-        Records of different groups are independent.
+        Records of different groups are independent; ``"block/plot"``, or a list of columns, are their combinations.
     bands : int, optional
         Correlations beyond this many steps are zero; None: none is.
 
@@ -64,14 +63,15 @@ class Toeplitz(Structure):
     def bind(self, column: Column, n: int) -> BoundToeplitz:
         """Read the occasions and groups."""
         reader = Reader("Toeplitz", column, n)
-        occasions = reader.occasions(self.occasion, "occasion")
         groups = reader.labels(self.group, "group")
+        occasions = reader.occasions(self.occasion, "occasion", groups)
         present = read_occasions(reader, occasions, groups)
         if self.bands is not None and (not isinstance(self.bands, int | np.integer) or self.bands < 1):
             raise reader.error(f"bands must be a whole number of at least 1, or None; got {self.bands!r}")
         bands = occasions.J - 1 if self.bands is None else min(int(self.bands), occasions.J - 1)
         _check_lags(reader, present, bands, occasions, groups)
-        _check_spacing(occasions)
+        reader.doubt(occasions, groups)
+        reader.compare_spacing(occasions)
         patterns = build_patterns(groups.codes, occasions.codes, present)
         names = tuple(f"rho{lag}" for lag in range(1, bands + 1))
         kind = BoundToeplitz if bands == occasions.J - 1 else BoundBand
@@ -89,20 +89,6 @@ def _check_lags(reader: Reader, present: np.ndarray, bands: int, occasions: Labe
         f"no {groups.title} has two records {lag} steps of {occasions.title} apart, so that rho{lag} cannot be "
         f"estimated; say bands={lag - 1}"
     )
-
-
-def _check_spacing(occasions: Labels) -> None:
-    if occasions.steps is None or occasions.J < 3:
-        return
-    gaps = np.diff(occasions.steps)
-    if not np.allclose(gaps, gaps[0], rtol=1e-6, atol=0.0):
-        shown = ", ".join(occasions.levels[:8]) + (", ..." if occasions.J > 8 else "")
-        warnings.warn(
-            f"Toeplitz takes neighbouring levels of {occasions.title} to be one step apart, but they are {shown}; "
-            "Exponential reads the distances",
-            MMEWarning,
-            stacklevel=3,
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,9 +34,10 @@ class Unstructured(Structure):
     Parameters
     ----------
     occasion : str or (n,) array
-        What pairs the records of different groups: visit, trait. Each level at most once a group.
+        What pairs the records of different groups: visit, trait. Each level at most once a group. The first is that of
+        their numbers, or as categories declare it.
     group : str or (n,) array
-        Records of different groups are independent.
+        Records of different groups are independent; ``"block/plot"``, or a list of columns, are their combinations.
     equal_variances : bool
         One variance for all occasions: a correlation matrix, nlme's ``corSymm`` alone.
 
@@ -68,8 +69,8 @@ class Unstructured(Structure):
     def bind(self, column: Column, n: int) -> BoundUnstructured:
         """Read the occasions and groups."""
         reader = Reader("Unstructured", column, n)
-        occasions = reader.occasions(self.occasion, "occasion")
         groups = reader.labels(self.group, "group")
+        occasions = reader.occasions(self.occasion, "occasion", groups)
         present = read_occasions(reader, occasions, groups)
         T = occasions.J
         names = _names(occasions.levels, self.equal_variances)

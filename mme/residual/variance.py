@@ -24,7 +24,7 @@ class Heterogeneous(Structure):
     r"""One residual standard deviation for each stratum: sd(e_i) = sigma delta_stratum(i), delta_first = 1.
 
     nlme's ``varIdent`` (Pinheiro & Bates, 2000, section 5.2.1), SAS ``GROUP=``. Sigma is the standard deviation of
-    the first stratum in sorted order (nlme: of the first in the data).
+    the first stratum, as categories declare it or in sorted order (nlme: of the first in the data).
 
     Parameters
     ----------
