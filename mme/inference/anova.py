@@ -287,8 +287,8 @@ def _in_treatment(fit: Fit, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray,
 def _estimable_part(fit: Fit, rows: np.ndarray) -> np.ndarray:
     """Rows on the kept columns of X; of rows on all columns, their combinations that the kept ones determine."""
     kept, A = fit.aliasing.kept, fit.aliasing.A
-    kept = kept[kept < rows.shape[1]]
-    if rows.shape[1] <= kept.size:
+    kept = kept[kept < fit.model.p_given]
+    if rows.shape[1] == kept.size:
         return rows
     gap = rows - rows[:, kept] @ A[: kept.size, : rows.shape[1]]
     U, sizes, _ = np.linalg.svd(gap)
