@@ -74,7 +74,7 @@ class _Expansion:
         self.formula = formula
         self.dot = dot
         self.variables: dict[Node, int] = {}
-        self.offsets: list[Node] = []
+        self.offsets: dict[Node, None] = {}
         self.intercept = True
         self.adding = True
 
@@ -99,7 +99,10 @@ class _Expansion:
             case Call("offset", args):
                 if len(args) != 1:
                     raise self._error(node, "offset() takes one expression")
-                self.offsets.append(args[0])
+                if self.adding:
+                    self.offsets[args[0]] = None  # once, however often it is written
+                else:
+                    self.offsets.pop(args[0], None)
                 return []
             case Op(symbol, args) if symbol in _ALGEBRA:
                 return self._operator(node, symbol, args)

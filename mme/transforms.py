@@ -37,7 +37,9 @@ def numeric(value: Any, what: str) -> Any:
         return value.values[:, 0]
     if isinstance(value, (int, float)):
         return value
-    found = f"{len(value.suffixes)} columns" if isinstance(value, Basis) else repr(value)
+    found = repr(value)
+    if isinstance(value, Basis | Contrast):
+        found = f"{len(value.suffixes)} columns" if isinstance(value, Basis) else "a contrast"
     raise MMEError(f"{what} needs numbers, one a row, but was given {found}")
 
 
@@ -226,8 +228,17 @@ def _contrasted(
     return ContrastedFactor(factor.codes, factor.categories, factor.kind, contrast)
 
 
+def _cbind(state: State, *columns: Any) -> list[list[Any]]:
+    """Contrasts side by side, cbind(c(-1, 0, 1), c(1, -2, 1)); R's other uses of it are columns of the data."""
+    if not columns or not all(isinstance(column, list) for column in columns):
+        raise MMEError("cbind() takes contrasts, c(-1, 0, 1), ...; give the matrix as a column of the data")
+    return list(columns)
+
+
 def _own(weights: list[Any]) -> Contrast:
-    """One contrast, c(-1, 0, 1), or several, [c(-1, 0, 1), c(1, -2, 1)]; the others are orthogonal to these."""
+    """One contrast, or several by cbind(); the others are orthogonal to these."""
+    if not weights:
+        raise MMEError("C() takes numbers, one a level, got none")
     columns = weights if isinstance(weights[0], list) else [weights]
     table = np.array(columns, dtype=float).T
     return Contrast("own", weights=tuple(map(tuple, completed(table).tolist())))
@@ -387,7 +398,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "dummy": _dummy,
     **{f"contr.{kind}": _contrast(kind, numbered=True) for kind in KINDS},
     **{word: _contrast(kind, numbered=False) for word, kind in _PYTHON.items()},
-    "c": lambda state, *values: list(values),
+    "c": lambda state, *values: [one for value in values for one in _listing(value)],
+    "cbind": _cbind,
     "log": _log,
     "round": _round,
     "scale": _scale,

@@ -111,6 +111,20 @@ def test_terms_expand_and_sort_as_in_r(text, expected):
     assert expanded(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "offsets"),
+    [
+        ("x + offset(z)", ["z"]),
+        ("offset(z) + x + offset(z) + offset(w)", ["z", "w"]),
+        ("offset(z) * f + offset(z):f", ["z"]),
+        ("offset(z) + offset(w) - offset(z)", ["w"]),
+        ("x - offset(z)", []),
+    ],
+)
+def test_an_offset_counts_once_and_can_be_taken_out(text, offsets):
+    assert [deparse(node) for node in expand(parse_expression(text), text).offsets] == offsets
+
+
 def test_a_dot_is_every_column_given_for_it():
     assert expanded(". - b + a:b", ["a", "b", "c"]) == ["1", "a", "c", "a:b"]
 

@@ -170,6 +170,12 @@ def test_successive_differences_are_differences_of_means():
     np.testing.assert_allclose(fit.beta[["armb-a", "armc-b"]], np.diff(fit.means("arm")["mean"]), atol=1e-10)
 
 
+def test_contrasts_side_by_side_in_a_formula_are_those_that_are_given():
+    made = design("y ~ C(arm, cbind(c(-1, 0, 1), c(1, -2, 1)))", trial())
+    given_ones = design("y ~ arm", trial(), contrasts={"arm": np.array([[-1, 1], [0, -2], [1, 1]])})
+    np.testing.assert_array_equal(made.X, given_ones.X)
+
+
 def test_a_matrix_by_label_needs_no_order():
     by_label = {"arm": {"b": [1, 0], "c": [0, 1], "a": [-1, -1]}}
     plain = design("y ~ arm", trial(), contrasts={"arm": [[-1, -1], [1, 0], [0, 1]]})
@@ -214,6 +220,9 @@ def test_contrasts_that_fit_no_factor_are_named(contrasts, problem):
     ("formula", "problem"),
     [
         ("y ~ C(arm, c(1, 1, 1))", "the same for all levels"),
+        ("y ~ C(arm, c())", "one a level, got none"),
+        ("y ~ cbind(x, y)", "give the matrix as a column of the data"),
+        ("y ~ contr.sum", "was given a contrast"),
         ("y ~ C(arm, c(1, 2))", "2 rows for the 3 levels a, b, c"),
         ("y ~ C(arm, contr.poly(scores = c(1, 1, 2)))", "3 distinct scores"),
         ("y ~ C(arm, poly, 0)", "one contrast at least"),
