@@ -1,7 +1,9 @@
 """The fixed part, conditioned: an orthonormal basis of X, its rank, and the response as its OLS residual.
 
 Replacing X by X R^-1 and y by y - X beta_0 are exact invariances of the model (DESIGN, "Conditioning"); they keep
-every later cross-product of order one, whatever the units of X and the size of y.
+every later cross-product of order one, whatever the units of X and the size of y. So is x - c for x, where earlier
+columns make up a constant: a column far from zero (calendar years, seconds since 1970) is taken from its mean, and its
+rank is judged by its spread about it.
 """
 
 from __future__ import annotations
@@ -15,8 +17,15 @@ from mme.lapack import cholesky, triangular_inverse, triangular_solve
 from mme.whitening import Whitening
 
 # A column is aliased when what its predecessors leave of it is below this share of its length: the tolerance of
-# R's qr() in lme4, so that the same columns are dropped.
+# R's qr() in lme4, so that the same columns are dropped. Of a column far from zero it is a share of its spread, where
+# lme4's is one of its distance: there it drops what varies by less than a ten-millionth of its size.
 RANK_TOLERANCE = 1e-7
+# Where a column that is not zero varies by less than this share of its size, it is far from zero.
+_FAR = 1e-2
+# Less than this share of it is rounding.
+_ROUNDING = 1e-13
+# An indicator of records is made up of other columns where they leave no more of it.
+_MADE_UP = 1e-9
 # While every column keeps this share, the Cholesky factor of X'X has digits enough for a second pass to restore
 # orthogonality in full; it costs four products where Householder's QR takes ten times as long.
 _WELL_CONDITIONED = 1e-3
@@ -66,11 +75,62 @@ class Basis:
 
 def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
     """Orthonormal basis of the columns of whitened X that do not depend on earlier ones, and the OLS residual of y."""
-    rows = whiten(np.ascontiguousarray(X.T))
+    rows = np.ascontiguousarray(X.T)
+    moved = _moved_to_mean(rows)
+    if moved:
+        rows = rows.copy()
+        for j, (near, _, _) in moved.items():
+            rows[j] = near
+    rows = whiten(rows)
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
     Q, R, kept = _qr(rows, length)
-    return _beside(Q, R * length[kept], kept, X, y, whiten)
+    R = R * length[kept]
+    for t, j in enumerate(kept.tolist()):
+        if j in moved:
+            _, mean, where = moved[j]
+            R[:t, t] += mean * (Q[:t] @ whiten(where[None, :])[0])
+    return _beside(Q, R, kept, X, y, whiten)
+
+
+def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.ndarray]]:
+    """By column of X (rows): x - c s, c and s for those far from zero, s (n,) ones where x is not zero.
+
+    Earlier columns make up s, so that the span of all remains what it was: an intercept, or for x within a level of a
+    factor, x:f, the columns of f.
+    """
+    n, moved = rows.shape[1], dict[int, tuple[np.ndarray, float, np.ndarray]]()
+    constant = False
+    for j, row in enumerate(rows):
+        count, total, squares = float(np.count_nonzero(row)), float(row.sum()), float(row @ row)
+        if count == 0.0 or count * squares > (1.0 + _FAR**2) * total**2:
+            continue
+        where = row != 0.0
+        if (row[where] == row[int(where.argmax())]).all():
+            constant = constant or count == n
+            continue
+        where = where.astype(float)
+        if not (constant and count == n) and not _is_made_up(where, rows[:j], moved):
+            continue
+        mean = total / count
+        near = row - mean * where
+        more = float(near.sum()) / count
+        near = near - more * where
+        if np.linalg.norm(near) < _ROUNDING * np.sqrt(squares):
+            near = np.zeros(n)
+        moved[j] = near, mean + more, where
+    return moved
+
+
+def _is_made_up(where: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]) -> bool:
+    """Whether the columns before are known to have the indicator ``where`` in their span."""
+    E = np.array([moved[i][0] if i in moved else row for i, row in enumerate(rows)])
+    if not len(E):
+        return False
+    size = np.sqrt(np.einsum("ji,ji->j", E, E))
+    E = E[size > 0.0] / size[size > 0.0, None]
+    left = where - np.linalg.lstsq(E.T, where, rcond=None)[0] @ E
+    return bool(np.abs(left).max() < _MADE_UP)
 
 
 def _beside(Q: np.ndarray, R: np.ndarray, kept: np.ndarray, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:

@@ -4,8 +4,9 @@ A record has one entry a column, at its level. Where records of several levels a
 structure whose groups the factor crosses, row i of W Z is sum_j W_ij z_j: an entry for each W_ij that is not zero.
 
 Terms on the same factor share their levels, so their columns of Z together are block-diagonal by level and
-their T's stand on the diagonal of one larger T. Columns are scaled to unit mean square: slopes over thousands of
-days or in millionths of a unit are then alike, and b = T u is undone in :meth:`Block.T`.
+their T's stand on the diagonal of one larger T. Columns are those of the terms' axes (``axes.py``), scaled to unit
+mean square when they are whitened: slopes over calendar years or in millionths of a unit are then alike. A block has
+b = T u in its own columns; :meth:`Block.effects` and its neighbours lead back to the user's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.axes import Axes
 from mme.covariance import Entries, Extended, Structure
 from mme.crossproducts import Cells, Column, cells, level_sums, picked
 from mme.levels import varies_within
@@ -28,6 +30,9 @@ from mme.whitening import Whitening
 class Block:
     """One grouping factor with the q columns of all its terms, weighted and scaled; None is a column of ones.
 
+    They are Z C^-1 / ``scale`` whitened, with ``C`` and ``inverse`` = C^-1 of the axes of all terms, None where all are
+    the user's own. ``inside``: theta is given in the axes, not in the user's columns. All this times the orthogonal
+    ``turn``', where there is one: an axis for each direction in which the columns lie within X (``span.py``).
     ``codes`` are (n,), or (q, n) where each column has levels of its own: Z'Z is then not block-diagonal by level. With
     ``records`` codes and columns are of entries, in the order of the records that they belong to, a record's own first.
     """
@@ -43,6 +48,10 @@ class Block:
     column_slices: tuple[slice, ...]
     relationship: Any = None
     records: np.ndarray | None = None
+    C: np.ndarray | None = None
+    inverse: np.ndarray | None = None
+    inside: bool = False
+    turn: np.ndarray | None = None
 
     @property
     def is_block_diagonal(self) -> bool:
@@ -91,17 +100,67 @@ class Block:
         return related(self.structures[0], self.relationship, theta[self.theta_slices[0]])
 
     def T(self, theta: np.ndarray) -> np.ndarray:
-        """The scaled relative covariance factor (q, q), lower triangular: b = scale^-1 T u."""
+        """The relative covariance factor (q, q) of the block's own columns: b = T u. In the axes lower triangular."""
         if self.q == 1 and type(self.structures[0]) is Entries:
             return np.array([[theta[self.theta_slices[0].start] * self.scale[0]]])
+        T = self._given_T(theta)
+        if self.C is not None and not self.inside:
+            T = self.C @ T
+        return self._turned(T * self.scale[:, None])
+
+    def _turned(self, b: np.ndarray) -> np.ndarray:
+        return b if self.turn is None else self.turn @ b
+
+    def turned(self, turn: np.ndarray) -> Block:
+        """The same block with columns times turn'."""
+        columns = np.array([np.ones(self.codes.shape[-1]) if c is None else c for c in self.columns])
+        return replace(self, columns=tuple(turn @ columns), turn=turn)
+
+    def _given_T(self, theta: np.ndarray) -> np.ndarray:
+        """T of the columns that theta is of."""
         T = np.zeros((self.q, self.q))
         for part, thetas, columns in zip(self.structures, self.theta_slices, self.column_slices, strict=True):
             T[columns, columns] = part.T(theta[thetas])
-        return T * self.scale[:, None]
+        return T
+
+    def effects(self, b: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Effects (..., q) of the user's columns from those of the block's: zero where theta has no variance."""
+        b = (b if self.turn is None else b @ self.turn) / self.scale
+        if self.inverse is None:
+            return b
+        b = b @ self.inverse.T
+        return b if self.inside else np.where(self._given_T(theta).any(axis=1), b, 0.0)
+
+    def covariance(self, H: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Covariances (..., q, q) of effects of the user's columns from those of the block's."""
+        half = np.swapaxes(self.effects(H, theta), -1, -2)
+        return np.swapaxes(self.effects(half, theta), -1, -2)
+
+    def rows(self, Z: np.ndarray) -> np.ndarray:
+        """Rows (..., q) of the block's columns from those of the user's, records not whitened."""
+        Z = (Z if self.inverse is None else Z @ self.inverse) / self.scale
+        return Z if self.turn is None else Z @ self.turn.T
+
+    def moved(self, f: np.ndarray) -> np.ndarray:
+        """Effects (q,) of the block's columns from those of the user's: what :meth:`effects` undoes."""
+        return self._turned((f if self.C is None or self.inside else self.C @ f) * self.scale)
+
+    @property
+    def size(self) -> np.ndarray:
+        """The root mean square (q,) of the columns that theta is of, whitened."""
+        if self.C is None or self.inside:
+            return self.scale
+        return np.linalg.norm(self.scale[:, None] * self.C, axis=0)
 
 
-def build_blocks(terms: tuple[Term, ...], structures: tuple[Structure, ...], whiten: Whitening) -> tuple[Block, ...]:
-    """Group the terms by grouping factor, in order of first appearance, their columns whitened."""
+def build_blocks(
+    terms: tuple[Term, ...],
+    structures: tuple[Structure, ...],
+    whiten: Whitening,
+    axes: tuple[Axes | None, ...] = (),
+) -> tuple[Block, ...]:
+    """Group the terms by grouping factor, in order of first appearance, their columns in their axes and whitened."""
+    axes = axes or (None,) * len(terms)
     ends = np.cumsum([s.k for s in structures]).tolist()
     thetas = tuple(slice(end - s.k, end) for s, end in zip(structures, ends, strict=True))
     members: list[list[int]] = []
@@ -115,9 +174,9 @@ def build_blocks(terms: tuple[Term, ...], structures: tuple[Structure, ...], whi
     crossing = [whiten.groups is not None and varies_within(terms[group[0]].codes, whiten.groups) for group in members]
     W = whiten.matrix() if any(crossing) else None
     return tuple(
-        _block(terms, structures, thetas, tuple(group), whiten)
+        _block(terms, structures, thetas, axes, tuple(group), whiten)
         if W is None or not crosses
-        else _mixed(_block(terms, structures, thetas, tuple(group), Whitening()), W)
+        else _mixed(_block(terms, structures, thetas, axes, tuple(group), Whitening()), W)
         for group, crosses in zip(members, crossing, strict=True)
     )
 
@@ -166,6 +225,7 @@ def _block(
     terms: tuple[Term, ...],
     structures: tuple[Structure, ...],
     thetas: tuple[slice, ...],
+    axes: tuple[Axes | None, ...],
     members: tuple[int, ...],
     whiten: Whitening,
 ) -> Block:
@@ -173,7 +233,9 @@ def _block(
     widths = [terms[t].q for t in members]
     ends = np.cumsum(widths).tolist()
     columns = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
-    scaled, scale = _scaled_columns([terms[t].covariates for t in members], first.n, whiten)
+    found = [_columns(terms[t], axes[t]) for t in members]
+    scaled, scale = _scaled_columns([column for part in found for column in part], first.n, whiten)
+    C, inverse = (None, None) if all(axes[t] is None for t in members) else _changes(widths, [axes[t] for t in members])
     return Block(
         codes=first.codes,
         J=first.n_levels,
@@ -185,24 +247,43 @@ def _block(
         theta_slices=tuple(thetas[t] for t in members),
         column_slices=columns,
         relationship=first.relationship,
+        C=C,
+        inverse=inverse,
     )
 
 
-def _scaled_columns(
-    covariates: list[np.ndarray | None], n: int, whiten: Whitening
-) -> tuple[tuple[Column, ...], np.ndarray]:
-    """The columns divided by their root mean square, and those divisors."""
-    columns: list[Column] = []
+def _columns(term: Term, axes: Axes | None) -> list[Column]:
+    """The columns of a term, in its axes where it has some; None is a column of ones."""
+    if axes is not None:
+        return list(axes.columns)
+    if term.covariates is None:
+        return [None]
+    return [None if (column == 1.0).all() else column for column in term.covariates.T]
+
+
+def _changes(widths: list[int], axes: list[Axes | None]) -> tuple[np.ndarray, np.ndarray]:
+    """C and C^-1 of several terms side by side."""
+    C, inverse, start = np.eye(sum(widths)), np.eye(sum(widths)), 0
+    for q, one in zip(widths, axes, strict=True):
+        if one is not None:
+            at = slice(start, start + q)
+            C[at, at], inverse[at, at] = one.C, one.inverse
+        start += q
+    return C, inverse
+
+
+def _scaled_columns(columns: list[Column], n: int, whiten: Whitening) -> tuple[tuple[Column, ...], np.ndarray]:
+    """The columns, whitened and divided by their root mean square, and those divisors."""
+    scaled: list[Column] = []
     scale: list[float] = []
-    for column in (c for part in covariates for c in ([None] if part is None else part.T)):
-        if column is not None and (column == 1.0).all():
-            column = None
+    for column in columns:
+        white = column
         if not whiten.identity:
-            column = whiten((np.ones(n) if column is None else column)[None, :])[0]
-        size = 1.0 if column is None else _length(column, n)
-        columns.append(None if column is None else column / size)
+            white = whiten((np.ones(n) if column is None else column)[None, :])[0]
+        size = 1.0 if white is None else _length(white, n)
+        scaled.append(None if white is None else white / size)
         scale.append(size)
-    return tuple(columns), np.array(scale)
+    return tuple(scaled), np.array(scale)
 
 
 def _length(column: np.ndarray, n: int) -> float:

@@ -79,6 +79,15 @@ class Structure(ABC):
         """Whether coefficients can be correlated: their correlations are then part of the results."""
         return True
 
+    @property
+    def mixes(self) -> bool:
+        """Whether every covariance A T T'A' is one of the structure's, for any (q, q) matrix A."""
+        return False
+
+    def mixed(self, theta: np.ndarray, A: np.ndarray) -> np.ndarray:
+        """The theta of A T T'A', if the structure :attr:`mixes`."""
+        raise NotImplementedError
+
     @abstractmethod
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """Theta whose T T' approximates a symmetric H (q, q), with variances of at least ``floor`` (q,): a start.
@@ -137,6 +146,15 @@ class Entries(Structure):
         T = self.T(theta)
         signs = np.where(np.diag(T) < 0.0, -1.0, 1.0)
         return np.asarray((T * signs)[self.rows, self.cols] + 0.0)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether all of the triangle is free, and there is something to mix."""
+        return self.q > 1 and self.k == self.q * (self.q + 1) // 2
+
+    def mixed(self, theta: np.ndarray, A: np.ndarray) -> np.ndarray:
+        """The lower triangular factor of A T T'A'."""
+        return np.asarray(lower_factor(A @ self.T(theta))[self.rows, self.cols])
 
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """Cholesky factor of H with its correlations pulled inside the cone."""
@@ -296,6 +314,15 @@ class Extended(Structure):
         """That of T."""
         return np.append(self.inner.canonical(theta[: self.inner.k]), self.coordinates(theta))
 
+    @property
+    def mixes(self) -> bool:
+        """As T does."""
+        return self.inner.mixes
+
+    def mixed(self, theta: np.ndarray, A: np.ndarray) -> np.ndarray:
+        """That of T; the relationship is among levels, not among columns."""
+        return np.append(self.inner.mixed(theta[: self.inner.k], A), self.coordinates(theta))
+
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """That of T, and the first start of the relationship."""
         return np.append(self.inner.nearest(H, floor), self.extra.starts()[0])
@@ -360,6 +387,18 @@ def structure(kind: Any, q: int, term: str) -> Structure:
         f"term '{term}': covariance must be one of {known}, or an object of a class derived from "
         f"mme.covariance.Structure; got {type(kind).__name__}"
     )
+
+
+def lower_factor(A: np.ndarray) -> np.ndarray:
+    """The lower triangular T with T T' = A A' and a non-negative diagonal.
+
+    Examples
+    --------
+    >>> lower_factor(np.array([[3.0, 4.0], [4.0, -3.0]])).round(12).tolist()
+    [[5.0, 0.0], [0.0, 5.0]]
+    """
+    T = np.asarray(np.linalg.qr(A.T, mode="r")).T
+    return np.asarray(T * np.where(np.diag(T) < 0.0, -1.0, 1.0) + 0.0)
 
 
 def _check(part: Structure, q: int, what: str) -> None:

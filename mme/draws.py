@@ -86,7 +86,7 @@ def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = N
     beta, blocks = _deviations(estimates, int(n), np.random.default_rng(seed))
     by_term: dict[int, np.ndarray] = {}
     for block, values in zip(fit.objective.blocks, blocks, strict=True):
-        scaled = values * (fit.sigma / block.scale)
+        scaled = fit.sigma * block.effects(values, fit.theta)
         for t, columns in zip(block.terms, block.column_slices, strict=True):
             by_term[t] = estimates.effects[t] + scaled[:, :, columns]
     drawn = [by_term[t] for t in range(len(by_term))]

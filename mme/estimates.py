@@ -28,6 +28,14 @@ class Estimates:
     objective: Objective
     theta: np.ndarray
 
+    @cached_property
+    def in_axes(self) -> Estimates:
+        """The same estimates, with theta in the axes of the terms."""
+        objective = self.objective.in_axes
+        if objective is self.objective:
+            return self
+        return Estimates(objective, objective.model.coordinates.inner(self.theta))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled without the factors, which are made again when asked for."""
         return Estimates, (self.objective, self.theta)
@@ -147,13 +155,14 @@ class Estimates:
     @cached_property
     def b(self) -> list[np.ndarray]:
         """BLUPs of each term (J, q)."""
-        return self._by_term([block / scale for block, scale in zip(self._solution[2], self._scales, strict=True)])
+        blocks = zip(self.objective.blocks, self._solution[2], strict=True)
+        return self._by_term([block.effects(b, self.theta) for block, b in blocks])
 
     @cached_property
     def condvar(self) -> list[np.ndarray]:
         """var(b | y) of each term (J, q, q): beta held at its estimate."""
-        blocks = conditional_blocks(self.objective, self.theta, self.at)
-        out = self._by_term([self.sigma**2 * H / np.outer(s, s) for H, s in zip(blocks, self._scales, strict=True)])
+        blocks = zip(self.objective.blocks, conditional_blocks(self.objective, self.theta, self.at), strict=True)
+        out = self._by_term([self.sigma**2 * block.covariance(H, self.theta) for block, H in blocks])
         for one in self.objective.model.unknown_parents:
             out[one.term][one.groups] = 0.0
         return out
@@ -167,10 +176,11 @@ class Estimates:
     @cached_property
     def _sensitivities(self) -> list[np.ndarray]:
         """E of each term (J, q, p), in the user's units."""
-        blocks = sensitivities(self.objective, self.theta, self.at)
+        blocks = zip(self.objective.blocks, sensitivities(self.objective, self.theta, self.at), strict=True)
+        last = [block.effects(E.transpose(0, 2, 1), self.theta).transpose(0, 2, 1) for block, E in blocks]
         by_term = {
-            term: E[:, columns] / scale[columns, None]
-            for block, E, scale in zip(self.objective.blocks, blocks, self._scales, strict=True)
+            term: E[:, columns]
+            for block, E in zip(self.objective.blocks, last, strict=True)
             for term, columns in zip(block.terms, block.column_slices, strict=True)
         }
         return [by_term[t] for t in range(len(by_term))]
@@ -208,10 +218,6 @@ class Estimates:
             return self.pev
         parts = zip(self.condvar, self.along_beta, strict=True)
         return [one + self.sigma**2 * (D @ D.transpose(0, 2, 1)) for one, D in parts]
-
-    @property
-    def _scales(self) -> list[np.ndarray]:
-        return [block.scale for block in self.objective.blocks]
 
     def _by_term(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
         """Cut the blocks (J, q) or (J, q, q) into terms, in the model's order."""

@@ -28,7 +28,7 @@ from functools import cached_property
 import numpy as np
 
 from mme.blocks import Block
-from mme.covariance import structure
+from mme.covariance import lower_factor, structure
 from mme.crossproducts import Column, coding, level_sums, of_pair
 from mme.gains import Rest, at_cells
 from mme.hat_levels import DETERMINED, level_shifts
@@ -127,7 +127,7 @@ class Hat:
             labels = block.codes if related is None else np.asarray(related.levels)[block.codes]
             groups = labels[left] if labels.ndim == 1 else tuple(labels[:, left])
             terms.append(Term(groups, columns, name=f"block {b}", relationship=related))
-            thetas.append(block.T(self.theta).T[np.triu_indices(block.q)])  # the lower triangle down its columns
+            thetas.append(lower_factor(block.T(self.theta)).T[np.triu_indices(block.q)])  # down its columns
         part = Objective(
             Model(
                 y=objective.basis.r[left],

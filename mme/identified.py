@@ -30,6 +30,7 @@ from mme.crossproducts import coding, picked
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model
 from mme.objective import Objective
+from mme.span import held_within
 from mme.terms import Term
 
 # Singular values of derivatives of unit length (their length before P) that are rounding.
@@ -207,7 +208,8 @@ def _held_within(objective: Objective) -> list[np.ndarray]:
     held = [np.zeros(part.q, dtype=bool) for part in objective.model.structures]
     if objective.within is None or not objective.constants.reml:
         return held
-    for block, columns in zip(objective.blocks, objective.within, strict=True):
+    for block, found in zip(objective.blocks, objective.within, strict=True):
+        columns = held_within(block, found)
         for t, at in zip(block.terms, block.column_slices, strict=True):
             if columns[at].all() or _is_closed(_inner(objective.model.structures[t]), columns[at]):
                 held[t] = columns[at]
@@ -257,14 +259,16 @@ def _names(term: Term, columns: np.ndarray) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Derivatives ``D`` (m, q, q) of one term's H, scaled columns ``at`` of a block, by theta or the entries of H.
+    """Derivatives ``D`` (m, q, q) of one term's H, its columns scaled, by theta or the entries of H.
 
-    ``dependent`` (q,) are columns that earlier ones determine; ``rows`` is where its derivatives stand among all.
+    ``moved`` are the same in the columns ``at`` of the term's block. ``dependent`` (q,) are columns that earlier ones
+    determine; ``rows`` is where its derivatives stand among all.
     """
 
     block: int
     at: slice
     D: np.ndarray
+    moved: np.ndarray
     dependent: np.ndarray
     structure: Structure
     rows: slice
@@ -300,10 +304,13 @@ def _parts(objective: Objective) -> list[_Part]:
         b = next(b for b, block in enumerate(objective.blocks) if t in block.terms)
         block, start = objective.blocks[b], parts[-1].rows.stop if parts else 0
         at = block.column_slices[block.terms.index(t)]
-        free = isinstance(_inner(one), Entries) and not _inner(one).diagonal.all()
-        dependent = _dependent(block, at) if free else np.zeros(one.q, dtype=bool)
+        free, axes = isinstance(_inner(one), Entries) and not _inner(one).diagonal.all(), objective.model.axes[t]
+        dependent = np.zeros(one.q, dtype=bool)
+        if free:
+            dependent = _dependent(block, at) if axes is None else ~axes.own
         D = _changes(_inner(one), block, at, bool(dependent.any()))
-        parts.append(_Part(b, at, D, dependent, _inner(one), slice(start, start + len(D))))
+        M = np.array([block.moved(column)[at] for column in np.eye(block.q)[at] / block.size[at, None]]).T
+        parts.append(_Part(b, at, D, M @ D @ M.T, dependent, _inner(one), slice(start, start + len(D))))
     return parts
 
 
@@ -323,7 +330,7 @@ def _dependent(block: Block, at: slice) -> np.ndarray:
 
 def _changes(part: Structure, block: Block, at: slice, dependent: bool) -> np.ndarray:
     """Derivatives of H, scaled columns, by the parameters of a structure at a point like any other."""
-    q, scale = part.q, block.scale[at]
+    q, scale = part.q, block.size[at]
     if isinstance(part, Entries):
         root = np.eye(q) if dependent or part.diagonal.all() else _orthonormal(block, at)
         D = np.zeros((part.k, q, q))
@@ -346,7 +353,9 @@ def _changes(part: Structure, block: Block, at: slice, dependent: bool) -> np.nd
 
 
 def _orthonormal(block: Block, at: slice) -> np.ndarray:
-    """R^-1 of the QR of a term's columns over all records."""
+    """R^-1 of the QR of a term's columns, scaled, over all records; that of C serves where they have axes."""
+    if block.C is not None:
+        return np.asarray(np.linalg.inv(np.linalg.qr(block.C[at, at] / block.size[at], mode="r")))
     values = [np.ones(block.codes.shape[-1]) if column is None else column for column in block.columns[at]]
     R = np.linalg.qr(np.array(values).T, mode="r") / np.sqrt(len(values[0]))
     return np.asarray(np.linalg.inv(R))
@@ -363,7 +372,7 @@ def _derivatives(among: _Rows, parts: list[_Part], vectors: int, thorough: bool)
     rows, lengths = [], []
     for part in parts:
         block = among.blocks[part.block]
-        V_W = [_spread(block, part.at, D @ inner[part.block][:, part.at], n) for D in part.D]
+        V_W = [_spread(block, part.at, D @ inner[part.block][:, part.at], n) for D in part.moved]
         sizes = np.nan_to_num([float(np.linalg.norm(one)) for one in V_W], nan=1.0)
         sizes[sizes <= _DEPENDENT * sizes.max()] = float(sizes.max()) or 1.0  # nothing but rounding
         rows += [project(one).ravel() / size for one, size in zip(V_W, sizes.tolist(), strict=True)]

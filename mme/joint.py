@@ -37,7 +37,11 @@ class _Meeting:
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """Which entries of the joint covariance records X (n, p) and ``parts`` need, in the units of ``origin``."""
+    """Which entries of the joint covariance records X (n, p) and ``parts`` need, in the units of ``origin``.
+
+    Those of beta are taken on its orthonormal basis: where a column is far from zero, cov(beta) in the user's units has
+    no digits left for x'cov(beta) x.
+    """
 
     origin: Estimates
     X: np.ndarray
@@ -45,8 +49,10 @@ class Entries:
 
     def at(self, estimates: Estimates) -> np.ndarray:
         """The entries at other variances of the same model, in units of its sigma^2, as one vector."""
-        p, blocks = self.X.shape[1], estimates.objective.blocks
-        F = triangular_solve(estimates.at.border[:p, :p], estimates.objective.basis.R_inverse.T, transposed=False)
+        p, blocks, basis = self.X.shape[1], estimates.objective.blocks, estimates.objective.basis
+        own = self.origin.objective.basis
+        change = np.eye(p) if basis is own else own.R @ basis.R_inverse
+        F = triangular_solve(estimates.at.border[:p, :p], change.T, transposed=False)
         pieces = [(F.T @ F).ravel()]
         if self.parts:
             E = sensitivities(estimates.objective, estimates.theta, estimates.at)
@@ -70,7 +76,7 @@ class Entries:
 
     def forms(self, vectors: np.ndarray) -> np.ndarray:
         """x'A x + 2 x'B z + z'C z of every record, for the entries of K such matrices: (K, size) -> (K, n)."""
-        K, (n, p) = len(vectors), self.X.shape
+        K, (n, p), R_inverse = len(vectors), self.X.shape, self.origin.objective.basis.R_inverse
         pieces = np.split(vectors, np.cumsum(self._sizes)[:-1], axis=1)
         tables = [
             np.ascontiguousarray(piece.reshape(K, -1, width).transpose(1, 0, 2))
@@ -79,7 +85,7 @@ class Entries:
         out, of_parts = np.empty((K, n)), tables[: len(self.parts)]
         for first in range(0, n, _RECORDS):
             cut = slice(first, min(first + _RECORDS, n))
-            x = self.X[cut]
+            x = self.X[cut] @ R_inverse
             for k, A in enumerate(pieces[0].reshape(K, p, p)):
                 out[k, cut] = np.einsum("ia,ia->i", x @ A, x)
             for part, table in zip(self.parts, of_parts, strict=True):

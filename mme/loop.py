@@ -17,10 +17,10 @@ from mme.estimates import Estimates
 from mme.identified import Reduced, reduced, undetermined
 from mme.model import Model
 from mme.objective import Objective
-from mme.optimize import Minimum, curvature, evaluate_only, minimise
+from mme.optimize import CONVERGED, Minimum, curvature, evaluate_only, minimise
 from mme.saturated import require_identifiable
 from mme.start import start
-from mme.verdict import Optimum, judge, of_whole, with_undetermined
+from mme.verdict import Optimum, Place, judge, of_whole, with_undetermined
 from mme.whitening import Whitening
 
 Progress = bool | Callable[[int, float, np.ndarray], None]
@@ -39,11 +39,14 @@ class Found:
 
 
 class Joint:
-    """The criterion as a function of (theta, phi): each new phi whitens the records and assembles them anew."""
+    """The criterion as a function of (theta, phi): each new phi whitens the records and assembles them anew.
 
-    def __init__(self, model: Model, first: Objective | None = None) -> None:
+    Theta is given as the first objective takes it: in the user's columns, or in the axes.
+    """
+
+    def __init__(self, model: Model, first: Objective) -> None:
         self.model = model
-        self._latest = Objective(model, phi=_first_phi(model)) if first is None else first
+        self._latest = first
 
     @property
     def latest(self) -> Objective:
@@ -71,7 +74,7 @@ def search(
     What the data do not determine of theta is held at zero, where that leaves the model as it is. ``assembled`` is the
     model's objective at a first phi, where there is one already.
     """
-    joint = Joint(model, assembled)
+    joint = Joint(model, Objective(model, phi=_first_phi(model)) if assembled is None else assembled)
     if theta is not None:
         return _minimised(joint, theta, progress)
     among = undetermined(joint.latest)
@@ -106,13 +109,15 @@ def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: n
 
 
 def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.ndarray | None = None) -> Found:
-    model, objective = joint.model, joint.latest
+    model, joint = joint.model, Joint(joint.model, joint.latest.in_axes)
+    objective = joint.latest
     began = perf_counter()
     given = theta is not None or model.k == 0
     first, radius = _begin(objective, theta, first_theta)
     scale = np.concatenate([objective.theta_scale, np.ones(objective.phi.size)])
-    free = np.ones(first.size, dtype=bool)
-    free[: model.k] = not given
+    estimated = np.ones(first.size, dtype=bool)
+    estimated[: model.k] = not given
+    free = estimated & np.concatenate([model.coordinates.free, np.ones(objective.phi.size, dtype=bool)])
 
     def criterion(x: np.ndarray) -> float:
         parameters = first.copy()
@@ -123,16 +128,31 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         minimum = evaluate_only(criterion, np.zeros(0))
     else:
         even = np.concatenate([model.diagonal, np.zeros(objective.phi.size, dtype=bool)])[free]
-        report = _reporter(progress, scale[free])
+        report = _reporter(progress, model, first, scale, free)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             minimum = minimise(criterion, (first * scale)[free], (radius * scale)[free], even=even, progress=report)
     parameters = first.copy()
     parameters[free] = minimum.x / scale[free]
-    found, phi = np.split(parameters, [model.k])
-    found, objective = model.canonical(found), joint.at(phi)
+    inner, phi = np.split(parameters, [model.k])
+    found = model.canonical(_checked_theta(theta, model) if given else model.coordinates.outer(inner))
+    objective = joint.at(phi).in_columns
+    if not given:
+        found, minimum = _without_zeros(objective, found, inner * scale[: model.k], minimum)
     _require_residuals(objective, minimum, found)
     objective.engine.seconds["search"] = perf_counter() - began
-    return Found(objective, found, judge(minimum, model, found, phi, scale, free))
+    return Found(objective, found, judge(minimum, model, Place(found, inner, phi), scale, estimated, free))
+
+
+def _without_zeros(
+    objective: Objective, theta: np.ndarray, x: np.ndarray, minimum: Minimum
+) -> tuple[np.ndarray, Minimum]:
+    """Exact zeros for the user's coefficients too, where they cost nothing: an axis has none of its own for them."""
+    for trial in objective.model.coordinates.without(theta, x):
+        value = objective(trial)
+        minimum = replace(minimum, evaluations=minimum.evaluations + 1)
+        if value <= minimum.value + CONVERGED:
+            theta, minimum = np.where(trial == 0.0, 0.0, theta), replace(minimum, value=value)
+    return theta, minimum
 
 
 def hessian(objective: Objective, theta: np.ndarray, optimum: Optimum) -> np.ndarray:
@@ -140,21 +160,42 @@ def hessian(objective: Objective, theta: np.ndarray, optimum: Optimum) -> np.nda
 
     The search's own Hessian was brought along by secants: good to find the optimum, not to state standard errors.
     """
-    joint, at = Joint(objective.model, objective), np.concatenate([theta, optimum.phi])
-    free = np.isfinite(optimum.gradient)
-    out = np.full((at.size, at.size), np.nan)
-    if free.any():
-        curve = np.abs(np.diag(optimum.hessian)[free])
-        largest = float(curve.max()) or 1.0  # where all is flat, steps of order one
-        radius = np.sqrt(2.0 / np.maximum(curve, 1e-8 * largest))
+    model, estimated = objective.model, np.isfinite(optimum.gradient)
+    out = np.full((estimated.size, estimated.size), np.nan)
+    if not estimated.any():
+        return out
+    k, phi = model.k, optimum.phi
+    inside, x = objective.in_axes, model.coordinates.inner(theta)
+    scale, free = np.ones(out.shape[0]), estimated.copy()
+    scale[:k] = inside.theta_scale
+    radius = scale * np.concatenate(_radius(inside, estimated[:k].any()))
+    by_axes = np.eye(out.shape[0])
+    if model.coordinates.edge(x * scale[:k]).any():  # x is no smooth function of theta there
+        inside, x = objective, theta
+        scale[:k] = objective.theta_scale
+    else:
+        free[:k] &= model.coordinates.free
+        by_axes[:k, :k] = model.coordinates.jacobian(theta)
+    joint, at = Joint(model, inside), np.concatenate([x, phi])
 
-        def criterion(x: np.ndarray) -> float:
-            parameters = at.copy()
-            parameters[free] = x
-            return joint(parameters)
+    def criterion(x: np.ndarray) -> float:
+        parameters = at.copy()
+        parameters[free] = x
+        return joint(parameters)
 
-        out[np.ix_(free, free)] = curvature(criterion, at[free], criterion(at[free]), radius).hessian
+    H = np.zeros(out.shape)
+    found = curvature(criterion, at[free], criterion(at[free]), (radius / scale)[free])
+    H[np.ix_(free, free)] = found.hessian
+    both = np.ix_(estimated, estimated)
+    out[both] = (by_axes.T @ H @ by_axes)[both]
     return out
+
+
+def _radius(objective: Objective, estimated: bool) -> tuple[np.ndarray, np.ndarray]:
+    """How far theta, in the axes, and phi may be off at a start."""
+    structure = objective.model.residual
+    spread = np.zeros(0) if structure is None else structure.radius()
+    return start(objective)[1] if estimated else np.ones(objective.model.k), spread
 
 
 def _first_phi(model: Model) -> np.ndarray:
@@ -166,16 +207,19 @@ def _first_phi(model: Model) -> np.ndarray:
 
 
 def _begin(objective: Objective, theta: Any, first_theta: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """First point and radius of all parameters, in the user's units."""
+    """First point and radius of all parameters, theta in the axes."""
     model, phi = objective.model, objective.phi
     spread = np.zeros(0) if model.residual is None else model.residual.radius()
     if theta is not None or model.k == 0:
-        return np.concatenate([_checked_theta(theta, model), phi]), np.concatenate([np.zeros(model.k), spread])
+        inner = model.coordinates.inner(_checked_theta(theta, model))
+        return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread])
     _check_columns(model)
     require_identifiable(model)
     first, radius = start(objective)
+    first = np.where(model.coordinates.free, first, 0.0)
     if first_theta is not None:
-        other = np.where(np.abs(first_theta) > 0.1 * radius, first_theta, first)
+        near = model.coordinates.inner(first_theta)
+        other = np.where(np.abs(near) > 0.1 * radius, near, first)
         first = other if objective(other) < objective(first) else first
     return np.concatenate([first, phi]), np.concatenate([radius, spread])
 
@@ -225,13 +269,24 @@ def _checked_theta(theta: Any, model: Model) -> np.ndarray:
     return values
 
 
-def _reporter(progress: Progress, scale: np.ndarray) -> Callable[[int, float, np.ndarray], None] | None:
+def _reporter(
+    progress: Progress, model: Model, first: np.ndarray, scale: np.ndarray, free: np.ndarray
+) -> Callable[[int, float, np.ndarray], None] | None:
     if progress is False:
         return None
+
+    def parameters(x: np.ndarray) -> np.ndarray:
+        """(theta, phi) in the user's columns; of what is searched, where theta is given."""
+        at = first.copy()
+        at[free] = x / scale[free]
+        if model.k and not free[: model.k].any():
+            return at[free]
+        return np.concatenate([model.coordinates.outer(at[: model.k]), at[model.k :]])
+
     if callable(progress):
-        return lambda evaluation, value, x: progress(evaluation, value, x / scale)
+        return lambda evaluation, value, x: progress(evaluation, value, parameters(x))
 
     def line(evaluation: int, value: float, x: np.ndarray) -> None:
-        print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(x / scale, 6).tolist()}", file=sys.stderr)
+        print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(parameters(x), 6).tolist()}", file=sys.stderr)
 
     return line

@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from mme.arrays import check_range, numbers
+from mme.axes import Axes, build_axes
+from mme.coordinates import Coordinates
 from mme.covariance import Extended, Structure, structure
 from mme.errors import MMEError, MMEWarning
 from mme.levels import varies_within
@@ -84,14 +87,26 @@ class Model:
         """Which entries of theta are zero on a singular fit."""
         return np.concatenate([np.zeros(0, dtype=bool), *(part.diagonal for part in self.structures)])
 
-    def edge(self, theta: np.ndarray) -> np.ndarray:
-        """Which entries of theta, for columns of unit size, are at the edge of the model."""
-        pieces = zip(self.structures, self.split(theta), strict=True)
-        return np.concatenate([np.zeros(0, dtype=bool), *(part.edge(piece) for part, piece in pieces)])
+    @property
+    def coordinates(self) -> Coordinates:
+        """Theta in the axes of the terms, where it is searched."""
+        return Coordinates(self.structures, self.axes)
+
+    @cached_property
+    def axes(self) -> tuple[Axes | None, ...]:
+        """Those of each term (``axes.py``), None where the columns are searched in as they are."""
+        pairs = zip(self.terms, self.structures, strict=True)
+        return tuple(_axes(term, part, self.weights) for term, part in pairs)
 
     def with_response(self, y: Any) -> Model:
         """The same model for another response."""
-        return replace(self, y=_response(y, self.n, self.response))
+        return self.beside(y=_response(y, self.n, self.response))
+
+    def beside(self, **changes: Any) -> Model:
+        """The same random part, of which the axes are at hand, beside something else."""
+        twin = replace(self, **changes)
+        vars(twin)["axes"] = self.axes
+        return twin
 
 
 def _as_it_is(given: Any) -> Any:
@@ -179,6 +194,13 @@ def _structure(term: Term) -> Structure:
             f"nothing can be said about its {' and '.join(relationship.names)}"
         )
     return Extended(part, relationship)
+
+
+def _axes(term: Term, part: Structure, weights: np.ndarray | None) -> Axes | None:
+    """Axes where the covariance is one in any columns, and the columns of a record have one level."""
+    if not part.mixes or term.covariates is None or term.codes.ndim > 1:
+        return None
+    return build_axes(term.covariates, weights)
 
 
 def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> Bound:

@@ -63,10 +63,11 @@ class Objective:
         self.model, self.phi = model, np.zeros(0) if phi is None else phi
         whiten = _whitening(model, self.phi)
         self.basis = _conditioned(model, whiten)
-        self.blocks = build_blocks(model.terms, model.structures, whiten)
+        self.blocks = build_blocks(model.terms, model.structures, whiten, model.axes)
         self.constants = _constants(model, self.basis, self.blocks, whiten)
-        within = tuple(within_X(block, self.basis.N[:-1]) for block in self.blocks)
-        self.within = within if any(found.any() for found in within) else None
+        aligned = [within_X(block, self.basis.N[:-1]) for block in self.blocks]
+        self.blocks = tuple(block for block, _ in aligned)
+        self.within = tuple(found for _, found in aligned) if any(found.any() for _, found in aligned) else None
         conditioned = perf_counter()
         names = tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in self.blocks)
         absorbing = widest(self.blocks) if engine is None else engine.absorb
@@ -119,7 +120,31 @@ class Objective:
         """The same model at another phi, with its plan and the analysis of its pattern; this one at the same phi."""
         if phi.size == 0 or np.array_equal(phi, self.phi):
             return self
-        return Objective(self.model, phi=phi.copy(), like=self)
+        return Objective(self.model, phi=phi.copy(), like=self)._viewed(inside=self.inside)
+
+    @property
+    def inside(self) -> bool:
+        """Whether theta is given in the axes of the terms (``coordinates.py``), not in the user's columns."""
+        return any(block.inside for block in self.blocks)
+
+    @property
+    def in_axes(self) -> Objective:
+        """The same criterion as a function of theta in the axes of the terms."""
+        return self._viewed(inside=True)
+
+    @property
+    def in_columns(self) -> Objective:
+        """The same criterion as a function of theta in the user's columns."""
+        return self._viewed(inside=False)
+
+    def _viewed(self, *, inside: bool) -> Objective:
+        if self.inside == inside or all(block.C is None for block in self.blocks):
+            return self
+        twin = copy(self)
+        twin.blocks = tuple(replace(block, inside=inside and block.C is not None) for block in self.blocks)
+        twin.rest = tuple(block for b, block in enumerate(twin.blocks) if b != self.plan.absorb)
+        twin.absorbing = None if self.plan.absorb is None else twin.blocks[self.plan.absorb]
+        return twin
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """The factors of one evaluation, level by level."""
@@ -169,18 +194,18 @@ class Objective:
     def by_ml(self) -> Objective:
         """The ML deviance of the same model."""
         twin = copy(self)
-        twin.model = replace(self.model, method="ML")
+        twin.model = self.model.beside(method="ML")
         twin.constants = replace(self.constants, reml=False)
         twin.engine = replace(self.engine, seconds={})
         return twin
 
     @property
     def theta_scale(self) -> np.ndarray:
-        """Multiplies theta into coordinates of order one: the mean square of each entry's column of Z."""
+        """Multiplies theta into coordinates of order one: the root mean square of each entry's column of Z."""
         scale = np.ones(self.model.k)
         for block in self.blocks:
             for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
-                scale[thetas] = part.per_row(block.scale[columns], 1.0)
+                scale[thetas] = part.per_row(block.size[columns], 1.0)
         return scale
 
     def _assemble(self, crossings: list[Cells], known: Symbolic | None, *, forced: bool) -> System:

@@ -330,7 +330,8 @@ def _parts(estimates: Estimates, records: Records) -> list[Part]:
                 names = " and ".join(repr(model.terms[s].name) for s in chosen)
                 raise MMEError(f"terms {names} share their levels in the fit, but not in the new rows")
             covariates = records.covariates[place[t]]
-            z[:, columns] = (1.0 if covariates is None else covariates) / block.scale[columns]
+            z[:, columns] = 1.0 if covariates is None else covariates
+        z = block.rows(z)
         if codes.ndim == 1:
             parts.append(Part(b, codes, z))
         else:  # a column by itself has one level a record

@@ -46,7 +46,8 @@ class Weighted:
 
 
 def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
-    """Theta to start from and how far off it may be (k,), in the user's units."""
+    """Theta to start from and how far off it may be (k,), in the axes of the terms: of ``objective.in_axes``."""
+    objective = objective.in_axes
     theta, radius = np.ones(objective.model.k), np.ones(objective.model.k)
     blocks = [_weighted(objective, b) for b in range(len(objective.blocks))]
     repeated = [
@@ -64,7 +65,7 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
             nearest = part.nearest(H[columns, columns], floor[columns])
             spread = np.sqrt(np.maximum((part.T(nearest) ** 2).sum(axis=1), floor[columns]))
-            units = part.per_row(block.scale[columns], 1.0)
+            units = part.per_row(block.size[columns], 1.0)
             theta[thetas] = nearest / units
             radius[thetas] = part.radius(error * spread, error) / units
     return _best_relationship(objective, theta), radius

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.coordinates import tied
 from mme.genetics import heritabilities, is_quick
 from mme.parametric import Parametric
 
@@ -258,10 +259,8 @@ def boundary(fit: Fit) -> list[str]:
     T[i, i] = 0 with the rest of its row not zero: b_i is a linear function of b_1 ... b_(i-1).
     """
     found, fit = [], fit.determined
-    for term, T in zip(fit.model.terms, fit.model.T(fit.theta * fit.objective.theta_scale), strict=True):
-        rows = np.linalg.norm(T, axis=1)
-        zero = rows < _ZERO
-        for i in np.flatnonzero(np.abs(np.diag(T)) < _ZERO).tolist():
+    for term, T, (edge, zero) in zip(fit.model.terms, fit.model.T(fit.theta), _edges(fit), strict=True):
+        for i in np.flatnonzero(edge).tolist():
             earlier = [j for j in range(i) if not zero[j]]
             if zero[i] or not earlier:
                 found.append(f"the variance of {term.columns[i]} by {term.name} is zero")
@@ -273,6 +272,20 @@ def boundary(fit: Fit) -> list[str]:
                 others = ", ".join(term.columns[j] for j in earlier)
                 found.append(f"{term.columns[i]} by {term.name} is determined by {others}")
     return found or [f"{name} is at its bound" for name in fit.optimum.boundary]
+
+
+def _edges(fit: Fit) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each term which coefficients (q,) earlier ones determine, and which of them are zero."""
+    objective, coordinates = fit.objective.in_axes, fit.model.coordinates
+    found = []
+    T = fit.model.T(coordinates.inner(fit.theta) * objective.theta_scale)
+    for one, axes in zip(T, coordinates.axes, strict=True):
+        if axes is None:
+            found.append((np.abs(np.diag(one)) < _ZERO, np.linalg.norm(one, axis=1) < _ZERO))
+        else:
+            at = tied(one, axes)
+            found.append((at.determined, at.zero))
+    return found
 
 
 # -- how numbers and tables are written ------------------------------------------------------------------------------

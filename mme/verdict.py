@@ -80,20 +80,39 @@ class Optimum:
         return text
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a search ended: theta in the user's columns and in the axes, and phi."""
+
+    theta: np.ndarray
+    inner: np.ndarray
+    phi: np.ndarray
+
+
 def judge(
-    minimum: Minimum, model: Model, theta: np.ndarray, phi: np.ndarray, scale: np.ndarray, free: np.ndarray
+    minimum: Minimum, model: Model, place: Place, scale: np.ndarray, estimated: np.ndarray, free: np.ndarray
 ) -> Optimum:
-    """Put a minimum found in scaled coordinates of the free parameters of (theta, phi) into the user's terms."""
-    at, size = minimum.curvature, free.size
-    edge = model.edge(theta * scale[: model.k])
+    """Put a minimum found in scaled coordinates of the free parameters, theta in the axes, into the user's terms.
+
+    ``estimated`` are those of (theta, phi) that were not given; of them the data say nothing of those not ``free``.
+    """
+    at, size, k = minimum.curvature, free.size, model.k
+    coordinates = model.coordinates
+    edge = coordinates.edge(place.inner * scale[:k])
+    slope, H, by_axes = np.zeros(size), np.zeros((size, size)), np.eye(size)
+    slope[free] = at.gradient * scale[free]
+    H[np.ix_(free, free)] = at.hessian * np.outer(scale[free], scale[free])
+    by_axes[:k, :k] = coordinates.jacobian(place.theta)
     gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
-    curve = np.diag(at.hessian)
+    both = np.ix_(estimated, estimated)
+    hessian[both], slope = (by_axes.T @ H @ by_axes)[both], by_axes.T @ slope
+    curve = np.diag(hessian)[estimated]
     with np.errstate(invalid="ignore", divide="ignore"):
-        gradient[free] = np.where(curve > 0, at.gradient / np.sqrt(np.abs(curve)), at.gradient)
-    hessian[np.ix_(free, free)] = at.hessian * np.outer(scale[free], scale[free])
+        gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
+    flat = at.flat + int((estimated & ~free).sum())
     return Optimum(
-        theta=theta,
-        phi=phi,
+        theta=place.theta,
+        phi=place.phi,
         criterion=minimum.value,
         evaluations=minimum.evaluations,
         reason=minimum.reason,
@@ -101,12 +120,12 @@ def judge(
         gradient=gradient,
         hessian=hessian,
         expected_decrease=at.expected_decrease,
-        flat=at.flat,
-        verdict=_verdict(minimum, bool(edge.any()), not free.any()),
+        flat=flat,
+        verdict=_verdict(minimum, bool(edge.any()), flat, not estimated.any()),
     )
 
 
-def _verdict(minimum: Minimum, boundary: bool, given: bool) -> str:
+def _verdict(minimum: Minimum, boundary: bool, flat: int, given: bool) -> str:
     if given:
         return "given"
     at = minimum.curvature
@@ -114,7 +133,7 @@ def _verdict(minimum: Minimum, boundary: bool, given: bool) -> str:
         return "not converged"
     if boundary:
         return "minimum on the boundary"
-    return "flat" if at.flat else "minimum"
+    return "flat" if flat else "minimum"
 
 
 def with_undetermined(optimum: Optimum, found: Undetermined) -> Optimum:

@@ -61,7 +61,9 @@ LAYERS = {
     ),
     "the model": (
         "terms",
+        "axes",
         "covariance",
+        "coordinates",
         "residual.base",
         "residual.scales",
         "residual.chain",

@@ -177,7 +177,7 @@ def test_the_variance_of_one_record_a_level_is_not_told_from_the_residuals():
     terms = [mme.Term(np.arange(20) % 5, name="g"), mme.Term(np.arange(20), np.ones((20, 1)), name="each")]
     built = mme.objective(rng.normal(size=20), np.ones((20, 1)), terms, sigma=1.0)
     assert undetermined(built, thorough=True) is None
-    built.model = type(built.model)(**{**vars(built.model), "sigma": None})
+    built.model = built.model.beside(sigma=None)
     found = undetermined(built, thorough=True)
     assert found.sigma
     assert "x1 by each and the residuals cannot be told apart" in found.sentences[0]

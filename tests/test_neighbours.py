@@ -605,7 +605,7 @@ def test_draws_are_a_linear_map_whose_square_is_the_inverse_of_hendersons_equati
         zip(
             order,
             [
-                (values / block.scale)[:, :, columns].reshape(size, -1)
+                block.effects(values, fit.theta)[:, :, columns].reshape(size, -1)
                 for block, values in zip(objective.blocks, blocks, strict=True)
                 for columns in block.column_slices
             ],

@@ -146,7 +146,7 @@ def test_every_engine_gives_the_same_variance(met):
                 [np.ones((40, 1)) if terms[t].covariates is None else terms[t].covariates for t in block.terms]
             )
             z[known[block.terms[0]] < 0] = 0.0
-            parts.append(Part(b, known[block.terms[0]], z / block.scale))
+            parts.append(Part(b, known[block.terms[0]], block.rows(z)))
         found = error_variance(estimates, X[:, fit.objective.basis.kept], parts)
         assert_allclose(found, expected, rtol=1e-11)
 
@@ -172,9 +172,9 @@ def test_columns_with_levels_of_their_own_have_the_variance_of_hendersons_invers
     c = np.hstack([X, players.reshape(m, -1), arenas.reshape(m, -1)])
     expected = np.einsum("ia,ab,ib->i", c, henderson(fit), c)
     for estimates in engines(fit):
-        scale = [block.scale for block in estimates.objective.blocks]
-        own = [Part(0, codes[a], z[:, :2] * np.eye(2)[a] / scale[0]) for a in range(2)]
-        found = error_variance(estimates, X, [*own, Part(1, codes[2], z[:, 2:] / scale[1])])
+        players, arenas = estimates.objective.blocks
+        own = [Part(0, codes[a], players.rows(z[:, :2] * np.eye(2)[a])) for a in range(2)]
+        found = error_variance(estimates, X, [*own, Part(1, codes[2], arenas.rows(z[:, 2:]))])
         assert_allclose(found, expected, rtol=1e-11)
 
 

@@ -113,7 +113,7 @@ def kenward_roger(fit: Fit) -> KenwardRoger:
     _require_linear(fit)
     objective = fit.objective
     half = half_covariance(objective, fit.estimates.at.border)
-    by_H = linear_derivatives(fit.estimates, fixed=fit.theta_given)
+    by_H = linear_derivatives(fit.estimates.in_axes, fixed=fit.theta_given)
     P, Q, L = _with_sigma(by_H, objective.constants.n)
     if objective.model.sigma is not None:
         P, Q, L = P[:-1], Q[:-1, :-1], L[:-1, :-1]

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mme.covariance import Entries, Extended, Patterned, Structure
+from mme.covariance import Entries, Extended, Patterned, Structure, lower_factor
 from mme.errors import MMEError
 from mme.model import Model, told_apart
 from mme.names import unlike
@@ -202,15 +202,3 @@ def _hold_rotated(part: Entries, T: np.ndarray, at: int) -> Held:
     like = np.flatnonzero(part.diagonal)[order[rows]]
     bounds = (0.0, np.inf) if i == j else (-1.0, 1.0)
     return Held(start[rows, cols], even, even & (rows < 2) & (i != j), like, theta, bounds)
-
-
-def lower_factor(A: np.ndarray) -> np.ndarray:
-    """The lower triangular T with T T' = A A' and a non-negative diagonal.
-
-    Examples
-    --------
-    >>> lower_factor(np.array([[3.0, 4.0], [4.0, -3.0]])).round(12).tolist()
-    [[5.0, 0.0], [0.0, 5.0]]
-    """
-    T = np.asarray(np.linalg.qr(A.T, mode="r")).T
-    return np.asarray(T * np.where(np.diag(T) < 0.0, -1.0, 1.0) + 0.0)

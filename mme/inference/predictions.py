@@ -79,7 +79,7 @@ def _of_contrasts(to: Reference, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def _satterthwaite(fit: Fit, to: Satterthwaite, errors: Errors) -> np.ndarray:
     if not to.units.size:  # nothing was estimated but sigma
         return to.df_of(np.zeros((0, len(errors.X))))
-    moved = _moved(fit, to, errors.estimates)
+    moved = _moved(fit, to, errors.estimates.in_axes)
     least = _least_df(fit, to, moved)
     return to.df_of(_slopes(errors, moved)) if least < _PLENTY else np.full(len(errors.X), least)
 
@@ -104,7 +104,8 @@ def _moved(fit: Fit, to: Satterthwaite, origin: Estimates) -> list[_Moved]:
 
 def _slopes(errors: Errors, moved: list[_Moved]) -> np.ndarray:
     """Slopes of log v by the free entries of (theta, phi) (k, n)."""
-    origin, entries = errors.estimates, Entries(errors.estimates, errors.X, errors.parts)
+    origin = errors.estimates.in_axes
+    entries = Entries(origin, errors.X, errors.parts)
     start, own = origin.sigma**2 * entries.at(origin), errors.own(origin)
     slopes, added = np.empty((len(moved), start.size)), np.empty((len(moved), len(errors.X)))
     for i, one in enumerate(moved):
@@ -129,7 +130,7 @@ def _least_df(fit: Fit, to: Satterthwaite, moved: list[_Moved]) -> float:
     sigma = np.array([2.0 * np.log(one.estimates.sigma / fit.sigma) / one.step for one in moved])
     most = to.share + 0.5 * float(sigma @ to.A @ sigma)
     ends = np.cumsum([part.k for part in model.structures])
-    for part, T, end in zip(model.structures, model.T(fit.theta), ends.tolist(), strict=True):
+    for part, T, end in zip(model.structures, model.T(fit.estimates.in_axes.theta), ends.tolist(), strict=True):
         if not np.linalg.cond(T) < _SINGULAR:
             return 0.0
         slopes = sigma[:, None, None] * np.eye(part.q)
@@ -143,7 +144,7 @@ def _least_df(fit: Fit, to: Satterthwaite, moved: list[_Moved]) -> float:
 
 def _kenward_roger(fit: Fit, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
     """With f = v / sigma^2 at H = G / sigma^2 = sum x_i D_i: v(gamma, s) = s f(gamma / s), taken at s = 1."""
-    W, origin, n = fit.kenward_roger.W, errors.estimates, len(errors.X)
+    W, origin, n = fit.kenward_roger.W, errors.estimates.in_axes, len(errors.X)
     lines, entries = directions(origin, fixed=fit.theta_given), Entries(origin, errors.X, errors.parts)
     k, x, start = lines.x.size, lines.x, entries.at(origin)
 

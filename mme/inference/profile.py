@@ -109,7 +109,7 @@ def _for_all(curve: Curve, whole: Whole) -> Curve:
 def _maximum(fit: Fit, names: tuple[str, ...]) -> tuple[Maximum, float]:
     objective, theta, phi = fit.objective, fit.theta, fit.optimum.phi
     if fit.method == "REML":
-        found = search(replace(fit.model, method="ML"), None, False, theta, objective.by_ml())
+        found = search(fit.model.beside(method="ML"), None, False, theta, objective.by_ml())
         objective, theta, phi = found.objective, found.theta, found.optimum.phi
     maximum = Maximum.of(Joint(objective.model, objective), theta, phi, fit.fixed_names)
     return replace(maximum, names=names), objective(theta)

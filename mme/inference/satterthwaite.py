@@ -88,9 +88,10 @@ def satterthwaite(fit: Fit) -> Satterthwaite:
     The search ends within 1e-4 standard errors of the minimum, which shows in the fifth digit of degrees of freedom:
     where it does, they are those of the minimum, a Newton step away.
     """
-    objective, parameters = fit.objective, np.concatenate([fit.theta, fit.objective.phi])
+    origin = fit.estimates.in_axes
+    objective, parameters = origin.objective, np.concatenate([origin.theta, origin.objective.phi])
     free = np.isfinite(fit.optimum.gradient)
-    profile = profile_derivatives(fit.estimates, free)
+    profile = profile_derivatives(origin, free)
     A, flat, newton = _inverse(profile)
     if _STATIONARY < -0.5 * float(profile.gradient @ newton) < ACCEPTED:
         parameters[free] += newton

@@ -20,21 +20,22 @@ from mme.objective import Objective
 
 def natural_units(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Rho for each entry of theta (k,)."""
-    rho = [
-        part.per_row(np.einsum("gaa->ga", D).max(axis=0) ** -0.5, 1.0)
-        for part, D in zip(objective.model.structures, level_information(objective, theta), strict=True)
-    ]
+    rho = []
+    for part, D in zip(objective.model.structures, level_information(objective, theta), strict=True):
+        most = np.einsum("gaa->ga", D).max(axis=0)
+        rho.append(part.per_row(np.where(most > 0.0, most, 1.0) ** -0.5, 1.0))
     return np.concatenate([np.zeros(0), *rho])
 
 
 def level_information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:
-    """D_g (levels, q, q) of each term, in the user's units, as if no other factor were random."""
+    """D_g (levels, q, q) of each term, in the columns that theta is of, as if no other factor were random."""
     out: dict[int, np.ndarray] = {}
     for block in objective.blocks:
         G = _gram_bound(block) * _largest_relationship(block, theta)
         T = block.T(theta)
         D = np.linalg.solve(np.eye(block.q) + G @ (T @ T.T), G) if block.q > 1 else G / (1.0 + G * T**2)
-        D *= np.outer(block.scale, block.scale)
+        change = np.array([block.moved(column) for column in np.eye(block.q)])  # (C e_a)' row by row
+        D = change @ D @ change.T
         for term, columns in zip(block.terms, block.column_slices, strict=True):
             out[term] = D[:, columns, columns]
     return [out[t] for t in range(len(out))]

@@ -39,7 +39,7 @@ _STEP_PHI = 0.03
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Derivatives at the optimum by the k free parameters of (theta, phi).
+    """Derivatives at the optimum by the k free parameters of (theta, phi), theta in the axes of the terms.
 
     ``gradient`` (k,) and ``hessian`` (k, k) are of the criterion. ``half`` (p, p) turns a contrast c into z = half c
     with var(c'beta) = sigma^2 z'z, and ``slopes`` (k, p, p) are those of log var(c'beta) = z' slopes z / z'z, sigma
@@ -239,7 +239,8 @@ def _in_block(objective: Objective, direction: _Direction) -> Direction:
     b = next(b for b, block in enumerate(objective.blocks) if direction.term in block.terms)
     block, f = objective.blocks[b], np.zeros(objective.blocks[b].q)
     at = block.column_slices[block.terms.index(direction.term)]
-    f[at] = block.scale[at] * direction.f
+    f[at] = direction.f
+    f = block.moved(f)
     return Direction(b, np.outer(f, f))
 
 
@@ -267,7 +268,7 @@ def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, li
                 f"term '{term.name}': its covariance, {_called(term, part)}, is not linear in its parameters, as "
                 "Kenward and Roger's method needs; use ddf='satterthwaite'"
             )
-        columns, coordinates = _rank_one_basis(part, T @ T.T, information[t].mean(axis=0))
+        columns, coordinates = _rank_one_basis(part, T, information[t].mean(axis=0))
         # No eigenvalue of V^-1 Z (I (x) f f') Z' exceeds max_g f'D_g f (D).
         largest = np.einsum("ai,gab,bi->gi", columns, information[t], columns, optimize=True).max(axis=0)
         x += (coordinates * largest).tolist()
@@ -281,15 +282,27 @@ def _called(term: Term, part: Structure) -> str:
     return repr(term.covariance) if isinstance(term.covariance, str) else type(part).__name__
 
 
-def _rank_one_basis(part: Entries, H: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns f with H = sum x f f', and x: those of F and their sums over sqrt 2, F'(information) F = I."""
+def _rank_one_basis(part: Entries, T: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns f with T T' = sum x f f', and x: those of F and their sums over sqrt 2, F'(information) F = I.
+
+    Coefficients of which the data say nothing are left out.
+    """
+    told = np.diag(information) > 0.0
+    H, information = (T @ T.T)[np.ix_(told, told)], information[np.ix_(told, told)]
+    f, x = _rank_one(H, information, diagonal=part.k == part.q)
+    columns = np.zeros((part.q, f.shape[1]))
+    columns[told] = f
+    return columns, x
+
+
+def _rank_one(H: np.ndarray, information: np.ndarray, *, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
     scale = np.sqrt(np.diag(information))
-    if part.k == part.q:
+    if diagonal:
         return np.diag(1.0 / scale), np.diag(H) * scale**2
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     root = np.sqrt(np.maximum(values, 1e-10 * values[-1]))
     F = vectors / root / scale[:, None]
     S = (vectors * root).T * scale @ H @ (scale[:, None] * (vectors * root))  # F^-1 H F^-T
-    a, b = np.triu_indices(part.q, 1)
+    a, b = np.triu_indices(len(H), 1)
     f = np.concatenate([F, (F[:, a] + F[:, b]) / np.sqrt(2.0)], axis=1)
     return f, np.concatenate([2.0 * np.diag(S) - S.sum(axis=1), 2.0 * S[a, b]])
