@@ -50,8 +50,8 @@ class Entries:
     def at(self, estimates: Estimates) -> np.ndarray:
         """The entries at other variances of the same model, in units of its sigma^2, as one vector."""
         p, blocks, basis = self.X.shape[1], estimates.objective.blocks, estimates.objective.basis
-        own = self.origin.objective.basis
-        change = np.eye(p) if basis is own else own.R @ basis.R_inverse
+        first = self.origin.objective.basis
+        change = np.eye(p) if basis is first else first.R @ basis.R_inverse
         F = triangular_solve(estimates.at.border[:p, :p], change.T, transposed=False)
         pieces = [(F.T @ F).ravel()]
         if self.parts:
