@@ -83,7 +83,12 @@ def given(coding: Any, labels: tuple[str, ...], name: str) -> Contrast:
             raise MMEError(f"contrasts: '{name}' has {coding!r}; a word is one of {', '.join(KINDS)}")
         return found
     rows, names = _labelled(coding, labels, name)
-    weights = numbers(rows, f"contrasts of '{name}'")
+    try:
+        weights = numbers(rows, f"contrasts of '{name}'")
+    except MMEError:
+        raise
+    except ValueError:  # NumPy's word
+        raise MMEError(f"contrasts: the rows of '{name}' differ in length") from None
     weights = weights[:, None] if weights.ndim == 1 else weights
     if weights.ndim != 2 or weights.shape[0] != len(labels) or weights.shape[1] == 0:
         raise MMEError(
@@ -101,11 +106,11 @@ def _labelled(coding: Any, labels: tuple[str, ...], name: str) -> tuple[Any, tup
     names = () if all(isinstance(one, int) for one in names) else tuple(map(str, names))
     index = list(coding) if isinstance(coding, Mapping) else getattr(coding, "index", None)
     if index is None or callable(index):  # a list has a method of this name
-        return np.asarray(coding), names
+        return coding, names
     rows = dict(zip(labels_of(np.array(list(index), dtype=object)), _rows(coding), strict=True))
     absent = [label for label in labels if label not in rows]
     if absent and list(index) == list(range(len(index))):  # a table whose rows have no labels
-        return np.asarray(coding), names
+        return coding, names
     if absent:
         raise MMEError(
             f"contrasts: those of '{name}' have no row for {', '.join(map(repr, absent[:5]))}; their rows are "

@@ -208,6 +208,9 @@ def test_contrasts_are_of_the_fixed_part_as_in_lme4():
         ({"arm": [1, np.nan, 0]}, "those of 'arm' hold missing"),
         ({"arm": {"a": 1, "b": 2}}, "those of 'arm' have no row for 'c'; their rows are 'a', 'b'"),
         ({"arm": ["u", "v", "w"]}, "contrasts of 'arm' must be numeric"),
+        ({"arm": [[1], [1, 2], [0]]}, "the rows of 'arm' differ in length"),
+        ({"arm": {"a": [1], "b": 2, "c": 0}}, "the rows of 'arm' differ in length"),
+        ({"arm": None}, "need 3 rows"),
         ("sum", 'contrasts must map factors to codings, as {"f": "sum"}; got str'),
     ],
 )
