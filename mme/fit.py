@@ -195,6 +195,14 @@ class Fit:
         optimum, objective = of_reduced(self.optimum, rest), Objective(rest.model, phi=self.optimum.phi)
         return replace(self, model=rest.model, theta=optimum.theta, optimum=optimum, objective=objective)
 
+    @property
+    def phi_given(self) -> tuple[str, ...]:
+        """Names of the parameters of the residual structure that were given, not estimated."""
+        structure, phi = self.model.residual, self.model.phi
+        if structure is None or phi is None:
+            return ()
+        return tuple(name for name, is_free in zip(structure.names, np.isnan(phi).tolist(), strict=True) if not is_free)
+
     # -- likelihood ---------------------------------------------------------------------------------------------
 
     @property
@@ -644,11 +652,13 @@ def fit(
     terms: Sequence[Term],
     *,
     method: str = "REML",
+    REML: bool | None = None,
     weights: Any = None,
     offset: Any = None,
     residual: Any = None,
     sigma: float | None = None,
     theta: Any = None,
+    phi: Mapping[str, float] | None = None,
     progress: Progress = False,
 ) -> Fit:
     r"""Fit y = X beta + sum_t Z_t b_t + offset + e by REML or ML.
@@ -665,7 +675,9 @@ def fit(
     terms : sequence of Term
         Random effects.
     method : str
-        ``"REML"`` or ``"ML"``.
+        ``"REML"`` or ``"ML"``, in any case.
+    REML : bool, optional
+        The same in lme4's words: ``REML=False`` is ``method="ML"``.
     weights : (n,) array, optional
         Prior weights, positive: var(e_i) = sigma^2 / weights_i.
     offset : (n,) array, optional
@@ -676,7 +688,10 @@ def fit(
     sigma : float, optional
         Known residual standard deviation (sampling variances: ``sigma=1, weights=1/variance``).
     theta : (k,) array, optional
-        Evaluate there without a search.
+        Evaluate there without a search; parameters of a residual structure are searched still, unless they are given.
+    phi : mapping, optional
+        Parameters of the residual structure that are known, ``{"rho": 0.5}``, by the names of :attr:`Fit.residual`;
+        the others are estimated.
     progress : bool or callable
         True prints a line an evaluation to stderr; a callable gets (evaluation, criterion, theta).
 
@@ -697,7 +712,18 @@ def fit(
     >>> round(fit.sigma, 2), round(float(fit.varcorr["Batch"].sd[0]), 2), round(fit.criterion, 4)
     (49.51, 42.0, 319.6543)
     """
-    model = build_model(y, X, terms, method=method, weights=weights, offset=offset, residual=residual, sigma=sigma)
+    model = build_model(
+        y,
+        X,
+        terms,
+        method=method,
+        REML=REML,
+        weights=weights,
+        offset=offset,
+        residual=residual,
+        sigma=sigma,
+        phi=phi,
+    )
     return _estimate(model, theta, progress)
 
 

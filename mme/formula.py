@@ -19,8 +19,9 @@ from mme.contrasts import given as given_contrast
 from mme.errors import MMEError, MMEWarning
 from mme.evaluate import Evaluator, Value, complete, names_in
 from mme.frame import Basis, Factor, Frame, coded, intake
+from mme.spelling import labels_of
 from mme.syntax import Name, Node, deparse, parse_expression
-from mme.terms import Term, renamed
+from mme.terms import UNKNOWN, Term, renamed
 from mme.transforms import State, as_factor, numeric
 from mme.typical import middle, typical_values
 
@@ -175,7 +176,7 @@ def design(
     weights: Any = None,
     offset: Any = None,
     na_action: str = "drop",
-    relationship: Mapping[str, Any] | None = None,
+    relationship: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     subset: Any = None,
     also: Iterable[str] = (),
@@ -248,7 +249,7 @@ def design(
     factors |= {name: grouping.code_together(groups[name], rows, name) for name in together}
     levels = {name: factor.categories for name, factor in factors.items()}
     crossed = {name: tuple(one.categories for one in each) for name, each in coded_each.items() if len(each) > 1}
-    related = dict(relationship or {})
+    related = _by_factor(relationship, factors)
     for name, when in times.items():
         codes, related[name] = _process().ornstein_uhlenbeck(factors[name], when if rows is None else when[rows], name)
         factors[name] = Factor(codes, related[name].levels)
@@ -435,6 +436,34 @@ def _ordered(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar,
     if all(a >= b for a, b in pairwise(sizes)):
         return bars
     return tuple(bars[i] for i in np.argsort(sizes, kind="stable")[::-1])
+
+
+def _by_factor(relationship: Any, factors: Mapping[str, Factor]) -> dict[str, Any]:
+    """Relationships by grouping factor; one that is given bare is of the only factor whose levels are among its own.
+
+    Raises
+    ------
+    MMEError
+        No factor is, or several are.
+    """
+    if relationship is None or isinstance(relationship, Mapping):
+        return dict(relationship or {})
+    if not hasattr(relationship, "levels"):
+        raise MMEError(
+            f"relationship is a mapping from a grouping factor to its pedigree, {{'animal': pedigree}}; got "
+            f"{type(relationship).__name__}"
+        )
+    if len(factors) == 1:
+        return dict.fromkeys(factors, relationship)
+    known = {*labels_of(np.asarray(relationship.levels)), *map(str, UNKNOWN)}
+    fits = [name for name, factor in factors.items() if known.issuperset(labels_of(factor.categories))]
+    if len(fits) != 1:
+        found = f"has the levels of {' and '.join(map(repr, fits))}" if fits else "has the levels of none of them"
+        raise MMEError(
+            f"relationship is given without the name of its grouping factor ({', '.join(map(repr, factors)) or 'none'})"
+            f" and {found}: write relationship={{'{next(iter(fits or factors), 'animal')}': ...}}"
+        )
+    return {fits[0]: relationship}
 
 
 def _terms(

@@ -46,8 +46,8 @@ def heritabilities(estimates: Estimates, hessian: np.ndarray | None, name: str) 
     effects, with k = 1/2 for an animal of unrelated parents and its dam (Willham 1963, Biometrics 19:18-27).
 
     Standard errors are those of the delta method on (theta, phi), whose covariance is twice the inverse Hessian of the
-    criterion; sigma cancels. They are NaN without a Hessian, and where a variance of zero makes the first derivatives
-    vanish: the method says nothing there.
+    criterion; sigma cancels. They are NaN without a Hessian, where nothing that was estimated moves the share (theta
+    was given), and where a variance of zero makes the first derivatives vanish: the method says nothing there.
     """
     model = estimates.objective.model
     t = _term(model, name)
@@ -64,7 +64,8 @@ def heritabilities(estimates: Estimates, hessian: np.ndarray | None, name: str) 
     cov = parameter_covariance(hessian)
     slopes = jacobian(ratios, at, np.sqrt(np.diag(cov)))
     se = np.sqrt(np.einsum("ij,jk,ik->i", slopes, cov, slopes))
-    return Ratios(_labels(model, t), estimate, np.where(slopes.any(axis=1), se, np.nan))
+    moved = slopes[:, np.isfinite(np.diag(hessian))].any(axis=1)
+    return Ratios(_labels(model, t), estimate, np.where(moved, se, np.nan))
 
 
 def heritability_table(estimates: Estimates, hessian: np.ndarray, name: str) -> pd.DataFrame:

@@ -18,15 +18,17 @@ def lmer(
     data: Any,
     *,
     method: str = "REML",
+    REML: bool | None = None,
     weights: Any = None,
     offset: Any = None,
     residual: Any = None,
-    relationship: Mapping[str, Any] | None = None,
+    relationship: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     subset: Any = None,
     na_action: str = "drop",
     sigma: float | None = None,
     theta: Any = None,
+    phi: Mapping[str, float] | None = None,
     progress: Progress = False,
 ) -> Fit:
     """Fit a linear mixed model given by an lme4 formula.
@@ -41,13 +43,16 @@ def lmer(
         The columns that the formula names. Strings are factors with sorted levels; an ordered categorical is coded by
         polynomials, as in R. A matrix in a mapping is several columns under one name.
     method : str
-        ``"REML"`` or ``"ML"``.
+        ``"REML"`` or ``"ML"``, in any case.
+    REML : bool, optional
+        The same in lme4's words: ``REML=False`` is ``method="ML"``.
     weights, offset : column name or array, optional
         Prior weights (var(e) = sigma^2 / w) and a known part of the mean.
     residual : Structure or list of Structure, optional
         Covariance among the residuals, columns by name: ``AR1("time", "Subject")``; see :func:`mme.fit`.
     relationship : mapping, optional
-        Covariance among the levels of a grouping factor, by its name; for ``str(animal, dam)`` that is ``"animal"``.
+        Covariance among the levels of a grouping factor, by its name (a pedigree alone is that of the one factor whose
+        levels it has); for ``str(animal, dam)`` that is ``"animal"``.
     contrasts : mapping, optional
         Codings of factors in the fixed part, by the factor's name: ``"treatment"``, ``"sum"``, ``"helmert"``,
         ``"poly"``, ``"SAS"``, ``"sdif"``, or a matrix of your own, a row a level in their order, or by label in a
@@ -58,7 +63,7 @@ def lmer(
         and means of transforms are those of the rows used. What comes back by row has all rows, NaN for these.
     na_action : str
         ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
-    sigma, theta, progress
+    sigma, theta, phi, progress
         As in :func:`mme.fit`.
 
     Returns
@@ -98,10 +103,12 @@ def lmer(
         parts.X,
         parts.terms,
         method=method,
+        REML=REML,
         weights=parts.weights,
         offset=parts.offset,
         sigma=sigma,
         residual=residual,
+        phi=phi,
         column=parts.column,
         x_names=parts.x_names,
         response=parts.spec.response,

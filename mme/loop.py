@@ -117,6 +117,8 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
     scale = np.concatenate([objective.theta_scale, np.ones(objective.phi.size)])
     estimated = np.ones(first.size, dtype=bool)
     estimated[: model.k] = not given
+    if model.phi is not None:
+        estimated[model.k :] = np.isnan(model.phi)
     free = estimated & np.concatenate([model.coordinates.free, np.ones(objective.phi.size, dtype=bool)])
 
     def criterion(x: np.ndarray) -> float:
@@ -203,7 +205,8 @@ def _first_phi(model: Model) -> np.ndarray:
         return np.zeros(0)
     root = None if model.weights is None else np.sqrt(model.weights)
     y = model.y if model.offset is None else model.y - model.offset
-    return model.residual.start(orthonormalise(model.X, y, Whitening(root)).r)
+    first = model.residual.start(orthonormalise(model.X, y, Whitening(root)).r)
+    return first if model.phi is None else np.where(np.isnan(model.phi), first, model.phi)
 
 
 def _begin(objective: Objective, theta: Any, first_theta: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from mme.names import first_unlike, quoted, unlike
 from mme.parametric import Parametric
 from mme.residual import Bound, bind
 from mme.residual.base import Column
+from mme.residual.given import given_coordinates
 from mme.terms import Term, renamed
 from mme.unknown_parents import UnknownParents, separate
 
@@ -29,7 +30,8 @@ from mme.unknown_parents import UnknownParents, separate
 class Model:
     """y (n,), X (n, p), terms, prior weights and offset; all finite, all of one length.
 
-    The last columns of X are those of ``unknown_parents``, whose fixed groups are no part of the terms.
+    The last columns of X are those of ``unknown_parents``, whose fixed groups are no part of the terms. ``phi`` has the
+    coordinates of parameters of the residual structure that are given, NaN for the others; None: all are estimated.
     """
 
     y: np.ndarray
@@ -43,6 +45,7 @@ class Model:
     method: str
     sigma: float | None
     residual: Bound | None = None
+    phi: np.ndarray | None = None
     unknown_parents: tuple[UnknownParents, ...] = ()
 
     @property
@@ -120,10 +123,12 @@ def build_model(
     terms: Sequence[Term],
     *,
     method: str = "REML",
+    REML: bool | None = None,
     weights: Any = None,
     offset: Any = None,
     sigma: float | None = None,
     residual: Any = None,
+    phi: Any = None,
     column: Column = _as_it_is,
     x_names: Sequence[str] | None = None,
     response: str = "y",
@@ -137,8 +142,7 @@ def build_model(
         Something is missing, infinite, of the wrong length, without variation or not identifiable; the message
         names it.
     """
-    if method not in ("REML", "ML"):
-        raise MMEError(f"method must be 'REML' or 'ML', got {method!r}")
+    method = estimation_method(method, REML)
     if sigma is not None and not (isinstance(sigma, int | float | np.number) and np.isfinite(sigma) and sigma > 0):
         raise MMEError(f"sigma must be a positive number, or None to estimate it; got {sigma!r}")
     response = str(getattr(y, "name", None) or response)
@@ -148,6 +152,7 @@ def build_model(
     for term in terms:
         _check_term(term, values.size)
     terms, columns, names, unknown_parents = separate(terms, columns, names)
+    bound = None if residual is None else _residual(residual, column, values.size, terms)
     return Model(
         y=values,
         X=columns,
@@ -159,9 +164,30 @@ def build_model(
         offset=None if offset is None else _vector(offset, values.size, "offset"),
         method=method,
         sigma=None if sigma is None else float(sigma),
-        residual=None if residual is None else _residual(residual, column, values.size, terms),
+        residual=bound,
+        phi=given_coordinates(bound, phi),
         unknown_parents=unknown_parents,
     )
+
+
+def estimation_method(method: Any, REML: bool | None = None) -> str:
+    """``"REML"`` or ``"ML"``, of a word in any case, or of ``REML=True`` or ``False`` in its place.
+
+    Examples
+    --------
+    >>> estimation_method("ml"), estimation_method("REML", False), estimation_method("REML", True)
+    ('ML', 'ML', 'REML')
+    """
+    word = method.upper() if isinstance(method, str) else method
+    if word not in ("REML", "ML"):
+        raise MMEError(f"method must be 'REML' or 'ML', got {method!r}")
+    if REML is None:
+        return str(word)
+    if not isinstance(REML, bool | np.bool_):
+        raise MMEError(f"REML must be True or False, got {REML!r}; or write method='ML'")
+    if REML and word == "ML":
+        raise MMEError("method='ML' and REML=True say two things: leave one of them out")
+    return "REML" if REML else "ML"
 
 
 def told_apart(

@@ -73,13 +73,15 @@ def _rebuilt(content: dict[str, Any], path: Path) -> Fit:
 
 
 def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
-    residual = fields.pop("residual")
+    residual, phi = fields.pop("residual"), fields.pop("phi", None)
     model = build_model(fields.pop("y"), fields.pop("X"), terms, **fields)
     if residual is None:
         return model
     if residual.n != model.n or (residual.group is not None and np.shape(residual.group) != (model.n,)):
         raise MMEError(f"the residual structure is for {residual.n} records, the model has {model.n}")
-    return replace(model, residual=residual)
+    if phi is not None and np.shape(phi) != (residual.k,):
+        raise MMEError(f"phi has shape {np.shape(phi)} for {residual.k} parameters of the residual structure")
+    return replace(model, residual=residual, phi=phi)
 
 
 def _groups(one: UnknownParents, model: Model) -> UnknownParents:

@@ -5,7 +5,8 @@ Format, version 1: the file is that of :mod:`mme.archive`, its content written a
 ==================  ====================================================================================================
 field               content
 ==================  ====================================================================================================
-``model``           map: ``y, X, x_names, response, weights, offset, method, sigma`` and ``residual`` (class, or null)
+``model``           map: ``y, X, x_names, response, weights, offset, method, sigma``, ``residual`` (class, or null) and
+                    ``phi`` (coordinates that were given, NaN for the others; or null)
 ``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers of any width, ``levels, covariates, columns,
                     name, group, covariance`` and ``relationship`` (null, class OrnsteinUhlenbeck, or ``precision`` as
                     ``data, indices, indptr`` by columns, ``levels, logdet, diagonal``)
@@ -79,7 +80,7 @@ def _content(fit: Fit) -> dict[str, Any]:
                 f"a fit with a covariance structure of your own ({type(term.covariance).__name__} of term "
                 f"'{term.name}') cannot be saved: reading it back would need your code"
             )
-    plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual")
+    plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual", "phi")
     return {
         "model": {name: getattr(model, name) for name in plain},
         "terms": [_term_content(term) for term in model.terms],

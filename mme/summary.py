@@ -248,6 +248,8 @@ def _notes(fit: Fit) -> list[str]:
         )
     if fit.optimum.verdict == "given" and fit.model.k:
         notes.append("Theta was given, not estimated.")
+    if fit.phi_given:
+        notes.append(f"Of the residual structure {', '.join(fit.phi_given)} was given, not estimated.")
     if fit.model.sigma is not None:
         notes.append("The residual standard deviation was given, not estimated.")
     return notes

@@ -65,6 +65,7 @@ LAYERS = {
         "covariance",
         "coordinates",
         "residual.base",
+        "residual.given",
         "residual.scales",
         "residual.chain",
         "residual.patterns",

@@ -25,7 +25,7 @@ from mme.criterion import residual_sd
 from mme.engine import Plan
 from mme.errors import MMEError
 from mme.estimates import Estimates
-from mme.inference.natural import parameter_values
+from mme.inference.natural import parameter_values, residual_names
 from mme.inference.whole import Whole
 from mme.lapack import triangular_solve
 from mme.loop import search
@@ -171,6 +171,10 @@ def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress:
         report(sum(map(len, rows)))
     table = np.concatenate(rows)
     P, k = whole.places.size, fit.model.k
+    if fit.model.phi is not None:  # they are the same in all refits: nothing can be said of their spread
+        names = residual_names(fit.model, fit.fixed_names)
+        first = P - len(fit.fixed_names) - len(names)
+        table[:, first + np.flatnonzero(~np.isnan(fit.model.phi))] = np.nan
     return Bootstrap(
         names=whole.names,
         theta_names=fit.theta_names,

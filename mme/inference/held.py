@@ -18,11 +18,12 @@ from mme.covariance import Extended, Structure
 from mme.criterion import criterion, residual_sd
 from mme.factor import NotPositiveDefiniteError
 from mme.inference.natural import Held, hold, parameter_names, parameter_values
-from mme.inference.slices import has_inverse, hold_residual
+from mme.inference.slices import hold_residual
 from mme.lapack import triangular_solve
 from mme.loop import Joint
 from mme.model import Model
 from mme.pls import coordinates, pwrss
+from mme.residual.given import has_inverse
 from mme.start import start
 
 

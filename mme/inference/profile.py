@@ -80,6 +80,11 @@ def profile(fit: Fit, parameters: Iterable[str] | None = None, level: float = 0.
     A parameter that the data do not determine has no knots: its interval is all that it can be.
     """
     z = quantile(level)
+    if fit.phi_given:
+        raise MMEError(
+            f"{', '.join(fit.phi_given)} of the residual structure was given, not estimated: there is no profile beside"
+            " it; confint() by Wald or bootstrap takes it as known"
+        )
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
     whole = Whole.of(fit)

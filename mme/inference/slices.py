@@ -14,6 +14,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.residual import Bound
+from mme.residual.given import entangled, has_inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,35 +80,3 @@ def hold_residual(structure: Bound, x: np.ndarray, at: int) -> Slice:
         bounds=structure.bounds[at],
         phi=phi,
     )
-
-
-def entangled(structure: Bound) -> np.ndarray:
-    """Which natural parameters share coordinates, directly or by way of others (K, K): at a point in general position.
-
-    Examples
-    --------
-    >>> from mme.residual import Unstructured
-    >>> R = Unstructured(["a", "b", "c"] * 2, [1, 1, 1, 2, 2, 2]).bind(np.asarray, 6)
-    >>> R.names
-    ('cor.b.a', 'cor.c.a', 'cor.c.b', 'sd.b/sd.a', 'sd.c/sd.a')
-    >>> entangled(R).astype(int)[[0, 3]]
-    array([[1, 1, 1, 0, 0],
-           [0, 0, 0, 1, 0]])
-    """
-    x = np.linspace(0.3, 0.7, structure.k)
-    there = structure.natural(x)
-    moved = np.array([structure.natural(x + step) for step in np.diag(np.full(structure.k, 0.1))])
-    shared = (np.abs(moved - there) > 1e-12 * np.abs(there)) | np.eye(structure.k, dtype=bool)
-    shared |= shared.T
-    for _ in range(structure.k.bit_length()):  # paths of twice the length
-        shared = shared @ shared
-    return np.asarray(shared)
-
-
-def has_inverse(structure: Bound) -> bool:
-    """Whether the structure says which coordinates make natural parameters; a user's own need not."""
-    try:
-        structure.coordinates(structure.natural(structure.start()))
-    except NotImplementedError:
-        return False
-    return True
