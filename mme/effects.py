@@ -190,8 +190,9 @@ class _Between:
     def __call__(self, s: int, t: int) -> np.ndarray:
         """(J, q_s, q_t) at every level."""
         (b, rows), (c, cols) = self.place[s], self.place[t]
-        blocks = self.estimates.objective.blocks
-        values = self._blocks(b, c)[:, rows, cols] / np.outer(blocks[b].scale[rows], blocks[c].scale[cols])
+        blocks, theta = self.estimates.objective.blocks, self.estimates.theta
+        half = blocks[c].effects(self._blocks(b, c), theta)[:, :, cols].transpose(0, 2, 1)
+        values = blocks[b].effects(half, theta)[:, :, rows].transpose(0, 2, 1)
         if self.D is not None:
             values = values + self.D[s] @ self.D[t].transpose(0, 2, 1)
         return np.asarray(self.estimates.sigma**2 * values)
