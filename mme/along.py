@@ -12,7 +12,7 @@ from mme.bars import Bar
 from mme.columns import Matrix, Variable
 from mme.errors import MMEError, MMEWarning
 from mme.frame import Basis, Factor, labels_of
-from mme.order import in_turn, order_of, spacing, unequal
+from mme.order import distances, in_turn, order_of, unequal
 from mme.syntax import Node, deparse
 
 Sequences = dict[Node, tuple[int, ...]]
@@ -55,8 +55,7 @@ def sequences(
         shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
         if order.known == "sorted" and not in_turn(groups[bar.name].codes, order.places[codes]):
             _warn(node, bar, f"takes the levels in alphabetical order ({shown}); an ordered category declares another")
-        read = spacing(labels)
-        if unequal(order.places[occurs][sequence] if read is None else read):
+        if unequal(distances(labels, order.places[occurs][sequence])):
             _warn(node, bar, f"takes neighbouring levels to be one step apart ({shown}); ou() reads the distances")
         if (np.diff(sequence) != 1).any():
             found[node] = tuple(sequence.tolist())

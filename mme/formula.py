@@ -161,7 +161,7 @@ class Design:
         """
         names = (given,) if isinstance(given, str) and given in self.frame else columns_of(given)
         names = (given,) if isinstance(given, str) and not names else names
-        if names and (isinstance(given, str) or all(name in self.frame for name in names)):
+        if names and (isinstance(given, str) or len(names) != self.frame.n or names[0] in self.frame):
             parts = [_one_column(self.frame, name) for name in names]
             return _plain(parts[0])[self.kept] if len(parts) == 1 else _plain(grouping.code(parts, self.kept, names[0]))
         column = intake(given, "residual")

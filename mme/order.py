@@ -6,8 +6,8 @@ categories                                        order
 numbers, dates, truth values                      of their size, unless another is declared
 an ordered category, an Enum, an unordered        as declared, one step apart; categories that do not occur count
 category whose categories do not stand sorted
-text that reads as numbers or dates, or as one    of those numbers
-word with numbers (``visit 2``, ``visit 10``)
+text that reads as numbers, days or months, or    of those numbers
+as a word with them (``visit 2``, ``visit 10``)
 other text                                        sorted by code point: a guess, which is said where order matters
 ================================================  ======================================================================
 
@@ -62,9 +62,10 @@ def order_of(categories: np.ndarray, kind: str) -> Order:
     return Order(np.argsort(np.argsort(np.array(labels, dtype=object), kind="stable")).astype(float), "sorted")
 
 
-def spacing(labels: Sequence[str]) -> np.ndarray | None:
-    """The numbers that labels read as, where they do."""
-    return _read(list(labels))
+def distances(labels: Sequence[str], places: np.ndarray) -> np.ndarray:
+    """Where labels in their order say that they stand: the numbers that they read as, where these rise; else places."""
+    read = _read(list(labels))
+    return places if read is None or (np.diff(read) <= 0.0).any() else read
 
 
 def unequal(places: np.ndarray) -> bool:
@@ -94,8 +95,9 @@ def _read(labels: list[str]) -> np.ndarray | None:
     except ValueError:
         pass
     if all(map(_ISO_DATE.fullmatch, labels)):
+        unit, size = ("M", 1.0) if all(len(label) == len("2024-01") for label in labels) else ("us", 86_400e6)
         try:
-            return _distinct(np.array(labels, dtype="M8[us]").astype(float) / 86_400e6)
+            return _distinct(np.array(labels, dtype=f"M8[{unit}]").astype(float) / size)
         except ValueError:
             return None
     parts = [_NUMBERED.fullmatch(label) for label in labels]

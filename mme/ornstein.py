@@ -23,7 +23,7 @@ from mme.errors import MMEError
 from mme.levels import factorise
 from mme.parametric import Parametric
 from mme.spelling import labels_of
-from mme.times import ONE, merged, tolerance
+from mme.times import ONE, as_one, merged
 
 # Ranges at which a search may begin, in typical gaps: the shortest, how many times the last each is, and how many.
 _SHORTEST, _FACTOR, _CANDIDATES = 1.0 / 6.0, 6.0, 7
@@ -137,11 +137,8 @@ class OrnsteinUhlenbeck(Parametric):
         if not at:
             return labels
         series, times = _parted([labels[i] for i in at])
-        within, out = ONE * self.scale, labels.astype(object)
-        for one in dict.fromkeys(series.tolist()):
-            own = np.flatnonzero(series == one)
-            alike = merged(times[own], within, known=self.times[self.series == one])
-            out[np.array(at)[own]] = pair_labels(series[own], alike)
+        out = labels.astype(object)
+        out[at] = pair_labels(series, merged(times, ONE * self.scale, known=self.times))
         return out
 
     def extended(self, labels: np.ndarray) -> OrnsteinUhlenbeck | None:
@@ -180,7 +177,7 @@ def ornstein_uhlenbeck(series: Any, times: Any, name: str) -> tuple[np.ndarray, 
     when = numbers(times, f"term '{name}': times")
     if when.shape != of.shape or not np.isfinite(when).all():
         raise MMEError(f"term '{name}': times must be {of.size} finite numbers, one a record")
-    when = merged(when, tolerance(of, when))
+    when = as_one(of, when)
     order = np.lexsort((when, of))
     first = np.ones(of.size, dtype=bool)
     first[1:] = (of[order[1:]] != of[order[:-1]]) | (when[order[1:]] != when[order[:-1]])

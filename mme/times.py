@@ -8,6 +8,18 @@ import numpy as np
 ONE = 1e-9
 
 
+def as_one(series: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Times (n,) of series (codes (n,)), those that differ by rounding alone as one.
+
+    Examples
+    --------
+    >>> as_one(np.array([0, 0, 1]), np.array([0.1 * 3, 7.0, 0.3])).tolist()
+    [0.3, 7.0, 0.3]
+    """
+    whole = (times == np.rint(times)).all()
+    return times + 0.0 if whole else merged(times, tolerance(series, times))
+
+
 def tolerance(series: np.ndarray, times: np.ndarray) -> float:
     """How near two times are one: 1e-9 of the typical gap between neighbours of one series (codes (n,)).
 
@@ -52,6 +64,14 @@ def merged(times: np.ndarray, within: float, known: np.ndarray | None = None) ->
 
 def _gaps(series: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Positive gaps between neighbouring times of a series."""
-    order = np.lexsort((times, series))
+    order = by_group(series, times)
     gaps = np.diff(times[order])[np.diff(series[order]) == 0]
     return gaps[gaps > 0.0]
+
+
+def by_group(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The order of records by group and value; records that stand in it are not sorted again."""
+    step = np.diff(codes)
+    if ((step > 0) | ((step == 0) & (np.diff(values) >= 0))).all():
+        return np.arange(codes.size)
+    return np.lexsort((values, codes))

@@ -132,6 +132,10 @@ def test_levels_that_are_not_at_one_distance_are_pointed_out_to_who_takes_them_s
     for residual in (mme.Toeplitz("week", "g"), mme.AR1("text", "g")):
         with pytest.warns(mme.MMEWarning, match=r"to be one step apart, but they are 1, 2, 4, 8"):
             mme.lmer("y ~ 1", data, residual=residual)
+    data["back"] = pd.Categorical(data["week"], categories=[8, 4, 1, 2], ordered=True)  # names, no distances
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mme.lmer("y ~ 1", data, residual=mme.AR1("back", "g"))
     with pytest.warns(mme.MMEWarning, match=r"one step apart \(1, 2, 4, 8\); ou\(\) reads the distances"):
         mme.lmer("y ~ 1 + ar1(0 + factor(week) | g)", data, sigma=0.3, theta=[1.0, 1.0])
 
@@ -281,10 +285,21 @@ def test_arrays_and_tables_are_combinations_too():
         assert mme.lmer("y ~ 1", data, residual=mme.AR1("t", groups)).criterion == pytest.approx(expected)
 
 
+def test_months_are_a_month_apart():
+    data = series()
+    data["month"] = [f"2024-{t + 1:02d}" for t in data["t"]]
+    found = mme.lmer("y ~ 1", data, residual=mme.AR1("month", "g"))
+    assert found.criterion == pytest.approx(mme.lmer("y ~ 1", data, residual=mme.AR1("t", "g")).criterion, abs=1e-9)
+
+
 def test_a_column_that_is_not_there_is_named_and_a_column_of_such_a_name_is_itself():
     data = series()
     with pytest.raises(mme.MMEError, match="no column 'plott' in the data"):
         mme.lmer("y ~ 1", data, residual=mme.CompoundSymmetry("block/plott"))
+    with pytest.raises(mme.MMEError, match="no column 'plott' in the data"):
+        mme.lmer("y ~ 1", data, residual=mme.CompoundSymmetry(["block", "plott"]))
+    with pytest.raises(mme.MMEError, match="AR1: time must be the name of a column or an array, got None"):
+        mme.lmer("y ~ 1", data, residual=mme.AR1(None, "g"))
     data["block/plot"] = data["g"] // 2
     found = mme.lmer("y ~ 1", data, residual=mme.CompoundSymmetry("block/plot"))
     assert np.unique(found.model.residual.group).size == 5

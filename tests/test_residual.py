@@ -240,6 +240,22 @@ def test_the_log_determinant_is_that_of_R(name, data):
 
 
 @every_structure
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e3, 1e8, 1e300])
+def test_nothing_leaves_the_doubles_however_far_the_coordinates_go(name, size):
+    data = records(5, 8, 4, True)
+    structure = bound(STRUCTURES[name](data))
+    rng = np.random.default_rng(6)
+    for x in (
+        np.full(structure.k, size),
+        np.full(structure.k, -size),
+        *(size * rng.choice([-1.0, 0.5, 1.0], (6, structure.k))),
+    ):
+        assert np.isfinite(structure.logdet(x))
+        assert np.isfinite(structure.natural(x)).all()
+        assert np.isfinite(structure.whiten(x, data.rng.normal(size=(2, data.n)))).all()
+
+
+@every_structure
 @given(data=designs)
 def test_covariance_and_log_sd_are_those_of_R(name, data):
     example = STRUCTURES[name](data)

@@ -11,8 +11,9 @@ import numpy as np
 from mme.errors import MMEWarning
 from mme.residual.base import Bound, Column, Structure
 from mme.residual.chain import Chain, build_chain, decay
-from mme.residual.reading import Labels, Reader, by_group, same_group
+from mme.residual.reading import Labels, Reader, same_group
 from mme.residual.scales import fisher, log_fisher
+from mme.times import by_group
 
 # Neighbours are started with this correlation.
 _START = 0.3

@@ -9,7 +9,8 @@ import numpy as np
 
 from mme.residual.base import Bound
 from mme.residual.patterns import Patterns, observed
-from mme.residual.reading import Labels, Reader, by_group, same_group
+from mme.residual.reading import Labels, Reader, same_group
+from mme.times import by_group
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from mme.arrays import check_range, numbers
 from mme.errors import MMEError, MMEWarning
 from mme.frame import Basis, Factor, intake, labels_of
 from mme.levels import factorise
-from mme.order import in_turn, order_of, spacing, unequal
+from mme.order import distances, in_turn, order_of, unequal
 from mme.residual.base import Column
-from mme.times import merged, tolerance
+from mme.times import as_one
 
 # What to do about records of one group at the same time.
 _DECLARED = "a declared order: pd.Categorical(..., categories=[...], ordered=True), or an Enum of Polars"
@@ -64,7 +64,7 @@ class Reader:
     def numbers(self, spec: Any, role: str) -> tuple[np.ndarray, str]:
         """Finite floats (n,), and the column's title for messages."""
         title = _title(spec, role)
-        given = self._length(self.column(spec), title)
+        given = self._given(spec, title)
         values = numbers(given, f"{self.structure}: {title}")
         bad = ~np.isfinite(values)
         if bad.any():
@@ -77,13 +77,13 @@ class Reader:
         title, parts = _title(spec, role), _parts(spec)
         if parts is not None:
             return reduce(_crossed, [self.labels(part, role) for part in parts])
-        codes, levels = factorise(self._length(self.column(spec), title), spec if isinstance(spec, str) else role)
+        codes, levels = factorise(self._given(spec, title), spec if isinstance(spec, str) else role)
         return Labels(codes, labels_of(levels), title)
 
     def times(self, spec: Any, role: str, groups: Labels) -> tuple[np.ndarray, str]:
         """Numbers (n,) of which those that differ by rounding alone are one, and the column's title."""
         values, title = self.numbers(spec, role)
-        return merged(values, tolerance(groups.codes, values)), title
+        return as_one(groups.codes, values), title
 
     def steps(self, spec: Any, role: str, groups: Labels) -> tuple[np.ndarray, str]:
         """Times (n,), or the places of categories whose order is declared, one step apart; and the column's title."""
@@ -94,7 +94,7 @@ class Reader:
         found = self.occasions(spec, role, groups)
         if found.guessed and (column.kind == "text" or not in_turn(groups.codes, found.codes)):
             raise self.error(f"{title} must be numeric, got text ({found.levels[0]}); labels need {_DECLARED}")
-        if found.known == "declared" and spacing(found.levels) is not None:
+        if found.known == "declared" and distances(found.levels, found.places) is not found.places:
             self.compare_spacing(found)
         return found.places[found.codes], title
 
@@ -124,8 +124,7 @@ class Reader:
 
     def compare_spacing(self, occasions: Labels) -> None:
         """Say so where levels are taken to be one step apart, but are not in their numbers or as they are declared."""
-        read = spacing(occasions.levels)
-        if unequal(occasions.places if read is None else read):
+        if unequal(distances(occasions.levels, occasions.places)):
             warnings.warn(
                 f"{self.structure} takes neighbouring levels of {occasions.title} to be one step apart, but they are "
                 f"{_shown(occasions.levels)}; Exponential reads the distances",
@@ -151,26 +150,22 @@ class Reader:
 
     def _column(self, spec: Any, title: str) -> np.ndarray | Factor:
         """A column as numbers, dates or a factor."""
-        column = intake(self._length(self.column(spec), title), title)
+        column = intake(self._given(spec, title), title)
         if isinstance(column, Basis):
             raise self.error(f"{title} is a matrix of {len(column.suffixes)} columns; give one column")
         return column
 
-    def _length(self, given: Any, title: str) -> Any:
+    def _given(self, spec: Any, title: str) -> Any:
+        """A column as it is, of the right length."""
+        if not isinstance(spec, str) and np.ndim(spec) == 0:
+            raise self.error(f"{title} must be the name of a column or an array, got {spec!r}")
+        given = self.column(spec)
         given = getattr(given, "array", given)  # a pandas Series is its array
-        values = given if hasattr(given, "categories") else np.asarray(given)
+        values: Any = given if hasattr(given, "categories") else np.asarray(given)
         if values.ndim != 1 or len(values) != self.n:
             found = f"{len(values)} values" if values.ndim == 1 else f"shape {values.shape}"
             raise self.error(f"{title} has {found} for {self.n} records")
         return given
-
-
-def by_group(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The order of records by group and value; records that stand in it are not sorted again."""
-    step = np.diff(codes)
-    if ((step > 0) | ((step == 0) & (np.diff(values) >= 0))).all():
-        return np.arange(codes.size)
-    return np.lexsort((values, codes))
 
 
 def same_group(codes: np.ndarray, index: np.ndarray) -> np.ndarray:
