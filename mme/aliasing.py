@@ -95,10 +95,12 @@ def aliasing(X: np.ndarray, basis: Basis) -> Aliasing:
     size[zero] = 1.0
     if not kept.size:
         return Aliasing(A, kept, dropped, size, 0.0)
-    Q, R = np.linalg.qr(X[:, kept] / size[kept])
+    order, k = np.concatenate([kept, dropped]), kept.size
+    both = np.asarray(np.linalg.qr(X[:, order] / size[order], mode="r"))  # K = Q R, the others Q R_d + rounding
+    R, R_d = both[:k, :k], both[:k, k:]
     R_inverse = triangular_inverse(R)
     rounding = _ROUNDINGS * np.finfo(float).eps * float(np.linalg.norm(R) * np.linalg.norm(R_inverse))
-    parts = R_inverse @ (Q.T @ (X[:, dropped] / size[dropped]))
+    parts = R_inverse @ R_d
     parts[np.abs(parts) <= rounding * np.maximum(np.abs(parts).max(axis=0), 1.0)] = 0.0
     A[:, dropped] = parts * (size[dropped] / size[kept, None])
     return Aliasing(A, kept, dropped, size, rounding)

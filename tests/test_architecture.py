@@ -137,6 +137,7 @@ LAYERS = {
         "inference.hypotheses",
         "inference.grid",
         "inference.reference_grid",
+        "inference.treatment",
         "inference.anova",
         "inference.differences",
         "inference.units",
