@@ -1,7 +1,5 @@
 """Any text and any tree of a formula gives a design or an MMEError that says why, and nothing else."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +10,11 @@ from mme.algebra import expand
 from mme.bars import split
 from mme.errors import FormulaError, MemoryForecastError, MMEError
 from mme.formula import design
+from mme.inference.hypotheses import read_hypotheses
 from mme.syntax import deparse, parse_expression
+
+# what looks like a slip, as most of this does, warns
+pytestmark = pytest.mark.filterwarnings("ignore::mme.errors.MMEWarning")
 
 DATA = {
     "y": np.linspace(0.5, 3.0, 12),
@@ -71,12 +73,10 @@ trees = st.recursive(leaves, branches, max_leaves=8)
 
 
 def made_or_refused(formula, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return design(formula, DATA, **options)
-        except MMEError:
-            return None
+    try:
+        return design(formula, DATA, **options)
+    except MMEError:
+        return None
 
 
 @given(trees)
@@ -138,6 +138,30 @@ def test_a_long_chain_within_a_term_is_refused_with_words(symbol):
 def test_a_sum_of_hundreds_of_columns_is_a_term():
     made = design("y ~ I(" + " + ".join(["x"] * 500) + ")", DATA)
     np.testing.assert_array_equal(made.X[:, 1], 500.0 * DATA["x"])
+
+
+@pytest.mark.parametrize("nested", ["({n}a{m}", "-{n}a", "2*({n}a + 1{m}"])
+def test_a_hypothesis_nested_without_end_is_refused_with_words(nested):
+    before, _, after = nested.partition("{n}")
+    text = before * 3_000 + after.replace("{m}", ")" * 3_000)
+    with pytest.raises(FormulaError, match="more than 100 parentheses or signs within each other"):
+        read_hypotheses(text, ["a", "b"])
+
+
+@pytest.mark.parametrize("text", ["1e400 * a", "a = 1e400", "a / 1e-320", "2 * " * 2_000 + "a"])
+def test_a_hypothesis_beyond_the_range_of_numbers_is_named(text):
+    with pytest.raises(MMEError, match="beyond the range of double precision"):
+        read_hypotheses(text, ["a", "b"])
+
+
+@given(st.text(alphabet="ab()+-*/=,`.1e9 ~", max_size=20))
+def test_any_text_is_a_hypothesis_or_is_refused(text):
+    try:
+        rows, right, labels = read_hypotheses(text, ["a", "b", "a:b", "(Intercept)"])
+    except MMEError:
+        return
+    assert len(rows) == len(right) == len(labels)
+    assert np.isfinite(rows).all()
 
 
 # ---- forecasts -----------------------------------------------------------------------------------------------------

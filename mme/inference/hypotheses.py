@@ -22,12 +22,15 @@ import numpy as np
 
 from mme.errors import FormulaError, MMEError
 from mme.inference.contrasts import check_consistent, estimable, f_table, reference, t_table
+from mme.syntax import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mme.fit import Fit
 
+# Beyond this depth reading would exhaust the stack; nobody writes so.
+_DEEPEST = 100
 _NUMBER = re.compile(r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"`[^`]*`|[^\W\d][\w.:]*|.", re.DOTALL)
 
@@ -58,14 +61,15 @@ def read_hypotheses(text: str, names: Sequence[str]) -> tuple[np.ndarray, np.nda
     >>> L.tolist(), right.tolist(), labels
     ([[0.0, 0.5, -0.5, 0.0], [0.0, -1.0, 0.0, 1.0]], [3.0, 0.0], ['2*(a - b)/4 = 3', 'x:fb = a'])
     """
-    return _Reader(text, names).hypotheses()
+    with np.errstate(all="ignore"):  # what overflows is named
+        return _Reader(text, names).hypotheses()
 
 
 class _Reader:
     """A side is a vector of p weights and, last, a constant."""
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
-        self.text, self.at, self.names = text, 0, names
+        self.text, self.at, self.names, self.depth = text, 0, names, 0
         longest = sorted(names, key=len, reverse=True)
         self.patterns = [(name, _pattern(name)) for name in longest]
 
@@ -79,6 +83,10 @@ class _Reader:
         if self.at < len(self.text):
             raise self._error("expected an operator, '=' or ','")
         found = np.array(rows)
+        lost = ~np.isfinite(found).all(axis=1)
+        if lost.any():
+            shown = shortened(labels[int(np.argmax(lost))])
+            raise MMEError(f"'{shown}' has a weight or a constant beyond the range of double precision")
         flat = ~found[:, :-1].any(axis=1)
         if flat.any():
             raise MMEError(f"'{labels[int(np.argmax(flat))]}' has no coefficient left in it: there is nothing to test")
@@ -126,6 +134,14 @@ class _Reader:
                 return total
 
     def _factor(self) -> np.ndarray:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise self._error(f"more than {_DEEPEST} parentheses or signs within each other")
+        value = self._read_factor()
+        self.depth -= 1
+        return value
+
+    def _read_factor(self) -> np.ndarray:
         start, value = self._skip(), np.zeros(len(self.names) + 1)
         for name, pattern in self.patterns:
             if found := pattern.match(self.text, start):
