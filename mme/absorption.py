@@ -11,7 +11,9 @@ Arrays have the level as their last axis, so that a step of the small algebra is
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,11 +30,15 @@ _LARGE = 1e5
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Per-level triangles R (q, q, J), projections V (m, q, J) of m columns, and how many levels each stands for."""
+    """Per-level triangles R (q, q, J), projections V (m, q, J) of m columns, and how many levels each stands for.
+
+    One level whose T is a number has R (r, q, 1) by its ``singular`` values (r,), R R' = S^2, instead of a triangle.
+    """
 
     R: np.ndarray
     V: np.ndarray
     multiplicity: np.ndarray | None = None
+    singular: np.ndarray | None = None
 
     @property
     def J(self) -> int:
@@ -53,12 +59,13 @@ class Levels:
 class Projected:
     """Rows after absorption: N less its part between levels (m, n), and orthogonal columns of Z (None: ones).
 
-    Q_g has the columns of Z divided by the diagonal of R_g.
+    Q_g has the columns of Z divided by ``lengths`` (J, q).
     """
 
     codes: np.ndarray
     N: np.ndarray
     Z: list[np.ndarray | None]
+    lengths: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +82,8 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
     Modified Gram-Schmidt on [Z N] as one matrix, as stable as Householder's QR (Bjorck 1967). Each inner product
     is one weighted count of the records by level.
     """
+    if block.is_spherical:
+        return _absorb_spherical(block, N)
     q, J, codes = block.q, block.J, block.codes
     R, V = np.zeros((q, q, J)), np.empty((N.shape[0], q, J))
     Z, within = list(block.columns), N.copy()
@@ -92,13 +101,24 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
             along = sum_by_level(codes, J, Z[j], column) * inverse
             V[k, j] = along * R[j, j]
             within[k] = _without(column, along, codes, Z[j])
-    return Absorbed(Levels(R, V), within @ within.T), Projected(codes, within, Z)
+    return Absorbed(Levels(R, V), within @ within.T), Projected(codes, within, Z, np.einsum("aag->ga", R))
+
+
+def _absorb_spherical(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
+    """One level by its singular value decomposition (:mod:`mme.spectrum`)."""
+    U, V, within = block.spectrum.U, np.zeros((N.shape[0], block.spectrum.s.size)), N
+    for _ in range(2):  # twice is enough
+        along = within @ U.T
+        V, within = V + along, within - along @ U
+    levels = Levels(block.spectrum.R[:, :, None], V[:, :, None], singular=block.spectrum.s)
+    lengths = np.ones((1, block.spectrum.s.size))
+    return Absorbed(levels, within @ within.T), Projected(block.codes, within, list(U), lengths)
 
 
 def absorb_nothing(N: np.ndarray) -> tuple[Absorbed, Projected]:
     """The absorption of a block without levels: everything is within."""
     none = Levels(np.zeros((1, 1, 0)), np.zeros((N.shape[0], 1, 0)))
-    return Absorbed(none, N @ N.T), Projected(np.zeros(0, dtype=np.int64), N, [None])
+    return Absorbed(none, N @ N.T), Projected(np.zeros(0, dtype=np.int64), N, [None], np.zeros((0, 1)))
 
 
 def _without(column: np.ndarray | None, along: np.ndarray, codes: np.ndarray, z: np.ndarray | None) -> np.ndarray:
@@ -117,6 +137,8 @@ def merge(levels: Levels) -> Levels:
     few dozen classes.
     """
     m, q, J = levels.V.shape
+    if J == 1:
+        return levels
     classes, members = _classes(levels.R)
     sizes = np.bincount(members, minlength=classes.size)
     kept_rows = np.minimum(sizes, m * q)
@@ -148,9 +170,48 @@ def _classes(R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, members
 
 
+class LevelFactor(ABC):
+    """Factors L_g of I + A_g A_g' = L_g L_g', A_g = R_g T, for all levels; ``A`` is (q, q, J)."""
+
+    A: np.ndarray
+
+    @abstractmethod
+    def logdet(self, multiplicity: np.ndarray | None) -> float:
+        """sum_g log |I + A_g A_g'|."""
+
+    @abstractmethod
+    def forward(self, V: np.ndarray) -> np.ndarray:
+        """L_g^-1 V_g for V (..., q, J)."""
+
+    @abstractmethod
+    def backward(self, Y: np.ndarray) -> np.ndarray:
+        """L_g^-T Y_g for Y (..., q, J)."""
+
+    @abstractmethod
+    def weights(self) -> np.ndarray:
+        """W_g = (I + A_g A_g')^-1 as (q, q, J)."""
+
+    def packed_weights(self) -> np.ndarray:
+        """The entries of W_g that are not always zero."""
+        return self.weights().ravel()
+
+    def solve(self, V: np.ndarray) -> np.ndarray:
+        """(I + A_g A_g')^-1 V_g."""
+        return self.backward(self.forward(V))
+
+    def inner(self) -> np.ndarray:
+        """(I + A_g'A_g)^-1 (J, q, q): I - A'(I + AA')^-1 A, but without the subtraction."""
+        A = self.A
+        return np.linalg.inv(np.eye(A.shape[1]) + np.einsum("aig,ajg->gij", A, A))
+
+    def gain(self) -> np.ndarray:
+        """F_g = A_g'(I + A_g A_g')^-1 as (q, q, J)."""
+        return np.einsum("aig,abg->ibg", self.A, self.weights())
+
+
 @dataclass(frozen=True, eq=False)
-class LevelFactor:
-    """Cholesky factors L_g of I + A_g A_g', A_g = R_g T, for all levels: ``L[i][j]`` (J,)."""
+class CholeskyFactor(LevelFactor):
+    """Lower triangles, entry by entry: ``L[i][j]`` (J,)."""
 
     A: np.ndarray
     L: tuple[tuple[np.ndarray, ...], ...]
@@ -184,15 +245,60 @@ class LevelFactor:
             np.divide(x, self.L[i][i], out=X[..., i, :])
         return X
 
-    def solve(self, V: np.ndarray) -> np.ndarray:
-        """(I + A_g A_g')^-1 V_g."""
-        return self.backward(self.forward(V))
-
     def weights(self) -> np.ndarray:
         """W_g = (I + A_g A_g')^-1 as (q, q, J)."""
         q, J = len(self.L), self.L[0][0].size
         identity = np.broadcast_to(np.eye(q)[:, :, None], (q, q, J))
         return self.solve(identity)
+
+
+@dataclass(frozen=True, eq=False)
+class SphericalFactor(LevelFactor):
+    """One level with T = tau I: d = sqrt(1 + tau^2 s^2) on a diagonal. ``A`` = tau R is made when it is asked for."""
+
+    R: np.ndarray
+    tau: float
+    s: np.ndarray
+
+    @cached_property
+    def d(self) -> np.ndarray:
+        """Sqrt(1 + tau^2 s^2) (r,)."""
+        return np.hypot(1.0, self.tau * self.s)
+
+    @cached_property
+    def A(self) -> np.ndarray:  # type: ignore[override]
+        """A (r, q, 1)."""
+        return self.tau * self.R
+
+    def logdet(self, multiplicity: np.ndarray | None) -> float:
+        """log |I + A A'|."""
+        return 2.0 * float(np.log(self.d).sum())
+
+    def forward(self, V: np.ndarray) -> np.ndarray:
+        """L^-1 V for V (..., r, 1)."""
+        return V / self.d[:, None]
+
+    def backward(self, Y: np.ndarray) -> np.ndarray:
+        """The same: L is diagonal."""
+        return self.forward(Y)
+
+    def weights(self) -> np.ndarray:
+        """W (r, r, 1)."""
+        return np.diag(self.d**-2.0)[:, :, None]
+
+    def packed_weights(self) -> np.ndarray:
+        """The diagonal of W (r,)."""
+        return self.d**-2.0
+
+    def inner(self) -> np.ndarray:
+        """V (I + tau^2 S^2)^-1 V', and the identity where Z is zero, I - VV'."""
+        V = self.R[:, :, 0] / self.s[:, None]
+        seen = (V.T * self.d**-2.0) @ V
+        return (seen if len(V) == V.shape[1] else seen + np.eye(V.shape[1]) - V.T @ V)[None]
+
+    def gain(self) -> np.ndarray:
+        """A'W (q, r, 1)."""
+        return (self.A[:, :, 0].T * self.d**-2.0)[:, :, None]
 
 
 def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
@@ -202,13 +308,16 @@ def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
     (a nearly singular T at a variance ratio of 1e8 costs half of the digits), and Gram-Schmidt on [A_g I] is used.
     """
     q, J = T.shape[0], levels.J
+    if levels.singular is not None:
+        tau = float(T[0, 0])
+        return SphericalFactor(levels.R, tau, levels.singular)
     if q == 1:
         A = levels.R * T[0, 0]
-        return LevelFactor(A, ((np.hypot(1.0, A[0, 0]),),))
+        return CholeskyFactor(A, ((np.hypot(1.0, A[0, 0]),),))
     A = np.matmul(T.T, levels.R)  # A[i] = T' R[i], that is A_g[i, j] = sum_k R_g[i, k] T[k, j]
     squares = (A * A).sum(axis=1)
     if J and squares.max() > _LARGE:
-        return LevelFactor(A, _gram_schmidt(A))
+        return CholeskyFactor(A, _gram_schmidt(A))
     L: list[tuple[np.ndarray, ...]] = []
     for i in range(q):
         row: list[np.ndarray] = []
@@ -221,7 +330,7 @@ def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
             pivot -= s * s
             row.append(s)
         L.append((*row, np.sqrt(pivot)))
-    return LevelFactor(A, tuple(L))
+    return CholeskyFactor(A, tuple(L))
 
 
 def _gram_schmidt(A: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:

@@ -12,16 +12,18 @@ b = T u in its own columns; :meth:`Block.effects` and its neighbours lead back t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from mme.axes import Axes
-from mme.covariance import Entries, Extended, Structure
+from mme.covariance import Entries, Extended, Structure, shares_variance
 from mme.crossproducts import Cells, Column, cells, level_sums, picked
 from mme.levels import varies_within
 from mme.model import related
+from mme.spectrum import Spectrum, require_memory, spectrum
 from mme.terms import Term
 from mme.whitening import Whitening
 
@@ -57,6 +59,21 @@ class Block:
     def is_block_diagonal(self) -> bool:
         """Whether M of this block alone is block-diagonal by level: what absorption asks for."""
         return self.relationship is None and self.codes.ndim == 1 and self.records is None
+
+    @property
+    def is_spherical(self) -> bool:
+        """Whether it has one level, whose q coefficients have one variance and no correlations: T is a number."""
+        return self.J == 1 and len(self.structures) == 1 and shares_variance(self.structures[0])
+
+    @property
+    def n_weights(self) -> int:
+        """How many entries of W_g a level has: q^2, or their diagonal."""
+        return self.q if self.is_spherical else self.q**2
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Z of a spherical block by its singular values."""
+        return spectrum(np.array([np.ones(self.codes.size) if c is None else c for c in self.columns]))
 
     @property
     def by_record(self) -> Block:
@@ -103,6 +120,10 @@ class Block:
         """The relative covariance factor (q, q) of the block's own columns: b = T u. In the axes lower triangular."""
         if self.q == 1 and type(self.structures[0]) is Entries:
             return np.array([[theta[self.theta_slices[0].start] * self.scale[0]]])
+        if self.is_spherical:
+            T = np.zeros((self.q, self.q))
+            T.flat[:: self.q + 1] = abs(theta[self.theta_slices[0].start]) * self.scale[0]
+            return T
         T = self._given_T(theta)
         if self.C is not None and not self.inside:
             T = self.C @ T
@@ -233,8 +254,13 @@ def _block(
     widths = [terms[t].q for t in members]
     ends = np.cumsum(widths).tolist()
     columns = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
+    if first.n_levels == 1 and shares_variance(structures[members[0]]):
+        require_memory(first.n, first.q)
     found = [_columns(terms[t], axes[t]) for t in members]
     scaled, scale = _scaled_columns([column for part in found for column in part], first.n, whiten)
+    for t, at in zip(members, columns, strict=True):
+        if shares_variance(structures[t]):
+            scaled, scale = _of_one_size(scaled, scale, at, first.n)
     C, inverse = (None, None) if all(axes[t] is None for t in members) else _changes(widths, [axes[t] for t in members])
     return Block(
         codes=first.codes,
@@ -284,6 +310,19 @@ def _scaled_columns(columns: list[Column], n: int, whiten: Whitening) -> tuple[t
         scaled.append(None if white is None else white / size)
         scale.append(size)
     return tuple(scaled), np.array(scale)
+
+
+def _of_one_size(
+    columns: tuple[Column, ...], scale: np.ndarray, at: slice, n: int
+) -> tuple[tuple[Column, ...], np.ndarray]:
+    """Columns whose coefficients have one variance divided by one number, the root mean square of their sizes."""
+    scale = scale.copy()
+    own, scale[at] = scale[at].copy(), np.sqrt(np.mean(scale[at] ** 2))
+    back = [
+        column if one == other else np.multiply(1.0 if column is None else column, np.full(n, one / other))
+        for column, one, other in zip(columns[at], own.tolist(), scale[at].tolist(), strict=True)
+    ]
+    return (*columns[: at.start], *back, *columns[at.stop :]), scale
 
 
 def _length(column: np.ndarray, n: int) -> float:

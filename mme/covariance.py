@@ -340,6 +340,11 @@ class Extended(Structure):
         return (*self.inner.names(term, columns), *(f"{term}.{name}" for name in self.extra.names))
 
 
+def shares_variance(part: Structure) -> bool:
+    """Whether T is a number times the identity, of more than one coefficient."""
+    return isinstance(part, Patterned) and part.pattern == "diagonal" and part.homogeneous
+
+
 _PATTERNED = {
     "homogeneous diagonal": ("diagonal", True),
     "cs": ("cs", False),

@@ -27,10 +27,16 @@ def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.n
 
 def level_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
     """(J, a, b): inner products of each left column with each right one over the records of its levels."""
+    if J == 1 and codes.ndim == 1:
+        return (_rows(left, codes.size) @ _rows(right, codes.size).T)[None]
     out = np.empty((J, len(left), len(right)))
     for a, b in np.ndindex(len(left), len(right)):
         out[:, a, b] = sum_by_level(coding(codes, a), J, left[a], right[b])
     return out
+
+
+def _rows(columns: Sequence[Column], n: int) -> np.ndarray:
+    return np.array([np.ones(n) if column is None else column for column in columns]).reshape(len(columns), n)
 
 
 def own_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:

@@ -146,7 +146,7 @@ def _levels(fit: Fit) -> Iterator[Finding]:
     if fit.optimum.verdict == "given":
         return
     for term in _by_group(fit):
-        if term.n_levels < _FEW_LEVELS:
+        if 1 < term.n_levels < _FEW_LEVELS:
             error = 100.0 * np.sqrt(2.0 / (term.n_levels - 1))
             yield Finding(
                 "few levels",

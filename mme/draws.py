@@ -109,7 +109,7 @@ def _deviations(estimates: Estimates, n: int, rng: np.random.Generator) -> tuple
     u_rest = at.rest.backward(at.R_ZN @ combinations.T + rng.standard_normal((m, n)))
     u_absorbed = absorbed_effects(system, at, T, combinations, u_rest)
     A = at.levels.A.transpose(2, 0, 1)
-    J, q = A.shape[0], A.shape[1]
+    J, q = A.shape[0], A.shape[2]
     # C_g by QR of [A; I]: squaring A would cost half of the digits where T is nearly singular
     C = np.linalg.qr(np.concatenate([A, np.broadcast_to(np.eye(q), (J, q, q))], axis=1), mode="r")
     u_absorbed += np.linalg.solve(C, rng.standard_normal((J, q, n))).transpose(2, 1, 0)

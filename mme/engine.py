@@ -78,10 +78,12 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
         return Plan(first, True, (f"'{names[first]}' is the only grouping factor",))
     rest = [block for b, block in enumerate(blocks) if b != first]
     m = sum(block.J * block.q for block in rest)
-    products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].q)
+    products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].n_weights)
     reasons = (f"'{names[first]}' has the most random effects",)
     if m <= _DENSE_BELOW:
         return Plan(first, True, (*reasons, f"the other {m:,} are few"))
+    if m <= _DENSE_UP_TO and any(block.is_spherical for block in blocks):
+        return Plan(first, True, (*reasons, f"the other {m:,} all meet in one level: a dense product"))
     too_many = products * _BYTES_PER_PRODUCT > available_bytes() // 4
     if m <= _DENSE_UP_TO and products > _NEARLY_DENSE * m * m and not too_many:
         return Plan(first, True, (*reasons, f"the other {m:,} meet in {products:,} products, too many to stay sparse"))

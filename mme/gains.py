@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from mme.inverse import gain, rest_entries
+from mme.inverse import rest_entries
 from mme.lapack import cholesky_inverse
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation
@@ -89,7 +89,7 @@ def among(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def scaled_gain(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
     """F_g of every level of the absorbed block (q, q, J)."""
-    return np.einsum("xi,iag->xag", objective.factors(theta).absorbed, gain(at.levels))
+    return np.einsum("xi,iag->xag", objective.factors(theta).absorbed, at.levels.gain())
 
 
 def carried(objective: Objective, theta: np.ndarray, at: Evaluation) -> sp.csr_array:
@@ -98,10 +98,10 @@ def carried(objective: Objective, theta: np.ndarray, at: Evaluation) -> sp.csr_a
 
 
 def level_operator(F: np.ndarray) -> sp.csr_array:
-    """F_g (q, q, J) of every level as one matrix, row a J + g and column b J + g."""
-    q, _, J = F.shape
-    i, j = (np.add.outer(axis * J, np.arange(J)).ravel() for axis in np.indices((q, q)).reshape(2, -1))
-    return sp.csr_array((F.ravel(), (i, j)), shape=(q * J, q * J))
+    """F_g (q, r, J) of every level as one matrix, row a J + g and column b J + g."""
+    q, r, J = F.shape
+    i, j = (np.add.outer(axis * J, np.arange(J)).ravel() for axis in np.indices((q, r)).reshape(2, -1))
+    return sp.csr_array((F.ravel(), (i, j)), shape=(q * J, r * J))
 
 
 def at_cells(objective: Objective, theta: np.ndarray, at: Evaluation, H_2: np.ndarray | Pattern) -> list[np.ndarray]:

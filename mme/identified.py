@@ -115,7 +115,7 @@ def _suspicious(objective: Objective) -> bool:
 
 def _has_rank(objective: Objective, b: int) -> bool:
     """Whether some level of a block tells its columns apart, as far as absorption has seen them."""
-    if objective.blocks[b].q == 1 or b != objective.plan.absorb:
+    if objective.blocks[b].q == 1 or b != objective.plan.absorb or objective.blocks[b].is_spherical:
         return True
     return bool((np.einsum("aag->ag", objective.system.absorbed.levels.R) > 0.0).all(axis=0).any())
 

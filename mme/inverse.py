@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.absorption import LevelFactor, factor_levels
+from mme.absorption import factor_levels
 from mme.lapack import cholesky_inverse, triangular_solve
 from mme.objective import Objective
 from mme.pls import Dense, Evaluation, effects
@@ -53,30 +53,19 @@ def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> li
 def level_covariance(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
     """T (I + A'A)^-1 T' of every level of the absorbed block (J, q, q): the other random effects held."""
     T = objective.factors(theta).absorbed
-    return np.asarray(T @ _inner(at.levels) @ T.T)
+    return np.asarray(T @ at.levels.inner() @ T.T)
 
 
 def absorbed_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> np.ndarray:
     """T (I + A'A)^-1 T' plus what the other random effects leave uncertain, for every level."""
     levels, T = objective.system.absorbed.levels, objective.factors(theta).absorbed
     factor = factor_levels(levels, T)
-    inner = _inner(factor)
+    inner = factor.inner()
     if objective.rest:
-        F = gain(factor)
-        through = objective.system.rest.schur.through(H, T.shape[0])
-        inner = inner + np.einsum("iag,abg,jbg->gij", F, through, F)
-    return np.asarray(T @ inner @ T.T)
-
-
-def _inner(factor: LevelFactor) -> np.ndarray:
-    """(I + A'A)^-1 (J, q, q): I - A'(I + AA')^-1 A, but without the subtraction."""
-    A = factor.A
-    return np.linalg.inv(np.eye(A.shape[1]) + np.einsum("aig,ajg->gij", A, A))
-
-
-def gain(factor: LevelFactor) -> np.ndarray:
-    """F_g = A'(I + AA')^-1 as (q, q, J)."""
-    return np.einsum("aig,abg->ibg", factor.A, factor.weights())
+        F = factor.gain()
+        through = objective.system.rest.through(H, levels)
+        inner = inner + np.einsum("iag,abg,jbg->gij", F, through, F, optimize=True)
+    return np.asarray(inner * T[0, 0] ** 2 if levels.singular is not None else T @ inner @ T.T)
 
 
 def _inverse(schur: Schur, at: Evaluation) -> np.ndarray:

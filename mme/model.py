@@ -348,12 +348,23 @@ def _named_apart(terms: Sequence[Term]) -> tuple[Term, ...]:
     return renamed(terms)
 
 
+def _of_one_level(q: int) -> str:
+    """What to do with several coefficients of one level."""
+    if q < 2:
+        return ""
+    return (
+        f", as each of its {q} coefficients is seen once. Coefficients that share one variance, as those of a "
+        "penalised spline or of markers do, are diag(... | g, hom = TRUE), or covariance='homogeneous diagonal'"
+    )
+
+
 def _check_term(term: Term, n: int) -> None:
     if term.n != n:
         raise MMEError(f"term '{term.name}' has {term.n} labels for {n} records")
-    if term.n_levels < 2:
+    if term.n_levels < 2 and (term.q < 2 or term.covariance != "homogeneous diagonal"):
         raise MMEError(
             f"grouping factor '{term.name}' has one level ({term.levels[0]!r}): a variance between levels needs two"
+            + _of_one_level(term.q)
         )
     if term.covariates is not None:
         for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):

@@ -104,7 +104,7 @@ def evaluate(system: System, T: Factors) -> Evaluation:
     if rest.m == 0:
         return Evaluation(logdet, _cholesky(border), factor, Dense(np.zeros((0, 0))), np.zeros((0, system.p + 1)))
     S_ZN = rest.C + rest.B @ factor.backward(Y).reshape(system.p + 1, -1).T
-    W, rhs = factor.weights(), rest.transpose_lambda(S_ZN, T.rest)
+    W, rhs = factor.packed_weights(), rest.transpose_lambda(S_ZN, T.rest)
     if system.symbolic is None:
         L = _cholesky(_bordered(rest, W, T.rest, rhs, border))
         m = rest.m
@@ -133,7 +133,7 @@ def logdet_M(system: System, T: Factors) -> float:
     logdet = factor.logdet(levels.multiplicity) + T.logdet_K
     if rest.m == 0:
         return logdet
-    W = factor.weights()
+    W = factor.packed_weights()
     if system.symbolic is not None:
         return logdet + system.symbolic.factor(rest.schur.entries(W, T.rest)).logdet
     L = _cholesky(rest.schur.square(W, T.rest)[: rest.m, : rest.m])

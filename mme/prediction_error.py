@@ -102,6 +102,10 @@ class _Own:
     def add(self, along: np.ndarray, variance: np.ndarray, level: np.ndarray, z: np.ndarray) -> None:
         """Subtract E'z from ``along`` (p, n) and add z'H z to ``variance`` (n,), z (q, n); a new level adds |T'z|^2."""
         new = level < 0
+        if self.H.shape[2] == 1 and not new.any():
+            along -= self.E[:, :, 0].T @ z
+            variance += np.einsum("an,an->n", z, self.H[:, :, 0] @ z)
+            return
         if new.any():
             prior = self.T.T @ np.where(new, z, 0.0)
             variance += np.einsum("an,an->n", prior, prior)

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import scipy.sparse as sp
 
-from mme.absorption import Absorbed, Projected
+from mme.absorption import Absorbed, Levels, Projected
 from mme.blocks import Block
 from mme.crossproducts import Cells
 from mme.schur import Crossing, Schur, build_schur, lambda_columns
@@ -43,6 +43,15 @@ class Remainder:
         """The same, for other values of K^-1 (x) I; None: those that it has."""
         return self if penalty is None else replace(self, schur=self.schur.with_penalty(penalty))
 
+    def through(self, H: np.ndarray, levels: Levels) -> np.ndarray:
+        """B_g H B_g' of every level as (q, q, J), for a symmetric H on the pattern of M, family by family."""
+        if levels.singular is None:
+            return self.schur.through(H, levels.R.shape[0])
+        triplets = H[self.schur.source], (self.schur.row, self.schur.col)
+        lower = sp.csr_array(sp.coo_array(triplets, shape=(self.m, self.m)))
+        whole = lower + sp.tril(lower, -1).T
+        return np.asarray((self.B.T @ (whole @ self.B)).toarray())[:, :, None]
+
     def transpose_lambda(self, V: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """Lambda'V for V (m, c)."""
         return lambda_columns(self.blocks, self.offsets, V, T)
@@ -60,13 +69,14 @@ def build_remainder(blocks: tuple[Block, ...], absorbed: Absorbed, rows: Project
     offsets = np.concatenate(([0], np.cumsum([block.J * block.q for block in blocks], dtype=np.int64)))
     crossing = [_crossing(absorbed, rows, block, cells) for block, cells in zip(blocks, found, strict=True)]
     C = [block.sums(rows.N) for block in blocks]
+    B = _stack(crossing, blocks, offsets, absorbed.levels.R.shape[0], absorbed.levels.J)
     return Remainder(
         blocks=blocks,
         offsets=offsets,
         crossing=tuple(crossing),
-        B=_stack(crossing, blocks, offsets, absorbed.levels.R.shape[0], absorbed.levels.J),
+        B=B,
         C=np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in C)]),
-        schur=build_schur(blocks, offsets, crossing, absorbed.levels, rows.N.shape[0]),
+        schur=build_schur(blocks, offsets, crossing, absorbed.levels, rows.N.shape[0], B),
     )
 
 
@@ -83,7 +93,7 @@ def _crossing(absorbed: Absorbed, rows: Projected, block: Block, found: Cells) -
     """Q'Z_t: inner products with the orthogonal columns, divided by their lengths."""
     if absorbed.levels.J == 0:
         return Crossing(found, np.zeros((0, 1, block.q)))
-    lengths = np.einsum("aag->ga", absorbed.levels.R)[found.rows]
+    lengths = rows.lengths[found.rows]
     inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
     return Crossing(found, found.sums(rows.Z, block.columns) * inverse[:, :, None])
 

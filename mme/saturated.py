@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from mme.covariance import Extended, Structure
+from mme.covariance import Extended, Structure, shares_variance
 from mme.crossproducts import level_sums
 from mme.errors import MMEError
 from mme.labels import name
@@ -56,7 +56,7 @@ def require_identifiable(model: Model) -> None:
     for term, part in zip(model.terms, model.structures, strict=True):
         if model.sigma is not None or isinstance(part, Extended) or not _is_saturated(term, model.n):
             continue
-        if part.k * part.q**2 > _MOST:
+        if part.k > 1 and part.k * part.q**2 > _MOST:
             raise _refusal(term, term.columns, model.residual)
         found = _confounded(term, part, model.weights, model.residual)
         if found is not None:
@@ -67,6 +67,8 @@ def require_identifiable(model: Model) -> None:
 
 def _confounded(term: Term, part: Structure, weights: np.ndarray | None, residual: Bound | None) -> np.ndarray | None:
     """A combination of the derivatives by theta, sigma^2 and phi that is zero and has parts of both."""
+    if term.n_levels == 1 and shares_variance(part):
+        return None  # a level of one set of coefficients: ZZ' is no multiple of R
     dG, K = _derivatives(part), _diagonal(term)
     if K is not None and term.codes.ndim == 1 and (residual is None or residual.group is None):
         return _by_levels(term, dG, K, weights, residual)

@@ -72,7 +72,7 @@ class Schur:
     products: dict[tuple[int, int], Crossing]
     families: tuple[Family, ...]
     constant: np.ndarray
-    scatter: sp.csr_array
+    scatter: sp.csr_array | Whole
     row: np.ndarray
     col: np.ndarray
     source: np.ndarray
@@ -172,7 +172,8 @@ class Schur:
         halved = H.copy()
         for family in self.families:
             family.blocks(halved)[family.diagonal] *= 0.5
-        G = (self.scatter.T @ halved).reshape(q, q, -1)
+        back = self.scatter.adjoint(halved) if isinstance(self.scatter, Whole) else self.scatter.T @ halved
+        G = back.reshape(q, q, -1)
         return np.asarray(G + G.transpose(1, 0, 2))
 
 
@@ -188,52 +189,79 @@ def lambda_columns(blocks: tuple[Block, ...], offsets: np.ndarray, V: np.ndarray
     return out
 
 
+def _is_number(T: np.ndarray) -> bool:
+    """Whether T is a number times the identity."""
+    if T.shape == (1, 1):
+        return True
+    diagonal = T.diagonal()
+    return bool((diagonal == diagonal[0]).all() and np.count_nonzero(T) == np.count_nonzero(diagonal))
+
+
 def _sandwich(left: np.ndarray, blocks: np.ndarray, right: np.ndarray) -> None:
     """Blocks become left blocks right, in place."""
-    if left.shape == right.shape == (1, 1):
+    if _is_number(left) and _is_number(right):
         blocks *= left[0, 0] * right[0, 0]
     else:
         blocks[:] = left @ blocks @ right
 
 
-def product_count(crossings: list[Cells], widths: list[int], J: int, q: int) -> int:
-    """Products that the sum over levels in (S) takes; each is an entry of the scatter."""
+def product_count(crossings: list[Cells], widths: list[int], J: int, weights: int) -> int:
+    """Products that the sum over levels in (S) takes, ``weights`` of W a level; each is an entry of the scatter."""
     columns = np.zeros(J)
     for found, width in zip(crossings, widths, strict=True):
         columns += width * np.bincount(found.rows, minlength=J)
-    return int(q * q * (columns * (columns + 1) / 2).sum())
+    return int(weights * (columns * (columns + 1) / 2).sum())
 
 
 def build_schur(
-    blocks: tuple[Block, ...], offsets: np.ndarray, crossing: list[Crossing], levels: Levels, border: int
+    blocks: tuple[Block, ...],
+    offsets: np.ndarray,
+    crossing: list[Crossing],
+    levels: Levels,
+    border: int,
+    B: sp.csr_array,
 ) -> Schur:
-    """Pattern, constant part and scatter."""
+    """Pattern, constant part and scatter; ``B`` as in :class:`mme.remainder.Remainder`."""
     families: list[Family] = []
     products: dict[tuple[int, int], Crossing] = {}
     constants: list[np.ndarray] = [np.zeros(0)]
     q, J = levels.R.shape[0], levels.J
     scatters: list[sp.csr_array] = []
-    unit_weights = np.repeat(np.eye(q).ravel(), J)
+    diagonal = levels.singular is not None
+    whole = J > 0 and (diagonal or any(block.is_spherical for block in blocks))
+    unit_weights = np.ones(q) if diagonal else np.repeat(np.eye(q).ravel(), J)
     start = 0
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         one, other = blocks[t_row], blocks[t_col]
         direct = one.cells(other)
-        pairs = level_pairs(crossing[t_row].cells, crossing[t_col].cells, t_row == t_col, J)
+        same = t_row == t_col
+        pairs = _NO_PAIRS if whole else level_pairs(crossing[t_row].cells, crossing[t_col].cells, same, J)
         known = _related(one) if t_row == t_col else _NONE
         # A block with several levels a record meets itself off the diagonal too: on both sides of it.
         lower = direct.rows >= direct.cols if t_row == t_col else slice(None)
         met = direct.rows[lower], direct.cols[lower]
-        rows, cols, block, where = _number(pairs, met, known, t_row == t_col, one.J, other.J)
+        if whole:
+            rows, cols, where = _everywhere(same, one.J, other.J)
+        else:
+            rows, cols, block, where = _number(pairs, met, known, same, one.J, other.J)
         values = np.zeros((rows.size, one.q, other.q))
         products[t_row, t_col] = Crossing(direct, direct.sums(one.columns, other.columns))
         values[where(*met)] = products[t_row, t_col].values[lower]
-        pairs = replace(pairs, rows=_NONE[0], cols=_NONE[1])  # done with: what follows is the peak of memory
-        scatter = _scatter(crossing[t_row], crossing[t_col], pairs, block, rows.size, J)
-        constants.append(values.ravel() - scatter @ unit_weights)
-        scatters.append(scatter)
+        constants.append(values.ravel())
+        if not whole:
+            pairs = replace(pairs, rows=_NONE[0], cols=_NONE[1])  # done with: what follows is the peak of memory
+            scatters.append(_scatter(crossing[t_row], crossing[t_col], pairs, block, rows.size, J))
+            constants[-1] -= scatters[-1] @ unit_weights
         stop = start + values.size
         families.append(Family(t_row, t_col, rows, cols, values.shape[1:], slice(start, stop)))
         start = stop
+    scatter: sp.csr_array | Whole
+    if whole:
+        scatter = Whole(B.toarray().reshape(B.shape[0], -1, J), diagonal, *_places(families, offsets))
+        constant = np.concatenate(constants) - scatter @ unit_weights
+    else:
+        scatter = scatters[0] if len(scatters) == 1 else sp.vstack(scatters, format="csr")
+        constant = np.concatenate(constants)
     row, col, source = _lower_triangle(families, offsets)
     penalty_at, penalty = _penalty(blocks, offsets, row, col)
     return Schur(
@@ -241,8 +269,8 @@ def build_schur(
         offsets,
         products,
         tuple(families),
-        np.concatenate(constants),
-        scatters[0] if len(scatters) == 1 else sp.vstack(scatters, format="csr"),
+        constant,
+        scatter,
         row,
         col,
         source,
@@ -253,6 +281,40 @@ def build_schur(
 
 
 _NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The map from vec(W) to the blocks where a level meets all effects, as one with coefficients of one variance does.
+
+    It is a dense product, sum_ab B_a W_ab B_b' with B (m, q, J), picked at (``row``, ``col``). A W that is always
+    ``diagonal`` is given by its diagonal.
+    """
+
+    B: np.ndarray
+    diagonal: bool
+    row: np.ndarray
+    col: np.ndarray
+
+    def __matmul__(self, weights: np.ndarray) -> np.ndarray:
+        m, q, J = self.B.shape
+        if self.diagonal:
+            flat = self.B.reshape(m, q * J)
+            S = (flat * weights) @ flat.T
+        else:
+            W = weights.reshape(q, q, J)
+            S = np.zeros((m, m))
+            for a, b in np.ndindex(q, q):
+                S += (self.B[:, a] * W[a, b]) @ self.B[:, b].T
+        return np.asarray(S[self.row, self.col])
+
+    def adjoint(self, values: np.ndarray) -> np.ndarray:
+        """The transpose of the map: B_g'H B_g (q, q, J), flat, of H with these values and zeros elsewhere."""
+        m, q, J = self.B.shape
+        H = np.zeros((m, m))
+        H[self.row, self.col] = values
+        HB = (H @ self.B.reshape(m, q * J)).reshape(m, q, J)
+        return np.einsum("mag,mbg->abg", self.B, HB, optimize=True).ravel()
 
 
 def _related(block: Block) -> tuple[np.ndarray, np.ndarray]:
@@ -290,6 +352,9 @@ class Pairs:
     rows: np.ndarray
     cols: np.ndarray
     counts: np.ndarray
+
+
+_NO_PAIRS = Pairs(*(_NONE[0],) * 5)
 
 
 def level_pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
@@ -342,6 +407,17 @@ def _number(
     return rows[occurs], cols[occurs], rank[of_pairs], lambda i, j: rank[place(i, j)]
 
 
+def _everywhere(
+    same: bool, n_rows: int, n_cols: int
+) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Rows and columns of all blocks, those of one factor in its lower triangle down the columns, and their places."""
+    if not same:
+        cols, rows = np.divmod(np.arange(n_rows * n_cols), n_cols)[::-1]
+        return rows, cols, lambda i, j: i * n_cols + j
+    cols, rows = np.triu_indices(n_rows)
+    return rows, cols, lambda i, j: j * (2 * n_rows - j - 1) // 2 + i
+
+
 def _scatter(left: Crossing, right: Crossing, pairs: Pairs, block: np.ndarray, count: int, J: int) -> sp.csr_array:
     """The map from vec(W) (q q J) to the blocks: entry (i, j) of a block gains B_left[a, i] W[a, b] B_right[b, j].
 
@@ -362,6 +438,16 @@ def _scatter(left: Crossing, right: Crossing, pairs: Pairs, block: np.ndarray, c
             total = piece if total is None else total + piece
         by_weight.append(total)
     return sp.csr_array(by_weight[0] if q == 1 else sp.hstack(by_weight, format="csr"))
+
+
+def _places(families: list[Family], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column in M of all values of the families."""
+    rows, cols = [_NONE[0]], [_NONE[0]]
+    for family in families:
+        i, j = np.indices(family.shape)
+        rows.append((offsets[family.t_row] + family.rows[:, None, None] * family.shape[0] + i).ravel())
+        cols.append((offsets[family.t_col] + family.cols[:, None, None] * family.shape[1] + j).ravel())
+    return np.concatenate(rows), np.concatenate(cols)
 
 
 def _lower_triangle(families: list[Family], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

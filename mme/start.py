@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from mme.absorption import Levels, absorb, factor_levels
+from mme.blocks import Block
 from mme.objective import Objective
 
 # Relative variances are started no smaller than this share of what one level's data could show.
@@ -58,10 +59,13 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
     moments = _solve_moments(objective, blocks, repeated, sigma2)
     for block, weighted, H in zip(objective.blocks, blocks, moments, strict=True):
-        information = np.einsum("aig,aig->i", weighted.levels.R, weighted.levels.R) / block.J
+        levels = weighted.levels.J
+        information = np.einsum("aig,aig->i", weighted.levels.R, weighted.levels.R) / levels
+        if block.is_spherical:
+            information, H = np.repeat(information, block.q), H * np.eye(block.q)
         floor = _SMALLEST_SHARE / np.maximum(information, 1e-300)
         # A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself.
-        error = min(max(np.sqrt(0.5 / block.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
+        error = min(max(np.sqrt(0.5 / levels), _SMALLEST_RADIUS), _LARGEST_RADIUS)
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
             nearest = part.nearest(H[columns, columns], floor[columns])
             spread = np.sqrt(np.maximum((part.T(nearest) ** 2).sum(axis=1), floor[columns]))
@@ -88,6 +92,8 @@ def _weighted(objective: Objective, b: int) -> Weighted:
     """
     system, block = objective.system, objective.blocks[b]
     whole = system.absorbed.levels
+    if block.is_spherical:
+        return _spherical(objective, block)
     if b == objective.plan.absorb:
         levels = Levels(whole.R, whole.V[-1:])
         along_X = np.einsum("aig,pag->ipg", whole.R, whole.V[:-1])
@@ -101,6 +107,14 @@ def _weighted(objective: Objective, b: int) -> Weighted:
     return Weighted(levels, factor_levels(transposed, np.eye(block.q)).weights(), along_X)
 
 
+def _spherical(objective: Objective, block: Block) -> Weighted:
+    """One level with coefficients of one variance: its singular values are levels, of one coefficient each."""
+    s, U = block.spectrum.s, block.spectrum.U
+    along = U @ objective.basis.N.T
+    levels = Levels(s.reshape(1, 1, -1), along[:, -1].reshape(1, 1, -1))
+    return Weighted(levels, (1.0 / (1.0 + s**2)).reshape(1, 1, -1), (s * along[:, :-1].T)[None])
+
+
 def _is_repeated(one: Weighted, n: int) -> bool:
     """Whether levels have records enough to tell their variance from the residual one without their relationship."""
     q = one.levels.R.shape[0]
@@ -112,7 +126,7 @@ def _residual_variance(objective: Objective, blocks: list[Weighted], repeated: l
     r, n = objective.basis.r, objective.model.n
     total = float(r @ r)
     among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
-    effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * objective.blocks[b].q for b in among}
+    effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * blocks[b].levels.R.shape[0] for b in among}
     explained = {b: float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among}
     fixed = {b: _fixed_within(objective, blocks[b]) for b in among}
     freedom = {b: max(n - effects[b] - fixed[b], 1.0) for b in among}
@@ -146,7 +160,7 @@ def _solve_moments(
     objective: Objective, blocks: list[Weighted], repeated: list[bool], sigma2: float
 ) -> list[np.ndarray]:
     """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
-    widths = [block.q for block in objective.blocks]
+    widths = [one.levels.R.shape[0] for one in blocks]
     ends = np.cumsum([q * q for q in widths]).tolist()
     at = [slice(end - q * q, end) for end, q in zip(ends, widths, strict=True)]
     size = ends[-1] if ends else 0
@@ -163,9 +177,9 @@ def _solve_moments(
         target[at[t]] = (h @ h.T / sigma2 - residual).ravel()
         for s, other in enumerate(blocks):
             if s == t:
-                levels, products = np.arange(objective.blocks[t].J), np.einsum("iag,ajg->ijg", half, one.levels.R)
+                levels, products = np.arange(one.levels.J), np.einsum("iag,ajg->ijg", half, one.levels.R)
                 system[at[t], at[s]] = _squares(own, own, levels, levels, products)
-            else:
+            elif not (objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # these as if alone
                 rows, cols, values = _products(objective, t, s)
                 products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
                 system[at[t], at[s]] = _squares(one, other, rows, cols, products)

@@ -88,6 +88,7 @@ LAYERS = {
         "whitening",
         "basis",
         "aliasing",
+        "spectrum",
         "blocks",
         "span",
         "absorption",

@@ -31,8 +31,13 @@ def level_information(objective: Objective, theta: np.ndarray) -> list[np.ndarra
     """D_g (levels, q, q) of each term, in the columns that theta is of, as if no other factor were random."""
     out: dict[int, np.ndarray] = {}
     for block in objective.blocks:
-        G = _gram_bound(block) * _largest_relationship(block, theta)
         T = block.T(theta)
+        if block.is_spherical:
+            R, s = block.spectrum.R, block.spectrum.s
+            D = ((R.T / (1.0 + (T[0, 0] * s) ** 2)) @ R)[None] * block.scale[0] ** 2
+            out[block.terms[0]] = D
+            continue
+        G = _gram_bound(block) * _largest_relationship(block, theta)
         D = np.linalg.solve(np.eye(block.q) + G @ (T @ T.T), G) if block.q > 1 else G / (1.0 + G * T**2)
         change = np.array([block.moved(column) for column in np.eye(block.q)])  # (C e_a)' row by row
         D = change @ D @ change.T
