@@ -129,14 +129,16 @@ def minimise(
         Called with (evaluation, value, x).
     """
     counted = _Counted(f, progress)
-    at: Curvature | None
-    if nearby is None:
-        at = curvature(counted, start, counted(start), radius, one_sided=True)
-    else:  # without a step there is no secant: the gradients are of two functions
-        at = _moved(counted, replace(nearby, x=start), start, counted(start))
+    value, at = counted(start), None
+    if nearby is not None and np.isfinite(value):  # without a step there is no secant: gradients are of two functions
+        at = _moved(counted, replace(nearby, x=start), start, value)
+    elif np.isfinite(value):
+        at = curvature(counted, start, value, radius, one_sided=True)
     reason = "Newton steps on finite differences gained nothing more"
     if at is None or at.saddle or at.flat or not at.expected_decrease < _NEARBY * start.size:
         reason, at = _search(counted, start, radius, even), None
+    if not counted.x.size:
+        return _nowhere(start, counted.evaluations)
     for _ in range(_ROUNDS):
         at = _polish(counted, at or curvature(counted, counted.x, counted.best, radius))
         if at.converged and not _snap(counted, even) and at.trusted:
@@ -170,9 +172,21 @@ def _polish(f: _Counted, at: Curvature) -> Curvature:
 
 def evaluate_only(f: Callable[[np.ndarray], float], x: np.ndarray) -> Minimum:
     """The 'search' of a model whose parameters are given."""
-    k, value = x.size, f(x)
-    none = Curvature(x, value, np.full(k, np.nan), np.full((k, k), np.nan), np.zeros(k), np.zeros(k), 0.0, 0, False)
-    return Minimum(x, value, 1, "theta was given", x == 0.0, none)
+    value = f(x)
+    return Minimum(x, value, 1, "theta was given", x == 0.0, _unknown(x, value, 0.0))
+
+
+def _nowhere(start: np.ndarray, evaluations: int) -> Minimum:
+    """The end of a search that met no finite value."""
+    reason, none = "the criterion is infinite wherever it was tried", np.zeros(start.size, dtype=bool)
+    return Minimum(start, np.inf, evaluations, reason, none, _unknown(start, np.inf, np.inf))
+
+
+def _unknown(x: np.ndarray, value: float, decrease: float) -> Curvature:
+    """The curvature where no differences were taken."""
+    k = x.size
+    gradient, hessian = np.full(k, np.nan), np.full((k, k), np.nan)
+    return Curvature(x, value, gradient, hessian, np.zeros(k), np.zeros(k), decrease, 0, False)
 
 
 def _search(f: _Counted, start: np.ndarray, radius: np.ndarray, even: np.ndarray) -> str:

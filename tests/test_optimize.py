@@ -275,3 +275,11 @@ def test_a_coordinate_that_is_not_even_is_searched_on_both_sides(x0):
     found = minimise(f, np.zeros(1), np.full(1, 0.1), even=np.zeros(1, dtype=bool))
     assert abs(found.x[0] - x0) < 1e-3
     assert found.curvature.converged
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_function_that_is_infinite_everywhere_has_no_minimum_and_is_no_error(k):
+    found = minimise(lambda x: np.inf, np.ones(k), np.ones(k), even=np.ones(k, dtype=bool))
+    assert found.value == np.inf
+    assert found.reason == "the criterion is infinite wherever it was tried"
+    assert not found.curvature.converged

@@ -212,6 +212,11 @@ class _Tracer:
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             return minimise(f, x, self.question.radius, even=self.question.even, nearby=nearby)
 
+    def _nowhere(self, x: np.ndarray, value: float) -> Knot:
+        """A value at which there is no likelihood."""
+        nothing = np.full(len(self.maximum.names), np.nan)
+        return Knot(value, float(np.copysign(np.inf, value - self.question.estimate)), x, None, nothing)
+
     def knot(self, value: float, near: list[Knot]) -> Knot:
         """The best of the others at one value, begun where the knots nearby point to."""
         question, deviance = self.question, self.maximum.deviance
@@ -219,12 +224,13 @@ class _Tracer:
         if not self._exists(x, value):
             x = near[-1].x
             if not self._exists(x, value):
-                nowhere = np.full(len(self.maximum.names), np.nan)
-                return Knot(value, float(np.copysign(np.inf, value - question.estimate)), x, None, nowhere)
+                return self._nowhere(x, value)
         at_zero = question.even & (np.abs(x) < 0.1 * question.radius)
         if at_zero.any():  # zero is stationary whether it is a minimum or not
             x, nearby = np.where(at_zero, question.radius, x), None
         found = self._minimum(lambda x: deviance(question.point(x, value)), x, nearby)
+        if not np.isfinite(found.value):
+            return self._nowhere(x, value)
         rise = found.value - self.deviance
         if rise < -_LOWER:
             warnings.warn(
