@@ -15,7 +15,7 @@ from mme.factor import NotPositiveDefiniteError
 from mme.inverse import conditional_blocks, sensitivities
 from mme.lapack import triangular_solve
 from mme.objective import Objective
-from mme.pls import Evaluation, Factors, coordinates, effects, evaluate, logdet_M, logdet_X, pwrss
+from mme.pls import Evaluation, Factors, coordinates, effects, evaluate, logdet_X, pwrss
 
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
 _TOLERATED = 1e-8
@@ -63,10 +63,20 @@ class Estimates:
     @cached_property
     def criterion(self) -> float:
         """-2 log (restricted) likelihood."""
-        objective, at = self.objective, self._contrasts
+        objective = self.objective
+        if self._orthogonal is not None:
+            logdet, border = self._orthogonal
+            return criterion(objective.constants, logdet, logdet_X(border), pwrss(border))
+        at = self._contrasts
         ml = objective.within is not None and not objective.constants.reml
-        logdet = logdet_M(objective.system, objective.factors(self.theta)) if ml else at.logdet_M
+        logdet = objective.logdet_M(self.theta) if ml else at.logdet_M
         return criterion(objective.constants, logdet, logdet_X(at.border), self.pwrss)
+
+    @cached_property
+    def _orthogonal(self) -> tuple[float, np.ndarray] | None:
+        """log|M| and the factor of (N) where Cholesky's have no digits left (:mod:`mme.orthogonal`)."""
+        large = self.objective.is_large(self.objective.contrast_factors(self.theta))
+        return self.objective.contrasts(self.theta) if large else None
 
     @property
     def sigma(self) -> float:
@@ -81,6 +91,8 @@ class Estimates:
         Where that shows in the criterion it is summed over the records, which errors of gamma and u enter at second
         order only.
         """
+        if self._orthogonal is not None:
+            return pwrss(self._orthogonal[1])
         r, eliminated = self.objective.basis.r, pwrss(self._contrasts.border)
         lost = np.finfo(float).eps * self.objective.constants.n_effective * float(r @ r)
         if lost < _TOLERATED * eliminated:
@@ -115,7 +127,11 @@ class Estimates:
     @cached_property
     def beta(self) -> np.ndarray:
         """BLUE of the kept columns of X (p,)."""
-        return self.objective.basis.coefficients(self._solution[0])
+        if self._orthogonal is None or self.objective.within is not None:
+            return self.objective.basis.coefficients(self._solution[0])
+        p, border = self.objective.system.p, self._orthogonal[1]
+        gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
+        return self.objective.basis.coefficients(gamma)
 
     @cached_property
     def _apart(self) -> bool:

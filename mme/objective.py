@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -20,6 +21,7 @@ from mme.engine import Engine, Plan, after_analysis, plan, require_dense_memory,
 from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model, build_model
+from mme.orthogonal import Orthogonal, largest
 from mme.penalty import Penalty
 from mme.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_M, logdet_X, pwrss
 from mme.remainder import build_remainder, no_remainder
@@ -98,7 +100,7 @@ class Objective:
         NotPositiveDefiniteError
             The model fits the response exactly.
         """
-        return self._triangle(self.factors(theta))
+        return self._triangle(self.factors(theta), theta)
 
     def contrasts(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """What the criterion takes, without what cancels in it: the columns within X are left out.
@@ -107,12 +109,43 @@ class Objective:
         """
         if self.within is None:
             return self.triangle(theta)
-        logdet, border = self._triangle(self.contrast_factors(theta))
-        return logdet if self.constants.reml else logdet_M(self.system, self.factors(theta)), border
+        logdet, border = self._triangle(self.contrast_factors(theta), theta)
+        return logdet if self.constants.reml else self.logdet_M(theta), border
 
-    def _triangle(self, T: Factors) -> tuple[float, np.ndarray]:
+    def logdet_M(self, theta: np.ndarray) -> float:
+        """log|M|, and what theta changes of log|K| with it."""
+        T = self.factors(theta)
+        return self._triangle(T, theta)[0] if self.is_large(T) else logdet_M(self.system, T)
+
+    def is_large(self, T: Factors) -> bool:
+        """Whether variances are so large against sigma^2 that Cholesky factors of crossed blocks lose what matters."""
+        if not self.rest:
+            return False
+        factors = T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
+        far = any(one.max() > most or one.min() < -most for one, most in zip(factors, self._most, strict=True))
+        return far and self.orthogonal is not None
+
+    @cached_property
+    def orthogonal(self) -> Orthogonal | None:
+        """What serves there instead; None for a large model."""
+        return Orthogonal.of(self._in_order, self.basis.N)
+
+    @cached_property
+    def _most(self) -> list[float]:
+        return [largest(block) for block in self._in_order]
+
+    @property
+    def _in_order(self) -> tuple[Block, ...]:
+        """The absorbed block, then the others."""
+        return self.rest if self.absorbing is None else (self.absorbing, *self.rest)
+
+    def _triangle(self, T: Factors, theta: np.ndarray) -> tuple[float, np.ndarray]:
         if not self.rest:
             return evaluate_absorbed(self.system, T)
+        if self.is_large(T) and self.orthogonal is not None:
+            factors = T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
+            logdet, border = self.orthogonal.triangle(factors, theta)
+            return logdet + T.logdet_K, border
         at = evaluate(self.system, T)
         return at.logdet_M, at.border
 
@@ -183,6 +216,7 @@ class Objective:
         twin.model = self.model.with_response(y)
         twin.basis = _conditioned(twin.model, _whitening(self.model, self.phi), self.basis)
         twin.system = self._system_of(twin.basis)
+        twin.__dict__.pop("orthogonal", None)
         twin.engine = replace(self.engine, seconds={"response": perf_counter() - started})
         return twin
 

@@ -91,6 +91,7 @@ LAYERS = {
         "spectrum",
         "blocks",
         "span",
+        "orthogonal",
         "absorption",
         "schur",
         "remainder",

@@ -91,6 +91,28 @@ def test_no_variance_of_effects_within_the_fixed_ones_costs_the_criterion_or_bet
     assert_allclose(fit.beta, beta, rtol=1e-9, atol=1e-8)
 
 
+@pytest.mark.parametrize("method", ["REML", "ML"])
+@pytest.mark.parametrize("kind", ["crossed", "nested", "one partition", "one partition with a slope"])
+@pytest.mark.parametrize("ratios", [(1e8, 1.0), (1.0, 1e8), (1e6, 1e6), (1e8, 1e8)])
+def test_factors_that_share_their_effects_lose_no_digit_at_any_variance(ratios, kind, method):
+    rng = np.random.default_rng(6)
+    n = 30
+    g, h, Z = rng.integers(0, 5, n), rng.integers(0, 4, n), np.column_stack([np.ones(n), rng.normal(size=n)])
+    other = {"crossed": h, "nested": g * 4 + h}.get(kind, (3 * g + 1) % 5)
+    U = Z if kind == "one partition with a slope" else Z[:, :1]
+    T = [ratios[0] * np.eye(1), ratios[1] * np.array([[1.0, 0.0], [0.4, 0.8]])[: U.shape[1], : U.shape[1]]]
+    y = rng.normal(size=n) + rng.normal(size=5)[g]
+    terms = [mme.Term(g, name="g"), mme.Term(other, U, name="h")]
+    theta = np.concatenate([one.T[np.triu_indices(len(one))] for one in T])
+    blocks = [(design(g), T[0], None), (design(other, U), T[1], None)]
+    criterion, sigma, beta = exact_fit(y, Z, blocks, None, method)
+    assert abs(mme.objective(y, Z, terms, method=method)(theta) - criterion) < 1e-6
+    fit = mme.fit(y, Z, terms, method=method, theta=theta)
+    assert abs(fit.criterion - criterion) < 1e-6
+    assert_allclose(fit.sigma, sigma, rtol=1e-7)
+    assert_allclose(fit.beta, beta, atol=1e-8 * max(ratios))  # a standard error of the intercept is of their size
+
+
 def test_the_standard_errors_at_a_given_variance_of_such_effects_have_it_in_them():
     """beta is as uncertain as without them, and by their variance."""
     fit = fitted("y ~ 0 + f + (1 | h) + (1 | pairs)", theta=[0.5, 1e8])

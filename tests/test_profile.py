@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm
 
 import mme
+from mme.inference.curves import Curve
 from mme.inference.held import Deviance, Point
 from mme.inference.interpolate import crossing, first_reached, monotone
 from mme.inference.natural import hold, lower_factor, natural_names, natural_values
@@ -432,3 +433,12 @@ def test_the_frame_holds_every_parameter(slopes_profile):
     assert list(frame.columns) == ["parameter", "value", "zeta", *slopes_profile.names]
     assert isinstance(frame, pd.DataFrame)
     assert frame.notna().all(axis=None)
+
+
+def test_a_profile_that_finds_a_lower_deviance_on_one_side_has_its_limits_by_that_side_alone():
+    """zeta is minus zero there: it belongs to the side below the estimate."""
+    zeta = np.array([-2.5, -0.7, -0.0, -0.0, -0.6, -0.2, 0.0, 0.3, 2.6])
+    values = np.arange(9.0)
+    curve = Curve("sd", 6.0, (0.0, np.inf), values, zeta, np.zeros((9, 1)), (True, True))
+    assert 0.0 <= curve.limit(-1.96) <= 1.0
+    assert 7.0 <= curve.limit(1.96) <= 8.0

@@ -27,7 +27,7 @@ def crossing(zeta: float, reached: np.ndarray, values: np.ndarray) -> float:
 
 def first_reached(zeta: np.ndarray) -> np.ndarray:
     """The knots at which zeta is further out than at all before, seen from the estimate: a profile may turn back."""
-    right, kept = zeta >= 0.0, np.empty(zeta.size, dtype=bool)
+    right, kept = ~np.signbit(zeta), np.empty(zeta.size, dtype=bool)
     kept[right], kept[~right] = _records(zeta[right]), _records(-zeta[~right][::-1])[::-1]
     return kept
 
