@@ -6,12 +6,21 @@ everything that is worth a sentence but no stop is an :class:`MMEWarning`.
 
 from __future__ import annotations
 
+import re
+
+# How NumPy writes a scalar.
+_SCALAR = re.compile(
+    r"\bnp\.(?:(?:u?int\d+|float\d+|longdouble|complex\d+|bool|str_|bytes_|datetime64|timedelta64)\(([^()]*)\)|(True|False)_)"
+)
 # Characters of a formula that a message shows.
 _LINE = 120
 
 
 class MMEError(ValueError):
     """The input cannot be used as given; the message says what was found, what is needed and what to do."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*map(_as_users_write, parts))
 
 
 class FormulaError(MMEError):
@@ -33,3 +42,19 @@ class MemoryForecastError(MMEError):
 
 class MMEWarning(UserWarning):
     """The result stands, but the input looks like a slip."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*map(_as_users_write, parts))
+
+
+def _as_users_write(part: object) -> object:
+    """A message with NumPy's scalars as plain ones: 7 and 'a' for np.int64(7) and np.str_('a').
+
+    Examples
+    --------
+    >>> _as_users_write("levels np.int64(1), [np.float64(0.5), np.str_('a')], np.True_")
+    "levels 1, [0.5, 'a'], True"
+    """
+    if not isinstance(part, str) or "np." not in part:
+        return part
+    return _SCALAR.sub(lambda found: found[1] or found[2] or "", part)
