@@ -53,7 +53,7 @@ def sequences(
         sequence = np.argsort(order.places[occurs], kind="stable")
         labels = [labels_of(value.categories[occurs])[j] for j in sequence]
         shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
-        if order.known == "sorted" and not in_turn(groups[bar.name].codes, order.places[codes]):
+        if order.known == "sorted" and len(labels) > 2 and not in_turn(groups[bar.name].codes, order.places[codes]):
             _warn(node, bar, f"takes the levels in alphabetical order ({shown}); an ordered category declares another")
         if unequal(distances(labels, order.places[occurs][sequence])):
             _warn(node, bar, f"takes neighbouring levels to be one step apart ({shown}); ou() reads the distances")

@@ -123,6 +123,10 @@ def test_nothing_is_said_where_the_records_stand_in_alphabetical_order_or_order_
         mme.lmer("y ~ 1", data, residual=mme.Unstructured("m", "g"))
         mme.lmer("y ~ 1 + ar1(0 + letter | g)", data, sigma=0.3, theta=[1.0, 1.0])
         mme.lmer("y ~ 1 + cs(0 + m | g)", data, sigma=0.3, theta=[1.0] * T + [1.0])
+        two = data[data["t"] < 2].assign(m=lambda table: table["m"].astype("category"))  # feb, jan
+        mme.lmer("y ~ 1", two, residual=mme.Toeplitz("m", "g"))
+        mme.lmer("y ~ 1", two, residual=mme.AR1("m", "g"))
+        mme.lmer("y ~ 1 + ar1(0 + m | g)", two, sigma=0.3, theta=[1.0, 1.0])
 
 
 def test_levels_that_are_not_at_one_distance_are_pointed_out_to_who_takes_them_so():

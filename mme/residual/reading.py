@@ -17,8 +17,9 @@ from mme.order import distances, in_turn, order_of, unequal
 from mme.residual.base import Column
 from mme.times import as_one
 
-# What to do about records of one group at the same time.
+# What labels need whose order matters.
 _DECLARED = "a declared order: pd.Categorical(..., categories=[...], ordered=True), or an Enum of Polars"
+# What to do about records of one group at the same time.
 _REMEDY = "average them, or take a finer group, such as 'block/plot' where plots are numbered anew in each block"
 _REMEDIES = {"Exponential": "average them, or say nugget=True for a measurement error of each record"}
 
@@ -92,7 +93,7 @@ class Reader:
         if not isinstance(column, Factor):
             return self.times(spec, role, groups)
         found = self.occasions(spec, role, groups)
-        if found.guessed and (column.kind == "text" or not in_turn(groups.codes, found.codes)):
+        if found.guessed and (column.kind == "text" or self._is_doubtful(found, groups)):
             raise self.error(f"{title} must be numeric, got text ({found.levels[0]}); labels need {_DECLARED}")
         if found.known == "declared" and distances(found.levels, found.places) is not found.places:
             self.compare_spacing(found)
@@ -103,8 +104,9 @@ class Reader:
         title = _title(spec, role)
         column = self._column(spec, title)
         if not isinstance(column, Factor):
-            places, codes = np.unique(self.times(spec, role, groups)[0], return_inverse=True)
-            shown = factorise(column, title)[1] if column.dtype.kind in "mM" else places
+            times = self.times(spec, role, groups)[0]
+            places, first, codes = np.unique(times, return_index=True, return_inverse=True)
+            shown = factorise(column[first], title)[1] if column.dtype.kind in "mM" else places
             return Labels(codes, labels_of(shown), title, places)
         order = order_of(column.categories, column.kind)
         codes, levels = factorise(Factor(column.codes, np.arange(column.categories.size)), title)
@@ -114,7 +116,7 @@ class Reader:
 
     def doubt(self, occasions: Labels, groups: Labels) -> None:
         """Say in what order labels are taken where nothing but the alphabet says so."""
-        if occasions.guessed and not in_turn(groups.codes, occasions.codes):
+        if self._is_doubtful(occasions, groups):
             warnings.warn(
                 f"{self.structure} takes the levels of {occasions.title} in alphabetical order "
                 f"({_shown(occasions.levels)}); another needs {_DECLARED}",
@@ -147,6 +149,10 @@ class Reader:
                 f"{groups.title} has {here} records of level '{groups.levels[groups.codes[i]]}' at the same {what} "
                 f"({int(again.sum())} such repetitions in all); {_REMEDIES.get(self.structure, _REMEDY)}"
             )
+
+    def _is_doubtful(self, occasions: Labels, groups: Labels) -> bool:
+        """Whether another order than the alphabet's may be meant, and would be another model: not of two levels."""
+        return occasions.guessed and occasions.J > 2 and not in_turn(groups.codes, occasions.codes)
 
     def _column(self, spec: Any, title: str) -> np.ndarray | Factor:
         """A column as numbers, dates or a factor."""
