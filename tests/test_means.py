@@ -111,6 +111,15 @@ def test_a_covariate_with_gaps_is_at_the_mean_of_the_rows_used():
     assert np.isfinite(filled.means("f")["mean"]).all()
 
 
+def test_a_date_is_at_its_mean_in_days():
+    day = np.datetime64("2024-01-01") + DATA["age"]
+    fit = mme.lmer("y ~ f * day + (1 | g)", DATA | {"day": day}, theta=[0.5])
+    counted = mme.lmer("y ~ f * age + (1 | g)", DATA, theta=[0.5])
+    np.testing.assert_allclose(fit.means("f"), counted.means("f"), rtol=1e-6)
+    at = [np.datetime64("2024-01-31"), np.datetime64("2024-02-20")]
+    np.testing.assert_allclose(fit.means("f", at={"day": at}), counted.means("f", at={"age": [30, 50]}), rtol=1e-6)
+
+
 # -- where covariates stand --------------------------------------------------------------------------------------------
 
 
