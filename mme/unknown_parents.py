@@ -83,14 +83,16 @@ class UnknownParents:
     def is_estimable(self, X: np.ndarray) -> np.ndarray:
         """(J, q): whether the records say anything of a level's groups, in the mixture that it has of them.
 
-        The weights of the level must lie in the row space of ZQ. What X determines does not count: there a level is
-        measured from the groups that were dropped.
+        The weights of an animal must lie in the row space of ZQ. What X determines does not count: there it is measured
+        from the groups that were dropped, as groups with records themselves always are.
         """
         ZQ = X[:, self.columns]
         values, vectors = np.linalg.eigh(ZQ.T @ ZQ)
         unseen = vectors[:, values <= _UNSEEN * max(float(values[-1]), 1e-300)] if values.size else vectors
         along = np.einsum("jk,kar->jar", self.Q, unseen.reshape(self.Q.shape[1], self.q, -1))
-        return np.asarray((np.abs(along) <= np.sqrt(_UNSEEN)).all(axis=2))
+        out = np.asarray((np.abs(along) <= np.sqrt(_UNSEEN)).all(axis=2))
+        out[self.groups] = ZQ.any(axis=0).reshape(-1, self.q)
+        return out
 
 
 def separate(

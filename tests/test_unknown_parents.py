@@ -186,6 +186,22 @@ def test_a_group_without_records_is_not_known_and_neither_are_its_animals():
     assert reliability[["d", "e", "g", "h", "far"]].isna().all()
 
 
+def test_groups_of_sires_and_of_dams_are_measured_from_the_one_of_each_that_is_dropped():
+    rng = np.random.default_rng(2)
+    animals, young = [f"a{i}" for i in range(40)], range(12, 40)
+    sires = [f"s{i % 3}" for i in range(12)] + [f"a{i % 6}" for i in young]
+    dams = [f"d{i % 2}" for i in range(12)] + [f"a{6 + i % 5}" for i in young]
+    pedigree = mme.Pedigree(animals, sires, dams, unknown_groups=["s0", "s1", "s2", "d0", "d1"])
+    fit = mme.lmer("y ~ 1 + (1 | animal)", {"animal": animals, "y": rng.normal(size=40)},
+                   relationship={"animal": pedigree}, theta=[1.0])  # fmt: skip
+    assert fit.dropped == ("animal.s2", "animal.d1")
+    groups = fit.ranef()["animal"].iloc[-5:, 0]
+    np.testing.assert_allclose(groups, [*fit.beta.iloc[1:3], 0.0, fit.beta.iloc[3], 0.0])
+    np.testing.assert_allclose(fit.pev()["animal"][[-5, -4, -2], 0, 0], fit.se.iloc[1:] ** 2)
+    assert np.isnan(fit.pev()["animal"][[-3, -1]]).all()
+    assert np.isfinite(fit.pev()["animal"][:-5]).all()
+
+
 @given(seed=seeds, variance=st.floats(0.05, 20.0), method=st.sampled_from(["REML", "ML"]))
 def test_random_groups_have_the_prior_variance_in_units_of_the_additive_one(seed, variance, method):
     """u* = a + Q g, g ~ N(0, group_variance sigma_a^2): cov(u*) = sigma_a^2 (A + group_variance QQ')."""
