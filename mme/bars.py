@@ -122,9 +122,8 @@ class _Splitter:
         if _bar_in(terms.args[0]) or _bar_in(terms.args[1]) or is_sum(terms.args[0]) or is_sum(terms.args[1]):
             raise self._error(
                 terms,
-                f"a bar without parentheses takes all of '{left}' and of '{right}': put parentheses round each random "
-                "term, as in y ~ x + (1 | g), or round the whole, as in y ~ (x + 1 | g), for random slopes without "
-                "their fixed effects",
+                f"a bar beside other terms needs parentheses: without them it takes all of '{left}' and of '{right}'. "
+                "Write y ~ x + (1 | g), or y ~ (x + 1 | g) for random slopes without their fixed effects",
             )
         return Op("(", (terms,), terms.start)
 

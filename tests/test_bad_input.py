@@ -295,7 +295,7 @@ def test_missing_values_are_refused_on_request_with_their_columns(sleep):
         ({}, "no rows"),
         ({"y": [1.0, 2.0, 3.0], "g": ["a", "b"]}, "column 'g' has 2 values"),
         ({"y": 1.0, "g": ["a", "b"]}, "column 'y'"),
-        ({"y": np.zeros((2, 2)), "g": ["a", "b"]}, "column 'y' must be one-dimensional"),
+        ({"y": np.zeros((2, 2)), "g": ["a", "b"]}, "response 'y' needs numbers, one a row, but was given 2 columns"),
     ],
 )
 def test_what_is_not_a_table_is_refused(data, message):
