@@ -10,6 +10,7 @@ import numpy as np
 from mme.findings import Diagnosis, Finding
 from mme.summary import boundary
 from mme.terms import Term
+from mme.verdict import open_parameters, search_names
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -24,8 +25,6 @@ _EXACT = 1e-4
 _FAR_ORIGIN, _NEARLY_ONE = 5.0, 0.99
 # Smallest eigenvalue of the Gram matrix of columns of unit mean square, below which they depend on each other.
 _DEPENDENT = 1e-10
-# A parameter with this share in a direction that the data leave open is named.
-_TAKES_PART = 0.3
 
 
 def diagnose(fit: Fit) -> Diagnosis:
@@ -108,19 +107,9 @@ def _singular_remedy(sentences: list[str]) -> str:
     return "; ".join([*remedies, "more levels are what helps to find a small variance"]) + "."
 
 
-def _open_parameters(fit: Fit) -> list[str]:
+def _open_parameters(fit: Fit) -> tuple[str, ...]:
     """Parameters that take part in the directions in which the criterion is flat."""
-    hessian = fit.optimum.hessian
-    free = np.isfinite(np.diag(hessian))
-    H = hessian[np.ix_(free, free)]
-    size = np.sqrt(np.abs(np.diag(H)))
-    size[size == 0.0] = 1.0
-    _, vectors = np.linalg.eigh(H / np.outer(size, size))
-    share = np.abs(vectors[:, : fit.optimum.flat]).max(axis=1)
-    structure = fit.model.residual
-    names = (*fit.theta_names, *(() if structure is None else structure.names))
-    kept = [name for name, is_free in zip(names, free.tolist(), strict=True) if is_free]
-    return [name for name, part in zip(kept, share.tolist(), strict=True) if part > _TAKES_PART]
+    return open_parameters(fit.optimum.hessian, fit.optimum.flat, search_names(fit.model))
 
 
 def _same_effects(fit: Fit) -> Iterator[Finding]:

@@ -10,6 +10,9 @@ from mme.identified import Reduced, Undetermined
 from mme.model import Model
 from mme.optimize import ACCEPTED, Minimum
 
+# A parameter with this share in a direction that the data leave open is named.
+_TAKES_PART = 0.3
+
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
@@ -39,6 +42,8 @@ class Optimum:
         Directions in which the criterion does not change: the data do not determine them.
     undetermined : tuple of str
         What the data do not determine of the variances, in words, where the design says so (:mod:`mme.identified`).
+    weak : tuple of str
+        Parameters that take part in flat directions of which the design says nothing.
     open : array of bool
         Which standard deviations and correlations that is, in the order of theta, and sigma; empty for none.
     verdict : str
@@ -57,6 +62,7 @@ class Optimum:
     flat: int
     verdict: str
     undetermined: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
     open: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     @property
@@ -71,7 +77,8 @@ class Optimum:
         if self.undetermined:
             text += f"; {'; '.join(self.undetermined)}"
         elif self.flat and not self.boundary:
-            text += f"; {self.flat} direction(s) of theta are not determined by the data"
+            names = ", ".join(self.weak) or "theta"
+            text += f"; flat in {self.flat} direction(s): the data do not determine {names}"
         if not self.converged:
             text += (
                 f"; one more Newton step promises {self.expected_decrease:.2g}: start elsewhere, rescale the "
@@ -110,6 +117,7 @@ def judge(
     with np.errstate(invalid="ignore", divide="ignore"):
         gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
     flat = at.flat + int((estimated & ~free).sum())
+    verdict = _verdict(minimum, bool(edge.any()), flat, not estimated.any())
     return Optimum(
         theta=place.theta,
         phi=place.phi,
@@ -121,8 +129,34 @@ def judge(
         hessian=hessian,
         expected_decrease=at.expected_decrease,
         flat=flat,
-        verdict=_verdict(minimum, bool(edge.any()), flat, not estimated.any()),
+        verdict=verdict,
+        weak=open_parameters(hessian, flat, search_names(model)) if verdict == "flat" else (),
     )
+
+
+def search_names(model: Model) -> tuple[str, ...]:
+    """Names of what is searched: theta, then the parameters of the residual structure."""
+    return (*model.theta_names, *(() if model.residual is None else model.residual.names))
+
+
+def open_parameters(hessian: np.ndarray, flat: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of these take part in the directions in which the criterion is flattest, as many as are flat.
+
+    Examples
+    --------
+    >>> open_parameters(np.array([[1.0, 0.0, 0.0], [0.0, 4.0, 2.0], [0.0, 2.0, 1.0]]), 1, ("a", "b", "c"))
+    ('b', 'c')
+    """
+    free = np.isfinite(np.diag(hessian))
+    H = hessian[np.ix_(free, free)]
+    if not np.isfinite(H).all():
+        return ()
+    size = np.sqrt(np.abs(np.diag(H)))
+    size[size == 0.0] = 1.0
+    _, vectors = np.linalg.eigh(H / np.outer(size, size))
+    share = np.abs(vectors[:, :flat]).max(axis=1, initial=0.0)
+    kept = [name for name, is_free in zip(names, free.tolist(), strict=True) if is_free]
+    return tuple(name for name, part in zip(kept, share.tolist(), strict=True) if part > _TAKES_PART)
 
 
 def _verdict(minimum: Minimum, boundary: bool, flat: int, given: bool) -> str:
@@ -143,6 +177,7 @@ def with_undetermined(optimum: Optimum, found: Undetermined) -> Optimum:
         flat=max(optimum.flat, found.directions),
         verdict="flat" if optimum.converged else optimum.verdict,
         undetermined=found.sentences,
+        weak=(),
         open=np.append(found.parameters, found.sigma),
     )
 
