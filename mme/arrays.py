@@ -15,6 +15,8 @@ from mme.errors import MMEError
 # Beyond these sizes products of a few numbers leave the range of doubles (1e-308 to 1e308) and sums of squares turn
 # into zero or infinity: silently another model.
 LARGEST, SMALLEST = 1e100, 1e-100
+# Signs of a value that a message shows.
+_LONGEST = 60
 
 
 def numbers(values: Any, what: str) -> np.ndarray:
@@ -34,7 +36,7 @@ def numbers(values: Any, what: str) -> np.ndarray:
         held = values.data.astype(values.dtype if values.dtype.kind in "fcMm" else object)
         held[np.ma.getmaskarray(values)] = _gap(values.dtype)
         values = held
-    array = np.asarray(values)
+    array = as_array(values, what)
     if array.dtype.kind in "biuf":
         return np.array(array, dtype=float)
     if array.dtype.kind in "Mm":
@@ -46,9 +48,9 @@ def numbers(values: Any, what: str) -> np.ndarray:
             return dates.days(dates.from_objects(flat)).reshape(array.shape)
         odd = [value for value in known if not isinstance(value, Real | Decimal | np.bool_)]
         if odd:
-            raise MMEError(f"{what} must be numeric, got {type(odd[0]).__name__} ({odd[0]!r})")
+            raise MMEError(f"{what} must be numeric, got {type(odd[0]).__name__} ({shown(odd[0])})")
         return np.array([np.nan if value is None else float(value) for value in flat]).reshape(array.shape)
-    example = f" ({array.flat[0]!s})" if array.size else ""
+    example = f" ({str(array.flat[0])[:_LONGEST]})" if array.size else ""
     kind = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "UST" else str(array.dtype)
     raise MMEError(f"{what} must be numeric, got {kind}{example}")
 
@@ -56,6 +58,32 @@ def numbers(values: Any, what: str) -> np.ndarray:
 def machine_bytes() -> int:
     """Memory of this machine, whoever uses it now; where the system does not say, more than any has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+
+
+def as_array(values: Any, what: str) -> np.ndarray:
+    """What a user gives as an array; of a library whose numbers NumPy has not, as an array of objects."""
+    try:
+        return np.asarray(values)
+    except Exception:  # of any library, or of lists of several lengths
+        listed = getattr(values, "to_list", None) or getattr(values, "to_pylist", None)
+        given = listed() if listed else []
+    if not given or any(isinstance(value, list) for value in given):
+        raise MMEError(f"{what} must be numeric, got rows that hold several values or none") from None
+    held = np.empty(len(given), dtype=object)
+    held[:] = given
+    return held
+
+
+def shown(value: Any) -> str:
+    """A value in a message: as Python writes it, cut where it is long.
+
+    Examples
+    --------
+    >>> shown(np.int64(7)), shown("a" * 99)
+    ('7', "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...")
+    """
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def check_range(largest: float, what: str) -> None:
@@ -73,6 +101,8 @@ def _gap(dtype: np.dtype) -> Any:
 
 
 def _absent(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()  # one that signals cannot be compared
     try:
         return value is None or bool(value != value)
     except (TypeError, ValueError):  # pandas' NA is neither equal to itself nor unequal; nor, as a whole, is an array

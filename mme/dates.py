@@ -43,6 +43,8 @@ def days(values: np.ndarray) -> np.ndarray:
     values = _fine(values)
     unit, step = np.datetime_data(values.dtype)
     count, per_day = values.astype(np.int64), _PER_DAY[unit]
+    if per_day >= 2**63:
+        return np.where(np.isnat(values), np.nan, count * float(step) / per_day)  # attoseconds
     with np.errstate(over="ignore"):
         count = count * step  # of NaT anything
     # whole days and the rest apart: each is exact, so that the sum is rounded once, alike for every unit

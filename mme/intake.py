@@ -294,13 +294,13 @@ def _from_objects(values: np.ndarray, title: str) -> Column:
         codes = np.full(values.size, -1, dtype=np.int64)
         codes[~missing] = present.astype(bool)
         return Factor(codes, np.array([False, True]))
-    if _all(types, int | np.integer) and not _any(types, bool):
-        return _of_integers(values, present, missing)
-    if _all(types, Real | Decimal | np.floating) and not _any(types, bool | np.bool_):
-        return _of_reals(present, missing, types)
     if _all(types, dates.DATES) or _all(types, dates.SPANS):
         codes, distinct = _distinct(_cleared(values, missing), title)
         return dates.from_objects([*distinct, None])[codes]  # the code -1 finds the last place
+    if _all(types, int | np.integer) and not _any(types, bool | np.timedelta64):
+        return _of_integers(values, present, missing)
+    if _all(types, Real | Decimal | np.floating) and not _any(types, bool | np.bool_ | np.timedelta64):
+        return _of_reals(present, missing, types)
     strange = next((value for value in present.tolist() if isinstance(value, _NO_LABELS)), None)
     if strange is not None:
         raise MMEError(
@@ -343,12 +343,18 @@ def _missing(values: np.ndarray) -> np.ndarray:
     if values.size > _HASH_ABOVE or "pandas" in sys.modules:
         import pandas as pd
 
-        return np.asarray(pd.isna(values))
+        try:
+            return np.asarray(pd.isna(values))
+        except ArithmeticError:  # a Decimal that signals cannot be compared
+            signals = [isinstance(value, Decimal) and value.is_nan() for value in values.tolist()]
+            return np.asarray(pd.isna(np.where(signals, np.nan, values)))
     return np.array([value is None or _is_no_number(value) for value in values.tolist()], dtype=bool)
 
 
 def _is_no_number(value: Any) -> bool:
-    return isinstance(value, float | np.floating | np.datetime64 | np.timedelta64 | Decimal) and bool(value != value)
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and bool(value != value)
 
 
 def _coded_text(values: np.ndarray, title: str) -> Column:
@@ -479,8 +485,8 @@ def _repeats(levels: np.ndarray) -> bool:
 def _from_pandas(values: Any, title: str) -> Column:
     import pandas as pd
 
-    if getattr(values, "ndim", 1) != 1:
-        raise MMEError(f"{title} must be one-dimensional, got shape {values.shape}")
+    if isinstance(values, pd.MultiIndex):
+        raise MMEError(f"{title} is a MultiIndex; give one of its levels (get_level_values)")
     values = pd.Series(values)
     dtype = values.dtype
     if isinstance(dtype, pd.SparseDtype):

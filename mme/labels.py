@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.arrays import shown
 from mme.errors import MMEError
 from mme.intake import Factor, labels
 from mme.spelling import labels_of as texts_of
@@ -82,7 +83,7 @@ def name(given: Iterable[Any]) -> str:
     """
     every = list(given)
     more = f" and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
-    return ", ".join(repr(label) for label in every[:_NAMED]) + more
+    return ", ".join(map(shown, every[:_NAMED])) + more
 
 
 def column(given: Any, what: str) -> Factor:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.arrays import check_range, numbers
+from mme.arrays import check_range, numbers, shown
 from mme.axes import Axes, build_axes
 from mme.coordinates import Coordinates
 from mme.covariance import Extended, Structure, structure
@@ -363,8 +363,8 @@ def _check_term(term: Term, n: int) -> None:
         raise MMEError(f"term '{term.name}' has {term.n} labels for {n} records")
     if term.n_levels < 2 and (term.q < 2 or term.covariance != "homogeneous diagonal"):
         raise MMEError(
-            f"grouping factor '{term.name}' has one level ({term.levels[0]!r}): a variance between levels needs two"
-            + _of_one_level(term.q)
+            f"grouping factor '{term.name}' has one level ({shown(term.levels[0])}): a variance between levels needs "
+            f"two{_of_one_level(term.q)}"
         )
     if term.covariates is not None:
         for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.arrays import numbers
+from mme.arrays import numbers, shown
 from mme.covariance import Extended, Structure
 from mme.effects import named_columns
 from mme.errors import MMEError, MMEWarning
@@ -221,8 +221,8 @@ def _coded(
         strange = (codes[a] == _NEW) & (codes[b] == _NEW) & (factor.codes[a] == factor.codes[b])
         if strange.any():
             raise MMEError(
-                f"grouping factor '{term.group}': {factor.categories[factor.codes[a][strange][0]]!r}, which the fit "
-                "did not see, has two coefficients of one new record: predict it apart"
+                f"grouping factor '{term.group}': {shown(factor.categories[factor.codes[a][strange][0]])}, which the "
+                "fit did not see, has two coefficients of one new record: predict it apart"
             )
     missing = codes == _MISSING
     return np.where(missing, codes[0], codes), np.where(missing.T, 0.0, covariates)

@@ -30,6 +30,8 @@ def label(value: Any) -> str:
         return str(value)
     if isinstance(value, bool | np.bool_):
         return "TRUE" if value else "FALSE"
+    if dates.is_moment(value):  # a span of NumPy calls itself an integer
+        return dates.text_of(dates.from_objects([value]))[0]
     if isinstance(value, int | np.integer):
         return str(int(value))
     if isinstance(value, float | np.floating):
@@ -38,8 +40,6 @@ def label(value: Any) -> str:
         return _decimal(value)
     if isinstance(value, bytes):
         return value.decode()
-    if dates.is_moment(value):
-        return dates.text_of(dates.from_objects([value]))[0]
     return str(value)
 
 

@@ -202,7 +202,7 @@ def renamed(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 def _coded(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Codes (n,), or (q, n) of a tuple of label vectors or of a factor coded so, -1 where missing; and their levels."""
-    if hasattr(groups, "codes") and np.ndim(groups.codes) == 2:
+    if isinstance(groups, Factor) and groups.codes.ndim == 2:
         return np.asarray(groups.codes, dtype=np.int64), np.asarray(groups.categories)
     if _is_several(groups):
         return factorise_together(groups, name) if len(groups) > 1 else factorise(groups[0], name)

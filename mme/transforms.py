@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from mme.arrays import shown
 from mme.contrasts import KINDS, Contrast, ContrastedFactor, completed, contrast_of, named
 from mme.dates import days
 from mme.errors import MMEError
@@ -63,7 +64,7 @@ def logical(truth: Any, *operands: Any) -> Factor:
 
 def _examples(factor: Factor) -> str:
     labels = labels_of(factor.categories)
-    return ", ".join(repr(label) for label in labels[:3]) + (", ..." if len(labels) > 3 else "")
+    return ", ".join(map(shown, labels[:3])) + (", ..." if len(labels) > 3 else "")
 
 
 # ---- numbers -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ factor is. The offset is at its mean; random effects are at zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import comb
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme import dates
+from mme.arrays import shown
 from mme.errors import FormulaError, MMEError
 from mme.evaluate import names_in
 from mme.frame import intake
@@ -117,7 +119,7 @@ def marginal_means(
     offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
     grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()})
     own, others = _names(factors), _names(by)
-    others += [name for name, value in given.items() if np.ndim(value) and name not in [*own, *others]]
+    others += [name for name, value in given.items() if _is_several(value) and name not in [*own, *others]]
     wanted = [*others, *own]
     axes = [_axis(grid, name, given) for name in wanted]
     if len(set(axes)) < len(axes) or not own:
@@ -176,19 +178,29 @@ def _as_printed(name: Any) -> str:
         return str(name)
 
 
+def _is_several(given: Any) -> bool:
+    """Whether this is a list of values, of any library."""
+    return isinstance(given, Iterable) and not isinstance(given, str) and getattr(given, "ndim", 1) > 0
+
+
+def _is_date(value: Any) -> bool:
+    return dates.is_moment(value) or (isinstance(value, str) and dates.spelt(value) is not None)
+
+
 def _number(name: str, given: Any) -> float:
-    if np.ndim(given):
-        raise MMEError(f"at: '{name}' needs one number, got {given!r}")
+    if _is_several(given):
+        raise MMEError(f"at: '{name}' needs one number, got {shown(given)}")
     return float(_values(name, given)[0])
 
 
 def _values(name: str, given: Any) -> np.ndarray:
     """The values at which a covariate is put, each once."""
     what = f"at: '{name}'"
-    several = [given] if not np.ndim(given) else list(given) if isinstance(given, Sequence) else given
-    values = np.asarray(numeric(intake(several, what), what), dtype=float) if len(several) else np.zeros(0)
+    several = list(given) if _is_several(given) else [given]
+    several = [dates.number(value) if _is_date(value) else value for value in several]
+    values = np.asarray(numeric(intake(several, what), what), dtype=float) if several else np.zeros(0)
     if not values.size or not np.isfinite(values).all():
-        raise MMEError(f"{what} needs a number or a list of numbers, got {given!r}")
+        raise MMEError(f"{what} needs a number or a list of numbers, got {shown(given)}")
     return np.array(list(dict.fromkeys(values.tolist())))
 
 
