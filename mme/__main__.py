@@ -1,30 +1,25 @@
-"""The command line: a formula and a CSV or Parquet file in, a summary and files out."""
+"""The command line: a formula and a data file in, a summary and files out."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import re
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import mme
 from mme.errors import MMEError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-_PARQUET = (".parquet", ".pq")
-# Labels that a number would change: leading zeros, and more digits than a number holds.
-_ONLY_TEXT = re.compile(r"[-+]?0[0-9]|[-+]?[0-9]{16}")
 
 _FIT_HELP = """\
 examples:
   mme fit "Reaction ~ Days + (Days | Subject)" sleep.csv
   mme fit "score ~ age + (1 | school/class)" pupils.parquet --ml --ranef blup.csv --json fit.json
+  mme fit "Ertrag ~ Düngung + (1 | Block)" ertrag.txt --encoding latin-1
+
+The file has a header; its fields stand between commas, semicolons, tabs or blanks (as R's write.table writes them, row
+names or not), missing ones empty or NA. Also compressed (.gz), or Parquet.
 
 --ranef writes one row a random effect:
   term (the grouping factor), level, coefficient, blup, condsd (square root of var(b | y), beta held at its estimate),
@@ -76,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     fit.add_argument("formula", metavar="FORMULA", help='as in lme4, in quotes: "y ~ x + (x | g)"')
-    fit.add_argument("file", metavar="FILE", type=Path, help="CSV with a header (also .gz), or Parquet")
+    fit.add_argument("file", metavar="FILE", type=Path, help="a table with a header; or Parquet")
+    fit.add_argument("--encoding", metavar="NAME", default="utf-8-sig", help="of FILE (default: UTF-8)")
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
     fit.add_argument("--weights", metavar="COL", help="column of prior weights: var(e) = sigma^2 / weight")
     fit.add_argument("--offset", metavar="COL", help="column with a known part of the mean")
@@ -98,12 +94,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fit(arguments: argparse.Namespace) -> int:
     from mme.export import as_json, ranef_table, save
+    from mme.reading import read_table
 
     outputs = [path for path in (arguments.ranef, arguments.json) if path is not None]
     _check_outputs(outputs, arguments.file)
     fit = mme.lmer(
         arguments.formula,
-        _read(arguments.file, _label_columns(arguments.formula)),
+        read_table(arguments.file, arguments.formula, arguments.encoding),
         method="ML" if arguments.ml else "REML",
         weights=arguments.weights,
         offset=arguments.offset,
@@ -127,67 +124,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path, labels: set[str]) -> pd.DataFrame:
-    """Read a table; of a CSV file the columns ``labels`` are read as labels, so that 007 stays 007."""
-    if path.is_dir():
-        raise MMEError(f"{path} is a directory; name a CSV or Parquet file")
-    if not path.exists():
-        raise MMEError(f"there is no file {path}")
-    if path.suffix.lower() in _PARQUET:
-        return _read_parquet(path)
-    table = _read_csv(path, ",", labels)
-    for separator in (";", "\t"):
-        if table.shape[1] == 1 and separator in str(table.columns[0]):
-            table = _read_csv(path, separator, labels)
-    if table.empty:
-        raise MMEError(f"{path} has a header and no rows" if len(table.columns) else f"{path} is empty")
-    return table
-
-
-def _read_csv(path: Path, separator: str, labels: set[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    options = {"dtype": dict.fromkeys(labels, "str"), "encoding": "utf-8-sig", "low_memory": False, "index_col": False}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the last columns and go on
-            table = pd.read_csv(path, sep=separator, **options)
-    except pd.errors.EmptyDataError:
-        raise MMEError(f"{path} is empty") from None
-    except pd.errors.ParserWarning:
-        raise MMEError(f"{path}: the rows have more fields than the header has names; name every column") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise MMEError(f"{path} cannot be read as a CSV table in UTF-8: {_first_line(error)}") from None
-    for name in labels & set(table.columns):
-        if not any(_ONLY_TEXT.match(label) for label in table[name].dropna().unique()):
-            with contextlib.suppress(ValueError):
-                table[name] = pd.to_numeric(table[name])
-    return table
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path)
-    except ImportError:
-        raise MMEError("Parquet files need pyarrow: pip install 'mme[parquet]'") from None
-    except (OSError, ValueError) as error:
-        raise MMEError(f"{path} cannot be read as a Parquet file: {_first_line(error)}") from None
-
-
-def _label_columns(formula: str) -> set[str]:
-    """Return the columns that are only labels: right of a bar, and nowhere else in the formula."""
-    from mme.bars import split
-    from mme.evaluate import names_in
-
-    parsed = split(formula)
-    others = [node for node in (parsed.response, parsed.fixed) if node is not None]
-    others += [node for bar in parsed.bars for node in bar.left.variables]
-    labels = {name for bar in parsed.bars for factor in bar.factors for name in names_in(factor)}
-    return labels.difference(*map(names_in, others))
-
-
 def _check_outputs(outputs: list[Path], source: Path) -> None:
     """Find before a long fit what would fail after it."""
     for path in outputs:
@@ -205,10 +141,6 @@ def _message(error: MMEError | OSError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _say_warning(

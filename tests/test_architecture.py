@@ -188,6 +188,7 @@ LAYERS = {
         "restore",
         "sklearn",
         "mme",
+        "reading",
         "demo",
         "__main__",
     ),

@@ -16,6 +16,7 @@ from cases import load_case
 import mme
 from mme.__main__ import main
 from mme.export import as_dict, ranef_table
+from mme.reading import read_table
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 ROOT = Path(mme.__file__).parents[1]
@@ -73,6 +74,48 @@ def test_one_table_in_any_format_gives_one_answer(command, here, sleepstudy, nam
     else:
         sleepstudy.to_csv(name, index=False, **options.get(name, {}))
     assert command("fit", FORMULA, name) == (0, mme.lmer(FORMULA, sleepstudy).summary(), "")
+
+
+# What R's write.table, write.csv2 and their arguments make of three columns.
+WRITTEN_BY_R = {
+    "write.table(d, f)": '"y" "x" "g"\n"1" 1.5 0 "the a"\n"2" NA 1 "the a"\n"3" 2.25 2 "the \\"b\\""\n',
+    "row.names": '"y" "x" "g"\n"row 1" 1.5 0 "the a"\n"row 2" NA 1 "the a"\n"row 3" 2.25 2 "the \\"b\\""\n',
+    "row.names = FALSE": '"y" "x" "g"\n1.5 0 "the a"\nNA 1 "the a"\n2.25 2 "the \\"b\\""\n',
+    'sep = "\\t"': '"y"\t"x"\t"g"\n"1"\t1.5\t0\t"the a"\n"2"\tNA\t1\t"the a"\n"3"\t2.25\t2\t"the ""b"""\n',
+    'sep = ","': '"y","x","g"\n"1",1.5,0,"the a"\n"2",NA,1,"the a"\n"3",2.25,2,"the ""b"""\n',
+    "write.csv(d, f)": '"","y","x","g"\n"1",1.5,0,"the a"\n"2",NA,1,"the a"\n"3",2.25,2,"the ""b"""\n',
+    "write.csv2(d, f)": '"";"y";"x";"g"\n"1";1,5;0;"the a"\n"2";NA;1;"the a"\n"3";2,25;2;"the ""b"""\n',
+    'dec = ","': '"y" "x" "g"\n"1" 1,5 0 "the a"\n"2" NA 1 "the a"\n"3" 2,25 2 "the \\"b\\""\n',
+    "quote = FALSE": "y x g\n1 1.5 0 thea\n2 NA 1 thea\n4 2.25 2 theb\n",
+    "trailing commas": 'y,x,g\n1.5,0,the a,\n,1,the a,\n2.25,2,"the ""b""",\n',
+    "aligned by hand": '  y    x  g\n 1.5   0  "the a"\n  NA   1  "the a"\n 2.25  2  "the \\"b\\""\n',
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN_BY_R)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_a_file_that_r_wrote_is_the_table_that_it_wrote(here, how, encoding):
+    Path("d.txt").write_text(WRITTEN_BY_R[how].replace("the", "thé"), encoding=encoding)
+    table = read_table(Path("d.txt"), "y ~ x + (1 | g)", encoding)[["y", "x", "g"]]
+    expected = pd.DataFrame({"y": [1.5, None, 2.25], "x": [0, 1, 2], "g": ["thé a", "thé a", 'thé "b"']})
+    if how == "quote = FALSE":
+        expected["g"] = ["théa", "théa", "théb"]
+    pd.testing.assert_frame_equal(table, expected)
+
+
+def test_an_encoding_reaches_the_file(command, here, sleepstudy):
+    sleepstudy.rename(columns={"Days": "Tage später"}).to_csv("s.csv", index=False, encoding="latin-1")
+    formula = "Reaction ~ `Tage später` + (1 | Subject)"
+    code, out, _ = command("fit", formula, "s.csv", "--encoding", "latin-1")
+    assert (code, out) == (0, mme.lmer(formula, sleepstudy.rename(columns={"Days": "Tage später"})).summary())
+
+
+@pytest.mark.parametrize("call", ["factor(dose)", "C(dose, contr.sum)", "I(dose == 'none')", "relevel(dose, 'none')"])
+def test_labels_among_numbers_are_a_factor_where_the_formula_says_so(here, call):
+    Path("d.csv").write_text("y,dose,g\n1,0,a\n2,1,a\n3,2,b\n4,none,b\n5,none,c\n6,3,c\n")
+    assert read_table(Path("d.csv"), f"y ~ {call} + (1 | g)", "utf-8")["dose"].tolist()[3] == "none"
+    with pytest.raises(mme.MMEError, match="row 4, column 'dose': 'none' is not a number, nor are 1 others"):
+        read_table(Path("d.csv"), "y ~ dose + (1 | g)", "utf-8")
 
 
 def test_options_reach_the_fit(command, here, sleepstudy):
@@ -214,11 +257,15 @@ def test_several_terms_follow_one_another_in_the_table(sleepstudy):
         ([FORMULA, "empty.csv"], "empty.csv is empty"),
         ([FORMULA, "header.csv"], "header.csv has a header and no rows"),
         ([FORMULA, "binary.csv"], "binary.csv cannot be read as a CSV table in UTF-8"),
-        ([FORMULA, "latin.csv"], "latin.csv cannot be read as a CSV table in UTF-8"),
+        ([FORMULA, "latin.csv"], "name its encoding: --encoding latin-1"),
         ([FORMULA, "ragged.csv"], "ragged.csv cannot be read as a CSV table in UTF-8"),
         ([FORMULA, "notgz.csv.gz"], "notgz.csv.gz cannot be read as a CSV table"),
         ([FORMULA, "binary.parquet"], "binary.parquet cannot be read as a Parquet file"),
-        ([FORMULA, "rownames.csv"], "the rows have more fields than the header has names"),
+        ([FORMULA, "shifted.csv"], "the rows have more fields than the header has names"),
+        ([FORMULA, "unquoted.txt"], "name every column, and quote labels that hold blanks"),
+        ([FORMULA, "sleep.csv", "--encoding", "klingon"], "there is no encoding 'klingon'"),
+        ([FORMULA, "typo.csv"], "typo.csv, row 4, column 'Days': '3o' is not a number; mend it, or write factor(Days)"),
+        ([FORMULA, "dots.txt"], "dots.txt, row 2, column 'Reaction': '.' is not a number, nor are 1 others; mend"),
         (["Reaction ~ Dayz + (1 | Subject)", "sleep.csv"], "unknown column 'Dayz'; did you mean 'Days'?"),
         (["Reaction ~ Days + (Days | Subject", "sleep.csv"], "'(' is never closed"),
         (["Reaction ~ Days", "sleep.csv"], "no random effects"),
@@ -244,7 +291,10 @@ def test_input_that_cannot_be_used_is_one_message_and_exit_code_1(command, here,
     Path("binary.parquet").write_bytes(b"\x89PNG\r\n\x1a\n\x00\xff" * 9)
     Path("latin.csv").write_bytes("Reaction,Days,Über\n1,2,3\n".encode("latin-1"))
     Path("ragged.csv").write_text("Reaction,Days,Subject\n1,2,3\n1,2,3,4,5\n")
-    Path("rownames.csv").write_text("Reaction,Days,Subject\n1,249.5,0,308\n2,258.7,1,308\n")
+    Path("shifted.csv").write_text("Reaction,Days,Subject\nold,249.5,0,308\nnew,258.7,1,308\n")
+    Path("unquoted.txt").write_text("Reaction Days Subject\n249.5 0 the 308th\n258.7 1 the 308th\n")
+    Path("typo.csv").write_text(text.replace(",3.0,308", ",3o,308"))
+    Path("dots.txt").write_text("Reaction Days Subject\n1 0 a\n. 1 a\n3 2 b\n4 2 b\n. 1 b\n")
     Path("notgz.csv.gz").write_text(text)
     code, out, err = command("fit", *arguments)
     assert (code, out) == (1, "")
@@ -319,7 +369,8 @@ def test_help_tells_every_option_and_the_columns_of_the_files(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
     text = capsys.readouterr().out
-    for word in ("--ml", "--weights", "--offset", "--sigma", "--ranef", "--json", "--progress", "condsd", "varcorr"):
+    options = ("--ml", "--weights", "--offset", "--sigma", "--ranef", "--json", "--encoding", "--progress")
+    for word in (*options, "condsd", "varcorr"):
         assert word in text
 
 
