@@ -194,7 +194,8 @@ def test_json_is_the_documented_structure(command, csv):
     assert [entry["name"] for entry in written["beta"]] == ["(Intercept)", "Days"]
     assert set(written["beta"][0]) == {"name", "estimate", "se", "t"}
     assert set(written["varcorr"][0]) == {"term", "names", "sd", "corr", "cov"}
-    assert set(written["optimum"]) == {"verdict", "converged", "singular", "boundary", "evaluations", "reason"}
+    fields = {"verdict", "converged", "singular", "boundary", "undetermined", "evaluations", "reason"}
+    assert set(written["optimum"]) == fields
 
 
 @pytest.mark.parametrize(
