@@ -13,6 +13,8 @@ from itertools import combinations
 
 import numpy as np
 
+from mme.errors import MemoryForecastError, MMEError
+
 # A search ends when a Newton step would gain less than this on the -2 log-likelihood scale: parameters are then
 # within 3e-5 of their standard errors.
 CONVERGED = 1e-9
@@ -81,22 +83,39 @@ class Minimum:
 
 
 class _Counted:
-    """The function with a count, the best point so far and the caller's progress line."""
+    """The function with a count, the best point so far and the caller's progress line.
+
+    A point at which f raises, or is not a number, counts as infinite; ``problem`` is the first that was raised.
+    """
 
     def __init__(
-        self, f: Callable[[np.ndarray], float], progress: Callable[[int, float, np.ndarray], None] | None
+        self,
+        f: Callable[[np.ndarray], float],
+        start: np.ndarray,
+        progress: Callable[[int, float, np.ndarray], None] | None,
     ) -> None:
         self.f, self.progress = f, progress
-        self.evaluations, self.best, self.x = 0, np.inf, np.zeros(0)
+        self.evaluations, self.best, self.x = 0, np.inf, np.array(start)
+        self.problem: Exception | None = None
 
     def __call__(self, x: np.ndarray) -> float:
-        value = self.f(x)
+        value = self._value(x)
         self.evaluations += 1
         if value < self.best:
             self.best, self.x = value, np.array(x)
         if self.progress is not None:
             self.progress(self.evaluations, value, x)
         return value
+
+    def _value(self, x: np.ndarray) -> float:
+        try:
+            value = float(self.f(x))
+        except MemoryForecastError:
+            raise
+        except (MMEError, ArithmeticError, np.linalg.LinAlgError) as problem:
+            self.problem = self.problem or problem
+            return np.inf
+        return np.inf if np.isnan(value) else value
 
 
 def minimise(
@@ -118,7 +137,7 @@ def minimise(
     Parameters
     ----------
     f : callable
-        x (k,) -> float; may be infinite.
+        x (k,) -> float; may be infinite, and where it raises it counts as infinite.
     start, radius : (k,) arrays
         First point and first trust region.
     even : (k,) bool
@@ -127,17 +146,24 @@ def minimise(
         That of a function like f at its minimum, not far from ``start``: its Hessian serves for a first step.
     progress : callable, optional
         Called with (evaluation, value, x).
+
+    Raises
+    ------
+    Exception
+        What f raised first, if it has no value at any point that was tried.
     """
-    counted = _Counted(f, progress)
-    value, at = counted(start), None
-    if nearby is not None and np.isfinite(value):  # without a step there is no secant: gradients are of two functions
-        at = _moved(counted, replace(nearby, x=start), start, value)
-    elif np.isfinite(value):
-        at = curvature(counted, start, value, radius, one_sided=True)
+    counted = _Counted(f, start, progress)
+    start, at = _with_value(counted, start, radius), None
+    if nearby is not None and np.isfinite(counted.best):  # without a step no secant: gradients are of two functions
+        at = _moved(counted, replace(nearby, x=start), start, counted.best)
+    elif np.isfinite(counted.best):
+        at = curvature(counted, start, counted.best, radius, one_sided=True)
     reason = "Newton steps on finite differences gained nothing more"
     if at is None or at.saddle or at.flat or not at.expected_decrease < _NEARBY * start.size:
         reason, at = _search(counted, start, radius, even), None
-    if not counted.x.size:
+    if not np.isfinite(counted.best):
+        if counted.problem is not None:
+            raise counted.problem
         return _nowhere(start, counted.evaluations)
     for _ in range(_ROUNDS):
         at = _polish(counted, at or curvature(counted, counted.x, counted.best, radius))
@@ -148,6 +174,15 @@ def minimise(
         at = None
     at = at or curvature(counted, counted.x, counted.best, radius)
     return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), at)
+
+
+def _with_value(f: _Counted, start: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """The start, or where f is infinite there the first point nearer to zero, or around it, where it is not."""
+    if np.isfinite(f(start)):
+        return start
+    nearer = [share * start for share in (0.5, 0.25, 0.1, 0.0)]
+    around = [start + steps * radius for steps in (1.0, -1.0, 3.0, -3.0)]
+    return next((x for x in (*nearer, *around) if np.isfinite(f(x))), start)
 
 
 def _polish(f: _Counted, at: Curvature) -> Curvature:

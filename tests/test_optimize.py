@@ -6,6 +6,7 @@ from designs import seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mme.errors import MemoryForecastError, MMEError
 from mme.optimize import ACCEPTED, curvature, evaluate_only, minimise
 
 
@@ -283,3 +284,41 @@ def test_a_function_that_is_infinite_everywhere_has_no_minimum_and_is_no_error(k
     assert found.value == np.inf
     assert found.reason == "the criterion is infinite wherever it was tried"
     assert not found.curvature.converged
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("problem", [MMEError("no"), np.linalg.LinAlgError("no"), FloatingPointError("no"), None])
+@pytest.mark.parametrize("start", [0.0, 0.29, 0.6])
+def test_a_trial_point_at_which_something_raises_counts_as_infinite(k, problem, start):
+    """Beyond 0.3 there is no value: at trial points, or already at the start."""
+
+    def f(x):
+        if x[0] <= 0.3:
+            return 100.0 * float(((x - 0.1 * np.arange(1, k + 1)) ** 2).sum())
+        if problem is None:
+            return float("nan")
+        raise problem
+
+    with np.errstate(invalid="ignore"):
+        found = search(f, np.full(k, start), radius=0.2)
+    assert found.value < 1e-9
+    np.testing.assert_allclose(found.x, 0.1 * np.arange(1, k + 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_function_without_a_value_anywhere_ends_the_search_in_its_own_words(k):
+    def refuses(x):
+        raise MMEError("there is nothing to fit")
+
+    with np.errstate(invalid="ignore"):
+        assert search(lambda x: np.inf, np.zeros(k)).value == np.inf
+        with pytest.raises(MMEError, match="there is nothing to fit"):
+            search(refuses, np.zeros(k))
+
+
+def test_a_forecast_of_memory_is_no_trial_point():
+    def refuses(x):
+        raise MemoryForecastError("too large")
+
+    with pytest.raises(MemoryForecastError, match="too large"):
+        search(refuses, [0.0, 0.0])
