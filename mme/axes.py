@@ -45,6 +45,12 @@ class Axes:
     rank: int
     own: np.ndarray
 
+    @property
+    def apart(self) -> np.ndarray:
+        """The root mean square (q,) of what the other columns leave of each; one for those that they determine."""
+        size = np.linalg.norm(self.inverse[:, : self.rank], axis=1)
+        return np.where(self.own, 1.0 / np.where(size > 0.0, size, 1.0), 1.0)
+
 
 def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
     """Axes of the columns of Z (n, q), orthonormal as (weighted) means over the records."""

@@ -241,3 +241,10 @@ def test_estimates_in_the_axes_are_the_same_estimates():
     assert_allclose(inside.criterion, other.criterion, rtol=1e-13)
     for one, two in zip(inside.b, other.estimates.b, strict=True):
         assert_allclose(one, two, rtol=1e-8, atol=1e-10)
+
+
+def test_profiles_do_not_know_the_origin_either():
+    g, h, Z, y = draw(11, 2)
+    one, other = (fit(g, h, columns, y) for columns in (Z, moved(Z, 1e4, 1.0)))
+    names = ["x2", "sigma", "sd_x2|g", "sd_(Intercept)|h"]
+    assert_allclose(other.confint("profile", parameters=names), one.confint("profile", parameters=names), rtol=1e-4)

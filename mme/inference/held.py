@@ -79,7 +79,8 @@ class Deviance:
             squares += missed**2 / float(a @ a)
             gamma = gamma + triangular_solve(found.border[:p, :p], a, transposed=True) * (missed / float(a @ a))
         sigma = residual_sd(objective.constants, squares) if at.sigma is None else abs(at.sigma)
-        return parameter_values(objective.model, at.theta, at.phi, sigma, objective.basis.coefficients(gamma))
+        theta = objective.model.coordinates.outer(at.theta) if objective.inside else at.theta
+        return parameter_values(objective.model, theta, at.phi, sigma, objective.basis.coefficients(gamma))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +105,12 @@ class Question:
 class _Around:
     """Coordinates of what is free around a held standard deviation or correlation, and the point that they make.
 
-    They are theta of the ``others``, the free entries of the term's own T, phi, and sigma in units of its estimate.
+    They are theta of the ``others``, the free entries of the term's own T, phi, and sigma in units of its estimate;
+    ``inner`` leads from the term's theta in the user's columns to that in its axes.
     """
 
     own: slice
+    inner: Callable[[np.ndarray], np.ndarray]
     others: np.ndarray
     held: Held
     scale: np.ndarray
@@ -126,13 +129,13 @@ class _Around:
             value = value / abs(self.sigma if sigma is None else sigma) if sigma != 0.0 else 0.0
         theta = np.empty(self.others.size + self.own.stop - self.own.start)
         theta[self.others] = free[: self.others.size]
-        theta[self.own] = self.held.theta(free[self.others.size :], value)
+        theta[self.own] = self.inner(self.held.theta(free[self.others.size :], value))
         return Point(theta, x[free.size : free.size + self.phi], sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """The maximum of the likelihood, and the scales of its parameters."""
+    """The maximum of the likelihood, and the scales of its parameters; theta is in the axes of the terms."""
 
     deviance: Deviance
     model: Model
@@ -147,8 +150,11 @@ class Maximum:
 
     @classmethod
     def of(cls, joint: Joint, theta: np.ndarray, phi: np.ndarray, fixed_names: tuple[str, ...]) -> Maximum:
-        """Describe the maximum at (theta, phi)."""
-        objective, deviance = joint.at(phi), Deviance(joint)
+        """Describe the maximum at (theta, phi), theta in the user's columns."""
+        values = Deviance(joint).parameters(Point(theta, phi))  # zeros of theta are exact here
+        joint = Joint(joint.model, joint.at(phi).in_axes)
+        theta = joint.model.coordinates.inner(theta)
+        objective, deviance = joint.latest, Deviance(joint)
         border = objective.evaluate(theta).border
         p = objective.system.p
         half = triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
@@ -162,7 +168,7 @@ class Maximum:
             scale=objective.theta_scale,
             radius=radius * objective.theta_scale,
             names=parameter_names(objective.model, fixed_names),
-            values=deviance.parameters(Point(theta, phi)),
+            values=values,
             sigma=sigma,
             se=sigma * np.sqrt(np.einsum("ij,ij->j", half, half)),
         )
@@ -242,14 +248,17 @@ class Maximum:
         part = model.structures[t]
         own = slice(int(ends[t]) - part.k, int(ends[t]))
         others = np.delete(np.arange(model.k), own)
-        held = hold(part, self.theta[own], at - own.start)
+        axes, theta = model.axes[t], model.coordinates.outer(self.theta)[own]
+        held = hold(part, theta, at - own.start, axes)
         is_sd = bool(part.diagonal[at - own.start])
         scale, spread = self.scale[own], self.radius[own]
+        size = scale if axes is None else part.per_row(axes.apart, 1.0)
         around = _Around(
             own=own,
+            inner=(lambda given: given) if axes is None else (lambda given: part.mixed(given, axes.C)),
             others=others,
             held=held,
-            scale=np.concatenate([self.scale[others], scale[held.like]]),
+            scale=np.concatenate([self.scale[others], np.where(held.moved, 1.0, size[held.like])]),
             rooted=np.concatenate([np.zeros(others.size, dtype=bool), held.rooted]),
             phi=self.phi.size,
             sigma=self.sigma,
@@ -264,7 +273,7 @@ class Maximum:
             name=name,
             estimate=float(self.values[at]),
             bounds=held.bounds,
-            step=self._step(part, at, at - own.start, float(spread[at - own.start] / scale[at - own.start])),
+            step=self._step(part, at, at - own.start, float(spread[at - own.start] / size[at - own.start])),
             start=np.concatenate([np.where(around.rooted, roots, begin), self.phi, ones]),
             radius=np.concatenate([radius, self._phi_radius, ones / sqrt(2.0 * model.n)]),
             even=np.concatenate([model.diagonal[others], held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),

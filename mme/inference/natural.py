@@ -8,8 +8,10 @@ from functools import partial
 
 import numpy as np
 
+from mme.axes import Axes
 from mme.covariance import Entries, Extended, Patterned, Structure, lower_factor
 from mme.errors import MMEError
+from mme.lapack import triangular_solve
 from mme.model import Model, told_apart
 from mme.names import unlike
 
@@ -124,6 +126,8 @@ class Held:
         theta(free, value): the term's theta where sd / sigma, or the correlation, has this value.
     bounds : (float, float)
         Of the value.
+    moved : array of bool
+        Which of them are entries of T in orthonormal columns, and have no scale of a column of the term.
     """
 
     start: np.ndarray
@@ -132,14 +136,15 @@ class Held:
     like: np.ndarray
     theta: Callable[[np.ndarray, float], np.ndarray]
     bounds: tuple[float, float]
+    moved: np.ndarray | bool = False
 
 
-def hold(part: Structure, theta: np.ndarray, at: int) -> Held:
+def hold(part: Structure, theta: np.ndarray, at: int, axes: Axes | None = None) -> Held:
     """Hold the standard deviation, correlation or other parameter that stands at this place of a term's theta."""
     if isinstance(part, Extended):
-        return _hold_beside(part, theta, at) if at < part.inner.k else _hold_relationship(part, theta, at)
+        return _hold_beside(part, theta, at, axes) if at < part.inner.k else _hold_relationship(part, theta, at)
     if isinstance(part, Entries) and not part.diagonal.all():
-        return _hold_rotated(part, part.T(theta), at)
+        return _hold_rotated(part, part.T(theta), at, axes)
     others = np.delete(np.arange(part.k), at)
     bounds: tuple[float, float] = (0.0, np.inf)
     coordinate: Callable[[float], float] = float
@@ -150,9 +155,9 @@ def hold(part: Structure, theta: np.ndarray, at: int) -> Held:
     return Held(theta[others], even, none, others, lambda x, value: np.insert(x, at, coordinate(value)), bounds)
 
 
-def _hold_beside(part: Extended, theta: np.ndarray, at: int) -> Held:
+def _hold_beside(part: Extended, theta: np.ndarray, at: int, axes: Axes | None) -> Held:
     """One parameter of T; those of the relationship are free."""
-    held, x = hold(part.inner, theta[: part.inner.k], at), part.coordinates(theta)
+    held, x = hold(part.inner, theta[: part.inner.k], at, axes), part.coordinates(theta)
     first, free = held.start.size, np.zeros(x.size, dtype=bool)
     return Held(
         np.append(held.start, x),
@@ -161,6 +166,7 @@ def _hold_beside(part: Extended, theta: np.ndarray, at: int) -> Held:
         np.append(held.like, np.arange(part.inner.k, part.k)),
         lambda x, value: np.append(held.theta(x[:first], value), x[first:]),
         held.bounds,
+        np.append(np.broadcast_to(held.moved, first), free),
     )
 
 
@@ -175,15 +181,22 @@ def _hold_relationship(part: Extended, theta: np.ndarray, at: int) -> Held:
     return Held(theta[others], part.diagonal[others], none, others, moved, part.extra.bounds[i])
 
 
-def _hold_rotated(part: Entries, T: np.ndarray, at: int) -> Held:
-    """One of an unstructured covariance, in T_."""
+def _hold_rotated(part: Entries, T: np.ndarray, at: int, axes: Axes | None) -> Held:
+    """One of an unstructured covariance, in T_.
+
+    Its other rows are searched as those of L T_, lower triangular for Z P' = E L with E orthonormal, of which the first
+    coefficient is b_i, scaled: where the origin of a covariate is far away, they are the ones that may be moved alone.
+    """
     i, j = int(part.rows[at]), int(part.cols[at])
     first = [i] if i == j else [j, i]
     order = np.array(first + [row for row in range(part.q) if row not in first])
     rows, cols = np.tril_indices(part.q)
     free = ~((rows == 0) if i == j else (rows == 1) & (cols == 0))
     rows, cols = rows[free], cols[free]
+    L = np.eye(part.q) if axes is None else _lower_change(axes.C[:, order])
+    kept = len(first) if i != j else 0  # rows of T_ that are given themselves
     start = lower_factor(T[order])
+    start[kept:] = (L @ start)[kept:]
     if i != j:
         start[1, 1] = np.hypot(start[1, 0], start[1, 1])  # d, the length of the row
 
@@ -191,9 +204,13 @@ def _hold_rotated(part: Entries, T: np.ndarray, at: int) -> Held:
         rotated = np.zeros((part.q, part.q))
         rotated[rows, cols] = x
         if i == j:
+            rotated[0, 0] = L[0, 0] * value
+            rotated = triangular_solve(L, rotated, transposed=False)
             rotated[0, 0] = value
         else:
             rotated[1, :2] = rotated[1, 1] * np.array([value, np.sqrt(max(1.0 - value * value, 0.0))])
+            below = rotated[2:] - L[2:, :2] @ rotated[:2]
+            rotated[2:] = triangular_solve(L[2:, 2:], below, transposed=False)
         back = np.empty_like(rotated)
         back[order] = rotated
         return np.asarray(lower_factor(back)[part.rows, part.cols])
@@ -201,4 +218,11 @@ def _hold_rotated(part: Entries, T: np.ndarray, at: int) -> Held:
     even = rows == cols
     like = np.flatnonzero(part.diagonal)[order[rows]]
     bounds = (0.0, np.inf) if i == j else (-1.0, 1.0)
-    return Held(start[rows, cols], even, even & (rows < 2) & (i != j), like, theta, bounds)
+    moved = (rows >= kept) & (axes is not None)
+    return Held(start[rows, cols], even, even & (rows < 2) & (i != j), like, theta, bounds, moved)
+
+
+def _lower_change(C: np.ndarray) -> np.ndarray:
+    """The lower triangle L of C = Q L, with a positive diagonal."""
+    L = np.asarray(np.linalg.qr(C[:, ::-1], mode="r"))[::-1, ::-1]
+    return np.asarray(L * np.where(np.diag(L) < 0.0, -1.0, 1.0)[:, None])
