@@ -56,11 +56,13 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
     """Axes of the columns of Z (n, q), orthonormal as (weighted) means over the records."""
     n, q = Z.shape
     w = None if weights is None else weights / weights.mean()
-    power = np.ldexp(1.0, np.frexp(np.maximum(Z.max(axis=0), -Z.min(axis=0)))[1])  # of two: to divide is exact
-    order = sorted(range(q), key=lambda j: not _is_constant(Z[:, j]))
-    V, R, own = _gram_schmidt([Z[:, j] / power[j] for j in order], w)
+    columns = np.array(Z.T, order="C")
+    power = np.array([np.ldexp(1.0, np.frexp(max(column.max(), -column.min()))[1]) for column in columns])
+    columns /= power[:, None]  # powers of two: exact
+    order = sorted(range(q), key=lambda j: not _is_constant(columns[j]))
+    V, R, own = _gram_schmidt([columns[j] for j in order], w)
     R[:, order], own[order] = R.copy(), own.copy()
-    turn, columns = _canonical(V, w)
+    turn, E = _canonical(V, w)
     C, inverse, r = np.zeros((q, q)), np.zeros((q, q)), len(V)
     C[:r] = turn @ R * power
     C[np.arange(r, q), ~own] = power[~own]
@@ -69,12 +71,12 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
     inverse[among, :r] = R_inverse @ turn.T / power[among, None]
     inverse[among, r:] = -(R_inverse @ R[:, ~own]) / power[among, None]
     inverse[~own, r:] = np.diag(1.0 / power[~own])
-    columns += [np.zeros(n)] * (q - r)
-    return Axes(tuple(columns), C, inverse, r, own)
+    return Axes((*E, *[np.zeros(n)] * (q - r)), C, inverse, r, own)
 
 
 def _is_constant(column: np.ndarray) -> bool:
-    return bool(column[0] != 0.0 and (column == column[0]).all())
+    few = column[:1024]  # most columns show here that they are none
+    return bool(column[0] != 0.0 and (few == few[0]).all() and (column == column[0]).all())
 
 
 def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:
@@ -103,13 +105,16 @@ def _gram_schmidt(columns: list[np.ndarray], w: np.ndarray | None) -> tuple[list
         for _ in range(2):
             for i, e in enumerate(V):
                 along = _mean(v, e, w)
-                v = v - (along if e is None else along * e)
                 R[i, j] += along
+                if e is not None:
+                    v = v - along * e
+                elif along != 0.0:
+                    v = v - along
         left = np.sqrt(_mean(v, v, w))
         error = _DEPENDENT * length + float(np.abs(R[: len(V), j]) @ errors)
         if left > error:
             R[len(V), j], own[j] = left, True
-            V.append(v / left)
+            V.append(np.divide(v, left, out=None if v is column else v))
             errors.append(error / left)
     return V, R[: len(V)], own
 
@@ -119,6 +124,13 @@ def _canonical(V: list[Column], w: np.ndarray | None) -> tuple[np.ndarray, list[
     r = len(V)
     if r == 0 or (V[0] is None and r == 1):
         return np.eye(r), list(V)
+    if r == 1 or (r == 2 and V[0] is None):
+        last = V[-1]
+        assert last is not None
+        sign = np.sign(last[_first_of_largest(np.abs(last))])
+        if sign < 0.0:
+            np.negative(last, out=last)
+        return np.diag([1.0] * (r - 1) + [float(sign)]), list(V)
     if V[0] is None:
         inner = np.array(V[1:])
         turn = np.eye(r)
@@ -138,6 +150,10 @@ def _canonical(V: list[Column], w: np.ndarray | None) -> tuple[np.ndarray, list[
     return turn, [None if constant else first, *others]
 
 
+def _first_of_largest(values: np.ndarray) -> int:
+    return int(np.argmax(values >= (1.0 - _ALIKE) * values.max()))
+
+
 def _standing_out(V: np.ndarray) -> np.ndarray:
     """Q (r, r), orthogonal: its rows are the records of V (r, n), each less what it has of those before it.
 
@@ -146,8 +162,7 @@ def _standing_out(V: np.ndarray) -> np.ndarray:
     r = len(V)
     Q, rest = np.zeros((r, r)), np.einsum("jn,jn->n", V, V)
     for k in range(r):
-        at = int(np.argmax(rest >= (1.0 - _ALIKE) * rest.max()))
-        q = V[:, at]
+        q = V[:, _first_of_largest(rest)]
         for _ in range(2):
             q = q - Q[:k].T @ (Q[:k] @ q)
         Q[k] = q / np.linalg.norm(q)

@@ -257,7 +257,10 @@ def _block(
     if first.n_levels == 1 and shares_variance(structures[members[0]]):
         require_memory(first.n, first.q)
     found = [_columns(terms[t], axes[t]) for t in members]
-    scaled, scale = _scaled_columns([column for part in found for column in part], first.n, whiten)
+    unit = [
+        axes[t] is not None and whiten.identity for t, width in zip(members, widths, strict=True) for _ in range(width)
+    ]
+    scaled, scale = _scaled_columns([column for part in found for column in part], unit, first.n, whiten)
     for t, at in zip(members, columns, strict=True):
         if shares_variance(structures[t]):
             scaled, scale = _of_one_size(scaled, scale, at, first.n)
@@ -298,11 +301,17 @@ def _changes(widths: list[int], axes: list[Axes | None]) -> tuple[np.ndarray, np
     return C, inverse
 
 
-def _scaled_columns(columns: list[Column], n: int, whiten: Whitening) -> tuple[tuple[Column, ...], np.ndarray]:
-    """The columns, whitened and divided by their root mean square, and those divisors."""
+def _scaled_columns(
+    columns: list[Column], unit: list[bool], n: int, whiten: Whitening
+) -> tuple[tuple[Column, ...], np.ndarray]:
+    """The columns, whitened and divided by their root mean square, which is one of those of ``unit``; the divisors."""
     scaled: list[Column] = []
     scale: list[float] = []
-    for column in columns:
+    for column, is_unit in zip(columns, unit, strict=True):
+        if is_unit:
+            scaled.append(column)
+            scale.append(1.0)
+            continue
         white = column
         if not whiten.identity:
             white = whiten((np.ones(n) if column is None else column)[None, :])[0]
