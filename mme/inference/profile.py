@@ -39,6 +39,8 @@ _GROWTH = 8.0
 # Two steps that gain no more than this on zeta, the second so much longer, have left nothing to gain before the bound.
 _FLAT = 1e-4
 _MOST_KNOTS = 60
+# Values nearer than so many spacings of floating-point numbers are not told apart.
+_ULPS = 4.0
 _REFINEMENTS = 8
 # A knot this near to a limit, on zeta, leaves nothing to interpolation.
 _ON_LIMIT = 1e-4
@@ -180,8 +182,15 @@ class _Tracer:
             new = self.knot(value, knots)
             gained = abs(new.zeta) - abs(last.zeta)
             longest = _LONGEST if np.isfinite(value) else _FLAT
+            apart = _ULPS * np.spacing(abs(last.value))
+            if gained > longest and abs(value - last.value) <= 2.0 * apart:  # nothing lies between the two
+                end = direction * (reach + 1.0)
+                knots.append(new if np.isfinite(new.zeta) else replace(new, zeta=end, parameters=last.parameters))
+                step = abs(value - last.value)
+                continue
             if gained > longest and (len(knots) + 1 < _MOST_KNOTS or np.isinf(gained)):
                 step, leap = min(step, abs(value - last.value)) * max(_STEP / gained, 0.1), leap and value != bound
+                step = max(step, apart)
                 continue
             knots.append(new)
             step = abs(value - last.value) * min(_STEP / max(gained, 1e-12), _GROWTH)
