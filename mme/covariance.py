@@ -8,7 +8,7 @@ such a class, ``mme.Term(..., covariance=object)``: it is checked once, in :func
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ _ZERO = 1e-5
 _AT_BOUND = 1e-4
 # A search for a correlation begins within this share of its bounds.
 _WITHIN = 0.9
+# A variance in another valley may be the square of this times as large.
+_MANY_TIMES = 10.0
 
 
 class Structure(ABC):
@@ -95,6 +97,20 @@ class Structure(ABC):
         H may be indefinite and its diagonal negative.
         """
 
+    def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield thetas where another valley of the criterion may be: each standard deviation at zero, or from zero.
+
+        ``size`` (k,) is that of a variance which a level's own records tell.
+        """
+        for j in np.flatnonzero(self.diagonal).tolist():
+            other = theta.copy()
+            other[j] = size[j] if theta[j] == 0.0 else 0.0
+            yield other
+
+    def nothing(self, theta: np.ndarray) -> np.ndarray:
+        """The theta of no variance at all."""
+        return np.where(self.diagonal, 0.0, theta)
+
     @abstractmethod
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
         """A value for each entry of theta: that of its column where it has the column's units, else ``of_others``."""
@@ -163,6 +179,22 @@ class Entries(Structure):
         values, vectors = np.linalg.eigh(np.clip((R + R.T) / 2, -0.9, 0.9) + 0.1 * np.eye(self.q))
         L = np.linalg.cholesky((vectors * np.maximum(values, 0.05)) @ vectors.T)
         return np.asarray((scale[:, None] * L / np.linalg.norm(L, axis=1)[:, None])[self.rows, self.cols])
+
+    def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
+        """Each column of T at zero, from zero, or many times as large; each row's correlations the other way round."""
+        for j in range(self.q):
+            own, across = self.cols == j, (self.rows == j) & (self.cols < j)
+            if theta[own].any():
+                yield np.where(own, 0.0, theta)
+                yield np.where(own, _MANY_TIMES * theta, theta)
+            else:
+                yield np.where(own & self.diagonal, size, theta)
+            if theta[across].any():
+                yield np.where(across, -theta, theta)
+
+    def nothing(self, theta: np.ndarray) -> np.ndarray:
+        """T = 0."""
+        return np.zeros(self.k)
 
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
         """Every entry has the units of its row's column."""
@@ -326,6 +358,15 @@ class Extended(Structure):
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """That of T, and the first start of the relationship."""
         return np.append(self.inner.nearest(H, floor), self.extra.starts()[0])
+
+    def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
+        """Those of T."""
+        for inner in self.inner.elsewhere(theta[: self.inner.k], size[: self.inner.k]):
+            yield np.append(inner, self.coordinates(theta))
+
+    def nothing(self, theta: np.ndarray) -> np.ndarray:
+        """That of T."""
+        return np.append(self.inner.nothing(theta[: self.inner.k]), self.coordinates(theta))
 
     def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
         """The relationship knows its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -19,7 +19,7 @@ from mme.model import Model
 from mme.objective import Objective
 from mme.optimize import CONVERGED, Minimum, curvature, evaluate_only, minimise
 from mme.saturated import require_identifiable
-from mme.start import start
+from mme.start import Start, radii, start
 from mme.verdict import Optimum, Place, judge, of_whole, with_undetermined
 from mme.whitening import Whitening
 
@@ -27,6 +27,10 @@ Progress = bool | Callable[[int, float, np.ndarray], None]
 
 # A search that went this far, in coordinates of order one, may be running after a response without residuals.
 _FAR = 1e6
+# A search is begun anew in a lower valley at most so often.
+_VALLEYS = 3
+# A trial far out that is higher by no more than this is searched from.
+_HARDLY = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,7 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
     objective = joint.latest
     began = perf_counter()
     given = theta is not None or model.k == 0
-    first, radius = _begin(objective, theta, first_theta)
+    first, radius, begun = _begin(objective, theta, first_theta)
     scale = np.concatenate([objective.theta_scale, np.ones(objective.phi.size)])
     estimated = np.ones(first.size, dtype=bool)
     estimated[: model.k] = not given
@@ -121,10 +125,13 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         estimated[model.k :] = np.isnan(model.phi)
     free = estimated & np.concatenate([model.coordinates.free, np.ones(objective.phi.size, dtype=bool)])
 
-    def criterion(x: np.ndarray) -> float:
+    def parameters_at(x: np.ndarray) -> np.ndarray:
         parameters = first.copy()
         parameters[free] = x / scale[free]
-        return joint(parameters)
+        return parameters
+
+    def criterion(x: np.ndarray) -> float:
+        return joint(parameters_at(x))
 
     if not free.any():
         minimum = evaluate_only(criterion, np.zeros(0))
@@ -133,8 +140,15 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         report = _reporter(progress, model, first, scale, free)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             minimum = minimise(criterion, (first * scale)[free], (radius * scale)[free], even=even, progress=report)
-    parameters = first.copy()
-    parameters[free] = minimum.x / scale[free]
+            if begun is not None:
+                minimum = replace(minimum, evaluations=minimum.evaluations + begun.evaluations)
+            if begun is not None:
+
+                def trials(x: np.ndarray) -> list[np.ndarray]:
+                    return [(other * scale)[free] for other in _elsewhere(objective, parameters_at(x), begun)]
+
+                minimum = _lower(criterion, minimum, trials, (radius * scale)[free], even, report)
+    parameters = parameters_at(minimum.x)
     inner, phi = np.split(parameters, [model.k])
     found = model.canonical(_checked_theta(theta, model) if given else model.coordinates.outer(inner))
     objective = joint.at(phi).in_columns
@@ -143,6 +157,56 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
     _require_residuals(objective, minimum, found)
     objective.engine.seconds["search"] = perf_counter() - began
     return Found(objective, found, judge(minimum, model, Place(found, inner, phi), scale, estimated, free))
+
+
+def _lower(
+    criterion: Callable[[np.ndarray], float],
+    minimum: Minimum,
+    trials: Callable[[np.ndarray], list[np.ndarray]],
+    radius: np.ndarray,
+    even: np.ndarray,
+    progress: Callable[[int, float, np.ndarray], None] | None,
+) -> Minimum:
+    """The minimum, or a lower one that is reached from a trial point, each judged by one evaluation.
+
+    A trial that is lower lies in a lower valley; one that is far out and hardly higher may lie on the way down to one.
+    """
+    for _ in range(_VALLEYS):
+        points = trials(minimum.x)
+        values = [criterion(x) for x in points]
+        minimum = replace(minimum, evaluations=minimum.evaluations + len(values))
+        further = [(np.abs(x) > 5.0 * np.abs(minimum.x)).any() for x in points]
+        promise = np.array(values) - np.where(further, _HARDLY, -CONVERGED)
+        best = int(np.argmin(promise))
+        if not promise[best] < minimum.value:
+            break
+        wide = np.maximum(radius, 0.1 * np.abs(points[best]))
+        other = minimise(criterion, points[best], wide, even=even, progress=progress)
+        evaluations = minimum.evaluations + other.evaluations
+        lower = other.value < minimum.value - CONVERGED
+        minimum = replace(other if lower else minimum, evaluations=evaluations)
+        if not lower:
+            break
+    return minimum
+
+
+def _elsewhere(objective: Objective, parameters: np.ndarray, begun: Start) -> Iterator[np.ndarray]:
+    """Parameters at which another valley may be; phi stays.
+
+    No variance at all; and where the start was one of several, variances one by one at zero or from zero, as the
+    structures say, and all of a size.
+    """
+    model, k = objective.model, objective.model.k
+    theta, phi = np.split(parameters, [k])
+    pieces, sizes = model.split(theta), model.split(begun.size)
+    yield np.concatenate([*(part.nothing(piece) for part, piece in zip(model.structures, pieces, strict=True)), phi])
+    if begun.agreed:
+        return
+    for t, (part, piece, own) in enumerate(zip(model.structures, pieces, sizes, strict=True)):
+        for other in part.elsewhere(piece, own):
+            yield np.concatenate([*pieces[:t], other, *pieces[t + 1 :], phi])
+    yield np.concatenate([begun.size, phi])
+    yield np.concatenate([10.0 * begun.size, phi])
 
 
 def _without_zeros(
@@ -197,7 +261,7 @@ def _radius(objective: Objective, estimated: bool) -> tuple[np.ndarray, np.ndarr
     """How far theta, in the axes, and phi may be off at a start."""
     structure = objective.model.residual
     spread = np.zeros(0) if structure is None else structure.radius()
-    return start(objective)[1] if estimated else np.ones(objective.model.k), spread
+    return radii(objective) if estimated else np.ones(objective.model.k), spread
 
 
 def _first_phi(model: Model) -> np.ndarray:
@@ -209,22 +273,24 @@ def _first_phi(model: Model) -> np.ndarray:
     return first if model.phi is None else np.where(np.isnan(model.phi), first, model.phi)
 
 
-def _begin(objective: Objective, theta: Any, first_theta: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """First point and radius of all parameters, theta in the axes."""
+def _begin(
+    objective: Objective, theta: Any, first_theta: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, Start | None]:
+    """First point and radius of all parameters, theta in the axes; what the moments say unless theta is given."""
     model, phi = objective.model, objective.phi
     spread = np.zeros(0) if model.residual is None else model.residual.radius()
     if theta is not None or model.k == 0:
         inner = model.coordinates.inner(_checked_theta(theta, model))
-        return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread])
+        return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread]), None
     _check_columns(model)
     require_identifiable(model)
-    first, radius = start(objective)
-    first = np.where(model.coordinates.free, first, 0.0)
+    begun = start(objective)
+    first, radius = np.where(model.coordinates.free, begun.theta, 0.0), begun.radius
     if first_theta is not None:
         near = model.coordinates.inner(first_theta)
         other = np.where(np.abs(near) > 0.1 * radius, near, first)
         first = other if objective(other) < objective(first) else first
-    return np.concatenate([first, phi]), np.concatenate([radius, spread])
+    return np.concatenate([first, phi]), np.concatenate([radius, spread]), begun
 
 
 def _check_columns(model: Model) -> None:

@@ -10,12 +10,17 @@ With levels weighted as if H were one, E_g = (I + Z_g'Z_g)^-1, and X_gh = E_g Z_
 
 one small linear system for all H_s together, exact for balanced designs. Z_g'P Z_h = C_gh - a_g'a_h is the product of
 a cell, where there is one, less that of the parts a = Q'Z along X. What all blocks leave of r gives sigma^2.
+
+A criterion of few levels can have several valleys. Where other weights, E_g = (I + c^2 Z_g'Z_g)^-1 with c towards zero
+or infinity, make other H of the same residuals, the start is the lowest of all, and of variances that are each a
+multiple of what one of their levels is known to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -30,6 +35,14 @@ _SWEEPS = 3
 # Levels with fewer records than one and a quarter each tell nothing by themselves.
 _REPEATED = 0.8
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
+# With more levels than this the moments of a block are one answer, and its criterion has one valley.
+_MANY_LEVELS = 100
+# Weights of levels are those of their records, or all alike, where c^2 Z_g'Z_g is this far from one.
+_FAR = 100.0
+# Starts are another where a parameter is so many times as large.
+_UNLIKE = 1.5
+# Steps of a multiple of the sizes of all variances.
+_STRIDE = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +53,71 @@ class Weighted:
     E: np.ndarray
     along_X: np.ndarray
 
+    def with_levels(self, alike: bool) -> Weighted:
+        """The same with levels weighted all alike, or each by its records."""
+        records = np.einsum("aig,aig->g", self.levels.R, self.levels.R) / len(self.levels.R)
+        some = records[records > 0.0]
+        c2 = 1.0 if not some.size else _FAR / some.min() if alike else 1.0 / (_FAR * some.max())
+        return replace(self, E=_weights(self.levels, np.sqrt(c2)))
+
     @cached_property
     def weighted_X(self) -> np.ndarray:
         """E_g a_g' (q, p, J)."""
         return np.asarray(np.einsum("ijg,jpg->ipg", self.E, self.along_X))
 
 
-def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
-    """Theta to start from and how far off it may be (k,), in the axes of the terms: of ``objective.in_axes``."""
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a search begins, in the axes of the terms.
+
+    Attributes
+    ----------
+    theta : (k,)
+        The first point.
+    radius : (k,)
+        How far off it may be.
+    size : (k,)
+        Theta at which the variance of a level is that of its estimate by its own records.
+    agreed : bool
+        Whether the moments give one answer, whatever their weights.
+    evaluations : int
+        Of the criterion, to choose among several.
+    """
+
+    theta: np.ndarray
+    radius: np.ndarray
+    size: np.ndarray
+    agreed: bool
+    evaluations: int
+
+
+def start(objective: Objective) -> Start:
+    """Choose the first theta: that of the moments, or where weights change them the lowest of several."""
     objective = objective.in_axes
-    theta, radius = np.ones(objective.model.k), np.ones(objective.model.k)
+    blocks, solve = _moments(objective)
+    floors, first = _floors(objective, blocks), solve(blocks)
+    theta, radius = _nearest(objective, first, floors), _radius(objective, blocks, first, floors)
+    size, others = _size(objective, blocks), list[np.ndarray]()
+    if min((block.J for block in objective.blocks), default=_MANY_LEVELS) < _MANY_LEVELS:
+        weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
+        others = [_nearest(objective, solve(weighted), floors) for weighted in weightings]
+    unlike, evaluations = [other for other in others if _differ(theta, other, size)], 0
+    if unlike:
+        along, evaluations = _along(objective, size)
+        theta, evaluations = min([theta, *unlike, along], key=objective), evaluations + 2 + len(unlike)
+        radius = np.maximum(radius, _LARGEST_RADIUS * np.abs(theta))
+    return Start(_best_relationship(objective, theta), radius, size, not unlike, evaluations)
+
+
+def radii(objective: Objective) -> np.ndarray:
+    """How far off the moments may be (k,), in the axes of the terms."""
+    objective = objective.in_axes
+    blocks, solve = _moments(objective)
+    return _radius(objective, blocks, solve(blocks), _floors(objective, blocks))
+
+
+def _moments(objective: Objective) -> tuple[list[Weighted], Callable[[list[Weighted]], list[np.ndarray]]]:
+    """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
     blocks = [_weighted(objective, b) for b in range(len(objective.blocks))]
     repeated = [
         block.codes.ndim == 1 and _is_repeated(one, objective.model.n)
@@ -57,22 +125,71 @@ def start(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     ]
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
-    moments = _solve_moments(objective, blocks, repeated, sigma2)
-    for block, weighted, H in zip(objective.blocks, blocks, moments, strict=True):
-        levels = weighted.levels.J
-        information = np.einsum("aig,aig->i", weighted.levels.R, weighted.levels.R) / levels
-        if block.is_spherical:
-            information, H = np.repeat(information, block.q), H * np.eye(block.q)
-        floor = _SMALLEST_SHARE / np.maximum(information, 1e-300)
-        # A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself.
-        error = min(max(np.sqrt(0.5 / levels), _SMALLEST_RADIUS), _LARGEST_RADIUS)
+    return blocks, partial(_solve_moments, objective, repeated=repeated, sigma2=sigma2)
+
+
+def _floors(objective: Objective, blocks: list[Weighted]) -> list[np.ndarray]:
+    """The smallest variances (q,) of each block to start from."""
+    information = [_information(one).mean(axis=1) for one in blocks]
+    return _by_column(objective, [_SMALLEST_SHARE / np.maximum(one, 1e-300) for one in information])
+
+
+def _by_column(objective: Objective, values: list[np.ndarray]) -> list[np.ndarray]:
+    """Values (q,) of each block: coefficients of one variance have one value."""
+    blocks = objective.blocks
+    return [np.repeat(one, block.q) if block.is_spherical else one for block, one in zip(blocks, values, strict=True)]
+
+
+def _information(one: Weighted) -> np.ndarray:
+    """The diagonals of Z_g'Z_g (q, J)."""
+    return np.asarray(np.einsum("aig,aig->ig", one.levels.R, one.levels.R))
+
+
+def _nearest(objective: Objective, moments: list[np.ndarray], floors: list[np.ndarray]) -> np.ndarray:
+    """Theta of the structures nearest to H of each block."""
+    theta = np.ones(objective.model.k)
+    for block, H, floor in zip(objective.blocks, moments, floors, strict=True):
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
-            nearest = part.nearest(H[columns, columns], floor[columns])
-            spread = np.sqrt(np.maximum((part.T(nearest) ** 2).sum(axis=1), floor[columns]))
-            units = part.per_row(block.size[columns], 1.0)
-            theta[thetas] = nearest / units
-            radius[thetas] = part.radius(error * spread, error) / units
-    return _best_relationship(objective, theta), radius
+            theta[thetas] = part.nearest(H[columns, columns], floor[columns]) / part.per_row(block.size[columns], 1.0)
+    return theta
+
+
+def _radius(
+    objective: Objective, blocks: list[Weighted], moments: list[np.ndarray], floors: list[np.ndarray]
+) -> np.ndarray:
+    """A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself."""
+    radius = np.ones(objective.model.k)
+    for block, one, H, floor in zip(objective.blocks, blocks, moments, floors, strict=True):
+        error = min(max(np.sqrt(0.5 / one.levels.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
+        for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
+            T = part.T(part.nearest(H[columns, columns], floor[columns]))
+            spread = np.sqrt(np.maximum((T**2).sum(axis=1), floor[columns]))
+            radius[thetas] = part.radius(error * spread, error) / part.per_row(block.size[columns], 1.0)
+    return radius
+
+
+def _size(objective: Objective, blocks: list[Weighted]) -> np.ndarray:
+    """Theta without correlations, each variance that of a typical level's own estimate."""
+    typical = [
+        np.array([1.0 / np.median(column[column > 0.0]) if column.any() else 1.0 for column in _information(one)])
+        for one in blocks
+    ]
+    typical = _by_column(objective, typical)
+    return _nearest(objective, [np.diag(variance) for variance in typical], typical)
+
+
+def _differ(theta: np.ndarray, other: np.ndarray, size: np.ndarray) -> bool:
+    """Whether a parameter of one start is much larger than of the other, both beyond a thousandth of its size."""
+    one, two = (np.abs(x) + 1e-3 * np.abs(size) + 1e-300 for x in (theta, other))
+    return bool((np.maximum(one / two, two / one) > _UNLIKE).any())
+
+
+def _along(objective: Objective, size: np.ndarray) -> tuple[np.ndarray, int]:
+    """The lowest of multiples of ``size``, from one upwards while the criterion falls, and the evaluations."""
+    at, here, further, evaluations = size, objective(size), objective(_STRIDE * size), 2
+    while further < here:
+        at, here, further, evaluations = _STRIDE * at, further, objective(_STRIDE**2 * at), evaluations + 1
+    return at, evaluations
 
 
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
@@ -103,8 +220,13 @@ def _weighted(objective: Objective, b: int) -> Weighted:
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
         Z_N = system.rest.C[at] + system.rest.B[at] @ whole.V.reshape(system.p + 1, -1).T
         along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
+    return Weighted(levels, _weights(levels, 1.0), along_X)
+
+
+def _weights(levels: Levels, c: float) -> np.ndarray:
+    """E_g = (I + c^2 R_g'R_g)^-1 as (q, q, J)."""
     transposed = Levels(np.ascontiguousarray(levels.R.transpose(1, 0, 2)), levels.V)
-    return Weighted(levels, factor_levels(transposed, np.eye(block.q)).weights(), along_X)
+    return factor_levels(transposed, c * np.eye(len(levels.R))).weights()
 
 
 def _spherical(objective: Objective, block: Block) -> Weighted:
@@ -157,7 +279,7 @@ def _fixed_within(objective: Objective, one: Weighted) -> float:
 
 
 def _solve_moments(
-    objective: Objective, blocks: list[Weighted], repeated: list[bool], sigma2: float
+    objective: Objective, blocks: list[Weighted], *, repeated: list[bool], sigma2: float
 ) -> list[np.ndarray]:
     """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
     widths = [one.levels.R.shape[0] for one in blocks]
@@ -185,7 +307,8 @@ def _solve_moments(
                 system[at[t], at[s]] = _squares(one, other, rows, cols, products)
     scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
     solved = np.linalg.lstsq(system * scale, target, rcond=1e-10)[0] * scale
-    return [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
+    found = [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
+    return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.blocks, found, strict=True)]
 
 
 def _products(objective: Objective, t: int, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

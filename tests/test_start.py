@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from cases import load_case
+from fuzz.oracle import dense, lowest
+from fuzz.problems import problem
 
+import mme
 from mme.start import start
 
 # REML's solution is that of the analysis of variance here: every random term is balanced over the fixed effects.
@@ -29,11 +32,23 @@ BALANCED = [
 def test_a_balanced_design_is_started_at_its_optimum(name):
     case = load_case(name)
     objective = case.fit().objective
-    assert objective.in_axes(start(objective)[0]) - case.json["objective"] < 1e-8
+    assert objective.in_axes(start(objective).theta) - case.json["objective"] < 1e-8
 
 
 @pytest.mark.parametrize("name", ["insteval_3_reml", "chem97_nested_reml", "sim_q4_reml", "sim_inter_reml"])
 def test_no_start_is_worse_than_a_variance_equal_to_the_residual_one(name):
     objective = load_case(name).fit().objective
     theta = objective.model.diagonal.astype(float)
-    assert objective.in_axes(start(objective)[0]) < objective(theta)
+    assert objective.in_axes(start(objective).theta) < objective(theta)
+
+
+# Designs of two valleys, of which moments lead into the higher one: by the number of the problem.
+TWO_VALLEYS = [37, 46, 90, 185, 223, 335, 378]
+
+
+@pytest.mark.parametrize("number", TWO_VALLEYS)
+def test_the_lower_of_two_valleys_is_found(number):
+    given = problem(number)
+    fit = mme.lmer(given.formula, given.table, **given.options)
+    oracle = dense(fit.model)
+    assert fit.criterion < fit.objective(oracle.users(lowest(oracle, 40)[1])) + 1e-4

@@ -24,7 +24,7 @@ from mme.loop import Joint
 from mme.model import Model
 from mme.pls import coordinates, pwrss
 from mme.residual.given import has_inverse
-from mme.start import start
+from mme.start import radii
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ class Maximum:
         p = objective.system.p
         half = triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
         sigma = residual_sd(objective.constants, pwrss(border))
-        radius = start(objective)[1] if objective.model.k else np.zeros(0)
+        radius = radii(objective) if objective.model.k else np.zeros(0)
         return cls(
             deviance=deviance,
             model=objective.model,
