@@ -139,15 +139,14 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         even = np.concatenate([model.diagonal, np.zeros(objective.phi.size, dtype=bool)])[free]
         report = _reporter(progress, model, first, scale, free)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            minimum = minimise(criterion, (first * scale)[free], (radius * scale)[free], even=even, progress=report)
-            if begun is not None:
-                minimum = replace(minimum, evaluations=minimum.evaluations + begun.evaluations)
+            x, wide, spent = (first * scale)[free], (radius * scale)[free], 0 if begun is None else begun.evaluations
+            minimum = _continued(criterion, x, wide, even, report, spent)
             if begun is not None:
 
                 def trials(x: np.ndarray) -> list[np.ndarray]:
                     return [(other * scale)[free] for other in _elsewhere(objective, parameters_at(x), begun)]
 
-                minimum = _lower(criterion, minimum, trials, (radius * scale)[free], even, report)
+                minimum = _lower(criterion, minimum, trials, wide, even, report)
     parameters = parameters_at(minimum.x)
     inner, phi = np.split(parameters, [model.k])
     found = model.canonical(_checked_theta(theta, model) if given else model.coordinates.outer(inner))
@@ -157,6 +156,25 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
     _require_residuals(objective, minimum, found)
     objective.engine.seconds["search"] = perf_counter() - began
     return Found(objective, found, judge(minimum, model, Place(found, inner, phi), scale, estimated, free))
+
+
+def _continued(
+    criterion: Callable[[np.ndarray], float],
+    x: np.ndarray,
+    radius: np.ndarray,
+    even: np.ndarray,
+    progress: Callable[[int, float, np.ndarray], None] | None,
+    spent: int,
+) -> Minimum:
+    """The minimum found from x, counted and told of from the evaluations that were spent before."""
+    report = progress
+    if progress is not None:
+
+        def report(evaluation: int, value: float, at: np.ndarray) -> None:
+            progress(spent + evaluation, value, at)
+
+    found = minimise(criterion, x, radius, even=even, progress=report)
+    return replace(found, evaluations=found.evaluations + spent)
 
 
 def _lower(
@@ -172,19 +190,21 @@ def _lower(
     A trial that is lower lies in a lower valley; one that is far out and hardly higher may lie on the way down to one.
     """
     for _ in range(_VALLEYS):
-        points = trials(minimum.x)
-        values = [criterion(x) for x in points]
-        minimum = replace(minimum, evaluations=minimum.evaluations + len(values))
+        points, values = trials(minimum.x), list[float]()
+        for x in points:
+            values.append(criterion(x))
+            minimum = replace(minimum, evaluations=minimum.evaluations + 1)
+            if progress is not None:
+                progress(minimum.evaluations, values[-1], x)
         further = [(np.abs(x) > 5.0 * np.abs(minimum.x)).any() for x in points]
         promise = np.array(values) - np.where(further, _HARDLY, -CONVERGED)
         best = int(np.argmin(promise))
         if not promise[best] < minimum.value:
             break
         wide = np.maximum(radius, 0.1 * np.abs(points[best]))
-        other = minimise(criterion, points[best], wide, even=even, progress=progress)
-        evaluations = minimum.evaluations + other.evaluations
+        other = _continued(criterion, points[best], wide, even, progress, minimum.evaluations)
         lower = other.value < minimum.value - CONVERGED
-        minimum = replace(other if lower else minimum, evaluations=evaluations)
+        minimum = replace(other if lower else minimum, evaluations=other.evaluations)
         if not lower:
             break
     return minimum
