@@ -7,7 +7,7 @@ from cases import load_data
 from counting import calls, peak_bytes
 from numpy.testing import assert_allclose
 from scipy.linalg import block_diag
-from scipy.stats import norm
+from scipy.stats import t as student
 
 import mme
 from mme.engine import Plan
@@ -233,7 +233,7 @@ def test_a_prediction_interval_adds_the_residual_variance_of_its_weight():
     mean = fit.predict((X, terms), interval="confidence", new_levels="population")
     record = fit.predict((X, terms), interval="prediction", new_levels="population", weights=weights)
     assert_allclose(record["se"] ** 2, mean["se"] ** 2 + fit.sigma**2 / weights, rtol=1e-12)
-    half = norm.ppf(0.975) * record["se"]
+    half = student.ppf(0.975, record["df"]) * record["se"]
     assert_allclose(record["lower"], record["fit"] - half)
     assert_allclose(record["upper"], record["fit"] + half)
     with pytest.raises(mme.MMEError, match="give weights= for the new rows"):
