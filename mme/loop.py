@@ -17,8 +17,9 @@ from mme.estimates import Estimates
 from mme.identified import Reduced, reduced, undetermined
 from mme.model import Model
 from mme.objective import Objective
-from mme.optimize import CONVERGED, Minimum, curvature, evaluate_only, minimise
+from mme.optimize import CONVERGED, Derivatives, Minimum, curvature, evaluate_only, minimise
 from mme.saturated import require_identifiable
+from mme.slopes import criterion_slopes
 from mme.start import Start, radii, start
 from mme.verdict import Optimum, Place, judge, of_whole, with_undetermined
 from mme.whitening import Whitening
@@ -31,6 +32,8 @@ _FAR = 1e6
 _VALLEYS = 3
 # A trial far out that is higher by no more than this is searched from.
 _HARDLY = 0.3
+# Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making.
+_FEW = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,13 +143,14 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         report = _reporter(progress, model, first, scale, free)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             x, wide, spent = (first * scale)[free], (radius * scale)[free], 0 if begun is None else begun.evaluations
-            minimum = _continued(criterion, x, wide, even, report, spent)
+            slopes = _derivatives(joint, parameters_at, scale, free)
+            minimum = _continued(criterion, x, wide, even, slopes, report, spent)
             if begun is not None:
 
                 def trials(x: np.ndarray) -> list[np.ndarray]:
                     return [(other * scale)[free] for other in _elsewhere(objective, parameters_at(x), begun)]
 
-                minimum = _lower(criterion, minimum, trials, wide, even, report)
+                minimum = _lower(criterion, minimum, trials, wide, even, slopes, report)
     parameters = parameters_at(minimum.x)
     inner, phi = np.split(parameters, [model.k])
     found = model.canonical(_checked_theta(theta, model) if given else model.coordinates.outer(inner))
@@ -163,6 +167,7 @@ def _continued(
     x: np.ndarray,
     radius: np.ndarray,
     even: np.ndarray,
+    derivatives: Derivatives | None,
     progress: Callable[[int, float, np.ndarray], None] | None,
     spent: int,
 ) -> Minimum:
@@ -173,7 +178,7 @@ def _continued(
         def report(evaluation: int, value: float, at: np.ndarray) -> None:
             progress(spent + evaluation, value, at)
 
-    found = minimise(criterion, x, radius, even=even, progress=report)
+    found = minimise(criterion, x, radius, even=even, derivatives=derivatives, progress=report)
     return replace(found, evaluations=found.evaluations + spent)
 
 
@@ -183,6 +188,7 @@ def _lower(
     trials: Callable[[np.ndarray], list[np.ndarray]],
     radius: np.ndarray,
     even: np.ndarray,
+    derivatives: Derivatives | None,
     progress: Callable[[int, float, np.ndarray], None] | None,
 ) -> Minimum:
     """The minimum, or a lower one that is reached from a trial point, each judged by one evaluation.
@@ -202,7 +208,7 @@ def _lower(
         if not promise[best] < minimum.value:
             break
         wide = np.maximum(radius, 0.1 * np.abs(points[best]))
-        other = _continued(criterion, points[best], wide, even, progress, minimum.evaluations)
+        other = _continued(criterion, points[best], wide, even, derivatives, progress, minimum.evaluations)
         lower = other.value < minimum.value - CONVERGED
         minimum = replace(other if lower else minimum, evaluations=other.evaluations)
         if not lower:
@@ -227,6 +233,23 @@ def _elsewhere(objective: Objective, parameters: np.ndarray, begun: Start) -> It
             yield np.concatenate([*pieces[:t], other, *pieces[t + 1 :], phi])
     yield np.concatenate([begun.size, phi])
     yield np.concatenate([10.0 * begun.size, phi])
+
+
+def _derivatives(
+    joint: Joint, parameters_at: Callable[[np.ndarray], np.ndarray], scale: np.ndarray, free: np.ndarray
+) -> Derivatives | None:
+    """Gradient and Hessian of the criterion by what is searched, scaled; none where phi is part of it."""
+    if free.size > joint.model.k or free.sum() <= _FEW:
+        return None
+
+    def derivatives(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        found = criterion_slopes(joint.latest, parameters_at(x))
+        if found is None:
+            return None
+        gradient, hessian = found
+        return gradient[free] / scale[free], hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
+
+    return derivatives
 
 
 def _without_zeros(

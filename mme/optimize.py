@@ -39,13 +39,19 @@ _SHORTER = 0.1
 _CARRIED_ERROR = 0.1
 # A step along negative curvature, in units of its size: f falls by about a twentieth.
 _ESCAPE = 0.3
+# A step no longer than this share of the first is none.
+_NO_STEP = 1e-9
 # A start from which a Newton step promises no more than this a coordinate is within a few standard errors.
 _NEARBY = 10.0
 
 
+# Gradient (k,) and Hessian (k, k) of a function at x; None where they are not known.
+Derivatives = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray] | None]
+
+
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """Gradient and Hessian by central differences at x, and what a Newton step would gain."""
+    """Gradient and Hessian at x, by central differences unless they are known, and what a Newton step would gain."""
 
     x: np.ndarray
     value: float
@@ -125,6 +131,7 @@ def minimise(
     *,
     even: np.ndarray,
     nearby: Curvature | None = None,
+    derivatives: Derivatives | None = None,
     progress: Callable[[int, float, np.ndarray], None] | None = None,
 ) -> Minimum:
     """Minimise f from ``start`` (k,), coordinates of order one, believed to be off by about ``radius`` (k,).
@@ -133,6 +140,8 @@ def minimise(
     search by values alone, Brent's on a bracket for one coordinate and Powell's BOBYQA for more, and then to Newton.
     The end is always the same: a Newton step that gains nothing, no negative curvature (at a saddle, often a zero
     coordinate, the search goes on downhill), and exact zeros where they cost nothing.
+
+    Where gradient and Hessian are known, Newton steps within a region of trust come first, an evaluation each.
 
     Parameters
     ----------
@@ -144,6 +153,8 @@ def minimise(
         Coordinates in which f is even together with others: tried at exactly zero at the end.
     nearby : Curvature, optional
         That of a function like f at its minimum, not far from ``start``: its Hessian serves for a first step.
+    derivatives : callable, optional
+        x (k,) -> gradient (k,) and Hessian (k, k) of f, or None where they are not known.
     progress : callable, optional
         Called with (evaluation, value, x).
 
@@ -154,6 +165,11 @@ def minimise(
     """
     counted = _Counted(f, start, progress)
     start, at = _with_value(counted, start, radius), None
+    if derivatives is not None and np.isfinite(counted.best):
+        found = _minimum_by_slopes(counted, even, derivatives)
+        if found is not None:
+            return found
+        start = counted.x
     if nearby is not None and np.isfinite(counted.best):  # without a step no secant: gradients are of two functions
         at = _moved(counted, replace(nearby, x=start), start, counted.best)
     elif np.isfinite(counted.best):
@@ -203,6 +219,78 @@ def _polish(f: _Counted, at: Curvature) -> Curvature:
         if gain < 0.2 * promised or at.expected_decrease > 0.5 * promised:
             return replace(at, expected_decrease=max(at.expected_decrease, 2.0 * CONVERGED))
     return at
+
+
+def _minimum_by_slopes(f: _Counted, even: np.ndarray, derivatives: Derivatives) -> Minimum | None:
+    """The minimum that known derivatives lead to; None where they end before it does."""
+    for _ in range(_ROUNDS):
+        at = _descend(f, derivatives)
+        if at is None or not at.converged:
+            return None
+        if not _snap(f, even):
+            reason = "Newton steps on derivatives in closed form gained nothing more"
+            return Minimum(f.x, f.best, f.evaluations, reason, even & (f.x == 0.0), at)
+    return None
+
+
+def _descend(f: _Counted, derivatives: Derivatives) -> Curvature | None:
+    """Newton steps from the best point, each within reach of the last; None where the derivatives are not known.
+
+    The reach grows where f falls as they say, and shrinks where it does not.
+    """
+    at = _known(f, derivatives)
+    first = reach = 0.5 * (1.0 + float(np.linalg.norm(f.x)))
+    while at is not None and not at.converged and reach > _NO_STEP * first:
+        step, promised = _within_reach(at.gradient, at.hessian, reach)
+        length = float(np.linalg.norm(step))
+        gain = at.value - f(at.x + step)
+        if gain > 0.75 * promised:
+            reach = max(reach, 2.0 * length)
+        elif not gain > 0.25 * promised:
+            reach = 0.25 * length
+        if gain > 0.0:
+            at = _known(f, derivatives)
+        elif not at.saddle and promised <= ACCEPTED:  # tried: rounding of f
+            return replace(at, expected_decrease=min(at.expected_decrease, CONVERGED))
+    return at
+
+
+def _known(f: _Counted, derivatives: Derivatives) -> Curvature | None:
+    """Known derivatives at the best point; None where they are not."""
+    found = derivatives(f.x)
+    if found is None:
+        return None
+    gradient, hessian = found
+    h = np.sqrt(_second_difference(f.best) / np.maximum(np.abs(np.diag(hessian)), 1e-300))
+    return _judge(f.x, f.best, gradient, hessian, np.minimum(h, 1.0))
+
+
+def _within_reach(gradient: np.ndarray, hessian: np.ndarray, reach: float) -> tuple[np.ndarray, float]:
+    """The lowest point of the quadratic in the ball of radius ``reach``, and how far down that is.
+
+    It is -(H + lambda I)^-1 g for the least lambda >= 0 that makes H + lambda I positive definite and the step short
+    enough; what is then left of the reach goes along the direction of negative curvature.
+    """
+    values, vectors = np.linalg.eigh(hessian)
+    along = vectors.T @ gradient
+    lowest = max(0.0, -float(values[0]))
+    least = lowest + 1e-12 * (float(np.abs(values).max()) or 1.0)
+
+    def step(shift: float) -> np.ndarray:
+        return -along / (values + shift)
+
+    short = step(least)
+    if np.linalg.norm(short) > reach:
+        low, high = least, lowest + float(np.linalg.norm(gradient)) / reach + least
+        for _ in range(100):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if np.linalg.norm(step(middle)) > reach else (low, middle)
+        short = step(high)
+    elif values[0] < 0.0:
+        left = np.sqrt(reach**2 - float(short @ short))
+        short[0] += np.copysign(left, short[0])
+    promised = -float(along @ short + 0.5 * values @ short**2)
+    return vectors @ short, promised
 
 
 def evaluate_only(f: Callable[[np.ndarray], float], x: np.ndarray) -> Minimum:

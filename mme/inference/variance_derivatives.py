@@ -25,10 +25,11 @@ from mme.covariance import Entries, Extended, Structure
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.inference.differences import central, one_sided
-from mme.inference.information import Direction, Information, information
 from mme.inference.units import level_information, natural_units
+from mme.information import Direction, Information, information
 from mme.lapack import triangular_solve
 from mme.objective import Objective
+from mme.slopes import slopes_by_theta
 from mme.terms import Term
 
 # Step as a share of rho: truncation is then some 1e-7 of the second derivative, rounding of the criterion less.
@@ -66,49 +67,20 @@ def profile_derivatives(origin: Estimates, free: np.ndarray) -> Profile:
 
 
 def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
-    """H = T T' of each block: D_i = T_i T' + T T_i', with second derivatives T_i T_j' + T_j T_i'."""
-    objective, theta, c = origin.objective, origin.theta, origin.objective.constants
-    p, k = objective.system.p, objective.model.k
-    entries = [_entry(objective, theta, i) for i in range(k)]
-    along = [Direction(b, T_i @ T.T + T @ T_i.T) for b, T, T_i in entries]
-    log_V, log_V2, first, second = of.derivatives(along)
-    for i, j in np.ndindex(k, k):
-        (b, _, T_i), (other, _, T_j) = entries[i], entries[j]
-        if b == other:
-            curved = Direction(b, T_i @ T_j.T + T_j @ T_i.T)
-            second[i, j] += of.product(curved)
-            log_V2[i, j] += of.logdet(curved)
-    log_X, log_X2 = _logdet(first[:, :p, :p], second[:, :, :p, :p])
-    log_N, log_N2 = _logdet(first, second)
-    log_s, log_s2 = log_N - log_X, log_N2 - log_X2  # of s = pwrss
-    slopes = -first[:, :p, :p]
-    if c.sigma is None:
-        left, left2 = c.n_effective * log_s, c.n_effective * log_s2
-        slopes += log_s[:, None, None] * np.eye(p)
-    else:
-        s = origin.pwrss / c.sigma**2
-        left, left2 = s * log_s, s * (log_s2 + np.outer(log_s, log_s))
+    """Those of the criterion, and with them those of beta's covariance, sigma profiled out."""
+    objective, p = origin.objective, origin.objective.system.p
+    found = slopes_by_theta(objective, origin.theta, of)
+    gradient, hessian = found.of_criterion(objective.constants, origin.pwrss)
+    slopes = -found.first[:, :p, :p]
+    if objective.constants.sigma is None:
+        slopes += found.log_pwrss[0][:, None, None] * np.eye(p)
     return Profile(
-        gradient=log_V + c.reml * log_X + left,
-        hessian=log_V2 + c.reml * log_X2 + left2,
+        gradient=gradient,
+        hessian=hessian,
         half=half_covariance(objective, origin.at.border),
         slopes=slopes,
-        units=natural_units(objective, theta),
+        units=natural_units(objective, origin.theta),
     )
-
-
-def _entry(objective: Objective, theta: np.ndarray, i: int) -> tuple[int, np.ndarray, np.ndarray]:
-    """The block of an entry of theta, its T, and the derivative of T, which is linear in theta."""
-    block = next(
-        b for b, block in enumerate(objective.blocks) if any(s.start <= i < s.stop for s in block.theta_slices)
-    )
-    return block, objective.blocks[block].T(theta), objective.blocks[block].T(np.eye(theta.size)[i])
-
-
-def _logdet(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Derivatives of log|C| at C = I from those of C, (k, s, s) and (k, k, s, s)."""
-    both = np.einsum("ijaa->ij", second) - np.einsum("iab,jba->ij", first, first, optimize=True)
-    return np.einsum("iaa->i", first), both
 
 
 def _by_differences(origin: Estimates, free: np.ndarray) -> Profile:

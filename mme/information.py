@@ -12,6 +12,8 @@ w_g = (I + A_g A_g')^-1 and G = Lambda_2 Lambda_2' of the others, whose H_2 = La
     D = R_g'w_g R_g,    C = Z_1'V_1^-1 Z_2 = R_g'w_g B_g,    Y = H_2 G^-1,
     W_11 = D - C H_2 C',    W_12 = C Y,    W_22 = G^-1 - G^-1 H_2 G^-1.                                             (2)
 
+Where G is singular, Y = I - H_2 S and W_22 = S - S H_2 S with S = Z_2'V_1^-1 Z_2: the same, with digits lost only
+where variances are large against sigma^2.
 Squares of W_11 are summed by its diagonal blocks and the products C_a'C_b H_2.
 """
 
@@ -32,7 +34,7 @@ from mme.schur import lambda_columns
 
 # Entries of C H_2, and of K moved in all directions, beyond which they are not made (200 MB each).
 _MOST_ENTRIES = 25_000_000
-# W_22 is the difference of two matrices like G^-1: a variance of this share of its data's leaves it eleven digits.
+# W_22 is the difference of two matrices like G^-1 where it leaves eleven digits, at variances above this share.
 _SMALL = 1e-5
 
 
@@ -67,7 +69,7 @@ class Information:
         """First (k,) and second (k, k) of log|V|, first (k, p + 1, p + 1) and second of L^-1 N'V^-1 N L^-T."""
         return (
             np.array([self.logdet(one) for one in along]),
-            np.array([[self.logdet_second(one, other) for other in along] for one in along]),
+            self.logdet_second(along),
             np.array([self.product(one) for one in along]),
             self.product_second(along),
         )
@@ -76,16 +78,33 @@ class Information:
         """First derivative of log|V|."""
         return float(np.vdot(along.D, self.traces[along.block]))
 
-    def logdet_second(self, one: Direction, other: Direction) -> float:
-        """Second derivative of log|V|."""
-        if (one.block, other.block) not in self.squares:
-            one, other = other, one
-        return -float(np.einsum("ab,cd,abcd->", one.D, other.D, self.squares[one.block, other.block]))
+    def logdet_second(self, along: Sequence[Direction]) -> np.ndarray:
+        """Second derivatives (k, k) of log|V|."""
+        out = np.zeros((len(along), len(along)))
+        of = np.array([one.block for one in along], dtype=np.intp)
+        D = {b: np.array([one.D.ravel() for one in along if one.block == b]) for b in set(of.tolist())}
+        for (b, c), squares in self.squares.items():
+            if b in D and c in D:
+                rows, cols = np.flatnonzero(of == b), np.flatnonzero(of == c)
+                values = -(D[b] @ squares.reshape(D[b].shape[1], D[c].shape[1]) @ D[c].T)
+                out[np.ix_(rows, cols)], out[np.ix_(cols, rows)] = values, values.T
+        return out
 
     def product(self, along: Direction) -> np.ndarray:
         """First derivative (p + 1, p + 1) of L^-1 N'V^-1 N L^-T."""
         K = self.K_2[self.columns[along.block]] if along.block in self.columns else self.K_1
         return -np.asarray(K.T @ self._moved(along))
+
+    def products(self, block: int) -> np.ndarray:
+        """sum_g K_ga'K_gb (q, q, p + 1, p + 1) of a block: (1) along D is that of -sum_ab D_ab times these."""
+        size = self.K_1.shape[1]
+        if block in self.columns:
+            q = len(self.traces[block])
+            flat = self.K_2[self.columns[block]].reshape(-1, q * size)
+        else:
+            q = len(self.D)
+            flat = self.K_1.reshape(q, -1, size).transpose(1, 0, 2).reshape(-1, q * size)
+        return np.asarray((flat.T @ flat).reshape(q, size, q, size).transpose(0, 2, 1, 3))
 
     def product_second(self, along: Sequence[Direction]) -> np.ndarray:
         """Second derivatives (k, k, p + 1, p + 1) of L^-1 N'V^-1 N L^-T."""
@@ -118,18 +137,21 @@ class Information:
 def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Information | None:
     """Make (2); None where differences are to be taken instead.
 
-    That is where levels are related, residuals have a structure, the remainder is sparse, too large, or a variance of
-    it zero.
+    That is where levels are related, residuals have a structure, or the remainder is sparse or too large.
     """
     if not isinstance(at.rest, Dense) or not _applies(objective):
         return None
     levels, rest = objective.system.absorbed.levels, objective.system.rest
     precision = _precision(objective, theta)
-    if precision is None:
-        return None
     H_2 = whole_rest(objective, theta, at.rest)
-    Y = lambda_columns(rest.blocks, rest.offsets, H_2, precision).T
-    W_22 = _less(precision, rest.offsets, lambda_columns(rest.blocks, rest.offsets, Y, precision))
+    if precision is None:
+        S = _before(objective, at)
+        Y = np.eye(rest.m) - H_2 @ S
+        W_22 = S @ Y
+        W_22 = 0.5 * (W_22 + W_22.T)
+    else:
+        Y = lambda_columns(rest.blocks, rest.offsets, H_2, precision).T
+        W_22 = _less(precision, rest.offsets, lambda_columns(rest.blocks, rest.offsets, Y, precision))
     through = np.einsum("iag,ijg->ajg", levels.R, at.levels.weights())  # R_g'w_g
     D = np.einsum("ajg,jbg->abg", through, levels.R)
     C = sp.csr_array(level_operator(through) @ rest.B.T)
@@ -142,7 +164,7 @@ def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Info
     widths = {b: objective.blocks[b].q for b in others}
     traces, squares = _among(W_22, columns, widths)
     if objective.plan.absorb is not None:
-        W_21 = lambda_columns(rest.blocks, rest.offsets, CH.T, precision)
+        W_21 = (C @ Y).T
         for b in others:
             W = W_21[columns[b]].reshape(-1, widths[b], D.shape[0], D.shape[2])
             squares[objective.plan.absorb, b] = _squares(W.transpose(2, 1, 0, 3))
@@ -172,6 +194,15 @@ def _precision(objective: Objective, theta: np.ndarray) -> list[np.ndarray] | No
         inverse = np.linalg.inv(T)
         found.append(inverse.T @ inverse)
     return found
+
+
+def _before(objective: Objective, at: Evaluation) -> np.ndarray:
+    """S (m, m): the remainder's matrix at unit variances, less the identity."""
+    rest = objective.system.rest
+    lower = rest.schur.square(at.levels.packed_weights(), [np.eye(block.q) for block in rest.blocks])[
+        : rest.m, : rest.m
+    ]
+    return np.asarray(lower + np.tril(lower, -1).T - np.eye(rest.m))
 
 
 def _less(precision: list[np.ndarray], offsets: np.ndarray, taken: np.ndarray) -> np.ndarray:
