@@ -113,7 +113,7 @@ class Estimates:
         Without the columns within X, Q gamma is the mean with Z_w b_w of these, and b_w = T_w u what others tell of it.
         """
         objective, factors = self.objective, self.objective.contrast_factors(self.theta)
-        gamma = coordinates(objective.system, self._contrasts)
+        gamma = coordinates(self._contrasts.border)
         y_minus_X_gamma = np.append(-gamma, 1.0)[None, :]
         u_absorbed, u_rest = effects(objective.system, self._contrasts, factors, y_minus_X_gamma)
         blocks = [b[:, :, 0] for b in objective.by_block(u_absorbed, u_rest, self.theta)]
@@ -129,9 +129,7 @@ class Estimates:
         """BLUE of the kept columns of X (p,)."""
         if self._orthogonal is None or self.objective.within is not None:
             return self.objective.basis.coefficients(self._solution[0])
-        p, border = self.objective.system.p, self._orthogonal[1]
-        gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
-        return self.objective.basis.coefficients(gamma)
+        return self.objective.basis.coefficients(coordinates(self._orthogonal[1]))
 
     @cached_property
     def _apart(self) -> bool:

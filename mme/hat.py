@@ -144,8 +144,8 @@ class Hat:
         )
         if part.basis.kept.size < p:
             return np.full(p, np.nan)
-        gamma = part.basis.coefficients(coordinates(part.system, part.evaluate(np.concatenate(thetas))))
-        return np.asarray(self.at.border[:p, :p].T @ (coordinates(objective.system, self.at) - gamma))
+        gamma = part.basis.coefficients(coordinates(part.evaluate(np.concatenate(thetas)).border))
+        return np.asarray(self.at.border[:p, :p].T @ (coordinates(self.at.border) - gamma))
 
     @cached_property
     def _rest(self) -> Rest:

@@ -140,9 +140,9 @@ def logdet_M(system: System, T: Factors) -> float:
     return logdet + 2.0 * float(np.log(L.diagonal()).sum())
 
 
-def coordinates(system: System, at: Evaluation) -> np.ndarray:
-    """Gamma (p,): beta on the orthonormal basis, from (N)."""
-    return triangular_solve(at.border[: system.p, : system.p], at.border[system.p, : system.p], transposed=True)
+def coordinates(border: np.ndarray) -> np.ndarray:
+    """Gamma (p,): beta on the orthonormal basis, from the factor of (N)."""
+    return triangular_solve(border[:-1, :-1], border[-1, :-1], transposed=True)
 
 
 def effects(system: System, at: Evaluation, T: Factors, combinations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

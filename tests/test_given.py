@@ -79,8 +79,22 @@ def test_what_was_given_has_no_spread(series):
     boot = fit.bootstrap(3, seed=1, workers=1).summary()
     assert np.isnan(boot.loc["rho", "se"])
     assert boot.drop("rho")["se"].notna().all()
-    with pytest.raises(mme.MMEError, match="rho of the residual structure was given, not estimated"):
-        fit.profile()
+
+
+def test_the_profile_of_the_rest_holds_what_was_given(series):
+    fit = _both(series, phi={"rho": 0.4}, method="ML")
+    profile = fit.profile()
+    assert "rho" not in profile.curves and set(profile.curves) == set(profile.names) - {"rho"}
+    frame = profile.to_frame()
+    assert frame["rho"].to_numpy() == pytest.approx(0.4, abs=1e-12)
+    with pytest.raises(mme.MMEError, match="rho was given, not estimated: it has no profile"):
+        fit.profile("rho")
+    # each knot of a ratio is the best fit with both given
+    (ratio,) = set(fit.residual) - {"rho"}
+    knots = frame[frame["parameter"] == ratio].iloc[[0, -1]]
+    for knot in knots.itertuples():
+        both = _both(series, phi={"rho": 0.4, ratio: knot.value}, method="ML")
+        assert both.criterion - fit.criterion == pytest.approx(knot.zeta**2, abs=1e-6)
 
 
 def test_parameters_that_make_one_matrix_are_given_together(series):

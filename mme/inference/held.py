@@ -70,14 +70,13 @@ class Deviance:
     def parameters(self, at: Point) -> np.ndarray:
         """All parameters at a point where the others are at their best."""
         objective = self.joint.at(at.phi)
-        found = objective.evaluate(at.theta)
-        p, squares = objective.system.p, pwrss(found.border)
-        gamma = coordinates(objective.system, found)
+        border = objective.triangle(at.theta)[1]
+        p, squares, gamma = objective.system.p, pwrss(border), coordinates(border)
         if at.j is not None:
-            a, c, beta0 = self._direction(at, found.border)
+            a, c, beta0 = self._direction(at, border)
             missed = at.value - beta0 - float(a @ c)
             squares += missed**2 / float(a @ a)
-            gamma = gamma + triangular_solve(found.border[:p, :p], a, transposed=True) * (missed / float(a @ a))
+            gamma = gamma + triangular_solve(border[:p, :p], a, transposed=True) * (missed / float(a @ a))
         sigma = residual_sd(objective.constants, squares) if at.sigma is None else abs(at.sigma)
         theta = objective.model.coordinates.outer(at.theta) if objective.inside else at.theta
         return parameter_values(objective.model, theta, at.phi, sigma, objective.basis.coefficients(gamma))
@@ -99,6 +98,19 @@ class Question:
     radius: np.ndarray
     even: np.ndarray
     point: Callable[[np.ndarray, float], Point]
+
+    def without(self, given: np.ndarray) -> Question:
+        """The same with some coordinates not free: they stay as they are at the start."""
+        if not given.any():
+            return self
+        free, at, point = ~given, self.start, self.point
+
+        def whole(x: np.ndarray, value: float) -> Point:
+            full = at.copy()
+            full[free] = x
+            return point(full, value)
+
+        return replace(self, start=at[free], radius=self.radius[free], even=self.even[free], point=whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +167,7 @@ class Maximum:
         joint = Joint(joint.model, joint.at(phi).in_axes)
         theta = joint.model.coordinates.inner(theta)
         objective, deviance = joint.latest, Deviance(joint)
-        border = objective.evaluate(theta).border
+        border = objective.triangle(theta)[1]
         p = objective.system.p
         half = triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
         sigma = residual_sd(objective.constants, pwrss(border))
@@ -205,7 +217,7 @@ class Maximum:
     ) -> Question:
         """Theta and phi are free as they are."""
         k, scale = self.model.k, self.scale
-        return Question(
+        question = Question(
             name=self.names[at],
             estimate=float(self.values[at]),
             bounds=bounds,
@@ -215,6 +227,7 @@ class Maximum:
             even=np.concatenate([self.model.diagonal, np.zeros(self.phi.size, dtype=bool)]),
             point=lambda x, value: point(x[:k] / scale, x[k:], value),
         )
+        return question.without(np.append(np.zeros(k, dtype=bool), self._phi_given))
 
     def _residual(self, at: int, place: int) -> Question:
         """A natural parameter of the residual structure: theta is free, and what R leaves free."""
@@ -222,7 +235,7 @@ class Maximum:
         assert structure is not None
         held = hold_residual(structure, self.phi, place)
         beside = structure.natural(self.phi + 0.1 * structure.radius() * (np.arange(self.phi.size) == place))
-        return Question(
+        question = Question(
             name=self.names[at],
             estimate=float(self.values[at]),
             bounds=held.bounds,
@@ -232,6 +245,7 @@ class Maximum:
             even=np.concatenate([self.model.diagonal, np.zeros(held.start.size, dtype=bool)]),
             point=lambda x, value: Point(x[:k] / scale, held.phi(x[k:], value)),
         )
+        return question.without(np.append(np.zeros(k, dtype=bool), np.delete(self._phi_given, place)))
 
     def _step(self, part: Structure, at: int, place: int, spread: float) -> float:
         """A first step along a parameter: of a standard deviation about its standard error."""
@@ -269,7 +283,7 @@ class Maximum:
         radius = np.concatenate([self.radius[others], spread[held.like]])
         roots, ones = np.sqrt(np.maximum(begin, 0.0)), np.ones(int(around.sigma_free))
         radius = np.where(around.rooted, radius / (2.0 * np.maximum(roots, np.sqrt(radius))), radius)
-        return Question(
+        question = Question(
             name=name,
             estimate=float(self.values[at]),
             bounds=held.bounds,
@@ -279,6 +293,14 @@ class Maximum:
             even=np.concatenate([model.diagonal[others], held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),
             point=around.point,
         )
+        none = np.zeros(around.scale.size, dtype=bool)
+        return question.without(np.concatenate([none, self._phi_given, ones == 0.0]))
+
+    @property
+    def _phi_given(self) -> np.ndarray:
+        """Which coordinates of the residual structure were given, and are not searched."""
+        given = self.model.phi
+        return np.zeros(self.phi.size, dtype=bool) if given is None else ~np.isnan(given)
 
     @property
     def _phi_radius(self) -> np.ndarray:

@@ -23,6 +23,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.inference.curves import Curve, Profile, quantile
 from mme.inference.held import Maximum, Question
 from mme.inference.interpolate import crossing, lagrange_weights
+from mme.inference.natural import residual_names
 from mme.inference.whole import Whole
 from mme.loop import Joint, search
 from mme.optimize import Curvature, Minimum, evaluate_only, minimise
@@ -74,24 +75,20 @@ def profile(fit: Fit, parameters: Iterable[str] | None = None, level: float = 0.
     Raises
     ------
     MMEError
-        A name is not among the parameters, theta was given and not estimated, or a user's residual structure has no
-        inverse of its natural parameters.
+        A name is not among the parameters, it or theta was given and not estimated, or a user's residual structure has
+        no inverse of its natural parameters.
 
     Notes
     -----
-    A parameter that the data do not determine has no knots: its interval is all that it can be.
+    A parameter that the data do not determine has no knots: its interval is all that it can be. Parameters of a
+    residual structure that were given stay as given, and have no profile.
     """
     z = quantile(level)
-    if fit.phi_given:
-        raise MMEError(
-            f"{', '.join(fit.phi_given)} of the residual structure was given, not estimated: there is no profile beside"
-            " it; confint() by Wald or bootstrap takes it as known"
-        )
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
     whole = Whole.of(fit)
     maximum, deviance = _maximum(fit.determined, tuple(whole.names[i] for i in whole.places.tolist()))
-    chosen = _chosen(parameters, maximum, whole)
+    chosen = _chosen(parameters, maximum, whole, _given(fit))
     open_ = {name for name, is_open in zip(whole.names, whole.open.tolist(), strict=True) if is_open}
     if open_ & set(chosen):
         whole.warn(fit, "no profile of")
@@ -122,7 +119,13 @@ def _maximum(fit: Fit, names: tuple[str, ...]) -> tuple[Maximum, float]:
     return replace(maximum, names=names), objective(theta)
 
 
-def _chosen(parameters: Iterable[str] | None, maximum: Maximum, whole: Whole) -> Sequence[str]:
+def _given(fit: Fit) -> tuple[str, ...]:
+    """Names of the parameters of the residual structure that were given."""
+    names, phi = residual_names(fit.model, fit.fixed_names), fit.model.phi
+    return () if phi is None else tuple(name for name, value in zip(names, phi, strict=True) if not np.isnan(value))
+
+
+def _chosen(parameters: Iterable[str] | None, maximum: Maximum, whole: Whole, given: tuple[str, ...]) -> Sequence[str]:
     names = whole.names
     if parameters is None:
         left_out = [name for name in maximum.names if name not in maximum.holdable]
@@ -133,11 +136,13 @@ def _chosen(parameters: Iterable[str] | None, maximum: Maximum, whole: Whole) ->
                 MMEWarning,
                 stacklevel=4,
             )
-        return [name for name in names if name not in left_out]
+        return [name for name in names if name not in (*left_out, *given)]
     chosen = [parameters] if isinstance(parameters, str) else list(parameters)
     for name in chosen:
         if name not in names:
             raise MMEError(f"there is no parameter {name!r}; the model has {', '.join(names)}")
+        if name in given:
+            raise MMEError(f"{name} was given, not estimated: it has no profile")
     return chosen
 
 
