@@ -28,13 +28,14 @@ def crossing(zeta: float, reached: np.ndarray, values: np.ndarray) -> float:
 def first_reached(zeta: np.ndarray) -> np.ndarray:
     """The knots at which zeta is further out than at all before, seen from the estimate: a profile may turn back."""
     right, kept = ~np.signbit(zeta), np.empty(zeta.size, dtype=bool)
-    kept[right], kept[~right] = _records(zeta[right]), _records(-zeta[~right][::-1])[::-1]
+    kept[right] = _records(zeta[right], -1.0)
+    kept[~right] = _records(-zeta[~right][::-1], 0.0)[::-1]  # one knot at zero is enough: the estimate
     return kept
 
 
-def _records(size: np.ndarray) -> np.ndarray:
-    """Which entries exceed all before them."""
-    return size > np.concatenate(([-1.0], np.maximum.accumulate(size)[:-1]))[: size.size]
+def _records(size: np.ndarray, first: float) -> np.ndarray:
+    """Which entries exceed all before them, of which a first is given."""
+    return size > np.maximum.accumulate(np.append(first, size))[:-1]
 
 
 def monotone(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -213,7 +213,10 @@ class _Tracer:
         if value in [knot.value for knot in knots]:
             return False
         after = int(np.argmax(reached > abs(zeta)))
-        knots.insert(after, self.knot(value, knots[max(after - 2, 0) : after + 1]))
+        new = self.knot(value, knots[max(after - 2, 0) : after + 1])
+        if np.isinf(new.zeta):  # no covariance matrix so near its edge, to rounding
+            return False
+        knots.insert(after, new)
         return True
 
     def _exists(self, x: np.ndarray, value: float) -> bool:
