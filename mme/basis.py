@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.lapack import cholesky, triangular_inverse, triangular_solve
+from mme.lapack import cholesky, triangular_inverse
 from mme.whitening import Whitening
 
 # A column is aliased when what its predecessors leave of it is below this share of its length: the tolerance of
@@ -26,6 +26,8 @@ _FAR = 1e-2
 _ROUNDING = 1e-13
 # An indicator of records is made up of other columns where they leave no more of it.
 _MADE_UP = 1e-9
+# Its weights on columns that have no part in it are no more than this.
+_NO_PART = 1e-11
 # While every column keeps this share, the Cholesky factor of X'X has digits enough for a second pass to restore
 # orthogonality in full; it costs four products where Householder's QR takes ten times as long.
 _WELL_CONDITIONED = 1e-3
@@ -37,10 +39,14 @@ _SPLIT = 134217729.0
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """Whitened X[:, kept] = Q R, Q orthonormal; whitened y - X beta0 is r. ``N`` (p + 1, n) holds Q' and r."""
+    """Whitened X[:, kept] = Q R, Q orthonormal; whitened y - X beta0 is r. ``N`` (p + 1, n) holds Q' and r.
+
+    ``R_inverse`` is upper triangular: beta = R^-1 gamma.
+    """
 
     N: np.ndarray
     R: np.ndarray
+    R_inverse: np.ndarray
     kept: np.ndarray
     beta0: np.ndarray
 
@@ -61,16 +67,11 @@ class Basis:
 
     def coefficients(self, gamma: np.ndarray) -> np.ndarray:
         """Beta in the user's units from coordinates on Q of the residual problem."""
-        return self.beta0 + triangular_solve(self.R, gamma, lower=False, transposed=False)
-
-    @property
-    def R_inverse(self) -> np.ndarray:
-        """R^-1, upper triangular: X = Q R and beta = R^-1 gamma."""
-        return triangular_inverse(self.R)
+        return np.asarray(self.beta0 + self.R_inverse @ gamma)
 
     def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
         """The same columns beside the OLS residual of another response."""
-        return _beside(self.N[:-1], self.R, self.kept, X, y, whiten)
+        return _beside(self.N[:-1], self.R, self.R_inverse, self.kept, X, y, whiten)
 
 
 def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
@@ -86,11 +87,26 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
     length[length == 0.0] = 1.0
     Q, R, kept = _qr(rows, length)
     R = R * length[kept]
-    for t, j in enumerate(kept.tolist()):
-        if j in moved:
-            _, mean, where = moved[j]
-            R[:t, t] += mean * (Q[:t] @ whiten(where[None, :])[0])
-    return _beside(Q, R, kept, X, y, whiten)
+    R, R_inverse = _moved_back(Q, R, {t: moved[j] for t, j in enumerate(kept.tolist()) if j in moved}, whiten)
+    return _beside(Q, R, R_inverse, kept, X, y, whiten)
+
+
+def _moved_back(
+    Q: np.ndarray, R: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]], whiten: Whitening
+) -> tuple[np.ndarray, np.ndarray]:
+    """R and R^-1 of X from that of its columns near zero, Q R: with X = Q R M these are R M and M^-1 R^-1.
+
+    Where x and x within a level are both far from zero, entries of R M have products of two distances, which cancel in
+    its inverse by rows; M^-1 R^-1 has one distance a product.
+    """
+    M, R_inverse = np.eye(len(R)), triangular_inverse(R)
+    size = np.linalg.norm(R, axis=0)
+    for t, (_, mean, where) in moved.items():
+        along = Q[:t] @ whiten(where[None, :])[0]
+        weights = R_inverse[:t, :t] @ along
+        weights[np.abs(weights) * size[:t] < _NO_PART * np.linalg.norm(along)] = 0.0
+        M[:t, t] = mean * weights
+    return (R @ M, triangular_inverse(M) @ R_inverse) if moved else (R, R_inverse)
 
 
 def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.ndarray]]:
@@ -133,17 +149,25 @@ def _is_made_up(where: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.n
     return bool(np.abs(left).max() < _MADE_UP)
 
 
-def _beside(Q: np.ndarray, R: np.ndarray, kept: np.ndarray, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
+def _beside(
+    Q: np.ndarray,
+    R: np.ndarray,
+    R_inverse: np.ndarray,
+    kept: np.ndarray,
+    X: np.ndarray,
+    y: np.ndarray,
+    whiten: Whitening,
+) -> Basis:
     """The rows of Q' and, below them, the OLS residual of whitened y."""
     white = whiten(y[None, :])[0]
     gamma = Q @ white
     r = white - gamma @ Q
-    beta0 = triangular_solve(R, gamma, lower=False, transposed=False)
+    beta0 = R_inverse @ gamma
     if r @ r < _LARGE_OFFSET**2 * (white @ white):
         r = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
     correction = Q @ r
     N = np.concatenate([Q, (r - correction @ Q)[None, :]])
-    return Basis(N, R, kept, beta0 + triangular_solve(R, correction, lower=False, transposed=False))
+    return Basis(N, R, R_inverse, kept, beta0 + R_inverse @ correction)
 
 
 def _exact_residual(X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -144,21 +144,24 @@ class Estimates:
 
     @cached_property
     def beta_cov(self) -> np.ndarray:
-        """sigma^2 (X'V^-1 X)^-1 (p, p).
+        """sigma^2 (X'V^-1 X)^-1 (p, p)."""
+        return np.asarray(self.half.T @ self.half)
+
+    @cached_property
+    def half(self) -> np.ndarray:
+        """F (m, p) with cov(beta) = F'F: var(c'beta) = |F c|^2 loses no digits where columns of X are far from zero.
 
         Uncorrelated effects H of columns Z_w = X C within X make beta uncertain by as much, C H C', and by no more.
         """
         objective, R_inverse = self.objective, self.objective.basis.R_inverse
         if not self._apart or any(block.relationship is not None for block in objective.blocks):
-            return np.asarray(self.sigma**2 * (self._half_covariance.T @ self._half_covariance))
+            return np.asarray(self.sigma * self._half_covariance)
         p = objective.system.p
-        half = triangular_solve(self._contrasts.border[:p, :p], R_inverse.T, transposed=False)
-        cov = half.T @ half
+        rows = [triangular_solve(self._contrasts.border[:p, :p], np.eye(p), transposed=False)]
         for block, within in zip(objective.blocks, objective.within or (), strict=True):
             if (T := block.T(self.theta)[within]).any():
-                C = np.einsum("gap,ai->pgi", block.sums(objective.basis.N[:-1])[:, within], T).reshape(p, -1)
-                cov = cov + (R_inverse @ C) @ (R_inverse @ C).T
-        return np.asarray(self.sigma**2 * cov)
+                rows.append(np.einsum("gap,ai->gip", block.sums(objective.basis.N[:-1])[:, within], T).reshape(-1, p))
+        return np.asarray(self.sigma * np.vstack(rows) @ R_inverse.T)
 
     @cached_property
     def _half_covariance(self) -> np.ndarray:

@@ -45,8 +45,8 @@ def variance_shares(fit: Fit) -> pd.DataFrame:
     mean = estimates.population - offset
     fixed = float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
     random = [
-        _mean_variance(term, model.relationship(t, fit.theta), part.cov)
-        for t, (term, part) in enumerate(zip(model.terms, fit.varcorr.values(), strict=True))
+        _mean_variance(term, model.relationship(t, fit.theta), fit.sigma * T)
+        for t, (term, T) in enumerate(zip(model.terms, model.T(fit.theta), strict=True))
     ]
     values = np.array([fixed, *random, float(np.mean(residual_sd(estimates) ** 2))])
     index = ["fixed effects", *(term.name for term in model.terms), "residual"]
@@ -137,12 +137,12 @@ def _entries(q: int) -> list[tuple[int, int]]:
     return [(i, i) for i in range(q)] + [(i, j) for j in range(q) for i in range(j + 1, q)]
 
 
-def _mean_variance(term: Term, related: Any, G: np.ndarray) -> float:
-    """mean_i K_gg z_i' G z_i."""
+def _mean_variance(term: Term, related: Any, T: np.ndarray) -> float:
+    """mean_i K_gg z_i' G z_i, G = T T'."""
     products = record_products(term, scaled=False)
     if products is not None:
-        return float(np.vdot(products.mean(axis=2), G))
+        return float(np.vdot(products.mean(axis=2), T @ T.T))
     K = 1.0 if related is None else np.asarray(related.diagonal)[term.codes]
     if term.covariates is None:
-        return float(np.mean(K * G[0, 0]))
-    return float(np.mean(K * np.einsum("ia,ab,ib->i", term.covariates, G, term.covariates)))
+        return float(np.mean(K * T[0, 0] ** 2))
+    return float(np.mean(K * ((term.covariates @ T) ** 2).sum(axis=1)))

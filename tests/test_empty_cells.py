@@ -143,12 +143,12 @@ def test_rows_of_any_scale_and_nearly_collinear_estimates_count_once_each():
     rng = np.random.default_rng(2)
     root = rng.normal(size=(4, 4)) @ np.diag([1.0, 1e-5, 1e5, 1.0])
     root[:, 3] = root[:, 0] + 1e-4 * root[:, 3]  # estimates whose correlation is 1 - 1e-8
-    cov, beta = root.T @ root, np.array([1.0, 1e-5, 2e5, 0.5])
+    beta = np.array([1.0, 1e-5, 2e5, 0.5])
     exact = beta @ np.linalg.solve(root, np.linalg.solve(root.T, beta)) / 4
-    along = independent(np.eye(4), beta, cov)
-    assert along.variance.size == 4
+    along = independent(np.eye(4), beta, root)
+    assert along.sd.size == 4
     assert pytest.approx(exact, rel=1e-6) == along.F
     doubled = np.vstack([np.eye(4), np.eye(4)[0] + 1e6 * np.eye(4)[1]])
-    again = independent(doubled, doubled @ beta, cov)
-    assert again.variance.size == 4
+    again = independent(doubled, doubled @ beta, root)
+    assert again.sd.size == 4
     assert pytest.approx(exact, rel=1e-6) == again.F

@@ -2,6 +2,10 @@ r"""Linear functions of the fixed effects: estimates, standard errors, t and F t
 
 What a statistic is compared with is a :class:`Reference`: the normal distribution (:class:`Normal`), or t and F with
 degrees of freedom by Satterthwaite or by Kenward and Roger, one file each.
+
+Variances are sums of squares, var(c'beta) = |F c|^2 with cov(beta) = F'F: where a covariate is far from zero
+c'cov(beta) c is a small difference of numbers that grow with the square of the distance, F c one of numbers that grow
+with the distance itself.
 """
 
 from __future__ import annotations
@@ -59,10 +63,19 @@ class FTest:
 
 @dataclass(frozen=True, eq=False)
 class Reference(ABC):
-    """Estimates (p,) with the covariance (p, p) that tests use, and the distributions they are compared with."""
+    """Estimates (p,), F (m, p) with cov(beta) = F'F, and the distributions that statistics are compared with."""
 
     beta: np.ndarray
-    cov: np.ndarray
+    half: np.ndarray
+
+    @property
+    def cov(self) -> np.ndarray:
+        """The covariance (p, p) of the estimates that tests use."""
+        return np.asarray(self.half.T @ self.half)
+
+    def se(self, L: np.ndarray) -> np.ndarray:
+        """Standard errors (m,) of the rows of L (m, p)."""
+        return np.asarray(np.linalg.norm(self.half @ L.T, axis=0))
 
     @abstractmethod
     def df(self, L: np.ndarray) -> np.ndarray:
@@ -83,15 +96,15 @@ class Normal(Reference):
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
         """F = d'(L cov L')^-1 d / q against chi-square / q."""
-        along = independent(L, difference, self.cov)
-        return FTest(along.F, along.variance.size, np.inf)
+        along = independent(L, difference, self.half)
+        return FTest(along.F, along.sd.size, np.inf)
 
 
 def reference(fit: Fit, ddf: str) -> Reference:
     """The reference named ``ddf``; each is computed once a fit."""
     method = ddf_method(ddf)
     if method == "none":
-        return Normal(fit.estimates.beta, fit.estimates.beta_cov)
+        return Normal(fit.estimates.beta, fit.estimates.half)
     return fit.satterthwaite if method == "satterthwaite" else fit.kenward_roger
 
 
@@ -148,52 +161,69 @@ def t_quantile(level: float, df: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Independent:
-    """Rows (q, p) with uncorrelated estimates that span those of L, what they estimate, and its variances (q,)."""
+    """Combinations (q, m) of rows of L whose estimates are uncorrelated and span all, these, and their standard errors.
 
-    rows: np.ndarray
+    ``weights @ L`` are the rows; ``difference`` and ``sd`` are (q,).
+    """
+
+    weights: np.ndarray
     difference: np.ndarray
-    variance: np.ndarray
+    sd: np.ndarray
 
     @property
     def F(self) -> float:
         """The mean of the squared t statistics."""
-        return float(np.mean(self.difference**2 / self.variance)) if self.variance.size else float("nan")
+        return float(np.mean((self.difference / self.sd) ** 2)) if self.sd.size else float("nan")
 
 
-def independent(L: np.ndarray, difference: np.ndarray, cov: np.ndarray) -> Independent:
+def independent(L: np.ndarray, difference: np.ndarray, half: np.ndarray) -> Independent:
     """Eigenvectors of L cov L', the largest eigenvalue first; rows that depend on others are left out.
 
-    How many rows count is told by L alone, in units of the standard errors: cov has full rank, and estimates of very
-    different size or nearly collinear are not dependent.
+    They are the right singular vectors of F L'. How many rows count is told by :func:`_independent_rows`: cov has full
+    rank, and estimates of very different size or nearly collinear are not dependent.
     """
-    values, vectors = np.linalg.eigh(L @ cov @ L.T)
-    rank = _independent_rows(L, cov).size
-    kept = np.argsort(values)[::-1][:rank]
-    if rank and values[kept[-1]] <= _DEPENDENT * values[kept[0]]:
-        return _in_units(L, difference, cov)
-    along = vectors[:, kept].T
-    return Independent(along @ L, along @ difference, values[kept])
+    z = half @ L.T
+    _, sd, vectors = np.linalg.svd(z, full_matrices=False)
+    kept = _independent_rows(L, half)
+    rank = kept.size
+    if rank and sd[rank - 1] <= np.sqrt(_DEPENDENT) * sd[0]:
+        return _in_units(z, difference, kept)
+    along = vectors[:rank]
+    return Independent(along, along @ difference, sd[:rank])
 
 
-def _in_units(L: np.ndarray, difference: np.ndarray, cov: np.ndarray) -> Independent:
+def _in_units(z: np.ndarray, difference: np.ndarray, kept: np.ndarray) -> Independent:
     """The same for independent rows scaled to unit variances, where those of L differ too much for one matrix."""
-    rows = _independent_rows(L, cov)
-    se = np.sqrt(np.einsum("mi,ij,mj->m", L[rows], cov, L[rows]))
-    L, difference = L[rows] / se[:, None], difference[rows] / se
-    values, vectors = np.linalg.eigh(L @ cov @ L.T)
-    along = vectors[:, ::-1].T
-    return Independent(along @ L, along @ difference, np.maximum(values[::-1], np.finfo(float).eps))
+    se = np.linalg.norm(z[:, kept], axis=0)
+    _, sd, vectors = np.linalg.svd(z[:, kept] / se, full_matrices=False)
+    weights = np.zeros((kept.size, z.shape[1]))
+    weights[:, kept] = vectors / se
+    return Independent(weights, weights @ difference, np.maximum(sd, np.finfo(float).eps))
 
 
-def _independent_rows(L: np.ndarray, cov: np.ndarray) -> np.ndarray:
-    """Rows of L that do not depend on earlier ones, in units of the standard errors of the estimates."""
-    units = L * np.sqrt(np.diag(cov))
-    length = np.linalg.norm(units, axis=1)
-    units /= np.where(length > 0.0, length, 1.0)[:, None]
-    return independent_columns(units.T, tolerance=float(np.sqrt(_DEPENDENT)))
+def _independent_rows(L: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Rows of L that do not depend on earlier ones.
+
+    Two ways of looking must find a row dependent: in units of the standard errors of the estimates, where nearly
+    collinear columns of X do not matter; and by what the estimates of the rows share, where the origin does not.
+    """
+    by_weights, by_estimates = (
+        independent_columns(_unit(columns), tolerance=float(np.sqrt(_DEPENDENT))) for columns in _views(L, half)
+    )
+    return by_estimates if by_estimates.size > by_weights.size else by_weights
 
 
-def check_consistent(L: np.ndarray, right: np.ndarray, cov: np.ndarray, labels: Sequence[Any]) -> None:
+def _views(L: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of L as columns: in units of the standard errors, and F L'."""
+    return (L * np.linalg.norm(half, axis=0)).T, half @ L.T
+
+
+def _unit(columns: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(columns, axis=0)
+    return np.asarray(columns / np.where(length > 0.0, length, 1.0))
+
+
+def check_consistent(L: np.ndarray, right: np.ndarray, half: np.ndarray, labels: Sequence[Any]) -> None:
     """Refuse equations L beta = right that no beta satisfies.
 
     Raises
@@ -201,8 +231,8 @@ def check_consistent(L: np.ndarray, right: np.ndarray, cov: np.ndarray, labels: 
     MMEError
         A row is a combination of others, and its right side is not.
     """
-    kept = _independent_rows(L, cov)
-    units = np.sqrt(np.diag(cov))
+    kept = _independent_rows(L, half)
+    units = np.linalg.norm(half, axis=0)
     for k in np.setdiff1d(np.arange(len(L)), kept).tolist():
         before = kept[kept < k]
         weights = np.linalg.lstsq((L[before] * units).T, L[k] * units, rcond=None)[0]
@@ -224,8 +254,7 @@ def t_table(to: Reference, L: np.ndarray, rhs: np.ndarray | float, index: Any) -
     import pandas as pd
 
     estimate = L @ to.beta - rhs
-    se = np.sqrt(np.einsum("mi,mi->m", L @ to.cov, L))
-    df = to.df(L)
+    se, df = to.se(L), to.df(L)
     with np.errstate(invalid="ignore", divide="ignore"):
         t = estimate / se
     return pd.DataFrame({"estimate": estimate, "se": se, "df": df, "t": t, "p": two_sided(t, df)}, index=index)
@@ -275,7 +304,7 @@ def contrast_table(fit: Fit, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.Data
     right = _right_sides(rhs, len(rows))
     to = reference(fit, ddf)
     if joint:
-        check_consistent(rows, right, fit.estimates.beta_cov, index)
+        check_consistent(rows, right, fit.estimates.half, index)
         return f_table([to.f_test(rows, rows @ to.beta - right)], ["joint"])
     return t_table(to, rows, right, index)
 
@@ -333,7 +362,7 @@ def estimable(fit: Fit, rows: np.ndarray) -> np.ndarray:
             f"({', '.join(fit.dropped)}). In all records {fit.aliasing.causes(rows[[first]], names)}, so that only "
             "what keeps to that is determined"
         )
-    return rows[:, fit.objective.basis.kept]
+    return np.ascontiguousarray(rows[:, fit.objective.basis.kept])
 
 
 def _frame_of(L: Mapping[Any, Any]) -> pd.DataFrame:

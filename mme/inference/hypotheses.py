@@ -43,7 +43,7 @@ def hypothesis_table(fit: Fit, text: str, ddf: str) -> pd.DataFrame:
     L, to = estimable(fit, rows), reference(fit, ddf)
     if len(L) == 1:
         return t_table(to, L, right, labels)
-    check_consistent(L, right, fit.estimates.beta_cov, labels)
+    check_consistent(L, right, fit.estimates.half, labels)
     return f_table([to.f_test(L, L @ to.beta - right)], [", ".join(labels)])
 
 

@@ -43,14 +43,23 @@ _NEAR_TWO = 0.01
 class KenwardRoger(Reference):
     """Tests by (1) and (2).
 
-    ``cov`` is the adjusted covariance. ``half`` (p, p) turns a contrast into coordinates where Phi = sigma^2 I, ``P``
-    (k, p, p) are the P_r there, and ``W`` (k, k) is the covariance of the variance parameters in their units.
+    ``half`` (p, p) is that of Phi: it turns a contrast into coordinates where Phi = I. ``adjusted`` (p, p) is Phi_A
+    there, ``P`` (k, p, p) are the P_r, and ``W`` (k, k) is the covariance of the variance parameters in their units.
     """
 
-    unadjusted: np.ndarray
-    half: np.ndarray
+    adjusted: np.ndarray
     P: np.ndarray
     W: np.ndarray
+
+    @property
+    def cov(self) -> np.ndarray:
+        """Phi_A (p, p), the adjusted covariance of the estimates."""
+        return np.asarray(self.half.T @ self.adjusted @ self.half)
+
+    def se(self, L: np.ndarray) -> np.ndarray:
+        """Standard errors (m,) of the rows of L (m, p), adjusted."""
+        z = self.half @ L.T
+        return np.asarray(np.sqrt(np.einsum("am,ab,bm->m", z, self.adjusted, z, optimize=True)))
 
     def df(self, L: np.ndarray) -> np.ndarray:
         """Degrees of freedom (m,) of the rows of L (m, p): 2 / A_2."""
@@ -62,12 +71,13 @@ class KenwardRoger(Reference):
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
         """F = scale d'(L Phi_A L')^-1 d / q."""
-        along = independent(L, difference, self.unadjusted)
-        q = along.variance.size
+        along = independent(L, difference, self.half)
+        q = along.sd.size
         if q == 0:
             return FTest(np.nan, 0, np.nan)
-        wald = along.difference @ np.linalg.solve(along.rows @ self.cov @ along.rows.T, along.difference) / q
-        N = np.linalg.qr(self.half @ along.rows.T)[0]
+        N, R = np.linalg.qr(self.half @ L.T @ along.weights.T)
+        t = np.linalg.solve(R.T, along.difference)
+        wald = t @ np.linalg.solve(N.T @ self.adjusted @ N, t) / q
         u = np.einsum("ai,rab,bj->rij", N, self.P, N, optimize=True)
         traces = np.einsum("rii->r", u)
         A_1 = float(traces @ self.W @ traces)
@@ -120,8 +130,7 @@ def kenward_roger(fit: Fit) -> KenwardRoger:
     information = -L - np.einsum("rsaa->rs", Q) + np.einsum("rab,sba->rs", P, P)
     W = _twice_inverse(information, P, Q)
     U = 0.5 * np.einsum("rs,rsab->ab", W, Q) - np.einsum("rs,rab,sbc->ac", W, P, P, optimize=True)
-    cov = fit.sigma**2 * (half.T @ (np.eye(len(half)) + 2.0 * U) @ half)
-    return KenwardRoger(fit.estimates.beta, cov, fit.estimates.beta_cov, half, P, W)
+    return KenwardRoger(fit.estimates.beta, fit.sigma * half, np.eye(len(half)) + 2.0 * U, P, W)
 
 
 def _require_linear(fit: Fit) -> None:

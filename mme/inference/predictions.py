@@ -71,9 +71,8 @@ def standard_errors(fit: Fit, errors: Errors, ddf: str) -> tuple[np.ndarray, np.
 
 def _of_contrasts(to: Reference, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pieces = [X[first : first + _ROWS] for first in range(0, len(X), _ROWS)]
-    variance = [np.einsum("ia,ab,ib->i", x, to.cov, x, optimize=True) for x in pieces]
-    df = [to.df(x) for x in pieces]
-    return np.sqrt(np.concatenate([np.zeros(0), *variance])), np.concatenate([np.zeros(0), *df])
+    se, df = [to.se(x) for x in pieces], [to.df(x) for x in pieces]
+    return np.concatenate([np.zeros(0), *se]), np.concatenate([np.zeros(0), *df])
 
 
 def _satterthwaite(fit: Fit, to: Satterthwaite, errors: Errors) -> np.ndarray:

@@ -43,12 +43,12 @@ _STATIONARY = 1e-14
 class Satterthwaite(Reference):
     """Tests by (1).
 
-    ``half`` (p, p) turns a contrast into coordinates where cov(beta) is sigma^2 I, ``slopes`` (k, p, p) are those of
-    the relative covariance there, ``A`` (k, k) is the covariance of (theta, phi), ``flat`` (k, f) spans what the data
-    do not determine of them, ``share`` is 1 / n_eff, and ``units`` (k,) are the parameters'.
+    ``relative`` (p, p) turns a contrast into coordinates where cov(beta) is sigma^2 I, ``slopes`` (k, p, p) are those
+    of the relative covariance there, ``A`` (k, k) is the covariance of (theta, phi), ``flat`` (k, f) spans what the
+    data do not determine of them, ``share`` is 1 / n_eff, and ``units`` (k,) are the parameters'.
     """
 
-    half: np.ndarray
+    relative: np.ndarray
     slopes: np.ndarray
     A: np.ndarray
     flat: np.ndarray
@@ -57,7 +57,10 @@ class Satterthwaite(Reference):
 
     def df(self, L: np.ndarray) -> np.ndarray:
         """Degrees of freedom (m,) of the rows of L (m, p); NaN where the data do not determine them."""
-        z = self.half @ L.T
+        return self._df(self.relative @ L.T)
+
+    def _df(self, z: np.ndarray) -> np.ndarray:
+        """Degrees of freedom (m,) of contrasts z (p, m) in the coordinates of ``slopes``."""
         with np.errstate(invalid="ignore", divide="ignore"):
             z = z / np.linalg.norm(z, axis=0)
             g = np.einsum("am,iab,bm->im", z, self.slopes, z, optimize=True)
@@ -78,8 +81,8 @@ class Satterthwaite(Reference):
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
         """F with the denominator of Fai and Cornelius (1996, J. Stat. Comput. Simul. 54:363)."""
-        along = independent(L, difference, self.cov)
-        return FTest(along.F, along.variance.size, _pooled(self.df(along.rows)))
+        along = independent(L, difference, self.half)
+        return FTest(along.F, along.sd.size, _pooled(self._df(self.relative @ L.T @ along.weights.T)))
 
 
 def satterthwaite(fit: Fit) -> Satterthwaite:
@@ -100,7 +103,7 @@ def satterthwaite(fit: Fit) -> Satterthwaite:
         A, flat, _ = _inverse(profile)
     share = 1.0 / objective.constants.n_effective if objective.model.sigma is None else 0.0
     return Satterthwaite(
-        fit.estimates.beta, fit.estimates.beta_cov, profile.half, profile.slopes, A, flat, share, profile.units
+        fit.estimates.beta, fit.estimates.half, profile.half, profile.slopes, A, flat, share, profile.units
     )
 
 

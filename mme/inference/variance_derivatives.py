@@ -91,14 +91,14 @@ def _by_differences(origin: Estimates, free: np.ndarray) -> Profile:
     if free[:k].any():
         step[:k] = _STEP * natural_units(objective, theta)
     step = step[free]
-    half = half_covariance(objective, origin.at.border)
-    whole = np.linalg.inv(half) if p else half
+    half, whole, basis = half_covariance(objective, origin.at.border), origin.at.border[:p, :p], objective.basis
 
     def values(x: np.ndarray) -> np.ndarray:
         parameters = at.copy()
         parameters[free] += x * step
         one = Estimates(objective.at(parameters[k:]), parameters[:k])
-        relative = half_covariance(one.objective, one.at.border) @ whole
+        change = np.eye(p) if one.objective.basis is basis else basis.R @ one.objective.basis.R_inverse
+        relative = triangular_solve(one.at.border[:p, :p], change.T @ whole, transposed=False)
         return np.append((one.sigma / origin.sigma) ** 2 * (relative.T @ relative), one.criterion)
 
     first, second = central(values, int(free.sum()), p * p + 1)
