@@ -75,14 +75,14 @@ def as_array(values: Any, what: str) -> np.ndarray:
 
 
 def shown(value: Any) -> str:
-    """A value in a message: as Python writes it, cut where it is long.
+    """A value in a message: as Python writes it, on one line, cut where it is long.
 
     Examples
     --------
     >>> shown(np.int64(7)), shown("a" * 99)
     ('7', "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...")
     """
-    text = repr(value.item() if isinstance(value, np.generic) else value)
+    text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.arguments import count, random_numbers
 from mme.effects import effects
-from mme.errors import MemoryForecastError, MMEError
+from mme.errors import MemoryForecastError
 from mme.estimates import Estimates
 from mme.factor import available_bytes
 from mme.lapack import triangular_solve
@@ -79,11 +80,10 @@ def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = N
     """
     import pandas as pd
 
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise MMEError(f"n must be a whole number of draws, at least 1; got {n!r}")
+    n = count(n, "n", "of draws")
     estimates, keys = fit.estimates, effects(fit.model, by)
     _require_memory(int(n), sum(b.size for b in estimates.b))
-    beta, blocks = _deviations(estimates, int(n), np.random.default_rng(seed))
+    beta, blocks = _deviations(estimates, int(n), random_numbers(seed))
     by_term: dict[int, np.ndarray] = {}
     for block, values in zip(fit.objective.blocks, blocks, strict=True):
         scaled = fit.sigma * block.effects(values, fit.theta)

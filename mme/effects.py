@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.arguments import is_word
+from mme.arrays import shown
 from mme.between import Covariances
 from mme.errors import MMEError
 from mme.estimates import Estimates
@@ -100,8 +102,8 @@ def effects(model: Model, by: str = "factor") -> list[Effects]:
     MMEError
         ``by`` is another word.
     """
-    if by not in _BY:
-        raise MMEError(f"by must be 'factor' (terms on one grouping factor joined) or 'term', got {by!r}")
+    if not is_word(by, _BY):
+        raise MMEError(f"by must be 'factor' (terms on one grouping factor joined) or 'term', got {shown(by)}")
     members: list[list[int]] = []
     for t, term in enumerate(model.terms):
         for own in members if by == "factor" else ():
@@ -124,10 +126,10 @@ def named_effects(model: Model, name: str | None) -> Effects:
     by_factor, by_term = effects(model), effects(model, "term")
     if not by_factor:
         raise MMEError("this fit has no random effects")
-    found = [one for one in (*by_factor, *by_term) if name is None or one.name == name]
+    found = [one for one in (*by_factor, *by_term) if name is None or (isinstance(name, str) and one.name == name)]
     if not found:
         known = dict.fromkeys(repr(one.name) for one in (*by_factor, *by_term))
-        raise MMEError(f"there is no term {name!r}; the fit has {', '.join(known)}")
+        raise MMEError(f"there is no term {shown(name)}; the fit has {', '.join(known)}")
     return found[0]
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.arrays import numbers
+from mme.arguments import is_word
+from mme.arrays import numbers, shown
 from mme.basis import independent_columns
 from mme.errors import MemoryForecastError, MMEError
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
@@ -105,7 +106,7 @@ class EquationsSolution:
         if method == "ML":
             # |C| = |Z'R^-1 Z + G^-1| |beta_cov|^-1
             return self.logdet + float(np.linalg.slogdet(self.beta_cov)[1]) + constant + n * log(2.0 * pi)
-        raise MMEError(f"method must be 'REML' or 'ML', got {method!r}")
+        raise MMEError(f"method must be 'REML' or 'ML', got {shown(method)}")
 
 
 class MixedModelEquations:
@@ -229,8 +230,8 @@ class MixedModelEquations:
         MemoryForecastError
             ``method="direct"`` and the factor would not fit.
         """
-        if method not in ("auto", "direct", "iterative"):
-            raise MMEError(f"method must be 'auto', 'direct' or 'iterative', got {method!r}")
+        if not is_word(method, ("auto", "direct", "iterative")):
+            raise MMEError(f"method must be 'auto', 'direct' or 'iterative', got {shown(method)}")
         if method == "iterative" or (method == "auto" and self.symbolic.flops > _OPERATIONS):
             return self._iterate(tolerance)
         try:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.aliasing import Aliasing, aliasing
-from mme.arrays import numbers
+from mme.arguments import is_word
+from mme.arrays import numbers, shown
 from mme.covariance import Extended
 from mme.effects import conditional_covariance, effects, error_covariance
 from mme.engine import Engine
@@ -451,14 +452,15 @@ class Fit:
         (Intercept)  14.70  19.12
         age           0.46   0.84
         """
+        if not is_word(method, ("wald", "profile", "bootstrap")):
+            raise MMEError(f"method={shown(method)}: method is 'wald', 'profile' or 'bootstrap'")
         if method == "profile":
             return self.profile(level=level, **options).confint(level)
         if method == "bootstrap":
             kind = options.pop("kind", "percentile")
             return self.bootstrap(**options).confint(level, kind)
-        if method != "wald" or options:
-            what = f"method={method!r}" if method != "wald" else f"options {sorted(options)} of method='wald'"
-            raise MMEError(f"{what}: method is 'wald', 'profile' or 'bootstrap'; only the last two take options")
+        if options:
+            raise MMEError(f"options {sorted(options)} of method='wald': only 'profile' and 'bootstrap' take options")
         from mme.inference.wald import wald_intervals
 
         return wald_intervals(self, level, ddf)

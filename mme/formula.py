@@ -13,6 +13,8 @@ import numpy as np
 from mme import grouping
 from mme.algebra import Terms, expand
 from mme.along import Sequences, in_sequence, sequences
+from mme.arguments import is_word
+from mme.arrays import shown
 from mme.bars import Bar, Parsed, called_as, columns_of, split
 from mme.columns import INTERCEPT, Coded, Coding, Matrix, Variable, build, learn, recode
 from mme.contrasts import given as given_contrast
@@ -217,8 +219,8 @@ def design(
     >>> made.x_names, made.X.tolist(), made.terms
     (('(Intercept)', 'fb'), [[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]], (Term('g': 2 levels x (Intercept)),))
     """
-    if na_action not in ("drop", "raise"):
-        raise MMEError(f'na_action must be "drop" or "raise", got {na_action!r}')
+    if not is_word(na_action, ("drop", "raise")):
+        raise MMEError(f'na_action must be "drop" or "raise", got {shown(na_action)}')
     parsed, table = split(formula), Frame(data)
     chosen = None if subset is None else _chosen(subset, table)
     frame = table if chosen is None else table.chosen(chosen)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.arguments import check_level, names_of
+from mme.arrays import shown
 from mme.errors import MMEError
 from mme.export import ranef_table
 from mme.inference.contrasts import t_quantile
@@ -61,12 +63,11 @@ def tidy(
     """
     import pandas as pd
 
-    chosen = (effects,) if isinstance(effects, str) else tuple(effects)
+    chosen = names_of(effects, "effects")
     unknown = [name for name in chosen if name not in EFFECTS]
-    if unknown:
-        raise MMEError(f"effects are {', '.join(map(repr, EFFECTS))}; got {unknown[0]!r}")
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    if unknown or not chosen:
+        raise MMEError(f"effects are {', '.join(map(repr, EFFECTS))}; got {shown(effects)}")
+    check_level(level)
     parts = []
     for name in chosen:
         columns = (
@@ -107,6 +108,16 @@ def glance(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
+def _opened(data: Any) -> pd.DataFrame:
+    """A table of any library, or what makes one, as a data frame of our own."""
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(data.to_pandas() if hasattr(data, "to_pandas") else data).copy()
+    except (TypeError, ValueError):
+        raise MMEError(f"data must be the table of the fit, or what makes a data frame; got {shown(data)}") from None
+
+
 def augment(fit: Fit, data: Any = None) -> pd.DataFrame:
     """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out.
 
@@ -134,7 +145,7 @@ def augment(fit: Fit, data: Any = None) -> pd.DataFrame:
     if data is None:
         columns = {fit.model.response: fit.rows.aligned(fit.model.y, fit.model.response)} | columns
         return pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}, index=fit.rows.index)
-    table = pd.DataFrame(data).copy()
+    table = _opened(data)
     if len(table) != fit.rows.kept.size:
         raise MMEError(f"data has {len(table)} rows, the data of the fit had {fit.rows.kept.size}")
     return table.assign(**{name: np.asarray(values) for name, values in columns.items()})

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arguments import is_word
+from mme.arrays import shown
 from mme.delta import jacobian, parameter_covariance
 from mme.errors import MMEError
 from mme.estimates import Estimates
@@ -103,8 +105,8 @@ def reliabilities(estimates: Estimates) -> list[np.ndarray]:
 
 def _term(model: Model, name: str) -> int:
     names = [term.name for term in model.terms]
-    if name not in names:
-        raise MMEError(f"there is no term '{name}'; the fit has {', '.join(map(repr, names))}")
+    if not is_word(name, names):
+        raise MMEError(f"there is no term {shown(name)}; the fit has {', '.join(map(repr, names))}")
     return names.index(name)
 
 

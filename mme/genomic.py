@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arguments import is_word
+from mme.arrays import shown
 from mme.errors import MMEError
 from mme.labels import labels_of, name
 from mme.pedigree import Pedigree
@@ -95,10 +97,10 @@ def genomic_relationship(
     >>> K.diagonal.round(3)
     array([1.3, 0.7, 1.9])
     """
-    if method != "vanraden":
-        raise MMEError(f"method must be 'vanraden', got {method!r}")
+    if not is_word(method, ["vanraden"]):
+        raise MMEError(f"method must be 'vanraden', got {shown(method)}")
     if not 0.0 <= blend <= 1.0:
-        raise MMEError(f"blend must lie between 0 and 1, got {blend!r}")
+        raise MMEError(f"blend must lie between 0 and 1, got {shown(blend)}")
     G = vanraden(markers, frequencies=frequencies)
     labels = labels_of(levels, "levels")
     if len(labels) != G.shape[0]:

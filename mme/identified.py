@@ -388,12 +388,15 @@ def _related(block: Block, b: np.ndarray, thorough: bool) -> np.ndarray:
     """K b for b (J, q, vectors); NaN where K is not asked for, or has no inverse."""
     if block.relationship is None:
         return b
-    if (block.J > _FEW_RELATED and not thorough) or not np.isfinite(block.relationship.diagonal).all():
-        return np.full(b.shape, np.nan)
     theta = np.zeros(block.theta_slices[0].stop)
     if block.is_parametric:
         theta[theta.size - block.relationship.k :] = block.relationship.starts()[0]
-    lower = sp.csc_array(sp.tril(block.relationship_at(theta).precision))
+    if block.J > _FEW_RELATED and not thorough:
+        return np.full(b.shape, np.nan)
+    relationship = block.relationship_at(theta)
+    if not np.isfinite(relationship.diagonal).all():
+        return np.full(b.shape, np.nan)
+    lower = sp.csc_array(sp.tril(relationship.precision))
     lower.sort_indices()
     try:
         factor = Symbolic(lower).factor(lower.data)

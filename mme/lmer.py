@@ -130,8 +130,9 @@ def lmer(
 def _columns(residual: Any) -> tuple[str, ...]:
     """The column names that residual structures hold: rows that miss a value there are left out too."""
     from mme.bars import columns_of
+    from mme.residual.base import Structure
 
     structures = residual if isinstance(residual, list | tuple) else [residual]
-    held = [value for one in structures if one is not None for value in vars(one).values()]
+    held = [value for one in structures if isinstance(one, Structure) for value in vars(one).values()]
     names = [value for value in held if isinstance(value, str)]
     return (*names, *(name for value in held for name in columns_of(value)))

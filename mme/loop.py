@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.arrays import numbers
+from mme.arrays import numbers, shown
 from mme.basis import orthonormalise
 from mme.errors import MMEError
 from mme.estimates import Estimates
@@ -84,6 +84,7 @@ def search(
     joint = Joint(model, Objective(model, phi=_first_phi(model)) if assembled is None else assembled)
     if theta is not None:
         return _minimised(joint, theta, progress)
+    _check_columns(model)
     among = undetermined(joint.latest)
     if among is None:
         found = _minimised(joint, None, progress, first_theta)
@@ -325,7 +326,6 @@ def _begin(
     if theta is not None or model.k == 0:
         inner = model.coordinates.inner(_checked_theta(theta, model))
         return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread]), None
-    _check_columns(model)
     require_identifiable(model)
     begun = start(objective)
     first, radius = np.where(model.coordinates.free, begun.theta, 0.0), begun.radius
@@ -376,7 +376,7 @@ def _checked_theta(theta: Any, model: Model) -> np.ndarray:
     values = np.zeros(0) if theta is None else np.atleast_1d(numbers(theta, "theta"))
     if values.shape != (model.k,) or not np.isfinite(values).all():
         raise MMEError(
-            f"theta must be {model.k} finite numbers ({', '.join(model.theta_names)}), got {values.tolist()}"
+            f"theta must be {model.k} finite numbers ({', '.join(model.theta_names)}), got {shown(values.tolist())}"
         )
     return values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arguments import is_word
 from mme.arrays import check_range, numbers, shown
 from mme.axes import Axes, build_axes
 from mme.coordinates import Coordinates
@@ -143,8 +145,9 @@ def build_model(
         names it.
     """
     method = estimation_method(method, REML)
-    if sigma is not None and not (isinstance(sigma, int | float | np.number) and np.isfinite(sigma) and sigma > 0):
-        raise MMEError(f"sigma must be a positive number, or None to estimate it; got {sigma!r}")
+    real = isinstance(sigma, int | float | np.integer | np.floating)
+    if sigma is not None and not (real and 0.0 < sigma <= sys.float_info.max):
+        raise MMEError(f"sigma must be a positive number, or None to estimate it; got {shown(sigma)}")
     response = str(getattr(y, "name", None) or response)
     values = _response(y, None, response)
     columns, names = _fixed(X, values.size, x_names)
@@ -179,12 +182,12 @@ def estimation_method(method: Any, REML: bool | None = None) -> str:
     ('ML', 'ML', 'REML')
     """
     word = method.upper() if isinstance(method, str) else method
-    if word not in ("REML", "ML"):
-        raise MMEError(f"method must be 'REML' or 'ML', got {method!r}")
+    if not is_word(word, ("REML", "ML")):
+        raise MMEError(f"method must be 'REML' or 'ML', got {shown(method)}")
     if REML is None:
         return str(word)
     if not isinstance(REML, bool | np.bool_):
-        raise MMEError(f"REML must be True or False, got {REML!r}; or write method='ML'")
+        raise MMEError(f"REML must be True or False, got {shown(REML)}; or write method='ML'")
     if REML and word == "ML":
         raise MMEError("method='ML' and REML=True say two things: leave one of them out")
     return "REML" if REML else "ML"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.arguments import is_word, names_of
 from mme.arrays import numbers, shown
 from mme.covariance import Extended, Structure
 from mme.effects import named_columns
@@ -62,10 +63,10 @@ def predict(
     weights: Any,
 ) -> Any:
     """Predict the rows of a fit or new ones; see :meth:`Fit.predict`."""
-    if new_levels not in ("error", "population"):
-        raise MMEError(f"new_levels must be 'error' or 'population', got {new_levels!r}")
-    if interval not in (None, "confidence", "prediction"):
-        raise MMEError(f"interval must be None, 'confidence' or 'prediction', got {interval!r}")
+    if not is_word(new_levels, ("error", "population")):
+        raise MMEError(f"new_levels must be 'error' or 'population', got {shown(new_levels)}")
+    if interval is not None and not is_word(interval, ("confidence", "prediction")):
+        raise MMEError(f"interval must be None, 'confidence' or 'prediction', got {shown(interval)}")
     if interval is not None:
         check_interval(level, ddf)
     columns = chosen_columns(fit, random)
@@ -88,7 +89,7 @@ def chosen_columns(fit: Fit, random: bool | str | Sequence[str]) -> dict[int, np
     """The terms that ``random`` names, and which of their columns (q,)."""
     if isinstance(random, bool | np.bool_):
         return {t: np.ones(term.q, dtype=bool) for t, term in enumerate(fit.model.terms) if random}
-    return named_columns(fit.model, [random] if isinstance(random, str) else list(random))
+    return named_columns(fit.model, names_of(random, "random"))
 
 
 def _only(records: Records, columns: dict[int, np.ndarray]) -> Records:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.absorption import absorb, factor_levels
+from mme.arguments import is_word
+from mme.arrays import shown
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.hat import Hat
@@ -62,6 +64,8 @@ def scaled_residuals(fit: Fit, kind: str = "standardised") -> Any:
 
 
 def _values(fit: Fit, kind: str) -> np.ndarray:
+    if not is_word(kind, KINDS):
+        raise MMEError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {shown(kind)}")
     estimates, model = fit.estimates, fit.model
     if kind == "response":
         return np.asarray(model.y - estimates.fitted)
@@ -77,9 +81,7 @@ def _values(fit: Fit, kind: str) -> np.ndarray:
     if kind == "deletion":
         record = RecordHat(Hat(estimates.objective, estimates.theta, estimates.at), whitened_residual(estimates))
         return np.asarray(record.residual / (fit.sigma * np.sqrt(record.left)))
-    if kind == "decorrelated":
-        return _decorrelated(estimates) / fit.sigma
-    raise MMEError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
+    return _decorrelated(estimates) / fit.sigma
 
 
 def residual_sd(estimates: Estimates) -> np.ndarray:

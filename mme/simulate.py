@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.errors import MMEError
+from mme.arguments import count, random_numbers
+from mme.arrays import machine_bytes
+from mme.errors import MemoryForecastError, MMEError
 from mme.estimates import Estimates, term_values
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.model import Model
@@ -45,9 +47,13 @@ class Simulator:
 
 def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
     """(n, nsim) draws of the model at its estimates."""
-    if not isinstance(nsim, int | np.integer) or nsim < 1:
-        raise MMEError(f"nsim must be a whole number of simulations, at least 1; got {nsim!r}")
-    return Simulator(estimates)(np.random.default_rng(seed), int(nsim))
+    nsim, n = count(nsim, "nsim", "of simulations"), estimates.objective.model.n
+    if 8 * n * nsim > machine_bytes():
+        raise MemoryForecastError(
+            f"{nsim:,} simulations of {n:,} records are more than this machine's memory holds: simulate fewer at a "
+            "time, with other seeds"
+        )
+    return Simulator(estimates)(random_numbers(seed), nsim)
 
 
 def _relationship_root(term: Term, related: Any) -> Factor | None:

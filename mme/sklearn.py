@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
-from mme.arrays import numbers
+from mme.arguments import is_word
+from mme.arrays import numbers, shown
 from mme.errors import MMEError
 from mme.fit import fit as fit_arrays
 from mme.levels import match
@@ -135,8 +136,8 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         values, labels = self._columns(X, groups, reset=True)
         y = numbers(column_or_1d(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), warn=True), "y")
         check_consistent_length(values, y)
-        if self.new_levels not in ("population", "error"):
-            raise MMEError(f"new_levels must be 'population' or 'error', got {self.new_levels!r}")
+        if not is_word(self.new_levels, ("population", "error")):
+            raise MMEError(f"new_levels must be 'population' or 'error', got {shown(self.new_levels)}")
         if sample_weight is None:
             return values, labels, y, None
         weights = numbers(column_or_1d(sample_weight), "sample_weight")

@@ -22,6 +22,7 @@ LAYERS = {
         "names",
         "dates",
         "arrays",
+        "arguments",
         "lapack",
         "kernels",
         "factor",

@@ -254,7 +254,7 @@ def test_a_small_residual_beside_large_effects_is_no_exact_fit(sleep):
         ({"weights": np.full(N, 1e-300)}, ["weights has values of size 1e-300"]),
         ({"offset": np.ones(3)}, ["offset has 3 values, the data have 180 rows"]),
         ({"offset": "Subject"}, ["offset = 'Subject' needs numbers"]),
-        ({"method": "reml"}, ["method must be 'REML' or 'ML', got 'reml'"]),
+        ({"method": "restricted"}, ["method must be 'REML' or 'ML', got 'restricted'"]),
         ({"na_action": "omit"}, ["na_action must be", "'omit'"]),
         ({"sigma": 0}, ["sigma must be a positive number", "got 0"]),
         ({"sigma": np.nan}, ["sigma must be a positive number"]),

@@ -366,3 +366,19 @@ def test_everything_can_be_asked_of_such_a_fit():
     assert_allclose(fit.predict(interval="prediction"), other.predict(interval="prediction"), rtol=1e-6)
     with pytest.raises(mme.MMEError, match="pairs is determined by the fixed effects"):
         mme.anova(other, fit, boundary=True)
+
+
+def test_two_processes_on_one_series_are_told_to_be_one():
+    twice = mme.lmer("y ~ x + ou(t | g) + ou(t | g)", _series())
+    once = mme.lmer("y ~ x + ou(t | g)", _series())
+    assert any("cannot be told apart" in sentence for sentence in twice.optimum.undetermined)
+    assert abs(twice.criterion - once.criterion) < 1e-4
+
+
+def _series():
+    """Six series of six times: one process, and noise."""
+    rng = np.random.default_rng(8)
+    steps = np.exp(-0.4 * np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0))))
+    process = (np.linalg.cholesky(steps) @ rng.normal(size=(6, 6))).T.ravel()
+    t, g = np.tile(np.arange(6.0), 6), np.repeat(list("abcdef"), 6)
+    return {"t": t, "g": g, "x": rng.normal(size=36), "y": process + 0.5 * rng.normal(size=36)}

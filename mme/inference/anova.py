@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.arrays import shown
 from mme.basis import independent_columns
 from mme.columns import INTERCEPT
 from mme.errors import MMEError, MMEWarning
@@ -121,7 +122,7 @@ def _is_third(kind: int | str) -> bool:
         It is not known.
     """
     if str(kind) not in ("1", "I", "2", "II", "3", "III"):
-        raise MMEError(f"type must be 1, 2 or 3, got {kind!r}")
+        raise MMEError(f"type must be 1, 2 or 3, got {shown(kind)}")
     return str(kind) in ("3", "III")
 
 

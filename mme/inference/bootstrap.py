@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
+from mme.arguments import check_level, count, entropy, is_word
+from mme.arrays import shown
 from mme.criterion import residual_sd
 from mme.engine import Plan
 from mme.errors import MMEError
@@ -124,10 +126,9 @@ class Bootstrap:
         """
         import pandas as pd
 
-        if kind not in _KINDS:
-            raise MMEError(f"kind must be one of {', '.join(map(repr, _KINDS))}; got {kind!r}")
-        if not 0.0 < level < 1.0:
-            raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+        if not is_word(kind, _KINDS):
+            raise MMEError(f"kind must be one of {', '.join(map(repr, _KINDS))}; got {shown(kind)}")
+        check_level(level)
         if kind == "normal":
             table = self.summary()
             half = ndtri(0.5 + level / 2.0) * table["se"]
@@ -153,14 +154,12 @@ def _quantiles(values: np.ndarray, tails: list[float]) -> np.ndarray:
 
 def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress: Progress) -> Bootstrap:
     """Draw n responses from a fit and fit its model to each; see :meth:`Fit.bootstrap`."""
-    for name, value in (("n", n), ("workers", 1 if workers is None else workers)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise MMEError(f"{name} must be a whole number, at least 1; got {value!r}")
-    entropy: Any = np.random.SeedSequence(seed).entropy
+    n, workers = count(n, "n"), None if workers is None else count(workers, "workers")
+    origin: Any = entropy(seed).entropy
     whole, asked, fit = Whole.of(fit), fit, fit.determined
     whole.warn(asked, "the bootstrap has no values of")
     known, plan = fit.objective, fit.objective.plan
-    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, entropy, known)
+    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, origin, known)
     processes = min(_processors() if workers is None else int(workers), int(n))
     rows: list[np.ndarray] = []
     reasons: Counter[str] = Counter()
@@ -184,7 +183,7 @@ def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress:
         singular=table[:, P + k] == 1.0,
         converged=table[:, P + k + 1] == 1.0,
         failures=dict(reasons),
-        seed=entropy,
+        seed=origin,
     )
 
 

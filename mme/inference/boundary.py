@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.absorption import Levels, merge
+from mme.arguments import count, random_numbers
 from mme.errors import MMEError
 from mme.inference.nested import Difference, difference, same_span
 from mme.objective import Objective
@@ -138,11 +139,10 @@ def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> Varianc
     (6.369, True)
     """
     _check_single(fit)
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise MMEError(f"n must be a whole number of draws, at least 1; got {n!r}")
+    n = count(n, "n", "of draws")
     eigenvalues, counts = spectrum(fit.objective)
     constants = fit.objective.constants
-    null = np.sort(_draws(eigenvalues, counts, constants.n - constants.p, int(n), np.random.default_rng(seed)))
+    null = np.sort(_draws(eigenvalues, counts, constants.n - constants.p, int(n), random_numbers(seed)))
     statistic = max(fit.objective(np.zeros(1)) - fit.objective(fit.theta), 0.0)
     exceeded = n - int(np.searchsorted(null, statistic, side="left"))
     p = (1.0 + exceeded) / (1.0 + n)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtrit
 
-from mme.arrays import numbers
+from mme.arguments import check_level
+from mme.arrays import numbers, shown
 from mme.basis import independent_columns
 from mme.errors import MMEError
 
@@ -120,7 +121,9 @@ def ddf_method(ddf: str) -> str:
     for method, spellings in _SPELLINGS.items():
         if letters in spellings:
             return method
-    raise MMEError(f"ddf must be 'satterthwaite', 'kenward-roger' or 'none' (the normal distribution), got {ddf!r}")
+    raise MMEError(
+        f"ddf must be 'satterthwaite', 'kenward-roger' or 'none' (the normal distribution), got {shown(ddf)}"
+    )
 
 
 def t_quantile(level: float, df: np.ndarray) -> np.ndarray:
@@ -136,8 +139,7 @@ def t_quantile(level: float, df: np.ndarray) -> np.ndarray:
     >>> t_quantile(0.95, np.array([4.0, np.inf])).round(3).tolist()
     [2.776, 1.96]
     """
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    check_level(level)
     upper = 0.5 + level / 2.0
 
     def quantile(df: np.ndarray) -> np.ndarray:
@@ -300,6 +302,8 @@ def coefficient_table(fit: Fit, ddf: str) -> pd.DataFrame:
 
 def contrast_table(fit: Fit, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.DataFrame:
     """Tests of the rows of L one by one, or of all together."""
+    if not isinstance(joint, bool | np.bool_):
+        raise MMEError(f"joint must be True or False, got {shown(joint)}")
     rows, index = read_contrasts(fit, L)
     right = _right_sides(rhs, len(rows))
     to = reference(fit, ddf)
@@ -312,7 +316,7 @@ def contrast_table(fit: Fit, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.Data
 def _right_sides(rhs: Any, m: int) -> np.ndarray:
     right = numbers(rhs, "rhs")
     if right.ndim > 1 or right.size not in (1, m) or not np.isfinite(right).all():
-        raise MMEError(f"rhs needs {m} finite numbers, one a row, or one for all; got {rhs!r}")
+        raise MMEError(f"rhs needs {m} finite numbers, one a row, or one for all; got {shown(rhs)}")
     return np.broadcast_to(right, (m,))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
+from mme.arguments import check_level
 from mme.errors import MMEError
 from mme.inference.interpolate import first_reached, monotone
 from mme.names import unlike
@@ -117,8 +118,7 @@ class Profile:
 
 def quantile(level: float) -> float:
     """The normal quantile of an interval at this level."""
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    check_level(level)
     return float(ndtri(0.5 + level / 2.0))
 
 

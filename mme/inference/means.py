@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme import dates
+from mme.arguments import is_word, names_of
 from mme.arrays import shown
 from mme.errors import FormulaError, MMEError
 from mme.evaluate import names_in
@@ -74,8 +75,8 @@ def pairs_table(fit: Fit, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if adjust not in _ADJUSTMENTS:
-        raise MMEError(f"adjust must be one of {', '.join(map(repr, _ADJUSTMENTS))}, got {adjust!r}")
+    if not is_word(adjust, _ADJUSTMENTS):
+        raise MMEError(f"adjust must be one of {', '.join(map(repr, _ADJUSTMENTS))}, got {shown(adjust)}")
     to = reference(fit, ddf)
     families: dict[tuple[Any, ...], list[int]] = {}
     for row, labels in enumerate(means.levels):
@@ -118,7 +119,7 @@ def marginal_means(
     given = _given(fit, at)
     offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
     grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()})
-    own, others = _names(factors), _names(by)
+    own, others = names_of(factors, "factors"), names_of(by, "by")
     others += [name for name, value in given.items() if _is_several(value) and name not in [*own, *others]]
     wanted = [*others, *own]
     axes = [_axis(grid, name, given) for name in wanted]
@@ -128,10 +129,6 @@ def marginal_means(
     of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
     L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
     return Means(L, offset, levels, tuple(wanted), len(others))
-
-
-def _names(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
 
 
 def _text(labels: Sequence[Any]) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.arguments import names_of
 from mme.errors import MMEError, MMEWarning
 from mme.inference.curves import Curve, Profile, quantile
 from mme.inference.held import Maximum, Question
@@ -137,7 +138,7 @@ def _chosen(parameters: Iterable[str] | None, maximum: Maximum, whole: Whole, gi
                 stacklevel=4,
             )
         return [name for name in names if name not in (*left_out, *given)]
-    chosen = [parameters] if isinstance(parameters, str) else list(parameters)
+    chosen = names_of(parameters, "parameters")
     for name in chosen:
         if name not in names:
             raise MMEError(f"there is no parameter {name!r}; the model has {', '.join(names)}")

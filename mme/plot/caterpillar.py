@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
+from mme.arguments import check_level, is_word
+from mme.arrays import shown
 from mme.effects import Effects
 from mme.errors import MMEError
 from mme.frame import labels_of
@@ -44,10 +46,9 @@ def caterpillar(
     -------
     (q,) array of Axes
     """
-    if variance not in ("pev", "condvar"):
-        raise MMEError(f"variance must be 'pev' or 'condvar', got {variance!r}")
-    if not 0.0 < level < 1.0:
-        raise MMEError(f"level must lie between 0 and 1, got {level!r}")
+    if not is_word(variance, ("pev", "condvar")):
+        raise MMEError(f"variance must be 'pev' or 'condvar', got {shown(variance)}")
+    check_level(level)
     one = drawn_effects(fit, term)
     b = one.beside(fit.estimates.b)
     V = one.variances(fit.estimates.pev if variance == "pev" else fit.estimates.condvar)

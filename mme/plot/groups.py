@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.arguments import is_word
+from mme.arrays import shown
 from mme.effects import Effects
 from mme.errors import MMEError
 from mme.frame import labels_of
@@ -58,8 +60,8 @@ def groups(fit: Fit, x: Any = None, term: str | None = None, *, kind: str | None
     """
     one = drawn_effects(fit, term)
     t = one.terms[0]
-    if kind not in (None, "lattice", "spaghetti"):
-        raise MMEError(f"kind must be 'lattice' or 'spaghetti', got {kind!r}")
+    if kind is not None and not is_word(kind, ("lattice", "spaghetti")):
+        raise MMEError(f"kind must be 'lattice' or 'spaghetti', got {shown(kind)}")
     values, name = _covariate(fit, x, one)
     if kind == "spaghetti" or (kind is None and one.n_levels > _PANELS):
         return _spaghetti(fit, t, values, name, one_axes(ax, (5.6, 4.4)))
