@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.axes import Axes
-from mme.covariance import Extended, Structure
+from mme.covariance import Extended, Structure, lower_entries
 
 # A standard deviation along an axis below this share of what its size would make visible is zero, as a verdict sees it.
 _ZERO = 1e-5
@@ -55,7 +55,7 @@ class Coordinates:
         for part, axes in zip(self.structures, self.axes, strict=True):
             free = np.ones(part.k, dtype=bool)
             if axes is not None:
-                rows = np.triu_indices(part.q)[1]
+                rows = lower_entries(part.q)[0]
                 free[: rows.size] = rows < axes.rank
             out.append(free)
         return np.concatenate([np.zeros(0, dtype=bool), *out])
@@ -77,7 +77,7 @@ class Coordinates:
         start = 0
         for part, axes, piece in self._pieces(x):
             if axes is not None:
-                rows = np.triu_indices(part.q)[1]
+                rows = lower_entries(part.q)[0]
                 for i in np.flatnonzero(tied(part.T(piece), axes).zero).tolist():
                     trial = theta.copy()
                     trial[start + np.flatnonzero(rows == i)] = 0.0
@@ -107,6 +107,8 @@ class Coordinates:
 
 def tied(T: np.ndarray, axes: Axes) -> Tied:
     """What the rank of T (q, q), in the axes, says of the coefficients of the user's columns."""
+    if axes.rank == len(T) and np.linalg.svd(T, compute_uv=False)[-1] > _ZERO:  # no row of C^-1 T is near zero
+        return Tied(np.zeros(len(T), dtype=bool), np.zeros(len(T), dtype=bool))
     size = np.linalg.norm(axes.inverse[:, : axes.rank], axis=1)
     U, s, _ = np.linalg.svd(T[: axes.rank, : axes.rank])
     A = axes.inverse[:, : axes.rank] @ (U * s)[:, s > _ZERO]
@@ -125,7 +127,7 @@ def _outer(part: Structure, axes: Axes, piece: np.ndarray) -> np.ndarray:
     directions = directions * np.where(np.einsum("ij,ji->i", A[leading], directions) < 0.0, -1.0, 1.0)
     T = np.zeros(T.shape)
     T[:, leading] = A @ directions
-    cols, rows = np.triu_indices(part.q)
+    rows, cols = lower_entries(part.q)
     theta = T[rows, cols] + 0.0
     return np.append(theta, part.coordinates(piece)) if isinstance(part, Extended) else theta
 
@@ -166,13 +168,10 @@ def _jacobian(T: np.ndarray, C: np.ndarray) -> np.ndarray:
     Q, R = np.linalg.qr((C @ T).T)
     signs = np.where(np.diag(R) < 0.0, -1.0, 1.0)
     T_x, Q = R.T * signs, Q * signs
-    cols, rows = np.triu_indices(q)
+    rows, cols = lower_entries(q)
     inside = T_x + (_INSIDE * float(np.linalg.norm(T_x)) or 1.0) * np.eye(q)
-    out = np.empty((rows.size, rows.size))
-    for i in range(rows.size):
-        dS = np.outer(C[:, rows[i]], Q[cols[i]])
-        K = np.linalg.solve(inside, dS)
-        lower = np.tril(K + K.T)
-        lower[np.diag_indices(q)] /= 2.0
-        out[:, i] = (inside @ lower)[rows, cols]
-    return out
+    dS = C.T[rows][:, :, None] * Q[cols][:, None, :]  # one for each entry of T
+    K = np.linalg.solve(inside, dS)
+    L = np.tril(np.ones((q, q))) - 0.5 * np.eye(q)
+    dT_x = inside @ ((K + K.transpose(0, 2, 1)) * L)
+    return np.asarray(dT_x[:, rows, cols].T)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -418,8 +419,7 @@ def structure(kind: Any, q: int, term: str) -> Structure:
         _check(kind, q, f"term '{term}': covariance {type(kind).__name__}")
         return kind
     if kind == "unstructured" or (q == 1 and kind in ("diagonal", *_PATTERNED)):
-        cols, rows = np.triu_indices(q)
-        return Entries(q, rows, cols)
+        return Entries(q, *lower_entries(q))
     if kind == "diagonal":
         return Entries(q, np.arange(q), np.arange(q))
     if isinstance(kind, str) and kind in _PATTERNED:
@@ -433,6 +433,14 @@ def structure(kind: Any, q: int, term: str) -> Structure:
         f"term '{term}': covariance must be one of {known}, or an object of a class derived from "
         f"mme.covariance.Structure; got {type(kind).__name__}"
     )
+
+
+@cache
+def lower_entries(q: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the entries of a lower triangle (q, q), column after column: the order of theta."""
+    cols, rows = np.triu_indices(q)
+    rows.flags.writeable = cols.flags.writeable = False
+    return rows, cols
 
 
 def lower_factor(A: np.ndarray) -> np.ndarray:

@@ -336,7 +336,7 @@ def _plain(values: np.ndarray) -> str:
         import pandas as pd
 
         return {"string": "text", "integer": "integers"}.get(pd.api.types.infer_dtype(values, skipna=False), "")
-    return "text" if all(type(value) is str for value in values.tolist()) else ""
+    return "text" if _is_text(values.tolist()) else ""
 
 
 def _missing(values: np.ndarray) -> np.ndarray:
@@ -455,10 +455,14 @@ def _objects(values: Sequence[Any]) -> np.ndarray:
 def _declared(codes: np.ndarray, categories: Any, title: str, ordered: bool) -> Factor:
     """A categorical of any library: its order is kept."""
     held = categories if isinstance(categories, np.ndarray) else _objects(list(categories))
-    if held.dtype.kind != "O" or not all(type(value) is str for value in held.tolist()):
+    if held.dtype.kind != "O" or not _is_text(held.tolist()):
         held = _levels(_read(held, title), title)
     factor = _told_apart(codes, held) if _repeats(held) else Factor(codes, held)
     return replace(factor, kind="ordered") if ordered else factor
+
+
+def _is_text(values: list[Any]) -> bool:
+    return set(map(type, values)) <= {str}
 
 
 def _levels(column: Column, title: str) -> np.ndarray:
@@ -475,8 +479,12 @@ def _levels(column: Column, title: str) -> np.ndarray:
 
 def _repeats(levels: np.ndarray) -> bool:
     """Whether two levels have one label, or one has none."""
-    labels = labels_of(levels)
-    return len(set(labels)) < len(labels) or (levels.dtype.kind == "O" and None in levels.tolist())
+    if levels.dtype.kind in "iu":
+        return bool(np.unique(levels).size < levels.size)
+    values = levels.tolist()
+    if levels.dtype.kind == "O" and _is_text(values):
+        return len(set(values)) < len(values)
+    return len(set(labels_of(levels))) < len(values) or (levels.dtype.kind == "O" and None in values)
 
 
 # ---- libraries -------------------------------------------------------------------------------------------------------

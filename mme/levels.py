@@ -46,7 +46,7 @@ def factorise(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     column, factor = labels(groups, name, "grouping factor")
     if isinstance(column, np.ndarray) and column.dtype.kind == "f":
         _check_floats(column, name)
-    missing = int((factor.codes < 0).sum())
+    missing = int(np.count_nonzero(factor.codes < 0))
     if missing:
         raise missing_labels(missing, factor.codes.size, name)
     return _used(factor.codes, factor.categories) if column is factor else (factor.codes, factor.categories)
