@@ -27,6 +27,7 @@ import scipy.sparse as sp
 from mme.blocks import Block
 from mme.covariance import Entries, Extended, Patterned, Structure, structure
 from mme.crossproducts import coding, picked
+from mme.errors import MMEError
 from mme.factor import NotPositiveDefiniteError, Symbolic
 from mme.model import Model
 from mme.objective import Objective
@@ -49,6 +50,8 @@ _MOST_NUMBERS = 200_000
 _RECORDS = 1000
 # Related levels up to which their covariances are asked for without need.
 _FEW_RELATED = 2000
+# Columns of a term that a message names.
+_SHOWN = 3
 # Step of the derivatives of a structure that is not linear in its parameters, by differences of fourth order.
 _STEP = 1e-3
 
@@ -69,6 +72,8 @@ class Undetermined:
         In how many directions the criterion is flat.
     held : tuple of (q,) bool, one a term
         Coefficients whose variances are held at zero, so that the rest is determined where that can be.
+    unknown : tuple of int, one a term
+        In how many directions the parameters of a term change nothing, those of the others as they are.
     """
 
     sentences: tuple[str, ...]
@@ -76,6 +81,7 @@ class Undetermined:
     sigma: bool
     directions: int
     held: tuple[np.ndarray, ...]
+    unknown: tuple[int, ...] = ()
 
     @property
     def any_held(self) -> bool:
@@ -450,7 +456,38 @@ def _described(model: Model, parts: list[_Part], found: _Derivatives) -> Undeter
         which = f"variances of {_listed(names)}" if several else f"variance of {names[0]} and its correlations"
         rest = f": {_listed(zero)} {'is' if len(zero) == 1 else 'are'} held at zero" if zero else ""
         sentences.append(f"the {which} cannot be told apart{rest}")
-    return Undetermined(tuple(sentences), parameters, sigma, len(found.null), tuple(held))
+    unknown = tuple(_within_alone(found.null, part.rows) for part in parts)
+    return Undetermined(tuple(sentences), parameters, sigma, len(found.null), tuple(held), unknown)
+
+
+def _within_alone(null: np.ndarray, rows: slice) -> int:
+    """How many independent combinations of these rows alone are zero."""
+    size = np.linalg.svd(np.delete(null, rows, axis=1), compute_uv=False)
+    return len(null) - int((size > _NOTHING).sum())
+
+
+def require_determined(model: Model, found: Undetermined) -> None:
+    """Refuse an unstructured term with as many coefficients as levels whose covariances mostly mean nothing.
+
+    Raises
+    ------
+    MMEError
+        The data determine fewer than half of them.
+    """
+    for term, part, unknown in zip(model.terms, model.structures, found.unknown, strict=False):
+        known = part.k - unknown
+        if part.mixes and term.q >= term.n_levels and 2 * known < part.k:
+            raise MMEError(
+                f"term '{term.name}' has {part.k} variances and covariances of {term.q} coefficients from "
+                f"{term.n_levels} levels, and the data determine {known} of them: no level tells its coefficients "
+                f"apart. Leave the covariances out, diag({_written(term.columns)} | {term.name}), or use fewer columns"
+            )
+
+
+def _written(columns: Sequence[str]) -> str:
+    """The columns of a term in a formula, the first few of many."""
+    shown = ["1" if column == "(Intercept)" else column for column in columns]
+    return " + ".join(shown if len(shown) <= _SHOWN else [*shown[:_SHOWN], "..."])
 
 
 def _listed(names: list[str]) -> str:

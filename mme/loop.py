@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -12,9 +13,9 @@ import numpy as np
 
 from mme.arrays import numbers, shown
 from mme.basis import orthonormalise
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates
-from mme.identified import Reduced, reduced, undetermined
+from mme.identified import Reduced, reduced, require_determined, undetermined
 from mme.model import Model
 from mme.objective import Objective
 from mme.optimize import CONVERGED, Derivatives, Minimum, curvature, evaluate_only, minimise
@@ -34,6 +35,8 @@ _VALLEYS = 3
 _HARDLY = 0.3
 # Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making.
 _FEW = 6
+# A search without them among more parameters is forecast, at so many evaluations for each pair.
+_MANY, _EVALUATIONS_A_PAIR = 40, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,8 @@ def search(
         return _minimised(joint, theta, progress)
     _check_columns(model)
     among = undetermined(joint.latest)
+    if among is not None:
+        require_determined(model, among)
     if among is None:
         found = _minimised(joint, None, progress, first_theta)
         among = undetermined(found.objective, thorough=True) if found.optimum.flat else None
@@ -145,6 +150,7 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             x, wide, spent = (first * scale)[free], (radius * scale)[free], 0 if begun is None else begun.evaluations
             slopes = _derivatives(joint, parameters_at, scale, free)
+            _forecast(slopes, x)
             minimum = _continued(criterion, x, wide, even, slopes, report, spent)
             if begun is not None:
 
@@ -251,6 +257,20 @@ def _derivatives(
         return gradient[free] / scale[free], hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
 
     return derivatives
+
+
+def _forecast(derivatives: Derivatives | None, x: np.ndarray) -> None:
+    """Say what a search of many parameters will cost where derivatives have no closed form."""
+    if x.size <= _MANY or (derivatives is not None and derivatives(x) is not None):
+        return
+    evaluations = _EVALUATIONS_A_PAIR * x.size * (x.size + 1) // 2
+    warnings.warn(
+        f"{x.size} variance parameters are searched by differences, as their derivatives have no closed form here: "
+        f"that takes about {evaluations:,} evaluations of the criterion. Fewer columns, diag() or cs() take fewer; "
+        "progress=True shows where the search is",
+        MMEWarning,
+        stacklevel=2,
+    )
 
 
 def _without_zeros(

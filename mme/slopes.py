@@ -88,9 +88,15 @@ def slopes_by_theta(objective: Objective, theta: np.ndarray, of: Information) ->
         both = np.ix_(entries, entries)
         products = of.products(b)
         products = products + products.transpose(1, 0, 2, 3)
-        second[both] -= np.einsum("iac,jbc,abrs->ijrs", T_i, T_i, products, optimize=True)
-        log_V2[both] += 2.0 * np.einsum("iac,jbc,ab->ij", T_i, T_i, of.traces[b], optimize=True)
+        second[both] -= _contracted(T_i, products)
+        log_V2[both] += 2.0 * _contracted(T_i, of.traces[b])
     return Slopes(log_V, log_V2, first, second)
+
+
+def _contracted(T_i: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """sum_abc T_i[a, c] T_j[b, c] W[a, b, ...] as (k, k, ...): tr(T_j'W T_i)."""
+    half = np.tensordot(W, T_i, (0, 1))  # b, ..., i, c
+    return np.moveaxis(np.tensordot(T_i, half, ((1, 2), (0, half.ndim - 1))), -1, 0)
 
 
 def _logdet(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -101,3 +101,40 @@ def test_where_derivatives_are_not_known_the_search_goes_on_by_values():
 
     found = minimise(lambda x: valley(x)[0], start, np.full(4, 0.5), even=even, derivatives=known)
     np.testing.assert_allclose(found.x, 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", ["Subject", "C(Subject, contr.sum)"])
+def test_a_term_most_of_whose_covariances_mean_nothing_is_refused_with_what_to_write(factor):
+    says = (
+        r"171 variances and covariances of 18 coefficients from 18 levels, and the data determine 18 of .* diag\(1 \+ "
+    )
+    with pytest.raises(mme.MMEError, match=says):
+        mme.lmer(f"Reaction ~ 1 + (1 + {factor} | Subject)", mme.datasets.load("sleepstudy"), method="ML")
+
+
+def test_a_factor_of_the_groups_is_fitted_and_its_covariances_are_called_flat():
+    g, f = np.repeat(np.arange(20), 5), np.repeat(np.arange(20), 5) % 4
+    rng = np.random.default_rng(2)
+    table = {
+        "g": g.astype(str),
+        "f": np.char.add("f", f.astype(str)),
+        "y": rng.normal(size=20)[g] + rng.normal(size=100),
+    }
+    apart = mme.lmer("y ~ f + diag(0 + f | g)", table)
+    together = mme.lmer("y ~ f + (0 + f | g)", table)
+    assert together.optimum.verdict == "flat"
+    assert together.criterion == pytest.approx(apart.criterion, abs=1e-6)
+
+
+def test_a_level_that_is_in_one_group_only_is_no_reason_to_refuse():
+    table = factorial(2, 2, groups=6)
+    table["a"] = np.where((table["g"] == "g0") & (table["a"] == "a1"), "a2", table["a"])
+    fit = mme.lmer("y ~ a + (a | g)", table)
+    assert fit.optimum.converged
+
+
+def test_a_long_search_by_differences_is_forecast_in_evaluations():
+    from mme.loop import _forecast
+
+    with pytest.warns(mme.MMEWarning, match="60 variance parameters .* about 14,640 evaluations"):
+        _forecast(lambda x: None, np.zeros(60))
