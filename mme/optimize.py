@@ -343,11 +343,11 @@ def _bobyqa(f: _Counted, start: np.ndarray, radius: np.ndarray) -> str:
 
     search = nlopt.opt(nlopt.LN_BOBYQA, start.size)
     search.set_min_objective(lambda x, _gradient: f(x))
-    search.set_initial_step(radius)
     search.set_ftol_abs(_BOBYQA_GAIN)
-    search.set_xtol_abs(_BOBYQA_STEP * radius)
     search.set_maxeval(_MAX_EVALUATIONS)
     try:
+        search.set_initial_step(radius)
+        search.set_xtol_abs(_BOBYQA_STEP * radius)
         search.optimize(start)
     except nlopt.RoundoffLimited:
         return "BOBYQA was stopped by rounding"

@@ -8,7 +8,9 @@ import pytest
 
 import mme
 from mme.inference.held import Deviance, Point
+from mme.inference.slices import hold_residual
 from mme.loop import Joint
+from mme.optimize import _bobyqa, _Counted
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-8, 1e-10])
@@ -87,3 +89,15 @@ def test_the_parameters_of_a_knot_are_numbers_wherever_its_deviance_is(size):
         assert np.isfinite(deviance.parameters(at)).all()
         held = mme.lmer("y ~ 1 + (1 | g) + (1 | h)", data, method="ML", theta=theta)
         assert deviance.parameters(at)[2:] == pytest.approx([held.sigma, *held.beta], rel=1e-6)
+
+
+@pytest.mark.parametrize("z", [3.0, 18.7, 40.0, 1e3])
+def test_what_is_free_beside_a_held_correlation_has_room_however_near_to_one_it_is(z):
+    """A first step of zero is none for a search: near one a correlation does not move with its coordinate."""
+    structure = mme.Unstructured(["a", "b", "c"] * 3, np.repeat([1, 2, 3], 3)).bind(np.asarray, 9)
+    for x in (np.array([-0.5493, -0.5493, -z, 0.0, 0.0]), np.array([z, z, 0.1, 0.0, 0.0])):
+        for at in range(structure.k):
+            held = hold_residual(structure, x, at)
+            assert (held.radius > 0.0).all()
+            reason = _bobyqa(_Counted(lambda free: float(free @ free), held.start, None), held.start, held.radius)
+            assert "invalid" not in reason

@@ -24,7 +24,7 @@ class Slice:
     Attributes
     ----------
     start, radius : (K - 1,) arrays
-        What is free, at the phi of a fit, and about how far off it may be.
+        What is free, at the phi of a fit, and about how far off it may be: never zero, also at a correlation of one.
     bounds : (float, float)
         Of the value held.
     phi : callable
@@ -76,7 +76,7 @@ def hold_residual(structure: Bound, x: np.ndarray, at: int) -> Slice:
 
     return Slice(
         start=np.where(together, natural, x)[others],
-        radius=np.where(together, np.abs(moved - natural), radius)[others],
+        radius=np.where(together, np.maximum(np.abs(moved - natural), np.spacing(np.abs(natural))), radius)[others],
         bounds=structure.bounds[at],
         phi=phi,
     )

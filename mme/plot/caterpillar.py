@@ -34,7 +34,7 @@ def caterpillar(
     term : str, optional
         A grouping factor, or one of its terms; None: the first factor.
     level : float
-        Of the intervals.
+        Of the intervals, which take the variances as known: the normal quantile, as in lme4's.
     variance : str
         ``"pev"``: var(b_hat - b), the uncertainty of beta included; ``"condvar"``: var(b | y), lme4's.
     sort : bool
