@@ -7,6 +7,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import mme
@@ -88,3 +90,18 @@ def test_a_variance_of_zero_is_zero_and_prints_as_zero(data, scale):
                     assert line
         assert not [line for line in fit.summary().splitlines() if " 0.0" in line and "e-2" in line]
     assert found
+
+
+def test_columns_of_a_residual_come_in_any_container_or_are_refused_in_words(data):
+    groups = {"a": [str(g) for g in data["g"]], "b": [g % 2 for g in data["g"].tolist()]}
+    apart = mme.lmer("y ~ t", data, residual=mme.CompoundSymmetry(pd.DataFrame(groups)))
+    for table in (pl.DataFrame(groups), pa.table(groups)):
+        same = mme.lmer("y ~ t", data, residual=mme.CompoundSymmetry(table))
+        assert same.criterion == apart.criterion
+    union = pa.UnionArray.from_sparse(pa.array([0] * 40, type=pa.int8()), [pa.array(data["g"]), pa.array(groups["a"])])
+    by_union = mme.lmer("y ~ t", data, residual=mme.CompoundSymmetry(union))
+    assert by_union.criterion == pytest.approx(apart.criterion, abs=1e-8)
+    for given in ([[1], [1, 2]] * 20, "x", [1], {"a": 1}, None, np.array(None)):
+        assert len(_message(lambda given=given: mme.lmer("y ~ t", data, residual=mme.AR1(given, "g")))) > 20
+        if given is not None:
+            assert len(_message(lambda given=given: mme.lmer("y ~ t", data, residual=given))) > 20

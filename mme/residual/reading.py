@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.arrays import check_range, numbers
+from mme.arrays import as_array, check_range, numbers
 from mme.errors import MMEError, MMEWarning
 from mme.frame import Basis, Factor, intake, labels_of
 from mme.levels import factorise
@@ -163,11 +163,11 @@ class Reader:
 
     def _given(self, spec: Any, title: str) -> Any:
         """A column as it is, of the right length."""
-        if not isinstance(spec, str) and np.ndim(spec) == 0:
+        if not isinstance(spec, str) and as_array(spec, f"{self.structure}: {title}").ndim == 0:
             raise self.error(f"{title} must be the name of a column or an array, got {spec!r}")
         given = self.column(spec)
         given = getattr(given, "array", given)  # a pandas Series is its array
-        values: Any = given if hasattr(given, "categories") else np.asarray(given)
+        values: Any = given if hasattr(given, "categories") else as_array(given, f"{self.structure}: {title}")
         if values.ndim != 1 or len(values) != self.n:
             found = f"{len(values)} values" if values.ndim == 1 else f"shape {values.shape}"
             raise self.error(f"{title} has {found} for {self.n} records")
@@ -183,7 +183,9 @@ def _parts(spec: Any) -> list[Any] | None:
     """The columns that are crossed: those of a table, or of a list of columns."""
     if hasattr(spec, "iloc") and hasattr(spec, "columns"):
         return [spec.iloc[:, j] for j in range(len(spec.columns))]
-    several = isinstance(spec, list | tuple) and bool(spec) and all(np.ndim(one) == 1 for one in spec)
+    if hasattr(spec, "get_columns") or hasattr(spec, "column_names"):  # of Polars, of Arrow
+        return list(spec.get_columns() if hasattr(spec, "get_columns") else spec.columns)
+    several = isinstance(spec, list | tuple) and bool(spec) and all(as_array(one, "a column").ndim == 1 for one in spec)
     return list(spec) if several else None
 
 
