@@ -11,6 +11,7 @@ from mme.effects import Effects
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.levels import varies_within
+from mme.model import Model
 from mme.terms import Term
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
     the BLUP plus ``pooled``; ``weight`` the share of the level's own data in it:
     partial = pooled + W (no pooling - pooled), the diagonal of W = T T'G (I + T T'G)^-1, G = Z_g'R^-1 Z_g. Related
     levels lend each other more than the population does: their partial value is not on that line.
+
+    With Z = E C in the axes of a term (:mod:`mme.axes`) all of it is taken of E and c = C b: W = C^-1 W_E C.
     """
     import pandas as pd
 
@@ -37,15 +40,16 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
             f"term '{of.name}' varies within the groups of the residual structure: the residuals of its levels are "
             "correlated, so that no level has an estimate from its own records alone"
         )
-    Z = np.hstack([np.ones((model.n, 1)) if term.covariates is None else term.covariates for term in terms])
-    *columns, e = estimates.objective.whitening(np.vstack([Z.T, model.y - estimates.fitted]))
+    E = [column for t in of.terms for column in _columns(model, t)]
+    C, inverse = (of.together(_each(model, which)) for which in ("C", "inverse"))
+    *columns, e = estimates.objective.whitening(np.vstack([*E, model.y - estimates.fitted]))
     G = own_sums(codes, J, columns, columns)
-    # Z_g'R^-1 (e + Z_g b_g): what the level's own effects leave to be explained
-    z = level_sums(codes, J, columns, [e]) + G @ b[:, :, None]
-    own = np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ z
-    T = of.together(model.T(estimates.theta))
+    # E_g'R^-1 (e + E_g c_g): what the level's own effects leave to be explained
+    z = level_sums(codes, J, columns, [e]) + G @ (C @ b[:, :, None])
+    own = inverse @ np.linalg.pinv(G, rcond=1e-10, hermitian=True) @ z
+    T = C @ of.together(model.T(estimates.theta))
     H = T @ T.T
-    W = H @ np.linalg.inv(np.eye(q) + G @ H) @ G
+    W = inverse @ (H @ np.linalg.inv(np.eye(q) + G @ H) @ G) @ C
     pooled = _population_values(estimates, of.fixed)
     table = {
         "n": np.hstack([_records(term) for term in terms]).ravel(),
@@ -58,6 +62,22 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
         return pd.DataFrame(table, index=pd.Index(of.levels, name=of.group))
     index = pd.MultiIndex.from_product([of.levels, of.columns], names=[of.group, "coefficient"])
     return pd.DataFrame(table, index=index)
+
+
+def _columns(model: Model, t: int) -> list[np.ndarray]:
+    """The columns (n,) of a term in its axes, or its own where it has none."""
+    axes, term = model.axes[t], model.terms[t]
+    if axes is not None:
+        return [np.ones(model.n) if column is None else column for column in axes.columns]
+    return [np.ones(model.n)] if term.covariates is None else list(term.covariates.T)
+
+
+def _each(model: Model, which: str) -> list[np.ndarray]:
+    """C, or its inverse, of every term."""
+    return [
+        np.eye(term.q) if axes is None else getattr(axes, which)
+        for term, axes in zip(model.terms, model.axes, strict=True)
+    ]
 
 
 def _records(term: Term) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from mme.arguments import is_word
 from mme.arrays import numbers, shown
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.fit import fit as fit_arrays
 from mme.levels import match
 from mme.terms import Term
@@ -105,6 +106,9 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     def predict(self, X: Any, groups: Any = None) -> np.ndarray:
         """Predict; with the random effects of those groups that the fit has seen.
 
+        Columns that others determine in the fit have no coefficient, so that a row in which they do not (``x2 = 2 x1``
+        fitted, otherwise here) is predicted by those others alone, with a warning; ``fit_.predict`` gives NaN.
+
         Raises
         ------
         MMEError
@@ -113,6 +117,7 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         check_is_fitted(self)
         values, labels = self._columns(X, groups, reset=False)
         predicted = values @ self.coef_ + self.intercept_
+        self._warn_of_undetermined(values)
         if self.fit_ is None or labels is None:
             return np.asarray(predicted)
         codes = match(labels, self.fit_.model.terms[0].levels, str(self._group_name))
@@ -122,6 +127,20 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         b = np.where(new[:, None], 0.0, self.fit_.estimates.b[0][codes])
         slopes = self._slopes(values)
         return np.asarray(predicted + (b[:, 0] if slopes is None else np.einsum("ia,ia->i", slopes, b)))
+
+    def _warn_of_undetermined(self, values: np.ndarray) -> None:
+        if self.fit_ is None or not self.fit_.dropped:
+            return
+        design = np.column_stack([np.ones(len(values)), values]) if self.fit_intercept else values
+        unknown = ~self.fit_.aliasing.estimable(design)
+        if unknown.any():
+            causes = self.fit_.aliasing.causes(design[unknown], self.fit_.model.x_names)
+            warnings.warn(
+                f"{int(unknown.sum())} of {unknown.size} rows are not determined by the data of the fit, in which "
+                f"{causes}, and in these rows not",
+                MMEWarning,
+                stacklevel=3,
+            )
 
     @property
     def _group_name(self) -> int | str:

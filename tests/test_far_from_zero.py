@@ -133,6 +133,23 @@ def test_shares_of_variance_and_influence_do_not_know_the_origin(formula, seed, 
         assert_same(one.dfbeta(by=by).filter(like="x"), scale * other.dfbeta(by=by).filter(like="x"), rtol=1e-4)
 
 
+@origins
+def test_estimates_of_slopes_by_level_do_not_know_the_origin(seed, far, sign, unit):
+    """Alone and beside the population: the slopes' own weights depend on where the intercept is, as they should."""
+    scale, tables = 10.0**unit, []
+    for fit, _ in both("y ~ x + f + (x | g)", seed, sign * 10.0**far, scale):
+        table = fit.shrinkage()["g"].xs("x", level="coefficient")
+        tables.append(table[["pooled", "no_pooling", "partial_pooling"]])
+    assert_same(tables[0], scale * tables[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("shift", [1e4, 1e8])
+def test_profiles_of_what_has_no_origin_stay(shift):
+    (one, _), (other, _) = both("y ~ x + (x | g) + (1 | h)", 2, shift, 1.0, method="ML")
+    names = ["sd_(Intercept)|h", "sigma"]
+    assert_same(one.confint("profile", parameters=names), other.confint("profile", parameters=names), rtol=1e-3)
+
+
 def test_by_maximum_likelihood_and_beside_residual_structures_too():
     data = draw(3)
     time = np.arange(len(data)) % 9

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from importlib.util import find_spec
 
@@ -654,3 +655,15 @@ def test_a_missing_group_is_predicted_as_one_that_the_fit_did_not_see(who):
     model = mme.MixedLMRegressor(groups="Subject").fit(data[["Days", "Subject"]], data["Reaction"])
     X = data[["Days", "Subject"]].head(2).assign(Subject=np.array(["308", who], dtype=object))
     assert model.predict(X)[1] == pytest.approx(model.intercept_ + model.coef_[0])
+
+
+def test_a_row_that_breaks_what_the_fit_was_told_is_predicted_with_a_warning():
+    rng = np.random.default_rng(1)
+    x, g = rng.normal(size=60), np.repeat(np.arange(10), 6)
+    model = mme.MixedLMRegressor().fit(np.column_stack([x, 2.0 * x]), x + rng.normal(size=60), groups=g)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = model.predict([[1.0, 2.0]], groups=[0])
+    with pytest.warns(mme.MMEWarning, match="1 of 2 rows are not determined"):
+        broken = model.predict([[1.0, 2.0], [1.0, 50.0]], groups=[0, 0])
+    np.testing.assert_allclose(broken, kept[0], rtol=1e-12)
