@@ -159,8 +159,10 @@ class Block:
 
     def rows(self, Z: np.ndarray) -> np.ndarray:
         """Rows (..., q) of the block's columns from those of the user's, records not whitened."""
-        Z = (Z if self.inverse is None else Z @ self.inverse) / self.scale
-        return Z if self.turn is None else Z @ self.turn.T
+        if self.inverse is None and self.turn is None:
+            return Z / self.scale
+        change = (np.eye(self.q) if self.inverse is None else self.inverse) / self.scale
+        return Z @ (change if self.turn is None else change @ self.turn.T)
 
     def moved(self, f: np.ndarray) -> np.ndarray:
         """Effects (q,) of the block's columns from those of the user's: what :meth:`effects` undoes."""

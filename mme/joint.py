@@ -7,10 +7,10 @@ differences by the variances are taken of; records are then read once, whatever 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class Entries:
         K, (n, p), R_inverse = len(vectors), self.X.shape, self.origin.objective.basis.R_inverse
         pieces = np.split(vectors, np.cumsum(self._sizes)[:-1], axis=1)
         tables = [
-            np.ascontiguousarray(piece.reshape(K, -1, width).transpose(1, 0, 2))
+            np.ascontiguousarray(piece.reshape(K, -1, width).transpose(0, 2, 1))
             for piece, width in zip(pieces[1:], self._widths, strict=True)
         ]
         out, of_parts = np.empty((K, n)), tables[: len(self.parts)]
@@ -89,15 +89,17 @@ class Entries:
             for k, A in enumerate(pieces[0].reshape(K, p, p)):
                 out[k, cut] = np.einsum("ia,ia->i", x @ A, x)
             for part, table in zip(self.parts, of_parts, strict=True):
-                products = np.hstack([_pairs(2.0 * part.z[cut], x), _squares(part.z[cut])])
+                z = np.ascontiguousarray(part.z[cut].T)
                 # the code -1, of a new level, is the last one
-                out[:, cut] += np.einsum("ikm,im->ki", table[part.codes[cut]], products)
+                _add(out[:, cut], table, part.codes[cut], [*_pairs(2.0 * z, x.T), *_squares(z)])
         for met, table in zip(self._meetings, tables[len(self.parts) :], strict=True):
             one, other = self.parts[met.one], self.parts[met.other]
             for first in range(0, met.records.size, _RECORDS):
                 at = met.records[first : first + _RECORDS]
-                of_pair = table[met.cells.of_record[first : first + _RECORDS]]
-                out[:, at] += np.einsum("ikm,im->ki", of_pair, _pairs(2.0 * one.z[at], other.z[at]))
+                added = np.zeros((K, at.size))
+                pair = met.cells.of_record[first : first + _RECORDS]
+                _add(added, table, pair, list(_pairs(2.0 * one.z[at].T, other.z[at].T)))
+                out[:, at] += added
         return out
 
     @cached_property
@@ -139,12 +141,20 @@ def _packed(matrices: np.ndarray) -> np.ndarray:
     return np.asarray(matrices[:, a, b])
 
 
-def _squares(z: np.ndarray) -> np.ndarray:
-    """The factors of :func:`_packed` in z'A z."""
-    a, b = np.triu_indices(z.shape[1])
-    return np.asarray(np.where(a == b, 1.0, 2.0) * z[:, a] * z[:, b])
+def _squares(z: np.ndarray) -> Iterator[np.ndarray]:
+    """The factors of :func:`_packed` in z'A z, z (q, n)."""
+    for a, b in zip(*np.triu_indices(len(z)), strict=True):
+        yield z[a] * z[b] if a == b else 2.0 * z[a] * z[b]
 
 
-def _pairs(z: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """All products z_a x_b (n, q p)."""
-    return np.asarray((z[:, :, None] * x[:, None, :]).reshape(len(z), -1))
+def _pairs(z: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
+    """All products z_a x_b (n,), of z (q, n) and x (p, n)."""
+    for a, b in product(z, x):
+        yield a * b
+
+
+def _add(out: np.ndarray, table: np.ndarray, row: np.ndarray, products: list[np.ndarray]) -> None:
+    """Add to ``out`` (K, n) the sums of products (n,) times the entries (K, width, rows) of each record's row."""
+    for added, entries in zip(out, table, strict=True):
+        for values, times in zip(entries, products, strict=True):
+            added += values.take(row) * times

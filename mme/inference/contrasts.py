@@ -39,6 +39,8 @@ _NONE = 1e-12
 _NORMAL = 1e15
 # Of so many intervals the quantile is interpolated: from these degrees of freedom on it is smooth in their reciprocal.
 _MANY, _SMOOTH, _DEGREE = 16_384, 2.0, 24
+# So many at a time, which stay in the cache.
+_PANEL = 8_192
 # Spellings of the methods, by their letters.
 _SPELLINGS = {
     "satterthwaite": ("satterthwaite", "satterthwaites", "satt", "sat"),
@@ -156,7 +158,7 @@ def t_quantile(level: float, df: np.ndarray) -> np.ndarray:
         out[enough] = quantile(df[enough][:1])
     else:
         smooth = np.polynomial.Chebyshev.interpolate(lambda s: quantile(1.0 / s), _DEGREE, (low, high))
-        out[enough] = smooth(s)
+        out[enough] = np.concatenate([smooth(piece) for piece in np.split(s, range(_PANEL, s.size, _PANEL))])
     out[~enough] = quantile(df[~enough])
     return out
 

@@ -164,5 +164,5 @@ def _kenward_roger(fit: Fit, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
     u[k] = f - x @ u[:k]  # a new residual's r, in f, is the slope by s of s r
     with np.errstate(invalid="ignore", divide="ignore"):
         u = u[: len(W)] / f
-        df = reciprocal(0.5 * np.einsum("in,ij,jn->n", u, W, u))
+        df = reciprocal(0.5 * np.einsum("in,in->n", W @ u, u))
     return origin.sigma * np.sqrt(f - curve), df

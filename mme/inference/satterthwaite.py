@@ -63,12 +63,12 @@ class Satterthwaite(Reference):
         """Degrees of freedom (m,) of contrasts z (p, m) in the coordinates of ``slopes``."""
         with np.errstate(invalid="ignore", divide="ignore"):
             z = z / np.linalg.norm(z, axis=0)
-            g = np.einsum("am,iab,bm->im", z, self.slopes, z, optimize=True)
-        return self.df_of(g)
+        moved = np.tensordot(self.slopes, z, 1)  # (k, p, m)
+        return self.df_of(np.einsum("iam,am->im", moved, z))
 
     def df_of(self, g: np.ndarray) -> np.ndarray:
         """Degrees of freedom (m,) of variances by the slopes (k, m) of their logarithms; NaN where not determined."""
-        df = reciprocal(self.share + 0.5 * np.einsum("im,ij,jm->m", g, self.A, g))
+        df = reciprocal(self.share + 0.5 * np.einsum("im,im->m", self.A @ g, g))
         undetermined = (np.abs(self.flat.T @ g) > _SLOPE).any(axis=0)
         if undetermined.any():
             warnings.warn(
