@@ -98,7 +98,7 @@ def test_a_fit_without_fixed_effects_or_random_terms_answers_what_is_asked_of_it
             assert np.isfinite(fit.criterion)
             assert fit.dfbeta().shape == (32, X.shape[1])
             assert fit.dfbeta(by=g).shape == (8, X.shape[1])
-            assert list(fit.predict(interval="prediction")) == ["fit", "se", "df", "lower", "upper"]
+            assert list(fit.predict(interval="prediction")) == ["fit", "lower", "upper", "se", "df"]
             assert fit.simulate(2, seed=1).shape == (32, 2)
             assert fit.leverage().shape == (32,)
             assert len(fit.confint(method="wald")) >= X.shape[1]
