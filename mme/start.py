@@ -39,6 +39,8 @@ _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 _MANY_LEVELS = 100
 # Weights of levels are those of their records, or all alike, where c^2 Z_g'Z_g is this far from one.
 _FAR = 100.0
+# Levels are alike where R_g differs by no more than this share.
+_ALIKE = 1e-9
 # Starts are another where a parameter is so many times as large.
 _UNLIKE = 1.5
 # Steps of a multiple of the sizes of all variances.
@@ -77,7 +79,7 @@ class Start:
     radius : (k,)
         How far off it may be.
     size : (k,)
-        Theta at which the variance of a level is that of its estimate by its own records.
+        Theta at which the variance of a level is that of its estimate by its own records; zeros where levels are alike.
     agreed : bool
         Whether the moments give one answer, whatever their weights.
     evaluations : int
@@ -97,16 +99,22 @@ def start(objective: Objective) -> Start:
     blocks, solve = _moments(objective)
     floors, first = _floors(objective, blocks), solve(blocks)
     theta, radius = _nearest(objective, first, floors), _radius(objective, blocks, first, floors)
-    size, others = _size(objective, blocks), list[np.ndarray]()
-    if min((block.J for block in objective.blocks), default=_MANY_LEVELS) < _MANY_LEVELS:
-        weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
-        others = [_nearest(objective, solve(weighted), floors) for weighted in weightings]
+    if not _weights_matter(objective, blocks):
+        return Start(_best_relationship(objective, theta), radius, np.zeros(theta.size), True, 0)
+    weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
+    others, size = [_nearest(objective, solve(weighted), floors) for weighted in weightings], _size(objective, blocks)
     unlike, evaluations = [other for other in others if _differ(theta, other, size)], 0
     if unlike:
         along, evaluations = _along(objective, size)
         theta, evaluations = min([theta, *unlike, along], key=objective), evaluations + 2 + len(unlike)
         radius = np.maximum(radius, _LARGEST_RADIUS * np.abs(theta))
     return Start(_best_relationship(objective, theta), radius, size, not unlike, evaluations)
+
+
+def _weights_matter(objective: Objective, blocks: list[Weighted]) -> bool:
+    """Whether a block has few levels, and levels that are not alike."""
+    few = min((block.J for block in objective.blocks), default=_MANY_LEVELS) < _MANY_LEVELS
+    return few and any(np.ptp(one.levels.R, axis=2).max() > _ALIKE * np.abs(one.levels.R).max() for one in blocks)
 
 
 def radii(objective: Objective) -> np.ndarray:
