@@ -451,6 +451,10 @@ def _described(model: Model, parts: list[_Part], found: _Derivatives) -> Undeter
         parameters |= open_
         sigma |= of_sigma
         names += ["the residuals"] * of_sigma
+        if not names:  # no variance is among them: a correlation of columns that never meet in a level
+            alone = [name for name, is_open in zip(model.theta_names, open_.tolist(), strict=True) if is_open]
+            sentences.append(f"the data do not determine {_listed(alone)}")
+            continue
         zero = [name for name in gone if name in names]
         several = len(names) > 1
         which = f"variances of {_listed(names)}" if several else f"variance of {names[0]} and its correlations"

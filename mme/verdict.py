@@ -112,9 +112,9 @@ def judge(
     by_axes[:k, :k] = coordinates.jacobian(place.theta)
     gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
     both = np.ix_(estimated, estimated)
-    hessian[both], slope = (by_axes.T @ H @ by_axes)[both], by_axes.T @ slope
-    curve = np.diag(hessian)[estimated]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # differences of an infinite criterion
+        hessian[both], slope = (by_axes.T @ H @ by_axes)[both], by_axes.T @ slope
+        curve = np.diag(hessian)[estimated]
         gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
     flat = at.flat + int((estimated & ~free).sum())
     verdict = _verdict(minimum, bool(edge.any()), flat, not estimated.any())

@@ -382,3 +382,12 @@ def _series():
     process = (np.linalg.cholesky(steps) @ rng.normal(size=(6, 6))).T.ravel()
     t, g = np.tile(np.arange(6.0), 6), np.repeat(list("abcdef"), 6)
     return {"t": t, "g": g, "x": rng.normal(size=36), "y": process + 0.5 * rng.normal(size=36)}
+
+
+def test_a_correlation_of_columns_that_never_meet_in_a_level_is_named():
+    rng = np.random.default_rng(0)
+    g = np.repeat(np.arange(12), 5)
+    data = {"y": rng.normal(size=60) + rng.normal(size=12)[g], "g": g, "f": np.where(g % 2, "a", "b")}
+    fit = mme.lmer("y ~ 1 + cs(0 + f | g)", data)
+    assert fit.optimum.undetermined == ("the data do not determine g.rho",)
+    assert fit.optimum.verdict == "flat"
