@@ -83,12 +83,7 @@ def given(coding: Any, labels: tuple[str, ...], name: str) -> Contrast:
             raise MMEError(f"contrasts: '{name}' has {coding!r}; a word is one of {', '.join(KINDS)}")
         return found
     rows, names = _labelled(coding, labels, name)
-    try:
-        weights = numbers(rows, f"contrasts of '{name}'")
-    except MMEError:
-        raise
-    except ValueError:  # NumPy's word
-        raise MMEError(f"contrasts: the rows of '{name}' differ in length") from None
+    weights = numbers(rows, f"contrasts of '{name}'")
     weights = weights[:, None] if weights.ndim == 1 else weights
     if weights.ndim != 2 or weights.shape[0] != len(labels) or weights.shape[1] == 0:
         raise MMEError(
