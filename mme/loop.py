@@ -152,7 +152,7 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
             slopes = _derivatives(joint, parameters_at, scale, free)
             _forecast(slopes, x)
             minimum = _continued(criterion, x, wide, even, slopes, report, spent)
-            if begun is not None:
+            if begun is not None and begun.few_levels:
 
                 def trials(x: np.ndarray) -> list[np.ndarray]:
                     return [(other * scale)[free] for other in _elsewhere(objective, parameters_at(x), begun)]

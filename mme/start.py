@@ -82,6 +82,8 @@ class Start:
         Theta at which the variance of a level is that of its estimate by its own records; zeros where levels are alike.
     agreed : bool
         Whether the moments give one answer, whatever their weights.
+    few_levels : bool
+        Whether a term has few, so that the criterion can have several valleys.
     evaluations : int
         Of the criterion, to choose among several.
     """
@@ -90,6 +92,7 @@ class Start:
     radius: np.ndarray
     size: np.ndarray
     agreed: bool
+    few_levels: bool
     evaluations: int
 
 
@@ -99,8 +102,9 @@ def start(objective: Objective) -> Start:
     blocks, solve = _moments(objective)
     floors, first = _floors(objective, blocks), solve(blocks)
     theta, radius = _nearest(objective, first, floors), _radius(objective, blocks, first, floors)
-    if not _weights_matter(objective, blocks):
-        return Start(_best_relationship(objective, theta), radius, np.zeros(theta.size), True, 0)
+    few = min((block.J for block in objective.blocks), default=_MANY_LEVELS) < _MANY_LEVELS
+    if not few or all(_alike(one) for one in blocks):
+        return Start(_best_relationship(objective, theta), radius, np.zeros(theta.size), True, few, 0)
     weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
     others, size = [_nearest(objective, solve(weighted), floors) for weighted in weightings], _size(objective, blocks)
     unlike, evaluations = [other for other in others if _differ(theta, other, size)], 0
@@ -108,13 +112,13 @@ def start(objective: Objective) -> Start:
         along, evaluations = _along(objective, size)
         theta, evaluations = min([theta, *unlike, along], key=objective), evaluations + 2 + len(unlike)
         radius = np.maximum(radius, _LARGEST_RADIUS * np.abs(theta))
-    return Start(_best_relationship(objective, theta), radius, size, not unlike, evaluations)
+    return Start(_best_relationship(objective, theta), radius, size, not unlike, few, evaluations)
 
 
-def _weights_matter(objective: Objective, blocks: list[Weighted]) -> bool:
-    """Whether a block has few levels, and levels that are not alike."""
-    few = min((block.J for block in objective.blocks), default=_MANY_LEVELS) < _MANY_LEVELS
-    return few and any(np.ptp(one.levels.R, axis=2).max() > _ALIKE * np.abs(one.levels.R).max() for one in blocks)
+def _alike(one: Weighted) -> bool:
+    """Whether all levels of a block have the same R_g: weights then change nothing."""
+    R = one.levels.R
+    return bool(np.ptp(R, axis=2).max() <= _ALIKE * np.abs(R).max())
 
 
 def radii(objective: Objective) -> np.ndarray:
