@@ -146,7 +146,7 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         minimum = evaluate_only(criterion, np.zeros(0))
     else:
         even = np.concatenate([model.diagonal, np.zeros(objective.phi.size, dtype=bool)])[free]
-        report = _reporter(progress, model, first, scale, free)
+        report = _reporter(progress, model, parameters_at, free)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             x, wide, spent = (first * scale)[free], (radius * scale)[free], 0 if begun is None else begun.evaluations
             slopes = _derivatives(joint, parameters_at, scale, free)
@@ -402,15 +402,14 @@ def _checked_theta(theta: Any, model: Model) -> np.ndarray:
 
 
 def _reporter(
-    progress: Progress, model: Model, first: np.ndarray, scale: np.ndarray, free: np.ndarray
+    progress: Progress, model: Model, parameters_at: Callable[[np.ndarray], np.ndarray], free: np.ndarray
 ) -> Callable[[int, float, np.ndarray], None] | None:
     if progress is False:
         return None
 
     def parameters(x: np.ndarray) -> np.ndarray:
         """(theta, phi) in the user's columns; of what is searched, where theta is given."""
-        at = first.copy()
-        at[free] = x / scale[free]
+        at = parameters_at(x)
         if model.k and not free[: model.k].any():
             return at[free]
         return np.concatenate([model.coordinates.outer(at[: model.k]), at[model.k :]])

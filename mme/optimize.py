@@ -31,8 +31,6 @@ _BOBYQA_STEP = 1e-2
 # A Newton step that gains what it promised, and no more than this, leaves about the square of it in units of one.
 _LAST_STEP = 1e-5
 _ROUNDS = 30
-# A promise of no more than this that no step keeps was an error of the differences.
-_WITHIN_ERRORS = 1e-2
 # Steps of a gradient beside those of a Hessian: second differences need longer ones.
 _SHORTER = 0.1
 # Eigenvalues (scaled to unit diagonal) that a Hessian brought along from another point does not tell from zero.
