@@ -1,7 +1,10 @@
-"""Test-wide settings: profiles of hypothesis, chosen by the environment variable HYPOTHESIS_PROFILE."""
+"""Test-wide settings: profiles of hypothesis, chosen by the environment variable HYPOTHESIS_PROFILE; shared tables."""
 
 import os
 
+import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import HealthCheck, settings
 
 # "ci": the same examples on every run and machine, few enough to stay quick; no deadline, as the first call compiles.
@@ -10,3 +13,13 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="module")
+def cells() -> pd.DataFrame:
+    """Six groups by four of the six cells of a (p, q, r) and b (s, t)."""
+    layout = [("p", "s"), ("q", "s"), ("r", "t"), ("p", "t")]
+    rows = [(a, b, g) for a, b in layout for g in range(6) for _ in range(2)]
+    rng = np.random.default_rng(12)
+    data = pd.DataFrame(rows, columns=["a", "b", "g"])
+    return data.assign(y=rng.normal(size=len(data)) + rng.normal(size=6)[data["g"]], cell=data["a"] + data["b"])

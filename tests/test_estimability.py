@@ -16,16 +16,6 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @pytest.fixture(scope="module")
-def cells() -> pd.DataFrame:
-    """Six groups by four of the six cells of a (p, q, r) and b (s, t)."""
-    layout = [("p", "s"), ("q", "s"), ("r", "t"), ("p", "t")]
-    rows = [(a, b, g) for a, b in layout for g in range(6) for _ in range(2)]
-    rng = np.random.default_rng(12)
-    data = pd.DataFrame(rows, columns=["a", "b", "g"])
-    return data.assign(y=rng.normal(size=len(data)) + rng.normal(size=6)[data["g"]], cell=data["a"] + data["b"])
-
-
-@pytest.fixture(scope="module")
 def line() -> pd.DataFrame:
     """x2 = 2 x in all records, x3 a constant, z free."""
     rng = np.random.default_rng(3)

@@ -262,16 +262,6 @@ def test_a_grid_too_large_is_refused_before_it_is_made():
 # -- families of comparisons -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def cells() -> pd.DataFrame:
-    """Four of the six cells of a by b."""
-    layout = [("p", "s"), ("q", "s"), ("r", "t"), ("p", "t")]
-    rows = [(a, b, g) for a, b in layout for g in range(6) for _ in range(2)]
-    rng = np.random.default_rng(12)
-    data = pd.DataFrame(rows, columns=["a", "b", "g"])
-    return data.assign(y=rng.normal(size=len(data)) + rng.normal(size=6)[data["g"]], cell=data["a"] + data["b"])
-
-
 @pytest.mark.parametrize("adjust", ["tukey", "bonferroni", "none"])
 def test_families_count_the_means_that_exist(cells, adjust):
     fit, by_cell = (mme.lmer(f"y ~ {model} + (1 | g)", cells, theta=[0.8]) for model in ("a * b", "cell"))
