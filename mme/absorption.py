@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
 from mme.blocks import Block
-from mme.crossproducts import sum_by_level
+from mme.crossproducts import Column, sum_by_level
+from mme.lapack import qr_triangle
 
 # What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
 _DEPENDENT = 1e-13
@@ -86,7 +87,7 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
         return _absorb_spherical(block, N)
     q, J, codes = block.q, block.J, block.codes
     R, V = np.zeros((q, q, J)), np.empty((N.shape[0], q, J))
-    Z, within = list(block.columns), N.copy()
+    Z, within, part = list(block.columns), N.copy(), np.empty(codes.size)
     for j in range(q):
         squares = sum_by_level(codes, J, Z[j], Z[j])
         length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j])
@@ -96,11 +97,11 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
         for k in range(j + 1, q):
             along = sum_by_level(codes, J, Z[j], Z[k]) * inverse
             R[j, k] = along * R[j, j]
-            Z[k] = _without(Z[k], along, codes, Z[j])
+            Z[k] = _without(Z[k], along, codes, Z[j], out=np.empty(codes.size), part=part)
         for k, column in enumerate(within):
             along = sum_by_level(codes, J, Z[j], column) * inverse
             V[k, j] = along * R[j, j]
-            within[k] = _without(column, along, codes, Z[j])
+            _without(column, along, codes, Z[j], out=column, part=part)
     return Absorbed(Levels(R, V), within @ within.T), Projected(codes, within, Z, np.einsum("aag->ga", R))
 
 
@@ -121,12 +122,14 @@ def absorb_nothing(N: np.ndarray) -> tuple[Absorbed, Projected]:
     return Absorbed(none, N @ N.T), Projected(np.zeros(0, dtype=np.int64), N, [None], np.zeros((0, 1)))
 
 
-def _without(column: np.ndarray | None, along: np.ndarray, codes: np.ndarray, z: np.ndarray | None) -> np.ndarray:
-    """column - along[codes] z; None stands for a column of ones."""
-    part = along.take(codes)
+def _without(
+    column: Column, along: np.ndarray, codes: np.ndarray, z: Column, *, out: np.ndarray, part: np.ndarray
+) -> np.ndarray:
+    """column - along[codes] z; None stands for a column of ones, ``part`` is room for what is taken."""
+    along.take(codes, out=part, mode="clip")  # codes are in range: without a look at each
     if z is not None:
         part *= z
-    return np.subtract(1.0 if column is None else column, part, out=part)
+    return np.subtract(1.0 if column is None else column, part, out=out)
 
 
 def merge(levels: Levels) -> Levels:
@@ -147,7 +150,7 @@ def merge(levels: Levels) -> Levels:
     V = levels.V.reshape(m * q, J)[:, np.argsort(members, kind="stable")].T
     starts = np.cumsum(sizes) - sizes
     pieces = [
-        V[start : start + size] if size <= m * q else np.linalg.qr(V[start : start + size], mode="r")
+        V[start : start + size] if size <= m * q else qr_triangle(V[start : start + size])
         for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
     ]
     merged = np.ascontiguousarray(np.concatenate(pieces).T).reshape(m, q, -1)
@@ -161,13 +164,23 @@ def merge(levels: Levels) -> Levels:
 def _classes(R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First member of each class of bitwise equal R_g, and the class of each level."""
     q, _, J = R.shape
-    upper = R[np.triu_indices(q)]
+    upper = R[0] if q == 1 else R[_upper(q)]
     # Equal triangles have equal images on a random direction; unequal ones only by an accident that is checked.
-    image = np.random.default_rng(0).standard_normal(upper.shape[0]) @ upper if q > 1 else upper[0]
+    image = upper[0] if q == 1 else _direction(len(upper)) @ upper
     _, first, members = np.unique(image, return_index=True, return_inverse=True)
     if not np.array_equal(upper, upper[:, first[members]]):
         return np.arange(J), np.arange(J)
     return first, members
+
+
+@cache
+def _upper(q: int) -> tuple[np.ndarray, ...]:
+    return np.triu_indices(q)
+
+
+@cache
+def _direction(size: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(size)
 
 
 class LevelFactor(ABC):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.crossproducts import Column
+from mme.crossproducts import Column, is_constant
 from mme.lapack import triangular_inverse
 
 # A column is dependent when its predecessors leave of it no more than this share of its length, as in `absorption.py`;
@@ -59,7 +59,7 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
     columns = np.array(Z.T, order="C")
     power = np.array([np.ldexp(1.0, np.frexp(max(column.max(), -column.min()))[1]) for column in columns])
     columns /= power[:, None]  # powers of two: exact
-    order = sorted(range(q), key=lambda j: not _is_constant(columns[j]))
+    order = sorted(range(q), key=lambda j: not is_constant(columns[j]))
     V, R, own = _gram_schmidt([columns[j] for j in order], w)
     R[:, order], own[order] = R.copy(), own.copy()
     turn, E = _canonical(V, w)
@@ -72,11 +72,6 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
     inverse[among, r:] = -(R_inverse @ R[:, ~own]) / power[among, None]
     inverse[~own, r:] = np.diag(1.0 / power[~own])
     return Axes((*E, *[np.zeros(n)] * (q - r)), C, inverse, r, own)
-
-
-def _is_constant(column: np.ndarray) -> bool:
-    few = column[:1024]  # most columns show here that they are none
-    return bool(column[0] != 0.0 and (few == few[0]).all() and (column == column[0]).all())
 
 
 def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:
@@ -96,7 +91,7 @@ def _gram_schmidt(columns: list[np.ndarray], w: np.ndarray | None) -> tuple[list
     errors: list[float] = []
     R, own = np.zeros((len(columns), len(columns))), np.zeros(len(columns), dtype=bool)
     for j, column in enumerate(columns):
-        if _is_constant(column) and not V:
+        if is_constant(column) and not V:
             V.append(None)
             errors.append(0.0)
             R[0, j], own[j] = column[0], True

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.crossproducts import is_constant
 from mme.lapack import cholesky, triangular_inverse
 from mme.whitening import Whitening
 
@@ -22,6 +23,8 @@ from mme.whitening import Whitening
 RANK_TOLERANCE = 1e-7
 # Where a column that is not zero varies by less than this share of its size, it is far from zero.
 _FAR = 1e-2
+# Records of a column that are looked at before all of them.
+_FEW = 1024
 # Less than this share of it is rounding.
 _ROUNDING = 1e-13
 # An indicator of records is made up of other columns where they leave no more of it.
@@ -71,7 +74,7 @@ class Basis:
 
     def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
         """The same columns beside the OLS residual of another response."""
-        return _beside(self.N[:-1], self.R, self.R_inverse, self.kept, X, y, whiten)
+        return _beside(self.N.copy(), self.R, self.R_inverse, self.kept, X, y, whiten)
 
 
 def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
@@ -85,10 +88,10 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
     rows = whiten(rows)
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
-    Q, R, kept = _qr(rows, length)
+    N, R, kept = _qr(rows, length)
     R = R * length[kept]
-    R, R_inverse = _moved_back(Q, R, {t: moved[j] for t, j in enumerate(kept.tolist()) if j in moved}, whiten)
-    return _beside(Q, R, R_inverse, kept, X, y, whiten)
+    R, R_inverse = _moved_back(N[:-1], R, {t: moved[j] for t, j in enumerate(kept.tolist()) if j in moved}, whiten)
+    return _beside(N, R, R_inverse, kept, X, y, whiten)
 
 
 def _moved_back(
@@ -99,14 +102,16 @@ def _moved_back(
     Where x and x within a level are both far from zero, entries of R M have products of two distances, which cancel in
     its inverse by rows; M^-1 R^-1 has one distance a product.
     """
-    M, R_inverse = np.eye(len(R)), triangular_inverse(R)
-    size = np.linalg.norm(R, axis=0)
+    R_inverse = triangular_inverse(R)
+    if not moved:
+        return R, R_inverse
+    M, size = np.eye(len(R)), np.linalg.norm(R, axis=0)
     for t, (_, mean, where) in moved.items():
         along = Q[:t] @ whiten(where[None, :])[0]
         weights = R_inverse[:t, :t] @ along
         weights[np.abs(weights) * size[:t] < _NO_PART * np.linalg.norm(along)] = 0.0
         M[:t, t] = mean * weights
-    return (R @ M, triangular_inverse(M) @ R_inverse) if moved else (R, R_inverse)
+    return R @ M, triangular_inverse(M) @ R_inverse
 
 
 def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.ndarray]]:
@@ -118,12 +123,16 @@ def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.nd
     n, moved = rows.shape[1], dict[int, tuple[np.ndarray, float, np.ndarray]]()
     constant = False
     for j, row in enumerate(rows):
-        count, total, squares = float(np.count_nonzero(row)), float(row.sum()), float(row @ row)
-        if count == 0.0 or count * squares > (1.0 + _FAR**2) * total**2:
+        if is_constant(row):
+            constant = True
+            continue
+        if _has_both_signs(row):
+            continue
+        count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
+        if count == 0 or count * squares > (1.0 + _FAR**2) * total**2:
             continue
         where = row != 0.0
-        if (row[where] == row[int(where.argmax())]).all():
-            constant = constant or count == n
+        if np.count_nonzero(row == row[int(where.argmax())]) == count:
             continue
         where = where.astype(float)
         if not (constant and count == n) and not _is_made_up(where, rows[:j], moved):
@@ -138,6 +147,17 @@ def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.nd
     return moved
 
 
+def _has_both_signs(row: np.ndarray) -> bool:
+    """Whether records at the head of a long column show that it is not far from zero.
+
+    A record on the other side of the mean m differs from it by more than |m|: there are few of them where it is far.
+    """
+    if row.size <= _FEW:
+        return False
+    few = row[:_FEW]
+    return bool(min(np.count_nonzero(few > 0.0), np.count_nonzero(few < 0.0)) > _FAR**2 * row.size)
+
+
 def _is_made_up(where: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]) -> bool:
     """Whether the columns before are known to have the indicator ``where`` in their span."""
     E = np.array([moved[i][0] if i in moved else row for i, row in enumerate(rows)])
@@ -150,7 +170,7 @@ def _is_made_up(where: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.n
 
 
 def _beside(
-    Q: np.ndarray,
+    N: np.ndarray,
     R: np.ndarray,
     R_inverse: np.ndarray,
     kept: np.ndarray,
@@ -158,15 +178,16 @@ def _beside(
     y: np.ndarray,
     whiten: Whitening,
 ) -> Basis:
-    """The rows of Q' and, below them, the OLS residual of whitened y."""
+    """The rows of Q' as they stand in N and, written below them, the OLS residual of whitened y."""
+    Q, r = N[:-1], N[-1]
     white = whiten(y[None, :])[0]
     gamma = Q @ white
-    r = white - gamma @ Q
+    np.subtract(white, np.matmul(gamma, Q, out=r), out=r)
     beta0 = R_inverse @ gamma
     if r @ r < _LARGE_OFFSET**2 * (white @ white):
-        r = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
+        r[:] = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
     correction = Q @ r
-    N = np.concatenate([Q, (r - correction @ Q)[None, :]])
+    r -= correction @ Q
     return Basis(N, R, R_inverse, kept, beta0 + R_inverse @ correction)
 
 
@@ -195,18 +216,21 @@ def _halves(x: Any) -> tuple[Any, Any]:
 
 
 def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Q' (r, n), R (r, r) and the kept columns of (rows / length)'."""
-    p = rows.shape[0]
+    """Q' (r, n) with room for a row below it, R (r, r) and the kept columns of (rows / length)'."""
+    p, n = rows.shape
     if p == 0:
-        return rows, np.zeros((0, 0)), np.arange(0)
-    L, failed = cholesky((rows @ rows.T) / np.outer(length, length))
-    if not failed and np.diag(L).min() > _WELL_CONDITIONED:
-        once = (triangular_inverse(L.T) / length[:, None]).T @ rows
+        return np.empty((1, n)), np.zeros((0, 0)), np.arange(0)
+    L, failed = cholesky((rows @ rows.T) / (length[:, None] * length))
+    if not failed and L.diagonal().min() > _WELL_CONDITIONED:
+        once, N = (triangular_inverse(L.T) / length[:, None]).T @ rows, np.empty((p + 1, n))
         again = cholesky(once @ once.T)[0].T
-        return triangular_inverse(again).T @ once, again @ L.T, np.arange(p)
+        np.matmul(triangular_inverse(again).T, once, out=N[:-1])
+        return N, again @ L.T, np.arange(p)
     kept = independent_columns((rows / length[:, None]).T)
     Q, R = np.linalg.qr((rows[kept] / length[kept, None]).T)
-    return np.ascontiguousarray(Q.T), R, kept
+    N = np.empty((kept.size + 1, n))
+    N[:-1] = Q.T
+    return N, R, kept
 
 
 def independent_columns(X: np.ndarray, tolerance: float = RANK_TOLERANCE) -> np.ndarray:

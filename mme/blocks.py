@@ -127,7 +127,12 @@ class Block:
         T = self._given_T(theta)
         if self.C is not None and not self.inside:
             T = self.C @ T
-        return self._turned(T * self.scale[:, None])
+        return self._turned(T if self._has_unit_scale else T * self.scale[:, None])
+
+    @cached_property
+    def _has_unit_scale(self) -> bool:
+        """Whether no column was scaled, as those of axes are."""
+        return bool((self.scale == 1.0).all())
 
     def _turned(self, b: np.ndarray) -> np.ndarray:
         return b if self.turn is None else self.turn @ b
@@ -139,6 +144,8 @@ class Block:
 
     def _given_T(self, theta: np.ndarray) -> np.ndarray:
         """T of the columns that theta is of."""
+        if len(self.structures) == 1:
+            return self.structures[0].T(theta[self.theta_slices[0]])
         T = np.zeros((self.q, self.q))
         for part, thetas, columns in zip(self.structures, self.theta_slices, self.column_slices, strict=True):
             T[columns, columns] = part.T(theta[thetas])

@@ -10,12 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEError
+from mme.lapack import qr_triangle
 
 # Two products of factors that are the same but for the order of their sums.
 _ROUNDING = 1e-10
@@ -137,15 +138,20 @@ class Entries(Structure):
     rows: np.ndarray
     cols: np.ndarray
 
-    @property
+    @cached_property
     def k(self) -> int:  # type: ignore[override]
         """Length of theta."""
         return int(self.rows.size)
 
-    @property
+    @cached_property
     def diagonal(self) -> np.ndarray:  # type: ignore[override]
         """Diagonal entries of T."""
-        return np.asarray(self.rows == self.cols)
+        return _fixed(self.rows == self.cols)
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """Where the entries stand in T, row after row."""
+        return self.rows * self.q + self.cols
 
     @property
     def correlated(self) -> bool:
@@ -154,9 +160,9 @@ class Entries(Structure):
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The relative covariance factor at theta."""
-        T = np.zeros((self.q, self.q))
-        T[self.rows, self.cols] = theta
-        return T
+        T = np.zeros(self.q * self.q)
+        T[self._places] = theta
+        return T.reshape(self.q, self.q)
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """Theta with a non-negative diagonal of T."""
@@ -171,7 +177,7 @@ class Entries(Structure):
 
     def mixed(self, theta: np.ndarray, A: np.ndarray) -> np.ndarray:
         """The lower triangular factor of A T T'A'."""
-        return np.asarray(lower_factor(A @ self.T(theta))[self.rows, self.cols])
+        return np.asarray(lower_factor(A @ self.T(theta)).take(self._places))
 
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """Cholesky factor of H with its correlations pulled inside the cone."""
@@ -419,9 +425,9 @@ def structure(kind: Any, q: int, term: str) -> Structure:
         _check(kind, q, f"term '{term}': covariance {type(kind).__name__}")
         return kind
     if kind == "unstructured" or (q == 1 and kind in ("diagonal", *_PATTERNED)):
-        return Entries(q, *lower_entries(q))
+        return _free(q)
     if kind == "diagonal":
-        return Entries(q, np.arange(q), np.arange(q))
+        return _free_diagonal(q)
     if isinstance(kind, str) and kind in _PATTERNED:
         return Patterned(q, *_PATTERNED[kind])
     known = ", ".join(f"'{name}'" for name in ("unstructured", "diagonal", *_PATTERNED))
@@ -436,11 +442,26 @@ def structure(kind: Any, q: int, term: str) -> Structure:
 
 
 @cache
+def _free(q: int) -> Entries:
+    return Entries(q, *lower_entries(q))
+
+
+@cache
+def _free_diagonal(q: int) -> Entries:
+    return Entries(q, _fixed(np.arange(q)), _fixed(np.arange(q)))
+
+
+@cache
 def lower_entries(q: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the entries of a lower triangle (q, q), column after column: the order of theta."""
     cols, rows = np.triu_indices(q)
-    rows.flags.writeable = cols.flags.writeable = False
-    return rows, cols
+    return _fixed(rows), _fixed(cols)
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    """The same array, which stays as it is: many fits share it."""
+    values.flags.writeable = False
+    return values
 
 
 def lower_factor(A: np.ndarray) -> np.ndarray:
@@ -451,8 +472,8 @@ def lower_factor(A: np.ndarray) -> np.ndarray:
     >>> lower_factor(np.array([[3.0, 4.0], [4.0, -3.0]])).round(12).tolist()
     [[5.0, 0.0], [0.0, 5.0]]
     """
-    T = np.asarray(np.linalg.qr(A.T, mode="r")).T
-    return np.asarray(T * np.where(np.diag(T) < 0.0, -1.0, 1.0) + 0.0)
+    T = qr_triangle(A.T).T
+    return np.asarray(T * np.where(T.diagonal() < 0.0, -1.0, 1.0) + 0.0)
 
 
 def _check(part: Structure, q: int, what: str) -> None:

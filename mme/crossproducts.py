@@ -14,6 +14,17 @@ import scipy.sparse as sp
 
 Column = np.ndarray | None
 
+# Records of a column that are looked at before all of them.
+_FEW = 1024
+
+
+def is_constant(column: np.ndarray) -> bool:
+    """Whether all records have one number, which is not zero."""
+    few = column[:_FEW]  # most columns show here that they have not
+    if not few.size or few[0] == 0.0 or not (few == few[0]).all():
+        return False
+    return column.size <= _FEW or bool((column == column[0]).all())
+
 
 def coding(codes: np.ndarray, a: int) -> np.ndarray:
     """(n,): the codes of column a."""

@@ -7,8 +7,13 @@ function here gives what the algebra says of an empty operand: an empty result, 
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dpttrf, dtbtrs, dtrtri, dtrtrs
+from scipy.linalg.lapack import dgeqrf, dpotrf, dpotri, dpotrs, dpttrf, dtbtrs, dtrtri, dtrtrs
+
+# Numbers of a triangle of which it is remembered where they stand.
+_SMALL = 64
 
 
 def cholesky(S: np.ndarray, *, overwrite: bool = False) -> tuple[np.ndarray, int]:
@@ -44,6 +49,28 @@ def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool, lower: b
 def triangular_inverse(R: np.ndarray) -> np.ndarray:
     """R^-1 of an upper triangle."""
     return np.asarray(dtrtri(R)[0]) if R.size else R
+
+
+def qr_triangle(A: np.ndarray) -> np.ndarray:
+    """R (min(m, n), n) of A = Q R for A (m, n); the signs of its rows are as they come.
+
+    Examples
+    --------
+    >>> qr_triangle(np.array([[3.0, 1.0], [4.0, -1.0]])).round(12).tolist()
+    [[-5.0, 0.2], [0.0, -1.4]]
+    """
+    if not A.size:
+        return np.zeros((min(A.shape), A.shape[1]))
+    R = np.asarray(dgeqrf(A)[0])[: min(A.shape)]
+    if R.size > _SMALL:
+        return np.triu(R)
+    R[_below(*R.shape)] = 0.0
+    return R
+
+
+@cache
+def _below(m: int, n: int) -> np.ndarray:
+    return np.tri(m, n, -1, dtype=bool)
 
 
 def cholesky_inverse(L: np.ndarray, *, overwrite: bool = False) -> np.ndarray:

@@ -69,7 +69,8 @@ class Joint:
         return self._latest
 
     def __call__(self, parameters: np.ndarray) -> float:
-        return self.at(parameters[self.model.k :])(parameters[: self.model.k])
+        k = self.model.k
+        return self.at(parameters[k:])(parameters[:k])
 
 
 def search(
@@ -134,9 +135,13 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         estimated[model.k :] = np.isnan(model.phi)
     free = estimated & np.concatenate([model.coordinates.free, np.ones(objective.phi.size, dtype=bool)])
 
+    all_free, unit = bool(free.all()), scale[free]
+
     def parameters_at(x: np.ndarray) -> np.ndarray:
+        if all_free:
+            return np.asarray(x / unit)
         parameters = first.copy()
-        parameters[free] = x / scale[free]
+        parameters[free] = x / unit
         return parameters
 
     def criterion(x: np.ndarray) -> float:

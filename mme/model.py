@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class Model:
         """Number of columns of X that the user gave."""
         return self.unknown_parents[0].start if self.unknown_parents else len(self.x_names)
 
-    @property
+    @cached_property
     def k(self) -> int:
         """Length of theta."""
         return sum(part.k for part in self.structures)
@@ -72,7 +73,8 @@ class Model:
 
     def split(self, theta: np.ndarray) -> list[np.ndarray]:
         """Theta, term by term."""
-        return np.split(theta, np.cumsum([part.k for part in self.structures])[:-1]) if self.terms else []
+        ends = list(accumulate(part.k for part in self.structures))
+        return [theta[end - part.k : end] for part, end in zip(self.structures, ends, strict=True)]
 
     def T(self, theta: np.ndarray) -> list[np.ndarray]:
         """Each term's relative covariance factor in the user's units."""
@@ -92,7 +94,7 @@ class Model:
         """Which entries of theta are zero on a singular fit."""
         return np.concatenate([np.zeros(0, dtype=bool), *(part.diagonal for part in self.structures)])
 
-    @property
+    @cached_property
     def coordinates(self) -> Coordinates:
         """Theta in the axes of the terms, where it is searched."""
         return Coordinates(self.structures, self.axes)

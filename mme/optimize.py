@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import inf, isnan, sqrt
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class _Counted:
         except (MMEError, ArithmeticError, np.linalg.LinAlgError) as problem:
             self.problem = self.problem or problem
             return np.inf
-        return np.inf if np.isnan(value) else value
+        return inf if isnan(value) else value
 
 
 def minimise(
@@ -403,7 +404,7 @@ def _axes(
     f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A step along every coordinate, and f at its two ends."""
-    found = [_differences(f, x, value, i, radius[i]) for i in range(x.size)]
+    found = [_differences(f, x, value, i, reach) for i, reach in enumerate(radius.tolist())]
     h, plus, minus = np.array(found).reshape(-1, 3).T
     return h, plus, minus
 
@@ -444,16 +445,16 @@ def _differences(
 ) -> tuple[float, float, float]:
     """A step along coordinate i whose second difference balances rounding against truncation, and f at both ends."""
     target = _second_difference(value)
-    h = radius * np.sqrt(0.5 * target)
+    h, at = radius * sqrt(0.5 * target), float(x[i])
     for _ in range(4):
-        step = np.zeros(x.size)
-        step[i] = h
-        plus, minus = f(x + step), f(x - step)
+        ahead, behind = x.copy(), x.copy()
+        ahead[i], behind[i] = at + h, at - h
+        plus, minus = f(ahead), f(behind)
         second = abs(plus + minus - 2.0 * value)
         if 0.01 * target < second < 100.0 * target:
             break
-        factor = min(max(np.sqrt(target / max(second, 1e-30)), 1e-3), 1e2)
-        if h * factor > 0.5 * (1.0 + abs(x[i])):
+        factor = min(max(sqrt(target / max(second, 1e-30)), 1e-3), 1e2)
+        if h * factor > 0.5 * (1.0 + abs(at)):
             break
         h *= factor
     return h, plus, minus
@@ -461,7 +462,7 @@ def _differences(
 
 def _second_difference(value: float) -> float:
     """Size of second difference whose relative errors by rounding (noise / d) and by truncation (d) are alike."""
-    return float(np.sqrt(_NOISE * (abs(value) + 100.0)))
+    return sqrt(_NOISE * (abs(value) + 100.0))
 
 
 def _judge(x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarray, h: np.ndarray) -> Curvature:

@@ -84,7 +84,7 @@ def pwrss(border: np.ndarray) -> float:
 
 def logdet_X(border: np.ndarray) -> float:
     """log |X'V^-1 X| for the orthonormal X and V in units of sigma^2, from the factor of (N)."""
-    return 2.0 * float(np.log(border.diagonal()[:-1]).sum())
+    return 2.0 * float(np.add.reduce(np.log(border.diagonal()[:-1])))
 
 
 def evaluate(system: System, T: Factors) -> Evaluation:
