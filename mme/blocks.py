@@ -75,6 +75,11 @@ class Block:
         """Z of a spherical block by its singular values."""
         return spectrum(np.array([np.ones(self.codes.size) if c is None else c for c in self.columns]))
 
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """Inner products (J, q, q) of the columns over the records of each level of the first of the two."""
+        return level_sums(self.codes, self.J, self.columns, self.columns)
+
     @property
     def by_record(self) -> Block:
         """A block with an entry a record, its own, and the levels of its first column: what a start takes it for."""
@@ -167,7 +172,7 @@ class Block:
     def rows(self, Z: np.ndarray) -> np.ndarray:
         """Rows (..., q) of the block's columns from those of the user's, records not whitened."""
         if self.inverse is None and self.turn is None:
-            return Z / self.scale
+            return Z if (self.scale == 1.0).all() else Z / self.scale
         change = (np.eye(self.q) if self.inverse is None else self.inverse) / self.scale
         return Z @ (change if self.turn is None else change @ self.turn.T)
 

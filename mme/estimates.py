@@ -15,6 +15,7 @@ from mme.factor import NotPositiveDefiniteError
 from mme.inverse import conditional_blocks, sensitivities
 from mme.lapack import triangular_solve
 from mme.objective import Objective
+from mme.panels import gathered, panels
 from mme.pls import Evaluation, Factors, coordinates, effects, evaluate, logdet_X, pwrss
 
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
@@ -265,8 +266,10 @@ def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray)
     if codes.ndim == 2 and covariates is not None:
         return np.einsum("ia,ai->i", covariates, b[codes, np.arange(len(codes))[:, None]])
     if covariates is None:
-        return np.asarray(b[codes, 0])
-    total = np.zeros(codes.size)
-    for covariate, effect in zip(covariates.T, np.ascontiguousarray(b.T), strict=True):
-        total += covariate * effect.take(codes)
+        return np.ascontiguousarray(b[:, 0]).take(codes)
+    total, by_column = np.zeros(codes.size), np.ascontiguousarray(b.T)
+    for cut in panels(codes.size):
+        level, work = codes[cut], np.empty(cut.stop - cut.start)
+        for covariate, effect in zip(covariates[cut].T, by_column, strict=True):
+            total[cut] += np.multiply(gathered(effect, level, work), covariate, out=work)
     return total

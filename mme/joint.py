@@ -19,10 +19,12 @@ from mme.crossproducts import Cells, cells
 from mme.estimates import Estimates
 from mme.inverse import sensitivities
 from mme.lapack import triangular_solve
+from mme.panels import gathered, inner, panels
 from mme.prediction_error import Part
 
-# Records handled at a time: what they gather stays in the cache.
-_RECORDS = 16_384
+# Columns of Z that differ from combinations of those of X by less than this share of their size are the same. Of so
+# many records it pays to look.
+_SAME, _MANY = 1e-10, 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,32 +77,71 @@ class Entries:
         return np.concatenate(pieces)
 
     def forms(self, vectors: np.ndarray) -> np.ndarray:
-        """x'A x + 2 x'B z + z'C z of every record, for the entries of K such matrices: (K, size) -> (K, n)."""
-        K, (n, p), R_inverse = len(vectors), self.X.shape, self.origin.objective.basis.R_inverse
-        pieces = np.split(vectors, np.cumsum(self._sizes)[:-1], axis=1)
-        tables = [
-            np.ascontiguousarray(piece.reshape(K, -1, width).transpose(0, 2, 1))
-            for piece, width in zip(pieces[1:], self._widths, strict=True)
+        """x'A x + 2 z'B x + z'C z of every record, for the entries of K such matrices: (K, size) -> (K, n)."""
+        return np.concatenate([np.empty((len(vectors), 0)), *self.in_pieces(vectors)], axis=1)
+
+    def in_pieces(self, vectors: np.ndarray) -> Iterator[np.ndarray]:
+        """The same for some records at a time, in their order: (K, records)."""
+        K, pieces = len(vectors), np.split(vectors, np.cumsum(self._sizes)[:-1], axis=1)
+        A, tables = self._tables(pieces)
+        crossed = [
+            _level_last(piece.reshape(K, -1, width))
+            for piece, width in zip(pieces[1 + len(tables) :], self._widths[len(tables) :], strict=True)
         ]
-        out, of_parts = np.empty((K, n)), tables[: len(self.parts)]
-        for first in range(0, n, _RECORDS):
-            cut = slice(first, min(first + _RECORDS, n))
-            x = self.X[cut] @ R_inverse
-            for k, A in enumerate(pieces[0].reshape(K, p, p)):
-                out[k, cut] = np.einsum("ia,ia->i", x @ A, x)
-            for part, table in zip(self.parts, of_parts, strict=True):
-                z = np.ascontiguousarray(part.z[cut].T)
-                # the code -1, of a new level, is the last one
-                _add(out[:, cut], table, part.codes[cut], [*_pairs(2.0 * z, x.T), *_squares(z)])
-        for met, table in zip(self._meetings, tables[len(self.parts) :], strict=True):
-            one, other = self.parts[met.one], self.parts[met.other]
-            for first in range(0, met.records.size, _RECORDS):
-                at = met.records[first : first + _RECORDS]
-                added = np.zeros((K, at.size))
-                pair = met.cells.of_record[first : first + _RECORDS]
-                _add(added, table, pair, list(_pairs(2.0 * one.z[at].T, other.z[at].T)))
-                out[:, at] += added
-        return out
+        for cut in panels(len(self.X)):
+            X = self.X[cut].T
+            out = A.forms(X)
+            for part, table in zip(self.parts, tables, strict=True):
+                table.add(out, X, part.codes[cut], part.z[cut].T)
+            for met, entries in zip(self._meetings, crossed, strict=True):
+                one, other = self.parts[met.one], self.parts[met.other]
+                here = slice(*np.searchsorted(met.records, (cut.start, cut.stop)))
+                at, added = met.records[here], np.zeros((K, here.stop - here.start))
+                _add(added, entries, met.cells.of_record[here], list(_pairs(2.0 * one.z[at].T, other.z[at].T)))
+                out[:, at - cut.start] += added
+            yield out
+
+    def _tables(self, pieces: list[np.ndarray]) -> tuple[_Fixed, list[_ByLevel]]:
+        """What records are read with: A, and B and C of the levels of each part.
+
+        Where z = S'x, as that of a random slope beside its fixed one, x'A x + 2 z'B x + z'C z is a form in x alone:
+        with S = U R and x turned by U, in its first q entries and their products with the others. The first such part
+        takes what A has of them.
+        """
+        K, p, to_basis = len(pieces[0]), self.X.shape[1], self.origin.objective.basis.R_inverse.T
+        of_x, tables = _Fixed(pieces[0].reshape(K, p, p), to_basis), list[_ByLevel]()
+        for part, piece in zip(self.parts, pieces[1:], strict=False):
+            q = part.z.shape[1]
+            B, C = np.split(piece.reshape(K, -1, q * p + q * (q + 1) // 2), [q * p], axis=2)
+            S = self._along_x(part)
+            if S is None:
+                tables.append(_ByLevel(_level_last(np.dstack([B, C])), to_basis, None))
+                continue
+            U, R = np.linalg.qr(S, mode="complete")
+            B, R, own = R[:q] @ B.reshape(K, -1, q, p) @ U, R[:q], np.zeros((K, p, p))
+            if not any(table.q is not None for table in tables):
+                own = U.T @ of_x.A @ U
+                of_x = _Fixed(own[:, q:, q:], (U.T @ to_basis)[q:])
+            both = B[..., :q] + B[..., :q].swapaxes(2, 3) + R @ _unpacked(C, q) @ R.T + own[:, None, :q, :q]
+            beside = (B[..., q:] + own[:, None, :q, q:]).reshape(*B.shape[:2], q * (p - q))
+            tables.append(_ByLevel(_level_last(np.dstack([beside, _packed(both)])), U.T @ to_basis, q))
+        return of_x, tables
+
+    def _along_x(self, part: Part) -> np.ndarray | None:
+        """S (p, q) with z = S'x of every record, x on the orthonormal basis; None where there is none."""
+        (n, p), q, to_basis = self.X.shape, part.z.shape[1], self.origin.objective.basis.R_inverse.T
+        if n < _MANY or q > p:
+            return None
+        some = np.linspace(0, n - 1, _MANY).astype(np.intp)
+        z = part.z[some]
+        S = np.linalg.lstsq(self.X[some] @ to_basis.T, z, rcond=None)[0]
+        within, change = _SAME * np.abs(z).max(axis=0)[:, None], to_basis.T @ S
+        for cut in panels(n):
+            off = change.T @ self.X[cut].T
+            off -= part.z[cut].T
+            if (np.abs(off, out=off) > within).any():
+                return None
+        return S
 
     @cached_property
     def _scales(self) -> list[np.ndarray]:
@@ -135,10 +176,55 @@ class Entries:
         return [self.X.shape[1] ** 2, *(rows * width for rows, width in zip(rows, self._widths, strict=True))]
 
 
+@dataclass(frozen=True, eq=False)
+class _Fixed:
+    """A (K, m, m) of coordinates (m, n) = ``change`` x of the fixed effects."""
+
+    A: np.ndarray
+    change: np.ndarray
+
+    def forms(self, X: np.ndarray) -> np.ndarray:
+        """x'A x of columns X (p, n): (K, n)."""
+        x = self.change @ X
+        return np.array([inner(A @ x, x) for A in self.A]).reshape(len(self.A), X.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class _ByLevel:
+    """The entries (K, width, levels) of B and C, and the ``change`` (p, p) to coordinates x that they are of.
+
+    With ``q`` they are those of z = S'x, of which the first q coordinates of x take the part.
+    """
+
+    table: np.ndarray
+    change: np.ndarray
+    q: int | None
+
+    def add(self, out: np.ndarray, X: np.ndarray, codes: np.ndarray, z: np.ndarray) -> None:
+        """Add 2 z'B x + z'C z of records to ``out`` (K, n), for X (p, n) and z (q, n)."""
+        x = self.change @ X
+        z, x = (np.ascontiguousarray(z), x) if self.q is None else (x[: self.q], x[self.q :])
+        new = codes < 0
+        level = np.where(new, self.table.shape[2] - 1, codes) if new.any() else codes  # that of new levels is the last
+        _add(out, self.table, level, [*_pairs(2.0 * z, x), *_squares(z)])
+
+
+def _level_last(values: np.ndarray) -> np.ndarray:
+    """(K, levels, width) as (K, width, levels): what is taken by level lies in one piece."""
+    return np.ascontiguousarray(values.transpose(0, 2, 1))
+
+
+def _unpacked(packed: np.ndarray, q: int) -> np.ndarray:
+    """Symmetric matrices (..., q, q) from their upper triangles (..., q (q + 1) / 2)."""
+    place = np.zeros((q, q), dtype=np.intp)
+    place[np.triu_indices(q)] = np.arange(packed.shape[-1])
+    return np.asarray(packed[..., np.maximum(place, place.T)])
+
+
 def _packed(matrices: np.ndarray) -> np.ndarray:
-    """Upper triangles (J, q (q + 1) / 2) of symmetric matrices (J, q, q)."""
-    a, b = np.triu_indices(matrices.shape[1])
-    return np.asarray(matrices[:, a, b])
+    """Upper triangles (..., q (q + 1) / 2) of symmetric matrices (..., q, q)."""
+    a, b = np.triu_indices(matrices.shape[-1])
+    return np.asarray(matrices[..., a, b])
 
 
 def _squares(z: np.ndarray) -> Iterator[np.ndarray]:
@@ -155,6 +241,7 @@ def _pairs(z: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
 
 def _add(out: np.ndarray, table: np.ndarray, row: np.ndarray, products: list[np.ndarray]) -> None:
     """Add to ``out`` (K, n) the sums of products (n,) times the entries (K, width, rows) of each record's row."""
+    work = np.empty(row.size)
     for added, entries in zip(out, table, strict=True):
         for values, times in zip(entries, products, strict=True):
-            added += values.take(row) * times
+            added += np.multiply(gathered(values, row, work), times, out=work)

@@ -277,9 +277,13 @@ def _mean(estimates: Estimates, records: Records) -> np.ndarray:
     for t, codes, covariates in zip(records.terms, records.codes, records.covariates, strict=True):
         if codes.ndim == 2 and covariates is not None:
             covariates = np.where(codes.T == _NEW, 0.0, covariates)
-        values = term_values(np.maximum(codes, 0), covariates, estimates.b[t])
-        mean = mean + (values if codes.ndim == 2 else np.where(codes == _NEW, 0.0, values))
-    return np.asarray(mean)
+        new = codes < 0
+        if not new.any():
+            mean += term_values(codes, covariates, estimates.b[t])
+            continue
+        values = term_values(np.where(new, 0, codes), covariates, estimates.b[t])
+        mean += values if codes.ndim == 2 else np.where(new, 0.0, values)
+    return mean
 
 
 def _undetermined(fit: Fit, records: Records) -> np.ndarray:
@@ -323,7 +327,7 @@ def _parts(estimates: Estimates, records: Records) -> list[Part]:
         if not chosen:
             continue
         codes = records.codes[place[chosen[0]]]
-        z = np.zeros((n, block.q))
+        z = np.zeros((n, block.q), order="F")
         for t, columns in zip(block.terms, block.column_slices, strict=True):
             if t not in place:
                 continue
@@ -344,7 +348,10 @@ def _table(mean: np.ndarray, half: np.ndarray, se: np.ndarray, df: np.ndarray, r
     """``fit, lower, upper, se, df``; a row without a prediction has none of them."""
     import pandas as pd
 
-    by_column = np.array([mean, mean - half, mean + half, se, df])
-    by_column[3:, np.isnan(mean)] = np.nan
+    by_column = np.array([mean, half, half, se, df])
+    np.subtract(mean, half, out=by_column[1])
+    by_column[2] += mean
+    if (unknown := np.isnan(mean)).any():
+        by_column[3:, unknown] = np.nan
     names = ["fit", "lower", "upper", "se", "df"]
     return pd.DataFrame(rows.full(by_column.T), index=rows.index, columns=names, copy=False)

@@ -12,7 +12,7 @@ A record needs of E and H the rows of its own levels only: E_g, H_gg, and H_gh f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, product
@@ -24,9 +24,7 @@ from mme.crossproducts import cells
 from mme.estimates import Estimates
 from mme.inverse import sensitivities
 from mme.lapack import triangular_solve
-
-# Records handled at a time: their columns stay in the second-level cache.
-_RECORDS = 16_384
+from mme.panels import gathered, inner, panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +73,15 @@ def error_variance(estimates: Estimates, X: np.ndarray, parts: Sequence[Part]) -
     H = Covariances(estimates)
     own = _own(H) if parts else []
     out = np.empty(X.shape[0])
-    for cut in _pieces(X.shape[0]):
+    for cut in panels(X.shape[0]):
         along = F @ X[cut].T
         variance = np.zeros(along.shape[1])
         for part in parts:
-            own[part.block].add(along, variance, part.codes[cut], part.z[cut].T)
-        out[cut] = variance + np.einsum("pn,pn->n", along, along)
+            own[part.block].add(along, variance, part.codes[cut], np.ascontiguousarray(part.z[cut].T))
+        np.add(variance, inner(along, along), out=out[cut])
     for one, other in combinations(parts, 2):
         _add_crossed(out, H, one, other)
     return np.asarray(estimates.sigma**2 * out)
-
-
-def _pieces(n: int) -> Iterator[slice]:
-    for first in range(0, n, _RECORDS):
-        yield slice(first, min(first + _RECORDS, n))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,17 +97,19 @@ class _Own:
         new = level < 0
         if self.H.shape[2] == 1 and not new.any():
             along -= self.E[:, :, 0].T @ z
-            variance += np.einsum("an,an->n", z, self.H[:, :, 0] @ z)
+            variance += inner(z, self.H[:, :, 0] @ z)
             return
         if new.any():
             prior = self.T.T @ np.where(new, z, 0.0)
-            variance += np.einsum("an,an->n", prior, prior)
+            variance += inner(prior, prior)
             level, z = np.maximum(level, 0), np.where(new, 0.0, z)
+        work = np.empty(level.size)
         for a, one in enumerate(z):
             for row, E in zip(along, self.E[a], strict=True):
-                row -= one * E.take(level)
+                row -= np.multiply(gathered(E, level, work), one, out=work)
             for b, other in enumerate(z[: a + 1]):
-                variance += (one if a == b else 2.0 * one) * other * self.H[a, b].take(level)
+                products = (one if a == b else 2.0 * one) * other
+                variance += np.multiply(gathered(self.H[a, b], level, work), products, out=work)
 
 
 def _own(H: Covariances) -> list[_Own]:
@@ -143,7 +138,7 @@ def _add_crossed(out: np.ndarray, H: Covariances, one: Part, other: Part) -> Non
     s, t = one.block, other.block
     met = cells(one.codes[records], other.codes[records], objective.blocks[s].J, objective.blocks[t].J)
     blocks = _level_last(H.between(s, t, met.rows, met.cols))
-    for cut in _pieces(records.size):
+    for cut in panels(records.size):
         rows, pair = records[cut], met.of_record[cut]
         for (a, x), (b, y) in product(enumerate(one.z[rows].T), enumerate(other.z[rows].T)):
             out[rows] += 2.0 * x * y * blocks[a, b].take(pair)

@@ -27,6 +27,7 @@ LAYERS = {
         "kernels",
         "factor",
         "crossproducts",
+        "panels",
         "optimize",
     ),
     "tables, labels and formulas": (

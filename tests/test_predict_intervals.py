@@ -107,7 +107,7 @@ def in_small_pieces(request, monkeypatch):
     monkeypatch.setattr("mme.gains._A_PRODUCT", 1_000_000 if request.param == "panels" else 0)
     for limit, small in (("gains._PANEL", 40), ("gains._NUMBERS", 25), ("between._NUMBERS", 60)):
         monkeypatch.setattr(f"mme.{limit}", small)
-    monkeypatch.setattr("mme.prediction_error._RECORDS", 16)
+    monkeypatch.setattr("mme.panels._RECORDS", 16)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -13,6 +13,8 @@ from scipy.stats import t as student
 import mme
 from mme.estimates import Estimates
 from mme.inference.contrasts import t_quantile
+from mme.joint import Entries
+from mme.prediction_error import Part
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +295,45 @@ def test_quantiles_of_many_intervals_are_those_of_each():
     df[:2] = np.inf
     expected = np.where(np.isinf(df), norm.ppf(0.975), student.ppf(0.975, np.minimum(df, 1e9)))
     assert_allclose(t_quantile(0.95, df), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ x + (1 | g)",
+        "y ~ x + (x | g)",
+        "y ~ w + x + (x | g) + (1 | h)",
+        "y ~ x + (w | g)",
+        "y ~ 0 + x + (1 + w | g)",
+    ],
+)
+@pytest.mark.parametrize("interval", ["confidence", "prediction"])
+def test_intervals_of_many_rows_are_those_of_the_rows_by_themselves(formula, interval):
+    rng = np.random.default_rng(17)
+    data = pd.DataFrame({"x": 2000 + rng.normal(size=200), "w": rng.normal(size=200)})
+    data["g"], data["h"] = rng.integers(0, 12, 200), rng.integers(0, 5, 200)
+    data["y"] = data["x"] + rng.normal(size=12)[data["g"]] + rng.normal(size=5)[data["h"]] + rng.normal(size=200)
+    fit = mme.lmer(formula, data)
+    many = pd.DataFrame({"x": 2000 + rng.normal(size=20_000), "w": rng.normal(size=20_000)})
+    many["g"], many["h"] = rng.integers(0, 14, 20_000), rng.integers(0, 6, 20_000)
+    found = fit.predict(many, interval=interval, new_levels="population").iloc[::997]
+    alone = fit.predict(many.iloc[::997], interval=interval, new_levels="population")
+    assert_allclose(found, alone, rtol=1e-9)
+
+
+def test_a_slope_beside_its_fixed_one_has_an_entry_a_pair_of_columns():
+    rng = np.random.default_rng(3)
+    n, change = 5_000, rng.normal(size=(4, 4))
+    X = rng.normal(size=(n, 3)) @ change[:3, :3]
+    codes = rng.integers(0, 30, n)
+    fit = mme.fit(rng.normal(size=n), X, [mme.Term(codes, X[:, :2], name="g")])
+    origin = fit.estimates.in_axes
+    block = origin.objective.blocks[0]
+    inside, beside = (
+        Entries(origin, X, [Part(0, codes, block.rows(z))]) for z in (X[:, :2], X[:, :2] + rng.normal(size=(n, 2)))
+    )
+    widths = [
+        entries._tables(np.split(np.zeros((1, entries.size)), [9], axis=1))[1][0].table.shape[1]
+        for entries in (inside, beside)
+    ]
+    assert widths == [2 * 3 // 2 + 2 * 1, 2 * 3 // 2 + 2 * 3]

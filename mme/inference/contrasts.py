@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from mme.arguments import check_level
 from mme.arrays import numbers, shown
 from mme.basis import independent_columns
 from mme.errors import MMEError
+from mme.panels import panels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +40,8 @@ _NONE = 1e-12
 _NORMAL = 1e15
 # Of so many intervals the quantile is interpolated: from these degrees of freedom on it is smooth in their reciprocal.
 _MANY, _SMOOTH, _DEGREE = 16_384, 2.0, 24
-# So many at a time, which stay in the cache.
-_PANEL = 8_192
+# Coefficients of the polynomial below this share of the quantile are rounding.
+_ROUNDING = 1e-13
 # Spellings of the methods, by their letters.
 _SPELLINGS = {
     "satterthwaite": ("satterthwaite", "satterthwaites", "satt", "sat"),
@@ -150,17 +151,29 @@ def t_quantile(level: float, df: np.ndarray) -> np.ndarray:
     if df.size and (df == df.flat[0]).all():
         return np.full(df.shape, quantile(df.flat[0]))
     enough = df >= _SMOOTH
-    if np.count_nonzero(enough) < _MANY:
+    if (many := np.count_nonzero(enough)) < _MANY:
         return quantile(df)
-    out, s = np.empty(df.shape), 1.0 / df[enough]
+    if many < df.size:
+        out = np.empty(df.shape)
+        out[enough], out[~enough] = _interpolated(quantile, df[enough]), quantile(df[~enough])
+        return out
+    return _interpolated(quantile, df)
+
+
+def _interpolated(quantile: Callable[[np.ndarray], np.ndarray], df: np.ndarray) -> np.ndarray:
+    """The quantiles (m,) of a great many degrees of freedom, from those of a few.
+
+    Coefficients of a polynomial in 1 / df fall faster than 0.4^k, so that its powers lose no digits.
+    """
+    s = 1.0 / df
     low, high = float(s.min()), float(s.max())
     if low == high:
-        out[enough] = quantile(df[enough][:1])
-    else:
-        smooth = np.polynomial.Chebyshev.interpolate(lambda s: quantile(1.0 / s), _DEGREE, (low, high))
-        out[enough] = np.concatenate([smooth(piece) for piece in np.split(s, range(_PANEL, s.size, _PANEL))])
-    out[~enough] = quantile(df[~enough])
-    return out
+        return np.full(df.shape, quantile(df[:1]))
+    smooth = np.polynomial.Chebyshev.interpolate(lambda s: quantile(1.0 / s), _DEGREE, (low, high))
+    powers = smooth.trim(_ROUNDING * abs(smooth.coef[0])).convert(kind=np.polynomial.Polynomial)
+    for cut in panels(s.size):
+        s[cut] = powers(s[cut])
+    return s
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,8 +294,9 @@ def f_table(tests: Sequence[FTest], index: Any) -> pd.DataFrame:
 
 def reciprocal(inverse: np.ndarray) -> np.ndarray:
     """Degrees of freedom from their reciprocals; infinite where these are rounding."""
-    with np.errstate(divide="ignore"):
-        return np.where(inverse < _NONE, np.inf, 1.0 / inverse)
+    inverse = np.asarray(inverse)
+    none = inverse < _NONE
+    return np.where(none, np.inf, 1.0 / np.where(none, 1.0, inverse)) if none.any() else 1.0 / inverse
 
 
 def two_sided(t: np.ndarray, df: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ of fixed effects is, and t's degrees of freedom come the same way:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,9 @@ def check_interval(level: float, ddf: str) -> None:
 def half_widths(fit: Fit, errors: Errors, ddf: str, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Half the widths (n,) of intervals at this level, standard errors, and degrees of freedom."""
     se, df = standard_errors(fit, errors, ddf)
-    return t_quantile(level, df) * se, se, df
+    half = t_quantile(level, df)
+    half *= se
+    return half, se, df
 
 
 def standard_errors(fit: Fit, errors: Errors, ddf: str) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +83,7 @@ def _satterthwaite(fit: Fit, to: Satterthwaite, errors: Errors) -> np.ndarray:
         return to.df_of(np.zeros((0, len(errors.X))))
     moved = _moved(fit, to, errors.estimates.in_axes)
     least = _least_df(fit, to, moved)
-    return to.df_of(_slopes(errors, moved)) if least < _PLENTY else np.full(len(errors.X), least)
+    return to.df_in_pieces(_slopes(errors, moved)) if least < _PLENTY else np.full(len(errors.X), least)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +104,25 @@ def _moved(fit: Fit, to: Satterthwaite, origin: Estimates) -> list[_Moved]:
     return found
 
 
-def _slopes(errors: Errors, moved: list[_Moved]) -> np.ndarray:
-    """Slopes of log v by the free entries of (theta, phi) (k, n)."""
+def _slopes(errors: Errors, moved: list[_Moved]) -> Iterator[np.ndarray]:
+    """Slopes of log v by the free entries of (theta, phi), of some records at a time (k, records)."""
     origin = errors.estimates.in_axes
     entries = Entries(origin, errors.X, errors.parts)
     start, own = origin.sigma**2 * entries.at(origin), errors.own(origin)
-    slopes, added = np.empty((len(moved), start.size)), np.empty((len(moved), len(errors.X)))
+    slopes, added = np.empty((len(moved), start.size)), list[np.ndarray]()
     for i, one in enumerate(moved):
         there = one.estimates
         slopes[i] = (there.sigma**2 * entries.at(there) - start) / one.step
-        added[i] = (errors.own(there) - own) / one.step
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((entries.forms(slopes) + added) / errors.variance)
+        added.append(np.asarray((errors.own(there) - own) / one.step))
+    done = 0
+    for g in entries.in_pieces(slopes):
+        cut = slice(done, done + g.shape[1])
+        for row, more in zip(g, added, strict=True):
+            row += more[cut] if more.ndim else more
+        with np.errstate(invalid="ignore", divide="ignore"):
+            g /= errors.variance[cut]
+        yield g
+        done = cut.stop
 
 
 def _least_df(fit: Fit, to: Satterthwaite, moved: list[_Moved]) -> float:

@@ -17,6 +17,7 @@ singular fit are those of the fit without it.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from mme.estimates import Estimates
 from mme.inference.contrasts import FTest, Reference, independent, reciprocal
 from mme.inference.variance_derivatives import Profile, profile_derivatives
 from mme.optimize import ACCEPTED
+from mme.panels import inner
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -68,16 +70,32 @@ class Satterthwaite(Reference):
 
     def df_of(self, g: np.ndarray) -> np.ndarray:
         """Degrees of freedom (m,) of variances by the slopes (k, m) of their logarithms; NaN where not determined."""
-        df = reciprocal(self.share + 0.5 * np.einsum("im,im->m", self.A @ g, g))
-        undetermined = (np.abs(self.flat.T @ g) > _SLOPE).any(axis=0)
-        if undetermined.any():
+        return self.df_in_pieces([g])
+
+    def df_in_pieces(self, slopes: Iterable[np.ndarray]) -> np.ndarray:
+        """The same for some variances at a time, in their order."""
+        found, undetermined = [np.zeros(0)], False
+        for g in slopes:
+            df = self._of_slopes(g)
+            if self.flat.size:
+                along = (np.abs(self.flat.T @ g) > _SLOPE).any(axis=0)
+                df[along] = np.nan
+                undetermined = undetermined or bool(along.any())
+            found.append(df)
+        if undetermined:
             warnings.warn(
                 "degrees of freedom are not determined: the likelihood is flat, or has no minimum, along a direction "
                 "of the variances on which the standard error depends; they are NaN. Simplify the random part",
                 MMEWarning,
                 stacklevel=3,
             )
-        return np.where(undetermined, np.nan, df)
+        return np.concatenate(found)
+
+    def _of_slopes(self, g: np.ndarray) -> np.ndarray:
+        inverse = inner(self.A @ g, g)
+        inverse *= 0.5
+        inverse += self.share
+        return reciprocal(inverse)
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
         """F with the denominator of Fai and Cornelius (1996, J. Stat. Comput. Simul. 54:363)."""

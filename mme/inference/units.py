@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.blocks import Block
-from mme.crossproducts import level_sums
 from mme.objective import Objective
 
 
@@ -51,8 +50,7 @@ def _gram_bound(block: Block) -> np.ndarray:
     if block.records is not None:
         met = block.cells(block)
         return met.sums(block.columns, block.columns)[met.rows == met.cols]
-    G = level_sums(block.codes, block.J, block.columns, block.columns)
-    return G if block.codes.ndim == 1 else block.q * G * np.eye(block.q)
+    return block.gram if block.codes.ndim == 1 else block.q * block.gram * np.eye(block.q)
 
 
 def _largest_relationship(block: Block, theta: np.ndarray) -> float:

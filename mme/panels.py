@@ -1,0 +1,29 @@
+"""Arithmetic along records, so many at a time that what it makes of them stays in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+# Records handled at a time.
+_RECORDS = 16_384
+
+
+def panels(n: int) -> Iterator[slice]:
+    """All n records, in pieces."""
+    for first in range(0, n, _RECORDS):
+        yield slice(first, min(first + _RECORDS, n))
+
+
+def inner(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Inner products (n,) of columns (m, n)."""
+    total, work = np.zeros(left.shape[1]), np.empty(left.shape[1])
+    for one, other in zip(left, right, strict=True):
+        total += np.multiply(one, other, out=work)
+    return total
+
+
+def gathered(values: np.ndarray, at: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """``values[at]``, written to ``out``, at places that are known to exist: clipping spares a copy."""
+    return values.take(at, out=out, mode="clip")
