@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.arguments import is_word
 from mme.errors import MMEError
 from mme.lapack import qr_triangle
 
@@ -424,9 +425,9 @@ def structure(kind: Any, q: int, term: str) -> Structure:
     if isinstance(kind, Structure):
         _check(kind, q, f"term '{term}': covariance {type(kind).__name__}")
         return kind
-    if kind == "unstructured" or (q == 1 and kind in ("diagonal", *_PATTERNED)):
+    if is_word(kind, ("unstructured",)) or (q == 1 and is_word(kind, ("diagonal", *_PATTERNED))):
         return _free(q)
-    if kind == "diagonal":
+    if is_word(kind, ("diagonal",)):
         return _free_diagonal(q)
     if isinstance(kind, str) and kind in _PATTERNED:
         return Patterned(q, *_PATTERNED[kind])

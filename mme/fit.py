@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.aliasing import Aliasing, aliasing
-from mme.arguments import is_word
+from mme.arguments import check_options, is_word, yes_or_no
 from mme.arrays import numbers, shown
 from mme.covariance import Extended
 from mme.effects import conditional_covariance, effects, error_covariance
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
     from mme.inference.kenward_roger import KenwardRoger
     from mme.inference.satterthwaite import Satterthwaite
     from mme.plot import Plots
+
+
+# Options of confint by its method.
+_INTERVALS: dict[str, tuple[str, ...]] = {
+    "wald": (),
+    "profile": ("parameters",),
+    "bootstrap": ("n", "seed", "workers", "progress", "kind"),
+}
 
 
 class Later:
@@ -414,6 +422,7 @@ class Fit:
         """
         from mme.inference.means import marginal_means, means_table, pairs_table
 
+        pairs = yes_or_no(pairs, "pairs")
         means = marginal_means(self, factors, by, at)
         return pairs_table(self, means, ddf, adjust) if pairs else means_table(self, means, ddf, level)
 
@@ -452,15 +461,14 @@ class Fit:
         (Intercept)  14.70  19.12
         age           0.46   0.84
         """
-        if not is_word(method, ("wald", "profile", "bootstrap")):
+        if not is_word(method, _INTERVALS):
             raise MMEError(f"method={shown(method)}: method is 'wald', 'profile' or 'bootstrap'")
+        check_options(options, _INTERVALS[method], f"confint(method='{method}')")
         if method == "profile":
             return self.profile(level=level, **options).confint(level)
         if method == "bootstrap":
             kind = options.pop("kind", "percentile")
             return self.bootstrap(**options).confint(level, kind)
-        if options:
-            raise MMEError(f"options {sorted(options)} of method='wald': only 'profile' and 'bootstrap' take options")
         from mme.inference.wald import wald_intervals
 
         return wald_intervals(self, level, ddf)
@@ -583,7 +591,8 @@ class Fit:
         response = self.rows.used(values)
         objective = self.objective.with_response(response)
         theta = self.theta if self.theta_given else None
-        found = search(objective.model, theta, self.progress, self.theta if start_here else None, objective)
+        begin = self.theta if yes_or_no(start_here, "start_here") else None
+        found = search(objective.model, theta, self.progress, begin, objective)
         return replace(
             Fit(objective.model, found.theta, found.optimum, found.objective, self.rows, self.progress),
             formula=self.formula,

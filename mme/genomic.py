@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.arguments import is_word
-from mme.arrays import shown
+from mme.arguments import is_word, number
+from mme.arrays import numbers, shown
 from mme.errors import MMEError
 from mme.labels import labels_of, name
 from mme.pedigree import Pedigree
@@ -50,7 +50,7 @@ def vanraden(markers: Any, *, frequencies: Any = None) -> np.ndarray:
             raise MMEError(f"markers {name(np.flatnonzero(counted == 0).tolist())} (columns) are missing for everybody")
         p = np.where(missing, 0.0, M).sum(axis=0) / (2.0 * counted)
     else:
-        p = np.asarray(frequencies, dtype=float)
+        p = numbers(frequencies, "frequencies")
         if p.shape != (M.shape[1],) or not ((p >= 0) & (p <= 1)).all():
             raise MMEError(f"frequencies must be {M.shape[1]} numbers between 0 and 1, one a marker")
     heterozygosity = 2.0 * float(p @ (1.0 - p))
@@ -99,13 +99,12 @@ def genomic_relationship(
     """
     if not is_word(method, ["vanraden"]):
         raise MMEError(f"method must be 'vanraden', got {shown(method)}")
-    if not 0.0 <= blend <= 1.0:
-        raise MMEError(f"blend must lie between 0 and 1, got {shown(blend)}")
+    blend = number(blend, "blend must lie between 0 and 1", lambda blend: 0.0 <= blend <= 1.0)
     G = vanraden(markers, frequencies=frequencies)
     labels = labels_of(levels, "levels")
     if len(labels) != G.shape[0]:
         raise MMEError(f"{len(labels)} levels for {G.shape[0]} rows of markers")
-    B = np.eye(len(labels)) if pedigree is None else pedigree.A(labels)
+    B = np.eye(len(labels)) if pedigree is None else _pedigree(pedigree).A(labels)
     return Relationship(covariance=(1.0 - blend) * G + blend * B, levels=labels)
 
 
@@ -162,8 +161,10 @@ def single_step(
            [0.4 , 1. , 0.56],
            [0.56, 0.56, 1.05]])
     """
-    if pedigree.groups.size:
+    if _pedigree(pedigree).groups.size:
         raise MMEError("single_step needs a pedigree without groups of unknown parents: G and A22 have one base")
+    for share, what in ((alpha, "alpha"), (beta, "beta"), (tau, "tau"), (omega, "omega")):
+        number(share, f"{what} must be a number, at least 0", lambda share: share >= 0.0)
     labels = labels_of(genotyped, "genotyped")
     if len(set(labels)) < len(labels):
         raise MMEError("genotyped: labels must be distinct")
@@ -181,6 +182,12 @@ def single_step(
         return Relationship._known(pedigree.levels, precision, pedigree.logdet + logdet_Gw - logdet_A22)
     logdet = -positive_definite(precision, pedigree.levels).logdet
     return Relationship._known(pedigree.levels, precision, logdet)
+
+
+def _pedigree(given: Any) -> Pedigree:
+    if not isinstance(given, Pedigree):
+        raise MMEError(f"pedigree must be an mme.Pedigree(animal, sire, dam), got {type(given).__name__}")
+    return given
 
 
 def _markers(markers: Any) -> np.ndarray:
@@ -209,7 +216,7 @@ def _placed(block: np.ndarray, at: np.ndarray, size: int) -> sp.csc_array:
 
 
 def _genomic(G: Any, m: int) -> np.ndarray:
-    G = np.asarray(G, dtype=float)
+    G = numbers(G, "G")
     if G.shape != (m, m):
         raise MMEError(f"G must be ({m}, {m}) for the {m} genotyped animals, got {G.shape}")
     if not np.isfinite(G).all() or abs(G - G.T).max(initial=0.0) > 1e-8 * abs(G).max(initial=0.0):

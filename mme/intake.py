@@ -551,6 +551,8 @@ def _from_polars(values: Any, title: str) -> Column:
 def _from_arrow(values: Any, title: str) -> Column:
     import pyarrow as pa
 
+    if isinstance(values, pa.Table | pa.RecordBatch):
+        raise MMEError(f"{title} is a table; give one of its columns")
     kind = values.type
     if isinstance(values, pa.ChunkedArray):
         values = values.unify_dictionaries().combine_chunks()

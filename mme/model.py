@@ -347,6 +347,8 @@ def _named_apart(terms: Sequence[Term]) -> tuple[Term, ...]:
     """Terms under one name become g, g.1, g.2, as in lme4."""
     if isinstance(terms, Term) or not isinstance(terms, Iterable):
         raise MMEError(f"terms must be a list of mme.Term objects, got {type(terms).__name__}; write [term]")
+    if getattr(terms, "ndim", 1) != 1:
+        raise MMEError(f"terms must be a list of mme.Term objects, got {type(terms).__name__}")
     for term in terms:
         if not isinstance(term, Term):
             raise MMEError(f"terms must be mme.Term objects, got {type(term).__name__}")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mme.absorption import absorb, absorb_nothing, merge
+from mme.arrays import numbers
 from mme.basis import Basis, orthonormalise
 from mme.blocks import Block, build_blocks
 from mme.criterion import Constants, criterion
@@ -87,7 +88,13 @@ class Objective:
     def __call__(self, theta: Any) -> float:
         """The criterion at theta; infinite where the model would fit the response exactly."""
         try:
-            logdet, border = self.contrasts(np.asarray(theta, dtype=float))
+            at = np.asarray(theta, dtype=float)
+        except (TypeError, ValueError, OverflowError):
+            at = numbers(theta, "theta")
+        if at.shape != (self.model.k,):
+            raise MMEError(f"theta must be {self.model.k} numbers, got shape {at.shape}")
+        try:
+            logdet, border = self.contrasts(at)
         except NotPositiveDefiniteError:
             return inf
         return criterion(self.constants, logdet, logdet_X(border), pwrss(border))

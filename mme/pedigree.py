@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arguments import number, yes_or_no
 from mme.errors import MemoryForecastError, MMEError
 from mme.factor import available_bytes
 from mme.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships
@@ -97,9 +98,10 @@ class Pedigree:
         group_variance: float | None = None,
         hermaphrodite: bool = False,
     ) -> None:
-        if group_variance is not None and not 0.0 < group_variance < np.inf:
-            raise MMEError(f"group_variance must be a positive number or None (fixed groups), got {group_variance!r}")
-        read = read_parentage(animal, sire, dam, unknown_groups, hermaphrodite)
+        if group_variance is not None:
+            needed = "group_variance must be a positive number or None (fixed groups)"
+            group_variance = number(group_variance, needed, lambda variance: variance > 0.0)
+        read = read_parentage(animal, sire, dam, unknown_groups, yes_or_no(hermaphrodite, "hermaphrodite"))
         self.animals, self.groups, self.sire, self.dam = read.animals, read.groups, read.sire, read.dam
         self.group_variance = group_variance
         self.levels = np.concatenate([self.animals, self.groups]) if self.groups.size else self.animals
@@ -206,7 +208,7 @@ class Pedigree:
         MemoryForecastError
             The k x k matrix would not fit.
         """
-        at = np.arange(self.animals.size) if subset is None else self.positions(labels_of(subset, "subset"))
+        at = np.arange(self.animals.size) if subset is None else self._positions(labels_of(subset, "subset"))
         bytes_needed = 8 * at.size**2
         if bytes_needed > available_bytes():
             raise MemoryForecastError(
@@ -215,8 +217,11 @@ class Pedigree:
             )
         return relationships(*self._sorted_parents, self.mendelian[self._order], self._rank[at])
 
-    def positions(self, labels: list[Any]) -> np.ndarray:
+    def positions(self, labels: Any) -> np.ndarray:
         """Where these animals stand among the levels."""
+        return self._positions(labels_of(labels, "labels"))
+
+    def _positions(self, labels: list[Any]) -> np.ndarray:
         found = np.array([self._position.get(label, -1) for label in labels], dtype=np.int64)
         if (found < 0).any():
             found = places(label_array(labels), self.animals)

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from mme.arguments import number
 from mme.errors import MMEError
 from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.labels import label_array, labels_of, name
@@ -72,10 +73,9 @@ class Relationship:
         if (precision is None) == (covariance is None):
             raise MMEError("a relationship needs either precision= (the inverse) or covariance=, not both")
         given, what = (covariance, "covariance") if precision is None else (precision, "precision")
+        ridge = number(ridge, "ridge must be a number, at least 0", lambda ridge: ridge >= 0.0)
         if ridge and precision is not None:
             raise MMEError("ridge is added to a covariance; give covariance= instead of precision=")
-        if not 0.0 <= ridge < np.inf:
-            raise MMEError(f"ridge must be a number >= 0, got {ridge!r}")
         self.levels = _levels(given, levels, what)
         matrix = _symmetric(given, self.levels, what)
         if precision is not None:
@@ -120,11 +120,11 @@ class Relationship:
                [-0.5,  2. , -0.5],
                [ 0. , -0.5,  1. ]])
         """
-        if not -1.0 < rho < 1.0:
-            raise MMEError(
-                f"rho must lie between -1 and 1, got {rho!r}. At 1 (intrinsic CAR) the covariance does not exist: the "
-                "level of each connected part is free. rho=0.99 is close to it and proper"
-            )
+        proper = (
+            "At 1 (intrinsic CAR) the covariance does not exist: the level of each connected part is free. rho=0.99 is "
+            "close to it and proper"
+        )
+        rho = number(rho, "rho must lie between -1 and 1", lambda rho: -1.0 < rho < 1.0, proper)
         areas = _levels(adjacency, levels, "adjacency")
         W = _csc(_symmetric(adjacency, areas, "adjacency"))
         if W.diagonal().any() or (W.data < 0).any():
@@ -241,9 +241,9 @@ def _csc(matrix: np.ndarray | sp.sparray) -> sp.csc_array:
 
 def _levels(given: Any, levels: Any, what: str) -> np.ndarray:
     if levels is None:
-        levels = getattr(given, "index", None)
-        if levels is None:
-            raise MMEError(f"levels= must name the rows of the {what}")
+        if not (hasattr(given, "iloc") and hasattr(given, "columns")):
+            raise MMEError(f"levels= must name the rows of the {what}; the index of a pandas DataFrame will do")
+        levels = given.index
         columns = labels_of(given.columns, "columns")
         if columns != labels_of(levels, "index"):
             raise MMEError(f"the {what} has other labels on its columns than on its rows")

@@ -6,11 +6,12 @@ import base64
 import os
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.arguments import path_of
+from mme.arrays import shown
 from mme.effects import Effects, effects
 from mme.errors import MMEError
 from mme.plot import Plots
@@ -55,6 +56,9 @@ def write_report(fit: Fit, path: str | os.PathLike[str], *, title: str | None = 
         matplotlib is not installed, or the file cannot be written.
     """
     groups = ", ".join(dict.fromkeys(term.group for term in fit.model.terms))
+    target = path_of(path)
+    if title is not None and not isinstance(title, str):
+        raise MMEError(f"title must be text or None, got {shown(title)}")
     heading = title or f"{fit.model.response}" + (f" by {groups}" if groups else "")
     parts = [
         f"<h1>{escape(heading)}</h1>",
@@ -76,7 +80,7 @@ def write_report(fit: Fit, path: str | os.PathLike[str], *, title: str | None = 
         + "\n</body></html>\n"
     )
     try:
-        Path(path).write_text(page, encoding="utf-8")
+        target.write_text(page, encoding="utf-8")
     except OSError as error:
         raise MMEError(f"cannot write {path}: {error.strerror}") from None
 

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.archive import damaged, read_archive
+from mme.arguments import path_of
 from mme.encoding import Decoder
 from mme.errors import MMEError
 from mme.fit import Fit
@@ -35,7 +36,7 @@ def load_fit(path: str | os.PathLike[str]) -> Fit:
     MMEError
         There is no such file, it is not a fit, it is damaged, or a later version of mme wrote it.
     """
-    target = Path(path)
+    target = path_of(path)
     content, arrays = read_archive(target)
     with damaged(target):
         return _rebuilt(Decoder(classes(), arrays).decode(content), target)

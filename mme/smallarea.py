@@ -165,7 +165,7 @@ def _check(fit: Fit) -> None:
 
 def _given(fit: Fit, X: Any) -> np.ndarray:
     term, names = fit.model.terms[0], fit.model.x_names
-    if hasattr(X, "reindex"):
+    if hasattr(X, "reindex") and hasattr(X, "columns"):
         missing = [level for level in term.levels.tolist() if level not in X.index]
         absent = [name for name in fit.fixed_names if name not in X.columns]
         if missing or absent:

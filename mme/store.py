@@ -26,13 +26,13 @@ user's (:func:`mme.model.build_model`), evaluates the objective once at theta an
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from mme.archive import write_archive
+from mme.arguments import path_of
 from mme.encoding import PLAIN, Encoder
 from mme.errors import MMEError
 from mme.parametric import Parametric
@@ -64,7 +64,7 @@ def save_fit(fit: Fit, path: str | os.PathLike[str]) -> None:
     """
     encoder = Encoder(classes())
     content = encoder.encode(_content(fit))
-    write_archive(Path(path), content, encoder.arrays)
+    write_archive(path_of(path), content, encoder.arrays)
 
 
 def _content(fit: Fit) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.arguments import names_of
 from mme.arrays import numbers
 from mme.errors import MMEError
 from mme.intake import Factor
@@ -275,13 +276,13 @@ def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
 
 def _column_names(groups: Any, covariates: Any, columns: Any, q: int, name: str) -> tuple[str, ...]:
     if columns is None:
-        columns = getattr(covariates, "columns", None)
+        columns = list(map(str, getattr(covariates, "columns", ()))) or None
     if columns is None and _is_several(groups):
         named = [getattr(one, "name", None) for one in groups]
-        columns = None if None in named else named
+        columns = None if None in named else list(map(str, named))
     if columns is None:
         return ("(Intercept)",) if q == 1 and covariates is None else tuple(f"x{a + 1}" for a in range(q))
-    names = unlike(str(column) for column in columns)
+    names = unlike(names_of(columns, f"term '{name}': columns"))
     if len(names) != q:
         raise MMEError(f"term '{name}': {len(names)} column names for {q} columns")
     return names

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtrit
 
-from mme.arguments import check_level
+from mme.arguments import check_level, yes_or_no
 from mme.arrays import numbers, shown
 from mme.basis import independent_columns
 from mme.errors import MMEError
@@ -318,8 +318,7 @@ def coefficient_table(fit: Fit, ddf: str) -> pd.DataFrame:
 
 def contrast_table(fit: Fit, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.DataFrame:
     """Tests of the rows of L one by one, or of all together."""
-    if not isinstance(joint, bool | np.bool_):
-        raise MMEError(f"joint must be True or False, got {shown(joint)}")
+    joint = yes_or_no(joint, "joint")
     rows, index = read_contrasts(fit, L)
     right = _right_sides(rhs, len(rows))
     to = reference(fit, ddf)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
-from mme.arguments import check_level, is_word
+from mme.arguments import check_level, is_word, yes_or_no
 from mme.arrays import shown
 from mme.effects import Effects
 from mme.errors import MMEError
@@ -49,6 +49,7 @@ def caterpillar(
     if not is_word(variance, ("pev", "condvar")):
         raise MMEError(f"variance must be 'pev' or 'condvar', got {shown(variance)}")
     check_level(level)
+    sort = yes_or_no(sort, "sort")
     one = drawn_effects(fit, term)
     b = one.beside(fit.estimates.b)
     V = one.variances(fit.estimates.pev if variance == "pev" else fit.estimates.condvar)

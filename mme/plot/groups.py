@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.arguments import is_word
-from mme.arrays import shown
+from mme.arrays import numbers, shown
 from mme.effects import Effects
 from mme.errors import MMEError
 from mme.frame import labels_of
@@ -76,7 +76,7 @@ def _covariate(fit: Fit, x: Any, of: Effects) -> tuple[np.ndarray, str]:
         if term.covariates is not None:
             columns |= dict(zip(term.columns, term.covariates.T, strict=True))
     if x is not None and not isinstance(x, str):
-        values = np.asarray(x, dtype=float)
+        values = numbers(x, "x")
         if values.shape not in ((fit.rows.kept.size,), (model.n,)):
             raise MMEError(f"x has shape {values.shape} for {fit.rows.kept.size} rows of the data")
         return fit.rows.used(values), str(getattr(x, "name", None) or "x")

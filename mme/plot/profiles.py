@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.arguments import names_of
 from mme.errors import MMEError
 from mme.plot.style import BLUE, GREY, INK, LIGHT, VERMILION, new_axes
 
@@ -92,7 +93,7 @@ def pairs(fit: Fit, profile: Any = None, parameters: Any = None) -> np.ndarray:
     """
     table = _table(fit, profile)
     curves = _curves(table)
-    names = list(curves) if parameters is None else list(parameters)
+    names = list(curves) if parameters is None else names_of(parameters, "parameters")
     unknown = [name for name in names if name not in curves or name not in table]
     if unknown or len(names) < 2:
         raise MMEError(

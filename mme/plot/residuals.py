@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
+from mme.arguments import is_word
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -90,7 +91,7 @@ def qq(fit: Fit, what: str = "residuals", *, kind: str = "standardised", ax: Any
     -------
     Axes, for a term (q,) array of Axes
     """
-    if what == "residuals":
+    if is_word(what, ("residuals",)):
         ax = one_axes(ax, (4.2, 4.0))
         r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
         if kind in _UNITS:

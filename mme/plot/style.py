@@ -87,7 +87,7 @@ def new_axes(rows: int, columns: int, size: tuple[float, float], **options: Any)
 
 def one_axes(ax: Any, size: tuple[float, float]) -> Any:
     """The caller's axes, or those of a new figure."""
-    return new_axes(1, 1, size)[0, 0] if ax is None else ax
+    return new_axes(1, 1, size)[0, 0] if ax is None else _axes(ax)
 
 
 def row_of_axes(ax: Any, count: int, size: tuple[float, float]) -> np.ndarray:
@@ -97,6 +97,14 @@ def row_of_axes(ax: Any, count: int, size: tuple[float, float]) -> np.ndarray:
     given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if given.size != count:
         raise MMEError(f"{count} axes are needed, one a coefficient; got {given.size}")
+    return np.array([_axes(one) for one in given], dtype=object)
+
+
+def _axes(given: Any) -> Any:
+    from matplotlib.axes import Axes
+
+    if not isinstance(given, Axes):
+        raise MMEError(f"ax must be the axes of a matplotlib figure, such as plt.gca(), got {type(given).__name__}")
     return given
 
 

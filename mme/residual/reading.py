@@ -77,6 +77,8 @@ class Reader:
         """Codes and levels of a grouping column, or of several crossed: a table, or a list of arrays."""
         title, parts = _title(spec, role), _parts(spec)
         if parts is not None:
+            if not parts:
+                raise self.error(f"{title} has no columns; give a label for each record")
             return reduce(_crossed, [self.labels(part, role) for part in parts])
         codes, levels = factorise(self._given(spec, title), spec if isinstance(spec, str) else role)
         return Labels(codes, labels_of(levels), title)
