@@ -170,8 +170,10 @@ def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str) -> np
     """Return the (N,) mask of rows without a missing value; infinite values among them are refused."""
     kept = np.ones(frame.n, dtype=bool)
     gaps: dict[str, int] = {}
+    with np.errstate(all="ignore"):
+        columns = [(name, value) for name, value in columns if value is not None and not _is_whole(value)]
     for name, value in columns:
-        if value is not None and (absent := missing(value)).any():
+        if (absent := missing(value)).any():
             gaps[name] = int(absent.sum())
             kept &= ~absent
     found = ", ".join(f"{name}: {count}" for name, count in gaps.items())
@@ -187,6 +189,15 @@ def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str) -> np
             count = int((infinite & kept).sum())
             raise MMEError(f"{name} is infinite in {count} rows (first: row {frame.index[row]}); mend or drop them")
     return kept
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether one pass shows that nothing is missing or infinite: with such a number a sum is not finite."""
+    if isinstance(value, Factor):
+        return bool(value.codes.size and value.codes.min() >= 0)
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        return False
+    return value.dtype.kind != "f" or bool(np.isfinite(np.add.reduce(value)))
 
 
 def _infinite(value: Any) -> np.ndarray | None:

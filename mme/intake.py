@@ -103,10 +103,12 @@ def intake(values: Any, name: str, kind: str = "column") -> Column:
     >>> intake([2, None, 1], "x"), intake(["b", None, "a"], "x").codes
     (array([ 2., nan,  1.]), array([ 1, -1,  0]))
     """
-    title = f"{kind} '{name}'"
-    if hasattr(values, "iloc") and hasattr(values, "columns"):
+    if isinstance(values, Factor):
+        return values
+    title, kind_of = f"{kind} '{name}'", type(values)  # an attribute of a Series can be one of its labels
+    if hasattr(kind_of, "iloc") and hasattr(kind_of, "columns"):
         return _matrix(values.to_numpy(), tuple(map(str, values.columns)), title)
-    if hasattr(values, "toarray"):  # of SciPy, sparse
+    if hasattr(kind_of, "toarray"):  # of SciPy, sparse
         values = values.toarray()
         values = values.ravel() if 1 in values.shape else values
     return _read(values, title)
@@ -130,13 +132,12 @@ def _matrix(values: Any, names: tuple[str, ...], title: str) -> Basis:
 
 
 def _read(values: Any, title: str) -> Column:
-    if isinstance(values, Factor):
-        return values
-    if hasattr(values, "combine_chunks") or hasattr(values, "dictionary_encode"):
+    kind = type(values)
+    if hasattr(kind, "combine_chunks") or hasattr(kind, "dictionary_encode"):
         return _from_arrow(values, title)
-    if hasattr(values, "to_physical"):
+    if hasattr(kind, "to_physical"):
         return _from_polars(values, title)
-    if type(values).__module__.partition(".")[0] == "pandas":
+    if kind.__module__.partition(".")[0] == "pandas":
         return _from_pandas(values, title)
     if isinstance(values, np.ma.MaskedArray):
         return _masked(values.data, np.ma.getmaskarray(values), title)
@@ -495,17 +496,20 @@ def _from_pandas(values: Any, title: str) -> Column:
 
     if isinstance(values, pd.MultiIndex):
         raise MMEError(f"{title} is a MultiIndex; give one of its levels (get_level_values)")
-    values = pd.Series(values)
+    values = values if isinstance(values, pd.Series) else pd.Series(values)
     dtype = values.dtype
     if isinstance(dtype, pd.SparseDtype):
         values = values.sparse.to_dense()
         dtype = values.dtype
+    if isinstance(dtype, np.dtype):
+        return _from_numpy(values.to_numpy(), title)
     if isinstance(dtype, pd.ArrowDtype):
         return _from_arrow(values.array.__arrow_array__(), title)
     if isinstance(dtype, pd.CategoricalDtype):
-        return _declared(values.cat.codes.to_numpy(np.int64), np.asarray(dtype.categories), title, dtype.ordered)
-    if isinstance(dtype, np.dtype):
-        return _from_numpy(values.to_numpy(), title)
+        codes, categories = values.cat.codes.to_numpy(np.int64), np.asarray(dtype.categories)
+        if isinstance(dtype.categories.dtype, pd.StringDtype):  # texts, no two of them alike
+            return Factor(codes, categories.astype(object, copy=False), "ordered" if dtype.ordered else "factor")
+        return _declared(codes, categories, title, dtype.ordered)
     if isinstance(dtype, pd.DatetimeTZDtype):
         return np.asarray(values.dt.tz_convert(None))
     if pd.api.types.is_bool_dtype(dtype):
@@ -517,7 +521,7 @@ def _from_pandas(values: Any, title: str) -> Column:
     if pd.api.types.is_float_dtype(dtype):
         return values.to_numpy(dtype=dtype.numpy_dtype, na_value=np.nan)
     if pd.api.types.is_string_dtype(dtype):
-        codes, texts = pd.factorize(values)
+        codes, texts = values.array.factorize()
         return _text(_in_order(codes, np.asarray(texts, dtype=object).tolist())) if len(texts) else _nothing(values)
     return _from_objects(values.to_numpy(dtype=object, na_value=None), title)
 

@@ -263,12 +263,14 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
 
 
 def _checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
-    values = np.ascontiguousarray(numbers(covariates, f"term '{name}': covariates"))
+    values = np.asfortranarray(numbers(covariates, f"term '{name}': covariates"))  # it is read by columns
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.shape[0] != n or values.shape[1] == 0:
         raise MMEError(f"term '{name}': covariates must have shape ({n}, q) to match the groups, got {values.shape}")
-    if not np.isfinite(values).all():
+    with np.errstate(all="ignore"):
+        total = np.add.reduce(values, axis=None)
+    if not np.isfinite(total) and not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).any(axis=1).sum())
         raise MMEError(f"term '{name}': {bad} rows of the covariates are missing or infinite; drop them or mend them")
     return values

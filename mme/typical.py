@@ -36,6 +36,7 @@ def typical_values(
     """
     means: dict[str, float] = {}
     two_valued: dict[str, tuple[float, float]] = {}
+    everywhere = bool(kept.all())
     for name in sorted(set().union(*map(names_in, expressions)) & set(frame.names)):
         column = frame.column(name)
         if isinstance(column, Basis):  # a matrix
@@ -45,7 +46,7 @@ def typical_values(
         values = _numbers(column, name)
         if values is None:
             continue
-        values = values if kept.all() else values[kept]
+        values = values if everywhere else values[kept]
         if not np.isfinite(mean := float(values.mean())):  # ifelse() takes missing values
             values = values[np.isfinite(values)]
             mean = float(values.mean()) if values.size else mean
@@ -71,7 +72,7 @@ def _numbers(column: np.ndarray | Factor, name: str) -> np.ndarray | None:
 
 def _two_values(values: np.ndarray) -> tuple[float, float] | None:
     """The two values of a column that has no others."""
-    if np.unique(values[:_FIRST]).size > 2:
+    if len(set(values[:_FIRST].tolist())) > 2:
         return None
     low, high = float(values.min()), float(values.max())
     return (low, high) if low < high and ((values == low) | (values == high)).all() else None
