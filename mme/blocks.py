@@ -11,6 +11,7 @@ b = T u in its own columns; :meth:`Block.effects` and its neighbours lead back t
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -138,6 +139,12 @@ class Block:
     def _has_unit_scale(self) -> bool:
         """Whether no column was scaled, as those of axes are."""
         return bool((self.scale == 1.0).all())
+
+    def viewed(self, *, inside: bool) -> Block:
+        """The same block as a function of theta in the axes, or in the user's columns."""
+        twin = copy(self)
+        vars(twin)["inside"] = inside
+        return twin
 
     def _turned(self, b: np.ndarray) -> np.ndarray:
         return b if self.turn is None else self.turn @ b

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
+from math import prod, sqrt
 
 import numpy as np
 
 from mme.axes import Axes
 from mme.covariance import Extended, Structure, lower_entries
+from mme.lapack import qr, triangular_solve
 
 # A standard deviation along an axis below this share of what its size would make visible is zero, as a verdict sees it.
 _ZERO = 1e-5
@@ -48,7 +51,7 @@ class Coordinates:
         """Theta of the same covariances, in the user's columns."""
         return self._each(x, _outer)
 
-    @property
+    @cached_property
     def free(self) -> np.ndarray:
         """Which entries of x the data can say anything about: not those of columns that others determine."""
         out = []
@@ -107,7 +110,7 @@ class Coordinates:
 
 def tied(T: np.ndarray, axes: Axes) -> Tied:
     """What the rank of T (q, q), in the axes, says of the coefficients of the user's columns."""
-    if axes.rank == len(T) and np.linalg.svd(T, compute_uv=False)[-1] > _ZERO:  # no row of C^-1 T is near zero
+    if axes.rank == len(T) and _exceed(T, _ZERO):  # no row of C^-1 T is near zero
         return Tied(np.zeros(len(T), dtype=bool), np.zeros(len(T), dtype=bool))
     size = np.linalg.norm(axes.inverse[:, : axes.rank], axis=1)
     U, s, _ = np.linalg.svd(T[: axes.rank, : axes.rank])
@@ -118,10 +121,9 @@ def tied(T: np.ndarray, axes: Axes) -> Tied:
 
 def _outer(part: Structure, axes: Axes, piece: np.ndarray) -> np.ndarray:
     T = part.T(piece)
-    rank = int((np.linalg.svd(T, compute_uv=False) > _NOTHING).sum())
-    if rank == part.q:
+    if _exceed(T, _NOTHING):
         return part.mixed(piece, axes.inverse)
-    A = axes.inverse @ T
+    rank, A = int((np.linalg.svd(T, compute_uv=False) > _NOTHING).sum()), axes.inverse @ T
     leading = np.flatnonzero(_leading(A, np.linalg.norm(axes.inverse, axis=1), np.zeros(part.q, dtype=bool), rank))
     directions = np.linalg.qr(A[leading].T)[0]
     directions = directions * np.where(np.einsum("ij,ji->i", A[leading], directions) < 0.0, -1.0, 1.0)
@@ -130,6 +132,14 @@ def _outer(part: Structure, axes: Axes, piece: np.ndarray) -> np.ndarray:
     rows, cols = lower_entries(part.q)
     theta = T[rows, cols] + 0.0
     return np.append(theta, part.coordinates(piece)) if isinstance(part, Extended) else theta
+
+
+def _exceed(T: np.ndarray, least: float) -> bool:
+    """Whether all singular values of a triangle exceed this: their product, with none above |T|, mostly shows it."""
+    size = sqrt(float(np.vdot(T, T)))
+    if size > 0.0 and abs(prod((T.diagonal() / size).tolist())) * size > 2.0 * least:
+        return True
+    return bool(np.linalg.svd(T, compute_uv=False)[-1] > least)
 
 
 def _leading(A: np.ndarray, size: np.ndarray, zero: np.ndarray, rank: int | None = None) -> np.ndarray:
@@ -165,13 +175,18 @@ def _jacobian(T: np.ndarray, C: np.ndarray) -> np.ndarray:
     diagonal.
     """
     q = T.shape[0]
-    Q, R = np.linalg.qr((C @ T).T)
-    signs = np.where(np.diag(R) < 0.0, -1.0, 1.0)
-    T_x, Q = R.T * signs, Q * signs
+    Q, R = qr(np.matmul(C, T).T)
+    signs = np.where(R.diagonal() < 0.0, -1.0, 1.0)
+    inside, Q = R.T * signs, Q * signs
     rows, cols = lower_entries(q)
-    inside = T_x + (_INSIDE * float(np.linalg.norm(T_x)) or 1.0) * np.eye(q)
+    inside.flat[:: q + 1] += _INSIDE * sqrt(float(np.vdot(inside, inside))) or 1.0
     dS = C.T[rows][:, :, None] * Q[cols][:, None, :]  # one for each entry of T
-    K = np.linalg.solve(inside, dS)
-    L = np.tril(np.ones((q, q))) - 0.5 * np.eye(q)
-    dT_x = inside @ ((K + K.transpose(0, 2, 1)) * L)
+    K = triangular_solve(inside, dS.transpose(1, 0, 2).reshape(q, -1), transposed=False).reshape(dS.shape[1], -1, q)
+    K = K.transpose(1, 0, 2)
+    dT_x = inside @ ((K + K.transpose(0, 2, 1)) * _half_triangle(q))
     return np.asarray(dT_x[:, rows, cols].T)
+
+
+@cache
+def _half_triangle(q: int) -> np.ndarray:
+    return np.tril(np.ones((q, q))) - 0.5 * np.eye(q)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.linalg.lapack import dgeqrf, dpotrf, dpotri, dpotrs, dpttrf, dtbtrs, dtrtri, dtrtrs
+from scipy.linalg.lapack import dgeqrf, dorgqr, dpotrf, dpotri, dpotrs, dpttrf, dtbtrs, dtrtri, dtrtrs
 
 # Numbers of a triangle of which it is remembered where they stand.
 _SMALL = 64
@@ -66,6 +66,21 @@ def qr_triangle(A: np.ndarray) -> np.ndarray:
         return np.triu(R)
     R[_below(*R.shape)] = 0.0
     return R
+
+
+def qr(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Q (m, n) and R (n, n) of A = Q R for A (m, n), m >= n > 0.
+
+    Examples
+    --------
+    >>> Q, R = qr(np.array([[3.0, 1.0], [4.0, -1.0]]))
+    >>> (Q @ R).round(12).tolist(), (Q.T @ Q).round(12).tolist()
+    ([[3.0, 1.0], [4.0, -1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    """
+    held, tau, _, _ = dgeqrf(A)
+    R = held[: A.shape[1]].copy()
+    R[_below(*R.shape)] = 0.0
+    return np.asarray(dorgqr(held, tau, overwrite_a=True)[0]), R
 
 
 @cache

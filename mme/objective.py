@@ -181,7 +181,7 @@ class Objective:
         if self.inside == inside or all(block.C is None for block in self.blocks):
             return self
         twin = copy(self)
-        twin.blocks = tuple(replace(block, inside=inside and block.C is not None) for block in self.blocks)
+        twin.blocks = tuple(block if block.C is None else block.viewed(inside=inside) for block in self.blocks)
         twin.rest = tuple(block for b, block in enumerate(twin.blocks) if b != self.plan.absorb)
         twin.absorbing = None if self.plan.absorb is None else twin.blocks[self.plan.absorb]
         return twin

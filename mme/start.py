@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from math import sqrt
 
 import numpy as np
 
@@ -100,13 +101,15 @@ def start(objective: Objective) -> Start:
     """Choose the first theta: that of the moments, or where weights change them the lowest of several."""
     objective = objective.in_axes
     blocks, solve = _moments(objective)
-    floors, first = _floors(objective, blocks), solve(blocks)
-    theta, radius = _nearest(objective, first, floors), _radius(objective, blocks, first, floors)
+    floors = _floors(objective, blocks)
+    pieces = _pieces(objective, solve(blocks), floors)
+    theta, radius = _nearest(objective, pieces), _radius(objective, blocks, pieces, floors)
     few = min((block.J for block in objective.blocks), default=_MANY_LEVELS) < _MANY_LEVELS
     if not few or all(_alike(one) for one in blocks):
         return Start(_best_relationship(objective, theta), radius, np.zeros(theta.size), True, few, 0)
     weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
-    others, size = [_nearest(objective, solve(weighted), floors) for weighted in weightings], _size(objective, blocks)
+    others = [_nearest(objective, _pieces(objective, solve(weighted), floors)) for weighted in weightings]
+    size = _size(objective, blocks)
     unlike, evaluations = [other for other in others if _differ(theta, other, size)], 0
     if unlike:
         along, evaluations = _along(objective, size)
@@ -125,7 +128,8 @@ def radii(objective: Objective) -> np.ndarray:
     """How far off the moments may be (k,), in the axes of the terms."""
     objective = objective.in_axes
     blocks, solve = _moments(objective)
-    return _radius(objective, blocks, solve(blocks), _floors(objective, blocks))
+    floors = _floors(objective, blocks)
+    return _radius(objective, blocks, _pieces(objective, solve(blocks), floors), floors)
 
 
 def _moments(objective: Objective) -> tuple[list[Weighted], Callable[[list[Weighted]], list[np.ndarray]]]:
@@ -157,25 +161,40 @@ def _information(one: Weighted) -> np.ndarray:
     return np.asarray(np.einsum("aig,aig->ig", one.levels.R, one.levels.R))
 
 
-def _nearest(objective: Objective, moments: list[np.ndarray], floors: list[np.ndarray]) -> np.ndarray:
-    """Theta of the structures nearest to H of each block."""
+def _pieces(objective: Objective, moments: list[np.ndarray], floors: list[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+    """Theta of the structures nearest to H of each block, by its own columns."""
+    return [
+        tuple(
+            part.nearest(H[columns, columns], floor[columns])
+            for part, columns in zip(block.structures, block.column_slices, strict=True)
+        )
+        for block, H, floor in zip(objective.blocks, moments, floors, strict=True)
+    ]
+
+
+def _nearest(objective: Objective, pieces: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+    """Theta of all blocks from that of each, by its own columns."""
     theta = np.ones(objective.model.k)
-    for block, H, floor in zip(objective.blocks, moments, floors, strict=True):
-        for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
-            theta[thetas] = part.nearest(H[columns, columns], floor[columns]) / part.per_row(block.size[columns], 1.0)
+    for block, of_block in zip(objective.blocks, pieces, strict=True):
+        for part, thetas, columns, piece in zip(
+            block.structures, block.theta_slices, block.column_slices, of_block, strict=True
+        ):
+            theta[thetas] = piece / part.per_row(block.size[columns], 1.0)
     return theta
 
 
 def _radius(
-    objective: Objective, blocks: list[Weighted], moments: list[np.ndarray], floors: list[np.ndarray]
+    objective: Objective, blocks: list[Weighted], pieces: list[tuple[np.ndarray, ...]], floors: list[np.ndarray]
 ) -> np.ndarray:
     """A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself."""
     radius = np.ones(objective.model.k)
-    for block, one, H, floor in zip(objective.blocks, blocks, moments, floors, strict=True):
-        error = min(max(np.sqrt(0.5 / one.levels.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
-        for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
-            T = part.T(part.nearest(H[columns, columns], floor[columns]))
-            spread = np.sqrt(np.maximum((T**2).sum(axis=1), floor[columns]))
+    for block, one, of_block, floor in zip(objective.blocks, blocks, pieces, floors, strict=True):
+        error = min(max(sqrt(0.5 / one.levels.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
+        for part, thetas, columns, piece in zip(
+            block.structures, block.theta_slices, block.column_slices, of_block, strict=True
+        ):
+            T = part.T(piece)
+            spread = np.sqrt(np.maximum((T * T).sum(axis=1), floor[columns]))
             radius[thetas] = part.radius(error * spread, error) / part.per_row(block.size[columns], 1.0)
     return radius
 
@@ -187,7 +206,7 @@ def _size(objective: Objective, blocks: list[Weighted]) -> np.ndarray:
         for one in blocks
     ]
     typical = _by_column(objective, typical)
-    return _nearest(objective, [np.diag(variance) for variance in typical], typical)
+    return _nearest(objective, _pieces(objective, [np.diag(variance) for variance in typical], typical))
 
 
 def _differ(theta: np.ndarray, other: np.ndarray, size: np.ndarray) -> bool:
