@@ -261,8 +261,23 @@ class CholeskyFactor(LevelFactor):
     def weights(self) -> np.ndarray:
         """W_g = (I + A_g A_g')^-1 as (q, q, J)."""
         q, J = len(self.L), self.L[0][0].size
+        if q <= 2:
+            return self._small_weights()
         identity = np.broadcast_to(np.eye(q)[:, :, None], (q, q, J))
         return self.solve(identity)
+
+    def _small_weights(self) -> np.ndarray:
+        """The same without what the zeros of the identity do: one or two coefficients are most models."""
+        first = self.L[0][0]
+        along = 1.0 / first
+        if len(self.L) == 1:
+            return np.asarray((along / first)[None, None])
+        (below, last), W = self.L[1], np.empty((2, 2, first.size))
+        np.divide((-below * along) / last, last, out=W[0, 1])
+        np.divide(1.0 / last, last, out=W[1, 1])
+        np.divide(along - below * W[0, 1], first, out=W[0, 0])
+        W[1, 0] = W[0, 1]
+        return W
 
 
 @dataclass(frozen=True, eq=False)

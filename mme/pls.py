@@ -103,7 +103,7 @@ def evaluate(system: System, T: Factors) -> Evaluation:
     logdet = factor.logdet(levels.multiplicity) + T.logdet_K
     if rest.m == 0:
         return Evaluation(logdet, _cholesky(border), factor, Dense(np.zeros((0, 0))), np.zeros((0, system.p + 1)))
-    S_ZN = rest.C + rest.B @ factor.backward(Y).reshape(system.p + 1, -1).T
+    S_ZN = rest.C + rest.between(factor.backward(Y).reshape(system.p + 1, -1).T)
     W, rhs = factor.packed_weights(), rest.transpose_lambda(S_ZN, T.rest)
     if system.symbolic is None:
         L = _cholesky(_bordered(rest, W, T.rest, rhs, border))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from mme.absorption import Absorbed, Levels, Projected
 from mme.blocks import Block
 from mme.crossproducts import Cells
-from mme.schur import Crossing, Schur, build_schur, lambda_columns
+from mme.schur import Crossing, Schur, build_schur, lambda_columns, quickest
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +29,18 @@ class Remainder:
     C: np.ndarray
     schur: Schur
 
-    @property
+    @cached_property
     def m(self) -> int:
         """Number of random effects left."""
         return int(self.offsets[-1])
+
+    def between(self, V: np.ndarray) -> np.ndarray:
+        """B V for V (q J, c)."""
+        return np.asarray(self._B @ V)
+
+    @cached_property
+    def _B(self) -> np.ndarray | sp.csr_array:
+        return quickest(self.B)
 
     def with_response(self, r: np.ndarray) -> Remainder:
         """The same, for another last column r (1, n) of N less its part between levels."""

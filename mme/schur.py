@@ -24,6 +24,10 @@ from mme.blocks import Block
 from mme.crossproducts import Cells
 
 
+# Entries of a matrix up to which it is multiplied densely.
+_DENSE = 2**15
+
+
 @dataclass(frozen=True, eq=False)
 class Crossing:
     """Inner products of two blocks' columns by cell of their levels: (cells, q, q_t)."""
@@ -98,11 +102,16 @@ class Schur:
 
     def _values(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """Lambda'S Lambda, family by family."""
-        values = np.asarray(self.scatter @ W.ravel())
+        values = self._scattered @ W.ravel()
         values += self.constant
         for family in self.families:
             _sandwich(T[family.t_row].T, family.blocks(values), T[family.t_col])
         return values
+
+    @cached_property
+    def _scattered(self) -> np.ndarray | sp.csr_array | Whole:
+        """The scatter as an evaluation applies it."""
+        return self.scatter if isinstance(self.scatter, Whole) else quickest(self.scatter)
 
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -121,7 +130,12 @@ class Schur:
 
     def with_penalty(self, penalty: np.ndarray) -> Schur:
         """The same pattern with other values of K^-1 (x) I."""
-        _ = self._in_order, self._places, self._penalty_places  # of the pattern alone: once, and copied
+        _ = (
+            self._in_order,
+            self._places,
+            self._penalty_places,
+            self._scattered,
+        )  # of the pattern alone: once, and copied
         twin = copy(self)
         object.__setattr__(twin, "penalty", penalty)
         return twin
@@ -177,6 +191,11 @@ class Schur:
         return np.asarray(G + G.transpose(1, 0, 2))
 
 
+def quickest(A: sp.csr_array) -> np.ndarray | sp.csr_array:
+    """A matrix by which products are quickest: a small one is dense."""
+    return A.toarray() if A.shape[0] * A.shape[1] <= _DENSE else A
+
+
 def lambda_columns(blocks: tuple[Block, ...], offsets: np.ndarray, V: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
     """Lambda'V for V (m, c): level by level T'V_g."""
     out = np.empty(V.shape)
@@ -193,6 +212,8 @@ def _is_number(T: np.ndarray) -> bool:
     """Whether T is a number times the identity."""
     if T.shape == (1, 1):
         return True
+    if T[0, 0] != T[-1, -1]:
+        return False
     diagonal = T.diagonal()
     return bool((diagonal == diagonal[0]).all() and np.count_nonzero(T) == np.count_nonzero(diagonal))
 
