@@ -14,6 +14,7 @@ where x is far from zero, so that E keeps all digits that x has.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import frexp, ldexp, sqrt
 
 import numpy as np
 
@@ -56,15 +57,18 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
     """Axes of the columns of Z (n, q), orthonormal as (weighted) means over the records."""
     n, q = Z.shape
     w = None if weights is None else weights / weights.mean()
-    columns = np.array(Z.T, order="C")
-    power = np.array([np.ldexp(1.0, np.frexp(max(column.max(), -column.min()))[1]) for column in columns])
-    columns /= power[:, None]  # powers of two: exact
-    order = sorted(range(q), key=lambda j: not is_constant(columns[j]))
-    V, R, own = _gram_schmidt([columns[j] for j in order], w)
+    power = np.array([_power_of_two(column) for column in Z.T])
+    constant = [is_constant(column) for column in Z.T]
+    order = sorted(range(q), key=lambda j: not constant[j])
+    columns = [np.divide(Z[:, j], power[j]) for j in order]  # powers of two: exact
+    V, R, own = _gram_schmidt(columns, constant[order[0]], w)
     R[:, order], own[order] = R.copy(), own.copy()
     turn, E = _canonical(V, w)
     C, inverse, r = np.zeros((q, q)), np.zeros((q, q)), len(V)
     C[:r] = turn @ R * power
+    if r == q:
+        inverse[order] = triangular_inverse(R[:, order]) @ turn.T / power[order, None]
+        return Axes(tuple(E), C, inverse, r, own)
     C[np.arange(r, q), ~own] = power[~own]
     among = [j for j in order if own[j]]
     R_inverse = triangular_inverse(R[:, among])
@@ -74,6 +78,11 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
     return Axes((*E, *[np.zeros(n)] * (q - r)), C, inverse, r, own)
 
 
+def _power_of_two(column: np.ndarray) -> float:
+    """The power of two next above the largest number of a column."""
+    return ldexp(1.0, frexp(max(float(column.max()), -float(column.min())))[1])
+
+
 def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:
     """The weighted mean of a b."""
     if b is None:
@@ -81,35 +90,37 @@ def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:
     return float((a if w is None else a * w) @ b / a.size)
 
 
-def _gram_schmidt(columns: list[np.ndarray], w: np.ndarray | None) -> tuple[list[Column], np.ndarray, np.ndarray]:
+def _gram_schmidt(
+    columns: list[np.ndarray], first_is_constant: bool, w: np.ndarray | None
+) -> tuple[list[Column], np.ndarray, np.ndarray]:
     """V of unit mean square, R (r, q) with columns = V R, and which columns (q,) earlier ones do not determine.
 
-    What rounding of the data can have made is no direction: each v has an error, a share of its length, that is handed
+    The columns are overwritten. What rounding of the data can have made is no direction: each v has an error, a share of its length, that is handed
     on to the columns from which it is taken.
     """
     V: list[Column] = []
     errors: list[float] = []
     R, own = np.zeros((len(columns), len(columns))), np.zeros(len(columns), dtype=bool)
     for j, column in enumerate(columns):
-        if is_constant(column) and not V:
+        if j == 0 and first_is_constant:
             V.append(None)
             errors.append(0.0)
             R[0, j], own[j] = column[0], True
             continue
-        length, v = np.sqrt(_mean(column, column, w)), column
+        v, length = column, sqrt(_mean(column, column, w))
         for _ in range(2):
             for i, e in enumerate(V):
                 along = _mean(v, e, w)
                 R[i, j] += along
                 if e is not None:
-                    v = v - along * e
+                    v -= along * e
                 elif along != 0.0:
-                    v = v - along
-        left = np.sqrt(_mean(v, v, w))
+                    v -= along
+        left = sqrt(_mean(v, v, w))
         error = _DEPENDENT * length + float(np.abs(R[: len(V), j]) @ errors)
         if left > error:
             R[len(V), j], own[j] = left, True
-            V.append(np.divide(v, left, out=None if v is column else v))
+            V.append(np.divide(v, left, out=v))
             errors.append(error / left)
     return V, R[: len(V)], own
 
@@ -122,10 +133,11 @@ def _canonical(V: list[Column], w: np.ndarray | None) -> tuple[np.ndarray, list[
     if r == 1 or (r == 2 and V[0] is None):
         last = V[-1]
         assert last is not None
-        sign = np.sign(last[_first_of_largest(np.abs(last))])
-        if sign < 0.0:
+        turn = np.eye(r)
+        if last[_first_of_largest(np.abs(last))] < 0.0:
             np.negative(last, out=last)
-        return np.diag([1.0] * (r - 1) + [float(sign)]), list(V)
+            turn[-1, -1] = -1.0
+        return turn, list(V)
     if V[0] is None:
         inner = np.array(V[1:])
         turn = np.eye(r)

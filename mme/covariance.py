@@ -17,7 +17,7 @@ import numpy as np
 
 from mme.arguments import is_word
 from mme.errors import MMEError
-from mme.lapack import qr_triangle
+from mme.lapack import cholesky, qr_triangle
 
 # Two products of factors that are the same but for the order of their sums.
 _ROUNDING = 1e-10
@@ -182,11 +182,17 @@ class Entries(Structure):
 
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """Cholesky factor of H with its correlations pulled inside the cone."""
-        scale = np.sqrt(np.maximum(np.diag(H), floor))
-        R = H / np.outer(scale, scale)
-        values, vectors = np.linalg.eigh(np.clip((R + R.T) / 2, -0.9, 0.9) + 0.1 * np.eye(self.q))
-        L = np.linalg.cholesky((vectors * np.maximum(values, 0.05)) @ vectors.T)
-        return np.asarray((scale[:, None] * L / np.linalg.norm(L, axis=1)[:, None])[self.rows, self.cols])
+        scale = np.sqrt(np.maximum(H.diagonal(), floor))
+        if self.q == 1:
+            return scale
+        R = H / (scale[:, None] * scale)
+        inside = np.minimum(np.maximum((R + R.T) / 2, -0.9), 0.9)
+        inside.flat[:: self.q + 1] += 0.1
+        if self.q > 2 or not inside[0, 0] == inside[1, 1] == 1.0:  # elsewhere eigenvalues are 0.1 to 1.9
+            values, vectors = np.linalg.eigh(inside)
+            inside = (vectors * np.maximum(values, 0.05)) @ vectors.T
+        L = cholesky(inside)[0]
+        return np.asarray((scale[:, None] * L / np.sqrt((L * L).sum(axis=1))[:, None]).take(self._places))
 
     def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
         """Each column of T at zero, from zero, or many times as large; each row's correlations the other way round."""

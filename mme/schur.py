@@ -23,7 +23,6 @@ from mme.absorption import Levels
 from mme.blocks import Block
 from mme.crossproducts import Cells
 
-
 # Entries of a matrix up to which it is multiplied densely.
 _DENSE = 2**15
 
