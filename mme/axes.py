@@ -95,8 +95,8 @@ def _gram_schmidt(
 ) -> tuple[list[Column], np.ndarray, np.ndarray]:
     """V of unit mean square, R (r, q) with columns = V R, and which columns (q,) earlier ones do not determine.
 
-    The columns are overwritten. What rounding of the data can have made is no direction: each v has an error, a share of its length, that is handed
-    on to the columns from which it is taken.
+    The columns are overwritten. What rounding of the data can have made is no direction: each v has an error, a share
+    of its length, that is handed on to the columns from which it is taken.
     """
     V: list[Column] = []
     errors: list[float] = []
