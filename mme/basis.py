@@ -29,6 +29,8 @@ _FEW = 1024
 _ROUNDING = 1e-13
 # An indicator of records is made up of other columns where they leave no more of it.
 _MADE_UP = 1e-9
+# So many records, and four a column, are looked at first.
+_SOME = 50
 # Its weights on columns that have no part in it are no more than this.
 _NO_PART = 1e-11
 # While every column keeps this share, the Cholesky factor of X'X has digits enough for a second pass to restore
@@ -115,10 +117,11 @@ def _moved_back(
 
 
 def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.ndarray]]:
-    """By column of X (rows): x - c s, c and s for those far from zero, s (n,) ones where x is not zero.
+    """By column of X (rows): x - c s, c and s for those far from zero.
 
-    Earlier columns make up s, so that the span of all remains what it was: an intercept, or for x within a level of a
-    factor, x:f, the columns of f.
+    Earlier columns make up s (n,), so that the span of all remains what it was: an intercept, or for x within a level
+    of a factor, x:f, the columns of f. It is one where x is not zero; of x times a contrast of f (of sums, Helmert's,
+    a polynomial) it is the contrast, and c that of x by itself.
     """
     n, moved = rows.shape[1], dict[int, tuple[np.ndarray, float, np.ndarray]]()
     constant = False
@@ -126,11 +129,11 @@ def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.nd
         if is_constant(row):
             constant = True
             continue
-        if _has_both_signs(row):
+        if not _is_far(row):
+            if moved and (found := _times_contrast(row, rows[:j], moved)) is not None:
+                moved[j] = found
             continue
         count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
-        if count == 0 or count * squares > (1.0 + _FAR**2) * total**2:
-            continue
         where = row != 0.0
         if np.count_nonzero(row == row[int(where.argmax())]) == count:
             continue
@@ -147,6 +150,14 @@ def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.nd
     return moved
 
 
+def _is_far(row: np.ndarray) -> bool:
+    """Whether the entries of a column that are not zero vary little for their size."""
+    if _has_both_signs(row):
+        return False
+    count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
+    return bool(count > 0 and count * squares <= (1.0 + _FAR**2) * total**2)
+
+
 def _has_both_signs(row: np.ndarray) -> bool:
     """Whether records at the head of a long column show that it is not far from zero.
 
@@ -158,15 +169,37 @@ def _has_both_signs(row: np.ndarray) -> bool:
     return bool(min(np.count_nonzero(few > 0.0), np.count_nonzero(few < 0.0)) > _FAR**2 * row.size)
 
 
+def _times_contrast(
+    row: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]
+) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """x s less its part c s, c, and s, for a column x that was moved by c and a contrast s of columns before."""
+    for i, (_, mean, where) in moved.items():
+        if (where == 1.0).all():
+            contrast = row / rows[i]
+            if _is_made_up(contrast, rows, moved):
+                return row - mean * contrast, mean, contrast
+    return None
+
+
 def _is_made_up(where: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]) -> bool:
-    """Whether the columns before are known to have the indicator ``where`` in their span."""
-    E = np.array([moved[i][0] if i in moved else row for i, row in enumerate(rows)])
-    if not len(E):
+    """Whether the columns before are known to have ``where`` in their span: in some records, and then in all."""
+    columns = [moved[i][0] if i in moved else row for i, row in enumerate(rows)]
+    if not columns:
         return False
-    size = np.sqrt(np.einsum("ji,ji->j", E, E))
-    E = E[size > 0.0] / size[size > 0.0, None]
-    left = where - np.linalg.lstsq(E.T, where, rcond=None)[0] @ E
-    return bool(np.abs(left).max() < _MADE_UP)
+    n = where.size
+    for some in (np.linspace(0, n - 1, min(n, _SOME + 4 * len(rows))).astype(np.intp), slice(None)):
+        E = np.array([column[some] for column in columns])
+        size = np.sqrt(np.einsum("ji,ji->j", E, E))
+        size[size == 0.0] = 1.0
+        weights = np.linalg.lstsq((E / size[:, None]).T, where[some], rcond=None)[0] / size
+        if np.abs(where[some] - weights @ E).max() >= _MADE_UP:
+            return False
+        left = where.copy()
+        for weight, column in zip(weights.tolist(), columns, strict=True):
+            left -= weight * column
+        if np.abs(left).max() < _MADE_UP:
+            return True
+    return False
 
 
 def _beside(

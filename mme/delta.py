@@ -21,9 +21,12 @@ def parameter_covariance(hessian: np.ndarray) -> np.ndarray:
     """
     cov = np.zeros_like(hessian)
     free = np.isfinite(np.diag(hessian))
-    values, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+    both = np.ix_(free, free)
+    size = np.sqrt(np.abs(np.diag(hessian[both])))
+    size[size == 0.0] = 1.0
+    values, vectors = np.linalg.eigh(hessian[both] / np.outer(size, size))
     inverse = np.where(values > 1e-10 * values.max(initial=0.0), 2.0 / np.where(values > 0, values, 1.0), np.nan)
-    cov[np.ix_(free, free)] = (vectors * inverse) @ vectors.T
+    cov[both] = (vectors * inverse) @ vectors.T / np.outer(size, size)
     return cov
 
 

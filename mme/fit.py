@@ -20,7 +20,8 @@ from mme.engine import Engine
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.identified import without_held
-from mme.loop import Progress, hessian, search
+from mme.local import Local, hessian, local
+from mme.loop import Progress, search
 from mme.model import Model, build_model
 from mme.objective import Objective
 from mme.rows import Rows
@@ -178,7 +179,12 @@ class Fit:
     @cached_property
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by (theta, phi) at the optimum; NaN for parameters that were given."""
-        return hessian(self.objective, self.theta, self.optimum)
+        return hessian(self.local, self.theta)
+
+    @cached_property
+    def local(self) -> Local:
+        """The same in the axes of the terms, from which functions of the variances are differentiated."""
+        return local(self.objective, self.theta, self.optimum)
 
     @property
     def singular(self) -> bool:
@@ -327,7 +333,7 @@ class Fit:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
         from mme.genetics import heritability_table
 
-        table = heritability_table(self.estimates, self.hessian, name)
+        table = heritability_table(self.estimates, self.local, name)
         if self.optimum.undetermined:
             open_ = self.model.split(self.optimum.open[: self.model.k])
             if any(part.any() for term, part in zip(self.model.terms, open_, strict=True) if term.name == name):

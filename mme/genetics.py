@@ -13,6 +13,7 @@ from mme.arrays import shown
 from mme.delta import jacobian, parameter_covariance
 from mme.errors import MMEError
 from mme.estimates import Estimates
+from mme.local import Local
 from mme.model import Model
 from mme.objective import Objective
 from mme.relationship import covariances
@@ -36,7 +37,7 @@ class Ratios:
     se: np.ndarray
 
 
-def heritabilities(estimates: Estimates, hessian: np.ndarray | None, name: str) -> Ratios:
+def heritabilities(estimates: Estimates, around: Local | None, name: str) -> Ratios:
     """Shares of a term in the variance of the records, and correlations of its coefficients.
 
     For a coefficient c, averaged over the records whose covariate z_c is not zero,
@@ -48,33 +49,38 @@ def heritabilities(estimates: Estimates, hessian: np.ndarray | None, name: str) 
     effects, with k = 1/2 for an animal of unrelated parents and its dam (Willham 1963, Biometrics 19:18-27).
 
     Standard errors are those of the delta method on (theta, phi), whose covariance is twice the inverse Hessian of the
-    criterion; sigma cancels. They are NaN without a Hessian, where nothing that was estimated moves the share (theta
-    was given), and where a variance of zero makes the first derivatives vanish: the method says nothing there.
+    criterion; sigma cancels. They are NaN without one (``around`` is None), where nothing that was estimated moves the
+    share (theta was given), and where a variance of zero makes the first derivatives vanish: the method says nothing
+    there.
     """
     model = estimates.objective.model
     t = _term(model, name)
     records, products = _records(model, t), [record_products(term, scaled=True) for term in model.terms]
+    origin = estimates.in_axes if around is None else Estimates(around.objective, around.parameters[: model.k])
+    parts = _parts(origin.objective, products)
 
     def ratios(parameters: np.ndarray) -> np.ndarray:
         theta, phi = np.split(parameters, [model.k])
-        return np.concatenate([_shares(model, t, records, products, theta, phi), _correlations(model.T(theta)[t])])
+        factors = model.T(theta)
+        own = factors[t] if parts[t].back is None else parts[t].back @ factors[t]
+        return np.concatenate([_shares(model, t, records, parts, factors, own, phi), _correlations(own)])
 
-    at = np.concatenate([estimates.theta, estimates.objective.phi])
+    at = np.concatenate([origin.theta, estimates.objective.phi])
     estimate = ratios(at)
-    if hessian is None:
+    if around is None:
         return Ratios(_labels(model, t), estimate, np.full(estimate.size, np.nan))
-    cov = parameter_covariance(hessian)
+    cov = parameter_covariance(around.hessian)
     slopes = jacobian(ratios, at, np.sqrt(np.diag(cov)))
     se = np.sqrt(np.einsum("ij,jk,ik->i", slopes, cov, slopes))
-    moved = slopes[:, np.isfinite(np.diag(hessian))].any(axis=1)
+    moved = slopes[:, np.isfinite(np.diag(around.hessian))].any(axis=1)
     return Ratios(_labels(model, t), estimate, np.where(moved, se, np.nan))
 
 
-def heritability_table(estimates: Estimates, hessian: np.ndarray, name: str) -> pd.DataFrame:
+def heritability_table(estimates: Estimates, around: Local, name: str) -> pd.DataFrame:
     """The :func:`heritabilities` of a term as a table: ``estimate, se``."""
     import pandas as pd
 
-    found = heritabilities(estimates, hessian, name)
+    found = heritabilities(estimates, around, name)
     return pd.DataFrame({"estimate": found.estimate, "se": found.se}, index=pd.Index(found.labels, name=name))
 
 
@@ -156,30 +162,53 @@ def _between_levels(term: Term) -> np.ndarray:
     return K
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Columns Z (n, q) that T of a term is of (None: ones), its :func:`record_products`, and the way ``back``.
+
+    In the axes z'T has no more digits to lose where a covariate is far from zero; ``back`` @ T is that of the user's
+    columns.
+    """
+
+    Z: np.ndarray | None
+    products: np.ndarray | None
+    back: np.ndarray | None
+
+    def variance(self, T: np.ndarray) -> np.ndarray | float:
+        """z_i'T T'z_i for every record."""
+        if self.products is not None:
+            return np.asarray(np.einsum("abn,ab->n", self.products, T @ T.T))
+        return float(T[0, 0] ** 2) if self.Z is None else np.asarray(((self.Z @ T) ** 2).sum(axis=1))
+
+
+def _parts(objective: Objective, products: list[np.ndarray | None]) -> list[_Part]:
+    found, model = [], objective.model
+    for term, axes, K in zip(model.terms, model.axes, products, strict=True):
+        if axes is None or not objective.inside:
+            found.append(_Part(term.covariates, K, None))
+        else:
+            columns = [np.ones(model.n) if column is None else column for column in axes.columns]
+            found.append(_Part(np.column_stack(columns), K, axes.inverse))
+    return found
+
+
 def _shares(
     model: Model,
     t: int,
     records: list[np.ndarray],
-    products: list[np.ndarray | None],
-    theta: np.ndarray,
+    parts: list[_Part],
+    factors: list[np.ndarray],
+    own: np.ndarray,
     phi: np.ndarray,
 ) -> np.ndarray:
-    factors = model.T(theta)
+    """Of a term with T ``own`` in the user's columns."""
     residual = np.ones(model.n) if model.weights is None else 1.0 / model.weights
     if model.residual is not None:
         residual = residual * np.exp(2.0 * model.residual.log_sd(phi))
-    parts = zip(model.terms, products, factors, strict=True)
-    total = residual + sum(
-        _variance(term.covariates, T) if K is None else np.einsum("abn,ab->n", K, T @ T.T) for term, K, T in parts
-    )
-    own, covariates = np.diag(factors[t] @ factors[t].T), model.terms[t].covariates
+    total = residual + sum(part.variance(T) for part, T in zip(parts, factors, strict=True))
+    prior, covariates = np.diag(own @ own.T), model.terms[t].covariates
     squares = [1.0 if covariates is None else np.mean(covariates[at, c] ** 2) for c, at in enumerate(records)]
-    return np.array([square * g / np.mean(total[at]) for square, g, at in zip(squares, own, records, strict=True)])
-
-
-def _variance(Z: np.ndarray | None, T: np.ndarray) -> np.ndarray | float:
-    """z_i'T T'z_i for every record."""
-    return float(T[0, 0] ** 2) if Z is None else np.asarray(((Z @ T) ** 2).sum(axis=1))
+    return np.array([square * g / np.mean(total[at]) for square, g, at in zip(squares, prior, records, strict=True)])
 
 
 def _correlations(T: np.ndarray) -> np.ndarray:

@@ -22,9 +22,10 @@ from mme.lapack import triangular_solve
 from mme.panels import gathered, inner, panels
 from mme.prediction_error import Part
 
-# Columns of Z that differ from combinations of those of X by less than this share of their size are the same. Of so
-# many records it pays to look.
-_SAME, _MANY = 1e-10, 4_096
+# Columns of Z that differ from combinations of those of X by less than this share of their size are the same.
+# Directions of x in which records vary by less than this share of the most have no part in them: what follows would
+# cancel. Of so many records it pays to look.
+_SAME, _STEEP, _MANY = 1e-10, 1e-3, 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +135,7 @@ class Entries:
             return None
         some = np.linspace(0, n - 1, _MANY).astype(np.intp)
         z = part.z[some]
-        S = np.linalg.lstsq(self.X[some] @ to_basis.T, z, rcond=None)[0]
+        S = np.linalg.lstsq(self.X[some] @ to_basis.T, z, rcond=_STEEP)[0]
         within, change = _SAME * np.abs(z).max(axis=0)[:, None], to_basis.T @ S
         for cut in panels(n):
             off = change.T @ self.X[cut].T

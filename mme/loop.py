@@ -18,10 +18,10 @@ from mme.estimates import Estimates
 from mme.identified import Reduced, reduced, require_determined, undetermined
 from mme.model import Model
 from mme.objective import Objective
-from mme.optimize import CONVERGED, Derivatives, Minimum, curvature, evaluate_only, minimise
+from mme.optimize import CONVERGED, Derivatives, Minimum, evaluate_only, minimise
 from mme.saturated import require_identifiable
 from mme.slopes import criterion_slopes
-from mme.start import Start, radii, start
+from mme.start import Start, start
 from mme.verdict import Optimum, Place, judge, of_whole, with_undetermined
 from mme.whitening import Whitening
 
@@ -288,49 +288,6 @@ def _without_zeros(
         if value <= minimum.value + CONVERGED:
             theta, minimum = np.where(trial == 0.0, 0.0, theta), replace(minimum, value=value)
     return theta, minimum
-
-
-def hessian(objective: Objective, theta: np.ndarray, optimum: Optimum) -> np.ndarray:
-    """Second derivatives of the criterion by the (theta, phi) that were estimated, at the optimum; NaN for the others.
-
-    The search's own Hessian was brought along by secants: good to find the optimum, not to state standard errors.
-    """
-    model, estimated = objective.model, np.isfinite(optimum.gradient)
-    out = np.full((estimated.size, estimated.size), np.nan)
-    if not estimated.any():
-        return out
-    k, phi = model.k, optimum.phi
-    inside, x = objective.in_axes, model.coordinates.inner(theta)
-    scale, free = np.ones(out.shape[0]), estimated.copy()
-    scale[:k] = inside.theta_scale
-    radius = scale * np.concatenate(_radius(inside, estimated[:k].any()))
-    by_axes = np.eye(out.shape[0])
-    if model.coordinates.edge(x * scale[:k]).any():  # x is no smooth function of theta there
-        inside, x = objective, theta
-        scale[:k] = objective.theta_scale
-    else:
-        free[:k] &= model.coordinates.free
-        by_axes[:k, :k] = model.coordinates.jacobian(theta)
-    joint, at = Joint(model, inside), np.concatenate([x, phi])
-
-    def criterion(x: np.ndarray) -> float:
-        parameters = at.copy()
-        parameters[free] = x
-        return joint(parameters)
-
-    H = np.zeros(out.shape)
-    found = curvature(criterion, at[free], criterion(at[free]), (radius / scale)[free])
-    H[np.ix_(free, free)] = found.hessian
-    both = np.ix_(estimated, estimated)
-    out[both] = (by_axes.T @ H @ by_axes)[both]
-    return out
-
-
-def _radius(objective: Objective, estimated: bool) -> tuple[np.ndarray, np.ndarray]:
-    """How far theta, in the axes, and phi may be off at a start."""
-    structure = objective.model.residual
-    spread = np.zeros(0) if structure is None else structure.radius()
-    return radii(objective) if estimated else np.ones(objective.model.k), spread
 
 
 def _first_phi(model: Model) -> np.ndarray:

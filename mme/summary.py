@@ -133,11 +133,11 @@ def _ratio_rows(fit: Fit) -> list[Row]:
     """Heritabilities and genetic correlations: a share of the variance for each coefficient of related levels."""
     if not _related(fit):
         return []
-    hessian = fit.hessian if _has_standard_errors(fit) else None
+    around = fit.local if _has_standard_errors(fit) else None
     found = [
         (term.name, label, ratio, se)
         for term in _related(fit)
-        for ratios in (heritabilities(fit.estimates, hessian, term.name),)
+        for ratios in (heritabilities(fit.estimates, around, term.name),)
         for label, ratio, se in zip(ratios.labels, ratios.estimate.tolist(), ratios.se.tolist(), strict=True)
     ]
     terms, labels, values, errors = zip(*found, strict=True)
@@ -145,7 +145,7 @@ def _ratio_rows(fit: Fit) -> list[Row]:
         (name if name not in terms[:i] else "", label)
         for i, (name, label) in enumerate(zip(terms, labels, strict=True))
     ]
-    if hessian is None:
+    if around is None:
         return [("", "", "Estimate"), *((*name, cell) for name, cell in zip(names, _column(values), strict=True))]
     spec = _spec([se for se in errors if math.isfinite(se)] or values, 2)
     numbers = [(_number(value, spec), _number(se, spec)) for value, se in zip(values, errors, strict=True)]

@@ -115,6 +115,7 @@ LAYERS = {
         "verdict",
         "saturated",
         "loop",
+        "local",
     ),
     "what is asked of a fit": (
         "varcorr",

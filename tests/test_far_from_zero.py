@@ -177,3 +177,63 @@ def test_uncorrelated_combinations_are_eigenvectors_of_the_covariance():
     assert_allclose(found.weights @ V @ found.weights.T, np.diag(found.sd**2), atol=1e-12)
     assert_allclose(found.F, d @ np.linalg.solve(V, d) / 3.0, rtol=1e-12)
     assert_allclose(np.sort(found.sd**2), np.linalg.eigvalsh(V), rtol=1e-10)
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e5, 1e8])
+def test_heritabilities_beside_a_slope_do_not_know_where_its_covariate_is(distance):
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": rng.integers(0, 30, 300), "h": rng.integers(0, 12, 300), "z": rng.normal(size=300)})
+    data["y"] = rng.normal(size=30)[data["g"]] + 0.6 * rng.normal(size=30)[data["g"]] * data["z"]
+    data["y"] += 0.7 * rng.normal(size=12)[data["h"]] + rng.normal(size=300)
+    data["z"] = (data["z"] + distance) - distance
+    near = mme.lmer("y ~ z + (z | g) + (1 | h)", data)
+    far = mme.lmer("y ~ x + (x | g) + (1 | h)", data.assign(x=data["z"] + distance))
+    assert_allclose(far.heritability("h"), near.heritability("h"), rtol=1e-6)
+    slope, other = far.heritability("g").iloc[1], near.heritability("g").iloc[1]
+    assert slope["se"] / slope["estimate"] == pytest.approx(other["se"] / other["estimate"], rel=1e-5)
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e8])
+def test_wald_limits_of_a_residual_structure_do_not_know_where_a_covariate_is(distance):
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"g": np.repeat(np.arange(40), 8), "t": np.tile(np.arange(8), 40), "z": rng.normal(size=320)})
+    e = rng.normal(size=(40, 8))
+    for t in range(1, 8):
+        e[:, t] += 0.5 * e[:, t - 1]
+    data["y"] = e.ravel() + 0.8 * rng.normal(size=40)[data["g"]] * data["z"] + rng.normal(size=40)[data["g"]]
+    data["z"] = (data["z"] + distance) - distance
+    near, far = (
+        mme.lmer("y ~ x + (x | g)", data.assign(x=x), residual=mme.AR1("t", "g")).confint().loc["rho"]
+        for x in (data["z"], data["z"] + distance)
+    )
+    assert_allclose(far, near, rtol=1e-5)
+
+
+@pytest.mark.parametrize("coding", ["sum", "helmert", "poly", "own"])
+@pytest.mark.parametrize("formula", ["y ~ x*f + (1 | g)", "y ~ x*f*h + (x | g)", "y ~ h + x*f + w + (1 | g)"])
+def test_no_coding_of_a_factor_drops_its_products_with_a_covariate_far_from_zero(formula, coding):
+    rng = np.random.default_rng(8)
+    data = pd.DataFrame({"f": rng.choice(list("abc"), 200), "h": rng.choice(list("uv"), 200)})
+    data["g"], data["z"], data["w"] = rng.integers(0, 15, 200), rng.normal(size=200), rng.normal(size=200)
+    data["y"] = data["z"] * (1 + (data["f"] == "a")) + rng.normal(size=15)[data["g"]] + rng.normal(size=200)
+    coded = (
+        np.linalg.qr(np.column_stack([np.ones(3), rng.normal(size=(3, 2))]))[0][:, 1:] if coding == "own" else coding
+    )
+    contrasts = {"f": coded, "h": "sum" if "h" in formula else None}
+    contrasts = {name: value for name, value in contrasts.items() if value is not None}
+    near = mme.lmer(formula, data.assign(x=data["z"]), contrasts=contrasts)
+    for shift in (1e3, 1e6, 1e7, 1e8, -1e8):
+        far = mme.lmer(formula, data.assign(x=data["z"] + shift), contrasts=contrasts)
+        assert far.dropped == ()
+        assert far.criterion == pytest.approx(near.criterion, abs=1e-6)
+        assert_allclose(far.anova(type=1).loc[["x", "x:f"], "F"], near.anova(type=1).loc[["x", "x:f"], "F"], rtol=1e-5)
+        products = [name for name in near.fixed_names if name.startswith("x")]
+        assert_allclose(far.se[products], near.se[products], rtol=1e-6)
+
+
+def test_a_column_beside_one_far_from_zero_is_kept_as_it_is():
+    rng = np.random.default_rng(9)
+    data = pd.DataFrame({"year": rng.integers(2018, 2024, 90), "w": rng.normal(size=90), "g": rng.integers(0, 9, 90)})
+    data["twin"] = data["w"] * (1 + 1e-9 * rng.normal(size=90))
+    data["y"] = data["w"] + rng.normal(size=90)
+    assert mme.lmer("y ~ year + w + twin + (1 | g)", data).dropped == ("twin",)

@@ -41,7 +41,7 @@ def wald_intervals(fit: Fit, level: float, ddf: str) -> pd.DataFrame:
     fixed = pd.DataFrame({"lower": table["estimate"] - half, "upper": table["estimate"] + half})
     if fit.model.residual is None:
         return fixed
-    limits = _residual_limits(fit.model.residual, fit.optimum.phi, fit.hessian, z)
+    limits = _residual_limits(fit.model.residual, fit.optimum.phi, fit.local.hessian, z)
     names = list(residual_names(fit.model, fit.fixed_names))
     return pd.concat([pd.DataFrame(limits, index=names, columns=["lower", "upper"]), fixed])
 

@@ -1,0 +1,76 @@
+"""Second derivatives of the criterion at the optimum, by which standard errors of variances are stated.
+
+They are taken in the axes of the terms, where covariates have no origin and no unit: in the user's columns the Hessian
+of a slope on x = 1e8 + z has no digits left to be inverted by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.loop import Joint
+from mme.objective import Objective
+from mme.optimize import curvature
+from mme.start import radii
+from mme.verdict import Optimum
+
+
+@dataclass(frozen=True, eq=False)
+class Local:
+    """The ``hessian`` by (theta, phi) at ``parameters``, NaN for those that were given.
+
+    Theta is as ``objective`` takes it: in the axes, or in the user's columns where it is no smooth function of that.
+    """
+
+    objective: Objective
+    parameters: np.ndarray
+    hessian: np.ndarray
+
+
+def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
+    """Differentiate the criterion at theta and the optimum's phi.
+
+    The search's own Hessian was brought along by secants: good to find the optimum, not to state standard errors.
+    """
+    model, estimated = objective.model, np.isfinite(optimum.gradient)
+    k, inside, x = model.k, objective.in_axes, model.coordinates.inner(theta)
+    scale, free = np.ones(estimated.size), estimated.copy()
+    scale[:k] = inside.theta_scale
+    radius = scale * np.concatenate(_radius(inside, estimated[:k].any()))
+    if model.coordinates.edge(x * scale[:k]).any():
+        inside, x = objective, theta
+        scale[:k] = objective.theta_scale
+    else:
+        free[:k] &= model.coordinates.free
+    joint, at = Joint(model, inside), np.concatenate([x, optimum.phi])
+
+    def criterion(x: np.ndarray) -> float:
+        parameters = at.copy()
+        parameters[free] = x
+        return joint(parameters)
+
+    H = np.full((at.size, at.size), np.nan)
+    H[np.ix_(estimated, estimated)] = 0.0
+    if free.any():
+        H[np.ix_(free, free)] = curvature(criterion, at[free], criterion(at[free]), (radius / scale)[free]).hessian
+    return Local(inside, at, H)
+
+
+def hessian(at: Local, theta: np.ndarray) -> np.ndarray:
+    """The same by theta in the user's columns."""
+    if not at.objective.inside:
+        return at.hessian
+    change, estimated = np.eye(len(at.hessian)), np.isfinite(np.diag(at.hessian))
+    change[: theta.size, : theta.size] = at.objective.model.coordinates.jacobian(theta)
+    both, out = np.ix_(estimated, estimated), np.full(at.hessian.shape, np.nan)
+    out[both] = (change.T @ np.nan_to_num(at.hessian) @ change)[both]
+    return out
+
+
+def _radius(objective: Objective, estimated: bool) -> tuple[np.ndarray, np.ndarray]:
+    """How far theta, in the axes, and phi may be off at a start."""
+    structure = objective.model.residual
+    spread = np.zeros(0) if structure is None else structure.radius()
+    return radii(objective) if estimated else np.ones(objective.model.k), spread
