@@ -98,14 +98,24 @@ class Estimates:
         lost = np.finfo(float).eps * self.objective.constants.n_effective * float(r @ r)
         if lost < _TOLERATED * eliminated:
             return eliminated
-        gamma, penalty, blocks = self._solution
-        residual = r - self.objective.basis.Q @ gamma
-        for block, b in zip(self.objective.blocks, blocks, strict=True):
-            for a, (column, effect) in enumerate(zip(block.columns, b.T, strict=True)):
-                part = effect[coding(block.codes, a)]
-                part = part if column is None else column * part
-                residual -= part if block.records is None else np.bincount(block.records, part)
-        return float(residual @ residual) + penalty
+        residual = self.whitened_residual(self._solution[0])
+        return float(residual @ residual) + self._solution[1]
+
+    def whitened_residual(self, gamma: np.ndarray | None = None, *, conditional: bool = True) -> np.ndarray:
+        """Y - X beta - Z b, or y - X beta, whitened (n,), at the estimated beta or another on the basis of X.
+
+        It is taken on that basis and in the columns of the blocks: where a covariate is far from zero, X beta in the
+        user's units has errors of the size of that distance, rounded.
+        """
+        gamma = self._gamma if gamma is None else gamma
+        residual = self.objective.basis.r - self.objective.basis.Q @ gamma
+        if conditional:
+            for block, b in zip(self.objective.blocks, self._solution[2], strict=True):
+                for a, (column, effect) in enumerate(zip(block.columns, b.T, strict=True)):
+                    part = effect[coding(block.codes, a)]
+                    part = part if column is None else column * part
+                    residual -= part if block.records is None else np.bincount(block.records, part)
+        return np.asarray(residual)
 
     @cached_property
     def _solution(self) -> tuple[np.ndarray, float, list[np.ndarray]]:
@@ -128,9 +138,14 @@ class Estimates:
     @cached_property
     def beta(self) -> np.ndarray:
         """BLUE of the kept columns of X (p,)."""
+        return self.objective.basis.coefficients(self._gamma)
+
+    @property
+    def _gamma(self) -> np.ndarray:
+        """Beta on the orthonormal basis of X, from the estimate by ordinary least squares on."""
         if self._orthogonal is None or self.objective.within is not None:
-            return self.objective.basis.coefficients(self._solution[0])
-        return self.objective.basis.coefficients(coordinates(self._orthogonal[1]))
+            return self._solution[0]
+        return coordinates(self._orthogonal[1])
 
     @cached_property
     def _apart(self) -> bool:

@@ -15,7 +15,6 @@ from mme.covariance import structure
 from mme.crossproducts import by_code, cells
 from mme.engine import Plan
 from mme.errors import MMEError
-from mme.estimates import Estimates
 from mme.hat import Hat
 from mme.hat_groups import group_hats
 from mme.hat_large import large_shifts
@@ -88,7 +87,7 @@ def cooks_distance(fit: Fit, by: Any = None) -> Any:
     if _correlated(fit):
         distance = (_record_shifts(fit) ** 2).sum(axis=1) / (p * fit.sigma**2)
         return fit.rows.aligned(distance, "cooks_distance")
-    h, e = fit.hat.diagonal, whitened_residual(fit.estimates)
+    h, e = fit.hat.diagonal, fit.estimates.whitened_residual()
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = e**2 * h / (p * fit.sigma**2 * (1.0 - h) ** 2)
     return fit.rows.aligned(distance, "cooks_distance")
@@ -133,15 +132,8 @@ def _hat(fit: Fit) -> Hat:
 
 def _record_shifts(fit: Fit) -> np.ndarray:
     """Shifts (n, p) on the basis of :class:`Hat` when a record leaves."""
-    e = whitened_residual(fit.estimates)
+    e = fit.estimates.whitened_residual()
     return RecordHat(_hat(fit), e).shifts if _correlated(fit) else fit.hat.without_records(e)
-
-
-def whitened_residual(estimates: Estimates, *, conditional: bool = True) -> np.ndarray:
-    """y - fitted, or y - X beta, with independent entries of variance sigma^2 where e has them (n,)."""
-    model = estimates.objective.model
-    mean = estimates.fitted if conditional else estimates.population
-    return estimates.objective.whitening((model.y - mean)[None, :])[0]
 
 
 def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
@@ -156,7 +148,7 @@ def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
             "one by one"
         )
     if all(term.relationship is None and _within(term.codes, codes) for term in model.terms):
-        r = whitened_residual(fit.estimates, conditional=False)
+        r = fit.estimates.whitened_residual(conditional=False)
         return fit.hat.without_blocks(codes, labels.size, r), labels, name
     return _crossed(fit, codes, labels.size), labels, name
 
@@ -191,7 +183,7 @@ def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
     The levels of the absorbed factor have all that (H2) needs, and so have any groups where the remainder is dense.
     Elsewhere the groups' own levels are absorbed, and large groups left out by an evaluation each.
     """
-    e, absorbed = whitened_residual(fit.estimates), fit.objective.absorbing
+    e, absorbed = fit.estimates.whitened_residual(), fit.objective.absorbing
     if absorbed is not None and _is(absorbed, codes):
         return fit.hat.without_levels(e)
     sizes, hats = np.bincount(codes, minlength=J), group_hats(fit.objective, fit.theta, fit.hat.at)

@@ -19,7 +19,6 @@ from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.hat import Hat
 from mme.hat_records import RecordHat
-from mme.influence import whitened_residual
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -74,12 +73,12 @@ def _values(fit: Fit, kind: str) -> np.ndarray:
     if kind == "pearson":
         return np.asarray((model.y - estimates.fitted) / residual_sd(estimates))
     if kind == "normalised":
-        return whitened_residual(estimates) / fit.sigma
+        return estimates.whitened_residual() / fit.sigma
     if kind == "standardised":
         with np.errstate(divide="ignore", invalid="ignore"):
-            return whitened_residual(estimates) / (fit.sigma * np.sqrt(np.maximum(1.0 - fit.hat.diagonal, 0.0)))
+            return estimates.whitened_residual() / (fit.sigma * np.sqrt(np.maximum(1.0 - fit.hat.diagonal, 0.0)))
     if kind == "deletion":
-        record = RecordHat(Hat(estimates.objective, estimates.theta, estimates.at), whitened_residual(estimates))
+        record = RecordHat(Hat(estimates.objective, estimates.theta, estimates.at), estimates.whitened_residual())
         return np.asarray(record.residual / (fit.sigma * np.sqrt(record.left)))
     return _decorrelated(estimates) / fit.sigma
 
@@ -98,7 +97,7 @@ def residual_sd(estimates: Estimates) -> np.ndarray:
 def _decorrelated(estimates: Estimates) -> np.ndarray:
     """(W) applied to the whitened marginal residual."""
     objective = estimates.objective
-    r = whitened_residual(estimates, conditional=False)
+    r = estimates.whitened_residual(conditional=False)
     if not objective.blocks:
         return r
     block = objective.absorbing

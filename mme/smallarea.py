@@ -77,7 +77,7 @@ def eblup_mse(fit: Fit, X: Any = None) -> pd.DataFrame:
     means = areas.means if X is None else _given(fit, X)
     gamma, D = areas.gamma, areas.D
     a = means - gamma[:, None] * areas.weighted_means
-    g1, g2 = gamma * areas.s_e / areas.w, np.einsum("gi,ij,gj->g", a, fit.estimates.beta_cov, a)
+    g1, g2 = gamma * areas.s_e / areas.w, _variances(fit.estimates.half, a)
     information = _information(areas)
     inverse = np.linalg.pinv(information, hermitian=True)
     slope = np.column_stack([(1.0 - gamma) / D, -gamma / (areas.w * D)])[:, : len(information)]
@@ -85,7 +85,7 @@ def eblup_mse(fit: Fit, X: Any = None) -> pd.DataFrame:
     mse = g1 + g2 + 2.0 * g3
     if fit.method == "ML":
         gradient = np.column_stack([(1.0 - gamma) ** 2, gamma**2 / areas.w])[:, : len(information)]
-        mse = mse - gradient @ (0.5 * inverse @ _bias(areas, fit.estimates.beta_cov)[: len(information)])
+        mse = mse - gradient @ (0.5 * inverse @ _bias(areas, fit.estimates.half)[: len(information)])
     estimate = means @ fit.estimates.beta + fit.estimates.b[0][:, 0]
     term = fit.model.terms[0]
     return pd.DataFrame(
@@ -145,12 +145,17 @@ def _information(areas: _Areas) -> np.ndarray:
     return np.array([[I_vv, I_ve], [I_ve, I_ee]])
 
 
-def _bias(areas: _Areas, beta_cov: np.ndarray) -> np.ndarray:
+def _bias(areas: _Areas, half: np.ndarray) -> np.ndarray:
     """h of (2)."""
-    xbar, D, w = areas.weighted_means, areas.D, areas.w
-    by_v = (xbar / D[:, None] ** 2).T @ xbar
-    by_e = areas.within / areas.s_e**2 + (xbar / (w * D**2)[:, None]).T @ xbar
-    return -np.array([np.vdot(beta_cov, by_v), np.vdot(beta_cov, by_e)])
+    D, w = areas.D, areas.w
+    between = _variances(half, areas.weighted_means) / D**2
+    within = float(np.vdot(half, half @ areas.within)) / areas.s_e**2
+    return -np.array([between.sum(), within + (between / w).sum()])
+
+
+def _variances(half: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Variances (m,) of rows (m, p) of beta, with cov(beta) = half'half: sums of squares, far from zero too."""
+    return np.asarray(((rows @ half.T) ** 2).sum(axis=1))
 
 
 def _check(fit: Fit) -> None:

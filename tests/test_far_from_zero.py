@@ -237,3 +237,32 @@ def test_a_column_beside_one_far_from_zero_is_kept_as_it_is():
     data["twin"] = data["w"] * (1 + 1e-9 * rng.normal(size=90))
     data["y"] = data["w"] + rng.normal(size=90)
     assert mme.lmer("y ~ year + w + twin + (1 | g)", data).dropped == ("twin",)
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+@pytest.mark.parametrize("distance", [1e4, 1e8])
+def test_errors_of_small_area_means_do_not_know_where_a_covariate_is(method, distance):
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": rng.integers(0, 20, 120), "x": rng.normal(size=120), "w": rng.uniform(0.5, 2, 120)})
+    data["x"] = (data["x"] + distance) - distance
+    data["y"] = data["x"] + rng.normal(size=20)[data["g"]] + rng.normal(size=120)
+    near, far = (
+        mme.lmer("y ~ x + (1 | g)", data.assign(x=data["x"] + shift), method=method, weights="w").eblup_mse()
+        for shift in (0.0, distance)
+    )
+    assert_allclose(far[["g1", "g2", "g3", "mse"]], near[["g1", "g2", "g3", "mse"]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (x | g) + (1 | h)"])
+def test_what_records_do_to_a_slope_does_not_know_where_its_covariate_is(formula):
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"g": rng.integers(0, 12, 90), "h": rng.integers(0, 5, 90), "x": rng.normal(size=90)})
+    data["x"] = (data["x"] + 1e8) - 1e8
+    data["y"] = data["x"] * (1 + 0.5 * rng.normal(size=12)[data["g"]]) + rng.normal(size=12)[data["g"]]
+    data["y"] += 0.7 * rng.normal(size=5)[data["h"]] + rng.normal(size=90)
+    near, far = (mme.lmer(formula, data.assign(x=data["x"] + shift)) for shift in (0.0, 1e8))
+    for by in (None, "g", data["h"]):
+        one, other = near.dfbeta(by=by)["x"], far.dfbeta(by=by)["x"]
+        assert_allclose(other, one, rtol=0, atol=1e-7 * np.abs(one).max())
+        one, other = near.cooks_distance(by=by), far.cooks_distance(by=by)
+        assert_allclose(other, one, rtol=0, atol=1e-6 * one.max())
