@@ -27,7 +27,7 @@ _FAR = 1e-2
 _FEW = 1024
 # Less than this share of it is rounding.
 _ROUNDING = 1e-13
-# An indicator of records is made up of other columns where they leave no more of it.
+# A column is made up of others where they leave no more of it than this share of its size.
 _MADE_UP = 1e-9
 # So many records, and four a column, are looked at first.
 _SOME = 50
@@ -186,18 +186,18 @@ def _is_made_up(where: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.n
     columns = [moved[i][0] if i in moved else row for i, row in enumerate(rows)]
     if not columns:
         return False
-    n = where.size
+    n, most = where.size, _MADE_UP * float(np.abs(where).max())
     for some in (np.linspace(0, n - 1, min(n, _SOME + 4 * len(rows))).astype(np.intp), slice(None)):
         E = np.array([column[some] for column in columns])
         size = np.sqrt(np.einsum("ji,ji->j", E, E))
         size[size == 0.0] = 1.0
         weights = np.linalg.lstsq((E / size[:, None]).T, where[some], rcond=None)[0] / size
-        if np.abs(where[some] - weights @ E).max() >= _MADE_UP:
+        if np.abs(where[some] - weights @ E).max() >= most:
             return False
         left = where.copy()
         for weight, column in zip(weights.tolist(), columns, strict=True):
             left -= weight * column
-        if np.abs(left).max() < _MADE_UP:
+        if np.abs(left).max() < most:
             return True
     return False
 
