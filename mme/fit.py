@@ -20,7 +20,7 @@ from mme.engine import Engine
 from mme.errors import MMEError
 from mme.estimates import Estimates
 from mme.identified import without_held
-from mme.local import Local, hessian, local
+from mme.local import Local, local
 from mme.loop import Progress, search
 from mme.model import Model, build_model
 from mme.objective import Objective
@@ -179,7 +179,7 @@ class Fit:
     @cached_property
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by (theta, phi) at the optimum; NaN for parameters that were given."""
-        return hessian(self.local, self.theta)
+        return self.local.in_columns(self.model.coordinates, self.theta)
 
     @cached_property
     def local(self) -> Local:

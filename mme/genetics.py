@@ -56,8 +56,8 @@ def heritabilities(estimates: Estimates, around: Local | None, name: str) -> Rat
     model = estimates.objective.model
     t = _term(model, name)
     records, products = _records(model, t), [record_products(term, scaled=True) for term in model.terms]
-    origin = estimates.in_axes if around is None else Estimates(around.objective, around.parameters[: model.k])
-    parts = _parts(origin.objective, products)
+    inside = estimates.in_axes.objective.inside if around is None else around.inside
+    parts = _parts(model, inside, products)
 
     def ratios(parameters: np.ndarray) -> np.ndarray:
         theta, phi = np.split(parameters, [model.k])
@@ -65,7 +65,8 @@ def heritabilities(estimates: Estimates, around: Local | None, name: str) -> Rat
         own = factors[t] if parts[t].back is None else parts[t].back @ factors[t]
         return np.concatenate([_shares(model, t, records, parts, factors, own, phi), _correlations(own)])
 
-    at = np.concatenate([origin.theta, estimates.objective.phi])
+    theta = estimates.in_axes.theta if inside else estimates.theta
+    at = np.concatenate([theta, estimates.objective.phi]) if around is None else around.parameters
     estimate = ratios(at)
     if around is None:
         return Ratios(_labels(model, t), estimate, np.full(estimate.size, np.nan))
@@ -181,10 +182,10 @@ class _Part:
         return float(T[0, 0] ** 2) if self.Z is None else np.asarray(((self.Z @ T) ** 2).sum(axis=1))
 
 
-def _parts(objective: Objective, products: list[np.ndarray | None]) -> list[_Part]:
-    found, model = [], objective.model
+def _parts(model: Model, inside: bool, products: list[np.ndarray | None]) -> list[_Part]:
+    found = []
     for term, axes, K in zip(model.terms, model.axes, products, strict=True):
-        if axes is None or not objective.inside:
+        if axes is None or not inside:
             found.append(_Part(term.covariates, K, None))
         else:
             columns = [np.ones(model.n) if column is None else column for column in axes.columns]

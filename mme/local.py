@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mme.coordinates import Coordinates
 from mme.loop import Joint
 from mme.objective import Objective
 from mme.optimize import curvature
@@ -21,12 +22,23 @@ from mme.verdict import Optimum
 class Local:
     """The ``hessian`` by (theta, phi) at ``parameters``, NaN for those that were given.
 
-    Theta is as ``objective`` takes it: in the axes, or in the user's columns where it is no smooth function of that.
+    Theta is ``inside`` the axes, or in the user's columns where there are none and where it is no smooth function of
+    those.
     """
 
-    objective: Objective
     parameters: np.ndarray
     hessian: np.ndarray
+    inside: bool
+
+    def in_columns(self, coordinates: Coordinates, theta: np.ndarray) -> np.ndarray:
+        """The Hessian by theta in the user's columns."""
+        if not self.inside:
+            return self.hessian
+        change, estimated = np.eye(len(self.hessian)), np.isfinite(np.diag(self.hessian))
+        change[: theta.size, : theta.size] = coordinates.jacobian(theta)
+        both, out = np.ix_(estimated, estimated), np.full(self.hessian.shape, np.nan)
+        out[both] = (change.T @ np.nan_to_num(self.hessian) @ change)[both]
+        return out
 
 
 def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
@@ -55,18 +67,7 @@ def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
     H[np.ix_(estimated, estimated)] = 0.0
     if free.any():
         H[np.ix_(free, free)] = curvature(criterion, at[free], criterion(at[free]), (radius / scale)[free]).hessian
-    return Local(inside, at, H)
-
-
-def hessian(at: Local, theta: np.ndarray) -> np.ndarray:
-    """The same by theta in the user's columns."""
-    if not at.objective.inside:
-        return at.hessian
-    change, estimated = np.eye(len(at.hessian)), np.isfinite(np.diag(at.hessian))
-    change[: theta.size, : theta.size] = at.objective.model.coordinates.jacobian(theta)
-    both, out = np.ix_(estimated, estimated), np.full(at.hessian.shape, np.nan)
-    out[both] = (change.T @ np.nan_to_num(at.hessian) @ change)[both]
-    return out
+    return Local(at, H, inside.inside)
 
 
 def _radius(objective: Objective, estimated: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -159,7 +159,7 @@ def _related(fit: Fit) -> list[Term]:
 
 def _has_standard_errors(fit: Fit) -> bool:
     """Whether shares get standard errors: something was estimated, and the Hessian is there or soon is."""
-    return fit.optimum.verdict != "given" and ("hessian" in vars(fit) or is_quick(fit.objective))
+    return fit.optimum.verdict != "given" and ("local" in vars(fit) or is_quick(fit.objective))
 
 
 def _counts(fit: Fit) -> str:

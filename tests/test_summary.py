@@ -436,4 +436,4 @@ def test_a_negative_covariance_within_groups_is_said_to_be_a_marginal_model():
 def test_a_summary_asks_for_no_hessian_where_no_levels_are_related(sleepstudy):
     fit = mme.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
     assert fit.summary()
-    assert "hessian" not in vars(fit)
+    assert "local" not in vars(fit)
