@@ -11,7 +11,6 @@ b = T u in its own columns; :meth:`Block.effects` and its neighbours lead back t
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -142,8 +141,8 @@ class Block:
 
     def viewed(self, *, inside: bool) -> Block:
         """The same block as a function of theta in the axes, or in the user's columns."""
-        twin = copy(self)
-        vars(twin)["inside"] = inside
+        twin = Block.__new__(Block)
+        vars(twin).update(vars(self), inside=inside)
         return twin
 
     def _turned(self, b: np.ndarray) -> np.ndarray:

@@ -279,7 +279,7 @@ def design(
         two_valued,
         0.0 if total_offset is None else middle(total_offset),
     )
-    terms = _terms(bars, learned, factors, related, along)
+    terms = _terms(bars, learned, factors, related, along, {} if own else {fixed: X})
     dropped, outside = frame.n - y.size, table.n - frame.n
     if chosen is not None:
         kept = _spread(kept, chosen)
@@ -474,7 +474,9 @@ def _terms(
     factors: Mapping[str, Factor],
     relationship: Mapping[str, Any],
     along: Sequences,
+    made: dict[Terms, Matrix],
 ) -> tuple[Term, ...]:
+    """The random terms; columns that are ``made``, as those of the fixed part may be, are taken as they are."""
     for name in relationship:
         if name not in factors:
             known = ", ".join(f"'{factor}'" for factor in factors) or "none"
@@ -482,7 +484,7 @@ def _terms(
     terms = []
     for bar in bars:
         factor = factors[bar.name]
-        basis = in_sequence(bar, build(bar.left, variables, factor.codes.shape[-1]), along)
+        basis = in_sequence(bar, _basis(bar.left, variables, factor.codes.shape[-1], made), along)
         if bar.together:
             factor = Factor(np.repeat(factor.codes, len(basis.names), axis=0), factor.categories)
         term = Term(
@@ -495,6 +497,15 @@ def _terms(
         )
         terms.append(term)
     return renamed(terms)
+
+
+def _basis(left: Terms, variables: Mapping[Node, Variable], n: int, made: dict[Terms, Matrix]) -> Matrix:
+    """The columns left of a bar; a constant alone takes no memory."""
+    if left == Terms(True, ()):
+        return Matrix(np.broadcast_to(1.0, (n, 1)), (INTERCEPT,), (INTERCEPT,))
+    if left not in made:
+        made[left] = build(left, variables, n)
+    return made[left]
 
 
 def _means_of_labels(

@@ -66,7 +66,7 @@ class Model:
         """Length of theta."""
         return sum(part.k for part in self.structures)
 
-    @property
+    @cached_property
     def theta_names(self) -> tuple[str, ...]:
         """lme4's names of theta."""
         return told_apart(self.terms, [part.names for part in self.structures])

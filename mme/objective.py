@@ -180,7 +180,8 @@ class Objective:
     def _viewed(self, *, inside: bool) -> Objective:
         if self.inside == inside or all(block.C is None for block in self.blocks):
             return self
-        twin = copy(self)
+        twin = Objective.__new__(Objective)
+        vars(twin).update(vars(self))
         twin.blocks = tuple(block if block.C is None else block.viewed(inside=inside) for block in self.blocks)
         twin.rest = tuple(block for b, block in enumerate(twin.blocks) if b != self.plan.absorb)
         twin.absorbing = None if self.plan.absorb is None else twin.blocks[self.plan.absorb]

@@ -21,6 +21,8 @@ _WITHIN = 1e-9
 _ALIGNED, _EXACT = 1e-7, 1e-12
 # Records among which distinct levels are counted first: most factors have more levels here than X has columns.
 _FIRST = 4096
+# And first of all.
+_HEAD = 64
 
 
 def within_X(block: Block, Q: np.ndarray) -> tuple[Block, np.ndarray]:
@@ -30,8 +32,11 @@ def within_X(block: Block, Q: np.ndarray) -> tuple[Block, np.ndarray]:
     a random combination of them is in X, but for accidents of probability zero, only if they all are. Where columns of
     a term's axes lie within X together, and not one by one, the block is turned so that some do.
     """
-    found, turn = np.zeros(block.q, dtype=bool), np.eye(block.q)
+    found = np.zeros(block.q, dtype=bool)
     few = np.array([_levels_at_most(block, a, len(Q)) for a in range(block.q)])
+    if not few.any():
+        return block, found
+    turn = np.eye(block.q)
     for at in block.column_slices:
         among = np.arange(at.start, at.stop)[few[at]]
         if among.size and (block.C is None or block.codes.ndim > 1):
@@ -80,6 +85,8 @@ def along(block: Block, a: int, x: np.ndarray) -> np.ndarray:
 def _levels_at_most(block: Block, a: int, p: int) -> bool:
     """Whether no more than p levels have a value in a column that is not zero; looks at a few records first."""
     codes, column = coding(block.codes, a), block.columns[a]
+    if column is None and len(set(codes[:_HEAD].tolist())) > p:
+        return False
     for entries in (slice(_FIRST), slice(None)):
         acting = codes[entries] if column is None else codes[entries][column[entries] != 0.0]
         if np.count_nonzero(np.bincount(acting)) > p:

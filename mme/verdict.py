@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -108,13 +109,13 @@ def judge(
     edge = coordinates.edge(place.inner * scale[:k])
     slope, H, by_axes = np.zeros(size), np.zeros((size, size)), np.eye(size)
     slope[free] = at.gradient * scale[free]
-    H[np.ix_(free, free)] = at.hessian * np.outer(scale[free], scale[free])
+    H[_among(free)] = at.hessian * np.outer(scale[free], scale[free])
     by_axes[:k, :k] = coordinates.jacobian(place.theta)
     gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
-    both = np.ix_(estimated, estimated)
+    both = _among(estimated)
     with np.errstate(invalid="ignore", divide="ignore"):  # differences of an infinite criterion
         hessian[both], slope = (by_axes.T @ H @ by_axes)[both], by_axes.T @ slope
-        curve = np.diag(hessian)[estimated]
+        curve = hessian.diagonal()[estimated]
         gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
     flat = at.flat + int((estimated & ~free).sum())
     verdict = _verdict(minimum, bool(edge.any()), flat, not estimated.any())
@@ -124,7 +125,7 @@ def judge(
         criterion=minimum.value,
         evaluations=minimum.evaluations,
         reason=minimum.reason,
-        boundary=tuple(name for name, is_there in zip(model.theta_names, edge.tolist(), strict=True) if is_there),
+        boundary=tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist()),
         gradient=gradient,
         hessian=hessian,
         expected_decrease=at.expected_decrease,
@@ -132,6 +133,11 @@ def judge(
         verdict=verdict,
         weak=open_parameters(hessian, flat, search_names(model)) if verdict == "flat" else (),
     )
+
+
+def _among(entries: np.ndarray) -> Any:
+    """The index of what stands between these entries of a square matrix."""
+    return ... if entries.all() else np.ix_(entries, entries)
 
 
 def search_names(model: Model) -> tuple[str, ...]:
