@@ -154,7 +154,7 @@ class Fit:
         """Variances and correlations of the random effects: ``varcorr["g"].sd``, ``.cov``, ``.corr``."""
         parts = zip(self.model.terms, self.model.T(self.theta), strict=True)
         components = {term.name: Component(term.columns, self.sigma**2 * (T @ T.T)) for term, T in parts}
-        return VarCorr(components, self.sigma)
+        return VarCorr(components, self.sigma, self.optimum.undetermined)
 
     @property
     def residual(self) -> dict[str, float]:
@@ -333,12 +333,7 @@ class Fit:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
         from mme.genetics import heritability_table
 
-        table = heritability_table(self.estimates, self.local, name)
-        if self.optimum.undetermined:
-            open_ = self.model.split(self.optimum.open[: self.model.k])
-            if any(part.any() for term, part in zip(self.model.terms, open_, strict=True) if term.name == name):
-                table[:] = np.nan
-        return table
+        return heritability_table(self, name)
 
     def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
         """Per level: ``n, pooled, no_pooling, partial_pooling, weight``; a factor's terms together, or each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import scipy.sparse as sp
 from mme.arguments import is_word
 from mme.arrays import shown
 from mme.delta import jacobian, parameter_covariance
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.estimates import Estimates
 from mme.local import Local
 from mme.model import Model
@@ -21,6 +22,8 @@ from mme.terms import Term
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mme.fit import Fit
 
 # Floating-point operations that nobody waits for: about a second.
 _QUICK = 1e10
@@ -37,7 +40,7 @@ class Ratios:
     se: np.ndarray
 
 
-def heritabilities(estimates: Estimates, around: Local | None, name: str) -> Ratios:
+def heritabilities(fit: Fit, around: Local | None, name: str) -> Ratios:
     """Shares of a term in the variance of the records, and correlations of its coefficients.
 
     For a coefficient c, averaged over the records whose covariate z_c is not zero,
@@ -51,10 +54,13 @@ def heritabilities(estimates: Estimates, around: Local | None, name: str) -> Rat
     Standard errors are those of the delta method on (theta, phi), whose covariance is twice the inverse Hessian of the
     criterion; sigma cancels. They are NaN without one (``around`` is None), where nothing that was estimated moves the
     share (theta was given), and where a variance of zero makes the first derivatives vanish: the method says nothing
-    there.
+    there. All is NaN where the data do not determine the variances of the term.
     """
-    model = estimates.objective.model
+    model, estimates = fit.model, fit.estimates
     t = _term(model, name)
+    if fit.optimum.undetermined and model.split(fit.optimum.open[: model.k])[t].any():
+        unknown = np.full(len(_labels(model, t)), np.nan)
+        return Ratios(_labels(model, t), unknown, unknown)
     records, products = _records(model, t), [record_products(term, scaled=True) for term in model.terms]
     inside = estimates.in_axes.objective.inside if around is None else around.inside
     parts = _parts(model, inside, products)
@@ -77,11 +83,14 @@ def heritabilities(estimates: Estimates, around: Local | None, name: str) -> Rat
     return Ratios(_labels(model, t), estimate, np.where(moved, se, np.nan))
 
 
-def heritability_table(estimates: Estimates, around: Local, name: str) -> pd.DataFrame:
+def heritability_table(fit: Fit, name: str) -> pd.DataFrame:
     """The :func:`heritabilities` of a term as a table: ``estimate, se``."""
     import pandas as pd
 
-    found = heritabilities(estimates, around, name)
+    found = heritabilities(fit, fit.local, name)
+    if np.isnan(found.estimate).all() and fit.optimum.undetermined:
+        said = "; ".join(fit.optimum.undetermined)
+        warnings.warn(f"no heritability of {name}: {said}", MMEWarning, stacklevel=3)
     return pd.DataFrame({"estimate": found.estimate, "se": found.se}, index=pd.Index(found.labels, name=name))
 
 

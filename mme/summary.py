@@ -137,7 +137,7 @@ def _ratio_rows(fit: Fit) -> list[Row]:
     found = [
         (term.name, label, ratio, se)
         for term in _related(fit)
-        for ratios in (heritabilities(fit.estimates, around, term.name),)
+        for ratios in (heritabilities(fit, around, term.name),)
         for label, ratio, se in zip(ratios.labels, ratios.estimate.tolist(), ratios.se.tolist(), strict=True)
     ]
     terms, labels, values, errors = zip(*found, strict=True)

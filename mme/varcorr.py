@@ -37,11 +37,15 @@ class Component:
 
 
 class VarCorr(Mapping[str, Component]):
-    """Covariance components by term name, and the residual standard deviation ``sigma``."""
+    """Covariance components by term name, and the residual standard deviation ``sigma``.
 
-    def __init__(self, components: dict[str, Component], sigma: float) -> None:
+    ``notes`` say which variances the data do not determine, in the words of the optimum.
+    """
+
+    def __init__(self, components: dict[str, Component], sigma: float, notes: tuple[str, ...] = ()) -> None:
         self._components = components
         self.sigma = sigma
+        self.notes = notes
 
     def __getitem__(self, name: str) -> Component:
         return self._components[name]
@@ -53,7 +57,7 @@ class VarCorr(Mapping[str, Component]):
         return len(self._components)
 
     def __repr__(self) -> str:
-        return self.to_frame().to_string(index=False, na_rep="")
+        return "\n".join([self.to_frame().to_string(index=False, na_rep=""), *self.notes])
 
     def to_frame(self) -> pd.DataFrame:
         """A row each component, as lme4 lists them: ``group, term1, term2, variance, sd_or_corr``."""

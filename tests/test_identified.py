@@ -359,7 +359,12 @@ def test_no_two_parameters_share_a_name(formula, without, names):
 def test_everything_can_be_asked_of_such_a_fit():
     fit = fitted("y ~ f + (1 | h) + (1 | pairs)")
     assert (fit.ranef()["pairs"] == 0.0).all(axis=None)
-    assert fit.heritability("pairs").isna().all(axis=None)
+    (said,) = fit.optimum.undetermined
+    with pytest.warns(mme.MMEWarning, match=f"no heritability of pairs: {said}"):
+        assert fit.heritability("pairs").isna().all(axis=None)
+    assert repr(fit.varcorr).endswith("\n" + said)
+    assert said in " ".join(fit.summary().split())
+    assert fit.tidy("variance").set_index("group").loc["pairs", ["std_error", "lower", "upper"]].isna().all()
     assert fit.heritability("h")["se"].notna().all()
     assert fit.refit(fit.model.y + 1.0).optimum.undetermined == fit.optimum.undetermined
     other = fitted("y ~ f + (1 | h)")
