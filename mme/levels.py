@@ -117,3 +117,18 @@ def varies_within(codes: np.ndarray, groups: np.ndarray) -> bool:
     first = np.zeros((*codes.shape[:-1], int(groups.max()) + 1), dtype=np.int64)
     first[..., groups] = codes
     return bool((first[..., groups] != codes).any())
+
+
+def runs_across(groups: np.ndarray, codes: np.ndarray) -> bool:
+    """Whether groups (n,) run across levels (n,) with two records or more in each cell, as if it were a group itself.
+
+    Examples
+    --------
+    >>> plot, block = np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> runs_across(plot, block), runs_across(plot, np.arange(8)), runs_across(block, block)
+    (True, False, False)
+    """
+    if not varies_within(codes, groups):
+        return False
+    _, sizes = np.unique(groups * (int(codes.max()) + 1) + codes, return_counts=True)
+    return int(sizes.min()) > 1

@@ -19,7 +19,7 @@ from mme.axes import Axes, build_axes
 from mme.coordinates import Coordinates
 from mme.covariance import Extended, Structure, structure
 from mme.errors import MMEError, MMEWarning
-from mme.levels import varies_within
+from mme.levels import runs_across, varies_within
 from mme.names import first_unlike, quoted, unlike
 from mme.parametric import Parametric
 from mme.residual import Bound, bind
@@ -248,7 +248,7 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
                 "levels of their own: the two do not go together; nest the residual's groups in it, or leave one out"
             )
         if varies:
-            _compare_groups(bound.group, term, terms)
+            _compare_groups(bound, term, terms)
         intercept = term.relationship is None and term.covariates is None
         if bound.absorbs_intercept and intercept and term.n_levels == groups and not varies:
             raise MMEError(
@@ -258,12 +258,14 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
     return bound
 
 
-def _compare_groups(groups: np.ndarray, crossed: Term, terms: Sequence[Term]) -> None:
-    """Say so where groups of the residuals run across the levels of a term, of which another term keeps them apart.
+def _compare_groups(bound: Bound, crossed: Term, terms: Sequence[Term]) -> None:
+    """Say so where groups of the residuals run across the levels of a term, and may be several groups of one label.
 
-    That term is the crossing of both: with (1 | block/plot) in the model, groups by plot alone are no plots.
+    Another term is the crossing of both: with (1 | block/plot) in the model, groups by plot alone are no plots. Or each
+    cell holds records enough to be a group, which of structures with times a time that stands twice would tell.
     """
-    if crossed.codes.ndim > 1 or not varies_within(groups, crossed.codes):
+    groups = bound.group
+    if groups is None or crossed.codes.ndim > 1 or not varies_within(groups, crossed.codes):
         return
     for finer in terms:
         nested = finer.codes.ndim == 1 and not varies_within(np.array([groups, crossed.codes]), finer.codes)
@@ -276,6 +278,14 @@ def _compare_groups(groups: np.ndarray, crossed: Term, terms: Sequence[Term]) ->
                 stacklevel=4,
             )
             return
+    if bound.absorbs_intercept and runs_across(groups, crossed.codes):
+        warnings.warn(
+            f"residual: its groups run across the levels of '{crossed.group}' with several records in each; where the "
+            f"groups' labels are used anew in each level of '{crossed.group}', write their combination, such as "
+            "'block/plot'",
+            MMEWarning,
+            stacklevel=4,
+        )
 
 
 def _response(y: Any, n: int | None, name: str) -> np.ndarray:

@@ -16,7 +16,9 @@ import numpy as np
 
 from mme.coordinates import tied
 from mme.genetics import heritabilities, is_quick
+from mme.levels import runs_across
 from mme.parametric import Parametric
+from mme.syntax import deparse
 
 if TYPE_CHECKING:
     from mme.fit import Fit
@@ -239,6 +241,12 @@ def _notes(fit: Fit) -> list[str]:
             "The covariance within groups is negative: a marginal model of the records, which no variance of group "
             "effects would give."
         )
+    across = _across(fit)
+    if across:
+        notes.append(
+            f"The groups of the residuals run across the levels of {', '.join(across)}, with several records in each: "
+            "if their labels are used anew there, write the combination, such as 'block/plot'."
+        )
     if fit.optimum.verdict in ("flat", "not converged"):
         notes.append(f"Optimum: {fit.optimum}.")
     if _related(fit) and fit.optimum.verdict != "given" and not _has_standard_errors(fit):
@@ -253,6 +261,21 @@ def _notes(fit: Fit) -> list[str]:
     if fit.model.sigma is not None:
         notes.append("The residual standard deviation was given, not estimated.")
     return notes
+
+
+def _across(fit: Fit) -> list[str]:
+    """Factors of the model whose cells with the residuals' groups could be groups themselves, where no time tells."""
+    structure = fit.model.residual
+    if structure is None or structure.group is None or not structure.absorbs_intercept:
+        return []
+    codes = {term.group: term.first_codes for term in fit.model.terms}
+    if fit.specification is not None:
+        owners = np.array(fit.specification.column_terms)
+        for name in map(deparse, fit.specification.codings):
+            columns = fit.model.X[:, np.flatnonzero(owners == name)] if owners.size == fit.model.X.shape[1] else None
+            if columns is not None and columns.shape[1]:
+                codes.setdefault(name, np.unique(columns, axis=0, return_inverse=True)[1].ravel())
+    return [name for name, of in codes.items() if runs_across(structure.group, of)]
 
 
 def boundary(fit: Fit) -> list[str]:

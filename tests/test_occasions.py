@@ -328,6 +328,21 @@ def test_groups_that_run_across_blocks_though_the_model_keeps_their_parts_apart_
         mme.lmer("y ~ t + (1 | block/g)", data, residual=mme.AR1("t", "g"), theta=[1.0, 1.0])
 
 
+def test_groups_that_may_be_several_of_one_label_are_pointed_out_where_blocks_are_random_or_fixed():
+    data = series()
+    structure = mme.CompoundSymmetry("plot")
+    with pytest.warns(mme.MMEWarning, match="run across the levels of 'block' with several records in each"):
+        random = mme.lmer("y ~ t + (1 | block)", data, residual=structure, theta=[1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as any repeated condition: no warning, a note
+        fixed = mme.lmer("y ~ block", data, residual=structure)
+        right = mme.lmer("y ~ block", data, residual=mme.CompoundSymmetry("block/plot"))
+        once = mme.lmer("y ~ factor(t)", data, residual=mme.CompoundSymmetry("g"))
+    note = "run across the levels of block, with several records in each"
+    assert [note in " ".join(fit.summary().split()) for fit in (random, fixed, right)] == [True, True, False]
+    assert "run across" not in once.summary()
+
+
 def test_the_summary_says_how_many_groups_the_residuals_have():
     wrong = mme.lmer("y ~ 1", series(), residual=mme.CompoundSymmetry("plot")).summary()
     right = mme.lmer("y ~ 1", series(), residual=mme.CompoundSymmetry("block/plot")).summary()
