@@ -249,13 +249,25 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
             )
         if varies:
             _compare_groups(bound, term, terms)
-        intercept = term.relationship is None and term.covariates is None
-        if bound.absorbs_intercept and intercept and term.n_levels == groups and not varies:
+        same = term.relationship is None and term.n_levels == groups and not varies
+        if bound.absorbs_intercept and same and _has_intercept(term):
             raise MMEError(
                 f"the residual structure and the random intercept '{term.name}' on the same groups describe the same "
                 "covariance: they cannot be told apart; leave one of them out"
             )
     return bound
+
+
+def _has_intercept(term: Term) -> bool:
+    """Whether one variance of a term, free of its others, is that of a constant within levels."""
+    if term.covariates is None:
+        return True
+    if is_word(term.covariance, ("diagonal",)):
+        return bool((np.ptp(term.covariates, axis=0) == 0.0).any())
+    if not is_word(term.covariance, ("unstructured",)) or term.codes.ndim > 1:
+        return False
+    ones = np.ones(term.n)
+    return bool(np.allclose(term.covariates @ np.linalg.lstsq(term.covariates, ones)[0], ones, rtol=0.0, atol=1e-9))
 
 
 def _compare_groups(bound: Bound, crossed: Term, terms: Sequence[Term]) -> None:

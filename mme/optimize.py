@@ -36,6 +36,8 @@ _ROUNDS = 30
 _SHORTER = 0.1
 # Eigenvalues (scaled to unit diagonal) that a Hessian brought along from another point does not tell from zero.
 _CARRIED_ERROR = 0.1
+# The same after a last step, which is about the root of its gain.
+_LAST_ERROR = 0.01
 # A step along negative curvature, in units of its size: f falls by about a twentieth.
 _ESCAPE = 0.3
 # A step no longer than this share of the first is none.
@@ -213,7 +215,14 @@ def _polish(f: _Counted, at: Curvature) -> Curvature:
             return replace(at, expected_decrease=min(promised, CONVERGED)) if rounding else at
         if not at.saddle and promised <= _LAST_STEP and abs(gain - promised) <= 0.1 * promised:
             left = at.gradient + at.hessian @ (x - at.x)
-            return replace(at, x=x, value=at.value - gain, gradient=left, expected_decrease=0.1 * abs(gain - promised))
+            return replace(
+                at,
+                x=x,
+                value=at.value - gain,
+                gradient=left,
+                expected_decrease=0.1 * abs(gain - promised),
+                carried=at.weakest < _LAST_ERROR,  # the Hessian before that step does not tell it from zero
+            )
         at = _moved(f, at, x, at.value - gain)
         if gain < 0.2 * promised or at.expected_decrease > 0.5 * promised:
             return replace(at, expected_decrease=max(at.expected_decrease, 2.0 * CONVERGED))
@@ -471,7 +480,8 @@ def _judge(x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarra
     if k == 0 or not np.isfinite(hessian).all():
         return Curvature(x, value, gradient, hessian, h, np.zeros(k), 0.0 if k == 0 else np.inf, 0, False)
     error = _second_difference(value)
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), (error / h) ** 2))  # the square is rounding alone
+    # Rounding alone is error^2 / h^2, which this makes the square of an error: no curvature.
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), error / h**2))
     error *= _FLAT_ERRORS
     values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
     along = vectors.T @ (gradient * scale)

@@ -285,14 +285,50 @@ def test_each_family_counts_its_own_means(cells):
 
 
 def test_differences_that_are_known_between_means_that_are_not_are_compared(cells):
-    # an intercept confounded with nothing that f needs: z has one value in all records, so that means of f are known,
-    # and h, nested in f, makes them unknown where its levels are averaged
-    fit = quiet_lmer("y ~ f + (1 | g)", DATA)
-    assert np.isfinite(fit.means("f", pairs=True)["p"]).all()
-    nested = pd.DataFrame({"f": np.repeat(list("pqr"), 24), "h": np.repeat([0, 0, 1], 24), "z": DATA["x"]})
-    nested = nested.assign(y=DATA["y"], g=DATA["g"], h=nested["h"].map({0: "u", 1: "v"}))
-    table = quiet_lmer("y ~ h + f + z + (1 | g)", nested)
-    assert table.means("f")["mean"].isna().all()
-    pairs = table.means("f", pairs=True)
-    assert pairs["p"].notna().tolist() == [True, False, False]
-    assert pairs["p"].iloc[0] == table.means("f", pairs=True, adjust="none")["p"].iloc[0]
+    # the cell of h and k that is empty makes all means of f unknown, their differences not
+    n = np.arange(72)
+    table = pd.DataFrame({"f": np.array(list("pqr"))[n % 3], "h": np.array(list("uv"))[n // 3 % 2], "k": n // 6 % 3})
+    table = table.assign(y=DATA["y"], g=DATA["g"], k=table["k"].map({0: "a", 1: "b", 2: "c"}))
+    table = table[(table["h"] != "v") | (table["k"] != "c")]
+    fit = quiet_lmer("y ~ f + h * k + (1 | g)", table)
+    assert fit.means("f")["mean"].isna().all()
+    assert fit.means("f", pairs=True)["p"].notna().all()
+
+
+NESTED = {
+    "y ~ a + b + w + (1 | g)": {
+        "a": [(17.296507, 3.850575, 5.1169), (17.388181, 3.837291, 5.0467), (17.422181, 3.874146, 5.2432)],
+        "b": [
+            *((17.322174, 3.874098, 5.243), (17.27084, 3.890094, 5.33), (16.765432, 3.874074, 5.2429)),
+            *((18.7067, 3.87406, 5.2428), (16.692412, 3.874085, 5.2429), (17.422181, 3.874146, 5.2432)),
+        ],
+    },
+    "y ~ a / b + c + (1 | g)": {
+        "a": [(17.280498, 3.856177, 5.1207), (17.387037, 3.842291, 5.0473), (17.438889, 3.879547, 5.2458)],
+        "b": [
+            *((17.311111, 3.879547, 5.2458), (17.249884, 3.89754, 5.3436), (16.772222, 3.879547, 5.2458)),
+            *((18.705556, 3.879547, 5.2458), (16.683333, 3.879547, 5.2458), (17.438889, 3.879547, 5.2458)),
+        ],
+        "c": [(17.325309, 3.853713, 5.1076), (17.472531, 3.853713, 5.1076), (17.308584, 3.858249, 5.1317)],
+    },
+    "y ~ a / b * c + (1 | g)": {
+        "a": [(17.201667, 3.868306, 5.1475), (17.387037, 3.849114, 5.0461), (17.438889, 3.88632, 5.2439)],
+        "c": [(17.297222, 3.86466, 5.1281), (17.316667, 3.86466, 5.1281), (17.413704, 3.874501, 5.1805)],
+    },
+}  # emmeans 1.8.4 of R, which finds the nests by itself
+
+
+@pytest.mark.parametrize("formula", NESTED)
+def test_means_of_factors_that_are_nested_average_within_the_nests_as_emmeans(formula):
+    nests = {"A": "pq", "B": "rst", "C": "u"}
+    rows = [(a, b, c, g) for a, inner in nests.items() for b in inner for c in "xyz" for g in range(6)]
+    data = pd.DataFrame(rows, columns=["a", "b", "c", "g"])
+    i = np.arange(len(data))
+    data = data.assign(y=(37 * i * i + 11 * i) % 101 / 10 + 5 * data["g"], w=13 * i % 17)
+    data = data.drop(index=data.index[(data["b"] == "q") & (data["c"] == "z")][:4])
+    fit = quiet_lmer(formula, data)
+    for factor, expected in NESTED[formula].items():
+        np.testing.assert_allclose(fit.means(factor)[["mean", "se", "df"]], expected, rtol=1e-5)
+    within = fit.means("b", by="a")
+    assert list(within.index) == [(a, b) for a, inner in nests.items() for b in inner]
+    assert len(fit.means("b", by="a", pairs=True)) == 1 + 3

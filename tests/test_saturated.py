@@ -147,3 +147,46 @@ def test_the_residual_and_the_columns_at_fault_are_named():
         mme.lmer("y ~ (1 | record)", data, residual=mme.CompoundSymmetry("g"))
     assert mme.lmer("y ~ (1 | record)", data, sigma=0.5).sigma == 0.5
     assert mme.lmer("y ~ (1 | record)", data, theta=[1.0]).optimum.verdict == "given"
+
+
+def test_relatives_whose_likeness_the_fixed_effects_or_other_terms_hold_are_called_flat():
+    rng = np.random.default_rng(7)
+    sire, n = np.repeat(np.arange(5), 8), 40
+    offspring = [f"o{i}" for i in range(n)]
+    sires = [f"s{i}" for i in range(5)]
+    pedigree = mme.Pedigree(offspring + sires, [sires[s] for s in sire] + [None] * 5, [None] * (n + 5))
+    alike = mme.Relationship(covariance=0.5 * np.ones((n, n)) + 0.5 * np.eye(n), levels=offspring)
+    data = pd.DataFrame({"animal": offspring, "sire": [sires[s] for s in sire], "y": rng.normal(size=5)[sire]})
+    data["y"] += rng.normal(size=n)
+    for formula, related in (
+        ("y ~ 1 + (1 | animal) + (1 | sire)", pedigree),  # A = 3/4 I + 1/4 of the sires' ZZ'
+        ("y ~ sire + (1 | animal)", pedigree),  # the same ZZ' in X
+        ("y ~ 1 + (1 | animal)", alike),  # 11' in X
+    ):
+        optimum = mme.lmer(formula, data, relationship={"animal": related}).optimum
+        assert optimum.verdict == "flat"
+        assert "cannot be told apart" in str(optimum)
+    assert mme.lmer("y ~ 1 + (1 | animal)", data, relationship={"animal": pedigree}).optimum.verdict == "minimum"
+
+
+def test_a_random_intercept_that_the_residual_structure_holds_is_refused_in_any_term():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"g": np.repeat(np.arange(12), 3), "t": np.tile(np.arange(3), 12), "x": rng.normal(size=36)})
+    data["y"] = rng.normal(size=12)[data["g"]] + rng.normal(size=36)
+    pairs = data[data["t"] < 2]
+    held = [
+        ("y ~ 1 + (x | g)", data, mme.CompoundSymmetry("g")),
+        ("y ~ 1 + (x || g)", data, mme.CompoundSymmetry("g")),
+        ("y ~ 1 + (0 + factor(t) | g)", data.assign(g=data["g"] // 2), mme.CompoundSymmetry(data["g"] // 2)),
+        ("y ~ 1 + (1 | g)", pairs, mme.AR1("t", "g")),  # of two records each: one covariance
+        ("y ~ 1 + (1 | g)", pairs, mme.Exponential("t", "g")),
+    ]
+    for formula, table, within in held:
+        assert is_refused(lambda formula=formula, table=table, of=within: mme.lmer(formula, table, residual=of))
+    free = [
+        ("y ~ 1 + (0 + x | g)", data, mme.CompoundSymmetry("g")),
+        ("y ~ 1 + (1 | g)", data, mme.AR1("t", "g")),
+        ("y ~ 1 + (1 | g)", pairs.assign(t=pairs["t"] * (1 + pairs["g"])), mme.Exponential("t", "g")),
+    ]
+    for formula, table, within in free:
+        assert not is_refused(lambda formula=formula, table=table, of=within: mme.lmer(formula, table, residual=of))

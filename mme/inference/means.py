@@ -3,7 +3,8 @@ r"""Marginal means of factors (least-squares means) and their pairwise compariso
 A mean is l'beta with l the average of the rows of X over a reference grid: every combination of the levels of the
 factors in the fixed part, with equal weights, and covariates at the means of their columns, a transform at f(mean(x))
 (Searle, Speed and Milliken 1980, Amer. Statist. 34:216; Lenth's emmeans). A column of two numbers is at both, as a
-factor is. The offset is at its mean; random effects are at zero.
+factor is. Of a factor that is nested in another, each of its levels in one of the other's, the combinations that occur
+have the equal weights. The offset is at its mean; random effects are at zero.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def marginal_means(
         raise MMEError("marginal means need a fit by formula (mme.lmer), which knows the factors; see contrast()")
     given = _given(fit, at)
     offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
-    grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()})
+    X = fit.model.X[:, : fit.model.p_given]
+    grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()}, X)
     own, others = names_of(factors, "factors"), names_of(by, "by")
     others += [name for name, value in given.items() if _is_several(value) and name not in [*own, *others]]
     wanted = [*others, *own]
@@ -126,6 +128,8 @@ def marginal_means(
     if len(set(axes)) < len(axes) or not own:
         raise MMEError(f"name each factor once, and at least one: got {wanted}")
     L, levels = grid.means(axes), tuple(product(*(grid.labels(axis) for axis in axes)))
+    occurs = ~np.isnan(L).any(axis=1)
+    L, levels = L[occurs], tuple(label for label, is_one in zip(levels, occurs.tolist(), strict=True) if is_one)
     of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
     L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
     return Means(L, offset, levels, tuple(wanted), len(others))

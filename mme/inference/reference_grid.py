@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
 from math import prod
 from typing import Any
 
@@ -40,11 +42,14 @@ class Grid:
         The values of covariates that stand at given or at two ones.
     bound : by column
         What a factor is made of: the factor, and the column at each of its levels.
+    X : (n, columns) array
+        The fixed part at the records, which says what levels occur together.
     """
 
     spec: Specification
     values: dict[str, np.ndarray]
     bound: dict[str, tuple[Node, np.ndarray]]
+    X: np.ndarray
 
     @property
     def factors(self) -> list[Node]:
@@ -63,8 +68,9 @@ class Grid:
     def means(self, wanted: Sequence[Axis]) -> np.ndarray:
         """Rows of X averaged over all axes but these: (combinations of their labels, columns).
 
-        The columns of a term change along the axes of its variables alone, so that only axes that meet in a term are
-        crossed with each other.
+        The columns of a term change along the axes of its variables alone, so that only axes that meet in a term, or
+        are nested in each other, are crossed with each other. Of nested factors the combinations that occur count,
+        first within the outer ones, as in emmeans; the mean of one that does not is NaN.
 
         Raises
         ------
@@ -91,7 +97,7 @@ class Grid:
         for (axes, terms), size, start, stop in zip(crossed, sizes, starts[:-1], starts[1:], strict=True):
             columns = np.isin(owners, terms)
             part = X[start:stop, columns].reshape(*size, int(columns.sum()))
-            part = part.mean(axis=tuple(k for k, axis in enumerate(axes) if axis not in cells))
+            part = self._averaged(part, axes, cells)
             L[:, columns] = part[tuple(cells[axis] for axis in axes if axis in cells)]
         return L
 
@@ -104,8 +110,70 @@ class Grid:
             groups = [group for group in groups if not set(group[0]) & set(axes)]
             names = [":".join(map(deparse, term)), *(name for _, terms in met for name in terms)]
             groups.append((list(dict.fromkeys([*axes, *(axis for group in met for axis in group[0])])), names))
+        for nest in self.nests:
+            met = [group for group in groups if set(group[0]) & set(nest)]
+            groups = [group for group in groups if not set(group[0]) & set(nest)]
+            together = list(dict.fromkeys(axis for axes, _ in met for axis in axes))
+            groups.append((together, [name for _, terms in met for name in terms]))
         known = {name for _, terms in groups for name in terms}
         return [*groups, ([], [name for name in dict.fromkeys(self.spec.column_terms) if name not in known])]
+
+    @cached_property
+    def nested(self) -> dict[Node, list[Node]]:
+        """Of each factor whose levels each occur in one level of others: these."""
+        found: dict[Node, list[Node]] = {}
+        for pair in combinations([node for node in self.factors if self._size(node) > 1], 2):
+            table = self._together(list(pair))
+            for inner, outer, axis in ((1, 0, 0), (0, 1, 1)):
+                if (table.sum(axis=axis) == 1).all():
+                    found.setdefault(pair[inner], []).append(pair[outer])
+                    break
+        return found
+
+    @cached_property
+    def nests(self) -> list[list[Node]]:
+        """Sets of factors that are nested in each other, directly or by way of others."""
+        nests: list[list[Node]] = []
+        for inner, outer in self.nested.items():
+            met = [nest for nest in nests if set(nest) & {inner, *outer}]
+            nests = [nest for nest in nests if nest not in met]
+            nests.append(list(dict.fromkeys([*(node for nest in met for node in nest), inner, *outer])))
+        return nests
+
+    def _together(self, nodes: list[Node]) -> np.ndarray:
+        """Whether each combination of levels occurs, as the columns of terms of these factors alone tell."""
+        shape = [self._size(node) for node in nodes]
+        if prod(shape) * self.X.shape[1] > _MOST_ENTRIES:
+            return np.ones(shape, dtype=bool)
+        places: dict[Axis, np.ndarray] = {
+            axis: np.zeros(prod(shape), np.intp) for axis in [*self.factors, *self.values]
+        }
+        places |= dict(zip(nodes, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
+        own = [":".join(map(deparse, term)) for term in self.spec.fixed.terms if term and set(term) <= set(nodes)]
+        columns = np.isin(np.array(self.spec.column_terms, dtype=object), own)
+        random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
+        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self._rows(places, prod(shape)), self.X))
+        return np.isin(here, there).reshape(shape)
+
+    def _occurring(self, nest: list[Node], axes: list[Axis]) -> np.ndarray:
+        """Which combinations of a nest occur, with an axis of one for each axis that is not in it."""
+        table = self._together(sorted(nest, key=axes.index))
+        return table.reshape([self._size(axis) if axis in nest else 1 for axis in axes])
+
+    def _averaged(self, part: np.ndarray, axes: list[Axis], wanted: Mapping[Axis, np.ndarray]) -> np.ndarray:
+        """The mean over the axes that are not wanted, factors within their nests first; columns come last."""
+        others = [k for k, axis in enumerate(axes) if axis not in wanted]
+        nests = [self._occurring(nest, axes) for nest in self.nests if set(nest) <= set(axes)]
+        if not nests:
+            return np.asarray(part.mean(axis=tuple(others)))
+        occurs = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*nests)), part.shape[:-1])[..., None]
+        outer: dict[Axis, int] = {node: len(nodes) for node, nodes in self.nested.items()}
+        for k in sorted(others, key=lambda k: -outer.get(axes[k], 0)):
+            some = occurs.sum(axis=k, keepdims=True)
+            with np.errstate(invalid="ignore"):  # nothing occurs
+                part = np.where(occurs, part, 0.0).sum(axis=k, keepdims=True) / some
+            occurs = some > 0
+        return np.squeeze(np.where(occurs, part, np.nan), axis=tuple(others))
 
     def _axes(self, node: Node) -> list[Axis]:
         """The axes along which a variable changes."""
@@ -131,7 +199,7 @@ class Grid:
         return build(self.spec.fixed, variables, n).values
 
 
-def reference_grid(spec: Specification, at: Mapping[str, np.ndarray]) -> Grid:
+def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: np.ndarray) -> Grid:
     """The grid with covariates at the values ``at``, at both values of a column that has two, or at their means.
 
     A transform is that of the mean of its column, f(mean(x)) and not mean(f(x)), unless ``at`` gives its value, or
@@ -139,7 +207,7 @@ def reference_grid(spec: Specification, at: Mapping[str, np.ndarray]) -> Grid:
     """
     bound = _columns_of_factors(spec, at)
     two_valued = {name: np.array(two) for name, two in spec.two_valued.items() if name not in bound}
-    return Grid(spec, two_valued | dict(at), bound)
+    return Grid(spec, two_valued | dict(at), bound, X)
 
 
 def _columns_of_factors(spec: Specification, given: Mapping[str, Any]) -> dict[str, tuple[Node, np.ndarray]]:

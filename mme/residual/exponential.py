@@ -101,6 +101,11 @@ class BoundExponential(Bound):
         return self.chain.sequence
 
     @property
+    def absorbs_intercept(self) -> bool:
+        """Pairs that are equally far apart have one covariance, which a random intercept only shifts."""
+        return self.chain.steps.size == 1 and int(np.bincount(self.codes).max()) == 2
+
+    @property
     def group(self) -> np.ndarray:
         """Codes of the groups."""
         return self.codes
