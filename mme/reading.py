@@ -26,7 +26,18 @@ _ONLY_TEXT = re.compile(r"[-+]?0[0-9]|[-+]?[0-9]{16}")
 _COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
 _NUMBER = re.compile(r"[-+]?[0-9]*,?[0-9]+([eE][-+]?[0-9]+)?")
 # Calls that make labels of what they are given.
-_OF_LABELS = ("factor", "as.factor", "ordered", "as.ordered", "C", "relevel", "dummy", "as.character", "as.Date")
+_OF_LABELS = (
+    "factor",
+    "as.factor",
+    "ordered",
+    "as.ordered",
+    "C",
+    "relevel",
+    "dummy",
+    "as.character",
+    "as.Date",
+    "interaction",
+)
 
 
 def read_table(path: Path, formula: str, encoding: str) -> pd.DataFrame:

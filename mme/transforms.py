@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from itertools import pairwise, product
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +22,11 @@ from mme.intake import Basis, Column, Exact, Factor, coded
 from mme.spelling import labels_of, places
 
 State = dict[str, Any]
+
+# Levels of an interaction, or intervals of a cut, beyond which they are a slip.
+_MOST_LEVELS = 100_000
+# As R writes them between the ends of intervals.
+_INFINITE = {np.inf: " Inf", -np.inf: "-Inf"}
 
 
 def numeric(value: Any, what: str) -> Any:
@@ -87,12 +94,12 @@ def _log(state: State, x: Any, base: Any = None) -> Any:
     return np.log(numeric(x, "log()")) / (1.0 if base is None else np.log(base))
 
 
-def _remembered(reduce: Callable[[np.ndarray], Any], name: str) -> Callable[..., Any]:
+def _remembered(statistic: Callable[[np.ndarray], Any], name: str) -> Callable[..., Any]:
     """Reduce the column that was fitted: ``x - mean(x)`` keeps its meaning on new data."""
 
     def call(state: State, x: Any, na_rm: bool = True) -> float:
         if "value" not in state:
-            state["value"] = float(reduce(_known(numeric(x, f"{name}()"), name)))
+            state["value"] = float(statistic(_known(numeric(x, f"{name}()"), name)))
         return cast(float, state["value"])
 
     return call
@@ -261,6 +268,99 @@ def _relevel(state: State, x: Any, ref: Any) -> Factor:
     return Factor(rank[factor.codes], factor.categories[order])
 
 
+def _interaction(state: State, *factors: Any, sep: Any = ".") -> Factor:
+    """R's ``interaction``: a level for each combination, ``a.b``, the first factor's changing fastest."""
+    if not factors:
+        raise MMEError("interaction() takes factors, got none")
+    given = [as_factor(factor, "interaction()") for factor in factors]
+    sizes = [factor.categories.size for factor in given]
+    if np.prod(sizes, dtype=float) > _MOST_LEVELS:
+        raise MMEError(f"interaction() would have {' x '.join(map(str, sizes))} levels; a:b makes those that occur")
+    codes = np.zeros(given[0].codes.size, dtype=np.int64)
+    for factor, size in zip(reversed(given), reversed(sizes), strict=True):
+        codes = np.where((codes < 0) | (factor.codes < 0), -1, codes * size + factor.codes)
+    parts = [labels_of(factor.categories) for factor in reversed(given)]
+    labels = [str(sep).join(reversed(combination)) for combination in product(*parts)]
+    if len(set(labels)) < len(labels):
+        raise MMEError(f"interaction() writes two combinations alike; give another sep than {shown(sep)}")
+    return Factor(codes, np.array(labels, dtype=object))
+
+
+def _cut(
+    state: State,
+    x: Any,
+    breaks: Any = None,
+    labels: Any = None,
+    include_lowest: Any = False,
+    right: Any = True,
+    dig_lab: Any = 3,
+    ordered_result: Any = False,
+) -> Any:
+    """R's ``cut``: intervals ``(a,b]`` between breaks, or of so many equal parts of the range that was fitted."""
+    x = np.asarray(numeric(x, "cut()"), dtype=float)
+    if "breaks" not in state:
+        state["breaks"] = _breaks(x, breaks)
+    ends = np.array(state["breaks"])
+    codes = np.searchsorted(ends, x, side="left" if right else "right") - 1
+    if include_lowest:
+        codes = np.where(x == (ends[0] if right else ends[-1]), 0 if right else ends.size - 2, codes)
+    codes = np.where(np.isnan(x) | (codes < 0) | (codes > ends.size - 2), -1, codes)
+    if labels is False:
+        return np.where(codes < 0, np.nan, codes + 1.0)
+    own = None if labels is None else labels_of(np.array(_listing(labels), dtype=object))
+    called = _intervals(ends, bool(right), bool(include_lowest), int(dig_lab)) if own is None else own
+    if len(called) != ends.size - 1 or len(set(called)) < len(called):
+        raise MMEError(f"cut() makes {ends.size - 1} intervals and has {len(set(called))} labels for them")
+    return Factor(codes, np.array(called, dtype=object), "ordered" if ordered_result else "factor")
+
+
+def _breaks(x: np.ndarray, given: Any) -> list[float]:
+    """The ends of the intervals: those given, or of equal parts, a thousandth of the range beyond it at both ends."""
+    several = isinstance(given, list) and len(given) > 1
+    if several:
+        ends = np.sort(np.array([numeric(value, "cut() breaks") for value in given], dtype=float))
+        if np.isnan(ends).any() or (np.diff(ends) == 0.0).any():
+            raise MMEError("cut() takes breaks that differ from each other")
+        return list(ends.tolist())
+    count = given[0] if isinstance(given, list) and given else given
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 2 <= count <= _MOST_LEVELS:
+        raise MMEError(f"cut() takes breaks, c(0, 1, 2), or the number of intervals, at least 2; got {shown(given)}")
+    known = _known(x, "cut")
+    low, high = float(known.min()), float(known.max())
+    width = high - low or abs(low)
+    if high == low:  # as R: around the one value
+        return list(np.linspace(low - width / 1000.0, high + width / 1000.0, int(count) + 1).tolist())
+    ends = np.linspace(low, high, int(count) + 1)
+    ends[[0, -1]] = low - width / 1000.0, high + width / 1000.0
+    return list(ends.tolist())
+
+
+def _intervals(ends: np.ndarray, right: bool, closed: bool, digits: int) -> list[str]:
+    """``(a,b]``, with as many digits as tell the ends apart."""
+    for shown_digits in range(digits, max(12, digits) + 1):
+        text = [_INFINITE.get(end, f"{end:.{shown_digits}g}") for end in ends.tolist()]
+        if len(set(text)) == len(text):
+            break
+    opening, closing = ("(", "]") if right else ("[", ")")
+    labels = [f"{opening}{low},{high}{closing}" for low, high in pairwise(text)]
+    if closed and right:
+        labels[0] = "[" + labels[0][1:]
+    elif closed:
+        labels[-1] = labels[-1][:-1] + "]"
+    return labels
+
+
+def _parallel(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
+    """R's ``pmax`` and ``pmin``: row by row, of any number of columns and numbers."""
+
+    def call(state: State, *args: Any) -> Any:
+        if not args:
+            raise MMEError(f"{name}() takes columns or numbers, got none")
+        return reduce(ufunc, [numeric(arg, f"{name}()") for arg in args])
+
+    return call
+
+
 def _dummy(state: State, x: Any, levelstokeep: Any = None) -> Basis:
     """lme4's ``dummy``: an indicator of each of these levels, or of all but the first."""
     codes = _remembered_codes(state, as_factor(x, "dummy()"), True, "dummy()")
@@ -359,6 +459,7 @@ _PYTHON = {"Treatment": "treatment", "Sum": "sum", "Helmert": "helmert", "Poly":
 
 CONSTANTS: dict[str, Any] = {
     "pi": np.pi,
+    "Inf": np.inf,
     "NULL": None,
     "None": None,
     **dict.fromkeys(("TRUE", "True", "T"), True),
@@ -384,8 +485,8 @@ _NUMPY_REDUCTIONS |= {"std": np.std, "var": np.var}
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: elementwise(getattr(np, name)) for name in _UFUNCS},
     **{name: elementwise(ufunc) for name, ufunc in _R_UFUNCS.items()},
-    **{name: _remembered(reduce, name) for name, reduce in _REDUCTIONS.items()},
-    **{f"np.{name}": _remembered(reduce, f"np.{name}") for name, reduce in _NUMPY_REDUCTIONS.items()},
+    **{name: _remembered(statistic, name) for name, statistic in _REDUCTIONS.items()},
+    **{f"np.{name}": _remembered(statistic, f"np.{name}") for name, statistic in _NUMPY_REDUCTIONS.items()},
     **dict.fromkeys(("I", "identity"), _identity),
     **dict.fromkeys(("ifelse", "np.where"), _ifelse),
     **dict.fromkeys(("factor", "as.factor"), _factor),
@@ -397,6 +498,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "as.Date": _as_date,
     "is.na": _is_na,
     "dummy": _dummy,
+    "interaction": _interaction,
+    "cut": _cut,
+    "pmax": _parallel(np.maximum, "pmax"),
+    "pmin": _parallel(np.minimum, "pmin"),
     **{f"contr.{kind}": _contrast(kind, numbered=True) for kind in KINDS},
     **{word: _contrast(kind, numbered=False) for word, kind in _PYTHON.items()},
     "c": lambda state, *values: [one for value in values for one in _listing(value)],
