@@ -42,6 +42,8 @@ _CLEAR = 1e-8
 _COMBINATION = 1e-13
 # A coefficient below this share of the largest is rounding.
 _NOTHING = 1e-6
+# Part of a level's column that its earlier ones leave, as a share of the largest level's, far from any rounding.
+_PLAIN = 0.03
 # Vectors W for a verdict of dependence; independence needs one.
 _VECTORS = 12
 # Numbers in the products of one V_i, beyond which there are fewer vectors.
@@ -131,6 +133,8 @@ def _told_apart(objective: Objective, b: int) -> bool:
 
     With w a combination of these records that is orthogonal to X, V_i w is of the same records.
     """
+    if _levels_tell(objective, b):
+        return True
     block, most = objective.blocks[b], _RECORDS + 10 * objective.system.p
     if not block.is_block_diagonal or objective.model.n <= 2 * most:
         return False
@@ -143,6 +147,22 @@ def _told_apart(objective: Objective, b: int) -> bool:
     rows = _Rows((part,), np.linalg.qr(Q.T)[0].T if objective.constants.reml else Q[:0], objective.model.sigma is None)
     parts = [one for one in _parts(objective) if one.block == b]
     return not _derivatives(rows, [replace(one, block=0) for one in parts], 1, False).null.size
+
+
+def _levels_tell(objective: Objective, b: int) -> bool:
+    r"""Whether the ranks of the levels' Z_g show it for the absorbed block, each entry of whose H is a parameter.
+
+    Where c_0 I + sum_i c_i V_i vanishes on all that is orthogonal to X, its rank is at most 2 p. It is at least n - J q
+    unless c_0 = 0, as Z_g D Z_g', D = sum_i c_i D_i, has rank q at most; and then at least one for each level whose Z_g
+    has rank q, unless D = 0.
+    """
+    block, p, q = objective.blocks[b], objective.system.p, objective.blocks[b].q
+    if b != objective.plan.absorb or not all(isinstance(part, Entries) for part in block.structures):
+        return False
+    R = objective.system.absorbed.levels.R
+    largest = np.sqrt(np.einsum("ajg,ajg->jg", R, R).max(axis=1))
+    clear = (np.einsum("aag->ag", R) > _PLAIN * largest[:, None]).all(axis=0)
+    return bool(objective.model.n - block.J * q > 2 * p and np.count_nonzero(clear) > 2 * p)
 
 
 # -- a model without some of its coefficients ------------------------------------------------------------------------

@@ -242,6 +242,18 @@ def test_a_few_levels_of_a_large_factor_tell_its_terms_apart_where_any_do(method
     assert [columns.tolist() for columns in found.held] == [[False], [False], [True]]
 
 
+@pytest.mark.parametrize("method", ["REML", "ML"])
+@given(seed=st.integers(0, 2**32 - 1), far=st.sampled_from([0.0, 1e3, 1e9]), two_valued=st.booleans())
+def test_the_ranks_of_levels_say_what_the_derivatives_of_v_say_of_terms_on_one_factor(method, seed, far, two_valued):
+    rng = np.random.default_rng(seed)
+    n, J = int(rng.integers(12, 60)), int(rng.integers(2, 9))
+    g, x = rng.integers(0, J, n), far + (rng.integers(0, 2, n) if two_valued else rng.normal(size=n))
+    g[:J] = np.arange(J)
+    terms = [mme.Term(g), mme.Term(g, x), mme.Term(g, rng.normal(size=n) if seed % 3 else x[g])]
+    built = mme.objective(rng.normal(size=n), np.column_stack([np.ones(n), x - far]), terms, method=method)
+    assert (undetermined(built) is None) == (undetermined(built, thorough=True) is None)
+
+
 def test_a_variance_of_zero_is_not_flat():
     fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff2"))
     assert fit.optimum.verdict == "minimum on the boundary"
