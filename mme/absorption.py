@@ -215,7 +215,14 @@ class LevelFactor(ABC):
     def inner(self) -> np.ndarray:
         """(I + A_g'A_g)^-1 (J, q, q): I - A'(I + AA')^-1 A, but without the subtraction."""
         A = self.A
-        return np.linalg.inv(np.eye(A.shape[1]) + np.einsum("aig,ajg->gij", A, A))
+        if A.shape[1] > 2:
+            return np.linalg.inv(np.eye(A.shape[1]) + np.einsum("aig,ajg->gij", A, A))
+        first = np.sqrt(1.0 + (A[:, 0] ** 2).sum(axis=0))
+        if A.shape[1] == 1:
+            return np.asarray(_small_inverse(((first,),)).transpose(2, 0, 1))
+        below = (A[:, 0] * A[:, 1]).sum(axis=0) / first
+        last = np.sqrt(np.maximum(1.0 + (A[:, 1] ** 2).sum(axis=0) - below**2, 1.0))  # no pivot of I + A'A is less
+        return np.asarray(_small_inverse(((first,), (below, last))).transpose(2, 0, 1))
 
     def gain(self) -> np.ndarray:
         """F_g = A_g'(I + A_g A_g')^-1 as (q, q, J)."""
@@ -262,22 +269,23 @@ class CholeskyFactor(LevelFactor):
         """W_g = (I + A_g A_g')^-1 as (q, q, J)."""
         q, J = len(self.L), self.L[0][0].size
         if q <= 2:
-            return self._small_weights()
+            return _small_inverse(self.L)
         identity = np.broadcast_to(np.eye(q)[:, :, None], (q, q, J))
         return self.solve(identity)
 
-    def _small_weights(self) -> np.ndarray:
-        """The same without what the zeros of the identity do: one or two coefficients are most models."""
-        first = self.L[0][0]
-        along = 1.0 / first
-        if len(self.L) == 1:
-            return np.asarray((along / first)[None, None])
-        (below, last), W = self.L[1], np.empty((2, 2, first.size))
-        np.divide((-below * along) / last, last, out=W[0, 1])
-        np.divide(1.0 / last, last, out=W[1, 1])
-        np.divide(along - below * W[0, 1], first, out=W[0, 0])
-        W[1, 0] = W[0, 1]
-        return W
+
+def _small_inverse(L: tuple[tuple[np.ndarray, ...], ...]) -> np.ndarray:
+    """(L L')^-1 as (q, q, J), without what the zeros of the identity do: one or two coefficients are most models."""
+    first = L[0][0]
+    along = 1.0 / first
+    if len(L) == 1:
+        return np.asarray((along / first)[None, None])
+    (below, last), W = L[1], np.empty((2, 2, first.size))
+    np.divide((-below * along) / last, last, out=W[0, 1])
+    np.divide(1.0 / last, last, out=W[1, 1])
+    np.divide(along - below * W[0, 1], first, out=W[0, 0])
+    W[1, 0] = W[0, 1]
+    return W
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> li
 def level_covariance(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
     """T (I + A'A)^-1 T' of every level of the absorbed block (J, q, q): the other random effects held."""
     T = objective.factors(theta).absorbed
-    return np.asarray(T @ at.levels.inner() @ T.T)
+    return _on_both_sides(T, at.levels.inner())
 
 
 def absorbed_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> np.ndarray:
@@ -65,7 +65,14 @@ def absorbed_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> n
         F = factor.gain()
         through = objective.system.rest.through(H, levels)
         inner = inner + np.einsum("iag,abg,jbg->gij", F, through, F, optimize=True)
-    return np.asarray(inner * T[0, 0] ** 2 if levels.singular is not None else T @ inner @ T.T)
+    return np.asarray(inner * T[0, 0] ** 2) if levels.singular is not None else _on_both_sides(T, inner)
+
+
+def _on_both_sides(T: np.ndarray, H: np.ndarray) -> np.ndarray:
+    """T H_g T' of every level (J, q, q), in two products whatever the number of levels."""
+    J, q, _ = H.shape
+    left = (T @ H.transpose(1, 2, 0).reshape(q, q * J)).reshape(q, q, J)
+    return np.asarray(np.matmul(T, left).transpose(2, 0, 1))
 
 
 def _inverse(schur: Schur, at: Evaluation) -> np.ndarray:
