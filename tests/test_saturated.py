@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -190,3 +192,14 @@ def test_a_random_intercept_that_the_residual_structure_holds_is_refused_in_any_
     ]
     for formula, table, within in free:
         assert not is_refused(lambda formula=formula, table=table, of=within: mme.lmer(formula, table, residual=of))
+
+
+def test_fewer_groups_than_occasions_are_said_to_leave_an_unstructured_likelihood_without_a_maximum():
+    rng = np.random.default_rng(3)
+    y, t, g = rng.normal(size=12), np.tile(np.arange(3), 4), np.repeat(np.arange(4), 3)
+    with pytest.warns(mme.MMEWarning, match="2 levels of group for 3 of occasion: .* no maximum"):
+        few = mme.objective(y[:6], np.ones((6, 1)), [], residual=mme.Unstructured(t[:6], g[:6]))
+    assert few.model.residual.k == 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mme.objective(y, np.ones((12, 1)), [], residual=mme.Unstructured(t, g))

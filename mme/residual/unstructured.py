@@ -86,6 +86,14 @@ class Unstructured(Structure):
                 MMEWarning,
                 stacklevel=2,
             )
+        if groups.J < T and present.all(axis=1).any():
+            warnings.warn(
+                f"Unstructured: {groups.J} levels of {groups.title} for {T} of {occasions.title}: some combination of "
+                "occasions does not vary, so that the likelihood has no maximum and the search no end; use AR1, "
+                "Toeplitz or CompoundSymmetry, or coarser occasions",
+                MMEWarning,
+                stacklevel=2,
+            )
         _require_observed_pairs(reader, present, occasions, groups)
         patterns = build_patterns(groups.codes, occasions.codes, present)
         return BoundUnstructured(n, names, groups.codes, occasions.codes, patterns, T, self.equal_variances)
