@@ -304,7 +304,8 @@ class Objective:
 def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objective:
     """The criterion of ``mme.fit(y, X, terms, ...)`` as a function of theta, for tests and benchmarks.
 
-    Takes the arrays and the ``method``, ``weights``, ``offset`` and ``sigma`` of :func:`mme.fit`.
+    Takes the arrays and the ``method``, ``weights``, ``offset`` and ``sigma`` of :func:`mme.fit`, and a ``residual``
+    structure whose parameters ``phi`` gives.
 
     Examples
     --------
@@ -315,7 +316,15 @@ def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objectiv
     >>> bool(np.isclose(f([0.0]), n * (1 + np.log(2 * np.pi * rss / n))))  # theta = 0 is ordinary least squares
     True
     """
-    return Objective(build_model(y, X, terms, **options))
+    model = build_model(y, X, terms, **options)
+    if model.residual is None:
+        return Objective(model)
+    if model.phi is None or np.isnan(model.phi).any():
+        raise MMEError(
+            "the objective is a function of theta: give all parameters of the residual structure, "
+            f"phi={{{', '.join(f'{name!r}: ...' for name in model.residual.names)}}}"
+        )
+    return Objective(model, phi=model.phi)
 
 
 def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:

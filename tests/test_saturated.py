@@ -198,8 +198,18 @@ def test_fewer_groups_than_occasions_are_said_to_leave_an_unstructured_likelihoo
     rng = np.random.default_rng(3)
     y, t, g = rng.normal(size=12), np.tile(np.arange(3), 4), np.repeat(np.arange(4), 3)
     with pytest.warns(mme.MMEWarning, match="2 levels of group for 3 of occasion: .* no maximum"):
-        few = mme.objective(y[:6], np.ones((6, 1)), [], residual=mme.Unstructured(t[:6], g[:6]))
-    assert few.model.residual.k == 5
+        few = build_model(y[:6], np.ones((6, 1)), [], residual=mme.Unstructured(t[:6], g[:6]))
+    assert few.residual.k == 5
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mme.objective(y, np.ones((12, 1)), [], residual=mme.Unstructured(t, g))
+        build_model(y, np.ones((12, 1)), [], residual=mme.Unstructured(t, g))
+
+
+def test_the_objective_beside_a_residual_structure_takes_its_parameters_or_asks_for_them():
+    rng = np.random.default_rng(3)
+    y, t, g = rng.normal(size=12), np.tile(np.arange(3), 4), np.repeat(np.arange(4), 3)
+    model = {"y": y, "X": np.ones((12, 1)), "terms": [], "residual": mme.AR1(t, g)}
+    with pytest.raises(mme.MMEError, match=r"phi=\{'rho': \.\.\.\}"):
+        mme.objective(**model)
+    fit = mme.fit(**model, phi={"rho": 0.4})
+    assert mme.objective(**model, phi={"rho": 0.4})([]) == pytest.approx(fit.criterion, abs=1e-10)
