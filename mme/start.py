@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from math import sqrt
 
 import numpy as np
@@ -141,7 +141,8 @@ def _moments(objective: Objective) -> tuple[list[Weighted], Callable[[list[Weigh
     ]
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
-    return blocks, partial(_solve_moments, objective, repeated=repeated, sigma2=sigma2)
+    products = cache(partial(_products, objective))  # the same however levels are weighted
+    return blocks, partial(_solve_moments, objective, products, repeated=repeated, sigma2=sigma2)
 
 
 def _floors(objective: Objective, blocks: list[Weighted]) -> list[np.ndarray]:
@@ -310,7 +311,12 @@ def _fixed_within(objective: Objective, one: Weighted) -> float:
 
 
 def _solve_moments(
-    objective: Objective, blocks: list[Weighted], *, repeated: list[bool], sigma2: float
+    objective: Objective,
+    met: Callable[[int, int], _Met],
+    blocks: list[Weighted],
+    *,
+    repeated: list[bool],
+    sigma2: float,
 ) -> list[np.ndarray]:
     """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
     widths = [one.levels.R.shape[0] for one in blocks]
@@ -333,7 +339,7 @@ def _solve_moments(
                 levels, products = np.arange(one.levels.J), np.einsum("iag,ajg->ijg", half, one.levels.R)
                 system[at[t], at[s]] = _squares(own, own, levels, levels, products)
             elif not (objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # these as if alone
-                rows, cols, values = _products(objective, t, s)
+                rows, cols, values = met(t, s)
                 products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
                 system[at[t], at[s]] = _squares(one, other, rows, cols, products)
     scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
@@ -342,7 +348,11 @@ def _solve_moments(
     return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.blocks, found, strict=True)]
 
 
-def _products(objective: Objective, t: int, s: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+# The cells of two blocks: their levels of each, and (cells, q, q').
+_Met = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _products(objective: Objective, t: int, s: int) -> _Met:
     """Z_t'Z_s by cell: the cell's levels of t and of s, and (cells, q_t, q_s)."""
     absorbed, rest = objective.plan.absorb, objective.system.rest
     among = [b for b in range(len(objective.blocks)) if b != absorbed]
