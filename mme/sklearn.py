@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -188,7 +188,10 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def _slopes(self, values: np.ndarray) -> np.ndarray | None:
         """Columns of a group's coefficients; None for a random intercept alone."""
-        at = [self._position(column) for column in self.random_slopes]
+        slopes = self.random_slopes
+        if isinstance(slopes, str) or not isinstance(slopes, Iterable | None):
+            raise MMEError(f"random_slopes must be a list of columns of X, got {shown(slopes)}")
+        at = [self._position(column) for column in (() if slopes is None else slopes)]
         group = None if self.groups is None else self._position(self.groups)
         if group in at:
             raise MMEError(f"column {self.groups!r} holds the groups: it cannot have a random slope")
@@ -207,6 +210,8 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             if column not in names:
                 raise MMEError(f"there is no column {column!r} in X" + (f" ({', '.join(names[:8])})" if names else ""))
             return int(names.index(column))
+        if not isinstance(column, int | np.integer):
+            raise MMEError(f"columns of X are called by name or position, got {shown(column)}")
         if not -self.n_features_in_ <= column < self.n_features_in_:
             raise MMEError(f"there is no column {column} in X, which has {self.n_features_in_}")
         return int(column) % self.n_features_in_

@@ -261,9 +261,9 @@ def _same_relationship(one: Any, other: Any) -> bool:
 
 def check_comparable(fits: tuple[Fit, ...]) -> None:
     """Refuse fits whose likelihoods are of different data."""
-    odd = next((fit for fit in fits if not hasattr(fit, "criterion")), None)
-    if odd is not None:
-        raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(odd).__name__}")
+    odd = [fit for fit in fits if not hasattr(fit, "criterion")]
+    if odd:
+        raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(odd[0]).__name__}")
     if len(fits) < 2:
         raise MMEError(f"anova compares two or more fits, got {len(fits)}; for one fit see coefficients()")
     first = fits[0]

@@ -150,3 +150,14 @@ def test_every_argument_of_a_door_is_taken_or_refused_in_words(door):
 @pytest.mark.parametrize("path", [1, None, [], b"x", "", "a\0b", "/nowhere/at/all", "/"])
 def test_a_path_that_cannot_be_written_is_refused_in_words(write, path):
     require_words(lambda: getattr(FIT, write)(path))
+
+
+def test_anova_of_what_is_no_fit_and_slopes_that_are_no_columns_are_refused_in_words():
+    for odd in ODD:
+        with pytest.raises(mme.MMEError, match="anova compares fits"):
+            mme.anova(FIT, odd)
+    for slopes in ("x", 1.5, [None], [1.5]):
+        with pytest.raises(mme.MMEError, match=r"random_slopes must be|columns of X are called"):
+            mme.MixedLMRegressor(random_slopes=slopes).fit(X[:, 1:], TABLE["y"], groups=TABLE["g"])
+    plain = mme.MixedLMRegressor(random_slopes=None).fit(X[:, 1:], TABLE["y"], groups=TABLE["g"])
+    assert plain.fit_.theta.size == 1
