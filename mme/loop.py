@@ -22,6 +22,7 @@ from mme.optimize import CONVERGED, Derivatives, Minimum, evaluate_only, minimis
 from mme.saturated import require_identifiable
 from mme.slopes import criterion_slopes
 from mme.start import Start, start
+from mme.valleys import Valleys
 from mme.verdict import Optimum, Place, judge, of_whole, with_undetermined
 from mme.whitening import Whitening
 
@@ -31,8 +32,9 @@ Progress = bool | Callable[[int, float, np.ndarray], None]
 _FAR = 1e6
 # A search is begun anew in a lower valley at most so often.
 _VALLEYS = 3
-# A trial far out that is higher by no more than this is searched from.
-_HARDLY = 0.3
+# A trial with a coordinate so many times as large is far out; one that is higher by no more than this is searched from,
+# with at least this share of itself as its radius.
+_FAR_OUT, _HARDLY, _RADIUS = 5.0, 0.3, 0.1
 # Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making.
 _FEW = 6
 # A search without them among more parameters is forecast, at so many evaluations for each pair.
@@ -122,12 +124,23 @@ def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: n
     return Found(whole, optimum.theta, optimum)
 
 
-def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.ndarray | None = None) -> Found:
+def _minimised(
+    joint: Joint,
+    theta: Any,
+    progress: Progress,
+    first_theta: np.ndarray | None = None,
+    descending: bool = True,
+    before: int = 0,
+) -> Found:
+    """The optimum from what is given, or from where descents lead, unless that is after a response without residuals.
+
+    ``before`` counts evaluations of an earlier try.
+    """
     model, joint = joint.model, Joint(joint.model, joint.latest.in_axes)
     objective = joint.latest
     began = perf_counter()
     given = theta is not None or model.k == 0
-    first, radius, begun = _begin(objective, theta, first_theta)
+    first, radius, begun = _begin(objective, theta, first_theta, descending)
     scale = np.concatenate([objective.theta_scale, np.ones(objective.phi.size)])
     estimated = np.ones(first.size, dtype=bool)
     estimated[: model.k] = not given
@@ -153,11 +166,15 @@ def _minimised(joint: Joint, theta: Any, progress: Progress, first_theta: np.nda
         even = np.concatenate([model.diagonal, np.zeros(objective.phi.size, dtype=bool)])[free]
         report = _reporter(progress, model, parameters_at, free)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            x, wide, spent = (first * scale)[free], (radius * scale)[free], 0 if begun is None else begun.evaluations
-            slopes = _derivatives(joint, parameters_at, scale, free)
+            x, wide = (first * scale)[free], (radius * scale)[free]
+            spent = before + (0 if begun is None else begun.evaluations)
+            valleys = None if begun is None else begun.valleys
+            slopes = _derivatives(joint, parameters_at, scale, free) if valleys is None else _at_one(valleys, free)
             _forecast(slopes, x)
             minimum = _continued(criterion, x, wide, even, slopes, report, spent)
-            if begun is not None and begun.few_levels:
+            if valleys is not None and not (np.abs(minimum.x) < _FAR).all():
+                return _minimised(joint, theta, progress, first_theta, False, minimum.evaluations)
+            if begun is not None and begun.few_levels and valleys is None:
 
                 def trials(x: np.ndarray) -> list[np.ndarray]:
                     return [(other * scale)[free] for other in _elsewhere(objective, parameters_at(x), begun)]
@@ -214,12 +231,12 @@ def _lower(
             minimum = replace(minimum, evaluations=minimum.evaluations + 1)
             if progress is not None:
                 progress(minimum.evaluations, values[-1], x)
-        further = [(np.abs(x) > 5.0 * np.abs(minimum.x)).any() for x in points]
+        further = [(np.abs(x) > _FAR_OUT * np.abs(minimum.x)).any() for x in points]
         promise = np.array(values) - np.where(further, _HARDLY, -CONVERGED)
         best = int(np.argmin(promise))
         if not promise[best] < minimum.value:
             break
-        wide = np.maximum(radius, 0.1 * np.abs(points[best]))
+        wide = np.maximum(radius, _RADIUS * np.abs(points[best]))
         other = _continued(criterion, points[best], wide, even, derivatives, progress, minimum.evaluations)
         lower = other.value < minimum.value - CONVERGED
         minimum = replace(other if lower else minimum, evaluations=other.evaluations)
@@ -232,7 +249,7 @@ def _elsewhere(objective: Objective, parameters: np.ndarray, begun: Start) -> It
     """Parameters at which another valley may be; phi stays.
 
     No variance at all; and where the start was one of several, variances one by one at zero or from zero, as the
-    structures say, and all of a size.
+    structures say.
     """
     model, k = objective.model, objective.model.k
     theta, phi = np.split(parameters, [k])
@@ -243,8 +260,6 @@ def _elsewhere(objective: Objective, parameters: np.ndarray, begun: Start) -> It
     for t, (part, piece, own) in enumerate(zip(model.structures, pieces, sizes, strict=True)):
         for other in part.elsewhere(piece, own):
             yield np.concatenate([*pieces[:t], other, *pieces[t + 1 :], phi])
-    yield np.concatenate([begun.size, phi])
-    yield np.concatenate([10.0 * begun.size, phi])
 
 
 def _derivatives(
@@ -260,6 +275,18 @@ def _derivatives(
             return None
         gradient, hessian = found
         return gradient[free] / scale[free], hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
+
+    return derivatives
+
+
+def _at_one(valleys: Valleys, free: np.ndarray) -> Derivatives:
+    """Gradient and Hessian by what is searched."""
+
+    def derivatives(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        whole = np.zeros(free.size)
+        whole[free] = x
+        value, gradient, hessian = valleys(whole[None])
+        return (gradient[0, free], hessian[0][np.ix_(free, free)]) if np.isfinite(value[0]) else None
 
     return derivatives
 
@@ -300,7 +327,7 @@ def _first_phi(model: Model) -> np.ndarray:
 
 
 def _begin(
-    objective: Objective, theta: Any, first_theta: np.ndarray | None
+    objective: Objective, theta: Any, first_theta: np.ndarray | None, descending: bool
 ) -> tuple[np.ndarray, np.ndarray, Start | None]:
     """First point and radius of all parameters, theta in the axes; what the moments say unless theta is given."""
     model, phi = objective.model, objective.phi
@@ -309,7 +336,7 @@ def _begin(
         inner = model.coordinates.inner(_checked_theta(theta, model))
         return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread]), None
     require_identifiable(model)
-    begun = start(objective)
+    begun = start(objective, descending=descending)
     first, radius = np.where(model.coordinates.free, begun.theta, 0.0), begun.radius
     if first_theta is not None:
         near = model.coordinates.inner(first_theta)

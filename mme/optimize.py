@@ -42,6 +42,8 @@ _LAST_ERROR = 0.01
 _ESCAPE = 0.3
 # A step no longer than this share of the first is none.
 _NO_STEP = 1e-9
+# Steps by known derivatives, after which a search by values alone goes on.
+_MOST_STEPS = 100
 # A start from which a Newton step promises no more than this a coordinate is within a few standard errors.
 _NEARBY = 10.0
 
@@ -248,7 +250,9 @@ def _descend(f: _Counted, derivatives: Derivatives) -> Curvature | None:
     """
     at = _known(f, derivatives)
     first = reach = 0.5 * (1.0 + float(np.linalg.norm(f.x)))
-    while at is not None and not at.converged and reach > _NO_STEP * first:
+    for _ in range(_MOST_STEPS):
+        if at is None or at.converged or not reach > _NO_STEP * first:
+            break
         step, promised = _within_reach(at.gradient, at.hessian, reach)
         length = float(np.linalg.norm(step))
         gain = at.value - f(at.x + step)

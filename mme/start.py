@@ -11,23 +11,28 @@ With levels weighted as if H were one, E_g = (I + Z_g'Z_g)^-1, and X_gh = E_g Z_
 one small linear system for all H_s together, exact for balanced designs. Z_g'P Z_h = C_gh - a_g'a_h is the product of
 a cell, where there is one, less that of the parts a = Q'Z along X. What all blocks leave of r gives sigma^2.
 
-A criterion of few levels can have several valleys. Where other weights, E_g = (I + c^2 Z_g'Z_g)^-1 with c towards zero
-or infinity, make other H of the same residuals, the start is the lowest of all, and of variances that are each a
-multiple of what one of their levels is known to.
+A criterion of few levels can have several valleys. A small model is then searched from the lowest point to which
+descents lead (``descents.py``) from these moments, from those by other weights, E_g = (I + c^2 Z_g'Z_g)^-1 with c
+towards zero or infinity, from variances that are each a multiple of what one of their levels is known to, alike or
+one term's before the others, and from others at random. A larger one begins at the lowest of such points, where other
+weights make other H.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
+from itertools import chain, islice
 from math import sqrt
 
 import numpy as np
 
 from mme.absorption import Levels, absorb, factor_levels
 from mme.blocks import Block
+from mme.descents import descend
 from mme.objective import Objective
+from mme.valleys import Valleys
 
 # Relative variances are started no smaller than this share of what one level's data could show.
 _SMALLEST_SHARE = 0.02
@@ -46,6 +51,12 @@ _ALIKE = 1e-9
 _UNLIKE = 1.5
 # Steps of a multiple of the sizes of all variances.
 _STRIDE = 10.0
+# Descents are made from so many starts, and so many more for each parameter.
+_STARTS, _STARTS_A_PARAMETER = 2, 4
+# Random standard deviations lie so many decades about their sizes.
+_DECADES = 1.5
+# A descent that ends this many times as far out as any start, and as one, is after a response without residuals.
+_AWAY = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,8 @@ class Start:
         Whether a term has few, so that the criterion can have several valleys.
     evaluations : int
         Of the criterion, to choose among several.
+    valleys : Valleys or None
+        The criterion with its slopes, where descents have chosen theta.
     """
 
     theta: np.ndarray
@@ -95,10 +108,14 @@ class Start:
     agreed: bool
     few_levels: bool
     evaluations: int
+    valleys: Valleys | None = None
 
 
-def start(objective: Objective) -> Start:
-    """Choose the first theta: that of the moments, or where weights change them the lowest of several."""
+def start(objective: Objective, *, descending: bool = True) -> Start:
+    """Choose the first theta: that of the moments, or where weights change them the lowest of several.
+
+    Descents from several choose for a small model, unless they are not wanted.
+    """
     objective = objective.in_axes
     blocks, solve = _moments(objective)
     floors = _floors(objective, blocks)
@@ -110,6 +127,10 @@ def start(objective: Objective) -> Start:
     weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
     others = [_nearest(objective, _pieces(objective, solve(weighted), floors)) for weighted in weightings]
     size = _size(objective, blocks)
+    valleys = Valleys.of(objective) if descending else None
+    if valleys is not None:
+        theta, evaluations = _lowest(objective, valleys, [theta, *others], size)
+        return Start(theta, np.maximum(radius, _LARGEST_RADIUS * np.abs(theta)), size, False, few, evaluations, valleys)
     unlike, evaluations = [other for other in others if _differ(theta, other, size)], 0
     if unlike:
         along, evaluations = _along(objective, size)
@@ -222,6 +243,31 @@ def _along(objective: Objective, size: np.ndarray) -> tuple[np.ndarray, int]:
     while further < here:
         at, here, further, evaluations = _STRIDE * at, further, objective(_STRIDE**2 * at), evaluations + 1
     return at, evaluations
+
+
+def _lowest(
+    objective: Objective, valleys: Valleys, moments: list[np.ndarray], size: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Theta where the lowest of several descents ends, and their evaluations."""
+    scale, free = objective.theta_scale, objective.model.coordinates.free
+    several = islice(chain(moments, _trials(objective, size)), _STARTS + _STARTS_A_PARAMETER * size.size)
+    starts = np.unique(np.where(free, np.array(list(several)) * scale, 0.0), axis=0)
+    found = descend(valleys, starts, valleys.canonical)
+    away = np.abs(found.x).max(axis=1) > _AWAY * max(1.0, float(np.abs(starts).max()))
+    lowest = found.x[int(np.argmin(np.where(away, np.inf, found.f)))] / scale
+    return min([moments[0], lowest], key=objective), found.evaluations + 2
+
+
+def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
+    """Thetas of variances of these sizes: larger all together, one term's before the others', and at random."""
+    model = objective.model
+    yield from (size, _STRIDE * size, _STRIDE**2 * size)
+    for own in model.split(np.arange(size.size)):
+        yield np.where(np.isin(np.arange(size.size), own), _STRIDE, 1.0 / _STRIDE) * size
+    typical, rng = np.where(size > 0.0, size, 0.3 * size.mean()), np.random.default_rng(0)
+    while True:
+        direction = np.where(model.diagonal, 1.0, rng.normal(size=size.size))
+        yield 10.0 ** rng.uniform(-_DECADES, _DECADES, size.size) * typical * direction
 
 
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:

@@ -111,6 +111,8 @@ LAYERS = {
     ),
     "the literal equations": ("equations",),
     "the search": (
+        "descents",
+        "valleys",
         "start",
         "verdict",
         "saturated",

@@ -1,0 +1,179 @@
+r"""The criterion of a small model, its gradient and its Hessian at many thetas at once.
+
+A criterion of few levels can have several valleys, and only descents from several places tell. With the records
+compressed to the triangle (r, m + p + 1) of the QR of [Z N] (``orthogonal.py``), N = [X y],
+
+    V = I + sum_t Z_t (I (x) H_t) Z_t',      H_t = T_t T_t',      N'V^-1 N = L L',      [K_X k_y] = Z'V^-1 N L^-T,
+    W = Z'V^-1 Z,      W_P = W - K_X K_X',      Q = W_P under REML, W under ML,
+
+and with d the degrees of freedom of sigma^2, or y'Py over the known one,
+
+    df/dH_t               =  sum_g (Q - d k_y k_y')_gg,
+    second along D and D' = -sum_gh tr(D Q_gh D' Q_hg) + 2 d (D k_y)'W_P (D'k_y) - e (k_y'D k_y)(k_y'D'k_y),         (D)
+
+e = d where sigma is estimated and 0 where it is known. H = T T' leads to theta as in ``slopes.py``. Matrices of all
+thetas are stacks, so that several descents cost little more than one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.blocks import Block
+from mme.covariance import Entries
+from mme.criterion import Constants, criterion
+from mme.objective import Objective
+
+# Numbers of Z compressed, r times m, beyond which a model is not small.
+_MOST_NUMBERS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One block: where its effects stand among all, by level, and theta's entries in T, each times its size there."""
+
+    at: slice
+    q: int
+    thetas: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, block: Block, start: int, scale: np.ndarray) -> Part:
+        """That of a block whose effects begin at ``start``, for theta times ``scale`` (k,)."""
+        thetas = np.concatenate([np.arange(at.start, at.stop) for at in block.theta_slices])
+        T = np.array([block.T(np.where(np.arange(scale.size) == i, 1.0 / scale, 0.0)) for i in thetas.tolist()])
+        rows, cols = np.array([np.argwhere(one)[0] for one in T]).T
+        sizes = T[np.arange(thetas.size), rows, cols]
+        return cls(slice(start, start + block.J * block.q), block.q, thetas, rows, cols, sizes)
+
+    def T(self, x: np.ndarray) -> np.ndarray:
+        """T (S, q, q) at x (S, k)."""
+        T = np.zeros((len(x), self.q, self.q))
+        T[:, self.rows, self.cols] = x[:, self.thetas] * self.sizes
+        return T
+
+    def changes(self, T: np.ndarray) -> np.ndarray:
+        """T_i T' + T T_i' (S, k_t, q, q) of each entry."""
+        half = np.zeros((len(T), self.thetas.size, self.q, self.q))
+        half[:, np.arange(self.thetas.size), self.rows] = (T[:, :, self.cols] * self.sizes).transpose(0, 2, 1)
+        return half + half.transpose(0, 1, 3, 2)
+
+    def by_level(self, rows: np.ndarray) -> np.ndarray:
+        """The block's effects (..., J, q) of rows (..., m)."""
+        own = rows[..., self.at]
+        return own.reshape(*own.shape[:-1], -1, self.q)
+
+
+@dataclass(frozen=True, eq=False)
+class Valleys:
+    """The criterion as a function of theta in the axes, scaled (S, k); what is not ``free`` has no slopes."""
+
+    parts: tuple[Part, ...]
+    Z: np.ndarray
+    N: np.ndarray
+    constants: Constants
+    free: np.ndarray
+
+    @classmethod
+    def of(cls, objective: Objective) -> Valleys | None:
+        """None where the model is not small, or its derivatives have no such form."""
+        objective, m = objective.in_axes, sum(block.J * block.q for block in objective.blocks)
+        if min(objective.model.n, m + len(objective.basis.N)) * m > _MOST_NUMBERS or objective.phi.size:
+            return None
+        if not all(isinstance(part, Entries) for part in objective.model.structures):
+            return None
+        blocks = objective.rest if objective.absorbing is None else (objective.absorbing, *objective.rest)
+        if not all(block.is_block_diagonal for block in blocks) or objective.orthogonal is None:
+            return None
+        starts, scale = np.cumsum([0, *(block.J * block.q for block in blocks)]), objective.theta_scale
+        R = objective.orthogonal.R
+        parts = tuple(Part.of(block, start, scale) for block, start in zip(blocks, starts.tolist(), strict=False))
+        return cls(parts, R[:, :m], R[:, m:], objective.constants, objective.model.coordinates.free)
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The criterion (S,), its gradient (S, k) and Hessian (S, k, k); infinite where V has no digits."""
+        c, m, factors = self.constants, self.Z.shape[1], [part.T(x) for part in self.parts]
+        try:
+            root = np.linalg.cholesky(self._V(factors))
+            half = np.linalg.solve(root, np.hstack([self.Z, self.N])[None])
+            of_Z, of_N = half[:, :, :m], half[:, :, m:].transpose(0, 2, 1)
+            L = np.linalg.cholesky(of_N @ of_N.transpose(0, 2, 1))
+        except np.linalg.LinAlgError:
+            return self._one_by_one(x)
+        K, W = np.linalg.solve(L, of_N @ of_Z), of_Z.transpose(0, 2, 1) @ of_Z
+        logdet, lengths = (2.0 * np.log(np.diagonal(one, axis1=1, axis2=2)) for one in (root, L))
+        s = np.exp(lengths[:, -1])
+        value = logdet.sum(axis=1) + c.reml * lengths[:, :-1].sum(axis=1) + criterion(c, 0.0, 0.0, 1.0)
+        if c.sigma is None:
+            value, d = value + c.n_effective * lengths[:, -1], np.full(len(x), float(c.n_effective))
+        else:
+            value, d = value + (s - 1.0) / c.sigma**2, s / c.sigma**2
+        W_P = W - K[:, :-1].transpose(0, 2, 1) @ K[:, :-1]
+        gradient, hessian = self._slopes(factors, W_P if c.reml else W, W_P, K[:, -1], d)
+        good = np.isfinite(value) & np.isfinite(gradient).all(axis=1) & np.isfinite(hessian).all(axis=(1, 2))
+        return np.where(good, value, np.inf), gradient, hessian
+
+    def canonical(self, x: np.ndarray) -> np.ndarray:
+        """The same covariances with the largest entry of each column of T positive (S, k)."""
+        x = x.copy()
+        for part in self.parts:
+            for j in range(part.q):
+                own = part.thetas[part.cols == j]
+                largest = np.abs(x[:, own]).argmax(axis=1)
+                x[:, own] *= np.where(x[np.arange(len(x)), own[largest]] < 0.0, -1.0, 1.0)[:, None]
+        return x
+
+    def _V(self, factors: list[np.ndarray]) -> np.ndarray:
+        S, r, both = len(factors[0]), len(self.Z), zip(self.parts, factors, strict=True)
+        half = np.concatenate([(part.by_level(self.Z) @ T[:, None]).reshape(S, r, -1) for part, T in both], axis=2)
+        return np.asarray(half @ half.transpose(0, 2, 1) + np.eye(r))
+
+    def _slopes(
+        self, factors: list[np.ndarray], Q: np.ndarray, W_P: np.ndarray, k_y: np.ndarray, d: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(D), along the changes of H by theta, and the second changes of H."""
+        S, k = len(k_y), self.free.size
+        gradient, hessian, moved = np.zeros((S, k)), np.zeros((S, k, k)), np.zeros((S, k, k_y.shape[1]))
+        along: list[np.ndarray] = []
+        for part, T in zip(self.parts, factors, strict=True):
+            D, own, count = part.changes(T), part.by_level(k_y), part.thetas.size
+            within = part.by_level(part.by_level(Q).transpose(0, 2, 3, 1))  # S, J, q, J, q
+            by_H = np.einsum("sgagb->sab", within) - d[:, None, None] * (own.transpose(0, 2, 1) @ own)
+            along.append(D.reshape(S, count, -1))
+            gradient[:, part.thetas] = (along[-1] @ by_H.reshape(S, -1, 1))[:, :, 0]
+            together = (part.cols[:, None] == part.cols) * np.outer(part.sizes, part.sizes)
+            hessian[:, part.thetas[:, None], part.thetas] = 2.0 * by_H[:, part.rows[:, None], part.rows] * together
+            moved[:, part.thetas, part.at] = (own[:, None] @ D).reshape(S, count, -1)
+        for i, (one, D) in enumerate(zip(self.parts, along, strict=True)):
+            for two, other in zip(self.parts[: i + 1], along, strict=False):
+                found = D @ _squares(Q, one, two) @ other.transpose(0, 2, 1)
+                hessian[:, one.thetas[:, None], two.thetas] -= found
+                if one is not two:
+                    hessian[:, two.thetas[:, None], one.thetas] -= found.transpose(0, 2, 1)
+        hessian += 2.0 * d[:, None, None] * (moved @ W_P @ moved.transpose(0, 2, 1))
+        if self.constants.sigma is None:
+            first = (moved @ k_y[:, :, None])[:, :, 0]
+            hessian -= d[:, None, None] * first[:, :, None] * first[:, None, :]
+        hessian[:, ~self.free], hessian[:, :, ~self.free] = 0.0, 0.0
+        return np.where(self.free, gradient, 0.0), hessian
+
+    def _one_by_one(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same where one of several has no digits."""
+        k = self.free.size
+        if len(x) == 1:
+            return np.array([np.inf]), np.zeros((1, k)), np.zeros((1, k, k))
+        value, gradient, hessian = zip(*(self(one[None]) for one in x), strict=True)
+        return np.concatenate(value), np.concatenate(gradient), np.concatenate(hessian)
+
+
+def _squares(Q: np.ndarray, one: Part, two: Part) -> np.ndarray:
+    """sum_gh Q_gh[a, c] Q_gh[b, d] as (S, q^2, q^2), rows (a, b) and columns (c, d)."""
+    S = len(Q)
+    pairs = Q[:, one.at, two.at].reshape(S, -1, one.q, (two.at.stop - two.at.start) // two.q, two.q)
+    flat = pairs.transpose(0, 2, 4, 1, 3).reshape(S, one.q * two.q, -1)
+    squares = (flat @ flat.transpose(0, 2, 1)).reshape(S, one.q, two.q, one.q, two.q)
+    return np.asarray(squares.transpose(0, 1, 3, 2, 4).reshape(S, one.q**2, two.q**2))
