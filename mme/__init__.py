@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mme.datasets import load
+from mme.api.face import Fit, fit
+from mme.api.lmer import lmer
+from mme.engine.objective import objective
 from mme.equations import EquationsSolution, MixedModelEquations, solve
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
-from mme.fit import Fit, fit
-from mme.lmer import lmer
-from mme.objective import objective
+from mme.model.term import Term
 from mme.residual import (
     AR1,
     CompoundSymmetry,
@@ -18,15 +18,15 @@ from mme.residual import (
     Toeplitz,
     Unstructured,
 )
-from mme.terms import Term
+from mme.tables.datasets import load
 
 if TYPE_CHECKING:
-    from mme.genomic import genomic_relationship, single_step
-    from mme.inference.boundary import exact_rlrt, variance_test
-    from mme.inference.compare import anova
-    from mme.pedigree import Pedigree
-    from mme.relationship import Relationship
-    from mme.restore import load_fit
+    from mme.files.load import load_fit
+    from mme.inference.comparison.boundary import exact_rlrt, variance_test
+    from mme.inference.comparison.compare import anova
+    from mme.relationship.genomic import genomic_relationship, single_step
+    from mme.relationship.known import Relationship
+    from mme.relationship.pedigree import Pedigree
 
 __all__ = [
     "AR1",
@@ -64,14 +64,14 @@ __version__ = "0.1.0"
 # Rooms that many never enter, imported when a name of theirs is asked for.
 _LATER = {
     "MixedLMRegressor": "mme.sklearn",
-    "Pedigree": "mme.pedigree",
-    "Relationship": "mme.relationship",
-    "anova": "mme.inference.compare",
-    "exact_rlrt": "mme.inference.boundary",
-    "genomic_relationship": "mme.genomic",
-    "load_fit": "mme.restore",
-    "single_step": "mme.genomic",
-    "variance_test": "mme.inference.boundary",
+    "Pedigree": "mme.relationship.pedigree",
+    "Relationship": "mme.relationship.known",
+    "anova": "mme.inference.comparison.compare",
+    "exact_rlrt": "mme.inference.comparison.boundary",
+    "genomic_relationship": "mme.relationship.genomic",
+    "load_fit": "mme.files.load",
+    "single_step": "mme.relationship.genomic",
+    "variance_test": "mme.inference.comparison.boundary",
 }
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.arguments import is_word
-from mme.arrays import numbers, shown
-from mme.basis import independent_columns
+from mme.engine.basis import independent_columns
 from mme.errors import MemoryForecastError, MMEError
-from mme.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.tables.arguments import is_word
+from mme.tables.arrays import numbers, shown
 
 # A pivot this small against its diagonal entry is rounding: the column is determined by others.
 _DEPENDENT = 1e-12

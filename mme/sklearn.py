@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
-from mme.arguments import is_word
-from mme.arrays import numbers, shown
+from mme.api.face import fit as fit_arrays
 from mme.errors import MMEError, MMEWarning
-from mme.fit import fit as fit_arrays
-from mme.levels import match
-from mme.terms import Term
+from mme.model.term import Term
+from mme.tables.arguments import is_word
+from mme.tables.arrays import numbers, shown
+from mme.tables.levels import match
 
 
 class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn brings no types

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.blocks import Block
-from mme.covariance import Entries
-from mme.criterion import Constants, criterion
-from mme.objective import Objective
+from mme.covariance.structures import Entries
+from mme.engine.blocks import Block
+from mme.engine.criterion import Constants, criterion
+from mme.engine.objective import Objective
 
 # Numbers of Z compressed, r times m, beyond which a model is not small.
 _MOST_NUMBERS = 10_000

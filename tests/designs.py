@@ -11,11 +11,11 @@ import numpy as np
 from dense import DenseFit, dense_fit, design
 from hypothesis import strategies as st
 
-from mme.engine import Plan
-from mme.estimates import Estimates
-from mme.model import Model, build_model
-from mme.objective import Objective
-from mme.terms import Term
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.model.problem import Model, build_model
+from mme.model.term import Term
+from mme.solution.estimates import Estimates
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mme.algebra import expand
-from mme.bars import split
 from mme.errors import FormulaError, MMEError
-from mme.syntax import deparse, parse_expression
+from mme.formula.algebra import expand
+from mme.formula.bars import split
+from mme.formula.syntax import deparse, parse_expression
 
 
 def bars_of(formula):

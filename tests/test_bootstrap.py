@@ -15,12 +15,12 @@ from cases import load_case, load_data
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mme
-from mme.engine import Plan
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
 from mme.errors import MMEError
-from mme.estimates import Estimates
-from mme.inference import bootstrap as rooms
-from mme.objective import Objective
-from mme.simulate import Simulator
+from mme.inference.intervals import bootstrap as rooms
+from mme.results.simulate import Simulator
+from mme.solution.estimates import Estimates
 
 MODELS = [
     "sleepstudy_slope_reml",

@@ -8,8 +8,8 @@ from scipy.integrate import quad
 from scipy.stats import chi2, f, kstest, norm
 
 import mme
-from mme.inference.boundary import spectrum
-from mme.inference.nested import Difference
+from mme.inference.comparison.boundary import spectrum
+from mme.inference.comparison.nested import Difference
 
 # RLRsim 3.1-8 (R 4.2.2), exactRLRT and RLRTSim with 200,000 draws: statistic, p, share of zeros, quantiles of the null.
 RLRSIM = {

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases import load_case
+from mme.__main__ import main
 
 import mme
-from mme.__main__ import main
-from mme.export import as_dict, ranef_table
-from mme.reading import read_table
+from mme.cli.read import read_table
+from mme.files.export import as_dict, ranef_table
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 ROOT = Path(mme.__file__).parents[1]

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mme
-from mme.contrasts import Contrast, contrast_matrix
 from mme.errors import FormulaError, MMEError
 from mme.formula import design
+from mme.formula.codings import Contrast, contrast_matrix
 
 R = json.loads((Path(__file__).with_name("reference") / "codings.json").read_text())
 SIZES = ["s", "m", "l", "xl", "xxl"]

@@ -12,8 +12,8 @@ from cases import load_data
 from scipy.stats import chi2, f, studentized_range, t
 
 import mme
-from mme.inference.contrasts import two_sided
-from mme.inference.hypotheses import read_hypotheses
+from mme.inference.fixed.contrasts import two_sided
+from mme.inference.fixed.hypotheses import read_hypotheses
 
 REFERENCE = Path(__file__).with_name("reference") / "contrasts"
 STORED = json.loads((REFERENCE / "contrasts.json").read_text())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mme
-from mme.covariance import Structure, structure
+from mme.covariance.structures import Structure, structure
 
 KINDS = ("homogeneous diagonal", "diagonal", "cs", "homogeneous cs", "ar1", "heterogeneous ar1", "unstructured")
 
@@ -159,7 +159,7 @@ def test_a_fit_with_a_structure_of_the_users_own_is_not_saved(tmp_path):
     ("given", "message"),
     [
         (FactorAnalytic, "is the class FactorAnalytic; give an object of it"),
-        (object(), "an object of a class derived from mme.covariance.Structure; got object"),
+        (object(), "an object of a class derived from mme.covariance.structures.Structure; got object"),
         (FactorAnalytic(3), "FactorAnalytic is for q = 3 columns, the term has 2"),
         (by_method("k", property(lambda self: 0, lambda self, k: None)), "k must be a whole number of parameters"),
         (by_method("__init__", lambda self, q: setattr(self, "q", q)), "Mine lacks k and diagonal"),

@@ -11,11 +11,11 @@ from oracles import satterthwaite
 from test_satterthwaite import at
 
 import mme
-from mme.engine import Plan
-from mme.estimates import Estimates
-from mme.model import build_model
-from mme.objective import Objective
-from mme.whitening import Whitening
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.model.problem import build_model
+from mme.residual.whitening import Whitening
+from mme.solution.estimates import Estimates
 
 KINDS = ["AR1", "Exponential", "Exponential, nugget", "CompoundSymmetry", "Toeplitz", "Unstructured", "heterogeneous"]
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from cases import load_data
 
-from mme.datasets import NAMES, load
 from mme.errors import MMEError
+from mme.tables.datasets import NAMES, load
 
 SIZES = {
     "sleepstudy": (180, {"Subject": 18}),

@@ -11,9 +11,9 @@ import pytest
 import scipy.sparse as sp
 
 import mme
-from mme.arrays import numbers
-from mme.dates import days, number
 from mme.formula import design
+from mme.tables.arrays import numbers
+from mme.tables.dates import days, number
 
 N = 60
 

@@ -12,12 +12,12 @@ from numpy.linalg import inv, solve
 from scipy.linalg import block_diag
 
 import mme
-from mme.engine import Plan
-from mme.gains import Pattern
-from mme.hat import Hat
-from mme.hat_groups import group_hats
-from mme.hat_levels import _shifts
-from mme.objective import Objective
+from mme.diagnosis.groups import group_hats
+from mme.diagnosis.hat import Hat
+from mme.diagnosis.levels import _shifts
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.solution.gains import Pattern
 
 REFERENCE = json.loads((SHIPPED / "diagnosis.json").read_text())
 PEERS = [name for name in REFERENCE if name != "made_with"]
@@ -125,9 +125,9 @@ def model_fit(name):
 @pytest.mark.parametrize(("dense", "a_product"), [(True, 1_000_000), (True, 0), (False, 0)])
 def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed(name, dense, a_product, monkeypatch):
     """With P H_2 by panels, by pairs, or from H_2 on the pattern of K."""
-    monkeypatch.setattr("mme.gains._A_PRODUCT", a_product)
-    monkeypatch.setattr("mme.gains._PANEL", 40)  # several panels of a few rows, and several lots of pairs
-    monkeypatch.setattr("mme.gains._NUMBERS", 25)
+    monkeypatch.setattr("mme.solution.gains._A_PRODUCT", a_product)
+    monkeypatch.setattr("mme.solution.gains._PANEL", 40)  # several panels of a few rows, and several lots of pairs
+    monkeypatch.setattr("mme.solution.gains._NUMBERS", 25)
     fit = model_fit(name)
     expected = np.diag(dense_hat(fit))
     for absorb in [None, *range(len(fit.objective.blocks))]:
@@ -150,7 +150,7 @@ def test_entries_on_a_pattern_are_found_where_numbers_of_half_width_would_overfl
 def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_absorbed(name, whole, monkeypatch):
     """P H_2 P' made once, or for each group its own part."""
     if not whole:
-        monkeypatch.setattr("mme.hat_groups._A_PRODUCT", -1_000_000_000)
+        monkeypatch.setattr("mme.diagnosis.groups._A_PRODUCT", -1_000_000_000)
     fit = model_fit(name)
     expected, eighths = dense_hat(fit), np.arange(90) % 8
     for absorb in [None, *range(len(fit.objective.blocks))]:
@@ -166,7 +166,7 @@ def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_abso
 @pytest.mark.parametrize("batch", [1, 60, 250_000])
 def test_levels_of_any_sizes_leave_in_batches(batch, monkeypatch):
     """The first record is of the largest level, which meets more than all of a batch of small ones."""
-    monkeypatch.setattr("mme.hat_levels._BATCH", batch)
+    monkeypatch.setattr("mme.diagnosis.levels._BATCH", batch)
     rng = np.random.default_rng(12)
     data = pd.DataFrame({"a": np.repeat(np.arange(16), [14, *range(1, 6), *range(1, 6), 3, 3, 2, 2, 9])})
     data = data.assign(b=rng.permutation(len(data)) % 8, x=rng.normal(size=len(data)), y=rng.normal(size=len(data)))
@@ -213,7 +213,7 @@ def test_leverages_are_between_zero_and_one_and_add_up_to_the_parameters_spent()
 def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name, whole, monkeypatch):
     """By the whole inverse of the remainder, or by absorbing the groups anew where it would not fit."""
     if not whole:
-        monkeypatch.setattr("mme.hat_groups._MOST_ENTRIES", -1)
+        monkeypatch.setattr("mme.diagnosis.groups._MOST_ENTRIES", -1)
     fit = model_fit(name)
     data, (X, y, V, _) = crossed(), arrays(fit)
     every = np.arange(len(y))
@@ -243,12 +243,12 @@ def test_large_groups_are_left_out_in_steps_or_by_an_evaluation_and_small_ones_b
     fit = model_fit(name)
     expected = {by: fit.dfbeta(by=by) for by in ("a", "b") if by in {term.group for term in fit.model.terms}}
     eighths = np.arange(90) % 8
-    monkeypatch.setattr("mme.influence._LARGE", large)
-    monkeypatch.setattr("mme.hat_large._STEPS", steps)
+    monkeypatch.setattr("mme.diagnosis.influence._LARGE", large)
+    monkeypatch.setattr("mme.diagnosis.large._STEPS", steps)
     for by, table in expected.items():
         np.testing.assert_allclose(fit.dfbeta(by=by), table, rtol=0, atol=1e-12)
     if large:
-        monkeypatch.setattr("mme.influence._LARGE", 11)  # of eighths two are larger
+        monkeypatch.setattr("mme.diagnosis.influence._LARGE", 11)  # of eighths two are larger
     found = fit.dfbeta(by=eighths)
     monkeypatch.undo()
     np.testing.assert_allclose(found, fit.dfbeta(by=eighths), rtol=0, atol=1e-12)
@@ -268,10 +268,10 @@ def test_related_levels_have_their_part_in_leverage_and_deletion(monkeypatch):
     X, y, V, _ = arrays(fit)
     moved = fit.dfbeta(by="animal")
     with monkeypatch.context() as patch:
-        patch.setattr("mme.influence._LARGE", 5)
+        patch.setattr("mme.diagnosis.influence._LARGE", 5)
         np.testing.assert_allclose(fit.dfbeta(by="animal"), moved, rtol=0, atol=1e-12)
     with monkeypatch.context() as patch:
-        patch.setattr("mme.hat_groups._MOST_ENTRIES", -1)
+        patch.setattr("mme.diagnosis.groups._MOST_ENTRIES", -1)
         np.testing.assert_allclose(fit.dfbeta(by="animal"), moved, rtol=0, atol=1e-12)
     assert len(moved) == np.unique(g).size
     full = gls(X, y, V, np.arange(60))
@@ -308,7 +308,7 @@ def test_a_group_without_which_a_fixed_effect_cannot_be_estimated_has_no_distanc
 @pytest.mark.parametrize("large", [0, 1000])
 def test_a_group_of_the_other_factor_that_holds_a_fixed_effect_has_no_distance_either(large, monkeypatch):
     """Its residuals are orthogonal to what is lost, so that steps along them do not see it."""
-    monkeypatch.setattr("mme.influence._LARGE", large)
+    monkeypatch.setattr("mme.diagnosis.influence._LARGE", large)
     data = crossed()
     data["treated"] = (data["b"] == 2).astype(float)
     fit = mme.lmer("y ~ x + treated + (1 | a) + (1 | b)", data, theta=[0.7, 0.4])

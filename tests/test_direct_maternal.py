@@ -21,12 +21,12 @@ from pedigrees import columns, random_parents, relationship_matrix
 from scipy.optimize import minimize
 
 import mme
-from mme.engine import Plan
-from mme.estimates import Estimates
-from mme.hat import Hat
-from mme.inference.nested import difference
-from mme.objective import Objective
-from mme.simulate import Simulator
+from mme.diagnosis.hat import Hat
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.inference.comparison.nested import difference
+from mme.results.simulate import Simulator
+from mme.solution.estimates import Estimates
 
 seeds = st.integers(0, 2**32 - 1)
 BESIDE = ("nothing", "a crossed factor", "an intercept and slope", "permanent environment", "another of its kind")
@@ -492,7 +492,7 @@ def test_kenward_roger_is_that_of_the_dense_matrices(related):
 @pytest.mark.parametrize("large", [1000, 1])
 def test_the_shift_of_beta_is_that_of_least_squares_without_the_group(related, beside, large, monkeypatch):
     problem = herd(14, related=related, beside=beside)
-    monkeypatch.setattr("mme.influence._LARGE", large)  # 1: every group by an evaluation without it
+    monkeypatch.setattr("mme.diagnosis.influence._LARGE", large)  # 1: every group by an evaluation without it
     fit = problem.fit(theta=problem.theta)
     pens = np.arange(len(problem.y)) % 7
     for by, labels in (("animal", np.array(problem.animals)), (pens, pens)):

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mme
-from mme.effects import effects
-from mme.export import as_dict, ranef_table
+from mme.files.export import as_dict, ranef_table
+from mme.fitted.effects import effects
 
 
 @pytest.fixture(scope="module")
@@ -253,14 +253,14 @@ def test_parameters_of_any_labels_are_told_apart(labels, columns, group, fixed):
     ]
     X = pd.DataFrame(rng.normal(size=(J * T, 1 + len(fixed))), columns=["one", *fixed])
     structure = [mme.Unstructured(np.array(labels)[when], series, equal_variances=True), mme.Heterogeneous(when % 2)]
-    model = mme.model.build_model(rng.normal(size=J * T), X, terms, residual=structure)
-    names = mme.inference.natural.parameter_names(model, model.x_names)
+    model = mme.model.problem.build_model(rng.normal(size=J * T), X, terms, residual=structure)
+    names = mme.fitted.natural.parameter_names(model, model.x_names)
     assert len(set(names)) == len(names) == model.k + model.residual.k + 1 + len(model.x_names)
     assert len(set(model.theta_names)) == model.k
 
 
 def _assert_names_differ(fit):
-    from mme.inference.natural import parameter_names
+    from mme.fitted.natural import parameter_names
 
     names = parameter_names(fit.model, fit.fixed_names)
     for one in (names, fit.theta_names, fit.fixed_names, list(fit.varcorr), list(fit.coefficients().index)):

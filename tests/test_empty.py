@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from test_residual import STRUCTURES, bound, every_structure, records
 
 import mme
-from mme import lapack
-from mme.model import build_model
-from mme.objective import Objective
+from mme.engine.objective import Objective
+from mme.model.problem import build_model
+from mme.numeric import lapack
 from mme.residual import bind
 
 sizes = st.integers(0, 3)

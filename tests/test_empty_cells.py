@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import mme
-from mme.inference.contrasts import independent
+from mme.inference.fixed.contrasts import independent
 
 REFERENCE = Path(__file__).with_name("reference") / "contrasts" / "empty_cells.json.gz"
 STORED = json.loads(gzip.decompress(REFERENCE.read_bytes()))

@@ -24,7 +24,7 @@ from designs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mme.engine import Plan
+from mme.engine.plan import Plan
 
 # The oracle inverts V in double precision: at the variance ratios of 1e8 that random T and weights over eight decades
 # can meet, seven digits of a random effect are left to it (``test_numerics.py`` has an oracle that keeps them all).

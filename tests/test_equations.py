@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import mme
 import mme.equations
-from mme.factor import Symbolic, column_counts
-from mme.kernels import count_columns, elimination_tree, kernel, postorder, selected_inverse, supernodes
+from mme.numeric.factor import Symbolic, column_counts
+from mme.numeric.kernels import count_columns, elimination_tree, kernel, postorder, selected_inverse, supernodes
 
 BREEDING = Path(__file__).with_name("reference") / "breeding"
 
@@ -234,8 +234,8 @@ def test_the_forecast_of_the_factor_is_its_size(seed, J, K):
 def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch):
     y, X, Z = crossed(np.random.default_rng(6), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.factor.available_bytes", lambda: 1000)
-    monkeypatch.setattr("mme.factor.Symbolic.factor", None)  # whatever calls it fails
+    monkeypatch.setattr("mme.numeric.factor.available_bytes", lambda: 1000)
+    monkeypatch.setattr("mme.numeric.factor.Symbolic.factor", None)  # whatever calls it fails
     with pytest.raises(mme.MemoryForecastError, match=r"factor of 102 equations would have [0-9,]+ entries"):
         eqs.solve(method="direct")
 
@@ -243,7 +243,7 @@ def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch)
 def test_a_factor_too_large_for_memory_is_avoided_by_iteration(monkeypatch):
     y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
     direct = mme.solve(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.factor.available_bytes", lambda: 1000)
+    monkeypatch.setattr("mme.numeric.factor.available_bytes", lambda: 1000)
     monkeypatch.setattr("mme.equations.Symbolic", type("Symbolic", (mme.equations.Symbolic,), {}))
     iterated = mme.MixedModelEquations(y, X, Z, Ginv=1.0).solve()
     assert iterated.factor.steps > 0
@@ -253,7 +253,7 @@ def test_a_factor_too_large_for_memory_is_avoided_by_iteration(monkeypatch):
 def test_a_factor_that_did_not_fit_once_is_not_begun_at_a_second_solve(monkeypatch):
     y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.factor.available_bytes", lambda: 1000)
+    monkeypatch.setattr("mme.numeric.factor.available_bytes", lambda: 1000)
     assert eqs.symbolic.bytes > 1000
     assert eqs.solve().factor.steps == eqs.solve().factor.steps
     assert eqs.with_variances(Ginv=2.0).solve().factor.steps > 0
@@ -275,7 +275,7 @@ def test_a_factor_counted_in_64_bits_is_the_same(monkeypatch, levels):
     lower = sp.csc_array(sp.tril(mme.MixedModelEquations(y, X, Z, Ginv=1.0).coefficients))
     lower.indices, lower.indptr = lower.indices.astype(np.int32), lower.indptr.astype(np.int32)
     short = Symbolic(lower).factor(lower.data)
-    monkeypatch.setattr("mme.factor._LONG", 0)
+    monkeypatch.setattr("mme.numeric.factor._LONG", 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # CHOLMOD says when it has to convert integers
         long = Symbolic(lower).factor(lower.data)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mme
-from mme.aliasing import aliasing
-from mme.basis import orthonormalise
+from mme.engine.aliasing import aliasing
+from mme.engine.basis import orthonormalise
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import mme
-from mme.inference.contrasts import independent
+from mme.inference.fixed.contrasts import independent
 
 FORMULAS = (
     "y ~ x + f + (x | g)",

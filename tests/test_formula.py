@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.formula import design
-from mme.frame import labels_of
-from mme.grouping import spelt_out
+from mme.formula.grouping import spelt_out
+from mme.tables.frame import labels_of
 
 LME4 = json.loads((Path(__file__).with_name("reference") / "formulas.json").read_text())
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mme.algebra import expand
-from mme.bars import split
 from mme.errors import FormulaError, MemoryForecastError, MMEError
 from mme.formula import design
-from mme.inference.hypotheses import read_hypotheses
-from mme.syntax import deparse, parse_expression
+from mme.formula.algebra import expand
+from mme.formula.bars import split
+from mme.formula.syntax import deparse, parse_expression
+from mme.inference.fixed.hypotheses import read_hypotheses
 
 # what looks like a slip, as most of this does, warns
 pytestmark = pytest.mark.filterwarnings("ignore::mme.errors.MMEWarning")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mme.errors import MMEError
-from mme.frame import Factor, Frame, labels_of
+from mme.tables.frame import Factor, Frame, labels_of
 
 COLUMNS = {
     "whole": [3, 1, 2],

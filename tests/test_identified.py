@@ -14,9 +14,9 @@ from numpy.testing import assert_allclose
 from scipy.linalg import null_space
 
 import mme
-from mme.export import as_json
-from mme.identified import _told_apart, undetermined
-from mme.inference.natural import natural_names
+from mme.files.export import as_json
+from mme.fitted.natural import natural_names
+from mme.identifiability.identified import _told_apart, undetermined
 
 
 def table(seed=0, n=120):

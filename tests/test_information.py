@@ -7,10 +7,10 @@ from cases import lme4_case_names, load_case
 from scipy.linalg import block_diag, cho_factor, cho_solve, cholesky, solve_triangular
 
 import mme
-import mme.inference.variance_derivatives as derivatives
-from mme.engine import Plan
-from mme.information import Direction, information
-from mme.objective import Objective
+import mme.derivatives.variance_derivatives as derivatives
+from mme.derivatives.information import Direction, information
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
 
 MODELS = {
     "one factor": ("y ~ x + (x | a)", {}, [0.8, -0.3, 0.6]),

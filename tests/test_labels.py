@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mme
-from mme.dates import days
 from mme.errors import MMEError
 from mme.formula import design
-from mme.intake import coded, intake
-from mme.spelling import labels_of, places
+from mme.tables.dates import days
+from mme.tables.intake import coded, intake
+from mme.tables.spelling import labels_of, places
 
 
 def masked(values):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mme
-from mme.optimize import minimise
-from mme.slopes import criterion_slopes
+from mme.derivatives.slopes import criterion_slopes
+from mme.numeric.optimize import minimise
 
 
 def factorial(p, q, groups=16, repeats=3, seed=0):
@@ -109,7 +109,7 @@ def test_a_term_most_of_whose_covariances_mean_nothing_is_refused_with_what_to_w
         r"171 variances and covariances of 18 coefficients from 18 levels, and the data determine 18 of .* diag\(1 \+ "
     )
     with pytest.raises(mme.MMEError, match=says):
-        mme.lmer(f"Reaction ~ 1 + (1 + {factor} | Subject)", mme.datasets.load("sleepstudy"), method="ML")
+        mme.lmer(f"Reaction ~ 1 + (1 + {factor} | Subject)", mme.tables.datasets.load("sleepstudy"), method="ML")
 
 
 def test_a_factor_of_the_groups_is_fitted_and_its_covariances_are_called_flat():
@@ -134,7 +134,7 @@ def test_a_level_that_is_in_one_group_only_is_no_reason_to_refuse():
 
 
 def test_a_long_search_by_differences_is_forecast_in_evaluations():
-    from mme.loop import _forecast
+    from mme.search.loop import _forecast
 
     with pytest.warns(mme.MMEWarning, match="60 variance parameters .* about 14,640 evaluations"):
         _forecast(lambda x: None, np.zeros(60))

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import studentized_range
 
 import mme
-from mme.inference.means import marginal_means
+from mme.inference.fixed.means import marginal_means
 
 STORED = json.loads((Path(__file__).with_name("reference") / "contrasts" / "means.json").read_text())
 DATA = {name: np.array(values) for name, values in STORED["data"].items()}

@@ -16,12 +16,12 @@ from scipy.stats import kstest, norm
 from scipy.stats import t as student
 
 import mme
-from mme.archive import read_archive, write_archive
-from mme.draws import _deviations
-from mme.encoding import Encoder
-from mme.engine import Plan
-from mme.estimates import Estimates
-from mme.objective import Objective
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.files.archive import read_archive, write_archive
+from mme.files.encoding import Encoder
+from mme.results.draws import _deviations
+from mme.solution.estimates import Estimates
 
 SLOPE = "Reaction ~ Days + (Days | Subject)"
 
@@ -340,7 +340,7 @@ def test_codes_are_written_in_the_narrowest_signed_integers_that_hold_them(tmp_p
 
 
 def test_arrays_that_share_a_checksum_but_not_their_bits_are_kept_apart(monkeypatch):
-    monkeypatch.setattr("mme.encoding.zlib.crc32", lambda bits: 0)
+    monkeypatch.setattr("mme.files.encoding.zlib.crc32", lambda bits: 0)
     arrays = [np.array([0.0, 1.0]), np.array([-0.0, 1.0]), np.array([0.0, 1.0]), np.array([-0.0, 1.0])]
     encoder = Encoder({})
     placed = [encoder.encode(array)["array"] for array in arrays]

@@ -11,7 +11,7 @@ from designs import Problem, RandomPart, estimates, labels, objective, plans, se
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mme.engine import Plan
+from mme.engine.plan import Plan
 
 RATIOS = [1e-4, 1e-2, 1.0, 1e2, 1e4]  # standard deviation of the effects to that of the residuals
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mme
-from mme.order import order_of
-from mme.times import merged, tolerance
+from mme.tables.order import order_of
+from mme.tables.times import merged, tolerance
 
 MONTHS = ["jan", "feb", "mar", "apr"]
 J, T = 10, len(MONTHS)

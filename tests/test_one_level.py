@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
 import mme
-from mme.spectrum import spectrum
+from mme.engine.spectrum import spectrum
 
 seeds = st.integers(0, 10_000)
 TOGETHER = "homogeneous diagonal"
@@ -66,7 +66,7 @@ def test_criterion_effects_and_their_variances_are_those_of_dense_v(seed, q, the
 
 @given(seed=seeds, shape=st.sampled_from([(30, 8), (8, 30), (12, 12)]), lost=st.booleans())
 def test_the_two_ways_to_the_singular_values_agree(seed, shape, lost):
-    import mme.spectrum as room
+    import mme.engine.spectrum as room
 
     Z = np.random.default_rng(seed).normal(size=shape[::-1])
     if lost:
@@ -133,8 +133,8 @@ def test_what_else_one_level_cannot_tell_is_refused_with_what_to_write():
 
 
 def test_columns_that_would_not_fit_are_refused_before_they_are_copied(monkeypatch):
-    monkeypatch.setattr("mme.spectrum.available_bytes", lambda: 10_000)
-    monkeypatch.setattr("mme.spectrum._SMALL", 0)
+    monkeypatch.setattr("mme.engine.spectrum.available_bytes", lambda: 10_000)
+    monkeypatch.setattr("mme.engine.spectrum._SMALL", 0)
     with pytest.raises(mme.MemoryForecastError, match="40 coefficients of one variance for 50 records need"):
         mme.fit(np.arange(50.0), np.ones((50, 1)), [coefficients(np.random.default_rng(0).normal(size=(50, 40)))])
 

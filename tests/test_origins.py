@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import mme
-from mme.axes import build_axes
-from mme.estimates import Estimates
+from mme.covariance.axes import build_axes
+from mme.solution.estimates import Estimates
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mme
-from mme.export import as_dict
-from mme.ornstein import ornstein_uhlenbeck
-from mme.parametric import Parametric
+from mme.files.export import as_dict
+from mme.relationship.ornstein import ornstein_uhlenbeck
+from mme.relationship.parametric import Parametric
 
 
 class Map(Parametric):
@@ -209,7 +209,7 @@ def test_what_is_asked_of_a_fit_works_with_a_process():
 def test_fixed_effects_without_a_series_are_those_of_the_other_series(large, monkeypatch):
     data = simulated(7)
     fit = mme.lmer("y ~ x + ou(t | s)", data)
-    monkeypatch.setattr("mme.influence._LARGE", large)
+    monkeypatch.setattr("mme.diagnosis.influence._LARGE", large)
     left = data[data["s"] != "s0"]
     X, term = np.column_stack([np.ones(len(left)), left["x"]]), mme.Term.ou(left["t"], left["s"])
     x = term.relationship.coordinates(np.array([fit.relationships["ou(t | s)"]["range"]]))

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pedigrees import columns, load_breeding, load_table, random_parents, relationship_matrix, selection
 
-import mme.inbreeding
+import mme.relationship.inbreeding
 from mme.equations import solve
 from mme.errors import MMEWarning
-from mme.kernels import _compiled
-from mme.pedigree import Pedigree
-from mme.pedigree_kernels import generations
+from mme.numeric.kernels import _compiled
+from mme.relationship.loops import generations
+from mme.relationship.pedigree import Pedigree
 
 sizes = st.integers(1, 30)
 seeds = st.integers(0, 2**32 - 1)
@@ -57,8 +57,8 @@ def test_the_walks_of_a_large_pedigree_give_the_table_of_a_small_one(n, seed, se
     table = pedigree_of(parents)
     subset = np.random.default_rng(seed).choice(table.levels, n // 2 + 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mme.inbreeding, "_TABULAR", 0)
-        patch.setattr(mme.inbreeding, "_COLUMNS", 3)
+        patch.setattr(mme.relationship.inbreeding, "_TABULAR", 0)
+        patch.setattr(mme.relationship.inbreeding, "_COLUMNS", 3)
         walked = pedigree_of(parents)
         np.testing.assert_allclose(walked.inbreeding, table.inbreeding, atol=1e-14)
         np.testing.assert_allclose(walked.A(), table.A(), atol=1e-14)
@@ -69,7 +69,7 @@ def test_compiled_walks_agree_with_the_table():
     parents = random_parents(4000, seed=1, window=300)
     pedigree = pedigree_of(parents)
     sire, dam = pedigree._sorted_parents
-    A = mme.inbreeding.tabular(sire, dam)
+    A = mme.relationship.inbreeding.tabular(sire, dam)
     np.testing.assert_allclose(pedigree.inbreeding[pedigree._order], A.diagonal() - 1, atol=1e-13)
     assert pedigree.inbreeding.max() > 0.2
     subset = pedigree.animals[[5, 3999, 17, 2500]]

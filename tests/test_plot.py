@@ -10,7 +10,7 @@ from cases import load_data
 from scipy.stats import norm
 
 import mme
-from mme.inference.profile import profile
+from mme.inference.intervals.profile import profile
 from mme.plot.style import LINES, NAMED, POINTS, density, png, spread, units
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'mme[plot]'")

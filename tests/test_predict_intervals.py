@@ -10,10 +10,10 @@ from scipy.linalg import block_diag
 from scipy.stats import t as student
 
 import mme
-from mme.engine import Plan
-from mme.estimates import Estimates
-from mme.objective import Objective
-from mme.prediction_error import Part, error_variance
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.solution.estimates import Estimates
+from mme.solution.prediction_error import Part, error_variance
 
 
 def henderson(fit: mme.Fit) -> np.ndarray:
@@ -104,10 +104,10 @@ def engines(fit: mme.Fit) -> list[Estimates]:
 @pytest.fixture(params=["panels", "pairs"])
 def in_small_pieces(request, monkeypatch):
     """Products of P and H_2 by panels or by pairs; panels, right-hand sides and lots of records of a few each."""
-    monkeypatch.setattr("mme.gains._A_PRODUCT", 1_000_000 if request.param == "panels" else 0)
+    monkeypatch.setattr("mme.solution.gains._A_PRODUCT", 1_000_000 if request.param == "panels" else 0)
     for limit, small in (("gains._PANEL", 40), ("gains._NUMBERS", 25), ("between._NUMBERS", 60)):
         monkeypatch.setattr(f"mme.{limit}", small)
-    monkeypatch.setattr("mme.panels._RECORDS", 16)
+    monkeypatch.setattr("mme.numeric.panels._RECORDS", 16)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,10 +11,10 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 import mme
-from mme.estimates import Estimates
-from mme.inference.contrasts import t_quantile
-from mme.joint import Entries
-from mme.prediction_error import Part
+from mme.inference.fixed.contrasts import t_quantile
+from mme.solution.estimates import Estimates
+from mme.solution.joint import Entries
+from mme.solution.prediction_error import Part
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def test_rows_are_read_once_for_each_derivative_in_pieces_of_bounded_size(slopes
 
 
 def test_no_prediction_has_fewer_degrees_of_freedom_than_the_least_known_variance():
-    from mme.inference.predictions import _least_df, _moved
+    from mme.prediction.freedom import _least_df, _moved
 
     for seed, formula in ((1, "y ~ x + (x | g)"), (2, "y ~ x + (1 | g) + (1 | h)"), (3, "y ~ x + (x || g) + (1 | h)")):
         fit = mme.lmer(formula, crossed(seed))

@@ -9,11 +9,11 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm
 
 import mme
-from mme.inference.curves import Curve
-from mme.inference.held import Deviance, Point
-from mme.inference.interpolate import crossing, first_reached, monotone
-from mme.inference.natural import hold, lower_factor, natural_names, natural_values
-from mme.loop import Joint
+from mme.fitted.natural import hold, lower_factor, natural_names, natural_values
+from mme.inference.intervals.curves import Curve
+from mme.inference.intervals.held import Deviance, Point
+from mme.numeric.interpolate import crossing, first_reached, monotone
+from mme.search.loop import Joint
 
 PROFILED = [
     "cake_linear_reml",
@@ -191,7 +191,7 @@ def test_zeta_increases_and_is_zero_at_the_estimate(slopes_profile):
 
 
 def test_few_evaluations_a_point(slopes, monkeypatch):
-    from mme.objective import Objective
+    from mme.engine.objective import Objective
 
     count, triangle = [0], Objective.triangle
 

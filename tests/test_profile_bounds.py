@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import mme
-from mme.inference.held import Deviance, Point
-from mme.inference.slices import hold_residual
-from mme.loop import Joint
-from mme.optimize import _bobyqa, _Counted
+from mme.inference.intervals.held import Deviance, Point
+from mme.inference.intervals.slices import hold_residual
+from mme.numeric.optimize import _bobyqa, _Counted
+from mme.search.loop import Joint
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-8, 1e-10])

@@ -19,7 +19,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import mme
-from mme.engine import Plan
+from mme.engine.plan import Plan
 
 layouts = st.sampled_from(list(LAYOUTS))
 methods = st.sampled_from(["REML", "ML"])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pedigrees import columns, random_parents, relationship_matrix
 
 from mme.errors import MMEError
-from mme.genomic import genomic_relationship, single_step, vanraden
-from mme.pedigree import Pedigree
-from mme.relationship import Relationship
+from mme.relationship.genomic import genomic_relationship, single_step, vanraden
+from mme.relationship.known import Relationship
+from mme.relationship.pedigree import Pedigree
 
 sizes = st.integers(1, 15)
 seeds = st.integers(0, 2**32 - 1)

@@ -13,7 +13,7 @@ from dense import dense_fit, design
 from formulaic import model_matrix
 
 from mme.errors import MMEWarning
-from mme.optimize import Minimum, minimise
+from mme.numeric.optimize import Minimum, minimise
 from mme.residual import (
     AR1,
     Bound,

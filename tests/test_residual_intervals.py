@@ -17,8 +17,8 @@ from scipy.special import expit, logit
 from scipy.stats import chi2, norm
 
 import mme
-from mme.inference.curves import Profile
-from mme.inference.slices import entangled, hold_residual
+from mme.inference.intervals.curves import Profile
+from mme.inference.intervals.slices import entangled, hold_residual
 from mme.residual import Bound, Structure
 
 NLME = json.loads((SHIPPED / "structures" / "intervals.json").read_text())

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pedigrees import columns, random_parents, relationship_matrix
 
 import mme
-from mme.covariance import structure
-from mme.model import build_model
-from mme.saturated import require_identifiable
+from mme.covariance.structures import structure
+from mme.identifiability.saturated import require_identifiable
+from mme.model.problem import build_model
 
 seeds = st.integers(0, 10_000)
 KINDS = ["unstructured", "diagonal", "homogeneous diagonal", "cs", "homogeneous cs", "ar1", "heterogeneous ar1"]

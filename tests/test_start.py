@@ -8,7 +8,7 @@ from fuzz.oracle import dense, lowest
 from fuzz.problems import problem
 
 import mme
-from mme.start import start
+from mme.search.start import start
 
 # REML's solution is that of the analysis of variance here: every random term is balanced over the fixed effects.
 BALANCED = [

@@ -13,10 +13,10 @@ from cases import PRIVATE, SHIPPED, load_data
 from test_residual_cases import STRUCTURES, cases
 
 import mme
-from mme.estimates import Estimates
+from mme.engine.objective import Objective
 from mme.formula import design
-from mme.model import build_model
-from mme.objective import Objective
+from mme.model.problem import build_model
+from mme.solution.estimates import Estimates
 
 BREEDING = SHIPPED / "breeding"
 # nlme's random part in lme4's words; the others are (1 | group) or none.
@@ -127,7 +127,7 @@ def test_the_summary_shows_genetic_correlations_of_several_coefficients():
 def test_a_summary_that_would_wait_for_a_large_factor_says_where_the_standard_errors_are(monkeypatch):
     data, pedigree = animals()
     fit = mme.lmer("y ~ x + herd + (1 | animal)", data, relationship={"animal": pedigree})
-    monkeypatch.setattr("mme.genetics._QUICK", 1.0)
+    monkeypatch.setattr("mme.results.genetics._QUICK", 1.0)
     assert "local" not in vars(fit)
     assert len(shown(fit)[0]) == 2
     assert "local" not in vars(fit)

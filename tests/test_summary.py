@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mme
-from mme.summary import _abbreviated, _column, boundary
+from mme.results.summary import _abbreviated, _column, boundary
 
 
 @pytest.fixture(scope="module")

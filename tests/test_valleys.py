@@ -6,8 +6,8 @@ from fuzz.problems import problem
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mme
+from mme.derivatives.slopes import criterion_slopes
 from mme.descents import descend
-from mme.slopes import criterion_slopes
 from mme.valleys import Valleys
 
 

@@ -20,7 +20,7 @@ from mme.plot.style import style
 from mme.plot.variance import variance
 
 if TYPE_CHECKING:
-    from mme.fit import Fit
+    from mme.api.face import Fit
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
-from mme.arguments import check_level, is_word, yes_or_no
-from mme.arrays import shown
-from mme.effects import Effects
 from mme.errors import MMEError
-from mme.frame import labels_of
+from mme.fitted.effects import Effects
 from mme.plot.style import BLUE, GREY, INK, LIGHT, LINES, NAMED, drawn_effects, legend_above, row_of_axes, units
+from mme.tables.arguments import check_level, is_word, yes_or_no
+from mme.tables.arrays import shown
+from mme.tables.frame import labels_of
 
 if TYPE_CHECKING:
-    from mme.fit import Fit
+    from mme.api.face import Fit
 
 # Runs of neighbouring levels that a band of many intervals is drawn from.
 _RUNS = 250

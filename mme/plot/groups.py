@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.arguments import is_word
-from mme.arrays import numbers, shown
-from mme.effects import Effects
 from mme.errors import MMEError
-from mme.frame import labels_of
+from mme.fitted.effects import Effects
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -27,9 +24,12 @@ from mme.plot.style import (
     one_axes,
     spread,
 )
+from mme.tables.arguments import is_word
+from mme.tables.arrays import numbers, shown
+from mme.tables.frame import labels_of
 
 if TYPE_CHECKING:
-    from mme.fit import Fit
+    from mme.api.face import Fit
 
 # Panels of a lattice, in rows of six; lines of a spaghetti plot.
 _PANELS, _IN_A_ROW, _STRANDS = 24, 6, 300

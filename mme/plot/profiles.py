@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.arguments import names_of
 from mme.errors import MMEError
 from mme.plot.style import BLUE, GREY, INK, LIGHT, VERMILION, new_axes
+from mme.tables.arguments import names_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.fit import Fit
+    from mme.api.face import Fit
 
 # Panels in a row.
 _IN_A_ROW = 3

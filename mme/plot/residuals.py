@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
-from mme.arguments import is_word
+from mme.diagnosis.residuals import scaled_residuals
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -23,10 +23,10 @@ from mme.plot.style import (
     running,
     spread,
 )
-from mme.scaled import scaled_residuals
+from mme.tables.arguments import is_word
 
 if TYPE_CHECKING:
-    from mme.fit import Fit
+    from mme.api.face import Fit
 
 # Records in a run whose quartiles are drawn, at least; and runs, at most.
 _RUN, _RUNS = 40, 20

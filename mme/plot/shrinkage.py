@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.effects import Effects
 from mme.errors import MMEError
-from mme.frame import labels_of
+from mme.fitted.effects import Effects
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -25,10 +24,11 @@ from mme.plot.style import (
     spread,
     units,
 )
-from mme.shrinkage import shrinkage_table
+from mme.results.shrinkage import shrinkage_table
+from mme.tables.frame import labels_of
 
 if TYPE_CHECKING:
-    from mme.fit import Fit
+    from mme.api.face import Fit
 
 # Radii of the ellipses that hold half and 95% of a bivariate normal distribution, sqrt(-2 log(1 - share)).
 _RADII = {"50%": 1.1774, "95%": 2.4477}

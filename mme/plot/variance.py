@@ -9,7 +9,7 @@ import numpy as np
 from mme.plot.style import BLUE, GREY, INK, one_axes
 
 if TYPE_CHECKING:
-    from mme.fit import Fit
+    from mme.api.face import Fit
 
 
 def variance(fit: Fit, *, ax: Any = None) -> Any:

@@ -13,7 +13,7 @@ from mme.residual.base import Bound, Column, Structure
 from mme.residual.chain import Chain, build_chain, decay
 from mme.residual.reading import Labels, Reader, same_group
 from mme.residual.scales import fisher, log_fisher
-from mme.times import by_group
+from mme.tables.times import by_group
 
 # Neighbours are started with this correlation.
 _START = 0.3

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.lapack import solve_bidiagonal
+from mme.numeric.lapack import solve_bidiagonal
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mme.lapack import factor_tridiagonal, solve_bidiagonal
+from mme.numeric.lapack import factor_tridiagonal, solve_bidiagonal
 from mme.residual.base import Bound, Column, Structure
 from mme.residual.chain import Chain, build_chain, decay
 from mme.residual.reading import Labels, Reader, same_group
 from mme.residual.scales import clipped, logistic
-from mme.times import by_group
+from mme.tables.times import by_group
 
 # Neighbours are started with this correlation, and this share of the variance without any.
 _START, _START_NUGGET = 0.3, 0.2

@@ -10,7 +10,7 @@ import numpy as np
 from mme.residual.base import Bound
 from mme.residual.patterns import Patterns, observed
 from mme.residual.reading import Labels, Reader, same_group
-from mme.times import by_group
+from mme.tables.times import by_group
 
 
 @dataclass(frozen=True, eq=False)

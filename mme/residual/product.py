@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.errors import MMEError
-from mme.names import unlike
 from mme.residual.base import Bound, Column, Structure, Variance
+from mme.tables.names import unlike
 
 # Smallest eigenvalue of the Gram matrix of directions (of length one) that differ by more than rounding.
 _SAME = 1e-10

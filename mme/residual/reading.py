@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from mme.arrays import as_array, check_range, numbers
 from mme.errors import MMEError, MMEWarning
-from mme.frame import Basis, Factor, intake, labels_of
-from mme.levels import factorise
-from mme.order import distances, in_turn, order_of, unequal
 from mme.residual.base import Column
-from mme.times import as_one
+from mme.tables.arrays import as_array, check_range, numbers
+from mme.tables.frame import Basis, Factor, intake, labels_of
+from mme.tables.levels import factorise
+from mme.tables.order import distances, in_turn, order_of, unequal
+from mme.tables.times import as_one
 
 # What labels need whose order matters.
 _DECLARED = "a declared order: pd.Categorical(..., categories=[...], ordered=True), or an Enum of Polars"

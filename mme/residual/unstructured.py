@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
-from mme.names import first_unlike, quoted
 from mme.residual.base import Column, Structure
 from mme.residual.occasions import OverOccasions, read_occasions
 from mme.residual.patterns import build_patterns, observed
 from mme.residual.reading import Labels, Reader
 from mme.residual.scales import clipped_log_sd, fisher
+from mme.tables.names import first_unlike, quoted
 
 _START = 0.3
 # Beyond this many occasions the parameters number in the thousands.

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from dense import design
 
-from mme.covariance import Entries
-from mme.model import Model
+from mme.covariance.structures import Entries
+from mme.model.problem import Model
 
 # A step of no more than this on the criterion ends a descent.
 _SMALL = 1e-10

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 import mme
 from fuzz.test_front_door import NOTHING, require_words
-from mme.genomic import vanraden
+from mme.relationship.genomic import vanraden
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

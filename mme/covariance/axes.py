@@ -1,0 +1,177 @@
+r"""Orthonormal columns of a random term: the axes in which its covariance is searched, whatever its columns are.
+
+Z_g b_g = E_g c_g for Z = E C and c = C b, and an unstructured covariance of b is one of c, G -> C G C': origins and
+units of covariates, codings of factors, any linear change of the columns leave the model as it is. So the search takes
+E, which depends on the span of the columns alone:
+
+* the projection of the constant on the span, if there is one (the constant itself, where it is in the span);
+* then, again and again, the projection of the record that stands out most from what is there.
+
+Columns are orthogonal over all records, by Gram-Schmidt done twice: the first pass takes x - mean(x), which is exact
+where x is far from zero, so that E keeps all digits that x has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import frexp, ldexp, sqrt
+
+import numpy as np
+
+from mme.numeric.lapack import triangular_inverse
+from mme.numeric.sums import Column, is_constant
+
+# A column is dependent when its predecessors leave of it no more than this share of its length, as in `absorption.py`;
+# of a column that lies far from zero the share of its length is a larger one of its spread.
+_DEPENDENT = 1e-13
+# Below this share of its length the constant's projection on the span says nothing.
+_OFF = 1e-3
+# The projection of the constant is the constant, rounded.
+_ROUNDING = 1e-14
+# Records that stand out alike but for rounding: the first of them is taken.
+_ALIKE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """Z = E C: ``columns`` are those of E (None: ones), of unit (weighted) mean square, zero from ``rank`` on.
+
+    ``C`` and ``inverse`` are (q, q). A column of Z that earlier ones determine has a row of its own in C, with a column
+    of zeros in E: the data say nothing of its coefficient, given the others. ``own`` (q,) marks the other columns.
+    """
+
+    columns: tuple[Column, ...]
+    C: np.ndarray
+    inverse: np.ndarray
+    rank: int
+    own: np.ndarray
+
+    @property
+    def apart(self) -> np.ndarray:
+        """The root mean square (q,) of what the other columns leave of each; one for those that they determine."""
+        size = np.linalg.norm(self.inverse[:, : self.rank], axis=1)
+        return np.where(self.own, 1.0 / np.where(size > 0.0, size, 1.0), 1.0)
+
+
+def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
+    """Axes of the columns of Z (n, q), orthonormal as (weighted) means over the records."""
+    n, q = Z.shape
+    w = None if weights is None else weights / weights.mean()
+    power = np.array([_power_of_two(column) for column in Z.T])
+    constant = [is_constant(column) for column in Z.T]
+    order = sorted(range(q), key=lambda j: not constant[j])
+    columns = [np.divide(Z[:, j], power[j]) for j in order]  # powers of two: exact
+    V, R, own = _gram_schmidt(columns, constant[order[0]], w)
+    R[:, order], own[order] = R.copy(), own.copy()
+    turn, E = _canonical(V, w)
+    C, inverse, r = np.zeros((q, q)), np.zeros((q, q)), len(V)
+    C[:r] = turn @ R * power
+    if r == q:
+        inverse[order] = triangular_inverse(R[:, order]) @ turn.T / power[order, None]
+        return Axes(tuple(E), C, inverse, r, own)
+    C[np.arange(r, q), ~own] = power[~own]
+    among = [j for j in order if own[j]]
+    R_inverse = triangular_inverse(R[:, among])
+    inverse[among, :r] = R_inverse @ turn.T / power[among, None]
+    inverse[among, r:] = -(R_inverse @ R[:, ~own]) / power[among, None]
+    inverse[~own, r:] = np.diag(1.0 / power[~own])
+    return Axes((*E, *[np.zeros(n)] * (q - r)), C, inverse, r, own)
+
+
+def _power_of_two(column: np.ndarray) -> float:
+    """The power of two next above the largest number of a column."""
+    return ldexp(1.0, frexp(max(float(column.max()), -float(column.min())))[1])
+
+
+def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:
+    """The weighted mean of a b."""
+    if b is None:
+        return float(a.mean() if w is None else a @ w / a.size)
+    return float((a if w is None else a * w) @ b / a.size)
+
+
+def _gram_schmidt(
+    columns: list[np.ndarray], first_is_constant: bool, w: np.ndarray | None
+) -> tuple[list[Column], np.ndarray, np.ndarray]:
+    """V of unit mean square, R (r, q) with columns = V R, and which columns (q,) earlier ones do not determine.
+
+    The columns are overwritten. What rounding of the data can have made is no direction: each v has an error, a share
+    of its length, that is handed on to the columns from which it is taken.
+    """
+    V: list[Column] = []
+    errors: list[float] = []
+    R, own = np.zeros((len(columns), len(columns))), np.zeros(len(columns), dtype=bool)
+    for j, column in enumerate(columns):
+        if j == 0 and first_is_constant:
+            V.append(None)
+            errors.append(0.0)
+            R[0, j], own[j] = column[0], True
+            continue
+        v, length = column, sqrt(_mean(column, column, w))
+        for _ in range(2):
+            for i, e in enumerate(V):
+                along = _mean(v, e, w)
+                R[i, j] += along
+                if e is not None:
+                    v -= along * e
+                elif along != 0.0:
+                    v -= along
+        left = sqrt(_mean(v, v, w))
+        error = _DEPENDENT * length + float(np.abs(R[: len(V), j]) @ errors)
+        if left > error:
+            R[len(V), j], own[j] = left, True
+            V.append(np.divide(v, left, out=v))
+            errors.append(error / left)
+    return V, R[: len(V)], own
+
+
+def _canonical(V: list[Column], w: np.ndarray | None) -> tuple[np.ndarray, list[Column]]:
+    """An orthogonal matrix (r, r), by which V becomes columns that depend on its span alone, and these."""
+    r = len(V)
+    if r == 0 or (V[0] is None and r == 1):
+        return np.eye(r), list(V)
+    if r == 1 or (r == 2 and V[0] is None):
+        last = V[-1]
+        assert last is not None
+        turn = np.eye(r)
+        if last[_first_of_largest(np.abs(last))] < 0.0:
+            np.negative(last, out=last)
+            turn[-1, -1] = -1.0
+        return turn, list(V)
+    if V[0] is None:
+        inner = np.array(V[1:])
+        turn = np.eye(r)
+        turn[1:, 1:] = _standing_out(inner)
+        return turn, [None, *(turn[1:, 1:] @ inner)]
+    whole = np.array(V)
+    along = np.array([_mean(v, None, w) for v in whole])
+    size = float(np.linalg.norm(along))
+    if size < _OFF:
+        turn = _standing_out(whole)
+        return turn, list(turn @ whole)
+    turn = np.linalg.qr(np.column_stack([along / size, np.eye(r)]))[0].T  # its first row is plus or minus that one
+    turn[0] *= np.sign(turn[0] @ along)
+    turn[1:] = _standing_out(turn[1:] @ whole) @ turn[1:]
+    first, *others = turn @ whole
+    constant = np.abs(first - 1.0).max() < _ROUNDING * np.sqrt(first.size)
+    return turn, [None if constant else first, *others]
+
+
+def _first_of_largest(values: np.ndarray) -> int:
+    return int(np.argmax(values >= (1.0 - _ALIKE) * values.max()))
+
+
+def _standing_out(V: np.ndarray) -> np.ndarray:
+    """Q (r, r), orthogonal: its rows are the records of V (r, n), each less what it has of those before it.
+
+    Next comes the record with the largest rest; the rests, and so the rows of Q V, are those of any other basis.
+    """
+    r = len(V)
+    Q, rest = np.zeros((r, r)), np.einsum("jn,jn->n", V, V)
+    for k in range(r):
+        q = V[:, _first_of_largest(rest)]
+        for _ in range(2):
+            q = q - Q[:k].T @ (Q[:k] @ q)
+        Q[k] = q / np.linalg.norm(q)
+        rest = rest - (Q[k] @ V) ** 2
+    return Q

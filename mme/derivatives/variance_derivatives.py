@@ -1,0 +1,280 @@
+r"""How the covariance of beta and the likelihood change with the variances: in closed form, or from evaluations.
+
+Degrees of freedom need two kinds of derivatives. Where ``information.py`` has those of V in closed form they follow by
+the chain rule. Elsewhere an evaluation of the engine returns all that either takes: log|V|, the triangle of X'V^-1 X,
+and y'Py. No n x n matrix is formed, and records are not read again.
+
+* Along the likelihood (:func:`profile_derivatives`): by theta and phi, which are free to take any sign, so by central
+  differences of sixth order. Steps are a share of rho (``units.py``), the distance of the nearest singularity: the
+  truncation error is then the same in all models.
+
+* Along the variances themselves (:func:`linear_derivatives`): V / sigma^2 = I + Z H Z' is linear in H, which must
+  stay positive semi-definite. Directions D = f f' never leave that cone, wherever H lies, if they are followed one
+  way: a polynomial through points on [0, tau] gives both derivatives at 0, where f is scaled so that no eigenvalue of
+  V^-1 Z D Z' exceeds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.covariance.structures import Entries, Extended, Structure
+from mme.derivatives.information import Direction, Information, information
+from mme.derivatives.slopes import slopes_by_theta
+from mme.derivatives.units import level_information, natural_units
+from mme.engine.objective import Objective
+from mme.errors import MMEError
+from mme.model.term import Term
+from mme.numeric.differences import central, one_sided
+from mme.numeric.lapack import triangular_solve
+from mme.solution.estimates import Estimates
+
+# Step as a share of rho: truncation is then some 1e-7 of the second derivative, rounding of the criterion less.
+_STEP = 0.03
+# Step in the coordinates of a residual structure, smooth over distances of order one.
+_STEP_PHI = 0.03
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Derivatives at the optimum by the k free parameters of (theta, phi), theta in the axes of the terms.
+
+    ``gradient`` (k,) and ``hessian`` (k, k) are of the criterion. ``half`` (p, p) turns a contrast c into z = half c
+    with var(c'beta) = sigma^2 z'z, and ``slopes`` (k, p, p) are those of log var(c'beta) = z' slopes z / z'z, sigma
+    profiled out. ``units`` (k,) are rho, the parameters' natural units.
+    """
+
+    gradient: np.ndarray
+    hessian: np.ndarray
+    half: np.ndarray
+    slopes: np.ndarray
+    units: np.ndarray
+
+
+def half_covariance(objective: Objective, border: np.ndarray) -> np.ndarray:
+    """(p, p) with cov(beta) = sigma^2 half'half: R_X^-1 R^-T for X = Q R."""
+    p = objective.system.p
+    return triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
+
+
+def profile_derivatives(origin: Estimates, free: np.ndarray) -> Profile:
+    """Those of the criterion and of beta's covariance by the free entries of (theta, phi)."""
+    closed = information(origin.objective, origin.theta, origin.at) if free.any() else None
+    return _by_differences(origin, free) if closed is None else _by_chain_rule(origin, closed)
+
+
+def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
+    """Those of the criterion, and with them those of beta's covariance, sigma profiled out."""
+    objective, p = origin.objective, origin.objective.system.p
+    found = slopes_by_theta(objective, origin.theta, of)
+    gradient, hessian = found.of_criterion(objective.constants, origin.pwrss)
+    slopes = -found.first[:, :p, :p]
+    if objective.constants.sigma is None:
+        slopes += found.log_pwrss[0][:, None, None] * np.eye(p)
+    return Profile(
+        gradient=gradient,
+        hessian=hessian,
+        half=half_covariance(objective, origin.at.border),
+        slopes=slopes,
+        units=natural_units(objective, origin.theta),
+    )
+
+
+def _by_differences(origin: Estimates, free: np.ndarray) -> Profile:
+    """Central differences by the free entries of (theta, phi)."""
+    objective, theta = origin.objective, origin.theta
+    p, k = objective.system.p, objective.model.k
+    at, step = np.concatenate([theta, objective.phi]), np.full(k + objective.phi.size, _STEP_PHI)
+    if free[:k].any():
+        step[:k] = _STEP * natural_units(objective, theta)
+    step = step[free]
+    half, whole, basis = half_covariance(objective, origin.at.border), origin.at.border[:p, :p], objective.basis
+
+    def values(x: np.ndarray) -> np.ndarray:
+        parameters = at.copy()
+        parameters[free] += x * step
+        one = Estimates(objective.at(parameters[k:]), parameters[:k])
+        change = np.eye(p) if one.objective.basis is basis else basis.R @ one.objective.basis.R_inverse
+        relative = triangular_solve(one.at.border[:p, :p], change.T @ whole, transposed=False)
+        return np.append((one.sigma / origin.sigma) ** 2 * (relative.T @ relative), one.criterion)
+
+    first, second = central(values, int(free.sum()), p * p + 1)
+    return Profile(
+        gradient=first[:, -1] / step,
+        hessian=second / np.outer(step, step),
+        half=half,
+        slopes=first[:, :-1].reshape(step.size, p, p) / step[:, None, None],
+        units=step / _STEP,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """X'V^-1 X and log|V| for V = I + sum_i x_i V_i (units of sigma^2), and their derivatives by the x_i.
+
+    ``C_i`` (k, p, p) and ``C_ij`` (k, k, p, p) are derivatives of X'V^-1 X in coordinates in which it is the identity
+    (those of ``half``); ``L_i`` (k,) and ``L_ij`` (k, k) those of log|V|; ``x`` (k,) is where V is.
+    """
+
+    x: np.ndarray
+    C_i: np.ndarray
+    C_ij: np.ndarray
+    L_i: np.ndarray
+    L_ij: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Direction:
+    """D = f f' added to the relative covariance H of one term."""
+
+    term: int
+    f: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """A basis D_i of the covariances H of all terms, and the coordinates x (k,) of H in it: H = sum x_i D_i."""
+
+    objective: Objective
+    theta: np.ndarray
+    x: np.ndarray
+    basis: list[_Direction]
+
+    def moved(self, along: Sequence[int], t: float) -> np.ndarray:
+        """Theta of H + t times the mean of these D_i."""
+        return _moved(self.objective, self.theta, [(self.basis[i], t / len(along)) for i in along])
+
+
+def directions(origin: Estimates, *, fixed: bool = False) -> Directions:
+    """The directions along which variances are moved; none where they are ``fixed``.
+
+    Raises
+    ------
+    MMEError
+        The covariance of a term is not linear in its parameters.
+    """
+    x, basis = (np.zeros(0), []) if fixed else _directions(origin.objective, origin.theta)
+    return Directions(origin.objective, origin.theta, x, basis)
+
+
+def linear_derivatives(origin: Estimates, *, fixed: bool = False) -> Linear:
+    """First and second derivatives by the entries of each term's H = T T', in a basis of rank-one matrices.
+
+    With ``fixed`` H is known, and there are none. Mixed ones from the second derivative along (D_i + D_j) / 2.
+
+    Raises
+    ------
+    MMEError
+        The covariance of a term is not linear in its parameters.
+    """
+    of = directions(origin, fixed=fixed)
+    closed = information(origin.objective, origin.theta, origin.at) if of.basis else None
+    if closed is None:
+        return _linear_by_differences(origin, of)
+    p = origin.objective.system.p
+    log_V, log_V2, first, second = closed.derivatives([_in_block(origin.objective, one) for one in of.basis])
+    return Linear(of.x, first[:, :p, :p], second[:, :, :p, :p], log_V, log_V2)
+
+
+def _linear_by_differences(at: Estimates, of: Directions) -> Linear:
+    """One-sided differences along the directions."""
+    objective, k = at.objective, of.x.size
+    p = objective.system.p
+    R_X = at.at.border[:p, :p]
+
+    def line(*along: int) -> tuple[np.ndarray, np.ndarray]:
+        return one_sided(lambda t: values(of.moved(along, t)), origin)
+
+    def values(theta: np.ndarray) -> np.ndarray:
+        logdet, border = objective.triangle(theta)
+        half = triangular_solve(R_X, border[:p, :p], transposed=False)
+        return np.append(half @ half.T, logdet)
+
+    origin = values(at.theta)
+
+    first, second = np.zeros((k, p * p + 1)), np.zeros((k, k, p * p + 1))
+    for i in range(k):
+        first[i], second[i, i] = line(i)
+    for i in range(k):
+        for j in range(i):
+            mixed = line(i, j)[1]
+            second[i, j] = second[j, i] = 2.0 * mixed - 0.5 * (second[i, i] + second[j, j])
+    C_i, C_ij = first[:, :-1].reshape(k, p, p), second[:, :, :-1].reshape(k, k, p, p)
+    return Linear(of.x, C_i, C_ij, first[:, -1], second[:, :, -1])
+
+
+def _in_block(objective: Objective, direction: _Direction) -> Direction:
+    """f f' among the scaled columns of the term's block."""
+    b = next(b for b, block in enumerate(objective.blocks) if direction.term in block.terms)
+    block, f = objective.blocks[b], np.zeros(objective.blocks[b].q)
+    at = block.column_slices[block.terms.index(direction.term)]
+    f[at] = direction.f
+    f = block.moved(f)
+    return Direction(b, np.outer(f, f))
+
+
+def _moved(objective: Objective, theta: np.ndarray, added: list[tuple[_Direction, float]]) -> np.ndarray:
+    """Theta of H + sum t f f': the triangle of [T  sqrt(t) f], so that nothing is squared."""
+    model = objective.model
+    pieces = model.split(theta)
+    for direction, t in added:
+        part = model.structures[direction.term]
+        rows = np.vstack([part.T(pieces[direction.term]).T, np.sqrt(t) * direction.f])
+        T = np.asarray(np.linalg.qr(rows, mode="r")).T
+        pieces[direction.term] = T[part.rows, part.cols]  # type: ignore[attr-defined]
+    return np.concatenate([np.zeros(0), *pieces])
+
+
+def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, list[_Direction]]:
+    """A basis of each term's covariances, and the coordinates of H in it."""
+    x: list[float] = []
+    directions: list[_Direction] = []
+    model = objective.model
+    information = level_information(objective, theta)
+    for t, (term, part, T) in enumerate(zip(model.terms, model.structures, model.T(theta), strict=True)):
+        if not isinstance(part, Entries):
+            raise MMEError(
+                f"term '{term.name}': its covariance, {_called(term, part)}, is not linear in its parameters, as "
+                "Kenward and Roger's method needs; use ddf='satterthwaite'"
+            )
+        columns, coordinates = _rank_one_basis(part, T, information[t].mean(axis=0))
+        # No eigenvalue of V^-1 Z (I (x) f f') Z' exceeds max_g f'D_g f (D).
+        largest = np.einsum("ai,gab,bi->gi", columns, information[t], columns, optimize=True).max(axis=0)
+        x += (coordinates * largest).tolist()
+        directions += [_Direction(t, f) for f in (columns / np.sqrt(largest)).T]
+    return np.array(x), directions
+
+
+def _called(term: Term, part: Structure) -> str:
+    if isinstance(part, Extended):
+        return f"with a {' and a '.join(part.extra.names)}"
+    return repr(term.covariance) if isinstance(term.covariance, str) else type(part).__name__
+
+
+def _rank_one_basis(part: Entries, T: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns f with T T' = sum x f f', and x: those of F and their sums over sqrt 2, F'(information) F = I.
+
+    Coefficients of which the data say nothing are left out.
+    """
+    told = np.diag(information) > 0.0
+    H, information = (T @ T.T)[np.ix_(told, told)], information[np.ix_(told, told)]
+    f, x = _rank_one(H, information, diagonal=part.k == part.q)
+    columns = np.zeros((part.q, f.shape[1]))
+    columns[told] = f
+    return columns, x
+
+
+def _rank_one(H: np.ndarray, information: np.ndarray, *, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
+    scale = np.sqrt(np.diag(information))
+    if diagonal:
+        return np.diag(1.0 / scale), np.diag(H) * scale**2
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    root = np.sqrt(np.maximum(values, 1e-10 * values[-1]))
+    F = vectors / root / scale[:, None]
+    S = (vectors * root).T * scale @ H @ (scale[:, None] * (vectors * root))  # F^-1 H F^-T
+    a, b = np.triu_indices(len(H), 1)
+    f = np.concatenate([F, (F[:, a] + F[:, b]) / np.sqrt(2.0)], axis=1)
+    return f, np.concatenate([2.0 * np.diag(S) - S.sum(axis=1), 2.0 * S[a, b]])

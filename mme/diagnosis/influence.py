@@ -1,0 +1,236 @@
+r"""Leverage, Cook's distances and changes of beta when records or groups leave, by updating: nothing is fitted again.
+
+Variance components and sigma are held at their estimates; what that leaves out is the change of theta itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.covariance.structures import structure
+from mme.diagnosis.groups import group_hats
+from mme.diagnosis.hat import Hat
+from mme.diagnosis.large import large_shifts
+from mme.diagnosis.records import RecordHat
+from mme.engine.blocks import Block
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.engine.schur import product_count
+from mme.errors import MMEError
+from mme.model.term import Term
+from mme.numeric.sums import by_code, cells
+from mme.tables.levels import factorise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.api.face import Fit
+
+# A group of more records takes longer by its own matrix than by products with it.
+_LARGE = 1000
+# A remainder of at most so many effects, and so many products for each of its entries, is factorised by LAPACK.
+_DENSE_UP_TO, _NEARLY_DENSE = 8000, 0.25
+
+
+def leverage(fit: Fit) -> Any:
+    r"""Diagonal of the hat matrix of the conditional fit, one a row of the data: lme4's ``hatvalues``.
+
+    fitted - offset = H y; h_i is between 0 and 1, and the sum is the number of parameters that the fit spends:
+    p + trace of what the random effects take. With weights h_i is that of sqrt(w_i) y_i, with correlated residuals that
+    of the whitened record (what the record adds to those before it).
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    >>> round(float(fit.leverage().sum()), 3), round(float(fit.leverage()[0]), 4)
+    (29.022, 0.2293)
+    """
+    return fit.rows.aligned(fit.hat.diagonal, "leverage")
+
+
+def cooks_distance(fit: Fit, by: Any = None) -> Any:
+    r"""Cook's distance of every record, or of every group of records.
+
+    Parameters
+    ----------
+    by : str or (N,) labels, optional
+        None: of records, e_i^2 h_i / (p sigma^2 (1 - h_i)^2) with the leverage h_i and the residual e_i = sqrt(w_i)
+        (y_i - fitted_i) of the conditional fit, as lme4's ``cooks.distance``. A grouping factor of the model (of
+        several label vectors the first), or labels with one a row of the data: of groups, (beta - beta_(g))'
+        var(beta)^-1 (beta - beta_(g)) / p, the shift of the fixed effects when the group leaves. With correlated
+        residuals that is the distance of records too.
+
+    Returns
+    -------
+    Series
+        By row of the data, or by label of the group; NaN where a fixed effect cannot be estimated without it.
+
+    Notes
+    -----
+    Above one, or far above all others, is the rule of thumb for a closer look. The shift itself is :meth:`Fit.dfbeta`.
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    >>> fit.cooks_distance(by="Subject").nlargest(2).round(3).to_dict()
+    {'309': 0.149, '335': 0.129}
+    """
+    p = fit.objective.basis.kept.size
+    if by is not None:
+        delta, labels, name = _without_groups(fit, by)
+        return _by_group((delta**2).sum(axis=1) / (p * fit.sigma**2), labels, name, "cooks_distance")
+    if _correlated(fit):
+        distance = (_record_shifts(fit) ** 2).sum(axis=1) / (p * fit.sigma**2)
+        return fit.rows.aligned(distance, "cooks_distance")
+    h, e = fit.hat.diagonal, fit.estimates.whitened_residual()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = e**2 * h / (p * fit.sigma**2 * (1.0 - h) ** 2)
+    return fit.rows.aligned(distance, "cooks_distance")
+
+
+def dfbeta(fit: Fit, by: Any = None) -> pd.DataFrame:
+    r"""beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves.
+
+    Of a record i, correlated with others or not, with V the covariance of y and P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1,
+
+        beta - beta_(i) = (X'V^-1 X)^-1 (X'V^-1)_i (P y)_i / P_ii.
+
+    Parameters
+    ----------
+    by : str or (N,) labels, optional
+        As in :meth:`Fit.cooks_distance`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the data, or groups, x fixed effects.
+    """
+    import pandas as pd
+
+    names = list(fit.fixed_names)
+    if by is not None:
+        delta, labels, name = _without_groups(fit, by)
+        return pd.DataFrame(_hat(fit).beta(delta), index=pd.Index(labels, name=name), columns=names)
+    moved = _hat(fit).beta(_record_shifts(fit))
+    return pd.DataFrame(fit.rows.aligned(moved, "dfbeta")).set_axis(names, axis=1)
+
+
+def _correlated(fit: Fit) -> bool:
+    """Whether a record that leaves is more than a row of the whitened ones."""
+    return fit.model.residual is not None and fit.model.residual.group is not None
+
+
+def _hat(fit: Fit) -> Hat:
+    """The hat matrix of whitened records, for what it says of records as they are."""
+    return Hat(fit.objective, fit.theta, fit.estimates.at)
+
+
+def _record_shifts(fit: Fit) -> np.ndarray:
+    """Shifts (n, p) on the basis of :class:`Hat` when a record leaves."""
+    e = fit.estimates.whitened_residual()
+    return RecordHat(_hat(fit), e).shifts if _correlated(fit) else fit.hat.without_records(e)
+
+
+def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
+    """Shifts (J, p) on the basis of :class:`Hat`, labels and the name of the groups."""
+    codes, labels, name = _groups(fit, by)
+    model = fit.model
+    if model.residual is not None and model.residual.group is not None and not _within(model.residual.group, codes):
+        if labels.size == model.n:  # a record each
+            return _record_shifts(fit)[np.argsort(codes)], labels, name
+        raise MMEError(
+            f"the residuals are correlated across the groups of '{name}': correlated records must leave together, or "
+            "one by one"
+        )
+    if all(term.relationship is None and _within(term.codes, codes) for term in model.terms):
+        r = fit.estimates.whitened_residual(conditional=False)
+        return fit.hat.without_blocks(codes, labels.size, r), labels, name
+    return _crossed(fit, codes, labels.size), labels, name
+
+
+def _groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
+    """Codes, labels and name of the groups that are to leave."""
+    if isinstance(by, str):
+        for term in fit.model.terms:
+            if by in (term.name, term.group):
+                used = np.bincount(term.first_codes, minlength=term.n_levels) > 0  # related levels may have no records
+                return (np.cumsum(used) - 1)[term.first_codes], np.asarray(term.levels)[used], term.group
+        known = ", ".join(f"'{term.group}'" for term in fit.model.terms)
+        raise MMEError(f"there is no grouping factor '{by}'; the fit has {known}. Give labels for any other grouping")
+    name = str(getattr(by, "name", None) or "group")
+    labels = np.asarray(by)
+    if labels.ndim != 1 or labels.size not in (fit.rows.kept.size, fit.nobs):
+        raise MMEError(f"by has shape {labels.shape} for the {fit.rows.kept.size} rows of the data")
+    return (*factorise(fit.rows.used(labels), name), name)
+
+
+def _within(inner: np.ndarray, outer: np.ndarray) -> bool:
+    """Whether every level of the inner factor lies in one level of the outer."""
+    first = np.zeros(int(inner.max()) + 1, dtype=np.int64)
+    for codes in np.atleast_2d(inner):
+        first[codes] = outer
+    return bool((first[inner] == outer).all())
+
+
+def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
+    """Shifts (J, p) when random effects reach beyond the groups.
+
+    The levels of the absorbed factor have all that (H2) needs, and so have any groups where the remainder is dense.
+    Elsewhere the groups' own levels are absorbed, and large groups left out by an evaluation each.
+    """
+    e, absorbed = fit.estimates.whitened_residual(), fit.objective.absorbing
+    if absorbed is not None and _is(absorbed, codes):
+        return fit.hat.without_levels(e)
+    sizes, hats = np.bincount(codes, minlength=J), group_hats(fit.objective, fit.theta, fit.hat.at)
+    delta = np.full((J, fit.objective.basis.kept.size), np.nan)
+    small, large = np.flatnonzero(sizes <= _LARGE), np.flatnonzero(sizes > _LARGE)
+    if hats is None and small.size:
+        delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
+    elif hats is not None:
+        if small.size:
+            delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
+        records = np.split(by_code(codes, J), np.cumsum(sizes)[:-1])
+        delta[large] = large_shifts(hats, fit.hat.U, e, [records[g] for g in large])
+    for g in large[np.isnan(delta[large]).any(axis=1)].tolist():
+        delta[g] = fit.hat.without(codes != g)
+    return delta
+
+
+def _absorbing(fit: Fit, codes: np.ndarray, small: np.ndarray) -> Hat:
+    """The same fit with the small groups absorbed; a factor that is not in the model enters with theta = 0."""
+    objective, model, theta = fit.objective, fit.model, fit.theta
+    found = [b for b, block in enumerate(objective.blocks) if _is(block, codes)] if small.all() else []
+    absorb = found[0] if found else len(objective.blocks)
+    if not found:
+        # records of large groups are levels of their own, behind the small groups
+        rank, alone = np.cumsum(small) - 1, ~small[codes]
+        codes = np.where(alone, small.sum() + np.cumsum(alone) - 1, rank[codes])
+        leaving = Term(codes, name="leaving")
+        structures = (*model.structures, structure("unstructured", 1, leaving.name))
+        model = replace(model, terms=(*model.terms, leaving), structures=structures)
+        theta = np.append(theta, 0.0)
+    others = [block for b, block in enumerate(objective.blocks) if b != absorb]
+    moved = Objective(model, phi=objective.phi, engine=Plan(absorb, _is_dense(codes, others)))
+    return Hat(moved, theta, moved.evaluate(theta))
+
+
+def _is_dense(codes: np.ndarray, others: list[Block]) -> bool:
+    """Whether absorbing a factor fills the remainder, as the engine judges it for the widest one."""
+    J, m = int(codes.max()) + 1, sum(block.J * block.q for block in others)
+    met = [cells(codes, block.codes, J, block.J) for block in others]
+    return m <= _DENSE_UP_TO and product_count(met, [block.q for block in others], J, 1) > _NEARLY_DENSE * m * m
+
+
+def _is(block: Block, codes: np.ndarray) -> bool:
+    return block.is_block_diagonal and np.array_equal(block.codes, codes)
+
+
+def _by_group(values: np.ndarray, labels: np.ndarray, name: str, what: str) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series(values, index=pd.Index(labels, name=name), name=what)

@@ -1,0 +1,127 @@
+r"""What a record does to beta where residuals are correlated: the record leaves, not a row of the whitened ones.
+
+With W whitening (W R W' = I) and P, U and e as in ``hat.py``, all three of whitened records, those of the records as
+they are, V in units of sigma^2, are
+
+    V^-1 X R_X^-1 = W'U,    P y = W'e,    P_ii = (R^-1)_ii - z_i' Lambda M^-1 Lambda' z_i - u_i'u_i,               (R1)
+
+u_i the rows of W'U and z_i those of R^-1 Z, so that (Christensen, Pearson and Johnson 1992, with one record a group)
+
+    beta - beta_(i) = R_X^-1 u_i (P y)_i / P_ii.                                                                   (R2)
+
+Where every group of the residuals lies in one level of each term, R^-1 Z has the levels of Z, and (H4) holds with its
+columns in the place of those of W Z. Else z_i has entries at the levels of several records; with H_2 and P_s as in
+``hat_groups.py``, Y = Z_2 - Z_1 P_s of R^-1 Z,
+
+    z_i' Lambda M^-1 Lambda' z_i = z_1i' T (I + A'A)^-1 T' z_1i + (Y H_2 Y')_ii.                                   (R3)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.diagnosis.hat import Hat, quadratic
+from mme.diagnosis.levels import DETERMINED
+from mme.engine.blocks import Block
+from mme.engine.pls import Dense
+from mme.errors import MMEError
+from mme.numeric.sums import coding
+from mme.solution.diagonal import level_covariance
+from mme.solution.gains import carried, whole_rest
+
+# Numbers of a chunk of rows in (R3), and products beyond which it would take minutes.
+_NUMBERS, _MOST_PRODUCTS = 4_000_000, 1e11
+
+
+@dataclass(frozen=True, eq=False)
+class RecordHat:
+    """(R1) of every record, from the hat matrix of whitened ones and their residuals e (n,)."""
+
+    hat: Hat
+    e: np.ndarray
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """V^-1 X R_X^-1 (n, p)."""
+        return np.asarray(self.hat.objective.whitening.transposed(np.ascontiguousarray(self.hat.U.T)).T)
+
+    @cached_property
+    def residual(self) -> np.ndarray:
+        """P y (n,): P_ii times what y_i is off its prediction from all others."""
+        return self.hat.objective.whitening.transposed(self.e[None, :])[0]
+
+    @cached_property
+    def left(self) -> np.ndarray:
+        """P_ii (n,): sigma^2 / P_ii is the variance of y_i about its prediction; NaN where the others have none."""
+        own = self.hat.objective.whitening.precision
+        left = own - self._random_part() - np.einsum("ij,ij->i", self.rows, self.rows)
+        return np.where(left > DETERMINED * own, left, np.nan)
+
+    @property
+    def shifts(self) -> np.ndarray:
+        """(R2) on :attr:`Hat.basis` (n, p)."""
+        return np.asarray(self.rows * (self.residual / self.left)[:, None])
+
+    def _random_part(self) -> np.ndarray:
+        """z_i' Lambda M^-1 Lambda' z_i (n,)."""
+        objective, whitening = self.hat.objective, self.hat.objective.whitening
+        if all(block.records is None for block in objective.blocks):
+            back = {id(block): tuple(_back(self.hat, block)) for block in objective.blocks}
+            return self.hat.random_part(lambda block: back[id(block)])
+        W = whitening.matrix()
+        rest, block, theta, at = objective.system.rest, objective.absorbing, self.hat.theta, self.hat.at
+        Y = sp.csr_array((objective.model.n, 0))
+        if rest.m:
+            Y = sp.csr_array(W.T @ sp.hstack([_rows_of_Z(other, objective.model.n) for other in rest.blocks]))
+        total = np.zeros(objective.model.n)
+        if block is not None:
+            columns = replace(block, columns=tuple(_back(self.hat, block)))
+            total += quadratic(columns.columns, level_covariance(objective, theta, at), block.codes, columns.columns)
+            # rows of P are by coefficient, then level
+            by_coefficient = np.arange(block.J * block.q).reshape(block.J, block.q).T.ravel()
+            Y = sp.csr_array(
+                Y - _rows_of_Z(columns, objective.model.n)[:, by_coefficient] @ carried(objective, theta, at)
+            )
+        return total + self._through_rest(Y)
+
+    def _through_rest(self, Y: sp.csr_array) -> np.ndarray:
+        """(Y H_2 Y')_ii (n,), H_2 whole or by its factor."""
+        objective, theta, at = self.hat.objective, self.hat.theta, self.hat.at
+        (n, m), symbolic = Y.shape, objective.system.symbolic
+        products = Y.nnz * m if symbolic is None else 2 * n * symbolic.nnz_L
+        if products > _MOST_PRODUCTS:
+            raise MMEError(
+                f"a random effect varies within the groups of the residual structure: what each of {n:,} records does "
+                "would take minutes; give the groups that may leave, by="
+            )
+        total, step = np.zeros(n), max(1, _NUMBERS // max(m, 1))
+        H_2 = whole_rest(objective, theta, at.rest) if isinstance(at.rest, Dense) else None
+        for start in range(0, n, step):
+            part = Y[start : start + step]
+            if H_2 is not None:
+                total[start : start + step] = (part @ H_2 * part.toarray()).sum(axis=1)
+            elif not isinstance(at.rest, Dense):
+                rows = objective.system.rest.transpose_lambda(part.toarray().T.copy(), objective.factors(theta).rest)
+                total[start : start + step] = (at.rest.forward(rows) ** 2).sum(axis=0)
+        return total
+
+
+def _back(hat: Hat, block: Block) -> np.ndarray:
+    """Columns (q, n) of R^-1 Z of a block whose levels hold whole groups of the residuals."""
+    n = hat.objective.model.n
+    return hat.objective.whitening.transposed(np.array([np.ones(n) if c is None else c for c in block.columns]))
+
+
+def _rows_of_Z(block: Block, n: int) -> sp.csr_array:
+    """The scaled, whitened columns of a block, level by level (n, J q)."""
+    records = np.arange(n) if block.records is None else block.records
+    total = sp.csr_array((n, block.J * block.q))
+    for a, column in enumerate(block.columns):
+        values = np.ones(records.size) if column is None else column
+        at = coding(block.codes, a) * block.q + a
+        total = total + sp.csr_array(sp.coo_array((values, (records, at)), shape=total.shape))
+    return sp.csr_array(total)

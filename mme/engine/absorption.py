@@ -1,0 +1,390 @@
+r"""Orthogonal absorption of a block-diagonal term (DESIGN, section 2).
+
+With the QR of each level's rows, Z_g = Q_g R_g, every other column N splits into its part within levels,
+(I - QQ')N, and N_g = Q_g'N. For every T the Schur complement of the term is
+
+    N'(I - QQ')N  +  sum_g N_g' (I + R_g T T' R_g')^-1 N_g,        log|M| = sum_g log|I + R_g T T' R_g'|       (A)
+
+a sum of positive semi-definite pieces: nothing is subtracted, so nothing cancels, and T may be singular.
+Arrays have the level as their last axis, so that a step of the small algebra is one operation over all levels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+
+from mme.engine.blocks import Block
+from mme.numeric.lapack import qr_triangle
+from mme.numeric.sums import Column, sum_by_level
+
+# What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
+_DEPENDENT = 1e-13
+# Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
+_CHUNK = 4096
+# Squares up to here leave Cholesky's pivots, which are at least one, eleven digits.
+_LARGE = 1e5
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Per-level triangles R (q, q, J), projections V (m, q, J) of m columns, and how many levels each stands for.
+
+    One level whose T is a number has R (r, q, 1) by its ``singular`` values (r,), R R' = S^2, instead of a triangle.
+    """
+
+    R: np.ndarray
+    V: np.ndarray
+    multiplicity: np.ndarray | None = None
+    singular: np.ndarray | None = None
+
+    @property
+    def J(self) -> int:
+        """Number of (pseudo-)levels."""
+        return int(self.R.shape[2])
+
+    def chunks(self) -> tuple[Levels, ...]:
+        """The levels in pieces whose intermediate arrays stay in the second-level cache."""
+        if self.J <= _CHUNK:
+            return (self,)
+        cuts = [slice(start, start + _CHUNK) for start in range(0, self.J, _CHUNK)]
+        weights = [None if self.multiplicity is None else self.multiplicity[cut] for cut in cuts]
+        pieces = [(self.R[:, :, cut].copy(), self.V[:, :, cut].copy()) for cut in cuts]
+        return tuple(Levels(R, V, weight) for (R, V), weight in zip(pieces, weights, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """Rows after absorption: N less its part between levels (m, n), and orthogonal columns of Z (None: ones).
+
+    Q_g has the columns of Z divided by ``lengths`` (J, q).
+    """
+
+    codes: np.ndarray
+    N: np.ndarray
+    Z: list[np.ndarray | None]
+    lengths: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Absorbed:
+    """A block after its QR: its levels, and ``NN`` = N'(I - QQ')N."""
+
+    levels: Levels
+    NN: np.ndarray
+
+
+def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
+    """QR of every level's rows of the block, all levels at once; N (m, n) is split into within and between.
+
+    Modified Gram-Schmidt on [Z N] as one matrix, as stable as Householder's QR (Bjorck 1967). Each inner product
+    is one weighted count of the records by level.
+    """
+    if block.is_spherical:
+        return _absorb_spherical(block, N)
+    q, J, codes = block.q, block.J, block.codes
+    R, V = np.zeros((q, q, J)), np.empty((N.shape[0], q, J))
+    Z, within, part = list(block.columns), N.copy(), np.empty(codes.size)
+    for j in range(q):
+        squares = sum_by_level(codes, J, Z[j], Z[j])
+        length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j])
+        independent = squares > _DEPENDENT**2 * length
+        R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
+        inverse = np.divide(1.0, squares, out=np.zeros(J), where=independent)
+        for k in range(j + 1, q):
+            along = sum_by_level(codes, J, Z[j], Z[k]) * inverse
+            R[j, k] = along * R[j, j]
+            Z[k] = _without(Z[k], along, codes, Z[j], out=np.empty(codes.size), part=part)
+        for k, column in enumerate(within):
+            along = sum_by_level(codes, J, Z[j], column) * inverse
+            V[k, j] = along * R[j, j]
+            _without(column, along, codes, Z[j], out=column, part=part)
+    return Absorbed(Levels(R, V), within @ within.T), Projected(codes, within, Z, np.einsum("aag->ga", R))
+
+
+def _absorb_spherical(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
+    """One level by its singular value decomposition (:mod:`mme.engine.spectrum`)."""
+    U, V, within = block.spectrum.U, np.zeros((N.shape[0], block.spectrum.s.size)), N
+    for _ in range(2):  # twice is enough
+        along = within @ U.T
+        V, within = V + along, within - along @ U
+    levels = Levels(block.spectrum.R[:, :, None], V[:, :, None], singular=block.spectrum.s)
+    lengths = np.ones((1, block.spectrum.s.size))
+    return Absorbed(levels, within @ within.T), Projected(block.codes, within, list(U), lengths)
+
+
+def absorb_nothing(N: np.ndarray) -> tuple[Absorbed, Projected]:
+    """The absorption of a block without levels: everything is within."""
+    none = Levels(np.zeros((1, 1, 0)), np.zeros((N.shape[0], 1, 0)))
+    return Absorbed(none, N @ N.T), Projected(np.zeros(0, dtype=np.int64), N, [None], np.zeros((0, 1)))
+
+
+def _without(
+    column: Column, along: np.ndarray, codes: np.ndarray, z: Column, *, out: np.ndarray, part: np.ndarray
+) -> np.ndarray:
+    """column - along[codes] z; None stands for a column of ones, ``part`` is room for what is taken."""
+    along.take(codes, out=part, mode="clip")  # codes are in range: without a look at each
+    if z is not None:
+        part *= z
+    return np.subtract(1.0 if column is None else column, part, out=out)
+
+
+def merge(levels: Levels) -> Levels:
+    """Levels with equal R_g stand for each other in (A): each class shrinks to at most q m pseudo-levels.
+
+    sum_g N_g' W N_g over a class depends on the stacked rows vec(N_g) only through their Gram matrix, so the
+    triangle of their QR serves as well. A random intercept over a million groups of a few dozen sizes keeps a
+    few dozen classes.
+    """
+    m, q, J = levels.V.shape
+    if J == 1:
+        return levels
+    classes, members = _classes(levels.R)
+    sizes = np.bincount(members, minlength=classes.size)
+    kept_rows = np.minimum(sizes, m * q)
+    if J == 0 or kept_rows.sum() > J // 2:
+        return levels
+    V = levels.V.reshape(m * q, J)[:, np.argsort(members, kind="stable")].T
+    starts = np.cumsum(sizes) - sizes
+    pieces = [
+        V[start : start + size] if size <= m * q else qr_triangle(V[start : start + size])
+        for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
+    ]
+    merged = np.ascontiguousarray(np.concatenate(pieces).T).reshape(m, q, -1)
+    return Levels(
+        R=np.ascontiguousarray(np.repeat(levels.R[:, :, classes], kept_rows, axis=2)),
+        V=merged,
+        multiplicity=np.repeat(sizes / kept_rows, kept_rows),
+    )
+
+
+def _classes(R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First member of each class of bitwise equal R_g, and the class of each level."""
+    q, _, J = R.shape
+    upper = R[0] if q == 1 else R[_upper(q)]
+    # Equal triangles have equal images on a random direction; unequal ones only by an accident that is checked.
+    image = upper[0] if q == 1 else _direction(len(upper)) @ upper
+    _, first, members = np.unique(image, return_index=True, return_inverse=True)
+    if not np.array_equal(upper, upper[:, first[members]]):
+        return np.arange(J), np.arange(J)
+    return first, members
+
+
+@cache
+def _upper(q: int) -> tuple[np.ndarray, ...]:
+    return np.triu_indices(q)
+
+
+@cache
+def _direction(size: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(size)
+
+
+class LevelFactor(ABC):
+    """Factors L_g of I + A_g A_g' = L_g L_g', A_g = R_g T, for all levels; ``A`` is (q, q, J)."""
+
+    A: np.ndarray
+
+    @abstractmethod
+    def logdet(self, multiplicity: np.ndarray | None) -> float:
+        """sum_g log |I + A_g A_g'|."""
+
+    @abstractmethod
+    def forward(self, V: np.ndarray) -> np.ndarray:
+        """L_g^-1 V_g for V (..., q, J)."""
+
+    @abstractmethod
+    def backward(self, Y: np.ndarray) -> np.ndarray:
+        """L_g^-T Y_g for Y (..., q, J)."""
+
+    @abstractmethod
+    def weights(self) -> np.ndarray:
+        """W_g = (I + A_g A_g')^-1 as (q, q, J)."""
+
+    def packed_weights(self) -> np.ndarray:
+        """The entries of W_g that are not always zero."""
+        return self.weights().ravel()
+
+    def solve(self, V: np.ndarray) -> np.ndarray:
+        """(I + A_g A_g')^-1 V_g."""
+        return self.backward(self.forward(V))
+
+    def inner(self) -> np.ndarray:
+        """(I + A_g'A_g)^-1 (J, q, q): I - A'(I + AA')^-1 A, but without the subtraction."""
+        A = self.A
+        if A.shape[1] > 2:
+            return np.linalg.inv(np.eye(A.shape[1]) + np.einsum("aig,ajg->gij", A, A))
+        first = np.sqrt(1.0 + (A[:, 0] ** 2).sum(axis=0))
+        if A.shape[1] == 1:
+            return np.asarray(_small_inverse(((first,),)).transpose(2, 0, 1))
+        below = (A[:, 0] * A[:, 1]).sum(axis=0) / first
+        last = np.sqrt(np.maximum(1.0 + (A[:, 1] ** 2).sum(axis=0) - below**2, 1.0))  # no pivot of I + A'A is less
+        return np.asarray(_small_inverse(((first,), (below, last))).transpose(2, 0, 1))
+
+    def gain(self) -> np.ndarray:
+        """F_g = A_g'(I + A_g A_g')^-1 as (q, q, J)."""
+        return np.einsum("aig,abg->ibg", self.A, self.weights())
+
+
+@dataclass(frozen=True, eq=False)
+class CholeskyFactor(LevelFactor):
+    """Lower triangles, entry by entry: ``L[i][j]`` (J,)."""
+
+    A: np.ndarray
+    L: tuple[tuple[np.ndarray, ...], ...]
+
+    def logdet(self, multiplicity: np.ndarray | None) -> float:
+        """sum_g log |I + A_g A_g'|."""
+        product = self.L[0][0]
+        for i in range(1, len(self.L)):
+            product = product * self.L[i][i]
+        logs = np.log(product)
+        return 2.0 * float(logs.sum() if multiplicity is None else multiplicity @ logs)
+
+    def forward(self, V: np.ndarray) -> np.ndarray:
+        """L_g^-1 V_g for V (..., q, J)."""
+        Y = np.empty_like(V)
+        for i, row in enumerate(self.L):
+            y = V[..., i, :]
+            for j in range(i):
+                y = y - row[j] * Y[..., j, :]
+            np.divide(y, row[i], out=Y[..., i, :])
+        return Y
+
+    def backward(self, Y: np.ndarray) -> np.ndarray:
+        """L_g^-T Y_g for Y (..., q, J)."""
+        q = len(self.L)
+        X = np.empty_like(Y)
+        for i in reversed(range(q)):
+            x = Y[..., i, :]
+            for j in range(i + 1, q):
+                x = x - self.L[j][i] * X[..., j, :]
+            np.divide(x, self.L[i][i], out=X[..., i, :])
+        return X
+
+    def weights(self) -> np.ndarray:
+        """W_g = (I + A_g A_g')^-1 as (q, q, J)."""
+        q, J = len(self.L), self.L[0][0].size
+        if q <= 2:
+            return _small_inverse(self.L)
+        identity = np.broadcast_to(np.eye(q)[:, :, None], (q, q, J))
+        return self.solve(identity)
+
+
+def _small_inverse(L: tuple[tuple[np.ndarray, ...], ...]) -> np.ndarray:
+    """(L L')^-1 as (q, q, J), without what the zeros of the identity do: one or two coefficients are most models."""
+    first = L[0][0]
+    along = 1.0 / first
+    if len(L) == 1:
+        return np.asarray((along / first)[None, None])
+    (below, last), W = L[1], np.empty((2, 2, first.size))
+    np.divide((-below * along) / last, last, out=W[0, 1])
+    np.divide(1.0 / last, last, out=W[1, 1])
+    np.divide(along - below * W[0, 1], first, out=W[0, 0])
+    W[1, 0] = W[0, 1]
+    return W
+
+
+@dataclass(frozen=True, eq=False)
+class SphericalFactor(LevelFactor):
+    """One level with T = tau I: d = sqrt(1 + tau^2 s^2) on a diagonal. ``A`` = tau R is made when it is asked for."""
+
+    R: np.ndarray
+    tau: float
+    s: np.ndarray
+
+    @cached_property
+    def d(self) -> np.ndarray:
+        """Sqrt(1 + tau^2 s^2) (r,)."""
+        return np.hypot(1.0, self.tau * self.s)
+
+    @cached_property
+    def A(self) -> np.ndarray:  # type: ignore[override]
+        """A (r, q, 1)."""
+        return self.tau * self.R
+
+    def logdet(self, multiplicity: np.ndarray | None) -> float:
+        """log |I + A A'|."""
+        return 2.0 * float(np.log(self.d).sum())
+
+    def forward(self, V: np.ndarray) -> np.ndarray:
+        """L^-1 V for V (..., r, 1)."""
+        return V / self.d[:, None]
+
+    def backward(self, Y: np.ndarray) -> np.ndarray:
+        """The same: L is diagonal."""
+        return self.forward(Y)
+
+    def weights(self) -> np.ndarray:
+        """W (r, r, 1)."""
+        return np.diag(self.d**-2.0)[:, :, None]
+
+    def packed_weights(self) -> np.ndarray:
+        """The diagonal of W (r,)."""
+        return self.d**-2.0
+
+    def inner(self) -> np.ndarray:
+        """V (I + tau^2 S^2)^-1 V', and the identity where Z is zero, I - VV'."""
+        V = self.R[:, :, 0] / self.s[:, None]
+        seen = (V.T * self.d**-2.0) @ V
+        return (seen if len(V) == V.shape[1] else seen + np.eye(V.shape[1]) - V.T @ V)[None]
+
+    def gain(self) -> np.ndarray:
+        """A'W (q, r, 1)."""
+        return (self.A[:, :, 0].T * self.d**-2.0)[:, :, None]
+
+
+def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
+    """Factorise I + A_g A_g' for all levels.
+
+    Cholesky's pivots 1 + |A_i|^2 - ... subtract squares: beyond ``_LARGE`` they would lose what matters to log|M|
+    (a nearly singular T at a variance ratio of 1e8 costs half of the digits), and Gram-Schmidt on [A_g I] is used.
+    """
+    q, J = T.shape[0], levels.J
+    if levels.singular is not None:
+        tau = float(T[0, 0])
+        return SphericalFactor(levels.R, tau, levels.singular)
+    if q == 1:
+        A = levels.R * T[0, 0]
+        return CholeskyFactor(A, ((np.hypot(1.0, A[0, 0]),),))
+    A = np.matmul(T.T, levels.R)  # A[i] = T' R[i], that is A_g[i, j] = sum_k R_g[i, k] T[k, j]
+    squares = (A * A).sum(axis=1)
+    if J and squares.max() > _LARGE:
+        return CholeskyFactor(A, _gram_schmidt(A))
+    L: list[tuple[np.ndarray, ...]] = []
+    for i in range(q):
+        row: list[np.ndarray] = []
+        pivot = squares[i] + 1.0
+        for j in range(i):
+            s = np.einsum("ag,ag->g", A[i], A[j])
+            for a in range(j):
+                s -= row[a] * L[j][a]
+            s /= L[j][j]
+            pivot -= s * s
+            row.append(s)
+        L.append((*row, np.sqrt(pivot)))
+    return CholeskyFactor(A, tuple(L))
+
+
+def _gram_schmidt(A: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
+    """L of I + A_g A_g' from the rows of [A_g I] (q, q, J): nothing is squared."""
+    q, _, J = A.shape
+    rows = np.zeros((q, 2 * q, J))
+    rows[:, :q] = A
+    L = []
+    for i in range(q):
+        v = rows[i, : q + i + 1]
+        v[q + i] = 1.0
+        L_i = []
+        for j in range(i):
+            e = rows[j, : q + j + 1]
+            along = np.einsum("ag,ag->g", e, v[: q + j + 1])
+            v[: q + j + 1] -= along * e
+            L_i.append(along)
+        size = np.sqrt(np.einsum("ag,ag->g", v, v))
+        v /= size
+        L.append((*L_i, size))
+    return tuple(L)

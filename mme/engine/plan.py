@@ -1,0 +1,111 @@
+"""What to absorb and how to factorise the rest: a pure function of sizes and patterns, with its reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from mme.engine.blocks import Block
+from mme.engine.schur import product_count
+from mme.errors import MemoryForecastError
+from mme.numeric.factor import Symbolic, available_bytes
+from mme.numeric.sums import Cells
+
+# One product of (S) in a list takes a value and an index.
+_BYTES_PER_PRODUCT = 12
+# LAPACK on a dense remainder beats the bookkeeping of a sparse factor up to here whatever the fill.
+_DENSE_BELOW = 200
+# Beyond this a dense remainder is not considered while sparsity may help.
+_DENSE_UP_TO = 8000
+# Bytes that any machine has: no need to ask.
+_SMALL = 2**26
+# Products for each entry there is already, beyond which absorbing first is a poor order of elimination.
+_FILL = 10
+# A factor with this share of all entries is as good as dense, and LAPACK is quicker on it.
+_NEARLY_DENSE = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which block is absorbed (None: none) and whether the remainder is factorised densely."""
+
+    absorb: int | None
+    dense: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What was done: the plan's reasons, sizes of the factor, and seconds by stage."""
+
+    absorbed: str | None
+    remainder: str
+    reasons: tuple[str, ...]
+    n_random: int
+    n_remainder: int
+    nnz_L: int
+    flops: float
+    bytes: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        stages = ", ".join(f"{name} {1000 * value:.1f} ms" for name, value in self.seconds.items())
+        return "\n".join(
+            [
+                f"absorbed: {self.absorbed or 'nothing'}; remainder: {self.remainder}",
+                f"{self.n_random:,} random effects, {self.n_remainder:,} after absorption, "
+                f"{self.nnz_L:,} entries in its factor ({self.bytes / 2**20:.1f} MiB, {self.flops:.2g} flops)",
+                *(f"because {reason}" for reason in self.reasons),
+                f"seconds by stage: {stages}",
+            ]
+        )
+
+
+def widest(blocks: tuple[Block, ...]) -> int | None:
+    """The block with the most columns among those with independent levels: the one to absorb."""
+    independent = [b for b, block in enumerate(blocks) if block.is_block_diagonal]
+    return max(independent, key=lambda b: blocks[b].J * blocks[b].q, default=None)
+
+
+def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells]) -> Plan:
+    """Choose the engine from the pattern; ``crossings`` are the cells of the widest block with each of the others."""
+    first = widest(blocks)
+    if first is None:
+        why = "all levels are related" if blocks else "there are no random effects"
+        if any(block.relationship is None for block in blocks):
+            why = "no grouping factor is block-diagonal by level"
+        return Plan(None, sum(block.J * block.q for block in blocks) <= _DENSE_BELOW, (why,))
+    if len(blocks) == 1:
+        return Plan(first, True, (f"'{names[first]}' is the only grouping factor",))
+    rest = [block for b, block in enumerate(blocks) if b != first]
+    m = sum(block.J * block.q for block in rest)
+    products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].n_weights)
+    reasons = (f"'{names[first]}' has the most random effects",)
+    if m <= _DENSE_BELOW:
+        return Plan(first, True, (*reasons, f"the other {m:,} are few"))
+    if m <= _DENSE_UP_TO and any(block.is_spherical for block in blocks):
+        return Plan(first, True, (*reasons, f"the other {m:,} all meet in one level: a dense product"))
+    too_many = products * _BYTES_PER_PRODUCT > available_bytes() // 4
+    if m <= _DENSE_UP_TO and products > _NEARLY_DENSE * m * m and not too_many:
+        return Plan(first, True, (*reasons, f"the other {m:,} meet in {products:,} products, too many to stay sparse"))
+    # Absorbing is eliminating first; where that fills in, CHOLMOD's order of all effects together is the better one.
+    if too_many or products > _FILL * (m + sum(found.count for found in crossings)):
+        return Plan(None, False, (f"absorbing '{names[first]}' would fill in ({products:,} products)",))
+    return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
+
+
+def after_analysis(plan: Plan, symbolic: Symbolic) -> Plan:
+    """The plan once the fill of the sparse factor is known: LAPACK where it has filled in so far that it is quicker."""
+    share = symbolic.nnz_L / (0.5 * symbolic.n * (symbolic.n + 1))
+    if symbolic.n > _DENSE_UP_TO or share < 2.0 * _NEARLY_DENSE:
+        return plan
+    return replace(plan, dense=True, reasons=(*plan.reasons, f"but their factor would fill to {100 * share:.0f} %"))
+
+
+def require_dense_memory(m: int) -> None:
+    """Refuse a dense remainder that would not fit."""
+    needed = 2 * 8 * m * m
+    if needed > _SMALL and needed > (available := available_bytes()):
+        raise MemoryForecastError(
+            f"{m:,} random effects left after absorption need {needed / 2**30:.1f} GiB; "
+            f"{available / 2**30:.1f} GiB are free"
+        )

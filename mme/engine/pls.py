@@ -1,0 +1,181 @@
+r"""Penalised least squares: theta -> log|M|, the triangle of [X y], beta, u. One evaluation, one page.
+
+Everything here works on the conditioned problem: X is orthonormal and y its OLS residual (``basis.py``), columns of
+Z have unit mean square (``blocks.py``), all rows are weighted. With N = [X y],
+
+    ( Lambda'Z'Z Lambda + I   Lambda'Z'N )
+    ( N'Z Lambda              N'N        )                                                                        (P)
+
+is eliminated from the top: first the absorbed term (A), then what is left of Z, (S) in ``schur.py``, by a dense or
+a sparse Cholesky factor L. The Cholesky factor of what remains on N is
+
+    ( R_X'   0  )
+    ( c'    rho )        R_X gamma = c,   pwrss = rho^2,   log|X'V^-1 X| = 2 log|R_X|.                            (N)
+
+A model without an absorbed term has one with no levels, a model with one grouping factor a remainder of size zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.engine.absorption import Absorbed, LevelFactor, Levels, factor_levels
+from mme.engine.remainder import Remainder
+from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.numeric.lapack import cholesky, triangular_solve
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """What theta does not change. ``chunks`` are the levels, merged and cut, for the criterion."""
+
+    p: int
+    absorbed: Absorbed
+    chunks: tuple[Levels, ...]
+    rest: Remainder
+    symbolic: Symbolic | None
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """The relative covariance factors at one theta: of the absorbed block and of the others, columns scaled.
+
+    ``penalty`` are the values of K^-1 (x) I and ``logdet_K`` is log|K (x) I|, as far as theta changes them: None and
+    zero but for relationships with parameters.
+    """
+
+    absorbed: np.ndarray
+    rest: list[np.ndarray]
+    penalty: np.ndarray | None = None
+    logdet_K: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """The remainder's factor as a LAPACK triangle."""
+
+    L: np.ndarray
+
+    def backward(self, c: np.ndarray) -> np.ndarray:
+        """L^-T c."""
+        return triangular_solve(self.L, c, transposed=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The factors at one theta: of the levels, of the remainder with R_ZN = L^-1 Lambda'S_ZN, and of N.
+
+    ``logdet_M`` is log|M|, and what theta changes of log|K| with it.
+    """
+
+    logdet_M: float
+    border: np.ndarray
+    levels: LevelFactor
+    rest: Dense | Factor
+    R_ZN: np.ndarray
+
+
+def pwrss(border: np.ndarray) -> float:
+    """Penalised weighted residual sum of squares, from the factor of (N)."""
+    return float(border[-1, -1]) ** 2
+
+
+def logdet_X(border: np.ndarray) -> float:
+    """log |X'V^-1 X| for the orthonormal X and V in units of sigma^2, from the factor of (N)."""
+    return 2.0 * float(np.add.reduce(np.log(border.diagonal()[:-1])))
+
+
+def evaluate(system: System, T: Factors) -> Evaluation:
+    """Factorise (P) at one theta, keeping what :func:`effects` needs.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        Rounding has consumed what y leaves: the model fits the response exactly.
+    """
+    rest, levels = system.rest.at(T.penalty), system.absorbed.levels
+    factor = factor_levels(levels, T.absorbed)
+    Y = factor.forward(levels.V)
+    rows = Y.reshape(system.p + 1, -1)
+    border = system.absorbed.NN + rows @ rows.T  # (A)
+    logdet = factor.logdet(levels.multiplicity) + T.logdet_K
+    if rest.m == 0:
+        return Evaluation(logdet, _cholesky(border), factor, Dense(np.zeros((0, 0))), np.zeros((0, system.p + 1)))
+    S_ZN = rest.C + rest.between(factor.backward(Y).reshape(system.p + 1, -1).T)
+    W, rhs = factor.packed_weights(), rest.transpose_lambda(S_ZN, T.rest)
+    if system.symbolic is None:
+        L = _cholesky(_bordered(rest, W, T.rest, rhs, border))
+        m = rest.m
+        logdet += 2.0 * float(np.log(L.diagonal()[:m]).sum())
+        return Evaluation(logdet, L[m:, m:], factor, Dense(L[:m, :m]), L[m:, :m].T)
+    sparse = system.symbolic.factor(rest.schur.entries(W, T.rest))
+    R_ZN = sparse.forward(rhs)
+    return Evaluation(logdet + sparse.logdet, _cholesky(border - R_ZN.T @ R_ZN), factor, sparse, R_ZN)
+
+
+def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:
+    """log|M| and the factor of (N) when nothing but the absorbed block is random: no level is kept."""
+    logdet, border = 0.0, system.absorbed.NN
+    for levels in system.chunks:
+        factor = factor_levels(levels, T.absorbed)
+        rows = factor.forward(levels.V).reshape(system.p + 1, -1)
+        border = border + rows @ rows.T  # (A)
+        logdet += factor.logdet(levels.multiplicity)
+    return logdet, _cholesky(border)
+
+
+def logdet_M(system: System, T: Factors) -> float:
+    """log|M| alone, and what theta changes of log|K| with it."""
+    rest, levels = system.rest.at(T.penalty), system.absorbed.levels
+    factor = factor_levels(levels, T.absorbed)
+    logdet = factor.logdet(levels.multiplicity) + T.logdet_K
+    if rest.m == 0:
+        return logdet
+    W = factor.packed_weights()
+    if system.symbolic is not None:
+        return logdet + system.symbolic.factor(rest.schur.entries(W, T.rest)).logdet
+    L = _cholesky(rest.schur.square(W, T.rest)[: rest.m, : rest.m])
+    return logdet + 2.0 * float(np.log(L.diagonal()).sum())
+
+
+def coordinates(border: np.ndarray) -> np.ndarray:
+    """Gamma (p,): beta on the orthonormal basis, from the factor of (N)."""
+    return triangular_solve(border[:-1, :-1], border[-1, :-1], transposed=True)
+
+
+def effects(system: System, at: Evaluation, T: Factors, combinations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """u = M^-1 Lambda'Z'r for r = N c', a combination c (combinations, p + 1) of the columns of N a row.
+
+    Returns u of the absorbed block as (combinations, q, J) and of the others as (m, combinations).
+    """
+    u_rest = at.rest.backward(at.R_ZN @ combinations.T)
+    return absorbed_effects(system, at, T, combinations, u_rest), u_rest
+
+
+def absorbed_effects(
+    system: System, at: Evaluation, T: Factors, combinations: np.ndarray, u_rest: np.ndarray
+) -> np.ndarray:
+    """u of the absorbed block (combinations, q, J) for r = N c' and given u of the others (m, combinations)."""
+    explained = system.rest.B.T @ system.rest.apply_lambda(u_rest, T.rest)
+    V = system.absorbed.levels.V
+    residual = combinations @ V.reshape(system.p + 1, -1) - explained.T
+    # u_g = A'(I + A A')^-1 Q_g'(r - Z_2 b_2)
+    solved = at.levels.solve(residual.reshape(len(combinations), *V.shape[1:]))
+    return np.einsum("ajg,cag->cjg", at.levels.A, solved)
+
+
+def _bordered(rest: Remainder, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """The lower triangle of (P) after absorption, dense."""
+    m, full = rest.m, rest.schur.square(W, T)
+    full[m:, :m] = rhs.T
+    full[m:, m:] = border
+    return full
+
+
+def _cholesky(S: np.ndarray) -> np.ndarray:
+    L, failed = cholesky(S, overwrite=True)
+    if failed or not L[-1, -1] > 0.0:
+        raise NotPositiveDefiniteError(f"pivot {failed} is not positive")
+    return np.asarray(L)

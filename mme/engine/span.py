@@ -1,0 +1,94 @@
+"""Columns of Z within the column space of X: under REML the data say nothing of their variances.
+
+With P = I - QQ', Q the orthonormal basis of X, the restricted likelihood depends on Z through P Z alone. Where a column
+a of Z has P Z_a = 0 for all its levels, neither the criterion, nor beta, nor the other random effects depend on the
+variance of its coefficients, and their BLUPs are zero, unless they are correlated with others. Evaluated literally it
+costs digits: log|M| and log|X'V^-1 X| grow and fall by what cancels between them. So it is left out of the criterion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mme.engine.blocks import Block
+from mme.numeric.sums import coding
+
+# A column whose part outside X is below this share of it is within X: rounding of Q, and of the column's own digits.
+_WITHIN = 1e-9
+# Directions that differ by no more than this are the same, and by this where nothing was turned.
+_ALIGNED, _EXACT = 1e-7, 1e-12
+# Records among which distinct levels are counted first: most factors have more levels here than X has columns.
+_FIRST = 4096
+# And first of all.
+_HEAD = 64
+
+
+def within_X(block: Block, Q: np.ndarray) -> tuple[Block, np.ndarray]:
+    """Which columns of a block (q,) lie within X for all levels; Q' (p, n) are the rows of an orthonormal basis.
+
+    The J columns of Z_a are independent, so that no more than p of them are within p columns of X; where that may be,
+    a random combination of them is in X, but for accidents of probability zero, only if they all are. Where columns of
+    a term's axes lie within X together, and not one by one, the block is turned so that some do.
+    """
+    found = np.zeros(block.q, dtype=bool)
+    few = np.array([_levels_at_most(block, a, len(Q)) for a in range(block.q)])
+    if not few.any():
+        return block, found
+    turn = np.eye(block.q)
+    for at in block.column_slices:
+        among = np.arange(at.start, at.stop)[few[at]]
+        if among.size and (block.C is None or block.codes.ndim > 1):
+            found[among] = [_left(block, [a], Q)[1][0] <= _WITHIN for a in among.tolist()]
+        elif among.size:
+            directions, sizes = _left(block, among.tolist(), Q)
+            within = directions[:, sizes <= _WITHIN]
+            share = np.einsum("ij,ij->i", within, within)
+            if np.minimum(share, 1.0 - share).max() > _ALIGNED:
+                turn[np.ix_(among, among)] = np.linalg.qr(np.column_stack([within, np.eye(among.size)]))[0].T
+                share = np.arange(among.size) < within.shape[1]
+            found[among] = share > 0.5
+    return (block if (turn == np.eye(block.q)).all() else block.turned(turn)), found
+
+
+def held_within(block: Block, found: np.ndarray) -> np.ndarray:
+    """Which of the user's columns (q,) those within X make up."""
+    if block.C is None:
+        return found
+    parts = np.array([replace(block, inside=False).moved(column) for column in np.eye(block.q)])
+    outside = np.linalg.norm(parts[:, ~found], axis=1)
+    return outside <= (_EXACT if block.turn is None else _ALIGNED) * np.linalg.norm(parts, axis=1)
+
+
+def _left(block: Block, columns: list[int], Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Directions c (columns, columns) of combinations sum_a c_a Z_a, and the share of each (columns,) that X leaves."""
+    rng = np.random.default_rng(0)
+    draws = [rng.standard_normal(block.J) for _ in range(1 if len(columns) == 1 else 2)]
+    Z = np.array([[along(block, a, x) for x in draws] for a in columns])
+    size = np.sqrt(np.einsum("axn,axn->a", Z, Z))
+    rows = (Z - np.einsum("axp,pn->axn", np.einsum("axn,pn->axp", Z, Q), Q)).reshape(len(columns), -1)
+    directions, left, _ = np.linalg.svd(rows, full_matrices=False)
+    left = np.where(size.max() > 0.0, left / (size.max() or 1.0), np.inf)
+    # a column of zeros is in every span, and tells nothing
+    return directions, np.where((size == 0.0) @ np.abs(directions) > _ALIGNED, np.inf, left)
+
+
+def along(block: Block, a: int, x: np.ndarray) -> np.ndarray:
+    """Z_a x (n,) for a value of every level x (J,)."""
+    values = x[coding(block.codes, a)]
+    column = block.columns[a]
+    values = values if column is None else column * values
+    return values if block.records is None else np.bincount(block.records, values)
+
+
+def _levels_at_most(block: Block, a: int, p: int) -> bool:
+    """Whether no more than p levels have a value in a column that is not zero; looks at a few records first."""
+    codes, column = coding(block.codes, a), block.columns[a]
+    if column is None and len(set(codes[:_HEAD].tolist())) > p:
+        return False
+    for entries in (slice(_FIRST), slice(None)):
+        acting = codes[entries] if column is None else codes[entries][column[entries] != 0.0]
+        if np.count_nonzero(np.bincount(acting)) > p:
+            return False
+    return True

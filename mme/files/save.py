@@ -1,0 +1,170 @@
+r"""A fit as a file, without pickle: a zip of one JSON text and plain arrays, which can be opened without fear.
+
+Format, version 1: the file is that of :mod:`mme.files.archive`, its content written as in :mod:`mme.files.encoding`, a map with
+
+==================  ====================================================================================================
+field               content
+==================  ====================================================================================================
+``model``           map: ``y, X, x_names, response, weights, offset, method, sigma``, ``residual`` (class, or null) and
+                    ``phi`` (coordinates that were given, NaN for the others; or null)
+``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers of any width, ``levels, covariates, columns,
+                    name, group, covariance`` and ``relationship`` (null, class OrnsteinUhlenbeck, or ``precision`` as
+                    ``data, indices, indptr`` by columns, ``levels, logdet, diagonal``)
+``unknown_parents`` list of class UnknownParents: fixed groups, whose columns are the last ones of X; may be absent
+``theta``           array; ``criterion``: number, -2 log-likelihood at theta
+``optimum``         class Optimum: what the search found
+``rows``            map: ``kept`` (N,) bool, ``outside``: number of rows outside the subset (none where it lacks), and
+                    ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels, names}``
+``formula``         text or null
+``specification``   class Specification (what the formula learned from the data), or null
+==================  ====================================================================================================
+
+Reading (``restore.py``) makes no object that is not in :func:`classes`, passes the arrays through the same door as a
+user's (:func:`mme.model.problem.build_model`), evaluates the objective once at theta and compares the criterion.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.errors import MMEError
+from mme.files.archive import write_archive
+from mme.files.encoding import PLAIN, Encoder
+from mme.model.term import Term
+from mme.relationship.parametric import Parametric
+from mme.tables.arguments import path_of
+
+if TYPE_CHECKING:
+    from mme.api.face import Fit
+
+
+def save_fit(fit: Fit, path: str | os.PathLike[str]) -> None:
+    """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`.
+
+    The records are in the file: who can read it can read the data. Factors are not; they are computed again.
+
+    Raises
+    ------
+    MMEError
+        The file cannot be written, or the fit holds a structure, of residuals or of G, that is not one of mme's own.
+
+    Examples
+    --------
+    >>> import mme, tempfile, pathlib
+    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fit.save(pathlib.Path(folder) / "sleep.mme")
+    ...     again = mme.load_fit(pathlib.Path(folder) / "sleep.mme")
+    >>> again.beta.equals(fit.beta), again.predict({"Days": [10], "Subject": ["308"]}).round(1).tolist()
+    (True, [450.3])
+    """
+    encoder = Encoder(classes())
+    content = encoder.encode(_content(fit))
+    write_archive(path_of(path), content, encoder.arrays)
+
+
+def _content(fit: Fit) -> dict[str, Any]:
+    model = fit.model
+    if model.residual is not None and type(model.residual) not in classes().values():
+        raise MMEError(
+            f"a fit with a residual structure of your own ({type(model.residual).__name__}) cannot be saved: reading "
+            "it back would need your code"
+        )
+    for term in model.terms:
+        if not isinstance(term.covariance, str):
+            raise MMEError(
+                f"a fit with a covariance structure of your own ({type(term.covariance).__name__} of term "
+                f"'{term.name}') cannot be saved: reading it back would need your code"
+            )
+    plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual", "phi")
+    return {
+        "model": {name: getattr(model, name) for name in plain},
+        "terms": [_term_content(term) for term in model.terms],
+        "unknown_parents": list(model.unknown_parents),
+        "theta": fit.theta,
+        "criterion": fit.criterion,
+        "optimum": fit.optimum,
+        "rows": {
+            "kept": fit.rows.kept,
+            "index": _index_content(fit.rows.index),
+            "outside": fit.rows.outside,
+        },
+        "formula": fit.formula,
+        "specification": fit.specification,
+    }
+
+
+def _term_content(term: Term) -> dict[str, Any]:
+    related: Any = None
+    if isinstance(term.relationship, Parametric):
+        if type(term.relationship) not in classes().values():
+            raise MMEError(
+                f"a fit with a relationship of your own ({type(term.relationship).__name__} of term '{term.name}') "
+                "cannot be saved: reading it back would need your code"
+            )
+        related = term.relationship
+    elif term.relationship is not None:
+        precision = sp.csc_array(term.relationship.precision)
+        related = {name: getattr(precision, name) for name in ("data", "indices", "indptr")}
+        related |= {"levels": np.asarray(term.levels), "logdet": float(term.relationship.logdet)}
+        related["diagonal"] = np.asarray(term.relationship.diagonal, dtype=float)
+    fields = {name: getattr(term, name) for name in ("levels", "columns", "name", "group", "covariance")}
+    fields["codes"] = term.codes.astype(np.min_scalar_type(-term.n_levels))  # of a negative number it is signed
+    # by columns, as X lies: the covariates of (x | g) are often X, which is then written once
+    fields["covariates"] = None if term.covariates is None else np.asfortranarray(term.covariates)
+    return fields | {"relationship": related}
+
+
+def _index_content(index: Any) -> dict[str, Any] | None:
+    if index is None:
+        return None
+    import pandas as pd
+
+    names = [None if name is None else str(name) for name in index.names]
+    if isinstance(index, pd.RangeIndex):
+        return {"range": (index.start, index.stop, index.step), "names": names}
+    levels = [index.get_level_values(i) for i in range(index.nlevels)]
+    return {"labels": [_labels(level) for level in levels], "names": names}
+
+
+def _labels(level: Any) -> np.ndarray:
+    """Labels of the rows; what is neither number, text nor date is kept as its text."""
+    values = np.asarray(level)
+    if values.dtype.kind in PLAIN:
+        return values
+    plain = [
+        item if item is None or isinstance(item, bool | int | float | str) else str(item) for item in values.tolist()
+    ]
+    labels = np.empty(len(plain), dtype=object)
+    labels[:] = plain
+    return labels
+
+
+def classes() -> dict[str, type]:
+    """The dataclasses that a file may hold."""
+    from mme.formula import algebra, bars, columns, syntax
+    from mme.formula import codings as contrasts
+    from mme.formula import design as formula
+    from mme.model import unknown_parents
+    from mme.relationship import ornstein
+    from mme.residual import ar1, chain, compound, exponential, patterns, product, toeplitz, unstructured, variance
+    from mme.search import verdict
+
+    listed: list[type] = [
+        *(syntax.Name, syntax.Number, syntax.Text, syntax.Op, syntax.Call),
+        *(algebra.Terms, bars.Bar, columns.Coding, contrasts.Contrast, formula.Specification, verdict.Optimum),
+        *(
+            ar1.BoundAR1,
+            compound.BoundCompoundSymmetry,
+            exponential.BoundExponential,
+            exponential.BoundExponentialNugget,
+        ),
+        *(toeplitz.BoundToeplitz, toeplitz.BoundBand, unstructured.BoundUnstructured, variance.BoundHeterogeneous),
+        *(variance.BoundPowerOfCovariate, product.Product, chain.Chain, patterns.Patterns, patterns.Batch),
+    ]
+    listed += [ornstein.OrnsteinUhlenbeck, unknown_parents.UnknownParents]
+    return {kind.__name__: kind for kind in listed}

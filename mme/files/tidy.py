@@ -1,0 +1,208 @@
+"""Results as plain tables that join across models: a row an estimate, a row a model, a row a record.
+
+The three follow R's broom (Robinson, Hayes and Couch) and broom.mixed: ``tidy``, ``glance`` and ``augment``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.files.export import ranef_table
+from mme.fitted.natural import residual_names
+from mme.inference.fixed.contrasts import t_quantile
+from mme.tables.arguments import check_level, names_of
+from mme.tables.arrays import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.api.face import Fit
+
+EFFECTS = ("fixed", "variance", "blup")
+Columns = dict[str, np.ndarray]
+
+_LABELS = ("effect", "group", "level", "term")
+_COLUMNS = ["effect", "group", "level", "term", "estimate", "std_error", "df", "statistic", "p_value", "lower", "upper"]
+
+
+def tidy(
+    fit: Fit, effects: str | Sequence[str] = ("fixed", "variance"), *, ddf: str = "satterthwaite", level: float = 0.95
+) -> pd.DataFrame:
+    """A row an estimate.
+
+    Parameters
+    ----------
+    effects : str or sequence of str
+        ``"fixed"`` effects; ``"variance"``: standard deviations and correlations of the random effects and the residual
+        standard deviation; ``"blup"``: a row a level and coefficient of a grouping factor, ``std_error`` the root of
+        var(b | y) and ``lower, upper`` by the normal quantile: variances are taken as known, as in lme4's intervals.
+    ddf : str
+        Degrees of freedom of the fixed effects, as in :meth:`Fit.coefficients`.
+    level : float
+        Of the intervals ``lower, upper``.
+
+    Returns
+    -------
+    DataFrame
+        ``effect, group, level, term, estimate, std_error, df, statistic, p_value, lower, upper``; what has no value is
+        missing.
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+    >>> fit.tidy(ddf="none")[["effect", "group", "term", "estimate"]].round(1)
+         effect     group            term  estimate
+    0     fixed       NaN     (Intercept)    1527.5
+    1  variance     Batch  sd (Intercept)      42.0
+    2  variance  residual              sd      49.5
+    """
+    import pandas as pd
+
+    chosen = names_of(effects, "effects")
+    unknown = [name for name in chosen if name not in EFFECTS]
+    if unknown or not chosen:
+        raise MMEError(f"effects are {', '.join(map(repr, EFFECTS))}; got {shown(effects)}")
+    check_level(level)
+    parts = []
+    for name in chosen:
+        columns = (
+            _fixed(fit, ddf, level) if name == "fixed" else _variance(fit) if name == "variance" else _blups(fit, level)
+        )
+        parts.append(_stacked(name, columns))
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS})
+
+
+def glance(fit: Fit) -> pd.DataFrame:
+    """One row: what describes the whole fit.
+
+    Returns
+    -------
+    DataFrame
+        ``formula, method, nobs, dof, sigma, criterion, loglik, aic, bic, r2_marginal, r2_conditional, icc, verdict,
+        singular``; ``icc`` is that of all random terms together.
+    """
+    import pandas as pd
+
+    r2 = fit.r2()
+    row = {
+        "formula": fit.formula,
+        "method": fit.method,
+        "nobs": fit.nobs,
+        "dof": fit.dof,
+        "sigma": fit.sigma,
+        "criterion": fit.criterion,
+        "loglik": fit.loglik,
+        "aic": fit.aic,
+        "bic": fit.bic,
+        "r2_marginal": r2["marginal"],
+        "r2_conditional": r2["conditional"],
+        "icc": fit.icc()["all"],
+        "verdict": fit.optimum.verdict,
+        "singular": fit.singular,
+    }
+    return pd.DataFrame([row])
+
+
+def _opened(data: Any) -> pd.DataFrame:
+    """A table of any library, or what makes one, as a data frame of our own."""
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(data.to_pandas() if hasattr(data, "to_pandas") else data).copy()
+    except (TypeError, ValueError):
+        raise MMEError(f"data must be the table of the fit, or what makes a data frame; got {shown(data)}") from None
+
+
+def augment(fit: Fit, data: Any = None) -> pd.DataFrame:
+    """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out.
+
+    Parameters
+    ----------
+    data : DataFrame or what makes one, optional
+        The table of the fit, to put before the new columns.
+
+    Returns
+    -------
+    DataFrame
+        ``.fitted``, ``.population`` (without random effects), ``.residual``, ``.standardised`` (see
+        :meth:`Fit.scaled_residuals`), ``.leverage`` and ``.cooks_distance``; without data the response first.
+    """
+    import pandas as pd
+
+    columns = {
+        ".fitted": fit.fitted,
+        ".population": fit.predict(random=False),
+        ".residual": fit.residuals,
+        ".standardised": fit.scaled_residuals(),
+        ".leverage": fit.leverage(),
+        ".cooks_distance": fit.cooks_distance(),
+    }
+    if data is None:
+        columns = {fit.model.response: fit.rows.aligned(fit.model.y, fit.model.response)} | columns
+        return pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}, index=fit.rows.index)
+    table = _opened(data)
+    if len(table) != fit.rows.kept.size:
+        raise MMEError(f"data has {len(table)} rows, the data of the fit had {fit.rows.kept.size}")
+    return table.assign(**{name: np.asarray(values) for name, values in columns.items()})
+
+
+def _fixed(fit: Fit, ddf: str, level: float) -> Columns:
+    table = fit.coefficients(ddf=ddf)
+    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
+    return {
+        "term": table.index.to_numpy(dtype=object),
+        "estimate": table["estimate"].to_numpy(),
+        "std_error": table["se"].to_numpy(),
+        "df": table["df"].to_numpy(),
+        "statistic": table["t"].to_numpy(),
+        "p_value": table["p"].to_numpy(),
+        "lower": (table["estimate"] - half).to_numpy(),
+        "upper": (table["estimate"] + half).to_numpy(),
+    }
+
+
+def _variance(fit: Fit) -> Columns:
+    rows: list[tuple[str, str, float]] = []
+    for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
+        rows += [(group, f"sd {name}", sd) for name, sd in zip(part.names, part.sd.tolist(), strict=True)]
+        pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if structure.correlated else ()
+        rows += [(group, f"cor {part.names[j]}, {part.names[i]}", float(part.corr[i, j])) for j, i in pairs]
+    rows += [(group, name, value) for group, part in fit.relationships.items() for name, value in part.items()]
+    names = residual_names(fit.model, fit.fixed_names)
+    rows += [("residual", name, value) for name, value in zip(names, fit.residual.values(), strict=True)]
+    rows.append(("residual", "sd", fit.sigma))
+    return {
+        "group": np.array([group for group, _, _ in rows], dtype=object),
+        "term": np.array([term for _, term, _ in rows], dtype=object),
+        "estimate": np.array([estimate for _, _, estimate in rows]),
+    }
+
+
+def _blups(fit: Fit, level: float) -> Columns:
+    table = ranef_table(fit)
+    estimate, se = table["blup"].to_numpy(), table["condsd"].to_numpy()
+    half = t_quantile(level, np.array(np.inf)) * se
+    return {
+        "group": table["term"].to_numpy(dtype=object),
+        "level": table["level"].to_numpy(dtype=object),
+        "term": table["coefficient"].to_numpy(dtype=object),
+        "estimate": estimate,
+        "std_error": se,
+        "lower": estimate - half,
+        "upper": estimate + half,
+    }
+
+
+def _stacked(effect: str, columns: Columns) -> dict[str, np.ndarray]:
+    """All columns of the table; labels that are not there are None, numbers NaN."""
+    n = columns["estimate"].size
+    out = {"effect": np.full(n, effect, dtype=object)}
+    for name in _COLUMNS[1:]:
+        missing = np.full(n, None) if name in _LABELS else np.full(n, np.nan)
+        out[name] = columns.get(name, missing)
+    return out

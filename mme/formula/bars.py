@@ -1,0 +1,322 @@
+"""lme4's random terms: take the bars ``(left | grouping)`` out of a formula and expand them.
+
+The rules are lme4's ``findbars``, ``nobars`` and ``expandDoubleVerts`` (Bates et al., 2015, J. Stat. Soft. 67(1),
+section 2.2); ``us()``, ``diag()``, ``cs()`` and ``ar1()`` round a bar are those of lme4 2, ``ou()`` is glmmTMB's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mme.errors import FormulaError
+from mme.formula.algebra import Terms, expand
+from mme.formula.syntax import Call, Name, Node, Op, deparse, is_sum, parse, parse_expression, shortened, summands
+
+# By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
+STRUCTURES = {
+    "us": ("unstructured", None, False),
+    "diag": ("diagonal", "homogeneous diagonal", False),
+    "cs": ("cs", "homogeneous cs", False),
+    "ar1": ("heterogeneous ar1", "ar1", True),
+}
+# A process along a series.
+_PROCESS = "ou"
+_LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
+# Round columns right of a bar: several codings of one factor, a coefficient each, as ASReml writes them.
+TOGETHER = "str"
+_BARS = ("|", "||")
+_FACTOR_CALLS = ("factor", "as.factor", "C")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One random term: ``left`` is its basis, ``factors`` are crossed into its grouping factor, called ``name``.
+
+    The name is as written, but without backticks: ``(1 | `the id`)`` is of the factor ``the id``.
+
+    ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``.
+    """
+
+    left: Terms
+    name: str
+    factors: tuple[Node, ...]
+    covariance: str = "unstructured"
+    time: Node | None = None  # of ou(time | g)
+    together: bool = False
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A mixed-model formula in its parts; ``fixed`` is None where only bars stand right of the tilde."""
+
+    formula: str
+    response: Node
+    fixed: Node | None
+    bars: tuple[Bar, ...]
+
+
+def split(formula: str) -> Parsed:
+    """Parse a mixed-model formula and split it into response, fixed part and random terms.
+
+    Raises
+    ------
+    FormulaError
+        It does not parse; the message has a caret under the place.
+
+    Examples
+    --------
+    >>> [(bar.name, bar.left.intercept) for bar in split("y ~ x + (1 | a/b) + (x || g)").bars]
+    [('b:a', True), ('a', True), ('g', True), ('g', False)]
+    """
+    response, terms = parse(formula)
+    text = re.sub(r"\s", " ", formula)
+    splitter = _Splitter(text)
+    for node in _walk(response):
+        if isinstance(node, Op) and node.symbol in _BARS:
+            raise FormulaError.at(text, node.start, "a random term belongs to the right of '~'")
+    fixed = splitter.strip(splitter.bare(terms))
+    splitter.require_apart()
+    return Parsed(text, response, fixed, tuple(splitter.bars))
+
+
+def columns_of(groups: Any) -> tuple[str, ...]:
+    """The columns whose combinations are groups: of ``"a/b"``, ``"a:b"`` or a list of names; none of anything else.
+
+    Examples
+    --------
+    >>> columns_of("block/plot"), columns_of(["block", "plot"]), columns_of("my plot")
+    (('block', 'plot'), ('block', 'plot'), ())
+    """
+    if isinstance(groups, list | tuple) and all(isinstance(name, str) for name in groups):
+        return tuple(groups)
+    if not isinstance(groups, str) or not any(symbol in groups for symbol in "/:"):
+        return ()
+    try:
+        node = parse_expression(groups)
+    except FormulaError:
+        return ()
+    parts = list(_walk(node))
+    if not all(isinstance(part, Name) or (isinstance(part, Op) and part.symbol in "/:(") for part in parts):
+        return ()
+    return tuple(part.value for part in parts if isinstance(part, Name))
+
+
+class _Splitter:
+    """Walks down the sums of a formula, collecting the bars and returning what is left."""
+
+    def __init__(self, formula: str) -> None:
+        self.formula = formula
+        self.bars: list[Bar] = []
+
+    def bare(self, terms: Node) -> Node:
+        """Put the parentheses round a bar that is all of the right side: ``y ~ 1 | g``.
+
+        A bar binds looser than a sum, so that R reads ``y ~ x + 1 | g`` as ``(x + 1 | g)`` without a fixed x.
+        """
+        if not (isinstance(terms, Op) and terms.symbol in _BARS):
+            return terms
+        left, right = (shortened(deparse(part)) for part in terms.args)
+        if _bar_in(terms.args[0]) or _bar_in(terms.args[1]) or is_sum(terms.args[0]) or is_sum(terms.args[1]):
+            raise self._error(
+                terms,
+                f"a bar beside other terms needs parentheses: without them it takes all of '{left}' and of '{right}'. "
+                "Write y ~ x + (1 | g), or y ~ (x + 1 | g) for random slopes without their fixed effects",
+            )
+        return Op("(", (terms,), terms.start)
+
+    def strip(self, node: Node) -> Node | None:
+        """Return ``node`` without its bars (None: nothing is left)."""
+        match node:
+            case Op("(", (Op("|" | "||") as bar,)):
+                self._add(bar, "unstructured")
+                return None
+            case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
+                self._add_structured(node, bar)
+                return None
+            case Call("ou", (Op("|" | "||") as bar,)):
+                self._add_process(node, bar)
+                return None
+            case Op("(", (inner,)) if _bar_in(inner) is not None:
+                return self.strip(inner)
+            case Op() if is_sum(node):
+                return self._strip_sum(node)
+        self._refuse_bar(node)
+        return node
+
+    def _strip_sum(self, node: Node) -> Node | None:
+        remaining: Node | None = None
+        for sign, part in summands(node):
+            if sign == "-":
+                self._refuse_bar(part)
+                remaining = Op("-", (part,) if remaining is None else (remaining, part), part.start)
+            elif (kept := self.strip(part)) is not None:
+                remaining = kept if remaining is None else Op("+", (remaining, kept), part.start)
+        return remaining
+
+    def _add_structured(self, call: Call, bar: Op) -> None:
+        heterogeneous, homogeneous, common = STRUCTURES[call.function]
+        for keyword, value in call.keywords:
+            if keyword != "hom" or homogeneous is None:
+                raise self._error(call, f"{call.function}() round a bar takes no '{keyword}'")
+            if not isinstance(value, Name) or value.value not in _LOGICAL:
+                raise self._error(value, "hom must be TRUE or FALSE")
+            common = _LOGICAL[value.value]
+        if bar.symbol == "||":
+            raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g)")
+        self._add(bar, homogeneous if common and homogeneous is not None else heterogeneous)
+
+    def _add_process(self, call: Call, bar: Op) -> None:
+        """``ou(time | series)``, or glmmTMB's ``ou(time + 0 | series)``: the left side is a number, not a basis."""
+        if call.keywords:
+            raise self._error(call, f"ou() takes no '{call.keywords[0][0]}'")
+        times, series = expand(bar.args[0], self.formula), self._groupings(bar.args[1])
+        if bar.symbol == "||" or len(times.terms) != 1 or len(times.terms[0]) != 1 or times.offsets:
+            raise self._error(bar, "ou() takes one time: write ou(time | series)")
+        if len(series) != 1:
+            raise self._error(bar, "ou() takes one factor of series: write ou(time | a:b) for their combinations")
+        (time,), name = times.terms[0], series[0]
+        title = f"ou({called_as(time)} | {called_as(name)})"
+        self.bars.append(Bar(Terms(True, ()), title, tuple(_factors(name)), time=time))
+
+    def _add(self, bar: Op, covariance: str) -> None:
+        left, grouping = bar.args
+        nested = _bar_in(left) or _bar_in(grouping)
+        if nested is not None:
+            raise self._error(nested, "a bar within a bar")
+        basis = expand(left, self.formula)
+        if basis.offsets:
+            raise self._error(left, "an offset belongs outside the bars")
+        if not basis.intercept and not basis.terms:
+            raise self._error(left, "nothing is left of this bar: (1 | g) is a random intercept, (0 + x | g) a slope")
+        together = _unwrap(grouping)
+        if isinstance(together, Call) and together.function == TOGETHER:
+            self._add_together(together, bar, basis, covariance)
+            return
+        names = self._groupings(grouping)
+        for part in _uncorrelated(basis) if bar.symbol == "||" else [basis]:
+            self.bars += [Bar(part, called_as(name), tuple(_factors(name)), covariance) for name in names]
+
+    def _add_together(self, call: Call, bar: Op, basis: Terms, covariance: str) -> None:
+        """``(x | str(animal, dam))``: the basis for each of the columns, whose labels are levels of one factor."""
+        if len(call.args) < 2 or call.keywords:
+            raise self._error(call, f"{TOGETHER}() takes two columns or more, whose labels are levels of one factor")
+        factors = tuple(self._crossed(arg) for arg in call.args)
+        for factor in factors:
+            if isinstance(factor, Op):
+                raise self._error(factor, f"{TOGETHER}() takes columns; make one of '{deparse(factor)}' beforehand")
+        if bar.symbol == "||":
+            raise self._error(bar, f"'||' with {TOGETHER}(): write diag(... | {deparse(call)}) for no correlations")
+        self.bars.append(Bar(basis, called_as(factors[0]), factors, covariance, together=True))
+
+    def require_apart(self) -> None:
+        """Refuse two grouping factors of one name: one of ``str()`` beside another, a column ``a:b`` beside a:b."""
+        names = [bar.name for bar in self.bars]
+        factors = dict(zip(names, (bar.factors for bar in self.bars), strict=True))
+        for bar in self.bars:
+            if bar.factors != factors[bar.name] and not bar.together:
+                raise self._error(
+                    bar.factors[0],
+                    f"two grouping factors are called '{bar.name}', a column and a crossing: rename the column",
+                )
+        for bar in self.bars:
+            if bar.together and names.count(bar.name) > 1:
+                inside = ", ".join(map(deparse, bar.factors))
+                place = re.search(rf"\b{TOGETHER}\s*\(", self.formula)
+                raise FormulaError.at(
+                    self.formula,
+                    place.start() if place else 0,
+                    f"'{bar.name}' is a grouping factor beside {TOGETHER}({inside}): give its other term a copy of the "
+                    "column under another name",
+                )
+
+    def _groupings(self, node: Node) -> list[Node]:
+        """List the grouping factors of ``a/b/c``, finest first: ``c:(b:a)``, ``b:a``, ``a``."""
+        node = _unwrap(node)
+        if isinstance(node, Op) and node.symbol == "/":
+            coarser = self._groupings(node.args[0])
+            finest = Op(":", (self._crossed(node.args[1]), coarser[0]), node.start)
+            return [finest, *coarser]
+        return [self._crossed(node)]
+
+    def _crossed(self, node: Node) -> Node:
+        """Check that a grouping factor is a column, a factor() of one, or such joined by colons."""
+        node = _unwrap(node)
+        match node:
+            case Name(value) if value != ".":
+                return node
+            case Call(function, (Name(),), ()) if function in _FACTOR_CALLS:
+                return node
+            case Op(":", (left, right)):
+                return Op(":", (self._crossed(left), self._crossed(right)), node.start)
+        raise self._error(
+            node,
+            f"'{deparse(node)}' is not a grouping factor: give a column, a:b or a/b; "
+            "anything else becomes a column of the data first",
+        )
+
+    def _refuse_bar(self, node: Node) -> None:
+        bar = _bar_in(node)
+        if bar is None:
+            return
+        if node is bar:
+            raise self._error(bar, "a random term needs parentheses round it, as in (1 | g)")
+        raise self._error(bar, "a random term stands alone between plus signs, in its own parentheses")
+
+    def _error(self, node: Node, problem: str) -> FormulaError:
+        return FormulaError.at(self.formula, node.start, problem)
+
+
+def _uncorrelated(basis: Terms) -> Iterator[Terms]:
+    """``(1 + x + f || g)`` is ``(1 | g) + (0 + x | g) + (0 + f | g)``: a factor keeps its block, as in lme4."""
+    if basis.intercept:
+        yield Terms(True, ())
+    for term in basis.terms:
+        yield Terms(False, (term,))
+
+
+def called_as(node: Node) -> str:
+    """The name of a grouping factor in results: as written, without the backticks of its columns."""
+    match node:
+        case Name(value):
+            return value
+        case Call(function, (Name(value),), ()):
+            return f"{function}({value})"
+        case Op(":", (left, right)):
+            return f"{called_as(left)}:{f'({called_as(right)})' if isinstance(right, Op) else called_as(right)}"
+    return deparse(node)
+
+
+def _factors(name: Node) -> Iterator[Node]:
+    if isinstance(name, Op):
+        for arg in name.args:
+            yield from _factors(arg)
+    else:
+        yield name
+
+
+def _unwrap(node: Node) -> Node:
+    while isinstance(node, Op) and node.symbol == "(":
+        node = node.args[0]
+    return node
+
+
+def _bar_in(node: Node) -> Op | None:
+    """Find the first bar among the terms of ``node`` (inside a function call a bar is the logical or)."""
+    if not isinstance(node, Op):
+        known = isinstance(node, Call) and (node.function in STRUCTURES or node.function == _PROCESS)
+        bar = node.args[0] if isinstance(node, Call) and known and node.args else None
+        return bar if isinstance(bar, Op) and bar.symbol in _BARS else None
+    if node.symbol in _BARS:
+        return node
+    parts = [part for _, part in summands(node)] if is_sum(node) else node.args
+    return next((bar for bar in map(_bar_in, parts) if bar is not None), None)
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    if isinstance(node, Op):
+        for arg in node.args:
+            yield from _walk(arg)

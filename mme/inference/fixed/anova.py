@@ -1,0 +1,213 @@
+r"""F tests of the terms of the fixed part: types I, II and III.
+
+The hypotheses are those of SAS and of lmerTest (Goodnight 1978, SAS Technical Report R-101; Kuznetsova et al. 2017).
+With X'X = R'R for X as the user coded it, unweighted,
+
+    type I    rows of R for the term's columns, scaled to a unit diagonal: each term after those before it
+    type II   the same after moving the term, and behind it the terms that contain it, to the end
+    type III  what the term's coefficients estimate in the overparametrised model, made orthogonal to what those of
+              the terms that contain it estimate
+
+A term contains another when it has all of its variables and more factors, on the same covariates.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.engine.basis import independent_columns
+from mme.errors import MMEError, MMEWarning
+from mme.formula.columns import INTERCEPT
+from mme.formula.syntax import deparse
+from mme.inference.fixed.contrasts import reference
+from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
+from mme.tables.arrays import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.api.face import Fit
+
+# A note names at most so many cells.
+_FEW_CELLS = 6
+
+
+def anova_table(fit: Fit, kind: int | str, ddf: str) -> pd.DataFrame:
+    """``sum_sq, mean_sq, num_df, den_df, F, p``, one row a term of the fixed part that has something to test.
+
+    The mean square is F sigma^2, before any scale of Kenward and Roger's. ``attrs["note"]`` says which terms have no
+    row, and on what tests of type III depend where cells are empty.
+    """
+    import pandas as pd
+
+    to = reference(fit, ddf)
+    several = len(_terms(fit)) > 1 and len(fit.fixed_names) > 1
+    treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
+    rows = _term_contrasts(fit, kind if several else 1, treated)
+    tests = {term: to.f_test(L, L @ to.beta) for term, L in rows.items() if len(L)}
+    mean_square = np.array([test.F / test.scale * fit.sigma**2 for test in tests.values()])
+    numerator = np.array([test.numerator for test in tests.values()], dtype=int)
+    table = pd.DataFrame(
+        {
+            "sum_sq": mean_square * numerator,
+            "mean_sq": mean_square,
+            "num_df": numerator,
+            "den_df": np.array([test.denominator for test in tests.values()], dtype=float),
+            "F": np.array([test.F for test in tests.values()], dtype=float),
+            "p": np.array([test.p for test in tests.values()], dtype=float),
+        },
+        index=pd.Index(list(tests), name="term", dtype=object),
+    )
+    notes = list(_untested(fit, [term for term in rows if term not in tests]))
+    if treated is not None:
+        notes += _of_empty_cells(fit, treated, list(tests))
+    if notes:
+        table.attrs["note"] = " ".join(notes)
+        warnings.warn(table.attrs["note"], MMEWarning, stacklevel=3)
+    return table
+
+
+def _untested(fit: Fit, terms: list[str]) -> Iterator[str]:
+    """Why these terms have no row."""
+    owners = _kept_owners(fit)
+    dropped = [term for term in terms if term not in owners]
+    if dropped:
+        yield f"No test of {', '.join(dropped)}: earlier columns determine all of its columns."
+    for term in terms:
+        if term not in dropped:
+            yield f"No test of {term}: the data do not tell it from the terms that contain it."
+
+
+def _of_empty_cells(fit: Fit, treated: Treatment, terms: list[str]) -> Iterator[str]:
+    """What tests of type III mean where combinations of levels have no records."""
+    contained, empty = containment(fit), {}
+    for term in contained:
+        cells = treated.names[treated.empty & (treated.owners == term)].tolist()
+        if cells and any(term in contained[other] for other in terms):
+            empty[term] = cells
+    concerned = [term for term in terms if set(contained[term]) & set(empty)]
+    if concerned:
+        cells = [cell for several in empty.values() for cell in several]
+        more = f" and {len(cells) - _FEW_CELLS} more" if len(cells) > _FEW_CELLS else ""
+        yield (
+            f"No records in {', '.join(cells[:_FEW_CELLS])}{more}: what type 3 tests of {', '.join(concerned)} compare "
+            "depends on which cells are empty and on the order of the levels; type 2 does not."
+        )
+
+
+def _term_contrasts(fit: Fit, kind: int | str, treated: Treatment | None) -> dict[str, np.ndarray]:
+    """The hypothesis (q, p) of each term on the estimated coefficients, by the term's name."""
+    if str(kind) in ("1", "I"):
+        rows = _sequential(fit)
+    else:
+        rows = _marginal(fit, treated) if _is_third(kind) else _partial(fit)
+    return {term: rows[term] for term in _terms(fit)}
+
+
+def _terms(fit: Fit) -> list[str]:
+    """The terms of the fixed part but the intercept."""
+    return list(dict.fromkeys(name for name in owners_of(fit).tolist() if name != INTERCEPT))
+
+
+def _is_third(kind: int | str) -> bool:
+    """Whether the type is the third.
+
+    Raises
+    ------
+    MMEError
+        It is not known.
+    """
+    if str(kind) not in ("1", "I", "2", "II", "3", "III"):
+        raise MMEError(f"type must be 1, 2 or 3, got {shown(kind)}")
+    return str(kind) in ("3", "III")
+
+
+def _kept_owners(fit: Fit) -> np.ndarray:
+    return np.asarray(owners_of(fit)[fit.objective.basis.kept])
+
+
+def _sequential(fit: Fit) -> dict[str, np.ndarray]:
+    """Type I."""
+    owners = _kept_owners(fit)
+    rows = _forward(triangle_of(fit))
+    return {term: rows[owners == term] for term in dict.fromkeys(owners_of(fit))}
+
+
+def _partial(fit: Fit) -> dict[str, np.ndarray]:
+    """Type II."""
+    owners, R, contained = _kept_owners(fit), triangle_of(fit), containment(fit)
+    out: dict[str, np.ndarray] = {}
+    for term in dict.fromkeys(owners_of(fit)):
+        if not contained.get(term):
+            out[term] = np.eye(owners.size)[owners == term]
+            continue
+        last = [term, *contained[term]]
+        order = np.concatenate(
+            [np.flatnonzero(~np.isin(owners, last)), *(np.flatnonzero(owners == one) for one in last)]
+        )
+        rows = np.zeros_like(R)
+        rows[:, order] = _forward(np.asarray(np.linalg.qr(R[:, order], mode="r")))
+        out[term] = rows[owners[order] == term]
+    return out
+
+
+def _forward(R: np.ndarray) -> np.ndarray:
+    """Rows of R over its diagonal: Doolittle's U of X'X."""
+    return R / np.diag(R)[:, None]
+
+
+def _marginal(fit: Fit, treated: Treatment | None) -> dict[str, np.ndarray]:
+    """Type III."""
+    owners = _kept_owners(fit)
+    if treated is None:
+        return {term: np.eye(owners.size)[owners == term] for term in dict.fromkeys(owners_of(fit))}
+    contained = containment(fit)
+    functions, columns = treated.functions.T.copy(), treated.owners[treated.places]
+    out = {}
+    for term in _by_degree(fit):
+        own, larger = columns == term, np.isin(columns, contained[term])
+        functions[:, own] = _beyond(functions[:, own], functions[:, larger])
+        weights = functions[np.ix_(treated.places, own)].T  # at the solution whose other parameters are zero
+        weights = _estimable_part(fit, weights[weights.any(axis=1)] @ treated.to_user)
+        out[term] = np.hstack([weights, np.zeros((len(weights), owners.size - weights.shape[1]))])
+    for term in dict.fromkeys(owners_of(fit)[fit.model.p_given :]):
+        out[term] = np.eye(owners.size)[owners == term]
+    return {term: out.get(term, np.zeros((0, owners.size))) for term in dict.fromkeys(owners_of(fit))}
+
+
+def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
+    """The columns of ``own`` made orthogonal to those of ``larger``; exactly zero where these span them.
+
+    What is rounding is told by the size of a column before, not by that of what is left.
+    """
+    length = np.linalg.norm(larger, axis=0)
+    directions = larger[:, length > 0.0] / length[length > 0.0]
+    Q = np.linalg.qr(directions[:, independent_columns(directions)])[0]
+    left = own - Q @ (Q.T @ own)
+    left -= Q @ (Q.T @ left)
+    size = np.linalg.norm(own, axis=0)
+    left[:, np.linalg.norm(left, axis=0) <= ROUNDING * size] = 0.0
+    left[np.abs(left) <= ROUNDING * size] = 0.0
+    return np.asarray(left)
+
+
+def _estimable_part(fit: Fit, rows: np.ndarray) -> np.ndarray:
+    """Rows on the kept columns of X; of rows on all columns, their combinations that the kept ones determine."""
+    kept, A = fit.aliasing.kept, fit.aliasing.A
+    kept = kept[kept < fit.model.p_given]
+    if rows.shape[1] == kept.size:
+        return rows
+    gap = rows - rows[:, kept] @ A[: kept.size, : rows.shape[1]]
+    U, sizes, _ = np.linalg.svd(gap)
+    rank = np.count_nonzero(sizes > WHOLE * np.abs(rows).max(initial=0.0))
+    return np.asarray((U[:, rank:].T @ rows)[:, kept])
+
+
+def _by_degree(fit: Fit) -> list[str]:
+    """The terms' names, the largest first."""
+    terms = fit.specification.fixed.terms
+    return [":".join(map(deparse, term)) for term in sorted(terms, key=len, reverse=True)]

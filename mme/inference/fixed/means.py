@@ -1,0 +1,224 @@
+r"""Marginal means of factors (least-squares means) and their pairwise comparisons.
+
+A mean is l'beta with l the average of the rows of X over a reference grid: every combination of the levels of the
+factors in the fixed part, with equal weights, and covariates at the means of their columns, a transform at f(mean(x))
+(Searle, Speed and Milliken 1980, Amer. Statist. 34:216; Lenth's emmeans). A column of two numbers is at both, as a
+factor is. Of a factor that is nested in another, each of its levels in one of the other's, the combinations that occur
+have the equal weights. The offset is at its mean; random effects are at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import comb
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.errors import FormulaError, MMEError
+from mme.formula.evaluate import names_in
+from mme.formula.syntax import deparse, parse_expression
+from mme.formula.transforms import numeric
+from mme.inference.fixed.contrasts import Reference, reference, t_quantile, t_table
+from mme.inference.fixed.reference_grid import Axis, Grid, covariates, reference_grid
+from mme.tables import dates
+from mme.tables.arguments import is_word, names_of
+from mme.tables.arrays import shown
+from mme.tables.frame import intake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.api.face import Fit
+
+# What ``at`` calls the offset.
+_OFFSET = "offset"
+_ADJUSTMENTS = ("tukey", "bonferroni", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """Rows ``L`` (m, columns of X) of the marginal means, beside them the ``offset``; their levels, and of what.
+
+    The first ``n_by`` names are those of by.
+    """
+
+    L: np.ndarray
+    offset: float
+    levels: tuple[tuple[Any, ...], ...]
+    names: tuple[str, ...]
+    n_by: int
+
+
+def means_table(fit: Fit, means: Means, ddf: str, level: float) -> pd.DataFrame:
+    """``mean, se, df, lower, upper``, one row a combination of levels; NaN where the data do not determine it."""
+    import pandas as pd
+
+    table = _tested(fit, means.L, means.offset, reference(fit, ddf)).drop(columns=["t", "p"])
+    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
+    table = table.rename(columns={"estimate": "mean"}).assign(
+        lower=table["estimate"] - half, upper=table["estimate"] + half
+    )
+    if len(means.names) == 1:
+        index: pd.Index = pd.Index([labels[0] for labels in means.levels], name=means.names[0])
+    else:
+        index = pd.MultiIndex.from_tuples(means.levels, names=means.names)
+    return table.set_axis(index)
+
+
+def pairs_table(fit: Fit, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
+    """``estimate, se, df, t, p`` of all differences of two means at the same levels of the by factors.
+
+    ``adjust`` is for the differences of one family that the data determine: Tukey's studentised range of the means in
+    them, Bonferroni's factor, their number, or none.
+    """
+    import pandas as pd
+
+    if not is_word(adjust, _ADJUSTMENTS):
+        raise MMEError(f"adjust must be one of {', '.join(map(repr, _ADJUSTMENTS))}, got {shown(adjust)}")
+    to = reference(fit, ddf)
+    families: dict[tuple[Any, ...], list[int]] = {}
+    for row, labels in enumerate(means.levels):
+        families.setdefault(labels[: means.n_by], []).append(row)
+    pairs = [(by, i, j) for by, members in families.items() for i, j in combinations(members, 2)]
+    if not pairs:
+        raise MMEError(f"there are no two levels of {', '.join(means.names[means.n_by :])} to compare")
+    first, second = np.array([(i, j) for _, i, j in pairs]).T
+    table = _tested(fit, means.L[first] - means.L[second], 0.0, to)
+    known = table["se"].notna().to_numpy()
+    p, start = table["p"].to_numpy(copy=True), 0
+    for members in families.values():
+        family = start + np.flatnonzero(known[start : start + comb(len(members), 2)])
+        n_means = np.unique([first[family], second[family]]).size
+        p[family] = _adjusted(table.iloc[family], n_means, adjust)
+        start += comb(len(members), 2)
+    table["p"] = p
+    names = [" - ".join(_text(means.levels[row][means.n_by :]) for row in pair) for _, *pair in pairs]
+    if not means.n_by:
+        return table.set_axis(pd.Index(names, name="contrast"))
+    index = [(*by, name) for (by, _, _), name in zip(pairs, names, strict=True)]
+    return table.set_axis(pd.MultiIndex.from_tuples(index, names=[*means.names[: means.n_by], "contrast"]))
+
+
+def marginal_means(
+    fit: Fit, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, Any] | None
+) -> Means:
+    """Average the reference grid over all that is not named.
+
+    Covariates that ``at`` puts at several values are named so: unless they are among the factors they are by.
+
+    Raises
+    ------
+    MMEError
+        The fit is not by formula, a name is no factor of its fixed part, or a covariate's value is not known.
+    """
+    spec = fit.specification
+    if spec is None:
+        raise MMEError("marginal means need a fit by formula (mme.lmer), which knows the factors; see contrast()")
+    given = _given(fit, at)
+    offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
+    X = fit.model.X[:, : fit.model.p_given]
+    grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()}, X)
+    own, others = names_of(factors, "factors"), names_of(by, "by")
+    others += [name for name, value in given.items() if _is_several(value) and name not in [*own, *others]]
+    wanted = [*others, *own]
+    axes = [_axis(grid, name, given) for name in wanted]
+    if len(set(axes)) < len(axes) or not own:
+        raise MMEError(f"name each factor once, and at least one: got {wanted}")
+    L, levels = grid.means(axes), tuple(product(*(grid.labels(axis) for axis in axes)))
+    occurs = ~np.isnan(L).any(axis=1)
+    L, levels = L[occurs], tuple(label for label, is_one in zip(levels, occurs.tolist(), strict=True) if is_one)
+    of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
+    L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
+    return Means(L, offset, levels, tuple(wanted), len(others))
+
+
+def _text(labels: Sequence[Any]) -> str:
+    return " ".join(label if isinstance(label, str) else f"{label:g}" for label in labels)
+
+
+def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:
+    """A covariate that ``at`` puts somewhere, the factor that is written so or made of this column, or a covariate of
+    two values."""
+    if name in given:
+        return name
+    written = _as_printed(name)
+    exact = [node for node in grid.factors if deparse(node) == written]
+    found = exact or [node for node in grid.factors if name in names_in(node)]
+    if not found and name in grid.values:
+        return name
+    if len(found) != 1:
+        known = ", ".join(f"'{one}'" for one in [*map(deparse, grid.factors), *grid.values]) or "none"
+        if not found and name in grid.spec.means:
+            raise MMEError(f"'{name}' is a covariate at its mean; give its values, at={{'{name}': [...]}}")
+        raise MMEError(f"'{name}' is not a factor of the fixed part; its factors are {known}")
+    return found[0]
+
+
+def _given(fit: Fit, at: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ``at`` says, of covariates of the fixed part and of the offset alone."""
+    if at is not None and not isinstance(at, Mapping):
+        raise MMEError(f"at must map covariates to values, as {{'x': 3.0}}; got {type(at).__name__}")
+    known = {name for node in covariates(fit.specification) for name in [deparse(node), *names_in(node)]}
+    known |= fit.specification.means.keys() | (set() if fit.model.offset is None else {_OFFSET})
+    given = {name if name in known else _as_printed(name): values for name, values in (at or {}).items()}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        listed = ", ".join(sorted(known)) or "none"
+        raise MMEError(f"at: {', '.join(map(repr, unknown))} is no covariate of the fixed part; they are {listed}")
+    return given
+
+
+def _as_printed(name: Any) -> str:
+    """The name as terms are printed: ``log(x+1)`` is ``log(x + 1)``."""
+    try:
+        return deparse(parse_expression(str(name)))
+    except FormulaError:
+        return str(name)
+
+
+def _is_several(given: Any) -> bool:
+    """Whether this is a list of values, of any library."""
+    return isinstance(given, Iterable) and not isinstance(given, str) and getattr(given, "ndim", 1) > 0
+
+
+def _is_date(value: Any) -> bool:
+    return dates.is_moment(value) or (isinstance(value, str) and dates.spelt(value) is not None)
+
+
+def _number(name: str, given: Any) -> float:
+    if _is_several(given):
+        raise MMEError(f"at: '{name}' needs one number, got {shown(given)}")
+    return float(_values(name, given)[0])
+
+
+def _values(name: str, given: Any) -> np.ndarray:
+    """The values at which a covariate is put, each once."""
+    what = f"at: '{name}'"
+    several = list(given) if _is_several(given) else [given]
+    several = [dates.number(value) if _is_date(value) else value for value in several]
+    values = np.asarray(numeric(intake(several, what), what), dtype=float) if several else np.zeros(0)
+    if not values.size or not np.isfinite(values).all():
+        raise MMEError(f"{what} needs a number or a list of numbers, got {shown(given)}")
+    return np.array(list(dict.fromkeys(values.tolist())))
+
+
+def _tested(fit: Fit, L: np.ndarray, offset: float, to: Reference) -> pd.DataFrame:
+    """The t tests of rows on all columns of X, beside an offset; NaN in rows that cannot be estimated."""
+    known = fit.aliasing.estimable(L)
+    table = t_table(to, L[known][:, fit.objective.basis.kept], -offset, np.flatnonzero(known))
+    return table.reindex(range(len(L)))
+
+
+def _adjusted(table: pd.DataFrame, n_means: int, adjust: str) -> np.ndarray:
+    p = table["p"].to_numpy()
+    if adjust == "none" or n_means < 3:
+        return p
+    if adjust == "bonferroni":
+        return np.minimum(p * len(table), 1.0)
+    from scipy.stats import studentized_range
+
+    q = np.sqrt(2.0) * np.abs(table["t"].to_numpy())
+    return np.asarray(studentized_range.sf(q, n_means, table["df"].to_numpy()))

@@ -1,0 +1,276 @@
+"""The fixed part on a reference grid: every combination of factors' levels, covariates at what is typical of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.formula.columns import Coded, Variable, build
+from mme.formula.design import Specification
+from mme.formula.evaluate import Evaluator, names_in
+from mme.formula.syntax import Call, Name, Node, deparse
+from mme.formula.transforms import numeric
+from mme.inference.fixed.grid import columns_in, suffixes_of
+from mme.tables.frame import Basis, Frame
+
+# Entries of X on a grid, or of the means themselves, beyond which it is refused.
+_MOST_ENTRIES = 20_000_000
+# Functions that make a factor; the first two only code it otherwise.
+_CODINGS = ("C", "relevel")
+_FACTORS = ("factor", "as.factor", "ordered", "as.ordered", *_CODINGS)
+_LOGICAL = frozenset(("FALSE", "TRUE"))
+
+# A factor, or the column or transform that stands at several values.
+Axis = Node | str
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Every combination of the levels of the factors in the fixed part and of the values of some covariates.
+
+    Attributes
+    ----------
+    spec : Specification
+    values : by column or transform
+        The values of covariates that stand at given or at two ones.
+    bound : by column
+        What a factor is made of: the factor, and the column at each of its levels.
+    X : (n, columns) array
+        The fixed part at the records, which says what levels occur together.
+    """
+
+    spec: Specification
+    values: dict[str, np.ndarray]
+    bound: dict[str, tuple[Node, np.ndarray]]
+    X: np.ndarray
+
+    @property
+    def factors(self) -> list[Node]:
+        """The factors of the fixed part."""
+        return [node for node in self.spec.fixed.variables if node in self.spec.codings]
+
+    def labels(self, axis: Axis) -> Sequence[Any]:
+        """The levels of a factor, the values of a covariate."""
+        if not isinstance(axis, str):
+            return self.spec.codings[axis].labels
+        return [int(value) if value.is_integer() else value for value in self.values[axis].tolist()]
+
+    def _size(self, axis: Axis) -> int:
+        return self.values[axis].size if isinstance(axis, str) else len(self.spec.codings[axis].labels)
+
+    def means(self, wanted: Sequence[Axis]) -> np.ndarray:
+        """Rows of X averaged over all axes but these: (combinations of their labels, columns).
+
+        The columns of a term change along the axes of its variables alone, so that only axes that meet in a term, or
+        are nested in each other, are crossed with each other. Of nested factors the combinations that occur count,
+        first within the outer ones, as in emmeans; the mean of one that does not is NaN.
+
+        Raises
+        ------
+        MMEError
+            The value of a covariate is not known, or the grid is too large.
+        """
+        owners, shape = np.array(self.spec.column_terms, dtype=object), [self._size(axis) for axis in wanted]
+        crossed = self._crossed()
+        sizes = [[self._size(axis) for axis in axes] for axes, _ in crossed]
+        n = max(sum(map(prod, sizes)), prod(shape))
+        if n * owners.size > _MOST_ENTRIES:
+            raise MMEError(
+                f"the reference grid would have {n} rows, combinations of levels and values, by {owners.size} columns "
+                "of X; give L to contrast() for the combinations of interest"
+            )
+        starts = np.cumsum([0, *map(prod, sizes)]).tolist()
+        places = {axis: np.zeros(starts[-1], dtype=np.intp) for axis in [*self.factors, *self.values]}
+        for (axes, _), size, start, stop in zip(crossed, sizes, starts[:-1], starts[1:], strict=True):
+            for axis, place in zip(axes, np.indices(size).reshape(len(size), prod(size)), strict=True):
+                places[axis][start:stop] = place
+        X = self._rows(places, starts[-1])
+        cells = dict(zip(wanted, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
+        L = np.empty((prod(shape), owners.size))
+        for (axes, terms), size, start, stop in zip(crossed, sizes, starts[:-1], starts[1:], strict=True):
+            columns = np.isin(owners, terms)
+            part = X[start:stop, columns].reshape(*size, int(columns.sum()))
+            part = self._averaged(part, axes, cells)
+            L[:, columns] = part[tuple(cells[axis] for axis in axes if axis in cells)]
+        return L
+
+    def _crossed(self) -> list[tuple[list[Axis], list[str]]]:
+        """Axes that meet in terms, directly or by way of others, and these terms; those without any come last."""
+        groups: list[tuple[list[Axis], list[str]]] = []
+        for term in self.spec.fixed.terms:
+            axes = list(dict.fromkeys(axis for node in term for axis in self._axes(node)))
+            met = [group for group in groups if set(group[0]) & set(axes)]
+            groups = [group for group in groups if not set(group[0]) & set(axes)]
+            names = [":".join(map(deparse, term)), *(name for _, terms in met for name in terms)]
+            groups.append((list(dict.fromkeys([*axes, *(axis for group in met for axis in group[0])])), names))
+        for nest in self.nests:
+            met = [group for group in groups if set(group[0]) & set(nest)]
+            groups = [group for group in groups if not set(group[0]) & set(nest)]
+            together = list(dict.fromkeys(axis for axes, _ in met for axis in axes))
+            groups.append((together, [name for _, terms in met for name in terms]))
+        known = {name for _, terms in groups for name in terms}
+        return [*groups, ([], [name for name in dict.fromkeys(self.spec.column_terms) if name not in known])]
+
+    @cached_property
+    def nested(self) -> dict[Node, list[Node]]:
+        """Of each factor whose levels each occur in one level of others: these."""
+        found: dict[Node, list[Node]] = {}
+        for pair in combinations([node for node in self.factors if self._size(node) > 1], 2):
+            table = self._together(list(pair))
+            for inner, outer, axis in ((1, 0, 0), (0, 1, 1)):
+                if (table.sum(axis=axis) == 1).all():
+                    found.setdefault(pair[inner], []).append(pair[outer])
+                    break
+        return found
+
+    @cached_property
+    def nests(self) -> list[list[Node]]:
+        """Sets of factors that are nested in each other, directly or by way of others."""
+        nests: list[list[Node]] = []
+        for inner, outer in self.nested.items():
+            met = [nest for nest in nests if set(nest) & {inner, *outer}]
+            nests = [nest for nest in nests if nest not in met]
+            nests.append(list(dict.fromkeys([*(node for nest in met for node in nest), inner, *outer])))
+        return nests
+
+    def _together(self, nodes: list[Node]) -> np.ndarray:
+        """Whether each combination of levels occurs, as the columns of terms of these factors alone tell."""
+        shape = [self._size(node) for node in nodes]
+        if prod(shape) * self.X.shape[1] > _MOST_ENTRIES:
+            return np.ones(shape, dtype=bool)
+        places: dict[Axis, np.ndarray] = {
+            axis: np.zeros(prod(shape), np.intp) for axis in [*self.factors, *self.values]
+        }
+        places |= dict(zip(nodes, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
+        own = [":".join(map(deparse, term)) for term in self.spec.fixed.terms if term and set(term) <= set(nodes)]
+        columns = np.isin(np.array(self.spec.column_terms, dtype=object), own)
+        random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
+        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self._rows(places, prod(shape)), self.X))
+        return np.isin(here, there).reshape(shape)
+
+    def _occurring(self, nest: list[Node], axes: list[Axis]) -> np.ndarray:
+        """Which combinations of a nest occur, with an axis of one for each axis that is not in it."""
+        table = self._together(sorted(nest, key=axes.index))
+        return table.reshape([self._size(axis) if axis in nest else 1 for axis in axes])
+
+    def _averaged(self, part: np.ndarray, axes: list[Axis], wanted: Mapping[Axis, np.ndarray]) -> np.ndarray:
+        """The mean over the axes that are not wanted, factors within their nests first; columns come last."""
+        others = [k for k, axis in enumerate(axes) if axis not in wanted]
+        nests = [self._occurring(nest, axes) for nest in self.nests if set(nest) <= set(axes)]
+        if not nests:
+            return np.asarray(part.mean(axis=tuple(others)))
+        occurs = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*nests)), part.shape[:-1])[..., None]
+        outer: dict[Axis, int] = {node: len(nodes) for node, nodes in self.nested.items()}
+        for k in sorted(others, key=lambda k: -outer.get(axes[k], 0)):
+            some = occurs.sum(axis=k, keepdims=True)
+            with np.errstate(invalid="ignore"):  # nothing occurs
+                part = np.where(occurs, part, 0.0).sum(axis=k, keepdims=True) / some
+            occurs = some > 0
+        return np.squeeze(np.where(occurs, part, np.nan), axis=tuple(others))
+
+    def _axes(self, node: Node) -> list[Axis]:
+        """The axes along which a variable changes."""
+        if node in self.spec.codings:
+            return [node]
+        text = deparse(node)
+        if text in self.values:
+            return [text]
+        names = {text + suffix for suffix in self.spec.matrices.get(node, ())} or columns_in(self.spec, node)
+        return [self.bound[name][0] if name in self.bound else name for name in names & {*self.bound, *self.values}]
+
+    def _rows(self, places: Mapping[Axis, np.ndarray], n: int) -> np.ndarray:
+        """X (n, columns) where each axis is at these places, f(mean(x)) for a transform of a column without one."""
+        columns = {name: np.full(n, mean) for name, mean in self.spec.means.items()}
+        columns |= {name: at_level[places[node]] for name, (node, at_level) in self.bound.items()}
+        columns |= {name: values[places[name]] for name, values in self.values.items()}
+        variables: dict[Node, Variable] = {
+            node: Coded(places[node], self.spec.codings[node])
+            if node in self.spec.codings
+            else _covariate(self, node, columns)
+            for node in self.spec.fixed.variables
+        }
+        return build(self.spec.fixed, variables, n).values
+
+
+def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: np.ndarray) -> Grid:
+    """The grid with covariates at the values ``at``, at both values of a column that has two, or at their means.
+
+    A transform is that of the mean of its column, f(mean(x)) and not mean(f(x)), unless ``at`` gives its value, or
+    that of its column.
+    """
+    bound = _columns_of_factors(spec, at)
+    two_valued = {name: np.array(two) for name, two in spec.two_valued.items() if name not in bound}
+    return Grid(spec, two_valued | dict(at), bound, X)
+
+
+def _columns_of_factors(spec: Specification, given: Mapping[str, Any]) -> dict[str, tuple[Node, np.ndarray]]:
+    """Columns of covariates that a factor is made of: x of ``factor(x) + x``, f of ``f + I((f == "a") * z)``.
+
+    By column, the factor, which says where the column stands, and its value at each level.
+    """
+    used = set().union(*(columns_in(spec, node) for node in covariates(spec)))
+    found: dict[str, tuple[Node, np.ndarray]] = {}
+    for node in spec.fixed.variables:
+        own = names_in(node) & used
+        if node in spec.codings and len(names_in(node)) == 1 and own and not own & given.keys():
+            name = own.pop()
+            if isinstance(node, Name) or _keeps_labels(node):
+                values = _values_of(spec.codings[node].labels, as_numbers=name in spec.means)
+                found |= {} if values is None else {name: (node, values)}
+    return found
+
+
+def _keeps_labels(node: Node) -> bool:
+    """Whether a call makes a factor whose labels are the values of its column."""
+    if not isinstance(node, Call) or node.function not in _FACTORS:
+        return False
+    relabelled = node.function not in _CODINGS and len(node.args) > 2
+    return not relabelled and "labels" not in dict(node.keywords)
+
+
+def _values_of(labels: Sequence[str], *, as_numbers: bool) -> np.ndarray | None:
+    """The values that the labels stand for; None where they are not the column's own."""
+    if set(labels) <= _LOGICAL:
+        return np.array([label == "TRUE" for label in labels])
+    if not as_numbers:
+        return np.array(labels, dtype=object)
+    try:
+        return np.array([float(label) for label in labels])
+    except ValueError:
+        return None
+
+
+def covariates(spec: Specification) -> list[Node]:
+    """The variables of the fixed part that are no factors."""
+    return [node for node in spec.fixed.variables if node not in spec.codings]
+
+
+def _covariate(grid: Grid, node: Node, columns: Mapping[str, np.ndarray]) -> np.ndarray | Basis:
+    spec, text = grid.spec, deparse(node)
+    matrix = spec.matrices.get(node)
+    if matrix is not None:
+        return Basis(np.column_stack([columns[text + suffix] for suffix in matrix]), matrix)
+    if text in grid.values:
+        return columns[text]
+    names = columns_in(spec, node)
+    unknown = sorted(names - set(columns))
+    if not unknown:
+        frame = Frame({name: columns[name] for name in names} or {"": np.zeros(1)})
+        value = Evaluator(frame, spec.formula, spec.states).value(node)
+        return value if isinstance(value, Basis) else np.asarray(numeric(value, f"'{text}'"))
+    suffixes = suffixes_of(spec, node)
+    if suffixes is not None and all(text + suffix in columns for suffix in suffixes):
+        return Basis(np.column_stack([columns[text + suffix] for suffix in suffixes]), suffixes)
+    if text in columns:  # what is made of labels alone has a mean of its own
+        return columns[text]
+    raise MMEError(
+        f"'{text}' is in the model, and {', '.join(unknown)} has no mean, for it does not hold numbers; "
+        f"give a value of {text} itself: at={{'{text}': ...}}"
+    )

@@ -1,0 +1,154 @@
+"""The fixed part in treatment contrasts, as lmerTest states its hypotheses of type III, and what they estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.engine.basis import independent_columns
+from mme.formula.algebra import Terms
+from mme.formula.codings import Contrast
+from mme.formula.columns import Coded, Variable, build
+from mme.formula.syntax import Node, deparse
+from mme.inference.fixed.grid import synthetic_rows
+
+if TYPE_CHECKING:
+    from mme.api.face import Fit
+
+# What is left of a sum whose terms cancel, as a share of them, that is rounding.
+ROUNDING = 1e-9
+# Entries of a map between codings are whole numbers to this.
+WHOLE = 1e-6
+
+
+def owners_of(fit: Fit) -> np.ndarray:
+    """The term of each column of X; in a fit by arrays each column is one, and so are groups of unknown parents."""
+    spec, model = fit.specification, fit.model
+    of_groups = [
+        f"groups of {model.terms[one.term].name}"
+        for one in model.unknown_parents
+        for _ in range(one.columns.start, one.columns.stop)
+    ]
+    given = model.x_names[: model.p_given] if spec is None else spec.column_terms
+    return np.array([*given, *of_groups], dtype=object)
+
+
+def triangle_of(fit: Fit) -> np.ndarray:
+    """R of the QR of X's kept columns, neither weighted nor whitened."""
+    if fit.model.weights is None and fit.model.residual is None:
+        return fit.objective.basis.R
+    return np.asarray(np.linalg.qr(fit.model.X[:, fit.objective.basis.kept], mode="r"))
+
+
+def containment(fit: Fit) -> dict[str, tuple[str, ...]]:
+    """By term, the terms that contain it."""
+    spec = fit.specification
+    if spec is None:
+        return {}
+    names = {term: ":".join(map(deparse, term)) for term in spec.fixed.terms}
+    found = {
+        name: tuple(other for larger, other in names.items() if _contains(larger, term, set(spec.codings)))
+        for term, name in names.items()
+    }
+    return found | dict.fromkeys(owners_of(fit)[fit.model.p_given :].tolist(), ())
+
+
+def _contains(larger: tuple[Node, ...], term: tuple[Node, ...], factors: set[Node]) -> bool:
+    return set(term) < set(larger) and set(term) - factors == set(larger) - factors
+
+
+@dataclass(frozen=True, eq=False)
+class Treatment:
+    """The model in treatment contrasts, X_t, as lmerTest states its hypotheses, beside the overparametrised X_o.
+
+    X_o has a column a level for each factor of each term.
+
+    Attributes
+    ----------
+    functions : (p, columns of X_o)
+        X_o = X_t[:, kept] functions: what each coefficient of X_t estimates among the parameters of X_o.
+    places : (p,)
+        Which columns of X_o those of X_t are.
+    to_user : (p, p), or (p, columns of X) where codings of the user's own leave out a part of X_t
+        Coefficients of X_t from those of X.
+    owners, names : (columns of X_o,)
+        Their terms, and what they are called.
+    empty : (columns of X_o,)
+        Which of them are products of levels that no record has.
+    """
+
+    functions: np.ndarray
+    places: np.ndarray
+    to_user: np.ndarray
+    owners: np.ndarray
+    names: np.ndarray
+    empty: np.ndarray
+
+
+def treatment(fit: Fit) -> Treatment:
+    """Rows of a synthetic table in general position give the maps X_o = X_t M and X = X_t N, and A of X = X_kept A
+    what of them the data can tell."""
+    spec = fit.specification
+    variables, n = synthetic_rows(spec)
+    treated = {node: _treated(value) for node, value in variables.items()}
+    X, X_t = build(spec.fixed, variables, n), build(spec.fixed, treated, n)
+    parts = [build(Terms(spec.fixed.intercept, ()), treated, n)]
+    parts += [build(Terms(False, (term,)), treated, n) for term in spec.fixed.terms]
+    X_o = np.column_stack([part.values for part in parts])
+    owners, names = (np.array([name for part in parts for name in getattr(part, of)]) for of in ("owners", "names"))
+    M = _whole(np.linalg.lstsq(X_t.values, X_o, rcond=None)[0])
+    made, kept, to_user = _in_treatment(fit, X.values, X_t.values)
+    at = {pair: j for j, pair in enumerate(zip(owners.tolist(), names.tolist(), strict=True))}
+    places = np.array([at[X_t.owners[j], X_t.names[j]] for j in kept.tolist()], dtype=np.intp)
+    functions = _sum_of_products(made, M)
+    crossed = np.isin(owners, [":".join(map(deparse, term)) for term in spec.fixed.terms if len(term) > 1])
+    return Treatment(functions, places, to_user, owners, names, ~functions.any(axis=0) & crossed)
+
+
+def _in_treatment(fit: Fit, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A_t of X_t = X_t[:, kept] A_t in the data, the kept columns, and their coefficients from those of X's.
+
+    Groups of unknown parents stand behind the columns of the formula, and have no part in them.
+    """
+    kept = fit.aliasing.kept[fit.aliasing.kept < X.shape[1]]
+    A = fit.aliasing.A[: kept.size, : X.shape[1]]
+    if np.array_equal(X, X_t):
+        return A, kept, np.eye(len(A))
+    N = _without_rounding(np.linalg.lstsq(X_t, X, rcond=None)[0])
+    if np.linalg.matrix_rank(N) < len(N):  # fewer contrasts than the levels have: X_t says more than the model does
+        return np.eye(len(N)), np.arange(len(N)), N
+    B = _sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
+    R = triangle_of(fit)[: kept.size, : kept.size]
+    seen = R @ B
+    length = np.linalg.norm(seen, axis=0)
+    kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
+    to_user = np.linalg.inv(B[:, kept])
+    A_t = _sum_of_products(to_user, B)
+    A_t[:, kept] = np.eye(kept.size)
+    return A_t, kept, to_user
+
+
+def _sum_of_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The product of two maps; exactly zero where its terms cancel."""
+    product = one @ other
+    product[np.abs(product) <= ROUNDING * (np.abs(one) @ np.abs(other))] = 0.0
+    return np.asarray(product)
+
+
+def _without_rounding(M: np.ndarray) -> np.ndarray:
+    """A map between codings, zero where an entry is rounding beside the largest of its column."""
+    return np.where(np.abs(M) <= ROUNDING * np.abs(M).max(axis=0, initial=0.0), 0.0, M)
+
+
+def _whole(M: np.ndarray) -> np.ndarray:
+    """M with whole entries where they are whole but for rounding: products of levels are sums of products."""
+    rounded = np.rint(M)
+    return rounded if (np.abs(M - rounded) < WHOLE).all() else M
+
+
+def _treated(variable: Variable) -> Variable:
+    if not isinstance(variable, Coded):
+        return variable
+    return Coded(variable.codes, type(variable.coding)(variable.coding.labels, Contrast("treatment")))

@@ -1,0 +1,307 @@
+r"""The ML deviance with one parameter held at a value: what a profile is made of.
+
+    d(theta, sigma) = log|M| + log|K| + log|R| + n log(2 pi sigma^2) + pwrss / sigma^2
+
+With L_X of (N), h the row of beta_j in R^-1 and a = L_X^-1 h, beta_j_hat = beta0_j + a'c and var(beta_j_hat) / sigma^2
+= a'a; holding beta_j at v adds (v - beta_j_hat)^2 / a'a to pwrss. So no beta needs equations of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, sqrt
+
+import numpy as np
+
+from mme.covariance.structures import Extended, Structure
+from mme.engine.criterion import criterion, residual_sd
+from mme.engine.pls import coordinates, pwrss
+from mme.fitted.natural import Held, hold, parameter_names, parameter_values
+from mme.inference.intervals.slices import hold_residual
+from mme.model.problem import Model
+from mme.numeric.factor import NotPositiveDefiniteError
+from mme.numeric.lapack import triangular_solve
+from mme.residual.given import has_inverse
+from mme.search.loop import Joint
+from mme.search.start import radii
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Variance parameters, and what is held beside them: sigma (None: free), beta[j] (None: free) at a value."""
+
+    theta: np.ndarray
+    phi: np.ndarray
+    sigma: float | None = None
+    j: int | None = None
+    value: float = 0.0
+
+
+class Deviance:
+    """-2 log-likelihood (ML) at a point, over what is free of beta and sigma."""
+
+    def __init__(self, joint: Joint) -> None:
+        self.joint = joint
+
+    def __call__(self, at: Point) -> float:
+        if np.isnan(at.phi).any():  # R would not be positive definite
+            return inf
+        objective = self.joint.at(at.phi)
+        try:
+            logdet_M, border = objective.triangle(at.theta)
+        except NotPositiveDefiniteError:
+            return inf
+        if at.sigma == 0.0:
+            return inf
+        constants = objective.constants if at.sigma is None else replace(objective.constants, sigma=abs(at.sigma))
+        squares = pwrss(border)
+        if at.j is not None:
+            a, c, beta0 = self._direction(at, border)
+            squares += (at.value - beta0 - float(a @ c)) ** 2 / float(a @ a)
+        return criterion(constants, logdet_M, 0.0, squares)
+
+    def _direction(self, at: Point, border: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """a = L_X^-1 h, c and beta0_j."""
+        basis, p = self.joint.at(at.phi).basis, border.shape[0] - 1
+        a = triangular_solve(border[:p, :p], basis.R_inverse[at.j], transposed=False)
+        return a, border[p, :p], float(basis.beta0[at.j])
+
+    def parameters(self, at: Point) -> np.ndarray:
+        """All parameters at a point where the others are at their best."""
+        objective = self.joint.at(at.phi)
+        border = objective.triangle(at.theta)[1]
+        p, squares, gamma = objective.system.p, pwrss(border), coordinates(border)
+        if at.j is not None:
+            a, c, beta0 = self._direction(at, border)
+            missed = at.value - beta0 - float(a @ c)
+            squares += missed**2 / float(a @ a)
+            gamma = gamma + triangular_solve(border[:p, :p], a, transposed=True) * (missed / float(a @ a))
+        sigma = residual_sd(objective.constants, squares) if at.sigma is None else abs(at.sigma)
+        theta = objective.model.coordinates.outer(at.theta) if objective.inside else at.theta
+        return parameter_values(objective.model, theta, at.phi, sigma, objective.basis.coefficients(gamma))
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One parameter to be held, and the others around it: coordinates x of order one -> a point.
+
+    ``start`` is x at the maximum of the likelihood, ``radius`` about how far off it may be later; ``step`` a first step
+    of the parameter.
+    """
+
+    name: str
+    estimate: float
+    bounds: tuple[float, float]
+    step: float
+    start: np.ndarray
+    radius: np.ndarray
+    even: np.ndarray
+    point: Callable[[np.ndarray, float], Point]
+
+    def without(self, given: np.ndarray) -> Question:
+        """The same with some coordinates not free: they stay as they are at the start."""
+        if not given.any():
+            return self
+        free, at, point = ~given, self.start, self.point
+
+        def whole(x: np.ndarray, value: float) -> Point:
+            full = at.copy()
+            full[free] = x
+            return point(full, value)
+
+        return replace(self, start=at[free], radius=self.radius[free], even=self.even[free], point=whole)
+
+
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """Coordinates of what is free around a held standard deviation or correlation, and the point that they make.
+
+    They are theta of the ``others``, the free entries of the term's own T, phi, and sigma in units of its estimate;
+    ``inner`` leads from the term's theta in the user's columns to that in its axes.
+    """
+
+    own: slice
+    inner: Callable[[np.ndarray], np.ndarray]
+    others: np.ndarray
+    held: Held
+    scale: np.ndarray
+    rooted: np.ndarray
+    phi: int
+    sigma: float
+    is_sd: bool
+    sigma_free: bool
+
+    def point(self, x: np.ndarray, value: float) -> Point:
+        """Theta, phi and sigma where the parameter has this value."""
+        free = x[: self.scale.size]
+        free = np.where(self.rooted, free**2, free) / self.scale
+        sigma = self.sigma * float(x[-1]) if self.sigma_free else None
+        if self.is_sd:
+            value = value / abs(self.sigma if sigma is None else sigma) if sigma != 0.0 else 0.0
+        theta = np.empty(self.others.size + self.own.stop - self.own.start)
+        theta[self.others] = free[: self.others.size]
+        theta[self.own] = self.inner(self.held.theta(free[self.others.size :], value))
+        return Point(theta, x[free.size : free.size + self.phi], sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Maximum:
+    """The maximum of the likelihood, and the scales of its parameters; theta is in the axes of the terms."""
+
+    deviance: Deviance
+    model: Model
+    theta: np.ndarray
+    phi: np.ndarray
+    scale: np.ndarray
+    radius: np.ndarray
+    names: tuple[str, ...]
+    values: np.ndarray
+    sigma: float
+    se: np.ndarray
+
+    @classmethod
+    def of(cls, joint: Joint, theta: np.ndarray, phi: np.ndarray, fixed_names: tuple[str, ...]) -> Maximum:
+        """Describe the maximum at (theta, phi), theta in the user's columns."""
+        values = Deviance(joint).parameters(Point(theta, phi))  # zeros of theta are exact here
+        joint = Joint(joint.model, joint.at(phi).in_axes)
+        theta = joint.model.coordinates.inner(theta)
+        objective, deviance = joint.latest, Deviance(joint)
+        border = objective.triangle(theta)[1]
+        p = objective.system.p
+        half = triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
+        sigma = residual_sd(objective.constants, pwrss(border))
+        radius = radii(objective) if objective.model.k else np.zeros(0)
+        return cls(
+            deviance=deviance,
+            model=objective.model,
+            theta=theta,
+            phi=phi,
+            scale=objective.theta_scale,
+            radius=radius * objective.theta_scale,
+            names=parameter_names(objective.model, fixed_names),
+            values=values,
+            sigma=sigma,
+            se=sigma * np.sqrt(np.einsum("ij,ij->j", half, half)),
+        )
+
+    @property
+    def holdable(self) -> tuple[str, ...]:
+        """Names of the parameters that can be held."""
+        if self.model.residual is None or has_inverse(self.model.residual):
+            return self.names
+        first = len(self.names) - self.se.size
+        return self.names[: first - self.phi.size] + self.names[first:]
+
+    def question(self, name: str) -> Question:
+        """The parameter of this name, held."""
+        at, model = self.names.index(name), self.model
+        first = len(self.names) - self.se.size
+        if at < model.k:
+            return self._natural(name, at)
+        if at < first - self.phi.size:
+            step = 0.5 * self.sigma / sqrt(2.0 * model.n)
+            return self._whole(at, (0.0, inf), step, lambda theta, phi, value: Point(theta, phi, sigma=value))
+        if at < first:
+            return self._residual(at, at - first + self.phi.size)
+        j = at - first
+        step = 0.5 * float(self.se[j])
+        return self._whole(at, (-inf, inf), step, lambda theta, phi, value: Point(theta, phi, j=j, value=value))
+
+    def _whole(
+        self,
+        at: int,
+        bounds: tuple[float, float],
+        step: float,
+        point: Callable[[np.ndarray, np.ndarray, float], Point],
+    ) -> Question:
+        """Theta and phi are free as they are."""
+        k, scale = self.model.k, self.scale
+        question = Question(
+            name=self.names[at],
+            estimate=float(self.values[at]),
+            bounds=bounds,
+            step=step,
+            start=np.concatenate([self.theta * scale, self.phi]),
+            radius=np.concatenate([self.radius, self._phi_radius]),
+            even=np.concatenate([self.model.diagonal, np.zeros(self.phi.size, dtype=bool)]),
+            point=lambda x, value: point(x[:k] / scale, x[k:], value),
+        )
+        return question.without(np.append(np.zeros(k, dtype=bool), self._phi_given))
+
+    def _residual(self, at: int, place: int) -> Question:
+        """A natural parameter of the residual structure: theta is free, and what R leaves free."""
+        structure, k, scale = self.model.residual, self.model.k, self.scale
+        assert structure is not None
+        held = hold_residual(structure, self.phi, place)
+        beside = structure.natural(self.phi + 0.1 * structure.radius() * (np.arange(self.phi.size) == place))
+        question = Question(
+            name=self.names[at],
+            estimate=float(self.values[at]),
+            bounds=held.bounds,
+            step=max(abs(float(beside[place] - self.values[at])), 1e-8),
+            start=np.concatenate([self.theta * scale, held.start]),
+            radius=np.concatenate([self.radius, held.radius]),
+            even=np.concatenate([self.model.diagonal, np.zeros(held.start.size, dtype=bool)]),
+            point=lambda x, value: Point(x[:k] / scale, held.phi(x[k:], value)),
+        )
+        return question.without(np.append(np.zeros(k, dtype=bool), np.delete(self._phi_given, place)))
+
+    def _step(self, part: Structure, at: int, place: int, spread: float) -> float:
+        """A first step along a parameter: of a standard deviation about its standard error."""
+        if part.diagonal[place]:
+            return 0.5 * spread * self.sigma
+        other = isinstance(part, Extended) and place >= part.inner.k
+        return 0.1 * max(abs(float(self.values[at])), 1e-8) if other else 0.1
+
+    def _natural(self, name: str, at: int) -> Question:
+        """A standard deviation or correlation: the rest of its T is free, and sigma where it matters."""
+        model = self.model
+        ends = np.cumsum([part.k for part in model.structures])
+        t = int(np.searchsorted(ends, at, side="right"))
+        part = model.structures[t]
+        own = slice(int(ends[t]) - part.k, int(ends[t]))
+        others = np.delete(np.arange(model.k), own)
+        axes, theta = model.axes[t], model.coordinates.outer(self.theta)[own]
+        held = hold(part, theta, at - own.start, axes)
+        is_sd = bool(part.diagonal[at - own.start])
+        scale, spread = self.scale[own], self.radius[own]
+        size = scale if axes is None else part.per_row(axes.apart, 1.0)
+        around = _Around(
+            own=own,
+            inner=(lambda given: given) if axes is None else (lambda given: part.mixed(given, axes.C)),
+            others=others,
+            held=held,
+            scale=np.concatenate([self.scale[others], np.where(held.moved, 1.0, size[held.like])]),
+            rooted=np.concatenate([np.zeros(others.size, dtype=bool), held.rooted]),
+            phi=self.phi.size,
+            sigma=self.sigma,
+            is_sd=is_sd,
+            sigma_free=is_sd and model.sigma is None,
+        )
+        begin = np.concatenate([self.theta[others], held.start]) * around.scale
+        radius = np.concatenate([self.radius[others], spread[held.like]])
+        roots, ones = np.sqrt(np.maximum(begin, 0.0)), np.ones(int(around.sigma_free))
+        radius = np.where(around.rooted, radius / (2.0 * np.maximum(roots, np.sqrt(radius))), radius)
+        question = Question(
+            name=name,
+            estimate=float(self.values[at]),
+            bounds=held.bounds,
+            step=self._step(part, at, at - own.start, float(spread[at - own.start] / size[at - own.start])),
+            start=np.concatenate([np.where(around.rooted, roots, begin), self.phi, ones]),
+            radius=np.concatenate([radius, self._phi_radius, ones / sqrt(2.0 * model.n)]),
+            even=np.concatenate([model.diagonal[others], held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),
+            point=around.point,
+        )
+        none = np.zeros(around.scale.size, dtype=bool)
+        return question.without(np.concatenate([none, self._phi_given, ones == 0.0]))
+
+    @property
+    def _phi_given(self) -> np.ndarray:
+        """Which coordinates of the residual structure were given, and are not searched."""
+        given = self.model.phi
+        return np.zeros(self.phi.size, dtype=bool) if given is None else ~np.isnan(given)
+
+    @property
+    def _phi_radius(self) -> np.ndarray:
+        return np.zeros(0) if self.model.residual is None else 0.1 * self.model.residual.radius()

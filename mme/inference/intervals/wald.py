@@ -1,0 +1,84 @@
+"""Wald intervals: estimate and standard error against t, or the normal distribution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit
+
+from mme.fitted.natural import residual_names
+from mme.inference.fixed.contrasts import coefficient_table, t_quantile
+from mme.numeric.delta import jacobian, parameter_covariance
+from mme.residual import Bound
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.api.face import Fit
+
+# A coordinate of order one whose criterion is curved no more than this has a standard error beyond a thousand: none.
+_FLAT = 1e-6
+
+
+def wald_intervals(fit: Fit, level: float, ddf: str) -> pd.DataFrame:
+    """``lower, upper``: of the natural parameters of a residual structure, and of the fixed effects.
+
+    For a fixed effect the estimate plus and minus the quantile of t, on the degrees of freedom of its test, times the
+    standard error. A residual parameter v between bounds a and b is taken where it has none, on the scale
+
+        log(v - a) - log(b - v),    log(v - a) where b is infinite,    v where both are,
+
+    and its limits, by the normal quantile, are mapped back, as nlme's ``intervals`` does (Pinheiro & Bates, 2000,
+    section 2.4.3); the variance is that of the delta method, 2 g'H^-1 g, H the Hessian of the fit's own criterion by
+    (theta, phi).
+    """
+    import pandas as pd
+
+    z = float(t_quantile(level, np.array(np.inf)))
+    table = coefficient_table(fit, ddf)
+    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
+    fixed = pd.DataFrame({"lower": table["estimate"] - half, "upper": table["estimate"] + half})
+    if fit.model.residual is None:
+        return fixed
+    limits = _residual_limits(fit.model.residual, fit.optimum.phi, fit.local.hessian, z)
+    names = list(residual_names(fit.model, fit.fixed_names))
+    return pd.concat([pd.DataFrame(limits, index=names, columns=["lower", "upper"]), fixed])
+
+
+def _residual_limits(structure: Bound, phi: np.ndarray, hessian: np.ndarray, z: float) -> np.ndarray:
+    """Limits (K, 2); NaN where the data do not determine a parameter."""
+    k = len(hessian) - phi.size
+    low, high = np.array(structure.bounds).T
+
+    def unbounded(at: np.ndarray) -> np.ndarray:
+        return _unbounded(structure.natural(at), low, high)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cov, known = _covariance(hessian, np.append(np.zeros(k), np.full(phi.size, _FLAT)))
+        cov, known = cov[k:, k:], known[k:]
+        g = jacobian(unbounded, phi, np.sqrt(np.diag(cov)))
+        se = np.sqrt(np.einsum("ij,jk,ik->i", g, cov, g))
+        se = np.where((g[:, ~known] != 0.0).any(axis=1), np.nan, se)
+        middle = unbounded(phi)[:, None]
+        return _bounded(middle + se[:, None] * np.array([-z, z]), low[:, None], high[:, None])
+
+
+def _covariance(hessian: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance of the parameters whose curvature exceeds the least, the others held; which these are."""
+    curve = np.diag(hessian)
+    known = curve > least
+    scale = 1.0 / np.sqrt(np.where(known, curve, np.nan))  # units of theta are the user's
+    size = np.outer(scale, scale)
+    return np.where(np.isfinite(size), parameter_covariance(hessian * size) * size, 0.0), known
+
+
+def _unbounded(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The value on a scale without bounds; a lower bound is finite where the upper is."""
+    above, below = np.log(v - low), np.log(high - v)
+    return np.where(np.isinf(low), v, np.where(np.isinf(high), above, above - below))
+
+
+def _bounded(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Back from the scale without bounds."""
+    return np.where(np.isinf(low), u, np.where(np.isinf(high), low + np.exp(u), low + (high - low) * expit(u)))

@@ -1,0 +1,174 @@
+r"""Fixed groups of unknown parents as what they are: fixed effects, in columns of X.
+
+An animal's effect is u* = a + Q g, with a ~ N(0, A sigma_a^2), Q the fractions of an animal that come from each group,
+and g fixed (Quaas 1988, J Dairy Sci 71:1338-1345; Westell, Quaas and Van Vleck 1988, J Dairy Sci 71:1310-1318), so that
+
+    y = X beta + Z u* + e = [X  ZQ] [beta; g] + Z a + e.
+
+The transformed equations, with A* in place of A^-1 and g among the levels, have the same solutions at given variances.
+As a penalised least squares problem in u = Lambda^-1 u* they have another determinant: for T (q, q) and g groups
+
+    |M*| = |M| |T|^(2g) |Q'Z'V^-1 Z Q|,
+
+whose second factor is no part of the restricted likelihood, and none of them exists where T is singular. With Q in X
+the criterion is that of the model for REML and ML alike, with n - rank[X ZQ] degrees of freedom, a singular T is an
+ordinary point, and groups that X or other groups determine are dropped as columns of X are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.errors import MemoryForecastError, MMEError
+from mme.model.term import Term
+from mme.numeric.factor import available_bytes
+
+# Copies of the columns of X that assembling takes.
+_COPIES = 4
+# Bytes that any machine has: no need to ask.
+_SMALL = 2**26
+# A combination of groups that the records hold less of is rounding.
+_UNSEEN = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class UnknownParents:
+    """The fixed groups of a term's pedigree: ``Q`` (J, g) of all its levels, a group's own row being a unit vector.
+
+    They have g q columns of X, from ``start`` on, group by group: column (k, a) is z_a Q_k. ``mean`` (g,) is the mean
+    of Q over the records.
+    """
+
+    term: int
+    start: int
+    q: int
+    Q: np.ndarray
+    mean: np.ndarray
+
+    @property
+    def columns(self) -> slice:
+        """Its columns of X."""
+        return slice(self.start, self.start + self.Q.shape[1] * self.q)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Which levels of the term are groups: the last ones."""
+        J, g = self.Q.shape
+        return np.arange(J - g, J)
+
+    def rows(self, codes: np.ndarray, covariates: np.ndarray | None) -> np.ndarray:
+        """ZQ (n, g q) of records with these codes, (n,) or (q, n); a level that is not known is as the mean record."""
+        known = codes >= 0
+        fractions = np.where(known[..., None], self.Q[np.maximum(codes, 0)], self.mean)
+        return _products(fractions, covariates)
+
+    def in_levels(self, kept: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """What values (kept, m) of the kept columns of X add up to in each level: (J, q, m), dropped groups at 0."""
+        by_group = np.zeros((self.Q.shape[1] * self.q, values.shape[1]))
+        own = (kept >= self.columns.start) & (kept < self.columns.stop)
+        by_group[kept[own] - self.start] = values[own]
+        return (self.Q @ by_group.reshape(self.Q.shape[1], -1)).reshape(-1, self.q, values.shape[1])
+
+    def unknown(self, kept: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """(J, q): effects of which there is no variance: not estimable ones, and groups that were dropped."""
+        out = ~self.is_estimable(X)
+        dropped = np.setdiff1d(np.arange(self.columns.start, self.columns.stop), kept) - self.start
+        out[self.groups[dropped // self.q], dropped % self.q] = True
+        return out
+
+    def is_estimable(self, X: np.ndarray) -> np.ndarray:
+        """(J, q): whether the records say anything of a level's groups, in the mixture that it has of them.
+
+        The weights of an animal must lie in the row space of ZQ. What X determines does not count: there it is measured
+        from the groups that were dropped, as groups with records themselves always are.
+        """
+        ZQ = X[:, self.columns]
+        values, vectors = np.linalg.eigh(ZQ.T @ ZQ)
+        unseen = vectors[:, values <= _UNSEEN * max(float(values[-1]), 1e-300)] if values.size else vectors
+        along = np.einsum("jk,kar->jar", self.Q, unseen.reshape(self.Q.shape[1], self.q, -1))
+        out = np.asarray((np.abs(along) <= np.sqrt(_UNSEEN)).all(axis=2))
+        out[self.groups] = ZQ.any(axis=0).reshape(-1, self.q)
+        return out
+
+
+def separate(
+    terms: Sequence[Term], X: np.ndarray, names: Sequence[str]
+) -> tuple[tuple[Term, ...], np.ndarray, tuple[str, ...], tuple[UnknownParents, ...]]:
+    """Take the fixed groups out of the relationships of terms: terms, X and its names with them, and what they are."""
+    if not any(_has_fixed_groups(term) for term in terms):
+        return tuple(terms), X, tuple(names), ()
+    made: list[Term] = []
+    found: list[UnknownParents] = []
+    columns, labels = [X], list(names)
+    for t, term in enumerate(terms):
+        if not _has_fixed_groups(term):
+            made.append(term)
+            continue
+        _require_memory(term, X.shape[0])
+        Q = _fractions(term)
+        groups = UnknownParents(t, len(labels), term.q, Q, Q[term.codes.ravel()].mean(axis=0))
+        columns.append(groups.rows(term.codes, term.covariates))
+        labels += _names(term, labels)
+        made.append(_given_groups(term))
+        found.append(groups)
+    return tuple(made), np.asfortranarray(np.hstack(columns)), tuple(labels), tuple(found)
+
+
+def _has_fixed_groups(term: Term) -> bool:
+    related = term.relationship
+    return getattr(related, "groups", _NONE).size > 0 and getattr(related, "group_variance", 1.0) is None
+
+
+_NONE = np.zeros(0)
+
+
+def _fractions(term: Term) -> np.ndarray:
+    """Q of the animals, and the unit vectors of the groups themselves."""
+    return np.vstack([term.relationship.Q, np.eye(term.relationship.groups.size)])
+
+
+def _given_groups(term: Term) -> Term:
+    """The term with its animals related and its groups apart: a record of a group has nothing random."""
+    twin = copy(term)
+    twin.relationship = term.relationship.given_groups
+    animals = int(term.relationship.animals.size)
+    codes = np.atleast_2d(term.codes).T
+    of_group = codes >= animals
+    if of_group.any():
+        covariates = np.ones((term.n, term.q)) if term.covariates is None else term.covariates
+        twin.covariates = np.where(of_group, 0.0, covariates)
+    return twin
+
+
+def _products(fractions: np.ndarray, covariates: np.ndarray | None) -> np.ndarray:
+    """Columns z_a Q_k, group by group, from Q of each record, (n, g) or (q, n, g)."""
+    if covariates is None:
+        return fractions if fractions.ndim == 2 else np.moveaxis(fractions, 0, 2).reshape(fractions.shape[1], -1)
+    by_group = fractions[:, :, None] if fractions.ndim == 2 else np.moveaxis(fractions, 0, 2)
+    return np.asarray(by_group * covariates[:, None, :]).reshape(len(covariates), -1)
+
+
+def _names(term: Term, taken: Iterable[str]) -> list[str]:
+    """``animal.g1``, or ``animal.g1.x`` where there are several coefficients."""
+    groups = [f"{term.name}.{label}" for label in term.relationship.groups.tolist()]
+    names = groups if term.q == 1 else [f"{group}.{column}" for group in groups for column in term.columns]
+    if clash := set(names).intersection(taken):
+        raise MMEError(
+            f"the group of unknown parents '{min(clash)}' has the name of a column of X; give one of them another name"
+        )
+    return names
+
+
+def _require_memory(term: Term, n: int) -> None:
+    groups = int(term.relationship.groups.size)
+    needed = 8 * groups * (term.relationship.animals.size + _COPIES * term.q * n)
+    if needed > _SMALL and needed > (available := available_bytes()):
+        raise MemoryForecastError(
+            f"term '{term.name}': {groups:,} fixed groups of unknown parents are columns of X and need "
+            f"{needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free. Join groups, make them random "
+            "(group_variance=), or solve the sparse equations at known variances (mme.MixedModelEquations)"
+        )

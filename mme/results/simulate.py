@@ -1,0 +1,88 @@
+"""New responses from a fitted model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.errors import MemoryForecastError, MMEError
+from mme.model.problem import Model
+from mme.model.term import Term
+from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.solution.estimates import Estimates, term_values
+from mme.tables.arguments import count, random_numbers
+from mme.tables.arrays import machine_bytes
+
+
+class Simulator:
+    """Draws of X beta + Z b + e, with b ~ N(0, sigma^2 K (x) T T') and e ~ N(0, sigma^2 W^-1/2 R W^-1/2) drawn anew."""
+
+    def __init__(self, estimates: Estimates) -> None:
+        self.model, self.sigma = estimates.objective.model, estimates.sigma
+        self._mean = estimates.population
+        self._T = [self.sigma * T for T in self.model.T(estimates.theta)]
+        self._roots = [
+            _relationship_root(term, self.model.relationship(t, estimates.theta))
+            for t, term in enumerate(self.model.terms)
+        ]
+        self._noise = _residual_root(self.model, estimates.objective.phi)
+
+    def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
+        """(n, nsim) responses."""
+        noise = rng.standard_normal((self.model.n, nsim))
+        if sp.issparse(self._noise):
+            noise = self._noise @ noise
+        elif self._noise is not None:
+            noise = self._noise[:, None] * noise
+        out = self._mean[:, None] + self.sigma * noise
+        for term, T, root in zip(self.model.terms, self._T, self._roots, strict=True):
+            for s in range(nsim):
+                u = rng.standard_normal((term.n_levels, term.q))
+                b = (u if root is None else root.backward(u)) @ T.T
+                out[:, s] += term_values(term.codes, term.covariates, b)
+        return np.asarray(out)
+
+
+def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
+    """(n, nsim) draws of the model at its estimates."""
+    nsim, n = count(nsim, "nsim", "of simulations"), estimates.objective.model.n
+    if 8 * n * nsim > machine_bytes():
+        raise MemoryForecastError(
+            f"{nsim:,} simulations of {n:,} records are more than this machine's memory holds: simulate fewer at a "
+            "time, with other seeds"
+        )
+    return Simulator(estimates)(random_numbers(seed), nsim)
+
+
+def _relationship_root(term: Term, related: Any) -> Factor | None:
+    """The factor L of K^-1: L^-T z has covariance K."""
+    if related is None:
+        return None
+    lower = sp.csc_array(sp.tril(related.precision))
+    lower.sort_indices()
+    try:
+        return Symbolic(lower).factor(lower.data)
+    except NotPositiveDefiniteError:
+        raise MMEError(
+            f"the relationship of term '{term.name}' has no covariance (fixed groups in its pedigree): its effects "
+            "cannot be simulated"
+        ) from None
+
+
+def _residual_root(model: Model, phi: np.ndarray) -> Any:
+    """What turns independent draws into residuals in units of sigma: one factor a record, a sparse matrix, or None."""
+    sd = None if model.weights is None else 1.0 / np.sqrt(model.weights)
+    structure = model.residual
+    if structure is None:
+        return sd
+    if structure.group is None:
+        own = np.exp(structure.log_sd(phi))
+        return own if sd is None else own * sd
+    order = np.argsort(structure.group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(structure.group[order])) + 1)
+    blocks = [np.linalg.cholesky(structure.covariance(phi, members)) for members in groups]
+    back = np.argsort(order)
+    root = sp.csr_array(sp.block_diag(blocks, format="csr"))[back][:, back]
+    return root if sd is None else sp.diags_array(sd) @ root

@@ -1,0 +1,216 @@
+"""What the search found, judged on the criterion's own scale and said in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mme.identifiability.identified import Reduced, Undetermined
+from mme.model.problem import Model
+from mme.numeric.optimize import ACCEPTED, Minimum
+
+# A parameter with this share in a direction that the data leave open is named.
+_TAKES_PART = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """The optimum of a fit.
+
+    Attributes
+    ----------
+    theta : (k,) array
+        Where the search ended, in the user's units.
+    phi : array
+        Coordinates of the residual structure, empty without one; ``fit.residual`` has its natural parameters.
+    criterion : float
+        The REML criterion or ML deviance there.
+    evaluations : int
+        Evaluations of the criterion, those of the verdict included.
+    reason : str
+        Why the search stopped.
+    boundary : tuple of str
+        Components that are zero: variances of zero, correlations of plus or minus one.
+    gradient : array
+        Slope of the criterion by theta and phi, each divided by the square root of its curvature; NaN where given.
+    hessian : array
+        Second derivatives of the criterion by theta and phi.
+    expected_decrease : float
+        What one more Newton step would gain on the criterion.
+    flat : int
+        Directions in which the criterion does not change: the data do not determine them.
+    undetermined : tuple of str
+        What the data do not determine of the variances, in words, where the design says so (:mod:`mme.identifiability.identified`).
+    weak : tuple of str
+        Parameters that take part in flat directions of which the design says nothing.
+    open : array of bool
+        Which standard deviations and correlations that is, in the order of theta, and sigma; empty for none.
+    verdict : str
+        ``"minimum"``, ``"minimum on the boundary"``, ``"flat"``, ``"not converged"`` or ``"given"``.
+    """
+
+    theta: np.ndarray
+    phi: np.ndarray
+    criterion: float
+    evaluations: int
+    reason: str
+    boundary: tuple[str, ...]
+    gradient: np.ndarray
+    hessian: np.ndarray
+    expected_decrease: float
+    flat: int
+    verdict: str
+    undetermined: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
+    open: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    @property
+    def converged(self) -> bool:
+        """The criterion cannot be lowered by more than a millionth from here."""
+        return self.verdict != "not converged"
+
+    def __str__(self) -> str:
+        text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
+        if self.boundary:
+            text += f"; at the edge: {', '.join(self.boundary)}"
+        if self.undetermined:
+            text += f"; {'; '.join(self.undetermined)}"
+        elif self.flat and not self.boundary:
+            names = ", ".join(self.weak) or "theta"
+            text += f"; flat in {self.flat} direction(s): the data do not determine {names}"
+        if not self.converged:
+            text += (
+                f"; one more Newton step promises {self.expected_decrease:.2g}: start elsewhere, rescale the "
+                "covariates of the random slopes, or simplify the random part"
+            )
+        return text
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a search ended: theta in the user's columns and in the axes, and phi."""
+
+    theta: np.ndarray
+    inner: np.ndarray
+    phi: np.ndarray
+
+
+def judge(
+    minimum: Minimum, model: Model, place: Place, scale: np.ndarray, estimated: np.ndarray, free: np.ndarray
+) -> Optimum:
+    """Put a minimum found in scaled coordinates of the free parameters, theta in the axes, into the user's terms.
+
+    ``estimated`` are those of (theta, phi) that were not given; of them the data say nothing of those not ``free``.
+    """
+    at, size, k = minimum.curvature, free.size, model.k
+    coordinates = model.coordinates
+    edge = coordinates.edge(place.inner * scale[:k])
+    slope, H, by_axes = np.zeros(size), np.zeros((size, size)), np.eye(size)
+    slope[free] = at.gradient * scale[free]
+    H[_among(free)] = at.hessian * np.outer(scale[free], scale[free])
+    by_axes[:k, :k] = coordinates.jacobian(place.theta)
+    gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
+    both = _among(estimated)
+    with np.errstate(invalid="ignore", divide="ignore"):  # differences of an infinite criterion
+        hessian[both], slope = (by_axes.T @ H @ by_axes)[both], by_axes.T @ slope
+        curve = hessian.diagonal()[estimated]
+        gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
+    flat = at.flat + int((estimated & ~free).sum())
+    verdict = _verdict(minimum, bool(edge.any()), flat, not estimated.any())
+    return Optimum(
+        theta=place.theta,
+        phi=place.phi,
+        criterion=minimum.value,
+        evaluations=minimum.evaluations,
+        reason=minimum.reason,
+        boundary=tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist()),
+        gradient=gradient,
+        hessian=hessian,
+        expected_decrease=at.expected_decrease,
+        flat=flat,
+        verdict=verdict,
+        weak=open_parameters(hessian, flat, search_names(model)) if verdict == "flat" else (),
+    )
+
+
+def _among(entries: np.ndarray) -> Any:
+    """The index of what stands between these entries of a square matrix."""
+    return ... if entries.all() else np.ix_(entries, entries)
+
+
+def search_names(model: Model) -> tuple[str, ...]:
+    """Names of what is searched: theta, then the parameters of the residual structure."""
+    return (*model.theta_names, *(() if model.residual is None else model.residual.names))
+
+
+def open_parameters(hessian: np.ndarray, flat: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of these take part in the directions in which the criterion is flattest, as many as are flat.
+
+    Examples
+    --------
+    >>> open_parameters(np.array([[1.0, 0.0, 0.0], [0.0, 4.0, 2.0], [0.0, 2.0, 1.0]]), 1, ("a", "b", "c"))
+    ('b', 'c')
+    """
+    free = np.isfinite(np.diag(hessian))
+    H = hessian[np.ix_(free, free)]
+    if not np.isfinite(H).all():
+        return ()
+    size = np.sqrt(np.abs(np.diag(H)))
+    size[size == 0.0] = 1.0
+    _, vectors = np.linalg.eigh(H / np.outer(size, size))
+    share = np.abs(vectors[:, :flat]).max(axis=1, initial=0.0)
+    kept = [name for name, is_free in zip(names, free.tolist(), strict=True) if is_free]
+    return tuple(name for name, part in zip(kept, share.tolist(), strict=True) if part > _TAKES_PART)
+
+
+def _verdict(minimum: Minimum, boundary: bool, flat: int, given: bool) -> str:
+    if given:
+        return "given"
+    at = minimum.curvature
+    if at.saddle or not at.expected_decrease <= ACCEPTED:
+        return "not converged"
+    if boundary:
+        return "minimum on the boundary"
+    return "flat" if flat else "minimum"
+
+
+def with_undetermined(optimum: Optimum, found: Undetermined) -> Optimum:
+    """The same optimum, with what the design says that the data do not determine."""
+    return replace(
+        optimum,
+        flat=max(optimum.flat, found.directions),
+        verdict="flat" if optimum.converged else optimum.verdict,
+        undetermined=found.sentences,
+        weak=(),
+        open=np.append(found.parameters, found.sigma),
+    )
+
+
+def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:
+    """The optimum of a reduced model as one of the whole: what is left out is zero, and has no derivatives."""
+    names = rest.whole.theta_names
+    own = dict(zip(rest.model.theta_names, rest.thetas.tolist(), strict=True))
+    return replace(
+        optimum,
+        reason="no variance is left to search for" if optimum.verdict == "given" else optimum.reason,
+        theta=rest.embedded(optimum.theta, 0.0),
+        boundary=tuple(names[own[name]] for name in optimum.boundary),
+        gradient=rest.embedded(optimum.gradient, np.nan),
+        hessian=rest.embedded(optimum.hessian, np.nan),
+    )
+
+
+def of_reduced(optimum: Optimum, rest: Reduced) -> Optimum:
+    """The optimum of the whole model as one of the reduced model: the other way round."""
+    own = dict(zip(rest.whole.theta_names, range(rest.whole.k), strict=True))
+    names = dict(zip(rest.thetas.tolist(), rest.model.theta_names, strict=True))
+    at = np.concatenate([rest.thetas, np.arange(rest.whole.k, optimum.gradient.size)])
+    return replace(
+        optimum,
+        theta=optimum.theta[rest.thetas],
+        boundary=tuple(names[own[name]] for name in optimum.boundary),
+        gradient=optimum.gradient[at],
+        hessian=optimum.hessian[np.ix_(at, at)],
+    )

@@ -1,0 +1,158 @@
+r"""How far the other random effects are felt in the levels of the absorbed factor: P H_2, entry by entry.
+
+P_g = F_g B_g, with F_g = T (I + A'A)^-1 A' and B_g = Q_g'Z_2, are the rows that carry the other effects into level g,
+and H_2 = Lambda_2 K^-1 Lambda_2' is their part of Lambda M^-1 Lambda': -P H_2 is that between the two.
+
+Where the remainder is dense, H_2 is made whole, and the entries are picked from P H_2 panel by panel. Else H_2 is known
+on the pattern of K, which is enough for levels g and h that met in a record: P_g H_2 at h takes H_2 between the effects
+that met in level g, h among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.engine.objective import Objective
+from mme.engine.pls import Dense, Evaluation
+from mme.engine.schur import Schur
+from mme.numeric.lapack import cholesky_inverse
+from mme.solution.diagonal import rest_entries
+
+# Numbers of a panel, which stays in the second-level cache, and of an array of products of pairs.
+_PANEL, _NUMBERS = 131_072, 4_000_000
+# What a product for a pair by itself costs, in multiplications of a panel.
+_A_PRODUCT = 30
+
+
+def whole_rest(objective: Objective, theta: np.ndarray, dense: Dense) -> np.ndarray:
+    """H_2 (m, m)."""
+    rest, T = objective.system.rest, objective.factors(theta).rest
+    lower = np.tril(cholesky_inverse(dense.L))
+    inverse = lower + np.tril(lower, -1).T
+    return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(inverse, T).T), T)
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """H_2 (m, m) on the pattern of K: ``values`` of its lower triangle, ``key`` = column m + row ascending."""
+
+    m: int
+    key: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, schur: Schur, H: np.ndarray) -> Pattern:
+        """From H as of :func:`mme.solution.diagonal.rest_entries`."""
+        m = int(schur.offsets[-1])
+        return cls(m, schur.col * m + schur.row, H[schur.source])
+
+    def entries(self, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The entries at (i, j), and whether they are on the pattern; another where they are not."""
+        # numbers of half width would overflow
+        place, known = among(self.key, np.minimum(i, j).astype(np.int64) * self.m + np.maximum(i, j))
+        return self.values.take(place), known
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """H_2 in both of its forms, from one inverse."""
+
+    objective: Objective
+    theta: np.ndarray
+    at: Evaluation
+
+    @cached_property
+    def matrix(self) -> np.ndarray | Pattern:
+        """Whole where the remainder is dense, on the pattern of K elsewhere."""
+        if isinstance(self.at.rest, Dense):
+            return whole_rest(self.objective, self.theta, self.at.rest)
+        return Pattern.of(self.objective.system.rest.schur, self.entries)
+
+    @cached_property
+    def entries(self) -> np.ndarray:
+        """On the pattern of K, family by family, as :func:`mme.solution.diagonal.rest_entries`."""
+        if not isinstance(self.at.rest, Dense):
+            return rest_entries(self.objective, self.theta, self.at)
+        schur = self.objective.system.rest.schur
+        return schur.by_family(np.asarray(self.matrix)[schur.row, schur.col])
+
+
+def among(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of these stands in an ascending key, and whether it does; some place where it does not."""
+    place = np.minimum(np.searchsorted(key, wanted), key.size - 1)
+    return place, np.asarray(key[place] == wanted)
+
+
+def scaled_gain(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
+    """F_g of every level of the absorbed block (q, q, J)."""
+    return np.einsum("xi,iag->xag", objective.factors(theta).absorbed, at.levels.gain())
+
+
+def carried(objective: Objective, theta: np.ndarray, at: Evaluation) -> sp.csr_array:
+    """P (q J, m), row a J + g for coefficient a of level g."""
+    return sp.csr_array(level_operator(scaled_gain(objective, theta, at)) @ objective.system.rest.B.T)
+
+
+def level_operator(F: np.ndarray) -> sp.csr_array:
+    """F_g (q, r, J) of every level as one matrix, row a J + g and column b J + g."""
+    q, r, J = F.shape
+    i, j = (np.add.outer(axis * J, np.arange(J)).ravel() for axis in np.indices((q, r)).reshape(2, -1))
+    return sp.csr_array((F.ravel(), (i, j)), shape=(q * J, r * J))
+
+
+def at_cells(objective: Objective, theta: np.ndarray, at: Evaluation, H_2: np.ndarray | Pattern) -> list[np.ndarray]:
+    """P H_2 at every cell of the absorbed block with each of the others (cells, q, q_t)."""
+    rest, J, P = objective.system.rest, objective.system.absorbed.levels.J, carried(objective, theta, at)
+    return [
+        products(P, H_2, J, cross.cells.rows, numbers_of(start, block.q, cross.cells.cols))
+        for start, block, cross in zip(rest.offsets[:-1].tolist(), rest.blocks, rest.crossing, strict=True)
+    ]
+
+
+def numbers_of(start: int, q: int, levels: np.ndarray) -> np.ndarray:
+    """The numbers (levels, q) of the effects of these levels in the remainder, those of their block from ``start``."""
+    return np.asarray(start + levels[:, None] * q + np.arange(q))
+
+
+def products(P: sp.csr_array, V: np.ndarray | Pattern, J: int, levels: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """P V at levels (pairs,), those of one level together, and columns (pairs, c) of V: (pairs, q, c)."""
+    by_coefficient = [_products(P[start : start + J], V, levels, columns) for start in range(0, P.shape[0], J)]
+    return np.stack(by_coefficient, axis=1)
+
+
+def _products(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """(P V)_ij: by panels of the rows that occur, or pair by pair where each row has few."""
+    if isinstance(V, Pattern):
+        return _by_pair(P, V, i, j)
+    length, first = np.diff(P.indptr), np.flatnonzero(np.diff(i, prepend=-1))
+    whole = int(length[i[first]].sum()) * V.shape[1]
+    return (_by_panel if whole <= _A_PRODUCT * int(length[i].sum()) * j.shape[1] else _by_pair)(P, V, i, j)
+
+
+def _by_panel(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    first = np.flatnonzero(np.diff(i, prepend=-1))
+    occurring, ends = P[i[first]], np.append(first, i.size)
+    rank, step = np.repeat(np.arange(first.size), np.diff(ends)), max(1, _PANEL // max(V.shape[1], 1))
+    out = np.empty(j.shape)
+    for begin in range(0, first.size, step):
+        pairs = slice(ends[begin], ends[min(begin + step, first.size)])
+        out[pairs] = (occurring[begin : begin + step] @ V)[rank[pairs, None] - begin, j[pairs]]
+    return out
+
+
+def _by_pair(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    ends = np.cumsum(np.diff(P.indptr)[i])
+    cuts = np.searchsorted(ends, np.arange(_NUMBERS, ends[-1] if i.size else 0, _NUMBERS))
+    out = np.empty(j.shape)
+    for pairs in map(slice, [0, *cuts], [*cuts, i.size]):
+        rows, column = P[i[pairs]], j[pairs]
+        owner = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        for c in range(j.shape[1]):
+            at = rows.indices, column[owner, c]
+            terms = rows.data * (V.entries(*at)[0] if isinstance(V, Pattern) else V[at])
+            out[pairs, c] = np.bincount(owner, terms, minlength=rows.shape[0])
+    return out

@@ -1,0 +1,109 @@
+"""What a user gives as numbers -> float arrays of our own, or a sentence that says what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.tables import dates
+
+# Beyond these sizes products of a few numbers leave the range of doubles (1e-308 to 1e308) and sums of squares turn
+# into zero or infinity: silently another model.
+LARGEST, SMALLEST = 1e100, 1e-100
+# Signs of a value that a message shows.
+_LONGEST = 60
+
+
+def numbers(values: Any, what: str) -> np.ndarray:
+    """A new float array of these values, missing ones NaN; dates and spans of time in days (:mod:`mme.tables.dates`).
+
+    Raises
+    ------
+    MMEError
+        They are text, complex or objects: a label is not a number even if it reads like one.
+
+    Examples
+    --------
+    >>> numbers([1, None, 2.5], "y")
+    array([1. , nan, 2.5])
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        held = values.data.astype(values.dtype if values.dtype.kind in "fcMm" else object)
+        held[np.ma.getmaskarray(values)] = _gap(values.dtype)
+        values = held
+    array = as_array(values, what)
+    if array.dtype.kind in "biuf":
+        return np.array(array, dtype=float)
+    if array.dtype.kind in "Mm":
+        return dates.days(array)
+    if array.dtype.kind == "O":
+        flat = [None if _absent(value) else value for value in array.ravel().tolist()]
+        known = [value for value in flat if value is not None]
+        if known and any(all(isinstance(value, kind) for value in known) for kind in (dates.DATES, dates.SPANS)):
+            return dates.days(dates.from_objects(flat)).reshape(array.shape)
+        odd = [value for value in known if not isinstance(value, Real | Decimal | np.bool_)]
+        if odd:
+            raise MMEError(f"{what} must be numeric, got {type(odd[0]).__name__} ({shown(odd[0])})")
+        return np.array([np.nan if value is None else float(value) for value in flat]).reshape(array.shape)
+    example = f" ({str(array.flat[0])[:_LONGEST]})" if array.size else ""
+    kind = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "UST" else str(array.dtype)
+    raise MMEError(f"{what} must be numeric, got {kind}{example}")
+
+
+def machine_bytes() -> int:
+    """Memory of this machine, whoever uses it now; where the system does not say, more than any has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+
+
+def as_array(values: Any, what: str) -> np.ndarray:
+    """What a user gives as an array; of a library whose numbers NumPy has not, as an array of objects."""
+    try:
+        return np.asarray(values)
+    except Exception:  # of any library, or of lists of several lengths
+        listed = getattr(values, "to_list", None) or getattr(values, "to_pylist", None)
+        given = listed() if listed else []
+    if not given or any(isinstance(value, list) for value in given):
+        raise MMEError(f"{what} must be numeric, got rows that hold several values or none") from None
+    held = np.empty(len(given), dtype=object)
+    held[:] = given
+    return held
+
+
+def shown(value: Any) -> str:
+    """A value in a message: as Python writes it, on one line, cut where it is long.
+
+    Examples
+    --------
+    >>> shown(np.int64(7)), shown("a" * 99)
+    ('7', "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...")
+    """
+    text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def check_range(largest: float, what: str) -> None:
+    """Refuse numbers, of this largest size, whose squares or products would overflow or vanish."""
+    if largest > LARGEST or 0.0 < largest < SMALLEST:
+        raise MMEError(
+            f"{what} has values of size {largest:.0e}: their squares and products leave the range of double precision; "
+            "give it in other units"
+        )
+
+
+def _gap(dtype: np.dtype) -> Any:
+    """What stands for a masked value."""
+    return np.nan if dtype.kind in "fc" else np.array("NaT", dtype=dtype) if dtype.kind in "Mm" else None
+
+
+def _absent(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()  # one that signals cannot be compared
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):  # pandas' NA is neither equal to itself nor unequal; nor, as a whole, is an array
+        return not hasattr(value, "__len__")
