@@ -95,7 +95,7 @@ def factor(codes: np.ndarray, prefix: str) -> pd.Categorical:
 
 def write_model(folder: Path, table: pd.DataFrame, formula: str, **fields: Any) -> dict[str, Any]:
     """Write the table, the arrays that the formula makes of it, and ``model.json``, which is returned."""
-    from mme.formula import design
+    from mme.formula.design import design
 
     parts = design(formula, table, weights=fields.get("weights"), offset=fields.get("offset"))
     arrays = {"y": parts.y, "X": parts.X, "weights": parts.weights, "offset": parts.offset}

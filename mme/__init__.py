@@ -3,8 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mme.api.face import Fit, fit
-from mme.api.lmer import lmer
+from mme.api.face import Fit
+from mme.api.fitting import fit, lmer
 from mme.engine.objective import objective
 from mme.equations import EquationsSolution, MixedModelEquations, solve
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
@@ -21,9 +21,7 @@ from mme.residual import (
 from mme.tables.datasets import load
 
 if TYPE_CHECKING:
-    from mme.files.load import load_fit
-    from mme.inference.comparison.boundary import exact_rlrt, variance_test
-    from mme.inference.comparison.compare import anova
+    from mme.api.comparing import anova, exact_rlrt, load_fit, variance_test
     from mme.relationship.genomic import genomic_relationship, single_step
     from mme.relationship.known import Relationship
     from mme.relationship.pedigree import Pedigree
@@ -66,12 +64,12 @@ _LATER = {
     "MixedLMRegressor": "mme.sklearn",
     "Pedigree": "mme.relationship.pedigree",
     "Relationship": "mme.relationship.known",
-    "anova": "mme.inference.comparison.compare",
-    "exact_rlrt": "mme.inference.comparison.boundary",
+    "anova": "mme.api.comparing",
+    "exact_rlrt": "mme.api.comparing",
     "genomic_relationship": "mme.relationship.genomic",
-    "load_fit": "mme.files.load",
+    "load_fit": "mme.api.comparing",
     "single_step": "mme.relationship.genomic",
-    "variance_test": "mme.inference.comparison.boundary",
+    "variance_test": "mme.api.comparing",
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
-from mme.api.face import fit as fit_arrays
+from mme.api.fitting import fit as fit_arrays
 from mme.errors import MMEError, MMEWarning
 from mme.model.term import Term
 from mme.tables.arguments import is_word
@@ -98,7 +98,7 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
             term = Term(labels, slopes, name=str(self._group_name), covariance=self.covariance)
             self.fit_ = fit_arrays(y, design, [term], method=self.method, weights=weights)
             beta = np.zeros(design.shape[1])
-            beta[self.fit_.objective.basis.kept] = self.fit_.estimates.beta
+            beta[self.fit_.internals.objective.basis.kept] = self.fit_.internals.estimates.beta
         self.intercept_ = float(beta[0]) if self.fit_intercept else 0.0
         self.coef_ = beta[1:] if self.fit_intercept else beta
         return self
@@ -120,11 +120,11 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         self._warn_of_undetermined(values)
         if self.fit_ is None or labels is None:
             return np.asarray(predicted)
-        codes = match(labels, self.fit_.model.terms[0].levels, str(self._group_name))
+        codes = match(labels, self.fit_.internals.model.terms[0].levels, str(self._group_name))
         new = codes < 0
         if new.any() and self.new_levels == "error":
             raise MMEError(f"{int(new.sum())} records are of groups that the fit did not see")
-        b = np.where(new[:, None], 0.0, self.fit_.estimates.b[0][codes])
+        b = np.where(new[:, None], 0.0, self.fit_.internals.estimates.b[0][codes])
         slopes = self._slopes(values)
         return np.asarray(predicted + (b[:, 0] if slopes is None else np.einsum("ia,ia->i", slopes, b)))
 
@@ -132,9 +132,9 @@ class MixedLMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         if self.fit_ is None or not self.fit_.dropped:
             return
         design = np.column_stack([np.ones(len(values)), values]) if self.fit_intercept else values
-        unknown = ~self.fit_.aliasing.estimable(design)
+        unknown = ~self.fit_.internals.aliasing.estimable(design)
         if unknown.any():
-            causes = self.fit_.aliasing.causes(design[unknown], self.fit_.model.x_names)
+            causes = self.fit_.internals.aliasing.causes(design[unknown], self.fit_.internals.model.x_names)
             warnings.warn(
                 f"{int(unknown.sum())} of {unknown.size} rows are not determined by the data of the fit, in which "
                 f"{causes}, and in these rows not",

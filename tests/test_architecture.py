@@ -1,215 +1,31 @@
-"""The order of the rooms: each imports only from rooms above it, and outside libraries enter by one door each."""
+"""The order of the house: the tree in docs/architecture.md is the tree on disk, and imports go upwards in it."""
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "mme"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mme"
 
-# From top to bottom. A room may import those that stand before it, in its own layer or in an earlier one; a new room
-# is entered here. ``mme`` is the package itself.
-LAYERS = {
-    "foundations that know nothing of models": (
-        "errors",
-        "names",
-        "dates",
-        "arrays",
-        "arguments",
-        "lapack",
-        "kernels",
-        "factor",
-        "crossproducts",
-        "panels",
-        "optimize",
-    ),
-    "tables, labels and formulas": (
-        "syntax",
-        "spelling",
-        "intake",
-        "frame",
-        "labels",
-        "levels",
-        "contrasts",
-        "transforms",
-        "splines",
-        "algebra",
-        "bars",
-        "columns",
-        "evaluate",
-        "typical",
-        "grouping",
-        "order",
-        "times",
-        "datasets",
-        "rows",
-    ),
-    "relationships among levels": (
-        "relationship",
-        "parametric",
-        "ornstein",
-        "pedigree_kernels",
-        "inbreeding",
-        "parentage",
-        "pedigree",
-        "genomic",
-    ),
-    "the model": (
-        "terms",
-        "axes",
-        "covariance",
-        "coordinates",
-        "residual.base",
-        "residual.given",
-        "residual.scales",
-        "residual.chain",
-        "residual.patterns",
-        "residual.reading",
-        "residual.occasions",
-        "residual.ar1",
-        "residual.exponential",
-        "residual.compound",
-        "residual.unstructured",
-        "residual.toeplitz",
-        "residual.variance",
-        "residual.product",
-        "residual",
-        "unknown_parents",
-        "model",
-        "along",
-        "formula",
-    ),
-    "one evaluation": (
-        "whitening",
-        "basis",
-        "aliasing",
-        "spectrum",
-        "blocks",
-        "span",
-        "orthogonal",
-        "absorption",
-        "schur",
-        "remainder",
-        "penalty",
-        "engine",
-        "pls",
-        "criterion",
-        "objective",
-        "identified",
-        "inverse",
-        "estimates",
-        "gains",
-        "information",
-        "slopes",
-    ),
-    "the literal equations": ("equations",),
-    "the search": (
-        "descents",
-        "valleys",
-        "start",
-        "verdict",
-        "saturated",
-        "loop",
-        "local",
-    ),
-    "what is asked of a fit": (
-        "varcorr",
-        "delta",
-        "genetics",
-        "hat_groups",
-        "hat_levels",
-        "hat_large",
-        "hat",
-        "hat_records",
-        "influence",
-        "scaled",
-        "shares",
-        "between",
-        "effects",
-        "shrinkage",
-        "smallarea",
-        "simulate",
-        "prediction_error",
-        "joint",
-        "draws",
-        "inference",
-        "inference.nested",
-        "inference.compare",
-        "inference.contrasts",
-        "inference.hypotheses",
-        "inference.grid",
-        "inference.reference_grid",
-        "inference.treatment",
-        "inference.anova",
-        "inference.differences",
-        "inference.units",
-        "inference.variance_derivatives",
-        "inference.satterthwaite",
-        "inference.kenward_roger",
-        "inference.predictions",
-        "predict",
-        "inference.means",
-        "inference.natural",
-        "inference.whole",
-        "inference.wald",
-        "inference.slices",
-        "inference.held",
-        "inference.interpolate",
-        "inference.curves",
-        "inference.profile",
-        "inference.bootstrap",
-        "inference.boundary",
-        "summary",
-        "findings",
-        "diagnosis",
-        "export",
-        "frames",
-    ),
-    "pictures": (
-        "plot.style",
-        "plot.caterpillar",
-        "plot.groups",
-        "plot.profiles",
-        "plot.residuals",
-        "plot.shrinkage",
-        "plot.variance",
-        "plot",
-        "report",
-    ),
-    "files": (
-        "encoding",
-        "archive",
-        "store",
-    ),
-    "the ways in and out": (
-        "fit",
-        "lmer",
-        "restore",
-        "sklearn",
-        "mme",
-        "reading",
-        "demo",
-        "__main__",
-    ),
-}
-ROOMS = [room for rooms in LAYERS.values() for room in rooms]
-
-# Libraries that one room knows (a package with its rooms); all others ask that room.
+# Libraries that one place knows (a room, or a folder with its rooms); all others ask it.
 DOORS = {
-    "sksparse": "factor",
-    "nlopt": "optimize",
-    "numba": "kernels",
+    "sksparse": "numeric.factor",
+    "nlopt": "numeric.optimize",
+    "numba": "numeric.kernels",
+    "scipy.linalg": "numeric.lapack",
+    "formulaic": "formula.splines",
     "matplotlib": "plot",
-    "formulaic": "splines",
     "sklearn": "sklearn",
-    "scipy.linalg": "lapack",
 }
 # Too slow or too seldom needed to be loaded with ``import mme``: imported inside the function that uses them.
 ON_DEMAND = {"pandas", "polars", "pyarrow", "formulaic", "numba", "matplotlib", "nlopt"}
@@ -225,19 +41,45 @@ class Import(NamedTuple):
 
 
 def room_of(path: Path) -> str:
+    """``mme/engine/pls.py`` is the room ``engine.pls``; the package itself is ``__init__``."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "mme"
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
 FILES = {room_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+ROOMS = {room: path for room, path in FILES.items() if path.name != "__init__.py" or room == "__init__"}
+
+
+def drawn() -> list[str]:
+    """The rooms that docs/architecture.md draws, in its order."""
+    tree = re.search(r"```text\nmme/\n(.*?)```", (ROOT / "docs" / "architecture.md").read_text(), re.DOTALL)
+    assert tree is not None
+    rooms, folders = [], []
+    for line in tree[1].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        words = line.split()
+        if depth == 1 and words[0].endswith(".py"):
+            rooms.append(words[0].removesuffix(".py"))
+        elif words[0].endswith("/"):
+            folders = [*folders[: depth - 1], words[0].rstrip("/")]
+        else:
+            rooms += [".".join([*folders[: depth - 1], word]) for word in words]
+    return rooms
+
+
+def place(room: str) -> str:
+    """The folder, or file at the top, in which a room stands."""
+    return room.partition(".")[0]
+
+
+ORDER = list(dict.fromkeys(map(place, drawn())))
 
 
 def imports(tree: ast.AST, late: bool = False) -> Iterator[Import]:
-    """Every import but those for the type checker alone."""
+    """Every import: at the top, inside functions, and for the type checker alone (these are ``late`` too)."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            for other in node.orelse:
-                yield from imports(ast.Module([other], []), late)
+            yield from imports(ast.Module([*node.body, *node.orelse], []), True)
         elif isinstance(node, ast.Import):
             yield from (Import(alias.name, None, node.lineno, late) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -247,31 +89,53 @@ def imports(tree: ast.AST, late: bool = False) -> Iterator[Import]:
             yield from imports(node, late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
 
 
+def imports_of(room: str) -> list[Import]:
+    return list(imports(ast.parse(FILES[room].read_text())))
+
+
 def rooms_imported(room: str) -> Iterator[tuple[str, int]]:
     """The rooms that a room imports, by the line."""
-    for found in imports(ast.parse(FILES[room].read_text())):
+    for found in imports_of(room):
         if found.module.partition(".")[0] != "mme":
             continue
         package = found.module.partition(".")[2]
         inner = f"{package}.{found.name}".strip(".")  # from mme.residual import base
-        yield inner if found.name and inner in FILES else package or "mme", found.line
+        yield inner if found.name and inner in FILES else package or "__init__", found.line
+
+
+def test_the_tree_on_the_page_is_the_tree_on_disk():
+    assert sorted(drawn()) == sorted(ROOMS)
+    assert len(drawn()) == len(set(drawn()))
+
+
+def test_few_files_stand_outside_the_folders():
+    assert len(list(PACKAGE.glob("*.py"))) <= 10
 
 
 @pytest.mark.parametrize("room", FILES)
-def test_every_room_is_in_the_order(room):
-    assert room in ROOMS, f"{FILES[room].name} stands outside the order: enter it in LAYERS"
+def test_a_folder_imports_only_from_folders_above_it(room):
+    above = set(ORDER[: ORDER.index(place(room)) + 1])
+    downwards = [f"line {line}: mme.{other}" for other, line in rooms_imported(room) if place(other) not in above]
+    assert not downwards, f"mme/{room} imports from below: {', '.join(downwards)}"
 
 
-def test_every_room_in_the_order_exists_and_stands_there_once():
-    assert [room for room in ROOMS if room not in FILES] == []
-    assert len(ROOMS) == len(set(ROOMS))
+def test_no_two_rooms_import_each_other_through_any_chain():
+    edges = {room: {other for other, _ in rooms_imported(room) if other != room} for room in FILES}
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room in FILES])
-def test_a_room_imports_only_from_rooms_above_it(room):
-    above = set(ROOMS[: ROOMS.index(room)])
-    downwards = [f"line {line}: mme.{other}" for other, line in rooms_imported(room) if other not in above]
-    assert not downwards, f"mme/{room} imports from below or beside: {', '.join(downwards)}"
+@pytest.mark.parametrize("room", [room for room in FILES if place(room) not in {"api", "sklearn", "__init__", "cli"}])
+def test_rooms_below_the_face_do_not_know_it(room):
+    names = {found.name for found in imports_of(room)}
+    assert "Fit" not in names
+
+
+@pytest.mark.parametrize("room", [room for room in FILES if room != "__init__"])
+def test_rooms_are_named_by_imports_and_not_by_strings(room):
+    assert "import_module" not in FILES[room].read_text()
 
 
 def door_of(found: Import) -> tuple[str, str | None]:
@@ -283,7 +147,7 @@ def door_of(found: Import) -> tuple[str, str | None]:
 
 @pytest.mark.parametrize("room", FILES)
 def test_outside_libraries_enter_by_their_own_door(room):
-    for found in imports(ast.parse(FILES[room].read_text())):
+    for found in imports_of(room):
         library, door = door_of(found)
         allowed = door is None or room == door or room.startswith(f"{door}.")
         assert allowed, f"mme/{room}, line {found.line}: only mme/{door} may import {library}"
@@ -291,20 +155,20 @@ def test_outside_libraries_enter_by_their_own_door(room):
 
 @pytest.mark.parametrize("room", FILES)
 def test_slow_libraries_are_imported_where_they_are_used(room):
-    for found in imports(ast.parse(FILES[room].read_text())):
+    for found in imports_of(room):
         library = found.module.partition(".")[0]
         assert found.late or library not in ON_DEMAND, f"mme/{room}, line {found.line}: import {library} in a function"
 
 
-def test_the_outside_imports_nothing_of_the_tests():
-    for room in FILES:
-        modules = {found.module.partition(".")[0] for found in imports(ast.parse(FILES[room].read_text()))}
-        assert not modules & {"pytest", "hypothesis", "mpmath", "dense", "cases", "designs"}
+@pytest.mark.parametrize("room", FILES)
+def test_the_library_imports_nothing_of_the_tests(room):
+    modules = {found.module.partition(".")[0] for found in imports_of(room)}
+    assert not modules & {"pytest", "hypothesis", "mpmath", "dense", "cases", "designs"}
 
 
 def fresh(code: str) -> Any:
     """What a fresh interpreter prints, read as JSON."""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, check=False)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
@@ -325,8 +189,5 @@ def test_importing_the_library_loads_numpy_scipy_and_cholmod_alone():
 
 def test_importing_the_library_enters_no_room_of_what_is_asked_of_a_fit_later():
     modules = fresh("import json, sys; import mme; print(json.dumps(sorted(sys.modules)))")
-    loaded = {name.removeprefix("mme.") for name in modules}
-    later = {room for layer in ("pictures", "files") for room in LAYERS[layer]}
-    later |= {room for room in ROOMS if room.partition(".")[0] in ("inference", "diagnosis", "influence", "formula")}
-    later |= {"splines", "transforms", "evaluate", "pedigree", "genomic", "sklearn", "demo"}
-    assert later & loaded == set()
+    loaded = {place(name.removeprefix("mme.")) for name in modules if name.startswith("mme.")}
+    assert loaded & {"formula", "inference", "diagnosis", "prediction", "plot", "files", "sklearn", "cli"} == set()

@@ -416,8 +416,8 @@ def test_a_fit_done_twice_is_the_same_to_the_last_bit(problem):
     assert np.array_equal(one.theta, other.theta)
     assert one.criterion == other.criterion
     assert one.optimum.evaluations == other.optimum.evaluations
-    assert np.array_equal(one.estimates.beta, other.estimates.beta)
-    assert np.array_equal(one.estimates.fitted, other.estimates.fitted)
+    assert np.array_equal(one.internals.estimates.beta, other.internals.estimates.beta)
+    assert np.array_equal(one.internals.estimates.fitted, other.internals.estimates.fitted)
 
 
 @settings(max_examples=8)
@@ -452,7 +452,7 @@ def test_units_of_a_slope_leave_the_fit_where_it_was(problem, log10):
 def test_no_theta_nearby_has_a_smaller_criterion_than_the_fit(problem):
     own = fit(problem)
     rng = np.random.default_rng(0)
-    at = own.objective
+    at = own.internals.objective
     for size in (1e-3, 1e-2, 1e-1):
         for _ in range(5):
             theta = own.theta + size * rng.normal(size=own.theta.size)
@@ -464,7 +464,7 @@ def test_no_theta_nearby_has_a_smaller_criterion_than_the_fit(problem):
 def test_ml_never_has_a_larger_deviance_than_reml_at_its_own_theta(problem):
     """The ML fit minimises the deviance: no other theta has a smaller one."""
     ml, reml = fit(problem.with_(method="ML")), fit(problem.with_(method="REML"))
-    assert ml.criterion <= ml.objective(reml.theta) + 1e-6
+    assert ml.criterion <= ml.internals.objective(reml.theta) + 1e-6
 
 
 @pytest.mark.parametrize("plan", [Plan(0, True), Plan(1, True), Plan(None, False)])

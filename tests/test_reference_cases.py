@@ -94,7 +94,7 @@ class Reference:
     def terms(self, fit: mme.Fit) -> list[tuple[Any, np.ndarray, np.ndarray]]:
         """Each term of the fit with the reference's T and the standard errors of its entries."""
         out, used = [], 0
-        for term in fit.model.terms:
+        for term in fit.internals.model.terms:
             k = term.q if term.covariance == "diagonal" else term.q * (term.q + 1) // 2
             piece = slice(used, used + k)
             out.append((term, lower_factor(self.theta[piece], term.q), lower_factor(self.theta_sd[piece], term.q)))
@@ -143,7 +143,7 @@ def compared(request: pytest.FixtureRequest) -> Compared:
         warnings.simplefilter("error")
         case = reference.case
         searched = case.fit()
-        m = searched.model
+        m = searched.internals.model
         X = pd.DataFrame(m.X, columns=list(m.x_names))
         same = mme.fit(
             m.y, X, m.terms, method=m.method, weights=m.weights, offset=m.offset, theta=reference.fields["theta"]
@@ -227,7 +227,7 @@ def test_criterion_at_lme4s_theta_is_lme4s(compared):
     # Ten roundings of log-determinants that are of the criterion's size, in either program.
     tolerance = 1e-14 * (abs(stored) + 1e4) + WEAK.get(compared.reference.name, (0.0, 0.0))[1]
     within(compared.same_theta.criterion, stored, tolerance)
-    within(compared.same_theta.objective(compared.reference.theta), stored, tolerance)
+    within(compared.same_theta.internals.objective(compared.reference.theta), stored, tolerance)
 
 
 def test_search_ends_no_higher_than_the_best_of_lme4s(compared):
@@ -264,7 +264,7 @@ def test_theta_is_found_as_closely_as_the_curvature_allows(compared):
 
 def test_relative_covariance_is_that_of_lme4(compared):
     # T T' is identified on singular fits too, where T need not be.
-    T_found = compared.searched.model.T(compared.searched.theta)
+    T_found = compared.searched.internals.model.T(compared.searched.theta)
     for (_, T, S), found in zip(compared.reference.terms(compared.searched), T_found, strict=True):
         moved = np.abs(S) @ np.abs(T.T)
         within(found @ found.T, T @ T.T, SEARCHED * (moved + moved.T) + 1e-14)
@@ -304,7 +304,7 @@ def test_likelihood_information_criteria_and_counts(compared):
     assert fit.dof == fields["df"]
     assert fit.nobs == fields["n"]
     assert fit.n_dropped == len(compared.reference.case.data) - fields["n"]
-    assert {term.group: term.n_levels for term in fit.model.terms} == fields["ngroups"]
+    assert {term.group: term.n_levels for term in fit.internals.model.terms} == fields["ngroups"]
     off = 2.0 * GAIN + 1e-14 * abs(fields["objective"]) + WEAK.get(compared.reference.name, (0, 0))[1]
     within(fit.loglik, fields["objective"] / -2.0, off)
     within(fit.aic, fields["AIC"], off)
@@ -370,7 +370,7 @@ def stored_effects(reference: Reference, fit: mme.Fit):
 def test_fitted_values_and_residuals(compared):
     fields = reports(compared, "fitted_head")
     for fit, share in compared.fits:
-        root_w = np.ones(10) if fit.model.weights is None else np.sqrt(fit.model.weights[:10])
+        root_w = np.ones(10) if fit.internals.model.weights is None else np.sqrt(fit.internals.model.weights[:10])
         # (*) for X beta + Z b: both shrink the noise of a record, so that their own error is below it
         unit = fields["sigma"] / root_w
         kept = ~np.isnan(np.asarray(fit.fitted))
@@ -380,7 +380,7 @@ def test_fitted_values_and_residuals(compared):
 
 def test_sums_of_squares_at_lme4s_theta(compared):
     fields, fit = reports(compared, "ss_resid"), compared.same_theta
-    share, weights = compared.fits[0][1], fit.model.weights
+    share, weights = compared.fits[0][1], fit.internals.model.weights
     weighted = float(fit.residuals**2 @ (np.ones(fit.nobs) if weights is None else weights))
     pwrss = fit.sigma**2 * (fit.nobs - fields["p"] * (fit.method == "REML"))
     within(fit.residuals @ fit.residuals, fields["ss_resid"], share * fields["ss_resid"])
@@ -393,7 +393,7 @@ def test_sums_of_squares_at_lme4s_theta(compared):
 
 def test_determinants_at_lme4s_theta(compared):
     fields, fit = reports(compared, "ss_resid"), compared.same_theta
-    share, weights, reml = compared.fits[0][1], fit.model.weights, fit.method == "REML"
+    share, weights, reml = compared.fits[0][1], fit.internals.model.weights, fit.method == "REML"
     # log|X'V^-1 X| from var(beta) = sigma^2 (X'V^-1 X)^-1, and log|M| from what is left of the criterion
     log_RX = fields["p"] * np.log(fit.sigma**2) - np.linalg.slogdet(fit.beta_cov)[1]
     freedom = fit.nobs - fields["p"] * reml
@@ -428,7 +428,7 @@ def test_predictions_with_and_without_random_effects_and_for_a_new_level(compare
 def test_prediction_error_variance_is_the_conditional_one_and_what_beta_adds(compared):
     fit = compared.same_theta
     condvar, pev = fit.condvar(by="term"), fit.pev(by="term")
-    for term, T in zip(fit.model.terms, fit.model.T(fit.theta), strict=True):
+    for term, T in zip(fit.internals.model.terms, fit.internals.model.T(fit.theta), strict=True):
         prior = fit.sigma**2 * T @ T.T
         slack = 1e-9 * np.trace(prior)
         for smaller, larger in ((condvar[term.name], pev[term.name]), (pev[term.name], prior[None])):

@@ -244,7 +244,7 @@ AT_VARIANCES = [
 @pytest.mark.parametrize("method", ["REML", "ML"])
 def test_hendersons_equations_give_the_fit_and_the_marginal_formulas(model, method):
     fit = mme.lmer(model[0], load_data(model[1]), method=method)
-    m, (term,) = fit.model, fit.model.terms
+    m, (term,) = fit.internals.model, fit.internals.model.terms
     sigma2, G = fit.sigma**2, fit.varcorr[term.name].cov
     Ginv = np.kron(np.eye(term.n_levels), np.linalg.inv(G))
     equations = mme.solve(m.y, m.X, term.Z, Ginv=Ginv, Rinv=1 / sigma2)
@@ -266,7 +266,7 @@ def test_hendersons_equations_give_the_fit_and_the_marginal_formulas(model, meth
 @pytest.mark.parametrize("model", AT_VARIANCES)
 def test_fitted_profile_is_the_weighted_average_of_population_profile_and_data(model):
     fit = mme.lmer(model[0], load_data(model[1]))
-    (term,) = fit.model.terms
+    (term,) = fit.internals.model.terms
     population, fitted = np.asarray(fit.predict(random=False)), np.asarray(fit.fitted)
     Z = np.ones((fit.nobs, 1)) if term.covariates is None else term.covariates
     G = fit.varcorr[term.name].cov
@@ -276,10 +276,10 @@ def test_fitted_profile_is_the_weighted_average_of_population_profile_and_data(m
         V = Z[rows] @ G @ Z[rows].T + R
         # X beta + Z b = R V^-1 X beta + (I - R V^-1) y
         weight = R @ np.linalg.inv(V)
-        average = weight @ population[rows] + (np.eye(len(R)) - weight) @ fit.model.y[rows]
+        average = weight @ population[rows] + (np.eye(len(R)) - weight) @ fit.internals.model.y[rows]
         np.testing.assert_allclose(fitted[rows], average, rtol=1e-11)
     if term.q == 1:  # the mean of a subject: one weight
-        shrunk, deviations = fit.shrinkage()[term.name], fit.model.y - population
+        shrunk, deviations = fit.shrinkage()[term.name], fit.internals.model.y - population
         n = np.bincount(term.codes)
         w = n * G[0, 0] / (n * G[0, 0] + fit.sigma**2)
         np.testing.assert_allclose(shrunk["weight"], w, rtol=1e-11)

@@ -73,10 +73,10 @@ def _chart(blue: int, own: int, line: int) -> str:
 
 def equations_text(fit: Fit) -> str:
     """The same estimates straight from Henderson's equations at the fit's variances."""
-    term = fit.model.terms[0]
+    term = fit.internals.model.terms[0]
     G = fit.varcorr["Subject"].cov
     Ginv = np.kron(np.eye(term.n_levels), np.linalg.inv(G))
-    sol = mme.solve(fit.model.y, fit.model.X, term.Z, Ginv=Ginv, Rinv=1.0 / fit.sigma**2)
+    sol = mme.solve(fit.internals.model.y, fit.internals.model.X, term.Z, Ginv=Ginv, Rinv=1.0 / fit.sigma**2)
     pairs = {
         "BLUE": (sol.beta, fit.beta),
         "BLUP": (sol.b, fit.ranef()["Subject"]),
@@ -97,6 +97,6 @@ def write(fit: Fit, directory: Path) -> list[Path]:
     """Write the summary, the random effects and the estimates; return the names of the files."""
     summary, blup, estimates = (directory / name for name in ("summary.txt", "blup.csv", "fit.json"))
     save(summary, fit.summary())
-    save(blup, ranef_table(fit).to_csv(index=False))
-    save(estimates, as_json(fit))
+    save(blup, ranef_table(fit.internals).to_csv(index=False))
+    save(estimates, as_json(fit.internals))
     return [summary, blup, estimates]

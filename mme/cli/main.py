@@ -109,9 +109,9 @@ def _fit(arguments: argparse.Namespace) -> int:
     )
     print(fit.summary(), end="")
     if arguments.ranef is not None:
-        save(arguments.ranef, ranef_table(fit).to_csv(index=False))
+        save(arguments.ranef, ranef_table(fit.internals).to_csv(index=False))
     if arguments.json is not None:
-        save(arguments.json, as_json(fit))
+        save(arguments.json, as_json(fit.internals))
     if outputs:
         print(f"\nWritten: {', '.join(map(str, outputs))}")
     return 0
@@ -152,7 +152,3 @@ def _say_warning(
     line: str | None = None,
 ) -> None:
     print(f"mme: warning: {message}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.diagnosis.findings import Diagnosis, Finding
+from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.summary import boundary
 from mme.search.verdict import open_parameters, search_names
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # A variance of fewer values than this has a relative standard error above 70% (sqrt(2 / (J - 1))).
 _FEW_LEVELS = 5
@@ -27,32 +24,14 @@ _FAR_ORIGIN, _NEARLY_ONE = 5.0, 0.99
 _DEPENDENT = 1e-10
 
 
-def diagnose(fit: Fit) -> Diagnosis:
-    """Say in plain language what is unusual about the fit, what it means and what to try.
-
-    Looks for: an optimum on the boundary (singular), flat or not reached; terms that describe the same effects; factors
-    with fewer than five levels, or whose levels have hardly any repeated records; columns on very different scales, or
-    an origin far outside the data; a fit that is nearly exact; columns of X that were dropped.
-
-    Returns
-    -------
-    Diagnosis
-        Prints as text; ``len()`` is zero and it is false when nothing was found; ``.kinds`` names what was.
-
-    Examples
-    --------
-    >>> import mme
-    >>> bool(mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy")).diagnose())
-    False
-    >>> mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff2")).diagnose().kinds
-    ('singular',)
-    """
+def diagnose(fit: Fitted) -> Diagnosis:
+    """Say in plain language what is unusual about the fit, what it means and what to try."""
     checks = (_optimum, _same_effects, _levels, _repeats, _scales, _origin, _exact, _dropped)
     findings = tuple(finding for check in checks for finding in check(fit))
     return Diagnosis(fit.formula or f"Model of {fit.model.response}", findings)
 
 
-def _optimum(fit: Fit) -> Iterator[Finding]:
+def _optimum(fit: Fitted) -> Iterator[Finding]:
     optimum = fit.optimum
     if optimum.verdict == "given":
         return
@@ -107,12 +86,12 @@ def _singular_remedy(sentences: list[str]) -> str:
     return "; ".join([*remedies, "more levels are what helps to find a small variance"]) + "."
 
 
-def _open_parameters(fit: Fit) -> tuple[str, ...]:
+def _open_parameters(fit: Fitted) -> tuple[str, ...]:
     """Parameters that take part in the directions in which the criterion is flat."""
     return open_parameters(fit.optimum.hessian, fit.optimum.flat, search_names(fit.model))
 
 
-def _same_effects(fit: Fit) -> Iterator[Finding]:
+def _same_effects(fit: Fitted) -> Iterator[Finding]:
     """Terms on one grouping factor (or on two that name the same groups) whose columns depend on each other."""
     for block in fit.objective.blocks:
         if len(block.terms) < 2:
@@ -131,7 +110,7 @@ def _same_effects(fit: Fit) -> Iterator[Finding]:
             )
 
 
-def _levels(fit: Fit) -> Iterator[Finding]:
+def _levels(fit: Fitted) -> Iterator[Finding]:
     if fit.optimum.verdict == "given":
         return
     for term in _by_group(fit):
@@ -147,7 +126,7 @@ def _levels(fit: Fit) -> Iterator[Finding]:
             )
 
 
-def _repeats(fit: Fit) -> Iterator[Finding]:
+def _repeats(fit: Fitted) -> Iterator[Finding]:
     """A variance is told from the residual variance by levels with more records than coefficients."""
     if fit.model.sigma is not None or fit.optimum.verdict == "given":
         return
@@ -174,12 +153,12 @@ def _appearances(term: Term) -> np.ndarray:
     return np.bincount(term.codes[term.covariates.T != 0.0], minlength=term.n_levels)
 
 
-def _by_group(fit: Fit) -> list[Term]:
+def _by_group(fit: Fitted) -> list[Term]:
     """One term of each grouping factor with independent levels."""
     return list({term.group: term for term in fit.model.terms if term.relationship is None}.values())
 
 
-def _scales(fit: Fit) -> Iterator[Finding]:
+def _scales(fit: Fitted) -> Iterator[Finding]:
     X = fit.model.X[:, fit.objective.basis.kept]
     spread = dict(zip(fit.fixed_names, X.std(axis=0).tolist(), strict=True))
     for term in fit.model.terms:
@@ -200,7 +179,7 @@ def _scales(fit: Fit) -> Iterator[Finding]:
         )
 
 
-def _origin(fit: Fit) -> Iterator[Finding]:
+def _origin(fit: Fitted) -> Iterator[Finding]:
     """An intercept and a slope correlated by plus or minus one only because zero is far outside the data."""
     for term, part in zip(fit.model.terms, fit.varcorr.values(), strict=True):
         if term.covariates is None:
@@ -223,7 +202,7 @@ def _origin(fit: Fit) -> Iterator[Finding]:
                 )
 
 
-def _exact(fit: Fit) -> Iterator[Finding]:
+def _exact(fit: Fitted) -> Iterator[Finding]:
     if fit.model.sigma is not None:
         return
     spread = float(fit.model.y.std())
@@ -238,7 +217,7 @@ def _exact(fit: Fit) -> Iterator[Finding]:
         )
 
 
-def _dropped(fit: Fit) -> Iterator[Finding]:
+def _dropped(fit: Fitted) -> Iterator[Finding]:
     if not fit.dropped:
         return
     places = fit.aliasing.dropped[:_FEW_LEVELS].tolist()

@@ -33,6 +33,8 @@ from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation, coordinates
 from mme.engine.schur import Family
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.lapack import cholesky, cholesky_solve, triangular_solve
@@ -178,6 +180,23 @@ class Hat:
                 where = _find(family, right.J, cells.rows, cells.cols)
                 h += 2.0 * quadratic(columns(left), blocks[where], cells.of_record, columns(right))
         return h
+
+
+def hat_of(fit: Fitted) -> Hat:
+    """The hat matrix of the conditional fit.
+
+    Raises
+    ------
+    MMEError
+        A term varies within the groups of the residual structure.
+    """
+    mixed = [fit.model.terms[block.terms[0]] for block in fit.objective.blocks if block.records is not None]
+    if mixed:
+        raise MMEError(
+            f"term '{mixed[0].name}' varies within the groups of the residual structure: what a record does to the "
+            "fit is not told, since it is whitened together with records of other levels"
+        )
+    return Hat(fit.objective, fit.theta, fit.estimates.at)
 
 
 def quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:

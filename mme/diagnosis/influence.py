@@ -12,7 +12,7 @@ import numpy as np
 
 from mme.covariance.structures import structure
 from mme.diagnosis.groups import group_hats
-from mme.diagnosis.hat import Hat
+from mme.diagnosis.hat import Hat, hat_of
 from mme.diagnosis.large import large_shifts
 from mme.diagnosis.records import RecordHat
 from mme.engine.blocks import Block
@@ -20,6 +20,7 @@ from mme.engine.objective import Objective
 from mme.engine.plan import Plan
 from mme.engine.schur import product_count
 from mme.errors import MMEError
+from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.numeric.sums import by_code, cells
 from mme.tables.levels import factorise
@@ -27,59 +28,19 @@ from mme.tables.levels import factorise
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.api.face import Fit
-
 # A group of more records takes longer by its own matrix than by products with it.
 _LARGE = 1000
 # A remainder of at most so many effects, and so many products for each of its entries, is factorised by LAPACK.
 _DENSE_UP_TO, _NEARLY_DENSE = 8000, 0.25
 
 
-def leverage(fit: Fit) -> Any:
-    r"""Diagonal of the hat matrix of the conditional fit, one a row of the data: lme4's ``hatvalues``.
-
-    fitted - offset = H y; h_i is between 0 and 1, and the sum is the number of parameters that the fit spends:
-    p + trace of what the random effects take. With weights h_i is that of sqrt(w_i) y_i, with correlated residuals that
-    of the whitened record (what the record adds to those before it).
-
-    Examples
-    --------
-    >>> import mme
-    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
-    >>> round(float(fit.leverage().sum()), 3), round(float(fit.leverage()[0]), 4)
-    (29.022, 0.2293)
-    """
-    return fit.rows.aligned(fit.hat.diagonal, "leverage")
+def leverage(fit: Fitted) -> Any:
+    """Diagonal of the hat matrix of the conditional fit, one a row of the data: lme4's ``hatvalues``."""
+    return fit.rows.aligned(fit.once(hat_of).diagonal, "leverage")
 
 
-def cooks_distance(fit: Fit, by: Any = None) -> Any:
-    r"""Cook's distance of every record, or of every group of records.
-
-    Parameters
-    ----------
-    by : str or (N,) labels, optional
-        None: of records, e_i^2 h_i / (p sigma^2 (1 - h_i)^2) with the leverage h_i and the residual e_i = sqrt(w_i)
-        (y_i - fitted_i) of the conditional fit, as lme4's ``cooks.distance``. A grouping factor of the model (of
-        several label vectors the first), or labels with one a row of the data: of groups, (beta - beta_(g))'
-        var(beta)^-1 (beta - beta_(g)) / p, the shift of the fixed effects when the group leaves. With correlated
-        residuals that is the distance of records too.
-
-    Returns
-    -------
-    Series
-        By row of the data, or by label of the group; NaN where a fixed effect cannot be estimated without it.
-
-    Notes
-    -----
-    Above one, or far above all others, is the rule of thumb for a closer look. The shift itself is :meth:`Fit.dfbeta`.
-
-    Examples
-    --------
-    >>> import mme
-    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
-    >>> fit.cooks_distance(by="Subject").nlargest(2).round(3).to_dict()
-    {'309': 0.149, '335': 0.129}
-    """
+def cooks_distance(fit: Fitted, by: Any = None) -> Any:
+    """Cook's distance of every record, or of every group of records."""
     p = fit.objective.basis.kept.size
     if by is not None:
         delta, labels, name = _without_groups(fit, by)
@@ -87,29 +48,14 @@ def cooks_distance(fit: Fit, by: Any = None) -> Any:
     if _correlated(fit):
         distance = (_record_shifts(fit) ** 2).sum(axis=1) / (p * fit.sigma**2)
         return fit.rows.aligned(distance, "cooks_distance")
-    h, e = fit.hat.diagonal, fit.estimates.whitened_residual()
+    h, e = fit.once(hat_of).diagonal, fit.estimates.whitened_residual()
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = e**2 * h / (p * fit.sigma**2 * (1.0 - h) ** 2)
     return fit.rows.aligned(distance, "cooks_distance")
 
 
-def dfbeta(fit: Fit, by: Any = None) -> pd.DataFrame:
-    r"""beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves.
-
-    Of a record i, correlated with others or not, with V the covariance of y and P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1,
-
-        beta - beta_(i) = (X'V^-1 X)^-1 (X'V^-1)_i (P y)_i / P_ii.
-
-    Parameters
-    ----------
-    by : str or (N,) labels, optional
-        As in :meth:`Fit.cooks_distance`.
-
-    Returns
-    -------
-    DataFrame
-        Rows of the data, or groups, x fixed effects.
-    """
+def dfbeta(fit: Fitted, by: Any = None) -> pd.DataFrame:
+    """beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves."""
     import pandas as pd
 
     names = list(fit.fixed_names)
@@ -120,23 +66,23 @@ def dfbeta(fit: Fit, by: Any = None) -> pd.DataFrame:
     return pd.DataFrame(fit.rows.aligned(moved, "dfbeta")).set_axis(names, axis=1)
 
 
-def _correlated(fit: Fit) -> bool:
+def _correlated(fit: Fitted) -> bool:
     """Whether a record that leaves is more than a row of the whitened ones."""
     return fit.model.residual is not None and fit.model.residual.group is not None
 
 
-def _hat(fit: Fit) -> Hat:
+def _hat(fit: Fitted) -> Hat:
     """The hat matrix of whitened records, for what it says of records as they are."""
     return Hat(fit.objective, fit.theta, fit.estimates.at)
 
 
-def _record_shifts(fit: Fit) -> np.ndarray:
+def _record_shifts(fit: Fitted) -> np.ndarray:
     """Shifts (n, p) on the basis of :class:`Hat` when a record leaves."""
     e = fit.estimates.whitened_residual()
-    return RecordHat(_hat(fit), e).shifts if _correlated(fit) else fit.hat.without_records(e)
+    return RecordHat(_hat(fit), e).shifts if _correlated(fit) else fit.once(hat_of).without_records(e)
 
 
-def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
+def _without_groups(fit: Fitted, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     """Shifts (J, p) on the basis of :class:`Hat`, labels and the name of the groups."""
     codes, labels, name = _groups(fit, by)
     model = fit.model
@@ -149,11 +95,11 @@ def _without_groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
         )
     if all(term.relationship is None and _within(term.codes, codes) for term in model.terms):
         r = fit.estimates.whitened_residual(conditional=False)
-        return fit.hat.without_blocks(codes, labels.size, r), labels, name
+        return fit.once(hat_of).without_blocks(codes, labels.size, r), labels, name
     return _crossed(fit, codes, labels.size), labels, name
 
 
-def _groups(fit: Fit, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
+def _groups(fit: Fitted, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     """Codes, labels and name of the groups that are to leave."""
     if isinstance(by, str):
         for term in fit.model.terms:
@@ -177,7 +123,7 @@ def _within(inner: np.ndarray, outer: np.ndarray) -> bool:
     return bool((first[inner] == outer).all())
 
 
-def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
+def _crossed(fit: Fitted, codes: np.ndarray, J: int) -> np.ndarray:
     """Shifts (J, p) when random effects reach beyond the groups.
 
     The levels of the absorbed factor have all that (H2) needs, and so have any groups where the remainder is dense.
@@ -185,23 +131,23 @@ def _crossed(fit: Fit, codes: np.ndarray, J: int) -> np.ndarray:
     """
     e, absorbed = fit.estimates.whitened_residual(), fit.objective.absorbing
     if absorbed is not None and _is(absorbed, codes):
-        return fit.hat.without_levels(e)
-    sizes, hats = np.bincount(codes, minlength=J), group_hats(fit.objective, fit.theta, fit.hat.at)
+        return fit.once(hat_of).without_levels(e)
+    sizes, hats = np.bincount(codes, minlength=J), group_hats(fit.objective, fit.theta, fit.once(hat_of).at)
     delta = np.full((J, fit.objective.basis.kept.size), np.nan)
     small, large = np.flatnonzero(sizes <= _LARGE), np.flatnonzero(sizes > _LARGE)
     if hats is None and small.size:
         delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
     elif hats is not None:
         if small.size:
-            delta[small] = fit.hat.without_groups(e, hats.of(codes, small), small.size)
+            delta[small] = fit.once(hat_of).without_groups(e, hats.of(codes, small), small.size)
         records = np.split(by_code(codes, J), np.cumsum(sizes)[:-1])
-        delta[large] = large_shifts(hats, fit.hat.U, e, [records[g] for g in large])
+        delta[large] = large_shifts(hats, fit.once(hat_of).U, e, [records[g] for g in large])
     for g in large[np.isnan(delta[large]).any(axis=1)].tolist():
-        delta[g] = fit.hat.without(codes != g)
+        delta[g] = fit.once(hat_of).without(codes != g)
     return delta
 
 
-def _absorbing(fit: Fit, codes: np.ndarray, small: np.ndarray) -> Hat:
+def _absorbing(fit: Fitted, codes: np.ndarray, small: np.ndarray) -> Hat:
     """The same fit with the small groups absorbed; a factor that is not in the model enters with theta = 0."""
     objective, model, theta = fit.objective, fit.model, fit.theta
     found = [b for b, block in enumerate(objective.blocks) if _is(block, codes)] if small.all() else []

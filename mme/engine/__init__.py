@@ -1,0 +1,1 @@
+"""One evaluation of the criterion: condition, absorb, assemble, factorise, eliminate."""

@@ -207,7 +207,7 @@ class Objective:
         return replace(T, absorbed=absorbed, rest=[factor * keep for factor, keep in zip(T.rest, kept, strict=True)])
 
     def by_block(self, u_absorbed: np.ndarray, u_rest: np.ndarray, theta: np.ndarray) -> list[np.ndarray]:
-        """b = T u of every block as (J, q, combinations), scaled columns, from what :func:`mme.engine.pls.effects` returns."""
+        """b = T u of every block as (J, q, combinations), columns scaled; u is of :func:`mme.engine.pls.effects`."""
         T = self.factors(theta)
         out = [
             np.matmul(factor, u_rest[start : start + block.J * block.q].reshape(block.J, block.q, -1))

@@ -1,8 +1,8 @@
 r"""One level with many coefficients of one variance: penalised splines, marker effects.
 
 With the singular value decomposition Z = U S V' of the level's columns, b ~ N(0, tau^2 I) is V'b ~ N(0, tau^2 I), and
-the level is absorbed as in :mod:`mme.engine.absorption` with R = S V': I + R T T'R' = I + tau^2 S^2 is diagonal, so that an
-evaluation takes as many operations as there are singular values, and nothing is subtracted here either.
+the level is absorbed as in :mod:`mme.engine.absorption` with R = S V': I + R T T'R' = I + tau^2 S^2 is diagonal, so
+that an evaluation takes as many operations as there are singular values, and nothing is subtracted here either.
 """
 
 from __future__ import annotations

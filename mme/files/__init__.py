@@ -1,0 +1,1 @@
+"""A fit on disk and in other forms: archive, export, tables, report."""

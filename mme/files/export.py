@@ -11,6 +11,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.effects import effects
 from mme.fitted.natural import residual_names
+from mme.fitted.record import Fitted
 from mme.tables.frame import labels_of
 
 if TYPE_CHECKING:
@@ -18,13 +19,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from mme.api.face import Fit
-
 # Raised when a field changes its name, its place or its meaning; new fields leave it as it is.
 FORMAT = 1
 
 
-def as_dict(fit: Fit) -> dict[str, Any]:
+def as_dict(fit: Fitted) -> dict[str, Any]:
     """Return the fit as plain numbers, strings, lists and dictionaries; a number that is not finite is None.
 
     =================  =================================================================================================
@@ -49,7 +48,6 @@ def as_dict(fit: Fit) -> dict[str, Any]:
     ``residual``       where residuals have a structure, list of ``{name, value}``, by the names of ``confint()``
     =================  =================================================================================================
     """
-    beta, se = fit.beta, fit.se
     found = {
         "format": FORMAT,
         "formula": fit.formula,
@@ -66,10 +64,10 @@ def as_dict(fit: Fit) -> dict[str, Any]:
         "sigma": fit.sigma,
         "theta": [{"name": name, "value": v} for name, v in zip(fit.theta_names, fit.theta, strict=True)],
         "beta": [
-            {"name": name, "estimate": beta[name], "se": se[name], "t": beta[name] / se[name]}
-            for name in fit.fixed_names
+            {"name": name, "estimate": estimate, "se": error, "t": estimate / error}
+            for name, estimate, error in zip(fit.fixed_names, fit.estimates.beta, fit.estimates.se, strict=True)
         ],
-        "beta_cov": fit.beta_cov.to_numpy(),
+        "beta_cov": fit.estimates.beta_cov,
         "dropped": fit.dropped,
         "varcorr": [
             {"term": term, "names": part.names, "sd": part.sd, "corr": part.corr, "cov": part.cov}
@@ -93,7 +91,7 @@ def as_dict(fit: Fit) -> dict[str, Any]:
     return plain
 
 
-def ranef_table(fit: Fit) -> pd.DataFrame:
+def ranef_table(fit: Fitted) -> pd.DataFrame:
     """One row a random effect: ``term, level, coefficient, blup, condsd, pev``; ``term`` as the keys of ``ranef()``.
 
     ``condsd`` is the square root of var(b | y), beta held at its estimate (lme4's ``condsd``); ``pev`` is
@@ -118,7 +116,7 @@ def ranef_table(fit: Fit) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def as_json(fit: Fit) -> str:
+def as_json(fit: Fitted) -> str:
     """Return :func:`as_dict` as JSON text."""
     return json.dumps(as_dict(fit), indent=2, allow_nan=False) + "\n"
 

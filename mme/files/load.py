@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.api.face import Fit
 from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.files.archive import damaged, read_archive
 from mme.files.encoding import Decoder
 from mme.files.save import classes
+from mme.fitted.record import Fitted
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents
@@ -28,24 +28,19 @@ from mme.tables.rows import Rows
 _SAME = 1e-9
 
 
-def load_fit(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that :meth:`Fit.save` wrote. Nothing in the file is run, and no search is done.
-
-    Raises
-    ------
-    MMEError
-        There is no such file, it is not a fit, it is damaged, or a later version of mme wrote it.
-    """
+def load_fit(path: str | os.PathLike[str]) -> Fitted:
+    """Read a fit that :meth:`Fit.save` wrote. Nothing in the file is run, and no search is done."""
     target = path_of(path)
     content, arrays = read_archive(target)
     with damaged(target):
         return _rebuilt(Decoder(classes(), arrays).decode(content), target)
 
 
-def _rebuilt(content: dict[str, Any], path: Path) -> Fit:
+def _rebuilt(content: dict[str, Any], path: Path) -> Fitted:
     model = _model(content["model"], [_term(fields) for fields in content["terms"]])
     model = replace(model, unknown_parents=tuple(_groups(one, model) for one in content.get("unknown_parents", ())))
-    theta, optimum = np.asarray(content["theta"], dtype=float), content["optimum"]
+    theta = np.asarray(content["theta"], dtype=float)
+    optimum = replace(content["optimum"], theta=theta)
     if theta.shape != (model.k,) or not np.isfinite(theta).all():
         raise MMEError(f"{path}: theta has shape {theta.shape}, the model has {model.k} parameters")
     objective = Objective(model, phi=np.asarray(optimum.phi, dtype=float))
@@ -56,9 +51,8 @@ def _rebuilt(content: dict[str, Any], path: Path) -> Fit:
     )
     if int(rows.kept.sum()) != model.n:
         raise MMEError(f"{path}: {int(rows.kept.sum())} rows are marked as used, the model has {model.n}")
-    fit = Fit(
+    fit = Fitted(
         model=model,
-        theta=theta,
         optimum=optimum,
         objective=objective,
         rows=rows,

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.diagnosis.checks import diagnose
 from mme.errors import MMEError
 from mme.fitted.effects import Effects, effects
+from mme.fitted.record import Fitted
 from mme.plot import Plots
 from mme.plot.residuals import QUANTILES
 from mme.plot.style import LINES, POINTS, close, png
+from mme.results.shares import variances
 from mme.results.summary import summary_html
 from mme.tables.arguments import path_of
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mme.api.face import Fit
 
 # Grouping factors that get pictures of their own.
 _FACTORS = 3
@@ -40,21 +41,8 @@ img { max-width: 100%; height: auto; } ol li p { margin: .2rem 0; }
 """
 
 
-def write_report(fit: Fit, path: str | os.PathLike[str], *, title: str | None = None) -> None:
-    """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``).
-
-    Parameters
-    ----------
-    path : str or path
-        The file; pictures are inside it.
-    title : str, optional
-        Its heading; None: the response and the grouping factors.
-
-    Raises
-    ------
-    MMEError
-        matplotlib is not installed, or the file cannot be written.
-    """
+def write_report(fit: Fitted, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+    """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``)."""
     groups = ", ".join(dict.fromkeys(term.group for term in fit.model.terms))
     target = path_of(path)
     if title is not None and not isinstance(title, str):
@@ -64,9 +52,9 @@ def write_report(fit: Fit, path: str | os.PathLike[str], *, title: str | None = 
         f"<h1>{escape(heading)}</h1>",
         summary_html(fit),
         "<h2>What is unusual</h2>",
-        fit.diagnose()._repr_html_(),
+        diagnose(fit)._repr_html_(),
         "<h2>Variance</h2>",
-        _table(fit.variances(), "Four variances that are easily confused"),
+        _table(variances(fit), "Four variances that are easily confused"),
         "<p>prior: the variance component; of_blups: mean square of the BLUPs, less than the prior because they are "
         "shrunken; mean_condvar: what a level's data leave unknown at the estimated fixed effects; mean_pev: the same "
         "with the uncertainty of the fixed effects.</p>",
@@ -85,7 +73,7 @@ def write_report(fit: Fit, path: str | os.PathLike[str], *, title: str | None = 
         raise MMEError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _pictures(fit: Fit) -> Iterator[str]:
+def _pictures(fit: Fitted) -> Iterator[str]:
     plot = Plots(fit)
     yield _figure(plot.variance(), "Shares of the variance of the records (Nakagawa, Schielzeth and Johnson).")
     for one in effects(fit.model)[:_FACTORS]:
@@ -130,7 +118,7 @@ def _note(many: bool, text: str) -> str:
     return f" {text}" if many else ""
 
 
-def _has_covariate(fit: Fit) -> bool:
+def _has_covariate(fit: Fitted) -> bool:
     columns = [fit.model.X, *(term.covariates for term in fit.model.terms if term.covariates is not None)]
     return any((np.ptp(values, axis=0) > 0.0).any() for values in columns if values.size)
 

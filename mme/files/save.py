@@ -1,6 +1,7 @@
 r"""A fit as a file, without pickle: a zip of one JSON text and plain arrays, which can be opened without fear.
 
-Format, version 1: the file is that of :mod:`mme.files.archive`, its content written as in :mod:`mme.files.encoding`, a map with
+Format, version 1: the file is that of :mod:`mme.files.archive`, its content written as in :mod:`mme.files.encoding`, a
+map with
 
 ==================  ====================================================================================================
 field               content
@@ -26,7 +27,7 @@ user's (:func:`mme.model.problem.build_model`), evaluates the objective once at 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -34,40 +35,20 @@ import scipy.sparse as sp
 from mme.errors import MMEError
 from mme.files.archive import write_archive
 from mme.files.encoding import PLAIN, Encoder
+from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.relationship.parametric import Parametric
 from mme.tables.arguments import path_of
 
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
-
-def save_fit(fit: Fit, path: str | os.PathLike[str]) -> None:
-    """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`.
-
-    The records are in the file: who can read it can read the data. Factors are not; they are computed again.
-
-    Raises
-    ------
-    MMEError
-        The file cannot be written, or the fit holds a structure, of residuals or of G, that is not one of mme's own.
-
-    Examples
-    --------
-    >>> import mme, tempfile, pathlib
-    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     fit.save(pathlib.Path(folder) / "sleep.mme")
-    ...     again = mme.load_fit(pathlib.Path(folder) / "sleep.mme")
-    >>> again.beta.equals(fit.beta), again.predict({"Days": [10], "Subject": ["308"]}).round(1).tolist()
-    (True, [450.3])
-    """
+def save_fit(fit: Fitted, path: str | os.PathLike[str]) -> None:
+    """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`."""
     encoder = Encoder(classes())
     content = encoder.encode(_content(fit))
     write_archive(path_of(path), content, encoder.arrays)
 
 
-def _content(fit: Fit) -> dict[str, Any]:
+def _content(fit: Fitted) -> dict[str, Any]:
     model = fit.model
     if model.residual is not None and type(model.residual) not in classes().values():
         raise MMEError(
@@ -146,9 +127,7 @@ def _labels(level: Any) -> np.ndarray:
 
 def classes() -> dict[str, type]:
     """The dataclasses that a file may hold."""
-    from mme.formula import algebra, bars, columns, syntax
-    from mme.formula import codings as contrasts
-    from mme.formula import design as formula
+    from mme.formula import algebra, bars, codings, columns, design, syntax
     from mme.model import unknown_parents
     from mme.relationship import ornstein
     from mme.residual import ar1, chain, compound, exponential, patterns, product, toeplitz, unstructured, variance
@@ -156,7 +135,7 @@ def classes() -> dict[str, type]:
 
     listed: list[type] = [
         *(syntax.Name, syntax.Number, syntax.Text, syntax.Op, syntax.Call),
-        *(algebra.Terms, bars.Bar, columns.Coding, contrasts.Contrast, formula.Specification, verdict.Optimum),
+        *(algebra.Terms, bars.Bar, columns.Coding, codings.Contrast, design.Specification, verdict.Optimum),
         *(
             ar1.BoundAR1,
             compound.BoundCompoundSymmetry,

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.diagnosis.influence import cooks_distance, leverage
+from mme.diagnosis.residuals import scaled_residuals
 from mme.errors import MMEError
 from mme.files.export import ranef_table
 from mme.fitted.natural import residual_names
-from mme.inference.fixed.contrasts import t_quantile
+from mme.fitted.record import Fitted
+from mme.inference.fixed.contrasts import coefficient_table
+from mme.inference.fixed.quantiles import t_quantile
+from mme.results.shares import icc, r2
 from mme.tables.arguments import check_level, names_of
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mme.api.face import Fit
 
 EFFECTS = ("fixed", "variance", "blup")
 Columns = dict[str, np.ndarray]
@@ -30,37 +33,13 @@ _COLUMNS = ["effect", "group", "level", "term", "estimate", "std_error", "df", "
 
 
 def tidy(
-    fit: Fit, effects: str | Sequence[str] = ("fixed", "variance"), *, ddf: str = "satterthwaite", level: float = 0.95
+    fit: Fitted,
+    effects: str | Sequence[str] = ("fixed", "variance"),
+    *,
+    ddf: str = "satterthwaite",
+    level: float = 0.95,
 ) -> pd.DataFrame:
-    """A row an estimate.
-
-    Parameters
-    ----------
-    effects : str or sequence of str
-        ``"fixed"`` effects; ``"variance"``: standard deviations and correlations of the random effects and the residual
-        standard deviation; ``"blup"``: a row a level and coefficient of a grouping factor, ``std_error`` the root of
-        var(b | y) and ``lower, upper`` by the normal quantile: variances are taken as known, as in lme4's intervals.
-    ddf : str
-        Degrees of freedom of the fixed effects, as in :meth:`Fit.coefficients`.
-    level : float
-        Of the intervals ``lower, upper``.
-
-    Returns
-    -------
-    DataFrame
-        ``effect, group, level, term, estimate, std_error, df, statistic, p_value, lower, upper``; what has no value is
-        missing.
-
-    Examples
-    --------
-    >>> import mme
-    >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
-    >>> fit.tidy(ddf="none")[["effect", "group", "term", "estimate"]].round(1)
-         effect     group            term  estimate
-    0     fixed       NaN     (Intercept)    1527.5
-    1  variance     Batch  sd (Intercept)      42.0
-    2  variance  residual              sd      49.5
-    """
+    """A row an estimate."""
     import pandas as pd
 
     chosen = names_of(effects, "effects")
@@ -77,18 +56,11 @@ def tidy(
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS})
 
 
-def glance(fit: Fit) -> pd.DataFrame:
-    """One row: what describes the whole fit.
-
-    Returns
-    -------
-    DataFrame
-        ``formula, method, nobs, dof, sigma, criterion, loglik, aic, bic, r2_marginal, r2_conditional, icc, verdict,
-        singular``; ``icc`` is that of all random terms together.
-    """
+def glance(fit: Fitted) -> pd.DataFrame:
+    """One row: what describes the whole fit."""
     import pandas as pd
 
-    r2 = fit.r2()
+    r_squared = r2(fit)
     row = {
         "formula": fit.formula,
         "method": fit.method,
@@ -99,9 +71,9 @@ def glance(fit: Fit) -> pd.DataFrame:
         "loglik": fit.loglik,
         "aic": fit.aic,
         "bic": fit.bic,
-        "r2_marginal": r2["marginal"],
-        "r2_conditional": r2["conditional"],
-        "icc": fit.icc()["all"],
+        "r2_marginal": r_squared["marginal"],
+        "r2_conditional": r_squared["conditional"],
+        "icc": icc(fit)["all"],
         "verdict": fit.optimum.verdict,
         "singular": fit.singular,
     }
@@ -118,29 +90,17 @@ def _opened(data: Any) -> pd.DataFrame:
         raise MMEError(f"data must be the table of the fit, or what makes a data frame; got {shown(data)}") from None
 
 
-def augment(fit: Fit, data: Any = None) -> pd.DataFrame:
-    """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out.
-
-    Parameters
-    ----------
-    data : DataFrame or what makes one, optional
-        The table of the fit, to put before the new columns.
-
-    Returns
-    -------
-    DataFrame
-        ``.fitted``, ``.population`` (without random effects), ``.residual``, ``.standardised`` (see
-        :meth:`Fit.scaled_residuals`), ``.leverage`` and ``.cooks_distance``; without data the response first.
-    """
+def augment(fit: Fitted, data: Any = None) -> pd.DataFrame:
+    """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out."""
     import pandas as pd
 
     columns = {
-        ".fitted": fit.fitted,
-        ".population": fit.predict(random=False),
-        ".residual": fit.residuals,
-        ".standardised": fit.scaled_residuals(),
-        ".leverage": fit.leverage(),
-        ".cooks_distance": fit.cooks_distance(),
+        ".fitted": fit.rows.aligned(fit.estimates.fitted, "fitted"),
+        ".population": fit.rows.aligned(fit.estimates.population, "population"),
+        ".residual": fit.rows.aligned(fit.model.y - fit.estimates.fitted, "residuals"),
+        ".standardised": scaled_residuals(fit),
+        ".leverage": leverage(fit),
+        ".cooks_distance": cooks_distance(fit),
     }
     if data is None:
         columns = {fit.model.response: fit.rows.aligned(fit.model.y, fit.model.response)} | columns
@@ -151,8 +111,8 @@ def augment(fit: Fit, data: Any = None) -> pd.DataFrame:
     return table.assign(**{name: np.asarray(values) for name, values in columns.items()})
 
 
-def _fixed(fit: Fit, ddf: str, level: float) -> Columns:
-    table = fit.coefficients(ddf=ddf)
+def _fixed(fit: Fitted, ddf: str, level: float) -> Columns:
+    table = coefficient_table(fit, ddf)
     half = t_quantile(level, table["df"].to_numpy()) * table["se"]
     return {
         "term": table.index.to_numpy(dtype=object),
@@ -166,7 +126,7 @@ def _fixed(fit: Fit, ddf: str, level: float) -> Columns:
     }
 
 
-def _variance(fit: Fit) -> Columns:
+def _variance(fit: Fitted) -> Columns:
     rows: list[tuple[str, str, float]] = []
     for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
         rows += [(group, f"sd {name}", sd) for name, sd in zip(part.names, part.sd.tolist(), strict=True)]
@@ -183,7 +143,7 @@ def _variance(fit: Fit) -> Columns:
     }
 
 
-def _blups(fit: Fit, level: float) -> Columns:
+def _blups(fit: Fitted, level: float) -> Columns:
     table = ranef_table(fit)
     estimate, se = table["blup"].to_numpy(), table["condsd"].to_numpy()
     half = t_quantile(level, np.array(np.inf)) * se

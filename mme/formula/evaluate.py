@@ -1,4 +1,4 @@
-"""Evaluate the variables of a formula on a table: a tree of :mod:`mme.formula.syntax` -> numbers, a factor or a basis."""
+"""Evaluate the variables of a formula on a table: a tree of its syntax -> numbers, a factor or a basis."""
 
 from __future__ import annotations
 

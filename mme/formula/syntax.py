@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from mme.errors import FormulaError, MMEError
+from mme.tables.spelling import r_number
 
 _NAME = re.compile(r"(?:[^\W\d]|_|\.(?!\d))[\w.]*")
 _TOKEN = re.compile(
@@ -189,24 +190,6 @@ def summands(node: Node) -> list[tuple[str, Node]]:
 def _grouped(node: Node) -> str:
     """The text of a summand: only trees that we build ourselves have a bare sum there."""
     return f"({deparse(node)})" if is_sum(node) else deparse(node)
-
-
-def r_number(value: float) -> str:
-    """Print a number as R's ``as.character``: 15 digits at most, fixed notation unless scientific is shorter.
-
-    Examples
-    --------
-    >>> [r_number(v) for v in (2.0, 0.1 + 0.2, 123456.0, 1e5, 0.0001)]
-    ['2', '0.3', '123456', '1e+05', '1e-04']
-    """
-    mantissa, _, power = f"{value:.14e}".partition("e")
-    if not power:
-        return mantissa  # nan, inf
-    mantissa = mantissa.rstrip("0").rstrip(".")
-    digits = sum(c.isdigit() for c in mantissa)
-    fixed = f"{value:.{max(0, digits - 1 - int(power))}f}"
-    scientific = f"{mantissa}e{int(power):+03d}"
-    return fixed if len(fixed) <= len(scientific) else scientific
 
 
 class _Parser:

@@ -1,0 +1,1 @@
+"""Which variances the data determine, from the design alone."""

@@ -9,7 +9,8 @@ phi, relative to R = sigma^2 W^-1, have the Gram matrix
 which is sum_g tr(S_g dG_k S_g dG_l), S_g = Z_g'W Z_g, where levels and records are independent: one pass over the
 records. Elsewhere it is summed over sets of records by themselves, taken in whole where these are unrelated.
 
-With fewer effects than records, replicates tell them apart; what terms have in common is for :mod:`mme.identifiability.identified`.
+With fewer effects than records, replicates tell them apart; what terms have in common is for
+:mod:`mme.identifiability.identified`.
 """
 
 from __future__ import annotations

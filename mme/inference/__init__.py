@@ -1,1 +1,1 @@
-"""Intervals and tests: one file each."""
+"""Intervals and tests."""

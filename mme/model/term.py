@@ -44,8 +44,8 @@ class Term:
         from :class:`mme.covariance.structures.Structure`.
     relationship : Pedigree or Relationship, optional
         Covariance among levels, b ~ N(0, K (x) sigma^2 T T'); levels are matched by label, and those without records
-        are predicted as well. None: independent levels, K = I. A :class:`mme.relationship.parametric.Parametric` has parameters of
-        its own, which are searched with theta; :meth:`ou` makes one.
+        are predicted as well. None: independent levels, K = I. A :class:`mme.relationship.parametric.Parametric` has
+        parameters of its own, which are searched with theta; :meth:`ou` makes one.
     columns : sequence of str, optional
         Names of the q coefficients; taken from a DataFrame, or the label vectors, when they have names.
 

@@ -1,0 +1,1 @@
+"""Numerical tools that know nothing of models: each file can be used alone."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
+from mme.fitted.record import Fitted
 from mme.plot.caterpillar import caterpillar
 from mme.plot.groups import groups
 from mme.plot.profiles import pairs, zeta
@@ -19,14 +20,11 @@ from mme.plot.shrinkage import shrinkage
 from mme.plot.style import style
 from mme.plot.variance import variance
 
-if TYPE_CHECKING:
-    from mme.api.face import Fit
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _method(draw: Callable[Concatenate[Fit, P], R]) -> Callable[Concatenate[Plots, P], R]:
+def _method(draw: Callable[Concatenate[Fitted, P], R]) -> Callable[Concatenate[Plots, P], R]:
     """A function that draws a fit, as a method; in our style, whatever the user's settings."""
 
     @wraps(draw)
@@ -41,7 +39,7 @@ def _method(draw: Callable[Concatenate[Fit, P], R]) -> Callable[Concatenate[Plot
 class Plots:
     """What can be drawn of a fit; every method says what it shows and returns matplotlib axes."""
 
-    fit: Fit
+    fit: Fitted
 
     caterpillar = _method(caterpillar)
     shrinkage = _method(shrinkage)

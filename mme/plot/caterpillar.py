@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
 from mme.errors import MMEError
 from mme.fitted.effects import Effects
+from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, INK, LIGHT, LINES, NAMED, drawn_effects, legend_above, row_of_axes, units
 from mme.tables.arguments import check_level, is_word, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.frame import labels_of
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # Runs of neighbouring levels that a band of many intervals is drawn from.
 _RUNS = 250
 
 
 def caterpillar(
-    fit: Fit, term: str | None = None, *, level: float = 0.95, variance: str = "pev", sort: bool = True, ax: Any = None
+    fit: Fitted,
+    term: str | None = None,
+    *,
+    level: float = 0.95,
+    variance: str = "pev",
+    sort: bool = True,
+    ax: Any = None,
 ) -> np.ndarray:
     """BLUPs of a grouping factor with intervals, sorted; one axes a coefficient.
 

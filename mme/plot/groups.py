@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.effects import Effects
+from mme.fitted.record import Fitted
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -28,16 +29,13 @@ from mme.tables.arguments import is_word
 from mme.tables.arrays import numbers, shown
 from mme.tables.frame import labels_of
 
-if TYPE_CHECKING:
-    from mme.api.face import Fit
-
 # Panels of a lattice, in rows of six; lines of a spaghetti plot.
 _PANELS, _IN_A_ROW, _STRANDS = 24, 6, 300
 # Records of a group that a panel or a line is drawn through: more would lie on each other.
 _KNOTS = 300
 
 
-def groups(fit: Fit, x: Any = None, term: str | None = None, *, kind: str | None = None, ax: Any = None) -> Any:
+def groups(fit: Fitted, x: Any = None, term: str | None = None, *, kind: str | None = None, ax: Any = None) -> Any:
     """Observed and fitted values of every group over a covariate.
 
     A group of more than 300 records is drawn by an even choice of them from its lowest x to its highest. Behind fitted
@@ -68,7 +66,7 @@ def groups(fit: Fit, x: Any = None, term: str | None = None, *, kind: str | None
     return _lattice(fit, t, values, name)
 
 
-def _covariate(fit: Fit, x: Any, of: Effects) -> tuple[np.ndarray, str]:
+def _covariate(fit: Fitted, x: Any, of: Effects) -> tuple[np.ndarray, str]:
     """The values (n,) and name of the covariate."""
     model = fit.model
     columns = dict(zip(model.x_names, model.X.T, strict=True))
@@ -91,7 +89,7 @@ def _covariate(fit: Fit, x: Any, of: Effects) -> tuple[np.ndarray, str]:
     return columns[x], x
 
 
-def _by_level(fit: Fit, t: int) -> np.ndarray:
+def _by_level(fit: Fitted, t: int) -> np.ndarray:
     """Levels with records in the order of their first BLUP."""
     order = np.argsort(fit.estimates.b[t][:, 0], kind="stable")
     count = np.bincount(fit.model.terms[t].first_codes, minlength=order.size)
@@ -109,7 +107,7 @@ def _strands(codes: np.ndarray, x: np.ndarray, chosen: np.ndarray, count: int) -
     return [strand[spread(strand.size, _KNOTS)] for strand in strands]
 
 
-def _lattice(fit: Fit, t: int, x: np.ndarray, name: str) -> np.ndarray:
+def _lattice(fit: Fitted, t: int, x: np.ndarray, name: str) -> np.ndarray:
     term, order = fit.model.terms[t], _by_level(fit, t)
     chosen = order[spread(order.size, _PANELS)]
     rows = -(-chosen.size // _IN_A_ROW)
@@ -152,7 +150,7 @@ def _records(ax: Any, x: np.ndarray, y: np.ndarray, most: int) -> None:
         ax.scatter(x, y, s=5.0, color=GREY, alpha=0.6, linewidth=0.0, zorder=1, label=name)
 
 
-def _spaghetti(fit: Fit, t: int, x: np.ndarray, name: str, ax: Any) -> Any:
+def _spaghetti(fit: Fitted, t: int, x: np.ndarray, name: str, ax: Any) -> Any:
     from matplotlib.collections import LineCollection
 
     term, order = fit.model.terms[t], _by_level(fit, t)
@@ -177,7 +175,7 @@ def _spaghetti(fit: Fit, t: int, x: np.ndarray, name: str, ax: Any) -> Any:
     return ax
 
 
-def _population(fit: Fit, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _population(fit: Fitted, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean population value at each value of x, over at most a hundred runs of them."""
     order = np.argsort(x)
     steps = np.flatnonzero(np.diff(x[order])) + 1

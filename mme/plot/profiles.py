@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.record import Fitted
+from mme.inference.intervals.profile import profile as profiled
 from mme.plot.style import BLUE, GREY, INK, LIGHT, VERMILION, new_axes
 from mme.tables.arguments import names_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mme.api.face import Fit
 
 # Panels in a row.
 _IN_A_ROW = 3
@@ -26,7 +26,7 @@ _LEVEL = 0.1
 _RADII = {50: 1.1774, 80: 1.7941, 95: 2.4477}
 
 
-def zeta(fit: Fit, profile: Any = None) -> np.ndarray:
+def zeta(fit: Fitted, profile: Any = None) -> np.ndarray:
     """Profile zeta of each parameter: straight where the likelihood is quadratic and Wald's interval holds.
 
     Vertical lines mark the limits at 50, 80, 90, 95 and 99%, the straight line is Wald's.
@@ -73,7 +73,7 @@ def _curve(ax: Any, value: np.ndarray, z: np.ndarray) -> None:
     ax.margins(x=0.04)
 
 
-def pairs(fit: Fit, profile: Any = None, parameters: Any = None) -> np.ndarray:
+def pairs(fit: Fitted, profile: Any = None, parameters: Any = None) -> np.ndarray:
     """Joint regions (50, 80, 95%) of every two parameters, below the diagonal; zeta on it.
 
     Contours are interpolated from the profiles and their traces, the other parameter's estimate while one is held
@@ -174,12 +174,12 @@ def _smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(PchipInterpolator(x, y)(np.clip(at, x[0], x[-1])))
 
 
-def _table(fit: Fit, profile: Any) -> pd.DataFrame:
+def _table(fit: Fitted, profile: Any) -> pd.DataFrame:
     """A profile as a table, made where it is not given."""
     if profile is None:
-        if not hasattr(fit, "profile"):
+        if not isinstance(fit, Fitted):
             raise MMEError("give a profile: a table with the columns parameter, value and zeta")
-        profile = fit.profile()
+        profile = profiled(fit, None, 0.95)
     table = profile.to_frame() if hasattr(profile, "curves") else profile
     missing = [name for name in ("parameter", "value", "zeta") if name not in getattr(table, "columns", ())]
     if missing:

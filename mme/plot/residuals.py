@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
 from mme.diagnosis.residuals import scaled_residuals
+from mme.fitted.record import Fitted
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -25,9 +26,6 @@ from mme.plot.style import (
 )
 from mme.tables.arguments import is_word
 
-if TYPE_CHECKING:
-    from mme.api.face import Fit
-
 # Records in a run whose quartiles are drawn, at least; and runs, at most.
 _RUN, _RUNS = 40, 20
 # Points of a quantile plot: of more a third from each end, and as many between them.
@@ -35,7 +33,7 @@ QUANTILES = 900
 _UNITS = {"response": "y - fitted", "marginal": "y - X beta"}
 
 
-def residuals(fit: Fit, kind: str = "standardised", *, ax: Any = None) -> Any:
+def residuals(fit: Fitted, kind: str = "standardised", *, ax: Any = None) -> Any:
     """Residuals against fitted values (population values for marginal ones), with running quartiles.
 
     The median should follow zero, the quartiles keep their distance. Beyond 3000 records points become cells shaded by
@@ -74,7 +72,7 @@ def residuals(fit: Fit, kind: str = "standardised", *, ax: Any = None) -> Any:
     return ax
 
 
-def qq(fit: Fit, what: str = "residuals", *, kind: str = "standardised", ax: Any = None) -> Any:
+def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: Any = None) -> Any:
     """Quantiles against those of the normal distribution, with a band that holds 95% of each order statistic.
 
     Beyond 900 points the middle is thinned, the tails are kept.
@@ -113,7 +111,7 @@ def qq(fit: Fit, what: str = "residuals", *, kind: str = "standardised", ax: Any
     return axes
 
 
-def _prior_variances(fit: Fit, t: int) -> np.ndarray:
+def _prior_variances(fit: Fitted, t: int) -> np.ndarray:
     """K_gg G_aa of every level and coefficient of a term (J, q)."""
     term, related = fit.model.terms[t], fit.model.relationship(t, fit.theta)
     K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)

@@ -28,7 +28,7 @@ from mme.results.shrinkage import shrinkage_table
 from mme.tables.frame import labels_of
 
 if TYPE_CHECKING:
-    from mme.api.face import Fit
+    from mme.fitted.record import Fitted
 
 # Radii of the ellipses that hold half and 95% of a bivariate normal distribution, sqrt(-2 log(1 - share)).
 _RADII = {"50%": 1.1774, "95%": 2.4477}
@@ -63,7 +63,9 @@ class _Levels:
         return float(np.interp(np.log10(self.term.n_levels), [1.0, 3.0], ends))
 
 
-def shrinkage(fit: Fit, term: str | None = None, *, coefficients: tuple[str, str] | None = None, ax: Any = None) -> Any:
+def shrinkage(
+    fit: Fitted, term: str | None = None, *, coefficients: tuple[str, str] | None = None, ax: Any = None
+) -> Any:
     """Arrows from each level's own estimate (no pooling) to fixed effect + BLUP (partial pooling).
 
     Several coefficients are drawn in the plane of two of them, with the ellipses that hold 50% and 95% of

@@ -8,15 +8,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.effects import Effects, named_effects
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
+from mme.fitted.record import Fitted
 
 # Okabe and Ito's palette (2008), told apart with any colour vision and in print.
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
@@ -196,7 +194,7 @@ def legend_above(ax: Any, columns: int = 3) -> None:
             handle.set_alpha(1.0)
 
 
-def drawn_effects(fit: Fit, name: str | None) -> Effects:
+def drawn_effects(fit: Fitted, name: str | None) -> Effects:
     """The random effects of the grouping factor, or term, of this name; of the first factor for None."""
     if not fit.model.terms:
         raise MMEError("this fit has no random effects to draw")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, INK, one_axes
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
+from mme.results.shares import variance_shares
 
 
-def variance(fit: Fit, *, ax: Any = None) -> Any:
+def variance(fit: Fitted, *, ax: Any = None) -> Any:
     """Shares of the variance: fixed effects, each random term, residual.
 
     Returns
     -------
     Axes
     """
-    table = fit.variance_shares()
+    table = variance_shares(fit)
     ax = one_axes(ax, (5.2, 0.38 * len(table) + 1.1))
     at = np.arange(len(table))[::-1]
     colours = [INK, *[BLUE] * (len(table) - 2), GREY]

@@ -1,0 +1,1 @@
+"""Predictions for rows old and new, and how far off they may be."""

@@ -1,10 +1,10 @@
 r"""Degrees of freedom of predictions: of t = x'beta + z'b, and of a new record about it.
 
-The variance of the error, v = var(t_hat - t), of (V) in :mod:`mme.solution.prediction_error`, is estimated as that of a contrast
-of fixed effects is, and t's degrees of freedom come the same way:
+The variance of the error, v = var(t_hat - t), of (V) in :mod:`mme.solution.prediction_error`, is estimated as that of
+a contrast of fixed effects is, and t's degrees of freedom come the same way:
 
-* Satterthwaite: (1) of :mod:`mme.inference.fixed.satterthwaite` with g = d log v / d(theta, phi), sigma profiled out. For a
-  new record v + sigma^2 r is in place of v. Without random effects that is the contrast x'beta.
+* Satterthwaite: (1) of :mod:`mme.inference.fixed.satterthwaite` with g = d log v / d(theta, phi), sigma profiled out.
+  For a new record v + sigma^2 r is in place of v. Without random effects that is the contrast x'beta.
 
 * Kenward and Roger: with the variances gamma of V = sum_r gamma_r V_r and W their covariance,
 
@@ -20,21 +20,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.covariance.structures import Entries as Linear
 from mme.derivatives.variance_derivatives import directions
-from mme.inference.fixed.contrasts import Normal, Reference, ddf_method, reciprocal, reference, t_quantile
+from mme.fitted.record import Fitted
+from mme.inference.fixed.kenward_roger import kenward_roger
+from mme.inference.fixed.methods import ddf_method, reference
+from mme.inference.fixed.quantiles import t_quantile
+from mme.inference.fixed.reference import Normal, Reference, reciprocal
 from mme.inference.fixed.satterthwaite import Satterthwaite
 from mme.numeric.differences import one_sided
 from mme.solution.estimates import Estimates
 from mme.solution.joint import Entries
 from mme.solution.prediction_error import Errors
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # Differences of first order: their error is some 1e-6 of the derivative, by steps of this share of a unit.
 _STEP = 1e-6
@@ -52,7 +52,7 @@ def check_interval(level: float, ddf: str) -> None:
     ddf_method(ddf)
 
 
-def half_widths(fit: Fit, errors: Errors, ddf: str, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def half_widths(fit: Fitted, errors: Errors, ddf: str, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Half the widths (n,) of intervals at this level, standard errors, and degrees of freedom."""
     se, df = standard_errors(fit, errors, ddf)
     half = t_quantile(level, df)
@@ -60,7 +60,7 @@ def half_widths(fit: Fit, errors: Errors, ddf: str, level: float) -> tuple[np.nd
     return half, se, df
 
 
-def standard_errors(fit: Fit, errors: Errors, ddf: str) -> tuple[np.ndarray, np.ndarray]:
+def standard_errors(fit: Fitted, errors: Errors, ddf: str) -> tuple[np.ndarray, np.ndarray]:
     """Standard errors (n,) and degrees of freedom (n,) by the method named ``ddf``."""
     to = reference(fit, ddf)
     if isinstance(to, Normal):
@@ -78,7 +78,7 @@ def _of_contrasts(to: Reference, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.concatenate([np.zeros(0), *se]), np.concatenate([np.zeros(0), *df])
 
 
-def _satterthwaite(fit: Fit, to: Satterthwaite, errors: Errors) -> np.ndarray:
+def _satterthwaite(fit: Fitted, to: Satterthwaite, errors: Errors) -> np.ndarray:
     if not to.units.size:  # nothing was estimated but sigma
         return to.df_of(np.zeros((0, len(errors.X))))
     moved = _moved(fit, to, errors.estimates.in_axes)
@@ -94,7 +94,7 @@ class _Moved:
     estimates: Estimates
 
 
-def _moved(fit: Fit, to: Satterthwaite, origin: Estimates) -> list[_Moved]:
+def _moved(fit: Fitted, to: Satterthwaite, origin: Estimates) -> list[_Moved]:
     at, k = np.concatenate([origin.theta, origin.objective.phi]), fit.model.k
     free = np.flatnonzero(np.isfinite(fit.optimum.gradient)).tolist()
     found = []
@@ -125,7 +125,7 @@ def _slopes(errors: Errors, moved: list[_Moved]) -> Iterator[np.ndarray]:
         done = cut.stop
 
 
-def _least_df(fit: Fit, to: Satterthwaite, moved: list[_Moved]) -> float:
+def _least_df(fit: Fitted, to: Satterthwaite, moved: list[_Moved]) -> float:
     """The smallest degrees of freedom of any variance, which no prediction has less of; zero where it is not known.
 
     v = a'G a + sigma^2 w'R w is a sum of parts that the weights of the best predictor, in which v is stationary, do not
@@ -151,9 +151,9 @@ def _least_df(fit: Fit, to: Satterthwaite, moved: list[_Moved]) -> float:
     return 1.0 / most if most > 0.0 else np.inf
 
 
-def _kenward_roger(fit: Fit, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
+def _kenward_roger(fit: Fitted, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
     """With f = v / sigma^2 at H = G / sigma^2 = sum x_i D_i: v(gamma, s) = s f(gamma / s), taken at s = 1."""
-    W, origin, n = fit.kenward_roger.W, errors.estimates.in_axes, len(errors.X)
+    W, origin, n = fit.determined.once(kenward_roger).W, errors.estimates.in_axes, len(errors.X)
     lines, entries = directions(origin, fixed=fit.theta_given), Entries(origin, errors.X, errors.parts)
     k, x, start = lines.x.size, lines.x, entries.at(origin)
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mme.covariance.structures import Extended, Structure
 from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.effects import named_columns
+from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import UNKNOWN, Term
 from mme.prediction.freedom import check_interval, half_widths
@@ -26,9 +27,6 @@ from mme.tables.intake import Factor
 from mme.tables.labels import name as named
 from mme.tables.rows import Rows
 from mme.tables.spelling import labels_of, places
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # Codes of levels that the fit did not see, and of coefficients without a label.
 _NEW, _MISSING = -1, -2
@@ -53,7 +51,7 @@ class Records:
 
 
 def predict(
-    fit: Fit,
+    fit: Fitted,
     newdata: Any,
     random: bool | str | Sequence[str],
     new_levels: str,
@@ -85,7 +83,7 @@ def predict(
     return _table(mean, *half_widths(fit, errors, ddf, level), records.rows)
 
 
-def chosen_columns(fit: Fit, random: bool | str | Sequence[str]) -> dict[int, np.ndarray]:
+def chosen_columns(fit: Fitted, random: bool | str | Sequence[str]) -> dict[int, np.ndarray]:
     """The terms that ``random`` names, and which of their columns (q,)."""
     if isinstance(random, bool | np.bool_):
         return {t: np.ones(term.q, dtype=bool) for t, term in enumerate(fit.model.terms) if random}
@@ -101,7 +99,7 @@ def _only(records: Records, columns: dict[int, np.ndarray]) -> Records:
     return replace(records, covariates=tuple(covariates))
 
 
-def _records_of_fit(fit: Fit, chosen: tuple[int, ...]) -> Records:
+def _records_of_fit(fit: Fitted, chosen: tuple[int, ...]) -> Records:
     model = fit.model
     variance = None if model.weights is None else 1.0 / model.weights
     codes = tuple(model.terms[t].codes for t in chosen)
@@ -114,7 +112,7 @@ def _records_of_fit(fit: Fit, chosen: tuple[int, ...]) -> Records:
 
 
 def _new_records(
-    fit: Fit, newdata: Any, chosen: tuple[int, ...], new_levels: str, weights: Any, needs_variance: bool
+    fit: Fitted, newdata: Any, chosen: tuple[int, ...], new_levels: str, weights: Any, needs_variance: bool
 ) -> tuple[Records, Estimates]:
     if fit.specification is not None:
         bars = tuple(fit.specification.bars[t] for t in chosen)
@@ -180,7 +178,7 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Facto
 
 
 def _array_rows(
-    newdata: Any, fit: Fit, chosen: tuple[int, ...]
+    newdata: Any, fit: Fitted, chosen: tuple[int, ...]
 ) -> tuple[np.ndarray, list[tuple[Factor, np.ndarray | None]]]:
     model = fit.model
     if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
@@ -194,7 +192,7 @@ def _array_rows(
     return X, [(Factor(terms[t].codes, terms[t].levels), terms[t].covariates) for t in chosen]
 
 
-def _variance(fit: Fit, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
+def _variance(fit: Fitted, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
     """Variance of new residuals in units of sigma^2, from the weights of the new rows."""
     model = fit.model
     if weights is None:
@@ -286,7 +284,7 @@ def _mean(estimates: Estimates, records: Records) -> np.ndarray:
     return mean
 
 
-def _undetermined(fit: Fit, records: Records) -> np.ndarray:
+def _undetermined(fit: Fitted, records: Records) -> np.ndarray:
     """Which rows (n,) the data of the fit do not determine: those whose x is no combination of rows of its X."""
     unknown = ~fit.aliasing.estimable(records.X)
     if unknown.any():

@@ -18,6 +18,7 @@ import numpy as np
 from mme.engine.pls import absorbed_effects
 from mme.errors import MemoryForecastError
 from mme.fitted.effects import effects
+from mme.fitted.record import Fitted
 from mme.numeric.factor import available_bytes
 from mme.numeric.lapack import triangular_solve
 from mme.solution.estimates import Estimates
@@ -25,8 +26,6 @@ from mme.tables.arguments import count, random_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mme.api.face import Fit
 
 # Arrays of the size of the result that are alive at one time.
 _COPIES = 4
@@ -48,36 +47,8 @@ class Draws:
         return f"Draws({len(self):,} of {self.beta.shape[1]} fixed effects; {shapes})"
 
 
-def draws(fit: Fit, n: int = 1000, *, seed: int | np.random.Generator | None = None, by: str = "factor") -> Draws:
-    """Draw (beta, b) from their joint distribution given the data, theta and sigma.
-
-    What is uncertain about the variances is not in it (an empirical Bayes posterior): :meth:`Fit.simulate` with
-    :meth:`Fit.refit` has that too.
-
-    Parameters
-    ----------
-    n : int
-        Number of draws.
-    seed : int or Generator, optional
-        The same seed gives the same draws.
-    by : str
-        ``"factor"`` or ``"term"``, as in :meth:`Fit.ranef`.
-
-    Returns
-    -------
-    Draws
-        ``.beta`` (n, p) DataFrame, ``.b[name]`` (n, levels, coefficients) arrays, levels as in :meth:`Fit.ranef`.
-
-    Examples
-    --------
-    How sure is it that subject 308 reacts worse to a lost night than subject 309?
-
-    >>> import mme
-    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
-    >>> slopes = fit.draws(2000, seed=1).b["Subject"][:, :, 1]
-    >>> bool((slopes[:, 0] > slopes[:, 1]).mean() > 0.99)
-    True
-    """
+def draws(fit: Fitted, n: int = 1000, *, seed: int | np.random.Generator | None = None, by: str = "factor") -> Draws:
+    """Draw (beta, b) from their joint distribution given the data, theta and sigma."""
     import pandas as pd
 
     n = count(n, "n", "of draws")

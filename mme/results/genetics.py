@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.local import Local
+from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.delta import jacobian, parameter_covariance
@@ -23,7 +24,6 @@ from mme.tables.arrays import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.api.face import Fit
 
 # Floating-point operations that nobody waits for: about a second.
 _QUICK = 1e10
@@ -40,7 +40,7 @@ class Ratios:
     se: np.ndarray
 
 
-def heritabilities(fit: Fit, around: Local | None, name: str) -> Ratios:
+def heritabilities(fit: Fitted, around: Local | None, name: str) -> Ratios:
     """Shares of a term in the variance of the records, and correlations of its coefficients.
 
     For a coefficient c, averaged over the records whose covariate z_c is not zero,
@@ -83,7 +83,7 @@ def heritabilities(fit: Fit, around: Local | None, name: str) -> Ratios:
     return Ratios(_labels(model, t), estimate, np.where(moved, se, np.nan))
 
 
-def heritability_table(fit: Fit, name: str) -> pd.DataFrame:
+def heritability_table(fit: Fitted, name: str) -> pd.DataFrame:
     """The :func:`heritabilities` of a term as a table: ``estimate, se``."""
     import pandas as pd
 

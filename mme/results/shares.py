@@ -12,32 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.diagnosis.residuals import residual_sd
+from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.genetics import record_products
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.api.face import Fit
-
 # Population values that differ by less than this share of their size are one value, rounded.
 _CONSTANT = 1e-13
 
 
-def variance_shares(fit: Fit) -> pd.DataFrame:
-    """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one.
-
-    Examples
-    --------
-    >>> import mme
-    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
-    >>> fit.variance_shares().round({"variance": 1, "share": 3})
-                   variance  share
-    fixed effects     909.0  0.279
-    Subject          1698.1  0.521
-    residual          654.9  0.201
-    """
+def variance_shares(fit: Fitted) -> pd.DataFrame:
+    """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one."""
     import pandas as pd
 
     model, estimates = fit.model, fit.estimates
@@ -48,74 +35,29 @@ def variance_shares(fit: Fit) -> pd.DataFrame:
         _mean_variance(term, model.relationship(t, fit.theta), fit.sigma * T)
         for t, (term, T) in enumerate(zip(model.terms, model.T(fit.theta), strict=True))
     ]
-    values = np.array([fixed, *random, float(np.mean(residual_sd(estimates) ** 2))])
+    values = np.array([fixed, *random, float(np.mean(estimates.record_sd**2))])
     index = ["fixed effects", *(term.name for term in model.terms), "residual"]
     return pd.DataFrame({"variance": values, "share": values / values.sum()}, index=index)
 
 
-def r2(fit: Fit) -> pd.Series:
-    """R squared of Nakagawa, Schielzeth and Johnson: ``marginal`` (fixed effects), ``conditional`` (random too).
-
-    Examples
-    --------
-    >>> import mme
-    >>> mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy")).r2().round(3).to_dict()
-    {'marginal': 0.279, 'conditional': 0.799}
-    """
+def r2(fit: Fitted) -> pd.Series:
+    """R squared of Nakagawa, Schielzeth and Johnson: ``marginal`` (fixed effects), ``conditional`` (random too)."""
     import pandas as pd
 
-    share = fit.variance_shares()["share"]
+    share = variance_shares(fit)["share"]
     return pd.Series({"marginal": share.iloc[0], "conditional": 1.0 - share.iloc[-1]}, name="r2")
 
 
-def icc(fit: Fit) -> pd.Series:
-    """Intraclass correlation: the share of each random term, and of ``all``, in the variance that X leaves.
-
-    With one random intercept it is the correlation of two records of a group. Fixed effects are left out of the
-    denominator (the "adjusted" ICC); :meth:`Fit.variance_shares` has them in it.
-
-    Examples
-    --------
-    >>> import mme
-    >>> mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff")).icc().round(3).to_dict()
-    {'Batch': 0.418, 'all': 0.418}
-    """
-    variance = fit.variance_shares()["variance"].iloc[1:]
+def icc(fit: Fitted) -> pd.Series:
+    """Intraclass correlation: the share of each random term, and of ``all``, in the variance that X leaves."""
+    variance = variance_shares(fit)["variance"].iloc[1:]
     shares = variance.iloc[:-1] / variance.sum()
     shares["all"] = shares.sum()
     return shares.rename("icc")
 
 
-def variances(fit: Fit) -> pd.DataFrame:
-    r"""Four variances that are often confused, side by side: a row each variance or covariance of a term.
-
-    Returns
-    -------
-    DataFrame
-        ``group, term1, term2``
-            As in ``varcorr.to_frame()``.
-        ``prior``
-            The variance component: var(b) before the data of a level are seen. What the model estimates.
-        ``of_blups``
-            Mean of b_hat b_hat' over the levels: less than ``prior``, because BLUPs are shrunken.
-        ``mean_condvar``
-            Mean of var(b | y) at the estimated beta: what a level's data leave unknown (lme4's ``condVar``).
-        ``mean_pev``
-            Mean of var(b_hat - b): the same with the uncertainty of beta included.
-
-    Notes
-    -----
-    By REML prior = of_blups + mean_pev, by ML prior = of_blups + mean_condvar, wherever the maximum is inside the
-    model, the covariance is unstructured and levels are unrelated: these are the equations that an EM step solves
-    (Laird and Ware 1982, Biometrics 38, 963-974).
-
-    Examples
-    --------
-    >>> import mme
-    >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
-    >>> fit.variances().iloc[0, 3:].astype(float).round(-1).to_dict()
-    {'prior': 1760.0, 'of_blups': 1150.0, 'mean_condvar': 380.0, 'mean_pev': 610.0}
-    """
+def variances(fit: Fitted) -> pd.DataFrame:
+    """Four variances that are often confused, side by side: a row each variance or covariance of a term."""
     import pandas as pd
 
     rows = []

@@ -26,50 +26,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.record import Fitted
 from mme.numeric.sums import level_sums
 from mme.tables.arrays import numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.api.face import Fit
 
-
-def eblup_mse(fit: Fit, X: Any = None) -> pd.DataFrame:
-    r"""Estimates of small areas with the second-order mean squared error of Prasad and Rao.
-
-    Parameters
-    ----------
-    X : (J, p) array or DataFrame, optional
-        Population means of the fixed-effect columns of each area, in the order of the levels, or a DataFrame with the
-        levels for its index. None: the means of the area's records.
-
-    Returns
-    -------
-    DataFrame
-        By level: ``estimate`` x_g'beta + v_g, ``gamma`` the weight of the area's own data, ``g1, g2, g3`` and ``mse``.
-
-    Raises
-    ------
-    MMEError
-        The model is not one random intercept with independent levels and uncorrelated residuals.
-
-    Examples
-    --------
-    Twelve areas, direct estimates with known sampling variances (Fay-Herriot):
-
-    >>> import numpy as np, mme
-    >>> y = np.array([1.1, 2.9, 1.7, 0.4, 3.2, 2.2, 4.1, 0.9, 1.2, 3.3, 2.6, 1.9])
-    >>> psi = np.tile([0.2, 0.5, 1.0], 4)
-    >>> areas = mme.Term(np.arange(12), name="area")
-    >>> fit = mme.fit(y, np.ones((12, 1)), [areas], sigma=1.0, weights=1 / psi)
-    >>> fit.eblup_mse().head(3).round(3)
-          estimate  gamma     g1     g2     g3    mse
-    area
-    0        1.258  0.852  0.170  0.003  0.007  0.188
-    1        2.676  0.696  0.348  0.013  0.025  0.410
-    2        1.915  0.534  0.534  0.030  0.044  0.653
-    """
+def eblup_mse(fit: Fitted, X: Any = None) -> pd.DataFrame:
+    """Estimates of small areas with the second-order mean squared error of Prasad and Rao."""
     import pandas as pd
 
     _check(fit)
@@ -118,7 +84,7 @@ class _Areas:
         return self.s_v / self.D
 
 
-def _areas(fit: Fit) -> _Areas:
+def _areas(fit: Fitted) -> _Areas:
     model, term = fit.model, fit.model.terms[0]
     X, J = model.X[:, fit.objective.basis.kept], term.n_levels
     weights = np.ones(model.n) if model.weights is None else model.weights
@@ -158,7 +124,7 @@ def _variances(half: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(((rows @ half.T) ** 2).sum(axis=1))
 
 
-def _check(fit: Fit) -> None:
+def _check(fit: Fitted) -> None:
     terms = fit.model.terms
     found = ", ".join(f"({' + '.join(term.columns)} | {term.group})" for term in terms) or "no random term"
     plain = len(terms) == 1 and terms[0].q == 1 and terms[0].relationship is None
@@ -168,7 +134,7 @@ def _check(fit: Fit) -> None:
         raise MMEError("eblup_mse is made for residuals without a structure; give known variances as weights")
 
 
-def _given(fit: Fit, X: Any) -> np.ndarray:
+def _given(fit: Fitted, X: Any) -> np.ndarray:
     term, names = fit.model.terms[0], fit.model.x_names
     if hasattr(X, "reindex") and hasattr(X, "columns"):
         missing = [level for level in term.levels.tolist() if level not in X.index]

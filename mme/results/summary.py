@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.covariance.coordinates import tied
+from mme.fitted.record import Fitted
 from mme.formula.syntax import deparse
 from mme.relationship.parametric import Parametric
 from mme.results.genetics import heritabilities, is_quick
 from mme.tables.levels import runs_across
 
 if TYPE_CHECKING:
-    from mme.api.face import Fit
     from mme.model.term import Term
     from mme.residual import Bound
 
@@ -39,7 +39,7 @@ _ZERO = 1e-5
 _RATIOS = "Shares of the variance of the records"
 
 
-def summary_text(fit: Fit) -> str:
+def summary_text(fit: Fitted) -> str:
     """Title, criterion, residuals, random effects, fixed effects, and notes on what is unusual."""
     parts = [
         "\n".join([_title(fit), *_source(fit)]),
@@ -57,7 +57,7 @@ def summary_text(fit: Fit) -> str:
     return "\n\n".join([*parts, "\n".join(notes)]).rstrip("\n") + "\n"
 
 
-def summary_html(fit: Fit) -> str:
+def summary_html(fit: Fitted) -> str:
     """The same tables for a notebook."""
     head = "<br>".join([f"<b>{escape(_title(fit))}</b>", *map(escape, _source(fit))])
     criterion = "; ".join(f"{name} {value}" for name, value in zip(*_criterion_rows(fit), strict=True))
@@ -74,12 +74,12 @@ def summary_html(fit: Fit) -> str:
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
-def _title(fit: Fit) -> str:
+def _title(fit: Fitted) -> str:
     how = "REML" if fit.method == "REML" else "maximum likelihood"
     return f"Linear mixed model fit by {how}"
 
 
-def _source(fit: Fit) -> list[str]:
+def _source(fit: Fitted) -> list[str]:
     lines = [f"Formula: {fit.formula}" if fit.formula else f"Response: {fit.model.response}"]
     for what, values in (("Weights", fit.model.weights), ("Offset", fit.model.offset)):
         if values is not None:
@@ -87,7 +87,7 @@ def _source(fit: Fit) -> list[str]:
     return lines
 
 
-def _criterion_rows(fit: Fit) -> tuple[Row, Row]:
+def _criterion_rows(fit: Fitted) -> tuple[Row, Row]:
     if fit.method == "REML":
         where = "at the given theta" if fit.optimum.verdict == "given" and fit.model.k else "at convergence"
         return (f"REML criterion {where}:",), (f"{fit.criterion:.4f}",)
@@ -95,12 +95,12 @@ def _criterion_rows(fit: Fit) -> tuple[Row, Row]:
     return (*values, "df.resid"), (*(f"{value:.4f}" for value in values.values()), str(fit.nobs - fit.dof))
 
 
-def _criterion_text(fit: Fit) -> str:
+def _criterion_text(fit: Fitted) -> str:
     names, values = _criterion_rows(fit)
     return f"{names[0]} {values[0]}" if len(names) == 1 else _text_table([names, values], left=0)
 
 
-def _residual_rows(fit: Fit) -> list[Row]:
+def _residual_rows(fit: Fitted) -> list[Row]:
     """Quantiles of sqrt(w) (y - fitted) / sigma."""
     scaled = (fit.model.y - fit.estimates.fitted) / fit.sigma
     if fit.model.weights is not None:
@@ -109,7 +109,7 @@ def _residual_rows(fit: Fit) -> list[Row]:
     return [("Min", "1Q", "Median", "3Q", "Max"), tuple(_fixed_point(value, 4) for value in quantiles)]
 
 
-def _random_rows(fit: Fit) -> list[Row]:
+def _random_rows(fit: Fitted) -> list[Row]:
     """One row a standard deviation; correlations as a lower triangle to the right, where there are any."""
     names, sd, corr = [], [], []
     for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
@@ -131,7 +131,7 @@ def _random_rows(fit: Fit) -> list[Row]:
     return [header, *rows]
 
 
-def _ratio_rows(fit: Fit) -> list[Row]:
+def _ratio_rows(fit: Fitted) -> list[Row]:
     """Heritabilities and genetic correlations: a share of the variance for each coefficient of related levels."""
     if not _related(fit):
         return []
@@ -154,24 +154,24 @@ def _ratio_rows(fit: Fit) -> list[Row]:
     return [("", "", "Estimate", "Std. Error"), *((*name, *pair) for name, pair in zip(names, numbers, strict=True))]
 
 
-def _related(fit: Fit) -> list[Term]:
+def _related(fit: Fitted) -> list[Term]:
     related = [term for term in fit.model.terms if term.relationship is not None]
     return [term for term in related if not isinstance(term.relationship, Parametric)]
 
 
-def _has_standard_errors(fit: Fit) -> bool:
+def _has_standard_errors(fit: Fitted) -> bool:
     """Whether shares get standard errors: something was estimated, and the Hessian is there or soon is."""
     return fit.optimum.verdict != "given" and ("local" in vars(fit) or is_quick(fit.objective))
 
 
-def _counts(fit: Fit) -> str:
+def _counts(fit: Fitted) -> str:
     groups = {term.group: term.n_levels for term in fit.model.terms}
     listed = "; ".join(f"{name}, {count}" for name, count in groups.items())
     counts = f"Number of obs: {fit.nobs}" + (f", groups: {listed}" if groups else "")
     return "\n".join([counts, *_relationship_lines(fit), *_structure_lines(fit)])
 
 
-def _structure_lines(fit: Fit) -> list[str]:
+def _structure_lines(fit: Fitted) -> list[str]:
     """The residual structure and its parameters, in one line where they are few."""
     if fit.model.residual is None:
         return []
@@ -190,22 +190,22 @@ def _group_sizes(structure: Bound) -> str:
     return f"; {sizes.size} groups of {'up to ' if sizes.min() < sizes.max() else ''}{sizes.max()} records"
 
 
-def _relationship_lines(fit: Fit) -> list[str]:
+def _relationship_lines(fit: Fitted) -> list[str]:
     """A line a relationship with parameters."""
     named = {term: [f"{name} {value:.5g}" for name, value in part.items()] for term, part in fit.relationships.items()}
     return [f"Relationship of {term}: {', '.join(values)}" for term, values in named.items()]
 
 
-def _fixed_rows(fit: Fit) -> list[Row]:
+def _fixed_rows(fit: Fitted) -> list[Row]:
     """The standard errors decide the decimals: what lies beyond them is noise."""
-    beta, se = fit.beta.to_numpy(), fit.se.to_numpy()
+    beta, se = fit.estimates.beta, fit.estimates.se
     spec = _spec(se)
     numbers = [(_number(b, spec), _number(s, spec), _fixed_point(b / s, 3)) for b, s in zip(beta, se, strict=True)]
     rows = [(name, *number) for name, number in zip(fit.fixed_names, numbers, strict=True)]
     return [("", "Estimate", "Std. Error", "t value"), *rows]
 
 
-def _correlation_text(fit: Fit) -> str:
+def _correlation_text(fit: Fitted) -> str:
     p = len(fit.fixed_names)
     if p > _MOST_CORRELATIONS:
         return f"Correlation of fixed effects: not shown, as there are {p}; see beta_cov."
@@ -218,7 +218,7 @@ def _correlation_text(fit: Fit) -> str:
     return f"Correlation of fixed effects:\n{_text_table([header, *rows], left=1)}"
 
 
-def _notes(fit: Fit) -> list[str]:
+def _notes(fit: Fitted) -> list[str]:
     """What a reader should know besides the numbers; empty for an ordinary fit."""
     notes = []
     if fit.rows.outside:
@@ -263,7 +263,7 @@ def _notes(fit: Fit) -> list[str]:
     return notes
 
 
-def _across(fit: Fit) -> list[str]:
+def _across(fit: Fitted) -> list[str]:
     """Factors of the model whose cells with the residuals' groups could be groups themselves, where no time tells."""
     structure = fit.model.residual
     if structure is None or structure.group is None or not structure.absorbs_intercept:
@@ -278,7 +278,7 @@ def _across(fit: Fit) -> list[str]:
     return [name for name, of in codes.items() if runs_across(structure.group, of)]
 
 
-def boundary(fit: Fit) -> list[str]:
+def boundary(fit: Fitted) -> list[str]:
     """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together.
 
     T[i, i] = 0 with the rest of its row not zero: b_i is a linear function of b_1 ... b_(i-1).
@@ -299,7 +299,7 @@ def boundary(fit: Fit) -> list[str]:
     return found or [f"{name} is at its bound" for name in fit.optimum.boundary]
 
 
-def _edges(fit: Fit) -> list[tuple[np.ndarray, np.ndarray]]:
+def _edges(fit: Fitted) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each term which coefficients (q,) earlier ones determine, and which of them are zero."""
     objective, coordinates = fit.objective.in_axes, fit.model.coordinates
     found = []

@@ -21,10 +21,10 @@ from mme.model.problem import Model
 from mme.numeric.optimize import CONVERGED, Derivatives, Minimum, evaluate_only, minimise
 from mme.residual.whitening import Whitening
 from mme.search.start import Start, start
+from mme.search.valleys import Valleys
 from mme.search.verdict import Optimum, Place, judge, of_whole, with_undetermined
 from mme.solution.estimates import Estimates
 from mme.tables.arrays import numbers, shown
-from mme.valleys import Valleys
 
 Progress = bool | Callable[[int, float, np.ndarray], None]
 

@@ -28,11 +28,11 @@ from math import sqrt
 
 import numpy as np
 
-from mme.descents import descend
 from mme.engine.absorption import Levels, absorb, factor_levels
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
-from mme.valleys import Valleys
+from mme.search.descents import descend
+from mme.search.valleys import Valleys
 
 # Relative variances are started no smaller than this share of what one level's data could show.
 _SMALLEST_SHARE = 0.02

@@ -42,7 +42,8 @@ class Optimum:
     flat : int
         Directions in which the criterion does not change: the data do not determine them.
     undetermined : tuple of str
-        What the data do not determine of the variances, in words, where the design says so (:mod:`mme.identifiability.identified`).
+        What the data do not determine of the variances, in words, where the design says so
+        (:mod:`mme.identifiability.identified`).
     weak : tuple of str
         Parameters that take part in flat directions of which the design says nothing.
     open : array of bool

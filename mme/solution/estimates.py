@@ -84,6 +84,17 @@ class Estimates:
         """Residual standard deviation."""
         return residual_sd(self.objective.constants, self.pwrss)
 
+    @property
+    def record_sd(self) -> np.ndarray:
+        """Standard deviation of e for every record (n,): sigma sqrt(R_ii / weight_i)."""
+        model = self.objective.model
+        sd = np.full(model.n, self.sigma)
+        if model.weights is not None:
+            sd /= np.sqrt(model.weights)
+        if model.residual is not None:
+            sd *= np.exp(model.residual.log_sd(self.objective.phi))
+        return sd
+
     @cached_property
     def pwrss(self) -> float:
         """Penalised weighted residual sum of squares: |r - Q gamma - Z b|^2 + u'K^-1 u.
@@ -162,6 +173,11 @@ class Estimates:
     def beta_cov(self) -> np.ndarray:
         """sigma^2 (X'V^-1 X)^-1 (p, p)."""
         return np.asarray(self.half.T @ self.half)
+
+    @property
+    def se(self) -> np.ndarray:
+        """Standard errors of beta (p,)."""
+        return np.asarray(np.sqrt(np.diag(self.beta_cov)))
 
     @cached_property
     def half(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 r"""The joint covariance of (beta_hat - beta, b_hat - b) where records need it, as a vector, and its quadratic forms.
 
-Of the matrix (V) of :mod:`mme.solution.prediction_error` records ask for cov(beta), for cov(beta, b_g) and var(b_g) at their
-levels, and for cov(b_g, b_h) where levels of two factors meet in one of them. As a vector these entries are what
+Of the matrix (V) of :mod:`mme.solution.prediction_error` records ask for cov(beta), for cov(beta, b_g) and var(b_g) at
+their levels, and for cov(b_g, b_h) where levels of two factors meet in one of them. As a vector these entries are what
 differences by the variances are taken of; records are then read once, whatever the number of derivatives.
 """
 

@@ -25,7 +25,7 @@ _TEXT_COLUMNS = {
 
 NAMES: tuple[str, ...] = tuple(_TEXT_COLUMNS)
 
-_DIRECTORY = Path(__file__).with_name("data")
+_DIRECTORY = Path(__file__).parents[1] / "data"
 
 
 def load(name: str) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mme.formula.syntax import r_number
 from mme.tables import dates
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?")
@@ -110,3 +109,21 @@ def _decimal(value: Decimal) -> str:
         return str(int(value))
     near = float(value)
     return _real(near) if Decimal(repr(near)) == value else format(value.normalize(), "f")
+
+
+def r_number(value: float) -> str:
+    """Print a number as R's ``as.character``: 15 digits at most, fixed notation unless scientific is shorter.
+
+    Examples
+    --------
+    >>> [r_number(v) for v in (2.0, 0.1 + 0.2, 123456.0, 1e5, 0.0001)]
+    ['2', '0.3', '123456', '1e+05', '1e-04']
+    """
+    mantissa, _, power = f"{value:.14e}".partition("e")
+    if not power:
+        return mantissa  # nan, inf
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    digits = sum(c.isdigit() for c in mantissa)
+    fixed = f"{value:.{max(0, digits - 1 - int(power))}f}"
+    scientific = f"{mantissa}e{int(power):+03d}"
+    return fixed if len(fixed) <= len(scientific) else scientific

@@ -42,12 +42,12 @@ def outcome(number: int, starts: int = 40) -> Outcome:
             fit = mme.lmer(given.formula, given.table, **given.options)
     except mme.MMEError as error:
         return Outcome(number, str(given), f"refused: {_kind(str(error))}")
-    oracle = dense(fit.model)
+    oracle = dense(fit.internals.model)
     _, theta = lowest(oracle, starts)
     found = fit.optimum.evaluations, fit.optimum.verdict
     if np.abs(theta).max() > FAR:
         return Outcome(number, str(given), "the lowest criterion is at infinity", None, *found)
-    gap = fit.criterion - fit.objective(oracle.users(theta))
+    gap = fit.criterion - fit.internals.objective(oracle.users(theta))
     what = "above" if gap > ABOVE else "oracle above" if gap < -ABOVE else "equal"
     return Outcome(number, str(given), what, gap, *found)
 

@@ -16,7 +16,7 @@ NUMBERS = [2, 5, 6, 11, 17, 24]
 def evaluated(number):
     """A problem with its random terms at theta = 1, and its dense form."""
     given = problem(number)
-    model = mme.lmer(given.formula, given.table, **given.options).model
+    model = mme.lmer(given.formula, given.table, **given.options).internals.model
     return mme.objective(
         model.y, model.X, list(model.terms), method=model.method, weights=model.weights, offset=model.offset
     ), dense(model)

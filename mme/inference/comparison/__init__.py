@@ -1,0 +1,1 @@
+"""Nested fits: likelihood ratios, and tests on the boundary."""

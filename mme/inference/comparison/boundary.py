@@ -15,18 +15,15 @@ diagonal of the R_g^2 less a matrix of rank p, and levels with equal R_g share a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.engine.absorption import Levels, merge
 from mme.engine.objective import Objective
 from mme.errors import MMEError
+from mme.fitted.record import Fitted
 from mme.inference.comparison.nested import Difference, difference, same_span
 from mme.tables.arguments import count, random_numbers
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # Levels that differ in R_g beyond which the eigenvalues would take minutes; the mixture is exact enough there.
 _MOST_LEVELS = 8000
@@ -62,29 +59,8 @@ class VarianceTest:
         return float(np.sqrt(self.p * (1.0 - self.p) / self.null.size)) if self.null.size else 0.0
 
 
-def variance_test(large: Fit, small: Fit | None = None) -> VarianceTest:
-    """Test whether one variance, with its covariances, is zero: likelihood ratio against a mixture of chi-squares.
-
-    Parameters
-    ----------
-    large : Fit
-        With the variance.
-    small : Fit, optional
-        The same model without it; None for a fit whose only variance it is, without a residual structure.
-
-    Raises
-    ------
-    MMEError
-        The fits do not share their records and fixed effects, or differ by other than one variance; theta was given.
-
-    Examples
-    --------
-    >>> import mme
-    >>> data = mme.load("sleepstudy")
-    >>> slopes = mme.lmer("Reaction ~ Days + (Days | Subject)", data)
-    >>> variance_test(slopes, mme.lmer("Reaction ~ Days + (1 | Subject)", data))
-    VarianceTest(statistic=42.8368..., p=2.7925...e-10, reference='0.5 chi2(1) + 0.5 chi2(2)')
-    """
+def variance_test(large: Fitted, small: Fitted | None = None) -> VarianceTest:
+    """Test whether one variance, with its covariances, is zero: likelihood ratio against a mixture of chi-squares."""
     if small is None:
         if large.model.k != 1 or large.model.residual is not None:
             also = (
@@ -108,36 +84,8 @@ def variance_test(large: Fit, small: Fit | None = None) -> VarianceTest:
     return VarianceTest(statistic, tested.tail(statistic), tested.reference)
 
 
-def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> VarianceTest:
-    """Test the only variance of a model by the exact distribution of its restricted likelihood ratio, simulated.
-
-    Parameters
-    ----------
-    fit : Fit
-        By REML, with one scalar random term whose levels are independent: ``(1 | g)`` or ``(0 + x | g)``.
-    n : int
-        Draws of (E).
-    seed : int, optional
-        Makes the same draws again.
-
-    Returns
-    -------
-    VarianceTest
-        ``p`` is (1 + draws as large) / (1 + n); ``error`` its standard error.
-
-    Raises
-    ------
-    MMEError
-        The model has more than one variance, or was not fitted by REML.
-
-    Examples
-    --------
-    >>> import mme
-    >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
-    >>> test = exact_rlrt(fit, seed=1)
-    >>> round(test.statistic, 3), test.p < 0.01
-    (6.369, True)
-    """
+def exact_rlrt(fit: Fitted, n: int = 10_000, *, seed: int | None = None) -> VarianceTest:
+    """Test the only variance of a model by the exact distribution of its restricted likelihood ratio, simulated."""
     _check_single(fit)
     n = count(n, "n", "of draws")
     eigenvalues, counts = spectrum(fit.objective)
@@ -149,12 +97,12 @@ def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> Varianc
     return VarianceTest(statistic, p, f"exact distribution, {n} draws", null)
 
 
-def _check_estimated(fit: Fit) -> None:
+def _check_estimated(fit: Fitted) -> None:
     if fit.theta_given:
         raise MMEError("theta was given to this fit: a likelihood ratio needs the fit at its optimum")
 
 
-def _check_single(fit: Fit) -> None:
+def _check_single(fit: Fitted) -> None:
     model = fit.model
     _check_estimated(fit)
     if fit.method != "REML":

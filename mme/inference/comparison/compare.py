@@ -8,56 +8,15 @@ import numpy as np
 from scipy.special import chdtrc
 
 from mme.errors import MMEError
+from mme.fitted.record import Fitted
 from mme.inference.comparison.nested import Difference, check_comparable, difference
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.api.face import Fit
 
-
-def anova(*fits: Fit, boundary: bool = False) -> pd.DataFrame:
-    r"""Likelihood-ratio tests of nested fits, from the smallest model to the largest.
-
-    2 (l_large - l_small) is compared with a chi-square on the difference of their parameters (Wilks 1938). Where the
-    fits differ by a variance that reference is conservative, since zero is the edge of its range; ``boundary=True``
-    then compares with the mixture of Self and Liang (1987) and of Stram and Lee (1994), with c covariances that are
-    zero along with the variance
-
-        p = P(chi2_c > t) / 2 + P(chi2_{c+1} > t) / 2.
-
-    Parameters
-    ----------
-    *fits : Fit
-        Two or more fits to the same records, all by ML; or all by REML with the same fixed effects.
-    boundary : bool
-        Choose the reference of each comparison by what its two fits differ in, and say it in the column ``reference``.
-
-    Returns
-    -------
-    DataFrame
-        ``npar, aic, bic, loglik, deviance, chisq, df, p``, one row a fit.
-
-    Raises
-    ------
-    MMEError
-        Fewer than two fits, different records, mixed methods, or REML fits with different fixed effects: their
-        criteria are likelihoods of different data. With ``boundary``: two neighbours are not nested, or no reference
-        is known, for they differ in fixed and random effects, in several variances or in the residual structure, or
-        the smaller is singular itself.
-
-    Examples
-    --------
-    >>> import mme
-    >>> data = mme.load("sleepstudy")
-    >>> null = mme.lmer("Reaction ~ 1 + (1 | Subject)", data, method="ML")
-    >>> days = mme.lmer("Reaction ~ Days + (1 | Subject)", data, method="ML")
-    >>> mme.anova(null, days)["chisq"].round(3).tolist()
-    [nan, 116.462]
-    >>> slopes = mme.lmer("Reaction ~ Days + (Days | Subject)", data, method="ML")
-    >>> mme.anova(null, days, slopes, boundary=True)["reference"].tolist()
-    ['', 'chi2(1)', '0.5 chi2(1) + 0.5 chi2(2)']
-    """
+def anova(*fits: Fitted, boundary: bool = False) -> pd.DataFrame:
+    """Likelihood-ratio tests of nested fits, from the smallest model to the largest."""
     import pandas as pd
 
     check_comparable(fits)
@@ -88,7 +47,7 @@ def anova(*fits: Fit, boundary: bool = False) -> pd.DataFrame:
     return table.assign(p=[np.nan, *tails], reference=["", *(one.reference for one in found)])
 
 
-def _differences(fits: list[Fit], labels: list[str]) -> list[Difference]:
+def _differences(fits: list[Fitted], labels: list[str]) -> list[Difference]:
     """How each fit goes beyond the one before it."""
     found = []
     for j in range(1, len(fits)):
@@ -99,7 +58,7 @@ def _differences(fits: list[Fit], labels: list[str]) -> list[Difference]:
     return found
 
 
-def _labels(fits: list[Fit]) -> list[str]:
+def _labels(fits: list[Fitted]) -> list[str]:
     labels = [fit.formula or f"model {i + 1}" for i, fit in enumerate(fits)]
     if len(set(labels)) == len(labels):
         return labels

@@ -14,7 +14,7 @@ inside: its own variances are not zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.special import chdtrc
@@ -22,12 +22,10 @@ from scipy.special import chdtrc
 from mme.covariance.structures import Patterned, Structure
 from mme.engine.basis import RANK_TOLERANCE
 from mme.errors import MMEError
+from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.sums import coding
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def _same_column(one: Block, j: int, other: Block, i: int) -> bool:
     return np.array_equal(*levels)
 
 
-def difference(small: Fit, large: Fit) -> Difference:
+def difference(small: Fitted, large: Fitted) -> Difference:
     """How the larger of two nested fits goes beyond the smaller: by fixed effects, or by parameters of random effects.
 
     Raises
@@ -159,13 +157,13 @@ def difference(small: Fit, large: Fit) -> Difference:
 # -- the fixed part ---------------------------------------------------------------------------------------------------
 
 
-def same_span(one: Fit, other: Fit) -> bool:
+def same_span(one: Fitted, other: Fitted) -> bool:
     """Whether two X have one column space, whatever their records' variances."""
     A, B = _basis(one), _basis(other)
     return A.shape == B.shape and spanned(A, B)
 
 
-def _fixed_beyond(small: Fit, large: Fit) -> int:
+def _fixed_beyond(small: Fitted, large: Fitted) -> int:
     """How many columns the larger X has beyond the smaller, which it holds."""
     A, B = _basis(small), _basis(large)
     if not spanned(A, B):
@@ -173,7 +171,7 @@ def _fixed_beyond(small: Fit, large: Fit) -> int:
     return int(B.shape[1] - A.shape[1])
 
 
-def _basis(fit: Fit) -> np.ndarray:
+def _basis(fit: Fitted) -> np.ndarray:
     """X R^-1 (n, p), where whitened X = Q R: near orthogonal columns of X's own span."""
     basis = fit.objective.basis
     return np.asarray(fit.model.X[:, basis.kept] @ basis.R_inverse)
@@ -182,7 +180,7 @@ def _basis(fit: Fit) -> np.ndarray:
 # -- the random part --------------------------------------------------------------------------------------------------
 
 
-def _random_beyond(small: Fit, large: Fit) -> Difference:
+def _random_beyond(small: Fitted, large: Fitted) -> Difference:
     """Parameters of the larger random part that are zero in the smaller, block by block of the larger."""
     wholes = sorted(blocks(large.model), key=lambda block: block.q)
     parts: list[list[Block]] = [[] for _ in wholes]
@@ -259,11 +257,8 @@ def _same_relationship(one: Any, other: Any) -> bool:
 # -- the records ------------------------------------------------------------------------------------------------------
 
 
-def check_comparable(fits: tuple[Fit, ...]) -> None:
+def check_comparable(fits: tuple[Fitted, ...]) -> None:
     """Refuse fits whose likelihoods are of different data."""
-    odd = [fit for fit in fits if not hasattr(fit, "criterion")]
-    if odd:
-        raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(odd[0]).__name__}")
     if len(fits) < 2:
         raise MMEError(f"anova compares two or more fits, got {len(fits)}; for one fit see coefficients()")
     first = fits[0]
@@ -285,7 +280,7 @@ def check_comparable(fits: tuple[Fit, ...]) -> None:
         )
 
 
-def _check_same_records(small: Fit, large: Fit) -> None:
+def _check_same_records(small: Fitted, large: Fitted) -> None:
     """Refuse fits that see the records' variances differently."""
     one, other = small.model, large.model
     for what in ("weights", "offset", "sigma"):
@@ -301,7 +296,7 @@ def _same(one: Any, other: Any) -> bool:
     return (one is None) == (other is None) and np.array_equal(one, other)
 
 
-def _same_residual(small: Fit, large: Fit) -> bool:
+def _same_residual(small: Fitted, large: Fitted) -> bool:
     """Whether two residual structures are one: the same parameters, and at these the same whitening of y."""
     one, other = small.model.residual, large.model.residual
     if one is None or other is None:

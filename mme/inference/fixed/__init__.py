@@ -1,0 +1,1 @@
+"""Functions of the fixed effects: contrasts, F tests, means, degrees of freedom."""

@@ -21,22 +21,21 @@ import numpy as np
 
 from mme.engine.basis import independent_columns
 from mme.errors import MMEError, MMEWarning
+from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import deparse
-from mme.inference.fixed.contrasts import reference
+from mme.inference.fixed.methods import reference
 from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.api.face import Fit
-
 # A note names at most so many cells.
 _FEW_CELLS = 6
 
 
-def anova_table(fit: Fit, kind: int | str, ddf: str) -> pd.DataFrame:
+def anova_table(fit: Fitted, kind: int | str, ddf: str) -> pd.DataFrame:
     """``sum_sq, mean_sq, num_df, den_df, F, p``, one row a term of the fixed part that has something to test.
 
     The mean square is F sigma^2, before any scale of Kenward and Roger's. ``attrs["note"]`` says which terms have no
@@ -71,7 +70,7 @@ def anova_table(fit: Fit, kind: int | str, ddf: str) -> pd.DataFrame:
     return table
 
 
-def _untested(fit: Fit, terms: list[str]) -> Iterator[str]:
+def _untested(fit: Fitted, terms: list[str]) -> Iterator[str]:
     """Why these terms have no row."""
     owners = _kept_owners(fit)
     dropped = [term for term in terms if term not in owners]
@@ -82,7 +81,7 @@ def _untested(fit: Fit, terms: list[str]) -> Iterator[str]:
             yield f"No test of {term}: the data do not tell it from the terms that contain it."
 
 
-def _of_empty_cells(fit: Fit, treated: Treatment, terms: list[str]) -> Iterator[str]:
+def _of_empty_cells(fit: Fitted, treated: Treatment, terms: list[str]) -> Iterator[str]:
     """What tests of type III mean where combinations of levels have no records."""
     contained, empty = containment(fit), {}
     for term in contained:
@@ -99,7 +98,7 @@ def _of_empty_cells(fit: Fit, treated: Treatment, terms: list[str]) -> Iterator[
         )
 
 
-def _term_contrasts(fit: Fit, kind: int | str, treated: Treatment | None) -> dict[str, np.ndarray]:
+def _term_contrasts(fit: Fitted, kind: int | str, treated: Treatment | None) -> dict[str, np.ndarray]:
     """The hypothesis (q, p) of each term on the estimated coefficients, by the term's name."""
     if str(kind) in ("1", "I"):
         rows = _sequential(fit)
@@ -108,7 +107,7 @@ def _term_contrasts(fit: Fit, kind: int | str, treated: Treatment | None) -> dic
     return {term: rows[term] for term in _terms(fit)}
 
 
-def _terms(fit: Fit) -> list[str]:
+def _terms(fit: Fitted) -> list[str]:
     """The terms of the fixed part but the intercept."""
     return list(dict.fromkeys(name for name in owners_of(fit).tolist() if name != INTERCEPT))
 
@@ -126,18 +125,18 @@ def _is_third(kind: int | str) -> bool:
     return str(kind) in ("3", "III")
 
 
-def _kept_owners(fit: Fit) -> np.ndarray:
+def _kept_owners(fit: Fitted) -> np.ndarray:
     return np.asarray(owners_of(fit)[fit.objective.basis.kept])
 
 
-def _sequential(fit: Fit) -> dict[str, np.ndarray]:
+def _sequential(fit: Fitted) -> dict[str, np.ndarray]:
     """Type I."""
     owners = _kept_owners(fit)
     rows = _forward(triangle_of(fit))
     return {term: rows[owners == term] for term in dict.fromkeys(owners_of(fit))}
 
 
-def _partial(fit: Fit) -> dict[str, np.ndarray]:
+def _partial(fit: Fitted) -> dict[str, np.ndarray]:
     """Type II."""
     owners, R, contained = _kept_owners(fit), triangle_of(fit), containment(fit)
     out: dict[str, np.ndarray] = {}
@@ -160,7 +159,7 @@ def _forward(R: np.ndarray) -> np.ndarray:
     return R / np.diag(R)[:, None]
 
 
-def _marginal(fit: Fit, treated: Treatment | None) -> dict[str, np.ndarray]:
+def _marginal(fit: Fitted, treated: Treatment | None) -> dict[str, np.ndarray]:
     """Type III."""
     owners = _kept_owners(fit)
     if treated is None:
@@ -195,7 +194,7 @@ def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
     return np.asarray(left)
 
 
-def _estimable_part(fit: Fit, rows: np.ndarray) -> np.ndarray:
+def _estimable_part(fit: Fitted, rows: np.ndarray) -> np.ndarray:
     """Rows on the kept columns of X; of rows on all columns, their combinations that the kept ones determine."""
     kept, A = fit.aliasing.kept, fit.aliasing.A
     kept = kept[kept < fit.model.p_given]
@@ -207,7 +206,7 @@ def _estimable_part(fit: Fit, rows: np.ndarray) -> np.ndarray:
     return np.asarray((U[:, rank:].T @ rows)[:, kept])
 
 
-def _by_degree(fit: Fit) -> list[str]:
+def _by_degree(fit: Fitted) -> list[str]:
     """The terms' names, the largest first."""
     terms = fit.specification.fixed.terms
     return [":".join(map(deparse, term)) for term in sorted(terms, key=len, reverse=True)]

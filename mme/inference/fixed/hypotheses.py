@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.errors import FormulaError, MMEError
+from mme.fitted.record import Fitted
 from mme.formula.syntax import shortened
-from mme.inference.fixed.contrasts import check_consistent, estimable, f_table, reference, t_table
+from mme.inference.fixed.contrasts import estimable, f_table, t_table
+from mme.inference.fixed.methods import reference
+from mme.inference.fixed.reference import check_consistent
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mme.api.face import Fit
 
 # Beyond this depth reading would exhaust the stack; nobody writes so.
 _DEEPEST = 100
@@ -35,7 +36,7 @@ _NUMBER = re.compile(r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"`[^`]*`|[^\W\d][\w.:]*|.", re.DOTALL)
 
 
-def hypothesis_table(fit: Fit, text: str, ddf: str) -> pd.DataFrame:
+def hypothesis_table(fit: Fitted, text: str, ddf: str) -> pd.DataFrame:
     """The t test of one equation, the F test of several."""
     if not isinstance(text, str):
         raise MMEError(f"a hypothesis is text, such as '{fit.fixed_names[-1]} = 0'; for weights see contrast()")

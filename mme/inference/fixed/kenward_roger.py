@@ -20,16 +20,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.derivatives.variance_derivatives import Linear, half_covariance, linear_derivatives
 from mme.errors import MMEError, MMEWarning
-from mme.inference.fixed.contrasts import FTest, Reference, independent, reciprocal
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
+from mme.fitted.record import Fitted
+from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
 
 # Eigenvalues of the information, scaled to a unit diagonal, that its differences cannot tell from zero.
 _FLAT = 1e-6
@@ -112,7 +109,7 @@ def denominator(A_1: float, A_2: float, q: int) -> tuple[float, float]:
     return df, 1.0 if abs(df - 2.0) < _NEAR_TWO else df * mean / (df - 2.0)
 
 
-def kenward_roger(fit: Fit) -> KenwardRoger:
+def kenward_roger(fit: Fitted) -> KenwardRoger:
     """Make the tests of a fit: in closed form, or by 7 k (k + 1) / 2 evaluations and one for k variance parameters.
 
     Raises
@@ -133,7 +130,7 @@ def kenward_roger(fit: Fit) -> KenwardRoger:
     return KenwardRoger(fit.estimates.beta, fit.sigma * half, np.eye(len(half)) + 2.0 * U, P, W)
 
 
-def _require_linear(fit: Fit) -> None:
+def _require_linear(fit: Fitted) -> None:
     if fit.method != "REML":
         raise MMEError("Kenward and Roger's method is for REML; refit with method='REML', or use ddf='satterthwaite'")
     if fit.model.residual is not None:

@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.errors import FormulaError, MMEError
+from mme.fitted.record import Fitted
 from mme.formula.evaluate import names_in
 from mme.formula.syntax import deparse, parse_expression
 from mme.formula.transforms import numeric
-from mme.inference.fixed.contrasts import Reference, reference, t_quantile, t_table
+from mme.inference.fixed.contrasts import t_table
+from mme.inference.fixed.methods import reference
+from mme.inference.fixed.quantiles import t_quantile
+from mme.inference.fixed.reference import Reference
 from mme.inference.fixed.reference_grid import Axis, Grid, covariates, reference_grid
 from mme.tables import dates
 from mme.tables.arguments import is_word, names_of
@@ -30,8 +34,6 @@ from mme.tables.frame import intake
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mme.api.face import Fit
 
 # What ``at`` calls the offset.
 _OFFSET = "offset"
@@ -52,7 +54,7 @@ class Means:
     n_by: int
 
 
-def means_table(fit: Fit, means: Means, ddf: str, level: float) -> pd.DataFrame:
+def means_table(fit: Fitted, means: Means, ddf: str, level: float) -> pd.DataFrame:
     """``mean, se, df, lower, upper``, one row a combination of levels; NaN where the data do not determine it."""
     import pandas as pd
 
@@ -68,7 +70,7 @@ def means_table(fit: Fit, means: Means, ddf: str, level: float) -> pd.DataFrame:
     return table.set_axis(index)
 
 
-def pairs_table(fit: Fit, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
+def pairs_table(fit: Fitted, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
     """``estimate, se, df, t, p`` of all differences of two means at the same levels of the by factors.
 
     ``adjust`` is for the differences of one family that the data determine: Tukey's studentised range of the means in
@@ -103,7 +105,7 @@ def pairs_table(fit: Fit, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
 
 
 def marginal_means(
-    fit: Fit, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, Any] | None
+    fit: Fitted, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, Any] | None
 ) -> Means:
     """Average the reference grid over all that is not named.
 
@@ -157,7 +159,7 @@ def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:
     return found[0]
 
 
-def _given(fit: Fit, at: Mapping[str, Any] | None) -> dict[str, Any]:
+def _given(fit: Fitted, at: Mapping[str, Any] | None) -> dict[str, Any]:
     """What ``at`` says, of covariates of the fixed part and of the offset alone."""
     if at is not None and not isinstance(at, Mapping):
         raise MMEError(f"at must map covariates to values, as {{'x': 3.0}}; got {type(at).__name__}")
@@ -205,7 +207,7 @@ def _values(name: str, given: Any) -> np.ndarray:
     return np.array(list(dict.fromkeys(values.tolist())))
 
 
-def _tested(fit: Fit, L: np.ndarray, offset: float, to: Reference) -> pd.DataFrame:
+def _tested(fit: Fitted, L: np.ndarray, offset: float, to: Reference) -> pd.DataFrame:
     """The t tests of rows on all columns of X, beside an offset; NaN in rows that cannot be estimated."""
     known = fit.aliasing.estimable(L)
     table = t_table(to, L[known][:, fit.objective.basis.kept], -offset, np.flatnonzero(known))

@@ -19,19 +19,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.derivatives.variance_derivatives import Profile, profile_derivatives
 from mme.errors import MMEWarning
-from mme.inference.fixed.contrasts import FTest, Reference, independent, reciprocal
+from mme.fitted.record import Fitted
+from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
 from mme.numeric.optimize import ACCEPTED
 from mme.numeric.panels import inner
 from mme.solution.estimates import Estimates
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # Eigenvalues of the Hessian, scaled to a unit diagonal, that its differences cannot tell from zero.
 _FLAT = 1e-6
@@ -103,7 +100,7 @@ class Satterthwaite(Reference):
         return FTest(along.F, along.sd.size, _pooled(self._df(self.relative @ L.T @ along.weights.T)))
 
 
-def satterthwaite(fit: Fit) -> Satterthwaite:
+def satterthwaite(fit: Fitted) -> Satterthwaite:
     """Make the tests of a fit: in closed form, or by some 3 k (k + 1) evaluations for k variance parameters.
 
     The search ends within 1e-4 standard errors of the minimum, which shows in the fifth digit of degrees of freedom:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.engine.basis import independent_columns
+from mme.fitted.record import Fitted
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast
 from mme.formula.columns import Coded, Variable, build
 from mme.formula.syntax import Node, deparse
 from mme.inference.fixed.grid import synthetic_rows
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # What is left of a sum whose terms cancel, as a share of them, that is rounding.
 ROUNDING = 1e-9
@@ -23,7 +20,7 @@ ROUNDING = 1e-9
 WHOLE = 1e-6
 
 
-def owners_of(fit: Fit) -> np.ndarray:
+def owners_of(fit: Fitted) -> np.ndarray:
     """The term of each column of X; in a fit by arrays each column is one, and so are groups of unknown parents."""
     spec, model = fit.specification, fit.model
     of_groups = [
@@ -35,14 +32,14 @@ def owners_of(fit: Fit) -> np.ndarray:
     return np.array([*given, *of_groups], dtype=object)
 
 
-def triangle_of(fit: Fit) -> np.ndarray:
+def triangle_of(fit: Fitted) -> np.ndarray:
     """R of the QR of X's kept columns, neither weighted nor whitened."""
     if fit.model.weights is None and fit.model.residual is None:
         return fit.objective.basis.R
     return np.asarray(np.linalg.qr(fit.model.X[:, fit.objective.basis.kept], mode="r"))
 
 
-def containment(fit: Fit) -> dict[str, tuple[str, ...]]:
+def containment(fit: Fitted) -> dict[str, tuple[str, ...]]:
     """By term, the terms that contain it."""
     spec = fit.specification
     if spec is None:
@@ -87,7 +84,7 @@ class Treatment:
     empty: np.ndarray
 
 
-def treatment(fit: Fit) -> Treatment:
+def treatment(fit: Fitted) -> Treatment:
     """Rows of a synthetic table in general position give the maps X_o = X_t M and X = X_t N, and A of X = X_kept A
     what of them the data can tell."""
     spec = fit.specification
@@ -107,7 +104,7 @@ def treatment(fit: Fit) -> Treatment:
     return Treatment(functions, places, to_user, owners, names, ~functions.any(axis=0) & crossed)
 
 
-def _in_treatment(fit: Fit, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _in_treatment(fit: Fitted, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A_t of X_t = X_t[:, kept] A_t in the data, the kept columns, and their coefficients from those of X's.
 
     Groups of unknown parents stand behind the columns of the formula, and have no part in them.

@@ -1,0 +1,1 @@
+"""Intervals of parameters: Wald, profile likelihood, bootstrap."""

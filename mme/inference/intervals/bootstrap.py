@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from mme.engine.plan import Plan
 from mme.engine.pls import pwrss
 from mme.errors import MMEError
 from mme.fitted.natural import parameter_values, residual_names
+from mme.fitted.record import Fitted
 from mme.inference.intervals.whole import Whole
 from mme.model.problem import Model
 from mme.numeric.lapack import triangular_solve
@@ -39,8 +39,6 @@ from mme.tables.names import unlike
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mme.api.face import Fit
 
 Progress = bool | Callable[[int, int], None]
 
@@ -152,7 +150,7 @@ def _quantiles(values: np.ndarray, tails: list[float]) -> np.ndarray:
     return np.quantile(values, tails, method="weibull") if values.size else np.full(2, np.nan)
 
 
-def bootstrap(fit: Fit, n: int, seed: int | None, workers: int | None, progress: Progress) -> Bootstrap:
+def bootstrap(fit: Fitted, n: int, seed: int | None, workers: int | None, progress: Progress) -> Bootstrap:
     """Draw n responses from a fit and fit its model to each; see :meth:`Fit.bootstrap`."""
     n, workers = count(n, "n"), None if workers is None else count(workers, "workers")
     origin: Any = entropy(seed).entropy
@@ -249,7 +247,9 @@ def _begin(refitter: _Refitter) -> None:
     global _refitter
     _refitter = refitter
     with suppress(ImportError):
-        import_module("threadpoolctl").threadpool_limits(1)
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(1)
 
 
 def _work(numbers: range) -> tuple[np.ndarray, list[str]]:

@@ -15,12 +15,12 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.natural import residual_names
+from mme.fitted.record import Fitted
 from mme.inference.intervals.curves import Curve, Profile, quantile
 from mme.inference.intervals.held import Maximum, Question
 from mme.inference.intervals.whole import Whole
@@ -28,9 +28,6 @@ from mme.numeric.interpolate import crossing, lagrange_weights
 from mme.numeric.optimize import Curvature, Minimum, evaluate_only, minimise
 from mme.search.loop import Joint, search
 from mme.tables.arguments import names_of
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
 
 # Joint 99% regions of two parameters reach sqrt(chi2_2(0.99)) on each profile.
 _REACH = 3.035
@@ -61,12 +58,12 @@ class Knot:
     parameters: np.ndarray
 
 
-def profile(fit: Fit, parameters: Iterable[str] | None = None, level: float = 0.95) -> Profile:
+def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float = 0.95) -> Profile:
     """Profile the likelihood of a fit.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fitted
         By REML or ML; a REML fit is fitted by ML first.
     parameters : names, optional
         Which to profile; None: all.
@@ -111,7 +108,7 @@ def _for_all(curve: Curve, whole: Whole) -> Curve:
     return replace(curve, parameters=whole.spread(curve.parameters))
 
 
-def _maximum(fit: Fit, names: tuple[str, ...]) -> tuple[Maximum, float]:
+def _maximum(fit: Fitted, names: tuple[str, ...]) -> tuple[Maximum, float]:
     objective, theta, phi = fit.objective, fit.theta, fit.optimum.phi
     if fit.method == "REML":
         found = search(fit.model.beside(method="ML"), None, False, theta, objective.by_ml())
@@ -120,7 +117,7 @@ def _maximum(fit: Fit, names: tuple[str, ...]) -> tuple[Maximum, float]:
     return replace(maximum, names=names), objective(theta)
 
 
-def _given(fit: Fit) -> tuple[str, ...]:
+def _given(fit: Fitted) -> tuple[str, ...]:
     """Names of the parameters of the residual structure that were given."""
     names, phi = residual_names(fit.model, fit.fixed_names), fit.model.phi
     return () if phi is None else tuple(name for name, value in zip(names, phi, strict=True) if not np.isnan(value))

@@ -8,20 +8,20 @@ import numpy as np
 from scipy.special import expit
 
 from mme.fitted.natural import residual_names
-from mme.inference.fixed.contrasts import coefficient_table, t_quantile
+from mme.fitted.record import Fitted
+from mme.inference.fixed.contrasts import coefficient_table
+from mme.inference.fixed.quantiles import t_quantile
 from mme.numeric.delta import jacobian, parameter_covariance
 from mme.residual import Bound
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.api.face import Fit
-
 # A coordinate of order one whose criterion is curved no more than this has a standard error beyond a thousand: none.
 _FLAT = 1e-6
 
 
-def wald_intervals(fit: Fit, level: float, ddf: str) -> pd.DataFrame:
+def wald_intervals(fit: Fitted, level: float, ddf: str) -> pd.DataFrame:
     """``lower, upper``: of the natural parameters of a residual structure, and of the fixed effects.
 
     For a fixed effect the estimate plus and minus the quantile of t, on the degrees of freedom of its test, times the

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mme.errors import MMEWarning
 from mme.fitted.natural import parameter_bounds, parameter_names
-
-if TYPE_CHECKING:
-    from mme.api.face import Fit
+from mme.fitted.record import Fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,7 @@ class Whole:
     bounds: tuple[tuple[float, float], ...]
 
     @classmethod
-    def of(cls, fit: Fit) -> Whole:
+    def of(cls, fit: Fitted) -> Whole:
         """Describe a fit; one whose parameters are all determined is its own."""
         names = parameter_names(fit.model, fit.fixed_names)
         held = np.isnan(fit.optimum.gradient[: fit.model.k]) if fit.determined is not fit else np.zeros(fit.model.k)
@@ -52,7 +49,7 @@ class Whole:
         out[..., self.open] = np.nan
         return out
 
-    def warn(self, fit: Fit, what: str) -> None:
+    def warn(self, fit: Fitted, what: str) -> None:
         """Say which parameters have no value, in the words of the optimum."""
         if self.open.any():
             names = ", ".join(name for name, is_open in zip(self.names, self.open.tolist(), strict=True) if is_open)

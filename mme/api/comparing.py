@@ -1,0 +1,151 @@
+"""Functions of several fits, and of saved ones."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from mme.api.face import Fit
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.inference.comparison.boundary import VarianceTest
+
+
+def anova(*fits: Fit, boundary: bool = False) -> pd.DataFrame:
+    r"""Likelihood-ratio tests of nested fits, from the smallest model to the largest.
+
+    2 (l_large - l_small) is compared with a chi-square on the difference of their parameters (Wilks 1938). Where the
+    fits differ by a variance that reference is conservative, since zero is the edge of its range; ``boundary=True``
+    then compares with the mixture of Self and Liang (1987) and of Stram and Lee (1994), with c covariances that are
+    zero along with the variance
+
+        p = P(chi2_c > t) / 2 + P(chi2_{c+1} > t) / 2.
+
+    Parameters
+    ----------
+    *fits : Fit
+        Two or more fits to the same records, all by ML; or all by REML with the same fixed effects.
+    boundary : bool
+        Choose the reference of each comparison by what its two fits differ in, and say it in the column ``reference``.
+
+    Returns
+    -------
+    DataFrame
+        ``npar, aic, bic, loglik, deviance, chisq, df, p``, one row a fit.
+
+    Raises
+    ------
+    MMEError
+        Fewer than two fits, different records, mixed methods, or REML fits with different fixed effects: their
+        criteria are likelihoods of different data. With ``boundary``: two neighbours are not nested, or no reference
+        is known, for they differ in fixed and random effects, in several variances or in the residual structure, or
+        the smaller is singular itself.
+
+    Examples
+    --------
+    >>> import mme
+    >>> data = mme.load("sleepstudy")
+    >>> null = mme.lmer("Reaction ~ 1 + (1 | Subject)", data, method="ML")
+    >>> days = mme.lmer("Reaction ~ Days + (1 | Subject)", data, method="ML")
+    >>> mme.anova(null, days)["chisq"].round(3).tolist()
+    [nan, 116.462]
+    >>> slopes = mme.lmer("Reaction ~ Days + (Days | Subject)", data, method="ML")
+    >>> mme.anova(null, days, slopes, boundary=True)["reference"].tolist()
+    ['', 'chi2(1)', '0.5 chi2(1) + 0.5 chi2(2)']
+    """
+    from mme.inference.comparison.compare import anova as anova_
+
+    return anova_(*map(_record, fits), boundary=boundary)
+
+
+def variance_test(large: Fit, small: Fit | None = None) -> VarianceTest:
+    """Test whether one variance, with its covariances, is zero: likelihood ratio against a mixture of chi-squares.
+
+    Parameters
+    ----------
+    large : Fit
+        With the variance.
+    small : Fit, optional
+        The same model without it; None for a fit whose only variance it is, without a residual structure.
+
+    Raises
+    ------
+    MMEError
+        The fits do not share their records and fixed effects, or differ by other than one variance; theta was given.
+
+    Examples
+    --------
+    >>> import mme
+    >>> data = mme.load("sleepstudy")
+    >>> slopes = mme.lmer("Reaction ~ Days + (Days | Subject)", data)
+    >>> mme.variance_test(slopes, mme.lmer("Reaction ~ Days + (1 | Subject)", data))
+    VarianceTest(statistic=42.8368..., p=2.7925...e-10, reference='0.5 chi2(1) + 0.5 chi2(2)')
+    """
+    from mme.inference.comparison.boundary import variance_test as variance_test_
+
+    return variance_test_(_record(large), None if small is None else _record(small))
+
+
+def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> VarianceTest:
+    """Test the only variance of a model by the exact distribution of its restricted likelihood ratio, simulated.
+
+    Parameters
+    ----------
+    fit : Fit
+        By REML, with one scalar random term whose levels are independent: ``(1 | g)`` or ``(0 + x | g)``.
+    n : int
+        Draws of (E).
+    seed : int, optional
+        Makes the same draws again.
+
+    Returns
+    -------
+    VarianceTest
+        ``p`` is (1 + draws as large) / (1 + n); ``error`` its standard error.
+
+    Raises
+    ------
+    MMEError
+        The model has more than one variance, or was not fitted by REML.
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+    >>> test = mme.exact_rlrt(fit, seed=1)
+    >>> round(test.statistic, 3), test.p < 0.01
+    (6.369, True)
+    """
+    from mme.inference.comparison.boundary import exact_rlrt as exact_rlrt_
+
+    return exact_rlrt_(_record(fit), n, seed=seed)
+
+
+def load_fit(path: str | os.PathLike[str]) -> Fit:
+    """Read a fit that :meth:`Fit.save` wrote. Nothing in the file is run, and no search is done.
+
+    Raises
+    ------
+    MMEError
+        There is no such file, it is not a fit, it is damaged, or a later version of mme wrote it.
+    """
+    from mme.files.load import load_fit as load_fit_
+
+    return Fit(load_fit_(path))
+
+
+def _record(fit: Any) -> Fitted:
+    """What a fit holds.
+
+    Raises
+    ------
+    MMEError
+        Something else is given.
+    """
+    if not isinstance(fit, Fit):
+        raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(fit).__name__}")
+    return fit.internals

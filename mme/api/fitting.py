@@ -1,0 +1,229 @@
+"""The ways in: arrays, or a formula and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+from mme.api.face import Fit
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
+from mme.model.problem import Model, build_model
+from mme.model.term import Term
+from mme.search.loop import Progress, search
+from mme.tables.rows import Rows
+
+
+def fit(
+    y: Any,
+    X: Any,
+    terms: Sequence[Term],
+    *,
+    method: str = "REML",
+    REML: bool | None = None,
+    weights: Any = None,
+    offset: Any = None,
+    residual: Any = None,
+    sigma: float | None = None,
+    theta: Any = None,
+    phi: Mapping[str, float] | None = None,
+    progress: Progress = False,
+) -> Fit:
+    r"""Fit y = X beta + sum_t Z_t b_t + offset + e by REML or ML.
+
+    b_t has independent levels with covariance sigma^2 T_t T_t', e ~ N(0, sigma^2 / weights). The criterion is profiled
+    over beta and sigma and minimised over theta, the entries of the T_t (Bates et al. 2015, J. Stat. Softw. 67(1)).
+
+    Parameters
+    ----------
+    y : (n,) array
+        Response.
+    X : (n, p) array, DataFrame or sparse matrix
+        Fixed-effect columns; give the column of ones yourself. Columns that depend on earlier ones are dropped.
+    terms : sequence of Term
+        Random effects.
+    method : str
+        ``"REML"`` or ``"ML"``, in any case.
+    REML : bool, optional
+        The same in lme4's words: ``REML=False`` is ``method="ML"``.
+    weights : (n,) array, optional
+        Prior weights, positive: var(e_i) = sigma^2 / weights_i.
+    offset : (n,) array, optional
+        Known part of the mean.
+    residual : Structure or list of Structure, optional
+        Covariance among the residuals: :class:`mme.AR1`, :class:`mme.Exponential`, :class:`mme.Unstructured`, ...;
+        a list of a correlation and a variance function is their product. Columns are arrays.
+    sigma : float, optional
+        Known residual standard deviation (sampling variances: ``sigma=1, weights=1/variance``).
+    theta : (k,) array, optional
+        Evaluate there without a search; parameters of a residual structure are searched still, unless they are given.
+    phi : mapping, optional
+        Parameters of the residual structure that are known, ``{"rho": 0.5}``, by the names of :attr:`Fit.residual`;
+        the others are estimated.
+    progress : bool or callable
+        True prints a line an evaluation to stderr; a callable gets (evaluation, criterion, theta).
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    MMEError
+        The input cannot be used; the message names the column or level and says what to do.
+
+    Examples
+    --------
+    >>> import mme, numpy as np
+    >>> data = mme.load("Dyestuff")
+    >>> fit = mme.fit(data["Yield"], np.ones((30, 1)), [mme.Term(data["Batch"], name="Batch")])
+    >>> round(fit.sigma, 2), round(float(fit.varcorr["Batch"].sd[0]), 2), round(fit.criterion, 4)
+    (49.51, 42.0, 319.6543)
+    """
+    model = build_model(
+        y,
+        X,
+        terms,
+        method=method,
+        REML=REML,
+        weights=weights,
+        offset=offset,
+        residual=residual,
+        sigma=sigma,
+        phi=phi,
+    )
+    return Fit(fit_model(model, theta, progress))
+
+
+def lmer(
+    formula: str,
+    data: Any,
+    *,
+    method: str = "REML",
+    REML: bool | None = None,
+    weights: Any = None,
+    offset: Any = None,
+    residual: Any = None,
+    relationship: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    subset: Any = None,
+    na_action: str = "drop",
+    sigma: float | None = None,
+    theta: Any = None,
+    phi: Mapping[str, float] | None = None,
+    progress: Progress = False,
+) -> Fit:
+    """Fit a linear mixed model given by an lme4 formula.
+
+    Parameters
+    ----------
+    formula : str
+        As in lme4: ``"Reaction ~ Days + (Days | Subject)"``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``,
+        ``poly(x, 2)``, ``factor(x)``, ``log(y) ~ ...``, ``offset(z)``. ``(1 | str(animal, dam))`` is a coefficient for
+        each column, correlated, on common levels (direct and maternal effects); a dam may be missing.
+    data : DataFrame, Polars or Arrow table, or mapping of arrays
+        The columns that the formula names. Strings are factors with sorted levels; an ordered categorical is coded by
+        polynomials, as in R. A matrix in a mapping is several columns under one name.
+    method : str
+        ``"REML"`` or ``"ML"``, in any case.
+    REML : bool, optional
+        The same in lme4's words: ``REML=False`` is ``method="ML"``.
+    weights, offset : column name or array, optional
+        Prior weights (var(e) = sigma^2 / w) and a known part of the mean.
+    residual : Structure or list of Structure, optional
+        Covariance among the residuals, columns by name: ``AR1("time", "Subject")``; see :func:`mme.fit`.
+    relationship : mapping, optional
+        Covariance among the levels of a grouping factor, by its name (a pedigree alone is that of the one factor whose
+        levels it has); for ``str(animal, dam)`` that is ``"animal"``.
+    contrasts : mapping, optional
+        Codings of factors in the fixed part, by the factor's name: ``"treatment"``, ``"sum"``, ``"helmert"``,
+        ``"poly"``, ``"SAS"``, ``"sdif"``, or a matrix of your own, a row a level in their order, or by label in a
+        table or a mapping: ``{"dose": "helmert", "arm": {"a": -0.5, "b": 0.5}}``. As in lme4 the random part keeps
+        its own: ``(C(f, contr.sum) || g)``.
+    subset : text or array of booleans, optional
+        Which rows to use: ``"Days >= 2"``, or a truth value a row. The others are as if they were not there: levels
+        and means of transforms are those of the rows used. What comes back by row has all rows, NaN for these.
+    na_action : str
+        ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
+    sigma, theta, phi, progress
+        As in :func:`mme.fit`.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    MMEError
+        The formula does not parse (with a caret under the place), a column is missing or unusable.
+
+    Examples
+    --------
+    >>> import mme
+    >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    >>> fit.beta.round(3).to_dict()
+    {'(Intercept)': 251.405, 'Days': 10.467}
+    """
+    from mme.formula.design import design  # the language of formulas is loaded by those who use it
+
+    began = perf_counter()
+    parts = design(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        na_action=na_action,
+        relationship=relationship,
+        contrasts=contrasts,
+        subset=subset,
+        also=_columns(residual),
+    )
+    if not parts.terms and residual is None:
+        raise MMEError(f"no random effects in '{formula}': add a term such as (1 | g), or use least squares")
+    model = build_model(
+        parts.y,
+        parts.X,
+        parts.terms,
+        method=method,
+        REML=REML,
+        weights=parts.weights,
+        offset=parts.offset,
+        sigma=sigma,
+        residual=residual,
+        phi=phi,
+        column=parts.column,
+        x_names=parts.x_names,
+        response=parts.spec.response,
+        weights_name=f"weights '{weights}'" if isinstance(weights, str) else "weights",
+    )
+    designed = perf_counter() - began
+    rows = Rows(parts.kept, parts.index, parts.outside)
+    fitted = fit_model(model, theta, progress, rows, formula, parts.spec)
+    fitted.engine.seconds["formula"] = designed
+    return Fit(fitted)
+
+
+def _columns(residual: Any) -> tuple[str, ...]:
+    """The column names that residual structures hold: rows that miss a value there are left out too."""
+    from mme.formula.bars import columns_of
+    from mme.residual.base import Structure
+
+    structures = residual if isinstance(residual, list | tuple) else [residual]
+    held = [value for one in structures if isinstance(one, Structure) for value in vars(one).values()]
+    names = [value for value in held if isinstance(value, str)]
+    return (*names, *(name for value in held for name in columns_of(value)))
+
+
+def fit_model(
+    model: Model,
+    theta: Any,
+    progress: Progress,
+    rows: Rows | None = None,
+    formula: str | None = None,
+    specification: Any = None,
+) -> Fitted:
+    """Fit a checked model; what describes its rows and its formula goes into the record."""
+    found = search(model, theta, progress)
+    used = Rows.all(model.n) if rows is None else rows
+    return Fitted(model, found.optimum, found.objective, used, progress, formula, specification)

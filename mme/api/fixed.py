@@ -1,0 +1,107 @@
+"""Fixed effects: tables, tests and means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mme.api.base import Face
+from mme.tables.arguments import yes_or_no
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.inference.fixed.kenward_roger import KenwardRoger
+    from mme.inference.fixed.satterthwaite import Satterthwaite
+
+
+class FixedEffects(Face):
+    """What a fit says of its fixed effects."""
+
+    @property
+    def satterthwaite(self) -> Satterthwaite:
+        """Tests of fixed effects by Satterthwaite's degrees of freedom."""
+        from mme.inference.fixed.satterthwaite import satterthwaite
+
+        return self.internals.determined.once(satterthwaite)
+
+    @property
+    def kenward_roger(self) -> KenwardRoger:
+        """Tests of fixed effects by Kenward and Roger's; ``cov`` is their adjusted covariance of :attr:`beta`."""
+        from mme.inference.fixed.kenward_roger import kenward_roger
+
+        return self.internals.determined.once(kenward_roger)
+
+    def coefficients(self, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """Table of the fixed effects: ``estimate, se, df, t, p``.
+
+        Parameters
+        ----------
+        ddf : str
+            ``"satterthwaite"``, ``"kenward-roger"`` (REML alone; adjusts the standard errors too), or ``"none"``: the
+            Wald test, on infinite degrees of freedom.
+        """
+        from mme.inference.fixed.contrasts import coefficient_table
+
+        return coefficient_table(self.internals, ddf)
+
+    def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
+        """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``; ``ddf`` as above.
+
+        A term without columns of its own has no row; ``attrs["note"]`` and a warning say so, and on what tests of type
+        3 depend where cells are empty.
+        """
+        from mme.inference.fixed.anova import anova_table
+
+        return anova_table(self.internals, type, ddf)
+
+    def contrast(self, L: Any, *, rhs: Any = 0.0, joint: bool = False, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """Tests of L beta = rhs, row by row (``estimate, se, df, t, p``) or ``joint`` (``num_df, den_df, F, p``).
+
+        L is a vector or matrix with a column a fixed effect, a table with their names, or {name: weight}. What the data
+        do not determine is refused, and so are right sides of dependent rows that contradict each other.
+        """
+        from mme.inference.fixed.contrasts import contrast_table
+
+        return contrast_table(self.internals, L, rhs, joint, ddf)
+
+    def test(self, hypothesis: str, *, ddf: str = "satterthwaite") -> pd.DataFrame:
+        """Test a linear hypothesis on the fixed effects: ``"Days = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
+
+        One equation gives ``estimate`` (left minus right), ``se, df, t, p``; several ``num_df, den_df, F, p``.
+        """
+        from mme.inference.fixed.hypotheses import hypothesis_table
+
+        return hypothesis_table(self.internals, hypothesis, ddf)
+
+    def means(
+        self,
+        factors: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        pairs: bool = False,
+        adjust: str = "tukey",
+        ddf: str = "satterthwaite",
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Marginal means of factors: ``mean, se, df, lower, upper``; with ``pairs`` their differences.
+
+        Averaged over the levels of all other factors with equal weights. A covariate x is at its mean over the records
+        and enters its transforms there, with what these remember of the fit: ``np.log(x)`` is log(mean(x)), as in
+        emmeans. A column of two numbers (0 and 1) is at both, with equal weights, and may be named as a factor; the
+        offset is at its mean. What the data do not determine is NaN.
+
+        ``at={"x": 3.0}`` puts x elsewhere, ``at={"np.log(x)": 1.0}`` a transform, ``at={"offset": 0}`` the offset.
+        ``at={"x": [1, 2]}`` gives the means at each, with x in ``by`` unless it is among the factors.
+
+        ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``, with p
+        ``adjust``-ed by ``"tukey"``, ``"bonferroni"`` or ``"none"`` for as many as the data determine.
+        """
+        from mme.inference.fixed.means import marginal_means, means_table, pairs_table
+
+        pairs = yes_or_no(pairs, "pairs")
+        means = marginal_means(self.internals, factors, by, at)
+        return (
+            pairs_table(self.internals, means, ddf, adjust) if pairs else means_table(self.internals, means, ddf, level)
+        )

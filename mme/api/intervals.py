@@ -1,0 +1,111 @@
+"""Intervals of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from mme.api.base import Face
+from mme.errors import MMEError
+from mme.tables.arguments import check_options, is_word
+from mme.tables.arrays import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.inference.intervals.bootstrap import Bootstrap
+    from mme.inference.intervals.curves import Profile
+
+# Options of confint by its method.
+_INTERVALS: dict[str, tuple[str, ...]] = {
+    "wald": (),
+    "profile": ("parameters",),
+    "bootstrap": ("n", "seed", "workers", "progress", "kind"),
+}
+
+
+class Intervals(Face):
+    """How far the parameters of a fit may be off."""
+
+    def confint(
+        self, method: str = "wald", level: float = 0.95, *, ddf: str = "satterthwaite", **options: Any
+    ) -> pd.DataFrame:
+        """Confidence intervals: ``lower, upper``.
+
+        Parameters
+        ----------
+        method : str
+            ``"wald"``: of the fixed effects and of the parameters of a residual structure, by standard errors: the
+            former by t, the latter by the Hessian of the criterion, on a scale without bounds; ``"profile"``: of all
+            parameters, by the profile likelihood (:meth:`profile`); ``"bootstrap"``: of all, by refits to simulated
+            responses (:meth:`bootstrap`).
+        level : float
+            Coverage aimed at.
+        ddf : str
+            Of Wald intervals of the fixed effects: degrees of freedom as in :meth:`coefficients`, so that an interval
+            leaves zero out where its p-value says so; ``"none"`` is the normal distribution.
+        **options
+            Of the method: ``parameters`` of a profile; ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a
+            bootstrap.
+
+        Examples
+        --------
+        >>> import mme
+        >>> growth = mme.load("Orthodont")
+        >>> fit = mme.lmer("distance ~ age", growth, residual=mme.Exponential("age", "Subject"))
+        >>> fit.confint("profile", parameters="range").round(2)
+               lower  upper
+        range    3.3   9.42
+        >>> fit.confint().round(2)
+                     lower  upper
+        range         3.30   9.42
+        (Intercept)  14.70  19.12
+        age           0.46   0.84
+        """
+        if not is_word(method, _INTERVALS):
+            raise MMEError(f"method={shown(method)}: method is 'wald', 'profile' or 'bootstrap'")
+        check_options(options, _INTERVALS[method], f"confint(method='{method}')")
+        if method == "profile":
+            return self.profile(level=level, **options).confint(level)
+        if method == "bootstrap":
+            kind = options.pop("kind", "percentile")
+            return self.bootstrap(**options).confint(level, kind)
+        from mme.inference.intervals.wald import wald_intervals
+
+        return wald_intervals(self.internals, level, ddf)
+
+    def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
+        """Profile likelihood (always ML's) of standard deviations, correlations, sigma, residual and fixed effects.
+
+        ``parameters`` names those to profile (None: all), those of a residual structure as :attr:`residual` does;
+        ``level`` is the one whose limits are computed to the end, others are interpolated.
+        """
+        from mme.inference.intervals.profile import profile
+
+        return profile(self.internals, parameters, level)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        seed: int | None = None,
+        workers: int | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> Bootstrap:
+        """Fit the model to n responses drawn from it.
+
+        Parameters
+        ----------
+        n : int
+            Replicates.
+        seed : int, optional
+            Makes the same replicates again, whatever the number of processes.
+        workers : int, optional
+            Processes; None: one a processor, 1: none but this one. Where the system cannot fork (and for models with
+            a sparse factor) they start afresh: a script must then guard its own start by ``__name__``.
+        progress : bool or callable
+            True draws a bar on stderr; a callable gets (replicates done, n).
+        """
+        from mme.inference.intervals.bootstrap import bootstrap
+
+        return bootstrap(self.internals, n, seed, workers, progress)

@@ -1,0 +1,152 @@
+"""The estimates, the likelihood and the verdict of a fit."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.api.base import Face
+from mme.engine.plan import Engine
+from mme.fitted.varcorr import VarCorr
+from mme.search.verdict import Optimum
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Numbers(Face):
+    """What was estimated, and how well it fits."""
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Parameters of the relative covariance factors (k,), in lme4's order; :attr:`theta_names` names them."""
+        return self.internals.theta
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """Names of theta: ``g.x`` a standard deviation, ``g.x2.x1`` an off-diagonal entry of T."""
+        return self.internals.theta_names
+
+    @property
+    def optimum(self) -> Optimum:
+        """What the search found and how it is judged."""
+        return self.internals.optimum
+
+    @property
+    def formula(self) -> str | None:
+        """The formula, when there was one."""
+        return self.internals.formula
+
+    @property
+    def fixed_names(self) -> tuple[str, ...]:
+        """Names of the fixed effects that are estimated."""
+        return self.internals.fixed_names
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns of X left out because earlier columns determine them."""
+        return self.internals.dropped
+
+    @cached_property
+    def beta(self) -> pd.Series:
+        """Best linear unbiased estimates of the fixed effects."""
+        import pandas as pd
+
+        return pd.Series(self.internals.estimates.beta, index=list(self.fixed_names), name="beta")
+
+    @cached_property
+    def beta_cov(self) -> pd.DataFrame:
+        """sigma^2 (X'V^-1 X)^-1: the covariance of :attr:`beta`."""
+        import pandas as pd
+
+        names = list(self.fixed_names)
+        return pd.DataFrame(self.internals.estimates.beta_cov, index=names, columns=names)
+
+    @cached_property
+    def se(self) -> pd.Series:
+        """Standard errors of :attr:`beta`."""
+        import pandas as pd
+
+        return pd.Series(self.internals.estimates.se, index=list(self.fixed_names), name="se")
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation (of a record of weight one)."""
+        return self.internals.sigma
+
+    @property
+    def varcorr(self) -> VarCorr:
+        """Variances and correlations of the random effects: ``varcorr["g"].sd``, ``.cov``, ``.corr``."""
+        return self.internals.varcorr
+
+    @property
+    def residual(self) -> dict[str, float]:
+        """Natural parameters of the residual structure by name; empty without one."""
+        return self.internals.residual
+
+    @property
+    def relationships(self) -> dict[str, dict[str, float]]:
+        """Natural parameters of relationships that have some, by term: ``{"ou(time | g)": {"range": 4.9}}``."""
+        return self.internals.relationships
+
+    @property
+    def hessian(self) -> np.ndarray:
+        """Second derivatives of the criterion by (theta, phi) at the optimum; NaN for parameters that were given."""
+        return self.internals.hessian
+
+    @property
+    def singular(self) -> bool:
+        """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
+        return self.internals.singular
+
+    @property
+    def criterion(self) -> float:
+        """-2 log (restricted) likelihood, with lme4's constants."""
+        return self.internals.criterion
+
+    @property
+    def criterion_contrasts(self) -> float:
+        """-2 log density of orthonormal error contrasts: the REML criterion less log|X'X|; the deviance under ML."""
+        return self.internals.criterion_contrasts
+
+    @property
+    def loglik(self) -> float:
+        """Log (restricted) likelihood."""
+        return self.internals.loglik
+
+    @property
+    def method(self) -> str:
+        """``"REML"`` or ``"ML"``."""
+        return self.internals.method
+
+    @property
+    def nobs(self) -> int:
+        """Records used."""
+        return self.internals.nobs
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows of the data left out because something was missing."""
+        return self.internals.n_dropped
+
+    @property
+    def dof(self) -> int:
+        """Parameters estimated: fixed effects, theta, phi and sigma."""
+        return self.internals.dof
+
+    @property
+    def aic(self) -> float:
+        """Criterion + 2 dof."""
+        return self.internals.aic
+
+    @property
+    def bic(self) -> float:
+        """Criterion + dof log(nobs)."""
+        return self.internals.bic
+
+    @property
+    def engine(self) -> Engine:
+        """What was absorbed, what was factorised and how, and seconds by stage."""
+        return self.internals.engine

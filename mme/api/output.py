@@ -1,0 +1,176 @@
+"""A fit as text, tables, pictures and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mme.api.base import Face
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.diagnosis.findings import Diagnosis
+    from mme.plot import Plots
+
+
+class Output(Face):
+    """What others read: a summary, a diagnosis, tables, pictures, files."""
+
+    def summary(self) -> str:
+        """The fit as text, laid out as lme4's readers know it."""
+        from mme.results.summary import summary_text
+
+        return summary_text(self.internals)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        from mme.results.summary import summary_html
+
+        return summary_html(self.internals)
+
+    def diagnose(self) -> Diagnosis:
+        """Say in plain language what is unusual about the fit, what it means and what to try.
+
+        Looks for: an optimum on the boundary (singular), flat or not reached; terms that describe the same effects;
+        factors with fewer than five levels, or whose levels have hardly any repeated records; columns on very
+        different scales, or an origin far outside the data; a fit that is nearly exact; columns of X that were dropped.
+
+        Returns
+        -------
+        Diagnosis
+            Prints as text; ``len()`` is zero and it is false when nothing was found; ``.kinds`` names what was.
+
+        Examples
+        --------
+        >>> import mme
+        >>> bool(mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy")).diagnose())
+        False
+        >>> mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff2")).diagnose().kinds
+        ('singular',)
+        """
+        from mme.diagnosis.checks import diagnose
+
+        return diagnose(self.internals)
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures: ``fit.plot.caterpillar()``, ``.shrinkage()``, ``.residuals()``, ... return matplotlib axes."""
+        from mme.plot import Plots
+
+        return Plots(self.internals)
+
+    def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+        """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``).
+
+        Parameters
+        ----------
+        path : str or path
+            The file; pictures are inside it.
+        title : str, optional
+            Its heading; None: the response and the grouping factors.
+
+        Raises
+        ------
+        MMEError
+            matplotlib is not installed, or the file cannot be written.
+        """
+        from mme.files.report import write_report
+
+        write_report(self.internals, path, title=title)
+
+    def tidy(
+        self, effects: str | Sequence[str] = ("fixed", "variance"), *, ddf: str = "satterthwaite", level: float = 0.95
+    ) -> pd.DataFrame:
+        """A row an estimate.
+
+        Parameters
+        ----------
+        effects : str or sequence of str
+            ``"fixed"`` effects; ``"variance"``: standard deviations and correlations of the random effects and the
+            residual standard deviation; ``"blup"``: a row a level and coefficient of a grouping factor, ``std_error``
+            the root of var(b | y) and ``lower, upper`` by the normal quantile: variances are taken as known, as in
+            lme4's intervals.
+        ddf : str
+            Degrees of freedom of the fixed effects, as in :meth:`Fit.coefficients`.
+        level : float
+            Of the intervals ``lower, upper``.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, group, level, term, estimate, std_error, df, statistic, p_value, lower, upper``; what has no
+            value is missing.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+        >>> fit.tidy(ddf="none")[["effect", "group", "term", "estimate"]].round(1)
+             effect     group            term  estimate
+        0     fixed       NaN     (Intercept)    1527.5
+        1  variance     Batch  sd (Intercept)      42.0
+        2  variance  residual              sd      49.5
+        """
+        from mme.files.tidy import tidy
+
+        return tidy(self.internals, effects, ddf=ddf, level=level)
+
+    def glance(self) -> pd.DataFrame:
+        """One row: what describes the whole fit.
+
+        Returns
+        -------
+        DataFrame
+            ``formula, method, nobs, dof, sigma, criterion, loglik, aic, bic, r2_marginal, r2_conditional, icc, verdict,
+            singular``; ``icc`` is that of all random terms together.
+        """
+        from mme.files.tidy import glance
+
+        return glance(self.internals)
+
+    def augment(self, data: Any = None) -> pd.DataFrame:
+        """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out.
+
+        Parameters
+        ----------
+        data : DataFrame or what makes one, optional
+            The table of the fit, to put before the new columns.
+
+        Returns
+        -------
+        DataFrame
+            ``.fitted``, ``.population`` (without random effects), ``.residual``, ``.standardised`` (see
+            :meth:`Fit.scaled_residuals`), ``.leverage`` and ``.cooks_distance``; without data the response first.
+        """
+        from mme.files.tidy import augment
+
+        return augment(self.internals, data)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`.
+
+        The records are in the file: who can read it can read the data. Factors are not; they are computed again.
+
+        Raises
+        ------
+        MMEError
+            The file cannot be written, or the fit holds a structure, of residuals or of G, that is not one of mme's
+            own.
+
+        Examples
+        --------
+        >>> import mme, tempfile, pathlib
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fit.save(pathlib.Path(folder) / "sleep.mme")
+        ...     again = mme.load_fit(pathlib.Path(folder) / "sleep.mme")
+        >>> again.beta.equals(fit.beta), again.predict({"Days": [10], "Subject": ["308"]}).round(1).tolist()
+        (True, [450.3])
+        """
+        from mme.files.save import save_fit
+
+        save_fit(self.internals, path)

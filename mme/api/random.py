@@ -1,0 +1,223 @@
+"""Random effects, and where the variance is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.api.base import Face
+from mme.results import random_effects
+from mme.results.genetics import heritability_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.results.draws import Draws
+
+
+class RandomEffects(Face):
+    """What a fit says of its random effects and of the variance of the records."""
+
+    def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """BLUPs: levels x coefficients of each grouping factor, or of each term.
+
+
+        Parameters
+        ----------
+        by : str
+            ``"factor"``: terms on one grouping factor are joined, as in lme4; ``"term"``: each term has a table of its
+            own, the second on a factor g under the name ``g.1``. Every result below has the same keys.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days || Subject)", mme.load("sleepstudy"))
+        >>> {name: list(table.columns) for name, table in fit.ranef().items()}
+        {'Subject': ['(Intercept)', 'Days']}
+        >>> {name: list(table.columns) for name, table in fit.ranef(by="term").items()}
+        {'Subject': ['(Intercept)'], 'Subject.1': ['Days']}
+        """
+        return random_effects.ranef(self.internals, by)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Fixed effects plus BLUPs of each grouping factor: intercept, fixed effects, then what is random alone."""
+        return random_effects.coef(self.internals)
+
+    def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
+        """var(b | y) (levels, q, q), beta held at its estimate: lme4's ``condVar``; between terms on one factor too."""
+        return random_effects.condvar(self.internals, by)
+
+    def pev(self, by: str = "factor") -> dict[str, np.ndarray]:
+        """Prediction error variance var(b_hat - b) (levels, q, q)."""
+        return random_effects.pev(self.internals, by)
+
+    def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """1 - PEV / var(b): levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g).
+
+        Of animals whose unknown parents have fixed groups it is that of what :meth:`ranef` gives, their groups
+        included; var(b) counts no groups. NaN where the PEV is larger than that, or nothing is known of the groups.
+        """
+        return random_effects.reliability(self.internals, by)
+
+    def heritability(self, name: str) -> pd.DataFrame:
+        """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
+        return heritability_table(self.internals, name)
+
+    def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """Per level: ``n, pooled, no_pooling, partial_pooling, weight``; a factor's terms together, or each."""
+        return random_effects.shrinkage(self.internals, by)
+
+    def variance_shares(self) -> pd.DataFrame:
+        """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> fit.variance_shares().round({"variance": 1, "share": 3})
+                       variance  share
+        fixed effects     909.0  0.279
+        Subject          1698.1  0.521
+        residual          654.9  0.201
+        """
+        from mme.results.shares import variance_shares
+
+        return variance_shares(self.internals)
+
+    def r2(self) -> pd.Series:
+        """R squared of Nakagawa, Schielzeth and Johnson: ``marginal`` (fixed effects), ``conditional`` (random too).
+
+        Examples
+        --------
+        >>> import mme
+        >>> mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy")).r2().round(3).to_dict()
+        {'marginal': 0.279, 'conditional': 0.799}
+        """
+        from mme.results.shares import r2
+
+        return r2(self.internals)
+
+    def icc(self) -> pd.Series:
+        """Intraclass correlation: the share of each random term, and of ``all``, in the variance that X leaves.
+
+        With one random intercept it is the correlation of two records of a group. Fixed effects are left out of the
+        denominator (the "adjusted" ICC); :meth:`Fit.variance_shares` has them in it.
+
+        Examples
+        --------
+        >>> import mme
+        >>> mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff")).icc().round(3).to_dict()
+        {'Batch': 0.418, 'all': 0.418}
+        """
+        from mme.results.shares import icc
+
+        return icc(self.internals)
+
+    def variances(self) -> pd.DataFrame:
+        r"""Four variances that are often confused, side by side: a row each variance or covariance of a term.
+
+        Returns
+        -------
+        DataFrame
+            ``group, term1, term2``
+                As in ``varcorr.to_frame()``.
+            ``prior``
+                The variance component: var(b) before the data of a level are seen. What the model estimates.
+            ``of_blups``
+                Mean of b_hat b_hat' over the levels: less than ``prior``, because BLUPs are shrunken.
+            ``mean_condvar``
+                Mean of var(b | y) at the estimated beta: what a level's data leave unknown (lme4's ``condVar``).
+            ``mean_pev``
+                Mean of var(b_hat - b): the same with the uncertainty of beta included.
+
+        Notes
+        -----
+        By REML prior = of_blups + mean_pev, by ML prior = of_blups + mean_condvar, wherever the maximum is inside the
+        model, the covariance is unstructured and levels are unrelated: these are the equations that an EM step solves
+        (Laird and Ware 1982, Biometrics 38, 963-974).
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+        >>> fit.variances().iloc[0, 3:].astype(float).round(-1).to_dict()
+        {'prior': 1760.0, 'of_blups': 1150.0, 'mean_condvar': 380.0, 'mean_pev': 610.0}
+        """
+        from mme.results.shares import variances
+
+        return variances(self.internals)
+
+    def draws(self, n: int = 1000, *, seed: int | np.random.Generator | None = None, by: str = "factor") -> Draws:
+        """Draw (beta, b) from their joint distribution given the data, theta and sigma.
+
+        What is uncertain about the variances is not in it (an empirical Bayes posterior): :meth:`Fit.simulate` with
+        :meth:`Fit.refit` has that too.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws.
+        seed : int or Generator, optional
+            The same seed gives the same draws.
+        by : str
+            ``"factor"`` or ``"term"``, as in :meth:`Fit.ranef`.
+
+        Returns
+        -------
+        Draws
+            ``.beta`` (n, p) DataFrame, ``.b[name]`` (n, levels, coefficients) arrays, levels as in :meth:`Fit.ranef`.
+
+        Examples
+        --------
+        How sure is it that subject 308 reacts worse to a lost night than subject 309?
+
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> slopes = fit.draws(2000, seed=1).b["Subject"][:, :, 1]
+        >>> bool((slopes[:, 0] > slopes[:, 1]).mean() > 0.99)
+        True
+        """
+        from mme.results.draws import draws
+
+        return draws(self.internals, n, seed=seed, by=by)
+
+    def eblup_mse(self, X: Any = None) -> pd.DataFrame:
+        r"""Estimates of small areas with the second-order mean squared error of Prasad and Rao.
+
+        Parameters
+        ----------
+        X : (J, p) array or DataFrame, optional
+            Population means of the fixed-effect columns of each area, in the order of the levels, or a DataFrame with
+            the levels for its index. None: the means of the area's records.
+
+        Returns
+        -------
+        DataFrame
+            By level: ``estimate`` x_g'beta + v_g, ``gamma`` the weight of the area's own data, ``g1, g2, g3`` and
+            ``mse``.
+
+        Raises
+        ------
+        MMEError
+            The model is not one random intercept with independent levels and uncorrelated residuals.
+
+        Examples
+        --------
+        Twelve areas, direct estimates with known sampling variances (Fay-Herriot):
+
+        >>> import numpy as np, mme
+        >>> y = np.array([1.1, 2.9, 1.7, 0.4, 3.2, 2.2, 4.1, 0.9, 1.2, 3.3, 2.6, 1.9])
+        >>> psi = np.tile([0.2, 0.5, 1.0], 4)
+        >>> areas = mme.Term(np.arange(12), name="area")
+        >>> fit = mme.fit(y, np.ones((12, 1)), [areas], sigma=1.0, weights=1 / psi)
+        >>> fit.eblup_mse().head(3).round(3)
+              estimate  gamma     g1     g2     g3    mse
+        area
+        0        1.258  0.852  0.170  0.003  0.007  0.188
+        1        2.676  0.696  0.348  0.013  0.025  0.410
+        2        1.915  0.534  0.534  0.030  0.044  0.653
+        """
+        from mme.results.smallarea import eblup_mse
+
+        return eblup_mse(self.internals, X)

@@ -1,0 +1,31 @@
+"""The same model, fitted to another response."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
+from mme.search.loop import search
+from mme.tables.arguments import yes_or_no
+from mme.tables.arrays import numbers
+
+
+def refitted(fit: Fitted, y: Any, start_here: bool) -> Fitted:
+    """Search again with the response y, one value a row of the data or of the rows used.
+
+    Raises
+    ------
+    MMEError
+        The response has another length, or holds no numbers.
+    """
+    values = numbers(y, f"response '{fit.model.response}'")
+    given, rows = len(values) if values.ndim else 1, fit.rows.kept.size
+    if given not in (rows, fit.nobs):
+        raise MMEError(f"response '{fit.model.response}' has {given} values for the {rows} rows of the data")
+    objective = fit.objective.with_response(fit.rows.used(values))
+    theta = fit.theta if fit.theta_given else None
+    begin = fit.theta if yes_or_no(start_here, "start_here") else None
+    found = search(objective.model, theta, fit.progress, begin, objective)
+    return replace(fit, model=objective.model, optimum=found.optimum, objective=found.objective)

@@ -1,0 +1,57 @@
+"""The random effects as tables and arrays by grouping factor or by term: BLUPs, variances, reliabilities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.fitted.effects import conditional_covariance, effects, error_covariance
+from mme.fitted.record import Fitted
+from mme.results.genetics import reliabilities
+from mme.results.shrinkage import shrinkage_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def ranef(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:
+    """BLUPs b: levels x coefficients."""
+    return {one.name: one.table(one.beside(fit.estimates.effects)) for one in effects(fit.model, by)}
+
+
+def coef(fit: Fitted) -> dict[str, pd.DataFrame]:
+    """Beta plus b: levels x (intercept, fixed effects, what is random alone)."""
+    tables: dict[str, pd.DataFrame] = {}
+    model, beta = fit.model, dict(zip(fit.fixed_names, fit.estimates.beta.tolist(), strict=True))
+    given = [name for name in fit.fixed_names if name in model.x_names[: model.p_given]]
+    for one in effects(model):
+        first = [name for name in one.fixed if name == "(Intercept)" and name not in given]
+        names = list(dict.fromkeys([*first, *given, *one.fixed]))
+        values = np.tile([beta.get(name, 0.0) for name in names], (one.n_levels, 1))
+        for name, b in zip(one.fixed, one.beside(fit.estimates.effects).T, strict=True):
+            values[:, names.index(name)] += b
+        tables[one.name] = replace(one, columns=tuple(names)).table(values)
+    return tables
+
+
+def condvar(fit: Fitted, by: str) -> dict[str, np.ndarray]:
+    """var(b | y) (levels, q, q), beta held at its estimate."""
+    return {one.name: conditional_covariance(fit.estimates, one) for one in effects(fit.model, by)}
+
+
+def pev(fit: Fitted, by: str) -> dict[str, np.ndarray]:
+    """var(b_hat - b) (levels, q, q)."""
+    return {one.name: error_covariance(fit.estimates, one) for one in effects(fit.model, by)}
+
+
+def reliability(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:
+    """1 - PEV / var(b): levels x coefficients."""
+    found = reliabilities(fit.estimates)
+    return {one.name: one.table(one.beside(found)) for one in effects(fit.model, by)}
+
+
+def shrinkage(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:
+    """Pooled, separate and partially pooled estimates: a row a level."""
+    return {one.name: shrinkage_table(fit.estimates, one) for one in effects(fit.model, by)}

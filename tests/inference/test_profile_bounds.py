@@ -1,0 +1,104 @@
+"""Profiles of parameters that lie at their bound, to rounding, end there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+from mme.inference.intervals.held import Deviance, Point
+from mme.inference.intervals.slices import hold_residual
+from mme.numeric.optimize import _bobyqa, _Counted
+from mme.search.loop import Joint
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-8, 1e-10])
+@pytest.mark.parametrize("kind", ["compound symmetry at its lower bound", "at its upper", "one band", "AR(1)"])
+def test_a_limit_that_is_the_bound_ends_the_profile(kind, size):
+    rng = np.random.default_rng(1)
+    J, m = (20, 4) if kind == "one band" else (6, 3)
+    data = pd.DataFrame({"g": np.repeat(np.arange(J), m), "t": np.tile(np.arange(m), J)})
+    noise = rng.normal(size=J * m)
+    level = np.repeat(rng.normal(size=J), m)
+    apart = noise - (1.0 - size) * pd.Series(noise).groupby(data["g"]).transform("mean")
+    data["y"] = apart if "lower" in kind else level + size * noise
+    residual = {"o": mme.Toeplitz("t", "g", bands=1), "A": mme.AR1("t", "g")}.get(kind[0], mme.CompoundSymmetry("g"))
+    fit = mme.lmer("y ~ 1", data, residual=residual)
+    (name,) = fit.residual
+    low, high = fit.internals.model.residual.bounds[0]
+    profile = fit.profile(name)
+    lower, upper = profile.confint().loc[name]
+    assert low <= lower <= profile.estimates[profile.names.index(name)] <= upper <= high
+    edge = 0.5 / np.cos(np.pi / (m + 1))  # beyond it one band is not positive definite
+    bound = low if "lower" in kind else edge if kind == "one band" else high
+    assert abs((lower if "lower" in kind else upper) - bound) < 10.0 * size + 1e-12
+    assert np.isfinite(profile.curves[name].zeta).all()
+
+
+@pytest.fixture(scope="module")
+def short_series():
+    rng = np.random.default_rng([5, 0])
+    data = pd.DataFrame({"g": np.repeat(np.arange(15), 3), "t": np.tile(np.arange(3), 15)})
+    rng.random(90)
+    data["x"] = rng.normal(size=45)
+    data["y"] = rng.normal(size=45) + np.repeat(rng.normal(size=15), 3)
+    return data
+
+
+def _ends(profile, name, bounds):
+    """Limits lie between the bounds, the estimate between the limits, and every knot is a number."""
+    curve = profile.curves[name]
+    lower, upper = profile.confint().loc[name]
+    assert bounds[0] <= lower <= curve.estimate <= upper <= bounds[1]
+    assert np.isfinite(curve.zeta).all()
+    assert np.isfinite(curve.values).all()
+    return lower, upper
+
+
+def test_a_likelihood_that_ends_before_the_bound_of_a_parameter_ends_its_profile(short_series):
+    """Beside an intercept one band falls to no likelihood of zero where R becomes singular, at -1/sqrt(2)."""
+    fit = mme.lmer("y ~ x + (1 | g)", short_series, residual=mme.Toeplitz("t", "g", bands=1))
+    lower, _ = _ends(fit.profile("rho1"), "rho1", (-1.0, 1.0))
+    assert lower == pytest.approx(-np.sqrt(0.5), abs=1e-7)
+
+
+def test_an_estimate_at_zero_with_knots_as_good_beside_it_has_limits(short_series):
+    fit = mme.lmer("y ~ x + (1 | g)", short_series, residual=mme.Exponential("t", "g"))
+    profile = fit.profile("range")
+    # records one apart are uncorrelated to rounding: from there on down to zero the likelihood is the same number
+    assert np.exp(-1.0 / profile.estimates[profile.names.index("range")]) < 1e-14
+    lower, upper = _ends(profile, "range", (0.0, np.inf))
+    assert lower == 0.0
+    at = mme.lmer(
+        "y ~ x + (1 | g)", short_series, residual=mme.Exponential("t", "g"), phi={"range": upper}, method="ML"
+    )
+    assert at.criterion - profile.deviance == pytest.approx(1.959964**2, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4, 1e7, 1e8])
+def test_the_parameters_of_a_knot_are_numbers_wherever_its_deviance_is(size):
+    """At large variances of crossed factors Cholesky's factor may fail where the likelihood does not."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"g": rng.integers(0, 5, 16).astype(str), "h": rng.integers(0, 4, 16).astype(str)})
+    data["y"] = rng.normal(size=16)
+    fit = mme.lmer("y ~ 1 + (1 | g) + (1 | h)", data, method="ML")
+    deviance = Deviance(Joint(fit.internals.model, fit.internals.objective))
+    for theta in (size * np.array([1.0, 1.0]), size * np.array([1.0, 0.3]), np.array([size, 0.0])):
+        at = Point(theta, np.zeros(0))
+        assert np.isfinite(deviance(at))
+        assert np.isfinite(deviance.parameters(at)).all()
+        held = mme.lmer("y ~ 1 + (1 | g) + (1 | h)", data, method="ML", theta=theta)
+        assert deviance.parameters(at)[2:] == pytest.approx([held.sigma, *held.beta], rel=1e-6)
+
+
+@pytest.mark.parametrize("z", [3.0, 18.7, 40.0, 1e3])
+def test_what_is_free_beside_a_held_correlation_has_room_however_near_to_one_it_is(z):
+    """A first step of zero is none for a search: near one a correlation does not move with its coordinate."""
+    structure = mme.Unstructured(["a", "b", "c"] * 3, np.repeat([1, 2, 3], 3)).bind(np.asarray, 9)
+    for x in (np.array([-0.5493, -0.5493, -z, 0.0, 0.0]), np.array([z, z, 0.1, 0.0, 0.0])):
+        for at in range(structure.k):
+            held = hold_residual(structure, x, at)
+            assert (held.radius > 0.0).all()
+            reason = _bobyqa(_Counted(lambda free: float(free @ free), held.start, None), held.start, held.radius)
+            assert "invalid" not in reason

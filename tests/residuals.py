@@ -1,0 +1,183 @@
+"""Residual structures of every kind on random records, with R by its definition."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from scipy.linalg import toeplitz
+
+from mme.errors import MMEWarning
+from mme.residual import (
+    AR1,
+    Bound,
+    CompoundSymmetry,
+    Exponential,
+    Heterogeneous,
+    PowerOfCovariate,
+    Toeplitz,
+    Unstructured,
+    bind,
+)
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Groups of several sizes with times, occasions, strata and a covariate, in any order; every draw is identified."""
+
+    rng: np.random.Generator
+    group: np.ndarray
+    step: np.ndarray  # whole-numbered times, with gaps
+    time: np.ndarray  # times at any distances
+    occasion: np.ndarray  # 0 .. T-1
+    T: int
+    stratum: np.ndarray
+    covariate: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return self.group.size
+
+
+def records(seed: int, J: int, T: int, shuffled: bool) -> Records:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, T + 1, J)
+    sizes[:3] = T  # complete groups: all pairs of occasions and all lags are seen
+    group = np.repeat(rng.permutation(J), sizes)
+    step = np.concatenate([np.sort(rng.choice(4 * T, s, replace=False)) for s in sizes])
+    step[:2] = step[0] + np.arange(2)  # one gap of one step: the sign of rho counts
+    step[2:T] = step[1] + np.cumsum(rng.integers(1, 4, T - 2))
+    time = np.concatenate([np.cumsum(rng.exponential(size=s) + 0.01) for s in sizes])
+    occasion = np.concatenate([rng.permutation(T)[:s] for s in sizes])
+    n = group.size
+    stratum = np.append(["f", "m"], rng.choice(["f", "m"], n - 2))
+    order = rng.permutation(n) if shuffled else np.arange(n)
+    columns = [column[order] for column in (group, step, time, occasion)]
+    return Records(rng, *columns, T, stratum[order], rng.normal(size=n) + 3.0)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A structure on some records, natural parameters within their bounds, and R by its definition."""
+
+    structure: Any
+    natural: np.ndarray
+    R: np.ndarray
+
+
+def same(data: Records) -> np.ndarray:
+    return np.equal.outer(data.group, data.group)
+
+
+def ar1(data: Records) -> Example:
+    rho = data.rng.uniform(-0.95, 0.95)
+    lag = np.abs(np.subtract.outer(data.step, data.step))
+    return Example(AR1(data.step, data.group), np.array([rho]), same(data) * rho**lag)
+
+
+def exponential(data: Records) -> Example:
+    length = np.exp(data.rng.normal(0, 1.5))
+    lag = np.abs(np.subtract.outer(data.time, data.time))
+    return Example(Exponential(data.time, data.group), np.array([length]), same(data) * np.exp(-lag / length))
+
+
+def exponential_nugget(data: Records) -> Example:
+    length, nugget = np.exp(data.rng.normal(0, 1.5)), data.rng.uniform(0.01, 0.99)
+    lag = np.abs(np.subtract.outer(data.time, data.time))
+    R = same(data) * (1 - nugget) * np.exp(-lag / length)
+    np.fill_diagonal(R, 1.0)
+    return Example(Exponential(data.time, data.group, nugget=True), np.array([length, nugget]), R)
+
+
+def compound_symmetry(data: Records) -> Example:
+    lowest = -1 / (np.bincount(data.group).max() - 1)
+    rho = data.rng.uniform(lowest + 0.02, 0.98)
+    return Example(CompoundSymmetry(data.group), np.array([rho]), same(data) * rho + (1 - rho) * np.eye(data.n))
+
+
+def random_correlation(data: Records) -> np.ndarray:
+    factor = data.rng.normal(size=(data.T, data.T + 2))
+    S = factor @ factor.T
+    return S / np.sqrt(np.outer(np.diag(S), np.diag(S)))
+
+
+def by_occasion(data: Records, S: np.ndarray) -> np.ndarray:
+    return same(data) * S[np.ix_(data.occasion, data.occasion)]
+
+
+def unstructured(data: Records) -> Example:
+    C, sd = random_correlation(data), np.exp(np.append(0.0, data.rng.normal(size=data.T - 1)))
+    natural = np.append(C.T[np.triu_indices(data.T, 1)], sd[1:])
+    return Example(Unstructured(data.occasion, data.group), natural, by_occasion(data, np.outer(sd, sd) * C))
+
+
+def unstructured_correlation(data: Records) -> Example:
+    C = random_correlation(data)
+    structure = Unstructured(data.occasion, data.group, equal_variances=True)
+    return Example(structure, C.T[np.triu_indices(data.T, 1)], by_occasion(data, C))
+
+
+def full_toeplitz(data: Records) -> Example:
+    signal = data.rng.normal(size=30)  # its autocovariances are positive definite
+    rho = np.array([signal[lag:] @ signal[: 30 - lag] for lag in range(data.T)]) / (signal @ signal)
+    return Example(Toeplitz(data.occasion, data.group), rho[1:], by_occasion(data, toeplitz(rho)))
+
+
+def banded_toeplitz(data: Records) -> Example:
+    bands = int(data.rng.integers(1, data.T - 1)) if data.T > 2 else 1
+    direction = np.concatenate([[0.0], data.rng.normal(size=bands), np.zeros(data.T - 1 - bands)])
+    edge = -1 / np.linalg.eigvalsh(toeplitz(direction))[0]
+    rho = np.eye(data.T)[0] + data.rng.uniform(0.05, 0.97) * edge * direction
+    return Example(Toeplitz(data.occasion, data.group, bands), rho[1 : bands + 1], by_occasion(data, toeplitz(rho)))
+
+
+def heterogeneous(data: Records) -> Example:
+    ratio = np.exp(data.rng.normal())
+    return Example(Heterogeneous(data.stratum), np.array([ratio]), np.diag(np.where(data.stratum == "m", ratio**2, 1)))
+
+
+def power(data: Records) -> Example:
+    delta = data.rng.normal()
+    return Example(PowerOfCovariate(data.covariate), np.array([delta]), np.diag(np.abs(data.covariate) ** (2 * delta)))
+
+
+def product(one: Callable[[Records], Example], *others: Callable[[Records], Example]) -> Callable[[Records], Example]:
+    def build(data: Records) -> Example:
+        C, variances = one(data), [other(data) for other in others]
+        S = np.sqrt(np.prod([np.diag(v.R) for v in variances], axis=0))
+        natural = np.concatenate([C.natural, *(v.natural for v in variances)])
+        return Example([C.structure, *(v.structure for v in variances)], natural, np.outer(S, S) * C.R)
+
+    return build
+
+
+STRUCTURES = {
+    "AR1": ar1,
+    "Exponential": exponential,
+    "Exponential, nugget": exponential_nugget,
+    "CompoundSymmetry": compound_symmetry,
+    "Unstructured": unstructured,
+    "Unstructured, equal variances": unstructured_correlation,
+    "Toeplitz": full_toeplitz,
+    "Toeplitz, bands": banded_toeplitz,
+    "Heterogeneous": heterogeneous,
+    "PowerOfCovariate": power,
+    "AR1 x Heterogeneous": product(ar1, heterogeneous),
+    "nugget x power": product(exponential_nugget, power),
+    "CompoundSymmetry x Heterogeneous x power": product(compound_symmetry, heterogeneous, power),
+    "Unstructured x Heterogeneous": product(unstructured, heterogeneous),
+    "Heterogeneous x power": product(heterogeneous, power),
+}
+designs = st.builds(records, seeds, J=st.integers(6, 12), T=st.integers(3, 5), shuffled=st.booleans())
+
+
+def bound(example: Example) -> Bound:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MMEWarning)
+        return bind(example.structure, np.asarray, example.R.shape[0])
