@@ -14,7 +14,8 @@ import numpy as np
 
 from mme.diagnosis.hat import Hat, hat_of
 from mme.diagnosis.records import RecordHat
-from mme.engine.absorption import absorb, factor_levels
+from mme.engine.absorption import absorb
+from mme.engine.level_factors import factor_levels
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.solution.estimates import Estimates

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.engine.absorption import Absorbed, LevelFactor, Levels, factor_levels
+from mme.engine.absorption import Absorbed, Levels
+from mme.engine.level_factors import LevelFactor, factor_levels
 from mme.engine.remainder import Remainder
 from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.numeric.lapack import cholesky, triangular_solve

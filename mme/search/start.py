@@ -28,8 +28,9 @@ from math import sqrt
 
 import numpy as np
 
-from mme.engine.absorption import Levels, absorb, factor_levels
+from mme.engine.absorption import Levels, absorb
 from mme.engine.blocks import Block
+from mme.engine.level_factors import factor_levels
 from mme.engine.objective import Objective
 from mme.search.descents import descend
 from mme.search.valleys import Valleys

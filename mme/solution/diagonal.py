@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.engine.absorption import factor_levels
+from mme.engine.level_factors import factor_levels
 from mme.engine.objective import Objective
 from mme.engine.pls import Dense, Evaluation, effects
 from mme.engine.schur import Schur
