@@ -15,7 +15,7 @@ from mme.engine.objective import Objective
 from mme.engine.plan import Engine
 from mme.fitted.local import Local, local
 from mme.fitted.varcorr import Component, VarCorr
-from mme.identifiability.identified import without_held
+from mme.identifiability.reduced import without_held
 from mme.model.problem import Model
 from mme.search.loop import Progress
 from mme.search.verdict import Optimum, of_reduced

@@ -15,8 +15,10 @@ from mme.derivatives.slopes import criterion_slopes
 from mme.engine.basis import orthonormalise
 from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
-from mme.identifiability.identified import Reduced, reduced, require_determined, undetermined
+from mme.identifiability.identified import undetermined
+from mme.identifiability.reduced import Reduced, reduced
 from mme.identifiability.saturated import require_identifiable
+from mme.identifiability.undetermined import require_determined
 from mme.model.problem import Model
 from mme.numeric.optimize import CONVERGED, Derivatives, Minimum, evaluate_only, minimise
 from mme.residual.whitening import Whitening

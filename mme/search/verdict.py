@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mme.identifiability.identified import Reduced, Undetermined
+from mme.identifiability.reduced import Reduced
+from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
 from mme.numeric.optimize import ACCEPTED, Minimum
 
