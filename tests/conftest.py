@@ -1,6 +1,7 @@
 """Test-wide settings: profiles of hypothesis, chosen by the environment variable HYPOTHESIS_PROFILE; shared tables."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,15 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+# Core arithmetic before all else: what is wrong there is wrong everywhere, and shows in seconds.
+FIRST = Path(__file__).parent / "engine" / "test_first_principles.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First principles run first, on one process or on many; the others keep their order."""
+    items.sort(key=lambda item: item.path != FIRST)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,258 @@
+"""Core arithmetic against dense algebra and theorems: these tests run before all others, and take seconds.
+
+A wrong sign in the criterion, in the absorption, in an elimination or in a derivative is found here, by a test that
+names the formula, before the rest of the suite starts. Designs are small, fixed and of every kind that takes a path of
+its own through the engine.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from designs import Problem, RandomPart, disagreement, estimates, labels, objective, plans, simulate
+from residuals import STRUCTURES, bound, records
+
+import mme
+from mme.derivatives.slopes import criterion_slopes
+from mme.residual import AR1, CompoundSymmetry, Heterogeneous, bind
+
+
+def line(n: int, seed: int = 1) -> np.ndarray:
+    """An intercept and a predictor (n, 2)."""
+    return np.column_stack([np.ones(n), np.random.default_rng(seed).normal(1.0, 2.0, size=n)])
+
+
+def drawn(X: np.ndarray, *parts: RandomPart, **options) -> Problem:
+    """A problem with a response from its own model."""
+    problem = Problem(np.zeros(len(X)), X, parts, tuple(range(X.shape[1])), **options)
+    return problem.with_(y=simulate(np.random.default_rng(7), problem))
+
+
+def triangle(q: int, scale: float = 1.0) -> np.ndarray:
+    """A relative covariance factor T (q, q) with every entry below the diagonal, of both signs."""
+    return scale * (0.6 * np.eye(q) + np.tril(np.fromfunction(lambda i, j: 0.3 * (-1.0) ** (i + j), (q, q)), -1))
+
+
+def slopes(n: int, J: int, q: int, scale: float = 1.0, seed: int = 3) -> RandomPart:
+    """Q coefficients a level, of J unbalanced levels."""
+    rng = np.random.default_rng(seed)
+    columns = np.column_stack([np.ones(n), rng.normal(size=(n, q - 1))]) if q > 1 else None
+    return RandomPart(labels(rng, n, J), columns, triangle(q, scale))
+
+
+N = 40
+WEIGHTS = np.random.default_rng(5).uniform(0.3, 3.0, size=N)
+PROBLEMS = {
+    "no random term": drawn(line(N)),
+    "intercepts": drawn(line(N), slopes(N, 7, 1)),
+    "intercepts by ML": drawn(line(N), slopes(N, 7, 1), method="ML"),
+    "intercepts, sigma known": drawn(line(N), slopes(N, 7, 1), sigma=1.7),
+    "intercepts, sigma known, ML": drawn(line(N), slopes(N, 7, 1), sigma=1.7, method="ML"),
+    "intercepts, weights and an offset": drawn(
+        line(N), slopes(N, 7, 1), weights=WEIGHTS, offset=np.linspace(-3.0, 4.0, N)
+    ),
+    "a slope": drawn(line(N), slopes(N, 7, 2)),
+    "two slopes": drawn(line(N), slopes(N, 6, 3)),
+    "three slopes, weights": drawn(line(N), slopes(N, 5, 4), weights=WEIGHTS),
+    "a slope of large variance": drawn(line(N), slopes(N, 7, 2, 1e4)),
+    "two slopes of large variance": drawn(line(N), slopes(N, 6, 3, 1e4)),
+    "crossed": drawn(line(N), slopes(N, 7, 1), slopes(N, 5, 1, seed=4)),
+    "crossed by ML, weights": drawn(line(N), slopes(N, 7, 1), slopes(N, 5, 1, seed=4), weights=WEIGHTS, method="ML"),
+    "slopes in two crossed factors": drawn(line(N), slopes(N, 6, 2), slopes(N, 4, 2, seed=4)),
+    "slopes in three crossed factors": drawn(
+        line(N), slopes(N, 5, 3), slopes(N, 4, 2, seed=4), slopes(N, 3, 1, seed=8)
+    ),
+    "crossed, variances far apart": drawn(line(N), slopes(N, 7, 1, 1e-2), slopes(N, 5, 1, 30.0, seed=4)),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_engine_gives_the_numbers_of_dense_algebra(name):
+    """Criterion, sigma, beta and its covariance, BLUP, conditional variance and PEV; see ``dense.py``."""
+    problem = PROBLEMS[name]
+    for plan in (None, *plans(problem)):
+        off = disagreement(problem, plan)
+        assert max(off.values()) < 1e-6 if "large" in name else max(off.values()) < 1e-9, (plan, off)
+
+
+def test_many_groups_of_few_sizes_give_the_numbers_of_dense_algebra():
+    """Levels with equal triangles are merged: 90 groups of one, two or three records."""
+    groups = np.repeat(np.arange(90), np.arange(90) % 3 + 1)
+    X = line(groups.size)
+    problem = drawn(X, RandomPart(groups, None, np.array([[0.7]])))
+    for plan in (None, *plans(problem)):
+        assert max(disagreement(problem, plan).values()) < 1e-9
+
+
+# -- closed forms ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_without_random_effects_the_criterion_is_that_of_the_normal_linear_model(method):
+    """REML: (n-p)(1 + log(2 pi rss / (n-p))) + log|X'X|;  ML: n (1 + log(2 pi rss / n))."""
+    problem = PROBLEMS["no random term"].with_(method=method)
+    X, y, n, p = problem.X, problem.y, *problem.X.shape
+    rss = float(np.linalg.lstsq(X, y)[1][0])
+    left = n - p if method == "REML" else n
+    expected = left * (1.0 + np.log(2.0 * np.pi * rss / left))
+    expected += np.linalg.slogdet(X.T @ X)[1] if method == "REML" else 0.0
+    assert objective(problem)([]) == pytest.approx(expected, abs=1e-9)
+    assert estimates(problem).sigma == pytest.approx(np.sqrt(rss / left), rel=1e-12)
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.4, 3.0])
+def test_a_balanced_one_way_layout_has_its_closed_form(theta):
+    """J groups of m: |V| = (1 + m theta^2)^J, y'Py = SSW + SSB / (1 + m theta^2), X'V^-1 X = Jm / (1 + m theta^2)."""
+    J, m = 8, 5
+    y = np.random.default_rng(2).normal(size=(J, m)) + np.arange(J)[:, None]
+    problem = Problem(
+        y.ravel(), np.ones((J * m, 1)), (RandomPart(np.repeat(np.arange(J), m), None, np.array([[theta]])),), (0,)
+    )
+    means, grown = y.mean(axis=1), 1.0 + m * theta**2
+    within, between = ((y - means[:, None]) ** 2).sum(), m * ((means - means.mean()) ** 2).sum()
+    pwrss, left = within + between / grown, J * m - 1
+    expected = J * np.log(grown) + np.log(J * m / grown) + left * (1.0 + np.log(2.0 * np.pi * pwrss / left))
+    own = estimates(problem)
+    assert objective(problem)([theta]) == pytest.approx(expected, abs=1e-9)
+    assert own.beta[0] == pytest.approx(y.mean(), rel=1e-12)
+    shrunken = m * theta**2 / grown * (means - means.mean())
+    np.testing.assert_allclose(own.b[0][:, 0], shrunken, atol=1e-12)
+
+
+def test_the_reml_estimates_of_a_balanced_one_way_layout_are_those_of_the_mean_squares():
+    """sigma^2 = MSW, sigma_b^2 = (MSB - MSW) / m; F and its degrees of freedom, J - 1, are those of the means."""
+    J, m = 8, 5
+    y = np.random.default_rng(2).normal(size=(J, m)) + np.arange(J)[:, None]
+    data = pd.DataFrame({"y": y.ravel(), "g": np.repeat(np.arange(J), m)})
+    fit = mme.lmer("y ~ 1 + (1 | g)", data)
+    within = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum() / (J * (m - 1))
+    between = m * y.mean(axis=1).var(ddof=1)
+    assert fit.sigma**2 == pytest.approx(within, rel=1e-7)
+    assert (fit.theta[0] * fit.sigma) ** 2 == pytest.approx((between - within) / m, rel=1e-6)
+    for method in ("satterthwaite", "kenward-roger"):
+        row = fit.coefficients(ddf=method).iloc[0]
+        assert row["df"] == pytest.approx(J - 1, rel=1e-4), method
+        assert row["se"] == pytest.approx(np.sqrt(between / (J * m)), rel=1e-6), method
+
+
+# -- theorems --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_criterion_does_not_move_with_the_predictors_multiples_added_to_the_response(name):
+    """The restricted likelihood is that of error contrasts: y + X a has the same, and so has the profiled one."""
+    problem = PROBLEMS[name]
+    moved = problem.with_(y=problem.y + problem.X @ np.array([3.0, -2.0]))
+    assert objective(moved)(problem.theta) == pytest.approx(objective(problem)(problem.theta), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if "known" not in name])
+def test_a_response_c_times_as_large_adds_2_log_c_for_each_error_contrast(name):
+    problem = PROBLEMS[name]
+    offset = None if problem.offset is None else 10.0 * problem.offset
+    larger = problem.with_(y=10.0 * problem.y, offset=offset)
+    left = N - 2 if problem.method == "REML" else N
+    added = objective(larger)(problem.theta) - objective(problem)(problem.theta)
+    assert added == pytest.approx(2.0 * left * np.log(10.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["intercepts", "a slope", "crossed", "intercepts, sigma known, ML"])
+def test_weights_four_times_as_large_are_a_criterion_of_known_distance(name):
+    """R of a quarter: log|V| falls by n log 4 and theta by half, pwrss grows by 4, log|X'V^-1 X| by p log 4."""
+    problem = PROBLEMS[name]
+    weighted = problem.with_(weights=np.full(N, 4.0), sigma=None)
+    halved = tuple(RandomPart(part.groups, part.covariates, part.T / 2.0) for part in problem.parts)
+    own = objective(weighted.with_(parts=halved))(problem.theta / 2.0)
+    assert own == pytest.approx(objective(problem.with_(sigma=None))(problem.theta), abs=1e-8)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "no random term" and "large" not in name])
+def test_slopes_of_the_criterion_are_its_differences(name):
+    problem = PROBLEMS[name]
+    f, at, h = objective(problem), problem.theta, 1e-4
+    found = criterion_slopes(f, at)
+    assert found is not None
+    units = h * np.eye(at.size)
+    by_difference = [(8 * (f(at + u) - f(at - u)) - (f(at + 2 * u) - f(at - 2 * u))) / (12 * h) for u in units]
+    np.testing.assert_allclose(found[0], by_difference, rtol=1e-6, atol=1e-6)
+    curved = [(criterion_slopes(f, at + u)[0] - criterion_slopes(f, at - u)[0]) / (2 * h) for u in units]
+    np.testing.assert_allclose(found[1], curved, rtol=1e-4, atol=1e-4)
+
+
+def density(y: np.ndarray, X: np.ndarray, V: np.ndarray) -> float:
+    """-2 log restricted likelihood of y ~ N(X beta, sigma^2 V), profiled over beta and sigma, by dense matrices."""
+    n, p = X.shape
+    inverse = np.linalg.inv(V)
+    XVX = X.T @ inverse @ X
+    r = y - X @ np.linalg.solve(XVX, X.T @ inverse @ y)
+    logdets = np.linalg.slogdet(V)[1] + np.linalg.slogdet(XVX)[1]
+    return float(logdets + (n - p) * (1.0 + np.log(2.0 * np.pi * (r @ inverse @ r) / (n - p))))
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a crossed factor"])
+def test_related_levels_have_the_covariance_that_their_relationship_says(beside):
+    """b ~ N(0, sigma^2 theta^2 K), K given: the criterion is the density of y."""
+    rng, J = np.random.default_rng(6), 6
+    g, h = np.concatenate([np.arange(J), rng.integers(J, size=N - J)]), np.arange(N) % 5
+    A = np.cov(rng.normal(size=(J, 20))) + 0.2 * np.eye(J)
+    X, y = line(N), rng.normal(size=N) + rng.normal(size=J)[g]
+    terms = [mme.Term(g, name="g", relationship=mme.Relationship(covariance=A, levels=range(J)))]
+    V = np.eye(N) + 0.8**2 * A[np.ix_(g, g)]
+    if beside:
+        terms.append(mme.Term(h, name="h"))
+        V += 0.5**2 * np.equal.outer(h, h)
+    assert mme.objective(y, X, terms)([0.8, 0.5][: len(terms)]) == pytest.approx(density(y, X, V), abs=1e-9)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a crossed factor"])
+def test_a_relationship_with_a_parameter_has_the_covariance_of_its_process(beside):
+    """cov(b_s, b_t) = sigma^2 theta^2 exp(-|t - s| / range) within a series: K^-1 and log|K| move with the range."""
+    rng = np.random.default_rng(6)
+    series, times, h = np.arange(N) // 10, rng.uniform(0.0, 20.0, size=N), np.arange(N) % 5
+    data = pd.DataFrame({"y": rng.normal(size=N), "x": line(N)[:, 1], "h": h})
+    terms = [mme.Term.ou(times, series, name="s"), *([mme.Term(h, name="h")] if beside else [])]
+    X, y = line(N), data["y"].to_numpy()
+    f = mme.objective(y, X, terms)
+    theta = np.array([0.8, np.log(3.0), 0.5][: 2 + beside])
+    process = f.model.terms[0].relationship
+    distance = float(process.natural(theta[1:2])[0])
+    lag = np.abs(np.subtract.outer(times, times))
+    V = np.eye(N) + 0.8**2 * np.equal.outer(series, series) * np.exp(-lag / distance)
+    V += 0.5**2 * np.equal.outer(h, h) if beside else 0.0
+    assert f(theta) == pytest.approx(density(y, X, V), abs=1e-8)
+
+
+# -- residuals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_residual_structure_whitens_its_own_covariance(name):
+    """W R W' = I, log|R| as said, W' and W^-1 and diag(W'W) those of the same W."""
+    data = records(3, 6, 4, shuffled=True)
+    example = STRUCTURES[name](data)
+    of = bound(example)
+    x, identity = of.coordinates(example.natural), np.eye(data.n)
+    W = of.whiten(x, identity).T
+    np.testing.assert_allclose(W @ example.R @ W.T, identity, atol=1e-8)
+    assert of.logdet(x) == pytest.approx(np.linalg.slogdet(example.R)[1], abs=1e-8)
+    np.testing.assert_allclose(of.natural(x), example.natural, atol=1e-8)
+    np.testing.assert_allclose(of.whiten_transposed(x, identity).T, W.T, atol=1e-9)
+    np.testing.assert_allclose(of.colour(x, identity).T @ W, identity, atol=1e-8)
+    np.testing.assert_allclose(of.precision_diagonal(x), np.diag(W.T @ W), rtol=1e-8)
+    np.testing.assert_allclose(of.covariance(x, np.arange(data.n)), example.R, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "structure", [AR1("t", "g"), CompoundSymmetry("g"), Heterogeneous("s")], ids=["AR1", "CS", "sd"]
+)
+def test_the_criterion_of_a_residual_structure_is_the_density_of_the_response(structure):
+    """REML of y ~ N(X beta, sigma^2 (Z Z' theta^2 + R(phi))) at the estimates, from R = W^-1 W^-T."""
+    rng = np.random.default_rng(4)
+    g, t = np.repeat(np.arange(8), 5), np.tile(np.arange(5), 8)
+    data = pd.DataFrame({"g": g, "t": t, "h": (g + t) % 4, "s": np.array(["f", "m"])[g % 2], "x": rng.normal(size=N)})
+    data["y"] = data["x"] + rng.normal(size=4)[data["h"]] + rng.normal(size=N)
+    fit = mme.lmer("y ~ x + (1 | h)", data, residual=structure)
+    of = bind(structure, lambda name: data[name].to_numpy(), N)
+    R = of.covariance(of.coordinates(np.array(list(fit.residual.values()))), np.arange(N))
+    Z = np.equal.outer(data["h"].to_numpy(), np.arange(4)).astype(float)
+    V, X, y = fit.theta[0] ** 2 * Z @ Z.T + R, np.column_stack([np.ones(N), data["x"]]), data["y"].to_numpy()
+    assert fit.criterion == pytest.approx(density(y, X, V), abs=1e-7)
