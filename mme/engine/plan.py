@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from mme.engine.blocks import Block
 from mme.engine.schur import product_count
-from mme.errors import MemoryForecastError
-from mme.numeric.factor import Symbolic, available_bytes
+from mme.numeric.factor import Symbolic
+from mme.numeric.memory import available_bytes, require
 from mme.numeric.sums import Cells
 
 # One product of (S) in a list takes a value and an index.
@@ -16,8 +16,6 @@ _BYTES_PER_PRODUCT = 12
 _DENSE_BELOW = 200
 # Beyond this a dense remainder is not considered while sparsity may help.
 _DENSE_UP_TO = 8000
-# Bytes that any machine has: no need to ask.
-_SMALL = 2**26
 # Products for each entry there is already, beyond which absorbing first is a poor order of elimination.
 _FILL = 10
 # A factor with this share of all entries is as good as dense, and LAPACK is quicker on it.
@@ -103,9 +101,4 @@ def after_analysis(plan: Plan, symbolic: Symbolic) -> Plan:
 
 def require_dense_memory(m: int) -> None:
     """Refuse a dense remainder that would not fit."""
-    needed = 2 * 8 * m * m
-    if needed > _SMALL and needed > (available := available_bytes()):
-        raise MemoryForecastError(
-            f"{m:,} random effects left after absorption need {needed / 2**30:.1f} GiB; "
-            f"{available / 2**30:.1f} GiB are free"
-        )
+    require(2 * 8 * m * m, f"{m:,} random effects left after absorption need")

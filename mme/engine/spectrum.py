@@ -11,16 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.errors import MemoryForecastError
-from mme.numeric.factor import available_bytes
 from mme.numeric.lapack import cholesky, triangular_solve
+from mme.numeric.memory import require
 
 # Operations up to which LAPACK's decomposition is taken, the most exact one: a second.
 _QUICK = 1e9
 # Singular values below this share of the largest are lost in the Gram matrix.
 _LOST = 1e-7
-# Copies of Z that are held at a time, and bytes that any machine has.
-_COPIES, _SMALL = 4, 2**26
+# Copies of Z that are held at a time.
+_COPIES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +57,9 @@ def spectrum(Z: np.ndarray) -> Spectrum:
 
 def require_memory(n: int, q: int) -> None:
     """Refuse columns that would not fit, with what is made of them."""
-    needed = 8 * (_COPIES * n * q + 3 * min(n, q) ** 2)
-    if needed > _SMALL and needed > (available := available_bytes()):
-        raise MemoryForecastError(
-            f"{q:,} coefficients of one variance for {n:,} records need {needed / 2**30:.1f} GiB; "
-            f"{available / 2**30:.1f} GiB are free. Fewer columns, or the relationship that they make among the levels "
-            "of the records (mme.genomic_relationship), take less"
-        )
+    require(
+        8 * (_COPIES * n * q + 3 * min(n, q) ** 2),
+        f"{q:,} coefficients of one variance for {n:,} records need",
+        ". Fewer columns, or the relationship that they make among the levels of the records "
+        "(mme.genomic_relationship), take less",
+    )

@@ -21,14 +21,13 @@ import numpy as np
 
 from mme.errors import MemoryForecastError, MMEError
 from mme.files.encoding import PLAIN
-from mme.numeric.factor import available_bytes
+from mme.numeric.memory import require
 
 FORMAT, VERSION = "mme fit", 1
 _TEXT = "fit.json"
 _MEMBER = re.compile(r"arrays/(0|[1-9][0-9]{0,8})\.npy")
 # No date in the file: equal fits make equal files.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_SMALL = 2**26
 # Deflating runs at 20 MB/s on digits without a pattern and at more than 50 on what shrinks to a quarter.
 _WORTH = 0.25
 _LEVEL = 1
@@ -124,8 +123,7 @@ def _content(file: zipfile.ZipFile, path: Path) -> Any:
     if odd:
         raise MMEError(f"{path} holds {odd[0][:60]!r}, which is not part of a fit")
     size = sum(member.file_size for member in members)
-    if size > _SMALL and size > (available := available_bytes()):
-        raise MemoryForecastError(f"{path} unpacks to {size / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free")
+    require(size, f"{path} unpacks to")
     head = json.loads(file.read(_TEXT).decode())
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise MMEError(f"{path} is not a fit saved by mme")

@@ -15,7 +15,7 @@ from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast, contrast_matrix, contrast_of, width
 from mme.formula.syntax import Node, deparse
 from mme.formula.transforms import recoded
-from mme.tables.arrays import machine_bytes
+from mme.numeric.memory import machine_bytes
 from mme.tables.intake import Basis, Factor
 from mme.tables.spelling import labels_of
 

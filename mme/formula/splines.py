@@ -13,7 +13,7 @@ from scipy.interpolate import BSpline
 
 from mme.errors import MemoryForecastError, MMEError
 from mme.formula.transforms import State, numeric
-from mme.tables.arrays import machine_bytes
+from mme.numeric.memory import machine_bytes
 from mme.tables.frame import Basis
 
 

@@ -23,14 +23,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.errors import MemoryForecastError, MMEError
+from mme.errors import MMEError
 from mme.model.term import Term
-from mme.numeric.factor import available_bytes
+from mme.numeric.memory import require
 
 # Copies of the columns of X that assembling takes.
 _COPIES = 4
-# Bytes that any machine has: no need to ask.
-_SMALL = 2**26
 # A combination of groups that the records hold less of is rounding.
 _UNSEEN = 1e-9
 
@@ -166,9 +164,9 @@ def _names(term: Term, taken: Iterable[str]) -> list[str]:
 def _require_memory(term: Term, n: int) -> None:
     groups = int(term.relationship.groups.size)
     needed = 8 * groups * (term.relationship.animals.size + _COPIES * term.q * n)
-    if needed > _SMALL and needed > (available := available_bytes()):
-        raise MemoryForecastError(
-            f"term '{term.name}': {groups:,} fixed groups of unknown parents are columns of X and need "
-            f"{needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free. Join groups, make them random "
-            "(group_variance=), or solve the sparse equations at known variances (mme.MixedModelEquations)"
-        )
+    require(
+        needed,
+        f"term '{term.name}': {groups:,} fixed groups of unknown parents are columns of X and need",
+        ". Join groups, make them random (group_variance=), or solve the sparse equations at known variances "
+        "(mme.MixedModelEquations)",
+    )

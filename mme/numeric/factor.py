@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from sksparse.cholmod import CholmodNotPositiveDefiniteError, analyze
 
-from mme.errors import MemoryForecastError
 from mme.numeric.kernels import kernel
+from mme.numeric.memory import require
 
 # CHOLMOD's own rule for when dense kernels on supernodes pay: flops per entry of L.
 _SUPERNODAL_FLOPS_PER_ENTRY = 40.0
@@ -73,13 +72,12 @@ class Symbolic:
 
     def require_memory(self, what: str) -> None:
         """Refuse, before anything is allocated, a factor that would not fit."""
-        available = available_bytes()
-        if self.bytes > available:
-            raise MemoryForecastError(
-                f"{what}: the factor of {self.n:,} equations would have {self.nnz_L:,} entries and take "
-                f"{self.bytes / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free. Fewer crossed levels, or "
-                "levels nested in each other, fill in less."
-            )
+        require(
+            self.bytes,
+            f"{what}: the factor of {self.n:,} equations would have {self.nnz_L:,} entries and take",
+            ". Fewer crossed levels, or levels nested in each other, fill in less.",
+            always=True,
+        )
 
     def factor(self, data: np.ndarray) -> Factor:
         """Factorise the matrix whose lower triangle has these values on the pattern.
@@ -152,21 +150,6 @@ class Factor:
         i, j = where[row], where[col]
         keys = np.repeat(np.arange(n, dtype=np.int64), np.diff(L.indptr)) * n + L.indices
         return np.asarray(S[np.searchsorted(keys, np.minimum(i, j) * n + np.maximum(i, j))])
-
-
-def available_bytes() -> int:
-    """Memory that can still be had without swapping; where the system does not say, four GiB."""
-    try:
-        with open("/proc/meminfo") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    except (ValueError, OSError, AttributeError):
-        return 4 * 2**30
 
 
 def column_counts(lower: sp.csc_array, perm: np.ndarray) -> np.ndarray:

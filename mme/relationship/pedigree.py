@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.errors import MemoryForecastError, MMEError
-from mme.numeric.factor import available_bytes
+from mme.errors import MMEError
+from mme.numeric.memory import require
 from mme.relationship.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships
 from mme.relationship.known import Relationship
 from mme.relationship.parentage import read_parentage
@@ -209,12 +209,12 @@ class Pedigree:
             The k x k matrix would not fit.
         """
         at = np.arange(self.animals.size) if subset is None else self._positions(labels_of(subset, "subset"))
-        bytes_needed = 8 * at.size**2
-        if bytes_needed > available_bytes():
-            raise MemoryForecastError(
-                f"A among {at.size:,} animals would take {bytes_needed / 2**30:.1f} GiB; ask for a subset, or work "
-                "with the sparse Ainv"
-            )
+        require(
+            8 * at.size**2,
+            f"A among {at.size:,} animals would take",
+            ". Ask for a subset, or work with the sparse Ainv",
+            always=True,
+        )
         return relationships(*self._sorted_parents, self.mendelian[self._order], self._rank[at])
 
     def positions(self, labels: Any) -> np.ndarray:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.engine.pls import absorbed_effects
-from mme.errors import MemoryForecastError
 from mme.fitted.effects import effects
 from mme.fitted.record import Fitted
-from mme.numeric.factor import available_bytes
 from mme.numeric.lapack import triangular_solve
+from mme.numeric.memory import require
 from mme.solution.estimates import Estimates
 from mme.tables.arguments import count, random_numbers
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 # Arrays of the size of the result that are alive at one time.
 _COPIES = 4
-_SMALL = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +87,8 @@ def _deviations(estimates: Estimates, n: int, rng: np.random.Generator) -> tuple
 
 
 def _require_memory(n: int, effects: int) -> None:
-    needed = _COPIES * 8 * n * effects
-    if needed > _SMALL and needed > (available := available_bytes()):
-        raise MemoryForecastError(
-            f"{n:,} draws of {effects:,} random effects need {needed / 2**30:.1f} GiB; "
-            f"{available / 2**30:.1f} GiB are free: draw fewer at a time, with other seeds"
-        )
+    require(
+        _COPIES * 8 * n * effects,
+        f"{n:,} draws of {effects:,} random effects need",
+        ": draw fewer at a time, with other seeds",
+    )

@@ -11,9 +11,9 @@ from mme.errors import MemoryForecastError, MMEError
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.numeric.memory import machine_bytes
 from mme.solution.estimates import Estimates, term_values
 from mme.tables.arguments import count, random_numbers
-from mme.tables.arrays import machine_bytes
 
 
 class Simulator:

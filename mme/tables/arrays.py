@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -53,11 +52,6 @@ def numbers(values: Any, what: str) -> np.ndarray:
     example = f" ({str(array.flat[0])[:_LONGEST]})" if array.size else ""
     kind = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "UST" else str(array.dtype)
     raise MMEError(f"{what} must be numeric, got {kind}{example}")
-
-
-def machine_bytes() -> int:
-    """Memory of this machine, whoever uses it now; where the system does not say, more than any has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
 
 
 def as_array(values: Any, what: str) -> np.ndarray:

@@ -477,7 +477,7 @@ def crossed(levels: int) -> dict:
 
 def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch):
     problem = crossed(3000)
-    for room in ("mme.numeric.factor.available_bytes", "mme.engine.plan.available_bytes"):
+    for room in ("mme.numeric.memory.available_bytes", "mme.engine.plan.available_bytes"):
         monkeypatch.setattr(room, lambda: 2 * 2**20)
     # what is left after absorption fills in: a million entries, 8 MiB, known from the pattern alone
     entries = r"the factor of [\d,]+ equations would have [\d,]{7,} entries and take [\d.]+ GiB; [\d.]+ GiB are free"
@@ -491,7 +491,7 @@ def test_hendersons_equations_too_large_for_memory_are_refused_with_their_entrie
     problem = crossed(3000)
     Z = sp.hstack([term.Z for term in problem["terms"]])
     equations = mme.MixedModelEquations(problem["y"], problem["X"], Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.factor.available_bytes", lambda: 2**20)
+    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 2**20)
     with pytest.raises(
         mme.MemoryForecastError, match=r"[\d,]+ equations would have [\d,]+ entries and take [\d.]+ GiB"
     ):

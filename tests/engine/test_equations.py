@@ -234,7 +234,7 @@ def test_the_forecast_of_the_factor_is_its_size(seed, J, K):
 def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch):
     y, X, Z = crossed(np.random.default_rng(6), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.factor.available_bytes", lambda: 1000)
+    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 1000)
     monkeypatch.setattr("mme.numeric.factor.Symbolic.factor", None)  # whatever calls it fails
     with pytest.raises(mme.MemoryForecastError, match=r"factor of 102 equations would have [0-9,]+ entries"):
         eqs.solve(method="direct")
@@ -243,7 +243,7 @@ def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch)
 def test_a_factor_too_large_for_memory_is_avoided_by_iteration(monkeypatch):
     y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
     direct = mme.solve(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.factor.available_bytes", lambda: 1000)
+    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 1000)
     monkeypatch.setattr("mme.equations.Symbolic", type("Symbolic", (mme.equations.Symbolic,), {}))
     iterated = mme.MixedModelEquations(y, X, Z, Ginv=1.0).solve()
     assert iterated.factor.steps > 0
@@ -253,7 +253,7 @@ def test_a_factor_too_large_for_memory_is_avoided_by_iteration(monkeypatch):
 def test_a_factor_that_did_not_fit_once_is_not_begun_at_a_second_solve(monkeypatch):
     y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.factor.available_bytes", lambda: 1000)
+    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 1000)
     assert eqs.symbolic.bytes > 1000
     assert eqs.solve().factor.steps == eqs.solve().factor.steps
     assert eqs.with_variances(Ginv=2.0).solve().factor.steps > 0

@@ -135,8 +135,8 @@ def test_what_else_one_level_cannot_tell_is_refused_with_what_to_write():
 
 
 def test_columns_that_would_not_fit_are_refused_before_they_are_copied(monkeypatch):
-    monkeypatch.setattr("mme.engine.spectrum.available_bytes", lambda: 10_000)
-    monkeypatch.setattr("mme.engine.spectrum._SMALL", 0)
+    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 10_000)
+    monkeypatch.setattr("mme.numeric.memory.UNASKED", 0)
     with pytest.raises(mme.MemoryForecastError, match="40 coefficients of one variance for 50 records need"):
         mme.fit(np.arange(50.0), np.ones((50, 1)), [coefficients(np.random.default_rng(0).normal(size=(50, 40)))])
 

@@ -196,6 +196,6 @@ def test_a_subset_must_be_of_the_pedigree():
 
 
 def test_a_matrix_that_would_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr("mme.relationship.pedigree.available_bytes", lambda: 7)
+    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 7)
     with pytest.raises(MemoryForecastError, match="A among 2 animals"):
         Pedigree(["a"], ["s"], [None]).A()
