@@ -9,11 +9,13 @@ so that rows of [Z X y] multiplied by W make an ordinary model, whose criterion 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from mme.residual.dense import dense_by_group
 
 # Gives the column of a name, or the array itself; of the records used.
 Column = Callable[[Any], Any]
@@ -141,20 +143,34 @@ class Bound(ABC):
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """W^-1 applied to each row of ``rows`` (m, n): of standard normal draws, draws of e / sigma.
 
-        By W as a dense (n, n) matrix: slow, for structures that have nothing better.
+        By the dense W of each group: for structures that have nothing better.
         """
-        return np.asarray(np.linalg.solve(self.whiten(x, np.eye(self.n)).T, rows.T).T)
+        coloured = np.empty(rows.shape)
+        for members, W in self._dense(x):
+            solved = np.linalg.solve(W, rows[:, members].transpose(1, 2, 0))
+            coloured[:, members] = solved.transpose(2, 0, 1)
+        return coloured
 
     def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """W' applied to each row of ``rows`` (m, n): of whitened rows, R^-1 applied to those that they were.
 
-        By W as a dense (n, n) matrix: slow, for structures that have nothing better.
+        By the dense W of each group: for structures that have nothing better.
         """
-        return np.asarray(rows @ self.whiten(x, np.eye(self.n)).T)
+        gathered = np.empty(rows.shape)
+        for members, W in self._dense(x):
+            gathered[:, members] = np.einsum("mgi,gij->mgj", rows[:, members], W)
+        return gathered
 
     def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
-        """The diagonal (n,) of R^-1 = W'W; by a dense W, as :meth:`whiten_transposed`."""
-        return np.asarray((self.whiten(x, np.eye(self.n)) ** 2).sum(axis=1))
+        """The diagonal (n,) of R^-1 = W'W; by the dense W of each group, as :meth:`whiten_transposed`."""
+        diagonal = np.empty(self.n)
+        for members, W in self._dense(x):
+            diagonal[members] = np.einsum("gij,gij->gj", W, W)
+        return diagonal
+
+    def _dense(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield records (G, s) of the groups of one size s, and their W (G, s, s)."""
+        yield from dense_by_group(lambda rows: self.whiten(x, rows), self.group, self.n)
 
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Half the logarithm of diag R (n,): zero for a correlation matrix."""

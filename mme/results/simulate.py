@@ -8,7 +8,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MemoryForecastError, MMEError
-from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
 from mme.numeric.memory import machine_bytes
@@ -27,22 +26,23 @@ class Simulator:
             _relationship_root(term, self.model.relationship(t, estimates.theta))
             for t, term in enumerate(self.model.terms)
         ]
-        self._noise = _residual_root(self.model, estimates.objective.phi)
+        self._phi = estimates.objective.phi
 
     def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
         """(n, nsim) responses."""
-        noise = rng.standard_normal((self.model.n, nsim))
-        if sp.issparse(self._noise):
-            noise = self._noise @ noise
-        elif self._noise is not None:
-            noise = self._noise[:, None] * noise
-        out = self._mean[:, None] + self.sigma * noise
+        out = self._mean[:, None] + self.sigma * self._noise(rng.standard_normal((self.model.n, nsim)))
         for term, T, root in zip(self.model.terms, self._T, self._roots, strict=True):
             for s in range(nsim):
                 u = rng.standard_normal((term.n_levels, term.q))
                 b = (u if root is None else root.backward(u)) @ T.T
                 out[:, s] += term_values(term.codes, term.covariates, b)
         return np.asarray(out)
+
+    def _noise(self, z: np.ndarray) -> np.ndarray:
+        """Residuals (n, nsim) in units of sigma, W^-1/2 R^1/2 z, from independent draws z (n, nsim)."""
+        if self.model.residual is not None:
+            z = self.model.residual.colour(self._phi, z.T).T
+        return z if self.model.weights is None else z / np.sqrt(self.model.weights)[:, None]
 
 
 def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
@@ -69,20 +69,3 @@ def _relationship_root(term: Term, related: Any) -> Factor | None:
             f"the relationship of term '{term.name}' has no covariance (fixed groups in its pedigree): its effects "
             "cannot be simulated"
         ) from None
-
-
-def _residual_root(model: Model, phi: np.ndarray) -> Any:
-    """What turns independent draws into residuals in units of sigma: one factor a record, a sparse matrix, or None."""
-    sd = None if model.weights is None else 1.0 / np.sqrt(model.weights)
-    structure = model.residual
-    if structure is None:
-        return sd
-    if structure.group is None:
-        own = np.exp(structure.log_sd(phi))
-        return own if sd is None else own * sd
-    order = np.argsort(structure.group, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(structure.group[order])) + 1)
-    blocks = [np.linalg.cholesky(structure.covariance(phi, members)) for members in groups]
-    back = np.argsort(order)
-    root = sp.csr_array(sp.block_diag(blocks, format="csr"))[back][:, back]
-    return root if sd is None else sp.diags_array(sd) @ root
