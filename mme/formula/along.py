@@ -12,7 +12,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.formula.bars import Bar
 from mme.formula.columns import Matrix, Variable
 from mme.formula.syntax import Node, deparse
-from mme.tables.frame import Basis, Factor, labels_of
+from mme.tables.frame import Factor, WideColumn, labels_of
 from mme.tables.order import distances, in_turn, order_of, unequal
 
 Sequences = dict[Node, tuple[int, ...]]
@@ -20,7 +20,7 @@ Sequences = dict[Node, tuple[int, ...]]
 
 def sequences(
     bars: Iterable[Bar],
-    values: Mapping[Node, np.ndarray | Factor | Basis],
+    values: Mapping[Node, np.ndarray | Factor | WideColumn],
     variables: Mapping[Node, Variable],
     groups: Mapping[str, Factor],
     rows: np.ndarray | None,

@@ -11,7 +11,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.tables.arrays import numbers
-from mme.tables.intake import Factor
+from mme.tables.column import Factor
 from mme.tables.spelling import label, labels_of, places
 
 # By the words of R and of MASS, of which patsy and formulaic write some in other ways.

@@ -16,7 +16,7 @@ from mme.formula.codings import Contrast, contrast_matrix, contrast_of, width
 from mme.formula.syntax import Node, deparse
 from mme.formula.transforms import recoded
 from mme.numeric.memory import machine_bytes
-from mme.tables.intake import Basis, Factor
+from mme.tables.column import Factor, WideColumn
 from mme.tables.spelling import labels_of
 
 INTERCEPT = "(Intercept)"
@@ -38,7 +38,7 @@ class Coded:
     coding: Coding
 
 
-Variable = np.ndarray | Basis | Coded
+Variable = np.ndarray | WideColumn | Coded
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,14 @@ def _width(variable: Variable, full: bool) -> int:
     if isinstance(variable, Coded):
         k = len(variable.coding.labels)
         return k if full else width(variable.coding.contrast, k)
-    return int(variable.values.shape[1]) if isinstance(variable, Basis) else 1
+    return int(variable.values.shape[1]) if isinstance(variable, WideColumn) else 1
 
 
 def _columns(variable: Variable, text: str, full: bool) -> _Columns:
     """Return a function that makes column j of a variable, and the names of its columns."""
     if isinstance(variable, np.ndarray):
         return lambda j: variable, [text]
-    if isinstance(variable, Basis):
+    if isinstance(variable, WideColumn):
         return lambda j: variable.values[:, j], [text + suffix for suffix in variable.suffixes]
     labels = list(variable.coding.labels)
     if full:

@@ -24,7 +24,7 @@ from mme.formula.typical import middle, typical_values
 from mme.model.term import UNKNOWN, Term, renamed
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
-from mme.tables.frame import Basis, Factor, Frame, coded, intake
+from mme.tables.frame import Factor, Frame, WideColumn, coded, intake
 from mme.tables.spelling import labels_of
 
 
@@ -122,7 +122,7 @@ class Specification:
         text = deparse(node)
         if node in self.codings:
             return recode(as_factor(value, f"'{text}'"), self.codings[node], text)
-        return value if isinstance(value, Basis) else _number(value, f"'{text}'")
+        return value if isinstance(value, WideColumn) else _number(value, f"'{text}'")
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ class Design:
             parts = [_one_column(self.frame, name) for name in names]
             return _plain(parts[0])[self.kept] if len(parts) == 1 else _plain(grouping.code(parts, self.kept, names[0]))
         column = intake(given, "residual")
-        values = given if isinstance(column, Basis) else _plain(column)
+        values = given if isinstance(column, WideColumn) else _plain(column)
         return values[self.kept] if len(values) == self.kept.size else values
 
 
@@ -296,7 +296,9 @@ def _chosen(subset: Any, table: Frame) -> np.ndarray:
     else:
         given, what = table.aligned(intake(subset, "subset"), "subset"), "subset"
     if not isinstance(given, Factor) or not given.logical:
-        held = "several columns" if isinstance(given, Basis) else "labels" if isinstance(given, Factor) else "numbers"
+        held = (
+            "several columns" if isinstance(given, WideColumn) else "labels" if isinstance(given, Factor) else "numbers"
+        )
         raise MMEError(f'{what} must be true or false for each row, but holds {held}; write a condition, as "x > 0"')
     if not (given.codes == 1).any():
         raise MMEError(f"{what} chooses none of the {table.n} rows")
@@ -349,7 +351,7 @@ def _one_column(frame: Frame, name: str) -> np.ndarray | Factor:
     if name not in frame:
         raise MMEError(f"residual: there is no column '{name}' in the data ({', '.join(frame.names)})")
     column = frame.column(name)
-    if isinstance(column, Basis):
+    if isinstance(column, WideColumn):
         raise MMEError(f"residual: column '{name}' is a matrix of {len(column.suffixes)} columns; give one column")
     return column
 
@@ -518,7 +520,7 @@ def _means_of_labels(
         if isinstance(variable, Coded) or not names or not names.isdisjoint(means):
             continue
         values, suffixes = (
-            (variable.values, variable.suffixes) if isinstance(variable, Basis) else (variable[:, None], ("",))
+            (variable.values, variable.suffixes) if isinstance(variable, WideColumn) else (variable[:, None], ("",))
         )
         found |= {
             deparse(node) + suffix: mean for suffix, mean in zip(suffixes, values.mean(axis=0).tolist(), strict=True)

@@ -17,8 +17,9 @@ from mme.formula.codings import KINDS, Contrast
 from mme.formula.syntax import Call, Name, Node, Number, Op, Text, deparse
 from mme.formula.transforms import CONSTANTS, FUNCTIONS, State, elementwise, logical, missing, numeric
 from mme.tables import dates
+from mme.tables.coding import coded
+from mme.tables.column import Column, Exact, Factor, WideColumn
 from mme.tables.frame import Frame
-from mme.tables.intake import Basis, Column, Exact, Factor, coded
 from mme.tables.spelling import labels_of, places
 
 Value = Column
@@ -90,7 +91,7 @@ class Evaluator:
         if name.value not in self.frame:
             raise self._unknown(name)
         column = self.frame.column(name.value)
-        if isinstance(column, Basis):
+        if isinstance(column, WideColumn):
             known = self.states.setdefault(deparse(name), {}).setdefault("suffixes", list(column.suffixes))
             if known != list(column.suffixes):
                 raise MMEError(
@@ -201,7 +202,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _infinite(value: Any) -> np.ndarray | None:
-    numbers = value.values if isinstance(value, Basis) else value
+    numbers = value.values if isinstance(value, WideColumn) else value
     if not isinstance(numbers, np.ndarray) or numbers.dtype.kind != "f":
         return None
     infinite = np.isinf(numbers)
@@ -310,10 +311,10 @@ def _in_days(value: Any) -> Any:
 
 def _by_row(value: Any, n: int, what: str) -> Value:
     """A value as a column of n rows; a constant is the same in all."""
-    if isinstance(value, Exact) or not isinstance(value, Factor | Basis):
+    if isinstance(value, Exact) or not isinstance(value, Factor | WideColumn):
         value = np.asarray(numeric(value, what), dtype=float)
     given = value.codes if isinstance(value, Factor) else value
-    if isinstance(given, Basis) or given.shape == (n,):
+    if isinstance(given, WideColumn) or given.shape == (n,):
         return value
     if given.ndim:
         raise MMEError(f"{what} gives {given.size} values for {n} rows")

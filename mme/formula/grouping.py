@@ -13,7 +13,7 @@ from mme.formula.bars import Bar
 from mme.formula.evaluate import Evaluator
 from mme.formula.syntax import Call, Name
 from mme.formula.transforms import missing
-from mme.tables.intake import Basis, Factor
+from mme.tables.column import Factor, WideColumn
 from mme.tables.levels import factorise, factorise_together
 from mme.tables.spelling import labels_of, places
 
@@ -23,9 +23,9 @@ def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:
     names = [node.args[0] if isinstance(node, Call) else node for node in bar.factors]
     found = [evaluator.column(name) for name in names if isinstance(name, Name)]
     for column in found:
-        if isinstance(column, Basis):
+        if isinstance(column, WideColumn):
             raise MMEError(f"grouping factor '{bar.name}' has {len(column.suffixes)} columns; give one of them")
-    return [column for column in found if not isinstance(column, Basis)]
+    return [column for column in found if not isinstance(column, WideColumn)]
 
 
 def code(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: str) -> Factor:

@@ -14,10 +14,10 @@ from scipy.interpolate import BSpline
 from mme.errors import MemoryForecastError, MMEError
 from mme.formula.transforms import State, numeric
 from mme.numeric.memory import machine_bytes
-from mme.tables.frame import Basis
+from mme.tables.frame import WideColumn
 
 
-def poly(state: State, x: Any, degree: int = 1, raw: bool = False) -> Basis:
+def poly(state: State, x: Any, degree: int = 1, raw: bool = False) -> WideColumn:
     """Polynomials orthonormal over the data, by the three-term recurrence (Kennedy & Gentle, 1980, p. 343), as in R.
 
     Examples
@@ -66,7 +66,7 @@ def bs(
     intercept: bool = False,
     boundary_knots: Any = None,
     include_intercept: bool = False,
-) -> Basis:
+) -> WideColumn:
     """B-splines with the knots of R's ``splines::bs``: interior ones at quantiles of the data."""
     x, degree = np.asarray(numeric(x, "bs()")), _whole(degree, "bs(degree)")
     intercept = bool(intercept or include_intercept)
@@ -81,7 +81,7 @@ def bs(
 
 def ns(
     state: State, x: Any, df: int | None = None, knots: Any = None, intercept: bool = False, boundary_knots: Any = None
-) -> Basis:
+) -> WideColumn:
     """Natural cubic splines with the basis of R's ``splines::ns``: B-splines whose curvature vanishes at the ends."""
     x = np.asarray(numeric(x, "ns()"))
     if not state:
@@ -120,10 +120,10 @@ def _learn_knots(state: State, x: np.ndarray, knots: Any, interior: int | None, 
     state["knots"] = np.sort(np.atleast_1d(np.asarray(knots, dtype=float))).tolist()
 
 
-def _formulaic(name: str) -> Callable[..., Basis]:
+def _formulaic(name: str) -> Callable[..., WideColumn]:
     """mgcv's cubic regression splines, by formulaic (imported here alone: it takes a third of a second)."""
 
-    def call(state: State, x: Any, df: int | None = None, knots: Any = None, constraints: Any = None) -> Basis:
+    def call(state: State, x: Any, df: int | None = None, knots: Any = None, constraints: Any = None) -> WideColumn:
         try:
             from formulaic.transforms import TRANSFORMS
         except ImportError:
@@ -149,9 +149,9 @@ def _forecast(n: int, k: int, what: str) -> None:
         )
 
 
-def _numbered(values: np.ndarray) -> Basis:
+def _numbered(values: np.ndarray) -> WideColumn:
     k = values.shape[1]
-    return Basis(values, tuple(str(j) for j in range(1, k + 1)) if k > 1 else ("",))
+    return WideColumn(values, tuple(str(j) for j in range(1, k + 1)) if k > 1 else ("",))
 
 
 def _whole(value: Any, what: str) -> int:

@@ -17,8 +17,9 @@ import numpy as np
 from mme.errors import MMEError
 from mme.formula.codings import KINDS, Contrast, ContrastedFactor, completed, contrast_of, named
 from mme.tables.arrays import shown
+from mme.tables.coding import coded
+from mme.tables.column import Column, Exact, Factor, WideColumn
 from mme.tables.dates import days
-from mme.tables.intake import Basis, Column, Exact, Factor, coded
 from mme.tables.spelling import labels_of, places
 
 State = dict[str, Any]
@@ -41,13 +42,13 @@ def numeric(value: Any, what: str) -> Any:
         if value.dtype.kind in "Mm":
             return days(value)
         return value.astype(float, copy=False)
-    if isinstance(value, Basis) and value.values.shape[1] == 1:
+    if isinstance(value, WideColumn) and value.values.shape[1] == 1:
         return value.values[:, 0]
     if isinstance(value, (int, float)):
         return value
     found = repr(value)
-    if isinstance(value, Basis | Contrast):
-        found = f"{len(value.suffixes)} columns" if isinstance(value, Basis) else "a contrast"
+    if isinstance(value, WideColumn | Contrast):
+        found = f"{len(value.suffixes)} columns" if isinstance(value, WideColumn) else "a contrast"
     raise MMEError(f"{what} needs numbers, one a row, but was given {found}")
 
 
@@ -55,7 +56,7 @@ def missing(value: Column) -> np.ndarray:
     """Return the (n,) mask of missing values."""
     if isinstance(value, Factor):
         return value.codes < 0
-    if isinstance(value, Basis):
+    if isinstance(value, WideColumn):
         return np.asarray(np.isnan(value.values).any(axis=1))
     return np.isnat(value) if value.dtype.kind in "Mm" else np.isnan(value)
 
@@ -361,7 +362,7 @@ def _parallel(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
     return call
 
 
-def _dummy(state: State, x: Any, levelstokeep: Any = None) -> Basis:
+def _dummy(state: State, x: Any, levelstokeep: Any = None) -> WideColumn:
     """lme4's ``dummy``: an indicator of each of these levels, or of all but the first."""
     codes = _remembered_codes(state, as_factor(x, "dummy()"), True, "dummy()")
     labels = state["labels"]
@@ -370,7 +371,7 @@ def _dummy(state: State, x: Any, levelstokeep: Any = None) -> Basis:
     if absent or not wanted:
         raise MMEError(f"dummy() has no level {_listed(absent) or 'but one'}; the levels are {_listed(labels)}")
     indicators = np.column_stack([np.where(codes < 0, np.nan, codes == labels.index(label)) for label in wanted])
-    return Basis(indicators, tuple(wanted) if len(wanted) > 1 else ("",))
+    return WideColumn(indicators, tuple(wanted) if len(wanted) > 1 else ("",))
 
 
 def _contrast(kind: str, numbered: bool) -> Callable[..., Contrast]:
@@ -431,7 +432,7 @@ def _as_logical(state: State, x: Any) -> Factor:
 
 
 def _is_na(state: State, x: Any) -> Factor:
-    return logical(missing(x if isinstance(x, Factor | Basis) else np.asarray(x)))
+    return logical(missing(x if isinstance(x, Factor | WideColumn) else np.asarray(x)))
 
 
 def _as_date(state: State, x: Any) -> Any:

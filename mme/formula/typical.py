@@ -14,7 +14,7 @@ from mme.errors import MMEError
 from mme.formula.evaluate import names_in
 from mme.formula.syntax import Node
 from mme.formula.transforms import numeric
-from mme.tables.frame import Basis, Factor, Frame
+from mme.tables.frame import Factor, Frame, WideColumn
 
 # So many records usually show that a column has more than two values.
 _FIRST = 64
@@ -39,7 +39,7 @@ def typical_values(
     everywhere = bool(kept.all())
     for name in sorted(set().union(*map(names_in, expressions)) & set(frame.names)):
         column = frame.column(name)
-        if isinstance(column, Basis):  # a matrix
+        if isinstance(column, WideColumn):  # a matrix
             averages = column.values[kept].mean(axis=0).tolist()
             means |= {name + suffix: average for suffix, average in zip(column.suffixes, averages, strict=True)}
             continue

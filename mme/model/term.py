@@ -13,7 +13,7 @@ from mme.errors import MMEError
 from mme.relationship.parametric import Parametric, check
 from mme.tables.arguments import names_of
 from mme.tables.arrays import numbers
-from mme.tables.intake import Factor
+from mme.tables.column import Factor
 from mme.tables.labels import name as named
 from mme.tables.levels import factorise, factorise_together, missing_labels
 from mme.tables.names import unlike

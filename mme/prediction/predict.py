@@ -23,7 +23,7 @@ from mme.solution.estimates import Estimates, term_values
 from mme.solution.prediction_error import Errors, Part
 from mme.tables.arguments import is_word, names_of
 from mme.tables.arrays import numbers, shown
-from mme.tables.intake import Factor
+from mme.tables.column import Factor
 from mme.tables.labels import name as named
 from mme.tables.rows import Rows
 from mme.tables.spelling import labels_of, places

@@ -11,7 +11,7 @@ import numpy as np
 from mme.errors import MMEError, MMEWarning
 from mme.numeric.kernels import kernel
 from mme.relationship.loops import generations
-from mme.tables.intake import Factor
+from mme.tables.column import Factor
 from mme.tables.labels import code_columns, column, label_array, labels_of, name
 from mme.tables.spelling import labels_of as texts_of
 from mme.tables.spelling import places

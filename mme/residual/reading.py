@@ -12,7 +12,7 @@ import numpy as np
 from mme.errors import MMEError, MMEWarning
 from mme.residual.base import Column
 from mme.tables.arrays import as_array, check_range, numbers
-from mme.tables.frame import Basis, Factor, intake, labels_of
+from mme.tables.frame import Factor, WideColumn, intake, labels_of
 from mme.tables.levels import factorise
 from mme.tables.order import distances, in_turn, order_of, unequal
 from mme.tables.times import as_one
@@ -159,7 +159,7 @@ class Reader:
     def _column(self, spec: Any, title: str) -> np.ndarray | Factor:
         """A column as numbers, dates or a factor."""
         column = intake(self._given(spec, title), title)
-        if isinstance(column, Basis):
+        if isinstance(column, WideColumn):
             raise self.error(f"{title} is a matrix of {len(column.suffixes)} columns; give one column")
         return column
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.tables.intake import Basis, Column, Factor, coded, intake
+from mme.tables.coding import coded
+from mme.tables.column import Column, Factor, WideColumn
+from mme.tables.intake import intake
 from mme.tables.spelling import labels_of
 
-__all__ = ["Basis", "Column", "Factor", "Frame", "coded", "intake", "labels_of"]
+__all__ = ["Column", "Factor", "Frame", "WideColumn", "coded", "intake", "labels_of"]
 
 
 class Frame:

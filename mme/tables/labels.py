@@ -9,7 +9,9 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.tables.arrays import shown
-from mme.tables.intake import Factor, labels
+from mme.tables.codes import object_array
+from mme.tables.column import Factor
+from mme.tables.intake import labels
 from mme.tables.spelling import labels_of as texts_of
 from mme.tables.spelling import places
 
@@ -70,7 +72,7 @@ def label_array(given: Sequence[Any]) -> np.ndarray:
             return np.array(given, dtype=np.int64)
         except OverflowError:
             pass
-    return _object_array(given)
+    return object_array(given)
 
 
 def name(given: Iterable[Any]) -> str:
@@ -113,23 +115,17 @@ def _together(categories: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray
         return union, np.split(where, np.cumsum([levels.size for levels in categories])[:-1])
     plain = len(kinds) == 1 and kinds <= set("Of")
     position: dict[Any, int] = {}
-    given = [_object_array(levels.tolist() if plain else texts_of(levels)) for levels in categories]
+    given = [object_array(levels.tolist() if plain else texts_of(levels)) for levels in categories]
     each = [_added(labels, position) for labels in given]
-    return _object_array(list(position)), each
+    return object_array(list(position)), each
 
 
 def _added(labels: np.ndarray, position: dict[Any, int]) -> np.ndarray:
     """Where labels stand among those of the columns before, which they are added to."""
     lost = np.array([label not in position for label in labels.tolist()], dtype=bool)
     if position and lost.any():  # "7.0" is the 7 of another column
-        known = _object_array(list(position))
+        known = object_array(list(position))
         place = places(labels[lost], known)
         labels = labels.copy()
         labels[np.flatnonzero(lost)[place >= 0]] = known[place[place >= 0]]
     return np.array([position.setdefault(label, len(position)) for label in labels.tolist()], dtype=np.int64)
-
-
-def _object_array(labels: Sequence[Any]) -> np.ndarray:
-    out = np.empty(len(labels), dtype=object)
-    out[:] = labels
-    return out

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import mme
 from mme.errors import MMEError
 from mme.formula.design import design
+from mme.tables.coding import coded
 from mme.tables.dates import days
-from mme.tables.intake import coded, intake
+from mme.tables.intake import intake
 from mme.tables.spelling import labels_of, places
 
 

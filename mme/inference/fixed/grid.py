@@ -12,7 +12,7 @@ from mme.formula.design import Specification
 from mme.formula.evaluate import Evaluator, names_in
 from mme.formula.syntax import Node
 from mme.formula.transforms import CONSTANTS
-from mme.tables.frame import Basis, Frame
+from mme.tables.frame import Frame, WideColumn
 
 
 def synthetic_rows(spec: Specification) -> tuple[dict[Node, Variable], int]:
@@ -37,7 +37,7 @@ def synthetic_rows(spec: Specification) -> tuple[dict[Node, Variable], int]:
         variables[node] = Coded(np.concatenate(pieces), spec.codings[node])
     for node, names in suffixes.items():
         values = rng.standard_normal((n, 1 if names is None else len(names)))
-        variables[node] = values[:, 0] if names is None else Basis(values, names)
+        variables[node] = values[:, 0] if names is None else WideColumn(values, names)
     return variables, n
 
 
@@ -57,7 +57,7 @@ def suffixes_of(spec: Specification, node: Node) -> tuple[str, ...] | None:
         value = Evaluator(frame, spec.formula, spec.states).value(node)
     except FormulaError:  # it takes labels
         return None
-    return value.suffixes if isinstance(value, Basis) else None
+    return value.suffixes if isinstance(value, WideColumn) else None
 
 
 def columns_in(spec: Specification, node: Node) -> set[str]:

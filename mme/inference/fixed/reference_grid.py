@@ -18,7 +18,7 @@ from mme.formula.evaluate import Evaluator, names_in
 from mme.formula.syntax import Call, Name, Node, deparse
 from mme.formula.transforms import numeric
 from mme.inference.fixed.grid import columns_in, suffixes_of
-from mme.tables.frame import Basis, Frame
+from mme.tables.frame import Frame, WideColumn
 
 # Entries of X on a grid, or of the means themselves, beyond which it is refused.
 _MOST_ENTRIES = 20_000_000
@@ -252,11 +252,11 @@ def covariates(spec: Specification) -> list[Node]:
     return [node for node in spec.fixed.variables if node not in spec.codings]
 
 
-def _covariate(grid: Grid, node: Node, columns: Mapping[str, np.ndarray]) -> np.ndarray | Basis:
+def _covariate(grid: Grid, node: Node, columns: Mapping[str, np.ndarray]) -> np.ndarray | WideColumn:
     spec, text = grid.spec, deparse(node)
     matrix = spec.matrices.get(node)
     if matrix is not None:
-        return Basis(np.column_stack([columns[text + suffix] for suffix in matrix]), matrix)
+        return WideColumn(np.column_stack([columns[text + suffix] for suffix in matrix]), matrix)
     if text in grid.values:
         return columns[text]
     names = columns_in(spec, node)
@@ -264,10 +264,10 @@ def _covariate(grid: Grid, node: Node, columns: Mapping[str, np.ndarray]) -> np.
     if not unknown:
         frame = Frame({name: columns[name] for name in names} or {"": np.zeros(1)})
         value = Evaluator(frame, spec.formula, spec.states).value(node)
-        return value if isinstance(value, Basis) else np.asarray(numeric(value, f"'{text}'"))
+        return value if isinstance(value, WideColumn) else np.asarray(numeric(value, f"'{text}'"))
     suffixes = suffixes_of(spec, node)
     if suffixes is not None and all(text + suffix in columns for suffix in suffixes):
-        return Basis(np.column_stack([columns[text + suffix] for suffix in suffixes]), suffixes)
+        return WideColumn(np.column_stack([columns[text + suffix] for suffix in suffixes]), suffixes)
     if text in columns:  # what is made of labels alone has a mean of its own
         return columns[text]
     raise MMEError(
