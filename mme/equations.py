@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from mme.engine.basis import independent_columns
 from mme.errors import MemoryForecastError, MMEError
 from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.numeric.limits import limits
 from mme.tables.arguments import is_word
 from mme.tables.arrays import numbers, shown
 
@@ -33,10 +34,6 @@ _SHIFT = 1e-10
 _DIRECTIONS, _SWEEPS = 24, 3
 # Names of an error message.
 _NAMED = 8
-# Operations of a factor beyond which nobody gets one without asking: minutes on a fast core.
-_OPERATIONS = 1e13
-# Entries of a precision up to which it is factorised at the door: a second. An A-inverse has seven an animal.
-_CHECKED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -232,7 +229,7 @@ class MixedModelEquations:
         """
         if not is_word(method, ("auto", "direct", "iterative")):
             raise MMEError(f"method must be 'auto', 'direct' or 'iterative', got {shown(method)}")
-        if method == "iterative" or (method == "auto" and self.symbolic.flops > _OPERATIONS):
+        if method == "iterative" or (method == "auto" and self.symbolic.flops > limits().factor_operations):
             return self._iterate(tolerance)
         try:
             return self._factorise()
@@ -382,7 +379,7 @@ def _precision(given: Any, size: int, name: str, what: str) -> tuple[sp.csc_arra
         raise MMEError(f"{name} is not symmetric")
     if (matrix.diagonal() <= 0.0).any():
         raise _singular(name)
-    if matrix.nnz > _CHECKED:
+    if matrix.nnz > limits().precision_entries_checked:
         return matrix, None
     try:
         return matrix, _logdet(matrix, name)

@@ -24,14 +24,12 @@ import scipy.sparse as sp
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.engine.pls import Dense, Evaluation
+from mme.numeric.limits import limits
 from mme.numeric.sums import Cells, Column, by_code, cells, of_pair
 from mme.solution.diagonal import level_covariance
 from mme.solution.gains import carried, whole_rest
 
-# Entries of H_2 and of P H_2 together, and of P H_2 P', beyond which they are not made (800 MB).
-_MOST_ENTRIES = 100_000_000
-# What a sparse product of one group costs beside its operations, in operations.
-_A_PRODUCT = 100_000
+# Rows of P H_2 P' made at a time.
 _PANEL = 128
 
 
@@ -75,8 +73,8 @@ class GroupHats:
         """P H_2 P' of all levels, unless the groups' own parts, with so many levels ``met``, are the lesser work."""
         N, m = self.PH.shape
         own = met * self.inner.shape[1]
-        by_group = (self.P.nnz / max(N, 1) * own**2 + m * own + _A_PRODUCT).sum()
-        if N * N > _MOST_ENTRIES or 0.5 * self.P.nnz * N > by_group:
+        by_group = (self.P.nnz / max(N, 1) * own**2 + m * own + limits().group_hat_cost).sum()
+        if limits().group_hat_entries < N * N or 0.5 * self.P.nnz * N > by_group:
             return None
         whole = np.empty((N, N))
         for first in range(0, N, _PANEL):
@@ -104,7 +102,7 @@ def group_hats(objective: Objective, theta: np.ndarray, at: Evaluation) -> Group
     """Make (G); None where the remainder is not dense, or too large."""
     block, rest = objective.absorbing, objective.system.rest
     absorbed = 0 if block is None else block.J * block.q
-    if not isinstance(at.rest, Dense) or (absorbed + rest.m) * rest.m > _MOST_ENTRIES:
+    if not isinstance(at.rest, Dense) or (absorbed + rest.m) * rest.m > limits().group_hat_entries:
         return None
     H2 = whole_rest(objective, theta, at.rest)
     if block is None:

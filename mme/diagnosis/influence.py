@@ -22,14 +22,13 @@ from mme.engine.schur import product_count
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.term import Term
+from mme.numeric.limits import limits
 from mme.numeric.sums import by_code, cells
 from mme.tables.levels import factorise
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# A group of more records takes longer by its own matrix than by products with it.
-_LARGE = 1000
 # A remainder of at most so many effects, and so many products for each of its entries, is factorised by LAPACK.
 _DENSE_UP_TO, _NEARLY_DENSE = 8000, 0.25
 
@@ -134,9 +133,10 @@ def _crossed(fit: Fitted, codes: np.ndarray, J: int) -> np.ndarray:
         return fit.once(hat_of).without_levels(e)
     sizes, hats = np.bincount(codes, minlength=J), group_hats(fit.objective, fit.theta, fit.once(hat_of).at)
     delta = np.full((J, fit.objective.basis.kept.size), np.nan)
-    small, large = np.flatnonzero(sizes <= _LARGE), np.flatnonzero(sizes > _LARGE)
+    is_small = sizes <= limits().large_group
+    small, large = np.flatnonzero(is_small), np.flatnonzero(~is_small)
     if hats is None and small.size:
-        delta[small] = _absorbing(fit, codes, sizes <= _LARGE).without_levels(e)[: small.size]
+        delta[small] = _absorbing(fit, codes, is_small).without_levels(e)[: small.size]
     elif hats is not None:
         if small.size:
             delta[small] = fit.once(hat_of).without_groups(e, hats.of(codes, small), small.size)

@@ -18,11 +18,11 @@ import scipy.sparse as sp
 
 from mme.diagnosis.groups import GroupHats
 from mme.diagnosis.levels import DETERMINED
+from mme.numeric.limits import limits
 from mme.numeric.sums import Column, coding
 
 # Records of the groups in step: W_g has some tens of entries for each.
 _RECORDS = 100_000
-_STEPS = 300
 # Residuals, as a share of e_g, at which a group is done, or is given up if it has not come so far.
 _DONE, _GOOD = 1e-12, 1e-11
 
@@ -103,7 +103,7 @@ def _solve(groups: _Groups, e: np.ndarray) -> np.ndarray:
     x, r, d = np.zeros_like(e), e.copy(), e.copy()
     first = rho = groups.sums(r * r)
     determined = np.ones(rho.size, dtype=bool)
-    for _ in range(_STEPS):
+    for _ in range(limits().large_group_steps):
         active = determined & (rho > _DONE**2 * first)
         if not active.any():
             break

@@ -21,14 +21,13 @@ import numpy as np
 
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
+from mme.numeric.limits import limits
 from mme.numeric.sums import Column, by_code, of_pair
 from mme.solution.diagonal import level_covariance
 from mme.solution.gains import Pattern, scaled_gain
 
 # I - H has eigenvalues up to one; below this they are rounding: the rest of the data leave something undetermined.
 DETERMINED = 1e-11
-# Numbers in the arrays of a batch, which are to stay in the cache.
-_BATCH = 250_000
 
 
 def level_shifts(
@@ -96,7 +95,7 @@ def _batches(sizes: np.ndarray, widths: np.ndarray) -> Iterator[np.ndarray]:
     order = np.argsort(sizes, kind="stable")
     while order.size:
         numbers = sizes[order] * np.maximum.accumulate(widths[order]) * np.arange(1, order.size + 1)
-        count = max(int(np.searchsorted(numbers, _BATCH)), 1)
+        count = max(int(np.searchsorted(numbers, limits().level_batch_numbers)), 1)
         yield order[:count]
         order = order[count:]
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.numeric.lapack import cholesky, triangular_solve
+from mme.numeric.limits import limits
 from mme.numeric.memory import require
 
-# Operations up to which LAPACK's decomposition is taken, the most exact one: a second.
-_QUICK = 1e9
 # Singular values below this share of the largest are lost in the Gram matrix.
 _LOST = 1e-7
 # Copies of Z that are held at a time.
@@ -38,7 +37,7 @@ def spectrum(Z: np.ndarray) -> Spectrum:
     values below 1e-7 of the largest are taken for zero.
     """
     q, n = Z.shape
-    if q * n * min(q, n) <= _QUICK:
+    if q * n * min(q, n) <= limits().svd_operations:
         V, s, U = np.linalg.svd(Z, full_matrices=False)
         kept = s > max(q, n) * np.finfo(float).eps * s.max(initial=0.0)
         return Spectrum(U[kept], s[kept], s[kept, None] * V.T[kept])

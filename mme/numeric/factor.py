@@ -10,12 +10,11 @@ import scipy.sparse as sp
 from sksparse.cholmod import CholmodNotPositiveDefiniteError, analyze
 
 from mme.numeric.kernels import kernel
+from mme.numeric.limits import limits
 from mme.numeric.memory import require
 
 # CHOLMOD's own rule for when dense kernels on supernodes pay: flops per entry of L.
 _SUPERNODAL_FLOPS_PER_ENTRY = 40.0
-# Entries of L from which on CHOLMOD counts in 64 bits: a third of what 32 bits hold, as merged supernodes store zeros.
-_LONG = 2**31 // 3
 
 
 class NotPositiveDefiniteError(ArithmeticError):
@@ -46,7 +45,7 @@ class Symbolic:
     @cached_property
     def _analysed(self) -> Any:
         """CHOLMOD's analysis; of a supernodal factor made when it is first asked for, as it lists all its rows."""
-        long = self.nnz_L > _LONG
+        long = self._is_long
         if long:
             self._pattern = (self._pattern[0].astype(np.int64), self._pattern[1].astype(np.int64))
         elif not self.supernodal:
@@ -65,10 +64,15 @@ class Symbolic:
         indices, indptr = self._pattern
         return Symbolic, (sp.csc_array((np.ones(indices.size), indices, indptr), shape=(self.n, self.n)),)
 
+    @cached_property
+    def _is_long(self) -> bool:
+        """Whether CHOLMOD counts the entries of the factor in 64 bits."""
+        return self.nnz_L > limits().factor_entries_32_bits
+
     @property
     def bytes(self) -> int:
         """Forecast of the factor's memory: values and row indices."""
-        return self.nnz_L * (8 if self.supernodal else 16 if self.nnz_L > _LONG else 12)
+        return self.nnz_L * (8 if self.supernodal else 16 if self._is_long else 12)
 
     def require_memory(self, what: str) -> None:
         """Refuse, before anything is allocated, a factor that would not fit."""

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-# Up to here the uncompiled loop is quicker than loading the compiler.
-_COMPILE_ABOVE = 300_000
+from mme.numeric.limits import limits
 
 
 def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
     """The loop (its name, if it stands here), compiled when it will run more than a few thousand steps."""
     plain: Callable[..., Any] = globals()[loop] if isinstance(loop, str) else loop
-    return plain if steps <= _COMPILE_ABOVE else _compiled(plain)
+    return plain if steps <= limits().interpreted_steps else _compiled(plain)
 
 
 @cache

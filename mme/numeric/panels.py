@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Records handled at a time.
-_RECORDS = 16_384
+from mme.numeric.limits import limits
 
 
 def panels(n: int) -> Iterator[slice]:
     """All n records, in pieces."""
-    for first in range(0, n, _RECORDS):
-        yield slice(first, min(first + _RECORDS, n))
+    step = limits().records_in_panel
+    for first in range(0, n, step):
+        yield slice(first, min(first + step, n))
 
 
 def inner(left: np.ndarray, right: np.ndarray) -> np.ndarray:

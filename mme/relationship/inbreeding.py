@@ -20,12 +20,8 @@ from itertools import pairwise
 import numpy as np
 
 from mme.numeric.kernels import kernel
+from mme.numeric.limits import limits
 from mme.relationship import loops
-
-# Up to here the dense table, row by row, is quicker than loading compiled loops: 72 MB, 15 ms.
-_TABULAR = 3000
-# Columns of A carried side by side: 32 doubles are four cache lines a row, enough to hide the jump to each parent.
-_COLUMNS = 32
 
 
 def mendelian_variances(sire: np.ndarray, dam: np.ndarray, F: np.ndarray) -> np.ndarray:
@@ -54,14 +50,14 @@ def tabular(sire: np.ndarray, dam: np.ndarray) -> np.ndarray:
 
 def relationships(sire: np.ndarray, dam: np.ndarray, d: np.ndarray, subset: np.ndarray) -> np.ndarray:
     """A among the animals ``subset``, dense; ``d`` are the Mendelian variances."""
-    if sire.size <= _TABULAR:
+    if sire.size <= limits().tabular_animals:
         return tabular(sire, dam)[np.ix_(subset, subset)]
     walk = _Walk(sire, dam, subset.size)
     tree = walk.ancestry(subset)
     rows = walk.position[subset]
     A = np.empty((subset.size, subset.size))
-    for first in range(0, subset.size, _COLUMNS):
-        columns = rows[first : first + _COLUMNS]
+    for first in range(0, subset.size, walk.width):
+        columns = rows[first : first + walk.width]
         A[:, first : first + columns.size] = walk.columns(tree, d[tree.member], columns)[rows]
     return A
 
@@ -72,7 +68,7 @@ def inbreeding(sire: np.ndarray, dam: np.ndarray, generation: np.ndarray) -> np.
     a(s, m) of every mating of sire s needs the Mendelian variances of s and his ancestors only, so that sires are
     taken by generation, a few of the same one side by side.
     """
-    if sire.size <= _TABULAR:
+    if sire.size <= limits().tabular_animals:
         return np.asarray(tabular(sire, dam).diagonal() - 1.0)
     matings = _matings(sire, dam)
     n_parents = 1 + int(max(sire.max(), dam.max()))
@@ -85,7 +81,7 @@ def inbreeding(sire: np.ndarray, dam: np.ndarray, generation: np.ndarray) -> np.
     for g in range(int(generation_of_parent[-1]) + 1):
         known = slice(*np.searchsorted(generation_of_parent, [g, g + 1]))
         d[known] = 0.5 - 0.25 * (F[matings.of[sire[known]]] + F[matings.of[dam[known]]])
-        for start, stop in _blocks(matings.sire, known):
+        for start, stop in _blocks(matings.sire, known, walk.width):
             sires, column = np.unique(matings.sire[start:stop], return_inverse=True)
             mates = matings.dam[start:stop]
             tree = walk.ancestry(np.concatenate([sires, mates]))
@@ -116,9 +112,10 @@ class _Walk:
     def __init__(self, sire: np.ndarray, dam: np.ndarray, n_columns: int) -> None:
         n = sire.size
         self._sire, self._dam = sire, dam
-        self._steps = n * max(n_columns, _COLUMNS)
+        self.width = limits().relationship_columns
+        self._steps = n * max(n_columns, self.width)
         self._marked = np.zeros(n, dtype=bool)
-        self._buffer = np.empty(n * min(max(n_columns, 1), _COLUMNS))
+        self._buffer = np.empty(n * min(max(n_columns, 1), self.width))
         self.position = np.empty(n, dtype=np.int64)  # among the members of the last tree
 
     def ancestry(self, animals: np.ndarray) -> _Tree:
@@ -128,7 +125,7 @@ class _Walk:
         return _Tree(*kernel(loops.ancestry, self._steps)(self._marked, self.position, self._sire, self._dam, last))
 
     def columns(self, tree: _Tree, d: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Columns T D T'e of A, up to ``_COLUMNS`` of them, for the members of ``tree``; ``d`` are theirs."""
+        """Columns T D T'e of A, up to ``width`` of them, for the members of ``tree``; ``d`` are theirs."""
         W = self._buffer[: d.size * columns.size].reshape(d.size, columns.size)
         kernel(loops.trace_up, self._steps)(W, columns, tree.sire, tree.dam)
         kernel(loops.pass_down, self._steps)(W, tree.sire, tree.dam, d)
@@ -160,9 +157,9 @@ def _matings(sire: np.ndarray, dam: np.ndarray) -> _Matings:
     return _Matings(pairs // n, pairs % n, of)
 
 
-def _blocks(sire: np.ndarray, among: slice) -> Iterator[tuple[int, int]]:
-    """Ranges of the matings of up to ``_COLUMNS`` sires each, for the sires ``among`` the animals."""
+def _blocks(sire: np.ndarray, among: slice, width: int) -> Iterator[tuple[int, int]]:
+    """Ranges of the matings of up to ``width`` sires each, for the sires ``among`` the animals."""
     first, last = np.searchsorted(sire, [among.start, among.stop])
     starts = first + np.flatnonzero(np.diff(sire[first:last], prepend=-1))
-    bounds = np.append(starts[::_COLUMNS], last).tolist()
+    bounds = np.append(starts[::width], last).tolist()
     yield from pairwise(bounds)

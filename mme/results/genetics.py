@@ -16,6 +16,7 @@ from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.delta import jacobian, parameter_covariance
+from mme.numeric.limits import limits
 from mme.relationship.known import covariances
 from mme.solution.estimates import Estimates
 from mme.tables.arguments import is_word
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Floating-point operations that nobody waits for: about a second.
-_QUICK = 1e10
 # Operations a record to whiten and assemble anew, as every residual parameter asks for.
 _ASSEMBLY = 1e4
 
@@ -98,7 +97,7 @@ def is_quick(objective: Objective) -> bool:
     """Whether the Hessian of the criterion takes about a second at most, by its operations: k (k + 1) evaluations."""
     k = objective.model.k + objective.phi.size
     assembly = _ASSEMBLY * objective.model.n if objective.phi.size else 0.0
-    return k * (k + 1) * (objective.engine.flops + assembly) <= _QUICK
+    return k * (k + 1) * (objective.engine.flops + assembly) <= limits().summary_operations
 
 
 def reliabilities(estimates: Estimates) -> list[np.ndarray]:

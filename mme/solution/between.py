@@ -17,12 +17,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.pls import Dense
+from mme.numeric.limits import limits
 from mme.solution.diagonal import diagonal_blocks
 from mme.solution.estimates import Estimates
 from mme.solution.gains import Pattern, Rest, among, carried, numbers_of, products
-
-# Numbers of a matrix of right-hand sides handled at a time.
-_NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +92,7 @@ class Covariances:
         order = np.argsort(h, kind="stable")
         levels, first = np.unique(h[order], return_index=True)
         ends = np.append(first, g.size)
-        step = max(1, _NUMBERS // (m * q_t))
+        step = max(1, limits().solved_numbers // (m * q_t))
         for begin in range(0, levels.size, step):
             chosen = levels[begin : begin + step]
             pairs = np.sort(order[ends[begin] : ends[begin + chosen.size]])

@@ -20,12 +20,8 @@ from mme.engine.objective import Objective
 from mme.engine.pls import Dense, Evaluation
 from mme.engine.schur import Schur
 from mme.numeric.lapack import cholesky_inverse
+from mme.numeric.limits import limits
 from mme.solution.diagonal import rest_entries
-
-# Numbers of a panel, which stays in the second-level cache, and of an array of products of pairs.
-_PANEL, _NUMBERS = 131_072, 4_000_000
-# What a product for a pair by itself costs, in multiplications of a panel.
-_A_PRODUCT = 30
 
 
 def whole_rest(objective: Objective, theta: np.ndarray, dense: Dense) -> np.ndarray:
@@ -129,14 +125,14 @@ def _products(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.nda
     if isinstance(V, Pattern):
         return _by_pair(P, V, i, j)
     length, first = np.diff(P.indptr), np.flatnonzero(np.diff(i, prepend=-1))
-    whole = int(length[i[first]].sum()) * V.shape[1]
-    return (_by_panel if whole <= _A_PRODUCT * int(length[i].sum()) * j.shape[1] else _by_pair)(P, V, i, j)
+    whole, by_pair = int(length[i[first]].sum()) * V.shape[1], int(length[i].sum()) * j.shape[1]
+    return (_by_panel if whole <= limits().pair_product_cost * by_pair else _by_pair)(P, V, i, j)
 
 
 def _by_panel(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     first = np.flatnonzero(np.diff(i, prepend=-1))
     occurring, ends = P[i[first]], np.append(first, i.size)
-    rank, step = np.repeat(np.arange(first.size), np.diff(ends)), max(1, _PANEL // max(V.shape[1], 1))
+    rank, step = np.repeat(np.arange(first.size), np.diff(ends)), max(1, limits().panel_numbers // max(V.shape[1], 1))
     out = np.empty(j.shape)
     for begin in range(0, first.size, step):
         pairs = slice(ends[begin], ends[min(begin + step, first.size)])
@@ -145,8 +141,8 @@ def _by_panel(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> n
 
 
 def _by_pair(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    ends = np.cumsum(np.diff(P.indptr)[i])
-    cuts = np.searchsorted(ends, np.arange(_NUMBERS, ends[-1] if i.size else 0, _NUMBERS))
+    ends, step = np.cumsum(np.diff(P.indptr)[i]), limits().pair_numbers
+    cuts = np.searchsorted(ends, np.arange(step, ends[-1] if i.size else 0, step))
     out = np.empty(j.shape)
     for pairs in map(slice, [0, *cuts], [*cuts, i.size]):
         rows, column = P[i[pairs]], j[pairs]

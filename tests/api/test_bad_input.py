@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from cases import SHIPPED, load_data
 
 import mme
+from mme.numeric.limits import Limits, within
 
 GAIN = 2e-8  # what a search may leave (tests/test_reference_cases.py)
 FORMULA = "Reaction ~ Days + (1 | Subject)"
@@ -475,26 +476,22 @@ def crossed(levels: int) -> dict:
     return {"y": rng.standard_normal(n), "X": np.ones((n, 1)), "terms": terms}
 
 
-def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch):
+def test_a_factor_too_large_for_memory_is_refused_before_it_is_made():
     problem = crossed(3000)
-    for room in ("mme.numeric.memory.available_bytes", "mme.engine.plan.available_bytes"):
-        monkeypatch.setattr(room, lambda: 2 * 2**20)
     # what is left after absorption fills in: a million entries, 8 MiB, known from the pattern alone
     entries = r"the factor of [\d,]+ equations would have [\d,]{7,} entries and take [\d.]+ GiB; [\d.]+ GiB are free"
-    with pytest.raises(mme.MemoryForecastError, match=entries) as caught:
+    with within(Limits(memory=2 * 2**20)), pytest.raises(mme.MemoryForecastError, match=entries) as caught:
         mme.fit(**problem)
     assert isinstance(caught.value, mme.MMEError)
     assert "Fewer crossed levels" in str(caught.value)
 
 
-def test_hendersons_equations_too_large_for_memory_are_refused_with_their_entries_and_bytes(monkeypatch):
+def test_hendersons_equations_too_large_for_memory_are_refused_with_their_entries_and_bytes():
     problem = crossed(3000)
     Z = sp.hstack([term.Z for term in problem["terms"]])
     equations = mme.MixedModelEquations(problem["y"], problem["X"], Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 2**20)
-    with pytest.raises(
-        mme.MemoryForecastError, match=r"[\d,]+ equations would have [\d,]+ entries and take [\d.]+ GiB"
-    ):
+    entries = r"[\d,]+ equations would have [\d,]+ entries and take [\d.]+ GiB"
+    with within(Limits(memory=2**20)), pytest.raises(mme.MemoryForecastError, match=entries):
         equations.solve(method="direct")
 
 

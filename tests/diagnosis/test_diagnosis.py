@@ -18,6 +18,7 @@ from mme.diagnosis.hat import Hat
 from mme.diagnosis.levels import _shifts
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
+from mme.numeric.limits import Limits, within
 from mme.solution.gains import Pattern
 
 REFERENCE = json.loads((SHIPPED / "diagnosis.json").read_text())
@@ -124,17 +125,16 @@ def model_fit(name):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("dense", "a_product"), [(True, 1_000_000), (True, 0), (False, 0)])
-def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed(name, dense, a_product, monkeypatch):
+def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed(name, dense, a_product):
     """With P H_2 by panels, by pairs, or from H_2 on the pattern of K."""
-    monkeypatch.setattr("mme.solution.gains._A_PRODUCT", a_product)
-    monkeypatch.setattr("mme.solution.gains._PANEL", 40)  # several panels of a few rows, and several lots of pairs
-    monkeypatch.setattr("mme.solution.gains._NUMBERS", 25)
+    pieces = Limits(pair_product_cost=a_product, panel_numbers=40, pair_numbers=25)  # several panels, several lots
     fit = model_fit(name)
     expected = np.diag(dense_hat(fit))
     for absorb in [None, *range(len(fit.internals.objective.blocks))]:
         objective = Objective(fit.internals.model, phi=fit.internals.objective.phi, engine=Plan(absorb, dense))
         hat = Hat(objective, fit.theta, objective.evaluate(fit.theta))
-        np.testing.assert_allclose(hat.diagonal, expected, rtol=0, atol=1e-12)
+        with within(pieces):
+            np.testing.assert_allclose(hat.diagonal, expected, rtol=0, atol=1e-12)
 
 
 def test_entries_on_a_pattern_are_found_where_numbers_of_half_width_would_overflow():
@@ -148,33 +148,34 @@ def test_entries_on_a_pattern_are_found_where_numbers_of_half_width_would_overfl
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("whole", [True, False])
-def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_absorbed(name, whole, monkeypatch):
+def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_absorbed(name, whole):
     """P H_2 P' made once, or for each group its own part."""
-    if not whole:
-        monkeypatch.setattr("mme.diagnosis.groups._A_PRODUCT", -1_000_000_000)
+    cost = Limits() if whole else Limits(group_hat_cost=-1_000_000_000)
     fit = model_fit(name)
     expected, eighths = dense_hat(fit), np.arange(90) % 8
     for absorb in [None, *range(len(fit.internals.objective.blocks))]:
         objective = Objective(fit.internals.model, engine=Plan(absorb, True))
         at = objective.evaluate(fit.theta)
         U = Hat(objective, fit.theta, at).U
-        for records, H in group_hats(objective, fit.theta, at).of(eighths, np.array([0, 3, 7])):
+        with within(cost):
+            found = list(group_hats(objective, fit.theta, at).of(eighths, np.array([0, 3, 7])))
+        for records, H in found:
             assert (eighths[records] == eighths[records[0]]).all()
             among = expected[np.ix_(records, records)]
             np.testing.assert_allclose(H + U[records] @ U[records].T, among, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("batch", [1, 60, 250_000])
-def test_levels_of_any_sizes_leave_in_batches(batch, monkeypatch):
+def test_levels_of_any_sizes_leave_in_batches(batch):
     """The first record is of the largest level, which meets more than all of a batch of small ones."""
-    monkeypatch.setattr("mme.diagnosis.levels._BATCH", batch)
     rng = np.random.default_rng(12)
     data = pd.DataFrame({"a": np.repeat(np.arange(16), [14, *range(1, 6), *range(1, 6), 3, 3, 2, 2, 9])})
     data = data.assign(b=rng.permutation(len(data)) % 8, x=rng.normal(size=len(data)), y=rng.normal(size=len(data)))
     fit = mme.lmer("y ~ x + (1 | a) + (1 | b)", data, theta=[0.9, 0.6])
     assert fit.internals.model.terms[fit.internals.objective.plan.absorb].group == "a"
     X, y, V, _ = arrays(fit)
-    moved, full = fit.dfbeta(by="a"), gls(X, y, V, np.arange(len(data)))
+    with within(Limits(level_batch_numbers=batch)):
+        moved, full = fit.dfbeta(by="a"), gls(X, y, V, np.arange(len(data)))
     for label in moved.index:
         shift = full - gls(X, y, V, np.flatnonzero(data["a"] != label))
         np.testing.assert_allclose(moved.loc[label], shift, rtol=0, atol=1e-11)
@@ -214,10 +215,9 @@ def test_leverages_are_between_zero_and_one_and_add_up_to_the_parameters_spent()
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("whole", [True, False])
-def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name, whole, monkeypatch):
+def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name, whole):
     """By the whole inverse of the remainder, or by absorbing the groups anew where it would not fit."""
-    if not whole:
-        monkeypatch.setattr("mme.diagnosis.groups._MOST_ENTRIES", -1)
+    entries = Limits() if whole else Limits(group_hat_entries=-1)
     fit = model_fit(name)
     data, (X, y, V, _) = crossed(), arrays(fit)
     every = np.arange(len(y))
@@ -230,7 +230,8 @@ def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name, who
         codes = data[by].to_numpy() if isinstance(by, str) and by in data else np.asarray(by)
         if isinstance(by, str) and by not in {term.group for term in fit.internals.model.terms}:
             continue
-        moved, distance = fit.dfbeta(by=by), fit.cooks_distance(by=by)
+        with within(entries):
+            moved, distance = fit.dfbeta(by=by), fit.cooks_distance(by=by)
         for label in moved.index:
             shift = full - gls(X, y, V, every[codes != label])
             np.testing.assert_allclose(moved.loc[label], shift, rtol=0, atol=1e-11)
@@ -242,23 +243,20 @@ def test_changes_of_beta_are_those_of_fits_without_the_record_or_group(name, who
 @pytest.mark.parametrize("large", [0, 8])
 @pytest.mark.parametrize("steps", [0, 300])
 def test_large_groups_are_left_out_in_steps_or_by_an_evaluation_and_small_ones_by_their_own_matrices_alike(
-    name, large, steps, monkeypatch
+    name, large, steps
 ):
     fit = model_fit(name)
     expected = {by: fit.dfbeta(by=by) for by in ("a", "b") if by in {term.group for term in fit.internals.model.terms}}
     eighths = np.arange(90) % 8
-    monkeypatch.setattr("mme.diagnosis.influence._LARGE", large)
-    monkeypatch.setattr("mme.diagnosis.large._STEPS", steps)
-    for by, table in expected.items():
-        np.testing.assert_allclose(fit.dfbeta(by=by), table, rtol=0, atol=1e-12)
-    if large:
-        monkeypatch.setattr("mme.diagnosis.influence._LARGE", 11)  # of eighths two are larger
-    found = fit.dfbeta(by=eighths)
-    monkeypatch.undo()
+    with within(Limits(large_group=large, large_group_steps=steps)):
+        for by, table in expected.items():
+            np.testing.assert_allclose(fit.dfbeta(by=by), table, rtol=0, atol=1e-12)
+    with within(Limits(large_group=11 if large else 0, large_group_steps=steps)):  # of eighths two are larger than 11
+        found = fit.dfbeta(by=eighths)
     np.testing.assert_allclose(found, fit.dfbeta(by=eighths), rtol=0, atol=1e-12)
 
 
-def test_related_levels_have_their_part_in_leverage_and_deletion(monkeypatch):
+def test_related_levels_have_their_part_in_leverage_and_deletion():
     rng = np.random.default_rng(3)
     animals = [f"a{i}" for i in range(12)]
     K = 0.6 * np.eye(12) + 0.4 * np.exp(-0.3 * np.abs(np.subtract.outer(np.arange(12), np.arange(12))))
@@ -271,12 +269,10 @@ def test_related_levels_have_their_part_in_leverage_and_deletion(monkeypatch):
     np.testing.assert_allclose(fit.leverage(), np.diag(dense_hat(fit)), rtol=0, atol=1e-12)
     X, y, V, _ = arrays(fit)
     moved = fit.dfbeta(by="animal")
-    with monkeypatch.context() as patch:
-        patch.setattr("mme.diagnosis.influence._LARGE", 5)
-        np.testing.assert_allclose(fit.dfbeta(by="animal"), moved, rtol=0, atol=1e-12)
-    with monkeypatch.context() as patch:
-        patch.setattr("mme.diagnosis.groups._MOST_ENTRIES", -1)
-        np.testing.assert_allclose(fit.dfbeta(by="animal"), moved, rtol=0, atol=1e-12)
+    for bounds in (Limits(large_group=5), Limits(group_hat_entries=-1)):
+        with within(bounds):
+            found = fit.dfbeta(by="animal")
+        np.testing.assert_allclose(found, moved, rtol=0, atol=1e-12)
     assert len(moved) == np.unique(g).size
     full = gls(X, y, V, np.arange(60))
     for label in moved.index:
@@ -310,14 +306,14 @@ def test_a_group_without_which_a_fixed_effect_cannot_be_estimated_has_no_distanc
 
 
 @pytest.mark.parametrize("large", [0, 1000])
-def test_a_group_of_the_other_factor_that_holds_a_fixed_effect_has_no_distance_either(large, monkeypatch):
+def test_a_group_of_the_other_factor_that_holds_a_fixed_effect_has_no_distance_either(large):
     """Its residuals are orthogonal to what is lost, so that steps along them do not see it."""
-    monkeypatch.setattr("mme.diagnosis.influence._LARGE", large)
     data = crossed()
     data["treated"] = (data["b"] == 2).astype(float)
     fit = mme.lmer("y ~ x + treated + (1 | a) + (1 | b)", data, theta=[0.7, 0.4])
     assert fit.internals.model.terms[fit.internals.objective.plan.absorb].group == "a"
-    moved = fit.dfbeta(by="b")
+    with within(Limits(large_group=large)):
+        moved = fit.dfbeta(by="b")
     assert moved.isna().any(axis=1).tolist() == [label == 2 for label in moved.index]
 
 

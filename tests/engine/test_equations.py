@@ -16,6 +16,7 @@ import mme
 import mme.equations
 from mme.numeric.factor import Symbolic, column_counts
 from mme.numeric.kernels import count_columns, elimination_tree, kernel, postorder, selected_inverse, supernodes
+from mme.numeric.limits import Limits, within
 
 BREEDING = Path(__file__).parents[1] / "reference" / "breeding"
 
@@ -231,52 +232,50 @@ def test_the_forecast_of_the_factor_is_its_size(seed, J, K):
     assert symbolic.nnz_L <= stored <= (symbolic.nnz_L if not symbolic.supernodal else 3 * symbolic.nnz_L)
 
 
-def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch):
+def test_a_factor_too_large_for_memory_is_refused_before_it_is_made():
     y, X, Z = crossed(np.random.default_rng(6), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 1000)
-    monkeypatch.setattr("mme.numeric.factor.Symbolic.factor", None)  # whatever calls it fails
-    with pytest.raises(mme.MemoryForecastError, match=r"factor of 102 equations would have [0-9,]+ entries"):
+    too_large = pytest.raises(mme.MemoryForecastError, match=r"factor of 102 equations would have [0-9,]+ entries")
+    with within(Limits(memory=1000)), too_large:
         eqs.solve(method="direct")
+    assert "_analysed" not in vars(eqs.symbolic)  # CHOLMOD's own analysis, with which every factor begins
 
 
-def test_a_factor_too_large_for_memory_is_avoided_by_iteration(monkeypatch):
+def test_a_factor_too_large_for_memory_is_avoided_by_iteration():
     y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
     direct = mme.solve(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 1000)
-    monkeypatch.setattr("mme.equations.Symbolic", type("Symbolic", (mme.equations.Symbolic,), {}))
-    iterated = mme.MixedModelEquations(y, X, Z, Ginv=1.0).solve()
+    with within(Limits(memory=1000)):
+        iterated = mme.MixedModelEquations(y, X, Z, Ginv=1.0).solve()
     assert iterated.factor.steps > 0
     np.testing.assert_allclose(iterated.b, direct.b, atol=1e-7)
 
 
-def test_a_factor_that_did_not_fit_once_is_not_begun_at_a_second_solve(monkeypatch):
+def test_a_factor_that_did_not_fit_once_is_not_begun_at_a_second_solve():
     y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 1000)
-    assert eqs.symbolic.bytes > 1000
-    assert eqs.solve().factor.steps == eqs.solve().factor.steps
-    assert eqs.with_variances(Ginv=2.0).solve().factor.steps > 0
+    with within(Limits(memory=1000)):
+        assert eqs.symbolic.bytes > 1000
+        assert eqs.solve().factor.steps == eqs.solve().factor.steps
+        assert eqs.with_variances(Ginv=2.0).solve().factor.steps > 0
 
 
-def test_a_factor_that_would_take_hours_is_avoided_by_iteration_unless_asked_for(monkeypatch):
+def test_a_factor_that_would_take_hours_is_avoided_by_iteration_unless_asked_for():
     y, X, Z = crossed(np.random.default_rng(7), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr("mme.equations._OPERATIONS", eqs.symbolic.flops - 1.0)
-    assert eqs.solve().factor.steps > 0
-    np.testing.assert_allclose(eqs.solve().b, eqs.solve(method="direct").b, atol=1e-7)
-    monkeypatch.setattr("mme.equations._OPERATIONS", eqs.symbolic.flops)
-    assert eqs.solve().pev().min() > 0.0
+    with within(Limits(factor_operations=eqs.symbolic.flops - 1.0)):
+        assert eqs.solve().factor.steps > 0
+        np.testing.assert_allclose(eqs.solve().b, eqs.solve(method="direct").b, atol=1e-7)
+    with within(Limits(factor_operations=eqs.symbolic.flops)):
+        assert eqs.solve().pev().min() > 0.0
 
 
 @pytest.mark.parametrize("levels", [3, 60])  # a simplicial factor and a supernodal one
-def test_a_factor_counted_in_64_bits_is_the_same(monkeypatch, levels):
+def test_a_factor_counted_in_64_bits_is_the_same(levels):
     y, X, Z = crossed(np.random.default_rng(7), 300, levels, levels)
     lower = sp.csc_array(sp.tril(mme.MixedModelEquations(y, X, Z, Ginv=1.0).coefficients))
     lower.indices, lower.indptr = lower.indices.astype(np.int32), lower.indptr.astype(np.int32)
     short = Symbolic(lower).factor(lower.data)
-    monkeypatch.setattr("mme.numeric.factor._LONG", 0)
-    with warnings.catch_warnings():
+    with within(Limits(factor_entries_32_bits=0)), warnings.catch_warnings():
         warnings.simplefilter("error")  # CHOLMOD says when it has to convert integers
         long = Symbolic(lower).factor(lower.data)
     assert (short.perm.dtype, long.perm.dtype) == (np.int32, np.int64)
@@ -286,7 +285,7 @@ def test_a_factor_counted_in_64_bits_is_the_same(monkeypatch, levels):
     np.testing.assert_allclose(long.inverse_entries(every, every), short.inverse_entries(every, every), rtol=1e-12)
 
 
-def test_a_large_precision_is_factorised_when_its_determinant_is_asked_for(monkeypatch):
+def test_a_large_precision_is_factorised_when_its_determinant_is_asked_for():
     rng = np.random.default_rng(3)
     y, X, Z = arrays(rng)
     Ginv = spd(rng, 7)
@@ -294,12 +293,13 @@ def test_a_large_precision_is_factorised_when_its_determinant_is_asked_for(monke
     indefinite = Ginv - 1.0001 * np.linalg.eigvalsh(Ginv)[0] * np.eye(7)
     with pytest.raises(mme.MMEError, match="Ginv is singular"):
         mme.MixedModelEquations(y, X, Z, Ginv=indefinite)
-    monkeypatch.setattr("mme.equations._CHECKED", 10)
-    later = mme.solve(y, X, Z, Ginv=Ginv)
+    with within(Limits(precision_entries_checked=10)):
+        later = mme.solve(y, X, Z, Ginv=Ginv)
+        unchecked = mme.MixedModelEquations(y, X, Z, Ginv=indefinite)
     assert later.equations._logdet_Ginv is None
     assert later.criterion() == at_the_door.criterion()
     with pytest.raises(mme.MMEError, match="Ginv is singular"):
-        mme.MixedModelEquations(y, X, Z, Ginv=indefinite).logdet_Ginv  # noqa: B018
+        unchecked.logdet_Ginv  # noqa: B018
 
 
 # -- other variances ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from scipy.stats import t as student
 import mme
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
+from mme.numeric.limits import Limits, within
 from mme.solution.estimates import Estimates
 from mme.solution.prediction_error import Part, error_variance
 
@@ -105,12 +106,12 @@ def engines(fit: mme.Fit) -> list[Estimates]:
 
 
 @pytest.fixture(params=["panels", "pairs"])
-def in_small_pieces(request, monkeypatch):
+def in_small_pieces(request):
     """Products of P and H_2 by panels or by pairs; panels, right-hand sides and lots of records of a few each."""
-    monkeypatch.setattr("mme.solution.gains._A_PRODUCT", 1_000_000 if request.param == "panels" else 0)
-    for limit, small in (("gains._PANEL", 40), ("gains._NUMBERS", 25), ("between._NUMBERS", 60)):
-        monkeypatch.setattr(f"mme.solution.{limit}", small)
-    monkeypatch.setattr("mme.numeric.panels._RECORDS", 16)
+    cost = 1_000_000 if request.param == "panels" else 0
+    small = Limits(pair_product_cost=cost, panel_numbers=40, pair_numbers=25, solved_numbers=60, records_in_panel=16)
+    with within(small):
+        yield
 
 
 @pytest.mark.parametrize("seed", range(3))

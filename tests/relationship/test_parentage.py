@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mme.errors import MemoryForecastError, MMEError, MMEWarning
+from mme.numeric.limits import Limits, within
 from mme.relationship.pedigree import Pedigree
 
 
@@ -195,7 +196,6 @@ def test_a_subset_must_be_of_the_pedigree():
         pedigree.A(["a", "z"])
 
 
-def test_a_matrix_that_would_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr("mme.numeric.memory.available_bytes", lambda: 7)
-    with pytest.raises(MemoryForecastError, match="A among 2 animals"):
+def test_a_matrix_that_would_not_fit_is_refused():
+    with within(Limits(memory=7)), pytest.raises(MemoryForecastError, match="A among 2 animals"):
         Pedigree(["a"], ["s"], [None]).A()

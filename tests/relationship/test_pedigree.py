@@ -14,6 +14,7 @@ import mme.relationship.inbreeding
 from mme.equations import solve
 from mme.errors import MMEWarning
 from mme.numeric.kernels import _compiled
+from mme.numeric.limits import Limits, within
 from mme.relationship.loops import generations
 from mme.relationship.pedigree import Pedigree
 
@@ -56,9 +57,7 @@ def test_the_walks_of_a_large_pedigree_give_the_table_of_a_small_one(n, seed, se
     parents = random_parents(n, seed, sexes, window=12)
     table = pedigree_of(parents)
     subset = np.random.default_rng(seed).choice(table.levels, n // 2 + 1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mme.relationship.inbreeding, "_TABULAR", 0)
-        patch.setattr(mme.relationship.inbreeding, "_COLUMNS", 3)
+    with within(Limits(tabular_animals=0, relationship_columns=3)):
         walked = pedigree_of(parents)
         np.testing.assert_allclose(walked.inbreeding, table.inbreeding, atol=1e-14)
         np.testing.assert_allclose(walked.A(), table.A(), atol=1e-14)

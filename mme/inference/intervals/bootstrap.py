@@ -30,6 +30,7 @@ from mme.fitted.record import Fitted
 from mme.inference.intervals.whole import Whole
 from mme.model.problem import Model
 from mme.numeric.lapack import triangular_solve
+from mme.numeric.limits import Limits, limits, set_limits
 from mme.results.simulate import Simulator
 from mme.search.loop import search
 from mme.solution.estimates import Estimates
@@ -242,10 +243,11 @@ def _parameters(objective: Objective, theta: np.ndarray) -> np.ndarray:
 _refitter: _Refitter | None = None
 
 
-def _begin(refitter: _Refitter) -> None:
-    """Make a process ready: its part of the work, and one thread for each of its matrix libraries."""
+def _begin(refitter: _Refitter, bounds: Limits) -> None:
+    """Make a process ready: its part of the work, its limits, and one thread for each of its matrix libraries."""
     global _refitter
     _refitter = refitter
+    set_limits(bounds)
     with suppress(ImportError):
         import threadpoolctl
 
@@ -271,7 +273,7 @@ def _pieces(refitter: _Refitter, n: int, processes: int) -> Iterator[tuple[np.nd
 
     method = _start_method(refitter.objective)
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(processes, context, _begin, (refitter,)) as pool:
+    with ProcessPoolExecutor(processes, context, _begin, (refitter, limits())) as pool:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside idle threads of the BLAS

@@ -1,0 +1,125 @@
+"""Sizes at which the library takes one way of computing rather than another, and how much memory it may take.
+
+Both sides of such a size give the same numbers, so that it is a matter of time and memory alone. One record holds them
+all, :class:`Limits`; whoever computes asks for the record of the moment when it computes, never when it is imported.
+Tolerances, which decide what the numbers are, stand beside the algebra that they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the library may take, and from which size on it computes another way.
+
+    Attributes
+    ----------
+    memory : int or None
+        Bytes that may still be taken; None: as many as the system says are free. What is forecast to take more is
+        refused, or computed with less where there is another way.
+    interpreted_steps : int
+        Steps of a loop up to which it runs as plain Python: loading the compiler takes longer.
+    factor_entries_32_bits : int
+        Entries of a sparse factor up to which CHOLMOD counts them in 32 bits: a third of what these hold, as merged
+        supernodes store zeros.
+    records_in_panel : int
+        Records handled at a time, so that what is made of them stays in the cache.
+    precision_entries_checked : int
+        Entries of the inverse of a covariance up to which Henderson's equations factorise it as it is given, to refuse
+        a singular one: a second. The inverse of a pedigree's A has seven for each animal.
+    factor_operations : float
+        Operations of a factor of Henderson's equations beyond which they are solved by iteration unless a factor is
+        asked for: minutes on a fast core.
+    tabular_animals : int
+        Animals of a pedigree up to which A is made whole, by rows (72 MB, 15 ms): quicker than compiled walks.
+    relationship_columns : int
+        Columns of A carried side by side in a walk: 32 numbers are four cache lines a row, enough to hide the jump to
+        each parent.
+    svd_operations : float
+        Operations up to which one level of many columns is decomposed by LAPACK's singular values, the most exact way:
+        a second. Beyond, by the Gram matrix of the shorter side.
+    panel_numbers : int
+        Numbers of a panel of a product of two matrices, which stays in the second-level cache.
+    pair_product_cost : float
+        What one product for a pair of levels by itself costs, in multiplications of such a panel.
+    pair_numbers : int
+        Numbers of the products of pairs of levels handled at a time (32 MB).
+    solved_numbers : int
+        Numbers of the right-hand sides of a sparse factor handled at a time (32 MB).
+    group_hat_entries : int
+        Entries of the matrices from which the hat matrix of any group is picked; beyond (800 MB), the levels of the
+        groups are absorbed instead.
+    group_hat_cost : float
+        What a sparse product for one group costs beside its operations, in operations.
+    level_batch_numbers : int
+        Numbers of the arrays for a batch of levels that leave together, which are to stay in the cache.
+    large_group : int
+        Records of a group up to which its own part of the hat matrix is made; a larger one leaves by products with it.
+    large_group_steps : int
+        Steps of conjugate gradients by which a large group may leave; one that needs more leaves by an evaluation
+        without it.
+    summary_operations : float
+        Operations that a summary may spend on the standard errors of heritabilities: about a second.
+    """
+
+    memory: int | None = None
+    interpreted_steps: int = 300_000
+    factor_entries_32_bits: int = 2**31 // 3
+    records_in_panel: int = 16_384
+    precision_entries_checked: int = 1_000_000
+    factor_operations: float = 1e13
+    tabular_animals: int = 3000
+    relationship_columns: int = 32
+    svd_operations: float = 1e9
+    panel_numbers: int = 131_072
+    pair_product_cost: float = 30
+    pair_numbers: int = 4_000_000
+    solved_numbers: int = 4_000_000
+    group_hat_entries: int = 100_000_000
+    group_hat_cost: float = 100_000
+    level_batch_numbers: int = 250_000
+    large_group: int = 1000
+    large_group_steps: int = 300
+    summary_operations: float = 1e10
+
+
+_DEFAULT = Limits()
+_present: ContextVar[Limits] = ContextVar("limits", default=_DEFAULT)
+
+
+def limits() -> Limits:
+    """The limits that hold where this is called: those of the innermost :func:`within`, else the defaults."""
+    return _present.get()
+
+
+def set_limits(bounds: Limits) -> Token[Limits]:
+    """Let these limits hold from here on: for a process or thread that begins, which has the defaults otherwise."""
+    return _present.set(bounds)
+
+
+@contextmanager
+def within(bounds: Limits) -> Iterator[Limits]:
+    """Compute within these limits; those from before hold again afterwards, whatever happens.
+
+    They hold for what is computed inside the block, not for a fit made there that is asked for more later. Each thread
+    has its own; the processes of a bootstrap are given those of their caller.
+
+    Examples
+    --------
+    >>> from mme.numeric.limits import Limits, limits, within
+    >>> with within(Limits(memory=2**30)):
+    ...     limits().memory
+    1073741824
+    >>> limits().memory is None
+    True
+    """
+    token = set_limits(bounds)
+    try:
+        yield bounds
+    finally:
+        _present.reset(token)

@@ -1,0 +1,60 @@
+"""The record of sizes at which the library computes another way."""
+
+from contextvars import copy_context
+from dataclasses import fields
+from threading import Thread
+
+import pytest
+
+from mme.numeric.limits import Limits, limits, set_limits, within
+from mme.numeric.memory import available_bytes, machine_bytes
+from mme.numeric.panels import panels
+
+
+def test_the_limits_of_the_innermost_block_hold_and_end_with_it_whatever_happens():
+    assert limits() == Limits()
+    with within(Limits(large_group=5)):
+        with within(Limits(large_group=7)):
+            assert limits().large_group == 7
+        with pytest.raises(ZeroDivisionError), within(Limits(large_group=7)):
+            raise ZeroDivisionError
+        assert limits().large_group == 5
+    assert limits() == Limits()
+
+
+def test_each_thread_has_its_own_limits_unless_it_is_given_those_of_another():
+    found = {}
+    with within(Limits(memory=1)):
+        context = copy_context()
+        threads = [
+            Thread(target=lambda: found.update(own=limits().memory)),
+            Thread(target=lambda: found.update(given=context.run(limits).memory)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == {"own": None, "given": 1}
+
+
+def test_limits_that_are_set_hold_in_their_own_context_alone():
+    context = copy_context()
+    context.run(set_limits, Limits(memory=3))
+    assert context.run(available_bytes) == 3
+    assert limits().memory is None
+
+
+def test_both_questions_after_memory_are_answered_by_the_limit():
+    with within(Limits(memory=1000)):
+        assert (available_bytes(), machine_bytes()) == (1000, 1000)
+    assert 1000 < available_bytes() <= machine_bytes()
+
+
+def test_records_are_handled_so_many_at_a_time():
+    with within(Limits(records_in_panel=4)):
+        assert list(panels(9)) == [slice(0, 4), slice(4, 8), slice(8, 9)]
+    assert list(panels(9)) == [slice(0, 9)]
+
+
+def test_every_limit_is_described():
+    assert all(f"\n    {field.name} : " in Limits.__doc__ for field in fields(Limits))
