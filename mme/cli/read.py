@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mme.errors import MMEError
 from mme.formula.bars import split
-from mme.formula.evaluate import names_in
-from mme.formula.syntax import Call, Name, Node, Op, deparse
+from mme.formula.syntax import Call, Name, Node, Op, deparse, names_in
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -52,7 +52,7 @@ def expand(node: Node | None, formula: str, dot: Sequence[str] | None = None) ->
 
     Examples
     --------
-    >>> from mme.formula.syntax import parse
+    >>> from mme.formula.parser import parse
     >>> expanded = expand(parse("y ~ (a + b)^2 + c - a")[1], "")
     >>> expanded.intercept, [":".join(map(deparse, term)) for term in expanded.terms]
     (True, ['b', 'c', 'a:b'])

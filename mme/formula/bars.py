@@ -13,7 +13,8 @@ from typing import Any
 
 from mme.errors import FormulaError
 from mme.formula.algebra import Terms, expand
-from mme.formula.syntax import Call, Name, Node, Op, deparse, is_sum, parse, parse_expression, shortened, summands
+from mme.formula.parser import parse, parse_expression
+from mme.formula.syntax import Call, Name, Node, Op, deparse, is_sum, shortened, summands
 
 # By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
 STRUCTURES = {

@@ -14,7 +14,7 @@ from mme.errors import MemoryForecastError, MMEError
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast, contrast_matrix, contrast_of, width
 from mme.formula.syntax import Node, deparse
-from mme.formula.transforms import recoded
+from mme.formula.values import recoded
 from mme.numeric.memory import machine_bytes
 from mme.tables.column import Factor, WideColumn
 from mme.tables.spelling import labels_of

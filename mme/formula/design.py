@@ -17,10 +17,12 @@ from mme.formula.along import Sequences, in_sequence, sequences
 from mme.formula.bars import Bar, Parsed, called_as, columns_of, split
 from mme.formula.codings import given as given_contrast
 from mme.formula.columns import INTERCEPT, Coded, Coding, Matrix, Variable, build, learn, recode
-from mme.formula.evaluate import Evaluator, Value, complete, names_in
-from mme.formula.syntax import Name, Node, deparse, parse_expression
-from mme.formula.transforms import State, as_factor, numeric
+from mme.formula.complete import complete
+from mme.formula.evaluate import Evaluator, Value
+from mme.formula.parser import parse_expression
+from mme.formula.syntax import Name, Node, deparse, names_in
 from mme.formula.typical import middle, typical_values
+from mme.formula.values import State, as_factor, numeric
 from mme.model.term import UNKNOWN, Term, renamed
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown

@@ -4,49 +4,24 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
+from mme.formula.arithmetic import elementwise
 from mme.formula.codings import KINDS, Contrast
-from mme.formula.syntax import Call, Name, Node, Number, Op, Text, deparse
-from mme.formula.transforms import CONSTANTS, FUNCTIONS, State, elementwise, logical, missing, numeric
-from mme.tables import dates
-from mme.tables.coding import coded
+from mme.formula.operators import operate
+from mme.formula.syntax import Call, Name, Node, Number, Op, Text, deparse, name_nodes
+from mme.formula.transforms import CONSTANTS, FUNCTIONS
+from mme.formula.values import State, missing, numeric
 from mme.tables.column import Column, Exact, Factor, WideColumn
 from mme.tables.frame import Frame
-from mme.tables.spelling import labels_of, places
 
 Value = Column
-
-_ARITHMETIC: dict[str, np.ufunc] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.true_divide,
-    "^": np.power,
-    "%%": np.mod,
-}
-_COMPARISONS: dict[str, np.ufunc] = {
-    "<": np.less,
-    ">": np.greater,
-    "<=": np.less_equal,
-    ">=": np.greater_equal,
-    "==": np.equal,
-    "!=": np.not_equal,
-}
-
-
-_LOGIC: dict[str, np.ufunc] = {"&": np.logical_and, "|": np.logical_or}
-_LOGIC |= {"&&": np.logical_and, "||": np.logical_or}
-# Whole numbers that a range such as 2:5 may hold.
-_LONGEST = 1_000_000
-
 _SPLINES = ("poly", "bs", "ns", "cr", "cc")  # in mme.formula.splines, which is imported when one is called
 
 
@@ -110,7 +85,7 @@ class Evaluator:
                 return value
             case Op(symbol, args):
                 operands = [self._evaluate(arg) for arg in args]
-                return self._call(node, lambda: _operate(symbol, operands))
+                return self._call(node, lambda: operate(symbol, operands))
             case Call(name, args, keywords):
                 called = _function(name)
                 if called is None:
@@ -142,7 +117,7 @@ class Evaluator:
         """Say so when an expression is missing where its columns are not: log(-1)."""
         undefined = missing(value)
         if undefined.any():
-            for name in _names(node):
+            for name in name_nodes(node):
                 if name.value in self.frame:
                     undefined = undefined & ~missing(self.frame.column(name.value))
         if undefined.any():
@@ -167,62 +142,6 @@ class Evaluator:
         return FormulaError.at(self.formula, call.start, f"unknown function '{call.function}'; {hint}")
 
 
-def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str) -> np.ndarray:
-    """Return the (N,) mask of rows without a missing value; infinite values among them are refused."""
-    kept = np.ones(frame.n, dtype=bool)
-    gaps: dict[str, int] = {}
-    with np.errstate(all="ignore"):
-        columns = [(name, value) for name, value in columns if value is not None and not _is_whole(value)]
-    for name, value in columns:
-        if (absent := missing(value)).any():
-            gaps[name] = int(absent.sum())
-            kept &= ~absent
-    found = ", ".join(f"{name}: {count}" for name, count in gaps.items())
-    if gaps and na_action == "raise":
-        gone = frame.n - int(kept.sum())
-        raise MMEError(f'{gone} of {frame.n} rows miss a value ({found}); na_action="drop" leaves them out')
-    if not kept.any():
-        raise MMEError(f"none of the {frame.n} rows is complete; missing values in {found}")
-    for name, value in columns:
-        infinite = _infinite(value)
-        if infinite is not None and (infinite & kept).any():
-            row = np.argmax(infinite & kept)
-            count = int((infinite & kept).sum())
-            raise MMEError(f"{name} is infinite in {count} rows (first: row {frame.index[row]}); mend or drop them")
-    return kept
-
-
-def _is_whole(value: Any) -> bool:
-    """Whether one pass shows that nothing is missing or infinite: with such a number a sum is not finite."""
-    if isinstance(value, Factor):
-        return bool(value.codes.size and value.codes.min() >= 0)
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-        return False
-    return value.dtype.kind != "f" or bool(np.isfinite(np.add.reduce(value)))
-
-
-def _infinite(value: Any) -> np.ndarray | None:
-    numbers = value.values if isinstance(value, WideColumn) else value
-    if not isinstance(numbers, np.ndarray) or numbers.dtype.kind != "f":
-        return None
-    infinite = np.isinf(numbers)
-    return infinite if infinite.ndim == 1 else np.asarray(infinite.any(axis=1))
-
-
-def names_in(node: Node) -> set[str]:
-    """Names of the columns that an expression uses."""
-    return {name.value for name in _names(node)}
-
-
-def _names(node: Node) -> Iterator[Name]:
-    if isinstance(node, Name):
-        yield node
-    elif isinstance(node, (Op, Call)):
-        named = [arg for _, arg in node.keywords] if isinstance(node, Call) else []
-        for arg in (*node.args, *named):
-            yield from _names(arg)
-
-
 def _function(name: str) -> Callable[..., Any] | None:
     """Find a function by the name that the formula gives it; None: there is no such function."""
     name = name.rpartition("::")[2]  # stats::poly is poly
@@ -236,77 +155,6 @@ def _function(name: str) -> Callable[..., Any] | None:
         ufunc = getattr(np, name[3:], None)
         return elementwise(ufunc) if isinstance(ufunc, np.ufunc) else None
     return None
-
-
-def _operate(symbol: str, operands: list[Any]) -> Any:
-    if symbol == "(":
-        return operands[0]
-    if symbol == "%in%":
-        return _is_in(*operands)
-    if symbol in ("==", "!=") and any(isinstance(operand, str) for operand in operands):
-        factor, label = operands if isinstance(operands[1], str) else operands[::-1]
-        same = _is_in(factor, [label])
-        return same if symbol == "==" else _operate("!", [same])
-    if symbol == ":" and all(isinstance(operand, int | float) for operand in operands):
-        return _range(*operands)
-    if symbol in _COMPARISONS and any(isinstance(operand, Factor) and operand.ordered for operand in operands):
-        operands = _in_order(operands)
-    if any(isinstance(operand, np.ndarray) and operand.dtype.kind in "Mm" for operand in operands):
-        operands = [_in_days(operand) for operand in operands]
-    numbers = [numeric(operand, f"'{symbol}'") for operand in operands]
-    if symbol in _COMPARISONS:
-        return logical(_COMPARISONS[symbol](*numbers), *numbers)
-    if symbol == "!":
-        return logical(numbers[0] == 0, *numbers)
-    if symbol in _LOGIC:
-        combine = _LOGIC[symbol]
-        return logical(combine(*numbers), *numbers)
-    if len(numbers) == 1:
-        return numbers[0] if symbol == "+" else -numbers[0]
-    if symbol not in _ARITHMETIC:
-        raise MMEError(f"'{symbol}' is not arithmetic")
-    return reduce(_ARITHMETIC[symbol], numbers)
-
-
-def _is_in(value: Any, wanted: Any) -> Factor:
-    wanted = wanted if isinstance(wanted, list) else [wanted]
-    if isinstance(value, np.ndarray) and value.dtype.kind in "Mm":
-        value = coded(value, "%in%")
-    if isinstance(value, Factor):
-        labels = np.empty(len(wanted), dtype=object)
-        labels[:] = wanted
-        member = np.append(places(value.categories, labels) >= 0, False)
-        return Factor(np.where(value.codes < 0, -1, member[value.codes]), np.array([False, True]))
-    numbers = numeric(value, "'%in%'")
-    return logical(np.isin(numbers, np.array(wanted, dtype=float)), numbers)
-
-
-def _range(first: float, last: float) -> list[float]:
-    """The numbers of R's ``first:last``, up or down."""
-    if abs(last - first) >= _LONGEST:
-        raise MMEError(f"{first:g}:{last:g} holds more than {_LONGEST} numbers")
-    return [first + step if last >= first else first - step for step in range(int(abs(last - first) + 1e-10) + 1)]
-
-
-def _in_order(operands: list[Any]) -> list[Any]:
-    """An ordered factor and a label of it as their positions among its levels."""
-    factor = next(operand for operand in operands if isinstance(operand, Factor))
-    label = np.array([operand for operand in operands if operand is not factor], dtype=object)
-    place = places(label, factor.categories)[0] if label.size == 1 and not isinstance(label[0], np.ndarray) else -1
-    if place < 0:
-        raise MMEError(f"an ordered factor is compared with one of its levels: {_listed(labels_of(factor.categories))}")
-    positions = np.where(factor.codes < 0, np.nan, factor.codes)
-    return [positions if operand is factor else float(place) for operand in operands]
-
-
-def _in_days(value: Any) -> Any:
-    """The text of a date, beside dates."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return dates.number(value)
-    except ValueError:
-        raise MMEError(f"'{value}' is not a date; write it as '2024-03-01' or '2024-03-01 12:30:00'") from None
 
 
 def _by_row(value: Any, n: int, what: str) -> Value:

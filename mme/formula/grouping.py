@@ -12,7 +12,7 @@ from mme.errors import MMEError
 from mme.formula.bars import Bar
 from mme.formula.evaluate import Evaluator
 from mme.formula.syntax import Call, Name
-from mme.formula.transforms import missing
+from mme.formula.values import missing
 from mme.tables.column import Factor, WideColumn
 from mme.tables.levels import factorise, factorise_together
 from mme.tables.spelling import labels_of, places

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from mme.errors import MemoryForecastError, MMEError
-from mme.formula.transforms import State, numeric
+from mme.formula.values import State, numeric
 from mme.numeric.memory import machine_bytes
 from mme.tables.frame import WideColumn
 

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from mme.errors import MMEError
-from mme.formula.evaluate import names_in
-from mme.formula.syntax import Node
-from mme.formula.transforms import numeric
+from mme.formula.syntax import Node, names_in
+from mme.formula.values import numeric
 from mme.tables.frame import Factor, Frame, WideColumn
 
 # So many records usually show that a column has more than two values.

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mme.errors import FormulaError, MMEError
 from mme.formula.algebra import expand
 from mme.formula.bars import split
-from mme.formula.syntax import deparse, parse_expression
+from mme.formula.parser import parse_expression
+from mme.formula.syntax import deparse
 
 
 def bars_of(formula):

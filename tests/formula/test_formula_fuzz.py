@@ -10,7 +10,8 @@ from mme.errors import FormulaError, MemoryForecastError, MMEError
 from mme.formula.algebra import expand
 from mme.formula.bars import split
 from mme.formula.design import design
-from mme.formula.syntax import deparse, parse_expression
+from mme.formula.parser import parse_expression
+from mme.formula.syntax import deparse
 from mme.inference.fixed.hypotheses import read_hypotheses
 
 # what looks like a slip, as most of this does, warns

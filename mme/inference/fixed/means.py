@@ -19,9 +19,9 @@ import numpy as np
 
 from mme.errors import FormulaError, MMEError
 from mme.fitted.record import Fitted
-from mme.formula.evaluate import names_in
-from mme.formula.syntax import deparse, parse_expression
-from mme.formula.transforms import numeric
+from mme.formula.parser import parse_expression
+from mme.formula.syntax import deparse, names_in
+from mme.formula.values import numeric
 from mme.inference.fixed.contrasts import t_table
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.quantiles import t_quantile
