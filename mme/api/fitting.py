@@ -165,7 +165,7 @@ def lmer(
     >>> fit.beta.round(3).to_dict()
     {'(Intercept)': 251.405, 'Days': 10.467}
     """
-    from mme.formula.design import design  # the language of formulas is loaded by those who use it
+    from mme.formula.design import design
 
     began = perf_counter()
     parts = design(
@@ -206,7 +206,7 @@ def lmer(
 
 def _columns(residual: Any) -> tuple[str, ...]:
     """The column names that residual structures hold: rows that miss a value there are left out too."""
-    from mme.formula.bars import columns_of
+    from mme.formula.nesting import columns_of
     from mme.residual.base import Structure
 
     structures = residual if isinstance(residual, list | tuple) else [residual]

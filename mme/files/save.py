@@ -127,7 +127,7 @@ def _labels(level: Any) -> np.ndarray:
 
 def classes() -> dict[str, type]:
     """The dataclasses that a file may hold."""
-    from mme.formula import algebra, bars, codings, columns, design, syntax
+    from mme.formula import algebra, bars, codings, columns, specification, syntax
     from mme.model import unknown_parents
     from mme.relationship import ornstein
     from mme.residual import ar1, chain, compound, exponential, patterns, product, toeplitz, unstructured, variance
@@ -135,7 +135,7 @@ def classes() -> dict[str, type]:
 
     listed: list[type] = [
         *(syntax.Name, syntax.Number, syntax.Text, syntax.Op, syntax.Call),
-        *(algebra.Terms, bars.Bar, columns.Coding, codings.Contrast, design.Specification, verdict.Optimum),
+        *(algebra.Terms, bars.Bar, columns.Coding, codings.Contrast, specification.Specification, verdict.Optimum),
         *(
             ar1.BoundAR1,
             compound.BoundCompoundSymmetry,

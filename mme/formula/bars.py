@@ -9,11 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from mme.errors import FormulaError
 from mme.formula.algebra import Terms, expand
-from mme.formula.parser import parse, parse_expression
+from mme.formula.nesting import (
+    called_as,
+    columns_crossed,
+    crossed,
+    groupings,
+    operands,
+    without_parentheses,
+)
+from mme.formula.parser import parse
 from mme.formula.syntax import Call, Name, Node, Op, deparse, is_sum, shortened, summands
 
 # By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
@@ -29,7 +36,6 @@ _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": Fals
 # Round columns right of a bar: several codings of one factor, a coefficient each, as ASReml writes them.
 TOGETHER = "str"
 _BARS = ("|", "||")
-_FACTOR_CALLS = ("factor", "as.factor", "C")
 
 
 @dataclass(frozen=True)
@@ -75,34 +81,12 @@ def split(formula: str) -> Parsed:
     response, terms = parse(formula)
     text = re.sub(r"\s", " ", formula)
     splitter = _Splitter(text)
-    for node in _walk(response):
+    for node in operands(response):
         if isinstance(node, Op) and node.symbol in _BARS:
             raise FormulaError.at(text, node.start, "a random term belongs to the right of '~'")
     fixed = splitter.strip(splitter.bare(terms))
     splitter.require_apart()
     return Parsed(text, response, fixed, tuple(splitter.bars))
-
-
-def columns_of(groups: Any) -> tuple[str, ...]:
-    """The columns whose combinations are groups: of ``"a/b"``, ``"a:b"`` or a list of names; none of anything else.
-
-    Examples
-    --------
-    >>> columns_of("block/plot"), columns_of(["block", "plot"]), columns_of("my plot")
-    (('block', 'plot'), ('block', 'plot'), ())
-    """
-    if isinstance(groups, list | tuple) and all(isinstance(name, str) for name in groups):
-        return tuple(groups)
-    if not isinstance(groups, str) or not any(symbol in groups for symbol in "/:"):
-        return ()
-    try:
-        node = parse_expression(groups)
-    except FormulaError:
-        return ()
-    parts = list(_walk(node))
-    if not all(isinstance(part, Name) or (isinstance(part, Op) and part.symbol in "/:(") for part in parts):
-        return ()
-    return tuple(part.value for part in parts if isinstance(part, Name))
 
 
 class _Splitter:
@@ -173,14 +157,14 @@ class _Splitter:
         """``ou(time | series)``, or glmmTMB's ``ou(time + 0 | series)``: the left side is a number, not a basis."""
         if call.keywords:
             raise self._error(call, f"ou() takes no '{call.keywords[0][0]}'")
-        times, series = expand(bar.args[0], self.formula), self._groupings(bar.args[1])
+        times, series = expand(bar.args[0], self.formula), groupings(self.formula, bar.args[1])
         if bar.symbol == "||" or len(times.terms) != 1 or len(times.terms[0]) != 1 or times.offsets:
             raise self._error(bar, "ou() takes one time: write ou(time | series)")
         if len(series) != 1:
             raise self._error(bar, "ou() takes one factor of series: write ou(time | a:b) for their combinations")
         (time,), name = times.terms[0], series[0]
         title = f"ou({called_as(time)} | {called_as(name)})"
-        self.bars.append(Bar(Terms(True, ()), title, tuple(_factors(name)), time=time))
+        self.bars.append(Bar(Terms(True, ()), title, tuple(columns_crossed(name)), time=time))
 
     def _add(self, bar: Op, covariance: str) -> None:
         left, grouping = bar.args
@@ -192,19 +176,19 @@ class _Splitter:
             raise self._error(left, "an offset belongs outside the bars")
         if not basis.intercept and not basis.terms:
             raise self._error(left, "nothing is left of this bar: (1 | g) is a random intercept, (0 + x | g) a slope")
-        together = _unwrap(grouping)
+        together = without_parentheses(grouping)
         if isinstance(together, Call) and together.function == TOGETHER:
             self._add_together(together, bar, basis, covariance)
             return
-        names = self._groupings(grouping)
+        names = groupings(self.formula, grouping)
         for part in _uncorrelated(basis) if bar.symbol == "||" else [basis]:
-            self.bars += [Bar(part, called_as(name), tuple(_factors(name)), covariance) for name in names]
+            self.bars += [Bar(part, called_as(name), tuple(columns_crossed(name)), covariance) for name in names]
 
     def _add_together(self, call: Call, bar: Op, basis: Terms, covariance: str) -> None:
         """``(x | str(animal, dam))``: the basis for each of the columns, whose labels are levels of one factor."""
         if len(call.args) < 2 or call.keywords:
             raise self._error(call, f"{TOGETHER}() takes two columns or more, whose labels are levels of one factor")
-        factors = tuple(self._crossed(arg) for arg in call.args)
+        factors = tuple(crossed(self.formula, arg) for arg in call.args)
         for factor in factors:
             if isinstance(factor, Op):
                 raise self._error(factor, f"{TOGETHER}() takes columns; make one of '{deparse(factor)}' beforehand")
@@ -233,31 +217,6 @@ class _Splitter:
                     "column under another name",
                 )
 
-    def _groupings(self, node: Node) -> list[Node]:
-        """List the grouping factors of ``a/b/c``, finest first: ``c:(b:a)``, ``b:a``, ``a``."""
-        node = _unwrap(node)
-        if isinstance(node, Op) and node.symbol == "/":
-            coarser = self._groupings(node.args[0])
-            finest = Op(":", (self._crossed(node.args[1]), coarser[0]), node.start)
-            return [finest, *coarser]
-        return [self._crossed(node)]
-
-    def _crossed(self, node: Node) -> Node:
-        """Check that a grouping factor is a column, a factor() of one, or such joined by colons."""
-        node = _unwrap(node)
-        match node:
-            case Name(value) if value != ".":
-                return node
-            case Call(function, (Name(),), ()) if function in _FACTOR_CALLS:
-                return node
-            case Op(":", (left, right)):
-                return Op(":", (self._crossed(left), self._crossed(right)), node.start)
-        raise self._error(
-            node,
-            f"'{deparse(node)}' is not a grouping factor: give a column, a:b or a/b; "
-            "anything else becomes a column of the data first",
-        )
-
     def _refuse_bar(self, node: Node) -> None:
         bar = _bar_in(node)
         if bar is None:
@@ -278,32 +237,6 @@ def _uncorrelated(basis: Terms) -> Iterator[Terms]:
         yield Terms(False, (term,))
 
 
-def called_as(node: Node) -> str:
-    """The name of a grouping factor in results: as written, without the backticks of its columns."""
-    match node:
-        case Name(value):
-            return value
-        case Call(function, (Name(value),), ()):
-            return f"{function}({value})"
-        case Op(":", (left, right)):
-            return f"{called_as(left)}:{f'({called_as(right)})' if isinstance(right, Op) else called_as(right)}"
-    return deparse(node)
-
-
-def _factors(name: Node) -> Iterator[Node]:
-    if isinstance(name, Op):
-        for arg in name.args:
-            yield from _factors(arg)
-    else:
-        yield name
-
-
-def _unwrap(node: Node) -> Node:
-    while isinstance(node, Op) and node.symbol == "(":
-        node = node.args[0]
-    return node
-
-
 def _bar_in(node: Node) -> Op | None:
     """Find the first bar among the terms of ``node`` (inside a function call a bar is the logical or)."""
     if not isinstance(node, Op):
@@ -314,10 +247,3 @@ def _bar_in(node: Node) -> Op | None:
         return node
     parts = [part for _, part in summands(node)] if is_sum(node) else node.args
     return next((bar for bar in map(_bar_in, parts) if bar is not None), None)
-
-
-def _walk(node: Node) -> Iterator[Node]:
-    yield node
-    if isinstance(node, Op):
-        for arg in node.args:
-            yield from _walk(arg)

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from mme.errors import MemoryForecastError, MMEError
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast, contrast_matrix, contrast_of, width
-from mme.formula.syntax import Node, deparse
+from mme.formula.codings import given as given_contrast
+from mme.formula.syntax import Name, Node, deparse, names_in
 from mme.formula.values import recoded
 from mme.numeric.memory import machine_bytes
 from mme.tables.column import Factor, WideColumn
@@ -173,3 +175,37 @@ def _forecast(n: int, intercept: int, widths: Mapping[str, int]) -> None:
             f"the model matrix would be {n} x {p} ({8e-9 * n * p:.0f} GB, this machine has {1e-9 * memory:.0f} GB); "
             f"'{widest}' alone makes {widths[widest]} columns: should it be a random term, (1 | {widest})?"
         )
+
+
+def given_codings(
+    contrasts: Mapping[str, Any] | None, fixed: Terms, variables: Mapping[Node, Variable]
+) -> dict[Node, Coding]:
+    """The codings that the user gives, by the factor of the fixed part."""
+    factors = {}
+    for node in fixed.variables:
+        variable = variables[node]
+        if isinstance(variable, Coded):
+            factors[node.value if isinstance(node, Name) else deparse(node)] = (node, variable.coding)
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise MMEError(f'contrasts must map factors to codings, as {{"f": "sum"}}; got {type(contrasts).__name__}')
+    codings = {}
+    for name, coding in (contrasts or {}).items():
+        made_of = [pair for pair in factors.values() if name in names_in(pair[0])]
+        if name not in factors and len(made_of) != 1:
+            known = ", ".join(f"'{factor}'" for factor in factors) or "none"
+            raise MMEError(
+                f"contrasts are given for '{name}', but the factors of the fixed part are {known}; in a bar write "
+                f"C({name}, contr.sum)"
+            )
+        node, learned = factors.get(name) or made_of[0]
+        codings[node] = Coding(learned.labels, given_contrast(coding, learned.labels, name))
+    return codings
+
+
+def coded_as(variables: Mapping[Node, Variable], codings: Mapping[Node, Coding]) -> dict[Node, Variable]:
+    """The factors that have another coding here."""
+    return {
+        node: Coded(variable.codes, codings[node])
+        for node, variable in variables.items()
+        if isinstance(variable, Coded) and node in codings
+    }

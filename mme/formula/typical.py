@@ -6,12 +6,13 @@ has, so that both count, with equal weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from mme.errors import MMEError
-from mme.formula.syntax import Node, names_in
+from mme.formula.columns import Coded, Variable
+from mme.formula.syntax import Node, deparse, names_in
 from mme.formula.values import numeric
 from mme.tables.frame import Factor, Frame, WideColumn
 
@@ -75,3 +76,21 @@ def _two_values(values: np.ndarray) -> tuple[float, float] | None:
         return None
     low, high = float(values.min()), float(values.max())
     return (low, high) if low < high and ((values == low) | (values == high)).all() else None
+
+
+def means_of_labels(
+    covariates: Iterable[Node], variables: Mapping[Node, Variable], frame: Frame, means: Mapping[str, float]
+) -> dict[str, float]:
+    """The mean of what is made of labels alone, ``as.numeric(f)`` or ``dummy(f)``, by the names of its columns."""
+    found: dict[str, float] = {}
+    for node in covariates:
+        variable, names = variables[node], names_in(node) & set(frame.names)
+        if isinstance(variable, Coded) or not names or not names.isdisjoint(means):
+            continue
+        values, suffixes = (
+            (variable.values, variable.suffixes) if isinstance(variable, WideColumn) else (variable[:, None], ("",))
+        )
+        found |= {
+            deparse(node) + suffix: mean for suffix, mean in zip(suffixes, values.mean(axis=0).tolist(), strict=True)
+        }
+    return found

@@ -8,8 +8,8 @@ import numpy as np
 
 from mme.errors import FormulaError
 from mme.formula.columns import Coded, Variable
-from mme.formula.design import Specification
 from mme.formula.evaluate import Evaluator
+from mme.formula.specification import Specification
 from mme.formula.syntax import Node, names_in
 from mme.formula.transforms import CONSTANTS
 from mme.tables.frame import Frame, WideColumn

@@ -13,8 +13,8 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.formula.columns import Coded, Variable, build
-from mme.formula.design import Specification
 from mme.formula.evaluate import Evaluator
+from mme.formula.specification import Specification
 from mme.formula.syntax import Call, Name, Node, deparse, names_in
 from mme.formula.values import numeric
 from mme.inference.fixed.grid import columns_in, suffixes_of

@@ -1,0 +1,60 @@
+"""Numbers that a model takes beside its columns: response, weights, offsets, times; by name, expression or array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from mme.formula.algebra import Terms
+from mme.formula.bars import Bar
+from mme.formula.evaluate import Evaluator, Value
+from mme.formula.parser import parse_expression
+from mme.formula.syntax import Name, deparse
+from mme.formula.values import numeric
+from mme.tables.frame import intake
+
+
+def numbers_of(fixed: Terms, evaluator: Evaluator, weights: Any, offset: Any) -> dict[str, np.ndarray | None]:
+    """Collect the weights and each offset, by what messages call them."""
+    given = (("weights", weights), ("offset", offset))
+    numbers = {_called(what, values): aligned(values, what, evaluator) for what, values in given}
+    for node in fixed.offsets:
+        text = f"offset({deparse(node)})"
+        numbers[text] = number_of(evaluator.value(node), text)
+    return numbers
+
+
+def _called(what: str, given: Any) -> str:
+    return f"{what} '{given}'" if isinstance(given, str) else what
+
+
+def times_of(bar: Bar, evaluator: Evaluator) -> np.ndarray:
+    """The times (n,) of a bar of ``ou()``."""
+    assert bar.time is not None
+    return number_of(evaluator.value(bar.time), f"the time of {bar.name}")
+
+
+def number_of(value: Value, what: str) -> np.ndarray:
+    """A value as numbers (n,); labels are refused, naming ``what``."""
+    return np.asarray(numeric(value, what))
+
+
+def aligned(values: Any, what: str, evaluator: Evaluator) -> np.ndarray | None:
+    """Evaluate weights or an offset given by name, by expression or as an array with a value for each row."""
+    if values is None:
+        return None
+    frame = evaluator.frame
+    if isinstance(values, str):
+        node = Name(values) if values in frame else parse_expression(values)
+        return number_of(Evaluator(frame, values, evaluator.states).value(node), f"{what} = '{values}'")
+    return number_of(frame.aligned(intake(values, what), what), what)
+
+
+def total(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """The sum of those that are given; None where none is."""
+    found = None
+    for part in parts:
+        found = part if found is None else found if part is None else found + part
+    return found

@@ -1,0 +1,88 @@
+"""The grouping factors of all bars: their codes, their levels, and the relationships of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.formula import grouping
+from mme.formula.bars import Bar
+from mme.formula.reading import Reading
+from mme.model.term import UNKNOWN
+from mme.relationship.ornstein import ornstein_uhlenbeck
+from mme.tables.frame import Factor
+from mme.tables.spelling import labels_of
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Grouping factors by their names.
+
+    Attributes
+    ----------
+    factors : the codes of the rows, and the levels of the terms.
+    levels : the labels of the rows; those of a process along a series are series, its levels also have times.
+    parts : the levels of each column of those that are crossed.
+    related : the relationships of the levels.
+    """
+
+    factors: dict[str, Factor]
+    levels: dict[str, np.ndarray]
+    parts: dict[str, tuple[np.ndarray, ...]]
+    related: dict[str, Any]
+
+
+def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) -> Groups:
+    """Code the grouping factors on these rows (None: all)."""
+    together = reading.together
+    each = {name: grouping.code_each(p, rows, name) for name, p in reading.groups.items() if name not in together}
+    factors = {name: grouping.cross(columns, name) for name, columns in each.items()}
+    factors |= {name: grouping.code_together(reading.groups[name], rows, name) for name in together}
+    levels = {name: factor.categories for name, factor in factors.items()}
+    parts = {name: tuple(one.categories for one in columns) for name, columns in each.items() if len(columns) > 1}
+    related = _by_factor(relationship, factors)
+    for name, times in reading.times.items():
+        codes, related[name] = ornstein_uhlenbeck(factors[name], times if rows is None else times[rows], name)
+        factors[name] = Factor(codes, related[name].levels)
+    return Groups(factors, levels, parts, related)
+
+
+def in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
+    """lme4's order (mkReTrms): ``if any(diff(nl) > 0): rev(order(nl))``, else as written."""
+    sizes = [factors[bar.name].categories.size for bar in bars]
+    if all(a >= b for a, b in pairwise(sizes)):
+        return bars
+    return tuple(bars[i] for i in np.argsort(sizes, kind="stable")[::-1])
+
+
+def _by_factor(relationship: Any, factors: Mapping[str, Factor]) -> dict[str, Any]:
+    """Relationships by grouping factor; one that is given bare is of the only factor whose levels are among its own.
+
+    Raises
+    ------
+    MMEError
+        No factor is, or several are.
+    """
+    if relationship is None or isinstance(relationship, Mapping):
+        return dict(relationship or {})
+    if not hasattr(relationship, "levels"):
+        raise MMEError(
+            f"relationship is a mapping from a grouping factor to its pedigree, {{'animal': pedigree}}; got "
+            f"{type(relationship).__name__}"
+        )
+    if len(factors) == 1:
+        return dict.fromkeys(factors, relationship)
+    known = {*labels_of(np.asarray(relationship.levels)), *map(str, UNKNOWN)}
+    fits = [name for name, factor in factors.items() if known.issuperset(labels_of(factor.categories))]
+    if len(fits) != 1:
+        found = f"has the levels of {' and '.join(map(repr, fits))}" if fits else "has the levels of none of them"
+        raise MMEError(
+            f"relationship is given without the name of its grouping factor ({', '.join(map(repr, factors)) or 'none'})"
+            f" and {found}: write relationship={{'{next(iter(fits or factors), 'animal')}': ...}}"
+        )
+    return {fits[0]: relationship}

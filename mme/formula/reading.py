@@ -1,0 +1,114 @@
+"""What a formula reads of a table, before rows that miss a value are left out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEWarning
+from mme.formula import grouping
+from mme.formula.algebra import Terms, expand
+from mme.formula.bars import Bar, Parsed
+from mme.formula.columns import Variable, learn
+from mme.formula.complete import complete
+from mme.formula.evaluate import Evaluator, Value
+from mme.formula.given import number_of, numbers_of, times_of
+from mme.formula.syntax import Node, deparse, names_in
+from mme.tables.frame import Factor, Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A formula and what its parts are on the rows of a table.
+
+    Attributes
+    ----------
+    parsed : the formula in its parts.
+    evaluator : the table, and what each call learned from it.
+    fixed : the fixed terms, without the response.
+    values : the value (n rows) of each variable of the fixed part and of the bars.
+    y : (n,) response.
+    numbers : (n,) or None, weights and each offset by what messages call them.
+    groups : the columns of each grouping factor, by its name.
+    times : (n,) of each bar of ``ou()``, by the name of its grouping factor.
+    """
+
+    parsed: Parsed
+    evaluator: Evaluator
+    fixed: Terms
+    values: dict[Node, Value]
+    y: np.ndarray
+    numbers: dict[str, np.ndarray | None]
+    groups: dict[str, list[np.ndarray | Factor]]
+    times: dict[str, np.ndarray]
+
+    @property
+    def together(self) -> set[str]:
+        """The grouping factors whose columns share their levels, ``str(animal, dam)``."""
+        return {bar.name for bar in self.parsed.bars if bar.together}
+
+    def complete(self, also: Iterable[str], na_action: str) -> np.ndarray:
+        """The (n,) mask of rows in which neither these nor the columns ``also`` miss a value.
+
+        Of columns that share their levels only the first must have a label.
+        """
+        frame, together = self.evaluator.frame, self.together
+        named = [(f"'{deparse(node)}'", value) for node, value in self.values.items()]
+        needed = {name: parts[:1] if name in together else parts for name, parts in self.groups.items()}
+        labels = [(f"grouping factor '{name}'", part) for name, parts in needed.items() for part in parts]
+        others = [(f"'{name}'", frame.column(name)) for name in also if name in frame]
+        others += [(f"the time of {name}", values) for name, values in self.times.items()]
+        response = f"response '{deparse(self.parsed.response)}'"
+        return complete([(response, self.y), *self.numbers.items(), *named, *labels, *others], frame, na_action)
+
+    def learned(self, rows: np.ndarray | None) -> dict[Node, Variable]:
+        """The variables on these rows (None: all), labels with the coding of the levels that occur there."""
+        return {node: _learned(value, rows) for node, value in self.values.items()}
+
+
+def read(parsed: Parsed, frame: Frame, weights: Any, offset: Any) -> Reading:
+    """Evaluate all parts of a formula on a table."""
+    evaluator = Evaluator(frame, parsed.formula, {})
+    fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, _dot(parsed, frame, weights, offset)))
+    return Reading(
+        parsed=parsed,
+        evaluator=evaluator,
+        fixed=fixed,
+        values={node: evaluator.value(node) for node in variables_of(fixed, parsed.bars)},
+        y=number_of(evaluator.value(parsed.response), f"the response '{deparse(parsed.response)}'"),
+        numbers=numbers_of(fixed, evaluator, weights, offset),
+        groups={bar.name: grouping.columns(bar, evaluator) for bar in parsed.bars},
+        times={bar.name: times_of(bar, evaluator) for bar in parsed.bars if bar.time is not None},
+    )
+
+
+def variables_of(fixed: Terms, bars: Iterable[Bar]) -> tuple[Node, ...]:
+    """The variables of the fixed part and of the columns left of the bars, each once."""
+    return tuple(dict.fromkeys([*fixed.variables, *(node for bar in bars for node in bar.left.variables)]))
+
+
+def _dot(parsed: Parsed, frame: Frame, *given: Any) -> list[str]:
+    """List the columns that ``.`` stands for: those that have no other part in the model."""
+    used = names_in(parsed.response) | {name for name in given if isinstance(name, str)}
+    used |= {name for bar in parsed.bars for factor in bar.factors for name in names_in(factor)}
+    used |= {name for bar in parsed.bars if bar.time is not None for name in names_in(bar.time)}
+    return [name for name in frame.names if name not in used]
+
+
+def _without(response: Node, fixed: Terms) -> Terms:
+    """Leave the response out of the right side, as R does."""
+    terms = tuple(term for term in fixed.terms if term != (response,))
+    if terms == fixed.terms:
+        return fixed
+    warnings.warn(f"the response '{deparse(response)}' is left out of the right side", MMEWarning, stacklevel=4)
+    return replace(fixed, terms=terms)
+
+
+def _learned(value: Value, rows: np.ndarray | None) -> Variable:
+    if rows is not None:
+        value = value[rows] if isinstance(value, np.ndarray) else value.chosen(rows)
+    return learn(value) if isinstance(value, Factor) else value

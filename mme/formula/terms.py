@@ -1,0 +1,75 @@
+"""Bars, their columns and their grouping factors -> the random terms of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.formula.algebra import Terms
+from mme.formula.along import Sequences, in_sequence
+from mme.formula.bars import Bar
+from mme.formula.columns import INTERCEPT, Matrix, Variable, build
+from mme.formula.nesting import called_as
+from mme.formula.syntax import Node
+from mme.model.term import Term, renamed
+from mme.tables.frame import Factor
+
+
+def random_terms(
+    bars: tuple[Bar, ...],
+    variables: Mapping[Node, Variable],
+    factors: Mapping[str, Factor],
+    relationship: Mapping[str, Any],
+    along: Sequences,
+    made: dict[Terms, Matrix],
+) -> tuple[Term, ...]:
+    """The random terms; columns that are ``made``, as those of the fixed part may be, are taken as they are."""
+    for name in relationship:
+        if name not in factors:
+            known = ", ".join(f"'{factor}'" for factor in factors) or "none"
+            raise MMEError(f"relationship is given for '{name}', but the formula's grouping factors are {known}")
+    terms = []
+    for bar in bars:
+        factor = factors[bar.name]
+        basis = in_sequence(bar, _basis(bar.left, variables, factor.codes.shape[-1], made), along)
+        if bar.together:
+            factor = Factor(np.repeat(factor.codes, len(basis.names), axis=0), factor.categories)
+        term = Term(
+            factor,
+            side_by_side(basis, bar) if bar.together else covariates_of(basis),
+            name=bar.name,
+            covariance=bar.covariance,
+            relationship=relationship.get(bar.name),
+            columns=_repeated_names(basis, bar) if bar.together else basis.names,
+        )
+        terms.append(term)
+    return renamed(terms)
+
+
+def _basis(left: Terms, variables: Mapping[Node, Variable], n: int, made: dict[Terms, Matrix]) -> Matrix:
+    """The columns left of a bar; a constant alone takes no memory."""
+    if left == Terms(True, ()):
+        return Matrix(np.broadcast_to(1.0, (n, 1)), (INTERCEPT,), (INTERCEPT,))
+    if left not in made:
+        made[left] = build(left, variables, n)
+    return made[left]
+
+
+def covariates_of(basis: Matrix) -> np.ndarray | None:
+    """The columns of a basis (n, q); None of a random intercept alone."""
+    return None if basis.names == (INTERCEPT,) else basis.values
+
+
+def side_by_side(basis: Matrix, bar: Bar) -> np.ndarray:
+    """The basis (n, r) for each of the columns of ``str()``, side by side."""
+    return np.tile(basis.values, len(bar.factors))
+
+
+def _repeated_names(basis: Matrix, bar: Bar) -> list[str]:
+    """``animal``, ``dam`` for an intercept alone, else ``animal:x``."""
+    alone = basis.names == (INTERCEPT,)
+    called = [called_as(factor) for factor in bar.factors]
+    return [factor if alone else f"{factor}:{name}" for factor in called for name in basis.names]
