@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from math import sqrt
 
 import numpy as np
@@ -54,8 +54,8 @@ _UNLIKE = 1.5
 _STRIDE = 10.0
 # Descents are made from so many starts, and so many more for each parameter.
 _STARTS, _STARTS_A_PARAMETER = 2, 4
-# Random standard deviations lie so many decades about their sizes.
-_DECADES = 1.5
+# Random standard deviations lie so many decades about their sizes: in turn near them, and far apart.
+_DECADES = (1.5, 2.5)
 # A descent that ends this many times as far out as any start, and as one, is after a response without residuals.
 _AWAY = 1e3
 
@@ -266,9 +266,9 @@ def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
     for own in model.split(np.arange(size.size)):
         yield np.where(np.isin(np.arange(size.size), own), _STRIDE, 1.0 / _STRIDE) * size
     typical, rng = np.where(size > 0.0, size, 0.3 * size.mean()), np.random.default_rng(0)
-    while True:
+    for decades in cycle(_DECADES):
         direction = np.where(model.diagonal, 1.0, rng.normal(size=size.size))
-        yield 10.0 ** rng.uniform(-_DECADES, _DECADES, size.size) * typical * direction
+        yield 10.0 ** rng.uniform(-decades, decades, size.size) * typical * direction
 
 
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:

@@ -32,35 +32,37 @@ _MOST_NUMBERS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One block: where its effects stand among all, by level, and theta's entries in T, each times its size there."""
+    """One block: where its effects stand among all, by level, and what theta makes of T.
+
+    T = sum_i x_i a_i e_c', a_i the i-th of ``vectors`` (k_t, q) and c of ``cols``: in axes of which one lies within X
+    an entry of theta is not one of T, but a vector in a column of it.
+    """
 
     at: slice
     q: int
     thetas: np.ndarray
-    rows: np.ndarray
+    vectors: np.ndarray
     cols: np.ndarray
-    sizes: np.ndarray
 
     @classmethod
     def of(cls, block: Block, start: int, scale: np.ndarray) -> Part:
         """That of a block whose effects begin at ``start``, for theta times ``scale`` (k,)."""
         thetas = np.concatenate([np.arange(at.start, at.stop) for at in block.theta_slices])
         T = np.array([block.T(np.where(np.arange(scale.size) == i, 1.0 / scale, 0.0)) for i in thetas.tolist()])
-        rows, cols = np.array([np.argwhere(one)[0] for one in T]).T
-        sizes = T[np.arange(thetas.size), rows, cols]
-        return cls(slice(start, start + block.J * block.q), block.q, thetas, rows, cols, sizes)
+        cols = np.abs(T).sum(axis=1).argmax(axis=1)
+        vectors = T[np.arange(thetas.size), :, cols]
+        return cls(slice(start, start + block.J * block.q), block.q, thetas, vectors, cols)
 
     def T(self, x: np.ndarray) -> np.ndarray:
         """T (S, q, q) at x (S, k)."""
-        T = np.zeros((len(x), self.q, self.q))
-        T[:, self.rows, self.cols] = x[:, self.thetas] * self.sizes
-        return T
+        in_column = np.zeros((self.thetas.size, self.q, self.q))
+        in_column[np.arange(self.thetas.size), :, self.cols] = self.vectors
+        return np.tensordot(x[:, self.thetas], in_column, axes=1)
 
     def changes(self, T: np.ndarray) -> np.ndarray:
-        """T_i T' + T T_i' (S, k_t, q, q) of each entry."""
-        half = np.zeros((len(T), self.thetas.size, self.q, self.q))
-        half[:, np.arange(self.thetas.size), self.rows] = (T[:, :, self.cols] * self.sizes).transpose(0, 2, 1)
-        return half + half.transpose(0, 1, 3, 2)
+        """T_i T' + T T_i' (S, k_t, q, q) of each entry of theta, T_i = a_i e_c'."""
+        half = self.vectors[:, :, None] * T[:, :, self.cols].transpose(0, 2, 1)[:, :, None]
+        return np.asarray(half + half.transpose(0, 1, 3, 2))
 
     def by_level(self, rows: np.ndarray) -> np.ndarray:
         """The block's effects (..., J, q) of rows (..., m)."""
@@ -145,8 +147,8 @@ class Valleys:
             by_H = np.einsum("sgagb->sab", within) - d[:, None, None] * (own.transpose(0, 2, 1) @ own)
             along.append(D.reshape(S, count, -1))
             gradient[:, part.thetas] = (along[-1] @ by_H.reshape(S, -1, 1))[:, :, 0]
-            together = (part.cols[:, None] == part.cols) * np.outer(part.sizes, part.sizes)
-            hessian[:, part.thetas[:, None], part.thetas] = 2.0 * by_H[:, part.rows[:, None], part.rows] * together
+            curved = part.vectors @ by_H @ part.vectors.T * (part.cols[:, None] == part.cols)
+            hessian[:, part.thetas[:, None], part.thetas] = 2.0 * curved
             moved[:, part.thetas, part.at] = (own[:, None] @ D).reshape(S, count, -1)
         for i, (one, D) in enumerate(zip(self.parts, along, strict=True)):
             for two, other in zip(self.parts[: i + 1], along, strict=False):

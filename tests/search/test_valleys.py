@@ -14,7 +14,7 @@ from mme.search.valleys import Valleys
 def evaluated(number, **options):
     """The criterion of a problem in its axes, as the library evaluates it, and all at once."""
     given = problem(number)
-    model = mme.lmer(given.formula, given.table, **(given.options | options)).model
+    model = mme.lmer(given.formula, given.table, **(given.options | options)).internals.model
     found = mme.objective(
         model.y,
         model.X,
@@ -39,6 +39,18 @@ def test_all_at_once_are_the_criterion_and_its_slopes_one_by_one(number, sigma):
         assert_allclose(gradient[i], g / scale, rtol=1e-9, atol=1e-9 * np.abs(g / scale).max())
         H = H / np.outer(scale, scale)
         assert_allclose(hessian[i], H, rtol=1e-9, atol=1e-9 * np.abs(H).max())
+
+
+@pytest.mark.parametrize("number", [2071])
+def test_where_an_axis_lies_within_x_theta_moves_a_column_of_T_and_slopes_are_its_differences(number):
+    objective, valleys = evaluated(number)
+    assert objective.within is not None
+    x, k, h = np.random.default_rng(3).normal(size=(1, objective.model.k)), objective.model.k, 1e-5
+    assert_allclose(valleys(x)[0], objective(x[0] / objective.theta_scale), rtol=1e-12, atol=1e-9)
+    _, gradient, hessian = valleys(x)
+    value, slopes, _ = valleys(np.concatenate([x + h * np.eye(k), x - h * np.eye(k)]))
+    assert_allclose(gradient[0], (value[:k] - value[k:]) / (2.0 * h), atol=1e-5 * np.abs(gradient).max())
+    assert_allclose(hessian[0], (slopes[:k] - slopes[k:]) / (2.0 * h), atol=1e-5 * np.abs(hessian).max())
 
 
 def test_the_sign_of_a_column_of_T_is_no_other_point():
