@@ -91,7 +91,7 @@ def _join(all_: Descents, x: np.ndarray) -> None:
 def _within_reach(gradient: np.ndarray, hessian: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The lowest point of each quadratic in its ball (S, k), and how far down that is (S,).
 
-    It is -(H + lambda I)^-1 g, as in :mod:`mme.numeric.optimize`, for a stack.
+    It is -(H + lambda I)^-1 g, as in :mod:`mme.numeric.newton`, for a stack.
     """
     values, vectors = np.linalg.eigh(hessian)
     along = np.einsum("sji,sj->si", vectors, gradient)

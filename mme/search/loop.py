@@ -20,7 +20,9 @@ from mme.identifiability.reduced import Reduced, reduced
 from mme.identifiability.saturated import require_identifiable
 from mme.identifiability.undetermined import require_determined
 from mme.model.problem import Model
-from mme.numeric.optimize import CONVERGED, Derivatives, Minimum, evaluate_only, minimise
+from mme.numeric.curvature import CONVERGED
+from mme.numeric.newton import Derivatives
+from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.residual.whitening import Whitening
 from mme.search.start import Start, start
 from mme.search.valleys import Valleys

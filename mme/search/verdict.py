@@ -10,7 +10,8 @@ import numpy as np
 from mme.identifiability.reduced import Reduced
 from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
-from mme.numeric.optimize import ACCEPTED, Minimum
+from mme.numeric.newton import ACCEPTED
+from mme.numeric.optimize import Minimum
 
 # A parameter with this share in a direction that the data leave open is named.
 _TAKES_PART = 0.3

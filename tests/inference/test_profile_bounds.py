@@ -9,7 +9,8 @@ import pytest
 import mme
 from mme.inference.intervals.held import Deviance, Point
 from mme.inference.intervals.slices import hold_residual
-from mme.numeric.optimize import _bobyqa, _Counted
+from mme.numeric.by_values import bobyqa
+from mme.numeric.counted import Counted
 from mme.search.loop import Joint
 
 
@@ -100,5 +101,5 @@ def test_what_is_free_beside_a_held_correlation_has_room_however_near_to_one_it_
         for at in range(structure.k):
             held = hold_residual(structure, x, at)
             assert (held.radius > 0.0).all()
-            reason = _bobyqa(_Counted(lambda free: float(free @ free), held.start, None), held.start, held.radius)
+            reason = bobyqa(Counted(lambda free: float(free @ free), held.start, None), held.start, held.radius)
             assert "invalid" not in reason

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mme.errors import MemoryForecastError, MMEError
-from mme.numeric.optimize import ACCEPTED, curvature, evaluate_only, minimise
+from mme.numeric.curvature import curvature
+from mme.numeric.newton import ACCEPTED
+from mme.numeric.optimize import evaluate_only, minimise
 
 
 def search(f, start, *, radius=0.3, even=False, progress=None):

@@ -26,7 +26,7 @@ from mme.derivatives.variance_derivatives import Profile, profile_derivatives
 from mme.errors import MMEWarning
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
-from mme.numeric.optimize import ACCEPTED
+from mme.numeric.newton import ACCEPTED
 from mme.numeric.panels import inner
 from mme.solution.estimates import Estimates
 

@@ -24,8 +24,9 @@ from mme.fitted.record import Fitted
 from mme.inference.intervals.curves import Curve, Profile, quantile
 from mme.inference.intervals.held import Maximum, Question
 from mme.inference.intervals.whole import Whole
+from mme.numeric.curvature import Curvature
 from mme.numeric.interpolate import crossing, lagrange_weights
-from mme.numeric.optimize import Curvature, Minimum, evaluate_only, minimise
+from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.search.loop import Joint, search
 from mme.tables.arguments import names_of
 

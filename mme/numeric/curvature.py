@@ -1,0 +1,164 @@
+"""Gradient and Hessian of a smooth function at a point, by differences or brought along, and the Newton step there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import sqrt
+
+import numpy as np
+
+# A search ends when a Newton step would gain less than this on the -2 log-likelihood scale: parameters are then
+# within 3e-5 of their standard errors.
+CONVERGED = 1e-9
+# Rounding of a criterion: this share of its size (about ten roundings), and of one when it is near zero.
+NOISE = 2e-15
+# Curvature (scaled to unit diagonal) within this many errors of its finite differences is flat: not told from zero.
+_FLAT_ERRORS = 30.0
+# Steps of a gradient beside those of a Hessian: second differences need longer ones.
+_SHORTER = 0.1
+# Eigenvalues (scaled to unit diagonal) that a Hessian brought along from another point does not tell from zero.
+_CARRIED_ERROR = 0.1
+# A step along negative curvature, in units of its size: f falls by about a twentieth.
+_ESCAPE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """Gradient and Hessian at x, by central differences unless they are known, and what a Newton step would gain."""
+
+    x: np.ndarray
+    value: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    steps: np.ndarray
+    newton: np.ndarray
+    expected_decrease: float
+    flat: int
+    saddle: bool
+    weakest: float = 1.0
+    carried: bool = False
+
+    @property
+    def trusted(self) -> bool:
+        """The Hessian is of this point, or none of its eigenvalues is within its errors elsewhere."""
+        return not self.carried or self.weakest > _CARRIED_ERROR
+
+    @property
+    def converged(self) -> bool:
+        """Neither a Newton step nor a direction of negative curvature would gain anything."""
+        return not self.saddle and self.expected_decrease <= CONVERGED
+
+
+def unknown_curvature(x: np.ndarray, value: float, decrease: float) -> Curvature:
+    """The curvature where no differences were taken."""
+    k = x.size
+    gradient, hessian = np.full(k, np.nan), np.full((k, k), np.nan)
+    return Curvature(x, value, gradient, hessian, np.zeros(k), np.zeros(k), decrease, 0, False)
+
+
+def curvature(
+    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray, *, one_sided: bool = False
+) -> Curvature:
+    """Central differences of f at x; ``radius`` is about how far f rises by one, the first guess of the steps.
+
+    Mixed differences ``one_sided`` are half as many, in error by a share of the third derivatives: good for a search.
+    """
+    h, plus, minus = _axes(f, x, value, radius)
+    hessian = np.diag((plus + minus - 2.0 * value) / h**2)
+    for i, j in combinations(range(x.size), 2):
+        both = _step(x.size, h, i, j)
+        mixed = f(x + both) + value - plus[i] - plus[j]
+        if not one_sided:
+            mixed = 0.5 * (mixed + f(x - both) + value - minus[i] - minus[j])
+        hessian[i, j] = hessian[j, i] = mixed / (h[i] * h[j])
+    found = judged(x, value, (plus - minus) / (2.0 * h), hessian, h)
+    return replace(found, carried=one_sided and x.size > 1)
+
+
+def _axes(
+    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A step along every coordinate, and f at its two ends."""
+    found = [_differences(f, x, value, i, reach) for i, reach in enumerate(radius.tolist())]
+    h, plus, minus = np.array(found).reshape(-1, 3).T
+    return h, plus, minus
+
+
+def _step(k: int, h: np.ndarray, *coordinates: int) -> np.ndarray:
+    step = np.zeros(k)
+    step[list(coordinates)] = h[list(coordinates)]
+    return step
+
+
+def moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value: float) -> Curvature:
+    """The gradient at a point nearby, and the Hessian brought along by one secant.
+
+    Forward differences, k evaluations: what they are in error by the curvature, the Hessian knows; ``_SHORTER`` steps
+    keep what it knows badly below the share of a standard error that matters. The symmetric rank-one update makes H
+    agree with the change of the gradient along the step.
+    """
+    h = _SHORTER * at.steps
+    ahead = np.array([f(x + _step(x.size, h, i)) for i in range(x.size)])
+    gradient = (ahead - value) / h - 0.5 * h * np.diag(at.hessian)
+    hessian = _secant(at.hessian, x - at.x, gradient - at.gradient)
+    return replace(judged(x, value, gradient, hessian, at.steps), carried=True)
+
+
+def _secant(H: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """H made to agree with the change of the gradient along a step: BFGS, or SR1 where curvature is negative."""
+    curved, was = float(change @ step), float(step @ H @ step)
+    if curved > 0.0 and was > 0.0:
+        return H + np.outer(change, change) / curved - np.outer(H @ step, H @ step) / was
+    missed = change - H @ step
+    along = float(missed @ step)
+    worth = abs(along) > 1e-8 * np.linalg.norm(missed) * np.linalg.norm(step)
+    return H + np.outer(missed, missed) / along if worth else H
+
+
+def _differences(
+    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, i: int, radius: float
+) -> tuple[float, float, float]:
+    """A step along coordinate i whose second difference balances rounding against truncation, and f at both ends."""
+    target = second_difference(value)
+    h, at = radius * sqrt(0.5 * target), float(x[i])
+    for _ in range(4):
+        ahead, behind = x.copy(), x.copy()
+        ahead[i], behind[i] = at + h, at - h
+        plus, minus = f(ahead), f(behind)
+        second = abs(plus + minus - 2.0 * value)
+        if 0.01 * target < second < 100.0 * target:
+            break
+        factor = min(max(sqrt(target / max(second, 1e-30)), 1e-3), 1e2)
+        if h * factor > 0.5 * (1.0 + abs(at)):
+            break
+        h *= factor
+    return h, plus, minus
+
+
+def second_difference(value: float) -> float:
+    """Size of second difference whose relative errors by rounding (noise / d) and by truncation (d) are alike."""
+    return sqrt(NOISE * (abs(value) + 100.0))
+
+
+def judged(x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarray, h: np.ndarray) -> Curvature:
+    """Newton step and its gain on the well-determined directions, with the size of the curvature for its value."""
+    k = gradient.size
+    if k == 0 or not np.isfinite(hessian).all():
+        return Curvature(x, value, gradient, hessian, h, np.zeros(k), 0.0 if k == 0 else np.inf, 0, False)
+    error = second_difference(value)
+    # Rounding alone is error^2 / h^2, which this makes the square of an error: no curvature.
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), error / h**2))
+    error *= _FLAT_ERRORS
+    values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+    along = vectors.T @ (gradient * scale)
+    # Down every curved direction; where the curvature is negative at least far enough to leave the saddle.
+    size, downhill = np.abs(values), values < -0.01 - error
+    curved = size > error
+    step = np.where(curved, along / np.where(curved, size, 1.0), 0.0)
+    step = np.where(downhill & (np.abs(step) < _ESCAPE), np.copysign(_ESCAPE, step), step)
+    decrease = 0.5 * float((step**2 * size)[curved].sum())
+    flat, weakest = int((~curved).sum()), float(size.min() / max(size.max(), 1e-300))
+    newton = -(vectors @ step) * scale
+    return Curvature(x, value, gradient, hessian, h, newton, decrease, flat, bool(downhill.any()), weakest)
