@@ -22,8 +22,10 @@ from mme.tables.datasets import load
 
 if TYPE_CHECKING:
     from mme.api.comparing import anova, exact_rlrt, load_fit, variance_test
+    from mme.covariance.base import GStructure
     from mme.relationship.genomic import genomic_relationship, single_step
     from mme.relationship.known import Relationship
+    from mme.relationship.parametric import Parametric
     from mme.relationship.pedigree import Pedigree
 
 __all__ = [
@@ -33,11 +35,13 @@ __all__ = [
     "Exponential",
     "Fit",
     "FormulaError",
+    "GStructure",
     "Heterogeneous",
     "MMEError",
     "MMEWarning",
     "MemoryForecastError",
     "MixedModelEquations",
+    "Parametric",
     "Pedigree",
     "PowerOfCovariate",
     "Relationship",
@@ -61,7 +65,9 @@ __version__ = "0.1.0"
 
 # Rooms that many never enter, imported when a name of theirs is asked for.
 _LATER = {
+    "GStructure": "mme.covariance.base",
     "MixedLMRegressor": "mme.sklearn",
+    "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",
     "Relationship": "mme.relationship.known",
     "anova": "mme.api.comparing",

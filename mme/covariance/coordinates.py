@@ -15,7 +15,8 @@ from math import prod, sqrt
 import numpy as np
 
 from mme.covariance.axes import Axes
-from mme.covariance.structures import Extended, Structure, lower_entries
+from mme.covariance.base import GStructure
+from mme.covariance.triangle import lower_entries
 from mme.numeric.lapack import qr, triangular_solve
 
 # A standard deviation along an axis below this share of what its size would make visible is zero, as a verdict sees it.
@@ -40,7 +41,7 @@ class Tied:
 class Coordinates:
     """``axes`` has None for a term that is searched in the user's columns."""
 
-    structures: tuple[Structure, ...]
+    structures: tuple[GStructure, ...]
     axes: tuple[Axes | None, ...]
 
     def inner(self, theta: np.ndarray) -> np.ndarray:
@@ -97,13 +98,13 @@ class Coordinates:
             start += part.k
         return out
 
-    def _pieces(self, theta: np.ndarray) -> Iterator[tuple[Structure, Axes | None, np.ndarray]]:
+    def _pieces(self, theta: np.ndarray) -> Iterator[tuple[GStructure, Axes | None, np.ndarray]]:
         start = 0
         for part, axes in zip(self.structures, self.axes, strict=True):
             yield part, axes, theta[start : start + part.k]
             start += part.k
 
-    def _each(self, theta: np.ndarray, moved: Callable[[Structure, Axes, np.ndarray], np.ndarray]) -> np.ndarray:
+    def _each(self, theta: np.ndarray, moved: Callable[[GStructure, Axes, np.ndarray], np.ndarray]) -> np.ndarray:
         pieces = [piece if axes is None else moved(part, axes, piece) for part, axes, piece in self._pieces(theta)]
         return np.concatenate([np.zeros(0), *pieces])
 
@@ -119,7 +120,7 @@ def tied(T: np.ndarray, axes: Axes) -> Tied:
     return Tied(axes.own & ~_leading(A, size, zero), zero)
 
 
-def _outer(part: Structure, axes: Axes, piece: np.ndarray) -> np.ndarray:
+def _outer(part: GStructure, axes: Axes, piece: np.ndarray) -> np.ndarray:
     T = part.T(piece)
     if _exceed(T, _NOTHING):
         return part.mixed(piece, axes.inverse)
@@ -131,7 +132,7 @@ def _outer(part: Structure, axes: Axes, piece: np.ndarray) -> np.ndarray:
     T[:, leading] = A @ directions
     rows, cols = lower_entries(part.q)
     theta = T[rows, cols] + 0.0
-    return np.append(theta, part.coordinates(piece)) if isinstance(part, Extended) else theta
+    return np.append(theta, part.coordinates(piece))
 
 
 def _exceed(T: np.ndarray, least: float) -> bool:

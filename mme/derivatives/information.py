@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from mme.covariance.structures import Entries
 from mme.engine.objective import Objective
 from mme.engine.pls import Dense, Evaluation
 from mme.engine.schur import lambda_columns
@@ -180,7 +179,7 @@ def _applies(objective: Objective) -> bool:
         absorbed * wide <= _MOST_ENTRIES
         and objective.phi.size == 0
         and all(block.is_block_diagonal for block in objective.blocks)
-        and all(isinstance(part, Entries) for part in objective.model.structures)
+        and all(part.entries is not None for part in objective.model.structures)
     )
 
 

@@ -21,13 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.covariance.structures import Entries, Extended, Structure
 from mme.derivatives.information import Direction, Information, information
 from mme.derivatives.slopes import slopes_by_theta
 from mme.derivatives.units import level_information, natural_units
 from mme.engine.objective import Objective
 from mme.errors import MMEError
-from mme.model.term import Term
 from mme.numeric.differences import central, one_sided
 from mme.numeric.lapack import triangular_solve
 from mme.solution.estimates import Estimates
@@ -128,10 +126,10 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class _Direction:
-    """D = f f' added to the relative covariance H of one term."""
+    """D = F F' (q, q) added to the relative covariance H of one term, F (q, r)."""
 
     term: int
-    f: np.ndarray
+    F: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,24 +205,22 @@ def _linear_by_differences(at: Estimates, of: Directions) -> Linear:
 
 
 def _in_block(objective: Objective, direction: _Direction) -> Direction:
-    """f f' among the scaled columns of the term's block."""
+    """F F' among the scaled columns of the term's block."""
     b = next(b for b, block in enumerate(objective.blocks) if direction.term in block.terms)
-    block, f = objective.blocks[b], np.zeros(objective.blocks[b].q)
+    block = objective.blocks[b]
     at = block.column_slices[block.terms.index(direction.term)]
-    f[at] = direction.f
-    f = block.moved(f)
-    return Direction(b, np.outer(f, f))
+    F = np.zeros((block.q, direction.F.shape[1]))
+    F[at] = direction.F
+    F = np.column_stack([block.moved(f) for f in F.T])
+    return Direction(b, F @ F.T)
 
 
 def _moved(objective: Objective, theta: np.ndarray, added: list[tuple[_Direction, float]]) -> np.ndarray:
-    """Theta of H + sum t f f': the triangle of [T  sqrt(t) f], so that nothing is squared."""
-    model = objective.model
-    pieces = model.split(theta)
+    """Theta of H + sum t F F'."""
+    pieces = objective.model.split(theta)
     for direction, t in added:
-        part = model.structures[direction.term]
-        rows = np.vstack([part.T(pieces[direction.term]).T, np.sqrt(t) * direction.f])
-        T = np.asarray(np.linalg.qr(rows, mode="r")).T
-        pieces[direction.term] = T[part.rows, part.cols]  # type: ignore[attr-defined]
+        part = objective.model.structures[direction.term]
+        pieces[direction.term] = part.added(pieces[direction.term], direction.F, t)
     return np.concatenate([np.zeros(0), *pieces])
 
 
@@ -234,47 +230,16 @@ def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, li
     directions: list[_Direction] = []
     model = objective.model
     information = level_information(objective, theta)
-    for t, (term, part, T) in enumerate(zip(model.terms, model.structures, model.T(theta), strict=True)):
-        if not isinstance(part, Entries):
+    for t, (term, part, piece) in enumerate(zip(model.terms, model.structures, model.split(theta), strict=True)):
+        found = part.directions(piece, information[t].mean(axis=0))
+        if found is None:
             raise MMEError(
-                f"term '{term.name}': its covariance, {_called(term, part)}, is not linear in its parameters, as "
+                f"term '{term.name}': its covariance, {part.kind}, is not linear in its parameters, as "
                 "Kenward and Roger's method needs; use ddf='satterthwaite'"
             )
-        columns, coordinates = _rank_one_basis(part, T, information[t].mean(axis=0))
-        # No eigenvalue of V^-1 Z (I (x) f f') Z' exceeds max_g f'D_g f (D).
-        largest = np.einsum("ai,gab,bi->gi", columns, information[t], columns, optimize=True).max(axis=0)
-        x += (coordinates * largest).tolist()
-        directions += [_Direction(t, f) for f in (columns / np.sqrt(largest)).T]
+        for F, coordinate in zip(*found, strict=True):
+            # No eigenvalue of V^-1 Z (I (x) F F') Z' exceeds the largest of F'D_g F (D).
+            largest = float(np.linalg.eigvalsh(F.T @ information[t] @ F).max())
+            x.append(float(coordinate) * largest)
+            directions.append(_Direction(t, F / np.sqrt(largest)))
     return np.array(x), directions
-
-
-def _called(term: Term, part: Structure) -> str:
-    if isinstance(part, Extended):
-        return f"with a {' and a '.join(part.extra.names)}"
-    return repr(term.covariance) if isinstance(term.covariance, str) else type(part).__name__
-
-
-def _rank_one_basis(part: Entries, T: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns f with T T' = sum x f f', and x: those of F and their sums over sqrt 2, F'(information) F = I.
-
-    Coefficients of which the data say nothing are left out.
-    """
-    told = np.diag(information) > 0.0
-    H, information = (T @ T.T)[np.ix_(told, told)], information[np.ix_(told, told)]
-    f, x = _rank_one(H, information, diagonal=part.k == part.q)
-    columns = np.zeros((part.q, f.shape[1]))
-    columns[told] = f
-    return columns, x
-
-
-def _rank_one(H: np.ndarray, information: np.ndarray, *, diagonal: bool) -> tuple[np.ndarray, np.ndarray]:
-    scale = np.sqrt(np.diag(information))
-    if diagonal:
-        return np.diag(1.0 / scale), np.diag(H) * scale**2
-    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
-    root = np.sqrt(np.maximum(values, 1e-10 * values[-1]))
-    F = vectors / root / scale[:, None]
-    S = (vectors * root).T * scale @ H @ (scale[:, None] * (vectors * root))  # F^-1 H F^-T
-    a, b = np.triu_indices(len(H), 1)
-    f = np.concatenate([F, (F[:, a] + F[:, b]) / np.sqrt(2.0)], axis=1)
-    return f, np.concatenate([2.0 * np.diag(S) - S.sum(axis=1), 2.0 * S[a, b]])

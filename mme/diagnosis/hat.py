@@ -27,7 +27,8 @@ from functools import cached_property
 
 import numpy as np
 
-from mme.covariance.structures import lower_factor, structure
+from mme.covariance.triangle import lower_factor
+from mme.covariance.words import structure
 from mme.diagnosis.levels import DETERMINED, level_shifts
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective

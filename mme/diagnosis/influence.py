@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.covariance.structures import structure
+from mme.covariance.words import structure
 from mme.diagnosis.groups import group_hats
 from mme.diagnosis.hat import Hat, hat_of
 from mme.diagnosis.large import large_shifts

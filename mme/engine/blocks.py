@@ -19,9 +19,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.covariance.axes import Axes
-from mme.covariance.structures import Entries, Extended, Structure, shares_variance
+from mme.covariance.base import GStructure
 from mme.engine.spectrum import Spectrum, require_memory, spectrum
-from mme.model.problem import related
 from mme.model.term import Term
 from mme.numeric.sums import Cells, Column, cells, level_sums, picked
 from mme.residual.whitening import Whitening
@@ -44,7 +43,7 @@ class Block:
     q: int
     columns: tuple[Column, ...]
     scale: np.ndarray
-    structures: tuple[Structure, ...]
+    structures: tuple[GStructure, ...]
     terms: tuple[int, ...]
     theta_slices: tuple[slice, ...]
     column_slices: tuple[slice, ...]
@@ -63,7 +62,7 @@ class Block:
     @property
     def is_spherical(self) -> bool:
         """Whether it has one level, whose q coefficients have one variance and no correlations: T is a number."""
-        return self.J == 1 and len(self.structures) == 1 and shares_variance(self.structures[0])
+        return self.J == 1 and len(self.structures) == 1 and self.structures[0].is_spherical
 
     @property
     def n_weights(self) -> int:
@@ -109,21 +108,19 @@ class Block:
     @property
     def is_parametric(self) -> bool:
         """Whether the relationship has parameters: the last entries of the term's theta."""
-        return isinstance(self.structures[0], Extended)
+        return self.structures[0].relationship is not None
 
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
         """The parameters of the relationship at theta, which has some."""
-        part = self.structures[0]
-        assert isinstance(part, Extended)
-        return part.coordinates(theta[self.theta_slices[0]])
+        return self.structures[0].coordinates(theta[self.theta_slices[0]])
 
     def relationship_at(self, theta: np.ndarray) -> Any:
         """The relationship at theta."""
-        return related(self.structures[0], self.relationship, theta[self.theta_slices[0]])
+        return self.structures[0].related(self.relationship, theta[self.theta_slices[0]])
 
     def T(self, theta: np.ndarray) -> np.ndarray:
         """The relative covariance factor (q, q) of the block's own columns: b = T u. In the axes lower triangular."""
-        if self.q == 1 and type(self.structures[0]) is Entries:
+        if self.q == 1 and self.structures[0].entries is not None:
             return np.array([[theta[self.theta_slices[0].start] * self.scale[0]]])
         if self.is_spherical:
             T = np.zeros((self.q, self.q))
@@ -196,7 +193,7 @@ class Block:
 
 def build_blocks(
     terms: tuple[Term, ...],
-    structures: tuple[Structure, ...],
+    structures: tuple[GStructure, ...],
     whiten: Whitening,
     axes: tuple[Axes | None, ...] = (),
 ) -> tuple[Block, ...]:
@@ -264,7 +261,7 @@ def _same_factor(one: Term, other: Term) -> bool:
 
 def _block(
     terms: tuple[Term, ...],
-    structures: tuple[Structure, ...],
+    structures: tuple[GStructure, ...],
     thetas: tuple[slice, ...],
     axes: tuple[Axes | None, ...],
     members: tuple[int, ...],
@@ -274,7 +271,7 @@ def _block(
     widths = [terms[t].q for t in members]
     ends = np.cumsum(widths).tolist()
     columns = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
-    if first.n_levels == 1 and shares_variance(structures[members[0]]):
+    if first.n_levels == 1 and structures[members[0]].is_spherical:
         require_memory(first.n, first.q)
     found = [_columns(terms[t], axes[t]) for t in members]
     unit = [
@@ -282,7 +279,7 @@ def _block(
     ]
     scaled, scale = _scaled_columns([column for part in found for column in part], unit, first.n, whiten)
     for t, at in zip(members, columns, strict=True):
-        if shares_variance(structures[t]):
+        if structures[t].is_spherical:
             scaled, scale = _of_one_size(scaled, scale, at, first.n)
     C, inverse = (None, None) if all(axes[t] is None for t in members) else _changes(widths, [axes[t] for t in members])
     return Block(

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mme.covariance.structures import Extended
 from mme.engine.aliasing import Aliasing, aliasing
 from mme.engine.objective import Objective
 from mme.engine.plan import Engine
@@ -124,9 +123,9 @@ class Fitted:
         for term, part, theta in zip(
             self.model.terms, self.model.structures, self.model.split(self.theta), strict=True
         ):
-            if isinstance(part, Extended):
-                natural = part.extra.natural(part.coordinates(theta)).tolist()
-                found[term.name] = dict(zip(part.extra.names, natural, strict=True))
+            if part.relationship is not None:
+                natural = part.relationship.natural(part.coordinates(theta)).tolist()
+                found[term.name] = dict(zip(part.relationship.names, natural, strict=True))
         return found
 
     @cached_property

@@ -16,11 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mme.covariance.structures import Entries, Patterned, Structure
 from mme.engine.objective import Objective
 from mme.engine.span import held_within
 from mme.identifiability.independence import ProjectedRows, derivatives_of_terms, products
-from mme.identifiability.reduced import reduced, without_extension
+from mme.identifiability.reduced import reduced
 from mme.identifiability.undetermined import Undetermined, described
 from mme.model.term import Term
 from mme.numeric.sums import picked
@@ -103,7 +102,7 @@ def _levels_tell(objective: Objective, b: int) -> bool:
     has rank q, unless D = 0.
     """
     block, p, q = objective.blocks[b], objective.system.p, objective.blocks[b].q
-    if b != objective.plan.absorb or not all(isinstance(part, Entries) for part in block.structures):
+    if b != objective.plan.absorb or any(part.entries is None for part in block.structures):
         return False
     R = objective.system.absorbed.levels.R
     largest = np.sqrt(np.einsum("ajg,ajg->jg", R, R).max(axis=1))
@@ -119,15 +118,9 @@ def _held_within(objective: Objective) -> list[np.ndarray]:
     for block, found in zip(objective.blocks, objective.within, strict=True):
         columns = held_within(block, found)
         for t, at in zip(block.terms, block.column_slices, strict=True):
-            if columns[at].all() or _is_closed(without_extension(objective.model.structures[t]), columns[at]):
+            if columns[at].all() or objective.model.structures[t].lost_with(columns[at]) is not None:
                 held[t] = columns[at]
     return held
-
-
-def _is_closed(part: Structure, columns: np.ndarray) -> bool:
-    """Whether a structure without some columns is one of its kind."""
-    alone = isinstance(part, Patterned) and not part.homogeneous and np.count_nonzero(~columns) == 1
-    return isinstance(part, Entries) or alone
 
 
 def _beside(objective: Objective, within: list[np.ndarray], thorough: bool) -> Undetermined:

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from mme.covariance.structures import Entries, Structure
+from mme.covariance.base import GStructure
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
-from mme.identifiability.reduced import without_extension
 from mme.numeric.factor import NotPositiveDefiniteError, Symbolic
 from mme.numeric.sums import coding
 
@@ -50,7 +49,7 @@ class TermDerivatives:
     D: np.ndarray
     moved: np.ndarray
     dependent: np.ndarray
-    structure: Structure
+    structure: GStructure
     rows: slice
 
 
@@ -84,18 +83,13 @@ def derivatives_of_terms(objective: Objective) -> list[TermDerivatives]:
         b = next(b for b, block in enumerate(objective.blocks) if t in block.terms)
         block, start = objective.blocks[b], parts[-1].rows.stop if parts else 0
         at = block.column_slices[block.terms.index(t)]
-        free, axes = (
-            isinstance(without_extension(one), Entries) and not without_extension(one).diagonal.all(),
-            objective.model.axes[t],
-        )
+        part, axes = one.inner, objective.model.axes[t]
         dependent = np.zeros(one.q, dtype=bool)
-        if free:
+        if part.entries is not None and part.correlated:
             dependent = _dependent(block, at) if axes is None else ~axes.own
-        D = _changes(without_extension(one), block, at, bool(dependent.any()))
+        D = _changes(part, block, at, bool(dependent.any()))
         M = np.array([block.moved(column)[at] for column in np.eye(block.q)[at] / block.size[at, None]]).T
-        parts.append(
-            TermDerivatives(b, at, D, M @ D @ M.T, dependent, without_extension(one), slice(start, start + len(D)))
-        )
+        parts.append(TermDerivatives(b, at, D, M @ D @ M.T, dependent, part, slice(start, start + len(D))))
     return parts
 
 
@@ -113,13 +107,13 @@ def _dependent(block: Block, at: slice) -> np.ndarray:
     return np.array(found)
 
 
-def _changes(part: Structure, block: Block, at: slice, dependent: bool) -> np.ndarray:
+def _changes(part: GStructure, block: Block, at: slice, dependent: bool) -> np.ndarray:
     """Derivatives of H, scaled columns, by the parameters of a structure at a point like any other."""
     q, scale = part.q, block.size[at]
-    if isinstance(part, Entries):
-        root = np.eye(q) if dependent or part.diagonal.all() else _orthonormal(block, at)
+    if part.entries is not None:
+        root = np.eye(q) if dependent or not part.correlated else _orthonormal(block, at)
         D = np.zeros((part.k, q, q))
-        for one, i, j in zip(D, part.rows.tolist(), part.cols.tolist(), strict=True):
+        for one, i, j in zip(D, *map(np.ndarray.tolist, part.entries), strict=True):
             one[i, j] = one[j, i] = 1.0
         return np.asarray(root @ D @ root.T)
     A = np.random.default_rng(1).standard_normal((q, 3 * q))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mme.covariance.structures import Entries, Extended, Structure, structure
+from mme.covariance.words import structure
 from mme.model.problem import Model
 
 
@@ -36,15 +36,10 @@ def reduced(model: Model, held: Sequence[np.ndarray]) -> Reduced:
         if columns.all():
             continue
         if columns.any():
-            inner = without_extension(part)
-            if isinstance(inner, Entries):
-                gone = columns[inner.rows] | columns[inner.cols]
-            else:  # one column is left of a pattern: its standard deviation
-                gone = np.append(columns, np.ones(inner.k - inner.q, dtype=bool))
-            gone = np.append(gone, np.zeros(part.k - inner.k, dtype=bool))
-            entries, term = entries[~gone], term.with_columns(np.flatnonzero(~columns))
-            smaller = structure(term.covariance, term.q, term.name)
-            part = replace(part, inner=smaller) if isinstance(part, Extended) else smaller
+            lost = part.lost_with(columns)
+            assert lost is not None
+            entries, term = entries[~lost], term.with_columns(np.flatnonzero(~columns))
+            part = part.with_inner(structure(term.covariance, term.q, term.name))
         terms.append(term)
         structures.append(part)
         thetas.append(entries)
@@ -56,14 +51,5 @@ def without_held(model: Model, held: np.ndarray) -> Reduced:
     columns, start = [], 0
     for part in model.structures:
         own, start = held[start : start + part.k], start + part.k
-        inner = without_extension(part)
-        one = np.full(part.q, own.all())
-        if own.any() and not own.all():
-            sd = inner.rows[inner.diagonal] if isinstance(inner, Entries) else np.arange(part.q)
-            one[sd] = own[: inner.k][inner.diagonal]
-        columns.append(one)
+        columns.append(np.full(part.q, True) if own.all() else part.columns_of(own))
     return reduced(model, columns)
-
-
-def without_extension(part: Structure) -> Structure:
-    return part.inner if isinstance(part, Extended) else part

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mme.covariance.structures import Entries, Patterned
 from mme.identifiability.independence import DEPENDENT, Products, TermDerivatives
 from mme.model.problem import Model
 
@@ -21,9 +20,10 @@ def redundant(model: Model, parts: list[TermDerivatives], found: Products) -> li
     touched = np.abs(found.null).max(axis=0) > NOTHING
     for part, columns in zip(parts, held, strict=True):
         inner = part.structure
-        if isinstance(inner, Entries) and not inner.diagonal.all():
+        if inner.entries is not None and inner.correlated:
+            rows, cols = inner.entries
             columns |= part.dependent
-            in_use[part.rows] &= ~(columns[inner.rows] | columns[inner.cols])
+            in_use[part.rows] &= ~(columns[rows] | columns[cols])
     for t, columns in _candidates(parts):
         own = _own_rows(parts[t], columns)
         own = own[in_use[own]]
@@ -41,9 +41,9 @@ def _candidates(parts: list[TermDerivatives]) -> Iterator[tuple[int, np.ndarray]
     found = []
     for t, part in enumerate(parts):
         inner, q = part.structure, part.structure.q
-        if isinstance(inner, Entries) and inner.diagonal.all():
+        if inner.entries is not None and not inner.correlated:
             found += [(1, -t, -j, np.arange(q) == j) for j in range(q)]
-        elif isinstance(inner, Entries) or (isinstance(inner, Patterned) and inner.pattern == "diagonal"):
+        elif inner.is_cone:
             found.append((inner.k, -t, 0, np.ones(q, dtype=bool)))
     yield from ((-t, columns) for _, t, _, columns in sorted(found, key=lambda one: one[:3]))
 
@@ -82,16 +82,17 @@ def _holds(
 def _directions(part: TermDerivatives, count: int) -> np.ndarray:
     """Coordinates (directions, count) of changes f f' of a term's H."""
     inner = part.structure
-    if count == 1 or not isinstance(inner, Entries) or inner.diagonal.all():
+    if count == 1 or inner.entries is None or not inner.correlated:
         return np.eye(count)
+    rows, cols = inner.entries
     f = np.concatenate([np.eye(inner.q), np.random.default_rng(3).standard_normal((2 * inner.q, inner.q))])
-    return f[:, inner.rows] * f[:, inner.cols]
+    return f[:, rows] * f[:, cols]
 
 
 def _within_cone(part: TermDerivatives, coefficients: np.ndarray) -> bool:
     """Whether a change of a term's H can be added to any: positive semi-definite, and within its structure."""
     D, inner = np.einsum("i,iab->ab", coefficients, part.D), part.structure
     size = float(np.abs(D).max(initial=0.0))
-    if isinstance(inner, Entries) or (isinstance(inner, Patterned) and inner.pattern == "diagonal"):
+    if inner.is_cone:
         return bool(np.linalg.eigvalsh(D)[0] >= -NOTHING * size)
     return size <= NOTHING

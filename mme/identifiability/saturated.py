@@ -21,7 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from mme.covariance.structures import Extended, Structure, shares_variance
+from mme.covariance.base import GStructure
 from mme.errors import MMEError
 from mme.model.problem import Model
 from mme.model.term import Term
@@ -55,7 +55,7 @@ def require_identifiable(model: Model) -> None:
         A combination of them changes nothing; the message says of what.
     """
     for term, part in zip(model.terms, model.structures, strict=True):
-        if model.sigma is not None or isinstance(part, Extended) or not _is_saturated(term, model.n):
+        if model.sigma is not None or part.relationship is not None or not _is_saturated(term, model.n):
             continue
         if part.k > 1 and part.k * part.q**2 > _MOST:
             raise _refusal(term, term.columns, model.residual)
@@ -66,9 +66,9 @@ def require_identifiable(model: Model) -> None:
             raise _refusal(term, [term.columns[a] for a in concerned], model.residual)
 
 
-def _confounded(term: Term, part: Structure, weights: np.ndarray | None, residual: Bound | None) -> np.ndarray | None:
+def _confounded(term: Term, part: GStructure, weights: np.ndarray | None, residual: Bound | None) -> np.ndarray | None:
     """A combination of the derivatives by theta, sigma^2 and phi that is zero and has parts of both."""
-    if term.n_levels == 1 and shares_variance(part):
+    if term.n_levels == 1 and part.is_spherical:
         return None  # a level of one set of coefficients: ZZ' is no multiple of R
     dG, K = _derivatives(part), _diagonal(term)
     if K is not None and term.codes.ndim == 1 and (residual is None or residual.group is None):
@@ -83,7 +83,7 @@ def _is_saturated(term: Term, n: int) -> bool:
     return int(np.bincount(term.codes, minlength=term.n_levels).max()) <= term.q
 
 
-def _derivatives(part: Structure) -> np.ndarray:
+def _derivatives(part: GStructure) -> np.ndarray:
     """dG/dtheta (k, q, q) at a point in general position, by central differences."""
     rng = np.random.default_rng(0)
     L = np.eye(part.q) + 0.4 * np.tril(rng.uniform(-1.0, 1.0, (part.q, part.q)))

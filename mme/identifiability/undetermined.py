@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.covariance.structures import Entries, Patterned
 from mme.errors import MMEError
 from mme.identifiability.independence import Products, TermDerivatives
 from mme.identifiability.redundant import NOTHING, redundant
@@ -138,15 +137,13 @@ def _touched(model: Model, parts: list[TermDerivatives], null: np.ndarray) -> tu
     for term, whole, part, change in zip(model.terms, model.structures, parts, changes, strict=True):
         own, inner = slice(start, start + part.structure.k), part.structure
         start += whole.k
-        if isinstance(inner, Entries):
-            H = np.abs(change).max(axis=0) > NOTHING * largest
+        if inner.entries is not None:
+            (rows, cols), H = inner.entries, np.abs(change).max(axis=0) > NOTHING * largest
             sd = np.diag(H)
-            open_[own] = H[inner.rows, inner.cols] | ((inner.rows != inner.cols) & (sd[inner.rows] | sd[inner.cols]))
+            open_[own] = H[rows, cols] | ((rows != cols) & (sd[rows] | sd[cols]))
             among = sd if sd.any() else H.any(axis=0)
         else:
             open_[own] = np.abs(null[:, part.rows] * np.abs(part.D).max(axis=(1, 2))).max(axis=0) > NOTHING * largest
-            among = np.full(term.q, open_[own].any())
-            if isinstance(inner, Patterned) and not inner.homogeneous:
-                among = open_[own][: term.q]
+            among = inner.columns_of(open_[own])
         names += _held_names(term, among)
     return open_, names

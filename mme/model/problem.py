@@ -14,8 +14,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.covariance.axes import Axes, build_axes
+from mme.covariance.base import GStructure
 from mme.covariance.coordinates import Coordinates
-from mme.covariance.structures import Extended, Structure, structure
+from mme.covariance.extended import Extended
+from mme.covariance.words import structure
 from mme.errors import MMEError, MMEWarning
 from mme.model.term import Term, renamed
 from mme.model.unknown_parents import UnknownParents, separate
@@ -42,7 +44,7 @@ class Model:
     x_names: tuple[str, ...]
     response: str
     terms: tuple[Term, ...]
-    structures: tuple[Structure, ...]
+    structures: tuple[GStructure, ...]
     weights: np.ndarray | None
     offset: np.ndarray | None
     method: str
@@ -82,7 +84,7 @@ class Model:
 
     def relationship(self, t: int, theta: np.ndarray) -> Any:
         """The relationship of a term at theta, None for independent levels."""
-        return related(self.structures[t], self.terms[t].relationship, self.split(theta)[t])
+        return self.structures[t].related(self.terms[t].relationship, self.split(theta)[t])
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """The same covariances with non-negative diagonals of T."""
@@ -210,12 +212,7 @@ def told_apart(
     return tuple(names)
 
 
-def related(part: Structure, relationship: Any, theta: np.ndarray) -> Any:
-    """A relationship as it is, or at the parameters that a term's theta ends with."""
-    return relationship.at(part.coordinates(theta)) if isinstance(part, Extended) else relationship
-
-
-def _structure(term: Term) -> Structure:
+def _structure(term: Term) -> GStructure:
     part, relationship = structure(term.covariance, term.q, term.name), term.relationship
     if not isinstance(relationship, Parametric):
         return part
@@ -227,7 +224,7 @@ def _structure(term: Term) -> Structure:
     return Extended(part, relationship)
 
 
-def _axes(term: Term, part: Structure, weights: np.ndarray | None) -> Axes | None:
+def _axes(term: Term, part: GStructure, weights: np.ndarray | None) -> Axes | None:
     """Axes where the covariance is one in any columns, and the columns of a record have one level."""
     if not part.mixes or term.covariates is None or term.codes.ndim > 1:
         return None

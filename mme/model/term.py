@@ -41,10 +41,10 @@ class Term:
     covariance : str or Structure
         Structure of the q x q covariance: ``"unstructured"`` (default), ``"diagonal"``, ``"homogeneous diagonal"``,
         ``"cs"``, ``"homogeneous cs"``, ``"ar1"``, ``"heterogeneous ar1"``, or an object of a class of your own derived
-        from :class:`mme.covariance.structures.Structure`.
+        from :class:`mme.GStructure`.
     relationship : Pedigree or Relationship, optional
         Covariance among levels, b ~ N(0, K (x) sigma^2 T T'); levels are matched by label, and those without records
-        are predicted as well. None: independent levels, K = I. A :class:`mme.relationship.parametric.Parametric` has
+        are predicted as well. None: independent levels, K = I. A :class:`mme.Parametric` has
         parameters of its own, which are searched with theta; :meth:`ou` makes one.
     columns : sequence of str, optional
         Names of the q coefficients; taken from a DataFrame, or the label vectors, when they have names.

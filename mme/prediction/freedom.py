@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.covariance.structures import Entries as Linear
 from mme.derivatives.variance_derivatives import directions
 from mme.fitted.record import Fitted
 from mme.inference.fixed.kenward_roger import kenward_roger
@@ -134,7 +133,7 @@ def _least_df(fit: Fitted, to: Satterthwaite, moved: list[_Moved]) -> float:
     """
     model, k = fit.model, fit.model.k
     known = fit.objective.phi.size == 0 and len(moved) == k and not to.flat.size
-    if not known or not all(isinstance(part, Linear) for part in model.structures):
+    if not known or any(part.entries is None for part in model.structures):
         return 0.0
     sigma = np.array([2.0 * np.log(one.estimates.sigma / fit.sigma) / one.step for one in moved])
     most = to.share + 0.5 * float(sigma @ to.A @ sigma)

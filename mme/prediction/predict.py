@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.covariance.structures import Extended, Structure
+from mme.covariance.base import GStructure
 from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.effects import named_columns
@@ -151,11 +151,11 @@ def _with_groups(model: Model, X: np.ndarray, coded: Mapping[int, tuple[np.ndarr
     return np.hstack(columns) if model.unknown_parents else X
 
 
-def _recognised(part: Structure, factor: Factor) -> Factor:
+def _recognised(part: GStructure, factor: Factor) -> Factor:
     """The factor with its labels as the levels of a relationship with parameters are called."""
-    if not isinstance(part, Extended):
+    if part.relationship is None:
         return factor
-    return replace(factor, categories=part.extra.recognised(factor.categories))
+    return replace(factor, categories=part.relationship.recognised(factor.categories))
 
 
 def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Factor]) -> Estimates:
@@ -168,9 +168,9 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Facto
     terms, structures = list(model.terms), list(model.structures)
     for t, factor in zip(chosen, factors, strict=True):
         part = structures[t]
-        longer = part.extra.extended(_occurring(factor)) if isinstance(part, Extended) else None
-        if longer is not None and isinstance(part, Extended):
-            terms[t], structures[t] = terms[t].related(longer), Extended(part.inner, longer)
+        longer = None if part.relationship is None else part.relationship.extended(_occurring(factor))
+        if longer is not None:
+            terms[t], structures[t] = terms[t].related(longer), part.beside(longer)
     if all(one is other for one, other in zip(terms, model.terms, strict=True)):
         return estimates
     wider = replace(model, terms=tuple(terms), structures=tuple(structures))

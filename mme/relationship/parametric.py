@@ -164,7 +164,7 @@ def check(relationship: Parametric, name: str) -> None:
     what = f"grouping factor '{name}': relationship {type(relationship).__name__}"
     lacking = [part for part in ("levels", "names", "rows", "cols") if not hasattr(relationship, part)]
     if lacking:
-        raise MMEError(f"{what} lacks {' and '.join(lacking)}; see mme.relationship.parametric.Parametric")
+        raise MMEError(f"{what} lacks {' and '.join(lacking)}; see mme.Parametric")
     rows, cols, J = np.asarray(relationship.rows), np.asarray(relationship.cols), len(relationship.levels)
     keys = np.unique(rows.astype(np.int64) * J + cols)
     if rows.shape != cols.shape or keys.size != rows.size or (rows < cols).any() or (rows == cols).sum() != J:

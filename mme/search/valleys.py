@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.covariance.structures import Entries
 from mme.engine.blocks import Block
 from mme.engine.criterion import Constants, criterion
 from mme.engine.objective import Objective
@@ -86,7 +85,7 @@ class Valleys:
         objective, m = objective.in_axes, sum(block.J * block.q for block in objective.blocks)
         if min(objective.model.n, m + len(objective.basis.N)) * m > _MOST_NUMBERS or objective.phi.size:
             return None
-        if not all(isinstance(part, Entries) for part in objective.model.structures):
+        if any(part.entries is None for part in objective.model.structures):
             return None
         blocks = objective.rest if objective.absorbing is None else (objective.absorbing, *objective.rest)
         if not all(block.is_block_diagonal for block in blocks) or objective.orthogonal is None:

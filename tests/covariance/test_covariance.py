@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mme
-from mme.covariance.structures import Structure, structure
+from mme.covariance import GStructure, structure
+from mme.covariance.triangle import lower_factor
 
 KINDS = ("homogeneous diagonal", "diagonal", "cs", "homogeneous cs", "ar1", "heterogeneous ar1", "unstructured")
 
 
-class FactorAnalytic(Structure):
+class FactorAnalytic(GStructure):
     """G = l l' + diag(s)^2, as users may write it."""
 
     def __init__(self, q):
@@ -31,6 +32,27 @@ class FactorAnalytic(Structure):
 
     def names(self, term, columns):
         return tuple(f"{term}.{column}.{what}" for what in ("factor", "own") for column in columns)
+
+
+class Common(GStructure):
+    """G = a^2 11' + c^2 I: a part that all columns share, and one of each column's own."""
+
+    k, diagonal, additive = 2, np.array([True, True]), True
+
+    def __init__(self, q):
+        self.q = q
+
+    def T(self, theta):
+        return lower_factor(np.column_stack([theta[0] * np.ones(self.q), theta[1] * np.eye(self.q)]))
+
+    def nearest(self, H, floor):
+        return np.sqrt(np.full(2, np.mean(np.maximum(np.diag(H), floor)) / 2))
+
+    def per_row(self, of_columns, of_others):
+        return np.full(2, np.exp(np.mean(np.log(of_columns))))
+
+    def names(self, term, columns):
+        return f"{term}.common", f"{term}.own"
 
 
 def by_method(name, method):
@@ -137,12 +159,48 @@ def test_one_factor_of_three_columns_has_the_maximum_of_the_unstructured_covaria
     assert one.dof == free.dof
     assert one.theta_names == ("g.x1.factor", "g.x2.factor", "g.x3.factor", "g.x1.own", "g.x2.own", "g.x3.own")
     np.testing.assert_allclose(one.coefficients()["df"], free.coefficients()["df"], rtol=2e-3)
-    with pytest.raises(mme.MMEError, match=r"theta of its covariance structure \(FactorAnalytic\) is not known as"):
-        one.profile()
-    with pytest.raises(mme.MMEError, match=r"term 'g': theta of its covariance structure \(FactorAnalytic\)"):
-        one.bootstrap(2, seed=1, workers=1)
     with pytest.raises(mme.MMEError, match=r"its covariance, FactorAnalytic, is not linear"):
         one.coefficients("kenward-roger")
+
+
+def test_a_likelihood_profile_does_not_depend_on_how_the_covariance_is_written():
+    data = mme.load("Machines")
+    cells = (data["Machine"].to_numpy()[:, None] == np.array(["A", "B", "C"])).astype(float)
+    one, free = (
+        mme.fit(data["score"], cells, [mme.Term(data["Worker"], cells, covariance=kind)], method="ML")
+        for kind in (FactorAnalytic(3), "unstructured")
+    )
+    own, other = (fit.confint("profile", parameters=["sigma", "x1"]) for fit in (one, free))
+    np.testing.assert_allclose(own, other, rtol=1e-3)
+    lower, upper = one.confint("profile", parameters="g.x1.factor").to_numpy()[0]
+    assert lower < one.theta[0] * one.sigma < upper
+
+
+def machines_by_worker():
+    data = mme.load("Machines")
+    cells = (data["Machine"].to_numpy()[:, None] == np.array(["A", "B", "C"])).astype(float)
+    X = np.column_stack([np.ones(len(data)), cells[:, 1:]])
+    both = mme.Term(data["Worker"], cells, covariance=Common(3))
+    pairs = data["Worker"].astype(str) + ":" + data["Machine"].astype(str)
+    apart = [mme.Term(data["Worker"], name="worker"), mme.Term(pairs, name="cell")]
+    return mme.fit(data["score"], X, [both]), mme.fit(data["score"], X, apart)
+
+
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger"])
+def test_a_structure_that_adds_up_has_the_tests_of_the_terms_that_it_adds(ddf):
+    one, apart = machines_by_worker()
+    assert one.criterion == pytest.approx(apart.criterion, abs=1e-6)
+    np.testing.assert_allclose(one.coefficients(ddf).to_numpy(), apart.coefficients(ddf).to_numpy(), rtol=1e-3)
+
+
+def test_natural_parameters_of_the_users_own_structure_are_profiled_like_those_of_the_terms_that_it_adds():
+    one, apart = machines_by_worker()
+    own = one.confint("profile", parameters=["g.common", "g.own"])
+    other = apart.confint("profile", parameters=["sd_(Intercept)|worker", "sd_(Intercept)|cell"])
+    np.testing.assert_allclose(own.to_numpy(), other.to_numpy(), rtol=1e-3)
+    replicates = one.bootstrap(3, seed=1, workers=1)
+    assert replicates.names[:3] == ("g.common", "g.own", "sigma")
+    assert replicates.converged.all()
 
 
 def test_a_fit_with_a_structure_of_the_users_own_is_not_saved(tmp_path):
@@ -159,7 +217,7 @@ def test_a_fit_with_a_structure_of_the_users_own_is_not_saved(tmp_path):
     ("given", "message"),
     [
         (FactorAnalytic, "is the class FactorAnalytic; give an object of it"),
-        (object(), "an object of a class derived from mme.covariance.structures.Structure; got object"),
+        (object(), "an object of a class derived from mme.GStructure; got object"),
         (FactorAnalytic(3), "FactorAnalytic is for q = 3 columns, the term has 2"),
         (by_method("k", property(lambda self: 0, lambda self, k: None)), "k must be a whole number of parameters"),
         (by_method("__init__", lambda self, q: setattr(self, "q", q)), "Mine lacks k and diagonal"),

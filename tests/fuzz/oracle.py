@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from dense import design
 
-from mme.covariance.structures import Entries
+from mme.covariance.entries import FreeEntries
 from mme.model.problem import Model
 
 # A step of no more than this on the criterion ends a descent.
@@ -114,7 +114,7 @@ def dense(model: Model) -> Dense:
     r = r - X @ (X.T @ r)
     terms, B = [], []
     for term, part in zip(model.terms, model.structures, strict=True):
-        assert isinstance(part, Entries)
+        assert isinstance(part, FreeEntries)
         U = np.ones((model.n, 1)) if term.covariates is None else term.covariates
         if part.diagonal.all():
             R = np.diag(np.sqrt(np.mean(U**2, axis=0)))

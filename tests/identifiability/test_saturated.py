@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pedigrees import columns, random_parents, relationship_matrix
 
 import mme
-from mme.covariance.structures import structure
+from mme.covariance.words import structure
 from mme.identifiability.saturated import require_identifiable
 from mme.model.problem import build_model
 

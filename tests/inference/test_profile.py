@@ -9,7 +9,8 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm
 
 import mme
-from mme.fitted.natural import hold, lower_factor, natural_names, natural_values
+from mme.covariance.triangle import lower_factor
+from mme.fitted.natural import natural_names, natural_values
 from mme.inference.intervals.curves import Curve
 from mme.inference.intervals.held import Deviance, Point
 from mme.numeric.interpolate import crossing, first_reached, monotone
@@ -394,7 +395,7 @@ def test_holding_a_natural_parameter_holds_it_and_frees_the_rest(seed):
     part, theta = model.structures[0], rng.standard_normal(6)
     names, before = natural_names(model), natural_values(model, theta, 1.0)
     for at in range(6):
-        held = hold(part, theta, at)
+        held = part.hold(theta, at)
         same = held.theta(held.start, before[at])
         assert_allclose(part.T(same) @ part.T(same).T, part.T(theta) @ part.T(theta).T, atol=1e-12)
         value = rng.uniform(-0.9, 0.9) if names[at].startswith("cor") else rng.uniform(0.0, 2.0)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtrc
 
-from mme.covariance.structures import Patterned, Structure
+from mme.covariance.base import GStructure
 from mme.engine.basis import RANK_TOLERANCE
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
@@ -219,11 +219,11 @@ def blocks(model: Model) -> list[Block]:
     return [block for term, part in zip(model.terms, model.structures, strict=True) for block in _blocks(term, part)]
 
 
-def _blocks(term: Term, part: Structure) -> list[Block]:
+def _blocks(term: Term, part: GStructure) -> list[Block]:
     V = np.ones((term.n, 1)) if term.covariates is None else term.covariates
-    if isinstance(part, Patterned):
-        return [Block(term, V, part.k, str(term.covariance), term.codes)]
-    if part.k == part.q * (part.q + 1) // 2:
+    if part.entries is None:
+        return [Block(term, V, part.k, f"{part.inner.kind} {part.kind}", term.codes)]
+    if part.correlated or part.q == 1:
         return [Block(term, V, part.k, "", term.codes)]
     each = range(part.q)
     return [Block(term, V[:, [j]], 1, "", term.codes if term.codes.ndim == 1 else term.codes[[j]]) for j in each]

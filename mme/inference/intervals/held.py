@@ -14,10 +14,11 @@ from math import inf, sqrt
 
 import numpy as np
 
-from mme.covariance.structures import Extended, Structure
+from mme.covariance.base import GStructure
+from mme.covariance.held import Held
 from mme.engine.criterion import criterion, residual_sd
 from mme.engine.pls import coordinates, pwrss
-from mme.fitted.natural import Held, hold, parameter_names, parameter_values
+from mme.fitted.natural import parameter_names, parameter_values
 from mme.inference.intervals.slices import hold_residual
 from mme.model.problem import Model
 from mme.numeric.factor import NotPositiveDefiniteError
@@ -129,7 +130,7 @@ class _Around:
     rooted: np.ndarray
     phi: int
     sigma: float
-    is_sd: bool
+    times_sigma: bool
     sigma_free: bool
 
     def point(self, x: np.ndarray, value: float) -> Point:
@@ -137,7 +138,7 @@ class _Around:
         free = x[: self.scale.size]
         free = np.where(self.rooted, free**2, free) / self.scale
         sigma = self.sigma * float(x[-1]) if self.sigma_free else None
-        if self.is_sd:
+        if self.times_sigma:
             value = value / abs(self.sigma if sigma is None else sigma) if sigma != 0.0 else 0.0
         theta = np.empty(self.others.size + self.own.stop - self.own.start)
         theta[self.others] = free[: self.others.size]
@@ -247,12 +248,12 @@ class Maximum:
         )
         return question.without(np.append(np.zeros(k, dtype=bool), np.delete(self._phi_given, place)))
 
-    def _step(self, part: Structure, at: int, place: int, spread: float) -> float:
+    def _step(self, part: GStructure, at: int, place: int, spread: float) -> float:
         """A first step along a parameter: of a standard deviation about its standard error."""
-        if part.diagonal[place]:
+        if part.times_sigma[place]:
             return 0.5 * spread * self.sigma
-        other = isinstance(part, Extended) and place >= part.inner.k
-        return 0.1 * max(abs(float(self.values[at])), 1e-8) if other else 0.1
+        is_bounded = np.isfinite(part.natural_bounds[place]).all()
+        return 0.1 if is_bounded else 0.1 * max(abs(float(self.values[at])), 1e-8)
 
     def _natural(self, name: str, at: int) -> Question:
         """A standard deviation or correlation: the rest of its T is free, and sigma where it matters."""
@@ -263,8 +264,8 @@ class Maximum:
         own = slice(int(ends[t]) - part.k, int(ends[t]))
         others = np.delete(np.arange(model.k), own)
         axes, theta = model.axes[t], model.coordinates.outer(self.theta)[own]
-        held = hold(part, theta, at - own.start, axes)
-        is_sd = bool(part.diagonal[at - own.start])
+        held = part.hold(theta, at - own.start, axes)
+        times_sigma = bool(part.times_sigma[at - own.start])
         scale, spread = self.scale[own], self.radius[own]
         size = scale if axes is None else part.per_row(axes.apart, 1.0)
         around = _Around(
@@ -276,8 +277,8 @@ class Maximum:
             rooted=np.concatenate([np.zeros(others.size, dtype=bool), held.rooted]),
             phi=self.phi.size,
             sigma=self.sigma,
-            is_sd=is_sd,
-            sigma_free=is_sd and model.sigma is None,
+            times_sigma=times_sigma,
+            sigma_free=times_sigma and model.sigma is None,
         )
         begin = np.concatenate([self.theta[others], held.start]) * around.scale
         radius = np.concatenate([self.radius[others], spread[held.like]])

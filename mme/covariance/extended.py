@@ -1,0 +1,173 @@
+"""A structure of G beside a relationship with parameters: both are searched in one theta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mme.covariance.axes import Axes
+from mme.covariance.base import GStructure
+from mme.covariance.held import Held, hold_entry
+from mme.relationship.parametric import Parametric
+
+
+@dataclass(frozen=True, eq=False)
+class Extended(GStructure):
+    """A structure of T, its theta followed by the parameters of a relationship, on which T does not depend."""
+
+    alone: GStructure
+    process: Parametric
+
+    @property
+    def inner(self) -> GStructure:
+        """The structure of T."""
+        return self.alone
+
+    @property
+    def relationship(self) -> Parametric:
+        """The relationship, its parameters behind those of T."""
+        return self.process
+
+    @property
+    def q(self) -> int:  # type: ignore[override]
+        """Size of T."""
+        return self.inner.q
+
+    @property
+    def k(self) -> int:  # type: ignore[override]
+        """Length of theta, parameters of the relationship included."""
+        return self.inner.k + int(self.relationship.k)
+
+    @property
+    def diagonal(self) -> np.ndarray:  # type: ignore[override]
+        """Those of T."""
+        return self._of_T(self.inner.diagonal)
+
+    @property
+    def correlated(self) -> bool:
+        """As T is."""
+        return self.inner.correlated
+
+    def T(self, theta: np.ndarray) -> np.ndarray:
+        """The relative covariance factor at theta."""
+        return self.inner.T(theta[: self.inner.k])
+
+    def edge(self, theta: np.ndarray) -> np.ndarray:
+        """Those of T."""
+        return self._of_T(self.inner.edge(theta[: self.inner.k]))
+
+    def canonical(self, theta: np.ndarray) -> np.ndarray:
+        """That of T."""
+        return np.append(self.inner.canonical(theta[: self.inner.k]), self.coordinates(theta))
+
+    @property
+    def mixes(self) -> bool:
+        """As T does."""
+        return self.inner.mixes
+
+    def mixed(self, theta: np.ndarray, A: np.ndarray) -> np.ndarray:
+        """That of T; the relationship is among levels, not among columns."""
+        return np.append(self.inner.mixed(theta[: self.inner.k], A), self.coordinates(theta))
+
+    def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
+        """That of T, and the first start of the relationship."""
+        return np.append(self.inner.nearest(H, floor), self.relationship.starts()[0])
+
+    def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
+        """Those of T."""
+        for inner in self.inner.elsewhere(theta[: self.inner.k], size[: self.inner.k]):
+            yield np.append(inner, self.coordinates(theta))
+
+    def nothing(self, theta: np.ndarray) -> np.ndarray:
+        """That of T."""
+        return np.append(self.inner.nothing(theta[: self.inner.k]), self.coordinates(theta))
+
+    def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
+        """The relationship knows its own."""
+        return np.append(self.inner.radius(of_columns, of_others), self.relationship.radius())
+
+    def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
+        """Parameters of a relationship have no unit of a column."""
+        return np.append(self.inner.per_row(of_columns, of_others), np.full(self.relationship.k, of_others))
+
+    def names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
+        """``g.x``, then ``g.range``."""
+        return (*self.inner.names(term, columns), *(f"{term}.{name}" for name in self.relationship.names))
+
+    @property
+    def kind(self) -> str:
+        """By the parameters of the relationship."""
+        return f"with a {' and a '.join(self.relationship.names)}"
+
+    @property
+    def times_sigma(self) -> np.ndarray:
+        """Those of T."""
+        return self._of_T(self.inner.times_sigma)
+
+    def natural_names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
+        """Those of T, then ``range|g``."""
+        return (*self.inner.natural_names(term, columns), *(f"{name}|{term}" for name in self.relationship.names))
+
+    def natural(self, theta: np.ndarray, sigma: float) -> np.ndarray:
+        """Those of T, and those of the relationship."""
+        own = self.inner.natural(theta[: self.inner.k], sigma)
+        return np.append(own, self.relationship.natural(self.coordinates(theta)))
+
+    @property
+    def natural_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Those of T, and those of the relationship."""
+        return (*self.inner.natural_bounds, *self.relationship.bounds)
+
+    def hold(self, theta: np.ndarray, at: int, axes: Axes | None = None) -> Held:
+        """Hold a parameter of T, with those of the relationship free, or one of these."""
+        return self._hold_of_T(theta, at, axes) if at < self.inner.k else self._hold_related(theta, at)
+
+    def _hold_of_T(self, theta: np.ndarray, at: int, axes: Axes | None) -> Held:
+        held, x = self.inner.hold(theta[: self.inner.k], at, axes), self.coordinates(theta)
+        first, free = held.start.size, np.zeros(x.size, dtype=bool)
+        return Held(
+            np.append(held.start, x),
+            np.append(held.even, free),
+            np.append(held.rooted, free),
+            np.append(held.like, np.arange(self.inner.k, self.k)),
+            lambda x, value: np.append(held.theta(x[:first], value), x[first:]),
+            held.bounds,
+            np.append(np.broadcast_to(held.moved, first), free),
+        )
+
+    def _hold_related(self, theta: np.ndarray, at: int) -> Held:
+        i, natural = at - self.inner.k, self.relationship.natural(self.coordinates(theta))
+
+        def coordinate(value: float) -> float:
+            given = np.where(np.arange(natural.size) == i, value, natural)
+            return float(self.relationship.coordinates(given)[i])
+
+        return hold_entry(theta, at, self.diagonal, self.natural_bounds[at], coordinate)
+
+    def lost_with(self, columns: np.ndarray) -> np.ndarray | None:
+        """Those of T; the parameters of the relationship stay."""
+        lost = self.inner.lost_with(columns)
+        return None if lost is None else self._of_T(lost)
+
+    def columns_of(self, entries: np.ndarray) -> np.ndarray:
+        """Those of T."""
+        return self.inner.columns_of(entries[: self.inner.k])
+
+    def related(self, relationship: Any, theta: np.ndarray) -> Any:
+        """The relationship at the parameters that theta ends with."""
+        return relationship.at(self.coordinates(theta))
+
+    def with_inner(self, inner: GStructure) -> Extended:
+        """The relationship beside another structure of T."""
+        return Extended(inner, self.relationship)
+
+    def beside(self, relationship: Parametric) -> Extended:
+        """The same T beside a relationship of the same parameters."""
+        return Extended(self.inner, relationship)
+
+    def _of_T(self, own: np.ndarray) -> np.ndarray:
+        """Marks of the entries of T's theta, none for those of the relationship."""
+        return np.append(own, np.zeros(self.relationship.k, dtype=bool))
