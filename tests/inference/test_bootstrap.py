@@ -20,6 +20,7 @@ from mme.engine.plan import Plan
 from mme.errors import MMEError
 from mme.inference.intervals import bootstrap as rooms
 from mme.results.simulate import Simulator
+from mme.search.loop import search
 from mme.solution.estimates import Estimates
 
 MODELS = [
@@ -112,9 +113,9 @@ def test_replicates_depend_on_the_seed_alone(slopes, replicated):
     assert_array_equal(slopes.bootstrap(3, seed=unseeded.seed, workers=1).values, unseeded.values)
 
 
-def test_processes_that_share_no_memory_make_the_same_replicates(slopes, monkeypatch):
-    monkeypatch.setattr(rooms, "_start_method", lambda objective: "spawn")
-    assert_array_equal(slopes.bootstrap(8, seed=1, workers=2).values, slopes.bootstrap(8, seed=1, workers=1).values)
+def test_processes_that_share_no_memory_make_the_same_replicates(slopes):
+    apart = rooms.bootstrap(slopes.internals, 8, 1, 2, False, start_method="spawn")
+    assert_array_equal(apart.values, slopes.bootstrap(8, seed=1, workers=1).values)
 
 
 def test_a_sparse_factor_is_never_forked(slopes):
@@ -138,10 +139,9 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     script.write_text(
         "import mme\n"
         "from mme.inference.intervals import bootstrap\n"
-        "bootstrap._start_method = lambda objective: 'spawn'\n"
         "fit = mme.lmer('Reaction ~ Days + (1 | Subject)', mme.load('sleepstudy'))\n"
         "try:\n"
-        "    fit.bootstrap(4, seed=1, workers=2)\n"
+        "    bootstrap.bootstrap(fit.internals, 4, 1, 2, False, start_method='spawn')\n"
         "except mme.MMEError as error:\n"
         "    print(error)\n"
     )
@@ -231,17 +231,16 @@ def test_singular_refits_are_counted_and_kept():
     assert f"{boot.singular.sum()} singular" in repr(boot)
 
 
-def test_failed_refits_are_counted_not_hidden(slopes, monkeypatch):
-    real, calls = rooms.search, [0]
+def test_failed_refits_are_counted_not_hidden(slopes):
+    calls = [0]
 
     def unlucky(*arguments):
         calls[0] += 1
         if calls[0] % 3 == 0:
             raise MMEError("no residual variance is left")
-        return real(*arguments)
+        return search(*arguments)
 
-    monkeypatch.setattr(rooms, "search", unlucky)
-    boot = slopes.bootstrap(9, seed=1, workers=1)
+    boot = rooms.bootstrap(slopes.internals, 9, 1, 1, False, searching=unlucky)
     assert boot.n_failed == 3
     assert boot.failures == {"no residual variance is left": 3}
     assert np.isnan(boot.values[2::3]).all()

@@ -32,7 +32,7 @@ from mme.model.problem import Model
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import Limits, limits, set_limits
 from mme.results.simulate import Simulator
-from mme.search.loop import search
+from mme.search.loop import Found, search
 from mme.solution.estimates import Estimates
 from mme.tables.arguments import check_level, count, entropy, is_word
 from mme.tables.arrays import shown
@@ -151,19 +151,31 @@ def _quantiles(values: np.ndarray, tails: list[float]) -> np.ndarray:
     return np.quantile(values, tails, method="weibull") if values.size else np.full(2, np.nan)
 
 
-def bootstrap(fit: Fitted, n: int, seed: int | None, workers: int | None, progress: Progress) -> Bootstrap:
-    """Draw n responses from a fit and fit its model to each; see :meth:`Fit.bootstrap`."""
+def bootstrap(
+    fit: Fitted,
+    n: int,
+    seed: int | None,
+    workers: int | None,
+    progress: Progress,
+    *,
+    searching: Callable[..., Found] = search,
+    start_method: str | None = None,
+) -> Bootstrap:
+    """Draw n responses from a fit and fit its model to each, by ``searching``; see :meth:`Fit.bootstrap`.
+
+    ``start_method`` is how processes begin, "fork" or "spawn"; None: as the model allows.
+    """
     n, workers = count(n, "n"), None if workers is None else count(workers, "workers")
     origin: Any = entropy(seed).entropy
     whole, asked, fit = Whole.of(fit), fit, fit.determined
     whole.warn(asked, "the bootstrap has no values of")
     known, plan = fit.objective, fit.objective.plan
-    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, origin, known)
+    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, origin, known, searching)
     processes = min(_processors() if workers is None else int(workers), int(n))
     rows: list[np.ndarray] = []
     reasons: Counter[str] = Counter()
     report = _reporter(progress, int(n))
-    for piece, failed in _pieces(refitter, int(n), processes):
+    for piece, failed in _pieces(refitter, int(n), processes, start_method or _start_method(known)):
         rows.append(piece)
         reasons.update(failed)
         report(sum(map(len, rows)))
@@ -197,9 +209,10 @@ class _Refitter:
     given: bool
     entropy: Any
     known: Objective | None
+    searching: Callable[..., Found] = search
 
     def __getstate__(self) -> dict[str, Any]:
-        fields = ("model", "theta", "phi", "plan", "given", "entropy")
+        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching")
         return {name: getattr(self, name) for name in fields} | {"known": None}
 
     @cached_property
@@ -227,7 +240,7 @@ class _Refitter:
     def _replicate(self, number: int) -> np.ndarray:
         rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
         objective = self.objective.with_response(self.simulator(rng, 1)[:, 0])
-        found = search(objective.model, self.theta if self.given else None, False, self.theta, objective)
+        found = self.searching(objective.model, self.theta if self.given else None, False, self.theta, objective)
         flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
         return np.concatenate([_parameters(found.objective, found.theta), found.theta, flags])
 
@@ -259,7 +272,7 @@ def _work(numbers: range) -> tuple[np.ndarray, list[str]]:
     return _refitter(numbers)
 
 
-def _pieces(refitter: _Refitter, n: int, processes: int) -> Iterator[tuple[np.ndarray, list[str]]]:
+def _pieces(refitter: _Refitter, n: int, processes: int, method: str) -> Iterator[tuple[np.ndarray, list[str]]]:
     """The replicates in order, piece by piece."""
     size = max(1, n // (_PIECES * processes))
     pieces = [range(first, min(first + size, n)) for first in range(0, n, size)]
@@ -271,7 +284,6 @@ def _pieces(refitter: _Refitter, n: int, processes: int) -> Iterator[tuple[np.nd
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
-    method = _start_method(refitter.objective)
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(processes, context, _begin, (refitter, limits())) as pool:
         try:
