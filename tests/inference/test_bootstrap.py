@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from cases import load_case, load_data
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -346,7 +345,6 @@ def test_a_residual_structure_is_fitted_again_in_each_replicate():
     assert isinstance(boot.replicates, pd.DataFrame)
 
 
-def test_nothing_sparse_is_made_of_independent_residuals(slopes):
-    simulator = Simulator(slopes.internals.estimates)
-    assert simulator._noise is None
-    assert not sp.issparse(simulator._noise)
+def test_independent_residuals_are_the_numbers_drawn(slopes):
+    z = np.random.default_rng(0).standard_normal((slopes.nobs, 3))
+    assert_array_equal(Simulator(slopes.internals.estimates)._noise(z), z)

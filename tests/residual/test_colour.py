@@ -12,7 +12,7 @@ from residuals import STRUCTURES, bound, designs
 
 import mme
 from mme.errors import MemoryForecastError
-from mme.numeric import memory
+from mme.numeric.limits import Limits, within
 from mme.residual import AR1, CompoundSymmetry, Exponential, Toeplitz
 from mme.residual.base import Bound
 from mme.results.simulate import Simulator
@@ -66,9 +66,9 @@ def test_one_long_series_is_simulated_in_linear_memory(residual):
     assert peak < 40 * 8 * n
 
 
-def test_a_structure_without_colour_refuses_groups_that_would_fill_the_memory(monkeypatch):
+def test_a_structure_without_colour_refuses_groups_that_would_fill_the_memory():
     n = 3000
     structure = CompoundSymmetry(np.repeat([0, 1], n // 2)).bind(np.asarray, n)
-    monkeypatch.setattr(memory, "available_bytes", lambda: 2**20)
-    with pytest.raises(MemoryForecastError, match="a group of 1,500 records, whose whitening as a matrix takes"):
+    too_large = pytest.raises(MemoryForecastError, match="a group of 1,500 records, whose whitening as a matrix takes")
+    with within(Limits(memory=2**20)), too_large:
         Bound.colour(structure, np.zeros(1), np.ones((1, n)))
