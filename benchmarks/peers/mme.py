@@ -41,7 +41,7 @@ def fit(data: dict[str, Any], method: str) -> tuple[Any, dict[str, float], dict[
     made = mme.fit(values["y"], values["X"], terms, method=method, **given)
     fitted = perf_counter()
     stages = {"terms": built - began, "checks": fitted - built - sum(made.engine.seconds.values())}
-    effects = timed(lambda: (made.estimates.beta, made.estimates.b, made.sigma))
+    effects = timed(lambda: (made.internals.estimates.beta, made.internals.estimates.b, made.sigma))
     return made, {**stages, **made.engine.seconds, "effects": effects}, data
 
 
@@ -59,7 +59,7 @@ def describe(result: tuple[Any, dict[str, float], dict[str, Any]]) -> dict[str, 
 
 def _work(made: Any, values: dict[str, np.ndarray]) -> dict[str, list[float]]:
     """By stage: bytes that must be read, flops of the factor that remains after absorption."""
-    system, evaluations = made.objective.system, made.optimum.evaluations
+    system, evaluations = made.internals.objective.system, made.optimum.evaluations
     N, everything = values["y"].nbytes + values["X"].nbytes, sum(array.nbytes for array in values.values())
     # the criterion needs the levels merged; the estimates need each
     merged = sum(_bytes(levels) for levels in system.chunks or [system.absorbed.levels])
@@ -81,7 +81,7 @@ def _bytes(levels: Any) -> int:
 def evaluate(result: tuple[Any, dict[str, float], dict[str, Any]], times: int) -> list[float]:
     """Time the criterion near the estimates."""
     made = result[0]
-    return [timed(lambda i=i: made.objective(made.theta * (1.0 + 1e-6 * i))) for i in range(1, times + 1)]
+    return [timed(lambda i=i: made.internals.objective(made.theta * (1.0 + 1e-6 * i))) for i in range(1, times + 1)]
 
 
 def after(result: tuple[Any, dict[str, float], dict[str, Any]]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from mme.api.base import Face
 from mme.engine.plan import Engine
 from mme.fitted.varcorr import VarCorr
+from mme.model.problem import Model
 from mme.search.verdict import Optimum
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 class Numbers(Face):
     """What was estimated, and how well it fits."""
+
+    @property
+    def model(self) -> Model:
+        """The checked problem: ``model.X``, ``model.y``, ``model.terms`` with their ``Z``, ``model.residual``."""
+        return self.internals.model
 
     @property
     def theta(self) -> np.ndarray:

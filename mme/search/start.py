@@ -52,8 +52,9 @@ _ALIKE = 1e-9
 _UNLIKE = 1.5
 # Steps of a multiple of the sizes of all variances.
 _STRIDE = 10.0
-# Descents are made from so many starts, and so many more for each parameter.
-_STARTS, _STARTS_A_PARAMETER = 2, 4
+# Descents are made from so many starts, and so many more for each parameter, where a term has at most this many levels;
+# with more of them valleys become fewer, and so do starts.
+_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 4, 12
 # Random standard deviations lie so many decades about their sizes: in turn near them, and far apart.
 _DECADES = (1.5, 2.5)
 # A descent that ends this many times as far out as any start, and as one, is after a response without residuals.
@@ -251,7 +252,9 @@ def _lowest(
 ) -> tuple[np.ndarray, int]:
     """Theta where the lowest of several descents ends, and their evaluations."""
     scale, free = objective.theta_scale, objective.model.coordinates.free
-    several = islice(chain(moments, _trials(objective, size)), _STARTS + _STARTS_A_PARAMETER * size.size)
+    share = min(1.0, _FEW_LEVELS / min(block.J for block in objective.blocks))
+    count = _STARTS + round(_STARTS_A_PARAMETER * share * size.size)
+    several = islice(chain(moments, _trials(objective, size)), count)
     starts = np.unique(np.where(free, np.array(list(several)) * scale, 0.0), axis=0)
     found = descend(valleys, starts, valleys.canonical)
     away = np.abs(found.x).max(axis=1) > _AWAY * max(1.0, float(np.abs(starts).max()))

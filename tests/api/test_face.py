@@ -10,7 +10,7 @@ import pytest
 import mme
 from mme.fitted.record import Fitted
 
-MACHINERY = {"model", "objective", "rows", "specification", "estimates", "aliasing", "determined", "progress", "once"}
+MACHINERY = {"objective", "rows", "specification", "estimates", "aliasing", "determined", "progress", "once"}
 
 
 @pytest.fixture(scope="module")

@@ -221,7 +221,7 @@ def test_what_does_not_exist_is_null(sleepstudy):
     written = as_dict(mme.lmer(FORMULA, sleepstudy, theta=[0, 0, 0]).internals)
     assert written["varcorr"][0]["corr"] == [[1.0, None], [None, 1.0]]
     json.dumps(written, allow_nan=False)
-    assert as_dict(mme.fit([1.0, 2, 4, 7], np.ones((4, 1)), [mme.Term(list("aabb"))]))["formula"] is None
+    assert as_dict(mme.fit([1.0, 2, 4, 7], np.ones((4, 1)), [mme.Term(list("aabb"))]).internals)["formula"] is None
 
 
 def test_ranef_is_one_row_a_random_effect_with_both_variances(command, here):
