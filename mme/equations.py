@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from mme.engine.basis import independent_columns
 from mme.errors import MemoryForecastError, MMEError
-from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.numeric.factor import Analysis, CholeskyFactor, NotPositiveDefiniteError, analyse, factorise
 from mme.numeric.limits import limits
 from mme.tables.arguments import is_word
 from mme.tables.arrays import numbers, shown
@@ -48,7 +48,7 @@ class EquationsSolution:
     """Joint solution of (H): ``beta`` (p,), ``b`` (q,), ``fitted`` and ``residuals`` (n,), and the factor."""
 
     equations: MixedModelEquations
-    factor: Factor | Iteration
+    factor: CholeskyFactor | Iteration
     beta: np.ndarray
     b: np.ndarray
     fitted: np.ndarray
@@ -63,7 +63,7 @@ class EquationsSolution:
         return self._factor.solve(unit)[:p]
 
     @property
-    def _factor(self) -> Factor:
+    def _factor(self) -> CholeskyFactor:
         if isinstance(self.factor, Iteration):
             raise MMEError(
                 "the equations were solved by iteration, without a factor: variances need solve(method='direct')"
@@ -163,7 +163,7 @@ class MixedModelEquations:
         self.X, self.Z = _design(X, n, "X"), _design(Z, n, "Z")
         self.p, self.q = int(self.X.shape[1]), int(self.Z.shape[1])
         self._C = sp.hstack([self.X, self.Z], format="csr")
-        self._symbolic: Symbolic | None = None
+        self._symbolic: Analysis | None = None
         self._set_variances(Ginv, Rinv)
 
     def _set_variances(self, Ginv: Any, Rinv: Any) -> None:
@@ -201,10 +201,10 @@ class MixedModelEquations:
         return self._logdet_Rinv
 
     @property
-    def symbolic(self) -> Symbolic:
+    def symbolic(self) -> Analysis:
         """Order and pattern of the factor; its forecast of entries and bytes is made before anything is factorised."""
         if self._symbolic is None:
-            self._symbolic = Symbolic(sp.csc_array(sp.tril(self.coefficients)))
+            self._symbolic = analyse(sp.csc_array(sp.tril(self.coefficients)))
         return self._symbolic
 
     def solve(self, *, method: str = "auto", tolerance: float = 1e-10) -> EquationsSolution:
@@ -258,7 +258,7 @@ class MixedModelEquations:
             )
         return self._solution(Iteration(len(steps)), joint)
 
-    def _solution(self, factor: Factor | Iteration, joint: np.ndarray) -> EquationsSolution:
+    def _solution(self, factor: CholeskyFactor | Iteration, joint: np.ndarray) -> EquationsSolution:
         beta, b = joint[: self.p], joint[self.p :]
         fitted = np.asarray(self.X @ beta + self.Z @ b)
         return EquationsSolution(self, factor, beta, b, fitted, self.y - fitted)
@@ -321,7 +321,7 @@ class MixedModelEquations:
         size = np.sqrt(self.coefficients.diagonal())
         scale = sp.diags_array(np.divide(1.0, size, out=np.ones(size.size), where=size > 0.0))
         scaled = sp.csc_array(scale @ self.coefficients @ scale)
-        factor = _lower_factor(scaled + _SHIFT * sp.eye_array(size.size))
+        factor = factorise(scaled + _SHIFT * sp.eye_array(size.size), "Henderson's equations")
         V = np.random.default_rng(0).standard_normal((size.size, min(_DIRECTIONS, size.size)))
         for _ in range(_SWEEPS):
             V = np.linalg.qr(factor.solve(V))[0]
@@ -393,7 +393,7 @@ def _is_semidefinite(matrix: sp.csc_array) -> bool:
     """Whether a matrix with a positive diagonal has no negative eigenvalue, but for rounding."""
     scale = sp.diags_array(1.0 / np.sqrt(matrix.diagonal()))
     try:
-        _lower_factor(scale @ matrix @ scale + _SHIFT * sp.eye_array(matrix.shape[0]))
+        factorise(scale @ matrix @ scale + _SHIFT * sp.eye_array(matrix.shape[0]), "Henderson's equations")
     except NotPositiveDefiniteError:
         return False
     return True
@@ -402,21 +402,12 @@ def _is_semidefinite(matrix: sp.csc_array) -> bool:
 def _logdet(matrix: sp.csc_array, name: str) -> float:
     """The log-determinant, by a factor that is refused where it would not fit or a pivot is lost."""
     try:
-        factor = _lower_factor(matrix, name)
+        factor = factorise(matrix, name)
     except NotPositiveDefiniteError:
         raise _singular(name) from None
     if (factor.pivots < _SINGULAR * matrix.diagonal()[factor.perm]).any():
         raise _singular(name)
     return factor.logdet
-
-
-def _lower_factor(matrix: Any, name: str = "Henderson's equations") -> Factor:
-    """The factor of a symmetric matrix, refused where it would not fit."""
-    lower = sp.csc_array(sp.tril(matrix))
-    lower.sort_indices()
-    symbolic = Symbolic(lower)
-    symbolic.require_memory(name)
-    return symbolic.factor(lower.data)
 
 
 def _listed(names: list[str]) -> str:

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "mme"
 
 # Libraries that one place knows (a room, or a folder with its rooms); all others ask it.
 DOORS = {
-    "sksparse": "numeric.factor",
+    "sksparse": "numeric.cholmod",
     "nlopt": "numeric.by_values",
     "numba": "numeric.kernels",
     "scipy.linalg": "numeric.lapack",

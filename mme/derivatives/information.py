@@ -26,7 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.objective import Objective
-from mme.engine.pls import Dense, Evaluation
+from mme.engine.pls import Evaluation
 from mme.engine.schur import lambda_columns
 from mme.numeric.lapack import triangular_solve
 from mme.solution.gains import level_operator, whole_rest
@@ -138,7 +138,7 @@ def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Info
 
     That is where levels are related, residuals have a structure, or the remainder is sparse or too large.
     """
-    if not isinstance(at.rest, Dense) or not _applies(objective):
+    if not at.rest.is_dense or not _applies(objective):
         return None
     levels, rest = objective.system.absorbed.levels, objective.system.rest
     precision = _precision(objective, theta)

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
-from mme.engine.pls import Dense, Evaluation
+from mme.engine.pls import Evaluation
 from mme.numeric.limits import limits
 from mme.numeric.sums import Cells, Column, by_code, cells, of_pair
 from mme.solution.diagonal import level_covariance
@@ -102,7 +102,7 @@ def group_hats(objective: Objective, theta: np.ndarray, at: Evaluation) -> Group
     """Make (G); None where the remainder is not dense, or too large."""
     block, rest = objective.absorbing, objective.system.rest
     absorbed = 0 if block is None else block.J * block.q
-    if not isinstance(at.rest, Dense) or (absorbed + rest.m) * rest.m > limits().group_hat_entries:
+    if not at.rest.is_dense or (absorbed + rest.m) * rest.m > limits().group_hat_entries:
         return None
     H2 = whole_rest(objective, theta, at.rest)
     if block is None:

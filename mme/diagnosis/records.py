@@ -27,7 +27,6 @@ import scipy.sparse as sp
 from mme.diagnosis.hat import Hat, quadratic
 from mme.diagnosis.levels import DETERMINED
 from mme.engine.blocks import Block
-from mme.engine.pls import Dense
 from mme.errors import MMEError
 from mme.numeric.sums import coding
 from mme.solution.diagonal import level_covariance
@@ -91,20 +90,20 @@ class RecordHat:
     def _through_rest(self, Y: sp.csr_array) -> np.ndarray:
         """(Y H_2 Y')_ii (n,), H_2 whole or by its factor."""
         objective, theta, at = self.hat.objective, self.hat.theta, self.hat.at
-        (n, m), symbolic = Y.shape, objective.system.symbolic
-        products = Y.nnz * m if symbolic is None else 2 * n * symbolic.nnz_L
+        n, m = Y.shape
+        products = Y.nnz * m if at.rest.is_dense else 2 * n * objective.system.elimination.nnz_L
         if products > _MOST_PRODUCTS:
             raise MMEError(
                 f"a random effect varies within the groups of the residual structure: what each of {n:,} records does "
                 "would take minutes; give the groups that may leave, by="
             )
         total, step = np.zeros(n), max(1, _NUMBERS // max(m, 1))
-        H_2 = whole_rest(objective, theta, at.rest) if isinstance(at.rest, Dense) else None
+        H_2 = whole_rest(objective, theta, at.rest) if at.rest.is_dense else None
         for start in range(0, n, step):
             part = Y[start : start + step]
             if H_2 is not None:
                 total[start : start + step] = (part @ H_2 * part.toarray()).sum(axis=1)
-            elif not isinstance(at.rest, Dense):
+            else:
                 rows = objective.system.rest.transpose_lambda(part.toarray().T.copy(), objective.factors(theta).rest)
                 total[start : start + step] = (at.rest.forward(rows) ** 2).sum(axis=0)
         return total

@@ -16,6 +16,7 @@ from mme.engine.absorption import absorb, absorb_nothing, merge
 from mme.engine.basis import Basis, orthonormalise
 from mme.engine.blocks import Block, build_blocks
 from mme.engine.criterion import Constants, criterion
+from mme.engine.elimination import DenseElimination, Elimination, SparseElimination
 from mme.engine.orthogonal import Orthogonal, largest
 from mme.engine.penalty import Penalty
 from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, widest
@@ -25,7 +26,7 @@ from mme.engine.span import within_X
 from mme.errors import MMEError
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
-from mme.numeric.factor import NotPositiveDefiniteError, Symbolic
+from mme.numeric.factor import Analysis, NotPositiveDefiniteError, analyse
 from mme.numeric.sums import Cells, no_cells
 from mme.residual.whitening import Whitening
 from mme.tables.arrays import numbers
@@ -62,7 +63,7 @@ class Objective:
         like: Objective | None = None,
     ) -> None:
         started = perf_counter()
-        engine, known = (engine, None) if like is None else (like.plan, like.system.symbolic)
+        engine, known = (engine, None) if like is None else (like.plan, like.system.elimination.analysis)
         self.model, self.phi = model, np.zeros(0) if phi is None else phi
         whiten = _whitening(model, self.phi)
         self.basis = _conditioned(model, whiten)
@@ -250,7 +251,7 @@ class Objective:
                 scale[thetas] = part.per_row(block.size[columns], 1.0)
         return scale
 
-    def _assemble(self, crossings: list[Cells], known: Symbolic | None, *, forced: bool) -> System:
+    def _assemble(self, crossings: list[Cells], known: Analysis | None, *, forced: bool) -> System:
         """Cross-products of Z and N = [X y], absorbing the block of the plan; ``known`` may be their analysis."""
         if self.plan.dense:
             require_dense_memory(sum(block.J * block.q for block in self.rest))
@@ -259,16 +260,16 @@ class Objective:
         if not self.rest:
             chunks = merge(absorbed.levels).chunks()
             q_J = absorbed.levels.R.shape[0] * absorbed.levels.J
-            return System(N.shape[0] - 1, absorbed, chunks, no_remainder(q_J, N.shape[0]), None)
+            return System(N.shape[0] - 1, absorbed, chunks, no_remainder(q_J, N.shape[0]), DenseElimination(0))
         rest = build_remainder(self.rest, absorbed, rows, crossings)
-        symbolic = None
+        elimination: Elimination = DenseElimination(rest.m)
         if not self.plan.dense:
             lower = rest.schur.lower()
-            symbolic = known if known is not None and known.is_of(lower) else Symbolic(lower)
-            symbolic.require_memory("the random effects of this model")
-            self.plan = self.plan if forced else after_analysis(self.plan, symbolic)
-            symbolic = None if self.plan.dense else symbolic
-        return System(N.shape[0] - 1, absorbed, (), rest, symbolic)
+            analysis = known if known is not None and known.is_of(lower) else analyse(lower)
+            analysis.require_memory("the random effects of this model")
+            self.plan = self.plan if forced else after_analysis(self.plan, analysis)
+            elimination = elimination if self.plan.dense else SparseElimination(analysis)
+        return System(N.shape[0] - 1, absorbed, (), rest, elimination)
 
     def _system_of(self, basis: Basis) -> System:
         """The system with the last column of N from this basis, whose other columns are the same."""
@@ -283,20 +284,16 @@ class Objective:
         return replace(system, absorbed=absorbed, rest=system.rest.with_response(rows.N))
 
     def _describe(self, names: tuple[str, ...], seconds: dict[str, float]) -> Engine:
-        m, symbolic = self.system.rest.m, self.system.symbolic
-        kind, nnz, size, flops = "dense Cholesky" if m else "none", m * (m + 1) // 2, 8 * m * m, m**3 / 3
-        if symbolic is not None:
-            kind = f"CHOLMOD, {'supernodal' if symbolic.supernodal else 'simplicial'}, AMD order"
-            nnz, size, flops = symbolic.nnz_L, symbolic.bytes, symbolic.flops
+        elimination = self.system.elimination
         return Engine(
             absorbed=None if self.plan.absorb is None else names[self.plan.absorb],
-            remainder=kind,
+            remainder=elimination.description,
             reasons=self.plan.reasons,
             n_random=sum(block.J * block.q for block in self.blocks),
-            n_remainder=m,
-            nnz_L=nnz,
-            flops=flops,
-            bytes=size,
+            n_remainder=self.system.rest.m,
+            nnz_L=elimination.nnz_L,
+            flops=elimination.flops,
+            bytes=elimination.bytes,
             seconds=seconds,
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from mme.engine.blocks import Block
 from mme.engine.schur import product_count
-from mme.numeric.factor import Symbolic
+from mme.numeric.cholesky import Analysis
 from mme.numeric.memory import available_bytes, require
 from mme.numeric.sums import Cells
 
@@ -91,10 +91,10 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
     return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
 
 
-def after_analysis(plan: Plan, symbolic: Symbolic) -> Plan:
+def after_analysis(plan: Plan, analysis: Analysis) -> Plan:
     """The plan once the fill of the sparse factor is known: LAPACK where it has filled in so far that it is quicker."""
-    share = symbolic.nnz_L / (0.5 * symbolic.n * (symbolic.n + 1))
-    if symbolic.n > _DENSE_UP_TO or share < 2.0 * _NEARLY_DENSE:
+    share = analysis.nnz_L / (0.5 * analysis.n * (analysis.n + 1))
+    if analysis.n > _DENSE_UP_TO or share < 2.0 * _NEARLY_DENSE:
         return plan
     return replace(plan, dense=True, reasons=(*plan.reasons, f"but their factor would fill to {100 * share:.0f} %"))
 

@@ -22,10 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.engine.absorption import Absorbed, Levels
+from mme.engine.elimination import Elimination
 from mme.engine.level_factors import LevelFactor, factor_levels
 from mme.engine.remainder import Remainder
-from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
-from mme.numeric.lapack import cholesky, triangular_solve
+from mme.numeric.cholesky import CholeskyFactor
+from mme.numeric.dense import DenseFactor, cholesky_in_place
+from mme.numeric.lapack import triangular_solve
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,7 @@ class System:
     absorbed: Absorbed
     chunks: tuple[Levels, ...]
     rest: Remainder
-    symbolic: Symbolic | None
+    elimination: Elimination
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +56,6 @@ class Factors:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """The remainder's factor as a LAPACK triangle."""
-
-    L: np.ndarray
-
-    def backward(self, c: np.ndarray) -> np.ndarray:
-        """L^-T c."""
-        return triangular_solve(self.L, c, transposed=True)
-
-
-@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The factors at one theta: of the levels, of the remainder with R_ZN = L^-1 Lambda'S_ZN, and of N.
 
@@ -74,7 +65,7 @@ class Evaluation:
     logdet_M: float
     border: np.ndarray
     levels: LevelFactor
-    rest: Dense | Factor
+    rest: CholeskyFactor
     R_ZN: np.ndarray
 
 
@@ -103,17 +94,12 @@ def evaluate(system: System, T: Factors) -> Evaluation:
     border = system.absorbed.NN + rows @ rows.T  # (A)
     logdet = factor.logdet(levels.multiplicity) + T.logdet_K
     if rest.m == 0:
-        return Evaluation(logdet, _cholesky(border), factor, Dense(np.zeros((0, 0))), np.zeros((0, system.p + 1)))
+        corner, R_ZN = cholesky_in_place(border), np.zeros((0, system.p + 1))
+        return Evaluation(logdet, corner, factor, DenseFactor(np.zeros((0, 0))), R_ZN)
     S_ZN = rest.C + rest.between(factor.backward(Y).reshape(system.p + 1, -1).T)
     W, rhs = factor.packed_weights(), rest.transpose_lambda(S_ZN, T.rest)
-    if system.symbolic is None:
-        L = _cholesky(_bordered(rest, W, T.rest, rhs, border))
-        m = rest.m
-        logdet += 2.0 * float(np.log(L.diagonal()[:m]).sum())
-        return Evaluation(logdet, L[m:, m:], factor, Dense(L[:m, :m]), L[m:, :m].T)
-    sparse = system.symbolic.factor(rest.schur.entries(W, T.rest))
-    R_ZN = sparse.forward(rhs)
-    return Evaluation(logdet + sparse.logdet, _cholesky(border - R_ZN.T @ R_ZN), factor, sparse, R_ZN)
+    L, R_ZN, corner = system.elimination.bordered(rest.schur, W, T.rest, rhs, border)
+    return Evaluation(logdet + L.logdet, corner, factor, L, R_ZN)
 
 
 def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:
@@ -124,7 +110,7 @@ def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:
         rows = factor.forward(levels.V).reshape(system.p + 1, -1)
         border = border + rows @ rows.T  # (A)
         logdet += factor.logdet(levels.multiplicity)
-    return logdet, _cholesky(border)
+    return logdet, cholesky_in_place(border)
 
 
 def logdet_M(system: System, T: Factors) -> float:
@@ -134,11 +120,7 @@ def logdet_M(system: System, T: Factors) -> float:
     logdet = factor.logdet(levels.multiplicity) + T.logdet_K
     if rest.m == 0:
         return logdet
-    W = factor.packed_weights()
-    if system.symbolic is not None:
-        return logdet + system.symbolic.factor(rest.schur.entries(W, T.rest)).logdet
-    L = _cholesky(rest.schur.square(W, T.rest)[: rest.m, : rest.m])
-    return logdet + 2.0 * float(np.log(L.diagonal()).sum())
+    return logdet + system.elimination.alone(rest.schur, factor.packed_weights(), T.rest).logdet
 
 
 def coordinates(border: np.ndarray) -> np.ndarray:
@@ -165,18 +147,3 @@ def absorbed_effects(
     # u_g = A'(I + A A')^-1 Q_g'(r - Z_2 b_2)
     solved = at.levels.solve(residual.reshape(len(combinations), *V.shape[1:]))
     return np.einsum("ajg,cag->cjg", at.levels.A, solved)
-
-
-def _bordered(rest: Remainder, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray) -> np.ndarray:
-    """The lower triangle of (P) after absorption, dense."""
-    m, full = rest.m, rest.schur.square(W, T)
-    full[m:, :m] = rhs.T
-    full[m:, m:] = border
-    return full
-
-
-def _cholesky(S: np.ndarray) -> np.ndarray:
-    L, failed = cholesky(S, overwrite=True)
-    if failed or not L[-1, -1] > 0.0:
-        raise NotPositiveDefiniteError(f"pivot {failed} is not positive")
-    return np.asarray(L)

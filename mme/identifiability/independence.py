@@ -16,12 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from mme.covariance.base import GStructure
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
-from mme.numeric.factor import NotPositiveDefiniteError, Symbolic
+from mme.numeric.factor import NotPositiveDefiniteError, factorise
 from mme.numeric.sums import coding
 
 # Singular values of derivatives of unit length (their length before P) that are rounding.
@@ -175,10 +174,8 @@ def _related(block: Block, b: np.ndarray, thorough: bool) -> np.ndarray:
     relationship = block.relationship_at(theta)
     if not np.isfinite(relationship.diagonal).all():
         return np.full(b.shape, np.nan)
-    lower = sp.csc_array(sp.tril(relationship.precision))
-    lower.sort_indices()
     try:
-        factor = Symbolic(lower).factor(lower.data)
+        factor = factorise(relationship.precision)
     except NotPositiveDefiniteError:
         return np.full(b.shape, np.nan)
     return np.asarray(factor.solve(b.reshape(block.J, -1))).reshape(b.shape)

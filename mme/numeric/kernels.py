@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,14 @@ def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
 
 
 @cache
-def _compiled(plain: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(plain: Any) -> Callable[..., Any]:
     import numba
 
-    compiled: Callable[..., Any] = numba.njit(cache=True)(plain)
-    return compiled
+    # A compiled loop calls compiled ones: its helpers are compiled first, and stand in its copy for themselves.
+    helpers = {name: plain.__globals__.get(name) for name in plain.__code__.co_names}
+    compiled = {name: _compiled(helper) for name, helper in helpers.items() if isinstance(helper, FunctionType)}
+    bound = FunctionType(plain.__code__, {**plain.__globals__, **compiled}, plain.__name__)
+    return numba.njit(cache=True)(bound)
 
 
 def elimination_tree(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
@@ -116,6 +120,25 @@ def supernodes(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
     return head
 
 
+def fill(indptr: np.ndarray, indices: np.ndarray, parent: np.ndarray, begin: np.ndarray) -> np.ndarray:
+    """Rows of L by columns (from ``begin``), ascending, from the lower rows of A: row i is a subtree with root i."""
+    n = parent.size
+    rows, at = np.empty(begin[n], dtype=np.int64), begin[:n].copy()
+    seen = np.full(n, -1)
+    for i in range(n):
+        seen[i] = i
+        rows[at[i]] = i
+        at[i] += 1
+        for k in range(indptr[i], indptr[i + 1]):
+            j = indices[k]
+            while seen[j] != i:
+                seen[j] = i
+                rows[at[j]] = i
+                at[j] += 1
+                j = parent[j]
+    return rows
+
+
 def selected_inverse(indptr: np.ndarray, indices: np.ndarray, L: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Entries of (L L')^-1 on the pattern of L, columns sorted, diagonal first (Takahashi, Fagan and Chen 1973).
 
@@ -130,38 +153,13 @@ def selected_inverse(indptr: np.ndarray, indices: np.ndarray, L: np.ndarray, hea
         first = head[stop - 1]
         w = stop - first
         begin, d = indptr[first] + w, indptr[first + 1] - indptr[first] - w
-        R, B = np.zeros((w, w)), np.empty((d, w))
-        for i in range(w):
-            R[i, i] = 1.0
-            for k in range(i):  # R = L[J, J]^-1, row by row
-                x = L[indptr[first + k] + i - k]
-                for j in range(k + 1):
-                    R[i, j] -= x * R[k, j]
-            for j in range(i + 1):
-                R[i, j] /= L[indptr[first + i]]
-            for r in range(d):
-                B[r, i] = L[indptr[first + i] + w - i + r]
+        R, B = _run(indptr, L, first, w, d)
         Y = np.dot(B, R)
         S_DJ = np.zeros((d, w))
         a = 0
         while a < d:
             b = min(a + 96, d)
-            panel = np.empty((b - a, d - a))  # rows a to b of S[D, D], from column a on
-            c = a
-            while c < b:
-                run = head[indices[begin + c]]
-                at = indptr[run]
-                for r in range(c, d):
-                    while indices[at] != indices[begin + r]:
-                        at += 1
-                    place[r] = at - indptr[run]
-                while c < b and head[indices[begin + c]] == run:
-                    base = indptr[indices[begin + c]] - (indices[begin + c] - run)
-                    for r in range(c, d):
-                        panel[c - a, r - a] = S[base + place[r]]
-                    for r in range(c, b):
-                        panel[r - a, c - a] = panel[c - a, r - a]
-                    c += 1
+            panel = _panel(indptr, indices, S, head, place, begin, a, b, d)
             along, across = np.dot(panel, Y[a:]), np.dot(panel.T, Y[a:b])
             for i in range(w):
                 for r in range(a, b):
@@ -178,3 +176,50 @@ def selected_inverse(indptr: np.ndarray, indices: np.ndarray, L: np.ndarray, hea
                 S[at + w - i + r] = S_DJ[r, i]
         stop = first
     return S
+
+
+def _run(indptr: np.ndarray, L: np.ndarray, first: int, w: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """L[J, J]^-1 (w, w) and L[D, J] (d, w) of the run of w columns from ``first``, with d rows below it."""
+    R, B = np.zeros((w, w)), np.empty((d, w))
+    for i in range(w):
+        R[i, i] = 1.0
+        for k in range(i):  # row by row
+            x = L[indptr[first + k] + i - k]
+            for j in range(k + 1):
+                R[i, j] -= x * R[k, j]
+        for j in range(i + 1):
+            R[i, j] /= L[indptr[first + i]]
+        for r in range(d):
+            B[r, i] = L[indptr[first + i] + w - i + r]
+    return R, B
+
+
+def _panel(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    S: np.ndarray,
+    head: np.ndarray,
+    place: np.ndarray,
+    begin: int,
+    a: int,
+    b: int,
+    d: int,
+) -> np.ndarray:
+    """Rows a to b of S[D, D], from column a on (b - a, d - a); D are the d rows from ``begin``, ``place`` scratch."""
+    panel = np.empty((b - a, d - a))
+    c = a
+    while c < b:
+        run = head[indices[begin + c]]
+        at = indptr[run]
+        for r in range(c, d):
+            while indices[at] != indices[begin + r]:
+                at += 1
+            place[r] = at - indptr[run]
+        while c < b and head[indices[begin + c]] == run:
+            base = indptr[indices[begin + c]] - (indices[begin + c] - run)
+            for r in range(c, d):
+                panel[c - a, r - a] = S[base + place[r]]
+            for r in range(c, b):
+                panel[r - a, c - a] = panel[c - a, r - a]
+            c += 1
+    return panel

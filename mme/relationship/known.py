@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from mme.errors import MMEError
-from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.numeric.factor import CholeskyFactor, NotPositiveDefiniteError, factorise
 from mme.numeric.lapack import cholesky, cholesky_inverse
 from mme.tables.arguments import number
 from mme.tables.labels import label_array, labels_of, name
@@ -145,16 +145,13 @@ class Relationship:
         return positive_definite(self.precision, self.levels).inverse_entries(every, every)
 
 
-def positive_definite(precision: sp.csc_array, levels: np.ndarray) -> Factor:
+def positive_definite(precision: sp.csc_array, levels: np.ndarray) -> CholeskyFactor:
     """The Cholesky factor of a precision, or an error that names the levels at fault."""
-    lower = _csc(sp.tril(precision))
     diagonal = precision.diagonal()
     at_fault = levels[diagonal <= 0]
     if not at_fault.size:
-        symbolic = Symbolic(lower)
-        symbolic.require_memory("the precision of a relationship")
         try:
-            factor = symbolic.factor(lower.data)
+            factor = factorise(precision, "the precision of a relationship")
         except NotPositiveDefiniteError:
             raise _not_a_precision("") from None
         at_fault = levels[factor.perm[~(factor.pivots > _DEPENDENT * diagonal[factor.perm])]]
@@ -169,7 +166,7 @@ def covariances(precision: sp.csc_array, rows: np.ndarray, cols: np.ndarray) -> 
     below, above = np.maximum(rows, cols), np.minimum(rows, cols)
     i, j = np.append(known.row, below), np.append(known.col, above)
     lower = _csc(sp.coo_array((np.append(known.data, np.zeros(below.size)), (i, j)), shape=precision.shape))
-    return Symbolic(lower).factor(lower.data).inverse_entries(below, above)
+    return factorise(lower).inverse_entries(below, above)
 
 
 def invert(K: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:

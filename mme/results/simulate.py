@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mme.errors import MemoryForecastError, MMEError
 from mme.model.term import Term
-from mme.numeric.factor import Factor, NotPositiveDefiniteError, Symbolic
+from mme.numeric.factor import CholeskyFactor, NotPositiveDefiniteError, factorise
 from mme.numeric.memory import machine_bytes
 from mme.solution.estimates import Estimates, term_values
 from mme.tables.arguments import count, random_numbers
@@ -56,14 +55,12 @@ def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Ge
     return Simulator(estimates)(random_numbers(seed), nsim)
 
 
-def _relationship_root(term: Term, related: Any) -> Factor | None:
+def _relationship_root(term: Term, related: Any) -> CholeskyFactor | None:
     """The factor L of K^-1: L^-T z has covariance K."""
     if related is None:
         return None
-    lower = sp.csc_array(sp.tril(related.precision))
-    lower.sort_indices()
     try:
-        return Symbolic(lower).factor(lower.data)
+        return factorise(related.precision)
     except NotPositiveDefiniteError:
         raise MMEError(
             f"the relationship of term '{term.name}' has no covariance (fixed groups in its pedigree): its effects "

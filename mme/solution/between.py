@@ -16,7 +16,6 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from mme.engine.pls import Dense
 from mme.numeric.limits import limits
 from mme.solution.diagonal import diagonal_blocks
 from mme.solution.estimates import Estimates
@@ -103,7 +102,6 @@ class Covariances:
     def _columns(self, t: int, levels: np.ndarray) -> np.ndarray:
         """Columns (m, levels q_t) of H_2 at these levels of block t."""
         objective, at = self.estimates.objective, self.estimates.at.rest
-        assert not isinstance(at, Dense)
         rest, T = objective.system.rest, objective.factors(self.estimates.theta).rest
         right = np.zeros((rest.m, levels.size, objective.blocks[t].q))
         # Lambda_2'e: row i of level h is T'[i]

@@ -16,9 +16,8 @@ import numpy as np
 
 from mme.engine.level_factors import factor_levels
 from mme.engine.objective import Objective
-from mme.engine.pls import Dense, Evaluation, effects
-from mme.engine.schur import Schur
-from mme.numeric.lapack import cholesky_inverse, triangular_solve
+from mme.engine.pls import Evaluation, effects
+from mme.numeric.lapack import triangular_solve
 
 
 def conditional_blocks(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:
@@ -38,7 +37,7 @@ def diagonal_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> l
 def rest_entries(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
     """Lambda_2 K^-1 Lambda_2' on the pattern of K, family by family as in ``schur.py``."""
     schur = objective.system.rest.schur
-    return schur.sandwich(_inverse(schur, at), objective.factors(theta).rest)
+    return schur.sandwich(at.rest.inverse_entries(schur.row, schur.col), objective.factors(theta).rest)
 
 
 def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:
@@ -73,11 +72,3 @@ def _on_both_sides(T: np.ndarray, H: np.ndarray) -> np.ndarray:
     J, q, _ = H.shape
     left = (T @ H.transpose(1, 2, 0).reshape(q, q * J)).reshape(q, q, J)
     return np.asarray(np.matmul(T, left).transpose(2, 0, 1))
-
-
-def _inverse(schur: Schur, at: Evaluation) -> np.ndarray:
-    """Entries of K^-1 on the pattern of K."""
-    if isinstance(at.rest, Dense):
-        dense = cholesky_inverse(at.rest.L)
-        return np.asarray(dense[schur.row, schur.col])
-    return at.rest.inverse_entries(schur.row, schur.col)

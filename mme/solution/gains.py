@@ -17,19 +17,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.objective import Objective
-from mme.engine.pls import Dense, Evaluation
+from mme.engine.pls import Evaluation
 from mme.engine.schur import Schur
-from mme.numeric.lapack import cholesky_inverse
+from mme.numeric.cholesky import CholeskyFactor
 from mme.numeric.limits import limits
 from mme.solution.diagonal import rest_entries
 
 
-def whole_rest(objective: Objective, theta: np.ndarray, dense: Dense) -> np.ndarray:
+def whole_rest(objective: Objective, theta: np.ndarray, factor: CholeskyFactor) -> np.ndarray:
     """H_2 (m, m)."""
     rest, T = objective.system.rest, objective.factors(theta).rest
-    lower = np.tril(cholesky_inverse(dense.L))
-    inverse = lower + np.tril(lower, -1).T
-    return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(inverse, T).T), T)
+    return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(factor.inverse(), T).T), T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +62,14 @@ class Rest:
     @cached_property
     def matrix(self) -> np.ndarray | Pattern:
         """Whole where the remainder is dense, on the pattern of K elsewhere."""
-        if isinstance(self.at.rest, Dense):
+        if self.at.rest.is_dense:
             return whole_rest(self.objective, self.theta, self.at.rest)
         return Pattern.of(self.objective.system.rest.schur, self.entries)
 
     @cached_property
     def entries(self) -> np.ndarray:
         """On the pattern of K, family by family, as :func:`mme.solution.diagonal.rest_entries`."""
-        if not isinstance(self.at.rest, Dense):
+        if not self.at.rest.is_dense:
             return rest_entries(self.objective, self.theta, self.at)
         schur = self.objective.system.rest.schur
         return schur.by_family(np.asarray(self.matrix)[schur.row, schur.col])

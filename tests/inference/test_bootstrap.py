@@ -121,7 +121,7 @@ def test_a_sparse_factor_is_never_forked(slopes):
     """CHOLMOD's threads do not survive a fork: the model is assembled anew in each process."""
     model = fitted("penicillin_reml").internals.model
     sparse = Objective(model, engine=Plan(0, False))
-    assert sparse.system.symbolic is not None
+    assert sparse.system.elimination.analysis is not None
     assert rooms._start_method(sparse) == "spawn"
     related = mme.Term(np.arange(40) // 2, relationship=mme.Relationship(precision=np.eye(20), levels=np.arange(20)))
     assert rooms._start_method(mme.objective(np.arange(40.0) % 7, np.ones((40, 1)), [related])) == "spawn"

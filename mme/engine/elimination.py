@@ -1,0 +1,126 @@
+r"""How the remainder of (P) is factorised: dense, with its border in one call of LAPACK's, or sparse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mme.engine.schur import Schur
+from mme.numeric.cholesky import Analysis, CholeskyFactor
+from mme.numeric.dense import DenseFactor, cholesky_in_place
+
+
+class Elimination(Protocol):
+    """What an evaluation asks of whatever factorises the m random effects that are left after absorption."""
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """Of the pattern of M; None where none is made."""
+
+    @property
+    def nnz_L(self) -> int:
+        """Entries of the factor."""
+
+    @property
+    def flops(self) -> float:
+        """Operations of a factorisation."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the factor."""
+
+    @property
+    def description(self) -> str:
+        """Who factorises, and how."""
+
+    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> CholeskyFactor:
+        """The factor L of M = Lambda'S Lambda + K^-1 (x) I at these weights of the levels."""
+
+    def bordered(
+        self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
+    ) -> tuple[CholeskyFactor, np.ndarray, np.ndarray]:
+        """L, R = L^-1 rhs (m, c), and the Cholesky factor of border - R'R (c, c)."""
+
+
+@dataclass(frozen=True)
+class DenseElimination:
+    """By LAPACK, of a square (m, m)."""
+
+    m: int
+
+    analysis = None
+
+    @property
+    def nnz_L(self) -> int:
+        """Entries of the factor."""
+        return self.m * (self.m + 1) // 2
+
+    @property
+    def flops(self) -> float:
+        """Operations of a factorisation."""
+        return self.m**3 / 3
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the factor."""
+        return 8 * self.m * self.m
+
+    @property
+    def description(self) -> str:
+        """``none`` where nothing is left."""
+        return "dense Cholesky" if self.m else "none"
+
+    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> CholeskyFactor:
+        """L of M."""
+        return DenseFactor(cholesky_in_place(schur.square(W, T)[: self.m, : self.m]))
+
+    def bordered(
+        self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
+    ) -> tuple[CholeskyFactor, np.ndarray, np.ndarray]:
+        """L, R and the factor of what remains, from that of (P) whole."""
+        m, full = self.m, schur.square(W, T)
+        full[m:, :m] = rhs.T
+        full[m:, m:] = border
+        L = cholesky_in_place(full)
+        return DenseFactor(L[:m, :m]), L[m:, :m].T, L[m:, m:]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseElimination:
+    """By a sparse factor of whatever backend made the analysis."""
+
+    analysis: Analysis
+
+    @property
+    def nnz_L(self) -> int:
+        """Entries of the factor."""
+        return self.analysis.nnz_L
+
+    @property
+    def flops(self) -> float:
+        """Operations of a factorisation."""
+        return self.analysis.flops
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the factor."""
+        return self.analysis.bytes
+
+    @property
+    def description(self) -> str:
+        """Backend, kind of factor and order."""
+        return self.analysis.description
+
+    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> CholeskyFactor:
+        """L of M."""
+        return self.analysis.factor(schur.entries(W, T))
+
+    def bordered(
+        self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
+    ) -> tuple[CholeskyFactor, np.ndarray, np.ndarray]:
+        """L, R and the factor of what remains."""
+        factor = self.analysis.factor(schur.entries(W, T))
+        R = factor.forward(rhs)
+        return factor, R, cholesky_in_place(border - R.T @ R)
