@@ -15,6 +15,7 @@ from mme.residual import (
     Exponential,
     Heterogeneous,
     PowerOfCovariate,
+    RStructure,
     Toeplitz,
     Unstructured,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Parametric",
     "Pedigree",
     "PowerOfCovariate",
+    "RStructure",
     "Relationship",
     "Term",
     "Toeplitz",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.face import Fit
@@ -125,17 +126,25 @@ def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> Varianc
     return exact_rlrt_(_record(fit), n, seed=seed)
 
 
-def load_fit(path: str | os.PathLike[str]) -> Fit:
+def load_fit(path: str | os.PathLike[str], *, structures: Sequence[type] = ()) -> Fit:
     """Read a fit that :meth:`Fit.save` wrote. Nothing in the file is run, and no search is done.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    structures : list of class, optional
+        The classes of structures of your own that the fit has, derived from :class:`mme.GStructure`,
+        :class:`mme.residual.Bound` or :class:`mme.Parametric`: a file has their names and numbers, not their code.
 
     Raises
     ------
     MMEError
-        There is no such file, it is not a fit, it is damaged, or a later version of mme wrote it.
+        There is no such file, it is not a fit, it is damaged, a later version of mme wrote it, or a class is missing.
     """
     from mme.files.load import load_fit as load_fit_
 
-    return Fit(load_fit_(path))
+    return Fit(load_fit_(path, structures))
 
 
 def _record(fit: Any) -> Fitted:

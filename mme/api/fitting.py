@@ -51,7 +51,7 @@ def fit(
         Prior weights, positive: var(e_i) = sigma^2 / weights_i.
     offset : (n,) array, optional
         Known part of the mean.
-    residual : Structure or list of Structure, optional
+    residual : RStructure or list of RStructure, optional
         Covariance among the residuals: :class:`mme.AR1`, :class:`mme.Exponential`, :class:`mme.Unstructured`, ...;
         a list of a correlation and a variance function is their product. Columns are arrays.
     sigma : float, optional
@@ -131,7 +131,7 @@ def lmer(
         The same in lme4's words: ``REML=False`` is ``method="ML"``.
     weights, offset : column name or array, optional
         Prior weights (var(e) = sigma^2 / w) and a known part of the mean.
-    residual : Structure or list of Structure, optional
+    residual : RStructure or list of RStructure, optional
         Covariance among the residuals, columns by name: ``AR1("time", "Subject")``; see :func:`mme.fit`.
     relationship : mapping, optional
         Covariance among the levels of a grouping factor, by its name (a pedigree alone is that of the one factor whose
@@ -207,10 +207,10 @@ def lmer(
 def _columns(residual: Any) -> tuple[str, ...]:
     """The column names that residual structures hold: rows that miss a value there are left out too."""
     from mme.formula.nesting import columns_of
-    from mme.residual.base import Structure
+    from mme.residual.base import RStructure
 
     structures = residual if isinstance(residual, list | tuple) else [residual]
-    held = [value for one in structures if isinstance(one, Structure) for value in vars(one).values()]
+    held = [value for one in structures if isinstance(one, RStructure) for value in vars(one).values()]
     names = [value for value in held if isinstance(value, str)]
     return (*names, *(name for value in held for name in columns_of(value)))
 

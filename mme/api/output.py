@@ -153,13 +153,15 @@ class Output(Face):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`.
 
-        The records are in the file: who can read it can read the data. Factors are not; they are computed again.
+        The records are in the file: who can read it can read the data. Factors are not; they are computed again. A
+        structure of your own is saved by the name of its class, which is to be given again:
+        ``mme.load_fit(path, structures=[MyStructure])``.
 
         Raises
         ------
         MMEError
-            The file cannot be written, or the fit holds a structure, of residuals or of G, that is not one of mme's
-            own.
+            The file cannot be written, or a structure of your own holds something that is neither number nor text nor
+            an array.
 
         Examples
         --------

@@ -10,6 +10,7 @@ null, true, 1, 1.5, "text", [...]     None, bool, int, float, str, list
 ``{"array": k}``                      the k-th array: numbers, booleans, dates or text of fixed width; k may occur twice
 ``{"objects": [...]}``                one-dimensional array of labels
 ``{"class": name, "fields": {...}}``  one of the listed dataclasses
+``{"own": name, "fields": {...}}``    a structure of a user's own class, which the reader gives (:mod:`mme.files.own`)
 ====================================  ==================================================================================
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.files.own import BASES, made_again, state_of
 
 # Kinds of NumPy arrays that hold no objects: booleans, integers, floats, text, dates and spans of time.
 PLAIN = "biufUMm"
@@ -40,6 +42,7 @@ class Encoder:
         self.classes = {kind: name for name, kind in classes.items()}
         self._checksum = checksum
         self.arrays: list[np.ndarray] = []
+        self._own: dict[str, type] = {}
         self._places: dict[tuple[Any, ...], int] = {}
 
     def encode(self, value: Any) -> Any:
@@ -67,7 +70,24 @@ class Encoder:
         if is_dataclass(value) and type(value) in self.classes:
             content = {field.name: self.encode(getattr(value, field.name)) for field in fields(value)}
             return {"class": self.classes[type(value)], "fields": content}
+        if isinstance(value, BASES):
+            return self._of_own_class(value)
         raise MMEError(f"a fit with a {type(value).__name__} in it cannot be saved ({str(value)[:60]})")
+
+    def _of_own_class(self, value: Any) -> Any:
+        """A structure of a user's own class: its name, and what it holds."""
+        name, content = type(value).__name__, {}
+        if self._own.setdefault(name, type(value)) is not type(value):
+            raise MMEError(f"a fit with structures of two classes named {name} cannot be saved")
+        for attribute, held in state_of(value).items():
+            try:
+                content[attribute] = self.encode(held)
+            except MMEError as error:
+                raise MMEError(
+                    f"{name} of your own cannot be saved with its attribute '{attribute}': {error}; let it hold "
+                    "numbers, text, arrays, and lists, tuples and dicts of these"
+                ) from None
+        return {"own": name, "fields": content}
 
     def _array(self, value: np.ndarray) -> Any:
         if value.dtype.kind in PLAIN:
@@ -102,8 +122,10 @@ def _are_text(items: list[Any]) -> bool:
 class Decoder:
     """Turns JSON back into values."""
 
-    def __init__(self, classes: Mapping[str, type], arrays: Sequence[np.ndarray]) -> None:
-        self.classes, self.arrays = classes, arrays
+    def __init__(
+        self, classes: Mapping[str, type], arrays: Sequence[np.ndarray], own: Mapping[str, type] | None = None
+    ) -> None:
+        self.classes, self.arrays, self.own = classes, arrays, own or {}
 
     def decode(self, value: Any) -> Any:
         """The value of a JSON structure.
@@ -130,4 +152,11 @@ class Decoder:
                 return labels
             case {"class": str(name), "fields": dict(content)} if name in self.classes:
                 return self.classes[name](**{str(key): self.decode(item) for key, item in content.items()})
+            case {"own": str(name), "fields": dict(content)}:
+                if name not in self.own:
+                    raise MMEError(
+                        f"the file holds a structure of a class of its writer's own, {name[:60]!r}: give the class, "
+                        "mme.load_fit(path, structures=[...])"
+                    )
+                return made_again(self.own[name], {str(key): self.decode(item) for key, item in content.items()})
         raise MMEError(f"the file holds something that is not of the format: {str(value)[:60]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.files.archive import damaged, read_archive
 from mme.files.encoding import Decoder
+from mme.files.own import classes_by_name
 from mme.files.save import classes
 from mme.fitted.record import Fitted
 from mme.model.problem import Model, build_model
@@ -28,12 +30,12 @@ from mme.tables.rows import Rows
 _SAME = 1e-9
 
 
-def load_fit(path: str | os.PathLike[str]) -> Fitted:
+def load_fit(path: str | os.PathLike[str], structures: Sequence[type] = ()) -> Fitted:
     """Read a fit that :meth:`Fit.save` wrote. Nothing in the file is run, and no search is done."""
-    target = path_of(path)
+    target, own = path_of(path), classes_by_name(structures)
     content, arrays = read_archive(target)
     with damaged(target):
-        return _rebuilt(Decoder(classes(), arrays).decode(content), target)
+        return _rebuilt(Decoder(classes(), arrays, own).decode(content), target)
 
 
 def _rebuilt(content: dict[str, Any], path: Path) -> Fitted:
@@ -62,7 +64,8 @@ def _rebuilt(content: dict[str, Any], path: Path) -> Fitted:
     stored = float(content["criterion"])
     if not abs(fit.criterion - stored) <= _SAME * (abs(stored) + 100.0):
         raise MMEError(
-            f"{path}: the criterion at its theta is {fit.criterion!r}, the file says {stored!r}: it is damaged"
+            f"{path}: the criterion at its theta is {fit.criterion!r}, the file says {stored!r}: it is damaged, "
+            "or a class given for a structure is another than the one that was saved"
         )
     return fit
 

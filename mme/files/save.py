@@ -9,8 +9,9 @@ field               content
 ``model``           map: ``y, X, x_names, response, weights, offset, method, sigma``, ``residual`` (class, or null) and
                     ``phi`` (coordinates that were given, NaN for the others; or null)
 ``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers of any width, ``levels, covariates, columns,
-                    name, group, covariance`` and ``relationship`` (null, class OrnsteinUhlenbeck, or ``precision`` as
-                    ``data, indices, indptr`` by columns, ``levels, logdet, diagonal``)
+                    name, group, covariance`` (a word, or a structure of one's own) and ``relationship`` (null, class
+                    OrnsteinUhlenbeck, one of one's own, or ``precision`` as ``data, indices, indptr`` by columns,
+                    ``levels, logdet, diagonal``)
 ``unknown_parents`` list of class UnknownParents: fixed groups, whose columns are the last ones of X; may be absent
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found
@@ -20,8 +21,9 @@ field               content
 ``specification``   class Specification (what the formula learned from the data), or null
 ==================  ====================================================================================================
 
-Reading (``restore.py``) makes no object that is not in :func:`classes`, passes the arrays through the same door as a
-user's (:func:`mme.model.problem.build_model`), evaluates the objective once at theta and compares the criterion.
+Reading (``load.py``) makes no object of a class that is neither in :func:`classes` nor given by the reader, passes the
+arrays through the same door as a user's (:func:`mme.model.problem.build_model`), evaluates the objective once at theta
+and compares the criterion.
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.errors import MMEError
 from mme.files.archive import write_archive
 from mme.files.encoding import PLAIN, Encoder
 from mme.fitted.record import Fitted
@@ -50,17 +51,6 @@ def save_fit(fit: Fitted, path: str | os.PathLike[str]) -> None:
 
 def _content(fit: Fitted) -> dict[str, Any]:
     model = fit.model
-    if model.residual is not None and type(model.residual) not in classes().values():
-        raise MMEError(
-            f"a fit with a residual structure of your own ({type(model.residual).__name__}) cannot be saved: reading "
-            "it back would need your code"
-        )
-    for term in model.terms:
-        if not isinstance(term.covariance, str):
-            raise MMEError(
-                f"a fit with a covariance structure of your own ({type(term.covariance).__name__} of term "
-                f"'{term.name}') cannot be saved: reading it back would need your code"
-            )
     plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual", "phi")
     return {
         "model": {name: getattr(model, name) for name in plain},
@@ -82,11 +72,6 @@ def _content(fit: Fitted) -> dict[str, Any]:
 def _term_content(term: Term) -> dict[str, Any]:
     related: Any = None
     if isinstance(term.relationship, Parametric):
-        if type(term.relationship) not in classes().values():
-            raise MMEError(
-                f"a fit with a relationship of your own ({type(term.relationship).__name__} of term '{term.name}') "
-                "cannot be saved: reading it back would need your code"
-            )
         related = term.relationship
     elif term.relationship is not None:
         precision = sp.csc_array(term.relationship.precision)

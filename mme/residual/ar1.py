@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEWarning
-from mme.residual.base import Bound, Column, Structure
+from mme.residual.base import Bound, Column, RStructure
 from mme.residual.chain import Chain, build_chain, decay
 from mme.residual.reading import Labels, Reader, same_group
 from mme.residual.scales import fisher, log_fisher
@@ -22,7 +22,7 @@ _WHOLE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class AR1(Structure):
+class AR1(RStructure):
     r"""Autoregression of order one: corr(e_s, e_t) = rho^|t - s| within a group, -1 < rho < 1.
 
     Records may come in any order and times may be left out: a gap of g steps is a correlation of rho^g, whose sign

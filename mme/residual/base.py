@@ -21,10 +21,10 @@ from mme.residual.dense import dense_by_group
 Column = Callable[[Any], Any]
 
 
-class Structure(ABC):
+class RStructure(ABC):
     """A residual structure as the user writes it: which columns it reads. Nothing is checked before :meth:`bind`.
 
-    Users bring their own as a small class with parameters, a start and a whitening: a :class:`Structure` that reads
+    Users bring their own as a small class with parameters, a start and a whitening: a :class:`RStructure` that reads
     its columns, and the :class:`Bound` that it makes of them. For a variance function one method does:
 
     Examples
@@ -32,7 +32,7 @@ class Structure(ABC):
     The standard deviation grows exponentially, sd = exp(delta v) (nlme's ``varExp``):
 
     >>> import numpy as np
-    >>> class ExponentialVariance(Structure):
+    >>> class ExponentialVariance(RStructure):
     ...     def __init__(self, covariate):
     ...         self.covariate = covariate
     ...     def bind(self, column, n):
@@ -95,6 +95,11 @@ class Bound(ABC):
     def kind(self) -> str:
         """What it is called in a summary."""
         return type(self).__name__.removeprefix("Bound")
+
+    @property
+    def is_variance_function(self) -> bool:
+        """Whether R is S^2, S diagonal: in a product it stands on both sides of a correlation."""
+        return False
 
     @property
     def group(self) -> np.ndarray | None:
@@ -191,6 +196,11 @@ class Bound(ABC):
 @dataclass(frozen=True, eq=False)
 class Variance(Bound):
     """R = S^2, S = diag(exp(log_sd)): a variance function; subclasses give ``log_sd``."""
+
+    @property
+    def is_variance_function(self) -> bool:
+        """It is one."""
+        return True
 
     @abstractmethod
     def log_sd(self, x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.residual.base import Bound, Column, Structure
+from mme.residual.base import Bound, Column, RStructure
 from mme.residual.reading import Reader, same_group
 from mme.residual.scales import logistic
 
@@ -15,7 +15,7 @@ _START = 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class CompoundSymmetry(Structure):
+class CompoundSymmetry(RStructure):
     r"""Compound symmetry: corr(e_i, e_j) = rho between any two records of a group, -1 / (n_max - 1) < rho < 1.
 
     The marginal model of a random intercept, and more: rho is negative where records of one group differ more than

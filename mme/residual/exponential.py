@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mme.numeric.lapack import factor_tridiagonal, solve_bidiagonal
-from mme.residual.base import Bound, Column, Structure
+from mme.residual.base import Bound, Column, RStructure
 from mme.residual.chain import Chain, build_chain, decay
 from mme.residual.reading import Labels, Reader, same_group
 from mme.residual.scales import clipped, logistic
@@ -19,7 +19,7 @@ _START, _START_NUGGET = 0.3, 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Exponential(Structure):
+class Exponential(RStructure):
     r"""Exponential correlation: corr(e_s, e_t) = exp(-|t - s| / range) within a group, at any times.
 
     Continuous-time autoregression: nlme's ``corCAR1`` has exp(-1 / range) for its parameter, ``corExp`` the range

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.errors import MMEError
-from mme.residual.base import Bound, Column, Structure, Variance
+from mme.residual.base import Bound, Column, RStructure, Variance
 from mme.tables.names import unlike
 
 # Smallest eigenvalue of the Gram matrix of directions (of length one) that differ by more than rounding.
 _SAME = 1e-10
 
 
-def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> Bound:
+def bind(residual: RStructure | Sequence[RStructure], column: Column, n: int) -> Bound:
     """Read one residual structure, or several as their product.
 
     Parameters
     ----------
-    residual : Structure or list of Structure
+    residual : RStructure or list of RStructure
         At most one correlation; any number of variance functions.
     column : callable
         ``column(spec)`` gives the values of a column name, or of an array the array itself, for the records used.
@@ -43,18 +43,18 @@ def bind(residual: Structure | Sequence[Structure], column: Column, n: int) -> B
     array([[1. , 1.5],
            [1.5, 9. ]])
     """
-    given = [residual] if isinstance(residual, Structure) else residual
+    given = [residual] if isinstance(residual, RStructure) else residual
     if not isinstance(given, list | tuple) or not given:
         raise _not_a_structure(residual)
     for one in given:
-        if not isinstance(one, Structure):
+        if not isinstance(one, RStructure):
             raise _not_a_structure(one)
     parts = [one.bind(column, n) for one in given]
     if len(parts) == 1:
         names = unlike(parts[0].names)
         return parts[0] if names == parts[0].names else replace(parts[0], names=names)
-    variances = tuple(part for part in parts if isinstance(part, Variance))
-    correlations = [part for part in parts if not isinstance(part, Variance)]
+    variances = tuple(part for part in parts if part.is_variance_function)
+    correlations = [part for part in parts if not part.is_variance_function]
     if len(correlations) > 1:
         kinds = " and ".join(type(one).__name__ for one in given)
         raise MMEError(f"residual: a product takes one correlation and variance functions, got {kinds}")
@@ -185,4 +185,4 @@ class Product(Bound):
 
     def _log_scale(self, x: np.ndarray) -> np.ndarray:
         """Log of S."""
-        return np.sum([part.log_sd(at) for part, at in self._split(x) if isinstance(part, Variance)], axis=0)
+        return np.sum([part.log_sd(at) for part, at in self._split(x) if part.is_variance_function], axis=0)

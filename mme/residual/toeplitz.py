@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.residual.base import Column, Structure
+from mme.residual.base import Column, RStructure
 from mme.residual.occasions import OverOccasions, read_occasions
 from mme.residual.patterns import build_patterns
 from mme.residual.reading import Labels, Reader
@@ -24,7 +24,7 @@ _NOTHING = 1e-100
 
 
 @dataclass(frozen=True, eq=False)
-class Toeplitz(Structure):
+class Toeplitz(RStructure):
     r"""Toeplitz correlation: corr(e_i, e_j) = rho_|i - j|, i and j the places of their occasions among all.
 
     Neighbouring levels of ``occasion`` are one step apart, whatever their labels. SAS ``TYPE=TOEP``, or ``TOEP(q)``

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
-from mme.residual.base import Column, Structure
+from mme.residual.base import Column, RStructure
 from mme.residual.occasions import OverOccasions, read_occasions
 from mme.residual.patterns import build_patterns, observed
 from mme.residual.reading import Labels, Reader
@@ -24,7 +24,7 @@ _SMALLEST_EIGENVALUE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Unstructured(Structure):
+class Unstructured(RStructure):
     r"""Unstructured covariance: any positive definite matrix over the occasions, the same for all groups.
 
     The variance of the first occasion is sigma^2. Groups need not have all occasions. nlme's ``corSymm`` with

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.residual.base import Column, Structure, Variance
+from mme.residual.base import Column, RStructure, Variance
 from mme.residual.reading import Reader
 from mme.residual.scales import clipped_log_sd
 
@@ -20,7 +20,7 @@ _FARTHEST_FROM_ONE = 50.0
 
 
 @dataclass(frozen=True, eq=False)
-class Heterogeneous(Structure):
+class Heterogeneous(RStructure):
     r"""One residual standard deviation for each stratum: sd(e_i) = sigma delta_stratum(i), delta_first = 1.
 
     nlme's ``varIdent`` (Pinheiro & Bates, 2000, section 5.2.1), SAS ``GROUP=``. Sigma is the standard deviation of
@@ -96,7 +96,7 @@ class BoundHeterogeneous(Variance):
 
 
 @dataclass(frozen=True, eq=False)
-class PowerOfCovariate(Structure):
+class PowerOfCovariate(RStructure):
     r"""Residual standard deviation proportional to a power of a covariate: sd(e_i) = sigma |v_i|^delta.
 
     nlme's ``varPower`` (Pinheiro & Bates, 2000, section 5.2.1). delta may be negative; sigma is the standard deviation

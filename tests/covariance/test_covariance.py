@@ -203,14 +203,38 @@ def test_natural_parameters_of_the_users_own_structure_are_profiled_like_those_o
     assert replicates.converged.all()
 
 
-def test_a_fit_with_a_structure_of_the_users_own_is_not_saved(tmp_path):
+def test_a_fit_with_a_structure_of_the_users_own_is_saved_by_the_name_of_its_class(tmp_path):
     groups, x = np.repeat(np.arange(6), 5), np.tile(np.arange(5.0), 6)
     term = mme.Term(groups, np.column_stack([np.ones(30), x]), covariance=FactorAnalytic(2))
     fit = mme.fit(np.sin(np.arange(30.0) ** 2), np.ones((30, 1)), [term], theta=np.ones(4))
-    with pytest.raises(
-        mme.MMEError, match=r"a covariance structure of your own \(FactorAnalytic of term 'g'\) cannot be"
+    fit.save(tmp_path / "fit.mme")
+    with pytest.raises(mme.MMEError, match=r"a class of its writer's own, 'FactorAnalytic': give the class"):
+        mme.load_fit(tmp_path / "fit.mme")
+    again = mme.load_fit(tmp_path / "fit.mme", structures=[FactorAnalytic])
+    assert again.criterion == fit.criterion
+    assert again.theta_names == fit.theta_names
+    assert again.coefficients().equals(fit.coefficients())
+
+
+def test_what_is_no_class_of_a_structure_is_refused_before_a_file_is_read(tmp_path):
+    twin = type("FactorAnalytic", (GStructure,), {})
+    for classes, message in (
+        ([FactorAnalytic(2)], "a list of classes derived from "),
+        (int, "a list of classes derived from "),
+        ([FactorAnalytic, twin], "structures has two classes named FactorAnalytic"),
     ):
+        with pytest.raises(mme.MMEError, match=message):
+            mme.load_fit(tmp_path / "none.mme", structures=classes)
+
+
+def test_a_structure_that_holds_code_is_not_saved(tmp_path):
+    held = FactorAnalytic(2)
+    held.link = np.exp
+    term = mme.Term(np.repeat(np.arange(6), 5), np.tile(np.eye(2), (15, 1)), covariance=held)
+    fit = mme.fit(np.sin(np.arange(30.0) ** 2), np.ones((30, 1)), [term], theta=np.ones(4))
+    with pytest.raises(mme.MMEError, match=r"FactorAnalytic of your own cannot be saved with its attribute 'link'"):
         fit.save(tmp_path / "fit.mme")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -530,7 +530,7 @@ def test_what_is_no_file_of_ours_is_refused(tmp_path, slopes):
         slopes.save(tmp_path / "nowhere" / "fit.mme")
 
 
-def test_a_structure_of_the_users_own_cannot_be_saved(tmp_path):
+def test_a_structure_of_the_users_own_is_saved_by_the_name_of_its_class(tmp_path):
     from mme.residual.variance import BoundHeterogeneous, Heterogeneous
 
     class Own(BoundHeterogeneous):
@@ -542,9 +542,15 @@ def test_a_structure_of_the_users_own_cannot_be_saved(tmp_path):
             return Own(**{name: getattr(made, name) for name in made.__dataclass_fields__})
 
     fit = mme.lmer("distance ~ age + (1 | Subject)", orthodont(), residual=OwnStructure("Sex"))
-    with pytest.raises(mme.MMEError, match=r"a residual structure of your own \(Own\) cannot be saved"):
-        fit.save(tmp_path / "fit.mme")
-    assert list(tmp_path.iterdir()) == []
+    fit.save(tmp_path / "fit.mme")
+    with pytest.raises(mme.MMEError, match=r"a class of its writer's own, 'Own': give the class"):
+        mme.load_fit(tmp_path / "fit.mme")
+    again = mme.load_fit(tmp_path / "fit.mme", structures=[Own])
+    assert type(again.internals.model.residual) is Own
+    assert again.residual == fit.residual
+    assert again.criterion == fit.criterion
+    with pytest.raises(mme.MMEError, match="OwnStructure reads columns; a fit holds what its bind"):
+        mme.load_fit(tmp_path / "fit.mme", structures=[OwnStructure])
 
 
 # -- draws -------------------------------------------------------------------------------------------------------------

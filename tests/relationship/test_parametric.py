@@ -277,15 +277,19 @@ def test_a_pattern_that_is_no_lower_triangle_is_refused():
         mme.Term(np.arange(9), relationship=wrong)
 
 
-def test_a_fit_with_a_relationship_of_the_users_own_is_not_saved(tmp_path):
+def test_a_fit_with_a_relationship_of_the_users_own_is_saved_by_the_name_of_its_class(tmp_path):
     fit = mme.fit(
         np.sin(np.arange(18.0)),
         np.ones((18, 1)),
         [mme.Term(np.arange(18) % 9, relationship=Map(ring(9), np.arange(9)))],
         theta=[1.0, 0.5],
     )
-    with pytest.raises(mme.MMEError, match=r"a relationship of your own \(Map of term 'g'\) cannot be saved"):
-        fit.save(tmp_path / "fit.mme")
+    fit.save(tmp_path / "fit.mme")
+    with pytest.raises(mme.MMEError, match=r"a class of its writer's own, 'Map': give the class"):
+        mme.load_fit(tmp_path / "fit.mme")
+    again = mme.load_fit(tmp_path / "fit.mme", structures=[Map])
+    assert again.relationships == fit.relationships
+    assert again.ranef()["g"].equals(fit.ranef()["g"])
 
 
 @pytest.mark.parametrize(
