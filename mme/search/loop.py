@@ -24,11 +24,11 @@ from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.residual.whitening import Whitening
+from mme.search.given import given_theta
 from mme.search.start import Start, start
 from mme.search.valleys import Valleys
 from mme.search.verdict import Optimum, Place, judge, of_whole, with_undetermined
 from mme.solution.estimates import Estimates
-from mme.tables.arrays import numbers, shown
 
 Progress = bool | Callable[[int, float, np.ndarray], None]
 
@@ -186,7 +186,7 @@ def _minimised(
                 minimum = _lower(criterion, minimum, trials, wide, even, slopes, report)
     parameters = parameters_at(minimum.x)
     inner, phi = np.split(parameters, [model.k])
-    found = model.canonical(_checked_theta(theta, model) if given else model.coordinates.outer(inner))
+    found = model.canonical(given_theta(theta, model, "theta") if given else model.coordinates.outer(inner))
     objective = joint.at(phi).in_columns
     if not given:
         found, minimum = _without_zeros(objective, found, inner * scale[: model.k], minimum)
@@ -337,7 +337,7 @@ def _begin(
     model, phi = objective.model, objective.phi
     spread = np.zeros(0) if model.residual is None else model.residual.radius()
     if theta is not None or model.k == 0:
-        inner = model.coordinates.inner(_checked_theta(theta, model))
+        inner = model.coordinates.inner(given_theta(theta, model, "theta"))
         return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread]), None
     require_identifiable(model)
     begun = start(objective, descending=descending)
@@ -383,15 +383,6 @@ def _has_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) ->
         return True
     further = objective(10.0 * found)  # n - p - q > 0 records are left: each gains 2 log 10 where the fit is exact
     return bool(share >= 1e-12 and np.isfinite(further) and further >= minimum.value - 1.0)
-
-
-def _checked_theta(theta: Any, model: Model) -> np.ndarray:
-    values = np.zeros(0) if theta is None else np.atleast_1d(numbers(theta, "theta"))
-    if values.shape != (model.k,) or not np.isfinite(values).all():
-        raise MMEError(
-            f"theta must be {model.k} finite numbers ({', '.join(model.theta_names)}), got {shown(values.tolist())}"
-        )
-    return values
 
 
 def _reporter(
