@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from mme.engine.schur import Schur
-from mme.numeric.cholesky import Analysis, CholeskyFactor
+from mme.numeric.cholesky import Analysis, SymmetricFactor
 from mme.numeric.dense import DenseFactor, cholesky_in_place
 
 
@@ -35,12 +35,12 @@ class Elimination(Protocol):
     def description(self) -> str:
         """Who factorises, and how."""
 
-    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> CholeskyFactor:
+    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """The factor L of M = Lambda'S Lambda + K^-1 (x) I at these weights of the levels."""
 
     def bordered(
         self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[CholeskyFactor, np.ndarray, np.ndarray]:
+    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
         """L, R = L^-1 rhs (m, c), and the Cholesky factor of border - R'R (c, c)."""
 
 
@@ -72,13 +72,13 @@ class DenseElimination:
         """``none`` where nothing is left."""
         return "dense Cholesky" if self.m else "none"
 
-    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> CholeskyFactor:
+    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """L of M."""
         return DenseFactor(cholesky_in_place(schur.square(W, T)[: self.m, : self.m]))
 
     def bordered(
         self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[CholeskyFactor, np.ndarray, np.ndarray]:
+    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
         """L, R and the factor of what remains, from that of (P) whole."""
         m, full = self.m, schur.square(W, T)
         full[m:, :m] = rhs.T
@@ -113,13 +113,13 @@ class SparseElimination:
         """Backend, kind of factor and order."""
         return self.analysis.description
 
-    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> CholeskyFactor:
+    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """L of M."""
         return self.analysis.factor(schur.entries(W, T))
 
     def bordered(
         self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[CholeskyFactor, np.ndarray, np.ndarray]:
+    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
         """L, R and the factor of what remains."""
         factor = self.analysis.factor(schur.entries(W, T))
         R = factor.forward(rhs)

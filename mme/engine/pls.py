@@ -25,7 +25,7 @@ from mme.engine.absorption import Absorbed, Levels
 from mme.engine.elimination import Elimination
 from mme.engine.level_factors import LevelFactor, factor_levels
 from mme.engine.remainder import Remainder
-from mme.numeric.cholesky import CholeskyFactor
+from mme.numeric.cholesky import SymmetricFactor
 from mme.numeric.dense import DenseFactor, cholesky_in_place
 from mme.numeric.lapack import triangular_solve
 
@@ -65,7 +65,7 @@ class Evaluation:
     logdet_M: float
     border: np.ndarray
     levels: LevelFactor
-    rest: CholeskyFactor
+    rest: SymmetricFactor
     R_ZN: np.ndarray
 
 

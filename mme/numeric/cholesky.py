@@ -16,7 +16,7 @@ class NotPositiveDefiniteError(ArithmeticError):
     """The matrix has no Cholesky factor at these values."""
 
 
-class CholeskyFactor(Protocol):
+class SymmetricFactor(Protocol):
     """P A P' = L L' at one set of values; A is (n, n)."""
 
     @property
@@ -80,7 +80,7 @@ class Analysis(Protocol):
     def require_memory(self, what: str) -> None:
         """Refuse, before anything is allocated, a factor that would not fit."""
 
-    def factor(self, data: np.ndarray) -> CholeskyFactor:
+    def factor(self, data: np.ndarray) -> SymmetricFactor:
         """Factorise the matrix whose lower triangle has these values on the pattern.
 
         Raises

@@ -14,9 +14,9 @@ from functools import cache
 import scipy.sparse as sp
 
 from mme.errors import MMEError, MMEWarning
-from mme.numeric.cholesky import Analysis, CholeskyFactor, NotPositiveDefiniteError
+from mme.numeric.cholesky import Analysis, NotPositiveDefiniteError, SymmetricFactor
 
-__all__ = ["Analysis", "CholeskyFactor", "NotPositiveDefiniteError", "analyse", "factorise"]
+__all__ = ["Analysis", "NotPositiveDefiniteError", "SymmetricFactor", "analyse", "factorise"]
 
 # The environment variable that chooses who factorises.
 _CHOICE = "MME_FACTOR"
@@ -35,7 +35,7 @@ def analyse(lower: sp.csc_array) -> Analysis:
     return _backend()(lower)
 
 
-def factorise(matrix: sp.sparray, what: str | None = None) -> CholeskyFactor:
+def factorise(matrix: sp.sparray, what: str | None = None) -> SymmetricFactor:
     """The factor of a symmetric positive definite matrix, of which the lower triangle is read.
 
     ``what`` names the matrix in the error for a factor that would not fit; None: it is made without a forecast.

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from mme.errors import MMEError
-from mme.numeric.factor import CholeskyFactor, NotPositiveDefiniteError, factorise
+from mme.numeric.factor import NotPositiveDefiniteError, SymmetricFactor, factorise
 from mme.numeric.lapack import cholesky, cholesky_inverse
 from mme.tables.arguments import number
 from mme.tables.labels import label_array, labels_of, name
@@ -145,7 +145,7 @@ class Relationship:
         return positive_definite(self.precision, self.levels).inverse_entries(every, every)
 
 
-def positive_definite(precision: sp.csc_array, levels: np.ndarray) -> CholeskyFactor:
+def positive_definite(precision: sp.csc_array, levels: np.ndarray) -> SymmetricFactor:
     """The Cholesky factor of a precision, or an error that names the levels at fault."""
     diagonal = precision.diagonal()
     at_fault = levels[diagonal <= 0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from mme.errors import MemoryForecastError, MMEError
 from mme.model.term import Term
-from mme.numeric.factor import CholeskyFactor, NotPositiveDefiniteError, factorise
+from mme.numeric.factor import NotPositiveDefiniteError, SymmetricFactor, factorise
 from mme.numeric.memory import machine_bytes
 from mme.solution.estimates import Estimates, term_values
 from mme.tables.arguments import count, random_numbers
@@ -55,7 +55,7 @@ def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Ge
     return Simulator(estimates)(random_numbers(seed), nsim)
 
 
-def _relationship_root(term: Term, related: Any) -> CholeskyFactor | None:
+def _relationship_root(term: Term, related: Any) -> SymmetricFactor | None:
     """The factor L of K^-1: L^-T z has covariance K."""
     if related is None:
         return None

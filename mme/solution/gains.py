@@ -19,12 +19,12 @@ import scipy.sparse as sp
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
 from mme.engine.schur import Schur
-from mme.numeric.cholesky import CholeskyFactor
+from mme.numeric.cholesky import SymmetricFactor
 from mme.numeric.limits import limits
 from mme.solution.diagonal import rest_entries
 
 
-def whole_rest(objective: Objective, theta: np.ndarray, factor: CholeskyFactor) -> np.ndarray:
+def whole_rest(objective: Objective, theta: np.ndarray, factor: SymmetricFactor) -> np.ndarray:
     """H_2 (m, m)."""
     rest, T = objective.system.rest, objective.factors(theta).rest
     return rest.apply_lambda(np.ascontiguousarray(rest.apply_lambda(factor.inverse(), T).T), T)

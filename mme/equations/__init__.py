@@ -1,0 +1,6 @@
+"""Henderson's equations, literal, at known variances: a way in of its own."""
+
+from mme.equations.solution import EquationsSolution
+from mme.equations.system import MixedModelEquations, solve
+
+__all__ = ["EquationsSolution", "MixedModelEquations", "solve"]
