@@ -50,7 +50,7 @@ def _gram_bound(block: Block) -> np.ndarray:
     if block.records is not None:
         met = block.cells(block)
         return met.sums(block.columns, block.columns)[met.rows == met.cols]
-    return block.gram if block.codes.ndim == 1 else block.q * block.gram * np.eye(block.q)
+    return block.q * block.gram * np.eye(block.q) if block.by_column else block.gram
 
 
 def _largest_relationship(block: Block, theta: np.ndarray) -> float:

@@ -148,7 +148,7 @@ def _repeats(fit: Fitted) -> Iterator[Finding]:
 
 def _appearances(term: Term) -> np.ndarray:
     """How often each level (J,) has a coefficient in a record: once a record, where all columns share its level."""
-    if term.codes.ndim == 1 or term.covariates is None:
+    if not term.by_column or term.covariates is None:
         return np.bincount(term.codes, minlength=term.n_levels)
     return np.bincount(term.codes[term.covariates.T != 0.0], minlength=term.n_levels)
 

@@ -172,7 +172,7 @@ class Hat:
         for family in rest.schur.families:
             left, right = rest.blocks[family.t_row], rest.blocks[family.t_col]
             blocks = family.blocks(self._rest.entries)
-            if family.t_row == family.t_col and left.codes.ndim == 1:
+            if family.t_row == family.t_col and not left.by_column:
                 h += quadratic(columns(left), blocks[family.diagonal], left.codes, columns(left))
             elif family.t_row == family.t_col:
                 h += _between_columns(left, columns(left), family, blocks)

@@ -22,7 +22,7 @@ from mme.covariance.axes import Axes
 from mme.covariance.base import GStructure
 from mme.engine.spectrum import Spectrum, require_memory, spectrum
 from mme.model.term import Term
-from mme.numeric.sums import Cells, Column, cells, level_sums, picked
+from mme.numeric.sums import Cells, Column, by_column, cells, level_sums, picked
 from mme.residual.whitening import Whitening
 from mme.tables.levels import varies_within
 
@@ -55,9 +55,14 @@ class Block:
     turn: np.ndarray | None = None
 
     @property
+    def by_column(self) -> bool:
+        """Whether each coefficient has levels of its own: codes are (q, n), not (n,)."""
+        return by_column(self.codes)
+
+    @property
     def is_block_diagonal(self) -> bool:
         """Whether M of this block alone is block-diagonal by level: what absorption asks for."""
-        return self.relationship is None and self.codes.ndim == 1 and self.records is None
+        return self.relationship is None and not self.by_column and self.records is None
 
     @property
     def is_spherical(self) -> bool:
@@ -83,7 +88,7 @@ class Block:
     def by_record(self) -> Block:
         """A block with an entry a record, its own, and the levels of its first column: what a start takes it for."""
         if self.records is None:
-            return self if self.codes.ndim == 1 else replace(self, codes=self.codes[0])
+            return replace(self, codes=self.codes[0]) if self.by_column else self
         own = np.flatnonzero(np.diff(self.records, prepend=-1))
         return replace(self, codes=self.codes[own], columns=tuple(picked(self.columns, own)), records=None)
 
@@ -254,7 +259,7 @@ def _same_factor(one: Term, other: Term) -> bool:
         one.relationship is None
         and other.relationship is None
         and one.n_levels == other.n_levels
-        and one.codes.ndim == other.codes.ndim == 1
+        and not (one.by_column or other.by_column)
         and (one.codes is other.codes or np.array_equal(one.codes, other.codes))
     )
 

@@ -39,7 +39,7 @@ def within_X(block: Block, Q: np.ndarray) -> tuple[Block, np.ndarray]:
     turn = np.eye(block.q)
     for at in block.column_slices:
         among = np.arange(at.start, at.stop)[few[at]]
-        if among.size and (block.C is None or block.codes.ndim > 1):
+        if among.size and (block.C is None or block.by_column):
             found[among] = [_left(block, [a], Q)[1][0] <= _WITHIN for a in among.tolist()]
         elif among.size:
             directions, sizes = _left(block, among.tolist(), Q)

@@ -147,7 +147,7 @@ def _share_levels(one: Term, other: Term) -> bool:
     """Whether two terms are on one factor: its name, its levels, and the same of them at every record."""
     return (
         one.group == other.group
-        and one.codes.ndim == other.codes.ndim == 1
+        and not (one.by_column or other.by_column)
         and (one.levels is other.levels or np.array_equal(one.levels, other.levels))
         and (one.codes is other.codes or np.array_equal(one.codes, other.codes))
     )

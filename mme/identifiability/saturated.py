@@ -71,14 +71,14 @@ def _confounded(term: Term, part: GStructure, weights: np.ndarray | None, residu
     if term.n_levels == 1 and part.is_spherical:
         return None  # a level of one set of coefficients: ZZ' is no multiple of R
     dG, K = _derivatives(part), _diagonal(term)
-    if K is not None and term.codes.ndim == 1 and (residual is None or residual.group is None):
+    if K is not None and not term.by_column and (residual is None or residual.group is None):
         return _by_levels(term, dG, K, weights, residual)
     return _by_sets(term, dG, weights, residual)
 
 
 def _is_saturated(term: Term, n: int) -> bool:
     """Whether there are as many random effects as records, of levels that may be related."""
-    if term.relationship is None or term.codes.ndim == 2:
+    if term.relationship is None or term.by_column:
         return term.n_effects >= n
     return int(np.bincount(term.codes, minlength=term.n_levels).max()) <= term.q
 
@@ -184,7 +184,7 @@ def _sets(term: Term, residual: Bound | None, cap: int) -> Iterator[np.ndarray]:
     Of a larger set only the first ``cap`` records are taken, so that the sets do not add up to all records.
     """
     n, J = term.n, term.n_levels
-    record = np.tile(np.arange(n), 1 if term.codes.ndim == 1 else len(term.codes))
+    record = np.tile(np.arange(n), len(term.codes) if term.by_column else 1)
     pairs: list[tuple[np.ndarray, np.ndarray]] = [(record, n + term.codes.ravel())]
     if term.relationship is not None:
         known = sp.coo_array(term.relationship.precision)

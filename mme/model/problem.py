@@ -226,7 +226,7 @@ def _structure(term: Term) -> GStructure:
 
 def _axes(term: Term, part: GStructure, weights: np.ndarray | None) -> Axes | None:
     """Axes where the covariance is one in any columns, and the columns of a record have one level."""
-    if not part.mixes or term.covariates is None or term.codes.ndim > 1:
+    if not part.mixes or term.covariates is None or term.by_column:
         return None
     return build_axes(term.covariates, weights)
 
@@ -239,7 +239,7 @@ def _residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> B
     groups = int(bound.group.max()) + 1
     for term in terms:
         varies = varies_within(term.codes, bound.group)
-        if varies and term.codes.ndim == 2:
+        if varies and term.by_column:
             raise MMEError(
                 f"term '{term.name}' varies within the groups of the residual structure, and its coefficients have "
                 "levels of their own: the two do not go together; nest the residual's groups in it, or leave one out"
@@ -261,7 +261,7 @@ def _has_intercept(term: Term) -> bool:
         return True
     if is_word(term.covariance, ("diagonal",)):
         return bool((np.ptp(term.covariates, axis=0) == 0.0).any())
-    if not is_word(term.covariance, ("unstructured",)) or term.codes.ndim > 1:
+    if not is_word(term.covariance, ("unstructured",)) or term.by_column:
         return False
     ones = np.ones(term.n)
     return bool(np.allclose(term.covariates @ np.linalg.lstsq(term.covariates, ones)[0], ones, rtol=0.0, atol=1e-9))
@@ -274,10 +274,10 @@ def _compare_groups(bound: Bound, crossed: Term, terms: Sequence[Term]) -> None:
     cell holds records enough to be a group, which of structures with times a time that stands twice would tell.
     """
     groups = bound.group
-    if groups is None or crossed.codes.ndim > 1 or not varies_within(groups, crossed.codes):
+    if groups is None or crossed.by_column or not varies_within(groups, crossed.codes):
         return
     for finer in terms:
-        nested = finer.codes.ndim == 1 and not varies_within(np.array([groups, crossed.codes]), finer.codes)
+        nested = not finer.by_column and not varies_within(np.array([groups, crossed.codes]), finer.codes)
         if nested and np.unique(groups * crossed.n_levels + crossed.codes).size == np.unique(finer.codes).size:
             warnings.warn(
                 f"residual: its groups run across the levels of '{crossed.group}', though the model has "

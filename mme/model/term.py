@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
+from mme.numeric.sums import by_column
 from mme.relationship.parametric import Parametric, check
 from mme.tables.arguments import names_of
 from mme.tables.arrays import numbers
@@ -94,7 +95,7 @@ class Term:
             codes, levels = _related(codes, levels, relationship, name)
         self.codes, self.levels = codes, levels
         self.covariates = None if covariates is None else _checked_covariates(covariates, self.n, name)
-        if codes.ndim == 2:
+        if by_column(codes):
             self.codes, self.covariates = _known(codes, self.covariates, name)
         self.columns: tuple[str, ...] = _column_names(groups, covariates, columns, self.q, name)
 
@@ -140,6 +141,11 @@ class Term:
         return int(self.codes.shape[-1])
 
     @property
+    def by_column(self) -> bool:
+        """Whether each coefficient has levels of its own: codes are (q, n), not (n,)."""
+        return by_column(self.codes)
+
+    @property
     def q(self) -> int:
         """Number of coefficients a level."""
         return 1 if self.covariates is None else int(self.covariates.shape[1])
@@ -152,12 +158,12 @@ class Term:
     @property
     def first_codes(self) -> np.ndarray:
         """The level of each record (n,): that of the first column where each has levels of its own."""
-        return self.codes if self.codes.ndim == 1 else self.codes[0]
+        return self.codes[0] if self.by_column else self.codes
 
     @property
     def n_effects(self) -> int:
         """Number of effects that the records may tell: levels x coefficients, without those that no record has."""
-        if self.codes.ndim == 1 or self.covariates is None:
+        if not self.by_column or self.covariates is None:
             return self.n_levels * self.q
         columns = zip(self.codes, self.covariates.T, strict=True)
         return sum(np.unique(codes[column != 0.0]).size for codes, column in columns)
@@ -181,7 +187,7 @@ class Term:
         """The same term with some of its coefficients."""
         twin = copy(self)
         twin.covariates = None if self.covariates is None else np.ascontiguousarray(self.covariates[:, kept])
-        twin.codes = self.codes if self.codes.ndim == 1 else self.codes[kept]
+        twin.codes = self.codes[kept] if self.by_column else self.codes
         twin.columns = tuple(self.columns[j] for j in kept.tolist())
         return twin
 
@@ -203,7 +209,7 @@ def renamed(terms: Sequence[Term]) -> tuple[Term, ...]:
 
 def _coded(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Codes (n,), or (q, n) of a tuple of label vectors or of a factor coded so, -1 where missing; and their levels."""
-    if isinstance(groups, Factor) and groups.codes.ndim == 2:
+    if isinstance(groups, Factor) and by_column(groups.codes):
         return np.asarray(groups.codes, dtype=np.int64), np.asarray(groups.categories)
     if _is_several(groups):
         return factorise_together(groups, name) if len(groups) > 1 else factorise(groups[0], name)
@@ -242,7 +248,7 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
             f"got {type(relationship).__name__}"
         )
     if isinstance(relationship, Parametric):
-        if codes.ndim == 2:
+        if by_column(codes):
             raise MMEError(
                 f"grouping factor '{name}': coefficients with levels of their own need a known relationship, not one "
                 "with parameters"
@@ -252,7 +258,7 @@ def _related(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str
     if related is levels:
         return codes, levels
     place = places(levels, related)
-    nobody = np.array([label in UNKNOWN for label in labels_of(levels)]) & (codes.ndim == 2)
+    nobody = np.array([label in UNKNOWN for label in labels_of(levels)]) & (by_column(codes))
     unknown = (place < 0) & ~nobody
     if unknown.any():
         raise MMEError(

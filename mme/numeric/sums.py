@@ -26,9 +26,14 @@ def is_constant(column: np.ndarray) -> bool:
     return column.size <= _FEW or bool((column == column[0]).all())
 
 
+def by_column(codes: np.ndarray) -> bool:
+    """Whether each column has levels of its own: codes are (q, n), not (n,)."""
+    return codes.ndim == 2
+
+
 def coding(codes: np.ndarray, a: int) -> np.ndarray:
     """(n,): the codes of column a."""
-    return codes if codes.ndim == 1 else codes[a]
+    return codes[a] if by_column(codes) else codes
 
 
 def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.ndarray:
@@ -38,7 +43,7 @@ def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.n
 
 def level_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
     """(J, a, b): inner products of each left column with each right one over the records of its levels."""
-    if J == 1 and codes.ndim == 1:
+    if J == 1 and not by_column(codes):
         return (_rows(left, codes.size) @ _rows(right, codes.size).T)[None]
     out = np.empty((J, len(left), len(right)))
     for a, b in np.ndindex(len(left), len(right)):
@@ -52,7 +57,7 @@ def _rows(columns: Sequence[Column], n: int) -> np.ndarray:
 
 def own_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
     """(J, a, b): as :func:`level_sums`, over the records that have the level in both columns."""
-    if codes.ndim == 1:
+    if not by_column(codes):
         return level_sums(codes, J, left, right)
     out = np.empty((J, len(left), len(right)))
     for a, b in np.ndindex(len(left), len(right)):

@@ -17,6 +17,7 @@ from mme.fitted.effects import named_columns
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import UNKNOWN, Term
+from mme.numeric.sums import by_column
 from mme.prediction.freedom import check_interval, half_widths
 from mme.residual import Bound
 from mme.solution.estimates import Estimates, term_values
@@ -187,7 +188,7 @@ def _array_rows(
     names = model.x_names[: model.p_given]
     if X.shape[1] != len(names):
         raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(names)}: {', '.join(names)}")
-    if [(term.q, term.codes.ndim) for term in terms] != [(term.q, term.codes.ndim) for term in model.terms]:
+    if [(term.q, term.by_column) for term in terms] != [(term.q, term.by_column) for term in model.terms]:
         raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
     return X, [(Factor(terms[t].codes, terms[t].levels), terms[t].covariates) for t in chosen]
 
@@ -212,7 +213,7 @@ def _coded(
     term: Term, factor: Factor, covariates: np.ndarray | None, new_levels: str, able: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Codes and covariates of a term; where each column has labels of its own (q, n), zero for the missing ones."""
-    if factor.codes.ndim == 1 or covariates is None:
+    if not by_column(factor.codes) or covariates is None:
         return _codes(term, factor, new_levels, able), covariates
     factor = _without_unknown(term, factor)
     codes = _codes(term, factor, new_levels, able)
@@ -273,14 +274,14 @@ def _mean(estimates: Estimates, records: Records) -> np.ndarray:
     if records.offset is not None:
         mean = mean + records.offset
     for t, codes, covariates in zip(records.terms, records.codes, records.covariates, strict=True):
-        if codes.ndim == 2 and covariates is not None:
+        if by_column(codes) and covariates is not None:
             covariates = np.where(codes.T == _NEW, 0.0, covariates)
         new = codes < 0
         if not new.any():
             mean += term_values(codes, covariates, estimates.b[t])
             continue
         values = term_values(np.where(new, 0, codes), covariates, estimates.b[t])
-        mean += values if codes.ndim == 2 else np.where(new, 0.0, values)
+        mean += values if by_column(codes) else np.where(new, 0.0, values)
     return mean
 
 
@@ -335,10 +336,10 @@ def _parts(estimates: Estimates, records: Records) -> list[Part]:
             covariates = records.covariates[place[t]]
             z[:, columns] = 1.0 if covariates is None else covariates
         z = block.rows(z)
-        if codes.ndim == 1:
-            parts.append(Part(b, codes, z))
-        else:  # a column by itself has one level a record
+        if by_column(codes):  # a column by itself has one level a record
             parts += [Part(b, own, z * column) for own, column in zip(codes, np.eye(block.q), strict=True)]
+        else:
+            parts.append(Part(b, codes, z))
     return parts
 
 

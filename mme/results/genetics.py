@@ -147,7 +147,7 @@ def record_products(term: Term, *, scaled: bool) -> np.ndarray | None:
 
     ``scaled``: K of unit diagonal. Fixed groups of a pedigree are fixed effects: K is that of the animals given them.
     """
-    if term.codes.ndim == 1 or term.covariates is None:
+    if not term.by_column or term.covariates is None:
         return None
     K = _between_levels(term)
     if scaled:

@@ -82,7 +82,7 @@ def _each(model: Model, which: str) -> list[np.ndarray]:
 
 def _records(term: Term) -> np.ndarray:
     """Number of records (J, q) of each coefficient."""
-    if term.codes.ndim == 1 or term.covariates is None:
+    if not term.by_column or term.covariates is None:
         return np.repeat(np.bincount(term.codes, minlength=term.n_levels)[:, None], term.q, axis=1)
     columns = zip(term.codes, term.covariates.T, strict=True)
     return np.array([np.bincount(codes[z != 0.0], minlength=term.n_levels) for codes, z in columns]).T

@@ -159,7 +159,7 @@ def _moments(objective: Objective) -> tuple[list[Weighted], Callable[[list[Weigh
     """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
     blocks = [_weighted(objective, b) for b in range(len(objective.blocks))]
     repeated = [
-        block.codes.ndim == 1 and _is_repeated(one, objective.model.n)
+        not block.by_column and _is_repeated(one, objective.model.n)
         for block, one in zip(objective.blocks, blocks, strict=True)
     ]
     sigma = objective.model.sigma

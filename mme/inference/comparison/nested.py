@@ -25,7 +25,7 @@ from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
-from mme.numeric.sums import coding
+from mme.numeric.sums import by_column, coding
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class Block:
     codes: np.ndarray
 
     @property
+    def by_column(self) -> bool:
+        """Whether each coefficient has levels of its own: codes are (q, n), not (n,)."""
+        return by_column(self.codes)
+
+    @property
     def q(self) -> int:
         """Number of coefficients a level."""
         return int(self.V.shape[1])
@@ -91,7 +96,7 @@ class Block:
 
     def holds(self, other: Block) -> bool:
         """Whether the other's covariances are among this block's: same levels, its columns in the span of these."""
-        if self.codes.ndim == 2 or other.codes.ndim == 2:
+        if self.by_column or other.by_column:
             return self._holds_columns(other)
         if not same_levels(self.term, other.term):
             return False
@@ -206,7 +211,7 @@ def _beyond(whole: Block, parts: list[Block]) -> Difference:
             )
         variances = 1
     if variances < 0 or (
-        whole.codes.ndim == 1
+        not whole.by_column
         and len(parts) > 1
         and np.linalg.matrix_rank(np.hstack([p.V for p in parts])) < whole.q - variances
     ):
@@ -226,7 +231,7 @@ def _blocks(term: Term, part: GStructure) -> list[Block]:
     if part.correlated or part.q == 1:
         return [Block(term, V, part.k, "", term.codes)]
     each = range(part.q)
-    return [Block(term, V[:, [j]], 1, "", term.codes if term.codes.ndim == 1 else term.codes[[j]]) for j in each]
+    return [Block(term, V[:, [j]], 1, "", term.codes[[j]] if term.by_column else term.codes) for j in each]
 
 
 def spanned(A: np.ndarray, B: np.ndarray) -> bool:
