@@ -16,9 +16,7 @@ from mme.engine.criterion import Constants
 from mme.engine.objective import Objective
 from mme.engine.pls import pwrss
 from mme.numeric.factor import NotPositiveDefiniteError
-
-# Numbers of the second derivatives of L^-1 N'V^-1 N L^-T beyond which a search does not make them (40 MB).
-_MOST_NUMBERS = 5_000_000
+from mme.numeric.limits import limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ class Slopes:
 def criterion_slopes(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Gradient (k,) and Hessian (k, k) of the criterion at theta; None where they have no closed form."""
     k, size = objective.model.k, objective.system.p + 1
-    if objective.within is not None or (k * size) ** 2 > _MOST_NUMBERS:
+    if objective.within is not None or (k * size) ** 2 > limits().slope_numbers:
         return None
     if objective.is_large(objective.factors(theta)):
         return None

@@ -25,6 +25,7 @@ from mme.derivatives.information import Direction, Information, information
 from mme.derivatives.slopes import slopes_by_theta
 from mme.derivatives.units import level_information, natural_units
 from mme.engine.objective import Objective
+from mme.engine.pls import half_covariance
 from mme.errors import MMEError
 from mme.numeric.differences import central, one_sided
 from mme.numeric.lapack import triangular_solve
@@ -52,12 +53,6 @@ class Profile:
     units: np.ndarray
 
 
-def half_covariance(objective: Objective, border: np.ndarray) -> np.ndarray:
-    """(p, p) with cov(beta) = sigma^2 half'half: R_X^-1 R^-T for X = Q R."""
-    p = objective.system.p
-    return triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
-
-
 def profile_derivatives(origin: Estimates, free: np.ndarray) -> Profile:
     """Those of the criterion and of beta's covariance by the free entries of (theta, phi)."""
     closed = information(origin.objective, origin.theta, origin.at) if free.any() else None
@@ -75,7 +70,7 @@ def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
     return Profile(
         gradient=gradient,
         hessian=hessian,
-        half=half_covariance(objective, origin.at.border),
+        half=half_covariance(origin.at.border, objective.basis.R_inverse),
         slopes=slopes,
         units=natural_units(objective, origin.theta),
     )
@@ -89,7 +84,8 @@ def _by_differences(origin: Estimates, free: np.ndarray) -> Profile:
     if free[:k].any():
         step[:k] = _STEP * natural_units(objective, theta)
     step = step[free]
-    half, whole, basis = half_covariance(objective, origin.at.border), origin.at.border[:p, :p], objective.basis
+    whole, basis = origin.at.border[:p, :p], objective.basis
+    half = half_covariance(origin.at.border, basis.R_inverse)
 
     def values(x: np.ndarray) -> np.ndarray:
         parameters = at.copy()

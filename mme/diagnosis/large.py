@@ -21,8 +21,6 @@ from mme.diagnosis.levels import DETERMINED
 from mme.numeric.limits import limits
 from mme.numeric.sums import Column, coding
 
-# Records of the groups in step: W_g has some tens of entries for each.
-_RECORDS = 100_000
 # Residuals, as a share of e_g, at which a group is done, or is given up if it has not come so far.
 _DONE, _GOOD = 1e-12, 1e-11
 
@@ -133,6 +131,6 @@ def _shifted(rows: sp.csr_array, group: np.ndarray, wide: int) -> sp.csr_array:
 
 def _batches(groups: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
     """Groups of about so many records in all."""
-    batch = np.cumsum([0, *(records.size for records in groups)])[:-1] // _RECORDS
+    batch = np.cumsum([0, *(records.size for records in groups)])[:-1] // limits().large_group_records
     for number in np.unique(batch):
         yield [records for records, of in zip(groups, batch, strict=True) if of == number]

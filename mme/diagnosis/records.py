@@ -28,12 +28,10 @@ from mme.diagnosis.hat import Hat, quadratic
 from mme.diagnosis.levels import DETERMINED
 from mme.engine.blocks import Block
 from mme.errors import MMEError
+from mme.numeric.limits import limits
 from mme.numeric.sums import coding
 from mme.solution.diagonal import level_covariance
 from mme.solution.gains import carried, whole_rest
-
-# Numbers of a chunk of rows in (R3), and products beyond which it would take minutes.
-_NUMBERS, _MOST_PRODUCTS = 4_000_000, 1e11
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +90,12 @@ class RecordHat:
         objective, theta, at = self.hat.objective, self.hat.theta, self.hat.at
         n, m = Y.shape
         products = Y.nnz * m if at.rest.is_dense else 2 * n * objective.system.elimination.nnz_L
-        if products > _MOST_PRODUCTS:
+        if products > limits().record_products:
             raise MMEError(
                 f"a random effect varies within the groups of the residual structure: what each of {n:,} records does "
                 "would take minutes; give the groups that may leave, by="
             )
-        total, step = np.zeros(n), max(1, _NUMBERS // max(m, 1))
+        total, step = np.zeros(n), max(1, limits().solved_numbers // max(m, 1))
         H_2 = whole_rest(objective, theta, at.rest) if at.rest.is_dense else None
         for start in range(0, n, step):
             part = Y[start : start + step]

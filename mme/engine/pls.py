@@ -123,6 +123,14 @@ def logdet_M(system: System, T: Factors) -> float:
     return logdet + system.elimination.alone(rest.schur, factor.packed_weights(), T.rest).logdet
 
 
+def half_covariance(border: np.ndarray, R_inverse: np.ndarray) -> np.ndarray:
+    """R_X^-1 R^-T (p, p) for X = Q R, given R^-1 and the factor of (N): cov(beta) = sigma^2 half'half.
+
+    Rows of R^-1 in place of all of it give columns of this: those of some of the fixed effects.
+    """
+    return triangular_solve(border[:-1, :-1], R_inverse.T, transposed=False)
+
+
 def coordinates(border: np.ndarray) -> np.ndarray:
     """Gamma (p,): beta on the orthonormal basis, from the factor of (N)."""
     return triangular_solve(border[:-1, :-1], border[-1, :-1], transposed=True)

@@ -21,6 +21,7 @@ from mme.covariance.base import GStructure
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.numeric.factor import NotPositiveDefiniteError, factorise
+from mme.numeric.limits import limits
 from mme.numeric.sums import coding
 
 # Singular values of derivatives of unit length (their length before P) that are rounding.
@@ -29,8 +30,6 @@ DEPENDENT = 1e-9
 _CLEAR = 1e-8
 # A column that earlier ones leave no more than this share of is a combination of them.
 _COMBINATION = 1e-13
-# Related levels up to which their covariances are asked for without need.
-_FEW_RELATED = 2000
 # Step of the derivatives of a structure that is not linear in its parameters, by differences of fourth order.
 _STEP = 1e-3
 
@@ -169,7 +168,7 @@ def _related(block: Block, b: np.ndarray, thorough: bool) -> np.ndarray:
     theta = np.zeros(block.theta_slices[0].stop)
     if block.is_parametric:
         theta[theta.size - block.relationship.k :] = block.relationship.starts()[0]
-    if block.J > _FEW_RELATED and not thorough:
+    if limits().related_levels_asked < block.J and not thorough:
         return np.full(b.shape, np.nan)
     relationship = block.relationship_at(theta)
     if not np.isfinite(relationship.diagonal).all():

@@ -63,6 +63,20 @@ class Limits:
     large_group_steps : int
         Steps of conjugate gradients by which a large group may leave; one that needs more leaves by an evaluation
         without it.
+    large_group_records : int
+        Records of the large groups that leave side by side: each has some tens of entries of the matrices in step.
+    record_products : float
+        Products beyond which what each record does to a fit is refused where random effects vary within the groups of
+        the residual structure: it would take minutes.
+    freedom_rows : int
+        Rows whose degrees of freedom are computed at a time.
+    small_model_numbers : int
+        Numbers of the compressed columns of Z up to which a model is small: several descents of its criterion cost less
+        than one search of a large one.
+    slope_numbers : int
+        Numbers of the second derivatives that a search makes in closed form (40 MB); beyond, it takes differences.
+    related_levels_asked : int
+        Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
     summary_operations : float
         Operations that a summary may spend on the standard errors of heritabilities: about a second.
     """
@@ -85,6 +99,12 @@ class Limits:
     level_batch_numbers: int = 250_000
     large_group: int = 1000
     large_group_steps: int = 300
+    large_group_records: int = 100_000
+    record_products: float = 1e11
+    freedom_rows: int = 8_192
+    small_model_numbers: int = 10_000
+    slope_numbers: int = 5_000_000
+    related_levels_asked: int = 2000
     summary_operations: float = 1e10
 
 

@@ -31,6 +31,7 @@ from mme.inference.fixed.quantiles import t_quantile
 from mme.inference.fixed.reference import Normal, Reference, reciprocal
 from mme.inference.fixed.satterthwaite import Satterthwaite
 from mme.numeric.differences import one_sided
+from mme.numeric.limits import limits
 from mme.solution.estimates import Estimates
 from mme.solution.joint import Entries
 from mme.solution.prediction_error import Errors
@@ -41,8 +42,6 @@ _STEP = 1e-6
 _PLENTY = 10_000.0
 # Condition of T beyond which a variance is, to rounding, zero.
 _SINGULAR = 1e6
-# Rows whose degrees of freedom are computed at a time.
-_ROWS = 8_192
 
 
 def check_interval(level: float, ddf: str) -> None:
@@ -72,7 +71,8 @@ def standard_errors(fit: Fitted, errors: Errors, ddf: str) -> tuple[np.ndarray, 
 
 
 def _of_contrasts(to: Reference, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pieces = [X[first : first + _ROWS] for first in range(0, len(X), _ROWS)]
+    step = limits().freedom_rows
+    pieces = [X[first : first + step] for first in range(0, len(X), step)]
     se, df = [to.se(x) for x in pieces], [to.df(x) for x in pieces]
     return np.concatenate([np.zeros(0), *se]), np.concatenate([np.zeros(0), *df])
 

@@ -24,9 +24,7 @@ import numpy as np
 from mme.engine.blocks import Block
 from mme.engine.criterion import Constants, criterion
 from mme.engine.objective import Objective
-
-# Numbers of Z compressed, r times m, beyond which a model is not small.
-_MOST_NUMBERS = 10_000
+from mme.numeric.limits import limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,7 @@ class Valleys:
     def of(cls, objective: Objective) -> Valleys | None:
         """None where the model is not small, or its derivatives have no such form."""
         objective, m = objective.in_axes, sum(block.J * block.q for block in objective.blocks)
-        if min(objective.model.n, m + len(objective.basis.N)) * m > _MOST_NUMBERS or objective.phi.size:
+        if min(objective.model.n, m + len(objective.basis.N)) * m > limits().small_model_numbers or objective.phi.size:
             return None
         if any(part.entries is None for part in objective.model.structures):
             return None

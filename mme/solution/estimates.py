@@ -10,7 +10,7 @@ import numpy as np
 
 from mme.engine.criterion import criterion, residual_sd
 from mme.engine.objective import Objective
-from mme.engine.pls import Evaluation, Factors, coordinates, effects, evaluate, logdet_X, pwrss
+from mme.engine.pls import Evaluation, Factors, coordinates, effects, evaluate, half_covariance, logdet_X, pwrss
 from mme.errors import MMEError
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.numeric.lapack import triangular_solve
@@ -198,8 +198,7 @@ class Estimates:
     @cached_property
     def _half_covariance(self) -> np.ndarray:
         """F' (p, p): (X'V^-1 X)^-1 = F F' in units of sigma^2."""
-        p = self.objective.system.p
-        return triangular_solve(self.at.border[:p, :p], self.objective.basis.R_inverse.T, transposed=False)
+        return half_covariance(self.at.border, self.objective.basis.R_inverse)
 
     @cached_property
     def b(self) -> list[np.ndarray]:

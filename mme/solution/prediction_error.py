@@ -19,7 +19,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from mme.numeric.lapack import triangular_solve
+from mme.engine.pls import half_covariance
 from mme.numeric.panels import gathered, inner, panels
 from mme.numeric.sums import cells
 from mme.solution.between import Covariances
@@ -68,8 +68,7 @@ def error_variance(estimates: Estimates, X: np.ndarray, parts: Sequence[Part]) -
     Costs O(records) for one grouping factor. Each pair of factors adds O(q^2) a record and the entries of H between
     their levels: no more than an evaluation or two where the remainder is dense or the levels met in the fit.
     """
-    p = estimates.objective.system.p
-    F = triangular_solve(estimates.at.border[:p, :p], estimates.objective.basis.R_inverse.T, transposed=False)
+    F = half_covariance(estimates.at.border, estimates.objective.basis.R_inverse)
     H = Covariances(estimates)
     own = _own(H) if parts else []
     out = np.empty(X.shape[0])

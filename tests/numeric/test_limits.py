@@ -4,8 +4,10 @@ from contextvars import copy_context
 from dataclasses import fields
 from threading import Thread
 
+import numpy as np
 import pytest
 
+import mme
 from mme.numeric.limits import Limits, limits, set_limits, within
 from mme.numeric.memory import available_bytes, machine_bytes
 from mme.numeric.panels import panels
@@ -58,3 +60,29 @@ def test_records_are_handled_so_many_at_a_time():
 
 def test_every_limit_is_described():
     assert all(f"\n    {field.name} : " in Limits.__doc__ for field in fields(Limits))
+
+
+MODELS = {
+    "slopes": ("Reaction ~ Days + (Days | Subject)", "sleepstudy"),
+    "crossed": ("diameter ~ 1 + (1 | plate) + (1 | sample)", "Penicillin"),
+    "nested": ("strength ~ 1 + (1 | batch / cask)", "Pastes"),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_small_model_that_is_searched_as_a_large_one_has_the_same_optimum(model):
+    formula, name = MODELS[model]
+    data = mme.load(name)
+    small = mme.lmer(formula, data)
+    with within(Limits(small_model_numbers=0)):
+        large = mme.lmer(formula, data)
+    assert large.criterion == pytest.approx(small.criterion, abs=1e-7)
+    np.testing.assert_allclose(large.theta, small.theta, rtol=1e-4, atol=1e-4)
+
+
+def test_degrees_of_freedom_of_rows_are_the_same_in_pieces():
+    data = mme.load("sleepstudy")
+    fit = mme.lmer("Reaction ~ Days + (Days | Subject)", data)
+    with within(Limits(freedom_rows=7)):
+        pieces = fit.predict(data, interval="confidence")
+    np.testing.assert_allclose(pieces, fit.predict(data, interval="confidence"), rtol=1e-9)

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.derivatives.variance_derivatives import Linear, half_covariance, linear_derivatives
+from mme.derivatives.variance_derivatives import Linear, linear_derivatives
+from mme.engine.pls import half_covariance
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
@@ -119,7 +120,7 @@ def kenward_roger(fit: Fitted) -> KenwardRoger:
     """
     _require_linear(fit)
     objective = fit.objective
-    half = half_covariance(objective, fit.estimates.at.border)
+    half = half_covariance(fit.estimates.at.border, objective.basis.R_inverse)
     by_H = linear_derivatives(fit.estimates.in_axes, fixed=fit.theta_given)
     P, Q, L = _with_sigma(by_H, objective.constants.n)
     if objective.model.sigma is not None:

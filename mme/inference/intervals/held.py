@@ -17,7 +17,7 @@ import numpy as np
 from mme.covariance.base import GStructure
 from mme.covariance.held import Held
 from mme.engine.criterion import criterion, residual_sd
-from mme.engine.pls import coordinates, pwrss
+from mme.engine.pls import coordinates, half_covariance, pwrss
 from mme.fitted.natural import parameter_names, parameter_values
 from mme.inference.intervals.slices import hold_residual
 from mme.model.problem import Model
@@ -65,7 +65,7 @@ class Deviance:
     def _direction(self, at: Point, border: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """a = L_X^-1 h, c and beta0_j."""
         basis, p = self.joint.at(at.phi).basis, border.shape[0] - 1
-        a = triangular_solve(border[:p, :p], basis.R_inverse[at.j], transposed=False)
+        a = half_covariance(border, basis.R_inverse[at.j])
         return a, border[p, :p], float(basis.beta0[at.j])
 
     def parameters(self, at: Point) -> np.ndarray:
@@ -169,8 +169,7 @@ class Maximum:
         theta = joint.model.coordinates.inner(theta)
         objective, deviance = joint.latest, Deviance(joint)
         border = objective.triangle(theta)[1]
-        p = objective.system.p
-        half = triangular_solve(border[:p, :p], objective.basis.R_inverse.T, transposed=False)
+        half = half_covariance(border, objective.basis.R_inverse)
         sigma = residual_sd(objective.constants, pwrss(border))
         radius = radii(objective) if objective.model.k else np.zeros(0)
         return cls(
