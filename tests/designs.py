@@ -88,7 +88,7 @@ class Problem:
 
 def objective(problem: Problem, plan: Plan | None = None) -> Objective:
     """The library's criterion of a problem, by the engine asked for."""
-    return Objective(problem.model, engine=plan)
+    return Objective.of(problem.model, plan=plan)
 
 
 def estimates(problem: Problem, plan: Plan | None = None) -> Estimates:

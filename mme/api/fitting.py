@@ -206,9 +206,7 @@ def lmer(
     )
     designed = perf_counter() - began
     rows = Rows(parts.kept, parts.index, parts.outside)
-    fitted = fit_model(model, theta, start, progress, rows, formula, parts.spec)
-    fitted.engine.seconds["formula"] = designed
-    return Fit(fitted)
+    return Fit(fit_model(model, theta, start, progress, rows, formula, parts.spec, formula_seconds=designed))
 
 
 def _columns(residual: Any) -> tuple[str, ...]:
@@ -230,6 +228,7 @@ def fit_model(
     rows: Rows | None = None,
     formula: str | None = None,
     specification: Any = None,
+    formula_seconds: float | None = None,
 ) -> Fitted:
     """Fit a checked model; what describes its rows and its formula goes into the record."""
     if theta is not None and start is not None:
@@ -237,4 +236,5 @@ def fit_model(
     first = None if start is None else model.canonical(given_theta(start, model, "start"))
     found = search(model, theta, progress, first)
     used = Rows.all(model.n) if rows is None else rows
-    return Fitted(model, found.optimum, found.objective, used, progress, formula, specification)
+    objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
+    return Fitted(model, found.optimum, objective, used, progress, formula, specification)

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from mme.engine.lambdas import lambda_columns
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
-from mme.engine.schur import lambda_columns
 from mme.numeric.lapack import triangular_solve
 from mme.solution.gains import level_operator, whole_rest
 

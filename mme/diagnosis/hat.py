@@ -33,7 +33,7 @@ from mme.diagnosis.levels import DETERMINED, level_shifts
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation, coordinates
-from mme.engine.schur import Family
+from mme.engine.schur_pattern import Family
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
@@ -131,7 +131,7 @@ class Hat:
             groups = labels[left] if labels.ndim == 1 else tuple(labels[:, left])
             terms.append(Term(groups, columns, name=f"block {b}", relationship=related))
             thetas.append(lower_factor(block.T(self.theta)).T[np.triu_indices(block.q)])  # down its columns
-        part = Objective(
+        part = Objective.of(
             Model(
                 y=objective.basis.r[left],
                 X=objective.basis.Q[left],
@@ -169,7 +169,7 @@ class Hat:
     def _meetings(self, columns: Callable[[Block], Sequence[Column]]) -> np.ndarray:
         """z_2i' H_2 z_2i: entries of H_2 between the levels of one record."""
         rest, h = self.objective.system.rest, np.zeros(self.objective.model.n)
-        for family in rest.schur.families:
+        for family in rest.schur.pattern.families:
             left, right = rest.blocks[family.t_row], rest.blocks[family.t_col]
             blocks = family.blocks(self._rest.entries)
             if family.t_row == family.t_col and not left.by_column:

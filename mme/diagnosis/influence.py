@@ -16,9 +16,9 @@ from mme.diagnosis.hat import Hat, hat_of
 from mme.diagnosis.large import large_shifts
 from mme.diagnosis.records import RecordHat
 from mme.engine.blocks import Block
+from mme.engine.meetings import product_count
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
-from mme.engine.schur import product_count
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.term import Term
@@ -161,7 +161,7 @@ def _absorbing(fit: Fitted, codes: np.ndarray, small: np.ndarray) -> Hat:
         model = replace(model, terms=(*model.terms, leaving), structures=structures)
         theta = np.append(theta, 0.0)
     others = [block for b, block in enumerate(objective.blocks) if b != absorb]
-    moved = Objective(model, phi=objective.phi, engine=Plan(absorb, _is_dense(codes, others)))
+    moved = Objective.of(model, phi=objective.phi, plan=Plan(absorb, _is_dense(codes, others)))
     return Hat(moved, theta, moved.evaluate(theta))
 
 

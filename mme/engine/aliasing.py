@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.engine.basis import RANK_TOLERANCE, Basis
+from mme.engine.basis import RANK_TOLERANCE, FixedBasis
 from mme.numeric.lapack import triangular_inverse
 
 # A column is left out when all but this share of it is made of others: (1) is asked to ten times that, so that
@@ -82,7 +82,7 @@ class Aliasing:
         return f"{names[column]} = {text.removeprefix(' + ').strip() or '0'}"
 
 
-def aliasing(X: np.ndarray, basis: Basis) -> Aliasing:
+def aliasing(X: np.ndarray, basis: FixedBasis) -> Aliasing:
     """How the kept columns of X (n, all) make the others, whatever the records' variances."""
     kept, p = basis.kept, X.shape[1]
     size, A = np.ones(p), np.zeros((kept.size, p))

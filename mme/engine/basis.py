@@ -43,10 +43,21 @@ _SPLIT = 134217729.0
 
 
 @dataclass(frozen=True, eq=False)
-class Basis:
+class Centred:
+    """X as rows (p, n), those far from zero by their distance from their mean: what no weights change.
+
+    ``moved`` has of each such column, by its place, what :func:`_moved_to_mean` says.
+    """
+
+    rows: np.ndarray
+    moved: dict[int, tuple[np.ndarray, float, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class FixedBasis:
     """Whitened X[:, kept] = Q R, Q orthonormal; whitened y - X beta0 is r. ``N`` (p + 1, n) holds Q' and r.
 
-    ``R_inverse`` is upper triangular: beta = R^-1 gamma.
+    ``R_inverse`` is upper triangular: beta = R^-1 gamma. ``length`` is that of whitened y.
     """
 
     N: np.ndarray
@@ -54,6 +65,7 @@ class Basis:
     R_inverse: np.ndarray
     kept: np.ndarray
     beta0: np.ndarray
+    length: float
 
     @property
     def Q(self) -> np.ndarray:
@@ -74,20 +86,29 @@ class Basis:
         """Beta in the user's units from coordinates on Q of the residual problem."""
         return np.asarray(self.beta0 + self.R_inverse @ gamma)
 
-    def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
+    def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> FixedBasis:
         """The same columns beside the OLS residual of another response."""
         return _beside(self.N.copy(), self.R, self.R_inverse, self.kept, X, y, whiten)
 
 
-def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening) -> Basis:
-    """Orthonormal basis of the columns of whitened X that do not depend on earlier ones, and the OLS residual of y."""
+def centred(X: np.ndarray) -> Centred:
+    """The columns of X near zero."""
     rows = np.ascontiguousarray(X.T)
     moved = _moved_to_mean(rows)
     if moved:
         rows = rows.copy()
         for j, (near, _, _) in moved.items():
             rows[j] = near
-    rows = whiten(rows)
+    return Centred(rows, moved)
+
+
+def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centred | None = None) -> FixedBasis:
+    """Orthonormal basis of the columns of whitened X that do not depend on earlier ones, and the OLS residual of y.
+
+    ``near`` is X :func:`centred`, where it is at hand.
+    """
+    near = centred(X) if near is None else near
+    rows, moved = whiten(near.rows), near.moved
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
     N, R, kept = _qr(rows, length)
@@ -210,7 +231,7 @@ def _beside(
     X: np.ndarray,
     y: np.ndarray,
     whiten: Whitening,
-) -> Basis:
+) -> FixedBasis:
     """The rows of Q' as they stand in N and, written below them, the OLS residual of whitened y."""
     Q, r = N[:-1], N[-1]
     white = whiten(y[None, :])[0]
@@ -221,7 +242,7 @@ def _beside(
         r[:] = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
     correction = Q @ r
     r -= correction @ Q
-    return Basis(N, R, R_inverse, kept, beta0 + R_inverse @ correction)
+    return FixedBasis(N, R, R_inverse, kept, beta0 + R_inverse @ correction, float(np.linalg.norm(white)))
 
 
 def _exact_residual(X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -18,13 +18,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.covariance.axes import Axes
 from mme.covariance.base import GStructure
-from mme.engine.spectrum import Spectrum, require_memory, spectrum
-from mme.model.term import Term
+from mme.engine.spectrum import Spectrum, spectrum
 from mme.numeric.sums import Cells, Column, by_column, cells, level_sums, picked
-from mme.residual.whitening import Whitening
-from mme.tables.levels import varies_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +75,11 @@ class Block:
         """Z of a spherical block by its singular values."""
         return spectrum(np.array([np.ones(self.codes.size) if c is None else c for c in self.columns]))
 
+    @property
+    def rank(self) -> int:
+        """How many columns a level has once it is absorbed."""
+        return int(self.spectrum.s.size) if self.is_spherical else self.q
+
     @cached_property
     def gram(self) -> np.ndarray:
         """Inner products (J, q, q) of the columns over the records of each level of the first of the two."""
@@ -94,8 +95,17 @@ class Block:
 
     def sums(self, rows: np.ndarray) -> np.ndarray:
         """Z'rows' (J, q, m), for rows (m, n)."""
-        rows = rows if self.records is None else rows[:, self.records]
-        return level_sums(self.codes, self.J, self.columns, list(rows))
+        if self.records is None:
+            return level_sums(self.codes, self.J, self.columns, list(rows))
+        Z = self._transposed(self.records, rows.shape[1])
+        return np.asarray(Z @ np.ascontiguousarray(rows.T)).reshape(self.J, self.q, -1)
+
+    def _transposed(self, records: np.ndarray, n: int) -> sp.csc_array:
+        """Z' (J q, n) of a block with several entries a record, which come record by record."""
+        values = np.array([np.ones(self.codes.size) if column is None else column for column in self.columns])
+        codes = self.codes if self.q == 1 else np.add.outer(self.codes * self.q, np.arange(self.q)).ravel()
+        ends = np.cumsum(np.bincount(records, minlength=n)) * self.q
+        return sp.csc_array((values.T.ravel(), codes, np.concatenate(([0], ends))), shape=(self.J * self.q, n))
 
     def cells(self, other: Block) -> Cells:
         """Cells of the levels of two blocks whose entries meet on a record."""
@@ -196,50 +206,6 @@ class Block:
         return np.linalg.norm(self.scale[:, None] * self.C, axis=0)
 
 
-def build_blocks(
-    terms: tuple[Term, ...],
-    structures: tuple[GStructure, ...],
-    whiten: Whitening,
-    axes: tuple[Axes | None, ...] = (),
-) -> tuple[Block, ...]:
-    """Group the terms by grouping factor, in order of first appearance, their columns in their axes and whitened."""
-    axes = axes or (None,) * len(terms)
-    ends = np.cumsum([s.k for s in structures]).tolist()
-    thetas = tuple(slice(end - s.k, end) for s, end in zip(structures, ends, strict=True))
-    members: list[list[int]] = []
-    for t, term in enumerate(terms):
-        for group in members:
-            if _same_factor(terms[group[0]], term):
-                group.append(t)
-                break
-        else:
-            members.append([t])
-    crossing = [whiten.groups is not None and varies_within(terms[group[0]].codes, whiten.groups) for group in members]
-    W = whiten.matrix() if any(crossing) else None
-    return tuple(
-        _block(terms, structures, thetas, axes, tuple(group), whiten)
-        if W is None or not crosses
-        else _mixed(_block(terms, structures, thetas, axes, tuple(group), Whitening()), W)
-        for group, crosses in zip(members, crossing, strict=True)
-    )
-
-
-def _mixed(block: Block, W: sp.csr_array) -> Block:
-    """The block whitened by W: an entry of a record for every record j that has a part in it."""
-    W = sp.coo_array(W)
-    order = np.lexsort((W.row != W.col, W.row))
-    i, j, weight = W.row[order], W.col[order], W.data[order]
-    columns = [weight if column is None else weight * column[j] for column in block.columns]
-    size = np.array([_length(column, block.codes.size) for column in columns])
-    return replace(
-        block,
-        codes=block.codes[j],
-        columns=tuple(column / length for column, length in zip(columns, size, strict=True)),
-        scale=block.scale * size,
-        records=i.astype(np.int64),
-    )
-
-
 def _meetings(left: np.ndarray | None, right: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Entries of two blocks on the same record, from the records of theirs (None: every record has one).
 
@@ -252,110 +218,3 @@ def _meetings(left: np.ndarray | None, right: np.ndarray | None) -> tuple[np.nda
     one = np.repeat(np.arange(left.size), per_entry)
     start = np.cumsum(per_entry) - per_entry
     return one, np.arange(one.size) - np.repeat(start - first[left], per_entry)
-
-
-def _same_factor(one: Term, other: Term) -> bool:
-    return (
-        one.relationship is None
-        and other.relationship is None
-        and one.n_levels == other.n_levels
-        and not (one.by_column or other.by_column)
-        and (one.codes is other.codes or np.array_equal(one.codes, other.codes))
-    )
-
-
-def _block(
-    terms: tuple[Term, ...],
-    structures: tuple[GStructure, ...],
-    thetas: tuple[slice, ...],
-    axes: tuple[Axes | None, ...],
-    members: tuple[int, ...],
-    whiten: Whitening,
-) -> Block:
-    first = terms[members[0]]
-    widths = [terms[t].q for t in members]
-    ends = np.cumsum(widths).tolist()
-    columns = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
-    if first.n_levels == 1 and structures[members[0]].is_spherical:
-        require_memory(first.n, first.q)
-    found = [_columns(terms[t], axes[t]) for t in members]
-    unit = [
-        axes[t] is not None and whiten.identity for t, width in zip(members, widths, strict=True) for _ in range(width)
-    ]
-    scaled, scale = _scaled_columns([column for part in found for column in part], unit, first.n, whiten)
-    for t, at in zip(members, columns, strict=True):
-        if structures[t].is_spherical:
-            scaled, scale = _of_one_size(scaled, scale, at, first.n)
-    C, inverse = (None, None) if all(axes[t] is None for t in members) else _changes(widths, [axes[t] for t in members])
-    return Block(
-        codes=first.codes,
-        J=first.n_levels,
-        q=sum(widths),
-        columns=scaled,
-        scale=scale,
-        structures=tuple(structures[t] for t in members),
-        terms=members,
-        theta_slices=tuple(thetas[t] for t in members),
-        column_slices=columns,
-        relationship=first.relationship,
-        C=C,
-        inverse=inverse,
-    )
-
-
-def _columns(term: Term, axes: Axes | None) -> list[Column]:
-    """The columns of a term, in its axes where it has some; None is a column of ones."""
-    if axes is not None:
-        return list(axes.columns)
-    if term.covariates is None:
-        return [None]
-    return [None if (column == 1.0).all() else column for column in term.covariates.T]
-
-
-def _changes(widths: list[int], axes: list[Axes | None]) -> tuple[np.ndarray, np.ndarray]:
-    """C and C^-1 of several terms side by side."""
-    C, inverse, start = np.eye(sum(widths)), np.eye(sum(widths)), 0
-    for q, one in zip(widths, axes, strict=True):
-        if one is not None:
-            at = slice(start, start + q)
-            C[at, at], inverse[at, at] = one.C, one.inverse
-        start += q
-    return C, inverse
-
-
-def _scaled_columns(
-    columns: list[Column], unit: list[bool], n: int, whiten: Whitening
-) -> tuple[tuple[Column, ...], np.ndarray]:
-    """The columns, whitened and divided by their root mean square, which is one of those of ``unit``; the divisors."""
-    scaled: list[Column] = []
-    scale: list[float] = []
-    for column, is_unit in zip(columns, unit, strict=True):
-        if is_unit:
-            scaled.append(column)
-            scale.append(1.0)
-            continue
-        white = column
-        if not whiten.identity:
-            white = whiten((np.ones(n) if column is None else column)[None, :])[0]
-        size = 1.0 if white is None else _length(white, n)
-        scaled.append(None if white is None else white / size)
-        scale.append(size)
-    return tuple(scaled), np.array(scale)
-
-
-def _of_one_size(
-    columns: tuple[Column, ...], scale: np.ndarray, at: slice, n: int
-) -> tuple[tuple[Column, ...], np.ndarray]:
-    """Columns whose coefficients have one variance divided by one number, the root mean square of their sizes."""
-    scale = scale.copy()
-    own, scale[at] = scale[at].copy(), np.sqrt(np.mean(scale[at] ** 2))
-    back = [
-        column if one == other else np.multiply(1.0 if column is None else column, np.full(n, one / other))
-        for column, one, other in zip(columns[at], own.tolist(), scale[at].tolist(), strict=True)
-    ]
-    return (*columns[: at.start], *back, *columns[at.stop :]), scale
-
-
-def _length(column: np.ndarray, n: int) -> float:
-    """The root mean square of a column over n records, one for zeros."""
-    return float(np.sqrt(column @ column / n)) or 1.0

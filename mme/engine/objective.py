@@ -1,10 +1,9 @@
-"""From a checked model to a function of theta: condition, absorb, assemble once; then one evaluation a call."""
+"""The criterion as a function of theta, and its neighbours: at another phi, of other weights, of another response."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 from time import perf_counter
@@ -12,22 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from mme.engine.absorption import absorb, absorb_nothing, merge
-from mme.engine.basis import Basis, orthonormalise
-from mme.engine.blocks import Block, build_blocks
+from mme.engine.assembly import (
+    ModelPattern,
+    Weighted,
+    conditioned,
+    describe,
+    exchanged,
+    joined,
+    pattern_of,
+    plain,
+    split,
+    weighted,
+    whitening_of,
+)
+from mme.engine.basis import FixedBasis
+from mme.engine.blocks import Block
 from mme.engine.criterion import Constants, criterion
-from mme.engine.elimination import DenseElimination, Elimination, SparseElimination
 from mme.engine.orthogonal import Orthogonal, largest
-from mme.engine.penalty import Penalty
-from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, widest
+from mme.engine.plan import Engine, Plan
 from mme.engine.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_M, logdet_X, pwrss
-from mme.engine.remainder import build_remainder, no_remainder
-from mme.engine.span import within_X
 from mme.errors import MMEError
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
-from mme.numeric.factor import Analysis, NotPositiveDefiniteError, analyse
-from mme.numeric.sums import Cells, no_cells
+from mme.numeric.factor import NotPositiveDefiniteError
 from mme.residual.whitening import Whitening
 from mme.tables.arrays import numbers
 
@@ -35,56 +41,48 @@ from mme.tables.arrays import numbers
 _NO_FACTOR = np.zeros((1, 1))
 
 
+@dataclass(frozen=True, eq=False)
 class Objective:
     """The criterion as a function of theta at one phi: ``objective(theta)`` is -2 log (restricted) likelihood.
+
+    :meth:`of` makes it of a model; :meth:`at`, :meth:`with_weights` and :meth:`with_response` of one another.
 
     Attributes
     ----------
     model : Model
         The checked problem.
-    basis : Basis
-        Orthonormal basis of X, its rank and the OLS residual of y.
+    phi : (k,) array
+        Coordinates of the residual structure.
+    pattern : ModelPattern
+        What neither weights nor phi nor the response change: the plan, the places of all cross-products, the analysis.
+    weighted : Weighted
+        What weights and phi make of X, y and the terms.
+    system : System
+        The cross-products that an evaluation starts from.
     blocks : tuple of Block
         Terms by grouping factor.
     constants : Constants
         What of the criterion theta does not change.
-    within : tuple of (q,) bool, or None
-        Which columns of each block lie within X (:mod:`mme.engine.span`); None where none does.
     engine : Engine
         What is absorbed, how the rest is factorised, and why.
+    spare : Spare
+        What serves where a Cholesky factor has no digits left.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        phi: np.ndarray | None = None,
-        engine: Plan | None = None,
-        like: Objective | None = None,
-    ) -> None:
-        started = perf_counter()
-        engine, known = (engine, None) if like is None else (like.plan, like.system.elimination.analysis)
-        self.model, self.phi = model, np.zeros(0) if phi is None else phi
-        whiten = _whitening(model, self.phi)
-        self.basis = _conditioned(model, whiten)
-        self.blocks = build_blocks(model.terms, model.structures, whiten, model.axes)
-        self.constants = _constants(model, self.basis, self.blocks, whiten)
-        aligned = [within_X(block, self.basis.N[:-1]) for block in self.blocks]
-        self.blocks = tuple(block for block, _ in aligned)
-        self.within = tuple(found for _, found in aligned) if any(found.any() for _, found in aligned) else None
-        conditioned = perf_counter()
-        names = tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in self.blocks)
-        absorbing = widest(self.blocks) if engine is None else engine.absorb
-        crossings = _crossings(self.blocks, absorbing)
-        self.plan: Plan = plan(self.blocks, names, crossings) if engine is None else engine
-        if self.plan.absorb != absorbing:
-            crossings = _crossings(self.blocks, self.plan.absorb)
-        self.rest = tuple(block for b, block in enumerate(self.blocks) if b != self.plan.absorb)
-        self.absorbing = None if self.plan.absorb is None else self.blocks[self.plan.absorb]
-        self.system: System = self._assemble(crossings, known, forced=engine is not None)
-        self.penalty = Penalty.of(self.rest, self.system.rest.schur.penalty)
-        seconds = {"conditioning": conditioned - started, "cross-products": perf_counter() - conditioned}
-        self.engine = self._describe(names, seconds)
+    model: Model
+    phi: np.ndarray
+    pattern: ModelPattern
+    weighted: Weighted
+    system: System
+    blocks: tuple[Block, ...]
+    constants: Constants
+    engine: Engine
+    spare: Spare
+
+    @classmethod
+    def of(cls, model: Model, *, phi: np.ndarray | None = None, plan: Plan | None = None) -> Objective:
+        """Condition, absorb and assemble a model at one phi, by a plan that is given or by the best one."""
+        return _made(model, np.zeros(0) if phi is None else phi, None, plan)
 
     def __call__(self, theta: Any) -> float:
         """The criterion at theta; infinite where the model would fit the response exactly."""
@@ -133,14 +131,39 @@ class Objective:
         far = any(one.max() > most or one.min() < -most for one, most in zip(factors, self._most, strict=True))
         return far and self.orthogonal is not None
 
-    @cached_property
+    @property
     def orthogonal(self) -> Orthogonal | None:
         """What serves there instead; None for a large model."""
-        return Orthogonal.of(self._in_order, self.basis.N)
+        return self.spare.orthogonal
 
     @cached_property
     def _most(self) -> list[float]:
         return [largest(block) for block in self._in_order]
+
+    @property
+    def plan(self) -> Plan:
+        """Which block is absorbed, and whether the rest is factorised densely."""
+        return self.pattern.plan
+
+    @property
+    def basis(self) -> FixedBasis:
+        """Orthonormal basis of X, its rank and the OLS residual of y."""
+        return self.weighted.basis
+
+    @property
+    def within(self) -> tuple[np.ndarray, ...] | None:
+        """Which columns (q,) of each block lie within X (:mod:`mme.engine.span`); None where none does."""
+        return self.weighted.within
+
+    @cached_property
+    def rest(self) -> tuple[Block, ...]:
+        """The blocks that are not absorbed."""
+        return split(self.blocks, self.plan.absorb)[0]
+
+    @property
+    def absorbing(self) -> Block | None:
+        """The block that is absorbed."""
+        return split(self.blocks, self.plan.absorb)[1]
 
     @property
     def _in_order(self) -> tuple[Block, ...]:
@@ -158,10 +181,14 @@ class Objective:
         return at.logdet_M, at.border
 
     def at(self, phi: np.ndarray) -> Objective:
-        """The same model at another phi, with its plan and the analysis of its pattern; this one at the same phi."""
+        """The same model at another phi, with its plan and pattern; this one at the same phi."""
         if phi.size == 0 or np.array_equal(phi, self.phi):
             return self
-        return Objective(self.model, phi=phi.copy(), like=self)._viewed(inside=self.inside)
+        return _made(self.model, phi.copy(), self.pattern, self.plan)._viewed(inside=self.inside)
+
+    def with_weights(self, weights: Any) -> Objective:
+        """The same model with other prior weights, in the same axes, with its plan and pattern."""
+        return _made(self.model.with_weights(weights), self.phi, self.pattern, self.plan)._viewed(inside=self.inside)
 
     @property
     def inside(self) -> bool:
@@ -181,12 +208,9 @@ class Objective:
     def _viewed(self, *, inside: bool) -> Objective:
         if self.inside == inside or all(block.C is None for block in self.blocks):
             return self
-        twin = Objective.__new__(Objective)
-        vars(twin).update(vars(self))
-        twin.blocks = tuple(block if block.C is None else block.viewed(inside=inside) for block in self.blocks)
-        twin.rest = tuple(block for b, block in enumerate(twin.blocks) if b != self.plan.absorb)
-        twin.absorbing = None if self.plan.absorb is None else twin.blocks[self.plan.absorb]
-        return twin
+        return replace(
+            self, blocks=tuple(block if block.C is None else block.viewed(inside=inside) for block in self.blocks)
+        )
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """The factors of one evaluation, level by level."""
@@ -196,7 +220,8 @@ class Objective:
         """The scaled T of the absorbed block and of the others."""
         absorbed = _NO_FACTOR if self.absorbing is None else self.absorbing.T(theta)
         T = [block.T(theta) for block in self.rest]
-        return Factors(absorbed, T) if self.penalty is None else Factors(absorbed, T, *self.penalty(theta))
+        penalty = self.pattern.penalty_at
+        return Factors(absorbed, T) if penalty is None else Factors(absorbed, T, *penalty(theta))
 
     def contrast_factors(self, theta: np.ndarray) -> Factors:
         """The same without the columns within X, of which contrasts of records that are free of X do not depend."""
@@ -221,26 +246,34 @@ class Objective:
     def with_response(self, y: Any) -> Objective:
         """The same model for another response: only what depends on y, a column of the cross-products, is made anew."""
         started = perf_counter()
-        twin = copy(self)
-        twin.model = self.model.with_response(y)
-        twin.basis = _conditioned(twin.model, _whitening(self.model, self.phi), self.basis)
-        twin.system = self._system_of(twin.basis)
-        twin.__dict__.pop("orthogonal", None)
-        twin.engine = replace(self.engine, seconds={"response": perf_counter() - started})
-        return twin
+        model, whiten = self.model.with_response(y), self.whitening
+        basis = conditioned(model, lambda y: self.basis.with_response(model.X, y, whiten))
+        return replace(
+            self,
+            model=model,
+            weighted=replace(self.weighted, basis=basis),
+            system=exchanged(self.system, basis, self.absorbing),
+            engine=self.engine.taking(response=perf_counter() - started),
+            spare=Spare(self._in_order, basis.N),
+        )
 
     @property
     def whitening(self) -> Whitening:
         """What makes the records independent, at this phi."""
-        return _whitening(self.model, self.phi)
+        return whitening_of(self.model, self.phi)
 
     def by_ml(self) -> Objective:
         """The ML deviance of the same model."""
-        twin = copy(self)
-        twin.model = self.model.beside(method="ML")
-        twin.constants = replace(self.constants, reml=False)
-        twin.engine = replace(self.engine, seconds={})
-        return twin
+        return replace(
+            self,
+            model=self.model.beside(method="ML"),
+            constants=replace(self.constants, reml=False),
+            engine=self.engine.taking(),
+        )
+
+    def having_taken(self, **seconds: float) -> Objective:
+        """The same, where these stages took so many seconds besides."""
+        return replace(self, engine=self.engine.taking(**{**self.engine.seconds, **seconds}))
 
     @property
     def theta_scale(self) -> np.ndarray:
@@ -251,51 +284,42 @@ class Objective:
                 scale[thetas] = part.per_row(block.size[columns], 1.0)
         return scale
 
-    def _assemble(self, crossings: list[Cells], known: Analysis | None, *, forced: bool) -> System:
-        """Cross-products of Z and N = [X y], absorbing the block of the plan; ``known`` may be their analysis."""
-        if self.plan.dense:
-            require_dense_memory(sum(block.J * block.q for block in self.rest))
-        N = self.basis.N
-        absorbed, rows = absorb_nothing(N) if self.absorbing is None else absorb(self.absorbing, N)
-        if not self.rest:
-            chunks = merge(absorbed.levels).chunks()
-            q_J = absorbed.levels.R.shape[0] * absorbed.levels.J
-            return System(N.shape[0] - 1, absorbed, chunks, no_remainder(q_J, N.shape[0]), DenseElimination(0))
-        rest = build_remainder(self.rest, absorbed, rows, crossings)
-        elimination: Elimination = DenseElimination(rest.m)
-        if not self.plan.dense:
-            lower = rest.schur.lower()
-            analysis = known if known is not None and known.is_of(lower) else analyse(lower)
-            analysis.require_memory("the random effects of this model")
-            self.plan = self.plan if forced else after_analysis(self.plan, analysis)
-            elimination = elimination if self.plan.dense else SparseElimination(analysis)
-        return System(N.shape[0] - 1, absorbed, (), rest, elimination)
 
-    def _system_of(self, basis: Basis) -> System:
-        """The system with the last column of N from this basis, whose other columns are the same."""
-        system, r = self.system, basis.N[-1:]
-        one, rows = absorb_nothing(r) if self.absorbing is None else absorb(self.absorbing, r)
-        levels = replace(one.levels, V=np.concatenate([system.absorbed.levels.V[:-1], one.levels.V]))
-        NN = system.absorbed.NN.copy()
-        NN[-1] = NN[:, -1] = basis.N @ rows.N[0]  # N'(I - QQ')r, with I - QQ' applied once
-        absorbed = replace(system.absorbed, levels=levels, NN=NN)
-        if not self.rest:
-            return replace(system, absorbed=absorbed, chunks=merge(levels).chunks())
-        return replace(system, absorbed=absorbed, rest=system.rest.with_response(rows.N))
+@dataclass(frozen=True, eq=False)
+class Spare:
+    """An evaluation by orthogonal factors alone, made when it is first asked for."""
 
-    def _describe(self, names: tuple[str, ...], seconds: dict[str, float]) -> Engine:
-        elimination = self.system.elimination
-        return Engine(
-            absorbed=None if self.plan.absorb is None else names[self.plan.absorb],
-            remainder=elimination.description,
-            reasons=self.plan.reasons,
-            n_random=sum(block.J * block.q for block in self.blocks),
-            n_remainder=self.system.rest.m,
-            nnz_L=elimination.nnz_L,
-            flops=elimination.flops,
-            bytes=elimination.bytes,
-            seconds=seconds,
-        )
+    blocks: tuple[Block, ...]
+    N: np.ndarray
+
+    @cached_property
+    def orthogonal(self) -> Orthogonal | None:
+        """None for a large model."""
+        return Orthogonal.of(self.blocks, self.N)
+
+
+def _made(model: Model, phi: np.ndarray, known: ModelPattern | None, plan: Plan | None) -> Objective:
+    """The objective at one phi: on the pattern of a neighbour, where it suits this phi, or on one of its own."""
+    started, whiten = perf_counter(), whitening_of(model, phi)
+    of = plain(model, whiten) if known is None else known.plain
+    found = weighted(model, of, whiten)
+    if found is None:  # the whitening has more entries here
+        of = plain(model, whiten)
+        found = weighted(model, of, whiten)
+        assert found is not None
+    weighed = perf_counter()
+    if known is not None and known.plain is of and known.suits(found):
+        pattern = known
+        system = joined(pattern, found)
+    else:
+        pattern = pattern_of(model, of, found, plan, None if known is None else known.elimination.analysis)
+        system = joined(pattern, found)
+        pattern = pattern.kept(for_weights=known is not None or model.residual is not None)
+    seconds = {"conditioning": weighed - started, "cross-products": perf_counter() - weighed}
+    engine = describe(model, found.blocks, pattern, seconds)
+    rest, absorbing = split(found.blocks, pattern.plan.absorb)
+    spare = Spare(rest if absorbing is None else (absorbing, *rest), found.basis.N)
+    return Objective(model, phi, pattern, found, system, found.blocks, found.constants, engine, spare)
 
 
 def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objective:
@@ -315,49 +339,10 @@ def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objectiv
     """
     model = build_model(y, X, terms, **options)
     if model.residual is None:
-        return Objective(model)
+        return Objective.of(model)
     if model.phi is None or np.isnan(model.phi).any():
         raise MMEError(
             "the objective is a function of theta: give all parameters of the residual structure, "
             f"phi={{{', '.join(f'{name!r}: ...' for name in model.residual.names)}}}"
         )
-    return Objective(model, phi=model.phi)
-
-
-def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:
-    """The cells of the absorbed block with each of the others."""
-    if absorbing is None:
-        return [no_cells() for _ in blocks]
-    one = blocks[absorbing]
-    return [one.cells(other) for b, other in enumerate(blocks) if b != absorbing]
-
-
-def _whitening(model: Model, phi: np.ndarray) -> Whitening:
-    return Whitening(None if model.weights is None else np.sqrt(model.weights), model.residual, phi)
-
-
-def _conditioned(model: Model, whiten: Whitening, known: Basis | None = None) -> Basis:
-    """The basis of X and the OLS residual of y; ``known`` is the basis for another response."""
-    n, estimated = model.n, int(model.sigma is None)
-    y = model.y if model.offset is None else model.y - model.offset
-    basis = orthonormalise(model.X, y, whiten) if known is None else known.with_response(model.X, y, whiten)
-    if n - basis.kept.size < estimated:
-        raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
-    length = np.linalg.norm(whiten(y[None, :]))
-    if model.sigma is None and np.linalg.norm(basis.r) <= 1e-13 * length:
-        raise MMEError(
-            f"the fixed effects fit the response '{model.response}' exactly: there is no variance left to estimate"
-        )
-    return basis
-
-
-def _constants(model: Model, basis: Basis, blocks: tuple[Block, ...], whiten: Whitening) -> Constants:
-    return Constants(
-        n=model.n,
-        p=basis.kept.size,
-        logdet_X0=basis.logdet,
-        logdet_R=whiten.logdet,
-        logdet_K=sum(block.logdet_K for block in blocks),
-        reml=model.method == "REML",
-        sigma=model.sigma,
-    )
+    return Objective.of(model, phi=model.phi)

@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.absorption import Absorbed, Levels, Projected
 from mme.engine.blocks import Block
-from mme.engine.schur import Crossing, Schur, build_schur, lambda_columns, quickest
+from mme.engine.lambdas import lambda_columns
+from mme.engine.scatter import quickest
+from mme.engine.schur import Crossing, Schur, schur
+from mme.engine.schur_pattern import SchurPattern, schur_pattern
 from mme.numeric.sums import Cells
+
+
+@dataclass(frozen=True, eq=False)
+class RemainderPattern:
+    """Where the products of the remainder stand: made once for a model, whatever its weights, phi and response.
+
+    ``crossing`` are the cells of the absorbed block with each of the others, ``q`` the columns of a level after its QR.
+    B in CSR has ``indices`` and ``indptr``, and takes its values from those of the crossings by ``order``.
+    """
+
+    offsets: np.ndarray
+    crossing: tuple[Cells, ...]
+    q: int
+    J: int
+    order: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    schur: SchurPattern
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it serves for other weights: it has the places of all products."""
+        return self.schur.scatter is not None or self.schur.is_dense
+
+    def kept(self, *, for_weights: bool) -> RemainderPattern:
+        """The same for many weights; or without the places of products, which are as large as the map made of them."""
+        scatter = self.schur.scatter
+        kept = scatter.quick() if scatter is not None and for_weights else None
+        return replace(self, schur=replace(self.schur, scatter=kept))
+
+    def B(self, crossing: tuple[Crossing, ...]) -> sp.csr_array:
+        """(Q'Z_2)' from the inner products of the blocks with the orthogonal columns."""
+        shape = int(self.offsets[-1]), self.q * self.J
+        parts = [np.zeros(0), *(one.values.transpose(1, 2, 0).ravel() for one in crossing)]
+        return sp.csr_array((np.concatenate(parts)[self.order], self.indices, self.indptr), shape=shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,28 +57,25 @@ class Remainder:
     """The random effects that were not absorbed, m in all.
 
     ``crossing`` = Q'Z_t of each block, ``C`` = Z_2'(I - QQ')N (m, p + 1), ``B`` = (Q'Z_2)' (m, q J) with column
-    a J + g, ``schur`` as in (S).
+    a J + g, ``applied`` the same as an evaluation applies it, ``schur`` as in (S).
     """
 
     blocks: tuple[Block, ...]
     offsets: np.ndarray
     crossing: tuple[Crossing, ...]
     B: sp.csr_array
+    applied: np.ndarray | sp.csr_array
     C: np.ndarray
     schur: Schur
 
-    @cached_property
+    @property
     def m(self) -> int:
         """Number of random effects left."""
         return int(self.offsets[-1])
 
     def between(self, V: np.ndarray) -> np.ndarray:
         """B V for V (q J, c)."""
-        return np.asarray(self._B @ V)
-
-    @cached_property
-    def _B(self) -> np.ndarray | sp.csr_array:
-        return quickest(self.B)
+        return np.asarray(self.applied @ V)
 
     def with_response(self, r: np.ndarray) -> Remainder:
         """The same, for another last column r (1, n) of N less its part between levels."""
@@ -55,7 +90,8 @@ class Remainder:
         """B_g H B_g' of every level as (q, q, J), for a symmetric H on the pattern of M, family by family."""
         if levels.singular is None:
             return self.schur.through(H, levels.R.shape[0])
-        triplets = H[self.schur.source], (self.schur.row, self.schur.col)
+        pattern = self.schur.pattern
+        triplets = H[pattern.source], (pattern.row, pattern.col)
         lower = sp.csr_array(sp.coo_array(triplets, shape=(self.m, self.m)))
         whole = lower + sp.tril(lower, -1).T
         return np.asarray((self.B.T @ (whole @ self.B)).toarray())[:, :, None]
@@ -69,22 +105,47 @@ class Remainder:
         return lambda_columns(self.blocks, self.offsets, V, [factor.T for factor in T])
 
 
-def build_remainder(blocks: tuple[Block, ...], absorbed: Absorbed, rows: Projected, found: list[Cells]) -> Remainder:
-    """Cross-products of the blocks among themselves, with the absorbed block and with N, once for all theta.
-
-    ``found`` are the cells of the absorbed block with each of the others.
-    """
+def remainder_pattern(
+    blocks: tuple[Block, ...], absorbed: Block | None, crossing: tuple[Cells, ...], border: int
+) -> RemainderPattern:
+    """The pattern for these blocks, of which only levels and numbers of columns are looked at, and ``border`` of N."""
     offsets = np.concatenate(([0], np.cumsum([block.J * block.q for block in blocks], dtype=np.int64)))
-    crossing = [_crossing(absorbed, rows, block, cells) for block, cells in zip(blocks, found, strict=True)]
+    q, J = (1, 0) if absorbed is None else (absorbed.rank, absorbed.J)
+    rows, cols = [offsets[:0]], [offsets[:0]]
+    for cells, block, start in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
+        for a, i in np.ndindex(q, block.q):
+            rows.append(start + cells.cols * block.q + i)
+            cols.append(a * J + cells.rows)
+    at = np.concatenate(rows), np.concatenate(cols)
+    numbers = sp.csr_array(sp.coo_array((np.arange(at[0].size), at), shape=(int(offsets[-1]), q * J)))
+    pattern = schur_pattern(blocks, offsets, crossing, absorbed, q, border)
+    return RemainderPattern(offsets, crossing, q, J, numbers.data, numbers.indices, numbers.indptr, pattern)
+
+
+def remainder(
+    pattern: RemainderPattern,
+    blocks: tuple[Block, ...],
+    absorbed: Absorbed,
+    rows: Projected,
+    penalty: np.ndarray | None = None,
+) -> Remainder:
+    """Products of the blocks among themselves, with the absorbed block and with N, once for all theta.
+
+    ``penalty`` are the values of K^-1 (x) I, where they are known.
+    """
+    crossing = tuple(
+        _crossing(absorbed, rows, block, cells) for block, cells in zip(blocks, pattern.crossing, strict=True)
+    )
     C = [block.sums(rows.N) for block in blocks]
-    B = _stack(crossing, blocks, offsets, absorbed.levels.R.shape[0], absorbed.levels.J)
+    B = pattern.B(crossing)
     return Remainder(
         blocks=blocks,
-        offsets=offsets,
-        crossing=tuple(crossing),
+        offsets=pattern.offsets,
+        crossing=crossing,
         B=B,
+        applied=quickest(B),
         C=np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in C)]),
-        schur=build_schur(blocks, offsets, crossing, absorbed.levels, rows.N.shape[0], B),
+        schur=schur(pattern.schur, blocks, crossing, absorbed.levels, B, penalty),
     )
 
 
@@ -92,9 +153,9 @@ def build_remainder(blocks: tuple[Block, ...], absorbed: Absorbed, rows: Project
 def no_remainder(absorbed_columns: int, n_columns: int) -> Remainder:
     """The remainder of a model with one grouping factor: nothing, in the right shapes."""
     none, offsets = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    B = sp.csr_array((0, absorbed_columns))
-    schur = Schur((), offsets, {}, (), np.zeros(0), B, none, none, none, none, np.zeros(0), n_columns)
-    return Remainder((), offsets, (), B, np.zeros((0, n_columns)), schur)
+    B, C = sp.csr_array((0, absorbed_columns)), np.zeros((0, n_columns))
+    pattern = SchurPattern(offsets, (), (), True, None, none, none, none, none, n_columns)
+    return Remainder((), offsets, (), B, B, C, Schur(pattern, {}, np.zeros(0), B, B, np.zeros(0)))
 
 
 def _crossing(absorbed: Absorbed, rows: Projected, block: Block, found: Cells) -> Crossing:
@@ -104,15 +165,3 @@ def _crossing(absorbed: Absorbed, rows: Projected, block: Block, found: Cells) -
     lengths = rows.lengths[found.rows]
     inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
     return Crossing(found, found.sums(rows.Z, block.columns) * inverse[:, :, None])
-
-
-def _stack(crossing: list[Crossing], blocks: tuple[Block, ...], offsets: np.ndarray, q: int, J: int) -> sp.csr_array:
-    none = np.zeros(0, dtype=np.int64)
-    data, rows, cols = [np.zeros(0)], [none], [none]
-    for cross, block, offset in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
-        for a, i in np.ndindex(*cross.values.shape[1:]):
-            data.append(cross.values[:, a, i])
-            rows.append(offset + cross.cells.cols * block.q + i)
-            cols.append(a * J + cross.cells.rows)
-    triplets = (np.concatenate(data), (np.concatenate(rows), np.concatenate(cols)))
-    return sp.csr_array(sp.coo_array(triplets, shape=(int(offsets[-1]), q * J)))

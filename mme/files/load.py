@@ -45,7 +45,7 @@ def _rebuilt(content: dict[str, Any], path: Path) -> Fitted:
     optimum = replace(content["optimum"], theta=theta)
     if theta.shape != (model.k,) or not np.isfinite(theta).all():
         raise MMEError(f"{path}: theta has shape {theta.shape}, the model has {model.k} parameters")
-    objective = Objective(model, phi=np.asarray(optimum.phi, dtype=float))
+    objective = Objective.of(model, phi=np.asarray(optimum.phi, dtype=float))
     rows = Rows(
         np.asarray(content["rows"]["kept"], dtype=bool),
         _index(content["rows"]["index"]),

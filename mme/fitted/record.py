@@ -159,7 +159,7 @@ class Fitted:
         if not self.optimum.undetermined or not held.any():
             return self
         rest = without_held(self.model, held)
-        optimum, objective = of_reduced(self.optimum, rest), Objective(rest.model, phi=self.optimum.phi)
+        optimum, objective = of_reduced(self.optimum, rest), Objective.of(rest.model, phi=self.optimum.phi)
         return replace(self, model=rest.model, optimum=optimum, objective=objective)
 
     @property

@@ -132,7 +132,7 @@ def _beside(objective: Objective, within: list[np.ndarray], thorough: bool) -> U
         for name in _names(term, columns)
     )
     gone = rest.embedded(np.zeros(rest.model.k), 1.0) > 0.0
-    among = undetermined(Objective(rest.model, phi=objective.phi), thorough=thorough) if rest.model.k else None
+    among = undetermined(Objective.of(rest.model, phi=objective.phi), thorough=thorough) if rest.model.k else None
     if among is None:
         return Undetermined(sentences, gone, False, int(gone.sum()), tuple(within))
     left, held = iter(among.held), [columns.copy() for columns in within]

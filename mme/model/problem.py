@@ -111,6 +111,10 @@ class Model:
         """The same model for another response."""
         return self.beside(y=_response(y, self.n, self.response))
 
+    def with_weights(self, weights: Any) -> Model:
+        """The same model with other prior weights; the axes of its terms stay."""
+        return self.beside(weights=_weights(weights, self.n, "weights"))
+
     def beside(self, **changes: Any) -> Model:
         """The same random part, of which the axes are at hand, beside something else."""
         twin = replace(self, **changes)

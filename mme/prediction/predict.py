@@ -175,7 +175,7 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Facto
     if all(one is other for one, other in zip(terms, model.terms, strict=True)):
         return estimates
     wider = replace(model, terms=tuple(terms), structures=tuple(structures))
-    return Estimates(Objective(wider, phi=estimates.objective.phi), estimates.theta)
+    return Estimates(Objective.of(wider, phi=estimates.objective.phi), estimates.theta)
 
 
 def _array_rows(

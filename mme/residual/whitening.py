@@ -11,11 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from mme.errors import MMEError
 from mme.residual import Bound
-
-# Entries of W to find, one pass over the records for each of the longest group's: beyond this they take seconds.
-_MOST_ENTRIES = 1e8
+from mme.residual.mixing import Mixing, find_mixing
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +61,8 @@ class Whitening:
         """Codes (n,) of the groups whose records are whitened together; None: every record is by itself."""
         return None if self.structure is None else self.structure.group
 
-    def matrix(self) -> sp.csr_array:
-        """W (n, n), block-diagonal by the groups of the structure, without its zeros.
-
-        Column j of W is what it makes of a one at record j. Groups do not mix, in a sequence only neighbours do: one
-        pass finds a column of each group, or every other column.
+    def mixing(self) -> Mixing:
+        """Where the entries of W (n, n) stand that are not zero here; W is block-diagonal by the groups.
 
         Raises
         ------
@@ -78,26 +72,10 @@ class Whitening:
         structure, groups = self.structure, self.groups
         assert structure is not None
         assert groups is not None
-        sizes, sequence = np.bincount(groups), structure.sequence
-        order = np.argsort(groups, kind="stable") if sequence is None else sequence
-        period = int(sizes.max()) if sequence is None else 2
-        if period * order.size > _MOST_ENTRIES:
-            raise MMEError(
-                f"a random effect varies within the groups of the residual structure, of which the longest has "
-                f"{period:,} records of {order.size:,}: to whiten them would take seconds at every value of its "
-                "parameters; take shorter groups, or leave one of them out"
-            )
-        first = np.cumsum(sizes) - sizes
-        place = np.empty(order.size, dtype=np.int64)
-        place[order] = np.arange(order.size) - first[groups[order]]
-        rows, cols, values = [], [], []
-        for k in range(period):
-            white = self((place % period == k).astype(float)[None, :])[0]
-            at = np.flatnonzero(white)
-            back = (place[at] - k) % period  # how far before the record its column is, or, in whole groups, behind it
-            column = place[at] - back
-            rows.append(at)
-            cols.append(order[first[groups[at]] + np.where(column < 0, column + period, column)])
-            values.append(white[at])
-        triplets = (np.concatenate(values), (np.concatenate(rows), np.concatenate(cols)))
-        return sp.csr_array(sp.coo_array(triplets, shape=(order.size, order.size)))
+        return find_mixing(self, groups, structure.sequence)
+
+    def matrix(self) -> sp.csr_array:
+        """W (n, n) without its zeros; where :meth:`mixing` is refused so is this."""
+        mixing = self.mixing()
+        n = mixing.turn.size
+        return sp.csr_array(sp.coo_array((mixing.values(self), (mixing.rows, mixing.cols)), shape=(n, n)))

@@ -91,7 +91,7 @@ def search(
     What the data do not determine of theta is held at zero, where that leaves the model as it is. ``assembled`` is the
     model's objective at a first phi, where there is one already.
     """
-    joint = Joint(model, Objective(model, phi=_first_phi(model)) if assembled is None else assembled)
+    joint = Joint(model, Objective.of(model, phi=_first_phi(model)) if assembled is None else assembled)
     if theta is not None:
         return _minimised(joint, theta, progress)
     _check_columns(model)
@@ -120,11 +120,10 @@ def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: n
             tell(evaluation, value, rest.embedded(parameters, 0.0))
 
     first = None if first_theta is None else first_theta[rest.thetas]
-    among = Joint(rest.model, Objective(rest.model, phi=joint.latest.phi))
+    among = Joint(rest.model, Objective.of(rest.model, phi=joint.latest.phi))
     found = _minimised(among, None, report, first)
     optimum = of_whole(found.optimum, rest)
-    whole = joint.at(found.objective.phi)
-    whole.engine.seconds["search"] = found.objective.engine.seconds["search"]
+    whole = joint.at(found.objective.phi).having_taken(search=found.objective.engine.seconds["search"])
     return Found(whole, optimum.theta, optimum)
 
 
@@ -191,7 +190,7 @@ def _minimised(
     if not given:
         found, minimum = _without_zeros(objective, found, inner * scale[: model.k], minimum)
     _require_residuals(objective, minimum, found)
-    objective.engine.seconds["search"] = perf_counter() - began
+    objective = objective.having_taken(search=perf_counter() - began)
     return Found(objective, found, judge(minimum, model, Place(found, inner, phi), scale, estimated, free))
 
 

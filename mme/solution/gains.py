@@ -41,8 +41,8 @@ class Pattern:
     @classmethod
     def of(cls, schur: Schur, H: np.ndarray) -> Pattern:
         """From H as of :func:`mme.solution.diagonal.rest_entries`."""
-        m = int(schur.offsets[-1])
-        return cls(m, schur.col * m + schur.row, H[schur.source])
+        m = int(schur.pattern.offsets[-1])
+        return cls(m, schur.pattern.col * m + schur.pattern.row, H[schur.pattern.source])
 
     def entries(self, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The entries at (i, j), and whether they are on the pattern; another where they are not."""
@@ -72,7 +72,7 @@ class Rest:
         if not self.at.rest.is_dense:
             return rest_entries(self.objective, self.theta, self.at)
         schur = self.objective.system.rest.schur
-        return schur.by_family(np.asarray(self.matrix)[schur.row, schur.col])
+        return schur.pattern.by_family(np.asarray(self.matrix)[schur.pattern.row, schur.pattern.col])
 
 
 def among(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -58,7 +58,7 @@ def test_derivatives_are_those_of_the_dense_covariance_whatever_is_absorbed(name
     fit = model_fit(name)
     n = fit.nobs
     for absorb in [None, *range(len(fit.internals.objective.blocks))]:
-        objective = Objective(fit.internals.model, engine=Plan(absorb, True))
+        objective = Objective.of(fit.internals.model, plan=Plan(absorb, True))
         found = information(objective, fit.theta, objective.evaluate(fit.theta))
         Z = [dense(block, n) for block in objective.blocks]
         H = [block.T(fit.theta) @ block.T(fit.theta).T for block in objective.blocks]

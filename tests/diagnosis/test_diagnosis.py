@@ -131,7 +131,7 @@ def test_leverages_are_the_diagonal_of_the_dense_hat_matrix_whatever_is_absorbed
     fit = model_fit(name)
     expected = np.diag(dense_hat(fit))
     for absorb in [None, *range(len(fit.internals.objective.blocks))]:
-        objective = Objective(fit.internals.model, phi=fit.internals.objective.phi, engine=Plan(absorb, dense))
+        objective = Objective.of(fit.internals.model, phi=fit.internals.objective.phi, plan=Plan(absorb, dense))
         hat = Hat(objective, fit.theta, objective.evaluate(fit.theta))
         with within(pieces):
             np.testing.assert_allclose(hat.diagonal, expected, rtol=0, atol=1e-12)
@@ -154,7 +154,7 @@ def test_blocks_of_any_groups_are_those_of_the_dense_hat_matrix_whatever_is_abso
     fit = model_fit(name)
     expected, eighths = dense_hat(fit), np.arange(90) % 8
     for absorb in [None, *range(len(fit.internals.objective.blocks))]:
-        objective = Objective(fit.internals.model, engine=Plan(absorb, True))
+        objective = Objective.of(fit.internals.model, plan=Plan(absorb, True))
         at = objective.evaluate(fit.theta)
         U = Hat(objective, fit.theta, at).U
         with within(cost):

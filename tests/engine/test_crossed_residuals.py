@@ -115,9 +115,9 @@ def test_every_engine_gives_the_dense_criterion_at_any_theta_and_phi(
     )
     phi = model.residual.start() + 0.3 * rng.standard_normal(model.residual.k)
     theta = rng.normal(size=model.k)
-    first = Objective(model, phi=phi)
+    first = Objective.of(model, phi=phi)
     engine = Plan(first.plan.absorb if absorb else None, dense)
-    assert Objective(model, phi=phi, engine=engine)(theta) == pytest.approx(dense_at(first, theta).criterion, abs=1e-8)
+    assert Objective.of(model, phi=phi, plan=engine)(theta) == pytest.approx(dense_at(first, theta).criterion, abs=1e-8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,7 +126,7 @@ def test_estimates_and_their_variances_are_the_dense_ones(kind, which):
     trial = Trial(3, subjects=40)
     terms = trial.terms(which, kind)
     model = build_model(trial.y, trial.X, terms, residual=trial.residual(kind), weights=trial.w)
-    objective = Objective(model, phi=model.residual.start() + 0.1)
+    objective = Objective.of(model, phi=model.residual.start() + 0.1)
     theta = np.tile([0.8, 0.2, 0.5], len(terms))
     found, d = Estimates(objective, theta), dense_at(objective, theta)
     assert found.criterion == pytest.approx(d.criterion, abs=1e-9)

@@ -86,7 +86,7 @@ def test_without_fixed_effects_the_criterion_is_that_of_the_definition(name, met
     V = example.R + 0.49 * terms * Z @ Z.T
     expected = np.linalg.slogdet(V)[1] + data.n * (1 + np.log(2 * np.pi * (y @ np.linalg.solve(V, y)) / data.n))
     for _ in range(20):
-        assert Objective(model, phi=x)(np.full(terms, 0.7)) == pytest.approx(expected, rel=1e-9)
+        assert Objective.of(model, phi=x)(np.full(terms, 0.7)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_fit_without_fixed_effects_or_random_terms_answers_what_is_asked_of_it():

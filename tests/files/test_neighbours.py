@@ -602,7 +602,7 @@ DRAWN = {
 def test_draws_are_a_linear_map_whose_square_is_the_inverse_of_hendersons_equations(name):
     which, plan = DRAWN[name]
     fit = FITS[which]()
-    objective = fit.internals.objective if plan is None else Objective(fit.internals.model, engine=plan)
+    objective = fit.internals.objective if plan is None else Objective.of(fit.internals.model, plan=plan)
     expected = henderson(fit)
     size = len(expected)
     beta, blocks = _deviations(Estimates(objective, fit.theta), size, Units(size))

@@ -55,7 +55,7 @@ def test_an_objective_with_another_response_is_the_objective_of_that_response(na
     fit = fitted(name)
     rng = np.random.default_rng(0)
     y = fit.internals.model.y.mean() + 10.0 * rng.standard_normal(fit.nobs)
-    exchanged, fresh = fit.internals.objective.with_response(y), Objective(fit.internals.model.with_response(y))
+    exchanged, fresh = fit.internals.objective.with_response(y), Objective.of(fit.internals.model.with_response(y))
     for _ in range(5):
         theta = rng.uniform(0.0, 1.5, fit.internals.model.k)
         assert_allclose(exchanged(theta), fresh(theta), rtol=1e-12)
@@ -72,8 +72,8 @@ def test_every_engine_exchanges_the_response(absorb, dense):
     model = fitted("penicillin_reml").internals.model
     y = np.random.default_rng(1).standard_normal(model.n)
     plan = Plan(absorb, dense)
-    exchanged = Objective(model, engine=plan).with_response(y)
-    fresh = Objective(model.with_response(y), engine=plan)
+    exchanged = Objective.of(model, plan=plan).with_response(y)
+    fresh = Objective.of(model.with_response(y), plan=plan)
     assert_allclose(exchanged([1.2, 3.0]), fresh([1.2, 3.0]), rtol=1e-12)
 
 
@@ -120,7 +120,7 @@ def test_processes_that_share_no_memory_make_the_same_replicates(slopes):
 def test_a_sparse_factor_is_never_forked(slopes):
     """CHOLMOD's threads do not survive a fork: the model is assembled anew in each process."""
     model = fitted("penicillin_reml").internals.model
-    sparse = Objective(model, engine=Plan(0, False))
+    sparse = Objective.of(model, plan=Plan(0, False))
     assert sparse.system.elimination.analysis is not None
     assert rooms._start_method(sparse) == "spawn"
     related = mme.Term(np.arange(40) // 2, relationship=mme.Relationship(precision=np.eye(20), levels=np.arange(20)))

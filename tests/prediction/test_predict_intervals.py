@@ -102,7 +102,7 @@ def engines(fit: mme.Fit) -> list[Estimates]:
     """The same estimates by every engine: each block absorbed or none, the rest dense or sparse."""
     blocks = [b for b, block in enumerate(fit.internals.objective.blocks) if block.is_block_diagonal]
     plans = [Plan(absorb, dense) for absorb in (*blocks, None) for dense in (True, False)]
-    return [Estimates(Objective(fit.internals.model, engine=plan), fit.theta) for plan in plans]
+    return [Estimates(Objective.of(fit.internals.model, plan=plan), fit.theta) for plan in plans]
 
 
 @pytest.fixture(params=["panels", "pairs"])

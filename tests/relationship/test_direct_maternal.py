@@ -86,7 +86,7 @@ class Herd:
     def objective(self, plan: Plan | None = None) -> Objective:
         options = {"method": self.method, "weights": self.weights}
         model = mme.objective(self.y, self.X, self.terms, **options).model
-        return Objective(model, engine=plan)
+        return Objective.of(model, plan=plan)
 
     def fit(self, **options: Any) -> mme.Fit:
         return mme.fit(self.y, self.X, self.terms, method=self.method, weights=self.weights, **options)

@@ -190,7 +190,7 @@ def test_two_traits_give_the_textbook_solutions_with_and_without_missing_records
     assert model.residual is not None
     phi = model.residual.coordinates(np.array([R[0, 1] / np.sqrt(R[0, 0] * R[1, 1]), np.sqrt(R[1, 1] / R[0, 0])]))
     T = np.linalg.cholesky(G) / sigma
-    at = Estimates(Objective(model, phi=phi), np.array([T[0, 0], T[1, 0], T[1, 1]]))
+    at = Estimates(Objective.of(model, phi=phi), np.array([T[0, 0], T[1, 0], T[1, 1]]))
     assert at.criterion == pytest.approx(stored["minus2_REML"], abs=1e-9)
     names = dict(zip(parts.x_names, at.beta, strict=True))
     order = ["traitt1:sexM", "traitt1:sexF", "traitt2:sexM", "traitt2:sexF"]

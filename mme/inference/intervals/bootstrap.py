@@ -218,7 +218,7 @@ class _Refitter:
     @cached_property
     def objective(self) -> Objective:
         """The model's criterion at the phi of the fit."""
-        return self.known or Objective(self.model, phi=self.phi, engine=self.plan)
+        return self.known or Objective.of(self.model, phi=self.phi, plan=self.plan)
 
     @cached_property
     def simulator(self) -> Simulator:

@@ -1,0 +1,228 @@
+"""What an evaluation takes of a model, in steps by what each depends on.
+
+* its pattern (:class:`ModelPattern`): levels, cells, pairs, numbering, the plan, the symbolic analysis; once a model;
+* weights and phi (:func:`weighted`, :func:`joined`): whitened columns, their cross-products and absorption;
+* the response (:func:`exchanged`): one column of the cross-products.
+
+A step that has what it needs from the one before makes no more than its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mme.engine.absorption import absorb, absorb_nothing, merge
+from mme.engine.basis import Centred, FixedBasis, centred, orthonormalise
+from mme.engine.block_pattern import BlockPattern, block_patterns
+from mme.engine.blocks import Block
+from mme.engine.criterion import Constants
+from mme.engine.elimination import DenseElimination, Elimination, SparseElimination
+from mme.engine.penalty import Penalty
+from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, widest
+from mme.engine.pls import System
+from mme.engine.remainder import RemainderPattern, no_remainder, remainder, remainder_pattern
+from mme.engine.schur_pattern import penalty_values
+from mme.engine.span import within_X
+from mme.errors import MMEError
+from mme.model.problem import Model
+from mme.numeric.factor import Analysis, analyse
+from mme.numeric.sums import Cells, no_cells
+from mme.residual.mixing import Mixing
+from mme.residual.whitening import Whitening
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """X and the terms before weights and phi; ``mixing`` is the pattern of a whitening that mixes levels of a term."""
+
+    X: Centred
+    blocks: tuple[BlockPattern, ...]
+    mixing: Mixing | None
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """X, y and the terms as weights and phi make them; ``within`` as in :class:`mme.engine.objective.Objective`."""
+
+    basis: FixedBasis
+    blocks: tuple[Block, ...]
+    within: tuple[np.ndarray, ...] | None
+    constants: Constants
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPattern:
+    """What neither weights nor phi nor y change.
+
+    ``rest`` is None where nothing is left after absorption; what is left is factorised by ``elimination``.
+    ``penalty`` are the values of K^-1 (x) I, ``penalty_at`` gives them where relationships have parameters.
+    """
+
+    plain: Plain
+    plan: Plan
+    rest: RemainderPattern | None
+    elimination: Elimination
+    penalty: np.ndarray
+    penalty_at: Penalty | None
+
+    def suits(self, made: Weighted) -> bool:
+        """Whether X and the absorbed block have the rank that they had, and the pattern was kept whole."""
+        if self.rest is None:
+            return True
+        _, absorbed = split(made.blocks, self.plan.absorb)
+        rank = 1 if absorbed is None else absorbed.rank
+        return self.rest.is_whole and self.rest.q == rank and self.rest.schur.border == len(made.basis.N)
+
+    def kept(self, *, for_weights: bool) -> ModelPattern:
+        """The same for many weights; or without what only other weights ask for, which is large."""
+        return self if self.rest is None else replace(self, rest=self.rest.kept(for_weights=for_weights))
+
+
+def split(blocks: tuple[Block, ...], absorb: int | None) -> tuple[tuple[Block, ...], Block | None]:
+    """The blocks that are not absorbed, and the one that is."""
+    rest = tuple(block for b, block in enumerate(blocks) if b != absorb)
+    return rest, None if absorb is None else blocks[absorb]
+
+
+def names_of(model: Model, blocks: tuple[Block, ...]) -> tuple[str, ...]:
+    """What each block is called: by its terms."""
+    return tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in blocks)
+
+
+def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
+    """What makes the records independent, at this phi."""
+    return Whitening(None if model.weights is None else np.sqrt(model.weights), model.residual, phi)
+
+
+def plain(model: Model, whiten: Whitening) -> Plain:
+    """X and the terms as they are."""
+    return Plain(centred(model.X), *block_patterns(model, whiten))
+
+
+def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
+    """X, y and the terms of whitened records; None where the whitening has entries beyond the known ones."""
+    W = None if of.mixing is None else of.mixing.values(whiten)
+    if of.mixing is not None and W is None:
+        return None
+    basis = conditioned(model, lambda y: orthonormalise(model.X, y, whiten, of.X))
+    aligned = [within_X(block.weighted(whiten, W), basis.N[:-1]) for block in of.blocks]
+    blocks, found = tuple(block for block, _ in aligned), tuple(found for _, found in aligned)
+    within = found if any(one.any() for one in found) else None
+    return Weighted(basis, blocks, within, _constants(model, basis, blocks, whiten))
+
+
+def conditioned(model: Model, make: Callable[[np.ndarray], FixedBasis]) -> FixedBasis:
+    """The basis of X beside the OLS residual of y, which ``make`` gives for y less its offset.
+
+    Raises
+    ------
+    MMEError
+        There are too few records for X, or X fits y exactly.
+    """
+    n, estimated = model.n, int(model.sigma is None)
+    y = model.y if model.offset is None else model.y - model.offset
+    basis = make(y)
+    if n - basis.kept.size < estimated:
+        raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
+    if model.sigma is None and np.linalg.norm(basis.r) <= 1e-13 * basis.length:
+        raise MMEError(
+            f"the fixed effects fit the response '{model.response}' exactly: there is no variance left to estimate"
+        )
+    return basis
+
+
+def _constants(model: Model, basis: FixedBasis, blocks: tuple[Block, ...], whiten: Whitening) -> Constants:
+    return Constants(
+        n=model.n,
+        p=basis.kept.size,
+        logdet_X0=basis.logdet,
+        logdet_R=whiten.logdet,
+        logdet_K=sum(block.logdet_K for block in blocks),
+        reml=model.method == "REML",
+        sigma=model.sigma,
+    )
+
+
+def pattern_of(
+    model: Model, plain: Plain, made: Weighted, known: Plan | None, analysis: Analysis | None
+) -> ModelPattern:
+    """The pattern, of the blocks' levels alone; by a ``known`` plan and analysis where they are at hand."""
+    blocks = made.blocks
+    chosen, crossings = _planned(model, blocks, known)
+    rest, absorbed = split(blocks, chosen.absorb)
+    if chosen.dense:
+        require_dense_memory(sum(block.J * block.q for block in rest))
+    if not rest:
+        return ModelPattern(plain, chosen, None, DenseElimination(0), np.zeros(0), None)
+    pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N))
+    elimination: Elimination = DenseElimination(pattern.schur.m)
+    if not chosen.dense:
+        lower = pattern.schur.lower()
+        analysis = analysis if analysis is not None and analysis.is_of(lower) else analyse(lower)
+        analysis.require_memory("the random effects of this model")
+        chosen = after_analysis(chosen, analysis) if known is None else chosen
+        elimination = elimination if chosen.dense else SparseElimination(analysis)
+    penalty = penalty_values(rest)
+    return ModelPattern(plain, chosen, pattern, elimination, penalty, Penalty.of(rest, penalty))
+
+
+def _planned(model: Model, blocks: tuple[Block, ...], known: Plan | None) -> tuple[Plan, list[Cells]]:
+    """The plan, and the cells of the block that it absorbs with each of the others."""
+    absorbing = widest(blocks) if known is None else known.absorb
+    crossings = _crossings(blocks, absorbing)
+    if known is not None:
+        return known, crossings
+    chosen = plan(blocks, names_of(model, blocks), crossings)
+    return chosen, crossings if chosen.absorb == absorbing else _crossings(blocks, chosen.absorb)
+
+
+def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:
+    """The cells of the absorbed block with each of the others."""
+    if absorbing is None:
+        return [no_cells() for _ in blocks]
+    one = blocks[absorbing]
+    return [one.cells(other) for b, other in enumerate(blocks) if b != absorbing]
+
+
+def joined(pattern: ModelPattern, made: Weighted) -> System:
+    """Cross-products of Z and N = [X y] on the pattern, absorbing the block of the plan."""
+    N = made.basis.N
+    blocks, absorbing = split(made.blocks, pattern.plan.absorb)
+    absorbed, rows = absorb_nothing(N) if absorbing is None else absorb(absorbing, N)
+    if pattern.rest is None:
+        chunks, q_J = merge(absorbed.levels).chunks(), absorbed.levels.R.shape[0] * absorbed.levels.J
+        return System(N.shape[0] - 1, absorbed, chunks, no_remainder(q_J, N.shape[0]), pattern.elimination)
+    rest = remainder(pattern.rest, blocks, absorbed, rows, pattern.penalty)
+    return System(N.shape[0] - 1, absorbed, (), rest, pattern.elimination)
+
+
+def exchanged(system: System, basis: FixedBasis, absorbing: Block | None) -> System:
+    """The system with the last column of N from this basis, whose other columns are the same."""
+    r = basis.N[-1:]
+    one, rows = absorb_nothing(r) if absorbing is None else absorb(absorbing, r)
+    levels = replace(one.levels, V=np.concatenate([system.absorbed.levels.V[:-1], one.levels.V]))
+    NN = system.absorbed.NN.copy()
+    NN[-1] = NN[:, -1] = basis.N @ rows.N[0]  # N'(I - QQ')r, with I - QQ' applied once
+    absorbed = replace(system.absorbed, levels=levels, NN=NN)
+    if system.rest.m == 0:
+        return replace(system, absorbed=absorbed, chunks=merge(levels).chunks())
+    return replace(system, absorbed=absorbed, rest=system.rest.with_response(rows.N))
+
+
+def describe(model: Model, blocks: tuple[Block, ...], pattern: ModelPattern, seconds: dict[str, float]) -> Engine:
+    """What is done with these blocks, and what it took."""
+    elimination, absorb = pattern.elimination, pattern.plan.absorb
+    return Engine(
+        absorbed=None if absorb is None else names_of(model, blocks)[absorb],
+        remainder=elimination.description,
+        reasons=pattern.plan.reasons,
+        n_random=sum(block.J * block.q for block in blocks),
+        n_remainder=0 if pattern.rest is None else pattern.rest.schur.m,
+        nnz_L=elimination.nnz_L,
+        flops=elimination.flops,
+        bytes=elimination.bytes,
+        seconds=seconds,
+    )

@@ -1,0 +1,178 @@
+"""Blocks of Z before weights: terms on one grouping factor, their columns in their axes, and the levels of entries.
+
+What weights and phi make of the columns is the last step, :meth:`BlockPattern.weighted`: everything else is done once
+for a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mme.covariance.axes import Axes
+from mme.engine.blocks import Block
+from mme.engine.spectrum import require_memory
+from mme.model.problem import Model
+from mme.model.term import Term
+from mme.numeric.sums import Column
+from mme.residual.mixing import Mixing
+from mme.residual.whitening import Whitening
+from mme.tables.levels import varies_within
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPattern:
+    """A block but for its weights: ``plain`` has the columns of the terms, or of their axes.
+
+    ``in_axes`` (q,) are columns of axes, of unit mean square while records have no weights. Where records of several
+    levels are ``mixed`` by a whitening W, the plain block has an entry for each of W's. ``n`` counts records.
+    """
+
+    plain: Block
+    in_axes: tuple[bool, ...]
+    mixed: bool
+    n: int
+
+    def weighted(self, whiten: Whitening, W: np.ndarray | None) -> Block:
+        """The block of whitened records; ``W`` are the entries of the whitening, if it mixes records."""
+        plain = self.plain
+        if self.mixed and W is not None:
+            columns = [W if column is None else W * column for column in plain.columns]
+            size = np.array([_length(column, self.n) for column in columns])
+            scaled = tuple(column / length for column, length in zip(columns, size, strict=True))
+            return replace(plain, columns=scaled, scale=plain.scale * size)
+        unit = [one and whiten.identity for one in self.in_axes]
+        scaled, scale = _scaled_columns(plain.columns, unit, self.n, whiten)
+        for part, at in zip(plain.structures, plain.column_slices, strict=True):
+            if part.is_spherical:
+                scaled, scale = _of_one_size(scaled, scale, at, self.n)
+        return replace(plain, columns=scaled, scale=scale)
+
+
+def block_patterns(model: Model, whiten: Whitening) -> tuple[tuple[BlockPattern, ...], Mixing | None]:
+    """Group the terms by factor, in order of first appearance; and the pattern of W where it mixes their levels."""
+    terms, structures = model.terms, model.structures
+    ends = np.cumsum([s.k for s in structures]).tolist()
+    thetas = [slice(end - s.k, end) for s, end in zip(structures, ends, strict=True)]
+    members: list[list[int]] = []
+    for t, term in enumerate(terms):
+        for group in members:
+            if _same_factor(terms[group[0]], term):
+                group.append(t)
+                break
+        else:
+            members.append([t])
+    patterns = [_pattern(model, thetas, group) for group in members]
+    groups = whiten.groups
+    crossing = [groups is not None and varies_within(one.plain.codes, groups) for one in patterns]
+    if not any(crossing):
+        return tuple(patterns), None
+    mixing = whiten.mixing()
+    mixed = (_mixed(one, mixing) if crosses else one for one, crosses in zip(patterns, crossing, strict=True))
+    return tuple(mixed), mixing
+
+
+def _mixed(pattern: BlockPattern, mixing: Mixing) -> BlockPattern:
+    """The same with an entry of a record for every record j that has a part in it."""
+    block = pattern.weighted(Whitening(), None)
+    j = mixing.cols
+    columns = tuple(None if column is None else column[j] for column in block.columns)
+    mixed = replace(block, codes=block.codes[j], columns=columns, records=mixing.rows)
+    return BlockPattern(mixed, pattern.in_axes, True, pattern.n)
+
+
+def _same_factor(one: Term, other: Term) -> bool:
+    return (
+        one.relationship is None
+        and other.relationship is None
+        and one.n_levels == other.n_levels
+        and not (one.by_column or other.by_column)
+        and (one.codes is other.codes or np.array_equal(one.codes, other.codes))
+    )
+
+
+def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPattern:
+    """Terms side by side, in their axes where they have some."""
+    terms, axes = [model.terms[t] for t in members], [model.axes[t] for t in members]
+    structures = [model.structures[t] for t in members]
+    first, widths = terms[0], [term.q for term in terms]
+    ends = np.cumsum(widths).tolist()
+    if first.n_levels == 1 and structures[0].is_spherical:
+        require_memory(first.n, first.q)
+    found = [_columns(term, one) for term, one in zip(terms, axes, strict=True)]
+    C, inverse = (None, None) if all(one is None for one in axes) else _changes(widths, axes)
+    plain = Block(
+        codes=first.codes,
+        J=first.n_levels,
+        q=sum(widths),
+        columns=tuple(column for part in found for column in part),
+        scale=np.ones(sum(widths)),
+        structures=tuple(structures),
+        terms=tuple(members),
+        theta_slices=tuple(thetas[t] for t in members),
+        column_slices=tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True)),
+        relationship=first.relationship,
+        C=C,
+        inverse=inverse,
+    )
+    in_axes = tuple(one is not None for one, width in zip(axes, widths, strict=True) for _ in range(width))
+    return BlockPattern(plain, in_axes, False, model.n)
+
+
+def _columns(term: Term, axes: Axes | None) -> list[Column]:
+    """The columns of a term, in its axes where it has some; None is a column of ones."""
+    if axes is not None:
+        return list(axes.columns)
+    if term.covariates is None:
+        return [None]
+    return [None if (column == 1.0).all() else column for column in term.covariates.T]
+
+
+def _changes(widths: list[int], axes: list[Axes | None]) -> tuple[np.ndarray, np.ndarray]:
+    """C and C^-1 of several terms side by side."""
+    C, inverse, start = np.eye(sum(widths)), np.eye(sum(widths)), 0
+    for q, one in zip(widths, axes, strict=True):
+        if one is not None:
+            at = slice(start, start + q)
+            C[at, at], inverse[at, at] = one.C, one.inverse
+        start += q
+    return C, inverse
+
+
+def _scaled_columns(
+    columns: tuple[Column, ...], unit: list[bool], n: int, whiten: Whitening
+) -> tuple[tuple[Column, ...], np.ndarray]:
+    """The columns, whitened and divided by their root mean square, which is one of those of ``unit``; the divisors."""
+    scaled: list[Column] = []
+    scale: list[float] = []
+    for column, is_unit in zip(columns, unit, strict=True):
+        if is_unit:
+            scaled.append(column)
+            scale.append(1.0)
+            continue
+        white = column
+        if not whiten.identity:
+            white = whiten((np.ones(n) if column is None else column)[None, :])[0]
+        size = 1.0 if white is None else _length(white, n)
+        scaled.append(None if white is None else white / size)
+        scale.append(size)
+    return tuple(scaled), np.array(scale)
+
+
+def _of_one_size(
+    columns: tuple[Column, ...], scale: np.ndarray, at: slice, n: int
+) -> tuple[tuple[Column, ...], np.ndarray]:
+    """Columns whose coefficients have one variance divided by one number, the root mean square of their sizes."""
+    scale = scale.copy()
+    own, scale[at] = scale[at].copy(), np.sqrt(np.mean(scale[at] ** 2))
+    back = [
+        column if one == other else np.multiply(1.0 if column is None else column, np.full(n, one / other))
+        for column, one, other in zip(columns[at], own.tolist(), scale[at].tolist(), strict=True)
+    ]
+    return (*columns[: at.start], *back, *columns[at.stop :]), scale
+
+
+def _length(column: np.ndarray, n: int) -> float:
+    """The root mean square of a column over n records, one for zeros."""
+    return float(np.sqrt(column @ column / n)) or 1.0

@@ -1,0 +1,115 @@
+"""Which levels of two blocks meet: in a record, or in a level of the absorbed block. Patterns alone, no values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mme.numeric.sums import Cells
+
+# The place among a family's blocks of each (row, column).
+Find = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of cells in one level of the absorbed block, level by level: cells i and j, their levels, and how many."""
+
+    i: np.ndarray
+    j: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+    counts: np.ndarray
+
+    def without_levels(self) -> Pairs:
+        """The same, once the levels of the cells are done with: there may be tens of millions of pairs."""
+        none = np.zeros(0, dtype=np.int64)
+        return replace(self, rows=none, cols=none)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbering:
+    """Rows and columns (count,) of the blocks that occur, and ``find``, which gives the number of a (row, column)."""
+
+    rows: np.ndarray
+    cols: np.ndarray
+    find: Find
+
+
+def level_pairs(left: Cells, right: Cells, same: bool, J: int) -> Pairs:
+    """All pairs of a left and a right cell of one level; for one factor with itself the lower triangle."""
+    n_left, n_right = np.bincount(left.rows, minlength=J), np.bincount(right.rows, minlength=J)
+    # Row i of a level's rectangle has all right cells, or, for the lower triangle, as many as cells up to itself.
+    first_left = np.cumsum(n_left) - n_left
+    rank = np.arange(left.count) - first_left[left.rows]
+    length = rank + 1 if same else n_right[left.rows]
+    i = np.repeat(np.arange(left.count, dtype=np.int32), length)
+    begin = (np.cumsum(n_right) - n_right)[left.rows] - (np.cumsum(length) - length)
+    j = np.arange(i.size, dtype=np.int32) + np.repeat(begin.astype(np.int32), length)
+    counts = np.bincount(left.rows, length, minlength=J).astype(np.int64)
+    # Half-width integers: there may be tens of millions of pairs.
+    return Pairs(i, j, left.cols.astype(np.int32)[i], right.cols.astype(np.int32)[j], counts)
+
+
+def number(
+    pairs: Pairs,
+    direct: tuple[np.ndarray, np.ndarray],
+    known: tuple[np.ndarray, np.ndarray],
+    same: bool,
+    shape: tuple[int, int],
+) -> tuple[Numbering, np.ndarray]:
+    """Number the blocks that occur: in pairs, in records (``direct``) or as ``known``; and the block of each pair."""
+    n_rows, n_cols = shape
+    size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
+    if pairs.i.size * 4 <= size:
+        return _number_few(pairs, direct, known, n_cols)
+    wide = np.int32 if 2 * size < 2**31 else np.int64
+    place = _place(same, n_rows, n_cols, wide)
+    of_pairs, occurs = place(pairs.rows, pairs.cols), np.zeros(size, dtype=bool)
+    occurs[of_pairs] = occurs[place(*known)] = True
+    everything = everywhere(same, n_rows, n_cols)
+    if occurs.all():
+        return Numbering(everything.rows, everything.cols, place), of_pairs
+    rank = np.cumsum(occurs, dtype=wide) - 1
+    found = Numbering(everything.rows[occurs], everything.cols[occurs], lambda i, j: rank[place(i, j)])
+    return found, rank[of_pairs]
+
+
+def _number_few(
+    pairs: Pairs, direct: tuple[np.ndarray, np.ndarray], known: tuple[np.ndarray, np.ndarray], n_cols: int
+) -> tuple[Numbering, np.ndarray]:
+    """The same where few of all blocks occur: by search among their sorted keys."""
+    # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
+    met = (pairs.rows, pairs.cols) if pairs.i.size else direct
+    key = np.unique(np.concatenate([rows.astype(np.int64) * n_cols + cols for rows, cols in (met, known)]))
+
+    def find(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return np.searchsorted(key, i.astype(np.int64) * n_cols + j)
+
+    return Numbering(key // n_cols, key % n_cols, find), find(pairs.rows, pairs.cols)
+
+
+def everywhere(same: bool, n_rows: int, n_cols: int) -> Numbering:
+    """All blocks: row by row, or those of one factor with itself in its lower triangle, down the columns."""
+    if same:
+        cols, rows = np.triu_indices(n_rows)
+    else:
+        rows, cols = np.divmod(np.arange(n_rows * n_cols), n_cols)
+    return Numbering(rows, cols, _place(same, n_rows, n_cols, np.int64))
+
+
+def _place(same: bool, n_rows: int, n_cols: int, wide: type) -> Find:
+    """The places of blocks among all of them."""
+    if same:
+        return lambda i, j: np.asarray(j.astype(wide) * (2 * n_rows - j - 1) // 2 + i)
+    return lambda i, j: np.asarray(i.astype(wide) * n_cols + j)
+
+
+def product_count(crossings: list[Cells], widths: list[int], J: int, weights: int) -> int:
+    """Products that the sum over levels in (S) takes, ``weights`` of W a level; each is an entry of the scatter."""
+    columns = np.zeros(J)
+    for found, width in zip(crossings, widths, strict=True):
+        columns += width * np.bincount(found.rows, minlength=J)
+    return int(weights * (columns * (columns + 1) / 2).sum())

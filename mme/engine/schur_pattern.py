@@ -1,0 +1,238 @@
+"""Where the entries of S and M stand (``schur.py``): made once for a model, whatever its weights, phi and response.
+
+M = Lambda'S Lambda + K^-1 (x) I is kept in whole (q_row x q_col) blocks, so that Lambda'S Lambda has the pattern of S.
+The values of S are those of its blocks, family by family: a family is of two grouping factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations_with_replacement
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.engine.blocks import Block
+from mme.engine.meetings import everywhere, level_pairs, number
+from mme.engine.scatter import FamilyPairs, ScatterPattern, scatter_pattern
+from mme.numeric.sums import Cells
+
+_NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Blocks of S between two grouping factors: rows are levels of ``t_row``, columns levels of ``t_col``."""
+
+    t_row: int
+    t_col: int
+    rows: np.ndarray
+    cols: np.ndarray
+    shape: tuple[int, int]
+    values: slice
+
+    @property
+    def count(self) -> int:
+        """Number of (q_row x q_col) blocks."""
+        return int(self.rows.size)
+
+    def blocks(self, values: np.ndarray) -> np.ndarray:
+        """This family's part of all values, as (count, q_row, q_col)."""
+        return values[self.values].reshape(self.count, *self.shape)
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Which blocks stand on the diagonal of S."""
+        return np.asarray((self.rows == self.cols) & (self.t_row == self.t_col))
+
+
+@dataclass(frozen=True, eq=False)
+class Direct:
+    """The cells in which records have both levels of a family: those of ``lower`` add to its blocks ``at``.
+
+    A factor whose records have several levels meets itself off the diagonal too, on both sides of it: one counts.
+    """
+
+    cells: Cells
+    lower: np.ndarray | slice
+    at: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SchurPattern:
+    """Families of blocks of S, the lower triangle of M, and where K^-1 (x) I stands in it.
+
+    ``row``, ``col`` are the lower triangle in CSC order, ``source`` is where its entries stand among the values of S,
+    ``penalty_at`` which of them K^-1 (x) I has. ``is_dense``: an absorbed level meets all effects; ``scatter`` is None
+    there, and where it was not kept. A dense (P) of this and ``border`` more columns is filled in the order of
+    the values.
+    """
+
+    offsets: np.ndarray
+    families: tuple[Family, ...]
+    direct: tuple[Direct, ...]
+    is_dense: bool
+    scatter: ScatterPattern | None
+    row: np.ndarray
+    col: np.ndarray
+    source: np.ndarray
+    penalty_at: np.ndarray
+    border: int
+
+    @property
+    def m(self) -> int:
+        """Number of random effects."""
+        return int(self.offsets[-1])
+
+    @cached_property
+    def size(self) -> int:
+        """Number of values of S."""
+        return self.families[-1].values.stop if self.families else 0
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether the values stand in CSC order already, as those of one scalar factor do."""
+        return bool(self.source.size == self.size and (self.source[1:] > self.source[:-1]).all())
+
+    @cached_property
+    def square_places(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Where the values stand in (P), column by column, and which of them (None: all) are of the lower triangle."""
+        order = np.argsort(self.source)
+        return self._square[order], None if self.source.size == self.size else self.source[order]
+
+    @cached_property
+    def square_penalty(self) -> np.ndarray:
+        """Where the values of K^-1 (x) I stand in (P)."""
+        return self._square[self.penalty_at]
+
+    @property
+    def _square(self) -> np.ndarray:
+        return self.col * (self.m + self.border) + self.row
+
+    def lower(self) -> sp.csc_array:
+        """The pattern of M: its lower triangle with ones for values."""
+        pointers = np.concatenate(([0], np.cumsum(np.bincount(self.col, minlength=self.m))))
+        return sp.csc_array((np.ones(self.row.size), self.row, pointers), shape=(self.m, self.m))
+
+    def diagonal_blocks(self, H: np.ndarray, t: int) -> np.ndarray:
+        """(J, q, q) diagonal blocks of one factor, of a matrix on the pattern, family by family."""
+        for family in self.families:
+            if family.t_row == family.t_col == t:
+                return np.asarray(family.blocks(H)[family.diagonal])
+        raise IndexError(t)
+
+    def by_family(self, lower: np.ndarray) -> np.ndarray:
+        """A symmetric matrix on the pattern, family by family, from its entries at (``row``, ``col``)."""
+        values = np.zeros(self.size)
+        values[self.source] = lower
+        for family in self.families:
+            if family.t_row == family.t_col:  # the triangle holds the lower half of its diagonal blocks
+                blocks, diagonal = family.blocks(values), family.diagonal
+                half = np.tril(blocks[diagonal])
+                blocks[diagonal] = half + np.tril(half, -1).transpose(0, 2, 1)
+        return values
+
+    @cached_property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column in M of all values."""
+        found = [_places(family, self.offsets) for family in self.families]
+        rows, cols = ([_NONE[0], *(place[axis].ravel() for place in found)] for axis in (0, 1))
+        return np.concatenate(rows), np.concatenate(cols)
+
+
+def schur_pattern(
+    blocks: tuple[Block, ...],
+    offsets: np.ndarray,
+    crossing: tuple[Cells, ...],
+    absorbed: Block | None,
+    q: int,
+    border: int,
+) -> SchurPattern:
+    """The pattern for blocks whose cells with the absorbed one, of q columns after its QR, are ``crossing``."""
+    J = 0 if absorbed is None else absorbed.J
+    whole = absorbed is not None and (absorbed.is_spherical or any(block.is_spherical for block in blocks))
+    families, direct, pairs, start = list[Family](), list[Direct](), list[FamilyPairs](), 0
+    for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
+        one, other, same = blocks[t_row], blocks[t_col], t_row == t_col
+        cells = one.cells(other)
+        lower = cells.rows >= cells.cols if same else slice(None)
+        met = cells.rows[lower], cells.cols[lower]
+        if whole:
+            found = everywhere(same, one.J, other.J)
+        else:
+            known = _related(one) if same else _NONE
+            of_family = level_pairs(crossing[t_row], crossing[t_col], same, J)
+            found, block = number(of_family, met, known, same, (one.J, other.J))
+            pairs.append(FamilyPairs(of_family.without_levels(), block, found.rows.size, (one.q, other.q)))
+        direct.append(Direct(cells, lower, found.find(*met)))
+        stop = start + found.rows.size * one.q * other.q
+        families.append(Family(t_row, t_col, found.rows, found.cols, (one.q, other.q), slice(start, stop)))
+        start = stop
+    row, col, source = _lower_triangle(families, offsets)
+    return SchurPattern(
+        offsets,
+        tuple(families),
+        tuple(direct),
+        whole,
+        None if whole else scatter_pattern(pairs, q, J),
+        row,
+        col,
+        source,
+        _penalty_places(blocks, offsets, row, col),
+        border,
+    )
+
+
+def _places(family: Family, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column in M (count, q_row, q_col) of the values of a family."""
+    i, j = np.indices(family.shape)
+    row = offsets[family.t_row] + family.rows[:, None, None] * family.shape[0] + i
+    return row, offsets[family.t_col] + family.cols[:, None, None] * family.shape[1] + j
+
+
+def _lower_triangle(families: list[Family], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower triangle of M in CSC order: row, column and position among the families' values."""
+    rows, cols, sources = [_NONE[0]], [_NONE[0]], [_NONE[0]]
+    for family in families:
+        row, col = _places(family, offsets)
+        source = np.arange(family.values.start, family.values.stop).reshape(row.shape)
+        lower = row >= col
+        rows.append(row[lower])
+        cols.append(col[lower])
+        sources.append(source[lower])
+    row, col, source = np.concatenate(rows), np.concatenate(cols), np.concatenate(sources)
+    order = np.argsort(col * offsets[-1] + row, kind="stable")  # merges what comes in order
+    return row[order], col[order], source[order]
+
+
+def _related(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the lower triangle of K^-1 where levels are related."""
+    if block.relationship is None:
+        return _NONE
+    lower = sp.coo_array(sp.tril(block.relationship.precision))
+    return lower.row.astype(np.int64), lower.col.astype(np.int64)
+
+
+def _penalty_places(blocks: tuple[Block, ...], offsets: np.ndarray, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+    """Where the values of :func:`penalty_values` stand among the entries of M."""
+    if all(block.relationship is None for block in blocks):
+        return np.flatnonzero(row == col)
+    m, places = int(offsets[-1]), []
+    for block, start in zip(blocks, offsets[:-1].tolist(), strict=True):
+        lower, each = _lower_precision(block), np.arange(block.q)
+        i, j = (np.add.outer(at.astype(np.int64) * block.q, each).ravel() for at in (lower.row, lower.col))
+        places.append((start + j) * m + start + i)
+    return np.searchsorted(col * m + row, np.concatenate(places))
+
+
+def penalty_values(blocks: tuple[Block, ...]) -> np.ndarray:
+    """The lower triangle of K^-1 (x) I, block by block: ones where levels are independent."""
+    values = [np.repeat(_lower_precision(block).data, block.q) for block in blocks]
+    return np.concatenate([np.zeros(0), *values])
+
+
+def _lower_precision(block: Block) -> sp.coo_array:
+    """The lower triangle of K^-1."""
+    known = block.relationship
+    return sp.coo_array(sp.eye_array(block.J) if known is None else sp.tril(known.precision))
