@@ -15,8 +15,9 @@ from designs import (
     seeds,
     simulate,
 )
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from profiles import examples
 
 import mme
 from mme.engine.plan import Plan
@@ -395,7 +396,7 @@ def test_a_balanced_one_way_layout_has_the_anova_estimates(seed, J, n):
 # -- engines and fits --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(layout=layouts, seed=seeds)
 def test_absorption_and_factorisation_agree_on_the_criterion(layout, seed):
     rng = np.random.default_rng(seed)
@@ -409,7 +410,7 @@ def test_absorption_and_factorisation_agree_on_the_criterion(layout, seed):
     assert max(values) - min(values) < 1e-8
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(problem=moderate())
 def test_a_fit_done_twice_is_the_same_to_the_last_bit(problem):
     one, other = fit(problem), fit(problem)
@@ -420,7 +421,7 @@ def test_a_fit_done_twice_is_the_same_to_the_last_bit(problem):
     assert np.array_equal(one.internals.estimates.fitted, other.internals.estimates.fitted)
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(problem=well_determined(), seed=seeds)
 def test_a_fit_started_elsewhere_ends_at_the_same_criterion(problem, seed):
     """A refit to another response and back starts from that one's theta, not from the moments."""
@@ -432,7 +433,7 @@ def test_a_fit_started_elsewhere_ends_at_the_same_criterion(problem, seed):
     assert abs(one.criterion - other.criterion) < 1e-6
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(problem=well_determined(crossed=False), log10=st.integers(-6, 6))
 def test_units_of_a_slope_leave_the_fit_where_it_was(problem, log10):
     """x c: the criterion of the deviance stays, the slope's row of T is divided by c."""
@@ -447,7 +448,7 @@ def test_units_of_a_slope_leave_the_fit_where_it_was(problem, log10):
     same(cov_scaled, cov, np.abs(cov).max(), 1e-3)
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(problem=well_determined())
 def test_no_theta_nearby_has_a_smaller_criterion_than_the_fit(problem):
     own = fit(problem)
@@ -459,7 +460,7 @@ def test_no_theta_nearby_has_a_smaller_criterion_than_the_fit(problem):
             assert at(theta) > own.criterion - 1e-6
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(problem=well_determined())
 def test_ml_never_has_a_larger_deviance_than_reml_at_its_own_theta(problem):
     """The ML fit minimises the deviance: no other theta has a smaller one."""

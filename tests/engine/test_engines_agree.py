@@ -21,8 +21,9 @@ from designs import (
     seeds,
     simulate,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from mme.engine.plan import Plan
 
@@ -48,13 +49,13 @@ def drawn(rng: np.random.Generator, X: np.ndarray, *parts: RandomPart, **options
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=8)
+@examples(8)
 @given(data=st.data())
 def test_every_engine_gives_the_dense_answer(layout, data):
     assert_every_engine_agrees(data.draw(problems(layout)), FAR_APART)
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(layout=st.sampled_from(list(LAYOUTS)), data=st.data())
 def test_weights_over_eight_decades_and_a_known_sigma_change_nothing(layout, data):
     assert_every_engine_agrees(data.draw(problems(layout, weighted=True, fixed_sigma=True)), FAR_APART)

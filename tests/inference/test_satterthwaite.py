@@ -279,3 +279,19 @@ def test_a_hundred_thousand_records_cost_tens_of_evaluations():
     satterthwaite_table, kenward_roger_table = fit.coefficients(), fit.coefficients(ddf="kenward-roger")
     np.testing.assert_allclose(satterthwaite_table["df"], kenward_roger_table["df"], rtol=0.02)
     assert 0.9 * J < satterthwaite_table["df"].iloc[0] < J
+
+
+def test_infinite_degrees_of_freedom_count_as_one_in_the_mean_of_a_joint_test():
+    """sigma known, balanced: x between groups has J - 2, w within them infinitely many.
+
+    E[F] of two uncorrelated t's is (6 / 4 + 1) / 2, which is that of an F on 2 and 10 degrees of freedom, 10 / 8.
+    """
+    rng = np.random.default_rng(1)
+    J, m = 8, 6
+    g = np.repeat(np.arange(J), m)
+    table = pd.DataFrame({"g": g, "x": g % 2 - 0.5, "w": np.tile(np.arange(m) % 2, J) - 0.5})
+    fit = mme.lmer("y ~ x + w + (1 | g)", table.assign(y=rng.normal(size=J * m) + rng.normal(size=J)[g]), sigma=1.0)
+    df = fit.coefficients()["df"]
+    assert df["x"] == pytest.approx(J - 2, rel=1e-6)
+    assert np.isinf(df["w"])
+    assert fit.contrast(np.eye(3)[1:], joint=True)["den_df"].item() == pytest.approx(10.0, rel=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mme.errors import MemoryForecastError, MMEError
-from mme.numeric.curvature import curvature
+from mme.numeric.curvature import curvature, second_difference
 from mme.numeric.newton import ACCEPTED
 from mme.numeric.optimize import evaluate_only, minimise
 
@@ -324,3 +324,13 @@ def test_a_forecast_of_memory_is_no_trial_point():
 
     with pytest.raises(MemoryForecastError, match="too large"):
         search(refuses, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("value", [0.0, 1e4, -3e5])
+@pytest.mark.parametrize(("errors", "flat"), [(20.0, 1), (45.0, 0)])
+def test_a_curvature_counts_where_it_is_beyond_thirty_errors_of_its_differences(value, errors, flat):
+    """A quadratic of curvatures 1 - c and c in two directions at 45 degrees: rounding of f leaves c an error known."""
+    c = errors * second_difference(value)
+    H = np.array([[1.0, 1.0 - c], [1.0 - c, 1.0]])
+    found = curvature(lambda x: value + 0.5 * x @ H @ x, np.zeros(2), value, np.full(2, np.sqrt(2.0)))
+    assert found.flat == flat
