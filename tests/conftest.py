@@ -21,8 +21,11 @@ FIRST = Path(__file__).parent / "engine" / "test_first_principles.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First principles run first, on one process or on many; the others keep their order."""
+    """First principles run first, on one process or on many; tests by hypothesis are marked ``property``."""
     items.sort(key=lambda item: item.path != FIRST)
+    for item in items:
+        if getattr(getattr(item, "obj", None), "hypothesis", None) is not None:
+            item.add_marker("property")
 
 
 @pytest.fixture(scope="module")

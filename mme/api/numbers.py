@@ -129,7 +129,7 @@ class Numbers(Face):
 
     @property
     def nobs(self) -> int:
-        """Records used."""
+        """Number of records used: rows of the data in which nothing was missing."""
         return self.internals.nobs
 
     @property

@@ -22,7 +22,6 @@ class RandomEffects(Face):
     def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
         """BLUPs: levels x coefficients of each grouping factor, or of each term.
 
-
         Parameters
         ----------
         by : str

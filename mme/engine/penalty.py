@@ -39,6 +39,7 @@ class Penalty:
         )
 
     def __call__(self, theta: np.ndarray) -> tuple[np.ndarray, float]:
+        """The values of the penalty at theta, in their places, and what theta changes of log|K (x) I|."""
         values, logdet = self.first.copy(), 0.0
         for block, at, source in zip(self.blocks, self.at, self.sources, strict=True):
             x = block.coordinates(theta)

@@ -38,7 +38,7 @@ class Family:
         return int(self.rows.size)
 
     def blocks(self, values: np.ndarray) -> np.ndarray:
-        """This family's part of all values, as (count, q_row, q_col)."""
+        """The family's part of all values, as (count, q_row, q_col)."""
         return values[self.values].reshape(self.count, *self.shape)
 
     @property

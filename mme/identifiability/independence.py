@@ -68,7 +68,17 @@ class ProjectedRows:
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """vec(P V_i P W) over the length of vec(V_i P W), a row each, I last; those lengths; combinations that are zero."""
+    """What shows whether derivatives of V are independent once X has been projected out.
+
+    Attributes
+    ----------
+    values : (parameters + 1, vectors n) array
+        vec(P V_i P W) over the length of vec(V_i P W), a row each; the last row is of V_i = I.
+    lengths : (parameters + 1,) array
+        Those lengths.
+    null : array
+        Combinations of the rows that are zero.
+    """
 
     values: np.ndarray
     lengths: np.ndarray
@@ -76,6 +86,7 @@ class Products:
 
 
 def derivatives_of_terms(objective: Objective) -> list[TermDerivatives]:
+    """The derivatives of V by the entries of each term's covariance, term by term in the order of the model."""
     parts: list[TermDerivatives] = []
     for t, one in enumerate(objective.model.structures):
         b = next(b for b, block in enumerate(objective.blocks) if t in block.terms)
@@ -139,6 +150,7 @@ def _orthonormal(block: Block, at: slice) -> np.ndarray:
 
 
 def products(among: ProjectedRows, parts: list[TermDerivatives], vectors: int, thorough: bool) -> Products:
+    """P V_i P W of every derivative V_i, for so many random vectors W: dependent V_i have dependent products."""
     Q, n = among.Q, among.Q.shape[1]
 
     def project(rows: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def _written(columns: Sequence[str]) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    """ "a, b and c"."""
+    """The names in a sentence: ``a, b and c``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

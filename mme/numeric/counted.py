@@ -27,6 +27,7 @@ class Counted:
         self.problem: Exception | None = None
 
     def __call__(self, x: np.ndarray) -> float:
+        """The value at x; one evaluation more."""
         value = self._value(x)
         self.evaluations += 1
         if value < self.best:

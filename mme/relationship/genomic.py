@@ -118,7 +118,9 @@ def single_step(
     tau: float = 1.0,
     omega: float = 1.0,
 ) -> Relationship:
-    r"""Pedigree and markers in one relationship matrix H, with A22 the part of A among the genotyped:
+    r"""Pedigree and markers in one relationship matrix H.
+
+    With A22 the part of A among the genotyped,
 
         H^-1 = A^-1 + [0 0; 0 tau (alpha G + beta A22)^-1 - omega A22^-1]
         log|H| = log|A| + log|alpha G + beta A22| - log|A22|              (tau = omega = 1)

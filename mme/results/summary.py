@@ -317,8 +317,9 @@ def _edges(fit: Fitted) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _spec(values: Iterable[float], digits: int = _DIGITS) -> str:
-    """R's common format of a column: ``digits`` significant digits of the smallest number, fixed or scientific,
-    whichever is shorter.
+    """R's common format of a column of numbers, as a format specification.
+
+    The smallest number shows ``digits`` significant digits; fixed or scientific notation, whichever is shorter.
 
     Examples
     --------

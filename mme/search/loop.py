@@ -75,6 +75,7 @@ class Joint:
         return self._latest
 
     def __call__(self, parameters: np.ndarray) -> float:
+        """The criterion at theta and phi, one after the other in ``parameters`` (k + r,)."""
         k = self.model.k
         return self.at(parameters[k:])(parameters[:k])
 

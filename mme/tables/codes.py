@@ -50,6 +50,7 @@ def code_present(present: np.ndarray, integers: np.ndarray) -> tuple[np.ndarray,
 
 
 def coded_floats(values: np.ndarray) -> Factor:
+    """Code floats: NaN is missing, and numbers apart by rounding alone are one level."""
     present = ~np.isnan(values)
     known = values if present.all() else values[present]
     if (np.abs(known) < EXACT).all() and (known == np.floor(known)).all():

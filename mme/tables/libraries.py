@@ -18,6 +18,7 @@ _WIDE = ("Int128", "UInt128")
 
 
 def from_pandas(values: Any, title: str) -> Column:
+    """Read a pandas Series, Index or array: numbers, dates or a factor; ``title`` names it in messages."""
     import pandas as pd
 
     if isinstance(values, pd.MultiIndex):
@@ -53,6 +54,7 @@ def from_pandas(values: Any, title: str) -> Column:
 
 
 def from_polars(values: Any, title: str) -> Column:
+    """Read a Polars Series: numbers, dates or a factor; ``title`` names it in messages."""
     import polars as pl
 
     dtype = values.dtype
@@ -79,6 +81,7 @@ def from_polars(values: Any, title: str) -> Column:
 
 
 def from_arrow(values: Any, title: str) -> Column:
+    """Read an Arrow array, chunked or not: numbers, dates or a factor; ``title`` names it in messages."""
     import pyarrow as pa
 
     if isinstance(values, pa.Table | pa.RecordBatch):

@@ -107,6 +107,7 @@ def _is_no_number(value: Any) -> bool:
 
 
 def coded_text(values: np.ndarray, title: str) -> Column:
+    """Code an array of texts (n,) by its sorted distinct values; empty cells are missing."""
     codes, texts = distinct_values(values, title)
     return as_text(in_order(codes, [str(text) for text in texts])) if texts else all_missing(values)
 
@@ -160,4 +161,5 @@ def _printed(values: list[Any], title: str) -> list[str]:
 
 
 def is_text(values: list[Any]) -> bool:
+    """Whether every value is a ``str``."""
     return set(map(type, values)) <= {str}

@@ -142,8 +142,10 @@ def _text(labels: Sequence[Any]) -> str:
 
 
 def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:
-    """A covariate that ``at`` puts somewhere, the factor that is written so or made of this column, or a covariate of
-    two values."""
+    """What a name stands for: a covariate that ``at`` puts somewhere, a factor, or a covariate of two values.
+
+    A factor is named as the formula writes it, or by the column that it is made of.
+    """
     if name in given:
         return name
     written = _as_printed(name)

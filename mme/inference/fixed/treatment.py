@@ -85,8 +85,11 @@ class Treatment:
 
 
 def treatment(fit: Fitted) -> Treatment:
-    """Rows of a synthetic table in general position give the maps X_o = X_t M and X = X_t N, and A of X = X_kept A
-    what of them the data can tell."""
+    """Treatment coding of a fit's fixed effects, and what of it the data can tell.
+
+    Rows of a synthetic table in general position give the maps X_o = X_t M and X = X_t N; A of X = X_kept A says which
+    combinations of them the data determine.
+    """
     spec = fit.specification
     variables, n = synthetic_rows(spec)
     treated = {node: _treated(value) for node, value in variables.items()}

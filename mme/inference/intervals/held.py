@@ -46,6 +46,7 @@ class Deviance:
         self.joint = joint
 
     def __call__(self, at: Point) -> float:
+        """The deviance at a point; infinite where R or the system has no Cholesky factor."""
         if np.isnan(at.phi).any():  # R would not be positive definite
             return inf
         objective = self.joint.at(at.phi)
