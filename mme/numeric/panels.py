@@ -27,3 +27,17 @@ def inner(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def gathered(values: np.ndarray, at: np.ndarray, out: np.ndarray) -> np.ndarray:
     """``values[at]``, written to ``out``, at places that are known to exist: clipping spares a copy."""
     return values.take(at, out=out, mode="clip")
+
+
+def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray) -> np.ndarray:
+    """Z b of one term (n,), from its codes, (n,) or (q, n), covariates and effects (J, q)."""
+    if codes.ndim == 2 and covariates is not None:
+        return np.einsum("ia,ai->i", covariates, b[codes, np.arange(len(codes))[:, None]])
+    if covariates is None:
+        return np.ascontiguousarray(b[:, 0]).take(codes)
+    total, by_column = np.zeros(codes.size), np.ascontiguousarray(b.T)
+    for cut in panels(codes.size):
+        level, work = codes[cut], np.empty(cut.stop - cut.start)
+        for covariate, effect in zip(covariates[cut].T, by_column, strict=True):
+            total[cut] += np.multiply(gathered(effect, level, work), covariate, out=work)
+    return total

@@ -17,10 +17,11 @@ from mme.fitted.effects import named_columns
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import UNKNOWN, Term
+from mme.numeric.panels import term_values
 from mme.numeric.sums import by_column
 from mme.prediction.freedom import check_interval, half_widths
 from mme.residual import Bound
-from mme.solution.estimates import Estimates, term_values
+from mme.solution.estimates import Estimates
 from mme.solution.prediction_error import Errors, Part
 from mme.tables.arguments import is_word, names_of
 from mme.tables.arrays import numbers, shown

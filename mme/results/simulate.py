@@ -10,7 +10,8 @@ from mme.errors import MemoryForecastError, MMEError
 from mme.model.term import Term
 from mme.numeric.factor import NotPositiveDefiniteError, SymmetricFactor, factorise
 from mme.numeric.memory import machine_bytes
-from mme.solution.estimates import Estimates, term_values
+from mme.numeric.panels import term_values
+from mme.solution.estimates import Estimates
 from mme.tables.arguments import count, random_numbers
 
 

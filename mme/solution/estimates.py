@@ -14,8 +14,8 @@ from mme.engine.pls import Evaluation, Factors, coordinates, effects, evaluate, 
 from mme.errors import MMEError
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.numeric.lapack import triangular_solve
-from mme.numeric.panels import gathered, panels
-from mme.numeric.sums import by_column, coding
+from mme.numeric.panels import term_values
+from mme.numeric.sums import coding
 from mme.solution.diagonal import conditional_blocks, sensitivities
 
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
@@ -289,17 +289,3 @@ class Estimates:
         for term, b in zip(self.objective.model.terms, self.b, strict=True):
             out += term_values(term.codes, term.covariates, b)
         return out
-
-
-def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray) -> np.ndarray:
-    """Z b of one term (n,), from its codes, (n,) or (q, n), covariates and effects (J, q)."""
-    if by_column(codes) and covariates is not None:
-        return np.einsum("ia,ai->i", covariates, b[codes, np.arange(len(codes))[:, None]])
-    if covariates is None:
-        return np.ascontiguousarray(b[:, 0]).take(codes)
-    total, effects = np.zeros(codes.size), np.ascontiguousarray(b.T)
-    for cut in panels(codes.size):
-        level, work = codes[cut], np.empty(cut.stop - cut.start)
-        for covariate, effect in zip(covariates[cut].T, effects, strict=True):
-            total[cut] += np.multiply(gathered(effect, level, work), covariate, out=work)
-    return total
