@@ -1,0 +1,149 @@
+"""The door: everything that the arrays of a problem can have wrong is found here, once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.errors import MMEError
+from mme.model.term import Term, renamed
+from mme.tables.arguments import is_word
+from mme.tables.arrays import check_range, numbers, shown
+from mme.tables.names import unlike
+
+
+def estimation_method(method: Any, REML: bool | None = None) -> str:
+    """``"REML"`` or ``"ML"``, of a word in any case, or of ``REML=True`` or ``False`` in its place.
+
+    Examples
+    --------
+    >>> estimation_method("ml"), estimation_method("REML", False), estimation_method("REML", True)
+    ('ML', 'ML', 'REML')
+    """
+    word = method.upper() if isinstance(method, str) else method
+    if not is_word(word, ("REML", "ML")):
+        raise MMEError(f"method must be 'REML' or 'ML', got {shown(method)}")
+    if REML is None:
+        return str(word)
+    if not isinstance(REML, bool | np.bool_):
+        raise MMEError(f"REML must be True or False, got {shown(REML)}; or write method='ML'")
+    if REML and word == "ML":
+        raise MMEError("method='ML' and REML=True say two things: leave one of them out")
+    return "REML" if REML else "ML"
+
+
+def check_sigma(sigma: Any) -> float | None:
+    """A residual standard deviation that is given; None where it is estimated."""
+    real = isinstance(sigma, int | float | np.integer | np.floating)
+    if sigma is not None and not (real and 0.0 < sigma <= sys.float_info.max):
+        raise MMEError(f"sigma must be a positive number, or None to estimate it; got {shown(sigma)}")
+    return None if sigma is None else float(sigma)
+
+
+def check_response(y: Any, n: int | None, name: str) -> np.ndarray:
+    """The response (n,), finite and not empty."""
+    values = check_vector(y, n, f"response '{name}'")
+    if values.size == 0:
+        raise MMEError(f"response '{name}' is empty: there are no records to fit")
+    return values
+
+
+def check_vector(values: Any, n: int | None, what: str) -> np.ndarray:
+    """A finite float vector of length n, always a copy."""
+    vector = numbers(values, what)
+    if vector.ndim == 2 and vector.shape[1] == 1:
+        vector = vector[:, 0]
+    if vector.ndim != 1:
+        raise MMEError(f"{what} must be one-dimensional, got shape {vector.shape}")
+    if n is not None and vector.size != n:
+        raise MMEError(f"{what} has {vector.size} values for {n} records")
+    largest = max(vector.max(), -vector.min()) if vector.size else 0.0
+    if not np.isfinite(largest):
+        missing, infinite = int(np.isnan(vector).sum()), int(np.isinf(vector).sum())
+        raise MMEError(f"{what} has {missing} missing and {infinite} infinite values; drop those records or mend them")
+    check_range(largest, what)
+    return vector
+
+
+def check_fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """X as floats (n, p), column-major and finite, and the names of its columns, no two alike."""
+    names = names if names is not None else getattr(X, "columns", None)
+    columns = np.asarray(_numeric_columns(X.toarray() if sp.issparse(X) else X), order="F")
+    if columns.ndim == 1:
+        columns = columns[:, None]
+    if columns.ndim != 2 or columns.shape[0] != n:
+        raise MMEError(f"X must have shape ({n}, p) to match the response, got {columns.shape}")
+    labels = tuple(f"x{j + 1}" for j in range(columns.shape[1])) if names is None else unlike(map(str, names))
+    if len(labels) != columns.shape[1]:
+        raise MMEError(f"{len(labels)} names for {columns.shape[1]} columns of X")
+    if n == 0:
+        return columns, labels
+    largest = np.maximum(columns.max(axis=0), -columns.min(axis=0))
+    bad = ~np.isfinite(largest)
+    if bad.any():
+        found = ", ".join(f"'{label}'" for label, is_bad in zip(labels, bad.tolist(), strict=True) if is_bad)
+        raise MMEError(f"X has missing or infinite values in {found}; drop those records or mend them")
+    for label, size in zip(labels, largest.tolist(), strict=True):
+        check_range(size, f"column '{label}' of X")
+    return columns, labels
+
+
+def _numeric_columns(X: Any) -> np.ndarray:
+    """X as floats of our own; a data frame by its columns, so that the one that is not numeric is named."""
+    if not hasattr(X, "iloc") or not hasattr(X, "columns"):
+        return numbers(X, "X")
+    columns = [numbers(X.iloc[:, j], f"column '{name}' of X") for j, name in enumerate(X.columns)]
+    return np.array(columns).T if columns else np.zeros((len(X), 0))
+
+
+def check_weights(weights: Any, n: int, name: str) -> np.ndarray:
+    """Prior weights (n,), positive and finite: the variance of a record is sigma^2 / weight."""
+    values = check_vector(weights, n, name)
+    if (values <= 0).any():
+        raise MMEError(
+            f"{name} must be positive (the variance of a record is sigma^2 / weight): {int((values < 0).sum())} are "
+            f"negative and {int((values == 0).sum())} are zero; drop those records"
+        )
+    check_range(float(values.min()), name)
+    return values
+
+
+def check_terms(terms: Sequence[Term], n: int) -> tuple[Term, ...]:
+    """The terms of n records; those under one name become g, g.1, g.2, as in lme4."""
+    if isinstance(terms, Term) or not isinstance(terms, Iterable):
+        raise MMEError(f"terms must be a list of mme.Term objects, got {type(terms).__name__}; write [term]")
+    if getattr(terms, "ndim", 1) != 1:
+        raise MMEError(f"terms must be a list of mme.Term objects, got {type(terms).__name__}")
+    for term in terms:
+        if not isinstance(term, Term):
+            raise MMEError(f"terms must be mme.Term objects, got {type(term).__name__}")
+    for term in (apart := renamed(terms)):
+        _check_term(term, n)
+    return apart
+
+
+def _of_one_level(q: int) -> str:
+    """What to do with several coefficients of one level."""
+    if q < 2:
+        return ""
+    return (
+        f", as each of its {q} coefficients is seen once. Coefficients that share one variance, as those of a "
+        "penalised spline or of markers do, are diag(... | g, hom = TRUE), or covariance='homogeneous diagonal'"
+    )
+
+
+def _check_term(term: Term, n: int) -> None:
+    if term.n != n:
+        raise MMEError(f"term '{term.name}' has {term.n} labels for {n} records")
+    if term.n_levels < 2 and (term.q < 2 or term.covariance != "homogeneous diagonal"):
+        raise MMEError(
+            f"grouping factor '{term.name}' has one level ({shown(term.levels[0])}): a variance between levels needs "
+            f"two{_of_one_level(term.q)}"
+        )
+    if term.covariates is not None:
+        for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):
+            check_range(largest, f"column '{column}' of term '{term.name}'")
