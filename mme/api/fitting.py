@@ -12,7 +12,8 @@ from mme.fitted.record import Fitted
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
 from mme.search.given import given_theta
-from mme.search.loop import Progress, search
+from mme.search.loop import search
+from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
 

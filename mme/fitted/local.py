@@ -13,7 +13,7 @@ import numpy as np
 from mme.covariance.coordinates import Coordinates
 from mme.engine.objective import Objective
 from mme.numeric.curvature import curvature
-from mme.search.loop import Joint
+from mme.search.joint import Joint
 from mme.search.start import radii
 from mme.search.verdict import Optimum
 

@@ -16,7 +16,7 @@ from mme.fitted.local import Local, local
 from mme.fitted.varcorr import Component, VarCorr
 from mme.identifiability.reduced import without_held
 from mme.model.problem import Model
-from mme.search.loop import Progress
+from mme.search.progress import Progress
 from mme.search.verdict import Optimum, of_reduced
 from mme.solution.estimates import Estimates
 from mme.tables.rows import Rows

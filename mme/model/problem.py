@@ -117,7 +117,7 @@ class Model:
 
     def with_weights(self, weights: Any) -> Model:
         """The same model with other prior weights; the axes of its terms stay."""
-        return self.beside(weights=_weights(weights, self.n, "weights"))
+        return self.beside(weights=check_weights(weights, self.n, "weights"))
 
     def beside(self, **changes: Any) -> Model:
         """The same random part, of which the axes are at hand, beside something else."""

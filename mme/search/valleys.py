@@ -28,7 +28,7 @@ from mme.numeric.limits import limits
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class BlockPart:
     """One block: where its effects stand among all, by level, and what theta makes of T.
 
     T = sum_i x_i a_i e_c', a_i the i-th of ``vectors`` (k_t, q) and c of ``cols``: in axes of which one lies within X
@@ -42,7 +42,7 @@ class Part:
     cols: np.ndarray
 
     @classmethod
-    def of(cls, block: Block, start: int, scale: np.ndarray) -> Part:
+    def of(cls, block: Block, start: int, scale: np.ndarray) -> BlockPart:
         """That of a block whose effects begin at ``start``, for theta times ``scale`` (k,)."""
         thetas = np.concatenate([np.arange(at.start, at.stop) for at in block.theta_slices])
         T = np.array([block.T(np.where(np.arange(scale.size) == i, 1.0 / scale, 0.0)) for i in thetas.tolist()])
@@ -71,7 +71,7 @@ class Part:
 class Valleys:
     """The criterion as a function of theta in the axes, scaled (S, k); what is not ``free`` has no slopes."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[BlockPart, ...]
     Z: np.ndarray
     N: np.ndarray
     constants: Constants
@@ -90,7 +90,7 @@ class Valleys:
             return None
         starts, scale = np.cumsum([0, *(block.J * block.q for block in blocks)]), objective.theta_scale
         R = objective.orthogonal.R
-        parts = tuple(Part.of(block, start, scale) for block, start in zip(blocks, starts.tolist(), strict=False))
+        parts = tuple(BlockPart.of(block, start, scale) for block, start in zip(blocks, starts.tolist(), strict=False))
         return cls(parts, R[:, :m], R[:, m:], objective.constants, objective.model.coordinates.free)
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -169,7 +169,7 @@ class Valleys:
         return np.concatenate(value), np.concatenate(gradient), np.concatenate(hessian)
 
 
-def _squares(Q: np.ndarray, one: Part, two: Part) -> np.ndarray:
+def _squares(Q: np.ndarray, one: BlockPart, two: BlockPart) -> np.ndarray:
     """sum_gh Q_gh[a, c] Q_gh[b, d] as (S, q^2, q^2), rows (a, b) and columns (c, d)."""
     S = len(Q)
     pairs = Q[:, one.at, two.at].reshape(S, -1, one.q, (two.at.stop - two.at.start) // two.q, two.q)

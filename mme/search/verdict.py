@@ -12,6 +12,7 @@ from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
 from mme.numeric.newton import ACCEPTED
 from mme.numeric.optimize import Minimum
+from mme.search.searched import Searched
 
 # A parameter with this share in a direction that the data leave open is named.
 _TAKES_PART = 0.3
@@ -100,13 +101,12 @@ class Place:
     phi: np.ndarray
 
 
-def judge(
-    minimum: Minimum, model: Model, place: Place, scale: np.ndarray, estimated: np.ndarray, free: np.ndarray
-) -> Optimum:
+def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> Optimum:
     """Put a minimum found in scaled coordinates of the free parameters, theta in the axes, into the user's terms.
 
-    ``estimated`` are those of (theta, phi) that were not given; of them the data say nothing of those not ``free``.
+    Of what is estimated and not free the data say nothing: the criterion is flat along it.
     """
+    scale, estimated, free = searched.scale, searched.estimated, searched.free
     at, size, k = minimum.curvature, free.size, model.k
     coordinates = model.coordinates
     edge = coordinates.edge(place.inner * scale[:k])

@@ -15,7 +15,7 @@ from mme.fitted.natural import natural_names, natural_values
 from mme.inference.intervals.curves import Curve
 from mme.inference.intervals.held import Deviance, Point
 from mme.numeric.interpolate import crossing, first_reached, monotone
-from mme.search.loop import Joint
+from mme.search.joint import Joint
 
 PROFILED = [
     "cake_linear_reml",

@@ -11,7 +11,7 @@ from mme.inference.intervals.held import Deviance, Point
 from mme.inference.intervals.slices import hold_residual
 from mme.numeric.by_values import bobyqa
 from mme.numeric.counted import Counted
-from mme.search.loop import Joint
+from mme.search.joint import Joint
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-8, 1e-10])

@@ -134,7 +134,7 @@ def test_a_level_that_is_in_one_group_only_is_no_reason_to_refuse():
 
 
 def test_a_long_search_by_differences_is_forecast_in_evaluations():
-    from mme.search.loop import _forecast
+    from mme.search.known_derivatives import forecast
 
     with pytest.warns(mme.MMEWarning, match="60 variance parameters .* about 14,640 evaluations"):
-        _forecast(lambda x: None, np.zeros(60))
+        forecast(lambda x: None, np.zeros(60))

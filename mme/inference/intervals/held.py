@@ -24,7 +24,7 @@ from mme.model.problem import Model
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.numeric.lapack import triangular_solve
 from mme.residual.given import has_inverse
-from mme.search.loop import Joint
+from mme.search.joint import Joint
 from mme.search.start import radii
 
 

@@ -27,7 +27,8 @@ from mme.inference.intervals.whole import Whole
 from mme.numeric.curvature import Curvature
 from mme.numeric.interpolate import crossing, lagrange_weights
 from mme.numeric.optimize import Minimum, evaluate_only, minimise
-from mme.search.loop import Joint, search
+from mme.search.joint import Joint
+from mme.search.loop import search
 from mme.tables.arguments import names_of
 
 # Joint 99% regions of two parameters reach sqrt(chi2_2(0.99)) on each profile.

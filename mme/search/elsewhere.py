@@ -1,0 +1,92 @@
+"""Searches that go on: from a lower valley, where a trial point shows one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from mme.engine.objective import Objective
+from mme.numeric.curvature import CONVERGED
+from mme.numeric.newton import Derivatives
+from mme.numeric.optimize import Minimum, minimise
+from mme.search.progress import Report
+from mme.search.start import Start
+
+# A search is begun anew in a lower valley at most so often.
+_VALLEYS = 3
+# A trial with a coordinate so many times as large is far out; one that is higher by no more than this is searched from,
+# with at least this share of itself as its radius.
+_FAR_OUT, _HARDLY, _RADIUS = 5.0, 0.3, 0.1
+
+
+def continued(
+    criterion: Callable[[np.ndarray], float],
+    x: np.ndarray,
+    radius: np.ndarray,
+    even: np.ndarray,
+    derivatives: Derivatives | None,
+    progress: Report | None,
+    spent: int,
+) -> Minimum:
+    """The minimum found from x, counted and told of from the evaluations that were spent before."""
+    report = progress
+    if progress is not None:
+
+        def report(evaluation: int, value: float, at: np.ndarray) -> None:
+            progress(spent + evaluation, value, at)
+
+    found = minimise(criterion, x, radius, even=even, derivatives=derivatives, progress=report)
+    return replace(found, evaluations=found.evaluations + spent)
+
+
+def lower(
+    criterion: Callable[[np.ndarray], float],
+    minimum: Minimum,
+    trials: Callable[[np.ndarray], list[np.ndarray]],
+    radius: np.ndarray,
+    even: np.ndarray,
+    derivatives: Derivatives | None,
+    progress: Report | None,
+) -> Minimum:
+    """The minimum, or a lower one that is reached from a trial point, each judged by one evaluation.
+
+    A trial that is lower lies in a lower valley; one that is far out and hardly higher may lie on the way down to one.
+    """
+    for _ in range(_VALLEYS):
+        points, values = trials(minimum.x), list[float]()
+        for x in points:
+            values.append(criterion(x))
+            minimum = replace(minimum, evaluations=minimum.evaluations + 1)
+            if progress is not None:
+                progress(minimum.evaluations, values[-1], x)
+        further = [(np.abs(x) > _FAR_OUT * np.abs(minimum.x)).any() for x in points]
+        promise = np.array(values) - np.where(further, _HARDLY, -CONVERGED)
+        best = int(np.argmin(promise))
+        if not promise[best] < minimum.value:
+            break
+        wide = np.maximum(radius, _RADIUS * np.abs(points[best]))
+        other = continued(criterion, points[best], wide, even, derivatives, progress, minimum.evaluations)
+        lower = other.value < minimum.value - CONVERGED
+        minimum = replace(other if lower else minimum, evaluations=other.evaluations)
+        if not lower:
+            break
+    return minimum
+
+
+def elsewhere(objective: Objective, parameters: np.ndarray, begun: Start) -> Iterator[np.ndarray]:
+    """Parameters at which another valley may be; phi stays.
+
+    No variance at all; and where the start was one of several, variances one by one at zero or from zero, as the
+    structures say.
+    """
+    model, k = objective.model, objective.model.k
+    theta, phi = np.split(parameters, [k])
+    pieces, sizes = model.split(theta), model.split(begun.size)
+    yield np.concatenate([*(part.nothing(piece) for part, piece in zip(model.structures, pieces, strict=True)), phi])
+    if begun.agreed:
+        return
+    for t, (part, piece, own) in enumerate(zip(model.structures, pieces, sizes, strict=True)):
+        for other in part.elsewhere(piece, own):
+            yield np.concatenate([*pieces[:t], other, *pieces[t + 1 :], phi])

@@ -1,0 +1,45 @@
+"""The criterion as a function of theta and phi together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mme.engine.basis import orthonormalise
+from mme.engine.objective import Objective
+from mme.model.problem import Model
+from mme.residual.whitening import Whitening
+
+
+class Joint:
+    """The criterion as a function of (theta, phi): each new phi whitens the records and assembles them anew.
+
+    Theta is given as the first objective takes it: in the user's columns, or in the axes.
+    """
+
+    def __init__(self, model: Model, first: Objective) -> None:
+        self.model = model
+        self._latest = first
+
+    @property
+    def latest(self) -> Objective:
+        """The criterion at the phi asked for last; at the start, the first."""
+        return self._latest
+
+    def at(self, phi: np.ndarray) -> Objective:
+        """The criterion as a function of theta at one phi; the latest is kept."""
+        self._latest = self._latest.at(phi)
+        return self._latest
+
+    def __call__(self, parameters: np.ndarray) -> float:
+        """The criterion at theta and phi, one after the other in ``parameters`` (k + r,)."""
+        k = self.model.k
+        return self.at(parameters[k:])(parameters[:k])
+
+
+def first_phi(model: Model) -> np.ndarray:
+    if model.residual is None:
+        return np.zeros(0)
+    root = None if model.weights is None else np.sqrt(model.weights)
+    y = model.y if model.offset is None else model.y - model.offset
+    first = model.residual.start(orthonormalise(model.X, y, Whitening(root)).r)
+    return first if model.phi is None else np.where(np.isnan(model.phi), first, model.phi)

@@ -1,0 +1,153 @@
+"""Variances from moments of the OLS residuals of each level.
+
+With r = P y the OLS residual, P = I - QQ', Q the basis of X and z_g = Z_g'r for the levels g of a block t,
+
+    E[z_g z_g'] = sigma^2 ( Z_g'P Z_g + sum_s sum_h Z_g'P Z_h H_s Z_h'P Z_g ),      H_s = T_s T_s' of every block s.
+
+With levels weighted as if H were one, E_g = (I + Z_g'Z_g)^-1, and X_gh = E_g Z_g'P Z_h, least squares asks for
+
+    sum_s sum_gh X_gh H_s X_gh'  =  sum_g E_g (z_g z_g' / sigma^2 - Z_g'P Z_g) E_g          for every block t:
+
+one small linear system for all H_s together, exact for balanced designs. Z_g'P Z_h = C_gh - a_g'a_h is the product of
+a cell, where there is one, less that of the parts a = Q'Z along X. What all blocks leave of r gives sigma^2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+
+import numpy as np
+
+from mme.engine.absorption import absorb
+from mme.engine.objective import Objective
+from mme.search.weighted_levels import Weighted, is_repeated, weigh
+
+# Sweeps over crossed factors: each leaves the share of a random crossing that is left of the last one, squared.
+_SWEEPS = 3
+
+
+def moment_equations(objective: Objective) -> tuple[list[Weighted], Callable[[list[Weighted]], list[np.ndarray]]]:
+    """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
+    blocks = [weigh(objective, b) for b in range(len(objective.blocks))]
+    repeated = [
+        block.codes.ndim == 1 and is_repeated(one, objective.model.n)
+        for block, one in zip(objective.blocks, blocks, strict=True)
+    ]
+    sigma = objective.model.sigma
+    sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
+    products = cache(partial(_products, objective))  # the same however levels are weighted
+    return blocks, partial(_solve_moments, objective, products, repeated=repeated, sigma2=sigma2)
+
+
+def _residual_variance(objective: Objective, blocks: list[Weighted], repeated: list[bool]) -> float:
+    """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
+    r, n = objective.basis.r, objective.model.n
+    total = float(r @ r)
+    among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
+    effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * blocks[b].levels.R.shape[0] for b in among}
+    explained = {b: float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among}
+    fixed = {b: _fixed_within(objective, blocks[b]) for b in among}
+    freedom = {b: max(n - effects[b] - fixed[b], 1.0) for b in among}
+    smallest = min([total / n, *((total - explained[b]) / freedom[b] for b in among)])
+    smallest = max(smallest, 1e-12 * total / n, 1e-300)
+    # Levels without repeated records share what is left with the residual.
+    share = 1.0 if all(repeated) else 0.5
+    # Crossed factors share their constant.
+    left = n - sum(effects.values()) + len(among) - 1 - min(fixed.values(), default=0.0)
+    if len(among) < 2 or left <= 0.0:
+        return share * smallest
+    swept = objective.basis.N[-1:]
+    for _ in range(_SWEEPS):
+        for b in among:
+            swept = absorb(objective.blocks[b].by_record, swept)[1].N
+    return share * min(max(float(np.vdot(swept, swept)) / left, 1e-6 * smallest), smallest)
+
+
+def _fixed_within(objective: Objective, one: Weighted) -> float:
+    """tr(Q'(I - P_t)Q): degrees of freedom that fixed effects take within the levels of a block; none under ML."""
+    if not objective.constants.reml:
+        return 0.0
+    R, V = one.levels.R, np.zeros_like(one.along_X)
+    for j in range(R.shape[0]):  # V_g = R_g'^-1 a_g': P_t Q by its length
+        rest = one.along_X[j] - np.einsum("ig,ipg->pg", R[:j, j], V[:j])
+        np.divide(rest, R[j, j], out=V[j], where=R[j, j] > 0.0)
+    return max(one.along_X.shape[1] - float(np.vdot(V, V)), 0.0)
+
+
+def _solve_moments(
+    objective: Objective,
+    met: Callable[[int, int], _Met],
+    blocks: list[Weighted],
+    *,
+    repeated: list[bool],
+    sigma2: float,
+) -> list[np.ndarray]:
+    """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
+    widths = [one.levels.R.shape[0] for one in blocks]
+    ends = np.cumsum([q * q for q in widths]).tolist()
+    at = [slice(end - q * q, end) for end, q in zip(ends, widths, strict=True)]
+    size = ends[-1] if ends else 0
+    system, target = np.zeros((size, size)), np.zeros(size)
+    for t, one in enumerate(blocks):
+        if not repeated[t]:
+            system[at[t], at[t]], target[at[t]] = np.eye(widths[t] ** 2), np.eye(widths[t]).ravel() / widths[t]
+            continue
+        half = np.einsum("ibg,abg->iag", one.E, one.levels.R)  # E_g R_g'
+        h = np.einsum("iag,ag->ig", half, one.levels.V[0])
+        # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
+        own = one if objective.constants.reml else replace(one, along_X=np.zeros_like(one.along_X))
+        residual = np.einsum("iag,jag->ij", half, half) - np.einsum("ipg,jpg->ij", own.weighted_X, own.weighted_X)
+        target[at[t]] = (h @ h.T / sigma2 - residual).ravel()
+        for s, other in enumerate(blocks):
+            if s == t:
+                levels, products = np.arange(one.levels.J), np.einsum("iag,ajg->ijg", half, one.levels.R)
+                system[at[t], at[s]] = _squares(own, own, levels, levels, products)
+            elif not (objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # these as if alone
+                rows, cols, values = met(t, s)
+                products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
+                system[at[t], at[s]] = _squares(one, other, rows, cols, products)
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
+    solved = np.linalg.lstsq(system * scale, target, rcond=1e-10)[0] * scale
+    found = [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
+    return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.blocks, found, strict=True)]
+
+
+# The cells of two blocks: their levels of each, and (cells, q, q').
+_Met = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _products(objective: Objective, t: int, s: int) -> _Met:
+    """Z_t'Z_s by cell: the cell's levels of t and of s, and (cells, q_t, q_s)."""
+    absorbed, rest = objective.plan.absorb, objective.system.rest
+    among = [b for b in range(len(objective.blocks)) if b != absorbed]
+    if absorbed in (t, s):
+        crossing = rest.crossing[among.index(s if t == absorbed else t)]
+        R = objective.system.absorbed.levels.R[:, :, crossing.cells.rows]
+        cells, values = crossing.cells, np.einsum("aic,caj->cij", R, crossing.values)  # R_g'(Q_g'Z)
+        of_t = t == absorbed
+    else:
+        row, col = max(t, s), min(t, s)
+        found = rest.schur.products[among.index(row), among.index(col)]
+        cells, values, of_t = found.cells, found.values, t == row
+    return (cells.rows, cells.cols, values) if of_t else (cells.cols, cells.rows, values.transpose(0, 2, 1))
+
+
+def _squares(one: Weighted, other: Weighted, rows: np.ndarray, cols: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """The matrix of H -> sum_gh X_gh H X_gh' on vec(H), from E_g C_gh (q_t, q_s, cells) at levels (rows, cols).
+
+    Levels that share no cell have the part along X alone: its sum over all pairs is a product of two sums over levels.
+    """
+    weighted, along = one.weighted_X, np.zeros(products.shape)
+    for p in range(weighted.shape[1]):  # column by column: there may be many, and many cells
+        along += np.einsum("ic,jc->ijc", weighted[:, p][:, rows], other.along_X[:, p][:, cols])
+    everywhere = np.einsum("ipkr,jplr->ijkl", _gram(weighted), _gram(other.along_X))
+    total = _gram(products - along) - _gram(along) + everywhere
+    return np.asarray(total.transpose(0, 2, 1, 3)).reshape(len(products) ** 2, -1)
+
+
+def _gram(X: np.ndarray) -> np.ndarray:
+    """sum_c X_ijc X_klc as (i, j, k, l)."""
+    flat = X.reshape(-1, X.shape[2])
+    return np.asarray(flat @ flat.T).reshape(*X.shape[:2], *X.shape[:2])

@@ -1,0 +1,36 @@
+"""What a search tells while it runs: a line an evaluation, or the caller's own function."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from mme.search.searched import Searched
+
+# Called with the number of an evaluation, the criterion and the coordinates of what is searched.
+Report = Callable[[int, float, np.ndarray], None]
+# What the user gives: whether to print a line an evaluation, or a function of (evaluation, criterion, parameters).
+Progress = bool | Callable[[int, float, np.ndarray], None]
+
+
+def reporter(progress: Progress, searched: Searched) -> Report | None:
+    """A function of (evaluation, value, x) that tells of it in the user's columns; None for silence."""
+    if progress is False:
+        return None
+
+    def parameters(x: np.ndarray) -> np.ndarray:
+        """(theta, phi) in the user's columns; of what is searched, where theta is given."""
+        model, free, at = searched.model, searched.free, searched.parameters(x)
+        if model.k and not free[: model.k].any():
+            return at[free]
+        return np.concatenate([model.coordinates.outer(at[: model.k]), at[model.k :]])
+
+    if callable(progress):
+        return lambda evaluation, value, x: progress(evaluation, value, parameters(x))
+
+    def line(evaluation: int, value: float, x: np.ndarray) -> None:
+        print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(parameters(x), 6).tolist()}", file=sys.stderr)
+
+    return line

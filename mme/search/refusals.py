@@ -1,0 +1,50 @@
+"""Models that a search refuses, before it starts or at its end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mme.engine.objective import Objective
+from mme.errors import MMEError
+from mme.model.problem import Model
+from mme.numeric.optimize import Minimum
+from mme.solution.estimates import Estimates
+
+# A search that went this far, in coordinates of order one, may be running after a response without residuals.
+FAR = 1e6
+
+
+def check_columns(model: Model) -> None:
+    """Refuse to search for a variance of which the data say nothing."""
+    for term in model.terms:
+        empty = () if term.covariates is None else np.flatnonzero(~term.covariates.any(axis=0)).tolist()
+        for j in empty:
+            raise MMEError(
+                f"column '{term.columns[j]}' of term '{term.name}' is zero in every record: nothing can be said about "
+                "its variance; leave it out"
+            )
+
+
+def require_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> None:
+    """Refuse a criterion that falls without bound as sigma goes to zero, as far as rounding lets it."""
+    model = objective.model
+    if np.isfinite(minimum.value):
+        if model.sigma is not None or not (np.abs(minimum.x) > FAR).any():
+            return
+        if _has_residuals(objective, minimum, found):
+            return
+    raise MMEError(
+        f"the random effects ({', '.join(term.name for term in model.terms)}) and the fixed effects fit the "
+        f"response '{model.response}' exactly: no residual variance is left to estimate"
+    )
+
+
+def _has_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> bool:
+    try:
+        share = Estimates(objective, found).sigma / np.sqrt(np.mean(objective.basis.r**2))
+    except MMEError:
+        return False
+    if share > 1e-6:
+        return True
+    further = objective(10.0 * found)  # n - p - q > 0 records are left: each gains 2 log 10 where the fit is exact
+    return bool(share >= 1e-12 and np.isfinite(further) and further >= minimum.value - 1.0)

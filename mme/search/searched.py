@@ -1,0 +1,68 @@
+"""Which of the parameters (theta, phi) are searched, and in what units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mme.engine.objective import Objective
+from mme.model.problem import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """Coordinates x of order one of what is searched of (theta, phi), theta in the axes of the terms.
+
+    Attributes
+    ----------
+    model : the model.
+    first : (k + phi,) the first parameters, at which those that are not searched stay.
+    scale : (k + phi,) units: x is a parameter times its scale.
+    estimated : (k + phi,) bool, which were not given.
+    free : (k + phi,) bool, which are searched: those estimated, but for entries of theta that the axes hold at zero.
+    """
+
+    model: Model
+    first: np.ndarray
+    scale: np.ndarray
+    estimated: np.ndarray
+    free: np.ndarray
+
+    @classmethod
+    def of(cls, objective: Objective, first: np.ndarray, theta_given: bool) -> Searched:
+        """What is searched of a criterion in the axes, from these first parameters."""
+        model, of_phi = objective.model, np.ones(objective.phi.size, dtype=bool)
+        scale = np.concatenate([objective.theta_scale, np.ones(objective.phi.size)])
+        estimated = np.ones(first.size, dtype=bool)
+        estimated[: model.k] = not theta_given
+        if model.phi is not None:
+            estimated[model.k :] = np.isnan(model.phi)
+        return cls(model, first, scale, estimated, estimated & np.concatenate([model.coordinates.free, of_phi]))
+
+    @cached_property
+    def even(self) -> np.ndarray:
+        """Coordinates in which the criterion is even together with others: standard deviations."""
+        of_phi = np.zeros(self.first.size - self.model.k, dtype=bool)
+        return np.concatenate([self.model.diagonal, of_phi])[self.free]
+
+    def parameters(self, x: np.ndarray) -> np.ndarray:
+        """All parameters where the coordinates of those searched are x."""
+        if self._all_free:
+            return np.asarray(x / self._unit)
+        parameters = self.first.copy()
+        parameters[self.free] = x / self._unit
+        return parameters
+
+    def x(self, parameters: np.ndarray) -> np.ndarray:
+        """The coordinates of what is searched among all parameters, or of distances between them."""
+        return np.asarray((parameters * self.scale)[self.free])
+
+    @cached_property
+    def _all_free(self) -> bool:
+        return bool(self.free.all())
+
+    @cached_property
+    def _unit(self) -> np.ndarray:
+        return self.scale[self.free]

@@ -1,0 +1,93 @@
+"""The levels of a block as the moments see them: weighted as if H were one, alike, or each by its records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from mme.engine.absorption import Levels, absorb
+from mme.engine.blocks import Block
+from mme.engine.level_factors import factor_levels
+from mme.engine.objective import Objective
+
+# Levels with fewer records than one and a quarter each tell nothing by themselves.
+_REPEATED = 0.8
+# Weights of levels are those of their records, or all alike, where c^2 Z_g'Z_g is this far from one.
+_FAR = 100.0
+# Levels are alike where R_g differs by no more than this share.
+_ALIKE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """One block: R_g and Q_g'r of its levels, E_g = (I + R_g'R_g)^-1 as (q, q, J), and a_g' = Z_g'Q as (q, p, J)."""
+
+    levels: Levels
+    E: np.ndarray
+    along_X: np.ndarray
+
+    def with_levels(self, alike: bool) -> Weighted:
+        """The same with levels weighted all alike, or each by its records."""
+        records = np.einsum("aig,aig->g", self.levels.R, self.levels.R) / len(self.levels.R)
+        some = records[records > 0.0]
+        c2 = 1.0 if not some.size else _FAR / some.min() if alike else 1.0 / (_FAR * some.max())
+        return replace(self, E=_weights(self.levels, np.sqrt(c2)))
+
+    @cached_property
+    def weighted_X(self) -> np.ndarray:
+        """E_g a_g' (q, p, J)."""
+        return np.asarray(np.einsum("ijg,jpg->ipg", self.E, self.along_X))
+
+
+def levels_alike(one: Weighted) -> bool:
+    """Whether all levels of a block have the same R_g: weights then change nothing."""
+    R = one.levels.R
+    return bool(np.ptp(R, axis=2).max() <= _ALIKE * np.abs(R).max())
+
+
+def information(one: Weighted) -> np.ndarray:
+    """The diagonals of Z_g'Z_g (q, J)."""
+    return np.asarray(np.einsum("aig,aig->ig", one.levels.R, one.levels.R))
+
+
+def weigh(objective: Objective, b: int) -> Weighted:
+    """A block's levels, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r].
+
+    Where a record has several levels Z_g has no QR by records: its own one, of the first column, stands for the others.
+    """
+    system, block = objective.system, objective.blocks[b]
+    whole = system.absorbed.levels
+    if block.is_spherical:
+        return _spherical(objective, block)
+    if b == objective.plan.absorb:
+        levels = Levels(whole.R, whole.V[-1:])
+        along_X = np.einsum("aig,pag->ipg", whole.R, whole.V[:-1])
+    else:
+        levels = absorb(block.by_record, objective.basis.N[-1:])[0].levels
+        t = objective.rest.index(block)
+        at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
+        Z_N = system.rest.C[at] + system.rest.B[at] @ whole.V.reshape(system.p + 1, -1).T
+        along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
+    return Weighted(levels, _weights(levels, 1.0), along_X)
+
+
+def _weights(levels: Levels, c: float) -> np.ndarray:
+    """E_g = (I + c^2 R_g'R_g)^-1 as (q, q, J)."""
+    transposed = Levels(np.ascontiguousarray(levels.R.transpose(1, 0, 2)), levels.V)
+    return factor_levels(transposed, c * np.eye(len(levels.R))).weights()
+
+
+def _spherical(objective: Objective, block: Block) -> Weighted:
+    """One level with coefficients of one variance: its singular values are levels, of one coefficient each."""
+    s, U = block.spectrum.s, block.spectrum.U
+    along = U @ objective.basis.N.T
+    levels = Levels(s.reshape(1, 1, -1), along[:, -1].reshape(1, 1, -1))
+    return Weighted(levels, (1.0 / (1.0 + s**2)).reshape(1, 1, -1), (s * along[:, :-1].T)[None])
+
+
+def is_repeated(one: Weighted, n: int) -> bool:
+    """Whether levels have records enough to tell their variance from the residual one without their relationship."""
+    q = one.levels.R.shape[0]
+    return int((one.levels.R[0, 0] > 0.0).sum()) * q < _REPEATED * n
