@@ -9,7 +9,7 @@ import numpy as np
 from mme.diagnosis.findings import Diagnosis, Finding
 from mme.fitted.record import Fitted
 from mme.model.term import Term
-from mme.results.summary import boundary
+from mme.results.notes import boundary
 from mme.search.verdict import open_parameters, search_names
 
 # A variance of fewer values than this has a relative standard error above 70% (sqrt(2 / (J - 1))).

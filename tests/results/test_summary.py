@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import mme
-from mme.results.summary import _abbreviated, _column, boundary
+from mme.results.notes import boundary
+from mme.results.text import abbreviated, column
 
 
 @pytest.fixture(scope="module")
@@ -330,15 +331,15 @@ def test_units_far_from_one_are_written_in_powers_of_ten(sleepstudy):
     ],
 )
 def test_a_column_has_one_notation_with_four_digits_of_its_smallest_number(values, written):
-    assert _column(values) == written
+    assert column(values) == written
 
 
 def test_abbreviated_names_are_rs_and_stay_apart():
-    assert _abbreviated(["(Intercept)", "VarietyMarvellous", "VarietyVictory"], 6) == ["(Intr)", "VrtyMr", "VrtyVc"]
-    assert _abbreviated(["condition1", "condition2", "condition12"], 6) == ["cndtn1", "cndtn2", "cndt12"]
+    assert abbreviated(["(Intercept)", "VarietyMarvellous", "VarietyVictory"], 6) == ["(Intr)", "VrtyMr", "VrtyVc"]
+    assert abbreviated(["condition1", "condition2", "condition12"], 6) == ["cndtn1", "cndtn2", "cndt12"]
     alike = ["measured", "measurad", "measurid"]
-    assert len(set(_abbreviated(alike, 5))) == 3
-    assert _abbreviated(["x", "x"], 3) == ["x", "x"]
+    assert len(set(abbreviated(alike, 5))) == 3
+    assert abbreviated(["x", "x"], 3) == ["x", "x"]
 
 
 def test_many_fixed_effects_have_no_correlation_table(sleepstudy):

@@ -1,0 +1,176 @@
+"""The lines of a summary and the cells of its tables; text and HTML are made of the same ones."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.fitted.record import Fitted
+from mme.relationship.parametric import Parametric
+from mme.results.genetics import heritabilities, is_quick
+from mme.results.text import Row, abbreviated, column, column_format, fixed_point, formatted, text_table
+
+if TYPE_CHECKING:
+    from mme.model.term import Term
+    from mme.residual import Bound
+
+# Characters of a line.
+WIDTH = 80
+# A correlation matrix of more fixed effects than this does not fit on a line.
+_MOST_CORRELATIONS = 12
+# Parameters of a residual structure beyond which a summary is no place for them.
+_MOST_PARAMETERS = 8
+
+
+def title(fit: Fitted) -> str:
+    """The kind of model and how it was estimated."""
+    how = "REML" if fit.method == "REML" else "maximum likelihood"
+    return f"Linear mixed model fit by {how}"
+
+
+def source(fit: Fitted) -> list[str]:
+    """The formula or the response, and the ranges of weights and offset, a line each."""
+    lines = [f"Formula: {fit.formula}" if fit.formula else f"Response: {fit.model.response}"]
+    for what, values in (("Weights", fit.model.weights), ("Offset", fit.model.offset)):
+        if values is not None:
+            lines.append(f"{what}: {values.min():.4g} to {values.max():.4g}")
+    return lines
+
+
+def criterion_rows(fit: Fitted) -> tuple[Row, Row]:
+    """Names and values: the REML criterion, or what comes of the likelihood under ML."""
+    if fit.method == "REML":
+        where = "at the given theta" if fit.optimum.verdict == "given" and fit.model.k else "at convergence"
+        return (f"REML criterion {where}:",), (f"{fit.criterion:.4f}",)
+    values = {"AIC": fit.aic, "BIC": fit.bic, "logLik": fit.loglik, "deviance": fit.criterion}
+    return (*values, "df.resid"), (*(f"{value:.4f}" for value in values.values()), str(fit.nobs - fit.dof))
+
+
+def criterion_text(fit: Fitted) -> str:
+    """The criterion in a line, or the table of several."""
+    names, values = criterion_rows(fit)
+    return f"{names[0]} {values[0]}" if len(names) == 1 else text_table([names, values], left=0)
+
+
+def residual_rows(fit: Fitted) -> list[Row]:
+    """Quantiles of sqrt(w) (y - fitted) / sigma."""
+    scaled = (fit.model.y - fit.estimates.fitted) / fit.sigma
+    if fit.model.weights is not None:
+        scaled *= np.sqrt(fit.model.weights)
+    quantiles = np.quantile(scaled, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+    return [("Min", "1Q", "Median", "3Q", "Max"), tuple(fixed_point(value, 4) for value in quantiles)]
+
+
+def random_rows(fit: Fitted) -> list[Row]:
+    """One row a standard deviation; correlations as a lower triangle to the right, where there are any."""
+    names, sd, corr = [], [], []
+    for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
+        for i, name in enumerate(part.names):
+            names.append((group if i == 0 else "", name))
+            sd.append(part.sd[i])
+            correlated = i if structure.correlated else 0
+            corr.append(tuple(fixed_point(part.corr[i, j], 2) for j in range(correlated)))
+    names.append(("Residual", ""))
+    sd.append(fit.sigma)
+    corr.append(())
+    numbers = zip(column([s * s for s in sd]), column(sd), strict=True)
+    columns = max(map(len, corr))
+    header = ("Groups", "Name", "Variance", "Std.Dev.", *(["Corr", *[""] * (columns - 1)] if columns else []))
+    rows = [
+        (*name, *number, *beside, *[""] * (columns - len(beside)))
+        for name, number, beside in zip(names, numbers, corr, strict=True)
+    ]
+    return [header, *rows]
+
+
+def ratio_rows(fit: Fitted) -> list[Row]:
+    """Heritabilities and genetic correlations: a share of the variance for each coefficient of related levels."""
+    if not related_terms(fit):
+        return []
+    around = fit.local if has_standard_errors(fit) else None
+    found = [
+        (term.name, label, ratio, se)
+        for term in related_terms(fit)
+        for ratios in (heritabilities(fit, around, term.name),)
+        for label, ratio, se in zip(ratios.labels, ratios.estimate.tolist(), ratios.se.tolist(), strict=True)
+    ]
+    terms, labels, values, errors = zip(*found, strict=True)
+    names = [
+        (name if name not in terms[:i] else "", label)
+        for i, (name, label) in enumerate(zip(terms, labels, strict=True))
+    ]
+    if around is None:
+        return [("", "", "Estimate"), *((*name, cell) for name, cell in zip(names, column(values), strict=True))]
+    spec = column_format([se for se in errors if math.isfinite(se)] or values, 2)
+    numbers = [(formatted(value, spec), formatted(se, spec)) for value, se in zip(values, errors, strict=True)]
+    return [("", "", "Estimate", "Std. Error"), *((*name, *pair) for name, pair in zip(names, numbers, strict=True))]
+
+
+def related_terms(fit: Fitted) -> list[Term]:
+    """The terms whose levels are related by a matrix that is known, as a pedigree's."""
+    related = [term for term in fit.model.terms if term.relationship is not None]
+    return [term for term in related if not isinstance(term.relationship, Parametric)]
+
+
+def has_standard_errors(fit: Fitted) -> bool:
+    """Whether shares get standard errors: something was estimated, and the Hessian is there or soon is."""
+    return fit.optimum.verdict != "given" and ("local" in vars(fit) or is_quick(fit.objective))
+
+
+def counts(fit: Fitted) -> str:
+    """Numbers of records and levels, and the structures among them, a line each."""
+    groups = {term.group: term.n_levels for term in fit.model.terms}
+    listed = "; ".join(f"{name}, {count}" for name, count in groups.items())
+    counts = f"Number of obs: {fit.nobs}" + (f", groups: {listed}" if groups else "")
+    return "\n".join([counts, *_relationship_lines(fit), *_structure_lines(fit)])
+
+
+def _structure_lines(fit: Fitted) -> list[str]:
+    """The residual structure and its parameters, in one line where they are few."""
+    if fit.model.residual is None:
+        return []
+    values = [f"{name} {value:.4g}" for name, value in fit.residual.items()]
+    if len(values) > _MOST_PARAMETERS:
+        values = [*values[:_MOST_PARAMETERS], f"and {len(values) - _MOST_PARAMETERS} more: see residual"]
+    text = f"Residual structure: {fit.model.residual.kind}; {', '.join(values)}{_group_sizes(fit.model.residual)}"
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False)
+
+
+def _group_sizes(structure: Bound) -> str:
+    """How many groups the residuals have, and of how many records: a wrong grouping shows here."""
+    if structure.group is None:
+        return ""
+    sizes = np.bincount(structure.group)
+    return f"; {sizes.size} groups of {'up to ' if sizes.min() < sizes.max() else ''}{sizes.max()} records"
+
+
+def _relationship_lines(fit: Fitted) -> list[str]:
+    """A line a relationship with parameters."""
+    named = {term: [f"{name} {value:.5g}" for name, value in part.items()] for term, part in fit.relationships.items()}
+    return [f"Relationship of {term}: {', '.join(values)}" for term, values in named.items()]
+
+
+def fixed_rows(fit: Fitted) -> list[Row]:
+    """The standard errors decide the decimals: what lies beyond them is noise."""
+    beta, se = fit.estimates.beta, fit.estimates.se
+    spec = column_format(se)
+    numbers = [(formatted(b, spec), formatted(s, spec), fixed_point(b / s, 3)) for b, s in zip(beta, se, strict=True)]
+    rows = [(name, *number) for name, number in zip(fit.fixed_names, numbers, strict=True)]
+    return [("", "Estimate", "Std. Error", "t value"), *rows]
+
+
+def correlation_text(fit: Fitted) -> str:
+    """The correlations of the fixed effects as a lower triangle."""
+    p = len(fit.fixed_names)
+    if p > _MOST_CORRELATIONS:
+        return f"Correlation of fixed effects: not shown, as there are {p}; see beta_cov."
+    cov = fit.estimates.beta_cov
+    sd = np.sqrt(np.diag(cov))
+    corr = cov / np.outer(sd, sd)
+    header = ("", *abbreviated(fit.fixed_names, 6)[:-1])
+    labels = abbreviated(fit.fixed_names, 11)
+    rows = [(labels[i], *(fixed_point(corr[i, j], 3) for j in range(i)), *[""] * (p - 1 - i)) for i in range(1, p)]
+    return f"Correlation of fixed effects:\n{text_table([header, *rows], left=1)}"

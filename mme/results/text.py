@@ -1,0 +1,102 @@
+"""Numbers and tables as text and as HTML, laid out as in R."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+
+# The cells of a line.
+Row = tuple[str, ...]
+
+# Significant digits of the smallest number in a column, as in lme4.
+_DIGITS = 4
+
+
+def column_format(values: Iterable[float], digits: int = _DIGITS) -> str:
+    """R's common format of a column of numbers, as a format specification.
+
+    The smallest number shows ``digits`` significant digits; fixed or scientific notation, whichever is shorter.
+
+    Examples
+    --------
+    >>> column_format([612.1, 35.0717, 654.94]), column_format([1e-9, 2.5e-10])
+    ('.2f', '.1e')
+    """
+    parts = [f"{abs(value):.{digits - 1}e}".split("e") for value in values if math.isfinite(value)]
+    if not parts:
+        return ".0f"
+    significant = [len(mantissa.replace(".", "").rstrip("0")) or 1 for mantissa, _ in parts]
+    exponents = [int(exponent) for _, exponent in parts]
+    decimals = max(max(s - 1 - e, 0) for s, e in zip(significant, exponents, strict=True))
+    width_fixed = max(max(exponents), 0) + 1 + (decimals + 1 if decimals else 0)
+    width_scientific = max(significant) + (max(significant) > 1) + len("e+00")
+    return f".{decimals}f" if width_fixed <= width_scientific else f".{max(significant) - 1}e"
+
+
+def column(values: Sequence[float]) -> list[str]:
+    """Numbers in their common format (:func:`column_format`)."""
+    spec = column_format(values)
+    return [formatted(value, spec) for value in values]
+
+
+def formatted(value: float, spec: str) -> str:
+    """One number in a format; NaN and infinity by their names."""
+    return f"{value:{spec}}" if math.isfinite(value) else str(float(value)).replace("nan", "NaN")
+
+
+def fixed_point(value: float, decimals: int) -> str:
+    """One number with so many decimals, never a minus zero."""
+    return formatted(round(float(value), decimals) + 0.0, f".{decimals}f")  # + 0.0: no "-0.00"
+
+
+def text_table(rows: Sequence[Row], *, left: int, indent: str = "") -> str:
+    """Cells under one another: the first ``left`` columns to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        (indent + " ".join(f"{cell:{'<' if c < left else '>'}{widths[c]}}" for c, cell in enumerate(row))).rstrip()
+        for row in rows
+    )
+
+
+def html_table(caption: str, rows: Sequence[Row], *, left: int) -> str:
+    """The same as a table of HTML, the first row as its head."""
+
+    def line(tag: str, row: Row) -> str:
+        cells = (
+            f'<{tag} style="text-align:{"left" if c < left else "right"}">{escape(cell)}</{tag}>'
+            for c, cell in enumerate(row)
+        )
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "".join(line("td", row) for row in rows[1:])
+    return f"<table><caption>{caption}</caption><thead>{line('th', rows[0])}</thead><tbody>{body}</tbody></table>"
+
+
+def abbreviated(names: Sequence[str], length: int) -> list[str]:
+    """Names cut to about ``length`` characters, longer where two would read alike."""
+    short = [_abbreviate(name, length) for name in names]
+    while len(set(short)) < len(set(names)) and length < max(map(len, names)):
+        length += 1
+        short = [
+            _abbreviate(name, length) if short.count(text) > 1 else text
+            for name, text in zip(names, short, strict=True)
+        ]
+    return short
+
+
+def _abbreviate(name: str, length: int) -> str:
+    """Drop lower-case vowels from the end, then lower-case letters, never the first of a word; as R does.
+
+    Examples
+    --------
+    >>> _abbreviate("(Intercept)", 6), _abbreviate("MachineB", 6), _abbreviate("Days", 6)
+    ('(Intr)', 'MachnB', 'Days')
+    """
+    for droppable in ("[aeiou]", "[a-z]"):
+        for found in reversed(list(re.finditer(rf"(?<=[A-Za-z]){droppable}", name))):
+            if len(name) <= length:
+                return name
+            name = name[: found.start()] + name[found.end() :]
+    return name
