@@ -1,0 +1,157 @@
+"""The rows to be predicted, those of the fit or new ones, as columns of X and levels of the terms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mme.covariance.base import GStructure
+from mme.engine.objective import Objective
+from mme.errors import MMEError, MMEWarning
+from mme.fitted.record import Fitted
+from mme.model.problem import Model
+from mme.prediction.new_levels import coded_levels
+from mme.residual import Bound
+from mme.solution.estimates import Estimates
+from mme.tables.arrays import numbers
+from mme.tables.column import Factor
+from mme.tables.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedRows:
+    """What is predicted: X (n, all columns of the fit), offset, and codes and covariates of the chosen terms.
+
+    Codes are (n,), or (q, n) where each column of a term has levels of its own.
+    ``variance`` (n,) is that of the residuals in units of sigma^2 (None: one), times exp(2 log_sd) of ``structure``.
+    """
+
+    X: np.ndarray
+    offset: np.ndarray | None
+    terms: tuple[int, ...]
+    codes: tuple[np.ndarray, ...]
+    covariates: tuple[np.ndarray | None, ...]
+    variance: np.ndarray | None
+    rows: Rows
+    structure: Bound | None = None
+
+
+def rows_of_fit(fit: Fitted, chosen: tuple[int, ...]) -> PredictedRows:
+    """The rows of the fit, with the chosen terms."""
+    model = fit.model
+    variance = None if model.weights is None else 1.0 / model.weights
+    codes = tuple(model.terms[t].codes for t in chosen)
+    covariates = tuple(model.terms[t].covariates for t in chosen)
+    X = model.X
+    if any(one.term not in chosen for one in model.unknown_parents):
+        coded = dict(zip(chosen, zip(codes, covariates, strict=True), strict=True))
+        X = _with_groups(model, X[:, : model.p_given], coded)
+    return PredictedRows(X, model.offset, chosen, codes, covariates, variance, fit.rows, model.residual)
+
+
+def new_rows(
+    fit: Fitted, newdata: Any, chosen: tuple[int, ...], new_levels: str, weights: Any, needs_variance: bool
+) -> tuple[PredictedRows, Estimates]:
+    """New rows with the chosen terms, and the estimates with the levels that these rows add to processes in time."""
+    if fit.specification is not None:
+        bars = tuple(fit.specification.bars[t] for t in chosen)
+        new = replace(fit.specification, bars=bars).rows(newdata, random=bool(chosen))
+        X, offset, groups, index = new.X, new.offset, new.groups, new.index
+    else:
+        X, groups = _array_rows(newdata, fit, chosen)
+        offset, index = None, None
+    if fit.model.offset is not None and offset is None:
+        warnings.warn(
+            "the offset of the fit was an array, so that of the new rows is not known: predictions leave it out",
+            MMEWarning,
+            stacklevel=4,
+        )
+    parts = [fit.model.structures[t] for t in chosen]
+    groups = [(_recognised(part, factor), z) for part, (factor, z) in zip(parts, groups, strict=True)]
+    estimates = _extended(fit.estimates, chosen, [factor for factor, _ in groups])
+    terms = [estimates.objective.model.terms[t] for t in chosen]
+    able = ~np.isnan(X if offset is None else np.column_stack([X, offset])).any(axis=1)
+    coded = [coded_levels(term, factor, z, new_levels, able) for term, (factor, z) in zip(terms, groups, strict=True)]
+    codes, covariates = tuple(one for one, _ in coded), tuple(values for _, values in coded)
+    X = _with_groups(fit.model, X, dict(zip(chosen, coded, strict=True)))
+    variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
+    rows = Rows(np.ones(X.shape[0], dtype=bool), index)
+    return PredictedRows(X, offset, chosen, codes, covariates, variance, rows), estimates
+
+
+def _with_groups(model: Model, X: np.ndarray, coded: Mapping[int, tuple[np.ndarray, Any]]) -> np.ndarray:
+    """X with the columns of groups of unknown parents: of the term's animals, or, where it is left out, of the mean."""
+    columns = [X]
+    for one in model.unknown_parents:
+        if one.term in coded:
+            columns.append(one.rows(*coded[one.term]))
+        else:
+            columns.append(np.broadcast_to(model.X[:, one.columns].mean(axis=0), (len(X), one.Q.shape[1] * one.q)))
+    return np.hstack(columns) if model.unknown_parents else X
+
+
+def _recognised(part: GStructure, factor: Factor) -> Factor:
+    """The factor with its labels as the levels of a relationship with parameters are called."""
+    if part.relationship is None:
+        return factor
+    return replace(factor, categories=part.relationship.recognised(factor.categories))
+
+
+def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Factor]) -> Estimates:
+    """The same fit with levels for what its relationships can place of these labels (new times of known series).
+
+    Levels without records change neither the likelihood nor the other effects, so that what is estimated at the same
+    theta is the joint prediction of old and new levels.
+    """
+    model = estimates.objective.model
+    terms, structures = list(model.terms), list(model.structures)
+    for t, factor in zip(chosen, factors, strict=True):
+        part = structures[t]
+        longer = None if part.relationship is None else part.relationship.extended(_occurring(factor))
+        if longer is not None:
+            terms[t], structures[t] = terms[t].related(longer), part.beside(longer)
+    if all(one is other for one, other in zip(terms, model.terms, strict=True)):
+        return estimates
+    wider = replace(model, terms=tuple(terms), structures=tuple(structures))
+    return Estimates(Objective.of(wider, phi=estimates.objective.phi), estimates.theta)
+
+
+def _array_rows(
+    newdata: Any, fit: Fitted, chosen: tuple[int, ...]
+) -> tuple[np.ndarray, list[tuple[Factor, np.ndarray | None]]]:
+    model = fit.model
+    if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
+        raise MMEError("this fit was made from arrays: newdata must be a pair (X, [Term, ...]) in the order of the fit")
+    X, terms = np.atleast_2d(np.asarray(newdata[0], dtype=float)), list(newdata[1])
+    names = model.x_names[: model.p_given]
+    if X.shape[1] != len(names):
+        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(names)}: {', '.join(names)}")
+    if [(term.q, term.by_column) for term in terms] != [(term.q, term.by_column) for term in model.terms]:
+        raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
+    return X, [(Factor(terms[t].codes, terms[t].levels), terms[t].covariates) for t in chosen]
+
+
+def _variance(fit: Fitted, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
+    """Variance of new residuals in units of sigma^2, from the weights of the new rows."""
+    model = fit.model
+    if weights is None:
+        if model.weights is not None or (model.residual is not None and model.residual.log_sd(fit.objective.phi).any()):
+            raise MMEError(
+                "the residual variance of this fit differs from record to record: give weights= for the new rows, a "
+                "number a row or a column of theirs (variance = sigma^2 / weight)"
+            )
+        return None
+    values = numbers(newdata[weights] if isinstance(weights, str) else weights, "weights")
+    if values.ndim > 1 or values.size not in (1, n) or not (values > 0.0).all():
+        raise MMEError(f"weights must be {n} positive numbers, one a new row")
+    return np.broadcast_to(1.0 / values, (n,))
+
+
+def _occurring(factor: Factor) -> np.ndarray:
+    """The labels that occur."""
+    codes = np.unique(factor.codes)
+    return factor.categories[codes[codes >= 0]]
