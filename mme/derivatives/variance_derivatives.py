@@ -38,7 +38,7 @@ _STEP_PHI = 0.03
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class ProfileDerivatives:
     """Derivatives at the optimum by the k free parameters of (theta, phi), theta in the axes of the terms.
 
     ``gradient`` (k,) and ``hessian`` (k, k) are of the criterion. ``half`` (p, p) turns a contrast c into z = half c
@@ -53,13 +53,13 @@ class Profile:
     units: np.ndarray
 
 
-def profile_derivatives(origin: Estimates, free: np.ndarray) -> Profile:
+def profile_derivatives(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
     """Those of the criterion and of beta's covariance by the free entries of (theta, phi)."""
     closed = information(origin.objective, origin.theta, origin.at) if free.any() else None
     return _by_differences(origin, free) if closed is None else _by_chain_rule(origin, closed)
 
 
-def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
+def _by_chain_rule(origin: Estimates, of: Information) -> ProfileDerivatives:
     """Those of the criterion, and with them those of beta's covariance, sigma profiled out."""
     objective, p = origin.objective, origin.objective.system.p
     found = slopes_by_theta(objective, origin.theta, of)
@@ -67,7 +67,7 @@ def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
     slopes = -found.first[:, :p, :p]
     if objective.constants.sigma is None:
         slopes += found.log_pwrss[0][:, None, None] * np.eye(p)
-    return Profile(
+    return ProfileDerivatives(
         gradient=gradient,
         hessian=hessian,
         half=half_covariance(origin.at.border, objective.basis.R_inverse),
@@ -76,7 +76,7 @@ def _by_chain_rule(origin: Estimates, of: Information) -> Profile:
     )
 
 
-def _by_differences(origin: Estimates, free: np.ndarray) -> Profile:
+def _by_differences(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
     """Central differences by the free entries of (theta, phi)."""
     objective, theta = origin.objective, origin.theta
     p, k = objective.system.p, objective.model.k
@@ -96,7 +96,7 @@ def _by_differences(origin: Estimates, free: np.ndarray) -> Profile:
         return np.append((one.sigma / origin.sigma) ** 2 * (relative.T @ relative), one.criterion)
 
     first, second = central(values, int(free.sum()), p * p + 1)
-    return Profile(
+    return ProfileDerivatives(
         gradient=first[:, -1] / step,
         hessian=second / np.outer(step, step),
         half=half,

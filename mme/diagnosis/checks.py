@@ -52,6 +52,12 @@ def _optimum(fit: Fitted) -> Iterator[Finding]:
             "uncertainty is one-sided, and tests that assume an inner maximum do not hold.",
             _singular_remedy(sentences),
         )
+    yield from _flat(fit)
+
+
+def _flat(fit: Fitted) -> Iterator[Finding]:
+    """Variances that the data do not determine, or directions along which the criterion is flat."""
+    optimum = fit.optimum
     if optimum.undetermined:
         yield Finding(
             "flat",

@@ -74,21 +74,26 @@ def as_dict(fit: Fitted) -> dict[str, Any]:
             for term, part in fit.varcorr.items()
         ],
         "relationships": fit.relationships,
-        "optimum": {
-            "verdict": fit.optimum.verdict,
-            "converged": fit.optimum.converged,
-            "singular": fit.singular,
-            "boundary": fit.optimum.boundary,
-            "undetermined": fit.optimum.undetermined,
-            "evaluations": fit.optimum.evaluations,
-            "reason": fit.optimum.reason,
-        },
+        "optimum": _optimum(fit),
     }
     if fit.residual:
         named = zip(residual_names(fit.model, fit.fixed_names), fit.residual.values(), strict=True)
         found["residual"] = [{"name": name, "value": value} for name, value in named]
     plain: dict[str, Any] = _plain(found)
     return plain
+
+
+def _optimum(fit: Fitted) -> dict[str, Any]:
+    optimum = fit.optimum
+    return {
+        "verdict": optimum.verdict,
+        "converged": optimum.converged,
+        "singular": fit.singular,
+        "boundary": optimum.boundary,
+        "undetermined": optimum.undetermined,
+        "evaluations": optimum.evaluations,
+        "reason": optimum.reason,
+    }
 
 
 def ranef_table(fit: Fitted) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def _mean(estimates: Estimates, records: PredictedRows) -> np.ndarray:
     if records.offset is not None:
         mean = mean + records.offset
     for t, codes, covariates in zip(records.terms, records.codes, records.covariates, strict=True):
-        if codes.ndim == 2 and covariates is not None:
+        if by_column(codes) and covariates is not None:
             covariates = np.where(codes.T == NEW, 0.0, covariates)
         new = codes < 0
         if not new.any():

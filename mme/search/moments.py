@@ -32,7 +32,7 @@ def moment_equations(objective: Objective) -> tuple[list[Weighted], Callable[[li
     """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
     blocks = [weigh(objective, b) for b in range(len(objective.blocks))]
     repeated = [
-        block.codes.ndim == 1 and is_repeated(one, objective.model.n)
+        not block.by_column and is_repeated(one, objective.model.n)
         for block, one in zip(objective.blocks, blocks, strict=True)
     ]
     sigma = objective.model.sigma

@@ -18,6 +18,7 @@ from mme.engine.objective import Objective
 from mme.engine.plan import Plan
 from mme.errors import MMEError
 from mme.inference.intervals import bootstrap as rooms
+from mme.inference.intervals import refits
 from mme.results.simulate import Simulator
 from mme.search.loop import search
 from mme.solution.estimates import Estimates
@@ -122,12 +123,12 @@ def test_a_sparse_factor_is_never_forked(slopes):
     model = fitted("penicillin_reml").internals.model
     sparse = Objective.of(model, plan=Plan(0, False))
     assert sparse.system.elimination.analysis is not None
-    assert rooms._start_method(sparse) == "spawn"
+    assert refits.safe_start_method(sparse) == "spawn"
     related = mme.Term(np.arange(40) // 2, relationship=mme.Relationship(precision=np.eye(20), levels=np.arange(20)))
-    assert rooms._start_method(mme.objective(np.arange(40.0) % 7, np.ones((40, 1)), [related])) == "spawn"
+    assert refits.safe_start_method(mme.objective(np.arange(40.0) % 7, np.ones((40, 1)), [related])) == "spawn"
     if sys.platform == "linux":
-        assert rooms._start_method(slopes.internals.objective) == "fork"
-    refitter = rooms._Refitter(model, np.array([1.0, 3.0]), np.zeros(0), sparse.plan, False, 1, sparse)
+        assert refits.safe_start_method(slopes.internals.objective) == "fork"
+    refitter = refits.Refitter(model, np.array([1.0, 3.0]), np.zeros(0), sparse.plan, False, 1, sparse)
     other = pickle.loads(pickle.dumps(refitter))
     assert other.known is None
     assert_array_equal(other(range(2))[0], refitter(range(2))[0])

@@ -13,7 +13,7 @@ import mme
 from mme.covariance.triangle import lower_factor
 from mme.fitted.natural import natural_names, natural_values
 from mme.inference.intervals.curves import Curve
-from mme.inference.intervals.held import Deviance, Point
+from mme.inference.intervals.deviance import Deviance, Point
 from mme.numeric.interpolate import crossing, first_reached, monotone
 from mme.search.joint import Joint
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mme
-from mme.inference.intervals.held import Deviance, Point
+from mme.inference.intervals.deviance import Deviance, Point
 from mme.inference.intervals.slices import hold_residual
 from mme.numeric.by_values import bobyqa
 from mme.numeric.counted import Counted

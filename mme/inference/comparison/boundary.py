@@ -22,7 +22,8 @@ from mme.engine.absorption import Levels, merge
 from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
-from mme.inference.comparison.nested import Difference, difference, same_span
+from mme.inference.comparison.comparable import same_span
+from mme.inference.comparison.nested import Difference, difference
 from mme.tables.arguments import count, random_numbers
 
 # Levels that differ in R_g beyond which the eigenvalues would take minutes; the mixture is exact enough there.

@@ -9,7 +9,8 @@ from scipy.special import chdtrc
 
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
-from mme.inference.comparison.nested import Difference, check_comparable, difference
+from mme.inference.comparison.comparable import check_comparable
+from mme.inference.comparison.nested import Difference, difference
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.derivatives.variance_derivatives import Profile, profile_derivatives
+from mme.derivatives.variance_derivatives import ProfileDerivatives, profile_derivatives
 from mme.errors import MMEWarning
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
@@ -122,7 +122,7 @@ def satterthwaite(fit: Fitted) -> Satterthwaite:
     )
 
 
-def _inverse(profile: Profile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _inverse(profile: ProfileDerivatives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Twice the inverse Hessian on what the data determine, a basis of the rest, and the Newton step."""
     H, units = profile.hessian, profile.units
     size = np.sqrt(np.maximum(np.abs(np.diag(H)), _FLAT / units**2))

@@ -1,39 +1,35 @@
 """Parametric bootstrap: the model fitted again to responses drawn from itself.
 
-A refit takes over all that does not depend on y (:meth:`mme.objective.Objective.with_response`) and starts from the
-theta that the responses were drawn from. Replicate i has a random stream of its own, made of the seed and i, so that
-results do not depend on the number of processes.
+A refit takes over all that does not depend on y (:meth:`mme.engine.objective.Objective.with_response`) and starts from
+the theta that the responses were drawn from. Replicate i has a random stream of its own, made of the seed and i, so
+that results do not depend on the number of processes.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtri
 
-from mme.engine.criterion import residual_sd
-from mme.engine.objective import Objective
-from mme.engine.plan import Plan
-from mme.engine.pls import pwrss
 from mme.errors import MMEError
-from mme.fitted.natural import parameter_values, residual_names
+from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
-from mme.inference.intervals.whole import Whole
-from mme.model.problem import Model
-from mme.numeric.lapack import triangular_solve
-from mme.numeric.limits import Limits, limits, set_limits
-from mme.results.simulate import Simulator
+from mme.inference.intervals.refits import (
+    Progress,
+    Refitter,
+    parameters_of,
+    processors,
+    replicates,
+    reporter,
+    safe_start_method,
+)
+from mme.inference.intervals.whole import AllParameters
 from mme.search.loop import Found, search
-from mme.solution.estimates import Estimates
 from mme.tables.arguments import check_level, count, entropy, is_word
 from mme.tables.arrays import shown
 from mme.tables.names import unlike
@@ -41,10 +37,6 @@ from mme.tables.names import unlike
 if TYPE_CHECKING:
     import pandas as pd
 
-Progress = bool | Callable[[int, int], None]
-
-# Pieces of work a process: enough for the progress line, and for no process to wait long for the last.
-_PIECES = 16
 _KINDS = ("percentile", "basic", "normal")
 
 
@@ -167,15 +159,15 @@ def bootstrap(
     """
     n, workers = count(n, "n"), None if workers is None else count(workers, "workers")
     origin: Any = entropy(seed).entropy
-    whole, asked, fit = Whole.of(fit), fit, fit.determined
+    whole, asked, fit = AllParameters.of(fit), fit, fit.determined
     whole.warn(asked, "the bootstrap has no values of")
     known, plan = fit.objective, fit.objective.plan
-    refitter = _Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, origin, known, searching)
-    processes = min(_processors() if workers is None else int(workers), int(n))
+    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, origin, known, searching)
+    processes = min(processors() if workers is None else int(workers), int(n))
     rows: list[np.ndarray] = []
     reasons: Counter[str] = Counter()
-    report = _reporter(progress, int(n))
-    for piece, failed in _pieces(refitter, int(n), processes, start_method or _start_method(known)):
+    report = reporter(progress, int(n))
+    for piece, failed in replicates(refitter, int(n), processes, start_method or safe_start_method(known)):
         rows.append(piece)
         reasons.update(failed)
         report(sum(map(len, rows)))
@@ -188,7 +180,7 @@ def bootstrap(
     return Bootstrap(
         names=whole.names,
         theta_names=fit.theta_names,
-        estimates=whole.spread(_parameters(fit.objective, fit.theta)),
+        estimates=whole.spread(parameters_of(fit.objective, fit.theta)),
         values=whole.spread(table[:, :P]),
         theta=table[:, P : P + k],
         singular=table[:, P + k] == 1.0,
@@ -196,132 +188,3 @@ def bootstrap(
         failures=dict(reasons),
         seed=origin,
     )
-
-
-@dataclass(eq=False)
-class _Refitter:
-    """Draws and fits replicates by their numbers. A process that does not share memory assembles the model anew."""
-
-    model: Model
-    theta: np.ndarray
-    phi: np.ndarray
-    plan: Plan
-    given: bool
-    entropy: Any
-    known: Objective | None
-    searching: Callable[..., Found] = search
-
-    def __getstate__(self) -> dict[str, Any]:
-        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching")
-        return {name: getattr(self, name) for name in fields} | {"known": None}
-
-    @cached_property
-    def objective(self) -> Objective:
-        """The model's criterion at the phi of the fit."""
-        return self.known or Objective.of(self.model, phi=self.phi, plan=self.plan)
-
-    @cached_property
-    def simulator(self) -> Simulator:
-        """Draws responses at the estimates."""
-        return Simulator(Estimates(self.objective, self.theta))
-
-    def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
-        """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
-        width = _parameters(self.objective, self.theta).size + self.model.k + 2
-        rows = np.full((len(numbers), width), np.nan)
-        reasons = []
-        for row, number in zip(rows, numbers, strict=True):
-            try:
-                row[:] = self._replicate(number)
-            except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
-                reasons.append(str(error))
-        return rows, reasons
-
-    def _replicate(self, number: int) -> np.ndarray:
-        rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
-        objective = self.objective.with_response(self.simulator(rng, 1)[:, 0])
-        found = self.searching(objective.model, self.theta if self.given else None, False, self.theta, objective)
-        flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
-        return np.concatenate([_parameters(found.objective, found.theta), found.theta, flags])
-
-
-def _parameters(objective: Objective, theta: np.ndarray) -> np.ndarray:
-    """Standard deviations, correlations, sigma, natural parameters of the residual structure, and beta."""
-    border, p = objective.triangle(theta)[1], objective.system.p
-    gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
-    sigma = residual_sd(objective.constants, pwrss(border))
-    return parameter_values(objective.model, theta, objective.phi, sigma, objective.basis.coefficients(gamma))
-
-
-_refitter: _Refitter | None = None
-
-
-def _begin(refitter: _Refitter, bounds: Limits) -> None:
-    """Make a process ready: its part of the work, its limits, and one thread for each of its matrix libraries."""
-    global _refitter
-    _refitter = refitter
-    set_limits(bounds)
-    with suppress(ImportError):
-        import threadpoolctl
-
-        threadpoolctl.threadpool_limits(1)
-
-
-def _work(numbers: range) -> tuple[np.ndarray, list[str]]:
-    assert _refitter is not None
-    return _refitter(numbers)
-
-
-def _pieces(refitter: _Refitter, n: int, processes: int, method: str) -> Iterator[tuple[np.ndarray, list[str]]]:
-    """The replicates in order, piece by piece."""
-    size = max(1, n // (_PIECES * processes))
-    pieces = [range(first, min(first + size, n)) for first in range(0, n, size)]
-    if processes == 1:
-        yield from map(refitter, pieces)
-        return
-    import multiprocessing
-    import warnings
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(processes, context, _begin, (refitter, limits())) as pool:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside idle threads of the BLAS
-                found = pool.map(_work, pieces)
-            yield from found
-        except BrokenProcessPool:
-            raise MMEError(
-                "the processes of the bootstrap ended early: memory ran out, or the script that calls it starts them "
-                "again; put the call under  if __name__ == '__main__':  or use workers=1"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_method(objective: Objective) -> str:
-    """Fork shares the assembled model, but CHOLMOD's threads do not survive it: a forked factorisation never ends."""
-    sparse = bool(objective.rest) and not objective.plan.dense
-    sparse = sparse or any(term.relationship is not None for term in objective.model.terms)  # to draw from
-    return "fork" if sys.platform == "linux" and not sparse else "spawn"
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _reporter(progress: Progress, n: int) -> Callable[[int], None]:
-    if progress is False:
-        return lambda done: None
-    if callable(progress):
-        return lambda done: progress(done, n)
-    began = monotonic()
-
-    def bar(done: int) -> None:
-        left = (monotonic() - began) * (n - done) / max(done, 1)
-        filled = 30 * done // n
-        end = "\n" if done == n else ""
-        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{n}, {left:.0f} s left ", end=end, file=sys.stderr)
-
-    return bar

@@ -1,150 +1,24 @@
-r"""The ML deviance with one parameter held at a value: what a profile is made of.
-
-    d(theta, sigma) = log|M| + log|K| + log|R| + n log(2 pi sigma^2) + pwrss / sigma^2
-
-With L_X of (N), h the row of beta_j in R^-1 and a = L_X^-1 h, beta_j_hat = beta0_j + a'c and var(beta_j_hat) / sigma^2
-= a'a; holding beta_j at v adds (v - beta_j_hat)^2 / a'a to pwrss. So no beta needs equations of its own.
-"""
+"""The maximum of the likelihood, and each of its parameters held: what a profile is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, sqrt
 
 import numpy as np
 
 from mme.covariance.base import GStructure
-from mme.covariance.held import Held
-from mme.engine.criterion import criterion, residual_sd
-from mme.engine.pls import coordinates, half_covariance, pwrss
-from mme.fitted.natural import parameter_names, parameter_values
+from mme.engine.criterion import residual_sd
+from mme.engine.pls import half_covariance, pwrss
+from mme.fitted.natural import parameter_names
+from mme.inference.intervals.deviance import Deviance, Point
+from mme.inference.intervals.question import Around, Question
 from mme.inference.intervals.slices import hold_residual
 from mme.model.problem import Model
-from mme.numeric.factor import NotPositiveDefiniteError
-from mme.numeric.lapack import triangular_solve
 from mme.residual.given import has_inverse
 from mme.search.joint import Joint
 from mme.search.start import radii
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """Variance parameters, and what is held beside them: sigma (None: free), beta[j] (None: free) at a value."""
-
-    theta: np.ndarray
-    phi: np.ndarray
-    sigma: float | None = None
-    j: int | None = None
-    value: float = 0.0
-
-
-class Deviance:
-    """-2 log-likelihood (ML) at a point, over what is free of beta and sigma."""
-
-    def __init__(self, joint: Joint) -> None:
-        self.joint = joint
-
-    def __call__(self, at: Point) -> float:
-        """The deviance at a point; infinite where R or the system has no Cholesky factor."""
-        if np.isnan(at.phi).any():  # R would not be positive definite
-            return inf
-        objective = self.joint.at(at.phi)
-        try:
-            logdet_M, border = objective.triangle(at.theta)
-        except NotPositiveDefiniteError:
-            return inf
-        if at.sigma == 0.0:
-            return inf
-        constants = objective.constants if at.sigma is None else replace(objective.constants, sigma=abs(at.sigma))
-        squares = pwrss(border)
-        if at.j is not None:
-            a, c, beta0 = self._direction(at, border)
-            squares += (at.value - beta0 - float(a @ c)) ** 2 / float(a @ a)
-        return criterion(constants, logdet_M, 0.0, squares)
-
-    def _direction(self, at: Point, border: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """a = L_X^-1 h, c and beta0_j."""
-        basis, p = self.joint.at(at.phi).basis, border.shape[0] - 1
-        a = half_covariance(border, basis.R_inverse[at.j])
-        return a, border[p, :p], float(basis.beta0[at.j])
-
-    def parameters(self, at: Point) -> np.ndarray:
-        """All parameters at a point where the others are at their best."""
-        objective = self.joint.at(at.phi)
-        border = objective.triangle(at.theta)[1]
-        p, squares, gamma = objective.system.p, pwrss(border), coordinates(border)
-        if at.j is not None:
-            a, c, beta0 = self._direction(at, border)
-            missed = at.value - beta0 - float(a @ c)
-            squares += missed**2 / float(a @ a)
-            gamma = gamma + triangular_solve(border[:p, :p], a, transposed=True) * (missed / float(a @ a))
-        sigma = residual_sd(objective.constants, squares) if at.sigma is None else abs(at.sigma)
-        theta = objective.model.coordinates.outer(at.theta) if objective.inside else at.theta
-        return parameter_values(objective.model, theta, at.phi, sigma, objective.basis.coefficients(gamma))
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """One parameter to be held, and the others around it: coordinates x of order one -> a point.
-
-    ``start`` is x at the maximum of the likelihood, ``radius`` about how far off it may be later; ``step`` a first step
-    of the parameter.
-    """
-
-    name: str
-    estimate: float
-    bounds: tuple[float, float]
-    step: float
-    start: np.ndarray
-    radius: np.ndarray
-    even: np.ndarray
-    point: Callable[[np.ndarray, float], Point]
-
-    def without(self, given: np.ndarray) -> Question:
-        """The same with some coordinates not free: they stay as they are at the start."""
-        if not given.any():
-            return self
-        free, at, point = ~given, self.start, self.point
-
-        def whole(x: np.ndarray, value: float) -> Point:
-            full = at.copy()
-            full[free] = x
-            return point(full, value)
-
-        return replace(self, start=at[free], radius=self.radius[free], even=self.even[free], point=whole)
-
-
-@dataclass(frozen=True, eq=False)
-class _Around:
-    """Coordinates of what is free around a held standard deviation or correlation, and the point that they make.
-
-    They are theta of the ``others``, the free entries of the term's own T, phi, and sigma in units of its estimate;
-    ``inner`` leads from the term's theta in the user's columns to that in its axes.
-    """
-
-    own: slice
-    inner: Callable[[np.ndarray], np.ndarray]
-    others: np.ndarray
-    held: Held
-    scale: np.ndarray
-    rooted: np.ndarray
-    phi: int
-    sigma: float
-    times_sigma: bool
-    sigma_free: bool
-
-    def point(self, x: np.ndarray, value: float) -> Point:
-        """Theta, phi and sigma where the parameter has this value."""
-        free = x[: self.scale.size]
-        free = np.where(self.rooted, free**2, free) / self.scale
-        sigma = self.sigma * float(x[-1]) if self.sigma_free else None
-        if self.times_sigma:
-            value = value / abs(self.sigma if sigma is None else sigma) if sigma != 0.0 else 0.0
-        theta = np.empty(self.others.size + self.own.stop - self.own.start)
-        theta[self.others] = free[: self.others.size]
-        theta[self.own] = self.inner(self.held.theta(free[self.others.size :], value))
-        return Point(theta, x[free.size : free.size + self.phi], sigma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +142,7 @@ class Maximum:
         times_sigma = bool(part.times_sigma[at - own.start])
         scale, spread = self.scale[own], self.radius[own]
         size = scale if axes is None else part.per_row(axes.apart, 1.0)
-        around = _Around(
+        around = Around(
             own=own,
             inner=(lambda given: given) if axes is None else (lambda given: part.mixed(given, axes.C)),
             others=others,

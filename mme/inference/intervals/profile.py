@@ -22,8 +22,9 @@ from mme.errors import MMEError, MMEWarning
 from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
 from mme.inference.intervals.curves import Curve, Profile, quantile
-from mme.inference.intervals.held import Maximum, Question
-from mme.inference.intervals.whole import Whole
+from mme.inference.intervals.held import Maximum
+from mme.inference.intervals.question import Question
+from mme.inference.intervals.whole import AllParameters
 from mme.numeric.curvature import Curvature
 from mme.numeric.interpolate import crossing, lagrange_weights
 from mme.numeric.optimize import Minimum, evaluate_only, minimise
@@ -86,7 +87,7 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
     z = quantile(level)
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
-    whole = Whole.of(fit)
+    whole = AllParameters.of(fit)
     maximum, deviance = _maximum(fit.determined, tuple(whole.names[i] for i in whole.places.tolist()))
     chosen = _chosen(parameters, maximum, whole, _given(fit))
     open_ = {name for name, is_open in zip(whole.names, whole.open.tolist(), strict=True) if is_open}
@@ -99,13 +100,13 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
     return Profile(curves, whole.names, whole.spread(maximum.values), deviance)
 
 
-def _all_of_it(whole: Whole, name: str) -> Curve:
+def _all_of_it(whole: AllParameters, name: str) -> Curve:
     """The curve of a parameter that is not determined: none."""
     bounds = whole.bounds[whole.names.index(name)]
     return Curve(name, np.nan, bounds, np.zeros(0), np.zeros(0), np.zeros((0, len(whole.names))), (True, True))
 
 
-def _for_all(curve: Curve, whole: Whole) -> Curve:
+def _for_all(curve: Curve, whole: AllParameters) -> Curve:
     """The curve with all parameters at its knots."""
     return replace(curve, parameters=whole.spread(curve.parameters))
 
@@ -125,7 +126,9 @@ def _given(fit: Fitted) -> tuple[str, ...]:
     return () if phi is None else tuple(name for name, value in zip(names, phi, strict=True) if not np.isnan(value))
 
 
-def _chosen(parameters: Iterable[str] | None, maximum: Maximum, whole: Whole, given: tuple[str, ...]) -> Sequence[str]:
+def _chosen(
+    parameters: Iterable[str] | None, maximum: Maximum, whole: AllParameters, given: tuple[str, ...]
+) -> Sequence[str]:
     names = whole.names
     if parameters is None:
         left_out = [name for name in maximum.names if name not in maximum.holdable]

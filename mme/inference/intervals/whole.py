@@ -13,7 +13,7 @@ from mme.fitted.record import Fitted
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
+class AllParameters:
     """All parameters of a fit, by name, in the order of :func:`mme.fitted.natural.parameter_names`.
 
     Attributes
@@ -33,7 +33,7 @@ class Whole:
     bounds: tuple[tuple[float, float], ...]
 
     @classmethod
-    def of(cls, fit: Fitted) -> Whole:
+    def of(cls, fit: Fitted) -> AllParameters:
         """Describe a fit; one whose parameters are all determined is its own."""
         names = parameter_names(fit.model, fit.fixed_names)
         held = np.isnan(fit.optimum.gradient[: fit.model.k]) if fit.determined is not fit else np.zeros(fit.model.k)

@@ -1,0 +1,71 @@
+"""Fits whose likelihoods can be compared: of the same records, seen in the same way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
+from mme.inference.comparison.random_blocks import spanned
+
+
+def same_span(one: Fitted, other: Fitted) -> bool:
+    """Whether two X have one column space, whatever their records' variances."""
+    A, B = basis_of(one), basis_of(other)
+    return A.shape == B.shape and spanned(A, B)
+
+
+def basis_of(fit: Fitted) -> np.ndarray:
+    """X R^-1 (n, p), where whitened X = Q R: near orthogonal columns of X's own span."""
+    basis = fit.objective.basis
+    return np.asarray(fit.model.X[:, basis.kept] @ basis.R_inverse)
+
+
+def check_comparable(fits: tuple[Fitted, ...]) -> None:
+    """Refuse fits whose likelihoods are of different data."""
+    if len(fits) < 2:
+        raise MMEError(f"anova compares two or more fits, got {len(fits)}; for one fit see coefficients()")
+    first = fits[0]
+    methods = sorted({fit.method for fit in fits})
+    if len(methods) > 1:
+        raise MMEError(
+            "anova cannot compare REML with ML fits, whose criteria are different likelihoods; refit with method='ML'"
+        )
+    if any(fit.nobs != first.nobs or not np.array_equal(fit.model.y, first.model.y) for fit in fits[1:]):
+        sizes = ", ".join(str(fit.nobs) for fit in fits)
+        raise MMEError(
+            f"the fits do not share their records (responses of {sizes} records): rows with missing "
+            "values were dropped differently, or the responses differ; fit all models to the same rows"
+        )
+    if methods == ["REML"] and any(not same_span(first, fit) for fit in fits[1:]):
+        raise MMEError(
+            "REML fits with different fixed effects cannot be compared: REML is the likelihood of what the fixed "
+            "effects leave, so each has different data; refit with method='ML'"
+        )
+
+
+def check_same_records(small: Fitted, large: Fitted) -> None:
+    """Refuse fits that see the records' variances differently."""
+    one, other = small.model, large.model
+    for what in ("weights", "offset", "sigma"):
+        if not _same(getattr(one, what), getattr(other, what)):
+            raise MMEError(f"the fits have different {what}: they differ by more than fixed or random effects")
+    if not _same_residual(small, large):
+        raise MMEError(
+            "the fits have different residual structures: the distribution of the likelihood ratio is not known here"
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (one is None) == (other is None) and np.array_equal(one, other)
+
+
+def _same_residual(small: Fitted, large: Fitted) -> bool:
+    """Whether two residual structures are one: the same parameters, and at these the same whitening of y."""
+    one, other = small.model.residual, large.model.residual
+    if one is None or other is None:
+        return one is other
+    phi, y = small.optimum.phi, small.model.y[None, :]
+    return one.names == other.names and np.array_equal(one.whiten(phi, y), other.whiten(phi, y))

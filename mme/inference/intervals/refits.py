@@ -1,0 +1,162 @@
+"""Replicates of a bootstrap: a model drawn from and fitted again, in one process or in several."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from mme.engine.criterion import residual_sd
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.engine.pls import pwrss
+from mme.errors import MMEError
+from mme.fitted.natural import parameter_values
+from mme.model.problem import Model
+from mme.numeric.lapack import triangular_solve
+from mme.numeric.limits import Limits, limits, set_limits
+from mme.results.simulate import Simulator
+from mme.search.loop import Found, search
+from mme.solution.estimates import Estimates
+
+Progress = bool | Callable[[int, int], None]
+# Pieces of work a process: enough for the progress line, and for no process to wait long for the last.
+_PIECES = 16
+
+
+@dataclass(eq=False)
+class Refitter:
+    """Draws and fits replicates by their numbers. A process that does not share memory assembles the model anew."""
+
+    model: Model
+    theta: np.ndarray
+    phi: np.ndarray
+    plan: Plan
+    given: bool
+    entropy: Any
+    known: Objective | None
+    searching: Callable[..., Found] = search
+
+    def __getstate__(self) -> dict[str, Any]:
+        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching")
+        return {name: getattr(self, name) for name in fields} | {"known": None}
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The model's criterion at the phi of the fit."""
+        return self.known or Objective.of(self.model, phi=self.phi, plan=self.plan)
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """Draws responses at the estimates."""
+        return Simulator(Estimates(self.objective, self.theta))
+
+    def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
+        """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
+        width = parameters_of(self.objective, self.theta).size + self.model.k + 2
+        rows = np.full((len(numbers), width), np.nan)
+        reasons = []
+        for row, number in zip(rows, numbers, strict=True):
+            try:
+                row[:] = self._replicate(number)
+            except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
+                reasons.append(str(error))
+        return rows, reasons
+
+    def _replicate(self, number: int) -> np.ndarray:
+        rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
+        objective = self.objective.with_response(self.simulator(rng, 1)[:, 0])
+        found = self.searching(objective.model, self.theta if self.given else None, False, self.theta, objective)
+        flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
+        return np.concatenate([parameters_of(found.objective, found.theta), found.theta, flags])
+
+
+def parameters_of(objective: Objective, theta: np.ndarray) -> np.ndarray:
+    """Standard deviations, correlations, sigma, natural parameters of the residual structure, and beta."""
+    border, p = objective.triangle(theta)[1], objective.system.p
+    gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
+    sigma = residual_sd(objective.constants, pwrss(border))
+    return parameter_values(objective.model, theta, objective.phi, sigma, objective.basis.coefficients(gamma))
+
+
+_refitter: Refitter | None = None
+
+
+def _begin(refitter: Refitter, bounds: Limits) -> None:
+    """Make a process ready: its part of the work, its limits, and one thread for each of its matrix libraries."""
+    global _refitter
+    _refitter = refitter
+    set_limits(bounds)
+    with suppress(ImportError):
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(1)
+
+
+def _work(numbers: range) -> tuple[np.ndarray, list[str]]:
+    assert _refitter is not None
+    return _refitter(numbers)
+
+
+def replicates(refitter: Refitter, n: int, processes: int, method: str) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """The replicates in order, piece by piece."""
+    size = max(1, n // (_PIECES * processes))
+    pieces = [range(first, min(first + size, n)) for first in range(0, n, size)]
+    if processes == 1:
+        yield from map(refitter, pieces)
+        return
+    import multiprocessing
+    import warnings
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(processes, context, _begin, (refitter, limits())) as pool:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside idle threads of the BLAS
+                found = pool.map(_work, pieces)
+            yield from found
+        except BrokenProcessPool:
+            raise MMEError(
+                "the processes of the bootstrap ended early: memory ran out, or the script that calls it starts them "
+                "again; put the call under  if __name__ == '__main__':  or use workers=1"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def safe_start_method(objective: Objective) -> str:
+    """Fork shares the assembled model, but CHOLMOD's threads do not survive it: a forked factorisation never ends."""
+    sparse = bool(objective.rest) and not objective.plan.dense
+    sparse = sparse or any(term.relationship is not None for term in objective.model.terms)  # to draw from
+    return "fork" if sys.platform == "linux" and not sparse else "spawn"
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def reporter(progress: Progress, n: int) -> Callable[[int], None]:
+    """A function of how many of n replicates are done: a bar on the error stream, the caller's own, or nothing."""
+    if progress is False:
+        return lambda done: None
+    if callable(progress):
+        return lambda done: progress(done, n)
+    began = monotonic()
+
+    def bar(done: int) -> None:
+        left = (monotonic() - began) * (n - done) / max(done, 1)
+        filled = 30 * done // n
+        end = "\n" if done == n else ""
+        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{n}, {left:.0f} s left ", end=end, file=sys.stderr)
+
+    return bar
