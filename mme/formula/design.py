@@ -14,7 +14,7 @@ from mme.formula.bars import split
 from mme.formula.columns import Coded, Coding, Variable, build, coded_as, given_codings
 from mme.formula.evaluate import Evaluator
 from mme.formula.given import total
-from mme.formula.groups import code_groups, in_order
+from mme.formula.groups import Groups, code_groups, in_order
 from mme.formula.parser import parse_expression
 from mme.formula.reading import Reading, read
 from mme.formula.residual_columns import residual_column
@@ -129,23 +129,16 @@ def design(
     bars = in_order(reading.parsed.bars, groups.factors)
     along = sequences(bars, reading.values, variables, groups.factors, rows)
     X, total_offset = build(reading.fixed, variables, y.size), total(offsets)
-    bar_codings = {node: coding for node, coding in _codings(learned).items() if node in own}
-    means, two_valued = _typical(reading, variables, kept)
-    spec = Specification(
-        formula=reading.parsed.formula,
-        response=deparse(reading.parsed.response),
-        fixed=reading.fixed,
+    spec = _specification(
+        reading,
+        variables,
+        groups,
+        kept,
         bars=bars,
         column_terms=X.owners,
         offset_column=offset if isinstance(offset, str) else None,
-        states=reading.evaluator.states,
-        codings=_codings(variables),
-        bar_codings=bar_codings,
+        bar_codings={node: coding for node, coding in _codings(learned).items() if node in own},
         sequences=along,
-        levels=groups.levels,
-        parts=groups.parts,
-        means=means,
-        two_valued=two_valued,
         offset_mean=0.0 if total_offset is None else middle(total_offset),
     )
     made = {} if own else {reading.fixed: X}
@@ -175,14 +168,25 @@ def _codings(variables: Mapping[Node, Variable]) -> dict[Node, Coding]:
     return {node: variable.coding for node, variable in variables.items() if isinstance(variable, Coded)}
 
 
-def _typical(
-    reading: Reading, variables: Mapping[Node, Variable], kept: np.ndarray
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """The means of the columns that covariates are made of, and the values of those that have two."""
+def _specification(
+    reading: Reading, variables: Mapping[Node, Variable], groups: Groups, kept: np.ndarray, **beside: Any
+) -> Specification:
+    """What the formula learned from the rows that are kept; ``beside`` are the fields that come of the columns made."""
     frame = reading.evaluator.frame
     covariates = [node for node in reading.fixed.variables if not isinstance(variables[node], Coded)]
     means, two_valued = typical_values(covariates, frame, kept)
-    return means | means_of_labels(covariates, variables, frame, means), two_valued
+    return Specification(
+        formula=reading.parsed.formula,
+        response=deparse(reading.parsed.response),
+        fixed=reading.fixed,
+        states=reading.evaluator.states,
+        codings=_codings(variables),
+        levels=groups.levels,
+        parts=groups.parts,
+        means=means | means_of_labels(covariates, variables, frame, means),
+        two_valued=two_valued,
+        **beside,
+    )
 
 
 def _chosen(subset: Any, table: Frame) -> np.ndarray:
