@@ -14,7 +14,7 @@ from mme.formula.bars import split
 from mme.formula.columns import Coded, Coding, Variable, build, coded_as, given_codings
 from mme.formula.evaluate import Evaluator
 from mme.formula.given import total
-from mme.formula.groups import Groups, code_groups, in_order
+from mme.formula.groups import Groups, code_groups
 from mme.formula.parser import parse_expression
 from mme.formula.reading import Reading, read
 from mme.formula.residual_columns import residual_column
@@ -116,46 +116,40 @@ def design(
         raise MMEError(f'na_action must be "drop" or "raise", got {shown(na_action)}')
     table = Frame(data)
     chosen = None if subset is None else _chosen(subset, table)
-    frame = table if chosen is None else table.chosen(chosen)
-    reading = read(split(formula), frame, weights, offset)
+    reading = read(split(formula), table if chosen is None else table.chosen(chosen), weights, offset)
     kept = reading.complete(also, na_action)
     rows = None if kept.all() else kept  # None spares a copy of every column
-    y, given_weights, *offsets = (_on(values, rows) for values in (reading.y, *reading.numbers.values()))
-    assert y is not None
+    y = reading.y if rows is None else reading.y[rows]
+    given_weights, *offsets = (_on(values, rows) for values in reading.numbers.values())
     learned = reading.learned(rows)
     own = given_codings(contrasts, reading.fixed, learned)
     variables = learned | coded_as(learned, own)
     groups = code_groups(reading, rows, relationship)
-    bars = in_order(reading.parsed.bars, groups.factors)
-    along = sequences(bars, reading.values, variables, groups.factors, rows)
+    along = sequences(groups.bars, reading.values, variables, groups.factors, rows)
     X, total_offset = build(reading.fixed, variables, y.size), total(offsets)
     spec = _specification(
         reading,
         variables,
         groups,
         kept,
-        bars=bars,
         column_terms=X.owners,
-        offset_column=offset if isinstance(offset, str) else None,
         bar_codings={node: coding for node, coding in _codings(learned).items() if node in own},
         sequences=along,
         offset_mean=0.0 if total_offset is None else middle(total_offset),
     )
-    made = {} if own else {reading.fixed: X}
-    terms = random_terms(bars, learned, groups.factors, groups.related, along, made)
     return Design(
         y=y,
         X=X.values,
         x_names=X.names,
-        terms=terms,
+        terms=random_terms(groups, learned, along, {} if own else {reading.fixed: X}),
         weights=given_weights,
         offset=total_offset,
         kept=kept if chosen is None else _spread(kept, chosen),
         index=table.index,
-        n_dropped=frame.n - y.size,
+        n_dropped=reading.evaluator.frame.n - y.size,
         spec=spec,
         frame=table,
-        outside=table.n - frame.n,
+        outside=table.n - reading.evaluator.frame.n,
     )
 
 
@@ -179,6 +173,8 @@ def _specification(
         formula=reading.parsed.formula,
         response=deparse(reading.parsed.response),
         fixed=reading.fixed,
+        bars=groups.bars,
+        offset_column=reading.offset_column,
         states=reading.evaluator.states,
         codings=_codings(variables),
         levels=groups.levels,

@@ -25,12 +25,14 @@ class Groups:
 
     Attributes
     ----------
+    bars : the bars, in lme4's order of their terms.
     factors : the codes of the rows, and the levels of the terms.
     levels : the labels of the rows; those of a process along a series are series, its levels also have times.
     parts : the levels of each column of those that are crossed.
     related : the relationships of the levels.
     """
 
+    bars: tuple[Bar, ...]
     factors: dict[str, Factor]
     levels: dict[str, np.ndarray]
     parts: dict[str, tuple[np.ndarray, ...]]
@@ -49,10 +51,10 @@ def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) ->
     for name, times in reading.times.items():
         codes, related[name] = ornstein_uhlenbeck(factors[name], times if rows is None else times[rows], name)
         factors[name] = Factor(codes, related[name].levels)
-    return Groups(factors, levels, parts, related)
+    return Groups(_in_order(reading.parsed.bars, factors), factors, levels, parts, related)
 
 
-def in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
+def _in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
     """lme4's order (mkReTrms): ``if any(diff(nl) > 0): rev(order(nl))``, else as written."""
     sizes = [factors[bar.name].categories.size for bar in bars]
     if all(a >= b for a, b in pairwise(sizes)):

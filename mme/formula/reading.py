@@ -35,6 +35,7 @@ class Reading:
     numbers : (n,) or None, weights and each offset by what messages call them.
     groups : the columns of each grouping factor, by its name.
     times : (n,) of each bar of ``ou()``, by the name of its grouping factor.
+    offset_column : the offset that was given by name or expression, None if by an array or not at all.
     """
 
     parsed: Parsed
@@ -45,6 +46,7 @@ class Reading:
     numbers: dict[str, np.ndarray | None]
     groups: dict[str, list[np.ndarray | Factor]]
     times: dict[str, np.ndarray]
+    offset_column: str | None
 
     @property
     def together(self) -> set[str]:
@@ -83,6 +85,7 @@ def read(parsed: Parsed, frame: Frame, weights: Any, offset: Any) -> Reading:
         numbers=numbers_of(fixed, evaluator, weights, offset),
         groups={bar.name: grouping.columns(bar, evaluator) for bar in parsed.bars},
         times={bar.name: times_of(bar, evaluator) for bar in parsed.bars if bar.time is not None},
+        offset_column=offset if isinstance(offset, str) else None,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from mme.formula.algebra import Terms
 from mme.formula.along import Sequences, in_sequence
 from mme.formula.bars import Bar
 from mme.formula.columns import INTERCEPT, Matrix, Variable, build
+from mme.formula.groups import Groups
 from mme.formula.nesting import called_as
 from mme.formula.syntax import Node
 from mme.model.term import Term, renamed
@@ -19,20 +19,16 @@ from mme.tables.frame import Factor
 
 
 def random_terms(
-    bars: tuple[Bar, ...],
-    variables: Mapping[Node, Variable],
-    factors: Mapping[str, Factor],
-    relationship: Mapping[str, Any],
-    along: Sequences,
-    made: dict[Terms, Matrix],
+    groups: Groups, variables: Mapping[Node, Variable], along: Sequences, made: dict[Terms, Matrix]
 ) -> tuple[Term, ...]:
     """The random terms; columns that are ``made``, as those of the fixed part may be, are taken as they are."""
-    for name in relationship:
+    factors = groups.factors
+    for name in groups.related:
         if name not in factors:
             known = ", ".join(f"'{factor}'" for factor in factors) or "none"
             raise MMEError(f"relationship is given for '{name}', but the formula's grouping factors are {known}")
     terms = []
-    for bar in bars:
+    for bar in groups.bars:
         factor = factors[bar.name]
         basis = in_sequence(bar, _basis(bar.left, variables, factor.codes.shape[-1], made), along)
         if bar.together:
@@ -42,7 +38,7 @@ def random_terms(
             side_by_side(basis, bar) if bar.together else covariates_of(basis),
             name=bar.name,
             covariance=bar.covariance,
-            relationship=relationship.get(bar.name),
+            relationship=groups.related.get(bar.name),
             columns=_repeated_names(basis, bar) if bar.together else basis.names,
         )
         terms.append(term)
