@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.model.term import UNKNOWN, Term
+from mme.numeric.sums import by_column
 from mme.tables.arrays import shown
 from mme.tables.column import Factor
 from mme.tables.labels import name as named
