@@ -14,7 +14,7 @@ from math import inf
 import numpy as np
 
 from mme.engine.criterion import criterion, residual_sd
-from mme.engine.pls import coordinates, pwrss
+from mme.engine.pls import coordinates, half_covariance, pwrss
 from mme.fitted.natural import parameter_values
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.numeric.lapack import triangular_solve
