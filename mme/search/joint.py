@@ -37,6 +37,7 @@ class Joint:
 
 
 def first_phi(model: Model) -> np.ndarray:
+    """The phi to begin with: as the residuals without random effects show it, but for what is given."""
     if model.residual is None:
         return np.zeros(0)
     root = None if model.weights is None else np.sqrt(model.weights)
