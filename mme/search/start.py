@@ -33,11 +33,13 @@ _UNLIKE = 1.5
 _STRIDE = 10.0
 # Descents are made from so many starts, and so many more for each parameter, where a term has at most this many levels;
 # with more of them valleys become fewer, and so do starts.
-_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 4, 12
-# Random standard deviations lie so many decades about their sizes: in turn near them, and far apart.
-_DECADES = (1.5, 2.5)
-# A descent that ends this many times as far out as any start, and as one, is after a response without residuals.
-_AWAY = 1e3
+_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 6, 12
+# Random standard deviations lie so many decades about their sizes, and so many of them are not zero: in turn near
+# their sizes, far apart, and on faces, which have minima of their own.
+_KINDS = ((1.5, 1.0), (2.5, 1.0), (1.5, 0.6))
+# An end further out than this, from which the criterion falls by one more to ten times there, is on its way to a
+# response without residuals: each degree of freedom gives log(100).
+_OUT, _FALL = 100.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +193,12 @@ def _lowest(
     several = islice(chain(moments, _trials(objective, size)), count)
     starts = np.unique(np.where(free, np.array(list(several)) * scale, 0.0), axis=0)
     found = descend(valleys, starts, valleys.canonical)
-    away = np.abs(found.x).max(axis=1) > _AWAY * max(1.0, float(np.abs(starts).max()))
-    lowest = found.x[int(np.argmin(np.where(away, np.inf, found.f)))] / scale
-    return min([moments[0], lowest], key=objective), found.evaluations + 2
+    out = np.flatnonzero(np.abs(found.x).max(axis=1) > _OUT)
+    if out.size:
+        beyond = valleys(_STRIDE * found.x[out])[0]
+        found.f[out[beyond < found.f[out] - _FALL]] = np.inf
+    lowest = found.x[int(np.argmin(found.f))] / scale
+    return min([moments[0], lowest], key=objective), found.evaluations + out.size + 2
 
 
 def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
@@ -203,8 +208,8 @@ def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
     for own in model.split(np.arange(size.size)):
         yield np.where(np.isin(np.arange(size.size), own), _STRIDE, 1.0 / _STRIDE) * size
     typical, rng = np.where(size > 0.0, size, 0.3 * size.mean()), np.random.default_rng(0)
-    for decades in cycle(_DECADES):
-        direction = np.where(model.diagonal, 1.0, rng.normal(size=size.size))
+    for decades, whole in cycle(_KINDS):
+        direction = np.where(model.diagonal, rng.random(size.size) < whole, rng.normal(size=size.size))
         yield 10.0 ** rng.uniform(-decades, decades, size.size) * typical * direction
 
 
