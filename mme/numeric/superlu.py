@@ -100,7 +100,7 @@ class SuperLUFactor:
         """L^-1 P b."""
         if not b.size:
             return b
-        inner = spsolve_triangular(self._unit, b[self.perm], lower=True, unit_diagonal=True)
+        inner = spsolve_triangular(self._rows, b[self.perm], lower=True, unit_diagonal=True)
         return np.asarray((inner.T / self._root).T)
 
     def backward(self, c: np.ndarray) -> np.ndarray:
@@ -122,6 +122,11 @@ class SuperLUFactor:
     def _unit(self) -> sp.csc_array:
         """L with a unit diagonal."""
         return sp.csc_array(self._lu.L)
+
+    @cached_property
+    def _rows(self) -> sp.csr_array:
+        """The same by rows, as older versions of SciPy solve triangles."""
+        return sp.csr_array(self._unit)
 
     def _back(self, x: np.ndarray) -> np.ndarray:
         """P'x: in the order of the equations."""
