@@ -67,7 +67,7 @@ class ProjectedRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Products:
+class DerivativeProducts:
     """What shows whether derivatives of V are independent once X has been projected out.
 
     Attributes
@@ -149,7 +149,7 @@ def _orthonormal(block: Block, at: slice) -> np.ndarray:
     return np.asarray(np.linalg.inv(R))
 
 
-def products(among: ProjectedRows, parts: list[TermDerivatives], vectors: int, thorough: bool) -> Products:
+def products(among: ProjectedRows, parts: list[TermDerivatives], vectors: int, thorough: bool) -> DerivativeProducts:
     """P V_i P W of every derivative V_i, for so many random vectors W: dependent V_i have dependent products."""
     Q, n = among.Q, among.Q.shape[1]
 
@@ -170,7 +170,7 @@ def products(among: ProjectedRows, parts: list[TermDerivatives], vectors: int, t
         lengths.append(float(np.linalg.norm(W)))
         rows.append(W.ravel() / lengths[-1])
     values = np.array(rows)
-    return Products(values, np.array(lengths), _null(values))
+    return DerivativeProducts(values, np.array(lengths), _null(values))
 
 
 def _related(block: Block, b: np.ndarray, thorough: bool) -> np.ndarray:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mme.identifiability.independence import DEPENDENT, Products, TermDerivatives
+from mme.identifiability.independence import DEPENDENT, DerivativeProducts, TermDerivatives
 from mme.model.problem import Model
 
 # A coefficient below this share of the largest is rounding.
 NOTHING = 1e-6
 
 
-def redundant(model: Model, parts: list[TermDerivatives], found: Products) -> list[np.ndarray]:
+def redundant(model: Model, parts: list[TermDerivatives], found: DerivativeProducts) -> list[np.ndarray]:
     """Coefficients that may be held at zero one after the other: what is left has all the V that there were."""
     held = [np.zeros(term.q, dtype=bool) for term in model.terms]
     in_use = np.isfinite(found.values).all(axis=1)
@@ -55,7 +55,7 @@ def _own_rows(part: TermDerivatives, columns: np.ndarray) -> np.ndarray:
 
 
 def _holds(
-    parts: list[TermDerivatives], found: Products, part: TermDerivatives, own: np.ndarray, others: np.ndarray
+    parts: list[TermDerivatives], found: DerivativeProducts, part: TermDerivatives, own: np.ndarray, others: np.ndarray
 ) -> bool:
     """Whether whatever H a term has, the others can have it beside their own: coefficients within their cones.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.errors import MMEError
-from mme.identifiability.independence import Products, TermDerivatives
+from mme.identifiability.independence import DerivativeProducts, TermDerivatives
 from mme.identifiability.redundant import NOTHING, redundant
 from mme.model.problem import Model
 from mme.model.term import Term
@@ -50,7 +50,7 @@ class Undetermined:
         return any(columns.any() for columns in self.held)
 
 
-def described(model: Model, parts: list[TermDerivatives], found: Products) -> Undetermined:
+def described(model: Model, parts: list[TermDerivatives], found: DerivativeProducts) -> Undetermined:
     """Name what is not determined, and hold what can be."""
     held = redundant(model, parts, found)
     parameters, sigma, sentences = np.zeros(model.k, dtype=bool), False, []

@@ -22,13 +22,15 @@ import numpy as np
 
 from mme.engine.absorption import absorb
 from mme.engine.objective import Objective
-from mme.search.weighted_levels import Weighted, is_repeated, weigh
+from mme.search.weighted_levels import WeightedLevels, is_repeated, weigh
 
 # Sweeps over crossed factors: each leaves the share of a random crossing that is left of the last one, squared.
 _SWEEPS = 3
 
 
-def moment_equations(objective: Objective) -> tuple[list[Weighted], Callable[[list[Weighted]], list[np.ndarray]]]:
+def moment_equations(
+    objective: Objective,
+) -> tuple[list[WeightedLevels], Callable[[list[WeightedLevels]], list[np.ndarray]]]:
     """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
     blocks = [weigh(objective, b) for b in range(len(objective.blocks))]
     repeated = [
@@ -41,7 +43,7 @@ def moment_equations(objective: Objective) -> tuple[list[Weighted], Callable[[li
     return blocks, partial(_solve_moments, objective, products, repeated=repeated, sigma2=sigma2)
 
 
-def _residual_variance(objective: Objective, blocks: list[Weighted], repeated: list[bool]) -> float:
+def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]) -> float:
     """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
     r, n = objective.basis.r, objective.model.n
     total = float(r @ r)
@@ -65,7 +67,7 @@ def _residual_variance(objective: Objective, blocks: list[Weighted], repeated: l
     return share * min(max(float(np.vdot(swept, swept)) / left, 1e-6 * smallest), smallest)
 
 
-def _fixed_within(objective: Objective, one: Weighted) -> float:
+def _fixed_within(objective: Objective, one: WeightedLevels) -> float:
     """tr(Q'(I - P_t)Q): degrees of freedom that fixed effects take within the levels of a block; none under ML."""
     if not objective.constants.reml:
         return 0.0
@@ -79,7 +81,7 @@ def _fixed_within(objective: Objective, one: Weighted) -> float:
 def _solve_moments(
     objective: Objective,
     met: Callable[[int, int], _Met],
-    blocks: list[Weighted],
+    blocks: list[WeightedLevels],
     *,
     repeated: list[bool],
     sigma2: float,
@@ -134,7 +136,9 @@ def _products(objective: Objective, t: int, s: int) -> _Met:
     return (cells.rows, cells.cols, values) if of_t else (cells.cols, cells.rows, values.transpose(0, 2, 1))
 
 
-def _squares(one: Weighted, other: Weighted, rows: np.ndarray, cols: np.ndarray, products: np.ndarray) -> np.ndarray:
+def _squares(
+    one: WeightedLevels, other: WeightedLevels, rows: np.ndarray, cols: np.ndarray, products: np.ndarray
+) -> np.ndarray:
     """The matrix of H -> sum_gh X_gh H X_gh' on vec(H), from E_g C_gh (q_t, q_s, cells) at levels (rows, cols).
 
     Levels that share no cell have the part along X alone: its sum over all pairs is a product of two sums over levels.

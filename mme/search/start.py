@@ -20,7 +20,7 @@ from mme.engine.objective import Objective
 from mme.search.descents import descend
 from mme.search.moments import moment_equations
 from mme.search.valleys import Valleys
-from mme.search.weighted_levels import Weighted, information, levels_alike
+from mme.search.weighted_levels import WeightedLevels, information, levels_alike
 
 # Relative variances are started no smaller than this share of what one level's data could show.
 _SMALLEST_SHARE = 0.02
@@ -109,7 +109,7 @@ def radii(objective: Objective) -> np.ndarray:
     return _radius(objective, blocks, _pieces(objective, solve(blocks), floors), floors)
 
 
-def _floors(objective: Objective, blocks: list[Weighted]) -> list[np.ndarray]:
+def _floors(objective: Objective, blocks: list[WeightedLevels]) -> list[np.ndarray]:
     """The smallest variances (q,) of each block to start from."""
     each = [information(one).mean(axis=1) for one in blocks]
     return _by_column(objective, [_SMALLEST_SHARE / np.maximum(one, 1e-300) for one in each])
@@ -144,7 +144,7 @@ def _nearest(objective: Objective, pieces: list[tuple[np.ndarray, ...]]) -> np.n
 
 
 def _radius(
-    objective: Objective, blocks: list[Weighted], pieces: list[tuple[np.ndarray, ...]], floors: list[np.ndarray]
+    objective: Objective, blocks: list[WeightedLevels], pieces: list[tuple[np.ndarray, ...]], floors: list[np.ndarray]
 ) -> np.ndarray:
     """A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself."""
     radius = np.ones(objective.model.k)
@@ -159,7 +159,7 @@ def _radius(
     return radius
 
 
-def _size(objective: Objective, blocks: list[Weighted]) -> np.ndarray:
+def _size(objective: Objective, blocks: list[WeightedLevels]) -> np.ndarray:
     """Theta without correlations, each variance that of a typical level's own estimate."""
     typical = [
         np.array([1.0 / np.median(column[column > 0.0]) if column.any() else 1.0 for column in information(one)])

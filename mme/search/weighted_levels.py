@@ -21,14 +21,14 @@ _ALIKE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Weighted:
+class WeightedLevels:
     """One block: R_g and Q_g'r of its levels, E_g = (I + R_g'R_g)^-1 as (q, q, J), and a_g' = Z_g'Q as (q, p, J)."""
 
     levels: Levels
     E: np.ndarray
     along_X: np.ndarray
 
-    def with_levels(self, alike: bool) -> Weighted:
+    def with_levels(self, alike: bool) -> WeightedLevels:
         """The same with levels weighted all alike, or each by its records."""
         records = np.einsum("aig,aig->g", self.levels.R, self.levels.R) / len(self.levels.R)
         some = records[records > 0.0]
@@ -41,18 +41,18 @@ class Weighted:
         return np.asarray(np.einsum("ijg,jpg->ipg", self.E, self.along_X))
 
 
-def levels_alike(one: Weighted) -> bool:
+def levels_alike(one: WeightedLevels) -> bool:
     """Whether all levels of a block have the same R_g: weights then change nothing."""
     R = one.levels.R
     return bool(np.ptp(R, axis=2).max() <= _ALIKE * np.abs(R).max())
 
 
-def information(one: Weighted) -> np.ndarray:
+def information(one: WeightedLevels) -> np.ndarray:
     """The diagonals of Z_g'Z_g (q, J)."""
     return np.asarray(np.einsum("aig,aig->ig", one.levels.R, one.levels.R))
 
 
-def weigh(objective: Objective, b: int) -> Weighted:
+def weigh(objective: Objective, b: int) -> WeightedLevels:
     """A block's levels, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r].
 
     Where a record has several levels Z_g has no QR by records: its own one, of the first column, stands for the others.
@@ -70,7 +70,7 @@ def weigh(objective: Objective, b: int) -> Weighted:
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
         Z_N = system.rest.C[at] + system.rest.B[at] @ whole.V.reshape(system.p + 1, -1).T
         along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
-    return Weighted(levels, _weights(levels, 1.0), along_X)
+    return WeightedLevels(levels, _weights(levels, 1.0), along_X)
 
 
 def _weights(levels: Levels, c: float) -> np.ndarray:
@@ -79,15 +79,15 @@ def _weights(levels: Levels, c: float) -> np.ndarray:
     return factor_levels(transposed, c * np.eye(len(levels.R))).weights()
 
 
-def _spherical(objective: Objective, block: Block) -> Weighted:
+def _spherical(objective: Objective, block: Block) -> WeightedLevels:
     """One level with coefficients of one variance: its singular values are levels, of one coefficient each."""
     s, U = block.spectrum.s, block.spectrum.U
     along = U @ objective.basis.N.T
     levels = Levels(s.reshape(1, 1, -1), along[:, -1].reshape(1, 1, -1))
-    return Weighted(levels, (1.0 / (1.0 + s**2)).reshape(1, 1, -1), (s * along[:, :-1].T)[None])
+    return WeightedLevels(levels, (1.0 / (1.0 + s**2)).reshape(1, 1, -1), (s * along[:, :-1].T)[None])
 
 
-def is_repeated(one: Weighted, n: int) -> bool:
+def is_repeated(one: WeightedLevels, n: int) -> bool:
     """Whether levels have records enough to tell their variance from the residual one without their relationship."""
     q = one.levels.R.shape[0]
     return int((one.levels.R[0, 0] > 0.0).sum()) * q < _REPEATED * n
