@@ -107,7 +107,7 @@ class Model:
 
     @cached_property
     def axes(self) -> tuple[Axes | None, ...]:
-        """Those of each term (``axes.py``), None where the columns are searched in as they are."""
+        """The axes of each term (``covariance/axes.py``); None where theta is searched in the columns as they are."""
         pairs = zip(self.terms, self.structures, strict=True)
         return tuple(_axes(term, part, self.weights) for term, part in pairs)
 
@@ -120,7 +120,7 @@ class Model:
         return self.beside(weights=check_weights(weights, self.n, "weights"))
 
     def beside(self, **changes: Any) -> Model:
-        """The same random part, of which the axes are at hand, beside something else."""
+        """A model with the same random part, whose axes are kept, and these other fields."""
         twin = replace(self, **changes)
         vars(twin)["axes"] = self.axes
         return twin

@@ -61,7 +61,7 @@ def text_table(rows: Sequence[Row], *, left: int, indent: str = "") -> str:
 
 
 def html_table(caption: str, rows: Sequence[Row], *, left: int) -> str:
-    """The same as a table of HTML, the first row as its head."""
+    """Cells as a table of HTML: the first row is its head, the first ``left`` columns stand to the left."""
 
     def line(tag: str, row: Row) -> str:
         cells = (

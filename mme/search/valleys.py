@@ -43,7 +43,7 @@ class BlockPart:
 
     @classmethod
     def of(cls, block: Block, start: int, scale: np.ndarray) -> BlockPart:
-        """That of a block whose effects begin at ``start``, for theta times ``scale`` (k,)."""
+        """Describe a block whose effects begin at ``start``, for theta times ``scale`` (k,)."""
         thetas = np.concatenate([np.arange(at.start, at.stop) for at in block.theta_slices])
         T = np.array([block.T(np.where(np.arange(scale.size) == i, 1.0 / scale, 0.0)) for i in thetas.tolist()])
         cols = np.abs(T).sum(axis=1).argmax(axis=1)
@@ -161,7 +161,7 @@ class Valleys:
         return np.where(self.free, gradient, 0.0), hessian
 
     def _one_by_one(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same where one of several has no digits."""
+        """The criterion, gradient and Hessian point by point, where V has no digits at one of several."""
         k = self.free.size
         if len(x) == 1:
             return np.array([np.inf]), np.zeros((1, k)), np.zeros((1, k, k))

@@ -29,7 +29,7 @@ class WeightedLevels:
     along_X: np.ndarray
 
     def with_levels(self, alike: bool) -> WeightedLevels:
-        """The same with levels weighted all alike, or each by its records."""
+        """The block with its levels weighted all alike, or each by its records."""
         records = np.einsum("aig,aig->g", self.levels.R, self.levels.R) / len(self.levels.R)
         some = records[records > 0.0]
         c2 = 1.0 if not some.size else _FAR / some.min() if alike else 1.0 / (_FAR * some.max())

@@ -112,7 +112,7 @@ def all_missing(values: Any) -> np.ndarray:
 
 
 def in_order(codes: np.ndarray, levels: list[Any]) -> Factor:
-    """The same with levels in order."""
+    """A factor with these levels in order; ``codes`` (n,) are places among ``levels`` as they are, -1 for none."""
     by_value = sorted(range(len(levels)), key=levels.__getitem__)
     rank = np.full(len(levels) + 1, -1)  # the code -1 finds the last place
     rank[by_value] = np.arange(len(levels))

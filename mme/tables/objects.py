@@ -60,7 +60,7 @@ def from_objects(values: np.ndarray, title: str) -> Column:
 
 
 def cleared(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """The same with None for what is missing."""
+    """A copy of the objects (n,) with None where they are missing."""
     if not missing.any():
         return values
     held = values.copy()

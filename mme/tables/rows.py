@@ -39,7 +39,7 @@ class Rows:
         return pd.Series(values, index=self.index, name=name) if values.ndim == 1 else pd.DataFrame(values, self.index)
 
     def full(self, values: np.ndarray) -> np.ndarray:
-        """The same as an array, without the labels of the rows."""
+        """Values of the rows used (n, ...) as an array of all rows (N, ...), NaN for those that are not used."""
         if self.kept.all():
             return values
         out = np.full((self.kept.size, *values.shape[1:]), np.nan)

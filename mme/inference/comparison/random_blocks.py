@@ -51,7 +51,7 @@ class RandomBlock:
         return spanned(other.V, self.V)
 
     def _holds_columns(self, other: RandomBlock) -> bool:
-        """The same where columns have levels of their own: each of the other's is one of these."""
+        """Whether each column of the other is one of these, where columns have levels of their own."""
         if not _same_relationship(self.term.relationship, other.term.relationship) or self.pattern != other.pattern:
             return False
         if self.pattern:

@@ -29,7 +29,7 @@ class Question:
     point: Callable[[np.ndarray, float], Point]
 
     def without(self, given: np.ndarray) -> Question:
-        """The same with some coordinates not free: they stay as they are at the start."""
+        """The question with some of its coordinates not free: they stay as they are at the start."""
         if not given.any():
             return self
         free, at, point = ~given, self.start, self.point
