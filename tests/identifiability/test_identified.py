@@ -199,10 +199,9 @@ def test_where_nothing_can_be_held_the_verdict_names_what_is_not_determined(form
 def test_the_variance_of_one_record_a_level_is_not_told_from_the_residuals():
     rng = np.random.default_rng(2)
     terms = [mme.Term(np.arange(20) % 5, name="g"), mme.Term(np.arange(20), np.ones((20, 1)), name="each")]
-    built = mme.objective(rng.normal(size=20), np.ones((20, 1)), terms, sigma=1.0)
-    assert undetermined(built, thorough=True) is None
-    built.model = built.model.beside(sigma=None)
-    found = undetermined(built, thorough=True)
+    y = rng.normal(size=20)
+    assert undetermined(mme.objective(y, np.ones((20, 1)), terms, sigma=1.0), thorough=True) is None
+    found = undetermined(mme.objective(y, np.ones((20, 1)), terms), thorough=True)
     assert found.sigma
     assert "x1 by each and the residuals cannot be told apart" in found.sentences[0]
 
