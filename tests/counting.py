@@ -12,28 +12,26 @@ from mme.engine.objective import Objective
 
 def calls(function: Callable[[], Any]) -> int:
     """Count the functions that a call enters, Python's and built-in ones: a loop over rows or levels enters as many."""
-    count = 0
+    return _events(function, lambda _frame, event: event in ("call", "c_call"))
 
-    def enter(_frame: Any, event: str, _argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
 
-    before = sys.getprofile()
-    sys.setprofile(enter)
-    try:
-        function()
-    finally:
-        sys.setprofile(before)
-    return count
+def entered(function: Callable[[], Any], *methods: Callable[..., Any]) -> int:
+    """Count how often a call enters one of these methods, which are written in Python."""
+    codes = [method.__code__ for method in methods]
+    return _events(function, lambda frame, event: event == "call" and frame.f_code in codes)
 
 
 def evaluations(function: Callable[[], Any]) -> int:
     """Count how often a call evaluates the criterion of a model, with or without what follows from it."""
-    count, codes = 0, (Objective.evaluate.__code__, Objective.triangle.__code__)
+    return entered(function, Objective.evaluate, Objective.triangle)
+
+
+def _events(function: Callable[[], Any], counted: Callable[[Any, str], bool]) -> int:
+    count = 0
 
     def enter(frame: Any, event: str, _argument: Any) -> None:
         nonlocal count
-        count += event == "call" and frame.f_code in codes
+        count += counted(frame, event)
 
     before = sys.getprofile()
     sys.setprofile(enter)

@@ -191,3 +191,20 @@ def test_importing_the_library_enters_no_room_of_what_is_asked_of_a_fit_later():
     modules = fresh("import json, sys; import mme; print(json.dumps(sorted(sys.modules)))")
     loaded = {place(name.removeprefix("mme.")) for name in modules if name.startswith("mme.")}
     assert loaded & {"formula", "inference", "diagnosis", "prediction", "plot", "files", "sklearn", "cli"} == set()
+
+
+def test_tests_patch_nothing_of_the_package_that_is_private():
+    """They choose by argument, or by the limits of ``mme.numeric.limits.within``."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+                words = [argument.value for argument in node.args[:2] if isinstance(argument, ast.Constant)]
+                patched = any(str(word).startswith(("mme.", "_")) for word in words)
+            else:
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                names = [target.attr for target in targets if isinstance(target, ast.Attribute)]
+                patched = any(name.startswith("_") and name.isupper() for name in names)
+            if patched:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not found

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from counting import entered
 from designs import labels, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -233,13 +234,17 @@ def test_the_forecast_of_the_factor_is_its_size(seed, J, K):
     assert symbolic.nnz_L <= stored <= symbolic.nnz_L * (3 if supernodal else 1)  # merged supernodes store zeros
 
 
-def test_a_factor_too_large_for_memory_is_refused_before_it_is_made(monkeypatch):
+def test_a_factor_too_large_for_memory_is_refused_before_it_is_made():
     y, X, Z = crossed(np.random.default_rng(6), 300, 60, 40)
     eqs = mme.MixedModelEquations(y, X, Z, Ginv=1.0)
-    monkeypatch.setattr(type(eqs.symbolic), "factor", None)  # whatever calls it fails
     too_large = pytest.raises(mme.MemoryForecastError, match=r"factor of 102 equations would have [0-9,]+ entries")
-    with within(Limits(memory=1000)), too_large:
-        eqs.solve(method="direct")
+
+    def refused():
+        with within(Limits(memory=1000)), too_large:
+            eqs.solve(method="direct")
+
+    assert entered(refused, type(eqs.symbolic).factor) == 0
+    assert entered(lambda: eqs.solve(method="direct"), type(eqs.symbolic).factor) == 1
 
 
 def test_a_factor_too_large_for_memory_is_avoided_by_iteration():
