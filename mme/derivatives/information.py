@@ -29,10 +29,9 @@ from mme.engine.lambdas import lambda_columns
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
 from mme.numeric.lapack import triangular_solve
+from mme.numeric.limits import limits
 from mme.solution.gains import level_operator, whole_rest
 
-# Entries of C H_2, and of K moved in all directions, beyond which they are not made (200 MB each).
-_MOST_ENTRIES = 25_000_000
 # W_22 is the difference of two matrices like G^-1 where it leaves eleven digits, at variances above this share.
 _SMALL = 1e-5
 
@@ -176,7 +175,7 @@ def _applies(objective: Objective) -> bool:
     absorbed = 0 if objective.absorbing is None else objective.absorbing.J * objective.absorbing.q
     wide = max(objective.system.rest.m, objective.model.k * (objective.system.p + 1))
     return (
-        absorbed * wide <= _MOST_ENTRIES
+        absorbed * wide <= limits().information_entries
         and objective.phi.size == 0
         and all(block.is_block_diagonal for block in objective.blocks)
         and all(part.entries is not None for part in objective.model.structures)

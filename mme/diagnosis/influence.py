@@ -18,7 +18,7 @@ from mme.diagnosis.records import RecordHat
 from mme.engine.blocks import Block
 from mme.engine.meetings import product_count
 from mme.engine.objective import Objective
-from mme.engine.plan import Plan
+from mme.engine.plan import Plan, is_filled
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.term import Term
@@ -28,9 +28,6 @@ from mme.tables.levels import factorise
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# A remainder of at most so many effects, and so many products for each of its entries, is factorised by LAPACK.
-_DENSE_UP_TO, _NEARLY_DENSE = 8000, 0.25
 
 
 def leverage(fit: Fitted) -> Any:
@@ -169,7 +166,7 @@ def _is_dense(codes: np.ndarray, others: list[Block]) -> bool:
     """Whether absorbing a factor fills the remainder, as the engine judges it for the widest one."""
     J, m = int(codes.max()) + 1, sum(block.J * block.q for block in others)
     met = [cells(codes, block.codes, J, block.J) for block in others]
-    return m <= _DENSE_UP_TO and product_count(met, [block.q for block in others], J, 1) > _NEARLY_DENSE * m * m
+    return is_filled(m, product_count(met, [block.q for block in others], J, 1))
 
 
 def _is(block: Block, codes: np.ndarray) -> bool:

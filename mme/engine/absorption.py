@@ -18,12 +18,11 @@ import numpy as np
 
 from mme.engine.blocks import Block
 from mme.numeric.lapack import qr_triangle
+from mme.numeric.limits import limits
 from mme.numeric.sums import Column, sum_by_level
 
 # What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
 _DEPENDENT = 1e-13
-# Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
-_CHUNK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +44,10 @@ class Levels:
 
     def chunks(self) -> tuple[Levels, ...]:
         """The levels in pieces whose intermediate arrays stay in the second-level cache."""
-        if self.J <= _CHUNK:
+        step = limits().levels_in_panel
+        if step >= self.J:
             return (self,)
-        cuts = [slice(start, start + _CHUNK) for start in range(0, self.J, _CHUNK)]
+        cuts = [slice(start, start + step) for start in range(0, self.J, step)]
         weights = [None if self.multiplicity is None else self.multiplicity[cut] for cut in cuts]
         pieces = [(self.R[:, :, cut].copy(), self.V[:, :, cut].copy()) for cut in cuts]
         return tuple(Levels(R, V, weight) for (R, V), weight in zip(pieces, weights, strict=True))

@@ -94,7 +94,7 @@ def names_of(model: Model, blocks: tuple[Block, ...]) -> tuple[str, ...]:
 
 def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
     """What makes the records independent, at this phi."""
-    return Whitening(None if model.weights is None else np.sqrt(model.weights), model.residual, phi)
+    return Whitening(model.root_weights, model.residual, phi)
 
 
 def plain(model: Model, whiten: Whitening) -> Plain:

@@ -19,12 +19,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.blocks import Block
+from mme.numeric.limits import limits
 from mme.numeric.sums import coding
 
 # Squares of the scaled standard deviations times records up to which a Cholesky factor costs no more than 1e-8.
 _RATIO = 1e7
-# Operations that an evaluation, and what is made once for all, may take.
-_MOST_ONCE, _MOST = 2e10, 2e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,8 @@ class Orthogonal:
     def of(cls, blocks: tuple[Block, ...], N: np.ndarray) -> Orthogonal | None:
         """Compress the records; None where that, or an evaluation, would take too long."""
         m, n = sum(block.J * block.q for block in blocks), N.shape[1]
-        if n * (m + len(N)) ** 2 > _MOST_ONCE or (m + len(N)) ** 3 > _MOST:
+        width, most = m + len(N), limits().orthogonal_operations
+        if n * width**2 > 10.0 * most or width**3 > most:
             return None
         columns = np.hstack([*(_dense(block, n) for block in blocks), N.T])
         return cls(blocks, np.asarray(np.linalg.qr(columns, mode="r")))

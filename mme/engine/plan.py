@@ -7,19 +7,12 @@ from dataclasses import dataclass, field, replace
 from mme.engine.blocks import Block
 from mme.engine.meetings import product_count
 from mme.numeric.cholesky import Analysis
+from mme.numeric.limits import limits
 from mme.numeric.memory import available_bytes, require
 from mme.numeric.sums import Cells
 
 # One product of (S) in a list takes a value and an index.
 _BYTES_PER_PRODUCT = 12
-# LAPACK on a dense remainder beats the bookkeeping of a sparse factor up to here whatever the fill.
-_DENSE_BELOW = 200
-# Beyond this a dense remainder is not considered while sparsity may help.
-_DENSE_UP_TO = 8000
-# Products for each entry there is already, beyond which absorbing first is a poor order of elimination.
-_FILL = 10
-# A factor with this share of all entries is as good as dense, and LAPACK is quicker on it.
-_NEARLY_DENSE = 0.25
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,11 @@ def widest(blocks: tuple[Block, ...]) -> int | None:
     return max(independent, key=lambda b: blocks[b].J * blocks[b].q, default=None)
 
 
+def is_filled(m: int, products: int) -> bool:
+    """Whether a remainder of m effects, to which so many products go, is better dense."""
+    return m <= limits().dense_up_to and products > limits().nearly_dense * m * m
+
+
 def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells]) -> Plan:
     """Choose the engine from the pattern; ``crossings`` are the cells of the widest block with each of the others."""
     first = widest(blocks)
@@ -75,22 +73,22 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
         why = "all levels are related" if blocks else "there are no random effects"
         if any(block.relationship is None for block in blocks):
             why = "no grouping factor is block-diagonal by level"
-        return Plan(None, sum(block.J * block.q for block in blocks) <= _DENSE_BELOW, (why,))
+        return Plan(None, sum(block.J * block.q for block in blocks) <= limits().dense_whatever_fill, (why,))
     if len(blocks) == 1:
         return Plan(first, True, (f"'{names[first]}' is the only grouping factor",))
     rest = [block for b, block in enumerate(blocks) if b != first]
     m = sum(block.J * block.q for block in rest)
     products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].n_weights)
     reasons = (f"'{names[first]}' has the most random effects",)
-    if m <= _DENSE_BELOW:
+    if m <= limits().dense_whatever_fill:
         return Plan(first, True, (*reasons, f"the other {m:,} are few"))
-    if m <= _DENSE_UP_TO and any(block.is_spherical for block in blocks):
+    if m <= limits().dense_up_to and any(block.is_spherical for block in blocks):
         return Plan(first, True, (*reasons, f"the other {m:,} all meet in one level: a dense product"))
     too_many = products * _BYTES_PER_PRODUCT > available_bytes() // 4
-    if m <= _DENSE_UP_TO and products > _NEARLY_DENSE * m * m and not too_many:
+    if is_filled(m, products) and not too_many:
         return Plan(first, True, (*reasons, f"the other {m:,} meet in {products:,} products, too many to stay sparse"))
     # Absorbing is eliminating first; where that fills in, CHOLMOD's order of all effects together is the better one.
-    if too_many or products > _FILL * (m + sum(found.count for found in crossings)):
+    if too_many or products > limits().fill_of_absorption * (m + sum(found.count for found in crossings)):
         return Plan(None, False, (f"absorbing '{names[first]}' would fill in ({products:,} products)",))
     return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
 
@@ -98,7 +96,7 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
 def after_analysis(plan: Plan, analysis: Analysis) -> Plan:
     """The plan once the fill of the sparse factor is known: LAPACK where it has filled in so far that it is quicker."""
     share = analysis.nnz_L / (0.5 * analysis.n * (analysis.n + 1))
-    if analysis.n > _DENSE_UP_TO or share < 2.0 * _NEARLY_DENSE:
+    if analysis.n > limits().dense_up_to or share < 2.0 * limits().nearly_dense:
         return plan
     return replace(plan, dense=True, reasons=(*plan.reasons, f"but their factor would fill to {100 * share:.0f} %"))
 

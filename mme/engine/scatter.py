@@ -13,16 +13,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.meetings import Pairs
+from mme.numeric.limits import limits
 
-# Entries of a matrix up to which it is multiplied densely.
-_DENSE = 2**15
 # A map of which less than this share is not zero is kept without its zeros.
 _FULL = 0.9
 
 
 def quickest(A: sp.csr_array) -> np.ndarray | sp.csr_array:
     """A matrix by which products are quickest: a small one is dense."""
-    return A.toarray() if A.shape[0] * A.shape[1] <= _DENSE else A
+    return A.toarray() if A.shape[0] * A.shape[1] <= limits().dense_factor_entries else A
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,11 @@ class Model:
         return int(self.y.size)
 
     @property
+    def root_weights(self) -> np.ndarray | None:
+        """Square roots of the weights (n,): what records are multiplied by to be of one variance; None: they are."""
+        return None if self.weights is None else np.sqrt(self.weights)
+
+    @property
     def p_given(self) -> int:
         """Number of columns of X that the user gave."""
         return self.unknown_parents[0].start if self.unknown_parents else len(self.x_names)

@@ -1,8 +1,9 @@
 """Sizes at which the library takes one way of computing rather than another, and how much memory it may take.
 
-Both sides of such a size give the same numbers, so that it is a matter of time and memory alone. One record holds them
-all, :class:`Limits`; whoever computes asks for the record of the moment when it computes, never when it is imported.
-Tolerances, which decide what the numbers are, stand beside the algebra that they belong to.
+Both sides of such a size give the same numbers, but for digits that the quicker way may lose where it says so: it is a
+matter of time and memory. One record holds them all, :class:`Limits`; whoever computes asks for the record of the
+moment when it computes, never when it is imported. Tolerances, which decide what the numbers are, stand beside the
+algebra that they belong to.
 """
 
 from __future__ import annotations
@@ -40,6 +41,27 @@ class Limits:
     relationship_columns : int
         Columns of A carried side by side in a walk: 32 numbers are four cache lines a row, enough to hide the jump to
         each parent.
+    dense_whatever_fill : int
+        Random effects left after absorption up to which their factor is dense whatever its fill: LAPACK beats the
+        bookkeeping of a sparse one.
+    dense_up_to : int
+        Random effects left after absorption beyond which a dense factor is not considered while sparsity may help.
+    nearly_dense : float
+        Products that go to a matrix, as a share of its entries, beyond which it is as good as dense; its factor, as a
+        share of a triangle, beyond twice this.
+    fill_of_absorption : float
+        Products for each entry that there is already, beyond which absorbing a factor first is a poor order of
+        elimination: all effects are then factorised together.
+    levels_in_panel : int
+        Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
+    dense_factor_entries : int
+        Entries of a matrix up to which products with it are made densely.
+    orthogonal_operations : float
+        Operations that an evaluation by orthogonal transformations may take; what is made once for all may take ten
+        times as many. Beyond, very unequal variances are evaluated by the ordinary way, with digits lost.
+    information_entries : int
+        Entries of the matrices of derivatives in closed form beyond which they are not made (200 MB each), and
+        differences are taken.
     svd_operations : float
         Operations up to which one level of many columns is decomposed by LAPACK's singular values, the most exact way:
         a second. Beyond, by the Gram matrix of the shorter side.
@@ -89,6 +111,14 @@ class Limits:
     factor_operations: float = 1e13
     tabular_animals: int = 3000
     relationship_columns: int = 32
+    dense_whatever_fill: int = 200
+    dense_up_to: int = 8000
+    nearly_dense: float = 0.25
+    fill_of_absorption: float = 10.0
+    levels_in_panel: int = 4096
+    dense_factor_entries: int = 2**15
+    orthogonal_operations: float = 2e9
+    information_entries: int = 25_000_000
     svd_operations: float = 1e9
     panel_numbers: int = 131_072
     pair_product_cost: float = 30

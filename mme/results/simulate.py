@@ -42,7 +42,8 @@ class Simulator:
         """Residuals (n, nsim) in units of sigma, W^-1/2 R^1/2 z, from independent draws z (n, nsim)."""
         if self.model.residual is not None:
             z = self.model.residual.colour(self._phi, z.T).T
-        return z if self.model.weights is None else z / np.sqrt(self.model.weights)[:, None]
+        root = self.model.root_weights
+        return z if root is None else z / root[:, None]
 
 
 def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:

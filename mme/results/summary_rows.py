@@ -58,8 +58,8 @@ def criterion_text(fit: Fitted) -> str:
 def residual_rows(fit: Fitted) -> list[Row]:
     """Quantiles of sqrt(w) (y - fitted) / sigma."""
     scaled = (fit.model.y - fit.estimates.fitted) / fit.sigma
-    if fit.model.weights is not None:
-        scaled *= np.sqrt(fit.model.weights)
+    if (root := fit.model.root_weights) is not None:
+        scaled *= root
     quantiles = np.quantile(scaled, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
     return [("Min", "1Q", "Median", "3Q", "Max"), tuple(fixed_point(value, 4) for value in quantiles)]
 

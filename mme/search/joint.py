@@ -40,7 +40,6 @@ def first_phi(model: Model) -> np.ndarray:
     """The phi to begin with: as the residuals without random effects show it, but for what is given."""
     if model.residual is None:
         return np.zeros(0)
-    root = None if model.weights is None else np.sqrt(model.weights)
     y = model.y if model.offset is None else model.y - model.offset
-    first = model.residual.start(orthonormalise(model.X, y, Whitening(root)).r)
+    first = model.residual.start(orthonormalise(model.X, y, Whitening(model.root_weights)).r)
     return first if model.phi is None else np.where(np.isnan(model.phi), first, model.phi)

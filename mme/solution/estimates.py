@@ -89,8 +89,8 @@ class Estimates:
         """Standard deviation of e for every record (n,): sigma sqrt(R_ii / weight_i)."""
         model = self.objective.model
         sd = np.full(model.n, self.sigma)
-        if model.weights is not None:
-            sd /= np.sqrt(model.weights)
+        if (root := model.root_weights) is not None:
+            sd /= root
         if model.residual is not None:
             sd *= np.exp(model.residual.log_sd(self.objective.phi))
         return sd

@@ -86,3 +86,28 @@ def test_degrees_of_freedom_of_rows_are_the_same_in_pieces():
     with within(Limits(freedom_rows=7)):
         pieces = fit.predict(data, interval="confidence")
     np.testing.assert_allclose(pieces, fit.predict(data, interval="confidence"), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "dense"),
+    [
+        (Limits(), True),
+        (Limits(dense_whatever_fill=0), True),
+        (Limits(dense_whatever_fill=0, nearly_dense=1e9, fill_of_absorption=1e9), False),
+        (Limits(dense_whatever_fill=0, dense_up_to=0), False),
+        (Limits(levels_in_panel=3), True),
+        (Limits(dense_factor_entries=0), True),
+        (Limits(information_entries=0, slope_numbers=0), True),
+    ],
+)
+def test_every_way_of_an_evaluation_gives_the_same_criterion_and_means(bounds, dense):
+    data, theta = mme.load("Penicillin"), [1.5, 3.5]
+    formula = "diameter ~ 1 + (1 | plate) + (1 | sample)"
+    usual = mme.lmer(formula, data, theta=theta)
+    with within(bounds):
+        fit = mme.lmer(formula, data, theta=theta)
+        table = fit.coefficients()
+    assert fit.internals.objective.plan.dense is dense
+    assert fit.engine.remainder.startswith("dense") is dense
+    assert fit.criterion == pytest.approx(usual.criterion, rel=1e-12)
+    np.testing.assert_allclose(table, usual.coefficients(), rtol=1e-4)
