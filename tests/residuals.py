@@ -15,10 +15,12 @@ from mme.errors import MMEWarning
 from mme.residual import (
     AR1,
     Bound,
+    ByGroup,
     CompoundSymmetry,
     Exponential,
     Heterogeneous,
     PowerOfCovariate,
+    RStructure,
     Toeplitz,
     Unstructured,
     bind,
@@ -157,6 +159,42 @@ def product(one: Callable[[Records], Example], *others: Callable[[Records], Exam
     return build
 
 
+class Blocks(RStructure):
+    """share exp(-lag^2) between different records of a group, share < 0.9: by its blocks, as a user writes it."""
+
+    def __init__(self, time: Any, group: Any) -> None:
+        self.time, self.group = time, group
+
+    def bind(self, column: Any, n: int) -> BoundBlocks:
+        codes = np.unique(column(self.group), return_inverse=True)[1]
+        return BoundBlocks(n, ("share",), codes, np.asarray(column(self.time), dtype=float))
+
+
+@dataclass(frozen=True, eq=False)
+class BoundBlocks(ByGroup):
+    times: np.ndarray
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        return np.zeros(1)
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        return 0.45 * (1.0 + np.tanh(x))
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        return np.arctanh(natural / 0.45 - 1.0)
+
+    def block(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
+        lag = np.subtract.outer(self.times[members], self.times[members])
+        return np.where(np.equal.outer(members, members), 1.0, self.natural(x) * np.exp(-(lag**2)))
+
+
+def by_blocks(data: Records) -> Example:
+    share, lag = data.rng.uniform(0.05, 0.85), np.subtract.outer(data.time, data.time)
+    R = same(data) * share * np.exp(-(lag**2))
+    np.fill_diagonal(R, 1.0)
+    return Example(Blocks(data.time, data.group), np.array([share]), R)
+
+
 STRUCTURES = {
     "AR1": ar1,
     "Exponential": exponential,
@@ -166,6 +204,7 @@ STRUCTURES = {
     "Unstructured, equal variances": unstructured_correlation,
     "Toeplitz": full_toeplitz,
     "Toeplitz, bands": banded_toeplitz,
+    "a user's, by its blocks": by_blocks,
     "Heterogeneous": heterogeneous,
     "PowerOfCovariate": power,
     "AR1 x Heterogeneous": product(ar1, heterogeneous),

@@ -38,7 +38,6 @@ from mme.files.archive import write_archive
 from mme.files.encoding import PLAIN, Encoder
 from mme.fitted.record import Fitted
 from mme.model.term import Term
-from mme.relationship.parametric import Parametric
 from mme.tables.arguments import path_of
 
 
@@ -71,7 +70,7 @@ def _content(fit: Fitted) -> dict[str, Any]:
 
 def _term_content(term: Term) -> dict[str, Any]:
     related: Any = None
-    if isinstance(term.relationship, Parametric):
+    if term.parametric is not None:
         related = term.relationship
     elif term.relationship is not None:
         precision = sp.csc_array(term.relationship.precision)

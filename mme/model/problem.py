@@ -28,7 +28,6 @@ from mme.model.checks import (
 from mme.model.residuals import bind_residual
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents, separate
-from mme.relationship.parametric import Parametric
 from mme.residual import Bound
 from mme.residual.base import Column
 from mme.residual.given import given_coordinates
@@ -202,8 +201,8 @@ def told_apart(
 
 
 def _structure(term: Term) -> GStructure:
-    part, relationship = structure(term.covariance, term.q, term.name), term.relationship
-    if not isinstance(relationship, Parametric):
+    part, relationship = structure(term.covariance, term.q, term.name), term.parametric
+    if relationship is None:
         return part
     if len(relationship.rows) == term.n_levels:
         raise MMEError(

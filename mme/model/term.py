@@ -161,6 +161,11 @@ class Term:
         return self.codes[0] if self.by_column else self.codes
 
     @property
+    def parametric(self) -> Parametric | None:
+        """The relationship, where it has parameters that are searched with theta."""
+        return self.relationship if isinstance(self.relationship, Parametric) else None
+
+    @property
     def n_effects(self) -> int:
         """Number of effects that the records may tell: levels x coefficients, without those that no record has."""
         if not self.by_column or self.covariates is None:

@@ -2,6 +2,7 @@
 
 from mme.residual.ar1 import AR1
 from mme.residual.base import Bound, RStructure, Variance
+from mme.residual.bygroup import ByGroup
 from mme.residual.compound import CompoundSymmetry
 from mme.residual.exponential import Exponential
 from mme.residual.product import Product, bind
@@ -15,6 +16,7 @@ Structure = RStructure
 __all__ = [
     "AR1",
     "Bound",
+    "ByGroup",
     "CompoundSymmetry",
     "Exponential",
     "Heterogeneous",

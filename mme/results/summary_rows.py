@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.fitted.record import Fitted
-from mme.relationship.parametric import Parametric
 from mme.results.genetics import heritabilities, is_quick
 from mme.results.text import Row, abbreviated, column, column_format, fixed_point, formatted, text_table
 
@@ -112,7 +111,7 @@ def ratio_rows(fit: Fitted) -> list[Row]:
 def related_terms(fit: Fitted) -> list[Term]:
     """The terms whose levels are related by a matrix that is known, as a pedigree's."""
     related = [term for term in fit.model.terms if term.relationship is not None]
-    return [term for term in related if not isinstance(term.relationship, Parametric)]
+    return [term for term in related if term.parametric is None]
 
 
 def has_standard_errors(fit: Fitted) -> bool:
