@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import mme
 from mme.covariance import GStructure, structure
 from mme.covariance.triangle import lower_factor
+from mme.inference.comparison.nested import blocks
 
 KINDS = ("homogeneous diagonal", "diagonal", "cs", "homogeneous cs", "ar1", "heterogeneous ar1", "unstructured")
 
@@ -214,6 +215,13 @@ def test_a_fit_with_a_structure_of_the_users_own_is_saved_by_the_name_of_its_cla
     assert again.criterion == fit.criterion
     assert again.theta_names == fit.theta_names
     assert again.coefficients().equals(fit.coefficients())
+
+
+def test_comparisons_see_a_structure_of_the_users_own_as_one_block_with_all_its_parameters():
+    groups, rng = np.repeat(np.arange(6), 6), np.random.default_rng(1)
+    term = mme.Term(groups, rng.normal(size=(36, 4)), covariance=FactorAnalytic(4))
+    model = mme.fit(rng.normal(size=36), np.ones((36, 1)), [term], theta=np.ones(8)).internals.model
+    assert [(block.q, block.k) for block in blocks(model)] == [(4, 8)]
 
 
 def test_what_is_no_class_of_a_structure_is_refused_before_a_file_is_read(tmp_path):

@@ -219,7 +219,7 @@ def test_with_equal_groups_the_mixture_approaches_the_exact_level():
         (
             ("Days", "(1 | Subject)"),
             ("Days", "(1 | Subject) + cs(0 + Days + I(Days^2) | Subject)"),
-            "'Subject.1' has a correlation that means nothing where its variance is zero",
+            "'Subject.1' has a correlation or another parameter that means nothing where its variance is zero",
         ),
     ],
 )
@@ -229,6 +229,15 @@ def test_comparisons_whose_reference_is_not_known_are_refused(small, large, mess
         mme.anova(*fits, boundary=True)
     assert f"Reaction ~ {small[0]} + {small[1]} beside Reaction ~ {large[0]}" in str(refusal.value)
     assert len(mme.anova(*fits)) == 2
+
+
+def test_a_process_is_no_diagonal_covariance():
+    rng = np.random.default_rng(3)
+    g, times = np.repeat(np.arange(12), 8), np.tile(np.arange(8.0), 12)
+    y, X = rng.normal(size=12)[g] + rng.normal(size=96), np.ones((96, 1))
+    process = mme.fit(y, X, [mme.Term.ou(times, g)])
+    with pytest.raises(mme.MMEError, match="has a correlation or another parameter that means nothing where"):
+        mme.variance_test(process, mme.fit(y, X, []))
 
 
 def test_a_smaller_fit_that_is_singular_is_refused():

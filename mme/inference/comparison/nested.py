@@ -130,8 +130,8 @@ def _beyond(whole: RandomBlock, parts: list[RandomBlock]) -> Difference:
     if whole.pattern and not parts:
         if whole.k > 1:
             raise MMEError(
-                f"random term {whole} has a correlation that means nothing where its variance is zero: the "
-                "distribution of the likelihood ratio is not known there; simulate from the smaller fit"
+                f"random term {whole} has a correlation or another parameter that means nothing where its variance is "
+                "zero: the distribution of the likelihood ratio is not known there; simulate from the smaller fit"
             )
         variances = 1
     if variances < 0 or (
