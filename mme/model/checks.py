@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.covariance.words import structure
 from mme.errors import MMEError
 from mme.model.term import Term, renamed
 from mme.tables.arguments import is_word
@@ -139,7 +140,7 @@ def _of_one_level(q: int) -> str:
 def _check_term(term: Term, n: int) -> None:
     if term.n != n:
         raise MMEError(f"term '{term.name}' has {term.n} labels for {n} records")
-    if term.n_levels < 2 and (term.q < 2 or term.covariance != "homogeneous diagonal"):
+    if term.n_levels < 2 and not structure(term.covariance, term.q, term.name).is_spherical:
         raise MMEError(
             f"grouping factor '{term.name}' has one level ({shown(term.levels[0])}): a variance between levels needs "
             f"two{_of_one_level(term.q)}"

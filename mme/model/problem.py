@@ -167,14 +167,15 @@ def build_model(
     columns, names = check_fixed(X, values.size, x_names)
     terms = check_terms(terms, values.size)
     terms, columns, names, unknown_parents = separate(terms, columns, names)
-    bound = None if residual is None else bind_residual(residual, column, values.size, terms)
+    structures = tuple(_structure(term) for term in terms)
+    bound = None if residual is None else bind_residual(residual, column, values.size, terms, structures)
     return Model(
         y=values,
         X=columns,
         x_names=names,
         response=response,
         terms=terms,
-        structures=tuple(_structure(term) for term in terms),
+        structures=structures,
         weights=None if weights is None else check_weights(weights, values.size, weights_name),
         offset=None if offset is None else check_vector(offset, values.size, "offset"),
         method=method,

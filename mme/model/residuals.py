@@ -8,21 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from mme.covariance.base import GStructure
 from mme.errors import MMEError, MMEWarning
 from mme.model.term import Term
 from mme.residual import Bound, bind
 from mme.residual.base import Column
-from mme.tables.arguments import is_word
 from mme.tables.levels import runs_across, varies_within
 
 
-def bind_residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) -> Bound:
+def bind_residual(
+    residual: Any, column: Column, n: int, terms: Sequence[Term], structures: Sequence[GStructure]
+) -> Bound:
     """The residual structure, bound to n records and checked against the random terms."""
     bound = bind(residual, column, n)
     if bound.group is None:
         return bound
     groups = int(bound.group.max()) + 1
-    for term in terms:
+    for term, part in zip(terms, structures, strict=True):
         varies = varies_within(term.codes, bound.group)
         if varies and term.by_column:
             raise MMEError(
@@ -32,7 +34,7 @@ def bind_residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) 
         if varies:
             _compare_groups(bound, term, terms)
         same = term.relationship is None and term.n_levels == groups and not varies
-        if bound.absorbs_intercept and same and _has_intercept(term):
+        if bound.absorbs_intercept and same and _has_intercept(term, part):
             raise MMEError(
                 f"the residual structure and the random intercept '{term.name}' on the same groups describe the same "
                 "covariance: they cannot be told apart; leave one of them out"
@@ -40,13 +42,15 @@ def bind_residual(residual: Any, column: Column, n: int, terms: Sequence[Term]) 
     return bound
 
 
-def _has_intercept(term: Term) -> bool:
+def _has_intercept(term: Term, part: GStructure) -> bool:
     """Whether one variance of a term, free of its others, is that of a constant within levels."""
     if term.covariates is None:
         return True
-    if is_word(term.covariance, ("diagonal",)):
+    if part.entries is None:
+        return False
+    if not part.correlated:
         return bool((np.ptp(term.covariates, axis=0) == 0.0).any())
-    if not is_word(term.covariance, ("unstructured",)) or term.by_column:
+    if term.by_column:
         return False
     ones = np.ones(term.n)
     return bool(np.allclose(term.covariates @ np.linalg.lstsq(term.covariates, ones)[0], ones, rtol=0.0, atol=1e-9))
