@@ -179,3 +179,58 @@ def test_a_factor_that_groups_are_nested_in_keeps_its_engine():
     fit = mme.fit(trial.y, trial.X, [site], residual=trial.residual("AR1"))
     assert fit.engine.absorbed == "site"
     assert all(block.records is None for block in fit.internals.objective.blocks)
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    which=st.sampled_from(["item", "both", "crossed", "related"]),
+    absorb=st.booleans(),
+    dense=st.booleans(),
+    inside=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_steps_of_phi_weights_and_response_give_the_dense_criterion(kind, which, absorb, dense, inside, seed):
+    """Whatever an objective keeps of its neighbour, it is that of the model at its phi, weights and response."""
+    trial, rng = Trial(seed), np.random.default_rng(seed)
+    model = build_model(trial.y, trial.X, trial.terms(which, kind), residual=trial.residual(kind))
+    first = Objective.of(model, phi=model.residual.start())
+    first = Objective.of(model, phi=first.phi, plan=Plan(first.plan.absorb if absorb else None, dense))
+    first = first.in_axes if inside else first
+    moved = first.at(first.phi + 0.3 * rng.standard_normal(model.residual.k))
+    other = moved.with_weights(trial.w).with_response(rng.standard_normal(model.n))
+    back = other.with_response(trial.y).at(first.phi)
+    for objective in (moved, other, back):
+        theta = rng.normal(size=model.k)
+        x = model.coordinates.inner(theta) if inside else theta
+        assert objective(x) == pytest.approx(dense_at(objective, theta).criterion, abs=1e-8)
+        assert objective.pattern.plain is first.pattern.plain
+        assert objective.system.elimination is first.system.elimination
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_step_away_from_independence_finds_the_entries_of_its_whitening(dense):
+    """At rho = 0 the whitening is the identity: no pattern for elsewhere, whose own serves there."""
+    trial = Trial(0)
+    model = build_model(trial.y, trial.X, trial.terms("both", "AR1"), residual=trial.residual("AR1"), weights=trial.w)
+    theta = np.full(model.k, 0.7)
+    nothing = Objective.of(model, phi=np.zeros(1), plan=Plan(1, dense))
+    away = nothing.at(np.array([0.5]))
+    back = away.at(np.zeros(1))
+    assert back.pattern is away.pattern is not nothing.pattern
+    for objective in (nothing, away, back):
+        assert objective(theta) == pytest.approx(dense_at(objective, theta).criterion, abs=1e-8)
+
+
+def test_new_weights_of_independent_records_re_use_the_pattern():
+    trial = Trial(1, subjects=30)
+    terms = trial.terms("both", "AR1")
+    first = Objective.of(build_model(trial.y, trial.X, terms))
+    once = first.with_weights(trial.w)
+    twice = once.with_weights(trial.w[::-1])
+    assert twice.pattern is once.pattern
+    theta = np.full(first.model.k, 0.6)
+    for objective, w in ((once, trial.w), (twice, trial.w[::-1])):
+        fresh = Objective.of(build_model(trial.y, trial.X, terms, weights=w))
+        assert objective(theta) == pytest.approx(fresh(theta), rel=1e-12)
+    with pytest.raises(mme.MMEError, match="weights"):
+        first.with_weights(-trial.w)
