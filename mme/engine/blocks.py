@@ -103,9 +103,11 @@ class Block:
     def _transposed(self, records: np.ndarray, n: int) -> sp.csc_array:
         """Z' (J q, n) of a block with several entries a record, which come record by record."""
         values = np.array([np.ones(self.codes.size) if column is None else column for column in self.columns])
-        codes = self.codes if self.q == 1 else np.add.outer(self.codes * self.q, np.arange(self.q)).ravel()
+        codes = self.codes.astype(np.int32)
+        at = codes if self.q == 1 else np.add.outer(codes * self.q, np.arange(self.q, dtype=np.int32)).ravel()
         ends = np.cumsum(np.bincount(records, minlength=n)) * self.q
-        return sp.csc_array((values.T.ravel(), codes, np.concatenate(([0], ends))), shape=(self.J * self.q, n))
+        pointers = np.concatenate(([0], ends)).astype(np.int32)
+        return sp.csc_array((values.T.ravel(), at, pointers), shape=(self.J * self.q, n))
 
     def cells(self, other: Block) -> Cells:
         """Cells of the levels of two blocks whose entries meet on a record."""

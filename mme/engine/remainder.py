@@ -42,7 +42,7 @@ class RemainderPattern:
     def kept(self, *, for_weights: bool) -> RemainderPattern:
         """The same for many weights; or without the places of products, which are as large as the map made of them."""
         scatter = self.schur.scatter
-        kept = scatter.quick() if scatter is not None and for_weights else None
+        kept = scatter.sorted() if scatter is not None and for_weights else None
         return replace(self, schur=replace(self.schur, scatter=kept))
 
     def B(self, crossing: tuple[Crossing, ...]) -> sp.csr_array:

@@ -6,7 +6,7 @@ both of its levels occur. Where these products stand is known once for a model; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -36,16 +36,9 @@ class Products:
     place: np.ndarray | None
     stride: np.ndarray | None
 
-    def quick(self) -> Products:
-        """The same with indices of full width."""
-        return replace(self, i=self.i.astype(np.intp), j=self.j.astype(np.intp))
-
-    def write(self, out: np.ndarray, k: int, values: np.ndarray) -> None:
-        """Put the k-th product of each pair in its place."""
-        if self.place is None or self.stride is None:
-            out[:] = values
-        else:
-            out[self.place + k * self.stride] = values
+    def places(self, k: int) -> np.ndarray | slice:
+        """Where the k-th product of each pair stands."""
+        return slice(None) if self.place is None or self.stride is None else self.place + k * self.stride
 
     def fill(self, out: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
         """The products (i, j, a, b) of all pairs, from the cells' values (cells, q, q_left) and (cells, q, q_right)."""
@@ -55,14 +48,18 @@ class Products:
             lefts = [column.take(self.i, mode="clip") for column in of]
             for j, a, b in np.ndindex(len(R), len(of), len(of)):
                 k = ((i * len(R) + j) * len(of) + a) * len(of) + b
-                self.write(out, k, lefts[a] * rights[j][b])
+                if self.place is None:
+                    np.multiply(lefts[a], rights[j][b], out=out)
+                else:
+                    out[self.places(k)] = lefts[a] * rights[j][b]
 
 
 @dataclass(frozen=True, eq=False)
-class ScatterPattern:
+class SortedScatter:
     """The pattern of the sparse map, in CSR: its rows are the values of S, its columns vec(W) (q q J).
 
-    ``cuts`` are the entries of each family.
+    ``cuts`` are the entries of each family. Sorting takes longer than the map by :class:`LevelScatter`; what is sorted
+    then makes it many times quicker.
     """
 
     products: tuple[Products, ...]
@@ -71,75 +68,93 @@ class ScatterPattern:
     indptr: np.ndarray
     columns: int
 
-    @property
-    def has_one_each(self) -> bool:
-        """Whether every pair of cells has one product."""
-        return all(of.place is None for of in self.products)
-
-    def quick(self) -> ScatterPattern:
-        """The same for many weights: with indices of full width, which need no conversion but take more memory."""
-        return replace(self, products=tuple(of.quick() for of in self.products))
-
     def matrix(self, crossing: list[tuple[np.ndarray, np.ndarray]]) -> sp.csr_array:
         """The map for the B (cells, q, q_t) of both blocks of each family."""
         data = np.empty(self.indices.size)
         for of, cut, (left, right) in zip(self.products, self.cuts, crossing, strict=True):
             of.fill(data[cut], left, right)
         shape = self.indptr.size - 1, self.columns
-        if self.has_one_each or np.count_nonzero(data) >= _FULL * data.size:
+        has_one_each = all(of.place is None for of in self.products)
+        if has_one_each or np.count_nonzero(data) >= _FULL * data.size:
             return sp.csr_array((data, self.indices, self.indptr), shape=shape)
         held = data != 0.0
         indptr = np.concatenate(([0], np.cumsum(held)))[self.indptr].astype(self.indptr.dtype)
         return sp.csr_array((data[held], self.indices[held], indptr), shape=shape)
 
+    def sorted(self) -> SortedScatter:
+        """Itself."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class FamilyPairs:
-    """The pairs of cells of one family, the block of each, the number of blocks, and their shape."""
+    """The pairs of cells of one family, the block of each, the number of blocks, and their shape.
+
+    Pairs come level by level, which makes them a matrix by columns already: its transpose is a counting sort.
+    """
 
     pairs: Pairs
     block: np.ndarray
     count: int
     shape: tuple[int, int]
 
+    def by_block(self, values: np.ndarray, J: int) -> sp.csr_array:
+        """Values (pairs,) as a matrix (count, J), in CSR."""
+        wide = np.int32 if values.size < 2**31 else np.int64
+        pointers = np.concatenate(([0], np.cumsum(self.pairs.counts))).astype(wide)
+        return sp.csc_array((values, self.block.astype(wide, copy=False), pointers), shape=(self.count, J)).tocsr()
 
-def scatter_pattern(families: list[FamilyPairs], q: int, J: int) -> ScatterPattern:
-    """Sort the products of all families by the entry of S that they add to."""
-    products, indices, lengths = list[Products](), [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
-    while families:  # each is done with when it is sorted: this is the peak of memory
-        family = families.pop(0)
-        each = family.shape[0] * family.shape[1]
-        of, levels, size = _sorted(family, each * q * q, J)
-        products.append(of)
-        lengths.append(np.repeat(size * (q * q), each))
-        if each * q == 1:
-            indices.append(levels)
-            continue
-        indices.append(np.empty(levels.size * each * q * q, dtype=np.int32))
-        for k in range(each * q * q):
-            of.write(indices[-1], k, levels + (k % (q * q)) * J)
-    ends = np.cumsum([part.size for part in indices]).tolist()
-    cuts = tuple(slice(start, end) for start, end in pairwise(ends))
-    wide = np.int32 if ends[-1] < 2**31 else np.int64
-    indptr = np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(wide)
-    return ScatterPattern(tuple(products), cuts, np.concatenate(indices).astype(wide, copy=False), indptr, q * q * J)
+
+@dataclass(frozen=True, eq=False)
+class LevelScatter:
+    """The pattern of the sparse map by the pairs of cells in each level, J levels of q columns."""
+
+    families: tuple[FamilyPairs, ...]
+    q: int
+    J: int
+
+    def matrix(self, crossing: list[tuple[np.ndarray, np.ndarray]]) -> sp.csr_array:
+        """The map for the B (cells, q, q_t) of both blocks of each family."""
+        if self.q > 1 or any(family.shape != (1, 1) for family in self.families):
+            return self.sorted().matrix(crossing)
+        parts = [
+            of.by_block(left[of.pairs.i, 0, 0] * right[of.pairs.j, 0, 0], self.J)
+            for of, (left, right) in zip(self.families, crossing, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
+
+    def sorted(self) -> SortedScatter:
+        """The products of all families by the entry of S that they add to."""
+        products, indices, lengths = list[Products](), [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+        for family in self.families:
+            each = family.shape[0] * family.shape[1] * self.q**2
+            of, levels, size = _sorted(family, each, self.J)
+            products.append(of)
+            lengths.append(np.repeat(size * self.q**2, each // self.q**2))
+            if each == 1:
+                indices.append(levels)
+                continue
+            indices.append(np.empty(levels.size * each, dtype=np.int32))
+            for k in range(each):
+                indices[-1][of.places(k)] = levels + (k % self.q**2) * self.J
+        ends = np.cumsum([part.size for part in indices]).tolist()
+        cuts = tuple(slice(start, end) for start, end in pairwise(ends))
+        wide = np.int32 if ends[-1] < 2**31 else np.int64
+        indptr = np.concatenate(([0], np.cumsum(np.concatenate(lengths)))).astype(wide)
+        columns = np.concatenate(indices).astype(wide, copy=False)
+        return SortedScatter(tuple(products), cuts, columns, indptr, self.q**2 * self.J)
 
 
 def _sorted(family: FamilyPairs, products: int, J: int) -> tuple[Products, np.ndarray, np.ndarray]:
-    """A family's pairs by their blocks, the level of each, and pairs a block (count,).
-
-    Pairs come level by level, which makes them a matrix by columns already: its transpose is a counting sort.
-    """
+    """A family's pairs by their blocks, the level of each, and pairs a block (count,)."""
     pairs, n = family.pairs, family.pairs.i.size
-    wide = np.int32 if n < 2**31 else np.int64
-    pointers = np.concatenate(([0], np.cumsum(pairs.counts))).astype(wide)
-    triplets = np.arange(n, dtype=wide), family.block.astype(wide, copy=False), pointers
-    numbers = sp.csc_array(triplets, shape=(family.count, J)).tocsr()
-    i, j, size = pairs.i[numbers.data], pairs.j[numbers.data], np.diff(numbers.indptr)
+    numbers = family.by_block(np.arange(n), J)
+    i, j = (of[numbers.data].astype(np.intp) for of in (pairs.i, pairs.j))  # of full width: without conversion
+    size = np.diff(numbers.indptr).astype(np.int64)
     if products == 1:
         return Products(i, j, None, None), numbers.indices, size
     place = np.arange(n) + np.repeat(numbers.indptr[:-1].astype(np.int64) * (products - 1), size)
-    return Products(i, j, place, np.repeat(size.astype(np.int64), size)), numbers.indices, size
+    return Products(i, j, place, np.repeat(size, size)), numbers.indices, size
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from mme.engine.blocks import Block
 from mme.engine.meetings import everywhere, level_pairs, number
-from mme.engine.scatter import FamilyPairs, ScatterPattern, scatter_pattern
+from mme.engine.scatter import FamilyPairs, LevelScatter, SortedScatter
 from mme.numeric.sums import Cells
 
 _NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -73,7 +73,7 @@ class SchurPattern:
     families: tuple[Family, ...]
     direct: tuple[Direct, ...]
     is_dense: bool
-    scatter: ScatterPattern | None
+    scatter: LevelScatter | SortedScatter | None
     row: np.ndarray
     col: np.ndarray
     source: np.ndarray
@@ -164,7 +164,8 @@ def schur_pattern(
             known = _related(one) if same else _NONE
             of_family = level_pairs(crossing[t_row], crossing[t_col], same, J)
             found, block = number(of_family, met, known, same, (one.J, other.J))
-            pairs.append(FamilyPairs(of_family.without_levels(), block, found.rows.size, (one.q, other.q)))
+            of_family = of_family.without_levels()
+            pairs.append(FamilyPairs(of_family, block, found.rows.size, (one.q, other.q)))
         direct.append(Direct(cells, lower, found.find(*met)))
         stop = start + found.rows.size * one.q * other.q
         families.append(Family(t_row, t_col, found.rows, found.cols, (one.q, other.q), slice(start, stop)))
@@ -175,7 +176,7 @@ def schur_pattern(
         tuple(families),
         tuple(direct),
         whole,
-        None if whole else scatter_pattern(pairs, q, J),
+        None if whole else LevelScatter(tuple(pairs), q, J),
         row,
         col,
         source,
