@@ -118,7 +118,7 @@ class LevelScatter:
         if self.q > 1 or any(family.shape != (1, 1) for family in self.families):
             return self.sorted().matrix(crossing)
         parts = [
-            of.by_block(left[of.pairs.i, 0, 0] * right[of.pairs.j, 0, 0], self.J)
+            of.by_block(left[:, 0, 0][of.pairs.i] * right[:, 0, 0][of.pairs.j], self.J)
             for of, (left, right) in zip(self.families, crossing, strict=True)
         ]
         return parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
