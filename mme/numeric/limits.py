@@ -95,6 +95,8 @@ class Limits:
     small_model_numbers : int
         Numbers of the compressed columns of Z up to which a model is small: several descents of its criterion cost less
         than one search of a large one.
+    small_model_records : int
+        Records beyond which a model is not small: descents from many places then take longer than the search itself.
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form (40 MB); beyond, it takes differences.
     related_levels_asked : int
@@ -133,6 +135,7 @@ class Limits:
     record_products: float = 1e11
     freedom_rows: int = 8_192
     small_model_numbers: int = 10_000
+    small_model_records: int = 100
     slope_numbers: int = 5_000_000
     related_levels_asked: int = 2000
     summary_operations: float = 1e10

@@ -81,7 +81,10 @@ class Valleys:
     def of(cls, objective: Objective) -> Valleys | None:
         """None where the model is not small, or its derivatives have no such form."""
         objective, m = objective.in_axes, sum(block.J * block.q for block in objective.blocks)
-        if min(objective.model.n, m + len(objective.basis.N)) * m > limits().small_model_numbers or objective.phi.size:
+        n, limit = objective.model.n, limits()
+        if n > limit.small_model_records or min(n, m + len(objective.basis.N)) * m > limit.small_model_numbers:
+            return None
+        if objective.phi.size:
             return None
         if any(part.entries is None for part in objective.model.structures):
             return None
