@@ -27,7 +27,7 @@ class FixedEffects(Face):
 
     @property
     def kenward_roger(self) -> KenwardRoger:
-        """Tests of fixed effects by Kenward and Roger's; ``cov`` is their adjusted covariance of :attr:`beta`."""
+        """Tests of fixed effects by Kenward and Roger's method; ``cov`` is the adjusted covariance of :attr:`beta`."""
         from mme.inference.fixed.kenward_roger import kenward_roger
 
         return self.internals.determined.once(kenward_roger)
@@ -46,7 +46,9 @@ class FixedEffects(Face):
         return coefficient_table(self.internals, ddf)
 
     def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
-        """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``; ``ddf`` as above.
+        """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``.
+
+        ``ddf`` chooses the degrees of freedom as in :meth:`coefficients`.
 
         A term without columns of its own has no row; ``attrs["note"]`` and a warning say so, and on what tests of type
         3 depend where cells are empty.

@@ -42,7 +42,7 @@ class Numbers(Face):
 
     @property
     def formula(self) -> str | None:
-        """The formula, when there was one."""
+        """The formula; None for a fit by arrays."""
         return self.internals.formula
 
     @property
@@ -119,7 +119,7 @@ class Numbers(Face):
 
     @property
     def loglik(self) -> float:
-        """Log (restricted) likelihood."""
+        """Log likelihood at the optimum, restricted under REML: -criterion / 2."""
         return self.internals.loglik
 
     @property
@@ -144,15 +144,15 @@ class Numbers(Face):
 
     @property
     def aic(self) -> float:
-        """Criterion + 2 dof."""
+        """Akaike's information criterion: the criterion + 2 dof."""
         return self.internals.aic
 
     @property
     def bic(self) -> float:
-        """Criterion + dof log(nobs)."""
+        """Schwarz's information criterion: the criterion + dof log(nobs)."""
         return self.internals.bic
 
     @property
     def engine(self) -> Engine:
-        """What was absorbed, what was factorised and how, and seconds by stage."""
+        """How the equations are solved: what was absorbed, what was factorised and how, and seconds by stage."""
         return self.internals.engine

@@ -35,7 +35,7 @@ class Output(Face):
     def diagnose(self) -> Diagnosis:
         """Say in plain language what is unusual about the fit, what it means and what to try.
 
-        Looks for: an optimum on the boundary (singular), flat or not reached; terms that describe the same effects;
+        It looks for an optimum on the boundary (singular), flat or not reached; terms that describe the same effects;
         factors with fewer than five levels, or whose levels have hardly any repeated records; columns on very
         different scales, or an origin far outside the data; a fit that is nearly exact; columns of X that were dropped.
 
@@ -85,7 +85,7 @@ class Output(Face):
     def tidy(
         self, effects: str | Sequence[str] = ("fixed", "variance"), *, ddf: str = "satterthwaite", level: float = 0.95
     ) -> pd.DataFrame:
-        """A row an estimate.
+        """Estimates as a long table, one row for each (broom's ``tidy``).
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class Output(Face):
         return tidy(self.internals, effects, ddf=ddf, level=level)
 
     def glance(self) -> pd.DataFrame:
-        """One row: what describes the whole fit.
+        """Describe the whole fit in one row (broom's ``glance``).
 
         Returns
         -------
@@ -133,7 +133,7 @@ class Output(Face):
         return glance(self.internals)
 
     def augment(self, data: Any = None) -> pd.DataFrame:
-        """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out.
+        """The data, where given, with fitted values and residuals beside them (broom's ``augment``).
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class Output(Face):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`.
 
-        The records are in the file: who can read it can read the data. Factors are not; they are computed again. A
+        The records are in the file: whoever can read it can read the data. Factors are not; they are computed again. A
         structure of your own is saved by the name of its class, which is to be given again:
         ``mme.load_fit(path, structures=[MyStructure])``.
 

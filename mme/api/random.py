@@ -20,13 +20,19 @@ class RandomEffects(Face):
     """What a fit says of its random effects and of the variance of the records."""
 
     def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
-        """BLUPs: levels x coefficients of each grouping factor, or of each term.
+        """Best linear unbiased predictions b_hat of the random effects, in the units of the response.
 
         Parameters
         ----------
         by : str
             ``"factor"``: terms on one grouping factor are joined, as in lme4; ``"term"``: each term has a table of its
-            own, the second on a factor g under the name ``g.1``. Every result below has the same keys.
+            own, the second on a factor g under the name ``g.1``. ``condvar``, ``pev``, ``reliability`` and
+            ``shrinkage`` have the same keys.
+
+        Returns
+        -------
+        dict of DataFrame
+            By name of the factor or term: a row a level, a column a coefficient.
 
         Examples
         --------
@@ -40,22 +46,42 @@ class RandomEffects(Face):
         return random_effects.ranef(self.internals, by)
 
     def coef(self) -> dict[str, pd.DataFrame]:
-        """Fixed effects plus BLUPs of each grouping factor: intercept, fixed effects, then what is random alone."""
+        """Coefficients of each level: fixed effects plus BLUPs, by grouping factor.
+
+        Returns
+        -------
+        dict of DataFrame
+            A row a level; columns are the intercept, the fixed effects, then coefficients that are random alone.
+        """
         return random_effects.coef(self.internals)
 
     def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
-        """var(b | y) (levels, q, q), beta held at its estimate: lme4's ``condVar``; between terms on one factor too."""
+        """Conditional variance var(b | y) with beta held at its estimate: lme4's ``condVar``.
+
+        Returns
+        -------
+        dict of (levels, q, q) arrays
+            By name as in :meth:`ranef`, in squared units of the response; by factor, with the covariances between the
+            effects of several terms at a level.
+        """
         return random_effects.condvar(self.internals, by)
 
     def pev(self, by: str = "factor") -> dict[str, np.ndarray]:
-        """Prediction error variance var(b_hat - b) (levels, q, q)."""
+        """Prediction error variance var(b_hat - b): the conditional variance with the uncertainty of beta included.
+
+        Returns
+        -------
+        dict of (levels, q, q) arrays
+            By name as in :meth:`ranef`, in squared units of the response.
+        """
         return random_effects.pev(self.internals, by)
 
     def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
-        """1 - PEV / var(b): levels x coefficients; var(b) counts inbreeding (K_gg = 1 + F_g).
+        """Reliability 1 - PEV / var(b) of each prediction: a row a level, a column a coefficient.
 
-        Of animals whose unknown parents have fixed groups it is that of what :meth:`ranef` gives, their groups
-        included; var(b) counts no groups. NaN where the PEV is larger than that, or nothing is known of the groups.
+        var(b) counts inbreeding (K_gg = 1 + F_g). Where unknown parents have fixed groups, the PEV is of the animal's
+        value with its groups, as :meth:`ranef` gives it, while var(b) counts no groups: the reliability is NaN where
+        the PEV is larger than var(b), or where nothing is known of the groups.
         """
         return random_effects.reliability(self.internals, by)
 
@@ -64,7 +90,14 @@ class RandomEffects(Face):
         return heritability_table(self.internals, name)
 
     def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
-        """Per level: ``n, pooled, no_pooling, partial_pooling, weight``; a factor's terms together, or each."""
+        """Each level's estimate without pooling, with all data pooled, and between the two, where BLUP puts it.
+
+        Returns
+        -------
+        dict of DataFrame
+            By name as in :meth:`ranef`, a row for each level and coefficient: ``n`` records, ``pooled`` (the fixed
+            effect), ``no_pooling`` (the level alone), ``partial_pooling``, and the ``weight`` of the level's own data.
+        """
         return random_effects.shrinkage(self.internals, by)
 
     def variance_shares(self) -> pd.DataFrame:

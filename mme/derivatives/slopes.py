@@ -35,12 +35,12 @@ class Slopes:
 
     @property
     def log_pwrss(self) -> tuple[np.ndarray, np.ndarray]:
-        """Those of log y'Py."""
+        """Gradient (k,) and Hessian (k, k) of log pwrss = log y'Py."""
         whole, of_X = _logdet(self.first, self.second), self.log_X
         return whole[0] - of_X[0], whole[1] - of_X[1]
 
     def of_criterion(self, constants: Constants, pwrss: float) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the criterion (:mod:`mme.engine.criterion`)."""
+        """Gradient (k,) and Hessian (k, k) of the criterion (:mod:`mme.engine.criterion`)."""
         (log_X, log_X2), (log_s, log_s2) = self.log_X, self.log_pwrss
         if constants.sigma is None:
             left, left2 = constants.n_effective * log_s, constants.n_effective * log_s2

@@ -115,7 +115,10 @@ class _Effects:
     values: list[Column]
 
     def of(self, levels: np.ndarray, k: int) -> np.ndarray:
-        """Where the effects of these levels are (levels, k); a level that meets fewer has others behind its own."""
+        """Where the effects that these levels meet stand among all (levels, k).
+
+        A level that meets fewer than k has places of other levels after its own; the caller masks them.
+        """
         return np.minimum(self.first[levels, None] + np.arange(k), max(self.at.size - 1, 0))
 
     def fill(self, Z: np.ndarray, records: np.ndarray) -> None:

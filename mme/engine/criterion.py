@@ -5,7 +5,7 @@
 
 with V and R = W^-1/2 R(phi) W^-1/2 in units of sigma^2. These are the constants of lme4, nlme and SAS. The density of
 orthonormal error contrasts (Harville 1974, Biometrika 61:383-385) has log|X'X| less, which does not depend on theta
-(:attr:`Fit.criterion_contrasts`). With sigma known the last bracket is log(2 pi sigma^2) + pwrss / (n_eff sigma^2).
+(``fit.criterion_contrasts``). With sigma known the last bracket is log(2 pi sigma^2) + pwrss / (n_eff sigma^2).
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class SphericalFactor(LevelFactor):
         return V / self.d[:, None]
 
     def backward(self, Y: np.ndarray) -> np.ndarray:
-        """The same: L is diagonal."""
+        """L^-T Y for Y (..., r, 1), which is L^-1 Y: L is diagonal."""
         return self.forward(Y)
 
     def weights(self) -> np.ndarray:

@@ -25,7 +25,10 @@ class Penalty:
 
     @classmethod
     def of(cls, blocks: tuple[Block, ...], first: np.ndarray) -> Penalty | None:
-        """None where no relationship has parameters; ``first`` are the values of the others, in place."""
+        """The penalty of some blocks; None where no relationship has parameters.
+
+        ``first`` are the values of the other relationships, in their places.
+        """
         if not any(block.is_parametric for block in blocks):
             return None
         ends = list(accumulate(_length(block) for block in blocks))

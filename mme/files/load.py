@@ -31,7 +31,7 @@ _SAME = 1e-9
 
 
 def load_fit(path: str | os.PathLike[str], structures: Sequence[type] = ()) -> Fitted:
-    """Read a fit that :meth:`Fit.save` wrote. Nothing in the file is run, and no search is done."""
+    """Read a fit that ``fit.save()`` wrote. Nothing in the file is run, and no search is done."""
     target, own = path_of(path), classes_by_name(structures)
     content, arrays = read_archive(target)
     with damaged(target):

@@ -116,7 +116,7 @@ def effects(model: Model, by: str = "factor") -> list[Effects]:
 
 
 def named_effects(model: Model, name: str | None) -> Effects:
-    """Those of a grouping factor or term of this name; the first factor's for None.
+    """The effects of the grouping factor or term of this name; None stands for the first grouping factor.
 
     Raises
     ------

@@ -41,7 +41,7 @@ def parameter_bounds(model: Model) -> tuple[tuple[float, float], ...]:
 
 
 def residual_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the residual structure among :func:`parameter_names`."""
+    """The names of the residual structure's parameters, as :func:`parameter_names` has them."""
     names = parameter_names(model, fixed_names)
     count = 0 if model.residual is None else model.residual.k
     end = len(names) - len(fixed_names)

@@ -135,7 +135,7 @@ class Fitted:
 
     @cached_property
     def local(self) -> Local:
-        """The same in the axes of the terms, from which functions of the variances are differentiated."""
+        """Slope and curvature of the criterion at the optimum, in the axes of the terms, for delta methods."""
         return local(self.objective, self.theta, self.optimum)
 
     @property

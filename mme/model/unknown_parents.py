@@ -49,7 +49,7 @@ class UnknownParents:
 
     @property
     def columns(self) -> slice:
-        """Its columns of X."""
+        """The columns of X that stand for the fixed groups of this term."""
         return slice(self.start, self.start + self.Q.shape[1] * self.q)
 
     @property

@@ -42,7 +42,7 @@ def residuals(fit: Fitted, kind: str = "standardised", *, ax: Any = None) -> Any
     Parameters
     ----------
     kind : str
-        As in :meth:`Fit.scaled_residuals`.
+        As in ``fit.scaled_residuals()``.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: 
         ``"residuals"``, or the name of a term: its BLUPs, each divided by the standard deviation that BLUPs of its
         precision have (root of prior variance less PEV).
     kind : str
-        Of the residuals, as in :meth:`Fit.scaled_residuals`.
+        Of the residuals, as in ``fit.scaled_residuals()``.
 
     Returns
     -------

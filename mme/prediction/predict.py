@@ -34,7 +34,7 @@ def predict(
     ddf: str,
     weights: Any,
 ) -> Any:
-    """Predict the rows of a fit or new ones; see :meth:`Fit.predict`."""
+    """Predict the rows of a fit or new ones; see ``fit.predict()``."""
     if not is_word(new_levels, ("error", "population")):
         raise MMEError(f"new_levels must be 'error' or 'population', got {shown(new_levels)}")
     if interval is not None and not is_word(interval, ("confidence", "prediction")):

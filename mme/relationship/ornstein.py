@@ -68,13 +68,13 @@ class OrnsteinUhlenbeck(Parametric):
 
     @cached_property
     def rows(self) -> np.ndarray:  # type: ignore[override]
-        """The diagonal, then a place for each neighbour."""
+        """Row of each value of K^-1: the diagonal first, then the later level of each pair of neighbours in time."""
         after, before, _ = self._chain
         return np.concatenate([np.arange(self.times.size), np.maximum(after, before)])
 
     @cached_property
     def cols(self) -> np.ndarray:  # type: ignore[override]
-        """Likewise."""
+        """Column of each value of K^-1: the diagonal first, then the earlier level of each pair of neighbours."""
         after, before, _ = self._chain
         return np.concatenate([np.arange(self.times.size), np.minimum(after, before)])
 

@@ -165,12 +165,12 @@ class BoundExponentialNugget(BoundExponential):
 
     @property
     def kind(self) -> str:
-        """Exponential, with a nugget."""
+        """What it is called in a summary: exponential, with a nugget."""
         return "Exponential with nugget"
 
     @property
     def sequence(self) -> None:
-        """The errors between hide the past: none."""
+        """None: with measurement errors a record depends on all before it, not on the last one alone."""
         return
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:

@@ -103,7 +103,7 @@ class Product(Bound):
 
     @property
     def kind(self) -> str:
-        """Its parts."""
+        """The kinds of the parts, joined by "with"."""
         return " with ".join(part.kind for part in self.parts)
 
     @property
@@ -113,7 +113,7 @@ class Product(Bound):
 
     @property
     def sequence(self) -> np.ndarray | None:
-        """That of the correlation."""
+        """The order of the records in which the correlation's whitening goes; None without a correlation."""
         return None if self.correlation is None else self.correlation.sequence
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:

@@ -26,7 +26,7 @@ def conditional_blocks(objective: Objective, theta: np.ndarray, at: Evaluation) 
 
 
 def diagonal_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> list[np.ndarray]:
-    """The same from what :func:`rest_entries` returns."""
+    """The blocks of :func:`conditional_blocks`, from the entries that :func:`rest_entries` returns."""
     schur = objective.system.rest.schur
     out = [schur.pattern.diagonal_blocks(H, t) for t in range(len(objective.rest))]
     if objective.plan.absorb is not None:

@@ -82,7 +82,7 @@ class Entries:
         return np.concatenate([np.empty((len(vectors), 0)), *self.in_pieces(vectors)], axis=1)
 
     def in_pieces(self, vectors: np.ndarray) -> Iterator[np.ndarray]:
-        """The same for some records at a time, in their order: (K, records)."""
+        """The quadratic forms of :meth:`forms`, (K, records) for some records at a time, in their order."""
         K, pieces = len(vectors), np.split(vectors, np.cumsum(self._sizes)[:-1], axis=1)
         A, tables = self._tables(pieces)
         crossed = [

@@ -20,6 +20,8 @@ COMPARISONS: dict[type[ast.cmpop], tuple[str, tuple[str, ...]]] = {
     ast.Eq: ("==", ("!=",)),
     ast.NotEq: ("!=", ("==",)),
 }
+# Options that choose a way of computing, or a check: no result depends on them.
+WITHOUT_RESULT = {"optimize", "strict", "copy", "overwrite", "check", "assume_unique", "kind", "full_matrices"}
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def mutations(path: str, source: bytes) -> list[Mutation]:
 def _arithmetic(tree: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
     """The nodes that can be changed with the function they stand in: no messages, types, defaults or decorators."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.keyword) and node.arg in WITHOUT_RESULT:
+            continue
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom | ast.Assert):
             continue
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

@@ -153,7 +153,7 @@ def bootstrap(
     searching: Callable[..., Found] = search,
     start_method: str | None = None,
 ) -> Bootstrap:
-    """Draw n responses from a fit and fit its model to each, by ``searching``; see :meth:`Fit.bootstrap`.
+    """Draw n responses from a fit and fit its model to each, by ``searching``; see ``fit.bootstrap()``.
 
     ``start_method`` is how processes begin, "fork" or "spawn"; None: as the model allows.
     """
