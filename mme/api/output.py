@@ -143,7 +143,8 @@ class Output(Face):
         Returns
         -------
         DataFrame
-            ``.fitted``, ``.population`` (without random effects), ``.residual``, ``.standardised`` (see
+            A row for each row of the data, NaN where it was left out of the fit. Columns: ``.fitted``,
+            ``.population`` (without random effects), ``.residual``, ``.standardised`` (see
             :meth:`Fit.scaled_residuals`), ``.leverage`` and ``.cooks_distance``; without data the response first.
         """
         from mme.files.tidy import augment

@@ -54,13 +54,13 @@ class ProfileDerivatives:
 
 
 def profile_derivatives(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
-    """Those of the criterion and of beta's covariance by the free entries of (theta, phi)."""
+    """Derivatives of the criterion and of beta's covariance by the free entries of (theta, phi)."""
     closed = information(origin.objective, origin.theta, origin.at) if free.any() else None
     return _by_differences(origin, free) if closed is None else _by_chain_rule(origin, closed)
 
 
 def _by_chain_rule(origin: Estimates, of: Information) -> ProfileDerivatives:
-    """Those of the criterion, and with them those of beta's covariance, sigma profiled out."""
+    """Derivatives of the criterion and of beta's covariance in closed form, sigma profiled out."""
     objective, p = origin.objective, origin.objective.system.p
     found = slopes_by_theta(objective, origin.theta, of)
     gradient, hessian = found.of_criterion(objective.constants, origin.pwrss)

@@ -224,7 +224,7 @@ class Objective:
         return Factors(absorbed, T) if penalty is None else Factors(absorbed, T, *penalty(theta))
 
     def contrast_factors(self, theta: np.ndarray) -> Factors:
-        """The same without the columns within X, of which contrasts of records that are free of X do not depend."""
+        """The factors without the columns within X: contrasts of records that are free of X do not depend on them."""
         T = self.factors(theta)
         if self.within is None:
             return T
@@ -272,7 +272,7 @@ class Objective:
         )
 
     def having_taken(self, **seconds: float) -> Objective:
-        """The same, where these stages took so many seconds besides."""
+        """The objective with the seconds that further stages took added to its engine's."""
         return replace(self, engine=self.engine.taking(**{**self.engine.seconds, **seconds}))
 
     @property
@@ -294,7 +294,7 @@ class Spare:
 
     @cached_property
     def orthogonal(self) -> Orthogonal | None:
-        """None for a large model."""
+        """The evaluation by orthogonal factors, for variances large against sigma^2; None for a large model."""
         return Orthogonal.of(self.blocks, self.N)
 
 

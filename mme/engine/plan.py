@@ -39,7 +39,7 @@ class Engine:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def taking(self, **seconds: float) -> Engine:
-        """The same, that took so many seconds by stage."""
+        """The description with the seconds of further stages."""
         return replace(self, seconds=seconds)
 
     def __str__(self) -> str:

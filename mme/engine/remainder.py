@@ -78,12 +78,12 @@ class Remainder:
         return np.asarray(self.applied @ V)
 
     def with_response(self, r: np.ndarray) -> Remainder:
-        """The same, for another last column r (1, n) of N less its part between levels."""
+        """The remainder for another response: r (1, n) is the last column of N less its part between levels."""
         last = [block.sums(r).reshape(-1, 1) for block in self.blocks]
         return replace(self, C=np.hstack([self.C[:, :-1], np.concatenate(last)]))
 
     def at(self, penalty: np.ndarray | None) -> Remainder:
-        """The same, for other values of K^-1 (x) I; None: those that it has."""
+        """The remainder at other values of K^-1 (x) I; None keeps those that it has."""
         return self if penalty is None else replace(self, schur=self.schur.with_penalty(penalty))
 
     def through(self, H: np.ndarray, levels: Levels) -> np.ndarray:

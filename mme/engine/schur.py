@@ -72,7 +72,7 @@ class Schur:
         return values
 
     def with_penalty(self, penalty: np.ndarray) -> Schur:
-        """The same with other values of K^-1 (x) I."""
+        """The complement with other values of K^-1 (x) I."""
         return replace(self, penalty=penalty)
 
     def penalty_of(self, u: np.ndarray) -> float:

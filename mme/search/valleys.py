@@ -79,7 +79,7 @@ class Valleys:
 
     @classmethod
     def of(cls, objective: Objective) -> Valleys | None:
-        """None where the model is not small, or its derivatives have no such form."""
+        """What evaluates many thetas at once; None where a model is large or has no derivatives in closed form."""
         objective, m = objective.in_axes, sum(block.J * block.q for block in objective.blocks)
         n, limit = objective.model.n, limits()
         if n > limit.small_model_records or min(n, m + len(objective.basis.N)) * m > limit.small_model_numbers:

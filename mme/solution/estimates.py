@@ -48,7 +48,7 @@ class Estimates:
 
     @cached_property
     def _contrasts(self) -> Evaluation:
-        """The same without the columns within X (:mod:`mme.engine.span`): what the likelihood takes."""
+        """The factors without the columns within X (:mod:`mme.engine.span`): what the likelihood takes."""
         if self.objective.within is None:
             return self.at
         return self._evaluated(self.objective.contrast_factors(self.theta))

@@ -83,6 +83,16 @@ def test_many_groups_of_few_sizes_give_the_numbers_of_dense_algebra():
         assert max(disagreement(problem, plan).values()) < 1e-9
 
 
+def test_an_axis_of_a_term_within_X_leaves_the_numbers_of_dense_algebra():
+    """X holds 1 + 2x of each level: neither the intercepts nor the slopes lie within X, a combination of them does."""
+    groups, x = np.arange(N) % 3, np.random.default_rng(3).normal(1.0, 1.0, size=N)
+    X = np.equal.outer(groups, np.arange(3)) * (1.0 + 2.0 * x)[:, None]
+    part = RandomPart(groups, np.column_stack([np.ones(N), x]), np.array([[0.8, 0.0], [-0.5, 0.6]]))
+    problem = drawn(X, part)
+    for plan in (None, *plans(problem)):
+        assert max(disagreement(problem, plan).values()) < 1e-9
+
+
 # -- closed forms ----------------------------------------------------------------------------------------------------
 
 

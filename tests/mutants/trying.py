@@ -24,7 +24,7 @@ TESTS = {
     "solution": ["tests/engine/test_engines_agree.py", "tests/results", "tests/prediction", "tests/diagnosis"],
     "derivatives": ["tests/derivatives", "tests/inference/test_satterthwaite.py"],
     "inference": ["tests/inference"],
-    "residual": ["tests/residual"],
+    "residual": ["tests/residual", "tests/api/test_given.py"],
 }
 # A fault that makes the tests of a folder run for longer than this, in seconds, is noticed.
 LONGEST = 600.0

@@ -117,7 +117,7 @@ def independent(L: np.ndarray, difference: np.ndarray, half: np.ndarray) -> Inde
 
 
 def _in_units(z: np.ndarray, difference: np.ndarray, kept: np.ndarray) -> Independent:
-    """The same for independent rows scaled to unit variances, where those of L differ too much for one matrix."""
+    """Eigenvectors for rows scaled to unit variances first, where the variances of L differ too much for one matrix."""
     se = np.linalg.norm(z[:, kept], axis=0)
     _, sd, vectors = np.linalg.svd(z[:, kept] / se, full_matrices=False)
     weights = np.zeros((kept.size, z.shape[1]))

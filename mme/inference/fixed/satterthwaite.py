@@ -70,7 +70,7 @@ class Satterthwaite(Reference):
         return self.df_in_pieces([g])
 
     def df_in_pieces(self, slopes: Iterable[np.ndarray]) -> np.ndarray:
-        """The same for some variances at a time, in their order."""
+        """Degrees of freedom as :meth:`df_of`, from slopes that come for some variances at a time, in their order."""
         found, undetermined = [np.zeros(0)], False
         for g in slopes:
             df = self._of_slopes(g)
