@@ -4,8 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mme.api.face import Fit
-from mme.api.fitting import fit, lmer
-from mme.engine.objective import objective
+from mme.api.fitting import fit, lmer, objective
 from mme.equations import EquationsSolution, MixedModelEquations, solve
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.model.term import Term

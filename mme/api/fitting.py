@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from mme.api.face import Fit
+from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.problem import Model, build_model
@@ -219,6 +222,32 @@ def _columns(residual: Any) -> tuple[str, ...]:
     held = [value for one in structures if isinstance(one, RStructure) for value in vars(one).values()]
     names = [value for value in held if isinstance(value, str)]
     return (*names, *(name for value in held for name in columns_of(value)))
+
+
+def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objective:
+    """The criterion of ``mme.fit(y, X, terms, ...)`` as a function of theta, for tests and benchmarks.
+
+    Takes the arrays and the ``method``, ``weights``, ``offset`` and ``sigma`` of :func:`mme.fit`, and a ``residual``
+    structure whose parameters ``phi`` gives.
+
+    Examples
+    --------
+    >>> import numpy as np, mme
+    >>> y, g = np.array([1.0, 2.0, 4.0, 6.0]), ["a", "a", "b", "b"]
+    >>> f = mme.objective(y, np.ones((4, 1)), [mme.Term(g)], method="ML")
+    >>> n, rss = 4, ((y - y.mean()) ** 2).sum()
+    >>> bool(np.isclose(f([0.0]), n * (1 + np.log(2 * np.pi * rss / n))))  # theta = 0 is ordinary least squares
+    True
+    """
+    model = build_model(y, X, terms, **options)
+    if model.residual is None:
+        return Objective.of(model)
+    if model.phi is None or np.isnan(model.phi).any():
+        raise MMEError(
+            "the objective is a function of theta: give all parameters of the residual structure, "
+            f"phi={{{', '.join(f'{name!r}: ...' for name in model.residual.names)}}}"
+        )
+    return Objective.of(model, phi=model.phi)
 
 
 def fit_model(

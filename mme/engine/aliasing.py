@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.engine.basis import RANK_TOLERANCE, FixedBasis
+from mme.engine.basis import FixedBasis
 from mme.numeric.lapack import triangular_inverse
+from mme.numeric.rank import RANK_TOLERANCE
 
 # A column is left out when all but this share of it is made of others: (1) is asked to ten times that, so that
 # percentages that sum to 100 but for their printed digits do so in new rows too.

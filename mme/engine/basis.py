@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 
 from mme.numeric.lapack import cholesky, triangular_inverse
+from mme.numeric.rank import independent_columns
 from mme.numeric.sums import is_constant
 from mme.residual.whitening import Whitening
 
-# A column is aliased when what its predecessors leave of it is below this share of its length: the tolerance of
-# R's qr() in lme4, so that the same columns are dropped. Of a column far from zero it is a share of its spread, where
-# lme4's is one of its distance: there it drops what varies by less than a ten-millionth of its size.
-RANK_TOLERANCE = 1e-7
 # Where a column that is not zero varies by less than this share of its size, it is far from zero.
 _FAR = 1e-2
 # Records of a column that are looked at before all of them.
@@ -285,22 +282,3 @@ def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     N = np.empty((kept.size + 1, n))
     N[:-1] = Q.T
     return N, R, kept
-
-
-def independent_columns(X: np.ndarray, tolerance: float = RANK_TOLERANCE) -> np.ndarray:
-    """Indices of the columns (of unit length) that keep at least this share of it after their predecessors."""
-    n, p = X.shape
-    R = np.asarray(np.linalg.qr(X, mode="r"))
-    if n >= p and (np.abs(np.diag(R)) >= tolerance).all():
-        return np.arange(p)
-    # Gram-Schmidt on the p columns of R, leaving the aliased ones out of the basis.
-    kept: list[int] = []
-    basis = np.zeros((R.shape[0], 0))
-    for j in range(p):
-        v = R[:, j] - basis @ (basis.T @ R[:, j])
-        v -= basis @ (basis.T @ v)
-        size = float(np.linalg.norm(v))
-        if size >= tolerance:
-            kept.append(j)
-            basis = np.column_stack([basis, v / size])
-    return np.array(kept, dtype=np.intp)

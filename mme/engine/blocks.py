@@ -220,3 +220,12 @@ def _meetings(left: np.ndarray | None, right: np.ndarray | None) -> tuple[np.nda
     one = np.repeat(np.arange(left.size), per_entry)
     start = np.cumsum(per_entry) - per_entry
     return one, np.arange(one.size) - np.repeat(start - first[left], per_entry)
+
+
+def sizes_of_theta(blocks: tuple[Block, ...], k: int) -> np.ndarray:
+    """The root mean square (k,) of the column of Z that each entry of theta multiplies; ones for other parameters."""
+    size = np.ones(k)
+    for block in blocks:
+        for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
+            size[thetas] = part.per_row(block.size[columns], 1.0)
+    return size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
@@ -25,14 +24,13 @@ from mme.engine.assembly import (
     whitening_of,
 )
 from mme.engine.basis import FixedBasis
-from mme.engine.blocks import Block
+from mme.engine.blocks import Block, sizes_of_theta
 from mme.engine.criterion import Constants, criterion
-from mme.engine.orthogonal import Orthogonal, largest
+from mme.engine.orthogonal import Orthogonal, Spare, largest
 from mme.engine.plan import Engine, Plan
 from mme.engine.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_M, logdet_X, pwrss
 from mme.errors import MMEError
-from mme.model.problem import Model, build_model
-from mme.model.term import Term
+from mme.model.problem import Model
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.residual.whitening import Whitening
 from mme.tables.arrays import numbers
@@ -278,24 +276,7 @@ class Objective:
     @property
     def theta_scale(self) -> np.ndarray:
         """Multiplies theta into coordinates of order one: the root mean square of each entry's column of Z."""
-        scale = np.ones(self.model.k)
-        for block in self.blocks:
-            for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
-                scale[thetas] = part.per_row(block.size[columns], 1.0)
-        return scale
-
-
-@dataclass(frozen=True, eq=False)
-class Spare:
-    """An evaluation by orthogonal factors alone, made when it is first asked for."""
-
-    blocks: tuple[Block, ...]
-    N: np.ndarray
-
-    @cached_property
-    def orthogonal(self) -> Orthogonal | None:
-        """The evaluation by orthogonal factors, for variances large against sigma^2; None for a large model."""
-        return Orthogonal.of(self.blocks, self.N)
+        return sizes_of_theta(self.blocks, self.model.k)
 
 
 def _made(model: Model, phi: np.ndarray, known: ModelPattern | None, plan: Plan | None) -> Objective:
@@ -320,29 +301,3 @@ def _made(model: Model, phi: np.ndarray, known: ModelPattern | None, plan: Plan 
     rest, absorbing = split(found.blocks, pattern.plan.absorb)
     spare = Spare(rest if absorbing is None else (absorbing, *rest), found.basis.N)
     return Objective(model, phi, pattern, found, system, found.blocks, found.constants, engine, spare)
-
-
-def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objective:
-    """The criterion of ``mme.fit(y, X, terms, ...)`` as a function of theta, for tests and benchmarks.
-
-    Takes the arrays and the ``method``, ``weights``, ``offset`` and ``sigma`` of :func:`mme.fit`, and a ``residual``
-    structure whose parameters ``phi`` gives.
-
-    Examples
-    --------
-    >>> import numpy as np, mme
-    >>> y, g = np.array([1.0, 2.0, 4.0, 6.0]), ["a", "a", "b", "b"]
-    >>> f = mme.objective(y, np.ones((4, 1)), [mme.Term(g)], method="ML")
-    >>> n, rss = 4, ((y - y.mean()) ** 2).sum()
-    >>> bool(np.isclose(f([0.0]), n * (1 + np.log(2 * np.pi * rss / n))))  # theta = 0 is ordinary least squares
-    True
-    """
-    model = build_model(y, X, terms, **options)
-    if model.residual is None:
-        return Objective.of(model)
-    if model.phi is None or np.isnan(model.phi).any():
-        raise MMEError(
-            "the objective is a function of theta: give all parameters of the residual structure, "
-            f"phi={{{', '.join(f'{name!r}: ...' for name in model.residual.names)}}}"
-        )
-    return Objective.of(model, phi=model.phi)

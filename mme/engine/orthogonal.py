@@ -14,6 +14,7 @@ Higham 1998, Numerical Analysis 1997, Pitman Research Notes 380, 57-73).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -59,6 +60,19 @@ class Orthogonal:
         R = np.asarray(np.linalg.qr(whole[rows], mode="r"))
         R = R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]
         return 2.0 * float(np.log(np.diag(R)[:m]).sum()), np.ascontiguousarray(R[m:, m:].T)
+
+
+@dataclass(frozen=True, eq=False)
+class Spare:
+    """An evaluation by orthogonal factors alone, made when it is first asked for."""
+
+    blocks: tuple[Block, ...]
+    N: np.ndarray
+
+    @cached_property
+    def orthogonal(self) -> Orthogonal | None:
+        """The evaluation by orthogonal factors, for variances large against sigma^2; None for a large model."""
+        return Orthogonal.of(self.blocks, self.N)
 
 
 def largest(block: Block) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from mme.engine.basis import independent_columns
 from mme.equations.assembled import AssembledEquations
 from mme.equations.variances import SHIFT
 from mme.errors import MMEError
 from mme.numeric.factor import factorise
+from mme.numeric.rank import independent_columns
 
 # Directions in which singular equations are searched for what is confounded, and the sweeps that find them.
 _DIRECTIONS, _SWEEPS = 24, 3

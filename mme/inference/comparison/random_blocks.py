@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mme.covariance.base import GStructure
-from mme.engine.basis import RANK_TOLERANCE
 from mme.model.problem import Model
 from mme.model.term import Term
+from mme.numeric.rank import RANK_TOLERANCE
 from mme.numeric.sums import by_column, coding
 
 

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mme.engine.basis import independent_columns
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import deparse
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
+from mme.numeric.rank import independent_columns
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtrc, fdtrc, ndtr
 
-from mme.engine.basis import independent_columns
 from mme.errors import MMEError
+from mme.numeric.rank import independent_columns
 
 # Eigenvalues of L cov L' below this share of the largest are rounding: rows of L that depend on others (lmerTest's).
 _DEPENDENT = float(np.sqrt(np.finfo(float).eps))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.engine.basis import independent_columns
 from mme.fitted.record import Fitted
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast
 from mme.formula.columns import Coded, Variable, build
 from mme.formula.syntax import Node, deparse
 from mme.inference.fixed.grid import synthetic_rows
+from mme.numeric.rank import independent_columns
 
 # What is left of a sum whose terms cancel, as a share of them, that is rounding.
 ROUNDING = 1e-9
