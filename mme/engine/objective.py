@@ -262,12 +262,8 @@ class Objective:
 
     def by_ml(self) -> Objective:
         """The ML deviance of the same model."""
-        return replace(
-            self,
-            model=self.model.beside(method="ML"),
-            constants=replace(self.constants, reml=False),
-            engine=self.engine.taking(),
-        )
+        model, constants = self.model.beside(method="ML"), replace(self.constants, reml=False)
+        return replace(self, model=model, constants=constants, engine=self.engine.taking())
 
     def having_taken(self, **seconds: float) -> Objective:
         """The objective with the seconds that further stages took added to its engine's."""
