@@ -63,8 +63,7 @@ def _work(made: Any, values: dict[str, np.ndarray]) -> dict[str, list[float]]:
     N, everything = values["y"].nbytes + values["X"].nbytes, sum(array.nbytes for array in values.values())
     # the criterion needs the levels merged; the estimates need each
     merged = sum(_bytes(levels) for levels in system.chunks or [system.absorbed.levels])
-    m = system.rest.m
-    flops = m**3 / 3.0 if system.symbolic is None else system.symbolic.flops
+    flops = made.engine.flops
     return {
         "conditioning": [N, 0.0],
         "cross-products": [everything, 0.0],

@@ -88,8 +88,7 @@ class Term:
         columns: Any = None,
     ) -> None:
         self.name = self.group = str(name)  # a second term on a factor is renamed g.1; its group stays g
-        self.covariance = covariance
-        self.relationship = relationship
+        self.covariance, self.relationship = covariance, relationship
         codes, levels = _coded(groups, name)
         if relationship is not None:
             codes, levels = _related(codes, levels, relationship, name)
@@ -132,8 +131,8 @@ class Term:
         from mme.relationship.ornstein import ornstein_uhlenbeck
 
         codes, process = ornstein_uhlenbeck(series, times, name)
-        levels = Factor(codes, process.levels)
-        return cls(levels, covariates, name=name, covariance=covariance, relationship=process, columns=columns)
+        of = Factor(codes, process.levels)
+        return cls(of, covariates, name=name, covariance=covariance, relationship=process, columns=columns)
 
     @property
     def n(self) -> int:
