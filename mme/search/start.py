@@ -33,7 +33,7 @@ _UNLIKE = 1.5
 _STRIDE = 10.0
 # Descents are made from so many starts, and so many more for each parameter, where a term has at most this many levels;
 # with more of them valleys become fewer, and so do starts.
-_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 6, 12
+_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 5, 12
 # Random standard deviations lie so many decades about their sizes, and so many of them are not zero: in turn near
 # their sizes, far apart, and on faces, which have minima of their own.
 _KINDS = ((1.5, 1.0), (2.5, 1.0), (1.5, 0.6))
