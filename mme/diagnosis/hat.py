@@ -60,7 +60,7 @@ class Hat:
 
     @cached_property
     def U(self) -> np.ndarray:
-        """V^-1 X R_X^-1 = X R_X^-1 - Z E (n, p), E as in ``inverse.py``."""
+        """V^-1 X R_X^-1 = X R_X^-1 - Z E (n, p), E as in ``solution/diagonal.py``."""
         U = self.basis.copy()
         for block, E in zip(self.objective.blocks, sensitivities(self.objective, self.theta, self.at), strict=True):
             for a, column in enumerate(block.columns):

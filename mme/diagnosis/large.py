@@ -1,6 +1,6 @@
 r"""What large groups of records do to beta: (I - H_gg)^-1 e_g by conjugate gradients, many groups in step.
 
-With P and H_2 as in ``hat_groups.py``, W_g = Z_2 - Z_1 P and U_g the rows of V^-1 X R_X^-1 of the group's records,
+With P and H_2 as in ``groups.py``, W_g = Z_2 - Z_1 P and U_g the rows of V^-1 X R_X^-1 of the group's records,
 
     H_gg = Z_1 T (I + A'A)^-1 T' Z_1' + W_g H_2 W_g' + U_g U_g',                                                    (C)
 

@@ -11,7 +11,7 @@ u_i the rows of W'U and z_i those of R^-1 Z, so that (Christensen, Pearson and J
 
 Where every group of the residuals lies in one level of each term, R^-1 Z has the levels of Z, and (H4) holds with its
 columns in the place of those of W Z. Else z_i has entries at the levels of several records; with H_2 and P_s as in
-``hat_groups.py``, Y = Z_2 - Z_1 P_s of R^-1 Z,
+``groups.py``, Y = Z_2 - Z_1 P_s of R^-1 Z,
 
     z_i' Lambda M^-1 Lambda' z_i = z_1i' T (I + A'A)^-1 T' z_1i + (Y H_2 Y')_ii.                                   (R3)
 """
