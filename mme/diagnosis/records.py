@@ -89,7 +89,7 @@ class RecordHat:
         """(Y H_2 Y')_ii (n,), H_2 whole or by its factor."""
         objective, theta, at = self.hat.objective, self.hat.theta, self.hat.at
         n, m = Y.shape
-        products = Y.nnz * m if at.rest.is_dense else 2 * n * objective.system.elimination.nnz_L
+        products = Y.nnz * m if at.rest.is_dense else 2 * n * objective.system.elimination.work.nnz_L
         if products > limits().record_products:
             raise MMEError(
                 f"a random effect varies within the groups of the residual structure: what each of {n:,} records does "

@@ -214,15 +214,15 @@ def exchanged(system: System, basis: FixedBasis, absorbing: Block | None) -> Sys
 
 def describe(model: Model, blocks: tuple[Block, ...], pattern: ModelPattern, seconds: dict[str, float]) -> Engine:
     """What is done with these blocks, and what it took."""
-    elimination, absorb = pattern.elimination, pattern.plan.absorb
+    work, absorb = pattern.elimination.work, pattern.plan.absorb
     return Engine(
         absorbed=None if absorb is None else names_of(model, blocks)[absorb],
-        remainder=elimination.description,
+        remainder=work.description,
         reasons=pattern.plan.reasons,
         n_random=sum(block.J * block.q for block in blocks),
         n_remainder=0 if pattern.rest is None else pattern.rest.schur.m,
-        nnz_L=elimination.nnz_L,
-        flops=elimination.flops,
-        bytes=elimination.bytes,
+        nnz_L=work.nnz_L,
+        flops=work.flops,
+        bytes=work.bytes,
         seconds=seconds,
     )

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from mme.engine.schur import Schur
-from mme.numeric.cholesky import Analysis, SymmetricFactor
+from mme.numeric.cholesky import Analysis, SymmetricFactor, Work
 from mme.numeric.dense import DenseFactor, cholesky_in_place
 
 
@@ -20,20 +20,8 @@ class Elimination(Protocol):
         """Of the pattern of M; None where none is made."""
 
     @property
-    def nnz_L(self) -> int:
-        """Entries of the factor."""
-
-    @property
-    def flops(self) -> float:
-        """Operations of a factorisation."""
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the factor."""
-
-    @property
-    def description(self) -> str:
-        """Who factorises, and how."""
+    def work(self) -> Work:
+        """What a factor of M takes."""
 
     def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """The factor L of M = Lambda'S Lambda + K^-1 (x) I at these weights of the levels."""
@@ -45,16 +33,14 @@ class Elimination(Protocol):
 
 
 @dataclass(frozen=True)
-class DenseElimination:
-    """By LAPACK, of a square (m, m)."""
+class DenseWork:
+    """That of a dense triangle of m equations."""
 
     m: int
 
-    analysis = None
-
     @property
     def nnz_L(self) -> int:
-        """Entries of the factor."""
+        """Entries of the triangle."""
         return self.m * (self.m + 1) // 2
 
     @property
@@ -64,13 +50,27 @@ class DenseElimination:
 
     @property
     def bytes(self) -> int:
-        """Memory of the factor."""
+        """Memory of the square that holds it."""
         return 8 * self.m * self.m
 
     @property
     def description(self) -> str:
-        """``none`` where nothing is left."""
+        """``none`` where there is no equation."""
         return "dense Cholesky" if self.m else "none"
+
+
+@dataclass(frozen=True)
+class DenseElimination:
+    """By LAPACK, of a square (m, m)."""
+
+    m: int
+
+    analysis = None
+
+    @property
+    def work(self) -> DenseWork:
+        """That of the triangle of M."""
+        return DenseWork(self.m)
 
     def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """L of M."""
@@ -94,24 +94,9 @@ class SparseElimination:
     analysis: Analysis
 
     @property
-    def nnz_L(self) -> int:
-        """Entries of the factor."""
-        return self.analysis.nnz_L
-
-    @property
-    def flops(self) -> float:
-        """Operations of a factorisation."""
-        return self.analysis.flops
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the factor."""
-        return self.analysis.bytes
-
-    @property
-    def description(self) -> str:
-        """Backend, kind of factor and order."""
-        return self.analysis.description
+    def work(self) -> Work:
+        """What the analysis forecasts."""
+        return self.analysis
 
     def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """L of M."""

@@ -51,12 +51,8 @@ class SymmetricFactor(Protocol):
         """A^-1 (n, n), whole."""
 
 
-class Analysis(Protocol):
-    """Order and pattern of L, from the pattern of A alone, and what a factor will take."""
-
-    @property
-    def n(self) -> int:
-        """Number of equations."""
+class Work(Protocol):
+    """What a factor L of A will take, forecast from sizes and patterns alone."""
 
     @property
     def nnz_L(self) -> int:
@@ -73,6 +69,14 @@ class Analysis(Protocol):
     @property
     def description(self) -> str:
         """Who factorises, by which kind of factor and in which order."""
+
+
+class Analysis(Work, Protocol):
+    """Order and pattern of L, from the pattern of A alone, and what a factor will take."""
+
+    @property
+    def n(self) -> int:
+        """Number of equations."""
 
     def is_of(self, lower: sp.csc_array) -> bool:
         """Whether this is the analysis of this pattern."""
