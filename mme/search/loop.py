@@ -29,10 +29,9 @@ from mme.search.verdict import Optimum, Place, judge, of_whole, with_undetermine
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Where the loop ended: the objective at the final phi, theta (k,), phi (coordinates), and the verdict."""
+    """Where the loop ended: the objective at the final phi, and the optimum, theta and phi in it."""
 
     objective: Objective
-    theta: np.ndarray
     optimum: Optimum
 
 
@@ -81,7 +80,7 @@ def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: n
     found = _minimised(among, None, report, first)
     optimum = of_whole(found.optimum, rest)
     whole = joint.at(found.objective.phi).having_taken(search=found.objective.engine.seconds["search"])
-    return Found(whole, optimum.theta, optimum)
+    return Found(whole, optimum)
 
 
 def _minimised(
@@ -116,7 +115,7 @@ def _minimised(
         found, minimum = _without_zeros(objective, found, inner * searched.scale[: model.k], minimum)
     require_residuals(objective, minimum, found)
     objective = objective.having_taken(search=perf_counter() - began)
-    return Found(objective, found, judge(minimum, model, Place(found, inner, phi), searched))
+    return Found(objective, judge(minimum, model, Place(found, inner, phi), searched))
 
 
 def _minimum(

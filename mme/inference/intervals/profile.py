@@ -115,7 +115,7 @@ def _maximum(fit: Fitted, names: tuple[str, ...]) -> tuple[Maximum, float]:
     objective, theta, phi = fit.objective, fit.theta, fit.optimum.phi
     if fit.method == "REML":
         found = search(fit.model.beside(method="ML"), None, False, theta, objective.by_ml())
-        objective, theta, phi = found.objective, found.theta, found.optimum.phi
+        objective, theta, phi = found.objective, found.optimum.theta, found.optimum.phi
     maximum = Maximum.of(Joint(objective.model, objective), theta, phi, fit.fixed_names)
     return replace(maximum, names=names), objective(theta)
 

@@ -75,7 +75,7 @@ class Refitter:
         objective = self.objective.with_response(self.simulator(rng, 1)[:, 0])
         found = self.searching(objective.model, self.theta if self.given else None, False, self.theta, objective)
         flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
-        return np.concatenate([parameters_of(found.objective, found.theta), found.theta, flags])
+        return np.concatenate([parameters_of(found.objective, found.optimum.theta), found.optimum.theta, flags])
 
 
 def parameters_of(objective: Objective, theta: np.ndarray) -> np.ndarray:
