@@ -123,8 +123,7 @@ def conditioned(model: Model, make: Callable[[np.ndarray], FixedBasis]) -> Fixed
         There are too few records for X, or X fits y exactly.
     """
     n, estimated = model.n, int(model.sigma is None)
-    y = model.y if model.offset is None else model.y - model.offset
-    basis = make(y)
+    basis = make(model.y_less_offset)
     if n - basis.kept.size < estimated:
         raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
     if model.sigma is None and np.linalg.norm(basis.r) <= 1e-13 * basis.length:

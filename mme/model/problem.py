@@ -62,6 +62,11 @@ class Model:
         return int(self.y.size)
 
     @property
+    def y_less_offset(self) -> np.ndarray:
+        """What X and the terms are to explain (n,)."""
+        return self.y if self.offset is None else self.y - self.offset
+
+    @property
     def root_weights(self) -> np.ndarray | None:
         """Square roots of the weights (n,): what records are multiplied by to be of one variance; None: they are."""
         return None if self.weights is None else np.sqrt(self.weights)

@@ -40,6 +40,5 @@ def first_phi(model: Model) -> np.ndarray:
     """The phi to begin with: as the residuals without random effects show it, but for what is given."""
     if model.residual is None:
         return np.zeros(0)
-    y = model.y if model.offset is None else model.y - model.offset
-    first = model.residual.start(orthonormalise(model.X, y, Whitening(model.root_weights)).r)
+    first = model.residual.start(orthonormalise(model.X, model.y_less_offset, Whitening(model.root_weights)).r)
     return first if model.phi is None else np.where(np.isnan(model.phi), first, model.phi)
