@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from scipy.linalg import toeplitz
 
@@ -213,6 +214,7 @@ STRUCTURES = {
     "Unstructured x Heterogeneous": product(unstructured, heterogeneous),
     "Heterogeneous x power": product(heterogeneous, power),
 }
+every_structure = pytest.mark.parametrize("name", STRUCTURES)
 designs = st.builds(records, seeds, J=st.integers(6, 12), T=st.integers(3, 5), shuffled=st.booleans())
 
 

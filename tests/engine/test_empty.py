@@ -7,7 +7,7 @@ import pytest
 from dense import design
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from residuals import STRUCTURES, bound, records
+from residuals import STRUCTURES, bound, every_structure, records
 
 import mme
 from mme.engine.objective import Objective
@@ -57,7 +57,7 @@ def test_bands_are_solved_and_factored_for_operands_of_any_size_none_included(n,
     )
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
+@every_structure
 @given(seed=seeds)
 @settings(max_examples=5)
 def test_no_rows_are_whitened_and_coloured_into_no_rows(name, seed):
@@ -68,7 +68,7 @@ def test_no_rows_are_whitened_and_coloured_into_no_rows(name, seed):
     assert structure.colour(x, none).shape == none.shape
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
+@every_structure
 @pytest.mark.parametrize("method", ["REML", "ML"])
 @pytest.mark.parametrize("terms", [0, 1])
 def test_without_fixed_effects_the_criterion_is_that_of_the_definition(name, method, terms):

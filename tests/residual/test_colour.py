@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import given
-from residuals import STRUCTURES, bound, designs
+from residuals import STRUCTURES, bound, designs, every_structure
 
 import mme
 from mme.errors import MemoryForecastError
@@ -16,8 +16,6 @@ from mme.numeric.limits import Limits, within
 from mme.residual import AR1, CompoundSymmetry, Exponential, Toeplitz
 from mme.residual.base import Bound
 from mme.results.simulate import Simulator
-
-every_structure = pytest.mark.parametrize("name", STRUCTURES)
 
 
 @every_structure

@@ -15,6 +15,7 @@ from residuals import (
     Records,
     bound,
     designs,
+    every_structure,
     exponential_nugget,
     heterogeneous,
     power,
@@ -38,9 +39,6 @@ from mme.residual import (
     Variance,
     bind,
 )
-
-every_structure = pytest.mark.parametrize("name", STRUCTURES)
-
 
 # --- R ---------------------------------------------------------------------------------------------------------------
 
