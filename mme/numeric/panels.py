@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mme.numeric.limits import limits
+from mme.numeric.sums import by_column
 
 
 def panels(n: int) -> Iterator[slice]:
@@ -31,13 +32,13 @@ def gathered(values: np.ndarray, at: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray) -> np.ndarray:
     """Z b of one term (n,), from its codes, (n,) or (q, n), covariates and effects (J, q)."""
-    if codes.ndim == 2 and covariates is not None:
+    if by_column(codes) and covariates is not None:
         return np.einsum("ia,ai->i", covariates, b[codes, np.arange(len(codes))[:, None]])
     if covariates is None:
         return np.ascontiguousarray(b[:, 0]).take(codes)
-    total, by_column = np.zeros(codes.size), np.ascontiguousarray(b.T)
+    total, effects = np.zeros(codes.size), np.ascontiguousarray(b.T)
     for cut in panels(codes.size):
         level, work = codes[cut], np.empty(cut.stop - cut.start)
-        for covariate, effect in zip(covariates[cut].T, by_column, strict=True):
+        for covariate, effect in zip(covariates[cut].T, effects, strict=True):
             total[cut] += np.multiply(gathered(effect, level, work), covariate, out=work)
     return total
