@@ -1,0 +1,1 @@
+"""Distributions of a response given its linear predictor."""

@@ -1,0 +1,167 @@
+r"""The protocol of a family: the density of a record given its linear predictor eta, and what it changes with eta.
+
+Everything is a function of eta, never of the mean: a mean of 1 - 1e-20 is a one, its eta is 46. Free parameters (a
+dispersion, the size of a negative binomial, thresholds) have coordinates tau (r,) without bounds: logarithms of what
+is positive.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What was observed: y (n,) and prior weights (n,).
+
+    For binomial data y is the proportion of successes and the weights are the numbers of trials, for ordinal data y
+    has the codes of the categories. ``levels`` are labels of categories, where the response had some.
+    """
+
+    y: np.ndarray
+    weights: np.ndarray
+    levels: tuple[Any, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Number of records."""
+        return int(self.y.size)
+
+    def at(self, rows: np.ndarray) -> Observed:
+        """The same for some of the records."""
+        return Observed(self.y[rows], self.weights[rows], self.levels)
+
+
+class Density(ABC):
+    """log f(y | eta, tau) of every record (n,) at one eta and tau, and its derivatives; each made when it is asked for.
+
+    What several of them share (one exponential a record) is made once.
+    """
+
+    @property
+    @abstractmethod
+    def value(self) -> np.ndarray:
+        """log f (n,), every constant included; prior weights are in it."""
+
+    @property
+    @abstractmethod
+    def slope(self) -> np.ndarray:
+        """d log f / d eta (n,)."""
+
+    @property
+    @abstractmethod
+    def observed(self) -> np.ndarray:
+        """W_o = -d^2 log f / d eta^2 (n,): it can be negative where log f is not concave."""
+
+    @property
+    @abstractmethod
+    def observed_slope(self) -> np.ndarray:
+        """dW_o / d eta (n,)."""
+
+    @property
+    @abstractmethod
+    def expected(self) -> np.ndarray:
+        """W_e (n,), the mean of W_o over y: Fisher's information. W_o itself for a canonical link."""
+
+    @property
+    @abstractmethod
+    def expected_slope(self) -> np.ndarray:
+        """dW_e / d eta (n,)."""
+
+    @property
+    def by_parameters(self) -> tuple[ByParameter, ...]:
+        """Derivatives by each coordinate of tau; none where the family has no free parameter."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class ByParameter:
+    """Derivatives by one coordinate of tau, a value a record (n,): of log f, of its slope, of W_o and of W_e."""
+
+    value: np.ndarray
+    slope: np.ndarray
+    observed: np.ndarray
+    expected: np.ndarray
+
+
+class Family(ABC):
+    """A distribution with its link: objects without state of the data.
+
+    Attributes
+    ----------
+    name, link : str
+        What they are called: ``"binomial"``, ``"logit"``.
+    parameters : tuple of str
+        Names of the natural parameters that are estimated, in the order of tau: ``("dispersion",)``, ``("size",)``.
+    canonical : bool
+        Whether W_o = W_e for every y.
+    """
+
+    name: str
+    link: str
+    parameters: tuple[str, ...] = ()
+    canonical: bool = False
+
+    # -- the response -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def observe(self, y: Any, weights: Any, name: str) -> Observed:
+        """Check the response (``name`` in messages) and the prior weights (None: ones).
+
+        Raises
+        ------
+        MMEError
+            A value that the family cannot have; the message says which, in which row, and what is needed.
+        """
+
+    @abstractmethod
+    def first_eta(self, data: Observed) -> np.ndarray:
+        """A linear predictor (n,) near the records, finite: where the fit of beta begins."""
+
+    def first_tau(self, data: Observed, eta: np.ndarray) -> np.ndarray:
+        """Coordinates of the free parameters to begin with, eta of a fit without random effects."""
+        return np.zeros(len(self.parameters))
+
+    # -- the density --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def at(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> Density:
+        """log f and its derivatives at eta (n,) and tau (r,)."""
+
+    def natural(self, tau: np.ndarray) -> np.ndarray:
+        """The natural parameters (r,) at tau: exp(tau), unless the family says otherwise."""
+        return np.exp(tau)
+
+    def natural_slope(self, tau: np.ndarray) -> np.ndarray:
+        """d natural / d tau (r, r)."""
+        return np.diag(np.exp(tau))
+
+    # -- means and draws ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def mean(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """E(y | eta): of a proportion for binomial data, of a count otherwise."""
+
+    @abstractmethod
+    def mean_slope(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """d mean / d eta."""
+
+    @abstractmethod
+    def variance(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """var(y | eta)."""
+
+    @abstractmethod
+    def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Responses (n,) drawn at eta, on the scale of ``Observed.y``."""
+
+    @abstractmethod
+    def cdf(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P(Y < y) and P(Y <= y) (n,) each: what randomised quantile residuals take."""
+
+    @abstractmethod
+    def deviance(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """Twice log f at the best mean for the record alone less log f at eta, times the dispersion, (n,)."""
