@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import re
+import tarfile
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +21,10 @@ if TYPE_CHECKING:
 
 _PARQUET = (".parquet", ".pq")
 # What parts the fields of a line; the first of those that occur most in the header is taken, blanks where none does.
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (",", ";", "\t", "|")
 _BLANKS = r"\s+"
+# What readers of compressed files raise where the file is no such file, or a damaged one.
+_DAMAGED = (zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError, zlib.error)
 # Labels that a number would change: leading zeros, and more digits than a number holds.
 _ONLY_TEXT = re.compile(r"[-+]?0[0-9]|[-+]?[0-9]{16}")
 # Numbers with a decimal comma, and with or without one.
@@ -77,20 +83,27 @@ def _columns(formula: str) -> tuple[set[str], list[str]]:
 
 def _as_they_are(node: Node) -> list[str]:
     """Names in an expression that no call makes labels of, nor a comparison with a text."""
-    if isinstance(node, Name):
-        return [node.value]
-    if isinstance(node, Call) and node.function.rpartition("::")[2] in _OF_LABELS:
-        return []
-    if isinstance(node, Op) and node.symbol in ("==", "!=", "%in%"):
-        return []
-    inner = node.args if isinstance(node, Call | Op) else ()
-    return [name for arg in inner for name in _as_they_are(arg)]
+    names, left = list[str](), [node]
+    while left:  # sums of thousands of terms are as deep
+        one = left.pop()
+        if isinstance(one, Name):
+            names.append(one.value)
+        elif isinstance(one, Call):
+            left += [] if one.function.rpartition("::")[2] in _OF_LABELS else reversed(one.args)
+        elif isinstance(one, Op):
+            left += [] if one.symbol in ("==", "!=", "%in%") else reversed(one.args)
+    return names
 
 
 def _layout(path: Path, encoding: str) -> tuple[str, bool]:
     """What parts the fields of the header, and whether the first row begins with a quoted field."""
     lines = _raw(path, encoding, sep="\x1f", header=None, nrows=2, quoting=3, dtype="str").iloc[:, :1].to_numpy()
     header, *rows = (str(line) for line in lines.ravel().tolist())
+    if "\0" in header:
+        raise MMEError(
+            f"{path} holds zero bytes: it is no text in {_called(encoding)}; if it is one in UTF-16, write --encoding "
+            "utf-16 (utf-16-le, utf-16-be)"
+        )
     bare = re.sub(r'"[^"]*"', "x", header)
     count = {separator: bare.count(separator) for separator in _SEPARATORS}
     best = max(count, key=count.__getitem__)
@@ -110,7 +123,7 @@ def _read_text(path: Path, labels: set[str], encoding: str) -> pd.DataFrame:
         table = _rows(path, encoding, options | {"decimal": ","}, quoted)  # as write.csv2 writes numbers
     for name in labels & set(table.columns):
         if not any(_ONLY_TEXT.match(label) for label in table[name].dropna().unique()):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, OverflowError):
                 table[name] = pd.to_numeric(table[name])
     return table
 
@@ -158,7 +171,9 @@ def _raw(path: Path, encoding: str, **options: Any) -> pd.DataFrame:
             f"{path} cannot be read as a CSV table in {_called(encoding)}: {_first_line(error)}; name its "
             "encoding: --encoding latin-1 (cp1252, utf-16)"
         ) from None
-    except (OSError, EOFError, ValueError) as error:
+    except ImportError:
+        raise MMEError(f"{path} needs a package to be unpacked that is not installed; unpack it first") from None
+    except (OSError, EOFError, ValueError, *_DAMAGED) as error:
         raise MMEError(f"{path} cannot be read as a CSV table in {_called(encoding)}: {_first_line(error)}") from None
 
 
@@ -169,7 +184,10 @@ def _check_numbers(column: pd.Series, name: str, path: Path) -> None:
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return
     known = column.notna().to_numpy()
-    text = known & pd.to_numeric(column, errors="coerce").isna().to_numpy()
+    try:
+        text = known & pd.to_numeric(column, errors="coerce").isna().to_numpy()
+    except OverflowError:  # hundreds of digits: as labels
+        return
     if not text.any() or 2 * text.sum() > known.sum():
         return
     row = int(text.argmax())

@@ -131,10 +131,12 @@ def names_in(node: Node) -> set[str]:
 
 
 def name_nodes(node: Node) -> Iterator[Name]:
-    """Each name that an expression uses, as often as it uses it."""
-    if isinstance(node, Name):
-        yield node
-    elif isinstance(node, (Op, Call)):
-        named = [arg for _, arg in node.keywords] if isinstance(node, Call) else []
-        for arg in (*node.args, *named):
-            yield from name_nodes(arg)
+    """Each name that an expression uses, as often as it uses it, from left to right; without recursion, as a sum."""
+    left = [node]
+    while left:
+        one = left.pop()
+        if isinstance(one, Name):
+            yield one
+        elif isinstance(one, (Op, Call)):
+            named = [arg for _, arg in one.keywords] if isinstance(one, Call) else []
+            left += reversed((*one.args, *named))

@@ -42,6 +42,8 @@ def check_sigma(sigma: Any) -> float | None:
     real = isinstance(sigma, int | float | np.integer | np.floating)
     if sigma is not None and not (real and 0.0 < sigma <= sys.float_info.max):
         raise MMEError(f"sigma must be a positive number, or None to estimate it; got {shown(sigma)}")
+    if sigma is not None:
+        check_range(float(sigma), "sigma")
     return None if sigma is None else float(sigma)
 
 

@@ -43,6 +43,9 @@ def bobyqa(f: Counted, start: np.ndarray, radius: np.ndarray) -> str:
     """Powell's BOBYQA from ``start`` (k,) with steps of about ``radius`` (k,); returns why it ended."""
     import nlopt
 
+    if not np.isfinite([start, radius]).all():  # nlopt would write beyond its arrays
+        return "the search has no finite point to start from"
+
     search = nlopt.opt(nlopt.LN_BOBYQA, start.size)
     search.set_min_objective(lambda x, _gradient: f(x))
     search.set_ftol_abs(GAIN)

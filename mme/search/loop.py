@@ -21,7 +21,7 @@ from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
 from mme.search.known_derivatives import derivatives_at_one, derivatives_of, forecast
 from mme.search.progress import Progress, Report, reporter
-from mme.search.refusals import FAR, check_columns, require_residuals
+from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals
 from mme.search.searched import Searched
 from mme.search.start import Start, start
 from mme.search.verdict import Optimum, Place, judge, of_whole, with_undetermined
@@ -51,6 +51,7 @@ def search(
     if theta is not None:
         return _minimised(joint, theta, progress)
     check_columns(model)
+    check_sigma_within_reach(joint.latest)
     among = undetermined(joint.latest)
     if among is not None:
         require_determined(model, among)

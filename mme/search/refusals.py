@@ -12,6 +12,9 @@ from mme.solution.estimates import Estimates
 
 # A search that went this far, in coordinates of order one, may be running after a response without residuals.
 FAR = 1e6
+# With sigma given so many times smaller than the residuals about the fixed effects, theta has no digits: the criterion
+# is the square of this, and its logarithms are of order one.
+_FINEST = 1e9
 
 
 def check_columns(model: Model) -> None:
@@ -23,6 +26,18 @@ def check_columns(model: Model) -> None:
                 f"column '{term.columns[j]}' of term '{term.name}' is zero in every record: nothing can be said about "
                 "its variance; leave it out"
             )
+
+
+def check_sigma_within_reach(objective: Objective) -> None:
+    """Refuse a given sigma to which the residuals about the fixed effects are as good as infinite."""
+    sigma, r = objective.model.sigma, objective.basis.r
+    spread = float(np.sqrt(np.mean(r**2)))
+    if sigma is not None and spread > _FINEST * sigma:
+        raise MMEError(
+            f"sigma was given as {sigma:.3g}, and the residuals about the fixed effects are of size {spread:.3g}: so "
+            "far apart double precision does not tell variances from one another; give sigma in the units of "
+            f"the response '{objective.model.response}'"
+        )
 
 
 def require_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and how it says no."""
 
+import gzip
 import io
 import json
 import os
@@ -303,6 +304,53 @@ def test_input_that_cannot_be_used_is_one_message_and_exit_code_1(command, here,
     assert err.count("mme: ") == 1
     assert said in err
     assert Path("sleep.csv").read_text() == text
+
+
+# Files as they come: what pandas says of a damaged archive is no OSError, and text of many digits no number.
+ODD_FILES = {
+    "notzip.csv.zip": b"no archive",
+    "notxz.csv.xz": b"no archive",
+    "nottar.tar": b"no archive",
+    "nottar.tar.gz": b"no archive",
+    "cut.csv.gz": gzip.compress(b"Reaction,Days,Subject\n1,2,3\n" * 99)[:60],
+    "damaged.csv.gz": gzip.compress(b"Reaction,Days,Subject\n1,2,3\n")[:15] + b"xxxxxxxx",
+    "unpacker.csv.zst": b"no archive",
+    "utf16.csv": "Reaction,Days,Subject\n1,2,3\n".encode("utf-16"),
+    "utf16le.csv": "Reaction,Days,Subject\n1,2,3\n".encode("utf-16-le"),
+    "zeros.csv": b"\0" * 500,
+    "digits.csv": b"Reaction,Days,Subject\n" + b"".join(b"1%0400d,%d,%d\n" % (i, i % 3, i % 4) for i in range(20)),
+    "infinite.csv": b"Reaction,Days,Subject\n1e999,0,1\n2,1,1\n3,0,2\n4,1,2\n",
+    "headless.csv": b"249.5,0,308\n258.7,1,308\n",
+    "blank.csv": b"\n\n",
+    "open.csv": b'Reaction,Days,Subject\n"1,2,3\n',
+    "web.csv": b"<html><body>moved</body></html>",
+    "decimals.csv": b"Reaction,Days,Subject\n249,5,0,308\n258,7,1,308\n",
+}
+
+
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_a_file_that_is_no_table_is_one_sentence(command, here, name):
+    Path(name).write_bytes(ODD_FILES[name])
+    code, out, err = command("fit", FORMULA, name)
+    assert (code, out) == (1, "")
+    assert err.startswith("mme: ")
+
+
+@pytest.mark.parametrize("sigma", ["-1", "0", "nan", "inf", "1e-400", "1e308", "1e-300", "1e-30"])
+def test_a_residual_deviation_out_of_reach_is_one_sentence(command, csv, sigma):
+    code, out, err = command("fit", FORMULA, csv, f"--sigma={sigma}")
+    assert (code, out) == (1, "")
+    assert err.startswith("mme: sigma ")
+
+
+def test_a_sum_of_thousands_of_terms_is_read_to_its_end(command, csv):
+    formula = f"Reaction ~ {' + '.join(['Days'] * 3000)} + (1 | Subject)"
+    assert command("fit", formula, csv)[0] == 0
+
+
+def test_a_file_with_bars_between_its_fields_is_read(command, csv, sleepstudy):
+    sleepstudy.to_csv("bars.txt", sep="|", index=False)
+    assert command("fit", FORMULA, "bars.txt") == (0, mme.lmer(FORMULA, sleepstudy).summary(), "")
 
 
 def test_a_formula_error_has_its_caret_under_the_place(command, csv):

@@ -55,18 +55,20 @@ class Dense:
     def f(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The criterion (S,) and its gradient (S, k) at thetas (S, k); infinite where V would have no digits."""
         n, p = self.X.shape
+        near = np.abs(theta).max(axis=1) <= _FARTHEST
+        theta = np.where(near[:, None], theta, 0.0)
         Ts = self.factors(theta)
         h = np.concatenate([_entries(T @ T.transpose(0, 2, 1)) for T in Ts], axis=1)
         V = (h @ self.B.reshape(len(self.B), -1)).reshape(-1, n, n)
         V[:, np.arange(n), np.arange(n)] += 1.0
         try:
             inverse = np.linalg.inv(V)
-            logdet = np.linalg.slogdet(V)[1]
+            VX = inverse @ self.X
+            C = self.X.T @ VX
+            CX = np.linalg.solve(C, VX.transpose(0, 2, 1))
         except np.linalg.LinAlgError:
             return np.full(len(theta), np.inf), np.zeros(theta.shape)
-        VX = inverse @ self.X
-        C = self.X.T @ VX
-        CX = np.linalg.solve(C, VX.transpose(0, 2, 1))
+        logdet = np.linalg.slogdet(V)[1]
         P = inverse - VX @ CX
         Pr = P @ self.r
         s = np.maximum(Pr @ self.r, 1e-300)
@@ -82,7 +84,7 @@ class Dense:
             by_H = _symmetric(slopes[:, start : start + count], term.q)
             gradient.append(2.0 * (by_H @ T)[:, term.rows, term.cols])
             start += count
-        good = np.isfinite(value) & (np.abs(theta).max(axis=1) <= _FARTHEST)
+        good = np.isfinite(value) & near
         return np.where(good, value, np.inf), np.where(good[:, None], np.concatenate(gradient, axis=1), 0.0)
 
     def factors(self, theta: np.ndarray) -> list[np.ndarray]:

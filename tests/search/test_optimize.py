@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mme.errors import MemoryForecastError, MMEError
+from mme.numeric.by_values import bobyqa
+from mme.numeric.counted import Counted
 from mme.numeric.curvature import curvature, second_difference
 from mme.numeric.newton import ACCEPTED
 from mme.numeric.optimize import evaluate_only, minimise
@@ -334,3 +336,11 @@ def test_a_curvature_counts_where_it_is_beyond_thirty_errors_of_its_differences(
     H = np.array([[1.0, 1.0 - c], [1.0 - c, 1.0]])
     found = curvature(lambda x: value + 0.5 * x @ H @ x, np.zeros(2), value, np.full(2, np.sqrt(2.0)))
     assert found.flat == flat
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_search_from_a_point_that_is_not_finite_evaluates_nothing(bad):
+    counted = Counted(lambda x: float(x @ x), np.zeros(2), None)
+    bobyqa(counted, np.array([bad, 0.0]), np.ones(2))
+    bobyqa(counted, np.zeros(2), np.array([bad, 1.0]))
+    assert counted.evaluations == 0
