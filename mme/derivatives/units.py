@@ -48,7 +48,7 @@ def level_information(objective: Objective, theta: np.ndarray) -> list[np.ndarra
 def _gram_bound(block: Block) -> np.ndarray:
     """Z_g'Z_g (J, q, q); where columns have levels of their own a bound: |sum_a Z_a x_a|^2 <= q sum_a |Z_a x_a|^2."""
     if block.records is not None:
-        met = block.cells(block)
+        met = block.own_cells()
         return met.sums(block.columns, block.columns)[met.rows == met.cols]
     return block.q * block.gram * np.eye(block.q) if block.by_column else block.gram
 

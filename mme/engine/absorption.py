@@ -86,17 +86,17 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
     R, V = np.zeros((q, q, J)), np.empty((N.shape[0], q, J))
     Z, within, part = list(block.columns), N.copy(), np.empty(codes.size)
     for j in range(q):
-        squares = sum_by_level(codes, J, Z[j], Z[j])
-        length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j])
+        squares = sum_by_level(codes, J, Z[j], Z[j], room=part)
+        length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j], room=part)
         independent = squares > _DEPENDENT**2 * length
         R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
         inverse = np.divide(1.0, squares, out=np.zeros(J), where=independent)
         for k in range(j + 1, q):
-            along = sum_by_level(codes, J, Z[j], Z[k]) * inverse
+            along = sum_by_level(codes, J, Z[j], Z[k], room=part) * inverse
             R[j, k] = along * R[j, j]
             Z[k] = _without(Z[k], along, codes, Z[j], out=np.empty(codes.size), part=part)
         for k, column in enumerate(within):
-            along = sum_by_level(codes, J, Z[j], column) * inverse
+            along = sum_by_level(codes, J, Z[j], column, room=part) * inverse
             V[k, j] = along * R[j, j]
             _without(column, along, codes, Z[j], out=column, part=part)
     return Absorbed(Levels(R, V), within @ within.T), Projected(codes, within, Z, np.einsum("aag->ga", R))

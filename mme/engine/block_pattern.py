@@ -12,6 +12,7 @@ import numpy as np
 
 from mme.covariance.axes import Axes
 from mme.engine.blocks import Block
+from mme.engine.entries import Entries
 from mme.engine.spectrum import require_memory
 from mme.model.problem import Model
 from mme.model.term import Term
@@ -78,7 +79,8 @@ def _mixed(pattern: BlockPattern, mixing: Mixing) -> BlockPattern:
     block = pattern.weighted(Whitening(), None)
     j = mixing.cols
     columns = tuple(None if column is None else column[j] for column in block.columns)
-    mixed = replace(block, codes=block.codes[j], columns=columns, records=mixing.rows)
+    entries = Entries(mixing.rows, block.codes[j], pattern.n, block.J, block.q)
+    mixed = replace(block, codes=block.codes[j], columns=columns, entries=entries)
     return BlockPattern(mixed, pattern.in_axes, True, pattern.n)
 
 

@@ -16,9 +16,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mme.covariance.base import GStructure
+from mme.engine.entries import Entries, pairs_of
 from mme.engine.spectrum import Spectrum, spectrum
 from mme.numeric.sums import Cells, Column, by_column, cells, level_sums, picked
 
@@ -31,7 +31,7 @@ class Block:
     the user's own. ``inside``: theta is given in the axes, not in the user's columns. All this times the orthogonal
     ``turn``', where there is one: an axis for each direction in which the columns lie within X (``span.py``).
     ``codes`` are (n,), or (q, n) where each column has levels of its own: Z'Z is then not block-diagonal by level. With
-    ``records`` codes and columns are of entries, in the order of the records that they belong to, a record's own first.
+    ``entries`` there may be several a record, and codes and columns are theirs.
     """
 
     codes: np.ndarray
@@ -44,7 +44,7 @@ class Block:
     theta_slices: tuple[slice, ...]
     column_slices: tuple[slice, ...]
     relationship: Any = None
-    records: np.ndarray | None = None
+    entries: Entries | None = None
     C: np.ndarray | None = None
     inverse: np.ndarray | None = None
     inside: bool = False
@@ -56,9 +56,14 @@ class Block:
         return by_column(self.codes)
 
     @property
+    def records(self) -> np.ndarray | None:
+        """The record (entries,) that each entry belongs to; None: every record has one."""
+        return None if self.entries is None else self.entries.record
+
+    @property
     def is_block_diagonal(self) -> bool:
         """Whether M of this block alone is block-diagonal by level: what absorption asks for."""
-        return self.relationship is None and not self.by_column and self.records is None
+        return self.relationship is None and not self.by_column and self.entries is None
 
     @property
     def is_spherical(self) -> bool:
@@ -88,32 +93,32 @@ class Block:
     @property
     def by_record(self) -> Block:
         """A block with an entry a record, its own, and the levels of its first column: what a start takes it for."""
-        if self.records is None:
+        if self.entries is None:
             return replace(self, codes=self.codes[0]) if self.by_column else self
-        own = np.flatnonzero(np.diff(self.records, prepend=-1))
-        return replace(self, codes=self.codes[own], columns=tuple(picked(self.columns, own)), records=None)
+        own = self.entries.own
+        return replace(self, codes=self.codes[own], columns=tuple(picked(self.columns, own)), entries=None)
 
     def sums(self, rows: np.ndarray) -> np.ndarray:
         """Z'rows' (J, q, m), for rows (m, n)."""
-        if self.records is None:
+        if self.entries is None:
             return level_sums(self.codes, self.J, self.columns, list(rows))
-        Z = self._transposed(self.records, rows.shape[1])
+        Z = self.entries.transposed(self.columns)
         return np.asarray(Z @ np.ascontiguousarray(rows.T)).reshape(self.J, self.q, -1)
-
-    def _transposed(self, records: np.ndarray, n: int) -> sp.csc_array:
-        """Z' (J q, n) of a block with several entries a record, which come record by record."""
-        values = np.array([np.ones(self.codes.size) if column is None else column for column in self.columns])
-        codes = self.codes.astype(np.int32)
-        at = codes if self.q == 1 else np.add.outer(codes * self.q, np.arange(self.q, dtype=np.int32)).ravel()
-        ends = np.cumsum(np.bincount(records, minlength=n)) * self.q
-        pointers = np.concatenate(([0], ends)).astype(np.int32)
-        return sp.csc_array((values.T.ravel(), at, pointers), shape=(self.J * self.q, n))
 
     def cells(self, other: Block) -> Cells:
         """Cells of the levels of two blocks whose entries meet on a record."""
-        left, right = _meetings(self.records, other.records)
+        left, right = pairs_of(self.entries, other.entries)
         one, two = (codes if at is None else codes[at] for codes, at in ((self.codes, left), (other.codes, right)))
         return replace(cells(one, two, self.J, other.J), left=left, right=right)
+
+    def own_cells(self) -> Cells:
+        """Cells of two levels of the block whose entries meet on a record; of several entries, the lower triangle."""
+        if self.entries is None:
+            return self.cells(self)
+        left, right = self.entries.pairs
+        lower = self.codes[left] >= self.codes[right]
+        left, right = left[lower], right[lower]
+        return replace(cells(self.codes[left], self.codes[right], self.J, self.J), left=left, right=right)
 
     @property
     def logdet_K(self) -> float:
@@ -206,20 +211,6 @@ class Block:
         if self.C is None or self.inside:
             return self.scale
         return np.linalg.norm(self.scale[:, None] * self.C, axis=0)
-
-
-def _meetings(left: np.ndarray | None, right: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Entries of two blocks on the same record, from the records of theirs (None: every record has one).
-
-    Two blocks of several entries have those of one W: records have the same number in both.
-    """
-    if left is None or right is None:
-        return right, left  # the entry of a record in the one is the record itself; None: all in turn
-    sizes = np.bincount(left)
-    first, per_entry = np.cumsum(sizes) - sizes, sizes[left]
-    one = np.repeat(np.arange(left.size), per_entry)
-    start = np.cumsum(per_entry) - per_entry
-    return one, np.arange(one.size) - np.repeat(start - first[left], per_entry)
 
 
 def sizes_of_theta(blocks: tuple[Block, ...], k: int) -> np.ndarray:

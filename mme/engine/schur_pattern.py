@@ -155,7 +155,7 @@ def schur_pattern(
     families, direct, pairs, start = list[Family](), list[Direct](), list[FamilyPairs](), 0
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         one, other, same = blocks[t_row], blocks[t_col], t_row == t_col
-        cells = one.cells(other)
+        cells = one.own_cells() if same else one.cells(other)
         lower = cells.rows >= cells.cols if same else slice(None)
         met = cells.rows[lower], cells.cols[lower]
         if whole:

@@ -36,18 +36,20 @@ def coding(codes: np.ndarray, a: int) -> np.ndarray:
     return codes[a] if by_column(codes) else codes
 
 
-def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.ndarray:
-    """(J,): the inner product of two columns over the records of each level."""
-    return np.bincount(codes, _product(left, right), minlength=J).astype(float, copy=False)
+def sum_by_level(
+    codes: np.ndarray, J: int, left: Column, right: Column, *, room: np.ndarray | None = None
+) -> np.ndarray:
+    """(J,): the inner product of two columns over the records of each level; ``room`` (n,) is for their products."""
+    return np.bincount(codes, _product(left, right, room), minlength=J).astype(float, copy=False)
 
 
 def level_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
     """(J, a, b): inner products of each left column with each right one over the records of its levels."""
     if J == 1 and not by_column(codes):
         return (_rows(left, codes.size) @ _rows(right, codes.size).T)[None]
-    out = np.empty((J, len(left), len(right)))
+    out, room = np.empty((J, len(left), len(right))), np.empty(codes.shape[-1])
     for a, b in np.ndindex(len(left), len(right)):
-        out[:, a, b] = sum_by_level(coding(codes, a), J, left[a], right[b])
+        out[:, a, b] = sum_by_level(coding(codes, a), J, left[a], right[b], room=room)
     return out
 
 
@@ -65,10 +67,10 @@ def own_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[
     return out
 
 
-def _product(left: Column, right: Column) -> Column:
+def _product(left: Column, right: Column, room: np.ndarray | None = None) -> Column:
     if left is None or right is None:
         return right if left is None else left
-    return left * right
+    return np.multiply(left, right, out=room)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,11 @@ class Cells:
 
 def picked(columns: Sequence[Column], entries: np.ndarray | None) -> Sequence[Column]:
     """The columns at some entries; None: at all."""
-    return columns if entries is None else [None if column is None else column[entries] for column in columns]
+    if entries is None:
+        return columns
+    return [
+        None if column is None else column.take(entries, mode="clip") for column in columns
+    ]  # without a look at each
 
 
 def of_pair(of_record: np.ndarray, a: int, b: int) -> np.ndarray:

@@ -74,13 +74,14 @@ class Chain:
 
     def whiten(self, a: np.ndarray, d: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows (m, n) times W', for correlations a (g,) and d = 1 - a^2 of the distinct gaps."""
-        weight = a[self.which]
-        if self.before is None:
-            white = rows.copy()
-            white[:, 1:] -= weight[1:] * rows[:, :-1]
-        else:
-            white = rows - weight * rows[:, self.before]
-        white *= (1.0 / np.sqrt(d))[self.which]
+        weight, white = a.take(self.which, mode="clip"), rows.copy()
+        part = np.empty(weight.size)  # row by row in one place: the whole costs more to get than to fill
+        for row, out in zip(rows, white, strict=True):
+            if self.before is None:
+                out[1:] -= np.multiply(weight[1:], row[:-1], out=part[1:])
+            else:
+                out -= np.multiply(weight, row.take(self.before, out=part, mode="clip"), out=part)
+        white *= (1.0 / np.sqrt(d)).take(self.which, out=part, mode="clip")
         return white
 
     def whiten_transposed(self, a: np.ndarray, d: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,13 +34,17 @@ class Mixing:
     def values(self, whiten: Whiten) -> np.ndarray | None:
         """The entries (entries,) of W at another phi; None where it has others that are not zero."""
         values = []
-        for k, at in enumerate(self.found):
+        for k, (at, others) in enumerate(zip(self.found, self._not_found, strict=True)):
             white = whiten((self.turn == k).astype(float)[None, :])[0]
-            held = white[at]
-            if np.count_nonzero(held) != np.count_nonzero(white):
+            if white[others].any():
                 return None
-            values.append(held)
+            values.append(white[at])
         return np.concatenate(values)[self.order]
+
+    @cached_property
+    def _not_found(self) -> tuple[np.ndarray, ...]:
+        """The rows of each pass in which it finds no entry."""
+        return tuple(np.setdiff1d(np.arange(self.turn.size), at, assume_unique=True) for at in self.found)
 
 
 def find_mixing(whiten: Whiten, groups: np.ndarray, sequence: np.ndarray | None) -> Mixing:
