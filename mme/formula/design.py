@@ -15,6 +15,7 @@ from mme.formula.columns import Coded, Coding, Variable, build, coded_as, given_
 from mme.formula.evaluate import Evaluator
 from mme.formula.given import total
 from mme.formula.groups import Groups, code_groups
+from mme.formula.outcome import NUMBERS
 from mme.formula.parser import parse_expression
 from mme.formula.reading import Reading, read
 from mme.formula.residual_columns import residual_column
@@ -26,6 +27,7 @@ from mme.model.term import Term
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 from mme.tables.frame import Factor, Frame, WideColumn, intake
+from mme.tables.outcome import Outcome, as_numbers, labels_of_outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +36,13 @@ class Design:
 
     Attributes
     ----------
-    y : (n,) response, transformed as written.
+    y : (n,) response, transformed as written; codes of labels and truth values, the share of the first of two counts.
+    outcome : the response for a family of distributions: numbers (n,), that is y; counts (n, 2), as ``cbind()`` has
+        them; or a factor of truth values or of labels, with the levels that occur.
     X : (n, p) fixed-effect columns, not reduced to full rank; column-major.
     x_names : R's names of the columns.
     terms : random terms in lme4's order, by decreasing number of levels.
-    weights, offset : (n,) or None.
+    weights, offset : (n,) or None; the logarithm of an exposure is part of the offset.
     kept : (N,) rows of the user's data that are used.
     index : pandas index of the user's N rows.
     n_dropped : number of rows left out because a value is missing.
@@ -47,6 +51,7 @@ class Design:
     """
 
     y: np.ndarray
+    outcome: Outcome
     X: np.ndarray
     x_names: tuple[str, ...]
     terms: tuple[Term, ...]
@@ -75,6 +80,8 @@ def design(
     contrasts: Mapping[str, Any] | None = None,
     subset: Any = None,
     also: Iterable[str] = (),
+    response: str = NUMBERS,
+    exposure: Any = None,
 ) -> Design:
     """Build response, model matrix and random terms from an lme4 formula and a table.
 
@@ -98,6 +105,11 @@ def design(
     also : column names
         What else the model reads (its residual structure): rows that miss a value there are left out too, and names
         that are no columns are passed over.
+    response : {"numbers", "family"}
+        What the left side may be: numbers, or whatever a family of distributions reads, which are also labels, truth
+        values and counts of two kinds (``cbind(success, failure)``, or a matrix of two columns).
+    exposure : column name, expression or (N,) array, optional
+        What counts are in proportion to, positive: its logarithm is added to the offset.
 
     Raises
     ------
@@ -116,10 +128,24 @@ def design(
         raise MMEError(f'na_action must be "drop" or "raise", got {shown(na_action)}')
     table = Frame(data)
     chosen = None if subset is None else _chosen(subset, table)
-    reading = read(split(formula), table if chosen is None else table.chosen(chosen), weights, offset)
+    part = table if chosen is None else table.chosen(chosen)
+    reading = read(split(formula), part, weights, offset, exposure, response)
     kept = reading.complete(also, na_action)
+    return _made(reading, kept, table, kept if chosen is None else _spread(kept, chosen), relationship, contrasts)
+
+
+def _made(
+    reading: Reading,
+    kept: np.ndarray,
+    table: Frame,
+    used: np.ndarray,
+    relationship: Any,
+    contrasts: Mapping[str, Any] | None,
+) -> Design:
+    """The columns on the rows that are kept of those read, which are the rows ``used`` of the table."""
     rows = None if kept.all() else kept  # None spares a copy of every column
-    y = reading.y if rows is None else reading.y[rows]
+    outcome = reading.outcome(rows)
+    y = as_numbers(outcome)
     given_weights, *offsets = (_on(values, rows) for values in reading.numbers.values())
     learned = reading.learned(rows)
     own = given_codings(contrasts, reading.fixed, learned)
@@ -136,15 +162,17 @@ def design(
         bar_codings={node: coding for node, coding in _codings(learned).items() if node in own},
         sequences=along,
         offset_mean=0.0 if total_offset is None else middle(total_offset),
+        response_labels=labels_of_outcome(outcome),
     )
     return Design(
         y=y,
+        outcome=outcome,
         X=X.values,
         x_names=X.names,
         terms=random_terms(groups, learned, along, {} if own else {reading.fixed: X}),
         weights=given_weights,
         offset=total_offset,
-        kept=kept if chosen is None else _spread(kept, chosen),
+        kept=used,
         index=table.index,
         n_dropped=reading.evaluator.frame.n - y.size,
         spec=spec,
@@ -175,6 +203,7 @@ def _specification(
         fixed=reading.fixed,
         bars=groups.bars,
         offset_column=reading.offset_column,
+        exposure_column=reading.exposure_column,
         states=reading.evaluator.states,
         codings=_codings(variables),
         levels=groups.levels,

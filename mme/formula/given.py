@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.errors import MMEError
 from mme.formula.algebra import Terms
 from mme.formula.bars import Bar
 from mme.formula.evaluate import Evaluator, Value
@@ -16,10 +17,14 @@ from mme.formula.values import numeric
 from mme.tables.frame import intake
 
 
-def numbers_of(fixed: Terms, evaluator: Evaluator, weights: Any, offset: Any) -> dict[str, np.ndarray | None]:
+def numbers_of(
+    fixed: Terms, evaluator: Evaluator, weights: Any, offset: Any, exposure: Any
+) -> dict[str, np.ndarray | None]:
     """Collect the weights and each offset, by what messages call them."""
     given = (("weights", weights), ("offset", offset))
     numbers = {_called(what, values): aligned(values, what, evaluator) for what, values in given}
+    if exposure is not None:
+        numbers[_called("exposure", exposure)] = log_exposure(exposure, evaluator)
     for node in fixed.offsets:
         text = f"offset({deparse(node)})"
         numbers[text] = number_of(evaluator.value(node), text)
@@ -50,6 +55,20 @@ def aligned(values: Any, what: str, evaluator: Evaluator) -> np.ndarray | None:
         node = Name(values) if values in frame else parse_expression(values)
         return number_of(Evaluator(frame, values, evaluator.states).value(node), f"{what} = '{values}'")
     return number_of(frame.aligned(intake(values, what), what), what)
+
+
+def log_exposure(exposure: Any, evaluator: Evaluator) -> np.ndarray | None:
+    """The logarithm (n,) of an exposure, an offset: counts are in proportion to it where the link is the logarithm."""
+    values = aligned(exposure, "exposure", evaluator)
+    if values is None:
+        return None
+    if (low := values <= 0.0).any():
+        row = evaluator.frame.index[np.argmax(low)]
+        raise MMEError(
+            f"{_called('exposure', exposure)} must be positive, as its logarithm is an offset: it is not in "
+            f"{int(low.sum())} of {low.size} rows (first: row {row}); mend or drop them"
+        )
+    return np.log(values)
 
 
 def total(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:

@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEWarning
+from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.formula import grouping
 from mme.formula.algebra import Terms, expand
 from mme.formula.bars import Bar, Parsed
 from mme.formula.columns import Variable, learn
 from mme.formula.complete import complete
 from mme.formula.evaluate import Evaluator, Value
-from mme.formula.given import number_of, numbers_of, times_of
+from mme.formula.given import numbers_of, times_of
+from mme.formula.outcome import NUMBERS, response_of
 from mme.formula.syntax import Node, deparse, names_in
 from mme.tables.frame import Factor, Frame
+from mme.tables.outcome import Outcome, outcome_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,22 +33,23 @@ class Reading:
     evaluator : the table, and what each call learned from it.
     fixed : the fixed terms, without the response.
     values : the value (n rows) of each variable of the fixed part and of the bars.
-    y : (n,) response.
-    numbers : (n,) or None, weights and each offset by what messages call them.
+    response : the value (n rows) of the left side: numbers, or for a family labels or two columns of counts.
+    numbers : (n,) or None, weights and each offset (logarithms of an exposure) by what messages call them.
     groups : the columns of each grouping factor, by its name.
     times : (n,) of each bar of ``ou()``, by the name of its grouping factor.
-    offset_column : the offset that was given by name or expression, None if by an array or not at all.
+    offset_column, exposure_column : those that were given by name or expression, None if by an array or not at all.
     """
 
     parsed: Parsed
     evaluator: Evaluator
     fixed: Terms
     values: dict[Node, Value]
-    y: np.ndarray
+    response: Value
     numbers: dict[str, np.ndarray | None]
     groups: dict[str, list[np.ndarray | Factor]]
     times: dict[str, np.ndarray]
     offset_column: str | None
+    exposure_column: str | None
 
     @property
     def together(self) -> set[str]:
@@ -65,27 +68,39 @@ class Reading:
         others = [(f"'{name}'", frame.column(name)) for name in also if name in frame]
         others += [(f"the time of {name}", values) for name, values in self.times.items()]
         response = f"response '{deparse(self.parsed.response)}'"
-        return complete([(response, self.y), *self.numbers.items(), *named, *labels, *others], frame, na_action)
+        return complete([(response, self.response), *self.numbers.items(), *named, *labels, *others], frame, na_action)
 
     def learned(self, rows: np.ndarray | None) -> dict[Node, Variable]:
         """The variables on these rows (None: all), labels with the coding of the levels that occur there."""
-        return {node: _learned(value, rows) for node, value in self.values.items()}
+        return {node: _learned(_on(value, rows)) for node, value in self.values.items()}
+
+    def outcome(self, rows: np.ndarray | None) -> Outcome:
+        """The response on these rows (None: all), none of which misses it."""
+        node = self.parsed.response
+        try:
+            return outcome_of(_on(self.response, rows), f"the response '{deparse(node)}'")
+        except MMEError as error:
+            raise FormulaError.at(self.parsed.formula, node.start, str(error)) from None
 
 
-def read(parsed: Parsed, frame: Frame, weights: Any, offset: Any) -> Reading:
-    """Evaluate all parts of a formula on a table."""
+def read(
+    parsed: Parsed, frame: Frame, weights: Any, offset: Any, exposure: Any = None, response: str = NUMBERS
+) -> Reading:
+    """Evaluate all parts of a formula on a table; ``response`` is what its left side may be."""
     evaluator = Evaluator(frame, parsed.formula, {})
-    fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, _dot(parsed, frame, weights, offset)))
+    others = _dot(parsed, frame, weights, offset, exposure)
+    fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, others))
     return Reading(
         parsed=parsed,
         evaluator=evaluator,
         fixed=fixed,
         values={node: evaluator.value(node) for node in variables_of(fixed, parsed.bars)},
-        y=number_of(evaluator.value(parsed.response), f"the response '{deparse(parsed.response)}'"),
-        numbers=numbers_of(fixed, evaluator, weights, offset),
+        response=response_of(parsed.response, evaluator, response),
+        numbers=numbers_of(fixed, evaluator, weights, offset, exposure),
         groups={bar.name: grouping.columns(bar, evaluator) for bar in parsed.bars},
         times={bar.name: times_of(bar, evaluator) for bar in parsed.bars if bar.time is not None},
         offset_column=offset if isinstance(offset, str) else None,
+        exposure_column=exposure if isinstance(exposure, str) else None,
     )
 
 
@@ -111,7 +126,12 @@ def _without(response: Node, fixed: Terms) -> Terms:
     return replace(fixed, terms=terms)
 
 
-def _learned(value: Value, rows: np.ndarray | None) -> Variable:
-    if rows is not None:
-        value = value[rows] if isinstance(value, np.ndarray) else value.chosen(rows)
+def _on(value: Value, rows: np.ndarray | None) -> Value:
+    """A value on these rows (None: all)."""
+    if rows is None:
+        return value
+    return value[rows] if isinstance(value, np.ndarray) else value.chosen(rows)
+
+
+def _learned(value: Value) -> Variable:
     return learn(value) if isinstance(value, Factor) else value

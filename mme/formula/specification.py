@@ -13,7 +13,7 @@ from mme.formula.along import Sequences, in_sequence
 from mme.formula.bars import Bar
 from mme.formula.columns import Coding, Variable, build, coded_as, recode
 from mme.formula.evaluate import Evaluator, Value
-from mme.formula.given import aligned, number_of, times_of, total
+from mme.formula.given import aligned, log_exposure, number_of, times_of, total
 from mme.formula.reading import variables_of
 from mme.formula.syntax import Name, Node, deparse
 from mme.formula.terms import covariates_of, side_by_side
@@ -45,6 +45,8 @@ class Specification:
     bars: tuple[Bar, ...]
     column_terms: tuple[str, ...]
     offset_column: str | None = None
+    exposure_column: str | None = None
+    response_labels: tuple[str, ...] = ()  # of its codes, where it has labels or truth values
     states: dict[str, State] = field(default_factory=dict, repr=False)
     codings: dict[Node, Coding] = field(default_factory=dict, repr=False)
     bar_codings: dict[Node, Coding] = field(default_factory=dict, repr=False)  # where those of the bars are others
@@ -106,7 +108,7 @@ class Specification:
                 factor = coded(labels_of_rows(grouping.spelt_out(factor), times), bar.name)
                 unknown |= np.isnan(times)
             groups.append((factor, covariates_of(basis)))
-        offsets = [aligned(self.offset_column, "offset", evaluator)]
+        offsets = [aligned(self.offset_column, "offset", evaluator), log_exposure(self.exposure_column, evaluator)]
         offsets += [number_of(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]
         offsets += [np.where(unknown, np.nan, 0.0)] if unknown.any() else []
         X = build(self.fixed, variables, frame.n).values
