@@ -103,9 +103,14 @@ def _numeric_columns(X: Any) -> np.ndarray:
     return np.array(columns).T if columns else np.zeros((len(X), 0))
 
 
-def check_weights(weights: Any, n: int, name: str) -> np.ndarray:
-    """Prior weights (n,), positive and finite: the variance of a record is sigma^2 / weight."""
+def check_weights(weights: Any, n: int, name: str, zeros: bool = False) -> np.ndarray:
+    """Prior weights (n,), positive and finite: the variance of a record is sigma^2 / weight.
+
+    ``zeros``: the weights multiply log densities, so that a record of weight zero counts for nothing and is kept.
+    """
     values = check_vector(weights, n, name)
+    if zeros:
+        return _check_counting(values, name)
     if (values <= 0).any():
         raise MMEError(
             f"{name} must be positive (the variance of a record is sigma^2 / weight): {int((values < 0).sum())} are "
@@ -113,6 +118,19 @@ def check_weights(weights: Any, n: int, name: str) -> np.ndarray:
         )
     check_range(float(values.min()), name)
     return values
+
+
+def _check_counting(weights: np.ndarray, name: str) -> np.ndarray:
+    """Weights of records some of which may count for nothing."""
+    if (weights < 0).any():
+        raise MMEError(
+            f"{name} must be positive, or zero for records that count for nothing: {int((weights < 0).sum())} are "
+            "negative; drop those records or mend them"
+        )
+    if not (weights > 0).any():
+        raise MMEError(f"{name} are zero in all {weights.size} records: nothing is left to fit")
+    check_range(float(weights[weights > 0].min()), name)
+    return weights
 
 
 def check_terms(terms: Sequence[Term], n: int) -> tuple[Term, ...]:

@@ -156,8 +156,9 @@ def build_model(
     x_names: Sequence[str] | None = None,
     response: str = "y",
     weights_name: str = "weights",
+    zero_weights: bool = False,
 ) -> Model:
-    """Check the arrays of a problem and freeze them.
+    """Check the arrays of a problem and freeze them; weights of zero are let in by word.
 
     Raises
     ------
@@ -181,7 +182,7 @@ def build_model(
         response=response,
         terms=terms,
         structures=structures,
-        weights=None if weights is None else check_weights(weights, values.size, weights_name),
+        weights=None if weights is None else check_weights(weights, values.size, weights_name, zero_weights),
         offset=None if offset is None else check_vector(offset, values.size, "offset"),
         method=method,
         sigma=sigma,
