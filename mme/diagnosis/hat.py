@@ -33,7 +33,7 @@ from mme.diagnosis.levels import DETERMINED, level_shifts
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation, coordinates
-from mme.engine.schur_pattern import Family
+from mme.engine.schur_pattern import CrossFamily
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
@@ -216,7 +216,7 @@ def quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right:
     return total
 
 
-def _between_columns(block: Block, columns: Sequence[Column], family: Family, blocks: np.ndarray) -> np.ndarray:
+def _between_columns(block: Block, columns: Sequence[Column], family: CrossFamily, blocks: np.ndarray) -> np.ndarray:
     """z_i' S z_i for every record where each column has a level of its own; S is held by its lower triangle."""
     rows, cols = np.broadcast_arrays(block.codes[:, None], block.codes)
     at = _find(family, block.J, np.maximum(rows, cols), np.minimum(rows, cols))
@@ -224,7 +224,7 @@ def _between_columns(block: Block, columns: Sequence[Column], family: Family, bl
     return quadratic(columns, both, np.where(rows >= cols, at, at + family.count), columns)
 
 
-def _find(family: Family, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+def _find(family: CrossFamily, n_cols: int, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """Numbers of the family's blocks at (rows, cols)."""
     key = family.rows * n_cols + family.cols
     order = np.argsort(key, kind="stable")

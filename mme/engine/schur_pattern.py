@@ -22,7 +22,7 @@ _NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
-class Family:
+class CrossFamily:
     """Blocks of S between two grouping factors: rows are levels of ``t_row``, columns levels of ``t_col``."""
 
     t_row: int
@@ -70,7 +70,7 @@ class SchurPattern:
     """
 
     offsets: np.ndarray
-    families: tuple[Family, ...]
+    families: tuple[CrossFamily, ...]
     direct: tuple[Direct, ...]
     is_dense: bool
     scatter: LevelScatter | SortedScatter | None
@@ -152,7 +152,7 @@ def schur_pattern(
     """The pattern for blocks whose cells with the absorbed one, of q columns after its QR, are ``crossing``."""
     J = 0 if absorbed is None else absorbed.J
     whole = absorbed is not None and (absorbed.is_spherical or any(block.is_spherical for block in blocks))
-    families, direct, pairs, start = list[Family](), list[Direct](), list[FamilyPairs](), 0
+    families, direct, pairs, start = list[CrossFamily](), list[Direct](), list[FamilyPairs](), 0
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         one, other, same = blocks[t_row], blocks[t_col], t_row == t_col
         cells = one.own_cells() if same else one.cells(other)
@@ -168,7 +168,7 @@ def schur_pattern(
             pairs.append(FamilyPairs(of_family, block, found.rows.size, (one.q, other.q)))
         direct.append(Direct(cells, lower, found.find(*met)))
         stop = start + found.rows.size * one.q * other.q
-        families.append(Family(t_row, t_col, found.rows, found.cols, (one.q, other.q), slice(start, stop)))
+        families.append(CrossFamily(t_row, t_col, found.rows, found.cols, (one.q, other.q), slice(start, stop)))
         start = stop
     row, col, source = _lower_triangle(families, offsets)
     return SchurPattern(
@@ -185,14 +185,14 @@ def schur_pattern(
     )
 
 
-def _places(family: Family, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _places(family: CrossFamily, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row and column in M (count, q_row, q_col) of the values of a family."""
     i, j = np.indices(family.shape)
     row = offsets[family.t_row] + family.rows[:, None, None] * family.shape[0] + i
     return row, offsets[family.t_col] + family.cols[:, None, None] * family.shape[1] + j
 
 
-def _lower_triangle(families: list[Family], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _lower_triangle(families: list[CrossFamily], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lower triangle of M in CSC order: row, column and position among the families' values."""
     rows, cols, sources = [_NONE[0]], [_NONE[0]], [_NONE[0]]
     for family in families:
