@@ -23,6 +23,9 @@ from mme.tables.datasets import load
 if TYPE_CHECKING:
     from mme.api.comparing import anova, exact_rlrt, load_fit, variance_test
     from mme.covariance.base import GStructure
+    from mme.family.base import Family
+    from mme.family.binomial import Binomial
+    from mme.family.poisson import Poisson
     from mme.relationship.genomic import genomic_relationship, single_step
     from mme.relationship.known import Relationship
     from mme.relationship.parametric import Parametric
@@ -30,9 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AR1",
+    "Binomial",
     "CompoundSymmetry",
     "EquationsSolution",
     "Exponential",
+    "Family",
     "Fit",
     "FormulaError",
     "GStructure",
@@ -43,6 +48,7 @@ __all__ = [
     "MixedModelEquations",
     "Parametric",
     "Pedigree",
+    "Poisson",
     "PowerOfCovariate",
     "RStructure",
     "Relationship",
@@ -66,10 +72,13 @@ __version__ = "0.1.0"
 
 # Rooms that many never enter, imported when a name of theirs is asked for.
 _LATER = {
+    "Binomial": "mme.family.binomial",
+    "Family": "mme.family.base",
     "GStructure": "mme.covariance.base",
     "MixedLMRegressor": "mme.sklearn",
     "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",
+    "Poisson": "mme.family.poisson",
     "Relationship": "mme.relationship.known",
     "anova": "mme.api.comparing",
     "exact_rlrt": "mme.api.comparing",

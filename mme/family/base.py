@@ -8,7 +8,8 @@ is positive.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ class Observed:
     y: np.ndarray
     weights: np.ndarray
     levels: tuple[Any, ...] = ()
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What depends on the records alone (constants of log f), made when it is first asked for."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     @property
     def n(self) -> int:
@@ -99,12 +107,19 @@ class Family(ABC):
         Names of the natural parameters that are estimated, in the order of tau: ``("dispersion",)``, ``("size",)``.
     canonical : bool
         Whether W_o = W_e for every y.
+    kind : int or None
+        What :func:`mme.family.point.point`, the density of one record in compiled loops, calls the family; None where
+        there is no such form.
+    has_intercept : bool
+        Whether X may hold an intercept; not where thresholds stand for it.
     """
 
     name: str
     link: str
     parameters: tuple[str, ...] = ()
     canonical: bool = False
+    kind: int | None = None
+    has_intercept: bool = True
 
     # -- the response -------------------------------------------------------------------------------------------------
 
@@ -122,6 +137,10 @@ class Family(ABC):
     def first_eta(self, data: Observed) -> np.ndarray:
         """A linear predictor (n,) near the records, finite: where the fit of beta begins."""
 
+    def parameter_names(self, data: Observed) -> tuple[str, ...]:
+        """Names of the natural parameters for these data: ``parameters``, but for thresholds between levels."""
+        return self.parameters
+
     def first_tau(self, data: Observed, eta: np.ndarray) -> np.ndarray:
         """Coordinates of the free parameters to begin with, eta of a fit without random effects."""
         return np.zeros(len(self.parameters))
@@ -131,6 +150,10 @@ class Family(ABC):
     @abstractmethod
     def at(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> Density:
         """log f and its derivatives at eta (n,) and tau (r,)."""
+
+    def constants(self, data: Observed) -> np.ndarray:
+        """log f (n,) less its part in :func:`mme.family.point.point`, where the family has a ``kind``."""
+        raise NotImplementedError(f"the {self.name} family with link {self.link} has no compiled form")
 
     def natural(self, tau: np.ndarray) -> np.ndarray:
         """The natural parameters (r,) at tau: exp(tau), unless the family says otherwise."""

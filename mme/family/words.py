@@ -1,0 +1,37 @@
+"""A family by its word, or the object that is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mme.errors import MMEError
+from mme.family.base import Family
+from mme.family.binomial import Binomial
+from mme.family.poisson import Poisson
+
+WORDS: dict[str, Callable[[], Family]] = {"binomial": Binomial, "poisson": Poisson}
+
+
+def family_of(given: Any) -> Family:
+    """The family of a word, in any case, or the family itself; a class stands for its default link.
+
+    Raises
+    ------
+    MMEError
+        It is neither; the message lists the words.
+
+    Examples
+    --------
+    >>> family_of("Poisson"), family_of(Binomial(link="logit"))
+    (Poisson(link='log'), Binomial(link='logit'))
+    """
+    if isinstance(given, Family):
+        return given
+    if isinstance(given, type) and issubclass(given, Family):
+        return given()
+    word = given.lower() if isinstance(given, str) else ""
+    if word not in WORDS:
+        shown = repr(given) if isinstance(given, str) else f"an object of type {type(given).__name__}"
+        raise MMEError(f"family must be one of {', '.join(map(repr, WORDS))}, or an object of them; got {shown}")
+    return WORDS[word]()

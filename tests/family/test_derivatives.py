@@ -1,0 +1,73 @@
+"""log f and its derivatives against sixty digits, at ordinary points and where digits are easily lost."""
+
+from __future__ import annotations
+
+import densities
+import numpy as np
+import pytest
+
+from mme.family.base import Observed
+from mme.family.binomial import Binomial
+from mme.family.point import point
+from mme.family.poisson import Poisson
+from mme.numeric.kernels import kernel
+
+# A hundred units of the last place, of the value or of what that of eta makes of it.
+DIGITS = 1e-13
+NONE = np.empty(0)
+
+
+def grid(*columns):
+    """Every combination."""
+    return [np.array(column, dtype=float).ravel() for column in np.meshgrid(*columns, indexing="ij")]
+
+
+COUNTS = [0.0, 1.0, 7.0, 1e4, 1e9]
+ETAS = {
+    "log": [-40.0, -3.3, 0.0, 1.7, np.log(7.0), np.log(1e9) + 1e-5, 20.7, 40.0],
+    "sqrt": [-3.0, 1e-3, 2.6457, 31622.7766, 4e4],
+    "identity": [1e-12, 0.3, 7.1, 1e4, 1e9 + 3e4],
+}
+
+
+@pytest.mark.parametrize("link", ["log", "sqrt", "identity"])
+def test_poisson_keeps_its_digits(link):
+    y, eta, a = grid(COUNTS, ETAS[link], [1.0, 2.5])
+    errors = densities.worst(Poisson(link), Observed(y, a), eta, NONE)
+    assert max(errors.values()) < DIGITS, errors
+
+
+FAR = [-800.0, -40.0, -27.6, -2.5, 0.1, 1.1, 20.7, 40.0, 800.0]
+
+
+@pytest.mark.parametrize("link", ["logit"])
+def test_binomial_keeps_its_digits(link):
+    s, a, eta = grid(
+        [0.0, 1.0, 3.0, 1e5, 1e9 - 3, 1e9], [1.0, 3.0, 1e5, 1e9], [-40.0, -27.6, -2.5, 0.1, 1.1, 20.7, 40.0]
+    )
+    possible = s <= a
+    data = Observed(s[possible] / a[possible], a[possible])
+    errors = densities.worst(Binomial(link), data, eta[possible], NONE)
+    assert max(errors.values()) < DIGITS, errors
+
+
+def test_weights_that_are_not_whole_multiply_answers():
+    data = Observed(np.array([0.0, 1.0, 1.0]), np.array([0.37, 2.6, 0.0]))
+    eta = np.array([0.4, -0.3, 2.0])
+    log_p = -np.log1p(np.exp(-np.where(data.y > 0, eta, -eta)))
+    np.testing.assert_allclose(Binomial().at(data, eta, NONE).value, data.weights * log_p, rtol=1e-13)
+
+
+@pytest.mark.parametrize("family", [Binomial(), Poisson()])
+def test_the_compiled_form_is_the_density_less_its_constants(family):
+    rng = np.random.default_rng(1)
+    a = np.array([1.0, 2.5, 30.0, 1e6, 0.0])[rng.integers(5, size=60)]
+    s = np.floor(a * rng.uniform(size=60)) if family.name == "binomial" else np.floor(10.0 ** rng.uniform(-1, 9, 60))
+    y = np.where(a > 0, s / np.maximum(a, 1e-9), 0.0) if family.name == "binomial" else s
+    y[a == 2.5] = np.round(y[a == 2.5])
+    data, eta = Observed(y, a), rng.normal(size=60) * 6
+    density = family.at(data, eta, NONE)
+    want = np.array([density.value - family.constants(data), density.slope, density.observed, density.observed_slope])
+    for loop in (point, kernel(point, 10**9)):
+        got = np.array([loop(family.kind, *one) for one in zip(y, a, eta, strict=True)]).T
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-300)
