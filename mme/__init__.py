@@ -22,6 +22,8 @@ from mme.tables.datasets import load
 
 if TYPE_CHECKING:
     from mme.api.comparing import anova, exact_rlrt, load_fit, variance_test
+    from mme.api.generalised import GeneralisedFit
+    from mme.api.generalised_fitting import glm_fit, glmer
     from mme.covariance.base import GStructure
     from mme.family.base import Family
     from mme.family.binomial import Binomial
@@ -41,6 +43,7 @@ __all__ = [
     "Fit",
     "FormulaError",
     "GStructure",
+    "GeneralisedFit",
     "Heterogeneous",
     "MMEError",
     "MMEWarning",
@@ -59,6 +62,8 @@ __all__ = [
     "exact_rlrt",
     "fit",
     "genomic_relationship",
+    "glm_fit",
+    "glmer",
     "lmer",
     "load",
     "load_fit",
@@ -75,6 +80,7 @@ _LATER = {
     "Binomial": "mme.family.binomial",
     "Family": "mme.family.base",
     "GStructure": "mme.covariance.base",
+    "GeneralisedFit": "mme.api.generalised",
     "MixedLMRegressor": "mme.sklearn",
     "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",
@@ -83,6 +89,8 @@ _LATER = {
     "anova": "mme.api.comparing",
     "exact_rlrt": "mme.api.comparing",
     "genomic_relationship": "mme.relationship.genomic",
+    "glm_fit": "mme.api.generalised_fitting",
+    "glmer": "mme.api.generalised_fitting",
     "load_fit": "mme.api.comparing",
     "single_step": "mme.relationship.genomic",
     "variance_test": "mme.api.comparing",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from mme.engine.aliasing import Aliasing, aliasing
+from mme.engine.basis import FixedBasis
 from mme.engine.objective import Objective
 from mme.engine.plan import Engine
+from mme.fitted.common import Record
 from mme.fitted.local import Local, local
 from mme.fitted.varcorr import Component, VarCorr
 from mme.identifiability.reduced import without_held
@@ -21,11 +21,9 @@ from mme.search.verdict import Optimum, of_reduced
 from mme.solution.estimates import Estimates
 from mme.tables.rows import Rows
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fitted:
+class Fitted(Record):
     """A fitted model as the rooms of this package see it; users hold it inside an ``mme.Fit``.
 
     Attributes
@@ -54,47 +52,15 @@ class Fitted:
     formula: str | None = None
     specification: Any = None
 
-    @property
-    def theta(self) -> np.ndarray:
-        """Parameters of the relative covariance factors (k,), in lme4's order; :attr:`theta_names` names them."""
-        return self.optimum.theta
-
-    def once(self, make: Callable[[Fitted], T]) -> T:
-        """``make(self)``, made when it is first asked for and kept: a memo whose key is the function that makes."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        made: T = self._made[make]
-        return made
-
-    @cached_property
-    def _made(self) -> dict[Callable[[Fitted], Any], Any]:
-        return {}
-
     @cached_property
     def estimates(self) -> Estimates:
         """The numbers behind the tables, as plain arrays."""
         return Estimates(self.objective, self.theta)
 
     @property
-    def theta_names(self) -> tuple[str, ...]:
-        """Names of theta: ``g.x`` a standard deviation, ``g.x2.x1`` an off-diagonal entry of T."""
-        return self.model.theta_names
-
-    @property
-    def fixed_names(self) -> tuple[str, ...]:
-        """Names of the fixed effects that are estimated."""
-        return tuple(self.model.x_names[j] for j in self.objective.basis.kept.tolist())
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """Columns of X left out because earlier columns determine them."""
-        kept = set(self.objective.basis.kept.tolist())
-        return tuple(name for j, name in enumerate(self.model.x_names) if j not in kept)
-
-    @cached_property
-    def aliasing(self) -> Aliasing:
-        """What the columns left out are made of: the one test of what the data determine."""
-        return aliasing(self.model.X, self.objective.basis)
+    def basis(self) -> FixedBasis:
+        """Orthonormal basis of X, and which of its columns are kept."""
+        return self.objective.basis
 
     @property
     def sigma(self) -> float:
@@ -116,18 +82,6 @@ class Fitted:
             return {}
         return dict(zip(structure.names, structure.natural(self.optimum.phi).tolist(), strict=True))
 
-    @property
-    def relationships(self) -> dict[str, dict[str, float]]:
-        """Natural parameters of relationships that have some, by term: ``{"ou(time | g)": {"range": 4.9}}``."""
-        found = {}
-        for term, part, theta in zip(
-            self.model.terms, self.model.structures, self.model.split(self.theta), strict=True
-        ):
-            if part.relationship is not None:
-                natural = part.relationship.natural(part.coordinates(theta)).tolist()
-                found[term.name] = dict(zip(part.relationship.names, natural, strict=True))
-        return found
-
     @cached_property
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by (theta, phi) at the optimum; NaN for parameters that were given."""
@@ -137,11 +91,6 @@ class Fitted:
     def local(self) -> Local:
         """Slope and curvature of the criterion at the optimum, in the axes of the terms, for delta methods."""
         return local(self.objective, self.theta, self.optimum)
-
-    @property
-    def singular(self) -> bool:
-        """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
-        return bool(self.optimum.boundary)
 
     @property
     def theta_given(self) -> bool:
@@ -184,40 +133,10 @@ class Fitted:
         return self.criterion - float(np.linalg.slogdet(X.T @ X)[1])
 
     @property
-    def loglik(self) -> float:
-        """Log (restricted) likelihood."""
-        return -0.5 * self.criterion
-
-    @property
-    def method(self) -> str:
-        """``"REML"`` or ``"ML"``."""
-        return self.model.method
-
-    @property
-    def nobs(self) -> int:
-        """Records used."""
-        return self.model.n
-
-    @property
-    def n_dropped(self) -> int:
-        """Rows of the data left out because something was missing."""
-        return self.rows.n_dropped
-
-    @property
     def dof(self) -> int:
         """Parameters estimated: fixed effects, theta, phi and sigma."""
         estimated = int(np.isfinite(self.optimum.gradient).sum())
         return self.objective.basis.kept.size + estimated + int(self.model.sigma is None)
-
-    @property
-    def aic(self) -> float:
-        """Criterion + 2 dof."""
-        return self.criterion + 2.0 * self.dof
-
-    @property
-    def bic(self) -> float:
-        """Criterion + dof log(nobs)."""
-        return self.criterion + self.dof * float(np.log(self.nobs))
 
     @property
     def engine(self) -> Engine:

@@ -37,12 +37,12 @@ class Component:
 
 
 class VarCorr(Mapping[str, Component]):
-    """Covariance components by term name, and the residual standard deviation ``sigma``.
+    """Covariance components by term name, and the residual standard deviation ``sigma``, None where there is none.
 
     ``notes`` say which variances the data do not determine, in the words of the optimum.
     """
 
-    def __init__(self, components: dict[str, Component], sigma: float, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, components: dict[str, Component], sigma: float | None, notes: tuple[str, ...] = ()) -> None:
         self._components = components
         self.sigma = sigma
         self.notes = notes
@@ -72,5 +72,6 @@ class VarCorr(Mapping[str, Component]):
                 for j in range(len(part.names))
                 for i in range(j + 1, len(part.names))
             ]
-        rows.append(("Residual", "", None, self.sigma**2, self.sigma))
+        if self.sigma is not None:
+            rows.append(("Residual", "", None, self.sigma**2, self.sigma))
         return pd.DataFrame(rows, columns=["group", "term1", "term2", "variance", "sd_or_corr"])

@@ -44,6 +44,9 @@ class Limits:
     dense_whatever_fill : int
         Random effects left after absorption up to which their factor is dense whatever its fill: LAPACK beats the
         bookkeeping of a sparse one.
+    dense_effects, dense_meetings : int
+        Random effects of a generalised model beside an absorbed factor, and pairs of theirs with its levels (32 MB), up
+        to which their Schur complement is dense.
     dense_up_to : int
         Random effects left after absorption beyond which a dense factor is not considered while sparsity may help.
     nearly_dense : float
@@ -114,6 +117,8 @@ class Limits:
     tabular_animals: int = 3000
     relationship_columns: int = 32
     dense_whatever_fill: int = 200
+    dense_effects: int = 1500
+    dense_meetings: int = 4_000_000
     dense_up_to: int = 8000
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mme.fitted.effects import conditional_covariance, effects, error_covariance
+from mme.errors import MMEError
+from mme.fitted.common import Record
+from mme.fitted.effects import Effects, conditional_covariance, effects, error_covariance
+from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
+from mme.generalised.estimates import GeneralisedEstimates
 from mme.results.genetics import reliabilities
 from mme.results.shrinkage import shrinkage_table
 
@@ -16,12 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def ranef(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:
+def ranef(fit: Record, by: str) -> dict[str, pd.DataFrame]:
     """BLUPs b: levels x coefficients."""
     return {one.name: one.table(one.beside(fit.estimates.effects)) for one in effects(fit.model, by)}
 
 
-def coef(fit: Fitted) -> dict[str, pd.DataFrame]:
+def coef(fit: Record) -> dict[str, pd.DataFrame]:
     """Beta plus b: levels x (intercept, fixed effects, what is random alone)."""
     tables: dict[str, pd.DataFrame] = {}
     model, beta = fit.model, dict(zip(fit.fixed_names, fit.estimates.beta.tolist(), strict=True))
@@ -39,6 +43,26 @@ def coef(fit: Fitted) -> dict[str, pd.DataFrame]:
 def condvar(fit: Fitted, by: str) -> dict[str, np.ndarray]:
     """var(b | y) (levels, q, q), beta held at its estimate."""
     return {one.name: conditional_covariance(fit.estimates, one) for one in effects(fit.model, by)}
+
+
+def generalised_condvar(fit: GeneralisedFitted, by: str) -> dict[str, np.ndarray]:
+    """var(b | y) at the mode (levels, q, q), parameters held."""
+    return {one.name: _at_the_mode(fit.estimates, one) for one in effects(fit.model, by)}
+
+
+def _at_the_mode(estimates: GeneralisedEstimates, of: Effects) -> np.ndarray:
+    """Terms on one factor stand in one block, and their covariance beside theirs."""
+    if len(of.terms) == 1:
+        return estimates.condvar[of.terms[0]]
+    for block, V in zip(estimates.problem.blocks, estimates.block_condvar, strict=True):
+        if set(of.terms) <= set(block.terms):
+            places = dict(zip(block.terms, block.column_slices, strict=True))
+            at = np.concatenate([np.arange(places[t].start, places[t].stop) for t in of.terms])
+            return V[:, at[:, None], at]
+    raise MMEError(
+        f"the terms on '{of.group}' have relationships of their own: their effects at a level are in tables by "
+        'term; write condvar(by="term")'
+    )
 
 
 def pev(fit: Fitted, by: str) -> dict[str, np.ndarray]:

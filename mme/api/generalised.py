@@ -1,0 +1,172 @@
+"""``GeneralisedFit``: what users hold in their hands after ``glmer``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.family.base import Family
+from mme.fitted.generalised import GeneralisedFitted
+from mme.fitted.varcorr import VarCorr
+from mme.generalised.verdict import JointOptimum
+from mme.model.problem import Model
+from mme.results import random_effects
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GeneralisedFit:
+    """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
+
+    Attributes
+    ----------
+    internals : GeneralisedFitted
+        The record: the problem, where the search ended, estimates as plain arrays.
+    """
+
+    internals: GeneralisedFitted
+
+    @property
+    def family(self) -> Family:
+        """The distribution and its link."""
+        return self.internals.family
+
+    @property
+    def model(self) -> Model:
+        """The checked problem: ``model.X``, ``model.terms`` with their ``Z``."""
+        return self.internals.model
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Entries of the covariance factors T (k,), absolute, in lme4's order; :attr:`theta_names` names them."""
+        return self.internals.theta
+
+    @property
+    def theta_names(self) -> tuple[str, ...]:
+        """Names of theta: ``g.x`` a standard deviation, ``g.x2.x1`` an off-diagonal entry of T."""
+        return self.internals.theta_names
+
+    @property
+    def optimum(self) -> JointOptimum:
+        """What the search found and how it is judged."""
+        return self.internals.optimum
+
+    @property
+    def formula(self) -> str | None:
+        """The formula; None for a fit by arrays."""
+        return self.internals.formula
+
+    @property
+    def fixed_names(self) -> tuple[str, ...]:
+        """Names of the fixed effects that are estimated."""
+        return self.internals.fixed_names
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns of X left out because earlier columns determine them."""
+        return self.internals.dropped
+
+    @cached_property
+    def beta(self) -> pd.Series:
+        """Maximum likelihood estimates of the fixed effects, on the scale of the link."""
+        import pandas as pd
+
+        return pd.Series(self.internals.estimates.beta, index=list(self.fixed_names), name="beta")
+
+    @cached_property
+    def beta_cov(self) -> pd.DataFrame:
+        """The covariance of :attr:`beta`, from the Hessian of the criterion by all parameters."""
+        import pandas as pd
+
+        names = list(self.fixed_names)
+        return pd.DataFrame(self.internals.estimates.beta_cov, index=names, columns=names)
+
+    @cached_property
+    def se(self) -> pd.Series:
+        """Standard errors of :attr:`beta`."""
+        import pandas as pd
+
+        return pd.Series(self.internals.estimates.se, index=list(self.fixed_names), name="se")
+
+    @property
+    def dispersion(self) -> float | None:
+        """The single parameter of the family: a dispersion, a size, a precision; None where it has none or several."""
+        found = list(self.internals.parameters.values())
+        return found[0] if len(found) == 1 else None
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The family's parameters that were estimated, by name."""
+        return self.internals.parameters
+
+    @property
+    def varcorr(self) -> VarCorr:
+        """Variances and correlations of the random effects on the scale of the link: ``varcorr["g"].sd``."""
+        return self.internals.varcorr
+
+    @property
+    def relationships(self) -> dict[str, dict[str, float]]:
+        """Natural parameters of relationships that have some, by term."""
+        return self.internals.relationships
+
+    @property
+    def singular(self) -> bool:
+        """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
+        return self.internals.singular
+
+    @property
+    def criterion(self) -> float:
+        """-2 log likelihood, every constant included."""
+        return self.internals.criterion
+
+    @property
+    def loglik(self) -> float:
+        """Log likelihood."""
+        return self.internals.loglik
+
+    @property
+    def nobs(self) -> int:
+        """Number of records used."""
+        return self.internals.nobs
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows of the data left out because something was missing."""
+        return self.internals.n_dropped
+
+    @property
+    def dof(self) -> int:
+        """Parameters estimated: fixed effects, theta, and those of the family."""
+        return self.internals.dof
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion: the criterion + 2 dof."""
+        return self.internals.aic
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion: the criterion + dof log(nobs)."""
+        return self.internals.bic
+
+    @cached_property
+    def fitted(self) -> Any:
+        """The mean of each row at the modes of the random effects (NaN where a row was dropped)."""
+        return self.internals.rows.aligned(self.internals.estimates.fitted, "fitted")
+
+    def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """Modes of the random effects given the data, on the scale of the link: as :meth:`mme.Fit.ranef`."""
+        return random_effects.ranef(self.internals, by)
+
+    def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
+        """Their variance given the data, parameters held at their estimates, from the curvature at the mode."""
+        return random_effects.generalised_condvar(self.internals, by)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Coefficients of each level: fixed effects plus modes, by grouping factor."""
+        return random_effects.coef(self.internals)

@@ -1,0 +1,186 @@
+"""The ways in to generalised models: arrays, or a formula and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mme.api.generalised import GeneralisedFit
+from mme.errors import MMEError
+from mme.family.base import Family
+from mme.family.words import family_of
+from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.problem import Problem
+from mme.generalised.search import search
+from mme.generalised.verdict import judge
+from mme.model.problem import build_model
+from mme.model.term import Term
+from mme.tables.arguments import is_word
+from mme.tables.arrays import shown
+from mme.tables.rows import Rows
+
+_INFORMATION = ("observed", "expected")
+
+
+def glmer(
+    formula: str,
+    data: Any,
+    family: str | Family = "binomial",
+    *,
+    laplace: str = "observed",
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    relationship: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    subset: Any = None,
+    na_action: str = "drop",
+) -> GeneralisedFit:
+    r"""Fit a generalised linear mixed model given by an lme4 formula, by maximum likelihood.
+
+    y_i given b has a density of the family with mean g^-1(eta_i), eta = X beta + Z b + offset, b = Lambda u,
+    u ~ N(0, K (x) I). The criterion is -2 log of Laplace's approximation to the marginal likelihood, with every
+    constant, minimised over theta, beta and the family's own parameters together by its exact gradient.
+
+    Parameters
+    ----------
+    formula : str
+        As in :func:`mme.lmer`. The response may be ``cbind(success, failure)``, 0 and 1, truth values, two labels (the
+        second in sorted order is a success), counts, or a proportion with the numbers of trials as weights.
+    data : DataFrame, Polars or Arrow table, or mapping of arrays
+        The columns that the formula names.
+    family : str or Family
+        ``"binomial"``, ``"poisson"``, ... or an object: ``mme.Binomial(link="probit")``.
+    laplace : str
+        The information in the determinant: ``"observed"``, minus the second derivative of the log density, which is
+        Laplace's approximation proper (glmmTMB); or ``"expected"`` (lme4). They are one for canonical links.
+    weights : column name or array, optional
+        Numbers of trials of proportions; for other families weights that multiply the log density, or divide the
+        dispersion. Zeros count for nothing.
+    offset : column name or array, optional
+        A known part of eta.
+    exposure : column name or array, optional
+        Its logarithm is added to the offset.
+    relationship, contrasts, subset, na_action
+        As in :func:`mme.lmer`.
+
+    Returns
+    -------
+    GeneralisedFit
+
+    Raises
+    ------
+    MMEError
+        The formula does not parse, or the data cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> import mme
+    >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 4, 0, 8, 2], "of": [14, 12, 9, 5, 21, 22]}
+    >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+    >>> round(fit.criterion, 4), fit.beta.round(3).to_dict()
+    (30.9741, {'(Intercept)': -1.515})
+    """
+    from mme.formula.design import design
+
+    parts = design(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        exposure=exposure,
+        na_action=na_action,
+        relationship=relationship,
+        contrasts=contrasts,
+        subset=subset,
+        response="family",
+    )
+    if not parts.terms:
+        raise MMEError(
+            f"no random effects in '{formula}': add a term such as (1 | g), or use a generalised linear model"
+        )
+    rows = Rows(parts.kept, parts.index, parts.outside)
+    return _fitted(
+        parts.outcome,
+        parts.X,
+        parts.terms,
+        family_of(family),
+        _information(laplace),
+        parts.weights,
+        offset=parts.offset,
+        x_names=parts.x_names,
+        response=parts.spec.response,
+        rows=rows,
+        formula=formula,
+        specification=parts.spec,
+    )
+
+
+def glm_fit(
+    y: Any,
+    X: Any,
+    terms: Sequence[Term],
+    family: str | Family = "binomial",
+    *,
+    laplace: str = "observed",
+    weights: Any = None,
+    offset: Any = None,
+) -> GeneralisedFit:
+    """Fit a generalised linear mixed model given by arrays: the parameters are those of :func:`mme.glmer`.
+
+    Parameters
+    ----------
+    y : (n,) array, or (n, 2) array of successes and failures
+        Response.
+    X : (n, p) array
+        Fixed-effect columns; give the column of ones yourself.
+    terms : sequence of Term
+        Random effects.
+    family, laplace, weights, offset
+        As in :func:`mme.glmer`.
+
+    Returns
+    -------
+    GeneralisedFit
+
+    Examples
+    --------
+    >>> import mme, numpy as np
+    >>> fit = mme.glm_fit([0, 1, 2, 4, 9, 7], np.ones((6, 1)), [mme.Term([1, 1, 2, 2, 3, 3])], "poisson")
+    >>> fit.varcorr["g"].sd.round(3)
+    array([0.851])
+    """
+    return _fitted(y, X, terms, family_of(family), _information(laplace), weights, offset=offset)
+
+
+def _information(laplace: Any) -> bool:
+    """Whether the determinant has the expected information."""
+    if not is_word(laplace, _INFORMATION):
+        raise MMEError(f'laplace must be "observed" or "expected", got {shown(laplace)}')
+    return bool(laplace == "expected")
+
+
+def _fitted(
+    outcome: Any,
+    X: Any,
+    terms: Sequence[Term],
+    family: Family,
+    expected: bool,
+    weights: Any,
+    *,
+    response: str = "y",
+    rows: Rows | None = None,
+    formula: str | None = None,
+    specification: Any = None,
+    **given: Any,
+) -> GeneralisedFit:
+    """Check, search, judge."""
+    data = family.observe(outcome, weights, response)
+    model = build_model(data.y, X, terms, method="ML", response=response, **given)
+    problem = Problem(model, family, data)
+    found = search(problem, expected=expected)
+    used = Rows.all(model.n) if rows is None else rows
+    record = GeneralisedFitted(
+        model, problem, found, judge(problem, found), used, formula=formula, specification=specification
+    )
+    return GeneralisedFit(record)

@@ -1,0 +1,90 @@
+"""The record of a generalised fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mme.engine.basis import FixedBasis
+from mme.family.base import Family
+from mme.fitted.common import Record
+from mme.fitted.varcorr import Component, VarCorr
+from mme.generalised.estimates import GeneralisedEstimates
+from mme.generalised.problem import Problem
+from mme.generalised.search import Searched
+from mme.generalised.verdict import JointOptimum
+from mme.model.problem import Model
+from mme.search.progress import Progress
+from mme.tables.rows import Rows
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GeneralisedFitted(Record):
+    """A fitted generalised model; users hold it inside an ``mme.GeneralisedFit``.
+
+    Attributes
+    ----------
+    problem : Problem
+        The model with its family and what was observed, conditioned.
+    searched : Searched
+        Where the search ended: the mode of the random effects, the criterion and its gradient.
+    optimum : JointOptimum
+        The same in the user's terms.
+    rows, progress, formula, specification
+        As in :class:`mme.fitted.common.Record`.
+    """
+
+    model: Model
+    problem: Problem
+    searched: Searched
+    optimum: JointOptimum
+    rows: Rows
+    progress: Progress = False
+    formula: str | None = None
+    specification: Any = None
+
+    @property
+    def family(self) -> Family:
+        """The distribution and its link."""
+        return self.problem.family
+
+    @property
+    def basis(self) -> FixedBasis:
+        """Orthonormal basis of X, and which of its columns are kept."""
+        return self.problem.basis
+
+    @cached_property
+    def estimates(self) -> GeneralisedEstimates:
+        """The numbers behind the tables, as plain arrays."""
+        return GeneralisedEstimates(self.problem, self.searched)
+
+    @property
+    def sigma(self) -> float:
+        """One: theta is absolute."""
+        return 1.0
+
+    @cached_property
+    def varcorr(self) -> VarCorr:
+        """Variances and correlations of the random effects, on the scale of the link."""
+        parts = zip(self.model.terms, self.model.T(self.theta), strict=True)
+        components = {term.name: Component(term.columns, T @ T.T) for term, T in parts}
+        return VarCorr(components, None, ())
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The family's parameters that were estimated, by name."""
+        natural = self.family.natural(self.optimum.tau)
+        return dict(zip(self.family.parameters, np.asarray(natural).tolist(), strict=True))
+
+    @property
+    def criterion(self) -> float:
+        """-2 log likelihood, every constant included."""
+        return self.optimum.criterion
+
+    @property
+    def dof(self) -> int:
+        """Parameters estimated: fixed effects, theta, and those of the family."""
+        return int(self.basis.kept.size) + self.model.k + self.optimum.tau.size

@@ -1,0 +1,222 @@
+r"""(H) of a block that is absorbed beside few other effects, whose Schur complement is dense.
+
+In the columns of the blocks, with G_g = T H_g^-1 T' of the absorbed block and B_g = Z_2'W Z_g,
+
+    S = Z_2'W Z_2 - sum_g B_g G_g B_g',        log|H| = sum_g log|H_g| + log|T_2'S T_2 + K^-1|                   (S)
+    N = T_2 (T_2'S T_2 + K^-1)^-1 T_2'
+    m_i'H^-1 m_i = z_i'G_g z_i + (z_2i - B_g G_g z_i)'N (z_2i - B_g G_g z_i)
+    [Z'W Z Lambda H^-1]_gg = A_g T H_g^-1 - (I - A_g G_g) B_g'N B_g T H_g^-1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.engine.blocks import Block
+from mme.generalised.columns import Effects, Prior
+from mme.generalised.levels import LevelFactors, product, quadratic, seen_alone, weighted_gram
+from mme.numeric.dense import DenseFactor, cholesky_in_place
+from mme.numeric.sums import Column, coding
+
+
+@dataclass(frozen=True, eq=False)
+class DenseEquations:
+    """One block absorbed (the first), the others dense: ``rest`` has their places among the m effects."""
+
+    absorbed: Block
+    rest: tuple[Block, ...]
+
+    @property
+    def description(self) -> str:
+        """What is done with which block."""
+        m = sum(block.J * block.q for block in self.rest)
+        return f"{self.absorbed.J} levels absorbed, dense Cholesky of {m}"
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each block begins."""
+        return np.cumsum([0, *(block.J * block.q for block in self.rest)]).tolist()
+
+    @cached_property
+    def meetings(self) -> list[list[np.ndarray]]:
+        """Numbers (n,) of the pairs of levels on each record: of rest t and the absorbed block, t and s <= t."""
+        of = self.absorbed
+        return [
+            [coding(block.codes, 0) * of.J + of.codes]
+            + [coding(block.codes, 0) * other.J + coding(other.codes, 0) for other in self.rest[: t + 1]]
+            for t, block in enumerate(self.rest)
+        ]
+
+    def factor(self, prior: Prior, W: np.ndarray) -> DenseFactors:
+        """Levels, then the Schur complement."""
+        levels = LevelFactors(self.absorbed, prior.T[0], weighted_gram(self.absorbed, W))
+        return DenseFactors(self, prior, levels, W)
+
+
+def _pairs(meeting: np.ndarray, J: int, other_J: int, left: Column, right: Column, W: np.ndarray) -> np.ndarray:
+    """(J, J'): sum of w x y over the records of each pair of levels."""
+    weights = W
+    for column in (left, right):
+        weights = weights if column is None else weights * column
+    return np.bincount(meeting, weights, minlength=J * other_J).reshape(J, other_J)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseFactors:
+    """L_g of the levels and the Cholesky factor of T_2'S T_2 + K^-1."""
+
+    of: DenseEquations
+    prior: Prior
+    levels: LevelFactors
+    W: np.ndarray
+
+    def __post_init__(self) -> None:
+        _ = self.L
+
+    @cached_property
+    def B(self) -> np.ndarray:
+        """Z_2'W Z_g of all levels (m, q, J)."""
+        absorbed = self.of.absorbed
+        out = np.empty((self.of.starts[-1], absorbed.q, absorbed.J))
+        for t, (block, start) in enumerate(zip(self.of.rest, self.of.starts, strict=False)):
+            part = out[start : start + block.J * block.q].reshape(block.J, block.q, absorbed.q, absorbed.J)
+            for c, a in np.ndindex(block.q, absorbed.q):
+                columns = block.columns[c], absorbed.columns[a]
+                part[:, c, a] = _pairs(self.of.meetings[t][0], block.J, absorbed.J, *columns, self.W)
+        return out
+
+    @cached_property
+    def S(self) -> np.ndarray:
+        """(m, m), whole."""
+        B = self.B
+        BG = product(B, self.levels.G) if B.shape[1] > 1 else B * self.levels.G
+        m = B.shape[0]
+        S = -(BG.reshape(m, -1) @ B.reshape(m, -1).T)
+        for t, (block, start) in enumerate(zip(self.of.rest, self.of.starts, strict=False)):
+            for s, (other, begin) in enumerate(zip(self.of.rest[: t + 1], self.of.starts, strict=False)):
+                part = S[start : start + block.J * block.q, begin : begin + other.J * other.q]
+                part = part.reshape(block.J, block.q, other.J, other.q)
+                for c, a in np.ndindex(block.q, other.q):
+                    columns, meeting = (block.columns[c], other.columns[a]), self.of.meetings[t][1 + s]
+                    if s == t:
+                        sums = np.bincount(coding(block.codes, 0), _weighted(self.W, *columns), minlength=block.J)
+                        part[np.arange(block.J), c, np.arange(block.J), a] += sums
+                    else:
+                        part[:, c, :, a] += _pairs(meeting, block.J, other.J, *columns, self.W)
+        return np.tril(S) + np.tril(S, -1).T
+
+    def lam(self, V: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+        """T_2 V, or T_2'V, for V (m, c)."""
+        out = np.empty(V.shape)
+        for block, T, start in zip(self.of.rest, self.prior.T[1:], self.of.starts, strict=False):
+            at = slice(start, start + block.J * block.q)
+            factor = T.T if transposed else T
+            out[at] = np.matmul(factor, V[at].reshape(block.J, block.q, -1)).reshape(V[at].shape)
+        return out
+
+    @cached_property
+    def L(self) -> DenseFactor:
+        """Of T_2'S T_2 + K^-1."""
+        H = self.lam(self.lam(self.S, transposed=True).T, transposed=True)
+        for block, P, start in zip(self.of.rest, self.prior.precision[1:], self.of.starts, strict=False):
+            at = slice(start, start + block.J * block.q)
+            if P is None:
+                H[at, at].flat[:: block.J * block.q + 1] += 1.0
+            else:
+                H[at, at] += sp.kron(P, sp.eye_array(block.q)).toarray()
+        return DenseFactor(cholesky_in_place(np.asfortranarray(H)))
+
+    @property
+    def logdet(self) -> float:
+        """log|H|."""
+        return self.levels.logdet + self.L.logdet
+
+    def solve(self, r: Effects) -> Effects:
+        """H^-1 r."""
+        T, B = self.prior.T[0], self.B
+        m = B.shape[0]
+        below = np.concatenate([one.T.ravel() for one in r[1:]])
+        through = T @ self.levels.solve_levels(r[0])
+        right = below - self.lam((B.reshape(m, -1) @ through.ravel())[:, None], transposed=True)[:, 0]
+        u = self.L.solve(right)
+        Lu = self.lam(u[:, None])[:, 0]
+        back = r[0] - T.T @ (Lu @ B.reshape(m, -1)).reshape(r[0].shape)
+        parts = [
+            u[start : start + block.J * block.q].reshape(block.J, block.q).T
+            for block, start in zip(self.of.rest, self.of.starts, strict=False)
+        ]
+        return [self.levels.solve_levels(back), *parts]
+
+    @cached_property
+    def N(self) -> np.ndarray:
+        """T_2 (T_2'S T_2 + K^-1)^-1 T_2' (m, m)."""
+        return self.lam(self.lam(self.L.inverse()).T)
+
+    @cached_property
+    def NB(self) -> np.ndarray:
+        """N B_g (m, q, J)."""
+        m = self.N.shape[0]
+        return (self.N @ self.B.reshape(m, -1)).reshape(self.B.shape)
+
+    @cached_property
+    def BNB(self) -> np.ndarray:
+        """B_g'N B_g (q, q, J)."""
+        return np.einsum("mag,mbg->abg", self.B, self.NB)
+
+    def leverages(self) -> np.ndarray:
+        """m_i'H^-1 m_i (n,)."""
+        absorbed, G = self.of.absorbed, self.levels.G
+        h = quadratic(absorbed, G + product(product(G, self.BNB), G))
+        NBG = product(self.NB, G) if absorbed.q > 1 else self.NB * G
+        for t, (block, start) in enumerate(zip(self.of.rest, self.of.starts, strict=False)):
+            part = NBG[start : start + block.J * block.q].reshape(block.J, block.q, absorbed.q, absorbed.J)
+            for c, a in np.ndindex(block.q, absorbed.q):
+                at = part[:, c, a].ravel()[self.of.meetings[t][0]]
+                h -= 2.0 * _weighted(at, block.columns[c], absorbed.columns[a])
+            for s, (other, begin) in enumerate(zip(self.of.rest[: t + 1], self.of.starts, strict=False)):
+                N = self.N[start : start + block.J * block.q, begin : begin + other.J * other.q]
+                N = N.reshape(block.J, block.q, other.J, other.q)
+                for c, a in np.ndindex(block.q, other.q):
+                    at = N[coding(block.codes, 0), c, coding(other.codes, 0), a]
+                    h += (1.0 if s == t else 2.0) * _weighted(at, block.columns[c], other.columns[a])
+        return h
+
+    def gains(self) -> list[np.ndarray]:
+        """sum_g [Z'W Z Lambda H^-1]_gg of every block."""
+        levels, T = self.levels, self.prior.T[0]
+        through = product(self.BNB, np.einsum("ij,jkg->ikg", T, levels.inverse))
+        left = through - product(product(levels.A, levels.G), through)
+        out = [(levels.gain - left).sum(axis=2)]
+        right = self.lam(self.L.inverse())
+        for block, start in zip(self.of.rest, self.of.starts, strict=False):
+            at = slice(start, start + block.J * block.q)
+            rows = self.S[at].reshape(block.J, block.q, -1)
+            columns = right[:, at].reshape(-1, block.J, block.q)
+            out.append(np.einsum("gam,mgb->ab", rows, columns, optimize=True))
+        return out
+
+    def seen(self) -> list[np.ndarray]:
+        """A_g (I + T T'A_g)^-1 of every level, other blocks held."""
+        rest = zip(self.of.rest, self.prior.T[1:], strict=True)
+        return [*self.levels.seen(), *(seen_alone(block, T, self.W) for block, T in rest)]
+
+    def covariances(self) -> list[np.ndarray]:
+        """Lambda H^-1 Lambda' of every level (J, q, q)."""
+        G = self.levels.G
+        out = [(G + product(product(G, self.BNB), G)).transpose(2, 0, 1)]
+        for block, start in zip(self.of.rest, self.of.starts, strict=False):
+            at = slice(start, start + block.J * block.q)
+            N = self.N[at, at].reshape(block.J, block.q, block.J, block.q)
+            each = np.arange(block.J)
+            out.append(N[each, :, each, :])
+        return out
+
+
+def _weighted(values: np.ndarray, left: Column, right: Column) -> np.ndarray:
+    for column in (left, right):
+        values = values if column is None else values * column
+    return values

@@ -1,0 +1,129 @@
+"""Everything numeric that a generalised fit reports, in the user's units, as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mme.generalised.columns import Effects
+from mme.generalised.curvature import covariance, given_theta, hessian
+from mme.generalised.problem import Problem
+from mme.generalised.search import Searched
+from mme.numeric.lapack import cholesky
+
+
+@dataclass(frozen=True, eq=False)
+class GeneralisedEstimates:
+    """Estimates at the optimum; each is computed when first asked for, and once."""
+
+    problem: Problem
+    searched: Searched
+
+    @property
+    def tau(self) -> np.ndarray:
+        """Coordinates of the family's parameters (r,)."""
+        return self.searched.at.at.tau
+
+    @cached_property
+    def beta(self) -> np.ndarray:
+        """Fixed effects of the kept columns of X (p,)."""
+        return self.problem.beta(self.searched.at.at.gamma)
+
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        """Second derivatives of the criterion by the free parameters among theta in the axes, gamma and tau."""
+        found = self.searched
+        return hessian(found.criterion, found.at, found.free, found.descent.inverse)
+
+    @cached_property
+    def parameter_cov(self) -> np.ndarray | None:
+        """Their covariance 2 H^-1; None where the Hessian is not positive definite."""
+        return covariance(self.hessian)
+
+    @cached_property
+    def beta_cov(self) -> np.ndarray:
+        """The covariance of beta (p, p), what theta and the dispersion leave uncertain included.
+
+        That of theta held where the Hessian is not positive definite.
+        """
+        free, k, p = self.searched.free, self.problem.model.k, len(self.problem.Q)
+        if self.parameter_cov is None:
+            return self.beta_cov_given_theta
+        start = int(free[:k].sum())
+        C = self.problem.beta_of_gamma
+        return np.asarray(C @ self.parameter_cov[start : start + p, start : start + p] @ C.T)
+
+    @cached_property
+    def beta_cov_given_theta(self) -> np.ndarray:
+        """The same with theta and the dispersion held: lme4's from RX."""
+        C = self.problem.beta_of_gamma
+        return np.asarray(C @ given_theta(self.searched.at) @ C.T)
+
+    @cached_property
+    def se(self) -> np.ndarray:
+        """Standard errors of beta (p,)."""
+        return np.asarray(np.sqrt(np.diag(self.beta_cov)))
+
+    @cached_property
+    def half(self) -> np.ndarray:
+        """F (p, p) with cov(beta) = F'F."""
+        size = np.where(self.se > 0.0, self.se, 1.0)
+        L, failed = cholesky(self.beta_cov / np.outer(size, size))
+        if failed:
+            values, vectors = np.linalg.eigh(self.beta_cov / np.outer(size, size))
+            L = vectors * np.sqrt(np.maximum(values, 0.0))
+        return np.asarray(L.T * size)
+
+    @cached_property
+    def b(self) -> list[np.ndarray]:
+        """Modes of the random effects of each term (J, q)."""
+        mode, theta = self.searched.at.mode, self.searched.at.at.theta
+        blocks = zip(self.problem.blocks, mode.prior.b(mode.u), strict=True)
+        return self.by_term([block.effects(b.T, theta) for block, b in blocks])
+
+    @property
+    def effects(self) -> list[np.ndarray]:
+        """The same: effects of the levels of each term (J, q)."""
+        return self.b
+
+    @cached_property
+    def block_condvar(self) -> list[np.ndarray]:
+        """var(b | y) of every level, block by block (J, q, q), in the user's columns."""
+        theta, factor = self.searched.at.at.theta, self.searched.at.mode.factor
+        assert factor is not None
+        return [block.covariance(H, theta) for block, H in zip(self.problem.blocks, factor.covariances(), strict=True)]
+
+    @cached_property
+    def condvar(self) -> list[np.ndarray]:
+        """Their variance given the data, parameters held, of each term (J, q, q): from H at the mode."""
+        return self.by_term(self.block_condvar)
+
+    def by_term(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
+        """Cut the blocks (J, q) or (J, q, q) into terms, in the model's order."""
+        out: dict[int, np.ndarray] = {}
+        for block, values in zip(self.problem.blocks, blocks, strict=True):
+            for term, columns in zip(block.terms, block.column_slices, strict=True):
+                out[term] = values[:, columns] if values.ndim == 2 else values[:, columns, columns]
+        return [out[t] for t in range(len(out))]
+
+    @property
+    def u(self) -> Effects:
+        """Modes of the spherical effects, block by block (q, J)."""
+        return self.searched.at.mode.u
+
+    @property
+    def eta(self) -> np.ndarray:
+        """X beta + Z b + offset (n,)."""
+        return self.searched.at.mode.eta
+
+    @cached_property
+    def population(self) -> np.ndarray:
+        """X beta + offset (n,): the linear predictor of a level whose random effects are zero."""
+        return np.asarray(self.problem.offset + self.searched.at.at.gamma @ self.problem.Q)
+
+    @cached_property
+    def fitted(self) -> np.ndarray:
+        """The mean of each record at the modes (n,)."""
+        return self.problem.family.mean(self.eta, self.tau)

@@ -1,0 +1,104 @@
+r"""A generalised model, conditioned: what no parameter changes.
+
+    eta = X beta + Z Lambda u + offset,        y_i | eta_i of a family,        u ~ N(0, K (x) I)
+
+X beta = Q gamma with Q orthogonal and of unit mean square, theta in the axes of the terms: no coordinate of the search
+knows the units of a covariate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mme.engine.aliasing import Aliasing, aliasing
+from mme.engine.basis import FixedBasis, orthonormalise
+from mme.engine.block_pattern import block_patterns
+from mme.engine.blocks import Block
+from mme.family.base import Family, Observed
+from mme.generalised.columns import Columns
+from mme.generalised.dense import DenseEquations
+from mme.generalised.equations import Equations
+from mme.generalised.levels import LevelEquations
+from mme.generalised.sparse import SparseEquations
+from mme.model.problem import Model
+from mme.numeric.limits import limits
+from mme.residual.whitening import Whitening
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The model with its family; ``model.y`` is a stand-in for what ``data`` holds."""
+
+    model: Model
+    family: Family
+    data: Observed
+
+    @property
+    def n(self) -> int:
+        """Number of records."""
+        return self.data.n
+
+    @cached_property
+    def offset(self) -> np.ndarray:
+        """The known part of eta (n,)."""
+        return np.zeros(self.n) if self.model.offset is None else self.model.offset
+
+    @cached_property
+    def basis(self) -> FixedBasis:
+        """Orthonormal columns of X that earlier ones do not determine."""
+        return orthonormalise(self.model.X, np.zeros(self.n), Whitening())
+
+    @cached_property
+    def Q(self) -> np.ndarray:
+        """Orthogonal columns of unit mean square, a row each (p, n)."""
+        return np.ascontiguousarray(self.basis.N[:-1]) * np.sqrt(self.n)
+
+    def beta(self, gamma: np.ndarray) -> np.ndarray:
+        """Coefficients of the kept columns from those of Q."""
+        return np.asarray(self.beta_of_gamma @ gamma)
+
+    @cached_property
+    def beta_of_gamma(self) -> np.ndarray:
+        """d beta / d gamma (p, p)."""
+        return self.basis.R_inverse * np.sqrt(self.n)
+
+    def gamma(self, beta: np.ndarray) -> np.ndarray:
+        """Coefficients of Q from those of the kept columns."""
+        return np.asarray(self.basis.R @ beta) / np.sqrt(self.n)
+
+    @cached_property
+    def aliasing(self) -> Aliasing:
+        """What the columns left out are made of."""
+        return aliasing(self.model.X, self.basis)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Terms by grouping factor, in their axes; the absorbed one first, where one is."""
+        patterns, _ = block_patterns(self.model, Whitening())
+        blocks = [pattern.weighted(Whitening(), None).viewed(inside=True) for pattern in patterns]
+        among = [b for b, block in enumerate(blocks) if block.is_block_diagonal]
+        if among:
+            first = max(among, key=lambda b: blocks[b].J * blocks[b].q)
+            blocks.insert(0, blocks.pop(first))
+        return tuple(blocks)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Z of the blocks."""
+        return Columns(self.blocks, self.n)
+
+    @cached_property
+    def equations(self) -> Equations:
+        """How (H) is factorised: by level, with a dense remainder, or sparse."""
+        first, rest = self.blocks[0], self.blocks[1:]
+        offsets = np.concatenate(([0], np.cumsum([block.J * block.q for block in self.blocks], dtype=np.int64)))
+        if first.is_block_diagonal and not rest:
+            return LevelEquations(first)
+        m = int(offsets[-1] - offsets[1])
+        dense = m <= limits().dense_effects and m * first.J * first.q <= limits().dense_meetings
+        if first.is_block_diagonal and dense and not any(block.by_column or block.is_parametric for block in rest):
+            return DenseEquations(first, rest)
+        return SparseEquations.of(self.blocks, offsets)

@@ -1,0 +1,107 @@
+r"""The outer loop: minimise (L) over theta, gamma and tau together, by its exact gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mme.engine.blocks import sizes_of_theta
+from mme.errors import MMEError
+from mme.generalised.laplace import Criterion, Laplace, Point
+from mme.generalised.problem import Problem
+from mme.generalised.scoring import first_inverse
+from mme.generalised.start import start
+from mme.numeric.quasi_newton import Descent, descend
+
+# What a further step may still gain.
+_TOLERANCE = 1e-13
+# A standard deviation of eta below this share is tried at zero.
+_SMALL = 1e-3
+# Zero may cost this.
+_COSTS = 1e-9
+# Length of a step in standard errors.
+_FAR = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """Where the search ended; ``free`` are the parameters that are not held, at zero where that cost nothing."""
+
+    criterion: Criterion
+    at: Laplace
+    descent: Descent[Laplace]
+    free: np.ndarray
+
+
+def search(problem: Problem, *, expected: bool = False, first: Point | None = None) -> Searched:
+    """The minimum of (L)."""
+    criterion = Criterion(problem, expected)
+    point = start(problem) if first is None else first
+    at = criterion.at(point)
+    if at is None:
+        point = replace(point, theta=problem.model.coordinates.inner(np.zeros(problem.model.k)))
+        at = criterion.at(point)
+    if at is None:
+        raise MMEError("the likelihood has no value at the start: rescale the covariates or the offset")
+    free = np.ones(point.x.size, dtype=bool)
+    k = problem.model.k
+    free[:k] = problem.model.coordinates.free
+    criterion.u = at.mode.u
+    descent = _descend(criterion, point.x, at, free)
+    return _without_small(criterion, descent, free)
+
+
+def _descend(criterion: Criterion, x: np.ndarray, at: Laplace, free: np.ndarray) -> Descent[Laplace]:
+    """BFGS over the free parameters."""
+
+    def function(z: np.ndarray) -> Free | None:
+        full = x.copy()
+        full[free] = z
+        found = criterion.at(criterion.point(full))
+        return None if found is None else Free(found, free)
+
+    def accepted(_: np.ndarray, found: Free) -> None:
+        criterion.u = found.of.mode.u
+
+    inverse = first_inverse(at)[np.ix_(free, free)]
+    found = descend(function, x[free], Free(at, free), inverse, accepted=accepted, tolerance=_TOLERANCE, most=_FAR)
+    full = x.copy()
+    full[free] = found.x
+    return Descent(full, found.at.of, found.gradient, found.inverse, found.promised, found.steps, found.reason)
+
+
+@dataclass(frozen=True, eq=False)
+class Free:
+    """(L) as a function of the free parameters."""
+
+    of: Laplace
+    free: np.ndarray
+
+    @property
+    def value(self) -> float:
+        """(L)."""
+        return self.of.value
+
+    def gradient(self) -> np.ndarray:
+        """By the free parameters."""
+        return self.of.gradient()[self.free]
+
+
+def _without_small(criterion: Criterion, descent: Descent[Laplace], free: np.ndarray) -> Searched:
+    """Standard deviations that are nearly zero at zero, where that costs nothing."""
+    problem = criterion.problem
+    k = problem.model.k
+    size = sizes_of_theta(problem.blocks, k)
+    for j in np.flatnonzero(problem.model.diagonal).tolist():
+        if not free[j] or abs(descent.x[j]) * size[j] > _SMALL:
+            continue
+        x = descent.x.copy()
+        x[j] = 0.0
+        at = criterion.at(criterion.point(x))
+        if at is None or at.value > descent.at.value + _COSTS:
+            continue
+        free[j] = False
+        criterion.u = at.mode.u
+        descent = _descend(criterion, x, at, free)
+    return Searched(criterion, descent.at, descent, free)

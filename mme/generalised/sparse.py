@@ -1,0 +1,158 @@
+r"""(H) whole, by a sparse factor of all random effects: any relationships, any number of crossed factors.
+
+    H = Lambda'Z'W Z Lambda + K^-1
+
+on the pattern of Z'Z and K^-1 (:mod:`mme.engine.schur_pattern` with nothing absorbed). Entries of H^-1 on that pattern
+are all that leverages, gains and covariances take: the selected inverse has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mme.engine.blocks import Block
+from mme.engine.lambdas import sandwich
+from mme.engine.penalty import Penalty
+from mme.engine.schur_pattern import SchurPattern, penalty_values, schur_pattern
+from mme.generalised.columns import Effects, Prior
+from mme.generalised.levels import seen_alone
+from mme.numeric.factor import Analysis, SymmetricFactor, analyse
+from mme.numeric.sums import Column, no_cells, of_pair
+
+
+@dataclass(frozen=True, eq=False)
+class SparseEquations:
+    """The pattern of H and its analysis."""
+
+    blocks: tuple[Block, ...]
+    pattern: SchurPattern
+    analysis: Analysis
+    fixed_penalty: np.ndarray
+    penalty: Penalty | None
+
+    @classmethod
+    def of(cls, blocks: tuple[Block, ...], offsets: np.ndarray) -> SparseEquations:
+        """Order and pattern, once a model."""
+        pattern = schur_pattern(blocks, offsets, tuple(no_cells() for _ in blocks), None, 1, 0)
+        analysis = analyse(pattern.lower())
+        analysis.require_memory("the random effects of this model")
+        values = penalty_values(blocks)
+        return cls(blocks, pattern, analysis, values, Penalty.of(blocks, values))
+
+    @property
+    def description(self) -> str:
+        """Who factorises."""
+        return self.analysis.description
+
+    def factor(self, prior: Prior, W: np.ndarray) -> SparseFactors:
+        """All effects at once."""
+        return SparseFactors(self, prior, self._gram(W), W)
+
+    def _gram(self, W: np.ndarray) -> np.ndarray:
+        """Z'W Z on the pattern, family by family."""
+        values = np.zeros(self.pattern.size)
+        for family, direct in zip(self.pattern.families, self.pattern.direct, strict=True):
+            left = [W if column is None else W * column for column in self.blocks[family.t_row].columns]
+            met = direct.cells.sums(left, self.blocks[family.t_col].columns)
+            family.blocks(values)[direct.at] = met[direct.lower]
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class SparseFactors:
+    """The factor of H; ``gram`` is Z'W Z on the pattern, family by family."""
+
+    of: SparseEquations
+    prior: Prior
+    gram: np.ndarray
+    W: np.ndarray
+
+    def __post_init__(self) -> None:
+        _ = self.L
+
+    @cached_property
+    def L(self) -> SymmetricFactor:
+        """Of H."""
+        pattern, values = self.of.pattern, self.gram.copy()
+        for family in pattern.families:
+            sandwich(self.prior.T[family.t_row].T, family.blocks(values), self.prior.T[family.t_col])
+        entries = values if pattern.in_order else values[pattern.source]
+        entries[pattern.penalty_at] += self._penalty
+        return self.of.analysis.factor(entries)
+
+    @property
+    def _penalty(self) -> np.ndarray:
+        at = self.of.penalty
+        return self.of.fixed_penalty if at is None else at(self.prior.theta)[0]
+
+    @property
+    def logdet(self) -> float:
+        """log|H|."""
+        return self.L.logdet
+
+    def solve(self, r: Effects) -> Effects:
+        """H^-1 r."""
+        u = self.L.solve(np.concatenate([one.T.ravel() for one in r]))
+        cuts = np.split(u, np.cumsum([one.size for one in r])[:-1])
+        return [cut.reshape(one.shape[1], one.shape[0]).T for cut, one in zip(cuts, r, strict=True)]
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """H^-1 on the pattern, family by family."""
+        pattern = self.of.pattern
+        return pattern.by_family(self.L.inverse_entries(pattern.row, pattern.col))
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Lambda H^-1 Lambda' on the pattern, family by family."""
+        values = self.inverse.copy()
+        for family in self.of.pattern.families:
+            sandwich(self.prior.T[family.t_row], family.blocks(values), self.prior.T[family.t_col].T)
+        return values
+
+    def leverages(self) -> np.ndarray:
+        """m_i'H^-1 m_i (n,): entries between the levels of one record."""
+        h = np.zeros(self.of.blocks[0].codes.shape[-1])
+        for family, direct in zip(self.of.pattern.families, self.of.pattern.direct, strict=True):
+            left, right = self.of.blocks[family.t_row], self.of.blocks[family.t_col]
+            same = family.t_row == family.t_col
+            blocks = family.blocks(self.covariance)
+            at = np.full(direct.cells.count, -1)
+            at[direct.lower] = direct.at
+            for a, x in enumerate(left.columns):
+                for c, z in enumerate(right.columns):
+                    cell = at[of_pair(direct.cells.of_record, a, c)]
+                    value = np.where(cell >= 0, blocks[cell, a, c], 0.0)
+                    if same and left.by_column:
+                        value *= np.where(family.diagonal[cell], 1.0, 2.0)
+                    h += (1.0 if same else 2.0) * _weighted(value, x, z)
+        return h
+
+    def gains(self) -> list[np.ndarray]:
+        """sum_g [Z'W Z Lambda H^-1]_gg of every block."""
+        T, out = self.prior.T, [np.zeros((block.q, block.q)) for block in self.of.blocks]
+        for family in self.of.pattern.families:
+            A, H = family.blocks(self.gram), family.blocks(self.inverse)
+            t, s = family.t_row, family.t_col
+            out[t] += np.einsum("gac,cd,gbd->ab", A, T[s], H, optimize=True)
+            off = ~family.diagonal
+            if t != s or off.any():
+                out[s] += np.einsum("gac,ad,gdb->cb", A[off], T[t], H[off], optimize=True)
+        return out
+
+    def seen(self) -> list[np.ndarray]:
+        """A_g (I + T T'A_g)^-1 of every level, as if levels were independent and other blocks held."""
+        return [seen_alone(block, T, self.W) for block, T in zip(self.of.blocks, self.prior.T, strict=True)]
+
+    def covariances(self) -> list[np.ndarray]:
+        """Lambda H^-1 Lambda' of every level (J, q, q)."""
+        return [self.of.pattern.diagonal_blocks(self.covariance, t) for t in range(len(self.of.blocks))]
+
+
+def _weighted(values: np.ndarray, left: Column, right: Column) -> np.ndarray:
+    for column in (left, right):
+        values = values if column is None else values * column
+    return values

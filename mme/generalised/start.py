@@ -1,0 +1,81 @@
+r"""Where the search begins: beta and tau without random effects, variances by moments of working residuals."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import numpy as np
+
+from mme.engine.blocks import Block
+from mme.generalised.laplace import Point
+from mme.generalised.problem import Problem
+from mme.numeric.lapack import cholesky, cholesky_solve
+from mme.numeric.sums import coding, sum_by_level
+
+_STEPS = 50
+# No start has a smaller standard deviation, of eta, than this.
+_LEAST = 0.1
+
+
+def without_random_effects(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Gamma (p,) and tau (r,) of the model without random effects, by Fisher scoring."""
+    family, data, Q = problem.family, problem.data, problem.Q
+    eta = family.first_eta(data)
+    tau = family.first_tau(data, eta)
+    gamma = np.zeros(len(Q))
+    if len(Q):
+        density = family.at(data, eta, tau)
+        gamma = _scored(Q, density.expected, density.expected * (eta - problem.offset) + density.slope)
+    value = np.inf
+    step = np.zeros(len(Q))
+    for _ in range(_STEPS):
+        eta = problem.offset + gamma @ Q
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            density = family.at(data, eta, tau)
+            new = -2.0 * float(density.value.sum())
+        if not isfinite(new) or new > value + 1e-8 * abs(value):
+            step = 0.5 * step
+            gamma = gamma - step
+            if np.abs(step).max(initial=0.0) < 1e-8:
+                break
+            continue
+        if len(Q) == 0 or abs(value - new) <= 1e-6 * (1.0 + abs(new)):
+            break
+        value = new
+        step = _scored(Q, density.expected, density.slope)
+        gamma = gamma + step
+    return gamma, family.first_tau(data, problem.offset + gamma @ Q)
+
+
+def _scored(Q: np.ndarray, W: np.ndarray, r: np.ndarray) -> np.ndarray:
+    """(Q W Q')^-1 Q r, W raised a little where it is singular."""
+    A = (Q * W) @ Q.T
+    A.flat[:: len(A) + 1] += 1e-10 * np.trace(A) / len(A)
+    L, failed = cholesky(A)
+    return np.zeros(len(A)) if failed else cholesky_solve(L, Q @ r)
+
+
+def start(problem: Problem) -> Point:
+    """Theta by the moments of l' at the model without random effects: E (z'l')^2 = a + a^2 s^2, a = z'W z."""
+    gamma, tau = without_random_effects(problem)
+    density = problem.family.at(problem.data, problem.offset + gamma @ problem.Q, tau)
+    theta = np.zeros(problem.model.k)
+    for block in problem.blocks:
+        variances = np.array([_moment(block, a, density.slope, density.expected) for a in range(block.q)])
+        floor = _LEAST**2 / np.maximum(block.q, 1) * np.ones(block.q)
+        for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
+            H = np.diag(variances[columns] * block.scale[columns] ** -2)
+            first = part.nearest(H, floor[columns] * block.scale[columns] ** -2)
+            theta[thetas] = first
+    return Point(theta, gamma, tau)
+
+
+def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
+    """The variance of one coefficient, over all levels."""
+    codes, column = coding(block.codes, a), block.columns[a]
+    U = sum_by_level(codes, block.J, column, slope)
+    A = sum_by_level(codes, block.J, column, W if column is None else W * column)
+    seen = A > 0.0
+    weight = (1.0 + A[seen]) ** -2.0
+    spread = float(weight @ A[seen] ** 2)
+    return max(float(weight @ (U[seen] ** 2 - A[seen])) / spread, 0.0) if spread > 0.0 else 0.0

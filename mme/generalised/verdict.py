@@ -1,0 +1,90 @@
+"""What the search of a generalised model found, in the user's terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mme.engine.blocks import sizes_of_theta
+from mme.generalised.problem import Problem
+from mme.generalised.search import Searched
+
+# More than this still to gain is no optimum.
+_GAIN = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class JointOptimum:
+    """The optimum of a generalised fit.
+
+    Attributes
+    ----------
+    theta : (k,) array
+        Where the search ended, in the user's units: entries of T, absolute.
+    tau : (r,) array
+        Coordinates of the family's parameters; ``fit.dispersion`` has the natural ones.
+    criterion : float
+        -2 log likelihood, every constant included.
+    evaluations, passes : int
+        Points at which the criterion was computed, and passes over the records for their modes.
+    reason : str
+        Why the search stopped.
+    boundary : tuple of str
+        Components that are zero: variances of zero, correlations of plus or minus one.
+    gradient : array
+        Slope of the criterion by theta in the axes of the terms, beta on an orthogonal basis and tau.
+    expected_decrease : float
+        What one more step would gain on the criterion.
+    verdict : str
+        ``"minimum"``, ``"minimum on the boundary"``, ``"not converged"`` or ``"given"``.
+    """
+
+    theta: np.ndarray
+    tau: np.ndarray
+    criterion: float
+    evaluations: int
+    passes: int
+    reason: str
+    boundary: tuple[str, ...]
+    gradient: np.ndarray = field(repr=False)
+    expected_decrease: float
+    verdict: str
+
+    @property
+    def converged(self) -> bool:
+        """The criterion cannot be lowered by more than a millionth from here."""
+        return self.verdict != "not converged"
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.verdict} after {self.evaluations} evaluations, {self.passes} passes ({self.reason}), "
+            f"criterion {self.criterion:.6f}"
+        )
+        if self.boundary:
+            text += f"; at the edge: {', '.join(self.boundary)}"
+        if not self.converged:
+            text += f"; one more step promises {self.expected_decrease:.2g}"
+        return text
+
+
+def judge(problem: Problem, found: Searched) -> JointOptimum:
+    """Theta in the user's columns, and what is at the edge."""
+    model, inner = problem.model, found.at.at.theta
+    theta = model.canonical(model.coordinates.outer(inner))
+    edge = model.coordinates.edge(inner * sizes_of_theta(problem.blocks, model.k))
+    names = tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist())
+    promised = found.descent.promised
+    word = "minimum on the boundary" if names else "minimum"
+    return JointOptimum(
+        theta=theta,
+        tau=found.at.at.tau,
+        criterion=found.at.value,
+        evaluations=found.criterion.evaluations,
+        passes=found.criterion.passes,
+        reason=found.descent.reason,
+        boundary=names,
+        gradient=found.descent.gradient,
+        expected_decrease=promised,
+        verdict=word if promised <= _GAIN else "not converged",
+    )
