@@ -25,7 +25,7 @@ def data_of(name: str) -> pd.DataFrame:
     meta = json.loads((FOLDER / "data" / f"{name}.meta.json").read_text())
     types = {column: "str" if kind == "str" else "float" for column, kind in meta["dtype"].items()}
     with gzip.open(FOLDER / "data" / f"{name}.csv.gz", "rt") as file:
-        data = pd.read_csv(file, dtype=types)
+        data = pd.read_csv(file, dtype=types, keep_default_na=False, na_values=["NA"])
     for column, levels in meta.get("factor_levels", {}).items():
         known = levels if isinstance(levels, list) else sorted(data[column].dropna().unique(), key=str.encode)
         data[column] = pd.Categorical(data[column], categories=known)

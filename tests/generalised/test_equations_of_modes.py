@@ -78,12 +78,10 @@ def test_equations_of_modes_agree_with_dense_algebra(seed: int, factors: int, sl
         assert factor.logdet == pytest.approx(np.linalg.slogdet(H)[1], rel=1e-10, abs=1e-10)
         np.testing.assert_allclose(flat(factor.solve(r)), inverse @ flat(r), rtol=1e-8, atol=1e-9)
         np.testing.assert_allclose(factor.leverages(), np.einsum("ij,jk,ik->i", M, inverse, M), rtol=1e-8, atol=1e-9)
-        Z = dense_M(problem, Prior.at(problem.blocks, np.zeros(problem.model.k) + _units(problem)))
+        Z = dense_M(problem, Prior.at(problem.blocks, _units(problem)))
         gain = Z.T @ (W[:, None] * M) @ inverse
         start = 0
-        for block, found, V, T in zip(
-            problem.blocks, factor.gains(), factor.covariances(), prior.T, strict=True
-        ):
+        for block, found, V, T in zip(problem.blocks, factor.gains(), factor.covariances(), prior.T, strict=True):
             at = slice(start, start + block.J * block.q)
             blocks = gain[at, at].reshape(block.J, block.q, block.J, block.q)
             known = np.einsum("gagb->ab", blocks)
@@ -96,7 +94,8 @@ def test_equations_of_modes_agree_with_dense_algebra(seed: int, factors: int, sl
 
 def _units(problem: Problem) -> np.ndarray:
     """The theta of T = I in every block, whose columns have unit size."""
-    return np.concatenate([np.eye(part.q)[np.tril_indices(part.q)[::1]] if part.q == 1 else np.array([1.0, 0.0, 1.0]) for part in problem.model.structures])
+    one = {1: np.array([1.0]), 2: np.array([1.0, 0.0, 1.0])}
+    return np.concatenate([one[part.q] for part in problem.model.structures])
 
 
 def test_weights_that_make_the_equations_indefinite_are_refused() -> None:
@@ -110,4 +109,4 @@ def test_weights_that_make_the_equations_indefinite_are_refused() -> None:
 def test_the_dense_oracle_is_not_the_identity() -> None:
     problem = problem_of(2, 2, True)
     M = dense_M(problem, Prior.at(problem.blocks, np.ones(problem.model.k)))
-    assert np.abs(M).sum() > 0 and sl.norm(M.T @ M - np.eye(M.shape[1])) > 1.0
+    assert sl.norm(M.T @ M - np.eye(M.shape[1])) > 1.0
