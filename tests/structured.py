@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from cases import PRIVATE
+from cases import PRIVATE, SHIPPED, load_data
 
+import mme
 from mme.residual import AR1, CompoundSymmetry, Exponential, Heterogeneous, PowerOfCovariate, Unstructured
 
 # What was fitted, in our words; cases by the name before _ml and _reml.
@@ -31,6 +33,33 @@ STRUCTURES: dict[str, Any] = {
     "st_tlc_lme_exp": Exponential("weeknum", "id"),
     "st_tlc_unstr": Unstructured("visit", "id"),
 }
+
+
+# nlme's random part in lme4's words; the others are (1 | group) or none.
+BARS = {
+    "st_dialyzer_lme_varpower": "(1 | Subject)",
+    "st_orthodont_lme_varident_sex": "(1 | Subject)",
+    "st_ou_lme_car1": "(1 | grp)",
+    "st_ou_lme_exp": "(1 | grp)",
+    "st_ovary_lme_ar1": "(1 | Mare)",
+    "st_ovary_lme_diag_ar1": "(s1 || Mare)",
+    "st_oxboys_car1": "(age | Subject)",
+    "st_tlc_lme_exp": "(1 | id)",
+}
+
+
+def reference(name: str) -> dict[str, Any]:
+    """The stored case, shipped or private."""
+    shipped = SHIPPED / "structures" / f"{name}.json"
+    return json.loads((shipped if shipped.exists() else PRIVATE / "cases" / f"{name}.json").read_text())
+
+
+def fit_case(name: str, **options: Any) -> mme.Fit:
+    """The model of a stored case fitted anew."""
+    stored, stem = reference(name), name.rsplit("_", 1)[0]
+    formula = stored["formula"] + (f" + {BARS[stem]}" if stem in BARS else "")
+    method = "REML" if stored["REML"] else "ML"
+    return mme.lmer(formula, load_data(stored["data"]), method=method, residual=STRUCTURES[stem], **options)
 
 
 def cases(marginal: bool | None = None) -> list[Any]:

@@ -15,7 +15,8 @@ from mme.fitted.record import Fitted
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
 from mme.search.given import given_theta
-from mme.search.loop import search
+from mme.search.known_derivatives import AUTO, check_search
+from mme.search.loop import search as optimise
 from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
@@ -34,6 +35,7 @@ def fit(
     theta: Any = None,
     start: Any = None,
     phi: Mapping[str, float] | None = None,
+    search: str = "auto",
     progress: Progress = False,
 ) -> Fit:
     r"""Fit y = X beta + sum_t Z_t b_t + offset + e by REML or ML.
@@ -71,6 +73,10 @@ def fit(
     phi : mapping, optional
         Parameters of the residual structure that are known, ``{"rho": 0.5}``, by the names of :attr:`Fit.residual`;
         the others are estimated.
+    search : str
+        How the variances are searched: ``"derivative-free"`` by values of the criterion, ``"average-information"`` by
+        its exact slopes and average information; ``"auto"`` takes the first for up to six parameters. The optimum is
+        the same.
     progress : bool or callable
         True prints a line an evaluation to stderr; a callable gets (evaluation, criterion, theta).
 
@@ -103,7 +109,7 @@ def fit(
         sigma=sigma,
         phi=phi,
     )
-    return Fit(fit_model(model, theta, start, progress))
+    return Fit(fit_model(model, theta, start, progress, search=search))
 
 
 def lmer(
@@ -123,6 +129,7 @@ def lmer(
     theta: Any = None,
     start: Any = None,
     phi: Mapping[str, float] | None = None,
+    search: str = "auto",
     progress: Progress = False,
 ) -> Fit:
     """Fit a linear mixed model given by an lme4 formula.
@@ -157,7 +164,7 @@ def lmer(
         and means of transforms are those of the rows used. What comes back by row has all rows, NaN for these.
     na_action : str
         ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
-    sigma, theta, start, phi, progress
+    sigma, theta, start, phi, search, progress
         As in :func:`mme.fit`.
 
     Returns
@@ -210,7 +217,8 @@ def lmer(
     )
     designed = perf_counter() - began
     rows = Rows(parts.kept, parts.index, parts.outside)
-    return Fit(fit_model(model, theta, start, progress, rows, formula, parts.spec, formula_seconds=designed))
+    described = rows, formula, parts.spec
+    return Fit(fit_model(model, theta, start, progress, *described, formula_seconds=designed, search=search))
 
 
 def _columns(residual: Any) -> tuple[str, ...]:
@@ -259,12 +267,13 @@ def fit_model(
     formula: str | None = None,
     specification: Any = None,
     formula_seconds: float | None = None,
+    search: str = AUTO,
 ) -> Fitted:
     """Fit a checked model; what describes its rows and its formula goes into the record."""
     if theta is not None and start is not None:
         raise MMEError("theta= evaluates there without a search, which start= would begin: give one of them")
     first = None if start is None else model.canonical(given_theta(start, model, "start"))
-    found = search(model, theta, progress, first)
+    found = optimise(model, theta, progress, first, by=check_search(search))
     used = Rows.all(model.n) if rows is None else rows
     objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
     return Fitted(model, found.optimum, objective, used, progress, formula, specification)

@@ -16,6 +16,7 @@ import numpy as np
 
 from mme.covariance.axes import Axes
 from mme.covariance.held import Held, hold_entry
+from mme.numeric.differences import slopes as differences
 from mme.relationship.parametric import Parametric
 
 # A standard deviation below this share of what the columns' size would make visible counts as zero.
@@ -187,6 +188,33 @@ class GStructure(ABC):
     def columns_of(self, entries: np.ndarray) -> np.ndarray:
         """Columns (q,) with a standard deviation among these entries of theta (k,): all, where it is of all."""
         return np.full(self.q, bool(entries[self.diagonal].any()))
+
+    # -- derivatives --------------------------------------------------------------------------------------------------
+
+    def inside(self, theta: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """Theta, or one beside it at which T is not singular: standard deviations of at least ``least`` (k,)."""
+        return np.where(self.diagonal & (np.abs(theta) < least), np.copysign(least, theta), theta)
+
+    def slopes(self, theta: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """The derivatives (k, q, q) of T T' by the entries of theta, which are of the order of ``unit`` (k,).
+
+        By differences of T T' itself: for structures that have nothing better.
+        """
+
+        def covariance(x: np.ndarray) -> np.ndarray:
+            T = self.T(x * unit)
+            return np.asarray(T @ T.T).ravel()
+
+        return differences(covariance, theta / unit).reshape(self.k, self.q, self.q) / unit[:, None, None]
+
+    def curvature(self, theta: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Second derivatives (k, k) of <weights, T T'>, for symmetric weights (q, q); by differences of the first."""
+
+        def first(x: np.ndarray) -> np.ndarray:
+            return np.einsum("iab,ab->i", self.slopes(x * unit, unit), weights)
+
+        second = differences(first, theta / unit) / unit[:, None]
+        return 0.5 * (second + second.T)
 
     # -- linear in what ---------------------------------------------------------------------------------------------
 

@@ -168,6 +168,17 @@ class FreeEntries(GStructure):
         found[self.rows[self.diagonal]] = entries[self.diagonal]
         return found
 
+    def slopes(self, theta: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """E_rc T' + T E_cr for entry (r, c) of T."""
+        moved = np.zeros((self.k, self.q, self.q))
+        moved[np.arange(self.k), self.rows] = self.T(theta).T[self.cols]
+        return moved + moved.transpose(0, 2, 1)
+
+    def curvature(self, theta: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Twice the weights between the rows of entries of one column."""
+        same = np.equal.outer(self.cols, self.cols)
+        return np.where(same, 2.0 * weights[np.ix_(self.rows, self.rows)], 0.0)
+
     def directions(self, theta: np.ndarray, information: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Columns f with T T' = sum x f f': those of F and their sums over sqrt 2, F'(information) F = I.
 

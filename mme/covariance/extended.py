@@ -55,6 +55,23 @@ class Extended(GStructure):
         """The relative covariance factor at theta."""
         return self.inner.T(theta[: self.inner.k])
 
+    def inside(self, theta: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """That of T."""
+        k = self.inner.k
+        return np.append(self.inner.inside(theta[:k], least[:k]), theta[k:])
+
+    def slopes(self, theta: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """Those of T, which the relationship's parameters leave as it is."""
+        k = self.inner.k
+        still = np.zeros((self.k - k, self.q, self.q))
+        return np.concatenate([self.inner.slopes(theta[:k], unit[:k]), still])
+
+    def curvature(self, theta: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Those of T."""
+        k, out = self.inner.k, np.zeros((self.k, self.k))
+        out[:k, :k] = self.inner.curvature(theta[:k], unit[:k], weights)
+        return out
+
     def edge(self, theta: np.ndarray) -> np.ndarray:
         """Those of T."""
         return self._of_T(self.inner.edge(theta[: self.inner.k]))

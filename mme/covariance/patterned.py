@@ -13,6 +13,8 @@ from mme.covariance.held import Held, hold_entry
 
 # A correlation this close to its bound, in its angle, is there: lme4's tolerance for an entry of T.
 _AT_BOUND = 1e-4
+# T is evaluated at least this far from a bound of w where its inverse is asked for.
+_OFF_BOUND = 1e-3
 # A search for a correlation begins within this share of its bounds.
 _WITHIN = 0.9
 # Words for the patterns, and whether all columns have one standard deviation.
@@ -81,6 +83,31 @@ class Patterned(GStructure):
             below = rho * np.sqrt(np.divide(ratio, d[1:], out=np.zeros(self.q), where=d[1:] > 0.0))
             L = np.tril(np.broadcast_to(below, (self.q, self.q)), -1) + np.diag(np.sqrt(ratio * d[1:]))
         return np.asarray(sd[:, None] * L)
+
+    def inside(self, theta: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """Standard deviations as others have it, and w off its bounds."""
+        theta = super().inside(theta, least)
+        bound = ~self.diagonal & (np.abs(np.sin(theta)) < _OFF_BOUND)
+        return np.where(bound, theta + 2.0 * _OFF_BOUND, theta)
+
+    def slopes(self, theta: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """diag(sd) C diag(sd) row and column by row and column, and diag(sd) dC diag(sd) sin w."""
+        signs = np.where(theta[: self.n_sd] < 0.0, -1.0, 1.0)
+        sd = np.broadcast_to(signs * theta[: self.n_sd], (self.q,))
+        C, moved = np.eye(self.q), np.zeros((self.k, self.q, self.q))
+        if self.k > self.n_sd:
+            rho, lag = self.rho(theta[-1]), np.abs(np.subtract.outer(np.arange(self.q), np.arange(self.q)))
+            power = lag if self.pattern == "ar1" else np.minimum(lag, 1)
+            C = np.where(power == 0, 1.0, rho**power)
+            dC = power * np.where(power < 2, 1.0, rho ** np.maximum(power - 1, 0))
+            moved[-1] = -0.5 * (1.0 - self.lowest) * np.sin(theta[-1]) * sd[:, None] * dC * sd
+        if self.homogeneous:
+            moved[0] = 2.0 * theta[0] * C
+        else:
+            at = np.arange(self.q)
+            moved[at, at] = signs[:, None] * C * sd
+            moved[: self.q] += moved[: self.q].transpose(0, 2, 1)
+        return moved
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """Standard deviations that are not negative, and w between 0 and pi."""

@@ -11,6 +11,22 @@ _FIRST = np.array([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]) / 60.0
 _SECOND = np.array([2.0, -27.0, 270.0, -490.0, 270.0, -27.0, 2.0]) / 180.0
 # One-sided differences: points on (0, _REACH] beside 0. The singularities nearest to it lie at -1, or beyond.
 _REACH, _POINTS = 0.1, 7
+# Step of first derivatives by coordinates of order one: its sixth power is some 1e-11, rounding a share 1e-14 of f.
+_STEP = 0.015
+
+
+def slopes(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """First derivatives (k, size) of a smooth f (size,) at x (k,), in coordinates of order one.
+
+    Examples
+    --------
+    >>> slopes(lambda x: np.array([x[0] ** 3, x[0] * x[1]]), np.array([2.0, 5.0])).round(9)
+    array([[12.,  5.],
+           [ 0.,  2.]])
+    """
+    offsets = np.flatnonzero(_FIRST)
+    steps = _STEP * np.eye(x.size)
+    return np.array([sum(_FIRST[i] * f(x + (i - 3) * step) for i in offsets) / _STEP for step in steps])
 
 
 def central(f: Callable[[np.ndarray], np.ndarray], k: int, size: int) -> tuple[np.ndarray, np.ndarray]:

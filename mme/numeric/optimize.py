@@ -21,6 +21,8 @@ from mme.numeric.newton import Derivatives, descend, polish
 _ROUNDS = 30
 # A start from which a Newton step promises no more than this a coordinate is within a few standard errors.
 _NEARBY = 10.0
+# Why a search by known derivatives stops.
+BY_DERIVATIVES = "Newton steps on derivatives in closed form gained nothing more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +121,7 @@ def _minimum_by_slopes(f: Counted, even: np.ndarray, derivatives: Derivatives) -
         if at is None or not at.converged:
             return None
         if not _snap(f, even):
-            reason = "Newton steps on derivatives in closed form gained nothing more"
-            return Minimum(f.x, f.best, f.evaluations, reason, even & (f.x == 0.0), at)
+            return Minimum(f.x, f.best, f.evaluations, BY_DERIVATIVES, even & (f.x == 0.0), at)
     return None
 
 

@@ -9,13 +9,15 @@ so that rows of [Z X y] multiplied by W make an ordinary model, whose criterion 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mme.residual.dense import dense_by_group
+from mme.numeric.differences import slopes
+from mme.residual.sensitivity import Sensitivity
+from mme.residual.slopes import Differentiable
 
 # Gives the column of a name, or the array itself; of the records used.
 Column = Callable[[Any], Any]
@@ -70,7 +72,7 @@ class RStructure(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Bound(ABC):
+class Bound(Differentiable):
     """A structure with its columns read and checked: R as a function of coordinates x (k,).
 
     The coordinates are unconstrained reals of order one, and everything is smooth in them; :meth:`natural` translates.
@@ -173,10 +175,6 @@ class Bound(ABC):
             diagonal[members] = np.einsum("gij,gij->gj", W, W)
         return diagonal
 
-    def _dense(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield records (G, s) of the groups of one size s, and their W (G, s, s)."""
-        yield from dense_by_group(lambda rows: self.whiten(x, rows), self.group, self.n)
-
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Half the logarithm of diag R (n,): zero for a correlation matrix."""
         return np.zeros(self.n)
@@ -205,6 +203,22 @@ class Variance(Bound):
     @abstractmethod
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Logarithm of each record's standard deviation relative to sigma (n,)."""
+
+    def log_sd_slopes(self, x: np.ndarray) -> np.ndarray:
+        """Derivatives (k, n) of :meth:`log_sd`; by differences, for structures that have nothing better."""
+        return slopes(self.log_sd, x)
+
+    def score(self, x: np.ndarray, of: Sensitivity) -> np.ndarray:
+        """2 sum_i (S R)_ii d log sd_i: also where R is correlated, with these standard deviations on both sides."""
+        return 2.0 * self.log_sd_slopes(x) @ of.relative
+
+    def changes(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """2 d log sd times S^2 v."""
+        return 2.0 * self.log_sd_slopes(x) * (np.exp(2.0 * self.log_sd(x)) * v)
+
+    def multiplied(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows S^2."""
+        return rows * np.exp(2.0 * self.log_sd(x))
 
     def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows S^-1."""

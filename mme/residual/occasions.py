@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mme.numeric.differences import slopes
 from mme.residual.base import Bound
 from mme.residual.patterns import Patterns, observed
 from mme.residual.reading import Labels, Reader, same_group
+from mme.residual.sensitivity import Sensitivity
 from mme.tables.times import by_group
 
 
@@ -50,6 +52,36 @@ class OverOccasions(Bound):
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Undo the factor of its pattern."""
         return self.patterns.colour(self.root(x), rows)
+
+    def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
+        """dC / dx_i (k, T, T); by differences of C, for structures that have nothing better."""
+
+        def matrix(x: np.ndarray) -> np.ndarray:
+            B = self.root(x)
+            return (B @ B.T).ravel()
+
+        return slopes(matrix, x).reshape(self.k, self.T, self.T)
+
+    def score(self, x: np.ndarray, of: Sensitivity) -> np.ndarray:
+        """<S, dC / dx_i>, S summed over the groups at their occasions."""
+        return np.einsum("ist,st->i", self.matrix_slopes(x), of.by_occasion(self.occasions, self.T))
+
+    def changes(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """dC / dx_i times v, which is zero on occasions that a group has not."""
+        table = self._table(v[None, :])
+        moved = table[0] @ self.matrix_slopes(x)
+        return np.asarray(moved[:, self.codes, self.occasions])
+
+    def multiplied(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """C times rows that are zero on occasions that a group has not."""
+        B = self.root(x)
+        return np.asarray((self._table(rows) @ (B @ B.T))[:, self.codes, self.occasions])
+
+    def _table(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (m, n) as (m, groups, T), zero where a group has no record."""
+        table = np.zeros((len(rows), int(self.codes.max()) + 1, self.T))
+        table[:, self.codes, self.occasions] = rows
+        return table
 
     def logdet(self, x: np.ndarray) -> float:
         """Return the sum over patterns."""

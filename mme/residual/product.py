@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.residual.base import Bound, Column, RStructure, Variance
+from mme.residual.sensitivity import Sensitivity
 from mme.tables.names import unlike
 
 # Smallest eigenvalue of the Gram matrix of directions (of length one) that differ by more than rounding.
@@ -171,6 +172,30 @@ class Product(Bound):
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Return the sum over the parts."""
         return np.sum([part.log_sd(at) for part, at in self._split(x)], axis=0)
+
+    def score(self, x: np.ndarray, of: Sensitivity) -> np.ndarray:
+        """That of C by its own dC/dC = S (dC/dR) S, and of each variance function by the diagonal that R leaves it."""
+        within = of.scaled(np.exp(self._log_scale(x)))
+        parts = self._split(x)
+        return np.concatenate([part.score(at, of if part.is_variance_function else within) for part, at in parts])
+
+    def changes(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """S dC S v, and d log sd R v + R d log sd v."""
+        sd, Rv = np.exp(self._log_scale(x)), self.multiplied(x, v[None, :])[0]
+        out = []
+        for part, at in self._split(x):
+            if isinstance(part, Variance):
+                D = part.log_sd_slopes(at)
+                out.append(D * Rv + self.multiplied(x, D * v))
+            else:
+                out.append(sd * part.changes(at, sd * v))
+        return np.concatenate(out)
+
+    def multiplied(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows S C S."""
+        sd = np.exp(self._log_scale(x))
+        rows = sd * rows
+        return sd * (rows if self.correlation is None else self.correlation.multiplied(x[: self.correlation.k], rows))
 
     def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
         """S C S."""

@@ -172,14 +172,34 @@ class BoundUnstructured(OverOccasions):
         """diag(sd) times the factor of the correlations."""
         return self._sd(x)[:, None] * self._correlation_root(x)
 
+    def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
+        """B dB' + dB B'; of L, row i beyond m falls by z_im of itself, L_im grows by 1 - z_im^2 of what was left."""
+        T, pairs = self.T, self.T * (self.T - 1) // 2
+        cols, rows = np.triu_indices(T, 1)
+        z, unexplained = fisher(x[:pairs])
+        L, sd, at = self._correlation_root(x), self._sd(x), np.arange(pairs)
+        own, later = np.zeros((pairs, T)), np.arange(T) > cols[:, None]
+        own[later] = (-z[:, None] * L[rows])[later]
+        own[at, cols] = unexplained**2 * self._left(x)[rows, cols]
+        moved = np.zeros((self.k, T, T))  # dL L', one row each
+        moved[at, rows] = own @ L.T
+        if not self.equal_variances:
+            moved[pairs + np.arange(T - 1), np.arange(1, T)] = (L @ L.T)[1:]
+        return np.asarray(sd[:, None] * (moved + moved.transpose(0, 2, 1)) * sd)
+
+    def _left(self, x: np.ndarray) -> np.ndarray:
+        """What the occasions before j leave of the standard deviation of i (T, T)."""
+        cols, rows = np.triu_indices(self.T, 1)
+        left = np.ones((self.T, self.T + 1))
+        left[rows, cols + 1] = fisher(x[: rows.size])[1]
+        return np.asarray(np.cumprod(left, axis=1)[:, :-1])
+
     def _correlation_root(self, x: np.ndarray) -> np.ndarray:
         """L from the partial correlations: products along each row."""
         cols, rows = np.triu_indices(self.T, 1)
-        z, unexplained = fisher(x[: rows.size])
-        L, left = np.eye(self.T), np.ones((self.T, self.T + 1))
-        L[rows, cols] = z
-        left[rows, cols + 1] = unexplained
-        return np.asarray(L * np.cumprod(left, axis=1)[:, :-1])
+        L = np.eye(self.T)
+        L[rows, cols] = fisher(x[: rows.size])[0]
+        return np.asarray(L * self._left(x))
 
     def _from_matrix(self, C: np.ndarray, sd: np.ndarray) -> np.ndarray:
         """Coordinates of a correlation matrix and standard deviations."""

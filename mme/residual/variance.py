@@ -10,6 +10,7 @@ import numpy as np
 from mme.residual.base import Column, RStructure, Variance
 from mme.residual.reading import Reader
 from mme.residual.scales import clipped_log_sd
+from mme.residual.sensitivity import Sensitivity
 
 # Moments may start a standard deviation at most this far (in logarithms) from the others.
 _FARTHEST_START = 4.0
@@ -94,6 +95,14 @@ class BoundHeterogeneous(Variance):
         """Logarithm of the ratio of each record's stratum."""
         return np.asarray(np.append(0.0, clipped_log_sd(x))[self.codes])
 
+    def log_sd_slopes(self, x: np.ndarray) -> np.ndarray:
+        """Ones on the records of each stratum but the first (k, n)."""
+        return np.equal.outer(np.arange(1, self.k + 1), self.codes).astype(float)
+
+    def score(self, x: np.ndarray, of: Sensitivity) -> np.ndarray:
+        """Twice the sum of (S R)_ii by stratum."""
+        return 2.0 * np.bincount(self.codes, of.relative, minlength=self.k + 1)[1:]
+
 
 @dataclass(frozen=True, eq=False)
 class PowerOfCovariate(RStructure):
@@ -169,3 +178,7 @@ class BoundPowerOfCovariate(Variance):
     def log_sd(self, x: np.ndarray) -> np.ndarray:
         """Return delta log|v|."""
         return clipped_log_sd(float(self.natural(x)[0]) * self.logs)
+
+    def log_sd_slopes(self, x: np.ndarray) -> np.ndarray:
+        """log|v| in standard deviations of it (1, n)."""
+        return (self.logs / self.spread)[None, :]

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from mme.derivatives.average import average_information
+from mme.derivatives.score import has_score, score
 from mme.derivatives.slopes import criterion_slopes
-from mme.errors import MMEWarning
+from mme.derivatives.uncertainty import Meetings
+from mme.errors import MMEError, MMEWarning
 from mme.numeric.newton import Derivatives
+from mme.numeric.optimize import BY_DERIVATIVES, Minimum
 from mme.search.joint import Joint
 from mme.search.searched import Searched
 from mme.search.valleys import Valleys
+from mme.tables.arguments import is_word
+from mme.tables.arrays import shown
+
+# Who chooses the steps: the number of parameters, or the caller.
+AUTO, BY_VALUES, BY_AVERAGES = SEARCHES = ("auto", "derivative-free", "average-information")
 
 # Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making.
 _FEW = 6
@@ -19,20 +30,69 @@ _FEW = 6
 _MANY, _EVALUATIONS_A_PAIR = 40, 8
 
 
-def derivatives_of(joint: Joint, searched: Searched) -> Derivatives | None:
-    """Gradient and Hessian of the criterion by what is searched, scaled; none where phi is part of it."""
-    free, scale = searched.free, searched.scale
-    if free.size > joint.model.k or free.sum() <= _FEW:
+def check_search(given: Any) -> str:
+    """The word that chooses the steps of a search.
+
+    Raises
+    ------
+    MMEError
+        It is another.
+    """
+    if not is_word(given, SEARCHES):
+        raise MMEError(f"search must be one of {', '.join(map(repr, SEARCHES))}; got {shown(given)}")
+    return str(given)
+
+
+def derivatives_of(joint: Joint, searched: Searched, by: str) -> Derivatives | None:
+    """Gradient and Hessian of the criterion by what is searched, scaled; None where values alone are to serve.
+
+    Left to us, few parameters are searched by values alone; of more the Hessian is exact where it has a closed form, or
+    average information (:mod:`mme.derivatives.average`).
+    """
+    free = searched.free
+    if by == BY_VALUES or (by == AUTO and free.sum() <= _FEW):
         return None
+    exact = None if by == BY_AVERAGES or free.size > joint.model.k else _exact(joint, searched)
+    if exact is not None and exact(searched.x(searched.first)) is not None:
+        return exact
+    return Averages(joint, searched) if has_score(joint.latest) else exact
+
+
+def _exact(joint: Joint, searched: Searched) -> Derivatives:
+    """By theta alone, where the factor of the random effects not absorbed is dense."""
 
     def derivatives(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         found = criterion_slopes(joint.latest, searched.parameters(x))
-        if found is None:
-            return None
-        gradient, hessian = found
-        return gradient[free] / scale[free], hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
+        return None if found is None else _scaled(searched, *found)
 
     return derivatives
+
+
+@dataclass(frozen=True, eq=False)
+class Averages:
+    """The exact gradient, and average information."""
+
+    joint: Joint
+    searched: Searched
+    meetings: Meetings = field(default_factory=Meetings)
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Both by the coordinates of what is searched; None where they have no digits."""
+        theta, phi = np.split(self.searched.parameters(x), [self.joint.model.k])
+        found = score(self.joint.at(phi), theta, self.meetings)
+        return None if found is None else _scaled(self.searched, found.gradient, average_information(found))
+
+
+def _scaled(searched: Searched, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The derivatives by (theta, phi) as those by the coordinates of what is searched."""
+    free, scale = searched.free, searched.scale
+    return gradient[free] / scale[free], hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
+
+
+def explained(minimum: Minimum, by: Derivatives | None) -> Minimum:
+    """The minimum, with the steps called what they were."""
+    averaged = isinstance(by, Averages) and minimum.reason == BY_DERIVATIVES
+    return replace(minimum, reason="average-information steps gained nothing more") if averaged else minimum
 
 
 def derivatives_at_one(valleys: Valleys, free: np.ndarray) -> Derivatives:

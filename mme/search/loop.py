@@ -15,11 +15,12 @@ from mme.identifiability.saturated import require_identifiable
 from mme.identifiability.undetermined import require_determined
 from mme.model.problem import Model
 from mme.numeric.curvature import CONVERGED
+from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
-from mme.search.known_derivatives import derivatives_at_one, derivatives_of, forecast
+from mme.search.known_derivatives import AUTO, derivatives_at_one, derivatives_of, explained, forecast
 from mme.search.progress import Progress, Report, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals
 from mme.search.searched import Searched
@@ -41,33 +42,34 @@ def search(
     progress: Progress,
     first_theta: np.ndarray | None = None,
     assembled: Objective | None = None,
+    by: str = AUTO,
 ) -> Found:
-    """Minimise over what is free: theta unless it is given, phi if the residuals have one.
+    """Minimise over what is free: theta unless it is given, phi if the residuals have one, ``by`` the steps of a word.
 
     What the data do not determine of theta is held at zero, where that leaves the model as it is. ``assembled`` is the
     model's objective at a first phi, where there is one already.
     """
     joint = Joint(model, Objective.of(model, phi=first_phi(model)) if assembled is None else assembled)
     if theta is not None:
-        return _minimised(joint, theta, progress)
+        return _minimised(joint, theta, progress, by=by)
     check_columns(model)
     check_sigma_within_reach(joint.latest)
     among = undetermined(joint.latest)
     if among is not None:
         require_determined(model, among)
     if among is None:
-        found = _minimised(joint, None, progress, first_theta)
+        found = _minimised(joint, None, progress, first_theta, by)
         among = undetermined(found.objective, thorough=True) if found.optimum.flat else None
         if among is None:
             return found
     elif not among.any_held:
-        found = _minimised(joint, None, progress, first_theta)
+        found = _minimised(joint, None, progress, first_theta, by)
     if among.any_held:
-        found = _beside_held(joint, reduced(model, among.held), progress, first_theta)
+        found = _beside_held(joint, reduced(model, among.held), progress, first_theta, by)
     return replace(found, optimum=with_undetermined(found.optimum, among))
 
 
-def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: np.ndarray | None) -> Found:
+def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: np.ndarray | None, by: str) -> Found:
     """The optimum of the model without what is held at zero, as one of the whole model."""
     report = progress
     if callable(progress):
@@ -78,7 +80,7 @@ def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: n
 
     first = None if first_theta is None else first_theta[rest.thetas]
     among = Joint(rest.model, Objective.of(rest.model, phi=joint.latest.phi))
-    found = _minimised(among, None, report, first)
+    found = _minimised(among, None, report, first, by)
     optimum = of_whole(found.optimum, rest)
     whole = joint.at(found.objective.phi).having_taken(search=found.objective.engine.seconds["search"])
     return Found(whole, optimum)
@@ -89,6 +91,7 @@ def _minimised(
     theta: Any,
     progress: Progress,
     first_theta: np.ndarray | None = None,
+    by: str = AUTO,
     descending: bool = True,
     before: int = 0,
 ) -> Found:
@@ -106,9 +109,9 @@ def _minimised(
     else:
         spent = before + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            minimum = _minimum(joint, searched, radius, begun, reporter(progress, searched), spent)
+            minimum = _minimum(joint, searched, radius, begun, reporter(progress, searched), spent, by)
         if begun is not None and begun.valleys is not None and not (np.abs(minimum.x) < FAR).all():
-            return _minimised(joint, theta, progress, first_theta, False, minimum.evaluations)
+            return _minimised(joint, theta, progress, first_theta, by, False, minimum.evaluations)
     inner, phi = np.split(searched.parameters(minimum.x), [model.k])
     found = model.canonical(given_theta(theta, model, "theta") if given else model.coordinates.outer(inner))
     objective = joint.at(phi).in_columns
@@ -120,7 +123,13 @@ def _minimised(
 
 
 def _minimum(
-    joint: Joint, searched: Searched, radius: np.ndarray, begun: Start | None, report: Report | None, spent: int
+    joint: Joint,
+    searched: Searched,
+    radius: np.ndarray,
+    begun: Start | None,
+    report: Report | None,
+    spent: int,
+    by: str,
 ) -> Minimum:
     """The minimum from the first point, ``radius`` away at most; ``spent`` counts the evaluations before."""
 
@@ -129,16 +138,19 @@ def _minimum(
 
     objective, valleys = joint.latest, None if begun is None else begun.valleys
     x, wide, even = searched.x(searched.first), searched.x(radius), searched.even
-    slopes = derivatives_of(joint, searched) if valleys is None else derivatives_at_one(valleys, searched.free)
+    if valleys is not None and by == AUTO:
+        slopes: Derivatives | None = derivatives_at_one(valleys, searched.free)
+    else:
+        slopes = derivatives_of(joint, searched, by)
     forecast(slopes, x)
     minimum = continued(criterion, x, wide, even, slopes, report, spent)
     if begun is None or valleys is not None or not begun.few_levels:
-        return minimum
+        return explained(minimum, slopes)
 
     def trials(x: np.ndarray) -> list[np.ndarray]:
         return [searched.x(other) for other in elsewhere(objective, searched.parameters(x), begun)]
 
-    return lower(criterion, minimum, trials, wide, even, slopes, report)
+    return explained(lower(criterion, minimum, trials, wide, even, slopes, report), slopes)
 
 
 def _without_zeros(

@@ -308,3 +308,15 @@ def test_a_fit_with_a_correlation_of_one_is_a_singular_one_and_found_soon():
     assert fit.singular
     assert fit.optimum.boundary == ("g.rho",)
     assert fit.optimum.evaluations < 60
+
+
+@given(kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32 - 1))
+def test_derivatives_in_closed_form_are_those_of_differences(kind, seed):
+    rng, part = np.random.default_rng(seed), structure(kind, 4, "g")
+    theta, weights, unit = rng.normal(size=part.k), rng.normal(size=(4, 4)), np.exp(rng.normal(size=part.k))
+    theta, weights = np.where(np.abs(theta) < 0.1, 0.5, theta), weights + weights.T
+    for closed, differences in ((part.slopes, GStructure.slopes), (part.curvature, GStructure.curvature)):
+        given_weights = () if closed == part.slopes else (weights,)
+        of_order_one = theta * unit
+        expected = differences(part, of_order_one, unit, *given_weights)
+        np.testing.assert_allclose(closed(of_order_one, unit, *given_weights), expected, rtol=1e-6, atol=1e-6)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cases import PRIVATE, SHIPPED, load_data
-from structured import STRUCTURES, cases
+from cases import PRIVATE, SHIPPED
+from structured import cases, fit_case, reference
 
 import mme
 from mme.engine.objective import Objective
@@ -20,23 +20,6 @@ from mme.numeric.limits import Limits, within
 from mme.solution.estimates import Estimates
 
 BREEDING = SHIPPED / "breeding"
-# nlme's random part in lme4's words; the others are (1 | group) or none.
-BARS = {
-    "st_dialyzer_lme_varpower": "(1 | Subject)",
-    "st_orthodont_lme_varident_sex": "(1 | Subject)",
-    "st_ou_lme_car1": "(1 | grp)",
-    "st_ou_lme_exp": "(1 | grp)",
-    "st_ovary_lme_ar1": "(1 | Mare)",
-    "st_ovary_lme_diag_ar1": "(s1 || Mare)",
-    "st_oxboys_car1": "(age | Subject)",
-    "st_tlc_lme_exp": "(1 | id)",
-}
-
-
-def reference(name: str) -> dict[str, Any]:
-    """The stored case, shipped or private."""
-    shipped = SHIPPED / "structures" / f"{name}.json"
-    return json.loads((shipped if shipped.exists() else PRIVATE / "cases" / f"{name}.json").read_text())
 
 
 def breeding(name: str) -> dict[str, Any]:
@@ -57,9 +40,7 @@ def animals() -> tuple[pd.DataFrame, mme.Pedigree]:
 @pytest.mark.parametrize("name", cases())
 def test_a_fit_with_residual_structure_reaches_the_stored_maximum(name):
     stored, stem = reference(name), name.rsplit("_", 1)[0]
-    formula = stored["formula"] + (f" + {BARS[stem]}" if stem in BARS else "")
-    method = "REML" if stored["REML"] else "ML"
-    fit = mme.lmer(formula, load_data(stored["data"]), method=method, residual=STRUCTURES[stem])
+    fit = fit_case(name)
     dense = stored["dense"]
     # The search ends where a Newton step would gain 1e-8; the references' own gradients leave less than that.
     assert fit.criterion <= dense["objective"] + 1e-6

@@ -1,0 +1,81 @@
+"""Average information finds what values of the criterion find, in fewer evaluations, and says it in the same words."""
+
+import numpy as np
+import pytest
+from cases import lme4_case_names, load_case
+from structured import cases, fit_case
+
+import mme
+
+# Many records, few parameters: one search takes a second.
+LARGE = ("insteval", "chem97")
+
+
+def stored():
+    for name in lme4_case_names():
+        yield pytest.param(name, marks=[pytest.mark.slow] if name.startswith(LARGE) else [])
+
+
+def assert_same(one, other):
+    """Criterion, covariances relative to sigma^2, sigma, what is at the edge, and the verdict."""
+    assert other.criterion == pytest.approx(one.criterion, abs=1e-6)
+    assert other.optimum.verdict == one.optimum.verdict
+    assert other.optimum.boundary == one.optimum.boundary
+    np.testing.assert_allclose(other.beta, one.beta, atol=1e-4 * one.se.max())
+
+
+def both(fit):
+    return (fit(search=by) for by in ("derivative-free", "average-information"))
+
+
+@pytest.mark.parametrize("name", list(stored()))
+def test_both_searches_find_the_same_optimum_of_every_stored_case(name):
+    case = load_case(name)
+    assert_same(*both(case.fit))
+
+
+@pytest.mark.parametrize("name", cases())
+def test_both_searches_find_the_same_optimum_of_residual_structures(name):
+    one, other = both(lambda **options: fit_case(name, **options))
+    if name.startswith("st_tlc_lme_exp"):  # no serial correlation: where along its range a search ends is chance
+        assert other.criterion == pytest.approx(one.criterion, abs=1e-6)
+        assert other.optimum.converged
+        return
+    assert_same(one, other)
+
+
+def visits(T, J, seed=1):
+    """Records of J groups at T visits, some of them missed."""
+    rng = np.random.default_rng(seed)
+    seen = rng.random((J, T)) < 0.85
+    g, t = np.nonzero(seen)
+    L = np.linalg.cholesky(0.6 ** np.abs(np.subtract.outer(np.arange(T), np.arange(T))) + 0.3)
+    y = (rng.normal(size=(J, T)) @ L.T * np.linspace(1.0, 2.0, T))[g, t]
+    return {"y": y, "g": g, "t": t, "x": rng.normal(size=g.size), "centre": g % 12}
+
+
+def test_many_residual_parameters_are_found_in_a_few_evaluations():
+    table = visits(6, 120)
+    options = {"formula": "y ~ factor(t) + (1 | centre)", "data": table, "residual": mme.Unstructured("t", "g")}
+    one, other = both(lambda **by: mme.lmer(**options, **by))
+    assert_same(one, other)
+    assert other.optimum.evaluations < 20
+    chosen = mme.lmer(**options)
+    assert chosen.criterion == other.criterion
+    assert chosen.optimum.reason == "average-information steps gained nothing more"
+
+
+def test_variances_of_terms_and_strata_are_found_together():
+    rng = np.random.default_rng(2)
+    env, block = np.repeat(np.arange(6), 40), np.repeat(np.arange(60), 4)
+    y = np.array([0.0, 1.0, 2.0, 3.0, 1.0, 0.0])[env] * rng.normal(size=60)[block] + rng.normal(size=240) * (1.0 + env)
+    table = {"y": y, "env": np.array(list("abcdef"))[env], "block": block}
+    formula = "y ~ env + diag(0 + env | block)"
+    one, other = both(lambda **by: mme.lmer(formula, table, residual=mme.Heterogeneous("env"), **by))
+    assert_same(one, other)
+    assert other.optimum.evaluations < 40
+
+
+def test_a_word_that_chooses_no_search_is_refused_by_name():
+    with pytest.raises(mme.MMEError, match="search must be one of 'auto', 'derivative-free', 'average-information'"):
+        mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"), search="newton")
