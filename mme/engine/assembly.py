@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.engine.absorption import absorb, absorb_nothing, merge
-from mme.engine.basis import Centred, FixedBasis, centred, orthonormalise
+from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.block_pattern import BlockPattern, block_patterns
 from mme.engine.blocks import Block
+from mme.engine.centring import Centred, centred
 from mme.engine.criterion import Constants
 from mme.engine.elimination import DenseElimination, Elimination, SparseElimination
 from mme.engine.penalty import Penalty

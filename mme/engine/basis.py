@@ -1,9 +1,7 @@
 """The fixed part, conditioned: an orthonormal basis of X, its rank, and the response as its OLS residual.
 
 Replacing X by X R^-1 and y by y - X beta_0 are exact invariances of the model (DESIGN, "Conditioning"); they keep
-every later cross-product of order one, whatever the units of X and the size of y. So is x - c for x, where earlier
-columns make up a constant: a column far from zero (calendar years, seconds since 1970) is taken from its mean, and its
-rank is judged by its spread about it.
+every later cross-product of order one, whatever the units of X and the size of y. So is x - c for x (``centring.py``).
 """
 
 from __future__ import annotations
@@ -13,21 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from mme.engine.centring import Centred, centred
 from mme.numeric.lapack import cholesky, triangular_inverse
 from mme.numeric.rank import independent_columns
-from mme.numeric.sums import is_constant
 from mme.residual.whitening import Whitening
 
-# Where a column that is not zero varies by less than this share of its size, it is far from zero.
-_FAR = 1e-2
-# Records of a column that are looked at before all of them.
-_FEW = 1024
-# Less than this share of it is rounding.
-_ROUNDING = 1e-13
-# A column is made up of others where they leave no more of it than this share of its size.
-_MADE_UP = 1e-9
-# So many records, and four a column, are looked at first.
-_SOME = 50
 # Its weights on columns that have no part in it are no more than this.
 _NO_PART = 1e-11
 # While every column keeps this share, the Cholesky factor of X'X has digits enough for a second pass to restore
@@ -40,21 +28,11 @@ _SPLIT = 134217729.0
 
 
 @dataclass(frozen=True, eq=False)
-class Centred:
-    """X as rows (p, n), those far from zero by their distance from their mean: what no weights change.
-
-    ``moved`` has of each such column, by its place, what :func:`_moved_to_mean` says.
-    """
-
-    rows: np.ndarray
-    moved: dict[int, tuple[np.ndarray, float, np.ndarray]]
-
-
-@dataclass(frozen=True, eq=False)
 class FixedBasis:
     """Whitened X[:, kept] = Q R, Q orthonormal; whitened y - X beta0 is r. ``N`` (p + 1, n) holds Q' and r.
 
-    ``R_inverse`` is upper triangular: beta = R^-1 gamma. ``length`` is that of whitened y.
+    R and ``R_inverse`` are upper triangular, the latter to rounding: beta = R^-1 gamma. ``length`` is that of y,
+    whitened.
     """
 
     N: np.ndarray
@@ -88,17 +66,6 @@ class FixedBasis:
         return _beside(self.N.copy(), self.R, self.R_inverse, self.kept, X, y, whiten)
 
 
-def centred(X: np.ndarray) -> Centred:
-    """The columns of X near zero."""
-    rows = np.ascontiguousarray(X.T)
-    moved = _moved_to_mean(rows)
-    if moved:
-        rows = rows.copy()
-        for j, (near, _, _) in moved.items():
-            rows[j] = near
-    return Centred(rows, moved)
-
-
 def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centred | None = None) -> FixedBasis:
     """Orthonormal basis of the columns of whitened X that do not depend on earlier ones, and the OLS residual of y.
 
@@ -111,7 +78,20 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centre
     N, R, kept = _qr(rows, length)
     R = R * length[kept]
     R, R_inverse = _moved_back(N[:-1], R, {t: moved[j] for t, j in enumerate(kept.tolist()) if j in moved}, whiten)
+    if not near.stands:
+        if kept.size < len(rows) and set(moved) - set(kept.tolist()):  # X keeps the first of columns alike: this one
+            return orthonormalise(X, y, whiten, centred(X, as_they_stand=True))
+        kept = near.order[kept]
+        R, R_inverse = _in_order(N[:-1], R, R_inverse, np.argsort(kept))
+        kept = np.sort(kept)
     return _beside(N, R, R_inverse, kept, X, y, whiten)
+
+
+def _in_order(Q: np.ndarray, R: np.ndarray, R_inverse: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R and R^-1 of the columns in another order, and Q' (p, n) overwritten by the basis in which R is a triangle."""
+    turn, R = np.linalg.qr(R[:, order])
+    Q[:] = turn.T @ Q
+    return R, R_inverse[order] @ turn
 
 
 def _moved_back(
@@ -132,92 +112,6 @@ def _moved_back(
         weights[np.abs(weights) * size[:t] < _NO_PART * np.linalg.norm(along)] = 0.0
         M[:t, t] = mean * weights
     return R @ M, triangular_inverse(M) @ R_inverse
-
-
-def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.ndarray]]:
-    """By column of X (rows): x - c s, c and s for those far from zero.
-
-    Earlier columns make up s (n,), so that the span of all remains what it was: an intercept, or for x within a level
-    of a factor, x:f, the columns of f. It is one where x is not zero; of x times a contrast of f (of sums, Helmert's,
-    a polynomial) it is the contrast, and c that of x by itself.
-    """
-    n, moved = rows.shape[1], dict[int, tuple[np.ndarray, float, np.ndarray]]()
-    constant = False
-    for j, row in enumerate(rows):
-        if is_constant(row):
-            constant = True
-            continue
-        if not _is_far(row):
-            if moved and (found := _times_contrast(row, rows[:j], moved)) is not None:
-                moved[j] = found
-            continue
-        count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
-        where = row != 0.0
-        if np.count_nonzero(row == row[int(where.argmax())]) == count:
-            continue
-        where = where.astype(float)
-        if not (constant and count == n) and not _is_made_up(where, rows[:j], moved):
-            continue
-        mean = total / count
-        near = row - mean * where
-        more = float(near.sum()) / count
-        near = near - more * where
-        if np.linalg.norm(near) < _ROUNDING * np.sqrt(squares):
-            near = np.zeros(n)
-        moved[j] = near, mean + more, where
-    return moved
-
-
-def _is_far(row: np.ndarray) -> bool:
-    """Whether the entries of a column that are not zero vary little for their size."""
-    if _has_both_signs(row):
-        return False
-    count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
-    return bool(count > 0 and count * squares <= (1.0 + _FAR**2) * total**2)
-
-
-def _has_both_signs(row: np.ndarray) -> bool:
-    """Whether records at the head of a long column show that it is not far from zero.
-
-    A record on the other side of the mean m differs from it by more than |m|: there are few of them where it is far.
-    """
-    if row.size <= _FEW:
-        return False
-    few = row[:_FEW]
-    return bool(min(np.count_nonzero(few > 0.0), np.count_nonzero(few < 0.0)) > _FAR**2 * row.size)
-
-
-def _times_contrast(
-    row: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]
-) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """x s less its part c s, c, and s, for a column x that was moved by c and a contrast s of columns before."""
-    for i, (_, mean, where) in moved.items():
-        if (where == 1.0).all():
-            contrast = row / rows[i]
-            if _is_made_up(contrast, rows, moved):
-                return row - mean * contrast, mean, contrast
-    return None
-
-
-def _is_made_up(where: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]) -> bool:
-    """Whether the columns before are known to have ``where`` in their span: in some records, and then in all."""
-    columns = [moved[i][0] if i in moved else row for i, row in enumerate(rows)]
-    if not columns:
-        return False
-    n, most = where.size, _MADE_UP * float(np.abs(where).max())
-    for some in (np.linspace(0, n - 1, min(n, _SOME + 4 * len(rows))).astype(np.intp), slice(None)):
-        E = np.array([column[some] for column in columns])
-        size = np.sqrt(np.einsum("ji,ji->j", E, E))
-        size[size == 0.0] = 1.0
-        weights = np.linalg.lstsq((E / size[:, None]).T, where[some], rcond=None)[0] / size
-        if np.abs(where[some] - weights @ E).max() >= most:
-            return False
-        left = where.copy()
-        for weight, column in zip(weights.tolist(), columns, strict=True):
-            left -= weight * column
-        if np.abs(left).max() < most:
-            return True
-    return False
 
 
 def _beside(

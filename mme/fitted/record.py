@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.engine.basis import FixedBasis
+from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.objective import Objective
 from mme.engine.plan import Engine
 from mme.fitted.common import Record
@@ -16,6 +16,7 @@ from mme.fitted.local import Local, local
 from mme.fitted.varcorr import Component, VarCorr
 from mme.identifiability.reduced import without_held
 from mme.model.problem import Model
+from mme.residual.whitening import Whitening
 from mme.search.progress import Progress
 from mme.search.verdict import Optimum, of_reduced
 from mme.solution.estimates import Estimates
@@ -129,8 +130,10 @@ class Fitted(Record):
         """-2 log density of orthonormal error contrasts: the REML criterion less log|X'X|; the deviance under ML."""
         if self.method == "ML":
             return self.criterion
-        X = self.model.X[:, self.objective.basis.kept]
-        return self.criterion - float(np.linalg.slogdet(X.T @ X)[1])
+        basis = self.objective.basis
+        if self.model.residual is not None or self.model.weights is not None:
+            basis = orthonormalise(self.model.X[:, basis.kept], self.model.y, Whitening())
+        return self.criterion - basis.logdet
 
     @property
     def dof(self) -> int:

@@ -48,7 +48,7 @@ def predict(
     else:
         records, estimates = new_rows(fit, newdata, chosen, new_levels, weights, interval == "prediction")
     records = _only(records, columns)
-    mean = _mean(estimates, records)
+    mean = fit.estimates.fitted.copy() if newdata is None and random is True else _mean(estimates, records)
     if newdata is not None and fit.dropped:
         mean[_undetermined(fit, records)] = np.nan
     if interval is None:

@@ -279,13 +279,22 @@ class Estimates:
     def population(self) -> np.ndarray:
         """X beta + offset (n,)."""
         model = self.objective.model
+        if model.residual is None:
+            return self._less_residual(conditional=False)
         mean = model.X[:, self.objective.basis.kept] @ self.beta
         return np.asarray(mean if model.offset is None else mean + model.offset)
 
     @cached_property
     def fitted(self) -> np.ndarray:
         """X beta + Z b + offset (n,)."""
+        if self.objective.model.residual is None:
+            return self._less_residual(conditional=True)
         out = self.population.copy()
         for term, b in zip(self.objective.model.terms, self.b, strict=True):
             out += term_values(term.codes, term.covariates, b)
         return out
+
+    def _less_residual(self, *, conditional: bool) -> np.ndarray:
+        """Y less its residual where no records are mixed: X beta rounds how far from zero a covariate is."""
+        model, residual = self.objective.model, self.whitened_residual(conditional=conditional)
+        return np.asarray(model.y - (residual if model.root_weights is None else residual / model.root_weights))

@@ -266,3 +266,46 @@ def test_what_records_do_to_a_slope_does_not_know_where_its_covariate_is(formula
         assert_allclose(other, one, rtol=0, atol=1e-7 * np.abs(one).max())
         one, other = near.cooks_distance(by=by), far.cooks_distance(by=by)
         assert_allclose(other, one, rtol=0, atol=1e-6 * one.max())
+
+
+WAYS = ("x * f", "0 + x * f", "0 + f + f:x", "f / x", "0 + x:f + f", "0 + I(x) * f", "x + f + x:f")
+
+
+@pytest.mark.parametrize("shift", [2020.0, 1e6, 1e8])
+@pytest.mark.parametrize("random", ["(1 | g)", "(x | g)"])
+def test_one_model_written_in_several_ways_is_one_answer(random, shift):
+    data = draw(4)
+    far = data.assign(x=data["x"] + shift)
+    centred = mme.lmer(f"y ~ x * f + {random}", data)
+    first = mme.lmer(f"y ~ x * f + {random}", far)
+    for way in WAYS:
+        fit = mme.lmer(f"y ~ {way} + {random}", far)
+        assert_allclose(fit.criterion, centred.criterion, atol=1e-6)
+        assert_allclose(fit.criterion_contrasts, first.criterion_contrasts, atol=1e-7)
+        assert_allclose(fit.sigma, first.sigma, rtol=1e-7)
+        assert_allclose(fit.fitted, first.fitted, atol=1e-8)
+        assert_allclose(fit.fitted, centred.fitted, atol=1e-7)
+        assert fit.optimum.verdict == centred.optimum.verdict
+
+
+@pytest.mark.parametrize("options", [{"weights": "w"}, {"method": "ML"}, {"contrasts": {"f": "sum"}}])
+def test_a_covariate_before_what_makes_up_its_constant_keeps_its_digits(options):
+    data = draw(6).assign(w=np.random.default_rng(1).uniform(0.5, 2.0, 126))
+    near = mme.lmer("y ~ 0 + x * f + (1 | g)", data, **options)
+    far = mme.lmer("y ~ 0 + x * f + (1 | g)", data.assign(x=data["x"] + 1e7), **options)
+    assert_allclose(far.criterion, near.criterion, atol=1e-6)
+    assert_allclose(far.fitted, near.fitted, atol=1e-6)
+    assert_allclose(far.se["x"], near.se["x"], rtol=1e-6)
+    assert_allclose(far.anova().loc["x:f"], near.anova().loc["x:f"], rtol=1e-5)
+
+
+def test_of_columns_alike_the_first_is_kept_far_from_zero_too():
+    data = draw(7)
+    data["year"] = 2018.0 + np.arange(126) % 5
+    for formula, dropped in (
+        ("y ~ 0 + year + factor(year) + (1 | g)", ["factor(year)2022"]),
+        ("y ~ 0 + year * f + I(2 * year) + (1 | g)", ["I(2 * year)"]),
+    ):
+        fit = mme.lmer(formula, data)
+        assert list(fit.dropped) == dropped
+        assert "year" in fit.beta.index

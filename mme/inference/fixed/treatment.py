@@ -120,8 +120,8 @@ def _in_treatment(fit: Fitted, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarr
     if np.linalg.matrix_rank(N) < len(N):  # fewer contrasts than the levels have: X_t says more than the model does
         return np.eye(len(N)), np.arange(len(N)), N
     B = _sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
-    R = triangle_of(fit)[: kept.size, : kept.size]
-    seen = R @ B
+    # X_kept has full rank, so that B alone tells; columns of X_t far from zero look alike.
+    seen = np.linalg.norm(triangle_of(fit), axis=0)[: kept.size, None] * B
     length = np.linalg.norm(seen, axis=0)
     kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
     to_user = np.linalg.inv(B[:, kept])

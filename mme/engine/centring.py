@@ -1,0 +1,183 @@
+"""Columns of X that are far from zero by their distance from their mean, where others make up a constant.
+
+x - c for x is an exact invariance where the columns span a constant: a column far from zero (calendar years, seconds
+since 1970) is taken from its mean, and its rank is judged by its spread about it. The same holds of x within a level of
+a factor, x:f, where the columns span those of f.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.numeric.sums import is_constant
+
+# Where a column that is not zero varies by less than this share of its size, it is far from zero.
+_FAR = 1e-2
+# Records of a column that are looked at before all of them.
+_FEW = 1024
+# Less than this share of it is rounding.
+_ROUNDING = 1e-13
+# A column is made up of others where they leave no more of it than this share of its size.
+_MADE_UP = 1e-9
+# So many records, and four a column, are looked at first.
+_SOME = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Centred:
+    """X as rows (p, n), those far from zero by their distance from their mean: what no weights change.
+
+    Attributes
+    ----------
+    rows : (p, n)
+        Those far from zero behind the columns that make up their constant.
+    moved : dict
+        Of each such column, by its place, what :func:`_moved_to_mean` says.
+    order : (p,)
+        Columns of X in the order of the rows.
+    """
+
+    rows: np.ndarray
+    moved: dict[int, tuple[np.ndarray, float, np.ndarray]]
+    order: np.ndarray
+
+    @property
+    def stands(self) -> bool:
+        """Whether the columns have the order of X."""
+        return bool((np.diff(self.order) > 0).all())
+
+
+def centred(X: np.ndarray, *, as_they_stand: bool = False) -> Centred:
+    """The columns of X near zero; those before what makes up their constant are not moved where they are to stand."""
+    rows = np.ascontiguousarray(X.T)
+    found = _near(rows, np.arange(len(rows)))
+    order = None if as_they_stand else _behind_their_constant(found)
+    return found if order is None else _near(rows[order], order)
+
+
+def _near(rows: np.ndarray, order: np.ndarray) -> Centred:
+    moved = _moved_to_mean(rows)
+    if moved:
+        rows = rows.copy()
+        for j, (near, _, _) in moved.items():
+            rows[j] = near
+    return Centred(rows, moved, order)
+
+
+def _behind_their_constant(found: Centred) -> np.ndarray | None:
+    """An order in which columns far from zero follow those that make up their constant; None where it is the present.
+
+    In 0 + x * f the constant is made up by the columns of f, which follow x.
+    """
+    rows = found.rows
+    waiting = [j for j, row in enumerate(rows) if j not in found.moved and _is_far(row) and not _has_one_value(row)]
+    others = np.setdiff1d(np.arange(len(rows)), waiting)
+    place = np.arange(len(rows), dtype=float)
+    for j in waiting:
+        where = (rows[j] != 0.0).astype(float)
+        if not _is_made_up(where, rows[others]):
+            continue
+        low, high = int(np.searchsorted(others, j)), others.size  # the first so many columns make it up, by bisection
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if _is_made_up(where, rows[others[:middle]]) else (middle, high)
+        place[j] = others[high - 1] + 0.5
+    order = np.argsort(place, kind="stable")
+    return None if (np.diff(order) > 0).all() else order
+
+
+def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.ndarray]]:
+    """By column of X (rows): x - c s, c and s for those far from zero.
+
+    Earlier columns make up s (n,), so that the span of all remains what it was: an intercept, or for x within a level
+    of a factor, x:f, the columns of f. It is one where x is not zero; of x times a contrast of f (of sums, Helmert's,
+    a polynomial) it is the contrast, and c that of x by itself.
+    """
+    n, moved = rows.shape[1], dict[int, tuple[np.ndarray, float, np.ndarray]]()
+    constant = False
+    for j, row in enumerate(rows):
+        if is_constant(row):
+            constant = True
+            continue
+        if not _is_far(row):
+            if moved and (found := _times_contrast(row, rows[:j], moved)) is not None:
+                moved[j] = found
+            continue
+        count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
+        if _has_one_value(row):
+            continue
+        where = (row != 0.0).astype(float)
+        if not (constant and count == n) and not _is_made_up(where, _with_moved(rows[:j], moved)):
+            continue
+        mean = total / count
+        near = row - mean * where
+        more = float(near.sum()) / count
+        near = near - more * where
+        if np.linalg.norm(near) < _ROUNDING * np.sqrt(squares):
+            near = np.zeros(n)
+        moved[j] = near, mean + more, where
+    return moved
+
+
+def _is_far(row: np.ndarray) -> bool:
+    """Whether the entries of a column that are not zero vary little for their size."""
+    if _has_both_signs(row):
+        return False
+    count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
+    return bool(count > 0 and count * squares <= (1.0 + _FAR**2) * total**2)
+
+
+def _has_one_value(row: np.ndarray) -> bool:
+    """Whether all entries that are not zero are the same number."""
+    where = row != 0.0
+    return bool(np.count_nonzero(row == row[int(where.argmax())]) == np.count_nonzero(where))
+
+
+def _has_both_signs(row: np.ndarray) -> bool:
+    """Whether records at the head of a long column show that it is not far from zero.
+
+    A record on the other side of the mean m differs from it by more than |m|: there are few of them where it is far.
+    """
+    if row.size <= _FEW:
+        return False
+    few = row[:_FEW]
+    return bool(min(np.count_nonzero(few > 0.0), np.count_nonzero(few < 0.0)) > _FAR**2 * row.size)
+
+
+def _times_contrast(
+    row: np.ndarray, rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]
+) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """x s less its part c s, c, and s, for a column x that was moved by c and a contrast s of columns before."""
+    for i, (_, mean, where) in moved.items():
+        if (where == 1.0).all():
+            contrast = row / rows[i]
+            if _is_made_up(contrast, _with_moved(rows, moved)):
+                return row - mean * contrast, mean, contrast
+    return None
+
+
+def _with_moved(rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]]) -> list[np.ndarray]:
+    return [moved[i][0] if i in moved else row for i, row in enumerate(rows)]
+
+
+def _is_made_up(where: np.ndarray, columns: Sequence[np.ndarray] | np.ndarray) -> bool:
+    """Whether columns are known to have ``where`` in their span: in some records, and then in all."""
+    if not len(columns):
+        return False
+    n, most = where.size, _MADE_UP * float(np.abs(where).max())
+    for some in (np.linspace(0, n - 1, min(n, _SOME + 4 * len(columns))).astype(np.intp), slice(None)):
+        E = np.array([column[some] for column in columns])
+        size = np.sqrt(np.einsum("ji,ji->j", E, E))
+        size[size == 0.0] = 1.0
+        weights = np.linalg.lstsq((E / size[:, None]).T, where[some], rcond=None)[0] / size
+        if np.abs(where[some] - weights @ E).max() >= most:
+            return False
+        left = where.copy()
+        for weight, column in zip(weights.tolist(), columns, strict=True):
+            left -= weight * column
+        if np.abs(left).max() < most:
+            return True
+    return False
