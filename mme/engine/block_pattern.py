@@ -133,6 +133,8 @@ def _columns(term: Term, axes: Axes | None) -> list[Column]:
 
 def _changes(widths: list[int], axes: list[Axes | None]) -> tuple[np.ndarray, np.ndarray]:
     """C and C^-1 of several terms side by side."""
+    if len(axes) == 1 and axes[0] is not None:
+        return axes[0].C, axes[0].inverse
     C, inverse, start = np.eye(sum(widths)), np.eye(sum(widths)), 0
     for q, one in zip(widths, axes, strict=True):
         if one is not None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log, pi, sqrt
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Constants:
@@ -41,6 +43,11 @@ def criterion(constants: Constants, logdet_M: float, logdet_X: float, pwrss: flo
     if c.sigma is None:
         return logdets + c.n_effective * (1.0 + log(2.0 * pi * pwrss / c.n_effective))
     return logdets + c.n_effective * log(2.0 * pi * c.sigma**2) + pwrss / c.sigma**2
+
+
+def of_least_squares(constants: Constants, r: np.ndarray) -> float:
+    """The criterion where T = 0, from the OLS residuals r (n,): |M| |K| is one, X'V^-1 X that of least squares."""
+    return criterion(constants, -constants.logdet_K, 0.0, float(r @ r))
 
 
 def residual_sd(constants: Constants, pwrss: float) -> float:

@@ -33,12 +33,12 @@ def within_X(block: Block, Q: np.ndarray) -> tuple[Block, np.ndarray]:
     a term's axes lie within X together, and not one by one, the block is turned so that some do.
     """
     found = np.zeros(block.q, dtype=bool)
-    few = np.array([_levels_at_most(block, a, len(Q)) for a in range(block.q)])
-    if not few.any():
+    few = [_levels_at_most(block, a, len(Q)) for a in range(block.q)]
+    if not any(few):
         return block, found
     turn = np.eye(block.q)
     for at in block.column_slices:
-        among = np.arange(at.start, at.stop)[few[at]]
+        among = np.arange(at.start, at.stop)[np.array(few[at])]
         if among.size and (block.C is None or block.by_column):
             found[among] = [_left(block, [a], Q)[1][0] <= _WITHIN for a in among.tolist()]
         elif among.size:
@@ -85,7 +85,8 @@ def along(block: Block, a: int, x: np.ndarray) -> np.ndarray:
 def _levels_at_most(block: Block, a: int, p: int) -> bool:
     """Whether no more than p levels have a value in a column that is not zero; looks at a few records first."""
     codes, column = coding(block.codes, a), block.columns[a]
-    if column is None and len(set(codes[:_HEAD].tolist())) > p:
+    head = codes[:_HEAD] if column is None else codes[:_HEAD][column[:_HEAD] != 0.0]
+    if len(set(head.tolist())) > p:
         return False
     for entries in (slice(_FIRST), slice(None)):
         acting = codes[entries] if column is None else codes[entries][column[entries] != 0.0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
 from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
@@ -44,7 +45,7 @@ def continued(
 def lower(
     criterion: Callable[[np.ndarray], float],
     minimum: Minimum,
-    trials: Callable[[np.ndarray], list[np.ndarray]],
+    trials: Callable[[Minimum], list[np.ndarray]],
     radius: np.ndarray,
     even: np.ndarray,
     derivatives: Derivatives | None,
@@ -55,7 +56,9 @@ def lower(
     A trial that is lower lies in a lower valley; one that is far out and hardly higher may lie on the way down to one.
     """
     for _ in range(_VALLEYS):
-        points, values = trials(minimum.x), list[float]()
+        points, values = trials(minimum), list[float]()
+        if not points:
+            break
         for x in points:
             values.append(criterion(x))
             minimum = replace(minimum, evaluations=minimum.evaluations + 1)
@@ -75,16 +78,18 @@ def lower(
     return minimum
 
 
-def elsewhere(objective: Objective, parameters: np.ndarray, begun: Start) -> Iterator[np.ndarray]:
-    """Parameters at which another valley may be; phi stays.
+def elsewhere(objective: Objective, parameters: np.ndarray, value: float, begun: Start) -> Iterator[np.ndarray]:
+    """Parameters at which another valley may be than where the criterion has this value; phi stays.
 
-    No variance at all; and where the start was one of several, variances one by one at zero or from zero, as the
-    structures say.
+    No variance at all, unless that is known to be higher; and where the start was one of several, variances one by one
+    at zero or from zero, as the structures say.
     """
     model, k = objective.model, objective.model.k
     theta, phi = np.split(parameters, [k])
     pieces, sizes = model.split(theta), model.split(begun.size)
-    yield np.concatenate([*(part.nothing(piece) for part, piece in zip(model.structures, pieces, strict=True)), phi])
+    if phi.size or of_least_squares(objective.constants, objective.basis.r) < value:
+        nothing = (part.nothing(piece) for part, piece in zip(model.structures, pieces, strict=True))
+        yield np.concatenate([*nothing, phi])
     if begun.agreed:
         return
     for t, (part, piece, own) in enumerate(zip(model.structures, pieces, sizes, strict=True)):

@@ -147,8 +147,8 @@ def _minimum(
     if begun is None or valleys is not None or not begun.few_levels:
         return explained(minimum, slopes)
 
-    def trials(x: np.ndarray) -> list[np.ndarray]:
-        return [searched.x(other) for other in elsewhere(objective, searched.parameters(x), begun)]
+    def trials(at: Minimum) -> list[np.ndarray]:
+        return [searched.x(other) for other in elsewhere(objective, searched.parameters(at.x), at.value, begun)]
 
     return explained(lower(criterion, minimum, trials, wide, even, slopes, report), slopes)
 

@@ -31,8 +31,10 @@ def check_columns(model: Model) -> None:
 def check_sigma_within_reach(objective: Objective) -> None:
     """Refuse a given sigma to which the residuals about the fixed effects are as good as infinite."""
     sigma, r = objective.model.sigma, objective.basis.r
+    if sigma is None:
+        return
     spread = float(np.sqrt(np.mean(r**2)))
-    if sigma is not None and spread > _FINEST * sigma:
+    if spread > _FINEST * sigma:
         raise MMEError(
             f"sigma was given as {sigma:.3g}, and the residuals about the fixed effects are of size {spread:.3g}: so "
             "far apart double precision does not tell variances from one another; give sigma in the units of "

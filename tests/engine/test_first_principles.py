@@ -13,6 +13,7 @@ from residuals import STRUCTURES, bound, records
 
 import mme
 from mme.derivatives.slopes import criterion_slopes
+from mme.engine.criterion import of_least_squares
 from mme.residual import AR1, CompoundSymmetry, Heterogeneous, bind
 
 
@@ -107,6 +108,19 @@ def test_without_random_effects_the_criterion_is_that_of_the_normal_linear_model
     expected += np.linalg.slogdet(X.T @ X)[1] if method == "REML" else 0.0
     assert objective(problem)([]) == pytest.approx(expected, abs=1e-9)
     assert estimates(problem).sigma == pytest.approx(np.sqrt(rss / left), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "no random term"])
+def test_where_all_variances_are_zero_the_criterion_is_that_of_least_squares(name):
+    f = objective(PROBLEMS[name])
+    assert of_least_squares(f.constants, f.basis.r) == pytest.approx(f(np.zeros(f.model.k)), abs=1e-9)
+
+
+def test_where_the_variance_of_related_levels_is_zero_the_criterion_is_that_of_least_squares():
+    A = np.cov(np.random.default_rng(6).normal(size=(6, 20))) + 0.2 * np.eye(6)
+    term = mme.Term(np.arange(N) % 6, name="g", relationship=mme.Relationship(covariance=A, levels=range(6)))
+    f = mme.objective(PROBLEMS["intercepts"].y, line(N), [term])
+    assert of_least_squares(f.constants, f.basis.r) == pytest.approx(f([0.0]), abs=1e-9)
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.4, 3.0])
