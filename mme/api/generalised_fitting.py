@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mme.api.generalised import GeneralisedFit
 from mme.errors import MMEError
 from mme.family.base import Family
@@ -20,6 +22,7 @@ from mme.tables.arrays import shown
 from mme.tables.rows import Rows
 
 _INFORMATION = ("observed", "expected")
+_MOST_POINTS = 200
 
 
 def glmer(
@@ -27,6 +30,7 @@ def glmer(
     data: Any,
     family: str | Family = "binomial",
     *,
+    n_agq: int = 1,
     laplace: str = "observed",
     weights: Any = None,
     offset: Any = None,
@@ -51,6 +55,9 @@ def glmer(
         The columns that the formula names.
     family : str or Family
         ``"binomial"``, ``"poisson"``, ... or an object: ``mme.Binomial(link="probit")``.
+    n_agq : int
+        Points of adaptive Gauss-Hermite quadrature along each random coefficient; 1 is Laplace's approximation. For one
+        grouping factor, with up to three coefficients a level. Values of all n_agq are on one scale.
     laplace : str
         The information in the determinant: ``"observed"``, minus the second derivative of the log density, which is
         Laplace's approximation proper (glmmTMB); or ``"expected"`` (lme4). They are one for canonical links.
@@ -105,7 +112,7 @@ def glmer(
         parts.X,
         parts.terms,
         family_of(family),
-        _information(laplace),
+        _approximation(laplace, n_agq),
         parts.weights,
         offset=parts.offset,
         x_names=parts.x_names,
@@ -122,6 +129,7 @@ def glm_fit(
     terms: Sequence[Term],
     family: str | Family = "binomial",
     *,
+    n_agq: int = 1,
     laplace: str = "observed",
     weights: Any = None,
     offset: Any = None,
@@ -136,7 +144,7 @@ def glm_fit(
         Fixed-effect columns; give the column of ones yourself.
     terms : sequence of Term
         Random effects.
-    family, laplace, weights, offset
+    family, n_agq, laplace, weights, offset
         As in :func:`mme.glmer`.
 
     Returns
@@ -150,14 +158,19 @@ def glm_fit(
     >>> fit.varcorr["g"].sd.round(3)
     array([0.851])
     """
-    return _fitted(y, X, terms, family_of(family), _information(laplace), weights, offset=offset)
+    return _fitted(y, X, terms, family_of(family), _approximation(laplace, n_agq), weights, offset=offset)
 
 
-def _information(laplace: Any) -> bool:
-    """Whether the determinant has the expected information."""
+def _approximation(laplace: Any, n_agq: Any) -> dict[str, Any]:
+    """What the search is told: whether the determinant has the expected information, and the points of a quadrature."""
     if not is_word(laplace, _INFORMATION):
         raise MMEError(f'laplace must be "observed" or "expected", got {shown(laplace)}')
-    return bool(laplace == "expected")
+    whole = isinstance(n_agq, int | np.integer) and not isinstance(n_agq, bool)
+    if not whole or not 1 <= n_agq <= _MOST_POINTS:
+        raise MMEError(f"n_agq must be a whole number from 1 to {_MOST_POINTS}, got {shown(n_agq)}")
+    if n_agq > 1 and laplace == "expected":
+        raise MMEError("laplace='expected' is of Laplace's approximation: leave it out, or use n_agq=1")
+    return {"expected": bool(laplace == "expected"), "points": int(n_agq)}
 
 
 def _fitted(
@@ -165,7 +178,7 @@ def _fitted(
     X: Any,
     terms: Sequence[Term],
     family: Family,
-    expected: bool,
+    approximation: dict[str, Any],
     weights: Any,
     *,
     response: str = "y",
@@ -178,7 +191,7 @@ def _fitted(
     data = family.observe(outcome, weights, response)
     model = build_model(data.y, X, terms, method="ML", response=response, **given)
     problem = Problem(model, family, data)
-    found = search(problem, expected=expected)
+    found = search(problem, **approximation)
     used = Rows.all(model.n) if rows is None else rows
     record = GeneralisedFitted(
         model, problem, found, judge(problem, found), used, formula=formula, specification=specification

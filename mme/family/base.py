@@ -107,6 +107,8 @@ class Family(ABC):
         Names of the natural parameters that are estimated, in the order of tau: ``("dispersion",)``, ``("size",)``.
     canonical : bool
         Whether W_o = W_e for every y.
+    everywhere : bool
+        Whether every eta has a density: not where a mean that must be positive is eta itself, or its inverse.
     kind : int or None
         What :func:`mme.family.point.point`, the density of one record in compiled loops, calls the family; None where
         there is no such form.
@@ -118,6 +120,7 @@ class Family(ABC):
     link: str
     parameters: tuple[str, ...] = ()
     canonical: bool = False
+    everywhere: bool = True
     kind: int | None = None
     has_intercept: bool = True
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mme.generalised.laplace import Criterion, Laplace
+from mme.generalised.criterion import Criterion
+from mme.generalised.laplace import Laplace
 from mme.generalised.scoring import by_gamma
 
 # Half the width of a difference, in standard errors: the gradient has twelve digits, its cubic part is a millionth.

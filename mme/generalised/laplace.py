@@ -13,16 +13,14 @@ m_i'H^-1 m_i, W' = dW / deta and one adjoint solve s = H_o^-1 M'(h W'), M = Z La
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from mme.engine.blocks import Block
-from mme.generalised.columns import Effects, Prior
 from mme.generalised.equations import Factor
-from mme.generalised.mode import Mode, find_mode
+from mme.generalised.mode import Mode
 from mme.generalised.problem import Problem
-from mme.numeric.cholesky import NotPositiveDefiniteError
 
 # Half the width of differences of what is not linear in its parameters.
 _STEP = 1e-6
@@ -107,54 +105,3 @@ def directions(block: Block, theta: np.ndarray) -> list[tuple[int, np.ndarray]]:
             step[k] = _STEP * max(1.0, abs(float(theta[k])))
             found.append((k, (block.T(theta + step) - block.T(theta - step)) / (2.0 * step[k])))
     return found
-
-
-@dataclass(eq=False)
-class Criterion:
-    """(L) as a function of the point; each mode is found from the last one that was kept.
-
-    Attributes
-    ----------
-    problem : Problem
-        The model.
-    expected : bool
-        Whether H in the determinant has the expected information.
-    u : Effects or None
-        The mode to begin with.
-    evaluations, passes : int
-        What was done: points, and passes over the records.
-    """
-
-    problem: Problem
-    expected: bool = False
-    u: Effects | None = None
-    evaluations: int = 0
-    passes: int = field(default=0)
-
-    def at(self, point: Point) -> Laplace | None:
-        """(L) at a point; None where there is no mode."""
-        problem = self.problem
-        self.evaluations += 1
-        if not np.isfinite(point.x).all():
-            return None
-        prior = Prior.at(problem.blocks, point.theta)
-        fixed = problem.offset + point.gamma @ problem.Q
-        first = problem.columns.nothing() if self.u is None else self.u
-        mode = find_mode(problem, prior, fixed, point.tau, first)
-        if mode is None or mode.factor is None:
-            return None
-        self.passes += mode.passes
-        factor = mode.factor
-        if self.expected and not problem.family.canonical:
-            try:
-                factor = problem.equations.factor(prior, mode.density.expected)
-            except NotPositiveDefiniteError:
-                return None
-        found = Laplace(problem, point, mode, factor, self.expected)
-        return found if np.isfinite(found.value) else None
-
-    def point(self, x: np.ndarray) -> Point:
-        """The point of parameters x."""
-        k = self.problem.model.k
-        p = len(self.problem.Q)
-        return Point(x[:k], x[k : k + p], x[k + p :])

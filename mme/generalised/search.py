@@ -8,8 +8,10 @@ import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
 from mme.errors import MMEError
-from mme.generalised.laplace import Criterion, Laplace, Point
+from mme.generalised.criterion import Criterion
+from mme.generalised.laplace import Laplace, Point
 from mme.generalised.problem import Problem
+from mme.generalised.quadrature import require_quadrature
 from mme.generalised.scoring import first_inverse
 from mme.generalised.start import start
 from mme.numeric.quasi_newton import Descent, descend
@@ -34,9 +36,12 @@ class Searched:
     free: np.ndarray
 
 
-def search(problem: Problem, *, expected: bool = False, first: Point | None = None) -> Searched:
-    """The minimum of (L)."""
-    criterion = Criterion(problem, expected)
+def search(problem: Problem, *, expected: bool = False, points: int = 1, first: Point | None = None) -> Searched:
+    """The minimum of (L), or of (Q) with so many points, where the minimum of (L) is the start."""
+    if points > 1:
+        require_quadrature(problem, points)
+        first = search(problem, first=first).at.at
+    criterion = Criterion(problem, expected, points)
     point = start(problem) if first is None else first
     at = criterion.at(point)
     if at is None:

@@ -47,6 +47,8 @@ class Limits:
     dense_effects, dense_meetings : int
         Random effects of a generalised model beside an absorbed factor, and pairs of theirs with its levels (32 MB), up
         to which their Schur complement is dense.
+    kept_densities : int
+        Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
     dense_up_to : int
         Random effects left after absorption beyond which a dense factor is not considered while sparsity may help.
     nearly_dense : float
@@ -119,6 +121,7 @@ class Limits:
     dense_whatever_fill: int = 200
     dense_effects: int = 1500
     dense_meetings: int = 4_000_000
+    kept_densities: int = 4_000_000
     dense_up_to: int = 8000
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0
