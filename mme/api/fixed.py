@@ -42,8 +42,9 @@ class FixedEffects(Face):
             Wald test, on infinite degrees of freedom.
         """
         from mme.inference.fixed.contrasts import coefficient_table
+        from mme.inference.fixed.methods import reference
 
-        return coefficient_table(self.internals, ddf)
+        return coefficient_table(self.internals, reference(self.internals, ddf))
 
     def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
         """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``.
@@ -64,8 +65,9 @@ class FixedEffects(Face):
         do not determine is refused, and so are right sides of dependent rows that contradict each other.
         """
         from mme.inference.fixed.contrasts import contrast_table
+        from mme.inference.fixed.methods import reference
 
-        return contrast_table(self.internals, L, rhs, joint, ddf)
+        return contrast_table(self.internals, L, rhs, joint, reference(self.internals, ddf))
 
     def test(self, hypothesis: str, *, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Test a linear hypothesis on the fixed effects: ``"Days = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
@@ -73,8 +75,9 @@ class FixedEffects(Face):
         One equation gives ``estimate`` (left minus right), ``se, df, t, p``; several ``num_df, den_df, F, p``.
         """
         from mme.inference.fixed.hypotheses import hypothesis_table
+        from mme.inference.fixed.methods import reference
 
-        return hypothesis_table(self.internals, hypothesis, ddf)
+        return hypothesis_table(self.internals, hypothesis, reference(self.internals, ddf))
 
     def means(
         self,
@@ -100,10 +103,13 @@ class FixedEffects(Face):
         ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``, with p
         ``adjust``-ed by ``"tukey"``, ``"bonferroni"`` or ``"none"`` for as many as the data determine.
         """
-        from mme.inference.fixed.means import marginal_means, means_table, pairs_table
+        from mme.inference.fixed.means import marginal_means, means_table
+        from mme.inference.fixed.methods import reference
+        from mme.inference.fixed.pairs import pairs_table
 
         pairs = yes_or_no(pairs, "pairs")
         means = marginal_means(self.internals, factors, by, at)
+        to = reference(self.internals, ddf)
         return (
-            pairs_table(self.internals, means, ddf, adjust) if pairs else means_table(self.internals, means, ddf, level)
+            pairs_table(self.internals, means, to, adjust) if pairs else means_table(self.internals, means, to, level)
         )

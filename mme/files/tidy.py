@@ -17,6 +17,7 @@ from mme.files.export import ranef_table
 from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
 from mme.inference.fixed.contrasts import coefficient_table
+from mme.inference.fixed.methods import reference
 from mme.inference.fixed.quantiles import t_quantile
 from mme.results.shares import icc, r2
 from mme.tables.arguments import check_level, names_of
@@ -112,7 +113,7 @@ def augment(fit: Fitted, data: Any = None) -> pd.DataFrame:
 
 
 def _fixed(fit: Fitted, ddf: str, level: float) -> Columns:
-    table = coefficient_table(fit, ddf)
+    table = coefficient_table(fit, reference(fit, ddf))
     half = t_quantile(level, table["df"].to_numpy()) * table["se"]
     return {
         "term": table.index.to_numpy(dtype=object),

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import deparse
 from mme.inference.fixed.methods import reference
+from mme.inference.fixed.reference import FTest, Reference
 from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
 from mme.numeric.rank import independent_columns
 from mme.tables.arrays import shown
@@ -43,11 +45,7 @@ def anova_table(fit: Fitted, kind: int | str, ddf: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    to = reference(fit, ddf)
-    several = len(_terms(fit)) > 1 and len(fit.fixed_names) > 1
-    treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
-    rows = _term_contrasts(fit, kind if several else 1, treated)
-    tests = {term: to.f_test(L, L @ to.beta) for term, L in rows.items() if len(L)}
+    tests, notes = term_tests(fit, kind, reference(fit, ddf))
     mean_square = np.array([test.F / test.scale * fit.sigma**2 for test in tests.values()])
     numerator = np.array([test.numerator for test in tests.values()], dtype=int)
     table = pd.DataFrame(
@@ -61,16 +59,47 @@ def anova_table(fit: Fitted, kind: int | str, ddf: str) -> pd.DataFrame:
         },
         index=pd.Index(list(tests), name="term", dtype=object),
     )
-    notes = list(_untested(fit, [term for term in rows if term not in tests]))
-    if treated is not None:
-        notes += _of_empty_cells(fit, treated, list(tests))
+    return noted(table, notes)
+
+
+def wald_table(fit: Record, kind: int | str, to: Reference) -> pd.DataFrame:
+    """``chisq, df, p``: Wald's chi-square tests of the same hypotheses, noted as those of :func:`anova_table`."""
+    import pandas as pd
+
+    tests, notes = term_tests(fit, kind, to)
+    df = np.array([test.numerator for test in tests.values()], dtype=int)
+    table = pd.DataFrame(
+        {
+            "chisq": df * np.array([test.F for test in tests.values()], dtype=float),
+            "df": df,
+            "p": np.array([test.p for test in tests.values()], dtype=float),
+        },
+        index=pd.Index(list(tests), name="term", dtype=object),
+    )
+    return noted(table, notes)
+
+
+def noted(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """The table with its notes, which are warnings too."""
     if notes:
         table.attrs["note"] = " ".join(notes)
-        warnings.warn(table.attrs["note"], MMEWarning, stacklevel=3)
+        warnings.warn(table.attrs["note"], MMEWarning, stacklevel=4)
     return table
 
 
-def _untested(fit: Fitted, terms: list[str]) -> Iterator[str]:
+def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, FTest], list[str]]:
+    """The test of each term of the fixed part that has something to test, and notes on the tests."""
+    several = len(_terms(fit)) > 1 and len(fit.fixed_names) > 1
+    treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
+    rows = _term_contrasts(fit, kind if several else 1, treated)
+    tests = {term: to.f_test(L, L @ to.beta) for term, L in rows.items() if len(L)}
+    notes = list(_untested(fit, [term for term in rows if term not in tests]))
+    if treated is not None:
+        notes += _of_empty_cells(fit, treated, list(tests))
+    return tests, notes
+
+
+def _untested(fit: Record, terms: list[str]) -> Iterator[str]:
     """Why these terms have no row."""
     owners = _kept_owners(fit)
     dropped = [term for term in terms if term not in owners]
@@ -81,7 +110,7 @@ def _untested(fit: Fitted, terms: list[str]) -> Iterator[str]:
             yield f"No test of {term}: the data do not tell it from the terms that contain it."
 
 
-def _of_empty_cells(fit: Fitted, treated: Treatment, terms: list[str]) -> Iterator[str]:
+def _of_empty_cells(fit: Record, treated: Treatment, terms: list[str]) -> Iterator[str]:
     """What tests of type III mean where combinations of levels have no records."""
     contained, empty = containment(fit), {}
     for term in contained:
@@ -98,7 +127,7 @@ def _of_empty_cells(fit: Fitted, treated: Treatment, terms: list[str]) -> Iterat
         )
 
 
-def _term_contrasts(fit: Fitted, kind: int | str, treated: Treatment | None) -> dict[str, np.ndarray]:
+def _term_contrasts(fit: Record, kind: int | str, treated: Treatment | None) -> dict[str, np.ndarray]:
     """The hypothesis (q, p) of each term on the estimated coefficients, by the term's name."""
     if str(kind) in ("1", "I"):
         rows = _sequential(fit)
@@ -107,7 +136,7 @@ def _term_contrasts(fit: Fitted, kind: int | str, treated: Treatment | None) -> 
     return {term: rows[term] for term in _terms(fit)}
 
 
-def _terms(fit: Fitted) -> list[str]:
+def _terms(fit: Record) -> list[str]:
     """The terms of the fixed part but the intercept."""
     return list(dict.fromkeys(name for name in owners_of(fit).tolist() if name != INTERCEPT))
 
@@ -125,18 +154,18 @@ def _is_third(kind: int | str) -> bool:
     return str(kind) in ("3", "III")
 
 
-def _kept_owners(fit: Fitted) -> np.ndarray:
-    return np.asarray(owners_of(fit)[fit.objective.basis.kept])
+def _kept_owners(fit: Record) -> np.ndarray:
+    return np.asarray(owners_of(fit)[fit.basis.kept])
 
 
-def _sequential(fit: Fitted) -> dict[str, np.ndarray]:
+def _sequential(fit: Record) -> dict[str, np.ndarray]:
     """Type I."""
     owners = _kept_owners(fit)
     rows = _forward(triangle_of(fit))
     return {term: rows[owners == term] for term in dict.fromkeys(owners_of(fit))}
 
 
-def _partial(fit: Fitted) -> dict[str, np.ndarray]:
+def _partial(fit: Record) -> dict[str, np.ndarray]:
     """Type II."""
     owners, R, contained = _kept_owners(fit), triangle_of(fit), containment(fit)
     out: dict[str, np.ndarray] = {}
@@ -159,7 +188,7 @@ def _forward(R: np.ndarray) -> np.ndarray:
     return R / np.diag(R)[:, None]
 
 
-def _marginal(fit: Fitted, treated: Treatment | None) -> dict[str, np.ndarray]:
+def _marginal(fit: Record, treated: Treatment | None) -> dict[str, np.ndarray]:
     """Type III."""
     owners = _kept_owners(fit)
     if treated is None:
@@ -194,7 +223,7 @@ def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
     return np.asarray(left)
 
 
-def _estimable_part(fit: Fitted, rows: np.ndarray) -> np.ndarray:
+def _estimable_part(fit: Record, rows: np.ndarray) -> np.ndarray:
     """Rows on the kept columns of X; of rows on all columns, their combinations that the kept ones determine."""
     kept, A = fit.aliasing.kept, fit.aliasing.A
     kept = kept[kept < fit.model.p_given]
@@ -206,7 +235,7 @@ def _estimable_part(fit: Fitted, rows: np.ndarray) -> np.ndarray:
     return np.asarray((U[:, rank:].T @ rows)[:, kept])
 
 
-def _by_degree(fit: Fitted) -> list[str]:
+def _by_degree(fit: Record) -> list[str]:
     """The terms' names, the largest first."""
     terms = fit.specification.fixed.terms
     return [":".join(map(deparse, term)) for term in sorted(terms, key=len, reverse=True)]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.fitted.record import Fitted
-from mme.inference.fixed.methods import reference
+from mme.fitted.common import Record
 from mme.inference.fixed.reference import FTest, Reference, check_consistent, two_sided
 from mme.tables.arguments import yes_or_no
 from mme.tables.arrays import numbers, shown
@@ -44,18 +43,17 @@ def f_table(tests: Sequence[FTest], index: Any) -> pd.DataFrame:
     )
 
 
-def coefficient_table(fit: Fitted, ddf: str) -> pd.DataFrame:
+def coefficient_table(fit: Record, to: Reference) -> pd.DataFrame:
     """``estimate, se, df, t, p`` of every fixed effect."""
     names = list(fit.fixed_names)
-    return t_table(reference(fit, ddf), np.eye(len(names)), 0.0, names)
+    return t_table(to, np.eye(len(names)), 0.0, names)
 
 
-def contrast_table(fit: Fitted, L: Any, rhs: Any, joint: bool, ddf: str) -> pd.DataFrame:
+def contrast_table(fit: Record, L: Any, rhs: Any, joint: bool, to: Reference) -> pd.DataFrame:
     """Tests of the rows of L one by one, or of all together."""
     joint = yes_or_no(joint, "joint")
     rows, index = read_contrasts(fit, L)
     right = _right_sides(rhs, len(rows))
-    to = reference(fit, ddf)
     if joint:
         check_consistent(rows, right, fit.estimates.half, index)
         return f_table([to.f_test(rows, rows @ to.beta - right)], ["joint"])
@@ -69,7 +67,7 @@ def _right_sides(rhs: Any, m: int) -> np.ndarray:
     return np.broadcast_to(right, (m,))
 
 
-def read_contrasts(fit: Fitted, L: Any) -> tuple[np.ndarray, list[Any]]:
+def read_contrasts(fit: Record, L: Any) -> tuple[np.ndarray, list[Any]]:
     """L as rows (m, p) on the estimated coefficients, and their labels.
 
     Raises
@@ -99,7 +97,7 @@ def read_contrasts(fit: Fitted, L: Any) -> tuple[np.ndarray, list[Any]]:
     return (rows if rows.shape[1] == len(names) else estimable(fit, rows)), labels
 
 
-def estimable(fit: Fitted, rows: np.ndarray) -> np.ndarray:
+def estimable(fit: Record, rows: np.ndarray) -> np.ndarray:
     """Rows (m, all columns of X) on the estimated coefficients.
 
     Raises
@@ -115,7 +113,7 @@ def estimable(fit: Fitted, rows: np.ndarray) -> np.ndarray:
             f"({', '.join(fit.dropped)}). In all records {fit.aliasing.causes(rows[[first]], names)}, so that only "
             "what keeps to that is determined"
         )
-    return np.ascontiguousarray(rows[:, fit.objective.basis.kept])
+    return np.ascontiguousarray(rows[:, fit.basis.kept])
 
 
 def _frame_of(L: Mapping[Any, Any]) -> pd.DataFrame:

@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.errors import FormulaError, MMEError
-from mme.fitted.record import Fitted
+from mme.fitted.common import Record
 from mme.formula.syntax import shortened
 from mme.inference.fixed.contrasts import estimable, f_table, t_table
-from mme.inference.fixed.methods import reference
-from mme.inference.fixed.reference import check_consistent
+from mme.inference.fixed.reference import Reference, check_consistent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +35,12 @@ _NUMBER = re.compile(r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"`[^`]*`|[^\W\d][\w.:]*|.", re.DOTALL)
 
 
-def hypothesis_table(fit: Fitted, text: str, ddf: str) -> pd.DataFrame:
+def hypothesis_table(fit: Record, text: str, to: Reference) -> pd.DataFrame:
     """The t test of one equation, the F test of several."""
     if not isinstance(text, str):
         raise MMEError(f"a hypothesis is text, such as '{fit.fixed_names[-1]} = 0'; for weights see contrast()")
     rows, right, labels = read_hypotheses(text, fit.model.x_names)
-    L, to = estimable(fit, rows), reference(fit, ddf)
+    L = estimable(fit, rows)
     if len(L) == 1:
         return t_table(to, L, right, labels)
     check_consistent(L, right, fit.estimates.half, labels)

@@ -11,24 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
-from math import comb
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mme.errors import FormulaError, MMEError
-from mme.fitted.record import Fitted
+from mme.fitted.common import Record
 from mme.formula.parser import parse_expression
 from mme.formula.syntax import deparse, names_in
 from mme.formula.values import numeric
 from mme.inference.fixed.contrasts import t_table
-from mme.inference.fixed.methods import reference
 from mme.inference.fixed.quantiles import t_quantile
 from mme.inference.fixed.reference import Reference
 from mme.inference.fixed.reference_grid import Axis, Grid, covariates, reference_grid
 from mme.tables import dates
-from mme.tables.arguments import is_word, names_of
+from mme.tables.arguments import names_of
 from mme.tables.arrays import shown
 from mme.tables.frame import intake
 
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
 # What ``at`` calls the offset.
 _OFFSET = "offset"
-_ADJUSTMENTS = ("tukey", "bonferroni", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,59 +50,28 @@ class Means:
     names: tuple[str, ...]
     n_by: int
 
+    @property
+    def index(self) -> pd.Index:
+        """Levels as the index of a table."""
+        import pandas as pd
 
-def means_table(fit: Fitted, means: Means, ddf: str, level: float) -> pd.DataFrame:
+        if len(self.names) == 1:
+            return pd.Index([labels[0] for labels in self.levels], name=self.names[0])
+        return pd.MultiIndex.from_tuples(self.levels, names=self.names)
+
+
+def means_table(fit: Record, means: Means, to: Reference, level: float) -> pd.DataFrame:
     """``mean, se, df, lower, upper``, one row a combination of levels; NaN where the data do not determine it."""
-    import pandas as pd
-
-    table = _tested(fit, means.L, means.offset, reference(fit, ddf)).drop(columns=["t", "p"])
+    table = tested(fit, means.L, means.offset, to).drop(columns=["t", "p"])
     half = t_quantile(level, table["df"].to_numpy()) * table["se"]
     table = table.rename(columns={"estimate": "mean"}).assign(
         lower=table["estimate"] - half, upper=table["estimate"] + half
     )
-    if len(means.names) == 1:
-        index: pd.Index = pd.Index([labels[0] for labels in means.levels], name=means.names[0])
-    else:
-        index = pd.MultiIndex.from_tuples(means.levels, names=means.names)
-    return table.set_axis(index)
-
-
-def pairs_table(fit: Fitted, means: Means, ddf: str, adjust: str) -> pd.DataFrame:
-    """``estimate, se, df, t, p`` of all differences of two means at the same levels of the by factors.
-
-    ``adjust`` is for the differences of one family that the data determine: Tukey's studentised range of the means in
-    them, Bonferroni's factor, their number, or none.
-    """
-    import pandas as pd
-
-    if not is_word(adjust, _ADJUSTMENTS):
-        raise MMEError(f"adjust must be one of {', '.join(map(repr, _ADJUSTMENTS))}, got {shown(adjust)}")
-    to = reference(fit, ddf)
-    families: dict[tuple[Any, ...], list[int]] = {}
-    for row, labels in enumerate(means.levels):
-        families.setdefault(labels[: means.n_by], []).append(row)
-    pairs = [(by, i, j) for by, members in families.items() for i, j in combinations(members, 2)]
-    if not pairs:
-        raise MMEError(f"there are no two levels of {', '.join(means.names[means.n_by :])} to compare")
-    first, second = np.array([(i, j) for _, i, j in pairs]).T
-    table = _tested(fit, means.L[first] - means.L[second], 0.0, to)
-    known = table["se"].notna().to_numpy()
-    p, start = table["p"].to_numpy(copy=True), 0
-    for members in families.values():
-        family = start + np.flatnonzero(known[start : start + comb(len(members), 2)])
-        n_means = np.unique([first[family], second[family]]).size
-        p[family] = _adjusted(table.iloc[family], n_means, adjust)
-        start += comb(len(members), 2)
-    table["p"] = p
-    names = [" - ".join(_text(means.levels[row][means.n_by :]) for row in pair) for _, *pair in pairs]
-    if not means.n_by:
-        return table.set_axis(pd.Index(names, name="contrast"))
-    index = [(*by, name) for (by, _, _), name in zip(pairs, names, strict=True)]
-    return table.set_axis(pd.MultiIndex.from_tuples(index, names=[*means.names[: means.n_by], "contrast"]))
+    return table.set_axis(means.index)
 
 
 def marginal_means(
-    fit: Fitted, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, Any] | None
+    fit: Record, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, Any] | None
 ) -> Means:
     """Average the reference grid over all that is not named.
 
@@ -137,10 +103,6 @@ def marginal_means(
     return Means(L, offset, levels, tuple(wanted), len(others))
 
 
-def _text(labels: Sequence[Any]) -> str:
-    return " ".join(label if isinstance(label, str) else f"{label:g}" for label in labels)
-
-
 def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:
     """What a name stands for: a covariate that ``at`` puts somewhere, a factor, or a covariate of two values.
 
@@ -161,7 +123,7 @@ def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:
     return found[0]
 
 
-def _given(fit: Fitted, at: Mapping[str, Any] | None) -> dict[str, Any]:
+def _given(fit: Record, at: Mapping[str, Any] | None) -> dict[str, Any]:
     """What ``at`` says, of covariates of the fixed part and of the offset alone."""
     if at is not None and not isinstance(at, Mapping):
         raise MMEError(f"at must map covariates to values, as {{'x': 3.0}}; got {type(at).__name__}")
@@ -209,20 +171,8 @@ def _values(name: str, given: Any) -> np.ndarray:
     return np.array(list(dict.fromkeys(values.tolist())))
 
 
-def _tested(fit: Fitted, L: np.ndarray, offset: float, to: Reference) -> pd.DataFrame:
+def tested(fit: Record, L: np.ndarray, offset: float, to: Reference) -> pd.DataFrame:
     """The t tests of rows on all columns of X, beside an offset; NaN in rows that cannot be estimated."""
     known = fit.aliasing.estimable(L)
-    table = t_table(to, L[known][:, fit.objective.basis.kept], -offset, np.flatnonzero(known))
+    table = t_table(to, L[known][:, fit.basis.kept], -offset, np.flatnonzero(known))
     return table.reindex(range(len(L)))
-
-
-def _adjusted(table: pd.DataFrame, n_means: int, adjust: str) -> np.ndarray:
-    p = table["p"].to_numpy()
-    if adjust == "none" or n_means < 3:
-        return p
-    if adjust == "bonferroni":
-        return np.minimum(p * len(table), 1.0)
-    from scipy.stats import studentized_range
-
-    q = np.sqrt(2.0) * np.abs(table["t"].to_numpy())
-    return np.asarray(studentized_range.sf(q, n_means, table["df"].to_numpy()))

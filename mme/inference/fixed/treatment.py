@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.fitted.record import Fitted
+from mme.fitted.common import Record
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast
 from mme.formula.columns import Coded, Variable, build
@@ -20,7 +20,7 @@ ROUNDING = 1e-9
 WHOLE = 1e-6
 
 
-def owners_of(fit: Fitted) -> np.ndarray:
+def owners_of(fit: Record) -> np.ndarray:
     """The term of each column of X; in a fit by arrays each column is one, and so are groups of unknown parents."""
     spec, model = fit.specification, fit.model
     of_groups = [
@@ -32,14 +32,14 @@ def owners_of(fit: Fitted) -> np.ndarray:
     return np.array([*given, *of_groups], dtype=object)
 
 
-def triangle_of(fit: Fitted) -> np.ndarray:
+def triangle_of(fit: Record) -> np.ndarray:
     """R of the QR of X's kept columns, neither weighted nor whitened."""
     if fit.model.weights is None and fit.model.residual is None:
-        return fit.objective.basis.R
-    return np.asarray(np.linalg.qr(fit.model.X[:, fit.objective.basis.kept], mode="r"))
+        return fit.basis.R
+    return np.asarray(np.linalg.qr(fit.model.X[:, fit.basis.kept], mode="r"))
 
 
-def containment(fit: Fitted) -> dict[str, tuple[str, ...]]:
+def containment(fit: Record) -> dict[str, tuple[str, ...]]:
     """By term, the terms that contain it."""
     spec = fit.specification
     if spec is None:
@@ -84,7 +84,7 @@ class Treatment:
     empty: np.ndarray
 
 
-def treatment(fit: Fitted) -> Treatment:
+def treatment(fit: Record) -> Treatment:
     """Treatment coding of a fit's fixed effects, and what of it the data can tell.
 
     Rows of a synthetic table in general position give the maps X_o = X_t M and X = X_t N; A of X = X_kept A says which
@@ -107,7 +107,7 @@ def treatment(fit: Fitted) -> Treatment:
     return Treatment(functions, places, to_user, owners, names, ~functions.any(axis=0) & crossed)
 
 
-def _in_treatment(fit: Fitted, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _in_treatment(fit: Record, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A_t of X_t = X_t[:, kept] A_t in the data, the kept columns, and their coefficients from those of X's.
 
     Groups of unknown parents stand behind the columns of the formula, and have no part in them.

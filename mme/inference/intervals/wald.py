@@ -10,6 +10,7 @@ from scipy.special import expit
 from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
 from mme.inference.fixed.contrasts import coefficient_table
+from mme.inference.fixed.methods import reference
 from mme.inference.fixed.quantiles import t_quantile
 from mme.numeric.delta import jacobian, parameter_covariance
 from mme.residual import Bound
@@ -36,7 +37,7 @@ def wald_intervals(fit: Fitted, level: float, ddf: str) -> pd.DataFrame:
     import pandas as pd
 
     z = float(t_quantile(level, np.array(np.inf)))
-    table = coefficient_table(fit, ddf)
+    table = coefficient_table(fit, reference(fit, ddf))
     half = t_quantile(level, table["df"].to_numpy()) * table["se"]
     fixed = pd.DataFrame({"lower": table["estimate"] - half, "upper": table["estimate"] + half})
     if fit.model.residual is None:
