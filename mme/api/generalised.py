@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.api.generalised_output import GeneralisedOutput
 from mme.family.base import Family
-from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.varcorr import VarCorr
 from mme.generalised.verdict import JointOptimum
 from mme.model.problem import Model
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeneralisedFit:
+class GeneralisedFit(GeneralisedOutput):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
     Attributes
@@ -28,8 +28,6 @@ class GeneralisedFit:
     internals : GeneralisedFitted
         The record: the problem, where the search ended, estimates as plain arrays.
     """
-
-    internals: GeneralisedFitted
 
     @property
     def family(self) -> Family:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.covariance.coordinates import tied
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.formula.syntax import deparse
+from mme.results.edges import edges
 from mme.results.summary_rows import has_standard_errors, related_terms
 from mme.tables.levels import runs_across
-
-# A standard deviation of the random effects below this share of what their columns' size would make visible is zero.
-_ZERO = 1e-5
 
 
 def notes_of(fit: Fitted) -> list[str]:
     """What a reader should know besides the numbers; empty for an ordinary fit."""
-    return [*_of_records(fit), *_of_the_model(fit), *_of_the_search(fit), *_of_what_was_given(fit)]
+    return [*of_records(fit), *_of_the_model(fit), *_of_the_search(fit), *_of_what_was_given(fit)]
 
 
-def _of_records(fit: Fitted) -> list[str]:
+def of_records(fit: Record) -> list[str]:
     """Rows that the fit does not use."""
     notes = []
     if fit.rows.outside:
@@ -34,14 +32,9 @@ def _of_records(fit: Fitted) -> list[str]:
 
 def _of_the_model(fit: Fitted) -> list[str]:
     """Columns that are dropped, variances on the boundary, and what residuals say of groups."""
-    notes = []
-    if fit.dropped:
-        notes.append(f"Fixed effects dropped, determined by earlier columns: {', '.join(fit.dropped)}.")
+    notes = [*of_dropped(fit)]
     if fit.singular and fit.optimum.verdict != "given":
-        notes.append(
-            f"Singular fit, on the boundary of the model: {'; '.join(boundary(fit))}. A valid result; a simpler "
-            "random part would fit as well."
-        )
+        notes.append(of_the_boundary(boundary(fit)))
     structure = fit.model.residual
     if structure is not None and structure.kind.startswith("CompoundSymmetry") and fit.residual["rho"] < 0.0:
         notes.append(
@@ -97,36 +90,21 @@ def _across(fit: Fitted) -> list[str]:
     return [name for name, of in codes.items() if runs_across(structure.group, of)]
 
 
+def of_dropped(fit: Record) -> list[str]:
+    """Columns of X that are dropped."""
+    return [f"Fixed effects dropped, determined by earlier columns: {', '.join(fit.dropped)}."] if fit.dropped else []
+
+
+def of_the_boundary(found: list[str]) -> str:
+    """What is at the edge, and that it is no fault."""
+    return (
+        f"Singular fit, on the boundary of the model: {'; '.join(found)}. A valid result; a simpler random part would "
+        "fit as well."
+    )
+
+
 def boundary(fit: Fitted) -> list[str]:
-    """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together.
-
-    T[i, i] = 0 with the rest of its row not zero: b_i is a linear function of b_1 ... b_(i-1).
-    """
-    found, fit = [], fit.determined
-    for term, T, (edge, zero) in zip(fit.model.terms, fit.model.T(fit.theta), _edges(fit), strict=True):
-        for i in np.flatnonzero(edge).tolist():
-            earlier = [j for j in range(i) if not zero[j]]
-            if zero[i] or not earlier:
-                found.append(f"the variance of {term.columns[i]} by {term.name} is zero")
-            elif len(earlier) == 1:
-                sign = "+" if T[i] @ T[earlier[0]] > 0 else "-"
-                pair = f"{term.columns[earlier[0]]} and {term.columns[i]}"
-                found.append(f"the correlation of {pair} by {term.name} is {sign}1")
-            else:
-                others = ", ".join(term.columns[j] for j in earlier)
-                found.append(f"{term.columns[i]} by {term.name} is determined by {others}")
-    return found or [f"{name} is at its bound" for name in fit.optimum.boundary]
-
-
-def _edges(fit: Fitted) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each term which coefficients (q,) earlier ones determine, and which of them are zero."""
-    objective, coordinates = fit.objective.in_axes, fit.model.coordinates
-    found = []
-    T = fit.model.T(coordinates.inner(fit.theta) * objective.theta_scale)
-    for one, axes in zip(T, coordinates.axes, strict=True):
-        if axes is None:
-            found.append((np.abs(np.diag(one)) < _ZERO, np.linalg.norm(one, axis=1) < _ZERO))
-        else:
-            at = tied(one, axes)
-            found.append((at.determined, at.zero))
-    return found
+    """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together."""
+    own = fit.determined
+    found = edges(own.model, own.theta, own.objective.in_axes.theta_scale)
+    return found or [f"{name} is at its bound" for name in own.optimum.boundary]

@@ -31,7 +31,7 @@ _RATIOS = "Shares of the variance of the records"
 def summary_text(fit: Fitted) -> str:
     """Title, criterion, residuals, random effects, fixed effects, and notes on what is unusual."""
     parts = [
-        "\n".join([title(fit), *source(fit)]),
+        "\n".join([title(fit), *source(fit, fit.model.weights)]),
         criterion_text(fit),
         f"Scaled residuals:\n{text_table(residual_rows(fit), left=0)}",
         f"Random effects:\n{text_table(random_rows(fit), left=2, indent=' ')}\n{counts(fit)}",
@@ -42,13 +42,18 @@ def summary_text(fit: Fitted) -> str:
         parts.append(f"Fixed effects:\n{text_table(fixed_rows(fit), left=1)}")
     if len(fit.fixed_names) > 1:
         parts.append(correlation_text(fit))
-    notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes_of(fit)]
-    return "\n\n".join([*parts, "\n".join(notes)]).rstrip("\n") + "\n"
+    return paragraphs(parts, notes_of(fit))
+
+
+def paragraphs(parts: list[str], notes: list[str]) -> str:
+    """Parts of a summary under one another, and its notes as one more."""
+    wrapped = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes]
+    return "\n\n".join([*parts, "\n".join(wrapped)]).rstrip("\n") + "\n"
 
 
 def summary_html(fit: Fitted) -> str:
     """The same tables for a notebook."""
-    head = "<br>".join([f"<b>{escape(title(fit))}</b>", *map(escape, source(fit))])
+    head = "<br>".join([f"<b>{escape(title(fit))}</b>", *map(escape, source(fit, fit.model.weights))])
     criterion = "; ".join(f"{name} {value}" for name, value in zip(*criterion_rows(fit), strict=True))
     parts = [f"<p>{head}</p>", f"<p>{escape(criterion)}</p>", html_table("Random effects", random_rows(fit), left=2)]
     parts.append(f"<p>{escape(counts(fit))}</p>")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.results.genetics import heritabilities, is_quick
 from mme.results.text import Row, abbreviated, column, column_format, fixed_point, formatted, text_table
@@ -30,10 +31,10 @@ def title(fit: Fitted) -> str:
     return f"Linear mixed model fit by {how}"
 
 
-def source(fit: Fitted) -> list[str]:
+def source(fit: Record, weights: np.ndarray | None, called: str = "Weights") -> list[str]:
     """The formula or the response, and the ranges of weights and offset, a line each."""
     lines = [f"Formula: {fit.formula}" if fit.formula else f"Response: {fit.model.response}"]
-    for what, values in (("Weights", fit.model.weights), ("Offset", fit.model.offset)):
+    for what, values in ((called, weights), ("Offset", fit.model.offset)):
         if values is not None:
             lines.append(f"{what}: {values.min():.4g} to {values.max():.4g}")
     return lines
@@ -44,6 +45,11 @@ def criterion_rows(fit: Fitted) -> tuple[Row, Row]:
     if fit.method == "REML":
         where = "at the given theta" if fit.optimum.verdict == "given" and fit.model.k else "at convergence"
         return (f"REML criterion {where}:",), (f"{fit.criterion:.4f}",)
+    return likelihood_rows(fit)
+
+
+def likelihood_rows(fit: Record) -> tuple[Row, Row]:
+    """Names and values of what comes of the likelihood."""
     values = {"AIC": fit.aic, "BIC": fit.bic, "logLik": fit.loglik, "deviance": fit.criterion}
     return (*values, "df.resid"), (*(f"{value:.4f}" for value in values.values()), str(fit.nobs - fit.dof))
 
@@ -59,22 +65,28 @@ def residual_rows(fit: Fitted) -> list[Row]:
     scaled = (fit.model.y - fit.estimates.fitted) / fit.sigma
     if (root := fit.model.root_weights) is not None:
         scaled *= root
-    quantiles = np.quantile(scaled, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+    return quantile_rows(scaled)
+
+
+def quantile_rows(residuals: np.ndarray) -> list[Row]:
+    """The extremes, the quartiles and the median of scaled residuals."""
+    quantiles = np.quantile(residuals, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
     return [("Min", "1Q", "Median", "3Q", "Max"), tuple(fixed_point(value, 4) for value in quantiles)]
 
 
-def random_rows(fit: Fitted) -> list[Row]:
+def random_rows(fit: Record) -> list[Row]:
     """One row a standard deviation; correlations as a lower triangle to the right, where there are any."""
-    names, sd, corr = [], [], []
+    names, sd, corr = list[tuple[str, str]](), list[float](), list[Row]()
     for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
         for i, name in enumerate(part.names):
             names.append((group if i == 0 else "", name))
             sd.append(part.sd[i])
             correlated = i if structure.correlated else 0
             corr.append(tuple(fixed_point(part.corr[i, j], 2) for j in range(correlated)))
-    names.append(("Residual", ""))
-    sd.append(fit.sigma)
-    corr.append(())
+    if fit.varcorr.sigma is not None:
+        names.append(("Residual", ""))
+        sd.append(fit.varcorr.sigma)
+        corr.append(())
     numbers = zip(column([s * s for s in sd]), column(sd), strict=True)
     columns = max(map(len, corr))
     header = ("Groups", "Name", "Variance", "Std.Dev.", *(["Corr", *[""] * (columns - 1)] if columns else []))
@@ -121,10 +133,15 @@ def has_standard_errors(fit: Fitted) -> bool:
 
 def counts(fit: Fitted) -> str:
     """Numbers of records and levels, and the structures among them, a line each."""
+    return "\n".join([*sizes(fit), *_structure_lines(fit)])
+
+
+def sizes(fit: Record) -> list[str]:
+    """Numbers of records and levels, and the parameters of relationships, a line each."""
     groups = {term.group: term.n_levels for term in fit.model.terms}
     listed = "; ".join(f"{name}, {count}" for name, count in groups.items())
     counts = f"Number of obs: {fit.nobs}" + (f", groups: {listed}" if groups else "")
-    return "\n".join([counts, *_relationship_lines(fit), *_structure_lines(fit)])
+    return [counts, *_relationship_lines(fit)]
 
 
 def _structure_lines(fit: Fitted) -> list[str]:
@@ -146,22 +163,29 @@ def _group_sizes(structure: Bound) -> str:
     return f"; {sizes.size} groups of {'up to ' if sizes.min() < sizes.max() else ''}{sizes.max()} records"
 
 
-def _relationship_lines(fit: Fitted) -> list[str]:
+def _relationship_lines(fit: Record) -> list[str]:
     """A line a relationship with parameters."""
     named = {term: [f"{name} {value:.5g}" for name, value in part.items()] for term, part in fit.relationships.items()}
     return [f"Relationship of {term}: {', '.join(values)}" for term, values in named.items()]
 
 
-def fixed_rows(fit: Fitted) -> list[Row]:
+def fixed_rows(fit: Record) -> list[Row]:
     """The standard errors decide the decimals: what lies beyond them is noise."""
-    beta, se = fit.estimates.beta, fit.estimates.se
-    spec = column_format(se)
-    numbers = [(formatted(b, spec), formatted(s, spec), fixed_point(b / s, 3)) for b, s in zip(beta, se, strict=True)]
-    rows = [(name, *number) for name, number in zip(fit.fixed_names, numbers, strict=True)]
+    rows = [(name, *cells) for name, cells in zip(fit.fixed_names, estimate_cells(fit), strict=True)]
     return [("", "Estimate", "Std. Error", "t value"), *rows]
 
 
-def correlation_text(fit: Fitted) -> str:
+def estimate_cells(fit: Record) -> list[tuple[str, str, str]]:
+    """Estimates, standard errors and their ratios."""
+    beta, se = fit.estimates.beta, fit.estimates.se
+    spec = column_format(se)
+    return [
+        (formatted(b, spec), formatted(s, spec), fixed_point(b / s, 3))
+        for b, s in zip(beta.tolist(), se.tolist(), strict=True)
+    ]
+
+
+def correlation_text(fit: Record) -> str:
     """The correlations of the fixed effects as a lower triangle."""
     p = len(fit.fixed_names)
     if p > _MOST_CORRELATIONS:

@@ -12,6 +12,8 @@ Row = tuple[str, ...]
 
 # Significant digits of the smallest number in a column, as in lme4.
 _DIGITS = 4
+# Of p-values: the digits, the least that is written without a power of ten, and the least that is written at all.
+_DIGITS_P, _LEAST_FIXED, _LEAST_P = 3, 1e-4, 2e-16
 
 
 def column_format(values: Iterable[float], digits: int = _DIGITS) -> str:
@@ -49,6 +51,24 @@ def formatted(value: float, spec: str) -> str:
 def fixed_point(value: float, decimals: int) -> str:
     """One number with so many decimals, never a minus zero."""
     return formatted(round(float(value), decimals) + 0.0, f".{decimals}f")  # + 0.0: no "-0.00"
+
+
+def p_values(values: Sequence[float]) -> list[str]:
+    """P-values to three digits, as R prints them: those below 0.0001 in scientific notation.
+
+    Examples
+    --------
+    >>> p_values([0.04213, 1.0e-9, 0.0])
+    ['0.0421', '1.00e-09', '<2e-16']
+    """
+    plain = [value for value in values if value >= _LEAST_FIXED]
+    spec = column_format(plain, _DIGITS_P)
+    return [
+        f"<{_LEAST_P:.0e}"
+        if value < _LEAST_P
+        else formatted(value, spec if value >= _LEAST_FIXED else f".{_DIGITS_P - 1}e")
+        for value in values
+    ]
 
 
 def text_table(rows: Sequence[Row], *, left: int, indent: str = "") -> str:

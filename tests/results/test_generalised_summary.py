@@ -1,0 +1,141 @@
+"""What a generalised fit prints: glmer's tables, and a sentence for whatever is unusual."""
+
+import pickle
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+
+import mme
+from mme.results.text import p_values
+from tests.glmm import glmm_case, glmm_fit
+
+# Printed by lme4 1.1-31 in R 4.2.2: print(summary(glmer(..., control = glmerControl("bobyqa", tolPwrss = 1e-10,
+# optCtrl = list(rhoend = 1e-9))))), signs of significance left out.
+LME4 = {
+    "cbpp_logit": """
+Scaled residuals:
+    Min      1Q  Median      3Q     Max
+-2.3818 -0.7888 -0.2024  0.5146  2.8796
+
+Random effects:
+ Groups Name        Variance Std.Dev.
+ herd   (Intercept) 0.4125   0.6423
+Number of obs: 56, groups:  herd, 15
+
+Fixed effects:
+            Estimate Std. Error z value Pr(>|z|)
+(Intercept)  -1.3985     0.2325  -6.016 1.79e-09
+period2      -0.9923     0.3066  -3.236 0.001212
+period3      -1.1287     0.3266  -3.455 0.000549
+period4      -1.5803     0.4274  -3.697 0.000218
+
+Correlation of Fixed Effects:
+        (Intr) perid2 perid3
+period2 -0.364
+period3 -0.340  0.278
+period4 -0.261  0.212  0.196
+""",
+    "ticks_loc": """
+Scaled residuals:
+    Min      1Q  Median      3Q     Max
+-6.6371 -0.8817 -0.4118  0.8717  5.6447
+
+Random effects:
+ Groups   Name        Variance Std.Dev.
+ LOCATION (Intercept) 0.9396   0.9693
+Number of obs: 403, groups:  LOCATION, 63
+
+Fixed effects:
+             Estimate Std. Error z value Pr(>|z|)
+(Intercept)  0.697948   0.148817   4.690 2.73e-06
+YEAR96       0.938796   0.084318  11.134   <2e-16
+YEAR97      -1.418920   0.121606 -11.668   <2e-16
+cHEIGHT     -0.024194   0.003935  -6.148 7.86e-10
+
+Correlation of Fixed Effects:
+        (Intr) YEAR96 YEAR97
+YEAR96  -0.369
+YEAR97  -0.286  0.523
+cHEIGHT  0.055  0.029  0.013
+""",
+}
+
+
+@pytest.mark.parametrize("name", LME4)
+def test_the_tables_read_as_glmer_prints_them(name):
+    parts = glmm_fit(name).summary().split("\n\n")
+    for theirs in LME4[name].strip().split("\n\n"):
+        title = theirs.partition("\n")[0].lower()
+        (ours,) = [part for part in parts if part.lower().startswith(title)]
+        for mine, other in zip(ours.lower().split(), theirs.lower().split(), strict=True):
+            if re.fullmatch(r"-?\d+\.\d+", other):
+                unit = 10.0 ** -len(other.partition(".")[2])
+                assert float(mine) == pytest.approx(float(other), rel=3e-4, abs=1.01 * unit), ours
+            else:
+                assert mine == other, ours
+
+
+def test_the_likelihood_stands_as_glmer_has_it():
+    fit = glmm_fit("cbpp_logit")
+    names, values = (line.split() for line in fit.summary().split("\n\n")[1].splitlines())
+    assert names == ["AIC", "BIC", "logLik", "deviance", "df.resid"]
+    assert [float(value) for value in values] == pytest.approx([fit.aic, fit.bic, fit.loglik, fit.criterion, 51], 1e-6)
+
+
+@pytest.mark.parametrize(("laplace", "said"), [("observed", "observed"), ("expected", "expected")])
+def test_the_information_is_said_where_there_are_two(laplace, said):
+    fit = mme.glmer("y ~ 1 + (1 | g)", {"y": [1, 2, 5, 9, 3, 2], "g": [1, 1, 2, 2, 3, 3]}, mme.Poisson("sqrt"))
+    assert "Approximation: Laplace (observed information)" in fit.summary()
+    other = mme.glmer(
+        fit.formula, {"y": [1, 2, 5, 9, 3, 2], "g": [1, 1, 2, 2, 3, 3]}, mme.Poisson("sqrt"), laplace=laplace
+    )
+    assert f"Approximation: Laplace ({said} information)" in other.summary()
+    assert "Approximation: Laplace\n" in glmm_fit("cbpp_logit").summary()
+
+
+def test_a_correlation_of_one_and_rows_left_out_are_said():
+    said = " ".join(glmm_fit("singular_slope").summary().split())
+    assert "Singular fit" in said
+    assert "the correlation of (Intercept) and x by g is -1" in said
+    data = {"y": [1.0, 0, 1, 0, 1, 1, 0, np.nan], "x": [1.0, 2, 3, 4, 5, 6, 7, 8], "g": list("aabbccdd")}
+    text = mme.glmer("y ~ x + I(2 * x) + (1 | g)", data).summary()
+    assert "1 row with a missing value was left out." in text
+    assert "Fixed effects dropped, determined by earlier columns: I(2 * x)." in text
+    assert "the variance of (Intercept) by g is zero" in " ".join(text.split())
+
+
+def test_records_of_weight_zero_are_counted_and_change_no_quantile():
+    data = glmm_case("cbpp_logit").data
+    weights = np.ones(len(data))
+    weights[3:5] = 0.0
+    fit = mme.glmer(glmm_case("cbpp_logit").json["formula"], data, weights=weights)
+    without = mme.glmer(glmm_case("cbpp_logit").json["formula"], data[weights > 0.0])
+    assert "2 records have weights of zero and count for nothing." in fit.summary()
+    quantiles = [text.summary().split("\n\n")[2] for text in (fit, without)]
+    assert quantiles[0] == quantiles[1]
+
+
+def test_html_has_the_digits_of_the_text():
+    fit = glmm_fit("cbpp_logit")
+    page = fit._repr_html_()
+    cells = [unescape(cell) for cell in re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", page)]
+    text = fit.summary()
+    assert len(cells) > 25
+    assert all(cell in text for cell in cells)
+    assert "Family: binomial, link logit" in page
+    assert repr(fit) == text
+
+
+def test_p_values_read_as_in_r():
+    # format.pval(p, digits = 3) of R 4.2.2
+    assert p_values([1.79e-9, 0.00121, 5.49e-4, 2.18e-4]) == ["1.79e-09", "0.001210", "0.000549", "0.000218"]
+    assert p_values([0.4685, 3e-17]) == ["0.469", "<2e-16"]
+
+
+def test_a_fit_survives_pickling():
+    fit = glmm_fit("cbpp_logit")
+    again = pickle.loads(pickle.dumps(fit))
+    assert again.summary() == fit.summary()
+    assert again.ranef()["herd"].equals(fit.ranef()["herd"])
