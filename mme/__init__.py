@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mme.covariance.base import GStructure
     from mme.family.base import Family
     from mme.family.binomial import Binomial
+    from mme.family.gamma import Gamma
+    from mme.family.gaussian import Gaussian
+    from mme.family.inverse_gaussian import InverseGaussian
     from mme.family.poisson import Poisson
     from mme.relationship.genomic import genomic_relationship, single_step
     from mme.relationship.known import Relationship
@@ -43,8 +46,11 @@ __all__ = [
     "Fit",
     "FormulaError",
     "GStructure",
+    "Gamma",
+    "Gaussian",
     "GeneralisedFit",
     "Heterogeneous",
+    "InverseGaussian",
     "MMEError",
     "MMEWarning",
     "MemoryForecastError",
@@ -80,7 +86,10 @@ _LATER = {
     "Binomial": "mme.family.binomial",
     "Family": "mme.family.base",
     "GStructure": "mme.covariance.base",
+    "Gamma": "mme.family.gamma",
+    "Gaussian": "mme.family.gaussian",
     "GeneralisedFit": "mme.api.generalised",
+    "InverseGaussian": "mme.family.inverse_gaussian",
     "MixedLMRegressor": "mme.sklearn",
     "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",

@@ -10,7 +10,8 @@ import numpy as np
 from mme.family import observing, saddle
 from mme.family.base import Density, Family, Observed
 from mme.family.exponential import wrong_link
-from mme.family.probability import PROBABILITIES, Probability
+from mme.family.links import PROBABILITIES
+from mme.family.probability import Probability
 
 BINOMIAL = 0
 # Up to so many trials log f is of order s log p + f log q, which then has its digits; beyond it is made of deviances.

@@ -22,14 +22,15 @@ from mme.errors import MMEError
 from mme.family.base import ByParameter, Density, Family, Observed
 from mme.family.functions import Exp, Function, Log, Points, Power
 
-# The mean as a function of eta, by the name of the link; whether it takes a positive eta alone.
-MEANS: dict[str, tuple[Function, bool]] = {
-    "log": (Exp(1.0, 1), False),
-    "identity": (Power(1.0, 1.0), True),
-    "inverse": (Power(1.0, -1.0), True),
-    "sqrt": (Power(1.0, 2.0), False),
-    "1/mu^2": (Power(1.0, -0.5), True),
+# The mean as a function of eta, by the name of the link; links whose mean is positive where eta is.
+MEANS: dict[str, Function] = {
+    "log": Exp(1.0, 1),
+    "identity": Power(1.0, 1.0),
+    "inverse": Power(1.0, -1.0),
+    "sqrt": Power(1.0, 2.0),
+    "1/mu^2": Power(1.0, -0.5),
 }
+_AS_ETA = ("identity", "inverse", "1/mu^2")
 
 
 class Shape(NamedTuple):
@@ -44,13 +45,15 @@ class ExponentialFamily(Family):
 
     shapes: ClassVar[dict[str, Shape]]
     canonical_link: ClassVar[str]
+    positive_mean: ClassVar[bool] = True
 
     def __init__(self, link: str) -> None:
         if not isinstance(link, str) or link not in self.shapes:
             raise wrong_link(self.name, link, self.shapes)
         self.link, self.canonical = link, link == self.canonical_link
         self.shape = self.shapes[link]
-        self.mean_function, self.positive = MEANS[link]
+        self.mean_function = MEANS[link]
+        self.positive = self.positive_mean and link in _AS_ETA
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(link={self.link!r})"

@@ -110,6 +110,3 @@ class Logit(Probability):
     def eta_of(p: np.ndarray) -> np.ndarray:
         """log(p/q)."""
         return np.log(p) - np.log1p(-p)
-
-
-PROBABILITIES: dict[str, type[Probability]] = {"logit": Logit}

@@ -8,9 +8,18 @@ from typing import Any
 from mme.errors import MMEError
 from mme.family.base import Family
 from mme.family.binomial import Binomial
+from mme.family.gamma import Gamma
+from mme.family.gaussian import Gaussian
+from mme.family.inverse_gaussian import InverseGaussian
 from mme.family.poisson import Poisson
 
-WORDS: dict[str, Callable[[], Family]] = {"binomial": Binomial, "poisson": Poisson}
+WORDS: dict[str, Callable[[], Family]] = {
+    "binomial": Binomial,
+    "poisson": Poisson,
+    "gaussian": Gaussian,
+    "gamma": Gamma,
+    "inverse.gaussian": InverseGaussian,
+}
 
 
 def family_of(given: Any) -> Family:

@@ -1,0 +1,43 @@
+"""Exponential families with a dispersion: var(y) = (phi/a) V(mu), tau = log phi."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from mme.family.base import Observed
+from mme.family.exponential import ExponentialFamily
+
+# The dispersion to begin with is at least this share of what it is about one mean.
+_LEAST = 1e-10
+
+
+class DispersedFamily(ExponentialFamily):
+    """A continuous family with a dispersion."""
+
+    parameters = ("dispersion",)
+
+    def first_tau(self, data: Observed, eta: np.ndarray) -> np.ndarray:
+        """Log of the mean of Pearson's squared residuals."""
+        used = data.weights > 0.0
+        if not used.any():
+            return np.zeros(1)
+        y, a, mean = data.y[used], data.weights[used], self.mean(eta, np.zeros(1))[used]
+        whole = self._pearson(y, a, np.full(y.size, np.average(y, weights=a)))
+        floor = _LEAST * whole if np.isfinite(whole) and whole > 0.0 else _LEAST
+        return np.array([np.log(max(self._pearson(y, a, mean), floor))])
+
+    def _pearson(self, y: np.ndarray, a: np.ndarray, mean: np.ndarray) -> float:
+        """The mean of a (y - mu)^2 / V(mu)."""
+        return float(np.mean(a * (y - mean) ** 2 / self.variance_function(mean)))
+
+    def cdf(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P(Y <= y), twice."""
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            below = self.below(data.y, self.mean(eta, tau), data.weights / self.dispersion(tau))
+        return below, below
+
+    @abstractmethod
+    def below(self, y: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        """P(Y <= y) (n,), precision a/phi."""
