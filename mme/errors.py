@@ -37,7 +37,7 @@ class FormulaError(MMEError):
 
 
 class MemoryForecastError(MMEError):
-    """The forecast of memory exceeds what the machine has; nothing was allocated."""
+    """There is too little memory: the forecast exceeds it, before anything is allocated, or it ran out all the same."""
 
 
 class MMEWarning(UserWarning):

@@ -103,6 +103,8 @@ def plans(problem: Problem) -> Iterator[Plan]:
         yield Plan(absorb=absorb, dense=True, reasons=("asked for",))
         if factors - (absorb is not None):
             yield Plan(absorb=absorb, dense=False, reasons=("asked for",))
+            if absorb is not None:
+                yield Plan(absorb=absorb, dense=True, reasons=("asked for",), summed=True)
 
 
 def disagreement(problem: Problem, plan: Plan | None = None) -> dict[str, float]:

@@ -14,6 +14,7 @@ from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
+from mme.numeric.memory import told
 from mme.search.given import given_theta
 from mme.search.known_derivatives import AUTO, check_search
 from mme.search.loop import search as optimise
@@ -21,6 +22,7 @@ from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
 
+@told("the model was fitted")
 def fit(
     y: Any,
     X: Any,
@@ -112,6 +114,7 @@ def fit(
     return Fit(fit_model(model, theta, start, progress, search=search))
 
 
+@told("the model was fitted")
 def lmer(
     formula: str,
     data: Any,

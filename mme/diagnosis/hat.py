@@ -169,9 +169,10 @@ class Hat:
     def _meetings(self, columns: Callable[[Block], Sequence[Column]]) -> np.ndarray:
         """z_2i' H_2 z_2i: entries of H_2 between the levels of one record."""
         rest, h = self.objective.system.rest, np.zeros(self.objective.model.n)
-        for family in rest.schur.pattern.families:
+        values = rest.schur.by_family(self._rest.entries)
+        for family in rest.schur.families:
             left, right = rest.blocks[family.t_row], rest.blocks[family.t_col]
-            blocks = family.blocks(self._rest.entries)
+            blocks = family.blocks(values)
             if family.t_row == family.t_col and not left.by_column:
                 h += quadratic(columns(left), blocks[family.diagonal], left.codes, columns(left))
             elif family.t_row == family.t_col:

@@ -20,12 +20,12 @@ from mme.engine.block_pattern import BlockPattern, block_patterns
 from mme.engine.blocks import Block
 from mme.engine.centring import Centred, centred
 from mme.engine.criterion import Constants
-from mme.engine.elimination import DenseElimination, Elimination, SparseElimination
+from mme.engine.elimination import DenseElimination, Elimination, SparseElimination, WholeElimination
 from mme.engine.penalty import Penalty
 from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, widest
 from mme.engine.pls import System
 from mme.engine.remainder import RemainderPattern, no_remainder, remainder, remainder_pattern
-from mme.engine.schur_pattern import penalty_values
+from mme.engine.schur_pattern import SchurPattern, penalty_values
 from mme.engine.span import within_X
 from mme.errors import MMEError
 from mme.model.problem import Model
@@ -154,12 +154,13 @@ def pattern_of(
     chosen, crossings = _planned(model, blocks, known)
     rest, absorbed = split(blocks, chosen.absorb)
     if chosen.dense:
-        require_dense_memory(sum(block.J * block.q for block in rest))
+        require_dense_memory(sum(block.J * block.q for block in rest), summed=chosen.summed)
     if not rest:
         return ModelPattern(plain, chosen, None, DenseElimination(0), np.zeros(0), None)
-    pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N))
-    elimination: Elimination = DenseElimination(pattern.schur.m)
+    pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N), summed=chosen.summed)
+    elimination: Elimination = (WholeElimination if chosen.summed else DenseElimination)(pattern.schur.m)
     if not chosen.dense:
+        assert isinstance(pattern.schur, SchurPattern)  # a sum is made for a dense factor
         lower = pattern.schur.lower()
         analysis = analysis if analysis is not None and analysis.is_of(lower) else analyse(lower)
         analysis.require_memory("the random effects of this model")

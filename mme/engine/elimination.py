@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mme.engine.complement import Complement
 from mme.engine.schur import Schur
 from mme.numeric.cholesky import Analysis, SymmetricFactor, Work
 from mme.numeric.dense import DenseFactor, cholesky_in_place
@@ -23,11 +24,11 @@ class Elimination(Protocol):
     def work(self) -> Work:
         """What a factor of M takes."""
 
-    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
+    def alone(self, schur: Complement, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """The factor L of M = Lambda'S Lambda + K^-1 (x) I at these weights of the levels."""
 
     def bordered(
-        self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
+        self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
     ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
         """L, R = L^-1 rhs (m, c), and the Cholesky factor of border - R'R (c, c)."""
 
@@ -72,12 +73,12 @@ class DenseElimination:
         """That of the triangle of M."""
         return DenseWork(self.m)
 
-    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
+    def alone(self, schur: Complement, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """L of M."""
         return DenseFactor(cholesky_in_place(schur.square(W, T)[: self.m, : self.m]))
 
     def bordered(
-        self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
+        self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
     ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
         """L, R and the factor of what remains, from that of (P) whole."""
         m, full = self.m, schur.square(W, T)
@@ -85,6 +86,33 @@ class DenseElimination:
         full[m:, m:] = border
         L = cholesky_in_place(full)
         return DenseFactor(L[:m, :m]), L[m:, :m].T, L[m:, m:]
+
+
+@dataclass(frozen=True)
+class WholeElimination:
+    """By LAPACK in the square that the complement fills: large, so that no copy of it is made.
+
+    The border is solved for beside it: a view of a larger square would be copied with every solve.
+    """
+
+    m: int
+
+    analysis = None
+
+    @property
+    def work(self) -> DenseWork:
+        """That of the triangle of M."""
+        return DenseWork(self.m)
+
+    def alone(self, schur: Complement, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
+        """L of M."""
+        return DenseFactor(cholesky_in_place(schur.square(W, T), clean=False))
+
+    def bordered(
+        self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
+    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
+        """L, R and the factor of what remains."""
+        return _beside(self.alone(schur, W, T), rhs, border)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +126,21 @@ class SparseElimination:
         """What the analysis forecasts."""
         return self.analysis
 
-    def alone(self, schur: Schur, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
+    def alone(self, schur: Complement, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """L of M."""
+        assert isinstance(schur, Schur)  # a sum is made for a dense factor
         return self.analysis.factor(schur.entries(W, T))
 
     def bordered(
-        self, schur: Schur, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
+        self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
     ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
         """L, R and the factor of what remains."""
-        factor = self.analysis.factor(schur.entries(W, T))
-        R = factor.forward(rhs)
-        return factor, R, cholesky_in_place(border - R.T @ R)
+        return _beside(self.alone(schur, W, T), rhs, border)
+
+
+def _beside(
+    factor: SymmetricFactor, rhs: np.ndarray, border: np.ndarray
+) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
+    """The factor, R = L^-1 rhs, and the Cholesky factor of border - R'R."""
+    R = factor.forward(rhs)
+    return factor, R, cholesky_in_place(border - R.T @ R)

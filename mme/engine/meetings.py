@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.numeric.sums import Cells
+
+# Columns of a matrix from which its share of entries is told: to a tenth.
+_SAMPLED = 32
 
 # The place among a family's blocks of each (row, column).
 Find = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -113,3 +117,20 @@ def product_count(crossings: list[Cells], widths: list[int], J: int, weights: in
     for found, width in zip(crossings, widths, strict=True):
         columns += width * np.bincount(found.rows, minlength=J)
     return int(weights * (columns * (columns + 1) / 2).sum())
+
+
+def filled_share(crossings: list[Cells], widths: list[int]) -> float:
+    """The share of the pairs of random effects that meet in a level of the absorbed block, from some columns of all."""
+    rows, cols, starts = list[np.ndarray](), list[np.ndarray](), 0
+    weights = list[np.ndarray]()
+    for found, width in zip(crossings, widths, strict=True):
+        J = int(found.cols.max()) + 1
+        rows.append(found.rows)
+        cols.append(starts + found.cols)
+        weights.append(np.full(J, float(width)))
+        starts += J
+    level, effect, weight = np.concatenate(rows), np.concatenate(cols), np.concatenate(weights)
+    meets = sp.csc_array((np.ones(level.size, dtype=np.float32), (level, effect)))
+    some = np.random.default_rng(0).choice(weight.size, size=_SAMPLED, p=weight / weight.sum())
+    found_with = (meets.T.tocsr() @ meets[:, some]).tocoo()
+    return float(weight[found_with.row].sum() / (_SAMPLED * weight.sum()))

@@ -5,23 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from mme.engine.blocks import Block
-from mme.engine.meetings import product_count
+from mme.engine.meetings import filled_share, product_count
 from mme.numeric.cholesky import Analysis
 from mme.numeric.limits import limits
 from mme.numeric.memory import available_bytes, require
 from mme.numeric.sums import Cells
 
-# One product of (S) in a list takes a value and an index.
-_BYTES_PER_PRODUCT = 12
+# One product of (S) in a list takes a value and an index; making the list takes its places too.
+_BYTES_PER_PRODUCT = 34
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which block is absorbed (None: none) and whether the remainder is factorised densely."""
+    """Which block is absorbed (None: none) and whether the remainder is factorised densely.
+
+    A dense one may be ``summed`` from the cells of the levels anew each time, without a list of its products.
+    """
 
     absorb: int | None
     dense: bool
     reasons: tuple[str, ...] = ()
+    summed: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,27 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
     m = sum(block.J * block.q for block in rest)
     products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].n_weights)
     reasons = (f"'{names[first]}' has the most random effects",)
+    spherical = any(block.is_spherical for block in blocks)
+    summed = products > limits().listed_products and not spherical
     if m <= limits().dense_whatever_fill:
-        return Plan(first, True, (*reasons, f"the other {m:,} are few"))
-    if m <= limits().dense_up_to and any(block.is_spherical for block in blocks):
+        return Plan(first, True, (*reasons, f"the other {m:,} are few"), summed)
+    if m <= limits().dense_up_to and spherical:
         return Plan(first, True, (*reasons, f"the other {m:,} all meet in one level: a dense product"))
-    too_many = products * _BYTES_PER_PRODUCT > available_bytes() // 4
-    if is_filled(m, products) and not too_many:
-        return Plan(first, True, (*reasons, f"the other {m:,} meet in {products:,} products, too many to stay sparse"))
+    if is_filled(m, products) or (summed and _fills_up(rest, crossings, m, products)):
+        why = f"the other {m:,} meet in {products:,} products, too many to stay sparse"
+        return Plan(first, True, (*reasons, why), summed)
     # Absorbing is eliminating first; where that fills in, CHOLMOD's order of all effects together is the better one.
+    too_many = products * _BYTES_PER_PRODUCT > available_bytes() // 4
     if too_many or products > limits().fill_of_absorption * (m + sum(found.count for found in crossings)):
         return Plan(None, False, (f"absorbing '{names[first]}' would fill in ({products:,} products)",))
     return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
+
+
+def _fills_up(rest: list[Block], crossings: list[Cells], m: int, products: int) -> bool:
+    """Whether a large remainder is as good as dense, whatever its order, and a dense factor of it in reach."""
+    if m**3 / 3 > limits().dense_operations or products <= limits().nearly_dense * m * m:
+        return False
+    return filled_share(crossings, [block.q for block in rest]) > 2.0 * limits().nearly_dense
 
 
 def after_analysis(plan: Plan, analysis: Analysis) -> Plan:
@@ -101,6 +115,11 @@ def after_analysis(plan: Plan, analysis: Analysis) -> Plan:
     return replace(plan, dense=True, reasons=(*plan.reasons, f"but their factor would fill to {100 * share:.0f} %"))
 
 
-def require_dense_memory(m: int) -> None:
-    """Refuse a dense remainder that would not fit."""
-    require(2 * 8 * m * m, f"{m:,} random effects left after absorption need")
+def require_dense_memory(m: int, *, summed: bool) -> None:
+    """Refuse a dense remainder that would not fit; one that is summed is made in one square, where it is factorised."""
+    squares = 1 if summed else 2
+    require(
+        8 * squares * m * m,
+        f"{m:,} random effects left after absorption need",
+        ". Fewer levels of the crossed factors (those with few records joined into one) need less.",
+    )

@@ -10,10 +10,12 @@ import scipy.sparse as sp
 
 from mme.engine.absorption import Absorbed, Levels, Projected
 from mme.engine.blocks import Block
+from mme.engine.complement import Complement
 from mme.engine.lambdas import lambda_columns
 from mme.engine.scatter import quickest
 from mme.engine.schur import Crossing, Schur, schur
 from mme.engine.schur_pattern import SchurPattern, schur_pattern
+from mme.engine.schur_sum import SumPattern, schur_sum, sum_pattern
 from mme.numeric.sums import Cells
 
 
@@ -32,18 +34,16 @@ class RemainderPattern:
     order: np.ndarray
     indices: np.ndarray
     indptr: np.ndarray
-    schur: SchurPattern
+    schur: SchurPattern | SumPattern
 
     @property
     def is_whole(self) -> bool:
-        """Whether it serves for other weights: it has the places of all products."""
-        return self.schur.scatter is not None or self.schur.is_dense
+        """Whether it serves for other weights."""
+        return self.schur.is_whole
 
     def kept(self, *, for_weights: bool) -> RemainderPattern:
-        """The same for many weights; or without the places of products, which are as large as the map made of them."""
-        scatter = self.schur.scatter
-        kept = scatter.sorted() if scatter is not None and for_weights else None
-        return replace(self, schur=replace(self.schur, scatter=kept))
+        """The same for many weights; or without what only other weights ask for."""
+        return replace(self, schur=self.schur.kept(for_weights=for_weights))
 
     def B(self, crossing: tuple[Crossing, ...]) -> sp.csr_array:
         """(Q'Z_2)' from the inner products of the blocks with the orthogonal columns."""
@@ -66,7 +66,7 @@ class Remainder:
     B: sp.csr_array
     applied: np.ndarray | sp.csr_array
     C: np.ndarray
-    schur: Schur
+    schur: Complement
 
     @property
     def m(self) -> int:
@@ -90,6 +90,7 @@ class Remainder:
         """B_g H B_g' of every level as (q, q, J), for a symmetric H on the pattern of M, family by family."""
         if levels.singular is None:
             return self.schur.through(H, levels.R.shape[0])
+        assert isinstance(self.schur, Schur)  # a spherical block is absorbed by a listed complement alone
         pattern = self.schur.pattern
         triplets = H[pattern.source], (pattern.row, pattern.col)
         lower = sp.csr_array(sp.coo_array(triplets, shape=(self.m, self.m)))
@@ -106,9 +107,12 @@ class Remainder:
 
 
 def remainder_pattern(
-    blocks: tuple[Block, ...], absorbed: Block | None, crossing: tuple[Cells, ...], border: int
+    blocks: tuple[Block, ...], absorbed: Block | None, crossing: tuple[Cells, ...], border: int, *, summed: bool = False
 ) -> RemainderPattern:
-    """The pattern for these blocks, of which only levels and numbers of columns are looked at, and ``border`` of N."""
+    """The pattern for these blocks, of which only levels and numbers of columns are looked at, and ``border`` of N.
+
+    A complement that is ``summed`` has no list of its products.
+    """
     offsets = np.concatenate(([0], np.cumsum([block.J * block.q for block in blocks], dtype=np.int64)))
     q, J = (1, 0) if absorbed is None else (absorbed.rank, absorbed.J)
     rows, cols = [offsets[:0]], [offsets[:0]]
@@ -118,7 +122,11 @@ def remainder_pattern(
             cols.append(a * J + cells.rows)
     at = np.concatenate(rows), np.concatenate(cols)
     numbers = sp.csr_array(sp.coo_array((np.arange(at[0].size), at), shape=(int(offsets[-1]), q * J)))
-    pattern = schur_pattern(blocks, offsets, crossing, absorbed, q, border)
+    pattern: SchurPattern | SumPattern
+    if summed:
+        pattern = sum_pattern(blocks, offsets, crossing, J, border)
+    else:
+        pattern = schur_pattern(blocks, offsets, crossing, absorbed, q, border)
     return RemainderPattern(offsets, crossing, q, J, numbers.data, numbers.indices, numbers.indptr, pattern)
 
 
@@ -138,6 +146,11 @@ def remainder(
     )
     C = [block.sums(rows.N) for block in blocks]
     B = pattern.B(crossing)
+    complement: Complement
+    if isinstance(pattern.schur, SumPattern):
+        complement = schur_sum(pattern.schur, blocks, crossing, penalty)
+    else:
+        complement = schur(pattern.schur, blocks, crossing, absorbed.levels, B, penalty)
     return Remainder(
         blocks=blocks,
         offsets=pattern.offsets,
@@ -145,7 +158,7 @@ def remainder(
         B=B,
         applied=quickest(B),
         C=np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in C)]),
-        schur=schur(pattern.schur, blocks, crossing, absorbed.levels, B, penalty),
+        schur=complement,
     )
 
 

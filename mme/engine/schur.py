@@ -19,7 +19,8 @@ from mme.engine.absorption import Levels
 from mme.engine.blocks import Block
 from mme.engine.lambdas import sandwich
 from mme.engine.scatter import DenseScatter, quickest
-from mme.engine.schur_pattern import SchurPattern, penalty_values
+from mme.engine.schur_pattern import CrossFamily, SchurPattern, penalty_values
+from mme.numeric.cholesky import SymmetricFactor
 from mme.numeric.sums import Cells
 
 
@@ -80,6 +81,27 @@ class Schur:
         at = self.pattern.penalty_at
         i, j = self.pattern.row[at], self.pattern.col[at]
         return float((np.where(i == j, 1.0, 2.0) * self.penalty * u[i]) @ u[j])
+
+    @property
+    def families(self) -> tuple[CrossFamily, ...]:
+        """The blocks that occur."""
+        return self.pattern.families
+
+    def selected(self, factor: SymmetricFactor, T: list[np.ndarray]) -> np.ndarray:
+        """H = Lambda M^-1 Lambda' on the pattern, family by family."""
+        return self.sandwich(factor.inverse_entries(self.pattern.row, self.pattern.col), T)
+
+    def of_whole(self, whole: np.ndarray) -> np.ndarray:
+        """H on the pattern, family by family, from all its entries."""
+        return self.pattern.by_family(whole[self.pattern.row, self.pattern.col])
+
+    def by_family(self, H: np.ndarray) -> np.ndarray:
+        """H as it is."""
+        return H
+
+    def diagonal_blocks(self, H: np.ndarray, t: int) -> np.ndarray:
+        """The diagonal blocks (J, q, q) of H of one grouping factor."""
+        return self.pattern.diagonal_blocks(H, t)
 
     def sandwich(self, inverse: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """H = Lambda M^-1 Lambda' on the pattern, family by family, from M^-1 at (``row``, ``col``)."""

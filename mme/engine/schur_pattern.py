@@ -6,7 +6,7 @@ The values of S are those of its blocks, family by family: a family is of two gr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 
@@ -89,6 +89,15 @@ class SchurPattern:
     def size(self) -> int:
         """Number of values of S."""
         return self.families[-1].values.stop if self.families else 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it serves for other weights: it has the places of all products."""
+        return self.scatter is not None or self.is_dense
+
+    def kept(self, *, for_weights: bool) -> SchurPattern:
+        """The same for many weights; or without the places of products, which are as large as the map made of them."""
+        return replace(self, scatter=self.scatter.sorted() if self.scatter is not None and for_weights else None)
 
     @cached_property
     def in_order(self) -> bool:
@@ -219,12 +228,18 @@ def _penalty_places(blocks: tuple[Block, ...], offsets: np.ndarray, row: np.ndar
     """Where the values of :func:`penalty_values` stand among the entries of M."""
     if all(block.relationship is None for block in blocks):
         return np.flatnonzero(row == col)
-    m, places = int(offsets[-1]), []
+    m, (i, j) = int(offsets[-1]), lower_penalty(blocks, offsets)
+    return np.searchsorted(col * m + row, j * m + i)
+
+
+def lower_penalty(blocks: tuple[Block, ...], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column in M of the values of :func:`penalty_values`."""
+    rows, cols = [_NONE[0]], [_NONE[0]]
     for block, start in zip(blocks, offsets[:-1].tolist(), strict=True):
         lower, each = _lower_precision(block), np.arange(block.q)
-        i, j = (np.add.outer(at.astype(np.int64) * block.q, each).ravel() for at in (lower.row, lower.col))
-        places.append((start + j) * m + start + i)
-    return np.searchsorted(col * m + row, np.concatenate(places))
+        rows.append(start + np.add.outer(lower.row.astype(np.int64) * block.q, each).ravel())
+        cols.append(start + np.add.outer(lower.col.astype(np.int64) * block.q, each).ravel())
+    return np.concatenate(rows), np.concatenate(cols)
 
 
 def penalty_values(blocks: tuple[Block, ...]) -> np.ndarray:

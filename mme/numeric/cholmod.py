@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sksparse.cholmod import CholmodNotPositiveDefiniteError, analyze
+from sksparse.cholmod import CholmodNotPositiveDefiniteError, CholmodOutOfMemoryError, analyze
 
 from mme.numeric.cholesky import NotPositiveDefiniteError
 from mme.numeric.limits import limits
@@ -70,6 +70,8 @@ class CholmodAnalysis(SparseAnalysis):
             numeric.cholesky_inplace(_matrix(data, *self._pattern))
         except CholmodNotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(str(error)) from None
+        except CholmodOutOfMemoryError as error:
+            raise MemoryError(str(error)) from None
         # CHOLMOD's simplicial factor is L D L' and stops at no negative pivot.
         if not (self.supernodal or numeric.D().min(initial=1.0) > 0.0):
             raise NotPositiveDefiniteError("a pivot is not positive")

@@ -64,15 +64,18 @@ class DenseFactor:
         return np.asarray(lower + np.tril(lower, -1).T)
 
 
-def cholesky_in_place(S: np.ndarray) -> np.ndarray:
+def cholesky_in_place(S: np.ndarray, *, clean: bool = True) -> np.ndarray:
     """L of S = L L', of which the lower triangle is read and everything overwritten.
+
+    What stands above the triangle is left there where it need not be ``clean``: memory of zeros that nobody touches is
+    never taken.
 
     Raises
     ------
     NotPositiveDefiniteError
         A pivot is not positive.
     """
-    L, failed = cholesky(S, overwrite=True)
+    L, failed = cholesky(S, overwrite=True, clean=clean)
     if failed or (L.size and not L[-1, -1] > 0.0):
         raise NotPositiveDefiniteError(f"pivot {failed} is not positive")
     return L

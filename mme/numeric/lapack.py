@@ -16,8 +16,10 @@ from scipy.linalg.lapack import dgeqrf, dorgqr, dpotrf, dpotri, dpotrs, dpttrf, 
 _SMALL = 64
 
 
-def cholesky(S: np.ndarray, *, overwrite: bool = False) -> tuple[np.ndarray, int]:
+def cholesky(S: np.ndarray, *, overwrite: bool = False, clean: bool = True) -> tuple[np.ndarray, int]:
     """L of S = L L' (m, m), of whose triangles the lower one is read, and the number of the pivot that failed.
+
+    The other one is zero, or as it was where it need not be ``clean``.
 
     Examples
     --------
@@ -26,7 +28,7 @@ def cholesky(S: np.ndarray, *, overwrite: bool = False) -> tuple[np.ndarray, int
     """
     if not S.size:
         return S, 0
-    L, failed = dpotrf(S, lower=1, clean=1, overwrite_a=overwrite)
+    L, failed = dpotrf(S, lower=1, clean=clean, overwrite_a=overwrite)
     return L, int(failed)
 
 

@@ -51,6 +51,12 @@ class Limits:
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
     dense_up_to : int
         Random effects left after absorption beyond which a dense factor is not considered while sparsity may help.
+    dense_operations : float
+        Operations of a dense factor beyond which one is not considered even where nothing is sparse: some minutes for
+        each evaluation on one core; and 14,400 effects, 1.7 GB.
+    listed_products : int
+        Products of the levels of the absorbed block up to which the map that adds them up is kept as a list, 34 bytes
+        each; more are added up anew in every evaluation by a compiled loop, which is quicker then.
     nearly_dense : float
         Products that go to a matrix, as a share of its entries, beyond which it is as good as dense; its factor, as a
         share of a triangle, beyond twice this.
@@ -123,6 +129,8 @@ class Limits:
     dense_meetings: int = 4_000_000
     kept_densities: int = 4_000_000
     dense_up_to: int = 8000
+    dense_operations: float = 1e12
+    listed_products: int = 4_000_000
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0
     levels_in_panel: int = 4096

@@ -28,17 +28,15 @@ def conditional_blocks(objective: Objective, theta: np.ndarray, at: Evaluation) 
 def diagonal_blocks(objective: Objective, theta: np.ndarray, H: np.ndarray) -> list[np.ndarray]:
     """The blocks of :func:`conditional_blocks`, from the entries that :func:`rest_entries` returns."""
     schur = objective.system.rest.schur
-    out = [schur.pattern.diagonal_blocks(H, t) for t in range(len(objective.rest))]
+    out = [schur.diagonal_blocks(H, t) for t in range(len(objective.rest))]
     if objective.plan.absorb is not None:
         out.insert(objective.plan.absorb, absorbed_blocks(objective, theta, H))
     return out
 
 
 def rest_entries(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
-    """Lambda_2 K^-1 Lambda_2' on the pattern of K, family by family as in ``schur.py``."""
-    schur = objective.system.rest.schur
-    inverse = at.rest.inverse_entries(schur.pattern.row, schur.pattern.col)
-    return schur.sandwich(inverse, objective.factors(theta).rest)
+    """Lambda_2 K^-1 Lambda_2' where the complement keeps it (:mod:`mme.engine.complement`)."""
+    return objective.system.rest.schur.selected(at.rest, objective.factors(theta).rest)
 
 
 def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> list[np.ndarray]:

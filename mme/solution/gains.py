@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from mme.engine.complement import Complement
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
 from mme.engine.schur import Schur
@@ -39,8 +40,9 @@ class Pattern:
     values: np.ndarray
 
     @classmethod
-    def of(cls, schur: Schur, H: np.ndarray) -> Pattern:
+    def of(cls, schur: Complement, H: np.ndarray) -> Pattern:
         """From H as of :func:`mme.solution.diagonal.rest_entries`."""
+        assert isinstance(schur, Schur)  # a sum is made for a dense factor
         m = int(schur.pattern.offsets[-1])
         return cls(m, schur.pattern.col * m + schur.pattern.row, H[schur.pattern.source])
 
@@ -68,11 +70,10 @@ class Rest:
 
     @cached_property
     def entries(self) -> np.ndarray:
-        """On the pattern of K, family by family, as :func:`mme.solution.diagonal.rest_entries`."""
+        """On the pattern of K, as :func:`mme.solution.diagonal.rest_entries`."""
         if not self.at.rest.is_dense:
             return rest_entries(self.objective, self.theta, self.at)
-        schur = self.objective.system.rest.schur
-        return schur.pattern.by_family(np.asarray(self.matrix)[schur.pattern.row, schur.pattern.col])
+        return self.objective.system.rest.schur.of_whole(np.asarray(self.matrix))
 
 
 def among(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

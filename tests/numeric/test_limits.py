@@ -98,6 +98,8 @@ def test_degrees_of_freedom_of_rows_are_the_same_in_pieces():
         (Limits(levels_in_panel=3), True),
         (Limits(dense_factor_entries=0), True),
         (Limits(information_entries=0, slope_numbers=0), True),
+        (Limits(listed_products=0), True),
+        (Limits(listed_products=0, interpreted_steps=0, panel_numbers=8), True),
     ],
 )
 def test_every_way_of_an_evaluation_gives_the_same_criterion_and_means(bounds, dense):

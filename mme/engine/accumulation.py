@@ -1,0 +1,143 @@
+r"""The Schur complement added up from the cells of the levels, where a list of its products would be too long.
+
+With U_g = I - W_g = A_g A_g'(I + A_g A_g')^-1, (S) of ``schur.py`` reads
+
+    M = Lambda'Z_2'Z_2 Lambda - sum_g (B_g Lambda)'U_g (B_g Lambda) + K^-1 (x) I.                                (S')
+
+It is made by as many columns at a time as stay in the second-level cache: each level that meets one of them adds its
+rows from there downwards. A product takes no memory, and is made anew in every evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.engine.blocks import Block
+from mme.numeric.kernels import kernel
+from mme.numeric.limits import limits
+from mme.numeric.sums import Cells, by_code
+
+
+@dataclass(frozen=True, eq=False)
+class LevelRows:
+    """Which rows of M every absorbed level meets: entries level by level, rows ascending within a level.
+
+    Entry e is at ``level[e]`` and ``row[e]``, and stands at ``gather[e]`` among the values of all crossings (None: they
+    are in order). Level g ends at ``ends[g]``. ``steps`` counts the products that make M, ``m`` its rows.
+    """
+
+    level: np.ndarray
+    row: np.ndarray
+    gather: np.ndarray | None
+    ends: np.ndarray
+    steps: int
+    m: int
+
+    @classmethod
+    def of(cls, blocks: tuple[Block, ...], offsets: np.ndarray, crossing: tuple[Cells, ...], J: int) -> LevelRows:
+        """The rows of blocks whose cells with the absorbed one are ``crossing``."""
+        levels, rows = [offsets[:0]], [offsets[:0]]
+        for cells, block, start in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
+            levels.append(np.repeat(cells.rows, block.q))
+            rows.append(start + np.add.outer(cells.cols * block.q, np.arange(block.q)).ravel())
+        level, row = np.concatenate(levels), np.concatenate(rows)
+        gather = None if len(blocks) == 1 else by_code(level, J)  # cells come level by level
+        if gather is not None:
+            level, row = level[gather], row[gather]
+        level, row = level.astype(np.int32), row.astype(np.uint32)  # unsigned: no look for negatives
+        sizes = np.bincount(level, minlength=J)
+        steps = int((sizes.astype(float) * (sizes + 1) / 2).sum())
+        return cls(level, row, gather, np.cumsum(sizes), steps, int(offsets[-1]))
+
+    def values(self, crossing: list[np.ndarray], T: list[np.ndarray]) -> np.ndarray:
+        """The entries (e, q) of the B_g Lambda, from the B of each block (cells, q, q_t) and its T."""
+        parts = [
+            (B * factor[0, 0] if factor.size == 1 else B @ factor).transpose(0, 2, 1).reshape(-1, B.shape[1])
+            for B, factor in zip(crossing, T, strict=True)
+        ]
+        return parts[0] if self.gather is None else np.concatenate(parts)[self.gather]
+
+    def subtract(self, full: np.ndarray, B: np.ndarray, W: np.ndarray) -> None:
+        """Take sum_g B_g'(I - W_g)B_g, W (q, q, J), from the lower triangle of a square in Fortran order."""
+        q = B.shape[1]
+        if q == 1:
+            times = B[:, 0] * (1.0 - W[0, 0])[self.level]
+        else:
+            U = np.eye(q)[:, :, None] - W
+            times = np.einsum("abe,eb->ea", U[:, :, self.level], B)
+        loop = kernel(subtract_numbers if q == 1 else subtract_rows, self.steps)
+        left = np.ascontiguousarray(B[:, 0]) if q == 1 else np.ascontiguousarray(B)
+        loop(full, self._width, self.ends, self.row, left, np.ascontiguousarray(times))
+
+    def through(self, H: np.ndarray, B: np.ndarray) -> np.ndarray:
+        """B_g H B_g' of every level as (q, q, J), for a symmetric H (m, m): the transpose of :meth:`subtract`."""
+        half = np.zeros((self.ends.size, B.shape[1], B.shape[1]))
+        loop = kernel(collect, self.steps)
+        loop(half, np.asfortranarray(H), self._width, self.ends, self.row, np.ascontiguousarray(B))
+        return np.asarray((half + half.transpose(0, 2, 1)).transpose(1, 2, 0))
+
+    @property
+    def _width(self) -> int:
+        """Columns at a time."""
+        return max(1, limits().panel_numbers // self.m)
+
+
+def subtract_numbers(
+    full: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> None:
+    """full[i, j] -= sum_g left_gi right_gj for i >= j, ``width`` columns at a time; left and right (entries,)."""
+    m, at = full.shape[0], np.zeros(ends.size, dtype=np.int64)
+    at[1:] = ends[:-1]
+    for stop in range(width, m + width, width):
+        for g in range(ends.size):
+            end = ends[g]
+            while at[g] < end and row[at[g]] < stop:
+                first = at[g]
+                column, times = full[:, row[first]], right[first]
+                for e in range(first, end):
+                    column[row[e]] -= times * left[e]
+                at[g] += 1
+
+
+def subtract_rows(
+    full: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> None:
+    """The same for left and right (entries, q): full[i, j] -= sum_g left_gi'right_gj."""
+    m, at = full.shape[0], np.zeros(ends.size, dtype=np.int64)
+    at[1:] = ends[:-1]
+    for stop in range(width, m + width, width):
+        for g in range(ends.size):
+            end = ends[g]
+            while at[g] < end and row[at[g]] < stop:
+                first = at[g]
+                column = full[:, row[first]]
+                for e in range(first, end):
+                    total = 0.0
+                    for a in range(left.shape[1]):
+                        total += left[e, a] * right[first, a]
+                    column[row[e]] -= total
+                at[g] += 1
+
+
+def collect(half: np.ndarray, H: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, B: np.ndarray) -> None:
+    """half[g] += B_gi H_ij B_gj' over i >= j, the diagonal by half; half (J, q, q), B (entries, q)."""
+    m, q, at = H.shape[0], B.shape[1], np.zeros(ends.size, dtype=np.int64)
+    at[1:] = ends[:-1]
+    along = np.empty(q)
+    for stop in range(width, m + width, width):
+        for g in range(ends.size):
+            end = ends[g]
+            while at[g] < end and row[at[g]] < stop:
+                first = at[g]
+                column = H[:, row[first]]
+                for a in range(q):
+                    along[a] = -0.5 * column[row[first]] * B[first, a]
+                for e in range(first, end):
+                    for a in range(q):
+                        along[a] += column[row[e]] * B[e, a]
+                for a in range(q):
+                    for b in range(q):
+                        half[g, a, b] += along[a] * B[first, b]
+                at[g] += 1

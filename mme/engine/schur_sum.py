@@ -1,0 +1,179 @@
+"""(S) without a list of products: whole, for a dense factor, by the sums of :mod:`mme.engine.accumulation`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from mme.engine.accumulation import LevelRows
+from mme.engine.blocks import Block
+from mme.engine.lambdas import lambda_columns, sandwich
+from mme.engine.meetings import everywhere
+from mme.engine.schur import Crossing
+from mme.engine.schur_pattern import CrossFamily, lower_penalty, penalty_values
+from mme.numeric.cholesky import SymmetricFactor
+from mme.numeric.sums import Cells
+
+
+@dataclass(frozen=True, eq=False)
+class MetBlocks:
+    """The blocks (cells, q_row, q_col) of M of two grouping factors that meet in records.
+
+    Those of their entries that are ``lower`` stand at ``places`` of the square by columns.
+    """
+
+    cells: Cells
+    lower: np.ndarray
+    places: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SumPattern:
+    """What of the sums no weights change; ``met`` and ``rows`` are of the blocks of Z and of the absorbed levels."""
+
+    blocks: tuple[Block, ...]
+    offsets: np.ndarray
+    rows: LevelRows
+    met: dict[tuple[int, int], MetBlocks]
+    penalty: tuple[np.ndarray, np.ndarray]
+    border: int
+
+    is_whole = True
+
+    @property
+    def m(self) -> int:
+        """Number of random effects."""
+        return int(self.offsets[-1])
+
+    def kept(self, *, for_weights: bool) -> SumPattern:
+        """Itself: it has nothing that only other weights ask for."""
+        return self
+
+    @cached_property
+    def families(self) -> tuple[CrossFamily, ...]:
+        """All blocks, as if they were listed."""
+        found, start = list[CrossFamily](), 0
+        for t_col, t_row in combinations_with_replacement(range(len(self.blocks)), 2):
+            one, other = self.blocks[t_row], self.blocks[t_col]
+            whole = everywhere(t_row == t_col, one.J, other.J)
+            stop = start + whole.rows.size * one.q * other.q
+            found.append(CrossFamily(t_row, t_col, whole.rows, whole.cols, (one.q, other.q), slice(start, stop)))
+            start = stop
+        return tuple(found)
+
+
+def sum_pattern(
+    blocks: tuple[Block, ...], offsets: np.ndarray, crossing: tuple[Cells, ...], J: int, border: int
+) -> SumPattern:
+    """The pattern for blocks whose cells with the absorbed one, of J levels, are ``crossing``."""
+    met = {}
+    for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
+        cells = _own_cells(blocks[t_row]) if t_row == t_col else blocks[t_row].cells(blocks[t_col])
+        met[t_row, t_col] = _met_blocks(cells, (t_row, t_col), blocks, offsets)
+    rows = LevelRows.of(blocks, offsets, crossing, J)
+    return SumPattern(blocks, offsets, rows, met, lower_penalty(blocks, offsets), border)
+
+
+def _own_cells(block: Block) -> Cells:
+    """The cells of a factor with itself: its levels, where a record has one of them."""
+    if block.by_column or block.entries is not None:
+        return block.own_cells()
+    each = np.arange(block.J)
+    return Cells(block.codes, each, each)
+
+
+def _met_blocks(cells: Cells, pair: tuple[int, int], blocks: tuple[Block, ...], offsets: np.ndarray) -> MetBlocks:
+    q_row, q_col = (blocks[t].q for t in pair)
+    i, j = np.indices((q_row, q_col))
+    row = offsets[pair[0]] + cells.rows[:, None, None] * q_row + i
+    col = offsets[pair[1]] + cells.cols[:, None, None] * q_col + j
+    lower = row >= col
+    return MetBlocks(cells, lower, (col * int(offsets[-1]) + row)[lower])
+
+
+@dataclass(frozen=True, eq=False)
+class SchurSum:
+    """S as a function of W and T, made anew from the cells each time.
+
+    ``crossing`` are the B of each block (cells, q, q_t), ``products`` and ``penalty`` as in ``schur.py``.
+    """
+
+    pattern: SumPattern
+    products: dict[tuple[int, int], Crossing]
+    crossing: list[np.ndarray]
+    penalty: np.ndarray
+
+    @property
+    def families(self) -> tuple[CrossFamily, ...]:
+        """All blocks."""
+        return self.pattern.families
+
+    def square(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
+        """The lower triangle of M (m, m) in Fortran order, by (S'); zero above."""
+        pattern = self.pattern
+        full = np.zeros((pattern.m, pattern.m), order="F")
+        B = pattern.rows.values(self.crossing, T)
+        pattern.rows.subtract(full, B, W.reshape(B.shape[1], B.shape[1], -1))
+        flat = full.reshape(-1, order="F")  # the large diagonal last: the sums before are rounded to their own size
+        for (t_row, t_col), at in pattern.met.items():
+            blocks = self.products[t_row, t_col].values.copy()
+            sandwich(T[t_row].T, blocks, T[t_col])
+            flat[at.places] += blocks[at.lower]
+        row, col = pattern.penalty
+        flat[col * pattern.m + row] += self.penalty
+        return full
+
+    def with_penalty(self, penalty: np.ndarray) -> SchurSum:
+        """The complement with other values of K^-1 (x) I."""
+        return replace(self, penalty=penalty)
+
+    def penalty_of(self, u: np.ndarray) -> float:
+        """u'(K^-1 (x) I)u, of which the pattern has the lower triangle."""
+        i, j = self.pattern.penalty
+        return float((np.where(i == j, 1.0, 2.0) * self.penalty * u[i]) @ u[j])
+
+    def selected(self, factor: SymmetricFactor, T: list[np.ndarray]) -> np.ndarray:
+        """H = Lambda M^-1 Lambda' (m, m), whole."""
+        blocks, offsets, transposed = self.pattern.blocks, self.pattern.offsets, [one.T for one in T]
+        half = lambda_columns(blocks, offsets, factor.inverse(), transposed)
+        return lambda_columns(blocks, offsets, np.ascontiguousarray(half.T), transposed)
+
+    def of_whole(self, whole: np.ndarray) -> np.ndarray:
+        """H itself."""
+        return whole
+
+    def by_family(self, H: np.ndarray) -> np.ndarray:
+        """The entries of H, family by family."""
+        offsets, parts = self.pattern.offsets, [np.zeros(0)]
+        for family in self.families:
+            i, j = np.indices(family.shape)
+            rows = offsets[family.t_row] + family.rows[:, None, None] * family.shape[0] + i
+            cols = offsets[family.t_col] + family.cols[:, None, None] * family.shape[1] + j
+            parts.append(H[rows, cols].ravel())
+        return np.concatenate(parts)
+
+    def diagonal_blocks(self, H: np.ndarray, t: int) -> np.ndarray:
+        """The diagonal blocks (J, q, q) of H of one grouping factor."""
+        start, stop = self.pattern.offsets[t : t + 2].tolist()
+        at = np.arange(start, stop).reshape(-1, self.pattern.blocks[t].q)
+        return np.asarray(H[at[:, :, None], at[:, None, :]])
+
+    def through(self, H: np.ndarray, q: int) -> np.ndarray:
+        """B_g H B_g' of every level as (q, q, J)."""
+        units = [np.eye(block.q) for block in self.pattern.blocks]
+        return self.pattern.rows.through(H, self.pattern.rows.values(self.crossing, units))
+
+
+def schur_sum(
+    pattern: SumPattern, blocks: tuple[Block, ...], crossing: tuple[Crossing, ...], penalty: np.ndarray | None
+) -> SchurSum:
+    """The values of S for these columns of the blocks; ``penalty`` are those of K^-1 (x) I where they are known."""
+    products = {
+        pair: Crossing(met.cells, met.cells.sums(blocks[pair[0]].columns, blocks[pair[1]].columns))
+        for pair, met in pattern.met.items()
+    }
+    known = penalty_values(blocks) if penalty is None else penalty
+    return SchurSum(pattern, products, [one.values for one in crossing], known)

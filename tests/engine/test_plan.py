@@ -1,0 +1,89 @@
+"""Which engine is chosen: by what is left after absorption, before anything is spent."""
+
+import numpy as np
+import pytest
+
+import mme
+from mme.engine.assembly import names_of
+from mme.engine.meetings import filled_share
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan, plan
+from mme.model.problem import build_model
+from mme.numeric.limits import Limits, within
+from mme.numeric.sums import cells
+
+
+def ratings(n, users, items, seed=0):
+    """Labels of n ratings, with power laws on both sides."""
+    rng = np.random.default_rng(seed)
+
+    def draw(J, power):
+        share = np.cumsum((np.arange(J) + 10.0) ** -power)
+        return rng.permutation(J)[np.searchsorted(share / share[-1], rng.random(n))]
+
+    return draw(users, 0.8), draw(items, 1.0), rng.standard_normal(n)
+
+
+def chosen(*factors):
+    model = build_model(
+        np.random.default_rng(1).standard_normal(factors[0].size),
+        np.ones((factors[0].size, 1)),
+        [mme.Term(codes, name=f"g{t}") for t, codes in enumerate(factors)],
+    )
+    with within(Limits(dense_whatever_fill=0)):
+        blocks = Objective.of(model, plan=Plan(None, False)).blocks
+    largest = max(range(len(blocks)), key=lambda b: blocks[b].J)
+    return plan(
+        blocks,
+        names_of(model, blocks),
+        [blocks[largest].cells(block) for b, block in enumerate(blocks) if b != largest],
+    )
+
+
+def test_the_share_of_pairs_that_meet_is_told_from_some_columns():
+    a, b, _ = ratings(20_000, 2000, 400)
+    met = cells(a, b, a.max() + 1, b.max() + 1)
+    B = np.zeros((a.max() + 1, b.max() + 1))
+    B[met.rows, met.cols] = 1.0
+    assert filled_share([met], [1]) == pytest.approx((B.T @ B > 0).mean(), abs=0.06)
+
+
+def test_ratings_beyond_the_usual_size_are_dense_where_nothing_would_stay_sparse():
+    a, b, _ = ratings(20_000, 2000, 400)
+    with within(Limits(dense_up_to=100, dense_whatever_fill=0, listed_products=10_000)):
+        found = chosen(a, b)
+    assert (found.absorb, found.dense, found.summed) == (0, True, True)
+
+
+def test_levels_that_meet_few_others_stay_sparse_beyond_the_usual_size():
+    rng = np.random.default_rng(2)
+    place = rng.integers(4000, size=20_000)
+    a, b = place // 2, (place + rng.integers(2, size=place.size)) // 10  # neighbours meet, and no others
+    with within(Limits(dense_up_to=100, dense_whatever_fill=0, listed_products=10_000)):
+        assert not chosen(a, b).dense
+
+
+def test_a_dense_factor_of_too_many_operations_is_not_chosen():
+    a, b, _ = ratings(20_000, 2000, 400)
+    with within(Limits(dense_up_to=100, dense_whatever_fill=0, listed_products=10_000, dense_operations=1e6)):
+        assert not chosen(a, b).dense
+
+
+def test_a_fit_without_a_list_of_products_is_that_with_one():
+    a, b, noise = ratings(6000, 500, 120)
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal(a.size)
+    y = x + rng.standard_normal(500)[a] + (0.5 * rng.standard_normal((120, 2)))[b] @ [1.0, 0.0] + noise
+    terms = [mme.Term(a, name="user"), mme.Term(b, np.column_stack([np.ones(a.size), x]), name="item")]
+    X = np.column_stack([np.ones(a.size), x])
+    listed = mme.fit(y, X, terms)
+    with within(Limits(listed_products=0)):
+        summed = mme.fit(y, X, terms)
+        assert summed.internals.objective.plan.summed
+        leverage, pev = summed.leverage(), summed.pev()
+    assert summed.criterion == pytest.approx(listed.criterion, abs=1e-7)
+    np.testing.assert_allclose(summed.theta, listed.theta, atol=1e-5)
+    np.testing.assert_allclose(summed.se, listed.se, rtol=1e-5)
+    np.testing.assert_allclose(leverage, listed.leverage(), rtol=1e-4)
+    for name, of_level in listed.pev().items():
+        np.testing.assert_allclose(pev[name], of_level, rtol=1e-3, atol=1e-6)
