@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from mme.api.face import Fit
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mme.api.generalised import GeneralisedFit
     from mme.inference.comparison.boundary import VarianceTest
 
 
-def anova(*fits: Fit, boundary: bool = False) -> pd.DataFrame:
+def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
     r"""Likelihood-ratio tests of nested fits, from the smallest model to the largest.
 
     2 (l_large - l_small) is compared with a chi-square on the difference of their parameters (Wilks 1938). Where the
@@ -28,8 +30,9 @@ def anova(*fits: Fit, boundary: bool = False) -> pd.DataFrame:
 
     Parameters
     ----------
-    *fits : Fit
-        Two or more fits to the same records, all by ML; or all by REML with the same fixed effects.
+    *fits : Fit or GeneralisedFit
+        Two or more fits to the same records, all by ML; or all by REML with the same fixed effects; or all of
+        generalised models, of one family and link.
     boundary : bool
         Choose the reference of each comparison by what its two fits differ in, and say it in the column ``reference``.
 
@@ -63,15 +66,15 @@ def anova(*fits: Fit, boundary: bool = False) -> pd.DataFrame:
     return anova_(*map(_record, fits), boundary=boundary)
 
 
-def variance_test(large: Fit, small: Fit | None = None) -> VarianceTest:
+def variance_test(large: Fit | GeneralisedFit, small: Fit | GeneralisedFit | None = None) -> VarianceTest:
     """Test whether one variance, with its covariances, is zero: likelihood ratio against a mixture of chi-squares.
 
     Parameters
     ----------
-    large : Fit
+    large : Fit or GeneralisedFit
         With the variance.
-    small : Fit, optional
-        The same model without it; None for a fit whose only variance it is, without a residual structure.
+    small : Fit or GeneralisedFit, optional
+        The same model without it; None for a linear fit whose only variance it is, without a residual structure.
 
     Raises
     ------
@@ -123,7 +126,13 @@ def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> Varianc
     """
     from mme.inference.comparison.boundary import exact_rlrt as exact_rlrt_
 
-    return exact_rlrt_(_record(fit), n, seed=seed)
+    record = _record(fit)
+    if not isinstance(record, Fitted):
+        raise MMEError(
+            "the exact distribution is of restricted likelihood ratios of linear models, and generalised models have "
+            "no restricted likelihood; use variance_test(large, small)"
+        )
+    return exact_rlrt_(record, n, seed=seed)
 
 
 def load_fit(path: str | os.PathLike[str], *, structures: Sequence[type] = ()) -> Fit:
@@ -147,7 +156,7 @@ def load_fit(path: str | os.PathLike[str], *, structures: Sequence[type] = ()) -
     return Fit(load_fit_(path, structures))
 
 
-def _record(fit: Any) -> Fitted:
+def _record(fit: Any) -> Record:
     """What a fit holds.
 
     Raises
@@ -155,6 +164,7 @@ def _record(fit: Any) -> Fitted:
     MMEError
         Something else is given.
     """
-    if not isinstance(fit, Fit):
-        raise MMEError(f"anova compares fits as mme.lmer and mme.fit return them, got {type(fit).__name__}")
-    return fit.internals
+    record = getattr(fit, "internals", None)
+    if not isinstance(record, Record):
+        raise MMEError(f"anova compares fits as mme.lmer, mme.fit and mme.glmer return them, got {type(fit).__name__}")
+    return record

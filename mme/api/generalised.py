@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.api.generalised_fixed import GeneralisedFixedEffects
 from mme.api.generalised_output import GeneralisedOutput
 from mme.family.base import Family
 from mme.fitted.varcorr import VarCorr
@@ -19,14 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class GeneralisedFit(GeneralisedOutput):
+class GeneralisedFit(GeneralisedFixedEffects, GeneralisedOutput):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
-    Attributes
-    ----------
-    internals : GeneralisedFitted
-        The record: the problem, where the search ended, estimates as plain arrays.
+    ``internals`` is the record: the problem, where the search ended, estimates as plain arrays.
     """
 
     @property

@@ -69,12 +69,12 @@ class GeneralisedEstimates:
     @cached_property
     def half(self) -> np.ndarray:
         """F (p, p) with cov(beta) = F'F."""
-        size = np.where(self.se > 0.0, self.se, 1.0)
-        L, failed = cholesky(self.beta_cov / np.outer(size, size))
-        if failed:
-            values, vectors = np.linalg.eigh(self.beta_cov / np.outer(size, size))
-            L = vectors * np.sqrt(np.maximum(values, 0.0))
-        return np.asarray(L.T * size)
+        return _half(self.beta_cov)
+
+    @cached_property
+    def half_given_theta(self) -> np.ndarray:
+        """The same with theta and the dispersion held."""
+        return _half(self.beta_cov_given_theta)
 
     @cached_property
     def b(self) -> list[np.ndarray]:
@@ -127,3 +127,14 @@ class GeneralisedEstimates:
     def fitted(self) -> np.ndarray:
         """The mean of each record at the modes (n,)."""
         return self.problem.family.mean(self.eta, self.tau)
+
+
+def _half(cov: np.ndarray) -> np.ndarray:
+    """F (p, p) with cov = F'F."""
+    size = np.sqrt(np.diag(cov))
+    size = np.where(size > 0.0, size, 1.0)
+    L, failed = cholesky(cov / np.outer(size, size))
+    if failed:
+        values, vectors = np.linalg.eigh(cov / np.outer(size, size))
+        L = vectors * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(L.T * size)

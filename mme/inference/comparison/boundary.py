@@ -21,6 +21,7 @@ import numpy as np
 from mme.engine.absorption import Levels, merge
 from mme.engine.objective import Objective
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.inference.comparison.comparable import same_span
 from mme.inference.comparison.nested import Difference, difference
@@ -60,9 +61,11 @@ class VarianceTest:
         return float(np.sqrt(self.p * (1.0 - self.p) / self.null.size)) if self.null.size else 0.0
 
 
-def variance_test(large: Fitted, small: Fitted | None = None) -> VarianceTest:
+def variance_test(large: Record, small: Record | None = None) -> VarianceTest:
     """Test whether one variance, with its covariances, is zero: likelihood ratio against a mixture of chi-squares."""
     if small is None:
+        if not isinstance(large, Fitted):
+            raise MMEError("a generalised model needs the fit without the variance too: variance_test(large, small)")
         if large.model.k != 1 or large.model.residual is not None:
             also = (
                 "" if large.model.residual is None else " and a residual structure, which is estimated anew without it"

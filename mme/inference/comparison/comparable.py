@@ -7,27 +7,34 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.fitted.record import Fitted
+from mme.family.base import Family
+from mme.fitted.common import Record
+from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.comparison.random_blocks import spanned
 
 
-def same_span(one: Fitted, other: Fitted) -> bool:
+def same_span(one: Record, other: Record) -> bool:
     """Whether two X have one column space, whatever their records' variances."""
     A, B = basis_of(one), basis_of(other)
     return A.shape == B.shape and spanned(A, B)
 
 
-def basis_of(fit: Fitted) -> np.ndarray:
+def basis_of(fit: Record) -> np.ndarray:
     """X R^-1 (n, p), where whitened X = Q R: near orthogonal columns of X's own span."""
-    basis = fit.objective.basis
+    basis = fit.basis
     return np.asarray(fit.model.X[:, basis.kept] @ basis.R_inverse)
 
 
-def check_comparable(fits: tuple[Fitted, ...]) -> None:
+def check_comparable(fits: tuple[Record, ...]) -> None:
     """Refuse fits whose likelihoods are of different data."""
     if len(fits) < 2:
         raise MMEError(f"anova compares two or more fits, got {len(fits)}; for one fit see coefficients()")
     first = fits[0]
+    generalised = [fit for fit in fits if isinstance(fit, GeneralisedFitted)]
+    if generalised and len(generalised) < len(fits):
+        raise MMEError(
+            "anova cannot compare fits of linear and of generalised models; fit both by mme.lmer, or both by mme.glmer"
+        )
     methods = sorted({fit.method for fit in fits})
     if len(methods) > 1:
         raise MMEError(
@@ -44,9 +51,43 @@ def check_comparable(fits: tuple[Fitted, ...]) -> None:
             "REML fits with different fixed effects cannot be compared: REML is the likelihood of what the fixed "
             "effects leave, so each has different data; refit with method='ML'"
         )
+    for fit in generalised[1:]:
+        _check_same_likelihood(generalised[0], fit)
 
 
-def check_same_records(small: Fitted, large: Fitted) -> None:
+def _check_same_likelihood(one: GeneralisedFitted, other: GeneralisedFitted) -> None:
+    """Refuse generalised fits whose criteria are -2 log L of different densities, or different approximations to it."""
+    if not np.array_equal(one.problem.data.weights, other.problem.data.weights):
+        what = "numbers of trials or weights" if one.family.name == "binomial" else "weights"
+        raise MMEError(f"the fits have different {what}: their likelihoods are of different data")
+    if not _same_family(one.family, other.family):
+        raise MMEError(
+            f"the fits are of different families, {one.family!r} and {other.family!r}: neither model holds the other "
+            "as a special case inside its range, so that their likelihood ratio is no chi-square; compare their aic, "
+            "which have all constants"
+        )
+    ways = [_approximation(fit) for fit in (one, other)]
+    if ways[0] != ways[1]:
+        raise MMEError(
+            f"the criteria are different approximations to the likelihood, {' and '.join(ways)}: fit all models by the "
+            "same"
+        )
+
+
+def _approximation(fit: GeneralisedFitted) -> str:
+    """How a fit approximates its likelihood, in words of :func:`mme.glmer`."""
+    criterion = fit.searched.criterion
+    if criterion.points == 1 and not fit.family.canonical:
+        return f"laplace='{'expected' if criterion.expected else 'observed'}'"
+    return f"n_agq={criterion.points}"
+
+
+def _same_family(one: Family, other: Family) -> bool:
+    """Whether two are one distribution, with the same link and the same parameters given."""
+    return type(one) is type(other) and (repr(one) == repr(other) or vars(one) == vars(other))
+
+
+def check_same_records(small: Record, large: Record) -> None:
     """Refuse fits that see the records' variances differently."""
     one, other = small.model, large.model
     for what in ("weights", "offset", "sigma"):
@@ -62,7 +103,7 @@ def _same(one: Any, other: Any) -> bool:
     return (one is None) == (other is None) and np.array_equal(one, other)
 
 
-def _same_residual(small: Fitted, large: Fitted) -> bool:
+def _same_residual(small: Record, large: Record) -> bool:
     """Whether two residual structures are one: the same parameters, and at these the same whitening of y."""
     one, other = small.model.residual, large.model.residual
     if one is None or other is None:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from mme.errors import MMEError
-from mme.fitted.record import Fitted
+from mme.fitted.common import Record
 from mme.inference.comparison.comparable import check_comparable
 from mme.inference.comparison.nested import Difference, difference
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def anova(*fits: Fitted, boundary: bool = False) -> pd.DataFrame:
+def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
     """Likelihood-ratio tests of nested fits, from the smallest model to the largest."""
     import pandas as pd
 
@@ -48,7 +48,7 @@ def anova(*fits: Fitted, boundary: bool = False) -> pd.DataFrame:
     return table.assign(p=[np.nan, *tails], reference=["", *(one.reference for one in found)])
 
 
-def _differences(fits: list[Fitted], labels: list[str]) -> list[Difference]:
+def _differences(fits: list[Record], labels: list[str]) -> list[Difference]:
     """How each fit goes beyond the one before it."""
     found = []
     for j in range(1, len(fits)):
@@ -59,7 +59,7 @@ def _differences(fits: list[Fitted], labels: list[str]) -> list[Difference]:
     return found
 
 
-def _labels(fits: list[Fitted]) -> list[str]:
+def _labels(fits: list[Record]) -> list[str]:
     labels = [fit.formula or f"model {i + 1}" for i, fit in enumerate(fits)]
     if len(set(labels)) == len(labels):
         return labels

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.inference.comparison.comparable import basis_of, check_comparable, check_same_records
 from mme.inference.comparison.random_blocks import RandomBlock, blocks, spanned
@@ -64,7 +65,7 @@ def _tail(df: int, t: float) -> float:
     return float(t <= 0.0) if df == 0 else float(chdtrc(df, t))
 
 
-def difference(small: Fitted, large: Fitted) -> Difference:
+def difference(small: Record, large: Record) -> Difference:
     """How the larger of two nested fits goes beyond the smaller: by fixed effects, or by parameters of random effects.
 
     Raises
@@ -76,10 +77,11 @@ def difference(small: Fitted, large: Fitted) -> Difference:
     """
     check_comparable((small, large))
     check_same_records(small, large)
-    for fit in (small, large):
+    linear = [fit for fit in (small, large) if isinstance(fit, Fitted)]
+    for fit in linear:
         if fit.optimum.undetermined:
             raise MMEError(f"{'; '.join(fit.optimum.undetermined)}: leave that out to compare the fits")
-    if any(np.isnan(fit.optimum.gradient).any() for fit in (small, large)):
+    if any(np.isnan(fit.optimum.gradient).any() for fit in linear):
         raise MMEError("theta or phi was given to one of the fits: a likelihood ratio is of fits at their optimum")
     more = _fixed_beyond(small, large)
     random = _random_beyond(small, large)
@@ -101,7 +103,7 @@ def difference(small: Fitted, large: Fitted) -> Difference:
     return Difference(more + random.free, random.edge)
 
 
-def _fixed_beyond(small: Fitted, large: Fitted) -> int:
+def _fixed_beyond(small: Record, large: Record) -> int:
     """How many columns the larger X has beyond the smaller, which it holds."""
     A, B = basis_of(small), basis_of(large)
     if not spanned(A, B):
@@ -109,7 +111,7 @@ def _fixed_beyond(small: Fitted, large: Fitted) -> int:
     return int(B.shape[1] - A.shape[1])
 
 
-def _random_beyond(small: Fitted, large: Fitted) -> Difference:
+def _random_beyond(small: Record, large: Record) -> Difference:
     """Parameters of the larger random part that are zero in the smaller, block by block of the larger."""
     wholes = sorted(blocks(large.model), key=lambda block: block.q)
     parts: list[list[RandomBlock]] = [[] for _ in wholes]

@@ -87,8 +87,6 @@ def _text(labels: Sequence[Any]) -> str:
 
 def adjusted(pairs: Pairs, t: np.ndarray, df: np.ndarray, p: np.ndarray, adjust: str) -> np.ndarray:
     """P-values for as many comparisons as each family has; NaN where p is."""
-    from scipy.stats import studentized_range
-
     out = p.copy()
     for at, n_means in pairs.members(~np.isnan(p)):
         if adjust == "none" or n_means < 3:
@@ -96,6 +94,8 @@ def adjusted(pairs: Pairs, t: np.ndarray, df: np.ndarray, p: np.ndarray, adjust:
         if adjust == "bonferroni":
             out[at] = np.minimum(p[at] * at.size, 1.0)
         else:
+            from scipy.stats import studentized_range
+
             out[at] = studentized_range.sf(np.sqrt(2.0) * np.abs(t[at]), n_means, df[at])
     return out
 
@@ -105,11 +105,11 @@ def critical_values(pairs: Pairs, known: np.ndarray, level: float, adjust: str) 
 
     They leave zero out where the adjusted p-value is below 1 - level.
     """
-    from scipy.stats import studentized_range
-
     out = np.full(known.size, np.nan)
     for at, n_means in pairs.members(known):
         if adjust == "tukey" and n_means > 2:
+            from scipy.stats import studentized_range
+
             out[at] = studentized_range.ppf(level, n_means, np.inf) / np.sqrt(2.0)
         else:
             share = at.size if adjust == "bonferroni" and n_means > 2 else 1

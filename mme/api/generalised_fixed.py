@@ -1,0 +1,147 @@
+"""Fixed effects of a generalised fit: tables, tests and means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mme.api.generalised_base import GeneralisedFace
+from mme.tables.arguments import yes_or_no
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class GeneralisedFixedEffects(GeneralisedFace):
+    """What a generalised fit says of its fixed effects: tests are by the normal distribution, and by chi-square."""
+
+    def coefficients(self, se: str = "hessian", *, level: float = 0.95, scale: str = "link") -> pd.DataFrame:
+        """Table of the fixed effects: ``estimate, se, z, p, lower, upper``.
+
+        Parameters
+        ----------
+        se : str
+            ``"hessian"``: standard errors from the Hessian of the criterion by all parameters, lme4's default and
+            glmmTMB's; ``"rx"``: those with theta and the family's parameters held at their estimates, lme4's from RX.
+        level : float
+            Of the interval, by the normal distribution.
+        scale : str
+            ``"link"``; ``"response"``: exp of the estimates and their limits, in a column that is named for the link:
+            ``odds_ratio`` (logit), ``rate_ratio`` (log, counts), ``mean_ratio`` (log), ``hazard_ratio`` (cloglog). That
+            of the intercept is no ratio, but the odds, or the mean, at zero. z and p are those of the link's scale.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [1, 1, 4, 3, 12, 9], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds)
+        >>> fit.coefficients().round(3)
+                     estimate     se      z      p  lower  upper
+        (Intercept)    -0.776  0.644 -1.205  0.228 -2.037  0.486
+        """
+        from mme.inference.fixed.contrasts import coefficient_table
+        from mme.inference.fixed.z_tables import is_response, normal_reference, required_ratio, z_table
+
+        ratio = required_ratio(self.internals.family) if is_response(scale) else None
+        return z_table(coefficient_table(self.internals, normal_reference(self.internals, se)), level, ratio)
+
+    def anova(self, se: str = "hessian", *, type: int | str = 3) -> pd.DataFrame:
+        """Wald's chi-square tests of the terms, of type 1, 2 or 3: ``chisq, df, p``.
+
+        The hypotheses are those of :meth:`mme.Fit.anova`. ``se`` chooses the covariance as in :meth:`coefficients`.
+
+        A term without columns of its own has no row; ``attrs["note"]`` and a warning say so, and on what tests of type
+        3 depend where cells are empty. Likelihood ratios are :func:`mme.anova`'s.
+        """
+        from mme.inference.fixed.anova import wald_table
+        from mme.inference.fixed.z_tables import normal_reference
+
+        return wald_table(self.internals, type, normal_reference(self.internals, se))
+
+    def contrast(
+        self,
+        L: Any,
+        *,
+        rhs: Any = 0.0,
+        joint: bool = False,
+        se: str = "hessian",
+        level: float = 0.95,
+        scale: str = "link",
+    ) -> pd.DataFrame:
+        """Tests of L beta = rhs, by row (``estimate, se, z, p, lower, upper``) or ``joint`` (``chisq, df, p``).
+
+        L is as in :meth:`mme.Fit.contrast`; ``se``, ``level`` and ``scale``, by which differences are ratios, as in
+        :meth:`coefficients`.
+        """
+        from mme.inference.fixed.contrasts import contrast_table
+        from mme.inference.fixed.z_tables import chisq_table, is_response, normal_reference, required_ratio, z_table
+
+        ratio = required_ratio(self.internals.family) if is_response(scale) else None
+        joint = yes_or_no(joint, "joint")
+        table = contrast_table(self.internals, L, rhs, joint, normal_reference(self.internals, se))
+        return chisq_table(table) if joint else z_table(table, level, ratio)
+
+    def test(self, hypothesis: str, *, se: str = "hessian", level: float = 0.95) -> pd.DataFrame:
+        """Test a linear hypothesis on the fixed effects: ``"age = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
+
+        One equation gives ``estimate`` (left minus right), ``se, z, p, lower, upper``; several ``chisq, df, p``.
+        """
+        from mme.inference.fixed.hypotheses import hypothesis_table
+        from mme.inference.fixed.z_tables import chisq_table, normal_reference, z_table
+
+        table = hypothesis_table(self.internals, hypothesis, normal_reference(self.internals, se))
+        return chisq_table(table) if "F" in table else z_table(table, level)
+
+    def means(
+        self,
+        factors: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        pairs: bool = False,
+        adjust: str = "tukey",
+        scale: str = "link",
+        se: str = "hessian",
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Marginal means of factors: ``mean, se, lower, upper``; with ``pairs`` their differences or ratios.
+
+        Parameters
+        ----------
+        factors, by, at
+            As in :meth:`mme.Fit.means`: averaged, on the scale of the link, over the levels of all other factors with
+            equal weights, covariates and the offset at their means (``at={"offset": 0}`` puts it elsewhere). Random
+            effects are zero.
+        pairs : bool
+            Compare all levels of ``factors`` within each level of ``by``: ``estimate, se, z, p, lower, upper``.
+        adjust : str
+            Of pairs, for their p-values and limits alike: ``"tukey"``, ``"bonferroni"`` or ``"none"``.
+        scale : str
+            ``"link"``; ``"response"``: means through the inverse link, their standard errors by the delta method and
+            their limits those of the link's scale. Pairs are then ratios in a column that is named for them
+            (``odds_ratio`` of a logit link, ``rate_ratio`` or ``mean_ratio`` of a log, ``hazard_ratio`` of a cloglog
+            link), or differences of the means with other links.
+        se, level
+            As in :meth:`coefficients`.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 4, 0, 8, 2], "well": [12, 9, 5, 12, 9, 5]}
+        >>> herds["drug"] = ["a", "b", "a", "b", "a", "b"]
+        >>> fit = mme.glmer("cbind(ill, well) ~ drug + (1 | herd)", herds)
+        >>> fit.means("drug", scale="response")["mean"].round(3).to_dict()
+        {'a': 0.35, 'b': 0.161}
+        >>> fit.means("drug", pairs=True, scale="response")["odds_ratio"].round(3).to_dict()
+        {'a - b': 2.8}
+        """
+        from mme.inference.fixed.generalised_means import generalised_means_table, generalised_pairs_table, predictors
+        from mme.inference.fixed.means import marginal_means
+        from mme.inference.fixed.z_tables import is_response, normal_reference
+
+        pairs, response = yes_or_no(pairs, "pairs"), is_response(scale)
+        means = marginal_means(self.internals, factors, by, at)
+        eta = predictors(self.internals, means, normal_reference(self.internals, se))
+        if pairs:
+            return generalised_pairs_table(self.internals, means, eta, response, adjust, level)
+        return generalised_means_table(self.internals, means, eta, response, level)
