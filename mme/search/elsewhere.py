@@ -12,6 +12,7 @@ from mme.engine.objective import Objective
 from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, minimise
+from mme.search.lowest import beside
 from mme.search.progress import Report
 from mme.search.start import Start
 
@@ -86,12 +87,10 @@ def elsewhere(objective: Objective, parameters: np.ndarray, value: float, begun:
     """
     model, k = objective.model, objective.model.k
     theta, phi = np.split(parameters, [k])
-    pieces, sizes = model.split(theta), model.split(begun.size)
     if phi.size or of_least_squares(objective.constants, objective.basis.r) < value:
-        nothing = (part.nothing(piece) for part, piece in zip(model.structures, pieces, strict=True))
+        nothing = (part.nothing(piece) for part, piece in zip(model.structures, model.split(theta), strict=True))
         yield np.concatenate([*nothing, phi])
     if begun.agreed:
         return
-    for t, (part, piece, own) in enumerate(zip(model.structures, pieces, sizes, strict=True)):
-        for other in part.elsewhere(piece, own):
-            yield np.concatenate([*pieces[:t], other, *pieces[t + 1 :], phi])
+    for other in beside(objective, theta, begun.size):
+        yield np.concatenate([other, phi])

@@ -1,23 +1,20 @@
 """Where the search begins: theta from moments of the OLS residuals of each level (:mod:`mme.search.moments`).
 
 A criterion of few levels can have several valleys. A small model is then searched from the lowest point to which
-descents lead (``descents.py``) from these moments, from those by other weights, E_g = (I + c^2 Z_g'Z_g)^-1 with c
-towards zero or infinity, from variances that are each a multiple of what one of their levels is known to, alike or
-one term's before the others, and from others at random. A larger one begins at the lowest of such points, where other
-weights make other H.
+descents lead (``lowest.py``) from these moments, from those by other weights, E_g = (I + c^2 Z_g'Z_g)^-1 with c
+towards zero or infinity, and from others. A larger one begins at the lowest of such points, where other weights make
+other H.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, cycle, islice
 from math import sqrt
 
 import numpy as np
 
 from mme.engine.objective import Objective
-from mme.search.descents import descend
+from mme.search.lowest import STRIDE, lowest_of_descents
 from mme.search.moments import moment_equations
 from mme.search.valleys import Valleys
 from mme.search.weighted_levels import WeightedLevels, information, levels_alike
@@ -29,17 +26,6 @@ _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 _MANY_LEVELS = 100
 # Starts are another where a parameter is so many times as large.
 _UNLIKE = 1.5
-# Steps of a multiple of the sizes of all variances.
-_STRIDE = 10.0
-# Descents are made from so many starts, and so many more for each parameter, where a term has at most this many levels;
-# with more of them valleys become fewer, and so do starts.
-_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 5, 12
-# Random standard deviations lie so many decades about their sizes, and so many of them are not zero: in turn near
-# their sizes, far apart, and on faces, which have minima of their own.
-_KINDS = ((1.5, 1.0), (2.5, 1.0), (1.5, 0.6))
-# An end further out than this, from which the criterion falls by one more to ten times there, is on its way to a
-# response without residuals: each degree of freedom gives log(100).
-_OUT, _FALL = 100.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +77,7 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
     size = _size(objective, blocks)
     valleys = Valleys.of(objective) if descending else None
     if valleys is not None:
-        theta, evaluations = _lowest(objective, valleys, [theta, *others], size)
+        theta, evaluations = lowest_of_descents(objective, valleys, [theta, *others], size)
         return Start(theta, np.maximum(radius, _LARGEST_RADIUS * np.abs(theta)), size, False, few, evaluations, valleys)
     unlike, evaluations = [other for other in others if _differ(theta, other, size)], 0
     if unlike:
@@ -177,40 +163,10 @@ def _differ(theta: np.ndarray, other: np.ndarray, size: np.ndarray) -> bool:
 
 def _along(objective: Objective, size: np.ndarray) -> tuple[np.ndarray, int]:
     """The lowest of multiples of ``size``, from one upwards while the criterion falls, and the evaluations."""
-    at, here, further, evaluations = size, objective(size), objective(_STRIDE * size), 2
+    at, here, further, evaluations = size, objective(size), objective(STRIDE * size), 2
     while further < here:
-        at, here, further, evaluations = _STRIDE * at, further, objective(_STRIDE**2 * at), evaluations + 1
+        at, here, further, evaluations = STRIDE * at, further, objective(STRIDE**2 * at), evaluations + 1
     return at, evaluations
-
-
-def _lowest(
-    objective: Objective, valleys: Valleys, moments: list[np.ndarray], size: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """Theta where the lowest of several descents ends, and their evaluations."""
-    scale, free = objective.theta_scale, objective.model.coordinates.free
-    share = min(1.0, _FEW_LEVELS / min(block.J for block in objective.blocks))
-    count = _STARTS + round(_STARTS_A_PARAMETER * share * size.size)
-    several = islice(chain(moments, _trials(objective, size)), count)
-    starts = np.unique(np.where(free, np.array(list(several)) * scale, 0.0), axis=0)
-    found = descend(valleys, starts, valleys.canonical)
-    out = np.flatnonzero(np.abs(found.x).max(axis=1) > _OUT)
-    if out.size:
-        beyond = valleys(_STRIDE * found.x[out])[0]
-        found.f[out[beyond < found.f[out] - _FALL]] = np.inf
-    lowest = found.x[int(np.argmin(found.f))] / scale
-    return min([moments[0], lowest], key=objective), found.evaluations + out.size + 2
-
-
-def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
-    """Thetas of variances of these sizes: larger all together, one term's before the others', and at random."""
-    model = objective.model
-    yield from (size, _STRIDE * size, _STRIDE**2 * size)
-    for own in model.split(np.arange(size.size)):
-        yield np.where(np.isin(np.arange(size.size), own), _STRIDE, 1.0 / _STRIDE) * size
-    typical, rng = np.where(size > 0.0, size, 0.3 * size.mean()), np.random.default_rng(0)
-    for decades, whole in cycle(_KINDS):
-        direction = np.where(model.diagonal, rng.random(size.size) < whole, rng.normal(size=size.size))
-        yield 10.0 ** rng.uniform(-decades, decades, size.size) * typical * direction
 
 
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:

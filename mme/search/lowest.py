@@ -1,0 +1,128 @@
+"""The lowest of the valleys of a small model, by descents from several places (``descents.py``).
+
+They begin at the moments; at variances that are each a multiple of what one of their levels is known to, alike or one
+term's before the others; at others at random; and on faces, where one term alone has a variance, of full rank or of
+rank one: the criterion is even in each column of T, so that a face has minima of its own, and a descent leaves it only
+where it can go down from there. From the lowest end, descents begin again with each column of T at zero, from zero,
+many times as large and turned round, until that leads no lower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, cycle, islice, product
+
+import numpy as np
+
+from mme.covariance.base import GStructure
+from mme.engine.objective import Objective
+from mme.search.descents import Descents, descend
+from mme.search.valleys import Valleys
+
+# Steps of a multiple of the sizes of all variances.
+STRIDE = 10.0
+# Descents are made from so many starts, and so many more for each parameter, where a term has at most this many levels;
+# with more of them valleys become fewer, and so do starts.
+_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 2, 12
+# From so many points of the faces of each term, the lowest of those at these multiples of the sizes.
+_FACES, _MULTIPLES = 3, (0.3, 1.0, 4.0, 20.0)
+# Rank one along sums and differences of at most so many coefficients.
+_COEFFICIENTS = 4
+# Descents begin again from the lowest end at most so often, while that gains more than this.
+_AGAIN, _GAIN = 3, 1e-3
+# Random standard deviations lie so many decades about their sizes, and so many of them are not zero: in turn near
+# their sizes, far apart, and on faces, which have minima of their own.
+_KINDS = ((1.5, 1.0), (2.5, 1.0), (1.5, 0.6))
+# An end further out than this, from which the criterion falls by one more to ten times there, is on its way to a
+# response without residuals: each degree of freedom gives log(100).
+_OUT, _FALL = 100.0, 1.0
+
+
+def lowest_of_descents(
+    objective: Objective, valleys: Valleys, moments: list[np.ndarray], size: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Theta where the lowest of several descents ends, or the first of the moments, and their evaluations.
+
+    ``size`` (k,) is theta at which the variance of a level is that of its estimate by its own records.
+    """
+    scale, free = objective.theta_scale, objective.model.coordinates.free
+    share = min(1.0, _FEW_LEVELS / min(block.J for block in objective.blocks))
+    several = islice(chain(moments, _trials(objective, size)), _STARTS + round(_STARTS_A_PARAMETER * share * size.size))
+    starts, evaluations = np.where(free, np.array(list(several)) * scale, 0.0), 0
+    for faces in _faces(objective, size):
+        points = np.where(free, faces * scale, 0.0)
+        best = np.argsort(valleys(points)[0])[: max(round(_FACES * share), 1)]
+        starts, evaluations = np.vstack([starts, points[best]]), evaluations + len(points)
+    found = _ends(valleys, starts)
+    x, value, evaluations = *_best(found), evaluations + found.evaluations
+    for _ in range(_AGAIN):
+        if not np.isfinite(value):
+            break
+        again = np.array(list(beside(objective, valleys.canonical(x[None])[0] / scale, size))) * scale
+        found, before = _ends(valleys, np.vstack([x, np.where(free, again, 0.0)])), value
+        x, value, evaluations = *_best(found), evaluations + found.evaluations
+        if not value < before - _GAIN:
+            break
+    return min([moments[0], x / scale], key=objective), evaluations + 2
+
+
+def _ends(valleys: Valleys, starts: np.ndarray) -> Descents:
+    """Where descents from starts (S, k) end; infinite where that is on the way to a response without residuals."""
+    found = descend(valleys, np.unique(starts, axis=0), valleys.canonical)
+    out = np.flatnonzero(np.abs(found.x).max(axis=1) > _OUT)
+    if out.size:
+        beyond = valleys(STRIDE * found.x[out])[0]
+        found.f[out[beyond < found.f[out] - _FALL]] = np.inf
+        found.evaluations += out.size
+    return found
+
+
+def _best(found: Descents) -> tuple[np.ndarray, float]:
+    lowest = int(np.argmin(found.f))
+    return found.x[lowest], float(found.f[lowest])
+
+
+def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
+    """Thetas of variances of these sizes: larger all together, one term's before the others', and at random."""
+    model = objective.model
+    yield from (size, STRIDE * size, STRIDE**2 * size)
+    for own in model.split(np.arange(size.size)):
+        yield np.where(np.isin(np.arange(size.size), own), STRIDE, 1.0 / STRIDE) * size
+    typical, rng = np.where(size > 0.0, size, 0.3 * size.mean()), np.random.default_rng(0)
+    for decades, whole in cycle(_KINDS):
+        direction = np.where(model.diagonal, rng.random(size.size) < whole, rng.normal(size=size.size))
+        yield 10.0 ** rng.uniform(-decades, decades, size.size) * typical * direction
+
+
+def _faces(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
+    """For each term thetas (m, k) at which it alone has a variance, of these sizes and multiples of them."""
+    model, start = objective.model, 0
+    for part, own in zip(model.structures, model.split(size), strict=True):
+        alone = np.array([own, *_of_rank_one(part, own)])
+        points = np.zeros((len(alone), size.size))
+        points[:, start : start + part.k] = alone
+        yield np.vstack([multiple * points for multiple in _MULTIPLES])
+        start += part.k
+
+
+def _of_rank_one(part: GStructure, size: np.ndarray) -> Iterator[np.ndarray]:
+    """Thetas of rank one: each coefficient by itself, and all together with every choice of their signs."""
+    if part.q == 1:
+        return
+    if not part.mixes or part.entries is None:
+        yield from np.diag(size)
+        return
+    rows, cols = part.entries
+    first = np.where(cols == 0, size[np.flatnonzero(rows == cols)][rows], 0.0)
+    yield from (np.where(rows == i, first, 0.0) for i in range(part.q))
+    for signs in product((1.0, -1.0), repeat=min(part.q, _COEFFICIENTS) - 1):
+        yield first * np.array([1.0, *signs, *[1.0] * (part.q - 1 - len(signs))])[rows]
+
+
+def beside(objective: Objective, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
+    """Thetas at which other valleys may be, as the structures say, one term at a time."""
+    model = objective.model
+    pieces = model.split(theta)
+    for t, (part, piece, own) in enumerate(zip(model.structures, pieces, model.split(size), strict=True)):
+        for other in part.elsewhere(piece, own):
+            yield np.concatenate([*pieces[:t], other, *pieces[t + 1 :]])
