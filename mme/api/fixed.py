@@ -101,7 +101,8 @@ class FixedEffects(Face):
         ``at={"x": [1, 2]}`` gives the means at each, with x in ``by`` unless it is among the factors.
 
         ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``, with p
-        ``adjust``-ed by ``"tukey"``, ``"bonferroni"`` or ``"none"`` for as many as the data determine.
+        ``adjust``-ed by ``"tukey"``, ``"bonferroni"``, ``"holm"``, ``"sidak"`` or ``"none"`` for as many as the data
+        determine.
         """
         from mme.inference.fixed.means import marginal_means, means_table
         from mme.inference.fixed.methods import reference

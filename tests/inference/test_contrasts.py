@@ -312,6 +312,38 @@ def test_intervals_and_adjustments_are_quantiles_of_their_distributions():
     np.testing.assert_allclose(normal["upper"] - normal["mean"], 1.959963984540054 * normal["se"], rtol=1e-12)
 
 
+# emmeans of yield ~ nitro * Variety + (1 | Block/Variety), Satterthwaite's degrees of freedom.
+EMMEANS_OATS = {
+    "none": [6.656720050e-05, 5.648933049e-10, 6.696785358e-13, 1.205047170e-03, 1.583313137e-06, 4.456071775e-02],
+    "holm": [1.997016015e-04, 2.824466524e-09, 4.018071215e-12, 2.410094340e-03, 6.333252548e-06, 4.456071775e-02],
+    "sidak": [3.993367410e-04, 3.389360126e-09, 4.018119171e-12, 7.208535905e-03, 9.499841219e-06, 2.392909933e-01],
+    "bonferroni": [3.994032030e-04, 3.389359829e-09, 4.018071215e-12, 7.230283019e-03, 9.499878822e-06, 0.2673643065],
+}
+
+
+@pytest.mark.parametrize("adjust", ["holm", "sidak", "bonferroni"])
+def test_adjustments_by_the_number_of_differences_are_those_of_emmeans(adjust):
+    fit = mme.lmer("yield ~ factor(nitro) * Variety + (1 | Block/Variety)", load_data("Oats"))
+    plain, found = (fit.means("nitro", pairs=True, adjust=one)["p"].to_numpy() for one in ("none", adjust))
+    np.testing.assert_allclose(plain, EMMEANS_OATS["none"], rtol=1e-4)  # lmer stops 1e-5 before its optimum
+    # emmeans has 1 - (1 - p)^m, which rounds to multiples of 1e-16.
+    as_much = found / plain * EMMEANS_OATS["none"]
+    np.testing.assert_allclose(as_much, EMMEANS_OATS[adjust], rtol=3e-6, atol=1e-15)
+
+
+@pytest.mark.parametrize("adjust", ["holm", "sidak"])
+def test_adjustments_count_the_differences_of_a_family(adjust):
+    fit = mme.lmer("yield ~ factor(nitro) * Variety + (1 | Block/Variety)", load_data("Oats"))
+    plain, found = (fit.means("nitro", by="Variety", pairs=True, adjust=one)["p"] for one in ("none", adjust))
+    for variety, p in plain.groupby(level="Variety"):
+        ranked = np.sort(p)
+        expected = {
+            "holm": np.maximum.accumulate(ranked * (6 - np.arange(6))).clip(max=1),
+            "sidak": 1 - (1 - ranked) ** 6,
+        }
+        np.testing.assert_allclose(np.sort(found.loc[variety]), expected[adjust], rtol=1e-8)
+
+
 def test_covariates_are_at_their_means_unless_they_are_given(data):
     fit = mme.lmer("y ~ a * x + (1 | g)", data)
     at_mean, at_three = fit.means("a"), fit.means("a", at={"x": 3.0})
@@ -350,7 +382,7 @@ def test_what_means_cannot_be_made_of_is_refused(data):
     with pytest.raises(mme.MMEError, match="'q' is no covariate"):
         fit.means("a", at={"z": 2, "q": 1})
     with pytest.raises(mme.MMEError, match="adjust must be one of"):
-        fit.means("a", at={"z": 2}, pairs=True, adjust="sidak")
+        fit.means("a", at={"z": 2}, pairs=True, adjust="scheffe")
     with pytest.raises(mme.MMEError, match="each factor once"):
         fit.means("a", by="a", at={"z": 2})
     X = np.column_stack([np.ones(240), data["x"]])

@@ -21,7 +21,7 @@ from mme.tables.arrays import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-_ADJUSTMENTS = ("tukey", "bonferroni", "none")
+_ADJUSTMENTS = ("tukey", "bonferroni", "holm", "sidak", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ def pairs_table(fit: Record, means: Means, to: Reference, adjust: str) -> pd.Dat
     """``estimate, se, df, t, p`` of all differences of two means at the same levels of the by factors.
 
     ``adjust`` is for the differences of one family that the data determine: Tukey's studentised range of the means in
-    them, Bonferroni's factor, their number, or none.
+    them, Bonferroni's factor, their number m, Holm's, m, m - 1, ... in the order of p, Sidak's 1 - (1 - p)^m, or none.
     """
     check_adjustment(adjust)
     pairs = pairs_of(means)
@@ -93,6 +93,11 @@ def adjusted(pairs: Pairs, t: np.ndarray, df: np.ndarray, p: np.ndarray, adjust:
             continue
         if adjust == "bonferroni":
             out[at] = np.minimum(p[at] * at.size, 1.0)
+        elif adjust == "holm":
+            out[at] = _holm(p[at])
+        elif adjust == "sidak":
+            with np.errstate(divide="ignore"):  # p = 1 stays
+                out[at] = -np.expm1(at.size * np.log1p(-p[at]))
         else:
             from scipy.stats import studentized_range
 
@@ -100,18 +105,32 @@ def adjusted(pairs: Pairs, t: np.ndarray, df: np.ndarray, p: np.ndarray, adjust:
     return out
 
 
+def _holm(p: np.ndarray) -> np.ndarray:
+    """Holm's p-values: the smallest times their number, the next times one less, none below one before.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6, 65-70.
+    """
+    order = np.argsort(p, kind="stable")
+    out = np.empty(p.size)
+    out[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)), 1.0)
+    return out
+
+
 def critical_values(pairs: Pairs, known: np.ndarray, level: float, adjust: str) -> np.ndarray:
     """Half the width of simultaneous intervals of each pair, in standard errors, on infinite degrees of freedom.
 
-    They leave zero out where the adjusted p-value is below 1 - level.
+    They leave zero out where the adjusted p-value is below 1 - level. Holm's steps have no such intervals: Bonferroni's
+    stand for them.
     """
     out = np.full(known.size, np.nan)
     for at, n_means in pairs.members(known):
+        m = max(at.size, 1) if n_means > 2 else 1
         if adjust == "tukey" and n_means > 2:
             from scipy.stats import studentized_range
 
             out[at] = studentized_range.ppf(level, n_means, np.inf) / np.sqrt(2.0)
+        elif adjust == "sidak":
+            out[at] = -ndtri(-0.5 * np.expm1(np.log(level) / m))
         else:
-            share = at.size if adjust == "bonferroni" and n_means > 2 else 1
-            out[at] = -ndtri((1.0 - level) / (2.0 * max(share, 1)))
+            out[at] = -ndtri((1.0 - level) / (2.0 * (m if adjust in ("bonferroni", "holm") else 1)))
     return out
