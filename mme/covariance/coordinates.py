@@ -124,8 +124,9 @@ def _outer(part: GStructure, axes: Axes, piece: np.ndarray) -> np.ndarray:
     T = part.T(piece)
     if _exceed(T, _NOTHING):
         return part.mixed(piece, axes.inverse)
-    rank, A = int((np.linalg.svd(T, compute_uv=False) > _NOTHING).sum()), axes.inverse @ T
-    leading = np.flatnonzero(_leading(A, np.linalg.norm(axes.inverse, axis=1), np.zeros(part.q, dtype=bool), rank))
+    U, s, _ = np.linalg.svd(T)
+    A = axes.inverse @ (U * s)[:, s > _NOTHING]  # a leading row may be tiny: it must lie in the range that is kept
+    leading = np.flatnonzero(_leading(A, np.linalg.norm(axes.inverse, axis=1), np.zeros(part.q, dtype=bool)))
     directions = np.linalg.qr(A[leading].T)[0]
     directions = directions * np.where(np.einsum("ij,ji->i", A[leading], directions) < 0.0, -1.0, 1.0)
     T = np.zeros(T.shape)
@@ -143,10 +144,9 @@ def _exceed(T: np.ndarray, least: float) -> bool:
     return bool(np.linalg.svd(T, compute_uv=False)[-1] > least)
 
 
-def _leading(A: np.ndarray, size: np.ndarray, zero: np.ndarray, rank: int | None = None) -> np.ndarray:
-    """Which rows of A (q, m) earlier ones do not determine: as many as its rank, m unless it is given."""
-    rank = A.shape[1] if rank is None else rank
-    chosen, basis = np.zeros(len(A), dtype=bool), np.zeros((0, A.shape[1]))
+def _leading(A: np.ndarray, size: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """Which rows of A (q, m) earlier ones do not determine: as many as its rank m."""
+    rank, chosen, basis = A.shape[1], np.zeros(len(A), dtype=bool), np.zeros((0, A.shape[1]))
 
     def rest(i: int) -> np.ndarray:
         v = A[i]

@@ -70,6 +70,7 @@ LOWEST = {
     3676: 62.502766,
     4599: 138.590496,
     4968: 94.066629,
+    8820: 986.909701,
 }
 
 
@@ -77,6 +78,19 @@ LOWEST = {
 def test_the_search_finds_the_lowest_of_several_valleys(number):
     given = problem(number)
     assert mme.lmer(given.formula, given.table, **given.options).criterion < LOWEST[number] + 1e-4
+
+
+@pytest.mark.parametrize("number", [2326, 8820, 8907])
+def test_a_covariance_near_the_edge_is_the_same_in_the_users_columns(number):
+    given = problem(number)
+    fit = mme.lmer(given.formula, given.table, **given.options)
+    assert abs(fit.criterion - fit.optimum.criterion) < 1e-6
+    objective, rng = fit.internals.objective.in_axes, np.random.default_rng(0)
+    model = objective.model
+    for _ in range(60):
+        x = rng.normal(size=model.k) * 10.0 ** rng.uniform(-14.0, 0.5, model.k) / objective.theta_scale
+        found = objective.in_columns(model.coordinates.outer(x))
+        assert abs(found - objective(x)) < 1e-5
 
 
 def test_a_descent_after_a_response_without_residuals_is_no_refusal():
