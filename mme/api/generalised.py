@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.api.generalised_fixed import GeneralisedFixedEffects
 from mme.api.generalised_output import GeneralisedOutput
+from mme.api.generalised_records import GeneralisedRecords
 from mme.family.base import Family
 from mme.fitted.varcorr import VarCorr
 from mme.generalised.verdict import JointOptimum
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class GeneralisedFit(GeneralisedFixedEffects, GeneralisedOutput):
+class GeneralisedFit(GeneralisedFixedEffects, GeneralisedOutput, GeneralisedRecords):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
     ``internals`` is the record: the problem, where the search ended, estimates as plain arrays.

@@ -65,7 +65,7 @@ class Specification:
         states = {node: self.states.get(deparse(node), {}) for node in self.fixed.variables if isinstance(node, Name)}
         return {node: tuple(state["suffixes"]) for node, state in states.items() if "suffixes" in state}
 
-    def rows(self, newdata: Any, *, random: bool = True) -> NewRows:
+    def rows(self, newdata: Any, *, random: bool = True, labels: bool = True) -> NewRows:
         """Make the columns for new data, which need not hold the response.
 
         Parameters
@@ -74,6 +74,8 @@ class Specification:
             The columns that the formula uses.
         random : bool
             Whether to make the random terms too; without them the data need no grouping factors.
+        labels : bool
+            Whether the random terms need them; without labels all rows are of one level, and have covariates alone.
 
         Returns
         -------
@@ -95,6 +97,9 @@ class Specification:
         groups: list[tuple[Factor, np.ndarray | None]] = []
         unknown = np.zeros(frame.n, dtype=bool)  # the time of a process, which is no label
         for bar in bars:
+            if not labels:
+                groups.append(self._unlabelled(bar, in_bars, frame.n))
+                continue
             parts, levels = grouping.columns(bar, evaluator), self.levels[bar.name]
             basis = in_sequence(bar, build(bar.left, in_bars, frame.n), self.sequences)
             if bar.together:
@@ -113,6 +118,13 @@ class Specification:
         offsets += [np.where(unknown, np.nan, 0.0)] if unknown.any() else []
         X = build(self.fixed, variables, frame.n).values
         return NewRows(X, total(offsets), tuple(groups), frame.index)
+
+    def _unlabelled(self, bar: Bar, variables: dict[Node, Variable], n: int) -> tuple[Factor, np.ndarray | None]:
+        """The covariates of a random term on new rows, all of one level."""
+        basis = in_sequence(bar, build(bar.left, variables, n), self.sequences)
+        codes = np.zeros((len(basis.names), n) if bar.together else n, dtype=np.int64)
+        covariates = side_by_side(basis, bar) if bar.together else covariates_of(basis)
+        return Factor(codes, np.array([""], dtype=object)), covariates
 
     def _recoded(self, node: Node, value: Value) -> Variable:
         text = deparse(node)

@@ -215,6 +215,29 @@ class DenseFactors:
             out.append(N[each, :, each, :])
         return out
 
+    def between(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """-G_g B_g'N of the absorbed block with another; N of two others."""
+        if s == t == 0:
+            return self._within(g, h)
+        if t == 0:
+            return self.between(t, s, h, g).transpose(0, 2, 1)
+        column = self._numbers(t, h)
+        if s == 0:
+            return -np.einsum("acg,gbc->gab", self.levels.G[:, :, g], self.NB[column, :, g[:, None]])
+        return np.asarray(self.N[self._numbers(s, g)[:, :, None], column[:, None, :]])
+
+    def _within(self, g: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """G_g B_g'N B_h G_h of the absorbed block, and G_g where both are one level."""
+        G, m = self.levels.G, self.B.shape[0]
+        left, right = G[:, :, g].transpose(2, 0, 1), G[:, :, h].transpose(2, 0, 1)
+        through = np.einsum("mag,mbg->gab", self.B[:, :, g], self.NB[:, :, h]) if m else np.zeros(left.shape)
+        return np.asarray(left @ through @ right + np.where((g == h)[:, None, None], left, 0.0))
+
+    def _numbers(self, t: int, h: np.ndarray) -> np.ndarray:
+        """Numbers (levels, q) of the effects of levels of a block among the m."""
+        q = self.of.rest[t - 1].q
+        return np.asarray(self.of.starts[t - 1] + h[:, None] * q + np.arange(q))
+
 
 def _weighted(values: np.ndarray, left: Column, right: Column) -> np.ndarray:
     for column in (left, right):

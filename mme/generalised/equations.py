@@ -36,6 +36,9 @@ class Factor(Protocol):
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level, block by block (J, q, q)."""
 
+    def between(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """Lambda H^-1 Lambda' (pairs, q_s, q_t) between levels g of block s and h of block t."""
+
 
 class Equations(Protocol):
     """H as a function of theta and W, on a pattern that neither changes."""

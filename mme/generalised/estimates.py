@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.generalised.columns import Effects
 from mme.generalised.curvature import covariance, given_theta, hessian
+from mme.generalised.moves import Moves, moves
 from mme.generalised.problem import Problem
 from mme.generalised.search import Searched
 from mme.numeric.lapack import cholesky
@@ -99,6 +100,23 @@ class GeneralisedEstimates:
     def condvar(self) -> list[np.ndarray]:
         """Their variance given the data, parameters held, of each term (J, q, q): from H at the mode."""
         return self.by_term(self.block_condvar)
+
+    @cached_property
+    def moves(self) -> Moves:
+        """How beta and the modes move with uncertain parameters."""
+        return moves(self.searched.at, self.parameter_cov, self.searched.free)
+
+    @cached_property
+    def block_pev(self) -> list[np.ndarray]:
+        """var(b_hat - b) of every level, block by block (J, q, q), in the user's columns."""
+        theta, parts = self.searched.at.at.theta, zip(self.problem.blocks, self.moves.variances(), strict=True)
+        moved = [block.covariance(V, theta) for block, V in parts]
+        return [one + other for one, other in zip(self.block_condvar, moved, strict=True)]
+
+    @cached_property
+    def pev(self) -> list[np.ndarray]:
+        """var(b_hat - b) of each term (J, q, q): what parameters leave uncertain included."""
+        return self.by_term(self.block_pev)
 
     def by_term(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
         """Cut the blocks (J, q) or (J, q, q) into terms, in the model's order."""

@@ -162,6 +162,10 @@ class LevelFactors:
         """T H_g^-1 T' (J, q, q)."""
         return [self.G.transpose(2, 0, 1)]
 
+    def between(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """T H_g^-1 T' where both are one level, zero elsewhere."""
+        return np.where((g == h)[:, None, None], self.G[:, :, g].transpose(2, 0, 1), 0.0)
+
 
 def quadratic(block: Block, G: np.ndarray) -> np.ndarray:
     """z_i'G_g z_i of every record (n,) for symmetric G (q, q, J)."""

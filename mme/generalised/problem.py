@@ -41,6 +41,12 @@ class Problem:
         """Number of records."""
         return self.data.n
 
+    def with_data(self, data: Observed) -> Problem:
+        """The same problem for another response: nothing else is made anew."""
+        twin = Problem(self.model.beside(y=data.y), self.family, data)
+        vars(twin).update({name: made for name, made in vars(self).items() if name not in ("model", "data")})
+        return twin
+
     @cached_property
     def offset(self) -> np.ndarray:
         """The known part of eta (n,)."""

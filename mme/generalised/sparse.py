@@ -20,6 +20,7 @@ from mme.engine.schur_pattern import SchurPattern, penalty_values, schur_pattern
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.levels import seen_alone
 from mme.numeric.factor import Analysis, SymmetricFactor, analyse
+from mme.numeric.limits import limits
 from mme.numeric.sums import Column, no_cells, of_pair
 
 
@@ -150,6 +151,28 @@ class SparseFactors:
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level (J, q, q)."""
         return [self.of.pattern.diagonal_blocks(self.covariance, t) for t in range(len(self.of.blocks))]
+
+    def between(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
+        """By a solve for every level that occurs of the block of which fewer do."""
+        if np.unique(g).size < np.unique(h).size:
+            return self.between(t, s, h, g).transpose(0, 2, 1)
+        blocks, offsets, T = self.of.blocks, self.of.pattern.offsets, self.prior.T
+        q_s, q_t = blocks[s].q, blocks[t].q
+        out, order = np.empty((g.size, q_s, q_t)), np.argsort(h, kind="stable")
+        levels, first = np.unique(h[order], return_index=True)
+        ends = np.append(first, g.size)
+        step = max(1, limits().solved_numbers // (self.of.pattern.m * q_t))
+        for begin in range(0, levels.size, step):
+            chosen = levels[begin : begin + step]
+            right = np.zeros((self.of.pattern.m, chosen.size, q_t))
+            # Lambda'e: row i of level h is T'[i]
+            numbers = offsets[t] + chosen[:, None] * q_t + np.arange(q_t)
+            right[numbers, np.arange(chosen.size)[:, None]] = T[t].T
+            solved = self.L.solve(right.reshape(right.shape[0], -1)).reshape(right.shape)
+            pairs = order[ends[begin] : ends[begin + chosen.size]]
+            rows = offsets[s] + g[pairs][:, None] * q_s + np.arange(q_s)
+            out[pairs] = T[s] @ solved[rows, np.searchsorted(chosen, h[pairs])[:, None]]
+        return out
 
 
 def _weighted(values: np.ndarray, left: Column, right: Column) -> np.ndarray:

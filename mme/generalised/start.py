@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from mme.engine.blocks import Block
+from mme.engine.blocks import Block, sizes_of_theta
 from mme.generalised.laplace import Point
 from mme.generalised.problem import Problem
 from mme.numeric.lapack import cholesky, cholesky_solve
@@ -79,3 +79,11 @@ def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
     weight = (1.0 + A[seen]) ** -2.0
     spread = float(weight @ A[seen] ** 2)
     return max(float(weight @ (U[seen] ** 2 - A[seen])) / spread, 0.0) if spread > 0.0 else 0.0
+
+
+def near(problem: Problem, point: Point) -> Point:
+    """A point to begin from that is near another: standard deviations of zero, where slopes vanish, are lifted."""
+    theta, size = point.theta.copy(), sizes_of_theta(problem.blocks, point.theta.size)
+    small = problem.model.diagonal & (np.abs(theta) * size < _LEAST)
+    theta[small] = _LEAST / size[small]
+    return Point(theta, point.gamma, point.tau)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
-from mme.fitted.effects import named_columns
 from mme.fitted.record import Fitted
-from mme.numeric.panels import term_values
-from mme.numeric.sums import by_column
 from mme.prediction.freedom import check_interval, half_widths
-from mme.prediction.new_levels import NEW
+from mme.prediction.predictor import (
+    check_words,
+    chosen_columns,
+    kept_columns,
+    only,
+    parts_of,
+    predictor,
+    table,
+    undetermined,
+)
 from mme.prediction.rows import PredictedRows, new_rows, rows_of_fit
 from mme.solution.estimates import Estimates
-from mme.solution.prediction_error import Errors, Part
-from mme.tables.arguments import is_word, names_of
-from mme.tables.arrays import shown
-from mme.tables.rows import Rows
+from mme.solution.prediction_error import Errors
 
 
 def predict(
@@ -35,10 +35,7 @@ def predict(
     weights: Any,
 ) -> Any:
     """Predict the rows of a fit or new ones; see ``fit.predict()``."""
-    if not is_word(new_levels, ("error", "population")):
-        raise MMEError(f"new_levels must be 'error' or 'population', got {shown(new_levels)}")
-    if interval is not None and not is_word(interval, ("confidence", "prediction")):
-        raise MMEError(f"interval must be None, 'confidence' or 'prediction', got {shown(interval)}")
+    check_words(new_levels, interval, ("confidence", "prediction"))
     if interval is not None:
         check_interval(level, ddf)
     columns = chosen_columns(fit, random)
@@ -47,115 +44,25 @@ def predict(
         records, estimates = rows_of_fit(fit, chosen), fit.estimates
     else:
         records, estimates = new_rows(fit, newdata, chosen, new_levels, weights, interval == "prediction")
-    records = _only(records, columns)
-    mean = fit.estimates.fitted.copy() if newdata is None and random is True else _mean(estimates, records)
+    records = only(records, columns)
+    X = kept_columns(fit, records)
+    fitted = newdata is None and random is True
+    mean = fit.estimates.fitted.copy() if fitted else predictor(X, estimates.beta, estimates.b, records)
     if newdata is not None and fit.dropped:
-        mean[_undetermined(fit, records)] = np.nan
+        mean[undetermined(fit, records)] = np.nan
     if interval is None:
         return records.rows.aligned(mean, "predicted")
-    errors = _errors(estimates, records, interval == "prediction")
-    return _table(mean, *half_widths(fit, errors, ddf, level), records.rows)
+    errors = _errors(estimates, X, records, interval == "prediction")
+    half, se, df = half_widths(fit, errors, ddf, level)
+    return table(mean, (mean - half, mean + half), se, df, records.rows)
 
 
-def chosen_columns(fit: Fitted, random: bool | str | Sequence[str]) -> dict[int, np.ndarray]:
-    """The terms that ``random`` names, and which of their columns (q,)."""
-    if isinstance(random, bool | np.bool_):
-        return {t: np.ones(term.q, dtype=bool) for t, term in enumerate(fit.model.terms) if random}
-    return named_columns(fit.model, names_of(random, "random"))
-
-
-def _only(records: PredictedRows, columns: dict[int, np.ndarray]) -> PredictedRows:
-    """The records with zeros for covariates of columns that were not chosen."""
-    covariates = [
-        values if values is None or columns[t].all() else np.where(columns[t], values, 0.0)
-        for t, values in zip(records.terms, records.covariates, strict=True)
-    ]
-    return replace(records, covariates=tuple(covariates))
-
-
-def _mean(estimates: Estimates, records: PredictedRows) -> np.ndarray:
-    """X beta + Z b + offset; a level that was not seen has the expectation of b, zero."""
-    mean = _kept(estimates, records) @ estimates.beta
-    if records.offset is not None:
-        mean = mean + records.offset
-    for t, codes, covariates in zip(records.terms, records.codes, records.covariates, strict=True):
-        if by_column(codes) and covariates is not None:
-            covariates = np.where(codes.T == NEW, 0.0, covariates)
-        new = codes < 0
-        if not new.any():
-            mean += term_values(codes, covariates, estimates.b[t])
-            continue
-        values = term_values(np.where(new, 0, codes), covariates, estimates.b[t])
-        mean += values if by_column(codes) else np.where(new, 0.0, values)
-    return mean
-
-
-def _undetermined(fit: Fitted, records: PredictedRows) -> np.ndarray:
-    """Which rows (n,) the data of the fit do not determine: those whose x is no combination of rows of its X."""
-    unknown = ~fit.aliasing.estimable(records.X)
-    if unknown.any():
-        first = int(np.argmax(unknown))
-        row = first if records.rows.index is None else records.rows.index[first]
-        causes = fit.aliasing.causes(records.X[unknown], fit.model.x_names)
-        warnings.warn(
-            f"{int(unknown.sum())} of {unknown.size} rows cannot be predicted and are NaN (first: row {row}): in the "
-            f"data of the fit {causes}, and in these rows not",
-            MMEWarning,
-            stacklevel=4,
-        )
-    return unknown
-
-
-def _kept(estimates: Estimates, records: PredictedRows) -> np.ndarray:
-    """The columns of X that the others do not determine."""
-    kept = estimates.objective.basis.kept
-    return records.X if kept.size == records.X.shape[1] else records.X[:, kept]
-
-
-def _errors(estimates: Estimates, records: PredictedRows, of_record: bool) -> Errors:
+def _errors(estimates: Estimates, X: np.ndarray, records: PredictedRows, of_record: bool) -> Errors:
     """What the errors of the mean, or of a record about it, depend on."""
 
     def residual(phi: np.ndarray) -> np.ndarray | float:
         own = 1.0 if records.variance is None else records.variance
         return own if records.structure is None else own * np.exp(2.0 * records.structure.log_sd(phi))
 
-    return Errors(estimates, _kept(estimates, records), _parts(estimates, records), residual if of_record else None)
-
-
-def _parts(estimates: Estimates, records: PredictedRows) -> list[Part]:
-    """The chosen terms by grouping factor, their covariates in the scaled columns of its block."""
-    n, model, parts = records.X.shape[0], estimates.objective.model, []
-    place = {t: i for i, t in enumerate(records.terms)}
-    for b, block in enumerate(estimates.objective.blocks):
-        chosen = [t for t in block.terms if t in place]
-        if not chosen:
-            continue
-        codes = records.codes[place[chosen[0]]]
-        z = np.zeros((n, block.q), order="F")
-        for t, columns in zip(block.terms, block.column_slices, strict=True):
-            if t not in place:
-                continue
-            if not np.array_equal(records.codes[place[t]], codes):
-                names = " and ".join(repr(model.terms[s].name) for s in chosen)
-                raise MMEError(f"terms {names} share their levels in the fit, but not in the new rows")
-            covariates = records.covariates[place[t]]
-            z[:, columns] = 1.0 if covariates is None else covariates
-        z = block.rows(z)
-        if by_column(codes):  # a column by itself has one level a record
-            parts += [Part(b, own, z * column) for own, column in zip(codes, np.eye(block.q), strict=True)]
-        else:
-            parts.append(Part(b, codes, z))
-    return parts
-
-
-def _table(mean: np.ndarray, half: np.ndarray, se: np.ndarray, df: np.ndarray, rows: Rows) -> Any:
-    """``fit, lower, upper, se, df``; a row without a prediction has none of them."""
-    import pandas as pd
-
-    by_column = np.array([mean, half, half, se, df])
-    np.subtract(mean, half, out=by_column[1])
-    by_column[2] += mean
-    if (unknown := np.isnan(mean)).any():
-        by_column[3:, unknown] = np.nan
-    names = ["fit", "lower", "upper", "se", "df"]
-    return pd.DataFrame(rows.full(by_column.T), index=rows.index, columns=names, copy=False)
+    parts = parts_of(estimates.objective.model, estimates.objective.blocks, records)
+    return Errors(estimates, X, parts, residual if of_record else None)

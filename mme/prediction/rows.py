@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 from mme.covariance.base import GStructure
 from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
+from mme.model.term import Term
 from mme.prediction.new_levels import coded_levels
 from mme.residual import Bound
 from mme.solution.estimates import Estimates
@@ -40,7 +42,7 @@ class PredictedRows:
     structure: Bound | None = None
 
 
-def rows_of_fit(fit: Fitted, chosen: tuple[int, ...]) -> PredictedRows:
+def rows_of_fit(fit: Record, chosen: tuple[int, ...]) -> PredictedRows:
     """The rows of the fit, with the chosen terms."""
     model = fit.model
     variance = None if model.weights is None else 1.0 / model.weights
@@ -53,14 +55,33 @@ def rows_of_fit(fit: Fitted, chosen: tuple[int, ...]) -> PredictedRows:
     return PredictedRows(X, model.offset, chosen, codes, covariates, variance, fit.rows, model.residual)
 
 
+@dataclass(frozen=True, eq=False)
+class GivenRows:
+    """New rows as they are given: X, offset, labels and covariates of the chosen terms, the index of the rows."""
+
+    X: np.ndarray
+    offset: np.ndarray | None
+    groups: list[tuple[Factor, np.ndarray | None]]
+    index: Any
+
+
 def new_rows(
     fit: Fitted, newdata: Any, chosen: tuple[int, ...], new_levels: str, weights: Any, needs_variance: bool
 ) -> tuple[PredictedRows, Estimates]:
     """New rows with the chosen terms, and the estimates with the levels that these rows add to processes in time."""
+    given = given_rows(fit, newdata, chosen)
+    estimates = _extended(fit.estimates, chosen, [factor for factor, _ in given.groups])
+    records = coded_rows(fit.model, given, chosen, estimates.objective.model.terms, new_levels)
+    variance = _variance(fit, newdata, weights, len(records.X)) if needs_variance else None
+    return replace(records, variance=variance), estimates
+
+
+def given_rows(fit: Record, newdata: Any, chosen: tuple[int, ...], *, labels: bool = True) -> GivenRows:
+    """Read new rows; without ``labels`` they need not hold the grouping factors, and all are of one level."""
     if fit.specification is not None:
         bars = tuple(fit.specification.bars[t] for t in chosen)
-        new = replace(fit.specification, bars=bars).rows(newdata, random=bool(chosen))
-        X, offset, groups, index = new.X, new.offset, new.groups, new.index
+        new = replace(fit.specification, bars=bars).rows(newdata, random=bool(chosen), labels=labels)
+        X, offset, groups, index = new.X, new.offset, list(new.groups), new.index
     else:
         X, groups = _array_rows(newdata, fit, chosen)
         offset, index = None, None
@@ -68,19 +89,25 @@ def new_rows(
         warnings.warn(
             "the offset of the fit was an array, so that of the new rows is not known: predictions leave it out",
             MMEWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     parts = [fit.model.structures[t] for t in chosen]
     groups = [(_recognised(part, factor), z) for part, (factor, z) in zip(parts, groups, strict=True)]
-    estimates = _extended(fit.estimates, chosen, [factor for factor, _ in groups])
-    terms = [estimates.objective.model.terms[t] for t in chosen]
+    return GivenRows(X, offset, groups, index)
+
+
+def coded_rows(
+    model: Model, given: GivenRows, chosen: tuple[int, ...], terms: Sequence[Term], new_levels: str
+) -> PredictedRows:
+    """The rows with their labels as codes of the levels of ``terms``."""
+    X, offset = given.X, given.offset
     able = ~np.isnan(X if offset is None else np.column_stack([X, offset])).any(axis=1)
-    coded = [coded_levels(term, factor, z, new_levels, able) for term, (factor, z) in zip(terms, groups, strict=True)]
+    pairs = zip((terms[t] for t in chosen), given.groups, strict=True)
+    coded = [coded_levels(term, factor, z, new_levels, able) for term, (factor, z) in pairs]
     codes, covariates = tuple(one for one, _ in coded), tuple(values for _, values in coded)
-    X = _with_groups(fit.model, X, dict(zip(chosen, coded, strict=True)))
-    variance = _variance(fit, newdata, weights, X.shape[0]) if needs_variance else None
-    rows = Rows(np.ones(X.shape[0], dtype=bool), index)
-    return PredictedRows(X, offset, chosen, codes, covariates, variance, rows), estimates
+    X = _with_groups(model, X, dict(zip(chosen, coded, strict=True)))
+    rows = Rows(np.ones(X.shape[0], dtype=bool), given.index)
+    return PredictedRows(X, offset, chosen, codes, covariates, None, rows)
 
 
 def _with_groups(model: Model, X: np.ndarray, coded: Mapping[int, tuple[np.ndarray, Any]]) -> np.ndarray:
@@ -121,7 +148,7 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Facto
 
 
 def _array_rows(
-    newdata: Any, fit: Fitted, chosen: tuple[int, ...]
+    newdata: Any, fit: Record, chosen: tuple[int, ...]
 ) -> tuple[np.ndarray, list[tuple[Factor, np.ndarray | None]]]:
     model = fit.model
     if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:

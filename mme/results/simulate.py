@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MemoryForecastError, MMEError
+from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.estimates import GeneralisedEstimates
+from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.factor import NotPositiveDefiniteError, SymmetricFactor, factorise
 from mme.numeric.memory import machine_bytes
@@ -15,28 +18,36 @@ from mme.solution.estimates import Estimates
 from mme.tables.arguments import count, random_numbers
 
 
+class RandomPart:
+    """Draws of Z b, b ~ N(0, K (x) T T'), T in the user's columns and in the units of the response, or of eta."""
+
+    def __init__(self, model: Model, theta: np.ndarray, sigma: float) -> None:
+        self.terms, self._T = model.terms, [sigma * T for T in model.T(theta)]
+        self._roots = [_relationship_root(term, model.relationship(t, theta)) for t, term in enumerate(model.terms)]
+
+    def add(self, out: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Add draws to (n, nsim)."""
+        for term, T, root in zip(self.terms, self._T, self._roots, strict=True):
+            for s in range(out.shape[1]):
+                u = rng.standard_normal((term.n_levels, term.q))
+                b = (u if root is None else root.backward(u)) @ T.T
+                out[:, s] += term_values(term.codes, term.covariates, b)
+        return out
+
+
 class Simulator:
     """Draws of X beta + Z b + e, with b ~ N(0, sigma^2 K (x) T T') and e ~ N(0, sigma^2 W^-1/2 R W^-1/2) drawn anew."""
 
     def __init__(self, estimates: Estimates) -> None:
         self.model, self.sigma = estimates.objective.model, estimates.sigma
         self._mean = estimates.population
-        self._T = [self.sigma * T for T in self.model.T(estimates.theta)]
-        self._roots = [
-            _relationship_root(term, self.model.relationship(t, estimates.theta))
-            for t, term in enumerate(self.model.terms)
-        ]
+        self._random = RandomPart(self.model, estimates.theta, self.sigma)
         self._phi = estimates.objective.phi
 
     def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
         """(n, nsim) responses."""
         out = self._mean[:, None] + self.sigma * self._noise(rng.standard_normal((self.model.n, nsim)))
-        for term, T, root in zip(self.model.terms, self._T, self._roots, strict=True):
-            for s in range(nsim):
-                u = rng.standard_normal((term.n_levels, term.q))
-                b = (u if root is None else root.backward(u)) @ T.T
-                out[:, s] += term_values(term.codes, term.covariates, b)
-        return np.asarray(out)
+        return self._random.add(out, rng)
 
     def _noise(self, z: np.ndarray) -> np.ndarray:
         """Residuals (n, nsim) in units of sigma, W^-1/2 R^1/2 z, from independent draws z (n, nsim)."""
@@ -46,15 +57,40 @@ class Simulator:
         return z if root is None else z / root[:, None]
 
 
+class GeneralisedSimulator:
+    """Draws from the family at eta = X beta + Z b + offset, b drawn anew."""
+
+    def __init__(self, estimates: GeneralisedEstimates, theta: np.ndarray) -> None:
+        self.problem, self._tau, self._eta = estimates.problem, estimates.tau, estimates.population
+        self._random = RandomPart(self.problem.model, theta, 1.0)
+
+    def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
+        """(n, nsim) responses, on the scale of ``Observed.y``."""
+        eta = self._random.add(np.repeat(self._eta[:, None], nsim, axis=1), rng)
+        weights, family = self.problem.data.weights, self.problem.family
+        return np.column_stack([family.draw(one, weights, self._tau, rng) for one in eta.T])
+
+
 def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
     """(n, nsim) draws of the model at its estimates."""
-    nsim, n = count(nsim, "nsim", "of simulations"), estimates.objective.model.n
+    return _drawn(Simulator(estimates), estimates.objective.model.n, nsim, seed)
+
+
+def simulate_generalised(fit: GeneralisedFitted, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
+    """(n, nsim) draws of a generalised model at its estimates."""
+    return _drawn(GeneralisedSimulator(fit.estimates, fit.theta), fit.nobs, nsim, seed)
+
+
+def _drawn(
+    simulator: Simulator | GeneralisedSimulator, n: int, nsim: int, seed: int | np.random.Generator | None
+) -> np.ndarray:
+    nsim = count(nsim, "nsim", "of simulations")
     if 8 * n * nsim > machine_bytes():
         raise MemoryForecastError(
             f"{nsim:,} simulations of {n:,} records are more than this machine's memory holds: simulate fewer at a "
             "time, with other seeds"
         )
-    return Simulator(estimates)(random_numbers(seed), nsim)
+    return simulator(random_numbers(seed), nsim)
 
 
 def _relationship_root(term: Term, related: Any) -> SymmetricFactor | None:

@@ -68,9 +68,21 @@ def error_variance(estimates: Estimates, X: np.ndarray, parts: Sequence[Part]) -
     Costs O(records) for one grouping factor. Each pair of factors adds O(q^2) a record and the entries of H between
     their levels: no more than an evaluation or two where the remainder is dense or the levels met in the fit.
     """
-    F = half_covariance(estimates.at.border, estimates.objective.basis.R_inverse)
+    F, objective = half_covariance(estimates.at.border, estimates.objective.basis.R_inverse), estimates.objective
     H = Covariances(estimates)
+    ordered = sorted(parts, key=lambda part: part.block == objective.plan.absorb, reverse=True)
     own = _own(H) if parts else []
+    return estimates.sigma**2 * combined(F, own, X, ordered, H.between)
+
+
+def combined(
+    F: np.ndarray,
+    own: Sequence[OfLevels],
+    X: np.ndarray,
+    parts: Sequence[Part],
+    between: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """|F x - E'z|^2 + z'H z (n,); ``between`` gives H (pairs, q, q') of levels of two parts, in their order."""
     out = np.empty(X.shape[0])
     for cut in panels(X.shape[0]):
         along = F @ X[cut].T
@@ -79,13 +91,14 @@ def error_variance(estimates: Estimates, X: np.ndarray, parts: Sequence[Part]) -
             own[part.block].add(along, variance, part.codes[cut], np.ascontiguousarray(part.z[cut].T))
         np.add(variance, inner(along, along), out=out[cut])
     for one, other in combinations(parts, 2):
-        _add_crossed(out, H, one, other)
-    return np.asarray(estimates.sigma**2 * out)
+        J = own[one.block].H.shape[2], own[other.block].H.shape[2]
+        _add_crossed(out, between, J, one, other)
+    return out
 
 
 @dataclass(frozen=True, eq=False)
-class _Own:
-    """What a block has by itself, level last: E (q, p, J), the diagonal blocks of H (q, q, J), and T (q, q)."""
+class OfLevels:
+    """What the levels of a block have by themselves, level last: E (q, p, J), H (q, q, J) of each, and T (q, q)."""
 
     E: np.ndarray
     H: np.ndarray
@@ -111,32 +124,36 @@ class _Own:
                 variance += np.multiply(gathered(self.H[a, b], level, work), products, out=work)
 
 
-def _own(H: Covariances) -> list[_Own]:
+def _own(H: Covariances) -> list[OfLevels]:
     """One for each block."""
     objective, theta = H.estimates.objective, H.estimates.theta
     E = sensitivities(objective, theta, H.estimates.at)
     return [
-        _Own(_level_last(by_fixed), _level_last(own), block.T(theta))
+        OfLevels(level_last(by_fixed), level_last(own), block.T(theta))
         for by_fixed, own, block in zip(E, H.diagonal, objective.blocks, strict=True)
     ]
 
 
-def _level_last(values: np.ndarray) -> np.ndarray:
+def level_last(values: np.ndarray) -> np.ndarray:
     """(J, a, b) as (a, b, J): what is taken by level lies in one piece."""
     return np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
-def _add_crossed(out: np.ndarray, H: Covariances, one: Part, other: Part) -> None:
-    """Add 2 z_1'H_gh z_2 to every record (n,) whose levels are both known."""
-    objective, known = H.estimates.objective, (one.codes >= 0) & (other.codes >= 0)
+def _add_crossed(
+    out: np.ndarray,
+    between: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray],
+    J: tuple[int, int],
+    one: Part,
+    other: Part,
+) -> None:
+    """Add 2 z_1'H_gh z_2 to every record (n,) whose levels are both known; J levels has each block."""
+    known = (one.codes >= 0) & (other.codes >= 0)
     records = np.arange(known.size) if known.all() else np.flatnonzero(known)
     if not records.size:
         return
-    if other.block == objective.plan.absorb:
-        one, other = other, one
     s, t = one.block, other.block
-    met = cells(one.codes[records], other.codes[records], objective.blocks[s].J, objective.blocks[t].J)
-    blocks = _level_last(H.between(s, t, met.rows, met.cols))
+    met = cells(one.codes[records], other.codes[records], *J)
+    blocks = level_last(between(s, t, met.rows, met.cols))
     for cut in panels(records.size):
         rows, pair = records[cut], met.of_record[cut]
         for (a, x), (b, y) in product(enumerate(one.z[rows].T), enumerate(other.z[rows].T)):

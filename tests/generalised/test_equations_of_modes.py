@@ -13,7 +13,7 @@ from mme.family.base import Observed
 from mme.family.words import family_of
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.dense import DenseEquations
-from mme.generalised.equations import Equations
+from mme.generalised.equations import Equations, Factor
 from mme.generalised.levels import LevelEquations
 from mme.generalised.problem import Problem
 from mme.generalised.sparse import SparseEquations
@@ -90,6 +90,21 @@ def test_equations_of_modes_agree_with_dense_algebra(seed: int, factors: int, sl
             each = np.arange(block.J)
             np.testing.assert_allclose(V, T @ own[each, :, each, :] @ T.T, rtol=1e-7, atol=1e-9)
             start = at.stop
+        _check_between(problem, prior, factor, inverse, rng)
+
+
+def _check_between(
+    problem: Problem, prior: Prior, factor: Factor, inverse: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Covariances between any levels of any two blocks."""
+    starts = np.cumsum([0, *(block.J * block.q for block in problem.blocks)])
+    for s, one in enumerate(problem.blocks):
+        for t, other in enumerate(problem.blocks):
+            g, h = rng.integers(0, one.J, 12), rng.integers(0, other.J, 12)
+            rows = starts[s] + g[:, None] * one.q + np.arange(one.q)
+            cols = starts[t] + h[:, None] * other.q + np.arange(other.q)
+            known = prior.T[s] @ inverse[rows[:, :, None], cols[:, None, :]] @ prior.T[t].T
+            np.testing.assert_allclose(factor.between(s, t, g, h), known, rtol=1e-7, atol=1e-9)
 
 
 def _units(problem: Problem) -> np.ndarray:

@@ -1,0 +1,54 @@
+"""The same generalised model, fitted to another response."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.family.base import Observed
+from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.criterion import Criterion
+from mme.generalised.laplace import Point
+from mme.generalised.problem import Problem
+from mme.generalised.search import Searched, search
+from mme.generalised.start import near
+from mme.generalised.verdict import judge
+from mme.tables.arguments import yes_or_no
+
+
+def refitted_generalised(fit: GeneralisedFitted, y: Any, start_here: bool) -> GeneralisedFitted:
+    """Search again with the response y, a row of which is a row of the data or of the rows used.
+
+    Raises
+    ------
+    MMEError
+        The response has another length, or values that the family cannot have.
+    """
+    problem = fit.problem.with_data(_observed(fit, y))
+    first = fit.searched.at.at if yes_or_no(start_here, "start_here") else None
+    found = searched_again(problem, fit.searched.criterion, first)
+    return replace(fit, model=problem.model, problem=problem, searched=found, optimum=judge(problem, found))
+
+
+def searched_again(problem: Problem, as_in: Criterion, first: Point | None) -> Searched:
+    """The minimum of the criterion from near a point, or from the start where there is no mode near it."""
+    if first is not None:
+        try:
+            return search(problem, expected=as_in.expected, points=as_in.points, first=near(problem, first))
+        except MMEError:
+            pass
+    return search(problem, expected=as_in.expected, points=as_in.points)
+
+
+def _observed(fit: GeneralisedFitted, y: Any) -> Observed:
+    """The response as the family observes it; proportions keep the trials of the fit, others their weights."""
+    values, rows = np.asarray(y), fit.rows.kept.size
+    given = len(values) if values.ndim else 1
+    if given not in (rows, fit.nobs):
+        raise MMEError(f"response '{fit.model.response}' has {given} values for the {rows} rows of the data")
+    two_columns = values.ndim == 2 and values.shape[1] == 2
+    weights = None if two_columns else fit.problem.data.weights
+    return fit.family.observe(fit.rows.used(values), weights, fit.model.response)

@@ -1,0 +1,162 @@
+r"""Predictions of generalised models: of eta, of the mean given b, and of the mean of a new level.
+
+The standard error of eta_hat = x'beta_hat + z'b_hat is that of :mod:`mme.generalised.moves`; of a mean it is |dmu/deta|
+times as large. Intervals are eta_hat plus and minus a normal quantile, on the scale of the mean by its monotone link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from mme.errors import MMEError
+from mme.fitted.generalised import GeneralisedFitted
+from mme.prediction.marginal import marginal_means
+from mme.prediction.monotone import eta_of
+from mme.prediction.predictor import (
+    check_words,
+    chosen_columns,
+    kept_columns,
+    only,
+    parts_of,
+    predictor,
+    table,
+    undetermined,
+)
+from mme.prediction.rows import PredictedRows, coded_rows, given_rows, rows_of_fit
+from mme.solution.prediction_error import OfLevels, combined, level_last
+from mme.tables.arguments import check_level, is_word
+from mme.tables.arrays import shown
+
+# Half the width of differences of z'G z by theta, in the axes.
+_STEP = 1e-6
+AVERAGE = "average"
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Means on the scale asked for, eta that stands for them, and where asked the standard errors of both (n,)."""
+
+    fit: np.ndarray
+    eta: np.ndarray
+    se: np.ndarray | None
+    eta_se: np.ndarray | None
+
+
+def predict_generalised(
+    fit: GeneralisedFitted,
+    newdata: Any,
+    kind: str,
+    random: bool | str | Sequence[str],
+    new_levels: str,
+    interval: str | None,
+    level: float,
+) -> Any:
+    """Predict the rows of a fit or new ones; see ``GeneralisedFit.predict()``."""
+    check_words(new_levels, interval, ("confidence",))
+    check_level(level)
+    if not is_word(kind, ("response", "link")):
+        raise MMEError(f"type must be 'response' or 'link', got {shown(kind)}")
+    average = is_word(random, (AVERAGE,))
+    if average and kind == "link":
+        raise MMEError(
+            "random='average' is of means: on the scale of the link the average over b is random=False; write "
+            "type='response'"
+        )
+    columns = chosen_columns(fit, True if average else random)
+    chosen = tuple(columns)
+    if newdata is None:
+        records = rows_of_fit(fit, chosen)
+    else:
+        given = given_rows(fit, newdata, chosen, labels=not average)
+        if average:
+            given = replace(given, groups=[(replace(one, codes=one.codes * 0 - 1), z) for one, z in given.groups])
+            new_levels = "population"
+        records = coded_rows(fit.model, given, chosen, fit.model.terms, new_levels)
+    records = only(records, columns)
+    found = (_averaged if average else _given_b)(fit, records, kind == "response", interval is not None)
+    if newdata is not None and fit.dropped:
+        found.fit[undetermined(fit, records)] = np.nan
+    if found.se is None or found.eta_se is None:
+        return records.rows.aligned(found.fit, "predicted")
+    ends = _ends(fit, found, kind == "response", ndtri(0.5 + level / 2.0))
+    return table(found.fit, ends, found.se, np.full(found.se.size, np.inf), records.rows)
+
+
+def _given_b(fit: GeneralisedFitted, records: PredictedRows, response: bool, with_se: bool) -> Predicted:
+    """At the modes; a level that the fit did not see has its expectation, zero, and its prior variance."""
+    estimates = fit.estimates
+    X = kept_columns(fit, records)
+    eta = predictor(X, estimates.beta, estimates.b, records)
+    se = np.sqrt(eta_variance(fit, X, records)) if with_se else None
+    if not response:
+        return Predicted(eta.copy(), eta, se, se)
+    mean = fit.family.mean(eta, estimates.tau)
+    scaled = None if se is None else np.abs(fit.family.mean_slope(eta, estimates.tau)) * se
+    return Predicted(np.array(mean), eta, scaled, se)
+
+
+def eta_variance(fit: GeneralisedFitted, X: np.ndarray, records: PredictedRows) -> np.ndarray:
+    """Variance (n,) of eta_hat - eta, from the joint covariance of (beta_hat, b_hat - b); X of the kept columns."""
+    estimates = fit.estimates
+    mode, moves, problem = estimates.searched.at.mode, estimates.moves, estimates.problem
+    assert mode.factor is not None
+    own = [
+        OfLevels(-one, level_last(H), T)
+        for one, H, T in zip(moves.b, mode.factor.covariances(), mode.prior.T, strict=True)
+    ]
+    return combined(moves.beta.T, own, X, parts_of(fit.model, problem.blocks, records), mode.factor.between)
+
+
+def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, with_se: bool) -> Predicted:
+    """The mean integrated over b."""
+    estimates, at = fit.estimates, fit.searched.at.at
+    X = kept_columns(fit, records)
+    eta = predictor(X, estimates.beta, [0.0 * b for b in estimates.b], records)
+    means = marginal_means(fit.family, eta, _prior_variance(fit, records, at.theta), estimates.tau)
+    if not with_se:
+        return Predicted(means.mean, eta, None, None)
+    slopes = means.by_eta[:, None] * (X @ estimates.problem.beta_of_gamma)
+    Sigma, free = estimates.parameter_cov, fit.searched.free
+    if Sigma is None:
+        se = np.sqrt(np.einsum("ij,jk,ik->i", X, estimates.beta_cov, X)) * np.abs(means.by_eta)
+    else:
+        by_theta = [
+            means.by_variance * _variance_slope(fit, records, k) for k in np.flatnonzero(free[: at.theta.size]).tolist()
+        ]
+        rest = np.zeros((eta.size, int(free[at.theta.size + at.gamma.size :].sum())))
+        J = np.column_stack([*by_theta, slopes, rest])
+        se = np.sqrt(np.einsum("ij,jk,ik->i", J, Sigma, J))
+    stands_for = eta_of(fit.family, means.mean, eta, estimates.tau)
+    return Predicted(means.mean, stands_for, se, se / np.abs(fit.family.mean_slope(stands_for, estimates.tau)))
+
+
+def _prior_variance(fit: GeneralisedFitted, records: PredictedRows, inner: np.ndarray) -> np.ndarray:
+    """sum_t z_t'G_t z_t (n,) of independent new levels, at theta in the axes."""
+    total = np.zeros(len(records.X))
+    T = fit.model.T(fit.model.coordinates.outer(inner))
+    for t, z in zip(records.terms, records.covariates, strict=True):
+        total += T[t][0, 0] ** 2 if z is None else ((z @ T[t]) ** 2).sum(axis=1)
+    return total
+
+
+def _variance_slope(fit: GeneralisedFitted, records: PredictedRows, k: int) -> np.ndarray:
+    """Its derivative (n,) by one entry of theta: exact but for rounding, as G is quadratic in theta."""
+    theta, step = fit.searched.at.at.theta, np.zeros(fit.searched.at.at.theta.size)
+    step[k] = _STEP * max(1.0, abs(float(theta[k])))
+    above, below = (_prior_variance(fit, records, theta + sign * step) for sign in (1.0, -1.0))
+    return np.asarray((above - below) / (2.0 * step[k]))
+
+
+def _ends(fit: GeneralisedFitted, found: Predicted, response: bool, quantile: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends (n,) of the intervals, the lower first."""
+    assert found.eta_se is not None
+    ends = [found.eta + sign * quantile * found.eta_se for sign in (-1.0, 1.0)]
+    if response:
+        tau = fit.estimates.tau
+        ends = [fit.family.mean(end, tau) for end in ends]
+    return np.minimum(*ends), np.maximum(*ends)
