@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from mme.api.generalised_base import GeneralisedFace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mme.inference.intervals.bootstrap import Bootstrap
 
 
 class GeneralisedRecords(GeneralisedFace):
@@ -68,3 +76,133 @@ class GeneralisedRecords(GeneralisedFace):
         from mme.prediction.generalised import predict_generalised
 
         return predict_generalised(self.internals, newdata, type, random, new_levels, interval, level)
+
+    def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
+        """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim).
+
+        Binomial draws are proportions of the trials of each record: 0 and 1 where there is one. :meth:`refit` takes
+        them as they are.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> fit.simulate(2, seed=1).shape
+        (6, 2)
+        """
+        from mme.results.simulate import simulate_generalised
+
+        return self.internals.rows.aligned(simulate_generalised(self.internals, nsim, seed), "simulated")
+
+    def refit(self, y: Any, *, start_here: bool = True) -> Self:
+        """Fit the same model to another response, one value a row of the data; starts from this fit's parameters.
+
+        Nothing that y does not change is made again. A binomial response is 0 and 1, labels, proportions of the trials
+        of this fit, or two columns of successes and failures. Rows are taken by position; a response that has values
+        for the rows used alone will do too.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> again = fit.refit(fit.simulate(seed=1)[0])
+        >>> again.optimum.converged
+        True
+        """
+        from mme.fitted.generalised_refit import refitted_generalised
+
+        return replace(self, internals=refitted_generalised(self.internals, y, start_here))
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        seed: int | None = None,
+        workers: int | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> Bootstrap:
+        """Fit the model to n responses drawn from it; as :meth:`mme.Fit.bootstrap`.
+
+        Parameters
+        ----------
+        n : int
+            Replicates.
+        seed : int, optional
+            Makes the same replicates again, whatever the number of processes.
+        workers : int, optional
+            Processes; None: one a processor, 1: none but this one.
+        progress : bool or callable
+            True draws a bar on stderr; a callable gets (replicates done, n).
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> fit.bootstrap(20, seed=1, workers=1).names
+        ('sd_(Intercept)|herd', '(Intercept)')
+        """
+        from mme.inference.intervals.generalised_bootstrap import bootstrap_generalised
+
+        return bootstrap_generalised(self.internals, n, seed, workers, progress)
+
+    def residuals(self, kind: str = "deviance", *, seed: int | np.random.Generator | None = None) -> Any:
+        r"""Residuals of a kind, one a row of the data, given the modes of the random effects.
+
+        Parameters
+        ----------
+        kind : str
+            ============  ==============================================================================================
+            ``deviance``  sign(y - mu) sqrt(d), d twice what log f of the record is below its best: R's default
+            ``response``  y - mu
+            ``pearson``   (y - mu) / sd(y), the dispersion and the trials in sd: R's, over sigma where there is one
+            ``working``   (y - mu) / (dmu / deta)
+            ``quantile``  randomised: the normal quantile of a uniform number between P(Y < y) and P(Y <= y), so that
+                          residuals are N(0, 1) if the model holds, whatever the family (Dunn and Smyth 1996)
+            ============  ==============================================================================================
+        seed : int or Generator, optional
+            Of ``quantile``: the same seed gives the same residuals.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> fit.residuals("pearson").round(2).tolist()
+        [-0.49, 0.49, 0.54, -0.11, 0.36, -0.87]
+        """
+        from mme.diagnosis.generalised_residuals import generalised_residuals
+
+        return generalised_residuals(self.internals, kind, seed)
+
+    def leverage(self) -> Any:
+        """Diagonal of the hat matrix of the working responses, one a row of the data.
+
+        The sum is the number of parameters that the fit spends: p + trace of what the random effects take. (lme4's
+        ``hatvalues`` has the prior weights in place of the working ones, and warns of itself.)
+        """
+        from mme.diagnosis.working import generalised_leverage
+
+        return generalised_leverage(self.internals)
+
+    def cooks_distance(self, by: Any = None) -> Any:
+        """Cook's distance of every record, or of every group of records.
+
+        Parameters
+        ----------
+        by : str or (N,) labels, optional
+            None: of records, r_i^2 h_i / (p (1 - h_i)^2) with the Pearson residual and the leverage.
+            A grouping factor, or labels, as in :meth:`mme.Fit.cooks_distance`: of groups, by one
+            step of scoring without the group.
+        """
+        from mme.diagnosis.working import generalised_cooks_distance
+
+        return generalised_cooks_distance(self.internals, by)
+
+    def dfbeta(self, by: Any = None) -> pd.DataFrame:
+        """beta - beta_(g) when a record, or a group, leaves, by one step of scoring; ``by`` as in Cook's distance."""
+        from mme.diagnosis.working import generalised_dfbeta
+
+        return generalised_dfbeta(self.internals, by)

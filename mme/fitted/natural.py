@@ -13,15 +13,32 @@ def natural_names(model: Model) -> tuple[str, ...]:
 
     ``sd|g`` is one standard deviation for all columns, ``rho|g`` the parameter of a pattern of correlations.
     """
-    names = told_apart(model.terms, [part.natural_names for part in model.structures])
+    names = _random_names(model)
     return (*names, "sigma") if model.sigma is None else names
+
+
+def _random_names(model: Model) -> tuple[str, ...]:
+    return told_apart(model.terms, [part.natural_names for part in model.structures])
+
+
+def _random_values(model: Model, theta: np.ndarray, sigma: float) -> list[np.ndarray]:
+    return [part.natural(piece, sigma) for part, piece in zip(model.structures, model.split(theta), strict=True)]
+
+
+def generalised_names(model: Model, of_family: tuple[str, ...], fixed_names: tuple[str, ...]) -> tuple[str, ...]:
+    """All parameters of a generalised model: of the random effects, of the family, then the fixed effects."""
+    own = [f"{name}|family" if name in fixed_names else name for name in of_family]
+    return (*unlike([*_random_names(model), *own], fixed_names), *fixed_names)
+
+
+def generalised_values(model: Model, theta: np.ndarray, of_family: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """The values of :func:`generalised_names`, theta absolute."""
+    return np.concatenate([*_random_values(model, theta, 1.0), of_family, beta])
 
 
 def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
     """The values of :func:`natural_names`; NaN for a correlation with a standard deviation of zero."""
-    pieces = zip(model.structures, model.split(theta), strict=True)
-    values = [part.natural(piece, sigma) for part, piece in pieces]
-    return np.concatenate([*values, [sigma] if model.sigma is None else []])
+    return np.concatenate([*_random_values(model, theta, sigma), [sigma] if model.sigma is None else []])
 
 
 def parameter_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:

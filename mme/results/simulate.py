@@ -8,7 +8,8 @@ import numpy as np
 
 from mme.errors import MemoryForecastError, MMEError
 from mme.fitted.generalised import GeneralisedFitted
-from mme.generalised.estimates import GeneralisedEstimates
+from mme.generalised.laplace import Point
+from mme.generalised.problem import Problem
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.factor import NotPositiveDefiniteError, SymmetricFactor, factorise
@@ -60,9 +61,10 @@ class Simulator:
 class GeneralisedSimulator:
     """Draws from the family at eta = X beta + Z b + offset, b drawn anew."""
 
-    def __init__(self, estimates: GeneralisedEstimates, theta: np.ndarray) -> None:
-        self.problem, self._tau, self._eta = estimates.problem, estimates.tau, estimates.population
-        self._random = RandomPart(self.problem.model, theta, 1.0)
+    def __init__(self, problem: Problem, at: Point) -> None:
+        self.problem, self._tau = problem, at.tau
+        self._eta = problem.offset + at.gamma @ problem.Q
+        self._random = RandomPart(problem.model, problem.model.coordinates.outer(at.theta), 1.0)
 
     def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
         """(n, nsim) responses, on the scale of ``Observed.y``."""
@@ -78,7 +80,7 @@ def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Ge
 
 def simulate_generalised(fit: GeneralisedFitted, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
     """(n, nsim) draws of a generalised model at its estimates."""
-    return _drawn(GeneralisedSimulator(fit.estimates, fit.theta), fit.nobs, nsim, seed)
+    return _drawn(GeneralisedSimulator(fit.problem, fit.searched.at.at), fit.nobs, nsim, seed)
 
 
 def _drawn(

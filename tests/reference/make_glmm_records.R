@@ -1,5 +1,4 @@
-# What R says of records of generalised models: predictions with standard errors by glmmTMB; residuals, leverages and
-# Cook's distances by lme4. Run in the folder of glmm/: Rscript ../make_glmm_records.R > records.json
+# What R says of records of generalised models: predictions with standard errors by glmmTMB; residuals by lme4. Run in the folder of glmm/: Rscript ../make_glmm_records.R > records.json
 suppressMessages({library(glmmTMB); library(lme4); library(jsonlite)})
 cases <- list(
   list(name = "cbpp_logit", data = "cbpp", formula = cbind(incidence, size - incidence) ~ period + (1 | herd),
@@ -35,8 +34,7 @@ of_lme4 <- function(case, data) {
                optCtrl = list(rhoend = 1e-9, maxfun = 1e5), calc.derivs = FALSE))
   at <- rows(nrow(data))
   list(pearson = unname(residuals(fit, "pearson")[at]), deviance = unname(residuals(fit, "deviance")[at]),
-       working = unname(residuals(fit, "working")[at]), response = unname(residuals(fit, "response")[at]),
-       leverage = unname(hatvalues(fit)[at]), cooks = unname(cooks.distance(fit)[at]))
+       working = unname(residuals(fit, "working")[at]), response = unname(residuals(fit, "response")[at]))
 }
 found <- list()
 for (case in cases) {

@@ -27,6 +27,8 @@ from mme.search.loop import Found, search
 from mme.solution.estimates import Estimates
 
 Progress = bool | Callable[[int, int], None]
+# Rows of replicates by their numbers, and reasons of those that failed.
+Worker = Callable[[range], tuple[np.ndarray, list[str]]]
 # Pieces of work a process: enough for the progress line, and for no process to wait long for the last.
 _PIECES = 16
 
@@ -86,10 +88,10 @@ def parameters_of(objective: Objective, theta: np.ndarray) -> np.ndarray:
     return parameter_values(objective.model, theta, objective.phi, sigma, objective.basis.coefficients(gamma))
 
 
-_refitter: Refitter | None = None
+_refitter: Worker | None = None
 
 
-def _begin(refitter: Refitter, bounds: Limits) -> None:
+def _begin(refitter: Worker, bounds: Limits) -> None:
     """Make a process ready: its part of the work, its limits, and one thread for each of its matrix libraries."""
     global _refitter
     _refitter = refitter
@@ -105,7 +107,7 @@ def _work(numbers: range) -> tuple[np.ndarray, list[str]]:
     return _refitter(numbers)
 
 
-def replicates(refitter: Refitter, n: int, processes: int, method: str) -> Iterator[tuple[np.ndarray, list[str]]]:
+def replicates(refitter: Worker, n: int, processes: int, method: str) -> Iterator[tuple[np.ndarray, list[str]]]:
     """The replicates in order, piece by piece."""
     size = max(1, n // (_PIECES * processes))
     pieces = [range(first, min(first + size, n)) for first in range(0, n, size)]

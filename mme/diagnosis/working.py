@@ -1,0 +1,57 @@
+r"""The linear model of working responses at a generalised fit, for what updating says of records and groups.
+
+    z = eta + (y - mu) g'(mu),        var(z | b) = W_e^-1,        b ~ N(0, K (x) T T'),        sigma = 1             (W)
+
+Its coefficient matrix is that of Fisher scoring for beta and u together
+and the sum of leverages is what the fit spends. What leaves moves
+beta by one step of scoring, theta and the family's parameters held.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.diagnosis import influence
+from mme.diagnosis.generalised_residuals import pearson
+from mme.diagnosis.hat import hat_of
+from mme.fitted.generalised import GeneralisedFitted
+from mme.fitted.record import Fitted
+from mme.search.loop import search
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def working_record(fit: GeneralisedFitted) -> Fitted:
+    """(W) as a linear fit at the given theta."""
+    estimates, density = fit.estimates, fit.searched.at.mode.density
+    W, eta = np.asarray(density.expected), estimates.eta
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.asarray(density.slope / W)
+    z = eta + np.where(np.isfinite(step), step, 0.0)
+    model = fit.model.beside(y=z, weights=np.array(W), sigma=1.0, method="ML")
+    found = search(model, fit.theta, False)
+    return Fitted(model, found.optimum, found.objective, fit.rows, False, fit.formula, fit.specification)
+
+
+def generalised_leverage(fit: GeneralisedFitted) -> Any:
+    """Diagonal of the hat matrix of (W), one a row of the data."""
+    return influence.leverage(fit.once(working_record))
+
+
+def generalised_cooks_distance(fit: GeneralisedFitted, by: Any) -> Any:
+    """Cook's distance of every record, or of every group of records."""
+    working = fit.once(working_record)
+    if by is not None:
+        return influence.cooks_distance(working, by)
+    h, e, p = working.once(hat_of).diagonal, pearson(fit), fit.basis.kept.size
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = e**2 * h / (p * (1.0 - h) ** 2)
+    return fit.rows.aligned(distance, "cooks_distance")
+
+
+def generalised_dfbeta(fit: GeneralisedFitted, by: Any) -> pd.DataFrame:
+    """beta - beta_(g) by one step of scoring when a record, or a group of records, leaves."""
+    return influence.dfbeta(fit.once(working_record), by)
