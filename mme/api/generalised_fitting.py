@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mme.api.generalised import GeneralisedFit
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.family.base import Family
 from mme.family.words import family_of
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.problem import Problem
 from mme.generalised.search import search
-from mme.generalised.verdict import judge
+from mme.generalised.verdict import JointOptimum, judge
 from mme.model.problem import build_model
 from mme.model.term import Term
 from mme.tables.arguments import is_word
@@ -189,6 +190,8 @@ def _fitted(
 ) -> GeneralisedFit:
     """Check, search, judge."""
     data = family.observe(outcome, weights, response)
+    if not (data.weights > 0.0).any():
+        raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
     model = build_model(data.y, X, terms, method="ML", response=response, **given)
     problem = Problem(model, family, data)
     found = search(problem, **approximation)
@@ -196,4 +199,15 @@ def _fitted(
     record = GeneralisedFitted(
         model, problem, found, judge(problem, found), used, formula=formula, specification=specification
     )
+    _warn(record.optimum)
     return GeneralisedFit(record)
+
+
+def _warn(optimum: JointOptimum) -> None:
+    """Say where the answer is not the best one, or there is none that is finite."""
+    if optimum.separation:
+        warnings.warn(optimum.separation[0].upper() + optimum.separation[1:], MMEWarning, stacklevel=4)
+    elif not optimum.converged:
+        warnings.warn(
+            f"the search did not reach a maximum of the likelihood: {optimum}; see diagnose()", MMEWarning, stacklevel=4
+        )

@@ -55,9 +55,14 @@ def covariance(H: np.ndarray) -> np.ndarray | None:
     return np.asarray(2.0 * (vectors / values) @ vectors.T / np.outer(size, size))
 
 
-def given_theta(at: Laplace) -> np.ndarray:
-    """The covariance of gamma (p, p) with theta and tau held: lme4's from RX, by the expected information."""
+def expected_given_theta(at: Laplace) -> np.ndarray:
+    """The Hessian by gamma (p, p) with theta and tau held, of the expected information."""
     expected = at.problem.equations.factor(at.mode.prior, at.mode.density.expected)
-    held = covariance(by_gamma(replace(at, factor=expected, expected=True)))
-    assert held is not None
-    return held
+    return by_gamma(replace(at, factor=expected, expected=True))
+
+
+def given_theta(at: Laplace) -> np.ndarray:
+    """The covariance of gamma (p, p) with theta and tau held: lme4's from RX; NaN where it has none."""
+    H = expected_given_theta(at)
+    held = covariance(H)
+    return np.full(H.shape, np.nan) if held is None else held

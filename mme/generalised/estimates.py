@@ -8,11 +8,16 @@ from functools import cached_property
 import numpy as np
 
 from mme.generalised.columns import Effects
-from mme.generalised.curvature import covariance, given_theta, hessian
+from mme.generalised.curvature import covariance, expected_given_theta, given_theta, hessian
 from mme.generalised.moves import Moves, moves
 from mme.generalised.problem import Problem
-from mme.generalised.search import Searched
+from mme.generalised.scoring import first_inverse
+from mme.generalised.search import GAIN, Searched
+from mme.generalised.separation import Separation, across, growing, separation
 from mme.numeric.lapack import cholesky
+
+# A variance that is infinite: its root has room for products.
+_LARGE = 1e200
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,34 +38,62 @@ class GeneralisedEstimates:
         return self.problem.beta(self.searched.at.at.gamma)
 
     @cached_property
+    def separation(self) -> Separation | None:
+        """Directions in which the likelihood of beta has no maximum."""
+        return separation(self.searched.at, converged=self.searched.descent.promised <= GAIN)
+
+    @cached_property
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by the free parameters among theta in the axes, gamma and tau."""
         found = self.searched
-        return hessian(found.criterion, found.at, found.free, found.descent.inverse)
+        inverse = found.descent.inverse
+        if self.separation is not None:  # steps of a search that went to infinity are no sizes of differences
+            inverse = first_inverse(found.at)[np.ix_(found.free, found.free)]
+            by_gamma = 2.0 * across(expected_given_theta(found.at), self.separation.span)
+            inverse[self._of_gamma, self._of_gamma] = np.nan_to_num(0.5 * by_gamma)
+        return hessian(found.criterion, found.at, found.free, inverse)
 
     @cached_property
     def parameter_cov(self) -> np.ndarray | None:
-        """Their covariance 2 H^-1; None where the Hessian is not positive definite."""
-        return covariance(self.hessian)
+        """Their covariance 2 H^-1, across directions of separation; None where H is not positive definite."""
+        if self.separation is None:
+            return covariance(self.hessian)
+        found = 2.0 * across(self.hessian, self.separation.span, self._of_gamma.start)
+        return None if np.isnan(found).any() else found
+
+    @property
+    def _of_gamma(self) -> slice:
+        """Where gamma stands among the free parameters."""
+        start = int(self.searched.free[: self.problem.model.k].sum())
+        return slice(start, start + len(self.problem.Q))
 
     @cached_property
     def beta_cov(self) -> np.ndarray:
         """The covariance of beta (p, p), what theta and the dispersion leave uncertain included.
 
-        That of theta held where the Hessian is not positive definite.
+        That of theta held where the Hessian is not positive definite; infinite for coefficients without a limit.
         """
-        free, k, p = self.searched.free, self.problem.model.k, len(self.problem.Q)
         if self.parameter_cov is None:
             return self.beta_cov_given_theta
-        start = int(free[:k].sum())
-        C = self.problem.beta_of_gamma
-        return np.asarray(C @ self.parameter_cov[start : start + p, start : start + p] @ C.T)
+        return self._of_beta(self.parameter_cov[self._of_gamma, self._of_gamma])
 
     @cached_property
     def beta_cov_given_theta(self) -> np.ndarray:
         """The same with theta and the dispersion held: lme4's from RX."""
+        at = self.searched.at
+        if self.separation is None:
+            return self._of_beta(given_theta(at))
+        return self._of_beta(2.0 * across(expected_given_theta(at), self.separation.span))
+
+    def _of_beta(self, V: np.ndarray) -> np.ndarray:
+        """The covariance of beta from that of gamma."""
         C = self.problem.beta_of_gamma
-        return np.asarray(C @ given_theta(self.searched.at) @ C.T)
+        V = np.asarray(C @ V @ C.T)
+        if self.separation is not None:
+            grows = growing(self.problem, self.separation)
+            V[grows], V[:, grows] = 0.0, 0.0
+            V[grows, grows] = np.inf
+        return V
 
     @cached_property
     def se(self) -> np.ndarray:
@@ -69,7 +102,7 @@ class GeneralisedEstimates:
 
     @cached_property
     def half(self) -> np.ndarray:
-        """F (p, p) with cov(beta) = F'F."""
+        """F (p, p) with cov(beta) = F'F, a large number in place of infinity."""
         return _half(self.beta_cov)
 
     @cached_property
@@ -147,12 +180,12 @@ class GeneralisedEstimates:
         return self.problem.family.mean(self.eta, self.tau)
 
 
-def _half(cov: np.ndarray) -> np.ndarray:
-    """F (p, p) with cov = F'F."""
-    size = np.sqrt(np.diag(cov))
-    size = np.where(size > 0.0, size, 1.0)
-    L, failed = cholesky(cov / np.outer(size, size))
+def _half(V: np.ndarray) -> np.ndarray:
+    """F (p, p) with V = F'F, a large number in place of infinity."""
+    V = np.where(np.isinf(V), _LARGE, V)
+    size = np.sqrt(np.where(V.diagonal() > 0.0, V.diagonal(), 1.0))
+    L, failed = cholesky(V / np.outer(size, size))
     if failed:
-        values, vectors = np.linalg.eigh(cov / np.outer(size, size))
+        values, vectors = np.linalg.eigh(V / np.outer(size, size))
         L = vectors * np.sqrt(np.maximum(values, 0.0))
     return np.asarray(L.T * size)

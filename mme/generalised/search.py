@@ -18,6 +18,8 @@ from mme.numeric.quasi_newton import Descent, descend
 
 # What a further step may still gain.
 _TOLERANCE = 1e-13
+# More than this still to gain is no optimum.
+GAIN = 1e-6
 # A standard deviation of eta below this share is tried at zero.
 _SMALL = 1e-3
 # Zero may cost this.

@@ -8,10 +8,8 @@ import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
 from mme.generalised.problem import Problem
-from mme.generalised.search import Searched
-
-# More than this still to gain is no optimum.
-_GAIN = 1e-6
+from mme.generalised.search import GAIN, Searched
+from mme.generalised.separation import of_pure_levels, pure_levels, sentence, separation
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +35,10 @@ class JointOptimum:
     expected_decrease : float
         What one more step would gain on the criterion.
     verdict : str
-        ``"minimum"``, ``"minimum on the boundary"``, ``"not converged"`` or ``"given"``.
+        ``"minimum"``, ``"minimum on the boundary"``, ``"no finite maximum"`` of the likelihood, ``"not converged"`` or
+        ``"given"``.
+    separation : str
+        What is separated, where the likelihood has no finite maximum; empty elsewhere.
     """
 
     theta: np.ndarray
@@ -50,6 +51,7 @@ class JointOptimum:
     gradient: np.ndarray = field(repr=False)
     expected_decrease: float
     verdict: str
+    separation: str = ""
 
     @property
     def converged(self) -> bool:
@@ -76,6 +78,10 @@ def judge(problem: Problem, found: Searched) -> JointOptimum:
     names = tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist())
     promised = found.descent.promised
     word = "minimum on the boundary" if names else "minimum"
+    apart = separation(found.at, converged=promised <= GAIN)
+    pure = pure_levels(found.at) if apart is None else ()
+    said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)
+    said = of_pure_levels(problem, pure) if pure else said
     return JointOptimum(
         theta=theta,
         tau=found.at.at.tau,
@@ -86,5 +92,6 @@ def judge(problem: Problem, found: Searched) -> JointOptimum:
         boundary=names,
         gradient=found.descent.gradient,
         expected_decrease=promised,
-        verdict=word if promised <= _GAIN else "not converged",
+        verdict="no finite maximum" if said else word if promised <= GAIN else "not converged",
+        separation=said,
     )

@@ -49,6 +49,9 @@ class Limits:
         to which their Schur complement is dense.
     kept_densities : int
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
+    separation_entries : int
+        Entries of X up to which all records of a generalised fit that did not converge go into the linear program for
+        separation: a second.
     dense_up_to : int
         Random effects left after absorption beyond which a dense factor is not considered while sparsity may help.
     dense_operations : float
@@ -127,6 +130,7 @@ class Limits:
     dense_whatever_fill: int = 200
     dense_effects: int = 1500
     dense_meetings: int = 4_000_000
+    separation_entries: int = 1_000_000
     kept_densities: int = 4_000_000
     dense_up_to: int = 8000
     dense_operations: float = 1e12

@@ -68,7 +68,7 @@ def descend(
     tolerance : float
         Decrease below which a further step is not taken.
     most : float
-        Largest length of a step in the metric of the Hessian: sqrt(d'H d).
+        Largest length of a first step in the metric of the Hessian: sqrt(d'H d); it doubles where it is taken in full.
     """
     g, value = at.gradient(), at.value
     fresh = inverse
@@ -90,6 +90,8 @@ def descend(
             inverse = fresh
             continue
         t, new = found
+        if length < 1.0 and t == length:  # a start that is far off, in standard errors, is not left by inches
+            most *= 2.0
         s = t * d
         x = x + s
         accepted(x, new)

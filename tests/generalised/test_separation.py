@@ -1,0 +1,137 @@
+"""Likelihoods without a finite maximum: what is separated is named, and everything else is that of the limit."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+import mme
+from tests.glmm import glmm_case
+
+RNG = np.random.default_rng(1)
+N = 200
+GROUP, X = np.repeat(np.arange(20), 10), RNG.normal(size=N)
+LEVEL = np.where(GROUP < 5, "a", np.where(GROUP < 10, "b", "c"))
+
+
+def table(**columns: Any) -> pd.DataFrame:
+    """Twenty groups of ten records."""
+    return pd.DataFrame({"g": GROUP, "x": X, "f": LEVEL, **columns})
+
+
+def quiet(*given: Any, **options: Any) -> mme.GeneralisedFit:
+    """A fit whose warnings are looked at elsewhere."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mme.MMEWarning)
+        return mme.glmer(*given, **options)
+
+
+def test_complete_separation_is_named() -> None:
+    case = glmm_case("sep_complete")
+    with pytest.warns(mme.MMEWarning, match=r"Complete separation.*120 of 120 records.*'x' to infinity"):
+        fit = case.fit()
+    assert fit.optimum.verdict == "no finite maximum"
+    assert 0.0 <= fit.criterion < 1e-6
+    assert np.isinf(fit.se).all()
+
+
+def test_quasi_separation_names_its_level_and_ends_at_the_limit() -> None:
+    case = glmm_case("sep_quasi")
+    with pytest.warns(mme.MMEWarning, match=r"Quasi-complete.*'f2lo' to minus.*f2lo = 0 all 30 records are successes"):
+        fit = case.fit()
+    assert fit.criterion == pytest.approx(case.json["peers"]["glmmTMB"]["objective"], abs=1e-6)
+    assert fit.varcorr["g"].sd[0] == pytest.approx(0.5797, abs=1e-4)
+
+
+def test_what_is_not_separated_is_the_fit_without_the_separated_records() -> None:
+    data = table(y=np.where(LEVEL == "b", 0, RNG.poisson(3.0 * np.exp(0.3 * np.sin(GROUP)), N)))
+    fit, rest = quiet("y ~ x + f + (1 | g)", data, "poisson"), data[data["f"] != "b"]
+    without = mme.glmer("y ~ x + f + (1 | g)", rest, "poisson")
+    assert np.isinf(fit.se["fb"])
+    assert fit.criterion == pytest.approx(without.criterion, abs=1e-8)
+    common = list(without.beta.index)
+    np.testing.assert_allclose(fit.beta[common], without.beta, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(fit.se[common], without.se, rtol=1e-4)
+    np.testing.assert_allclose(fit.varcorr["g"].sd, without.varcorr["g"].sd, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_records_that_are_all_zero_are_said_to_be_so(family: str) -> None:
+    with pytest.warns(mme.MMEWarning, match=r"Complete separation.*'\(Intercept\)' to minus infinity"):
+        fit = mme.glmer("y ~ x + (1 | g)", table(y=np.zeros(N)), family)
+    assert np.isfinite(fit.beta).all()
+    assert fit.fitted.max() < 1e-6
+
+
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
+def test_separation_is_found_for_every_link(link: str) -> None:
+    with pytest.warns(mme.MMEWarning, match="separation"):
+        mme.glmer("y ~ x + (1 | g)", table(y=(X > 0.0).astype(float)), mme.Binomial(link=link))
+
+
+def test_levels_of_one_answer_have_an_infinite_variance() -> None:
+    with pytest.warns(mme.MMEWarning, match="Every level of 'g' has one answer alone"):
+        fit = mme.glmer("y ~ 1 + (1 | g)", table(y=(GROUP % 2).astype(float)), "binomial")
+    assert fit.optimum.verdict == "no finite maximum"
+
+
+@pytest.mark.parametrize("steep", [2.0, 8.0])
+def test_steep_data_are_not_said_to_be_separated(steep: float) -> None:
+    y = np.random.default_rng(5).binomial(1, 1.0 / (1.0 + np.exp(-steep * X)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = mme.glmer("y ~ x + f + (1 | g)", table(y=y), "binomial")
+    assert fit.optimum.converged
+    assert np.isfinite(fit.se).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(8, 40))
+def test_separation_is_found_exactly_where_a_linear_program_finds_it(seed: int, n: int) -> None:
+    """The program of all records, which knows nothing of the search."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-2, 3, (n, 2)).astype(float)
+    y = (x @ rng.normal(size=2) + rng.normal(size=n) > 0.0).astype(float)
+    D = np.column_stack([np.ones(n), x])
+    if np.linalg.matrix_rank(D) < 3:
+        return
+    S = (2.0 * y - 1.0)[:, None] * D
+    known = -linprog(-S.sum(axis=0), A_ub=-S, b_ub=np.zeros(n), bounds=(-1, 1)).fun > 1e-7
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mme.MMEWarning)
+        fit = mme.glm_fit(y, D, [mme.Term(np.arange(n) % 4)], "binomial")
+    pure = "one answer alone" in fit.optimum.separation
+    assert pure or (fit.optimum.verdict == "no finite maximum") == known
+
+
+def test_huge_counts_and_tiny_probabilities_are_fitted_to_the_end() -> None:
+    rng = np.random.default_rng(3)
+    b = 0.2 * rng.normal(size=20)[GROUP]
+    large = mme.glmer("y ~ x + (1 | g)", table(y=rng.poisson(1e9 * np.exp(0.1 * X + b)).astype(float)), "poisson")
+    assert large.beta["x"] == pytest.approx(0.1, abs=1e-5)
+    small = table(s=rng.poisson(3.0 * np.exp(0.2 * X + b)), f=np.full(N, 10**12))
+    tiny = mme.glmer("cbind(s, f) ~ x + (1 | g)", small, "binomial")
+    counts = mme.glmer("s ~ x + (1 | g)", small, "poisson")
+    np.testing.assert_allclose(tiny.beta["x"], counts.beta["x"], rtol=1e-6)
+    np.testing.assert_allclose(tiny.fitted * 1e12, counts.fitted, rtol=1e-6)
+    for fit in (large, tiny):
+        assert fit.optimum.converged
+        assert np.isfinite(fit.se).all()
+
+
+def test_weights_of_zero_count_for_nothing_and_not_all_of_them_may_be_zero() -> None:
+    data = table(y=np.random.default_rng(2).poisson(3.0, N).astype(float))
+    weights = np.where(GROUP == 3, 0.0, 1.0)
+    fit = mme.glmer("y ~ x + (1 | g)", data, "poisson", weights=weights)
+    without = mme.glmer("y ~ x + (1 | g)", data[GROUP != 3], "poisson")
+    assert fit.criterion == pytest.approx(without.criterion, abs=1e-9)
+    np.testing.assert_allclose(fit.beta, without.beta, rtol=1e-6, atol=1e-8)
+    with pytest.raises(mme.MMEError, match="all weights are zero"):
+        mme.glmer("y ~ x + (1 | g)", data, "poisson", weights=np.zeros(N))
