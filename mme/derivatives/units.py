@@ -63,4 +63,4 @@ def _largest_relationship(block: Block, theta: np.ndarray) -> float:
     from scipy.sparse.linalg import eigsh
 
     smallest = eigsh(precision, k=1, sigma=0.0, which="LM", tol=1e-2, return_eigenvectors=False)
-    return float(1.0 / smallest[0])
+    return 1.0 / float(smallest.item())

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import mme
+from mme.engine.centring import centred
 from mme.inference.fixed.reference import independent
 
 FORMULAS = (
@@ -309,3 +310,14 @@ def test_of_columns_alike_the_first_is_kept_far_from_zero_too():
         fit = mme.lmer(formula, data)
         assert list(fit.dropped) == dropped
         assert "year" in fit.beta.index
+
+
+def test_few_records_on_the_other_side_of_zero_do_not_hide_a_column_far_from_it():
+    """Of n records no more than n / 10,000 differ from a mean by all of it, where the spread is a hundredth of it."""
+    n = 30_000
+    x = 1000.0 + np.random.default_rng(4).normal(size=n)
+    x[[3, 700]] = -1.0
+    near = centred(np.column_stack([np.ones(n), x]))
+    assert_allclose(near.rows[1], x - x.mean(), atol=1e-9)
+    x[np.arange(0, n, 100)] = -1.0  # one in a hundred, and ten times the spread: not far
+    assert not centred(np.column_stack([np.ones(n), x])).moved

@@ -267,6 +267,13 @@ def test_progress_is_reported(slopes):
     assert text.getvalue().endswith("20/20, 0 s left \n")
 
 
+def test_replicates_that_are_left_take_as_long_as_those_before():
+    bar = refits.bar
+    assert bar(0, 30, 2.0) == f"[{'.' * 30}] 0/30, 60 s left"  # as if one had been done
+    assert bar(1, 4, 5.0) == f"[{'#' * 7}{'.' * 23}] 1/4, 15 s left"
+    assert bar(30, 30, 9.0) == f"[{'#' * 30}] 30/30, 0 s left"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -155,10 +155,21 @@ def reporter(progress: Progress, n: int) -> Callable[[int], None]:
         return lambda done: progress(done, n)
     began = monotonic()
 
-    def bar(done: int) -> None:
-        left = (monotonic() - began) * (n - done) / max(done, 1)
-        filled = 30 * done // n
-        end = "\n" if done == n else ""
-        print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{n}, {left:.0f} s left ", end=end, file=sys.stderr)
+    def tell(done: int) -> None:
+        text = bar(done, n, monotonic() - began)
+        print(f"\r{text} ", end="\n" if done == n else "", file=sys.stderr)
 
-    return bar
+    return tell
+
+
+def bar(done: int, n: int, seconds: float) -> str:
+    """How far n replicates are after so many seconds, and how long the others take at this pace.
+
+    Examples
+    --------
+    >>> bar(15, 20, 30.0)
+    '[######################........] 15/20, 10 s left'
+    """
+    filled = 30 * done // n
+    left = seconds * (n - done) / max(done, 1)
+    return f"[{'#' * filled}{'.' * (30 - filled)}] {done}/{n}, {left:.0f} s left"
