@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 FIRST = "tests/engine/test_first_principles.py"
 # Which tests, beside first principles, are those of a folder of mme/.
 TESTS = {
-    "engine": ["tests/engine"],
+    "engine": ["tests/engine", "tests/inference/test_estimability.py"],
     "solution": ["tests/engine/test_engines_agree.py", "tests/results", "tests/prediction", "tests/diagnosis"],
     "derivatives": ["tests/derivatives", "tests/inference/test_satterthwaite.py"],
     "inference": ["tests/inference"],
