@@ -40,7 +40,7 @@ class Aliasing:
     size : (all,) array
         Root mean squares of the columns; one for a column of zeros.
     rounding : float
-        Of A, in units of the columns.
+        The error of the entries of A, of columns of unit size.
     """
 
     A: np.ndarray
@@ -68,7 +68,7 @@ class Aliasing:
         return np.asarray(~self.gaps(rows).any(axis=1))
 
     def causes(self, rows: np.ndarray, names: Sequence[str]) -> str:
-        """What the rows that are not estimable have otherwise than all data of the fit: ``x2 = 2 x``."""
+        """The equations of the data that rows which are not estimable break, as text: ``x2 = 2 x``."""
         apart = np.flatnonzero(self.gaps(rows).any(axis=0)).tolist()
         more = f", and {len(apart) - _FEW} more" if len(apart) > _FEW else ""
         return ", ".join(self.combination(j, names) for j in self.dropped[apart[:_FEW]].tolist()) + more
@@ -84,7 +84,7 @@ class Aliasing:
 
 
 def aliasing(X: np.ndarray, basis: FixedBasis) -> Aliasing:
-    """How the kept columns of X (n, all) make the others, whatever the records' variances."""
+    """The kept columns of X (n, all), and the others as their combinations: weights of the records do not matter."""
     kept, p = basis.kept, X.shape[1]
     size, A = np.ones(p), np.zeros((kept.size, p))
     A[:, kept] = np.eye(kept.size)

@@ -78,7 +78,7 @@ class ModelPattern:
         return self.rest.is_whole and self.rest.q == rank and self.rest.schur.border == len(made.basis.N)
 
     def kept(self, *, for_weights: bool) -> ModelPattern:
-        """The same for many weights; or without what only other weights ask for, which is large."""
+        """The pattern with the places of all products, for steps to other weights; or without them: they are many."""
         return self if self.rest is None else replace(self, rest=self.rest.kept(for_weights=for_weights))
 
 
@@ -89,17 +89,17 @@ def split(blocks: tuple[Block, ...], absorb: int | None) -> tuple[tuple[Block, .
 
 
 def names_of(model: Model, blocks: tuple[Block, ...]) -> tuple[str, ...]:
-    """What each block is called: by its terms."""
+    """The name of each block: those of its terms, with slashes between them."""
     return tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in blocks)
 
 
 def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
-    """What makes the records independent, at this phi."""
+    """The whitening W of the model's records at this phi."""
     return Whitening(model.root_weights, model.residual, phi)
 
 
 def plain(model: Model, whiten: Whitening) -> Plain:
-    """X and the terms as they are."""
+    """X centred and the blocks of the terms, before weights and phi."""
     return Plain(centred(model.X), *block_patterns(model, whiten))
 
 
@@ -214,7 +214,7 @@ def exchanged(system: System, basis: FixedBasis, absorbing: Block | None) -> Sys
 
 
 def describe(model: Model, blocks: tuple[Block, ...], pattern: ModelPattern, seconds: dict[str, float]) -> Engine:
-    """What is done with these blocks, and what it took."""
+    """The account of the engine: what is absorbed, how the rest is factorised and why, and seconds by stage."""
     work, absorb = pattern.elimination.work, pattern.plan.absorb
     return Engine(
         absorbed=None if absorb is None else names_of(model, blocks)[absorb],

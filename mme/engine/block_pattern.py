@@ -12,7 +12,7 @@ import numpy as np
 
 from mme.covariance.axes import Axes
 from mme.engine.blocks import Block
-from mme.engine.entries import Entries
+from mme.engine.entries import RecordEntries
 from mme.engine.spectrum import require_memory
 from mme.model.problem import Model
 from mme.model.term import Term
@@ -75,11 +75,11 @@ def block_patterns(model: Model, whiten: Whitening) -> tuple[tuple[BlockPattern,
 
 
 def _mixed(pattern: BlockPattern, mixing: Mixing) -> BlockPattern:
-    """The same with an entry of a record for every record j that has a part in it."""
+    """The pattern whose block has an entry for every W_ij that is not zero: row i of W Z takes z_j of record j."""
     block = pattern.weighted(Whitening(), None)
     j = mixing.cols
     columns = tuple(None if column is None else column[j] for column in block.columns)
-    entries = Entries(mixing.rows, block.codes[j], pattern.n, block.J, block.q)
+    entries = RecordEntries(mixing.rows, block.codes[j], pattern.n, block.J, block.q)
     mixed = replace(block, codes=block.codes[j], columns=columns, entries=entries)
     return BlockPattern(mixed, pattern.in_axes, True, pattern.n)
 
@@ -95,7 +95,7 @@ def _same_factor(one: Term, other: Term) -> bool:
 
 
 def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPattern:
-    """Terms side by side, in their axes where they have some."""
+    """The block of terms on one factor: their columns side by side, in the axes of those terms that have some."""
     terms, axes = [model.terms[t] for t in members], [model.axes[t] for t in members]
     structures = [model.structures[t] for t in members]
     first, widths = terms[0], [term.q for term in terms]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mme.covariance.base import GStructure
-from mme.engine.entries import Entries, pairs_of
+from mme.engine.entries import RecordEntries, pairs_of
 from mme.engine.spectrum import Spectrum, spectrum
 from mme.numeric.sums import Cells, Column, by_column, cells, level_sums, picked
 
@@ -44,7 +44,7 @@ class Block:
     theta_slices: tuple[slice, ...]
     column_slices: tuple[slice, ...]
     relationship: Any = None
-    entries: Entries | None = None
+    entries: RecordEntries | None = None
     C: np.ndarray | None = None
     inverse: np.ndarray | None = None
     inside: bool = False
@@ -92,7 +92,7 @@ class Block:
 
     @property
     def by_record(self) -> Block:
-        """A block with an entry a record, its own, and the levels of its first column: what a start takes it for."""
+        """The block as a start takes it: each record has its own entry alone, at the level of the first column."""
         if self.entries is None:
             return replace(self, codes=self.codes[0]) if self.by_column else self
         own = self.entries.own
@@ -133,7 +133,7 @@ class Block:
         return self.structures[0].relationship is not None
 
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
-        """The parameters of the relationship at theta, which has some."""
+        """The parameters of the relationship: the last entries of the term's theta."""
         return self.structures[0].coordinates(theta[self.theta_slices[0]])
 
     def relationship_at(self, theta: np.ndarray) -> Any:

@@ -18,11 +18,11 @@ class Elimination(Protocol):
 
     @property
     def analysis(self) -> Analysis | None:
-        """Of the pattern of M; None where none is made."""
+        """The symbolic analysis of the pattern of M; None for a dense factor, which needs none."""
 
     @property
     def work(self) -> Work:
-        """What a factor of M takes."""
+        """How many entries, operations and bytes a factor of M takes."""
 
     def alone(self, schur: Complement, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """The factor L of M = Lambda'S Lambda + K^-1 (x) I at these weights of the levels."""
@@ -35,7 +35,7 @@ class Elimination(Protocol):
 
 @dataclass(frozen=True)
 class DenseWork:
-    """That of a dense triangle of m equations."""
+    """Entries, operations and bytes of a dense triangle of m equations."""
 
     m: int
 
@@ -62,7 +62,7 @@ class DenseWork:
 
 @dataclass(frozen=True)
 class DenseElimination:
-    """By LAPACK, of a square (m, m)."""
+    """Cholesky by LAPACK in a square (m, m)."""
 
     m: int
 
@@ -117,7 +117,7 @@ class WholeElimination:
 
 @dataclass(frozen=True, eq=False)
 class SparseElimination:
-    """By a sparse factor of whatever backend made the analysis."""
+    """A sparse Cholesky factor, of the backend that made the analysis."""
 
     analysis: Analysis
 

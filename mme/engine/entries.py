@@ -17,7 +17,7 @@ from mme.numeric.sums import Column
 
 
 @dataclass(frozen=True, eq=False)
-class Entries:
+class RecordEntries:
     """The ``record`` and the level ``codes`` of each entry (entries,), record by record, a record's own entry first.
 
     Every entry has ``q`` columns; there are ``n`` records and ``J`` levels.
@@ -57,7 +57,7 @@ class Entries:
         return left, np.arange(left.size) - np.repeat(start - first[self.record], per_entry)
 
 
-def pairs_of(one: Entries | None, other: Entries | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+def pairs_of(one: RecordEntries | None, other: RecordEntries | None) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Entries of two blocks on the same record (None: one a record, in their order).
 
     Two blocks of several entries a record have those of one W: records have the same number in both.

@@ -28,7 +28,7 @@ class Pairs:
     counts: np.ndarray
 
     def without_levels(self) -> Pairs:
-        """The same, once the levels of the cells are done with: there may be tens of millions of pairs."""
+        """The pairs without the levels of their cells, which are needed for numbering alone and take as much memory."""
         none = np.zeros(0, dtype=np.int64)
         return replace(self, rows=none, cols=none)
 
@@ -84,7 +84,7 @@ def number(
 def _number_few(
     pairs: Pairs, direct: tuple[np.ndarray, np.ndarray], known: tuple[np.ndarray, np.ndarray], n_cols: int
 ) -> tuple[Numbering, np.ndarray]:
-    """The same where few of all blocks occur: by search among their sorted keys."""
+    """Number the blocks as :func:`number` does, where few of all occur: by search among their sorted keys."""
     # Records that meet in a cell of two factors share a level of the absorbed one: its pairs are the pattern.
     met = (pairs.rows, pairs.cols) if pairs.i.size else direct
     key = np.unique(np.concatenate([rows.astype(np.int64) * n_cols + cols for rows, cols in (met, known)]))

@@ -117,7 +117,7 @@ class Objective:
         return logdet if self.constants.reml else self.logdet_M(theta), border
 
     def logdet_M(self, theta: np.ndarray) -> float:
-        """log|M|, and what theta changes of log|K| with it."""
+        """log|M| plus the part of log|K| that theta changes."""
         T = self.factors(theta)
         return self._triangle(T, theta)[0] if self.is_large(T) else logdet_M(self.system, T)
 
@@ -131,7 +131,7 @@ class Objective:
 
     @property
     def orthogonal(self) -> Orthogonal | None:
-        """What serves there instead; None for a large model."""
+        """The evaluation by orthogonal factors, for variances :meth:`is_large` tells of; None for a large model."""
         return self.spare.orthogonal
 
     @cached_property
@@ -257,7 +257,7 @@ class Objective:
 
     @property
     def whitening(self) -> Whitening:
-        """What makes the records independent, at this phi."""
+        """The whitening W of the records at this phi."""
         return whitening_of(self.model, self.phi)
 
     def by_ml(self) -> Objective:

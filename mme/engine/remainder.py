@@ -42,7 +42,7 @@ class RemainderPattern:
         return self.schur.is_whole
 
     def kept(self, *, for_weights: bool) -> RemainderPattern:
-        """The same for many weights; or without what only other weights ask for."""
+        """The pattern with the places of all products, for steps to other weights; or without them."""
         return replace(self, schur=self.schur.kept(for_weights=for_weights))
 
     def B(self, crossing: tuple[Crossing, ...]) -> sp.csr_array:

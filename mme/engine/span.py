@@ -53,7 +53,7 @@ def within_X(block: Block, Q: np.ndarray) -> tuple[Block, np.ndarray]:
 
 
 def held_within(block: Block, found: np.ndarray) -> np.ndarray:
-    """Which of the user's columns (q,) those within X make up."""
+    """Which of the user's columns (q,) are combinations of those columns of the block alone that lie within X."""
     if block.C is None:
         return found
     parts = np.array([replace(block, inside=False).moved(column) for column in np.eye(block.q)])

@@ -24,7 +24,7 @@ from mme.solution.gains import Pattern, Rest, among, carried, numbers_of, produc
 
 @dataclass(frozen=True, eq=False)
 class Covariances:
-    """H = Lambda M^-1 Lambda' between levels, what they share made once."""
+    """H = Lambda M^-1 Lambda' between levels of two blocks; what several calls share is made once."""
 
     estimates: Estimates
 
@@ -70,7 +70,7 @@ class Covariances:
         return np.asarray(V[self._numbers(s, g)[:, :, None], column[:, None, :]])
 
     def _met(self, H_2: Pattern, s: int, t: int, g: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The blocks of those pairs for which the pattern of K will do, and which pairs these are."""
+        """The blocks of H for the pairs that are on the pattern of K, and which pairs these are."""
         objective, column = self.estimates.objective, self._numbers(t, h)
         if s != objective.plan.absorb:
             values, known = H_2.entries(self._numbers(s, g)[:, :, None], column[:, None, :])
@@ -82,7 +82,7 @@ class Covariances:
         return blocks, known
 
     def _solved(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
-        """The blocks by a solve for every level that occurs of the factor of which fewer do, or of the remainder."""
+        """The blocks of H by a solve a level: of the factor of which fewer levels occur, or of the remainder."""
         objective = self.estimates.objective
         if s != objective.plan.absorb and np.unique(g).size < np.unique(h).size:
             return self._solved(t, s, h, g).transpose(0, 2, 1)

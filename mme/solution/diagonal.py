@@ -49,7 +49,7 @@ def sensitivities(objective: Objective, theta: np.ndarray, at: Evaluation) -> li
 
 
 def level_covariance(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.ndarray:
-    """T (I + A'A)^-1 T' of every level of the absorbed block (J, q, q): the other random effects held."""
+    """T (I + A'A)^-1 T' of every level of the absorbed block (J, q, q): var(b | y) / sigma^2, other effects known."""
     T = objective.factors(theta).absorbed
     return _on_both_sides(T, at.levels.inner())
 

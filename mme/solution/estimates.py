@@ -38,7 +38,7 @@ class Estimates:
         return Estimates(objective, objective.model.coordinates.inner(self.theta))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled without the factors, which are made again when asked for."""
+        """Pickle the objective and theta alone: factors are made again when they are asked for."""
         return Estimates, (self.objective, self.theta)
 
     @cached_property
@@ -48,7 +48,7 @@ class Estimates:
 
     @cached_property
     def _contrasts(self) -> Evaluation:
-        """The factors without the columns within X (:mod:`mme.engine.span`): what the likelihood takes."""
+        """The factors that the likelihood takes: without the columns of Z within X (:mod:`mme.engine.span`)."""
         if self.objective.within is None:
             return self.at
         return self._evaluated(self.objective.contrast_factors(self.theta))
@@ -153,7 +153,7 @@ class Estimates:
 
     @property
     def _gamma(self) -> np.ndarray:
-        """Beta on the orthonormal basis of X, from the estimate by ordinary least squares on."""
+        """Coordinates (p,) on the orthonormal basis of X of beta less its estimate by ordinary least squares."""
         if self._orthogonal is None or self.objective.within is not None:
             return self._solution[0]
         return coordinates(self._orthogonal[1])
@@ -295,6 +295,6 @@ class Estimates:
         return out
 
     def _less_residual(self, *, conditional: bool) -> np.ndarray:
-        """Y less its residual where no records are mixed: X beta rounds how far from zero a covariate is."""
+        """Fitted values as y less its residual, where W is diagonal: X beta rounds at the size of a far covariate."""
         model, residual = self.objective.model, self.whitened_residual(conditional=conditional)
         return np.asarray(model.y - (residual if model.root_weights is None else residual / model.root_weights))

@@ -47,7 +47,7 @@ class Pattern:
         return cls(m, schur.pattern.col * m + schur.pattern.row, H[schur.pattern.source])
 
     def entries(self, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The entries at (i, j), and whether they are on the pattern; another where they are not."""
+        """The entries at (i, j), and whether they are on the pattern; entries off it mean nothing."""
         # numbers of half width would overflow
         place, known = among(self.key, np.minimum(i, j).astype(np.int64) * self.m + np.maximum(i, j))
         return self.values.take(place), known
@@ -55,7 +55,7 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """H_2 in both of its forms, from one inverse."""
+    """H_2 as a matrix and by its entries on the pattern of K, both from one inverse."""
 
     objective: Objective
     theta: np.ndarray
@@ -77,7 +77,7 @@ class Rest:
 
 
 def among(key: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of these stands in an ascending key, and whether it does; some place where it does not."""
+    """Where each number stands in an ascending key, and whether it is there; any place where it is not."""
     place = np.minimum(np.searchsorted(key, wanted), key.size - 1)
     return place, np.asarray(key[place] == wanted)
 

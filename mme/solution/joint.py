@@ -103,7 +103,7 @@ class Entries:
             yield out
 
     def _tables(self, pieces: list[np.ndarray]) -> tuple[_Fixed, list[_ByLevel]]:
-        """What records are read with: A, and B and C of the levels of each part.
+        """The tables by which the forms of all records are read off: A, and B and C of the levels of each part.
 
         Where z = S'x, as that of a random slope beside its fixed one, x'A x + 2 z'B x + z'C z is a form in x alone:
         with S = U R and x turned by U, in its first q entries and their products with the others. The first such part
@@ -211,7 +211,7 @@ class _ByLevel:
 
 
 def _level_last(values: np.ndarray) -> np.ndarray:
-    """(K, levels, width) as (K, width, levels): what is taken by level lies in one piece."""
+    """(K, levels, width) as (K, width, levels), so that the numbers of all levels are next to each other."""
     return np.ascontiguousarray(values.transpose(0, 2, 1))
 
 

@@ -58,7 +58,7 @@ class Errors:
         return error_variance(self.estimates, self.X, self.parts) + self.own(self.estimates)
 
     def own(self, estimates: Estimates) -> np.ndarray | float:
-        """What the residuals of new records add (n,)."""
+        """The variance (n,) that the residuals of new records add, in units of sigma^2."""
         return 0.0 if self.residual is None else estimates.sigma**2 * self.residual(estimates.objective.phi)
 
 
@@ -125,7 +125,7 @@ class OfLevels:
 
 
 def _own(H: Covariances) -> list[OfLevels]:
-    """One for each block."""
+    """What each block has by itself, in the order of the blocks."""
     objective, theta = H.estimates.objective, H.estimates.theta
     E = sensitivities(objective, theta, H.estimates.at)
     return [
@@ -135,7 +135,7 @@ def _own(H: Covariances) -> list[OfLevels]:
 
 
 def level_last(values: np.ndarray) -> np.ndarray:
-    """(J, a, b) as (a, b, J): what is taken by level lies in one piece."""
+    """(J, a, b) as (a, b, J), so that the numbers of all levels for one (a, b) are next to each other."""
     return np.ascontiguousarray(values.transpose(1, 2, 0))
 
 

@@ -147,7 +147,7 @@ def spectrum(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pooled(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues that differ by rounding alone, together."""
+    """Distinct eigenvalues and how often each occurs; those that differ by rounding alone are one."""
     order = np.argsort(values)
     values, counts = values[order], counts[order]
     first = np.concatenate(([True], np.diff(values) > 1e-9 * values[1:]))
@@ -173,7 +173,10 @@ def _draws(mu: np.ndarray, counts: np.ndarray, freedom: int, n: int, rng: np.ran
 
 
 def _highest(ratio: np.ndarray) -> np.ndarray:
-    """The largest of each row; points are evenly spaced but for the first, which is lambda = 0."""
+    """The supremum (draws,) of each row, at least zero: of a parabola through its best three points.
+
+    Points are evenly spaced but for the first, lambda = 0, which no parabola goes through.
+    """
     rows = np.arange(ratio.shape[0])
     best = ratio.argmax(axis=1)
     inner = np.clip(best, 2, ratio.shape[1] - 2)

@@ -104,7 +104,7 @@ def difference(small: Record, large: Record) -> Difference:
 
 
 def _fixed_beyond(small: Record, large: Record) -> int:
-    """How many columns the larger X has beyond the smaller, which it holds."""
+    """How many columns the larger X has beyond the smaller X, whose columns must lie in its span."""
     A, B = basis_of(small), basis_of(large)
     if not spanned(A, B):
         raise MMEError("the fits differ in their fixed effects, and neither X holds the other: they are not nested")
@@ -127,7 +127,7 @@ def _random_beyond(small: Record, large: Record) -> Difference:
 
 
 def _beyond(whole: RandomBlock, parts: list[RandomBlock]) -> Difference:
-    """One block of the larger model, of which the smaller has these parts: zero between them, and in the rest."""
+    """The parameters of one block of the larger model that are zero in the smaller, which has these parts of it."""
     variances = whole.q - sum(part.q for part in parts)
     if whole.pattern and not parts:
         if whole.k > 1:

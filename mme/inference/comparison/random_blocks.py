@@ -41,7 +41,7 @@ class RandomBlock:
         return f"'{self.term.name}'"
 
     def holds(self, other: RandomBlock) -> bool:
-        """Whether the other's covariances are among this block's: same levels, its columns in the span of these."""
+        """Whether every covariance of the other block is one of this block: same levels, columns in their span."""
         if self.by_column or other.by_column:
             return self._holds_columns(other)
         if not same_levels(self.term, other.term):

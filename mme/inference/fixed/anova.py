@@ -100,7 +100,7 @@ def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, F
 
 
 def _untested(fit: Record, terms: list[str]) -> Iterator[str]:
-    """Why these terms have no row."""
+    """A sentence on why these terms have no row in the table."""
     owners = _kept_owners(fit)
     dropped = [term for term in terms if term not in owners]
     if dropped:
@@ -111,7 +111,7 @@ def _untested(fit: Record, terms: list[str]) -> Iterator[str]:
 
 
 def _of_empty_cells(fit: Record, treated: Treatment, terms: list[str]) -> Iterator[str]:
-    """What tests of type III mean where combinations of levels have no records."""
+    """A sentence on what tests of type III mean where combinations of levels have no records."""
     contained, empty = containment(fit), {}
     for term in contained:
         cells = treated.names[treated.empty & (treated.owners == term)].tolist()
@@ -159,14 +159,14 @@ def _kept_owners(fit: Record) -> np.ndarray:
 
 
 def _sequential(fit: Record) -> dict[str, np.ndarray]:
-    """Type I."""
+    """The hypotheses of type I: each term beyond those before it."""
     owners = _kept_owners(fit)
     rows = _forward(triangle_of(fit))
     return {term: rows[owners == term] for term in dict.fromkeys(owners_of(fit))}
 
 
 def _partial(fit: Record) -> dict[str, np.ndarray]:
-    """Type II."""
+    """The hypotheses of type II: each term beyond all others that do not contain it."""
     owners, R, contained = _kept_owners(fit), triangle_of(fit), containment(fit)
     out: dict[str, np.ndarray] = {}
     for term in dict.fromkeys(owners_of(fit)):
@@ -189,7 +189,7 @@ def _forward(R: np.ndarray) -> np.ndarray:
 
 
 def _marginal(fit: Record, treated: Treatment | None) -> dict[str, np.ndarray]:
-    """Type III."""
+    """The hypotheses of type III: lmerTest's, on the estimable part."""
     owners = _kept_owners(fit)
     if treated is None:
         return {term: np.eye(owners.size)[owners == term] for term in dict.fromkeys(owners_of(fit))}
@@ -236,6 +236,6 @@ def _estimable_part(fit: Record, rows: np.ndarray) -> np.ndarray:
 
 
 def _by_degree(fit: Record) -> list[str]:
-    """The terms' names, the largest first."""
+    """The names of the terms, those of most variables first."""
     terms = fit.specification.fixed.terms
     return [":".join(map(deparse, term)) for term in sorted(terms, key=len, reverse=True)]

@@ -39,7 +39,7 @@ _NEAR_TWO = 0.01
 
 @dataclass(frozen=True, eq=False)
 class KenwardRoger(Reference):
-    """Tests by (1) and (2).
+    """Tests by the adjusted covariance (1), on the degrees of freedom of (2).
 
     ``half`` (p, p) is that of Phi: it turns a contrast into coordinates where Phi = I. ``adjusted`` (p, p) is Phi_A
     there, ``P`` (k, p, p) are the P_r, and ``W`` (k, k) is the covariance of the variance parameters in their units.

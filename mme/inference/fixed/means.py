@@ -52,7 +52,7 @@ class Means:
 
     @property
     def index(self) -> pd.Index:
-        """Levels as the index of a table."""
+        """The index of a table of means: a level of each name."""
         import pandas as pd
 
         if len(self.names) == 1:

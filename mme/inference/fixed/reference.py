@@ -74,7 +74,7 @@ class Normal(Reference):
     """The Wald test: infinite degrees of freedom."""
 
     def df(self, L: np.ndarray) -> np.ndarray:
-        """Infinite."""
+        """Infinite degrees of freedom (m,), one for each row of L."""
         return np.full(len(L), np.inf)
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:

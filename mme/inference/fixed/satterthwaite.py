@@ -40,7 +40,7 @@ _STATIONARY = 1e-14
 
 @dataclass(frozen=True, eq=False)
 class Satterthwaite(Reference):
-    """Tests by (1).
+    """Tests whose degrees of freedom are those of (1).
 
     ``relative`` (p, p) turns a contrast into coordinates where cov(beta) is sigma^2 I, ``slopes`` (k, p, p) are those
     of the relative covariance there, ``A`` (k, k) is the covariance of (theta, phi), ``flat`` (k, f) spans what the
