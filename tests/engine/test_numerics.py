@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import ends, examples
 
+import mme
 from mme.engine.plan import Plan
 
 RATIOS = ends([1e-4, 1e-2, 1.0, 1e2, 1e4])  # standard deviation of the effects to that of the residuals
@@ -208,6 +209,26 @@ def test_what_rounding_costs_is_the_variance_ratio_whatever_the_engine(seed, fir
         # the search takes pwrss as what elimination leaves of r'r
         assert found["searched"] < 1e-9 + 10 * rounding * (ratio + (r @ r) / own.pwrss), (plan, found)
         assert found["sigma"] < 1e-9, (plan, found)
+
+
+@pytest.mark.parametrize("ratio", ends([1e2, 1e3, 1e5, 1e6]))
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a crossed factor"])
+def test_related_levels_at_any_variance_ratio_lose_nothing(ratio, beside):
+    """At 1e5 a Cholesky factor of M leaves log|X'V^-1 X| four digits: orthogonal factors are taken there."""
+    rng, n, J = np.random.default_rng(14), 36, 10
+    g, h = np.concatenate([np.arange(J), rng.integers(J, size=n - J)]), np.arange(n) % 5
+    A = np.cov(rng.normal(size=(J, 30))) + 0.2 * np.eye(J)
+    A = (A + A.T) / 2.0
+    X, Z = line(rng, n), np.equal.outer(g, np.arange(J)).astype(float)
+    y = rng.normal(size=n) + ratio * (Z @ np.linalg.cholesky(A) @ rng.normal(size=J))
+    terms, blocks = [mme.Term(g, relationship=mme.Relationship(covariance=A, levels=range(J)))], [(Z, [[ratio]], A)]
+    if beside:
+        terms.append(mme.Term(h, name="h"))
+        blocks.append((np.equal.outer(h, np.arange(5)).astype(float), [[0.7]], None))
+    blocks = [(Z, np.array(T), K) for Z, T, K in blocks]
+    for method in ("REML", "ML"):
+        found = mme.objective(y, X, terms, method=method)([ratio, 0.7][: len(terms)])
+        assert found == pytest.approx(exact_fit(y, X, blocks, method=method)[0], abs=1e-7)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
