@@ -19,6 +19,8 @@ from mme.results import random_effects
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mme.generalised.check import LaplaceCheck
+
 
 class GeneralisedFit(GeneralisedFixedEffects, GeneralisedOutput, GeneralisedRecords):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
@@ -165,3 +167,29 @@ class GeneralisedFit(GeneralisedFixedEffects, GeneralisedOutput, GeneralisedReco
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each level: fixed effects plus modes, by grouping factor."""
         return random_effects.coef(self.internals)
+
+    def laplace_check(self, points: int = 15) -> LaplaceCheck:
+        """Compare Laplace's approximation with quadrature: the change of -2 log likelihood and of the fixed effects.
+
+        Parameters
+        ----------
+        points : int
+            Nodes along each random coefficient; for one grouping factor with up to three coefficients a level.
+
+        Returns
+        -------
+        LaplaceCheck
+            ``difference`` of -2 log likelihood at the estimates, and the ``shift`` of each fixed effect, in its
+            standard errors, to the optimum of quadrature: where it is not small, fit with ``n_agq=points``.
+
+        Examples
+        --------
+        >>> import mme
+        >>> data = {"y": [0, 1, 1, 1, 0, 0, 1, 0], "g": [1, 1, 2, 2, 3, 3, 4, 4]}
+        >>> check = mme.glmer("y ~ 1 + (1 | g)", data, "binomial").laplace_check()
+        >>> check.points, abs(check.difference) < 1.0
+        (15, True)
+        """
+        from mme.generalised.check import laplace_check
+
+        return laplace_check(self.internals.estimates, self.fixed_names, points)

@@ -14,7 +14,7 @@ from mme.family.base import Family
 from mme.family.words import family_of
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.problem import Problem
-from mme.generalised.search import search
+from mme.generalised.search import search as search_optimum
 from mme.generalised.verdict import JointOptimum, judge
 from mme.model.problem import build_model
 from mme.model.term import Term
@@ -23,6 +23,7 @@ from mme.tables.arrays import shown
 from mme.tables.rows import Rows
 
 _INFORMATION = ("observed", "expected")
+_SEARCHES = ("gradient", "derivative-free")
 _MOST_POINTS = 200
 
 
@@ -33,6 +34,7 @@ def glmer(
     *,
     n_agq: int = 1,
     laplace: str = "observed",
+    search: str = "gradient",
     weights: Any = None,
     offset: Any = None,
     exposure: Any = None,
@@ -58,10 +60,13 @@ def glmer(
         ``"binomial"``, ``"poisson"``, ... or an object: ``mme.Binomial(link="probit")``.
     n_agq : int
         Points of adaptive Gauss-Hermite quadrature along each random coefficient; 1 is Laplace's approximation. For one
-        grouping factor, with up to three coefficients a level. Values of all n_agq are on one scale.
+        grouping factor, with up to three coefficients a level. Values of all n_agq are on one scale. 0 is lme4's fast
+        fit, in which beta maximises the penalised likelihood beside the modes: rough where groups are small.
     laplace : str
         The information in the determinant: ``"observed"``, minus the second derivative of the log density, which is
         Laplace's approximation proper (glmmTMB); or ``"expected"`` (lme4). They are one for canonical links.
+    search : str
+        ``"gradient"``: by the exact gradient of the criterion; ``"derivative-free"``: by its values, a slow check.
     weights : column name or array, optional
         Numbers of trials of proportions; for other families weights that multiply the log density, or divide the
         dispersion. Zeros count for nothing.
@@ -113,7 +118,7 @@ def glmer(
         parts.X,
         parts.terms,
         family_of(family),
-        _approximation(laplace, n_agq),
+        _told(laplace, n_agq, search),
         parts.weights,
         offset=parts.offset,
         x_names=parts.x_names,
@@ -132,6 +137,7 @@ def glm_fit(
     *,
     n_agq: int = 1,
     laplace: str = "observed",
+    search: str = "gradient",
     weights: Any = None,
     offset: Any = None,
 ) -> GeneralisedFit:
@@ -145,7 +151,7 @@ def glm_fit(
         Fixed-effect columns; give the column of ones yourself.
     terms : sequence of Term
         Random effects.
-    family, n_agq, laplace, weights, offset
+    family, n_agq, laplace, search, weights, offset
         As in :func:`mme.glmer`.
 
     Returns
@@ -159,19 +165,22 @@ def glm_fit(
     >>> fit.varcorr["g"].sd.round(3)
     array([0.92])
     """
-    return _fitted(y, X, terms, family_of(family), _approximation(laplace, n_agq), weights, offset=offset)
+    return _fitted(y, X, terms, family_of(family), _told(laplace, n_agq, search), weights, offset=offset)
 
 
-def _approximation(laplace: Any, n_agq: Any) -> dict[str, Any]:
-    """What the search is told: whether the determinant has the expected information, and the points of a quadrature."""
+def _told(laplace: Any, n_agq: Any, by: Any) -> dict[str, Any]:
+    """What the search is told: the information in the determinant, the points of a quadrature, how it searches."""
     if not is_word(laplace, _INFORMATION):
         raise MMEError(f'laplace must be "observed" or "expected", got {shown(laplace)}')
     whole = isinstance(n_agq, int | np.integer) and not isinstance(n_agq, bool)
-    if not whole or not 1 <= n_agq <= _MOST_POINTS:
-        raise MMEError(f"n_agq must be a whole number from 1 to {_MOST_POINTS}, got {shown(n_agq)}")
+    if not whole or not 0 <= n_agq <= _MOST_POINTS:
+        raise MMEError(f"n_agq must be a whole number from 0 to {_MOST_POINTS}, got {shown(n_agq)}")
     if n_agq > 1 and laplace == "expected":
         raise MMEError("laplace='expected' is of Laplace's approximation: leave it out, or use n_agq=1")
-    return {"expected": bool(laplace == "expected"), "points": int(n_agq)}
+    if not is_word(by, _SEARCHES):
+        raise MMEError(f'search must be "gradient" or "derivative-free", got {shown(by)}')
+    by_values = bool(by == "derivative-free")
+    return {"expected": bool(laplace == "expected"), "points": int(n_agq), "by_values": by_values}
 
 
 def _fitted(
@@ -179,7 +188,7 @@ def _fitted(
     X: Any,
     terms: Sequence[Term],
     family: Family,
-    approximation: dict[str, Any],
+    told: dict[str, Any],
     weights: Any,
     *,
     response: str = "y",
@@ -194,7 +203,7 @@ def _fitted(
         raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
     model = build_model(data.y, X, terms, method="ML", response=response, **given)
     problem = Problem(model, family, data)
-    found = search(problem, **approximation)
+    found = search_optimum(problem, **told)
     used = Rows.all(model.n) if rows is None else rows
     record = GeneralisedFitted(
         model, problem, found, judge(problem, found), used, formula=formula, specification=specification

@@ -39,7 +39,7 @@ class Observed:
         """Number of records."""
         return int(self.y.size)
 
-    def at(self, rows: np.ndarray) -> Observed:
+    def at(self, rows: np.ndarray | slice) -> Observed:
         """The same for some of the records."""
         return Observed(self.y[rows], self.weights[rows], self.levels)
 
@@ -153,10 +153,6 @@ class Family(ABC):
     @abstractmethod
     def at(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> Density:
         """log f and its derivatives at eta (n,) and tau (r,)."""
-
-    def constants(self, data: Observed) -> np.ndarray:
-        """log f (n,) less its part in :func:`mme.family.point.point`, where the family has a ``kind``."""
-        raise NotImplementedError(f"the {self.name} family with link {self.link} has no compiled form")
 
     def natural(self, tau: np.ndarray) -> np.ndarray:
         """The natural parameters (r,) at tau: exp(tau), unless the family says otherwise."""

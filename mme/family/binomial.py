@@ -66,7 +66,7 @@ class Binomial(Family):
         return BinomialDensity(self, data, self.probability(eta))
 
     def constants(self, data: Observed) -> np.ndarray:
-        """Log f less its part in :func:`mme.family.point.point`."""
+        """Log f less s log p + f log q, or less its highest value where trials are many."""
         successes, failures = both(data)
         few = data.weights <= _FEW
         return saddle.log_choose(data.weights, successes, failures) - np.where(few, best(data), 0.0)

@@ -51,10 +51,6 @@ class Poisson(ExponentialFamily):
         mean = data.y + 0.1
         return np.log(mean) if self.link == "log" else np.sqrt(mean) if self.link == "sqrt" else mean
 
-    def constants(self, data: Observed) -> np.ndarray:
-        """Log f at its best mean, as in :func:`mme.family.point.point`."""
-        return self.saturated(data, 1.0)
-
     def half_deviance(self, data: Observed, points: Points) -> np.ndarray:
         """y (exp(h) - 1 - h), h = log(mu/y); mu where y is zero."""
         y, h = data.y, self.log_ratio(data, points)

@@ -14,7 +14,7 @@ from mme.fitted.common import Record
 from mme.fitted.varcorr import Component, VarCorr
 from mme.generalised.estimates import GeneralisedEstimates
 from mme.generalised.problem import Problem
-from mme.generalised.search import Searched
+from mme.generalised.search import SearchEnd
 from mme.generalised.verdict import JointOptimum
 from mme.model.problem import Model
 from mme.search.progress import Progress
@@ -29,7 +29,7 @@ class GeneralisedFitted(Record):
     ----------
     problem : Problem
         The model with its family and what was observed, conditioned.
-    searched : Searched
+    searched : SearchEnd
         Where the search ended: the mode of the random effects, the criterion and its gradient.
     optimum : JointOptimum
         The same in the user's terms.
@@ -39,7 +39,7 @@ class GeneralisedFitted(Record):
 
     model: Model
     problem: Problem
-    searched: Searched
+    searched: SearchEnd
     optimum: JointOptimum
     rows: Rows
     progress: Progress = False

@@ -11,9 +11,9 @@ from mme.errors import MMEError
 from mme.family.base import Observed
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.criterion import Criterion
-from mme.generalised.laplace import Point
+from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
-from mme.generalised.search import Searched, search
+from mme.generalised.search import SearchEnd, search
 from mme.generalised.start import near
 from mme.generalised.verdict import judge
 from mme.tables.arguments import yes_or_no
@@ -33,7 +33,7 @@ def refitted_generalised(fit: GeneralisedFitted, y: Any, start_here: bool) -> Ge
     return replace(fit, model=problem.model, problem=problem, searched=found, optimum=judge(problem, found))
 
 
-def searched_again(problem: Problem, as_in: Criterion, first: Point | None) -> Searched:
+def searched_again(problem: Problem, as_in: Criterion, first: Psi | None) -> SearchEnd:
     """The minimum of the criterion from near a point, or from the start where there is no mode near it."""
     if first is not None:
         try:

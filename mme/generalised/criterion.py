@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
 from mme.generalised.columns import Effects, Prior
-from mme.generalised.laplace import Laplace, Point
+from mme.generalised.fast import Fast, fast
+from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.mode import find_mode
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import Quadrature
+from mme.generalised.sorted_records import SortedRecords
 from mme.numeric.cholesky import NotPositiveDefiniteError
+
+
+class CriterionAt(Protocol):
+    """The criterion at a point."""
+
+    @property
+    def at(self) -> Psi:
+        """The point."""
+
+    @property
+    def value(self) -> float:
+        """-2 log L, every constant included."""
+
+    def gradient(self) -> np.ndarray:
+        """By theta, gamma and tau."""
+
+    @property
+    def u(self) -> Effects:
+        """The mode, from which the next one is found."""
+
+    @property
+    def laplace(self) -> Laplace:
+        """The same with the density and the factor at the mode."""
 
 
 @dataclass(eq=False)
@@ -25,9 +52,9 @@ class Criterion:
     expected : bool
         Whether H in the determinant has the expected information.
     points : int
-        Nodes of a quadrature along each coefficient; one is Laplace's approximation.
-    u : Effects or None
-        The mode to begin with.
+        Nodes of a quadrature along each coefficient; one is Laplace's approximation, zero the fast criterion (F).
+    u, gamma : Effects and array, or None
+        The mode to begin with; gamma is part of it where it is searched with u.
     evaluations, passes : int
         What was done: points, and passes over the records.
     """
@@ -36,19 +63,46 @@ class Criterion:
     expected: bool = False
     points: int = 1
     u: Effects | None = None
+    gamma: np.ndarray | None = None
     evaluations: int = 0
     passes: int = field(default=0)
 
-    def at(self, point: Point) -> Laplace | None:
+    @cached_property
+    def records(self) -> SortedRecords | None:
+        """Records by level for compiled passes, where these serve."""
+        of_observed = self.problem.family.canonical or not self.expected
+        serves = self.points == 1 and of_observed and SortedRecords.serves(self.problem)
+        return SortedRecords(self.problem) if serves else None
+
+    def at(self, point: Psi) -> CriterionAt | None:
         """The criterion at a point; None where there is no mode."""
-        problem = self.problem
         self.evaluations += 1
         if not np.isfinite(point.x).all():
             return None
-        prior = Prior.at(problem.blocks, point.theta)
-        fixed = problem.offset + point.gamma @ problem.Q
-        first = problem.columns.nothing() if self.u is None else self.u
-        mode = find_mode(problem, prior, fixed, point.tau, first)
+        u = self.problem.columns.nothing() if self.u is None else self.u
+        if self.points == 0:
+            return self._fast(point, u)
+        if self.records is None:
+            return self._by_steps(point, u)
+        found = self.records.at(point, u[0].T.copy())
+        self.passes += 0 if found is None else -(-found.steps // self.problem.blocks[0].J)
+        return found
+
+    def _fast(self, point: Psi, u: Effects) -> Fast | None:
+        """Gamma is searched with the mode, from the last one."""
+        start = point if self.gamma is None else replace(point, gamma=self.gamma)
+        found, passes = fast(self.problem, start, u)
+        self.passes += passes
+        return found if found is not None and np.isfinite(found.value) else None
+
+    def keep(self, found: CriterionAt) -> None:
+        """Begin with this mode at the next point."""
+        self.u, self.gamma = found.u, found.at.gamma
+
+    def _by_steps(self, point: Psi, u: Effects) -> Laplace | None:
+        """All levels step together."""
+        problem, prior = self.problem, Prior.at(self.problem.blocks, point.theta)
+        mode = find_mode(problem, prior, problem.offset + point.gamma @ problem.Q, point.tau, u)
         if mode is None or mode.factor is None:
             return None
         self.passes += mode.passes
@@ -58,15 +112,14 @@ class Criterion:
                 factor = problem.equations.factor(prior, mode.density.expected)
             except NotPositiveDefiniteError:
                 return None
-        found = (
-            Laplace(problem, point, mode, factor, self.expected)
-            if self.points == 1
-            else Quadrature(problem, point, mode, factor, False, self.points)
-        )
+        if self.points > 1:
+            found: Laplace = Quadrature(problem, point, mode, factor, False, self.points)
+        else:
+            found = Laplace(problem, point, mode, factor, self.expected)
         return found if np.isfinite(found.value) else None
 
-    def point(self, x: np.ndarray) -> Point:
+    def point(self, x: np.ndarray) -> Psi:
         """The point of parameters x."""
         k = self.problem.model.k
         p = len(self.problem.Q)
-        return Point(x[:k], x[k : k + p], x[k + p :])
+        return Psi(x[:k], x[k : k + p], x[k + p :])

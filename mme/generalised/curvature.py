@@ -20,7 +20,7 @@ def hessian(criterion: Criterion, at: Laplace, free: np.ndarray, inverse: np.nda
     ``inverse`` (m, m) is an inverse Hessian, as far as it is known: of the size of the differences.
     """
     x, places = at.at.x, np.flatnonzero(free)
-    near = replace(criterion, u=at.mode.u)
+    near = replace(criterion, u=at.u)
     size = np.sqrt(2.0 * np.maximum(inverse.diagonal(), 0.0))
     size[size == 0.0] = 1.0
     H = np.empty((places.size, places.size))

@@ -14,7 +14,7 @@ import numpy as np
 from mme.generalised.columns import Effects, Prior
 
 
-class Factor(Protocol):
+class FactorOfH(Protocol):
     """H at one theta and W."""
 
     @property
@@ -47,7 +47,7 @@ class Equations(Protocol):
     def description(self) -> str:
         """What is absorbed, and how the rest is factorised."""
 
-    def factor(self, prior: Prior, W: np.ndarray) -> Factor:
+    def factor(self, prior: Prior, W: np.ndarray) -> FactorOfH:
         """Factorise.
 
         Raises

@@ -12,7 +12,7 @@ from mme.generalised.curvature import covariance, expected_given_theta, given_th
 from mme.generalised.moves import Moves, moves
 from mme.generalised.problem import Problem
 from mme.generalised.scoring import first_inverse
-from mme.generalised.search import GAIN, Searched
+from mme.generalised.search import GAIN, SearchEnd
 from mme.generalised.separation import Separation, across, growing, separation
 from mme.numeric.lapack import cholesky
 
@@ -25,7 +25,7 @@ class GeneralisedEstimates:
     """Estimates at the optimum; each is computed when first asked for, and once."""
 
     problem: Problem
-    searched: Searched
+    searched: SearchEnd
 
     @property
     def tau(self) -> np.ndarray:
@@ -71,9 +71,10 @@ class GeneralisedEstimates:
     def beta_cov(self) -> np.ndarray:
         """The covariance of beta (p, p), what theta and the dispersion leave uncertain included.
 
-        That of theta held where the Hessian is not positive definite; infinite for coefficients without a limit.
+        That of theta held where the Hessian is not positive definite, and for the fast criterion, in which beta has no
+        part; infinite for coefficients without a limit.
         """
-        if self.parameter_cov is None:
+        if self.searched.criterion.points == 0 or self.parameter_cov is None:
             return self.beta_cov_given_theta
         return self._of_beta(self.parameter_cov[self._of_gamma, self._of_gamma])
 

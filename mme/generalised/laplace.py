@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.engine.blocks import Block
-from mme.generalised.equations import Factor
+from mme.generalised.columns import Effects
+from mme.generalised.equations import FactorOfH
 from mme.generalised.mode import Mode
 from mme.generalised.problem import Problem
 
@@ -27,7 +28,7 @@ _STEP = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class Psi:
     """Parameters of the search: theta in the axes (k,), gamma (p,) and tau (r,)."""
 
     theta: np.ndarray
@@ -45,9 +46,9 @@ class Laplace:
     """(L) at one point: its ``value``, the ``mode``, and the factor of H with the W of its determinant."""
 
     problem: Problem
-    at: Point
+    at: Psi
     mode: Mode
-    factor: Factor
+    factor: FactorOfH
     expected: bool
 
     @property
@@ -55,32 +56,41 @@ class Laplace:
         """-2 log L, every constant included."""
         return self.mode.value + self.factor.logdet + self.mode.prior.logdet_K
 
+    @property
+    def u(self) -> Effects:
+        """The mode, from which the next one is found."""
+        return self.mode.u
+
+    @property
+    def laplace(self) -> Laplace:
+        """Itself: the mode, its density and its factor are at hand."""
+        return self
+
     def gradient(self) -> np.ndarray:
         """dF / d(theta, gamma, tau)."""
-        problem, mode, density = self.problem, self.mode, self.mode.density
-        assert mode.factor is not None
+        assert self.mode.factor is not None
+        density, columns, prior = self.mode.density, self.problem.columns, self.mode.prior
         h = self.factor.leverages()
-        change = density.expected_slope if self.expected else density.observed_slope
-        hW = h * change
-        columns, prior = problem.columns, mode.prior
-        s = mode.factor.solve(prior.transposed(columns.transposed(hW)))
-        Ms = columns.eta(prior.b(s))
-        c = hW - 2.0 * density.slope - density.observed * Ms
-        by_T = [
-            Zc @ u.T + Zl @ s_t.T + 2.0 * gain
-            for Zc, u, Zl, s_t, gain in zip(
-                columns.transposed(c), mode.u, columns.transposed(density.slope), s, self.factor.gains(), strict=True
-            )
-        ]
-        by_theta = sum(
-            (chain_rule(block, self.at.theta, G) for block, G in zip(problem.blocks, by_T, strict=True)),
-            np.zeros(self.at.theta.size),
-        )
-        by_tau = [
-            float((-2.0 * one.value + h * (one.expected if self.expected else one.observed) + Ms * one.slope).sum())
-            for one in density.by_parameters
-        ]
-        return np.concatenate([by_theta, problem.Q @ c, np.array(by_tau)])
+        hW = h * (density.expected_slope if self.expected else density.observed_slope)
+        s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
+        return gradient_of(self, h, s, columns.eta(prior.b(s)))
+
+
+def gradient_of(at: Laplace, h: np.ndarray, s: Effects, Ms: np.ndarray) -> np.ndarray:
+    """The gradient by theta, gamma and tau: h (n,) are leverages, s is the adjoint solve, Ms (n,) it on the records."""
+    problem, density, columns = at.problem, at.mode.density, at.problem.columns
+    change = density.expected_slope if at.expected else density.observed_slope
+    c = h * change - 2.0 * density.slope - density.observed * Ms
+    parts = zip(columns.transposed(c), at.mode.u, columns.transposed(density.slope), s, at.factor.gains(), strict=True)
+    by_T = [Zc @ u.T + Zl @ s_t.T + 2.0 * gain for Zc, u, Zl, s_t, gain in parts]
+    by_theta = np.zeros(at.at.theta.size)
+    for block, G in zip(problem.blocks, by_T, strict=True):
+        by_theta += chain_rule(block, at.at.theta, G)
+    by_tau = [
+        float((-2.0 * one.value + h * (one.expected if at.expected else one.observed) + Ms * one.slope).sum())
+        for one in density.by_parameters
+    ]
+    return np.concatenate([by_theta, problem.Q @ c, np.array(by_tau)])
 
 
 def chain_rule(block: Block, theta: np.ndarray, G: np.ndarray) -> np.ndarray:

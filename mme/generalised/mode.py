@@ -9,21 +9,23 @@ method cannot fail there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf, isfinite
+from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 
 from mme.family.base import Density
 from mme.generalised.columns import Effects, Prior, along, inner
-from mme.generalised.equations import Factor
+from mme.generalised.equations import FactorOfH
 from mme.generalised.problem import Problem
 from mme.numeric.cholesky import NotPositiveDefiniteError
 
 # Newton's decrement over the size of f, below which one more full step ends at the mode to rounding.
-_CLOSE = 1e-9
-# A step promises no more than this share of f: rounding.
-_ROUNDING = 1e-15
+_CLOSE = 1e-11
+# A step promises no more than this share of f: none is left.
+_ROUNDING = 1e-30
+# f is known to this share of its size.
+_NOISE = 1e-13
 _STEPS, _HALVINGS = 200, 40
 
 
@@ -39,7 +41,7 @@ class Mode:
     eta: np.ndarray
     density: Density
     penalty: float
-    factor: Factor | None
+    factor: FactorOfH | None
     passes: int
 
     @property
@@ -48,55 +50,58 @@ class Mode:
         return -2.0 * float(self.density.value.sum()) + self.penalty
 
 
+def mode_at(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray, u: Effects) -> Mode:
+    """What stands at a mode that is known, ``fixed`` (n,) being the part of eta that u does not change."""
+    at = place(problem, prior, fixed, tau, u)
+    factor, is_observed = factor_at(problem, prior, at.density)
+    return replace(at, factor=factor if is_observed else None)
+
+
+def place(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray, u: Effects) -> Mode:
+    """The density at any u, without a factor."""
+    eta = fixed + problem.columns.eta(prior.b(u))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        density = problem.family.at(problem.data, eta, tau)
+        _ = density.value
+    return Mode(prior, u, eta, density, inner(u, prior.penalty(u)), None, 1)
+
+
 def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray, first: Effects) -> Mode | None:
-    """The mode from a first u, ``fixed`` (n,) is the part of eta that u does not change; None where none was found."""
-    family, data, columns = problem.family, problem.data, problem.columns
-
-    def at(u: Effects) -> tuple[float, np.ndarray, Density, float]:
-        eta = fixed + columns.eta(prior.b(u))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            density = family.at(data, eta, tau)
-            loss = -float(density.value.sum())
-        penalty = inner(u, prior.penalty(u))
-        value = loss + 0.5 * penalty
-        return (value if isfinite(value) else inf), eta, density, penalty
-
-    u = first
-    value, eta, density, penalty = at(u)
-    if value == inf:
-        u = columns.nothing()
-        value, eta, density, penalty = at(u)
-        if value == inf:
+    """The mode from a first u; None where none was found."""
+    at = place(problem, prior, fixed, tau, first)
+    if not isfinite(at.value):
+        at = place(problem, prior, fixed, tau, problem.columns.nothing())
+        if not isfinite(at.value):
             return None
     passes, last = 1, False
     for _ in range(_STEPS):
-        factor, is_observed = _factor(problem, prior, density)
+        factor, is_observed = factor_at(problem, prior, at.density)
         if factor is None:
             return None
+        here = replace(at, factor=factor if is_observed else None, passes=passes)
         if last and is_observed:
-            return Mode(prior, u, eta, density, penalty, factor, passes)
-        force = columns.transposed(density.slope)
-        gradient = along(prior.transposed(force), -1.0, prior.penalty(u))
+            return here
+        force = prior.transposed(problem.columns.transposed(at.density.slope))
+        gradient = along(force, -1.0, prior.penalty(at.u))
         direction = factor.solve(gradient)
-        decrement = inner(gradient, direction)
-        if not decrement > _ROUNDING * _ROUNDING * (1.0 + abs(value)):
-            return Mode(prior, u, eta, density, penalty, factor if is_observed else None, passes)
-        last = is_observed and decrement <= _CLOSE * (1.0 + abs(value)) * 1e-2
-        step, found = 1.0, None
+        decrement, size = inner(gradient, direction), 1.0 + abs(at.value)
+        if not decrement > _ROUNDING * size:
+            return here
+        last = is_observed and decrement <= _CLOSE * size
+        step = 1.0
         for _ in range(_HALVINGS):
-            trial = along(u, step, direction)
-            found = at(trial)
+            new = place(problem, prior, fixed, tau, along(at.u, step, direction))
             passes += 1
-            if found[0] <= value - 1e-4 * step * decrement or (last and found[0] <= value + 1e-13 * (1.0 + abs(value))):
+            if new.value <= at.value - 2e-4 * step * decrement or (last and new.value <= at.value + _NOISE * size):
                 break
             step *= 0.5
         else:
-            return Mode(prior, u, eta, density, penalty, factor if is_observed else None, passes)
-        u, (value, eta, density, penalty) = trial, found
+            return here
+        at = new
     return None
 
 
-def _factor(problem: Problem, prior: Prior, density: Density) -> tuple[Factor | None, bool]:
+def factor_at(problem: Problem, prior: Prior, density: Density) -> tuple[FactorOfH | None, bool]:
     """The factor of (H) by the observed information, or by the expected one; and whether it is the former."""
     for W, is_observed in ((density.observed, True), (density.expected, False)):
         try:

@@ -3,17 +3,19 @@ r"""The outer loop: minimise (L) over theta, gamma and tau together, by its exac
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
 from mme.errors import MMEError
-from mme.generalised.criterion import Criterion
-from mme.generalised.laplace import Laplace, Point
+from mme.generalised.criterion import Criterion, CriterionAt
+from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.scoring import first_inverse
 from mme.generalised.start import start
+from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
 
 # What a further step may still gain.
@@ -24,22 +26,27 @@ GAIN = 1e-6
 _SMALL = 1e-3
 # Zero may cost this.
 _COSTS = 1e-9
-# Length of a step in standard errors.
-_FAR = 5.0
+# No coordinate, which are of the size of eta, changes by more in a step.
+_FAR = 3.0
 
 
 @dataclass(frozen=True, eq=False)
-class Searched:
+class SearchEnd:
     """Where the search ended; ``free`` are the parameters that are not held, at zero where that cost nothing."""
 
     criterion: Criterion
     at: Laplace
-    descent: Descent[Laplace]
+    descent: Descent[CriterionAt]
     free: np.ndarray
 
 
-def search(problem: Problem, *, expected: bool = False, points: int = 1, first: Point | None = None) -> Searched:
-    """The minimum of (L), or of (Q) with so many points, where the minimum of (L) is the start."""
+def search(
+    problem: Problem, *, expected: bool = False, points: int = 1, by_values: bool = False, first: Psi | None = None
+) -> SearchEnd:
+    """The minimum of (L); of (Q) with so many points, from the minimum of (L); or of (F), with none.
+
+    ``by_values``: without gradients, by values of the criterion alone.
+    """
     if points > 1:
         require_quadrature(problem, points)
         first = search(problem, first=first).at.at
@@ -54,12 +61,16 @@ def search(problem: Problem, *, expected: bool = False, points: int = 1, first: 
     free = np.ones(point.x.size, dtype=bool)
     k = problem.model.k
     free[:k] = problem.model.coordinates.free
-    criterion.u = at.mode.u
+    if points == 0:
+        free[k : k + point.gamma.size] = False
+    criterion.keep(at)
+    if by_values:
+        return SearchEnd(criterion, (found := _by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _descend(criterion, point.x, at, free)
     return _without_small(criterion, descent, free)
 
 
-def _descend(criterion: Criterion, x: np.ndarray, at: Laplace, free: np.ndarray) -> Descent[Laplace]:
+def _descend(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray) -> Descent[CriterionAt]:
     """BFGS over the free parameters."""
 
     def function(z: np.ndarray) -> Free | None:
@@ -69,20 +80,45 @@ def _descend(criterion: Criterion, x: np.ndarray, at: Laplace, free: np.ndarray)
         return None if found is None else Free(found, free)
 
     def accepted(_: np.ndarray, found: Free) -> None:
-        criterion.u = found.of.mode.u
+        criterion.keep(found.of)
 
-    inverse = first_inverse(at)[np.ix_(free, free)]
+    inverse = first_inverse(at.laplace)[np.ix_(free, free)]
     found = descend(function, x[free], Free(at, free), inverse, accepted=accepted, tolerance=_TOLERANCE, most=_FAR)
     full = x.copy()
     full[free] = found.x
     return Descent(full, found.at.of, found.gradient, found.inverse, found.promised, found.steps, found.reason)
 
 
+def _by_values(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray) -> Descent[CriterionAt]:
+    """By values of the criterion alone, and Newton steps on their differences: a check of the other search."""
+    inverse = first_inverse(at.laplace)[np.ix_(free, free)]
+    size, k = np.sqrt(inverse.diagonal()), int(free[: criterion.problem.model.k].sum())
+    even = np.zeros(size.size, dtype=bool)
+    even[:k] = criterion.problem.model.diagonal[free[: criterion.problem.model.k]]
+
+    def whole(z: np.ndarray) -> np.ndarray:
+        full = x.copy()
+        full[free] = z * size
+        return full
+
+    def value(z: np.ndarray) -> float:
+        found = criterion.at(criterion.point(whole(z)))
+        return inf if found is None else found.value
+
+    minimum = minimise(value, x[free] / size, np.ones(size.size), even=even)
+    end = criterion.at(criterion.point(whole(minimum.x)))
+    assert end is not None
+    curve = minimum.curvature
+    inverse = np.linalg.pinv(curve.hessian) * np.outer(size, size)
+    promised, reason = curve.expected_decrease, minimum.reason
+    return Descent(whole(minimum.x), end, curve.gradient / size, inverse, promised, minimum.evaluations, reason)
+
+
 @dataclass(frozen=True, eq=False)
 class Free:
     """(L) as a function of the free parameters."""
 
-    of: Laplace
+    of: CriterionAt
     free: np.ndarray
 
     @property
@@ -95,7 +131,7 @@ class Free:
         return self.of.gradient()[self.free]
 
 
-def _without_small(criterion: Criterion, descent: Descent[Laplace], free: np.ndarray) -> Searched:
+def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> SearchEnd:
     """Standard deviations that are nearly zero at zero, where that costs nothing."""
     problem = criterion.problem
     k = problem.model.k
@@ -109,6 +145,6 @@ def _without_small(criterion: Criterion, descent: Descent[Laplace], free: np.nda
         if at is None or at.value > descent.at.value + _COSTS:
             continue
         free[j] = False
-        criterion.u = at.mode.u
+        criterion.keep(at)
         descent = _descend(criterion, x, at, free)
-    return Searched(criterion, descent.at, descent, free)
+    return SearchEnd(criterion, descent.at.laplace, descent, free)

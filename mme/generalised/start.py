@@ -7,9 +7,10 @@ from math import isfinite
 import numpy as np
 
 from mme.engine.blocks import Block, sizes_of_theta
-from mme.generalised.laplace import Point
+from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.numeric.lapack import cholesky, cholesky_solve
+from mme.numeric.limits import limits
 from mme.numeric.sums import coding, sum_by_level
 
 _STEPS = 50
@@ -18,18 +19,19 @@ _LEAST = 0.1
 
 
 def without_random_effects(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Gamma (p,) and tau (r,) of the model without random effects, by Fisher scoring."""
-    family, data, Q = problem.family, problem.data, problem.Q
+    """Gamma (p,) and tau (r,) of the model without random effects, by Fisher scoring: of every so many-th record."""
+    every = slice(None, None, max(1, problem.n // limits().records_of_start))
+    family, data, Q, offset = problem.family, problem.data.at(every), problem.Q[:, every], problem.offset[every]
     eta = family.first_eta(data)
     tau = family.first_tau(data, eta)
     gamma = np.zeros(len(Q))
     if len(Q):
         density = family.at(data, eta, tau)
-        gamma = _scored(Q, density.expected, density.expected * (eta - problem.offset) + density.slope)
+        gamma = _scored(Q, density.expected, density.expected * (eta - offset) + density.slope)
     value = np.inf
     step = np.zeros(len(Q))
     for _ in range(_STEPS):
-        eta = problem.offset + gamma @ Q
+        eta = offset + gamma @ Q
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             density = family.at(data, eta, tau)
             new = -2.0 * float(density.value.sum())
@@ -44,7 +46,7 @@ def without_random_effects(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         value = new
         step = _scored(Q, density.expected, density.slope)
         gamma = gamma + step
-    return gamma, family.first_tau(data, problem.offset + gamma @ Q)
+    return gamma, family.first_tau(data, offset + gamma @ Q)
 
 
 def _scored(Q: np.ndarray, W: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -55,7 +57,7 @@ def _scored(Q: np.ndarray, W: np.ndarray, r: np.ndarray) -> np.ndarray:
     return np.zeros(len(A)) if failed else cholesky_solve(L, Q @ r)
 
 
-def start(problem: Problem) -> Point:
+def start(problem: Problem) -> Psi:
     """Theta by the moments of l' at the model without random effects: E (z'l')^2 = a + a^2 s^2, a = z'W z."""
     gamma, tau = without_random_effects(problem)
     density = problem.family.at(problem.data, problem.offset + gamma @ problem.Q, tau)
@@ -67,7 +69,7 @@ def start(problem: Problem) -> Point:
             H = np.diag(variances[columns] * block.scale[columns] ** -2)
             first = part.nearest(H, floor[columns] * block.scale[columns] ** -2)
             theta[thetas] = first
-    return Point(theta, gamma, tau)
+    return Psi(theta, gamma, tau)
 
 
 def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
@@ -81,9 +83,9 @@ def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
     return max(float(weight @ (U[seen] ** 2 - A[seen])) / spread, 0.0) if spread > 0.0 else 0.0
 
 
-def near(problem: Problem, point: Point) -> Point:
+def near(problem: Problem, point: Psi) -> Psi:
     """A point to begin from that is near another: standard deviations of zero, where slopes vanish, are lifted."""
     theta, size = point.theta.copy(), sizes_of_theta(problem.blocks, point.theta.size)
     small = problem.model.diagonal & (np.abs(theta) * size < _LEAST)
     theta[small] = _LEAST / size[small]
-    return Point(theta, point.gamma, point.tau)
+    return Psi(theta, point.gamma, point.tau)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
 from mme.generalised.problem import Problem
-from mme.generalised.search import GAIN, Searched
+from mme.generalised.search import GAIN, SearchEnd
 from mme.generalised.separation import of_pure_levels, pure_levels, sentence, separation
 
 
@@ -70,7 +70,7 @@ class JointOptimum:
         return text
 
 
-def judge(problem: Problem, found: Searched) -> JointOptimum:
+def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     """Theta in the user's columns, and what is at the edge."""
     model, inner = problem.model, found.at.at.theta
     theta = model.canonical(model.coordinates.outer(inner))

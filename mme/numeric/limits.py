@@ -47,6 +47,11 @@ class Limits:
     dense_effects, dense_meetings : int
         Random effects of a generalised model beside an absorbed factor, and pairs of theirs with its levels (32 MB), up
         to which their Schur complement is dense.
+    compiled_records, compiled_coefficients : int
+        Records of a generalised model from which on its levels are passed over by a compiled loop (below, loading it
+        takes longer than the fit), with up to so many coefficients a level.
+    records_of_start : int
+        Records of a generalised model by which its search finds a start: of more, every second, third, ... is taken.
     kept_densities : int
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
     separation_entries : int
@@ -131,6 +136,9 @@ class Limits:
     dense_effects: int = 1500
     dense_meetings: int = 4_000_000
     separation_entries: int = 1_000_000
+    compiled_records: int = 150_000
+    compiled_coefficients: int = 6
+    records_of_start: int = 25_000
     kept_densities: int = 4_000_000
     dense_up_to: int = 8000
     dense_operations: float = 1e12

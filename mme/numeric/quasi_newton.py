@@ -68,7 +68,7 @@ def descend(
     tolerance : float
         Decrease below which a further step is not taken.
     most : float
-        Largest length of a first step in the metric of the Hessian: sqrt(d'H d); it doubles where it is taken in full.
+        Largest change of a coordinate in the first step; it doubles where a step is taken in full.
     """
     g, value = at.gradient(), at.value
     fresh = inverse
@@ -81,7 +81,7 @@ def descend(
             slope = float(g @ d)
         if -0.5 * slope <= tolerance:
             return Descent(x, at, g, inverse, -0.5 * slope, step, "converged")
-        length = min(1.0, most / np.sqrt(-slope))
+        length = min(1.0, most / float(np.abs(d).max()))
         found = _along(function, x, value, d, slope, length)
         if found is None:
             reason = "no further decrease" if inverse is fresh else "restarted"

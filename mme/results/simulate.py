@@ -8,7 +8,7 @@ import numpy as np
 
 from mme.errors import MemoryForecastError, MMEError
 from mme.fitted.generalised import GeneralisedFitted
-from mme.generalised.laplace import Point
+from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.model.problem import Model
 from mme.model.term import Term
@@ -61,7 +61,7 @@ class Simulator:
 class GeneralisedSimulator:
     """Draws from the family at eta = X beta + Z b + offset, b drawn anew."""
 
-    def __init__(self, problem: Problem, at: Point) -> None:
+    def __init__(self, problem: Problem, at: Psi) -> None:
         self.problem, self._tau = problem, at.tau
         self._eta = problem.offset + at.gamma @ problem.Q
         self._random = RandomPart(problem.model, problem.model.coordinates.outer(at.theta), 1.0)

@@ -20,7 +20,7 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.generalised_refit import searched_again
 from mme.fitted.natural import generalised_names, generalised_values
 from mme.generalised.criterion import Criterion
-from mme.generalised.laplace import Point
+from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.generalised.sparse import SparseEquations
 from mme.generalised.verdict import judge
@@ -38,7 +38,7 @@ class GeneralisedRefitter:
     model: Model
     family: Family
     data: Observed
-    at: Point
+    at: Psi
     expected: bool
     points: int
     entropy: Any
@@ -82,7 +82,7 @@ class GeneralisedRefitter:
         return np.concatenate([values, optimum.theta, flags])
 
 
-def parameters_of(problem: Problem, theta: np.ndarray, at: Point) -> np.ndarray:
+def parameters_of(problem: Problem, theta: np.ndarray, at: Psi) -> np.ndarray:
     """Standard deviations and correlations, natural parameters of the family, and beta."""
     return generalised_values(problem.model, theta, problem.family.natural(at.tau), problem.beta(at.gamma))
 

@@ -1,0 +1,108 @@
+"""(L) of one block of independent levels by compiled passes over records in the order of their levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from mme.generalised.columns import Prior
+from mme.generalised.laplace import Laplace, Psi, chain_rule
+from mme.generalised.mode import mode_at
+from mme.generalised.one_coefficient import one_coefficient
+from mme.generalised.one_pass import one_pass
+from mme.generalised.problem import Problem
+from mme.numeric.kernels import kernel
+from mme.numeric.limits import limits
+from mme.numeric.sums import by_code
+
+# Counts and trials beyond which the compiled density, a difference of larger numbers, has fewer digits.
+_LARGE = 1e5
+
+
+@dataclass(frozen=True, eq=False)
+class PassedOver:
+    """(L) at a point with its gradient, and the modes ``u`` (J, q)."""
+
+    problem: Problem
+    at: Psi
+    value: float
+    by_x: np.ndarray
+    modes: np.ndarray
+    steps: int
+
+    def gradient(self) -> np.ndarray:
+        """By theta, gamma and tau."""
+        return self.by_x
+
+    @property
+    def u(self) -> list[np.ndarray]:
+        """The modes (q, J) of the one block."""
+        return [np.ascontiguousarray(self.modes.T)]
+
+    @cached_property
+    def laplace(self) -> Laplace:
+        """The same with all that a room may ask: eta, the density and the factor at the mode."""
+        prior = Prior.at(self.problem.blocks, self.at.theta)
+        fixed = self.problem.offset + self.at.gamma @ self.problem.Q
+        mode = mode_at(self.problem, prior, fixed, self.at.tau, self.u)
+        assert mode.factor is not None
+        return Laplace(self.problem, self.at, mode, mode.factor, expected=False)
+
+
+@dataclass(eq=False)
+class SortedRecords:
+    """The records of a problem, level by level; ``constant`` is what the compiled density leaves out of (L)."""
+
+    problem: Problem
+    constant: float | None = field(default=None)
+
+    @staticmethod
+    def serves(problem: Problem) -> bool:
+        """Whether there is a compiled form of this family, records enough that it pays, and one block of levels."""
+        blocks, data = problem.blocks, problem.data
+        one = len(blocks) == 1 and blocks[0].is_block_diagonal and blocks[0].q <= limits().compiled_coefficients
+        if problem.family.kind is None or not one or problem.n < limits().compiled_records:
+            return False
+        return bool(max(data.y.max(), data.weights.max()) <= _LARGE)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Records by level, each level's in their own order."""
+        block = self.problem.blocks[0]
+        return by_code(block.codes, block.J)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where the records of each level begin (J + 1,)."""
+        block = self.problem.blocks[0]
+        return np.concatenate(([0], np.cumsum(np.bincount(block.codes, minlength=block.J))))
+
+    @cached_property
+    def records(self) -> np.ndarray:
+        """y, weight, room for the fixed part of eta, z (q) and the row of Q (p) of every record (n, 3 + q + p)."""
+        problem, block, order = self.problem, self.problem.blocks[0], self.order
+        out = np.empty((problem.n, 3 + block.q + len(problem.Q)))
+        out[:, 0], out[:, 1] = problem.data.y[order], problem.data.weights[order]
+        for a, column in enumerate((*block.columns, *problem.Q)):
+            out[:, 3 + a] = 1.0 if column is None else column[order]
+        return out
+
+    def at(self, point: Psi, u: np.ndarray) -> PassedOver | None:
+        """(L) at a point, modes searched from u (J, q), which is overwritten; None where a level has no mode."""
+        problem, block, records = self.problem, self.problem.blocks[0], self.records
+        np.matmul(records[:, 3 + block.q :], point.gamma, out=records[:, 2])
+        if problem.model.offset is not None:
+            records[:, 2] += problem.offset[self.order]
+        T = np.ascontiguousarray(block.T(point.theta))
+        by_T, by_gamma = np.zeros_like(T), np.zeros(point.gamma.size)
+        loop = kernel(one_coefficient if block.q == 1 else one_pass, problem.n * 10)
+        value, steps = loop(problem.family.kind, self.starts, records, T, u, by_T, by_gamma)
+        if steps < 0 or not np.isfinite(value):
+            return None
+        gradient = np.concatenate([chain_rule(block, point.theta, by_T), by_gamma])
+        found = PassedOver(problem, point, value, gradient, u, steps)
+        if self.constant is None:
+            self.constant = found.laplace.value - value
+        return PassedOver(problem, point, value + self.constant, gradient, u, steps)

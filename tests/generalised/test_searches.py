@@ -1,0 +1,39 @@
+"""The search without gradients ends where the other does; the check of Laplace tells what quadrature does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mme
+from mme.errors import MMEError
+from tests.glmm import glmm_case, glmm_fit
+
+
+@pytest.mark.parametrize("name", ["cbpp_logit", "cross_logit", "singular_slope", "quine_pois"])
+def test_the_search_by_values_ends_at_the_optimum_of_the_gradient(name: str) -> None:
+    one, other = glmm_fit(name), glmm_case(name).fit(search="derivative-free")
+    assert other.criterion == pytest.approx(one.criterion, abs=1e-6)
+    assert (np.abs(other.beta - one.beta) < 2e-3 * one.se).all()
+    assert other.optimum.converged
+
+
+@pytest.mark.parametrize("name", ["toenail_int", "cbpp_logit", "wine_binary"])
+def test_the_check_of_laplace_tells_where_quadrature_goes(name: str) -> None:
+    fit, exact = glmm_fit(name), glmm_case(name).fit(n_agq=25)
+    check = fit.laplace_check(25)
+    gained = (fit.criterion + check.difference) - exact.criterion
+    assert gained >= -1e-9
+    moved = ((exact.beta - fit.beta) / fit.se).to_numpy()
+    told = np.array(list(check.shift.values()))
+    np.testing.assert_allclose(told, moved, rtol=1e-4, atol=1e-5)
+
+
+def test_the_check_of_laplace_refuses_crossed_factors() -> None:
+    with pytest.raises(MMEError, match="one grouping factor"):
+        glmm_fit("cross_logit").laplace_check()
+
+
+def test_searches_have_names() -> None:
+    with pytest.raises(MMEError, match='"gradient" or "derivative-free"'):
+        mme.glm_fit([0, 1, 0, 1], np.ones((4, 1)), [mme.Term([0, 0, 1, 1])], search="bobyqa")
