@@ -13,7 +13,7 @@ from mme.family.base import Observed
 from mme.family.words import family_of
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.dense import DenseEquations
-from mme.generalised.equations import Equations, Factor
+from mme.generalised.equations import Equations, FactorOfH
 from mme.generalised.levels import LevelEquations
 from mme.generalised.problem import Problem
 from mme.generalised.sparse import SparseEquations
@@ -94,7 +94,7 @@ def test_equations_of_modes_agree_with_dense_algebra(seed: int, factors: int, sl
 
 
 def _check_between(
-    problem: Problem, prior: Prior, factor: Factor, inverse: np.ndarray, rng: np.random.Generator
+    problem: Problem, prior: Prior, factor: FactorOfH, inverse: np.ndarray, rng: np.random.Generator
 ) -> None:
     """Covariances between any levels of any two blocks."""
     starts = np.cumsum([0, *(block.J * block.q for block in problem.blocks)])
