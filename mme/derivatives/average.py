@@ -23,9 +23,8 @@ from mme.numeric.lapack import triangular_solve
 
 def average_information(of: Score) -> np.ndarray:
     """(AI) by theta, then phi (k + r, k + r)."""
-    F = working_variates(of)
     p = of.objective.system.p
-    FF, FN = _left(of, F)
+    FF, FN = _left(of, *working_variates(of))
     taken = triangular_solve(of.uncertainty.estimates.at.border, FN.T, transposed=False)
     if of.objective.constants.sigma is not None:
         taken = taken[:p]
@@ -35,36 +34,47 @@ def average_information(of: Score) -> np.ndarray:
     return 0.5 * (information + information.T)
 
 
-def working_variates(of: Score) -> np.ndarray:
-    """V_i P y of whitened records (k + r, n): Z (K (x) H_i) Z'P y, and R_i P y."""
-    objective, e = of.objective, of.uncertainty.rows[-1]
-    F = np.zeros((of.theta.size, objective.model.n))
+def working_variates(of: Score) -> tuple[np.ndarray, np.ndarray]:
+    """V_i P y of whitened records: Z (K (x) H_i) Z'P y, and R_i P y; as rows (k + r, n), and by the absorbed levels.
+
+    Those of the absorbed block are Z_g b = Q_g R_g b of its levels: R_g b (k + r, q, J) stands for them, their rows are
+    zero.
+    """
+    objective, structure, phi = of.objective, of.objective.model.residual, of.objective.phi
+    k = of.theta.size + phi.size
+    F, R = np.zeros((k, objective.model.n)), objective.system.absorbed.levels.R
+    V = np.zeros((k, R.shape[0], R.shape[2]))
     for part in of.parts:
         block, at = objective.blocks[part.block], part.at
         v = of.solved(part.block)[:, :, -1] @ part.A
-        b_i = np.einsum("ga,iab->gib", v, part.slopes) @ part.A.T  # J, k_i, q
-        for i in range(b_i.shape[1]):
-            for a, column in enumerate(block.columns):
-                part_i = b_i[:, i, a].take(block.codes)
-                F[at.start + i] += part_i if column is None else part_i * column
-    structure, phi = objective.model.residual, objective.phi
-    if structure is None:
-        return F
-    v = structure.whiten_transposed(phi, e[None, :])[0]
-    return np.vstack([F, structure.whiten(phi, structure.changes(phi, v))])
+        b_i = part.A @ np.tensordot(part.slopes, v.T, 1)  # k_i, q, J
+        if part.block == objective.plan.absorb:
+            V[at] = np.einsum("rqg,iqg->irg", R, b_i)
+            continue
+        for a, column in enumerate(block.columns):
+            part_i = b_i[:, a][:, block.codes]
+            F[at] += part_i if column is None else part_i * column
+    if structure is not None:
+        v = structure.whiten_transposed(phi, of.uncertainty.rows[-1:])[0]
+        F[of.theta.size :] = structure.whiten(phi, structure.changes(phi, v))
+    return F, V
 
 
-def _left(of: Score, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _left(of: Score, F: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F'V^-1 F and F'V^-1 N for N = [X y]: (A), then (S), as an evaluation has them for N alone."""
     objective, at = of.objective, of.uncertainty.estimates.at
-    system, N = objective.system, objective.basis.N
-    one, rows = absorb_nothing(F) if objective.absorbing is None else absorb(objective.absorbing, F)
-    Y, Y_N = at.levels.forward(one.levels.V), at.levels.forward(system.absorbed.levels.V)
+    system, N, absorbing = objective.system, objective.basis.N, objective.absorbing
+    within, some = np.zeros(F.shape), np.flatnonzero(F.any(axis=1))
+    if some.size:
+        one, rows = absorb_nothing(F[some]) if absorbing is None else absorb(absorbing, F[some])
+        within[some] = rows.N
+        V[some] += one.levels.V
+    Y, Y_N = at.levels.forward(V), at.levels.forward(system.absorbed.levels.V)
     flat = Y.reshape(len(F), -1)
-    FF, FN = one.NN + flat @ flat.T, rows.N @ N.T + flat @ Y_N.reshape(len(N), -1).T
+    FF, FN = within @ within.T + flat @ flat.T, within @ N.T + flat @ Y_N.reshape(len(N), -1).T
     if system.rest.m == 0:
         return FF, FN
-    R = _remainder(of, rows.N, at, Y)
+    R = _remainder(of, within, at, Y)
     return FF - R.T @ R, FN - R.T @ at.R_ZN
 
 

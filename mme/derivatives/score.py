@@ -108,8 +108,9 @@ class Score:
         for b, block in enumerate(self.objective.blocks):
             T = block.T(self._inside)
             first = np.linalg.solve(T @ T.T, of.gains(b).T).T
-            sums = block.sums(of.rows)
-            Phi = first - np.einsum("gir,gjr,r->ij", sums, self.solved(b), self.weights)
+            v = self.solved(b)
+            sums = v if block.relationship is None else block.sums(of.rows)
+            Phi = first - np.tensordot(sums * self.weights, v, ((0, 2), (0, 2)))
             found.append(0.5 * (Phi + Phi.T))
         return found
 

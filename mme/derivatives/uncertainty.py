@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +30,14 @@ from mme.solution.estimates import Estimates
 
 @dataclass(frozen=True, eq=False)
 class Meetings:
-    """The cells in which levels of two blocks meet, found once for a model: ``cells[s, t]``, t not absorbed."""
+    """The cells in which levels of two blocks meet, found once for a model, and Z_s'Z_t in them, once a phi.
+
+    Pairs of blocks are (s, t), t not absorbed; ``products`` are of the ``columns`` of all blocks.
+    """
 
     cells: dict[tuple[int, int], Cells] = field(default_factory=dict)
+    products: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    columns: list[Any] = field(default_factory=list)
 
     def of(self, objective: Objective) -> Iterator[tuple[int, int, Cells]]:
         """Yield each pair of blocks with its cells."""
@@ -41,6 +47,16 @@ class Meetings:
             if (s, t) not in self.cells:
                 self.cells[s, t] = blocks[s].cells(blocks[t])
             yield s, t, self.cells[s, t]
+
+    def sums(self, objective: Objective, s: int, t: int) -> np.ndarray:
+        """Z_s'Z_t (cells, q_s, q_t)."""
+        columns = [block.columns for block in objective.blocks]
+        if len(columns) != len(self.columns) or any(a is not b for a, b in zip(columns, self.columns, strict=True)):
+            self.products.clear()
+            self.columns[:] = columns
+        if (s, t) not in self.products:
+            self.products[s, t] = self.cells[s, t].sums(columns[s], columns[t])
+        return self.products[s, t]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +152,8 @@ class Uncertainty:
         """N = sum_g (Z'Z H)_gg of block b (q, q): sum_gh K_gh (Z'V^-1 Z)_gh times T T'."""
         objective = self.objective
         total = np.einsum("gij,gjk->ik", objective.blocks[b].gram, self.covariances[b])
-        for s, t, met, H in self.crossed:
+        for s, t, _, H in self.crossed:
             if b in (s, t):
-                products = met.sums(objective.blocks[s].columns, objective.blocks[t].columns)
+                products = self.meetings.sums(objective, s, t)
                 total = total + np.einsum("cij,ckj->ik" if b == s else "cij,cik->jk", products, H)
         return np.asarray(total)

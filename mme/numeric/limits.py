@@ -117,7 +117,7 @@ class Limits:
     small_model_records : int
         Records beyond which a model is not small: descents from many places then take longer than the search itself.
     slope_numbers : int
-        Numbers of the second derivatives that a search makes in closed form (40 MB); beyond, it takes differences.
+        Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
     related_levels_asked : int
         Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
     summary_operations : float
@@ -164,7 +164,7 @@ class Limits:
     freedom_rows: int = 8_192
     small_model_numbers: int = 10_000
     small_model_records: int = 100
-    slope_numbers: int = 5_000_000
+    slope_numbers: int = 100_000
     related_levels_asked: int = 2000
     summary_operations: float = 1e10
 
