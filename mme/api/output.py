@@ -90,10 +90,11 @@ class Output(Face):
         Parameters
         ----------
         effects : str or sequence of str
-            ``"fixed"`` effects; ``"variance"``: standard deviations and correlations of the random effects and the
-            residual standard deviation; ``"blup"``: a row a level and coefficient of a grouping factor, ``std_error``
-            the root of var(b | y) and ``lower, upper`` by the normal quantile: variances are taken as known, as in
-            lme4's intervals.
+            ``"fixed"`` effects; ``"variance"``: standard deviations and correlations of the random effects, parameters
+            of the residual structure and the residual standard deviation, ``std_error`` by the observed information
+            and ``lower, upper`` on the scale without bounds (logarithm, Fisher's z); ``"blup"``: a row a level and
+            coefficient of a grouping factor, ``std_error`` the root of var(b | y) and ``lower, upper`` by the normal
+            quantile: variances are taken as known, as in lme4's intervals.
         ddf : str
             Degrees of freedom of the fixed effects, as in :meth:`Fit.coefficients`.
         level : float

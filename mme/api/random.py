@@ -89,6 +89,42 @@ class RandomEffects(Face):
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
         return heritability_table(self.internals, name)
 
+    def vpredict(self, function: str, *, level: float = 0.95) -> pd.Series:
+        """A function of the variances, with its standard error and an interval (ASReml's and sommer's ``vpredict``).
+
+        Parameters
+        ----------
+        function : str
+            ``"h2 ~ V_animal / (V_animal + V_res)"``, or its right side alone, of ``+ - * / ^``, parentheses, ``sqrt``,
+            ``log``, ``exp``, and names: ``V_g`` the variance of the term ``g``; ``V_g.x`` and ``C_g.x.z`` variances and
+            covariances of coefficients; ``V_res``, by stratum or occasion ``V_res.a`` and ``C_res.a.b``; and all
+            parameters by the names of :meth:`Fit.confint` and :attr:`Fit.residual`. Names with other characters than
+            letters, digits, dots and underscores stand in backticks: ``V_g.(Intercept)`` too.
+        level : float
+            Of the interval, by the normal distribution.
+
+        Returns
+        -------
+        Series
+            ``estimate, se, lower, upper``, by the delta method on the observed information. The standard error is
+            missing where a variance of zero leaves the method nothing to say, and where the variances were given.
+
+        Raises
+        ------
+        MMEError
+            A name is not known, with a caret under it and the names that are.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+        >>> fit.vpredict("icc ~ V_Batch / (V_Batch + V_res)").round(3).to_dict()
+        {'estimate': 0.419, 'se': 0.183, 'lower': 0.061, 'upper': 0.777}
+        """
+        from mme.results.functions import predicted
+
+        return predicted(self.internals, function, level)
+
     def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
         """Each level's estimate without pooling, with all data pooled, and between the two, where BLUP puts it.
 

@@ -52,11 +52,12 @@ class OfStructure:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """The slopes of a criterion at theta and its phi."""
+    """The slopes of a criterion at theta and its phi, with a ``share`` of what y has in them."""
 
     objective: Objective
     theta: np.ndarray
     meetings: Meetings
+    share: float = 1.0
 
     @cached_property
     def uncertainty(self) -> Uncertainty:
@@ -85,7 +86,7 @@ class Score:
     @property
     def weights(self) -> np.ndarray:
         """Of the rows of (P) in S (p + 1,)."""
-        return np.append(np.full(self.objective.system.p, float(self.objective.constants.reml)), self.c)
+        return np.append(np.full(self.objective.system.p, float(self.objective.constants.reml)), self.share * self.c)
 
     @cached_property
     def parts(self) -> list[OfStructure]:

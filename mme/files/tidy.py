@@ -14,12 +14,12 @@ from mme.diagnosis.influence import cooks_distance, leverage
 from mme.diagnosis.residuals import scaled_residuals
 from mme.errors import MMEError
 from mme.files.export import ranef_table
-from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
 from mme.inference.fixed.contrasts import coefficient_table
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.quantiles import t_quantile
 from mme.results.shares import icc, r2
+from mme.results.variance_rows import variance_rows
 from mme.tables.arguments import check_level, names_of
 from mme.tables.arrays import shown
 
@@ -50,9 +50,10 @@ def tidy(
     check_level(level)
     parts = []
     for name in chosen:
-        columns = (
-            _fixed(fit, ddf, level) if name == "fixed" else _variance(fit) if name == "variance" else _blups(fit, level)
-        )
+        if name == "fixed":
+            columns = _fixed(fit, ddf, level)
+        else:
+            columns = _variance(fit, level) if name == "variance" else _blups(fit, level)
         parts.append(_stacked(name, columns))
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS})
 
@@ -127,21 +128,9 @@ def _fixed(fit: Fitted, ddf: str, level: float) -> Columns:
     }
 
 
-def _variance(fit: Fitted) -> Columns:
-    rows: list[tuple[str, str, float]] = []
-    for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
-        rows += [(group, f"sd {name}", sd) for name, sd in zip(part.names, part.sd.tolist(), strict=True)]
-        pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if structure.correlated else ()
-        rows += [(group, f"cor {part.names[j]}, {part.names[i]}", float(part.corr[i, j])) for j, i in pairs]
-    rows += [(group, name, value) for group, part in fit.relationships.items() for name, value in part.items()]
-    names = residual_names(fit.model, fit.fixed_names)
-    rows += [("residual", name, value) for name, value in zip(names, fit.residual.values(), strict=True)]
-    rows.append(("residual", "sd", fit.sigma))
-    return {
-        "group": np.array([group for group, _, _ in rows], dtype=object),
-        "term": np.array([term for _, term, _ in rows], dtype=object),
-        "estimate": np.array([estimate for _, _, estimate in rows]),
-    }
+def _variance(fit: Fitted, level: float) -> Columns:
+    rows = variance_rows(fit, float(t_quantile(level, np.array(np.inf))))
+    return vars(rows).copy()
 
 
 def _blups(fit: Fitted, level: float) -> Columns:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.covariance.coordinates import Coordinates
+from mme.derivatives.observed import hessian_by_slopes
 from mme.engine.objective import Objective
 from mme.numeric.curvature import curvature
 from mme.search.joint import Joint
@@ -44,7 +45,8 @@ class Local:
 def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
     """Differentiate the criterion at theta and the optimum's phi.
 
-    The search's own Hessian was brought along by secants: good to find the optimum, not to state standard errors.
+    The search's own Hessian was brought along by secants, or averaged with what is expected: good to find the optimum,
+    not to state standard errors.
     """
     model, estimated = objective.model, np.isfinite(optimum.gradient)
     k, inside, x = model.k, objective.in_axes, model.coordinates.inner(theta)
@@ -66,7 +68,10 @@ def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
     H = np.full((at.size, at.size), np.nan)
     H[np.ix_(estimated, estimated)] = 0.0
     if free.any():
-        H[np.ix_(free, free)] = curvature(criterion, at[free], criterion(at[free]), (radius / scale)[free]).hessian
+        found = hessian_by_slopes(inside, at, free)
+        if found is None:
+            found = curvature(criterion, at[free], criterion(at[free]), (radius / scale)[free]).hessian
+        H[np.ix_(free, free)] = found
     return Local(at, H, inside.inside)
 
 

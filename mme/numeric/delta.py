@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import expit
 
 # Step of the differences in a parameter, in units of its standard error: the functions are smooth on that scale.
 _STEP = 1e-3
@@ -38,3 +39,14 @@ def jacobian(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, spread: np.nd
         step[i] = _STEP * sd if sd > 0 else 1e-6
         columns.append((f(x + step) - f(x - step)) / (2.0 * step[i]))
     return np.array(columns).T
+
+
+def unbounded(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The value on a scale without bounds; a lower bound is finite where the upper is."""
+    above, below = np.log(v - low), np.log(high - v)
+    return np.where(np.isinf(low), v, np.where(np.isinf(high), above, above - below))
+
+
+def bounded(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Back from the scale without bounds."""
+    return np.where(np.isinf(low), u, np.where(np.isinf(high), low + np.exp(u), low + (high - low) * expit(u)))

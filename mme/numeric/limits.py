@@ -118,6 +118,9 @@ class Limits:
         Records beyond which a model is not small: descents from many places then take longer than the search itself.
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
+    hessian_operations : float
+        Operations that the observed information of many parameters may take: minutes; beyond, it is averaged with what
+        is expected.
     related_levels_asked : int
         Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
     summary_operations : float
@@ -165,6 +168,7 @@ class Limits:
     small_model_numbers: int = 10_000
     small_model_records: int = 100
     slope_numbers: int = 100_000
+    hessian_operations: float = 2e12
     related_levels_asked: int = 2000
     summary_operations: float = 1e10
 

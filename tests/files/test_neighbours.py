@@ -51,7 +51,8 @@ def test_tidy_has_a_row_an_estimate(slopes):
     half = student.ppf(0.95, fixed["df"]) * fixed["se"]
     np.testing.assert_allclose(table["lower"].iloc[:2], fixed["estimate"] - half, rtol=1e-9)
     np.testing.assert_allclose(table["upper"].iloc[:2], fixed["estimate"] + half, rtol=1e-9)
-    assert table.loc[2:, ["std_error", "p_value", "lower"]].isna().all(axis=None)
+    assert table.loc[2:, ["df", "statistic", "p_value"]].isna().all(axis=None)
+    assert (table.loc[2:, "lower"] < table.loc[2:, "estimate"]).all()
 
 
 def test_tidy_has_blups_on_request_and_correlations_only_where_they_are_estimated(sleep):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
 
 from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
 from mme.inference.fixed.contrasts import coefficient_table
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.quantiles import t_quantile
-from mme.numeric.delta import jacobian, parameter_covariance
+from mme.numeric.delta import bounded, jacobian, parameter_covariance, unbounded
 from mme.residual import Bound
 
 if TYPE_CHECKING:
@@ -52,17 +51,17 @@ def _residual_limits(structure: Bound, phi: np.ndarray, hessian: np.ndarray, z: 
     k = len(hessian) - phi.size
     low, high = np.array(structure.bounds).T
 
-    def unbounded(at: np.ndarray) -> np.ndarray:
-        return _unbounded(structure.natural(at), low, high)
+    def scaled(at: np.ndarray) -> np.ndarray:
+        return unbounded(structure.natural(at), low, high)
 
     with np.errstate(divide="ignore", invalid="ignore"):
         cov, known = _covariance(hessian, np.append(np.zeros(k), np.full(phi.size, _FLAT)))
         cov, known = cov[k:, k:], known[k:]
-        g = jacobian(unbounded, phi, np.sqrt(np.diag(cov)))
+        g = jacobian(scaled, phi, np.sqrt(np.diag(cov)))
         se = np.sqrt(np.einsum("ij,jk,ik->i", g, cov, g))
         se = np.where((g[:, ~known] != 0.0).any(axis=1), np.nan, se)
-        middle = unbounded(phi)[:, None]
-        return _bounded(middle + se[:, None] * np.array([-z, z]), low[:, None], high[:, None])
+        middle = scaled(phi)[:, None]
+        return bounded(middle + se[:, None] * np.array([-z, z]), low[:, None], high[:, None])
 
 
 def _covariance(hessian: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,14 +71,3 @@ def _covariance(hessian: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.
     scale = 1.0 / np.sqrt(np.where(known, curve, np.nan))  # units of theta are the user's
     size = np.outer(scale, scale)
     return np.where(np.isfinite(size), parameter_covariance(hessian * size) * size, 0.0), known
-
-
-def _unbounded(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The value on a scale without bounds; a lower bound is finite where the upper is."""
-    above, below = np.log(v - low), np.log(high - v)
-    return np.where(np.isinf(low), v, np.where(np.isinf(high), above, above - below))
-
-
-def _bounded(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Back from the scale without bounds."""
-    return np.where(np.isinf(low), u, np.where(np.isinf(high), low + np.exp(u), low + (high - low) * expit(u)))

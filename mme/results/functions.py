@@ -1,0 +1,80 @@
+"""Functions of variances, as a user writes them: ``h2 ~ V_animal / (V_animal + V_res)``, with their standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtri
+
+from mme.errors import FormulaError, MMEError
+from mme.fitted.record import Fitted
+from mme.formula.parser import parse, parse_expression
+from mme.formula.syntax import Call, Name, Node, Number, Op, deparse
+from mme.results.components import accuracy, named_components
+from mme.tables.arguments import check_level
+from mme.tables.arrays import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FUNCTIONS: dict[str, Callable[[float], float]] = {"sqrt": np.sqrt, "log": np.log, "exp": np.exp}
+_OPERATORS: dict[str, Callable[[float, float], float]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "^": lambda a, b: a**b,
+}
+
+
+def predicted(fit: Fitted, text: str, level: float) -> pd.Series:
+    """``estimate, se, lower, upper`` of a function of the variances; the interval is by the normal distribution."""
+    import pandas as pd
+
+    check_level(level)
+    if not isinstance(text, str):
+        raise MMEError(f'a function of variances is text such as "V_animal / (V_animal + V_res)", got {shown(text)}')
+    left, tree = parse(text) if "~" in text else (None, parse_expression(text))
+
+    def function(theta: np.ndarray, phi: np.ndarray, sigma: float) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.array([_value(tree, named_components(fit, theta, phi, sigma), text)])
+
+    estimate = float(function(fit.theta, fit.optimum.phi, fit.sigma)[0])
+    se = float(fit.once(accuracy).standard_errors(function)[0])
+    half = float(ndtri(0.5 + 0.5 * level)) * se
+    values = {"estimate": estimate, "se": se, "lower": estimate - half, "upper": estimate + half}
+    return pd.Series(values, name=deparse(tree if left is None else left))
+
+
+def _value(node: Node, names: Mapping[str, float], text: str) -> float:
+    """The number that a tree is."""
+    match node:
+        case Number(value):
+            return float(value)
+        case Name(value):
+            if value not in names:
+                raise _unknown(value, node.start, names, text)
+            return np.float64(names[value])
+        case Op("(", (inner,)):
+            return _value(inner, names, text)
+        case Op("-", (inner,)):
+            return -_value(inner, names, text)
+        case Op(symbol, args) if symbol in _OPERATORS:
+            first, *others = (_value(one, names, text) for one in args)
+            for other in others:
+                first = _OPERATORS[symbol](first, other)
+            return first
+        case Call(function, (inner,), ()) if function in _FUNCTIONS:
+            return float(_FUNCTIONS[function](_value(inner, names, text)))
+    raise FormulaError.at(text, node.start, "only + - * / ^, parentheses, sqrt(), log() and exp() are known here")
+
+
+def _unknown(name: str, start: int, names: Mapping[str, float], text: str) -> FormulaError:
+    near = get_close_matches(name, names, 1)
+    listed = ", ".join(deparse(Name(one)) for one in names)
+    hint = f"did you mean {deparse(Name(near[0]))}? " if near else ""
+    return FormulaError.at(text, start, f"there is no '{name}'; {hint}the fit has {listed}")
