@@ -37,6 +37,7 @@ def fit(
     theta: Any = None,
     start: Any = None,
     phi: Mapping[str, float] | None = None,
+    hold: Mapping[str, float] | None = None,
     search: str = "auto",
     progress: Progress = False,
 ) -> Fit:
@@ -75,6 +76,10 @@ def fit(
     phi : mapping, optional
         Parameters of the residual structure that are known, ``{"rho": 0.5}``, by the names of :attr:`Fit.residual`;
         the others are estimated.
+    hold : mapping, optional
+        Parameters held at a value, the others estimated: variances ``V_g``, ``V_g.x`` and ``V_res``, ``sigma``,
+        any name of :meth:`Fit.confint` (``"sd_(Intercept)|g"``, ``"rho|g"``), of :attr:`Fit.theta_names` (a standard
+        deviation over sigma) or of :attr:`Fit.residual`; of unstructured terms of several coefficients none alone.
     search : str
         How the variances are searched: ``"derivative-free"`` by values of the criterion, ``"average-information"`` by
         its exact slopes and average information; ``"auto"`` takes the first for up to six parameters. The optimum is
@@ -132,6 +137,7 @@ def lmer(
     theta: Any = None,
     start: Any = None,
     phi: Mapping[str, float] | None = None,
+    hold: Mapping[str, float] | None = None,
     search: str = "auto",
     progress: Progress = False,
 ) -> Fit:
@@ -167,7 +173,7 @@ def lmer(
         and means of transforms are those of the rows used. What comes back by row has all rows, NaN for these.
     na_action : str
         ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
-    sigma, theta, start, phi, search, progress
+    sigma, theta, start, phi, hold, search, progress
         As in :func:`mme.fit`.
 
     Returns
@@ -213,6 +219,7 @@ def lmer(
         sigma=sigma,
         residual=residual,
         phi=phi,
+        hold=hold,
         column=parts.column,
         x_names=parts.x_names,
         response=parts.spec.response,

@@ -55,7 +55,7 @@ class ProfileDerivatives:
 
 def profile_derivatives(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
     """Derivatives of the criterion and of beta's covariance by the free entries of (theta, phi)."""
-    closed = information(origin.objective, origin.theta, origin.at) if free.any() else None
+    closed = information(origin.objective, origin.theta, origin.at) if free.size and free.all() else None
     return _by_differences(origin, free) if closed is None else _by_chain_rule(origin, closed)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.model.problem import Model, told_apart
+from mme.model.problem import Model
+from mme.model.problem import natural_names as names_of_terms
 from mme.tables.names import unlike
 
 
@@ -18,7 +19,7 @@ def natural_names(model: Model) -> tuple[str, ...]:
 
 
 def _random_names(model: Model) -> tuple[str, ...]:
-    return told_apart(model.terms, [part.natural_names for part in model.structures])
+    return names_of_terms(model.terms, model.structures)
 
 
 def _random_values(model: Model, theta: np.ndarray, sigma: float) -> list[np.ndarray]:

@@ -43,7 +43,9 @@ def reduced(model: Model, held: Sequence[np.ndarray]) -> Reduced:
         terms.append(term)
         structures.append(part)
         thetas.append(entries)
-    return Reduced(model, replace(model, terms=tuple(terms), structures=tuple(structures)), np.concatenate(thetas))
+    entries = np.concatenate(thetas)
+    given = None if model.held is None else model.held.among(entries)
+    return Reduced(model, replace(model, terms=tuple(terms), structures=tuple(structures), held=given), entries)
 
 
 def without_held(model: Model, held: np.ndarray) -> Reduced:

@@ -25,6 +25,7 @@ from mme.model.checks import (
     check_weights,
     estimation_method,
 )
+from mme.model.holding import HeldByName, Holding, read_hold
 from mme.model.residuals import bind_residual
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents, separate
@@ -40,6 +41,7 @@ class Model:
 
     The last columns of X are those of ``unknown_parents``, whose fixed groups are no part of the terms. ``phi`` has the
     coordinates of parameters of the residual structure that are given, NaN for the others; None: all are estimated.
+    ``held`` are entries of theta that are given.
     """
 
     y: np.ndarray
@@ -55,6 +57,7 @@ class Model:
     residual: Bound | None = None
     phi: np.ndarray | None = None
     unknown_parents: tuple[UnknownParents, ...] = ()
+    held: Holding | None = None
 
     @property
     def n(self) -> int:
@@ -152,6 +155,7 @@ def build_model(
     sigma: float | None = None,
     residual: Any = None,
     phi: Any = None,
+    hold: Any = None,
     column: Column = _as_it_is,
     x_names: Sequence[str] | None = None,
     response: str = "y",
@@ -175,6 +179,7 @@ def build_model(
     terms, columns, names, unknown_parents = separate(terms, columns, names)
     structures = tuple(_structure(term) for term in terms)
     bound = None if residual is None else bind_residual(residual, column, values.size, terms, structures)
+    held = _held(hold, terms, structures, bound, sigma)
     return Model(
         y=values,
         X=columns,
@@ -185,11 +190,30 @@ def build_model(
         weights=None if weights is None else check_weights(weights, values.size, weights_name, zero_weights),
         offset=None if offset is None else check_vector(offset, values.size, "offset"),
         method=method,
-        sigma=sigma,
+        sigma=sigma if held.sigma is None else held.sigma,
         residual=bound,
-        phi=given_coordinates(bound, phi),
+        phi=given_coordinates(bound, {**(phi or {}), **held.phi} if held.phi else phi),
         unknown_parents=unknown_parents,
+        held=held.theta,
     )
+
+
+def _held(
+    given: Any, terms: tuple[Term, ...], structures: tuple[GStructure, ...], bound: Bound | None, sigma: float | None
+) -> HeldByName:
+    """What ``hold`` says of these terms and their residuals."""
+    if given is None:
+        return HeldByName(None, {}, None)
+    names = (told_apart(terms, [part.names for part in structures]), natural_names(terms, structures))
+    held = read_hold(given, terms, structures, bound, *names)
+    if held.sigma is not None and sigma is not None:
+        raise MMEError("sigma is given twice: by sigma= and by hold=")
+    return held
+
+
+def natural_names(terms: Sequence[Term], structures: Sequence[GStructure]) -> tuple[str, ...]:
+    """lme4's names of standard deviations and correlations, in the order of theta."""
+    return told_apart(terms, [part.natural_names for part in structures])
 
 
 def told_apart(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit
 
 # Step of the differences in a parameter, in units of its standard error: the functions are smooth on that scale.
 _STEP = 1e-3
@@ -49,4 +48,6 @@ def unbounded(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 def bounded(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Back from the scale without bounds."""
+    from scipy.special import expit  # slow to import
+
     return np.where(np.isinf(low), u, np.where(np.isinf(high), low + np.exp(u), low + (high - low) * expit(u)))

@@ -35,6 +35,7 @@ def named_components(fit: Fitted, theta: np.ndarray, phi: np.ndarray, sigma: flo
         cov, several = sigma**2 * (T @ T.T), term.q > 1
         for i, column in enumerate(term.columns):
             out[f"V_{term.name}.{column}" if several else f"V_{term.name}"] = float(cov[i, i])
+            out.setdefault(f"V_{term.group}.{column}", float(cov[i, i]))
             for j in range(i):
                 other = term.columns[j]
                 out[f"C_{term.name}.{other}.{column}"] = out[f"C_{term.name}.{column}.{other}"] = float(cov[i, j])

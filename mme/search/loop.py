@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -17,7 +17,9 @@ from mme.model.problem import Model
 from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only
+from mme.search.beside_sigma import beside_sigma
 from mme.search.elsewhere import continued, elsewhere, lower
+from mme.search.found import Found
 from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
 from mme.search.known_derivatives import AUTO, derivatives_at_one, derivatives_of, explained, forecast
@@ -25,15 +27,7 @@ from mme.search.progress import Progress, Report, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals
 from mme.search.searched import Searched
 from mme.search.start import Start, start
-from mme.search.verdict import Optimum, Place, judge, of_whole, with_undetermined
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Where the loop ended: the objective at the final phi, and the optimum, theta and phi in it."""
-
-    objective: Objective
-    optimum: Optimum
+from mme.search.verdict import Place, judge, of_whole, with_undetermined
 
 
 def search(
@@ -50,6 +44,8 @@ def search(
     model's objective at a first phi, where there is one already.
     """
     joint = Joint(model, Objective.of(model, phi=first_phi(model)) if assembled is None else assembled)
+    if theta is None and model.held is not None and model.held.asks_for_sigma and model.sigma is None:
+        return beside_sigma(joint, lambda at: search(at.model, None, progress, first_theta, at, by))
     if theta is not None:
         return _minimised(joint, theta, progress, by=by)
     check_columns(model)
@@ -175,8 +171,10 @@ def _begin(
         inner = model.coordinates.inner(given_theta(theta, model, "theta"))
         return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread]), None
     require_identifiable(model)
-    begun = start(objective, descending=descending)
+    begun = start(objective, descending=descending and model.held is None)
     first, radius = np.where(model.coordinates.free, begun.theta, 0.0), begun.radius
+    if model.held is not None:
+        first = np.where(np.isnan(model.held.values), first, model.held.at(model.sigma))
     if first_theta is not None:
         near = model.coordinates.inner(first_theta)
         other = np.where(np.abs(near) > 0.1 * radius, near, first)

@@ -37,6 +37,8 @@ class Searched:
         scale = np.concatenate([objective.theta_scale, np.ones(objective.phi.size)])
         estimated = np.ones(first.size, dtype=bool)
         estimated[: model.k] = not theta_given
+        if model.held is not None:
+            estimated[: model.k] &= np.isnan(model.held.values)
         if model.phi is not None:
             estimated[model.k :] = np.isnan(model.phi)
         return cls(model, first, scale, estimated, estimated & np.concatenate([model.coordinates.free, of_phi]))

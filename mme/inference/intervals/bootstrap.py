@@ -29,7 +29,8 @@ from mme.inference.intervals.refits import (
     safe_start_method,
 )
 from mme.inference.intervals.whole import AllParameters
-from mme.search.loop import Found, search
+from mme.search.found import Found
+from mme.search.loop import search
 from mme.tables.arguments import check_level, count, entropy, is_word
 from mme.tables.arrays import shown
 from mme.tables.names import unlike

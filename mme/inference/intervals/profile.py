@@ -55,6 +55,8 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
     z = quantile(level)
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
+    if fit.model.held is not None:
+        raise MMEError("variances of this fit are held (hold=): profiles are of fits that estimate all of them")
     whole = AllParameters.of(fit)
     maximum, deviance = _maximum(fit.determined, tuple(whole.names[i] for i in whole.places.tolist()))
     chosen = _chosen(parameters, maximum, whole, _given(fit))

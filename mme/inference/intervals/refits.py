@@ -23,7 +23,8 @@ from mme.model.problem import Model
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import Limits, limits, set_limits
 from mme.results.simulate import Simulator
-from mme.search.loop import Found, search
+from mme.search.found import Found
+from mme.search.loop import search
 from mme.solution.estimates import Estimates
 
 Progress = bool | Callable[[int, int], None]
