@@ -16,12 +16,13 @@ and y'Py. No n x n matrix is formed, and records are not read again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mme.derivatives.information import Direction, Information, information
+from mme.derivatives.observed import observed
 from mme.derivatives.slopes import slopes_by_theta
 from mme.derivatives.units import level_information, natural_units
 from mme.engine.objective import Objective
@@ -56,7 +57,9 @@ class ProfileDerivatives:
 def profile_derivatives(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
     """Derivatives of the criterion and of beta's covariance by the free entries of (theta, phi)."""
     closed = information(origin.objective, origin.theta, origin.at) if free.size and free.all() else None
-    return _by_differences(origin, free) if closed is None else _by_chain_rule(origin, closed)
+    if closed is not None:
+        return _by_chain_rule(origin, closed)
+    return _by_scores(origin, free) or _by_differences(origin, free)
 
 
 def _by_chain_rule(origin: Estimates, of: Information) -> ProfileDerivatives:
@@ -76,6 +79,39 @@ def _by_chain_rule(origin: Estimates, of: Information) -> ProfileDerivatives:
     )
 
 
+def _by_scores(origin: Estimates, free: np.ndarray) -> ProfileDerivatives | None:
+    """Differences of the exact score, of many parameters (:mod:`mme.derivatives.observed`)."""
+    objective, p = origin.objective, origin.objective.system.p
+    covariance = _relative_covariance(origin)
+    at = np.concatenate([origin.theta, objective.phi])
+    found = observed(objective, at, free, lambda one, theta: covariance(Estimates(one, theta)))
+    if found is None:
+        return None
+    units = np.ones(at.size)
+    if free[: objective.model.k].any():
+        units[: objective.model.k] = natural_units(objective, origin.theta)
+    return ProfileDerivatives(
+        gradient=found.gradient,
+        hessian=found.hessian,
+        half=half_covariance(origin.at.border, objective.basis.R_inverse),
+        slopes=found.slopes.reshape(-1, p, p),
+        units=units[free],
+    )
+
+
+def _relative_covariance(origin: Estimates) -> Callable[[Estimates], np.ndarray]:
+    """The covariance of beta at other parameters where that of ``origin`` is the identity, as a vector."""
+    p, basis = origin.objective.system.p, origin.objective.basis
+    whole = origin.at.border[:p, :p]
+
+    def covariance(one: Estimates) -> np.ndarray:
+        change = np.eye(p) if one.objective.basis is basis else basis.R @ one.objective.basis.R_inverse
+        relative = triangular_solve(one.at.border[:p, :p], change.T @ whole, transposed=False)
+        return np.asarray((one.sigma / origin.sigma) ** 2 * (relative.T @ relative)).ravel()
+
+    return covariance
+
+
 def _by_differences(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
     """Central differences by the free entries of (theta, phi)."""
     objective, theta = origin.objective, origin.theta
@@ -84,16 +120,13 @@ def _by_differences(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
     if free[:k].any():
         step[:k] = _STEP * natural_units(objective, theta)
     step = step[free]
-    whole, basis = origin.at.border[:p, :p], objective.basis
-    half = half_covariance(origin.at.border, basis.R_inverse)
+    half, covariance = half_covariance(origin.at.border, objective.basis.R_inverse), _relative_covariance(origin)
 
     def values(x: np.ndarray) -> np.ndarray:
         parameters = at.copy()
         parameters[free] += x * step
         one = Estimates(objective.at(parameters[k:]), parameters[:k])
-        change = np.eye(p) if one.objective.basis is basis else basis.R @ one.objective.basis.R_inverse
-        relative = triangular_solve(one.at.border[:p, :p], change.T @ whole, transposed=False)
-        return np.append((one.sigma / origin.sigma) ** 2 * (relative.T @ relative), one.criterion)
+        return np.append(covariance(one), one.criterion)
 
     first, second = central(values, int(free.sum()), p * p + 1)
     return ProfileDerivatives(

@@ -161,6 +161,12 @@ class BoundAR1(Bound):
         lag = np.rint(np.abs(np.subtract.outer(self.times[index], self.times[index])))
         return np.where(same_group(self.codes, index), np.power(float(self.natural(x)[0]), lag), 0.0)
 
+    def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """lag rho^(lag - 1) (1 - rho^2)."""
+        rho, unexplained = (float(one[0]) for one in fisher(x))
+        lag = np.rint(np.abs(self.times[members][:, :, None] - self.times[members][:, None, :]))
+        return np.asarray(lag * np.power(rho, np.maximum(lag - 1.0, 0.0)) * unexplained**2)[None]
+
     def _correlations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a, d = decay(log_fisher(float(x[0])), self.chain.gaps)
         return (np.where(self.alternates, -a, a) if x[0] < 0.0 else a), d

@@ -145,6 +145,13 @@ class BoundCompoundSymmetry(Bound):
         R = np.where(same_group(self.codes, index), rho, 0.0)
         return np.where(np.equal.outer(index, index), 1.0, R)
 
+    def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """(1 - lowest) p (1 - p) off the diagonal, p where rho stands between its bounds."""
+        above, below = logistic(x[0])
+        s = members.shape[1]
+        one = (1.0 - self.lowest) * above * below * (1.0 - np.eye(s))
+        return np.broadcast_to(one, (1, len(members), s, s))
+
     def _scaled(self, within: float, between: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Deviations from the mean of each group times one factor, means times another."""
         ordered = rows if self.order is None else rows[:, self.order]

@@ -155,6 +155,12 @@ class BoundExponential(Bound):
         lag = np.abs(np.subtract.outer(self.times[index], self.times[index]))
         return np.where(same_group(self.codes, index), np.exp(self._rate(x) * lag), 0.0)
 
+    def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """(lag / range) exp(-lag / range)."""
+        lag = np.abs(self.times[members][:, :, None] - self.times[members][:, None, :])
+        exponent = -self._rate(x) * lag
+        return np.asarray(exponent * np.exp(-exponent))[None]
+
     def _rate(self, x: np.ndarray) -> float:
         return -1.0 / float(self.natural(x)[0])
 
@@ -228,6 +234,13 @@ class BoundExponentialNugget(BoundExponential):
         """(1 - nu) exp(-|t - s| / range) within groups, nu more on the diagonal."""
         share, rest = logistic(x[1])
         return rest * super().covariance(x, index) + share * np.equal.outer(index, index)
+
+    def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """(1 - nu) times that without a nugget, and -nu (1 - nu) times the correlations of different records."""
+        share, rest = logistic(x[1])
+        lag = np.abs(self.times[members][:, :, None] - self.times[members][:, None, :])
+        among = np.exp(self._rate(x) * lag) * (1.0 - np.eye(members.shape[1]))
+        return np.concatenate([rest * super().block_slopes(x, members), -share * rest * among[None]])
 
     def _factor(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of the records in order: a with the one before (n - 1,), and T = L diag(d) L', L unit bidiagonal by e."""

@@ -2,8 +2,8 @@
 
     dC / dx_i = sum_g <S_g, dR_g / dx_i>,        R_i v = (dR / dx_i) v
 
-A structure that knows dR in closed form overrides ``score`` and ``changes``; any other has differences of its own small
-R, group by group, never of the criterion.
+A structure that knows dR in closed form says so by ``block_slopes``, or overrides ``score`` and ``changes``; any other
+has differences of its own small R, group by group, never of the criterion.
 """
 
 from __future__ import annotations
@@ -50,19 +50,21 @@ class Differentiable(ABC):
             batches.append((members, W.transpose(0, 2, 1) @ S @ W))
         return Sensitivity(relative, tuple(batches))
 
-    def score(self, x: np.ndarray, of: Sensitivity) -> np.ndarray:
-        """sum_g <S_g, dR_g / dx_i> for each coordinate (k,): the chain rule from R to x.
+    def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray | None:
+        """dR_g / dx_i (k, G, s, s) of groups of one size, records ``members`` (G, s); None: by differences of R_g."""
+        return None
 
-        By differences of the small R of each group: for structures that have nothing better.
-        """
-        blocks = self._blocks_slopes(x)
-        pairs = zip(blocks, of.batches, strict=True)
-        return sum((np.einsum("igst,gst->i", D, S) for (_, D), (_, S) in pairs), np.zeros(self.k))
+    def score(self, x: np.ndarray, of: Sensitivity) -> np.ndarray:
+        """sum_g <S_g, dR_g / dx_i> for each coordinate (k,): the chain rule from R to x."""
+        out = np.zeros(self.k)
+        for (_, D), (_, S) in zip(self._slopes_by_size(x), of.batches, strict=True):
+            out += np.einsum("igst,gst->i", D, S)
+        return out
 
     def changes(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
         """(dR / dx_i) v for each coordinate (k, n), v (n,)."""
         out = np.zeros((self.k, self.n))
-        for members, D in self._blocks_slopes(x):
+        for members, D in self._slopes_by_size(x):
             out[:, members] = np.einsum("igst,gt->igs", D, v[members])
         return out
 
@@ -74,9 +76,16 @@ class Differentiable(ABC):
             out[:, members] = np.einsum("gst,mgt->mgs", B @ B.transpose(0, 2, 1), rows[:, members])
         return out
 
-    def _blocks_slopes(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield records (G, s) of the groups of one size, and dR_g / dx_i (k, G, s, s), by differences."""
+    def _slopes_by_size(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield records (G, s) of the groups of one size, and dR_g / dx_i (k, G, s, s)."""
         at = [members for members, _ in self._dense(x)]
+        differences = self._by_differences(x, at)
+        for members in at:
+            closed = self.block_slopes(x, members)
+            yield members, next(differences) if closed is None else closed
+
+    def _by_differences(self, x: np.ndarray, at: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Differences of the small R of each group, size by size."""
 
         def blocks(x: np.ndarray) -> np.ndarray:
             roots = [np.linalg.inv(W) for _, W in self._dense(x)]
@@ -85,7 +94,7 @@ class Differentiable(ABC):
         sizes = [members.size * members.shape[1] for members in at]
         pieces = np.split(slopes(blocks, x), np.cumsum(sizes)[:-1], axis=1)
         for members, D in zip(at, pieces, strict=True):
-            yield members, D.reshape(self.k, *members.shape, members.shape[1])
+            yield D.reshape(self.k, *members.shape, members.shape[1])
 
     def _dense(self, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield records (G, s) of the groups of one size s, and their W (G, s, s)."""

@@ -125,6 +125,27 @@ class BoundToeplitz(OverOccasions):
             left *= 1.0 - partial[lag - 1] ** 2
         return np.arctanh(partial)
 
+    def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
+        """Durbin's recursion, differentiated: rho_l = phi'(rho_{l-1} ... rho_1) + p_l prod_{m<l} (1 - p_m^2)."""
+        k, (partial, unexplained) = self.k, fisher(x)
+        rho, d_rho, phi, d_phi = np.zeros(k), np.zeros((k, k)), np.zeros(0), np.zeros((k, 0))
+        left, d_left = 1.0, np.zeros(k)
+        for j, p in enumerate(partial.tolist()):
+            dp = unexplained[j] ** 2 * (np.arange(k) == j)
+            rho[j] = phi @ rho[:j][::-1] + p * left
+            d_rho[:, j] = d_phi @ rho[:j][::-1] + d_rho[:, :j][:, ::-1] @ phi + dp * left + p * d_left
+            d_phi = np.column_stack([d_phi - np.outer(dp, phi[::-1]) - p * d_phi[:, ::-1], dp])
+            phi = np.append(phi - p * phi[::-1], p)
+            left, d_left = left * (1.0 - p * p), d_left * (1.0 - p * p) - 2.0 * p * dp * left
+        return self._bands(d_rho)
+
+    def _bands(self, by_lag: np.ndarray) -> np.ndarray:
+        """Symmetric Toeplitz matrices (m, T, T) of rows by lag (m, lags), zero on the diagonal and beyond them."""
+        first = np.zeros((len(by_lag), self.T))
+        first[:, 1 : 1 + by_lag.shape[1]] = by_lag
+        place = np.arange(self.T)
+        return first[:, np.abs(np.subtract.outer(place, place))]
+
     def root(self, x: np.ndarray) -> np.ndarray:
         """L, L L' = C: its inverse holds the predictors phi of each occasion from those before (Durbin)."""
         partial, unexplained = fisher(x)
@@ -165,15 +186,21 @@ class BoundBand(BoundToeplitz):
             raise MMEError("Toeplitz: these correlations are not positive definite")
         return rho * np.exp(-self._exponent * logdet)
 
+    def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
+        """The inverse of dx / drho = |C|^-a (I - a rho (tr C^-1 A_j)'), A_j the matrix of ones at lag j."""
+        rho, A, a = self.natural(x), self._bands(np.eye(self.k)), self._exponent
+        C = np.eye(self.T) + self._band(rho)
+        of_logdet = np.einsum("jst,st->j", A, np.linalg.inv(C))
+        dx = np.exp(-a * np.linalg.slogdet(C)[1]) * (np.eye(self.k) - a * np.outer(rho, of_logdet))
+        return self._bands(np.linalg.inv(dx).T)
+
     @property
     def _exponent(self) -> float:
         return 0.5 / min(self.T - 1, _STEPS)
 
     def _band(self, x: np.ndarray) -> np.ndarray:
         """The symmetric Toeplitz matrix (T, T) of x, its diagonal zero."""
-        first = np.concatenate([[0.0], x, np.zeros(self.T - 1 - self.k)])
-        place = np.arange(self.T)
-        return np.asarray(first[np.abs(np.subtract.outer(place, place))])
+        return np.asarray(self._bands(x[None, :])[0])
 
     def root(self, x: np.ndarray) -> np.ndarray:
         """V diag(sqrt lambda) of C = V diag(lambda) V'."""
