@@ -139,6 +139,8 @@ class RandomEffects(Face):
     def variance_shares(self) -> pd.DataFrame:
         """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one.
 
+        NaN for terms whose variances the data do not determine: that one of them is held at zero is no estimate.
+
         Examples
         --------
         >>> import mme
@@ -170,7 +172,7 @@ class RandomEffects(Face):
         """Intraclass correlation: the share of each random term, and of ``all``, in the variance that X leaves.
 
         With one random intercept it is the correlation of two records of a group. Fixed effects are left out of the
-        denominator (the "adjusted" ICC); :meth:`Fit.variance_shares` has them in it.
+        denominator (the "adjusted" ICC); :meth:`Fit.variance_shares` has them in it, and NaN in the same places.
 
         Examples
         --------

@@ -24,7 +24,8 @@ def variance(fit: Fitted, *, ax: Any = None) -> Any:
     colours = [INK, *[BLUE] * (len(table) - 2), GREY]
     ax.barh(at, table["share"], height=0.62, color=colours)
     for y, share, value in zip(at.tolist(), table["share"], table["variance"], strict=True):
-        ax.text(share + 0.01, y, f"{100 * share:.1f}%   ({value:.4g})", va="center", fontsize=8.5)
+        text = "not determined" if np.isnan(share) else f"{100 * share:.1f}%   ({value:.4g})"
+        ax.text(np.nan_to_num(share) + 0.01, y, text, va="center", fontsize=8.5)
     ax.set_yticks(at, table.index)
     ax.tick_params(axis="y", length=0.0)
     most = float(table["share"].max())

@@ -24,9 +24,42 @@ _CONSTANT = 1e-13
 
 
 def variance_shares(fit: Fitted) -> pd.DataFrame:
-    """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one."""
+    """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one.
+
+    NaN for terms whose variances the data do not determine: that one of them is held at zero is no estimate.
+    """
     import pandas as pd
 
+    values = _variances(fit)
+    found = np.where(_is_open(fit), np.nan, values)
+    index = ["fixed effects", *(term.name for term in fit.model.terms), "residual"]
+    return pd.DataFrame({"variance": found, "share": found / values.sum()}, index=index)
+
+
+def r2(fit: Fitted) -> pd.Series:
+    """R squared of Nakagawa, Schielzeth and Johnson: ``marginal`` (fixed effects), ``conditional`` (random too)."""
+    import pandas as pd
+
+    values = _variances(fit)
+    share = np.where(_is_open(fit)[-1], np.nan, values[-1]) / values.sum()
+    return pd.Series({"marginal": values[0] / values.sum(), "conditional": 1.0 - share}, name="r2")
+
+
+def icc(fit: Fitted) -> pd.Series:
+    """Intraclass correlation: the share of each random term, and of ``all``, in the variance that X leaves.
+
+    NaN as in :func:`variance_shares`; ``all`` is known where the residual variance is.
+    """
+    import pandas as pd
+
+    values, is_open = _variances(fit)[1:], _is_open(fit)[1:]
+    shares = np.append(values[:-1], values[:-1].sum()) / values.sum()
+    shares[is_open] = np.nan  # of the residual for all
+    return pd.Series(shares, index=[*(term.name for term in fit.model.terms), "all"], name="icc")
+
+
+def _variances(fit: Fitted) -> np.ndarray:
+    """Those of the fixed effects, each term and the residual, at the estimates."""
     model, estimates = fit.model, fit.estimates
     offset = 0.0 if model.offset is None else model.offset
     mean = estimates.population - offset
@@ -35,25 +68,16 @@ def variance_shares(fit: Fitted) -> pd.DataFrame:
         _mean_variance(term, model.relationship(t, fit.theta), fit.sigma * T)
         for t, (term, T) in enumerate(zip(model.terms, model.T(fit.theta), strict=True))
     ]
-    values = np.array([fixed, *random, float(np.mean(estimates.record_sd**2))])
-    index = ["fixed effects", *(term.name for term in model.terms), "residual"]
-    return pd.DataFrame({"variance": values, "share": values / values.sum()}, index=index)
+    return np.array([fixed, *random, float(np.mean(estimates.record_sd**2))])
 
 
-def r2(fit: Fitted) -> pd.Series:
-    """R squared of Nakagawa, Schielzeth and Johnson: ``marginal`` (fixed effects), ``conditional`` (random too)."""
-    import pandas as pd
-
-    share = variance_shares(fit)["share"]
-    return pd.Series({"marginal": share.iloc[0], "conditional": 1.0 - share.iloc[-1]}, name="r2")
-
-
-def icc(fit: Fitted) -> pd.Series:
-    """Intraclass correlation: the share of each random term, and of ``all``, in the variance that X leaves."""
-    variance = variance_shares(fit)["variance"].iloc[1:]
-    shares = variance.iloc[:-1] / variance.sum()
-    shares["all"] = shares.sum()
-    return shares.rename("icc")
+def _is_open(fit: Fitted) -> np.ndarray:
+    """Which of these the data do not determine."""
+    model, marked = fit.model, fit.optimum.open
+    if not fit.optimum.undetermined or not marked.size:
+        return np.zeros(len(model.terms) + 2, dtype=bool)
+    of_terms = [bool(own.any()) for own in model.split(marked[: model.k])]
+    return np.array([False, *of_terms, model.sigma is None and bool(marked[model.k])])
 
 
 def variances(fit: Fitted) -> pd.DataFrame:
