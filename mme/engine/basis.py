@@ -13,6 +13,7 @@ import numpy as np
 
 from mme.engine.centring import Centred, centred
 from mme.numeric.lapack import cholesky, triangular_inverse
+from mme.numeric.panels import panels
 from mme.numeric.rank import independent_columns
 from mme.residual.whitening import Whitening
 
@@ -165,14 +166,27 @@ def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     p, n = rows.shape
     if p == 0:
         return np.empty((1, n)), np.zeros((0, 0)), np.arange(0)
-    L, failed = cholesky((rows @ rows.T) / (length[:, None] * length))
-    if not failed and L.diagonal().min() > _WELL_CONDITIONED:
-        once, N = (triangular_inverse(L.T) / length[:, None]).T @ rows, np.empty((p + 1, n))
-        again = cholesky(once @ once.T)[0].T
-        np.matmul(triangular_inverse(again).T, once, out=N[:-1])
-        return N, again @ L.T, np.arange(p)
+    kept = np.arange(p)
+    if (found := _by_cholesky(rows, length)) is not None:
+        return *found, kept
     kept = independent_columns((rows / length[:, None]).T)
+    if kept.size < p and (found := _by_cholesky(rows[kept], length[kept])) is not None:
+        return *found, kept
     Q, R = np.linalg.qr((rows[kept] / length[kept, None]).T)
     N = np.empty((kept.size + 1, n))
     N[:-1] = Q.T
     return N, R, kept
+
+
+def _by_cholesky(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Q' with room for a row below it, and R, by two passes of Cholesky; None where the first would have few digits."""
+    L, failed = cholesky((rows @ rows.T) / (length[:, None] * length))
+    if failed or L.diagonal().min(initial=1.0) <= _WELL_CONDITIONED:
+        return None
+    N = np.empty((len(rows) + 1, rows.shape[1]))
+    Q = np.matmul((triangular_inverse(L.T) / length[:, None]).T, rows, out=N[:-1])
+    again = cholesky(Q @ Q.T)[0].T
+    turn = triangular_inverse(again).T
+    for panel in panels(rows.shape[1]):  # in place: there may be hundreds of long rows
+        np.matmul(turn, Q[:, panel], out=Q[:, panel])
+    return N, again @ L.T

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pedigrees import random_parents, relationship_matrix, selection
 
 import mme
+from mme.numeric.limits import Limits, within
 
 seeds = st.integers(0, 10_000)
 
@@ -264,3 +265,13 @@ def test_what_follows_a_fit_knows_the_groups(tmp_path):
     new = pd.DataFrame({"sex": ["m"], "x": [0.5], "animal": ["stranger"]})
     base = fit.predict(new, random=False)
     np.testing.assert_allclose(fit.predict(new, new_levels="population"), base)
+
+
+def test_memory_for_fixed_groups_is_forecast_as_an_evaluation_takes_it():
+    animals, groups = [f"a{i}" for i in range(60)], ["g0", "g1", "g2"]
+    parents = [groups[i % 3] for i in range(60)]
+    ped = mme.Pedigree(animals, parents, parents, unknown_groups=groups)
+    term = mme.Term(animals, name="animal", relationship=ped)
+    y, needed = np.random.default_rng(0).normal(size=60), 9 * 8 * 3 * 60
+    with within(Limits(memory=needed - 1)), pytest.raises(mme.MMEError, match="3 fixed groups of unknown parents are"):
+        mme.objective(y, np.ones((60, 1)), [term])
