@@ -23,7 +23,7 @@ from mme.search.valleys import Valleys
 STRIDE = 10.0
 # Descents are made from so many starts, and so many more for each parameter, where a term has at most this many levels;
 # with more of them valleys become fewer, and so do starts.
-_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 2, 12
+_STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 3, 12
 # From so many points of the faces of each term, the lowest of those at these multiples of the sizes.
 _FACES, _MULTIPLES = 3, (0.3, 1.0, 4.0, 20.0)
 # Rank one along sums and differences of at most so many coefficients.
