@@ -25,7 +25,7 @@ _ADJUSTMENTS = ("tukey", "bonferroni", "holm", "sidak", "none")
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class PairsOfMeans:
     """Pairs of means: rows ``first`` and ``second``, the ``families`` that they form, and what they are called."""
 
     first: np.ndarray
@@ -61,7 +61,7 @@ def check_adjustment(adjust: str) -> None:
         raise MMEError(f"adjust must be one of {', '.join(map(repr, _ADJUSTMENTS))}, got {shown(adjust)}")
 
 
-def pairs_of(means: Means) -> Pairs:
+def pairs_of(means: Means) -> PairsOfMeans:
     """All pairs at the same levels of the by factors, one family each."""
     import pandas as pd
 
@@ -76,16 +76,18 @@ def pairs_of(means: Means) -> Pairs:
     cuts = tuple(slice(start, stop) for start, stop in pairwise(ends))
     names = [" - ".join(_text(means.levels[row][means.n_by :]) for row in pair) for _, *pair in pairs]
     if not means.n_by:
-        return Pairs(first, second, cuts, pd.Index(names, name="contrast"))
+        return PairsOfMeans(first, second, cuts, pd.Index(names, name="contrast"))
     index = [(*by, name) for (by, _, _), name in zip(pairs, names, strict=True)]
-    return Pairs(first, second, cuts, pd.MultiIndex.from_tuples(index, names=[*means.names[: means.n_by], "contrast"]))
+    return PairsOfMeans(
+        first, second, cuts, pd.MultiIndex.from_tuples(index, names=[*means.names[: means.n_by], "contrast"])
+    )
 
 
 def _text(labels: Sequence[Any]) -> str:
     return " ".join(label if isinstance(label, str) else f"{label:g}" for label in labels)
 
 
-def adjusted(pairs: Pairs, t: np.ndarray, df: np.ndarray, p: np.ndarray, adjust: str) -> np.ndarray:
+def adjusted(pairs: PairsOfMeans, t: np.ndarray, df: np.ndarray, p: np.ndarray, adjust: str) -> np.ndarray:
     """P-values for as many comparisons as each family has; NaN where p is."""
     out = p.copy()
     for at, n_means in pairs.members(~np.isnan(p)):
@@ -116,7 +118,7 @@ def _holm(p: np.ndarray) -> np.ndarray:
     return out
 
 
-def critical_values(pairs: Pairs, known: np.ndarray, level: float, adjust: str) -> np.ndarray:
+def critical_values(pairs: PairsOfMeans, known: np.ndarray, level: float, adjust: str) -> np.ndarray:
     """Half the width of simultaneous intervals of each pair, in standard errors, on infinite degrees of freedom.
 
     They leave zero out where the adjusted p-value is below 1 - level. Holm's steps have no such intervals: Bonferroni's
