@@ -204,6 +204,10 @@ class DenseFactors:
         rest = zip(self.of.rest, self.prior.T[1:], strict=True)
         return [*self.levels.seen(), *(seen_alone(block, T, self.W) for block, T in rest)]
 
+    def trace_with(self, b: int, precision: sp.csr_array) -> float:
+        """Relationships with parameters are left to the sparse equations."""
+        raise NotImplementedError
+
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level (J, q, q)."""
         G = self.levels.G

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.generalised.columns import Effects, Prior
 
@@ -32,6 +33,9 @@ class FactorOfH(Protocol):
 
     def seen(self) -> list[np.ndarray]:
         """A_g (I + T T'A_g)^-1 of every level, other blocks held, (q, q, J): what a first curvature takes."""
+
+    def trace_with(self, b: int, precision: sp.csr_array) -> float:
+        """tr(H^-1 (P (x) I)) for a symmetric P (J, J) on the pattern of K^-1 of block b."""
 
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level, block by block (J, q, q)."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.engine.blocks import Block
 from mme.generalised.columns import Effects
@@ -86,11 +87,34 @@ def gradient_of(at: Laplace, h: np.ndarray, s: Effects, Ms: np.ndarray) -> np.nd
     by_theta = np.zeros(at.at.theta.size)
     for block, G in zip(problem.blocks, by_T, strict=True):
         by_theta += chain_rule(block, at.at.theta, G)
+    by_theta += by_relationships(at, s)
     by_tau = [
         float((-2.0 * one.value + h * (one.expected if at.expected else one.observed) + Ms * one.slope).sum())
         for one in density.by_parameters
     ]
     return np.concatenate([by_theta, problem.Q @ c, np.array(by_tau)])
+
+
+def by_relationships(at: Laplace, s: Effects) -> np.ndarray:
+    """The gradient by parameters of relationships (k,), zero elsewhere: K^-1 by differences, all else exact.
+
+    dF = u'dP u + tr(H^-1 dP) + d log|K| - s'dP u,        P = K^-1.
+    """
+    theta, out = at.at.theta, np.zeros(at.at.theta.size)
+    for b, block in enumerate(at.problem.blocks):
+        if not block.is_parametric:
+            continue
+        thetas = block.theta_slices[0]
+        for j in range(thetas.start + block.structures[0].inner.k, thetas.stop):
+            step = np.zeros(theta.size)
+            step[j] = _STEP * max(1.0, abs(float(theta[j])))
+            more, less = block.relationship_at(theta + step), block.relationship_at(theta - step)
+            width = 2.0 * step[j]
+            dP = sp.csr_array((more.precision - less.precision) / width)
+            dPu = (dP @ at.mode.u[b].T).T
+            out[j] = float(np.vdot(at.mode.u[b] - s[b], dPu)) + at.factor.trace_with(b, dP)
+            out[j] += block.q * (more.logdet - less.logdet) / width
+    return out
 
 
 def chain_rule(block: Block, theta: np.ndarray, G: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.engine.blocks import Block
 from mme.generalised.columns import Effects, Prior
@@ -157,6 +158,10 @@ class LevelFactors:
     def seen(self) -> list[np.ndarray]:
         """A_g (I + T T'A_g)^-1 = A_g - A_g G_g A_g (q, q, J)."""
         return [self.A - product(product(self.A, self.G), self.A)]
+
+    def trace_with(self, b: int, precision: sp.csr_array) -> float:
+        """Relationships with parameters are left to the sparse equations."""
+        raise NotImplementedError
 
     def covariances(self) -> list[np.ndarray]:
         """T H_g^-1 T' (J, q, q)."""

@@ -14,7 +14,7 @@ from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.scoring import first_inverse
-from mme.generalised.start import start
+from mme.generalised.start import beside, start
 from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
 
@@ -51,13 +51,8 @@ def search(
         require_quadrature(problem, points)
         first = search(problem, first=first).at.at
     criterion = Criterion(problem, expected, points)
-    point = start(problem) if first is None else first
-    at = criterion.at(point)
-    if at is None:
-        point = replace(point, theta=problem.model.coordinates.inner(np.zeros(problem.model.k)))
-        at = criterion.at(point)
-    if at is None:
-        raise MMEError("the likelihood has no value at the start: rescale the covariates or the offset")
+    at = _begun(criterion, first)
+    point = at.at
     free = np.ones(point.x.size, dtype=bool)
     k = problem.model.k
     free[:k] = problem.model.coordinates.free
@@ -68,6 +63,18 @@ def search(
         return SearchEnd(criterion, (found := _by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _descend(criterion, point.x, at, free)
     return _without_small(criterion, descent, free)
+
+
+def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
+    """The criterion at a first point, or at the best of several where relationships have parameters."""
+    problem = criterion.problem
+    point = start(problem) if first is None else first
+    nothing = replace(point, theta=problem.model.coordinates.inner(np.zeros(problem.model.k)))
+    at = criterion.at(point) or criterion.at(nothing)
+    if at is None:
+        raise MMEError("the likelihood has no value at the start: rescale the covariates or the offset")
+    others = (criterion.at(other) for other in (beside(problem, point) if first is None else ()))
+    return min([at, *(other for other in others if other is not None)], key=lambda one: one.value)
 
 
 def _descend(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray) -> Descent[CriterionAt]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.engine.blocks import Block
 from mme.engine.lambdas import sandwich
@@ -147,6 +148,15 @@ class SparseFactors:
     def seen(self) -> list[np.ndarray]:
         """A_g (I + T T'A_g)^-1 of every level, as if levels were independent and other blocks held."""
         return [seen_alone(block, T, self.W) for block, T in zip(self.of.blocks, self.prior.T, strict=True)]
+
+    def trace_with(self, b: int, precision: sp.csr_array) -> float:
+        """tr(H^-1 (P (x) I)), from the entries of H^-1 between the levels of one block."""
+        for family in self.of.pattern.families:
+            if family.t_row == family.t_col == b:
+                P = np.asarray(precision[family.rows, family.cols]).ravel()
+                own = np.einsum("gaa->g", family.blocks(self.inverse))
+                return float(np.where(family.diagonal, 1.0, 2.0) * P @ own)
+        raise IndexError(b)
 
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level (J, q, q)."""

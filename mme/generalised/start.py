@@ -2,6 +2,7 @@ r"""Where the search begins: beta and tau without random effects, variances by m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isfinite
 
 import numpy as np
@@ -70,6 +71,19 @@ def start(problem: Problem) -> Psi:
             first = part.nearest(H, floor[columns] * block.scale[columns] ** -2)
             theta[thetas] = first
     return Psi(theta, gamma, tau)
+
+
+def beside(problem: Problem, point: Psi) -> Iterator[Psi]:
+    """Yield the point with other parameters of each relationship: where the criterion is flat a search goes nowhere."""
+    for block in problem.blocks:
+        if not block.is_parametric:
+            continue
+        thetas = block.theta_slices[0]
+        own = slice(thetas.start + block.structures[0].inner.k, thetas.stop)
+        for candidate in block.relationship.starts()[1:]:
+            theta = point.theta.copy()
+            theta[own] = candidate
+            yield Psi(theta, point.gamma, point.tau)
 
 
 def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
