@@ -11,6 +11,7 @@ from mme.api.generalised_fixed import GeneralisedFixedEffects
 from mme.api.generalised_output import GeneralisedOutput
 from mme.api.generalised_records import GeneralisedRecords
 from mme.family.base import Family
+from mme.fitted.generalised import Course
 from mme.fitted.varcorr import VarCorr
 from mme.generalised.verdict import JointOptimum
 from mme.model.problem import Model
@@ -52,6 +53,11 @@ class GeneralisedFit(GeneralisedFixedEffects, GeneralisedOutput, GeneralisedReco
     def optimum(self) -> JointOptimum:
         """What the search found and how it is judged."""
         return self.internals.optimum
+
+    @property
+    def engine(self) -> Course:
+        """How the equations of the modes are solved, with the evaluations and passes that the search took."""
+        return self.internals.engine
 
     @property
     def formula(self) -> str | None:

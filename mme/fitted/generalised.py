@@ -21,6 +21,32 @@ from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
 
+@dataclass(frozen=True)
+class Course:
+    """How the equations of the modes are solved, and what the search took.
+
+    Attributes
+    ----------
+    equations : str
+        What is absorbed, and how the rest is factorised.
+    compiled : bool
+        Whether levels were passed over by a compiled loop.
+    evaluations : int
+        Points at which the criterion was computed, with its gradient or without.
+    passes : int
+        Passes over the records for the modes at these points.
+    """
+
+    equations: str
+    compiled: bool
+    evaluations: int
+    passes: int
+
+    def __str__(self) -> str:
+        loop = "compiled passes" if self.compiled else "passes"
+        return f"{self.equations}; {self.evaluations} evaluations, {self.passes} {loop} over the records"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class GeneralisedFitted(Record):
     """A fitted generalised model; users hold it inside an ``mme.GeneralisedFit``.
@@ -78,6 +104,14 @@ class GeneralisedFitted(Record):
         """The family's parameters that were estimated, by name."""
         natural = self.family.natural(self.optimum.tau)
         return dict(zip(self.family.parameters, np.asarray(natural).tolist(), strict=True))
+
+    @property
+    def engine(self) -> Course:
+        """How the equations of the modes are solved, and what the search took."""
+        criterion = self.searched.criterion
+        compiled = criterion.records is not None
+        description = self.problem.equations.description
+        return Course(description, compiled, criterion.evaluations, criterion.passes)
 
     @property
     def criterion(self) -> float:

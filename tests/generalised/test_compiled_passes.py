@@ -45,6 +45,8 @@ def test_a_fit_by_passes_is_the_fit() -> None:
     one = mme.glmer("y ~ x + (x | g)", data, "poisson", exposure="e")
     with within(Limits(compiled_records=1)):
         other = mme.glmer("y ~ x + (x | g)", data, "poisson", exposure="e")
+    assert other.engine.compiled
+    assert "40 levels, each by itself" in str(one.engine)
     assert other.criterion == pytest.approx(one.criterion, abs=1e-9)
     np.testing.assert_allclose(other.beta, one.beta, atol=1e-7)
     np.testing.assert_allclose(other.se, one.se, rtol=1e-5)
