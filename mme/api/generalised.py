@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.api.generalised_fixed import GeneralisedFixedEffects
+from mme.api.generalised_intervals import GeneralisedIntervals
 from mme.api.generalised_output import GeneralisedOutput
 from mme.api.generalised_records import GeneralisedRecords
 from mme.family.base import Family
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mme.generalised.check import LaplaceCheck
 
 
-class GeneralisedFit(GeneralisedFixedEffects, GeneralisedOutput, GeneralisedRecords):
+class GeneralisedFit(GeneralisedFixedEffects, GeneralisedIntervals, GeneralisedOutput, GeneralisedRecords):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
     ``internals`` is the record: the problem, where the search ended, estimates as plain arrays.

@@ -115,7 +115,8 @@ class GeneralisedFixedEffects(GeneralisedFace):
         pairs : bool
             Compare all levels of ``factors`` within each level of ``by``: ``estimate, se, z, p, lower, upper``.
         adjust : str
-            Of pairs, for their p-values and limits alike: ``"tukey"``, ``"bonferroni"`` or ``"none"``.
+            Of pairs, for their p-values and limits alike: ``"tukey"``, ``"bonferroni"``, ``"holm"`` (limits are
+            Bonferroni's), ``"sidak"`` or ``"none"``.
         scale : str
             ``"link"``; ``"response"``: means through the inverse link, their standard errors by the delta method and
             their limits those of the link's scale. Pairs are then ratios in a column that is named for them

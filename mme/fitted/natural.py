@@ -1,4 +1,4 @@
-"""All parameters of a model by name: theta and sigma as standard deviations and correlations, phi, beta."""
+"""All parameters of a model by name: theta and sigma as standard deviations and correlations, phi or tau, beta."""
 
 from __future__ import annotations
 
@@ -54,8 +54,13 @@ def parameter_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ..
 
 def parameter_bounds(model: Model) -> tuple[tuple[float, float], ...]:
     """What values the parameters of :func:`natural_names` can take."""
-    found = tuple(pair for part in model.structures for pair in part.natural_bounds)
+    found = covariance_bounds(model)
     return (*found, (0.0, np.inf)) if model.sigma is None else found
+
+
+def covariance_bounds(model: Model) -> tuple[tuple[float, float], ...]:
+    """Those of standard deviations and correlations."""
+    return tuple(pair for part in model.structures for pair in part.natural_bounds)
 
 
 def residual_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:

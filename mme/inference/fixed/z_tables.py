@@ -47,7 +47,7 @@ def normal_reference(fit: GeneralisedFitted, se: str) -> Normal:
             "the Hessian of the criterion is not positive definite: standard errors hold theta at its estimate, as "
             "those of se='rx'",
             MMEWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     return Normal(estimates.beta, estimates.half)
 

@@ -8,12 +8,12 @@ from math import inf, sqrt
 
 import numpy as np
 
-from mme.covariance.base import GStructure
 from mme.engine.criterion import residual_sd
 from mme.engine.pls import half_covariance, pwrss
 from mme.fitted.natural import parameter_names
+from mme.inference.intervals.around import around
 from mme.inference.intervals.deviance import Deviance, Point
-from mme.inference.intervals.question import Around, Question
+from mme.inference.intervals.question import Question
 from mme.inference.intervals.slices import hold_residual
 from mme.model.problem import Model
 from mme.residual.given import has_inverse
@@ -122,53 +122,30 @@ class Maximum:
         )
         return question.without(np.append(np.zeros(k, dtype=bool), np.delete(self._phi_given, place)))
 
-    def _step(self, part: GStructure, at: int, place: int, spread: float) -> float:
-        """A first step along a parameter: of a standard deviation about its standard error."""
-        if part.times_sigma[place]:
-            return 0.5 * spread * self.sigma
-        is_bounded = np.isfinite(part.natural_bounds[place]).all()
-        return 0.1 if is_bounded else 0.1 * max(abs(float(self.values[at])), 1e-8)
-
     def _natural(self, name: str, at: int) -> Question:
         """A standard deviation or correlation: the rest of its T is free, and sigma where it matters."""
-        model = self.model
-        ends = np.cumsum([part.k for part in model.structures])
-        t = int(np.searchsorted(ends, at, side="right"))
-        part = model.structures[t]
-        own = slice(int(ends[t]) - part.k, int(ends[t]))
-        others = np.delete(np.arange(model.k), own)
-        axes, theta = model.axes[t], model.coordinates.outer(self.theta)[own]
-        held = part.hold(theta, at - own.start, axes)
-        times_sigma = bool(part.times_sigma[at - own.start])
-        scale, spread = self.scale[own], self.radius[own]
-        size = scale if axes is None else part.per_row(axes.apart, 1.0)
-        around = Around(
-            own=own,
-            inner=(lambda given: given) if axes is None else (lambda given: part.mixed(given, axes.C)),
-            others=others,
-            held=held,
-            scale=np.concatenate([self.scale[others], np.where(held.moved, 1.0, size[held.like])]),
-            rooted=np.concatenate([np.zeros(others.size, dtype=bool), held.rooted]),
-            phi=self.phi.size,
-            sigma=self.sigma,
-            times_sigma=times_sigma,
-            sigma_free=times_sigma and model.sigma is None,
-        )
-        begin = np.concatenate([self.theta[others], held.start]) * around.scale
-        radius = np.concatenate([self.radius[others], spread[held.like]])
-        roots, ones = np.sqrt(np.maximum(begin, 0.0)), np.ones(int(around.sigma_free))
-        radius = np.where(around.rooted, radius / (2.0 * np.maximum(roots, np.sqrt(radius))), radius)
+        model, held = self.model, around(self.model, self.theta, at, self.scale, self.radius)
+        with_sigma = held.times_sigma and model.sigma is None
+        ones, phi = np.ones(int(with_sigma)), slice(held.size, held.size + self.phi.size)
+
+        def point(x: np.ndarray, value: float) -> Point:
+            sigma = self.sigma * float(x[-1]) if with_sigma else None
+            if held.times_sigma:
+                value = value / abs(self.sigma if sigma is None else sigma) if sigma != 0.0 else 0.0
+            return Point(held.theta(x[: held.size], value), x[phi], sigma)
+
+        value = float(self.values[at])
         question = Question(
             name=name,
-            estimate=float(self.values[at]),
-            bounds=held.bounds,
-            step=self._step(part, at, at - own.start, float(spread[at - own.start] / size[at - own.start])),
-            start=np.concatenate([np.where(around.rooted, roots, begin), self.phi, ones]),
-            radius=np.concatenate([radius, self._phi_radius, ones / sqrt(2.0 * model.n)]),
-            even=np.concatenate([model.diagonal[others], held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),
-            point=around.point,
+            estimate=value,
+            bounds=held.held.bounds,
+            step=held.step(value) * (self.sigma if held.times_sigma else 1.0),
+            start=np.concatenate([held.start, self.phi, ones]),
+            radius=np.concatenate([held.radius, self._phi_radius, ones / sqrt(2.0 * model.n)]),
+            even=np.concatenate([held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),
+            point=point,
         )
-        none = np.zeros(around.scale.size, dtype=bool)
+        none = np.zeros(held.size, dtype=bool)
         return question.without(np.concatenate([none, self._phi_given, ones == 0.0]))
 
     @property

@@ -12,7 +12,7 @@ also for a fit by REML, whose likelihoods at different beta are of different dat
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +22,11 @@ from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
 from mme.inference.intervals.curves import Curve, Profile, quantile
 from mme.inference.intervals.held import Maximum
-from mme.inference.intervals.tracing import Knot, Tracer
+from mme.inference.intervals.question import Question
+from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
 from mme.inference.intervals.whole import AllParameters
+from mme.numeric.curvature import Curvature
+from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.search.joint import Joint
 from mme.search.loop import search
 from mme.tables.arguments import names_of
@@ -124,18 +127,42 @@ def _curve(maximum: Maximum, name: str, deviance: float, z: float) -> Curve:
     P = len(maximum.names)
     if np.isnan(maximum.values[maximum.names.index(name)]):  # a correlation with a standard deviation of zero
         return Curve(name, np.nan, (-1.0, 1.0), np.zeros(0), np.zeros(0), np.zeros((0, P)), (True, True))
-    question = maximum.question(name)
-    tracer = Tracer(maximum, question, deviance)
-    origin = Knot(question.estimate, 0.0, question.start, None, maximum.values)
-    down, up = (tracer.side(origin, direction, z) for direction in (-1.0, 1.0))
-    knots = [knot for knot in (*reversed(down[1:]), *up) if np.isfinite(knot.value)]
-    low, high = question.bounds
-    return Curve(
-        name,
-        question.estimate,
-        question.bounds,
-        np.array([knot.value for knot in knots]),
-        np.array([knot.zeta for knot in knots]),
-        np.array([knot.parameters for knot in knots]),
-        (down[-1].value == low, up[-1].value == high),
-    )
+    tracer = _ByValues(maximum, maximum.question(name), deviance)
+    return tracer.curve(Knot(tracer.question.estimate, 0.0, tracer.question.start, None, maximum.values), z)
+
+
+class _ByValues(Tracer):
+    """The others are searched by values of the deviance."""
+
+    def __init__(self, maximum: Maximum, question: Question, deviance: float) -> None:
+        super().__init__(question, deviance)
+        self.maximum = maximum
+
+    def knot(self, value: float, near: list[Knot]) -> Knot:
+        """The best of the others at one value, begun where the knots nearby point to."""
+        question, deviance, P = self.question, self.maximum.deviance, len(self.maximum.names)
+        x, nearby = extrapolate(value, near[-3:]), near[-1].curvature
+        if not self._exists(x, value):
+            x = near[-1].x
+            if not self._exists(x, value):
+                return self.nowhere(value, x, P)
+        at_zero = question.even & (np.abs(x) < 0.1 * question.radius)
+        if at_zero.any():  # zero is stationary whether it is a minimum or not
+            x, nearby = np.where(at_zero, question.radius, x), None
+        found = self._minimum(lambda x: deviance(question.point(x, value)), x, nearby)
+        if not np.isfinite(found.value):
+            return self.nowhere(value, x, P)
+        curvature = found.curvature if found.curvature.converged and not found.curvature.flat else None
+        return self.at_minimum(
+            value, found.value, found.x, curvature, deviance.parameters(question.point(found.x, value))
+        )
+
+    def _exists(self, x: np.ndarray, value: float) -> bool:
+        """Whether there is a covariance matrix with these parameters."""
+        return not np.isnan(self.question.point(x, value).phi).any()
+
+    def _minimum(self, f: Callable[[np.ndarray], float], x: np.ndarray, nearby: Curvature | None) -> Minimum:
+        if not x.size:
+            return evaluate_only(f, x)
+        with np.errstate(invalid="ignore"):  # differences of an infinite criterion
+            return minimise(f, x, self.question.radius, even=self.question.even, nearby=nearby)

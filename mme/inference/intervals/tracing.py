@@ -8,18 +8,17 @@ inwards, so that zeta falls only where the likelihood itself does.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEWarning
-from mme.inference.intervals.held import Maximum
+from mme.inference.intervals.curves import Curve
 from mme.inference.intervals.question import Question
-from mme.numeric.curvature import Curvature
 from mme.numeric.interpolate import crossing, lagrange_weights
-from mme.numeric.optimize import Minimum, evaluate_only, minimise
 
 # Joint 99% regions of two parameters reach sqrt(chi2_2(0.99)) on each profile.
 _REACH = 3.035
@@ -43,20 +42,38 @@ _LOWER = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Knot:
-    """One point of a profile: the value held, zeta, where the search for the others ended, and all parameters there."""
+    """One point of a profile: the value held, zeta, where the search for the others ended, and all parameters there.
+
+    ``curvature`` is what the search knows of it, for those that begin here.
+    """
 
     value: float
     zeta: float
     x: np.ndarray
-    curvature: Curvature | None
+    curvature: Any
     parameters: np.ndarray
 
 
-class Tracer:
-    """Follows one parameter away from its estimate."""
+class Tracer(ABC):
+    """Follows one parameter away from its estimate, where the deviance is ``deviance``."""
 
-    def __init__(self, maximum: Maximum, question: Question, deviance: float) -> None:
-        self.maximum, self.question, self.deviance = maximum, question, deviance
+    def __init__(self, question: Question, deviance: float) -> None:
+        self.question, self.deviance = question, deviance
+
+    def curve(self, origin: Knot, z: float) -> Curve:
+        """Both sides of the profile."""
+        down, up = (self.side(origin, direction, z) for direction in (-1.0, 1.0))
+        knots = [knot for knot in (*reversed(down[1:]), *up) if np.isfinite(knot.value)]
+        low, high = self.question.bounds
+        return Curve(
+            self.question.name,
+            self.question.estimate,
+            self.question.bounds,
+            np.array([knot.value for knot in knots]),
+            np.array([knot.zeta for knot in knots]),
+            np.array([knot.parameters for knot in knots]),
+            (down[-1].value == low, up[-1].value == high),
+        )
 
     def side(self, origin: Knot, direction: float, z: float) -> list[Knot]:
         """Knots from the estimate outwards, until zeta has gone far enough or the parameter is at its bound."""
@@ -118,50 +135,27 @@ class Tracer:
         knots.insert(after, new)
         return True
 
-    def _exists(self, x: np.ndarray, value: float) -> bool:
-        """Whether there is a covariance matrix with these parameters."""
-        return not np.isnan(self.question.point(x, value).phi).any()
-
-    def _minimum(self, f: Callable[[np.ndarray], float], x: np.ndarray, nearby: Curvature | None) -> Minimum:
-        if not x.size:
-            return evaluate_only(f, x)
-        with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            return minimise(f, x, self.question.radius, even=self.question.even, nearby=nearby)
-
-    def _nowhere(self, x: np.ndarray, value: float) -> Knot:
-        """A value at which there is no likelihood."""
-        nothing = np.full(len(self.maximum.names), np.nan)
-        return Knot(value, float(np.copysign(np.inf, value - self.question.estimate)), x, None, nothing)
-
+    @abstractmethod
     def knot(self, value: float, near: list[Knot]) -> Knot:
         """The best of the others at one value, begun where the knots nearby point to."""
-        question, deviance = self.question, self.maximum.deviance
-        x, nearby = _extrapolate(value, near[-3:]), near[-1].curvature
-        if not self._exists(x, value):
-            x = near[-1].x
-            if not self._exists(x, value):
-                return self._nowhere(x, value)
-        at_zero = question.even & (np.abs(x) < 0.1 * question.radius)
-        if at_zero.any():  # zero is stationary whether it is a minimum or not
-            x, nearby = np.where(at_zero, question.radius, x), None
-        found = self._minimum(lambda x: deviance(question.point(x, value)), x, nearby)
-        if not np.isfinite(found.value):
-            return self._nowhere(x, value)
-        rise = found.value - self.deviance
+
+    def at_minimum(self, value: float, deviance: float, x: np.ndarray, curvature: Any, parameters: np.ndarray) -> Knot:
+        """The knot where the search for the others ended; a deviance lower than the fit's is told."""
+        rise = deviance - self.deviance
         if rise < -_LOWER:
             warnings.warn(
-                f"the profile of {question.name} found a deviance lower by {-rise:.2g} at {value:.6g}: the fit is not "
-                "at the maximum of the likelihood",
+                f"the profile of {self.question.name} found a deviance lower by {-rise:.2g} at {value:.6g}: the fit is "
+                "not at the maximum of the likelihood",
                 MMEWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
-        return Knot(
-            value,
-            float(np.sign(value - question.estimate)) * sqrt(max(rise, 0.0)),
-            found.x,
-            found.curvature if found.curvature.converged and not found.curvature.flat else None,
-            deviance.parameters(question.point(found.x, value)),
-        )
+        zeta = float(np.sign(value - self.question.estimate)) * sqrt(max(rise, 0.0))
+        return Knot(value, zeta, x, curvature, parameters)
+
+    def nowhere(self, value: float, x: np.ndarray, parameters: int) -> Knot:
+        """A value at which there is no likelihood."""
+        end = float(np.copysign(np.inf, value - self.question.estimate))
+        return Knot(value, end, x, None, np.full(parameters, np.nan))
 
 
 def _is_flat(knots: list[Knot]) -> bool:
@@ -169,7 +163,7 @@ def _is_flat(knots: list[Knot]) -> bool:
     return len(knots) > 2 and abs(knots[-1].zeta) - abs(knots[-3].zeta) < _FLAT
 
 
-def _extrapolate(value: float, knots: list[Knot]) -> np.ndarray:
+def extrapolate(value: float, knots: list[Knot]) -> np.ndarray:
     """Lagrange's polynomial through the last knots, as far beyond them as a step may be."""
     if len(knots) > 1 and not abs(value - knots[-1].value) <= _GROWTH * abs(knots[-1].value - knots[0].value):
         return knots[-1].x
