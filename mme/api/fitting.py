@@ -286,4 +286,5 @@ def fit_model(
     found = optimise(model, theta, progress, first, by=check_search(search))
     used = Rows.all(model.n) if rows is None else rows
     objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
+    model = model if model.held is None else found.objective.model
     return Fitted(model, found.optimum, objective, used, progress, formula, specification)

@@ -119,7 +119,7 @@ class RandomEffects(Face):
         >>> import mme
         >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
         >>> fit.vpredict("icc ~ V_Batch / (V_Batch + V_res)").round(3).to_dict()
-        {'estimate': 0.419, 'se': 0.183, 'lower': 0.061, 'upper': 0.777}
+        {'estimate': 0.418, 'se': 0.216, 'lower': -0.005, 'upper': 0.842}
         """
         from mme.results.functions import predicted
 

@@ -18,6 +18,7 @@ from mme.files.encoding import Decoder
 from mme.files.own import classes_by_name
 from mme.files.save import classes
 from mme.fitted.record import Fitted
+from mme.model.holding import Holding
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents
@@ -41,6 +42,8 @@ def load_fit(path: str | os.PathLike[str], structures: Sequence[type] = ()) -> F
 def _rebuilt(content: dict[str, Any], path: Path) -> Fitted:
     model = _model(content["model"], [_term(fields) for fields in content["terms"]])
     model = replace(model, unknown_parents=tuple(_groups(one, model) for one in content.get("unknown_parents", ())))
+    if (held := content.get("held")) is not None:
+        model = replace(model, held=Holding(**held))
     theta = np.asarray(content["theta"], dtype=float)
     optimum = replace(content["optimum"], theta=theta)
     if theta.shape != (model.k,) or not np.isfinite(theta).all():

@@ -55,6 +55,7 @@ def _content(fit: Fitted) -> dict[str, Any]:
         "model": {name: getattr(model, name) for name in plain},
         "terms": [_term_content(term) for term in model.terms],
         "unknown_parents": list(model.unknown_parents),
+        "held": None if model.held is None else vars(model.held).copy(),
         "theta": fit.theta,
         "criterion": fit.criterion,
         "optimum": fit.optimum,

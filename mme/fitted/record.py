@@ -136,10 +136,16 @@ class Fitted(Record):
         return self.criterion - basis.logdet
 
     @property
+    def _estimates_sigma(self) -> bool:
+        """Whether sigma was not given: it is known to a model beside whose held variances it was searched."""
+        held = self.model.held
+        return self.model.sigma is None or (held is not None and held.beside_sigma)
+
+    @property
     def dof(self) -> int:
         """Parameters estimated: fixed effects, theta, phi and sigma."""
         estimated = int(np.isfinite(self.optimum.gradient).sum())
-        return self.objective.basis.kept.size + estimated + int(self.model.sigma is None)
+        return self.objective.basis.kept.size + estimated + int(self._estimates_sigma)
 
     @property
     def engine(self) -> Engine:

@@ -19,11 +19,13 @@ from mme.tables.arrays import shown
 class Holding:
     """Entries of theta (k,) that are held: their values, NaN for those that are free.
 
-    Those ``in_units`` (k,) of the response are standard deviations, and theta these over sigma.
+    Those ``in_units`` (k,) of the response are standard deviations, and theta these over sigma. ``beside_sigma`` says
+    of a model whose sigma is known that it is known by a search, which a fit to another response is to make anew.
     """
 
     values: np.ndarray
     in_units: np.ndarray
+    beside_sigma: bool = False
 
     def at(self, sigma: float | None) -> np.ndarray:
         """Theta (k,) at sigma."""
@@ -31,7 +33,7 @@ class Holding:
 
     def among(self, entries: np.ndarray) -> Holding:
         """That of some entries of theta."""
-        return Holding(self.values[entries], self.in_units[entries])
+        return Holding(self.values[entries], self.in_units[entries], self.beside_sigma)
 
     @property
     def asks_for_sigma(self) -> bool:

@@ -20,9 +20,9 @@ def slopes(f: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> slopes(lambda x: np.array([x[0] ** 3, x[0] * x[1]]), np.array([2.0, 5.0])).round(9)
+    >>> slopes(lambda x: np.array([x[0] ** 3 + x[1], x[0] * x[1]]), np.array([2.0, 5.0])).round(9)
     array([[12.,  5.],
-           [ 0.,  2.]])
+           [ 1.,  2.]])
     """
     offsets = np.flatnonzero(_FIRST)
     steps = _STEP * np.eye(x.size)

@@ -66,11 +66,15 @@ def _of_the_search(fit: Fitted) -> list[str]:
 def _of_what_was_given(fit: Fitted) -> list[str]:
     """Parameters that were given, not estimated."""
     notes = []
-    if fit.optimum.verdict == "given" and fit.model.k:
+    held = fit.model.held
+    if held is not None:
+        names = [name for name, value in zip(fit.theta_names, held.values.tolist(), strict=True) if value == value]
+        notes.append(f"Held, not estimated: {', '.join(names)}.")
+    elif fit.optimum.verdict == "given" and fit.model.k:
         notes.append("Theta was given, not estimated.")
     if fit.phi_given:
         notes.append(f"Of the residual structure {', '.join(fit.phi_given)} was given, not estimated.")
-    if fit.model.sigma is not None:
+    if fit.model.sigma is not None and not (held is not None and held.beside_sigma):
         notes.append("The residual standard deviation was given, not estimated.")
     return notes
 

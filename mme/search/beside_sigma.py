@@ -19,6 +19,7 @@ import numpy as np
 from mme.engine.objective import Objective
 from mme.engine.pls import pwrss
 from mme.errors import MMEError
+from mme.model.problem import Model
 from mme.search.found import Found
 from mme.search.joint import Joint
 
@@ -32,7 +33,7 @@ def beside_sigma(joint: Joint, search: Callable[[Objective], Found]) -> Found:
     """The optimum over sigma of what ``search`` finds at each."""
     from scipy.optimize import brentq  # slow to import
 
-    model, found = joint.model, dict[float, Found]()
+    found = dict[float, Found]()
 
     @cache
     def slope(log_sigma: float) -> float:
@@ -54,7 +55,16 @@ def beside_sigma(joint: Joint, search: Callable[[Objective], Found]) -> Found:
     at = brentq(slope, low, high, xtol=_EXACT)
     best = found[at] if at in found else search(_at(joint.latest, exp(at)))
     evaluations = sum(one.optimum.evaluations for one in found.values())
+    held = best.objective.model.held
+    assert held is not None
+    model = best.objective.model.beside(held=replace(held, beside_sigma=True))
     return Found(replace(best.objective, model=model), replace(best.optimum, evaluations=evaluations))
+
+
+def asks_for_sigma(model: Model) -> bool:
+    """Whether sigma is to be searched beside what is held of theta."""
+    held = model.held
+    return held is not None and held.asks_for_sigma and (model.sigma is None or held.beside_sigma)
 
 
 def _by_least_squares(objective: Objective) -> float:
@@ -65,8 +75,10 @@ def _by_least_squares(objective: Objective) -> float:
 
 def _at(objective: Objective, sigma: float) -> Objective:
     """The criterion of the model whose sigma is known."""
-    constants = replace(objective.constants, sigma=sigma)
-    return replace(objective, model=objective.model.beside(sigma=sigma), constants=constants)
+    held = objective.model.held
+    assert held is not None
+    model = objective.model.beside(sigma=sigma, held=replace(held, beside_sigma=False))
+    return replace(objective, model=model, constants=replace(objective.constants, sigma=sigma))
 
 
 def _slope(found: Found, sigma: float) -> float:

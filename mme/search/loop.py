@@ -17,7 +17,7 @@ from mme.model.problem import Model
 from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only
-from mme.search.beside_sigma import beside_sigma
+from mme.search.beside_sigma import asks_for_sigma, beside_sigma
 from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.found import Found
 from mme.search.given import given_theta
@@ -44,7 +44,7 @@ def search(
     model's objective at a first phi, where there is one already.
     """
     joint = Joint(model, Objective.of(model, phi=first_phi(model)) if assembled is None else assembled)
-    if theta is None and model.held is not None and model.held.asks_for_sigma and model.sigma is None:
+    if theta is None and asks_for_sigma(model):
         return beside_sigma(joint, lambda at: search(at.model, None, progress, first_theta, at, by))
     if theta is not None:
         return _minimised(joint, theta, progress, by=by)

@@ -84,6 +84,20 @@ def test_what_is_held_stays_when_the_model_is_fitted_to_other_responses():
     assert again.varcorr["sample"].sd[0] == pytest.approx(3.0, rel=1e-6)
 
 
+def test_a_fit_with_held_variances_says_so_and_keeps_them_on_disk(tmp_path):
+    free, fit = sleep(), sleep(hold={"V_Subject.(Intercept)": 900.0})
+    assert "Held, not estimated: Subject.(Intercept)." in fit.summary()
+    assert fit.dof == free.dof - 1
+    fit.save(tmp_path / "held.mme")
+    read = mme.load_fit(tmp_path / "held.mme")
+    assert read.criterion == fit.criterion
+    y = np.array(fit.model.y) + 3.0 * np.random.default_rng(1).normal(size=180)
+    assert read.refit(y).sigma == pytest.approx(fit.refit(y).sigma, rel=1e-9)
+    assert fit.refit(y).varcorr["Subject"].sd[0] == pytest.approx(30.0, rel=1e-6)
+    drawn = fit.bootstrap(3, seed=1, workers=1).replicates
+    np.testing.assert_allclose(drawn["sd_(Intercept)|Subject"], 30.0, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("hold", "message"),
     [
