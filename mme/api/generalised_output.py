@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from mme.api.generalised_base import GeneralisedFace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class GeneralisedOutput(GeneralisedFace):
@@ -37,3 +43,65 @@ class GeneralisedOutput(GeneralisedFace):
         from mme.results.generalised_summary import summary_html
 
         return summary_html(self.internals)
+
+    def tidy(self, effects: str | Sequence[str] = ("fixed", "variance"), *, level: float = 0.95) -> pd.DataFrame:
+        """Estimates as a long table, one row for each (broom's ``tidy``).
+
+        Parameters
+        ----------
+        effects : str or sequence of str
+            ``"fixed"`` effects, on the scale of the link; ``"variance"``: standard deviations and correlations of the
+            random effects, then the parameters of the family; ``"blup"``: a row a level and coefficient of a grouping
+            factor, the modes, ``std_error`` the root of var(b | y) at them, parameters taken as known.
+        level : float
+            Of the intervals ``lower, upper``, by the normal distribution.
+
+        Returns
+        -------
+        DataFrame
+            The columns of :meth:`Fit.tidy`: tables of both kinds of fit go under one another.
+
+        Examples
+        --------
+        >>> import mme
+        >>> counts = {"y": [0, 1, 2, 4, 9, 7], "g": [1, 1, 2, 2, 3, 3]}
+        >>> mme.glmer("y ~ 1 + (1 | g)", counts, "poisson").tidy()[["effect", "group", "term", "estimate"]].round(2)
+             effect group            term  estimate
+        0     fixed   NaN     (Intercept)      0.98
+        1  variance     g  sd (Intercept)      0.92
+        """
+        from mme.files.generalised_tables import tidy
+
+        return tidy(self.internals, effects, level=level)
+
+    def glance(self) -> pd.DataFrame:
+        """Describe the whole fit in one row (broom's ``glance``).
+
+        Returns
+        -------
+        DataFrame
+            ``formula, method, family, link, approximation, nobs, dof, criterion, loglik, aic, bic, verdict, singular``.
+        """
+        from mme.files.generalised_tables import glance
+
+        return glance(self.internals)
+
+    def augment(self, data: Any = None) -> pd.DataFrame:
+        """The data, where given, with fitted values and residuals beside them (broom's ``augment``).
+
+        Parameters
+        ----------
+        data : DataFrame or what makes one, optional
+            The table of the fit, to put before the new columns.
+
+        Returns
+        -------
+        DataFrame
+            A row for each row of the data, NaN where it was left out of the fit. Columns: ``.fitted``, the mean at the
+            modes; ``.linear_predictor``, its link; ``.fixed``, the part of that without random effects; ``.residual``,
+            the response less ``.fitted``; ``.pearson`` and ``.deviance``, residuals. Without data the response first: a
+            proportion where the records are successes of trials.
+        """
+        from mme.files.generalised_tables import augment
+
+        return augment(self.internals, data)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.effects import effects
 from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
@@ -48,7 +49,17 @@ def as_dict(fit: Fitted) -> dict[str, Any]:
     ``residual``       where residuals have a structure, list of ``{name, value}``, by the names of ``confint()``
     =================  =================================================================================================
     """
-    found = {
+    found = shared(fit, {"sigma": fit.sigma}, "t")
+    found["optimum"]["undetermined"] = fit.optimum.undetermined
+    if fit.residual:
+        named = zip(residual_names(fit.model, fit.fixed_names), fit.residual.values(), strict=True)
+        found["residual"] = [{"name": name, "value": value} for name, value in named]
+    return plain(found)
+
+
+def shared(fit: Record, own: dict[str, Any], statistic: str) -> dict[str, Any]:
+    """What the export of every fit has, with its ``own`` fields among it; beta / se is called ``statistic``."""
+    return {
         "format": FORMAT,
         "formula": fit.formula,
         "response": fit.model.response,
@@ -61,10 +72,10 @@ def as_dict(fit: Fitted) -> dict[str, Any]:
         "aic": fit.aic,
         "bic": fit.bic,
         "dof": fit.dof,
-        "sigma": fit.sigma,
+        **own,
         "theta": [{"name": name, "value": v} for name, v in zip(fit.theta_names, fit.theta, strict=True)],
         "beta": [
-            {"name": name, "estimate": estimate, "se": error, "t": estimate / error}
+            {"name": name, "estimate": estimate, "se": error, statistic: estimate / error}
             for name, estimate, error in zip(fit.fixed_names, fit.estimates.beta, fit.estimates.se, strict=True)
         ],
         "beta_cov": fit.estimates.beta_cov,
@@ -74,25 +85,14 @@ def as_dict(fit: Fitted) -> dict[str, Any]:
             for term, part in fit.varcorr.items()
         ],
         "relationships": fit.relationships,
-        "optimum": _optimum(fit),
-    }
-    if fit.residual:
-        named = zip(residual_names(fit.model, fit.fixed_names), fit.residual.values(), strict=True)
-        found["residual"] = [{"name": name, "value": value} for name, value in named]
-    plain: dict[str, Any] = _plain(found)
-    return plain
-
-
-def _optimum(fit: Fitted) -> dict[str, Any]:
-    optimum = fit.optimum
-    return {
-        "verdict": optimum.verdict,
-        "converged": optimum.converged,
-        "singular": fit.singular,
-        "boundary": optimum.boundary,
-        "undetermined": optimum.undetermined,
-        "evaluations": optimum.evaluations,
-        "reason": optimum.reason,
+        "optimum": {
+            "verdict": fit.optimum.verdict,
+            "converged": fit.optimum.converged,
+            "singular": fit.singular,
+            "boundary": fit.optimum.boundary,
+            "evaluations": fit.optimum.evaluations,
+            "reason": fit.optimum.reason,
+        },
     }
 
 
@@ -102,6 +102,12 @@ def ranef_table(fit: Fitted) -> pd.DataFrame:
     ``condsd`` is the square root of var(b | y), beta held at its estimate (lme4's ``condsd``); ``pev`` is
     var(b_hat - b), a variance, the uncertainty of beta included.
     """
+    pev = [one.variances(fit.estimates.effects_pev).ravel() for one in effects(fit.model)]
+    return modes_table(fit).assign(pev=np.concatenate(pev))
+
+
+def modes_table(fit: Record) -> pd.DataFrame:
+    """One row a random effect: ``term, level, coefficient, blup, condsd``; the mode where the model is generalised."""
     import pandas as pd
 
     estimates = fit.estimates
@@ -113,7 +119,6 @@ def ranef_table(fit: Fitted) -> pd.DataFrame:
                 "coefficient": np.tile(np.array(one.columns, dtype=object), one.n_levels),
                 "blup": one.beside(estimates.effects).ravel(),
                 "condsd": np.sqrt(np.maximum(one.variances(estimates.condvar).ravel(), 0.0)),
-                "pev": one.variances(estimates.effects_pev).ravel(),
             }
         )
         for one in effects(fit.model)
@@ -123,7 +128,12 @@ def ranef_table(fit: Fitted) -> pd.DataFrame:
 
 def as_json(fit: Fitted) -> str:
     """Return :func:`as_dict` as JSON text."""
-    return json.dumps(as_dict(fit), indent=2, allow_nan=False) + "\n"
+    return text_of(as_dict(fit))
+
+
+def text_of(exported: dict[str, Any]) -> str:
+    """JSON text of an export."""
+    return json.dumps(exported, indent=2, allow_nan=False) + "\n"
 
 
 def save(path: Path, text: str) -> None:
@@ -138,6 +148,12 @@ def save(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise MMEError(f"cannot write {path}: {error.strerror}") from None
+
+
+def plain(found: dict[str, Any]) -> dict[str, Any]:
+    """An export of plain numbers, strings, lists and dictionaries alone."""
+    made: dict[str, Any] = _plain(found)
+    return made
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ The three follow R's broom (Robinson, Hayes and Couch) and broom.mixed: ``tidy``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from mme.diagnosis.influence import cooks_distance, leverage
 from mme.diagnosis.residuals import scaled_residuals
 from mme.errors import MMEError
-from mme.files.export import ranef_table
+from mme.files.export import modes_table
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.inference.fixed.contrasts import coefficient_table
 from mme.inference.fixed.methods import reference
@@ -26,7 +27,6 @@ from mme.tables.arrays import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-EFFECTS = ("fixed", "variance", "blup")
 Columns = dict[str, np.ndarray]
 
 _LABELS = ("effect", "group", "level", "term")
@@ -41,20 +41,25 @@ def tidy(
     level: float = 0.95,
 ) -> pd.DataFrame:
     """A row an estimate."""
+    check_level(level)
+    ways = {"fixed": lambda: _fixed(fit, ddf, level), "variance": lambda: _variance(fit, level)}
+    return stacked(effects, ways | {"blup": lambda: blups(fit, level)})
+
+
+def stacked(effects: str | Sequence[str], ways: Mapping[str, Callable[[], Columns]]) -> pd.DataFrame:
+    """The tables of the effects that are asked for under one another; ``ways`` make their columns.
+
+    Raises
+    ------
+    MMEError
+        Another effect is asked for, or none.
+    """
     import pandas as pd
 
     chosen = names_of(effects, "effects")
-    unknown = [name for name in chosen if name not in EFFECTS]
-    if unknown or not chosen:
-        raise MMEError(f"effects are {', '.join(map(repr, EFFECTS))}; got {shown(effects)}")
-    check_level(level)
-    parts = []
-    for name in chosen:
-        if name == "fixed":
-            columns = _fixed(fit, ddf, level)
-        else:
-            columns = _variance(fit, level) if name == "variance" else _blups(fit, level)
-        parts.append(_stacked(name, columns))
+    if not chosen or not set(chosen) <= set(ways):
+        raise MMEError(f"effects are {', '.join(map(repr, ways))}; got {shown(effects)}")
+    parts = [_with_all_columns(name, ways[name]()) for name in chosen]
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS})
 
 
@@ -94,8 +99,6 @@ def _opened(data: Any) -> pd.DataFrame:
 
 def augment(fit: Fitted, data: Any = None) -> pd.DataFrame:
     """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out."""
-    import pandas as pd
-
     columns = {
         ".fitted": fit.rows.aligned(fit.estimates.fitted, "fitted"),
         ".population": fit.rows.aligned(fit.estimates.population, "population"),
@@ -104,13 +107,21 @@ def augment(fit: Fitted, data: Any = None) -> pd.DataFrame:
         ".leverage": leverage(fit),
         ".cooks_distance": cooks_distance(fit),
     }
+    return beside(fit, columns, data)
+
+
+def beside(fit: Record, columns: Mapping[str, Any], data: Any) -> pd.DataFrame:
+    """Columns of all rows to the right of the data, or of the response where these are not given."""
+    import pandas as pd
+
+    made = {name: np.asarray(values) for name, values in columns.items()}
     if data is None:
-        columns = {fit.model.response: fit.rows.aligned(fit.model.y, fit.model.response)} | columns
-        return pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}, index=fit.rows.index)
+        response = {fit.model.response: fit.rows.full(fit.model.y)}
+        return pd.DataFrame(response | made, index=fit.rows.index)
     table = _opened(data)
     if len(table) != fit.rows.kept.size:
         raise MMEError(f"data has {len(table)} rows, the data of the fit had {fit.rows.kept.size}")
-    return table.assign(**{name: np.asarray(values) for name, values in columns.items()})
+    return table.assign(**made)
 
 
 def _fixed(fit: Fitted, ddf: str, level: float) -> Columns:
@@ -133,8 +144,9 @@ def _variance(fit: Fitted, level: float) -> Columns:
     return vars(rows).copy()
 
 
-def _blups(fit: Fitted, level: float) -> Columns:
-    table = ranef_table(fit)
+def blups(fit: Record, level: float) -> Columns:
+    """The random effects with intervals from var(b | y)."""
+    table = modes_table(fit)
     estimate, se = table["blup"].to_numpy(), table["condsd"].to_numpy()
     half = t_quantile(level, np.array(np.inf)) * se
     return {
@@ -148,7 +160,7 @@ def _blups(fit: Fitted, level: float) -> Columns:
     }
 
 
-def _stacked(effect: str, columns: Columns) -> dict[str, np.ndarray]:
+def _with_all_columns(effect: str, columns: Columns) -> dict[str, np.ndarray]:
     """All columns of the table; labels that are not there are None, numbers NaN."""
     n = columns["estimate"].size
     out = {"effect": np.full(n, effect, dtype=object)}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from math import erfc, sqrt
-
 import numpy as np
+from scipy.special import ndtr
 
 from mme.fitted.generalised import GeneralisedFitted
 from mme.results.summary_rows import estimate_cells, quantile_rows
@@ -34,16 +33,14 @@ def approximation(fit: GeneralisedFitted) -> str:
 
 def residual_rows(fit: GeneralisedFitted) -> list[Row]:
     """Quantiles of (y - mean) / sd(y): Pearson's residuals."""
-    return quantile_rows(pearson(fit))
+    return quantile_rows(pearson(fit)[fit.problem.data.weights > 0.0])
 
 
 def pearson(fit: GeneralisedFitted) -> np.ndarray:
-    """(y - mean) / sd(y given b) of the records that count."""
+    """(y - mean) / sd(y given b) (n,); zero where the weight is."""
     data, estimates = fit.problem.data, fit.estimates
-    variance = fit.family.variance(estimates.eta, data.weights, estimates.tau)
-    used = data.weights > 0.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = (data.y - estimates.fitted)[used] / np.sqrt(variance[used])
+        scaled = (data.y - estimates.fitted) / np.sqrt(fit.family.variance(estimates.eta, data.weights, estimates.tau))
     # a mean that is its record to the last digit has neither residual nor variance
     return np.where(np.isnan(scaled), 0.0, scaled)
 
@@ -59,6 +56,6 @@ def parameter_line(fit: GeneralisedFitted) -> list[str]:
 def fixed_rows(fit: GeneralisedFitted) -> list[Row]:
     """Estimates with z, and p by the normal distribution."""
     z = fit.estimates.beta / fit.estimates.se
-    p = p_values([erfc(abs(value) / sqrt(2.0)) for value in z.tolist()])
+    p = p_values((2.0 * ndtr(-np.abs(z))).tolist())
     cells = zip(fit.fixed_names, estimate_cells(fit), p, strict=True)
     return [("", "Estimate", "Std. Error", "z value", "Pr(>|z|)"), *((name, *own, pr) for name, own, pr in cells)]

@@ -1,0 +1,121 @@
+"""The tables and the export of a generalised fit: ``tidy``, ``glance``, ``augment``, and plain dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from mme.files.export import plain, shared, text_of
+from mme.files.tidy import Columns, beside, blups, stacked
+from mme.fitted.generalised import GeneralisedFitted
+from mme.inference.fixed.quantiles import t_quantile
+from mme.results.generalised_rows import approximation, pearson
+from mme.tables.arguments import check_level
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def tidy(fit: GeneralisedFitted, effects: str | Sequence[str], *, level: float) -> pd.DataFrame:
+    """A row an estimate."""
+    check_level(level)
+    ways = {"fixed": lambda: _fixed(fit, level), "variance": lambda: _variance(fit)}
+    return stacked(effects, ways | {"blup": lambda: blups(fit, level)})
+
+
+def glance(fit: GeneralisedFitted) -> pd.DataFrame:
+    """One row: what describes the whole fit."""
+    import pandas as pd
+
+    row = {
+        "formula": fit.formula,
+        "method": fit.method,
+        "family": fit.family.name,
+        "link": fit.family.link,
+        "approximation": approximation(fit),
+        "nobs": fit.nobs,
+        "dof": fit.dof,
+        "criterion": fit.criterion,
+        "loglik": fit.loglik,
+        "aic": fit.aic,
+        "bic": fit.bic,
+        "verdict": fit.optimum.verdict,
+        "singular": fit.singular,
+    }
+    return pd.DataFrame([row])
+
+
+def augment(fit: GeneralisedFitted, data: Any) -> pd.DataFrame:
+    """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out."""
+    estimates, observed = fit.estimates, fit.problem.data
+    residual = observed.y - estimates.fitted
+    deviance = np.maximum(fit.family.deviance(observed, estimates.eta, estimates.tau), 0.0)
+    columns = {
+        ".fitted": estimates.fitted,
+        ".linear_predictor": estimates.eta,
+        ".fixed": estimates.population,
+        ".residual": residual,
+        ".pearson": pearson(fit),
+        ".deviance": np.copysign(np.sqrt(deviance), residual),
+    }
+    return beside(fit, {name: fit.rows.full(values) for name, values in columns.items()}, data)
+
+
+def as_dict(fit: GeneralisedFitted) -> dict[str, Any]:
+    """Return the fit as plain numbers, strings, lists and dictionaries; a number that is not finite is None.
+
+    The fields are those of :func:`mme.files.export.as_dict`, but for ``sigma`` and ``residual``; ``beta`` has ``z`` in
+    the place of ``t``. Its own are ``family``, ``link``, ``approximation`` and ``parameters``, a list of ``{name,
+    value}``: those of the family that were estimated.
+    """
+    own = {
+        "family": fit.family.name,
+        "link": fit.family.link,
+        "approximation": approximation(fit),
+        "parameters": [{"name": name, "value": value} for name, value in fit.parameters.items()],
+    }
+    return plain(shared(fit, own, "z"))
+
+
+def as_json(fit: GeneralisedFitted) -> str:
+    """Return :func:`as_dict` as JSON text."""
+    return text_of(as_dict(fit))
+
+
+def _fixed(fit: GeneralisedFitted, level: float) -> Columns:
+    estimate, se = fit.estimates.beta, fit.estimates.se
+    df = np.full(estimate.size, np.inf)
+    half, z = t_quantile(level, df) * se, estimate / se
+    return {
+        "term": np.array(fit.fixed_names, dtype=object),
+        "estimate": estimate,
+        "std_error": se,
+        "df": df,
+        "statistic": z,
+        "p_value": 2.0 * ndtr(-np.abs(z)),
+        "lower": estimate - half,
+        "upper": estimate + half,
+    }
+
+
+def _variance(fit: GeneralisedFitted) -> Columns:
+    rows = [*_spreads(fit), *(("family", name, value) for name, value in fit.parameters.items())]
+    return {
+        "group": np.array([group for group, _, _ in rows], dtype=object),
+        "term": np.array([term for _, term, _ in rows], dtype=object),
+        "estimate": np.array([estimate for _, _, estimate in rows]),
+    }
+
+
+def _spreads(fit: GeneralisedFitted) -> list[tuple[str, str, float]]:
+    """Group, name and value of each standard deviation, correlation and parameter of a relationship."""
+    rows: list[tuple[str, str, float]] = []
+    for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
+        rows += [(group, f"sd {name}", sd) for name, sd in zip(part.names, part.sd.tolist(), strict=True)]
+        pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if structure.correlated else ()
+        rows += [(group, f"cor {part.names[j]}, {part.names[i]}", float(part.corr[i, j])) for j, i in pairs]
+    rows += [(group, name, value) for group, part in fit.relationships.items() for name, value in part.items()]
+    return rows
