@@ -135,25 +135,30 @@ def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> Varianc
     return exact_rlrt_(record, n, seed=seed)
 
 
-def load_fit(path: str | os.PathLike[str], *, structures: Sequence[type] = ()) -> Fit:
-    """Read a fit that :meth:`Fit.save` wrote. Nothing in the file is run, and no search is done.
+def load_fit(path: str | os.PathLike[str], *, structures: Sequence[type] = ()) -> Fit | GeneralisedFit:
+    """Read a fit that :meth:`Fit.save` wrote, or :meth:`GeneralisedFit.save`.
+
+    Nothing in the file is run, and no search is done.
 
     Parameters
     ----------
     path : str or path
         The file.
     structures : list of class, optional
-        The classes of structures of your own that the fit has, derived from :class:`mme.GStructure`,
-        :class:`mme.residual.Bound` or :class:`mme.Parametric`: a file has their names and numbers, not their code.
+        The classes of structures and families of your own that the fit has, derived from :class:`mme.GStructure`,
+        :class:`mme.residual.Bound`, :class:`mme.Parametric` or :class:`mme.Family`: a file has their names and numbers,
+        not their code.
 
     Raises
     ------
     MMEError
         There is no such file, it is not a fit, it is damaged, a later version of mme wrote it, or a class is missing.
     """
+    from mme.api.generalised import GeneralisedFit
     from mme.files.load import load_fit as load_fit_
 
-    return Fit(load_fit_(path, structures))
+    record = load_fit_(path, structures)
+    return Fit(record) if isinstance(record, Fitted) else GeneralisedFit(record)
 
 
 def _record(fit: Any) -> Record:

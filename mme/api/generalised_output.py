@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -105,3 +106,29 @@ class GeneralisedOutput(GeneralisedFace):
         from mme.files.generalised_tables import augment
 
         return augment(self.internals, data)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fit to a file that :func:`mme.load_fit` reads, as :meth:`Fit.save`.
+
+        The records are in the file, and all that the search found: what is read back has the same numbers to the last
+        bit, and nothing is searched again. A family of your own is saved by the name of its class, which is to be given
+        again: ``mme.load_fit(path, structures=[MyFamily])``.
+
+        Raises
+        ------
+        MMEError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> import mme, tempfile, pathlib
+        >>> fit = mme.glmer("y ~ 1 + (1 | g)", {"y": [0, 1, 2, 4, 9, 7], "g": [1, 1, 2, 2, 3, 3]}, "poisson")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fit.save(pathlib.Path(folder) / "counts.mme")
+        ...     again = mme.load_fit(pathlib.Path(folder) / "counts.mme")
+        >>> again.beta.equals(fit.beta), again.criterion == fit.criterion
+        (True, True)
+        """
+        from mme.files.save_generalised import save_generalised
+
+        save_generalised(self.internals, path)

@@ -124,6 +124,10 @@ class Family(ABC):
     kind: int | None = None
     has_intercept: bool = True
 
+    def options(self) -> dict[str, Any]:
+        """The arguments that make the family again, plain values by name: what a file keeps of it."""
+        return {"link": self.link}
+
     # -- the response -------------------------------------------------------------------------------------------------
 
     @abstractmethod

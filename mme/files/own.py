@@ -14,11 +14,14 @@ from typing import Any
 
 from mme.covariance.base import GStructure
 from mme.errors import MMEError
+from mme.family.base import Family
 from mme.relationship.parametric import Parametric
 from mme.residual.base import Bound, RStructure
 
 # Classes from which users derive what a fit holds.
 BASES = (GStructure, Bound, Parametric)
+# What a reader may give; families are made again from their options (:mod:`mme.files.save_generalised`).
+_GIVEN = (*BASES, Family)
 
 
 def state_of(value: Any) -> dict[str, Any]:
@@ -64,10 +67,10 @@ def classes_by_name(structures: Any) -> dict[str, type]:
             raise MMEError(
                 f"structures: {one.__name__} reads columns; a fit holds what its bind() makes of them: give that class"
             )
-        if not isinstance(one, type) or not issubclass(one, BASES):
+        if not isinstance(one, type) or not issubclass(one, _GIVEN):
             raise MMEError(
-                "structures must be a list of classes derived from mme.GStructure, mme.residual.Bound or "
-                f"mme.Parametric; got {one!r:.60}"
+                "structures must be a list of classes derived from mme.GStructure, mme.residual.Bound, mme.Parametric "
+                f"or mme.Family; got {one!r:.60}"
             )
         if found.setdefault(one.__name__, one) is not one:
             raise MMEError(f"structures has two classes named {one.__name__}")

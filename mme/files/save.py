@@ -19,6 +19,7 @@ field               content
                     ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels, names}``
 ``formula``         text or null
 ``specification``   class Specification (what the formula learned from the data), or null
+``kind``            absent: a linear model; ``"generalised"``: :mod:`mme.files.save_generalised` has the further fields
 ==================  ====================================================================================================
 
 Reading (``load.py``) makes no object of a class that is neither in :func:`classes` nor given by the reader, passes the
@@ -36,19 +37,29 @@ import scipy.sparse as sp
 
 from mme.files.archive import write_archive
 from mme.files.encoding import PLAIN, Encoder
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.tables.arguments import path_of
 
+# What a file says of its ``kind`` where the model is linear: nothing.
+LINEAR = "linear"
+
 
 def save_fit(fit: Fitted, path: str | os.PathLike[str]) -> None:
     """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`."""
+    write(shared_content(fit), path)
+
+
+def write(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write what a fit holds."""
     encoder = Encoder(classes())
-    content = encoder.encode(_content(fit))
-    write_archive(path_of(path), content, encoder.arrays)
+    encoded = encoder.encode(content)
+    write_archive(path_of(path), encoded, encoder.arrays)
 
 
-def _content(fit: Fitted) -> dict[str, Any]:
+def shared_content(fit: Record) -> dict[str, Any]:
+    """What files of both kinds of fit hold."""
     model = fit.model
     plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual", "phi")
     return {
@@ -113,6 +124,7 @@ def _labels(level: Any) -> np.ndarray:
 def classes() -> dict[str, type]:
     """The dataclasses that a file may hold."""
     from mme.formula import algebra, bars, codings, columns, specification, syntax
+    from mme.generalised.verdict import JointOptimum
     from mme.model import unknown_parents
     from mme.relationship import ornstein
     from mme.residual import ar1, chain, compound, exponential, patterns, product, toeplitz, unstructured, variance
@@ -130,5 +142,5 @@ def classes() -> dict[str, type]:
         *(toeplitz.BoundToeplitz, toeplitz.BoundBand, unstructured.BoundUnstructured, variance.BoundHeterogeneous),
         *(variance.BoundPowerOfCovariate, product.Product, chain.Chain, patterns.Patterns, patterns.Batch),
     ]
-    listed += [ornstein.OrnsteinUhlenbeck, unknown_parents.UnknownParents]
+    listed += [ornstein.OrnsteinUhlenbeck, unknown_parents.UnknownParents, JointOptimum]
     return {kind.__name__: kind for kind in listed}

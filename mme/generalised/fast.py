@@ -117,10 +117,10 @@ def fast(problem: Problem, point: Psi, u: Effects) -> tuple[Fast | None, int]:
         point, mode, value = trial, new, new.value
         if last and is_observed:
             break
-    return _at_joint_mode(problem, prior, point, mode.u), passes
+    return at_joint_mode(problem, prior, point, mode.u), passes
 
 
-def _at_joint_mode(problem: Problem, prior: Prior, point: Psi, u: Effects) -> Fast | None:
+def at_joint_mode(problem: Problem, prior: Prior, point: Psi, u: Effects) -> Fast | None:
     """(F) at a joint mode that is known; None where H is not positive definite there."""
     fixed = problem.offset + point.gamma @ problem.Q
     at_mode = mode_at(problem, prior, fixed, point.tau, u)

@@ -26,9 +26,14 @@ def source(fit: GeneralisedFitted) -> list[str]:
 
 def approximation(fit: GeneralisedFitted) -> str:
     """How the random effects are integrated out; the information is said where there are two."""
+    criterion = fit.searched.criterion
+    if criterion.points == 0:
+        return "penalised likelihood, beta not integrated (n_agq=0)"
+    if criterion.points > 1:
+        return f"adaptive Gauss-Hermite, {criterion.points} points"
     if fit.family.canonical:
         return "Laplace"
-    return f"Laplace ({'expected' if fit.searched.criterion.expected else 'observed'} information)"
+    return f"Laplace ({'expected' if criterion.expected else 'observed'} information)"
 
 
 def residual_rows(fit: GeneralisedFitted) -> list[Row]:

@@ -1,0 +1,94 @@
+"""A generalised fit read back: checked like a user's input, compared with what was stored, and not searched again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.family.base import Family, Observed
+from mme.files.parts import compare, model_of, rows_of
+from mme.files.save_generalised import GENERALISED, shipped
+from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.criterion import Criterion, CriterionAt
+from mme.generalised.known import at_mode
+from mme.generalised.problem import Problem
+from mme.generalised.search import SearchEnd
+from mme.numeric.quasi_newton import Descent
+
+
+def generalised(content: dict[str, Any], path: Path, own: Mapping[str, type]) -> GeneralisedFitted:
+    """The record that was saved; ``own`` are the classes that the reader gives."""
+    if content["kind"] != GENERALISED:
+        raise MMEError(f"{path} holds a fit of kind {str(content['kind'])[:40]!r}, which this mme does not know")
+    model, family = model_of(content), _family(content["family"], path, own)
+    problem = Problem(model, family, _observed(content["observed"], model.n, path))
+    optimum, hessian = content["optimum"], np.asarray(content["hessian"], dtype=float)
+    searched = _searched(problem, content["searched"], path)
+    compare(searched.at.value, content, path)
+    m = int(searched.free.sum())
+    if hessian.shape != (m, m) or optimum.theta.shape != (model.k,):
+        raise MMEError(f"{path}: its Hessian has shape {hessian.shape} for {m} parameters")
+    fit = GeneralisedFitted(
+        model=model,
+        problem=problem,
+        searched=searched,
+        optimum=optimum,
+        rows=rows_of(content, model, path),
+        formula=content["formula"],
+        specification=content["specification"],
+    )
+    vars(fit.estimates)["hessian"] = hessian
+    return fit
+
+
+def _family(held: dict[str, Any], path: Path, own: Mapping[str, type]) -> Family:
+    name = str(held["name"])
+    kind = {**shipped(), **own}.get(name)
+    if kind is None or not issubclass(kind, Family):
+        raise MMEError(
+            f"{path} holds a fit of the family {name[:40]!r}, which is not one of this mme: if it is a class of your "
+            "own, give it, mme.load_fit(path, structures=[...])"
+        )
+    return kind(**{str(option): value for option, value in held["options"].items()})
+
+
+def _observed(fields: dict[str, Any], n: int, path: Path) -> Observed:
+    y, weights = (np.asarray(fields[name], dtype=float) for name in ("y", "weights"))
+    if y.shape != (n,) or weights.shape != (n,) or not np.isfinite(y + weights).all() or (weights < 0.0).any():
+        raise MMEError(f"{path}: what was observed is not {n} numbers with weights")
+    return Observed(y, weights, tuple(fields["levels"]))
+
+
+def _searched(problem: Problem, fields: dict[str, Any], path: Path) -> SearchEnd:
+    x, u = np.asarray(fields["x"], dtype=float), [np.asarray(one, dtype=float) for one in fields["u"]]
+    free = np.asarray(fields["free"], dtype=bool)
+    names = problem.family.parameter_names(problem.data)
+    size, shapes = problem.model.k + len(problem.Q) + len(names), [(block.q, block.J) for block in problem.blocks]
+    if x.shape != (size,) or free.shape != (size,) or [one.shape for one in u] != shapes or not np.isfinite(x).all():
+        raise MMEError(f"{path}: its parameters or modes are not those of the model")
+    criterion = Criterion(
+        problem,
+        bool(fields["expected"]),
+        int(fields["points"]),
+        u,
+        evaluations=int(fields["evaluations"]),
+        passes=int(fields["passes"]),
+    )
+    point = criterion.point(x)
+    criterion.gamma, at = point.gamma, at_mode(criterion, point, u)
+    if at is None:
+        raise MMEError(f"{path}: the likelihood has no maximum at the modes that it holds")
+    descent: Descent[CriterionAt] = Descent(
+        x,
+        at,
+        np.asarray(fields["gradient"], dtype=float),
+        np.asarray(fields["inverse"], dtype=float),
+        float(fields["promised"]),
+        int(fields["steps"]),
+        str(fields["reason"]),
+    )
+    return SearchEnd(criterion, at, descent, free)

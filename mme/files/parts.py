@@ -1,0 +1,106 @@
+"""What files of both kinds of fit hold: model, terms and rows, checked like a user's input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mme.errors import MMEError
+from mme.model.holding import Holding
+from mme.model.problem import Model, build_model
+from mme.model.term import Term
+from mme.model.unknown_parents import UnknownParents
+from mme.relationship.parametric import Known
+from mme.tables.frame import Factor
+from mme.tables.rows import Rows
+
+# Rounding of a criterion on another machine, as a share of its size.
+_SAME = 1e-9
+
+
+def model_of(content: dict[str, Any]) -> Model:
+    """The model with its terms, fixed groups and what is held of its variances."""
+    model = _model(content["model"], [_term(fields) for fields in content["terms"]])
+    model = replace(model, unknown_parents=tuple(_groups(one, model) for one in content.get("unknown_parents", ())))
+    held = content.get("held")
+    return model if held is None else replace(model, held=Holding(**held))
+
+
+def rows_of(content: dict[str, Any], model: Model, path: Path) -> Rows:
+    """Which of the user's rows were used."""
+    rows = Rows(
+        np.asarray(content["rows"]["kept"], dtype=bool),
+        _index(content["rows"]["index"]),
+        int(content["rows"].get("outside", 0)),
+    )
+    if int(rows.kept.sum()) != model.n:
+        raise MMEError(f"{path}: {int(rows.kept.sum())} rows are marked as used, the model has {model.n}")
+    return rows
+
+
+def compare(criterion: float, content: dict[str, Any], path: Path) -> None:
+    """Refuse a file whose criterion is not that of what else it holds."""
+    stored = float(content["criterion"])
+    if not abs(criterion - stored) <= _SAME * (abs(stored) + 100.0):
+        raise MMEError(
+            f"{path}: the criterion at its theta is {criterion!r}, the file says {stored!r}: it is damaged, "
+            "or a class given for a structure is another than the one that was saved"
+        )
+
+
+def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
+    residual, phi = fields.pop("residual"), fields.pop("phi", None)
+    model = build_model(fields.pop("y"), fields.pop("X"), terms, **fields)
+    if residual is None:
+        return model
+    if residual.n != model.n or (residual.group is not None and np.shape(residual.group) != (model.n,)):
+        raise MMEError(f"the residual structure is for {residual.n} records, the model has {model.n}")
+    if phi is not None and np.shape(phi) != (residual.k,):
+        raise MMEError(f"phi has shape {np.shape(phi)} for {residual.k} parameters of the residual structure")
+    return replace(model, residual=residual, phi=phi)
+
+
+def _groups(one: UnknownParents, model: Model) -> UnknownParents:
+    term = model.terms[one.term]
+    if one.q != term.q or len(one.Q) != term.n_levels or one.columns.stop > len(model.x_names):
+        raise MMEError(f"the groups of unknown parents are not those of term '{term.name}'")
+    return one
+
+
+def _term(fields: dict[str, Any]) -> Term:
+    codes, levels = np.asarray(fields["codes"]), np.asarray(fields["levels"])
+    if codes.dtype.kind != "i" or codes.size == 0 or codes.min() < 0 or codes.max() >= levels.size:
+        raise MMEError(f"codes of term '{fields['name']}' are not among its levels")
+    related = fields["relationship"]
+    term = Term(
+        Factor(codes.astype(np.int64), levels),
+        fields["covariates"],
+        name=fields["group"],
+        covariance=fields["covariance"],
+        relationship=_relationship(related) if isinstance(related, dict) else related,
+        columns=fields["columns"],
+    )
+    return term if fields["name"] == fields["group"] else term.renamed(fields["name"])
+
+
+def _relationship(fields: dict[str, Any]) -> Known:
+    size = np.asarray(fields["levels"]).size
+    precision = sp.csc_array((fields["data"], fields["indices"], fields["indptr"]), shape=(size, size))
+    precision.check_format(full_check=True)
+    return Known(fields["levels"], precision, float(fields["logdet"]), np.asarray(fields["diagonal"]))
+
+
+def _index(fields: dict[str, Any] | None) -> Any:
+    if fields is None:
+        return None
+    import pandas as pd
+
+    names = fields["names"]
+    if "range" in fields:
+        return pd.RangeIndex(*fields["range"], name=names[0])
+    labels = [pd.Index(level) for level in fields["labels"]]
+    return labels[0].rename(names[0]) if len(labels) == 1 else pd.MultiIndex.from_arrays(labels, names=names)
