@@ -11,19 +11,27 @@ from typing import TextIO
 
 import mme
 from mme.errors import MMEError
+from mme.files.export import save
 
 _FIT_HELP = """\
 examples:
   mme fit "Reaction ~ Days + (Days | Subject)" sleep.csv
   mme fit "score ~ age + (1 | school/class)" pupils.parquet --ml --ranef blup.csv --json fit.json
   mme fit "Ertrag ~ Düngung + (1 | Block)" ertrag.txt --encoding latin-1
+  mme fit "cbind(ill, healthy) ~ period + (1 | herd)" herds.csv --family binomial --link cloglog
+  mme fit "cases ~ age + (1 | region)" regions.csv --family poisson --exposure persons
 
 The file has a header; its fields stand between commas, semicolons, tabs or blanks (as R's write.table writes them, row
 names or not), missing ones empty or NA. Also compressed (.gz), or Parquet.
 
+With --family the model is a generalised one, by maximum likelihood (Laplace, or quadrature by --agq). A binomial
+response is 0 and 1, two labels (the second in sorted order is the success), cbind(successes, failures), or a proportion
+with the numbers of trials as --weights.
+
 --ranef writes one row a random effect:
   term (the grouping factor), level, coefficient, blup, condsd (square root of var(b | y), beta held at its estimate),
   pev (var(b_hat - b), a variance, the uncertainty of beta included)
+With --family blup is the mode, and there is no pev.
 
 --json writes one object; numbers that do not exist are null:
   format, formula, response, method, nobs, n_dropped, groups {factor: levels}, criterion, loglik, aic, bic, dof,
@@ -31,6 +39,7 @@ names or not), missing ones empty or NA. Also compressed (.gz), or Parquet.
   varcorr [{term, names, sd, corr, cov}], relationships {term: {name: value}},
   optimum {verdict, converged, singular, boundary, undetermined, evaluations, reason},
   residual [{name, value}] where the residuals have a structure
+With --family there are family, link, approximation and parameters [{name, value}] for sigma, and z for t.
 """
 
 
@@ -66,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser(
         "fit",
         help="fit a model to a file and print its summary",
-        description="Fit a linear mixed model by REML and print its summary.",
+        description="Fit a linear mixed model by REML, or a generalised one, and print its summary.",
         epilog=_FIT_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,9 +83,15 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("file", metavar="FILE", type=Path, help="a table with a header; or Parquet")
     fit.add_argument("--encoding", metavar="NAME", default="utf-8-sig", help="of FILE (default: UTF-8)")
     fit.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
-    fit.add_argument("--weights", metavar="COL", help="column of prior weights: var(e) = sigma^2 / weight")
-    fit.add_argument("--offset", metavar="COL", help="column with a known part of the mean")
+    fit.add_argument(
+        "--weights", metavar="COL", help="column of prior weights (var(e) = sigma^2 / weight), or of trials"
+    )
+    fit.add_argument("--offset", metavar="COL", help="column with a known part of the mean, or of its link")
     fit.add_argument("--sigma", metavar="SD", type=float, help="known residual standard deviation: not estimated")
+    fit.add_argument("--family", metavar="NAME", help="binomial, poisson, ...: a generalised model")
+    fit.add_argument("--link", metavar="NAME", help="of the family, where it is not the usual one")
+    fit.add_argument("--exposure", metavar="COL", help="column whose logarithm is added to the offset")
+    fit.add_argument("--agq", metavar="N", type=int, help="points of adaptive Gauss-Hermite quadrature")
     fit.add_argument("--ranef", metavar="CSV", type=Path, help="write the BLUPs and their variances there")
     fit.add_argument("--json", metavar="JSON", type=Path, help="write the estimates there")
     fit.add_argument("--progress", action="store_true", help="a line an evaluation of the criterion, to stderr")
@@ -93,25 +108,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from mme.cli.read import read_table
-    from mme.files.export import as_json, ranef_table, save
+    from mme.cli.fits import fitted
 
     outputs = [path for path in (arguments.ranef, arguments.json) if path is not None]
     _check_outputs(outputs, arguments.file)
-    fit = mme.lmer(
-        arguments.formula,
-        read_table(arguments.file, arguments.formula, arguments.encoding),
-        method="ML" if arguments.ml else "REML",
-        weights=arguments.weights,
-        offset=arguments.offset,
-        sigma=arguments.sigma,
-        progress=arguments.progress,
-    )
-    print(fit.summary(), end="")
-    if arguments.ranef is not None:
-        save(arguments.ranef, ranef_table(fit.internals).to_csv(index=False))
-    if arguments.json is not None:
-        save(arguments.json, as_json(fit.internals))
+    fit = fitted(arguments)
+    print(fit.summary, end="")
+    for path, text in ((arguments.ranef, fit.ranef), (arguments.json, fit.json)):
+        if path is not None:
+            save(path, text())
     if outputs:
         print(f"\nWritten: {', '.join(map(str, outputs))}")
     return 0
