@@ -90,7 +90,9 @@ _LATER = {
     "Gaussian": "mme.family.gaussian",
     "GeneralisedFit": "mme.api.generalised",
     "InverseGaussian": "mme.family.inverse_gaussian",
-    "MixedLMRegressor": "mme.sklearn",
+    "MixedGLMClassifier": "mme.sklearn.generalised",
+    "MixedGLMRegressor": "mme.sklearn.generalised",
+    "MixedLMRegressor": "mme.sklearn.linear",
     "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",
     "Poisson": "mme.family.poisson",
@@ -106,16 +108,20 @@ _LATER = {
 }
 
 
+# Those that need scikit-learn.
+_ESTIMATORS = ("MixedGLMClassifier", "MixedGLMRegressor", "MixedLMRegressor")
+
+
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'mme' has no attribute {name!r}")
     try:
         return getattr(import_module(_LATER[name]), name)
     except ImportError as error:
-        if name == "MixedLMRegressor":
-            raise ImportError("mme.MixedLMRegressor needs scikit-learn: pip install 'mme[sklearn]'") from error
+        if name in _ESTIMATORS:
+            raise ImportError(f"mme.{name} needs scikit-learn: pip install 'mme[sklearn]'") from error
         raise
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "MixedLMRegressor"])
+    return sorted([*__all__, *_ESTIMATORS])
