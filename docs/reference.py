@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LISTS = ("Parameters", "Attributes", "Other Parameters", "Returns", "Raises")
 # Page -> public names, in the order in which one meets them.
 PAGES: dict[str, tuple[str, ...]] = {
-    "fitting": ("lmer", "fit", "Term", "load"),
+    "fitting": ("lmer", "fit", "glmer", "glm_fit", "Term", "load"),
     "comparing": ("anova", "variance_test", "exact_rlrt", "load_fit"),
     "residuals": (
         "AR1",

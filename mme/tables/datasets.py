@@ -21,6 +21,7 @@ _TEXT_COLUMNS = {
     "Orthodont": ("Subject", "Sex"),
     "Oats": ("Block", "Variety"),
     "Machines": ("Worker", "Machine"),
+    "cbpp": ("herd", "period"),
 }
 
 NAMES: tuple[str, ...] = tuple(_TEXT_COLUMNS)
@@ -32,7 +33,8 @@ def load(name: str) -> pd.DataFrame:
     """Return one of the data sets that ship with the package, as a fresh data frame.
 
     Labels are strings, also those that look like numbers (``"308"``); measurements are floats. The tables are those
-    of the R packages lme4 (the first five) and nlme (the others), where a longer description of each can be read.
+    of the R packages lme4 (the first five and the last) and nlme (the others), where a longer description of each can
+    be read.
 
     Parameters
     ----------
@@ -79,6 +81,9 @@ def load(name: str) -> pd.DataFrame:
     Machines
         Productivity of workers on three brands of machine, every worker three times on each. 54 rows (6 workers x 3
         machines x 3): ``Worker``, ``Machine``, ``score``. [6]_
+    cbpp
+        Contagious bovine pleuropneumonia in zebu herds of Ethiopia: new cases by herd and quarter. 56 rows (15 herds x
+        up to 4 periods): ``herd``, ``incidence`` (new cases), ``size`` (animals), ``period`` (1 to 4). [7]_
 
     References
     ----------
@@ -92,6 +97,8 @@ def load(name: str) -> pd.DataFrame:
     .. [5] Yates, F. (1935). Complex experiments. Supplement to the Journal of the Royal Statistical Society 2, 181-247.
     .. [6] Milliken, G. A. and Johnson, D. E. (1992). Analysis of Messy Data, Volume I: Designed Experiments, p. 285.
            Chapman and Hall.
+    .. [7] Lesnoff, M. et al. (2004). Within-herd spread of contagious bovine pleuropneumonia in Ethiopian highlands.
+           Preventive Veterinary Medicine 64, 27-40.
 
     Examples
     --------
@@ -107,7 +114,7 @@ def load(name: str) -> pd.DataFrame:
     Traceback (most recent call last):
         ...
     mme.errors.MMEError: no data set is named 'sleepstudi' (did you mean 'sleepstudy'?); available are \
-sleepstudy, Dyestuff, Dyestuff2, Penicillin, Pastes, Orthodont, Oats and Machines
+sleepstudy, Dyestuff, Dyestuff2, Penicillin, Pastes, Orthodont, Oats, Machines and cbpp
     """
     proper = _proper_name(name)
     import pandas as pd  # half a second: not at `import mme`
