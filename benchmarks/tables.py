@@ -109,7 +109,7 @@ def write_model(folder: Path, table: pd.DataFrame, formula: str, **fields: Any) 
         "formula": formula,
         "fixed": fixed,
         "bars": [bar.__dict__ for bar in bars],
-        "columns": [_write_column(folder, str(name), table[name]) for name in table.columns],
+        "columns": [write_column(folder, str(name), table[name]) for name in table.columns],
         "arrays": [name for name, values in arrays.items() if values is not None],
         "terms": [{"name": term.name, "covariance": term.covariance} for term in parts.terms],
         "rows": len(table),
@@ -121,7 +121,8 @@ def write_model(folder: Path, table: pd.DataFrame, formula: str, **fields: Any) 
     return model
 
 
-def _write_column(folder: Path, name: str, column: pd.Series) -> dict[str, Any]:
+def write_column(folder: Path, name: str, column: pd.Series) -> dict[str, Any]:
+    """Write a column, and say what it is."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         (folder / f"{name}.levels").write_text("\n".join(map(str, column.cat.categories)) + "\n")
         (column.cat.codes.to_numpy().astype("<i4") + 1).tofile(folder / f"{name}.bin")
