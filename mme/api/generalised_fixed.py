@@ -101,6 +101,7 @@ class GeneralisedFixedEffects(GeneralisedFace):
         pairs: bool = False,
         adjust: str = "tukey",
         scale: str = "link",
+        random: bool | str = False,
         se: str = "hessian",
         level: float = 0.95,
     ) -> pd.DataFrame:
@@ -110,8 +111,7 @@ class GeneralisedFixedEffects(GeneralisedFace):
         ----------
         factors, by, at
             As in :meth:`mme.Fit.means`: averaged, on the scale of the link, over the levels of all other factors with
-            equal weights, covariates and the offset at their means (``at={"offset": 0}`` puts it elsewhere). Random
-            effects are zero.
+            equal weights, covariates and the offset at their means (``at={"offset": 0}`` puts it elsewhere).
         pairs : bool
             Compare all levels of ``factors`` within each level of ``by``: ``estimate, se, z, p, lower, upper``.
         adjust : str
@@ -122,6 +122,11 @@ class GeneralisedFixedEffects(GeneralisedFace):
             their limits those of the link's scale. Pairs are then ratios in a column that is named for them
             (``odds_ratio`` of a logit link, ``rate_ratio`` or ``mean_ratio`` of a log, ``hazard_ratio`` of a cloglog
             link), or differences of the means with other links.
+        random : False or str
+            False: random effects are zero, a level in the middle. ``"average"``: the mean of levels drawn anew,
+            integrated over the distribution of the random effects (what others call adjusted for bias), with slopes
+            at the values of their covariates and with what theta leaves uncertain. On the scale of the link it is the
+            link of that mean, and ratios are those of means in the population.
         se, level
             As in :meth:`coefficients`.
 
@@ -142,7 +147,7 @@ class GeneralisedFixedEffects(GeneralisedFace):
 
         pairs, response = yes_or_no(pairs, "pairs"), is_response(scale)
         means = marginal_means(self.internals, factors, by, at)
-        eta = predictors(self.internals, means, normal_reference(self.internals, se))
+        eta = predictors(self.internals, means, normal_reference(self.internals, se), random, with_theta=se != "rx")
         if pairs:
             return generalised_pairs_table(self.internals, means, eta, response, adjust, level)
         return generalised_means_table(self.internals, means, eta, response, level)

@@ -104,12 +104,12 @@ class GeneralisedEstimates:
     @cached_property
     def half(self) -> np.ndarray:
         """F (p, p) with cov(beta) = F'F, a large number in place of infinity."""
-        return _half(self.beta_cov)
+        return half_of(self.beta_cov)
 
     @cached_property
     def half_given_theta(self) -> np.ndarray:
         """The same with theta and the dispersion held."""
-        return _half(self.beta_cov_given_theta)
+        return half_of(self.beta_cov_given_theta)
 
     @cached_property
     def b(self) -> list[np.ndarray]:
@@ -181,7 +181,7 @@ class GeneralisedEstimates:
         return self.problem.family.mean(self.eta, self.tau)
 
 
-def _half(V: np.ndarray) -> np.ndarray:
+def half_of(V: np.ndarray) -> np.ndarray:
     """F (p, p) with V = F'F, a large number in place of infinity."""
     V = np.where(np.isinf(V), _LARGE, V)
     size = np.sqrt(np.where(V.diagonal() > 0.0, V.diagonal(), 1.0))

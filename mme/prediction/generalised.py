@@ -15,8 +15,8 @@ from scipy.special import ndtri
 
 from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
-from mme.prediction.marginal import marginal_means
-from mme.prediction.monotone import eta_of
+from mme.generalised.marginal import marginal_means
+from mme.generalised.monotone import eta_of
 from mme.prediction.predictor import (
     check_words,
     chosen_columns,

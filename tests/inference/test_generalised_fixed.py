@@ -14,10 +14,7 @@ import mme
 from tests.glmm import FOLDER, glmm_case, glmm_fit
 
 STORED: dict[str, Any] = json.loads((FOLDER / "fixed.json").read_text())
-# Families that the library has.
-READY = [
-    name for name in STORED if name in ("cbpp_logit", "owls_pois", "schizo", "toenail_int", "resp_hsaur", "arabidopsis")
-]
+READY = [name for name in STORED if name not in ("owls_offset", "versions")]
 ASKED = [(name, i) for name in READY for i in range(len(STORED[name]["means"]))]
 # Estimates are within 1e-5 standard errors of the stored optimum, standard errors within 2e-5 of theirs.
 CLOSE = 4e-5
@@ -65,7 +62,7 @@ def test_pairs_with_adjusted_p_values_and_limits_are_those_of_emmeans(name: str,
         np.testing.assert_allclose(table["p"], np.atleast_1d(known["p"]), rtol=3e-3, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "i"), ASKED)
+@pytest.mark.parametrize(("name", "i"), [one for one in ASKED if not one[0].endswith(("probit", "cloglog"))])
 def test_pairs_on_the_scale_of_the_response_are_the_ratios_of_emmeans(name: str, i: int) -> None:
     fit, given, one = asked(name, i)
     table, known = fit.means(**given, pairs=True, scale="response"), one["ratio"]
@@ -220,6 +217,17 @@ def test_one_coefficient_and_a_singular_fit_have_their_tables() -> None:
     assert mme.glmer("y ~ 0 + x + (1 | g)", glmm_case("singular_logit").data).anova().index.tolist() == ["x"]
 
 
+def test_pairs_of_a_cloglog_link_are_hazard_ratios_and_those_of_a_probit_differences_of_probabilities() -> None:
+    fit = glmm_fit("cbpp_cloglog")
+    ratios, pairs = (fit.means("period", pairs=True, scale=scale) for scale in ("response", "link"))
+    np.testing.assert_allclose(ratios["hazard_ratio"], np.exp(pairs["estimate"]), rtol=1e-12)
+    probit = glmm_fit("cbpp_probit")
+    means, found = (probit.means("period", pairs=how, scale="response") for how in (False, True))
+    known = norm.cdf(probit.means("period")["mean"])
+    np.testing.assert_allclose(means["mean"], known, rtol=1e-12)
+    np.testing.assert_allclose(found["estimate"]["1 - 2"], known[0] - known[1], rtol=1e-10)
+
+
 def test_a_difference_of_means_without_a_ratio_is_on_the_scale_of_the_response() -> None:
     data = pd.DataFrame({"g": np.repeat(np.arange(8), 6), "f": ["a", "b", "c"] * 16})
     rng = np.random.default_rng(4)
@@ -234,3 +242,78 @@ def test_a_difference_of_means_without_a_ratio_is_on_the_scale_of_the_response()
     np.testing.assert_allclose(pairs["se"]["a - b"], np.sqrt(c @ fit.beta_cov.to_numpy() @ c), rtol=1e-9)
     with pytest.raises(mme.MMEError, match="no ratios"):
         fit.coefficients(scale="response")
+
+
+def test_empty_cells_are_told_as_of_linear_models_and_make_the_same_hypotheses() -> None:
+    rng = np.random.default_rng(8)
+    data = pd.DataFrame(
+        {"a": rng.choice(["p", "q", "r"], 240), "b": rng.choice(["u", "v"], 240), "g": np.arange(240) % 12}
+    )
+    data = data[(data["a"] != "r") | (data["b"] != "v")]
+    data["y"] = rng.poisson(np.exp(0.5 + 0.4 * (data["a"] == "q") + 0.3 * rng.standard_normal(12)[data["g"]]))
+    fit = mme.glmer("y ~ a * b + (1 | g)", data, "poisson")
+    linear = mme.lmer("y ~ a * b + (1 | g)", data)
+    with pytest.warns(mme.MMEWarning, match="No records in ar:bv"):
+        table = fit.anova()
+    with pytest.warns(mme.MMEWarning, match="No records in ar:bv"):
+        known = linear.anova()
+    assert table.attrs["note"] == known.attrs["note"]
+    assert table["df"].tolist() == known["num_df"].tolist()
+    means = fit.means(["a", "b"])
+    assert np.isnan(means.loc[("r", "v")]).all()
+    assert np.isfinite(means.drop(("r", "v")).to_numpy()).all()
+    pairs = fit.means("a", by="b", pairs=True, scale="response")
+    assert np.isnan(pairs.loc[("v", "p - r")]).all()
+    assert np.isfinite(pairs.loc[("u", "p - r")]).all()
+
+
+def test_where_the_hessian_has_a_flat_direction_theta_is_held_and_a_warning_says_so() -> None:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"g": np.repeat(np.arange(25), 6), "f": ["a", "b"] * 75})
+    b = 0.5 * rng.standard_normal((25, 1)) + 0.4 * rng.standard_normal((25, 2))
+    data["y"] = rng.poisson(np.exp(1.5 + b[data["g"], (data["f"] == "b").to_numpy(dtype=int)]))
+    # an intercept beside both levels of a factor, correlated: one variance too many
+    fit = mme.glmer("y ~ f + (1 | g) + (0 + f | g)", data, "poisson")
+    assert fit.internals.estimates.parameter_cov is None
+    with pytest.warns(mme.MMEWarning, match="not positive definite") as told:
+        table = fit.coefficients()
+    assert told[0].filename == __file__
+    np.testing.assert_allclose(table["se"], fit.coefficients("rx")["se"], rtol=1e-12)
+
+
+def test_fits_by_arrays_have_tables_but_no_factors() -> None:
+    rng = np.random.default_rng(2)
+    X = np.column_stack([np.ones(60), rng.standard_normal(60)])
+    fit = mme.glm_fit(rng.poisson(2.0, 60), X, [mme.Term(np.arange(60) % 10)], "poisson")
+    assert fit.anova().index.tolist() == list(fit.fixed_names)
+    assert fit.test(f"{fit.fixed_names[1]} = 0").shape == (1, 6)
+    with pytest.raises(mme.MMEError, match="by formula"):
+        fit.means("x")
+
+
+def test_what_has_no_limit_has_infinite_errors_and_the_rest_those_of_the_limit() -> None:
+    case = glmm_case("sep_quasi")  # where f2 is hi all are successes
+    with pytest.warns(mme.MMEWarning, match="no finite maximum"):
+        fit = case.fit()
+    table = fit.coefficients()
+    assert np.isinf(table["se"]).all()
+    assert (table["p"] == 1.0).all()
+    assert table[["lower", "upper"]].to_numpy().tolist() == [[-np.inf, np.inf]] * 2
+    assert np.isinf(fit.coefficients(scale="response")["upper"]).all()
+    # the records of lo alone are the model that is left
+    rest = mme.glmer("y2 ~ 1 + (1 | g)", case.data[case.data["f2"] == "lo"])
+    known = rest.coefficients().loc["(Intercept)"]
+    for random in (False, "average"):
+        means = fit.means("f2", random=random)
+        assert np.isinf(means.loc["hi", "se"])
+        assert np.isfinite(means.loc["lo"]).all()
+    lo = fit.means("f2").loc["lo"]
+    np.testing.assert_allclose(lo["mean"], known["estimate"], rtol=1e-4)
+    np.testing.assert_allclose(lo["se"], known["se"], rtol=1e-3)
+    assert fit.means("f2", scale="response").loc["hi", ["lower", "upper"]].tolist() == pytest.approx([0.0, 1.0])
+    assert np.isinf(fit.means("f2", pairs=True)["se"]).all()
+    assert fit.anova()["df"].tolist() == [0]
+    joint = fit.contrast(np.array([[1.0, 1.0], [0.0, 1.0]]), joint=True)
+    assert joint.to_numpy()[0] == pytest.approx(
+        [lo["mean"] ** 2 / lo["se"] ** 2, 1, fit.contrast([1.0, 1.0])["p"].iloc[0]]
+    )

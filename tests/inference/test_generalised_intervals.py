@@ -65,6 +65,23 @@ def test_wald_intervals_are_those_of_glmmtmb() -> None:
     np.testing.assert_allclose(found.to_numpy(), list(known.values()), rtol=1e-5)
 
 
+def test_a_dispersion_has_the_intervals_of_glmmtmb() -> None:
+    fit = glmm_fit("pos_gamma")
+    wald, profile = fit.confint(), fit.confint("profile")
+    np.testing.assert_allclose(wald.loc["dispersion"], np.square([0.498622521, 0.591066070]), rtol=1e-6)
+    np.testing.assert_allclose(wald.loc["sd_(Intercept)|g"], [0.346293321, 0.621976526], rtol=1e-5)
+    np.testing.assert_allclose(wald.loc["x"], [0.358936864, 0.495515271], rtol=1e-5)
+    # TMB's profiles are interpolated: to a ten-thousandth
+    known = {
+        "sd_(Intercept)|g": np.exp([-1.051066029, -0.459303661]),
+        "dispersion": np.exp([-1.387516336, -1.047201422]),
+        "(Intercept)": [0.839996518, 1.208683127],
+        "x": [0.358755972, 0.495900595],
+    }
+    assert profile.index.tolist() == list(known)
+    np.testing.assert_allclose(profile.to_numpy(), list(known.values()), rtol=2e-4)
+
+
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_profile_intervals_are_those_of_lme4(name: str) -> None:
     known = PROFILES[name]

@@ -11,7 +11,7 @@ from scipy.special import expit, ndtr
 
 import mme
 from mme.family.base import Family
-from mme.prediction.marginal import marginal_means
+from mme.generalised.marginal import marginal_means
 from tests.glmm import FOLDER, glmm_case, glmm_fit
 
 RECORDS = json.loads((FOLDER / "records.json").read_text())

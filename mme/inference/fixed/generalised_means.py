@@ -4,6 +4,10 @@ A mean is eta = l'beta + offset, as of a linear model (:mod:`mme.inference.fixed
 link. On that of the response it is mu(eta), with the standard error |dmu/deta| se(eta) and the interval of eta through
 mu. Pairs are differences of two eta; on the scale of the response their exponentials, where these are ratios, and
 differences of the two mu elsewhere.
+
+Random effects are zero, or averaged over: then m = E mu(eta + z'b), b ~ N(0, G), and the eta that stands for it in all
+this is that with mu(eta) = m. z is the average of the rows of Z that l is of those of X: where Z = X A it is A'l, and
+columns of Z that X does not hold are at their means over the records.
 """
 
 from __future__ import annotations
@@ -14,37 +18,122 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
+from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.estimates import half_of
+from mme.generalised.marginal import marginal_means
+from mme.generalised.monotone import eta_of
 from mme.inference.fixed.means import Means
 from mme.inference.fixed.pairs import adjusted, check_adjustment, critical_values, pairs_of
 from mme.inference.fixed.reference import Reference, two_sided
+from mme.inference.fixed.separated import Separated
 from mme.inference.fixed.z_tables import ratio_name, with_limits
-from mme.tables.arguments import check_level
+from mme.numeric.delta import jacobian
+from mme.tables.arguments import check_level, is_word
+from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+# What X leaves of a column of Z that it holds, as a share of it.
+_HELD = 1e-8
+
+
 @dataclass(frozen=True, eq=False)
 class Predictors:
-    """Eta (m,) that stand for means, and F (k, m) with cov(eta) = F'F; NaN where the data do not determine them."""
+    """Eta (m,) that stand for means, and F (k, m) with cov(eta) = F'F; NaN where the data do not determine them.
+
+    ``grows`` (d, m) is how they move along directions in which the likelihood rises without end.
+    """
 
     eta: np.ndarray
     half: np.ndarray
+    grows: np.ndarray
 
     @property
     def se(self) -> np.ndarray:
-        """Standard errors (m,)."""
-        return np.asarray(np.linalg.norm(self.half, axis=0))
+        """Standard errors (m,): infinite without a limit."""
+        return np.where(self.grows.any(axis=0), np.inf, np.linalg.norm(self.half, axis=0))
+
+    def differences(self, first: np.ndarray, second: np.ndarray) -> Predictors:
+        """Of pairs of them."""
+        grows = self.grows[:, first] - self.grows[:, second]
+        size = np.abs(self.grows[:, first]) + np.abs(self.grows[:, second])
+        grows = np.where(np.abs(grows) > _HELD * size, grows, 0.0)
+        return Predictors(self.eta[first] - self.eta[second], self.half[:, first] - self.half[:, second], grows)
 
 
-def predictors(fit: GeneralisedFitted, means: Means, to: Reference) -> Predictors:
-    """Eta of the means with random effects of zero."""
+def predictors(fit: GeneralisedFitted, means: Means, to: Reference, random: object, *, with_theta: bool) -> Predictors:
+    """Eta of the means, with random effects of zero or averaged over them.
+
+    Raises
+    ------
+    MMEError
+        ``random`` is neither False nor ``"average"``, or the average does not exist.
+    """
+    if random is not False and not is_word(random, ("average",)):
+        raise MMEError(f"random must be False (random effects of zero) or 'average' (over them), got {shown(random)}")
+    at = _without_random_effects(fit, means, to)
+    return at if random is False else _averaged(fit, means, at, with_theta)
+
+
+def _without_random_effects(fit: GeneralisedFitted, means: Means, to: Reference) -> Predictors:
+    """Eta at random effects of zero."""
     L = means.L[:, fit.basis.kept]
     eta, half = L @ to.beta + means.offset, to.half @ L.T
     unknown = ~fit.aliasing.estimable(means.L)
     eta[unknown], half[:, unknown] = np.nan, np.nan
-    return Predictors(eta, half)
+    grows = to.along(L).T if isinstance(to, Separated) else np.zeros((0, len(L)))
+    return Predictors(eta, half, np.where(unknown, 0.0, grows))
+
+
+def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, with_theta: bool) -> Predictors:
+    """Eta that stand for the means of levels drawn anew; ``with_theta``: with what theta leaves uncertain."""
+    known = np.isfinite(at.eta) & ~np.isinf(at.se)  # those without a limit have no average either
+    eta, L, half = at.eta[known], means.L[known][:, fit.basis.kept], at.half[:, known]
+    estimates, model, theta = fit.estimates, fit.model, fit.searched.at.at.theta
+    rows = _random_rows(fit, L)
+
+    def variance(inner: np.ndarray) -> np.ndarray:
+        return _prior_variance(model.T(model.coordinates.outer(inner)), rows, [term.by_column for term in model.terms])
+
+    found = marginal_means(fit.family, eta, variance(theta), estimates.tau)
+    stands_for = eta_of(fit.family, found.mean, eta, estimates.tau)
+    slope = fit.family.mean_slope(stands_for, estimates.tau)
+    if with_theta and estimates.parameter_cov is not None:
+        free = fit.searched.free
+        k, p = theta.size, L.shape[1]
+        by_theta = found.by_variance[:, None] * jacobian(variance, theta, np.ones(k))[:, free[:k]]
+        by_gamma = found.by_eta[:, None] * (L @ estimates.problem.beta_of_gamma)
+        J = np.hstack([by_theta, by_gamma, np.zeros((eta.size, int(free[k + p :].sum())))])
+        half = half_of(estimates.parameter_cov) @ J.T
+    else:
+        half = half * found.by_eta
+    out, of_all = at.eta.copy(), np.full((len(half), known.size), np.nan)
+    out[known], of_all[:, known] = stands_for, half / slope
+    return Predictors(out, of_all, at.grows)
+
+
+def _random_rows(fit: GeneralisedFitted, L: np.ndarray) -> list[np.ndarray]:
+    """z (m, q) of every term, beside rows L of the kept columns of X."""
+    found = []
+    for term in fit.model.terms:
+        Z = np.ones((term.n, 1)) if term.covariates is None else term.covariates
+        along = fit.basis.Q.T @ Z
+        left = np.linalg.norm(Z - fit.basis.Q @ along, axis=0)
+        held = left <= _HELD * np.linalg.norm(Z, axis=0)
+        found.append(np.where(held, L @ fit.basis.R_inverse @ along, Z.mean(axis=0)))
+    return found
+
+
+def _prior_variance(T: list[np.ndarray], rows: list[np.ndarray], by_column: list[bool]) -> np.ndarray:
+    """sum_t z_t'G_t z_t (m,), coefficients with levels of their own each by itself."""
+    parts = [
+        z**2 @ (one**2).sum(axis=1) if apart else ((z @ one) ** 2).sum(axis=1)
+        for one, z, apart in zip(T, rows, by_column, strict=True)
+    ]
+    return np.asarray(sum(parts, np.zeros(len(rows[0]))))
 
 
 def generalised_means_table(
@@ -54,12 +143,15 @@ def generalised_means_table(
     import pandas as pd
 
     check_level(level)
-    half = -float(ndtri((1.0 - level) / 2.0)) * at.se
-    mean, se, ends = at.eta, at.se, np.array([at.eta - half, at.eta + half])
+    mean, se = at.eta, at.se
+    half = -float(ndtri((1.0 - level) / 2.0)) * se
+    ends = np.array([at.eta - half, at.eta + half])
     if response:
         family, tau = fit.family, fit.estimates.tau
-        mean, se = family.mean(at.eta, tau), np.abs(family.mean_slope(at.eta, tau)) * at.se
-        ends = np.sort([family.mean(end, tau) for end in ends], axis=0)  # some means fall with eta
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = family.mean(at.eta, tau)
+            se = np.where(np.isinf(se), np.inf, np.abs(family.mean_slope(at.eta, tau)) * se)
+            ends = np.sort([family.mean(end, tau) for end in ends], axis=0)  # some means fall with eta
     return pd.DataFrame({"mean": mean, "se": se, "lower": ends[0], "upper": ends[1]}, index=means.index)
 
 
@@ -77,11 +169,11 @@ def generalised_pairs_table(
     check_adjustment(adjust)
     check_level(level)
     pairs, ratio = pairs_of(means), ratio_name(fit.family) if response else None
-    value, half = at.eta, at.half
     if response and ratio is None:
-        value, half = fit.family.mean(value, fit.estimates.tau), half * fit.family.mean_slope(value, fit.estimates.tau)
-    estimate = value[pairs.first] - value[pairs.second]
-    se = np.linalg.norm(half[:, pairs.first] - half[:, pairs.second], axis=0)
+        family, tau = fit.family, fit.estimates.tau
+        at = Predictors(family.mean(at.eta, tau), at.half * family.mean_slope(at.eta, tau), at.grows)
+    apart = at.differences(pairs.first, pairs.second)
+    estimate, se = apart.eta, apart.se
     df = np.full(se.size, np.inf)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = estimate / se

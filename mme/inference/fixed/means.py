@@ -84,7 +84,9 @@ def marginal_means(
     """
     spec = fit.specification
     if spec is None:
-        raise MMEError("marginal means need a fit by formula (mme.lmer), which knows the factors; see contrast()")
+        raise MMEError(
+            "marginal means need a fit by formula (mme.lmer, mme.glmer), which knows the factors; see contrast()"
+        )
     given = _given(fit, at)
     offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
     X = fit.model.X[:, : fit.model.p_given]

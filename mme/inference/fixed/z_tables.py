@@ -12,6 +12,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.family.base import Family
 from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.fixed.reference import Normal
+from mme.inference.fixed.separated import separated
 from mme.tables.arguments import check_level, is_word
 from mme.tables.arrays import shown
 
@@ -28,6 +29,8 @@ _COUNTS = ("poisson", "negative binomial")
 def normal_reference(fit: GeneralisedFitted, se: str) -> Normal:
     """The normal distribution with the covariance of beta that the word names, as a reference of tests.
 
+    Where data are separated, standard errors of what has no limit are infinite.
+
     Raises
     ------
     MMEError
@@ -40,6 +43,8 @@ def normal_reference(fit: GeneralisedFitted, se: str) -> Normal:
             "Kenward and Roger, which are approximations for normal errors"
         )
     estimates = fit.estimates
+    if estimates.separation is not None:
+        return separated(fit, estimates.separation, with_theta=se != "rx")
     if se == "rx":
         return Normal(estimates.beta, estimates.half_given_theta)
     if estimates.parameter_cov is None:
@@ -99,9 +104,9 @@ def with_limits(table: pd.DataFrame, width: np.ndarray | float, ratio: str | Non
     table = table.assign(lower=table["estimate"] - half, upper=table["estimate"] + half)
     if ratio is None:
         return table
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         ends = np.exp(table[["estimate", "lower", "upper"]])
-    table = table.assign(se=ends["estimate"] * table["se"], **ends)
+        table = table.assign(se=np.where(np.isinf(table["se"]), np.inf, ends["estimate"] * table["se"]), **ends)
     return table.rename(columns={"estimate": ratio})
 
 
