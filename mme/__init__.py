@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from mme.api.generalised_fitting import glm_fit, glmer
     from mme.covariance.base import GStructure
     from mme.family.base import Family
+    from mme.family.beta import Beta
     from mme.family.binomial import Binomial
     from mme.family.gamma import Gamma
     from mme.family.gaussian import Gaussian
     from mme.family.inverse_gaussian import InverseGaussian
+    from mme.family.negative_binomial import NegativeBinomial
+    from mme.family.ordinal import Ordinal
     from mme.family.poisson import Poisson
+    from mme.family.tweedie import Tweedie
     from mme.relationship.genomic import genomic_relationship, single_step
     from mme.relationship.known import Relationship
     from mme.relationship.parametric import Parametric
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AR1",
+    "Beta",
     "Binomial",
     "CompoundSymmetry",
     "EquationsSolution",
@@ -55,6 +60,8 @@ __all__ = [
     "MMEWarning",
     "MemoryForecastError",
     "MixedModelEquations",
+    "NegativeBinomial",
+    "Ordinal",
     "Parametric",
     "Pedigree",
     "Poisson",
@@ -63,6 +70,7 @@ __all__ = [
     "Relationship",
     "Term",
     "Toeplitz",
+    "Tweedie",
     "Unstructured",
     "anova",
     "exact_rlrt",
@@ -83,6 +91,7 @@ __version__ = "0.1.0"
 
 # Rooms that many never enter, imported when a name of theirs is asked for.
 _LATER = {
+    "Beta": "mme.family.beta",
     "Binomial": "mme.family.binomial",
     "Family": "mme.family.base",
     "GStructure": "mme.covariance.base",
@@ -93,10 +102,13 @@ _LATER = {
     "MixedGLMClassifier": "mme.sklearn.generalised",
     "MixedGLMRegressor": "mme.sklearn.generalised",
     "MixedLMRegressor": "mme.sklearn.linear",
+    "NegativeBinomial": "mme.family.negative_binomial",
+    "Ordinal": "mme.family.ordinal",
     "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",
     "Poisson": "mme.family.poisson",
     "Relationship": "mme.relationship.known",
+    "Tweedie": "mme.family.tweedie",
     "anova": "mme.api.comparing",
     "exact_rlrt": "mme.api.comparing",
     "genomic_relationship": "mme.relationship.genomic",

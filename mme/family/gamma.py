@@ -63,7 +63,7 @@ class Gamma(DispersedFamily):
     def saturated_slope(self, data: Observed, dispersion: float) -> np.ndarray:
         """-1/2 + shape S'(shape)."""
         some, shape = self._shape(data, dispersion)
-        return np.where(some, shape * saddle.remainder_slope(shape) - 0.5, 0.0)
+        return np.where(some, shape * saddle.remainder(shape, 1) - 0.5, 0.0)
 
     def variance_function(self, mean: np.ndarray) -> np.ndarray:
         """V(mu) = mu^2."""

@@ -12,9 +12,12 @@ from mme.family.base import Observed
 from mme.tables.arrays import numbers
 from mme.tables.column import Factor, WideColumn
 from mme.tables.intake import intake
+from mme.tables.levels import factorise
 
 # Proportion times trials is whole but for the digits of a printed proportion.
 _PRINTED = 1e-6
+# Each has a threshold of its own.
+_MOST_CATEGORIES = 100
 
 
 def observed(y: Any, weights: Any, name: str) -> Observed:
@@ -52,6 +55,40 @@ def positive(y: Any, weights: Any, name: str, family: str) -> Observed:
     advice = f"the {family} family is of positive values; with zeros use Tweedie, or model them apart"
     refuse(data.y <= 0.0, data.y, name, "positive", advice)
     return data
+
+
+def shares(y: Any, weights: Any, name: str) -> Observed:
+    """Numbers strictly between 0 and 1."""
+    data = observed(y, weights, name)
+    advice = "the Beta family is of shares; for successes of trials use Binomial, and model zeros and ones apart"
+    refuse((data.y <= 0.0) | (data.y >= 1.0), data.y, name, "strictly between 0 and 1", advice)
+    return data
+
+
+def categories(y: Any, weights: Any, name: str) -> Observed:
+    """Codes of ordered categories: levels in their order, numbers in theirs."""
+    column = intake(y, name, "response")
+    if isinstance(column, Factor):
+        missing = column.codes < 0
+        refuse(missing, np.where(missing, np.nan, 0.0), name, "a label", "drop those records or mend them")
+        codes, levels = factorise(column, name)
+        if column.kind == "text" and levels.size > 2:
+            warnings.warn(
+                f"response '{name}' is text: its categories are taken in the order {' < '.join(map(str, levels[:6]))}"
+                f"{' < ...' if levels.size > 6 else ''}; for another give an ordered categorical",
+                MMEWarning,
+                stacklevel=3,
+            )
+    else:
+        levels, codes = np.unique(observed(column, None, name).y, return_inverse=True)
+    if levels.size < 2:
+        raise MMEError(f"response '{name}' has one category ({levels.tolist()}): the ordinal family takes two or more")
+    if levels.size > _MOST_CATEGORIES:
+        raise MMEError(
+            f"response '{name}' has {levels.size} different values: the ordinal family takes up to {_MOST_CATEGORIES} "
+            "categories; for a measurement use Gaussian, or cut it into intervals"
+        )
+    return Observed(codes.astype(float), prior_weights(weights, codes.size), tuple(levels.tolist()))
 
 
 def refuse(bad: np.ndarray, values: np.ndarray, name: str, needed: str, advice: str) -> None:

@@ -18,22 +18,34 @@ _LARGE = 16.0
 _SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 
 
-def remainder(x: np.ndarray) -> np.ndarray:
-    """S(x) (n,) for x > 0.
+def remainder(x: np.ndarray, order: int = 0) -> np.ndarray:
+    """S(x) (n,), or its derivative of an order up to three, for x > 0.
+
+    digamma(x) = log x - 1/(2 x) + S'(x), trigamma(x) = 1/x + 1/(2 x^2) + S''(x).
 
     Examples
     --------
     >>> remainder(np.array([1.0, 1000.0])).round(9)
     array([0.08106147, 0.00008333])
     """
-    return _by_recurrence(np.asarray(x, dtype=float), _series, lambda x: (x + 0.5) * np.log1p(1.0 / x) - 1.0)
+    x = np.asarray(x, dtype=float)
+    out, at = np.zeros(x.shape), x.copy()
+    small = at < _LARGE
+    while small.any():
+        out[small] += _step(at[small], order)
+        at[small] += 1.0
+        small = at < _LARGE
+    return out + _series(at, order)
 
 
-def remainder_slope(x: np.ndarray) -> np.ndarray:
-    """dS/dx (n,) for x > 0: digamma(x) = log x - 1/(2 x) + dS/dx."""
-    return _by_recurrence(
-        np.asarray(x, dtype=float), _series_slope, lambda x: np.log1p(1.0 / x) - (x + 0.5) / (x * (x + 1.0))
-    )
+def excess(x: np.ndarray) -> np.ndarray:
+    """exp(x) - 1 - x, of which a small x leaves no digits without its series."""
+    small = np.abs(x) < 0.05
+    t = np.where(small, x, 0.0)
+    series = np.zeros(t.shape)
+    for k in range(10, 2, -1):
+        series = (series + 1.0) * (t / k)
+    return np.where(small, 0.5 * t * t * (1.0 + series), np.expm1(x) - x)
 
 
 def log_choose(n: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -54,28 +66,20 @@ def log_count(y: np.ndarray) -> np.ndarray:
     return out
 
 
-def _by_recurrence(x: np.ndarray, series, step) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """A function by its series where x is large, elsewhere by f(x) = f(x + 1) + step(x)."""
-    small = x < _LARGE
-    if not small.any():
-        return series(x)
-    out, at = np.zeros(x.shape), x.copy()
-    while small.any():
-        out[small] += step(at[small])
-        at[small] += 1.0
-        small = at < _LARGE
-    return out + series(at)
+def _step(x: np.ndarray, order: int) -> np.ndarray:
+    """S(x) - S(x + 1), or its derivative of this order."""
+    if order == 0:
+        return (x + 0.5) * np.log1p(1.0 / x) - 1.0
+    u = x * (x + 1.0)
+    if order == 1:
+        return np.log1p(1.0 / x) - (x + 0.5) / u
+    return 0.5 / u**2 if order == 2 else -(2.0 * x + 1.0) / u**3
 
 
-def _series(x: np.ndarray) -> np.ndarray:
-    square, total = 1.0 / (x * x), np.zeros(x.shape)
-    for coefficient in reversed(_SERIES):
-        total = total * square + coefficient
-    return total / x
-
-
-def _series_slope(x: np.ndarray) -> np.ndarray:
+def _series(x: np.ndarray, order: int) -> np.ndarray:
+    """The sum of c_k x^-(2k + 1), or its derivative of this order."""
     square, total = 1.0 / (x * x), np.zeros(x.shape)
     for k in range(len(_SERIES) - 1, -1, -1):
-        total = total * square - (2 * k + 1) * _SERIES[k]
-    return total * square
+        factor = np.prod([-(2.0 * k + 1.0 + j) for j in range(order)])
+        total = total * square + factor * _SERIES[k]
+    return total / x ** (1 + order)

@@ -7,11 +7,15 @@ from typing import Any
 
 from mme.errors import MMEError
 from mme.family.base import Family
+from mme.family.beta import Beta
 from mme.family.binomial import Binomial
 from mme.family.gamma import Gamma
 from mme.family.gaussian import Gaussian
 from mme.family.inverse_gaussian import InverseGaussian
+from mme.family.negative_binomial import NegativeBinomial
+from mme.family.ordinal import Ordinal
 from mme.family.poisson import Poisson
+from mme.family.tweedie import Tweedie
 
 WORDS: dict[str, Callable[[], Family]] = {
     "binomial": Binomial,
@@ -19,6 +23,11 @@ WORDS: dict[str, Callable[[], Family]] = {
     "gaussian": Gaussian,
     "gamma": Gamma,
     "inverse.gaussian": InverseGaussian,
+    "nbinom2": NegativeBinomial,
+    "nbinom1": lambda: NegativeBinomial(kind=1),
+    "beta": Beta,
+    "ordinal": Ordinal,
+    "tweedie": Tweedie,
 }
 
 

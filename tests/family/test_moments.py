@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 
-from mme import Binomial, Gamma, Gaussian, InverseGaussian, Poisson
+from mme import Beta, Binomial, Gamma, Gaussian, InverseGaussian, NegativeBinomial, Ordinal, Poisson, Tweedie
 from mme.family.base import Observed
 
 NONE = np.empty(0)
@@ -23,7 +23,14 @@ TABLE = [
     *((Gaussian(link), 2.5, [-0.7, 0.4, 1.3], THIRD) for link in ("identity", "log", "inverse")),
     *((Gamma(link), 2.5, [0.3, 0.9, 1.7], THIRD) for link in ("inverse", "log", "identity")),
     *((InverseGaussian(link), 2.5, [0.3, 0.9, 1.7], THIRD) for link in ("1/mu^2", "log", "inverse", "identity")),
+    *((NegativeBinomial(kind), 1.0, [-0.4, 0.9, 2.3], THIRD) for kind in (2, 1)),
+    (NegativeBinomial(size=3.0), 1.0, [-0.4, 0.9, 2.3], NONE),
+    *((Beta(link), 1.0, [-0.9, 0.1, 0.7], np.log([8.0])) for link in ("logit", "probit", "cloglog")),
+    *((Ordinal(link), 1.0, [-0.9, 0.1, 1.4], np.array([-0.6, -0.2, -1.5])) for link in PROBABILITIES),
+    (Tweedie(), 2.5, [-0.3, 0.4, 1.2], np.array([-0.4, 0.3])),
 ]
+COUNTS = ("poisson", "nbinom2", "nbinom1")
+DISCRETE = ("binomial", "ordinal", *COUNTS)
 each = pytest.mark.parametrize(("family", "a", "etas", "tau"), TABLE, ids=lambda one: str(one)[:40])
 
 
@@ -31,14 +38,21 @@ def support(family, a, eta, tau):
     """Values of y with their measures: all that there are, or a grid on which smooth sums are integrals."""
     if family.name == "binomial":
         return np.arange(a + 1) / a, np.ones(a + 1)
-    if family.name == "poisson":
-        return np.arange(400.0), np.ones(400)
+    if family.name in COUNTS:
+        return np.arange(2000.0), np.ones(2000)
+    if family.name == "ordinal":
+        return np.arange(tau.size + 1.0), np.ones(tau.size + 1)
+    if family.name == "beta":
+        t = np.linspace(-36, 36, 20001)
+        y = 1.0 / (1.0 + np.exp(-t))
+        return y, y / (1.0 + np.exp(t)) * 72 / 20000
     if family.name == "gaussian":
         sd = np.sqrt(np.exp(tau[0]) / a)
         t = np.linspace(-12, 12, 4001)
         return family.mean(np.array([eta]), tau)[0] + sd * t, np.full(t.size, sd * 24 / 4000)
     t = np.linspace(-60, 8, 60001)
-    return np.exp(t), np.exp(t) * 68 / 60000
+    zero = [0.0] if family.name == "tweedie" else []
+    return np.concatenate([zero, np.exp(t)]), np.concatenate([np.ones(len(zero)), np.exp(t) * 68 / 60000])
 
 
 def averages(family, a, eta, tau):
@@ -82,7 +96,8 @@ def differences(f, x, h=1e-3):
 @each
 def test_slopes_of_means_and_of_the_expected_information_are_those_of_differences(family, a, etas, tau):
     eta = np.array(etas)
-    data = Observed(family.mean(eta, tau), np.full(eta.size, float(a)))
+    y = np.array([0.0, 2.0, 1.0]) if family.name == "ordinal" else family.mean(eta, tau)
+    data = Observed(y, np.full(eta.size, float(a)))
     np.testing.assert_allclose(family.mean_slope(eta, tau), differences(lambda x: family.mean(x, tau), eta), rtol=1e-9)
     got = family.at(data, eta, tau).expected_slope
     want = differences(lambda x: family.at(data, x, tau).expected, eta)
@@ -124,10 +139,14 @@ def test_draws_have_the_mean_and_the_variance(family, a, etas, tau):
 def test_probabilities_below_are_sums_of_the_density(family, a, etas, tau):
     for eta in etas:
         y, f, _ = averages(family, a, eta, tau)
-        sums, chosen = np.cumsum(f), np.flatnonzero((f > 1e-12) & (np.arange(y.size) % max(1, y.size // 200) == 0))
+        discrete = family.name in DISCRETE
+        sums, chosen = (
+            np.cumsum(f),
+            np.flatnonzero((f > 1e-12) & ((y > 0.0) | discrete) & (np.arange(y.size) % max(1, y.size // 200) == 0)),
+        )
         data = Observed(y[chosen], np.full(chosen.size, float(a)))
         below, up_to = family.cdf(data, np.full(chosen.size, eta), tau)
-        if family.name in ("binomial", "poisson"):
+        if discrete:
             np.testing.assert_allclose(up_to, sums[chosen], atol=1e-12)
             np.testing.assert_allclose(below, sums[chosen] - f[chosen], atol=1e-12)
         else:
@@ -140,6 +159,7 @@ def test_probabilities_below_are_sums_of_the_density(family, a, etas, tau):
     [
         (Binomial("probit"), NONE, lambda eta: st.binom(7, st.norm.cdf(eta))),
         (Poisson(), NONE, lambda eta: st.poisson(np.exp(eta))),
+        (NegativeBinomial(), THIRD, lambda eta: st.nbinom(0.3, 0.3 / (0.3 + np.exp(eta)))),
         (Gaussian("log"), np.log([0.3]), lambda eta: st.norm(np.exp(eta), np.sqrt(0.3 / 7))),
         (Gamma("log"), np.log([0.3]), lambda eta: st.gamma(7 / 0.3, scale=np.exp(eta) * 0.3 / 7)),
         (InverseGaussian("log"), np.log([0.3]), lambda eta: st.invgauss(np.exp(eta) * 0.3 / 7, scale=7 / 0.3)),
@@ -154,20 +174,28 @@ def test_distributions_are_those_of_scipy(family, tau, peer):
 
 @each
 def test_deviance_is_twice_the_fall_of_the_density_from_the_best_mean(family, a, etas, tau):
-    y = {"binomial": 1 / 3, "poisson": 2.0}.get(family.name, 0.7)
+    y = (
+        1 / 3
+        if family.name == "binomial"
+        else 1.0
+        if family.name == "ordinal"
+        else 2.0
+        if family.name in COUNTS
+        else 0.7
+    )
     a = 9.0 if family.name == "binomial" else float(a)
     data, eta = Observed(np.full(3, y), np.full(3, a)), np.array(etas)
-    grid = np.linspace(-6, 8, 140001)
+    grid = np.linspace(-6, 8, 14001)
     with np.errstate(all="ignore"):
         best = np.nanmax(family.at(Observed(np.full(grid.size, y), np.full(grid.size, a)), grid, tau).value)
-    phi = np.exp(tau[0]) if tau.size else 1.0
+    phi = np.exp(tau[0]) if "dispersion" in family.parameters else 1.0
     want = 2.0 * phi * (best - family.at(data, eta, tau).value)
-    np.testing.assert_allclose(family.deviance(data, eta, tau), want, rtol=1e-5)
+    np.testing.assert_allclose(family.deviance(data, eta, tau), want, rtol=1e-5, atol=1e-6)
 
 
 @each
 def test_records_of_no_weight_count_for_nothing(family, a, etas, tau):
-    y = np.array([1.0, 0.0 if family.name in ("binomial", "poisson") else 0.5])
+    y = np.array([1.0, 0.0] if family.name in DISCRETE else [0.7, 0.5])
     density = family.at(Observed(y, np.zeros(2)), np.array(etas[:2]), tau)
     zeros = [density.value, density.slope, density.observed, density.expected, density.observed_slope]
     zeros += [part.value for part in density.by_parameters]
@@ -178,7 +206,7 @@ def test_records_of_no_weight_count_for_nothing(family, a, etas, tau):
 def test_fits_begin_at_finite_places(family, a, etas, tau):
     rng = np.random.default_rng(3)
     y = family.draw(np.full(50, etas[1]), np.full(50, float(a)), tau, rng)
-    data = Observed(y, np.full(50, float(a)))
+    data = Observed(y, np.full(50, float(a)), tuple(range(tau.size + 1)))
     eta = family.first_eta(data)
     assert np.isfinite(eta).all()
     assert np.isfinite(family.at(data, eta, family.first_tau(data, eta)).value).all()

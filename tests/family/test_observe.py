@@ -6,7 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mme import Binomial, MMEError, MMEWarning, Poisson
+from mme import (
+    Beta,
+    Binomial,
+    Gamma,
+    Gaussian,
+    InverseGaussian,
+    MMEError,
+    MMEWarning,
+    NegativeBinomial,
+    Ordinal,
+    Poisson,
+    Tweedie,
+)
 from mme.family.binomial import both
 from mme.family.words import family_of
 
@@ -63,6 +75,14 @@ def test_levels_of_the_response_are_kept_the_success_last():
         (Binomial(), [0, 1], [1], "weights has 1 values for 2 records"),
         (Poisson(), [0, 1.5, 2.5], None, "'y' must be a whole number: record 1 has 1.5 (2 such values); the poisson"),
         (Poisson(), [0, -1], None, "'y' must be at least 0: record 1 has -1"),
+        (Gamma(), [0.0, 1.0], None, "'y' must be positive: record 0 has 0; the Gamma family is of positive values"),
+        (InverseGaussian(), [1.0, -1.0], None, "'y' must be positive: record 1 has -1"),
+        (Beta(), [0.5, 1.0], None, "'y' must be strictly between 0 and 1: record 1 has 1"),
+        (Tweedie(), [0.0, -1.0], None, "'y' must be at least 0: record 1 has -1"),
+        (NegativeBinomial(), [0.5], None, "'y' must be a whole number: record 0 has 0.5"),
+        (Gaussian(), [0.5, np.inf], None, "'y' must be finite: record 1 has inf"),
+        (Ordinal(), [2, 2], None, "'y' has one category"),
+        (Ordinal(), np.linspace(0, 1, 200), None, "'y' has 200 different values"),
         (Poisson(), ["a", "b"], None, "response 'y' must be numeric, got text (a)"),
     ],
 )
@@ -77,7 +97,22 @@ def test_proportions_whose_successes_are_not_whole_are_warned_of():
         Binomial().observe([0.3, 0.25], [4, 4], "y")
 
 
-@pytest.mark.parametrize("word", ["binomial", "Binomial", "POISSON", "poisson"])
+def test_ordered_categories_are_in_their_order():
+    ordered = pd.Categorical(["low", "high", "mid"], categories=["low", "mid", "high"], ordered=True)
+    data = Ordinal().observe(ordered, None, "y")
+    assert data.y.tolist() == [0.0, 2.0, 1.0]
+    assert Ordinal().parameter_names(data) == ("low|mid", "mid|high")
+    assert Ordinal().parameter_names(Ordinal().observe([3, 10, 2.0], None, "y")) == ("2|3", "3|10")
+
+
+def test_text_whose_order_is_that_of_the_alphabet_is_warned_of():
+    with pytest.warns(MMEWarning, match="in the order high < low < mid"):
+        Ordinal().observe(["low", "mid", "high"], None, "y")
+
+
+@pytest.mark.parametrize(
+    "word", ["binomial", "Binomial", "POISSON", "Gamma", "gaussian", "inverse.gaussian", "nbinom2", "nbinom1"]
+)
 def test_words_in_any_case_are_families(word):
     assert family_of(word).name == word.lower()
 

@@ -1,0 +1,119 @@
+r"""Negative binomial counts of one size k: log f is that of a logit with k failures, x = eta - log k = log(mu/k).
+
+    log f = T(y, k) - y h(log p - log p^) - k h(log q - log q^),     h(d) = exp(d) - 1 - d,
+
+p = 1/(1 + exp(-x)), p^ = y/(y + k): T is the highest value over the means, by Loader's remainders. Then
+
+    slope = y q - k p        W_o = (y + k) p q        W_e = k p        dW_o = (y + k) p q (q - p)     dW_e = k p q
+    by tau = log k:  log f: dT/dtau - k h(log q - log q^)    slope: p slope    W_e: k p^2
+                     W_o: p q (2 k p - y (q - p)).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from mme.family import saddle
+from mme.family.base import ByParameter, Density, Observed
+from mme.family.probability import Logit
+
+
+class Mixed:
+    """log f of counts y at sizes k (n,) and x = log(mu/k) (n,) or a number, of weight one."""
+
+    def __init__(self, y: np.ndarray, k: np.ndarray, logit: Logit) -> None:
+        self.y, self.k, self.logit = y, k, logit
+
+    @cached_property
+    def some(self) -> np.ndarray:
+        """Y where it is not zero; one elsewhere."""
+        return np.where(self.y > 0.0, self.y, 1.0)
+
+    @cached_property
+    def highest(self) -> np.ndarray:
+        """T."""
+        y, k = self.some, self.k
+        T = saddle.remainder(y + k) - saddle.remainder(k) - saddle.remainder(y)
+        return np.where(self.y > 0.0, T - 0.5 * (np.log1p(y / k) + np.log(y) + saddle.LOG_2PI), 0.0)
+
+    @cached_property
+    def highest_slope(self) -> np.ndarray:
+        """dT / d log k."""
+        y, k = self.y, self.k
+        return k * (saddle.remainder(y + k, 1) - saddle.remainder(k, 1)) + 0.5 * y / (y + k)
+
+    @cached_property
+    def of_failures(self) -> np.ndarray:
+        """k h(log q - log q^)."""
+        h = self.logit.log_q(0) + np.log1p(self.y / self.k)
+        return self.k * saddle.excess(h)
+
+    @cached_property
+    def half_deviance(self) -> np.ndarray:
+        """y h(log p - log p^) + k h(log q - log q^)."""
+        h = self.logit.log_p(0) + np.log1p(self.k / self.some)
+        of_successes = np.where(self.y > 0.0, self.y * saddle.excess(h), self.k * self.logit.p)
+        return of_successes + self.of_failures
+
+
+class QuadraticDensity(Density):
+    """log f and its derivatives for one size."""
+
+    def __init__(self, data: Observed, eta: np.ndarray, log_size: float, *, estimated: bool) -> None:
+        self.data, self.estimated = data, estimated
+        self.k = float(np.exp(log_size))
+        self.logit = Logit(eta - log_size)
+        self.mixed = Mixed(data.y, np.full(data.n, self.k), self.logit)
+
+    @property
+    def half_deviance(self) -> np.ndarray:
+        """Of weight one."""
+        return self.mixed.half_deviance
+
+    @cached_property
+    def value(self) -> np.ndarray:
+        """log f."""
+        return self.data.weights * (self._highest - self.mixed.half_deviance)
+
+    @cached_property
+    def _highest(self) -> np.ndarray:
+        if self.estimated:
+            return self.mixed.highest
+        return self.data.once("highest", lambda: self.mixed.highest)
+
+    @cached_property
+    def slope(self) -> np.ndarray:
+        """y q - k p."""
+        return self.data.weights * (self.data.y * self.logit.q - self.k * self.logit.p)
+
+    @cached_property
+    def observed(self) -> np.ndarray:
+        """(y + k) p q."""
+        return self.data.weights * ((self.data.y + self.k) * self.logit.pq)
+
+    @cached_property
+    def observed_slope(self) -> np.ndarray:
+        """(y + k) p q (q - p)."""
+        return self.data.weights * ((self.data.y + self.k) * self.logit.slope(2))
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """K p."""
+        return self.data.weights * (self.k * self.logit.p)
+
+    @cached_property
+    def expected_slope(self) -> np.ndarray:
+        """K p q."""
+        return self.data.weights * (self.k * self.logit.pq)
+
+    @property
+    def by_parameters(self) -> tuple[ByParameter, ...]:
+        """By log k."""
+        if not self.estimated:
+            return ()
+        a, k, p = self.data.weights, self.k, self.logit.p
+        value = a * (self.mixed.highest_slope - self.mixed.of_failures)
+        observed = a * (self.logit.pq * (2.0 * k * p - self.data.y * (self.logit.q - p)))
+        return (ByParameter(value, p * self.slope, observed, a * (k * p * p)),)
