@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mme.api.generalised import GeneralisedFit
     from mme.api.generalised_fitting import glm_fit, glmer
     from mme.covariance.base import GStructure
+    from mme.family.agreement import check_family
     from mme.family.base import Family
     from mme.family.beta import Beta
     from mme.family.binomial import Binomial
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mme.family.inverse_gaussian import InverseGaussian
     from mme.family.negative_binomial import NegativeBinomial
     from mme.family.ordinal import Ordinal
+    from mme.family.own import OwnFamily
     from mme.family.poisson import Poisson
     from mme.family.tweedie import Tweedie
     from mme.relationship.genomic import genomic_relationship, single_step
@@ -62,6 +64,7 @@ __all__ = [
     "MixedModelEquations",
     "NegativeBinomial",
     "Ordinal",
+    "OwnFamily",
     "Parametric",
     "Pedigree",
     "Poisson",
@@ -73,6 +76,7 @@ __all__ = [
     "Tweedie",
     "Unstructured",
     "anova",
+    "check_family",
     "exact_rlrt",
     "fit",
     "genomic_relationship",
@@ -104,12 +108,14 @@ _LATER = {
     "MixedLMRegressor": "mme.sklearn.linear",
     "NegativeBinomial": "mme.family.negative_binomial",
     "Ordinal": "mme.family.ordinal",
+    "OwnFamily": "mme.family.own",
     "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",
     "Poisson": "mme.family.poisson",
     "Relationship": "mme.relationship.known",
     "Tweedie": "mme.family.tweedie",
     "anova": "mme.api.comparing",
+    "check_family": "mme.family.agreement",
     "exact_rlrt": "mme.api.comparing",
     "genomic_relationship": "mme.relationship.genomic",
     "glm_fit": "mme.api.generalised_fitting",

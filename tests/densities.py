@@ -128,6 +128,11 @@ DENSITIES: dict[str, Callable[..., Any]] = {
 }
 
 
+def step(family: Family, eta: Any) -> Any:
+    """The distance of points along eta."""
+    return STEP * (abs(mpf(float(eta))) if family.link in POWERS else 1)
+
+
 def exact(family: Family, y: float, a: float, eta: float, tau: Any, by: int | None = None) -> list[Any]:
     """log f and its four derivatives in eta, or the derivatives of these by a coordinate of tau."""
     f = DENSITIES[family.name]
@@ -136,7 +141,7 @@ def exact(family: Family, y: float, a: float, eta: float, tau: Any, by: int | No
     if a == 0:
         return [mpf(0)] * 5
 
-    step_of_eta = STEP * (abs(eta) if family.link in POWERS else 1)
+    step_of_eta = step(family, eta)
 
     def moved(step: Any) -> list[Any]:
         at = [t + step if k == by else t for k, t in enumerate(tau)]
@@ -171,7 +176,8 @@ def worst(family: Family, data: Observed, eta: np.ndarray, tau: np.ndarray) -> d
                 inner = abs(want[part][order + 1]) * (1 + abs(eta[i])) + moved
                 if part:  # a derivative by the logarithm of a parameter is a share of what it is of
                     inner += 5 * abs(want[0][order]) + (order == 0)
-                scale = abs(exactly) + inner * UNITS + NOTHING
+                noise = abs(want[0][0]) * mpf(10) ** (-58 if part else -76) / step(family, eta[i]) ** order
+                scale = abs(exactly) + inner * UNITS + noise + NOTHING
                 error = float(abs(mpf(float(got[part][order][i])) - exactly) / scale)
                 name = f"order {order} part {part}"
                 if error > out.get(name, (-1.0,))[0]:

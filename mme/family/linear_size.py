@@ -35,7 +35,7 @@ class LinearDensity(Density):
         self.L = float(np.log1p(self.alpha))
         with np.errstate(over="ignore"):
             self.mean = np.exp(eta)
-            self.r = np.maximum(np.exp(eta - log_alpha), np.finfo(float).tiny)
+            self.r = np.maximum(self.mean / self.alpha, np.finfo(float).tiny)
 
     @cached_property
     def value(self) -> np.ndarray:

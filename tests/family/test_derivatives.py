@@ -108,14 +108,15 @@ def test_beta_keeps_its_digits(link, precision):
 def test_ordinal_keeps_its_digits(link):
     etas = [-3.0, 0.4, 40.0] if link == "cloglog" else [-40.0, 0.4, 7.0, 40.0]
     y, eta, a = grid([0.0, 1.0, 2.0, 3.0], etas, [2.5])
-    gap = 0.1 if link in ("logit", "cloglog") else 0.9
-    tau = np.array([-0.7, np.log(0.9), np.log(gap)])
+    is_product = link in ("logit", "cloglog")
+    tau = np.array([-0.7, np.log(0.9), np.log(0.01 if is_product else 0.9)])
     errors = densities.worst(Ordinal(link), Observed(y, a, (0, 1, 2, 3)), eta, tau)
-    assert not {k: v for k, v in errors.items() if v[0] >= DIGITS / gap}  # the ends are rounded
+    # Of the others a tail that is forty times the category is taken from another.
+    assert not {k: v for k, v in errors.items() if v[0] >= DIGITS * (1 if is_product else 10)}
 
 
 @pytest.mark.parametrize("power", [1.1, 1.9])
-@pytest.mark.parametrize("phi", [0.1, 5.0])
+@pytest.mark.parametrize("phi", [0.3, 5.0])
 def test_tweedie_keeps_its_digits(power, phi):
     y, eta, a = grid([0.0, 1e-3, 2.8], [0.3], [2.5])
     tau = np.array([np.log(phi), np.log((power - 1) / (2 - power))])
