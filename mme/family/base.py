@@ -88,12 +88,20 @@ class Density(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ByParameter:
-    """Derivatives by one coordinate of tau, a value a record (n,): of log f, of its slope, of W_o and of W_e."""
+    """Derivatives by one coordinate of tau, a value a record (n,): of log f, of its slope, of W_o and of W_e.
+
+    Where that of W_e is dear, a function makes it when it is asked for.
+    """
 
     value: np.ndarray
     slope: np.ndarray
     observed: np.ndarray
-    expected: np.ndarray
+    of_expected: np.ndarray | Callable[[], np.ndarray]
+
+    @property
+    def expected(self) -> np.ndarray:
+        """Of W_e."""
+        return self.of_expected() if callable(self.of_expected) else self.of_expected
 
 
 class Family(ABC):

@@ -100,12 +100,15 @@ class LinearDensity(Density):
         """By log alpha."""
         if not self.estimated:
             return ()
-        a, share = self.data.weights, 1.0 / (1.0 + self.alpha)
+        a = self.data.weights
         near = (self.r < 1.0) | (np.abs(self._u) > 1.0)
         value = np.where(near, a * self._residual - self.slope, a * self._bent)
-        mean = a * (self.mean * share)
-        expected = -self.expected_slope - a * (self.r**2 * self._means[3] * share)
-        return (ByParameter(value, self.observed - mean, mean - self.observed_slope, expected),)
+        mean = a * (self.mean / (1.0 + self.alpha))
+        return (ByParameter(value, self.observed - mean, mean - self.observed_slope, self._expected_by_alpha),)
+
+    def _expected_by_alpha(self) -> np.ndarray:
+        """dW_e / dtau."""
+        return -self.expected_slope - self.data.weights * (self.r**2 * self._means[3] / (1.0 + self.alpha))
 
     @cached_property
     def _means(self) -> np.ndarray:

@@ -178,15 +178,14 @@ class OrdinalDensity(Density):
     def by_parameters(self) -> tuple[ByParameter, ...]:
         """By tau_0 as by -eta, by tau_k at the upper end of category k and as by -eta beyond."""
         _, x1, x2, x3, u, ux, uxx = self._interval
-        information = self._information_by_parameters
-        parts = [ByParameter(x1, -x2, -x3, information[0])]
+        parts = [ByParameter(x1, -x2, -x3, lambda: self._information_by_parameters[0])]
         for k in range(1, self.tau.size):
             at, beyond, step = self.codes == k, self.codes > k, np.exp(self.tau[k])
             value, slope, second = (
                 step * (np.where(at, own, 0.0) + np.where(beyond, whole, 0.0))
                 for own, whole in ((u, x1), (-ux, -x2), (-uxx, -x3))
             )
-            parts.append(ByParameter(value, slope, second, information[k]))
+            parts.append(ByParameter(value, slope, second, lambda k=k: self._information_by_parameters[k]))  # type: ignore[misc]
         return tuple(parts)
 
     @cached_property

@@ -169,4 +169,4 @@ class OwnDensity(Density):
         def part(name: str) -> np.ndarray:
             return derivative_by(lambda at: getattr(self.family.at(self.data, self.eta, at), name), self.tau, k)
 
-        return ByParameter(part("value"), part("slope"), part("observed"), part("expected"))
+        return ByParameter(part("value"), part("slope"), part("observed"), lambda: part("expected"))
