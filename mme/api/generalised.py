@@ -10,13 +10,13 @@ import numpy as np
 from mme.api.generalised_fixed import GeneralisedFixedEffects
 from mme.api.generalised_intervals import GeneralisedIntervals
 from mme.api.generalised_output import GeneralisedOutput
+from mme.api.generalised_random import GeneralisedRandomEffects
 from mme.api.generalised_records import GeneralisedRecords
 from mme.family.base import Family
 from mme.fitted.generalised import Course
 from mme.fitted.varcorr import VarCorr
 from mme.generalised.verdict import JointOptimum
 from mme.model.problem import Model
-from mme.results import random_effects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mme.generalised.check import LaplaceCheck
 
 
-class GeneralisedFit(GeneralisedFixedEffects, GeneralisedIntervals, GeneralisedOutput, GeneralisedRecords):
+class GeneralisedFit(GeneralisedFixedEffects, GeneralisedIntervals, GeneralisedOutput, GeneralisedRecords, GeneralisedRandomEffects):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
     ``internals`` is the record: the problem, where the search ended, estimates as plain arrays.
@@ -162,18 +162,6 @@ class GeneralisedFit(GeneralisedFixedEffects, GeneralisedIntervals, GeneralisedO
     def fitted(self) -> Any:
         """The mean of each row at the modes of the random effects (NaN where a row was dropped)."""
         return self.internals.rows.aligned(self.internals.estimates.fitted, "fitted")
-
-    def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
-        """Modes of the random effects given the data, on the scale of the link: as :meth:`mme.Fit.ranef`."""
-        return random_effects.ranef(self.internals, by)
-
-    def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
-        """Their variance given the data, parameters held at their estimates, from the curvature at the mode."""
-        return random_effects.generalised_condvar(self.internals, by)
-
-    def coef(self) -> dict[str, pd.DataFrame]:
-        """Coefficients of each level: fixed effects plus modes, by grouping factor."""
-        return random_effects.coef(self.internals)
 
     def laplace_check(self, points: int = 15) -> LaplaceCheck:
         """Compare Laplace's approximation with quadrature: the change of -2 log likelihood and of the fixed effects.

@@ -18,7 +18,6 @@ from mme.model.term import Term
 from mme.numeric.delta import jacobian, parameter_covariance
 from mme.numeric.limits import limits
 from mme.relationship.known import covariances
-from mme.solution.estimates import Estimates
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 
@@ -100,16 +99,15 @@ def is_quick(objective: Objective) -> bool:
     return k * (k + 1) * (objective.engine.flops + assembly) <= limits().summary_operations
 
 
-def reliabilities(estimates: Estimates) -> list[np.ndarray]:
+def reliabilities(model: Model, theta: np.ndarray, sigma: float, effects_pev: list[np.ndarray]) -> list[np.ndarray]:
     """1 - PEV / var(b) of every level and coefficient (J, q) of each term; var(b_g) = K_gg G, K_gg = 1 + F_g.
 
     NaN where an animal's groups are so little known that the PEV, which counts them, is the larger of the two.
     """
-    model = estimates.objective.model
     found = []
-    for t, (term, T, pev) in enumerate(zip(model.terms, model.T(estimates.theta), estimates.effects_pev, strict=True)):
-        prior = estimates.sigma**2 * np.diag(T @ T.T)
-        related = model.relationship(t, estimates.theta)
+    for t, (term, T, pev) in enumerate(zip(model.terms, model.T(theta), effects_pev, strict=True)):
+        prior = sigma**2 * np.diag(T @ T.T)
+        related = model.relationship(t, theta)
         K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
         with np.errstate(invalid="ignore", divide="ignore"):
             found.append(1.0 - np.einsum("gii->gi", pev) / np.outer(K, prior))

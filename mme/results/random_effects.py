@@ -47,21 +47,36 @@ def condvar(fit: Fitted, by: str) -> dict[str, np.ndarray]:
 
 def generalised_condvar(fit: GeneralisedFitted, by: str) -> dict[str, np.ndarray]:
     """var(b | y) at the mode (levels, q, q), parameters held."""
-    return {one.name: _at_the_mode(fit.estimates, one) for one in effects(fit.model, by)}
+    found = fit.estimates
+    return {one.name: _joined(found, one, found.condvar, found.block_condvar) for one in effects(fit.model, by)}
 
 
-def _at_the_mode(estimates: GeneralisedEstimates, of: Effects) -> np.ndarray:
+def generalised_pev(fit: GeneralisedFitted, by: str) -> dict[str, np.ndarray]:
+    """var(b_hat - b) (levels, q, q), what parameters leave uncertain included."""
+    found = fit.estimates
+    return {one.name: _joined(found, one, found.pev, found.block_pev) for one in effects(fit.model, by)}
+
+
+def generalised_reliability(fit: GeneralisedFitted, by: str) -> dict[str, pd.DataFrame]:
+    """1 - PEV / var(b): levels x coefficients."""
+    found = reliabilities(fit.model, fit.theta, 1.0, fit.estimates.pev)
+    return {one.name: one.table(one.beside(found)) for one in effects(fit.model, by)}
+
+
+def _joined(
+    estimates: GeneralisedEstimates, of: Effects, by_term: list[np.ndarray], by_block: list[np.ndarray]
+) -> np.ndarray:
     """Terms on one factor stand in one block, and their covariance beside theirs."""
     if len(of.terms) == 1:
-        return estimates.condvar[of.terms[0]]
-    for block, V in zip(estimates.problem.blocks, estimates.block_condvar, strict=True):
+        return by_term[of.terms[0]]
+    for block, V in zip(estimates.problem.blocks, by_block, strict=True):
         if set(of.terms) <= set(block.terms):
             places = dict(zip(block.terms, block.column_slices, strict=True))
             at = np.concatenate([np.arange(places[t].start, places[t].stop) for t in of.terms])
             return V[:, at[:, None], at]
     raise MMEError(
         f"the terms on '{of.group}' have relationships of their own: their effects at a level are in tables by "
-        'term; write condvar(by="term")'
+        'term; write by="term"'
     )
 
 
@@ -72,7 +87,7 @@ def pev(fit: Fitted, by: str) -> dict[str, np.ndarray]:
 
 def reliability(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:
     """1 - PEV / var(b): levels x coefficients."""
-    found = reliabilities(fit.estimates)
+    found = reliabilities(fit.model, fit.theta, fit.sigma, fit.estimates.effects_pev)
     return {one.name: one.table(one.beside(found)) for one in effects(fit.model, by)}
 
 

@@ -8,11 +8,14 @@ where z_i has one level g; where each column has its own, the sum over pairs of 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
+from mme.model.problem import Model
 from mme.model.term import Term
 from mme.results.genetics import record_products
 
@@ -23,26 +26,65 @@ if TYPE_CHECKING:
 _CONSTANT = 1e-13
 
 
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """Variances of the fixed effects, each term and the rest, their names, and which the data do not determine."""
+
+    names: list[str]
+    values: np.ndarray
+    is_open: np.ndarray
+
+    @classmethod
+    def of(
+        cls, fit: Record, population: np.ndarray, rest: float, name: str, is_open: np.ndarray | None = None
+    ) -> Shares:
+        """Of X beta + offset ``population``, and of the rest under its name."""
+        model = fit.model
+        offset = 0.0 if model.offset is None else model.offset
+        mean = population - offset
+        fixed = float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
+        values = np.array([fixed, *random_variances(model, fit.theta, fit.sigma), rest])
+        names = ["fixed effects", *(term.name for term in model.terms), name]
+        return cls(names, values, np.zeros(values.size, dtype=bool) if is_open is None else is_open)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """``variance, share``."""
+        import pandas as pd
+
+        found = np.where(self.is_open, np.nan, self.values)
+        return pd.DataFrame({"variance": found, "share": found / self.values.sum()}, index=self.names)
+
+    @property
+    def r2(self) -> pd.Series:
+        """``marginal``, ``conditional``."""
+        import pandas as pd
+
+        share = np.where(self.is_open[-1], np.nan, self.values[-1]) / self.values.sum()
+        return pd.Series({"marginal": self.values[0] / self.values.sum(), "conditional": 1.0 - share}, name="r2")
+
+    @property
+    def icc(self) -> pd.Series:
+        """By term, and of all."""
+        import pandas as pd
+
+        values = self.values[1:]
+        shares = np.append(values[:-1], values[:-1].sum()) / values.sum()
+        shares[self.is_open[1:]] = np.nan  # of the rest for all
+        return pd.Series(shares, index=[*self.names[1:-1], "all"], name="icc")
+
+
 def variance_shares(fit: Fitted) -> pd.DataFrame:
     """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one.
 
     NaN for terms whose variances the data do not determine: that one of them is held at zero is no estimate.
     """
-    import pandas as pd
-
-    values = _variances(fit)
-    found = np.where(_is_open(fit), np.nan, values)
-    index = ["fixed effects", *(term.name for term in fit.model.terms), "residual"]
-    return pd.DataFrame({"variance": found, "share": found / values.sum()}, index=index)
+    return _shares(fit).table
 
 
 def r2(fit: Fitted) -> pd.Series:
     """R squared of Nakagawa, Schielzeth and Johnson: ``marginal`` (fixed effects), ``conditional`` (random too)."""
-    import pandas as pd
-
-    values = _variances(fit)
-    share = np.where(_is_open(fit)[-1], np.nan, values[-1]) / values.sum()
-    return pd.Series({"marginal": values[0] / values.sum(), "conditional": 1.0 - share}, name="r2")
+    return _shares(fit).r2
 
 
 def icc(fit: Fitted) -> pd.Series:
@@ -50,25 +92,12 @@ def icc(fit: Fitted) -> pd.Series:
 
     NaN as in :func:`variance_shares`; ``all`` is known where the residual variance is.
     """
-    import pandas as pd
-
-    values, is_open = _variances(fit)[1:], _is_open(fit)[1:]
-    shares = np.append(values[:-1], values[:-1].sum()) / values.sum()
-    shares[is_open] = np.nan  # of the residual for all
-    return pd.Series(shares, index=[*(term.name for term in fit.model.terms), "all"], name="icc")
+    return _shares(fit).icc
 
 
-def _variances(fit: Fitted) -> np.ndarray:
-    """Those of the fixed effects, each term and the residual, at the estimates."""
-    model, estimates = fit.model, fit.estimates
-    offset = 0.0 if model.offset is None else model.offset
-    mean = estimates.population - offset
-    fixed = float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
-    random = [
-        _mean_variance(term, model.relationship(t, fit.theta), fit.sigma * T)
-        for t, (term, T) in enumerate(zip(model.terms, model.T(fit.theta), strict=True))
-    ]
-    return np.array([fixed, *random, float(np.mean(estimates.record_sd**2))])
+def _shares(fit: Fitted) -> Shares:
+    rest = float(np.mean(fit.estimates.record_sd**2))
+    return Shares.of(fit, fit.estimates.population, rest, "residual", _is_open(fit))
 
 
 def _is_open(fit: Fitted) -> np.ndarray:
@@ -78,6 +107,14 @@ def _is_open(fit: Fitted) -> np.ndarray:
         return np.zeros(len(model.terms) + 2, dtype=bool)
     of_terms = [bool(own.any()) for own in model.split(marked[: model.k])]
     return np.array([False, *of_terms, model.sigma is None and bool(marked[model.k])])
+
+
+def random_variances(model: Model, theta: np.ndarray, sigma: float) -> list[float]:
+    """What each term adds to the variance of a record, on average."""
+    return [
+        _mean_variance(term, model.relationship(t, theta), sigma * T)
+        for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True))
+    ]
 
 
 def variances(fit: Fitted) -> pd.DataFrame:

@@ -1,0 +1,101 @@
+"""Random effects of a generalised fit, and where the variance is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.api.generalised_base import GeneralisedFace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class GeneralisedRandomEffects(GeneralisedFace):
+    """What a generalised fit says of its random effects and of the variance of the records."""
+
+    def ranef(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """Modes of the random effects given the data, on the scale of the link: as :meth:`mme.Fit.ranef`."""
+        from mme.results.random_effects import ranef
+
+        return ranef(self.internals, by)
+
+    def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
+        """Their variance given the data, parameters held at their estimates, from the curvature at the mode."""
+        from mme.results.random_effects import generalised_condvar
+
+        return generalised_condvar(self.internals, by)
+
+    def pev(self, by: str = "factor") -> dict[str, np.ndarray]:
+        """Prediction error variance var(b_hat - b): what all parameters leave uncertain is in it, theta too.
+
+        Returns
+        -------
+        dict of (levels, q, q) arrays
+            By name as in :meth:`ranef`, on the scale of the link: glmmTMB's ``condVar``.
+        """
+        from mme.results.random_effects import generalised_pev
+
+        return generalised_pev(self.internals, by)
+
+    def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """Reliability 1 - PEV / var(b) of each mode: a row a level, a column a coefficient.
+
+        What is uncertain about theta can make the PEV larger than var(b) where hardly anything is known: it is below
+        zero there.
+        """
+        from mme.results.random_effects import generalised_reliability
+
+        return generalised_reliability(self.internals, by)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Coefficients of each level: fixed effects plus modes, by grouping factor."""
+        from mme.results.random_effects import coef
+
+        return coef(self.internals)
+
+    def variance_shares(self, method: str | None = None) -> pd.DataFrame:
+        r"""``variance, share`` of the fixed effects, each random term and the distribution, on the scale of the link.
+
+        Parameters
+        ----------
+        method : str, optional
+            What the distribution adds given b (Nakagawa, Johnson and Schielzeth 2017), V the variance and m the mean of
+            a record. Binomial: ``"theoretical"``, the default, pi^2/3 for logit, 1 for probit, pi^2/6 for cloglog;
+            ``"delta"``, 1/(m (1 - m)) for logit. Log links: ``"lognormal"``, the default, log(1 + V/m^2); ``"delta"``,
+            V/m^2; ``"trigamma"``. Other links: ``"delta"``. m is that of the model without fixed effects but an
+            intercept, b integrated over.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> fit.variance_shares().round(3)
+                       variance  share
+        fixed effects     0.000  0.000
+        herd              5.086  0.607
+        distribution      3.290  0.393
+        """
+        from mme.results.generalised_shares import generalised_shares
+
+        return generalised_shares(self.internals, method)
+
+    def r2(self, method: str | None = None) -> pd.Series:
+        """R squared of Nakagawa, Schielzeth and Johnson: ``marginal`` (fixed effects), ``conditional`` (random too).
+
+        ``method`` as in :meth:`variance_shares`.
+        """
+        from mme.results.generalised_shares import generalised_r2
+
+        return generalised_r2(self.internals, method)
+
+    def icc(self, method: str | None = None) -> pd.Series:
+        """Intraclass correlation on the scale of the link: the share of each term in the variance that X leaves.
+
+        ``method`` as in :meth:`variance_shares`.
+        """
+        from mme.results.generalised_shares import generalised_icc
+
+        return generalised_icc(self.internals, method)
