@@ -13,7 +13,9 @@ from mme.api.generalised_base import GeneralisedFace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mme.diagnosis.findings import Diagnosis
     from mme.inference.intervals.bootstrap import Bootstrap
+    from mme.plot import GeneralisedPlots
 
 
 class GeneralisedRecords(GeneralisedFace):
@@ -206,3 +208,35 @@ class GeneralisedRecords(GeneralisedFace):
         from mme.diagnosis.working import generalised_dfbeta
 
         return generalised_dfbeta(self.internals, by)
+
+    def diagnose(self) -> Diagnosis:
+        """Say in plain language what is unusual about the fit, what it means and what to try.
+
+        It looks for separation and variances without end; an optimum on the boundary (singular) or not reached; terms
+        that describe the same effects; factors with few levels; levels with few binary answers, where quadrature is
+        asked for; records that spread more than the family says, and more zeros than it gives, against responses drawn
+        from the fit; columns on very different scales, or an origin far outside the data; columns of X that were
+        dropped.
+
+        Returns
+        -------
+        Diagnosis
+            As of :meth:`mme.Fit.diagnose`.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial").diagnose().kinds
+        ('few levels',)
+        """
+        from mme.diagnosis.generalised import diagnose_generalised
+
+        return diagnose_generalised(self.internals)
+
+    @property
+    def plot(self) -> GeneralisedPlots:
+        """Pictures: ``fit.plot.caterpillar()``, ``.binned()``, ``.calibration()``, ... return matplotlib axes."""
+        from mme.plot import GeneralisedPlots
+
+        return GeneralisedPlots(self.internals)

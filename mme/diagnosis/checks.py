@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from mme.diagnosis.findings import Diagnosis, Finding
+from mme.engine.blocks import Block
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.notes import boundary
@@ -26,7 +28,7 @@ _DEPENDENT = 1e-10
 
 def diagnose(fit: Fitted) -> Diagnosis:
     """Say in plain language what is unusual about the fit, what it means and what to try."""
-    checks = (_optimum, _same_effects, _levels, _repeats, _scales, _origin, _exact, _dropped)
+    checks = (_optimum, _blocks, few_levels, _repeats, scales, origin, _exact, dropped_columns)
     findings = tuple(finding for check in checks for finding in check(fit))
     return Diagnosis(fit.formula or f"Model of {fit.model.response}", findings)
 
@@ -44,15 +46,19 @@ def _optimum(fit: Fitted) -> Iterator[Finding]:
             "simplify the random part; centre and rescale covariates; mend first whatever else is found here.",
         )
     if fit.singular:
-        sentences = boundary(fit)
-        yield Finding(
-            "singular",
-            f"Singular fit: {'; '.join(sentences)}.",
-            "The likelihood is highest at the edge of the model. This is a valid estimate, not an error, but its "
-            "uncertainty is one-sided, and tests that assume an inner maximum do not hold.",
-            _singular_remedy(sentences),
-        )
+        yield singular(boundary(fit))
     yield from _flat(fit)
+
+
+def singular(sentences: list[str]) -> Finding:
+    """The finding that the estimate lies at the edge of the model, in the words of the notes."""
+    return Finding(
+        "singular",
+        f"Singular fit: {'; '.join(sentences)}.",
+        "The likelihood is highest at the edge of the model. This is a valid estimate, not an error, but its "
+        "uncertainty is one-sided, and tests that assume an inner maximum do not hold.",
+        _singular_remedy(sentences),
+    )
 
 
 def _flat(fit: Fitted) -> Iterator[Finding]:
@@ -75,7 +81,7 @@ def _flat(fit: Fitted) -> Iterator[Finding]:
             "Other values of these parameters fit equally well; only their combination is known. Fitted values, fixed "
             "effects and the criterion are not affected.",
             "centre the covariate: see the origin, below."
-            if any(_origin(fit))
+            if any(origin(fit))
             else "leave out one of the terms that describe the same variation (a factor whose levels are those of "
             "another, a term that stands in the model twice, a correlation).",
         )
@@ -97,9 +103,13 @@ def _open_parameters(fit: Fitted) -> tuple[str, ...]:
     return open_parameters(fit.optimum.hessian, fit.optimum.flat, search_names(fit.model))
 
 
-def _same_effects(fit: Fitted) -> Iterator[Finding]:
+def _blocks(fit: Fitted) -> Iterator[Finding]:
+    yield from same_effects(fit, fit.objective.blocks)
+
+
+def same_effects(fit: Record, blocks: Iterable[Block]) -> Iterator[Finding]:
     """Terms on one grouping factor (or on two that name the same groups) whose columns depend on each other."""
-    for block in fit.objective.blocks:
+    for block in blocks:
         if len(block.terms) < 2:
             continue
         columns = np.array([np.ones(block.codes.shape[-1]) if column is None else column for column in block.columns])
@@ -116,7 +126,8 @@ def _same_effects(fit: Fitted) -> Iterator[Finding]:
             )
 
 
-def _levels(fit: Fitted) -> Iterator[Finding]:
+def few_levels(fit: Record) -> Iterator[Finding]:
+    """Grouping factors with too few levels for a variance."""
     if fit.optimum.verdict == "given":
         return
     for term in _by_group(fit):
@@ -159,13 +170,14 @@ def _appearances(term: Term) -> np.ndarray:
     return np.bincount(term.codes[term.covariates.T != 0.0], minlength=term.n_levels)
 
 
-def _by_group(fit: Fitted) -> list[Term]:
+def _by_group(fit: Record) -> list[Term]:
     """One term of each grouping factor with independent levels."""
     return list({term.group: term for term in fit.model.terms if term.relationship is None}.values())
 
 
-def _scales(fit: Fitted) -> Iterator[Finding]:
-    X = fit.model.X[:, fit.objective.basis.kept]
+def scales(fit: Record) -> Iterator[Finding]:
+    """Columns that differ by powers of ten."""
+    X = fit.model.X[:, fit.basis.kept]
     spread = dict(zip(fit.fixed_names, X.std(axis=0).tolist(), strict=True))
     for term in fit.model.terms:
         if term.covariates is not None:
@@ -185,7 +197,7 @@ def _scales(fit: Fitted) -> Iterator[Finding]:
         )
 
 
-def _origin(fit: Fitted) -> Iterator[Finding]:
+def origin(fit: Record) -> Iterator[Finding]:
     """An intercept and a slope correlated by plus or minus one only because zero is far outside the data."""
     for term, part in zip(fit.model.terms, fit.varcorr.values(), strict=True):
         if term.covariates is None:
@@ -223,7 +235,8 @@ def _exact(fit: Fitted) -> Iterator[Finding]:
         )
 
 
-def _dropped(fit: Fitted) -> Iterator[Finding]:
+def dropped_columns(fit: Record) -> Iterator[Finding]:
+    """Columns that earlier ones determine."""
     if not fit.dropped:
         return
     places = fit.aliasing.dropped[:_FEW_LEVELS].tolist()

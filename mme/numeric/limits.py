@@ -57,6 +57,8 @@ class Limits:
     separation_entries : int
         Entries of X up to which all records of a generalised fit that did not converge go into the linear program for
         separation: a second.
+    simulated_records : int
+        Records of the responses that a diagnosis of a generalised fit draws: a second or two.
     dense_up_to : int
         Random effects left after absorption beyond which a dense factor is not considered while sparsity may help.
     dense_operations : float
@@ -142,6 +144,7 @@ class Limits:
     compiled_records: int = 150_000
     compiled_coefficients: int = 6
     records_of_start: int = 25_000
+    simulated_records: int = 2_000_000
     kept_densities: int = 4_000_000
     dense_up_to: int = 8000
     dense_operations: float = 1e12

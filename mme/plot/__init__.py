@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from mme.fitted.common import Record
+from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.plot.caterpillar import caterpillar
+from mme.plot.generalised import binned, calibration, generalised_qq, generalised_residuals, rootogram
 from mme.plot.groups import groups
 from mme.plot.profiles import pairs, zeta
 from mme.plot.residuals import qq, residuals
@@ -24,11 +27,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _method(draw: Callable[Concatenate[Fitted, P], R]) -> Callable[Concatenate[Plots, P], R]:
+F = TypeVar("F", bound=Record)
+
+
+def _method(draw: Callable[Concatenate[F, P], R]) -> Callable[Concatenate[Any, P], R]:
     """A function that draws a fit, as a method; in our style, whatever the user's settings."""
 
     @wraps(draw)
-    def drawn(self: Plots, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def drawn(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with style():
             return draw(self.fit, *args, **kwargs)
 
@@ -52,3 +58,20 @@ class Plots:
 
     def __repr__(self) -> str:
         return "Plots: caterpillar, shrinkage, groups, residuals, qq, variance, zeta, pairs"
+
+
+@dataclass(frozen=True, eq=False)
+class GeneralisedPlots:
+    """What can be drawn of a generalised fit; every method says what it shows and returns matplotlib axes."""
+
+    fit: GeneralisedFitted
+
+    caterpillar = _method(caterpillar)
+    binned = _method(binned)
+    calibration = _method(calibration)
+    rootogram = _method(rootogram)
+    residuals = _method(generalised_residuals)
+    qq = _method(generalised_qq)
+
+    def __repr__(self) -> str:
+        return "Plots: caterpillar, binned, calibration, rootogram, residuals, qq"

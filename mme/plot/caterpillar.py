@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.effects import Effects
-from mme.fitted.record import Fitted
-from mme.plot.style import BLUE, GREY, INK, LIGHT, LINES, NAMED, drawn_effects, legend_above, row_of_axes, units
+from mme.plot.style import (
+    BLUE,
+    GREY,
+    INK,
+    LIGHT,
+    LINES,
+    NAMED,
+    drawn_effects,
+    effect_words,
+    legend_above,
+    row_of_axes,
+    units,
+)
 from mme.tables.arguments import check_level, is_word, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.frame import labels_of
@@ -20,7 +33,7 @@ _RUNS = 250
 
 
 def caterpillar(
-    fit: Fitted,
+    fit: Record,
     term: str | None = None,
     *,
     level: float = 0.95,
@@ -28,7 +41,7 @@ def caterpillar(
     sort: bool = True,
     ax: Any = None,
 ) -> np.ndarray:
-    """BLUPs of a grouping factor with intervals, sorted; one axes a coefficient.
+    """BLUPs, or modes, of a grouping factor with intervals, sorted; one axes a coefficient.
 
     Intervals that leave zero out are blue and filled. Beyond 60 levels the first and last alone are named; beyond 400
     intervals become a band, their mean and range over runs of neighbours.
@@ -58,14 +71,15 @@ def caterpillar(
     b = one.beside(fit.estimates.b)
     V = one.variances(fit.estimates.pev if variance == "pev" else fit.estimates.condvar)
     half = ndtri(0.5 + level / 2.0) * np.sqrt(np.maximum(V, 0.0))
+    called, measure = effect_words(fit)
     height = max(0.17 * one.n_levels + 1.3, 2.4) if one.n_levels <= NAMED else 4.8
     axes = row_of_axes(ax, one.q, (4.3, height))
     for j, here in enumerate(axes):
         order = np.argsort(b[:, j], kind="stable") if sort else np.arange(one.n_levels)[::-1]
         here.axvline(0.0, color=INK, linewidth=0.7, zorder=4)
-        (_band if one.n_levels > LINES else _lines)(here, b[order, j], half[order, j])
+        (partial(_band, called=called) if one.n_levels > LINES else _lines)(here, b[order, j], half[order, j])
         _name_levels(here, one, order, first=j == 0, ranked=sort)
-        here.set_xlabel(f"BLUP with {100 * level:g}% interval\n({units(fit.model.response, one.columns[j])})")
+        here.set_xlabel(f"{called} with {100 * level:g}% interval\n({units(measure, one.columns[j])})")
         here.set_title(f"{one.columns[j]} by {one.name}", pad=18)
         legend_above(here)
     return axes
@@ -87,7 +101,7 @@ def _lines(ax: Any, b: np.ndarray, half: np.ndarray) -> None:
     ax.grid(axis="x")
 
 
-def _band(ax: Any, b: np.ndarray, half: np.ndarray) -> None:
+def _band(ax: Any, b: np.ndarray, half: np.ndarray, *, called: str) -> None:
     """Mean and range of the intervals over runs of neighbouring levels."""
     runs = np.array_split(np.arange(b.size), _RUNS)
     rank, low, high = np.array([run.mean() for run in runs]), b - half, b + half
@@ -95,7 +109,7 @@ def _band(ax: Any, b: np.ndarray, half: np.ndarray) -> None:
     mean = [low[run].mean() for run in runs], [high[run].mean() for run in runs]
     ax.fill_betweenx(rank, *outer, color=LIGHT, linewidth=0.0, zorder=1, label="range of intervals")
     ax.fill_betweenx(rank, *mean, color=BLUE, alpha=0.35, linewidth=0.0, zorder=2, label="mean interval")
-    ax.plot([b[run].mean() for run in runs], rank, color=BLUE, linewidth=1.3, zorder=3, label="BLUP")
+    ax.plot([b[run].mean() for run in runs], rank, color=BLUE, linewidth=1.3, zorder=3, label=called)
     ax.grid(axis="x")
 
 

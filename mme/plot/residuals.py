@@ -52,6 +52,16 @@ def residuals(fit: Fitted, kind: str = "standardised", *, ax: Any = None) -> Any
     marginal = kind in ("marginal", "decorrelated")
     x = fit.estimates.population if marginal else fit.estimates.fitted
     ax = one_axes(ax, (5.4, 3.9))
+    against(ax, x, r)
+    ax.set_xlabel(f"{'population value' if marginal else 'fitted value'}  ({fit.model.response})")
+    name = f"{_UNITS[kind]}  ({fit.model.response})" if kind in _UNITS else f"{kind} residual"
+    ax.set_ylabel(name)
+    ax.set_title("Residuals against fitted values", pad=18)
+    return ax
+
+
+def against(ax: Any, x: np.ndarray, r: np.ndarray) -> None:
+    """Records (x, r) about zero, as points or cells, with running quartiles of r."""
     if r.size > POINTS:
         density(ax, x, r, INK)
     else:
@@ -65,11 +75,6 @@ def residuals(fit: Fitted, kind: str = "standardised", *, ax: Any = None) -> Any
         ax.plot(centre, quartiles[1], color=colour, linewidth=1.6, label="running median")
     if runs >= 4 or r.size > POINTS:
         legend_above(ax)
-    ax.set_xlabel(f"{'population value' if marginal else 'fitted value'}  ({fit.model.response})")
-    name = f"{_UNITS[kind]}  ({fit.model.response})" if kind in _UNITS else f"{kind} residual"
-    ax.set_ylabel(name)
-    ax.set_title("Residuals against fitted values", pad=18)
-    return ax
 
 
 def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: Any = None) -> Any:
@@ -94,7 +99,7 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: 
         r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
         if kind in _UNITS:
             r = r / r.std()
-        _quantiles(ax, r, f"{kind} residual")
+        quantiles(ax, r, f"{kind} residual")
         ax.set_title("Residuals", pad=6)
         return ax
     one = drawn_effects(fit, what)
@@ -106,7 +111,7 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: 
         known = variance > 1e-8 * prior[:, j].max()
         if not known.any():
             here.text(0.5, 0.5, "its variance is zero", ha="center", transform=here.transAxes, color=GREY)
-        _quantiles(here, b[known, j] / np.sqrt(variance[known]), "BLUP / its standard deviation")
+        quantiles(here, b[known, j] / np.sqrt(variance[known]), "BLUP / its standard deviation")
         here.set_title(f"{one.columns[j]} by {one.name}", pad=6)
     return axes
 
@@ -118,7 +123,8 @@ def _prior_variances(fit: Fitted, t: int) -> np.ndarray:
     return np.outer(K, np.diag(fit.varcorr[term.name].cov))
 
 
-def _quantiles(ax: Any, values: np.ndarray, name: str) -> None:
+def quantiles(ax: Any, values: np.ndarray, name: str) -> None:
+    """Sorted values against normal quantiles, with the band of their order statistics."""
     values = np.sort(values[np.isfinite(values)])
     n = values.size
     ax.set_xlabel("normal quantile")

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.effects import Effects, named_effects
-from mme.fitted.record import Fitted
+from mme.fitted.generalised import GeneralisedFitted
 
 # Okabe and Ito's palette (2008), told apart with any colour vision and in print.
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
@@ -194,7 +195,14 @@ def legend_above(ax: Any, columns: int = 3) -> None:
             handle.set_alpha(1.0)
 
 
-def drawn_effects(fit: Fitted, name: str | None) -> Effects:
+def effect_words(fit: Record) -> tuple[str, str]:
+    """What the random effects of a fit are called, and what they are measured in."""
+    if isinstance(fit, GeneralisedFitted):
+        return "mode", f"{fit.family.link} of {fit.model.response}"
+    return "BLUP", fit.model.response
+
+
+def drawn_effects(fit: Record, name: str | None) -> Effects:
     """The random effects of the grouping factor, or term, of this name; of the first factor for None."""
     if not fit.model.terms:
         raise MMEError("this fit has no random effects to draw")
