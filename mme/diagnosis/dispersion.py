@@ -18,7 +18,7 @@ from mme.numeric.limits import limits
 from mme.results.simulate import GeneralisedSimulator
 
 # Draws: at most, and at least, whatever the number of records.
-_MOST, _LEAST = 200, 20
+_MOST, _LEAST = 200, 10
 _SEED = 20
 
 

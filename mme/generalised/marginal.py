@@ -45,6 +45,9 @@ def marginal_means(family: Family, eta: np.ndarray, variance: np.ndarray, tau: n
     s = np.sqrt(variance)
     if family.link == "identity":
         return MarginalMeans(eta.copy(), np.ones(eta.size), np.zeros(eta.size))
+    if family.link == "log":
+        mean = np.exp(eta + 0.5 * variance)
+        return MarginalMeans(mean, mean, 0.5 * mean)
     out = np.array([family.mean(eta, tau), family.mean_slope(eta, tau), np.zeros(eta.size)])
     wide = np.full(eta.size, np.nan)
     wide[s > 0.0] = np.floor(_PER_OCTAVE * np.log2(np.minimum(_WIDEST, _WIDTH / s[s > 0.0])))

@@ -15,8 +15,10 @@ from scipy.special import ndtri
 
 from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.criterion import Criterion
 from mme.generalised.marginal import marginal_means
 from mme.generalised.monotone import eta_of
+from mme.generalised.problem import Problem
 from mme.prediction.predictor import (
     check_words,
     chosen_columns,
@@ -27,10 +29,11 @@ from mme.prediction.predictor import (
     table,
     undetermined,
 )
-from mme.prediction.rows import PredictedRows, coded_rows, given_rows, rows_of_fit
+from mme.prediction.rows import PredictedRows, coded_rows, given_rows, rows_of_fit, widened
 from mme.solution.prediction_error import OfLevels, combined, level_last
 from mme.tables.arguments import check_level, is_word
 from mme.tables.arrays import shown
+from mme.tables.column import Factor
 
 # Half the width of differences of z'G z by theta, in the axes.
 _STEP = 1e-6
@@ -76,6 +79,7 @@ def predict_generalised(
         if average:
             given = replace(given, groups=[(replace(one, codes=one.codes * 0 - 1), z) for one, z in given.groups])
             new_levels = "population"
+        fit = _extended(fit, chosen, [factor for factor, _ in given.groups])
         records = coded_rows(fit.model, given, chosen, fit.model.terms, new_levels)
     records = only(records, columns)
     found = (_averaged if average else _given_b)(fit, records, kind == "response", interval is not None)
@@ -85,6 +89,21 @@ def predict_generalised(
         return records.rows.aligned(found.fit, "predicted")
     ends = _ends(fit, found, kind == "response", ndtri(0.5 + level / 2.0))
     return table(found.fit, ends, found.se, np.full(found.se.size, np.inf), records.rows)
+
+
+def _extended(fit: GeneralisedFitted, chosen: tuple[int, ...], factors: list[Factor]) -> GeneralisedFitted:
+    """The same fit with levels for new times of known series: at its parameters, whose covariance stays."""
+    model = widened(fit.model, chosen, factors)
+    if model is None:
+        return fit
+    problem, old = Problem(model, fit.family, fit.problem.data), fit.searched
+    criterion = Criterion(problem, old.criterion.expected, old.criterion.points)
+    at = criterion.at(old.at.at)
+    assert at is not None
+    wider = replace(fit, model=model, problem=problem, searched=replace(old, criterion=criterion, at=at))
+    known = {"parameter_cov": fit.estimates.parameter_cov, "separation": fit.estimates.separation}
+    vars(wider.estimates).update(known)
+    return wider
 
 
 def _given_b(fit: GeneralisedFitted, records: PredictedRows, response: bool, with_se: bool) -> Predicted:

@@ -134,7 +134,14 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Facto
     Levels without records change neither the likelihood nor the other effects, so that what is estimated at the same
     theta is the joint prediction of old and new levels.
     """
-    model = estimates.objective.model
+    wider = widened(estimates.objective.model, chosen, factors)
+    if wider is None:
+        return estimates
+    return Estimates(Objective.of(wider, phi=estimates.objective.phi), estimates.theta)
+
+
+def widened(model: Model, chosen: tuple[int, ...], factors: list[Factor]) -> Model | None:
+    """The model with such levels; None where there are none."""
     terms, structures = list(model.terms), list(model.structures)
     for t, factor in zip(chosen, factors, strict=True):
         part = structures[t]
@@ -142,9 +149,8 @@ def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Facto
         if longer is not None:
             terms[t], structures[t] = terms[t].related(longer), part.beside(longer)
     if all(one is other for one, other in zip(terms, model.terms, strict=True)):
-        return estimates
-    wider = replace(model, terms=tuple(terms), structures=tuple(structures))
-    return Estimates(Objective.of(wider, phi=estimates.objective.phi), estimates.theta)
+        return None
+    return replace(model, terms=tuple(terms), structures=tuple(structures))
 
 
 def _array_rows(

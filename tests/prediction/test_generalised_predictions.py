@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit, ndtr
 
 import mme
-from mme.family.base import Family
 from mme.generalised.marginal import marginal_means
 from tests.glmm import FOLDER, glmm_case, glmm_fit
 
@@ -88,6 +88,9 @@ def test_averages_over_b_have_all_digits(s: float) -> None:
     found = marginal_means(mme.Poisson(), eta, variance, NONE)
     np.testing.assert_allclose(found.mean, np.exp(eta + s * s / 2), rtol=1e-13)
     np.testing.assert_allclose(found.by_variance, 0.5 * found.mean, rtol=1e-9)
+    square = marginal_means(mme.Poisson(link="sqrt"), eta, variance, NONE)
+    np.testing.assert_allclose(square.mean, eta**2 + s * s, rtol=1e-13)
+    np.testing.assert_allclose(square.by_variance, np.ones(4), rtol=1e-9)
     logit = marginal_means(mme.Binomial(), eta, variance, NONE)
     v, w = np.polynomial.hermite_e.hermegauss(100)
     if s <= 1.0:
@@ -104,10 +107,7 @@ def test_averages_over_b_have_all_digits(s: float) -> None:
 
 @pytest.mark.parametrize("link", ["probit", "cauchit"])
 def test_averages_of_other_links_are_those_of_closed_forms(link: str) -> None:
-    try:
-        family: Family = mme.Binomial(link=link)
-    except mme.MMEError:
-        pytest.skip("the link is not there")
+    family = mme.Binomial(link=link)
     eta, s = np.array([-3.0, 0.2, 1.0]), 2.5
     found = marginal_means(family, eta, np.full(3, s * s), NONE).mean
     if link == "probit":
@@ -164,3 +164,48 @@ def test_an_average_that_does_not_exist_is_refused() -> None:
         fit.predict(type="mean")
     with pytest.raises(mme.MMEError, match="did not see"):
         fit.predict(glmm_case("cbpp_logit").data.head(1).assign(herd="new"))
+
+
+def test_new_times_of_known_series_are_those_of_records_that_count_for_nothing() -> None:
+    rng = np.random.default_rng(8)
+    g, time = np.repeat(np.arange(12), 10), np.tile(np.arange(10.0), 12)
+    y = rng.poisson(np.exp(1.0 + np.sin(time + g)))
+    data = pd.DataFrame({"y": y, "g": g, "time": time})
+    new = pd.DataFrame({"y": 0, "g": [0, 0, 5], "time": [3.5, 11.0, 4.25]})
+    fit = mme.glmer("y ~ 1 + ou(time | g)", data, "poisson")
+    found = fit.predict(new, type="link", interval="confidence")
+    weights = np.r_[np.ones(120), np.zeros(3)]
+    beside = mme.glmer("y ~ 1 + ou(time | g)", pd.concat([data, new], ignore_index=True), "poisson", weights=weights)
+    known = beside.predict(type="link", interval="confidence").tail(3)
+    np.testing.assert_allclose(found["fit"], known["fit"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["se"], known["se"], rtol=1e-3)
+
+
+FAMILIES = [
+    *(mme.Binomial(link=link) for link in ("logit", "probit", "cloglog", "cauchit")),
+    *(mme.Poisson(link=link) for link in ("log", "sqrt")),
+    *(mme.Gamma(link=link) for link in ("log", "inverse")),
+    *(mme.Gaussian(link=link) for link in ("identity", "log")),
+    mme.InverseGaussian(link="log"),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=repr)
+def test_every_family_answers_what_is_asked_of_its_records(family: Any) -> None:
+    rng = np.random.default_rng(1)
+    n, g = 400, np.repeat(np.arange(40), 10)
+    x, tau = rng.normal(size=n), np.full(len(family.parameters), -1.5)
+    size = {"inverse": (2.0, 0.1), "identity": (4.0, 0.3), "sqrt": (4.0, 0.3)}.get(family.link, (0.3, 0.5))
+    eta = size[0] + size[1] * (x + rng.normal(size=40)[g])
+    y = family.draw(eta, np.ones(n), tau, rng)
+    fit = mme.glmer("y ~ x + (1 | g)", pd.DataFrame({"y": y, "x": x, "g": g}), family)
+    for random in (True, False, "average"):
+        found = fit.predict(random=random, interval="confidence")
+        assert np.isfinite(found[["fit", "lower", "upper", "se"]]).all(axis=None)
+        assert ((found["lower"] <= found["fit"]) & (found["fit"] <= found["upper"])).all()
+    for kind in ("response", "pearson", "deviance", "working", "quantile"):
+        assert np.isfinite(fit.residuals(kind, seed=1)).all()
+    assert fit.residuals("quantile", seed=1).std() == pytest.approx(1.0, abs=0.15)
+    assert fit.leverage().between(0.0, 1.0, inclusive="neither").all()
+    assert 0.0 < fit.r2()["marginal"] <= fit.r2()["conditional"] < 1.0
+    assert fit.refit(fit.simulate(seed=2).iloc[:, 0]).optimum.converged
