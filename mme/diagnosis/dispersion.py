@@ -64,7 +64,7 @@ def reference(fit: GeneralisedFitted) -> Spread | None:
         found = Criterion(drawn).at(at)
         if found is None:
             continue
-        squares.append(_squares(fit, y, found.mode.eta, counts) - len(problem.Q))
+        squares.append(_squares(fit, y, found.laplace.mode.eta, counts) - len(problem.Q))
         zeros.append(int((y[counts] == 0.0).sum()))
     if len(squares) < _LEAST // 2:
         return None

@@ -100,7 +100,7 @@ def _extended(fit: GeneralisedFitted, chosen: tuple[int, ...], factors: list[Fac
     criterion = Criterion(problem, old.criterion.expected, old.criterion.points)
     at = criterion.at(old.at.at)
     assert at is not None
-    wider = replace(fit, model=model, problem=problem, searched=replace(old, criterion=criterion, at=at))
+    wider = replace(fit, model=model, problem=problem, searched=replace(old, criterion=criterion, at=at.laplace))
     known = {"parameter_cov": fit.estimates.parameter_cov, "separation": fit.estimates.separation}
     vars(wider.estimates).update(known)
     return wider
