@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from mme.generalised.check import LaplaceCheck
 
 
-class GeneralisedFit(GeneralisedFixedEffects, GeneralisedIntervals, GeneralisedOutput, GeneralisedRecords, GeneralisedRandomEffects):
+class GeneralisedFit(
+    GeneralisedFixedEffects, GeneralisedIntervals, GeneralisedOutput, GeneralisedRecords, GeneralisedRandomEffects
+):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
     ``internals`` is the record: the problem, where the search ended, estimates as plain arrays.
