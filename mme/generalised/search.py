@@ -15,6 +15,7 @@ from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.scoring import first_inverse
 from mme.generalised.start import beside, start
+from mme.numeric.limits import limits
 from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
 
@@ -24,8 +25,12 @@ _TOLERANCE = 1e-13
 GAIN = 1e-6
 # A standard deviation of eta below this share is tried at zero.
 _SMALL = 1e-3
+# A covariance of which this is left is none.
+_NOTHING = 1e-6
 # Zero may cost this.
 _COSTS = 1e-9
+# A second start has standard deviations so many times as large.
+_WIDE = 4.0
 # No coordinate, which are of the size of eta, changes by more in a step.
 _FAR = 3.0
 
@@ -62,7 +67,22 @@ def search(
     if by_values:
         return SearchEnd(criterion, (found := _by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _descend(criterion, point.x, at, free)
+    if first is None and problem.n <= limits().records_of_second_start:
+        descent = _lower(criterion, descent, point, free)
     return _without_small(criterion, descent, free)
+
+
+def _lower(criterion: Criterion, descent: Descent[CriterionAt], point: Psi, free: np.ndarray) -> Descent[CriterionAt]:
+    """The lower of an optimum and the one that is found from large variances: few records can have two."""
+    wide = replace(point, theta=_WIDE * point.theta)
+    at = criterion.at(wide)
+    if at is not None:
+        criterion.keep(at)
+        other = _descend(criterion, wide.x, at, free)
+        if other.at.value < descent.at.value - _COSTS:
+            return other
+    criterion.keep(descent.at)
+    return descent
 
 
 def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
@@ -77,8 +97,10 @@ def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
     return min([at, *(other for other in others if other is not None)], key=lambda one: one.value)
 
 
-def _descend(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray) -> Descent[CriterionAt]:
-    """BFGS over the free parameters."""
+def _descend(
+    criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray, inverse: np.ndarray | None = None
+) -> Descent[CriterionAt]:
+    """BFGS over the free parameters, from an inverse Hessian that is known or from Fisher's."""
 
     def function(z: np.ndarray) -> Free | None:
         full = x.copy()
@@ -89,7 +111,8 @@ def _descend(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndar
     def accepted(_: np.ndarray, found: Free) -> None:
         criterion.keep(found.of)
 
-    inverse = first_inverse(at.laplace)[np.ix_(free, free)]
+    if inverse is None:
+        inverse = first_inverse(at.laplace)[np.ix_(free, free)]
     found = descend(function, x[free], Free(at, free), inverse, accepted=accepted, tolerance=_TOLERANCE, most=_FAR)
     full = x.copy()
     full[free] = found.x
@@ -139,19 +162,29 @@ class Free:
 
 
 def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> SearchEnd:
-    """Standard deviations that are nearly zero at zero, where that costs nothing."""
-    problem = criterion.problem
-    k = problem.model.k
-    size = sizes_of_theta(problem.blocks, k)
-    for j in np.flatnonzero(problem.model.diagonal).tolist():
-        if not free[j] or abs(descent.x[j]) * size[j] > _SMALL:
+    """Standard deviations that are nearly zero at zero, where that costs nothing, then what is left of their rows."""
+    model = criterion.problem.model
+    size = np.append(sizes_of_theta(criterion.problem.blocks, model.k), np.zeros(free.size - model.k))
+    for j in [*np.flatnonzero(model.diagonal).tolist(), *np.flatnonzero(~model.diagonal).tolist()]:
+        near = _SMALL if model.diagonal[j] else _NOTHING
+        if not free[j] or abs(descent.x[j]) * size[j] > near or _is_relationship(criterion, j):
             continue
         x = descent.x.copy()
         x[j] = 0.0
         at = criterion.at(criterion.point(x))
         if at is None or at.value > descent.at.value + _COSTS:
             continue
+        kept = np.delete(np.arange(int(free.sum())), int(free[:j].sum()))
         free[j] = False
         criterion.keep(at)
-        descent = _descend(criterion, x, at, free)
+        descent = _descend(criterion, x, at, free, descent.inverse[np.ix_(kept, kept)])
     return SearchEnd(criterion, descent.at.laplace, descent, free)
+
+
+def _is_relationship(criterion: Criterion, j: int) -> bool:
+    """Whether an entry of theta is a parameter of a relationship, of which zero is nothing special."""
+    for block in criterion.problem.blocks:
+        for part, thetas in zip(block.structures, block.theta_slices, strict=True):
+            if thetas.start <= j < thetas.stop:
+                return part.inner.entries is None or j >= thetas.start + part.inner.k
+    return False

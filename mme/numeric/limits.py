@@ -52,6 +52,8 @@ class Limits:
         takes longer than the fit), with up to so many coefficients a level.
     records_of_start : int
         Records of a generalised model by which its search finds a start: of more, every second, third, ... is taken.
+    records_of_second_start : int
+        Records of a generalised model up to which it is searched from large variances too: a few milliseconds.
     kept_densities : int
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
     separation_entries : int
@@ -145,6 +147,7 @@ class Limits:
     compiled_coefficients: int = 6
     records_of_start: int = 25_000
     simulated_records: int = 2_000_000
+    records_of_second_start: int = 200
     kept_densities: int = 4_000_000
     dense_up_to: int = 8000
     dense_operations: float = 1e12
