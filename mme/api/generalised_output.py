@@ -100,8 +100,9 @@ class GeneralisedOutput(GeneralisedFace):
         DataFrame
             A row for each row of the data, NaN where it was left out of the fit. Columns: ``.fitted``, the mean at the
             modes; ``.linear_predictor``, its link; ``.fixed``, the part of that without random effects; ``.residual``,
-            the response less ``.fitted``; ``.pearson`` and ``.deviance``, residuals. Without data the response first: a
-            proportion where the records are successes of trials.
+            the response less ``.fitted``; ``.pearson`` and ``.deviance``, residuals; ``.leverage`` and
+            ``.cooks_distance``. Without data the response first: a proportion where the records are successes of
+            trials.
         """
         from mme.files.generalised_tables import augment
 

@@ -23,6 +23,9 @@ from mme.search.loop import search
 if TYPE_CHECKING:
     import pandas as pd
 
+# A record of weight zero has this share of the largest weight: its logarithm is finite.
+_NOTHING = 1e-60
+
 
 def working_record(fit: GeneralisedFitted) -> Fitted:
     """(W) as a linear fit at the given theta."""
@@ -31,7 +34,8 @@ def working_record(fit: GeneralisedFitted) -> Fitted:
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.asarray(density.slope / W)
     z = eta + np.where(np.isfinite(step), step, 0.0)
-    model = fit.model.beside(y=z, weights=np.array(W), sigma=1.0, method="ML")
+    W = np.maximum(W, _NOTHING * W.max())
+    model = fit.model.beside(y=z, weights=W, sigma=1.0, method="ML")
     found = search(model, fit.theta, False)
     return Fitted(model, found.optimum, found.objective, fit.rows, False, fit.formula, fit.specification)
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr
 
+from mme.diagnosis import generalised_residuals as residuals
+from mme.diagnosis.working import generalised_cooks_distance, generalised_leverage
 from mme.files.export import plain, shared, text_of
 from mme.files.tidy import Columns, beside, blups, stacked
 from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.fixed.quantiles import t_quantile
-from mme.results.generalised_rows import approximation, pearson
+from mme.results.generalised_rows import approximation
 from mme.tables.arguments import check_level
 
 if TYPE_CHECKING:
@@ -50,18 +52,17 @@ def glance(fit: GeneralisedFitted) -> pd.DataFrame:
 
 def augment(fit: GeneralisedFitted, data: Any) -> pd.DataFrame:
     """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out."""
-    estimates, observed = fit.estimates, fit.problem.data
-    residual = observed.y - estimates.fitted
-    deviance = np.maximum(fit.family.deviance(observed, estimates.eta, estimates.tau), 0.0)
+    estimates = fit.estimates
+    of_records = {".leverage": generalised_leverage(fit), ".cooks_distance": generalised_cooks_distance(fit, None)}
     columns = {
         ".fitted": estimates.fitted,
         ".linear_predictor": estimates.eta,
         ".fixed": estimates.population,
-        ".residual": residual,
-        ".pearson": pearson(fit),
-        ".deviance": np.copysign(np.sqrt(deviance), residual),
+        ".residual": residuals.response(fit),
+        ".pearson": residuals.pearson(fit),
+        ".deviance": residuals.deviance(fit),
     }
-    return beside(fit, {name: fit.rows.full(values) for name, values in columns.items()}, data)
+    return beside(fit, {name: fit.rows.full(values) for name, values in columns.items()} | of_records, data)
 
 
 def as_dict(fit: GeneralisedFitted) -> dict[str, Any]:

@@ -13,7 +13,9 @@ def notes_of(fit: GeneralisedFitted) -> list[str]:
     notes = [*of_records(fit), *_of_weights(fit), *of_dropped(fit)]
     if fit.singular:
         notes.append(of_the_boundary(generalised_boundary(fit)))
-    if not fit.optimum.converged:
+    if fit.optimum.separation:
+        notes.append(f"{fit.optimum.separation[0].upper()}{fit.optimum.separation[1:].rstrip('.')}.")
+    elif not fit.optimum.converged:
         notes.append(f"Optimum: {fit.optimum}.")
     if fit.fixed_names and fit.estimates.parameter_cov is None:
         notes.append(

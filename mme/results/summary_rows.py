@@ -51,7 +51,7 @@ def criterion_rows(fit: Fitted) -> tuple[Row, Row]:
 def likelihood_rows(fit: Record) -> tuple[Row, Row]:
     """Names and values of what comes of the likelihood."""
     values = {"AIC": fit.aic, "BIC": fit.bic, "logLik": fit.loglik, "deviance": fit.criterion}
-    return (*values, "df.resid"), (*(f"{value:.4f}" for value in values.values()), str(fit.nobs - fit.dof))
+    return (*values, "df.resid"), (*(fixed_point(value, 4) for value in values.values()), str(fit.nobs - fit.dof))
 
 
 def criterion_text(fit: Fitted) -> str:
@@ -192,7 +192,8 @@ def correlation_text(fit: Record) -> str:
         return f"Correlation of fixed effects: not shown, as there are {p}; see beta_cov."
     cov = fit.estimates.beta_cov
     sd = np.sqrt(np.diag(cov))
-    corr = cov / np.outer(sd, sd)
+    with np.errstate(invalid="ignore"):
+        corr = cov / np.outer(sd, sd)
     header = ("", *abbreviated(fit.fixed_names, 6)[:-1])
     labels = abbreviated(fit.fixed_names, 11)
     rows = [(labels[i], *(fixed_point(corr[i, j], 3) for j in range(i)), *[""] * (p - 1 - i)) for i in range(1, p)]

@@ -60,8 +60,20 @@ def test_augment_has_the_parts_of_the_linear_predictor_and_residuals_that_make_t
         dev = 2 * (np.where(s > 0, s * np.log(y / p), 0.0) + np.where(f > 0, f * np.log((1 - y) / (1 - p)), 0.0))
     np.testing.assert_allclose(table[".deviance"], np.sign(y - p) * np.sqrt(dev), atol=1e-10)
     alone = fit.augment()
-    assert len(alone.columns) == 7
+    assert len(alone.columns) == 9
+    np.testing.assert_allclose(table[".leverage"], fit.leverage())
+    np.testing.assert_allclose(table[".cooks_distance"], fit.cooks_distance())
     np.testing.assert_allclose(alone.iloc[:, 0], y)
+
+
+def test_records_of_weight_zero_have_no_leverage():
+    case = glmm_case("cbpp_logit")
+    weights = np.ones(56)
+    weights[3:5] = 0.0
+    table = mme.glmer(case.json["formula"], case.data, weights=weights).augment()
+    others = mme.glmer(case.json["formula"], case.data[weights > 0.0]).augment()
+    np.testing.assert_allclose(table[".leverage"][weights == 0.0], 0.0, atol=1e-14)
+    np.testing.assert_allclose(table[weights > 0.0], others, atol=1e-7)
 
 
 def test_augment_has_a_row_for_rows_left_out():

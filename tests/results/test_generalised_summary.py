@@ -117,6 +117,15 @@ def test_records_of_weight_zero_are_counted_and_change_no_quantile():
     assert quantiles[0] == quantiles[1]
 
 
+def test_separation_is_said_with_errors_that_are_infinite():
+    with pytest.warns(mme.MMEWarning):
+        fit = glmm_case("sep_complete").fit()
+    text = fit.summary()
+    assert fit.optimum.separation.rstrip(".") in " ".join(text.split()).replace("  ", " ") or "eparat" in text
+    assert re.search(r"^x +\S+ +inf", text, re.MULTILINE)
+    assert "nan" not in text.partition("Correlation")[0].lower()
+
+
 def test_html_has_the_digits_of_the_text():
     fit = glmm_fit("cbpp_logit")
     page = fit._repr_html_()
