@@ -59,6 +59,11 @@ class NegativeBinomial(Family):
             number(given, f"{word} must be a positive number, or None to estimate it", lambda value: value > 0.0)
         self.shape, self.given = kind, None if given is None else float(np.log(given))
         self.name, self.parameters = f"nbinom{kind}", (word,) if given is None else ()
+        self._options = {"kind": int(kind), word: None if given is None else float(given)}
+
+    def options(self) -> dict[str, Any]:
+        """Its kind, and its parameter where that is given."""
+        return dict(self._options)
 
     def __repr__(self) -> str:
         word = "size" if self.shape == 2 else "alpha"

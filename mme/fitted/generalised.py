@@ -103,7 +103,7 @@ class GeneralisedFitted(Record):
     def parameters(self) -> dict[str, float]:
         """The family's parameters that were estimated, by name."""
         natural = self.family.natural(self.optimum.tau)
-        return dict(zip(self.family.parameters, np.asarray(natural).tolist(), strict=True))
+        return dict(zip(self.family.parameter_names(self.problem.data), np.asarray(natural).tolist(), strict=True))
 
     @property
     def engine(self) -> Course:

@@ -42,6 +42,9 @@ FITS = {
     "offset": _offset,
     "dispersion": lambda: glmm_fit("sitka_gamma"),
     "expected information": lambda: glmm_case("cbpp_probit").fit(laplace="expected"),
+    "a size that is given": lambda: mme.glmer(
+        "Days ~ Sex + (1 | Age)", glmm_case("quine_nb2").data, mme.NegativeBinomial(size=1.3)
+    ),
     "quadrature": lambda: glmm_case("cbpp_logit").fit(n_agq=5),
     "fast criterion": lambda: glmm_case("cbpp_logit").fit(n_agq=0),
     "labels": lambda: glmm_case("contra_int").fit(),
@@ -102,6 +105,9 @@ def test_families_are_made_again_from_their_options():
     for kind in made.values():
         family = kind()
         assert repr(kind(**family.options())) == repr(family)
+    for family in (mme.NegativeBinomial(kind=1), mme.NegativeBinomial(size=0.3), mme.Binomial(link="cauchit")):
+        again = type(family)(**family.options())
+        assert (repr(again), again.options()) == (repr(family), family.options())
 
 
 def _rewritten(source, target, change):
