@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import after, animals, report
+from benchmarks import after, animals, many_parameters, report
 from benchmarks.bars import Bar, split_bars
 from benchmarks.bench import main
 from benchmarks.measure import DisagreementError, _check
@@ -72,3 +72,10 @@ def test_a_model_that_is_not_known_is_refused(capsys):
     with pytest.raises(SystemExit):
         after.main(["sleep"])
     assert "no model sleep; there are insteval, slope, nested, crossed" in capsys.readouterr().err
+
+
+def test_models_of_many_parameters_agree_with_a_search_by_values_alone(capsys):
+    assert many_parameters.main(["visits", "strata", "slopes", "--quick"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == ["visits", "strata", "slopes"]
+    assert all("by values alone" in line for line in said)
