@@ -25,7 +25,7 @@ def refitted(fit: Fitted, y: Any, start_here: bool) -> Fitted:
     if given not in (rows, fit.nobs):
         raise MMEError(f"response '{fit.model.response}' has {given} values for the {rows} rows of the data")
     objective = fit.objective.with_response(fit.rows.used(values))
-    theta = fit.theta if fit.theta_given else None
+    theta = fit.theta if fit.theta_given and fit.model.held is None else None
     begin = fit.theta if yes_or_no(start_here, "start_here") else None
     found = search(objective.model, theta, fit.progress, begin, objective)
     return replace(fit, model=objective.model, optimum=found.optimum, objective=found.objective)

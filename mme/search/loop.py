@@ -102,6 +102,8 @@ def _minimised(
     searched = Searched.of(joint.latest, first, given)
     if not searched.free.any():
         minimum = evaluate_only(lambda x: joint(searched.parameters(x)), np.zeros(0))
+        if theta is None and model.held is not None:
+            minimum = replace(minimum, reason="all variances were held")
     else:
         spent = before + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
@@ -173,10 +175,10 @@ def _begin(
     require_identifiable(model)
     begun = start(objective, descending=descending and model.held is None)
     first, radius = np.where(model.coordinates.free, begun.theta, 0.0), begun.radius
-    if model.held is not None:
-        first = np.where(np.isnan(model.held.values), first, model.held.at(model.sigma))
     if first_theta is not None:
         near = model.coordinates.inner(first_theta)
         other = np.where(np.abs(near) > 0.1 * radius, near, first)
         first = other if objective(other) < objective(first) else first
+    if model.held is not None:
+        first = np.where(np.isnan(model.held.values), first, model.held.at(model.sigma))
     return np.concatenate([first, phi]), np.concatenate([radius, spread]), begun

@@ -38,6 +38,8 @@ def test_a_ratio_that_is_held_leaves_the_others_at_their_best(search):
     own = minimize(lambda x: free.internals.objective(np.array([x[0], 0.3])), [0.9], method="BFGS", tol=1e-9)
     assert fit.criterion == pytest.approx(own.fun, abs=1e-7)
     assert fit.dof == free.dof - 1
+    begun = sleep(hold={name: 0.3}, search=search, start=[1.2, 0.8])
+    np.testing.assert_allclose(begun.theta, fit.theta, rtol=1e-4)
     # held where it is free to be, it changes nothing
     again = sleep(hold={name: float(free.theta[1])}, search=search)
     assert again.criterion == pytest.approx(free.criterion, abs=1e-7)
@@ -80,6 +82,9 @@ def test_parameters_of_a_residual_structure_and_of_a_pattern_are_held_by_their_n
 
 def test_what_is_held_stays_when_the_model_is_fitted_to_other_responses():
     fit = mme.lmer("strength ~ 1 + (1 | batch) + (1 | sample)", pastes(), hold={"sd_(Intercept)|sample": 3.0})
+    alone = mme.lmer("strength ~ 1 + (1 | batch)", pastes(), hold={"V_batch": 4.0})
+    assert alone.optimum.reason == "all variances were held"
+    assert alone.refit(2.0 * fit.model.y).varcorr["batch"].sd[0] == pytest.approx(2.0, rel=1e-6)
     again = fit.refit(fit.model.y[::-1].copy())
     assert again.varcorr["sample"].sd[0] == pytest.approx(3.0, rel=1e-6)
 

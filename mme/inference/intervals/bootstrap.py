@@ -163,7 +163,8 @@ def bootstrap(
     whole, asked, fit = AllParameters.of(fit), fit, fit.determined
     whole.warn(asked, "the bootstrap has no values of")
     known, plan = fit.objective, fit.objective.plan
-    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, fit.theta_given, origin, known, searching)
+    given = fit.theta_given and fit.model.held is None
+    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching)
     processes = min(processors() if workers is None else int(workers), int(n))
     rows: list[np.ndarray] = []
     reasons: Counter[str] = Counter()
