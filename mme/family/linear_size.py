@@ -24,6 +24,8 @@ from mme.numeric.kernels import kernel
 
 # Counts of a greater standard deviation, with a mean this many of them above zero twice, are integrated.
 _WIDE, _REACH = 50.0, 10.0
+# What one count takes, in steps of other loops.
+_EACH = 10.0
 
 
 class LinearDensity(Density):
@@ -126,8 +128,8 @@ class LinearDensity(Density):
         mode = np.floor(np.maximum(mean - self.alpha, 0.0))
         D = np.array([difference(mode, r, j) for j in range(3)])
         out = np.zeros((4, r.size))
-        steps = int(np.sum(50.0 + 40.0 * self.alpha + 20.0 * sd))
-        kernel(sum_over_counts, steps)(mode, self._probability(mode, r), D, r, self.alpha, out)
+        steps = float(np.sum(50.0 + 40.0 * self.alpha + 20.0 * sd))
+        kernel(sum_over_counts, int(_EACH * steps))(mode, self._probability(mode, r), D, r, self.alpha, out)
         return out
 
     def _integrated(self, r: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ class Ordinal(Family):
     -----
     Effects are positive where they move towards higher categories, as in R's ``clm`` and ``polr``. The response is an
     ordered factor, another factor (levels sorted), or numbers, each of which is a category. Prior weights multiply
-    log f.
+    log f. ``cloglog`` is P(y <= j) = 1 - exp(-exp(theta_j - eta)), as in ``polr``; what ``clmm`` calls so is that of
+    the categories in reverse.
 
     Examples
     --------

@@ -103,7 +103,8 @@ def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray
 
 def factor_at(problem: Problem, prior: Prior, density: Density) -> tuple[FactorOfH | None, bool]:
     """The factor of (H) by the observed information, or by the expected one; and whether it is the former."""
-    for W, is_observed in ((density.observed, True), (density.expected, False)):
+    for is_observed in (True, False):
+        W = density.observed if is_observed else density.expected  # dear in some families, and seldom needed
         try:
             if np.isfinite(W).all():
                 return problem.equations.factor(prior, W), is_observed
