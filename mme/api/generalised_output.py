@@ -108,6 +108,25 @@ class GeneralisedOutput(GeneralisedFace):
 
         return augment(self.internals, data)
 
+    def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+        """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``).
+
+        Parameters
+        ----------
+        path : str or path
+            The file; pictures are inside it.
+        title : str, optional
+            Its heading; None: the response and the grouping factors.
+
+        Raises
+        ------
+        MMEError
+            matplotlib is not installed, or the file cannot be written.
+        """
+        from mme.files.generalised_report import write_generalised_report
+
+        write_generalised_report(self.internals, path, title=title)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that :func:`mme.load_fit` reads, as :meth:`Fit.save`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from mme.diagnosis.checks import diagnose
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.effects import Effects, effects
 from mme.fitted.record import Fitted
 from mme.plot import Plots
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Grouping factors that get pictures of their own.
-_FACTORS = 3
+FACTORS = 3
 _DPI = 110
 _STYLE = """
 body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222; background: #fff;
@@ -43,28 +44,37 @@ img { max-width: 100%; height: auto; } ol li p { margin: .2rem 0; }
 
 def write_report(fit: Fitted, path: str | os.PathLike[str], *, title: str | None = None) -> None:
     """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``)."""
+    parts = [
+        summary_html(fit),
+        "<h2>What is unusual</h2>",
+        diagnose(fit)._repr_html_(),
+        "<h2>Variance</h2>",
+        frame_html(variances(fit), "Four variances that are easily confused"),
+        "<p>prior: the variance component; of_blups: mean square of the BLUPs, less than the prior because they are "
+        "shrunken; mean_condvar: what a level's data leave unknown at the estimated fixed effects; mean_pev: the same "
+        "with the uncertainty of the fixed effects.</p>",
+    ]
+    write_page(fit, path, title, [*parts, *_pictures(fit)])
+
+
+def write_page(fit: Record, path: str | os.PathLike[str], title: str | None, parts: Iterable[str]) -> None:
+    """Write parts of HTML under a heading.
+
+    Raises
+    ------
+    MMEError
+        The title is no text, or the file cannot be written.
+    """
     groups = ", ".join(dict.fromkeys(term.group for term in fit.model.terms))
     target = path_of(path)
     if title is not None and not isinstance(title, str):
         raise MMEError(f"title must be text or None, got {shown(title)}")
     heading = title or f"{fit.model.response}" + (f" by {groups}" if groups else "")
-    parts = [
-        f"<h1>{escape(heading)}</h1>",
-        summary_html(fit),
-        "<h2>What is unusual</h2>",
-        diagnose(fit)._repr_html_(),
-        "<h2>Variance</h2>",
-        _table(variances(fit), "Four variances that are easily confused"),
-        "<p>prior: the variance component; of_blups: mean square of the BLUPs, less than the prior because they are "
-        "shrunken; mean_condvar: what a level's data leave unknown at the estimated fixed effects; mean_pev: the same "
-        "with the uncertainty of the fixed effects.</p>",
-        *_pictures(fit),
-    ]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(heading)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
+        + "\n".join([f"<h1>{escape(heading)}</h1>", *parts])
         + "\n</body></html>\n"
     )
     try:
@@ -75,22 +85,22 @@ def write_report(fit: Fitted, path: str | os.PathLike[str], *, title: str | None
 
 def _pictures(fit: Fitted) -> Iterator[str]:
     plot = Plots(fit)
-    yield _figure(plot.variance(), "Shares of the variance of the records (Nakagawa, Schielzeth and Johnson).")
-    for one in effects(fit.model)[:_FACTORS]:
+    yield figure_html(plot.variance(), "Shares of the variance of the records (Nakagawa, Schielzeth and Johnson).")
+    for one in effects(fit.model)[:FACTORS]:
         yield from _factor_pictures(plot, one)
     if fit.model.terms and _has_covariate(fit):
         yield "<h2>Observed and fitted</h2>"
-        cells = _note(
+        cells = note(
             fit.model.n > POINTS, "Of many groups and records an even choice, or cells shaded by their number."
         )
-        yield _figure(plot.groups(), "Records and fitted lines of the groups." + cells)
+        yield figure_html(plot.groups(), "Records and fitted lines of the groups." + cells)
     yield "<h2>Residuals</h2>"
-    cells = _note(fit.model.n > POINTS, "Cells are shaded by the logarithm of their number of records.")
-    yield _figure(plot.residuals(), "Standardised residuals: median and quartiles should run level." + cells)
-    yield _figure(
+    cells = note(fit.model.n > POINTS, "Cells are shaded by the logarithm of their number of records.")
+    yield figure_html(plot.residuals(), "Standardised residuals: median and quartiles should run level." + cells)
+    yield figure_html(
         plot.qq(),
         "Standardised residuals against the normal distribution, with 95% of each order statistic."
-        + _note(fit.model.n > QUANTILES, _THINNED),
+        + note(fit.model.n > QUANTILES, _THINNED),
     )
 
 
@@ -100,20 +110,20 @@ _THINNED = "Every point of the tails, an even choice between them."
 def _factor_pictures(plot: Plots, one: Effects) -> Iterator[str]:
     name, count = one.name, one.n_levels
     yield f"<h2>{escape(name)}: {count:,} levels</h2>"
-    yield _figure(
+    yield figure_html(
         plot.caterpillar(name),
         "BLUPs with 95% intervals (prediction error variance)."
-        + _note(count > LINES, "Mean and range of the intervals over runs of neighbouring levels."),
+        + note(count > LINES, "Mean and range of the intervals over runs of neighbouring levels."),
     )
-    yield _figure(
+    yield figure_html(
         plot.shrinkage(name),
         "From each level's own estimate to its BLUP: the less a level's data say, the further it is drawn."
-        + _note(count > POINTS, "An even choice of the levels."),
+        + note(count > POINTS, "An even choice of the levels."),
     )
-    yield _figure(plot.qq(name), "BLUPs against the normal distribution." + _note(count > QUANTILES, _THINNED))
+    yield figure_html(plot.qq(name), "BLUPs against the normal distribution." + note(count > QUANTILES, _THINNED))
 
 
-def _note(many: bool, text: str) -> str:
+def note(many: bool, text: str) -> str:
     """What a picture of much leaves out, as the end of its caption."""
     return f" {text}" if many else ""
 
@@ -123,7 +133,7 @@ def _has_covariate(fit: Fitted) -> bool:
     return any((np.ptp(values, axis=0) > 0.0).any() for values in columns if values.size)
 
 
-def _figure(axes: Any, caption: str) -> str:
+def figure_html(axes: Any, caption: str) -> str:
     """A picture as part of the page; ``caption`` stands below it, and for it where it is not seen."""
     figure = np.ravel(axes)[0].figure
     data = base64.b64encode(png(figure, _DPI)).decode()
@@ -134,7 +144,7 @@ def _figure(axes: Any, caption: str) -> str:
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
-def _table(frame: pd.DataFrame, caption: str) -> str:
+def frame_html(frame: pd.DataFrame, caption: str) -> str:
     """A table with numbers to five digits."""
     head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in frame.itertuples(index=False))

@@ -117,7 +117,7 @@ def random_variances(model: Model, theta: np.ndarray, sigma: float) -> list[floa
     ]
 
 
-def variances(fit: Fitted) -> pd.DataFrame:
+def variances(fit: Record) -> pd.DataFrame:
     """Four variances that are often confused, side by side: a row each variance or covariance of a term."""
     import pandas as pd
 
