@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mme.errors import MMEError
 from mme.family.base import Observed
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.criterion import Criterion
@@ -18,7 +19,7 @@ from mme.numeric.limits import limits
 from mme.results.simulate import GeneralisedSimulator
 
 # Draws: at most, and at least, whatever the number of records.
-_MOST, _LEAST = 200, 10
+_MOST, _LEAST = 100, 10
 _SEED = 20
 
 
@@ -59,7 +60,10 @@ def reference(fit: GeneralisedFitted) -> Spread | None:
     count = int(np.clip(limits().simulated_records // problem.n, _LEAST, _MOST))
     counts, squares, zeros = data.weights > 0.0, [], []
     for _ in range(count):
-        y = simulate(rng, 1)[:, 0]
+        try:
+            y = simulate(rng, 1)[:, 0]
+        except MMEError:  # means beyond what can be drawn
+            continue
         drawn = problem.with_data(Observed(y, data.weights, data.levels))
         found = Criterion(drawn).at(at)
         if found is None:

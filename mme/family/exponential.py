@@ -108,7 +108,7 @@ class ExponentialFamily(Family):
 
     def variance(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray) -> np.ndarray:
         """(phi/a) V(mu)."""
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             return self.dispersion(tau) * self.variance_function(self.mean(eta, tau)) / weights
 
     def deviance(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:

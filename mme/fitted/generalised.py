@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.engine.aliasing import Aliasing
 from mme.engine.basis import FixedBasis
 from mme.family.base import Family
 from mme.fitted.common import Record
@@ -81,6 +82,11 @@ class GeneralisedFitted(Record):
     def basis(self) -> FixedBasis:
         """Orthonormal basis of X, and which of its columns are kept."""
         return self.problem.basis
+
+    @cached_property
+    def aliasing(self) -> Aliasing:
+        """What the columns left out are made of, among the records that count."""
+        return self.problem.aliasing
 
     @cached_property
     def estimates(self) -> GeneralisedEstimates:

@@ -81,10 +81,14 @@ class GeneralisedEstimates:
     @cached_property
     def beta_cov_given_theta(self) -> np.ndarray:
         """The same with theta and the dispersion held: lme4's from RX."""
+        return self._of_beta(self._gamma_cov_given_theta)
+
+    @cached_property
+    def _gamma_cov_given_theta(self) -> np.ndarray:
         at = self.searched.at
         if self.separation is None:
-            return self._of_beta(given_theta(at))
-        return self._of_beta(2.0 * across(expected_given_theta(at), self.separation.span))
+            return given_theta(at)
+        return 2.0 * across(expected_given_theta(at), self.separation.span)
 
     def _of_beta(self, V: np.ndarray) -> np.ndarray:
         """The covariance of beta from that of gamma."""
@@ -138,7 +142,12 @@ class GeneralisedEstimates:
     @cached_property
     def moves(self) -> Moves:
         """How beta and the modes move with uncertain parameters."""
-        return moves(self.searched.at, self.parameter_cov, self.searched.free)
+        at, free = self.searched.at, self.searched.free
+        if self.parameter_cov is not None:
+            return moves(at, self.parameter_cov, free)
+        of_gamma = np.zeros(free.size, dtype=bool)
+        of_gamma[at.at.theta.size : at.at.theta.size + at.at.gamma.size] = True
+        return moves(at, self._gamma_cov_given_theta, of_gamma)
 
     @cached_property
     def block_pev(self) -> list[np.ndarray]:

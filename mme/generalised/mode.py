@@ -47,7 +47,8 @@ class Mode:
     @property
     def value(self) -> float:
         """-2 log of the penalised likelihood."""
-        return -2.0 * float(self.density.value.sum()) + self.penalty
+        with np.errstate(over="ignore"):
+            return -2.0 * float(self.density.value.sum()) + self.penalty
 
 
 def mode_at(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray, u: Effects) -> Mode:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.generalised.columns import Effects, Prior, along
-from mme.generalised.curvature import given_theta
 from mme.generalised.laplace import Laplace, directions
 
 # Half the width of differences of K^-1, of the size of its parameters.
@@ -39,11 +38,9 @@ class Moves:
         return [np.einsum("amg,bmg->gab", one, one) for one in self.b]
 
 
-def moves(at: Laplace, Sigma: np.ndarray | None, free: np.ndarray) -> Moves:
-    """(U) times F; ``Sigma`` is that of the free parameters, None where it is not known: gamma alone is uncertain."""
+def moves(at: Laplace, Sigma: np.ndarray, free: np.ndarray) -> Moves:
+    """(U) times F; ``Sigma`` (m, m) is that of the ``free`` parameters."""
     k, p = at.at.theta.size, at.at.gamma.size
-    if Sigma is None:
-        Sigma, free = given_theta(at), (np.arange(free.size) >= k) & (np.arange(free.size) < k + p)
     F = _root(Sigma)
     places = np.flatnonzero(free)
     beta = at.problem.beta_of_gamma @ F[(places >= k) & (places < k + p)]
@@ -57,7 +54,9 @@ def moves(at: Laplace, Sigma: np.ndarray | None, free: np.ndarray) -> Moves:
 
 
 def _root(Sigma: np.ndarray) -> np.ndarray:
-    """F with Sigma = F F'."""
+    """F with Sigma = F F'; NaN where it is not known."""
+    if not np.isfinite(Sigma).all():
+        return np.full(Sigma.shape, np.nan)
     size = np.sqrt(np.maximum(Sigma.diagonal(), 0.0))
     size[size == 0.0] = 1.0
     values, vectors = np.linalg.eigh(Sigma / np.outer(size, size))

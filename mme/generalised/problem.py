@@ -8,7 +8,7 @@ knows the units of a covariate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -44,7 +44,10 @@ class Problem:
     def with_data(self, data: Observed) -> Problem:
         """The same problem for another response: nothing else is made anew."""
         twin = Problem(self.model.beside(y=data.y), self.family, data)
-        vars(twin).update({name: made for name, made in vars(self).items() if name not in ("model", "data")})
+        others = {"model", "data"}
+        if ((data.weights > 0.0) != (self.data.weights > 0.0)).any():
+            others |= {"counted_X", "basis", "Q", "beta_of_gamma", "aliasing"}
+        vars(twin).update({name: made for name, made in vars(self).items() if name not in others})
         return twin
 
     @cached_property
@@ -53,9 +56,20 @@ class Problem:
         return np.zeros(self.n) if self.model.offset is None else self.model.offset
 
     @cached_property
+    def counted_X(self) -> np.ndarray:
+        """X with zeros for records whose weights are zero: what they have alone determines nothing."""
+        counts = self.data.weights > 0.0
+        return self.model.X if counts.all() else np.where(counts[:, None], self.model.X, 0.0)
+
+    @cached_property
     def basis(self) -> FixedBasis:
-        """Orthonormal columns of X that earlier ones do not determine."""
-        return orthonormalise(self.model.X, np.zeros(self.n), Whitening())
+        """Columns of X that earlier ones do not determine, orthonormal over the records that count."""
+        found = orthonormalise(self.counted_X, np.zeros(self.n), Whitening())
+        if self.counted_X is self.model.X:
+            return found
+        N = found.N.copy()
+        N[:-1] = (self.model.X[:, found.kept] @ found.R_inverse).T
+        return replace(found, N=N)
 
     @cached_property
     def Q(self) -> np.ndarray:
@@ -78,7 +92,7 @@ class Problem:
     @cached_property
     def aliasing(self) -> Aliasing:
         """What the columns left out are made of."""
-        return aliasing(self.model.X, self.basis)
+        return aliasing(self.counted_X, self.basis)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -70,7 +70,13 @@ class GeneralisedSimulator:
         """(n, nsim) responses, on the scale of ``Observed.y``."""
         eta = self._random.add(np.repeat(self._eta[:, None], nsim, axis=1), rng)
         weights, family = self.problem.data.weights, self.problem.family
-        return np.column_stack([family.draw(one, weights, self._tau, rng) for one in eta.T])
+        try:
+            return np.column_stack([family.draw(one, weights, self._tau, rng) for one in eta.T])
+        except ValueError:  # NumPy draws no counts beyond 64 bits
+            raise MMEError(
+                f"the {family.name} family cannot be drawn from here: means go up to "
+                f"{float(np.max(family.mean(eta.ravel(), self._tau))):.3g}"
+            ) from None
 
 
 def simulate_responses(estimates: Estimates, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:

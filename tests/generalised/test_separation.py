@@ -133,5 +133,10 @@ def test_weights_of_zero_count_for_nothing_and_not_all_of_them_may_be_zero() -> 
     without = mme.glmer("y ~ x + (1 | g)", data[GROUP != 3], "poisson")
     assert fit.criterion == pytest.approx(without.criterion, abs=1e-9)
     np.testing.assert_allclose(fit.beta, without.beta, rtol=1e-6, atol=1e-8)
+    without_a = mme.glmer("y ~ f + (1 | g)", data, "poisson", weights=np.where(LEVEL == "b", 0.0, 1.0))
+    assert without_a.dropped == ("fb",)
+    rest = mme.glmer("y ~ f + (1 | g)", data[LEVEL != "b"], "poisson")
+    np.testing.assert_allclose(without_a.beta, rest.beta, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(without_a.se, rest.se, rtol=1e-5)
     with pytest.raises(mme.MMEError, match="all weights are zero"):
         mme.glmer("y ~ x + (1 | g)", data, "poisson", weights=np.zeros(N))
