@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from mme.errors import MMEWarning
 from mme.generalised.columns import Effects
 from mme.generalised.curvature import covariance, expected_given_theta, given_theta, hessian
 from mme.generalised.moves import Moves, moves
@@ -87,8 +89,17 @@ class GeneralisedEstimates:
     def _gamma_cov_given_theta(self) -> np.ndarray:
         at = self.searched.at
         if self.separation is None:
-            return given_theta(at)
-        return 2.0 * across(expected_given_theta(at), self.separation.span)
+            found = given_theta(at)
+        else:
+            found = 2.0 * across(expected_given_theta(at), self.separation.span)
+        if np.isnan(found).any():
+            warnings.warn(
+                "standard errors are not known: at the optimum, with all means at the ends of their range, the records "
+                "hold no information on the fixed effects; see diagnose()",
+                MMEWarning,
+                stacklevel=4,
+            )
+        return found
 
     def _of_beta(self, V: np.ndarray) -> np.ndarray:
         """The covariance of beta from that of gamma."""

@@ -140,3 +140,35 @@ def test_weights_of_zero_count_for_nothing_and_not_all_of_them_may_be_zero() -> 
     np.testing.assert_allclose(without_a.se, rest.se, rtol=1e-5)
     with pytest.raises(mme.MMEError, match="all weights are zero"):
         mme.glmer("y ~ x + (1 | g)", data, "poisson", weights=np.zeros(N))
+
+
+def hard(seed: int) -> tuple[str, pd.DataFrame, str, np.ndarray | None]:
+    """A formula, records, family and weights: few records, steep effects, columns of any size."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(6, 80))
+    J = int(rng.integers(2, max(3, n // 2)))
+    g, h = rng.integers(0, J, n), rng.integers(0, 3, n)
+    x, f = rng.normal(size=n) * 10.0 ** rng.integers(-3, 4), rng.choice(list("abc"), n)
+    family, scale = str(rng.choice(["binomial", "poisson"])), rng.choice([0.3, 1, 3, 10])
+    eta = np.clip(scale * (rng.normal(size=J)[g] + 0.5 * (f == "a")) - rng.choice([0, 3]), -30, 20)
+    y = rng.binomial(1, 1 / (1 + np.exp(-eta))) if family == "binomial" else rng.poisson(np.exp(eta))
+    weights = rng.choice([0.0, 1.0, 2.0], n) if rng.choice([None, "w"]) is not None else None
+    right = ["1 + (1|g)", "x + (1|g)", "f + (1|g)", "x + f + (x|g)", "x + (1|g) + (1|h)", "f*x + (x||g)"]
+    return f"y ~ {rng.choice(right)}", pd.DataFrame({"y": y, "x": x, "f": f, "g": g, "h": h}), family, weights
+
+
+@pytest.mark.parametrize("seed", [8, 37, 1054, 1097, 1197, 5096, 5233, *range(100, 112)])
+def test_nothing_is_nan_in_silence(seed: int) -> None:
+    formula, data, family, weights = hard(seed)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            fit = mme.glmer(formula, data, family, weights=weights)
+        except mme.MMEError:
+            return
+        numbers = [*fit.se, *fit.predict(interval="confidence")["se"]]
+        fit.summary()
+    assert np.isfinite([fit.criterion, *fit.beta, *fit.predict()]).all()
+    warned = [one for one in said if issubclass(one.category, mme.MMEWarning)]
+    assert len(warned) == len(said)
+    assert warned or not np.isnan(numbers).any()
