@@ -86,6 +86,12 @@ def glmer(
     MMEError
         The formula does not parse, or the data cannot be used; the message says why.
 
+    Warns
+    -----
+    MMEWarning
+        The likelihood has no finite maximum: records are separated by columns that the message names, or every level
+        has one answer alone. Or the search did not reach the maximum.
+
     Examples
     --------
     >>> import mme
