@@ -167,7 +167,7 @@ def measured(model: GlmmModel, options: argparse.Namespace) -> dict[str, dict[st
                 found[peer] = {"skipped": "not installed"}
             else:
                 found[peer] = _asked(adapter, points, folder, model, table, times, options.limit)
-                _compare(found["mme"], found[peer], points)
+                compare(found["mme"], found[peer], points)
     return found
 
 
@@ -189,7 +189,7 @@ def _asked(
         return {"skipped": str(error)}
 
 
-def _compare(mine: dict[str, Any], theirs: dict[str, Any], points: int) -> None:
+def compare(mine: dict[str, Any], theirs: dict[str, Any], points: int) -> None:
     """How far above mme a peer ends, and how much longer it takes."""
     if "skipped" in mine or "skipped" in theirs:
         return

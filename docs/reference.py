@@ -30,6 +30,18 @@ LISTS = ("Parameters", "Attributes", "Other Parameters", "Returns", "Raises")
 PAGES: dict[str, tuple[str, ...]] = {
     "fitting": ("lmer", "fit", "glmer", "glm_fit", "Term", "load"),
     "comparing": ("anova", "variance_test", "exact_rlrt", "load_fit"),
+    "families": (
+        "Family",
+        "Binomial",
+        "Poisson",
+        "NegativeBinomial",
+        "Gamma",
+        "InverseGaussian",
+        "Gaussian",
+        "Beta",
+        "Ordinal",
+        "Tweedie",
+    ),
     "residuals": (
         "AR1",
         "CompoundSymmetry",
@@ -50,7 +62,7 @@ FACE = (Numbers, RandomEffects, FixedEffects, Intervals, Records, Output)
 
 def pages() -> dict[str, str]:
     """File name -> text, the index among them."""
-    found = {"fit-object.md": _fit()}
+    found = {"fit-object.md": _fit(), "generalised-fit-object.md": _generalised_fit()}
     for title, names in PAGES.items():
         found[f"{title}.md"] = (
             "\n".join(
@@ -61,7 +73,7 @@ def pages() -> dict[str, str]:
             )
             + "\n"
         )
-    rest = sorted(set(mme.__all__) - {"Fit", *(name for names in PAGES.values() for name in names)})
+    rest = sorted(set(mme.__all__) - {"Fit", "GeneralisedFit", *(name for names in PAGES.values() for name in names)})
     if rest:
         found["more.md"] = "\n".join(["# More", *(_entry(f"mme.{name}") for name in rest)]) + "\n"
     listed = [f"* [{name.removesuffix('.md')}]({name})" for name in found]
@@ -82,6 +94,16 @@ def _fit() -> str:
     for part in FACE:
         lines += ["", f"## {_summary(part)}", *_members(part, "fit")]
     lines += ["", "## The same model again", *_members(mme.Fit, "fit")]
+    return "\n".join(lines) + "\n"
+
+
+def _generalised_fit() -> str:
+    """Its own properties, then those of its parts."""
+    lines = ["# GeneralisedFit", "", *_markdown(inspect.getdoc(mme.GeneralisedFit) or "")]
+    lines += ["", "## What was estimated, and how well it fits", *_members(mme.GeneralisedFit, "fit")]
+    for part in mme.GeneralisedFit.__mro__[1:-1]:
+        if members(part):
+            lines += ["", f"## {_summary(part)}", *_members(part, "fit")]
     return "\n".join(lines) + "\n"
 
 

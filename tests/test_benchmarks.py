@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import after, animals, many_parameters, report
+from benchmarks import after, animals, glmm, many_parameters, report
 from benchmarks.bars import Bar, split_bars
 from benchmarks.bench import main
 from benchmarks.measure import DisagreementError, _check
@@ -79,3 +79,24 @@ def test_models_of_many_parameters_agree_with_a_search_by_values_alone(capsys):
     said = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said] == ["visits", "strata", "slopes"]
     assert all("by values alone" in line for line in said)
+
+
+def test_generalised_models_are_compared_before_they_are_timed(tmp_path, capsys):
+    path = tmp_path / "numbers.json"
+    asked = ["cbpp", "poisson 1e5", "crossed 1e5", "--share", "0.01", "--repeats", "1", "--peers", "--json", str(path)]
+    assert glmm.main(asked) == 0
+    said = json.loads(path.read_text())["models"]
+    assert said["cbpp"]["mme"]["criterion"] == pytest.approx(184.0525637, abs=1e-6)
+    assert all(model["mme"]["cpu"] > 0.0 and model["mme"]["verdict"].startswith("minimum") for model in said.values())
+    assert capsys.readouterr().out.count("CPU s") == 3
+    with pytest.raises(SystemExit):
+        glmm.main(["sleep"])
+    assert "no sleep; there are cbpp, contraception" in capsys.readouterr().err
+
+
+def test_a_peer_below_mme_is_a_failure_but_for_another_criterion():
+    mine = {"criterion": 100.0, "cpu": 1.0}
+    for points, criterion, below in ((1, 99.999, True), (1, 100.0 - 1e-9, False), (1, 101.0, False), (0, 90.0, False)):
+        theirs = {"criterion": criterion, "cpu": 3.0}
+        glmm.compare(mine, theirs, points)
+        assert (theirs.get("below", False), theirs["ratio"]) == (below, 3.0)

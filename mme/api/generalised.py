@@ -132,7 +132,7 @@ class GeneralisedFit(
 
     @property
     def loglik(self) -> float:
-        """Log likelihood."""
+        """Log likelihood at the optimum: -criterion / 2."""
         return self.internals.loglik
 
     @property
