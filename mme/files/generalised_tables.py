@@ -15,6 +15,7 @@ from mme.files.tidy import Columns, beside, blups, stacked
 from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.fixed.quantiles import t_quantile
 from mme.results.generalised_rows import approximation
+from mme.results.generalised_variances import generalised_variance_rows
 from mme.tables.arguments import check_level
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def tidy(fit: GeneralisedFitted, effects: str | Sequence[str], *, level: float) -> pd.DataFrame:
     """A row an estimate."""
     check_level(level)
-    ways = {"fixed": lambda: _fixed(fit, level), "variance": lambda: _variance(fit)}
+    ways = {"fixed": lambda: _fixed(fit, level), "variance": lambda: _variance(fit, level)}
     return stacked(effects, ways | {"blup": lambda: blups(fit, level)})
 
 
@@ -102,21 +103,5 @@ def _fixed(fit: GeneralisedFitted, level: float) -> Columns:
     }
 
 
-def _variance(fit: GeneralisedFitted) -> Columns:
-    rows = [*_spreads(fit), *(("family", name, value) for name, value in fit.parameters.items())]
-    return {
-        "group": np.array([group for group, _, _ in rows], dtype=object),
-        "term": np.array([term for _, term, _ in rows], dtype=object),
-        "estimate": np.array([estimate for _, _, estimate in rows]),
-    }
-
-
-def _spreads(fit: GeneralisedFitted) -> list[tuple[str, str, float]]:
-    """Group, name and value of each standard deviation, correlation and parameter of a relationship."""
-    rows: list[tuple[str, str, float]] = []
-    for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
-        rows += [(group, f"sd {name}", sd) for name, sd in zip(part.names, part.sd.tolist(), strict=True)]
-        pairs = zip(*np.triu_indices(structure.q, 1), strict=True) if structure.correlated else ()
-        rows += [(group, f"cor {part.names[j]}, {part.names[i]}", float(part.corr[i, j])) for j, i in pairs]
-    rows += [(group, name, value) for group, part in fit.relationships.items() for name, value in part.items()]
-    return rows
+def _variance(fit: GeneralisedFitted, level: float) -> Columns:
+    return vars(generalised_variance_rows(fit, float(t_quantile(level, np.array(np.inf))))).copy()

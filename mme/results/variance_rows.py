@@ -55,22 +55,36 @@ def variance_rows(fit: Fitted, z: float) -> VarianceRows:
 
 def _labels(fit: Fitted) -> list[tuple[str, str, tuple[float, float]]]:
     """Group, term and bounds of each row."""
-    rows = []
-    for term, part in zip(fit.model.terms, fit.model.structures, strict=True):
-        rows += [(term.name, f"sd {name}", _SD) for name in term.columns]
-        pairs = zip(*np.triu_indices(part.q, 1), strict=True) if part.correlated else ()
-        rows += [(term.name, f"cor {term.columns[j]}, {term.columns[i]}", _CORRELATION) for j, i in pairs]
-    for term, part in zip(fit.model.terms, fit.model.structures, strict=True):
-        if (process := part.relationship) is not None:
-            rows += [(term.name, name, pair) for name, pair in zip(process.names, process.bounds, strict=True)]
+    rows = random_labels(fit.model)
     if (structure := fit.model.residual) is not None:
         names = residual_names(fit.model, fit.fixed_names)
         rows += [("residual", name, pair) for name, pair in zip(names, structure.bounds, strict=True)]
     return [*rows, ("residual", "sd", _SD)]
 
 
+def random_labels(model: Model) -> list[tuple[str, str, tuple[float, float]]]:
+    """Those of the random terms, and of relationships with parameters."""
+    rows = list[tuple[str, str, tuple[float, float]]]()
+    for term, part in zip(model.terms, model.structures, strict=True):
+        rows += [(term.name, f"sd {name}", _SD) for name in term.columns]
+        pairs = zip(*np.triu_indices(part.q, 1), strict=True) if part.correlated else ()
+        rows += [(term.name, f"cor {term.columns[j]}, {term.columns[i]}", _CORRELATION) for j, i in pairs]
+    for term, part in zip(model.terms, model.structures, strict=True):
+        if (process := part.relationship) is not None:
+            rows += [(term.name, name, pair) for name, pair in zip(process.names, process.bounds, strict=True)]
+    return rows
+
+
 def _values(model: Model, theta: np.ndarray, phi: np.ndarray, sigma: float) -> np.ndarray:
     """The values of all rows, in their order."""
+    values = random_values(model, theta, sigma)
+    if model.residual is not None:
+        values += model.residual.natural(phi).tolist()
+    return np.array([*values, sigma])
+
+
+def random_values(model: Model, theta: np.ndarray, sigma: float = 1.0) -> list[float]:
+    """The values of :func:`random_labels`."""
     values = list[float]()
     for term, T, part in zip(model.terms, model.T(theta), model.structures, strict=True):
         one = Component(term.columns, sigma**2 * (T @ T.T))
@@ -80,6 +94,4 @@ def _values(model: Model, theta: np.ndarray, phi: np.ndarray, sigma: float) -> n
     for part, piece in zip(model.structures, model.split(theta), strict=True):
         if part.relationship is not None:
             values += part.relationship.natural(part.coordinates(piece)).tolist()
-    if model.residual is not None:
-        values += model.residual.natural(phi).tolist()
-    return np.array([*values, sigma])
+    return values

@@ -17,12 +17,13 @@ from math import inf
 import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
+from mme.family.parameter import FamilyParameter
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.natural import covariance_bounds, generalised_names, generalised_values
 from mme.generalised.criterion import Criterion
 from mme.inference.intervals.around import around
-from mme.inference.intervals.family_parameter import FamilyParameter
 from mme.inference.intervals.question import Question
+from mme.results.generalised_variances import family_bounds
 
 # Theta, times the size of its column, is at most so far off at a start, and at least.
 _LARGEST_RADIUS, _SMALLEST_RADIUS = 0.3, 1e-3
@@ -93,8 +94,7 @@ class GeneralisedMaximum:
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
         """What values the parameters before the fixed effects can take."""
-        held = (FamilyParameter.of(self.fit.family, self.tau, j) for j in range(self._r))
-        return (*covariance_bounds(self.fit.model), *(one.bounds(self.tau[one.others]) for one in held))
+        return (*covariance_bounds(self.fit.model), *family_bounds(self.fit))
 
     def question(self, name: str) -> Question:
         """The parameter of this name, held."""

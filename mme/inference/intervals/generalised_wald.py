@@ -1,13 +1,7 @@
-r"""Wald intervals of generalised fits, and standard errors of their variances: the delta method.
-
-With C = 2 H^-1 of the parameters psi of the search, H the Hessian of the criterion, natural parameters v(psi) (standard
-deviations, correlations, those of the family) have the covariance J C J', J = dv/dpsi. Their intervals are taken where
-they have no bounds (:func:`mme.numeric.delta.unbounded`): of log sd, log((1 + r) / (1 - r)), log dispersion.
-"""
+"""Wald intervals of generalised fits: of their variances where these have no bounds, and of the fixed effects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,13 +11,10 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.fixed.quantiles import t_quantile
 from mme.inference.fixed.reference import Reference
 from mme.inference.intervals.generalised_held import GeneralisedMaximum
-from mme.numeric.delta import bounded, jacobian, unbounded
+from mme.results.generalised_variances import bounded_errors, limits
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# A parameter this near to its bound, as a share of the size of its range, is at it.
-_AT_BOUND = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +26,8 @@ class NaturalErrors:
     names : tuple of str
         As :func:`mme.fitted.natural.generalised_names` has them.
     values, se : (m,) arrays
-        Estimates and their standard errors: NaN at a bound (a standard deviation of zero), where there is none, and
-        where the Hessian is not positive definite.
+        Estimates and their standard errors: NaN at a bound (a standard deviation of zero), and where the Hessian is
+        not positive definite.
     lower_bound, upper_bound : (m,) arrays
         What values they can take.
     unbounded_se : (m,) array
@@ -50,47 +41,14 @@ class NaturalErrors:
     upper_bound: np.ndarray
     unbounded_se: np.ndarray
 
-    def limits(self, z: float) -> np.ndarray:
-        """Limits (m, 2) this many standard errors away, on the scale without bounds."""
-        low, high = self.lower_bound, self.upper_bound
-        with np.errstate(divide="ignore", invalid="ignore"):
-            middle = unbounded(self.values, low, high)
-        ends = middle[:, None] + self.unbounded_se[:, None] * np.array([-z, z])
-        return np.asarray(bounded(ends, low[:, None], high[:, None]))
-
 
 def natural_errors(fit: GeneralisedFitted) -> NaturalErrors:
     """Standard errors of theta and of the family's parameters, in their natural units."""
     maximum = GeneralisedMaximum.of(fit)
     m = len(maximum.names) - len(fit.fixed_names)
-    low, high = (np.array(ends) for ends in zip(*maximum.bounds, strict=True))
-    values = maximum.values(maximum.psi)[:m]
-    span = np.where(np.isfinite(high - low), high - low, 1.0)
-    with np.errstate(invalid="ignore"):
-        at_bound = ~((values - low > _AT_BOUND * span) & (high - values > _AT_BOUND * span))
-
-    def error(f: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        return np.where(at_bound, np.nan, _error(maximum, lambda psi: f(maximum.values(psi)[:m])))
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return NaturalErrors(
-            maximum.names[:m], values, error(lambda v: v), low, high, error(lambda v: unbounded(v, low, high))
-        )
-
-
-def _error(maximum: GeneralisedMaximum, f: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Standard errors of f(psi)."""
-    cov, free = maximum.fit.estimates.parameter_cov, np.flatnonzero(maximum.fit.searched.free)
-    if cov is None:
-        return np.full(f(maximum.psi).size, np.nan)
-
-    def of_free(x: np.ndarray) -> np.ndarray:
-        psi = maximum.psi.copy()
-        psi[free] = x
-        return f(psi)
-
-    J = jacobian(of_free, maximum.psi[free], np.sqrt(cov.diagonal()))
-    return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", J, cov, J)))
+    low, high = np.array(maximum.bounds).reshape(m, 2).T
+    values, se, scaled = bounded_errors(fit, lambda psi: maximum.values(psi)[:m], low, high)
+    return NaturalErrors(maximum.names[:m], values, se, low, high, scaled)
 
 
 def generalised_wald(fit: GeneralisedFitted, to: Reference, level: float) -> pd.DataFrame:
@@ -99,5 +57,6 @@ def generalised_wald(fit: GeneralisedFitted, to: Reference, level: float) -> pd.
 
     z, found = float(t_quantile(level, np.array(np.inf))), natural_errors(fit)
     half = z * to.se(np.eye(to.beta.size))
-    limits = np.vstack([found.limits(z), np.column_stack([to.beta - half, to.beta + half])])
-    return pd.DataFrame(limits, index=[*found.names, *fit.fixed_names], columns=["lower", "upper"])
+    ends = limits(found.values, found.unbounded_se, found.lower_bound, found.upper_bound, z)
+    table = np.vstack([np.column_stack(ends), np.column_stack([to.beta - half, to.beta + half])])
+    return pd.DataFrame(table, index=[*found.names, *fit.fixed_names], columns=["lower", "upper"])
