@@ -39,6 +39,7 @@ def fit(
     phi: Mapping[str, float] | None = None,
     hold: Mapping[str, float] | None = None,
     search: str = "auto",
+    engine: str = "auto",
     progress: Progress = False,
 ) -> Fit:
     r"""Fit y = X beta + sum_t Z_t b_t + offset + e by REML or ML.
@@ -84,6 +85,11 @@ def fit(
         How the variances are searched: ``"derivative-free"`` by values of the criterion, ``"average-information"`` by
         its exact slopes and average information; ``"auto"`` takes the first for up to six parameters. The optimum is
         the same.
+    engine : str
+        ``"exact"`` factorises what is left after the largest factor is absorbed; ``"iterative"`` solves it by conjugate
+        gradients and averages traces over random probes, for crossed factors beyond time or memory: variances are then
+        within a stated share of their standard errors of the exact ones (``fit.engine``), and variances of random
+        effects are not there. ``"auto"`` is exact where that is forecast to end.
     progress : bool or callable
         True prints a line an evaluation to stderr; a callable gets (evaluation, criterion, theta).
 
@@ -115,6 +121,7 @@ def fit(
         residual=residual,
         sigma=sigma,
         phi=phi,
+        engine=engine,
     )
     return Fit(fit_model(model, theta, start, progress, search=search))
 
@@ -139,6 +146,7 @@ def lmer(
     phi: Mapping[str, float] | None = None,
     hold: Mapping[str, float] | None = None,
     search: str = "auto",
+    engine: str = "auto",
     progress: Progress = False,
 ) -> Fit:
     """Fit a linear mixed model given by an lme4 formula.
@@ -173,7 +181,7 @@ def lmer(
         and means of transforms are those of the rows used. What comes back by row has all rows, NaN for these.
     na_action : str
         ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
-    sigma, theta, start, phi, hold, search, progress
+    sigma, theta, start, phi, hold, search, engine, progress
         As in :func:`mme.fit`.
 
     Returns
@@ -220,6 +228,7 @@ def lmer(
         residual=residual,
         phi=phi,
         hold=hold,
+        engine=engine,
         column=parts.column,
         x_names=parts.x_names,
         response=parts.spec.response,

@@ -28,8 +28,12 @@ from mme.derivatives.units import level_information, natural_units
 from mme.engine.objective import Objective
 from mme.engine.pls import half_covariance
 from mme.errors import MMEError
+from mme.iterative.point import IteratedPoint
+from mme.iterative.steps import ProbedSlopes, slopes_at
+from mme.iterative.traces import Probes, traces
 from mme.numeric.differences import central, one_sided
 from mme.numeric.lapack import triangular_solve
+from mme.numeric.limits import limits
 from mme.solution.estimates import Estimates
 
 # Step as a share of rho: truncation is then some 1e-7 of the second derivative, rounding of the criterion less.
@@ -59,7 +63,8 @@ def profile_derivatives(origin: Estimates, free: np.ndarray) -> ProfileDerivativ
     closed = information(origin.objective, origin.theta, origin.at) if free.size and free.all() else None
     if closed is not None:
         return _by_chain_rule(origin, closed)
-    return _by_scores(origin, free) or _by_differences(origin, free)
+    exact = None if origin.objective.plan.iterative else _by_scores(origin, free)
+    return exact or _by_differences(origin, free)
 
 
 def _by_chain_rule(origin: Estimates, of: Information) -> ProfileDerivatives:
@@ -126,16 +131,24 @@ def _by_differences(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
         parameters = at.copy()
         parameters[free] += x * step
         one = Estimates(objective.at(parameters[k:]), parameters[:k])
-        return np.append(covariance(one), one.criterion)
+        return np.append(covariance(one), 0.0 if chance is not None else one.criterion)
 
+    chance = _by_probes(origin) if objective.plan.iterative else None
     first, second = central(values, int(free.sum()), p * p + 1)
     return ProfileDerivatives(
-        gradient=first[:, -1] / step,
-        hessian=second / np.outer(step, step),
+        gradient=first[:, -1] / step if chance is None else chance.gradient[free],
+        hessian=second / np.outer(step, step) if chance is None else chance.hessian[np.ix_(free, free)],
         half=half,
         slopes=first[:, :-1].reshape(step.size, p, p) / step[:, None, None],
         units=step / _STEP,
     )
+
+
+def _by_probes(origin: Estimates) -> ProbedSlopes:
+    """Gradient and average information of the criterion: its values are of chance, and no differences are taken."""
+    point = IteratedPoint.of(origin.objective, origin.theta)
+    probes, z, _ = Probes(limits().probes).solved(point)
+    return slopes_at(point, traces(point, probes, z), np.ones(origin.theta.size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,9 @@ from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
 from mme.numeric.sums import Cells, by_code
 
+# Products that are made one after the other, at least, where any are.
+_PRODUCTS = 1000
+
 
 @dataclass(frozen=True, eq=False)
 class LevelRows:
@@ -77,6 +80,15 @@ class LevelRows:
         loop = kernel(collect, self.steps)
         loop(half, np.asfortranarray(H), self._width, self.ends, self.row, np.ascontiguousarray(B))
         return np.asarray((half + half.transpose(0, 2, 1)).transpose(1, 2, 0))
+
+    def take_through(self, out: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray) -> None:
+        """Take sum_g B_g'U_g B_g V from ``out`` (m, c), for B (entries, q), U (J, q, q) and V (m, c)."""
+        steps = _PRODUCTS * self.level.size * V.shape[1]
+        V = np.ascontiguousarray(V)
+        if B.shape[1] == 1:
+            kernel(take_numbers, steps)(out, self.ends, self.row, B[:, 0].copy(), U[:, 0, 0].copy(), V)
+        else:
+            kernel(take_rows, steps)(out, self.ends, self.row, B, U, V)
 
     @property
     def _width(self) -> int:
@@ -141,3 +153,44 @@ def collect(half: np.ndarray, H: np.ndarray, width: int, ends: np.ndarray, row: 
                     for b in range(q):
                         half[g, a, b] += along[a] * B[first, b]
                 at[g] += 1
+
+
+def take_numbers(
+    out: np.ndarray, ends: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray
+) -> None:
+    """out -= sum_g B_g U_g B_g'V for numbers B (entries,) and U (J,): each level gathers, and gives back."""
+    columns, first = V.shape[1], 0
+    along = np.empty(columns)
+    for g in range(ends.size):
+        along[:] = 0.0
+        for e in range(first, ends[g]):
+            for k in range(columns):
+                along[k] += B[e] * V[row[e], k]
+        for k in range(columns):
+            along[k] *= U[g]
+        for e in range(first, ends[g]):
+            for k in range(columns):
+                out[row[e], k] -= B[e] * along[k]
+        first = ends[g]
+
+
+def take_rows(out: np.ndarray, ends: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray) -> None:
+    """The same for B (entries, q) and U (J, q, q)."""
+    columns, q, first = V.shape[1], B.shape[1], 0
+    along, times = np.empty((q, columns)), np.empty((q, columns))
+    for g in range(ends.size):
+        along[:] = 0.0
+        times[:] = 0.0
+        for e in range(first, ends[g]):
+            for a in range(q):
+                for k in range(columns):
+                    along[a, k] += B[e, a] * V[row[e], k]
+        for a in range(q):
+            for b in range(q):
+                for k in range(columns):
+                    times[a, k] += U[g, a, b] * along[b, k]
+        for e in range(first, ends[g]):
+            for a in range(q):
+                for k in range(columns):
+                    out[row[e], k] -= B[e, a] * times[a, k]
+        first = ends[g]

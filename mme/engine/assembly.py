@@ -21,11 +21,13 @@ from mme.engine.blocks import Block
 from mme.engine.centring import Centred, centred
 from mme.engine.criterion import Constants
 from mme.engine.elimination import DenseElimination, Elimination, SparseElimination, WholeElimination
+from mme.engine.iteration import IterativeElimination
 from mme.engine.penalty import Penalty
-from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, widest
+from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, require_iterative_memory, widest
 from mme.engine.pls import System
 from mme.engine.remainder import RemainderPattern, no_remainder, remainder, remainder_pattern
 from mme.engine.schur_pattern import SchurPattern, penalty_values
+from mme.engine.schur_sum import SumPattern
 from mme.engine.span import within_X
 from mme.errors import MMEError
 from mme.model.problem import Model
@@ -153,13 +155,16 @@ def pattern_of(
     blocks = made.blocks
     chosen, crossings = _planned(model, blocks, known)
     rest, absorbed = split(blocks, chosen.absorb)
-    if chosen.dense:
+    if chosen.dense:  # before anything is made
         require_dense_memory(sum(block.J * block.q for block in rest), summed=chosen.summed)
     if not rest:
         return ModelPattern(plain, chosen, None, DenseElimination(0), np.zeros(0), None)
     pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N), summed=chosen.summed)
     elimination: Elimination = (WholeElimination if chosen.summed else DenseElimination)(pattern.schur.m)
-    if not chosen.dense:
+    if isinstance(pattern.schur, SumPattern) and chosen.iterative:
+        elimination = IterativeElimination(pattern.schur.m, pattern.schur.rows.level.size)
+        require_iterative_memory(elimination.work)
+    elif not chosen.dense:
         assert isinstance(pattern.schur, SchurPattern)  # a sum is made for a dense factor
         lower = pattern.schur.lower()
         analysis = analysis if analysis is not None and analysis.is_of(lower) else analyse(lower)
@@ -176,7 +181,8 @@ def _planned(model: Model, blocks: tuple[Block, ...], known: Plan | None) -> tup
     crossings = _crossings(blocks, absorbing)
     if known is not None:
         return known, crossings
-    chosen = plan(blocks, names_of(model, blocks), crossings)
+    engine = "exact" if model.residual is not None else model.engine
+    chosen = plan(blocks, names_of(model, blocks), crossings, engine)
     return chosen, crossings if chosen.absorb == absorbing else _crossings(blocks, chosen.absorb)
 
 

@@ -12,6 +12,8 @@ from mme.numeric.sums import Cells
 
 # Columns of a matrix from which its share of entries is told: to a tenth.
 _SAMPLED = 32
+# Places from which is told how far effects reach, in so many steps, past those that no more than this share meet.
+_STARTS, _REACH, _PASSABLE = 16, 5, 0.98
 
 # The place among a family's blocks of each (row, column).
 Find = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -121,16 +123,40 @@ def product_count(crossings: list[Cells], widths: list[int], J: int, weights: in
 
 def filled_share(crossings: list[Cells], widths: list[int]) -> float:
     """The share of the pairs of random effects that meet in a level of the absorbed block, from some columns of all."""
-    rows, cols, starts = list[np.ndarray](), list[np.ndarray](), 0
-    weights = list[np.ndarray]()
+    meets, weight = _incidence(crossings, widths)
+    some = np.random.default_rng(0).choice(weight.size, size=_SAMPLED, p=weight / weight.sum())
+    found = (meets.T.tocsr() @ meets[:, some]).tocoo()
+    return float(weight[found.row].sum() / (_SAMPLED * weight.sum()))
+
+
+def spread(crossings: list[Cells], widths: list[int]) -> float:
+    """The share of the random effects that some of them reach by few steps from one to others that they meet.
+
+    Levels that very many meet are not passed through: they are eliminated last. Factors whose effects meet their
+    neighbours alone have small separators, and reach few; where most are reached from anywhere there is no order of
+    elimination that would not fill in.
+    """
+    meets, weight = _incidence(crossings, widths)
+    by_effect, by_level = (np.asarray(meets.sum(axis=axis)).ravel() for axis in (0, 1))
+    passable = [by <= np.quantile(by, _PASSABLE) for by in (by_effect, by_level)]
+    meets = sp.csr_array(meets.multiply(passable[0][None, :]).multiply(passable[1][:, None]))
+    back, rng = meets.T.tocsr(), np.random.default_rng(0)
+    start = rng.choice(np.flatnonzero(passable[0]), size=_STARTS)
+    reached = np.zeros((weight.size, _STARTS), dtype=np.float32)
+    reached[start, np.arange(_STARTS)] = 1.0
+    for _ in range(_REACH):
+        reached = np.sign(reached + back @ np.sign(meets @ reached))
+    return float(np.median(weight @ reached) / weight.sum())
+
+
+def _incidence(crossings: list[Cells], widths: list[int]) -> tuple[sp.csc_array, np.ndarray]:
+    """Which levels of the absorbed block meet which levels of the others (one each), and the width of these."""
+    rows, cols, weights, start = list[np.ndarray](), list[np.ndarray](), list[np.ndarray](), 0
     for found, width in zip(crossings, widths, strict=True):
         J = int(found.cols.max()) + 1
         rows.append(found.rows)
-        cols.append(starts + found.cols)
+        cols.append(start + found.cols)
         weights.append(np.full(J, float(width)))
-        starts += J
-    level, effect, weight = np.concatenate(rows), np.concatenate(cols), np.concatenate(weights)
-    meets = sp.csc_array((np.ones(level.size, dtype=np.float32), (level, effect)))
-    some = np.random.default_rng(0).choice(weight.size, size=_SAMPLED, p=weight / weight.sum())
-    found_with = (meets.T.tocsr() @ meets[:, some]).tocoo()
-    return float(weight[found_with.row].sum() / (_SAMPLED * weight.sum()))
+        start += J
+    level, effect = np.concatenate(rows), np.concatenate(cols)
+    return sp.csc_array((np.ones(level.size, dtype=np.float32), (level, effect))), np.concatenate(weights)

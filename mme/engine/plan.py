@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from mme.engine.blocks import Block
-from mme.engine.meetings import filled_share, product_count
-from mme.numeric.cholesky import Analysis
+from mme.engine.meetings import filled_share, product_count, spread
+from mme.errors import MMEError
+from mme.numeric.cholesky import Analysis, Work
 from mme.numeric.limits import limits
 from mme.numeric.memory import available_bytes, require
 from mme.numeric.sums import Cells
@@ -19,13 +20,55 @@ _BYTES_PER_PRODUCT = 34
 class Plan:
     """Which block is absorbed (None: none) and whether the remainder is factorised densely.
 
-    A dense one may be ``summed`` from the cells of the levels anew each time, without a list of its products.
+    A dense one may be ``summed`` from the cells of the levels anew each time, without a list of its products; so is one
+    that is ``iterative``: solved by conjugate gradients, without a factor.
     """
 
     absorb: int | None
     dense: bool
     reasons: tuple[str, ...] = ()
     summed: bool = False
+    iterative: bool = False
+
+    def require_factor(self, what: str) -> None:
+        """Refuse what differences of the criterion are taken for: without a factor its values are of chance."""
+        if self.iterative:
+            raise MMEError(
+                f"{what} takes values of the criterion, which the iterative engine knows with an error of chance; "
+                "use engine='exact', where its factor fits"
+            )
+
+
+@dataclass(frozen=True)
+class Stochastic:
+    """What of a fit by the iterative engine is of chance, as the probes themselves show it.
+
+    Attributes
+    ----------
+    probes : int
+        Random probes from which traces are averaged.
+    error : float
+        No combination of the variance parameters is further from its exact estimate than this many of its standard
+        errors, with 95 % confidence.
+    criterion_error : float
+        The standard error of the criterion.
+    iterations : int
+        Products that a solve takes.
+    steps : int
+        Steps of the search.
+    """
+
+    probes: int
+    error: float
+    iterations: int
+    steps: int
+    criterion_error: float = float("nan")
+
+    def __str__(self) -> str:
+        return (
+            f"within {self.error:.2g} standard errors of the exact estimates of the variances (95 %, {self.probes} "
+            f"probes), criterion +- {self.criterion_error:.2g}; {self.steps} steps, {self.iterations} iterations each"
+        )
 
 
 @dataclass(frozen=True)
@@ -41,6 +84,7 @@ class Engine:
     flops: float
     bytes: int
     seconds: dict[str, float] = field(default_factory=dict)
+    stochastic: Stochastic | None = None
 
     def taking(self, **seconds: float) -> Engine:
         """The description with the seconds of further stages."""
@@ -54,6 +98,7 @@ class Engine:
                 f"{self.n_random:,} random effects, {self.n_remainder:,} after absorption, "
                 f"{self.nnz_L:,} entries in its factor ({self.bytes / 2**20:.1f} MiB, {self.flops:.2g} flops)",
                 *(f"because {reason}" for reason in self.reasons),
+                *([] if self.stochastic is None else [str(self.stochastic)]),
                 f"seconds by stage: {stages}",
             ]
         )
@@ -70,8 +115,54 @@ def is_filled(m: int, products: int) -> bool:
     return m <= limits().dense_up_to and products > limits().nearly_dense * m * m
 
 
-def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells]) -> Plan:
-    """Choose the engine from the pattern; ``crossings`` are the cells of the widest block with each of the others."""
+def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells], engine: str = "exact") -> Plan:
+    """Choose the engine from the pattern; ``crossings`` are the cells of the widest block with each of the others.
+
+    ``engine`` is the word of the user: what must be exact, or iterative, or either by the forecast.
+    """
+    chosen = _exact_plan(blocks, names, crossings)
+    first = widest(blocks)
+    able = [name for name, block in zip(names, blocks, strict=True) if is_iterable(block)]
+    if engine == "iterative" and (first is None or len(able) < len(blocks)):
+        unable = next((name for name in names if name not in able), "every factor has a relationship")
+        raise MMEError(
+            "engine='iterative' takes factors of which a record has one level, one of them without a relationship, and "
+            f"no parameters of relationships ({unable}); engine='exact' takes all"
+        )
+    if engine == "exact" or first is None or len(blocks) == 1 or len(able) < len(blocks):
+        return chosen
+    rest = [block for b, block in enumerate(blocks) if b != first]
+    why = "it was asked for" if engine == "iterative" else _beyond_reach(chosen, rest, crossings)
+    if why is None:
+        return chosen
+    return Plan(first, False, (f"'{names[first]}' has the most random effects", why), summed=True, iterative=True)
+
+
+def is_iterable(block: Block) -> bool:
+    """Whether the iterative engine takes a block: levels that a record has one of, without parameters of their own."""
+    return not (block.is_spherical or block.by_column or block.is_parametric or block.entries is not None)
+
+
+def _beyond_reach(chosen: Plan, rest: list[Block], crossings: list[Cells]) -> str | None:
+    """Why a factor is not to be tried: its forecast, before any order of elimination is sought; None where it is."""
+    m = sum(block.J * block.q for block in rest)
+    flops, limit = m**3 / 3, limits().dense_operations
+    if chosen.dense:
+        if 8 * m * m > available_bytes():
+            return f"a dense factor of the other {m:,} takes {8 * m * m / 2**30:.1f} GiB"
+        return None if flops <= limit else f"a dense factor of the other {m:,} takes {flops:.2g} operations"
+    if chosen.absorb is not None or m <= limits().dense_up_to:
+        return None
+    if (core := spread(crossings, [block.q for block in rest])) * m < (3.0 * limit) ** (1.0 / 3.0):
+        return None
+    return (
+        f"the other {m:,} are so mixed that any order of elimination is forecast to end in a dense {int(core * m):,}: "
+        f"{(core * m) ** 3 / 3:.2g} operations"
+    )
+
+
+def _exact_plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells]) -> Plan:
+    """The plan with a factor."""
     first = widest(blocks)
     if first is None:
         why = "all levels are related" if blocks else "there are no random effects"
@@ -121,5 +212,11 @@ def require_dense_memory(m: int, *, summed: bool) -> None:
     require(
         8 * squares * m * m,
         f"{m:,} random effects left after absorption need",
-        ". Fewer levels of the crossed factors (those with few records joined into one) need less.",
+        "; engine='iterative' needs no factor, and fewer levels of the crossed factors (those with few records joined "
+        "into one) a smaller one",
     )
+
+
+def require_iterative_memory(work: Work) -> None:
+    """Refuse solves whose entries and columns would not fit."""
+    require(work.bytes, "the entries of the crossed factors and the columns that are solved for need")

@@ -23,6 +23,7 @@ import numpy as np
 
 from mme.engine.absorption import Absorbed, Levels
 from mme.engine.elimination import Elimination
+from mme.engine.iteration import IterativeFactor
 from mme.engine.level_factors import LevelFactor, factor_levels
 from mme.engine.remainder import Remainder
 from mme.numeric.cholesky import SymmetricFactor
@@ -59,14 +60,21 @@ class Factors:
 class Evaluation:
     """The factors at one theta: of the levels, of the remainder with R_ZN = L^-1 Lambda'S_ZN, and of N.
 
-    ``logdet_M`` is log|M|, and what theta changes of log|K| with it.
+    ``logdet_levels`` is log|M| of the levels, and what theta changes of log|K|. ``solved`` are M^-1 Lambda'S_ZN where a
+    remainder that is solved by iteration has no L, nor R_ZN.
     """
 
-    logdet_M: float
+    logdet_levels: float
     border: np.ndarray
     levels: LevelFactor
     rest: SymmetricFactor
     R_ZN: np.ndarray
+    solved: np.ndarray | None = None
+
+    @property
+    def logdet_M(self) -> float:
+        """log|M|, and what theta changes of log|K| with it."""
+        return self.logdet_levels + self.rest.logdet
 
 
 def pwrss(border: np.ndarray) -> float:
@@ -99,7 +107,9 @@ def evaluate(system: System, T: Factors) -> Evaluation:
     S_ZN = rest.C + rest.between(factor.backward(Y).reshape(system.p + 1, -1).T)
     W, rhs = factor.packed_weights(), rest.transpose_lambda(S_ZN, T.rest)
     L, R_ZN, corner = system.elimination.bordered(rest.schur, W, T.rest, rhs, border)
-    return Evaluation(logdet + L.logdet, corner, factor, L, R_ZN)
+    if isinstance(L, IterativeFactor):
+        return Evaluation(logdet, corner, factor, L, np.zeros((0, system.p + 1)), R_ZN)
+    return Evaluation(logdet, corner, factor, L, R_ZN)
 
 
 def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:
@@ -141,7 +151,7 @@ def effects(system: System, at: Evaluation, T: Factors, combinations: np.ndarray
 
     Returns u of the absorbed block as (combinations, q, J) and of the others as (m, combinations).
     """
-    u_rest = at.rest.backward(at.R_ZN @ combinations.T)
+    u_rest = at.rest.backward(at.R_ZN @ combinations.T) if at.solved is None else at.solved @ combinations.T
     return absorbed_effects(system, at, T, combinations, u_rest), u_rest
 
 

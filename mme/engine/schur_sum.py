@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import combinations_with_replacement
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.engine.accumulation import LevelRows
 from mme.engine.blocks import Block
@@ -98,13 +99,42 @@ def _met_blocks(cells: Cells, pair: tuple[int, int], blocks: tuple[Block, ...], 
 class SchurSum:
     """S as a function of W and T, made anew from the cells each time.
 
-    ``crossing`` are the B of each block (cells, q, q_t), ``products`` and ``penalty`` as in ``schur.py``.
+    ``crossing`` are the B of each block (cells, q, q_t) at its ``cells``, ``products`` and ``penalty`` those of (S).
     """
 
     pattern: SumPattern
     products: dict[tuple[int, int], Crossing]
     crossing: list[np.ndarray]
+    cells: list[Cells]
     penalty: np.ndarray
+
+    @cached_property
+    def among(self) -> sp.csr_array:
+        """Z_2'Z_2 (m, m), whole."""
+        m, values, places = self.pattern.m, [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
+        for pair, at in self.pattern.met.items():
+            values.append(self.products[pair].values[at.lower])
+            places.append(at.places)
+        place = np.concatenate(places)
+        return _both_sides(np.concatenate(values), place % m, place // m, m)
+
+    @cached_property
+    def precision(self) -> sp.csr_array:
+        """K^-1 (x) I (m, m), whole."""
+        return _both_sides(self.penalty, *self.pattern.penalty, self.pattern.m)
+
+    @cached_property
+    def precision_diagonals(self) -> list[np.ndarray]:
+        """The diagonal of K^-1 (J,) of each block."""
+        whole, offsets = self.precision.diagonal(), self.pattern.offsets.tolist()
+        parts = zip(self.pattern.blocks, offsets[:-1], offsets[1:], strict=True)
+        return [whole[start : stop : block.q] for block, start, stop in parts]
+
+    @cached_property
+    def entries_of_B(self) -> np.ndarray:
+        """The entries (e, q) of the B_g, level by level."""
+        units = [np.eye(block.q) for block in self.pattern.blocks]
+        return np.ascontiguousarray(self.pattern.rows.values(self.crossing, units))
 
     @property
     def families(self) -> tuple[CrossFamily, ...]:
@@ -163,8 +193,7 @@ class SchurSum:
 
     def through(self, H: np.ndarray, q: int) -> np.ndarray:
         """B_g H B_g' of every level as (q, q, J)."""
-        units = [np.eye(block.q) for block in self.pattern.blocks]
-        return self.pattern.rows.through(H, self.pattern.rows.values(self.crossing, units))
+        return self.pattern.rows.through(H, self.entries_of_B)
 
 
 def schur_sum(
@@ -176,4 +205,10 @@ def schur_sum(
         for pair, met in pattern.met.items()
     }
     known = penalty_values(blocks) if penalty is None else penalty
-    return SchurSum(pattern, products, [one.values for one in crossing], known)
+    return SchurSum(pattern, products, [one.values for one in crossing], [one.cells for one in crossing], known)
+
+
+def _both_sides(values: np.ndarray, row: np.ndarray, col: np.ndarray, m: int) -> sp.csr_array:
+    """A symmetric matrix from its lower triangle."""
+    lower = sp.csr_array(sp.coo_array((values, (row, col)), shape=(m, m)))
+    return sp.csr_array(lower + sp.tril(lower, -1).T)

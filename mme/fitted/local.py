@@ -48,6 +48,8 @@ def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
     The search's own Hessian was brought along by secants, or averaged with what is expected: good to find the optimum,
     not to state standard errors.
     """
+    if objective.plan.iterative:  # differences of its criterion are of chance
+        return Local(np.append(theta, optimum.phi), optimum.hessian, False)
     model, estimated = objective.model, np.isfinite(optimum.gradient)
     k, inside, x = model.k, objective.in_axes, model.coordinates.inner(theta)
     scale, free = np.ones(estimated.size), estimated.copy()

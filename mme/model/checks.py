@@ -168,3 +168,12 @@ def _check_term(term: Term, n: int) -> None:
     if term.covariates is not None:
         for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):
             check_range(largest, f"column '{column}' of term '{term.name}'")
+
+
+def check_engine(engine: str, correlated: bool) -> str:
+    """One of the words of ``engine=``; residuals with a structure are solved exactly alone."""
+    if engine not in {"auto", "exact", "iterative"}:
+        raise MMEError(f"engine must be 'auto', 'exact' or 'iterative', got {engine!r}")
+    if engine == "iterative" and correlated:
+        raise MMEError("engine='iterative' takes independent residuals; use engine='exact' with residual=")
+    return engine

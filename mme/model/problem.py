@@ -17,6 +17,7 @@ from mme.covariance.extended import Extended
 from mme.covariance.words import structure
 from mme.errors import MMEError
 from mme.model.checks import (
+    check_engine,
     check_fixed,
     check_response,
     check_sigma,
@@ -42,6 +43,7 @@ class Model:
     The last columns of X are those of ``unknown_parents``, whose fixed groups are no part of the terms. ``phi`` has the
     coordinates of parameters of the residual structure that are given, NaN for the others; None: all are estimated.
     ``held`` are entries of theta that are given.
+    ``engine`` says how what is left after absorption is solved: exactly, by iteration, or as the forecast says.
     """
 
     y: np.ndarray
@@ -58,6 +60,7 @@ class Model:
     phi: np.ndarray | None = None
     unknown_parents: tuple[UnknownParents, ...] = ()
     held: Holding | None = None
+    engine: str = "auto"
 
     @property
     def n(self) -> int:
@@ -156,6 +159,7 @@ def build_model(
     residual: Any = None,
     phi: Any = None,
     hold: Any = None,
+    engine: str = "auto",
     column: Column = _as_it_is,
     x_names: Sequence[str] | None = None,
     response: str = "y",
@@ -195,6 +199,7 @@ def build_model(
         phi=given_coordinates(bound, {**(phi or {}), **held.phi} if held.phi else phi),
         unknown_parents=unknown_parents,
         held=held.theta,
+        engine=check_engine(engine, bound is not None),
     )
 
 

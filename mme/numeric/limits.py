@@ -69,6 +69,12 @@ class Limits:
     listed_products : int
         Products of the levels of the absorbed block up to which the map that adds them up is kept as a list, 34 bytes
         each; more are added up anew in every evaluation by a compiled loop, which is quicker then.
+    probes : int
+        Random probes with which the iterative engine begins; they are doubled where their error is not small enough.
+    most_probes : int
+        Probes beyond which no more are drawn, and the error is stated as it is.
+    solver_steps : int
+        Steps of conjugate gradients after which a solve is given up.
     nearly_dense : float
         Products that go to a matrix, as a share of its entries, beyond which it is as good as dense; its factor, as a
         share of a triangle, beyond twice this.
@@ -152,6 +158,9 @@ class Limits:
     dense_up_to: int = 8000
     dense_operations: float = 1e12
     listed_products: int = 4_000_000
+    probes: int = 30
+    most_probes: int = 480
+    solver_steps: int = 2000
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0
     levels_in_panel: int = 4096

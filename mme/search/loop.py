@@ -18,6 +18,7 @@ from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.beside_sigma import asks_for_sigma, beside_sigma
+from mme.search.by_probes import minimum_by_probes
 from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.found import Found
 from mme.search.given import given_theta
@@ -104,6 +105,8 @@ def _minimised(
         minimum = evaluate_only(lambda x: joint(searched.parameters(x)), np.zeros(0))
         if theta is None and model.held is not None:
             minimum = replace(minimum, reason="all variances were held")
+    elif joint.latest.plan.iterative:
+        minimum, joint = _by_probes(joint, searched, progress, begun)
     else:
         spent = before + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
@@ -113,11 +116,19 @@ def _minimised(
     inner, phi = np.split(searched.parameters(minimum.x), [model.k])
     found = model.canonical(given_theta(theta, model, "theta") if given else model.coordinates.outer(inner))
     objective = joint.at(phi).in_columns
-    if not given:
+    if not given and not objective.plan.iterative:
         found, minimum = _without_zeros(objective, found, inner * searched.scale[: model.k], minimum)
     require_residuals(objective, minimum, found)
     objective = objective.having_taken(search=perf_counter() - began)
     return Found(objective, judge(minimum, model, Place(found, inner, phi), searched))
+
+
+def _by_probes(joint: Joint, searched: Searched, progress: Progress, begun: Start | None) -> tuple[Minimum, Joint]:
+    """The minimum where the remainder is solved by iteration, and the criterion with what of it is of chance."""
+    spent = 0 if begun is None else begun.evaluations
+    minimum, chance = minimum_by_probes(joint.latest, searched, reporter(progress, searched), spent)
+    described = replace(joint.latest.engine, stochastic=chance)
+    return minimum, Joint(joint.model, replace(joint.latest, engine=described))
 
 
 def _minimum(

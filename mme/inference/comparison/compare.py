@@ -9,11 +9,15 @@ from scipy.special import chdtrc
 
 from mme.errors import MMEError
 from mme.fitted.common import Record
+from mme.fitted.record import Fitted
 from mme.inference.comparison.comparable import check_comparable
 from mme.inference.comparison.nested import Difference, difference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# An error of a likelihood ratio that changes no verdict: p = 0.05 becomes 0.0495 or 0.0505.
+_NO_MATTER = 0.02
 
 
 def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
@@ -23,6 +27,7 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
     check_comparable(fits)
     ordered = sorted(fits, key=lambda fit: fit.dof)
     deviance = np.array([fit.criterion for fit in ordered])
+    _require_known(ordered)
     npar = np.array([fit.dof for fit in ordered])
     chisq = np.concatenate(([np.nan], np.maximum(-np.diff(deviance), 0.0)))
     df = np.concatenate(([np.nan], np.diff(npar)))
@@ -46,6 +51,17 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
     found = _differences(ordered, table.index.tolist())
     tails = [one.tail(t) for one, t in zip(found, chisq[1:].tolist(), strict=True)]
     return table.assign(p=[np.nan, *tails], reference=["", *(one.reference for one in found)])
+
+
+def _require_known(fits: list[Record]) -> None:
+    """Refuse ratios of likelihoods whose own error, with that of chance in each, could change a verdict."""
+    known = [fit.engine.stochastic for fit in fits if isinstance(fit, Fitted)]
+    errors = [one.criterion_error for one in known if one is not None]
+    if errors and (error := float(np.sqrt(np.sum(np.square(errors))))) > _NO_MATTER:
+        raise MMEError(
+            f"the iterative engine knows the criterion of these fits with a standard error of {error:.2g}, which a "
+            "likelihood ratio may be smaller than; use engine='exact', or tests of the fixed effects (fit.anova())"
+        )
 
 
 def _differences(fits: list[Record], labels: list[str]) -> list[Difference]:

@@ -121,6 +121,7 @@ def kenward_roger(fit: Fitted) -> KenwardRoger:
     _require_linear(fit)
     objective = fit.objective
     half = half_covariance(fit.estimates.at.border, objective.basis.R_inverse)
+    fit.objective.plan.require_factor("Kenward and Roger's method")
     by_H = linear_derivatives(fit.estimates.in_axes, fixed=fit.theta_given)
     P, Q, L = _with_sigma(by_H, objective.constants.n)
     if objective.model.sigma is not None:

@@ -56,6 +56,7 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
     residual structure that were given stay as given, and have no profile.
     """
     z = quantile(level)
+    fit.objective.plan.require_factor("a profile of the likelihood")
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
     if fit.model.held is not None:

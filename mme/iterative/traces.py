@@ -1,0 +1,100 @@
+r"""Traces of Z'V^-1 Z by random probes, with what the preconditioner gives of them known exactly.
+
+With S of ``schur.py``, its diagonal blocks S_gg and its others S°, M of the remainder, signs z and x = M^-1 z,
+
+    absorbed:      sum_g R_g'W_g R_g - sum_g C_g Lambda M^-1 Lambda'C_g',              C_g = R_g'W_g B_g,
+    not absorbed:  sum_g D_g S_gg - sum_g D_g (S° Lambda M^-1 Lambda'S°)_gg D_g',      D_g = (I + S_gg H)^-1,      (T)
+
+in which M^-1 = E x z' (Hutchinson 1990): what is known comes first, and nothing is divided by a T that may be zero.
+One solve a probe serves all blocks. In the absorbed block x is x - P^-1 z, P the preconditioner, whose own part is
+known as well. A related block has T^-T (J I - sum_g [M^-1 (K^-1 (x) I)]_gg) T^-1, by x - P^-1 z too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.engine.iteration import AVERAGED, signs
+from mme.iterative.point import IteratedPoint
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Solutions ``x`` = M^-1 z (m, count) for the probes, from the theta before: the next solve begins there."""
+
+    count: int
+    x: np.ndarray | None = None
+
+    def solved(self, point: IteratedPoint) -> tuple[Probes, np.ndarray, int]:
+        """The probes at another theta, the signs z, and the steps of the solve."""
+        factor, z = point.factor, signs(point.factor.m, self.count)
+        start = point.factor.operator.precondition(z)
+        if self.x is not None:
+            start[:, : self.x.shape[1]] = self.x
+        found = factor.solved(z, AVERAGED, start)
+        return Probes(self.count, found.x), z, found.iterations
+
+    def doubled(self) -> Probes:
+        """As many again: the ones that there are stay."""
+        return Probes(2 * self.count, self.x)
+
+
+def traces(point: IteratedPoint, probes: Probes, z: np.ndarray) -> list[np.ndarray]:
+    """sum_g (Z'V^-1 Z)_gg of every block, an estimate of each probe (count, q, q)."""
+    assert probes.x is not None
+    operator = point.factor.operator
+    away = probes.x - operator.precondition(z)
+    moved = [operator.moved(one) for one in (probes.x, z)]
+    through = [operator.without_penalty(one) for one in moved]
+    out = []
+    for i, (b, at) in enumerate(point.slices.items()):
+        if point.objective.blocks[b].relationship is not None:
+            out.append(_of_related(point, i, away[at], z))
+            continue
+        S, T = operator.information[i], point.T[b]
+        J, q, _ = S.shape
+        D = np.linalg.inv(np.eye(q) + S @ (T @ T.T))
+        one, other = (
+            D @ (product[at].reshape(J, q, -1) - S @ own[at].reshape(J, q, -1))
+            for product, own in zip(through, moved, strict=True)
+        )
+        out.append(_symmetric(np.einsum("gab,gbc->ac", D, S) - np.einsum("gak,gbk->kab", one, other)))
+    out.insert(point.absorbed, _of_absorbed(point, away, z))
+    return out
+
+
+def _of_related(point: IteratedPoint, i: int, away: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(T) of the i-th block that is not absorbed, whose levels are related."""
+    b, operator = point.others[i], point.factor.operator
+    at, S, D, inverse = point.slices[b], operator.information[i], operator.inverses[i], point.inverse_T[b]
+    J, q, _ = S.shape
+    paired = np.asarray(point.schur.precision[at, at] @ z[at]).reshape(J, q, -1)
+    known = inverse @ np.einsum("gab,gbc->ac", D, point.T[b].T @ S)  # T^-T P^-1 T'S: nothing cancels
+    return _symmetric(known - inverse @ np.einsum("gak,gbk->kab", away.reshape(J, q, -1), paired) @ inverse.T)
+
+
+def _of_absorbed(point: IteratedPoint, away: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(T) of the absorbed block."""
+    rest, levels = point.objective.system.rest, point.objective.system.absorbed.levels
+    T, W = [point.T[b] for b in point.others], point.at.levels.weights()
+    through = np.einsum("bag,bcg->acg", levels.R, W)  # R_g'W_g
+    known = np.einsum("abg,bcg->ac", through, levels.R)
+    for cross, factor, D in zip(rest.crossing, T, point.factor.operator.inverses, strict=True):
+        C = np.einsum("abe,ebi->eai", through[:, :, cross.cells.rows], cross.values) @ factor
+        known = known - np.einsum("eai,eij,ebj->ab", C, D[cross.cells.cols], C, optimize=True)
+    q, J, count = levels.R.shape[0], levels.J, z.shape[1]
+    sampled = np.empty((count, q, q))
+    for k in range(0, count, 8):  # columns at a time: there may be many levels
+        part = slice(k, k + 8)
+        one, other = (
+            np.einsum("abg,bgk->agk", through, np.asarray(rest.B.T @ rest.apply_lambda(v, T)).reshape(q, J, -1))
+            for v in (np.ascontiguousarray(away[:, part]), np.ascontiguousarray(z[:, part]))
+        )
+        sampled[part] = np.einsum("agk,bgk->kab", one, other)
+    return _symmetric(known - sampled)
+
+
+def _symmetric(values: np.ndarray) -> np.ndarray:
+    return 0.5 * (values + values.transpose(0, 2, 1))

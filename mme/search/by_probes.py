@@ -1,0 +1,42 @@
+"""The minimum where the remainder is solved by iteration: by average information, with traces of probes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mme.engine.criterion import criterion
+from mme.engine.iteration import IterativeFactor
+from mme.engine.objective import Objective
+from mme.engine.plan import Stochastic
+from mme.engine.pls import logdet_X, pwrss
+from mme.iterative.minimum import settle
+from mme.numeric.optimize import Minimum
+from mme.search.progress import Report
+from mme.search.searched import Searched
+
+
+def minimum_by_probes(
+    objective: Objective, searched: Searched, report: Report | None, spent: int
+) -> tuple[Minimum, Stochastic]:
+    """The minimum from the first parameters, and what of it is of chance; ``spent`` counts evaluations before."""
+    first = searched.x(searched.first)
+
+    def told(step: int, value: float, x: np.ndarray) -> None:
+        if report is not None:
+            report(spent + step, value, x)
+
+    found = settle(objective, first, searched.parameters, searched.scale, searched.free, searched.even, told)
+    at = objective.evaluate(searched.parameters(found.x))
+    assert isinstance(at.rest, IterativeFactor)
+    value = criterion(objective.constants, at.logdet_M, logdet_X(at.border), pwrss(at.border))
+    minimum = Minimum(
+        found.x,
+        value,
+        spent + found.steps,
+        "steps of average information on the traces of probes gained nothing more",
+        searched.even & (found.x == 0.0),
+        found.curvature,
+    )
+    return minimum, replace(found.stochastic, criterion_error=at.rest.logdet_error)

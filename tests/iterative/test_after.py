@@ -1,0 +1,93 @@
+"""After a fit by iteration: what works, and what says that it is not there."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+from mme.numeric.limits import Limits, within
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    n = 2500
+    user, item, x = rng.integers(260, size=n), rng.integers(210, size=n), rng.standard_normal(n)
+    y = 1.0 + 0.4 * x + 0.7 * rng.standard_normal(260)[user] + 0.5 * rng.standard_normal(210)[item]
+    return pd.DataFrame({"y": y + rng.standard_normal(n), "x": x, "user": user, "item": item})
+
+
+@pytest.fixture(scope="module")
+def fit(data):
+    return mme.lmer("y ~ x + (1 | user) + (1 | item)", data, engine="iterative")
+
+
+@pytest.fixture(scope="module")
+def exact(data):
+    return mme.lmer("y ~ x + (1 | user) + (1 | item)", data, engine="exact")
+
+
+def test_the_engine_says_what_is_of_chance(fit):
+    said = fit.engine.stochastic
+    assert said.probes >= 30
+    assert 0.0 < said.error <= 0.02
+    assert said.criterion_error > 0.0
+    text = str(fit.engine)
+    assert "conjugate gradients" in text
+    assert "standard errors of the exact estimates of the variances (95 %" in text
+
+
+def test_summary_coefficients_predictions_and_draws_of_responses_work(fit, exact, data):
+    assert "user" in fit.summary()
+    table, other = fit.coefficients(), exact.coefficients()
+    np.testing.assert_allclose(table["estimate"], other["estimate"], atol=1e-3)
+    np.testing.assert_allclose(table["df"], other["df"], rtol=0.05)
+    np.testing.assert_allclose(fit.predict(data.head(20)), exact.predict(data.head(20)), atol=2e-3)
+    assert fit.simulate(2, seed=1).shape == (len(data), 2)
+    np.testing.assert_allclose(fit.residuals, exact.residuals, atol=5e-3)
+    np.testing.assert_allclose(fit.varcorr["user"].sd, exact.varcorr["user"].sd, rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda fit, data: fit.condvar(),
+        lambda fit, data: fit.pev(),
+        lambda fit, data: fit.reliability(),
+        lambda fit, data: fit.leverage(),
+        lambda fit, data: fit.predict(data.head(), interval="confidence"),
+        lambda fit, data: fit.coefficients(ddf="kenward-roger"),
+        lambda fit, data: fit.confint(method="profile"),
+    ],
+)
+def test_what_needs_a_factor_says_so(fit, data, ask):
+    with pytest.raises(mme.MMEError, match="engine='exact'"):
+        ask(fit, data)
+
+
+def test_likelihood_ratios_are_refused_where_the_error_of_the_criterion_matters(fit, data):
+    small = mme.lmer("y ~ 1 + (1 | user) + (1 | item)", data, engine="iterative", method="ML")
+    large = mme.lmer("y ~ x + (1 | user) + (1 | item)", data, engine="iterative", method="ML")
+    with pytest.raises(mme.MMEError, match=r"criterion.*engine='exact'"):
+        mme.anova(small, large)
+
+
+def test_the_words_of_engine_are_checked(data):
+    with pytest.raises(mme.MMEError, match="engine must be 'auto', 'exact' or 'iterative', got 'fast'"):
+        mme.lmer("y ~ x + (1 | user) + (1 | item)", data, engine="fast")
+    with pytest.raises(mme.MMEError, match="independent residuals"):
+        mme.lmer("y ~ x + (1 | user)", data, engine="iterative", residual=mme.CompoundSymmetry("item"))
+
+
+def test_auto_is_exact_until_a_factor_takes_too_many_operations_or_too_much_memory(data):
+    formula = "y ~ x + (1 | user) + (1 | item)"
+    assert "Cholesky" in mme.lmer(formula, data).engine.remainder
+    with within(Limits(dense_operations=1e5)):
+        fit = mme.lmer(formula, data)
+        assert "conjugate gradients" in fit.engine.remainder
+        assert any("operations" in reason for reason in fit.engine.reasons)
+        assert "Cholesky" in mme.lmer(formula, data, engine="exact").engine.remainder
+
+
+def test_one_factor_has_nothing_to_iterate(data):
+    assert mme.lmer("y ~ x + (1 | user)", data, engine="iterative").engine.remainder == "none"
