@@ -89,5 +89,14 @@ def test_auto_is_exact_until_a_factor_takes_too_many_operations_or_too_much_memo
         assert "Cholesky" in mme.lmer(formula, data, engine="exact").engine.remainder
 
 
+def test_auto_is_iterative_where_a_factor_does_not_fit_the_memory(data):
+    bytes_of_factor = 8 * 210 * 210
+    with within(Limits(dense_whatever_fill=0, memory=bytes_of_factor - 10_000)):
+        fit = mme.lmer("y ~ x + (1 | user) + (1 | item)", data)
+        assert "conjugate gradients" in fit.engine.remainder
+        with pytest.raises(mme.MemoryForecastError, match="engine='iterative' needs no factor"):
+            mme.lmer("y ~ x + (1 | user) + (1 | item)", data, engine="exact")
+
+
 def test_one_factor_has_nothing_to_iterate(data):
     assert mme.lmer("y ~ x + (1 | user)", data, engine="iterative").engine.remainder == "none"

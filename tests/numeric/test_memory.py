@@ -85,11 +85,11 @@ except mme.MemoryForecastError as error:
 
 
 def test_a_process_with_too_little_memory_is_told_what_is_needed_and_what_there_is():
-    script = CROSSED.format(options="")
+    script = CROSSED.format(options=", engine='exact'")
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert "6,000 random effects left after absorption need 0.3 GiB; 0.1 GiB are free" in run.stdout
-    assert "Fewer levels of the crossed factors" in run.stdout
+    assert "engine='iterative' needs no factor, and fewer levels" in run.stdout
 
 
 def test_memory_that_runs_out_unforeseen_is_told_in_a_sentence():
