@@ -41,15 +41,15 @@ class LevelRows:
     @classmethod
     def of(cls, blocks: tuple[Block, ...], offsets: np.ndarray, crossing: tuple[Cells, ...], J: int) -> LevelRows:
         """The rows of blocks whose cells with the absorbed one are ``crossing``."""
-        levels, rows = [offsets[:0]], [offsets[:0]]
+        levels, rows = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.uint32)]
         for cells, block, start in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
-            levels.append(np.repeat(cells.rows, block.q))
-            rows.append(start + np.add.outer(cells.cols * block.q, np.arange(block.q)).ravel())
+            levels.append(np.repeat(cells.rows.astype(np.int32), block.q))
+            row = start + np.add.outer(cells.cols * block.q, np.arange(block.q)).ravel()
+            rows.append(row.astype(np.uint32))  # unsigned: no look for negatives
         level, row = np.concatenate(levels), np.concatenate(rows)
         gather = None if len(blocks) == 1 else by_code(level, J)  # cells come level by level
         if gather is not None:
             level, row = level[gather], row[gather]
-        level, row = level.astype(np.int32), row.astype(np.uint32)  # unsigned: no look for negatives
         sizes = np.bincount(level, minlength=J)
         steps = int((sizes.astype(float) * (sizes + 1) / 2).sum())
         return cls(level, row, gather, np.cumsum(sizes), steps, int(offsets[-1]))

@@ -115,13 +115,15 @@ def remainder_pattern(
     """
     offsets = np.concatenate(([0], np.cumsum([block.J * block.q for block in blocks], dtype=np.int64)))
     q, J = (1, 0) if absorbed is None else (absorbed.rank, absorbed.J)
-    rows, cols = [offsets[:0]], [offsets[:0]]
+    count = q * sum(cells.count * block.q for cells, block in zip(crossing, blocks, strict=True))
+    wide = np.int32 if max(count, int(offsets[-1]), q * J) < 2**31 else np.int64  # there may be many cells
+    rows, cols = [np.zeros(0, dtype=wide)], [np.zeros(0, dtype=wide)]
     for cells, block, start in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
         for a, i in np.ndindex(q, block.q):
-            rows.append(start + cells.cols * block.q + i)
-            cols.append(a * J + cells.rows)
+            rows.append((start + cells.cols * block.q + i).astype(wide))
+            cols.append((a * J + cells.rows).astype(wide))
     at = np.concatenate(rows), np.concatenate(cols)
-    numbers = sp.csr_array(sp.coo_array((np.arange(at[0].size), at), shape=(int(offsets[-1]), q * J)))
+    numbers = sp.csr_array(sp.coo_array((np.arange(count, dtype=wide), at), shape=(int(offsets[-1]), q * J)))
     pattern: SchurPattern | SumPattern
     if summed:
         pattern = sum_pattern(blocks, offsets, crossing, J, border)
