@@ -79,3 +79,35 @@ def test_variances_of_terms_and_strata_are_found_together():
 def test_a_word_that_chooses_no_search_is_refused_by_name():
     with pytest.raises(mme.MMEError, match="search must be one of 'auto', 'derivative-free', 'average-information'"):
         mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"), search="newton")
+
+
+def test_a_users_structure_of_g_is_searched_by_differences_of_its_own_matrix():
+    class Common(mme.GStructure):
+        """One variance of all columns, of which a part is common: T T' alone is differenced."""
+
+        k, diagonal = 2, np.array([True, True])
+
+        def __init__(self, q):
+            self.q = q
+
+        def T(self, theta):
+            return np.linalg.cholesky(
+                theta[0] ** 2 * np.ones((self.q, self.q)) + (theta[1] ** 2 + 1e-12) * np.eye(self.q)
+            )
+
+        def nearest(self, H, floor):
+            return np.sqrt(np.full(2, np.mean(np.maximum(np.diag(H), floor)) / 2))
+
+        def per_row(self, of_columns, of_others):
+            return np.full(2, np.exp(np.mean(np.log(of_columns))))
+
+        def names(self, term, columns):
+            return f"{term}.common", f"{term}.own"
+
+    rng = np.random.default_rng(7)
+    g, x = np.repeat(np.arange(40), 12), rng.normal(size=(480, 3))
+    y = (x * (rng.normal(size=(40, 1)) + rng.normal(size=(40, 3)))[g]).sum(axis=1) + rng.normal(size=480)
+    one, other = both(lambda **by: mme.fit(y, np.ones((480, 1)), [mme.Term(g, x, covariance=Common(3))], **by))
+    assert_same(one, other)
+    np.testing.assert_allclose(other.theta, one.theta, rtol=1e-4)
+    assert other.optimum.reason == "average-information steps gained nothing more"
