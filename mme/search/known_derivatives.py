@@ -26,6 +26,8 @@ AUTO, BY_VALUES, BY_AVERAGES = SEARCHES = ("auto", "derivative-free", "average-i
 
 # Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making.
 _FEW = 6
+# A standard deviation of a pattern below this is near zero, columns of unit size: slopes end where it has a kink.
+_KINK = 1e-2
 # A search without them among more parameters is forecast, at so many evaluations for each pair.
 _MANY, _EVALUATIONS_A_PAIR = 40, 8
 
@@ -81,6 +83,21 @@ class Averages:
         theta, phi = np.split(self.searched.parameters(x), [self.joint.model.k])
         found = score(self.joint.at(phi), theta, self.meetings)
         return None if found is None else _scaled(self.searched, found.gradient, average_information(found))
+
+    def leaves_open(self, minimum: Minimum) -> bool:
+        """Whether values alone are to finish what these steps ended: where they see more, and are not too many.
+
+        That is in a direction in which average information is none, and where a standard deviation of a pattern with
+        correlations is near zero, at which its covariances have a kink.
+        """
+        model, searched = self.joint.model, self.searched
+        if minimum.x.size > _MANY:
+            return False
+        at = (searched.parameters(minimum.x) * searched.scale)[: model.k]
+        pieces = zip(model.structures, model.split(at), strict=True)
+        patterns = [(part, piece) for part, piece in pieces if part.correlated and part.inner.entries is None]
+        kinks = any((np.abs(piece[part.diagonal]) < _KINK).any() for part, piece in patterns)
+        return bool(kinks or minimum.curvature.flat)
 
 
 def _scaled(searched: Searched, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

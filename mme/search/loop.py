@@ -23,7 +23,7 @@ from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.found import Found
 from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
-from mme.search.known_derivatives import AUTO, derivatives_at_one, derivatives_of, explained, forecast
+from mme.search.known_derivatives import AUTO, Averages, derivatives_at_one, derivatives_of, explained, forecast
 from mme.search.progress import Progress, Report, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals
 from mme.search.searched import Searched
@@ -153,6 +153,9 @@ def _minimum(
         slopes = derivatives_of(joint, searched, by)
     forecast(slopes, x)
     minimum = continued(criterion, x, wide, even, slopes, report, spent)
+    if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
+        slopes = None
+        minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)
     if begun is None or valleys is not None or not begun.few_levels:
         return explained(minimum, slopes)
 
