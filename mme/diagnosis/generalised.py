@@ -17,7 +17,7 @@ _SMALL = 10.0
 # Standard deviations above what simulated responses have, and the share, that are no accident and no trifle.
 _ABOVE, _MORE = 3.0, 1.1
 # Families whose variance the mean decides, and those of counts.
-_OF_THE_MEAN, _OF_COUNTS = ("binomial", "poisson"), ("poisson", "negative binomial")
+_OF_THE_MEAN, _OF_COUNTS = ("binomial", "poisson"), ("poisson", "nbinom2", "nbinom1")
 
 
 def diagnose_generalised(fit: GeneralisedFitted) -> Diagnosis:
@@ -112,7 +112,7 @@ def _spread(fit: GeneralisedFitted) -> Iterator[Finding]:
         return
     draws = found.drawn_squares.size
     if name in _OF_THE_MEAN and found.z > _ABOVE and found.ratio > _MORE:
-        other = "negative binomial (family='negative_binomial')" if name == "poisson" else "beta-binomial"
+        other = "negative binomial (mme.NegativeBinomial())" if name == "poisson" else "beta-binomial"
         yield Finding(
             "overdispersion",
             f"The records spread {found.ratio:.3g} times as much as the {name} family says: Pearson's sum of squares "

@@ -55,6 +55,8 @@ def _shares(fit: GeneralisedFitted, method: str | None) -> Shares:
 def distribution_variance(fit: GeneralisedFitted, method: str | None) -> float:
     """The variance of the distribution on the scale of the link, by a method; None: the first that there is."""
     words = methods(fit)
+    if not words:
+        raise MMEError(f"the {fit.family.link} link has no latent variance: nothing is a share of it")
     if method is not None and not is_word(method, words):
         raise MMEError(
             f"method must be {' or '.join(map(repr, words))} for the {fit.family.name} family with link "
@@ -76,8 +78,11 @@ def distribution_variance(fit: GeneralisedFitted, method: str | None) -> float:
 
 def methods(fit: GeneralisedFitted) -> tuple[str, ...]:
     """The methods that a family and its link have, the default first."""
-    if fit.family.name in ("binomial", "ordinal"):
-        return ("theoretical", "delta") if fit.family.link in _THEORETICAL else ("delta",)
+    has_latent = fit.family.link in _THEORETICAL
+    if fit.family.name == "ordinal":
+        return ("theoretical",) if has_latent else ()
+    if fit.family.name == "binomial":
+        return ("theoretical", "delta") if has_latent else ("delta",)
     return ("lognormal", "delta", "trigamma") if fit.family.link == "log" else ("delta",)
 
 

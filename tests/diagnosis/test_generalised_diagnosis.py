@@ -54,6 +54,8 @@ def test_more_zeros_than_the_family_gives_are_found() -> None:
     rng = np.random.default_rng(2)
     y = rng.poisson(5.0 * np.exp(0.3 * rng.normal(size=30))[GROUP]) * rng.binomial(1, 0.7, N)
     assert "zero inflation" in fit_of(y).diagnose().kinds
+    many = rng.poisson(20.0, N) * rng.binomial(1, 0.6, N)
+    assert "zero inflation" in fit_of(many, mme.NegativeBinomial()).diagnose().kinds
 
 
 def test_proportions_that_spread_more_are_overdispersed() -> None:

@@ -15,7 +15,7 @@ from mme.generalised.marginal import marginal_means
 from tests.glmm import FOLDER, glmm_case, glmm_fit
 
 RECORDS = json.loads((FOLDER / "records.json").read_text())
-CASES = ["cbpp_logit", "cross_logit", "cross_pois", "contra_slope"]
+CASES = ["cbpp_logit", "cross_logit", "cross_pois", "contra_slope", "quine_nb2"]
 NONE = np.empty(0)
 
 
@@ -39,7 +39,7 @@ def test_predictions_and_their_standard_errors_are_those_of_glmmtmb(name: str, k
 
 
 def _first_group(name: str) -> str:
-    return {"cbpp_logit": "herd", "contra_slope": "district"}.get(name, "a")
+    return {"cbpp_logit": "herd", "contra_slope": "district", "quine_nb2": "cell"}.get(name, "a")
 
 
 def test_rows_of_the_fit_are_predicted_as_fitted_and_names_choose_effects() -> None:
@@ -187,6 +187,10 @@ FAMILIES = [
     *(mme.Gamma(link=link) for link in ("log", "inverse")),
     *(mme.Gaussian(link=link) for link in ("identity", "log")),
     mme.InverseGaussian(link="log"),
+    mme.NegativeBinomial(),
+    mme.NegativeBinomial(kind=1),
+    mme.Beta(),
+    mme.Tweedie(),
 ]
 
 

@@ -68,3 +68,14 @@ def test_binomial_distributions_add_a_latent_variance() -> None:
     assert fit.variance_shares("delta").loc["distribution", "variance"] == pytest.approx(1 / (p * (1 - p)), rel=1e-6)
     with pytest.raises(mme.MMEError, match="method must be 'theoretical' or 'delta'"):
         fit.r2("lognormal")
+
+
+def test_ordinal_answers_have_a_latent_variance_alone() -> None:
+    rng = np.random.default_rng(6)
+    g = np.repeat(np.arange(20), 15)
+    y = np.digitize(rng.normal(size=20)[g] + rng.logistic(size=300), [-1.0, 0.5])
+    fit = mme.glmer("y ~ 0 + (1 | g)", pd.DataFrame({"y": y, "g": g}), mme.Ordinal())
+    sd = fit.varcorr["g"].sd[0]
+    assert fit.icc()["g"] == pytest.approx(sd**2 / (sd**2 + np.pi**2 / 3))
+    with pytest.raises(mme.MMEError, match="method must be 'theoretical'"):
+        fit.r2("delta")
