@@ -10,10 +10,9 @@ import numpy as np
 from mme.family.base import Family
 
 # A coordinate of tau this large stands for infinity: exp of it is beyond what any data tell.
-_INFINITE = 36.0
+INFINITE = 36.0
 # Where natural parameters end, or have no end.
 _END, _LARGE = 800.0, 1e300
-_HALVINGS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +42,7 @@ class FamilyParameter:
             return float(np.ravel(self.family.natural(np.insert(others, self.s, coordinate)))[self.j])
 
     def tau(self, others: np.ndarray, value: float) -> np.ndarray:
-        """Tau where it has this value."""
+        """Tau where it has this value, or where its coordinate has, if it is not linear in that."""
         return np.insert(others, self.s, self._coordinate(others, value))
 
     def bounds(self, others: np.ndarray) -> tuple[float, float]:
@@ -52,15 +51,8 @@ class FamilyParameter:
         return (low if low > -_LARGE else -inf, high if high < _LARGE else inf) if not self.linear else (-inf, inf)
 
     def _coordinate(self, others: np.ndarray, value: float) -> float:
-        """By a line, or by bisection of what is monotone."""
-        if self.linear:
-            first = self.natural(others, 0.0)
-            return (value - first) / (self.natural(others, 1.0) - first)
-        low, high = -_INFINITE, _INFINITE
-        rises = self.natural(others, high) > self.natural(others, low)
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            if not low < middle < high:
-                break
-            low, high = (middle, high) if (self.natural(others, middle) < value) == rises else (low, middle)
-        return 0.5 * (low + high)
+        """Along a line; elsewhere the value is the coordinate itself."""
+        if not self.linear:
+            return value
+        first = self.natural(others, 0.0)
+        return (value - first) / (self.natural(others, 1.0) - first)

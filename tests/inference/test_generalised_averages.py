@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 import mme
 from mme.inference.intervals.generalised_wald import natural_errors
-from tests.glmm import glmm_fit
+from tests.glmm import glmm_case, glmm_fit
 
 
 def test_with_a_log_link_the_mean_of_levels_is_that_in_the_middle_times_exp_of_half_the_variance() -> None:
@@ -111,3 +111,14 @@ def test_a_singular_fit_has_its_means_in_the_middle() -> None:
 def test_other_words_are_refused() -> None:
     with pytest.raises(mme.MMEError, match="random must be False"):
         glmm_fit("cbpp_logit").means("period", random=True)
+
+
+def test_a_mean_that_moves_with_thresholds_is_on_the_scale_of_the_link_alone() -> None:
+    data = glmm_case("wine_binary").data
+    data = data.assign(warm=(data["temp"] == "warm").astype(float), touch=(data["contact"] == "yes").astype(float))
+    fit = mme.glmer("rating ~ 0 + warm + touch + (1 | judge)", data, mme.Ordinal())
+    for given in ({"scale": "response"}, {"random": "average"}):
+        with pytest.raises(mme.MMEError, match="parameters of its own"):
+            fit.means("warm", **given)
+    pairs = fit.means("warm", pairs=True, scale="response")
+    assert pairs["odds_ratio"].iloc[0] == pytest.approx(np.exp(-fit.beta["warm"]), rel=1e-9)

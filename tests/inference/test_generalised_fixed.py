@@ -106,6 +106,8 @@ def test_coefficients_are_z_tests_with_intervals_and_ratios_are_named_by_the_lin
     np.testing.assert_allclose(odds["se"], np.exp(table["estimate"]) * table["se"], rtol=1e-12)
     pd.testing.assert_frame_equal(odds[["z", "p"]], table[["z", "p"]])
     assert glmm_fit("quine_pois").coefficients(scale="response").columns[0] == "rate_ratio"
+    assert glmm_fit("quine_nb2").coefficients(scale="response").columns[0] == "rate_ratio"
+    assert glmm_fit("pos_gamma").coefficients(scale="response").columns[0] == "mean_ratio"
 
 
 def test_a_contrast_is_its_quadratic_form_and_a_joint_one_a_chi_square() -> None:

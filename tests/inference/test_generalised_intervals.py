@@ -235,3 +235,31 @@ def test_intervals_of_a_bootstrap_are_those_of_its_replicates(slopes: mme.Genera
     found = slopes.confint("bootstrap", n=30, seed=4, workers=1)
     pd.testing.assert_frame_equal(found, slopes.bootstrap(30, seed=4, workers=1).confint())
     assert found.index.tolist() == slopes.confint().index.tolist()
+
+
+def test_a_size_without_end_has_an_interval_that_has_none() -> None:
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 6)})
+    data["y"] = rng.poisson(np.exp(1.0 + 0.3 * rng.standard_normal(20)[data["g"]]))
+    fit = mme.glmer("y ~ 1 + (1 | g)", data, mme.NegativeBinomial())
+    curve = fit.profile("size").curves["size"]
+    low, high = fit.confint("profile", parameters="size").loc["size"]
+    # at the lower limit the size is given: the deviance is the quantile higher
+    held = mme.glmer("y ~ 1 + (1 | g)", data, mme.NegativeBinomial(size=float(low)))
+    assert held.criterion - fit.criterion == pytest.approx(RISE, abs=1e-6)
+    assert high == np.inf
+    assert curve.bounds == (0.0, np.inf)
+
+
+def test_thresholds_and_powers_have_profiles() -> None:
+    data = glmm_case("wine_binary").data
+    X = np.column_stack([data["temp"] == "warm", data["contact"] == "yes"]).astype(float)
+    groups = mme.Term(data["judge"].astype(str).to_numpy(), name="judge")
+    fit = mme.glm_fit(data["rating"].to_numpy(), X, [groups], mme.Ordinal())
+    wald, profile = fit.confint(), fit.confint("profile")
+    assert profile.index.tolist() == ["sd_(Intercept)|judge", "1|2", "2|3", "3|4", "4|5", "x1", "x2"]
+    assert (np.abs(profile - wald) < 0.2 * (wald["upper"] - wald["lower"]).to_numpy()[:, None]).to_numpy().all()
+    # x1 at its limit is an offset
+    limit = float(profile.loc["x1", "upper"])
+    held = mme.glm_fit(data["rating"].to_numpy(), X[:, 1:], [groups], mme.Ordinal(), offset=limit * X[:, 0])
+    assert held.criterion - fit.criterion == pytest.approx(RISE, abs=1e-6)

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from mme.errors import MMEError
+from mme.family.base import Family
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.estimates import half_of
 from mme.generalised.marginal import marginal_means
@@ -88,8 +89,25 @@ def _without_random_effects(fit: GeneralisedFitted, means: Means, to: Reference)
     return Predictors(eta, half, np.where(unknown, 0.0, grows))
 
 
+def _check_mean(family: Family, tau: np.ndarray) -> None:
+    """Refuse families whose mean is no function of eta alone: eta has no standard error of it.
+
+    Raises
+    ------
+    MMEError
+        The mean moves with the family's own parameters.
+    """
+    eta = np.zeros(1)
+    if tau.size and not np.array_equal(family.mean(eta, tau), family.mean(eta, tau + 0.5)):
+        raise MMEError(
+            f"the mean of the {family.name} family depends on parameters of its own beside eta: its means are on the "
+            "scale of the link, with random effects of zero"
+        )
+
+
 def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, with_theta: bool) -> Predictors:
     """Eta that stand for the means of levels drawn anew; ``with_theta``: with what theta leaves uncertain."""
+    _check_mean(fit.family, fit.estimates.tau)
     known = np.isfinite(at.eta) & ~np.isinf(at.se)  # those without a limit have no average either
     eta, L, half = at.eta[known], means.L[known][:, fit.basis.kept], at.half[:, known]
     estimates, model, theta = fit.estimates, fit.model, fit.searched.at.at.theta
@@ -148,6 +166,7 @@ def generalised_means_table(
     ends = np.array([at.eta - half, at.eta + half])
     if response:
         family, tau = fit.family, fit.estimates.tau
+        _check_mean(family, tau)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = family.mean(at.eta, tau)
             se = np.where(np.isinf(se), np.inf, np.abs(family.mean_slope(at.eta, tau)) * se)
@@ -171,6 +190,7 @@ def generalised_pairs_table(
     pairs, ratio = pairs_of(means), ratio_name(fit.family) if response else None
     if response and ratio is None:
         family, tau = fit.family, fit.estimates.tau
+        _check_mean(family, tau)
         at = Predictors(family.mean(at.eta, tau), at.half * family.mean_slope(at.eta, tau), at.grows)
     apart = at.differences(pairs.first, pairs.second)
     estimate, se = apart.eta, apart.se

@@ -23,7 +23,7 @@ _ERRORS = ("hessian", "rx")
 _SCALES = ("link", "response")
 # exp of a difference on the scale of the link is, by the link, a ratio of:
 _RATIOS = {"logit": "odds_ratio", "log": "mean_ratio", "cloglog": "hazard_ratio"}
-_COUNTS = ("poisson", "negative binomial")
+_COUNTS = ("poisson", "nbinom1", "nbinom2")
 
 
 def normal_reference(fit: GeneralisedFitted, se: str) -> Normal:

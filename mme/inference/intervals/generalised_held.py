@@ -4,7 +4,8 @@ The parameters of the search are psi = (theta in the axes, gamma, tau). What a h
 x of order one, psi = psi(x, v):
 
     an effect        beta_j = c'gamma:  gamma = c v / c'c + N x,  N an orthonormal basis of what is orthogonal to c
-    a parameter of the family           the coordinate of tau that it needs is put where it has the value
+    a parameter of the family           the coordinate of tau that makes way for it: where the parameter is linear in
+                                        that, it is put where it has the value; elsewhere v is the coordinate
     a standard deviation, a correlation :mod:`mme.inference.intervals.around`.
 """
 
@@ -17,7 +18,7 @@ from math import inf
 import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
-from mme.family.parameter import FamilyParameter
+from mme.family.parameter import INFINITE, FamilyParameter
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.natural import covariance_bounds, generalised_names, generalised_values
 from mme.generalised.criterion import Criterion
@@ -138,6 +139,12 @@ class GeneralisedMaximum:
 
         return self._beside(at, (-inf, inf), np.concatenate([N.T @ gamma, self.tau]), point)
 
+    def family_parameter(self, name: str) -> FamilyParameter | None:
+        """The parameter of the family of this name, where it has one that is not linear in its coordinate."""
+        j = self.names.index(name) - self._k
+        held = FamilyParameter.of(self.fit.family, self.tau, j) if 0 <= j < self._r else None
+        return None if held is None or held.linear else held
+
     def _of_family(self, at: int, j: int) -> Question:
         """A parameter of the family: gamma is free, and tau but for one coordinate."""
         held, p = FamilyParameter.of(self.fit.family, self.tau, j), self.psi.size - self._k - self._r
@@ -146,7 +153,13 @@ class GeneralisedMaximum:
         def point(x: np.ndarray, value: float) -> np.ndarray:
             return np.concatenate([x[:p], held.tau(x[p:], value)])
 
-        return self._beside(at, held.bounds(rest), np.concatenate([self.psi[self._k : self._k + p], rest]), point)
+        begin = np.concatenate([self.psi[self._k : self._k + p], rest])
+        if held.linear:
+            return self._beside(at, held.bounds(rest), begin, point)
+        own, place = float(self.tau[held.s]), self._k + p + held.s
+        question = self._beside(at, (min(-INFINITE, own), max(INFINITE, own)), begin, point)
+        step = 0.5 * min(float(np.sqrt(2.0 / self.hessian[place, place])), 1.0)
+        return replace(question, estimate=own, step=step)
 
     def _natural(self, at: int) -> Question:
         """A standard deviation or correlation: the rest of its T is free, gamma and tau as they are."""

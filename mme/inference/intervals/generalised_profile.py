@@ -8,11 +8,13 @@ and with the inverse Hessian that the last search ended with; the first with tha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from mme.errors import MMEError
+from mme.family.parameter import FamilyParameter
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.columns import Effects
 from mme.generalised.criterion import Criterion, CriterionAt
@@ -70,7 +72,27 @@ def _curve(maximum: GeneralisedMaximum, values: np.ndarray, name: str, z: float)
     if np.isnan(values[maximum.names.index(name)]):
         return Curve(name, np.nan, (-1.0, 1.0), np.zeros(0), np.zeros(0), np.zeros((0, values.size)), (True, True))
     tracer = _ByGradient(maximum, maximum.question(name))
-    return tracer.curve(Knot(tracer.question.estimate, 0.0, tracer.question.start, None, values), z)
+    curve = tracer.curve(Knot(tracer.question.estimate, 0.0, tracer.question.start, None, values), z)
+    held = maximum.family_parameter(name)
+    return curve if held is None else _natural(curve, maximum, held)
+
+
+def _natural(curve: Curve, maximum: GeneralisedMaximum, held: FamilyParameter) -> Curve:
+    """The curve of a coordinate as that of the parameter."""
+    at, rest = maximum.names.index(curve.name), maximum.tau[held.others]
+    values, bounds = curve.parameters[:, at], held.bounds(rest)
+    estimate = held.natural(rest, curve.estimate)
+    if values[0] <= values[-1]:
+        return replace(curve, estimate=estimate, bounds=bounds, values=values)
+    return replace(
+        curve,
+        estimate=estimate,
+        bounds=bounds,
+        values=values[::-1],
+        zeta=-curve.zeta[::-1],
+        parameters=curve.parameters[::-1],
+        complete=curve.complete[::-1],
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +119,12 @@ class _Held:
 
     def gradient(self) -> np.ndarray:
         """J'dF/dpsi."""
-        return _jacobian(self.question, self.x, self.held).T @ self.of.gradient()
+        return self._slope
+
+    @cached_property
+    def _slope(self) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return _jacobian(self.question, self.x, self.held).T @ self.of.gradient()
 
 
 class _ByGradient(Tracer):
@@ -123,8 +150,11 @@ class _ByGradient(Tracer):
         return np.asarray((vectors / values) @ vectors.T / np.outer(size, size))
 
     def _at(self, x: np.ndarray, value: float) -> _Held | None:
-        found = self.criterion.at(self.criterion.point(self.question.point(x, value)))
-        return None if found is None else _Held(found, self.question, x, value)
+        """The criterion at x; None where it has no value or no slope."""
+        with np.errstate(all="ignore"):
+            at = self.criterion.at(self.criterion.point(self.question.point(x, value)))
+        found = None if at is None else _Held(at, self.question, x, value)
+        return found if found is not None and np.isfinite(found.gradient()).all() else None
 
     def knot(self, value: float, near: list[Knot]) -> Knot:
         """The best of the others at one value, begun where the knots nearby point to."""
@@ -151,7 +181,8 @@ class _ByGradient(Tracer):
             most=_FAR,
         )
         parameters = self.maximum.values(question.point(found.x, value))
-        parameters[self.maximum.names.index(question.name)] = value
+        if self.maximum.family_parameter(question.name) is None:
+            parameters[self.maximum.names.index(question.name)] = value
         left = _Known(found.inverse, found.at.of.u)
         return self.at_minimum(value, found.at.value, found.x, left, parameters)
 
