@@ -74,6 +74,20 @@ def crossed(n: int, J_a: int, J_b: int) -> pd.DataFrame:
     return pd.DataFrame({"y": y, "x": x, "a": factor(a, "a"), "b": factor(b, "b")})
 
 
+def ratings(n: int, users: int, items: int) -> pd.DataFrame:
+    """``y, x, user, item``: n ratings, users and items by power laws, as those of films."""
+    rng = np.random.default_rng(20_243)
+
+    def draw(J: int, power: float) -> np.ndarray:
+        share = np.cumsum((np.arange(J) + 10.0) ** -power)
+        return rng.permutation(J)[np.searchsorted(share / share[-1], rng.random(n))]
+
+    user, item, x = draw(users, 0.8), draw(items, 1.0), rng.standard_normal(n)
+    effects = 0.45 * rng.standard_normal(users)[user] + 0.6 * rng.standard_normal(items)[item]
+    y = 3.5 + 0.1 * x + effects + 0.9 * rng.standard_normal(n)
+    return pd.DataFrame({"y": y, "x": x, "user": factor(user, "u"), "item": factor(item, "i")})
+
+
 def pupils(n: int, schools: int, classes: int) -> pd.DataFrame:
     """``y, x, school, klass``: n pupils at random over classes, classes in turn over schools; labels are unique."""
     rng = np.random.default_rng(20_242)

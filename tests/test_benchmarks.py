@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import after, animals, glmm, many_parameters, report
+from benchmarks import after, animals, glmm, many_parameters, report, scale
 from benchmarks.bars import Bar, split_bars
 from benchmarks.bench import main
 from benchmarks.measure import DisagreementError, _check
@@ -100,3 +100,11 @@ def test_a_peer_below_mme_is_a_failure_but_for_another_criterion():
         theirs = {"criterion": criterion, "cpu": 3.0}
         glmm.compare(mine, theirs, points)
         assert (theirs.get("below", False), theirs["ratio"]) == (below, 3.0)
+
+
+def test_both_engines_of_crossed_factors_are_timed_once_they_agree(capsys):
+    assert scale.main(["--rows", "3000", "--users", "300", "--items", "250"]) == 0
+    text = capsys.readouterr().out
+    assert "theta agrees within" in text
+    assert "exact" in text
+    assert "iterative" in text
