@@ -25,7 +25,7 @@ _FACTORS, _A_RECORD = 20.0, 100.0
 
 
 @dataclass(frozen=True, eq=False)
-class Observed:
+class ObservedInformation:
     """Gradient (k,) and Hessian (k, k) of the criterion by what is free of it, and the slopes (k, size) of a vector."""
 
     gradient: np.ndarray
@@ -49,7 +49,7 @@ def hessian_by_slopes(objective: Objective, at: np.ndarray, free: np.ndarray) ->
 
 def observed(
     objective: Objective, at: np.ndarray, free: np.ndarray, vector: Callable[[Objective, np.ndarray], np.ndarray]
-) -> Observed | None:
+) -> ObservedInformation | None:
     """Central differences of the score, and beside it of ``vector(objective, theta)``; None where they do not serve."""
     if free.sum() <= _FEW or not has_score(objective) or not _is_quick(objective, int(free.sum())):
         return None
@@ -69,7 +69,7 @@ def observed(
         rows.append((ends[0] - ends[1]) / (2.0 * step))
     both, count = np.array(rows), int(free.sum())
     hessian = both[:, :count]
-    return Observed(here.gradient[free], 0.5 * (hessian + hessian.T), both[:, count:])
+    return ObservedInformation(here.gradient[free], 0.5 * (hessian + hessian.T), both[:, count:])
 
 
 def _score(objective: Objective, parameters: np.ndarray, meetings: Meetings) -> Score | None:
