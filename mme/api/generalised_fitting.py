@@ -209,12 +209,6 @@ def _fitted(
         raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
     model = build_model(data.y, X, terms, method="ML", response=response, **given)
     problem = Problem(model, family, data)
-    if not family.has_intercept and _spans_ones(problem.Q):
-        raise MMEError(
-            f"the thresholds of the {family.name} family stand for the intercept, and X has one: a column of ones, or "
-            "columns of all levels of a factor. Leave it out: numeric columns by '0 + x' in a formula, or mme.glm_fit "
-            "with the columns of your coding"
-        )
     found = search_optimum(problem, **told)
     used = Rows.all(model.n) if rows is None else rows
     record = GeneralisedFitted(
@@ -222,11 +216,6 @@ def _fitted(
     )
     _warn(record.optimum)
     return GeneralisedFit(record)
-
-
-def _spans_ones(Q: np.ndarray) -> bool:
-    """Whether ones are a sum of these orthogonal columns of unit mean square (p, n)."""
-    return bool(np.abs(1.0 - Q.mean(axis=1) @ Q).max(initial=0.0) < 1e-8)
 
 
 def _warn(optimum: JointOptimum) -> None:

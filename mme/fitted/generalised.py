@@ -109,7 +109,18 @@ class GeneralisedFitted(Record):
     def parameters(self) -> dict[str, float]:
         """The family's parameters that were estimated, by name."""
         natural = self.family.natural(self.optimum.tau)
-        return dict(zip(self.family.parameter_names(self.problem.data), np.asarray(natural).tolist(), strict=True))
+        names = self.family.parameter_names(self.problem.data)
+        return dict(zip(names, np.asarray(natural).tolist(), strict=True))
+
+    @property
+    def aliasing(self) -> Aliasing:
+        """What the columns left out are made of; an intercept that thresholds replace is none of them."""
+        return self.problem.aliasing
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns of X left out because earlier columns determine them."""
+        return tuple(self.model.x_names[j] for j in self.problem.dropped.tolist())
 
     @property
     def engine(self) -> Course:

@@ -25,6 +25,7 @@ from mme.generalised.levels import LevelEquations
 from mme.generalised.sparse import SparseEquations
 from mme.model.problem import Model
 from mme.numeric.limits import limits
+from mme.numeric.rank import independent_columns
 from mme.residual.whitening import Whitening
 
 
@@ -64,12 +65,23 @@ class Problem:
     @cached_property
     def basis(self) -> FixedBasis:
         """Columns of X that earlier ones do not determine, orthonormal over the records that count."""
-        found = orthonormalise(self.counted_X, np.zeros(self.n), Whitening())
+        found = orthonormalise(self.counted_X[:, self.own], np.zeros(self.n), Whitening())
+        found = replace(found, kept=self.own[found.kept])
         if self.counted_X is self.model.X:
             return found
         N = found.N.copy()
         N[:-1] = (self.model.X[:, found.kept] @ found.R_inverse).T
         return replace(found, N=N)
+
+    @cached_property
+    def own(self) -> np.ndarray:
+        """Places of the columns of X that can have a coefficient: not an intercept where thresholds stand for it."""
+        if self.family.has_intercept:
+            return np.arange(self.model.X.shape[1])
+        beside = np.column_stack([self.data.weights > 0.0, self.counted_X])
+        size = np.linalg.norm(beside, axis=0)
+        free = independent_columns(beside / np.where(size > 0.0, size, 1.0))
+        return np.asarray(free[free > 0] - 1)
 
     @cached_property
     def Q(self) -> np.ndarray:
@@ -92,7 +104,22 @@ class Problem:
     @cached_property
     def aliasing(self) -> Aliasing:
         """What the columns left out are made of."""
-        return aliasing(self.counted_X, self.basis)
+        if self.family.has_intercept:
+            return aliasing(self.counted_X, self.basis)
+        found = aliasing(self.counted_X[:, self.own], replace(self.basis, kept=np.arange(self.own.size)))
+        A = np.zeros((self.own.size, self.model.X.shape[1]))
+        A[:, self.own] = found.A
+        size = np.ones(self.model.X.shape[1])
+        size[self.own] = found.size
+        return Aliasing(A, self.own, self.own[:0], size, found.rounding)
+
+    @property
+    def dropped(self) -> np.ndarray:
+        """Places of the columns left out because others determine them; not of an intercept that thresholds replace."""
+        if self.family.has_intercept:
+            return np.setdiff1d(np.arange(self.model.X.shape[1]), self.basis.kept)
+        constant = np.ptp(self.model.X, axis=0) == 0.0 if self.n else np.zeros(self.model.X.shape[1], dtype=bool)
+        return np.setdiff1d(np.flatnonzero(~constant), self.basis.kept)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -35,6 +35,7 @@ def test_thresholds_are_the_same_whatever_the_labels_of_the_categories():
     np.testing.assert_allclose([*other.internals.parameters.values()], [*fit.internals.parameters.values()], atol=1e-6)
 
 
-def test_an_intercept_beside_thresholds_is_refused():
-    with pytest.raises(mme.MMEError, match="thresholds of the ordinal family stand for the intercept, and X has one"):
-        mme.glmer("y ~ x + (1 | g)", records(), "ordinal")
+def test_an_intercept_is_left_to_the_thresholds():
+    one, other = (mme.glmer(f"y ~ {fixed} + (1 | g)", records(), "ordinal") for fixed in ("x", "0 + x"))
+    assert one.criterion == pytest.approx(other.criterion, abs=1e-10)
+    assert one.fixed_names == other.fixed_names == ("x",)
