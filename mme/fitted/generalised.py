@@ -113,11 +113,6 @@ class GeneralisedFitted(Record):
         return dict(zip(names, np.asarray(natural).tolist(), strict=True))
 
     @property
-    def aliasing(self) -> Aliasing:
-        """What the columns left out are made of; an intercept that thresholds replace is none of them."""
-        return self.problem.aliasing
-
-    @property
     def dropped(self) -> tuple[str, ...]:
         """Columns of X left out because earlier columns determine them."""
         return tuple(self.model.x_names[j] for j in self.problem.dropped.tolist())
