@@ -79,6 +79,21 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_FIT_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_options(fit)
+    fit.set_defaults(command=_fit)
+
+    demo = commands.add_parser(
+        "demo",
+        help="the sleepstudy data from formula to BLUPs",
+        description="Fit the sleepstudy data, show the shrinkage of each subject, and check Henderson's equations.",
+    )
+    demo.add_argument("--output", metavar="DIR", type=Path, default=Path("demo-output"), help="default: %(default)s")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _add_options(fit: argparse.ArgumentParser) -> None:
+    """What ``fit`` takes."""
     fit.add_argument("formula", metavar="FORMULA", help='as in lme4, in quotes: "y ~ x + (x | g)"')
     fit.add_argument("file", metavar="FILE", type=Path, help="a table with a header; or Parquet")
     fit.add_argument("--encoding", metavar="NAME", default="utf-8-sig", help="of FILE (default: UTF-8)")
@@ -95,16 +110,6 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--ranef", metavar="CSV", type=Path, help="write the BLUPs and their variances there")
     fit.add_argument("--json", metavar="JSON", type=Path, help="write the estimates there")
     fit.add_argument("--progress", action="store_true", help="a line an evaluation of the criterion, to stderr")
-    fit.set_defaults(command=_fit)
-
-    demo = commands.add_parser(
-        "demo",
-        help="the sleepstudy data from formula to BLUPs",
-        description="Fit the sleepstudy data, show the shrinkage of each subject, and check Henderson's equations.",
-    )
-    demo.add_argument("--output", metavar="DIR", type=Path, default=Path("demo-output"), help="default: %(default)s")
-    demo.set_defaults(command=_demo)
-    return parser
 
 
 def _fit(arguments: argparse.Namespace) -> int:

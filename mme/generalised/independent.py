@@ -26,7 +26,7 @@ _STEPS, _HALVINGS = 200, 30
 
 
 @dataclass(frozen=True, eq=False)
-class Independent:
+class LikelihoodAt:
     """-2 sum log f at gamma (p,) and tau (r,)."""
 
     problem: Problem
@@ -52,16 +52,16 @@ class Independent:
         return np.concatenate([-2.0 * self.problem.Q @ self.density.slope, by_tau])
 
 
-def independent(problem: Problem) -> Independent:
+def independent(problem: Problem) -> LikelihoodAt:
     """The maximum; where there is none, as with separated answers, a point at which next to nothing is to be gained."""
     gamma, tau = without_random_effects(problem)
     if not tau.size:
-        first = Independent(problem, np.zeros(gamma.size), tau)
-        return _scored(first if np.isfinite(first.value) else Independent(problem, gamma, tau))
-    return _descended(Independent(problem, gamma, tau))
+        first = LikelihoodAt(problem, np.zeros(gamma.size), tau)
+        return _scored(first if np.isfinite(first.value) else LikelihoodAt(problem, gamma, tau))
+    return _descended(LikelihoodAt(problem, gamma, tau))
 
 
-def _scored(at: Independent) -> Independent:
+def _scored(at: LikelihoodAt) -> LikelihoodAt:
     """Fisher's scoring with halved steps."""
     problem, Q = at.problem, at.problem.Q
     for _ in range(_STEPS):
@@ -73,7 +73,7 @@ def _scored(at: Independent) -> Independent:
         if not float(slope @ direction) > _TOLERANCE * (1.0 + abs(at.value)):
             return at
         for halving in range(_HALVINGS):
-            found = Independent(problem, at.gamma + 0.5**halving * direction, at.tau)
+            found = LikelihoodAt(problem, at.gamma + 0.5**halving * direction, at.tau)
             if found.value < at.value:
                 break
         else:
@@ -82,12 +82,12 @@ def _scored(at: Independent) -> Independent:
     return at
 
 
-def _descended(first: Independent) -> Independent:
+def _descended(first: LikelihoodAt) -> LikelihoodAt:
     """BFGS over gamma and tau."""
     problem, p = first.problem, first.gamma.size
 
-    def at(x: np.ndarray) -> Independent | None:
-        found = Independent(problem, x[:p], x[p:])
+    def at(x: np.ndarray) -> LikelihoodAt | None:
+        found = LikelihoodAt(problem, x[:p], x[p:])
         return found if np.isfinite(found.value) else None
 
     information = 2.0 * (problem.Q * first.density.expected) @ problem.Q.T
