@@ -122,3 +122,12 @@ def test_a_mean_that_moves_with_thresholds_is_on_the_scale_of_the_link_alone() -
             fit.means("warm", **given)
     pairs = fit.means("warm", pairs=True, scale="response")
     assert pairs["odds_ratio"].iloc[0] == pytest.approx(np.exp(-fit.beta["warm"]), rel=1e-9)
+
+
+def test_an_average_at_the_levels_of_the_only_factor_is_the_prediction_of_a_new_level() -> None:
+    fit = glmm_fit("cbpp_logit")
+    table = fit.means("period", scale="response", random="average")
+    rows = fit.predict({"period": list(table.index)}, random="average", interval="confidence")
+    np.testing.assert_allclose(table["mean"], rows["fit"], rtol=1e-12)
+    for column in ("se", "lower", "upper"):
+        np.testing.assert_allclose(table[column], rows[column], rtol=1e-6)
