@@ -22,6 +22,13 @@ _MOST_CATEGORIES = 100
 
 def observed(y: Any, weights: Any, name: str) -> Observed:
     """A numeric response (n,), finite, with prior weights."""
+    if isinstance(y, Factor):
+        labels = ", ".join(map(str, y.categories[:4].tolist()))
+        more = ", ..." if y.categories.size > 4 else ""
+        raise MMEError(
+            f"response '{name}' has labels ({labels}{more}), and the family is of numbers: use Binomial for two of "
+            "them, Ordinal for several that have an order"
+        )
     values = vector(y, f"response '{name}'")
     refuse(np.isnan(values), values, name, "a number", "drop those records or mend them")
     refuse(np.isinf(values), values, name, "finite", "drop those records or mend them")
