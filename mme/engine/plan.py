@@ -151,7 +151,7 @@ def _beyond_reach(chosen: Plan, rest: list[Block], crossings: list[Cells]) -> st
         if 8 * m * m > available_bytes():
             return f"a dense factor of the other {m:,} takes {8 * m * m / 2**30:.1f} GiB"
         return None if flops <= limit else f"a dense factor of the other {m:,} takes {flops:.2g} operations"
-    if chosen.absorb is not None or m <= limits().dense_up_to:
+    if m <= limits().dense_up_to:
         return None
     if (core := spread(crossings, [block.q for block in rest])) * m < (3.0 * limit) ** (1.0 / 3.0):
         return None

@@ -100,3 +100,14 @@ def test_auto_is_iterative_where_a_factor_does_not_fit_the_memory(data):
 
 def test_one_factor_has_nothing_to_iterate(data):
     assert mme.lmer("y ~ x + (1 | user)", data, engine="iterative").engine.remainder == "none"
+
+
+def test_auto_is_iterative_where_workers_move_between_all_firms_and_exact_where_they_stay_near():
+    rng = np.random.default_rng(1)
+    worker = rng.integers(3000, size=9000)
+    y, X, first = rng.standard_normal(9000), np.ones((9000, 1)), np.arange(3000) // 5
+    with within(Limits(dense_up_to=100, dense_whatever_fill=0, dense_operations=1e6)):
+        for far, engine in ((600, "conjugate gradients"), (2, "CHOLMOD")):
+            firm = (first[worker] + rng.integers(far, size=9000)) % 600
+            fit = mme.fit(y, X, [mme.Term(worker, name="worker"), mme.Term(firm, name="firm")], theta=[0.5, 0.5])
+            assert engine in fit.engine.remainder
