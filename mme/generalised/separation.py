@@ -116,10 +116,9 @@ def sentence(problem: Problem, found: Separation, gamma: np.ndarray) -> str:
     counts = problem.data.weights > 0.0
     return (
         f"{'' if found.moved[counts].all() else 'quasi-'}complete separation: the likelihood has no finite maximum. "
-        f"{int(found.moved.sum())} of {int(counts.sum())} records are fitted without error as these coefficients go "
-        f"their way without end: {', '.join(ends)}{f' ({where})' if where else ''}. Criterion, fitted means and all "
-        "other coefficients are those of the limit; standard errors of these are infinite. Join levels, or leave a "
-        "column out"
+        f"{int(found.moved.sum())} of {int(counts.sum())} records are fitted without error as these coefficients grow "
+        f"without bound: {', '.join(ends)}{f' ({where})' if where else ''}; their standard errors are infinite. The "
+        "criterion, fitted means and all other coefficients are those of the limit. Join levels, or leave a column out"
     )
 
 

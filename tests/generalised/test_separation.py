@@ -48,6 +48,7 @@ def test_quasi_separation_names_its_level_and_ends_at_the_limit() -> None:
         fit = case.fit()
     assert fit.criterion == pytest.approx(case.json["peers"]["glmmTMB"]["objective"], abs=1e-6)
     assert fit.varcorr["g"].sd[0] == pytest.approx(0.5797, abs=1e-4)
+    assert "without bound: '(Intercept)' to infinity" in " ".join(fit.summary().split())
 
 
 def test_what_is_not_separated_is_the_fit_without_the_separated_records() -> None:
