@@ -15,6 +15,7 @@ from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.inference.fixed.means import Means, tested
 from mme.inference.fixed.reference import Reference
+from mme.numeric.studentised import range_isf, range_sf
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 
@@ -101,9 +102,7 @@ def adjusted(pairs: PairsOfMeans, t: np.ndarray, df: np.ndarray, p: np.ndarray, 
             with np.errstate(divide="ignore"):  # p = 1 stays
                 out[at] = -np.expm1(at.size * np.log1p(-p[at]))
         else:
-            from scipy.stats import studentized_range
-
-            out[at] = studentized_range.sf(np.sqrt(2.0) * np.abs(t[at]), n_means, df[at])
+            out[at] = range_sf(np.sqrt(2.0) * np.abs(t[at]), n_means, df[at])
     return out
 
 
@@ -128,9 +127,7 @@ def critical_values(pairs: PairsOfMeans, known: np.ndarray, level: float, adjust
     for at, n_means in pairs.members(known):
         m = max(at.size, 1) if n_means > 2 else 1
         if adjust == "tukey" and n_means > 2:
-            from scipy.stats import studentized_range
-
-            out[at] = studentized_range.ppf(level, n_means, np.inf) / np.sqrt(2.0)
+            out[at] = range_isf(1.0 - level, n_means) / np.sqrt(2.0)
         elif adjust == "sidak":
             out[at] = -ndtri(-0.5 * np.expm1(np.log(level) / m))
         else:
