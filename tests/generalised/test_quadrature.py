@@ -10,8 +10,18 @@ from mme.errors import MMEError
 from tests.generalised.test_reference_models import FINITE
 from tests.glmm import glmm_case, glmm_fit
 
-FITTED = [(name, int(points)) for name in FINITE for points in glmm_case(name).json.get("agq_fits", {})]
-EXACT = [name for name in FINITE if "exact_ml" in glmm_case(name).json]
+# One rule of each model in every run, all of them before a release.
+FITTED = [
+    pytest.param(name, int(points), marks=() if points == "9" else pytest.mark.slow)
+    for name in FINITE
+    for points in glmm_case(name).json.get("agq_fits", {})
+]
+QUICK = {"cbpp_logit", "quine_pois", "pos_gamma_slope", "tiny_cloglog", "epil_nb2"}
+EXACT = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in FINITE
+    if "exact_ml" in glmm_case(name).json
+]
 
 
 @pytest.mark.parametrize(("name", "points"), FITTED)
