@@ -67,7 +67,7 @@ def search(
     if by_values:
         return SearchEnd(criterion, (found := _by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _descend(criterion, point.x, at, free)
-    if first is None and problem.n <= limits().records_of_second_start:
+    if first is None and k > 1 and problem.n <= limits().records_of_second_start:
         descent = _lower(criterion, descent, point, free)
     return _without_small(criterion, descent, free)
 

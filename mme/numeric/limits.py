@@ -53,7 +53,8 @@ class Limits:
     records_of_start : int
         Records of a generalised model by which its search finds a start: of more, every second, third, ... is taken.
     records_of_second_start : int
-        Records of a generalised model up to which it is searched from large variances too: a few milliseconds.
+        Records of a generalised model of several variances up to which it is searched from large ones too: a few
+        milliseconds.
     kept_densities : int
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
     separation_entries : int
