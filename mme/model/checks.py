@@ -172,8 +172,8 @@ def _check_term(term: Term, n: int) -> None:
 
 def check_engine(engine: str, correlated: bool) -> str:
     """One of the words of ``engine=``; residuals with a structure are solved exactly alone."""
-    if engine not in {"auto", "exact", "iterative"}:
-        raise MMEError(f"engine must be 'auto', 'exact' or 'iterative', got {engine!r}")
+    if not is_word(engine, ("auto", "exact", "iterative")):
+        raise MMEError(f"engine must be 'auto', 'exact' or 'iterative', got {shown(engine)}")
     if engine == "iterative" and correlated:
         raise MMEError("engine='iterative' takes independent residuals; use engine='exact' with residual=")
     return engine
