@@ -15,6 +15,8 @@ import numpy as np
 LOG_2PI = float(np.log(2.0 * np.pi))
 # Stirling's series, 1/(12 x) - 1/(360 x^3) + ..., is exact from here on.
 _LARGE = 16.0
+# So many records or more look their constants up in a table.
+_MANY = 1000
 _SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 
 
@@ -62,7 +64,7 @@ def log_count(y: np.ndarray) -> np.ndarray:
 
     Many records of small counts look theirs up.
     """
-    if y.size and 4.0 * (largest := float(y.max())) < y.size and (y == np.rint(y)).all():
+    if y.size > _MANY and 4.0 * (largest := float(y.max())) < y.size and (y == np.rint(y)).all():
         return log_count(np.arange(largest + 1.0))[y.astype(np.int64)]
     out = np.zeros(y.shape)
     inner = y > 0.0

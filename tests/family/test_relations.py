@@ -7,6 +7,7 @@ import pytest
 from scipy.special import gammaln
 
 from mme import Beta, Binomial, Gamma, NegativeBinomial, Ordinal, Poisson, Tweedie
+from mme.family import saddle
 from mme.family.base import Observed
 
 NONE = np.empty(0)
@@ -81,3 +82,9 @@ def test_information_of_wide_counts_is_the_sum_over_all_of_them():
     assert got.expected_slope[0] == pytest.approx(f @ (each.observed_slope + each.slope * each.observed), rel=1e-9)
     by = f @ (each.by_parameters[0].observed + each.by_parameters[0].value * each.observed)
     assert got.by_parameters[0].expected[0] == pytest.approx(by, rel=1e-9)
+
+
+def test_constants_of_many_small_counts_are_those_of_each():
+    y = np.tile([0.0, 1.0, 2.0, 7.0], 600)
+    np.testing.assert_array_equal(saddle.log_count(y), np.tile(saddle.log_count(y[:4]), 600))
+    np.testing.assert_array_equal(saddle.log_count(np.zeros(5000)), 0.0)

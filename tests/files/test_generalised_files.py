@@ -1,5 +1,6 @@
 """A generalised fit written and read back has the same numbers to the last bit, and is not searched again."""
 
+import inspect
 import json
 import zipfile
 
@@ -100,7 +101,8 @@ def test_a_family_of_the_users_own_is_given_again(tmp_path):
 
 
 def test_families_are_made_again_from_their_options():
-    made = {name: kind for name, kind in shipped().items() if getattr(mme, name, None) is kind and name != "Family"}
+    public = {name: kind for name, kind in shipped().items() if getattr(mme, name, None) is kind}
+    made = {name: kind for name, kind in public.items() if not inspect.isabstract(kind)}  # OwnFamily is to be filled in
     assert {"Binomial", "Poisson", "Gamma"} <= set(made)
     for kind in made.values():
         family = kind()
