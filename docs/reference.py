@@ -22,6 +22,7 @@ from mme.api.numbers import Numbers
 from mme.api.output import Output
 from mme.api.random import RandomEffects
 from mme.api.records import Records
+from mme.api.shared import Shared
 
 ROOT = Path(__file__).resolve().parents[1]
 # Sections whose entries are names, or types, with a description each.
@@ -57,7 +58,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "errors": ("MMEError", "FormulaError", "MemoryForecastError", "MMEWarning"),
 }
 # What a fit is asked, part by part.
-FACE = (Numbers, RandomEffects, FixedEffects, Intervals, Records, Output)
+FACE = (Shared, Numbers, RandomEffects, FixedEffects, Intervals, Records, Output)
 
 
 def pages() -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mme.api.shared import Shared
 from mme.fitted.record import Fitted
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Face:
+class Face(Shared):
     """Holds the record of a fit.
 
     Attributes

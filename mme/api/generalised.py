@@ -48,11 +48,6 @@ class GeneralisedFit(
         return self.internals.theta
 
     @property
-    def theta_names(self) -> tuple[str, ...]:
-        """Names of theta: ``g.x`` a standard deviation, ``g.x2.x1`` an off-diagonal entry of T."""
-        return self.internals.theta_names
-
-    @property
     def optimum(self) -> JointOptimum:
         """What the search found and how it is judged."""
         return self.internals.optimum
@@ -61,21 +56,6 @@ class GeneralisedFit(
     def engine(self) -> Course:
         """How the equations of the modes are solved, with the evaluations and passes that the search took."""
         return self.internals.engine
-
-    @property
-    def formula(self) -> str | None:
-        """The formula; None for a fit by arrays."""
-        return self.internals.formula
-
-    @property
-    def fixed_names(self) -> tuple[str, ...]:
-        """Names of the fixed effects that are estimated."""
-        return self.internals.fixed_names
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        """Columns of X left out because earlier columns determine them."""
-        return self.internals.dropped
 
     @cached_property
     def beta(self) -> pd.Series:
@@ -91,13 +71,6 @@ class GeneralisedFit(
 
         names = list(self.fixed_names)
         return pd.DataFrame(self.internals.estimates.beta_cov, index=names, columns=names)
-
-    @cached_property
-    def se(self) -> pd.Series:
-        """Standard errors of :attr:`beta`."""
-        import pandas as pd
-
-        return pd.Series(self.internals.estimates.se, index=list(self.fixed_names), name="se")
 
     @property
     def dispersion(self) -> float | None:
@@ -116,16 +89,6 @@ class GeneralisedFit(
         return self.internals.varcorr
 
     @property
-    def relationships(self) -> dict[str, dict[str, float]]:
-        """Natural parameters of relationships that have some, by term."""
-        return self.internals.relationships
-
-    @property
-    def singular(self) -> bool:
-        """Some variance is zero or some correlation is one: an ordinary result, at the edge of the model."""
-        return self.internals.singular
-
-    @property
     def criterion(self) -> float:
         """-2 log likelihood, every constant included."""
         return self.internals.criterion
@@ -136,29 +99,9 @@ class GeneralisedFit(
         return self.internals.loglik
 
     @property
-    def nobs(self) -> int:
-        """Number of records used."""
-        return self.internals.nobs
-
-    @property
-    def n_dropped(self) -> int:
-        """Rows of the data left out because something was missing."""
-        return self.internals.n_dropped
-
-    @property
     def dof(self) -> int:
         """Parameters estimated: fixed effects, theta, and those of the family."""
         return self.internals.dof
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion: the criterion + 2 dof."""
-        return self.internals.aic
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's information criterion: the criterion + dof log(nobs)."""
-        return self.internals.bic
 
     @cached_property
     def fitted(self) -> Any:

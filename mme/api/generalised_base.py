@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mme.api.shared import Shared
 from mme.fitted.generalised import GeneralisedFitted
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeneralisedFace:
+class GeneralisedFace(Shared):
     """Holds the record of a generalised fit.
 
     Attributes

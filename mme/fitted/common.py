@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -17,58 +17,6 @@ from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
 T = TypeVar("T")
-
-
-class Verdict(Protocol):
-    """What a search found, as far as all rooms ask."""
-
-    @property
-    def theta(self) -> np.ndarray:
-        """Where it ended, in the user's columns (k,)."""
-
-    @property
-    def boundary(self) -> tuple[str, ...]:
-        """Variances of zero, correlations of plus or minus one."""
-
-    @property
-    def verdict(self) -> str:
-        """In a word or two."""
-
-    @property
-    def converged(self) -> bool:
-        """Whether the criterion cannot be lowered by more than a millionth from here."""
-
-
-class Solved(Protocol):
-    """The numbers behind the tables as plain arrays, terms in the model's order."""
-
-    @property
-    def beta(self) -> np.ndarray:
-        """Fixed effects of the kept columns of X (p,)."""
-
-    @property
-    def beta_cov(self) -> np.ndarray:
-        """Their covariance (p, p)."""
-
-    @property
-    def se(self) -> np.ndarray:
-        """Their standard errors (p,)."""
-
-    @property
-    def half(self) -> np.ndarray:
-        """F (m, p) with cov(beta) = F'F."""
-
-    @property
-    def b(self) -> list[np.ndarray]:
-        """Random effects of each term (J, q)."""
-
-    @property
-    def condvar(self) -> list[np.ndarray]:
-        """Their variance given the data, parameters held, of each term (J, q, q)."""
-
-    @property
-    def fitted(self) -> np.ndarray:
-        """The mean of each record (n,), random effects in it."""
 
 
 class Record(ABC):
@@ -86,7 +34,7 @@ class Record(ABC):
         The formula, when there was one.
     specification : Specification or None
         What the formula learned from the data.
-    optimum : Verdict
+    optimum : Optimum or JointOptimum
         What the search found and how it is judged.
     """
 
@@ -100,7 +48,7 @@ class Record(ABC):
     @property
     @abstractmethod
     def estimates(self) -> Any:
-        """The numbers behind the tables, as plain arrays (a :class:`Solved`)."""
+        """The numbers behind the tables, as plain arrays."""
 
     @property
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -65,7 +65,7 @@ class Criterion:
     u: Effects | None = None
     gamma: np.ndarray | None = None
     evaluations: int = 0
-    passes: int = field(default=0)
+    passes: int = 0
 
     @cached_property
     def records(self) -> SortedRecords | None:

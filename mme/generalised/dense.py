@@ -20,7 +20,7 @@ from mme.engine.blocks import Block
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.levels import LevelFactors, product, quadratic, seen_alone, weighted_gram
 from mme.numeric.dense import DenseFactor, cholesky_in_place
-from mme.numeric.sums import Column, coding
+from mme.numeric.sums import Column, coding, times
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +59,7 @@ class DenseEquations:
 
 def _pairs(meeting: np.ndarray, J: int, other_J: int, left: Column, right: Column, W: np.ndarray) -> np.ndarray:
     """(J, J'): sum of w x y over the records of each pair of levels."""
-    weights = W
-    for column in (left, right):
-        weights = weights if column is None else weights * column
-    return np.bincount(meeting, weights, minlength=J * other_J).reshape(J, other_J)
+    return np.bincount(meeting, times(W, left, right), minlength=J * other_J).reshape(J, other_J)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +100,7 @@ class DenseFactors:
                 for c, a in np.ndindex(block.q, other.q):
                     columns, meeting = (block.columns[c], other.columns[a]), self.of.meetings[t][1 + s]
                     if s == t:
-                        sums = np.bincount(coding(block.codes, 0), _weighted(self.W, *columns), minlength=block.J)
+                        sums = np.bincount(coding(block.codes, 0), times(self.W, *columns), minlength=block.J)
                         part[np.arange(block.J), c, np.arange(block.J), a] += sums
                     else:
                         part[:, c, :, a] += _pairs(meeting, block.J, other.J, *columns, self.W)
@@ -176,13 +173,13 @@ class DenseFactors:
             part = NBG[start : start + block.J * block.q].reshape(block.J, block.q, absorbed.q, absorbed.J)
             for c, a in np.ndindex(block.q, absorbed.q):
                 at = part[:, c, a].ravel()[self.of.meetings[t][0]]
-                h -= 2.0 * _weighted(at, block.columns[c], absorbed.columns[a])
+                h -= 2.0 * times(at, block.columns[c], absorbed.columns[a])
             for s, (other, begin) in enumerate(zip(self.of.rest[: t + 1], self.of.starts, strict=False)):
                 N = self.N[start : start + block.J * block.q, begin : begin + other.J * other.q]
                 N = N.reshape(block.J, block.q, other.J, other.q)
                 for c, a in np.ndindex(block.q, other.q):
                     at = N[coding(block.codes, 0), c, coding(other.codes, 0), a]
-                    h += (1.0 if s == t else 2.0) * _weighted(at, block.columns[c], other.columns[a])
+                    h += (1.0 if s == t else 2.0) * times(at, block.columns[c], other.columns[a])
         return h
 
     def gains(self) -> list[np.ndarray]:
@@ -241,9 +238,3 @@ class DenseFactors:
         """Numbers (levels, q) of the effects of levels of a block among the m."""
         q = self.of.rest[t - 1].q
         return np.asarray(self.of.starts[t - 1] + h[:, None] * q + np.arange(q))
-
-
-def _weighted(values: np.ndarray, left: Column, right: Column) -> np.ndarray:
-    for column in (left, right):
-        values = values if column is None else values * column
-    return values

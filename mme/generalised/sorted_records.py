@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -56,7 +56,7 @@ class SortedRecords:
     """The records of a problem, level by level; ``constant`` is what the compiled density leaves out of (L)."""
 
     problem: Problem
-    constant: float | None = field(default=None)
+    constant: float | None = None
 
     @staticmethod
     def serves(problem: Problem) -> bool:

@@ -22,7 +22,7 @@ from mme.generalised.columns import Effects, Prior
 from mme.generalised.levels import seen_alone
 from mme.numeric.factor import Analysis, SymmetricFactor, analyse
 from mme.numeric.limits import limits
-from mme.numeric.sums import Column, no_cells, of_pair
+from mme.numeric.sums import no_cells, of_pair, times
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class SparseFactors:
                     value = np.where(cell >= 0, blocks[cell, a, c], 0.0)
                     if same and left.by_column:
                         value *= np.where(family.diagonal[cell], 1.0, 2.0)
-                    h += (1.0 if same else 2.0) * _weighted(value, x, z)
+                    h += (1.0 if same else 2.0) * times(value, x, z)
         return h
 
     def gains(self) -> list[np.ndarray]:
@@ -183,9 +183,3 @@ class SparseFactors:
             rows = offsets[s] + g[pairs][:, None] * q_s + np.arange(q_s)
             out[pairs] = T[s] @ solved[rows, np.searchsorted(chosen, h[pairs])[:, None]]
         return out
-
-
-def _weighted(values: np.ndarray, left: Column, right: Column) -> np.ndarray:
-    for column in (left, right):
-        values = values if column is None else values * column
-    return values

@@ -73,6 +73,13 @@ def _product(left: Column, right: Column, room: np.ndarray | None = None) -> Col
     return np.multiply(left, right, out=room)
 
 
+def times(values: np.ndarray, left: Column, right: Column) -> np.ndarray:
+    """Values (n,) times two columns."""
+    for column in (left, right):
+        values = values if column is None else values * column
+    return values
+
+
 @dataclass(frozen=True, eq=False)
 class Cells:
     """The combinations of two factors that occur: records -> cells, cells -> (row level, column level), row-major.
