@@ -5,7 +5,8 @@ With U_g = I - W_g = A_g A_g'(I + A_g A_g')^-1, (S) of ``schur.py`` reads
     M = Lambda'Z_2'Z_2 Lambda - sum_g (B_g Lambda)'U_g (B_g Lambda) + K^-1 (x) I.                                (S')
 
 It is made by as many columns at a time as stay in the second-level cache: each level that meets one of them adds its
-rows from there downwards. A product takes no memory, and is made anew in every evaluation.
+rows from there downwards. A product takes no memory, and is made anew in every evaluation. Where few levels meet most
+rows each, the B_g are written out side by side, and the sum is one product of two matrices.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from mme.numeric.sums import Cells, by_code
 
 # Products that are made one after the other, at least, where any are.
 _PRODUCTS = 1000
+# Evaluations that a search takes, at least: what each of them loops through is compiled early.
+_EVALUATIONS = 20
+# Columns of the B_g for each one that is not zero, up to which a product with all of them is the quicker one.
+_NOT_ZERO = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +70,29 @@ class LevelRows:
     def subtract(self, full: np.ndarray, B: np.ndarray, W: np.ndarray) -> None:
         """Take sum_g B_g'(I - W_g)B_g, W (q, q, J), from the lower triangle of a square in Fortran order."""
         q = B.shape[1]
+        if self._is_full(q):
+            whole = self._written_out(B)
+            U = (np.eye(q)[:, :, None] - W).transpose(2, 0, 1)
+            full -= np.tril(whole.reshape(-1, self.m).T @ np.matmul(U, whole).reshape(-1, self.m))
+            return
         if q == 1:
             times = B[:, 0] * (1.0 - W[0, 0])[self.level]
         else:
             U = np.eye(q)[:, :, None] - W
             times = np.einsum("abe,eb->ea", U[:, :, self.level], B)
-        loop = kernel(subtract_numbers if q == 1 else subtract_rows, self.steps)
+        loop = kernel(subtract_numbers if q == 1 else subtract_rows, _EVALUATIONS * q * self.steps)
         left = np.ascontiguousarray(B[:, 0]) if q == 1 else np.ascontiguousarray(B)
         loop(full, self._width, self.ends, self.row, left, np.ascontiguousarray(times))
 
     def through(self, H: np.ndarray, B: np.ndarray) -> np.ndarray:
         """B_g H B_g' of every level as (q, q, J), for a symmetric H (m, m): the transpose of :meth:`subtract`."""
-        half = np.zeros((self.ends.size, B.shape[1], B.shape[1]))
-        loop = kernel(collect, self.steps)
+        q = B.shape[1]
+        if self._is_full(q):
+            whole = self._written_out(B)
+            HB = (whole.reshape(-1, self.m) @ H).reshape(whole.shape)
+            return np.asarray(np.matmul(whole, HB.transpose(0, 2, 1)).transpose(1, 2, 0))
+        half = np.zeros((self.ends.size, q, q))
+        loop = kernel(collect, _EVALUATIONS * q * self.steps)
         loop(half, np.asfortranarray(H), self._width, self.ends, self.row, np.ascontiguousarray(B))
         return np.asarray((half + half.transpose(0, 2, 1)).transpose(1, 2, 0))
 
@@ -89,6 +104,17 @@ class LevelRows:
             kernel(take_numbers, steps)(out, self.ends, self.row, B[:, 0].copy(), U[:, 0, 0].copy(), V)
         else:
             kernel(take_rows, steps)(out, self.ends, self.row, B, U, V)
+
+    def _is_full(self, q: int) -> bool:
+        """Whether the B_g of q rows are small with all their columns, of which not many are zero."""
+        numbers = self.ends.size * self.m
+        return numbers <= _NOT_ZERO * self.level.size and q * numbers <= limits().pair_numbers
+
+    def _written_out(self, B: np.ndarray) -> np.ndarray:
+        """The B_g (J, q, m) with all their columns."""
+        whole = np.zeros((self.ends.size, B.shape[1], self.m))
+        whole[self.level, :, self.row] = B
+        return whole
 
     @property
     def _width(self) -> int:

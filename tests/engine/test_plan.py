@@ -87,3 +87,24 @@ def test_a_fit_without_a_list_of_products_is_that_with_one():
     np.testing.assert_allclose(leverage, listed.leverage(), rtol=1e-4)
     for name, of_level in listed.pev().items():
         np.testing.assert_allclose(pev[name], of_level, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [9, 100])
+def test_sums_over_levels_that_meet_all_others_or_few_are_those_of_a_list(levels):
+    """Few levels of many coefficients meet all others: one product of two matrices, and no loop."""
+    rng = np.random.default_rng(4)
+    n, q = 900, 4
+    a, b = rng.integers(60, size=n), rng.integers(levels, size=n)
+    x = rng.standard_normal((n, q))
+    y = (x * rng.standard_normal((60, q))[a]).sum(axis=1) + rng.standard_normal(levels)[b] + rng.standard_normal(n)
+    terms = [mme.Term(a, x, name="a", covariance="diagonal"), mme.Term(b, x[:, :2], name="b")]
+    theta = [0.5, 1.0, 0.8, 0.3, 0.6, 0.2, 0.4]
+    fits = []
+    for products in (10**9, 0):
+        with within(Limits(listed_products=products)):
+            fit = mme.fit(y, np.ones((n, 1)), terms, theta=theta)
+            assert fit.internals.objective.plan.summed is (products == 0)
+            fits.append((fit.criterion, *fit.pev().values()))
+    np.testing.assert_allclose(fits[1][0], fits[0][0], rtol=1e-13)
+    for one, other in zip(*(fit[1:] for fit in fits), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)

@@ -1,8 +1,9 @@
 """Average information finds what values of the criterion find, in fewer evaluations, and says it in the same words."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from cases import lme4_case_names, load_case
+from cases import SHIPPED, lme4_case_names, load_case, private_cases
 from structured import cases, fit_case
 
 import mme
@@ -14,6 +15,7 @@ LARGE = ("insteval", "chem97")
 def stored():
     for name in lme4_case_names():
         yield pytest.param(name, marks=[pytest.mark.slow] if name.startswith(LARGE) else [])
+    yield from private_cases("tlc")
 
 
 def assert_same(one, other):
@@ -42,6 +44,15 @@ def test_both_searches_find_the_same_optimum_of_residual_structures(name):
         assert other.optimum.converged
         return
     assert_same(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_both_searches_find_the_same_optimum_of_two_thousand_animals(method):
+    data, family = (pd.read_csv(SHIPPED / "breeding" / f"animal2000_{name}.csv") for name in ("data", "pedigree"))
+    known = {"animal": mme.Pedigree(family.id, family.sire, family.dam)}
+    formula = "y ~ x + herd + (1 | animal)"
+    assert_same(*both(lambda **by: mme.lmer(formula, data, relationship=known, method=method, **by)))
 
 
 def visits(T, J, seed=1):
