@@ -3,7 +3,9 @@
 Solves are exact to a tolerance. log|M| is estimated from random probes z with independent signs, by log|P| of the
 preconditioner P and Lanczos' quadrature of z'log(P^-1/2 M P^-1/2)z (Ubaru, Chen and Saad 2017, SIAM J. Matrix Anal.
 Appl. 38:1075-1099), less z'(P^-1/2 M P^-1/2 - I)z, of which the mean is known to be zero and which varies with it.
-The probes are the same at every theta.
+What all levels of a factor have in common the factors compete for: in these few directions M is nearly singular, and
+they would make most of what varies between probes. They are taken out of the probes, and counted once, exactly
+(deflation: Meyer, Musco, Musco and Woodruff 2021, Hutch++). The probes are the same at every theta.
 """
 
 from __future__ import annotations
@@ -100,11 +102,13 @@ class IterativeFactor:
     @cached_property
     def logdets(self) -> np.ndarray:
         """Estimates of log|M|, one of each probe."""
-        operator, z = self.operator, signs(self.m, limits().probes)
+        operator = self.operator
+        shared = np.linalg.qr(_half_transposed(operator, operator.shared))[0]
         D = operator.inverses
         logdet_P = -sum(float(np.linalg.slogdet(one)[1].sum()) for one in D)
-        found = self.solved(_half(operator, z), AVERAGED)
-        return logdet_P + found.forms(np.log) - found.forms(lambda x: x - 1.0)
+        found = self.solved(_half(operator, beside(shared, signs(self.m, limits().probes))), AVERAGED)
+        forms = found.forms(np.log) - found.forms(lambda x: x - 1.0)
+        return logdet_P + each_probe(forms, shared.shape[1])
 
     @property
     def logdet(self) -> float:
@@ -113,8 +117,9 @@ class IterativeFactor:
 
     @property
     def logdet_error(self) -> float:
-        """The standard error of log|M|."""
-        return float(self.logdets.std(ddof=1) / np.sqrt(self.logdets.size))
+        """The standard error of log|M|, as wide as that of the t distribution on what the probes leave of freedom."""
+        count = self.logdets.size
+        return float(self.logdets.std(ddof=1) * np.sqrt((count - 1) / (count - 3) / count))
 
     @property
     def pivots(self) -> np.ndarray:
@@ -152,12 +157,31 @@ def signs(m: int, count: int, first: int = 0) -> np.ndarray:
     return np.stack([2.0 * rng.integers(0, 2, size=m, dtype=np.int8) - 1.0 for rng in streams], axis=1)
 
 
+def beside(shared: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Orthonormal columns, and behind them what is left of the probes without these."""
+    return np.hstack([shared, z - shared @ (shared.T @ z)])
+
+
+def each_probe(forms: np.ndarray, shared: int) -> np.ndarray:
+    """Estimates of a trace, one of each probe, from forms (columns, ...) of :func:`beside`."""
+    return np.asarray(forms[:shared].sum(axis=0) + forms[shared:])
+
+
 def _half(operator: SchurOperator, z: np.ndarray) -> np.ndarray:
     """P^1/2 z for z (m, c), P the preconditioner: its diagonal blocks by their Cholesky factors."""
+    return _by_block(operator, operator.halves, z)
+
+
+def _half_transposed(operator: SchurOperator, z: np.ndarray) -> np.ndarray:
+    """P^T/2 z."""
+    return _by_block(operator, [L.transpose(0, 2, 1) for L in operator.halves], z)
+
+
+def _by_block(operator: SchurOperator, blocks: list[np.ndarray], z: np.ndarray) -> np.ndarray:
+    """Diagonal blocks times z (m, c)."""
     out, offsets = np.empty_like(z), operator.schur.pattern.offsets.tolist()
-    for D, start, stop in zip(operator.inverses, offsets[:-1], offsets[1:], strict=True):
-        L = np.linalg.cholesky(np.linalg.inv(D))
-        out[start:stop] = (L @ z[start:stop].reshape(len(D), D.shape[1], -1)).reshape(stop - start, -1)
+    for L, start, stop in zip(blocks, offsets[:-1], offsets[1:], strict=True):
+        out[start:stop] = (L @ z[start:stop].reshape(len(L), L.shape[1], -1)).reshape(stop - start, -1)
     return out
 
 

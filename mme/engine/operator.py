@@ -74,6 +74,23 @@ class SchurOperator:
             found.append(1.0 / M if len(factor) == 1 else np.linalg.inv(M))
         return found
 
+    @cached_property
+    def halves(self) -> list[np.ndarray]:
+        """L (J, q, q) of the diagonal blocks L L' of M."""
+        return [np.linalg.cholesky(np.linalg.inv(D)) for D in self.inverses]
+
+    @property
+    def shared(self) -> np.ndarray:
+        """What all levels of a factor have in common: orthonormal columns (m, c), one for each coefficient."""
+        pattern = self.schur.pattern
+        widths = [block.q for block in pattern.blocks]
+        columns, first = np.zeros((pattern.m, sum(widths))), 0
+        for block, start, q in zip(pattern.blocks, pattern.offsets[:-1].tolist(), widths, strict=True):
+            for a in range(q):
+                columns[start + a : start + block.J * q : q, first + a] = block.J**-0.5
+            first += q
+        return columns
+
     def precondition(self, V: np.ndarray) -> np.ndarray:
         """The inverse diagonal blocks times V (m, c)."""
         out = np.empty_like(V)

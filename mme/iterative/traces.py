@@ -5,7 +5,9 @@ With S of ``schur.py``, its diagonal blocks S_gg and its others S°, M of the re
     absorbed:      sum_g R_g'W_g R_g - sum_g C_g Lambda M^-1 Lambda'C_g',              C_g = R_g'W_g B_g,
     not absorbed:  sum_g D_g S_gg - sum_g D_g (S° Lambda M^-1 Lambda'S°)_gg D_g',      D_g = (I + S_gg H)^-1,      (T)
 
-in which M^-1 = E x z' (Hutchinson 1990): what is known comes first, and nothing is divided by a T that may be zero.
+in which M^-1 = E x z' (Hutchinson 1990), but for what all levels of a factor have in common, which is taken out of z
+and counted once (:mod:`mme.engine.iteration`). What is known comes first, and nothing is divided by a T that may be
+zero.
 One solve a probe serves all blocks. In the absorbed block x is x - P^-1 z, P the preconditioner, whose own part is
 known as well. A related block has T^-T (J I - sum_g [M^-1 (K^-1 (x) I)]_gg) T^-1, by x - P^-1 z too.
 """
@@ -16,21 +18,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.engine.iteration import AVERAGED, signs
+from mme.engine.iteration import AVERAGED, beside, each_probe, signs
 from mme.iterative.point import IteratedPoint
 
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """Solutions ``x`` = M^-1 z (m, count) for the probes, from the theta before: the next solve begins there."""
+    """Solutions ``x`` = M^-1 z for the columns z of so many probes, from the theta before: the next solve begins there.
+
+    The columns (m, shared + count) are those of :func:`mme.engine.iteration.beside`.
+    """
 
     count: int
     x: np.ndarray | None = None
 
     def solved(self, point: IteratedPoint) -> tuple[Probes, np.ndarray, int]:
-        """The probes at another theta, the signs z, and the steps of the solve."""
-        factor, z = point.factor, signs(point.factor.m, self.count)
-        start = point.factor.operator.precondition(z)
+        """The probes at another theta, the columns z, and the steps of the solve."""
+        factor = point.factor
+        z = beside(factor.operator.shared, signs(factor.m, self.count))
+        start = factor.operator.precondition(z)
         if self.x is not None:
             start[:, : self.x.shape[1]] = self.x
         found = factor.solved(z, AVERAGED, start)
@@ -51,7 +57,7 @@ def traces(point: IteratedPoint, probes: Probes, z: np.ndarray) -> list[np.ndarr
     out = []
     for i, (b, at) in enumerate(point.slices.items()):
         if point.objective.blocks[b].relationship is not None:
-            out.append(_of_related(point, i, away[at], z))
+            out.append(_of_related(point, i, away[at], z, probes.count))
             continue
         S, T = operator.information[i], point.T[b]
         J, q, _ = S.shape
@@ -60,22 +66,24 @@ def traces(point: IteratedPoint, probes: Probes, z: np.ndarray) -> list[np.ndarr
             D @ (product[at].reshape(J, q, -1) - S @ own[at].reshape(J, q, -1))
             for product, own in zip(through, moved, strict=True)
         )
-        out.append(_symmetric(np.einsum("gab,gbc->ac", D, S) - np.einsum("gak,gbk->kab", one, other)))
-    out.insert(point.absorbed, _of_absorbed(point, away, z))
+        taken = each_probe(np.einsum("gak,gbk->kab", one, other), z.shape[1] - probes.count)
+        out.append(_symmetric(np.einsum("gab,gbc->ac", D, S) - taken))
+    out.insert(point.absorbed, _of_absorbed(point, away, z, probes.count))
     return out
 
 
-def _of_related(point: IteratedPoint, i: int, away: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _of_related(point: IteratedPoint, i: int, away: np.ndarray, z: np.ndarray, count: int) -> np.ndarray:
     """(T) of the i-th block that is not absorbed, whose levels are related."""
     b, operator = point.others[i], point.factor.operator
     at, S, D, inverse = point.slices[b], operator.information[i], operator.inverses[i], point.inverse_T[b]
     J, q, _ = S.shape
     paired = np.asarray(point.schur.precision[at, at] @ z[at]).reshape(J, q, -1)
     known = inverse @ np.einsum("gab,gbc->ac", D, point.T[b].T @ S)  # T^-T P^-1 T'S: nothing cancels
-    return _symmetric(known - inverse @ np.einsum("gak,gbk->kab", away.reshape(J, q, -1), paired) @ inverse.T)
+    taken = each_probe(np.einsum("gak,gbk->kab", away.reshape(J, q, -1), paired), z.shape[1] - count)
+    return _symmetric(known - inverse @ taken @ inverse.T)
 
 
-def _of_absorbed(point: IteratedPoint, away: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _of_absorbed(point: IteratedPoint, away: np.ndarray, z: np.ndarray, count: int) -> np.ndarray:
     """(T) of the absorbed block."""
     rest, levels = point.objective.system.rest, point.objective.system.absorbed.levels
     T, W = [point.T[b] for b in point.others], point.at.levels.weights()
@@ -84,16 +92,16 @@ def _of_absorbed(point: IteratedPoint, away: np.ndarray, z: np.ndarray) -> np.nd
     for cross, factor, D in zip(rest.crossing, T, point.factor.operator.inverses, strict=True):
         C = np.einsum("abe,ebi->eai", through[:, :, cross.cells.rows], cross.values) @ factor
         known = known - np.einsum("eai,eij,ebj->ab", C, D[cross.cells.cols], C, optimize=True)
-    q, J, count = levels.R.shape[0], levels.J, z.shape[1]
-    sampled = np.empty((count, q, q))
-    for k in range(0, count, 8):  # columns at a time: there may be many levels
+    q, J, columns = levels.R.shape[0], levels.J, z.shape[1]
+    sampled = np.empty((columns, q, q))
+    for k in range(0, columns, 8):  # columns at a time: there may be many levels
         part = slice(k, k + 8)
         one, other = (
             np.einsum("abg,bgk->agk", through, np.asarray(rest.B.T @ rest.apply_lambda(v, T)).reshape(q, J, -1))
             for v in (np.ascontiguousarray(away[:, part]), np.ascontiguousarray(z[:, part]))
         )
         sampled[part] = np.einsum("agk,bgk->kab", one, other)
-    return _symmetric(known - sampled)
+    return _symmetric(known - each_probe(sampled, columns - count))
 
 
 def _symmetric(values: np.ndarray) -> np.ndarray:

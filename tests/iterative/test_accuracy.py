@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import mme
-from mme.engine.iteration import signs
+from mme.engine.iteration import beside, signs
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
 from mme.iterative.point import IteratedPoint
@@ -108,7 +108,7 @@ def test_slopes_with_exact_traces_are_differences_of_the_exact_criterion(method,
     M = point.factor.operator.product(np.eye(m))
     np.testing.assert_allclose(M, M.T, atol=1e-10)
     # every direction by itself is a set of probes whose mean, m times over, is the trace
-    z = np.sqrt(m) * np.eye(m)
+    z = beside(point.factor.operator.shared, np.sqrt(m) * np.eye(m))
     found = traces(point, Probes(m, np.linalg.solve(M, z)), z)
     own = slopes_at(point, found, np.ones(model.k)).gradient
     h = 1e-5
@@ -195,3 +195,26 @@ def test_the_stated_error_is_honest_over_thirty_draws_of_the_probes(graph, monke
     beyond = int((np.array(apart) > 1.0).sum())
     assert stats.binom.sf(beyond - 1, 30, 0.05) > 0.01, apart
     assert np.median(apart) > 0.05  # nor is it stated far too large
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("slope", [False, True])
+def test_the_error_of_the_criterion_is_honest_over_thirty_draws_of_the_probes(graph, slope, monkeypatch):
+    """Distances from log|M| of dense algebra in units of the stated error have a mean square of one."""
+    import mme.engine.iteration as iteration
+
+    y, X, terms = problem(graph, 9, slope)
+    theta = mme.fit(y, X, terms, engine="exact").theta
+    objective = Objective.of(build_model(y, X, terms), plan=Plan(0, False, summed=True, iterative=True))
+    operator = objective.evaluate(theta).rest.operator
+    exact, apart = np.linalg.slogdet(operator.product(np.eye(operator.schur.pattern.m)))[1], []
+    for seed in range(30):
+
+        def drawn(m, count, first=0, seed=seed):
+            return signs(m, count, first=1000 * (seed + 1) + first)
+
+        monkeypatch.setattr(iteration, "signs", drawn)
+        factor = iteration.IterativeFactor(operator)
+        apart.append((factor.logdet - exact) / factor.logdet_error)
+    assert 0.001 < stats.chi2.cdf(np.sum(np.square(apart)), 30) < 0.999, apart

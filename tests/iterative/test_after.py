@@ -65,11 +65,24 @@ def test_what_needs_a_factor_says_so(fit, data, ask):
         ask(fit, data)
 
 
-def test_likelihood_ratios_are_refused_where_the_error_of_the_criterion_matters(fit, data):
-    small = mme.lmer("y ~ 1 + (1 | user) + (1 | item)", data, engine="iterative", method="ML")
-    large = mme.lmer("y ~ x + (1 | user) + (1 | item)", data, engine="iterative", method="ML")
+def ratio(data, engine):
+    """The likelihood-ratio test of x."""
+    small, large = (
+        mme.lmer(f"y ~ {x} + (1 | user) + (1 | item)", data, engine=engine, method="ML") for x in ("1", "x")
+    )
+    return mme.anova(small, large)
+
+
+def test_likelihood_ratios_are_those_of_the_exact_engine_where_the_error_of_the_criterion_is_small(data):
+    found, exact = ratio(data, "iterative"), ratio(data, "exact")
+    assert found["chisq"].iloc[1] == pytest.approx(exact["chisq"].iloc[1], abs=0.05)
+
+
+def test_likelihood_ratios_are_refused_where_the_error_of_the_criterion_matters(data):
+    item = ((data["user"] + np.arange(len(data)) % 3) % 260).to_numpy()  # levels meet their neighbours alone
+    along = data.assign(item=item, y=data["y"] + np.random.default_rng(1).standard_normal(260)[item])
     with pytest.raises(mme.MMEError, match=r"criterion.*engine='exact'"):
-        mme.anova(small, large)
+        ratio(along, "iterative")
 
 
 def test_the_words_of_engine_are_checked(data):
