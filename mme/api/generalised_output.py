@@ -33,17 +33,19 @@ class GeneralisedOutput(GeneralisedFace):
             AIC     BIC   logLik deviance df.resid
         28.4887 28.0722 -12.2444  24.4887        4
         """
+        from mme.inference.fixed.shown import generalised_fixed_tests
         from mme.results.generalised_summary import summary_text
 
-        return summary_text(self.internals)
+        return summary_text(self.internals, generalised_fixed_tests(self.internals))
 
     def __repr__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
+        from mme.inference.fixed.shown import generalised_fixed_tests
         from mme.results.generalised_summary import summary_html
 
-        return summary_html(self.internals)
+        return summary_html(self.internals, generalised_fixed_tests(self.internals))
 
     def tidy(self, effects: str | Sequence[str] = ("fixed", "variance"), *, level: float = 0.95) -> pd.DataFrame:
         """Estimates as a long table, one row for each (broom's ``tidy``).

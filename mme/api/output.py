@@ -18,19 +18,38 @@ if TYPE_CHECKING:
 class Output(Face):
     """What others read: a summary, a diagnosis, tables, pictures, files."""
 
-    def summary(self) -> str:
-        """The fit as text, laid out as lme4's readers know it."""
+    def summary(self, ddf: str | None = None) -> str:
+        """The fit as text, laid out as readers of lme4 and lmerTest know it.
+
+        Parameters
+        ----------
+        ddf : str, optional
+            Degrees of freedom of the t tests, as in :meth:`Fit.coefficients`. None: Satterthwaite's; where these would
+            cost more than the fit did, t alone and a line that says so.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> print(fit.summary().partition("Fixed effects")[2].partition("Correlation")[0].rstrip())
+        , degrees of freedom by Satterthwaite:
+                    Estimate Std. Error   df t value Pr(>|t|)
+        (Intercept)  251.405      6.825 17.0  36.838   <0.001
+        Days          10.467      1.546 17.0   6.771   <0.001
+        """
+        from mme.inference.fixed.shown import fixed_tests
         from mme.results.summary import summary_text
 
-        return summary_text(self.internals)
+        return summary_text(self.internals, fixed_tests(self.internals, ddf))
 
     def __repr__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
+        from mme.inference.fixed.shown import fixed_tests
         from mme.results.summary import summary_html
 
-        return summary_html(self.internals)
+        return summary_html(self.internals, fixed_tests(self.internals))
 
     def diagnose(self) -> Diagnosis:
         """Say in plain language what is unusual about the fit, what it means and what to try.

@@ -137,7 +137,7 @@ def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Info
 
     That is where levels are related, residuals have a structure, or the remainder is sparse or too large.
     """
-    if not at.rest.is_dense or not _applies(objective):
+    if not in_closed_form(objective, at):
         return None
     levels, rest = objective.system.absorbed.levels, objective.system.rest
     precision = _precision(objective, theta)
@@ -169,6 +169,11 @@ def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Info
         own = _of_absorbed(D, C, CH)
         traces[objective.plan.absorb], squares[objective.plan.absorb, objective.plan.absorb] = own
     return Information(columns, D, C, H_2, Y, W_22, K_1, K_2, traces, squares)
+
+
+def in_closed_form(objective: Objective, at: Evaluation) -> bool:
+    """Whether :func:`information` has the derivatives, for about the price of a few evaluations."""
+    return at.rest.is_dense and _applies(objective)
 
 
 def _applies(objective: Objective) -> bool:

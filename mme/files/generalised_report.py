@@ -10,6 +10,7 @@ from mme.diagnosis.generalised import diagnose_generalised
 from mme.files.report import FACTORS, figure_html, frame_html, note, write_page
 from mme.fitted.effects import effects
 from mme.fitted.generalised import GeneralisedFitted
+from mme.inference.fixed.shown import generalised_fixed_tests
 from mme.plot import GeneralisedPlots
 from mme.plot.style import LINES
 from mme.results.generalised_summary import summary_html
@@ -21,7 +22,7 @@ _COUNTS = ("poisson", "nbinom1", "nbinom2")
 def write_generalised_report(fit: GeneralisedFitted, path: str | os.PathLike[str], *, title: str | None) -> None:
     """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``)."""
     parts = [
-        summary_html(fit),
+        summary_html(fit, generalised_fixed_tests(fit)),
         "<h2>What is unusual</h2>",
         diagnose_generalised(fit)._repr_html_(),
         "<h2>Variance</h2>",

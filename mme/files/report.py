@@ -15,6 +15,7 @@ from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.effects import Effects, effects
 from mme.fitted.record import Fitted
+from mme.inference.fixed.shown import fixed_tests
 from mme.plot import Plots
 from mme.plot.residuals import QUANTILES
 from mme.plot.style import LINES, POINTS, close, png
@@ -45,7 +46,7 @@ img { max-width: 100%; height: auto; } ol li p { margin: .2rem 0; }
 def write_report(fit: Fitted, path: str | os.PathLike[str], *, title: str | None = None) -> None:
     """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``)."""
     parts = [
-        summary_html(fit),
+        summary_html(fit, fixed_tests(fit)),
         "<h2>What is unusual</h2>",
         diagnose(fit)._repr_html_(),
         "<h2>Variance</h2>",

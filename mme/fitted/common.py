@@ -82,6 +82,10 @@ class Record(ABC):
         made: T = self._made[make]
         return made
 
+    def has(self, make: Callable[[Self], Any]) -> bool:
+        """Whether ``make(self)`` was asked for before."""
+        return make in self._made
+
     @cached_property
     def _made(self) -> dict[Callable[[Any], Any], Any]:
         return {}

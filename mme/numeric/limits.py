@@ -136,6 +136,8 @@ class Limits:
         Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
     summary_operations : float
         Operations that a summary may spend on the standard errors of heritabilities: about a second.
+    tests_operations : float
+        Operations that a summary may spend on degrees of freedom whatever the fit took: about a tenth of a second.
     """
 
     memory: int | None = None
@@ -187,6 +189,7 @@ class Limits:
     hessian_operations: float = 2e12
     related_levels_asked: int = 2000
     summary_operations: float = 1e10
+    tests_operations: float = 1e9
 
 
 _DEFAULT = Limits()

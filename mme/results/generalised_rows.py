@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr
 
 from mme.fitted.generalised import GeneralisedFitted
-from mme.results.summary_rows import estimate_cells, quantile_rows
+from mme.results.summary_rows import quantile_rows
 from mme.results.summary_rows import source as source_of
-from mme.results.text import Row, p_values
+from mme.results.text import Row
 
 TITLE = "Generalised linear mixed model fit by maximum likelihood"
 # Parameters of a family beyond which a line is no place for them.
@@ -56,11 +55,3 @@ def parameter_line(fit: GeneralisedFitted) -> list[str]:
     if len(values) > _MOST_PARAMETERS:
         values = [*values[:_MOST_PARAMETERS], f"and {len(values) - _MOST_PARAMETERS} more: see parameters"]
     return [f"Family parameters: {', '.join(values)}"] if values else []
-
-
-def fixed_rows(fit: GeneralisedFitted) -> list[Row]:
-    """Estimates with z, and p by the normal distribution."""
-    z = fit.estimates.beta / fit.estimates.se
-    p = p_values((2.0 * ndtr(-np.abs(z))).tolist())
-    cells = zip(fit.fixed_names, estimate_cells(fit), p, strict=True)
-    return [("", "Estimate", "Std. Error", "z value", "Pr(>|z|)"), *((name, *own, pr) for name, own, pr in cells)]

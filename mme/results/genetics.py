@@ -95,8 +95,12 @@ def heritability_table(fit: Fitted, name: str) -> pd.DataFrame:
 def is_quick(objective: Objective) -> bool:
     """Whether the Hessian of the criterion takes about a second at most, by its operations: k (k + 1) evaluations."""
     k = objective.model.k + objective.phi.size
-    assembly = _ASSEMBLY * objective.model.n if objective.phi.size else 0.0
-    return k * (k + 1) * (objective.engine.flops + assembly) <= limits().summary_operations
+    return k * (k + 1) * evaluation_operations(objective) <= limits().summary_operations
+
+
+def evaluation_operations(objective: Objective) -> float:
+    """Operations of one evaluation, the assembly that a residual parameter asks for among them."""
+    return objective.engine.flops + (_ASSEMBLY * objective.model.n if objective.phi.size else 0.0)
 
 
 def reliabilities(model: Model, theta: np.ndarray, sigma: float, effects_pev: list[np.ndarray]) -> list[np.ndarray]:

@@ -9,9 +9,9 @@ import textwrap
 from html import escape
 
 from mme.fitted.record import Fitted
+from mme.results.fixed_tests import FixedTests
 from mme.results.notes import notes_of
 from mme.results.summary_rows import (
-    WIDTH,
     correlation_text,
     counts,
     criterion_rows,
@@ -23,12 +23,12 @@ from mme.results.summary_rows import (
     source,
     title,
 )
-from mme.results.text import html_table, text_table
+from mme.results.text import WIDTH, html_table, text_table
 
 _RATIOS = "Shares of the variance of the records"
 
 
-def summary_text(fit: Fitted) -> str:
+def summary_text(fit: Fitted, tests: FixedTests) -> str:
     """Title, criterion, residuals, random effects, fixed effects, and notes on what is unusual."""
     parts = [
         "\n".join([title(fit), *source(fit, fit.model.weights)]),
@@ -39,10 +39,10 @@ def summary_text(fit: Fitted) -> str:
     if ratios := ratio_rows(fit):
         parts.append(f"{_RATIOS}:\n{text_table(ratios, left=2, indent=' ')}")
     if fit.fixed_names:
-        parts.append(f"Fixed effects:\n{text_table(fixed_rows(fit), left=1)}")
+        parts.append(f"{tests.title}:\n{text_table(fixed_rows(fit, tests), left=1)}")
     if len(fit.fixed_names) > 1:
         parts.append(correlation_text(fit))
-    return paragraphs(parts, notes_of(fit))
+    return paragraphs(parts, [*notes_of(fit), *tests.notes])
 
 
 def paragraphs(parts: list[str], notes: list[str]) -> str:
@@ -51,7 +51,7 @@ def paragraphs(parts: list[str], notes: list[str]) -> str:
     return "\n\n".join([*parts, "\n".join(wrapped)]).rstrip("\n") + "\n"
 
 
-def summary_html(fit: Fitted) -> str:
+def summary_html(fit: Fitted, tests: FixedTests) -> str:
     """The same tables for a notebook."""
     head = "<br>".join([f"<b>{escape(title(fit))}</b>", *map(escape, source(fit, fit.model.weights))])
     criterion = "; ".join(f"{name} {value}" for name, value in zip(*criterion_rows(fit), strict=True))
@@ -60,6 +60,6 @@ def summary_html(fit: Fitted) -> str:
     if ratios := ratio_rows(fit):
         parts.append(html_table(_RATIOS, ratios, left=2))
     if fit.fixed_names:
-        parts.append(html_table("Fixed effects", fixed_rows(fit), left=1))
-    parts += [f"<p>{escape(note)}</p>" for note in notes_of(fit)]
+        parts.append(html_table(tests.title, fixed_rows(fit, tests), left=1))
+    parts += [f"<p>{escape(note)}</p>" for note in [*notes_of(fit), *tests.notes]]
     return f"<div>{''.join(parts)}</div>"

@@ -10,15 +10,25 @@ import numpy as np
 
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
+from mme.results.fixed_tests import FixedTests
 from mme.results.genetics import heritabilities, is_quick
-from mme.results.text import Row, abbreviated, column, column_format, fixed_point, formatted, text_table
+from mme.results.text import (
+    WIDTH,
+    Row,
+    abbreviated,
+    column,
+    column_format,
+    fixed_point,
+    formatted,
+    freedoms,
+    p_values,
+    text_table,
+)
 
 if TYPE_CHECKING:
     from mme.model.term import Term
     from mme.residual import Bound
 
-# Characters of a line.
-WIDTH = 80
 # A correlation matrix of more fixed effects than this does not fit on a line.
 _MOST_CORRELATIONS = 12
 # Parameters of a residual structure beyond which a summary is no place for them.
@@ -33,7 +43,8 @@ def title(fit: Fitted) -> str:
 
 def source(fit: Record, weights: np.ndarray | None, called: str = "Weights") -> list[str]:
     """The formula or the response, and the ranges of weights and offset, a line each."""
-    lines = [f"Formula: {fit.formula}" if fit.formula else f"Response: {fit.model.response}"]
+    head = f"Formula: {fit.formula}" if fit.formula else f"Response: {fit.model.response}"
+    lines = textwrap.wrap(head, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     for what, values in ((called, weights), ("Offset", fit.model.offset)):
         if values is not None:
             lines.append(f"{what}: {values.min():.4g} to {values.max():.4g}")
@@ -169,20 +180,20 @@ def _relationship_lines(fit: Record) -> list[str]:
     return [f"Relationship of {term}: {', '.join(values)}" for term, values in named.items()]
 
 
-def fixed_rows(fit: Record) -> list[Row]:
-    """The standard errors decide the decimals: what lies beyond them is noise."""
-    rows = [(name, *cells) for name, cells in zip(fit.fixed_names, estimate_cells(fit), strict=True)]
-    return [("", "Estimate", "Std. Error", "t value"), *rows]
-
-
-def estimate_cells(fit: Record) -> list[tuple[str, str, str]]:
-    """Estimates, standard errors and their ratios."""
-    beta, se = fit.estimates.beta, fit.estimates.se
-    spec = column_format(se)
-    return [
-        (formatted(b, spec), formatted(s, spec), fixed_point(b / s, 3))
-        for b, s in zip(beta.tolist(), se.tolist(), strict=True)
+def fixed_rows(fit: Record, tests: FixedTests) -> list[Row]:
+    """Estimates with their tests; the standard errors decide the decimals: what lies beyond them is noise."""
+    beta, spec = fit.estimates.beta.tolist(), column_format(tests.se)
+    columns = [
+        [formatted(b, spec) for b in beta],
+        [formatted(s, spec) for s in tests.se.tolist()],
+        [] if tests.df is None else freedoms(tests.df),
+        [fixed_point(t, 3) for t in tests.statistic.tolist()],
+        [] if tests.p is None else p_values(tests.p),
     ]
+    titles = ("Estimate", "Std. Error", "df", f"{tests.symbol} value", f"Pr(>|{tests.symbol}|)")
+    shown = [(title, cells) for title, cells in zip(titles, columns, strict=True) if cells]
+    rows = zip(fit.fixed_names, *(cells for _, cells in shown), strict=True)
+    return [("", *(title for title, _ in shown)), *rows]
 
 
 def correlation_text(fit: Record) -> str:
@@ -197,4 +208,7 @@ def correlation_text(fit: Record) -> str:
     header = ("", *abbreviated(fit.fixed_names, 6)[:-1])
     labels = abbreviated(fit.fixed_names, 11)
     rows = [(labels[i], *(fixed_point(corr[i, j], 3) for j in range(i)), *[""] * (p - 1 - i)) for i in range(1, p)]
-    return f"Correlation of fixed effects:\n{text_table([header, *rows], left=1)}"
+    table = text_table([header, *rows], left=1)
+    if max(map(len, table.split("\n"))) > WIDTH:
+        return "Correlation of fixed effects: not shown, wider than a line; see beta_cov."
+    return f"Correlation of fixed effects:\n{table}"

@@ -12,8 +12,12 @@ Row = tuple[str, ...]
 
 # Significant digits of the smallest number in a column, as in lme4.
 _DIGITS = 4
-# Of p-values: the digits, the least that is written without a power of ten, and the least that is written at all.
-_DIGITS_P, _LEAST_FIXED, _LEAST_P = 3, 1e-4, 2e-16
+# Of p-values: the decimals, and the least that is written.
+_DECIMALS_P, _LEAST_P = 3, 1e-3
+# Degrees of freedom from which on their decimals say nothing.
+_MANY_DF = 1000.0
+# Characters of a line.
+WIDTH = 80
 
 
 def column_format(values: Iterable[float], digits: int = _DIGITS) -> str:
@@ -53,31 +57,62 @@ def fixed_point(value: float, decimals: int) -> str:
     return formatted(round(float(value), decimals) + 0.0, f".{decimals}f")  # + 0.0: no "-0.00"
 
 
-def p_values(values: Sequence[float]) -> list[str]:
-    """P-values to three digits, as R prints them: those below 0.0001 in scientific notation.
+def p_values(values: Iterable[float]) -> list[str]:
+    """P-values to three decimals, as papers print them; NaN is an empty cell.
 
     Examples
     --------
-    >>> p_values([0.04213, 1.0e-9, 0.0])
-    ['0.0421', '1.00e-09', '<2e-16']
+    >>> p_values([0.04213, 1.0e-9, 0.9999, float("nan")])
+    ['0.042', '<0.001', '1.000', '']
     """
-    plain = [value for value in values if value >= _LEAST_FIXED]
-    spec = column_format(plain, _DIGITS_P)
-    return [
-        f"<{_LEAST_P:.0e}"
-        if value < _LEAST_P
-        else formatted(value, spec if value >= _LEAST_FIXED else f".{_DIGITS_P - 1}e")
-        for value in values
-    ]
+    return [_p_value(float(value)) for value in values]
 
 
-def text_table(rows: Sequence[Row], *, left: int, indent: str = "") -> str:
-    """Cells under one another: the first ``left`` columns to the left, the others to the right."""
+def _p_value(value: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    return f"<{_LEAST_P:.{_DECIMALS_P}f}" if value < _LEAST_P else f"{value:.{_DECIMALS_P}f}"
+
+
+def freedoms(values: Iterable[float]) -> list[str]:
+    """Degrees of freedom with a decimal where they are few: beyond a hundred it changes nothing.
+
+    Examples
+    --------
+    >>> freedoms([17.0, 140.26, 73421.0, float("inf"), float("nan")])
+    ['17.0', '140.3', '73421', 'Inf', '']
+    """
+    return [_freedom(float(value)) for value in values]
+
+
+def _freedom(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return "Inf" if math.isinf(value) else f"{value:.{1 if value < _MANY_DF else 0}f}"
+
+
+def text_table(rows: Sequence[Row], *, left: int, indent: str = "", width: int = WIDTH) -> str:
+    """Cells under one another: the first ``left`` columns to the left, the others to the right.
+
+    Where lines would be wider than ``width``, a first cell that is too long has a line of its own above the others.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        (indent + " ".join(f"{cell:{'<' if c < left else '>'}{widths[c]}}" for c, cell in enumerate(row))).rstrip()
-        for row in rows
-    )
+    room = width - len(indent) - sum(widths[1:]) - len(widths) + 1
+    if left and len(widths) > 1 and widths[0] > room:
+        fitting = [len(row[0]) for row in rows if len(row[0]) <= room]
+        widths[0] = max(fitting, default=0)
+    return "\n".join(_lines(row, widths, left, indent) for row in rows)
+
+
+def _lines(row: Row, widths: Sequence[int], left: int, indent: str) -> str:
+    """One row, on a line of its own; on two where its first cell is wider than its column."""
+    first, *others = row
+    above = ""
+    if len(first) > widths[0]:
+        above, first = f"{indent}{first}\n", ""
+    cells = zip((first, *others), widths, strict=True)
+    line = indent + " ".join(f"{cell:{'<' if c < left else '>'}{size}}" for c, (cell, size) in enumerate(cells))
+    return above + line.rstrip()
 
 
 def html_table(caption: str, rows: Sequence[Row], *, left: int) -> str:

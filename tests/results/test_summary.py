@@ -1,12 +1,14 @@
 """What a fit prints: lme4's tables, aligned, and a sentence for whatever is unusual."""
 
 import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import mme
+from mme.numeric.limits import Limits, within
 from mme.results.notes import boundary
 from mme.results.text import abbreviated, column
 
@@ -24,7 +26,7 @@ def weighted(sleepstudy):
     return sleepstudy.assign(Days=gaps, D2=2.0 * days, w=np.tile([1.0, 2.0, 3.0, 4.0, 5.0], 36))
 
 
-# Printed by lme4 1.1-31 in R 4.2.2: print(summary(lmer(...))).
+# Printed by lme4 1.1-31 in R 4.2.2, print(summary(lmer(...))); df and p by lmerTest 3.1-3.
 LME4 = {
     "sleepstudy": """
 Scaled residuals:
@@ -38,10 +40,10 @@ Random effects:
  Residual             654.94   25.592
 Number of obs: 180, groups:  Subject, 18
 
-Fixed effects:
-            Estimate Std. Error t value
-(Intercept)  251.405      6.825  36.838
-Days          10.467      1.546   6.771
+Fixed effects, degrees of freedom by Satterthwaite:
+            Estimate Std. Error   df t value Pr(>|t|)
+(Intercept)  251.405      6.825 17.0 36.838 <0.001
+Days          10.467      1.546 17.0 6.771 <0.001
 
 Correlation of Fixed Effects:
      (Intr)
@@ -55,10 +57,10 @@ Random effects:
  Residual              653.12   25.556
 Number of obs: 180, groups:  Subject, 18
 
-Fixed effects:
-            Estimate Std. Error t value
-(Intercept)  251.405      6.708   37.48
-Days          10.467      1.519    6.89
+Fixed effects, degrees of freedom by Satterthwaite:
+            Estimate Std. Error   df t value Pr(>|t|)
+(Intercept)  251.405      6.708 19.3 37.48 <0.001
+Days          10.467      1.519 19.3 6.89 <0.001
 
 Correlation of Fixed Effects:
      (Intr)
@@ -75,9 +77,9 @@ Random effects:
  Residual             13.81    3.716
 Number of obs: 30, groups:  Batch, 6
 
-Fixed effects:
-            Estimate Std. Error t value
-(Intercept)   5.6656     0.6784   8.352
+Fixed effects, degrees of freedom by Satterthwaite:
+            Estimate Std. Error   df t value Pr(>|t|)
+(Intercept)   5.6656     0.6784 29.0 8.352 <0.001
 """,
     "Penicillin": """
 Random effects:
@@ -87,9 +89,9 @@ Random effects:
  Residual             0.3024   0.5499
 Number of obs: 144, groups:  plate, 24; sample, 6
 
-Fixed effects:
-            Estimate Std. Error t value
-(Intercept)  22.9722     0.8086   28.41
+Fixed effects, degrees of freedom by Satterthwaite:
+            Estimate Std. Error   df t value Pr(>|t|)
+(Intercept)  22.9722     0.8086 5.5 28.41 <0.001
 """,
     "Machines": """
 Random effects:
@@ -100,11 +102,11 @@ Random effects:
  Residual              0.9246  0.9616
 Number of obs: 54, groups:  Worker, 6
 
-Fixed effects:
-            Estimate Std. Error t value
-(Intercept)   52.356      1.681  31.151
-MachineB       7.967      2.421   3.291
-MachineC      13.917      1.540   9.036
+Fixed effects, degrees of freedom by Satterthwaite:
+            Estimate Std. Error   df t value Pr(>|t|)
+(Intercept)   52.356      1.681 5.0 31.151 <0.001
+MachineB       7.967      2.421 5.0 3.291 0.022
+MachineC      13.917      1.540 5.0 9.036 <0.001
 
 Correlation of Fixed Effects:
          (Intr) MachnB
@@ -119,14 +121,14 @@ Random effects:
  Residual                  168.7    12.99
 Number of obs: 72, groups:  Variety:Block, 18; Block, 6
 
-Fixed effects:
-                        Estimate Std. Error t value
-(Intercept)               81.900      8.571   9.556
-nitro                     75.333     11.859   6.353
-VarietyMarvellous          8.517      8.685   0.981
-VarietyVictory            -8.600      8.685  -0.990
-nitro:VarietyMarvellous  -10.750     16.771  -0.641
-nitro:VarietyVictory       5.750     16.771   0.343
+Fixed effects, degrees of freedom by Satterthwaite:
+                        Estimate Std. Error   df t value Pr(>|t|)
+(Intercept)               81.900      8.571 12.8 9.556 <0.001
+nitro                     75.333     11.859 51.0 6.353 <0.001
+VarietyMarvellous          8.517      8.685 21.6 0.981 0.338
+VarietyVictory            -8.600      8.685 21.6 -0.990 0.333
+nitro:VarietyMarvellous  -10.750     16.771 51.0 -0.641 0.524
+nitro:VarietyVictory       5.750     16.771 51.0 0.343 0.733
 
 Correlation of Fixed Effects:
             (Intr) nitro  VrtyMr VrtyVc ntr:VM
@@ -148,10 +150,10 @@ Random effects:
  Residual             1425.88  37.761
 Number of obs: 175, groups:  Subject, 18
 
-Fixed effects:
-            Estimate Std. Error t value
-(Intercept)  247.108      7.773   31.79
-Days          11.214      1.723    6.51
+Fixed effects, degrees of freedom by Satterthwaite:
+            Estimate Std. Error   df t value Pr(>|t|)
+(Intercept)  247.108      7.773 18.0 31.79 <0.001
+Days          11.214      1.723 17.8 6.51 <0.001
 
 Correlation of Fixed Effects:
      (Intr)
@@ -203,7 +205,7 @@ def test_the_tables_read_as_lme4_prints_them(name, sleepstudy, weighted):
 def test_columns_of_numbers_end_at_one_place(name, sleepstudy, weighted):
     for part in fitted(name, sleepstudy, weighted).summary().split("\n\n"):
         lines = part.rstrip("\n").split("\n")
-        if lines[0] == "Fixed effects:":
+        if lines[0].startswith("Fixed effects"):
             assert len({len(line) for line in lines[1:]}) == 1
         if lines[0] == "Random effects:":
             ends = [lines[1].index(title) + len(title) for title in ("Variance", "Std.Dev.")]
@@ -216,8 +218,8 @@ def test_the_printed_numbers_are_the_fits(sleepstudy):
     text = fit.summary()
     assert f"REML criterion at convergence: {fit.criterion:.4f}\n" in text
     for name in fit.fixed_names:
-        (line,) = re.findall(rf"^{re.escape(name)} +(\S+) +(\S+) +(\S+)$", text, re.MULTILINE)
-        exact = (fit.beta[name], fit.se[name], fit.beta[name] / fit.se[name])
+        (line,) = re.findall(rf"^{re.escape(name)} +(\S+) +(\S+) +(\S+) +(\S+) +<0.001$", text, re.MULTILINE)
+        exact = (fit.beta[name], fit.se[name], 17.0, fit.beta[name] / fit.se[name])
         assert [float(number) for number in line] == pytest.approx(exact, abs=0.0005001)
     assert f"{fit.sigma**2:.2f}   {fit.sigma:.3f}" in text
 
@@ -307,13 +309,13 @@ def test_a_fit_from_arrays_names_the_response_and_numbered_columns(sleepstudy):
 def test_standard_errors_decide_the_decimals_of_estimates(sleepstudy):
     centred = sleepstudy.assign(Reaction=sleepstudy["Reaction"] - sleepstudy["Reaction"].mean())
     text = mme.lmer("Reaction ~ 1 + (1 | Subject)", centred).summary()
-    assert re.search(r"^\(Intercept\)     0\.00       9\.05   0\.000$", text, re.MULTILINE)
-    assert "-0.0" not in text.split("Fixed effects:")[1]
+    assert re.search(r"^\(Intercept\)     0\.00       9\.05 17\.0   0\.000    1\.000$", text, re.MULTILINE)
+    assert "-0.0" not in text.split("Fixed effects")[1]
 
 
 def test_units_far_from_one_are_written_in_powers_of_ten(sleepstudy):
     text = mme.lmer("I(Reaction * 1e-6) ~ Days + (1 | Subject)", sleepstudy).summary()
-    assert re.search(r"^Days +1\.047e-05 +8\.042e-07 +13\.015$", text, re.MULTILINE)
+    assert re.search(r"^Days +1\.047e-05 +8\.042e-07 +161\.0 +13\.015 +<0\.001$", text, re.MULTILINE)
     assert re.search(r"^ Subject +\(Intercept\) 1\.378e-09 3\.712e-05$", text, re.MULTILINE)
 
 
@@ -349,6 +351,35 @@ def test_many_fixed_effects_have_no_correlation_table(sleepstudy):
     assert max(map(len, text.split("\n"))) <= 80
 
 
+def test_long_names_have_lines_of_their_own(sleepstudy):
+    names = {f"a_rather_long_name_of_a_covariate_{i}": np.sin(np.arange(180.0) * (i + 1)) for i in range(3)}
+    fit = mme.lmer(f"Reaction ~ {'*'.join(names)} + (1 | Subject)", sleepstudy.assign(**names))
+    lines = fit.summary().split("\n")
+    at = lines.index("a_rather_long_name_of_a_covariate_0:a_rather_long_name_of_a_covariate_1")
+    assert len(lines[at + 1]) == len(lines[at - 1])
+    cut = [line for line in lines if len(line) > 80 and line.strip() not in (*fit.fixed_names, "*".join(names))]
+    assert not cut
+    assert "..." not in fit.summary()
+
+
+def test_degrees_of_freedom_are_those_asked_for_and_left_out_where_they_cost_more_than_the_fit():
+    growth = mme.load("Orthodont").assign(visit=lambda d: (d["age"] - 8) / 2)
+    fit = mme.lmer("distance ~ age", growth, residual=mme.Unstructured("visit", "Subject"))
+    with within(Limits(tests_operations=0)):
+        text = fit.summary()
+    assert "t value\n" in text
+    assert "Pr(>|t|)" not in text
+    assert "summary(ddf='satterthwaite')" in " ".join(text.split())
+    asked = fit.summary(ddf="satterthwaite")
+    assert "Pr(>|t|)" in asked
+    with within(Limits(tests_operations=0)):
+        assert fit.summary() == asked  # what is known costs nothing
+    normal = fit.summary(ddf="none")
+    assert "Fixed effects, p by the normal distribution:\n            Estimate Std. Error t value Pr(>|t|)" in normal
+    kenward = mme.lmer("yield ~ nitro + (1 | Block/Variety)", mme.load("Oats"))
+    assert "by Kenward and Roger:\n" in kenward.summary("kr")
+
+
 def test_repr_is_the_summary_and_notebooks_get_html(sleepstudy):
     fit = mme.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
     assert repr(fit) == fit.summary()
@@ -359,8 +390,8 @@ def test_repr_is_the_summary_and_notebooks_get_html(sleepstudy):
 def test_html_holds_the_numbers_of_the_text(name, sleepstudy, weighted):
     fit = fitted(name, sleepstudy, weighted)
     tables = re.findall(r"<table>.*?</table>", fit._repr_html_())
-    for table, title in zip(tables, ("Random effects:", "Fixed effects:"), strict=True):
-        cells = re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", table)
+    for table, title in zip(tables, ("Random effects:", "Fixed effects"), strict=True):
+        cells = [unescape(cell) for cell in re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", table)]
         (part,) = [p for p in fit.summary().split("\n\n") if p.startswith(title)]
         in_text = [word for line in part.split("\n")[1:] if "Number of obs" not in line for word in line.split()]
         assert " ".join(cells).split() == in_text
