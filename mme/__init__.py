@@ -3,28 +3,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mme.api.face import Fit
-from mme.api.fitting import fit, lmer, objective
-from mme.equations import EquationsSolution, MixedModelEquations, solve
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
-from mme.model.term import Term
-from mme.residual import (
-    AR1,
-    CompoundSymmetry,
-    Exponential,
-    Heterogeneous,
-    PowerOfCovariate,
-    RStructure,
-    Toeplitz,
-    Unstructured,
-)
-from mme.tables.datasets import load
 
 if TYPE_CHECKING:
     from mme.api.comparing import anova, exact_rlrt, load_fit, variance_test
+    from mme.api.face import Fit
+    from mme.api.fitting import fit, lmer, objective
     from mme.api.generalised import GeneralisedFit
     from mme.api.generalised_fitting import glm_fit, glmer
     from mme.covariance.base import GStructure
+    from mme.equations import EquationsSolution, MixedModelEquations, solve
     from mme.family.agreement import check_family
     from mme.family.base import Family
     from mme.family.beta import Beta
@@ -37,10 +25,22 @@ if TYPE_CHECKING:
     from mme.family.own import OwnFamily
     from mme.family.poisson import Poisson
     from mme.family.tweedie import Tweedie
+    from mme.model.term import Term
     from mme.relationship.genomic import genomic_relationship, single_step
     from mme.relationship.known import Relationship
     from mme.relationship.parametric import Parametric
     from mme.relationship.pedigree import Pedigree
+    from mme.residual import (
+        AR1,
+        CompoundSymmetry,
+        Exponential,
+        Heterogeneous,
+        PowerOfCovariate,
+        RStructure,
+        Toeplitz,
+        Unstructured,
+    )
+    from mme.tables.datasets import load
 
 __all__ = [
     "AR1",
@@ -93,35 +93,52 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-# Rooms that many never enter, imported when a name of theirs is asked for.
+# Where each name is: imported when it is asked for, so that `import mme` itself takes milliseconds.
 _LATER = {
+    "AR1": "mme.residual",
     "Beta": "mme.family.beta",
     "Binomial": "mme.family.binomial",
+    "CompoundSymmetry": "mme.residual",
+    "EquationsSolution": "mme.equations",
+    "Exponential": "mme.residual",
     "Family": "mme.family.base",
+    "Fit": "mme.api.face",
     "GStructure": "mme.covariance.base",
     "Gamma": "mme.family.gamma",
     "Gaussian": "mme.family.gaussian",
     "GeneralisedFit": "mme.api.generalised",
+    "Heterogeneous": "mme.residual",
     "InverseGaussian": "mme.family.inverse_gaussian",
     "MixedGLMClassifier": "mme.sklearn.generalised",
     "MixedGLMRegressor": "mme.sklearn.generalised",
     "MixedLMRegressor": "mme.sklearn.linear",
+    "MixedModelEquations": "mme.equations",
     "NegativeBinomial": "mme.family.negative_binomial",
     "Ordinal": "mme.family.ordinal",
     "OwnFamily": "mme.family.own",
     "Parametric": "mme.relationship.parametric",
     "Pedigree": "mme.relationship.pedigree",
     "Poisson": "mme.family.poisson",
+    "PowerOfCovariate": "mme.residual",
+    "RStructure": "mme.residual",
     "Relationship": "mme.relationship.known",
+    "Term": "mme.model.term",
+    "Toeplitz": "mme.residual",
     "Tweedie": "mme.family.tweedie",
+    "Unstructured": "mme.residual",
     "anova": "mme.api.comparing",
     "check_family": "mme.family.agreement",
     "exact_rlrt": "mme.api.comparing",
+    "fit": "mme.api.fitting",
     "genomic_relationship": "mme.relationship.genomic",
     "glm_fit": "mme.api.generalised_fitting",
     "glmer": "mme.api.generalised_fitting",
+    "lmer": "mme.api.fitting",
+    "load": "mme.tables.datasets",
     "load_fit": "mme.api.comparing",
+    "objective": "mme.api.fitting",
     "single_step": "mme.relationship.genomic",
+    "solve": "mme.equations",
     "variance_test": "mme.api.comparing",
 }
 
@@ -134,7 +151,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'mme' has no attribute {name!r}")
     try:
-        return getattr(import_module(_LATER[name]), name)
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
     except ImportError as error:
         if name in _ESTIMATORS:
             raise ImportError(f"mme.{name} needs scikit-learn: pip install 'mme[sklearn]'") from error

@@ -23,12 +23,11 @@ DOORS = {
     "nlopt": "numeric.by_values",
     "numba": "numeric.kernels",
     "scipy.linalg": "numeric.lapack",
-    "formulaic": "formula.splines",
     "matplotlib": "plot",
     "sklearn": "sklearn",
 }
 # Too slow or too seldom needed to be loaded with ``import mme``: imported inside the function that uses them.
-ON_DEMAND = {"pandas", "polars", "pyarrow", "formulaic", "numba", "matplotlib", "nlopt"}
+ON_DEMAND = {"pandas", "polars", "pyarrow", "numba", "matplotlib", "nlopt"}
 
 
 class Import(NamedTuple):
@@ -173,22 +172,43 @@ def fresh(code: str) -> Any:
     return json.loads(run.stdout)
 
 
-def test_importing_the_library_loads_no_slow_one():
+# The doors through which most come in.
+ENTERED = "import json, sys; import mme; mme.lmer, mme.fit, mme.Term, mme.solve; print(json.dumps(sorted(sys.modules)))"
+
+
+def test_importing_the_library_imports_nothing_but_its_names():
     loaded = fresh("import json, sys; import mme; print(json.dumps(sorted(sys.modules)))")
+    assert [name for name in loaded if name.partition(".")[0] == "mme"] == ["mme", "mme.errors"]
+    assert {"numpy", "scipy", "pandas"} & set(loaded) == set()
+
+
+def test_every_public_name_is_found_and_one_that_is_none_is_missed():
+    code = (
+        "import json, mme; print(json.dumps([mme.__all__, dir(mme), [getattr(mme, n).__name__ for n in mme.__all__]]))"
+    )
+    named, listed, found = fresh(code)
+    assert named == sorted(named) == found
+    assert set(named) < set(listed)
+    missing = "import json, mme\ntry: mme.lmerr\nexcept AttributeError as error: print(json.dumps(str(error)))"
+    assert fresh(missing) == "module 'mme' has no attribute 'lmerr'"
+
+
+def test_entering_the_library_loads_no_slow_one():
+    loaded = fresh(ENTERED)
     slow = ON_DEMAND | {"scipy.optimize", "scipy.stats", "scipy.interpolate", "sklearn", "sksparse"}
     assert not slow & set(loaded)
 
 
-def test_importing_the_library_loads_numpy_and_scipy_alone():
-    """Time to import is what these take: no other library, and of SciPy no part that they do not load themselves."""
+def test_entering_the_library_loads_numpy_and_scipy_alone():
+    """Time to enter is what these take: no other library, and of SciPy no part that they do not load themselves."""
     theirs = "numpy, scipy.sparse.linalg, scipy.sparse.csgraph, scipy.linalg.lapack, scipy.special"
     code = "import json, sys; import {}; print(json.dumps(sorted(sys.modules)))"
-    added = set(fresh(code.format("mme"))) - set(fresh(code.format(theirs)))
+    added = set(fresh(ENTERED)) - set(fresh(code.format(theirs)))
     assert {name for name in added if name.partition(".")[0] not in {"mme", *sys.stdlib_module_names}} == set()
 
 
-def test_importing_the_library_enters_no_room_of_what_is_asked_of_a_fit_later():
-    modules = fresh("import json, sys; import mme; print(json.dumps(sorted(sys.modules)))")
+def test_entering_the_library_enters_no_room_of_what_is_asked_of_a_fit_later():
+    modules = fresh(ENTERED)
     loaded = {place(name.removeprefix("mme.")) for name in modules if name.startswith("mme.")}
     assert loaded & {"formula", "inference", "diagnosis", "prediction", "plot", "files", "sklearn", "cli"} == set()
 

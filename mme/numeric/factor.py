@@ -20,6 +20,10 @@ __all__ = ["Analysis", "NotPositiveDefiniteError", "SymmetricFactor", "analyse",
 
 # The environment variable that chooses who factorises.
 _CHOICE = "MME_FACTOR"
+_HOW = (
+    "for CHOLMOD conda install -c conda-forge scikit-sparse, or apt-get install libsuitesparse-dev (brew install "
+    "suite-sparse) and pip install 'mme[cholmod]'"
+)
 
 
 def analyse(lower: sp.csc_array) -> Analysis:
@@ -64,7 +68,7 @@ def _backend() -> Callable[[sp.csc_array], Analysis]:
         return _superlu()
     cholmod = _cholmod()
     if cholmod is None and wanted:
-        raise MMEError(f"{_CHOICE}=cholmod needs scikit-sparse, which is not installed (pip install scikit-sparse)")
+        raise MMEError(f"{_CHOICE}=cholmod needs scikit-sparse, which is not installed: {_HOW}")
     return _instead_of_cholmod() if cholmod is None else cholmod
 
 
@@ -84,7 +88,7 @@ def _instead_of_cholmod() -> Callable[[sp.csc_array], Analysis]:
     warnings.warn(
         MMEWarning(
             "scikit-sparse is not installed: sparse factors are made by SciPy's SuperLU, which gives the same numbers "
-            f"more slowly (pip install scikit-sparse for CHOLMOD; {_CHOICE}=superlu is silent)"
+            f"more slowly; {_HOW} ({_CHOICE}=superlu is silent)"
         ),
         stacklevel=2,
     )

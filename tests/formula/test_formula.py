@@ -256,13 +256,6 @@ def test_python_and_r_spellings_mean_the_same(written, same):
     np.testing.assert_allclose(design(f"y ~ {written}", small()).X, design(f"y ~ {same}", small()).X, rtol=1e-12)
 
 
-def test_formulaics_splines_can_be_used():
-    pytest.importorskip("formulaic")
-    made = design("y ~ 0 + cr(x, df=4) + cc(w, df=2)", small())
-    assert made.x_names[:4] == tuple(f"cr(x, df = 4){j}" for j in (1, 2, 3, 4))
-    np.testing.assert_allclose(made.X[:, :4].sum(axis=1), 1)
-
-
 # ---- new data ------------------------------------------------------------------------------------------------------
 
 STATEFUL = (
