@@ -122,6 +122,9 @@ class Family(ABC):
         there is no such form.
     has_intercept : bool
         Whether X may hold an intercept; not where thresholds stand for it.
+    merges : str
+        Records of one eta that one record of their summed weights can stand for: ``"sums"``, all, with the weighted
+        mean of y; ``"copies"``, those of one y; empty: none, as where weights divide the dispersion.
     """
 
     name: str
@@ -131,6 +134,7 @@ class Family(ABC):
     everywhere: bool = True
     kind: int | None = None
     has_intercept: bool = True
+    merges: str = ""
 
     def options(self) -> dict[str, Any]:
         """The arguments that make the family again, plain values by name: what a file keeps of it."""

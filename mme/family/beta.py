@@ -48,6 +48,7 @@ class Beta(Family):
     """
 
     name = "beta"
+    merges = "copies"
     parameters = ("precision",)
 
     def __init__(self, link: str = "logit") -> None:

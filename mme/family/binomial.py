@@ -41,6 +41,7 @@ class Binomial(Family):
     """
 
     name = "binomial"
+    merges = "sums"
 
     def __init__(self, link: str = "logit") -> None:
         if not isinstance(link, str) or link not in PROBABILITIES:
@@ -67,9 +68,12 @@ class Binomial(Family):
 
     def constants(self, data: Observed) -> np.ndarray:
         """Log f less s log p + f log q, or less its highest value where trials are many."""
-        successes, failures = both(data)
-        few = data.weights <= _FEW
-        return saddle.log_choose(data.weights, successes, failures) - np.where(few, best(data), 0.0)
+        out, inner = np.zeros(data.n), np.flatnonzero((data.y > 0.0) & (data.y < 1.0))
+        if inner.size:
+            some = data.at(inner)
+            few = some.weights <= _FEW
+            out[inner] = saddle.log_choose(some.weights, *both(some)) - np.where(few, best(some), 0.0)
+        return out
 
     def mean(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
         """p."""

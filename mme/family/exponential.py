@@ -20,7 +20,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.family.base import ByParameter, Density, Family, Observed
-from mme.family.functions import Exp, Function, Log, Points, Power
+from mme.family.functions import Exp, Function, Log, Points, Power, negative
 
 # The mean as a function of eta, by the name of the link; links whose mean is positive where eta is.
 MEANS: dict[str, Function] = {
@@ -51,7 +51,13 @@ class ExponentialFamily(Family):
         if not isinstance(link, str) or link not in self.shapes:
             raise wrong_link(self.name, link, self.shapes)
         self.link, self.canonical = link, link == self.canonical_link
-        self.shape = self.shapes[link]
+        A, B = self.shapes[link]
+        A1, B1 = A.derivative, B.derivative
+        A2, B2 = A1.derivative, B1.derivative
+        # of log f, its slope, W_o and dW_o
+        self.shape, self.shape_slope = Shape(A, B), Shape(A1, B1)
+        self.shape_observed = Shape(negative(A2), negative(B2))
+        self.shape_change = Shape(negative(A2.derivative), negative(B2.derivative))
         self.mean_function = MEANS[link]
         self.positive = self.positive_mean and link in _AS_ETA
 
@@ -63,6 +69,10 @@ class ExponentialFamily(Family):
     @abstractmethod
     def half_deviance(self, data: Observed, points: Points) -> np.ndarray:
         """d(y, mu) / 2 (n,): of weight one and dispersion one."""
+
+    def direct(self, data: Observed) -> np.ndarray | None:
+        """c (n,) of log f = a (y A + B) + c where that sum has its digits; None elsewhere."""
+        return None
 
     @abstractmethod
     def saturated(self, data: Observed, dispersion: float) -> np.ndarray:
@@ -131,26 +141,26 @@ class ExponentialDensity(Density):
 
     @cached_property
     def value(self) -> np.ndarray:
-        """s - (a/phi) d / 2."""
-        return self._saturated - self._loss
+        """s - (a/phi) d / 2; a (y A + B) + c where that is as good."""
+        c = self.family.direct(self.data)
+        if c is None:
+            return self._saturated - self._loss
+        return self._linear(*self.family.shape) + c
 
     @cached_property
     def slope(self) -> np.ndarray:
         """(a/phi) (y A' + B')."""
-        A, B = self.family.shape
-        return self._linear(A.derivative, B.derivative)
+        return self._linear(*self.family.shape_slope)
 
     @cached_property
     def observed(self) -> np.ndarray:
         """-(a/phi) (y A'' + B'')."""
-        A, B = self.family.shape
-        return -self._linear(A.derivative.derivative, B.derivative.derivative)
+        return self._linear(*self.family.shape_observed)
 
     @cached_property
     def observed_slope(self) -> np.ndarray:
         """-(a/phi) (y A''' + B''')."""
-        A, B = self.family.shape
-        return -self._linear(A.derivative.derivative.derivative, B.derivative.derivative.derivative)
+        return self._linear(*self.family.shape_change)
 
     @cached_property
     def expected(self) -> np.ndarray:
@@ -191,7 +201,10 @@ class ExponentialDensity(Density):
 
     def _linear(self, A: Function, B: Function) -> np.ndarray:
         """(a/phi) (y A + B)."""
-        return self._scaled(self.data.y * self._of(A) + self._of(B))
+        a, b, y = self._of(A), self._of(B), self.data.y
+        if isinstance(a, float) and a in (0.0, 1.0):
+            return self._scaled(y + b if a else b)
+        return self._scaled(y * a + b)
 
     def _of(self, function: Function) -> Any:
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -80,3 +80,8 @@ class Log:
 
 
 Function = Power | Exp | Log
+
+
+def negative(function: Function) -> Function:
+    """The function times -1."""
+    return replace(function, c=-function.c)

@@ -46,6 +46,7 @@ class NegativeBinomial(Family):
     """
 
     link = "log"
+    merges = "copies"
 
     def __init__(
         self, kind: int = 2, *, size: float | None = None, alpha: float | None = None, link: str = "log"

@@ -50,6 +50,7 @@ class Ordinal(Family):
     """
 
     name = "ordinal"
+    merges = "copies"
     has_intercept = False
 
     def __init__(self, link: str = "logit") -> None:

@@ -79,7 +79,8 @@ def _searched(problem: Problem, fields: dict[str, Any], path: Path) -> SearchEnd
         passes=int(fields["passes"]),
     )
     point = criterion.point(x)
-    criterion.gamma, at = point.gamma, at_mode(criterion, point, u)
+    criterion.gamma = point.gamma
+    at = at_mode(problem, point, u, expected=criterion.expected, points=criterion.points)
     if at is None:
         raise MMEError(f"{path}: the likelihood has no maximum at the modes that it holds")
     descent: Descent[CriterionAt] = Descent(

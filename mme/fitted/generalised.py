@@ -36,16 +36,20 @@ class Course:
         Points at which the criterion was computed, with its gradient or without.
     passes : int
         Passes over the records for the modes at these points.
+    different : int or None
+        Records that differ, where others were counted with them: what a pass goes over. None: all were passed over.
     """
 
     equations: str
     compiled: bool
     evaluations: int
     passes: int
+    different: int | None = None
 
     def __str__(self) -> str:
         loop = "compiled passes" if self.compiled else "passes"
-        return f"{self.equations}; {self.evaluations} evaluations, {self.passes} {loop} over the records"
+        records = "the records" if self.different is None else f"{self.different} different records"
+        return f"{self.equations}; {self.evaluations} evaluations, {self.passes} {loop} over {records}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,8 +126,10 @@ class GeneralisedFitted(Record):
         """How the equations of the modes are solved, and what the search took."""
         criterion = self.searched.criterion
         compiled = criterion.records is not None
-        description = self.problem.equations.description
-        return Course(description, compiled, criterion.evaluations, criterion.passes)
+        description = criterion.different.equations.description
+        few = criterion.different
+        different = None if few is self.problem else few.n
+        return Course(description, compiled, criterion.evaluations, criterion.passes, different)
 
     @property
     def criterion(self) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.fast import Fast, fast
+from mme.generalised.known import at_mode
 from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.mode import find_mode
 from mme.generalised.problem import Problem
@@ -40,6 +41,52 @@ class CriterionAt(Protocol):
     def laplace(self) -> Laplace:
         """The same with the density and the factor at the mode."""
 
+    @property
+    def curved(self) -> Laplace:
+        """The same but for a constant, of as few records as say it."""
+
+
+@dataclass(frozen=True, eq=False)
+class OfMerged:
+    """The criterion of all records, by that ``of`` the different ones and a ``constant``."""
+
+    problem: Problem
+    of: CriterionAt
+    constant: float
+    expected: bool
+    points: int
+
+    @property
+    def at(self) -> Psi:
+        """The point."""
+        return self.of.at
+
+    @property
+    def value(self) -> float:
+        """-2 log L, every constant included."""
+        return self.of.value + self.constant
+
+    def gradient(self) -> np.ndarray:
+        """By theta, gamma and tau."""
+        return self.of.gradient()
+
+    @property
+    def u(self) -> Effects:
+        """The mode."""
+        return self.of.u
+
+    @property
+    def curved(self) -> Laplace:
+        """Of the different records."""
+        return self.of.curved
+
+    @cached_property
+    def laplace(self) -> Laplace:
+        """Of all records."""
+        found = at_mode(self.problem, self.at, self.u, expected=self.expected, points=self.points)
+        assert found is not None
+        return found
+
 
 @dataclass(eq=False)
 class Criterion:
@@ -67,15 +114,37 @@ class Criterion:
     evaluations: int = 0
     passes: int = 0
 
+    @property
+    def different(self) -> Problem:
+        """The problem of the different records: what an evaluation passes over."""
+        return self.problem.merged
+
+    @cached_property
+    def constant(self) -> float:
+        """What the criterion of all records has beside that of the different ones."""
+        few, alike = self.different, self.problem.alike
+        if alike is None or self.problem.family.merges != "sums":
+            return 0.0
+        family, eta, tau = self.problem.family, self.problem.family.first_eta(few.data), np.empty(0)
+        whole = family.at(self.problem.data, eta[alike.of_record], tau).value.sum()
+        return -2.0 * float(whole - family.at(few.data, eta, tau).value.sum())
+
     @cached_property
     def records(self) -> SortedRecords | None:
         """Records by level for compiled passes, where these serve."""
         of_observed = self.problem.family.canonical or not self.expected
-        serves = self.points == 1 and of_observed and SortedRecords.serves(self.problem)
-        return SortedRecords(self.problem) if serves else None
+        serves = self.points == 1 and of_observed and SortedRecords.serves(self.different)
+        return SortedRecords(self.different) if serves else None
 
     def at(self, point: Psi) -> CriterionAt | None:
         """The criterion at a point; None where there is no mode."""
+        found = self._at(point)
+        if found is None or self.different is self.problem:
+            return found
+        return OfMerged(self.problem, found, self.constant, self.expected, self.points)
+
+    def _at(self, point: Psi) -> CriterionAt | None:
+        """That of the different records."""
         self.evaluations += 1
         if not np.isfinite(point.x).all():
             return None
@@ -91,7 +160,7 @@ class Criterion:
     def _fast(self, point: Psi, u: Effects) -> Fast | None:
         """Gamma is searched with the mode, from the last one."""
         start = point if self.gamma is None else replace(point, gamma=self.gamma)
-        found, passes = fast(self.problem, start, u)
+        found, passes = fast(self.different, start, u)
         self.passes += passes
         return found if found is not None and np.isfinite(found.value) else None
 
@@ -101,7 +170,7 @@ class Criterion:
 
     def _by_steps(self, point: Psi, u: Effects) -> Laplace | None:
         """All levels step together."""
-        problem, prior = self.problem, Prior.at(self.problem.blocks, point.theta)
+        problem, prior = self.different, Prior.at(self.problem.blocks, point.theta)
         mode = find_mode(problem, prior, problem.offset + point.gamma @ problem.Q, point.tau, u)
         if mode is None or mode.factor is None:
             return None

@@ -67,6 +67,11 @@ class Laplace:
         """Itself: the mode, its density and its factor are at hand."""
         return self
 
+    @property
+    def curved(self) -> Laplace:
+        """Itself: all its records differ."""
+        return self
+
     def gradient(self) -> np.ndarray:
         """dF / d(theta, gamma, tau)."""
         assert self.mode.factor is not None

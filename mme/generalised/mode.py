@@ -31,24 +31,19 @@ _STEPS, _HALVINGS = 200, 40
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """The mode u, eta and the density there; ``penalty`` is u'K^-1 u, ``factor`` that of (H) with observed W.
+    """The mode u, eta and the density there; ``factor`` is that of (H) with observed W.
 
-    ``factor`` is None where H is not positive definite: u is no mode then.
+    ``value`` is -2 log of the penalised likelihood. ``factor`` is None where H is not positive definite: there u is no
+    mode.
     """
 
     prior: Prior
     u: Effects
     eta: np.ndarray
     density: Density
-    penalty: float
+    value: float
     factor: FactorOfH | None
     passes: int
-
-    @property
-    def value(self) -> float:
-        """-2 log of the penalised likelihood."""
-        with np.errstate(over="ignore"):
-            return -2.0 * float(self.density.value.sum()) + self.penalty
 
 
 def mode_at(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray, u: Effects) -> Mode:
@@ -63,8 +58,8 @@ def place(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray, u:
     eta = fixed + problem.columns.eta(prior.b(u))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         density = problem.family.at(problem.data, eta, tau)
-        _ = density.value
-    return Mode(prior, u, eta, density, inner(u, prior.penalty(u)), None, 1)
+        value = -2.0 * float(density.value.sum()) + inner(u, prior.penalty(u))
+    return Mode(prior, u, eta, density, value, None, 1)
 
 
 def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray, first: Effects) -> Mode | None:
@@ -79,15 +74,14 @@ def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray
         factor, is_observed = factor_at(problem, prior, at.density)
         if factor is None:
             return None
-        here = replace(at, factor=factor if is_observed else None, passes=passes)
         if last and is_observed:
-            return here
+            return replace(at, factor=factor, passes=passes)
         force = prior.transposed(problem.columns.transposed(at.density.slope))
         gradient = along(force, -1.0, prior.penalty(at.u))
         direction = factor.solve(gradient)
         decrement, size = inner(gradient, direction), 1.0 + abs(at.value)
         if not decrement > _ROUNDING * size:
-            return here
+            return replace(at, factor=factor if is_observed else None, passes=passes)
         last = is_observed and decrement <= _CLOSE * size
         step = 1.0
         for _ in range(_HALVINGS):
@@ -97,7 +91,7 @@ def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray
                 break
             step *= 0.5
         else:
-            return here
+            return replace(at, factor=factor if is_observed else None, passes=passes)
         at = new
     return None
 

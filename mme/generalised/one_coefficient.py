@@ -31,39 +31,49 @@ def one_coefficient(
     most = 0
     for g in range(J):
         most = max(most, starts[g + 1] - starts[g])
-    room = np.empty((most, 2))
-    total, steps = 0.0, 0
+    room = np.empty((most, 4))
+    total, lost, steps = 0.0, 0.0, 0
     for g in range(J):
         first, n = starts[g], starts[g + 1] - starts[g]
-        x, H, taken = _mode(kind, records, first, n, t, u[g, 0])
+        x, taken = _mode(kind, records, first, n, t, u[g, 0], room)
         if taken < 0:
             return 0.0, -1
         steps += taken
         u[g, 0] = x
-        value, slope = _at_mode(kind, records, first, n, t, x, H, room, by_gamma)
-        total += value
+        value, slope = _at_mode(records, first, n, t, x, room, by_gamma)
         by_T[0, 0] += slope
+        value -= lost
+        grown = total + value
+        lost = (grown - total) - value
+        total = grown
     return total, steps
 
 
-def _mode(kind: int, records: np.ndarray, first: int, n: int, t: float, x: float) -> tuple[float, float, int]:
-    """The mode of a level, its H, and the steps taken, -1 where there is no mode."""
+def _mode(
+    kind: int, records: np.ndarray, first: int, n: int, t: float, x: float, room: np.ndarray
+) -> tuple[float, int]:
+    """The mode of a level, and the steps taken, -1 where there is none; ``room`` gets the density of its records."""
     last = False
     for taken in range(_STEPS):
         force, H = -x, 1.0
+        if last:
+            for i in range(n):
+                at = first + i
+                eta = records[at, 2] + t * records[at, 3] * x
+                value, slope, w, change = whole(kind, records[at, 0], records[at, 1], eta)
+                room[i, 0], room[i, 1], room[i, 2], room[i, 3] = value, slope, w, change
+            return x, taken
         for i in range(first, first + n):
             m = t * records[i, 3]
             slope, w = slopes(kind, records[i, 0], records[i, 1], records[i, 2] + m * x)
             force += m * slope
             H += w * m * m
         if not H > 0.0:
-            return x, H, -1
-        if last:
-            return x, H, taken
+            return x, -1
         d = force / H
         decrement = d * force
         if not decrement < math.inf:
-            return x, H, -1
+            return x, -1
         last = decrement < _CLOSE
         step = 1.0
         if decrement > _NEAR:
@@ -73,7 +83,7 @@ def _mode(kind: int, records: np.ndarray, first: int, n: int, t: float, x: float
                     break
                 step *= 0.5
         x += step * d
-    return x, H, -1
+    return x, -1
 
 
 def _loss(kind: int, records: np.ndarray, first: int, n: int, t: float, x: float) -> float:
@@ -85,26 +95,22 @@ def _loss(kind: int, records: np.ndarray, first: int, n: int, t: float, x: float
 
 
 def _at_mode(
-    kind: int,
-    records: np.ndarray,
-    first: int,
-    n: int,
-    t: float,
-    x: float,
-    H: float,
-    room: np.ndarray,
-    by_gamma: np.ndarray,
+    records: np.ndarray, first: int, n: int, t: float, x: float, room: np.ndarray, by_gamma: np.ndarray
 ) -> tuple[float, float]:
     """The part of a level in (L) and in its derivative by T; see :mod:`mme.generalised.laplace`."""
-    total, s, Zc, Zl, A = math.log(H) + x * x, 0.0, 0.0, 0.0, 0.0
+    H, value, lost = 1.0, 0.0, 0.0
+    for i in range(n):
+        m = t * records[first + i, 3]
+        H += room[i, 2] * m * m
+        part = room[i, 0] - lost
+        grown = value + part
+        lost = (grown - value) - part
+        value = grown
+    s, Zc, Zl, A = 0.0, 0.0, 0.0, 0.0
     for i in range(n):
         z = records[first + i, 3]
         m = t * z
-        value, slope, w, change = whole(
-            kind, records[first + i, 0], records[first + i, 1], records[first + i, 2] + m * x
-        )
-        hW = m * m / H * change
-        total -= 2.0 * value
+        slope, w, hW = room[i, 1], room[i, 2], m * m / H * room[i, 3]
         s += m * hW / H
         Zl += z * slope
         A += w * z * m
@@ -114,4 +120,4 @@ def _at_mode(
         Zc += records[first + i, 3] * c
         for j in range(by_gamma.size):
             by_gamma[j] += records[first + i, 4 + j] * c
-    return total, Zc * x + Zl * s + 2.0 * A / H
+    return math.log(H) + x * x - 2.0 * value, Zc * x + Zl * s + 2.0 * A / H

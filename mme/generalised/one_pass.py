@@ -39,8 +39,8 @@ def one_pass(
     most = 0
     for g in range(J):
         most = max(most, starts[g + 1] - starts[g])
-    M, L, along, sums = np.empty((most, q + 3)), np.empty((q, q)), np.empty((3, q)), np.empty((3 + 2 * q, q))
-    total, steps = 0.0, 0
+    M, L, along, sums = np.empty((most, q + 4)), np.empty((q, q)), np.empty((3, q)), np.empty((3 + 2 * q, q))
+    total, lost, steps = 0.0, 0.0, 0
     for g in range(J):
         first, n = starts[g], starts[g + 1] - starts[g]
         _scaled(records, first, n, T, M)
@@ -48,7 +48,10 @@ def one_pass(
         if taken < 0:
             return 0.0, -1
         steps += taken
-        total += _at_mode(kind, records, first, n, M, L, u, g, sums, by_T, by_gamma)
+        value = _at_mode(records, first, n, M, L, u, g, sums, by_T, by_gamma) - lost
+        grown = total + value
+        lost = (grown - total) - value
+        total = grown
     return total, steps
 
 
@@ -77,11 +80,12 @@ def _mode(
     """u becomes the mode of a level and L the factor of its H there; the steps taken, -1 where there is no mode."""
     q, last = len(L), False
     for taken in range(_STEPS):
+        if last:
+            _density(kind, records, first, n, M, L, u, g)
+            return taken if _factorise(L) else -1
         _force(kind, records, first, n, M, u, g, along, L)
         if not _factorise(L):
             return -1
-        if last:
-            return taken
         for a in range(q):
             along[1, a] = along[0, a]
         _solve(L, along, 1)
@@ -135,8 +139,26 @@ def _force(
                 L[a, b] += wm * M[i, b]
 
 
+def _density(
+    kind: int, records: np.ndarray, first: int, n: int, M: np.ndarray, L: np.ndarray, u: np.ndarray, g: int
+) -> None:
+    """log f, its slope, W and dW/deta of each record behind its row of M, and H in the lower triangle of L."""
+    q = len(L)
+    for a in range(q):
+        for b in range(a + 1):
+            L[a, b] = 1.0 if a == b else 0.0
+    for i in range(n):
+        eta = records[first + i, 2]
+        for a in range(q):
+            eta += M[i, a] * u[g, a]
+        M[i, q], M[i, q + 1], M[i, q + 2], M[i, q + 3] = whole(kind, records[first + i, 0], records[first + i, 1], eta)
+        for a in range(q):
+            wm = M[i, q + 2] * M[i, a]
+            for b in range(a + 1):
+                L[a, b] += wm * M[i, b]
+
+
 def _at_mode(
-    kind: int,
     records: np.ndarray,
     first: int,
     n: int,
@@ -153,7 +175,7 @@ def _at_mode(
     Rows of ``sums`` are s, Z'c, Z'l', Z'W M (q of them) and H^-1 (q).
     """
     q, p = len(L), by_gamma.size
-    inverse, total = 3 + q, 0.0
+    inverse, value, lost, total = 3 + q, 0.0, 0.0, 0.0
     _inverse(L, sums, inverse)
     for a in range(inverse):
         for b in range(q):
@@ -161,24 +183,26 @@ def _at_mode(
     for a in range(q):
         total += 2.0 * math.log(L[a, a]) + u[g, a] ** 2
     for i in range(n):
-        eta, h = records[first + i, 2], 0.0
+        h = 0.0
         for a in range(q):
-            eta += M[i, a] * u[g, a]
             for b in range(q):
                 h += M[i, a] * sums[inverse + a, b] * M[i, b]
-        value, slope, w, change = whole(kind, records[first + i, 0], records[first + i, 1], eta)
-        M[i, q], M[i, q + 1], M[i, q + 2] = slope, w, h * change
-        total -= 2.0 * value
+        part = M[i, q] - lost
+        grown = value + part
+        lost = (grown - value) - part
+        value = grown
+        slope, w = M[i, q + 1], M[i, q + 2]
+        M[i, q + 3] *= h
         for a in range(q):
-            sums[0, a] += M[i, a] * h * change
+            sums[0, a] += M[i, a] * M[i, q + 3]
             sums[2, a] += records[first + i, 3 + a] * slope
             for b in range(q):
                 sums[3 + a, b] += w * records[first + i, 3 + a] * M[i, b]
     _solve(L, sums, 0)
     for i in range(n):
-        c = M[i, q + 2] - 2.0 * M[i, q]
+        c = M[i, q + 3] - 2.0 * M[i, q + 1]
         for a in range(q):
-            c -= M[i, q + 1] * M[i, a] * sums[0, a]
+            c -= M[i, q + 2] * M[i, a] * sums[0, a]
         for a in range(q):
             sums[1, a] += records[first + i, 3 + a] * c
         for j in range(p):
@@ -188,7 +212,7 @@ def _at_mode(
             by_T[a, b] += sums[1, a] * u[g, b] + sums[2, a] * sums[0, b]
             for k in range(q):
                 by_T[a, b] += 2.0 * sums[3 + a, k] * sums[inverse + k, b]
-    return total
+    return total - 2.0 * value
 
 
 def _loss(kind: int, records: np.ndarray, first: int, n: int, M: np.ndarray, u: np.ndarray, g: int) -> float:

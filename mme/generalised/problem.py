@@ -18,6 +18,7 @@ from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.block_pattern import block_patterns
 from mme.engine.blocks import Block
 from mme.family.base import Family, Observed
+from mme.generalised.alike import Alike, alike
 from mme.generalised.columns import Columns
 from mme.generalised.dense import DenseEquations
 from mme.generalised.equations import Equations
@@ -45,7 +46,9 @@ class Problem:
     def with_data(self, data: Observed) -> Problem:
         """The same problem for another response: nothing else is made anew."""
         twin = Problem(self.model.beside(y=data.y), self.family, data)
-        others = {"model", "data"}
+        others = {"model", "data", "merged"}
+        if self.family.merges != "sums":
+            others.add("alike")
         if ((data.weights > 0.0) != (self.data.weights > 0.0)).any():
             others |= {"counted_X", "basis", "Q", "beta_of_gamma", "aliasing"}
         vars(twin).update({name: made for name, made in vars(self).items() if name not in others})
@@ -131,6 +134,29 @@ class Problem:
             first = max(among, key=lambda b: blocks[b].J * blocks[b].q)
             blocks.insert(0, blocks.pop(first))
         return tuple(blocks)
+
+    @cached_property
+    def alike(self) -> Alike | None:
+        """Which records are one but for y, or for nothing; None where they are too few for that to pay."""
+        if not self.family.merges:
+            return None
+        numbers = [self.offset, *self.model.X[:, self.basis.kept].T]
+        for term in self.model.terms:
+            numbers += [] if term.covariates is None else list(term.covariates.T)
+        return alike(self.blocks, numbers if self.family.merges == "sums" else [*numbers, self.data.y])
+
+    @cached_property
+    def merged(self) -> Problem:
+        """The problem of the different records, with the same criterion but for a constant; itself where all differ."""
+        found = self.alike
+        if found is None:
+            return self
+        twin = Problem(self.model, self.family, found.observed(self.data))
+        kept = {name: made for name, made in vars(self).items() if name in ("basis", "beta_of_gamma")}
+        blocks = tuple(found.block(block) for block in self.blocks)
+        Q = np.ascontiguousarray(self.Q[:, found.first])
+        vars(twin).update(kept, offset=self.offset[found.first], Q=Q, blocks=blocks, alike=None)
+        return twin
 
     @cached_property
     def columns(self) -> Columns:

@@ -2,7 +2,7 @@ r"""The first curvature of the criterion: Fisher's information of the Gaussian m
 
     by theta     sum_g tr(a_g dG_k a_g dG_l),    a_g = A_g (I + T T'A_g)^-1 of each level, dG = dT T' + T dT'
     by gamma     2 (Q'W Q - Q'W M H^-1 M'W Q)
-    by tau       2 sum (dl/dtau)^2.
+    by tau       2 sum (dl/dtau)^2 / a with weights a that multiply log f.
 
 It is of -2 log L, so that half of the inverse is a covariance; it scales the first step, and gradients mend it.
 """
@@ -21,8 +21,10 @@ def first_inverse(at: Laplace) -> np.ndarray:
     out = np.zeros((k + p + r, k + p + r))
     out[:k, :k] = _inverse(_by_theta(at))
     out[k : k + p, k : k + p] = _inverse(by_gamma(at))
+    weights = at.problem.data.weights if at.problem.family.merges else np.ones(at.problem.n)
+    per_weight = np.divide(1.0, weights, out=np.zeros(weights.size), where=weights > 0.0)
     for j, one in enumerate(at.mode.density.by_parameters):
-        out[k + p + j, k + p + j] = 1.0 / max(2.0 * float(one.value @ one.value), 1e-8)
+        out[k + p + j, k + p + j] = 1.0 / max(2.0 * float(per_weight @ one.value**2), 1e-8)
     return out
 
 

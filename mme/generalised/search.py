@@ -14,7 +14,7 @@ from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.scoring import first_inverse
-from mme.generalised.start import beside, start
+from mme.generalised.start import beside, near, start
 from mme.numeric.limits import limits
 from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
@@ -54,7 +54,7 @@ def search(
     """
     if points > 1:
         require_quadrature(problem, points)
-        first = search(problem, first=first).at.at
+        first = near(problem, search(problem, first=first).at.at)
     criterion = Criterion(problem, expected, points)
     at = _begun(criterion, first)
     point = at.at
@@ -88,7 +88,7 @@ def _lower(criterion: Criterion, descent: Descent[CriterionAt], point: Psi, free
 def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
     """The criterion at a first point, or at the best of several where relationships have parameters."""
     problem = criterion.problem
-    point = start(problem) if first is None else first
+    point = start(problem.merged) if first is None else first
     nothing = replace(point, theta=problem.model.coordinates.inner(np.zeros(problem.model.k)))
     at = criterion.at(point) or criterion.at(nothing)
     if at is None:
@@ -112,7 +112,7 @@ def _descend(
         criterion.keep(found.of)
 
     if inverse is None:
-        inverse = first_inverse(at.laplace)[np.ix_(free, free)]
+        inverse = first_inverse(at.curved)[np.ix_(free, free)]
     found = descend(function, x[free], Free(at, free), inverse, accepted=accepted, tolerance=_TOLERANCE, most=_FAR)
     full = x.copy()
     full[free] = found.x
@@ -121,7 +121,7 @@ def _descend(
 
 def _by_values(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray) -> Descent[CriterionAt]:
     """By values of the criterion alone, and Newton steps on their differences: a check of the other search."""
-    inverse = first_inverse(at.laplace)[np.ix_(free, free)]
+    inverse = first_inverse(at.curved)[np.ix_(free, free)]
     size, k = np.sqrt(inverse.diagonal()), int(free[: criterion.problem.model.k].sum())
     even = np.zeros(size.size, dtype=bool)
     even[:k] = criterion.problem.model.diagonal[free[: criterion.problem.model.k]]

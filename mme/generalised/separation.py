@@ -30,6 +30,8 @@ _FAR = 300.0
 _ROUNDING, _PART, _ZERO = 1e-12, 1e-6, 1e-9
 # A coefficient times its column that is on its way to infinity, in eta.
 _LARGE = 3.0
+# Records that are looked at before all of them.
+_FEW = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +43,9 @@ class Separation:
     side: np.ndarray
 
 
-def sides(problem: Problem, tau: np.ndarray) -> np.ndarray:
-    """Where log f of each record (n,) has its bound: 1 at plus infinity, -1 at minus infinity, 0 in between."""
-    family, data = problem.family, problem.data
+def sides(problem: Problem, tau: np.ndarray, first: int | None = None) -> np.ndarray:
+    """Where log f of each record, or of the first, has its bound: 1 at infinity, -1 at minus infinity, 0 in between."""
+    family, data = problem.family, problem.data if first is None else problem.data.at(slice(first))
     with np.errstate(all="ignore"):
         up = family.at(data, np.full(data.n, _FAR), tau).slope >= 0.0
         down = family.at(data, np.full(data.n, -_FAR), tau).slope <= 0.0
@@ -143,6 +145,8 @@ def pure_levels(at: Laplace) -> tuple[int, ...]:
     Levels of one record each say nothing of it, and do not count.
     """
     problem = at.problem
+    if (sides(problem, at.at.tau, _FEW)[problem.data.weights[:_FEW] > 0.0] == 0).any():
+        return ()
     side, counts = sides(problem, at.at.tau), problem.data.weights > 0.0
     if (side[counts] == 0).any() or np.unique(side[counts]).size < 2:
         return ()

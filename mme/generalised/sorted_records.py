@@ -41,6 +41,11 @@ class PassedOver:
         """The modes (q, J) of the one block."""
         return [np.ascontiguousarray(self.modes.T)]
 
+    @property
+    def curved(self) -> Laplace:
+        """The same."""
+        return self.laplace
+
     @cached_property
     def laplace(self) -> Laplace:
         """The same with all that a room may ask: eta, the density and the factor at the mode."""
@@ -89,12 +94,17 @@ class SortedRecords:
             out[:, 3 + a] = 1.0 if column is None else column[order]
         return out
 
+    @cached_property
+    def offset(self) -> np.ndarray:
+        """The known part of eta."""
+        return self.problem.offset[self.order]
+
     def at(self, point: Psi, u: np.ndarray) -> PassedOver | None:
         """(L) at a point, modes searched from u (J, q), which is overwritten; None where a level has no mode."""
         problem, block, records = self.problem, self.problem.blocks[0], self.records
         np.matmul(records[:, 3 + block.q :], point.gamma, out=records[:, 2])
         if problem.model.offset is not None:
-            records[:, 2] += problem.offset[self.order]
+            records[:, 2] += self.offset
         T = np.ascontiguousarray(block.T(point.theta))
         by_T, by_gamma = np.zeros_like(T), np.zeros(point.gamma.size)
         loop = kernel(one_coefficient if block.q == 1 else one_pass, problem.n * 10)

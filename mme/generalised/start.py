@@ -21,8 +21,9 @@ _LEAST = 0.1
 
 def without_random_effects(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Gamma (p,) and tau (r,) of the model without random effects, by Fisher scoring: of every so many-th record."""
-    every = slice(None, None, max(1, problem.n // limits().records_of_start))
-    family, data, Q, offset = problem.family, problem.data.at(every), problem.Q[:, every], problem.offset[every]
+    family, data, Q, offset = problem.family, problem.data, problem.Q, problem.offset
+    if (every := problem.n // limits().records_of_start) > 1:
+        data, Q, offset = data.at(slice(None, None, every)), Q[:, ::every], offset[::every]
     eta = family.first_eta(data)
     tau = family.first_tau(data, eta)
     gamma = np.zeros(len(Q))

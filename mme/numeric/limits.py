@@ -47,6 +47,9 @@ class Limits:
     dense_effects, dense_meetings : int
         Random effects of a generalised model beside an absorbed factor, and pairs of theirs with its levels (32 MB), up
         to which their Schur complement is dense.
+    merged_records, merged_share : int, float
+        Records of a generalised model from which on those that are alike are sought, to be one; and how many of all may
+        differ, as a share, for that to pay.
     compiled_records, compiled_coefficients : int
         Records of a generalised model from which on its levels are passed over by a compiled loop (below, loading it
         takes longer than the fit), with up to so many coefficients a level.
@@ -152,6 +155,8 @@ class Limits:
     dense_effects: int = 1500
     dense_meetings: int = 4_000_000
     separation_entries: int = 1_000_000
+    merged_records: int = 1000
+    merged_share: float = 0.6
     compiled_records: int = 150_000
     compiled_coefficients: int = 6
     records_of_start: int = 25_000
