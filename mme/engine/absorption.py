@@ -11,7 +11,7 @@ Arrays have the level as their last axis, so that a step of the small algebra is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -64,6 +64,10 @@ class Projected:
     N: np.ndarray
     Z: list[np.ndarray | None]
     lengths: np.ndarray
+
+    def without_N(self) -> Projected:
+        """The same of Z alone: N is as large as all of X."""
+        return replace(self, N=np.zeros((0, self.N.shape[1])))
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,12 +46,15 @@ class LevelRows:
     @classmethod
     def of(cls, blocks: tuple[Block, ...], offsets: np.ndarray, crossing: tuple[Cells, ...], J: int) -> LevelRows:
         """The rows of blocks whose cells with the absorbed one are ``crossing``."""
-        levels, rows = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.uint32)]
-        for cells, block, start in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
-            levels.append(np.repeat(cells.rows.astype(np.int32), block.q))
-            row = start + np.add.outer(cells.cols * block.q, np.arange(block.q)).ravel()
-            rows.append(row.astype(np.uint32))  # unsigned: no look for negatives
-        level, row = np.concatenate(levels), np.concatenate(rows)
+        if len(blocks) == 1 and blocks[0].q == 1:  # the cells themselves
+            level, row = (x.astype(np.int32, copy=False) for x in (crossing[0].rows, crossing[0].cols))
+        else:
+            levels, rows = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)]
+            for cells, block, start in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
+                levels.append(np.repeat(cells.rows.astype(np.int32), block.q))
+                rows.append((start + np.add.outer(cells.cols * block.q, np.arange(block.q)).ravel()).astype(np.int32))
+            level, row = np.concatenate(levels), np.concatenate(rows)
+        row = row.view(np.uint32)  # unsigned: no look for negatives
         gather = None if len(blocks) == 1 else by_code(level, J)  # cells come level by level
         if gather is not None:
             level, row = level[gather], row[gather]
@@ -62,7 +65,7 @@ class LevelRows:
     def values(self, crossing: list[np.ndarray], T: list[np.ndarray]) -> np.ndarray:
         """The entries (e, q) of the B_g Lambda, from the B of each block (cells, q, q_t) and its T."""
         parts = [
-            (B * factor[0, 0] if factor.size == 1 else B @ factor).transpose(0, 2, 1).reshape(-1, B.shape[1])
+            _times(B, factor).transpose(0, 2, 1).reshape(-1, B.shape[1])
             for B, factor in zip(crossing, T, strict=True)
         ]
         return parts[0] if self.gather is None else np.concatenate(parts)[self.gather]
@@ -101,7 +104,7 @@ class LevelRows:
         steps = _PRODUCTS * self.level.size * V.shape[1]
         V = np.ascontiguousarray(V)
         if B.shape[1] == 1:
-            kernel(take_numbers, steps)(out, self.ends, self.row, B[:, 0].copy(), U[:, 0, 0].copy(), V)
+            kernel(take_numbers, steps)(out, self.ends, self.row, B.ravel(), U.ravel(), V)
         else:
             kernel(take_rows, steps)(out, self.ends, self.row, B, U, V)
 
@@ -120,6 +123,13 @@ class LevelRows:
     def _width(self) -> int:
         """Columns at a time."""
         return max(1, limits().panel_numbers // self.m)
+
+
+def _times(B: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """B (cells, q, q_t) times (q_t, q_t): a view of B where that is one."""
+    if factor.size > 1:
+        return np.asarray(B @ factor)
+    return B if factor[0, 0] == 1.0 else B * factor[0, 0]
 
 
 def subtract_numbers(

@@ -25,7 +25,7 @@ from mme.engine.iteration import IterativeElimination
 from mme.engine.penalty import Penalty
 from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, require_iterative_memory, widest
 from mme.engine.pls import System
-from mme.engine.remainder import RemainderPattern, no_remainder, remainder, remainder_pattern
+from mme.engine.remainder import RemainderPattern, no_remainder, remainder, remainder_pattern, sums_within
 from mme.engine.schur_pattern import SchurPattern, penalty_values
 from mme.engine.schur_sum import SumPattern
 from mme.engine.span import within_X
@@ -180,9 +180,11 @@ def _planned(model: Model, blocks: tuple[Block, ...], known: Plan | None) -> tup
     absorbing = widest(blocks) if known is None else known.absorb
     crossings = _crossings(blocks, absorbing)
     if known is not None:
-        return known, crossings
+        return known, [cells.narrow() for cells in crossings] if known.iterative else crossings
     engine = "exact" if model.residual is not None else model.engine
     chosen = plan(blocks, names_of(model, blocks), crossings, engine)
+    if chosen.iterative:
+        return chosen, [cells.narrow() for cells in crossings]
     return chosen, crossings if chosen.absorb == absorbing else _crossings(blocks, chosen.absorb)
 
 
@@ -202,7 +204,9 @@ def joined(pattern: ModelPattern, made: Weighted) -> System:
     if pattern.rest is None:
         chunks, q_J = merge(absorbed.levels).chunks(), absorbed.levels.R.shape[0] * absorbed.levels.J
         return System(N.shape[0] - 1, absorbed, chunks, no_remainder(q_J, N.shape[0]), pattern.elimination)
-    rest = remainder(pattern.rest, blocks, absorbed, rows, pattern.penalty)
+    C = sums_within(blocks, rows)
+    rows = rows.without_N()
+    rest = remainder(pattern.rest, blocks, absorbed, rows, C, pattern.penalty)
     return System(N.shape[0] - 1, absorbed, (), rest, pattern.elimination)
 
 

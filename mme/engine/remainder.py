@@ -137,16 +137,16 @@ def remainder(
     blocks: tuple[Block, ...],
     absorbed: Absorbed,
     rows: Projected,
+    C: np.ndarray,
     penalty: np.ndarray | None = None,
 ) -> Remainder:
-    """Products of the blocks among themselves, with the absorbed block and with N, once for all theta.
+    """Products of the blocks among themselves and with the absorbed block, once for all theta, beside those with N, C.
 
     ``penalty`` are the values of K^-1 (x) I, where they are known.
     """
     crossing = tuple(
         _crossing(absorbed, rows, block, cells) for block, cells in zip(blocks, pattern.crossing, strict=True)
     )
-    C = [block.sums(rows.N) for block in blocks]
     B = pattern.B(crossing)
     complement: Complement
     if isinstance(pattern.schur, SumPattern):
@@ -159,9 +159,15 @@ def remainder(
         crossing=crossing,
         B=B,
         applied=quickest(B),
-        C=np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in C)]),
+        C=C,
         schur=complement,
     )
+
+
+def sums_within(blocks: tuple[Block, ...], rows: Projected) -> np.ndarray:
+    """Z_2'(I - QQ')N (m, p + 1)."""
+    sums = [block.sums(rows.N) for block in blocks]
+    return np.concatenate([np.zeros((0, rows.N.shape[0])), *(part.reshape(-1, part.shape[2]) for part in sums)])
 
 
 @cache

@@ -20,6 +20,7 @@ import numpy as np
 
 from mme.engine.iteration import AVERAGED, beside, each_probe, signs
 from mme.iterative.point import IteratedPoint
+from mme.numeric.panels import panels
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +91,9 @@ def _of_absorbed(point: IteratedPoint, away: np.ndarray, z: np.ndarray, count: i
     through = np.einsum("bag,bcg->acg", levels.R, W)  # R_g'W_g
     known = np.einsum("abg,bcg->ac", through, levels.R)
     for cross, factor, D in zip(rest.crossing, T, point.factor.operator.inverses, strict=True):
-        C = np.einsum("abe,ebi->eai", through[:, :, cross.cells.rows], cross.values) @ factor
-        known = known - np.einsum("eai,eij,ebj->ab", C, D[cross.cells.cols], C, optimize=True)
+        for cut in panels(cross.cells.count):
+            C = np.einsum("abe,ebi->eai", through[:, :, cross.cells.rows[cut]], cross.values[cut]) @ factor
+            known = known - np.einsum("eai,eij,ebj->ab", C, D[cross.cells.cols[cut]], C, optimize=True)
     q, J, columns = levels.R.shape[0], levels.J, z.shape[1]
     sampled = np.empty((columns, q, q))
     for k in range(0, columns, 8):  # columns at a time: there may be many levels

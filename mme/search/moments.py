@@ -22,6 +22,7 @@ import numpy as np
 
 from mme.engine.absorption import absorb
 from mme.engine.objective import Objective
+from mme.numeric.panels import panels
 from mme.search.weighted_levels import WeightedLevels, is_repeated, weigh
 
 # Sweeps over crossed factors: each leaves the share of a random crossing that is left of the last one, squared.
@@ -143,11 +144,14 @@ def _squares(
 
     Levels that share no cell have the part along X alone: its sum over all pairs is a product of two sums over levels.
     """
-    weighted, along = one.weighted_X, np.zeros(products.shape)
-    for p in range(weighted.shape[1]):  # column by column: there may be many, and many cells
-        along += np.einsum("ic,jc->ijc", weighted[:, p][:, rows], other.along_X[:, p][:, cols])
-    everywhere = np.einsum("ipkr,jplr->ijkl", _gram(weighted), _gram(other.along_X))
-    total = _gram(products - along) - _gram(along) + everywhere
+    weighted = one.weighted_X
+    total = np.einsum("ipkr,jplr->ijkl", _gram(weighted), _gram(other.along_X))
+    for cut in panels(len(rows)):
+        here = products[:, :, cut]
+        along = np.zeros(here.shape)
+        for p in range(weighted.shape[1]):  # column by column: there may be many
+            along += np.einsum("ic,jc->ijc", weighted[:, p][:, rows[cut]], other.along_X[:, p][:, cols[cut]])
+        total += _gram(here - along) - _gram(along)
     return np.asarray(total.transpose(0, 2, 1, 3)).reshape(len(products) ** 2, -1)
 
 
