@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,8 +56,16 @@ class RandomEffects(Face):
         """
         return random_effects.coef(self.internals)
 
-    def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
+    def condvar(self, by: str = "factor", *, levels: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """Conditional variance var(b | y) with beta held at its estimate: lme4's ``condVar``.
+
+        Parameters
+        ----------
+        by : str
+            As in :meth:`ranef`.
+        levels : mapping, optional
+            Some levels alone, ``{"user": ["u17", "u4"]}``, in this order: what a fit by the iterative engine has, which
+            takes a solve for each; ``pev`` and ``reliability`` too.
 
         Returns
         -------
@@ -64,9 +73,9 @@ class RandomEffects(Face):
             By name as in :meth:`ranef`, in squared units of the response; by factor, with the covariances between the
             effects of several terms at a level.
         """
-        return random_effects.condvar(self.internals, by)
+        return random_effects.condvar(self.internals, by, levels)
 
-    def pev(self, by: str = "factor") -> dict[str, np.ndarray]:
+    def pev(self, by: str = "factor", *, levels: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """Prediction error variance var(b_hat - b): the conditional variance with the uncertainty of beta included.
 
         Returns
@@ -74,16 +83,16 @@ class RandomEffects(Face):
         dict of (levels, q, q) arrays
             By name as in :meth:`ranef`, in squared units of the response.
         """
-        return random_effects.pev(self.internals, by)
+        return random_effects.pev(self.internals, by, levels)
 
-    def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+    def reliability(self, by: str = "factor", *, levels: Mapping[str, Any] | None = None) -> dict[str, pd.DataFrame]:
         """Reliability 1 - PEV / var(b) of each prediction: a row a level, a column a coefficient.
 
         var(b) counts inbreeding (K_gg = 1 + F_g). Where unknown parents have fixed groups, the PEV is of the animal's
         value with its groups, as :meth:`ranef` gives it, while var(b) counts no groups: the reliability is NaN where
         the PEV is larger than var(b), or where nothing is known of the groups.
         """
-        return random_effects.reliability(self.internals, by)
+        return random_effects.reliability(self.internals, by, levels)
 
     def heritability(self, name: str) -> pd.DataFrame:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""

@@ -65,8 +65,7 @@ class LevelRows:
     def values(self, crossing: list[np.ndarray], T: list[np.ndarray]) -> np.ndarray:
         """The entries (e, q) of the B_g Lambda, from the B of each block (cells, q, q_t) and its T."""
         parts = [
-            _times(B, factor).transpose(0, 2, 1).reshape(-1, B.shape[1])
-            for B, factor in zip(crossing, T, strict=True)
+            _times(B, factor).transpose(0, 2, 1).reshape(-1, B.shape[1]) for B, factor in zip(crossing, T, strict=True)
         ]
         return parts[0] if self.gather is None else np.concatenate(parts)[self.gather]
 

@@ -31,9 +31,9 @@ EXACT, AVERAGED = 1e-10, 1e-6
 _FAILED = 1e-5
 _SEED = 20_261
 _NO_FACTOR = (
-    "the iterative engine makes no factor of the equations, and has no variances of random effects (condvar, pev, "
-    "reliability, draws, leverage, intervals of predictions) nor what is made of them; engine='exact' has, where its "
-    "factor fits"
+    "the iterative engine makes no factor of the equations, and has no variances of all random effects (condvar, pev, "
+    "reliability, draws, leverage, intervals of predictions) nor what is made of them; levels={...} has those of some, "
+    "and engine='exact' all, where its factor fits"
 )
 
 

@@ -103,18 +103,24 @@ def evaluation_operations(objective: Objective) -> float:
     return objective.engine.flops + (_ASSEMBLY * objective.model.n if objective.phi.size else 0.0)
 
 
+def prior_variances(model: Model, theta: np.ndarray, sigma: float) -> list[np.ndarray]:
+    """var(b_g) = K_gg G of every level and coefficient (J, q) of each term."""
+    found = []
+    for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True)):
+        related = model.relationship(t, theta)
+        K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
+        found.append(np.outer(K, sigma**2 * np.diag(T @ T.T)))
+    return found
+
+
 def reliabilities(model: Model, theta: np.ndarray, sigma: float, effects_pev: list[np.ndarray]) -> list[np.ndarray]:
     """1 - PEV / var(b) of every level and coefficient (J, q) of each term; var(b_g) = K_gg G, K_gg = 1 + F_g.
 
     NaN where an animal's groups are so little known that the PEV, which counts them, is the larger of the two.
     """
-    found = []
-    for t, (term, T, pev) in enumerate(zip(model.terms, model.T(theta), effects_pev, strict=True)):
-        prior = sigma**2 * np.diag(T @ T.T)
-        related = model.relationship(t, theta)
-        K = np.ones(term.n_levels) if related is None else np.asarray(related.diagonal)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found.append(1.0 - np.einsum("gii->gi", pev) / np.outer(K, prior))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        priors = prior_variances(model, theta, sigma)
+        found = [1.0 - np.einsum("gii->gi", pev) / prior for pev, prior in zip(effects_pev, priors, strict=True)]
     for one in model.unknown_parents:
         found[one.term][found[one.term] < 0.0] = np.nan
     return found

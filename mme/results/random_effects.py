@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.at_levels import chosen_levels, covariance_at
 from mme.fitted.common import Record
 from mme.fitted.effects import Effects, conditional_covariance, effects, error_covariance
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.generalised.estimates import GeneralisedEstimates
-from mme.results.genetics import reliabilities
+from mme.results.genetics import prior_variances, reliabilities
 from mme.results.shrinkage import shrinkage_table
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def coef(fit: Record) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def condvar(fit: Fitted, by: str) -> dict[str, np.ndarray]:
-    """var(b | y) (levels, q, q), beta held at its estimate."""
+def condvar(fit: Fitted, by: str, levels: Any = None) -> dict[str, np.ndarray]:
+    """var(b | y) (levels, q, q), beta held at its estimate; of some ``levels`` by name, where they are given."""
+    if levels is not None:
+        return {one.name: covariance_at(fit, one, g, with_beta=False) for one, g in chosen_levels(fit, by, levels)}
     return {one.name: conditional_covariance(fit.estimates, one) for one in effects(fit.model, by)}
 
 
@@ -80,15 +83,29 @@ def _joined(
     )
 
 
-def pev(fit: Fitted, by: str) -> dict[str, np.ndarray]:
-    """var(b_hat - b) (levels, q, q)."""
+def pev(fit: Fitted, by: str, levels: Any = None) -> dict[str, np.ndarray]:
+    """var(b_hat - b) (levels, q, q); of some ``levels`` by name, where they are given."""
+    if levels is not None:
+        return {one.name: covariance_at(fit, one, g, with_beta=True) for one, g in chosen_levels(fit, by, levels)}
     return {one.name: error_covariance(fit.estimates, one) for one in effects(fit.model, by)}
 
 
-def reliability(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:
-    """1 - PEV / var(b): levels x coefficients."""
+def reliability(fit: Fitted, by: str, levels: Any = None) -> dict[str, pd.DataFrame]:
+    """1 - PEV / var(b): levels x coefficients; of some ``levels`` by name, where they are given."""
+    if levels is not None:
+        prior = prior_variances(fit.model, fit.theta, fit.sigma)
+        return {one.name: _reliability_at(fit, one, g, prior) for one, g in chosen_levels(fit, by, levels)}
     found = reliabilities(fit.model, fit.theta, fit.sigma, fit.estimates.effects_pev)
     return {one.name: one.table(one.beside(found)) for one in effects(fit.model, by)}
+
+
+def _reliability_at(fit: Fitted, of: Effects, g: np.ndarray, prior: list[np.ndarray]) -> pd.DataFrame:
+    variances = np.einsum("gii->gi", covariance_at(fit, of, g, with_beta=True))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = 1.0 - variances / of.beside(prior)[g]
+    if any(one.term in of.terms for one in fit.model.unknown_parents):
+        found[found < 0.0] = np.nan
+    return replace(of, levels=of.levels[g]).table(found)
 
 
 def shrinkage(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:

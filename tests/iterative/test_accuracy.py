@@ -151,6 +151,10 @@ def test_three_factors_one_related_and_weights_agree_with_the_exact_engine():
     assert fit.engine.remainder.startswith("conjugate gradients")
     assert in_standard_errors(fit, exact) < 1.5 * fit.engine.stochastic.error + 2e-4
     np.testing.assert_allclose(fit.se, exact.se, rtol=2e-3)
+    there = mme.fit(y, X, terms, weights=w, engine="iterative", theta=exact.theta)
+    for name, found in there.pev(levels={"a": [0, 5], "b": [3, 1], "c": [7, 2]}).items():
+        at = {"a": [0, 5], "b": [3, 1], "c": [7, 2]}[name]
+        np.testing.assert_allclose(found, exact.pev()[name][at], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [10, 11, 14, 15])

@@ -65,6 +65,33 @@ def test_what_needs_a_factor_says_so(fit, data, ask):
         ask(fit, data)
 
 
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | user) + (1 | item)", "y ~ x + (x | user) + (x || item)"])
+def test_variances_of_chosen_levels_are_those_of_the_exact_engine_at_the_same_parameters(data, formula):
+    exact = mme.lmer(formula, data, engine="exact")
+    fit = mme.lmer(formula, data, engine="iterative", theta=exact.theta)
+    levels = {"item": [7, 3, 200], "user": [11]}
+    for ask in ("condvar", "pev", "reliability"):
+        found, chosen, whole = (
+            getattr(fit, ask)(levels=levels),
+            getattr(exact, ask)(levels=levels),
+            getattr(exact, ask)(),
+        )
+        for name, labels in levels.items():
+            np.testing.assert_allclose(found[name], chosen[name], rtol=1e-7, atol=1e-10)
+            at = [list(exact.ranef()[name].index).index(label) for label in labels]
+            np.testing.assert_allclose(chosen[name], np.asarray(whole[name])[at], rtol=1e-12)
+    assert fit.reliability(levels=levels)["item"].index.tolist() == [7, 3, 200]
+
+
+def test_levels_that_are_not_there_are_named(fit):
+    with pytest.raises(mme.MMEError, match=r"levels: 'item' has no level '999'; its levels are '0', '1', '2', ..."):
+        fit.pev(levels={"item": [1, 999]})
+    with pytest.raises(mme.MMEError, match="levels: there is no term 'films'; the fit has 'user', 'item'"):
+        fit.pev(levels={"films": [1]})
+    with pytest.raises(mme.MMEError, match="levels are given by grouping factor"):
+        fit.pev(levels=[1])
+
+
 def ratio(data, engine):
     """The likelihood-ratio test of x."""
     small, large = (
