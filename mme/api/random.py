@@ -61,11 +61,8 @@ class RandomEffects(Face):
 
         Parameters
         ----------
-        by : str
-            As in :meth:`ranef`.
         levels : mapping, optional
-            Some levels alone, ``{"user": ["u17", "u4"]}``, in this order: what a fit by the iterative engine has, which
-            takes a solve for each; ``pev`` and ``reliability`` too.
+            Some levels alone, ``{"user": ["u17", "u4"]}``: what a fit by the iterative engine has, by a solve for each.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Variances of the random effects at levels that a user names, where those of all levels are not wanted or not there."""
+"""Variances of the random effects at levels that a user names: those of all may not be there, or not wanted."""
 
 from __future__ import annotations
 
