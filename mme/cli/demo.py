@@ -9,8 +9,9 @@ import numpy as np
 
 import mme
 from mme.api.face import Fit
+from mme.cli.exported import json_of
 from mme.errors import MMEError
-from mme.files.export import as_json, ranef_table, save
+from mme.files.export import ranef_table, save
 
 _FORMULA = "Reaction ~ Days + (Days | Subject)"
 _CHART = 25  # characters
@@ -98,5 +99,5 @@ def write(fit: Fit, directory: Path) -> list[Path]:
     summary, blup, estimates = (directory / name for name in ("summary.txt", "blup.csv", "fit.json"))
     save(summary, fit.summary())
     save(blup, ranef_table(fit.internals).to_csv(index=False))
-    save(estimates, as_json(fit.internals))
+    save(estimates, json_of(fit))
     return [summary, blup, estimates]

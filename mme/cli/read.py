@@ -1,17 +1,13 @@
-"""A data file -> a table: CSV, tab- or blank-separated as R's ``write.table`` writes it, or Parquet."""
+"""The table that a formula is fitted to, and the tables beside it: new rows, a pedigree."""
 
 from __future__ import annotations
 
-import contextlib
-import lzma
-import re
-import tarfile
-import warnings
-import zipfile
-import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from mme.cli.quoted import MISSING
+from mme.cli.source import Source
+from mme.cli.text import Reading, first_line, table_of
 from mme.errors import MMEError
 from mme.formula.bars import split
 from mme.formula.syntax import Call, Name, Node, Op, deparse, names_in
@@ -19,17 +15,6 @@ from mme.formula.syntax import Call, Name, Node, Op, deparse, names_in
 if TYPE_CHECKING:
     import pandas as pd
 
-_PARQUET = (".parquet", ".pq")
-# What parts the fields of a line; the first of those that occur most in the header is taken, blanks where none does.
-_SEPARATORS = (",", ";", "\t", "|")
-_BLANKS = r"\s+"
-# What readers of compressed files raise where the file is no such file, or a damaged one.
-_DAMAGED = (zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError, zlib.error)
-# Labels that a number would change: leading zeros, and more digits than a number holds.
-_ONLY_TEXT = re.compile(r"[-+]?0[0-9]|[-+]?[0-9]{16}")
-# Numbers with a decimal comma, and with or without one.
-_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
-_NUMBER = re.compile(r"[-+]?[0-9]*,?[0-9]+([eE][-+]?[0-9]+)?")
 # Calls that make labels of what they are given.
 _OF_LABELS = (
     "factor",
@@ -45,7 +30,9 @@ _OF_LABELS = (
 )
 
 
-def read_table(path: Path, formula: str, encoding: str) -> pd.DataFrame:
+def read_table(
+    source: Source, formula: str, encoding: str = "utf-8-sig", missing: tuple[str, ...] = MISSING
+) -> pd.DataFrame:
     """Read the table that a formula is fitted to.
 
     Columns that are only labels (right of a bar, and nowhere else) keep their text, so that 007 stays 007.
@@ -55,19 +42,32 @@ def read_table(path: Path, formula: str, encoding: str) -> pd.DataFrame:
     MMEError
         The file cannot be read, or has a text among the numbers of a column; the message names row and column.
     """
-    if path.is_dir():
-        raise MMEError(f"{path} is a directory; name a CSV or Parquet file")
-    if not path.exists():
-        raise MMEError(f"there is no file {path}")
-    if path.suffix.lower() in _PARQUET:
-        return _read_parquet(path)
     labels, numbers = _columns(formula)
-    table = _read_text(path, labels, encoding)
-    if table.empty:
-        raise MMEError(f"{path} has a header and no rows" if len(table.columns) else f"{path} is empty")
+    table = read_plain(source, encoding, missing, labels)
     for name in numbers:
         if name in table.columns:
-            _check_numbers(table[name], name, path)
+            _check_numbers(table[name], name, source)
+    return table
+
+
+def read_new(source: Source, formula: str, encoding: str, missing: tuple[str, ...]) -> pd.DataFrame:
+    """Read rows for which a fit of this formula predicts."""
+    return read_plain(source, encoding, missing, _columns(formula)[0])
+
+
+def read_plain(source: Source, encoding: str, missing: tuple[str, ...], labels: Iterable[str] | None) -> pd.DataFrame:
+    """Read a table of any use; the columns that are only ``labels`` (None: all) keep their text.
+
+    Raises
+    ------
+    MMEError
+        The file cannot be read, or holds no rows.
+    """
+    if source.is_parquet:
+        return _read_parquet(source)
+    table = table_of(source, Reading(encoding, missing, None if labels is None else frozenset(labels)))
+    if table.empty:
+        raise MMEError(f"{source.name} has a header and no rows" if len(table.columns) else f"{source.name} is empty")
     return table
 
 
@@ -95,89 +95,7 @@ def _as_they_are(node: Node) -> list[str]:
     return names
 
 
-def _layout(path: Path, encoding: str) -> tuple[str, bool]:
-    """What parts the fields of the header, and whether the first row begins with a quoted field."""
-    lines = _raw(path, encoding, sep="\x1f", header=None, nrows=2, quoting=3, dtype="str").iloc[:, :1].to_numpy()
-    header, *rows = (str(line) for line in lines.ravel().tolist())
-    if "\0" in header:
-        raise MMEError(
-            f"{path} holds zero bytes: it is no text in {_called(encoding)}; if it is one in UTF-16, write --encoding "
-            "utf-16 (utf-16-le, utf-16-be)"
-        )
-    bare = re.sub(r'"[^"]*"', "x", header)
-    count = {separator: bare.count(separator) for separator in _SEPARATORS}
-    best = max(count, key=count.__getitem__)
-    quoted = bool(rows) and rows[0].lstrip().startswith('"')
-    return best if count[best] else _BLANKS if re.search(r"\S\s+\S", bare) else ",", quoted
-
-
-def _read_text(path: Path, labels: set[str], encoding: str) -> pd.DataFrame:
-    import pandas as pd
-
-    separator, quoted = _layout(path, encoding)
-    options: dict[str, Any] = {"sep": separator, "dtype": dict.fromkeys(labels, "str"), "low_memory": False}
-    if separator == _BLANKS:
-        options["escapechar"] = "\\"
-    table = _rows(path, encoding, options, quoted)
-    if separator != "," and any(_has_decimal_commas(table[name]) for name in table.columns if name not in labels):
-        table = _rows(path, encoding, options | {"decimal": ","}, quoted)  # as write.csv2 writes numbers
-    for name in labels & set(table.columns):
-        if not any(_ONLY_TEXT.match(label) for label in table[name].dropna().unique()):
-            with contextlib.suppress(ValueError, OverflowError):
-                table[name] = pd.to_numeric(table[name])
-    return table
-
-
-def _rows(path: Path, encoding: str, options: dict[str, Any], quoted: bool) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return _raw(path, encoding, index_col=False, **options)
-    except pd.errors.ParserWarning:
-        table = _raw(path, encoding, **options)
-    if _are_row_names(table.index, quoted):
-        return table.reset_index(drop=True)
-    remedy = "name every column" + (", and quote labels that hold blanks" if options["sep"] == _BLANKS else "")
-    raise MMEError(f"{path}: the rows have more fields than the header has names; {remedy}")
-
-
-def _are_row_names(index: pd.Index, quoted: bool) -> bool:
-    """Whether the fields before the first named one are R's row names: one a row, quoted or counted."""
-    import pandas as pd
-
-    counted = pd.api.types.is_integer_dtype(index.dtype) and index.is_monotonic_increasing
-    return bool(index.nlevels == 1 and index.is_unique and (quoted or counted))
-
-
-def _has_decimal_commas(column: pd.Series) -> bool:
-    """Whether all that is known are numbers, some of them with a comma."""
-    known = column.dropna().astype("str")
-    return bool(known.str.fullmatch(_COMMA).any() and known.str.fullmatch(_NUMBER).all())
-
-
-def _raw(path: Path, encoding: str, **options: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the last columns and go on
-            return pd.read_csv(path, encoding=encoding, **options)
-    except pd.errors.EmptyDataError:
-        raise MMEError(f"{path} is empty") from None
-    except LookupError:
-        raise MMEError(f"there is no encoding '{encoding}'; try utf-8, latin-1, cp1252 or utf-16") from None
-    except UnicodeError as error:
-        raise MMEError(
-            f"{path} cannot be read as a CSV table in {_called(encoding)}: {_first_line(error)}; name its "
-            "encoding: --encoding latin-1 (cp1252, utf-16)"
-        ) from None
-    except ImportError:
-        raise MMEError(f"{path} needs a package to be unpacked that is not installed; unpack it first") from None
-    except (OSError, EOFError, ValueError, *_DAMAGED) as error:
-        raise MMEError(f"{path} cannot be read as a CSV table in {_called(encoding)}: {_first_line(error)}") from None
-
-
-def _check_numbers(column: pd.Series, name: str, path: Path) -> None:
+def _check_numbers(column: pd.Series, name: str, source: Source) -> None:
     """Refuse a text where most values are numbers: the column would be a factor in silence."""
     import pandas as pd
 
@@ -191,26 +109,20 @@ def _check_numbers(column: pd.Series, name: str, path: Path) -> None:
     if not text.any() or 2 * text.sum() > known.sum():
         return
     row = int(text.argmax())
-    value = str(column.iloc[row])
-    hint = f"mend it, or write factor({deparse(Name(name))}) if these are labels"
+    value = str(column.iloc[row])[:60]
     more = f", nor are {int(text.sum()) - 1} others" if text.sum() > 1 else ""
-    raise MMEError(f"{path}, row {row + 1}, column '{name}': {value[:60]!r} is not a number{more}; {hint}")
+    raise MMEError(
+        f"{source.name}: {value!r} in row {row + 1} of column '{name}' is not a number{more}; mend it, name it as "
+        f"missing (--missing {value!r}), or write factor({deparse(Name(name))}) if these are labels"
+    )
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(source: Source) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(source.open())
     except ImportError:
         raise MMEError("Parquet files need pyarrow: pip install 'mme[parquet]'") from None
     except (OSError, ValueError) as error:
-        raise MMEError(f"{path} cannot be read as a Parquet file: {_first_line(error)}") from None
-
-
-def _called(encoding: str) -> str:
-    return encoding.upper().removesuffix("-SIG")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+        raise MMEError(f"{source.name} cannot be read as a Parquet file: {first_line(error)}") from None

@@ -13,6 +13,9 @@ from mme.fitted.common import Record
 from mme.fitted.effects import effects
 from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
+from mme.inference.fixed.quantiles import t_quantile
+from mme.inference.fixed.shown import fixed_tests
+from mme.results.fixed_tests import FixedTests
 from mme.tables.frame import labels_of
 
 if TYPE_CHECKING:
@@ -22,10 +25,13 @@ if TYPE_CHECKING:
 
 # Raised when a field changes its name, its place or its meaning; new fields leave it as it is.
 FORMAT = 1
+LEVEL = 0.95
 
 
-def as_dict(fit: Fitted) -> dict[str, Any]:
+def as_dict(fit: Fitted, ddf: str | None = None) -> dict[str, Any]:
     """Return the fit as plain numbers, strings, lists and dictionaries; a number that is not finite is None.
+
+    The fixed effects are tested as the summary tests them: ``ddf=None`` leaves out what would cost more than the fit.
 
     =================  =================================================================================================
     field              content
@@ -39,7 +45,8 @@ def as_dict(fit: Fitted) -> dict[str, Any]:
     ``criterion``      -2 log (restricted) likelihood, lme4's constants; ``loglik``, ``aic``, ``bic``, ``dof`` from it
     ``sigma``          residual standard deviation
     ``theta``          list of ``{name, value}``: relative covariance factors in lme4's order
-    ``beta``           list of ``{name, estimate, se, t}``: fixed effects
+    ``ddf``            degrees of freedom of the tests, in words; ``level`` of the intervals
+    ``beta``           list of ``{name, estimate, se, t, df, p, lower, upper}``: fixed effects
     ``beta_cov``       covariance matrix of ``beta``, a list of rows
     ``dropped``        names of fixed effects that earlier columns determine
     ``varcorr``        list of ``{term, names, sd, corr, cov}``: random effects, one entry a term
@@ -49,7 +56,7 @@ def as_dict(fit: Fitted) -> dict[str, Any]:
     ``residual``       where residuals have a structure, list of ``{name, value}``, by the names of ``confint()``
     =================  =================================================================================================
     """
-    found = shared(fit, {"sigma": fit.sigma}, "t")
+    found = shared(fit, {"sigma": fit.sigma}, fixed_tests(fit, ddf))
     found["optimum"]["undetermined"] = fit.optimum.undetermined
     if fit.residual:
         named = zip(residual_names(fit.model, fit.fixed_names), fit.residual.values(), strict=True)
@@ -57,8 +64,8 @@ def as_dict(fit: Fitted) -> dict[str, Any]:
     return plain(found)
 
 
-def shared(fit: Record, own: dict[str, Any], statistic: str) -> dict[str, Any]:
-    """What the export of every fit has, with its ``own`` fields among it; beta / se is called ``statistic``."""
+def shared(fit: Record, own: dict[str, Any], tests: FixedTests) -> dict[str, Any]:
+    """What the export of every fit has, with its ``own`` fields among it."""
     return {
         "format": FORMAT,
         "formula": fit.formula,
@@ -74,10 +81,9 @@ def shared(fit: Record, own: dict[str, Any], statistic: str) -> dict[str, Any]:
         "dof": fit.dof,
         **own,
         "theta": [{"name": name, "value": v} for name, v in zip(fit.theta_names, fit.theta, strict=True)],
-        "beta": [
-            {"name": name, "estimate": estimate, "se": error, statistic: estimate / error}
-            for name, estimate, error in zip(fit.fixed_names, fit.estimates.beta, fit.estimates.se, strict=True)
-        ],
+        "ddf": tests.method,
+        "level": LEVEL,
+        "beta": _tested(fit, tests),
         "beta_cov": fit.estimates.beta_cov,
         "dropped": fit.dropped,
         "varcorr": [
@@ -94,6 +100,25 @@ def shared(fit: Record, own: dict[str, Any], statistic: str) -> dict[str, Any]:
             "reason": fit.optimum.reason,
         },
     }
+
+
+def _tested(fit: Record, tests: FixedTests) -> list[dict[str, Any]]:
+    """Fixed effects with their tests and intervals; NaN where these were not computed."""
+    beta, p = fit.estimates.beta, tests.p
+    known = p is not None
+    df = np.full(beta.size, np.inf) if tests.df is None else tests.df
+    half = t_quantile(LEVEL, df) * tests.se if known else np.full(beta.size, np.nan)
+    columns = {
+        "name": fit.fixed_names,
+        "estimate": beta,
+        "se": tests.se,
+        tests.symbol: tests.statistic,
+        "df": df,
+        "p": np.full(beta.size, np.nan) if p is None else p,
+        "lower": beta - half,
+        "upper": beta + half,
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def ranef_table(fit: Fitted) -> pd.DataFrame:
@@ -124,11 +149,6 @@ def modes_table(fit: Record) -> pd.DataFrame:
         for one in effects(fit.model)
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def as_json(fit: Fitted) -> str:
-    """Return :func:`as_dict` as JSON text."""
-    return text_of(as_dict(fit))
 
 
 def text_of(exported: dict[str, Any]) -> str:

@@ -10,10 +10,11 @@ from scipy.special import ndtr
 
 from mme.diagnosis import generalised_residuals as residuals
 from mme.diagnosis.working import generalised_cooks_distance, generalised_leverage
-from mme.files.export import plain, shared, text_of
+from mme.files.export import plain, shared
 from mme.files.tidy import Columns, beside, blups, stacked
 from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.fixed.quantiles import t_quantile
+from mme.inference.fixed.shown import generalised_fixed_tests
 from mme.results.generalised_rows import approximation
 from mme.results.generalised_variances import generalised_variance_rows
 from mme.tables.arguments import check_level
@@ -79,12 +80,7 @@ def as_dict(fit: GeneralisedFitted) -> dict[str, Any]:
         "approximation": approximation(fit),
         "parameters": [{"name": name, "value": value} for name, value in fit.parameters.items()],
     }
-    return plain(shared(fit, own, "z"))
-
-
-def as_json(fit: GeneralisedFitted) -> str:
-    """Return :func:`as_dict` as JSON text."""
-    return text_of(as_dict(fit))
+    return plain(shared(fit, own, generalised_fixed_tests(fit)))
 
 
 def _fixed(fit: GeneralisedFitted, level: float) -> Columns:

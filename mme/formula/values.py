@@ -23,7 +23,7 @@ def numeric(value: Any, what: str) -> Any:
         return value.rounded
     if isinstance(value, Factor):
         if not value.logical:
-            raise MMEError(f"{what} needs numbers, but was given labels ({examples(value)})")
+            raise MMEError(f"{what} needs numbers, but {_labelled(value)}")
         return np.where(value.codes < 0, np.nan, value.codes)
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "Mm":
@@ -61,6 +61,27 @@ def examples(factor: Factor) -> str:
     """The first three labels of a factor, for messages."""
     labels = labels_of(factor.categories)
     return ", ".join(map(shown, labels[:3])) + (", ..." if len(labels) > 3 else "")
+
+
+def _labelled(factor: Factor) -> str:
+    """What stands in the way of numbers: the labels, or the few among many that spell numbers."""
+    labels = labels_of(factor.categories)
+    strays = np.array([_number(label) is None for label in labels] + [False])[factor.codes]
+    known = factor.codes >= 0
+    if 2 * strays.sum() > known.sum():
+        return f"was given labels ({examples(factor)})"
+    if not strays.any():
+        return f"was given text that spells them ({examples(factor)}): convert the column"
+    row = int(strays.argmax())
+    more = f", nor are {int(strays.sum()) - 1} others" if strays.sum() > 1 else ""
+    return f"'{labels[factor.codes[row]]}' in row {row + 1} is none{more}; mend it, or make it missing"
+
+
+def _number(label: str) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None
 
 
 def finite(x: np.ndarray, name: str) -> np.ndarray:

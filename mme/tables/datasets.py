@@ -25,6 +25,18 @@ _TEXT_COLUMNS = {
 }
 
 NAMES: tuple[str, ...] = tuple(_TEXT_COLUMNS)
+# What each is, in a line.
+ABOUT: dict[str, str] = {
+    "sleepstudy": "reaction times of 18 subjects over ten days of short sleep",
+    "Dyestuff": "yield of a dyestuff from 6 batches",
+    "Dyestuff2": "the same layout, made so that the variance of batches is zero",
+    "Penicillin": "an assay on 24 plates crossed with 6 samples",
+    "Pastes": "strength of a paste, casks within batches",
+    "Orthodont": "growth of 27 children, four ages each",
+    "Oats": "a split-plot experiment: varieties and nitrogen",
+    "Machines": "scores of 6 workers on 3 machines",
+    "cbpp": "cases of pleuropneumonia in 15 herds: counts",
+}
 
 _DIRECTORY = Path(__file__).parents[1] / "data"
 

@@ -17,6 +17,7 @@ from cases import load_case
 import mme
 from mme.__main__ import main
 from mme.cli.read import read_table
+from mme.cli.source import source_of
 from mme.files.export import as_dict, ranef_table
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
@@ -97,7 +98,7 @@ WRITTEN_BY_R = {
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
 def test_a_file_that_r_wrote_is_the_table_that_it_wrote(here, how, encoding):
     Path("d.txt").write_text(WRITTEN_BY_R[how].replace("the", "thé"), encoding=encoding)
-    table = read_table(Path("d.txt"), "y ~ x + (1 | g)", encoding)[["y", "x", "g"]]
+    table = read_table(source_of(Path("d.txt")), "y ~ x + (1 | g)", encoding)[["y", "x", "g"]]
     expected = pd.DataFrame({"y": [1.5, None, 2.25], "x": [0, 1, 2], "g": ["thé a", "thé a", 'thé "b"']})
     if how == "quote = FALSE":
         expected["g"] = ["théa", "théa", "théb"]
@@ -114,9 +115,9 @@ def test_an_encoding_reaches_the_file(command, here, sleepstudy):
 @pytest.mark.parametrize("call", ["factor(dose)", "C(dose, contr.sum)", "I(dose == 'none')", "relevel(dose, 'none')"])
 def test_labels_among_numbers_are_a_factor_where_the_formula_says_so(here, call):
     Path("d.csv").write_text("y,dose,g\n1,0,a\n2,1,a\n3,2,b\n4,none,b\n5,none,c\n6,3,c\n")
-    assert read_table(Path("d.csv"), f"y ~ {call} + (1 | g)", "utf-8")["dose"].tolist()[3] == "none"
-    with pytest.raises(mme.MMEError, match="row 4, column 'dose': 'none' is not a number, nor are 1 others"):
-        read_table(Path("d.csv"), "y ~ dose + (1 | g)", "utf-8")
+    assert read_table(source_of(Path("d.csv")), f"y ~ {call} + (1 | g)", "utf-8")["dose"].tolist()[3] == "none"
+    with pytest.raises(mme.MMEError, match="'none' in row 4 of column 'dose' is not a number, nor are 1 others"):
+        read_table(source_of(Path("d.csv")), "y ~ dose + (1 | g)", "utf-8")
 
 
 def test_options_reach_the_fit(command, here, sleepstudy):
@@ -186,14 +187,15 @@ def test_json_is_the_documented_structure(command, csv):
     assert out.endswith("\nWritten: fit.json\n")
     written = json.loads(Path("fit.json").read_text())
     assert list(written) == [
-        *("format", "formula", "response", "method", "nobs", "n_dropped", "groups"),
-        *("criterion", "loglik", "aic", "bic", "dof", "sigma", "theta", "beta", "beta_cov", "dropped"),
+        *("format", "version", "formula", "response", "method", "nobs", "n_dropped", "groups"),
+        *("criterion", "loglik", "aic", "bic", "dof", "sigma", "theta", "ddf", "level"),
+        *("beta", "beta_cov", "dropped"),
         *("varcorr", "relationships", "optimum"),
     ]
-    assert all(f"``{field}``" in as_dict.__doc__ for field in written)
+    assert all(f"``{field}``" in as_dict.__doc__ for field in written if field != "version")
     assert written["groups"] == {"Subject": 18}
     assert [entry["name"] for entry in written["beta"]] == ["(Intercept)", "Days"]
-    assert set(written["beta"][0]) == {"name", "estimate", "se", "t"}
+    assert set(written["beta"][0]) == {"name", "estimate", "se", "t", "df", "p", "lower", "upper"}
     assert set(written["varcorr"][0]) == {"term", "names", "sd", "corr", "cov"}
     fields = {"verdict", "converged", "singular", "boundary", "undetermined", "evaluations", "reason"}
     assert set(written["optimum"]) == fields
@@ -266,8 +268,11 @@ def test_several_terms_follow_one_another_in_the_table(sleepstudy):
         ([FORMULA, "shifted.csv"], "the rows have more fields than the header has names"),
         ([FORMULA, "unquoted.txt"], "name every column, and quote labels that hold blanks"),
         ([FORMULA, "sleep.csv", "--encoding", "klingon"], "there is no encoding 'klingon'"),
-        ([FORMULA, "typo.csv"], "typo.csv, row 4, column 'Days': '3o' is not a number; mend it, or write factor(Days)"),
-        ([FORMULA, "dots.txt"], "dots.txt, row 2, column 'Reaction': '.' is not a number, nor are 1 others; mend"),
+        (
+            [FORMULA, "typo.csv"],
+            "typo.csv: '3o' in row 4 of column 'Days' is not a number; mend it, name it as missing",
+        ),
+        ([FORMULA, "dots.txt"], "dots.txt: '.' in row 2 of column 'Reaction' is not a number, nor are 1 others; mend"),
         (["Reaction ~ Dayz + (1 | Subject)", "sleep.csv"], "unknown column 'Dayz'; did you mean 'Days'?"),
         (["Reaction ~ Days + (Days | Subject", "sleep.csv"], "'(' is never closed"),
         (["Reaction ~ Days", "sleep.csv"], "no random effects"),

@@ -105,7 +105,7 @@ def test_a_response_that_the_family_cannot_have_is_one_sentence(command):
     for formula, family, said in (
         ("share ~ period + (1 | herd)", "poisson", "whole number"),
         ("share ~ period + (1 | herd)", "binomial", "give the numbers of trials as weights"),
-        ("mixed ~ 1 + (1 | herd)", "binomial", "'x' is not a number"),
+        ("mixed ~ 1 + (1 | herd)", "binomial", "'x' in row 1 of column 'mixed' is not a number"),
         ("period ~ 1 + (1 | herd)", "binomial", "4 levels (p1, p2, p3, p4)"),
         ("period ~ 1 + (1 | herd)", "poisson", "has labels (p1, p2, p3, p4), and the family is of numbers"),
     ):

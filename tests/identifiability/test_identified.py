@@ -1,6 +1,5 @@
 """Variances that the data do not determine are told by the design, named, and cost the rest of the fit nothing."""
 
-import json
 import warnings
 from itertools import combinations_with_replacement
 
@@ -14,7 +13,7 @@ from numpy.testing import assert_allclose
 from scipy.linalg import null_space
 
 import mme
-from mme.files.export import as_json
+from mme.files.export import as_dict
 from mme.fitted.natural import natural_names
 from mme.identifiability.identified import _told_apart, undetermined
 
@@ -316,7 +315,7 @@ def test_it_is_said_in_the_same_words_wherever_it_is_asked(tmp_path):
     assert said in str(fit.optimum)
     assert said in finding.found
     assert said in " ".join(fit.summary().split())
-    assert json.loads(as_json(fit.internals))["optimum"]["undetermined"] == [said]
+    assert as_dict(fit.internals)["optimum"]["undetermined"] == [said]
     for asked in (
         lambda: fit.confint("profile", parameters=["sd_(Intercept)|pairs"]),
         lambda: fit.bootstrap(2, workers=1),
