@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mme.api.fitting import fit, lmer, objective
     from mme.api.generalised import GeneralisedFit
     from mme.api.generalised_fitting import glm_fit, glmer
+    from mme.api.linear import lm
     from mme.covariance.base import GStructure
     from mme.equations import EquationsSolution, MixedModelEquations, solve
     from mme.family.agreement import check_family
@@ -82,6 +83,7 @@ __all__ = [
     "genomic_relationship",
     "glm_fit",
     "glmer",
+    "lm",
     "lmer",
     "load",
     "load_fit",
@@ -133,6 +135,7 @@ _LATER = {
     "genomic_relationship": "mme.relationship.genomic",
     "glm_fit": "mme.api.generalised_fitting",
     "glmer": "mme.api.generalised_fitting",
+    "lm": "mme.api.linear",
     "lmer": "mme.api.fitting",
     "load": "mme.tables.datasets",
     "load_fit": "mme.api.comparing",

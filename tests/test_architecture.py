@@ -24,10 +24,11 @@ DOORS = {
     "numba": "numeric.kernels",
     "scipy.linalg": "numeric.lapack",
     "matplotlib": "plot",
+    "docx": "results.word",
     "sklearn": "sklearn",
 }
 # Too slow or too seldom needed to be loaded with ``import mme``: imported inside the function that uses them.
-ON_DEMAND = {"pandas", "polars", "pyarrow", "numba", "matplotlib", "nlopt"}
+ON_DEMAND = {"pandas", "polars", "pyarrow", "numba", "matplotlib", "nlopt", "docx"}
 
 
 class Import(NamedTuple):

@@ -10,6 +10,7 @@ from mme.api.face import Fit
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
+from mme.results.frames import framed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,8 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
     ----------
     *fits : Fit or GeneralisedFit
         Two or more fits to the same records, all by ML; or all by REML with the same fixed effects; or all of
-        generalised models, of one family and link.
+        generalised models, of one family and link. Linear models by least squares (:func:`mme.lm`) go with either. Of
+        one fit alone: the table of its terms, :meth:`Fit.anova`.
     boundary : bool
         Choose the reference of each comparison by what its two fits differ in, and say it in the column ``reference``.
 
@@ -44,7 +46,7 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
     Raises
     ------
     MMEError
-        Fewer than two fits, different records, mixed methods, or REML fits with different fixed effects: their
+        No fits, different records, mixed methods, or REML fits with different fixed effects: their
         criteria are likelihoods of different data. With ``boundary``: two neighbours are not nested, or no reference
         is known, for they differ in fixed and random effects, in several variances or in the residual structure, or
         the smaller is singular itself.
@@ -63,7 +65,10 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
     """
     from mme.inference.comparison.compare import anova as anova_
 
-    return anova_(*map(_record, fits), boundary=boundary)
+    if len(fits) == 1:
+        _record(fits[0])
+        return fits[0].anova()
+    return framed(anova_(*map(_record, fits), boundary=boundary))
 
 
 def variance_test(large: Fit | GeneralisedFit, small: Fit | GeneralisedFit | None = None) -> VarianceTest:

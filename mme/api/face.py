@@ -31,4 +31,4 @@ class Fit(Numbers, RandomEffects, FixedEffects, Intervals, Records, Output):
         A theta that was given stays as it is. Rows are taken by position; a response that has values for the rows used
         alone will do too.
         """
-        return replace(self, internals=refitted(self.internals, y, start_here))
+        return replace(self, internals=refitted(self.internals, y, start_here), made_by=None)

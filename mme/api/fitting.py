@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.api.face import Fit
+from mme.api.remembered import remembered
 from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
@@ -126,6 +127,7 @@ def fit(
     return Fit(fit_model(model, theta, start, progress, search=search))
 
 
+@remembered
 @told("the model was fitted")
 def lmer(
     formula: str,
@@ -149,7 +151,7 @@ def lmer(
     engine: str = "auto",
     progress: Progress = False,
 ) -> Fit:
-    """Fit a linear mixed model given by an lme4 formula.
+    """Fit a linear mixed model given by an lme4 formula; one without random terms is fitted by least squares.
 
     Parameters
     ----------
@@ -214,8 +216,6 @@ def lmer(
         subset=subset,
         also=_columns(residual),
     )
-    if not parts.terms and residual is None:
-        raise MMEError(f"no random effects in '{formula}': add a term such as (1 | g), or use least squares")
     model = build_model(
         parts.y,
         parts.X,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face
+from mme.results.frames import framed
 from mme.tables.arguments import yes_or_no
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class FixedEffects(Face):
         from mme.inference.fixed.contrasts import coefficient_table
         from mme.inference.fixed.methods import reference
 
-        return coefficient_table(self.internals, reference(self.internals, ddf))
+        return framed(coefficient_table(self.internals, reference(self.internals, ddf)))
 
     def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
         """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``.
@@ -56,7 +57,7 @@ class FixedEffects(Face):
         """
         from mme.inference.fixed.anova import anova_table
 
-        return anova_table(self.internals, type, ddf)
+        return framed(anova_table(self.internals, type, ddf))
 
     def contrast(self, L: Any, *, rhs: Any = 0.0, joint: bool = False, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Tests of L beta = rhs, row by row (``estimate, se, df, t, p``) or ``joint`` (``num_df, den_df, F, p``).
@@ -67,7 +68,7 @@ class FixedEffects(Face):
         from mme.inference.fixed.contrasts import contrast_table
         from mme.inference.fixed.methods import reference
 
-        return contrast_table(self.internals, L, rhs, joint, reference(self.internals, ddf))
+        return framed(contrast_table(self.internals, L, rhs, joint, reference(self.internals, ddf)))
 
     def test(self, hypothesis: str, *, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Test a linear hypothesis on the fixed effects: ``"Days = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
@@ -77,7 +78,7 @@ class FixedEffects(Face):
         from mme.inference.fixed.hypotheses import hypothesis_table
         from mme.inference.fixed.methods import reference
 
-        return hypothesis_table(self.internals, hypothesis, reference(self.internals, ddf))
+        return framed(hypothesis_table(self.internals, hypothesis, reference(self.internals, ddf)))
 
     def means(
         self,
@@ -111,6 +112,7 @@ class FixedEffects(Face):
         pairs = yes_or_no(pairs, "pairs")
         means = marginal_means(self.internals, factors, by, at)
         to = reference(self.internals, ddf)
-        return (
+        table = (
             pairs_table(self.internals, means, to, adjust) if pairs else means_table(self.internals, means, to, level)
         )
+        return framed(table)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mme.api.shared import Shared
+from mme.api.updated import Updated
 from mme.fitted.generalised import GeneralisedFitted
+
+if TYPE_CHECKING:
+    from mme.api.remembered import FitCall
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GeneralisedFace(Shared):
+class GeneralisedFace(Updated):
     """Holds the record of a generalised fit.
 
     Attributes
     ----------
     internals : GeneralisedFitted
         The record: the problem, where the search ended, estimates as plain arrays.
+    made_by : FitCall or None
+        As of a :class:`mme.Fit`.
     """
 
     internals: GeneralisedFitted
+    made_by: FitCall | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.api.generalised import GeneralisedFit
+from mme.api.remembered import remembered
 from mme.errors import MMEError, MMEWarning
 from mme.family.base import Family
 from mme.family.words import family_of
@@ -27,6 +28,7 @@ _SEARCHES = ("gradient", "derivative-free")
 _MOST_POINTS = 200
 
 
+@remembered
 def glmer(
     formula: str,
     data: Any,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
+from mme.results.frames import framed
 from mme.tables.arguments import yes_or_no
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class GeneralisedFixedEffects(GeneralisedFace):
         from mme.inference.fixed.z_tables import is_response, normal_reference, required_ratio, z_table
 
         ratio = required_ratio(self.internals.family) if is_response(scale) else None
-        return z_table(coefficient_table(self.internals, normal_reference(self.internals, se)), level, ratio)
+        return framed(z_table(coefficient_table(self.internals, normal_reference(self.internals, se)), level, ratio))
 
     def anova(self, se: str = "hessian", *, type: int | str = 3) -> pd.DataFrame:
         """Wald's chi-square tests of the terms, of type 1, 2 or 3: ``chisq, df, p``.
@@ -56,7 +57,7 @@ class GeneralisedFixedEffects(GeneralisedFace):
         from mme.inference.fixed.anova import wald_table
         from mme.inference.fixed.z_tables import normal_reference
 
-        return wald_table(self.internals, type, normal_reference(self.internals, se))
+        return framed(wald_table(self.internals, type, normal_reference(self.internals, se)))
 
     def contrast(
         self,
@@ -79,7 +80,7 @@ class GeneralisedFixedEffects(GeneralisedFace):
         ratio = required_ratio(self.internals.family) if is_response(scale) else None
         joint = yes_or_no(joint, "joint")
         table = contrast_table(self.internals, L, rhs, joint, normal_reference(self.internals, se))
-        return chisq_table(table) if joint else z_table(table, level, ratio)
+        return framed(chisq_table(table) if joint else z_table(table, level, ratio))
 
     def test(self, hypothesis: str, *, se: str = "hessian", level: float = 0.95) -> pd.DataFrame:
         """Test a linear hypothesis on the fixed effects: ``"age = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
@@ -90,7 +91,7 @@ class GeneralisedFixedEffects(GeneralisedFace):
         from mme.inference.fixed.z_tables import chisq_table, normal_reference, z_table
 
         table = hypothesis_table(self.internals, hypothesis, normal_reference(self.internals, se))
-        return chisq_table(table) if "F" in table else z_table(table, level)
+        return framed(chisq_table(table) if "F" in table else z_table(table, level))
 
     def means(
         self,
@@ -149,5 +150,5 @@ class GeneralisedFixedEffects(GeneralisedFace):
         means = marginal_means(self.internals, factors, by, at)
         eta = predictors(self.internals, means, normal_reference(self.internals, se), random, with_theta=se != "rx")
         if pairs:
-            return generalised_pairs_table(self.internals, means, eta, response, adjust, level)
-        return generalised_means_table(self.internals, means, eta, response, level)
+            return framed(generalised_pairs_table(self.internals, means, eta, response, adjust, level))
+        return framed(generalised_means_table(self.internals, means, eta, response, level))

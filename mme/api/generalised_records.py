@@ -115,7 +115,7 @@ class GeneralisedRecords(GeneralisedFace):
         """
         from mme.fitted.generalised_refit import refitted_generalised
 
-        return replace(self, internals=refitted_generalised(self.internals, y, start_here))
+        return replace(self, internals=refitted_generalised(self.internals, y, start_here), made_by=None)
 
     def bootstrap(
         self,

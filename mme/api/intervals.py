@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face
 from mme.errors import MMEError
+from mme.results.frames import framed
 from mme.tables.arguments import check_options, is_word
 from mme.tables.arrays import shown
 
@@ -66,13 +67,13 @@ class Intervals(Face):
             raise MMEError(f"method={shown(method)}: method is 'wald', 'profile' or 'bootstrap'")
         check_options(options, _INTERVALS[method], f"confint(method='{method}')")
         if method == "profile":
-            return self.profile(level=level, **options).confint(level)
+            return framed(self.profile(level=level, **options).confint(level))
         if method == "bootstrap":
             kind = options.pop("kind", "percentile")
-            return self.bootstrap(**options).confint(level, kind)
+            return framed(self.bootstrap(**options).confint(level, kind))
         from mme.inference.intervals.wald import wald_intervals
 
-        return wald_intervals(self.internals, level, ddf)
+        return framed(wald_intervals(self.internals, level, ddf))
 
     def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
         """Profile likelihood (always ML's) of standard deviations, correlations, sigma, residual and fixed effects.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.search.loop import search
@@ -28,4 +29,14 @@ def refitted(fit: Fitted, y: Any, start_here: bool) -> Fitted:
     theta = fit.theta if fit.theta_given and fit.model.held is None else None
     begin = fit.theta if yes_or_no(start_here, "start_here") else None
     found = search(objective.model, theta, fit.progress, begin, objective)
+    return replace(fit, model=objective.model, optimum=found.optimum, objective=found.objective)
+
+
+def by_method(fit: Fitted, method: str) -> Fitted:
+    """The fit of the same model by REML or ML; the fit itself where that is its method."""
+    if fit.method == method:
+        return fit
+    objective = Objective.of(fit.model.beside(method=method), phi=fit.optimum.phi)
+    theta = fit.theta if fit.theta_given and fit.model.held is None else None
+    found = search(objective.model, theta, fit.progress, fit.theta, objective)
     return replace(fit, model=objective.model, optimum=found.optimum, objective=found.objective)

@@ -128,7 +128,9 @@ def _minimum_by_slopes(f: Counted, even: np.ndarray, derivatives: Derivatives) -
 def evaluate_only(f: Callable[[np.ndarray], float], x: np.ndarray) -> Minimum:
     """The 'search' of a model whose parameters are given."""
     value = f(x)
-    return Minimum(x, value, 1, "theta was given", x == 0.0, unknown_curvature(x, value, 0.0))
+    return Minimum(
+        x, value, 1, "theta was given" if x.size else "nothing to search", x == 0.0, unknown_curvature(x, value, 0.0)
+    )
 
 
 def _nowhere(start: np.ndarray, evaluations: int) -> Minimum:

@@ -18,6 +18,7 @@ from mme.results.summary_rows import (
     criterion_text,
     fixed_rows,
     random_rows,
+    random_title,
     ratio_rows,
     residual_rows,
     source,
@@ -34,7 +35,7 @@ def summary_text(fit: Fitted, tests: FixedTests) -> str:
         "\n".join([title(fit), *source(fit, fit.model.weights)]),
         criterion_text(fit),
         f"Scaled residuals:\n{text_table(residual_rows(fit), left=0)}",
-        f"Random effects:\n{text_table(random_rows(fit), left=2, indent=' ')}\n{counts(fit)}",
+        f"{random_title(fit)}:\n{text_table(random_rows(fit), left=2, indent=' ')}\n{counts(fit)}",
     ]
     if ratios := ratio_rows(fit):
         parts.append(f"{_RATIOS}:\n{text_table(ratios, left=2, indent=' ')}")
@@ -55,7 +56,7 @@ def summary_html(fit: Fitted, tests: FixedTests) -> str:
     """The same tables for a notebook."""
     head = "<br>".join([f"<b>{escape(title(fit))}</b>", *map(escape, source(fit, fit.model.weights))])
     criterion = "; ".join(f"{name} {value}" for name, value in zip(*criterion_rows(fit), strict=True))
-    parts = [f"<p>{head}</p>", f"<p>{escape(criterion)}</p>", html_table("Random effects", random_rows(fit), left=2)]
+    parts = [f"<p>{head}</p>", f"<p>{escape(criterion)}</p>", html_table(random_title(fit), random_rows(fit), left=2)]
     parts.append(f"<p>{escape(counts(fit))}</p>")
     if ratios := ratio_rows(fit):
         parts.append(html_table(_RATIOS, ratios, left=2))

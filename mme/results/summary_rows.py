@@ -38,7 +38,14 @@ _MOST_PARAMETERS = 8
 def title(fit: Fitted) -> str:
     """The kind of model and how it was estimated."""
     how = "REML" if fit.method == "REML" else "maximum likelihood"
+    if not fit.model.terms and fit.model.residual is None:
+        return f"Linear model fit by least squares ({how})"
     return f"Linear mixed model fit by {how}"
+
+
+def random_title(fit: Fitted) -> str:
+    """What stands above the variances."""
+    return "Random effects" if fit.model.terms else "Residuals"
 
 
 def source(fit: Record, weights: np.ndarray | None, called: str = "Weights") -> list[str]:

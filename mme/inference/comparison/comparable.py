@@ -28,7 +28,7 @@ def basis_of(fit: Record) -> np.ndarray:
 def check_comparable(fits: tuple[Record, ...]) -> None:
     """Refuse fits whose likelihoods are of different data."""
     if len(fits) < 2:
-        raise MMEError(f"anova compares two or more fits, got {len(fits)}; for one fit see coefficients()")
+        raise MMEError(f"anova compares two or more fits, got {len(fits)}")
     first = fits[0]
     generalised = [fit for fit in fits if isinstance(fit, GeneralisedFitted)]
     if generalised and len(generalised) < len(fits):

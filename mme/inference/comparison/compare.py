@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.special import chdtrc
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
+from mme.fitted.refit import by_method
 from mme.inference.comparison.comparable import check_comparable
 from mme.inference.comparison.nested import Difference, difference
 
@@ -24,6 +26,7 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
     """Likelihood-ratio tests of nested fits, from the smallest model to the largest."""
     import pandas as pd
 
+    fits = by_one_method(fits)
     check_comparable(fits)
     ordered = sorted(fits, key=lambda fit: fit.dof)
     deviance = np.array([fit.criterion for fit in ordered])
@@ -51,6 +54,20 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
     found = _differences(ordered, table.index.tolist())
     tails = [one.tail(t) for one, t in zip(found, chisq[1:].tolist(), strict=True)]
     return table.assign(p=[np.nan, *tails], reference=["", *(one.reference for one in found)])
+
+
+def by_one_method(fits: Sequence[Record]) -> tuple[Record, ...]:
+    """The fits with those by least squares, which are of no one method, by that of the others."""
+    methods = {fit.method for fit in fits if not _is_least_squares(fit)}
+    if len(methods) != 1:
+        return tuple(fits)
+    (method,) = methods
+    return tuple(by_method(fit, method) if isinstance(fit, Fitted) and _is_least_squares(fit) else fit for fit in fits)
+
+
+def _is_least_squares(fit: Record) -> bool:
+    """Whether sigma alone is estimated of the variances, so that REML and ML are known at once."""
+    return isinstance(fit, Fitted) and fit.model.k == 0 and fit.model.residual is None and fit.model.held is None
 
 
 def _require_known(fits: list[Record]) -> None:

@@ -1,0 +1,139 @@
+"""Data frames of results that print themselves: numbers aligned, p-values as papers have them, no column left out.
+
+What is made of one by pandas (``.round()``, ``.loc``, ...) is a plain data frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from mme.results.table import Table
+from mme.results.text import column_format, fixed_point, formatted, freedoms, p_values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns by what they are: in units of the response, statistics of three decimals, degrees of freedom, p-values.
+_MEASURES = (
+    *("estimate", "mean", "slope", "se", "lower", "upper", "effect_size"),
+    *("ratio", "odds_ratio", "rate_ratio", "mean_ratio", "hazard_ratio"),
+)
+_STATISTICS = ("t", "z", "F", "chisq", "lrt")
+_FREEDOMS = ("df", "den_df")
+_CRITERIA = ("aic", "aicc", "bic", "loglik", "deviance", "criterion")
+_P = ("p", "p_boundary", "p_value")
+# Rows that are printed all; of more the first and the last ones.
+_MOST_ROWS, _FIRST, _LAST = 60, 40, 10
+
+
+def framed(table: pd.DataFrame, title: str = "", notes: Iterable[str] = ()) -> pd.DataFrame:
+    """The table as one that prints itself, with a title and notes (``attrs``)."""
+    made = result_class()(table)
+    made.attrs |= table.attrs
+    if title:
+        made.attrs["title"] = title
+    said = [*made.attrs.get("notes", ()), *notes]
+    if said:
+        made.attrs["notes"] = tuple(said)
+    return made
+
+
+@cache
+def result_class() -> Any:
+    """The class of such frames, made when pandas is there."""
+    import pandas as pd
+
+    class Result(pd.DataFrame):  # type: ignore[misc, unused-ignore]
+        """A data frame of results; ``table()`` is it as a table for a paper."""
+
+        def table(self) -> Table:
+            """Its cells formatted, with ``.to_markdown()``, ``.to_latex()``, ``.to_html()`` and ``.to_docx()``."""
+            return as_table(self)
+
+        def letters(self, alpha: float = 0.05) -> Any:
+            """Of pairs of means: those that share a letter do not differ at ``alpha`` (a compact letter display)."""
+            from mme.results.letters import letters_of_pairs
+
+            return letters_of_pairs(self, alpha)
+
+        def __repr__(self) -> str:
+            return repr(as_table(shortened(self)))
+
+        def _repr_html_(self) -> str:
+            return as_table(shortened(self)).to_html()
+
+        def __reduce__(self) -> Any:
+            return framed, (pd.DataFrame(self), "", ())
+
+    return Result
+
+
+def shortened(frame: pd.DataFrame) -> pd.DataFrame:
+    """The first and the last rows of many, with a note on the others."""
+    import pandas as pd
+
+    if len(frame) <= _MOST_ROWS:
+        return frame
+    short = pd.concat([frame.iloc[:_FIRST], frame.iloc[-_LAST:]])
+    short.attrs = dict(frame.attrs)
+    left = len(frame) - _FIRST - _LAST
+    note = f"{left:,} rows between the first {_FIRST} and the last {_LAST} are not shown."
+    short.attrs["notes"] = (note, *frame.attrs.get("notes", ()))
+    return short
+
+
+def as_table(frame: pd.DataFrame) -> Table:
+    """A frame with its cells formatted."""
+    import pandas as pd
+
+    labels = [[_label(label) for label in frame.index.get_level_values(level)] for level in range(frame.index.nlevels)]
+    names = ["" if name is None else str(name) for name in frame.index.names]
+    columns = [(str(name), frame.iloc[:, c].tolist()) for c, name in enumerate(frame.columns)]
+    formats = _formats(columns)
+    cells = [_cells(name, values, formats) for name, values in columns]
+    attrs = frame.attrs
+    notes = [*attrs.get("notes", ()), *([attrs["note"]] if "note" in attrs else [])]
+    return Table(
+        frame=pd.DataFrame(frame),
+        header=(*names, *(name for name, _ in columns)),
+        rows=tuple(zip(*labels, *cells, strict=True)),
+        left=len(labels),
+        title=attrs.get("title", ""),
+        notes=tuple(notes),
+    )
+
+
+def _formats(columns: Sequence[tuple[str, list[Any]]]) -> dict[str, str]:
+    """The common format of the columns in units of the response: standard errors decide the decimals."""
+    found = {name: values for name, values in columns if name in _MEASURES}
+    values = found.get("se") or [value for one in found.values() for value in one]
+    spec = column_format([abs(value) for value in values if value], 3) if found else ""
+    return dict.fromkeys(found, spec)
+
+
+def _cells(name: str, values: list[Any], formats: dict[str, str]) -> list[str]:
+    """The cells of one column."""
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return [_label(value) for value in values]
+    ways: dict[tuple[str, ...], Callable[[list[Any]], list[str]]] = {
+        _P: p_values,
+        _FREEDOMS: freedoms,
+        _STATISTICS: lambda values: ["" if value != value else fixed_point(value, 3) for value in values],
+        _CRITERIA: lambda values: ["" if value != value else fixed_point(value, 2) for value in values],
+        tuple(formats): lambda values: [formatted(value, formats[name]) for value in values],
+    }
+    for names, way in ways.items():
+        if name in names:
+            return way(values)
+    if all(isinstance(value, int) or value != value or float(value).is_integer() for value in values):
+        return ["" if value != value else f"{value:.0f}" for value in values]
+    spec = column_format([value for value in values if value])
+    return ["" if value != value else formatted(value, spec) for value in values]
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:g}"
+    return "" if value is None else str(value)
