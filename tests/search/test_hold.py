@@ -121,5 +121,32 @@ def test_what_cannot_be_held_is_refused(hold, message):
 def test_one_entry_of_an_unstructured_covariance_is_not_held_alone():
     with pytest.raises(mme.MMEError, match="is one of an unstructured covariance"):
         sleep("Reaction ~ Days + (Days | Subject)", hold={"sd_Days|Subject": 3.0})
-    with pytest.raises(mme.MMEError, match="variances of this fit are held"):
-        sleep(hold={"V_Subject.(Intercept)": 900.0}).profile()
+
+
+@pytest.mark.parametrize("held", [{"Subject.Days": 0.3}, {"sd_Days|Subject": 6.0}])
+def test_limits_of_a_profile_beside_what_is_held_are_those_of_fits_that_hold_more(held):
+    """The ML deviance at each limit is the quantile of chi-square above that of the fit."""
+    data = mme.load("sleepstudy")
+    limits = sleep(hold=held).confint(method="profile")
+    assert not {"sd_Days|Subject"} & set(limits.index)
+    least, name = sleep(hold=held, method="ML").criterion, "sd_(Intercept)|Subject"
+    for value in limits.loc[name]:
+        assert sleep(hold=held | {name: value}, method="ML").criterion - least == pytest.approx(3.84146, abs=1e-3)
+    for value in limits.loc["Days"]:
+        moved = data.assign(Reaction=data["Reaction"] - value * data["Days"])
+        other = mme.lmer("Reaction ~ 1 + (Days || Subject)", moved, hold=held, method="ML")
+        assert other.criterion - least == pytest.approx(3.84146, abs=1e-3)
+    with pytest.raises(mme.MMEError, match="was given, not estimated: it has no profile"):
+        sleep(hold=held).profile(["sd_Days|Subject"])
+
+
+def test_a_profile_of_a_pattern_whose_correlation_is_held_is_that_of_fits_that_hold_it():
+    rng = np.random.default_rng(5)
+    g, x = np.repeat(np.arange(30), 6), rng.normal(size=180)
+    data = {"y": rng.normal(size=30)[g] + 1.2 * x * rng.normal(size=30)[g] + rng.normal(size=180), "x": x, "g": g}
+    held, formula = {"rho|g": 0.25}, "y ~ x + cs(1 + x | g)"
+    low, high = mme.lmer(formula, data, hold=held).confint(method="profile").loc["sd_x|g"]
+    least = mme.lmer(formula, data, hold=held, method="ML").criterion
+    for value in (low, high):
+        other = mme.lmer(formula, data, hold=held | {"sd_x|g": value}, method="ML")
+        assert other.criterion - least == pytest.approx(3.84146, abs=2e-3)

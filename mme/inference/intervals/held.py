@@ -12,6 +12,7 @@ from mme.engine.criterion import residual_sd
 from mme.engine.pls import half_covariance, pwrss
 from mme.fitted.natural import parameter_names
 from mme.inference.intervals.around import around
+from mme.inference.intervals.beside_held import beside_held, with_sigma
 from mme.inference.intervals.deviance import Deviance, Point
 from mme.inference.intervals.question import Question
 from mme.inference.intervals.slices import hold_residual
@@ -69,7 +70,7 @@ class Maximum:
         return self.names[: first - self.phi.size] + self.names[first:]
 
     def question(self, name: str) -> Question:
-        """The parameter of this name, held."""
+        """The parameter of this name, held; variances that the fit holds stay where they are."""
         at, model = self.names.index(name), self.model
         first = len(self.names) - self.se.size
         if at < model.k:
@@ -102,7 +103,7 @@ class Maximum:
             even=np.concatenate([self.model.diagonal, np.zeros(self.phi.size, dtype=bool)]),
             point=lambda x, value: point(x[:k] / scale, x[k:], value),
         )
-        return question.without(np.append(np.zeros(k, dtype=bool), self._phi_given))
+        return self._beside_held(question, np.arange(k), self._phi_given)
 
     def _residual(self, at: int, place: int) -> Question:
         """A natural parameter of the residual structure: theta is free, and what R leaves free."""
@@ -120,16 +121,16 @@ class Maximum:
             even=np.concatenate([self.model.diagonal, np.zeros(held.start.size, dtype=bool)]),
             point=lambda x, value: Point(x[:k] / scale, held.phi(x[k:], value)),
         )
-        return question.without(np.append(np.zeros(k, dtype=bool), np.delete(self._phi_given, place)))
+        return self._beside_held(question, np.arange(k), np.delete(self._phi_given, place))
 
     def _natural(self, name: str, at: int) -> Question:
         """A standard deviation or correlation: the rest of its T is free, and sigma where it matters."""
         model, held = self.model, around(self.model, self.theta, at, self.scale, self.radius)
-        with_sigma = held.times_sigma and model.sigma is None
-        ones, phi = np.ones(int(with_sigma)), slice(held.size, held.size + self.phi.size)
+        sigma_too = held.times_sigma and (model.sigma is None or self._asks_for_sigma)
+        ones, phi = np.ones(int(sigma_too)), slice(held.size, held.size + self.phi.size)
 
         def point(x: np.ndarray, value: float) -> Point:
-            sigma = self.sigma * float(x[-1]) if with_sigma else None
+            sigma = self.sigma * float(x[-1]) if sigma_too else None
             if held.times_sigma:
                 value = value / abs(self.sigma if sigma is None else sigma) if sigma != 0.0 else 0.0
             return Point(held.theta(x[: held.size], value), x[phi], sigma)
@@ -145,8 +146,26 @@ class Maximum:
             even=np.concatenate([held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),
             point=point,
         )
-        none = np.zeros(held.size, dtype=bool)
-        return question.without(np.concatenate([none, self._phi_given, ones == 0.0]))
+        thetas = np.concatenate([held.others, held.own.start + held.held.like])
+        return self._beside_held(question, thetas, np.append(self._phi_given, ones == 0.0), sigma_too=sigma_too)
+
+    def _beside_held(
+        self, question: Question, thetas: np.ndarray, given: np.ndarray, *, sigma_too: bool = False
+    ) -> Question:
+        """The question without the coordinates that are ``given`` behind those of ``thetas``, and what is held there.
+
+        What is held in units of the response asks for sigma, which the question may have.
+        """
+        if self._asks_for_sigma and not sigma_too:
+            question, given = with_sigma(question, self.sigma, self.model.n), np.append(given, False)
+        free = question.without(np.append(np.zeros(thetas.size, dtype=bool), given))
+        return beside_held(free, self.model.held, np.append(thetas, np.full(free.start.size - thetas.size, -1)))
+
+    @property
+    def _asks_for_sigma(self) -> bool:
+        """Whether sigma is free beside standard deviations that are held in units of the response."""
+        held = self.model.held
+        return held is not None and held.asks_for_sigma and (self.model.sigma is None or held.beside_sigma)
 
     @property
     def _phi_given(self) -> np.ndarray:

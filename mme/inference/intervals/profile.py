@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
-from mme.fitted.natural import residual_names
+from mme.fitted.natural import parameter_names, residual_names
 from mme.fitted.record import Fitted
 from mme.inference.intervals.curves import Curve, Profile, quantile
 from mme.inference.intervals.held import Maximum
@@ -52,15 +52,13 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
 
     Notes
     -----
-    A parameter that the data do not determine has no knots: its interval is all that it can be. Parameters of a
-    residual structure that were given stay as given, and have no profile.
+    A parameter that the data do not determine has no knots: its interval is all that it can be. Parameters that were
+    given or are held stay as they are, and have no profile.
     """
     z = quantile(level)
     fit.objective.plan.require_factor("a profile of the likelihood")
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
-    if fit.model.held is not None:
-        raise MMEError("variances of this fit are held (hold=): profiles are of fits that estimate all of them")
     whole = AllParameters.of(fit)
     maximum, deviance = _maximum(fit.determined, tuple(whole.names[i] for i in whole.places.tolist()))
     chosen = _chosen(parameters, maximum, whole, _given(fit))
@@ -95,9 +93,12 @@ def _maximum(fit: Fitted, names: tuple[str, ...]) -> tuple[Maximum, float]:
 
 
 def _given(fit: Fitted) -> tuple[str, ...]:
-    """Names of the parameters of the residual structure that were given."""
-    names, phi = residual_names(fit.model, fit.fixed_names), fit.model.phi
-    return () if phi is None else tuple(name for name, value in zip(names, phi, strict=True) if not np.isnan(value))
+    """Names of the parameters that were given: of the residual structure, and of the terms where they are held."""
+    own, held = parameter_names(fit.model, fit.fixed_names)[: fit.model.k], fit.model.held
+    names = residual_names(fit.model, fit.fixed_names)
+    found = [] if held is None else list(zip(own, held.values.tolist(), strict=True))
+    found += [] if fit.model.phi is None else list(zip(names, fit.model.phi.tolist(), strict=True))
+    return tuple(name for name, value in found if not np.isnan(value))
 
 
 def _chosen(
