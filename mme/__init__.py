@@ -33,11 +33,15 @@ if TYPE_CHECKING:
     from mme.relationship.pedigree import Pedigree
     from mme.residual import (
         AR1,
+        ARMA,
+        AnteDependence,
         CompoundSymmetry,
         Exponential,
+        ExponentialOfCovariate,
         Heterogeneous,
         PowerOfCovariate,
         RStructure,
+        Spatial,
         Toeplitz,
         Unstructured,
     )
@@ -45,11 +49,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AR1",
+    "ARMA",
+    "AnteDependence",
     "Beta",
     "Binomial",
     "CompoundSymmetry",
     "EquationsSolution",
     "Exponential",
+    "ExponentialOfCovariate",
     "Family",
     "Fit",
     "FormulaError",
@@ -72,6 +79,7 @@ __all__ = [
     "PowerOfCovariate",
     "RStructure",
     "Relationship",
+    "Spatial",
     "Term",
     "Toeplitz",
     "Tweedie",
@@ -98,11 +106,14 @@ __version__ = "0.1.0"
 # Where each name is: imported when it is asked for, so that `import mme` itself takes milliseconds.
 _LATER = {
     "AR1": "mme.residual",
+    "ARMA": "mme.residual",
+    "AnteDependence": "mme.residual",
     "Beta": "mme.family.beta",
     "Binomial": "mme.family.binomial",
     "CompoundSymmetry": "mme.residual",
     "EquationsSolution": "mme.equations",
     "Exponential": "mme.residual",
+    "ExponentialOfCovariate": "mme.residual",
     "Family": "mme.family.base",
     "Fit": "mme.api.face",
     "GStructure": "mme.covariance.base",
@@ -124,6 +135,7 @@ _LATER = {
     "PowerOfCovariate": "mme.residual",
     "RStructure": "mme.residual",
     "Relationship": "mme.relationship.known",
+    "Spatial": "mme.residual",
     "Term": "mme.model.term",
     "Toeplitz": "mme.residual",
     "Tweedie": "mme.family.tweedie",

@@ -15,13 +15,17 @@ from scipy.linalg import toeplitz
 from mme.errors import MMEWarning
 from mme.residual import (
     AR1,
+    ARMA,
+    AnteDependence,
     Bound,
     ByGroup,
     CompoundSymmetry,
     Exponential,
+    ExponentialOfCovariate,
     Heterogeneous,
     PowerOfCovariate,
     RStructure,
+    Spatial,
     Toeplitz,
     Unstructured,
     bind,
@@ -196,6 +200,81 @@ def by_blocks(data: Records) -> Example:
     return Example(Blocks(data.time, data.group), np.array([share]), R)
 
 
+def exponential_variance(data: Records) -> Example:
+    delta = data.rng.normal()
+    sd = np.exp(delta * data.covariate)
+    return Example(ExponentialOfCovariate(data.covariate), np.array([delta]), np.diag(sd**2))
+
+
+def field(data: Records) -> Example:
+    rho = data.rng.uniform(-0.95, 0.95, 2)
+    lags = [np.abs(np.subtract.outer(place, place)) for place in (data.step, data.occasion)]
+    R = same(data) * rho[0] ** lags[0] * rho[1] ** lags[1]
+    return Example(AR1(data.step, data.group) * AR1(data.occasion, data.group), rho, R)
+
+
+def volume(data: Records) -> Example:
+    natural = np.append(data.rng.uniform(-0.95, 0.95, 2), np.exp(data.rng.normal()))
+    one, two, three = (np.abs(np.subtract.outer(at, at)) for at in (data.step, data.occasion, data.time))
+    R = same(data) * natural[0] ** one * natural[1] ** two * np.exp(-three / natural[2])
+    factors = AR1(data.step) * AR1(data.occasion, data.group) * Exponential(data.time)
+    return Example(factors, natural, R)
+
+
+def ante_dependence(data: Records) -> Example:
+    rho, sd = data.rng.uniform(-0.95, 0.95, data.T - 1), np.exp(np.append(0.0, data.rng.normal(size=data.T - 1)))
+    C = np.array([[np.prod(rho[min(i, j) : max(i, j)]) for i in range(data.T)] for j in range(data.T)])
+    R = by_occasion(data, np.outer(sd, sd) * C)
+    return Example(AnteDependence(data.occasion, data.group), np.append(rho, sd[1:]), R)
+
+
+def arma(data: Records) -> Example:
+    phi, theta = data.rng.uniform(-0.9, 0.9, 2)
+    weights = np.append(1.0, phi ** np.arange(4000) * (phi + theta))  # the moving average of infinite order
+    moments = np.array([weights[: weights.size - lag] @ weights[lag:] for lag in range(4 * data.T + 4)])
+    lag = np.abs(np.subtract.outer(data.step, data.step))
+    return Example(ARMA(data.step, data.group), np.array([phi, theta]), same(data) * (moments / moments[0])[lag])
+
+
+def spatial(kind: str, f: Callable[[np.ndarray], np.ndarray], **options: Any) -> Callable[[Records], Example]:
+    def build(data: Records) -> Example:
+        ranges = np.exp(data.rng.normal(0.5, 0.3, 1 if options.get("isotropic", True) else 2))
+        between = [np.subtract.outer(one, one) for one in (data.time, data.covariate)]
+        h = np.sqrt(sum((one / r) ** 2 for one, r in zip(between, np.resize(ranges, 2), strict=True)))
+        natural, R = ranges, same(data) * f(h)
+        if "nugget" in options:
+            natural = np.append(ranges, data.rng.uniform(0.05, 0.9))
+            R = (1 - natural[-1]) * R + natural[-1] * np.eye(data.n)
+        return Example(Spatial(kind, [data.time, data.covariate], data.group, **options), natural, R)
+
+    return build
+
+
+def errors_beside(data: Records) -> Example:
+    of, nugget = ar1(data), data.rng.uniform(0.05, 0.9)
+    natural = np.append(of.natural, nugget)
+    return Example(of.structure.with_nugget(), natural, (1 - nugget) * of.R + nugget * np.eye(data.n))
+
+
+def traits_by_times(data: Records) -> Example:
+    one, other = unstructured(data), ar1(data)
+    return Example(one.structure * other.structure, np.append(one.natural, other.natural), one.R * other.R)
+
+
+def by_level(one: Callable[[Records], Example]) -> Callable[[Records], Example]:
+    """Parameters of its own for even and odd groups, of which the second has twice the standard deviation."""
+
+    def build(data: Records) -> Example:
+        odd = data.group % 2 == 1
+        first, second = one(data), one(data)
+        natural = np.concatenate([first.natural, second.natural, [2.0]])
+        own = np.equal.outer(odd, odd)
+        R = own * np.where(odd, 4.0 * second.R, first.R)
+        return Example(first.structure.by(odd.astype(int)), natural, R)
+
+    return build
+
+
 STRUCTURES = {
     "AR1": ar1,
     "Exponential": exponential,
@@ -213,6 +292,24 @@ STRUCTURES = {
     "CompoundSymmetry x Heterogeneous x power": product(compound_symmetry, heterogeneous, power),
     "Unstructured x Heterogeneous": product(unstructured, heterogeneous),
     "Heterogeneous x power": product(heterogeneous, power),
+    "AR1 * AR1": field,
+    "AnteDependence": ante_dependence,
+    "AR1 by level": by_level(ar1),
+}
+# These are held to fewer theorems at once.
+MORE = {
+    "ExponentialOfCovariate": exponential_variance,
+    "AR1 * AR1 * Exponential": volume,
+    "AR1 * AR1 x Heterogeneous": product(field, heterogeneous),
+    "ARMA": arma,
+    "Spatial exponential": spatial("exponential", lambda h: np.exp(-h)),
+    "Spatial Gaussian, nugget": spatial("gaussian", lambda h: np.exp(-(h**2)), nugget=True),
+    "Spatial spherical": spatial("spherical", lambda h: np.where(h < 1, 1 - 1.5 * h + 0.5 * h**3, 0)),
+    "Spatial rational quadratic": spatial("rational quadratic", lambda h: 1 / (1 + h**2)),
+    "Spatial Matern, a range a direction": spatial("matern", lambda h: (1 + h) * np.exp(-h), isotropic=False),
+    "AR1, nugget": errors_beside,
+    "Unstructured * AR1": traits_by_times,
+    "ExponentialOfCovariate by level": by_level(exponential_variance),
 }
 every_structure = pytest.mark.parametrize("name", STRUCTURES)
 designs = st.builds(records, seeds, J=st.integers(6, 12), T=st.integers(3, 5), shuffled=st.booleans())

@@ -16,7 +16,8 @@ from mme.covariance.base import GStructure
 from mme.errors import MMEError
 from mme.family.base import Family
 from mme.relationship.parametric import Parametric
-from mme.residual.base import Bound, RStructure
+from mme.residual.base import Bound
+from mme.residual.rstructure import RStructure
 
 # Classes from which users derive what a fit holds.
 BASES = (GStructure, Bound, Parametric)

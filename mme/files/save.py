@@ -127,20 +127,45 @@ def classes() -> dict[str, type]:
     from mme.generalised.verdict import JointOptimum
     from mme.model import unknown_parents
     from mme.relationship import ornstein
-    from mme.residual import ar1, chain, compound, exponential, patterns, product, toeplitz, unstructured, variance
     from mme.search import verdict
 
     listed: list[type] = [
         *(syntax.Name, syntax.Number, syntax.Text, syntax.Op, syntax.Call),
         *(algebra.Terms, bars.Bar, columns.Coding, codings.Contrast, specification.Specification, verdict.Optimum),
-        *(
-            ar1.BoundAR1,
-            compound.BoundCompoundSymmetry,
-            exponential.BoundExponential,
-            exponential.BoundExponentialNugget,
-        ),
-        *(toeplitz.BoundToeplitz, toeplitz.BoundBand, unstructured.BoundUnstructured, variance.BoundHeterogeneous),
-        *(variance.BoundPowerOfCovariate, product.Product, chain.Chain, patterns.Patterns, patterns.Batch),
+        *(ornstein.OrnsteinUhlenbeck, unknown_parents.UnknownParents, JointOptimum),
+        *_of_residuals(),
     ]
-    listed += [ornstein.OrnsteinUhlenbeck, unknown_parents.UnknownParents, JointOptimum]
     return {kind.__name__: kind for kind in listed}
+
+
+def _of_residuals() -> list[type]:
+    """Those of the covariance of the residuals."""
+    from mme.numeric.decay import Decay
+    from mme.residual import (
+        ante,
+        ar1,
+        arma,
+        bylevel,
+        chain,
+        compound,
+        entrywise,
+        exponential,
+        field,
+        grid,
+        nugget,
+        patterns,
+        product,
+        spatial,
+        toeplitz,
+        unstructured,
+        variance,
+    )
+
+    return [
+        *(ar1.BoundAR1, compound.BoundCompoundSymmetry, exponential.BoundExponential),
+        *(exponential.BoundExponentialNugget, toeplitz.BoundToeplitz, toeplitz.BoundBand),
+        *(unstructured.BoundUnstructured, variance.BoundHeterogeneous, variance.BoundPowerOfCovariate),
+        *(variance.BoundExponentialOfCovariate, product.Product, chain.Chain, patterns.Patterns, patterns.Batch),
+        *(ante.BoundAnteDependence, arma.BoundARMA, spatial.BoundSpatial, field.BoundField, grid.PlotGrid, Decay),
+        *(nugget.BoundNugget, entrywise.BoundEntrywise, bylevel.BoundByLevel, bylevel.BoundVarianceByLevel),
+    ]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEWarning
-from mme.residual.base import Bound, Column, RStructure
+from mme.numeric.scales import fisher, log_fisher
+from mme.residual.base import Bound, Column
 from mme.residual.chain import Chain, build_chain, decay
+from mme.residual.fields import Axis, read_groups
 from mme.residual.reading import Labels, Reader, same_group
-from mme.residual.scales import fisher, log_fisher
+from mme.residual.rstructure import RStructure
 from mme.tables.times import by_group
 
 # Neighbours are started with this correlation.
@@ -34,11 +36,15 @@ class AR1(RStructure):
     time : str or (n,) array
         Times a whole number of steps apart, each once a group; or categories whose order is declared, one step apart.
         For other times take :class:`~mme.residual.exponential.Exponential`, the same model for positive rho.
-    group : str or (n,) array
+    group : str or (n,) array, optional
         Records of different groups are independent; ``"block/plot"``, or a list of columns, are their combinations.
+        None: all records are one series, or one field.
 
     Notes
     -----
+    ``AR1("row") * AR1("col")`` is a separable field of plots, corr = rho_row^|rows between| rho_col^|columns between|,
+    with plots missing anywhere; ``group=`` names several trials. Its whitening takes a plot and its three neighbours.
+
     Coordinate: x = atanh rho. Whitening: with rho_i = rho^(gap before record i),
     z_i = (r_i - rho_i r_{i-1}) / sqrt(1 - rho_i^2), and log|R| = sum log(1 - rho_i^2).
 
@@ -52,12 +58,16 @@ class AR1(RStructure):
     """
 
     time: Any
-    group: Any
+    group: Any = None
+
+    def axis(self) -> Axis:
+        """Along the times."""
+        return Axis(self.time, self.group, "ar1")
 
     def bind(self, column: Column, n: int) -> BoundAR1:
         """Read the times and groups."""
         reader = Reader("AR1", column, n)
-        groups = reader.labels(self.group, "group")
+        groups = read_groups(reader, [self.axis()])
         times, title = reader.steps(self.time, "time", groups)
         reader.require_pairs(groups)
         order = by_group(groups.codes, times)

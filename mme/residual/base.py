@@ -8,7 +8,7 @@ so that rows of [Z X y] multiplied by W make an ordinary model, whose criterion 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,54 +21,6 @@ from mme.residual.slopes import Differentiable
 
 # Gives the column of a name, or the array itself; of the records used.
 Column = Callable[[Any], Any]
-
-
-class RStructure(ABC):
-    """A residual structure as the user writes it: which columns it reads. Nothing is checked before :meth:`bind`.
-
-    Users bring their own as a small class with parameters, a start and a whitening: a :class:`RStructure` that reads
-    its columns, and the :class:`Bound` that it makes of them. For a variance function one method does:
-
-    Examples
-    --------
-    The standard deviation grows exponentially, sd = exp(delta v) (nlme's ``varExp``):
-
-    >>> import numpy as np
-    >>> class ExponentialVariance(RStructure):
-    ...     def __init__(self, covariate):
-    ...         self.covariate = covariate
-    ...     def bind(self, column, n):
-    ...         return BoundExponentialVariance(n, ("delta",), np.asarray(column(self.covariate), dtype=float))
-    >>> @dataclass(frozen=True, eq=False)
-    ... class BoundExponentialVariance(Variance):
-    ...     v: np.ndarray
-    ...     def start(self, residual=None):
-    ...         return np.zeros(1)
-    ...     def natural(self, x):
-    ...         return x
-    ...     def log_sd(self, x):
-    ...         return x[0] * self.v
-    >>> R = ExponentialVariance([0.0, 1.0, 2.0]).bind(np.asarray, 3)
-    >>> R.whiten(np.array([np.log(2)]), np.ones((1, 3)))
-    array([[1.  , 0.5 , 0.25]])
-    """
-
-    @abstractmethod
-    def bind(self, column: Column, n: int) -> Bound:
-        """Read and check the columns.
-
-        Parameters
-        ----------
-        column : callable
-            ``column(spec)`` gives the values of a column name, or of an array the array itself, for the records used.
-        n : int
-            Number of records.
-
-        Raises
-        ------
-        MMEError
-            A column has the wrong length, missing values, or cannot carry the parameters; the message names it.
-        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +64,15 @@ class Bound(Differentiable):
     def sequence(self) -> np.ndarray | None:
         """Records by group (n,), where W takes no more than a record and the one before it; None: all of its group."""
         return None
+
+    @property
+    def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Row and column of the entries of a sparse W, by row, a record's own first; None: they are to be found."""
+        return None
+
+    def entry_values(self, x: np.ndarray) -> np.ndarray:
+        """The values of :attr:`entries` at x."""
+        raise NotImplementedError
 
     @property
     def absorbs_intercept(self) -> bool:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mme.residual.base import Bound, Column, RStructure
+from mme.numeric.scales import logistic
+from mme.residual.base import Bound, Column
 from mme.residual.reading import Reader, same_group
-from mme.residual.scales import logistic
+from mme.residual.rstructure import RStructure
 
 _START = 0.3
 

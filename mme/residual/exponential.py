@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mme.numeric.lapack import factor_tridiagonal, solve_bidiagonal
-from mme.residual.base import Bound, Column, RStructure
+from mme.numeric.scales import clipped, logistic
+from mme.residual.base import Bound, Column
 from mme.residual.chain import Chain, build_chain, decay
+from mme.residual.fields import Axis, read_groups
 from mme.residual.reading import Labels, Reader, same_group
-from mme.residual.scales import clipped, logistic
+from mme.residual.rstructure import RStructure
 from mme.tables.times import by_group
 
 # Neighbours are started with this correlation, and this share of the variance without any.
@@ -29,8 +31,9 @@ class Exponential(RStructure):
     ----------
     time : str or (n,) array
         Times, in any unit; the range is in the same. Each once a group unless there is a nugget.
-    group : str or (n,) array
+    group : str or (n,) array, optional
         Records of different groups are independent; ``"block/plot"``, or a list of columns, are their combinations.
+        None: all records are one series.
     nugget : bool
         A share of the variance is measurement error of each record:
         corr(e_s, e_t) = (1 - nugget) exp(-|t - s| / range) between different records.
@@ -55,13 +58,21 @@ class Exponential(RStructure):
     """
 
     time: Any
-    group: Any
+    group: Any = None
     nugget: bool = field(default=False, kw_only=True)
+
+    def axis(self) -> Axis | None:
+        """Along the times."""
+        return None if self.nugget else Axis(self.time, self.group, "exponential")
+
+    def with_nugget(self) -> RStructure:
+        """The same with ``nugget=True``."""
+        return replace(self, nugget=True)
 
     def bind(self, column: Column, n: int) -> BoundExponential:
         """Read the times and groups."""
         reader = Reader("Exponential", column, n)
-        groups = reader.labels(self.group, "group")
+        groups = read_groups(reader, [Axis(self.time, self.group, "exponential")])
         times, title = reader.times(self.time, "time", groups)
         reader.require_pairs(groups)
         order = by_group(groups.codes, times)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,8 +18,23 @@ _MOST_ENTRIES = 1e8
 Whiten = Callable[[np.ndarray], np.ndarray]
 
 
+class Mixing(Protocol):
+    """Row and column of every entry of W (entries,) that is not zero: row by row, a record's own entry first."""
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The row of each."""
+
+    @property
+    def cols(self) -> np.ndarray:
+        """The column of each."""
+
+    def values(self, whiten: Any) -> np.ndarray | None:
+        """The entries (entries,) of W at another phi; None where it has others that are not zero."""
+
+
 @dataclass(frozen=True, eq=False)
-class Mixing:
+class FoundMixing:
     """Row and column of every entry of W (entries,) that is not zero: row by row, a record's own entry first.
 
     Column j of W is what it makes of a one at record j. Groups do not mix, so that one pass finds a column of each:
@@ -47,7 +63,7 @@ class Mixing:
         return tuple(np.setdiff1d(np.arange(self.turn.size), at, assume_unique=True) for at in self.found)
 
 
-def find_mixing(whiten: Whiten, groups: np.ndarray, sequence: np.ndarray | None) -> Mixing:
+def find_mixing(whiten: Whiten, groups: np.ndarray, sequence: np.ndarray | None) -> FoundMixing:
     """The pattern of W, block-diagonal by ``groups`` (n,), from what it makes of ones.
 
     ``sequence`` (n,) are the records by group where only neighbours mix: then every other column is found in one pass.
@@ -78,4 +94,4 @@ def find_mixing(whiten: Whiten, groups: np.ndarray, sequence: np.ndarray | None)
         columns.append(order[first[groups[at]] + np.where(column < 0, column + period, column)])
     rows, cols = np.concatenate(found), np.concatenate(columns)
     by_row = np.lexsort((cols, rows != cols, rows))
-    return Mixing(rows[by_row], cols[by_row], turn, tuple(found), by_row)
+    return FoundMixing(rows[by_row], cols[by_row], turn, tuple(found), by_row)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.errors import MMEError
-from mme.residual.base import Bound, Column, RStructure, Variance
+from mme.residual.base import Bound, Variance
 from mme.residual.sensitivity import Sensitivity
 from mme.tables.names import unlike
 
@@ -16,56 +16,28 @@ from mme.tables.names import unlike
 _SAME = 1e-10
 
 
-def bind(residual: RStructure | Sequence[RStructure], column: Column, n: int) -> Bound:
-    """Read one residual structure, or several as their product.
-
-    Parameters
-    ----------
-    residual : RStructure or list of RStructure
-        At most one correlation; any number of variance functions.
-    column : callable
-        ``column(spec)`` gives the values of a column name, or of an array the array itself, for the records used.
-    n : int
-        Number of records.
+def multiplied(parts: Sequence[Bound], kinds: Sequence[str]) -> Bound:
+    """The product S C S of at most one correlation C and of variance functions, named by ``kinds`` in messages.
 
     Raises
     ------
     MMEError
-        Two correlations, something else than a structure, or standard deviations that cannot be told apart.
-
-    Examples
-    --------
-    >>> from mme.residual import CompoundSymmetry, Heterogeneous
-    >>> group, stratum = ["a", "a", "b", "b"], ["u", "v", "u", "v"]
-    >>> R = bind([CompoundSymmetry(group), Heterogeneous(stratum)], np.asarray, 4)
-    >>> R.names
-    ('rho', 'sd.v/sd.u')
-    >>> R.covariance(R.coordinates(np.array([0.5, 3.0])), np.arange(2))
-    array([[1. , 1.5],
-           [1.5, 9. ]])
+        Two correlations, or standard deviations that cannot be told apart.
     """
-    given = [residual] if isinstance(residual, RStructure) else residual
-    if not isinstance(given, list | tuple) or not given:
-        raise _not_a_structure(residual)
-    for one in given:
-        if not isinstance(one, RStructure):
-            raise _not_a_structure(one)
-    parts = [one.bind(column, n) for one in given]
     if len(parts) == 1:
         names = unlike(parts[0].names)
         return parts[0] if names == parts[0].names else replace(parts[0], names=names)
-    variances = tuple(part for part in parts if part.is_variance_function)
-    correlations = [part for part in parts if not part.is_variance_function]
+    variances = tuple(part for part in parts if isinstance(part, Variance))
+    correlations = [part for part in parts if not isinstance(part, Variance)]
     if len(correlations) > 1:
-        kinds = " and ".join(type(one).__name__ for one in given)
-        raise MMEError(f"residual: a product takes one correlation and variance functions, got {kinds}")
+        raise MMEError(f"residual: a list takes one correlation and variance functions, got {' and '.join(kinds)}")
     ordered = (*correlations, *variances)
-    _require_identified(ordered, [type(one).__name__ for one in given])
+    _require_identified(ordered, kinds)
     names = unlike(name for part in ordered for name in part.names)
-    return Product(n, names, correlations[0] if correlations else None, variances)
+    return Product(parts[0].n, names, correlations[0] if correlations else None, variances)
 
 
-def _require_identified(parts: Sequence[Bound], kinds: list[str]) -> None:
+def _require_identified(parts: Sequence[Bound], kinds: Sequence[str]) -> None:
     """Refuse standard deviations that several parameters move alike, up to a common factor, which is sigma's."""
     directions = []
     for part in parts:
@@ -81,13 +53,6 @@ def _require_identified(parts: Sequence[Bound], kinds: list[str]) -> None:
             f"residual: in the product of {' and '.join(kinds)} some standard deviations stand twice, so that they "
             "cannot be told apart; leave one structure out"
         )
-
-
-def _not_a_structure(given: object) -> MMEError:
-    return MMEError(
-        "residual must be a residual structure such as mme.AR1(time, group), or a list of a correlation and variance "
-        f"functions; got {given!r:.80}"
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +81,18 @@ class Product(Bound):
     def sequence(self) -> np.ndarray | None:
         """The order of the records in which the correlation's whitening goes; None without a correlation."""
         return None if self.correlation is None else self.correlation.sequence
+
+    @property
+    def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Those of the correlation."""
+        return None if self.correlation is None else self.correlation.entries
+
+    def entry_values(self, x: np.ndarray) -> np.ndarray:
+        """Those of the correlation, columns over S."""
+        assert self.correlation is not None
+        assert self.correlation.entries is not None
+        own = self.correlation.entry_values(x[: self.correlation.k])
+        return np.asarray(own * np.exp(-self._log_scale(x))[self.correlation.entries[1]])
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Variances from the residuals, then the correlation from the residuals divided by their sd."""

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.residual.base import Column, RStructure
+from mme.numeric.scales import clipped, fisher
+from mme.residual.base import Column
 from mme.residual.occasions import OverOccasions, read_occasions
 from mme.residual.patterns import build_patterns
 from mme.residual.reading import Labels, Reader
-from mme.residual.scales import clipped, fisher
+from mme.residual.rstructure import RStructure
 
 _START = 0.3
 # A band matrix is measured by |C|^(1 / 2 steps), at most this many steps.

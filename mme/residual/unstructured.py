@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
-from mme.residual.base import Column, RStructure
+from mme.numeric.scales import clipped_log_sd, fisher
+from mme.residual.base import Column
 from mme.residual.occasions import OverOccasions, read_occasions
 from mme.residual.patterns import build_patterns, observed
 from mme.residual.reading import Labels, Reader
-from mme.residual.scales import clipped_log_sd, fisher
+from mme.residual.rstructure import RStructure
 from mme.tables.names import first_unlike, quoted
 
 _START = 0.3

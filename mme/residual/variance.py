@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mme.residual.base import Column, RStructure, Variance
+from mme.numeric.scales import clipped_log_sd
+from mme.residual.base import Column, Variance
 from mme.residual.reading import Reader
-from mme.residual.scales import clipped_log_sd
+from mme.residual.rstructure import RStructure
 from mme.residual.sensitivity import Sensitivity
 
 # Moments may start a standard deviation at most this far (in logarithms) from the others.
@@ -182,3 +183,48 @@ class BoundPowerOfCovariate(Variance):
     def log_sd_slopes(self, x: np.ndarray) -> np.ndarray:
         """log|v| in standard deviations of it (1, n)."""
         return (self.logs / self.spread)[None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class ExponentialOfCovariate(RStructure):
+    r"""Residual standard deviation exponential in a covariate: sd(e_i) = sigma exp(delta v_i).
+
+    nlme's ``varExp`` (Pinheiro & Bates, 2000, section 5.2.1), SAS ``LOCAL=EXP(v)`` (whose parameter is 2 delta). Sigma
+    is the standard deviation where v = 0.
+
+    Parameters
+    ----------
+    covariate : str or (n,) array
+        Numbers.
+
+    Notes
+    -----
+    Coordinate: delta times the standard deviation of v.
+
+    Examples
+    --------
+    >>> R = ExponentialOfCovariate([0.0, 1.0, 2.0]).bind(np.asarray, 3)
+    >>> R.whiten(R.coordinates(np.array([np.log(2.0)])), np.full((1, 3), 4.0)).round(12)
+    array([[4., 2., 1.]])
+    """
+
+    covariate: Any
+
+    def bind(self, column: Column, n: int) -> BoundPowerOfCovariate:
+        """Read the covariate: a power of exp(v)."""
+        reader = Reader("ExponentialOfCovariate", column, n)
+        values, title = reader.numbers(self.covariate, "covariate")
+        spread = float(np.std(values))
+        if spread <= _CONSTANT * np.abs(values).max():
+            raise reader.error(f"{title} does not vary: its effect on the variance cannot be told from sigma")
+        if abs(values.mean()) > _FARTHEST_FROM_ONE * spread:
+            raise reader.error(
+                f"{title} varies little about {values.mean():.4g}, so that sigma, the standard deviation where it is "
+                f"0, would leave the range of doubles; subtract {values.mean():.4g} from it"
+            )
+        return BoundExponentialOfCovariate(n, ("exponent",), values, spread)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundExponentialOfCovariate(BoundPowerOfCovariate):
+    """ExponentialOfCovariate with its column read, as the logarithm of another."""

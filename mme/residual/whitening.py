@@ -16,6 +16,21 @@ from mme.residual.mixing import Mixing, find_mixing
 
 
 @dataclass(frozen=True, eq=False)
+class KnownMixing:
+    """The entries of W where a structure itself knows them."""
+
+    rows: np.ndarray
+    cols: np.ndarray
+
+    def values(self, whiten: Whitening) -> np.ndarray:
+        """The entries (entries,) of W at another phi, of weighted records."""
+        assert whiten.structure is not None
+        assert whiten.phi is not None
+        own = whiten.structure.entry_values(whiten.phi)
+        return own if whiten.sqrt_weights is None else own * whiten.sqrt_weights[self.cols]
+
+
+@dataclass(frozen=True, eq=False)
 class Whitening:
     """What whitens the records at one phi, and log|R| - log|W|."""
 
@@ -72,10 +87,11 @@ class Whitening:
         structure, groups = self.structure, self.groups
         assert structure is not None
         assert groups is not None
-        return find_mixing(self, groups, structure.sequence)
+        entries = structure.entries
+        return find_mixing(self, groups, structure.sequence) if entries is None else KnownMixing(*entries)
 
     def matrix(self) -> sp.csr_array:
         """W (n, n) without its zeros; where :meth:`mixing` is refused so is this."""
         mixing = self.mixing()
-        n = mixing.turn.size
+        n = 0 if self.structure is None else self.structure.n
         return sp.csr_array(sp.coo_array((mixing.values(self), (mixing.rows, mixing.cols)), shape=(n, n)))

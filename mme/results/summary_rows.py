@@ -178,7 +178,8 @@ def _group_sizes(structure: Bound) -> str:
     if structure.group is None:
         return ""
     sizes = np.bincount(structure.group)
-    return f"; {sizes.size} groups of {'up to ' if sizes.min() < sizes.max() else ''}{sizes.max()} records"
+    many = f"{sizes.size} groups" if sizes.size > 1 else "1 group"
+    return f"; {many} of {'up to ' if sizes.min() < sizes.max() else ''}{sizes.max()} records"
 
 
 def _relationship_lines(fit: Record) -> list[str]:

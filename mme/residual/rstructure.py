@@ -1,0 +1,164 @@
+"""What a user writes for the covariance of the residuals: one structure, products of several, one a level of a factor.
+
+Nothing is read before :meth:`RStructure.bind`, which gives the structure with its columns, :class:`mme.residual.Bound`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mme.errors import MMEError
+from mme.residual.base import Bound, Column
+from mme.residual.bylevel import by_level
+from mme.residual.entrywise import entrywise
+from mme.residual.fields import Axis, bind_field
+from mme.residual.nugget import with_nugget
+from mme.residual.product import multiplied
+
+
+class RStructure(ABC):
+    """A residual structure as the user writes it: which columns it reads. Nothing is checked before :meth:`bind`.
+
+    Users bring their own as a small class with parameters, a start and a whitening: a :class:`RStructure` that reads
+    its columns, and the :class:`Bound` that it makes of them. For a variance function one method does:
+
+    Examples
+    --------
+    The standard deviation grows exponentially, sd = exp(delta v) (nlme's ``varExp``):
+
+    >>> import numpy as np
+    >>> from mme.residual import Bound, Variance
+    >>> class ExponentialVariance(RStructure):
+    ...     def __init__(self, covariate):
+    ...         self.covariate = covariate
+    ...     def bind(self, column, n):
+    ...         return BoundExponentialVariance(n, ("delta",), np.asarray(column(self.covariate), dtype=float))
+    >>> @dataclass(frozen=True, eq=False)
+    ... class BoundExponentialVariance(Variance):
+    ...     v: np.ndarray
+    ...     def start(self, residual=None):
+    ...         return np.zeros(1)
+    ...     def natural(self, x):
+    ...         return x
+    ...     def log_sd(self, x):
+    ...         return x[0] * self.v
+    >>> R = ExponentialVariance([0.0, 1.0, 2.0]).bind(np.asarray, 3)
+    >>> R.whiten(np.array([np.log(2)]), np.ones((1, 3)))
+    array([[1.  , 0.5 , 0.25]])
+    """
+
+    @abstractmethod
+    def bind(self, column: Column, n: int) -> Bound:
+        """Read and check the columns.
+
+        Parameters
+        ----------
+        column : callable
+            ``column(spec)`` gives the values of a column name, or of an array the array itself, for the records used.
+        n : int
+            Number of records.
+
+        Raises
+        ------
+        MMEError
+            A column has the wrong length, missing values, or cannot carry the parameters; the message names it.
+        """
+
+    def reads(self) -> tuple[Any, ...]:
+        """The columns that it names or holds."""
+        return tuple(vars(self).values())
+
+    def axis(self) -> Axis | None:
+        """The coordinate along which it is a chain, so that products are fields on a grid; None: it is none."""
+        return None
+
+    def __mul__(self, other: Any) -> Times:
+        """The product: of correlations the separable C_1 (x) C_2, with variance functions S C S."""
+        if not isinstance(other, RStructure):
+            return NotImplemented
+        return Times((*_factors(self), *_factors(other)))
+
+    def by(self, level: Any) -> ByLevel:
+        """Parameters of its own, its variance among them, for each level of a factor: SAS ``GROUP=``.
+
+        Parameters
+        ----------
+        level : str or (n,) array
+            The factor, of which a group of correlated records has one level.
+        """
+        return ByLevel(self, level)
+
+    def with_nugget(self) -> RStructure:
+        """Beside an independent error of each record, a share ``nugget`` of the variance."""
+        return WithNugget(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Times(RStructure):
+    """The product of several structures, written with ``*``."""
+
+    parts: tuple[RStructure, ...]
+
+    def reads(self) -> tuple[Any, ...]:
+        """Those of its factors."""
+        return tuple(one for part in self.parts for one in part.reads())
+
+    def correlations(self, column: Column, n: int) -> tuple[list[RStructure], list[Bound]]:
+        """The factors that are correlations, and the others, which are read."""
+        bound = [(part, None if part.axis() else part.bind(column, n)) for part in self.parts]
+        own = [part for part, one in bound if one is None or not one.is_variance_function]
+        return own, [one for _, one in bound if one is not None and one.is_variance_function]
+
+    def bind(self, column: Column, n: int) -> Bound:
+        """Read the factors: a field, where all correlations are chains along coordinates."""
+        own, variances = self.correlations(column, n)
+        axes = [axis for axis in (part.axis() for part in own) if axis is not None]
+        kinds = [type(part).__name__ for part in self.parts]
+        if len(own) < 2:
+            return multiplied([*(part.bind(column, n) for part in own), *variances], kinds)
+        if len(axes) == len(own):
+            return multiplied([bind_field(axes, column, n), *variances], kinds)
+        return multiplied([entrywise(own, column, n), *variances], kinds)
+
+
+@dataclass(frozen=True, eq=False)
+class ByLevel(RStructure):
+    """A structure with parameters of its own for each level of a factor, written ``structure.by(level)``."""
+
+    structure: RStructure
+    level: Any
+
+    def reads(self) -> tuple[Any, ...]:
+        """Those of the structure, and the factor."""
+        return (*self.structure.reads(), self.level)
+
+    def bind(self, column: Column, n: int) -> Bound:
+        """Read the structure once for each level."""
+        return by_level(self.structure.bind, self.level, column, n)
+
+
+@dataclass(frozen=True, eq=False)
+class WithNugget(RStructure):
+    """A correlation beside an independent error of each record, written ``structure.with_nugget()``."""
+
+    structure: RStructure
+
+    def reads(self) -> tuple[Any, ...]:
+        """Those of the structure."""
+        return self.structure.reads()
+
+    def bind(self, column: Column, n: int) -> Bound:
+        """Read the structure."""
+        return with_nugget(self.structure.bind(column, n))
+
+    def with_nugget(self) -> RStructure:
+        """Refused: there is one."""
+        raise MMEError("with_nugget() was said twice; two independent errors of a record cannot be told apart")
+
+
+def _factors(one: RStructure) -> Iterator[RStructure]:
+    """The factors of a product, or the structure alone."""
+    yield from one.parts if isinstance(one, Times) else (one,)

@@ -1,0 +1,295 @@
+"""Correlation by distance in one to three coordinates: exponential, Gaussian, spherical, Matern, and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.numeric.memory import require
+from mme.numeric.scales import clipped, logistic
+from mme.residual.base import Bound, Column
+from mme.residual.bygroup import ByGroup
+from mme.residual.reading import Labels, Reader
+from mme.residual.rstructure import RStructure
+from mme.tables.arguments import is_word
+from mme.tables.arrays import as_array, shown
+from mme.tables.names import unlike
+
+# A nugget is started at this share, neighbours at the typical distance with this correlation where none is rooted.
+_START_NUGGET = 0.2
+# Smoothness of Matern's correlation unless it is given.
+_SMOOTHNESS = 1.5
+# Arrays of all pairs of a group that are alive at one time.
+_COPIES = 6
+
+
+def _exponential(h: np.ndarray, smoothness: float) -> np.ndarray:
+    return np.exp(-h)
+
+
+def _gaussian(h: np.ndarray, smoothness: float) -> np.ndarray:
+    return np.exp(-(h**2))
+
+
+def _spherical(h: np.ndarray, smoothness: float) -> np.ndarray:
+    near = np.minimum(h, 1.0)
+    return 1.0 - 1.5 * near + 0.5 * near**3
+
+
+def _rational(h: np.ndarray, smoothness: float) -> np.ndarray:
+    return 1.0 / (1.0 + h**2)
+
+
+def _linear(h: np.ndarray, smoothness: float) -> np.ndarray:
+    return np.maximum(1.0 - h, 0.0)
+
+
+def _matern(h: np.ndarray, smoothness: float) -> np.ndarray:
+    """h^nu K_nu(h) 2^(1 - nu) / Gamma(nu); closed forms at one half and three halves."""
+    if smoothness == 0.5:
+        return np.exp(-h)
+    if smoothness == 1.5:
+        return (1.0 + h) * np.exp(-h)
+    from scipy.special import gammaln, kve
+
+    positive = np.maximum(h, 1e-10)
+    log = (1.0 - smoothness) * np.log(2.0) - gammaln(smoothness) + smoothness * np.log(positive)
+    return np.where(h < 1e-10, 1.0, np.exp(log - positive) * kve(smoothness, positive))
+
+
+# The correlation at distance h, in ranges.
+KINDS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "exponential": _exponential,
+    "gaussian": _gaussian,
+    "spherical": _spherical,
+    "matern": _matern,
+    "rational quadratic": _rational,
+    "linear": _linear,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Spatial(RStructure):
+    r"""Correlation by distance: corr(e_i, e_j) = f(d_ij / range) between records of one group.
+
+    | kind | f(h) | nlme | SAS |
+    |---|---|---|---|
+    | ``"exponential"`` | exp(-h) | ``corExp`` | ``SP(EXP)``, and ``SP(POW)`` with rho = exp(-1 / range) |
+    | ``"gaussian"`` | exp(-h^2) | ``corGaus`` | ``SP(GAU)`` |
+    | ``"spherical"`` | 1 - 1.5 h + 0.5 h^3, zero beyond 1 | ``corSpher`` | ``SP(SPH)`` |
+    | ``"matern"`` | h^nu K_nu(h) 2^(1 - nu) / Gamma(nu) | | ``SP(MATERN)`` |
+    | ``"rational quadratic"`` | 1 / (1 + h^2) | ``corRatio`` | |
+    | ``"linear"`` | 1 - h, zero beyond 1; one coordinate | ``corLin`` | ``SP(LIN)`` |
+
+    By the Cholesky factor of each group: O(s^3) for s records. On a grid :class:`AR1` times :class:`AR1` is O(s).
+
+    Parameters
+    ----------
+    kind : str
+        As above.
+    coordinates : list of one to three columns
+        Numbers in one unit: ``["x", "y"]``.
+    group : str or (n,) array, optional
+        Records of different groups are independent: ``"trial"``, ``"block/plot"``. None: all records are one group.
+    nugget : bool
+        A share of the variance is an independent error of each record: corr = (1 - nugget) f between different ones.
+    isotropic : bool
+        One range for all directions; False: a range along each coordinate, d^2 = sum of (difference / range)^2.
+    smoothness : float
+        nu of Matern's correlation.
+
+    Examples
+    --------
+    >>> R = Spatial("spherical", [[0.0, 3.0, 0.0], [0.0, 4.0, 20.0]]).bind(np.asarray, 3)
+    >>> R.covariance(R.coordinates(np.array([10.0])), np.arange(3))
+    array([[1.    , 0.3125, 0.    ],
+           [0.3125, 1.    , 0.    ],
+           [0.    , 0.    , 1.    ]])
+    """
+
+    kind: str
+    coordinates: Any
+    group: Any = None
+    nugget: bool = field(default=False, kw_only=True)
+    isotropic: bool = field(default=True, kw_only=True)
+    smoothness: float = field(default=_SMOOTHNESS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that is not known."""
+        if not is_word(self.kind, tuple(KINDS)):
+            raise MMEError(f"Spatial: kind must be one of {', '.join(map(repr, KINDS))}; got {shown(self.kind)}")
+        if not isinstance(self.smoothness, int | float) or not 0.0 < self.smoothness <= 50.0:
+            raise MMEError(f"Spatial: smoothness must be a number between 0 and 50, got {shown(self.smoothness)}")
+
+    def reads(self) -> tuple[Any, ...]:
+        """The coordinates and the group."""
+        return (*self._axes(), self.group)
+
+    def with_nugget(self) -> RStructure:
+        """The same with ``nugget=True``."""
+        return replace(self, nugget=True)
+
+    def bind(self, column: Column, n: int) -> Bound:
+        """Read the coordinates and groups."""
+        reader = Reader("Spatial", column, n)
+        groups = Labels(np.zeros(n, dtype=np.int64), ["all"], "field")
+        groups = groups if self.group is None else reader.labels(self.group, "group")
+        axes = self._axes()
+        if not 1 <= len(axes) <= (1 if self.kind == "linear" else 3):
+            most = "one, as its correlation is positive definite along a line alone" if self.kind == "linear" else "3"
+            raise reader.error(f"{len(axes)} coordinates; give at least one and at most {most}")
+        read = [reader.times(axis, "coordinate", groups) for axis in axes]
+        reader.require_pairs(groups)
+        places, sizes = np.array([values for values, _ in read]), groups.sizes.astype(float)
+        require(_COPIES * 8 * int((sizes**2).sum()), f"Spatial: correlations among {int(sizes.max()):,} records take")
+        scales = self._scales(reader, groups, places, [title for _, title in read])
+        names = ("range",) if self.isotropic else tuple(_range_of(axis, j) for j, axis in enumerate(axes))
+        names = unlike([*names, "nugget"] if self.nugget else names)
+        return BoundSpatial(n, names, groups.codes, places, scales, self.kind, self.nugget, float(self.smoothness))
+
+    def _axes(self) -> list[Any]:
+        """The coordinates, each by itself."""
+        given = self.coordinates
+        if isinstance(given, str):
+            return [given]
+        if hasattr(given, "columns") and hasattr(given, "iloc"):
+            return [given.iloc[:, j] for j in range(len(given.columns))]
+        if not isinstance(given, list | tuple):
+            return list(as_array(given, "Spatial: coordinates").T) if np.ndim(given) == 2 else [given]
+        nested = any(isinstance(one, str) or np.ndim(one) == 1 for one in given)
+        return list(given) if nested else [given]
+
+    def _scales(self, reader: Reader, groups: Labels, places: np.ndarray, titles: list[str]) -> np.ndarray:
+        """The typical distance of neighbours, of all coordinates or along each; and what cannot be identified."""
+        distances, between = _distances(groups.codes, places)
+        if not self.nugget and (distances == 0.0).any():
+            raise reader.error(
+                "two records of a group are at one place; average them, or say nugget=True for an error of each record"
+            )
+        away = np.unique(np.round(distances[distances > 0.0], 12))
+        if not away.size:
+            raise reader.error("the coordinates do not differ between the records of any group")
+        if self.nugget and away.size == 1 and (distances > 0.0).all():
+            raise reader.error(
+                f"all pairs of records are {away[0]:g} apart, one record a place: range and nugget cannot be told "
+                "apart; leave the nugget out"
+            )
+        if self.isotropic:
+            return np.array([_typical(distances)])
+        still = [title for title, one in zip(titles, between, strict=True) if not one.any()]
+        if still:
+            raise reader.error(f"{still[0]} does not differ within any group, so that it has no range of its own")
+        return np.array([_typical(np.abs(one)) for one in between])
+
+
+def _range_of(axis: Any, j: int) -> str:
+    return f"range.{axis if isinstance(axis, str) else getattr(axis, 'name', None) or j + 1}"
+
+
+def _distances(codes: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of the pairs of records of one group, and the differences (d, pairs) of their coordinates."""
+    order = np.argsort(codes, kind="stable")
+    found = []
+    for at in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        i, j = np.triu_indices(at.size, 1)
+        found.append(places[:, at[i]] - places[:, at[j]])
+    between = np.concatenate(found, axis=1)
+    return np.sqrt((between**2).sum(axis=0)), between
+
+
+def _typical(distances: np.ndarray) -> float:
+    """The lower tenth of the distances that are not zero."""
+    return float(np.quantile(distances[distances > 0.0], 0.1))
+
+
+@dataclass(frozen=True, eq=False)
+class BoundSpatial(ByGroup):
+    """Spatial with its columns read: ``places`` (d, n), ``scales`` of one range or of one along each coordinate."""
+
+    places: np.ndarray
+    scales: np.ndarray
+    of: str
+    has_nugget: bool
+    smoothness: float
+
+    @property
+    def kind(self) -> str:
+        """The kind of correlation."""
+        beside = " with nugget" if self.has_nugget else ""
+        return f"Spatial {self.of}{beside}"
+
+    @property
+    def _ranges(self) -> int:
+        return self.scales.size
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        """A range of a few typical distances, and a nugget of 0.2."""
+        first = np.full(self._ranges, np.log(4.0) if self.of in ("spherical", "linear") else 0.5)
+        return np.append(first, np.log(_START_NUGGET / (1.0 - _START_NUGGET))) if self.has_nugget else first
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Ranges, and the nugget."""
+        ranges = self.scales * np.exp(clipped(x[: self._ranges]))
+        return np.append(ranges, logistic(x[self._ranges :])[0])
+
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Ranges are positive, the nugget is a share."""
+        return ((0.0, np.inf),) * self._ranges + ((0.0, 1.0),) * int(self.has_nugget)
+
+    def coordinates(self, natural: np.ndarray) -> np.ndarray:
+        """Logarithms of ranges in typical distances, logit of the nugget."""
+        values = np.asarray(natural, dtype=float)
+        ranges, nugget = np.split(values, [self._ranges])
+        return np.append(np.log(ranges / self.scales), np.log(nugget) - np.log1p(-nugget))
+
+    def block(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """f(h), and less than it by the nugget between different records."""
+        C = KINDS[self.of](self._h(x, self.places[:, members, None] - self.places[:, None, members]), self.smoothness)
+        if self.has_nugget:
+            C = float(logistic(x[-1])[1]) * C
+        C[np.arange(members.size), np.arange(members.size)] = 1.0
+        return np.asarray(C)
+
+    def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """h f'(h), shared among the ranges as these make h^2; f' by differences but for those of exponentials."""
+        between = self.places[:, members[:, :, None]] - self.places[:, members[:, None, :]]  # d, G, s, s
+        parts = (between / (self.scales * np.exp(clipped(x[: self._ranges])))[:, None, None, None]) ** 2
+        h = np.sqrt(parts.sum(axis=0))
+        own = parts.sum(axis=0)[None] if self._ranges == 1 else parts
+        out = -_log_slope(self.of, h, self.smoothness) * own / np.where(h > 0.0, h, 1.0) ** 2
+        if not self.has_nugget:
+            return np.asarray(out)
+        share, rest = logistic(x[-1])
+        among = KINDS[self.of](h, self.smoothness) * (1.0 - np.eye(members.shape[1]))
+        return np.concatenate([rest * out, -share * rest * among[None]])
+
+    def _h(self, x: np.ndarray, between: np.ndarray) -> np.ndarray:
+        """Distances in ranges."""
+        ranges = self.scales * np.exp(clipped(x[: self._ranges]))
+        return np.asarray(np.sqrt(((between / ranges[:, None, None]) ** 2).sum(axis=0)))
+
+
+def _log_slope(kind: str, h: np.ndarray, smoothness: float) -> np.ndarray:
+    """h f'(h)."""
+    if kind == "exponential" or (kind == "matern" and smoothness == 0.5):
+        return -h * np.exp(-h)
+    if kind == "gaussian":
+        return -2.0 * h**2 * np.exp(-(h**2))
+    if kind == "spherical":
+        return np.where(h < 1.0, -1.5 * h + 1.5 * h**3, 0.0)
+    if kind == "rational quadratic":
+        return -2.0 * h**2 / (1.0 + h**2) ** 2
+    if kind == "linear":
+        return np.where(h < 1.0, -h, 0.0)
+    if smoothness == 1.5:
+        return -(h**2) * np.exp(-h)
+    from scipy.special import gammaln, kve
+
+    positive = np.maximum(h, 1e-10)  # (h^nu K_nu)' = -h^nu K_nu-1
+    log = (1.0 - smoothness) * np.log(2.0) - gammaln(smoothness) + (smoothness + 1.0) * np.log(positive)
+    return np.where(h < 1e-10, 0.0, -np.exp(log - positive) * kve(abs(smoothness - 1.0), positive))

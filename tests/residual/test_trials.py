@@ -1,0 +1,123 @@
+"""Published trials: what ASReml, SAS and nlme print of them, and what their structures refuse."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+
+TRIALS = Path(__file__).parents[1] / "reference" / "fields"
+
+
+def trial(name):
+    return pd.read_csv(TRIALS / f"{name}.csv")
+
+
+def test_the_nebraska_trial_has_the_variance_and_correlations_that_asreml_prints():
+    """agridat's page of stroup.nin: 48.7, .6555, .4375."""
+    fit = mme.lmer("yield ~ 0 + gen", trial("stroup.nin"), residual=mme.AR1("col") * mme.AR1("row"))
+    assert fit.sigma**2 == pytest.approx(48.7, abs=0.05)
+    assert fit.residual == pytest.approx({"rho.col": 0.6555, "rho.row": 0.4375}, abs=5e-5)
+
+
+def test_slate_hall_has_the_variances_that_asreml_prints():
+    """Gilmour, Cullis and Verbyla 1997 by agridat: col 2519, row 20290, residual 23950, .439, .125."""
+    fit = mme.lmer(
+        "yield ~ gen + row + (1 | row) + (1 | col)",
+        trial("gilmour.slatehall"),
+        residual=mme.AR1("col") * mme.AR1("row"),
+    )
+    assert round(fit.varcorr["col"].cov.item()) == 2519
+    assert fit.varcorr["row"].cov.item() == pytest.approx(20290, abs=5)
+    assert fit.sigma**2 == pytest.approx(23950, abs=5)
+    assert fit.residual == pytest.approx({"rho.col": 0.439, "rho.row": 0.125}, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("printed", "structure"),
+    [
+        (3713.5, mme.AnteDependence("VISITN", "USUBJID")),
+        (3872.7, mme.AR1("VISITN", "USUBJID").by("ARMCD")),
+        (3740.0, mme.AR1("VISITN", "USUBJID") * mme.Heterogeneous("VISITN")),
+        (3784.9, mme.CompoundSymmetry("USUBJID") * mme.Heterogeneous("VISITN")),
+        (3722.4, mme.Toeplitz("VISITN", "USUBJID") * mme.Heterogeneous("VISITN")),
+        (3875.5, mme.Spatial("exponential", "VISITN", "USUBJID")),
+    ],
+    ids=["ANTE(1)", "AR(1) by arm", "ARH(1)", "CSH", "TOEPH", "SP(EXP)"],
+)
+def test_FEV1_has_the_restricted_likelihood_that_sas_prints(printed, structure):
+    fit = mme.lmer("FEV1 ~ 1", trial("fev"), residual=structure)
+    assert round(fit.criterion, 1) == pytest.approx(printed)
+
+
+def test_own_parameters_by_arm_are_two_fits_apart():
+    """With a mean for each arm the likelihood is a product."""
+    data = trial("fev")
+    both = mme.lmer("FEV1 ~ ARMCD", data, residual=mme.AR1("VISITN", "USUBJID").by("ARMCD"), method="ML")
+    apart = [
+        mme.lmer("FEV1 ~ 1", one, residual=mme.AR1("VISITN", "USUBJID"), method="ML")
+        for _, one in data.groupby("ARMCD")
+    ]
+    assert both.loglik == pytest.approx(sum(fit.loglik for fit in apart), abs=1e-6)
+    assert both.residual["rho.TRT"] == pytest.approx(apart[1].residual["rho"], abs=1e-4)
+    assert both.residual["sd.TRT/sd.PBO"] == pytest.approx(apart[1].sigma / apart[0].sigma, rel=1e-4)
+
+
+def simulated(seed=1, rows=6, cols=7):
+    rng = np.random.default_rng(seed)
+    row, col = np.divmod(np.arange(2 * rows * cols) % (rows * cols), cols)
+    data = pd.DataFrame({"row": row + 1, "col": col + 1, "trial": np.repeat(["a", "b"], rows * cols)})
+    data["gen"] = rng.integers(0, 9, len(data)).astype(str)
+    data["y"] = rng.normal(size=len(data)) + data["row"] * 0.3 * (data["col"] % 2)
+    return data[rng.random(len(data)) > 0.15]
+
+
+def test_a_field_with_missing_plots_in_two_trials_is_that_of_the_dense_covariance():
+    data = simulated()
+    residual = mme.AR1("row", group="trial") * mme.AR1("col", group="trial")
+    fit = mme.lmer("y ~ trial + (1 | gen)", data, residual=residual)
+    lag = [np.abs(np.subtract.outer(at, at)) for at in (data["row"].to_numpy(), data["col"].to_numpy())]
+    same = np.equal.outer(data["trial"].to_numpy(), data["trial"].to_numpy())
+    R = same * fit.residual["rho.row"] ** lag[0] * fit.residual["rho.col"] ** lag[1]
+    Z = pd.get_dummies(data["gen"]).to_numpy(dtype=float)
+    V = fit.varcorr["gen"].cov.item() * Z @ Z.T + fit.sigma**2 * R
+    X, y, n = np.column_stack([np.ones(len(data)), data["trial"] == "b"]).astype(float), data["y"], len(data)
+    XVX = X.T @ np.linalg.solve(V, X)
+    beta = np.linalg.solve(XVX, X.T @ np.linalg.solve(V, y))
+    r = y - X @ beta
+    logs = np.linalg.slogdet(V)[1] + np.linalg.slogdet(XVX)[1]
+    dense = logs + r @ np.linalg.solve(V, r) + (n - 2) * np.log(2 * np.pi)
+    assert fit.criterion == pytest.approx(dense, abs=1e-8)
+    np.testing.assert_allclose(fit.beta, beta, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("structure", "message"),
+    [
+        (mme.AR1("row") * mme.AR1("col"), "two records are at row 2, col 1"),
+        (mme.AR1("row", "trial") * mme.AR1("one", "trial"), "'one' does not differ between the records of any group"),
+        (mme.AR1("half", "trial") * mme.AR1("col", "trial"), "'half' must be whole numbers of steps"),
+        (mme.Spatial("gaussian", ["row", "col"]), "two records of a group are at one place"),
+        (
+            mme.Spatial("gaussian", ["row", "one"], "trial", isotropic=False, nugget=True),
+            "'one' does not differ within",
+        ),
+        (mme.CompoundSymmetry("row").with_nugget(), "cannot be identified"),
+        (mme.Heterogeneous("row").with_nugget(), "the errors stand beside a correlation"),
+        (mme.AR1("col", ["trial", "row"]).by("gen"), "correlations between levels would have no parameter"),
+        (mme.AR1("row").with_nugget().with_nugget, "said twice"),
+    ],
+)
+def test_what_cannot_be_identified_is_refused_before_the_search(structure, message):
+    data = simulated()
+    data = data.assign(one=1, half=data["row"] / 2)
+    with pytest.raises(mme.MMEError, match=re.escape(message)):
+        mme.lmer("y ~ 1", data, residual=structure() if callable(structure) else structure)
+
+
+def test_a_kind_of_distance_that_is_not_known_is_refused_with_those_that_are():
+    with pytest.raises(mme.MMEError, match="'exponential', 'gaussian', 'spherical', 'matern'"):
+        mme.Spatial("cubic", ["x"])
