@@ -15,6 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
+from scipy.special import xlogy
+
 from mme.family import saddle
 from mme.family.base import ByParameter, Density, Observed
 from mme.family.probability import Logit
@@ -58,14 +60,36 @@ class Mixed:
         return of_successes + self.of_failures
 
 
+# Up to such counts y eta is of order 1,000, and log f has its digits without a deviance.
+_FEW = 100.0
+
+
 class QuadraticDensity(Density):
-    """log f and its derivatives for one size."""
+    """log f and its derivatives for one size; what it takes of a count alone is made for the counts that differ.
+
+    log f = y eta - (y + k) log(1 + mu/k) + C,    C = T - y log y + (y + k) log(1 + y/k),    of small counts.
+    """
 
     def __init__(self, data: Observed, eta: np.ndarray, log_size: float, *, estimated: bool) -> None:
-        self.data, self.estimated = data, estimated
+        self.data, self.estimated, self.eta = data, estimated, eta
         self.k = float(np.exp(log_size))
         self.logit = Logit(eta - log_size)
-        self.mixed = Mixed(data.y, np.full(data.n, self.k), self.logit)
+
+    @cached_property
+    def mixed(self) -> Mixed:
+        """Record by record."""
+        return Mixed(self.data.y, np.full(self.data.n, self.k), self.logit)
+
+    @cached_property
+    def _counts(self) -> Mixed:
+        """Count by count, of those that differ."""
+        counts = self._numbered[0]
+        return Mixed(counts, np.full(counts.size, self.k), self.logit)
+
+    @property
+    def _numbered(self) -> tuple[np.ndarray, np.ndarray]:
+        """The counts that differ, and which of them each record (n,) has."""
+        return self.data.once("numbered", lambda: np.unique(self.data.y, return_inverse=True))
 
     @property
     def half_deviance(self) -> np.ndarray:
@@ -75,13 +99,17 @@ class QuadraticDensity(Density):
     @cached_property
     def value(self) -> np.ndarray:
         """log f."""
-        return self.data.weights * (self._highest - self.mixed.half_deviance)
-
-    @cached_property
-    def _highest(self) -> np.ndarray:
-        if self.estimated:
-            return self.mixed.highest
-        return self.data.once("highest", lambda: self.mixed.highest)
+        counts, of_record = self._numbered
+        highest, k = self._counts.highest, self.k
+        if counts.max(initial=0.0) > _FEW:
+            return self.data.weights * (highest[of_record] - self.mixed.half_deviance)
+        with np.errstate(over="ignore", invalid="ignore"):
+            C = highest - xlogy(counts, counts) + (counts + k) * np.log1p(counts / k)
+            total = self.data.y * self.eta
+            total += (self.data.y + k) * self.logit.log_q(0)
+            total += C[of_record]
+            total *= self.data.weights
+        return total
 
     @cached_property
     def slope(self) -> np.ndarray:
@@ -114,6 +142,6 @@ class QuadraticDensity(Density):
         if not self.estimated:
             return ()
         a, k, p = self.data.weights, self.k, self.logit.p
-        value = a * (self.mixed.highest_slope - self.mixed.of_failures)
+        value = a * (self._counts.highest_slope[self._numbered[1]] - self.mixed.of_failures)
         observed = a * (self.logit.pq * (2.0 * k * p - self.data.y * (self.logit.q - p)))
         return (ByParameter(value, p * self.slope, observed, a * (k * p * p)),)
