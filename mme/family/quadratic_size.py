@@ -14,7 +14,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-
 from scipy.special import xlogy
 
 from mme.family import saddle

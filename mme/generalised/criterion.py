@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from mme.generalised.columns import Effects, Prior
+from mme.generalised.equations import FactorOfH
 from mme.generalised.fast import Fast, fast
 from mme.generalised.known import at_mode
 from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.mode import find_mode
+from mme.generalised.near_mode import mode_near
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import Quadrature
 from mme.generalised.sorted_records import SortedRecords
@@ -102,6 +104,8 @@ class Criterion:
         Nodes of a quadrature along each coefficient; one is Laplace's approximation, zero the fast criterion (F).
     u, gamma : Effects and array, or None
         The mode to begin with; gamma is part of it where it is searched with u.
+    known : FactorOfH or None
+        The factor at that mode, where another is dear.
     evaluations, passes : int
         What was done: points, and passes over the records.
     """
@@ -111,6 +115,7 @@ class Criterion:
     points: int = 1
     u: Effects | None = None
     gamma: np.ndarray | None = None
+    known: FactorOfH | None = None
     evaluations: int = 0
     passes: int = 0
 
@@ -167,11 +172,17 @@ class Criterion:
     def keep(self, found: CriterionAt) -> None:
         """Begin with this mode at the next point."""
         self.u, self.gamma = found.u, found.at.gamma
+        of = found.of if isinstance(found, OfMerged) else found
+        self.known = of.mode.factor if self.different.equations.dear and isinstance(of, Laplace) else None
 
     def _by_steps(self, point: Psi, u: Effects) -> Laplace | None:
         """All levels step together."""
         problem, prior = self.different, Prior.at(self.problem.blocks, point.theta)
-        mode = find_mode(problem, prior, problem.offset + point.gamma @ problem.Q, point.tau, u)
+        fixed = problem.offset + point.gamma @ problem.Q
+        mode = None if self.known is None else mode_near(problem, prior, fixed, point.tau, u, self.known)
+        mode = mode or find_mode(problem, prior, fixed, point.tau, u)
+        if (mode is None or mode.factor is None) and self.u is not None:  # a mode that is far off can be a poor start
+            mode = find_mode(problem, prior, fixed, point.tau, problem.columns.nothing())
         if mode is None or mode.factor is None:
             return None
         self.passes += mode.passes

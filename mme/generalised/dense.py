@@ -20,6 +20,7 @@ from mme.engine.blocks import Block
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.levels import LevelFactors, product, quadratic, seen_alone, weighted_gram
 from mme.numeric.dense import DenseFactor, cholesky_in_place
+from mme.numeric.limits import limits
 from mme.numeric.sums import Column, coding, times
 
 
@@ -35,6 +36,12 @@ class DenseEquations:
         """What is done with which block."""
         m = sum(block.J * block.q for block in self.rest)
         return f"{self.absorbed.J} levels absorbed, dense Cholesky of {m}"
+
+    @cached_property
+    def dear(self) -> bool:
+        """By the products of the Schur complement and its factor."""
+        m, of = self.starts[-1], self.absorbed
+        return m * m * (of.J * of.q + m / 3.0) > limits().dear_factor * of.codes.size
 
     @cached_property
     def starts(self) -> list[int]:

@@ -48,6 +48,10 @@ class Equations(Protocol):
     """H as a function of theta and W, on a pattern that neither changes."""
 
     @property
+    def dear(self) -> bool:
+        """Whether a factor costs more than several passes over the records."""
+
+    @property
     def description(self) -> str:
         """What is absorbed, and how the rest is factorised."""
 

@@ -28,6 +28,11 @@ class LevelEquations:
         """Nothing is left after absorption."""
         return f"{self.block.J} levels, each by itself"
 
+    @property
+    def dear(self) -> bool:
+        """No: it is a few operations over the levels."""
+        return False
+
     def factor(self, prior: Prior, W: np.ndarray) -> LevelFactors:
         """All levels at once."""
         return LevelFactors(self.block, prior.T[0], weighted_gram(self.block, W))

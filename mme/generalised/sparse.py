@@ -44,6 +44,11 @@ class SparseEquations:
         values = penalty_values(blocks)
         return cls(blocks, pattern, analysis, values, Penalty.of(blocks, values))
 
+    @cached_property
+    def dear(self) -> bool:
+        """By the products of the factor."""
+        return self.analysis.flops > limits().dear_factor * self.blocks[0].codes.shape[-1]
+
     @property
     def description(self) -> str:
         """Who factorises."""

@@ -60,6 +60,9 @@ class Limits:
         milliseconds.
     kept_densities : int
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
+    dear_factor : float
+        Products of a factor for each record, beyond which the mode of a generalised model is searched by the factor of
+        another point.
     separation_entries : int
         Entries of X up to which all records of a generalised fit that did not converge go into the linear program for
         separation: a second.
@@ -154,6 +157,7 @@ class Limits:
     dense_whatever_fill: int = 200
     dense_effects: int = 1500
     dense_meetings: int = 4_000_000
+    dear_factor: float = 200.0
     separation_entries: int = 1_000_000
     merged_records: int = 1000
     merged_share: float = 0.6
