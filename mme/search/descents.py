@@ -40,10 +40,11 @@ class Descents:
     evaluations: int
 
 
-def descend(f: Slopes, starts: np.ndarray, canonical: Callable[[np.ndarray], np.ndarray]) -> Descents:
+def descend(f: Slopes, starts: np.ndarray, canonical: Callable[[np.ndarray], np.ndarray] | None = None) -> Descents:
     """Descend from every start (S, k) until it ends, or comes into the valley of another that is lower.
 
-    ``canonical`` takes points at which f is the same, by its symmetries, to one of them, by signs of coordinates.
+    ``canonical`` takes points at which f is the same, by its symmetries, to one of them, by signs of coordinates;
+    without it every descent goes to its own end.
     """
     value, gradient, hessian = f(starts)
     reach = 0.5 * (1.0 + np.linalg.norm(starts, axis=1))
@@ -56,7 +57,8 @@ def descend(f: Slopes, starts: np.ndarray, canonical: Callable[[np.ndarray], np.
         if not further.any():
             break
         _advance(all_, f, at[further], step[further], promised[further])
-        _join(all_, canonical(all_.x))
+        if canonical is not None:
+            _join(all_, canonical(all_.x))
     return all_
 
 

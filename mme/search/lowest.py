@@ -4,7 +4,7 @@ They begin at the moments; at variances that are each a multiple of what one of 
 term's before the others; at others at random; and on faces, where one term alone has a variance, of full rank or of
 rank one: the criterion is even in each column of T, so that a face has minima of its own, and a descent leaves it only
 where it can go down from there. From the lowest end, descents begin again with each column of T at zero, from zero,
-many times as large and turned round, until that leads no lower.
+many times as large and turned round, and at the minima of the faces below it (``faces.py``), until that leads no lower.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from mme.covariance.base import GStructure
 from mme.engine.objective import Objective
 from mme.search.descents import Descents, descend
+from mme.search.faces import minima_of_faces
 from mme.search.valleys import Valleys
 
 # Steps of a multiple of the sizes of all variances.
@@ -59,8 +60,9 @@ def lowest_of_descents(
         if not np.isfinite(value):
             break
         again = np.array(list(beside(objective, valleys.canonical(x[None])[0] / scale, size))) * scale
-        found, before = _ends(valleys, np.vstack([x, np.where(free, again, 0.0)])), value
-        x, value, evaluations = *_best(found), evaluations + found.evaluations
+        faces, spent = minima_of_faces(valleys, objective.model, x)
+        found, before = _ends(valleys, np.vstack([x, faces, np.where(free, again, 0.0)])), value
+        x, value, evaluations = *_best(found), evaluations + spent + found.evaluations
         if not value < before - _GAIN:
             break
     return min([moments[0], x / scale], key=objective), evaluations + 2

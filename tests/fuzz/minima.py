@@ -15,10 +15,12 @@ from time import process_time
 import numpy as np
 
 import mme
-from fuzz.oracle import FAR, dense, lowest
+from fuzz.oracle import FAR, Dense, dense, lowest
 from fuzz.problems import problem
 
 ABOVE = 1e-4
+# Towards a response without residuals the criterion falls by 2 log(10) a degree of freedom for ten times theta.
+FALL = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,33 @@ def outcome(number: int, starts: int = 40) -> Outcome:
     except mme.MMEError as error:
         return Outcome(number, str(given), f"refused: {_kind(str(error))}")
     oracle = dense(fit.internals.model)
-    _, theta = lowest(oracle, starts)
-    found = fit.optimum.evaluations, fit.optimum.verdict
-    if np.abs(theta).max() > FAR:
-        return Outcome(number, str(given), "the lowest criterion is at infinity", None, *found)
+    theta = _lowest_of(fit, oracle, starts)
+    if theta is None:
+        return Outcome(number, str(given), "the lowest criterion is at infinity", None, *_found(fit))
     gap = fit.criterion - fit.internals.objective(oracle.users(theta))
     what = "above" if gap > ABOVE else "oracle above" if gap < -ABOVE else "equal"
-    return Outcome(number, str(given), what, gap, *found)
+    return Outcome(number, str(given), what, gap, *_found(fit))
+
+
+def _found(fit: mme.Fit) -> tuple[int, str]:
+    return fit.optimum.evaluations, fit.optimum.verdict
+
+
+def _lowest_of(fit: mme.Fit, oracle: Dense, starts: int) -> np.ndarray | None:
+    """Where the oracle's criterion is lowest; None where it is so at infinity.
+
+    Where that is below the fit, four times as many starts say whether it is a saddle on the way further down.
+    """
+    value, theta = lowest(oracle, starts)
+    if fit.criterion - fit.internals.objective(oracle.users(theta)) > ABOVE:
+        value, theta = min((value, theta), lowest(oracle, 4 * starts, seed=1), key=lambda found: found[0])
+    return None if _at_infinity(fit, oracle, theta) else theta
+
+
+def _at_infinity(fit: mme.Fit, oracle: Dense, theta: np.ndarray) -> bool:
+    """Whether the criterion has no minimum there: far out, or it falls at ten and at a hundred times theta too."""
+    values = [fit.internals.objective(oracle.users(multiple * theta)) for multiple in (1.0, 10.0, 100.0)]
+    return bool(np.abs(theta).max() > FAR or (np.diff(values) < -FALL).all())
 
 
 def _kind(message: str) -> str:

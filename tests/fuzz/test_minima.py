@@ -64,12 +64,14 @@ LOWEST = {
     227: 77.436912,
     294: 916.224203,
     1039: 135.060363,
+    1770: 105.969547,
     2071: 496.578693,
     2326: 366.906887,
     3436: -170.663633,
     3676: 62.502766,
     4599: 138.590496,
     4968: 94.066629,
+    7909: 452.107343,
     8820: 986.909701,
     8907: 2034.372250,
     9705: 104.604160,
@@ -98,6 +100,10 @@ def test_a_covariance_near_the_edge_is_the_same_in_the_users_columns(number):
 def test_a_descent_after_a_response_without_residuals_is_no_refusal():
     given = problem(761)
     assert mme.lmer(given.formula, given.table, **given.options).criterion < 78.549
+
+
+def test_a_criterion_that_falls_without_bound_has_no_lowest_value_to_be_above():
+    assert outcome(8498).what == "the lowest criterion is at infinity"
 
 
 def test_the_report_counts_what_ended_above():
