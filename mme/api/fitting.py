@@ -215,6 +215,7 @@ def lmer(
         contrasts=contrasts,
         subset=subset,
         also=_columns(residual),
+        wide=residual is None,
     )
     model = build_model(
         parts.y,

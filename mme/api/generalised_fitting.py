@@ -209,7 +209,7 @@ def _fitted(
     data = family.observe(outcome, weights, response)
     if not (data.weights > 0.0).any():
         raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
-    model = build_model(data.y, X, terms, method="ML", response=response, **given)
+    model = build_model(data.y, X, terms, method="ML", response=response, wide=False, **given)
     problem = Problem(model, family, data)
     found = search_optimum(problem, **told)
     used = Rows.all(model.n) if rows is None else rows

@@ -92,7 +92,7 @@ class Score:
     def parts(self) -> list[OfStructure]:
         """The structures of all terms, block by block."""
         found = []
-        for b, block in enumerate(self.objective.blocks):
+        for b, block in enumerate(self.objective.random):
             A = self.change(b)
             Phi = A.T @ self.phi[b] @ A
             for part, at, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
@@ -106,7 +106,7 @@ class Score:
     def phi(self) -> list[np.ndarray]:
         """Phi of every block (q, q), in its own columns."""
         of, found = self.uncertainty, []
-        for b, block in enumerate(self.objective.blocks):
+        for b, block in enumerate(self.objective.random):
             T = block.T(self._inside)
             first = np.linalg.solve(T @ T.T, of.gains(b).T).T
             v = self.solved(b)
@@ -148,6 +148,8 @@ class Score:
 def has_score(objective: Objective) -> bool:
     """Whether (Phi) holds for this model, and what it takes fits into memory."""
     model, blocks = objective.model, objective.blocks
+    if objective.fixed is not None and not objective.constants.reml:  # of V^-1, where M gives what columns of X leave
+        return False
     if any(block.records is not None or block.by_column or block.is_parametric for block in blocks):
         return False
     group = None if model.residual is None else model.residual.group

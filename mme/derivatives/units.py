@@ -29,7 +29,7 @@ def natural_units(objective: Objective, theta: np.ndarray) -> np.ndarray:
 def level_information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:
     """D_g (levels, q, q) of each term, in the columns that theta is of, as if no other factor were random."""
     out: dict[int, np.ndarray] = {}
-    for block in objective.blocks:
+    for block in objective.random:
         T = block.T(theta)
         if block.is_spherical:
             R, s = block.spectrum.R, block.spectrum.s

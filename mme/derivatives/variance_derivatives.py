@@ -133,7 +133,7 @@ def _by_differences(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
         one = Estimates(objective.at(parameters[k:]), parameters[:k])
         return np.append(covariance(one), 0.0 if chance is not None else one.criterion)
 
-    chance = _by_probes(origin) if objective.plan.iterative else None
+    chance = by_probes(origin) if objective.plan.iterative else None
     first, second = central(values, int(free.sum()), p * p + 1)
     return ProfileDerivatives(
         gradient=first[:, -1] / step if chance is None else chance.gradient[free],
@@ -144,7 +144,7 @@ def _by_differences(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
     )
 
 
-def _by_probes(origin: Estimates) -> ProbedSlopes:
+def by_probes(origin: Estimates) -> ProbedSlopes:
     """Gradient and average information of the criterion: its values are of chance, and no differences are taken."""
     point = IteratedPoint.of(origin.objective, origin.theta)
     probes, z, _ = Probes(limits().probes).solved(point)

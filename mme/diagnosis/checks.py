@@ -177,6 +177,8 @@ def _by_group(fit: Record) -> list[Term]:
 
 def scales(fit: Record) -> Iterator[Finding]:
     """Columns that differ by powers of ten."""
+    if fit.model.is_wide:
+        return
     X = fit.model.X[:, fit.basis.kept]
     spread = dict(zip(fit.fixed_names, X.std(axis=0).tolist(), strict=True))
     for term in fit.model.terms:

@@ -41,7 +41,9 @@ from mme.model.term import Term
 from mme.numeric.lapack import cholesky, cholesky_solve, triangular_solve
 from mme.numeric.sums import Column, coding, level_sums, of_pair
 from mme.solution.diagonal import absorbed_blocks, sensitivities
+from mme.solution.estimates import Estimates
 from mme.solution.gains import Rest, at_cells
+from mme.solution.wide_records import hat_diagonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,8 @@ class Hat:
     @cached_property
     def diagonal(self) -> np.ndarray:
         """Leverages h (n,): the diagonal of (H1)."""
+        if self.objective.fixed is not None and self.objective.fixed.records is not None:
+            return hat_diagonal(Estimates(self.objective, self.theta))
         return self.random_part(lambda block: block.columns) + np.einsum("ij,ij->i", self.U, self.U)
 
     def beta(self, delta: np.ndarray) -> np.ndarray:
@@ -192,7 +196,7 @@ def hat_of(fit: Fitted) -> Hat:
     MMEError
         A term varies within the groups of the residual structure.
     """
-    mixed = [fit.model.terms[block.terms[0]] for block in fit.objective.blocks if block.records is not None]
+    mixed = [fit.model.terms[block.terms[0]] for block in fit.objective.random if block.records is not None]
     if mixed:
         raise MMEError(
             f"term '{mixed[0].name}' varies within the groups of the residual structure: what a record does to the "

@@ -39,6 +39,7 @@ def cooks_distance(fit: Fitted, by: Any = None) -> Any:
     """Cook's distance of every record, or of every group of records."""
     p = fit.objective.basis.kept.size
     if by is not None:
+        fit.model.require_dense("what groups of records do to a fit")
         delta, labels, name = _without_groups(fit, by)
         return _by_group((delta**2).sum(axis=1) / (p * fit.sigma**2), labels, name, "cooks_distance")
     if _correlated(fit):
@@ -54,6 +55,7 @@ def dfbeta(fit: Fitted, by: Any = None) -> pd.DataFrame:
     """beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves."""
     import pandas as pd
 
+    fit.model.require_dense("dfbeta")
     names = list(fit.fixed_names)
     if by is not None:
         delta, labels, name = _without_groups(fit, by)

@@ -47,6 +47,7 @@ def _values(fit: Fitted, kind: str) -> np.ndarray:
             return estimates.whitened_residual() / (
                 fit.sigma * np.sqrt(np.maximum(1.0 - fit.once(hat_of).diagonal, 0.0))
             )
+    model.require_dense(f"kind='{kind}'")
     if kind == "deletion":
         record = RecordHat(Hat(estimates.objective, estimates.theta, estimates.at), estimates.whitened_residual())
         return np.asarray(record.residual / (fit.sigma * np.sqrt(record.left)))

@@ -75,12 +75,16 @@ class Aliasing:
 
     def combination(self, column: int, names: Sequence[str]) -> str:
         """A column that was left out as a combination of those that are kept: ``x3 = 2 x1 - x2``."""
+        return self.combination_of(column, names[column], names)
+
+    def combination_of(self, place: int, name: str, names: Sequence[str]) -> str:
+        """The column of A at a place, of this name, as a combination of those that are kept."""
         text = ""
-        for j, weight in zip(self.kept.tolist(), self.A[:, column].tolist(), strict=True):
+        for j, weight in zip(self.kept.tolist(), self.A[:, place].tolist(), strict=True):
             if weight != 0.0:
                 factor = f"{abs(weight):.4g} ".removeprefix("1 ")
                 text += f" {'-' if weight < 0 else '+'} {factor}{names[j]}"
-        return f"{names[column]} = {text.removeprefix(' + ').strip() or '0'}"
+        return f"{name} = {text.removeprefix(' + ').strip() or '0'}"
 
 
 def aliasing(X: np.ndarray, basis: FixedBasis) -> Aliasing:

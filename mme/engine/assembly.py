@@ -29,6 +29,8 @@ from mme.engine.remainder import RemainderPattern, no_remainder, remainder, rema
 from mme.engine.schur_pattern import SchurPattern, penalty_values
 from mme.engine.schur_sum import SumPattern
 from mme.engine.span import within_X
+from mme.engine.unpenalised import fixed_block
+from mme.engine.wide_basis import WideBasis, WideX, whitened, wide, wide_basis
 from mme.errors import MMEError
 from mme.model.problem import Model
 from mme.numeric.factor import Analysis, analyse
@@ -41,7 +43,7 @@ from mme.residual.whitening import Whitening
 class Plain:
     """X and the terms before weights and phi; ``mixing`` is the pattern of a whitening that mixes levels of a term."""
 
-    X: Centred
+    X: Centred | WideX
     blocks: tuple[BlockPattern, ...]
     mixing: Mixing | None
 
@@ -90,9 +92,16 @@ def split(blocks: tuple[Block, ...], absorb: int | None) -> tuple[tuple[Block, .
     return rest, None if absorb is None else blocks[absorb]
 
 
+def in_order(blocks: tuple[Block, ...], absorb: int | None) -> tuple[Block, ...]:
+    """The absorbed block, then the others."""
+    rest, absorbed = split(blocks, absorb)
+    return rest if absorbed is None else (absorbed, *rest)
+
+
 def names_of(model: Model, blocks: tuple[Block, ...]) -> tuple[str, ...]:
     """The name of each block: those of its terms, with slashes between them."""
-    return tuple("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in blocks)
+    of_terms = ("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in blocks)
+    return tuple("columns of X" if block.is_fixed else name for block, name in zip(blocks, of_terms, strict=True))
 
 
 def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
@@ -102,7 +111,8 @@ def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
 
 def plain(model: Model, whiten: Whitening) -> Plain:
     """X centred and the blocks of the terms, before weights and phi."""
-    return Plain(centred(model.X), *block_patterns(model, whiten))
+    X = wide(model.X) if model.is_wide else centred(model.X)
+    return Plain(X, *block_patterns(model, whiten))
 
 
 def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
@@ -110,8 +120,17 @@ def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
     W = None if of.mixing is None else of.mixing.values(whiten)
     if of.mixing is not None and W is None:
         return None
-    basis = conditioned(model, lambda y: orthonormalise(model.X, y, whiten, of.X))
-    aligned = [within_X(block.weighted(whiten, W), basis.N[:-1]) for block in of.blocks]
+    sweep = None
+    if isinstance(of.X, WideX):
+        wide, F = of.X, whitened(of.X, whiten)
+        basis = conditioned(model, lambda y: wide_basis(wide, F, y, whiten))
+        sweep = basis.sweep if isinstance(basis, WideBasis) else None
+    else:
+        near = of.X
+        basis = conditioned(model, lambda y: orthonormalise(model.X, y, whiten, near))
+    aligned = [within_X(block.weighted(whiten, W), basis.N[:-1], sweep) for block in of.blocks]
+    if sweep is not None and sweep.F.shape[1]:
+        aligned.append((fixed_block(sweep.F), np.zeros(1, dtype=bool)))
     blocks, found = tuple(block for block, _ in aligned), tuple(found for _, found in aligned)
     within = found if any(one.any() for one in found) else None
     return Weighted(basis, blocks, within, _constants(model, basis, blocks, whiten))
@@ -182,7 +201,7 @@ def _planned(model: Model, blocks: tuple[Block, ...], known: Plan | None) -> tup
     if known is not None:
         return known, [cells.narrow() for cells in crossings] if known.iterative else crossings
     engine = "exact" if model.residual is not None else model.engine
-    chosen = plan(blocks, names_of(model, blocks), crossings, engine)
+    chosen = plan(blocks, names_of(model, blocks), crossings, engine, reml=model.method == "REML")
     if chosen.iterative:
         return chosen, [cells.narrow() for cells in crossings]
     return chosen, crossings if chosen.absorb == absorbing else _crossings(blocks, chosen.absorb)
@@ -230,7 +249,7 @@ def describe(model: Model, blocks: tuple[Block, ...], pattern: ModelPattern, sec
         absorbed=None if absorb is None else names_of(model, blocks)[absorb],
         remainder=work.description,
         reasons=pattern.plan.reasons,
-        n_random=sum(block.J * block.q for block in blocks),
+        n_random=sum(block.J * block.q for block in blocks if not block.is_fixed),
         n_remainder=0 if pattern.rest is None else pattern.rest.schur.m,
         nnz_L=work.nnz_L,
         flops=work.flops,

@@ -6,6 +6,7 @@ every later cross-product of order one, whatever the units of X and the size of 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,11 @@ class FixedBasis:
     length: float
 
     @property
+    def sweep(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Takes rows to what sparse columns of X leave of them; None where there are none."""
+        return None
+
+    @property
     def Q(self) -> np.ndarray:
         """Orthonormal columns (n, p)."""
         return self.N[:-1].T
@@ -58,8 +64,8 @@ class FixedBasis:
         """log |X'R^-1 X| of the kept columns, R the residual covariance in units of sigma^2."""
         return 2.0 * float(np.log(np.abs(np.diag(self.R))).sum())
 
-    def coefficients(self, gamma: np.ndarray) -> np.ndarray:
-        """Beta in the user's units from coordinates on Q of the residual problem."""
+    def coefficients(self, gamma: np.ndarray, b: Sequence[np.ndarray] = ()) -> np.ndarray:
+        """Beta in the user's units from coordinates on Q of the residual problem, and the effects of its blocks."""
         return np.asarray(self.beta0 + self.R_inverse @ gamma)
 
     def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> FixedBasis:
@@ -72,20 +78,27 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centre
 
     ``near`` is X :func:`centred`, where it is at hand.
     """
-    near = centred(X) if near is None else near
+    N, R, R_inverse, kept = orthonormal_columns(X, whiten, centred(X) if near is None else near)
+    return _beside(N, R, R_inverse, kept, X, y, whiten)
+
+
+def orthonormal_columns(
+    X: np.ndarray, whiten: Whitening, near: Centred, sweep: Callable[[np.ndarray], np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Q' with room for a row below it, R, R^-1 and the kept columns; ``sweep`` leaves of rows what is to be spanned."""
     rows, moved = whiten(near.rows), near.moved
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
-    N, R, kept = _qr(rows, length)
+    N, R, kept = _qr(rows if sweep is None else sweep(rows), length)
     R = R * length[kept]
     R, R_inverse = _moved_back(N[:-1], R, {t: moved[j] for t, j in enumerate(kept.tolist()) if j in moved}, whiten)
     if not near.stands:
         if kept.size < len(rows) and set(moved) - set(kept.tolist()):  # X keeps the first of columns alike: this one
-            return orthonormalise(X, y, whiten, centred(X, as_they_stand=True))
+            return orthonormal_columns(X, whiten, centred(X, as_they_stand=True), sweep)
         kept = near.order[kept]
         R, R_inverse = _in_order(N[:-1], R, R_inverse, np.argsort(kept))
         kept = np.sort(kept)
-    return _beside(N, R, R_inverse, kept, X, y, whiten)
+    return N, R, R_inverse, kept
 
 
 def _in_order(Q: np.ndarray, R: np.ndarray, R_inverse: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

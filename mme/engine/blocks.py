@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class Block:
     inverse: np.ndarray | None = None
     inside: bool = False
     turn: np.ndarray | None = None
+
+    is_fixed: ClassVar[bool] = False
 
     @property
     def by_column(self) -> bool:

@@ -16,6 +16,7 @@ from mme.engine.assembly import (
     conditioned,
     describe,
     exchanged,
+    in_order,
     joined,
     pattern_of,
     plain,
@@ -28,12 +29,23 @@ from mme.engine.blocks import Block, sizes_of_theta
 from mme.engine.criterion import Constants, criterion
 from mme.engine.orthogonal import Orthogonal, Spare, largest
 from mme.engine.plan import Engine, Plan
-from mme.engine.pls import Evaluation, Factors, System, evaluate, evaluate_absorbed, logdet_M, logdet_X, pwrss
-from mme.errors import MMEError
+from mme.engine.pls import (
+    Evaluation,
+    Factors,
+    System,
+    effects_by_block,
+    evaluate,
+    evaluate_absorbed,
+    logdet_M,
+    logdet_X,
+    pwrss,
+    without_columns,
+    without_fixed,
+)
+from mme.model.checks import check_theta
 from mme.model.problem import Model
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.residual.whitening import Whitening
-from mme.tables.arrays import numbers
 
 # The relative covariance factor of a block without levels.
 _NO_FACTOR = np.zeros((1, 1))
@@ -47,24 +59,16 @@ class Objective:
 
     Attributes
     ----------
-    model : Model
-        The checked problem.
-    phi : (k,) array
-        Coordinates of the residual structure.
-    pattern : ModelPattern
-        What neither weights nor phi nor the response change: the plan, the places of all cross-products, the analysis.
-    weighted : Weighted
-        What weights and phi make of X, y and the terms.
-    system : System
-        The cross-products that an evaluation starts from.
-    blocks : tuple of Block
-        Terms by grouping factor.
-    constants : Constants
-        What of the criterion theta does not change.
-    engine : Engine
-        What is absorbed, how the rest is factorised, and why.
-    spare : Spare
-        What serves where a Cholesky factor has no digits left.
+    model : Model, the checked problem
+    phi : (k,) array, coordinates of the residual structure
+    pattern : ModelPattern, what neither weights nor phi nor the response change: plan, places of products, analysis
+    weighted : Weighted, what weights and phi make of X, y and the terms
+    system : System, the cross-products that an evaluation starts from
+    blocks : tuple of Block, terms by grouping factor
+    constants : Constants, what of the criterion theta does not change
+    engine : Engine, what is absorbed, how the rest is factorised, and why
+    spare : Spare, what serves where a Cholesky factor has no digits left
+    beta_is_given : bool, whether M leaves out the sparse columns of a wide X
     """
 
     model: Model
@@ -76,6 +80,7 @@ class Objective:
     constants: Constants
     engine: Engine
     spare: Spare
+    beta_is_given: bool = False
 
     @classmethod
     def of(cls, model: Model, *, phi: np.ndarray | None = None, plan: Plan | None = None) -> Objective:
@@ -84,12 +89,7 @@ class Objective:
 
     def __call__(self, theta: Any) -> float:
         """The criterion at theta; infinite where the model would fit the response exactly."""
-        try:
-            at = np.asarray(theta, dtype=float)
-        except (TypeError, ValueError, OverflowError):
-            at = numbers(theta, "theta")
-        if at.shape != (self.model.k,):
-            raise MMEError(f"theta must be {self.model.k} numbers, got shape {at.shape}")
+        at = check_theta(theta, self.model.k)
         try:
             logdet, border = self.contrasts(at)
         except NotPositiveDefiniteError:
@@ -111,14 +111,14 @@ class Objective:
 
         They add the same to log|M| as they take from log|X'V^-1 X|, and nothing to pwrss; ML has log|M| alone.
         """
-        if self.within is None:
+        if self.within is None and (self.constants.reml or self.fixed is None):
             return self.triangle(theta)
         logdet, border = self._triangle(self.contrast_factors(theta), theta)
         return logdet if self.constants.reml else self.logdet_M(theta), border
 
     def logdet_M(self, theta: np.ndarray) -> float:
-        """log|M| plus the part of log|K| that theta changes."""
-        T = self.factors(theta)
+        """log|M| plus the part of log|K| that theta changes, of the random effects alone."""
+        T = self.given_beta.factors(theta)
         return self._triangle(T, theta)[0] if self.is_large(T) else logdet_M(self.system, T)
 
     def is_large(self, T: Factors) -> bool:
@@ -136,7 +136,17 @@ class Objective:
 
     @cached_property
     def _most(self) -> list[float]:
-        return [largest(block) for block in self._in_order]
+        return [largest(block) for block in in_order(self.blocks, self.plan.absorb)]
+
+    @property
+    def random(self) -> tuple[Block, ...]:
+        """The blocks of the terms: all but that of a wide X, which is the last."""
+        return self.blocks if self.fixed is None else self.blocks[:-1]
+
+    @property
+    def fixed(self) -> Block | None:
+        """The block of the sparse columns of a wide X (:mod:`mme.engine.unpenalised`)."""
+        return self.blocks[-1] if self.blocks and self.blocks[-1].is_fixed else None
 
     @property
     def plan(self) -> Plan:
@@ -162,11 +172,6 @@ class Objective:
     def absorbing(self) -> Block | None:
         """The block that is absorbed."""
         return split(self.blocks, self.plan.absorb)[1]
-
-    @property
-    def _in_order(self) -> tuple[Block, ...]:
-        """The absorbed block, then the others."""
-        return self.rest if self.absorbing is None else (self.absorbing, *self.rest)
 
     def _triangle(self, T: Factors, theta: np.ndarray) -> tuple[float, np.ndarray]:
         if not self.rest:
@@ -219,27 +224,24 @@ class Objective:
         absorbed = _NO_FACTOR if self.absorbing is None else self.absorbing.T(theta)
         T = [block.T(theta) for block in self.rest]
         penalty = self.pattern.penalty_at
-        return Factors(absorbed, T) if penalty is None else Factors(absorbed, T, *penalty(theta))
+        found = Factors(absorbed, T) if penalty is None else Factors(absorbed, T, *penalty(theta))
+        if not self.beta_is_given or self.fixed is None:
+            return found
+        return without_fixed(found, self.pattern.penalty, self.fixed.J)
+
+    @property
+    def given_beta(self) -> Objective:
+        """The same model, whose M is of the random effects alone; itself where that is always so."""
+        return self if self.fixed is None else replace(self, beta_is_given=True)
 
     def contrast_factors(self, theta: np.ndarray) -> Factors:
         """The factors without the columns within X: contrasts of records that are free of X do not depend on them."""
         T = self.factors(theta)
-        if self.within is None:
-            return T
-        kept = [~found[:, None] for found in self.within]
-        absorbed = T.absorbed if self.plan.absorb is None else T.absorbed * kept.pop(self.plan.absorb)
-        return replace(T, absorbed=absorbed, rest=[factor * keep for factor, keep in zip(T.rest, kept, strict=True)])
+        return T if self.within is None else without_columns(T, self.plan.absorb, self.within)
 
     def by_block(self, u_absorbed: np.ndarray, u_rest: np.ndarray, theta: np.ndarray) -> list[np.ndarray]:
         """b = T u of every block as (J, q, combinations), columns scaled; u is of :func:`mme.engine.pls.effects`."""
-        T = self.factors(theta)
-        out = [
-            np.matmul(factor, u_rest[start : start + block.J * block.q].reshape(block.J, block.q, -1))
-            for block, factor, start in zip(self.rest, T.rest, self.system.rest.offsets[:-1].tolist(), strict=True)
-        ]
-        if self.plan.absorb is not None:
-            out.insert(self.plan.absorb, np.matmul(T.absorbed, u_absorbed.transpose(2, 1, 0)))
-        return out
+        return effects_by_block(self.system, self.plan.absorb, self.factors(theta), u_absorbed, u_rest)
 
     def with_response(self, y: Any) -> Objective:
         """The same model for another response: only what depends on y, a column of the cross-products, is made anew."""
@@ -252,7 +254,7 @@ class Objective:
             weighted=replace(self.weighted, basis=basis),
             system=exchanged(self.system, basis, self.absorbing),
             engine=self.engine.taking(response=perf_counter() - started),
-            spare=Spare(self._in_order, basis.N),
+            spare=Spare(in_order(self.blocks, self.plan.absorb), basis.N),
         )
 
     @property
@@ -294,6 +296,5 @@ def _made(model: Model, phi: np.ndarray, known: ModelPattern | None, plan: Plan 
         pattern = pattern.kept(for_weights=known is not None or model.residual is not None)
     seconds = {"conditioning": weighed - started, "cross-products": perf_counter() - weighed}
     engine = describe(model, found.blocks, pattern, seconds)
-    rest, absorbing = split(found.blocks, pattern.plan.absorb)
-    spare = Spare(rest if absorbing is None else (absorbing, *rest), found.basis.N)
+    spare = Spare(in_order(found.blocks, pattern.plan.absorb), found.basis.N)
     return Objective(model, phi, pattern, found, system, found.blocks, found.constants, engine, spare)

@@ -51,7 +51,7 @@ class Orthogonal:
             stop = start + block.J * block.q
             scaled = self.R[:, start:stop].reshape(-1, block.J, block.q) @ factor
             parts.append(np.vstack([scaled.reshape(len(self.R), -1), np.zeros((m, stop - start))]))
-            parts[-1][len(self.R) + start : len(self.R) + stop] = _root(block, theta)
+            parts[-1][len(self.R) + start : len(self.R) + stop] = _root(block, theta, factor)
             start = stop
         order = sorted(range(len(T)), key=lambda b: -float(np.abs(T[b]).max()))
         N = np.vstack([self.R[:, m:], np.zeros((m, self.R.shape[1] - m))])
@@ -90,8 +90,10 @@ def _dense(block: Block, n: int) -> np.ndarray:
     return Z
 
 
-def _root(block: Block, theta: np.ndarray) -> np.ndarray:
-    """L' with K^-1 (x) I = L L'."""
+def _root(block: Block, theta: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """L' with K^-1 (x) I = L L'; columns of X have none, unless they are given."""
+    if block.is_fixed and T.any():
+        return np.zeros((block.J, block.J))
     if block.relationship is None:
         return np.eye(block.J * block.q)
     precision = sp.csc_array(block.relationship_at(theta).precision).toarray()

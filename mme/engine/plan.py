@@ -115,19 +115,26 @@ def is_filled(m: int, products: int) -> bool:
     return m <= limits().dense_up_to and products > limits().nearly_dense * m * m
 
 
-def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells], engine: str = "exact") -> Plan:
+def plan(
+    blocks: tuple[Block, ...],
+    names: tuple[str, ...],
+    crossings: list[Cells],
+    engine: str = "exact",
+    *,
+    reml: bool = True,
+) -> Plan:
     """Choose the engine from the pattern; ``crossings`` are the cells of the widest block with each of the others.
 
     ``engine`` is the word of the user: what must be exact, or iterative, or either by the forecast.
     """
     chosen = _exact_plan(blocks, names, crossings)
     first = widest(blocks)
-    able = [name for name, block in zip(names, blocks, strict=True) if is_iterable(block)]
+    able = [name for name, block in zip(names, blocks, strict=True) if is_iterable(block, reml)]
     if engine == "iterative" and (first is None or len(able) < len(blocks)):
         unable = next((name for name in names if name not in able), "every factor has a relationship")
         raise MMEError(
             "engine='iterative' takes factors of which a record has one level, one of them without a relationship, and "
-            f"no parameters of relationships ({unable}); engine='exact' takes all"
+            f"no parameters of relationships, and a wide X by REML ({unable}); engine='exact' takes all"
         )
     if engine == "exact" or first is None or len(blocks) == 1 or len(able) < len(blocks):
         return chosen
@@ -138,8 +145,13 @@ def plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cell
     return Plan(first, False, (f"'{names[first]}' has the most random effects", why), summed=True, iterative=True)
 
 
-def is_iterable(block: Block) -> bool:
-    """Whether the iterative engine takes a block: levels that a record has one of, without parameters of their own."""
+def is_iterable(block: Block, reml: bool) -> bool:
+    """Whether the iterative engine takes a block: levels that a record has one of, without parameters of their own.
+
+    Columns of X are among the equations of REML alone.
+    """
+    if block.is_fixed and not reml:
+        return False
     return not (block.is_spherical or block.by_column or block.is_parametric or block.entries is not None)
 
 

@@ -17,7 +17,7 @@ A model without an absorbed term has one with no levels, a model with one groupi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,20 @@ class Factors:
     rest: list[np.ndarray]
     penalty: np.ndarray | None = None
     logdet_K: float = 0.0
+
+
+def without_columns(T: Factors, absorb: int | None, within: tuple[np.ndarray, ...]) -> Factors:
+    """The factors without the columns (q,) of each block, in the order of the model, that ``within`` names."""
+    kept = [~found[:, None] for found in within]
+    absorbed = T.absorbed if absorb is None else T.absorbed * kept.pop(absorb)
+    return replace(T, absorbed=absorbed, rest=[factor * keep for factor, keep in zip(T.rest, kept, strict=True)])
+
+
+def without_fixed(T: Factors, penalty: np.ndarray, count: int) -> Factors:
+    """The factors of the random effects alone: the last ``count`` columns, of X, have T = 0, and ones for K^-1."""
+    values = (penalty if T.penalty is None else T.penalty).copy()
+    values[values.size - count :] = 1.0
+    return replace(T, rest=[*T.rest[:-1], np.zeros((1, 1))], penalty=values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,3 +179,16 @@ def absorbed_effects(
     # u_g = A'(I + A A')^-1 Q_g'(r - Z_2 b_2)
     solved = at.levels.solve(residual.reshape(len(combinations), *V.shape[1:]))
     return np.einsum("ajg,cag->cjg", at.levels.A, solved)
+
+
+def effects_by_block(
+    system: System, absorb: int | None, T: Factors, u_absorbed: np.ndarray, u_rest: np.ndarray
+) -> list[np.ndarray]:
+    """b = T u of every block as (J, q, combinations), in the order of the model; u is of :func:`effects`."""
+    out = [
+        np.matmul(factor, u_rest[start : start + block.J * block.q].reshape(block.J, block.q, -1))
+        for block, factor, start in zip(system.rest.blocks, T.rest, system.rest.offsets[:-1].tolist(), strict=True)
+    ]
+    if absorb is not None:
+        out.insert(absorb, np.matmul(T.absorbed, u_absorbed.transpose(2, 1, 0)))
+    return out

@@ -243,8 +243,10 @@ def lower_penalty(blocks: tuple[Block, ...], offsets: np.ndarray) -> tuple[np.nd
 
 
 def penalty_values(blocks: tuple[Block, ...]) -> np.ndarray:
-    """The lower triangle of K^-1 (x) I, block by block: ones where levels are independent."""
-    values = [np.repeat(_lower_precision(block).data, block.q) for block in blocks]
+    """The lower triangle of K^-1 (x) I, block by block: ones where levels are independent, zeros for columns of X."""
+    values = [
+        np.zeros(block.J) if block.is_fixed else np.repeat(_lower_precision(block).data, block.q) for block in blocks
+    ]
     return np.concatenate([np.zeros(0), *values])
 
 

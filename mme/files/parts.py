@@ -54,7 +54,11 @@ def compare(criterion: float, content: dict[str, Any], path: Path) -> None:
 
 def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
     residual, phi = fields.pop("residual"), fields.pop("phi", None)
-    model = build_model(fields.pop("y"), fields.pop("X"), terms, **fields)
+    y, X = fields.pop("y"), fields.pop("X")
+    if isinstance(X, dict):
+        X = sp.csc_array((X["data"], X["indices"], X["indptr"]), shape=(np.size(y), int(X["columns"])))
+        X.check_format(full_check=True)
+    model = build_model(y, X, terms, **fields)
     if residual is None:
         return model
     if residual.n != model.n or (residual.group is not None and np.shape(residual.group) != (model.n,)):

@@ -130,7 +130,8 @@ def note(many: bool, text: str) -> str:
 
 
 def _has_covariate(fit: Fitted) -> bool:
-    columns = [fit.model.X, *(term.covariates for term in fit.model.terms if term.covariates is not None)]
+    columns = [term.covariates for term in fit.model.terms if term.covariates is not None]
+    columns += [] if fit.model.is_wide else [fit.model.X]
     return any((np.ptp(values, axis=0) > 0.0).any() for values in columns if values.size)
 
 

@@ -63,7 +63,7 @@ def shared_content(fit: Record) -> dict[str, Any]:
     model = fit.model
     plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual", "phi")
     return {
-        "model": {name: getattr(model, name) for name in plain},
+        "model": {name: getattr(model, name) for name in plain} | {"X": _columns_content(model.X)},
         "terms": [_term_content(term) for term in model.terms],
         "unknown_parents": list(model.unknown_parents),
         "held": None if model.held is None else vars(model.held).copy(),
@@ -78,6 +78,13 @@ def shared_content(fit: Record) -> dict[str, Any]:
         "formula": fit.formula,
         "specification": fit.specification,
     }
+
+
+def _columns_content(X: Any) -> Any:
+    """X, a wide one by its entries."""
+    if not sp.issparse(X):
+        return X
+    return {name: getattr(X, name) for name in ("data", "indices", "indptr")} | {"columns": int(X.shape[1])}
 
 
 def _term_content(term: Term) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 
 from mme.engine.aliasing import Aliasing, aliasing
 from mme.engine.basis import FixedBasis
+from mme.engine.wide_aliasing import wide_aliasing
+from mme.engine.wide_basis import WideBasis
 from mme.fitted.varcorr import VarCorr
 from mme.model.problem import Model
 from mme.search.progress import Progress
@@ -109,6 +111,8 @@ class Record(ABC):
     @cached_property
     def aliasing(self) -> Aliasing:
         """What the columns left out are made of: the one test of what the data determine."""
+        if isinstance(self.basis, WideBasis):
+            return wide_aliasing(self.basis)
         return aliasing(self.model.X, self.basis)
 
     @cached_property

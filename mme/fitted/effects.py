@@ -179,7 +179,7 @@ class _Between:
     """Covariances of the effects of two terms at the same level, in the user's units."""
 
     def __init__(self, estimates: Estimates, with_beta: bool) -> None:
-        self.estimates, self.H = estimates, Covariances(estimates)
+        self.estimates, self.H = estimates, Covariances(estimates if with_beta else estimates.given_beta)
         objective = estimates.objective
         self.D = estimates.along_beta if with_beta else None
         self.diagonal = self.H.diagonal

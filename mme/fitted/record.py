@@ -11,6 +11,7 @@ import numpy as np
 from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.objective import Objective
 from mme.engine.plan import Engine
+from mme.engine.wide_basis import WideBasis
 from mme.fitted.common import Record
 from mme.fitted.local import Local, local
 from mme.fitted.varcorr import Component, VarCorr
@@ -131,6 +132,8 @@ class Fitted(Record):
         if self.method == "ML":
             return self.criterion
         basis = self.objective.basis
+        if isinstance(basis, WideBasis):
+            return self.criterion - basis.logdet_of(self.model.weights)
         if self.model.residual is not None or self.model.weights is not None:
             basis = orthonormalise(self.model.X[:, basis.kept], self.model.y, Whitening())
         return self.criterion - basis.logdet

@@ -131,6 +131,15 @@ def contrast_matrix(contrast: Contrast, labels: list[str]) -> tuple[np.ndarray, 
     return table[:, :kept], names[:kept]
 
 
+def levels_with_columns(contrast: Contrast, labels: list[str]) -> tuple[np.ndarray, list[str]] | None:
+    """Levels that have a column of their own, and its suffix; None where columns are of several levels."""
+    if contrast.kind not in ("treatment", "SAS") or contrast.how_many is not None or len(labels) < 2:
+        return None
+    base = _base(contrast, labels)
+    kept = [j for j in range(len(labels)) if j != base]
+    return np.array(kept), [str(j + 1) if contrast.numbered else labels[j] for j in kept]
+
+
 def _coding(contrast: Contrast, labels: list[str]) -> tuple[np.ndarray, list[str]]:
     k = len(labels)
     positions = [str(j) for j in range(1, k)]

@@ -45,9 +45,9 @@ Variable = np.ndarray | WideColumn | Coded
 
 @dataclass(frozen=True)
 class Matrix:
-    """A model matrix; ``owners`` names the term that each column belongs to."""
+    """A model matrix; ``owners`` names the term that each column belongs to. A wide one is sparse, by columns."""
 
-    values: np.ndarray
+    values: Any
     names: tuple[str, ...]
     owners: tuple[str, ...]
 
@@ -87,15 +87,13 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
     n : int
         Number of rows.
     """
-    full = _full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
+    full = full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
     widths = [prod(_width(variables[v], (t, v) in full) for v in term) for t, term in enumerate(terms.terms)]
     _forecast(n, int(terms.intercept), {":".join(map(deparse, t)): w for t, w in zip(terms.terms, widths, strict=True)})
     blocks = [[_columns(variables[v], deparse(v), (t, v) in full) for v in term] for t, term in enumerate(terms.terms)]
     names, owners = ([INTERCEPT], [INTERCEPT]) if terms.intercept else ([], [])
     for term, block in zip(terms.terms, blocks, strict=True):
-        crossed = [""]
-        for _, own in block:
-            crossed = [f"{before}:{name}" if before else name for name in own for before in crossed]
+        crossed = crossed_names([own for _, own in block])
         names += crossed
         owners += [":".join(map(deparse, term))] * len(crossed)
     values = np.empty((n, len(names)), order="F")
@@ -104,6 +102,14 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
     for block in blocks:
         at = _fill(values, at, block)
     return Matrix(values, tuple(names), tuple(owners))
+
+
+def crossed_names(parts: list[list[str]]) -> list[str]:
+    """Names of the products of the columns of several variables, those of the first varying fastest."""
+    crossed = [""]
+    for own in parts:
+        crossed = [f"{before}:{name}" if before else name for name in own for before in crossed]
+    return crossed
 
 
 _Columns = tuple[Callable[[int], np.ndarray], list[str]]
@@ -116,6 +122,13 @@ def _fill(values: np.ndarray, at: int, block: list[_Columns]) -> int:
         values[:, at] = reduce(np.multiply, factors)
         at += 1
     return at
+
+
+def count(terms: Terms, variables: Mapping[Node, Variable]) -> int:
+    """The number of columns, known before any is made."""
+    full = full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
+    widths = (prod(_width(variables[v], (t, v) in full) for v in term) for t, term in enumerate(terms.terms))
+    return int(terms.intercept) + sum(widths)
 
 
 def _width(variable: Variable, full: bool) -> int:
@@ -144,7 +157,7 @@ def _columns(variable: Variable, text: str, full: bool) -> _Columns:
     return lambda j: table[:, j][variable.codes], [text + suffix for suffix in suffixes]
 
 
-def _full_codings(terms: Terms, factors: set[Node]) -> set[tuple[int, Node]]:
+def full_codings(terms: Terms, factors: set[Node]) -> set[tuple[int, Node]]:
     """Where a factor takes a column per level rather than contrasts (Chambers & Hastie, 1992, p. 38; R's TermCode).
 
     Contrasts suffice where what remains of the term without the factor is contained in an earlier term. (Contained in

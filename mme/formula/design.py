@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.errors import MMEError
+from mme.formula.algebra import Terms
 from mme.formula.along import sequences
 from mme.formula.bars import split
-from mme.formula.columns import Coded, Coding, Variable, build, coded_as, given_codings
+from mme.formula.columns import Coded, Coding, Matrix, Variable, build, coded_as, count, given_codings
 from mme.formula.evaluate import Evaluator
 from mme.formula.given import total
 from mme.formula.groups import Groups, code_groups
@@ -23,7 +25,9 @@ from mme.formula.specification import Specification
 from mme.formula.syntax import Name, Node, deparse
 from mme.formula.terms import random_terms
 from mme.formula.typical import means_of_labels, middle, typical_values
+from mme.formula.wide_columns import build_wide
 from mme.model.term import Term
+from mme.model.wide import is_wide, stays_sparse
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 from mme.tables.frame import Factor, Frame, WideColumn, intake
@@ -39,7 +43,7 @@ class Design:
     y : (n,) response, transformed as written; codes of labels and truth values, the share of the first of two counts.
     outcome : the response for a family of distributions: numbers (n,), that is y; counts (n, 2), as ``cbind()`` has
         them; or a factor of truth values or of labels, with the levels that occur.
-    X : (n, p) fixed-effect columns, not reduced to full rank; column-major.
+    X : (n, p) fixed-effect columns, not reduced to full rank; column-major. Sparse where they are many.
     x_names : R's names of the columns.
     terms : random terms in lme4's order, by decreasing number of levels.
     weights, offset : (n,) or None; the logarithm of an exposure is part of the offset.
@@ -52,7 +56,7 @@ class Design:
 
     y: np.ndarray
     outcome: Outcome
-    X: np.ndarray
+    X: Any
     x_names: tuple[str, ...]
     terms: tuple[Term, ...]
     weights: np.ndarray | None
@@ -82,6 +86,7 @@ def design(
     also: Iterable[str] = (),
     response: str = NUMBERS,
     exposure: Any = None,
+    wide: bool = False,
 ) -> Design:
     """Build response, model matrix and random terms from an lme4 formula and a table.
 
@@ -110,6 +115,8 @@ def design(
         values and counts of two kinds (``cbind(success, failure)``, or a matrix of two columns).
     exposure : column name, expression or (N,) array, optional
         What counts are in proportion to, positive: its logarithm is added to the offset.
+    wide : bool
+        Whether X may be sparse, where its columns are many.
 
     Raises
     ------
@@ -131,7 +138,7 @@ def design(
     part = table if chosen is None else table.chosen(chosen)
     reading = read(split(formula), part, weights, offset, exposure, response)
     kept = reading.complete(also, na_action)
-    return _made(reading, kept, table, kept if chosen is None else _spread(kept, chosen), relationship, contrasts)
+    return _made(reading, kept, table, kept if chosen is None else _spread(kept, chosen), relationship, contrasts, wide)
 
 
 def _made(
@@ -141,6 +148,7 @@ def _made(
     used: np.ndarray,
     relationship: Any,
     contrasts: Mapping[str, Any] | None,
+    wide: bool,
 ) -> Design:
     """The columns on the rows that are kept of those read, which are the rows ``used`` of the table."""
     rows = None if kept.all() else kept  # None spares a copy of every column
@@ -152,7 +160,7 @@ def _made(
     variables = learned | coded_as(learned, own)
     groups = code_groups(reading, rows, relationship)
     along = sequences(groups.bars, reading.values, variables, groups.factors, rows)
-    X, total_offset = build(reading.fixed, variables, y.size), total(offsets)
+    X, total_offset = _fixed_columns(reading.fixed, variables, y.size, wide), total(offsets)
     spec = _specification(
         reading,
         variables,
@@ -163,13 +171,14 @@ def _made(
         sequences=along,
         offset_mean=0.0 if total_offset is None else middle(total_offset),
         response_labels=labels_of_outcome(outcome),
+        wide=sp.issparse(X.values),
     )
     return Design(
         y=y,
         outcome=outcome,
         X=X.values,
         x_names=X.names,
-        terms=random_terms(groups, learned, along, {} if own else {reading.fixed: X}),
+        terms=random_terms(groups, learned, along, {} if own or spec.wide else {reading.fixed: X}),
         weights=given_weights,
         offset=total_offset,
         kept=used,
@@ -179,6 +188,15 @@ def _made(
         frame=table,
         outside=table.n - reading.evaluator.frame.n,
     )
+
+
+def _fixed_columns(terms: Terms, variables: Mapping[Node, Variable], n: int, wide: bool) -> Matrix:
+    """X, sparse where it may be and is better so."""
+    if wide and is_wide(n, count(terms, variables)):
+        found = build_wide(terms, variables, n)
+        if found is not None and stays_sparse(found.values):
+            return found
+    return build(terms, variables, n)
 
 
 def _on(values: np.ndarray | None, rows: np.ndarray | None) -> np.ndarray | None:

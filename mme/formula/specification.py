@@ -18,6 +18,7 @@ from mme.formula.reading import variables_of
 from mme.formula.syntax import Name, Node, deparse
 from mme.formula.terms import covariates_of, side_by_side
 from mme.formula.values import State, as_factor
+from mme.formula.wide_columns import build_wide
 from mme.relationship.ornstein import labels_of_rows
 from mme.tables.frame import Factor, Frame, WideColumn, coded
 
@@ -29,7 +30,7 @@ class NewRows:
     Codes are (n,), or (q, n) where each column of a term has labels of its own.
     """
 
-    X: np.ndarray
+    X: Any
     offset: np.ndarray | None
     groups: tuple[tuple[Factor, np.ndarray | None], ...]
     index: Any
@@ -58,6 +59,7 @@ class Specification:
     means: dict[str, float] = field(default_factory=dict, repr=False)
     two_valued: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     offset_mean: float = 0.0
+    wide: bool = False  # X is sparse
 
     @property
     def matrices(self) -> dict[Node, tuple[str, ...]]:
@@ -116,7 +118,9 @@ class Specification:
         offsets = [aligned(self.offset_column, "offset", evaluator), log_exposure(self.exposure_column, evaluator)]
         offsets += [number_of(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]
         offsets += [np.where(unknown, np.nan, 0.0)] if unknown.any() else []
-        X = build(self.fixed, variables, frame.n).values
+        made = build_wide(self.fixed, variables, frame.n) if self.wide else build(self.fixed, variables, frame.n)
+        assert made is not None  # as in the fit
+        X = made.values
         return NewRows(X, total(offsets), tuple(groups), frame.index)
 
     def _unlabelled(self, bar: Bar, variables: dict[Node, Variable], n: int) -> tuple[Factor, np.ndarray | None]:

@@ -55,7 +55,7 @@ def undetermined(objective: Objective, *, thorough: bool = False) -> Undetermine
 
 def _suspicious(objective: Objective) -> bool:
     """Whether the model has columns within X, terms on the same levels, or levels that do not tell a term's columns."""
-    blocks = objective.blocks
+    blocks = objective.random
     if objective.within is not None or not all(_has_rank(objective, b) for b in range(len(blocks))):
         return True
     if any(len(block.terms) > 1 and not _told_apart(objective, b) for b, block in enumerate(blocks)):
@@ -79,7 +79,7 @@ def _told_apart(objective: Objective, b: int) -> bool:
     if _levels_tell(objective, b):
         return True
     block, most = objective.blocks[b], _RECORDS + 10 * objective.system.p
-    if not block.is_block_diagonal or objective.model.n <= 2 * most:
+    if not block.is_block_diagonal or objective.fixed is not None or objective.model.n <= 2 * most:
         return False
     levels = max(int(np.searchsorted(np.cumsum(np.bincount(block.codes)), most)), 1)
     some = np.flatnonzero(block.codes < levels)
@@ -101,7 +101,7 @@ def _levels_tell(objective: Objective, b: int) -> bool:
     unless c_0 = 0, as Z_g D Z_g', D = sum_i c_i D_i, has rank q at most; and then at least one for each level whose Z_g
     has rank q, unless D = 0.
     """
-    block, p, q = objective.blocks[b], objective.system.p, objective.blocks[b].q
+    block, p, q = objective.blocks[b], objective.constants.p, objective.blocks[b].q
     if b != objective.plan.absorb or any(part.entries is None for part in block.structures):
         return False
     R = objective.system.absorbed.levels.R

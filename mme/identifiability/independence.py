@@ -13,6 +13,7 @@ does not make its covariances dependent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,24 @@ class TermDerivatives:
 
 @dataclass(frozen=True, eq=False)
 class ProjectedRows:
-    """Records of the blocks, an orthonormal basis Q' (p, n) of what is projected off, whether sigma^2 is unknown."""
+    """Records of the blocks, an orthonormal basis Q' (p, n) of what is projected off, whether sigma^2 is unknown.
+
+    ``sweep`` takes the sparse columns of a wide X off rows first.
+    """
 
     blocks: tuple[Block, ...]
     Q: np.ndarray
     sigma: bool
+    sweep: Callable[[np.ndarray], np.ndarray] | None = None
 
     @classmethod
     def of(cls, objective: Objective) -> ProjectedRows:
         """All records of a model."""
         Q = objective.basis.N[:-1]
-        return cls(objective.blocks, Q if objective.constants.reml else Q[:0], objective.model.sigma is None)
+        sigma = objective.model.sigma is None
+        if not objective.constants.reml:
+            return cls(objective.random, Q[:0], sigma)
+        return cls(objective.random, Q, sigma, objective.basis.sweep)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +162,7 @@ def products(among: ProjectedRows, parts: list[TermDerivatives], vectors: int, t
     Q, n = among.Q, among.Q.shape[1]
 
     def project(rows: np.ndarray) -> np.ndarray:
+        rows = rows if among.sweep is None else among.sweep(rows)
         return rows - (rows @ Q.T) @ Q if len(Q) else rows
 
     W = project(np.random.default_rng(2).standard_normal((vectors, n)))

@@ -36,7 +36,7 @@ def slopes_at(point: IteratedPoint, traces: list[np.ndarray], scale: np.ndarray)
     constants, k = point.objective.constants, scale.size
     directions: list[tuple[int, np.ndarray]] = [(0, np.zeros((0, 0)))] * k
     by_probe, curved = np.zeros((len(traces[0]), k)), np.zeros((k, k))
-    for b, block in enumerate(point.objective.blocks):
+    for b, block in enumerate(point.objective.random):
         of_y, of_X = point.squares(b)
         G = traces[b] - constants.reml * of_X - of_y / point.scale
         entries = np.concatenate([np.arange(at.start, at.stop) for at in block.theta_slices])

@@ -49,7 +49,7 @@ class Probes:
 
 
 def traces(point: IteratedPoint, probes: Probes, z: np.ndarray) -> list[np.ndarray]:
-    """sum_g (Z'V^-1 Z)_gg of every block, an estimate of each probe (count, q, q)."""
+    """sum_g (Z'V^-1 Z)_gg of every random block, an estimate of each probe (count, q, q)."""
     assert probes.x is not None
     operator = point.factor.operator
     away = probes.x - operator.precondition(z)
@@ -57,6 +57,8 @@ def traces(point: IteratedPoint, probes: Probes, z: np.ndarray) -> list[np.ndarr
     through = [operator.without_penalty(one) for one in moved]
     out = []
     for i, (b, at) in enumerate(point.slices.items()):
+        if point.objective.blocks[b].is_fixed:
+            continue
         if point.objective.blocks[b].relationship is not None:
             out.append(_of_related(point, i, away[at], z, probes.count))
             continue

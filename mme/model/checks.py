@@ -12,6 +12,8 @@ import scipy.sparse as sp
 from mme.covariance.words import structure
 from mme.errors import MMEError
 from mme.model.term import Term, renamed
+from mme.model.wide import stays_sparse
+from mme.numeric.memory import require
 from mme.tables.arguments import is_word
 from mme.tables.arrays import check_range, numbers, shown
 from mme.tables.names import unlike
@@ -72,10 +74,19 @@ def check_vector(values: Any, n: int | None, what: str) -> np.ndarray:
     return vector
 
 
-def check_fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """X as floats (n, p), column-major and finite, and the names of its columns, no two alike."""
+def check_fixed(X: Any, n: int, names: Sequence[str] | None, *, wide: bool = False) -> tuple[Any, tuple[str, ...]]:
+    """X as floats (n, p), column-major and finite, and the names of its columns, no two alike.
+
+    A sparse X stays so where it may be ``wide``, and is (:mod:`mme.model.wide`).
+    """
     names = names if names is not None else getattr(X, "columns", None)
-    columns = np.asarray(_numeric_columns(X.toarray() if sp.issparse(X) else X), order="F")
+    columns: Any
+    if wide and sp.issparse(X) and X.shape[0] == n and stays_sparse(X):
+        columns = _sparse_columns(X)
+    else:
+        if sp.issparse(X):
+            require(8 * X.shape[0] * X.shape[1], f"X with {X.shape[1]:,} columns, dense, would need")
+        columns = np.asarray(_numeric_columns(X.toarray() if sp.issparse(X) else X), order="F")
     if columns.ndim == 1:
         columns = columns[:, None]
     if columns.ndim != 2 or columns.shape[0] != n:
@@ -85,7 +96,7 @@ def check_fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray
         raise MMEError(f"{len(labels)} names for {columns.shape[1]} columns of X")
     if n == 0:
         return columns, labels
-    largest = np.maximum(columns.max(axis=0), -columns.min(axis=0))
+    largest = _largest(columns)
     bad = ~np.isfinite(largest)
     if bad.any():
         found = ", ".join(f"'{label}'" for label, is_bad in zip(labels, bad.tolist(), strict=True) if is_bad)
@@ -93,6 +104,26 @@ def check_fixed(X: Any, n: int, names: Sequence[str] | None) -> tuple[np.ndarray
     for label, size in zip(labels, largest.tolist(), strict=True):
         check_range(size, f"column '{label}' of X")
     return columns, labels
+
+
+def _sparse_columns(X: Any) -> sp.csc_array:
+    """A sparse X by columns, as floats of our own."""
+    entries = sp.coo_array(X)
+    rows, cols = entries.coords
+    found = sp.csc_array(sp.coo_array((numbers(entries.data, "X"), (rows, cols)), shape=entries.shape))
+    found.sum_duplicates()
+    found.eliminate_zeros()
+    return found
+
+
+def _largest(columns: Any) -> np.ndarray:
+    """The largest size (p,) of an entry of each column; NaN where one is missing."""
+    if not sp.issparse(columns):
+        return np.asarray(np.maximum(columns.max(axis=0), -columns.min(axis=0)))
+    largest = np.zeros(columns.shape[1])
+    with np.errstate(invalid="ignore"):  # a missing value is the largest
+        np.maximum.at(largest, np.repeat(np.arange(largest.size), np.diff(columns.indptr)), np.abs(columns.data))
+    return largest
 
 
 def _numeric_columns(X: Any) -> np.ndarray:
@@ -177,3 +208,14 @@ def check_engine(engine: str, correlated: bool) -> str:
     if engine == "iterative" and correlated:
         raise MMEError("engine='iterative' takes independent residuals; use engine='exact' with residual=")
     return engine
+
+
+def check_theta(theta: Any, k: int) -> np.ndarray:
+    """Theta as (k,) floats."""
+    try:
+        at = np.asarray(theta, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        at = numbers(theta, "theta")
+    if at.shape != (k,):
+        raise MMEError(f"theta must be {k} numbers, got shape {at.shape}")
+    return at

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.covariance.axes import Axes, build_axes
 from mme.covariance.base import GStructure
@@ -40,14 +41,15 @@ from mme.tables.names import first_unlike, quoted
 class Model:
     """y (n,), X (n, p), terms, prior weights and offset; all finite, all of one length.
 
-    The last columns of X are those of ``unknown_parents``, whose fixed groups are no part of the terms. ``phi`` has the
-    coordinates of parameters of the residual structure that are given, NaN for the others; None: all are estimated.
+    A wide X is sparse, by columns. The last columns of X are those of ``unknown_parents``, whose fixed groups are no
+    part of the terms. ``phi`` has the coordinates of parameters of the residual structure that are given, NaN for the
+    others; None: all are estimated.
     ``held`` are entries of theta that are given.
     ``engine`` says how what is left after absorption is solved: exactly, by iteration, or as the forecast says.
     """
 
     y: np.ndarray
-    X: np.ndarray
+    X: Any
     x_names: tuple[str, ...]
     response: str
     terms: tuple[Term, ...]
@@ -76,6 +78,20 @@ class Model:
     def root_weights(self) -> np.ndarray | None:
         """Square roots of the weights (n,): what records are multiplied by to be of one variance; None: they are."""
         return None if self.weights is None else np.sqrt(self.weights)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether X is sparse: its columns are too many to be dense (:mod:`mme.model.wide`)."""
+        return sp.issparse(self.X)
+
+    def require_dense(self, what: str) -> None:
+        """Refuse what has no way of its own for a wide X."""
+        if self.is_wide:
+            raise MMEError(
+                f"{what} is not available beside {self.X.shape[1]:,} columns of X, which are sparse; what is: "
+                "coefficients, confint(method='wald'), contrast and test, ranef, pev, predict, residuals, anova of two "
+                "fits. A factor of so many levels can be a random effect in its place"
+            )
 
     @property
     def p_given(self) -> int:
@@ -165,8 +181,9 @@ def build_model(
     response: str = "y",
     weights_name: str = "weights",
     zero_weights: bool = False,
+    wide: bool = True,
 ) -> Model:
-    """Check the arrays of a problem and freeze them; weights of zero are let in by word.
+    """Check the arrays of a problem and freeze them; weights of zero, and an X that stays sparse, are let in by word.
 
     Raises
     ------
@@ -178,7 +195,7 @@ def build_model(
     sigma = check_sigma(sigma)
     response = str(getattr(y, "name", None) or response)
     values = check_response(y, None, response)
-    columns, names = check_fixed(X, values.size, x_names)
+    columns, names = check_fixed(X, values.size, x_names, wide=wide and residual is None)
     terms = check_terms(terms, values.size)
     terms, columns, names, unknown_parents = separate(terms, columns, names)
     structures = tuple(_structure(term) for term in terms)

@@ -20,8 +20,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.model.term import Term
@@ -95,11 +97,16 @@ class UnknownParents:
 
 
 def separate(
-    terms: Sequence[Term], X: np.ndarray, names: Sequence[str]
-) -> tuple[tuple[Term, ...], np.ndarray, tuple[str, ...], tuple[UnknownParents, ...]]:
+    terms: Sequence[Term], X: Any, names: Sequence[str]
+) -> tuple[tuple[Term, ...], Any, tuple[str, ...], tuple[UnknownParents, ...]]:
     """Take the fixed groups out of the relationships of terms: terms, X and its names with them, and what they are."""
     if not any(_has_fixed_groups(term) for term in terms):
         return tuple(terms), X, tuple(names), ()
+    if sp.issparse(X):
+        raise MMEError(
+            f"fixed groups of unknown parents are not available beside {X.shape[1]:,} columns of X, which are sparse; "
+            "make them random (group_variance=)"
+        )
     made: list[Term] = []
     found: list[UnknownParents] = []
     columns, labels = [X], list(names)

@@ -41,6 +41,9 @@ class Limits:
     relationship_columns : int
         Columns of A carried side by side in a walk: 32 numbers are four cache lines a row, enough to hide the jump to
         each parent.
+    dense_fixed, dense_fixed_operations : int, float
+        Columns of X, and records times their squares (some seconds), beyond both of which X is better sparse where most
+        of its entries are zero.
     dense_whatever_fill : int
         Random effects left after absorption up to which their factor is dense whatever its fill: LAPACK beats the
         bookkeeping of a sparse one.
@@ -138,6 +141,9 @@ class Limits:
     hessian_operations : float
         Operations that the observed information of many parameters may take: minutes; beyond, it is averaged with what
         is expected.
+    freedom_operations : float
+        Operations that degrees of freedom of all the columns of a wide X may take: a minute; beyond, those of chosen
+        ones are made.
     related_levels_asked : int
         Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
     summary_operations : float
@@ -154,6 +160,8 @@ class Limits:
     factor_operations: float = 1e13
     tabular_animals: int = 3000
     relationship_columns: int = 32
+    dense_fixed: int = 100
+    dense_fixed_operations: float = 1e10
     dense_whatever_fill: int = 200
     dense_effects: int = 1500
     dense_meetings: int = 4_000_000
@@ -196,6 +204,7 @@ class Limits:
     small_model_records: int = 100
     slope_numbers: int = 100_000
     hessian_operations: float = 2e12
+    freedom_operations: float = 5e11
     related_levels_asked: int = 2000
     summary_operations: float = 1e10
     tests_operations: float = 1e9

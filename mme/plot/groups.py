@@ -9,6 +9,8 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.effects import Effects
 from mme.fitted.record import Fitted
+from mme.model.problem import Model
+from mme.model.wide import dense_columns
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -66,10 +68,15 @@ def groups(fit: Fitted, x: Any = None, term: str | None = None, *, kind: str | N
     return _lattice(fit, t, values, name)
 
 
+def _dense(model: Model) -> dict[str, np.ndarray]:
+    """The columns of a wide X that most records have."""
+    return {model.x_names[j]: model.X[:, [j]].toarray()[:, 0] for j in dense_columns(model.X).tolist()}
+
+
 def _covariate(fit: Fitted, x: Any, of: Effects) -> tuple[np.ndarray, str]:
     """The values (n,) and name of the covariate."""
     model = fit.model
-    columns = dict(zip(model.x_names, model.X.T, strict=True))
+    columns = dict(zip(model.x_names, model.X.T, strict=True)) if not model.is_wide else _dense(model)
     for term in model.terms:
         if term.covariates is not None:
             columns |= dict(zip(term.columns, term.covariates.T, strict=True))

@@ -30,6 +30,7 @@ from mme.inference.fixed.methods import ddf_method, reference
 from mme.inference.fixed.quantiles import t_quantile
 from mme.inference.fixed.reference import Normal, Reference, reciprocal
 from mme.inference.fixed.satterthwaite import Satterthwaite
+from mme.inference.fixed.wide import WideReference
 from mme.numeric.differences import one_sided
 from mme.numeric.limits import limits
 from mme.solution.estimates import Estimates
@@ -61,6 +62,8 @@ def half_widths(fit: Fitted, errors: Errors, ddf: str, level: float) -> tuple[np
 def standard_errors(fit: Fitted, errors: Errors, ddf: str) -> tuple[np.ndarray, np.ndarray]:
     """Standard errors (n,) and degrees of freedom (n,) by the method named ``ddf``."""
     to = reference(fit, ddf)
+    if isinstance(to, WideReference):
+        to = to.of_records
     if isinstance(to, Normal):
         return np.sqrt(errors.variance), np.full(len(errors.X), np.inf)
     if errors.residual is None and not errors.parts:

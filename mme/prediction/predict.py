@@ -22,6 +22,7 @@ from mme.prediction.predictor import (
 from mme.prediction.rows import PredictedRows, new_rows, rows_of_fit
 from mme.solution.estimates import Estimates
 from mme.solution.prediction_error import Errors
+from mme.solution.wide_records import wide_records
 
 
 def predict(
@@ -57,7 +58,7 @@ def predict(
     return table(mean, (mean - half, mean + half), se, df, records.rows)
 
 
-def _errors(estimates: Estimates, X: np.ndarray, records: PredictedRows, of_record: bool) -> Errors:
+def _errors(estimates: Estimates, X: Any, records: PredictedRows, of_record: bool) -> Errors:
     """What the errors of the mean, or of a record about it, depend on."""
 
     def residual(phi: np.ndarray) -> np.ndarray | float:
@@ -65,4 +66,7 @@ def _errors(estimates: Estimates, X: np.ndarray, records: PredictedRows, of_reco
         return own if records.structure is None else own * np.exp(2.0 * records.structure.log_sd(phi))
 
     parts = parts_of(estimates.objective.model, estimates.objective.blocks, records)
+    if estimates.objective.model.is_wide:
+        X, more = wide_records(estimates.objective, X)
+        parts += more
     return Errors(estimates, X, parts, residual if of_record else None)

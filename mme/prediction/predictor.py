@@ -55,7 +55,7 @@ def only(records: PredictedRows, columns: dict[int, np.ndarray]) -> PredictedRow
     return replace(records, covariates=tuple(covariates))
 
 
-def predictor(X: np.ndarray, beta: np.ndarray, b: Sequence[np.ndarray], records: PredictedRows) -> np.ndarray:
+def predictor(X: Any, beta: np.ndarray, b: Sequence[np.ndarray], records: PredictedRows) -> np.ndarray:
     """X beta + Z b + offset, X of the kept columns; a level that was not seen has the expectation of b, zero."""
     mean = X @ beta
     if records.offset is not None:
@@ -88,7 +88,7 @@ def undetermined(fit: Record, records: PredictedRows) -> np.ndarray:
     return unknown
 
 
-def kept_columns(fit: Record, records: PredictedRows) -> np.ndarray:
+def kept_columns(fit: Record, records: PredictedRows) -> Any:
     """The columns of X that the others do not determine."""
     kept = fit.basis.kept
     return records.X if kept.size == records.X.shape[1] else records.X[:, kept]

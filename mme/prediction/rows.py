@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.covariance.base import GStructure
 from mme.engine.objective import Objective
@@ -28,11 +29,12 @@ from mme.tables.rows import Rows
 class PredictedRows:
     """What is predicted: X (n, all columns of the fit), offset, and codes and covariates of the chosen terms.
 
+    X is sparse where that of the fit is.
     Codes are (n,), or (q, n) where each column of a term has levels of its own.
     ``variance`` (n,) is that of the residuals in units of sigma^2 (None: one), times exp(2 log_sd) of ``structure``.
     """
 
-    X: np.ndarray
+    X: Any
     offset: np.ndarray | None
     terms: tuple[int, ...]
     codes: tuple[np.ndarray, ...]
@@ -59,7 +61,7 @@ def rows_of_fit(fit: Record, chosen: tuple[int, ...]) -> PredictedRows:
 class GivenRows:
     """New rows as they are given: X, offset, labels and covariates of the chosen terms, the index of the rows."""
 
-    X: np.ndarray
+    X: Any
     offset: np.ndarray | None
     groups: list[tuple[Factor, np.ndarray | None]]
     index: Any
@@ -72,7 +74,7 @@ def new_rows(
     given = given_rows(fit, newdata, chosen)
     estimates = _extended(fit.estimates, chosen, [factor for factor, _ in given.groups])
     records = coded_rows(fit.model, given, chosen, estimates.objective.model.terms, new_levels)
-    variance = _variance(fit, newdata, weights, len(records.X)) if needs_variance else None
+    variance = _variance(fit, newdata, weights, records.X.shape[0]) if needs_variance else None
     return replace(records, variance=variance), estimates
 
 
@@ -101,7 +103,9 @@ def coded_rows(
 ) -> PredictedRows:
     """The rows with their labels as codes of the levels of ``terms``."""
     X, offset = given.X, given.offset
-    able = ~np.isnan(X if offset is None else np.column_stack([X, offset])).any(axis=1)
+    able = ~has_missing(X)
+    if offset is not None:
+        able &= ~np.isnan(offset)
     pairs = zip((terms[t] for t in chosen), given.groups, strict=True)
     coded = [coded_levels(term, factor, z, new_levels, able) for term, (factor, z) in pairs]
     codes, covariates = tuple(one for one, _ in coded), tuple(values for _, values in coded)
@@ -110,7 +114,17 @@ def coded_rows(
     return PredictedRows(X, offset, chosen, codes, covariates, None, rows)
 
 
-def _with_groups(model: Model, X: np.ndarray, coded: Mapping[int, tuple[np.ndarray, Any]]) -> np.ndarray:
+def has_missing(X: Any) -> np.ndarray:
+    """Which rows (n,) of a matrix, sparse or not, miss a value."""
+    if not sp.issparse(X):
+        return np.asarray(np.isnan(X).any(axis=1))
+    rows = sp.coo_array(X)
+    out = np.zeros(X.shape[0], dtype=bool)
+    out[rows.coords[0][np.isnan(rows.data)]] = True
+    return out
+
+
+def _with_groups(model: Model, X: Any, coded: Mapping[int, tuple[np.ndarray, Any]]) -> Any:
     """X with the columns of groups of unknown parents: of the term's animals, or, where it is left out, of the mean."""
     columns = [X]
     for one in model.unknown_parents:
@@ -155,17 +169,25 @@ def widened(model: Model, chosen: tuple[int, ...], factors: list[Factor]) -> Mod
 
 def _array_rows(
     newdata: Any, fit: Record, chosen: tuple[int, ...]
-) -> tuple[np.ndarray, list[tuple[Factor, np.ndarray | None]]]:
+) -> tuple[Any, list[tuple[Factor, np.ndarray | None]]]:
     model = fit.model
     if isinstance(newdata, Mapping) or not isinstance(newdata, tuple | list) or len(newdata) != 2:
         raise MMEError("this fit was made from arrays: newdata must be a pair (X, [Term, ...]) in the order of the fit")
-    X, terms = np.atleast_2d(np.asarray(newdata[0], dtype=float)), list(newdata[1])
+    X, terms = _array_of(newdata[0], model), list(newdata[1])
     names = model.x_names[: model.p_given]
     if X.shape[1] != len(names):
-        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(names)}: {', '.join(names)}")
+        shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise MMEError(f"new X has {X.shape[1]} columns, the fit had {len(names)}: {shown}")
     if [(term.q, term.by_column) for term in terms] != [(term.q, term.by_column) for term in model.terms]:
         raise MMEError("the new terms must have the coefficients of the fit's terms, in the same order")
     return X, [(Factor(terms[t].codes, terms[t].levels), terms[t].covariates) for t in chosen]
+
+
+def _array_of(X: Any, model: Model) -> Any:
+    """New rows of X as they are given; of a wide fit sparse, by columns."""
+    if model.is_wide:
+        return sp.csc_array(X if sp.issparse(X) else np.atleast_2d(np.asarray(X, dtype=float)))
+    return np.atleast_2d(np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float))
 
 
 def _variance(fit: Fitted, newdata: Any, weights: Any, n: int) -> np.ndarray | None:

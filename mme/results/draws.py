@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.engine.pls import absorbed_effects
+from mme.engine.wide_basis import WideBasis
 from mme.fitted.effects import effects
 from mme.fitted.record import Fitted
 from mme.numeric.lapack import triangular_solve
@@ -83,7 +84,11 @@ def _deviations(estimates: Estimates, n: int, rng: np.random.Generator) -> tuple
     C = np.linalg.qr(np.concatenate([A, np.broadcast_to(np.eye(q), (J, q, q))], axis=1), mode="r")
     u_absorbed += np.linalg.solve(C, rng.standard_normal((J, q, n))).transpose(2, 1, 0)
     b = objective.by_block(u_absorbed, u_rest, theta)
-    return (objective.basis.R_inverse @ gamma).T, [block.transpose(2, 0, 1) for block in b]
+    beta, basis = (objective.basis.R_inverse @ gamma).T, objective.basis
+    if isinstance(basis, WideBasis):
+        a = b[-1][:, 0].T if objective.fixed is not None else np.zeros((n, 0))
+        beta = basis.joined(beta, a)
+    return beta, [block.transpose(2, 0, 1) for block in b]
 
 
 def _require_memory(n: int, effects: int) -> None:

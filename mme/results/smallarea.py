@@ -38,6 +38,7 @@ def eblup_mse(fit: Fitted, X: Any = None) -> pd.DataFrame:
     """Estimates of small areas with the second-order mean squared error of Prasad and Rao."""
     import pandas as pd
 
+    fit.model.require_dense("eblup_mse()")
     _check(fit)
     areas = _areas(fit)
     means = areas.means if X is None else _given(fit, X)

@@ -17,6 +17,7 @@ from mme.results.summary_rows import (
     criterion_rows,
     criterion_text,
     fixed_rows,
+    further_fixed,
     random_rows,
     random_title,
     ratio_rows,
@@ -40,7 +41,8 @@ def summary_text(fit: Fitted, tests: FixedTests) -> str:
     if ratios := ratio_rows(fit):
         parts.append(f"{_RATIOS}:\n{text_table(ratios, left=2, indent=' ')}")
     if fit.fixed_names:
-        parts.append(f"{tests.title}:\n{text_table(fixed_rows(fit, tests), left=1)}")
+        more = further_fixed(fit)
+        parts.append(f"{tests.title}:\n{text_table(fixed_rows(fit, tests), left=1)}{more and chr(10) + more}")
     if len(fit.fixed_names) > 1:
         parts.append(correlation_text(fit))
     return paragraphs(parts, [*notes_of(fit), *tests.notes])
@@ -62,5 +64,6 @@ def summary_html(fit: Fitted, tests: FixedTests) -> str:
         parts.append(html_table(_RATIOS, ratios, left=2))
     if fit.fixed_names:
         parts.append(html_table(tests.title, fixed_rows(fit, tests), left=1))
+        parts += [f"<p>{escape(more)}</p>"] if (more := further_fixed(fit)) else []
     parts += [f"<p>{escape(note)}</p>" for note in [*notes_of(fit), *tests.notes]]
     return f"<div>{''.join(parts)}</div>"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _MOST_CORRELATIONS = 12
 # Parameters of a residual structure beyond which a summary is no place for them.
 _MOST_PARAMETERS = 8
+# Fixed effects of a wide X that have a row.
+_MOST_ROWS = 20
 
 
 def title(fit: Fitted) -> str:
@@ -189,26 +191,37 @@ def _relationship_lines(fit: Record) -> list[str]:
 
 
 def fixed_rows(fit: Record, tests: FixedTests) -> list[Row]:
-    """Estimates with their tests; the standard errors decide the decimals: what lies beyond them is noise."""
-    beta, spec = fit.estimates.beta.tolist(), column_format(tests.se)
+    """Estimates with their tests; the standard errors decide the decimals: what lies beyond them is noise.
+
+    Of a wide X the first columns alone have a row.
+    """
+    few = slice(_MOST_ROWS if fit.model.is_wide else None)
+    beta, se, spec = fit.estimates.beta[few].tolist(), tests.se[few], column_format(tests.se[few])
     columns = [
         [formatted(b, spec) for b in beta],
-        [formatted(s, spec) for s in tests.se.tolist()],
-        [] if tests.df is None else freedoms(tests.df),
-        [fixed_point(t, 3) for t in tests.statistic.tolist()],
-        [] if tests.p is None else p_values(tests.p),
+        [formatted(s, spec) for s in se.tolist()],
+        [] if tests.df is None else freedoms(tests.df[few]),
+        [fixed_point(t, 3) for t in tests.statistic[few].tolist()],
+        [] if tests.p is None else p_values(tests.p[few]),
     ]
     titles = ("Estimate", "Std. Error", "df", f"{tests.symbol} value", f"Pr(>|{tests.symbol}|)")
     shown = [(title, cells) for title, cells in zip(titles, columns, strict=True) if cells]
-    rows = zip(fit.fixed_names, *(cells for _, cells in shown), strict=True)
+    rows = zip(fit.fixed_names[few], *(cells for _, cells in shown), strict=True)
     return [("", *(title for title, _ in shown)), *rows]
+
+
+def further_fixed(fit: Record) -> str:
+    """How many fixed effects of a wide X have no row; empty where all have one."""
+    more = len(fit.fixed_names) - _MOST_ROWS
+    return f"and {more:,} more: see coefficients()" if fit.model.is_wide and more > 0 else ""
 
 
 def correlation_text(fit: Record) -> str:
     """The correlations of the fixed effects as a lower triangle."""
     p = len(fit.fixed_names)
     if p > _MOST_CORRELATIONS:
-        return f"Correlation of fixed effects: not shown, as there are {p}; see beta_cov."
+        where = "contrast" if fit.model.is_wide else "beta_cov"
+        return f"Correlation of fixed effects: not shown, as there are {p}; see {where}."
     cov = fit.estimates.beta_cov
     sd = np.sqrt(np.diag(cov))
     with np.errstate(invalid="ignore"):

@@ -47,7 +47,7 @@ def lowest_of_descents(
     ``size`` (k,) is theta at which the variance of a level is that of its estimate by its own records.
     """
     scale, free = objective.theta_scale, objective.model.coordinates.free
-    share = min(1.0, _FEW_LEVELS / min(block.J for block in objective.blocks))
+    share = min(1.0, _FEW_LEVELS / min(block.J for block in objective.random))
     several = islice(chain(moments, _trials(objective, size)), _STARTS + round(_STARTS_A_PARAMETER * share * size.size))
     starts, evaluations = np.where(free, np.array(list(several)) * scale, 0.0), 0
     for faces in _faces(objective, size):

@@ -33,10 +33,10 @@ def moment_equations(
     objective: Objective,
 ) -> tuple[list[WeightedLevels], Callable[[list[WeightedLevels]], list[np.ndarray]]]:
     """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
-    blocks = [weigh(objective, b) for b in range(len(objective.blocks))]
+    blocks = [weigh(objective, b) for b in range(len(objective.random))]
     repeated = [
         not block.by_column and is_repeated(one, objective.model.n)
-        for block, one in zip(objective.blocks, blocks, strict=True)
+        for block, one in zip(objective.random, blocks, strict=True)
     ]
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
@@ -46,7 +46,7 @@ def moment_equations(
 
 def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]) -> float:
     """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
-    r, n = objective.basis.r, objective.model.n
+    r, n = objective.basis.r, objective.model.n - (0 if objective.fixed is None else objective.fixed.J)
     total = float(r @ r)
     among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
     effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * blocks[b].levels.R.shape[0] for b in among}
@@ -114,7 +114,7 @@ def _solve_moments(
     scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
     solved = np.linalg.lstsq(system * scale, target, rcond=1e-10)[0] * scale
     found = [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
-    return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.blocks, found, strict=True)]
+    return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.random, found, strict=True)]
 
 
 # The cells of two blocks: their levels of each, and (cells, q, q').

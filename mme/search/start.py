@@ -69,7 +69,7 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
     floors = _floors(objective, blocks)
     pieces = _pieces(objective, solve(blocks), floors)
     theta, radius = _nearest(objective, pieces), _radius(objective, blocks, pieces, floors)
-    few = min((block.J for block in objective.blocks), default=_MANY_LEVELS) < _MANY_LEVELS
+    few = min((block.J for block in objective.random), default=_MANY_LEVELS) < _MANY_LEVELS
     if not few or all(levels_alike(one) for one in blocks):
         return Start(_best_relationship(objective, theta), radius, np.zeros(theta.size), True, few, 0)
     weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
@@ -103,7 +103,7 @@ def _floors(objective: Objective, blocks: list[WeightedLevels]) -> list[np.ndarr
 
 def _by_column(objective: Objective, values: list[np.ndarray]) -> list[np.ndarray]:
     """Values (q,) of each block: coefficients of one variance have one value."""
-    blocks = objective.blocks
+    blocks = objective.random
     return [np.repeat(one, block.q) if block.is_spherical else one for block, one in zip(blocks, values, strict=True)]
 
 
@@ -114,14 +114,14 @@ def _pieces(objective: Objective, moments: list[np.ndarray], floors: list[np.nda
             part.nearest(H[columns, columns], floor[columns])
             for part, columns in zip(block.structures, block.column_slices, strict=True)
         )
-        for block, H, floor in zip(objective.blocks, moments, floors, strict=True)
+        for block, H, floor in zip(objective.random, moments, floors, strict=True)
     ]
 
 
 def _nearest(objective: Objective, pieces: list[tuple[np.ndarray, ...]]) -> np.ndarray:
     """Theta of all blocks from that of each, by its own columns."""
     theta = np.ones(objective.model.k)
-    for block, of_block in zip(objective.blocks, pieces, strict=True):
+    for block, of_block in zip(objective.random, pieces, strict=True):
         for part, thetas, columns, piece in zip(
             block.structures, block.theta_slices, block.column_slices, of_block, strict=True
         ):
@@ -134,7 +134,7 @@ def _radius(
 ) -> np.ndarray:
     """A standard deviation over J levels is known to about 1 / sqrt(2 J) of itself."""
     radius = np.ones(objective.model.k)
-    for block, one, of_block, floor in zip(objective.blocks, blocks, pieces, floors, strict=True):
+    for block, one, of_block, floor in zip(objective.random, blocks, pieces, floors, strict=True):
         error = min(max(sqrt(0.5 / one.levels.J), _SMALLEST_RADIUS), _LARGEST_RADIUS)
         for part, thetas, columns, piece in zip(
             block.structures, block.theta_slices, block.column_slices, of_block, strict=True
@@ -171,7 +171,7 @@ def _along(objective: Objective, size: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Theta with the parameters of each relationship at that of their candidates whose criterion is lowest."""
-    for block in objective.blocks:
+    for block in objective.random:
         if block.is_parametric:
             own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
             trials = [np.concatenate([theta[: own.start], x, theta[own.stop :]]) for x in block.relationship.starts()]

@@ -12,8 +12,11 @@ E = Lambda M^-1 Lambda'Z'X R_X^-1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from mme.engine.blocks import Block
 from mme.engine.level_factors import factor_levels
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation, effects
@@ -71,3 +74,33 @@ def _on_both_sides(T: np.ndarray, H: np.ndarray) -> np.ndarray:
     J, q, _ = H.shape
     left = (T @ H.transpose(1, 2, 0).reshape(q, q * J)).reshape(q, q, J)
     return np.asarray(np.matmul(T, left).transpose(2, 0, 1))
+
+
+def by_term(blocks: Sequence[Block], values: Sequence[np.ndarray], *, square: bool = False) -> list[np.ndarray]:
+    """Cut what blocks have (J, q, ...), or ``square`` (J, q, q), into terms, in the model's order."""
+    out: dict[int, np.ndarray] = {}
+    for block, one in zip(blocks, values, strict=False):  # that of a wide X, the last, has no terms
+        for term, columns in zip(block.terms, block.column_slices, strict=True):
+            out[term] = one[:, columns, columns] if square else one[:, columns]
+    return [out[t] for t in range(len(out))]
+
+
+def half_with_columns_within(objective: Objective, theta: np.ndarray, border: np.ndarray, sigma: float) -> np.ndarray:
+    """F (m, p) with cov(beta) = F'F, of columns within X whose effects are uncorrelated with all others."""
+    p = objective.system.p
+    rows = [triangular_solve(border[:p, :p], np.eye(p), transposed=False)]
+    for block, within in zip(objective.blocks, objective.within or (), strict=True):
+        if (T := block.T(theta)[within]).any():
+            rows.append(np.einsum("gap,ai->gip", block.sums(objective.basis.N[:-1])[:, within], T).reshape(-1, p))
+    return np.asarray(sigma * np.vstack(rows) @ objective.basis.R_inverse.T)
+
+
+def are_apart(objective: Objective, theta: np.ndarray) -> bool:
+    """Whether the effects of columns within X, where there are any, are uncorrelated with all others."""
+    if objective.within is None:
+        return False
+    for block, within in zip(objective.blocks, objective.within, strict=True):
+        T = block.T(theta)
+        if (T[within] @ T[~within].T).any():
+            return False
+    return True

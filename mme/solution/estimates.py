@@ -11,12 +11,13 @@ import numpy as np
 from mme.engine.criterion import criterion, residual_sd
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation, Factors, coordinates, effects, evaluate, half_covariance, logdet_X, pwrss
+from mme.engine.wide_basis import WideBasis
 from mme.errors import MMEError
 from mme.numeric.factor import NotPositiveDefiniteError
-from mme.numeric.lapack import triangular_solve
 from mme.numeric.panels import term_values
 from mme.numeric.sums import coding
-from mme.solution.diagonal import conditional_blocks, sensitivities
+from mme.solution.diagonal import are_apart, by_term, conditional_blocks, half_with_columns_within, sensitivities
+from mme.solution.wide import WideCovariance
 
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
 _TOLERATED = 1e-8
@@ -69,7 +70,8 @@ class Estimates:
             logdet, border = self._orthogonal
             return criterion(objective.constants, logdet, logdet_X(border), pwrss(border))
         at = self._contrasts
-        ml = objective.within is not None and not objective.constants.reml
+        apart = objective.within is not None or objective.fixed is not None
+        ml = apart and not objective.constants.reml
         logdet = objective.logdet_M(self.theta) if ml else at.logdet_M
         return criterion(objective.constants, logdet, logdet_X(at.border), self.pwrss)
 
@@ -120,8 +122,8 @@ class Estimates:
         """
         gamma = self._gamma if gamma is None else gamma
         residual = self.objective.basis.r - self.objective.basis.Q @ gamma
-        if conditional:
-            for block, b in zip(self.objective.blocks, self._solution[2], strict=True):
+        for block, b in zip(self.objective.blocks, self._solution[2], strict=True):
+            if conditional or block.is_fixed:
                 for a, (column, effect) in enumerate(zip(block.columns, b.T, strict=True)):
                     part = effect[coding(block.codes, a)]
                     part = part if column is None else column * part
@@ -149,7 +151,7 @@ class Estimates:
     @cached_property
     def beta(self) -> np.ndarray:
         """BLUE of the kept columns of X (p,)."""
-        return self.objective.basis.coefficients(self._gamma)
+        return self.objective.basis.coefficients(self._gamma, self._solution[2])
 
     @property
     def _gamma(self) -> np.ndarray:
@@ -161,23 +163,24 @@ class Estimates:
     @cached_property
     def _apart(self) -> bool:
         """Whether the effects of columns within X, where there are any, are uncorrelated with all others."""
-        if self.objective.within is None:
-            return False
-        for block, within in zip(self.objective.blocks, self.objective.within, strict=True):
-            T = block.T(self.theta)
-            if (T[within] @ T[~within].T).any():
-                return False
-        return True
+        return are_apart(self.objective, self.theta)
 
     @cached_property
     def beta_cov(self) -> np.ndarray:
         """sigma^2 (X'V^-1 X)^-1 (p, p)."""
-        return np.asarray(self.half.T @ self.half)
+        return np.asarray(self.half.T @ self.half) if self.wide is None else self.wide.whole
 
     @property
     def se(self) -> np.ndarray:
         """Standard errors of beta (p,)."""
-        return np.asarray(np.sqrt(np.diag(self.beta_cov)))
+        return np.asarray(np.sqrt(np.diag(self.beta_cov) if self.wide is None else self.wide.variances))
+
+    @cached_property
+    def wide(self) -> WideCovariance | None:
+        """The covariance of the fixed effects of a wide X; None where X is dense."""
+        if not isinstance(self.objective.basis, WideBasis):
+            return None
+        return WideCovariance(self.objective, self.theta, self.at, self.sigma)
 
     @cached_property
     def half(self) -> np.ndarray:
@@ -185,15 +188,11 @@ class Estimates:
 
         Uncorrelated effects H of columns Z_w = X C within X make beta uncertain by as much, C H C', and by no more.
         """
-        objective, R_inverse = self.objective, self.objective.basis.R_inverse
+        objective = self.objective
+        objective.model.require_dense("the whole covariance of beta")
         if not self._apart or any(block.relationship is not None for block in objective.blocks):
             return np.asarray(self.sigma * self._half_covariance)
-        p = objective.system.p
-        rows = [triangular_solve(self._contrasts.border[:p, :p], np.eye(p), transposed=False)]
-        for block, within in zip(objective.blocks, objective.within or (), strict=True):
-            if (T := block.T(self.theta)[within]).any():
-                rows.append(np.einsum("gap,ai->gip", block.sums(objective.basis.N[:-1])[:, within], T).reshape(-1, p))
-        return np.asarray(self.sigma * np.vstack(rows) @ R_inverse.T)
+        return half_with_columns_within(objective, self.theta, self._contrasts.border, self.sigma)
 
     @cached_property
     def _half_covariance(self) -> np.ndarray:
@@ -203,22 +202,36 @@ class Estimates:
     @cached_property
     def b(self) -> list[np.ndarray]:
         """BLUPs of each term (J, q)."""
-        blocks = zip(self.objective.blocks, self._solution[2], strict=True)
-        return self._by_term([block.effects(b, self.theta) for block, b in blocks])
+        blocks = zip(self.objective.random, self._solution[2], strict=False)
+        return by_term(self.objective.random, [block.effects(b, self.theta) for block, b in blocks])
 
     @cached_property
     def condvar(self) -> list[np.ndarray]:
         """var(b | y) of each term (J, q, q): beta held at its estimate."""
-        blocks = zip(self.objective.blocks, conditional_blocks(self.objective, self.theta, self.at), strict=True)
-        out = self._by_term([self.sigma**2 * block.covariance(H, self.theta) for block, H in blocks])
+        out = [self.sigma**2 * H for H in self.given_beta.relative_variances]
         for one in self.objective.model.unknown_parents:
             out[one.term][one.groups] = 0.0
         return out
 
     @cached_property
+    def given_beta(self) -> Estimates:
+        """The same, with the sparse columns of a wide X given: M is that of the random effects alone."""
+        objective = self.objective.given_beta
+        return self if objective is self.objective else Estimates(objective, self.theta)
+
+    @property
+    def relative_variances(self) -> list[np.ndarray]:
+        """Lambda M^-1 Lambda' of each term (J, q, q)."""
+        blocks = zip(self.objective.blocks, conditional_blocks(self.objective, self.theta, self.at), strict=True)
+        return by_term(self.objective.random, [block.covariance(H, self.theta) for block, H in blocks], square=True)
+
+    @cached_property
     def pev(self) -> list[np.ndarray]:
         """var(b_hat - b) of each term (J, q, q): the uncertainty of beta included."""
-        parts = zip(self.condvar, self._sensitivities, strict=True)
+        within = self.condvar
+        if self.given_beta is not self:
+            within = [self.sigma**2 * H for H in self.relative_variances]
+        parts = zip(within, self._sensitivities, strict=True)
         return [one + self.sigma**2 * (E @ E.transpose(0, 2, 1)) for one, E in parts]
 
     @cached_property
@@ -226,12 +239,7 @@ class Estimates:
         """E of each term (J, q, p), in the user's units."""
         blocks = zip(self.objective.blocks, sensitivities(self.objective, self.theta, self.at), strict=True)
         last = [block.effects(E.transpose(0, 2, 1), self.theta).transpose(0, 2, 1) for block, E in blocks]
-        by_term = {
-            term: E[:, columns]
-            for block, E in zip(self.objective.blocks, last, strict=True)
-            for term, columns in zip(block.terms, block.column_slices, strict=True)
-        }
-        return [by_term[t] for t in range(len(by_term))]
+        return by_term(self.objective.random, last)
 
     @cached_property
     def effects(self) -> list[np.ndarray]:
@@ -266,14 +274,6 @@ class Estimates:
             return self.pev
         parts = zip(self.condvar, self.along_beta, strict=True)
         return [one + self.sigma**2 * (D @ D.transpose(0, 2, 1)) for one, D in parts]
-
-    def _by_term(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
-        """Cut the blocks (J, q) or (J, q, q) into terms, in the model's order."""
-        out: dict[int, np.ndarray] = {}
-        for block, values in zip(self.objective.blocks, blocks, strict=True):
-            for term, columns in zip(block.terms, block.column_slices, strict=True):
-                out[term] = values[:, columns] if values.ndim == 2 else values[:, columns, columns]
-        return [out[t] for t in range(len(out))]
 
     @cached_property
     def population(self) -> np.ndarray:

@@ -71,7 +71,7 @@ def error_variance(estimates: Estimates, X: np.ndarray, parts: Sequence[Part]) -
     F, objective = half_covariance(estimates.at.border, estimates.objective.basis.R_inverse), estimates.objective
     H = Covariances(estimates)
     ordered = sorted(parts, key=lambda part: part.block == objective.plan.absorb, reverse=True)
-    own = _own(H) if parts else []
+    own = levels_of(H) if parts else []
     return estimates.sigma**2 * combined(F, own, X, ordered, H.between)
 
 
@@ -124,7 +124,7 @@ class OfLevels:
                 variance += np.multiply(gathered(self.H[a, b], level, work), products, out=work)
 
 
-def _own(H: Covariances) -> list[OfLevels]:
+def levels_of(H: Covariances) -> list[OfLevels]:
     """What each block has by itself, in the order of the blocks."""
     objective, theta = H.estimates.objective, H.estimates.theta
     E = sensitivities(objective, theta, H.estimates.at)

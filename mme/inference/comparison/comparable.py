@@ -6,17 +6,36 @@ from typing import Any
 
 import numpy as np
 
+from mme.engine.wide_basis import WideBasis
 from mme.errors import MMEError
 from mme.family.base import Family
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.comparison.random_blocks import spanned
+from mme.model.problem import Model
+from mme.numeric.rank import RANK_TOLERANCE
 
 
 def same_span(one: Record, other: Record) -> bool:
     """Whether two X have one column space, whatever their records' variances."""
-    A, B = basis_of(one), basis_of(other)
-    return A.shape == B.shape and spanned(A, B)
+    return one.basis.kept.size == other.basis.kept.size and within_span(one, other)
+
+
+def within_span(one: Record, other: Record) -> bool:
+    """Whether the columns of one X are combinations of those of another."""
+    if isinstance(other.basis, WideBasis):
+        return _within_wide(one, other.basis, other.model)
+    return not one.model.is_wide and spanned(basis_of(one), basis_of(other))
+
+
+def _within_wide(one: Record, basis: WideBasis, model: Model) -> bool:
+    """By combinations of the columns, which are in the span, but for accidents of probability zero, if they all are."""
+    X = one.model.X[:, one.basis.kept]
+    rows = np.ascontiguousarray((X @ np.random.default_rng(0).standard_normal((X.shape[1], 2))).T)
+    rows = rows if model.root_weights is None else rows * model.root_weights
+    left = basis.sweep(rows)
+    left -= (left @ basis.Q) @ basis.Q.T
+    return bool((np.linalg.norm(left, axis=1) <= RANK_TOLERANCE * np.linalg.norm(rows, axis=1)).all())
 
 
 def basis_of(fit: Record) -> np.ndarray:

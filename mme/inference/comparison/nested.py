@@ -21,8 +21,8 @@ from scipy.special import chdtrc
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
-from mme.inference.comparison.comparable import basis_of, check_comparable, check_same_records
-from mme.inference.comparison.random_blocks import RandomBlock, blocks, spanned
+from mme.inference.comparison.comparable import check_comparable, check_same_records, within_span
+from mme.inference.comparison.random_blocks import RandomBlock, blocks
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,9 @@ def difference(small: Record, large: Record) -> Difference:
 
 def _fixed_beyond(small: Record, large: Record) -> int:
     """How many columns the larger X has beyond the smaller X, whose columns must lie in its span."""
-    A, B = basis_of(small), basis_of(large)
-    if not spanned(A, B):
+    if not within_span(small, large):
         raise MMEError("the fits differ in their fixed effects, and neither X holds the other: they are not nested")
-    return int(B.shape[1] - A.shape[1])
+    return int(large.basis.kept.size - small.basis.kept.size)
 
 
 def _random_beyond(small: Record, large: Record) -> Difference:

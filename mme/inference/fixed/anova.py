@@ -45,6 +45,7 @@ def anova_table(fit: Fitted, kind: int | str, ddf: str) -> pd.DataFrame:
     """
     import pandas as pd
 
+    fit.model.require_dense("anova() of one fit")
     tests, notes = term_tests(fit, kind, reference(fit, ddf))
     mean_square = np.array([test.F / test.scale * fit.sigma**2 for test in tests.values()])
     numerator = np.array([test.numerator for test in tests.values()], dtype=int)

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 def t_table(to: Reference, L: np.ndarray, rhs: np.ndarray | float, index: Any) -> pd.DataFrame:
     """``estimate, se, df, t, p`` of each row of L: estimates of L beta - rhs, two-sided."""
+    L, to = to.narrowed(L)
+    return _table(L @ to.beta - rhs, to.se(L), to.df(L), index)
+
+
+def _table(estimate: np.ndarray, se: np.ndarray, df: np.ndarray, index: Any) -> pd.DataFrame:
     import pandas as pd
 
-    estimate = L @ to.beta - rhs
-    se, df = to.se(L), to.df(L)
     with np.errstate(invalid="ignore", divide="ignore"):
         t = estimate / se
     return pd.DataFrame({"estimate": estimate, "se": se, "df": df, "t": t, "p": two_sided(t, df)}, index=index)
@@ -45,8 +48,7 @@ def f_table(tests: Sequence[FTest], index: Any) -> pd.DataFrame:
 
 def coefficient_table(fit: Record, to: Reference) -> pd.DataFrame:
     """``estimate, se, df, t, p`` of every fixed effect."""
-    names = list(fit.fixed_names)
-    return t_table(to, np.eye(len(names)), 0.0, names)
+    return _table(to.beta, *to.every(), list(fit.fixed_names))
 
 
 def contrast_table(fit: Record, L: Any, rhs: Any, joint: bool, to: Reference) -> pd.DataFrame:
@@ -55,9 +57,23 @@ def contrast_table(fit: Record, L: Any, rhs: Any, joint: bool, to: Reference) ->
     rows, index = read_contrasts(fit, L)
     right = _right_sides(rhs, len(rows))
     if joint:
-        check_consistent(rows, right, fit.estimates.half, index)
-        return f_table([to.f_test(rows, rows @ to.beta - right)], ["joint"])
+        return joint_table(fit, to, rows, right, index, "joint")
     return t_table(to, rows, right, index)
+
+
+def joint_table(
+    fit: Record, to: Reference, rows: np.ndarray, right: np.ndarray, labels: list[Any], name: str
+) -> pd.DataFrame:
+    """``num_df, den_df, F, p`` of all rows together.
+
+    Raises
+    ------
+    MMEError
+        No coefficients satisfy all of them.
+    """
+    L, narrow = to.narrowed(rows)
+    check_consistent(L, right, fit.estimates.half if narrow is to else narrow.half, labels)
+    return f_table([narrow.f_test(L, L @ narrow.beta - right)], [name])
 
 
 def _right_sides(rhs: Any, m: int) -> np.ndarray:

@@ -23,8 +23,8 @@ import numpy as np
 from mme.errors import FormulaError, MMEError
 from mme.fitted.common import Record
 from mme.formula.syntax import shortened
-from mme.inference.fixed.contrasts import estimable, f_table, t_table
-from mme.inference.fixed.reference import Reference, check_consistent
+from mme.inference.fixed.contrasts import estimable, joint_table, t_table
+from mme.inference.fixed.reference import Reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +43,7 @@ def hypothesis_table(fit: Record, text: str, to: Reference) -> pd.DataFrame:
     L = estimable(fit, rows)
     if len(L) == 1:
         return t_table(to, L, right, labels)
-    check_consistent(L, right, fit.estimates.half, labels)
-    return f_table([to.f_test(L, L @ to.beta - right)], [", ".join(labels)])
+    return joint_table(fit, to, L, right, labels, ", ".join(labels))
 
 
 def read_hypotheses(text: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -82,6 +82,7 @@ def marginal_means(
     MMEError
         The fit is not by formula, a name is no factor of its fixed part, or a covariate's value is not known.
     """
+    fit.model.require_dense("means()")
     spec = fit.specification
     if spec is None:
         raise MMEError(

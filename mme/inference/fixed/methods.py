@@ -10,6 +10,7 @@ from mme.fitted.record import Fitted
 from mme.inference.fixed.kenward_roger import kenward_roger
 from mme.inference.fixed.reference import Normal, Reference
 from mme.inference.fixed.satterthwaite import satterthwaite
+from mme.inference.fixed.wide import wide_reference
 from mme.tables.arrays import shown
 
 # Spellings of the methods, by their letters.
@@ -23,6 +24,8 @@ _SPELLINGS = {
 def reference(fit: Fitted, ddf: str) -> Reference:
     """The reference named ``ddf``; each is computed once a fit."""
     method = ddf_method(ddf)
+    if fit.model.is_wide:
+        return wide_reference(fit, method)
     if method == "none":
         return Normal(fit.estimates.beta, fit.estimates.half)
     make: Callable[[Fitted], Reference] = satterthwaite if method == "satterthwaite" else kenward_roger

@@ -60,6 +60,15 @@ class Reference(ABC):
         """Standard errors (m,) of the rows of L (m, p)."""
         return np.asarray(np.linalg.norm(self.half @ L.T, axis=0))
 
+    def narrowed(self, L: np.ndarray) -> tuple[np.ndarray, Reference]:
+        """L (m, p) and the reference on the coefficients that it has: all, where their covariance is at hand."""
+        return L, self
+
+    def every(self) -> tuple[np.ndarray, np.ndarray]:
+        """Standard errors and degrees of freedom (p,) of all coefficients."""
+        L = np.eye(self.beta.size)
+        return self.se(L), self.df(L)
+
     @abstractmethod
     def df(self, L: np.ndarray) -> np.ndarray:
         """Degrees of freedom (m,) of the t statistic of each row of L (m, p)."""

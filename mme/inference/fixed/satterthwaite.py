@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.derivatives.variance_derivatives import ProfileDerivatives, profile_derivatives
+from mme.engine.objective import Objective
 from mme.errors import MMEWarning
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
@@ -116,10 +117,26 @@ def satterthwaite(fit: Fitted) -> Satterthwaite:
         theta, phi = np.split(parameters, [fit.theta.size])
         profile = profile_derivatives(Estimates(objective.at(phi), theta), free)
         A, flat, _ = _inverse(profile)
-    share = 1.0 / objective.constants.n_effective if objective.model.sigma is None else 0.0
     return Satterthwaite(
-        fit.estimates.beta, fit.estimates.half, profile.half, profile.slopes, A, flat, share, profile.units
+        fit.estimates.beta, fit.estimates.half, profile.half, profile.slopes, A, flat, _share(objective), profile.units
     )
+
+
+def of_profile(fit: Fitted, profile: ProfileDerivatives, relative: np.ndarray, slopes: np.ndarray) -> Satterthwaite:
+    """What gives degrees of freedom by slopes, from the derivatives of the criterion."""
+    A, flat, _ = _inverse(profile)
+    return Satterthwaite(np.zeros(0), relative, relative, slopes, A, flat, _share(fit.objective), profile.units)
+
+
+def is_off(profile: ProfileDerivatives) -> np.ndarray | None:
+    """The Newton step to the minimum, where it shows in degrees of freedom."""
+    newton = _inverse(profile)[2]
+    return newton if _STATIONARY < -0.5 * float(profile.gradient @ newton) < ACCEPTED else None
+
+
+def _share(objective: Objective) -> float:
+    """1 / n_eff: what sigma-hat adds at given (theta, phi)."""
+    return 1.0 / objective.constants.n_effective if objective.model.sigma is None else 0.0
 
 
 def _inverse(profile: ProfileDerivatives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

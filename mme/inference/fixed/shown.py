@@ -61,6 +61,8 @@ def generalised_fixed_tests(fit: GeneralisedFitted) -> FixedTests:
 def is_cheap(fit: Fitted) -> bool:
     """Whether Satterthwaite's degrees of freedom cost no more than the fit did, or hardly anything."""
     own = fit.determined
+    if own.model.is_wide:
+        return False
     if own.has(satterthwaite) or not own.fixed_names:
         return True
     free = int(np.isfinite(own.optimum.gradient).sum())

@@ -57,6 +57,7 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
     """
     z = quantile(level)
     fit.objective.plan.require_factor("a profile of the likelihood")
+    fit.model.require_dense("a profile of the likelihood")
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
     whole = AllParameters.of(fit)

@@ -1,0 +1,152 @@
+r"""Tests of the fixed effects of a wide X: the covariance of chosen ones, and the variances of all.
+
+No matrix (p, p) is made. What is asked of some coefficients is answered by :class:`Normal` and :class:`Satterthwaite`
+on these alone, whose covariance takes a solve each; degrees of freedom of all are (1) of ``satterthwaite.py`` with the
+slopes of their log variances, from differences.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.derivatives.variance_derivatives import ProfileDerivatives
+from mme.derivatives.wide_profile import wide_profile
+from mme.errors import MMEWarning
+from mme.fitted.record import Fitted
+from mme.inference.fixed.reference import FTest, Normal, Reference
+from mme.inference.fixed.satterthwaite import Satterthwaite, is_off, of_profile
+from mme.numeric.lapack import triangular_inverse
+from mme.numeric.limits import limits
+from mme.numeric.memory import require
+from mme.solution.estimates import Estimates
+
+# Evaluations for each pair of parameters; and factors for each, as an inverse on its pattern takes two.
+_EVALUATIONS, _FACTORS = 6, 3
+
+
+@dataclass(frozen=True, eq=False)
+class WideReference(Reference):
+    """The reference on all coefficients of a ``fit``, by the ``method`` of its degrees of freedom; ``half`` is none."""
+
+    fit: Fitted
+    method: str
+
+    def narrowed(self, L: np.ndarray) -> tuple[np.ndarray, Reference]:
+        """L and the reference on the coefficients that some row has."""
+        columns = np.flatnonzero(L.any(axis=0))
+        columns = columns if columns.size else np.arange(1)
+        require(32 * columns.size * self.beta.size, f"the covariance of {columns.size:,} fixed effects needs")
+        return L[:, columns], _among(self.fit, self.method, columns)
+
+    def every(self) -> tuple[np.ndarray, np.ndarray]:
+        """Standard errors and degrees of freedom (p,)."""
+        se = self.fit.estimates.se
+        if self.method == "none" or not _in_reach(self.fit):
+            return se, np.full(se.size, np.inf)
+        return se, self.fit.determined.once(_freedom_of_all)
+
+    @property
+    def of_records(self) -> Reference:
+        """What gives degrees of freedom to errors of predictions, by the slopes of their variances."""
+        none = np.zeros((0, 0))
+        if self.method == "none":
+            return Normal(self.beta, none)
+        fit = self.fit.determined
+        return of_profile(fit, fit.once(_stationary)[2], none, none)
+
+    def se(self, L: np.ndarray) -> np.ndarray:
+        """Standard errors (m,)."""
+        rows, to = self.narrowed(L)
+        return to.se(rows)
+
+    def df(self, L: np.ndarray) -> np.ndarray:
+        """Degrees of freedom (m,)."""
+        rows, to = self.narrowed(L)
+        return to.df(rows)
+
+    def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
+        """F of the rows together."""
+        rows, to = self.narrowed(L)
+        return to.f_test(rows, difference)
+
+
+def wide_reference(fit: Fitted, method: str) -> WideReference:
+    """The reference of a wide fit.
+
+    Raises
+    ------
+    MMEError
+        Kenward and Roger's method, which adjusts the whole covariance.
+    """
+    if method == "kenward-roger":
+        fit.model.require_dense("Kenward and Roger's method")
+    return WideReference(fit.estimates.beta, np.zeros((0, 0)), fit, method)
+
+
+def _in_reach(fit: Fitted) -> bool:
+    """Whether degrees of freedom of all columns take no more than a minute; said where they do."""
+    k = fit.theta.size
+    evaluations = _EVALUATIONS * k * (k + 1)
+    if evaluations * _FACTORS * fit.engine.flops <= limits().freedom_operations:
+        return True
+    warnings.warn(
+        f"Satterthwaite's degrees of freedom of {fit.basis.kept.size:,} fixed effects would take {evaluations:,} "
+        f"factors of {fit.engine.flops:.2g} operations: p-values here are of the normal distribution, df is infinite; "
+        "fit.contrast({name: 1}) has degrees of freedom of chosen ones",
+        MMEWarning,
+        stacklevel=2,
+    )
+    return False
+
+
+def _stationary(fit: Fitted) -> tuple[Estimates, np.ndarray, ProfileDerivatives]:
+    """Estimates at the minimum, a Newton step from where the search ended, and the criterion's derivatives there."""
+    origin, free = fit.estimates.in_axes, np.isfinite(fit.optimum.gradient)
+    profile = wide_profile(origin, free, lambda one: np.zeros(0), 0)[1]
+    moved = is_off(profile)
+    if moved is None:
+        return origin, free, profile
+    theta = origin.theta.copy()
+    theta[free] += moved
+    return Estimates(origin.objective, theta), free, profile
+
+
+def _freedom_of_all(fit: Fitted) -> np.ndarray:
+    """Degrees of freedom (p,) of all coefficients."""
+    origin, free, _ = fit.once(_stationary)
+    slopes, profile = wide_profile(origin, free, lambda one: 2.0 * np.log(one.se), fit.basis.kept.size)
+    none = np.zeros((0, 0))
+    return of_profile(fit, profile, none, none).df_of(slopes)
+
+
+def _among(fit: Fitted, method: str, columns: np.ndarray) -> Reference:
+    """The reference on some coefficients."""
+    L = np.zeros((columns.size, fit.basis.kept.size))
+    L[np.arange(columns.size), columns] = 1.0
+    half = _half(fit.estimates, L)
+    beta = fit.estimates.beta[columns]
+    if method == "none":
+        return Normal(beta, half)
+    fit = fit.determined
+    origin, free, _ = fit.once(_stationary)
+    at_origin = _half(origin, L)
+    back = triangular_inverse(at_origin)
+
+    def relative(one: Estimates) -> np.ndarray:
+        assert one.wide is not None
+        return np.asarray(back.T @ one.wide.covariance(L) @ back).ravel()
+
+    slopes, profile = wide_profile(origin, free, relative, columns.size**2)
+    found = of_profile(fit, profile, at_origin, slopes.reshape(-1, columns.size, columns.size))
+    return Satterthwaite(beta, half, at_origin, found.slopes, found.A, found.flat, found.share, found.units)
+
+
+def _half(estimates: Estimates, L: np.ndarray) -> np.ndarray:
+    """Upper triangle F with cov = F'F of some coefficients."""
+    assert estimates.wide is not None
+    cov = estimates.wide.covariance(L)
+    size = np.sqrt(np.diag(cov))
+    return np.asarray(np.linalg.cholesky(cov / np.outer(size, size)).T * size)

@@ -1,0 +1,157 @@
+"""What a fit with many fixed effects answers, beside the same fit with a dense X; and what it says it does not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+from mme.errors import MMEError, MMEWarning
+from mme.numeric.limits import Limits, within
+from tests.wide import SPARSE, Records, sparse
+
+FORMULA = "y ~ x + rater + factor(school) + (z || pupil)"
+OVERLAPPING = "y ~ x + factor(school) + factor(school):z + (1 | pupil)"
+
+
+def table(seed=0):
+    records = Records(seed, schools=20)
+    columns = {name: getattr(records, name) for name in ("y", "x", "z", "pupil")}
+    return pd.DataFrame(columns | {"school": records.school + 2001, "rater": np.array(list("abcdefgh"))[records.rater]})
+
+
+@pytest.fixture(scope="module", params=[FORMULA, OVERLAPPING])
+def fits(request):
+    data = table()
+    dense = mme.lmer(request.param, data)
+    with within(SPARSE):
+        wide = mme.lmer(request.param, data, start=dense.theta)
+    assert wide.model.is_wide
+    return dense, wide, data
+
+
+def close(one, other, tolerance):
+    if isinstance(one, dict):
+        for name in one:
+            close(one[name], other[name], tolerance)
+        return
+    if isinstance(one, pd.DataFrame):
+        assert list(one.columns) == list(other.columns)
+        one, other = one.select_dtypes("number"), other.select_dtypes("number")
+    left, right = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    scale = max(float(np.nanmax(np.abs(left[np.isfinite(left)]), initial=0.0)), 1e-300)
+    np.testing.assert_allclose(right, left, rtol=0.0, atol=tolerance * scale)
+
+
+ANSWERS = {
+    "coefficients": lambda fit, data: fit.coefficients(),
+    "wald": lambda fit, data: fit.confint(),
+    "contrast": lambda fit, data: fit.contrast({"x": 1.0, "factor(school)2003": -1.0}),
+    "joint": lambda fit, data: fit.test("x = 0, `factor(school)2004` = `factor(school)2005`"),
+    "ranef": lambda fit, data: fit.ranef(),
+    "condvar": lambda fit, data: fit.condvar(),
+    "pev": lambda fit, data: fit.pev(),
+    "coef": lambda fit, data: fit.coef(),
+    "fitted": lambda fit, data: fit.fitted,
+    "leverage": lambda fit, data: fit.leverage(),
+    "cooks_distance": lambda fit, data: fit.cooks_distance(),
+    "residuals": lambda fit, data: fit.scaled_residuals(),
+    "predict": lambda fit, data: fit.predict(data.assign(x=1.0).iloc[:30]),
+    "fixed": lambda fit, data: fit.predict(data.iloc[:30], random=False),
+    "interval": lambda fit, data: fit.predict(data.iloc[:30], interval="confidence", ddf="none")[["fit", "se"]],
+    "record": lambda fit, data: fit.predict(data.iloc[:30], interval="prediction")[["fit", "se"]],
+    "simulate": lambda fit, data: fit.simulate(2, seed=1),
+    "shares": lambda fit, data: fit.variance_shares(),
+    "r2": lambda fit, data: fit.r2(),
+    "glance": lambda fit, data: fit.glance(),
+    "tidy": lambda fit, data: fit.tidy(),
+    "augment": lambda fit, data: fit.augment(),
+    "criteria": lambda fit, data: [fit.aic, fit.bic, fit.loglik, fit.criterion_contrasts],
+    "refit": lambda fit, data: fit.refit(2.0 * data["y"].to_numpy()).beta,
+}
+
+
+@pytest.mark.parametrize("what", list(ANSWERS))
+def test_answers_are_those_of_a_dense_fit(fits, what):
+    dense, wide, data = fits
+    close(ANSWERS[what](dense, data), ANSWERS[what](wide, data), 1e-6)
+
+
+def test_degrees_of_freedom_of_predictions_are_those_of_a_dense_fit(fits):
+    dense, wide, data = fits
+    one, other = (fit.predict(data.iloc[:5], interval="confidence")["df"] for fit in (dense, wide))
+    np.testing.assert_allclose(other, one, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda fit: fit.anova(),
+        lambda fit: fit.means("rater"),
+        lambda fit: fit.coefficients(ddf="kenward-roger"),
+        lambda fit: fit.profile(),
+        lambda fit: fit.dfbeta(),
+        lambda fit: fit.cooks_distance("pupil"),
+    ],
+)
+def test_what_is_not_available_says_so(fits, ask):
+    with pytest.raises(MMEError, match=r"is not available beside .* columns of X"):
+        ask(fits[1])
+
+
+def test_a_summary_is_short(fits):
+    text = fits[1].summary()
+    assert len(text.splitlines()) < 60
+    assert "more: see coefficients()" in text
+    assert "more: see coefficients()" in fits[1]._repr_html_()
+
+
+def test_rows_of_a_level_that_the_fit_did_not_see_are_refused(fits):
+    with pytest.raises(MMEError, match="which the fit did not see"):
+        fits[1].predict(fits[2].assign(school=1999))
+
+
+def test_rows_that_miss_a_value_have_no_prediction(fits):
+    rows = fits[2].iloc[:3].copy().assign(school=[2001.0, np.nan, 2003.0])
+    predicted = np.asarray(fits[1].predict(rows))
+    assert np.isnan(predicted).tolist() == [False, True, False]
+
+
+def test_a_file_holds_all_of_it(fits, tmp_path):
+    wide = fits[1]
+    wide.save(tmp_path / "fit.mme")
+    with within(SPARSE):
+        back = mme.load_fit(tmp_path / "fit.mme")
+    assert back.model.is_wide
+    np.testing.assert_array_equal(back.beta, wide.beta)
+    np.testing.assert_array_equal(back.predict(fits[2]), wide.predict(fits[2]))
+
+
+def test_fits_by_maximum_likelihood_are_compared():
+    data = table(1)
+    formulas = ["y ~ factor(school) + (1 | pupil)", "y ~ x + factor(school) + (1 | pupil)"]
+    dense = mme.anova(*(mme.lmer(formula, data, method="ML") for formula in formulas))
+    with within(SPARSE):
+        fits = [mme.lmer(formula, data, method="ML") for formula in formulas]
+        wide = mme.anova(*fits)
+        with pytest.raises(MMEError, match="neither X holds the other"):
+            mme.anova(
+                fits[1], mme.lmer("y ~ z + rater + factor(school) + (1 | pupil)", data, method="ML"), boundary=True
+            )
+    close(dense, wide, 1e-6)
+
+
+def test_arrays_are_predicted_too():
+    records = Records(2)
+    X, terms = records.X("factor"), records.terms("intercept")
+    dense = mme.fit(records.y, X, terms)
+    with within(SPARSE):
+        wide = mme.fit(records.y, sparse(X), terms)
+    for given in (X, sparse(X)):
+        close(dense.predict((X, terms)), wide.predict((given, terms)), 1e-5)
+
+
+def test_degrees_of_freedom_of_all_columns_are_left_where_they_take_long(fits):
+    with within(Limits(freedom_operations=0.0)), pytest.warns(MMEWarning, match="of the normal distribution"):
+        wide = fits[1].coefficients()
+    assert np.isinf(wide["df"]).all()
+    assert np.isfinite(fits[1].contrast({"x": 1.0})["df"]).all()

@@ -1,0 +1,164 @@
+"""A wide X gives what a dense one does: the criterion at any theta, and all that follows."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import mme
+from mme.errors import MemoryForecastError, MMEError
+from mme.numeric.limits import Limits, within
+from tests.dense import dense_fit, design, lower_factor
+from tests.wide import SPARSE, Records, sparse
+
+KINDS = ["factor", "all levels", "constant within", "constant behind", "two factors", "interaction", "zeros and twins"]
+
+
+def both(records, kind, random, *, theta=None, **options):
+    """The fits of one problem, dense and wide, at one theta."""
+    X, terms = records.X(kind), records.terms(random)
+    dense = mme.fit(records.y, X, terms, theta=theta, **options)
+    with within(SPARSE):
+        wide = mme.fit(records.y, sparse(X), terms, theta=dense.theta, **options)
+    assert wide.model.is_wide
+    assert not dense.model.is_wide
+    return dense, wide
+
+
+def close(one, other, tolerance=1e-9):
+    scale = max(float(np.abs(np.asarray(one)).max(initial=0.0)), 1e-300)
+    np.testing.assert_allclose(np.asarray(other), np.asarray(one), rtol=0.0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+@pytest.mark.parametrize("random", ["intercept", "slope", "crossed", "pedigree"])
+@pytest.mark.parametrize("kind", ["factor", "interaction"])
+def test_estimates_are_those_of_the_dense_engine(kind, random, method):
+    records = Records(1)
+    dense, wide = both(records, kind, random, method=method)
+    for theta in (0.0 * dense.theta, dense.theta, 30.0 * dense.theta):
+        value = dense.internals.objective(theta)
+        assert wide.internals.objective(theta) == pytest.approx(value, rel=1e-11)
+    one, other = dense.internals.estimates, wide.internals.estimates
+    assert other.criterion == pytest.approx(one.criterion, rel=1e-11)
+    assert wide.criterion_contrasts == pytest.approx(dense.criterion_contrasts, rel=1e-11)
+    for what in ("beta", "se", "beta_cov", "fitted", "population"):
+        close(getattr(one, what), getattr(other, what))
+    for what in ("b", "condvar", "pev"):
+        for left, right in zip(getattr(one, what), getattr(other, what), strict=True):
+            close(left, right)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_left_out_are_those_of_the_dense_engine(kind):
+    records = Records(2)
+    dense, wide = both(records, kind, "intercept", weights=records.weights)
+    assert wide.dropped == dense.dropped
+    assert wide.fixed_names == dense.fixed_names
+    assert wide.criterion == pytest.approx(dense.criterion, rel=1e-11)
+    assert wide.criterion_contrasts == pytest.approx(dense.criterion_contrasts, rel=1e-10)
+    close(dense.beta, wide.beta)
+    close(dense.se, wide.se)
+
+
+def test_equations_of_columns_left_out_are_named():
+    records = Records(2)
+    dense, wide = both(records, "zeros and twins", "intercept")
+    names = wide.model.x_names
+    for name in wide.dropped:
+        j = names.index(name)
+        assert wide.internals.aliasing.combination(j, names) == dense.internals.aliasing.combination(j, names)
+    with pytest.raises(MMEError, match="cannot be estimated"), within(SPARSE):
+        wide.contrast({wide.dropped[1]: 1.0})
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_the_criterion_is_that_of_dense_matrices(method):
+    records = Records(3, n=90, schools=12, pupils=10)
+    X, theta = records.X("factor"), np.array([0.8, 0.3, 0.5])
+    with within(SPARSE):
+        wide = mme.fit(records.y, sparse(X), records.terms("slope"), theta=theta, method=method)
+    Z = design(records.pupil, np.column_stack([np.ones(records.n), records.z]))
+    oracle = dense_fit(records.y, X, [(Z, lower_factor(theta, 2), None)], method=method)
+    assert wide.criterion == pytest.approx(oracle.criterion, rel=1e-11)
+    close(oracle.beta, wide.beta)
+    close(oracle.beta_cov, wide.beta_cov)
+    close(np.diag(oracle.pev), np.concatenate([np.diag(V) for V in wide.pev()["pupil"]]))
+    close(np.diag(oracle.condvar), np.concatenate([np.diag(V) for V in wide.condvar()["pupil"]]))
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_searches_end_at_the_same_minimum(method):
+    records = Records(4)
+    X, terms = records.X("factor"), records.terms("crossed")
+    dense = mme.fit(records.y, X, terms, method=method)
+    with within(SPARSE):
+        wide = mme.fit(records.y, sparse(X), terms, method=method)
+    assert wide.criterion == pytest.approx(dense.criterion, abs=1e-7)
+    np.testing.assert_allclose(wide.theta, dense.theta, atol=1e-4)
+    assert wide.dof == dense.dof
+
+
+def test_a_random_term_within_many_columns_is_told():
+    records = Records(5)
+    terms = [*records.terms("intercept"), mme.Term(records.school, name="school")]
+    with within(SPARSE):
+        wide = mme.fit(records.y, sparse(records.X("factor")), terms)
+        alone = mme.fit(records.y, sparse(records.X("factor")), terms[:1])
+    assert "school is determined by the fixed effects" in " ".join(wide.optimum.undetermined)
+    assert wide.criterion == pytest.approx(alone.criterion, abs=1e-6)
+
+
+def test_without_random_effects_it_is_least_squares():
+    records = Records(6)
+    X = records.X("factor")
+    with within(SPARSE):
+        wide = mme.fit(records.y, sparse(X), [])
+    beta, rss = np.linalg.lstsq(X, records.y, rcond=None)[:2]
+    close(beta, wide.beta)
+    assert wide.sigma == pytest.approx(float(np.sqrt(rss[0] / (records.n - X.shape[1]))), rel=1e-12)
+
+
+def test_a_response_far_from_zero_loses_no_digits():
+    records = Records(7)
+    X, terms = records.X("factor"), records.terms("intercept")
+    with within(SPARSE):
+        near = mme.fit(records.y, sparse(X), terms, theta=[0.8])
+        far = mme.fit(records.y + 1e8, sparse(X), terms, theta=[0.8])
+    assert far.criterion == pytest.approx(near.criterion, abs=1e-4)
+    close(near.beta[1:], far.beta[1:], 1e-6)
+
+
+def test_iteration_ends_near_the_exact_minimum():
+    records = Records(8, n=3000, schools=60, pupils=500)
+    X, terms = sparse(records.X("factor")), records.terms("intercept")
+    with within(SPARSE):
+        exact = mme.fit(records.y, X, terms, engine="exact")
+        iterated = mme.fit(records.y, X, terms, engine="iterative")
+        with pytest.raises(MMEError, match="a wide X by REML"):
+            mme.fit(records.y, X, terms, engine="iterative", method="ML")
+    error = float(np.sqrt(2.0 / exact.hessian[0, 0]))
+    assert abs(iterated.theta[0] - exact.theta[0]) < 0.1 * error
+    close(exact.beta, iterated.beta, 1e-3)
+
+
+def test_a_sparse_matrix_of_few_columns_is_a_dense_one():
+    records = Records(9)
+    X, terms = records.X("factor"), records.terms("intercept")
+    one, other = mme.fit(records.y, X, terms), mme.fit(records.y, sparse(X), terms)
+    assert not other.model.is_wide
+    assert other.criterion == one.criterion
+
+
+def test_what_would_not_fit_is_refused_before_it_is_made():
+    records = Records(10)
+    X = sparse(records.X("factor"))
+    with within(Limits(memory=10_000)), pytest.raises(MemoryForecastError, match="columns, dense, would need"):
+        mme.fit(records.y, X, records.terms("intercept"))
+
+
+def test_missing_entries_are_named():
+    records = Records(11)
+    X = sp.csc_array(records.X("factor"))
+    X.data[-1] = np.nan
+    with within(SPARSE), pytest.raises(MMEError, match="missing or infinite values in 'x41'"):
+        mme.fit(records.y, X, records.terms("intercept"))
