@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mme.cli.quoted import MISSING
 from mme.cli.source import Source
-from mme.cli.text import Reading, first_line, table_of
+from mme.cli.text import TextReading, first_line, table_of
 from mme.errors import MMEError
 from mme.formula.bars import split
 from mme.formula.syntax import Call, Name, Node, Op, deparse, names_in
@@ -65,7 +65,7 @@ def read_plain(source: Source, encoding: str, missing: tuple[str, ...], labels: 
     """
     if source.is_parquet:
         return _read_parquet(source)
-    table = table_of(source, Reading(encoding, missing, None if labels is None else frozenset(labels)))
+    table = table_of(source, TextReading(encoding, missing, None if labels is None else frozenset(labels)))
     if table.empty:
         raise MMEError(f"{source.name} has a header and no rows" if len(table.columns) else f"{source.name} is empty")
     return table

@@ -34,7 +34,7 @@ _NUMERIC = "iufb"  # kinds of columns of numbers and truth values
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextReading:
     """How a file is read: its encoding, words that are missing values, columns that are only labels (None: all)."""
 
     encoding: str
@@ -46,7 +46,7 @@ class Reading:
         return self.labels is None or name in self.labels
 
 
-def table_of(source: Source, how: Reading) -> pd.DataFrame:
+def table_of(source: Source, how: TextReading) -> pd.DataFrame:
     """The table of a text; columns that are only labels keep their text, unless all of it spells numbers.
 
     Raises
@@ -72,7 +72,7 @@ def table_of(source: Source, how: Reading) -> pd.DataFrame:
     return _numbered(table, how)
 
 
-def _layout(source: Source, how: Reading) -> tuple[str, bool]:
+def _layout(source: Source, how: TextReading) -> tuple[str, bool]:
     """What parts the fields of the header, and whether the first row begins with a quoted field."""
     header, *rows = _lines(source, how, nrows=2)
     if "\0" in header:
@@ -87,13 +87,13 @@ def _layout(source: Source, how: Reading) -> tuple[str, bool]:
     return best if count[best] else _BLANKS if re.search(r"\S\s+\S", bare) else ",", quoted
 
 
-def _lines(source: Source, how: Reading, **options: Any) -> list[str]:
+def _lines(source: Source, how: TextReading, **options: Any) -> list[str]:
     """The lines as they are."""
     whole = {"sep": "\x1f", "header": None, "quoting": 3, "dtype": "str", "keep_default_na": False}
     return [str(line) for line in _raw(source, how.encoding, **whole, **options).iloc[:, 0].tolist()]
 
 
-def _rows(source: Source, how: Reading, options: dict[str, Any], quoted: bool) -> pd.DataFrame:
+def _rows(source: Source, how: TextReading, options: dict[str, Any], quoted: bool) -> pd.DataFrame:
     import pandas as pd
 
     try:
@@ -107,7 +107,7 @@ def _rows(source: Source, how: Reading, options: dict[str, Any], quoted: bool) -
 
 
 def _with_quoted_labels(
-    source: Source, how: Reading, options: dict[str, Any], quoted: bool, table: pd.DataFrame
+    source: Source, how: TextReading, options: dict[str, Any], quoted: bool, table: pd.DataFrame
 ) -> pd.DataFrame:
     """The table with labels that stand in quotes and are missing without them.
 
@@ -118,14 +118,14 @@ def _with_quoted_labels(
     content = marked("\n".join(_lines(source, how)), options["sep"], how.missing)
     if content is None:
         return table
-    again = _rows(Source(source.name, None, content), Reading(_UTF8, how.missing, how.labels), options, quoted)
+    again = _rows(Source(source.name, None, content), TextReading(_UTF8, how.missing, how.labels), options, quoted)
     for name in table.columns:
         if table[name].dtype.kind not in _NUMERIC:
             table[name] = again[name].map(unmarked, na_action="ignore")
     return table
 
 
-def _numbered(table: pd.DataFrame, how: Reading) -> pd.DataFrame:
+def _numbered(table: pd.DataFrame, how: TextReading) -> pd.DataFrame:
     """Columns of labels as numbers where all are, and none would change."""
     import pandas as pd
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.files.kinds import checked
 from mme.files.own import BASES, made_again, state_of
 
 # Kinds of NumPy arrays that hold no objects: booleans, integers, floats, text, dates and spans of time.
@@ -151,7 +152,7 @@ class Decoder:
                 labels[:] = items if _are_text(items) else [self.decode(item) for item in items]
                 return labels
             case {"class": str(name), "fields": dict(content)} if name in self.classes:
-                return self.classes[name](**{str(key): self.decode(item) for key, item in content.items()})
+                return checked(self.classes[name](**{str(key): self.decode(item) for key, item in content.items()}))
             case {"own": str(name), "fields": dict(content)}:
                 if name not in self.own:
                     raise MMEError(

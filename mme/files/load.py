@@ -14,12 +14,15 @@ from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.files.archive import damaged, read_archive
 from mme.files.encoding import Decoder
+from mme.files.kinds import require_numbers
 from mme.files.load_generalised import generalised
 from mme.files.own import classes_by_name
 from mme.files.parts import compare, model_of, rows_of
 from mme.files.save import LINEAR, classes
+from mme.files.trial import require_readable, require_specification
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
+from mme.model.problem import Model
 from mme.tables.arguments import path_of
 
 
@@ -47,4 +50,19 @@ def _linear(content: dict[str, Any], path: Path) -> Fitted:
         specification=content["specification"],
     )
     compare(fit.criterion, content, path)
+    require_numbers(_shapes(optimum, model), "optimum")
+    require_specification(fit.specification, fit.formula, model)
+    require_readable(fit)
     return fit
+
+
+def _shapes(optimum: Any, model: Model) -> list[tuple[str, Any, tuple[int, ...]]]:
+    """The arrays of an optimum with the shapes that they must have."""
+    r = 0 if model.residual is None else model.residual.k
+    searched = model.k + r
+    return [
+        ("phi", optimum.phi, (r,)),
+        ("gradient", optimum.gradient, (searched,)),
+        ("hessian", optimum.hessian, (searched, searched)),
+        ("open", optimum.open, (model.k + 1,) if optimum.open.size else (0,)),
+    ]

@@ -10,8 +10,10 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.family.base import Family, Observed
+from mme.files.kinds import require_numbers
 from mme.files.parts import compare, model_of, rows_of
 from mme.files.save_generalised import GENERALISED, shipped
+from mme.files.trial import require_readable, require_specification
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.criterion import Criterion, CriterionAt
 from mme.generalised.known import at_mode
@@ -29,9 +31,9 @@ def generalised(content: dict[str, Any], path: Path, own: Mapping[str, type]) ->
     optimum, hessian = content["optimum"], np.asarray(content["hessian"], dtype=float)
     searched = _searched(problem, content["searched"], path)
     compare(searched.at.value, content, path)
-    m = int(searched.free.sum())
-    if hessian.shape != (m, m) or optimum.theta.shape != (model.k,):
-        raise MMEError(f"{path}: its Hessian has shape {hessian.shape} for {m} parameters")
+    m, r = int(searched.free.sum()), len(family.parameter_names(problem.data))
+    shapes = [("theta", optimum.theta, (model.k,)), ("tau", optimum.tau, (r,)), ("hessian", hessian, (m, m))]
+    require_numbers(shapes, "optimum")
     fit = GeneralisedFitted(
         model=model,
         problem=problem,
@@ -42,6 +44,8 @@ def generalised(content: dict[str, Any], path: Path, own: Mapping[str, type]) ->
         specification=content["specification"],
     )
     vars(fit.estimates)["hessian"] = hessian
+    require_specification(fit.specification, fit.formula, model)
+    require_readable(fit)
     return fit
 
 

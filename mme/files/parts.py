@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
+from mme.files.trial import require_structure
 from mme.model.holding import Holding
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
@@ -37,6 +38,8 @@ def rows_of(content: dict[str, Any], model: Model, path: Path) -> Rows:
         _index(content["rows"]["index"]),
         int(content["rows"].get("outside", 0)),
     )
+    if rows.kept.ndim != 1 or (rows.index is not None and len(rows.index) != rows.kept.size):
+        raise MMEError(f"{path}: its rows are not those of its index")
     if int(rows.kept.sum()) != model.n:
         raise MMEError(f"{path}: {int(rows.kept.sum())} rows are marked as used, the model has {model.n}")
     return rows
@@ -63,6 +66,7 @@ def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
         return model
     if residual.n != model.n or (residual.group is not None and np.shape(residual.group) != (model.n,)):
         raise MMEError(f"the residual structure is for {residual.n} records, the model has {model.n}")
+    require_structure(residual, model.n)
     if phi is not None and np.shape(phi) != (residual.k,):
         raise MMEError(f"phi has shape {np.shape(phi)} for {residual.k} parameters of the residual structure")
     return replace(model, residual=residual, phi=phi)

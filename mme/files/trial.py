@@ -1,0 +1,111 @@
+"""What was read back is tried before it is given out: its words against the formula, its columns on a row, its text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.files.kinds import require_numbers
+from mme.fitted.common import Record
+from mme.formula.algebra import expand
+from mme.formula.bars import split
+from mme.formula.specification import Specification
+from mme.formula.syntax import Name, deparse, names_in
+from mme.model.problem import Model
+from mme.residual.base import Bound
+
+_FEW = 500  # records whose covariance is looked at as well
+_DOT = "."  # all other columns, which the formula does not name
+
+
+def require_specification(spec: Any, formula: Any, model: Model) -> None:
+    """Refuse a specification that is not of this formula, or whose columns are not those of the model.
+
+    Raises
+    ------
+    MMEError
+        It is not.
+    """
+    if spec is None and (formula is None or isinstance(formula, str)):
+        return
+    if not isinstance(spec, Specification) or formula != spec.formula:
+        raise MMEError("the formula and what was learned of it do not belong together")
+    parsed = split(spec.formula)
+    own = len(model.x_names) - sum(groups.columns.stop - groups.columns.start for groups in model.unknown_parents)
+    if spec.bars != parsed.bars or spec.response != deparse(parsed.response) or len(spec.column_terms) != own:
+        raise MMEError("what was learned of the formula is not of this formula")
+    dotted = parsed.fixed is not None and _DOT in names_in(parsed.fixed)
+    if not dotted and set(spec.fixed.terms) - set(expand(parsed.fixed, spec.formula).terms):
+        raise MMEError("the fixed terms are not those of the formula")
+    for bar, term in zip(spec.bars, model.terms, strict=True):
+        levels = spec.levels.get(bar.name, np.zeros(0))
+        if levels.ndim != 1 or levels.size == 0:
+            raise MMEError(f"the levels of term '{term.name}' are missing")
+    _require_columns(spec, model, own)
+
+
+def _require_columns(spec: Specification, model: Model, own: int) -> None:
+    """Make the columns of a row at which all is typical; where it cannot be one of theirs nothing is learned."""
+    try:
+        made = spec.rows(_row(spec))
+    except MMEError:
+        return
+    if made.X.shape != (1, own):
+        raise MMEError(f"the formula makes {made.X.shape[1]} columns, the model has {own}")
+    for (_, covariates), term in zip(made.groups, model.terms, strict=True):
+        if (1 if covariates is None else covariates.shape[1]) != term.q:
+            raise MMEError(f"the formula makes other columns of term '{term.name}' than the model has")
+
+
+def _row(spec: Specification) -> dict[str, list[Any]]:
+    """A row of the columns that the formula names: first labels, means, ones."""
+    parsed = split(spec.formula)
+    nodes = [*spec.fixed.variables, *spec.fixed.offsets]
+    for bar in parsed.bars:
+        nodes += [*bar.left.variables, *bar.factors, *([] if bar.time is None else [bar.time])]
+    names = set[str]().union(*map(names_in, nodes)) | {spec.offset_column, spec.exposure_column} - {None}
+    row: dict[str, list[Any]] = {str(name): [spec.means.get(str(name), 1.0)] for name in names}
+    labelled = {node: coding.labels[:1] for node, coding in (spec.codings | spec.bar_codings).items()}
+    row |= {node.value: list(first) for node, first in labelled.items() if isinstance(node, Name) and first}
+    for bar in parsed.bars:
+        for part, levels in zip(bar.factors, spec.parts.get(bar.name, (spec.levels[bar.name],)), strict=False):
+            if isinstance(part, Name):
+                row[part.value] = list(levels[:1])
+    return row
+
+
+def require_structure(residual: Bound, n: int) -> None:
+    """Refuse a residual structure whose parts do not belong together, or are not for n records.
+
+    With W of its start and any a, b: W^-1 W a = a and (W a)'b = a'(W'b).
+
+    Raises
+    ------
+    MMEError
+        They do not.
+    """
+    arrays = [(name, getattr(residual, name, None)) for name in ("codes", "times", "occasions", "logs")]
+    require_numbers([(name, one, (n,)) for name, one in arrays if one is not None], "residual structure")
+    x = residual.start()
+    a, b = np.cos(np.arange(1.0, n + 1)), np.sin(np.arange(1.0, n + 1))
+    whitened = residual.whiten(x, a[None, :])
+    one, other = float(whitened[0] @ b), float(a @ residual.whiten_transposed(x, b[None, :])[0])
+    back = residual.colour(x, whitened)
+    if n <= _FEW:
+        residual.covariance(x, np.arange(n))
+    if not (np.allclose(back, a, atol=1e-6) and np.isclose(one, other, atol=1e-6 * n)):
+        raise MMEError("the residual structure does not undo what it does")
+
+
+def require_readable(fit: Record) -> None:
+    """Make what every reader of a fit sees first.
+
+    Raises
+    ------
+    Exception
+        Something in it is not what it should be.
+    """
+    fit.rows.aligned(fit.estimates.fitted, "fitted")
+    str(fit.optimum), fit.varcorr, fit.fixed_names, fit.theta_names, fit.relationships
