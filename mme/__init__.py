@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mme.api.generalised import GeneralisedFit
     from mme.api.generalised_fitting import glm_fit, glmer
     from mme.api.linear import lm
+    from mme.api.products import CrossProducts
     from mme.covariance.base import GStructure
     from mme.equations import EquationsSolution, MixedModelEquations, solve
     from mme.family.agreement import check_family
@@ -54,6 +55,7 @@ __all__ = [
     "Beta",
     "Binomial",
     "CompoundSymmetry",
+    "CrossProducts",
     "EquationsSolution",
     "Exponential",
     "ExponentialOfCovariate",
@@ -111,6 +113,7 @@ _LATER = {
     "Beta": "mme.family.beta",
     "Binomial": "mme.family.binomial",
     "CompoundSymmetry": "mme.residual",
+    "CrossProducts": "mme.api.products",
     "EquationsSolution": "mme.equations",
     "Exponential": "mme.residual",
     "ExponentialOfCovariate": "mme.residual",

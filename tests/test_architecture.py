@@ -26,9 +26,10 @@ DOORS = {
     "matplotlib": "plot",
     "docx": "results.word",
     "sklearn": "sklearn",
+    "dask": "streaming.dask_frame",
 }
 # Too slow or too seldom needed to be loaded with ``import mme``: imported inside the function that uses them.
-ON_DEMAND = {"pandas", "polars", "pyarrow", "numba", "matplotlib", "nlopt", "docx"}
+ON_DEMAND = {"pandas", "polars", "pyarrow", "numba", "matplotlib", "nlopt", "docx", "dask"}
 
 
 class Import(NamedTuple):

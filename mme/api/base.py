@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mme.api.updated import Updated
+from mme.fitted.common import require_records
 from mme.fitted.record import Fitted
 
 if TYPE_CHECKING:
     from mme.api.remembered import FitCall
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def of_records(method: Method) -> Method:
+    """A method of a face that takes the records of the fit: of a fit of sums it is refused in a sentence."""
+
+    @wraps(method)
+    def checked(self: Face, *args: Any, **options: Any) -> Any:
+        require_records(self.internals, f"{method.__name__}()")
+        return method(self, *args, **options)
+
+    return checked  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from mme.api.base import of_records
 from mme.api.fixed import FixedEffects
 from mme.api.intervals import Intervals
 from mme.api.numbers import Numbers
@@ -25,6 +26,7 @@ class Fit(Numbers, RandomEffects, FixedEffects, Intervals, Records, Output):
     at its estimate (lme4's ``condVar``); :meth:`pev` is var(b_hat - b), the uncertainty of beta included.
     """
 
+    @of_records
     def refit(self, y: Any, *, start_here: bool = True) -> Fit:
         """Fit the same model to another response, one value a row of the data; starts from this fit's theta.
 

@@ -10,15 +10,12 @@ import numpy as np
 
 from mme.api.face import Fit
 from mme.api.remembered import remembered
+from mme.api.searching import fit_model
 from mme.engine.objective import Objective
 from mme.errors import MMEError
-from mme.fitted.record import Fitted
-from mme.model.problem import Model, build_model
+from mme.model.problem import build_model
 from mme.model.term import Term
 from mme.numeric.memory import told
-from mme.search.given import given_theta
-from mme.search.known_derivatives import AUTO, check_search
-from mme.search.loop import search as optimise
 from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
@@ -159,9 +156,11 @@ def lmer(
         As in lme4: ``"Reaction ~ Days + (Days | Subject)"``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``,
         ``poly(x, 2)``, ``factor(x)``, ``log(y) ~ ...``, ``offset(z)``. ``(1 | str(animal, dam))`` is a coefficient for
         each column, correlated, on common levels (direct and maternal effects); a dam may be missing.
-    data : DataFrame, Polars or Arrow table, or mapping of arrays
-        The columns that the formula names. Strings are factors with sorted levels; an ordered categorical is coded by
-        polynomials, as in R. A matrix in a mapping is several columns under one name.
+    data : DataFrame, Polars or Arrow table, mapping of arrays, or chunks of such tables
+        The columns that the formula names. A path (Parquet, CSV), an Arrow dataset or reader, a lazy Polars frame, a
+        DuckDB relation, a Dask data frame, a list or an iterator of tables are read in chunks, and need memory by the
+        number of levels: :class:`mme.CrossProducts`. Strings are factors with sorted levels; an ordered categorical is
+        coded by polynomials, as in R. A matrix in a mapping is several columns under one name.
     method : str
         ``"REML"`` or ``"ML"``, in any case.
     REML : bool, optional
@@ -202,38 +201,28 @@ def lmer(
     >>> fit.beta.round(3).to_dict()
     {'(Intercept)': 251.405, 'Days': 10.467}
     """
+    from mme.api.streamed import fit_in_chunks, opened
     from mme.formula.design import design
 
+    of_rows = {"weights": weights, "offset": offset, "subset": subset, "na_action": na_action, "contrasts": contrasts}
+    how = {"method": method, "REML": REML, "sigma": sigma, "residual": residual, "phi": phi, "hold": hold}
+    how["engine"] = engine
+    if (chunks := opened(data)) is not None:
+        how |= {"relationship": relationship, "theta": theta, "start": start, "search": search}
+        return Fit(fit_in_chunks(chunks, formula, of_rows, progress, **how))
     began = perf_counter()
-    parts = design(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        na_action=na_action,
-        relationship=relationship,
-        contrasts=contrasts,
-        subset=subset,
-        also=_columns(residual),
-        wide=residual is None,
-    )
+    parts = design(formula, data, relationship=relationship, also=_columns(residual), wide=residual is None, **of_rows)
     model = build_model(
         parts.y,
         parts.X,
         parts.terms,
-        method=method,
-        REML=REML,
         weights=parts.weights,
         offset=parts.offset,
-        sigma=sigma,
-        residual=residual,
-        phi=phi,
-        hold=hold,
-        engine=engine,
         column=parts.column,
         x_names=parts.x_names,
         response=parts.spec.response,
         weights_name=f"weights '{weights}'" if isinstance(weights, str) else "weights",
+        **how,
     )
     designed = perf_counter() - began
     rows = Rows(parts.kept, parts.index, parts.outside)
@@ -277,25 +266,3 @@ def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objectiv
             f"phi={{{', '.join(f'{name!r}: ...' for name in model.residual.names)}}}"
         )
     return Objective.of(model, phi=model.phi)
-
-
-def fit_model(
-    model: Model,
-    theta: Any,
-    start: Any,
-    progress: Progress,
-    rows: Rows | None = None,
-    formula: str | None = None,
-    specification: Any = None,
-    formula_seconds: float | None = None,
-    search: str = AUTO,
-) -> Fitted:
-    """Fit a checked model; what describes its rows and its formula goes into the record."""
-    if theta is not None and start is not None:
-        raise MMEError("theta= evaluates there without a search, which start= would begin: give one of them")
-    first = None if start is None else model.canonical(given_theta(start, model, "start"))
-    found = optimise(model, theta, progress, first, by=check_search(search))
-    used = Rows.all(model.n) if rows is None else rows
-    objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
-    model = model if model.held is None else found.objective.model
-    return Fitted(model, found.optimum, objective, used, progress, formula, specification)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from mme.api.base import Face
+from mme.api.base import Face, of_records
 from mme.errors import MMEError
 from mme.results.frames import framed
 from mme.tables.arguments import check_options, is_word
@@ -85,6 +85,7 @@ class Intervals(Face):
 
         return profile(self.internals, parameters, level)
 
+    @of_records
     def bootstrap(
         self,
         n: int = 1000,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mme.api.base import Face
+from mme.api.base import Face, of_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ class Output(Face):
 
         return summary_html(self.internals, fixed_tests(self.internals))
 
+    @of_records
     def diagnose(self) -> Diagnosis:
         """Say in plain language what is unusual about the fit, what it means and what to try.
 
@@ -76,12 +77,14 @@ class Output(Face):
         return diagnose(self.internals)
 
     @property
+    @of_records
     def plot(self) -> Plots:
         """Pictures: ``fit.plot.caterpillar()``, ``.shrinkage()``, ``.residuals()``, ... return matplotlib axes."""
         from mme.plot import Plots
 
         return Plots(self.internals)
 
+    @of_records
     def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
         """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``).
 
@@ -152,6 +155,7 @@ class Output(Face):
 
         return glance(self.internals)
 
+    @of_records
     def augment(self, data: Any = None) -> pd.DataFrame:
         """The data, where given, with fitted values and residuals beside them (broom's ``augment``).
 

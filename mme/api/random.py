@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.api.base import Face
+from mme.api.base import Face, of_records
 from mme.results import random_effects
 from mme.results.genetics import heritability_table
 
@@ -258,6 +258,7 @@ class RandomEffects(Face):
 
         return draws(self.internals, n, seed=seed, by=by)
 
+    @of_records
     def eblup_mse(self, X: Any = None) -> pd.DataFrame:
         r"""Estimates of small areas with the second-order mean squared error of Prasad and Rao.
 

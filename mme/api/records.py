@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.api.base import Face
+from mme.api.base import Face, of_records
+from mme.fitted.common import require_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,14 +20,22 @@ class Records(Face):
 
     @cached_property
     def fitted(self) -> Any:
-        """X beta + Z b + offset, one a row of the user's data (NaN where a row was dropped)."""
+        """X beta + Z b + offset, one a row of the user's data (NaN where a row was dropped).
+
+        Of a table in chunks an object that reads it again: iterate over it, a Series a chunk, or ``to_series()``.
+        """
+        if self.internals.model.compressed is not None:
+            return self._streamed("fitted")
         return self.internals.rows.aligned(self.internals.estimates.fitted, "fitted")
 
     @cached_property
     def residuals(self) -> Any:
-        """y - fitted, one a row of the user's data."""
+        """y - fitted, one a row of the user's data; of a table in chunks as :attr:`fitted`."""
+        if self.internals.model.compressed is not None:
+            return self._streamed("residuals")
         return self.internals.rows.aligned(self.internals.model.y - self.internals.estimates.fitted, "residuals")
 
+    @of_records
     def scaled_residuals(self, kind: str = "standardised") -> Any:
         r"""Residuals of a kind, one a row of the data.
 
@@ -115,8 +124,11 @@ class Records(Face):
         """
         from mme.prediction.predict import predict
 
+        if newdata is None:
+            require_records(self.internals, "predict() without new rows")
         return predict(self.internals, newdata, random, new_levels, interval, level, ddf, weights)
 
+    @of_records
     def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
         """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim)."""
         from mme.results.simulate import simulate_responses
@@ -139,8 +151,16 @@ class Records(Face):
         """
         from mme.diagnosis.influence import leverage
 
+        if self.internals.model.compressed is not None:
+            return self._streamed("leverage")
         return leverage(self.internals)
 
+    def _streamed(self, what: str) -> Any:
+        from mme.prediction.streamed import streamed
+
+        return streamed(self.internals, what)
+
+    @of_records
     def cooks_distance(self, by: Any = None) -> Any:
         r"""Cook's distance of every record, or of every group of records.
 
@@ -174,6 +194,7 @@ class Records(Face):
 
         return cooks_distance(self.internals, by)
 
+    @of_records
     def dfbeta(self, by: Any = None) -> pd.DataFrame:
         r"""beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves.
 

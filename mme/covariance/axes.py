@@ -13,7 +13,7 @@ where x is far from zero, so that E keeps all digits that x has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import frexp, ldexp, sqrt
 
 import numpy as np
@@ -53,17 +53,28 @@ class Axes:
         return np.where(self.own, 1.0 / np.where(size > 0.0, size, 1.0), 1.0)
 
 
-def build_axes(Z: np.ndarray, weights: np.ndarray | None) -> Axes:
-    """Axes of the columns of Z (n, q), orthonormal as (weighted) means over the records."""
+def build_axes(Z: np.ndarray, weights: np.ndarray | None, ones: np.ndarray | None = None) -> Axes:
+    """Axes of the columns of Z (n, q), orthonormal as (weighted) means over the records.
+
+    Where rows of sums stand for records, ``ones`` (n,) is what they have for a column of ones.
+    """
+    if ones is not None:  # means over the records are sums over the rows by ones'ones
+        size = sqrt(float(ones @ ones) / len(Z))
+        found = _of_columns(Z / size, None, ones / size)
+        return replace(found, columns=tuple(None if e is None else e * size for e in found.columns))
+    return _of_columns(Z, None if weights is None else weights / weights.mean(), None)
+
+
+def _of_columns(Z: np.ndarray, w: np.ndarray | None, one: Column) -> Axes:
+    """Axes by weights whose mean is one, with a column of ones ``one``."""
     n, q = Z.shape
-    w = None if weights is None else weights / weights.mean()
     power = np.array([_power_of_two(column) for column in Z.T])
-    constant = [is_constant(column) for column in Z.T]
+    constant = [is_constant(column) if one is None else np.array_equal(column, one) for column in Z.T]
     order = sorted(range(q), key=lambda j: not constant[j])
     columns = [np.divide(Z[:, j], power[j]) for j in order]  # powers of two: exact
-    V, R, own = _gram_schmidt(columns, constant[order[0]], w)
+    V, R, own = _gram_schmidt(columns, one is None and constant[order[0]], w)
     R[:, order], own[order] = R.copy(), own.copy()
-    turn, E = _canonical(V, w)
+    turn, E = _canonical(V, w, one, constant[order[0]])
     C, inverse, r = np.zeros((q, q)), np.zeros((q, q)), len(V)
     C[:r] = turn @ R * power
     if r == q:
@@ -125,12 +136,17 @@ def _gram_schmidt(
     return V, R[: len(V)], own
 
 
-def _canonical(V: list[Column], w: np.ndarray | None) -> tuple[np.ndarray, list[Column]]:
-    """An orthogonal matrix (r, r), by which V becomes columns that depend on its span alone, and these."""
+def _canonical(
+    V: list[Column], w: np.ndarray | None, one: Column, has_constant: bool
+) -> tuple[np.ndarray, list[Column]]:
+    """An orthogonal matrix (r, r), by which V becomes columns that depend on its span alone, and these.
+
+    ``has_constant``: the first of V is the constant.
+    """
     r = len(V)
-    if r == 0 or (V[0] is None and r == 1):
+    if r == 0 or (has_constant and r == 1):
         return np.eye(r), list(V)
-    if r == 1 or (r == 2 and V[0] is None):
+    if r == 1 or (r == 2 and has_constant):
         last = V[-1]
         assert last is not None
         turn = np.eye(r)
@@ -138,13 +154,13 @@ def _canonical(V: list[Column], w: np.ndarray | None) -> tuple[np.ndarray, list[
             np.negative(last, out=last)
             turn[-1, -1] = -1.0
         return turn, list(V)
-    if V[0] is None:
+    if has_constant:
         inner = np.array(V[1:])
         turn = np.eye(r)
         turn[1:, 1:] = _standing_out(inner)
-        return turn, [None, *(turn[1:, 1:] @ inner)]
+        return turn, [V[0], *(turn[1:, 1:] @ inner)]
     whole = np.array(V)
-    along = np.array([_mean(v, None, w) for v in whole])
+    along = np.array([_mean(v, one, w) for v in whole])
     size = float(np.linalg.norm(along))
     if size < _OFF:
         turn = _standing_out(whole)
@@ -153,7 +169,7 @@ def _canonical(V: list[Column], w: np.ndarray | None) -> tuple[np.ndarray, list[
     turn[0] *= np.sign(turn[0] @ along)
     turn[1:] = _standing_out(turn[1:] @ whole) @ turn[1:]
     first, *others = turn @ whole
-    constant = np.abs(first - 1.0).max() < _ROUNDING * np.sqrt(first.size)
+    constant = one is None and np.abs(first - 1.0).max() < _ROUNDING * np.sqrt(first.size)
     return turn, [None if constant else first, *others]
 
 

@@ -18,7 +18,7 @@ from mme.engine.absorption import absorb, absorb_nothing, merge
 from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.block_pattern import BlockPattern, block_patterns
 from mme.engine.blocks import Block
-from mme.engine.centring import Centred, centred
+from mme.engine.centring import Centred, centred, centred_sums
 from mme.engine.criterion import Constants
 from mme.engine.elimination import DenseElimination, Elimination, SparseElimination, WholeElimination
 from mme.engine.iteration import IterativeElimination
@@ -111,6 +111,8 @@ def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
 
 def plain(model: Model, whiten: Whitening) -> Plain:
     """X centred and the blocks of the terms, before weights and phi."""
+    if model.compressed is not None:
+        return Plain(centred_sums(model.X, model.compressed.ones), *block_patterns(model, whiten))
     X = wide(model.X) if model.is_wide else centred(model.X)
     return Plain(X, *block_patterns(model, whiten))
 
@@ -144,7 +146,7 @@ def conditioned(model: Model, make: Callable[[np.ndarray], FixedBasis]) -> Fixed
     MMEError
         There are too few records for X, or X fits y exactly.
     """
-    n, estimated = model.n, int(model.sigma is None)
+    n, estimated = model.n_records, int(model.sigma is None)
     basis = make(model.y_less_offset)
     if n - basis.kept.size < estimated:
         raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
@@ -157,10 +159,10 @@ def conditioned(model: Model, make: Callable[[np.ndarray], FixedBasis]) -> Fixed
 
 def _constants(model: Model, basis: FixedBasis, blocks: tuple[Block, ...], whiten: Whitening) -> Constants:
     return Constants(
-        n=model.n,
+        n=model.n_records,
         p=basis.kept.size,
         logdet_X0=basis.logdet,
-        logdet_R=whiten.logdet,
+        logdet_R=whiten.logdet - (0.0 if model.compressed is None else model.compressed.logdet_W),
         logdet_K=sum(block.logdet_K for block in blocks),
         reml=model.method == "REML",
         sigma=model.sigma,

@@ -43,7 +43,8 @@ class BlockPattern:
             size = np.array([_length(column, self.n) for column in columns])
             scaled = tuple(column / length for column, length in zip(columns, size, strict=True))
             return replace(plain, columns=scaled, scale=plain.scale * size)
-        unit = [one and whiten.identity for one in self.in_axes]
+        as_they_are = whiten.identity and self.n == plain.codes.shape[-1]
+        unit = [one and as_they_are for one in self.in_axes]
         scaled, scale = _scaled_columns(plain.columns, unit, self.n, whiten)
         for part, at in zip(plain.structures, plain.column_slices, strict=True):
             if part.is_spherical:
@@ -119,7 +120,7 @@ def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPatt
         inverse=inverse,
     )
     in_axes = tuple(one is not None for one, width in zip(axes, widths, strict=True) for _ in range(width))
-    return BlockPattern(plain, in_axes, False, model.n)
+    return BlockPattern(plain, in_axes, False, model.n_records)
 
 
 def _columns(term: Term, axes: Axes | None) -> list[Column]:

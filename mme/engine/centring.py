@@ -58,6 +58,24 @@ def centred(X: np.ndarray, *, as_they_stand: bool = False) -> Centred:
     return found if order is None else _near(rows[order], order)
 
 
+def centred_sums(X: np.ndarray, ones: np.ndarray) -> Centred:
+    """The columns of X near zero, of rows of sums in which the constant is ``ones``, behind which others are moved."""
+    rows, moved = np.array(X.T, order="C"), dict[int, tuple[np.ndarray, float, np.ndarray]]()
+    weight, constant = float(ones @ ones), False
+    for j, row in enumerate(rows):
+        if np.array_equal(row, ones):
+            constant = True
+            continue
+        mean = float(ones @ row) / weight
+        near = row - mean * ones
+        if constant and np.linalg.norm(near) <= _FAR * abs(mean) * np.sqrt(weight):
+            more = float(ones @ near) / weight
+            moved[j] = near - more * ones, mean + more, ones
+    for j, (near, _, _) in moved.items():
+        rows[j] = near
+    return Centred(rows, moved, np.arange(len(rows)))
+
+
 def _near(rows: np.ndarray, order: np.ndarray) -> Centred:
     moved = _moved_to_mean(rows)
     if moved:

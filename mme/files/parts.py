@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.files.trial import require_structure
+from mme.model.compressed import Compressed
 from mme.model.holding import Holding
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
@@ -25,7 +26,9 @@ _SAME = 1e-9
 
 def model_of(content: dict[str, Any]) -> Model:
     """The model with its terms, fixed groups and what is held of its variances."""
-    model = _model(content["model"], [_term(fields) for fields in content["terms"]])
+    given = content.get("compressed")
+    sums = {} if given is None else {"compressed": Compressed(**given)}
+    model = _model(content["model"] | sums, [_term(fields) for fields in content["terms"]])
     model = replace(model, unknown_parents=tuple(_groups(one, model) for one in content.get("unknown_parents", ())))
     held = content.get("held")
     return model if held is None else replace(model, held=Holding(**held))
@@ -37,6 +40,7 @@ def rows_of(content: dict[str, Any], model: Model, path: Path) -> Rows:
         np.asarray(content["rows"]["kept"], dtype=bool),
         _index(content["rows"]["index"]),
         int(content["rows"].get("outside", 0)),
+        int(content["rows"].get("dropped", 0)),
     )
     if rows.kept.ndim != 1 or (rows.index is not None and len(rows.index) != rows.kept.size):
         raise MMEError(f"{path}: its rows are not those of its index")

@@ -15,6 +15,7 @@ field               content
 ``unknown_parents`` list of class UnknownParents: fixed groups, whose columns are the last ones of X; may be absent
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found
+``compressed``      map of the fields of :class:`mme.model.compressed.Compressed`, where rows stand for records; or null
 ``rows``            map: ``kept`` (N,) bool, ``outside``: number of rows outside the subset (none where it lacks), and
                     ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels, names}``
 ``formula``         text or null
@@ -74,7 +75,9 @@ def shared_content(fit: Record) -> dict[str, Any]:
             "kept": fit.rows.kept,
             "index": _index_content(fit.rows.index),
             "outside": fit.rows.outside,
+            "dropped": fit.rows.dropped,
         },
+        "compressed": None if model.compressed is None else vars(model.compressed).copy(),
         "formula": fit.formula,
         "specification": fit.specification,
     }

@@ -19,7 +19,7 @@ from mme.fitted.record import Fitted
 from mme.inference.fixed.contrasts import coefficient_table
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.quantiles import t_quantile
-from mme.results.shares import icc, r2
+from mme.results.shares import has_shares, icc, r2
 from mme.results.variance_rows import variance_rows
 from mme.tables.arguments import check_level, names_of
 from mme.tables.arrays import shown
@@ -67,7 +67,8 @@ def glance(fit: Fitted) -> pd.DataFrame:
     """One row: what describes the whole fit."""
     import pandas as pd
 
-    r_squared = r2(fit)
+    known = has_shares(fit)
+    r_squared = r2(fit) if known else {"marginal": np.nan, "conditional": np.nan}
     row = {
         "formula": fit.formula,
         "method": fit.method,
@@ -80,7 +81,7 @@ def glance(fit: Fitted) -> pd.DataFrame:
         "bic": fit.bic,
         "r2_marginal": r_squared["marginal"],
         "r2_conditional": r_squared["conditional"],
-        "icc": icc(fit)["all"],
+        "icc": icc(fit)["all"] if known else np.nan,
         "verdict": fit.optimum.verdict,
         "singular": fit.singular,
     }

@@ -13,12 +13,28 @@ from mme.engine.aliasing import Aliasing, aliasing
 from mme.engine.basis import FixedBasis
 from mme.engine.wide_aliasing import wide_aliasing
 from mme.engine.wide_basis import WideBasis
+from mme.errors import MMEError
 from mme.fitted.varcorr import VarCorr
 from mme.model.problem import Model
 from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
 T = TypeVar("T")
+
+
+def require_records(fit: Record, what: str) -> None:
+    """Refuse what takes the records of a fit that has their sums.
+
+    Raises
+    ------
+    MMEError
+        It was made of chunks: the sums of its levels tell nothing of single records.
+    """
+    if fit.model.compressed is not None:
+        raise MMEError(
+            f"{what} takes the records themselves, and this fit was made of their sums by level; fit the formula to a "
+            "table in memory, or to a sample of its groups"
+        )
 
 
 class Record(ABC):
@@ -150,7 +166,7 @@ class Record(ABC):
     @property
     def nobs(self) -> int:
         """Records used."""
-        return self.model.n
+        return self.model.n_records
 
     @property
     def n_dropped(self) -> int:

@@ -12,7 +12,7 @@ from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.objective import Objective
 from mme.engine.plan import Engine
 from mme.engine.wide_basis import WideBasis
-from mme.fitted.common import Record
+from mme.fitted.common import Record, require_records
 from mme.fitted.local import Local, local
 from mme.fitted.varcorr import Component, VarCorr
 from mme.identifiability.reduced import without_held
@@ -44,6 +44,8 @@ class Fitted(Record):
         The formula, when there was one.
     specification : Specification or None
         What the formula learned from the data.
+    source : Any
+        Where the records are, and how they are read, of a model of sums: what needs records reads them again.
     """
 
     model: Model
@@ -53,6 +55,7 @@ class Fitted(Record):
     progress: Progress = False
     formula: str | None = None
     specification: Any = None
+    source: Any = None
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -134,6 +137,8 @@ class Fitted(Record):
         basis = self.objective.basis
         if isinstance(basis, WideBasis):
             return self.criterion - basis.logdet_of(self.model.weights)
+        if self.model.compressed is not None and self.model.compressed.weighted:
+            require_records(self, "criterion_contrasts of records with weights")
         if self.model.residual is not None or self.model.weights is not None:
             basis = orthonormalise(self.model.X[:, basis.kept], self.model.y, Whitening())
         return self.criterion - basis.logdet

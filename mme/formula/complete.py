@@ -12,8 +12,11 @@ from mme.tables.column import Factor, WideColumn
 from mme.tables.frame import Frame
 
 
-def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str) -> np.ndarray:
-    """Return the (N,) mask of rows without a missing value; infinite values among them are refused."""
+def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str, *, some: bool = True) -> np.ndarray:
+    """Return the (N,) mask of rows without a missing value; infinite values among them are refused.
+
+    ``some``: so is a table without such a row.
+    """
     kept = np.ones(frame.n, dtype=bool)
     gaps: dict[str, int] = {}
     with np.errstate(all="ignore"):
@@ -26,7 +29,7 @@ def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str) -> np
     if gaps and na_action == "raise":
         gone = frame.n - int(kept.sum())
         raise MMEError(f'{gone} of {frame.n} rows miss a value ({found}); na_action="drop" leaves them out')
-    if not kept.any():
+    if some and not kept.any():
         raise MMEError(f"none of the {frame.n} rows is complete; missing values in {found}")
     for name, value in columns:
         infinite = _infinite(value)

@@ -47,14 +47,14 @@ def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) ->
     factors |= {name: grouping.code_together(reading.groups[name], rows, name) for name in together}
     levels = {name: factor.categories for name, factor in factors.items()}
     parts = {name: tuple(one.categories for one in columns) for name, columns in each.items() if len(columns) > 1}
-    related = _by_factor(relationship, factors)
+    related = by_factor(relationship, factors)
     for name, times in reading.times.items():
         codes, related[name] = ornstein_uhlenbeck(factors[name], times if rows is None else times[rows], name)
         factors[name] = Factor(codes, related[name].levels)
-    return Groups(_in_order(reading.parsed.bars, factors), factors, levels, parts, related)
+    return Groups(in_order(reading.parsed.bars, factors), factors, levels, parts, related)
 
 
-def _in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
+def in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
     """lme4's order (mkReTrms): ``if any(diff(nl) > 0): rev(order(nl))``, else as written."""
     sizes = [factors[bar.name].categories.size for bar in bars]
     if all(a >= b for a, b in pairwise(sizes)):
@@ -62,7 +62,7 @@ def _in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar
     return tuple(bars[i] for i in np.argsort(sizes, kind="stable")[::-1])
 
 
-def _by_factor(relationship: Any, factors: Mapping[str, Factor]) -> dict[str, Any]:
+def by_factor(relationship: Any, factors: Mapping[str, Factor]) -> dict[str, Any]:
     """Relationships by grouping factor; one that is given bare is of the only factor whose levels are among its own.
 
     Raises

@@ -56,8 +56,8 @@ class Reading:
         """The grouping factors whose columns share their levels, ``str(animal, dam)``."""
         return {bar.name for bar in self.parsed.bars if bar.together}
 
-    def complete(self, also: Iterable[str], na_action: str) -> np.ndarray:
-        """The (n,) mask of rows in which neither these nor the columns ``also`` miss a value.
+    def complete(self, also: Iterable[str], na_action: str, *, some: bool = True) -> np.ndarray:
+        """The (n,) mask of rows in which neither these nor the columns ``also`` miss a value; ``some`` must be so.
 
         Of columns that share their levels only the first must have a label.
         """
@@ -68,7 +68,8 @@ class Reading:
         others = [(f"'{name}'", frame.column(name)) for name in also if name in frame]
         others += [(f"the time of {name}", values) for name, values in self.times.items()]
         response = f"response '{deparse(self.parsed.response)}'"
-        return complete([(response, self.response), *self.numbers.items(), *named, *labels, *others], frame, na_action)
+        columns = [(response, self.response), *self.numbers.items(), *named, *labels, *others]
+        return complete(columns, frame, na_action, some=some)
 
     def learned(self, rows: np.ndarray | None) -> dict[Node, Variable]:
         """The variables on these rows (None: all), labels with the coding of the levels that occur there."""

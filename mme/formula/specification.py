@@ -90,7 +90,7 @@ class Specification:
         MMEError
             A column is missing, or a fixed factor has a level that the fit did not see.
         """
-        frame = Frame(newdata)
+        frame = newdata if isinstance(newdata, Frame) else Frame(newdata)
         evaluator = Evaluator(frame, self.formula, self.states)
         bars = self.bars if random else ()
         nodes = variables_of(self.fixed, bars)

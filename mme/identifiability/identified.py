@@ -107,7 +107,7 @@ def _levels_tell(objective: Objective, b: int) -> bool:
     R = objective.system.absorbed.levels.R
     largest = np.sqrt(np.einsum("ajg,ajg->jg", R, R).max(axis=1))
     clear = (np.einsum("aag->ag", R) > _PLAIN * largest[:, None]).all(axis=0)
-    return bool(objective.model.n - block.J * q > 2 * p and np.count_nonzero(clear) > 2 * p)
+    return bool(objective.model.n_records - block.J * q > 2 * p and np.count_nonzero(clear) > 2 * p)
 
 
 def _held_within(objective: Objective) -> list[np.ndarray]:

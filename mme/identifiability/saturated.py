@@ -55,32 +55,33 @@ def require_identifiable(model: Model) -> None:
         A combination of them changes nothing; the message says of what.
     """
     for term, part in zip(model.terms, model.structures, strict=True):
-        if model.sigma is not None or part.relationship is not None or not _is_saturated(term, model.n):
+        if model.sigma is not None or part.relationship is not None or not _is_saturated(term, model):
             continue
         if part.k > 1 and part.k * part.q**2 > _MOST:
             raise _refusal(term, term.columns, model.residual)
-        found = _confounded(term, part, model.weights, model.residual)
+        found = _confounded(term, part, model)
         if found is not None:
             G = np.tensordot(found[: part.k], _derivatives(part), axes=1)
             concerned = np.flatnonzero(np.abs(G).max(axis=0) > _PART * np.abs(G).max()).tolist()
             raise _refusal(term, [term.columns[a] for a in concerned], model.residual)
 
 
-def _confounded(term: Term, part: GStructure, weights: np.ndarray | None, residual: Bound | None) -> np.ndarray | None:
+def _confounded(term: Term, part: GStructure, model: Model) -> np.ndarray | None:
     """A combination of the derivatives by theta, sigma^2 and phi that is zero and has parts of both."""
     if term.n_levels == 1 and part.is_spherical:
         return None  # a level of one set of coefficients: ZZ' is no multiple of R
-    dG, K = _derivatives(part), _diagonal(term)
+    dG, K, weights, residual = _derivatives(part), _diagonal(term), model.weights, model.residual
     if K is not None and not term.by_column and (residual is None or residual.group is None):
-        return _by_levels(term, dG, K, weights, residual)
+        return _by_levels(term, dG, K, weights, residual, model.n_records - model.n)
     return _by_sets(term, dG, weights, residual)
 
 
-def _is_saturated(term: Term, n: int) -> bool:
+def _is_saturated(term: Term, model: Model) -> bool:
     """Whether there are as many random effects as records, of levels that may be related."""
     if term.relationship is None or term.by_column:
-        return term.n_effects >= n
-    return int(np.bincount(term.codes, minlength=term.n_levels).max()) <= term.q
+        return term.n_effects >= model.n_records
+    records = None if model.compressed is None else model.compressed.counts
+    return int(np.bincount(term.codes, records, minlength=term.n_levels).max()) <= term.q
 
 
 def _derivatives(part: GStructure) -> np.ndarray:
@@ -109,9 +110,12 @@ def _diagonal(term: Term) -> np.ndarray | None:
 
 
 def _by_levels(
-    term: Term, dG: np.ndarray, K: np.ndarray, weights: np.ndarray | None, residual: Bound | None
+    term: Term, dG: np.ndarray, K: np.ndarray, weights: np.ndarray | None, residual: Bound | None, more: int
 ) -> np.ndarray | None:
-    """(I) from a few levels, then, if these do not tell the parameters apart, from all."""
+    """(I) from a few levels, then, if these do not tell the parameters apart, from all.
+
+    So many ``more`` records than rows have residuals alone.
+    """
     q = term.q
     first = max(_FEWEST, int(_OPERATIONS / (q**4 + len(dG) * q**3)))
     some = term.codes < first
@@ -121,7 +125,9 @@ def _by_levels(
     for at in (some, slice(None)) if not some.all() else (slice(None),):
         columns = [root[at]] if term.covariates is None else list((term.covariates[at] * root[at, None]).T)
         codes = term.codes[at]
-        dependence = _dependence(_level_gram(codes, columns, dG, slopes[:, at]), len(dG))
+        gram = _level_gram(codes, columns, dG, slopes[:, at])
+        gram[len(dG), len(dG)] += more if isinstance(at, slice) else 0
+        dependence = _dependence(gram, len(dG))
         if dependence is None:
             return None
     return dependence

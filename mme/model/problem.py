@@ -27,6 +27,7 @@ from mme.model.checks import (
     check_weights,
     estimation_method,
 )
+from mme.model.compressed import Compressed
 from mme.model.holding import HeldByName, Holding, read_hold
 from mme.model.residuals import bind_residual
 from mme.model.term import Term
@@ -45,6 +46,7 @@ class Model:
     part of the terms. ``phi`` has the coordinates of parameters of the residual structure that are given, NaN for the
     others; None: all are estimated.
     ``held`` are entries of theta that are given.
+    ``compressed``: what the rows stand for, where they are no records.
     ``engine`` says how what is left after absorption is solved: exactly, by iteration, or as the forecast says.
     """
 
@@ -63,11 +65,17 @@ class Model:
     unknown_parents: tuple[UnknownParents, ...] = ()
     held: Holding | None = None
     engine: str = "auto"
+    compressed: Compressed | None = None
 
     @property
     def n(self) -> int:
-        """Number of records."""
+        """Number of rows."""
         return int(self.y.size)
+
+    @property
+    def n_records(self) -> int:
+        """Number of records, which rows of sums stand for."""
+        return self.n if self.compressed is None else self.compressed.n
 
     @property
     def y_less_offset(self) -> np.ndarray:
@@ -140,7 +148,8 @@ class Model:
     def axes(self) -> tuple[Axes | None, ...]:
         """The axes of each term (``covariance/axes.py``); None where theta is searched in the columns as they are."""
         pairs = zip(self.terms, self.structures, strict=True)
-        return tuple(_axes(term, part, self.weights) for term, part in pairs)
+        ones = None if self.compressed is None else self.compressed.ones
+        return tuple(_axes(term, part, self.weights, ones) for term, part in pairs)
 
     def with_response(self, y: Any) -> Model:
         """The same model for another response."""
@@ -182,6 +191,7 @@ def build_model(
     weights_name: str = "weights",
     zero_weights: bool = False,
     wide: bool = True,
+    compressed: Compressed | None = None,
 ) -> Model:
     """Check the arrays of a problem and freeze them; weights of zero, and an X that stays sparse, are let in by word.
 
@@ -217,6 +227,7 @@ def build_model(
         unknown_parents=unknown_parents,
         held=held.theta,
         engine=check_engine(engine, bound is not None),
+        compressed=compressed,
     )
 
 
@@ -265,8 +276,8 @@ def _structure(term: Term) -> GStructure:
     return Extended(part, relationship)
 
 
-def _axes(term: Term, part: GStructure, weights: np.ndarray | None) -> Axes | None:
+def _axes(term: Term, part: GStructure, weights: np.ndarray | None, ones: np.ndarray | None) -> Axes | None:
     """Axes where the covariance is one in any columns, and the columns of a record have one level."""
     if not part.mixes or term.covariates is None or term.by_column:
         return None
-    return build_axes(term.covariates, weights)
+    return build_axes(term.covariates, weights, ones)

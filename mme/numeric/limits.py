@@ -30,6 +30,8 @@ class Limits:
         supernodes store zeros.
     records_in_panel : int
         Records handled at a time, so that what is made of them stays in the cache.
+    records_in_chunk : int
+        Rows of a table that are read at a time where it comes in chunks: a few MB for each column.
     precision_entries_checked : int
         Entries of the inverse of a covariance up to which Henderson's equations factorise it as it is given, to refuse
         a singular one: a second. The inverse of a pedigree's A has seven for each animal.
@@ -156,6 +158,7 @@ class Limits:
     interpreted_steps: int = 300_000
     factor_entries_32_bits: int = 2**31 // 3
     records_in_panel: int = 16_384
+    records_in_chunk: int = 262_144
     precision_entries_checked: int = 1_000_000
     factor_operations: float = 1e13
     tabular_animals: int = 3000

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
+from mme.fitted.common import require_records
 from mme.fitted.local import Local
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
@@ -85,6 +86,7 @@ def heritability_table(fit: Fitted, name: str) -> pd.DataFrame:
     """The :func:`heritabilities` of a term as a table: ``estimate, se``."""
     import pandas as pd
 
+    require_records(fit, "heritability()")
     found = heritabilities(fit, fit.local, name)
     if np.isnan(found.estimate).all() and fit.optimum.undetermined:
         said = "; ".join(fit.optimum.undetermined)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.fitted.common import Record
+from mme.fitted.common import Record, require_records
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
@@ -41,8 +41,7 @@ class Shares:
         """Of X beta + offset ``population``, and of the rest under its name."""
         model = fit.model
         offset = 0.0 if model.offset is None else model.offset
-        mean = population - offset
-        fixed = float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
+        fixed = _variance(model, population - offset)
         values = np.array([fixed, *random_variances(model, fit.theta, fit.sigma), rest])
         names = ["fixed effects", *(term.name for term in model.terms), name]
         return cls(names, values, np.zeros(values.size, dtype=bool) if is_open is None else is_open)
@@ -74,6 +73,14 @@ class Shares:
         return pd.Series(shares, index=[*self.names[1:-1], "all"], name="icc")
 
 
+def _variance(model: Model, mean: np.ndarray) -> float:
+    """The variance of X beta over the records."""
+    if model.compressed is None:
+        return float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
+    sd = model.compressed.sd(mean)
+    return sd**2 if sd > _CONSTANT * abs(model.compressed.mean(mean)) else 0.0
+
+
 def variance_shares(fit: Fitted) -> pd.DataFrame:
     """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one.
 
@@ -96,8 +103,15 @@ def icc(fit: Fitted) -> pd.Series:
 
 
 def _shares(fit: Fitted) -> Shares:
+    if not has_shares(fit):
+        require_records(fit, "a share in the variance of records of unlike weights")
     rest = float(np.mean(fit.estimates.record_sd**2))
     return Shares.of(fit, fit.estimates.population, rest, "residual", _is_open(fit))
+
+
+def has_shares(fit: Fitted) -> bool:
+    """Whether means over the records are known: sums of records with weights have weighted means alone."""
+    return fit.model.compressed is None or not fit.model.compressed.weighted
 
 
 def _is_open(fit: Fitted) -> np.ndarray:
@@ -112,7 +126,7 @@ def _is_open(fit: Fitted) -> np.ndarray:
 def random_variances(model: Model, theta: np.ndarray, sigma: float) -> list[float]:
     """What each term adds to the variance of a record, on average."""
     return [
-        _mean_variance(term, model.relationship(t, theta), sigma * T)
+        _mean_variance(term, model.relationship(t, theta), sigma * T) * (model.n / model.n_records)
         for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True))
     ]
 

@@ -52,7 +52,7 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
     W = inverse @ (H @ np.linalg.inv(np.eye(q) + G @ H) @ G) @ C
     pooled = _population_values(estimates, of.fixed)
     table = {
-        "n": np.hstack([_records(term) for term in terms]).ravel(),
+        "n": np.hstack([_records(term, model) for term in terms]).ravel(),
         "pooled": np.tile(pooled, J),
         "no_pooling": (own[:, :, 0] + pooled).ravel(),
         "partial_pooling": (b + pooled).ravel(),
@@ -80,10 +80,12 @@ def _each(model: Model, which: str) -> list[np.ndarray]:
     ]
 
 
-def _records(term: Term) -> np.ndarray:
+def _records(term: Term, model: Model) -> np.ndarray:
     """Number of records (J, q) of each coefficient."""
     if not term.by_column or term.covariates is None:
-        return np.repeat(np.bincount(term.codes, minlength=term.n_levels)[:, None], term.q, axis=1)
+        counts = None if model.compressed is None else model.compressed.counts
+        sizes = np.bincount(term.codes, counts, minlength=term.n_levels).astype(np.int64)
+        return np.repeat(sizes[:, None], term.q, axis=1)
     columns = zip(term.codes, term.covariates.T, strict=True)
     return np.array([np.bincount(codes[z != 0.0], minlength=term.n_levels) for codes, z in columns]).T
 

@@ -35,7 +35,7 @@ def summary_text(fit: Fitted, tests: FixedTests) -> str:
     parts = [
         "\n".join([title(fit), *source(fit, fit.model.weights)]),
         criterion_text(fit),
-        f"Scaled residuals:\n{text_table(residual_rows(fit), left=0)}",
+        *([] if fit.model.compressed else [f"Scaled residuals:\n{text_table(residual_rows(fit), left=0)}"]),
         f"{random_title(fit)}:\n{text_table(random_rows(fit), left=2, indent=' ')}\n{counts(fit)}",
     ]
     if ratios := ratio_rows(fit):

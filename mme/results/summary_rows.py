@@ -119,7 +119,7 @@ def random_rows(fit: Record) -> list[Row]:
 
 def ratio_rows(fit: Fitted) -> list[Row]:
     """Heritabilities and genetic correlations: a share of the variance for each coefficient of related levels."""
-    if not related_terms(fit):
+    if not related_terms(fit) or fit.model.compressed is not None:
         return []
     around = fit.local if has_standard_errors(fit) else None
     found = [

@@ -35,7 +35,7 @@ def moment_equations(
     """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
     blocks = [weigh(objective, b) for b in range(len(objective.random))]
     repeated = [
-        not block.by_column and is_repeated(one, objective.model.n)
+        not block.by_column and is_repeated(one, objective.model.n_records)
         for block, one in zip(objective.random, blocks, strict=True)
     ]
     sigma = objective.model.sigma
@@ -46,7 +46,7 @@ def moment_equations(
 
 def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]) -> float:
     """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
-    r, n = objective.basis.r, objective.model.n - (0 if objective.fixed is None else objective.fixed.J)
+    r, n = objective.basis.r, objective.model.n_records - (0 if objective.fixed is None else objective.fixed.J)
     total = float(r @ r)
     among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
     effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * blocks[b].levels.R.shape[0] for b in among}

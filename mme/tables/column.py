@@ -67,3 +67,16 @@ class WideColumn:
 
 
 Column = np.ndarray | Factor | WideColumn
+# What a column holds, in words, by column.
+Kinds = dict[str, str]
+
+
+def kind_of(column: Column) -> str:
+    """What a column holds; nothing is said of one without a value."""
+    if isinstance(column, WideColumn):
+        return f"{len(column.suffixes)} columns"
+    if isinstance(column, Factor):
+        return "truth values" if column.logical else "labels" if column.categories.size else ""
+    if column.dtype.kind in "Mm":
+        return "dates"
+    return "numbers" if column.dtype.kind != "f" or not np.isnan(column).all() else ""

@@ -12,12 +12,14 @@ import numpy as np
 class Rows:
     """``kept`` (N,) marks the rows used; ``index`` labels all N rows, None for plain arrays.
 
-    ``outside``: how many rows are not in the subset that the user chose.
+    ``outside``: how many rows are not in the subset that the user chose; ``dropped``: how many were left out that are
+    not among the N, where rows of sums stand for records.
     """
 
     kept: np.ndarray
     index: Any = None
     outside: int = 0
+    dropped: int = 0
 
     @classmethod
     def all(cls, n: int) -> Rows:
@@ -27,7 +29,7 @@ class Rows:
     @property
     def n_dropped(self) -> int:
         """Rows left out because something was missing."""
-        return int(self.kept.size - self.kept.sum()) - self.outside
+        return int(self.kept.size - self.kept.sum()) - self.outside + self.dropped
 
     def aligned(self, values: np.ndarray, name: str) -> Any:
         """Values (n,) or (n, c) of the records used, one a row of the user's data; NaN where a row was dropped."""

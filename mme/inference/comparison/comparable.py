@@ -15,6 +15,9 @@ from mme.inference.comparison.random_blocks import spanned
 from mme.model.problem import Model
 from mme.numeric.rank import RANK_TOLERANCE
 
+# Rounding of sums that were made in another order.
+_SAME = 1e-9
+
 
 def same_span(one: Record, other: Record) -> bool:
     """Whether two X have one column space, whatever their records' variances."""
@@ -59,19 +62,42 @@ def check_comparable(fits: tuple[Record, ...]) -> None:
         raise MMEError(
             "anova cannot compare REML with ML fits, whose criteria are different likelihoods; refit with method='ML'"
         )
-    if any(fit.nobs != first.nobs or not np.array_equal(fit.model.y, first.model.y) for fit in fits[1:]):
+    if any(fit.nobs != first.nobs or not _same_response(fit.model, first.model) for fit in fits[1:]):
         sizes = ", ".join(str(fit.nobs) for fit in fits)
         raise MMEError(
             f"the fits do not share their records (responses of {sizes} records): rows with missing "
             "values were dropped differently, or the responses differ; fit all models to the same rows"
         )
-    if methods == ["REML"] and any(not same_span(first, fit) for fit in fits[1:]):
+    if any(fit.model.compressed is not None for fit in fits):
+        _check_same_sums(fits)
+    elif methods == ["REML"] and any(not same_span(first, fit) for fit in fits[1:]):
         raise MMEError(
             "REML fits with different fixed effects cannot be compared: REML is the likelihood of what the fixed "
             "effects leave, so each has different data; refit with method='ML'"
         )
     for fit in generalised[1:]:
         _check_same_likelihood(generalised[0], fit)
+
+
+def _same_response(one: Model, other: Model) -> bool:
+    """Whether two models have one response; of sums, one mean and one standard deviation of it."""
+    a, b = one.compressed, other.compressed
+    if a is None or b is None:
+        return a is b and np.array_equal(one.y, other.y)
+    moments = [(sums.mean(model.y), sums.sd(model.y), sums.logdet_W) for sums, model in ((a, one), (b, other))]
+    return bool(np.allclose(moments[0], moments[1], rtol=_SAME, atol=_SAME * moments[0][1]))
+
+
+def _check_same_sums(fits: tuple[Record, ...]) -> None:
+    """Refuse REML fits of sums with other columns in X: rows of sums of two models have no common records."""
+    first = fits[0]
+    alike = all(fit.fixed_names == first.fixed_names for fit in fits[1:])
+    logdets = [fit.basis.logdet for fit in fits]
+    if first.method == "REML" and not (alike and np.allclose(logdets, logdets[0], rtol=_SAME)):
+        raise MMEError(
+            "REML fits with different fixed effects cannot be compared: REML is the likelihood of what the fixed "
+            "effects leave, so each has different data; refit with method='ML'"
+        )
 
 
 def _check_same_likelihood(one: GeneralisedFitted, other: GeneralisedFitted) -> None:

@@ -76,7 +76,7 @@ class Maximum:
         if at < model.k:
             return self._natural(name, at)
         if at < first - self.phi.size:
-            step = 0.5 * self.sigma / sqrt(2.0 * model.n)
+            step = 0.5 * self.sigma / sqrt(2.0 * model.n_records)
             return self._whole(at, (0.0, inf), step, lambda theta, phi, value: Point(theta, phi, sigma=value))
         if at < first:
             return self._residual(at, at - first + self.phi.size)
@@ -142,7 +142,7 @@ class Maximum:
             bounds=held.held.bounds,
             step=held.step(value) * (self.sigma if held.times_sigma else 1.0),
             start=np.concatenate([held.start, self.phi, ones]),
-            radius=np.concatenate([held.radius, self._phi_radius, ones / sqrt(2.0 * model.n)]),
+            radius=np.concatenate([held.radius, self._phi_radius, ones / sqrt(2.0 * model.n_records)]),
             even=np.concatenate([held.even, np.zeros(self.phi.size + ones.size, dtype=bool)]),
             point=point,
         )

@@ -1,0 +1,36 @@
+"""A checked model -> the record of its fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
+from mme.model.problem import Model
+from mme.search.given import given_theta
+from mme.search.known_derivatives import AUTO, check_search
+from mme.search.loop import search as optimise
+from mme.search.progress import Progress
+from mme.tables.rows import Rows
+
+
+def fit_model(
+    model: Model,
+    theta: Any,
+    start: Any,
+    progress: Progress,
+    rows: Rows | None = None,
+    formula: str | None = None,
+    specification: Any = None,
+    formula_seconds: float | None = None,
+    search: str = AUTO,
+) -> Fitted:
+    """Fit a checked model; what describes its rows and its formula goes into the record."""
+    if theta is not None and start is not None:
+        raise MMEError("theta= evaluates there without a search, which start= would begin: give one of them")
+    first = None if start is None else model.canonical(given_theta(start, model, "start"))
+    found = optimise(model, theta, progress, first, by=check_search(search))
+    used = Rows.all(model.n) if rows is None else rows
+    objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
+    model = model if model.held is None else found.objective.model
+    return Fitted(model, found.optimum, objective, used, progress, formula, specification)

@@ -1,0 +1,107 @@
+"""Cross-products as a file, without pickle: the zip of :mod:`mme.files.archive`, whose content is a map.
+
+===========  ===========================================================================================================
+field        content
+===========  ===========================================================================================================
+``kind``     ``"cross-products"``
+``layout``   map: ``formula, fixed, variables``, class Options and Learned, and the other fields of a Layout
+``labels``   list of maps: ``name, kind, integers`` (array), ``labels`` and ``declared`` (lists), in order of appearance
+``pairs``    list of arrays: the keys of the combinations of levels
+``arrays``   map: ``R`` (cells, q, m), ``records`` (cells,), ``within`` (m - q, m - q), ``shift`` (m,) or null
+``counts``   class Counts; ``typical`` and ``offset``: maps from a name to (count, total, values or null)
+===========  ===========================================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.files.archive import damaged, read_archive, write_archive
+from mme.files.encoding import Decoder, Encoder
+from mme.files.save import classes
+from mme.formula.bars import split
+from mme.streaming.layout import Layout, Learned, Options, unread
+from mme.streaming.sums import Counts, Sums
+from mme.streaming.typical import Seen, Typical
+from mme.tables.arguments import path_of
+from mme.tables.growing import GrowingLabels
+
+KIND = "cross-products"
+_PLAIN = [one.name for one in fields(Layout) if one.name != "reading"]
+
+
+def save_sums(sums: Sums, path: str | os.PathLike[str]) -> None:
+    """Write sums to a file that :func:`load_sums` reads."""
+    reading = sums.layout.reading
+    layout = {name: getattr(sums.layout, name) for name in _PLAIN}
+    layout |= {"formula": sums.layout.formula, "fixed": reading.fixed, "variables": list(reading.values)}
+    content = {
+        "kind": KIND,
+        "layout": layout,
+        "labels": [labels.state() for labels in sums.labels.values()],
+        "pairs": [places.keys for places in sums.pairs],
+        "arrays": {
+            "R": sums.R[: sums.size],
+            "records": sums.records[: sums.size],
+            "within": sums.within,
+            "shift": sums.shift,
+        },
+        "counts": sums.counts,
+        "typical": _seen(sums.typical),
+        "offset": _seen(sums.offset),
+    }
+    encoder = Encoder(_classes())
+    encoded = encoder.encode(content)
+    write_archive(path_of(path), encoded, encoder.arrays)
+
+
+def load_sums(path: str | os.PathLike[str]) -> Sums:
+    """Read what :func:`save_sums` wrote. Nothing in the file is run."""
+    target = path_of(path)
+    content, arrays = read_archive(target)
+    with damaged(target):
+        held = Decoder(_classes(), arrays, {}).decode(content)
+        if not isinstance(held, dict) or held.get("kind") != KIND:
+            raise MMEError(f"{target} holds a fit, no cross-products: mme.load_fit reads it")
+        return _sums(held)
+
+
+def _sums(held: dict[str, Any]) -> Sums:
+    given = held["layout"]
+    options: Options = given["options"]
+    reading = unread(split(given.pop("formula")), given.pop("fixed"), given.pop("variables"), options.offset)
+    sums = Sums(Layout(reading=reading, **given))
+    sums.labels = {one["name"]: GrowingLabels.of_state(one) for one in held["labels"]}
+    for places, keys in zip(sums.pairs, held["pairs"], strict=True):
+        places.of(np.asarray(keys, dtype=np.int64))
+    size, q, m = sums.size, sums.layout.q, sums.layout.m
+    for name, shape in (("R", (size, q, m)), ("records", (size,)), ("within", (m - q, m - q))):
+        if held["arrays"][name].shape != shape:
+            raise MMEError(f"its array {name} has shape {held['arrays'][name].shape}, its levels need {shape}")
+        setattr(sums, name, held["arrays"][name])
+    sums.shift, sums.counts = held["arrays"]["shift"], held["counts"]
+    sums.typical, sums.offset = _unseen(held["typical"]), _unseen(held["offset"])
+    return sums
+
+
+def _seen(typical: Typical) -> dict[str, Any]:
+    return {
+        name: (seen.count, seen.total, None if seen.values is None else sorted(seen.values))
+        for name, seen in typical.items()
+    }
+
+
+def _unseen(held: dict[str, Any]) -> Typical:
+    return {
+        name: Seen(count, total, None if values is None else frozenset(values))
+        for name, (count, total, values) in held.items()
+    }
+
+
+def _classes() -> dict[str, type]:
+    return {**classes(), **{kind.__name__: kind for kind in (Options, Learned, Counts)}}

@@ -1,0 +1,87 @@
+"""Integers in the order in which they first come: a table that grows with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mme.numeric.kernels import kernel
+
+# 2^64 divided by the golden ratio, odd: products with it spread over the upper bits (Knuth, vol. 3, 6.4).
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Places:
+    """Where integers stand among those that came before: 0, 1, ... in the order of first appearance.
+
+    Examples
+    --------
+    >>> places = Places()
+    >>> places.of(np.array([7, -3, 7])).tolist(), places.of(np.array([5, -3])).tolist(), places.keys.tolist()
+    ([0, 1, 0], [2, 1], [7, -3, 5])
+    """
+
+    def __init__(self) -> None:
+        self._bits = 4
+        self._table = np.full(16, -1, dtype=np.int32)
+        self._keys = np.empty(8, dtype=np.int64)
+        self.size = 0
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The integers, by their places."""
+        return self._keys[: self.size]
+
+    def of(self, keys: np.ndarray) -> np.ndarray:
+        """The places (n,) of these integers, new ones behind the others."""
+        keys = np.ascontiguousarray(keys, dtype=np.int64)
+        self._make_room(self.size + keys.size)
+        found = np.empty(keys.size, dtype=np.int64)
+        self.size = self._put(keys, self.size, found)
+        return found
+
+    def copy(self) -> Places:
+        """Another table with the same places."""
+        twin = Places()
+        twin.of(self.keys)
+        return twin
+
+    def __getstate__(self) -> np.ndarray:
+        return self.keys.copy()
+
+    def __setstate__(self, keys: np.ndarray) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.of(keys)
+
+    def _put(self, keys: np.ndarray, size: int, found: np.ndarray) -> int:
+        slots = ((keys.view(np.uint64) * _GOLDEN) >> np.uint64(64 - self._bits)).view(np.int64)
+        return int(kernel(put, keys.size)(keys, slots, self._table, self._keys, size, found))
+
+    def _make_room(self, size: int) -> None:
+        if size > self._keys.size:
+            more = np.empty(max(size, self._keys.size + self._keys.size // 2), dtype=np.int64)
+            more[: self.size] = self.keys
+            self._keys = more
+        if 2 * size > self._table.size:
+            self._bits = int(2 * size - 1).bit_length()
+            self._table = np.full(2**self._bits, -1, dtype=np.int32)
+            self._put(self.keys.copy(), 0, np.empty(self.size, dtype=np.int64))
+
+
+def put(keys: np.ndarray, slots: np.ndarray, table: np.ndarray, known: np.ndarray, size: int, found: np.ndarray) -> int:
+    """The loop of :meth:`Places.of`: each key at its slot or at the next free one; how many keys are known then."""
+    last = table.size - 1
+    for i in range(keys.size):
+        key, slot = keys[i], slots[i]
+        while True:
+            at = table[slot]
+            if at < 0:
+                table[slot] = size
+                known[size] = key
+                found[i] = size
+                size += 1
+                break
+            if known[at] == key:
+                found[i] = at
+                break
+            slot = (slot + 1) & last
+    return size

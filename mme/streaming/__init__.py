@@ -1,0 +1,1 @@
+"""Rows beyond memory: sums over chunks of them, which may be of many machines."""

@@ -1,0 +1,201 @@
+"""Over a source of chunks: what the first of them shows, the passes that are asked for, and the sums of all."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from mme.errors import MMEError
+from mme.formula.bars import Parsed, split
+from mme.formula.parser import parse_expression
+from mme.formula.reading import Reading, read
+from mme.formula.syntax import names_in
+from mme.formula.transforms import CONSTANTS
+from mme.streaming.chunk import frame_of, of_chunk, read_chunk
+from mme.streaming.first_pass import Asked, LevelsSeen, WholeColumns, asked_by
+from mme.streaming.layout import Layout, Learned, Options, columns_of, layout_of
+from mme.streaming.sums import Sums
+from mme.tables.chunks import Chunks
+from mme.tables.column import Kinds, kind_of
+
+# A name of a column that needs no backticks.
+_NAME = re.compile(r"[^\W\d][\w.]*")
+# Told what is read and how many rows of it so far.
+Tell = Callable[[str, int], None]
+# Said of what can be read once.
+_SPENT = "; what was read to its end has none left"
+# Seconds between two lines of progress.
+_PAUSE = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """What the first chunk with rows shows."""
+
+    reading: Reading
+    asked: Asked
+    wanted: frozenset[str]
+
+    def kinds(self) -> Kinds:
+        """What the columns hold that are read."""
+        frame = self.reading.evaluator.frame
+        return {name: kind_of(frame.column(name)) for name in sorted(self.wanted)}
+
+
+def sums_of(source: Chunks, formula: str, options: Options, tell: Tell | None = None) -> Sums:
+    """The sums of all chunks of a source.
+
+    Raises
+    ------
+    MMEError
+        A chunk cannot be used, which the message names; nothing is left half-done.
+    """
+    wanted = wanted_by(formula, options, source.names)
+    tables = source.tables(wanted)
+    before, begun = _first(source, tables, formula, options)
+    if not begun.asked.anything:
+        layout = layout_of(begun.reading, options, Learned(begun.reading.evaluator.states), begun.kinds())
+        return _summed(_after(before, tables), layout, tell)
+    if not source.once:
+        tables.close()
+    else:
+        source = _kept(_after(before, tables), begun.wanted)
+    layout = layout_of(begun.reading, options, learned_of(source, begun, options, tell), begun.kinds())
+    return _summed(source.tables(wanted), layout, tell)
+
+
+def sums_by(source: Chunks, layout: Layout, tell: Tell | None = None) -> Sums:
+    """The sums of all chunks of a source, by a layout that was learned from another."""
+    return _summed(source.tables(layout.kinds), layout, tell)
+
+
+def wanted_by(formula: str, options: Options, names: tuple[str, ...] | None) -> frozenset[str] | None:
+    """The columns that are read of a source with these ``names``; None: all, to say what there is in their place."""
+    wanted = names_of(split(formula), options, names)
+    if names is None or "." in wanted or not wanted <= set(names) | set(CONSTANTS):
+        return None
+    return frozenset(wanted & set(names))
+
+
+def names_of(parsed: Parsed, options: Options, known: Collection[str] | None) -> set[str]:
+    """The names in a formula, and in what is said beside it."""
+    nodes = [parsed.response, *([] if parsed.fixed is None else [parsed.fixed])]
+    for bar in parsed.bars:
+        nodes += [*bar.factors, *bar.left.variables, *([] if bar.time is None else [bar.time])]
+    names = set().union(*map(names_in, nodes))
+    for given in (options.weights, options.offset, options.subset):
+        if given is not None:
+            is_name = given in known if known is not None else _NAME.fullmatch(given) is not None
+            names |= {given} if is_name else names_in(parse_expression(given))
+    return names
+
+
+def learned_of(source: Chunks, begun: Begun, options: Options, tell: Tell | None) -> Learned:
+    """What the formula asks of all rows, a pass for each kind of question."""
+    asked, states = begun.asked, begun.reading.evaluator.states
+    if asked.learning:
+        whole, kinds = WholeColumns(), begun.kinds()
+        for called, table in _told(source.tables(begun.wanted), f"a first pass for {asked.said}", tell):
+            with of_chunk(called):
+                whole.add(table, asked, options, kinds)
+        states = whole.states(asked, begun.reading.parsed.formula)
+    if not asked.factors:
+        return Learned(states)
+    levels, kinds = LevelsSeen(), begun.kinds()
+    for called, table in _told(source.tables(begun.wanted), f"a first pass for {asked.said}", tell):
+        with of_chunk(called):
+            levels.add(table, begun.reading, asked, options, states, kinds)
+    return levels.learned(begun.reading, states)
+
+
+def begin(table: Any, formula: str, options: Options) -> Begun | None:
+    """What a chunk shows; None where the subset has none of its rows."""
+    frame, _ = frame_of(table, options)
+    if not frame.n:
+        return None
+    reading = read(split(formula), frame, options.weights, options.offset)
+    wanted = frozenset(names_of(reading.parsed, options, frame.names) | columns_of(reading, options)) & set(frame.names)
+    return Begun(reading, asked_by(reading), frozenset(wanted))
+
+
+def printed(began: float) -> Tell:
+    """Lines of progress on stderr, one a second at most."""
+    last = [began]
+
+    def tell(what: str, rows: int) -> None:
+        if (now := perf_counter()) - last[0] >= _PAUSE:
+            print(f"{what}: {rows:,} rows, {now - began:.0f} s", file=sys.stderr)
+            last[0] = now
+
+    return tell
+
+
+def _first(
+    source: Chunks, tables: Iterator[tuple[str, Any]], formula: str, options: Options
+) -> tuple[list[tuple[str, Any]], Begun]:
+    """The chunks up to the first with rows, and what it shows."""
+    before = []
+    for called, table in tables:
+        before.append((called, table))
+        with of_chunk(called):
+            begun = begin(table, formula, options)
+        if begun is not None:
+            return before, begun
+    chosen = "" if options.subset is None else f" in the subset '{options.subset}'"
+    raise MMEError(f"{source.name} has no rows{chosen}" + _SPENT * source.once)
+
+
+def _after(before: list[tuple[str, Any]], tables: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    yield from before
+    before.clear()
+    yield from tables
+
+
+def _summed(tables: Iterator[tuple[str, Any]], layout: Layout, tell: Tell | None) -> Sums:
+    sums, kinds = Sums(layout), dict(layout.kinds)
+    for called, table in _told(tables, "sums", tell):
+        with of_chunk(called):
+            sums.add(read_chunk(layout, table, kinds))
+    return sums
+
+
+def _told(tables: Iterator[tuple[str, Any]], what: str, tell: Tell | None) -> Iterator[tuple[str, Any]]:
+    rows = 0
+    for called, table in tables:
+        yield called, table
+        if tell is not None:
+            rows += len(table) if not isinstance(table, dict) else len(next(iter(table.values())))
+            tell(what, rows)
+
+
+def _kept(tables: Iterator[tuple[str, Any]], wanted: Collection[str]) -> Chunks:
+    """What can be read once, written to a temporary file that is gone when this is: its columns that are wanted."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    for called, table in tables:
+        with of_chunk(called):
+            columns = {name: _column(table, name) for name in sorted(wanted)}
+        pickle.dump((called, columns), file, pickle.HIGHEST_PROTOCOL)
+    file.flush()
+
+    def read_again(names: Collection[str] | None) -> Iterator[Any]:
+        file.seek(0)
+        while True:
+            try:
+                yield pickle.load(file)[1]
+            except EOFError:
+                return
+
+    return Chunks("the iterator", read_again)
+
+
+def _column(table: Any, name: str) -> Any:
+    try:
+        return table.column(name) if hasattr(type(table), "column_names") else table[name]
+    except KeyError:
+        raise MMEError(f"column '{name}' is not here; all chunks need the same columns") from None

@@ -1,0 +1,56 @@
+"""Where the chunks come from, read one after the other or by the workers of Dask: one way to ask for their sums."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mme.streaming.layout import Layout, Options
+from mme.streaming.passes import Tell, sums_by, sums_of
+from mme.streaming.sums import Sums
+from mme.tables.chunks import Chunks
+
+
+class TableSource(ABC):
+    """A table in chunks."""
+
+    @abstractmethod
+    def sums(self, formula: str, options: Options, tell: Tell | None) -> Sums:
+        """The sums of all chunks by a formula."""
+
+    @abstractmethod
+    def sums_by(self, layout: Layout, tell: Tell | None) -> Sums:
+        """The sums of all chunks by a layout that is known."""
+
+    @abstractmethod
+    def tables(self, names: list[str]) -> Iterator[tuple[str, Any]]:
+        """The chunks one by one, of these columns, and what each is called."""
+
+
+@dataclass(frozen=True, eq=False)
+class InTurn(TableSource):
+    """Chunks that are read one after the other."""
+
+    chunks: Chunks
+
+    def sums(self, formula: str, options: Options, tell: Tell | None) -> Sums:
+        """As :meth:`TableSource.sums`."""
+        return sums_of(self.chunks, formula, options, tell)
+
+    def sums_by(self, layout: Layout, tell: Tell | None) -> Sums:
+        """As :meth:`TableSource.sums_by`."""
+        return sums_by(self.chunks, layout, tell)
+
+    def tables(self, names: list[str]) -> Iterator[tuple[str, Any]]:
+        """As :meth:`TableSource.tables`."""
+        return self.chunks.tables(names)
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """A source that was read, and how: what needs records reads it again."""
+
+    source: TableSource
+    layout: Layout

@@ -1,0 +1,206 @@
+"""The sums of chunks: a triangle a cell, and what belongs to no cell; to be added to, and to be added up.
+
+Cells are the combinations of levels of all grouping factors. A cell holds q rows of m numbers, the triangle of its
+[Z N] (:mod:`mme.numeric.triangles`), N = [X y]; rows free of Z have one triangle for all cells. Columns far from zero
+are taken from a point near their mean, by the constant in front of them, so that triangles keep the digits of their
+spread.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.numeric.places import Places
+from mme.numeric.triangles import add_rows, with_rows
+from mme.streaming.layout import Layout
+from mme.streaming.typical import Typical, together
+from mme.tables.column import Column
+from mme.tables.growing import GrowingLabels
+
+# A column is taken from a point near its mean where that is so many times its spread away from zero.
+_FAR = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What adds up as numbers: records, rows left out, rows outside the subset, chunks, log|W|; whether W is not I."""
+
+    n: int = 0
+    dropped: int = 0
+    outside: int = 0
+    chunks: int = 0
+    logdet_W: float = 0.0
+    weighted: bool = False
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.n + other.n,
+            self.dropped + other.dropped,
+            self.outside + other.outside,
+            self.chunks + other.chunks,
+            self.logdet_W + other.logdet_W,
+            self.weighted or other.weighted,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """The complete rows of a chunk: [Z X y] by row, the columns of the grouping factors, roots of weights."""
+
+    D: np.ndarray
+    parts: dict[str, Column]
+    root: np.ndarray | None
+    counts: Counts
+    typical: Typical
+    offset: Typical
+
+
+class Sums:
+    """The sums of the chunks that were added so far.
+
+    Attributes
+    ----------
+    R : (room, q, m)
+        Triangles of the cells, and room for more.
+    records : (room,)
+        Records of each cell.
+    within : (m - q, m - q)
+        The triangle of the rows that are free of Z.
+    shift : (m,)
+        What columns are taken from.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        q, m = layout.q, layout.m
+        self.layout = layout
+        self.labels = {name: GrowingLabels(name) for name in layout.parts}
+        self.pairs = [Places() for _ in layout.parts[1:]]
+        self.R, self.records = np.zeros((0, q, m)), np.zeros(0, dtype=np.int64)
+        self.within = np.zeros((m - q, m - q))
+        self.shift: np.ndarray | None = None
+        self.counts, self.typical, self.offset = Counts(), Typical(), Typical()
+        self._steps = 0
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        if self.pairs:
+            return self.pairs[-1].size
+        return sum(labels.size for labels in self.labels.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the triangles of all cells, their counts and their places."""
+        each = self.layout.q * self.layout.m * 8 + 8 + 16 * (1 + len(self.pairs))
+        return self.size * each
+
+    def add(self, chunk: Chunk) -> None:
+        """Add the rows of a chunk, whose arrays are overwritten."""
+        self.counts = self.counts + chunk.counts
+        if not chunk.counts.n:
+            return
+        self.typical = together(self.typical, chunk.typical)
+        self.offset = together(self.offset, chunk.offset)
+        cells = self._cells([self.labels[name].codes(column) for name, column in chunk.parts.items()])
+        if self.shift is None:
+            self.shift = _shift_of(chunk.D, self.layout.ones)
+        D = chunk.D
+        for j in np.flatnonzero(self.shift).tolist():
+            D[:, j] -= self.shift[j]
+        if chunk.root is not None:
+            D *= chunk.root[:, None]
+        self._rotate(cells, D)
+        self.records[: self.size] += np.bincount(cells, minlength=self.size)
+
+    def plus(self, other: Sums) -> Sums:
+        """The sums of the chunks of both; neither is changed."""
+        if not self.layout.same_as(other.layout):
+            raise MMEError(
+                "the two sums are of other columns: they were made of another formula, or learned other levels or "
+                "transforms; make the second from the design of the first, CrossProducts.from_chunks(first.design, ...)"
+            )
+        if other.counts.n > self.counts.n and other.size > self.size:
+            return other.plus(self)
+        twin = self.copy()
+        twin.counts = self.counts + other.counts
+        if other.shift is None:
+            return twin
+        if twin.shift is None:
+            twin.shift = other.shift
+        twin.typical, twin.offset = together(self.typical, other.typical), together(self.offset, other.offset)
+        rows, within = _moved(other, twin.shift)
+        codes = []
+        for name, known in self.labels.items():
+            twin.labels[name], place = known.merged(other.labels[name])
+            codes.append(place)
+        each = other.codes()
+        cells = twin._cells([place[one] for place, one in zip(codes, each, strict=True)])
+        twin._rotate(np.repeat(cells, self.layout.q), rows)
+        twin.within = with_rows(twin.within, within)
+        twin.records[: twin.size] += np.bincount(
+            cells, weights=other.records[: other.size], minlength=twin.size
+        ).astype(np.int64)
+        return twin
+
+    def copy(self) -> Sums:
+        """Sums that can be added to while these stay as they are."""
+        twin = copy(self)
+        twin.R, twin.records = self.R[: self.size].copy(), self.records[: self.size].copy()
+        twin.labels = {name: known.merged(GrowingLabels(name))[0] for name, known in self.labels.items()}
+        twin.pairs = [places.copy() for places in self.pairs]
+        return twin
+
+    def codes(self) -> list[np.ndarray]:
+        """The codes (cells,) of every part, by first appearance."""
+        if not self.pairs:
+            return [np.arange(self.size)] * len(self.labels)
+        found, cells = [], np.arange(self.size)
+        for places in reversed(self.pairs):
+            keys = places.keys[cells]
+            found.append(keys & 0xFFFFFFFF)
+            cells = keys >> 32
+        return [cells, *reversed(found)]
+
+    def _cells(self, codes: list[np.ndarray]) -> np.ndarray:
+        """The cells (n,) of rows by their codes of every part; without any all rows are free of Z."""
+        if not codes:
+            return np.zeros(0, dtype=np.int64)
+        cells = codes[0]
+        for places, code in zip(self.pairs, codes[1:], strict=True):
+            cells = places.of((cells << 32) | code)
+        self._make_room()
+        return cells
+
+    def _make_room(self) -> None:
+        if (size := self.size) > self.records.size:
+            room = max(size, self.records.size + self.records.size // 2)
+            R, records = np.zeros((room, *self.R.shape[1:])), np.zeros(room, dtype=np.int64)
+            R[: len(self.R)], records[: self.records.size] = self.R, self.records
+            self.R, self.records = R, records
+
+    def _rotate(self, cells: np.ndarray, rows: np.ndarray) -> None:
+        self._steps += rows.size * self.layout.q
+        self.within = with_rows(self.within, add_rows(self.R, cells, rows, self._steps))
+
+
+def _shift_of(D: np.ndarray, ones: int) -> np.ndarray:
+    """The means of columns (m,) that are far from zero, of those behind the constant; zero of others."""
+    mean, sd = D.mean(axis=0), D.std(axis=0)
+    far = np.abs(mean) > _FAR * sd
+    far[: ones + 1] = False
+    return np.where(far, mean, 0.0)
+
+
+def _moved(sums: Sums, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of all cells (cells q, m), and those of no cell (m - q, m - q), with columns taken from ``shift``."""
+    q, m, ones = sums.layout.q, sums.layout.m, sums.layout.ones
+    rows = sums.R[: sums.size].reshape(-1, m).copy()
+    within, change = sums.within.copy(), (0.0 if sums.shift is None else sums.shift) - shift
+    rows += rows[:, [ones]] * change
+    if ones >= q:
+        within += within[:, [ones - q]] * change[q:]
+    return rows, within

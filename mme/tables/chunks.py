@@ -1,0 +1,228 @@
+"""Tables that come in chunks, whatever library or file they come from: named, and read again where they can be.
+
+==================================  ====================================================================================
+a path                              Parquet, a file or a folder of them (pyarrow); CSV or TSV (pandas); by its name
+``pyarrow.dataset.Dataset``         record batches
+``pyarrow.RecordBatchReader``       record batches, once
+Polars ``LazyFrame``                collected in batches by the streaming engine
+DuckDB relation                     record batches; the query runs again for each pass
+a list or tuple of tables           as they are
+a function without arguments        called for each pass; returns an iterator of tables
+an iterator or generator            of tables, once
+==================================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mme.errors import MMEError
+from mme.numeric.limits import limits
+from mme.tables.arguments import path_of
+
+# How files of tables end.
+PARQUET, TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".tab", ".txt")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_SEPARATORS = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True, eq=False)
+class Chunks:
+    """A table in chunks.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in messages.
+    read : callable
+        Of names of columns, or None for all: an iterator of tables.
+    names : tuple of str or None
+        The columns, where they are known before a chunk is read.
+    once : bool
+        Whether it can be read once only.
+    """
+
+    name: str
+    read: Callable[[Collection[str] | None], Iterator[Any]]
+    names: tuple[str, ...] | None = None
+    once: bool = False
+
+    def tables(self, wanted: Collection[str] | None = None) -> Generator[tuple[str, Any]]:
+        """The chunks that have rows, with what each is called; of columns that are ``wanted`` alone."""
+        if wanted is not None and self.names is not None:
+            wanted = [name for name in self.names if name in wanted] if set(wanted) & set(self.names) else None
+        else:
+            wanted = None
+        first = 0
+        for number, table in enumerate(self.read(wanted), start=1):
+            rows = _length(table)
+            if rows:
+                yield f"chunk {number} of {self.name} (rows {first} to {first + rows - 1})", table
+            first += rows
+
+
+def chunks_of(data: Any) -> Chunks | None:
+    """Open what comes in chunks; None of a table that is there as a whole."""
+    module = type(data).__module__.partition(".")[0]
+    if isinstance(data, str | os.PathLike):
+        return _of_path(path_of(data))
+    if isinstance(data, Chunks):
+        return data
+    if module == "pyarrow" and hasattr(data, "scanner") and not hasattr(data, "column_names"):
+        return _of_dataset(data, "the dataset")
+    if module == "pyarrow" and hasattr(data, "read_next_batch"):
+        return Chunks("the reader", _once(data, "reader"), tuple(data.schema.names), once=True)
+    if module == "polars" and hasattr(data, "collect_schema") and not hasattr(data, "get_column"):
+        return _of_lazy(data)
+    if module in ("duckdb", "_duckdb") and hasattr(data, "project"):
+        return _of_relation(data)
+    if isinstance(data, list | tuple) and data and all(map(_is_table, data)):
+        return Chunks("the list", lambda names: iter(data))
+    if hasattr(data, "__next__"):
+        return Chunks("the iterator", _once(data, "iterator"), once=True)
+    if callable(data) and not _is_table(data):
+        return Chunks("the function's tables", lambda names: iter(data()))
+    return None
+
+
+def _is_table(data: Any) -> bool:
+    kind = type(data)
+    return isinstance(data, Mapping) or any(hasattr(kind, name) for name in ("iloc", "get_column", "column_names"))
+
+
+def _length(table: Any) -> int:
+    if isinstance(table, Mapping):
+        return len(next(iter(table.values()), ()))
+    rows = getattr(table, "num_rows", None)
+    if rows is None and not (hasattr(table, "__len__") and _is_table(table)):
+        raise MMEError(
+            f"a chunk must be a table (pandas, Polars, Arrow, or a dict of arrays), got {type(table).__name__}"
+        )
+    return len(table) if rows is None else int(rows)
+
+
+def _once(data: Iterable[Any], what: str) -> Callable[[Collection[str] | None], Iterator[Any]]:
+    spent: list[bool] = []
+
+    def read(names: Collection[str] | None) -> Iterator[Any]:
+        if spent:
+            raise MMEError(
+                f"the {what} was read, and cannot be read again: give a function that returns a new one, a list of "
+                "tables, or a file"
+            )
+        spent.append(True)
+        return iter(data)
+
+    return read
+
+
+def _of_path(path: Path) -> Chunks:
+    if not path.exists():
+        raise MMEError(f"there is no file or folder {str(path)!r}")
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    kinds = {_ending(one) for one in files if not one.name.startswith(("_", "."))}
+    if kinds and kinds <= set(PARQUET):
+        return _of_parquet(path)
+    if kinds and kinds <= set(TEXT):
+        return _of_text([one for one in files if _ending(one) in TEXT], str(path))
+    listed = ", ".join(sorted(kind or "no ending" for kind in kinds)) or "no files"
+    raise MMEError(f"{str(path)!r} must be Parquet ({', '.join(PARQUET)}) or text ({', '.join(TEXT)}); it has {listed}")
+
+
+def _ending(path: Path) -> str:
+    return (path.with_suffix("") if path.suffix in _PACKED else path).suffix.lower()
+
+
+def _of_parquet(path: Path) -> Chunks:
+    try:
+        import pyarrow.dataset as ds
+    except ImportError as error:
+        raise MMEError("Parquet files are read by pyarrow: pip install 'mme[parquet]'") from error
+    try:
+        return _of_dataset(ds.dataset(str(path), format="parquet", partitioning="hive"), f"'{path.name}'")
+    except (OSError, ValueError) as error:
+        raise MMEError(f"{str(path)!r} cannot be read as Parquet: {error}") from error
+
+
+def _of_dataset(dataset: Any, name: str) -> Chunks:
+    def read(names: Collection[str] | None) -> Iterator[Any]:
+        columns = None if names is None else list(names)
+        few = {"batch_size": limits().records_in_chunk, "batch_readahead": 2, "fragment_readahead": 1}
+        return _said(iter(dataset.to_batches(columns=columns, **few)), name)
+
+    return Chunks(name, read, tuple(dataset.schema.names))
+
+
+def _said(batches: Iterator[Any], name: str) -> Iterator[Any]:
+    """The batches; what their reader raises is said with the name of the chunk."""
+    number = 0
+    while True:
+        number += 1
+        try:
+            yield next(batches)
+        except StopIteration:
+            return
+        except (OSError, ValueError, TypeError, NotImplementedError) as error:
+            raise MMEError(f"chunk {number} of {name} cannot be read: {error}") from error
+
+
+def _of_text(files: list[Path], name: str) -> Chunks:
+    import pandas as pd
+
+    separators = {_separator(file) for file in files}
+    if len(separators) > 1:
+        raise MMEError(f"the files of {name!r} are separated by different signs: {sorted(separators)}")
+    (separator,) = separators
+
+    def read(names: Collection[str] | None) -> Iterator[Any]:
+        for file in files:
+            columns = None if names is None else list(names)
+            options = {"sep": separator, "usecols": columns, "low_memory": False}
+            with pd.read_csv(file, chunksize=limits().records_in_chunk, **options) as reader:
+                yield from _said(iter(reader), f"'{file.name}'")
+
+    header = pd.read_csv(files[0], sep=separator, nrows=0)
+    return Chunks(f"'{Path(name).name}'", read, tuple(map(str, header.columns)))
+
+
+def _separator(file: Path) -> str:
+    """The sign that occurs most often in the first line."""
+    import pandas as pd
+
+    line = str(pd.read_csv(file, sep="\0", header=None, nrows=1, engine="python").iloc[0, 0])
+    return max(_SEPARATORS, key=line.count)
+
+
+def _of_lazy(frame: Any) -> Chunks:
+    def read(names: Collection[str] | None) -> Iterator[Any]:
+        chosen = frame if names is None else frame.select(list(names))
+        if hasattr(chosen, "collect_batches"):
+            return _said(iter(chosen.collect_batches(chunk_size=limits().records_in_chunk)), "the lazy frame")
+        return _slices(chosen)
+
+    return Chunks("the lazy frame", read, tuple(frame.collect_schema().names()))
+
+
+def _slices(frame: Any) -> Iterator[Any]:
+    """Slices of a lazy frame, of a Polars without batches: each is a query of its own."""
+    step, at = limits().records_in_chunk, 0
+    while (part := frame.slice(at, step).collect()).height:
+        yield part
+        at += step
+
+
+def _of_relation(relation: Any) -> Chunks:
+    def read(names: Collection[str] | None) -> Iterator[Any]:
+        quoted = None if names is None else ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+        chosen = relation if quoted is None else relation.project(quoted)
+        reader = (getattr(chosen, "to_arrow_reader", None) or chosen.fetch_record_batch)(limits().records_in_chunk)
+        try:
+            yield from _said(iter(reader), "the relation")
+        finally:  # a connection has one open result at a time
+            reader.close()
+
+    return Chunks("the relation", read, tuple(relation.columns))

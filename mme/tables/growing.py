@@ -1,0 +1,138 @@
+"""Labels as they come, a part of a column at a time: codes by first appearance, sorted levels at the end."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.numeric.places import Places
+from mme.tables.codes import EXACT, coded_floats, object_array
+from mme.tables.coding import coded
+from mme.tables.column import Column, Factor, WideColumn
+
+
+class GrowingLabels:
+    """The labels of one column in the order of first appearance; a copy of it can be added to apart.
+
+    Examples
+    --------
+    >>> labels = GrowingLabels("g")
+    >>> labels.codes(np.array([7, 3])).tolist(), labels.codes(np.array([3.0, 5.0])).tolist()
+    ([0, 1], [1, 2])
+    >>> [one.tolist() for one in labels.in_order()]
+    [[2, 0, 1], [3, 5, 7]]
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.kind = ""  # "integers", or the kind of the factors that came
+        self._integers = Places()
+        self._places: dict[object, int] = {}
+        self._declared: dict[object, None] = {}
+
+    @property
+    def size(self) -> int:
+        """How many labels there are."""
+        return self._integers.size if self.kind == "integers" else len(self._places)
+
+    def codes(self, column: Column) -> np.ndarray:
+        """The codes (n,) of labels none of which is missing."""
+        if isinstance(column, WideColumn):
+            raise MMEError(f"grouping factor '{self.name}' has {len(column.suffixes)} columns; give one of them")
+        if isinstance(column, np.ndarray) and _is_whole(column):
+            self._is_of("integers")
+            return self._integers.of(column.astype(np.int64, copy=False))
+        if isinstance(column, np.ndarray):
+            factor = coded_floats(column) if column.dtype.kind == "f" else coded(column, self.name)
+            kind = "numbers" if column.dtype.kind == "f" else "text"
+        else:
+            factor, kind = column, column.kind
+        self._is_of(kind)
+        return self._of_labels(factor)
+
+    def merged(self, other: GrowingLabels) -> tuple[GrowingLabels, np.ndarray]:
+        """The labels of both, and the codes there of those of the other."""
+        twin = copy(self)
+        twin._integers, twin._places = self._integers.copy(), dict(self._places)
+        twin._declared = dict(self._declared)
+        if not other.size:
+            return twin, np.zeros(0, dtype=np.int64)
+        twin._is_of(other.kind)
+        if other.kind == "integers":
+            return twin, twin._integers.of(other._integers.keys)
+        twin._declared |= other._declared
+        labels = other._places
+        return twin, np.array([twin._places.setdefault(one, len(twin._places)) for one in labels], dtype=np.int64)
+
+    def in_order(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rank of every label by its code, and the levels: sorted, or as categories declare it."""
+        if self.kind == "integers":
+            order = np.argsort(self._integers.keys)
+            return np.argsort(order), self._integers.keys[order]
+        labels = list(self._places)
+        if self.kind in ("text", "numbers"):
+            order = np.array(sorted(range(len(labels)), key=labels.__getitem__), dtype=np.int64)  # type: ignore[arg-type]
+        else:
+            declared = {label: rank for rank, label in enumerate(self._declared)}
+            order = np.array(sorted(range(len(labels)), key=lambda j: declared[labels[j]]), dtype=np.int64)
+        ordered = [labels[j] for j in order]
+        return np.argsort(order), _array(ordered)
+
+    def state(self) -> dict[str, object]:
+        """What a file holds of it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "integers": self._integers.keys,
+            "labels": list(self._places),
+            "declared": list(self._declared),
+        }
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> GrowingLabels:
+        """The labels that :meth:`state` tells of."""
+        made = cls(str(state["name"]))
+        made.kind = str(state["kind"])
+        made._integers.of(np.asarray(state["integers"], dtype=np.int64))
+        made._places = {label: place for place, label in enumerate(state["labels"])}
+        made._declared = dict.fromkeys(state["declared"])
+        return made
+
+    def _of_labels(self, factor: Factor) -> np.ndarray:
+        labels = factor.categories.tolist()
+        if self.kind not in ("text", "numbers"):
+            self._declared |= dict.fromkeys(labels)
+        occurs = np.zeros(len(labels), dtype=bool)
+        occurs[factor.codes] = True
+        place = np.full(len(labels), -1, dtype=np.int64)
+        here = np.flatnonzero(occurs)
+        place[here] = [self._places.setdefault(labels[j], len(self._places)) for j in here.tolist()]
+        return place[factor.codes]
+
+    def _is_of(self, kind: str) -> None:
+        """Refuse labels of another kind than those that came before."""
+        if not self.kind:
+            self.kind = kind
+        if kind == self.kind:
+            return
+        held, came = _KINDS.get(self.kind, "categories"), _KINDS.get(kind, "categories")
+        raise MMEError(
+            f"grouping factor '{self.name}' holds {came} here, and held {held} before; write all chunks with one type"
+        )
+
+
+_KINDS = {"integers": "integers", "numbers": "numbers that are not whole", "text": "text"}
+
+
+def _is_whole(column: np.ndarray) -> bool:
+    if column.dtype.kind in "iu":
+        return column.dtype != np.uint64 or not column.size or int(column.max()) < 2**63
+    return column.dtype.kind == "f" and bool((np.abs(column) < EXACT).all() and (column == np.floor(column)).all())
+
+
+def _array(labels: list[object]) -> np.ndarray:
+    kinds = {type(label) for label in labels}
+    return np.array(labels) if kinds <= {bool} or kinds <= {float} or kinds <= {int} else object_array(labels)

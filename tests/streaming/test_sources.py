@@ -1,0 +1,250 @@
+"""Where chunks come from, and what is said of one that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+from mme.numeric.limits import Limits, within
+
+FORMULA = "y ~ x + f + (x | g)"
+
+
+def table():
+    rng = np.random.default_rng(11)
+    n = 600
+    g, x = rng.integers(20, size=n), rng.standard_normal(n)
+    f = np.array(["a", "b"], dtype=object)[rng.integers(2, size=n)]
+    y = 1.0 + x + (f == "b") + rng.standard_normal(20)[g] * (1.0 + x) + rng.standard_normal(n)
+    return pd.DataFrame({"y": y, "x": x, "f": f, "g": np.array([f"u{one}" for one in g], dtype=object), "z": 1})
+
+
+def cut(data, size=100):
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return mme.lmer(FORMULA, table())
+
+
+def parquet(data, path):
+    data.to_parquet(path / "one.parquet", index=False)
+    return path / "one.parquet"
+
+
+def folder(data, path):
+    for i, part in enumerate(cut(data, 250)):
+        part.to_parquet(path / f"{i}.parquet", index=False)
+    return str(path)
+
+
+def text(data, path):
+    data.to_csv(path / "one.csv", index=False)
+    return str(path / "one.csv")
+
+
+def packed(data, path):
+    data.to_csv(path / "one.tsv.gz", index=False, sep="\t")
+    return path / "one.tsv.gz"
+
+
+def dataset(data, path):
+    import pyarrow.dataset as ds
+
+    return ds.dataset(parquet(data, path))
+
+
+def arrow(data):
+    import pyarrow as pa
+
+    return pa.Table.from_pandas(data)
+
+
+def lazy(data, path):
+    import polars as pl
+
+    return pl.from_pandas(data).lazy()
+
+
+def relation(data, path):
+    duckdb = pytest.importorskip("duckdb")
+    return duckdb.connect().sql(f"select * from '{parquet(data, path)}'")
+
+
+def dask_frame(data, path):
+    dd = pytest.importorskip("dask.dataframe")
+    return dd.from_pandas(data, npartitions=4)
+
+
+def polars_chunks(data, path):
+    import polars as pl
+
+    return [pl.from_pandas(part) for part in cut(data)]
+
+
+SOURCES = {
+    "parquet": parquet,
+    "folder": folder,
+    "csv": text,
+    "tsv.gz": packed,
+    "dataset": dataset,
+    "lazy": lazy,
+    "duckdb": relation,
+    "dask": dask_frame,
+    "polars": polars_chunks,
+    "batches": lambda data, path: arrow(data).to_batches(130),
+    "function": lambda data, path: lambda: iter(cut(data)),
+    "dicts": lambda data, path: tuple({name: one[name].to_numpy() for name in one} for one in cut(data)),
+}
+ONCE = {
+    "generator": lambda data, path: (one for one in cut(data)),
+    "reader": lambda data, path: arrow(data).to_reader(170),
+}
+
+
+@pytest.mark.parametrize("source", [*SOURCES, *ONCE])
+def test_every_source_gives_the_fit_of_the_table(whole, source, tmp_path):
+    data = table()
+    with within(Limits(records_in_chunk=220)):
+        fit = mme.lmer(FORMULA, {**SOURCES, **ONCE}[source](data, tmp_path))
+        assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+        np.testing.assert_allclose(fit.beta, whole.beta, rtol=1e-8)
+        assert fit.ranef()["g"].index.equals(whole.ranef()["g"].index)
+        if source in ONCE:
+            with pytest.raises(mme.MMEError, match="cannot be read again"):
+                np.asarray(fit.fitted)
+        else:
+            np.testing.assert_allclose(np.asarray(fit.fitted), whole.fitted, rtol=1e-7)
+
+
+def test_fitted_values_come_by_chunk_with_the_rows_that_were_left_out():
+    data = table()
+    data.loc[[3, 250], "x"] = np.nan
+    data.index += 1000
+    fit, known = mme.lmer(FORMULA, cut(data), subset="x > -1"), mme.lmer(FORMULA, data, subset="x > -1")
+    by_chunk = list(fit.fitted)
+    assert [len(one) for one in by_chunk] == [100] * 6
+    pd.testing.assert_series_equal(fit.fitted.to_series(), known.fitted, rtol=1e-7)
+    np.testing.assert_allclose(np.asarray(fit.leverage()), known.leverage(), rtol=1e-7)
+
+
+def broken(change):
+    chunks = cut(table())
+    chunks[3] = change(chunks[3])
+    return chunks
+
+
+BROKEN = {
+    "another type": (lambda one: one.assign(x=one.x.map("v{:.2f}".format)), r"column 'x' holds labels here \('v"),
+    "another type of label": (
+        lambda one: one.assign(g=np.arange(100)),
+        "column 'g' holds numbers here, and held labels",
+    ),
+    "no column": (lambda one: one.drop(columns="x"), "column 'x' is not here"),
+    "infinite": (lambda one: one.assign(x=np.inf), "'x' is infinite in 100 rows"),
+    "no table": (lambda one: 7, "a chunk must be a table"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_chunk_that_cannot_be_used_is_named(kind):
+    change, said = BROKEN[kind]
+    place = "" if kind == "no table" else r"chunk 4 of the \w+ \(rows 300 to 399\): .*"
+    if kind != "no table":
+        with pytest.raises(mme.MMEError, match=place + said):
+            mme.lmer(FORMULA, broken(change))
+    with pytest.raises(mme.MMEError, match=place + said):
+        mme.lmer(FORMULA, iter(broken(change)))
+
+
+def test_whole_numbers_with_gaps_and_empty_chunks_are_no_other_type():
+    data = table().assign(g=lambda one: one.g.str[1:].astype(int))
+    known = mme.lmer("y ~ x + (1 | g)", data.drop(index=[150]))
+    chunks = cut(data)
+    chunks[1] = chunks[1].assign(g=lambda one: one.g.where(one.index != 150))
+    fit = mme.lmer("y ~ x + (1 | g)", [chunks[0][:0], *chunks, chunks[0].assign(y=np.nan)])
+    assert abs(fit.criterion / known.criterion - 1.0) < 1e-12
+    assert fit.n_dropped == 101
+    assert fit.ranef()["g"].index.equals(known.ranef()["g"].index)
+
+
+REFUSED = {
+    "residual": ({"residual": mme.AR1("x", "g")}, "residual= of a table in chunks"),
+    "weights": ({"weights": np.ones(600)}, "must be the name of a column"),
+    "bad weights": ({"weights": "x"}, r"chunk 1 .*weights 'x' must be positive"),
+    "subset": ({"subset": "x > mean(x)"}, "needs all rows"),
+    "action": ({"na_action": "omit"}, "na_action must be"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_chunks_cannot_do_is_refused_in_a_sentence(what):
+    options, said = REFUSED[what]
+    with pytest.raises(mme.MMEError, match=said):
+        mme.lmer(FORMULA, cut(table()), **options)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("nothing.parquet", "no file or folder"),
+        (iter([]), "has no rows"),
+        ([{"x": [1.0, 2.0], "f": ["a", "b"], "g": [1, 2]}], "unknown column 'y'"),
+    ],
+)
+def test_no_data_is_no_fit(source, said):
+    with pytest.raises(mme.MMEError, match=said):
+        mme.lmer(FORMULA, source)
+
+
+def test_a_partition_that_fails_is_named():
+    dd = pytest.importorskip("dask.dataframe")
+
+    def lost(part):
+        if len(part) and part.index[0] > 300:
+            raise OSError("the disk is gone")
+        return part
+
+    frame = dd.from_pandas(table(), npartitions=4).map_partitions(lost, meta=table()[:0])
+    with pytest.raises(mme.MMEError, match=r"partition 3 of 4 .*the disk is gone"):
+        mme.lmer(FORMULA, frame)
+
+
+def test_every_scheduler_gives_the_same_bits():
+    dask = pytest.importorskip("dask")
+    frame = dask_frame(table(), None)
+    found = []
+    for scheduler in ("synchronous", "threads"):
+        with dask.config.set(scheduler=scheduler):
+            found.append(mme.lmer("y ~ x + (x | g)", frame).criterion)
+    assert found[0] == found[1]
+
+
+def slowly(part):
+    import time
+
+    time.sleep(0.3)
+    return part
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_gives_the_same_fit():
+    distributed = pytest.importorskip("distributed")
+    frame = dask_frame(table(), None).repartition(npartitions=4).map_partitions(slowly, meta=table()[:0])
+    known = mme.lmer("y ~ x + (x | g)", frame)
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        first, second = client.run(os.getpid).values()
+        assert first != second
+        killer = threading.Timer(0.5, os.kill, (first, signal.SIGKILL))
+        killer.start()
+        fit = mme.lmer("y ~ x + (x | g)", frame)
+        assert not killer.is_alive()
+    assert fit.criterion == known.criterion

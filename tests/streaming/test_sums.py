@@ -1,0 +1,266 @@
+"""Sums over chunks: the likelihood of the records, whatever the order and the sizes of the chunks."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mme
+from mme.numeric.places import Places
+from mme.numeric.triangles import add_rows, with_rows
+
+
+def table(n=600, seed=0, J=25, K=9):
+    rng = np.random.default_rng(seed)
+    g, h = rng.integers(J, size=n), rng.integers(K, size=n)
+    x = 3.0 + rng.standard_normal(n)
+    f = np.array(["lo", "mid", "hi"], dtype=object)[rng.integers(3, size=n)]
+    y = 5.0 + 0.3 * x + 0.6 * (f == "mid") + rng.standard_normal(J)[g] + 0.4 * rng.standard_normal(J)[g] * x
+    y = y + 0.7 * rng.standard_normal(K)[h] + rng.standard_normal(n)
+    text = np.array([f"s{one}" for one in g], dtype=object)
+    made = {"y": y, "x": x, "f": f, "g": g, "h": h, "text": text}
+    made |= {"w": rng.uniform(0.5, 2.0, n), "o": rng.standard_normal(n)}
+    return pd.DataFrame(made)
+
+
+def cut(data, size=130):
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def close(one, other, rtol):
+    np.testing.assert_allclose(np.asarray(one, float), np.asarray(other, float), rtol=rtol, atol=rtol)
+
+
+# A criterion of thirteen digits places its minimum to half of them: where two searches of one function end apart.
+SEARCHED = 1e-5
+
+MODELS = [
+    ("y ~ x + (x | g)", {}),
+    ("y ~ x + (1 | g)", {"method": "ML"}),
+    ("y ~ x + f + (x | text) + (1 | h)", {}),
+    ("y ~ scale(x) * f + (scale(x) || g)", {}),
+    ("y ~ x + (1 | g/h)", {"weights": "w"}),
+    ("log(y + 50) ~ poly(x, 2) + (0 + x | g)", {"offset": "o"}),
+    ("y ~ factor(h) + x + (1 | g)", {"subset": "x > 2"}),
+    ("y ~ f + (1 | g)", {"contrasts": {"f": "sum"}}),
+]
+
+
+@pytest.mark.parametrize(("formula", "options"), MODELS)
+def test_a_fit_of_chunks_is_the_fit_of_the_table(formula, options):
+    data = table()
+    data.loc[[5, 300, 301], "x"] = np.nan
+    whole, fit = mme.lmer(formula, data, **options), mme.lmer(formula, cut(data), **options)
+    assert fit.nobs == whole.nobs
+    assert fit.n_dropped == whole.n_dropped
+    assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+    close(fit.beta, whole.beta, 1e-7)
+    assert list(fit.beta.index) == list(whole.beta.index)
+    close(fit.coefficients(), whole.coefficients(), SEARCHED)
+    for name, effects in whole.ranef().items():
+        assert effects.index.equals(fit.ranef()[name].index)
+        close(fit.ranef()[name], effects, SEARCHED)
+        close(fit.condvar()[name], whole.condvar()[name], SEARCHED)
+    close(np.asarray(fit.fitted), whole.fitted, SEARCHED)
+
+
+@pytest.mark.parametrize(("formula", "options"), MODELS)
+def test_at_one_theta_all_is_the_same_to_ten_digits(formula, options):
+    data = table(300)
+    theta = mme.lmer(formula, data, **options).theta
+    whole, fit = (mme.lmer(formula, one, theta=theta, **options) for one in (data, cut(data, 70)))
+    assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+    close(fit.beta, whole.beta, 1e-10)
+    close(fit.beta_cov, whole.beta_cov, 1e-10)
+    for name, effects in whole.ranef().items():
+        close(fit.ranef()[name], effects, 1e-10)
+        close(fit.pev()[name], whole.pev()[name], 1e-10)
+
+
+QUESTIONS = {
+    "satterthwaite": lambda fit: fit.coefficients(),
+    "kenward_roger": lambda fit: fit.coefficients(ddf="kenward-roger"),
+    "anova": lambda fit: fit.anova(type=2),
+    "contrast": lambda fit: fit.contrast([1.0, 3.0, 0.0, 1.0]),
+    "means": lambda fit: fit.means("f").select_dtypes("number"),
+    "pev": lambda fit: fit.pev()["g"],
+    "reliability": lambda fit: fit.reliability()["g"],
+    "shrinkage": lambda fit: fit.shrinkage()["g"],
+    "wald": lambda fit: fit.confint(),
+    "profile": lambda fit: fit.profile("sigma").confint(),
+    "r2": lambda fit: fit.r2(),
+    "shares": lambda fit: fit.variance_shares(),
+    "tidy": lambda fit: fit.tidy().select_dtypes("number"),
+    "glance": lambda fit: fit.glance().select_dtypes("number"),
+    "leverage": lambda fit: fit.leverage(),
+    "residuals": lambda fit: fit.residuals,
+    "predict": lambda fit: fit.predict(table(40, seed=3), interval="confidence", random=False),
+}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    data = table()
+    formula = "y ~ x + f + (x | g)"
+    return mme.lmer(formula, data), mme.lmer(formula, cut(data))
+
+
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=list(QUESTIONS))
+def test_what_needs_no_records_is_what_the_table_gives(pair, ask):
+    whole, fit = pair
+    close(ask(fit), ask(whole), SEARCHED)
+
+
+def test_a_summary_of_sums_has_all_but_the_quantiles_of_residuals(pair):
+    whole, fit = (one.summary() for one in pair)
+    begin, end = whole.index("Scaled residuals"), whole.index("Random effects")
+    assert fit == whole[:begin] + whole[end:]
+
+
+def test_nested_fits_of_sums_are_compared_as_those_of_the_table():
+    data = table()
+    formulas = ["y ~ x + (1 | g)", "y ~ x + f + (x | g)"]
+    of_table = mme.anova(*(mme.lmer(one, data, method="ML") for one in formulas))
+    of_sums = mme.anova(*(mme.lmer(one, cut(data), method="ML") for one in formulas))
+    close(of_sums.select_dtypes("number").fillna(0.0), of_table.select_dtypes("number").fillna(0.0), 1e-6)
+    other = mme.lmer(formulas[0], cut(data.assign(y=data.y + data.o)), method="ML")
+    with pytest.raises(mme.MMEError, match="do not share their records"):
+        mme.anova(mme.lmer(formulas[1], cut(data), method="ML"), other)
+
+
+@pytest.mark.parametrize("ask", ["simulate", "cooks_distance", "scaled_residuals", "predict", "augment", "bootstrap"])
+def test_what_needs_records_says_so(pair, ask):
+    with pytest.raises(mme.MMEError, match=f"{ask}.* records"):
+        getattr(pair[1], ask)()
+
+
+@pytest.mark.property
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 4))
+def test_order_and_sizes_of_chunks_change_nothing_beyond_rounding(seed, parts):
+    rng = np.random.default_rng(seed)
+    data = table(160, seed % 7, J=12, K=4).sample(frac=1.0, random_state=seed % 2**31)
+    formula = "y ~ x + w + (x | g) + (1 | h)"
+    known = mme.lmer(formula, data, theta=THETA)
+    ends = np.sort(rng.integers(1, len(data), parts))
+    pieces = [one for one in np.split(np.arange(len(data)), ends) if one.size]
+    sums = [mme.CrossProducts.from_chunks(formula, [data.iloc[piece]]) for piece in pieces]
+    total = sums[0]
+    for one in (sums[j] for j in rng.permutation(np.arange(1, len(sums)))):
+        total = total + one if rng.integers(2) else one + total
+    fit = total.fit(theta=THETA)
+    assert abs(fit.criterion - known.criterion) < 1e-10 * abs(known.criterion)
+    close(fit.beta, known.beta, 1e-9)
+    close(fit.ranef()["g"], known.ranef()["g"], 1e-9)
+
+
+THETA = [1.0, 0.2, 0.4, 0.7]
+
+
+def test_addition_is_associative_and_leaves_its_parts_alone():
+    data = table(300)
+    a, b, c = (mme.CrossProducts.from_chunks("y ~ x + (x | g)", part) for part in cut(data, 100))
+    before = a.fit(theta=[1.0, 0.1, 0.5]).criterion
+    left, right = (a + b) + c, a + (b + c)
+    assert left.n == right.n == 300
+    one, other = (each.fit(theta=[1.0, 0.1, 0.5]).criterion for each in (left, right))
+    assert abs(one - other) < 1e-11 * abs(one)
+    assert a.n == 100
+    assert a.fit(theta=[1.0, 0.1, 0.5]).criterion == before
+
+
+def test_sums_of_a_design_add_to_those_it_came_from_and_of_another_do_not():
+    data = table(400)
+    formula = "y ~ scale(x) + f + (1 | text)"
+    a = mme.CrossProducts.from_chunks(formula, data[:250])
+    b = mme.CrossProducts.from_chunks(a.design, [data[250:300], data[300:]])
+    assert (a + b).n == 400
+    with pytest.raises(mme.MMEError, match=r"first\.design"):
+        a + mme.CrossProducts.from_chunks(formula, data[250:])
+
+
+def test_sums_are_written_and_read_again(tmp_path):
+    formula = "y ~ x * f + (x | text) + (1 | h)"
+    sums = mme.CrossProducts.from_chunks(formula, cut(table()), weights="w")
+    sums.save(tmp_path / "sums.mme")
+    read = mme.CrossProducts.load(tmp_path / "sums.mme")
+    assert read.levels == sums.levels
+    for other in (read, pickle.loads(pickle.dumps(sums))):
+        assert other.fit().criterion == sums.fit().criterion
+        assert (other + sums).n == 2 * sums.n
+
+
+def test_a_fit_of_sums_is_saved_with_what_its_rows_stand_for(tmp_path, pair):
+    pair[1].save(tmp_path / "fit.mme")
+    again = mme.load_fit(tmp_path / "fit.mme")
+    assert again.nobs == pair[1].nobs
+    assert again.criterion == pair[1].criterion
+    with pytest.raises(mme.MMEError, match="sums alone"):
+        _ = again.fitted
+
+
+def test_the_state_of_a_random_slope_is_48_bytes_a_level():
+    sums = mme.CrossProducts.from_chunks("y ~ x + (x | g)", table())
+    assert sums.sums.R[: sums.sums.size].nbytes == 48 * 25
+
+
+@pytest.mark.parametrize("far", [2.0e3, 1.0e7])
+def test_covariates_and_responses_far_from_zero_keep_their_digits(far):
+    data = table()
+    moved = data.assign(x=data.x + far, y=data.y + 10.0 * far)
+    whole, fit = mme.lmer("y ~ x + (x | g)", moved), mme.lmer("y ~ x + (x | g)", cut(moved))
+    assert abs(fit.criterion - whole.criterion) < 1e-10 * abs(whole.criterion)
+    assert abs(fit.beta["x"] / whole.beta["x"] - 1.0) < 1e-7
+
+
+def test_balanced_levels_and_levels_with_one_record_are_told_apart_from_the_residual():
+    balanced = pd.DataFrame({"y": np.random.default_rng(4).standard_normal(60), "x": np.tile(np.arange(6.0), 10)})
+    balanced["g"] = np.repeat(np.arange(10), 6)
+    balanced["y"] += np.random.default_rng(5).standard_normal(10)[balanced["g"]] * (1.0 + balanced["x"])
+    whole, fit = mme.lmer("y ~ x + (x | g)", balanced), mme.lmer("y ~ x + (x | g)", cut(balanced, 7))
+    assert abs(fit.criterion - whole.criterion) < 1e-10 * abs(whole.criterion)
+    single = balanced.assign(g=np.arange(60))
+    for data in (single, cut(single, 7)):
+        with pytest.raises(mme.MMEError, match="cannot be told apart"):
+            mme.lmer("y ~ x + (1 | g)", data)
+
+
+def test_a_pedigree_stands_beside_sums():
+    pedigree = mme.Pedigree([1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 3, 3], [0, 0, 2, 2, 4, 4])
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"animal": rng.integers(1, 7, 80), "y": rng.standard_normal(80)})
+    data["y"] += rng.standard_normal(7)[data["animal"]]
+    whole, fit = (
+        mme.lmer("y ~ 1 + (1 | animal)", one, relationship={"animal": pedigree}) for one in (data, cut(data, 30))
+    )
+    assert abs(fit.criterion - whole.criterion) < 1e-10 * abs(whole.criterion)
+    close(fit.reliability()["animal"], whole.reliability()["animal"], 1e-6)
+
+
+def test_places_are_those_of_first_appearance():
+    rng = np.random.default_rng(1)
+    keys = rng.integers(-(2**62), 2**62, 300)[rng.integers(300, size=5000)]
+    places, first = Places(), dict[int, int]()
+    expected = [first.setdefault(key, len(first)) for key in keys.tolist()]
+    found = np.concatenate([places.of(part) for part in np.split(keys, [7, 8, 900])])
+    assert found.tolist() == expected
+    assert places.keys.tolist() == list(first)
+
+
+def test_rotated_rows_keep_every_inner_product():
+    rng = np.random.default_rng(3)
+    rows, cells = rng.standard_normal((200, 4)), rng.integers(5, size=200)
+    R, within = np.zeros((5, 2, 4)), np.zeros((2, 2))
+    for at in np.split(np.arange(200), [13, 14, 80]):
+        within = with_rows(within, add_rows(R, cells[at], rows[at].copy()))
+    inner = np.einsum("gij,gik->jk", R, R)
+    inner[2:, 2:] += within.T @ within
+    np.testing.assert_allclose(inner, rows.T @ rows, rtol=1e-13)
+    for g in range(5):
+        own = rows[cells == g]
+        np.testing.assert_allclose(R[g].T[:, :2] @ R[g][:2, :2], own.T @ own[:, :2], rtol=1e-12)
