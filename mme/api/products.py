@@ -146,5 +146,5 @@ class CrossProducts:
         return cls(load_sums(path))
 
     def __repr__(self) -> str:
-        levels = ", ".join(f"{size} {name}" for name, size in self.levels.items())
-        return f"CrossProducts({self.formula!r}: {self.n} records, {levels}, {self.sums.size} cells)"
+        sizes = [f"{self.n} records", *(f"{size} levels of {name}" for name, size in self.levels.items())]
+        return f"CrossProducts({self.formula!r}: {', '.join(sizes)}; {self.nbytes} bytes)"

@@ -162,5 +162,7 @@ class Updated(Shared):
             from mme.formula.updating import fitting_contrasts
 
             changes["contrasts"] = fitting_contrasts(formula, contrasts)
-        made: Self = call.again(formula, subset=self.internals.rows.kept, **changes)
+        if self.internals.model.compressed is None:
+            changes["subset"] = self.internals.rows.kept
+        made: Self = call.again(formula, **changes)
         return made

@@ -44,14 +44,13 @@ def compress(sums: Sums, relationship: Any = None) -> CompressedRows:
     if not sums.counts.n:
         raise MMEError(f"none of the {sums.counts.dropped} rows is complete")
     parts, cells = _parts(sums)
-    D, at = _rows(sums, cells)
+    D, at, of_cells = _rows(sums, cells)
     each = {name: Factor(factor.codes[at], factor.categories) for name, factor in parts.items()}
     factors = {bar.name: cross([each[deparse(one)] for one in bar.factors], bar.name) for bar in layout.bars}
     bars = in_order(layout.bars, factors)
     terms = _terms(layout, bars, factors, D, by_factor(relationship, factors))
-    first = np.diff(at, prepend=-1) != 0
-    first[at.size - len(sums.within) :] = False
-    counts = np.where(first, sums.records[cells][at], 0)
+    counts = np.zeros(at.size, dtype=np.int64)
+    counts[np.unique(at[:of_cells], return_index=True)[1]] = sums.records[cells]
     compressed = Compressed(
         n=sums.counts.n,
         ones=np.ascontiguousarray(D[:, layout.ones]),
@@ -77,8 +76,11 @@ def _parts(sums: Sums) -> tuple[dict[str, Factor], np.ndarray]:
     return {name: Factor(factor.codes[order], factor.categories) for name, factor in found.items()}, order
 
 
-def _rows(sums: Sums, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows (n, m) of the triangles that are not zero, and the cell of each; those free of Z are at the first."""
+def _rows(sums: Sums, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The rows (n, m) of the triangles that are not zero, the cell of each, and how many there are of cells.
+
+    Those free of Z come last, and stand at the first cell.
+    """
     q, m, ones = sums.layout.q, sums.layout.m, sums.layout.ones
     R = sums.R[cells].reshape(-1, m)
     some = R.any(axis=1)
@@ -88,7 +90,7 @@ def _rows(sums: Sums, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     D[: at.size], D[at.size :, q:] = R[some], within
     if sums.shift is not None and sums.shift.any():
         D += D[:, [ones]] * sums.shift
-    return D, np.append(at, np.zeros(len(within), dtype=np.int64))
+    return D, np.append(at, np.zeros(len(within), dtype=np.int64)), at.size
 
 
 def _terms(

@@ -11,7 +11,7 @@ from mme.errors import MMEError
 from mme.family.base import Family
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
-from mme.inference.comparison.random_blocks import spanned
+from mme.inference.comparison.random_blocks import columns_by_names, spanned
 from mme.model.problem import Model
 from mme.numeric.rank import RANK_TOLERANCE
 
@@ -43,6 +43,8 @@ def _within_wide(one: Record, basis: WideBasis, model: Model) -> bool:
 
 def basis_of(fit: Record) -> np.ndarray:
     """X R^-1 (n, p), where whitened X = Q R: near orthogonal columns of X's own span."""
+    if fit.model.compressed is not None:
+        return columns_by_names(fit.fixed_names)
     basis = fit.basis
     return np.asarray(fit.model.X[:, basis.kept] @ basis.R_inverse)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.rank import RANK_TOLERANCE
 from mme.numeric.sums import by_column, coding
+
+# Rows of what stands for columns by their names.
+_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +76,25 @@ def _same_column(one: RandomBlock, j: int, other: RandomBlock, i: int) -> bool:
 
 def blocks(model: Model) -> list[RandomBlock]:
     """The independent blocks of random coefficients; a diagonal covariance is as many as it has columns."""
-    return [block for term, part in zip(model.terms, model.structures, strict=True) for block in _blocks(term, part)]
+    terms = model.terms if model.compressed is None else [_by_names(term) for term in model.terms]
+    return [block for term, part in zip(terms, model.structures, strict=True) for block in _blocks(term, part)]
+
+
+def columns_by_names(names: Sequence[str]) -> np.ndarray:
+    """Columns (64, names) in general position, the same for the same name.
+
+    Rows of sums of two models are no common records: what tells their columns apart are their names.
+    """
+    draws = [np.random.default_rng(crc32(name.encode())).standard_normal(_ROWS) for name in names]
+    return np.array(draws).reshape(len(names), _ROWS).T
+
+
+def _by_names(term: Term) -> Term:
+    """The term on rows that are the same for the same names of its factor and columns."""
+    twin = copy(term)
+    twin.covariates = columns_by_names(term.columns)
+    twin.codes = np.random.default_rng(crc32(term.group.encode())).integers(term.n_levels, size=_ROWS)
+    return twin
 
 
 def _blocks(term: Term, part: GStructure) -> list[RandomBlock]:
