@@ -122,6 +122,8 @@ class Family(ABC):
         there is no such form.
     has_intercept : bool
         Whether X may hold an intercept; not where thresholds stand for it.
+    even : bool
+        Whether log f is the same at eta and -eta: the likelihood has valleys by the signs of eta.
     merges : str
         Records of one eta that one record of their summed weights can stand for: ``"sums"``, all, with the weighted
         mean of y; ``"copies"``, those of one y; empty: none, as where weights divide the dispersion.
@@ -134,6 +136,7 @@ class Family(ABC):
     everywhere: bool = True
     kind: int | None = None
     has_intercept: bool = True
+    even: bool = False
     merges: str = ""
 
     def options(self) -> dict[str, Any]:

@@ -25,6 +25,11 @@ class Poisson(ExponentialFamily):
     link : {"log", "sqrt", "identity"}
         g(mu) = eta.
 
+    Notes
+    -----
+    By the square root mu = eta^2: the signs of eta, of all records or of a level, are free, and the likelihood has a
+    maximum for each choice of them. A search takes the highest that several starts lead to.
+
     Examples
     --------
     >>> family = Poisson()
@@ -45,6 +50,7 @@ class Poisson(ExponentialFamily):
     def __init__(self, link: str = "log") -> None:
         super().__init__(link)
         self.kind = POISSON if link == "log" else None
+        self.even = link == "sqrt"
 
     def observe(self, y: Any, weights: Any, name: str) -> Observed:
         """Check that the response is of whole numbers, at least zero."""

@@ -14,7 +14,7 @@ from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.scoring import first_inverse
-from mme.generalised.start import beside, near, start
+from mme.generalised.start import beside, by_signs, near, start
 from mme.numeric.limits import limits
 from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
@@ -67,20 +67,22 @@ def search(
     if by_values:
         return SearchEnd(criterion, (found := _by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _descend(criterion, point.x, at, free)
-    if first is None and k > 1 and problem.n <= limits().records_of_second_start:
-        descent = _lower(criterion, descent, point, free)
+    few = problem.n <= limits().records_of_second_start
+    if first is None and few and (k > 1 or problem.family.even):
+        descent = _lower(criterion, descent, replace(point, theta=_WIDE * point.theta), free)
+    if first is None and problem.family.even and point.gamma.size > 1:
+        descent = _lower(criterion, descent, by_signs(problem.merged), free)
     return _without_small(criterion, descent, free)
 
 
-def _lower(criterion: Criterion, descent: Descent[CriterionAt], point: Psi, free: np.ndarray) -> Descent[CriterionAt]:
-    """The lower of an optimum and the one that is found from large variances: few records can have two."""
-    wide = replace(point, theta=_WIDE * point.theta)
-    at = criterion.at(wide)
+def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free: np.ndarray) -> Descent[CriterionAt]:
+    """The lower of an optimum and the one that is found from another start: few records, or signs, can have two."""
+    at = criterion.at(other)
     if at is not None:
         criterion.keep(at)
-        other = _descend(criterion, wide.x, at, free)
-        if other.at.value < descent.at.value - _COSTS:
-            return other
+        found = _descend(criterion, other.x, at, free)
+        if found.at.value < descent.at.value - _COSTS:
+            return found
     criterion.keep(descent.at)
     return descent
 

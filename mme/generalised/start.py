@@ -19,12 +19,16 @@ _STEPS = 50
 _LEAST = 0.1
 
 
-def without_random_effects(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Gamma (p,) and tau (r,) of the model without random effects, by Fisher scoring: of every so many-th record."""
+def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Gamma (p,) and tau (r,) of the model without random effects, by Fisher scoring: of every so many-th record.
+
+    ``side`` (n,) has the signs of the eta to begin with, where these are free.
+    """
     family, data, Q, offset = problem.family, problem.data, problem.Q, problem.offset
     if (every := problem.n // limits().records_of_start) > 1:
         data, Q, offset = data.at(slice(None, None, every)), Q[:, ::every], offset[::every]
-    eta = family.first_eta(data)
+        side = None if side is None else side[::every]
+    eta = family.first_eta(data) if side is None else side * family.first_eta(data)
     tau = family.first_tau(data, eta)
     gamma = np.zeros(len(Q))
     if len(Q):
@@ -59,9 +63,9 @@ def _scored(Q: np.ndarray, W: np.ndarray, r: np.ndarray) -> np.ndarray:
     return np.zeros(len(A)) if failed else cholesky_solve(L, Q @ r)
 
 
-def start(problem: Problem) -> Psi:
+def start(problem: Problem, side: np.ndarray | None = None) -> Psi:
     """Theta by the moments of l' at the model without random effects: E (z'l')^2 = a + a^2 s^2, a = z'W z."""
-    gamma, tau = without_random_effects(problem)
+    gamma, tau = without_random_effects(problem, side)
     density = problem.family.at(problem.data, problem.offset + gamma @ problem.Q, tau)
     theta = np.zeros(problem.model.k)
     for block in problem.blocks:
@@ -85,6 +89,17 @@ def beside(problem: Problem, point: Psi) -> Iterator[Psi]:
             theta = point.theta.copy()
             theta[own] = candidate
             yield Psi(theta, point.gamma, point.tau)
+
+
+def by_signs(problem: Problem) -> Psi:
+    """A start for a mean that is even in eta: signs along the first eigenvector of sum a (y - mean) q q'.
+
+    It is the direction in which eta^2 follows y most (the spectral start of phase retrieval).
+    """
+    data, Q = problem.data, problem.Q
+    centred = data.weights * (data.y - np.average(data.y, weights=data.weights))
+    _, vectors = np.linalg.eigh((Q * centred) @ Q.T)
+    return start(problem, np.where(vectors[:, -1] @ Q + problem.offset < 0.0, -1.0, 1.0))
 
 
 def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:

@@ -37,3 +37,13 @@ def test_the_check_of_laplace_refuses_crossed_factors() -> None:
 def test_searches_have_names() -> None:
     with pytest.raises(MMEError, match='"gradient" or "derivative-free"'):
         mme.glm_fit([0, 1, 0, 1], np.ones((4, 1)), [mme.Term([0, 0, 1, 1])], search="bobyqa")
+
+
+def test_signs_of_eta_are_sought_where_the_mean_is_even_in_it() -> None:
+    """Means (0.2 + 2 x)^2, x on both sides of zero: a search from positive eta alone ends in another valley."""
+    rng = np.random.default_rng(2)
+    g, x = np.repeat(np.arange(20), 15), rng.normal(size=300)
+    data = {"y": rng.poisson((0.2 + 2.0 * x + 0.3 * rng.normal(size=20)[g]) ** 2), "x": x, "g": g}
+    fit = mme.glmer("y ~ x + (1 | g)", data, mme.Poisson(link="sqrt"))
+    assert abs(fit.beta["x"]) == pytest.approx(2.0, abs=0.1)
+    assert fit.varcorr["g"].sd[0] == pytest.approx(0.3, abs=0.15)
