@@ -30,6 +30,7 @@ class GeneralisedRecords(GeneralisedFace):
         new_levels: str = "error",
         interval: str | None = None,
         level: float = 0.95,
+        weights: Any = None,
     ) -> Any:
         """Predictions for the rows of the fit or for new ones.
 
@@ -50,14 +51,19 @@ class GeneralisedRecords(GeneralisedFace):
         interval : str, optional
             ``"confidence"``: of the mean or of eta. Its standard error is from the joint covariance of (beta_hat,
             b_hat - b), with what all parameters leave uncertain, theta and those of the family too, by the implicit
-            derivative of the modes: glmmTMB's. Ends are those on the scale of the link.
+            derivative of the modes: glmmTMB's. Ends are those on the scale of the link. ``"prediction"``: of a new
+            response with this eta, which is normal with that standard error; the family's own parameters are those of
+            the fit. Ends are the least y at or below which a new one is with their probability, for counts a count.
         level : float
             Of the interval.
+        weights : column name or array, optional
+            Of new rows with ``interval="prediction"``: numbers of trials, or prior weights; ones by default.
 
         Returns
         -------
         array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se, df``, ``se`` on the scale of ``type``
-        and ``df`` infinite. A new row that the data of the fit do not determine is NaN, and a warning names the cause.
+        (of a new response its predictive standard deviation, and ``fit`` its mean) and ``df`` infinite. A new row
+        that the data of the fit do not determine is NaN, and a warning names the cause.
 
         Raises
         ------
@@ -74,10 +80,12 @@ class GeneralisedRecords(GeneralisedFace):
         [0.82, 0.033]
         >>> [float(fit.predict({"herd": [9]}, random=b).round(3)[0]) for b in ("average", False)]
         [0.342, 0.239]
+        >>> fit.predict({"herd": [2]}, interval="prediction", weights=20)[["lower", "upper"]].values.round(2).tolist()
+        [[0.5, 1.0]]
         """
         from mme.prediction.generalised import predict_generalised
 
-        return predict_generalised(self.internals, newdata, type, random, new_levels, interval, level)
+        return predict_generalised(self.internals, newdata, type, random, new_levels, interval, level, weights)
 
     def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
         """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim).

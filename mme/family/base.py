@@ -122,6 +122,8 @@ class Family(ABC):
         there is no such form.
     has_intercept : bool
         Whether X may hold an intercept; not where thresholds stand for it.
+    whole : str
+        What y counts: ``"ones"``, or ``"trials"`` of which it is a share; empty for a measurement.
     even : bool
         Whether log f is the same at eta and -eta: the likelihood has valleys by the signs of eta.
     merges : str
@@ -136,6 +138,7 @@ class Family(ABC):
     everywhere: bool = True
     kind: int | None = None
     has_intercept: bool = True
+    whole: str = ""
     even: bool = False
     merges: str = ""
 
@@ -180,6 +183,10 @@ class Family(ABC):
     def natural_slope(self, tau: np.ndarray) -> np.ndarray:
         """d natural / d tau (r, r)."""
         return np.diag(np.exp(tau))
+
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """The least and the largest y, or bounds of them."""
+        return -np.inf, np.inf
 
     # -- means and draws ----------------------------------------------------------------------------------------------
 

@@ -95,6 +95,10 @@ class Beta(Family):
         with np.errstate(divide="ignore"):
             return at.p * at.q / (1.0 + np.exp(tau[0])) / weights
 
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """Shares."""
+        return 0.0, 1.0
+
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw shares, strictly inside."""
         at, precision = self.probability(eta), np.exp(tau[0])

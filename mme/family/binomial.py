@@ -42,6 +42,7 @@ class Binomial(Family):
 
     name = "binomial"
     merges = "sums"
+    whole = "trials"
 
     def __init__(self, link: str = "logit") -> None:
         if not isinstance(link, str) or link not in PROBABILITIES:
@@ -88,6 +89,10 @@ class Binomial(Family):
         at = self.probability(eta)
         with np.errstate(divide="ignore", invalid="ignore"):
             return at.p * at.q / weights
+
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """No success, and nothing else."""
+        return 0.0, 1.0
 
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw proportions of whole numbers of trials; of one trial where the weights are not whole."""

@@ -69,6 +69,10 @@ class Gamma(DispersedFamily):
         """V(mu) = mu^2."""
         return mean**2
 
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """Positive numbers."""
+        return 0.0, np.inf
+
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw Gamma values."""
         shape = np.maximum(weights / self.dispersion(tau), np.finfo(float).tiny)

@@ -71,6 +71,10 @@ class InverseGaussian(DispersedFamily):
         """V(mu) = mu^3."""
         return mean**3
 
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """Positive numbers."""
+        return 0.0, np.inf
+
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw inverse Gaussian values."""
         return rng.wald(self.mean(eta, tau), np.maximum(weights / self.dispersion(tau), np.finfo(float).tiny))

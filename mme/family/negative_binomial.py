@@ -47,6 +47,7 @@ class NegativeBinomial(Family):
 
     link = "log"
     merges = "copies"
+    whole = "ones"
 
     def __init__(
         self, kind: int = 2, *, size: float | None = None, alpha: float | None = None, link: str = "log"
@@ -118,6 +119,10 @@ class NegativeBinomial(Family):
         mean = self.mean(eta, tau)
         with np.errstate(divide="ignore", over="ignore"):
             return mean * (1.0 + mean / self.size(eta, tau)) / weights
+
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """Counts."""
+        return 0.0, np.inf
 
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw counts of Gamma-distributed means."""

@@ -51,6 +51,7 @@ class Ordinal(Family):
 
     name = "ordinal"
     merges = "copies"
+    whole = "ones"
     has_intercept = False
 
     def __init__(self, link: str = "logit") -> None:
@@ -114,6 +115,10 @@ class Ordinal(Family):
         square = self.probability(self._ends(eta, tau)).q @ odd
         with np.errstate(divide="ignore"):
             return (square - self.mean(eta, tau) ** 2) / weights
+
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """Codes of the categories."""
+        return 0.0, float(tau.size)
 
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw codes."""

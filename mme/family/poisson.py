@@ -40,6 +40,7 @@ class Poisson(ExponentialFamily):
 
     name = "poisson"
     merges = "sums"
+    whole = "ones"
     canonical_link = "log"
     shapes: ClassVar[dict[str, Shape]] = {
         "log": Shape(Power(1.0, 1.0), Exp(-1.0, 1)),
@@ -89,6 +90,10 @@ class Poisson(ExponentialFamily):
     def variance_function(self, mean: np.ndarray) -> np.ndarray:
         """V(mu) = mu."""
         return mean
+
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """Counts."""
+        return 0.0, np.inf
 
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw counts."""

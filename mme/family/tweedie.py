@@ -13,6 +13,7 @@ terms are as a normal density of mean J and variance J/(1 + c): where that is wi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -98,6 +99,10 @@ class Tweedie(Family):
         with np.errstate(divide="ignore", over="ignore"):
             return np.exp(tau[0] + power(tau) * eta) / weights
 
+    def support(self, tau: np.ndarray) -> tuple[float, float]:
+        """Zero and positive numbers."""
+        return 0.0, np.inf
+
     def draw(self, eta: np.ndarray, weights: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw sums of Gamma values, Poisson many."""
         rate, shape, scale = compound(eta, weights, tau)
@@ -106,11 +111,11 @@ class Tweedie(Family):
     def cdf(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sums over the number of Gamma values; P(Y < y) is zero at y = 0."""
         rate, shape, scale = compound(eta, data.weights, tau)
-        below = np.exp(-rate)
-        for i in np.flatnonzero(data.y > 0.0):
-            j = _terms(rate[i], 0.0)[0].ravel()
-            log_f = saddle.log_count(j) - j * saddle.excess(np.log(rate[i] / j))
-            below[i] += np.exp(log_f) @ gammainc(shape * j, data.y[i] / scale[i])
+        below, some = np.exp(-rate), np.flatnonzero((data.y > 0.0) & np.isfinite(rate))
+        for rows, j, step in _panels(rate[some], 0.0):
+            at = some[rows]
+            log_f = saddle.log_count(j.ravel())[:, None] - j * saddle.excess(np.log(rate[at] / j))
+            below[at] += step * (np.exp(log_f) * gammainc(shape * j, data.y[at] / scale[at])).sum(axis=0)
         return np.where(data.y > 0.0, below, 0.0), below
 
     def deviance(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
@@ -237,15 +242,8 @@ def highest(y: np.ndarray, per_phi: np.ndarray, p: float) -> np.ndarray:
 
 def series(J: np.ndarray, c: float) -> np.ndarray:
     """log G, the mean of J - j and that of d(log term)/dc (3, n), by panels of records of like J."""
-    out, order = np.empty((3, J.size)), np.argsort(J)
-    start = 0
-    while start < J.size:
-        j, step = _terms(J[order[start : start + 1]], c)
-        size = max(1, _PANEL // (4 * j.size))
-        rows = order[start : start + size]
-        rows = rows[J[rows] <= 1.2 * J[rows[0]] + 1.0]
-        start += rows.size
-        j, step = _terms(J[rows], c)
+    out = np.empty((3, J.size))
+    for rows, j, step in _panels(J, c):
         inner = j * saddle.excess(np.log(J[rows] / j))
         log_term = -saddle.remainder(j) - saddle.remainder(c * j) - (1.0 + c) * inner
         top = log_term.max(axis=0)
@@ -254,6 +252,17 @@ def series(J: np.ndarray, c: float) -> np.ndarray:
         by_c = -j * saddle.remainder(c * j, 1) - inner
         out[:, rows] = top + np.log(step * total), (term * (J[rows] - j)).sum(0) / total, (term * by_c).sum(0) / total
     return out
+
+
+def _panels(J: np.ndarray, c: float) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Yield rows of like J with their terms (m, 1) and the step between them."""
+    order, start = np.argsort(J), 0
+    while start < J.size:
+        size = max(1, _PANEL // (4 * _terms(J[order[start : start + 1]], c)[0].size))
+        rows = order[start : start + size]
+        rows = rows[J[rows] <= 1.2 * J[rows[0]] + 1.0]
+        start += rows.size
+        yield rows, *_terms(J[rows], c)
 
 
 def _terms(J: np.ndarray, c: float) -> tuple[np.ndarray, float]:

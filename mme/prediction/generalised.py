@@ -19,6 +19,7 @@ from mme.generalised.criterion import Criterion
 from mme.generalised.marginal import marginal_means
 from mme.generalised.monotone import eta_of
 from mme.generalised.problem import Problem
+from mme.prediction.new_record import NewRecords, checked_weights
 from mme.prediction.predictor import (
     check_words,
     chosen_columns,
@@ -58,12 +59,15 @@ def predict_generalised(
     new_levels: str,
     interval: str | None,
     level: float,
+    weights: Any,
 ) -> Any:
     """Predict the rows of a fit or new ones; see ``GeneralisedFit.predict()``."""
-    check_words(new_levels, interval, ("confidence",))
+    check_words(new_levels, interval, ("confidence", "prediction"))
     check_level(level)
     if not is_word(kind, ("response", "link")):
         raise MMEError(f"type must be 'response' or 'link', got {shown(kind)}")
+    if kind == "link" and interval == "prediction":
+        raise MMEError("interval='prediction' is of a new response: write type='response'")
     average = is_word(random, (AVERAGE,))
     if average and kind == "link":
         raise MMEError(
@@ -82,6 +86,10 @@ def predict_generalised(
         fit = _extended(fit, chosen, [factor for factor, _ in given.groups])
         records = coded_rows(fit.model, given, chosen, fit.model.terms, new_levels)
     records = only(records, columns)
+    if interval == "prediction":
+        trials = checked_weights(fit.family, weights, newdata, len(records.X))
+        own = fit.problem.data.weights if newdata is None and weights is None else trials
+        return _new_records(fit, records, average, own, level)
     found = (_averaged if average else _given_b)(fit, records, kind == "response", interval is not None)
     if newdata is not None and fit.dropped:
         found.fit[undetermined(fit, records)] = np.nan
@@ -89,6 +97,24 @@ def predict_generalised(
         return records.rows.aligned(found.fit, "predicted")
     ends = _ends(fit, found, kind == "response", ndtri(0.5 + level / 2.0))
     return table(found.fit, ends, found.se, np.full(found.se.size, np.inf), records.rows)
+
+
+def _new_records(
+    fit: GeneralisedFitted, records: PredictedRows, average: bool, weights: np.ndarray, level: float
+) -> Any:
+    """New records, of the levels given or of a level drawn anew."""
+    estimates, X = fit.estimates, kept_columns(fit, records)
+    if average:
+        eta = predictor(X, estimates.beta, [0.0 * b for b in estimates.b], records)
+        variance = np.einsum("ij,jk,ik->i", X, estimates.beta_cov, X)
+        variance += _prior_variance(fit, records, fit.searched.at.at.theta)
+    else:
+        eta, variance = predictor(X, estimates.beta, estimates.b, records), eta_variance(fit, X, records)
+    if fit.dropped:
+        eta[undetermined(fit, records)] = np.nan
+    new = NewRecords.of(fit.family, estimates.tau, eta, np.sqrt(variance), weights)
+    ends = new.quantile(0.5 - 0.5 * level), new.quantile(0.5 + 0.5 * level)
+    return table(new.mean, ends, new.sd, np.full(eta.size, np.inf), records.rows)
 
 
 def _extended(fit: GeneralisedFitted, chosen: tuple[int, ...], factors: list[Factor]) -> GeneralisedFitted:

@@ -211,3 +211,10 @@ def test_fits_begin_at_finite_places(family, a, etas, tau):
     assert np.isfinite(eta).all()
     assert np.isfinite(family.at(data, eta, family.first_tau(data, eta)).value).all()
     assert np.isfinite(family.first_tau(data, np.full(50, etas[1]))).all()
+
+
+def test_tweedie_probabilities_of_many_gamma_values_sum_to_one() -> None:
+    data = Observed(np.array([1.0, 1e6]), np.ones(2))  # about 800 values a record: every so many-th is summed
+    below = Tweedie().cdf(data, np.zeros(2), np.array([-6.0, 0.0]))[1]
+    assert below[0] == pytest.approx(0.505, abs=0.002)  # skew: a little above a half
+    assert below[1] == pytest.approx(1.0, abs=1e-12)

@@ -158,8 +158,8 @@ def test_an_average_that_does_not_exist_is_refused() -> None:
     fit = glmm_fit("cbpp_logit")
     with pytest.raises(mme.MMEError, match="random=False"):
         fit.predict(random="average", type="link")
-    with pytest.raises(mme.MMEError, match="interval must be None or 'confidence'"):
-        fit.predict(interval="prediction")
+    with pytest.raises(mme.MMEError, match="interval must be None, 'confidence' or 'prediction'"):
+        fit.predict(interval="credible")
     with pytest.raises(mme.MMEError, match="type must be"):
         fit.predict(type="mean")
     with pytest.raises(mme.MMEError, match="did not see"):
