@@ -41,13 +41,18 @@ def predicted(fit: Fitted, text: str, level: float) -> pd.Series:
 
     def function(theta: np.ndarray, phi: np.ndarray, sigma: float) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.array([_value(tree, named_components(fit, theta, phi, sigma), text)])
+            return np.array([_value(tree, _names(fit, theta, phi, sigma), text)])
 
     estimate = float(function(fit.theta, fit.optimum.phi, fit.sigma)[0])
     se = float(fit.once(accuracy).standard_errors(function)[0])
     half = float(ndtri(0.5 + 0.5 * level)) * se
     values = {"estimate": estimate, "se": se, "lower": estimate - half, "upper": estimate + half}
     return pd.Series(values, name=deparse(tree if left is None else left))
+
+
+def _names(fit: Fitted, theta: np.ndarray, phi: np.ndarray, sigma: float) -> dict[str, float]:
+    """The parameters by name: columns that stand in backticks are part of names that do, and lose their own."""
+    return {name.replace("`", ""): value for name, value in named_components(fit, theta, phi, sigma).items()}
 
 
 def _value(node: Node, names: Mapping[str, float], text: str) -> float:

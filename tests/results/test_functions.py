@@ -115,3 +115,20 @@ def test_what_is_no_function_of_the_variances_is_refused(text, message):
     fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
     with pytest.raises(mme.MMEError, match=message):
         fit.vpredict(text)
+
+
+def test_names_with_spaces_stand_in_backticks_whatever_the_columns_are_called():
+    data = mme.load("sleepstudy").rename(columns={"Subject": "the person", "Days": "no. of days"})
+    plain = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    fit = mme.lmer("Reaction ~ `no. of days` + (`no. of days` | `the person`)", data)
+    for ours, theirs in [
+        ("`V_the person.no. of days` / V_res", "V_Subject.Days / V_res"),
+        (
+            "r ~ `C_the person.(Intercept).no. of days` / sqrt(`V_the person.no. of days`)",
+            "r ~ `C_Subject.(Intercept).Days` / sqrt(V_Subject.Days)",
+        ),
+        ("log(`V_the person.(Intercept)`) - log(V_res)", "log(`V_Subject.(Intercept)`) - log(V_res)"),
+    ]:
+        np.testing.assert_allclose(fit.vpredict(ours), plain.vpredict(theirs), rtol=1e-5)
+    with pytest.raises(mme.MMEError, match="did you mean `V_the person.no. of days`"):
+        fit.vpredict("`V_the person.no of days`")
