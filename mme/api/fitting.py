@@ -225,8 +225,7 @@ def lmer(
         **how,
     )
     designed = perf_counter() - began
-    rows = Rows(parts.kept, parts.index, parts.outside)
-    described = rows, formula, parts.spec
+    described = Rows(parts.kept, parts.index, parts.outside), formula, parts.spec
     del parts  # its columns are as large as the model's own, which are copies
     return Fit(fit_model(model, theta, start, progress, *described, formula_seconds=designed, search=search))
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mme.derivatives.relationships import relationship_variates
 from mme.derivatives.score import Score
+from mme.derivatives.whole import WholeUncertainty, matrix_of
 from mme.engine.absorption import absorb, absorb_nothing
 from mme.engine.pls import Evaluation
 from mme.numeric.lapack import triangular_solve
@@ -51,9 +53,17 @@ def working_variates(of: Score) -> tuple[np.ndarray, np.ndarray]:
         if part.block == objective.plan.absorb:
             V[at] = np.einsum("rqg,iqg->irg", R, b_i)
             continue
+        if isinstance(of.uncertainty, WholeUncertainty):
+            Z = of.uncertainty.matrices[part.block]
+            F[at] += np.asarray(Z @ b_i.transpose(2, 1, 0).reshape(Z.shape[1], -1)).T
+            continue
         for a, column in enumerate(block.columns):
             part_i = b_i[:, a][:, block.codes]
             F[at] += part_i if column is None else part_i * column
+    for one in of.relationships:
+        Z = matrix_of(objective.blocks[one.block], objective.model.n)
+        b = relationship_variates(one, of.uncertainty)
+        F[one.at] += np.asarray(Z @ b.transpose(2, 1, 0).reshape(Z.shape[1], -1)).T
     if structure is not None:
         v = structure.whiten_transposed(phi, of.uncertainty.rows[-1:])[0]
         F[of.theta.size :] = structure.whiten(phi, structure.changes(phi, v))

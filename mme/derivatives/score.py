@@ -10,7 +10,8 @@ Henderson's equations in spherical effects, v_g = T^-1'u_g is (K Z'P y)_g; with 
     Phi = N H^-1 - sum_g (Z'k)_g v_g(k)' - c sum_g (Z'e)_g v_g(e)'                                              (Phi)
 
 without K itself; T is evaluated beside theta where it is singular, which Phi is smooth in. Of a residual structure it
-takes the blocks of S among the records of a group (:mod:`mme.residual.sensitivity`).
+takes the blocks of S among the records of a group (:mod:`mme.residual.sensitivity`), of a relationship with parameters
+what :mod:`mme.derivatives.relationships` says.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from functools import cached_property
 
 import numpy as np
 
+from mme.derivatives.relationships import OfRelationship, of_relationships, relationship_score
 from mme.derivatives.uncertainty import Meetings, Uncertainty
+from mme.derivatives.whole import WholeUncertainty, fits_whole, is_mixed
 from mme.engine.objective import Objective
 from mme.engine.pls import pwrss
 from mme.errors import MMEError
@@ -62,7 +65,8 @@ class Score:
     @cached_property
     def uncertainty(self) -> Uncertainty:
         """(P), at theta or beside it where a T is singular."""
-        return Uncertainty(Estimates(self.objective, self._inside), self.meetings)
+        kind = WholeUncertainty if is_mixed(self.objective) else Uncertainty
+        return kind(Estimates(self.objective, self._inside), self.meetings)
 
     @cached_property
     def gradient(self) -> np.ndarray:
@@ -70,6 +74,8 @@ class Score:
         out = np.zeros(self.theta.size)
         for part in self.parts:
             out[part.at] = np.einsum("iab,ab->i", part.slopes, part.weights)
+        for one in self.relationships:
+            out[one.at] = relationship_score(one, self.uncertainty, self.weights)
         structure = self.objective.model.residual
         if structure is None:
             return out
@@ -101,6 +107,11 @@ class Score:
                 second = part.curvature(theta, unit, weights)
                 found.append(OfStructure(b, at, A[:, columns], weights, part.slopes(theta, unit), second))
         return found
+
+    @cached_property
+    def relationships(self) -> list[OfRelationship]:
+        """The parameters of relationships, block by block."""
+        return of_relationships(self.objective.blocks, self._inside)
 
     @cached_property
     def phi(self) -> list[np.ndarray]:
@@ -147,10 +158,10 @@ class Score:
 
 def has_score(objective: Objective) -> bool:
     """Whether (Phi) holds for this model, and what it takes fits into memory."""
-    model, blocks = objective.model, objective.blocks
+    model = objective.model
     if objective.fixed is not None and not objective.constants.reml:  # of V^-1, where M gives what columns of X leave
         return False
-    if any(block.records is not None or block.by_column or block.is_parametric for block in blocks):
+    if is_mixed(objective) and (objective.fixed is not None or not fits_whole(objective)):
         return False
     group = None if model.residual is None else model.residual.group
     among = model.n if group is None else int((np.bincount(group).astype(float) ** 2).sum())

@@ -95,8 +95,11 @@ class Uncertainty:
         objective, at, p = self.objective, self.estimates.at, self.objective.system.p
         basis = objective.basis
         k = triangular_solve(at.border[:p, :p], basis.Q.T, transposed=False)
-        rows = np.vstack([k, basis.r - basis.Q @ coordinates(at.border)])
-        for block, u in zip(objective.blocks, self.spherical, strict=True):
+        return self._without_effects(np.vstack([k, basis.r - basis.Q @ coordinates(at.border)]))
+
+    def _without_effects(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (p + 1, n) less Z b of each."""
+        for block, u in zip(self.objective.blocks, self.spherical, strict=True):
             b = np.matmul(block.T(self.estimates.theta), u)
             for a, column in enumerate(block.columns):
                 part = b[:, a].T[:, block.codes]

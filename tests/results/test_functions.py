@@ -130,5 +130,5 @@ def test_names_with_spaces_stand_in_backticks_whatever_the_columns_are_called():
         ("log(`V_the person.(Intercept)`) - log(V_res)", "log(`V_Subject.(Intercept)`) - log(V_res)"),
     ]:
         np.testing.assert_allclose(fit.vpredict(ours), plain.vpredict(theirs), rtol=1e-5)
-    with pytest.raises(mme.MMEError, match="did you mean `V_the person.no. of days`"):
+    with pytest.raises(mme.MMEError, match=r"did you mean `V_the person\.no\. of days`"):
         fit.vpredict("`V_the person.no of days`")

@@ -87,6 +87,35 @@ def test_variances_of_terms_and_strata_are_found_together():
     assert other.optimum.evaluations < 40
 
 
+def test_terms_crossed_by_the_groups_of_the_residuals_are_searched_by_average_information():
+    rng = np.random.default_rng(4)
+    year, plot, line = np.repeat(np.arange(12), 20), np.tile(np.arange(20), 12), rng.integers(15, size=240)
+    e = rng.normal(size=(12, 20))
+    for j in range(1, 20):
+        e[:, j] = 0.6 * e[:, j - 1] + 0.8 * e[:, j]
+    x = rng.normal(size=240)
+    y = e.ravel() + rng.normal(size=15)[line] + 0.5 * x * rng.normal(size=15)[line] + rng.normal(size=12)[year]
+    table = {"y": y, "year": year, "plot": plot, "line": line, "x": x}
+    formula = "y ~ x + (x | line) + (1 | year)"
+    one, other = both(lambda **by: mme.lmer(formula, table, residual=mme.AR1("plot", "year"), **by))
+    assert_same(one, other)
+    assert other.optimum.reason == "average-information steps gained nothing more"
+
+
+def test_relationships_with_parameters_are_searched_by_average_information():
+    rng = np.random.default_rng(5)
+    g, t = np.repeat(np.arange(25), 12), np.tile(np.arange(12.0), 25)
+    K = np.exp(-np.abs(np.subtract.outer(t[:12], t[:12])) / 3.0)
+    y = (rng.normal(size=(25, 12)) @ np.linalg.cholesky(K).T).ravel() + 0.5 * rng.normal(size=300)
+    h = rng.integers(20, size=300)
+    y += rng.normal(size=20)[h]
+    terms = [mme.Term.ou(t, g, name="g"), mme.Term(h, name="h")]
+    one, other = both(lambda **by: mme.fit(y, np.ones((300, 1)), terms, **by))
+    assert_same(one, other)
+    np.testing.assert_allclose(other.theta, one.theta, rtol=1e-3, atol=1e-3)
+    assert other.optimum.reason == "average-information steps gained nothing more"
+
+
 def test_a_word_that_chooses_no_search_is_refused_by_name():
     with pytest.raises(mme.MMEError, match="search must be one of 'auto', 'derivative-free', 'average-information'"):
         mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"), search="newton")
