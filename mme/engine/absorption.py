@@ -143,7 +143,7 @@ def merge(levels: Levels) -> Levels:
     m, q, J = levels.V.shape
     if J == 1:
         return levels
-    classes, members = _classes(levels.R)
+    classes, members = classes_of(levels.R)
     sizes = np.bincount(members, minlength=classes.size)
     kept_rows = np.minimum(sizes, m * q)
     if J == 0 or kept_rows.sum() > J // 2:
@@ -162,7 +162,7 @@ def merge(levels: Levels) -> Levels:
     )
 
 
-def _classes(R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def classes_of(R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First member of each class of bitwise equal R_g, and the class of each level."""
     q, _, J = R.shape
     upper = R[0] if q == 1 else R[_upper(q)]

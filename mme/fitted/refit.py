@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
@@ -13,8 +15,8 @@ from mme.tables.arguments import yes_or_no
 from mme.tables.arrays import numbers
 
 
-def refitted(fit: Fitted, y: Any, start_here: bool) -> Fitted:
-    """Search again with the response y, one value a row of the data or of the rows used.
+def refitted(fit: Fitted, y: Any, start_here: bool, near: np.ndarray | None = None) -> Fitted:
+    """Search again with the response y, one value a row of the data or of the rows used, from ``near`` if it is known.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def refitted(fit: Fitted, y: Any, start_here: bool) -> Fitted:
         raise MMEError(f"response '{fit.model.response}' has {given} values for the {rows} rows of the data")
     objective = fit.objective.with_response(fit.rows.used(values))
     theta = fit.theta if fit.theta_given and fit.model.held is None else None
-    begin = fit.theta if yes_or_no(start_here, "start_here") else None
+    begin = (fit.theta if near is None else near) if yes_or_no(start_here, "start_here") else None
     found = search(objective.model, theta, fit.progress, begin, objective)
     return replace(fit, model=objective.model, optimum=found.optimum, objective=found.objective)
 

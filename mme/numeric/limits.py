@@ -146,6 +146,13 @@ class Limits:
     freedom_operations : float
         Operations that degrees of freedom of all the columns of a wide X may take: a minute; beyond, those of chosen
         ones are made.
+    operations_a_response : float
+        Operations of an evaluation up to which many responses of one model are searched together, each with a factor of
+        its own: half a millisecond.
+    responses_together : int
+        Responses from which on they are searched together: fewer take less time than loading the compiled loops.
+    response_numbers : int
+        Numbers of the responses, and of their sums, that are handled at a time (64 MB).
     related_levels_asked : int
         Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
     summary_operations : float
@@ -208,6 +215,9 @@ class Limits:
     slope_numbers: int = 100_000
     hessian_operations: float = 2e12
     freedom_operations: float = 5e11
+    operations_a_response: float = 5e5
+    responses_together: int = 50
+    response_numbers: int = 8_000_000
     related_levels_asked: int = 2000
     summary_operations: float = 1e10
     tests_operations: float = 1e9

@@ -23,12 +23,13 @@ from mme.inference.intervals.refits import (
     Progress,
     Refitter,
     parameters_of,
-    processors,
     replicates,
     reporter,
     safe_start_method,
 )
 from mme.inference.intervals.whole import AllParameters
+from mme.numeric.limits import limits
+from mme.numeric.processors import processors
 from mme.search.found import Found
 from mme.search.loop import search
 from mme.tables.arguments import check_level, count, entropy, is_word
@@ -38,6 +39,8 @@ from mme.tables.names import unlike
 if TYPE_CHECKING:
     import pandas as pd
 
+# Replicates that are searched together before progress is told.
+_TOGETHER = 250
 _KINDS = ("percentile", "basic", "normal")
 
 
@@ -165,11 +168,13 @@ def bootstrap(
     known, plan = fit.objective, fit.objective.plan
     given = fit.theta_given and fit.model.held is None
     refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching)
-    processes = min(processors() if workers is None else int(workers), int(n))
+    processes, least = min(processors() if workers is None else int(workers), int(n)), 1
+    if n >= limits().responses_together and refitter.batch is not None:  # no process begins as quickly
+        processes, least = 1, _TOGETHER
     rows: list[np.ndarray] = []
     reasons: Counter[str] = Counter()
     report = reporter(progress, int(n))
-    for piece, failed in replicates(refitter, int(n), processes, start_method or safe_start_method(known)):
+    for piece, failed in replicates(refitter, int(n), processes, start_method or safe_start_method(known), least):
         rows.append(piece)
         reasons.update(failed)
         report(sum(map(len, rows)))

@@ -25,8 +25,9 @@ from mme.generalised.problem import Problem
 from mme.generalised.sparse import SparseEquations
 from mme.generalised.verdict import judge
 from mme.inference.intervals.bootstrap import Bootstrap
-from mme.inference.intervals.refits import Progress, processors, replicates, reporter
+from mme.inference.intervals.refits import Progress, replicates, reporter
 from mme.model.problem import Model
+from mme.numeric.processors import processors
 from mme.results.simulate import GeneralisedSimulator
 from mme.tables.arguments import count, entropy
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +18,8 @@ from mme.engine.plan import Plan
 from mme.engine.pls import pwrss
 from mme.errors import MMEError
 from mme.fitted.natural import parameter_values
+from mme.many.refits import DONE, in_columns
+from mme.many.searches import Searches
 from mme.model.problem import Model
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import Limits, limits, set_limits
@@ -61,21 +62,46 @@ class Refitter:
         """Draws responses at the estimates."""
         return Simulator(Estimates(self.objective, self.theta))
 
+    @cached_property
+    def batch(self) -> Searches | None:
+        """Searches many replicates together; None where each is searched by itself."""
+        return None if self.given or self.searching is not search else Searches.of(self.objective)
+
     def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
         """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
         width = parameters_of(self.objective, self.theta).size + self.model.k + 2
         rows = np.full((len(numbers), width), np.nan)
+        together = len(numbers) >= limits().responses_together and self.batch is not None
+        alone = self._together(numbers, rows) if together else np.ones(len(numbers), dtype=bool)
         reasons = []
-        for row, number in zip(rows, numbers, strict=True):
+        for i in np.flatnonzero(alone).tolist():
             try:
-                row[:] = self._replicate(number)
+                rows[i] = self._replicate(numbers[i])
             except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
                 reasons.append(str(error))
         return rows, reasons
 
-    def _replicate(self, number: int) -> np.ndarray:
+    def _together(self, numbers: range, rows: np.ndarray) -> np.ndarray:
+        """Fill the rows of replicates that are found together; which (n,) are left to be searched by themselves."""
+        batch = self.batch
+        assert batch is not None
+        Y = np.array([self._drawn(number) for number in numbers])
+        near = np.tile(self.model.coordinates.inner(self.theta), (len(Y), 1))
+        ends = batch.search(Y, np.zeros((0, batch.objective.system.p)), near)
+        theta, singular = in_columns(batch, ends.theta)
+        found = ends.promised <= DONE
+        phi = self.objective.phi
+        for i in np.flatnonzero(found).tolist():
+            values = parameter_values(self.model, theta[i], phi, ends.sigma[i], ends.beta[i])
+            rows[i] = np.concatenate([values, theta[i], [float(singular[i]), 1.0]])
+        return ~found
+
+    def _drawn(self, number: int) -> np.ndarray:
         rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
-        objective = self.objective.with_response(self.simulator(rng, 1)[:, 0])
+        return self.simulator(rng, 1)[:, 0]
+
+    def _replicate(self, number: int) -> np.ndarray:
+        objective = self.objective.with_response(self._drawn(number))
         found = self.searching(objective.model, self.theta if self.given else None, False, self.theta, objective)
         flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
         return np.concatenate([parameters_of(found.objective, found.optimum.theta), found.optimum.theta, flags])
@@ -108,9 +134,11 @@ def _work(numbers: range) -> tuple[np.ndarray, list[str]]:
     return _refitter(numbers)
 
 
-def replicates(refitter: Worker, n: int, processes: int, method: str) -> Iterator[tuple[np.ndarray, list[str]]]:
-    """The replicates in order, piece by piece."""
-    size = max(1, n // (_PIECES * processes))
+def replicates(
+    refitter: Worker, n: int, processes: int, method: str, least: int = 1
+) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """The replicates in order, in pieces of at least so many."""
+    size = max(least, n // (_PIECES * processes))
     pieces = [range(first, min(first + size, n)) for first in range(0, n, size)]
     if processes == 1:
         yield from map(refitter, pieces)
@@ -141,11 +169,6 @@ def safe_start_method(objective: Objective) -> str:
     sparse = bool(objective.rest) and not objective.plan.dense
     sparse = sparse or any(term.relationship is not None for term in objective.model.terms)  # to draw from
     return "fork" if sys.platform == "linux" and not sparse else "spawn"
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reporter(progress: Progress, n: int) -> Callable[[int], None]:

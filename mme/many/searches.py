@@ -1,0 +1,179 @@
+"""Many responses of one model, searched together: least squares, sums, and a compiled search for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from mme.engine.objective import Objective
+from mme.many.descent import search_all
+from mme.many.inference import estimate_all, slopes_all
+from mme.many.shared import SharedSums
+from mme.numeric.kernels import kernel
+from mme.numeric.limits import limits
+
+# Where searches begin: each term's variances at these multiples of their natural units, of which there are at most so
+# many combinations; of more terms all at one multiple.
+_MULTIPLES, _COMBINATIONS = (0.0, 0.7, 2.0, 6.0), 64
+# Curvature, scaled to a unit diagonal, below which the Hessian does not tell a direction (``satterthwaite.py``).
+_FLAT = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Where searches ended.
+
+    Attributes
+    ----------
+    theta : (B, k) in the axes of the terms.
+    criterion, promised, evaluations : (B,) there, what another Newton step promises, evaluations of the criterion.
+    beta : (B, p) fixed effects, of the columns of X that are kept.
+    sigma : (B,) residual standard deviation.
+    variances : (B, contrasts) of the contrasts asked for.
+    """
+
+    theta: np.ndarray
+    criterion: np.ndarray
+    promised: np.ndarray
+    evaluations: np.ndarray
+    beta: np.ndarray
+    sigma: np.ndarray
+    variances: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Searches:
+    """A model that is searched for many responses at once."""
+
+    shared: SharedSums
+
+    @classmethod
+    def of(cls, objective: Objective) -> Searches | None:
+        """Make it; None where each response must be searched by itself."""
+        shared = SharedSums.of(objective)
+        return None if shared is None else cls(shared)
+
+    @property
+    def objective(self) -> Objective:
+        """The criterion of one response, theta in the axes of the terms."""
+        return self.shared.objective
+
+    @property
+    def together(self) -> int:
+        """Responses that are handled at a time."""
+        design = self.shared.design
+        return max(1, limits().response_numbers // (3 * self.objective.model.n + 2 * design.width))
+
+    def search(self, Y: np.ndarray, contrasts: np.ndarray, starts: np.ndarray | None = None, threads: int = 1) -> Ends:
+        """Search for responses (B, n), from ``starts`` (B, k) too; ``contrasts`` (c, p) are of X's kept columns."""
+        pieces = [slice(first, first + self.together) for first in range(0, len(Y), self.together)]
+        found = [self._searched(Y[at], contrasts, None if starts is None else starts[at], threads) for at in pieces]
+        return Ends(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+    def _searched(
+        self, Y: np.ndarray, contrasts: np.ndarray, starts: np.ndarray | None, threads: int
+    ) -> tuple[np.ndarray, ...]:
+        B, k, p, design = len(Y), self.objective.model.k, self.objective.system.p, self.shared.design
+        r, beta = self._least_squares(Y)
+        sums = np.ascontiguousarray(self.shared.sums(r))
+        own = np.zeros((B, 0, k)) if starts is None else np.ascontiguousarray(starts[:, None, :])
+        theta, told, gamma, two = np.empty((B, k)), np.empty((B, 3)), np.empty((B, p)), np.empty((B, 2))
+        variances = np.empty((B, len(contrasts)))
+
+        def run(at: slice) -> None:
+            _compiled(search_all)(sums[at], own[at], self._common, design.at, design.numbers, theta[at], told[at])
+            z, places = self._turned(contrasts), (design.at, design.numbers)
+            _compiled(estimate_all)(sums[at], theta[at], z, *places, gamma[at], two[at], variances[at])
+
+        _in_threads(run, B, threads)
+        beta = beta + gamma @ self.objective.basis.R_inverse.T
+        return theta, told[:, 0], told[:, 1], told[:, 2].astype(np.int64), beta, np.sqrt(two[:, 1]), variances
+
+    def freedom(self, Y: np.ndarray, theta: np.ndarray, contrasts: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Satterthwaite's degrees of freedom (B, contrasts) at theta (B, k), where the searches ended."""
+        out = np.empty((len(Y), len(contrasts)))
+        for first in range(0, len(Y), self.together):
+            at = slice(first, first + self.together)
+            out[at] = self._freedom(Y[at], theta[at], contrasts, threads)
+        return out
+
+    def _freedom(self, Y: np.ndarray, theta: np.ndarray, contrasts: np.ndarray, threads: int) -> np.ndarray:
+        B, k, design = len(Y), theta.shape[1], self.shared.design
+        sums = np.ascontiguousarray(self.shared.sums(self._least_squares(Y)[0]))
+        hessian, slopes, unit = np.empty((B, k, k)), np.empty((B, len(contrasts), k)), np.empty((B, k))
+        z, theta = self._turned(contrasts), np.ascontiguousarray(theta)
+
+        def run(at: slice) -> None:
+            places = design.at, design.numbers
+            _compiled(slopes_all)(sums[at], theta[at], z, *places, hessian[at], slopes[at], unit[at])
+
+        _in_threads(run, B, threads)
+        share = 1.0 / self.objective.constants.n_effective if self.objective.model.sigma is None else 0.0
+        size = np.sqrt(np.maximum(np.abs(np.einsum("bii->bi", hessian)), _FLAT))
+        values, vectors = np.linalg.eigh(hessian / (size[:, :, None] * size[:, None, :]))
+        along = np.einsum("bck,bki->bci", slopes / size[:, None, :], vectors)
+        curved = values > _FLAT
+        inverse = share + np.einsum("bci,bi->bc", along**2, np.where(curved, 1.0 / np.where(curved, values, 1.0), 0.0))
+        open_ = (np.abs(along) > 1e-3) & ~curved[:, None, :]
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.where(open_.any(axis=2), np.nan, 1.0 / inverse))
+
+    def _turned(self, contrasts: np.ndarray) -> np.ndarray:
+        """R^-T c (c, p) of contrasts of the kept columns of X."""
+        return np.ascontiguousarray(contrasts @ self.objective.basis.R_inverse)
+
+    def _least_squares(self, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What X leaves of responses (B, n), whitened, and beta (B, p); twice: what the first has rounded off too."""
+        objective, basis = self.objective, self.objective.basis
+        offset = objective.model.offset
+        Y = Y if offset is None else Y - offset
+        level = Y.mean(axis=1) if self._of_constant is not None else np.zeros(len(Y))
+        white, Q = objective.whitening(Y - level[:, None]), basis.N[:-1]
+        gamma = white @ Q.T
+        r = white - gamma @ Q
+        again = r @ Q.T
+        r -= again @ Q
+        beta = (gamma + again) @ basis.R_inverse.T
+        return r, beta if self._of_constant is None else beta + level[:, None] * self._of_constant
+
+    @cached_property
+    def _common(self) -> np.ndarray:
+        """Thetas (m, k) at which every search looks first: diagonal T's; the first of them is zero."""
+        model, u = self.objective.model, self.shared.unit
+        terms = np.concatenate([np.full(part.k, t) for t, part in enumerate(model.structures)])
+        together = len(_MULTIPLES) ** len(model.structures) > _COMBINATIONS
+        same = [(m,) * len(model.structures) for m in _MULTIPLES]
+        chosen = same if together else list(product(_MULTIPLES, repeat=len(model.structures)))
+        return np.array([np.where(model.diagonal, np.array(one)[terms] * u, 0.0) for one in chosen])
+
+    @cached_property
+    def _of_constant(self) -> np.ndarray | None:
+        """Beta (p,) of a response of ones, where X spans it: the level of a response is then taken off first."""
+        basis = self.objective.basis
+        ones, Q = self.objective.whitening(np.ones((1, self.objective.model.n)))[0], basis.N[:-1]
+        along = Q @ ones
+        spanned = np.linalg.norm(ones - along @ Q) <= 1e-12 * np.linalg.norm(ones)
+        return np.asarray(basis.R_inverse @ along) if spanned else None
+
+
+def _compiled(loop: Callable[..., None]) -> Callable[..., Any]:
+    return kernel(loop, limits().interpreted_steps + 1)
+
+
+def _in_threads(run: Callable[[slice], None], count: int, threads: int) -> None:
+    """Run on pieces of the responses: compiled loops hold no lock, and no response knows of another."""
+    if threads <= 1 or count < 2 * threads:
+        return run(slice(0, count))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, _cuts(count, 4 * threads)))
+
+
+def _cuts(count: int, pieces: int) -> Iterator[slice]:
+    size = -(-count // pieces)
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))

@@ -1,0 +1,114 @@
+"""Many responses searched together: each has the optimum, estimates and degrees of freedom that it has by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mme
+from mme.many.searches import Searches
+from mme.numeric.limits import Limits, within
+
+MODELS = [
+    ("Dyestuff", "Yield ~ 1 + (1 | Batch)", {}),
+    ("Dyestuff2", "Yield ~ 1 + (1 | Batch)", {}),
+    ("sleepstudy", "Reaction ~ Days + (Days | Subject)", {}),
+    ("sleepstudy", "Reaction ~ Days + (Days || Subject)", {"method": "ML"}),
+    ("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)", {}),
+    ("Pastes", "strength ~ 1 + (1 | batch) + (1 | sample)", {}),
+    ("Oats", "yield ~ nitro * Variety + (1 | Block / Variety)", {}),
+    ("Machines", "score ~ Machine + (1 | Worker / Machine)", {"sigma": 1.0}),
+    ("Orthodont", "distance ~ age * Sex + (age | Subject)", {}),
+]
+
+
+def _fit(name, formula, options):
+    data = mme.load(name)
+    return mme.lmer(formula, data, **options)
+
+
+@pytest.mark.parametrize(("name", "formula", "options"), MODELS)
+def test_each_response_ends_where_it_ends_by_itself(name, formula, options):
+    fit = _fit(name, formula, options)
+    Y = fit.simulate(60, seed=3)
+    many = fit.refit(Y)
+    for i in range(0, 60, 6):
+        alone = fit.refit(Y.iloc[:, i] if hasattr(Y, "iloc") else Y[:, i], start_here=False)
+        assert many.criterion[i] == pytest.approx(alone.criterion, abs=1e-7)
+        np.testing.assert_allclose(many.beta[i], alone.beta, atol=1e-4 * float(np.max(alone.se)))
+        assert many.sigma[i] == pytest.approx(alone.sigma, rel=1e-4)
+        assert many.singular[i] == bool(alone.optimum.boundary)
+        T, own = fit.internals.model.T(many.theta[i]), fit.internals.model.T(alone.theta)
+        for one, other in zip(T, own, strict=True):
+            np.testing.assert_allclose(one @ one.T, other @ other.T, atol=2e-3 * max(1.0, np.abs(other).max() ** 2))
+
+
+@pytest.mark.parametrize(("name", "formula", "options"), MODELS[:5])
+def test_errors_and_degrees_of_freedom_are_those_of_each_fit(name, formula, options):
+    fit = _fit(name, formula, options)
+    searches = Searches.of(fit.internals.objective)
+    Y = np.ascontiguousarray(np.asarray(fit.simulate(8, seed=5)).T)
+    p = len(fit.beta)
+    found = searches.search(Y, np.eye(p))
+    df = searches.freedom(Y, found.theta, np.eye(p))
+    for i, y in enumerate(Y):
+        alone = fit.refit(y)
+        np.testing.assert_allclose(np.sqrt(found.variances[i]), alone.se, rtol=2e-5)
+        np.testing.assert_allclose(df[i], alone.coefficients()["df"], rtol=2e-4)
+
+
+def test_results_do_not_depend_on_threads_nor_on_what_is_handled_at_a_time():
+    fit = _fit(*MODELS[2])
+    Y = fit.simulate(150, seed=1)
+    one, two = fit.refit(Y, workers=1), fit.refit(Y, workers=2)
+    with within(Limits(response_numbers=20_000)):
+        pieces = fit.refit(Y, workers=1)
+    for other in (two, pieces):
+        np.testing.assert_allclose(other.criterion, one.criterion, rtol=1e-12)
+    np.testing.assert_array_equal(two.theta, one.theta)
+
+
+def test_a_level_of_a_million_million_changes_the_intercept_alone():
+    fit = _fit(*MODELS[2])
+    Y = np.asarray(fit.simulate(60, seed=2))
+    here, far = fit.refit(Y), fit.refit(Y + 1e9)
+    np.testing.assert_allclose(far.criterion, here.criterion, atol=1e-5)
+    np.testing.assert_allclose(far.beta[:, 0] - 1e9, here.beta[:, 0], atol=1e-5)
+
+
+def test_models_of_another_kind_are_refitted_one_by_one():
+    data = mme.load("Orthodont")
+    fit = mme.lmer("distance ~ age + (1 | Subject)", data, residual=mme.Exponential("age", "Subject", nugget=False))
+    assert Searches.of(fit.internals.objective) is None
+    Y = fit.simulate(3, seed=1)
+    many = fit.refit(Y)
+    alone = fit.refit(np.asarray(Y)[:, 1])
+    assert many.criterion[1] == pytest.approx(alone.criterion, abs=1e-8)
+    assert many[1].criterion == pytest.approx(alone.criterion, abs=1e-8)
+
+
+def test_bootstrap_of_replicates_together_is_that_of_each_by_itself():
+    fit = _fit(*MODELS[2])
+    together = fit.bootstrap(60, seed=4)
+    with within(Limits(responses_together=10**9)):
+        alone = fit.bootstrap(60, seed=4, workers=1)
+    np.testing.assert_allclose(together.values[:, -2:], alone.values[:, -2:], rtol=1e-8)
+    np.testing.assert_allclose(together.values, alone.values, atol=2e-3 * np.nanstd(alone.values, axis=0).max())
+    np.testing.assert_array_equal(together.singular, alone.singular)
+
+
+def test_what_cannot_be_refitted_says_why():
+    fit = _fit(*MODELS[2])
+    Y = np.array(fit.simulate(3, seed=1))
+    Y[4, 1] = np.nan
+    with pytest.raises(mme.MMEError, match="response 1 has nan in row 4"):
+        fit.refit(Y)
+    with pytest.raises(mme.MMEError, match="170 rows for the 180 rows"):
+        fit.refit(np.zeros((170, 2)))
+
+
+def test_a_saddle_at_zero_is_left():
+    fit = _fit(*MODELS[0])
+    batches = np.repeat(np.arange(6.0), 5)
+    y = np.asarray(fit.simulate(60, seed=1)) + 1e4 * batches[:, None]
+    assert not fit.refit(y).singular.any()
