@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import after, animals, glmm, many_parameters, report, scale
+from benchmarks import after, animals, glmm, many_parameters, report, scale, streaming
 from benchmarks.bars import Bar, split_bars
 from benchmarks.bench import main
 from benchmarks.measure import DisagreementError, _check
@@ -108,3 +108,8 @@ def test_both_engines_of_crossed_factors_are_timed_once_they_agree(capsys):
     assert "theta agrees within" in text
     assert "exact" in text
     assert "iterative" in text
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_chunks_agrees_with_memory():
+    assert streaming.main(["--rows", "20000", "--groups", "300"]) == 0

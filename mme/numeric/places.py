@@ -1,4 +1,7 @@
-"""Integers in the order in which they first come: a table that grows with them."""
+"""Integers in the order in which they first come: a table that grows with them.
+
+Those in a range that is not much wider than their number stand in a table of the range; others are hashed.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from mme.numeric.kernels import kernel
 
 # 2^64 divided by the golden ratio, odd: products with it spread over the upper bits (Knuth, vol. 3, 6.4).
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# Places of a range for each integer that came, up to which a table of it beats hashing.
+_RANGE = 8
 
 
 class Places:
@@ -21,10 +26,11 @@ class Places:
     """
 
     def __init__(self) -> None:
-        self._bits = 4
-        self._table = np.full(16, -1, dtype=np.int32)
         self._keys = np.empty(8, dtype=np.int64)
-        self.size = 0
+        self._table = np.zeros(0, dtype=np.int32)
+        self._low: int | None = 0  # of the range; None: hashed
+        self._bits = 0
+        self._came = self.size = 0
 
     @property
     def keys(self) -> np.ndarray:
@@ -34,7 +40,15 @@ class Places:
     def of(self, keys: np.ndarray) -> np.ndarray:
         """The places (n,) of these integers, new ones behind the others."""
         keys = np.ascontiguousarray(keys, dtype=np.int64)
+        if not keys.size:
+            return np.zeros(0, dtype=np.int64)
+        self._came += keys.size
         self._make_room(self.size + keys.size)
+        if self._low is not None and not self._has_range(int(keys.min()), int(keys.max())):
+            self._low = None
+            self._hash(self.size + keys.size)
+        if self._low is None and 2 * (self.size + keys.size) > self._table.size:
+            self._hash(self.size + keys.size)
         found = np.empty(keys.size, dtype=np.int64)
         self.size = self._put(keys, self.size, found)
         return found
@@ -53,22 +67,55 @@ class Places:
         self.of(keys)
 
     def _put(self, keys: np.ndarray, size: int, found: np.ndarray) -> int:
+        """Put the keys into the table; the loops are compiled once many came, be it a few at a time."""
+        if self._low is not None:
+            return int(kernel(put_in_range, self._came)(keys, self._low, self._table, self._keys, size, found))
         slots = ((keys.view(np.uint64) * _GOLDEN) >> np.uint64(64 - self._bits)).view(np.int64)
-        return int(kernel(put, keys.size)(keys, slots, self._table, self._keys, size, found))
+        return int(kernel(put_hashed, self._came)(keys, slots, self._table, self._keys, size, found))
 
     def _make_room(self, size: int) -> None:
         if size > self._keys.size:
             more = np.empty(max(size, self._keys.size + self._keys.size // 2), dtype=np.int64)
             more[: self.size] = self.keys
             self._keys = more
-        if 2 * size > self._table.size:
-            self._bits = int(2 * size - 1).bit_length()
-            self._table = np.full(2**self._bits, -1, dtype=np.int32)
-            self._put(self.keys.copy(), 0, np.empty(self.size, dtype=np.int64))
+
+    def _has_range(self, low: int, high: int) -> bool:
+        """Whether the table has this range, or is made to have it; it is left as it is where that would be too wide."""
+        assert self._low is not None
+        if self._low <= low and high < self._low + self._table.size:
+            return True
+        if self.size:
+            low, high = min(low, self._low), max(high, self._low + self._table.size - 1)
+        if high - low >= _RANGE * max(self._came, 1024):
+            return False
+        table = np.full(high - low + 1, -1, dtype=np.int32)
+        table[self.keys - low] = np.arange(self.size)
+        self._low, self._table = low, table
+        return True
+
+    def _hash(self, size: int) -> None:
+        self._bits = int(2 * size - 1).bit_length()
+        self._table = np.full(2**self._bits, -1, dtype=np.int32)
+        self._put(self.keys.copy(), 0, np.empty(self.size, dtype=np.int64))
 
 
-def put(keys: np.ndarray, slots: np.ndarray, table: np.ndarray, known: np.ndarray, size: int, found: np.ndarray) -> int:
-    """The loop of :meth:`Places.of`: each key at its slot or at the next free one; how many keys are known then."""
+def put_in_range(keys: np.ndarray, low: int, table: np.ndarray, known: np.ndarray, size: int, found: np.ndarray) -> int:
+    """The loop of :meth:`Places.of` over a table of their range; how many keys are known then."""
+    for i in range(keys.size):
+        at = table[keys[i] - low]
+        if at < 0:
+            at = size
+            table[keys[i] - low] = size
+            known[size] = keys[i]
+            size += 1
+        found[i] = at
+    return size
+
+
+def put_hashed(
+    keys: np.ndarray, slots: np.ndarray, table: np.ndarray, known: np.ndarray, size: int, found: np.ndarray
+) -> int:
+    """The same over hashed keys: each at its slot or at the next free one."""
     last = table.size - 1
     for i in range(keys.size):
         key, slot = keys[i], slots[i]
