@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
 from mme.results.frames import framed
-from mme.tables.arguments import yes_or_no
+from mme.tables.arguments import check_level, yes_or_no
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +92,55 @@ class GeneralisedFixedEffects(GeneralisedFace):
 
         table = hypothesis_table(self.internals, hypothesis, normal_reference(self.internals, se))
         return framed(chisq_table(table) if "F" in table else z_table(table, level))
+
+    def average_effects(
+        self,
+        data: Any,
+        columns: str | Sequence[str] = (),
+        *,
+        random: bool | str = False,
+        ratio: bool = False,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Average effects on the mean: slopes of numbers, differences (of risks, say) or ratios of factors' levels.
+
+        Parameters
+        ----------
+        data : data frame or mapping
+            The records to average over: those of the fit, or of another population. Rows with missing cells are left
+            out, and need no response.
+        columns : str or sequence of str
+            Columns of the fixed part; all by default. A factor has a row for each level but the first: the mean with
+            all records at this level less that with all at the first. So has a number of 0 and 1 alone. Another number
+            has the average slope of the mean.
+        random : False or str
+            False: random effects are zero. ``"average"``: of means that are integrated over the random effects, those
+            of a population of levels.
+        ratio : bool
+            Ratios of the averages (risk ratios) in the place of differences; limits are those of their logarithms.
+        level : float
+            Of the limits.
+
+        Returns
+        -------
+        DataFrame ``estimate, se, z, p, lower, upper`` (``ratio`` for ``estimate``) by column and contrast. Of an
+        ordinal fit effects are on the probability of each category. Standard errors are by the delta method, from the
+        covariance of all parameters.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 4, 0, 8, 2], "well": [12, 9, 5, 12, 9, 5]}
+        >>> herds["drug"] = ["a", "b", "a", "b", "a", "b"]
+        >>> fit = mme.glmer("cbind(ill, well) ~ drug + (1 | herd)", herds)
+        >>> fit.average_effects(herds)[["estimate", "se"]].round(3).T.to_dict()
+        {('drug', 'b - a'): {'estimate': -0.189, 'se': 0.1}}
+        """
+        from mme.prediction.average_effects import average_effects
+
+        check_level(level)
+        ratio = yes_or_no(ratio, "ratio")
+        return framed(average_effects(self.internals, data, columns, random=random, ratio=ratio, level=level))
 
     def means(
         self,

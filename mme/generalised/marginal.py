@@ -10,11 +10,11 @@ of Gauss and Hermite take hundreds of points for them where s is large.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from mme.errors import MMEError
-from mme.family.base import Family
 from mme.numeric.limits import limits
 
 # The density of v beyond so many standard deviations is below the last digit.
@@ -23,6 +23,26 @@ _TAIL = 8.5
 _WIDTH, _WIDEST = 2.0 * np.pi / 37.0, 0.5
 # Widths are rounded to a half power of two, so that records of alike s share a grid.
 _PER_OCTAVE = 2.0
+
+
+class MeanOfEta(Protocol):
+    """A function of eta and of a family's parameters: its mean, or what else lies between bounds."""
+
+    everywhere: bool
+
+    @property
+    def name(self) -> str:
+        """Of the family."""
+
+    @property
+    def link(self) -> str:
+        """``"identity"`` and ``"log"`` have integrals in closed form."""
+
+    def mean(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """Its values (n,)."""
+
+    def mean_slope(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
+        """Its slopes by eta (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +54,7 @@ class MarginalMeans:
     by_variance: np.ndarray
 
 
-def marginal_means(family: Family, eta: np.ndarray, variance: np.ndarray, tau: np.ndarray) -> MarginalMeans:
+def marginal_means(family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau: np.ndarray) -> MarginalMeans:
     """Integrate over N(eta, variance), record by record.
 
     Raises
@@ -69,7 +89,9 @@ def marginal_means(family: Family, eta: np.ndarray, variance: np.ndarray, tau: n
     return MarginalMeans(*out)
 
 
-def _integrated(family: Family, eta: np.ndarray, s: np.ndarray, v: np.ndarray, h: float, tau: np.ndarray) -> np.ndarray:
+def _integrated(
+    family: MeanOfEta, eta: np.ndarray, s: np.ndarray, v: np.ndarray, h: float, tau: np.ndarray
+) -> np.ndarray:
     """m, dm/deta and dm/ds^2 = (1 / 2s) integral of mu' v, (3, n)."""
     weight = h * np.exp(-0.5 * v * v) / np.sqrt(2.0 * np.pi)
     at = (eta[:, None] + s[:, None] * v).ravel()

@@ -107,7 +107,7 @@ def _new_records(
     if average:
         eta = predictor(X, estimates.beta, [0.0 * b for b in estimates.b], records)
         variance = np.einsum("ij,jk,ik->i", X, estimates.beta_cov, X)
-        variance += _prior_variance(fit, records, fit.searched.at.at.theta)
+        variance += prior_variance(fit, records, fit.searched.at.at.theta)
     else:
         eta, variance = predictor(X, estimates.beta, estimates.b, records), eta_variance(fit, X, records)
     if fit.dropped:
@@ -162,7 +162,7 @@ def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, wi
     estimates, at = fit.estimates, fit.searched.at.at
     X = kept_columns(fit, records)
     eta = predictor(X, estimates.beta, [0.0 * b for b in estimates.b], records)
-    means = marginal_means(fit.family, eta, _prior_variance(fit, records, at.theta), estimates.tau)
+    means = marginal_means(fit.family, eta, prior_variance(fit, records, at.theta), estimates.tau)
     if not with_se:
         return Predicted(means.mean, eta, None, None)
     slopes = means.by_eta[:, None] * (X @ estimates.problem.beta_of_gamma)
@@ -171,7 +171,7 @@ def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, wi
         se = np.sqrt(np.einsum("ij,jk,ik->i", X, estimates.beta_cov, X)) * np.abs(means.by_eta)
     else:
         by_theta = [
-            means.by_variance * _variance_slope(fit, records, k) for k in np.flatnonzero(free[: at.theta.size]).tolist()
+            means.by_variance * variance_slope(fit, records, k) for k in np.flatnonzero(free[: at.theta.size]).tolist()
         ]
         rest = np.zeros((eta.size, int(free[at.theta.size + at.gamma.size :].sum())))
         J = np.column_stack([*by_theta, slopes, rest])
@@ -180,7 +180,7 @@ def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, wi
     return Predicted(means.mean, stands_for, se, se / np.abs(fit.family.mean_slope(stands_for, estimates.tau)))
 
 
-def _prior_variance(fit: GeneralisedFitted, records: PredictedRows, inner: np.ndarray) -> np.ndarray:
+def prior_variance(fit: GeneralisedFitted, records: PredictedRows, inner: np.ndarray) -> np.ndarray:
     """sum_t z_t'G_t z_t (n,) of independent new levels, at theta in the axes."""
     total = np.zeros(len(records.X))
     T = fit.model.T(fit.model.coordinates.outer(inner))
@@ -189,11 +189,11 @@ def _prior_variance(fit: GeneralisedFitted, records: PredictedRows, inner: np.nd
     return total
 
 
-def _variance_slope(fit: GeneralisedFitted, records: PredictedRows, k: int) -> np.ndarray:
+def variance_slope(fit: GeneralisedFitted, records: PredictedRows, k: int) -> np.ndarray:
     """Its derivative (n,) by one entry of theta: exact but for rounding, as G is quadratic in theta."""
     theta, step = fit.searched.at.at.theta, np.zeros(fit.searched.at.at.theta.size)
     step[k] = _STEP * max(1.0, abs(float(theta[k])))
-    above, below = (_prior_variance(fit, records, theta + sign * step) for sign in (1.0, -1.0))
+    above, below = (prior_variance(fit, records, theta + sign * step) for sign in (1.0, -1.0))
     return np.asarray((above - below) / (2.0 * step[k]))
 
 

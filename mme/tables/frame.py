@@ -59,6 +59,12 @@ class Frame:
         part._chosen, part.n, part._columns = rows, int(rows.sum()), {}
         return part
 
+    def with_column(self, name: str, column: Column) -> Frame:
+        """The same columns but for one, given as :meth:`column` has it."""
+        other = copy(self)
+        other._columns = {**self._columns, name: column}
+        return other
+
     def column(self, name: str) -> Column:
         """Return numbers (NaN is missing), several columns of numbers or, for labels and booleans, a factor."""
         if self._count[name] > 1:
