@@ -10,6 +10,7 @@ import numpy as np
 from mme.api.base import of_records
 from mme.api.fixed import FixedEffects
 from mme.api.intervals import Intervals
+from mme.api.means import FactorMeans
 from mme.api.numbers import Numbers
 from mme.api.output import Output
 from mme.api.random import RandomEffects
@@ -19,7 +20,7 @@ from mme.numeric.processors import processors
 from mme.tables.arguments import count
 
 
-class Fit(Numbers, RandomEffects, FixedEffects, Intervals, Records, Output):
+class Fit(Numbers, RandomEffects, FixedEffects, FactorMeans, Intervals, Records, Output):
     """A fitted mixed model. Made by :func:`mme.fit` and :func:`mme.lmer`.
 
     Every method is a line to the room that does the work; ``internals`` is the record that these rooms share.

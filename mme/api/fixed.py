@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face
 from mme.results.frames import framed
-from mme.tables.arguments import yes_or_no
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,40 +77,3 @@ class FixedEffects(Face):
         from mme.inference.fixed.methods import reference
 
         return framed(hypothesis_table(self.internals, hypothesis, reference(self.internals, ddf)))
-
-    def means(
-        self,
-        factors: str | Sequence[str],
-        *,
-        by: str | Sequence[str] = (),
-        at: Mapping[str, Any] | None = None,
-        pairs: bool = False,
-        adjust: str = "tukey",
-        ddf: str = "satterthwaite",
-        level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Marginal means of factors: ``mean, se, df, lower, upper``; with ``pairs`` their differences.
-
-        Averaged over the levels of all other factors with equal weights. A covariate x is at its mean over the records
-        and enters its transforms there, with what these remember of the fit: ``np.log(x)`` is log(mean(x)), as in
-        emmeans. A column of two numbers (0 and 1) is at both, with equal weights, and may be named as a factor; the
-        offset is at its mean. What the data do not determine is NaN.
-
-        ``at={"x": 3.0}`` puts x elsewhere, ``at={"np.log(x)": 1.0}`` a transform, ``at={"offset": 0}`` the offset.
-        ``at={"x": [1, 2]}`` gives the means at each, with x in ``by`` unless it is among the factors.
-
-        ``pairs`` compares all levels of ``factors`` within each level of ``by``: ``estimate, se, df, t, p``, with p
-        ``adjust``-ed by ``"tukey"``, ``"bonferroni"``, ``"holm"``, ``"sidak"`` or ``"none"`` for as many as the data
-        determine.
-        """
-        from mme.inference.fixed.means import marginal_means, means_table
-        from mme.inference.fixed.methods import reference
-        from mme.inference.fixed.pairs import pairs_table
-
-        pairs = yes_or_no(pairs, "pairs")
-        means = marginal_means(self.internals, factors, by, at)
-        to = reference(self.internals, ddf)
-        table = (
-            pairs_table(self.internals, means, to, adjust) if pairs else means_table(self.internals, means, to, level)
-        )
-        return framed(table)

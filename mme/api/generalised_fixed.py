@@ -149,7 +149,12 @@ class GeneralisedFixedEffects(GeneralisedFace):
         by: str | Sequence[str] = (),
         at: Mapping[str, Any] | None = None,
         pairs: bool = False,
-        adjust: str = "tukey",
+        contrast: str | Mapping[str, Any] | Sequence[str] | None = None,
+        reference: Any = None,
+        interaction: bool = False,
+        adjust: str | None = None,
+        letters: bool = False,
+        weights: str = "equal",
         scale: str = "link",
         random: bool | str = False,
         se: str = "hessian",
@@ -164,9 +169,8 @@ class GeneralisedFixedEffects(GeneralisedFace):
             equal weights, covariates and the offset at their means (``at={"offset": 0}`` puts it elsewhere).
         pairs : bool
             Compare all levels of ``factors`` within each level of ``by``: ``estimate, se, z, p, lower, upper``.
-        adjust : str
-            Of pairs, for their p-values and limits alike: ``"tukey"``, ``"bonferroni"``, ``"holm"`` (limits are
-            Bonferroni's), ``"sidak"`` or ``"none"``.
+        contrast, reference, interaction, adjust, letters, weights
+            As in :meth:`mme.Fit.means`.
         scale : str
             ``"link"``; ``"response"``: means through the inverse link, their standard errors by the delta method and
             their limits those of the link's scale. Pairs are then ratios in a column that is named for them
@@ -191,13 +195,57 @@ class GeneralisedFixedEffects(GeneralisedFace):
         >>> fit.means("drug", pairs=True, scale="response")["odds_ratio"].round(3).to_dict()
         {'a - b': 2.8}
         """
-        from mme.inference.fixed.generalised_means import generalised_means_table, generalised_pairs_table, predictors
+        from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
+        from mme.inference.fixed.generalised_means import (
+            generalised_contrasts_table,
+            generalised_means_table,
+            predictors,
+        )
+        from mme.inference.fixed.mean_tables import named_unknown, with_letters
         from mme.inference.fixed.means import marginal_means
         from mme.inference.fixed.z_tables import is_response, normal_reference
 
-        pairs, response = yes_or_no(pairs, "pairs"), is_response(scale)
-        means = marginal_means(self.internals, factors, by, at)
-        eta = predictors(self.internals, means, normal_reference(self.internals, se), random, with_theta=se != "rx")
-        if pairs:
-            return framed(generalised_pairs_table(self.internals, means, eta, response, adjust, level))
-        return framed(generalised_means_table(self.internals, means, eta, response, level))
+        record, crossed, response = self.internals, yes_or_no(interaction, "interaction"), is_response(scale)
+        wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, crossed)
+        means = marginal_means(record, factors, by, at, weights)
+        eta = predictors(record, means, normal_reference(record, se), random, with_theta=se != "rx")
+        if wanted is not None:
+            comparisons = comparisons_of(means, wanted, reference, crossed=crossed)
+            return framed(generalised_contrasts_table(record, means, comparisons, eta, response, adjust, level))
+        table = named_unknown(record, means, generalised_means_table(record, means, eta, response, level))
+        if not yes_or_no(letters, "letters"):
+            return framed(table)
+        pairwise = comparisons_of(means, "pairwise")
+        compared = generalised_contrasts_table(record, means, pairwise, eta, False, adjust, level)
+        return framed(with_letters(table, compared, level))
+
+    def trends(
+        self,
+        x: str,
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        pairs: bool = False,
+        contrast: str | Mapping[str, Any] | None = None,
+        reference: Any = None,
+        adjust: str | None = None,
+        weights: str = "equal",
+        se: str = "hessian",
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Slopes of a covariate on the scale of the link, within levels of factors; or contrasts of them.
+
+        As :meth:`mme.Fit.trends`; ``se`` as in :meth:`coefficients`. Tests are by the normal distribution.
+        """
+        from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
+        from mme.inference.fixed.mean_tables import compared_table, means_table
+        from mme.inference.fixed.slopes import slopes
+        from mme.inference.fixed.z_tables import normal_reference
+
+        wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, False)
+        rows, to = slopes(self.internals, x, by, at, weights), normal_reference(self.internals, se)
+        if wanted is None:
+            table = means_table(self.internals, rows, to, level, name="slope")
+        else:
+            table = compared_table(self.internals, rows, comparisons_of(rows, wanted, reference), to, adjust, level)
+        return framed(table.drop(columns="df").rename(columns={"t": "z"}), f"Slopes of {x}, on the scale of the link")

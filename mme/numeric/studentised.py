@@ -9,6 +9,7 @@ for all arguments at once (SciPy integrates adaptively, one argument after the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -19,6 +20,8 @@ _NODES, _SCALES = 96, 160
 _LOW, _HIGH = -8.5, 9.0
 # Arguments handled at a time: eight million numbers.
 _CHUNK = 500
+# Of so many arguments those of the normal distribution are read off a table, to eight digits.
+_MANY, _TABLE, _WIDEST = 200, 801, 50.0
 
 
 def range_sf(q: np.ndarray, k: int, df: np.ndarray) -> np.ndarray:
@@ -29,6 +32,17 @@ def range_sf(q: np.ndarray, k: int, df: np.ndarray) -> np.ndarray:
     >>> range_sf(np.array([3.314493, 3.958]), 3, np.array([np.inf, 16.0])).round(4)
     array([0.05  , 0.0327])
     """
+    if np.size(q) < _MANY:
+        return over_scale(lambda w: _of_normal(w, k), q, df)
+    from scipy.interpolate import CubicSpline
+
+    w = np.linspace(0.0, _WIDEST, _TABLE)
+    between = CubicSpline(w, np.log(np.maximum(_of_normal(w, k), np.finfo(float).tiny)))
+    return over_scale(lambda w: np.exp(between(np.minimum(w, _WIDEST))), q, df)
+
+
+def over_scale(of_normal: Callable[[np.ndarray], np.ndarray], q: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """P(W > q s) (m,), where P(W > w) is ``of_normal``: the mean over s, s^2 ~ chi^2 / df; NaN gives NaN."""
     q, df = np.broadcast_arrays(np.asarray(q, dtype=float), np.asarray(df, dtype=float))
     out = np.full(q.shape, np.nan)
     known = ~(np.isnan(q) | np.isnan(df))
@@ -36,21 +50,22 @@ def range_sf(q: np.ndarray, k: int, df: np.ndarray) -> np.ndarray:
         places = np.flatnonzero(known & (df == one))
         for start in range(0, places.size, _CHUNK):
             at = places[start : start + _CHUNK]
-            out[at] = _of_normal(q[at], k) if np.isinf(one) else _averaged(q[at], k, float(one))
+            out[at] = of_normal(q[at]) if np.isinf(one) else _averaged(of_normal, q[at], float(one))
     return np.minimum(out, 1.0)
 
 
-def range_isf(p: float, k: int) -> float:
-    """The range w of k normal means with P(R > w) = p, at a known standard error.
+def range_isf(p: float, k: int, df: float = np.inf) -> float:
+    """The q with P(range > q s) = p of k means, by a standard error on df degrees of freedom.
 
     Examples
     --------
-    >>> round(range_isf(0.05, 3), 4)
-    3.3145
+    >>> round(range_isf(0.05, 3), 4), round(range_isf(0.05, 3, 10.0), 3)
+    (3.3145, 3.877)
     """
     from scipy.optimize import brentq
 
-    return float(brentq(lambda w: float(_of_normal(np.array([w]), k)[0]) - p, 1e-8, 60.0, xtol=1e-12))
+    at = np.array([df])
+    return float(brentq(lambda w: float(range_sf(np.array([w]), k, at)[0]) - p, 1e-8, 1e5, xtol=1e-12))
 
 
 def _of_normal(w: np.ndarray, k: int) -> np.ndarray:
@@ -62,7 +77,7 @@ def _of_normal(w: np.ndarray, k: int) -> np.ndarray:
     return np.asarray(-k * np.expm1((k - 1) * within) @ density)
 
 
-def _averaged(q: np.ndarray, k: int, df: float) -> np.ndarray:
+def _averaged(of_normal: Callable[[np.ndarray], np.ndarray], q: np.ndarray, df: float) -> np.ndarray:
     """The mean over s = exp(x): its density along x is 2 (df/2)^(df/2) / Gamma(df/2) s^df exp(-df s^2 / 2)."""
     low = 0.5 * np.log(max(2.0 * gammaincinv(0.5 * df, 1e-18), 1e-280) / df)
     x, weights = _rule(float(low), float(0.5 * np.log(chdtri(df, 1e-18) / df)), _SCALES)
@@ -70,7 +85,7 @@ def _averaged(q: np.ndarray, k: int, df: float) -> np.ndarray:
     out = np.empty(q.shape)
     for start in range(0, q.size, 64):
         part = slice(start, start + 64)
-        out[part] = _of_normal(q[part, None] * np.exp(x), k) @ (weights * np.exp(log_density))
+        out[part] = of_normal(q[part, None] * np.exp(x)) @ (weights * np.exp(log_density))
     return out
 
 

@@ -191,7 +191,7 @@ def test_words_of_linear_models_are_refused_with_the_reason() -> None:
     with pytest.raises(mme.MMEError, match="scale must be"):
         fit.means("period", scale="probability")
     with pytest.raises(mme.MMEError, match="adjust must be"):
-        fit.means("period", pairs=True, adjust="scheffe")
+        fit.means("period", pairs=True, adjust="duncan")
 
 
 def test_a_column_that_others_determine_leaves_tests_and_means_as_they_are() -> None:

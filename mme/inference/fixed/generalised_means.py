@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.special import ndtri
 
 from mme.errors import MMEError
@@ -24,12 +25,14 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.estimates import half_of
 from mme.generalised.marginal import marginal_means
 from mme.generalised.monotone import eta_of
+from mme.inference.fixed.adjustments import adjusted, adjustment_of, critical_values
+from mme.inference.fixed.comparisons import Comparisons, is_pairwise
 from mme.inference.fixed.means import Means
-from mme.inference.fixed.pairs import adjusted, check_adjustment, critical_values, pairs_of
 from mme.inference.fixed.reference import Reference, two_sided
 from mme.inference.fixed.separated import Separated
 from mme.inference.fixed.z_tables import ratio_name, with_limits
 from mme.numeric.delta import jacobian
+from mme.results.letters import ComparedMeans
 from mme.tables.arguments import check_level, is_word
 from mme.tables.arrays import shown
 
@@ -57,12 +60,12 @@ class Predictors:
         """Standard errors (m,): infinite without a limit."""
         return np.where(self.grows.any(axis=0), np.inf, np.linalg.norm(self.half, axis=0))
 
-    def differences(self, first: np.ndarray, second: np.ndarray) -> Predictors:
-        """Of pairs of them."""
-        grows = self.grows[:, first] - self.grows[:, second]
-        size = np.abs(self.grows[:, first]) + np.abs(self.grows[:, second])
+    def combined(self, C: sp.csr_array) -> Predictors:
+        """Of contrasts (k, m) among them."""
+        grows = (C @ self.grows.T).T
+        size = (abs(C) @ np.abs(self.grows.T)).T
         grows = np.where(np.abs(grows) > _HELD * size, grows, 0.0)
-        return Predictors(self.eta[first] - self.eta[second], self.half[:, first] - self.half[:, second], grows)
+        return Predictors(C @ self.eta, np.asarray((C @ self.half.T).T), np.asarray(grows))
 
 
 def predictors(fit: GeneralisedFitted, means: Means, to: Reference, random: object, *, with_theta: bool) -> Predictors:
@@ -174,29 +177,38 @@ def generalised_means_table(
     return pd.DataFrame({"mean": mean, "se": se, "lower": ends[0], "upper": ends[1]}, index=means.index)
 
 
-def generalised_pairs_table(
-    fit: GeneralisedFitted, means: Means, at: Predictors, response: bool, adjust: str, level: float
+def generalised_contrasts_table(
+    fit: GeneralisedFitted,
+    means: Means,
+    comparisons: Comparisons,
+    at: Predictors,
+    response: bool,
+    adjust: str | None,
+    level: float,
 ) -> pd.DataFrame:
-    """``estimate, se, z, p, lower, upper`` of all differences of two means at the same levels of the by factors.
+    """``estimate, se, z, p, lower, upper`` of contrasts among means at the same levels of the by factors.
 
-    P-values and limits are adjusted alike for the differences of a family, as in
-    :func:`mme.inference.fixed.pairs.pairs_table`. On the scale of the response the estimate is a ratio, and called so,
-    where the link has one.
+    P-values and limits are adjusted alike for the contrasts of a family. On the scale of the response the estimate is a
+    ratio, and called so, where the link has one.
     """
     import pandas as pd
 
-    check_adjustment(adjust)
     check_level(level)
-    pairs, ratio = pairs_of(means), ratio_name(fit.family) if response else None
+    word, ratio = adjustment_of(comparisons, adjust), ratio_name(fit.family) if response else None
+    eta = at.eta
     if response and ratio is None:
         family, tau = fit.family, fit.estimates.tau
         _check_mean(family, tau)
         at = Predictors(family.mean(at.eta, tau), at.half * family.mean_slope(at.eta, tau), at.grows)
-    apart = at.differences(pairs.first, pairs.second)
+    apart = at.combined(comparisons.C)
     estimate, se = apart.eta, apart.se
     df = np.full(se.size, np.inf)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = estimate / se
-    p = adjusted(pairs, z, df, two_sided(z, df), adjust)
-    table = pd.DataFrame({"estimate": estimate, "se": se, "df": df, "t": z, "p": p}, index=pairs.index)
-    return with_limits(table, critical_values(pairs, ~np.isnan(se), level, adjust), ratio)
+    p = adjusted(comparisons, z, df, two_sided(z, df), word, apart.half)
+    table = pd.DataFrame({"estimate": estimate, "se": se, "df": df, "t": z, "p": p}, index=comparisons.index)
+    width = critical_values(comparisons, df, ~np.isnan(se), level, word, apart.half)
+    out = with_limits(table, width, ratio)
+    if is_pairwise(comparisons):
+        out.attrs["pairs"] = ComparedMeans(eta, means.levels, means.names, comparisons.pairs())
+    return out

@@ -54,6 +54,11 @@ class KenwardRoger(Reference):
         """Phi_A (p, p), the adjusted covariance of the estimates."""
         return np.asarray(self.half.T @ self.adjusted @ self.half)
 
+    def half_of(self, L: np.ndarray) -> np.ndarray:
+        """The same of the adjusted covariance."""
+        values, vectors = np.linalg.eigh(self.adjusted)
+        return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))).T @ (self.half @ L.T))
+
     def se(self, L: np.ndarray) -> np.ndarray:
         """Standard errors (m,) of the rows of L (m, p), adjusted."""
         z = self.half @ L.T

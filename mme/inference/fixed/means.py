@@ -21,12 +21,10 @@ from mme.fitted.common import Record
 from mme.formula.parser import parse_expression
 from mme.formula.syntax import deparse, names_in
 from mme.formula.values import numeric
-from mme.inference.fixed.contrasts import t_table
-from mme.inference.fixed.quantiles import t_quantile
-from mme.inference.fixed.reference import Reference
-from mme.inference.fixed.reference_grid import Axis, Grid, covariates, reference_grid
+from mme.inference.fixed.bound import covariates
+from mme.inference.fixed.reference_grid import Axis, Grid, reference_grid
 from mme.tables import dates
-from mme.tables.arguments import names_of
+from mme.tables.arguments import is_word, names_of
 from mme.tables.arrays import shown
 from mme.tables.frame import intake
 
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
 
 # What ``at`` calls the offset.
 _OFFSET = "offset"
+# How the cells that a mean is averaged over are weighted.
+_WEIGHTS = ("equal", "proportional", "cells")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +60,12 @@ class Means:
         return pd.MultiIndex.from_tuples(self.levels, names=self.names)
 
 
-def means_table(fit: Record, means: Means, to: Reference, level: float) -> pd.DataFrame:
-    """``mean, se, df, lower, upper``, one row a combination of levels; NaN where the data do not determine it."""
-    table = tested(fit, means.L, means.offset, to).drop(columns=["t", "p"])
-    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
-    table = table.rename(columns={"estimate": "mean"}).assign(
-        lower=table["estimate"] - half, upper=table["estimate"] + half
-    )
-    return table.set_axis(means.index)
-
-
 def marginal_means(
-    fit: Record, factors: str | Sequence[str], by: str | Sequence[str], at: Mapping[str, Any] | None
+    fit: Record,
+    factors: str | Sequence[str],
+    by: str | Sequence[str],
+    at: Mapping[str, Any] | None,
+    weights: str = "equal",
 ) -> Means:
     """Average the reference grid over all that is not named.
 
@@ -88,6 +82,8 @@ def marginal_means(
         raise MMEError(
             "marginal means need a fit by formula (mme.lmer, mme.glmer), which knows the factors; see contrast()"
         )
+    if not is_word(weights, _WEIGHTS):
+        raise MMEError(f"weights must be 'equal', 'proportional' or 'cells', got {shown(weights)}")
     given = _given(fit, at)
     offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
     X = fit.model.X[:, : fit.model.p_given]
@@ -98,7 +94,7 @@ def marginal_means(
     axes = [_axis(grid, name, given) for name in wanted]
     if len(set(axes)) < len(axes) or not own:
         raise MMEError(f"name each factor once, and at least one: got {wanted}")
-    L, levels = grid.means(axes), tuple(product(*(grid.labels(axis) for axis in axes)))
+    L, levels = grid.means(axes, weights), tuple(product(*(grid.labels(axis) for axis in axes)))
     occurs = ~np.isnan(L).any(axis=1)
     L, levels = L[occurs], tuple(label for label, is_one in zip(levels, occurs.tolist(), strict=True) if is_one)
     of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
@@ -172,10 +168,3 @@ def _values(name: str, given: Any) -> np.ndarray:
     if not values.size or not np.isfinite(values).all():
         raise MMEError(f"{what} needs a number or a list of numbers, got {shown(given)}")
     return np.array(list(dict.fromkeys(values.tolist())))
-
-
-def tested(fit: Record, L: np.ndarray, offset: float, to: Reference) -> pd.DataFrame:
-    """The t tests of rows on all columns of X, beside an offset; NaN in rows that cannot be estimated."""
-    known = fit.aliasing.estimable(L)
-    table = t_table(to, L[known][:, fit.basis.kept], -offset, np.flatnonzero(known))
-    return table.reindex(range(len(L)))

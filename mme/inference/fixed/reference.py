@@ -69,6 +69,10 @@ class Reference(ABC):
         L = np.eye(self.beta.size)
         return self.se(L), self.df(L)
 
+    def half_of(self, L: np.ndarray) -> np.ndarray:
+        """F L' (r, m), whose columns have the covariance of the rows of L for their products."""
+        return np.asarray(self.half @ L.T)
+
     @abstractmethod
     def df(self, L: np.ndarray) -> np.ndarray:
         """Degrees of freedom (m,) of the t statistic of each row of L (m, p)."""

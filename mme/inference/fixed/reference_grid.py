@@ -15,17 +15,14 @@ from mme.errors import MMEError
 from mme.formula.columns import Coded, Variable, build
 from mme.formula.evaluate import Evaluator
 from mme.formula.specification import Specification
-from mme.formula.syntax import Call, Name, Node, deparse, names_in
+from mme.formula.syntax import Node, deparse
 from mme.formula.values import numeric
+from mme.inference.fixed.bound import columns_of_factors
 from mme.inference.fixed.grid import columns_in, suffixes_of
 from mme.tables.frame import Frame, WideColumn
 
 # Entries of X on a grid, or of the means themselves, beyond which it is refused.
 _MOST_ENTRIES = 20_000_000
-# Functions that make a factor; the first two only code it otherwise.
-_CODINGS = ("C", "relevel")
-_FACTORS = ("factor", "as.factor", "ordered", "as.ordered", *_CODINGS)
-_LOGICAL = frozenset(("FALSE", "TRUE"))
 
 # A factor, or the column or transform that stands at several values.
 Axis = Node | str
@@ -65,8 +62,11 @@ class Grid:
     def _size(self, axis: Axis) -> int:
         return self.values[axis].size if isinstance(axis, str) else len(self.spec.codings[axis].labels)
 
-    def means(self, wanted: Sequence[Axis]) -> np.ndarray:
+    def means(self, wanted: Sequence[Axis], weights: str = "equal") -> np.ndarray:
         """Rows of X averaged over all axes but these: (combinations of their labels, columns).
+
+        The others have equal weights, those of their records (``"proportional"``), or those of their records at the
+        wanted combination (``"cells"``).
 
         The columns of a term change along the axes of its variables alone, so that only axes that meet in a term, or
         are nested in each other, are crossed with each other. Of nested factors the combinations that occur count,
@@ -97,6 +97,9 @@ class Grid:
         for (axes, terms), size, start, stop in zip(crossed, sizes, starts[:-1], starts[1:], strict=True):
             columns = np.isin(owners, terms)
             part = X[start:stop, columns].reshape(*size, int(columns.sum()))
+            if weights != "equal":
+                L[:, columns] = self._weighted(part, axes, cells, by_cell=weights == "cells")
+                continue
             part = self._averaged(part, axes, cells)
             L[:, columns] = part[tuple(cells[axis] for axis in axes if axis in cells)]
         return L
@@ -142,18 +145,53 @@ class Grid:
 
     def _together(self, nodes: list[Node]) -> np.ndarray:
         """Whether each combination of levels occurs, as the columns of terms of these factors alone tell."""
-        shape = [self._size(node) for node in nodes]
+        here, there = self._told_apart(list(nodes))
+        return np.isin(here, there).reshape([self._size(node) for node in nodes])
+
+    def counts(self, axes: Sequence[Axis]) -> np.ndarray:
+        """Records at each combination of these axes (sizes of the axes).
+
+        Raises
+        ------
+        MMEError
+            The columns of X do not tell their combinations apart.
+        """
+        shape = [self._size(axis) for axis in axes]
+        if not axes:
+            return np.array(len(self.X))
+        here, there = self._told_apart(list(axes))
+        order = np.argsort(here)
+        if np.unique(here).size < here.size:
+            names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
+            raise MMEError(f"weights of means need the records of each combination of {names}, which X does not tell")
+        place = order[np.searchsorted(here[order], there).clip(0, here.size - 1)]
+        known = here[place] == there
+        return np.bincount(place[known], minlength=here.size).reshape(shape)
+
+    def _is_of_records(self, axis: Axis) -> bool:
+        """Whether records stand at the points of an axis: those of a covariate that ``at`` puts somewhere do not."""
+        if not isinstance(axis, str):
+            return True
+        return axis in self.spec.two_valued and self.values[axis].tolist() == list(self.spec.two_valued[axis])
+
+    def _told_apart(self, axes: list[Axis]) -> tuple[np.ndarray, np.ndarray]:
+        """A number for each combination of the axes and for each record, equal where their columns are."""
+        shape = [self._size(axis) for axis in axes]
         if prod(shape) * self.X.shape[1] > _MOST_ENTRIES:
-            return np.ones(shape, dtype=bool)
+            return np.zeros(prod(shape)), np.zeros(len(self.X))  # as if all occurred
         places: dict[Axis, np.ndarray] = {
             axis: np.zeros(prod(shape), np.intp) for axis in [*self.factors, *self.values]
         }
-        places |= dict(zip(nodes, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
-        own = [":".join(map(deparse, term)) for term in self.spec.fixed.terms if term and set(term) <= set(nodes)]
+        places |= dict(zip(axes, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
+        own = [
+            ":".join(map(deparse, term))
+            for term in self.spec.fixed.terms
+            if term and all(node in axes or deparse(node) in axes for node in term)
+        ]
         columns = np.isin(np.array(self.spec.column_terms, dtype=object), own)
         random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
         here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self._rows(places, prod(shape)), self.X))
-        return np.isin(here, there).reshape(shape)
+        return here, there
 
     def _occurring(self, nest: list[Node], axes: list[Axis]) -> np.ndarray:
         """Which combinations of a nest occur, with an axis of one for each axis that is not in it."""
@@ -174,6 +212,25 @@ class Grid:
                 part = np.where(occurs, part, 0.0).sum(axis=k, keepdims=True) / some
             occurs = some > 0
         return np.squeeze(np.where(occurs, part, np.nan), axis=tuple(others))
+
+    def _weighted(
+        self, part: np.ndarray, axes: list[Axis], wanted: Mapping[Axis, np.ndarray], *, by_cell: bool
+    ) -> np.ndarray:
+        """The mean over the axes that are not wanted, by the records there; NaN where there are none."""
+        others = [axis for axis in axes if axis not in wanted]
+        own = [axis for axis in axes if axis in wanted]
+        part = np.moveaxis(part, [axes.index(axis) for axis in others], range(len(others)))
+        part = part.reshape(-1, *part.shape[len(others) :])
+        n = next(iter(wanted.values())).size
+        within = [axis for axis in wanted if self._is_of_records(axis)] if by_cell else []
+        counts = self.counts([*within, *(axis for axis in others if self._is_of_records(axis))])
+        W = np.broadcast_to(counts[tuple(wanted[axis] for axis in within)].reshape(-1, len(part)), (n, len(part)))
+        at: tuple[Any, ...] = (slice(None), *(wanted[axis] for axis in own))
+        rows = part[at]  # (others, combinations, columns)
+        if rows.ndim == 2:
+            rows = np.broadcast_to(rows[:, None, :], (len(part), n, rows.shape[-1]))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.einsum("wo,owc->wc", W, rows) / W.sum(axis=1)[:, None])
 
     def _axes(self, node: Node) -> list[Axis]:
         """The axes along which a variable changes."""
@@ -205,51 +262,9 @@ def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: np.ndar
     A transform is that of the mean of its column, f(mean(x)) and not mean(f(x)), unless ``at`` gives its value, or
     that of its column.
     """
-    bound = _columns_of_factors(spec, at)
+    bound = columns_of_factors(spec, at)
     two_valued = {name: np.array(two) for name, two in spec.two_valued.items() if name not in bound}
     return Grid(spec, two_valued | dict(at), bound, X)
-
-
-def _columns_of_factors(spec: Specification, given: Mapping[str, Any]) -> dict[str, tuple[Node, np.ndarray]]:
-    """Columns of covariates that a factor is made of: x of ``factor(x) + x``, f of ``f + I((f == "a") * z)``.
-
-    By column, the factor, which says where the column stands, and its value at each level.
-    """
-    used = set().union(*(columns_in(spec, node) for node in covariates(spec)))
-    found: dict[str, tuple[Node, np.ndarray]] = {}
-    for node in spec.fixed.variables:
-        own = names_in(node) & used
-        if node in spec.codings and len(names_in(node)) == 1 and own and not own & given.keys():
-            name = own.pop()
-            if isinstance(node, Name) or _keeps_labels(node):
-                values = _values_of(spec.codings[node].labels, as_numbers=name in spec.means)
-                found |= {} if values is None else {name: (node, values)}
-    return found
-
-
-def _keeps_labels(node: Node) -> bool:
-    """Whether a call makes a factor whose labels are the values of its column."""
-    if not isinstance(node, Call) or node.function not in _FACTORS:
-        return False
-    relabelled = node.function not in _CODINGS and len(node.args) > 2
-    return not relabelled and "labels" not in dict(node.keywords)
-
-
-def _values_of(labels: Sequence[str], *, as_numbers: bool) -> np.ndarray | None:
-    """The values that the labels stand for; None where they are not the column's own."""
-    if set(labels) <= _LOGICAL:
-        return np.array([label == "TRUE" for label in labels])
-    if not as_numbers:
-        return np.array(labels, dtype=object)
-    try:
-        return np.array([float(label) for label in labels])
-    except ValueError:
-        return None
-
-
-def covariates(spec: Specification) -> list[Node]:
-    """The variables of the fixed part that are no factors."""
-    return [node for node in spec.fixed.variables if node not in spec.codings]
 
 
 def _covariate(grid: Grid, node: Node, columns: Mapping[str, np.ndarray]) -> np.ndarray | WideColumn:

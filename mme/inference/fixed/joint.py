@@ -1,0 +1,89 @@
+"""Joint F tests of all contrasts of each term, within levels of other factors, as emmeans' ``joint_tests``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.fitted.common import Record
+from mme.formula.syntax import deparse
+from mme.inference.fixed.comparisons import comparisons_of
+from mme.inference.fixed.grid import columns_in
+from mme.inference.fixed.means import Means, marginal_means
+from mme.inference.fixed.reference import FTest, Reference
+from mme.tables.arguments import names_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def joint_tests(fit: Record, by: str | Sequence[str], at: Mapping[str, Any] | None, to: Reference) -> pd.DataFrame:
+    """``num_df, den_df, F, p``: a row a term of factors and covariates but ``by``, at each combination of its levels.
+
+    The hypothesis is that all interaction contrasts of the term are zero; a covariate counts by its slope.
+
+    Raises
+    ------
+    MMEError
+        The fit is not by formula.
+    """
+    import pandas as pd
+
+    own, given = names_of(by, "by"), dict(at or {})
+    rows: dict[tuple[Any, ...], FTest] = {}
+    for term in _terms(fit, own):
+        several = {name: given[name] for name in given if np.ndim(given[name]) > 0}
+        points = {name: _two(fit, name) for name in term if name in fit.specification.means and name not in several}
+        means = marginal_means(fit, list(term), own, given | points)
+        for labels, L in _hypotheses(fit, means):
+            rows[(*labels, ":".join(term))] = to.f_test(L, L @ to.beta)
+    rows = {key: test for key, test in rows.items() if test.numerator}
+    names = [*own, "term"]
+    index = pd.MultiIndex.from_tuples(list(rows), names=names) if own else pd.Index([k[0] for k in rows], name="term")
+    table = pd.DataFrame(
+        {
+            "num_df": [test.numerator for test in rows.values()],
+            "den_df": [test.denominator for test in rows.values()],
+            "F": [test.F for test in rows.values()],
+            "p": [test.p for test in rows.values()],
+        },
+        index=index,
+    )
+    return table.sort_index(level=list(range(len(own))), sort_remaining=False, kind="stable") if own else table
+
+
+def _terms(fit: Record, by: Sequence[str]) -> list[tuple[str, ...]]:
+    """The factors and covariates of each term, without those of ``by``, each set once."""
+    spec = fit.specification
+    if spec is None:
+        raise MMEError("joint tests need a fit by formula (mme.lmer, mme.glmer), which knows the terms; see test()")
+    found: dict[frozenset[str], tuple[str, ...]] = {}
+    for term in spec.fixed.terms:
+        names = list[str]()
+        for node in term:
+            names += [deparse(node)] if node in spec.codings else sorted(columns_in(spec, node) & set(spec.means))
+        left = tuple(dict.fromkeys(name for name in names if name not in by))
+        if left:
+            found.setdefault(frozenset(left), left)
+    return list(found.values())
+
+
+def _two(fit: Record, name: str) -> list[float]:
+    """Two values of a covariate about its mean: their difference is its slope where it is linear."""
+    mean = fit.specification.means[name]
+    return [mean - 1.0, mean + 1.0]
+
+
+def _hypotheses(fit: Record, means: Means) -> list[tuple[tuple[Any, ...], np.ndarray]]:
+    """The interaction contrasts at each combination of the by factors, on the kept columns."""
+    found = []
+    by = list(dict.fromkeys(labels[: means.n_by] for labels in means.levels))
+    comparisons = comparisons_of(means, "sequential", crossed=len(means.names) - means.n_by > 1)
+    for labels, family in zip(by, comparisons.families, strict=True):
+        L = np.asarray(comparisons.C[family.start : family.stop] @ means.L)
+        L = L[fit.aliasing.estimable(L)][:, fit.basis.kept]
+        found.append((labels, L[np.abs(L).max(axis=1) > 0.0]))
+    return found
