@@ -7,6 +7,7 @@ h + sigma^2 h'' / 2, the first terms of the same.)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from mme.tables.arguments import is_word, number
 Function = Callable[[np.ndarray], np.ndarray]
 
 _NODES = 48
+_E = math.e
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,7 @@ def _of_call(function: str, call: Call) -> ResponseScale | None:
     inside, base = call.args[0], _base(function, call)
     if isinstance(inside, Name):
         if base is not None:
-            ratio = "ratio" if base == np.e else None
+            ratio = "ratio" if base == _E else None
             rate = float(np.log(base))
             return ResponseScale(lambda eta: np.exp(rate * eta), lambda eta: rate * np.exp(rate * eta), ratio)
         match function:
@@ -139,7 +141,7 @@ def _of_call(function: str, call: Call) -> ResponseScale | None:
                 return ResponseScale(np.log, np.reciprocal, None)
             case "logit" | "qlogis":
                 return _LOGIT
-    if base == np.e:
+    if base == _E:
         match inside:
             case Op("/", (Name(y), Op("(", (Op("-", (Number(1), Name(other))),)))) if y == other:
                 return _LOGIT
@@ -156,7 +158,7 @@ def _base(function: str, call: Call) -> float | None:
         return None
     given = [*call.args[1:], *(value for name, value in call.keywords if name == "base")]
     if not given:
-        return float(np.e)
+        return _E
     return float(given[0].value) if isinstance(given[0], Number) else None
 
 
