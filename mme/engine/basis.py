@@ -64,8 +64,8 @@ class FixedBasis:
         """log |X'R^-1 X| of the kept columns, R the residual covariance in units of sigma^2."""
         return 2.0 * float(np.log(np.abs(np.diag(self.R))).sum())
 
-    def coefficients(self, gamma: np.ndarray, b: Sequence[np.ndarray] = ()) -> np.ndarray:
-        """Beta in the user's units from coordinates on Q of the residual problem, and the effects of its blocks."""
+    def coefficients(self, gamma: np.ndarray, b: Callable[[], Sequence[np.ndarray]] | None = None) -> np.ndarray:
+        """Beta in the user's units from coordinates on Q of the residual problem; ``b`` gives the effects of blocks."""
         return np.asarray(self.beta0 + self.R_inverse @ gamma)
 
     def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> FixedBasis:

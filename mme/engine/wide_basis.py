@@ -9,7 +9,7 @@ for the coefficients a of F there (:mod:`mme.engine.sweep`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,9 +91,9 @@ class WideBasis(FixedBasis):
         plain = wide_basis(self.wide, self.wide.F, np.zeros(len(weights)), Whitening())
         return plain.logdet + plain.sparse.logdet
 
-    def coefficients(self, gamma: np.ndarray, b: Sequence[np.ndarray] = ()) -> np.ndarray:
+    def coefficients(self, gamma: np.ndarray, b: Callable[[], Sequence[np.ndarray]] | None = None) -> np.ndarray:
         """Beta and alpha by (W), in the order of X; a are the effects of the last block."""
-        a = b[-1][:, 0] if self.c.size else np.zeros(0)
+        a = np.zeros(0) if b is None or not self.c.size else b()[-1][:, 0]
         return self.joined(self.beta0 + self.R_inverse @ gamma, a + self.c)
 
     def joined(self, beta: np.ndarray, a: np.ndarray) -> np.ndarray:

@@ -151,7 +151,7 @@ class Estimates:
     @cached_property
     def beta(self) -> np.ndarray:
         """BLUE of the kept columns of X (p,)."""
-        return self.objective.basis.coefficients(self._gamma, self._solution[2])
+        return self.objective.basis.coefficients(self._gamma, lambda: self._solution[2])
 
     @property
     def _gamma(self) -> np.ndarray:
