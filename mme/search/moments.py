@@ -23,6 +23,7 @@ import numpy as np
 from mme.engine.absorption import absorb
 from mme.engine.objective import Objective
 from mme.numeric.panels import panels
+from mme.search.swept import freedom_within, shares
 from mme.search.weighted_levels import WeightedLevels, is_repeated, weigh
 
 # Sweeps over crossed factors: each leaves the share of a random crossing that is left of the last one, squared.
@@ -46,12 +47,12 @@ def moment_equations(
 
 def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]) -> float:
     """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
-    r, n = objective.basis.r, objective.model.n_records - (0 if objective.fixed is None else objective.fixed.J)
+    r, n = objective.basis.r, objective.model.n_records
     total = float(r @ r)
     among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
     effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * blocks[b].levels.R.shape[0] for b in among}
     explained = {b: float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among}
-    fixed = {b: _fixed_within(objective, blocks[b]) for b in among}
+    fixed = {b: _fixed_within(objective, blocks[b]) + freedom_within(objective, objective.blocks[b]) for b in among}
     freedom = {b: max(n - effects[b] - fixed[b], 1.0) for b in among}
     smallest = min([total / n, *((total - explained[b]) / freedom[b] for b in among)])
     smallest = max(smallest, 1e-12 * total / n, 1e-300)
@@ -102,11 +103,12 @@ def _solve_moments(
         # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
         own = one if objective.constants.reml else replace(one, along_X=np.zeros_like(one.along_X))
         residual = np.einsum("iag,jag->ij", half, half) - np.einsum("ipg,jpg->ij", own.weighted_X, own.weighted_X)
-        target[at[t]] = (h @ h.T / sigma2 - residual).ravel()
+        of_pairs, of_levels = shares(objective, objective.blocks[t], one)
+        target[at[t]] = (h @ h.T / sigma2 - of_levels * residual).ravel()
         for s, other in enumerate(blocks):
             if s == t:
                 levels, products = np.arange(one.levels.J), np.einsum("iag,ajg->ijg", half, one.levels.R)
-                system[at[t], at[s]] = _squares(own, own, levels, levels, products)
+                system[at[t], at[s]] = of_pairs * _squares(own, own, levels, levels, products)
             elif not (objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # these as if alone
                 rows, cols, values = met(t, s)
                 products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
