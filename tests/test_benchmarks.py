@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import after, animals, glmm, many_parameters, report, scale, streaming
+from benchmarks import after, animals, glmm, many_fixed, many_parameters, report, scale, streaming
 from benchmarks.bars import Bar, split_bars
 from benchmarks.bench import main
 from benchmarks.measure import DisagreementError, _check
@@ -113,3 +113,8 @@ def test_both_engines_of_crossed_factors_are_timed_once_they_agree(capsys):
 @pytest.mark.slow
 def test_the_benchmark_of_chunks_agrees_with_memory():
     assert streaming.main(["--rows", "20000", "--groups", "300"]) == 0
+
+
+def test_many_fixed_effects_are_timed_once_they_agree(capsys):
+    assert many_fixed.main(["--rows", "4000", "--fixed", "200", "--random", "500", "--no-peer"]) == 0
+    assert "times that of a sparse one; agrees" in capsys.readouterr().out

@@ -55,7 +55,8 @@ def covariance_at(fit: Fitted, of: Effects, g: np.ndarray, *, with_beta: bool) -
             f"the terms on '{of.group}' are searched apart, and the iterative engine has no covariances between them: "
             'by="term" has the variances of each'
         )
-    H = estimates.sigma**2 * blocks[b].covariance(chosen_blocks(estimates, b, g), estimates.theta)
+    H = chosen_blocks(estimates if with_beta else estimates.given_beta, b, g)
+    H = estimates.sigma**2 * blocks[b].covariance(H, estimates.theta)
     place = dict(zip(blocks[b].terms, blocks[b].column_slices, strict=True))
     columns = np.concatenate([np.arange(place[t].start, place[t].stop) for t in of.terms])
     found = H[:, columns[:, None], columns]

@@ -52,9 +52,9 @@ class WideCovariance:
 
     @cached_property
     def variances(self) -> np.ndarray:
-        """The diagonal (p,), sigma^2 in it."""
-        H = np.zeros(0)
-        if self.objective.fixed is not None:
+        """The diagonal (p,), sigma^2 in it; NaN for sparse columns without a factor, where chosen ones take solves."""
+        H = np.zeros(0) if self.objective.fixed is None else np.full(self.objective.fixed.J, np.nan)
+        if self.objective.fixed is not None and not self.objective.plan.iterative:
             H = conditional_blocks(self.objective, self.theta, self.at)[-1][:, 0, 0]
         of_beta = np.einsum("ij,ij->j", self.half, self.half)
         of_alpha = H + np.einsum("ij,ij->i", self.D, self.D)

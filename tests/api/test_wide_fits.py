@@ -85,7 +85,7 @@ def test_degrees_of_freedom_of_predictions_are_those_of_a_dense_fit(fits):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda fit: fit.anova(),
+        lambda fit: fit.anova(type=1),
         lambda fit: fit.means("rater"),
         lambda fit: fit.coefficients(ddf="kenward-roger"),
         lambda fit: fit.profile(),
@@ -124,6 +124,28 @@ def test_a_file_holds_all_of_it(fits, tmp_path):
     assert back.model.is_wide
     np.testing.assert_array_equal(back.beta, wide.beta)
     np.testing.assert_array_equal(back.predict(fits[2]), wide.predict(fits[2]))
+
+
+def test_terms_are_tested_as_in_a_dense_fit():
+    data, formula = table(3), "y ~ x + rater + factor(school) + (1 | pupil)"
+    dense = mme.lmer(formula, data)
+    with within(SPARSE):
+        wide = mme.lmer(formula, data, start=dense.theta)
+    close(dense.anova(), wide.anova(), 1e-6)
+    close(dense.anova(type=2, ddf="none"), wide.anova(type=2, ddf="none"), 1e-8)
+
+
+def test_a_term_of_very_many_columns_is_tested_by_what_others_leave():
+    records = Records(4, n=900, schools=130, pupils=60)
+    data = pd.DataFrame({name: getattr(records, name) for name in ("y", "x", "pupil", "school")})
+    formula = "y ~ x + factor(school) + (1 | pupil)"
+    dense = mme.lmer(formula, data)
+    with within(SPARSE):
+        wide = mme.lmer(formula, data, start=dense.theta)
+    with pytest.warns(MMEWarning, match="is chi-square"):
+        found = wide.anova()
+    close(dense.anova()["F"], found["F"], 1e-8)
+    assert np.isinf(found.loc["factor(school)", "den_df"])
 
 
 def test_fits_by_maximum_likelihood_are_compared():

@@ -27,6 +27,7 @@ from mme.formula.syntax import deparse
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.reference import FTest, Reference
 from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
+from mme.inference.fixed.wide_anova import wide_tests
 from mme.numeric.rank import independent_columns
 from mme.tables.arrays import shown
 
@@ -45,7 +46,6 @@ def anova_table(fit: Fitted, kind: int | str, ddf: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    fit.model.require_dense("anova() of one fit")
     tests, notes = term_tests(fit, kind, reference(fit, ddf))
     mean_square = np.array([test.F / test.scale * fit.sigma**2 for test in tests.values()])
     numerator = np.array([test.numerator for test in tests.values()], dtype=int)
@@ -90,6 +90,8 @@ def noted(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, FTest], list[str]]:
     """The test of each term of the fixed part that has something to test, and notes on the tests."""
+    if isinstance(fit, Fitted) and fit.model.is_wide:
+        return wide_tests(fit, kind, to)
     several = len(_terms(fit)) > 1 and len(fit.fixed_names) > 1
     treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
     rows = _term_contrasts(fit, kind if several else 1, treated)

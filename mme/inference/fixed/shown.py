@@ -27,13 +27,15 @@ _DEAR = (
     "Degrees of freedom and p-values would take longer than the fit: summary(ddf='satterthwaite') and coefficients() "
     "compute them, summary(ddf='none') prints p by the normal distribution."
 )
+_SOLVED = "Without a factor a standard error of a sparse column takes a solve: contrast({name: 1}) has it."
 
 
 def fixed_tests(fit: Fitted, ddf: str | None = None) -> FixedTests:
     """Tests by the method named ``ddf``; None: Satterthwaite's, and t alone where that would cost more than the fit."""
     if ddf is None and not is_cheap(fit):
         se = fit.estimates.se
-        return FixedTests(se, _ratio(fit.estimates.beta, se), None, None, "t", notes=(_DEAR,))
+        untold: tuple[str, ...] = (_DEAR, _SOLVED) if fit.model.is_wide and np.isnan(se).any() else (_DEAR,)
+        return FixedTests(se, _ratio(fit.estimates.beta, se), None, None, "t", notes=untold)
     method = "satterthwaite" if ddf is None else ddf_method(ddf)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", MMEWarning)
