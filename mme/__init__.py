@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mme.api.generalised import GeneralisedFit
     from mme.api.generalised_fitting import glm_fit, glmer
     from mme.api.linear import lm
+    from mme.api.many import lmer_many
     from mme.api.products import CrossProducts
     from mme.covariance.base import GStructure
     from mme.equations import EquationsSolution, MixedModelEquations, solve
@@ -95,6 +96,7 @@ __all__ = [
     "glmer",
     "lm",
     "lmer",
+    "lmer_many",
     "load",
     "load_fit",
     "objective",
@@ -153,6 +155,7 @@ _LATER = {
     "lm": "mme.api.linear",
     "lmer": "mme.api.fitting",
     "load": "mme.tables.datasets",
+    "lmer_many": "mme.api.many",
     "load_fit": "mme.api.comparing",
     "objective": "mme.api.fitting",
     "single_step": "mme.relationship.genomic",

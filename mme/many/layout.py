@@ -10,7 +10,7 @@ from mme.many import reduction
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class LoopLayout:
     """What all responses share, as ``reduction.py`` takes it: ``numbers`` array after array, ``at`` where each begins.
 
     ``XX`` (p, p) is X'(I - QQ')X.
@@ -34,7 +34,7 @@ class Layout:
         )
 
     @classmethod
-    def of(cls, counts: list[int], arrays: list[np.ndarray], room: list[int]) -> Layout:
+    def of(cls, counts: list[int], arrays: list[np.ndarray], room: list[int]) -> LoopLayout:
         """Lay the arrays out one after another, in the order of ``reduction.py``, and what an evaluation overwrites."""
         starts = np.concatenate([[0], np.cumsum([a.size for a in arrays])])[:-1]
         rooms = np.concatenate([[0], np.cumsum(room)])

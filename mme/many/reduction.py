@@ -10,7 +10,7 @@ eliminated by itself, by the Cholesky factor of Lambda'S Lambda + I, S by (C) of
 
 Loops are written for the compiler: they run once for each response and each evaluation of its criterion. What they
 take are three vectors, as a call with thirty arrays takes longer than what it does: ``design`` has the numbers of
-:class:`mme.many.layout.Layout` one array after another, ``at`` counts, then where each array begins, and ``room`` what
+``layout.py`` one array after another, ``at`` counts, then where each array begins, and ``room`` what
 an evaluation overwrites.
 """
 

@@ -16,7 +16,7 @@ from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.many.classes import Classes
 from mme.many.components import ClassCells, Others
-from mme.many.layout import Layout
+from mme.many.layout import LoopLayout
 from mme.numeric.limits import limits
 
 
@@ -28,7 +28,7 @@ class SharedSums:
     ----------
     objective : Objective
         The criterion of one of them, theta in the axes.
-    design : Layout
+    design : LoopLayout
         For the compiled loops.
     unit : (k,) array
         Natural units of theta at small variances.
@@ -43,7 +43,7 @@ class SharedSums:
     """
 
     objective: Objective
-    design: Layout
+    design: LoopLayout
     unit: np.ndarray
     Q: sp.csr_array
     within: np.ndarray
@@ -123,7 +123,7 @@ def _orthonormal(
 
 def _layout(
     objective: Objective, classes: Classes, V: np.ndarray, X: np.ndarray, others: Others, cells: ClassCells
-) -> Layout:
+) -> LoopLayout:
     """Everything in the order of ``reduction.py``."""
     block, rest, (C, q, _), p, e = objective.absorbing, objective.rest, classes.R.shape, len(X), len(classes.pairs)
     k, widest, most = objective.model.k, max([one.q for one in rest], default=1), int(others.sizes.max(initial=0))
@@ -143,7 +143,7 @@ def _layout(
     ]
     counts = [k, q, p, C, e, others.sizes.size, len(others.within), len(rest), widest]
     room = [q * q] * 3 + [C * e, (p + 1) ** 2, len(rest) * widest**2, most**2, most * (p + 1), widest]
-    return Layout.of(counts, arrays, room)
+    return LoopLayout.of(counts, arrays, room)
 
 
 def _basis_of(objective: Objective, blocks: tuple[Block, ...], q: int) -> np.ndarray:

@@ -73,6 +73,10 @@ class Frame:
             self._columns[name] = self.aligned(intake(self._get(name), name), f"column '{name}'")
         return self._columns[name]
 
+    def raw(self, name: str) -> Any:
+        """A column as the table holds it."""
+        return self._get(name)
+
     def aligned(self, column: Column, what: str) -> Column:
         """The chosen rows of a column that has a value for each row of the table."""
         length = column.size if isinstance(column, np.ndarray) else column.rows

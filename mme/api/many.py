@@ -1,0 +1,147 @@
+"""One model for many responses, by a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mme.api.fitting import lmer
+from mme.errors import FormulaError, MMEError
+from mme.fitted.natural import natural_names
+from mme.fitted.record import Fitted
+from mme.inference.fixed.methods import ddf_method
+from mme.inference.intervals.refits import reporter
+from mme.inference.responses.blocks import blocks_of
+from mme.inference.responses.fits import ManyFits
+from mme.inference.responses.fitter import ManyFitter, contrast_rows
+from mme.inference.responses.found import FoundMany
+from mme.numeric.limits import limits
+from mme.numeric.processors import processors
+from mme.tables.arguments import count
+from mme.tables.arrays import numbers, shown
+from mme.tables.frame import Frame
+
+
+def lmer_many(
+    formula: str,
+    data: Any,
+    responses: Any,
+    *,
+    method: str = "REML",
+    REML: bool | None = None,
+    ddf: str = "satterthwaite",
+    contrasts: Mapping[str, Mapping[str, float]] | None = None,
+    weights: Any = None,
+    workers: int | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+    **options: Any,
+) -> ManyFits:
+    r"""Fit one mixed model to each of many responses: genes, voxels, metabolites, time points.
+
+    What the responses share (levels, cross-products, the basis of X) is made once for each pattern of missing values;
+    each response is then searched by compiled Newton steps to the optimum that :func:`mme.lmer` finds for it.
+
+    Parameters
+    ----------
+    formula : str
+        The right side of the model, ``"~ group + (1 | donor)"``.
+    data : data frame or mapping
+        Covariates and grouping factors, a row a sample.
+    responses : (n, m) array, sparse matrix, frame, AnnData or iterator of these
+        A column a response, a row a sample, in the order of the rows of ``data``; NaN where a value is missing. A
+        memory map is read block by block.
+    method, REML
+        As in :func:`mme.lmer`.
+    ddf : str
+        ``"satterthwaite"``, ``"kenward-roger"`` (each response then takes some milliseconds) or ``"none"``.
+    contrasts : mapping, optional
+        Combinations of fixed effects to be tested too: ``{"b - c": {"groupb": 1, "groupc": -1}}``.
+    weights : str, (n,) array or (n, m) array, optional
+        Prior weights: of the samples, or of each value (precision weights of counts; each response then takes some
+        milliseconds).
+    workers : int, optional
+        Threads; None: one a processor. Results do not depend on it.
+    progress : bool or callable
+        True draws a bar on stderr; a callable gets (responses done, m).
+    **options
+        ``relationship``, ``contrasts`` of factors and others of :func:`mme.lmer` that all responses share.
+
+    Returns
+    -------
+    ManyFits
+        Tables with a row a response: ``estimate``, ``se``, ``df``, ``t``, ``p``, ``variances``, ``fits``;
+        ``test(name)`` adjusts p-values over the responses, and squeezes variances by ``moderate=True``.
+
+    Raises
+    ------
+    FormulaError
+        The formula has a left side.
+    MMEError
+        Responses do not have a row a sample. A response that cannot be fitted is no error, but has a reason in
+        ``failures``.
+
+    Examples
+    --------
+    >>> import mme, numpy as np
+    >>> rng = np.random.default_rng(1)
+    >>> data = {"group": np.repeat(["a", "b"], 12), "donor": np.repeat(np.arange(8), 3)}
+    >>> donors = rng.normal(size=(8, 500))[np.repeat(np.arange(8), 3)]
+    >>> Y = donors + rng.normal(size=(24, 500))
+    >>> Y[12:, :50] += 4.0
+    >>> many = mme.lmer_many("~ group + (1 | donor)", data, Y)
+    >>> many
+    500 fits: 23 singular, 0 failed; tests of (Intercept), groupb by satterthwaite
+    >>> found = many.test("groupb", moderate=True)
+    >>> bool((found["p_adjusted"][:50] < 0.05).mean() > 0.9), bool((found["p_adjusted"][50:] < 0.05).mean() < 0.02)
+    (True, True)
+    """
+    if not isinstance(formula, str) or formula.split("~")[0].strip():
+        raise FormulaError(f"lmer_many takes the right side of a formula, '~ x + (1 | g)'; got {shown(formula)}")
+    table = Frame(data)
+    name = _unlike("response", table.names)
+    columns = {one: table.raw(one) for one in table.names}
+    by_value = weights is not None and not isinstance(weights, str) and np.ndim(weights) == 2
+    shared = None if by_value else weights
+
+    def template(there: np.ndarray) -> Fitted:
+        y = np.where(there, np.random.default_rng(0).standard_normal(table.n), np.nan)
+        given = {"method": method, "REML": REML, "weights": shared, **options}
+        return lmer(f"`{name}` {formula.strip()}", columns | {name: y}, **given).internals
+
+    whole = template(np.ones(table.n, dtype=bool))
+    if whole.model.held is not None or (whole.theta_given and whole.model.k > 0):
+        raise MMEError("lmer_many estimates the variances of each response: leave theta= and hold= out")
+    threads = processors() if workers is None else count(workers, "workers")
+    each = _weights(weights, table.n) if by_value else None
+    fitter = ManyFitter(template, lambda names: contrast_rows(contrasts, names), ddf_method(ddf), threads, each)
+    parts, names, failures = list[FoundMany](), list[Any](), dict[Any, str]()
+    report = reporter(progress, _total(responses))
+    for labels, Y in blocks_of(responses, table.n, max(1, limits().response_numbers // table.n)):
+        found, reasons = fitter(Y, labels, whole, len(names))
+        parts.append(found)
+        names.extend(labels)
+        failures |= reasons
+        report(len(names))
+    if not parts:
+        raise MMEError("there are no responses")
+    tests = (*whole.fixed_names, *(contrasts or {}))
+    return ManyFits(tuple(names), tests, natural_names(whole.model), fitter.ddf, failures, FoundMany.together(parts))
+
+
+def _unlike(name: str, names: Any) -> str:
+    return name if name not in names else _unlike(name + "_", names)
+
+
+def _total(responses: Any) -> int:
+    """Responses in all; of an iterator as many as there will be, which nobody knows."""
+    shape = getattr(responses, "shape", None)
+    return int(shape[1]) if shape is not None and len(shape) == 2 else 10**9
+
+
+def _weights(weights: Any, rows: int) -> np.ndarray:
+    values = numbers(weights, "weights")
+    if len(values) != rows or not (values[np.isfinite(values)] > 0.0).all():
+        raise MMEError(f"weights must be positive, a row for each of the {rows} rows of the data, a column a response")
+    return values

@@ -1,0 +1,151 @@
+"""Fits of one model to blocks of responses, one pattern of missing values after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.fitted.natural import natural_names, natural_values
+from mme.fitted.record import Fitted
+from mme.fitted.refit import refitted
+from mme.inference.fixed.methods import reference
+from mme.inference.responses.found import FoundMany
+from mme.many.refits import DONE, in_columns
+from mme.many.searches import Searches
+from mme.tables.arrays import shown
+
+# The model on the rows (n,) that a response has.
+Template = Callable[[np.ndarray], Fitted]
+
+
+@dataclass(eq=False)
+class ManyFitter:
+    """Fits blocks of responses, one pattern of missing values after another.
+
+    ``contrasts`` turns the names of fixed effects into rows (tests, p); ``weights`` (rows, m) are those of each value.
+    """
+
+    template: Template
+    contrasts: Callable[[tuple[str, ...]], np.ndarray]
+    ddf: str
+    threads: int
+    weights: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self._known: dict[bytes, tuple[Fitted, Searches | None] | str] = {}
+
+    def __call__(
+        self, Y: np.ndarray, labels: tuple[Any, ...], whole: Fitted, before: int
+    ) -> tuple[FoundMany, dict[Any, str]]:
+        """The numbers of responses (B, rows), NaN where values are missing, and reasons of failures.
+
+        ``before`` responses came in earlier blocks.
+        """
+        tests = len(self.contrasts(whole.fixed_names))
+        found = FoundMany.nothing(len(Y), tests, len(natural_names(whole.model)), whole.model.k)
+        failures: dict[Any, str] = {}
+        there = np.isfinite(Y)
+        keys = np.packbits(there, axis=1)
+        _, first, pattern = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        for i, one in enumerate(first.tolist()):
+            at = np.flatnonzero(pattern.ravel() == i)
+            known = self._of_pattern(keys[one].tobytes(), there[one])
+            if isinstance(known, str):
+                failures |= dict.fromkeys((labels[j] for j in at.tolist()), known)
+                continue
+            part, reasons = self._fitted(*known, Y[at], None if self.weights is None else self.weights.T[before + at])
+            found.put(at, part)
+            failures |= {labels[at[j]]: reason for j, reason in reasons.items()}
+        return found, failures
+
+    def _of_pattern(self, key: bytes, there: np.ndarray) -> tuple[Fitted, Searches | None] | str:
+        """The model on the rows that are there, or why there is none."""
+        if key not in self._known:
+            try:
+                fit = self.template(there)
+                self._known[key] = fit, Searches.of(fit.objective)
+            except MMEError as error:
+                self._known[key] = str(error)
+        return self._known[key]
+
+    def _fitted(
+        self, fit: Fitted, searches: Searches | None, Y: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[FoundMany, dict[int, str]]:
+        """Responses (B, rows) of one pattern, and their weights."""
+        Y = np.ascontiguousarray(Y[:, fit.rows.kept])
+        L, kept = self.contrasts(fit.fixed_names), fit.basis.kept
+        lost = np.abs(np.delete(L, kept, axis=1)).sum(axis=1) > 0.0  # needs a coefficient that is not estimated
+        found = FoundMany.nothing(len(Y), len(L), len(natural_names(fit.model)), fit.model.k)
+        found.nobs[:] = fit.nobs
+        alone, reasons = np.ones(len(Y), dtype=bool), dict[int, str]()
+        constant = np.ptp(Y, axis=1) == 0.0
+        if searches is not None and weights is None:
+            alone = ~self._together(fit, searches, Y, L[:, kept], found)
+        for j in np.flatnonzero(alone | constant).tolist():
+            found.put(np.array([j]), FoundMany.nothing(1, len(L), found.variances.shape[1], fit.model.k))
+            try:
+                of = fit if weights is None else _weighted(fit, weights[j])
+                self._alone(refitted(of, Y[j], True), L[:, kept], found, j)
+            except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
+                reasons[j] = str(error)
+        for values in (found.estimate, found.se, found.df):
+            values[:, lost] = np.nan
+        return found, reasons
+
+    def _together(self, fit: Fitted, searches: Searches, Y: np.ndarray, L: np.ndarray, found: FoundMany) -> np.ndarray:
+        """Fill the rows that a search of all together finds; which (B,) these are."""
+        ends = searches.search(Y, L, None, self.threads)
+        theta, singular = in_columns(searches, ends.theta)
+        found.estimate[:], found.se[:] = ends.beta @ L.T, np.sqrt(ends.variances)
+        found.theta[:], found.criterion[:], found.singular[:] = theta, ends.criterion, singular
+        found.converged[:] = done = ends.promised <= DONE
+        found.variances[:] = [natural_values(fit.model, *one) for one in zip(theta, ends.sigma, strict=True)]
+        if self.ddf == "satterthwaite":
+            found.df[:] = searches.freedom(Y, ends.theta, L, self.threads)
+        elif self.ddf == "none":
+            found.df[:] = np.inf
+        else:
+            for j in np.flatnonzero(done).tolist():
+                objective = fit.objective.with_response(Y[j])
+                optimum = replace(fit.optimum, theta=theta[j], criterion=float(ends.criterion[j]))
+                self._tested(replace(fit, model=objective.model, objective=objective, optimum=optimum), L, found, j)
+        return done
+
+    def _alone(self, fit: Fitted, L: np.ndarray, found: FoundMany, j: int) -> None:
+        found.theta[j], found.criterion[j] = fit.theta, fit.criterion
+        found.variances[j] = natural_values(fit.model, fit.theta, fit.sigma)
+        found.singular[j], found.converged[j] = bool(fit.optimum.boundary), fit.optimum.converged
+        self._tested(fit, L, found, j)
+
+    def _tested(self, fit: Fitted, L: np.ndarray, found: FoundMany, j: int) -> None:
+        by = reference(fit, self.ddf)
+        found.estimate[j], found.se[j], found.df[j] = L @ by.beta, by.se(L), by.df(L)
+
+
+def _weighted(fit: Fitted, weights: np.ndarray) -> Fitted:
+    """The record with other weights (rows), to be fitted again."""
+    objective = fit.objective.with_weights(fit.rows.used(weights))
+    return replace(fit, model=objective.model, objective=objective)
+
+
+def contrast_rows(given: Mapping[str, Any] | None, names: tuple[str, ...]) -> np.ndarray:
+    """Rows (tests, p): each fixed effect, then each contrast, a mapping of weights by fixed effect.
+
+    Raises
+    ------
+    MMEError
+        A contrast has a weight for a fixed effect that there is not.
+    """
+    rows = [np.eye(len(names))]
+    for label, weights in (given or {}).items():
+        if not isinstance(weights, Mapping) or not weights or not set(weights) <= set(names):
+            raise MMEError(
+                f"contrast {shown(label)} must be weights by fixed effect, of {', '.join(map(repr, names))}; "
+                f"got {shown(weights)}"
+            )
+        rows.append(np.array([[float(weights.get(name, 0.0)) for name in names]]))
+    return np.concatenate(rows)
