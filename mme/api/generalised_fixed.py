@@ -175,7 +175,8 @@ class GeneralisedFixedEffects(GeneralisedFace):
             ``"link"``; ``"response"``: means through the inverse link, their standard errors by the delta method and
             their limits those of the link's scale. Pairs are then ratios in a column that is named for them
             (``odds_ratio`` of a logit link, ``rate_ratio`` or ``mean_ratio`` of a log, ``hazard_ratio`` of a cloglog
-            link), or differences of the means with other links.
+            link), or differences of the means with other links. Of an ordinal fit means are the probabilities of the
+            categories, a row each.
         random : False or str
             False: random effects are zero, a level in the middle. ``"average"``: the mean of levels drawn anew,
             integrated over the distribution of the random effects (what others call adjusted for bias), with slopes
@@ -195,8 +196,10 @@ class GeneralisedFixedEffects(GeneralisedFace):
         >>> fit.means("drug", pairs=True, scale="response")["odds_ratio"].round(3).to_dict()
         {'a - b': 2.8}
         """
+        from mme.inference.fixed.categories import category_means_table
         from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
         from mme.inference.fixed.generalised_means import (
+            averages_over_b,
             generalised_contrasts_table,
             generalised_means_table,
             predictors,
@@ -208,6 +211,9 @@ class GeneralisedFixedEffects(GeneralisedFace):
         record, crossed, response = self.internals, yes_or_no(interaction, "interaction"), is_response(scale)
         wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, crossed)
         means = marginal_means(record, factors, by, at, weights)
+        if response and wanted is None and not record.family.has_intercept:
+            plain = se == "hessian" and not yes_or_no(letters, "letters")
+            return framed(category_means_table(record, means, averages_over_b(random), level, plain=plain))
         eta = predictors(record, means, normal_reference(record, se), random, with_theta=se != "rx")
         if wanted is not None:
             comparisons = comparisons_of(means, wanted, reference, crossed=crossed)

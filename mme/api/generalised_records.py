@@ -39,7 +39,8 @@ class GeneralisedRecords(GeneralisedFace):
         newdata : data frame, mapping or (X, terms) pair, optional
             As in :meth:`mme.Fit.predict`; None: the rows of the fit.
         type : str
-            ``"response"``: the mean, a probability of binomial data; ``"link"``: eta, the linear predictor.
+            ``"response"``: the mean, a probability of binomial data; ``"link"``: eta, the linear predictor;
+            ``"probability"``: of an ordinal fit, that of each category, a column each.
         random : bool, or names
             Whether the modes of the random effects are added, or which, as in :meth:`mme.Fit.predict`. False sets b to
             zero: the mean of a level in the middle, which is no mean of levels. ``"average"`` is that: the mean of a

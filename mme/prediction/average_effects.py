@@ -21,13 +21,12 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.formula.specification import Specification
 from mme.formula.syntax import names_in
 from mme.generalised.marginal import MeanOfEta, marginal_means
+from mme.inference.fixed.generalised_means import averages_over_b
 from mme.inference.fixed.reference import two_sided
 from mme.inference.fixed.z_tables import with_limits
 from mme.prediction.generalised import prior_variance, variance_slope
-from mme.prediction.mean_of_eta import means_of
 from mme.prediction.rows import PredictedRows, coded_rows, given_rows
-from mme.tables.arguments import is_word
-from mme.tables.arrays import shown
+from mme.results.mean_of_eta import means_of
 from mme.tables.column import Factor
 from mme.tables.frame import Frame
 from mme.tables.spelling import labels_of
@@ -132,9 +131,7 @@ def average_effects(
 
     if fit.specification is None or fit.model.unknown_parents:
         raise MMEError("average effects take a fit by a formula: without one columns have no names to be moved by")
-    average = is_word(random, ("average",))
-    if not average and random is not False:
-        raise MMEError(f"random must be False (random effects of zero) or 'average' (over them), got {shown(random)}")
+    average = averages_over_b(random)
     frame = data if isinstance(data, Frame) else Frame(data)
     means = means_of(fit)
     index, found = [], []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -31,10 +31,14 @@ from mme.prediction.predictor import (
     undetermined,
 )
 from mme.prediction.rows import PredictedRows, coded_rows, given_rows, rows_of_fit, widened
+from mme.results.mean_of_eta import means_of
 from mme.solution.prediction_error import OfLevels, combined, level_last
 from mme.tables.arguments import check_level, is_word
 from mme.tables.arrays import shown
 from mme.tables.column import Factor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Half the width of differences of z'G z by theta, in the axes.
 _STEP = 1e-6
@@ -64,8 +68,13 @@ def predict_generalised(
     """Predict the rows of a fit or new ones; see ``GeneralisedFit.predict()``."""
     check_words(new_levels, interval, ("confidence", "prediction"))
     check_level(level)
-    if not is_word(kind, ("response", "link")):
-        raise MMEError(f"type must be 'response' or 'link', got {shown(kind)}")
+    if not is_word(kind, ("response", "link", "probability")):
+        raise MMEError(f"type must be 'response', 'link' or 'probability', got {shown(kind)}")
+    if kind == "probability" and (fit.family.has_intercept or interval is not None):
+        raise MMEError(
+            "type='probability' is of ordered categories, without intervals, which means() and average_effects() have; "
+            "of binomial data type='response' is the probability"
+        )
     if kind == "link" and interval == "prediction":
         raise MMEError("interval='prediction' is of a new response: write type='response'")
     average = is_word(random, (AVERAGE,))
@@ -90,6 +99,8 @@ def predict_generalised(
         trials = checked_weights(fit.family, weights, newdata, len(records.X))
         own = fit.problem.data.weights if newdata is None and weights is None else trials
         return _new_records(fit, records, average, own, level)
+    if kind == "probability":
+        return _of_categories(fit, records, average)
     found = (_averaged if average else _given_b)(fit, records, kind == "response", interval is not None)
     if newdata is not None and fit.dropped:
         found.fit[undetermined(fit, records)] = np.nan
@@ -97,6 +108,21 @@ def predict_generalised(
         return records.rows.aligned(found.fit, "predicted")
     ends = _ends(fit, found, kind == "response", ndtri(0.5 + level / 2.0))
     return table(found.fit, ends, found.se, np.full(found.se.size, np.inf), records.rows)
+
+
+def _of_categories(fit: GeneralisedFitted, records: PredictedRows, average: bool) -> pd.DataFrame:
+    """The probability of each category, a column each."""
+    import pandas as pd
+
+    estimates, X = fit.estimates, kept_columns(fit, records)
+    eta = predictor(X, estimates.beta, [0.0 * b for b in estimates.b] if average else estimates.b, records)
+    if fit.dropped:
+        eta[undetermined(fit, records)] = np.nan
+    spread = prior_variance(fit, records, fit.searched.at.at.theta) if average else np.zeros(eta.size)
+    columns = {label: marginal_means(mean, eta, spread, estimates.tau).mean for label, mean in means_of(fit).items()}
+    table = pd.DataFrame(columns)
+    rows = records.rows
+    return pd.DataFrame(rows.full(table.to_numpy()), index=rows.index, columns=table.columns)
 
 
 def _new_records(

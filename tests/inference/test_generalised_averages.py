@@ -117,9 +117,10 @@ def test_a_mean_that_moves_with_thresholds_is_on_the_scale_of_the_link_alone() -
     data = glmm_case("wine_binary").data
     data = data.assign(warm=(data["temp"] == "warm").astype(float), touch=(data["contact"] == "yes").astype(float))
     fit = mme.glmer("rating ~ 0 + warm + touch + (1 | judge)", data, mme.Ordinal())
-    for given in ({"scale": "response"}, {"random": "average"}):
-        with pytest.raises(mme.MMEError, match="parameters of its own"):
-            fit.means("warm", **given)
+    with pytest.raises(mme.MMEError, match="parameters of its own"):
+        fit.means("warm", random="average")
+    with pytest.raises(mme.MMEError, match="has no letters, and se='hessian'"):
+        fit.means("warm", scale="response", letters=True)
     pairs = fit.means("warm", pairs=True, scale="response")
     assert pairs["odds_ratio"].iloc[0] == pytest.approx(np.exp(-fit.beta["warm"]), rel=1e-9)
 

@@ -76,10 +76,22 @@ def predictors(fit: GeneralisedFitted, means: Means, to: Reference, random: obje
     MMEError
         ``random`` is neither False nor ``"average"``, or the average does not exist.
     """
+    average = averages_over_b(random)
+    at = _without_random_effects(fit, means, to)
+    return _averaged(fit, means, at, with_theta) if average else at
+
+
+def averages_over_b(random: object) -> bool:
+    """Whether means are averaged over random effects, by what a user says of these.
+
+    Raises
+    ------
+    MMEError
+        It is neither False nor ``"average"``.
+    """
     if random is not False and not is_word(random, ("average",)):
         raise MMEError(f"random must be False (random effects of zero) or 'average' (over them), got {shown(random)}")
-    at = _without_random_effects(fit, means, to)
-    return at if random is False else _averaged(fit, means, at, with_theta)
+    return random is not False
 
 
 def _without_random_effects(fit: GeneralisedFitted, means: Means, to: Reference) -> Predictors:
@@ -114,10 +126,12 @@ def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, with_theta: 
     known = np.isfinite(at.eta) & ~np.isinf(at.se)  # those without a limit have no average either
     eta, L, half = at.eta[known], means.L[known][:, fit.basis.kept], at.half[:, known]
     estimates, model, theta = fit.estimates, fit.model, fit.searched.at.at.theta
-    rows = _random_rows(fit, L)
+    rows = random_rows(fit, L)
 
     def variance(inner: np.ndarray) -> np.ndarray:
-        return _prior_variance(model.T(model.coordinates.outer(inner)), rows, [term.by_column for term in model.terms])
+        return prior_variance_of(
+            model.T(model.coordinates.outer(inner)), rows, [term.by_column for term in model.terms]
+        )
 
     found = marginal_means(fit.family, eta, variance(theta), estimates.tau)
     stands_for = eta_of(fit.family, found.mean, eta, estimates.tau)
@@ -136,7 +150,7 @@ def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, with_theta: 
     return Predictors(out, of_all, at.grows)
 
 
-def _random_rows(fit: GeneralisedFitted, L: np.ndarray) -> list[np.ndarray]:
+def random_rows(fit: GeneralisedFitted, L: np.ndarray) -> list[np.ndarray]:
     """z (m, q) of every term, beside rows L of the kept columns of X."""
     found = []
     for term in fit.model.terms:
@@ -148,7 +162,7 @@ def _random_rows(fit: GeneralisedFitted, L: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def _prior_variance(T: list[np.ndarray], rows: list[np.ndarray], by_column: list[bool]) -> np.ndarray:
+def prior_variance_of(T: list[np.ndarray], rows: list[np.ndarray], by_column: list[bool]) -> np.ndarray:
     """sum_t z_t'G_t z_t (m,), coefficients with levels of their own each by itself."""
     parts = [
         z**2 @ (one**2).sum(axis=1) if apart else ((z @ one) ** 2).sum(axis=1)
