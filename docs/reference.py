@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The API reference: every public name with its signature and docstring, as Markdown: ``./run docs [FOLDER]``.
+"""The API reference: every public name with its signature and docstring, as Markdown for the site.
 
-Docstrings are numpydoc; their sections become headings and lists, their examples code. No tool beside Python is needed.
+Docstrings are numpydoc; their sections become headings and lists of definitions, their examples code, their references
+links.
 """
 
 from __future__ import annotations
@@ -61,8 +62,18 @@ PAGES: dict[str, tuple[str, ...]] = {
 FACE = (Shared, Numbers, RandomEffects, FixedEffects, Intervals, Records, Output)
 
 
+# Targets do not tell capitals apart: mme.Fit is described elsewhere than mme.fit.
+_OBJECTS = {"Fit": "a-fit", "GeneralisedFit": "a-generalised-fit"}
+
+
 def pages() -> dict[str, str]:
-    """File name -> text, the index among them."""
+    """File name -> text, the index among them; references in the text lead to where a name is described."""
+    found = _pages()
+    places = {name for text in found.values() for name in re.findall(r"^\(([\w.]+)\)=$", text, re.MULTILINE)}
+    return {name: _with_links(text, places) for name, text in found.items()}
+
+
+def _pages() -> dict[str, str]:
     found = {"fit-object.md": _fit(), "generalised-fit-object.md": _generalised_fit()}
     for title, names in PAGES.items():
         found[f"{title}.md"] = (
@@ -77,8 +88,8 @@ def pages() -> dict[str, str]:
     rest = sorted(set(mme.__all__) - {"Fit", "GeneralisedFit", *(name for names in PAGES.values() for name in names)})
     if rest:
         found["more.md"] = "\n".join(["# More", *(_entry(f"mme.{name}") for name in rest)]) + "\n"
-    listed = [f"* [{name.removesuffix('.md')}]({name})" for name in found]
-    return {"index.md": "\n".join([f"# mme {mme.__version__}: reference", "", *listed, ""]), **found}
+    listed = ["```{toctree}", ":maxdepth: 1", "", *(name.removesuffix(".md") for name in found), "```"]
+    return {"index.md": "\n".join([f"# Reference, mme {mme.__version__}", "", *listed, ""]), **found}
 
 
 def members(kind: type) -> dict[str, Any]:
@@ -91,36 +102,44 @@ def _is_documentable(value: Any) -> bool:
 
 
 def _fit() -> str:
-    lines = ["# Fit", "", *_markdown(inspect.getdoc(mme.Fit) or "")]
+    lines = ["(a-fit)=", "# Fit", "", *_markdown(inspect.getdoc(mme.Fit) or "")]
     for part in FACE:
-        lines += ["", f"## {_summary(part)}", *_members(part, "fit")]
-    lines += ["", "## The same model again", *_members(mme.Fit, "fit")]
+        lines += ["", f"## {_summary(part)}", *_members(part, "fit", "Fit")]
+    lines += ["", "## The same model again", *_members(mme.Fit, "fit", "Fit")]
     return "\n".join(lines) + "\n"
 
 
 def _generalised_fit() -> str:
     """Its own properties, then those of its parts."""
-    lines = ["# GeneralisedFit", "", *_markdown(inspect.getdoc(mme.GeneralisedFit) or "")]
-    lines += ["", "## What was estimated, and how well it fits", *_members(mme.GeneralisedFit, "fit")]
+    lines = ["(a-generalised-fit)=", "# GeneralisedFit", "", *_markdown(inspect.getdoc(mme.GeneralisedFit) or "")]
+    lines += ["", "## What was estimated, and how well it fits", *_members(mme.GeneralisedFit, "fit", "GeneralisedFit")]
     for part in mme.GeneralisedFit.__mro__[1:-1]:
         if members(part):
-            lines += ["", f"## {_summary(part)}", *_members(part, "fit")]
+            lines += ["", f"## {_summary(part)}", *_members(part, "fit", "GeneralisedFit")]
     return "\n".join(lines) + "\n"
 
 
 def _entry(path: str) -> str:
     value = getattr(mme, path.partition(".")[2])
-    lines = ["", f"## {path}{_signature(value)}", "", *_markdown(inspect.getdoc(value) or "")]
+    name = path.partition(".")[2]
+    lines = ["", f"({name})=", f"## {path}", "", *_called(path, value), *_markdown(inspect.getdoc(value) or "")]
     if inspect.isclass(value) and not issubclass(value, Exception):
         lines += _members(value, value.__name__)
     return "\n".join(lines)
 
 
-def _members(kind: type, owner: str) -> Iterator[str]:
+def _members(kind: type, owner: str, of: str = "") -> Iterator[str]:
     for name, value in members(kind).items():
         target = getattr(value, "__func__", getattr(value, "func", value))
-        called = _signature(target) if callable(value) or hasattr(value, "__func__") else ""
-        yield from ("", f"### {owner}.{name}{called}", "", *_markdown(inspect.getdoc(value) or ""))
+        called = _called(f"{owner}.{name}", target) if callable(value) or hasattr(value, "__func__") else ()
+        place = f"({of or owner}.{name})="
+        yield from ("", place, f"### {owner}.{name}", "", *called, *_markdown(inspect.getdoc(value) or ""))
+
+
+def _called(path: str, value: Any) -> list[str]:
+    """How it is called, as code."""
+    signature = _signature(value)
+    return ["```", f"{path}{signature}", "```", ""] if signature else []
 
 
 def _signature(value: Any) -> str:
@@ -134,11 +153,11 @@ def _signature(value: Any) -> str:
 
 
 def _summary(kind: type) -> str:
-    return (inspect.getdoc(kind) or kind.__name__).split("\n")[0].rstrip(".")
+    return re.split(r"[;\n]", inspect.getdoc(kind) or kind.__name__)[0].rstrip(".")
 
 
 def _markdown(doc: str) -> Iterator[str]:
-    """A docstring as Markdown: sections, references, tables of parameters, examples."""
+    """A docstring as Markdown: sections, definitions of parameters, examples as code, references."""
     lines = doc.split("\n")
     section, in_code = "", False
     for i, line in enumerate(lines):
@@ -147,7 +166,7 @@ def _markdown(doc: str) -> Iterator[str]:
             continue
         is_code = bool(section == "Examples" and line.strip() and (line.startswith(">>>") or in_code))
         if is_code != in_code:
-            yield "```"
+            yield "```python" if is_code else "```"
             in_code = is_code
         if re.fullmatch(r"-{3,}", following) and line:
             section = line
@@ -156,9 +175,10 @@ def _markdown(doc: str) -> Iterator[str]:
         elif in_code:
             yield line
         elif section in LISTS and re.match(r"\S", line):
-            yield f"* `{line}`"
+            yield from ("", f"`{line}`", "")
         elif section in LISTS and line.startswith("    "):
-            yield f"  {_linked(line.strip())}"
+            lead = ":   " if not lines[i - 1].startswith("    ") else "    "
+            yield f"{lead}{_linked(line[4:])}"
         else:
             yield _linked(line)
     if in_code:
@@ -166,19 +186,21 @@ def _markdown(doc: str) -> Iterator[str]:
 
 
 def _linked(line: str) -> str:
-    """``:meth:`Fit.pev``` and its like as code, double backticks as single ones."""
-    return re.sub(r":\w+:`~?([^`]*)`", r"`\1`", line).replace("``", "`")
+    """References as marks that become links, double backticks as single ones, footnotes and citations as text."""
+    line = re.sub(r":\w+:`~?([^`]*)`", lambda found: f"\x02{found[1]}\x03", line)
+    line = re.sub(r"\[(\d+)\]_", r"[\1]", re.sub(r"^\.\. \[(\d+)\] ", r"[\1] ", line))
+    return line.replace("``", "`")
 
 
-def main(arguments: list[str]) -> int:
-    """Write the pages into a folder."""
-    folder = Path(arguments[0]) if arguments else ROOT / "build" / "reference"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pages().items():
-        (folder / name).write_text(text)
-    print(f"{len(pages())} pages in {folder}")
-    return 0
+def _with_links(text: str, places: set[str]) -> str:
+    """The marks of references as links where the name has a place, else as code."""
 
+    def link(found: re.Match[str]) -> str:
+        name = found[1].removeprefix("mme.")
+        if name in _OBJECTS:
+            return f"[`{found[1]}`](#{_OBJECTS[name]})"
+        known = next((one for one in (name, name.rpartition(".")[2], f"Fit.{name}") if one in places), None)
+        shown = found[1] if len(found[1].split(".")) < 4 else name.rpartition(".")[2]
+        return f"[`{shown}`](#{known})" if known else f"`{shown}`"
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return re.sub("\x02([^\x03]*)\x03", link, text)

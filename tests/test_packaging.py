@@ -49,3 +49,10 @@ def test_an_extra_that_an_error_names_is_there(extra):
     said = [path for path in (ROOT / "mme").rglob("*.py") if f"mme[{extra}]" in path.read_text()]
     assert said
     assert extra in PROJECT["optional-dependencies"]
+
+
+def test_every_page_is_in_the_side_bar_and_in_the_index():
+    names = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    bar, index = (ROOT / "docs" / "build_site.py").read_text(), (ROOT / "docs" / "index.md").read_text()
+    assert {name for name in names if f'"{name}"' not in bar} == set()
+    assert {name for name in names if f"({name}.md)" not in index} == set()

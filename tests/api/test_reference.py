@@ -72,7 +72,12 @@ def test_parameters_that_are_described_are_those_of_the_signature(name):
 
 
 def test_sections_examples_and_references_become_markdown():
-    text = "\n".join(reference._markdown(inspect.getdoc(mme.Fit.pev)))
+    text = "\n".join(reference.pages().values())
     assert "-----" not in text
     assert ":meth:" not in text
-    assert text.count("```") % 2 == 0
+    assert len(re.findall(r"^```", text, re.MULTILINE)) % 2 == 0
+    assert "[`Fit.coefficients`](#Fit.coefficients)" in text
+    assert re.search(r"^`newdata : .*`$\n\n:   ", text, re.MULTILINE)
+    places = re.findall(r"^\(([\w.-]+)\)=$", text, re.MULTILINE)
+    assert len({place.lower() for place in places}) == len(places)
+    assert set(re.findall(r"\]\(#([\w.-]+)\)", text)) <= set(places)

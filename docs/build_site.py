@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""The site: pages, API reference, gallery, search, into ``build/site``: ``./run docs`` (``./run docs serve`` shows it).
+
+The pages of ``docs/`` are read as they are; what stands elsewhere (changelog, benchmarks, how to contribute) and the
+API reference are put beside them. A link that leads nowhere, or code of the gallery that fails, is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+import reference  # noqa: E402
+
+import mme  # noqa: E402
+
+SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
+PORT = 8000
+# What the side bar shows, in its order; the index has the rest of what there is to say of each.
+CONTENTS = {
+    "Start": ["install", "pooling", "which-variance", "blue-blup-shrinkage", "small-areas", "pictures/index"],
+    "Where you come from": ["from-lme4", "from-glmer", "from-nlme", "from-sas", "from-statsmodels", "breeders"],
+    "Models": ["glmm", "structures", "own-structures", "data", "reml"],
+    "Size and speed": ["performance", "scale", "Benchmarks <benchmarks>", "Questions to a fit, timed <after>"],
+    "Reference": ["reference/index", "changelog", "contributing", "architecture"],
+}
+# Pages from elsewhere.
+ELSEWHERE = {
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+    "benchmarks.md": "benchmarks/RESULTS.md",
+    "after.md": "benchmarks/AFTER.md",
+}
+
+
+def sources() -> None:
+    """Put together what Sphinx reads."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    tools = shutil.ignore_patterns("__pycache__", "build_site.py", "reference.py")
+    shutil.copytree(ROOT / "docs", SOURCE, ignore=tools)
+    for name, place in ELSEWHERE.items():
+        (SOURCE / name).write_text((ROOT / place).read_text(encoding="utf-8"), encoding="utf-8")
+    for page in SOURCE.glob("*.md"):
+        page.write_text(linked(page.read_text(encoding="utf-8")), encoding="utf-8")
+    index = SOURCE / "index.md"
+    index.write_text(index.read_text(encoding="utf-8") + contents(), encoding="utf-8")
+    (SOURCE / "reference").mkdir()
+    for name, text in reference.pages().items():
+        (SOURCE / "reference" / name).write_text(text, encoding="utf-8")
+
+
+def linked(text: str) -> str:
+    """Links to files outside the pages, as links among the pages of the site."""
+    text = re.sub(r"\]\((?:\.\./)?CONTRIBUTING\.md\)", "](contributing.md)", text)
+    text = re.sub(r"\]\((?:\.\./)?README\.md\)", "](install.md)", text)
+    return re.sub(r"\]\(docs/([\w-]+\.md)", r"](\1", text)
+
+
+def contents() -> str:
+    """The side bar."""
+    parts = []
+    for caption, pages in CONTENTS.items():
+        parts += ["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```"]
+    return "\n".join([*parts, ""])
+
+
+def build() -> int:
+    """Write the site; the number of errors."""
+    from sphinx.cmd.build import build_main
+
+    sources()
+    failed: int = build_main(["-b", "html", "-W", "--keep-going", "-q", str(SOURCE), str(SITE)])
+    (SITE / ".nojekyll").touch()
+    if not failed:
+        print(f"mme {mme.__version__}: {len(list(SITE.rglob('*.html')))} pages in {SITE}")
+    return failed
+
+
+def serve() -> None:
+    """Show the site to this machine, until interrupted."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(SITE))
+    with ThreadingHTTPServer(("127.0.0.1", PORT), handler) as server:
+        print(f"http://127.0.0.1:{PORT}")
+        server.serve_forever()
+
+
+def main(arguments: list[str]) -> int:
+    """Build, and serve where asked."""
+    failed = build()
+    if not failed and arguments[:1] == ["serve"]:
+        serve()
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
