@@ -13,6 +13,7 @@ from mme.api.remembered import remembered
 from mme.api.searching import fit_model
 from mme.engine.objective import Objective
 from mme.errors import MMEError
+from mme.model.fields import beside_errors
 from mme.model.problem import build_model
 from mme.model.term import Term
 from mme.numeric.memory import told
@@ -108,6 +109,7 @@ def fit(
     >>> round(fit.sigma, 2), round(float(fit.varcorr["Batch"].sd[0]), 2), round(fit.criterion, 4)
     (49.51, 42.0, 319.6543)
     """
+    terms, residual = beside_errors(terms, residual)
     model = build_model(
         y,
         X,
@@ -203,6 +205,8 @@ def lmer(
     """
     from mme.api.streamed import fit_in_chunks, opened
     from mme.formula.design import design
+    from mme.formula.lattices import with_errors, with_field
+    from mme.formula.residual_columns import columns_read
 
     of_rows = {"weights": weights, "offset": offset, "subset": subset, "na_action": na_action, "contrasts": contrasts}
     how = {"method": method, "REML": REML, "sigma": sigma, "residual": residual, "phi": phi, "hold": hold}
@@ -211,11 +215,13 @@ def lmer(
         how |= {"relationship": relationship, "theta": theta, "start": start, "search": search}
         return Fit(fit_in_chunks(chunks, formula, of_rows, progress, **how))
     began = perf_counter()
-    parts = design(formula, data, relationship=relationship, also=_columns(residual), wide=residual is None, **of_rows)
+    formula, how["residual"], beside = with_field(formula, residual)
+    reads = columns_read(how["residual"])
+    parts = design(formula, data, relationship=relationship, also=reads, wide=residual is None, **of_rows)
     model = build_model(
         parts.y,
         parts.X,
-        parts.terms,
+        parts.terms if beside is None else with_errors(parts.terms, beside),
         weights=parts.weights,
         offset=parts.offset,
         column=parts.column,
@@ -228,17 +234,6 @@ def lmer(
     described = Rows(parts.kept, parts.index, parts.outside), formula, parts.spec
     del parts  # its columns are as large as the model's own, which are copies
     return Fit(fit_model(model, theta, start, progress, *described, formula_seconds=designed, search=search))
-
-
-def _columns(residual: Any) -> tuple[str, ...]:
-    """The column names that residual structures hold: rows that miss a value there are left out too."""
-    from mme.formula.nesting import columns_of
-    from mme.residual.rstructure import RStructure
-
-    structures = residual if isinstance(residual, list | tuple) else [residual]
-    held = [value for one in structures if isinstance(one, RStructure) for value in one.reads()]
-    names = [value for value in held if isinstance(value, str)]
-    return (*names, *(name for value in held for name in columns_of(value)))
 
 
 def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objective:

@@ -136,13 +136,13 @@ def classes() -> dict[str, type]:
     from mme.formula import algebra, bars, codings, columns, specification, syntax
     from mme.generalised.verdict import JointOptimum
     from mme.model import unknown_parents
-    from mme.relationship import ornstein
+    from mme.relationship import lattice, ornstein
     from mme.search import verdict
 
     listed: list[type] = [
         *(syntax.Name, syntax.Number, syntax.Text, syntax.Op, syntax.Call),
         *(algebra.Terms, bars.Bar, columns.Coding, codings.Contrast, specification.Specification, verdict.Optimum),
-        *(ornstein.OrnsteinUhlenbeck, unknown_parents.UnknownParents, JointOptimum),
+        *(ornstein.OrnsteinUhlenbeck, lattice.Lattice, unknown_parents.UnknownParents, JointOptimum),
         *_of_residuals(),
     ]
     return {kind.__name__: kind for kind in listed}

@@ -17,6 +17,7 @@ from mme.fitted.local import Local, local
 from mme.fitted.varcorr import Component, VarCorr
 from mme.identifiability.reduced import without_held
 from mme.model.problem import Model
+from mme.relationship.lattice import Lattice
 from mme.residual.whitening import Whitening
 from mme.search.progress import Progress
 from mme.search.verdict import Optimum, of_reduced
@@ -84,8 +85,18 @@ class Fitted(Record):
         """Natural parameters of the residual structure by name; empty without one."""
         structure = self.model.residual
         if structure is None:
-            return {}
+            return self._of_field()
         return dict(zip(structure.names, structure.natural(self.optimum.phi).tolist(), strict=True))
+
+    def _of_field(self) -> dict[str, float]:
+        """Those of a field of residuals with a nugget, which is searched as a random one beside errors."""
+        model = self.model
+        for term, part, theta in zip(model.terms, model.structures, model.split(self.theta), strict=True):
+            field = term.relationship
+            if isinstance(field, Lattice) and field.nugget:
+                own = dict(zip(field.names, field.natural(part.coordinates(theta)).tolist(), strict=True))
+                return own | {"nugget": float(1.0 / (1.0 + theta[0] ** 2))}
+        return {}
 
     @cached_property
     def hessian(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mme.errors import FormulaError
 from mme.formula.algebra import Terms, expand
+from mme.formula.lattices import Along, axes_of, title
 from mme.formula.nesting import (
     called_as,
     columns_crossed,
@@ -52,6 +53,7 @@ class Bar:
     factors: tuple[Node, ...]
     covariance: str = "unstructured"
     time: Node | None = None  # of ou(time | g)
+    along: Along = ()  # of ar1(row):ar1(col)
     together: bool = False
 
 
@@ -116,7 +118,13 @@ class _Splitter:
         """Return ``node`` without its bars (None: nothing is left)."""
         match node:
             case Op("(", (Op("|" | "||") as bar,)):
-                self._add(bar, "unstructured")
+                if along := axes_of(bar.args[0]):
+                    self._add_field(bar, along, bar.args[1])
+                else:
+                    self._add(bar, "unstructured")
+                return None
+            case Op() if along := axes_of(node):
+                self._add_field(node, along, None)
                 return None
             case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
                 self._add_structured(node, bar)
@@ -165,6 +173,14 @@ class _Splitter:
         (time,), name = times.terms[0], series[0]
         title = f"ou({called_as(time)} | {called_as(name)})"
         self.bars.append(Bar(Terms(True, ()), title, tuple(columns_crossed(name)), time=time))
+
+    def _add_field(self, node: Op, along: Along, fields: Node | None) -> None:
+        """``ar1(row):ar1(col)``, or ``(ar1(row):ar1(col) | trial)`` with a field for each trial."""
+        names = [] if fields is None else groupings(self.formula, fields)
+        if node.symbol == "||" or len(names) > 1:
+            raise self._error(node, "a field takes one factor of fields: write (ar1(row):ar1(col) | a:b)")
+        factors = tuple(part for name in names for part in columns_crossed(name))
+        self.bars.append(Bar(Terms(True, ()), title(along, *map(called_as, names)), factors, along=along))
 
     def _add(self, bar: Op, covariance: str) -> None:
         left, grouping = bar.args

@@ -41,6 +41,11 @@ def times_of(bar: Bar, evaluator: Evaluator) -> np.ndarray:
     return number_of(evaluator.value(bar.time), f"the time of {bar.name}")
 
 
+def places_of(bar: Bar, evaluator: Evaluator) -> np.ndarray:
+    """The coordinates (d, n) of a field."""
+    return np.array([number_of(evaluator.value(node), f"'{deparse(node)}' of {bar.name}") for _, node in bar.along])
+
+
 def number_of(value: Value, what: str) -> np.ndarray:
     """A value as numbers (n,); labels are refused, naming ``what``."""
     return np.asarray(numeric(value, what))

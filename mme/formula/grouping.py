@@ -19,7 +19,9 @@ from mme.tables.spelling import labels_of, places
 
 
 def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:
-    """Return the columns that a bar crosses, as they are in the table."""
+    """Return the columns that a bar crosses, as they are in the table; one level where it names none."""
+    if not bar.factors:
+        return [Factor(np.zeros(evaluator.frame.n, dtype=np.int64), np.array(["all"], dtype=object))]
     names = [node.args[0] if isinstance(node, Call) else node for node in bar.factors]
     found = [evaluator.column(name) for name in names if isinstance(name, Name)]
     for column in found:

@@ -12,8 +12,10 @@ import numpy as np
 from mme.errors import MMEError
 from mme.formula import grouping
 from mme.formula.bars import Bar
+from mme.formula.lattices import called
 from mme.formula.reading import Reading
-from mme.model.term import UNKNOWN
+from mme.model.term_columns import UNKNOWN
+from mme.relationship.lattice import lattice
 from mme.relationship.ornstein import ornstein_uhlenbeck
 from mme.tables.frame import Factor
 from mme.tables.spelling import labels_of
@@ -51,6 +53,13 @@ def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) ->
     for name, times in reading.times.items():
         codes, related[name] = ornstein_uhlenbeck(factors[name], times if rows is None else times[rows], name)
         factors[name] = Factor(codes, related[name].levels)
+    for bar in reading.parsed.bars:
+        if bar.along:
+            places = reading.places[bar.name] if rows is None else reading.places[bar.name][:, rows]
+            kinds, called_so = [kind for kind, _ in bar.along], [called(node) for _, node in bar.along]
+            fields = factors[bar.name] if bar.factors else None
+            codes, related[bar.name] = lattice(fields, list(places), kinds, called_so, bar.name)
+            factors[bar.name] = Factor(codes, related[bar.name].levels)
     return Groups(in_order(reading.parsed.bars, factors), factors, levels, parts, related)
 
 

@@ -16,7 +16,7 @@ from mme.formula.bars import Bar, Parsed
 from mme.formula.columns import Variable, learn
 from mme.formula.complete import complete
 from mme.formula.evaluate import Evaluator, Value
-from mme.formula.given import numbers_of, times_of
+from mme.formula.given import numbers_of, places_of, times_of
 from mme.formula.outcome import NUMBERS, response_of
 from mme.formula.syntax import Node, deparse, names_in
 from mme.tables.frame import Factor, Frame
@@ -37,6 +37,7 @@ class Reading:
     numbers : (n,) or None, weights and each offset (logarithms of an exposure) by what messages call them.
     groups : the columns of each grouping factor, by its name.
     times : (n,) of each bar of ``ou()``, by the name of its grouping factor.
+    places : (d, n) of each field.
     offset_column, exposure_column : those that were given by name or expression, None if by an array or not at all.
     """
 
@@ -48,6 +49,7 @@ class Reading:
     numbers: dict[str, np.ndarray | None]
     groups: dict[str, list[np.ndarray | Factor]]
     times: dict[str, np.ndarray]
+    places: dict[str, np.ndarray]
     offset_column: str | None
     exposure_column: str | None
 
@@ -67,6 +69,7 @@ class Reading:
         labels = [(f"grouping factor '{name}'", part) for name, parts in needed.items() for part in parts]
         others = [(f"'{name}'", frame.column(name)) for name in also if name in frame]
         others += [(f"the time of {name}", values) for name, values in self.times.items()]
+        others += [(f"a coordinate of {name}", values.sum(axis=0)) for name, values in self.places.items()]
         response = f"response '{deparse(self.parsed.response)}'"
         columns = [(response, self.response), *self.numbers.items(), *named, *labels, *others]
         return complete(columns, frame, na_action, some=some)
@@ -100,6 +103,7 @@ def read(
         numbers=numbers_of(fixed, evaluator, weights, offset, exposure),
         groups={bar.name: grouping.columns(bar, evaluator) for bar in parsed.bars},
         times={bar.name: times_of(bar, evaluator) for bar in parsed.bars if bar.time is not None},
+        places={bar.name: places_of(bar, evaluator) for bar in parsed.bars if bar.along},
         offset_column=offset if isinstance(offset, str) else None,
         exposure_column=exposure if isinstance(exposure, str) else None,
     )
@@ -115,6 +119,7 @@ def _dot(parsed: Parsed, frame: Frame, *given: Any) -> list[str]:
     used = names_in(parsed.response) | {name for name in given if isinstance(name, str)}
     used |= {name for bar in parsed.bars for factor in bar.factors for name in names_in(factor)}
     used |= {name for bar in parsed.bars if bar.time is not None for name in names_in(bar.time)}
+    used |= {name for bar in parsed.bars for _, node in bar.along for name in names_in(node)}
     return [name for name in frame.names if name not in used]
 
 

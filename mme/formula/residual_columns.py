@@ -9,6 +9,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.formula import grouping
 from mme.formula.nesting import columns_of
+from mme.residual.rstructure import RStructure
 from mme.tables.frame import Factor, Frame, WideColumn, intake
 
 
@@ -25,6 +26,14 @@ def residual_column(frame: Frame, kept: np.ndarray, given: Any) -> Any:
     column = intake(given, "residual")
     values = given if isinstance(column, WideColumn) else _plain(column)
     return values[kept] if len(values) == kept.size else values
+
+
+def columns_read(residual: Any) -> tuple[str, ...]:
+    """The column names that residual structures hold: rows that miss a value there are left out too."""
+    structures = residual if isinstance(residual, list | tuple) else [residual]
+    held = [value for one in structures if isinstance(one, RStructure) for value in one.reads()]
+    names = [value for value in held if isinstance(value, str)]
+    return (*names, *(name for value in held for name in columns_of(value)))
 
 
 def _one_column(frame: Frame, name: str) -> np.ndarray | Factor:

@@ -13,13 +13,14 @@ from mme.formula.along import Sequences, in_sequence
 from mme.formula.bars import Bar
 from mme.formula.columns import Coding, Variable, build, coded_as, recode
 from mme.formula.evaluate import Evaluator, Value
-from mme.formula.given import aligned, log_exposure, number_of, times_of, total
+from mme.formula.given import aligned, log_exposure, number_of, places_of, times_of, total
 from mme.formula.reading import variables_of
 from mme.formula.syntax import Name, Node, deparse
 from mme.formula.terms import covariates_of, side_by_side
 from mme.formula.values import State, as_factor
 from mme.formula.wide_columns import build_wide
 from mme.relationship.ornstein import labels_of_rows
+from mme.relationship.places import labels_of_places
 from mme.tables.frame import Factor, Frame, WideColumn, coded
 
 
@@ -114,6 +115,10 @@ class Specification:
                 times = times_of(bar, evaluator)
                 factor = coded(labels_of_rows(grouping.spelt_out(factor), times), bar.name)
                 unknown |= np.isnan(times)
+            if bar.along:
+                places = places_of(bar, evaluator)
+                factor = coded(labels_of_places(grouping.spelt_out(factor) if bar.factors else None, places), bar.name)
+                unknown |= np.isnan(places).any(axis=0)
             groups.append((factor, covariates_of(basis)))
         offsets = [aligned(self.offset_column, "offset", evaluator), log_exposure(self.exposure_column, evaluator)]
         offsets += [number_of(evaluator.value(node), deparse(node)) for node in self.fixed.offsets]

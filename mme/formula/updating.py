@@ -14,6 +14,7 @@ from typing import Any
 from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.formula.algebra import Terms, expand
 from mme.formula.bars import STRUCTURES, Bar, split
+from mme.formula.lattices import title
 from mme.formula.nesting import called_as
 from mme.formula.parser import parse
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, names_in, summands
@@ -177,7 +178,7 @@ def _in_place(bars: list[tuple[Bar, str]], own: str, kept: list[str]) -> list[st
 def _smaller(bar: Bar) -> Iterator[tuple[str | None, Terms | None]]:
     """The left sides that a bar is reduced to, by the name of what goes; None: nothing is left of it."""
     scope = marginal_terms(bar.left)
-    if bar.covariance not in ("unstructured", "diagonal") or bar.time is not None or not scope:
+    if bar.covariance not in ("unstructured", "diagonal") or bar.time is not None or bar.along or not scope:
         yield None, None
         return
     for term in scope:
@@ -189,6 +190,9 @@ def _bar_text(bar: Bar, left: Terms) -> str:
     """A random term as lme4 writes it."""
     if bar.time is not None:
         return f"ou({deparse(bar.time)} | {':'.join(map(deparse, bar.factors))})"
+    if bar.along:
+        axes, fields = title(bar.along), ":".join(map(deparse, bar.factors))
+        return f"({axes} | {fields})" if fields else axes
     inside = _written(left, "").removeprefix("1 + ")
     group = f"str({', '.join(map(deparse, bar.factors))})" if bar.together else ":".join(map(deparse, bar.factors))
     text = f"({inside} | {group})"

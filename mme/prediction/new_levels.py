@@ -8,7 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from mme.errors import MMEError
-from mme.model.term import UNKNOWN, Term
+from mme.model.term import Term
+from mme.model.term_columns import UNKNOWN
 from mme.numeric.sums import by_column
 from mme.tables.arrays import shown
 from mme.tables.column import Factor

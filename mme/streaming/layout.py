@@ -223,6 +223,7 @@ def unread(parsed: Parsed, fixed: Terms, variables: Iterable[Node], offset: str 
         numbers={},
         groups={},
         times={},
+        places={},
         offset_column=offset,
         exposure_column=None,
     )
@@ -236,9 +237,9 @@ def _require_rows_apart(bar: Bar) -> None:
         )
     if bar.covariance.endswith("ar1"):
         raise MMEError(f"ar1() of '{bar.name}' goes along all labels in turn; fit it to a table in memory")
-    if bar.time is not None:
+    if bar.time is not None or bar.along:
         raise MMEError(
-            f"'{bar.name}' is a process in time, whose levels are all its times; fit it to a table in memory"
+            f"'{bar.name}' is a process in time or space, whose levels are all its places; fit it to a table in memory"
         )
 
 

@@ -1,0 +1,112 @@
+"""What a random term is made of, checked: codes and levels, covariates, the names of its coefficients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.numeric.sums import by_column
+from mme.relationship.parametric import Parametric, check
+from mme.tables.arguments import names_of
+from mme.tables.arrays import numbers
+from mme.tables.column import Factor
+from mme.tables.labels import name as named
+from mme.tables.levels import factorise, factorise_together, missing_labels
+from mme.tables.names import unlike
+from mme.tables.spelling import labels_of, places
+
+# What breeders' files write for an unknown parent, unless the relationship has a level of that name.
+UNKNOWN = ("", "0")
+
+
+def coded_levels(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n,), or (q, n) of a tuple of label vectors or of a factor coded so, -1 where missing; and their levels."""
+    if isinstance(groups, Factor) and by_column(groups.codes):
+        return np.asarray(groups.codes, dtype=np.int64), np.asarray(groups.categories)
+    if _is_several(groups):
+        return factorise_together(groups, name) if len(groups) > 1 else factorise(groups[0], name)
+    return factorise(groups, name)
+
+
+def _is_several(groups: Any) -> bool:
+    """Whether this is a tuple of label vectors, no tuple of labels."""
+    return isinstance(groups, tuple) and bool(groups) and all(np.ndim(one) == 1 for one in groups)
+
+
+def known_codes(codes: np.ndarray, covariates: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (q, n) and covariates (n, q), zero where a label is missing.
+
+    A missing label stands at the record's first level, so that its zero makes no cell that was not there.
+    """
+    q, n = codes.shape
+    known = codes >= 0
+    if not known[0].all():
+        raise missing_labels(int((~known[0]).sum()), n, name)
+    if covariates is None:
+        covariates = np.ones((n, q))
+    if covariates.shape[1] != q:
+        raise MMEError(
+            f"term '{name}': {q} label vectors need a covariate each, got {covariates.shape[1]} columns; repeat a "
+            "vector for a second column on its levels"
+        )
+    return np.where(known, codes, codes[0]), np.where(known.T, covariates, 0.0)
+
+
+def related_codes(codes: np.ndarray, levels: np.ndarray, relationship: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes among the levels of a relationship, those without records included; matched by label, or by its text."""
+    if not hasattr(relationship, "levels"):
+        raise MMEError(
+            f"grouping factor '{name}': a relationship is a Pedigree or a Relationship with levels, "
+            f"got {type(relationship).__name__}"
+        )
+    if isinstance(relationship, Parametric):
+        if by_column(codes):
+            raise MMEError(
+                f"grouping factor '{name}': coefficients with levels of their own need a known relationship, not one "
+                "with parameters"
+            )
+        check(relationship, name)
+    related = np.asarray(relationship.levels)
+    if related is levels:
+        return codes, levels
+    place = places(levels, related)
+    nobody = np.array([label in UNKNOWN for label in labels_of(levels)]) & (by_column(codes))
+    unknown = (place < 0) & ~nobody
+    if unknown.any():
+        raise MMEError(
+            f"grouping factor '{name}': {int(unknown.sum())} of {levels.size} levels are not in its relationship "
+            f"({named(levels[unknown].tolist())}); add them to the pedigree or relationship, or drop their records"
+        )
+    return np.append(place, -1)[codes], related  # the code -1, of a missing label, is the last one
+
+
+def checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
+    """The covariates (n, q) as finite floats, column after column."""
+    values = np.asfortranarray(numbers(covariates, f"term '{name}': covariates"))  # it is read by columns
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or values.shape[0] != n or values.shape[1] == 0:
+        raise MMEError(f"term '{name}': covariates must have shape ({n}, q) to match the groups, got {values.shape}")
+    with np.errstate(all="ignore"):
+        total = np.add.reduce(values, axis=None)
+    if not np.isfinite(total) and not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).any(axis=1).sum())
+        raise MMEError(f"term '{name}': {bad} rows of the covariates are missing or infinite; drop them or mend them")
+    return values
+
+
+def column_names(groups: Any, covariates: Any, columns: Any, q: int, name: str) -> tuple[str, ...]:
+    """Names of the q coefficients: those given, of a table's columns, or of the label vectors."""
+    if columns is None:
+        columns = list(map(str, getattr(covariates, "columns", ()))) or None
+    if columns is None and _is_several(groups):
+        named = [getattr(one, "name", None) for one in groups]
+        columns = None if None in named else list(map(str, named))
+    if columns is None:
+        return ("(Intercept)",) if q == 1 and covariates is None else tuple(f"x{a + 1}" for a in range(q))
+    names = unlike(names_of(columns, f"term '{name}': columns"))
+    if len(names) != q:
+        raise MMEError(f"term '{name}': {len(names)} column names for {q} columns")
+    return names
