@@ -30,7 +30,7 @@ from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import limits
-from mme.solution.gains import level_operator, whole_rest
+from mme.solution.gains import products, through_levels, whole_rest
 
 # W_22 is the difference of two matrices like G^-1 where it leaves eleven digits, at variances above this share.
 _SMALL = 1e-5
@@ -152,21 +152,19 @@ def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Info
         W_22 = _less(precision, rest.offsets, lambda_columns(rest.blocks, rest.offsets, Y, precision))
     through = np.einsum("iag,ijg->ajg", levels.R, at.levels.weights())  # R_g'w_g
     D = np.einsum("ajg,jbg->abg", through, levels.R)
-    C = sp.csr_array(level_operator(through) @ rest.B.T)
-    CH = C @ H_2
+    C = through_levels(through, rest.by_level)
     S_N = rest.C + rest.B @ at.levels.solve(levels.V).reshape(len(levels.V), -1).T
     C_N = np.einsum("ajg,rjg->agr", through, levels.V).reshape(-1, len(levels.V))
-    K_1, K_2 = (triangular_solve(at.border, K.T, transposed=False).T for K in (C_N - CH @ S_N, Y.T @ S_N))
+    K_1, K_2 = (triangular_solve(at.border, K.T, transposed=False).T for K in (C_N - C @ (H_2 @ S_N), Y.T @ S_N))
     others = [b for b in range(len(objective.blocks)) if b != objective.plan.absorb]
     columns = dict(zip(others, map(slice, rest.offsets[:-1].tolist(), rest.offsets[1:].tolist()), strict=True))
     widths = {b: objective.blocks[b].q for b in others}
     traces, squares = _among(W_22, columns, widths)
     if objective.plan.absorb is not None:
-        W_21 = (C @ Y).T
+        met = Met.of(C, D.shape[0], H_2)
         for b in others:
-            W = W_21[columns[b]].reshape(-1, widths[b], D.shape[0], D.shape[2])
-            squares[objective.plan.absorb, b] = _squares(W.transpose(2, 1, 0, 3))
-        own = _of_absorbed(D, C, CH)
+            squares[objective.plan.absorb, b] = _beside_absorbed(met, Y[:, columns[b]], widths[b])
+        own = _of_absorbed(D, met, H_2)
         traces[objective.plan.absorb], squares[objective.plan.absorb, objective.plan.absorb] = own
     return Information(columns, D, C, H_2, Y, W_22, K_1, K_2, traces, squares)
 
@@ -178,9 +176,8 @@ def in_closed_form(objective: Objective, at: Evaluation) -> bool:
 
 def _applies(objective: Objective) -> bool:
     absorbed = 0 if objective.absorbing is None else objective.absorbing.J * objective.absorbing.q
-    wide = max(objective.system.rest.m, objective.model.k * (objective.system.p + 1))
     return (
-        absorbed * wide <= limits().information_entries
+        absorbed * objective.model.k * (objective.system.p + 1) <= limits().information_entries
         and objective.phi.size == 0
         and all(block.is_block_diagonal for block in objective.blocks)
         and all(part.entries is not None for part in objective.model.structures)
@@ -240,19 +237,54 @@ def _squares(W: np.ndarray) -> np.ndarray:
     return (flat @ flat.T).reshape(q_b, q_c, q_b, q_c).transpose(0, 2, 1, 3)
 
 
-def _of_absorbed(D: np.ndarray, C: sp.csr_array, CH: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class Met:
+    """What the absorbed block meets: ``grams`` C_a'C_b (q, q, m, m), ``taken`` the diagonals of C_a H_2 C_b' (q, q, J).
+
+    Neither needs C H_2, which has a row a level and no zeros.
+    """
+
+    grams: np.ndarray
+    taken: np.ndarray
+
+    @classmethod
+    def of(cls, C: sp.csr_array, q: int, H_2: np.ndarray) -> Met:
+        """Make them by dense products where C has many entries a level, else by its entries."""
+        (rows, m), met = C.shape, np.diff(C.indptr).astype(float)
+        J, dense = rows // q, float(met @ met) * limits().pair_product_cost > rows * m * m
+        C_a = [C[a * J : (a + 1) * J].toarray() if dense else C[a * J : (a + 1) * J] for a in range(q)]
+        grams, taken = np.empty((q, q, m, m)), np.empty((q, q, J))
+        for a, b in np.ndindex(q, q):
+            gram = C_a[a].T @ C_a[b]
+            grams[a, b] = gram if dense else gram.toarray()
+            taken[a, b] = ((C_a[b] @ H_2) * C_a[a]).sum(axis=1) if dense else _forms(C_a[a], C_a[b], H_2)
+        return cls(grams, taken)
+
+
+def _forms(C_a: sp.csr_array, C_b: sp.csr_array, H: np.ndarray) -> np.ndarray:
+    """The diagonal (J,) of C_b H C_a'."""
+    J = C_a.shape[0]
+    level = np.repeat(np.arange(J), np.diff(C_a.indptr))
+    found = products(C_b, H, J, level, C_a.indices[:, None])
+    return np.bincount(level, C_a.data * found[:, 0, 0], minlength=J)
+
+
+def _beside_absorbed(met: Met, Y: np.ndarray, width: int) -> np.ndarray:
+    """Squares of W_12 = C Y beside a block whose columns of Y these are: sum over levels of C_a'C_b times Y_c Y_d'."""
+    Y_c = [Y[:, c::width] for c in range(width)]
+    q, m = met.grams.shape[1:3]
+    across = np.array([[one @ other.T for other in Y_c] for one in Y_c])
+    squares = met.grams.reshape(q * q, m * m) @ across.reshape(width * width, m * m).T
+    return np.asarray(squares.reshape(q, q, width, width))
+
+
+def _of_absorbed(D: np.ndarray, met: Met, H_2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Trace and squares of W_11 = D - C H_2 C'.
 
     Off the diagonal blocks its squares are those of C H_2 C': sum_gh over all is tr(C_b'C_a H_2 C_c'C_d H_2).
     """
-    q, _, J = D.shape
-    rows = [C[a * J : (a + 1) * J] for a in range(q)]
-    taken, products = np.empty(D.shape), {}
-    for a, b in np.ndindex(q, q):
-        CH_b = CH[b * J : (b + 1) * J]
-        taken[b, a] = rows[a].multiply(CH_b).sum(axis=1)
-        products[a, b] = rows[a].T @ CH_b
+    q, taken, moved = len(D), met.taken, met.grams @ H_2
     squares = _squares((D - taken)[:, :, None]) - _squares(taken[:, :, None])
     for a, b, c, d in np.ndindex(q, q, q, q):
-        squares[a, b, c, d] += np.vdot(products[b, a], products[c, d].T)
+        squares[a, b, c, d] += np.vdot(moved[b, a], moved[c, d].T)
     return (D - taken).sum(axis=2), squares

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -76,6 +76,11 @@ class Remainder:
     def between(self, V: np.ndarray) -> np.ndarray:
         """B V for V (q J, c)."""
         return np.asarray(self.applied @ V)
+
+    @cached_property
+    def by_level(self) -> sp.csr_array:
+        """B' (q J, m), row a J + g."""
+        return sp.csr_array(self.B.T)
 
     def with_response(self, r: np.ndarray) -> Remainder:
         """The remainder for another response: r (1, n) is the last column of N less its part between levels."""

@@ -178,6 +178,22 @@ def selected_inverse(indptr: np.ndarray, indices: np.ndarray, L: np.ndarray, hea
     return S
 
 
+def add_products(
+    out: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    data: np.ndarray,
+    V: np.ndarray,
+    i: np.ndarray,
+    j: np.ndarray,
+) -> None:
+    """Add (P V)_ij to out (pairs, c) at rows i (pairs,) of a sparse P and columns j (pairs, c) of a dense V."""
+    for pair in range(i.size):
+        for at in range(indptr[i[pair]], indptr[i[pair] + 1]):
+            for c in range(j.shape[1]):
+                out[pair, c] += data[at] * V[indices[at], j[pair, c]]
+
+
 def _run(indptr: np.ndarray, L: np.ndarray, first: int, w: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     """L[J, J]^-1 (w, w) and L[D, J] (d, w) of the run of w columns from ``first``, with d rows below it."""
     R, B = np.zeros((w, w)), np.empty((d, w))

@@ -110,6 +110,10 @@ class Limits:
         Numbers of a panel of a product of two matrices, which stays in the second-level cache.
     pair_product_cost : float
         What one product for a pair of levels by itself costs, in multiplications of such a panel.
+    interpreted_products : int
+        Such products, of all pairs, from which on they are compiled: below, loading the compiler takes longer.
+    compiled_product_cost : float
+        What one costs then.
     pair_numbers : int
         Numbers of the products of pairs of levels handled at a time (32 MB).
     solved_numbers : int
@@ -200,6 +204,8 @@ class Limits:
     svd_operations: float = 1e9
     panel_numbers: int = 131_072
     pair_product_cost: float = 30
+    interpreted_products: int = 1_000_000
+    compiled_product_cost: float = 5
     pair_numbers: int = 4_000_000
     solved_numbers: int = 4_000_000
     group_hat_entries: int = 100_000_000

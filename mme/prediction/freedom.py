@@ -109,7 +109,7 @@ def _moved(fit: Fitted, to: Satterthwaite, origin: Estimates) -> list[_Moved]:
 def _slopes(errors: Errors, moved: list[_Moved]) -> Iterator[np.ndarray]:
     """Slopes of log v by the free entries of (theta, phi), of some records at a time (k, records)."""
     origin = errors.estimates.in_axes
-    entries = Entries(origin, errors.X, errors.parts)
+    entries = Entries.of(errors)
     start, own = origin.sigma**2 * entries.at(origin), errors.own(origin)
     slopes, added = np.empty((len(moved), start.size)), list[np.ndarray]()
     for i, one in enumerate(moved):
@@ -156,7 +156,7 @@ def _least_df(fit: Fitted, to: Satterthwaite, moved: list[_Moved]) -> float:
 def _kenward_roger(fit: Fitted, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
     """With f = v / sigma^2 at H = G / sigma^2 = sum x_i D_i: v(gamma, s) = s f(gamma / s), taken at s = 1."""
     W, origin, n = fit.determined.once(kenward_roger).W, errors.estimates.in_axes, len(errors.X)
-    lines, entries = directions(origin, fixed=fit.theta_given), Entries(origin, errors.X, errors.parts)
+    lines, entries = directions(origin, fixed=fit.theta_given), Entries.of(errors)
     k, x, start = lines.x.size, lines.x, entries.at(origin)
 
     def line(*along: int) -> tuple[np.ndarray, np.ndarray]:

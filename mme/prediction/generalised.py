@@ -32,7 +32,7 @@ from mme.prediction.predictor import (
 )
 from mme.prediction.rows import PredictedRows, coded_rows, given_rows, rows_of_fit, widened
 from mme.results.mean_of_eta import means_of
-from mme.solution.prediction_error import OfLevels, combined, level_last
+from mme.solution.prediction_error import OfLevels, combined, level_last, meetings
 from mme.tables.arguments import check_level, is_word
 from mme.tables.arrays import shown
 from mme.tables.column import Factor
@@ -180,7 +180,9 @@ def eta_variance(fit: GeneralisedFitted, X: np.ndarray, records: PredictedRows) 
         OfLevels(-one, level_last(H), T)
         for one, H, T in zip(moves.b, mode.factor.covariances(), mode.prior.T, strict=True)
     ]
-    return combined(moves.beta.T, own, X, parts_of(fit.model, problem.blocks, records), mode.factor.between)
+    parts = parts_of(fit.model, problem.blocks, records)
+    met = meetings(parts, [block.J for block in problem.blocks])
+    return combined(moves.beta.T, own, X, parts, met, mode.factor.between)
 
 
 def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, with_se: bool) -> Predicted:

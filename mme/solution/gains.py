@@ -21,6 +21,7 @@ from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
 from mme.engine.schur import Schur
 from mme.numeric.cholesky import SymmetricFactor
+from mme.numeric.kernels import add_products, kernel
 from mme.numeric.limits import limits
 from mme.solution.diagonal import rest_entries
 
@@ -89,14 +90,17 @@ def scaled_gain(objective: Objective, theta: np.ndarray, at: Evaluation) -> np.n
 
 def carried(objective: Objective, theta: np.ndarray, at: Evaluation) -> sp.csr_array:
     """P (q J, m), row a J + g for coefficient a of level g."""
-    return sp.csr_array(level_operator(scaled_gain(objective, theta, at)) @ objective.system.rest.B.T)
+    return through_levels(scaled_gain(objective, theta, at), objective.system.rest.by_level)
 
 
-def level_operator(F: np.ndarray) -> sp.csr_array:
-    """F_g (q, r, J) of every level as one matrix, row a J + g and column b J + g."""
+def through_levels(F: np.ndarray, B: sp.csr_array) -> sp.csr_array:
+    """F_g B_g of every level (q J, m), for F (q, r, J) and B (r J, m): row a J + g is coefficient a of level g."""
     q, r, J = F.shape
+    if q == r == 1:
+        scaled = B.data * np.repeat(F.ravel(), np.diff(B.indptr))
+        return sp.csr_array((scaled, B.indices, B.indptr), shape=B.shape)
     i, j = (np.add.outer(axis * J, np.arange(J)).ravel() for axis in np.indices((q, r)).reshape(2, -1))
-    return sp.csr_array((F.ravel(), (i, j)), shape=(q * J, r * J))
+    return sp.csr_array(sp.csr_array((F.ravel(), (i, j)), shape=(q * J, r * J)) @ B)
 
 
 def at_cells(objective: Objective, theta: np.ndarray, at: Evaluation, H_2: np.ndarray | Pattern) -> list[np.ndarray]:
@@ -125,7 +129,15 @@ def _products(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.nda
         return _by_pair(P, V, i, j)
     length, first = np.diff(P.indptr), np.flatnonzero(np.diff(i, prepend=-1))
     whole, by_pair = int(length[i[first]].sum()) * V.shape[1], int(length[i].sum()) * j.shape[1]
-    return (_by_panel if whole <= limits().pair_product_cost * by_pair else _by_pair)(P, V, i, j)
+    most = limits()
+    many = by_pair > most.interpreted_products
+    if whole <= (most.compiled_product_cost if many else most.pair_product_cost) * by_pair:
+        return _by_panel(P, V, i, j)
+    if not many:
+        return _by_pair(P, V, i, j)
+    out = np.zeros(j.shape)
+    kernel(add_products, by_pair)(out, P.indptr, P.indices, P.data, V, i, j)
+    return out
 
 
 def _by_panel(P: sp.csr_array, V: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:

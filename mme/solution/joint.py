@@ -10,32 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.panels import gathered, inner, panels
-from mme.numeric.sums import Cells, cells
 from mme.solution.between import Covariances
 from mme.solution.diagonal import sensitivities
 from mme.solution.estimates import Estimates
-from mme.solution.prediction_error import Part
+from mme.solution.prediction_error import Errors, Meeting, Part
 
 # Columns of Z that differ from combinations of those of X by less than this share of their size are the same.
 # Directions of x in which records vary by less than this share of the most have no part in them: what follows would
 # cancel. Of so many records it pays to look.
 _SAME, _STEEP, _MANY = 1e-10, 1e-3, 4_096
-
-
-@dataclass(frozen=True, eq=False)
-class _Meeting:
-    """The pairs of levels of two parts that meet in records (those whose levels are both known)."""
-
-    one: int
-    other: int
-    records: np.ndarray
-    cells: Cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +38,12 @@ class Entries:
     origin: Estimates
     X: np.ndarray
     parts: Sequence[Part]
+    meetings: Sequence[Meeting]
+
+    @classmethod
+    def of(cls, errors: Errors) -> Entries:
+        """The entries that the variances of these errors need, in the axes of the terms."""
+        return cls(errors.estimates.in_axes, errors.X, errors.parts, errors.meetings)
 
     def at(self, estimates: Estimates) -> np.ndarray:
         """The entries at other variances of the same model, in units of its sigma^2, as one vector."""
@@ -69,12 +64,14 @@ class Entries:
             new = np.append(np.zeros(with_beta[0].size), _packed((T @ T.T)[None]))
             known = np.hstack([with_beta.reshape(len(own), -1), _packed(own)])
             pieces.append(np.vstack([known, new]).ravel())
-        for met in self._meetings:
+        for met in self.meetings:
             s, t = self.parts[met.one], self.parts[met.other]
             size = np.outer(*(self._scales[i] / blocks[self.parts[i].block].scale for i in (met.one, met.other)))
             rows, cols = met.cells.rows, met.cells.cols
-            V = H.between(s.block, t.block, rows, cols) + E[s.block][rows] @ E[t.block][cols].transpose(0, 2, 1)
-            pieces.append((size * V).ravel())
+            V = H.between(s.block, t.block, rows, cols)
+            V += np.einsum("gap,gbp->gab", E[s.block][rows], E[t.block][cols])
+            V *= size
+            pieces.append(V.ravel())
         return np.concatenate(pieces)
 
     def forms(self, vectors: np.ndarray) -> np.ndarray:
@@ -94,7 +91,7 @@ class Entries:
             out = A.forms(X)
             for part, table in zip(self.parts, tables, strict=True):
                 table.add(out, X, part.codes[cut], part.z[cut].T)
-            for met, entries in zip(self._meetings, crossed, strict=True):
+            for met, entries in zip(self.meetings, crossed, strict=True):
                 one, other = self.parts[met.one], self.parts[met.other]
                 here = slice(*np.searchsorted(met.records, (cut.start, cut.stop)))
                 at, added = met.records[here], np.zeros((K, here.stop - here.start))
@@ -149,21 +146,9 @@ class Entries:
         return [self.origin.objective.blocks[part.block].scale for part in self.parts]
 
     @cached_property
-    def _meetings(self) -> list[_Meeting]:
-        objective, found = self.origin.objective, []
-        for i, j in combinations(range(len(self.parts)), 2):
-            one, other = (j, i) if self.parts[j].block == objective.plan.absorb else (i, j)
-            s, t = self.parts[one], self.parts[other]
-            records = np.flatnonzero((s.codes >= 0) & (t.codes >= 0))
-            if records.size:
-                J = [objective.blocks[part.block].J for part in (s, t)]
-                found.append(_Meeting(one, other, records, cells(s.codes[records], t.codes[records], *J)))
-        return found
-
-    @cached_property
     def _widths(self) -> list[int]:
         p, q = self.X.shape[1], [part.z.shape[1] for part in self.parts]
-        return [one * p + one * (one + 1) // 2 for one in q] + [q[m.one] * q[m.other] for m in self._meetings]
+        return [one * p + one * (one + 1) // 2 for one in q] + [q[m.one] * q[m.other] for m in self.meetings]
 
     @property
     def size(self) -> int:
@@ -173,7 +158,7 @@ class Entries:
     @cached_property
     def _sizes(self) -> list[int]:
         blocks = self.origin.objective.blocks
-        rows = [blocks[part.block].J + 1 for part in self.parts] + [met.cells.count for met in self._meetings]
+        rows = [blocks[part.block].J + 1 for part in self.parts] + [met.cells.count for met in self.meetings]
         return [self.X.shape[1] ** 2, *(rows * width for rows, width in zip(rows, self._widths, strict=True))]
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from mme.engine.pls import half_covariance
 from mme.numeric.panels import gathered, inner, panels
-from mme.numeric.sums import cells
+from mme.numeric.sums import Cells, cells
 from mme.solution.between import Covariances
 from mme.solution.diagonal import sensitivities
 from mme.solution.estimates import Estimates
@@ -40,6 +40,30 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class Meeting:
+    """The pairs of levels of two parts that meet in records (those whose levels are both known)."""
+
+    one: int
+    other: int
+    records: np.ndarray
+    cells: Cells
+
+
+def meetings(parts: Sequence[Part], J: Sequence[int], absorbed: int | None = None) -> list[Meeting]:
+    """The meetings of every two parts, one of the ``absorbed`` block first; J are the levels of the blocks."""
+    found = []
+    for i, j in combinations(range(len(parts)), 2):
+        one, other = (j, i) if parts[j].block == absorbed else (i, j)
+        s, t = parts[one], parts[other]
+        known = (s.codes >= 0) & (t.codes >= 0)
+        records = np.arange(known.size) if known.all() else np.flatnonzero(known)
+        if records.size:
+            met = cells(s.codes[records], t.codes[records], J[s.block], J[t.block])
+            found.append(Meeting(one, other, records, met))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
 class Errors:
     """Errors of predictions: of x'beta + z'b, X (n, p) and ``parts``, and of records about it.
 
@@ -55,24 +79,36 @@ class Errors:
     @cached_property
     def variance(self) -> np.ndarray:
         """V (n,), at the estimates."""
-        return error_variance(self.estimates, self.X, self.parts) + self.own(self.estimates)
+        return error_variance(self.estimates, self.X, self.parts, self.meetings) + self.own(self.estimates)
+
+    @cached_property
+    def meetings(self) -> list[Meeting]:
+        """Which levels of two parts meet in a record."""
+        return _of_estimates(self.estimates, self.parts)
 
     def own(self, estimates: Estimates) -> np.ndarray | float:
         """The variance (n,) that the residuals of new records add, in units of sigma^2."""
         return 0.0 if self.residual is None else estimates.sigma**2 * self.residual(estimates.objective.phi)
 
 
-def error_variance(estimates: Estimates, X: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
+def _of_estimates(estimates: Estimates, parts: Sequence[Part]) -> list[Meeting]:
+    return meetings(parts, [block.J for block in estimates.objective.blocks], estimates.objective.plan.absorb)
+
+
+def error_variance(
+    estimates: Estimates, X: np.ndarray, parts: Sequence[Part], met: Sequence[Meeting] | None = None
+) -> np.ndarray:
     """Variance (n,) of x'(beta_hat - beta) + z'(b_hat - b); a level without data adds its prior variance.
 
     Costs O(records) for one grouping factor. Each pair of factors adds O(q^2) a record and the entries of H between
     their levels: no more than an evaluation or two where the remainder is dense or the levels met in the fit.
+    ``met`` are the parts' meetings, where they are known.
     """
-    F, objective = half_covariance(estimates.at.border, estimates.objective.basis.R_inverse), estimates.objective
+    F = half_covariance(estimates.at.border, estimates.objective.basis.R_inverse)
     H = Covariances(estimates)
-    ordered = sorted(parts, key=lambda part: part.block == objective.plan.absorb, reverse=True)
     own = levels_of(H) if parts else []
-    return estimates.sigma**2 * combined(F, own, X, ordered, H.between)
+    met = _of_estimates(estimates, parts) if met is None else met
+    return estimates.sigma**2 * combined(F, own, X, parts, met, H.between)
 
 
 def combined(
@@ -80,9 +116,10 @@ def combined(
     own: Sequence[OfLevels],
     X: np.ndarray,
     parts: Sequence[Part],
+    met: Sequence[Meeting],
     between: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """|F x - E'z|^2 + z'H z (n,); ``between`` gives H (pairs, q, q') of levels of two parts, in their order."""
+    """|F x - E'z|^2 + z'H z (n,); ``between`` gives H (pairs, q, q') of levels that ``met``."""
     out = np.empty(X.shape[0])
     for cut in panels(X.shape[0]):
         along = F @ X[cut].T
@@ -90,9 +127,8 @@ def combined(
         for part in parts:
             own[part.block].add(along, variance, part.codes[cut], np.ascontiguousarray(part.z[cut].T))
         np.add(variance, inner(along, along), out=out[cut])
-    for one, other in combinations(parts, 2):
-        J = own[one.block].H.shape[2], own[other.block].H.shape[2]
-        _add_crossed(out, between, J, one, other)
+    for one in met:
+        _add_crossed(out, between, parts, one)
     return out
 
 
@@ -142,19 +178,13 @@ def level_last(values: np.ndarray) -> np.ndarray:
 def _add_crossed(
     out: np.ndarray,
     between: Callable[[int, int, np.ndarray, np.ndarray], np.ndarray],
-    J: tuple[int, int],
-    one: Part,
-    other: Part,
+    parts: Sequence[Part],
+    met: Meeting,
 ) -> None:
-    """Add 2 z_1'H_gh z_2 to every record (n,) whose levels are both known; J levels has each block."""
-    known = (one.codes >= 0) & (other.codes >= 0)
-    records = np.arange(known.size) if known.all() else np.flatnonzero(known)
-    if not records.size:
-        return
-    s, t = one.block, other.block
-    met = cells(one.codes[records], other.codes[records], *J)
-    blocks = level_last(between(s, t, met.rows, met.cols))
-    for cut in panels(records.size):
-        rows, pair = records[cut], met.of_record[cut]
+    """Add 2 z_1'H_gh z_2 to every record (n,) whose levels are both known."""
+    one, other = parts[met.one], parts[met.other]
+    blocks = level_last(between(one.block, other.block, met.cells.rows, met.cells.cols))
+    for cut in panels(met.records.size):
+        rows, pair = met.records[cut], met.cells.of_record[cut]
         for (a, x), (b, y) in product(enumerate(one.z[rows].T), enumerate(other.z[rows].T)):
             out[rows] += 2.0 * x * y * blocks[a, b].take(pair)

@@ -11,6 +11,7 @@ import mme.derivatives.variance_derivatives as derivatives
 from mme.derivatives.information import Direction, information
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
+from mme.numeric.limits import Limits, within
 
 MODELS = {
     "one factor": ("y ~ x + (x | a)", {}, [0.8, -0.3, 0.6]),
@@ -53,13 +54,23 @@ def random_directions(objective):
         yield Direction(b, D + D.T)
 
 
+# Products of what the absorbed levels meet: dense, or entry by entry, as plain NumPy and as the loop to be compiled.
+PRODUCTS = {
+    "dense": Limits(),
+    "by entry": Limits(pair_product_cost=0),
+    "by a loop": Limits(pair_product_cost=0, compiled_product_cost=0, interpreted_products=0),
+}
+
+
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("name", MODELS)
-def test_derivatives_are_those_of_the_dense_covariance_whatever_is_absorbed(name):
+def test_derivatives_are_those_of_the_dense_covariance_whatever_is_absorbed(name, products):
     fit = model_fit(name)
     n = fit.nobs
     for absorb in [None, *range(len(fit.internals.objective.blocks))]:
         objective = Objective.of(fit.internals.model, plan=Plan(absorb, True))
-        found = information(objective, fit.theta, objective.evaluate(fit.theta))
+        with within(PRODUCTS[products]):
+            found = information(objective, fit.theta, objective.evaluate(fit.theta))
         Z = [dense(block, n) for block in objective.blocks]
         H = [block.T(fit.theta) @ block.T(fit.theta).T for block in objective.blocks]
         V = (

@@ -1,5 +1,7 @@
 """Intervals of predictions: variances against the dense inverse of Henderson's equations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,12 +107,19 @@ def engines(fit: mme.Fit) -> list[Estimates]:
     return [Estimates(Objective.of(fit.internals.model, plan=plan), fit.theta) for plan in plans]
 
 
-@pytest.fixture(params=["panels", "pairs"])
+WAYS = {
+    "panels": Limits(pair_product_cost=1_000_000),
+    "pairs": Limits(pair_product_cost=0),
+    "loop": Limits(interpreted_products=0, compiled_product_cost=0),
+}
+
+
+@pytest.fixture(params=WAYS)
 def in_small_pieces(request):
-    """Products of P and H_2 by panels or by pairs; panels, right-hand sides and lots of records of a few each."""
-    cost = 1_000_000 if request.param == "panels" else 0
-    small = Limits(pair_product_cost=cost, panel_numbers=40, pair_numbers=25, solved_numbers=60, records_in_panel=16)
-    with within(small):
+    """Products of P and H_2 each way; panels, right-hand sides and lots of records of a few each."""
+    with within(
+        replace(WAYS[request.param], panel_numbers=40, pair_numbers=25, solved_numbers=60, records_in_panel=16)
+    ):
         yield
 
 

@@ -332,7 +332,7 @@ def test_a_slope_beside_its_fixed_one_has_an_entry_a_pair_of_columns():
     origin = fit.internals.estimates.in_axes
     block = origin.objective.blocks[0]
     inside, beside = (
-        Entries(origin, X, [Part(0, codes, block.rows(z))]) for z in (X[:, :2], X[:, :2] + rng.normal(size=(n, 2)))
+        Entries(origin, X, [Part(0, codes, block.rows(z))], []) for z in (X[:, :2], X[:, :2] + rng.normal(size=(n, 2)))
     )
     widths = [
         entries._tables(np.split(np.zeros((1, entries.size)), [9], axis=1))[1][0].table.shape[1]

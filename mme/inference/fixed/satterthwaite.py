@@ -35,8 +35,8 @@ from mme.solution.estimates import Estimates
 _FLAT = 1e-6
 # A slope of log v along a flat direction, in the parameter's natural unit, that is more than rounding.
 _SLOPE = 1e-5
-# A Newton step that promises more than this moves degrees of freedom by more than some 3e-8 of themselves.
-_STATIONARY = 1e-14
+# A Newton step longer than this, in the parameters' natural units, moves degrees of freedom by as large a share.
+_STATIONARY = 3e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,8 @@ def satterthwaite(fit: Fitted) -> Satterthwaite:
     free = np.isfinite(fit.optimum.gradient)
     profile = profile_derivatives(origin, free)
     A, flat, newton = _inverse(profile)
-    if _STATIONARY < -0.5 * float(profile.gradient @ newton) < ACCEPTED:
+    far = (np.abs(newton) > _STATIONARY * profile.units).any()
+    if far and 0.0 < -0.5 * float(profile.gradient @ newton) < ACCEPTED:
         parameters[free] += newton
         theta, phi = np.split(parameters, [fit.theta.size])
         profile = profile_derivatives(Estimates(objective.at(phi), theta), free)
