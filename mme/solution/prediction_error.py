@@ -53,7 +53,7 @@ def meetings(parts: Sequence[Part], J: Sequence[int], absorbed: int | None = Non
     """The meetings of every two parts, one of the ``absorbed`` block first; J are the levels of the blocks."""
     found = []
     for i, j in combinations(range(len(parts)), 2):
-        one, other = (j, i) if parts[j].block == absorbed else (i, j)
+        one, other = (j, i) if parts[j].block == absorbed != parts[i].block else (i, j)
         s, t = parts[one], parts[other]
         known = (s.codes >= 0) & (t.codes >= 0)
         records = np.arange(known.size) if known.all() else np.flatnonzero(known)
@@ -84,14 +84,15 @@ class Errors:
     @cached_property
     def meetings(self) -> list[Meeting]:
         """Which levels of two parts meet in a record."""
-        return _of_estimates(self.estimates, self.parts)
+        return meetings_of(self.estimates, self.parts)
 
     def own(self, estimates: Estimates) -> np.ndarray | float:
         """The variance (n,) that the residuals of new records add, in units of sigma^2."""
         return 0.0 if self.residual is None else estimates.sigma**2 * self.residual(estimates.objective.phi)
 
 
-def _of_estimates(estimates: Estimates, parts: Sequence[Part]) -> list[Meeting]:
+def meetings_of(estimates: Estimates, parts: Sequence[Part]) -> list[Meeting]:
+    """The meetings of parts in the blocks of a model."""
     return meetings(parts, [block.J for block in estimates.objective.blocks], estimates.objective.plan.absorb)
 
 
@@ -107,7 +108,7 @@ def error_variance(
     F = half_covariance(estimates.at.border, estimates.objective.basis.R_inverse)
     H = Covariances(estimates)
     own = levels_of(H) if parts else []
-    met = _of_estimates(estimates, parts) if met is None else met
+    met = meetings_of(estimates, parts) if met is None else met
     return estimates.sigma**2 * combined(F, own, X, parts, met, H.between)
 
 

@@ -15,7 +15,7 @@ from mme.engine.wide_basis import WideBasis
 from mme.numeric.lapack import triangular_solve
 from mme.solution.between import Covariances
 from mme.solution.estimates import Estimates
-from mme.solution.prediction_error import Part, combined, levels_of
+from mme.solution.prediction_error import Part, combined, levels_of, meetings_of
 
 
 def wide_records(objective: Objective, X: Any) -> tuple[np.ndarray, list[Part]]:
@@ -44,8 +44,7 @@ def hat_diagonal(estimates: Estimates) -> np.ndarray:
         own = enumerate(np.atleast_2d(block.codes))
         parts += [Part(b, codes, z * np.eye(block.q)[a] if block.by_column else z) for a, codes in own]
     H = Covariances(estimates)
-    ordered = sorted(parts, key=lambda part: part.block == objective.plan.absorb, reverse=True)
-    return combined(F, levels_of(H), objective.basis.Q, ordered, H.between)
+    return combined(F, levels_of(H), objective.basis.Q, parts, meetings_of(estimates, parts), H.between)
 
 
 def _slots(F: sp.csr_array) -> list[tuple[np.ndarray, np.ndarray]]:
