@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mme.api.linear import lm
     from mme.api.many import lmer_many
     from mme.api.products import CrossProducts
+    from mme.api.scanning import scan
     from mme.covariance.base import GStructure
     from mme.equations import EquationsSolution, MixedModelEquations, solve
     from mme.family.agreement import check_family
@@ -100,6 +101,7 @@ __all__ = [
     "load",
     "load_fit",
     "objective",
+    "scan",
     "single_step",
     "solve",
     "variance_test",
@@ -158,6 +160,7 @@ _LATER = {
     "lmer_many": "mme.api.many",
     "load_fit": "mme.api.comparing",
     "objective": "mme.api.fitting",
+    "scan": "mme.api.scanning",
     "single_step": "mme.relationship.genomic",
     "solve": "mme.equations",
     "variance_test": "mme.api.comparing",

@@ -1,0 +1,1 @@
+"""Candidates for a further column of X, tested one by one."""
