@@ -108,6 +108,29 @@ class GeneralisedFit(
         """The mean of each row at the modes of the random effects (NaN where a row was dropped)."""
         return self.internals.rows.aligned(self.internals.estimates.fitted, "fitted")
 
+    def criterion_at(self, theta: Any = None, beta: Any = None) -> float:
+        """-2 log likelihood at other parameters: the same approximation, the modes found anew, nothing searched.
+
+        Parameters
+        ----------
+        theta : (k,) array or mapping by :attr:`theta_names`, optional
+            Entries of the covariance factors, absolute; those of the fit by default.
+        beta : (p,) array or mapping by :attr:`fixed_names`, optional
+            Fixed effects on the scale of the link; those of the fit by default. The family's own parameters are those
+            of the fit.
+
+        Examples
+        --------
+        >>> import mme
+        >>> data = {"y": [0, 1, 4, 2, 0, 0, 7, 3], "g": [1, 1, 2, 2, 3, 3, 4, 4]}
+        >>> fit = mme.glmer("y ~ 1 + (1 | g)", data, "poisson")
+        >>> fit.criterion_at() == fit.criterion < fit.criterion_at(theta=[0.5]), round(fit.criterion_at([0.0]), 4)
+        (True, 41.3066)
+        """
+        from mme.fitted.generalised_refit import criterion_at
+
+        return criterion_at(self.internals, theta, beta)
+
     def laplace_check(self, points: int = 15) -> LaplaceCheck:
         """Compare Laplace's approximation with quadrature: the change of -2 log likelihood and of the fixed effects.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from mme.family.words import family_of
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.problem import Problem
 from mme.generalised.search import search as search_optimum
+from mme.generalised.start import near
+from mme.generalised.start import start as first_point
 from mme.generalised.verdict import JointOptimum, judge
 from mme.model.problem import build_model
 from mme.model.term import Term
+from mme.search.given import given_theta
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 from mme.tables.rows import Rows
@@ -37,6 +41,8 @@ def glmer(
     n_agq: int = 1,
     laplace: str = "observed",
     search: str = "gradient",
+    theta: Any = None,
+    start: Any = None,
     weights: Any = None,
     offset: Any = None,
     exposure: Any = None,
@@ -69,6 +75,11 @@ def glmer(
         Laplace's approximation proper (glmmTMB); or ``"expected"`` (lme4). They are one for canonical links.
     search : str
         ``"gradient"``: by the exact gradient of the criterion; ``"derivative-free"``: by its values, a slow check.
+    theta : (k,) array or mapping by name, optional
+        Not searched, but held there: entries of the covariance factors, absolute, in the order and by the names of
+        :attr:`GeneralisedFit.theta_names`. Fixed effects and the family's parameters are searched still.
+    start : (k,) array or mapping by name, optional
+        Theta of a similar fit, where the search begins.
     weights : column name or array, optional
         Numbers of trials of proportions; for other families weights that multiply the log density, or divide the
         dispersion. Zeros count for nothing.
@@ -128,6 +139,8 @@ def glmer(
         family_of(family),
         _told(laplace, n_agq, search),
         parts.weights,
+        theta=theta,
+        start=start,
         offset=parts.offset,
         x_names=parts.x_names,
         response=parts.spec.response,
@@ -146,6 +159,8 @@ def glm_fit(
     n_agq: int = 1,
     laplace: str = "observed",
     search: str = "gradient",
+    theta: Any = None,
+    start: Any = None,
     weights: Any = None,
     offset: Any = None,
 ) -> GeneralisedFit:
@@ -159,7 +174,7 @@ def glm_fit(
         Fixed-effect columns; give the column of ones yourself.
     terms : sequence of Term
         Random effects.
-    family, n_agq, laplace, search, weights, offset
+    family, n_agq, laplace, search, theta, start, weights, offset
         As in :func:`mme.glmer`.
 
     Returns
@@ -173,7 +188,8 @@ def glm_fit(
     >>> fit.varcorr["g"].sd.round(3)
     array([0.92])
     """
-    return _fitted(y, X, terms, family_of(family), _told(laplace, n_agq, search), weights, offset=offset)
+    told = _told(laplace, n_agq, search)
+    return _fitted(y, X, terms, family_of(family), told, weights, theta=theta, start=start, offset=offset)
 
 
 def _told(laplace: Any, n_agq: Any, by: Any) -> dict[str, Any]:
@@ -199,6 +215,8 @@ def _fitted(
     told: dict[str, Any],
     weights: Any,
     *,
+    theta: Any = None,
+    start: Any = None,
     response: str = "y",
     rows: Rows | None = None,
     formula: str | None = None,
@@ -211,13 +229,25 @@ def _fitted(
         raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
     model = build_model(data.y, X, terms, method="ML", response=response, wide=False, **given)
     problem = Problem(model, family, data)
-    found = search_optimum(problem, **told)
+    found = search_optimum(problem, **told, **_begin(problem, theta, start))
     used = Rows.all(model.n) if rows is None else rows
     record = GeneralisedFitted(
         model, problem, found, judge(problem, found), used, formula=formula, specification=specification
     )
     _warn(record.optimum)
     return GeneralisedFit(record)
+
+
+def _begin(problem: Problem, theta: Any, start: Any) -> dict[str, Any]:
+    """What the search is told of theta: that it is given, or where to begin."""
+    if theta is None and start is None:
+        return {}
+    if theta is not None and start is not None:
+        raise MMEError("give theta, to be held, or start, where its search begins; not both")
+    model, what = problem.model, "start" if theta is None else "theta"
+    inner = model.coordinates.inner(given_theta(start if theta is None else theta, model, what))
+    point = replace(first_point(problem), theta=inner)
+    return {"first": point, "given": True} if start is None else {"first": near(problem, point)}
 
 
 def _warn(optimum: JointOptimum) -> None:

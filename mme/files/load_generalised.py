@@ -96,4 +96,4 @@ def _searched(problem: Problem, fields: dict[str, Any], path: Path) -> SearchEnd
         int(fields["steps"]),
         str(fields["reason"]),
     )
-    return SearchEnd(criterion, at, descent, free)
+    return SearchEnd(criterion, at, descent, free, given=bool(fields.get("given", False)))

@@ -9,7 +9,7 @@ field               content
 ``searched``        map: ``x``, theta in the axes of the terms, coefficients of an orthogonal basis of X and coordinates
                     of the family's parameters; ``u``, modes of the spherical effects (q, J) block by block;
                     ``expected``, whether the determinant has the expected information; ``points`` of the quadrature;
-                    ``evaluations, passes, steps, reason, promised``; ``gradient, inverse, free``
+                    ``evaluations, passes, steps, reason, promised``; ``gradient, inverse, free, given``
 ``hessian``         array: second derivatives of the criterion, from which standard errors come
 ==================  ====================================================================================================
 
@@ -86,4 +86,5 @@ def _searched(found: SearchEnd) -> dict[str, Any]:
         "gradient": descent.gradient,
         "inverse": descent.inverse,
         "free": found.free,
+        "given": found.given,
     }

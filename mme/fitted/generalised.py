@@ -139,4 +139,5 @@ class GeneralisedFitted(Record):
     @property
     def dof(self) -> int:
         """Parameters estimated: fixed effects, theta, and those of the family."""
-        return int(self.basis.kept.size) + self.model.k + self.optimum.tau.size
+        k = 0 if self.searched.given else self.model.k
+        return int(self.basis.kept.size) + k + self.optimum.tau.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,9 @@ from mme.generalised.problem import Problem
 from mme.generalised.search import SearchEnd, search
 from mme.generalised.start import near
 from mme.generalised.verdict import judge
+from mme.search.given import given_theta
 from mme.tables.arguments import yes_or_no
+from mme.tables.arrays import numbers, shown
 
 
 def refitted_generalised(fit: GeneralisedFitted, y: Any, start_here: bool) -> GeneralisedFitted:
@@ -29,12 +32,18 @@ def refitted_generalised(fit: GeneralisedFitted, y: Any, start_here: bool) -> Ge
     """
     problem = fit.problem.with_data(_observed(fit, y))
     first = fit.searched.at.at if yes_or_no(start_here, "start_here") else None
-    found = searched_again(problem, fit.searched.criterion, first)
+    given = fit.searched.given
+    found = searched_again(problem, fit.searched.criterion, fit.searched.at.at if given else first, given=given)
     return replace(fit, model=problem.model, problem=problem, searched=found, optimum=judge(problem, found))
 
 
-def searched_again(problem: Problem, as_in: Criterion, first: Psi | None) -> SearchEnd:
-    """The minimum of the criterion from near a point, or from the start where there is no mode near it."""
+def searched_again(problem: Problem, as_in: Criterion, first: Psi | None, *, given: bool = False) -> SearchEnd:
+    """The minimum of the criterion from near a point, or from the start where there is no mode near it.
+
+    ``given``: with theta as at the point.
+    """
+    if given:
+        return search(problem, expected=as_in.expected, points=as_in.points, first=first, given=True)
     if first is not None:
         try:
             return search(problem, expected=as_in.expected, points=as_in.points, first=near(problem, first))
@@ -52,3 +61,34 @@ def _observed(fit: GeneralisedFitted, y: Any) -> Observed:
     two_columns = values.ndim == 2 and values.shape[1] == 2
     weights = None if two_columns else fit.problem.data.weights
     return fit.family.observe(fit.rows.used(values), weights, fit.model.response)
+
+
+def criterion_at(fit: GeneralisedFitted, theta: Any, beta: Any) -> float:
+    """The criterion of a fit at other parameters.
+
+    Raises
+    ------
+    MMEError
+        They are not those of the model, or the likelihood has no value there.
+    """
+    problem, at, names = fit.problem, fit.searched.at, fit.fixed_names
+    if theta is None and beta is None:
+        return fit.criterion
+    point = at.at
+    if theta is not None:
+        point = replace(point, theta=fit.model.coordinates.inner(given_theta(theta, fit.model, "theta")))
+    if beta is not None:
+        if fit.searched.criterion.points == 0:
+            raise MMEError("the fast criterion, n_agq=0, has no beta: that of each theta maximises it")
+        if isinstance(beta, Mapping):
+            if set(beta) != set(names):
+                raise MMEError(f"beta must have a number for each of {', '.join(names)}, got {shown(list(beta))}")
+            beta = [beta[name] for name in names]
+        values = np.atleast_1d(numbers(beta, "beta"))
+        if values.shape != (len(names),) or not np.isfinite(values).all():
+            raise MMEError(f"beta must be {len(names)} finite numbers ({', '.join(names)}), got {shown(values)}")
+        point = replace(point, gamma=problem.gamma(values))
+    found = replace(fit.searched.criterion, u=at.u, known=None).at(point)
+    if found is None:
+        raise MMEError("the likelihood has no value there: a mean is out of range, or the modes are not found")
+    return found.value

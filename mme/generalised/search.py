@@ -37,24 +37,35 @@ _FAR = 3.0
 
 @dataclass(frozen=True, eq=False)
 class SearchEnd:
-    """Where the search ended; ``free`` are the parameters that are not held, at zero where that cost nothing."""
+    """Where the search ended; ``free`` are the parameters that are not held, at zero where that cost nothing.
+
+    ``given``: theta was, and is held.
+    """
 
     criterion: Criterion
     at: Laplace
     descent: Descent[CriterionAt]
     free: np.ndarray
+    given: bool = False
 
 
 def search(
-    problem: Problem, *, expected: bool = False, points: int = 1, by_values: bool = False, first: Psi | None = None
+    problem: Problem,
+    *,
+    expected: bool = False,
+    points: int = 1,
+    by_values: bool = False,
+    first: Psi | None = None,
+    given: bool = False,
 ) -> SearchEnd:
     """The minimum of (L); of (Q) with so many points, from the minimum of (L); or of (F), with none.
 
-    ``by_values``: without gradients, by values of the criterion alone.
+    ``by_values``: without gradients, by values of the criterion alone. ``given``: with theta as at ``first``.
     """
     if points > 1:
         require_quadrature(problem, points)
-        first = near(problem, search(problem, first=first).at.at)
+        first = search(problem, first=first, given=given).at.at
+        first = first if given else near(problem, first)
     criterion = Criterion(problem, expected, points)
     at = _begun(criterion, first)
     point = at.at
@@ -64,6 +75,10 @@ def search(
     if points == 0:
         free[k : k + point.gamma.size] = False
     criterion.keep(at)
+    if given:
+        free[:k] = False
+        descent = _descend(criterion, point.x, at, free)
+        return SearchEnd(criterion, descent.at.laplace, descent, free, given=True)
     if by_values:
         return SearchEnd(criterion, (found := _by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _descend(criterion, point.x, at, free)

@@ -77,7 +77,7 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     edge = model.coordinates.edge(inner * sizes_of_theta(problem.blocks, model.k))
     names = tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist())
     promised = found.descent.promised
-    word = "minimum on the boundary" if names else "minimum"
+    word = "given" if found.given else "minimum on the boundary" if names else "minimum"
     apart = separation(found.at, converged=promised <= GAIN)
     pure = pure_levels(found.at) if apart is None else ()
     said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)

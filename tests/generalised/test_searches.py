@@ -47,3 +47,40 @@ def test_signs_of_eta_are_sought_where_the_mean_is_even_in_it() -> None:
     fit = mme.glmer("y ~ x + (1 | g)", data, mme.Poisson(link="sqrt"))
     assert abs(fit.beta["x"]) == pytest.approx(2.0, abs=0.1)
     assert fit.varcorr["g"].sd[0] == pytest.approx(0.3, abs=0.15)
+
+
+def test_a_given_theta_is_held_and_a_start_leads_to_the_same_optimum() -> None:
+    case = glmm_case("contra_slope")
+    fit = glmm_fit("contra_slope")
+    held = case.fit(theta=fit.theta)
+    assert held.optimum.verdict == "given"
+    assert held.dof == fit.dof - 3
+    np.testing.assert_allclose(held.theta, fit.theta, rtol=1e-14)
+    np.testing.assert_allclose(held.beta, fit.beta, atol=1e-6)
+    assert held.criterion == pytest.approx(fit.criterion, abs=1e-8)
+    assert (held.se < fit.se).all()
+    other = case.fit(theta=dict(zip(fit.theta_names, [0.4, 0.0, 0.3], strict=True)))
+    assert other.criterion == pytest.approx(fit.criterion_at(other.theta, other.beta), abs=1e-8)
+    assert other.criterion < fit.criterion_at(other.theta)
+    assert other.refit(fit.internals.problem.data.y).criterion == pytest.approx(other.criterion, abs=1e-8)
+    with pytest.raises(MMEError, match="theta was given"):
+        other.confint(method="profile")
+    begun = case.fit(start=[1.0, -0.5, 1.0])
+    assert begun.criterion == pytest.approx(fit.criterion, abs=1e-8)
+    with pytest.raises(MMEError, match="not both"):
+        case.fit(theta=fit.theta, start=fit.theta)
+    with pytest.raises(MMEError, match="beta must be 5 finite numbers"):
+        fit.criterion_at(beta=[1.0])
+
+
+def test_the_criterion_elsewhere_has_the_gradient_of_the_search() -> None:
+    fit = glmm_fit("cbpp_logit")
+    theta, beta, h = np.array([0.9]), np.asarray(fit.beta) + 0.2, 1e-5
+    at = fit.internals.searched.criterion.point(np.concatenate([theta, fit.internals.problem.gamma(beta)]))
+    found = fit.internals.searched.criterion.at(at)
+    assert found is not None
+    slope = (fit.criterion_at(theta + h, beta) - fit.criterion_at(theta - h, beta)) / (2.0 * h)
+    assert slope == pytest.approx(found.gradient()[0], rel=1e-6)
+    assert found.value == pytest.approx(
+        fit.criterion_at(theta, dict(zip(fit.fixed_names, beta, strict=True))), rel=1e-13
+    )

@@ -42,11 +42,12 @@ class GeneralisedRefitter:
     at: Psi
     expected: bool
     points: int
+    given: bool
     entropy: Any
     known: Problem | None
 
     def __getstate__(self) -> dict[str, Any]:
-        fields = ("model", "family", "at", "expected", "points", "entropy")
+        fields = ("model", "family", "at", "expected", "points", "given", "entropy")
         data = Observed(self.data.y, self.data.weights, self.data.levels)
         return {name: getattr(self, name) for name in fields} | {"data": data, "known": None}
 
@@ -76,7 +77,8 @@ class GeneralisedRefitter:
         rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
         y, data = self.simulator(rng, 1)[:, 0], self.data
         problem = self.problem.with_data(Observed(y, data.weights, data.levels))
-        found = searched_again(problem, Criterion(problem, self.expected, self.points), self.at)
+        as_in = Criterion(problem, self.expected, self.points)
+        found = searched_again(problem, as_in, self.at, given=self.given)
         optimum = judge(problem, found)
         values = parameters_of(problem, optimum.theta, found.at.at)
         flags = [float(bool(optimum.boundary)), float(optimum.converged)]
@@ -102,7 +104,15 @@ def bootstrap_generalised(
     origin: Any = entropy(seed).entropy
     problem, criterion, at = fit.problem, fit.searched.criterion, fit.searched.at.at
     refitter = GeneralisedRefitter(
-        fit.model, fit.family, problem.data, at, criterion.expected, criterion.points, origin, problem
+        fit.model,
+        fit.family,
+        problem.data,
+        at,
+        criterion.expected,
+        criterion.points,
+        fit.searched.given,
+        origin,
+        problem,
     )
     processes = min(processors() if workers is None else workers, n)
     rows: list[np.ndarray] = []

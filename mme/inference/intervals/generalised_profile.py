@@ -52,6 +52,8 @@ def generalised_profile(
             "the criterion of n_agq=0 is no likelihood of the fixed effects, which it searches with the random ones: "
             "fit with n_agq=1 for a profile"
         )
+    if fit.searched.given:
+        raise MMEError("theta was given and is no estimate: there is nothing of it to profile; fit without theta=")
     if fit.estimates.separation is not None:
         raise MMEError(
             f"the likelihood of this fit has no finite maximum to profile around ({fit.optimum.verdict}): what grows "
