@@ -6,7 +6,7 @@ a path                              Parquet, a file or a folder of them (pyarrow
 ``pyarrow.RecordBatchReader``       record batches, once
 Polars ``LazyFrame``                collected in batches by the streaming engine
 DuckDB relation                     record batches; the query runs again for each pass
-a list or tuple of tables           as they are
+a list or tuple of tables           as they are, large ones in parts
 a function without arguments        called for each pass; returns an iterator of tables
 an iterator or generator            of tables, once
 ==================================  ====================================================================================
@@ -59,10 +59,9 @@ class Chunks:
             wanted = None
         first = 0
         for number, table in enumerate(self.read(wanted), start=1):
-            rows = _length(table)
-            if rows:
-                yield f"chunk {number} of {self.name} (rows {first} to {first + rows - 1})", table
-            first += rows
+            for part, rows in _parts(table):
+                yield f"chunk {number} of {self.name} (rows {first} to {first + rows - 1})", part
+                first += rows
 
 
 def chunks_of(data: Any) -> Chunks | None:
@@ -92,6 +91,24 @@ def chunks_of(data: Any) -> Chunks | None:
 def _is_table(data: Any) -> bool:
     kind = type(data)
     return isinstance(data, Mapping) or any(hasattr(kind, name) for name in ("iloc", "get_column", "column_names"))
+
+
+def _parts(table: Any) -> Iterator[tuple[Any, int]]:
+    """A table in parts of as many rows as are read at a time, and their numbers of rows; none of one without rows."""
+    rows, step = _length(table), limits().records_in_chunk
+    if rows <= 2 * step:
+        yield from [(table, rows)] if rows else []
+        return
+    for first in range(0, rows, step):
+        here = min(step, rows - first)
+        yield _slice(table, first, here), here
+
+
+def _slice(table: Any, first: int, rows: int) -> Any:
+    """Rows of a table, without a copy where its library has views."""
+    if isinstance(table, Mapping):
+        return {name: values[first : first + rows] for name, values in table.items()}
+    return table.iloc[first : first + rows] if hasattr(type(table), "iloc") else table.slice(first, rows)
 
 
 def _length(table: Any) -> int:

@@ -124,6 +124,19 @@ def test_every_source_gives_the_fit_of_the_table(whole, source, tmp_path):
             np.testing.assert_allclose(np.asarray(fit.fitted), whole.fitted, rtol=1e-7)
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "dict"])
+def test_a_large_table_in_memory_is_read_in_parts(whole, kind):
+    import polars as pl
+
+    data = table()
+    tables = {"pandas": data, "polars": pl.from_pandas(data), "arrow": arrow(data)}
+    given = tables.get(kind, {name: data[name].to_numpy() for name in data})
+    with within(Limits(records_in_chunk=100)):
+        fit = mme.lmer(FORMULA, [given])
+        assert [len(one) for one in fit.fitted] == [100] * 6
+    assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+
+
 def test_fitted_values_come_by_chunk_with_the_rows_that_were_left_out():
     data = table()
     data.loc[[3, 250], "x"] = np.nan
