@@ -37,12 +37,12 @@ print(json.dumps({"cpu": time.process_time() - began, "wall": time.perf_counter(
 """
 _FIT = """
 import json, resource, sys, time
-import numpy as np, pyarrow as pa
+import numpy as np, pandas as pd, pyarrow as pa, pyarrow.dataset
 pa.set_cpu_count(1), pa.set_io_thread_count(1)
 import mme
 rng = np.random.default_rng(0)
 warm = {"y": rng.standard_normal(400_000), "x": rng.standard_normal(400_000), "g": rng.integers(0, 99, 400_000)}
-mme.lmer(sys.argv[2], [warm])
+mme.lmer(sys.argv[2], [pd.DataFrame(warm)])
 began, wall = time.process_time(), time.perf_counter()
 sums = mme.CrossProducts.from_chunks(sys.argv[2], sys.argv[1])
 summed, there = time.process_time(), time.perf_counter()

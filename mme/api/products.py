@@ -11,7 +11,7 @@ from mme.errors import MMEError
 from mme.files.products import load_sums, save_sums
 from mme.numeric.memory import told
 from mme.search.progress import Progress
-from mme.streaming.layout import Layout
+from mme.streaming.layout import ChunkLayout
 from mme.streaming.opening import source_of
 from mme.streaming.sums import Sums
 from mme.tables.arrays import shown
@@ -45,7 +45,7 @@ class CrossProducts:
     @classmethod
     def from_chunks(
         cls,
-        formula: str | Layout,
+        formula: str | ChunkLayout,
         chunks: Any,
         *,
         weights: str | None = None,
@@ -87,7 +87,7 @@ class CrossProducts:
             raise MMEError(f"chunks must be tables, a file or a lazy frame; got {shown(chunks)}")
         tell = printed(perf_counter()) if progress is True else None
         with told("the chunks were summed"):
-            if isinstance(formula, Layout):
+            if isinstance(formula, ChunkLayout):
                 return cls(source.sums_by(formula, tell))
             return cls(source.sums(formula, options_of(weights, offset, subset, na_action, contrasts), tell))
 
@@ -98,7 +98,7 @@ class CrossProducts:
         return CrossProducts(self.sums.plus(other.sums))
 
     @property
-    def design(self) -> Layout:
+    def design(self) -> ChunkLayout:
         """How chunks are read: give it in place of the formula to sum others in the same way."""
         return self.sums.layout
 

@@ -4,7 +4,7 @@
 field        content
 ===========  ===========================================================================================================
 ``kind``     ``"cross-products"``
-``layout``   map: ``formula, fixed, variables``, class Options and Learned, and the other fields of a Layout
+``layout``   map: ``formula, fixed, variables``, class Options and Learned, and the other fields of a ChunkLayout
 ``labels``   list of maps: ``name, kind, integers`` (array), ``labels`` and ``declared`` (lists), in order of appearance
 ``pairs``    list of arrays: the keys of the combinations of levels
 ``arrays``   map: ``R`` (cells, q, m), ``records`` (cells,), ``within`` (m - q, m - q), ``shift`` (m,) or null
@@ -25,14 +25,14 @@ from mme.files.archive import damaged, read_archive, write_archive
 from mme.files.encoding import Decoder, Encoder
 from mme.files.save import classes
 from mme.formula.bars import split
-from mme.streaming.layout import Layout, Learned, Options, unread
+from mme.streaming.layout import ChunkLayout, Learned, Options, unread
 from mme.streaming.sums import Counts, Sums
 from mme.streaming.typical import Seen, Typical
 from mme.tables.arguments import path_of
 from mme.tables.growing import GrowingLabels
 
 KIND = "cross-products"
-_PLAIN = [one.name for one in fields(Layout) if one.name != "reading"]
+_PLAIN = [one.name for one in fields(ChunkLayout) if one.name != "reading"]
 
 
 def save_sums(sums: Sums, path: str | os.PathLike[str]) -> None:
@@ -75,7 +75,7 @@ def _sums(held: dict[str, Any]) -> Sums:
     given = held["layout"]
     options: Options = given["options"]
     reading = unread(split(given.pop("formula")), given.pop("fixed"), given.pop("variables"), options.offset)
-    sums = Sums(Layout(reading=reading, **given))
+    sums = Sums(ChunkLayout(reading=reading, **given))
     sums.labels = {one["name"]: GrowingLabels.of_state(one) for one in held["labels"]}
     for places, keys in zip(sums.pairs, held["pairs"], strict=True):
         places.of(np.asarray(keys, dtype=np.int64))

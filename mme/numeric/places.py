@@ -13,6 +13,8 @@ from mme.numeric.kernels import kernel
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 # Places of a range for each integer that came, up to which a table of it beats hashing.
 _RANGE = 8
+# Steps of a loop for each integer.
+_STEPS = 8
 
 
 class Places:
@@ -69,9 +71,9 @@ class Places:
     def _put(self, keys: np.ndarray, size: int, found: np.ndarray) -> int:
         """Put the keys into the table; the loops are compiled once many came, be it a few at a time."""
         if self._low is not None:
-            return int(kernel(put_in_range, self._came)(keys, self._low, self._table, self._keys, size, found))
+            return int(kernel(put_in_range, _STEPS * self._came)(keys, self._low, self._table, self._keys, size, found))
         slots = ((keys.view(np.uint64) * _GOLDEN) >> np.uint64(64 - self._bits)).view(np.int64)
-        return int(kernel(put_hashed, self._came)(keys, slots, self._table, self._keys, size, found))
+        return int(kernel(put_hashed, _STEPS * self._came)(keys, slots, self._table, self._keys, size, found))
 
     def _make_room(self, size: int) -> None:
         if size > self._keys.size:

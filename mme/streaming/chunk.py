@@ -14,7 +14,7 @@ from mme.formula.evaluate import Evaluator
 from mme.formula.given import total
 from mme.formula.parser import parse_expression
 from mme.formula.syntax import Name
-from mme.streaming.layout import Layout, Options, numbers_in, part_columns, reading_of, variables_on
+from mme.streaming.layout import ChunkLayout, Options, numbers_in, part_columns, reading_of, variables_on
 from mme.streaming.sums import Chunk, Counts
 from mme.streaming.typical import Seen, typical_of
 from mme.tables.column import Column, Factor, Kinds, kind_of
@@ -42,7 +42,7 @@ def chosen_of(frame: Frame, options: Options) -> np.ndarray | None:
     return None if options.subset is None else _chosen(options.subset, frame)
 
 
-def read_chunk(layout: Layout, table: Any, kinds: Kinds) -> Chunk:
+def read_chunk(layout: ChunkLayout, table: Any, kinds: Kinds) -> Chunk:
     """The complete rows of a chunk; ``kinds`` are of the chunks before, and are added to.
 
     Raises
@@ -126,7 +126,7 @@ def _roots(weights: np.ndarray, name: str | None) -> tuple[np.ndarray, float]:
     return np.sqrt(weights), float(np.log(weights).sum())
 
 
-def _nothing(layout: Layout, counts: Counts) -> Chunk:
+def _nothing(layout: ChunkLayout, counts: Counts) -> Chunk:
     return Chunk(np.zeros((0, layout.m)), {}, None, counts, {}, {})
 
 

@@ -16,7 +16,7 @@ from mme.formula.specification import Specification
 from mme.formula.syntax import deparse
 from mme.model.compressed import Compressed
 from mme.model.term import Term, renamed
-from mme.streaming.layout import Layout
+from mme.streaming.layout import ChunkLayout
 from mme.streaming.sums import Sums
 from mme.tables.column import Factor
 
@@ -94,7 +94,7 @@ def _rows(sums: Sums, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _terms(
-    layout: Layout, bars: tuple[Bar, ...], factors: Mapping[str, Factor], D: np.ndarray, related: Mapping[str, Any]
+    layout: ChunkLayout, bars: tuple[Bar, ...], factors: Mapping[str, Factor], D: np.ndarray, related: Mapping[str, Any]
 ) -> tuple[Term, ...]:
     for name in related:
         if name not in factors:

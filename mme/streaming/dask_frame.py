@@ -14,7 +14,7 @@ from mme.errors import MMEError
 from mme.formula.reading import Reading
 from mme.streaming.chunk import of_chunk, read_chunk
 from mme.streaming.first_pass import Asked, LevelsSeen, WholeColumns
-from mme.streaming.layout import Layout, Learned, Options, layout_of
+from mme.streaming.layout import ChunkLayout, Learned, Options, layout_of
 from mme.streaming.passes import Begun, Tell, begin, wanted_by
 from mme.streaming.source import TableSource
 from mme.streaming.sums import Sums
@@ -47,7 +47,7 @@ class Partitions(TableSource):
         layout = layout_of(begun.reading, options, these._learned(begun, options, tell), begun.kinds())
         return these.sums_by(layout, tell)
 
-    def sums_by(self, layout: Layout, tell: Tell | None) -> Sums:
+    def sums_by(self, layout: ChunkLayout, tell: Tell | None) -> Sums:
         """As :meth:`TableSource.sums_by`."""
         return self._tree(Task(_sums, (layout,)), tell, "sums")
 
@@ -140,7 +140,7 @@ def _plus(one: Any, other: Any) -> Any:
     return one.plus(other)
 
 
-def _sums(table: Any, layout: Layout) -> Sums:
+def _sums(table: Any, layout: ChunkLayout) -> Sums:
     sums = Sums(layout)
     if len(table):
         sums.add(read_chunk(layout, table, dict(layout.kinds)))

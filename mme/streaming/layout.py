@@ -47,7 +47,7 @@ class Learned:
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class ChunkLayout:
     """How chunks are read, and where the columns of the model stand among those of [Z X y].
 
     Attributes
@@ -106,7 +106,7 @@ class Layout:
         """Number of columns."""
         return len(self.names)
 
-    def same_as(self, other: Layout) -> bool:
+    def same_as(self, other: ChunkLayout) -> bool:
         """Whether two layouts make the same columns of the same rows."""
         mine, others = ((one.formula, one.options, one.names, one.learned.codings) for one in (self, other))
         return mine == others and repr(self.learned.states) == repr(other.learned.states)
@@ -133,7 +133,7 @@ def columns_of(reading: Reading, options: Options) -> set[str]:
     return names | {name for name in (options.weights, options.offset) if name is not None}
 
 
-def layout_of(reading: Reading, options: Options, learned: Learned, kinds: Kinds) -> Layout:
+def layout_of(reading: Reading, options: Options, learned: Learned, kinds: Kinds) -> ChunkLayout:
     """Where the columns stand, from one chunk and what is known of all of them."""
     for bar in reading.parsed.bars:
         _require_rows_apart(bar)
@@ -152,7 +152,7 @@ def layout_of(reading: Reading, options: Options, learned: Learned, kinds: Kinds
         of_X.append(at)
     names.append(deparse(reading.parsed.response))
     parts = dict.fromkeys(deparse(factor) for bar in reading.parsed.bars for factor in bar.factors)
-    return Layout(
+    return ChunkLayout(
         reading=unread(reading.parsed, reading.fixed, reading.values, options.offset),
         options=options,
         learned=learned,
@@ -182,7 +182,7 @@ def variables_on(reading: Reading, learned: Learned, rows: np.ndarray | None) ->
     return found
 
 
-def numbers_in(layout: Layout, variables: Mapping[Node, Variable], y: np.ndarray) -> np.ndarray:
+def numbers_in(layout: ChunkLayout, variables: Mapping[Node, Variable], y: np.ndarray) -> np.ndarray:
     """The columns [Z X y] (n, m) of a chunk, by row."""
     D = np.empty((y.size, layout.m))
     reading = layout.reading

@@ -19,7 +19,7 @@ from mme.formula.syntax import names_in
 from mme.formula.transforms import CONSTANTS
 from mme.streaming.chunk import frame_of, of_chunk, read_chunk
 from mme.streaming.first_pass import Asked, LevelsSeen, WholeColumns, asked_by
-from mme.streaming.layout import Layout, Learned, Options, columns_of, layout_of
+from mme.streaming.layout import ChunkLayout, Learned, Options, columns_of, layout_of
 from mme.streaming.sums import Sums
 from mme.tables.chunks import Chunks
 from mme.tables.column import Kinds, kind_of
@@ -70,7 +70,7 @@ def sums_of(source: Chunks, formula: str, options: Options, tell: Tell | None = 
     return _summed(source.tables(wanted), layout, tell)
 
 
-def sums_by(source: Chunks, layout: Layout, tell: Tell | None = None) -> Sums:
+def sums_by(source: Chunks, layout: ChunkLayout, tell: Tell | None = None) -> Sums:
     """The sums of all chunks of a source, by a layout that was learned from another."""
     return _summed(source.tables(layout.kinds), layout, tell)
 
@@ -157,7 +157,7 @@ def _after(before: list[tuple[str, Any]], tables: Iterator[tuple[str, Any]]) -> 
     yield from tables
 
 
-def _summed(tables: Iterator[tuple[str, Any]], layout: Layout, tell: Tell | None) -> Sums:
+def _summed(tables: Iterator[tuple[str, Any]], layout: ChunkLayout, tell: Tell | None) -> Sums:
     sums, kinds = Sums(layout), dict(layout.kinds)
     for called, table in _told(tables, "sums", tell):
         with of_chunk(called):

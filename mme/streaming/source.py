@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mme.streaming.layout import Layout, Options
+from mme.streaming.layout import ChunkLayout, Options
 from mme.streaming.passes import Tell, sums_by, sums_of
 from mme.streaming.sums import Sums
 from mme.tables.chunks import Chunks
@@ -21,7 +21,7 @@ class TableSource(ABC):
         """The sums of all chunks by a formula."""
 
     @abstractmethod
-    def sums_by(self, layout: Layout, tell: Tell | None) -> Sums:
+    def sums_by(self, layout: ChunkLayout, tell: Tell | None) -> Sums:
         """The sums of all chunks by a layout that is known."""
 
     @abstractmethod
@@ -39,7 +39,7 @@ class InTurn(TableSource):
         """As :meth:`TableSource.sums`."""
         return sums_of(self.chunks, formula, options, tell)
 
-    def sums_by(self, layout: Layout, tell: Tell | None) -> Sums:
+    def sums_by(self, layout: ChunkLayout, tell: Tell | None) -> Sums:
         """As :meth:`TableSource.sums_by`."""
         return sums_by(self.chunks, layout, tell)
 
@@ -53,4 +53,4 @@ class Again:
     """A source that was read, and how: what needs records reads it again."""
 
     source: TableSource
-    layout: Layout
+    layout: ChunkLayout

@@ -16,7 +16,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.numeric.places import Places
 from mme.numeric.triangles import add_rows, with_rows
-from mme.streaming.layout import Layout
+from mme.streaming.layout import ChunkLayout
 from mme.streaming.typical import Typical, together
 from mme.tables.column import Column
 from mme.tables.growing import GrowingLabels
@@ -74,7 +74,7 @@ class Sums:
         What columns are taken from.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: ChunkLayout) -> None:
         q, m = layout.q, layout.m
         self.layout = layout
         self.labels = {name: GrowingLabels(name) for name in layout.parts}
