@@ -16,6 +16,7 @@ from mme.errors import MMEError
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.numeric.panels import term_values
 from mme.numeric.sums import coding
+from mme.residual import Bound
 from mme.solution.diagonal import are_apart, by_term, conditional_blocks, half_with_columns_within, sensitivities
 from mme.solution.wide import WideCovariance
 
@@ -278,23 +279,22 @@ class Estimates:
     @cached_property
     def population(self) -> np.ndarray:
         """X beta + offset (n,)."""
-        model = self.objective.model
-        if model.residual is None:
-            return self._less_residual(conditional=False)
-        mean = model.X[:, self.objective.basis.kept] @ self.beta
-        return np.asarray(mean if model.offset is None else mean + model.offset)
+        return self._mean(conditional=False)
 
     @cached_property
     def fitted(self) -> np.ndarray:
         """X beta + Z b + offset (n,)."""
-        if self.objective.model.residual is None:
-            return self._less_residual(conditional=True)
-        out = self.population.copy()
-        for term, b in zip(self.objective.model.terms, self.b, strict=True):
-            out += term_values(term.codes, term.covariates, b)
-        return out
+        return self._mean(conditional=True)
 
-    def _less_residual(self, *, conditional: bool) -> np.ndarray:
-        """Fitted values as y less its residual, where W is diagonal: X beta rounds at the size of a far covariate."""
-        model, residual = self.objective.model, self.whitened_residual(conditional=conditional)
+    def _mean(self, *, conditional: bool) -> np.ndarray:
+        """Y less its residual, as X beta rounds at the size of a far covariate; by X beta where W^-1 is dense."""
+        model = self.objective.model
+        if (of_structure := model.residual) is not None and type(of_structure).colour is Bound.colour:
+            mean = model.X[:, self.objective.basis.kept] @ self.beta
+            for term, b in zip(model.terms, self.b, strict=True) if conditional else ():
+                mean += term_values(term.codes, term.covariates, b)
+            return np.asarray(mean if model.offset is None else mean + model.offset)
+        residual = self.whitened_residual(conditional=conditional)
+        if of_structure is not None:
+            residual = of_structure.colour(self.objective.phi, residual[None])[0]
         return np.asarray(model.y - (residual if model.root_weights is None else residual / model.root_weights))

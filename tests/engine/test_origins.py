@@ -88,6 +88,32 @@ def test_nor_beside_weights_residual_structures_and_relationships(shift):
     assert_same_model(*related, 1.0)
 
 
+FITTED_BESIDE = {
+    "independent": lambda g, t: {},
+    "weights": lambda g, t: {"weights": 0.5 + np.arange(len(g)) % 5},
+    "AR1": lambda g, t: {"residual": mme.AR1(t, g)},
+    "AR1 and weights": lambda g, t: {"residual": mme.AR1(t, g), "weights": 0.5 + np.arange(len(g)) % 5},
+    "Exponential with a nugget": lambda g, t: {"residual": mme.Exponential(t, g, nugget=True)},
+    "CompoundSymmetry": lambda g, t: {"residual": mme.CompoundSymmetry(np.arange(len(g)) // 3)},
+    "Heterogeneous AR1": lambda g, t: {"residual": [mme.AR1(t, g), mme.Heterogeneous(t // 3)]},
+}
+
+
+@pytest.mark.parametrize("beside", FITTED_BESIDE)
+def test_fitted_values_keep_their_digits_where_a_covariate_is_far_from_zero(beside):
+    g, h, Z, y = draw(7, 2)
+    options, offset = FITTED_BESIDE[beside](g, np.arange(len(y)) % 9), np.cos(np.arange(len(y)))
+    Z[:, 1] = np.round(2.0**20 * Z[:, 1]) / 2.0**20  # x + 2^30 is exact
+    one = mme.fit(y, Z, [mme.Term(g, name="g"), mme.Term(h, name="h")], offset=offset, **options)
+    model, phi = one.internals.model, dict(one.residual or {})
+    mean, b = model.X @ one.beta.to_numpy() + offset, one.ranef(by="term")
+    effects = [b[term.name].to_numpy()[term.codes, 0] for term in model.terms]
+    assert_allclose(one.internals.estimates.population, mean, atol=1e-11)
+    assert_allclose(one.fitted, mean + effects[0] + effects[1], atol=1e-11)
+    far = mme.fit(y, moved(Z, 2.0**30, 1.0), list(model.terms), theta=one.theta, offset=offset, phi=phi, **options)
+    assert_allclose(far.fitted, one.fitted, atol=1e-11)
+
+
 @settings(max_examples=6)
 @given(seeds, st.sampled_from([2, 3, 4]))
 def test_any_invertible_change_of_the_columns_leaves_the_optimum_where_it_was(seed, q):
