@@ -82,8 +82,8 @@ def fit(
         deviation over sigma) or of :attr:`Fit.residual`; of unstructured terms of several coefficients none alone.
     search : str
         How the variances are searched: ``"derivative-free"`` by values of the criterion, ``"average-information"`` by
-        its exact slopes and average information; ``"auto"`` takes the first for up to six parameters. The optimum is
-        the same.
+        its exact slopes and average information; ``"auto"`` takes the first for up to six parameters, for three where
+        an evaluation takes long. The optimum is the same.
     engine : str
         ``"exact"`` factorises what is left after the largest factor is absorbed; ``"iterative"`` solves it by conjugate
         gradients and averages traces over random probes, for crossed factors beyond time or memory: variances are then

@@ -144,6 +144,9 @@ class Limits:
         Records beyond which a model is not small: descents from many places then take longer than the search itself.
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
+    dear_evaluation : float
+        Operations of an evaluation beyond which few parameters, four to six, are searched by average information too: a
+        tenth of a second.
     hessian_operations : float
         Operations that the observed information of many parameters may take: minutes; beyond, it is averaged with what
         is expected.
@@ -219,6 +222,7 @@ class Limits:
     small_model_numbers: int = 10_000
     small_model_records: int = 100
     slope_numbers: int = 100_000
+    dear_evaluation: float = 1e9
     hessian_operations: float = 2e12
     freedom_operations: float = 5e11
     operations_a_response: float = 5e5

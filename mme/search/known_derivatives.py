@@ -13,6 +13,7 @@ from mme.derivatives.score import has_score, score
 from mme.derivatives.slopes import criterion_slopes
 from mme.derivatives.uncertainty import Meetings
 from mme.errors import MMEError, MMEWarning
+from mme.numeric.limits import limits
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import BY_DERIVATIVES, Minimum
 from mme.search.joint import Joint
@@ -24,8 +25,9 @@ from mme.tables.arrays import shown
 # Who chooses the steps: the number of parameters, or the caller.
 AUTO, BY_VALUES, BY_AVERAGES = SEARCHES = ("auto", "derivative-free", "average-information")
 
-# Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making.
-_FEW = 6
+# Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making: sooner where
+# an evaluation is dear.
+_FEW, _VERY_FEW = 6, 3
 # A standard deviation of a pattern below this is near zero, columns of unit size: slopes end where it has a kink.
 _KINK = 1e-2
 # A search without them among more parameters is forecast, at so many evaluations for each pair.
@@ -52,12 +54,15 @@ def derivatives_of(joint: Joint, searched: Searched, by: str) -> Derivatives | N
     average information (:mod:`mme.derivatives.average`).
     """
     free = searched.free
-    if by == BY_VALUES or (by == AUTO and free.sum() <= _FEW):
+    dear = joint.latest.engine.flops > limits().dear_evaluation
+    few = _VERY_FEW if dear else _FEW
+    if by == BY_VALUES or (by == AUTO and free.sum() <= few):
         return None
-    exact = None if by == BY_AVERAGES or free.size > joint.model.k else _exact(joint, searched)
+    averaged = has_score(joint.latest)
+    exact = None if by == BY_AVERAGES or free.size > joint.model.k or (dear and averaged) else _exact(joint, searched)
     if exact is not None and exact(searched.x(searched.first)) is not None:
         return exact
-    return Averages(joint, searched) if has_score(joint.latest) else exact
+    return Averages(joint, searched) if averaged else exact
 
 
 def _exact(joint: Joint, searched: Searched) -> Derivatives:

@@ -7,6 +7,7 @@ from cases import SHIPPED, lme4_case_names, load_case, private_cases
 from structured import cases, fit_case
 
 import mme
+from mme.numeric.limits import Limits, within
 
 # Many records, few parameters: one search takes a second.
 LARGE = ("insteval", "chem97")
@@ -114,6 +115,19 @@ def test_relationships_with_parameters_are_searched_by_average_information():
     assert_same(one, other)
     np.testing.assert_allclose(other.theta, one.theta, rtol=1e-3, atol=1e-3)
     assert other.optimum.reason == "average-information steps gained nothing more"
+
+
+def test_four_parameters_are_searched_by_average_information_where_an_evaluation_is_dear():
+    rng = np.random.default_rng(6)
+    a, b, x = rng.integers(60, size=900), rng.integers(40, size=900), rng.normal(size=900)
+    y = rng.normal(size=60)[a] + rng.normal(size=40)[b] + 0.5 * x * rng.normal(size=40)[b] + rng.normal(size=900)
+    table, formula = {"y": y, "x": x, "a": a, "b": b}, "y ~ x + (1 | a) + (x | b)"
+    cheap = mme.lmer(formula, table)
+    with within(Limits(dear_evaluation=1e3)):
+        dear = mme.lmer(formula, table)
+    assert_same(cheap, dear)
+    assert dear.optimum.reason == "average-information steps gained nothing more"
+    assert dear.optimum.evaluations < cheap.optimum.evaluations
 
 
 def test_a_word_that_chooses_no_search_is_refused_by_name():
