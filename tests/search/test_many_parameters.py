@@ -109,7 +109,7 @@ def test_a_term_most_of_whose_covariances_mean_nothing_is_refused_with_what_to_w
         r"171 variances and covariances of 18 coefficients from 18 levels, and the data determine 18 of .* diag\(1 \+ "
     )
     with pytest.raises(mme.MMEError, match=says):
-        mme.lmer(f"Reaction ~ 1 + (1 + {factor} | Subject)", mme.tables.datasets.load("sleepstudy"), method="ML")
+        mme.lmer(f"Reaction ~ 1 + (1 + {factor} | Subject)", mme.load("sleepstudy"), method="ML")
 
 
 def test_a_factor_of_the_groups_is_fitted_and_its_covariances_are_called_flat():
