@@ -93,7 +93,10 @@ class WideBasis(FixedBasis):
 
     def coefficients(self, gamma: np.ndarray, b: Callable[[], Sequence[np.ndarray]] | None = None) -> np.ndarray:
         """Beta and alpha by (W), in the order of X; a are the effects of the last block."""
-        a = np.zeros(0) if b is None or not self.c.size else b()[-1][:, 0]
+        if self.c.size == 0:
+            return self.joined(self.beta0 + self.R_inverse @ gamma, self.c)
+        assert b is not None  # beta alone does not make alpha
+        a = b()[-1][:, 0]
         return self.joined(self.beta0 + self.R_inverse @ gamma, a + self.c)
 
     def joined(self, beta: np.ndarray, a: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ class Searches:
     @classmethod
     def of(cls, objective: Objective) -> Searches | None:
         """Make it; None where each response must be searched by itself."""
-        shared = SharedSums.of(objective)
+        shared = None if objective.model.is_wide else SharedSums.of(objective)
         return None if shared is None else cls(shared)
 
     @property

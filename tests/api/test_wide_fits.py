@@ -91,6 +91,7 @@ def test_degrees_of_freedom_of_predictions_are_those_of_a_dense_fit(fits):
         lambda fit: fit.profile(),
         lambda fit: fit.dfbeta(),
         lambda fit: fit.cooks_distance("pupil"),
+        lambda fit: fit.kenward_roger,
     ],
 )
 def test_what_is_not_available_says_so(fits, ask):
@@ -177,3 +178,12 @@ def test_degrees_of_freedom_of_all_columns_are_left_where_they_take_long(fits):
         wide = fits[1].coefficients()
     assert np.isinf(wide["df"]).all()
     assert np.isfinite(fits[1].contrast({"x": 1.0})["df"]).all()
+
+
+def test_bootstrap_replicates_are_those_of_a_dense_fit():
+    data, formula = table(5), "y ~ x + factor(school) + (1 | pupil)"
+    dense = mme.lmer(formula, data)
+    with within(SPARSE):
+        wide = mme.lmer(formula, data, start=dense.theta)
+        found = wide.bootstrap(3, seed=1, workers=1)
+    np.testing.assert_allclose(found.values, dense.bootstrap(3, seed=1, workers=1).values, atol=1e-3)

@@ -123,6 +123,7 @@ def kenward_roger(fit: Fitted) -> KenwardRoger:
     MMEError
         The fit is by ML, its residuals have a structure, or a covariance is not linear in its parameters.
     """
+    fit.model.require_dense("Kenward and Roger's method")
     _require_linear(fit)
     objective = fit.objective
     half = half_covariance(fit.estimates.at.border, objective.basis.R_inverse)

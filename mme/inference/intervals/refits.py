@@ -109,6 +109,9 @@ class Refitter:
 
 def parameters_of(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Standard deviations, correlations, sigma, natural parameters of the residual structure, and beta."""
+    if objective.model.is_wide:
+        at = Estimates(objective, theta)
+        return parameter_values(objective.model, theta, objective.phi, at.sigma, at.beta)
     border, p = objective.triangle(theta)[1], objective.system.p
     gamma = triangular_solve(border[:p, :p], border[p, :p], transposed=True)
     sigma = residual_sd(objective.constants, pwrss(border))
