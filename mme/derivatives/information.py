@@ -176,8 +176,9 @@ def in_closed_form(objective: Objective, at: Evaluation) -> bool:
 
 def _applies(objective: Objective) -> bool:
     absorbed = 0 if objective.absorbing is None else objective.absorbing.J * objective.absorbing.q
+    widest = max((block.q for block in objective.blocks), default=0)
     return (
-        absorbed * objective.model.k * (objective.system.p + 1) <= limits().information_entries
+        max(absorbed * objective.model.k * (objective.system.p + 1), widest**4) <= limits().information_entries
         and objective.phi.size == 0
         and all(block.is_block_diagonal for block in objective.blocks)
         and all(part.entries is not None for part in objective.model.structures)

@@ -12,9 +12,12 @@ from functools import cached_property
 import numpy as np
 
 from mme.engine.absorption import Levels
+from mme.numeric.lapack import triangular_inverse
 
 # Squares up to here leave Cholesky's pivots, which are at least one, eleven digits.
 _LARGE = 1e5
+# Columns of a level from which on, where levels are fewer than their squares, LAPACK is quicker level by level.
+_MANY_COLUMNS = 16
 
 
 class LevelFactor(ABC):
@@ -171,6 +174,48 @@ class SphericalFactor(LevelFactor):
         return (self.A[:, :, 0].T * self.d**-2.0)[:, :, None]
 
 
+@dataclass(frozen=True, eq=False)
+class FewLevels(LevelFactor):
+    """Few levels of many columns: ``L`` (J, q, q) of each by LAPACK, from the QR of [A_g I]', and its ``inverse``."""
+
+    A: np.ndarray
+    L: np.ndarray
+    inverse: np.ndarray
+
+    @classmethod
+    def of(cls, A: np.ndarray) -> FewLevels:
+        """Nothing is squared: L_g is the triangle of (A_g'; I)."""
+        q, _, J = A.shape
+        stacked = np.concatenate([A.transpose(2, 1, 0), np.broadcast_to(np.eye(q), (J, q, q))], axis=1)
+        L = np.asarray(np.linalg.qr(stacked, mode="r")).transpose(0, 2, 1)
+        L = L * np.sign(np.einsum("gaa->ga", L))[:, None, :]
+        return cls(A, L, np.array([triangular_inverse(one.T).T for one in L]).reshape(L.shape))
+
+    def logdet(self, multiplicity: np.ndarray | None) -> float:
+        """sum_g log |I + A_g A_g'|."""
+        logs = np.log(np.einsum("gaa->ga", self.L)).sum(axis=1)
+        return 2.0 * float(logs.sum() if multiplicity is None else multiplicity @ logs)
+
+    def forward(self, V: np.ndarray) -> np.ndarray:
+        """L_g^-1 V_g for V (..., q, J)."""
+        return _level_by_level(self.inverse, V)
+
+    def backward(self, Y: np.ndarray) -> np.ndarray:
+        """L_g^-T Y_g for Y (..., q, J)."""
+        return _level_by_level(self.inverse.transpose(0, 2, 1), Y)
+
+    def weights(self) -> np.ndarray:
+        """W_g = (I + A_g A_g')^-1 as (q, q, J)."""
+        return np.ascontiguousarray((self.inverse.transpose(0, 2, 1) @ self.inverse).transpose(1, 2, 0))
+
+
+def _level_by_level(M: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """M_g V_g for M (J, q, q) and V (..., q, J), laid out as V."""
+    q, J = V.shape[-2:]
+    columns = V.reshape(-1, q, J).transpose(2, 1, 0)
+    return np.ascontiguousarray((M @ columns).transpose(2, 1, 0)).reshape(V.shape)
+
+
 def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
     """Factorise I + A_g A_g' for all levels.
 
@@ -185,6 +230,8 @@ def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
         A = levels.R * T[0, 0]
         return CholeskyFactor(A, ((np.hypot(1.0, A[0, 0]),),))
     A = np.matmul(T.T, levels.R)  # A[i] = T' R[i], that is A_g[i, j] = sum_k R_g[i, k] T[k, j]
+    if q > _MANY_COLUMNS and q * q > J:
+        return FewLevels.of(A)
     squares = (A * A).sum(axis=1)
     if J and squares.max() > _LARGE:
         return CholeskyFactor(A, _gram_schmidt(A))

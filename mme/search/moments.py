@@ -28,6 +28,8 @@ from mme.search.weighted_levels import WeightedLevels, is_repeated, weigh
 
 # Sweeps over crossed factors: each leaves the share of a random crossing that is left of the last one, squared.
 _SWEEPS = 3
+# Columns of a level up to which H has an unknown for each two of them: a system of their fourth power.
+_MOST_COLUMNS = 30
 
 
 def moment_equations(
@@ -89,14 +91,15 @@ def _solve_moments(
     sigma2: float,
 ) -> list[np.ndarray]:
     """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
-    widths = [one.levels.R.shape[0] for one in blocks]
+    alone = [one.levels.R.shape[0] > _MOST_COLUMNS for one in blocks]
+    widths = [0 if is_wide else one.levels.R.shape[0] for one, is_wide in zip(blocks, alone, strict=True)]
     ends = np.cumsum([q * q for q in widths]).tolist()
     at = [slice(end - q * q, end) for end, q in zip(ends, widths, strict=True)]
     size = ends[-1] if ends else 0
     system, target = np.zeros((size, size)), np.zeros(size)
     for t, one in enumerate(blocks):
-        if not repeated[t]:
-            system[at[t], at[t]], target[at[t]] = np.eye(widths[t] ** 2), np.eye(widths[t]).ravel() / widths[t]
+        if not repeated[t] or alone[t]:
+            system[at[t], at[t]], target[at[t]] = np.eye(widths[t] ** 2), np.eye(widths[t]).ravel() / max(widths[t], 1)
             continue
         half = np.einsum("ibg,abg->iag", one.E, one.levels.R)  # E_g R_g'
         h = np.einsum("iag,ag->ig", half, one.levels.V[0])
@@ -109,14 +112,23 @@ def _solve_moments(
             if s == t:
                 levels, products = np.arange(one.levels.J), np.einsum("iag,ajg->ijg", half, one.levels.R)
                 system[at[t], at[s]] = of_pairs * _squares(own, own, levels, levels, products)
-            elif not (objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # these as if alone
+            elif not (alone[s] or objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # as if alone
                 rows, cols, values = met(t, s)
                 products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
                 system[at[t], at[s]] = _squares(one, other, rows, cols, products)
     scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
     solved = np.linalg.lstsq(system * scale, target, rcond=1e-10)[0] * scale
     found = [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
+    found = [_of_many(one, sigma2) if wide else H for one, wide, H in zip(blocks, alone, found, strict=True)]
     return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.random, found, strict=True)]
+
+
+def _of_many(one: WeightedLevels, sigma2: float) -> np.ndarray:
+    """H = h I of so many columns that each entry of H is no unknown of its own: the traces of both sides."""
+    half = np.einsum("ibg,abg->iag", one.E, one.levels.R, optimize=True)  # E_g R_g'
+    h, C = np.einsum("iag,ag->ig", half, one.levels.V[0]), np.einsum("iag,ajg->ijg", half, one.levels.R, optimize=True)
+    left = float(np.vdot(h, h)) / sigma2 - float(np.vdot(half, half)) + float(np.vdot(one.weighted_X, one.weighted_X))
+    return left / max(float(np.vdot(C, C)), 1e-300) * np.eye(len(C))
 
 
 # The cells of two blocks: their levels of each, and (cells, q, q').

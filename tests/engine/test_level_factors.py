@@ -29,6 +29,7 @@ def one_level(n: int, q: int, scale: float) -> LevelFactor:
 
 FACTORS = {
     **{f"{q} coefficients times {scale:g}": levels(q, scale) for q in (1, 2, 3, 4) for scale in (0.0, 1.0, 1e3)},
+    **{f"20 coefficients times {scale:g}": levels(20, scale) for scale in (0.0, 0.3)},
     "one variance, fewer records": one_level(4, 7, 0.8),
     "one variance, more records": one_level(9, 3, 0.8),
 }

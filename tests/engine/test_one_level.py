@@ -154,3 +154,17 @@ def test_what_follows_a_fit_takes_one_level(tmp_path):
     np.testing.assert_array_equal(
         mme.load_fit(tmp_path / "one.mme").internals.estimates.b[0], fit.internals.estimates.b[0]
     )
+
+
+def test_few_levels_of_many_coefficients_of_one_variance_are_one_level_of_all():
+    rng = np.random.default_rng(5)
+    n, q, J = 300, 40, 3
+    Z, level = rng.standard_normal((n, q)), rng.integers(0, J, n)
+    y = (Z * (0.3 * rng.standard_normal((J, q)))[level]).sum(axis=1) + rng.standard_normal(n)
+    wide = np.hstack([Z * (level == g)[:, None] for g in range(J)])
+    kind = "homogeneous diagonal"
+    few = mme.fit(y, np.ones((n, 1)), [mme.Term(level, Z, covariance=kind)])
+    one = mme.fit(y, np.ones((n, 1)), [mme.Term(np.zeros(n, dtype=int), wide, covariance=kind)])
+    assert few.criterion == pytest.approx(one.criterion, abs=1e-7)
+    np.testing.assert_allclose(few.theta, one.theta, rtol=1e-4)
+    assert few.optimum.evaluations < 30
