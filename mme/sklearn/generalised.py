@@ -107,7 +107,7 @@ class MixedGLMClassifier(ClassifierMixin, GroupedGLM):  # type: ignore[misc]
     def __init__(
         self,
         groups: int | str | None = None,
-        random_slopes: Sequence[int | str] = (),
+        random_slopes: Sequence[int | str] | int | str = (),
         *,
         link: str = "logit",
         fit_intercept: bool = True,
@@ -219,7 +219,7 @@ class MixedGLMRegressor(RegressorMixin, GroupedGLM):  # type: ignore[misc]
         self,
         family: str | Family = "gaussian",
         groups: int | str | None = None,
-        random_slopes: Sequence[int | str] = (),
+        random_slopes: Sequence[int | str] | int | str = (),
         *,
         fit_intercept: bool = True,
         covariance: str = "unstructured",

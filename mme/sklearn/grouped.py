@@ -17,6 +17,13 @@ from mme.tables.arrays import numbers, shown
 from mme.tables.levels import match
 
 
+def _column(X: Any, at: int) -> Any:
+    """A column of an array, or of a table of any library, by its place."""
+    if hasattr(X, "iloc"):
+        return X.iloc[:, at]
+    return X[list(X.columns)[at]] if hasattr(X, "columns") else X[:, at]
+
+
 class Grouped(BaseEstimator):  # type: ignore[misc]  # scikit-learn brings no types
     """An estimator with an intercept and slopes for every group.
 
@@ -24,7 +31,7 @@ class Grouped(BaseEstimator):  # type: ignore[misc]  # scikit-learn brings no ty
     """
 
     groups: int | str | None
-    random_slopes: Sequence[int | str]
+    random_slopes: Sequence[int | str] | int | str
     fit_intercept: bool
     new_levels: str
     fit_: Any
@@ -108,14 +115,15 @@ class Grouped(BaseEstimator):  # type: ignore[misc]  # scikit-learn brings no ty
         else:
             if labels is not None:
                 raise MMEError(f"groups are a column of X ({self.groups!r}) already; do not give them twice")
-            if not hasattr(X, "iloc"):
+            if not hasattr(X, "columns"):
                 X = check_array(X, dtype=None, ensure_all_finite=False)
             validate_data(self, X, reset=reset, skip_check_array=True)
             at = self._position(self.groups)
             others = [j for j in range(self.n_features_in_) if j != at]
-            labels = np.asarray(X.iloc[:, at] if hasattr(X, "iloc") else X[:, at])
-            rest = X.iloc[:, others] if hasattr(X, "iloc") else X[:, others]
-            values = check_array(rest, dtype=np.float64) if others else np.zeros((len(labels), 0))
+            labels = np.asarray(_column(X, at))
+            rest = X.iloc[:, others] if hasattr(X, "iloc") else [_column(X, j) for j in others]
+            table = np.column_stack(rest) if others and isinstance(rest, list) else rest
+            values = check_array(table, dtype=np.float64) if others else np.zeros((len(labels), 0))
         if labels is not None:
             check_consistent_length(values, labels)
         return np.asarray(values), labels
@@ -123,17 +131,16 @@ class Grouped(BaseEstimator):  # type: ignore[misc]  # scikit-learn brings no ty
     def _slopes(self, values: np.ndarray) -> np.ndarray | None:
         """Columns of a group's coefficients; None for a random intercept alone."""
         slopes = self.random_slopes
-        if isinstance(slopes, str) or not isinstance(slopes, Iterable | None):
+        slopes = [slopes] if isinstance(slopes, str | int | np.integer) and not isinstance(slopes, bool) else slopes
+        if not isinstance(slopes, Iterable | None):
             raise MMEError(f"random_slopes must be a list of columns of X, got {shown(slopes)}")
         at = [self._position(column) for column in (() if slopes is None else slopes)]
         group = None if self.groups is None else self._position(self.groups)
         if group in at:
             raise MMEError(f"column {self.groups!r} holds the groups: it cannot have a random slope")
         at = [j - (group is not None and group < j) for j in at]
-        if not at and self.fit_intercept:
-            return None
         if not at:
-            raise MMEError("without an intercept name random_slopes: there is nothing random otherwise")
+            return None
         ones = [np.ones(len(values))] if self.fit_intercept else []
         return np.column_stack([*ones, values[:, at]])
 

@@ -26,10 +26,11 @@ class MixedLMRegressor(RegressorMixin, Grouped):  # type: ignore[misc]  # scikit
     groups : int or str, optional
         The column of X that holds the group labels (any labels, in a DataFrame); it is not a regressor. None: groups
         are given to ``fit`` and ``predict``; without those either the model is least squares.
-    random_slopes : sequence of int or str
+    random_slopes : int, str, or sequence of these
         Columns of X whose coefficients differ between groups.
     fit_intercept : bool
-        Whether there is an intercept, fixed and random.
+        Whether there is an intercept, fixed and random. Without one groups differ by their slopes alone; where there
+        are no ``random_slopes`` either, by an intercept of their own about zero.
     covariance : str
         Of intercept and slopes of a group: ``"unstructured"`` or ``"diagonal"``; see :class:`mme.Term`.
     method : str
@@ -59,7 +60,7 @@ class MixedLMRegressor(RegressorMixin, Grouped):  # type: ignore[misc]  # scikit
     def __init__(
         self,
         groups: int | str | None = None,
-        random_slopes: Sequence[int | str] = (),
+        random_slopes: Sequence[int | str] | int | str = (),
         *,
         fit_intercept: bool = True,
         covariance: str = "unstructured",

@@ -166,7 +166,6 @@ def test_weights_of_records_are_prior_weights_and_those_of_zero_leave():
         ({"groups": 7}, {}, "there is no column 7 in X, which has 2"),
         ({"groups": "Subject", "random_slopes": ["Subject"]}, {}, "it cannot have a random slope"),
         ({"groups": "Subject"}, {"groups": [1] * 180}, "do not give them twice"),
-        ({"groups": "Subject", "fit_intercept": False}, {}, "without an intercept name random_slopes"),
         ({"groups": "Subject", "new_levels": "zero"}, {}, "new_levels must be 'population' or 'error'"),
         ({"groups": "Subject"}, {"sample_weight": -np.ones(180)}, "sample_weight must be finite and not negative"),
     ],
