@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mme.fitted.common import Record
 
@@ -15,6 +15,15 @@ class Shared:
     """Names, sizes and criteria of a fit, whatever its family; ``internals`` is its record."""
 
     internals: Record
+
+    if not TYPE_CHECKING:  # a type checker shall find what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__") or "internals" not in vars(self):
+                raise AttributeError(name)
+            from mme.api.aliases import alias
+
+            return alias(self, name)
 
     @property
     def formula(self) -> str | None:
@@ -72,3 +81,9 @@ class Shared:
     def bic(self) -> float:
         """Schwarz's information criterion: the criterion + dof log(nobs)."""
         return self.internals.bic
+
+    @property
+    def aicc(self) -> float:
+        """AIC corrected for few records: aic + 2 k (k + 1) / (n - k - 1) with k = dof; infinite where n <= k + 1."""
+        k, n = self.internals.dof, self.internals.nobs
+        return self.internals.aic + (2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf"))
