@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 
 if TYPE_CHECKING:
-    from mme.api.comparing import anova, exact_rlrt, load_fit, variance_test
+    from mme.api.comparing import anova, compare, exact_rlrt, load_fit, variance_test
     from mme.api.face import Fit
     from mme.api.fitting import fit, lmer, objective
     from mme.api.generalised import GeneralisedFit
@@ -90,6 +90,7 @@ __all__ = [
     "Unstructured",
     "anova",
     "check_family",
+    "compare",
     "exact_rlrt",
     "fit",
     "genomic_relationship",
@@ -149,6 +150,7 @@ _LATER = {
     "Unstructured": "mme.residual",
     "anova": "mme.api.comparing",
     "check_family": "mme.family.agreement",
+    "compare": "mme.api.comparing",
     "exact_rlrt": "mme.api.comparing",
     "fit": "mme.api.fitting",
     "genomic_relationship": "mme.relationship.genomic",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mme.api.generalised import GeneralisedFit
     from mme.inference.comparison.boundary import VarianceTest
+    from mme.results.table import Table
 
 
 def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
@@ -69,6 +70,52 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
         _record(fits[0])
         return fits[0].anova()
     return framed(anova_(*map(_record, fits), boundary=boundary))
+
+
+def compare(
+    *fits: Fit | GeneralisedFit,
+    style: str = "se",
+    names: Sequence[str] | None = None,
+    ddf: str | None = None,
+    level: float = 0.95,
+) -> Table:
+    r"""Models side by side, as a table for a paper.
+
+    Parameters
+    ----------
+    *fits : Fit or GeneralisedFit
+        One or more.
+    style : str
+        ``"se"``: estimates with standard errors in parentheses; ``"interval"``: with intervals in brackets; ``"apa"``:
+        estimate, interval and p in columns of their own.
+    names : sequence of str, optional
+        What the models are called; None: (1), (2), ...
+    ddf : str, optional
+        Degrees of freedom, as in :meth:`Fit.summary`.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    Table
+        Fixed effects, standard deviations and correlations, numbers of records and levels, ICC, R squared, criteria,
+        and notes on what they are; ``.to_latex()`` (booktabs), ``.to_html()``, ``.to_markdown()``, ``.to_docx(path)``.
+
+    Examples
+    --------
+    >>> import mme
+    >>> data = mme.load("sleepstudy")
+    >>> one = mme.lmer("Reaction ~ Days + (1 | Subject)", data)
+    >>> table = mme.compare(one, one.update("~ . - (1 | Subject) + (Days | Subject)"))
+    >>> print("\n".join(repr(table).splitlines()[:4]))
+                                           (1)            (2)
+    Fixed effects
+    (Intercept)                      251.41 (9.75)  251.41 (6.82)
+    Days                            10.467 (0.804) 10.467 (1.546)
+    """
+    from mme.paper.side_by_side import side_by_side
+
+    return side_by_side([_record(fit) for fit in fits], style, names, ddf, level)
 
 
 def variance_test(large: Fit | GeneralisedFit, small: Fit | GeneralisedFit | None = None) -> VarianceTest:

@@ -11,6 +11,8 @@ from mme.api.generalised_base import GeneralisedFace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mme.results.table import Table
+
 
 class GeneralisedOutput(GeneralisedFace):
     """What others read: a summary, tables, files."""
@@ -37,6 +39,19 @@ class GeneralisedOutput(GeneralisedFace):
         from mme.results.generalised_summary import summary_text
 
         return summary_text(self.internals, generalised_fixed_tests(self.internals))
+
+    def table(self, *, level: float = 0.95) -> Table:
+        """The fit as a table for a paper, on the scale of the link, as :meth:`mme.Fit.table`."""
+        from mme.paper.fit_table import fit_table
+
+        return fit_table(self.internals, None, level)
+
+    def methods_text(self) -> str:
+        """A paragraph for the methods of a paper, to be edited, as :meth:`mme.Fit.methods_text`."""
+        from mme import __version__
+        from mme.paper.methods_text import methods_text
+
+        return methods_text(self.internals, "none", __version__)
 
     def __repr__(self) -> str:
         return self.summary()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mme.diagnosis.findings import Diagnosis
     from mme.plot import Plots
+    from mme.results.table import Table
 
 
 class Output(Face):
@@ -50,6 +51,55 @@ class Output(Face):
         from mme.results.summary import summary_html
 
         return summary_html(self.internals, fixed_tests(self.internals))
+
+    def table(self, *, ddf: str | None = None, level: float = 0.95) -> Table:
+        r"""The fit as a table for a paper: fixed effects with intervals and tests, variances, sizes, criteria.
+
+        Parameters
+        ----------
+        ddf : str, optional
+            As in :meth:`summary`.
+        level : float
+            Of the intervals.
+
+        Returns
+        -------
+        Table
+            Shows itself in a terminal and a notebook; ``.to_markdown()``, ``.to_latex()`` (booktabs), ``.to_html()``,
+            ``.to_docx(path)`` (``pip install mme[docx]``); ``.frame`` has the numbers.
+
+        Examples
+        --------
+        >>> import mme
+        >>> table = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy")).table()
+        >>> print("\n".join(table.to_latex().splitlines()[3:9]))
+        \begin{tabular}{lrrrrrr}
+        \toprule
+         & Estimate & SE & 95\% CI & df & t & p \\
+        \midrule
+        \multicolumn{7}{l}{\textit{Fixed effects}} \\
+        (Intercept) & 251.41 & 6.82 & [237.01, 265.80] & 17.0 & 36.84 & $<$0.001 \\
+        """
+        from mme.paper.fit_table import fit_table
+
+        return fit_table(self.internals, ddf, level)
+
+    def methods_text(self, *, ddf: str = "satterthwaite") -> str:
+        r"""A paragraph for the methods of a paper, to be edited: model, estimation, tests, software and its version.
+
+        It says what is unusual too: rows left out, a singular fit, a search that did not end at a clear minimum.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> print(fit.methods_text().split(". ")[1].replace("\n", " "))
+        Random effects were intercepts and slopes of Days, correlated, for 18 levels of Subject
+        """
+        from mme import __version__
+        from mme.paper.methods_text import methods_text
+
+        return methods_text(self.internals, ddf, __version__)
 
     @of_records
     def diagnose(self) -> Diagnosis:
