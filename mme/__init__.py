@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
+from mme.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from mme.api.comparing import anova, compare, exact_rlrt, load_fit, variance_test
@@ -107,7 +108,6 @@ __all__ = [
     "solve",
     "variance_test",
 ]
-__version__ = "0.1.0"
 
 
 # Where each name is: imported when it is asked for, so that `import mme` itself takes milliseconds.

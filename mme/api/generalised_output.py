@@ -48,10 +48,9 @@ class GeneralisedOutput(GeneralisedFace):
 
     def methods_text(self) -> str:
         """A paragraph for the methods of a paper, to be edited, as :meth:`mme.Fit.methods_text`."""
-        from mme import __version__
         from mme.paper.methods_text import methods_text
 
-        return methods_text(self.internals, "none", __version__)
+        return methods_text(self.internals, "none")
 
     def __repr__(self) -> str:
         return self.summary()

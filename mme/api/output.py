@@ -93,13 +93,12 @@ class Output(Face):
         --------
         >>> import mme
         >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
-        >>> print(fit.methods_text().split(". ")[1].replace("\n", " "))
-        Random effects were intercepts and slopes of Days, correlated, for 18 levels of Subject
+        >>> print(fit.methods_text().partition(" with ")[0].replace("\n", " "))
+        We fitted a linear mixed model to 180 observations of Reaction
         """
-        from mme import __version__
         from mme.paper.methods_text import methods_text
 
-        return methods_text(self.internals, ddf, __version__)
+        return methods_text(self.internals, ddf)
 
     @of_records
     def diagnose(self) -> Diagnosis:

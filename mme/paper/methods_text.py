@@ -12,6 +12,7 @@ from mme.inference.fixed.methods import ddf_method
 from mme.inference.fixed.shown import is_exact
 from mme.model.term import Term
 from mme.results.generalised_rows import approximation
+from mme.version import __version__
 
 _WIDTH = 80
 _DDF = {
@@ -21,10 +22,10 @@ _DDF = {
 }
 
 
-def methods_text(fit: Record, ddf: str, version: str) -> str:
+def methods_text(fit: Record, ddf: str) -> str:
     """Sentences on the model, its estimation, its tests and the software, and on what is unusual about the fit."""
     parts = [_model(fit), *_random(fit), _estimation(fit), _tests(fit, ddf), *_unusual(fit)]
-    parts.append(f"The analysis was made with mme {version} in Python {platform.python_version()}.")
+    parts.append(f"The analysis was made with mme {__version__} in Python {platform.python_version()}.")
     return textwrap.fill(" ".join(parts), _WIDTH, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
