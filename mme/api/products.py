@@ -14,7 +14,21 @@ from mme.search.progress import Progress
 from mme.streaming.layout import ChunkLayout
 from mme.streaming.opening import source_of
 from mme.streaming.sums import Sums
+from mme.tables.arguments import check_options
 from mme.tables.arrays import shown
+
+_OPTIONS = (
+    "method",
+    "REML",
+    "relationship",
+    "sigma",
+    "theta",
+    "start",
+    "hold",
+    "search",
+    "engine",
+    "progress",
+)
 
 
 class CrossProducts:
@@ -133,6 +147,7 @@ class CrossProducts:
         All that needs no records is there; fitted values and residuals are predictions for the rows of a table,
         :meth:`Fit.predict`.
         """
+        check_options(options, _OPTIONS, "fit() of cross-products")
         with told("the model was fitted"):
             return Fit(fit_sums(self.sums, **options))
 

@@ -18,7 +18,7 @@ from mme.files.kinds import require_numbers
 from mme.files.load_generalised import generalised
 from mme.files.own import classes_by_name
 from mme.files.parts import compare, model_of, rows_of
-from mme.files.save import LINEAR, classes
+from mme.files.save import LINEAR, SUMS, classes
 from mme.files.trial import require_readable, require_specification
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
@@ -30,6 +30,8 @@ def load_fit(path: str | os.PathLike[str], structures: Sequence[type] = ()) -> F
     """Read a fit that ``fit.save()`` wrote. Nothing in the file is run, and no search is done."""
     target, own = path_of(path), classes_by_name(structures)
     content, arrays = read_archive(target)
+    if isinstance(content, dict) and ["kind", SUMS] in content.get("map", []):
+        raise MMEError(f"{target} holds cross-products, no fit: mme.CrossProducts.load reads it")
     with damaged(target):
         held = Decoder(classes(), arrays, own).decode(content)
         return _linear(held, target) if held.get("kind", LINEAR) == LINEAR else generalised(held, target, own)

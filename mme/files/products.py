@@ -23,7 +23,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.files.archive import damaged, read_archive, write_archive
 from mme.files.encoding import Decoder, Encoder
-from mme.files.save import classes
+from mme.files.save import SUMS, classes
 from mme.formula.bars import split
 from mme.streaming.layout import ChunkLayout, Learned, Options, unread
 from mme.streaming.sums import Counts, Sums
@@ -31,7 +31,6 @@ from mme.streaming.typical import Seen, Typical
 from mme.tables.arguments import path_of
 from mme.tables.growing import GrowingLabels
 
-KIND = "cross-products"
 _PLAIN = [one.name for one in fields(ChunkLayout) if one.name != "reading"]
 
 
@@ -41,7 +40,7 @@ def save_sums(sums: Sums, path: str | os.PathLike[str]) -> None:
     layout = {name: getattr(sums.layout, name) for name in _PLAIN}
     layout |= {"formula": sums.layout.formula, "fixed": reading.fixed, "variables": list(reading.values)}
     content = {
-        "kind": KIND,
+        "kind": SUMS,
         "layout": layout,
         "labels": [labels.state() for labels in sums.labels.values()],
         "pairs": [places.keys for places in sums.pairs],
@@ -66,7 +65,7 @@ def load_sums(path: str | os.PathLike[str]) -> Sums:
     content, arrays = read_archive(target)
     with damaged(target):
         held = Decoder(_classes(), arrays, {}).decode(content)
-        if not isinstance(held, dict) or held.get("kind") != KIND:
+        if not isinstance(held, dict) or held.get("kind") != SUMS:
             raise MMEError(f"{target} holds a fit, no cross-products: mme.load_fit reads it")
         return _sums(held)
 

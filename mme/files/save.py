@@ -45,6 +45,8 @@ from mme.tables.arguments import path_of
 
 # What a file says of its ``kind`` where the model is linear: nothing.
 LINEAR = "linear"
+# And of cross-products, which are no fit (:mod:`mme.files.products`).
+SUMS = "cross-products"
 
 
 def save_fit(fit: Fitted, path: str | os.PathLike[str]) -> None:

@@ -50,7 +50,14 @@ class InTurn(TableSource):
 
 @dataclass(frozen=True, eq=False)
 class Again:
-    """A source that was read, and how: what needs records reads it again."""
+    """A source that was read, and how: what needs records reads it again. A pickled fit forgets it."""
 
     source: TableSource
     layout: ChunkLayout
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _forgotten, ()
+
+
+def _forgotten() -> None:
+    """What is left of a source in another process: files and iterators are of this one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 
@@ -135,6 +136,13 @@ def test_a_large_table_in_memory_is_read_in_parts(whole, kind):
         fit = mme.lmer(FORMULA, [given])
         assert [len(one) for one in fit.fitted] == [100] * 6
     assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+
+
+def test_a_pickled_fit_has_all_but_its_records(whole, tmp_path):
+    fit = pickle.loads(pickle.dumps(mme.lmer(FORMULA, text(table(), tmp_path))))
+    np.testing.assert_allclose(fit.coefficients(), whole.coefficients(), rtol=1e-5)
+    with pytest.raises(mme.MMEError, match="sums alone"):
+        _ = fit.residuals
 
 
 def test_fitted_values_come_by_chunk_with_the_rows_that_were_left_out():

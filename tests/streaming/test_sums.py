@@ -199,6 +199,8 @@ def test_sums_are_written_and_read_again(tmp_path):
     sums = mme.CrossProducts.from_chunks(formula, cut(table()), weights="w")
     sums.save(tmp_path / "sums.mme")
     read = mme.CrossProducts.load(tmp_path / "sums.mme")
+    with pytest.raises(mme.MMEError, match="holds cross-products"):
+        mme.load_fit(tmp_path / "sums.mme")
     assert read.levels == sums.levels
     for other in (read, pickle.loads(pickle.dumps(sums))):
         assert other.fit().criterion == sums.fit().criterion
@@ -212,6 +214,8 @@ def test_a_fit_of_sums_is_saved_with_what_its_rows_stand_for(tmp_path, pair):
     assert again.criterion == pair[1].criterion
     with pytest.raises(mme.MMEError, match="sums alone"):
         _ = again.fitted
+    with pytest.raises(mme.MMEError, match="holds a fit"):
+        mme.CrossProducts.load(tmp_path / "fit.mme")
 
 
 def test_the_state_of_a_random_slope_is_48_bytes_a_level():
