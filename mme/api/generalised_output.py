@@ -144,6 +144,26 @@ class GeneralisedOutput(GeneralisedFace):
 
         write_generalised_report(self.internals, path, title=title)
 
+    def for_marginaleffects(self, data: Any) -> Any:
+        """A model of the package marginaleffects, whose predictions, comparisons and slopes then serve the fit.
+
+        Means are those of rows without random effects, on the scale of the response. Covariances are
+        ``beta_cov``, tests are by the normal distribution.
+
+        Parameters
+        ----------
+        data : DataFrame
+            The table of the fit.
+
+        Raises
+        ------
+        MMEError
+            marginaleffects is not installed, or the fit is by arrays.
+        """
+        from mme.files.marginal import marginal_model
+
+        return marginal_model(self.internals, data)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that :func:`mme.load_fit` reads, as :meth:`Fit.save`.
 

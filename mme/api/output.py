@@ -224,6 +224,26 @@ class Output(Face):
 
         return augment(self.internals, data)
 
+    def for_marginaleffects(self, data: Any) -> Any:
+        """A model of the package marginaleffects, whose predictions, comparisons and slopes then serve the fit.
+
+        Means are those of rows without random effects. Covariances are
+        ``beta_cov``, tests are by the normal distribution.
+
+        Parameters
+        ----------
+        data : DataFrame
+            The table of the fit.
+
+        Raises
+        ------
+        MMEError
+            marginaleffects is not installed, or the fit is by arrays.
+        """
+        from mme.files.marginal import marginal_model
+
+        return marginal_model(self.internals, data)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`.
 

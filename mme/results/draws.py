@@ -10,19 +10,21 @@ with C_g'C_g = I + A'A, all times sigma. The covariance is exact; all draws toge
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mme.engine.pls import absorbed_effects
 from mme.engine.wide_basis import WideBasis
+from mme.errors import MMEError
 from mme.fitted.effects import effects
 from mme.fitted.record import Fitted
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.memory import require
 from mme.solution.estimates import Estimates
 from mme.tables.arguments import count, random_numbers
+from mme.tables.spelling import labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +35,55 @@ _COPIES = 4
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """``beta``: a row a draw, a column a fixed effect; ``b``: by factor (draws, levels, coefficients)."""
+    """``beta``: a row a draw, a column a fixed effect; ``b``: by factor (draws, levels, coefficients).
+
+    ``labels`` names the levels and the coefficients of each factor.
+    """
 
     beta: pd.DataFrame
     b: dict[str, np.ndarray]
+    labels: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+
+    def to_xarray(self) -> Any:
+        """An xarray Dataset of one chain: ``beta`` by coefficient, and ``b_NAME`` by level and coefficient of a factor.
+
+        Raises
+        ------
+        MMEError
+            xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise MMEError("this needs xarray: pip install xarray (arviz brings it)") from None
+        draw = ("chain", "draw")
+        variables: dict[str, Any] = {"beta": ((*draw, "coefficient"), self.beta.to_numpy()[None])}
+        coordinates: dict[str, Any] = {"chain": [0], "draw": np.arange(len(self)), "coefficient": list(self.beta)}
+        for name, array in self.b.items():
+            variables[f"b_{name}"] = ((*draw, name, f"{name}_coefficient"), array[None])
+            coordinates[name], coordinates[f"{name}_coefficient"] = self.labels[name]
+        return xarray.Dataset(variables, coordinates)
+
+    def to_arviz(self) -> Any:
+        """The draws as ArviZ takes them: a posterior of one chain, for its pictures and summaries.
+
+        They are independent: effective sizes are near the number of draws, and ``r_hat`` says nothing.
+
+        Raises
+        ------
+        MMEError
+            ArviZ is not installed.
+        """
+        posterior = self.to_xarray()
+        try:
+            import arviz
+        except ImportError:
+            raise MMEError("this needs ArviZ: pip install arviz") from None
+        if hasattr(arviz, "InferenceData"):
+            return arviz.InferenceData(posterior=posterior)
+        import xarray  # of ArviZ 1 it is the tree that was its InferenceData
+
+        return xarray.DataTree.from_dict({"posterior": posterior})
 
     def __len__(self) -> int:
         return len(self.beta)
@@ -66,6 +113,7 @@ def draws(fit: Fitted, n: int = 1000, *, seed: int | np.random.Generator | None 
     return Draws(
         beta=pd.DataFrame(estimates.beta + fit.sigma * beta, columns=list(fit.fixed_names)),
         b={one.name: one.beside(drawn) for one in keys},
+        labels={one.name: (list(labels_of(one.levels)), list(one.columns)) for one in keys},
     )
 
 
