@@ -168,6 +168,15 @@ class GStructure(ABC):
         return False
 
     @property
+    def is_even(self) -> bool:
+        """Whether standard deviations stand in T T' as their squares alone: it is smooth where they are zero."""
+        return False
+
+    def with_inverse(self, least: np.ndarray) -> GStructure:
+        """One beside it whose T T' has an inverse, where no theta makes one: ``least`` (q,) are of no account."""
+        return self
+
+    @property
     def mixes(self) -> bool:
         """Whether every covariance A T T'A' is one of the structure's, for any (q, q) matrix A."""
         return False

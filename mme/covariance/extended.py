@@ -72,6 +72,15 @@ class Extended(GStructure):
         out[:k, :k] = self.inner.curvature(theta[:k], unit[:k], weights)
         return out
 
+    @property
+    def is_even(self) -> bool:
+        """As T T' is."""
+        return self.inner.is_even
+
+    def with_inverse(self, least: np.ndarray) -> Extended:
+        """That of T."""
+        return self.with_inner(self.inner.with_inverse(least))
+
     def edge(self, theta: np.ndarray) -> np.ndarray:
         """Those of T."""
         return self._of_T(self.inner.edge(theta[: self.inner.k]))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 
 from mme.covariance.base import GStructure
 from mme.covariance.entries import free_diagonal, free_triangle
+from mme.covariance.loadings import loadings
 from mme.covariance.patterned import PATTERNS, Patterned
 from mme.errors import MMEError
 from mme.tables.arguments import is_word
 
+# Factor-analytic and reduced-rank covariances, and how many factors.
+_FACTORS = re.compile(r"(fa|rr)(\d+)")
 # Two products of factors that are the same but for the order of their sums.
 _ROUNDING = 1e-10
 
@@ -42,9 +46,11 @@ def structure(kind: Any, q: int, term: str) -> GStructure:
         return free_triangle(q)
     if is_word(kind, ("diagonal",)):
         return free_diagonal(q)
+    if isinstance(kind, str) and (factors := _FACTORS.fullmatch(kind)):
+        return loadings(q, int(factors[2]), factors[1] == "fa", term)
     if isinstance(kind, str) and kind in PATTERNS:
         return Patterned(q, *PATTERNS[kind])
-    known = ", ".join(f"'{name}'" for name in ("unstructured", "diagonal", *PATTERNS))
+    known = ", ".join(f"'{name}'" for name in ("unstructured", "diagonal", *PATTERNS, "fa1", "rr1"))
     if isinstance(kind, str):
         raise MMEError(f"term '{term}': covariance {kind!r} is not known; use one of {known}")
     if isinstance(kind, type):

@@ -16,7 +16,7 @@ what :mod:`mme.derivatives.relationships` says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -170,11 +170,24 @@ def has_score(objective: Objective) -> bool:
     return needed <= UNASKED or needed <= available_bytes() // 2
 
 
+def _with_inverses(objective: Objective) -> Objective:
+    """The objective with something beside covariances that have no inverse at any theta."""
+    blocks = []
+    for block in objective.blocks:
+        parts = zip(block.structures, block.column_slices, strict=True)
+        made = tuple(part.with_inverse(_LEAST / block.size[columns]) for part, columns in parts)
+        changed = any(one is not other for one, other in zip(made, block.structures, strict=True))
+        blocks.append(replace(block, structures=made) if changed else block)
+    if all(one is other for one, other in zip(blocks, objective.blocks, strict=True)):
+        return objective
+    return replace(objective, blocks=tuple(blocks))
+
+
 def score(objective: Objective, theta: np.ndarray, meetings: Meetings) -> Score | None:
     """The score at theta; None where it has no digits: variances without bound, or no residuals."""
     if objective.is_large(objective.factors(theta)):
         return None
-    found = Score(objective, theta, meetings)
+    found = Score(_with_inverses(objective), theta, meetings)
     try:
         finite = np.isfinite(found.gradient).all()
     except (MMEError, np.linalg.LinAlgError):

@@ -1,7 +1,8 @@
 """lme4's random terms: take the bars ``(left | grouping)`` out of a formula and expand them.
 
 The rules are lme4's ``findbars``, ``nobars`` and ``expandDoubleVerts`` (Bates et al., 2015, J. Stat. Soft. 67(1),
-section 2.2); ``us()``, ``diag()``, ``cs()`` and ``ar1()`` round a bar are those of lme4 2, ``ou()`` is glmmTMB's.
+section 2.2); ``us()``, ``diag()``, ``cs()`` and ``ar1()`` round a bar are those of lme4 2, ``ou()`` and ``rr()`` are
+glmmTMB's, ``fa()``, ``corh()``, ``corv()`` and ``id()`` ASReml's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from mme.errors import FormulaError
 from mme.formula.algebra import Terms, expand
+from mme.formula.colons import as_bar
 from mme.formula.lattices import Along, axes_of, title
 from mme.formula.nesting import (
     called_as,
@@ -22,7 +24,7 @@ from mme.formula.nesting import (
     without_parentheses,
 )
 from mme.formula.parser import parse
-from mme.formula.syntax import Call, Name, Node, Op, deparse, is_sum, shortened, summands
+from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
 
 # By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
 STRUCTURES = {
@@ -30,7 +32,12 @@ STRUCTURES = {
     "diag": ("diagonal", "homogeneous diagonal", False),
     "cs": ("cs", "homogeneous cs", False),
     "ar1": ("heterogeneous ar1", "ar1", True),
+    "corh": ("cs", None, False),  # ASReml's words
+    "corv": ("homogeneous cs", None, False),
+    "id": ("homogeneous diagonal", None, False),
 }
+# Structures of factors, and how many there are.
+FACTORS = ("fa", "rr")
 # A process along a series.
 _PROCESS = "ou"
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
@@ -126,8 +133,13 @@ class _Splitter:
             case Op() if along := axes_of(node):
                 self._add_field(node, along, None)
                 return None
+            case Op() if call := as_bar(node, (*STRUCTURES, *FACTORS)):
+                return self.strip(call)
             case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
                 self._add_structured(node, bar)
+                return None
+            case Call(function, (Op("|" | "||") as bar,)) if function in FACTORS:
+                self._add_factors(node, bar)
                 return None
             case Call("ou", (Op("|" | "||") as bar,)):
                 self._add_process(node, bar)
@@ -160,6 +172,18 @@ class _Splitter:
         if bar.symbol == "||":
             raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g)")
         self._add(bar, homogeneous if common and homogeneous is not None else heterogeneous)
+
+    def _add_factors(self, call: Call, bar: Op) -> None:
+        """``fa(0 + env | gen, k = 2)``, ``rr(...)``: glmmTMB's ``d`` says the same."""
+        count = 1
+        for keyword, value in call.keywords:
+            number = value.value if isinstance(value, Number) else 0.0
+            if keyword not in ("k", "d") or number < 1 or number != int(number):
+                raise self._error(value, f"{call.function}() takes k, the whole number of its factors, of at least 1")
+            count = int(number)
+        if bar.symbol == "||":
+            raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g, k = {count})")
+        self._add(bar, f"{call.function}{count}")
 
     def _add_process(self, call: Call, bar: Op) -> None:
         """``ou(time | series)``, or glmmTMB's ``ou(time + 0 | series)``: the left side is a number, not a basis."""
@@ -256,7 +280,7 @@ def _uncorrelated(basis: Terms) -> Iterator[Terms]:
 def _bar_in(node: Node) -> Op | None:
     """Find the first bar among the terms of ``node`` (inside a function call a bar is the logical or)."""
     if not isinstance(node, Op):
-        known = isinstance(node, Call) and (node.function in STRUCTURES or node.function == _PROCESS)
+        known = isinstance(node, Call) and node.function in (*STRUCTURES, *FACTORS, _PROCESS)
         bar = node.args[0] if isinstance(node, Call) and known and node.args else None
         return bar if isinstance(bar, Op) and bar.symbol in _BARS else None
     if node.symbol in _BARS:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.formula.algebra import Terms, expand
-from mme.formula.bars import STRUCTURES, Bar, split
+from mme.formula.bars import FACTORS, STRUCTURES, Bar, split
 from mme.formula.lattices import title
 from mme.formula.nesting import called_as
 from mme.formula.parser import parse
@@ -196,6 +196,8 @@ def _bar_text(bar: Bar, left: Terms) -> str:
     inside = _written(left, "").removeprefix("1 + ")
     group = f"str({', '.join(map(deparse, bar.factors))})" if bar.together else ":".join(map(deparse, bar.factors))
     text = f"({inside} | {group})"
+    if bar.covariance[:2] in FACTORS:
+        return f"{bar.covariance[:2]}{text[:-1]}, k = {bar.covariance[2:]})"
     for function, (heterogeneous, homogeneous, common) in STRUCTURES.items():
         if bar.covariance == "unstructured":
             return text

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.covariance.base import GStructure
 from mme.derivatives.average import average_information
 from mme.derivatives.score import has_score, score
 from mme.derivatives.slopes import criterion_slopes
@@ -100,9 +101,14 @@ class Averages:
             return False
         at = (searched.parameters(minimum.x) * searched.scale)[: model.k]
         pieces = zip(model.structures, model.split(at), strict=True)
-        patterns = [(part, piece) for part, piece in pieces if part.correlated and part.inner.entries is None]
+        patterns = [(part, piece) for part, piece in pieces if _has_kinks(part)]
         kinks = any((np.abs(piece[part.diagonal]) < _KINK).any() for part, piece in patterns)
         return bool(kinks or minimum.curvature.flat)
+
+
+def _has_kinks(part: GStructure) -> bool:
+    """Whether covariances have a kink where a standard deviation is zero."""
+    return part.correlated and part.inner.entries is None and not part.inner.is_even
 
 
 def _scaled(searched: Searched, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
