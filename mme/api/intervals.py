@@ -80,6 +80,9 @@ class Intervals(Face):
 
         ``parameters`` names those to profile (None: all), those of a residual structure as :attr:`residual` does;
         ``level`` is the one whose limits are computed to the end, others are interpolated.
+
+        Zeta grows outwards but where the likelihood itself turns back: of few records it can have several valleys, and
+        rise again further out. Then ``curves[name].turns`` is true, and limits are where zeta is reached first.
         """
         from mme.inference.intervals.profile import profile
 

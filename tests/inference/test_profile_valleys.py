@@ -37,6 +37,7 @@ STUCK = [
 def test_a_profile_follows_the_lowest_valley(number, name):
     curve = profiled(number, name)[1].curves[name]
     assert np.diff(curve.zeta).min() > -1e-4
+    assert not curve.turns
 
 
 def test_where_zeta_falls_no_start_finds_a_lower_deviance():
@@ -44,6 +45,7 @@ def test_where_zeta_falls_no_start_finds_a_lower_deviance():
     curve, record = profile.curves["sigma"], fit.internals
     falls = np.flatnonzero(np.diff(curve.zeta) < -1e-4)
     assert falls.size
+    assert curve.turns
     objective = record.objective.by_ml()
     deviance = Deviance(Joint(objective.model, objective))
     rng = np.random.default_rng(0)

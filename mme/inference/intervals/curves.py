@@ -16,6 +16,9 @@ from mme.tables.names import unlike
 if TYPE_CHECKING:
     import pandas as pd
 
+# Zeta falls where it is smaller than before by more than this.
+_TURNS = 1e-4
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -45,8 +48,13 @@ class Curve:
     parameters: np.ndarray
     complete: tuple[bool, bool]
 
+    @property
+    def turns(self) -> bool:
+        """Whether the likelihood rises again further out, so that values beyond a limit can be as likely as within."""
+        return bool((np.diff(self.zeta) < -_TURNS).any())
+
     def limit(self, zeta: float) -> float:
-        """The value at which zeta is reached; the bound where it is not."""
+        """The value at which zeta is reached first; the bound where it is not."""
         if not self.values.size or not self.zeta.min() <= zeta <= self.zeta.max():
             return self.bounds[0] if zeta < 0.0 else self.bounds[1]
         first = first_reached(self.zeta)
