@@ -143,6 +143,15 @@ class BoundAR1(Bound):
         """Return atanh rho."""
         return np.asarray(np.arctanh(natural))
 
+    @property
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of the entries of W."""
+        return self.chain.entries
+
+    def entry_values(self, x: np.ndarray) -> np.ndarray:
+        """1 / sqrt(1 - a_i^2) and -a_i / sqrt(1 - a_i^2)."""
+        return self.chain.entry_values(*self._correlations(x))
+
     def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(r_i - rho_i r_{i-1}) / sqrt(1 - rho_i^2)."""
         a, d = self._correlations(x)

@@ -10,6 +10,7 @@ whatever the spacing (Pinheiro & Bates, 2000, section 5.3; Jones, 1993, Longitud
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -71,6 +72,28 @@ class Chain:
         given = np.empty_like(rows)
         given[:, self.order] = rows
         return given
+
+    @cached_property
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of the entries of W: by record, its own and that of the record before it."""
+        own, after = np.arange(self.which.size), self._after
+        before = after - 1 if self.before is None else self.before[after]
+        return np.concatenate([own, after])[self._by_row], np.concatenate([own, before])[self._by_row]
+
+    def entry_values(self, a: np.ndarray, d: np.ndarray) -> np.ndarray:
+        """The entries of W: 1 / sqrt(d_i) and -a_i / sqrt(d_i)."""
+        scale = 1.0 / np.sqrt(d)
+        return np.concatenate([scale[self.which], (-a * scale)[self.which[self._after]]])[self._by_row]
+
+    @cached_property
+    def _after(self) -> np.ndarray:
+        """Records that have one before them."""
+        return np.flatnonzero(np.isfinite(self.gaps)[self.which])
+
+    @cached_property
+    def _by_row(self) -> np.ndarray:
+        """The order by record, its own first, of the own entries and then those of the records before."""
+        return np.argsort(np.concatenate([np.arange(self.which.size), self._after]), kind="stable")
 
     def whiten(self, a: np.ndarray, d: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows (m, n) times W', for correlations a (g,) and d = 1 - a^2 of the distinct gaps."""

@@ -138,6 +138,15 @@ class BoundExponential(Bound):
         """Return log(range / median gap)."""
         return np.log(np.asarray(natural)[:1] / self.scale)
 
+    @property
+    def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Row and column of the entries of W."""
+        return self.chain.entries
+
+    def entry_values(self, x: np.ndarray) -> np.ndarray:
+        """1 / sqrt(1 - a_i^2) and -a_i / sqrt(1 - a_i^2)."""
+        return self.chain.entry_values(*decay(self._rate(x), self.chain.gaps))
+
     def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(r_i - a_i r_{i-1}) / sqrt(1 - a_i^2), a_i = exp(-gap_i / range)."""
         a, d = decay(self._rate(x), self.chain.gaps)
@@ -188,6 +197,11 @@ class BoundExponentialNugget(BoundExponential):
     @property
     def sequence(self) -> None:
         """None: with measurement errors a record depends on all before it, not on the last one alone."""
+        return
+
+    @property
+    def entries(self) -> None:
+        """None: W is full below its diagonal."""
         return
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:

@@ -143,6 +143,21 @@ def test_colouring_undoes_whitening(name, data):
 
 @every_structure
 @given(data=designs)
+def test_entries_that_a_structure_knows_are_all_those_of_its_whitening_each_record_first(name, data):
+    example = STRUCTURES[name](data)
+    structure = bound(example)
+    if structure.entries is None:
+        return
+    x, (rows, cols) = structure.coordinates(example.natural), structure.entries
+    W = np.zeros((data.n, data.n))
+    W[rows, cols] = structure.entry_values(x)
+    np.testing.assert_allclose(W.T, structure.whiten(x, np.eye(data.n)), rtol=1e-13, atol=1e-300)
+    assert (np.diff(rows) >= 0).all()
+    np.testing.assert_array_equal(cols[np.flatnonzero(np.diff(rows, prepend=-1))], np.arange(data.n))
+
+
+@every_structure
+@given(data=designs)
 def test_whitening_does_not_mix_groups(name, data):
     example = STRUCTURES[name](data)
     structure = bound(example)
