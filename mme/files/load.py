@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mme.engine.objective import Objective
+from mme.engine.plan import Stochastic
 from mme.errors import MMEError
 from mme.files.archive import damaged, read_archive
 from mme.files.encoding import Decoder
@@ -43,6 +44,8 @@ def _linear(content: dict[str, Any], path: Path) -> Fitted:
     if theta.shape != (model.k,) or not np.isfinite(theta).all():
         raise MMEError(f"{path}: theta has shape {theta.shape}, the model has {model.k} parameters")
     objective = Objective.of(model, phi=np.asarray(optimum.phi, dtype=float))
+    if (chance := content.get("stochastic")) is not None:
+        objective = replace(objective, engine=replace(objective.engine, stochastic=Stochastic(**chance)))
     fit = Fitted(
         model=model,
         optimum=optimum,

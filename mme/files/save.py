@@ -6,8 +6,8 @@ map with
 ==================  ====================================================================================================
 field               content
 ==================  ====================================================================================================
-``model``           map: ``y, X, x_names, response, weights, offset, method, sigma``, ``residual`` (class, or null) and
-                    ``phi`` (coordinates that were given, NaN for the others; or null)
+``model``           map: ``y, X, x_names, response, weights, offset, method, sigma``, ``residual`` (class, or null),
+                    ``phi`` (coordinates that were given, NaN for the others; or null) and ``engine``, which may lack
 ``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers of any width, ``levels, covariates, columns,
                     name, group, covariance`` (a word, or a structure of one's own) and ``relationship`` (null, class
                     OrnsteinUhlenbeck, one of one's own, or ``precision`` as ``data, indices, indptr`` by columns,
@@ -20,6 +20,7 @@ field               content
                     ``index``: null, ``{range: (start, stop, step), names}``, or ``{labels, names}``
 ``formula``         text or null
 ``specification``   class Specification (what the formula learned from the data), or null
+``stochastic``      map of the fields of :class:`mme.engine.plan.Stochastic`, of the iterative engine; null, or absent
 ``kind``            absent: a linear model; ``"generalised"``: :mod:`mme.files.save_generalised` has the further fields
 ==================  ====================================================================================================
 
@@ -51,7 +52,8 @@ SUMS = "cross-products"
 
 def save_fit(fit: Fitted, path: str | os.PathLike[str]) -> None:
     """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`."""
-    write(shared_content(fit), path)
+    chance = fit.engine.stochastic
+    write(shared_content(fit) | {"stochastic": None if chance is None else vars(chance).copy()}, path)
 
 
 def write(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -64,7 +66,7 @@ def write(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
 def shared_content(fit: Record) -> dict[str, Any]:
     """What files of both kinds of fit hold."""
     model = fit.model
-    plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual", "phi")
+    plain = ("y", "X", "x_names", "response", "weights", "offset", "method", "sigma", "residual", "phi", "engine")
     return {
         "model": {name: getattr(model, name) for name in plain} | {"X": _columns_content(model.X)},
         "terms": [_term_content(term) for term in model.terms],

@@ -92,6 +92,15 @@ def test_levels_that_are_not_there_are_named(fit):
         fit.pev(levels=[1])
 
 
+def test_a_fit_that_was_saved_is_solved_by_the_same_engine_and_knows_its_error(fit, tmp_path):
+    fit.save(tmp_path / "fit.mme")
+    read = mme.load_fit(tmp_path / "fit.mme")
+    assert read.engine.remainder == fit.engine.remainder
+    assert read.engine.stochastic == fit.engine.stochastic
+    assert read.criterion == fit.criterion
+    np.testing.assert_allclose(read.beta, fit.beta, rtol=1e-12)
+
+
 def ratio(data, engine):
     """The likelihood-ratio test of x."""
     small, large = (
