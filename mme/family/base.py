@@ -188,6 +188,10 @@ class Family(ABC):
         """The least and the largest y, or bounds of them."""
         return -np.inf, np.inf
 
+    def without_maximum(self, tau: np.ndarray) -> str:
+        """A sentence on why the likelihood rises without end, where parameters that a search ended with say so."""
+        return ""
+
     # -- means and draws ----------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -29,6 +29,8 @@ _WIDE, _MORE = 10.0, 30.0
 # A sum over every s-th term is the sum, to all digits, where s is this share of the standard deviation.
 _SHARE = 0.6
 _PANEL = 2**20
+# A power this near to one or two has no density.
+_EDGE = 1e-6
 
 
 class Tweedie(Family):
@@ -82,8 +84,17 @@ class Tweedie(Family):
         return np.diag([np.exp(tau[0]), (power(tau) - 1.0) * (2.0 - power(tau))])
 
     def at(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> Density:
-        """Return the density."""
+        """Return the density; -inf for powers that are one or two but for the last digits."""
         return TweedieDensity(data, eta, tau)
+
+    def without_maximum(self, tau: np.ndarray) -> str:
+        """Of a power of one: then positive values lie on a lattice."""
+        if power(tau) > 1.0 + 10.0 * _EDGE:
+            return ""
+        return (
+            "the power of the Tweedie family goes to 1, where positive responses are multiples of one number, as "
+            "counts are, and its density rises without end: use Poisson or NegativeBinomial"
+        )
 
     def mean(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
         """exp(eta)."""
@@ -155,6 +166,8 @@ class TweedieDensity(Density):
     @cached_property
     def value(self) -> np.ndarray:
         """log f."""
+        if not _EDGE < self.p - 1.0 < 1.0 - _EDGE:
+            return np.full(self.data.n, -np.inf)
         return self._series[0] - self.per_phi * self.half_deviance
 
     @cached_property

@@ -130,7 +130,16 @@ def _descend(
 
     if inverse is None:
         inverse = first_inverse(at.curved)[np.ix_(free, free)]
-    found = descend(function, x[free], Free(at, free), inverse, accepted=accepted, tolerance=_TOLERANCE, most=_FAR)
+    found = descend(
+        function,
+        x[free],
+        Free(at, free),
+        inverse,
+        accepted=accepted,
+        tolerance=_TOLERANCE,
+        most=_FAR,
+        endless=lambda found: bool(criterion.problem.family.without_maximum(found.of.at.tau)),
+    )
     full = x.copy()
     full[free] = found.x
     return Descent(full, found.at.of, found.gradient, found.inverse, found.promised, found.steps, found.reason)

@@ -81,7 +81,7 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     apart = separation(found.at, converged=promised <= GAIN)
     pure = pure_levels(found.at) if apart is None else ()
     said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)
-    said = of_pure_levels(problem, pure) if pure else said
+    said = of_pure_levels(problem, pure) if pure else said or problem.family.without_maximum(found.at.at.tau)
     return JointOptimum(
         theta=theta,
         tau=found.at.at.tau,

@@ -54,6 +54,7 @@ def descend(
     tolerance: float,
     most: float,
     steps: int = 500,
+    endless: Callable[[E], bool] | None = None,
 ) -> Descent[E]:
     """The minimum from x, where the function is ``at``.
 
@@ -69,6 +70,8 @@ def descend(
         Decrease below which a further step is not taken.
     most : float
         Largest change of a coordinate in the first step; it doubles where a step is taken in full.
+    endless
+        Whether a point that was taken shows that the function falls without end: there the descent stops.
     """
     g, value = at.gradient(), at.value
     fresh = inverse
@@ -98,6 +101,8 @@ def descend(
         g_new = new.gradient()
         inverse = _updated(inverse, s, g_new - g)
         at, g, value = new, g_new, new.value
+        if endless is not None and endless(new):
+            return Descent(x, at, g, inverse, inf, step + 1, "no minimum")
     return Descent(x, at, g, inverse, inf, steps, f"{steps} steps")
 
 

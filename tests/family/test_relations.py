@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln
 
+import mme
 from mme import Beta, Binomial, Gamma, NegativeBinomial, Ordinal, Poisson, Tweedie
 from mme.family import saddle
 from mme.family.base import Observed
@@ -88,3 +89,13 @@ def test_constants_of_many_small_counts_are_those_of_each():
     y = np.tile([0.0, 1.0, 2.0, 7.0], 600)
     np.testing.assert_array_equal(saddle.log_count(y), np.tile(saddle.log_count(y[:4]), 600))
     np.testing.assert_array_equal(saddle.log_count(np.zeros(5000)), 0.0)
+
+
+def test_counts_have_no_tweedie_distribution() -> None:
+    """Its power goes to one, where the density rises without end: a sentence, and no division by zero."""
+    rng = np.random.default_rng(0)
+    data = {"y": rng.poisson(2.0, 60), "g": np.repeat(np.arange(6), 10)}
+    with pytest.warns(mme.MMEWarning, match="use Poisson or NegativeBinomial"):
+        fit = mme.glmer("y ~ 1 + (1 | g)", data, mme.Tweedie())
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.evaluations < 200
