@@ -90,7 +90,8 @@ def fit(
         within a stated share of their standard errors of the exact ones (``fit.engine``), and variances of random
         effects are not there. ``"auto"`` is exact where that is forecast to end.
     progress : bool or callable
-        True prints a line an evaluation to stderr; a callable gets (evaluation, criterion, theta).
+        True shows a bar on stderr, or where nobody watches (a file, a pipe) a line an evaluation; a callable gets
+        (evaluation, criterion, theta).
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -234,6 +235,8 @@ def _fitted(
     record = GeneralisedFitted(
         model, problem, found, judge(problem, found), used, formula=formula, specification=specification
     )
+    logging.getLogger("mme").info("%s", record.engine)
+    logging.getLogger("mme").info("%s", record.optimum)
     _warn(record.optimum)
     return GeneralisedFit(record)
 

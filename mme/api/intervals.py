@@ -75,18 +75,21 @@ class Intervals(Face):
 
         return framed(wald_intervals(self.internals, level, ddf))
 
-    def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
+    def profile(
+        self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95, progress: bool = False
+    ) -> Profile:
         """Profile likelihood (always ML's) of standard deviations, correlations, sigma, residual and fixed effects.
 
         ``parameters`` names those to profile (None: all), those of a residual structure as :attr:`residual` does;
-        ``level`` is the one whose limits are computed to the end, others are interpolated.
+        ``level`` is the one whose limits are computed to the end, others are interpolated; ``progress`` shows a bar of
+        the parameters, with the time left.
 
         Zeta grows outwards but where the likelihood itself turns back: of few records it can have several valleys, and
         rise again further out. Then ``curves[name].turns`` is true, and limits are where zeta is reached first.
         """
         from mme.inference.intervals.profile import profile
 
-        return profile(self.internals, parameters, level)
+        return profile(self.internals, parameters, level, progress)
 
     @of_records
     def bootstrap(

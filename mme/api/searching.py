@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from mme.errors import MMEError
@@ -30,6 +31,7 @@ def fit_model(
         raise MMEError("theta= evaluates there without a search, which start= would begin: give one of them")
     first = None if start is None else model.canonical(given_theta(start, model, "start"))
     found = optimise(model, theta, progress, first, by=check_search(search))
+    logging.getLogger("mme").info("%s", found.optimum)
     used = Rows.all(model.n) if rows is None else rows
     objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
     model = model if model.held is None else found.objective.model

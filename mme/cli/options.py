@@ -121,7 +121,7 @@ def _add_model(fit: argparse.ArgumentParser) -> None:
     model.add_argument("--link", metavar="NAME", help="of the family, where it is not the usual one")
     model.add_argument("--exposure", metavar="COL", help="column whose logarithm is added to the offset")
     model.add_argument("--agq", metavar="N", type=int, help="points of adaptive Gauss-Hermite quadrature")
-    fit.add_argument("--progress", action="store_true", help="a line an evaluation of the criterion, to stderr")
+    fit.add_argument("--progress", action="store_true", help="a bar on stderr, or a line an evaluation in a file")
 
 
 def _add_asked(fit: argparse.ArgumentParser) -> None:

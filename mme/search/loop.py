@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -24,11 +25,15 @@ from mme.search.found import Found
 from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
 from mme.search.known_derivatives import AUTO, Averages, derivatives_at_one, derivatives_of, explained, forecast
-from mme.search.progress import Progress, Report, reporter
+from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals
 from mme.search.searched import Searched
 from mme.search.start import Start, start
 from mme.search.verdict import Place, judge, of_whole, with_undetermined
+
+# What was chosen and why, for those who ask: logging.getLogger("mme").setLevel(logging.INFO).
+_LOG = logging.getLogger("mme")
+_AVERAGES = "the exact gradient and average information"
 
 
 def search(
@@ -45,6 +50,7 @@ def search(
     model's objective at a first phi, where there is one already.
     """
     joint = Joint(model, Objective.of(model, phi=first_phi(model)) if assembled is None else assembled)
+    _LOG.info("%s", joint.latest.engine)
     if theta is None and asks_for_sigma(model):
         return beside_sigma(joint, lambda at: search(at.model, None, progress, first_theta, at, by))
     if theta is not None:
@@ -110,7 +116,8 @@ def _minimised(
     else:
         spent = before + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            minimum = _minimum(joint, searched, radius, begun, reporter(progress, searched), spent, by)
+            minimum = _minimum(joint, searched, radius, begun, report := reporter(progress, searched), spent, by)
+        finished(report)
         if begun is not None and begun.valleys is not None and not (np.abs(minimum.x) < FAR).all():
             return _minimised(joint, theta, progress, first_theta, by, False, minimum.evaluations)
     inner, phi = np.split(searched.parameters(minimum.x), [model.k])
@@ -152,6 +159,8 @@ def _minimum(
     else:
         slopes = derivatives_of(joint, searched, by)
     forecast(slopes, x)
+    ways = "values alone" if slopes is None else _AVERAGES if isinstance(slopes, Averages) else "exact derivatives"
+    _LOG.info("search of %d parameters by %s", x.size, ways)
     minimum = continued(criterion, x, wide, even, slopes, report, spent)
     if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
         slopes = None

@@ -1,4 +1,4 @@
-"""What a search tells while it runs: a line an evaluation, or the caller's own function."""
+"""What a search tells while it runs: a bar, a line an evaluation, or the caller's own function."""
 
 from __future__ import annotations
 
@@ -7,12 +7,32 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mme.numeric.bars import Bar, is_watched
 from mme.search.searched import Searched
 
 # Called with the number of an evaluation, the criterion and the coordinates of what is searched.
 Report = Callable[[int, float, np.ndarray], None]
-# What the user gives: whether to print a line an evaluation, or a function of (evaluation, criterion, parameters).
+# What the user gives: whether to show a bar (a line an evaluation, where nobody watches), or a function of (evaluation,
+# criterion, parameters).
 Progress = bool | Callable[[int, float, np.ndarray], None]
+
+
+class Watched:
+    """A bar of a search: evaluations, and the lowest criterion so far."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar, self.lowest = bar, np.inf
+
+    def __call__(self, evaluation: int, value: float, x: np.ndarray) -> None:
+        """Move it."""
+        self.lowest = min(self.lowest, value)
+        self.bar.to(evaluation, f"criterion {self.lowest:.6f}")
+
+
+def finished(report: Report | None) -> None:
+    """End what a report shows."""
+    if isinstance(report, Watched):
+        report.bar.close()
 
 
 def reporter(progress: Progress, searched: Searched) -> Report | None:
@@ -29,6 +49,9 @@ def reporter(progress: Progress, searched: Searched) -> Report | None:
 
     if callable(progress):
         return lambda evaluation, value, x: progress(evaluation, value, parameters(x))
+
+    if is_watched():
+        return Watched(Bar("fit"))
 
     def line(evaluation: int, value: float, x: np.ndarray) -> None:
         print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(parameters(x), 6).tolist()}", file=sys.stderr)

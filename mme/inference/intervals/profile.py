@@ -25,14 +25,17 @@ from mme.inference.intervals.held import Maximum
 from mme.inference.intervals.question import Question
 from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
 from mme.inference.intervals.whole import AllParameters
+from mme.numeric.bars import stepped
 from mme.numeric.curvature import Curvature
 from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.search.joint import Joint
 from mme.search.loop import search
-from mme.tables.arguments import names_of
+from mme.tables.arguments import names_of, yes_or_no
 
 
-def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float = 0.95) -> Profile:
+def profile(
+    fit: Fitted, parameters: Iterable[str] | None = None, level: float = 0.95, progress: bool = False
+) -> Profile:
     """Profile the likelihood of a fit.
 
     Parameters
@@ -43,6 +46,8 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
         Which to profile; None: all.
     level : float
         The level whose limits get knots of their own, so that nothing is left to interpolation there.
+    progress : bool
+        Whether to show a bar of the parameters on the error stream.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def profile(fit: Fitted, parameters: Iterable[str] | None = None, level: float =
         whole.warn(fit, "no profile of")
     curves = {
         name: _all_of_it(whole, name) if name in open_ else _for_all(_curve(maximum, name, deviance, z), whole)
-        for name in chosen
+        for name in stepped("profile", chosen, yes_or_no(progress, "progress"))
     }
     return Profile(curves, whole.names, whole.spread(maximum.values), deviance)
 

@@ -21,6 +21,7 @@ from mme.fitted.natural import parameter_values
 from mme.many.refits import DONE, in_columns
 from mme.many.searches import Searches
 from mme.model.problem import Model
+from mme.numeric.bars import Bar, is_watched
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import Limits, limits, set_limits
 from mme.results.simulate import Simulator
@@ -180,11 +181,24 @@ def reporter(progress: Progress, n: int) -> Callable[[int], None]:
         return lambda done: None
     if callable(progress):
         return lambda done: progress(done, n)
+    if is_watched():
+        return _watched(n)
     began = monotonic()
 
     def tell(done: int) -> None:
         text = bar(done, n, monotonic() - began)
         print(f"\r{text} ", end="\n" if done == n else "", file=sys.stderr)
+
+    return tell
+
+
+def _watched(n: int) -> Callable[[int], None]:
+    shown = Bar("bootstrap", n)
+
+    def tell(done: int) -> None:
+        shown.to(done)
+        if done == n:
+            shown.close()
 
     return tell
 

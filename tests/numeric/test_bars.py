@@ -1,0 +1,78 @@
+"""Bars of long work, and what is logged of a fit's decisions."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from contextlib import redirect_stderr
+
+import numpy as np
+import pytest
+
+import mme
+from mme.numeric import bars
+
+SLOPE = "Reaction ~ Days + (Days | Subject)"
+
+
+class Terminal(io.StringIO):
+    """An error stream that somebody watches."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture(params=[True, False], ids=["tqdm", "plain"])
+def terminal(request, monkeypatch):
+    if request.param:
+        pytest.importorskip("tqdm")
+    else:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+        monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    return Terminal()
+
+
+def test_a_watched_fit_shows_one_bar_with_its_criterion(terminal):
+    with redirect_stderr(terminal):
+        fit = mme.lmer(SLOPE, mme.load("sleepstudy"), progress=True)
+    shown = terminal.getvalue()
+    assert shown.count("\n") == 1
+    assert "criterion " in shown
+    assert "theta" not in shown
+    if "steps" not in shown:  # tqdm draws the last state when it is closed
+        assert f"criterion {fit.criterion:.6f}" in shown.replace("\r", "")
+
+
+def test_a_profile_counts_its_parameters(terminal):
+    fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"), method="ML")
+    with redirect_stderr(terminal):
+        profile = fit.profile(progress=True)
+    assert "3/3" in terminal.getvalue()
+    np.testing.assert_array_equal(profile.confint(), fit.profile().confint())
+    with pytest.raises(mme.MMEError, match="progress"):
+        fit.profile(progress="yes")
+
+
+def test_a_bootstrap_shows_how_many_are_left(terminal):
+    fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+    with redirect_stderr(terminal):
+        fit.bootstrap(10, seed=1, workers=1, progress=True)
+    assert "10/10" in terminal.getvalue()
+
+
+def test_what_is_not_asked_for_is_not_shown(terminal):
+    assert list(bars.stepped("profile", ["a", "b"], False)) == ["a", "b"]
+    with redirect_stderr(terminal):
+        mme.lmer(SLOPE, mme.load("sleepstudy")).profile("sigma")
+    assert terminal.getvalue() == ""
+
+
+def test_decisions_are_logged_where_someone_listens(caplog):
+    with caplog.at_level(logging.INFO, "mme"):
+        mme.lmer(SLOPE, mme.load("sleepstudy"))
+        mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", mme.load("cbpp"), "binomial")
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    for text in ("absorbed: ", "because ", "search of 3 parameters by ", "minimum after "):
+        assert text in said
+    assert {record.name for record in caplog.records} == {"mme"}
