@@ -44,7 +44,7 @@ class Alike:
         return Observed(y, weights, data.levels)
 
     def block(self, block: Block) -> Block:
-        """The different records of a block."""
+        """A block of Z that has the different records alone."""
         twin = Block.__new__(Block)
         columns = tuple(None if column is None else column[self.first] for column in block.columns)
         vars(twin).update(vars(block), codes=block.codes[self.first], columns=columns)
@@ -57,7 +57,7 @@ class Alike:
 
     @cached_property
     def share(self) -> float:
-        """Different records for each record."""
+        """How many different records there are for each record: one where none is like another."""
         return self.count / max(self.of_record.size, 1)
 
 

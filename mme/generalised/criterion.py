@@ -26,7 +26,7 @@ class CriterionAt(Protocol):
 
     @property
     def at(self) -> Psi:
-        """The point."""
+        """The point at which this criterion was evaluated."""
 
     @property
     def value(self) -> float:
@@ -41,11 +41,11 @@ class CriterionAt(Protocol):
 
     @property
     def laplace(self) -> Laplace:
-        """The same with the density and the factor at the mode."""
+        """The criterion by Laplace's approximation, with the density and the factor at its mode."""
 
     @property
     def curved(self) -> Laplace:
-        """The same but for a constant, of as few records as say it."""
+        """The criterion but for a constant, made of as few records as determine it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class OfMerged:
 
     @property
     def at(self) -> Psi:
-        """The point."""
+        """The point at which this criterion was evaluated."""
         return self.of.at
 
     @property
@@ -79,12 +79,12 @@ class OfMerged:
 
     @property
     def curved(self) -> Laplace:
-        """Of the different records."""
+        """The criterion of the different records alone, which has the same derivatives."""
         return self.of.curved
 
     @cached_property
     def laplace(self) -> Laplace:
-        """Of all records."""
+        """Laplace's approximation at the mode of all records, those alike each by itself."""
         found = at_mode(self.problem, self.at, self.u, expected=self.expected, points=self.points)
         assert found is not None
         return found
@@ -149,7 +149,7 @@ class Criterion:
         return OfMerged(self.problem, found, self.constant, self.expected, self.points)
 
     def _at(self, point: Psi) -> CriterionAt | None:
-        """That of the different records."""
+        """The criterion at a point, of the different records alone."""
         self.evaluations += 1
         if not np.isfinite(point.x).all():
             return None
@@ -176,7 +176,7 @@ class Criterion:
         self.known = of.mode.factor if self.different.equations.dear and isinstance(of, Laplace) else None
 
     def _by_steps(self, point: Psi, u: Effects) -> Laplace | None:
-        """All levels step together."""
+        """The criterion at a point by Newton steps that all levels take together."""
         problem, prior = self.different, Prior.at(self.problem.blocks, point.theta)
         fixed = problem.offset + point.gamma @ problem.Q
         mode = None if self.known is None else mode_near(problem, prior, fixed, point.tau, u, self.known)

@@ -39,13 +39,13 @@ class DenseEquations:
 
     @cached_property
     def dear(self) -> bool:
-        """By the products of the Schur complement and its factor."""
+        """Whether the Schur complement and its factor take more products than passes over the records."""
         m, of = self.starts[-1], self.absorbed
         return m * m * (of.J * of.q + m / 3.0) > limits().dear_factor * of.codes.size
 
     @cached_property
     def starts(self) -> list[int]:
-        """Where each block begins."""
+        """Where the effects of each block begin among the m."""
         return np.cumsum([0, *(block.J * block.q for block in self.rest)]).tolist()
 
     @cached_property
@@ -59,7 +59,7 @@ class DenseEquations:
         ]
 
     def factor(self, prior: Prior, W: np.ndarray) -> DenseFactors:
-        """Levels, then the Schur complement."""
+        """Factorise H_g of every level, then the Schur complement of the other effects."""
         levels = LevelFactors(self.absorbed, prior.T[0], weighted_gram(self.absorbed, W))
         return DenseFactors(self, prior, levels, W)
 
@@ -95,7 +95,7 @@ class DenseFactors:
 
     @cached_property
     def S(self) -> np.ndarray:
-        """(m, m), whole."""
+        """The Schur complement S of (S) (m, m), both its triangles."""
         B = self.B
         BG = product(B, self.levels.G) if B.shape[1] > 1 else B * self.levels.G
         m = B.shape[0]
@@ -124,7 +124,7 @@ class DenseFactors:
 
     @cached_property
     def L(self) -> DenseFactor:
-        """Of T_2'S T_2 + K^-1."""
+        """The Cholesky factor of T_2'S T_2 + K^-1 (m, m)."""
         H = self.lam(self.lam(self.S, transposed=True).T, transposed=True)
         for block, P, start in zip(self.of.rest, self.prior.precision[1:], self.of.starts, strict=False):
             at = slice(start, start + block.J * block.q)

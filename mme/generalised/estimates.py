@@ -82,7 +82,7 @@ class GeneralisedEstimates:
 
     @cached_property
     def beta_cov_given_theta(self) -> np.ndarray:
-        """The same with theta and the dispersion held: lme4's from RX."""
+        """The covariance of beta (p, p) with theta and the dispersion held: lme4's from RX."""
         return self._of_beta(self._gamma_cov_given_theta)
 
     @cached_property
@@ -123,7 +123,7 @@ class GeneralisedEstimates:
 
     @cached_property
     def half_given_theta(self) -> np.ndarray:
-        """The same with theta and the dispersion held."""
+        """F (p, p) with F'F the covariance of beta at theta and the dispersion held."""
         return half_of(self.beta_cov_given_theta)
 
     @cached_property
@@ -135,7 +135,7 @@ class GeneralisedEstimates:
 
     @property
     def effects(self) -> list[np.ndarray]:
-        """The same: effects of the levels of each term (J, q)."""
+        """Effects of the levels of each term (J, q): the modes, as no groups of unknown parents stand beside them."""
         return self.b
 
     @cached_property
@@ -147,7 +147,7 @@ class GeneralisedEstimates:
 
     @cached_property
     def condvar(self) -> list[np.ndarray]:
-        """Their variance given the data, parameters held, of each term (J, q, q): from H at the mode."""
+        """var(b | y) of every level of each term (J, q, q), parameters held: from H at the mode."""
         return self.by_term(self.block_condvar)
 
     @cached_property

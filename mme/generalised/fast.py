@@ -42,7 +42,7 @@ class JointFactor:
 
     @classmethod
     def of(cls, problem: Problem, prior: Prior, factor: FactorOfH, W: np.ndarray) -> JointFactor:
-        """Eliminate u."""
+        """Eliminate u from the equations at these working weights."""
         columns, Q = problem.columns, problem.Q
         v = [prior.transposed(columns.transposed(W * row)) for row in Q]
         solved = [factor.solve(one) for one in v]
@@ -53,7 +53,7 @@ class JointFactor:
         return cls(problem, factor, v, solved, L)
 
     def solve(self, r_u: Effects, r_gamma: np.ndarray) -> tuple[Effects, np.ndarray]:
-        """Both parts."""
+        """Solve the equations of the joint mode: the effects, block by block, and gamma (p,)."""
         right = r_gamma - np.array([inner(one, r_u) for one in self.solved])
         gamma = cholesky_solve(self.L, right)
         u = self.factor.solve(r_u)

@@ -35,7 +35,7 @@ class LikelihoodAt:
 
     @cached_property
     def density(self) -> Density:
-        """Of every record."""
+        """The density of every record at gamma and tau, with its derivatives by eta."""
         problem = self.problem
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return problem.family.at(problem.data, problem.offset + self.gamma @ problem.Q, self.tau)

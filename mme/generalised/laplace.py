@@ -38,7 +38,7 @@ class Psi:
 
     @property
     def x(self) -> np.ndarray:
-        """All of them, one behind the other."""
+        """Theta, gamma and tau in one vector (k + p + r,)."""
         return np.concatenate([self.theta, self.gamma, self.tau])
 
 
@@ -64,7 +64,7 @@ class Laplace:
 
     @property
     def laplace(self) -> Laplace:
-        """Itself: the mode, its density and its factor are at hand."""
+        """Itself: it has the mode, its density and its factor."""
         return self
 
     @property

@@ -146,7 +146,7 @@ class Quadrature(Laplace):
 
     @cached_property
     def _sums(self) -> np.ndarray:
-        """log of their sum (J,)."""
+        """log sum_k w_k exp(|z_k|^2 - f(u_k)) of every level (J,)."""
         most = self._logs.max(axis=0)
         return np.asarray(most + np.log(np.exp(self._logs - most).sum(axis=0)))
 

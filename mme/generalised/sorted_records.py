@@ -43,12 +43,12 @@ class PassedOver:
 
     @property
     def curved(self) -> Laplace:
-        """The same."""
+        """Laplace's approximation of all records, of which none are merged."""
         return self.laplace
 
     @cached_property
     def laplace(self) -> Laplace:
-        """The same with all that a room may ask: eta, the density and the factor at the mode."""
+        """Laplace's approximation at these modes, with eta, the density and the factor, which a pass does not keep."""
         prior = Prior.at(self.problem.blocks, self.at.theta)
         fixed = self.problem.offset + self.at.gamma @ self.problem.Q
         mode = mode_at(self.problem, prior, fixed, self.at.tau, self.u)

@@ -37,7 +37,7 @@ class SparseEquations:
 
     @classmethod
     def of(cls, blocks: tuple[Block, ...], offsets: np.ndarray) -> SparseEquations:
-        """Order and pattern, once a model."""
+        """Order the effects and analyse the pattern of H, once a model."""
         pattern = schur_pattern(blocks, offsets, tuple(no_cells() for _ in blocks), None, 1, 0)
         analysis = analyse(pattern.lower())
         analysis.require_memory("the random effects of this model")
@@ -46,16 +46,16 @@ class SparseEquations:
 
     @cached_property
     def dear(self) -> bool:
-        """By the products of the factor."""
+        """Whether the factor takes more products than passes over the records."""
         return self.analysis.flops > limits().dear_factor * self.blocks[0].codes.shape[-1]
 
     @property
     def description(self) -> str:
-        """Who factorises."""
+        """How the effects are ordered and factorised, in words."""
         return self.analysis.description
 
     def factor(self, prior: Prior, W: np.ndarray) -> SparseFactors:
-        """All effects at once."""
+        """Factorise H of all effects at once."""
         return SparseFactors(self, prior, self._gram(W), W)
 
     def _gram(self, W: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ class SparseFactors:
 
     @cached_property
     def L(self) -> SymmetricFactor:
-        """Of H."""
+        """The Cholesky factor of H."""
         pattern, values = self.of.pattern, self.gram.copy()
         for family in pattern.families:
             sandwich(self.prior.T[family.t_row].T, family.blocks(values), self.prior.T[family.t_col])
@@ -168,7 +168,7 @@ class SparseFactors:
         return [self.of.pattern.diagonal_blocks(self.covariance, t) for t in range(len(self.of.blocks))]
 
     def between(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
-        """By a solve for every level that occurs of the block of which fewer do."""
+        """Lambda H^-1 Lambda' (pairs, q_s, q_t), by a solve for every level of the block of which fewer occur."""
         if np.unique(g).size < np.unique(h).size:
             return self.between(t, s, h, g).transpose(0, 2, 1)
         blocks, offsets, T = self.of.blocks, self.of.pattern.offsets, self.prior.T

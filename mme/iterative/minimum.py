@@ -128,7 +128,7 @@ def _held(search: _Search, at: Curvature, x: np.ndarray) -> np.ndarray:
 
 
 def _error(slopes: ProbedSlopes, at: Curvature) -> float:
-    """(E), of what is not at the edge or flat."""
+    """(E): how far, in standard errors, chance can move the coordinates that are neither at the edge nor flat."""
     values, vectors = np.linalg.eigh(at.hessian)
     kept = values > 1e-8 * max(float(values.max()), 1e-300)
     half = vectors[:, kept] / np.sqrt(values[kept])

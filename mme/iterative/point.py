@@ -44,13 +44,13 @@ class IteratedPoint:
 
     @property
     def factor(self) -> IterativeFactor:
-        """M of the remainder."""
+        """What solves with M of the effects that are not absorbed."""
         assert isinstance(self.at.rest, IterativeFactor)
         return self.at.rest
 
     @property
     def schur(self) -> SchurSum:
-        """The complement."""
+        """The Schur complement S of the effects that are not absorbed."""
         assert isinstance(self.objective.system.rest.schur, SchurSum)
         return self.objective.system.rest.schur
 
@@ -84,7 +84,7 @@ class IteratedPoint:
 
     @property
     def scale(self) -> float:
-        """s of (I)."""
+        """s of (I): sigma^2 where it is known, else pwrss over its degrees of freedom."""
         c = self.objective.constants
         return c.sigma**2 if c.sigma is not None else self.pwrss / c.n_effective
 

@@ -22,7 +22,7 @@ class ProbedSlopes:
 
     @property
     def gradient(self) -> np.ndarray:
-        """Their mean (k,)."""
+        """The gradient (k,): the mean over the probes."""
         return np.asarray(self.by_probe.mean(axis=0))
 
     @property

@@ -44,7 +44,7 @@ class Probes:
         return Probes(self.count, found.x), z, found.iterations
 
     def doubled(self) -> Probes:
-        """As many again: the ones that there are stay."""
+        """Twice as many probes, of which the first half are these."""
         return Probes(2 * self.count, self.x)
 
 

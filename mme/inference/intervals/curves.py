@@ -125,7 +125,7 @@ class Profile:
 
 
 def quantile(level: float) -> float:
-    """The normal quantile of an interval at this level."""
+    """The normal quantile z of a two-sided interval at this level: |zeta| = z at its limits."""
     check_level(level)
     return float(ndtri(0.5 + level / 2.0))
 

@@ -57,7 +57,7 @@ class Deviance:
         return criterion(constants, logdet_M, 0.0, squares)
 
     def _direction(self, at: Point, border: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """a = L_X^-1 h, c and beta0_j."""
+        """L_X^-1 h = a (p,), c (p,) and beta0_j, from which beta_j_hat = beta0_j + a'c."""
         basis, p = self.joint.at(at.phi).basis, border.shape[0] - 1
         a = half_covariance(border, basis.R_inverse[at.j])
         return a, border[p, :p], float(basis.beta0[at.j])

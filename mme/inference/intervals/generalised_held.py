@@ -128,7 +128,7 @@ class GeneralisedMaximum:
         return max(*moved, 1e-8 * max(abs(estimate), 1.0))
 
     def _effect(self, at: int, j: int) -> Question:
-        """A fixed effect."""
+        """The question to a fixed effect: theta and tau are free, and gamma across its direction."""
         p = self.psi.size - self._k - self._r
         c = self.fit.problem.beta_of_gamma[j]
         N = np.linalg.qr(c[:, None], mode="complete")[0][:, 1:]

@@ -79,7 +79,7 @@ def profile(
 
 
 def _all_of_it(whole: AllParameters, name: str) -> Curve:
-    """The curve of a parameter that is not determined: none."""
+    """A curve without knots, whose limits are the bounds: that of a parameter the data do not determine."""
     bounds = whole.bounds[whole.names.index(name)]
     return Curve(name, np.nan, bounds, np.zeros(0), np.zeros(0), np.zeros((0, len(whole.names))), (True, True))
 
