@@ -8,9 +8,9 @@ from typing import Any
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
+from mme.search.about_mean import search_about_mean
 from mme.search.given import given_theta
 from mme.search.known_derivatives import AUTO, check_search
-from mme.search.loop import search as optimise
 from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
@@ -30,9 +30,10 @@ def fit_model(
     if theta is not None and start is not None:
         raise MMEError("theta= evaluates there without a search, which start= would begin: give one of them")
     first = None if start is None else model.canonical(given_theta(start, model, "start"))
-    found = optimise(model, theta, progress, first, by=check_search(search))
+    found = search_about_mean(model, theta, progress, first, check_search(search))
     logging.getLogger("mme").info("%s", found.optimum)
     used = Rows.all(model.n) if rows is None else rows
     objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
-    model = model if model.held is None else found.objective.model
+    follows_mean = model.residual is not None and model.residual.of_mean.any()
+    model = found.objective.model if follows_mean or model.held is not None else model
     return Fitted(model, found.optimum, objective, used, progress, formula, specification)

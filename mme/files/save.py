@@ -167,6 +167,7 @@ def _of_residuals() -> list[type]:
         field,
         grid,
         nugget,
+        ofmean,
         patterns,
         product,
         spatial,
@@ -181,5 +182,11 @@ def _of_residuals() -> list[type]:
         *(unstructured.BoundUnstructured, variance.BoundHeterogeneous, variance.BoundPowerOfCovariate),
         *(variance.BoundExponentialOfCovariate, product.Product, chain.Chain, patterns.Patterns, patterns.Batch),
         *(ante.BoundAnteDependence, arma.BoundARMA, spatial.BoundSpatial, field.BoundField, grid.PlotGrid, Decay),
-        *(nugget.BoundNugget, entrywise.BoundEntrywise, bylevel.BoundByLevel, bylevel.BoundVarianceByLevel),
+        *(
+            ofmean.BoundPowerOfMean,
+            nugget.BoundNugget,
+            entrywise.BoundEntrywise,
+            bylevel.BoundByLevel,
+            bylevel.BoundVarianceByLevel,
+        ),
     ]

@@ -8,6 +8,7 @@ from mme.residual.binding import bind
 from mme.residual.bygroup import ByGroup
 from mme.residual.compound import CompoundSymmetry
 from mme.residual.exponential import Exponential
+from mme.residual.ofmean import PowerOfMean
 from mme.residual.product import Product
 from mme.residual.rstructure import ByLevel, RStructure, Times, WithNugget
 from mme.residual.spatial import Spatial
@@ -30,6 +31,7 @@ __all__ = [
     "ExponentialOfCovariate",
     "Heterogeneous",
     "PowerOfCovariate",
+    "PowerOfMean",
     "Product",
     "RStructure",
     "Spatial",

@@ -66,6 +66,15 @@ class Bound(Differentiable):
         return None
 
     @property
+    def of_mean(self) -> np.ndarray:
+        """Which coordinates (k,) say how R depends on the fitted mean."""
+        return np.zeros(self.k, dtype=bool)
+
+    def about(self, fitted: np.ndarray, population: np.ndarray) -> Bound:
+        """The same at other fitted values (n,), with and without random effects."""
+        return self
+
+    @property
     def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Row and column of the entries of a sparse W, by row, a record's own first; None: they are to be found."""
         return None

@@ -8,7 +8,7 @@ as SAS has it with ``GROUP=``: the variance is a level's own too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -103,6 +103,16 @@ class _Levels(Bound):
         for part, at, shift in zip(self.parts, self.members, clipped_log_sd(shifts).tolist(), strict=True):
             yield part, at, x[start : start + part.k], shift
             start += part.k
+
+    @property
+    def of_mean(self) -> np.ndarray:
+        """Those of the parts."""
+        return np.concatenate([*(part.of_mean for part in self.parts), np.zeros(len(self.parts) - 1, dtype=bool)])
+
+    def about(self, fitted: np.ndarray, population: np.ndarray) -> Bound:
+        """The parts at other fitted values."""
+        pairs = zip(self.parts, self.members, strict=True)
+        return replace(self, parts=tuple(part.about(fitted[at], population[at]) for part, at in pairs))
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Those of the parts, from the residuals of their levels, and the root mean squares of these."""

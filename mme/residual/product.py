@@ -47,8 +47,10 @@ def _require_identified(parts: Sequence[Bound], kinds: Sequence[str]) -> None:
             if direction.any():
                 direction -= direction.mean()
                 directions.append(direction / (np.linalg.norm(direction) or 1.0))
+    if not directions:
+        return
     table = np.array(directions).reshape(len(directions), -1)
-    if directions and np.linalg.eigvalsh(table @ table.T)[0] < _SAME:
+    if np.linalg.eigvalsh(table @ table.T)[0] < _SAME:
         raise MMEError(
             f"residual: in the product of {' and '.join(kinds)} some standard deviations stand twice, so that they "
             "cannot be told apart; leave one structure out"
@@ -103,6 +105,16 @@ class Product(Bound):
                 residual = residual * np.exp(-part.log_sd(starts[-1]))
         first = [] if self.correlation is None else [self.correlation.start(residual)]
         return np.concatenate([*first, *starts])
+
+    @property
+    def of_mean(self) -> np.ndarray:
+        """Those of the parts."""
+        return np.concatenate([part.of_mean for part in self.parts])
+
+    def about(self, fitted: np.ndarray, population: np.ndarray) -> Product:
+        """The parts at other fitted values."""
+        moved = [part.about(fitted, population) for part in self.variances]
+        return replace(self, variances=tuple(one for one in moved if isinstance(one, Variance)))
 
     def radius(self) -> np.ndarray:
         """Radii of the parts."""

@@ -1,0 +1,61 @@
+"""Variance as a power of the fitted mean: a fixed point, and the likelihood at it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+
+BODYWEIGHT = Path(__file__).parents[3] / "shared" / "field" / "data" / "bodyweight.csv"
+
+
+def growing(seed=1):
+    rng = np.random.default_rng(seed)
+    g, x = np.divmod(np.arange(120), 6)
+    mean = 5.0 + 2.0 * x + rng.normal(size=20)[g]
+    return pd.DataFrame({"g": g, "x": x, "y": mean + 0.2 * mean**0.8 * rng.normal(size=120)})
+
+
+@pytest.mark.parametrize("random", [True, False])
+def test_the_fit_is_that_of_a_covariate_that_is_its_own_fitted_values(random):
+    data = growing()
+    fit = mme.lmer("y ~ x + (1 | g)", data, residual=mme.PowerOfMean(random=random))
+    data["mean"] = fit.predict(random=random)
+    again = mme.lmer("y ~ x + (1 | g)", data, residual=mme.PowerOfCovariate("mean"))
+    assert fit.criterion == pytest.approx(again.criterion, abs=1e-6)
+    assert fit.residual["power"] == pytest.approx(again.residual["power"], abs=1e-4)
+    np.testing.assert_allclose(fit.fitted, again.fitted, rtol=1e-6)
+
+
+def test_it_goes_with_a_correlation_and_into_a_file(tmp_path):
+    data = growing()
+    fit = mme.lmer("y ~ x", data, residual=mme.AR1("x", "g") * mme.PowerOfMean())
+    assert list(fit.residual) == ["rho", "power"]
+    fit.save(tmp_path / "mean.mme")
+    assert mme.load_fit(tmp_path / "mean.mme").criterion == fit.criterion
+    held = mme.lmer("y ~ x", data, residual=mme.AR1("x", "g") * mme.PowerOfMean(), phi={"power": 0.0})
+    assert held.criterion == pytest.approx(mme.lmer("y ~ x", data, residual=mme.AR1("x", "g")).criterion, abs=1e-6)
+
+
+def test_a_mean_of_zero_is_refused():
+    data = growing()
+    data["y"] -= data["y"].mean()
+    data["y"] *= data["x"] > 0
+    data["two"] = np.where(data["x"] < 3, -1.0, 1.0)
+    with pytest.raises(mme.MMEError, match=re.escape("PowerOfMean: a fitted value is")):
+        mme.lmer(
+            "y ~ 0 + two:x + (1 | g)",
+            data.assign(y=data["y"] * (data["x"] > 0)),
+            residual=mme.PowerOfMean(random=False),
+        )
+
+
+@pytest.mark.skipif(not BODYWEIGHT.exists(), reason="needs nlme's BodyWeight")
+def test_body_weights_of_rats_have_nlmes_likelihood():
+    """Pinheiro and Bates 2000, section 5.2.2: varPower() of the fitted values, -570.9607."""
+    data = pd.read_csv(BODYWEIGHT, dtype={"Rat": str, "Diet": str})
+    fit = mme.lmer("weight ~ Time * Diet + (Time | Rat)", data, residual=mme.PowerOfMean())
+    assert fit.loglik == pytest.approx(-570.9607, abs=1e-4)
