@@ -77,3 +77,14 @@ class FixedEffects(Face):
         from mme.inference.fixed.methods import reference
 
         return framed(hypothesis_table(self.internals, hypothesis, reference(self.internals, ddf)))
+
+    def vif(self) -> pd.DataFrame:
+        """Variance inflation of the terms of the fixed part, ``vif, df, per_df``: R's ``car::vif``.
+
+        ``vif`` of a term of one column is 1 / (1 - R^2) of it on the others, of several the generalised one of Fox and
+        Monette; ``per_df`` is vif^(1 / (2 df)), how much longer intervals are. Above 5 or so (``per_df`` above 2.2)
+        terms are hard to tell apart.
+        """
+        from mme.inference.fixed.inflation import inflation
+
+        return framed(inflation(self.internals, self.internals.estimates.beta_cov))

@@ -255,3 +255,14 @@ class GeneralisedFixedEffects(GeneralisedFace):
         else:
             table = compared_table(self.internals, rows, comparisons_of(rows, wanted, reference), to, adjust, level)
         return framed(table.drop(columns="df").rename(columns={"t": "z"}), f"Slopes of {x}, on the scale of the link")
+
+    def vif(self) -> pd.DataFrame:
+        """Variance inflation of the terms of the fixed part, ``vif, df, per_df``: R's ``car::vif``.
+
+        ``vif`` of a term of one column is 1 / (1 - R^2) of it on the others, of several the generalised one of Fox and
+        Monette; ``per_df`` is vif^(1 / (2 df)), how much longer intervals are. Above 5 or so (``per_df`` above 2.2)
+        terms are hard to tell apart.
+        """
+        from mme.inference.fixed.inflation import inflation
+
+        return framed(inflation(self.internals, self.internals.estimates.beta_cov))

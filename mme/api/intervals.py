@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mme.api.base import Face, of_records
 from mme.errors import MMEError
 from mme.results.frames import framed
-from mme.tables.arguments import check_options, is_word
+from mme.tables.arguments import check_options, is_word, yes_or_no
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Options of confint by its method.
 _INTERVALS: dict[str, tuple[str, ...]] = {
-    "wald": (),
+    "wald": ("variances",),
     "profile": ("parameters",),
     "bootstrap": ("n", "seed", "workers", "progress", "kind"),
 }
@@ -29,7 +29,13 @@ class Intervals(Face):
     """How far the parameters of a fit may be off."""
 
     def confint(
-        self, method: str = "wald", level: float = 0.95, *, ddf: str = "satterthwaite", **options: Any
+        self,
+        method: str = "wald",
+        level: float = 0.95,
+        *,
+        ddf: str = "satterthwaite",
+        scale: str = "sd",
+        **options: Any,
     ) -> pd.DataFrame:
         """Confidence intervals: ``lower, upper``.
 
@@ -45,8 +51,12 @@ class Intervals(Face):
         ddf : str
             Of Wald intervals of the fixed effects: degrees of freedom as in :meth:`coefficients`, so that an interval
             leaves zero out where its p-value says so; ``"none"`` is the normal distribution.
+        scale : str
+            ``"sd"``: of standard deviations; ``"variance"``: of their squares, called ``var_x|g`` and ``sigma2``.
         **options
-            Of the method: ``parameters`` of a profile; ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a
+            Of the method: ``variances=True`` of Wald's, standard deviations and correlations of the random effects too,
+            by the observed information on the scale of logarithms and of Fisher's z; ``parameters`` of a profile;
+            ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a
             bootstrap.
 
         Examples
@@ -66,30 +76,55 @@ class Intervals(Face):
         if not is_word(method, _INTERVALS):
             raise MMEError(f"method={shown(method)}: method is 'wald', 'profile' or 'bootstrap'")
         check_options(options, _INTERVALS[method], f"confint(method='{method}')")
+        if not is_word(scale, ("sd", "variance")):
+            raise MMEError(f"scale must be 'sd' or 'variance', got {shown(scale)}")
+        from mme.inference.intervals.wald_variances import squared
+
+        table = self._limits(method, level, ddf, options)
+        return framed(squared(table) if scale == "variance" else table)
+
+    def _limits(self, method: str, level: float, ddf: str, options: dict[str, Any]) -> pd.DataFrame:
+        """``lower, upper`` by a method."""
         if method == "profile":
-            return framed(self.profile(level=level, **options).confint(level))
+            return self.profile(level=level, **options).confint(level)
         if method == "bootstrap":
             kind = options.pop("kind", "percentile")
-            return framed(self.bootstrap(**options).confint(level, kind))
-        from mme.inference.intervals.wald import wald_intervals
+            return self.bootstrap(**options).confint(level, kind)
+        import pandas as pd
 
-        return framed(wald_intervals(self.internals, level, ddf))
+        from mme.inference.intervals.wald import wald_intervals
+        from mme.inference.intervals.wald_variances import variance_limits
+
+        table = wald_intervals(self.internals, level, ddf)
+        if not yes_or_no(options.get("variances", False), "variances"):
+            return table
+        return pd.concat([variance_limits(self.internals, level), table])
 
     def profile(
-        self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95, progress: bool = False
+        self,
+        parameters: str | Iterable[str] | None = None,
+        *,
+        level: float = 0.95,
+        scale: str = "sd",
+        progress: bool = False,
     ) -> Profile:
         """Profile likelihood (always ML's) of standard deviations, correlations, sigma, residual and fixed effects.
 
         ``parameters`` names those to profile (None: all), those of a residual structure as :attr:`residual` does;
-        ``level`` is the one whose limits are computed to the end, others are interpolated; ``progress`` shows a bar of
-        the parameters, with the time left.
+        ``level`` is the one whose limits are computed to the end, others are interpolated. ``scale="variance"`` has
+        variances, ``var_x|g`` and ``sigma2``, in place of standard deviations. ``progress`` shows a bar of the
+        parameters, with the time left.
 
         Zeta grows outwards but where the likelihood itself turns back: of few records it can have several valleys, and
         rise again further out. Then ``curves[name].turns`` is true, and limits are where zeta is reached first.
         """
         from mme.inference.intervals.profile import profile
+        from mme.inference.intervals.wald_variances import of_variances
 
-        return profile(self.internals, parameters, level, progress)
+        if not is_word(scale, ("sd", "variance")):
+            raise MMEError(f"scale must be 'sd' or 'variance', got {shown(scale)}")
+        found = profile(self.internals, parameters, level, progress)
+        return of_variances(found) if scale == "variance" else found
 
     @of_records
     def bootstrap(

@@ -79,6 +79,7 @@ class Records(Face):
         newdata: Any = None,
         *,
         random: bool | str | Sequence[str] = True,
+        fixed: bool = True,
         new_levels: str = "error",
         interval: str | None = None,
         level: float = 0.95,
@@ -95,6 +96,8 @@ class Records(Face):
         random : bool, or names
             Whether the BLUPs are added, or which: ``"Subject"`` those of all terms on the grouping factor,
             ``"Subject.Days"`` those of one coefficient; without them the prediction is for the population.
+        fixed : bool
+            Whether X beta and the offset are in it; False: the random effects alone, of which ``random`` names part.
         new_levels : str
             ``"error"``, or ``"population"`` to give a level that the fit did not see, or a row without a label, the
             population value.
@@ -126,14 +129,43 @@ class Records(Face):
 
         if newdata is None:
             require_records(self.internals, "predict() without new rows")
-        return predict(self.internals, newdata, random, new_levels, interval, level, ddf, weights)
+        return predict(self.internals, newdata, random, new_levels, interval, level, ddf, weights, fixed)
 
     @of_records
-    def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
-        """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim)."""
-        from mme.results.simulate import simulate_responses
+    def simulate(
+        self,
+        nsim: int = 1,
+        *,
+        seed: int | np.random.Generator | None = None,
+        newdata: Any = None,
+        random: bool | str = "new",
+        weights: Any = None,
+    ) -> Any:
+        """Draw ``nsim`` responses at the estimates: (rows, nsim).
 
-        return self.internals.rows.aligned(simulate_responses(self.internals.estimates, nsim, seed), "simulated")
+        Parameters
+        ----------
+        nsim : int
+            How many.
+        seed : int or Generator, optional
+            The same seed gives the same draws.
+        newdata : data frame or mapping, optional
+            As in :meth:`predict`; None: the rows of the fit.
+        random : bool or str
+            ``"new"`` (True): random effects drawn anew, one for each label; ``"fitted"``: the BLUPs; False: none.
+        weights : array or column name, optional
+            Of new rows, where the fit had weights.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> fit.simulate(2, seed=1, newdata={"Days": [0, 9, 0, 9], "Subject": ["a", "a", "b", "b"]}).shape
+        (4, 2)
+        """
+        from mme.prediction.simulated import simulated
+
+        return simulated(self.internals, nsim, seed, newdata, random, weights)
 
     def leverage(self) -> Any:
         r"""Diagonal of the hat matrix of the conditional fit, one a row of the data: lme4's ``hatvalues``.

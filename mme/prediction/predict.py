@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from mme.prediction.rows import PredictedRows, new_rows, rows_of_fit
 from mme.solution.estimates import Estimates
 from mme.solution.prediction_error import Errors
 from mme.solution.wide_records import wide_records
+from mme.tables.arguments import yes_or_no
 
 
 def predict(
@@ -34,6 +36,7 @@ def predict(
     level: float,
     ddf: str,
     weights: Any,
+    fixed: bool = True,
 ) -> Any:
     """Predict the rows of a fit or new ones; see ``fit.predict()``."""
     check_words(new_levels, interval, ("confidence", "prediction"))
@@ -46,8 +49,11 @@ def predict(
     else:
         records, estimates = new_rows(fit, newdata, chosen, new_levels, weights, interval == "prediction")
     records = only(records, columns)
+    if not yes_or_no(fixed, "fixed"):
+        fit.model.require_dense("predict(fixed=False)")
+        records = replace(records, X=np.zeros_like(records.X), offset=None)
     X = kept_columns(fit, records)
-    fitted = newdata is None and random is True
+    fitted = newdata is None and random is True and fixed
     mean = fit.estimates.fitted.copy() if fitted else predictor(X, estimates.beta, estimates.b, records)
     if newdata is not None and fit.dropped:
         mean[undetermined(fit, records)] = np.nan

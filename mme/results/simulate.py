@@ -47,8 +47,12 @@ class Simulator:
 
     def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
         """(n, nsim) responses."""
-        out = self._mean[:, None] + self.sigma * self._noise(rng.standard_normal((self.model.n, nsim)))
+        out = self._mean[:, None] + self.sigma * self.noise(rng, nsim)
         return self._random.add(out, rng)
+
+    def noise(self, rng: np.random.Generator, nsim: int) -> np.ndarray:
+        """Residuals (n, nsim) in units of sigma."""
+        return self._noise(rng.standard_normal((self.model.n, nsim)))
 
     def _noise(self, z: np.ndarray) -> np.ndarray:
         """Residuals (n, nsim) in units of sigma, W^-1/2 R^1/2 z, from independent draws z (n, nsim)."""
