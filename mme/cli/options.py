@@ -36,9 +36,9 @@ With --family the model is a generalised one, by maximum likelihood (Laplace, or
 response is 0 and 1, two labels (the second in sorted order is the success), cbind(successes, failures), or a proportion
 with the numbers of trials as --weights.
 
---residual takes AR1(time, group), CompoundSymmetry(group), Exponential(time, group, nugget = TRUE),
-Unstructured(occasion, group), Toeplitz(occasion, group), Heterogeneous(stratum), PowerOfCovariate(x); a correlation and
-a variance, each with its own --residual, are multiplied.
+--residual takes the structures of Python: AR1(time, group), Exponential(time, group, nugget = TRUE),
+CompoundSymmetry(group), Unstructured(occasion, group), Toeplitz(occasion, group), Heterogeneous(stratum),
+Spatial("exponential", c(x, y)), ...; a correlation and a variance, each with its own --residual, are multiplied.
 
 --relationship takes a table of three columns, animal, sire and dam (unknown: empty or 0), as FACTOR=FILE, or as FILE
 where its first column has the name of the grouping factor.

@@ -13,9 +13,8 @@ from mme.cli.source import source_of
 from mme.errors import MMEError
 from mme.formula.bars import split
 from mme.formula.parser import parse_expression
-from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, names_in
+from mme.formula.syntax import Call, Name, Node, Number, Op, Text, deparse, names_in
 
-_NAMES = ("AR1", "CompoundSymmetry", "Exponential", "Heterogeneous", "PowerOfCovariate", "Toeplitz", "Unstructured")
 _TRUTH = {"TRUE": True, "True": True, "FALSE": False, "False": False}
 
 
@@ -39,11 +38,11 @@ def residual_of(texts: Sequence[str] | None) -> Any:
 
 
 def _structure(text: str) -> Any:
-    call = parse_expression(text)
-    if not isinstance(call, Call) or call.function not in _NAMES:
-        known = ", ".join(_NAMES)
+    call, kinds = parse_expression(text), _kinds()
+    if not isinstance(call, Call) or call.function not in kinds:
+        known = ", ".join(kinds)
         raise MMEError(f"--residual takes a structure of columns, such as 'AR1(time, group)', got {text!r}: {known}")
-    kind: Callable[..., Any] = getattr(mme, call.function)
+    kind = kinds[call.function]
     try:
         return kind(*map(_value, call.args), **{name: _value(node) for name, node in call.keywords})
     except TypeError:
@@ -51,8 +50,22 @@ def _structure(text: str) -> Any:
         raise MMEError(f"--residual {text}: {call.function} takes ({takes})") from None
 
 
+def _kinds() -> dict[str, Callable[..., Any]]:
+    """The residual structures by their names."""
+    found = {name: getattr(mme, name) for name in mme.__all__}
+    return {
+        name: one
+        for name, one in found.items()
+        if isinstance(one, type) and issubclass(one, mme.RStructure) and one is not mme.RStructure
+    }
+
+
 def _value(node: Node) -> Any:
-    """A column by its name (``a/b`` and ``a:b`` are combinations), a number, TRUE or FALSE."""
+    """A column by its name (``a/b`` and ``a:b`` are combinations), several by ``c(x, y)``, a number, text, TRUE."""
+    if isinstance(node, Text):
+        return node.value
+    if isinstance(node, Call) and node.function == "c":
+        return [_value(one) for one in node.args]
     if isinstance(node, Number):
         return int(node.value) if node.value == int(node.value) else node.value
     if isinstance(node, Name):

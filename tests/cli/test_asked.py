@@ -151,9 +151,9 @@ def test_a_pedigree_relates_the_levels_of_its_factor(command, tmp_path, given):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--residual", "AR2(Days, Subject)"], "AR1, CompoundSymmetry"),
-        (["--residual", "AR1(Days)"], "AR1 takes (time, group)"),
-        (["--residual", "AR1(Days, 'x' + 1)"], "is no column"),
+        (["--residual", "AR2(Days, Subject)"], "AR1, ARMA"),
+        (["--residual", "Toeplitz(Days)"], "Toeplitz takes (occasion, group"),
+        (["--residual", "AR1(Days, x + 1)"], "is no column"),
         (["--residual", "AR1(Dayz, Subject)"], "no column 'Dayz'"),
         (["--relationship", "nope.csv"], "there is no file nope.csv"),
         (["--relationship", "two.csv"], "two.csv has 2 columns; a pedigree has three"),
