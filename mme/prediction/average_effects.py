@@ -56,8 +56,8 @@ class Average:
 
 
 @dataclass(frozen=True, eq=False)
-class Averages:
-    """Averages over the records of a table, of one function of eta, with random effects of zero or averaged over."""
+class OverRecords:
+    """OverRecords over the records of a table, of one function of eta, with random effects of zero or averaged over."""
 
     fit: GeneralisedFitted
     mean: MeanOfEta
@@ -138,7 +138,7 @@ def average_effects(
     for name in _asked(fit.specification, columns):
         for contrast, first, second, width in _moves(fit.specification, frame, name, ratio):
             for category, mean in means.items():
-                averages = Averages(fit, mean, average)
+                averages = OverRecords(fit, mean, average)
                 ends = averages.at(first), averages.at(second)
                 one = ends[0].over(ends[1]) if ratio else ends[0].minus(ends[1], width)
                 index.append((name, contrast, *((category,) if len(means) > 1 else ())))

@@ -66,23 +66,8 @@ def predict_generalised(
     weights: Any,
 ) -> Any:
     """Predict the rows of a fit or new ones; see ``GeneralisedFit.predict()``."""
-    check_words(new_levels, interval, ("confidence", "prediction"))
-    check_level(level)
-    if not is_word(kind, ("response", "link", "probability")):
-        raise MMEError(f"type must be 'response', 'link' or 'probability', got {shown(kind)}")
-    if kind == "probability" and (fit.family.has_intercept or interval is not None):
-        raise MMEError(
-            "type='probability' is of ordered categories, without intervals, which means() and average_effects() have; "
-            "of binomial data type='response' is the probability"
-        )
-    if kind == "link" and interval == "prediction":
-        raise MMEError("interval='prediction' is of a new response: write type='response'")
+    _check(fit, kind, random, new_levels, interval, level)
     average = is_word(random, (AVERAGE,))
-    if average and kind == "link":
-        raise MMEError(
-            "random='average' is of means: on the scale of the link the average over b is random=False; write "
-            "type='response'"
-        )
     columns = chosen_columns(fit, True if average else random)
     chosen = tuple(columns)
     if newdata is None:
@@ -108,6 +93,32 @@ def predict_generalised(
         return records.rows.aligned(found.fit, "predicted")
     ends = _ends(fit, found, kind == "response", ndtri(0.5 + level / 2.0))
     return table(found.fit, ends, found.se, np.full(found.se.size, np.inf), records.rows)
+
+
+def _check(fit: GeneralisedFitted, kind: str, random: Any, new_levels: str, interval: str | None, level: float) -> None:
+    """Refuse words that there are not, or not together.
+
+    Raises
+    ------
+    MMEError
+        One of them is not known, or another one asks for what it has not.
+    """
+    check_words(new_levels, interval, ("confidence", "prediction"))
+    check_level(level)
+    if not is_word(kind, ("response", "link", "probability")):
+        raise MMEError(f"type must be 'response', 'link' or 'probability', got {shown(kind)}")
+    if kind == "probability" and (fit.family.has_intercept or interval is not None):
+        raise MMEError(
+            "type='probability' is of ordered categories, without intervals, which means() and average_effects() have; "
+            "of binomial data type='response' is the probability"
+        )
+    if kind == "link" and interval == "prediction":
+        raise MMEError("interval='prediction' is of a new response: write type='response'")
+    if is_word(random, (AVERAGE,)) and kind == "link":
+        raise MMEError(
+            "random='average' is of means: on the scale of the link the average over b is random=False; write "
+            "type='response'"
+        )
 
 
 def _of_categories(fit: GeneralisedFitted, records: PredictedRows, average: bool) -> pd.DataFrame:

@@ -16,7 +16,7 @@ _STEP = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
-class Probability:
+class OfCategory:
     """P(Y = category) as a function of eta; the category is a code."""
 
     family: Family
@@ -50,4 +50,4 @@ def means_of(fit: GeneralisedFitted) -> dict[str, MeanOfEta]:
     levels = fit.problem.data.levels
     if fit.family.has_intercept:
         return {"": fit.family}
-    return {label: Probability(fit.family, j) for j, label in enumerate(labels_of(np.array(levels)))}
+    return {label: OfCategory(fit.family, j) for j, label in enumerate(labels_of(np.array(levels)))}
