@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mme.numeric.kernels import in_any_order
+
 # Places of ``at``: parameters; coefficients of a level, columns of X, classes, pairs of coefficients; components and
 # other effects; other blocks and the most coefficients of theirs.
 K, Q, P, C, PAIRS, F, M, BLOCKS, WIDEST = range(9)
@@ -34,6 +36,8 @@ SCALE, UNIT, ROW, COLUMN = range(29, 33)
 # Of ``room``: T, A, L (q, q), W (C, pairs), border (p + 1, p + 1); T of the other blocks, S (m, m), S_N (m, p + 1) and
 # a part of one column, m the most of a component.
 T_, A_, L_, W_, BORDER, T_REST, S_, S_N, PART = range(33, 42)
+# Triangles up to this size are factorised entry by entry.
+_FEW = 8
 # Numbers that ``room`` has, and places in all.
 ROOM, PLACES = 42, 43
 
@@ -124,6 +128,7 @@ def absorbed_border(at: np.ndarray, design: np.ndarray, y: np.ndarray, room: np.
     room[border + p * wide + p] = s
 
 
+@in_any_order
 def eliminated(f: int, at: np.ndarray, design: np.ndarray, y: np.ndarray, beside: int, room: np.ndarray) -> float:
     """log|Lambda'S Lambda + I| of one component, whose part is taken from the border; NaN where no digits are left."""
     m, wide, S, N, border = (
@@ -157,10 +162,9 @@ def eliminated(f: int, at: np.ndarray, design: np.ndarray, y: np.ndarray, beside
 def component(f: int, m: int, at: np.ndarray, design: np.ndarray, y: np.ndarray, beside: int, room: np.ndarray) -> None:
     """S (m, m) of one component and its columns beside N, by (C)."""
     p, pairs, S, N, start = at[P], at[PAIRS], at[S_], at[S_N], int(design[at[FIRST] + f])
-    wide, by_cell, ZZ_f = p + 1, beside + at[M], at[ZZ] + int(design[at[ZZ_AT] + f])
+    wide, by_cell = p + 1, beside + at[M]
+    added(room, S, design, at[ZZ] + int(design[at[ZZ_AT] + f]), m * m, 0.0, 1.0)
     for a in range(m):
-        for b in range(m):
-            room[S + a * m + b] = design[ZZ_f + a * m + b]
         for r in range(p):
             room[N + a * wide + r] = design[at[ZX] + (start + a) * p + r]
         room[N + a * wide + p] = y[beside + start + a]
@@ -169,42 +173,77 @@ def component(f: int, m: int, at: np.ndarray, design: np.ndarray, y: np.ndarray,
         W_c = at[W_] + int(design[at[CELL_CLASS] + cell]) * pairs
         for e in range(pairs):
             w = room[W_c + e]
+            added(room, S, design, squares + e * m * m, m * m, 1.0, w)
             for a in range(m):
                 here = row + e * m + a
-                for b in range(m):
-                    room[S + a * m + b] += w * design[squares + (e * m + a) * m + b]
                 for r in range(p):
                     room[N + a * wide + r] += w * design[at[CELL_ZX] + here * p + r]
                 room[N + a * wide + p] += w * y[by_cell + here]
 
 
+def added(room: np.ndarray, S: int, design: np.ndarray, start: int, count: int, kept: float, w: float) -> None:
+    """``kept`` times what stands in the room, plus w times numbers of the design."""
+    if count > _FEW**2:
+        own, other = room[S : S + count], design[start : start + count]
+        for b in range(count):
+            own[b] = kept * own[b] + w * other[b]
+        return
+    for b in range(count):
+        room[S + b] = kept * room[S + b] + w * design[start + b]
+
+
 def multiply_lambda(f: int, m: int, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:
     """Lambda'S Lambda and Lambda'S_N of one component, in place, level by level."""
-    for level in range(int(design[at[LEVEL_FIRST] + f]), int(design[at[LEVEL_FIRST] + f + 1])):
-        first, block = int(design[at[LEVEL_AT] + level]), int(design[at[LEVEL_BLOCK] + level])
-        q, T = int(design[at[REST_Q] + block]), at[T_REST] + block * at[WIDEST] ** 2
-        across(room, at[S_N] + first * (at[P] + 1), at[P] + 1, 1, at[P] + 1, q, T, at[WIDEST], at[PART])
-        across(room, at[S_] + first * m, m, 1, m, q, T, at[WIDEST], at[PART])
-        across(room, at[S_] + first, 1, m, m, q, T, at[WIDEST], at[PART])
+    wide, q_T = at[P] + 1, at[WIDEST] ** 2
+    for side in range(2):
+        for level in range(int(design[at[LEVEL_FIRST] + f]), int(design[at[LEVEL_FIRST] + f + 1])):
+            row, block = int(design[at[LEVEL_AT] + level]), int(design[at[LEVEL_BLOCK] + level])
+            q, T = int(design[at[REST_Q] + block]), at[T_REST] + block * q_T
+            across(room, at[S_] + row * m, m, q, T, at[WIDEST], at[PART])
+            if side == 0:
+                across(room, at[S_N] + row * wide, wide, q, T, at[WIDEST], at[PART])
+        if side == 0:  # Lambda'S, whose transpose has the rows for the other side
+            for a in range(m):
+                for b in range(a):
+                    one, other = at[S_] + a * m + b, at[S_] + b * m + a
+                    room[one], room[other] = room[other], room[one]
 
 
-def across(
-    room: np.ndarray, start: int, step: int, along: int, count: int, q: int, T: int, widest: int, part: int
-) -> None:
-    """T' times q rows of a matrix, ``step`` apart, in each of ``count`` places, ``along`` apart."""
-    for r in range(count):
-        here = start + r * along
+def across(room: np.ndarray, start: int, columns: int, q: int, T: int, widest: int, part: int) -> None:
+    """T' times q rows of a matrix, one after another from ``start``, in place."""
+    if q == 1:
+        for c in range(columns):
+            room[start + c] *= room[T]
+        return
+    if columns > _FEW:
+        return across_by_rows(room, start, columns, q, T, widest, part)
+    for c in range(columns):
         for j in range(q):
             s = 0.0
             for a in range(q):
-                s += room[T + a * widest + j] * room[here + a * step]
+                s += room[T + a * widest + j] * room[start + a * columns + c]
             room[part + j] = s
         for j in range(q):
-            room[here + j * step] = room[part + j]
+            room[start + j * columns + c] = room[part + j]
+
+
+@in_any_order
+def across_by_rows(room: np.ndarray, start: int, columns: int, q: int, T: int, widest: int, part: int) -> None:
+    """The same for longer rows."""
+    for j in range(q):
+        own = room[part + j * columns : part + (j + 1) * columns]
+        own[:] = 0.0
+        for a in range(q):
+            row, t = room[start + a * columns : start + (a + 1) * columns], room[T + a * widest + j]
+            for c in range(columns):
+                own[c] += t * row[c]
+    room[start : start + q * columns] = room[part : part + q * columns]
 
 
 def lower_factor(room: np.ndarray, L: int, m: int) -> bool:
     """Cholesky's factor in place of a lower triangle (m, m); whether every pivot was positive."""
+    if m > _FEW:
+        return lower_factor_by_rows(room[L : L + m * m].reshape(m, m))
     for i in range(m):
         for j in range(i + 1):
             s = room[L + i * m + j]
@@ -216,6 +255,28 @@ def lower_factor(room: np.ndarray, L: int, m: int) -> bool:
                 room[L + i * m + i] = np.sqrt(s)
             else:
                 return False
+    return True
+
+
+@in_any_order
+def lower_factor_by_rows(A: np.ndarray) -> bool:
+    """The same for a larger one: row by row, whose products are of neighbours."""
+    m = A.shape[0]
+    for j in range(m):
+        own = A[j]
+        s = own[j]
+        for a in range(j):
+            s -= own[a] * own[a]
+        if not s > 0.0:
+            return False
+        pivot = np.sqrt(s)
+        own[j] = pivot
+        for i in range(j + 1, m):
+            row = A[i]
+            s = row[j]
+            for a in range(j):
+                s -= row[a] * own[a]
+            row[j] = s / pivot
     return True
 
 

@@ -108,7 +108,8 @@ def refit_all(fit: Fitted, Y: Any, face: Callable[[Fitted], Any], threads: int) 
         criterion, sigma, beta[:, fit.basis.kept] = ends.criterion, ends.sigma, ends.beta
     for i in np.flatnonzero(alone).tolist():
         one = refitted(fit, responses[i], True)
-        theta[i], beta[i], criterion[i], sigma[i] = one.theta, one.estimates.beta, one.criterion, one.sigma
+        theta[i], criterion[i], sigma[i] = one.theta, one.criterion, one.sigma
+        beta[i, one.basis.kept] = one.estimates.beta
         singular[i] = bool(one.optimum.boundary)
     return Refits(names, criterion, theta, sigma, beta, singular, fit, responses, face)
 

@@ -142,7 +142,8 @@ def _layout(
         *_criterion(objective),
     ]
     counts = [k, q, p, C, e, others.sizes.size, len(others.within), len(rest), widest]
-    room = [q * q] * 3 + [C * e, (p + 1) ** 2, len(rest) * widest**2, most**2, most * (p + 1), widest]
+    room = [q * q] * 3 + [C * e, (p + 1) ** 2, len(rest) * widest**2, most**2, most * (p + 1)]
+    room.append(widest * max(most, p + 1))
     return LoopLayout.of(counts, arrays, room)
 
 

@@ -26,7 +26,13 @@ def _compiled(plain: Any) -> Callable[..., Any]:
     helpers = {name: plain.__globals__.get(name) for name in plain.__code__.co_names}
     compiled = {name: _compiled(helper) for name, helper in helpers.items() if isinstance(helper, FunctionType)}
     bound = FunctionType(plain.__code__, {**plain.__globals__, **compiled}, plain.__name__)
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(bound)
+    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=getattr(plain, "any_order", False))(bound)
+
+
+def in_any_order(loop: FunctionType) -> FunctionType:
+    """Let the compiler take the sums of a loop in any order, and so by vector instructions."""
+    vars(loop)["any_order"] = {"reassoc", "contract"}
+    return loop
 
 
 def elimination_tree(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:
