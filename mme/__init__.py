@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mme.api.generalised_fitting import glm_fit, glmer
     from mme.api.linear import lm
     from mme.api.many import lmer_many
+    from mme.api.planning import power, simulate_model
     from mme.api.products import CrossProducts
     from mme.api.scanning import scan
     from mme.covariance.base import GStructure
@@ -105,7 +106,9 @@ __all__ = [
     "load",
     "load_fit",
     "objective",
+    "power",
     "scan",
+    "simulate_model",
     "single_step",
     "solve",
     "variance_test",
@@ -165,7 +168,9 @@ _LATER = {
     "load": "mme.tables.datasets",
     "load_fit": "mme.api.comparing",
     "objective": "mme.api.fitting",
+    "power": "mme.api.planning",
     "scan": "mme.api.scanning",
+    "simulate_model": "mme.api.planning",
     "single_step": "mme.relationship.genomic",
     "solve": "mme.equations",
     "variance_test": "mme.api.comparing",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mme.numeric.limits import limits
+
+Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
@@ -29,7 +31,7 @@ def _compiled(plain: Any) -> Callable[..., Any]:
     return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=getattr(plain, "any_order", False))(bound)
 
 
-def in_any_order(loop: FunctionType) -> FunctionType:
+def in_any_order(loop: Loop) -> Loop:
     """Let the compiler take the sums of a loop in any order, and so by vector instructions."""
     vars(loop)["any_order"] = {"reassoc", "contract"}
     return loop
