@@ -244,6 +244,23 @@ class Output(Face):
 
         return marginal_model(self.internals, data)
 
+    def effective_dimensions(self) -> pd.Series:
+        """How many free coefficients each random term amounts to: tr(Z'P Z G), between none and all of them.
+
+        Of a penalised spline, ``ps(x)``, the effective degrees of freedom beyond its line; fixed effects, random terms
+        and the residual add up to the number of records. NaN for terms with a relationship.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (1 | Subject)", mme.load("sleepstudy"))
+        >>> fit.effective_dimensions().round(2).to_dict()
+        {'fixed': 2.0, 'Subject': 15.89, 'residual': 162.11}
+        """
+        from mme.results.effective import effective_dimensions
+
+        return effective_dimensions(self.internals)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`.
 

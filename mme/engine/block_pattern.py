@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.covariance.axes import Axes
+from mme.covariance.base import GStructure
 from mme.engine.blocks import Block
 from mme.engine.entries import RecordEntries
 from mme.engine.spectrum import require_memory
@@ -60,7 +61,7 @@ def block_patterns(model: Model, whiten: Whitening) -> tuple[tuple[BlockPattern,
     members: list[list[int]] = []
     for t, term in enumerate(terms):
         for group in members:
-            if _same_factor(terms[group[0]], term):
+            if _same_factor(terms[group[0]], term) and not _is_smooth(terms[t], structures[t]):
                 group.append(t)
                 break
         else:
@@ -83,6 +84,11 @@ def _mixed(pattern: BlockPattern, mixing: Mixing) -> BlockPattern:
     entries = RecordEntries(mixing.rows, block.codes[j], pattern.n, block.J, block.q)
     mixed = replace(block, codes=block.codes[j], columns=columns, entries=entries)
     return BlockPattern(mixed, pattern.in_axes, True, pattern.n)
+
+
+def _is_smooth(term: Term, part: GStructure) -> bool:
+    """Whether a term is one level with many coefficients of one variance, which have singular values of their own."""
+    return term.n_levels == 1 and part.is_spherical
 
 
 def _same_factor(one: Term, other: Term) -> bool:

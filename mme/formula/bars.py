@@ -24,6 +24,7 @@ from mme.formula.nesting import (
     without_parentheses,
 )
 from mme.formula.parser import parse
+from mme.formula.smoothing import SMOOTHS, smooths_of
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
 
 # By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
@@ -144,6 +145,10 @@ class _Splitter:
             case Call("ou", (Op("|" | "||") as bar,)):
                 self._add_process(node, bar)
                 return None
+            case Call(function, _) if function in SMOOTHS:
+                for name, columns in smooths_of(node):
+                    self.bars.append(Bar(Terms(False, ((columns,),)), name, (), "homogeneous diagonal"))
+                return node
             case Op("(", (inner,)) if _bar_in(inner) is not None:
                 return self.strip(inner)
             case Op() if is_sum(node):

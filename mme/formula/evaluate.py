@@ -15,6 +15,7 @@ from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.formula.arithmetic import elementwise
 from mme.formula.codings import KINDS, Contrast
 from mme.formula.operators import operate
+from mme.formula.smoothing import RANDOM, SMOOTHS
 from mme.formula.syntax import Call, Name, Node, Number, Op, Text, deparse, name_nodes
 from mme.formula.transforms import CONSTANTS, FUNCTIONS
 from mme.formula.values import State, missing, numeric
@@ -136,7 +137,7 @@ class Evaluator:
         return FormulaError.at(self.formula, name.start, f"unknown column '{name.value}'; {hint}")
 
     def _no_function(self, call: Call) -> FormulaError:
-        known = [*FUNCTIONS, *_SPLINES]
+        known = [*FUNCTIONS, *_SPLINES, *SMOOTHS]
         close = get_close_matches(call.function, known, n=1, cutoff=0.75)
         hint = f"did you mean '{close[0]}'?" if close else "compute the column beforehand"
         return FormulaError.at(self.formula, call.start, f"unknown function '{call.function}'; {hint}")
@@ -151,6 +152,10 @@ def _function(name: str) -> Callable[..., Any] | None:
         from mme.formula import splines
 
         return splines.FUNCTIONS[name]
+    if name in SMOOTHS or name in RANDOM.values():
+        from mme.formula import smooths
+
+        return smooths.FUNCTIONS[name]
     if name.startswith("np."):
         ufunc = getattr(np, name[3:], None)
         return elementwise(ufunc) if isinstance(ufunc, np.ufunc) else None

@@ -156,7 +156,7 @@ def reduced_random(formula: str, fixed: Terms) -> dict[str, str]:
     """
     parsed = split(formula)
     head = _written(replace(fixed, terms=fixed.terms), formula)
-    bars = [(bar, _bar_text(bar, bar.left)) for bar in parsed.bars]
+    bars = [(bar, _bar_text(bar, bar.left)) for bar in parsed.bars if bar.factors or bar.along]
     found = {}
     for bar, own in bars:
         others = [text for _, text in bars if text != own]

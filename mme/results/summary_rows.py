@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # A correlation matrix of more fixed effects than this does not fit on a line.
 _MOST_CORRELATIONS = 12
+# Coefficients of one variance beyond which a row says how many there are.
+_MOST_COEFFICIENTS = 6
 # Parameters of a residual structure beyond which a summary is no place for them.
 _MOST_PARAMETERS = 8
 # Fixed effects of a wide X that have a row.
@@ -98,7 +100,8 @@ def random_rows(fit: Record) -> list[Row]:
     """One row a standard deviation; correlations as a lower triangle to the right, where there are any."""
     names, sd, corr = list[tuple[str, str]](), list[float](), list[Row]()
     for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
-        for i, name in enumerate(part.names):
+        many = structure.is_spherical and len(part.names) > _MOST_COEFFICIENTS
+        for i, name in enumerate([f"{len(part.names)} coefficients"] if many else part.names):
             names.append((group if i == 0 else "", name))
             sd.append(part.sd[i])
             correlated = i if structure.correlated else 0

@@ -1,0 +1,47 @@
+"""Effective dimensions: how many free coefficients each random term amounts to, between none and all of them.
+
+The fitted values of a term are Z_t b_t, b_t = G_t Z_t'P y, so that it takes tr(Z_t'P Z_t G_t) of the n dimensions of
+the records: all of its coefficients less tr(G_t^-1 PEV_t).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mme.fitted.record import Fitted
+from mme.results.random_effects import pev
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Eigenvalues of a covariance below this share of the largest are none.
+_NOTHING = 1e-10
+
+
+def effective_dimensions(fit: Fitted) -> pd.Series:
+    """By term, after the fixed effects and before the residual; they add up to the number of records.
+
+    NaN for terms with a relationship, and for the residual beside these.
+    """
+    import pandas as pd
+
+    variances = pev(fit, "term")
+    out = {"fixed": float(fit.basis.kept.size)}
+    for term in fit.model.terms:
+        known = term.relationship is None
+        G = np.asarray(fit.varcorr[term.name].cov)
+        out[term.name] = _dimension(G, variances[term.name]) if known else np.nan
+    out["residual"] = fit.model.n - sum(out.values())
+    return pd.Series(out, name="effective dimension")
+
+
+def _dimension(G: np.ndarray, errors: np.ndarray) -> float:
+    """J rank(G) - tr(G^+ sum of PEV) of J levels."""
+    values, vectors = np.linalg.eigh(G)
+    kept = values > _NOTHING * max(float(values[-1]), 1e-300)
+    if not values[-1] > 0.0:
+        return 0.0
+    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+    return float(len(errors) * kept.sum() - np.sum(inverse * errors.sum(axis=0)))
