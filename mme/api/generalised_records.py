@@ -248,4 +248,4 @@ class GeneralisedRecords(GeneralisedFace):
         """Pictures: ``fit.plot.caterpillar()``, ``.binned()``, ``.calibration()``, ... return matplotlib axes."""
         from mme.plot import GeneralisedPlots
 
-        return GeneralisedPlots(self.internals)
+        return GeneralisedPlots(self.internals, None if self.made_by is None else self.made_by.arguments.get("data"))

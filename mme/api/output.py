@@ -131,7 +131,7 @@ class Output(Face):
         """Pictures: ``fit.plot.caterpillar()``, ``.shrinkage()``, ``.residuals()``, ... return matplotlib axes."""
         from mme.plot import Plots
 
-        return Plots(self.internals)
+        return Plots(self.internals, None if self.made_by is None else self.made_by.arguments.get("data"))
 
     @of_records
     def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:

@@ -15,8 +15,10 @@ from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.plot.caterpillar import caterpillar
+from mme.plot.effects import effects
 from mme.plot.generalised import binned, calibration, generalised_qq, generalised_residuals, rootogram
 from mme.plot.groups import groups
+from mme.plot.pictured import Pictured
 from mme.plot.profiles import pairs, zeta
 from mme.plot.residuals import qq, residuals
 from mme.plot.shrinkage import shrinkage
@@ -28,6 +30,17 @@ R = TypeVar("R")
 
 
 F = TypeVar("F", bound=Record)
+
+
+def _seen(draw: Callable[Concatenate[Pictured, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """A function that draws a fit with its table, as a method."""
+
+    @wraps(draw)
+    def drawn(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with style():
+            return draw(Pictured(self.fit, self.table), *args, **kwargs)
+
+    return drawn
 
 
 def _method(draw: Callable[Concatenate[F, P], R]) -> Callable[Concatenate[Any, P], R]:
@@ -46,7 +59,9 @@ class Plots:
     """What can be drawn of a fit; every method says what it shows and returns matplotlib axes."""
 
     fit: Fitted
+    table: Any = None
 
+    effects = _seen(effects)
     caterpillar = _method(caterpillar)
     shrinkage = _method(shrinkage)
     groups = _method(groups)
@@ -57,7 +72,7 @@ class Plots:
     pairs = _method(pairs)
 
     def __repr__(self) -> str:
-        return "Plots: caterpillar, shrinkage, groups, residuals, qq, variance, zeta, pairs"
+        return "Plots: effects, caterpillar, shrinkage, groups, residuals, qq, variance, zeta, pairs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +80,9 @@ class GeneralisedPlots:
     """What can be drawn of a generalised fit; every method says what it shows and returns matplotlib axes."""
 
     fit: GeneralisedFitted
+    table: Any = None
 
+    effects = _seen(effects)
     caterpillar = _method(caterpillar)
     binned = _method(binned)
     calibration = _method(calibration)
@@ -74,4 +91,4 @@ class GeneralisedPlots:
     qq = _method(generalised_qq)
 
     def __repr__(self) -> str:
-        return "Plots: caterpillar, binned, calibration, rootogram, residuals, qq"
+        return "Plots: effects, caterpillar, binned, calibration, rootogram, residuals, qq"

@@ -22,6 +22,7 @@ from mme.plot.style import (
     central,
     density,
     drawn_effects,
+    hide_between,
     legend_above,
     new_axes,
     one_axes,
@@ -127,7 +128,7 @@ def _lattice(fit: Fitted, t: int, x: np.ndarray, name: str) -> np.ndarray:
         ax.plot(x[here], fit.estimates.fitted[here], color=BLUE, linewidth=1.4, label="group")
         _records(ax, x[here], fit.model.y[here], most)
         ax.set_title(label, fontsize=8)
-    _scales_outside(axes, chosen.size)
+    hide_between(axes, chosen.size)
     figure = axes[0, 0].figure
     figure.supxlabel(name, fontsize=9)
     figure.supylabel(fit.model.response, fontsize=9)
@@ -136,16 +137,6 @@ def _lattice(fit: Fitted, t: int, x: np.ndarray, name: str) -> np.ndarray:
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
     return axes
-
-
-def _scales_outside(axes: np.ndarray, count: int) -> None:
-    """Scales on the left and below the last panel of a column alone: those between are most of a picture's time."""
-    columns = axes.shape[1]
-    for k, ax in enumerate(axes.ravel()):
-        ax.set_visible(k < count)
-        ax.yaxis.set_visible(k % columns == 0)
-        ax.xaxis.set_visible(k + columns >= count)
-        ax.tick_params(labelbottom=True)
 
 
 def _records(ax: Any, x: np.ndarray, y: np.ndarray, most: int) -> None:

@@ -20,6 +20,9 @@ from mme.fitted.generalised import GeneralisedFitted
 # Okabe and Ito's palette (2008), told apart with any colour vision and in print.
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 INK, GREY, LIGHT = "#222222", "#8c8c8c", "#d4d4d4"
+# Lines that differ by a factor; beside the colour their marks differ, for print.
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#6b4c9a")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
 # A cell with one record.
 _FAINT = "#eeeeee"
 
@@ -27,6 +30,8 @@ _FAINT = "#eeeeee"
 NAMED, POINTS, LINES = 60, 3000, 400
 # Cells of a picture of more records, across and up: about five pixels each.
 _CELLS = (90, 64)
+# Characters of a legend's row.
+_LEGEND = 76
 # Of zlib: beyond it a picture takes longer and is hardly smaller.
 _COMPRESSION = 3
 
@@ -97,6 +102,27 @@ def row_of_axes(ax: Any, count: int, size: tuple[float, float]) -> np.ndarray:
     if given.size != count:
         raise MMEError(f"{count} axes are needed, one a coefficient; got {given.size}")
     return np.array([_axes(one) for one in given], dtype=object)
+
+
+def axes_of_panels(ax: Any, count: int, size: tuple[float, float]) -> np.ndarray:
+    """Panels in rows and columns of one scale, each of this size: the caller's axes where there is one alone."""
+    if count == 1:
+        return np.array([[one_axes(ax, size)]], dtype=object)
+    if ax is not None:
+        raise MMEError(f"this picture has {count} panels, in a figure of its own: leave ax out")
+    columns = min(count, max(3, round(np.sqrt(1.5 * count))), 6)
+    rows = -(-count // columns)
+    return new_axes(rows, columns, (size[0] * columns + 0.6, size[1] * rows + 0.7), sharex=True, sharey=True)
+
+
+def hide_between(axes: np.ndarray, count: int) -> None:
+    """Scales on the left and below the last panel of a column alone: those between are most of a picture's time."""
+    columns = axes.shape[1]
+    for k, ax in enumerate(axes.ravel()):
+        ax.set_visible(k < count)
+        ax.yaxis.set_visible(k % columns == 0)
+        ax.xaxis.set_visible(k + columns >= count)
+        ax.tick_params(labelbottom=True)
 
 
 def _axes(given: Any) -> Any:
@@ -179,9 +205,27 @@ def units(response: str, column: str) -> str:
     return response if column == "(Intercept)" else f"{response} per {column}"
 
 
-def legend_above(ax: Any, columns: int = 3) -> None:
-    """A legend in a row between title and axes, where it hides nothing; its marks are large enough to be told apart."""
+def named_handles(ax: Any, name: str) -> tuple[list[Any], list[str]]:
+    """Handles and labels of a legend that begins with the name of what its labels are levels of."""
+    from matplotlib.lines import Line2D
+
+    handles, labels = ax.get_legend_handles_labels()
+    if not name or not labels:
+        return handles, labels
+    return [Line2D([], [], linestyle="none"), *handles], [f"{name}:", *labels]
+
+
+def legend_above(ax: Any, columns: int | None = None, name: str = "") -> int:
+    """A legend in rows between title and axes, where it hides nothing; how many rows it has.
+
+    Its marks are large enough to be told apart.
+    """
+    handles, labels = named_handles(ax, name)
+    if columns is None:
+        columns = max(1, min(len(labels), int(_LEGEND / (max(map(len, labels), default=1) + 4.0))))
     legend = ax.legend(
+        handles,
+        labels,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         borderaxespad=0.2,
@@ -193,6 +237,7 @@ def legend_above(ax: Any, columns: int = 3) -> None:
         if hasattr(handle, "set_sizes"):
             handle.set_sizes([18.0])
             handle.set_alpha(1.0)
+    return -(-len(labels) // columns)
 
 
 def effect_words(fit: Record) -> tuple[str, str]:
