@@ -96,8 +96,8 @@ class FactorMeans(Face):
         >>> fit.means("Variety", contrast="reference")[["estimate", "p"]].round(3)
                                   estimate      p
         contrast
-        Marvellous - Golden Rain     5.292  0.682
-        Victory - Golden Rain       -6.875  0.540
+        Marvellous - Golden Rain     5.292  0.684
+        Victory - Golden Rain       -6.875  0.542
         """
         from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
         from mme.inference.fixed.mean_tables import compared_table, effect_sizes, means_table, with_letters

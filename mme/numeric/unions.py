@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri
 from mme.numeric.studentised import over_scale
 
 # Draws, and draws times variables: a million numbers at each w take a few milliseconds.
-_MOST, _LEAST, _NUMBERS = 1 << 14, 1 << 10, 1_500_000
+_MOST, _LEAST, _NUMBERS = 1 << 16, 1 << 10, 1_500_000
 # w at which the mean is averaged, and the last one: beyond, the sum is all but exact.
 _KNOTS, _LAST, _DENSE = 28, 9.0, 4001
 _SEED = 20_01

@@ -58,6 +58,22 @@ def result_class() -> Any:
 
             return letters_of_pairs(self, alpha)
 
+        def head(self, n: int = 5) -> Any:
+            """The first rows."""
+            return _part_of(super().head(n))
+
+        def tail(self, n: int = 5) -> Any:
+            """The last rows."""
+            return _part_of(super().tail(n))
+
+        def sort_values(self, *args: Any, **options: Any) -> Any:
+            """The rows in the order of a column."""
+            return _part_of(super().sort_values(*args, **options))
+
+        def query(self, *args: Any, **options: Any) -> Any:
+            """The rows for which a condition holds."""
+            return _part_of(super().query(*args, **options))
+
         def __repr__(self) -> str:
             return repr(as_table(shortened(self)))
 
@@ -68,6 +84,14 @@ def result_class() -> Any:
             return framed, (pd.DataFrame(self), "", ())
 
     return Result
+
+
+def _part_of(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Some rows of a frame as one that prints itself; it has no letters, which take all pairs."""
+    if frame is None:  # sorted in place
+        return None
+    frame.attrs = {name: value for name, value in frame.attrs.items() if name != "pairs"}
+    return framed(frame)
 
 
 def shortened(frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,15 +129,22 @@ def as_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def _formats(columns: Sequence[tuple[str, list[Any]]]) -> dict[str, str]:
-    """The common format of the columns in units of the response: standard errors decide the decimals."""
+def _formats(columns: Sequence[tuple[str, list[Any]]]) -> dict[str, list[str]]:
+    """The formats of the columns in units of the response, row by row: standard errors decide the decimals.
+
+    One for all rows, unless their sizes lie so far apart that it would be in powers of ten.
+    """
     found = {name: values for name, values in columns if name in _MEASURES}
-    values = found.get("se") or [value for one in found.values() for value in one]
-    spec = column_format([abs(value) for value in values if value], 3) if found else ""
-    return dict.fromkeys(found, spec)
+    rows = len(next(iter(found.values()), []))
+    per_row = [[value] for value in found["se"]] if "se" in found else list(zip(*found.values(), strict=True))
+    spec = column_format([abs(value) for row in per_row for value in row if value], 3) if found else ""
+    specs = [spec] * rows
+    if spec.endswith("e"):
+        specs = [column_format([abs(value) for value in row if value], 3) for row in per_row]
+    return dict.fromkeys(found, specs)
 
 
-def _cells(name: str, values: list[Any], formats: dict[str, str]) -> list[str]:
+def _cells(name: str, values: list[Any], formats: dict[str, list[str]]) -> list[str]:
     """The cells of one column."""
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return [_label(value) for value in values]
@@ -122,7 +153,9 @@ def _cells(name: str, values: list[Any], formats: dict[str, str]) -> list[str]:
         _FREEDOMS: freedoms,
         _STATISTICS: lambda values: ["" if value != value else fixed_point(value, 3) for value in values],
         _CRITERIA: lambda values: ["" if value != value else fixed_point(value, 2) for value in values],
-        tuple(formats): lambda values: [formatted(value, formats[name]) for value in values],
+        tuple(formats): lambda values: [
+            formatted(value, spec) for value, spec in zip(values, formats[name], strict=True)
+        ],
     }
     for names, way in ways.items():
         if name in names:

@@ -171,6 +171,13 @@ def test_means_that_share_a_letter_do_not_differ(fits):
     assert "share a letter" in repr(table)
 
 
+def test_a_contrast_that_is_nothing_has_no_test(fits):
+    table = fits["main"].means("x", at={"x": [1, 4, 7]}, contrast="polynomial")
+    assert table.loc["quadratic", "estimate"] == 0.0
+    assert np.isnan(table.loc["quadratic", "p"])
+    assert table.loc["linear", "estimate"] == pytest.approx(6 * fits["main"].beta["x"], rel=1e-12)
+
+
 def test_cells_that_are_not_estimable_are_named():
     rows = ~((DATA["f"] == "s") & (DATA["h"] == "w"))
     fit = mme.lmer(FORMULAS["inter"], {name: values[rows] for name, values in DATA.items()})

@@ -87,3 +87,14 @@ def test_frames_of_results_survive_pickling(table):
     again = pickle.loads(pickle.dumps(table))
     assert again.equals(table)
     assert repr(again) == repr(table)
+
+
+def test_rows_of_very_different_sizes_have_decimals_of_their_own():
+    frame = framed(pd.DataFrame({"estimate": [-1062.29, 0.0005], "se": [263.3, 0.00021]}, index=["a", "b"]))
+    assert repr(frame) == "  estimate      se\na    -1062     263\nb  0.00050 0.00021"
+
+
+def test_parts_of_a_frame_print_themselves_too(table):
+    assert repr(table.head(2)).split("\n")[1].split() == ["(Intercept)", "81.90", "8.29", "11.8", "9.879", "<0.001"]
+    assert "..." not in repr(table.sort_values("p").tail(3))
+    assert repr(table.query("p < 0.001")).count("\n") == 2

@@ -22,6 +22,8 @@ from mme.tables.arguments import check_level
 if TYPE_CHECKING:
     import pandas as pd
 
+# What of a contrast is left of its parts by rounding, as a share of them.
+_ROUNDING = 1e-12
 # A note names at most so many means.
 _FEW = 6
 
@@ -78,7 +80,8 @@ def compared_table(
     """
     check_level(level)
     word = adjustment_of(comparisons, adjust)
-    L = np.asarray(comparisons.C @ means.L)
+    L, size = np.asarray(comparisons.C @ means.L), abs(comparisons.C) @ np.abs(means.L)
+    L[np.abs(L) <= _ROUNDING * size] = 0.0  # a contrast that is nothing, as the curvature of what is linear
     offset = means.offset * np.asarray(comparisons.C.sum(axis=1)).ravel()
     table = tested(fit, L, offset, to)
     half = to.half_of(L[:, fit.basis.kept])
