@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from mme.errors import MMEError
@@ -22,7 +22,13 @@ class FitCall:
     """A function that fits a formula to a table, and the arguments that it was given, the data among them."""
 
     make: Callable[..., Any]
-    arguments: Mapping[str, Any]
+    args: tuple[Any, ...]
+    options: Mapping[str, Any]
+
+    @cached_property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments by name; bound when they are asked for, as a small fit takes little longer than that."""
+        return inspect.signature(self.make).bind(*self.args, **self.options).arguments
 
     def again(self, formula: str, *, data: Any = None, **changes: Any) -> Any:
         """What the function makes of another formula and these changes of its arguments.
@@ -50,8 +56,7 @@ def remembered(make: Callable[P, F]) -> Callable[P, F]:
     @wraps(make)
     def made(*args: P.args, **options: P.kwargs) -> F:
         fit: Any = make(*args, **options)
-        given = inspect.signature(make).bind(*args, **options).arguments
-        found: F = replace(fit, made_by=FitCall(made, given))
+        found: F = replace(fit, made_by=FitCall(made, args, options))
         return found
 
     return made

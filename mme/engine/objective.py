@@ -168,7 +168,7 @@ class Objective:
         """The blocks that are not absorbed."""
         return split(self.blocks, self.plan.absorb)[0]
 
-    @property
+    @cached_property
     def absorbing(self) -> Block | None:
         """The block that is absorbed."""
         return split(self.blocks, self.plan.absorb)[1]
