@@ -27,9 +27,12 @@ class FixedEffects(Face):
     @property
     def kenward_roger(self) -> KenwardRoger:
         """Tests of fixed effects by Kenward and Roger's method; ``cov`` is the adjusted covariance of :attr:`beta`."""
-        from mme.inference.fixed.kenward_roger import kenward_roger
+        from mme.inference.fixed.kenward_roger import KenwardRoger
+        from mme.inference.fixed.methods import reference
 
-        return self.internals.determined.once(kenward_roger)
+        found = reference(self.internals, "kenward-roger")
+        assert isinstance(found, KenwardRoger)
+        return found
 
     def coefficients(self, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Table of the fixed effects: ``estimate, se, df, t, p``.
@@ -37,8 +40,10 @@ class FixedEffects(Face):
         Parameters
         ----------
         ddf : str
-            ``"satterthwaite"``, ``"kenward-roger"`` (REML alone; adjusts the standard errors too), or ``"none"``: the
-            Wald test, on infinite degrees of freedom.
+            ``"satterthwaite"``; ``"kenward-roger"`` (REML alone; adjusts the standard errors too; beside a residual
+            structure with the second derivatives by SAS's parameters, which ``"kenward-roger-linear"`` leaves out);
+            ``"containment"``, ``"between-within"``: counted, as SAS does; or ``"none"``: the Wald test, on infinite
+            degrees of freedom.
         """
         from mme.inference.fixed.contrasts import coefficient_table
         from mme.inference.fixed.methods import reference

@@ -127,7 +127,11 @@ def _add_model(fit: argparse.ArgumentParser) -> None:
 def _add_asked(fit: argparse.ArgumentParser) -> None:
     """What is asked of the fit, and where it goes."""
     asked = fit.add_argument_group("what is asked of it")
-    asked.add_argument("--ddf", metavar="METHOD", help="degrees of freedom: satterthwaite, kenward-roger or none")
+    asked.add_argument(
+        "--ddf",
+        metavar="METHOD",
+        help="degrees of freedom: satterthwaite, kenward-roger(-linear), containment, between-within or none",
+    )
     asked.add_argument("--anova", action="store_true", help="test each term of the fixed effects")
     asked.add_argument("--means", metavar="FACTOR[:FACTOR]", action="append", help="estimated marginal means")
     asked.add_argument("--pairs", action="store_true", help="differences of the means, too")

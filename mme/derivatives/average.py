@@ -26,7 +26,7 @@ from mme.numeric.lapack import triangular_solve
 def average_information(of: Score) -> np.ndarray:
     """(AI) by theta, then phi (k + r, k + r)."""
     p = of.objective.system.p
-    FF, FN = _left(of, *working_variates(of))
+    FF, FN = left_of(of, *working_variates(of))
     taken = triangular_solve(of.uncertainty.estimates.at.border, FN.T, transposed=False)
     if of.objective.constants.sigma is not None:
         taken = taken[:p]
@@ -36,8 +36,10 @@ def average_information(of: Score) -> np.ndarray:
     return 0.5 * (information + information.T)
 
 
-def working_variates(of: Score) -> tuple[np.ndarray, np.ndarray]:
+def working_variates(of: Score, column: int = -1) -> tuple[np.ndarray, np.ndarray]:
     """V_i P y of whitened records: Z (K (x) H_i) Z'P y, and R_i P y; as rows (k + r, n), and by the absorbed levels.
+
+    Of another ``column`` V_i k, k = V^-1 X L_X^-T of (P).
 
     Those of the absorbed block are Z_g b = Q_g R_g b of its levels: R_g b (k + r, q, J) stands for them, their rows are
     zero.
@@ -48,7 +50,7 @@ def working_variates(of: Score) -> tuple[np.ndarray, np.ndarray]:
     V = np.zeros((k, R.shape[0], R.shape[2]))
     for part in of.parts:
         block, at = objective.blocks[part.block], part.at
-        v = of.solved(part.block)[:, :, -1] @ part.A
+        v = of.solved(part.block)[:, :, column] @ part.A
         b_i = part.A @ np.tensordot(part.slopes, v.T, 1)  # k_i, q, J
         if part.block == objective.plan.absorb:
             V[at] = np.einsum("rqg,iqg->irg", R, b_i)
@@ -57,20 +59,20 @@ def working_variates(of: Score) -> tuple[np.ndarray, np.ndarray]:
             Z = of.uncertainty.matrices[part.block]
             F[at] += np.asarray(Z @ b_i.transpose(2, 1, 0).reshape(Z.shape[1], -1)).T
             continue
-        for a, column in enumerate(block.columns):
+        for a, covariate in enumerate(block.columns):
             part_i = b_i[:, a][:, block.codes]
-            F[at] += part_i if column is None else part_i * column
+            F[at] += part_i if covariate is None else part_i * covariate
     for one in of.relationships:
         Z = matrix_of(objective.blocks[one.block], objective.model.n)
-        b = relationship_variates(one, of.uncertainty)
+        b = relationship_variates(one, of.uncertainty, column)
         F[one.at] += np.asarray(Z @ b.transpose(2, 1, 0).reshape(Z.shape[1], -1)).T
     if structure is not None:
-        v = structure.whiten_transposed(phi, of.uncertainty.rows[-1:])[0]
+        v = structure.whiten_transposed(phi, of.uncertainty.rows[[column]])[0]
         F[of.theta.size :] = structure.whiten(phi, structure.changes(phi, v))
     return F, V
 
 
-def _left(of: Score, F: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def left_of(of: Score, F: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F'V^-1 F and F'V^-1 N for N = [X y]: (A), then (S), as an evaluation has them for N alone."""
     objective, at = of.objective, of.uncertainty.estimates.at
     system, N, absorbing = objective.system, objective.basis.N, objective.absorbing

@@ -70,9 +70,9 @@ def relationship_score(one: OfRelationship, of: Uncertainty, weights: np.ndarray
     return found
 
 
-def relationship_variates(one: OfRelationship, of: Uncertainty) -> np.ndarray:
-    """-(K dK^-1 (x) T)u of y (parameters, q, J): the effects b_i of V_x P y = Z b_i."""
+def relationship_variates(one: OfRelationship, of: Uncertainty, column: int = -1) -> np.ndarray:
+    """-(K dK^-1 (x) T)u of y (parameters, q, J): the effects b_i of V_x P y = Z b_i; of a ``column`` of X V_x k."""
     block, theta = of.objective.blocks[one.block], of.estimates.theta
-    u, T = of.spherical[one.block][:, :, -1], block.T(theta)
+    u, T = of.spherical[one.block][:, :, column], block.T(theta)
     solve = splu(sp.csc_array(block.relationship_at(theta).precision)).solve
     return np.array([-(solve(np.asarray(change @ u)) @ T.T).T for change in one.changes])

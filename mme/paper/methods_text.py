@@ -18,6 +18,11 @@ _WIDTH = 80
 _DDF = {
     "satterthwaite": "t and F tests with degrees of freedom by Satterthwaite's method",
     "kenward-roger": "t and F tests with standard errors and degrees of freedom by Kenward and Roger's method",
+    "kenward-roger-linear": (
+        "t and F tests with standard errors and degrees of freedom by Kenward and Roger's method of first order"
+    ),
+    "containment": "t and F tests with degrees of freedom by containment",
+    "between-within": "t and F tests with degrees of freedom between and within subjects",
     "none": "Wald tests by the normal and chi-square distributions",
 }
 

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.derivatives.variance_derivatives import directions
+from mme.errors import MMEError
 from mme.fitted.record import Fitted
-from mme.inference.fixed.kenward_roger import kenward_roger
+from mme.inference.fixed.kenward_roger import KenwardRoger, kenward_roger
 from mme.inference.fixed.methods import ddf_method, reference
 from mme.inference.fixed.quantiles import t_quantile
 from mme.inference.fixed.reference import Normal, Reference, reciprocal
@@ -70,6 +71,11 @@ def standard_errors(fit: Fitted, errors: Errors, ddf: str) -> tuple[np.ndarray, 
         return _of_contrasts(to, errors.X)
     if isinstance(to, Satterthwaite):
         return np.sqrt(errors.variance), _satterthwaite(fit, to, errors)
+    if not isinstance(to, KenwardRoger) or fit.model.residual is not None or ddf_method(ddf) != "kenward-roger":
+        raise MMEError(
+            f"intervals of predictions have no degrees of freedom by {ddf_method(ddf)} here: fixed effects alone have; "
+            "use ddf='satterthwaite'"
+        )
     return _kenward_roger(fit, errors)
 
 

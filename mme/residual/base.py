@@ -56,6 +56,11 @@ class Bound(Differentiable):
         return False
 
     @property
+    def is_linear(self) -> bool:
+        """Whether sigma^2 R is linear in some parameters of its own, as unstructured covariances are."""
+        return False
+
+    @property
     def group(self) -> np.ndarray | None:
         """Codes (n,) of the groups whose records are correlated; None: R is diagonal."""
         return None

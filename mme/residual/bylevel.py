@@ -91,6 +91,11 @@ class _Levels(Bound):
         """The structure, and the factor."""
         return self.title
 
+    @property
+    def is_linear(self) -> bool:
+        """Where each part is."""
+        return all(part.is_linear for part in self.parts)
+
     @cached_property
     def members(self) -> list[np.ndarray]:
         """The records of each level."""

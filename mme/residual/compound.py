@@ -88,6 +88,11 @@ class BoundCompoundSymmetry(Bound):
         return self.codes
 
     @property
+    def is_linear(self) -> bool:
+        """In the variance and the covariance."""
+        return True
+
+    @property
     def absorbs_intercept(self) -> bool:
         """A random intercept is compound symmetry with a positive rho."""
         return True

@@ -97,6 +97,11 @@ class BoundToeplitz(OverOccasions):
     """Toeplitz with its columns read and all T - 1 correlations free."""
 
     @property
+    def is_linear(self) -> bool:
+        """In the variance and the covariances by lag."""
+        return True
+
+    @property
     def absorbs_intercept(self) -> bool:
         """R + t 11' is a multiple of another Toeplitz matrix."""
         return True

@@ -130,6 +130,11 @@ class BoundUnstructured(OverOccasions):
     equal_variances: bool
 
     @property
+    def is_linear(self) -> bool:
+        """In the covariances, where variances are free."""
+        return not self.equal_variances
+
+    @property
     def absorbs_intercept(self) -> bool:
         """R + t 11' is another covariance of the same kind."""
         return True

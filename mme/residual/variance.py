@@ -70,6 +70,11 @@ class BoundHeterogeneous(Variance):
 
     codes: np.ndarray
 
+    @property
+    def is_linear(self) -> bool:
+        """In the variances of the strata."""
+        return True
+
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Root mean squares of the residuals by stratum; without residuals all equal."""
         if residual is None:

@@ -13,6 +13,8 @@ Theta = L'(L Phi L')^-1 L and u_r = Theta Phi P_r Phi,
 
 give the denominator of F and its scale. Everything is computed where Phi = I and in units of sigma^2.
 
+Where residuals have a structure see ``kenward_roger_residual.py``.
+
 Nothing here depends on where in its cone a covariance lies: a singular fit is as good as any other.
 """
 
@@ -121,10 +123,10 @@ def kenward_roger(fit: Fitted) -> KenwardRoger:
     Raises
     ------
     MMEError
-        The fit is by ML, its residuals have a structure, or a covariance is not linear in its parameters.
+        The fit is by ML, or a covariance is not linear in its parameters.
     """
     fit.model.require_dense("Kenward and Roger's method")
-    _require_linear(fit)
+    require_reml(fit)
     objective = fit.objective
     half = half_covariance(fit.estimates.at.border, objective.basis.R_inverse)
     fit.objective.plan.require_factor("Kenward and Roger's method")
@@ -138,14 +140,10 @@ def kenward_roger(fit: Fitted) -> KenwardRoger:
     return KenwardRoger(fit.estimates.beta, fit.sigma * half, np.eye(len(half)) + 2.0 * U, P, W)
 
 
-def _require_linear(fit: Fitted) -> None:
+def require_reml(fit: Fitted) -> None:
+    """Refuse a fit by ML."""
     if fit.method != "REML":
         raise MMEError("Kenward and Roger's method is for REML; refit with method='REML', or use ddf='satterthwaite'")
-    if fit.model.residual is not None:
-        raise MMEError(
-            "Kenward and Roger's method needs a covariance that is linear in its parameters, and a residual structure "
-            "is not; use ddf='satterthwaite'"
-        )
 
 
 def _with_sigma(by_H: Linear, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,17 +7,31 @@ from collections.abc import Callable
 
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
+from mme.inference.fixed.counted import between_within, containment
 from mme.inference.fixed.kenward_roger import kenward_roger
+from mme.inference.fixed.kenward_roger_residual import is_linear, of_residuals, without_curvature
 from mme.inference.fixed.reference import Normal, Reference
 from mme.inference.fixed.satterthwaite import satterthwaite
 from mme.inference.fixed.wide import wide_reference
 from mme.tables.arrays import shown
 
+_LINEAR = "kenward-roger-linear"
 # Spellings of the methods, by their letters.
 _SPELLINGS = {
     "satterthwaite": ("satterthwaite", "satterthwaites", "satt", "sat"),
     "kenward-roger": ("kenwardroger", "kenwardrogers", "kenward", "kr"),
+    _LINEAR: ("kenwardrogerlinear", "krlinear", "kenwardrogerfirstorder"),
+    "containment": ("containment", "contain", "con"),
+    "between-within": ("betweenwithin", "bw"),
     "none": ("none", "normal", "asymptotic", "wald", "z", "inf", "lme"),
+}
+
+_MAKERS: dict[str, Callable[[Fitted], Reference]] = {
+    "satterthwaite": satterthwaite,
+    "kenward-roger": of_residuals,
+    _LINEAR: without_curvature,
+    "containment": containment,
+    "between-within": between_within,
 }
 
 
@@ -28,12 +42,17 @@ def reference(fit: Fitted, ddf: str) -> Reference:
         return wide_reference(fit, method)
     if method == "none":
         return Normal(fit.estimates.beta, fit.estimates.half)
-    make: Callable[[Fitted], Reference] = satterthwaite if method == "satterthwaite" else kenward_roger
-    return fit.determined.once(make)
+    return fit.determined.once(_maker(fit, method))
+
+
+def _maker(fit: Fitted, method: str) -> Callable[[Fitted], Reference]:
+    if fit.model.residual is None and (method == "kenward-roger" or (method == _LINEAR and is_linear(fit))):
+        return kenward_roger
+    return _MAKERS[method]
 
 
 def ddf_method(ddf: str) -> str:
-    """``"satterthwaite"``, ``"kenward-roger"`` or ``"none"``, of the usual spellings.
+    """The name of the method, of the usual spellings.
 
     Examples
     --------
@@ -45,5 +64,6 @@ def ddf_method(ddf: str) -> str:
         if letters in spellings:
             return method
     raise MMEError(
-        f"ddf must be 'satterthwaite', 'kenward-roger' or 'none' (the normal distribution), got {shown(ddf)}"
+        "ddf must be 'satterthwaite', 'kenward-roger', 'kenward-roger-linear', 'containment', 'between-within' or "
+        f"'none' (the normal distribution), got {shown(ddf)}"
     )

@@ -21,6 +21,9 @@ from mme.results.genetics import evaluation_operations
 _METHODS = {
     "satterthwaite": "degrees of freedom by Satterthwaite",
     "kenward-roger": "degrees of freedom by Kenward and Roger",
+    "kenward-roger-linear": "degrees of freedom by Kenward and Roger, linear",
+    "containment": "degrees of freedom by containment",
+    "between-within": "degrees of freedom between and within subjects",
     "none": "p by the normal distribution",
 }
 _DEAR = (

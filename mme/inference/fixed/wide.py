@@ -81,8 +81,10 @@ def wide_reference(fit: Fitted, method: str) -> WideReference:
     MMEError
         Kenward and Roger's method, which adjusts the whole covariance.
     """
-    if method == "kenward-roger":
+    if method.startswith("kenward-roger"):
         fit.model.require_dense("Kenward and Roger's method")
+    if method in ("containment", "between-within"):
+        fit.model.require_dense(f"ddf='{method}'")
     return WideReference(fit.estimates.beta, np.zeros((0, 0)), fit, method)
 
 

@@ -1,0 +1,152 @@
+r"""Degrees of freedom that are counted from the design alone: containment, and between and within subjects.
+
+Containment (SAS ``DDFM=CONTAIN``): a term of the fixed part has the rank that the smallest random effect which
+contains its variables adds to [X Z], random effects of fewer variables first; a term in none has n - rank [X Z]. The
+intercept is in all. Of a split plot these are the strata of its analysis of variance.
+
+Between and within (SAS ``DDFM=BW``): of subjects, the groups of the residual structure or else of the outermost random
+term, a coefficient whose column is constant within every subject has subjects - (such columns) degrees of freedom,
+any other n - subjects - (columns that vary). The intercept is constant. (SAS gives all terms the first beside
+``TYPE=UN``; here nothing depends on the structure, as in mmrm.)
+
+A contrast has the least of what its coefficients have. Standard errors are not adjusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
+from mme.formula.bars import Bar
+from mme.formula.columns import INTERCEPT
+from mme.formula.parser import parse_expression
+from mme.formula.syntax import deparse, names_in
+from mme.inference.fixed.reference import FTest, Reference, independent
+from mme.inference.fixed.treatment import owners_of
+from mme.model.term import Term
+from mme.numeric.limits import limits
+from mme.tables.levels import varies_within
+
+
+@dataclass(frozen=True, eq=False)
+class Allotted(Reference):
+    """Tests whose degrees of freedom are ``of_each`` (p,) of the coefficients."""
+
+    of_each: np.ndarray
+
+    def df(self, L: np.ndarray) -> np.ndarray:
+        """The least (m,) of the coefficients in each row of L (m, p)."""
+        return np.where(L != 0.0, self.of_each, np.inf).min(axis=1, initial=np.inf)
+
+    def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
+        """F on the least of the coefficients in any row."""
+        along = independent(L, difference, self.half)
+        return FTest(along.F, along.sd.size, float(self.df(L).min(initial=np.inf)))
+
+
+def containment(fit: Fitted) -> Allotted:
+    """The tests by containment.
+
+    Raises
+    ------
+    MMEError
+        The model was given as arrays, which have no names to contain; or [X Z] is too large to be ranked.
+    """
+    if fit.specification is None:
+        raise MMEError(
+            "ddf='containment' reads the names of the formula, and this model was given as arrays; use "
+            "ddf='satterthwaite', or mme.lmer()"
+        )
+    effects = sorted(_effects(fit), key=lambda effect: len(effect[0]))
+    X = fit.model.X[:, fit.basis.kept]
+    size = fit.model.n * (X.shape[1] + sum(Z.shape[1] for _, Z in effects))
+    if size > limits().information_entries:
+        raise MMEError(
+            f"ddf='containment' ranks a matrix of {size:,} numbers, more than the {limits().information_entries:,} "
+            "that take seconds; use ddf='satterthwaite'"
+        )
+    added, rank, so_far = [], X.shape[1], X
+    for _, Z in effects:
+        so_far = np.column_stack([so_far, Z])
+        added.append(_rank(so_far) - rank)
+        rank += added[-1]
+    left = fit.model.n - rank
+    variables = {owner: _names(owner) for owner in dict.fromkeys(owners_of(fit))}
+
+    def of(term: str) -> int:
+        holding = [one for (names, _), one in zip(effects, added, strict=True) if variables[term] <= names]
+        return min(holding, default=left)
+
+    each = np.array([of(owner) for owner in owners_of(fit)[fit.basis.kept]], dtype=float)
+    return Allotted(fit.estimates.beta, fit.estimates.half, each)
+
+
+def between_within(fit: Fitted) -> Allotted:
+    """The tests by what is constant within subjects.
+
+    Raises
+    ------
+    MMEError
+        There are no subjects, or several factors that are not nested could be.
+    """
+    subject = _subjects(fit)
+    X, J = fit.model.X[:, fit.basis.kept], int(subject.max()) + 1
+    first = np.zeros(J, dtype=np.int64)
+    first[subject] = np.arange(subject.size)
+    constant = (X[first[subject]] == X).all(axis=0)
+    between, within = J - int(constant.sum()), fit.model.n - J - int((~constant).sum())
+    return Allotted(fit.estimates.beta, fit.estimates.half, np.where(constant, between, within).astype(float))
+
+
+def _subjects(fit: Fitted) -> np.ndarray:
+    """Codes (n,) of the subjects."""
+    model = fit.model
+    if model.residual is not None and model.residual.group is not None:
+        return np.unique(model.residual.group, return_inverse=True)[1]
+    terms = sorted((term for term in model.terms if not term.by_column), key=lambda term: term.n_levels)
+    if not terms or any(varies_within(terms[0].codes, one.codes) for one in terms[1:]):
+        found = ", ".join(f"'{term.name}'" for term in model.terms) or "no random term"
+        raise MMEError(
+            f"ddf='between-within' needs subjects: a residual structure with groups, or random terms nested in one; "
+            f"the model has {found}. Use ddf='satterthwaite'"
+        )
+    return np.unique(terms[0].codes, return_inverse=True)[1]
+
+
+def _effects(fit: Fitted) -> Iterator[tuple[set[str], np.ndarray]]:
+    """The random effects as SAS writes them: their variables, and Z (n, columns)."""
+    assert fit.specification is not None
+    bars = {bar.name: bar for bar in fit.specification.bars}
+    for term in fit.model.terms:
+        Z, bar = term.Z.toarray().reshape(term.n, term.n_levels, term.q), bars.get(term.group)
+        names = [frozenset(_of_column(term, bar, a)) for a in range(term.q)]
+        for one in dict.fromkeys(names):
+            at = [a for a, own in enumerate(names) if own == one]
+            yield set(one), Z[:, :, at].reshape(term.n, -1)
+
+
+def _of_column(term: Term, bar: Bar | None, a: int) -> set[str]:
+    """The variables of a column of a random term, its factors' among them."""
+    if bar is None:
+        return _names(term.group)
+    found = {name for factor in bar.factors for name in names_in(factor)}
+    for node in bar.left.variables:
+        if any(part.startswith(deparse(node)) for part in term.columns[a].split(":")):
+            found |= names_in(node)
+    return found
+
+
+def _names(term: str) -> set[str]:
+    """The variables of a term, as it is printed."""
+    return (
+        set() if term == INTERCEPT else {name for part in term.split(":") for name in names_in(parse_expression(part))}
+    )
+
+
+def _rank(columns: np.ndarray) -> int:
+    size = np.linalg.norm(columns, axis=0)
+    return int(np.linalg.matrix_rank(columns[:, size > 0.0] / size[size > 0.0]))

@@ -1,0 +1,109 @@
+r"""Kenward and Roger's method where V is not linear in its parameters, as with most residual structures.
+
+With W the covariance of the estimated variances, in the coordinates of :mod:`mme.derivatives.adjusted`,
+
+    Phi_A = Phi + 2 Phi { sum_ij W_ij (Q_ij - P_i Phi P_j - R_ij / 4) } Phi,    R_ij = X'V^-1 V_ij V^-1 X         (1)
+
+(Kenward and Roger 1997, Biometrics 53:983-997, equation 5), t and F as in ``kenward_roger.py``. P, Q and W change as
+tensors do when variances are written in other parameters; the last term does not. It is taken in those of SAS: sigma^2
+and the correlations or ranges of the residuals, variances in place of standard deviations. Where R is linear in its
+covariances it is zero (unstructured, Toeplitz, compound symmetry, variances by stratum), and so it is of random terms,
+whose covariances are linear; without it the method is called linear, or of first order.
+
+W is the observed information's inverse, sigma^2 with it, as in SAS and mmrm. A component at zero contributes nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from mme.derivatives.adjusted import Adjusted, adjusted, curvature_of_residuals
+from mme.engine.pls import half_covariance
+from mme.errors import MMEError, MMEWarning
+from mme.fitted.record import Fitted
+from mme.inference.fixed.kenward_roger import KenwardRoger, require_reml
+from mme.inference.fixed.satterthwaite import Satterthwaite, satterthwaite
+
+# A change of X'V^-1 X along a direction that the data leave open that is more than rounding.
+_SLOPE = 1e-5
+
+
+def of_residuals(fit: Fitted) -> KenwardRoger:
+    """The tests of a fit with a residual structure, the last term of (1) with it.
+
+    Raises
+    ------
+    MMEError
+        The fit is by ML, or the covariance of a random term is not linear in its parameters.
+    """
+    for term in _not_linear(fit):
+        raise MMEError(
+            f"term '{term}': its covariance is not linear in its parameters, as Kenward and Roger's method needs; use "
+            "ddf='kenward-roger-linear' or 'satterthwaite'"
+        )
+    structure = fit.model.residual
+    return _tests(fit, curved=structure is not None and not structure.is_linear)
+
+
+def is_linear(fit: Fitted) -> bool:
+    """Whether the covariances of the random terms are linear in their parameters."""
+    return not list(_not_linear(fit))
+
+
+def _not_linear(fit: Fitted) -> Iterator[str]:
+    for term, part, theta in zip(fit.model.terms, fit.model.structures, fit.model.split(fit.theta), strict=True):
+        if part.directions(theta, np.eye(part.q)) is None:
+            yield term.name
+
+
+def without_curvature(fit: Fitted) -> KenwardRoger:
+    """The tests without the last term of (1): whatever the parameters, and the structures of random terms."""
+    return _tests(fit, curved=False)
+
+
+def _tests(fit: Fitted, *, curved: bool) -> KenwardRoger:
+    fit.model.require_dense("Kenward and Roger's method")
+    require_reml(fit)
+    fit.objective.plan.require_factor("Kenward and Roger's method")
+    origin = fit.estimates.in_axes
+    of = adjusted(origin)
+    if of is None:
+        raise MMEError(
+            "Kenward and Roger's method needs derivatives of V that this model has not in closed form, or not within "
+            "memory; use ddf='satterthwaite'"
+        )
+    free = np.isfinite(fit.optimum.gradient)
+    W = _covariance(fit.determined.once(satterthwaite), of, free)
+    p, k = of.P.shape[1], free.size
+    U = np.einsum("ij,ijab->ab", W[:k, :k], of.D)
+    if curved:
+        at = np.arange(fit.theta.size, len(W))
+        U = U - 0.25 * curvature_of_residuals(of, W[np.ix_(at, at)])
+    P = of.P if len(W) == k else np.concatenate([of.P, -np.eye(p)[None]])
+    half = half_covariance(of.score.uncertainty.estimates.at.border, origin.objective.basis.R_inverse)
+    return KenwardRoger(fit.estimates.beta, fit.sigma * half, np.eye(p) + U + U.T, P, W)
+
+
+def _covariance(to: Satterthwaite, of: Adjusted, free: np.ndarray) -> np.ndarray:
+    """W of (theta, phi, log sigma^2), the last only where it is estimated; NaN where the data do not determine it.
+
+    Given theta and phi log sigma^2 has variance 2 / n_eff about log y'Py, which they move.
+    """
+    k = free.size
+    A = np.zeros((k, k))
+    A[np.ix_(free, free)] = to.A
+    if to.flat.size and (np.abs(np.tensordot(to.flat.T, of.P[free], 1)) > _SLOPE).any():
+        warnings.warn(
+            "Kenward and Roger's tests are not determined: the data do not tell the variances apart; they are NaN. "
+            "Simplify the random part or the residual structure",
+            MMEWarning,
+            stacklevel=2,
+        )
+        A[:] = np.nan
+    if to.share == 0.0:
+        return A
+    Ag = A @ of.log_pwrss
+    return np.block([[A, Ag[:, None]], [Ag[None], np.array([[of.log_pwrss @ Ag + 2.0 * to.share]])]])
