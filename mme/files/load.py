@@ -31,9 +31,9 @@ def load_fit(path: str | os.PathLike[str], structures: Sequence[type] = ()) -> F
     """Read a fit that ``fit.save()`` wrote. Nothing in the file is run, and no search is done."""
     target, own = path_of(path), classes_by_name(structures)
     content, arrays = read_archive(target)
-    if isinstance(content, dict) and ["kind", SUMS] in content.get("map", []):
-        raise MMEError(f"{target} holds cross-products, no fit: mme.CrossProducts.load reads it")
     with damaged(target):
+        if isinstance(content, dict) and ["kind", SUMS] in content.get("map", []):
+            raise MMEError(f"{target} holds cross-products, no fit: mme.CrossProducts.load reads it")
         held = Decoder(classes(), arrays, own).decode(content)
         return _linear(held, target) if held.get("kind", LINEAR) == LINEAR else generalised(held, target, own)
 

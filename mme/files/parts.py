@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
+from mme.files.kinds import is_of
 from mme.files.trial import require_structure
 from mme.model.compressed import Compressed
 from mme.model.holding import Holding
@@ -66,6 +67,8 @@ def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
         X = sp.csc_array((X["data"], X["indices"], X["indptr"]), shape=(np.size(y), int(X["columns"])))
         X.check_format(full_check=True)
     model = build_model(y, X, terms, **fields)
+    if not is_of((model.response, tuple(model.x_names)), tuple[str, tuple[str, ...]]):
+        raise MMEError("the response or a column of X has a name that is no text")
     if residual is None:
         return model
     if residual.n != model.n or (residual.group is not None and np.shape(residual.group) != (model.n,)):
@@ -87,6 +90,8 @@ def _term(fields: dict[str, Any]) -> Term:
     codes, levels = np.asarray(fields["codes"]), np.asarray(fields["levels"])
     if codes.dtype.kind != "i" or codes.size == 0 or codes.min() < 0 or codes.max() >= levels.size:
         raise MMEError(f"codes of term '{fields['name']}' are not among its levels")
+    if not is_of((fields["name"], fields["group"]), tuple[str, str]):
+        raise MMEError("a term has a name that is no text")
     related = fields["relationship"]
     term = Term(
         Factor(codes.astype(np.int64), levels),

@@ -14,7 +14,10 @@ from mme.formula.bars import split
 from mme.formula.specification import Specification
 from mme.formula.syntax import Name, deparse, names_in
 from mme.model.problem import Model
+from mme.residual.ar1 import BoundAR1
 from mme.residual.base import Bound
+from mme.residual.exponential import BoundExponential
+from mme.residual.occasions import OverOccasions
 
 _FEW = 500  # records whose covariance is looked at as well
 _DOT = "."  # all other columns, which the formula does not name
@@ -86,8 +89,10 @@ def require_structure(residual: Bound, n: int) -> None:
     MMEError
         They do not.
     """
-    arrays = [(name, getattr(residual, name, None)) for name in ("codes", "times", "occasions", "logs")]
-    require_numbers([(name, one, (n,)) for name, one in arrays if one is not None], "residual structure")
+    if type(residual).__module__.startswith("mme."):  # of a user's own class nothing is known
+        arrays = [(name, getattr(residual, name, None)) for name in ("codes", "times", "occasions", "logs")]
+        require_numbers([(name, one, (n,)) for name, one in arrays if one is not None], "residual structure")
+        _require_once(residual, n)
     x = residual.start()
     a, b = np.cos(np.arange(1.0, n + 1)), np.sin(np.arange(1.0, n + 1))
     whitened = residual.whiten(x, a[None, :])
@@ -97,6 +102,18 @@ def require_structure(residual: Bound, n: int) -> None:
         residual.covariance(x, np.arange(n))
     if not (np.allclose(back, a, atol=1e-6) and np.isclose(one, other, atol=1e-6 * n)):
         raise MMEError("the residual structure does not undo what it does")
+
+
+def _require_once(residual: Any, n: int) -> None:
+    """Refuse two records of a group at one time, where the structure has each once."""
+    if isinstance(residual, OverOccasions):
+        within = residual.occasions
+    elif type(residual) in (BoundAR1, BoundExponential):
+        within = residual.times
+    else:
+        return
+    if len(set(zip(residual.codes.tolist(), within.tolist(), strict=True))) < n:
+        raise MMEError("two records of a group of the residual structure have one time")
 
 
 def require_readable(fit: Record) -> None:

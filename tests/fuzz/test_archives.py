@@ -47,6 +47,7 @@ ONCE = [
     ("splines", 89),
     ("slopes", 160),
 ]
+ONCE += [("unstructured", 100073), ("compound", 100183), ("ar1", 100563), ("compound", 100579), ("counts", 100594)]
 
 
 @pytest.mark.parametrize(("name", "seed"), ONCE)
