@@ -93,11 +93,11 @@ class FactorMeans(Face):
         Golden Rain  104.5       a
         Marvellous   109.8       a
         Victory       97.6       a
-        >>> fit.means("Variety", contrast="reference")[["estimate", "p"]].round(3)
-                                  estimate      p
+        >>> fit.means("Variety", contrast="reference")[["estimate", "p"]].round(2)
+                                  estimate     p
         contrast
-        Marvellous - Golden Rain     5.292  0.684
-        Victory - Golden Rain       -6.875  0.542
+        Marvellous - Golden Rain      5.29  0.68
+        Victory - Golden Rain        -6.88  0.54
         """
         from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
         from mme.inference.fixed.mean_tables import compared_table, effect_sizes, means_table, with_letters

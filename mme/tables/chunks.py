@@ -84,8 +84,22 @@ def chunks_of(data: Any) -> Chunks | None:
     if hasattr(data, "__next__"):
         return Chunks("the iterator", _once(data, "iterator"), once=True)
     if callable(data) and not _is_table(data):
-        return Chunks("the function's tables", lambda names: iter(data()))
+        return Chunks("the function's tables", lambda names: _made_by(data))
     return None
+
+
+def _made_by(data: Any) -> Iterator[Any]:
+    """The tables that a function gives.
+
+    Raises
+    ------
+    MMEError
+        It gives something else.
+    """
+    try:
+        return iter(data())
+    except TypeError as error:
+        raise MMEError(f"the function given for data must return tables one after the other: {error}") from None
 
 
 def _is_table(data: Any) -> bool:

@@ -96,6 +96,7 @@ def fitted() -> mme.Fit:
 
 FIT = fitted()
 _RIGHT: dict[str, Any] = {"factors": "f", "y": TABLE["y"], "L": {"x": 1}, "hypothesis": "x = 0", "name": "g"}
+_RIGHT["x"] = "x"
 _RIGHT["function"] = "V_g / (V_g + V_res)"
 _FEW: dict[str, dict[str, Any]] = {"bootstrap": {"n": 1, "workers": 1}, "draws": {"n": 2}}
 _DRAWN = ("caterpillar", "shrinkage", "groups", "residuals", "qq", "variance", "zeta")

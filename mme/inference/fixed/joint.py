@@ -12,7 +12,7 @@ from mme.fitted.common import Record
 from mme.formula.syntax import deparse
 from mme.inference.fixed.comparisons import comparisons_of
 from mme.inference.fixed.grid import columns_in
-from mme.inference.fixed.means import Means, marginal_means
+from mme.inference.fixed.means import Means, marginal_means, points_of
 from mme.inference.fixed.reference import FTest, Reference
 from mme.tables.arguments import names_of
 
@@ -32,7 +32,7 @@ def joint_tests(fit: Record, by: str | Sequence[str], at: Mapping[str, Any] | No
     """
     import pandas as pd
 
-    own, given = names_of(by, "by"), dict(at or {})
+    own, given = names_of(by, "by"), points_of(at)
     rows: dict[tuple[Any, ...], FTest] = {}
     for term in _terms(fit, own):
         several = {name: given[name] for name in given if np.ndim(given[name]) > 0}

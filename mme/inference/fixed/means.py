@@ -122,10 +122,22 @@ def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:
     return found[0]
 
 
-def _given(fit: Record, at: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What ``at`` says, of covariates of the fixed part and of the offset alone."""
+def points_of(at: Any) -> dict[str, Any]:
+    """What ``at`` maps to values.
+
+    Raises
+    ------
+    MMEError
+        It is no mapping.
+    """
     if at is not None and not isinstance(at, Mapping):
         raise MMEError(f"at must map covariates to values, as {{'x': 3.0}}; got {type(at).__name__}")
+    return dict(at or {})
+
+
+def _given(fit: Record, at: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ``at`` says, of covariates of the fixed part and of the offset alone."""
+    at = points_of(at)
     known = {name for node in covariates(fit.specification) for name in [deparse(node), *names_in(node)]}
     known |= fit.specification.means.keys() | (set() if fit.model.offset is None else {_OFFSET})
     given = {name if name in known else _as_printed(name): values for name, values in (at or {}).items()}

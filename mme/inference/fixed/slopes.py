@@ -13,7 +13,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.common import Record
-from mme.inference.fixed.means import Means, marginal_means
+from mme.inference.fixed.means import Means, marginal_means, points_of
 from mme.tables.arguments import names_of
 from mme.tables.arrays import numbers, shown
 
@@ -38,7 +38,7 @@ def slopes(fit: Record, x: str, by: str | Sequence[str], at: Mapping[str, Any] |
     if not isinstance(x, str) or x not in means:
         known = ", ".join(map(repr, means)) or "none"
         raise MMEError(f"trends: {shown(x)} is no covariate of the fixed part that holds numbers; they are {known}")
-    given = dict(at or {})
+    given = points_of(at)
     several = x in given and np.ndim(given[x]) > 0
     values = np.atleast_1d(numbers(given.pop(x), f"at: '{x}'")) if x in given else np.array([means[x]])
     parts = [_at(fit, x, float(value), by, given, weights) for value in values]
