@@ -163,7 +163,8 @@ def component(f: int, m: int, at: np.ndarray, design: np.ndarray, y: np.ndarray,
     """S (m, m) of one component and its columns beside N, by (C)."""
     p, pairs, S, N, start = at[P], at[PAIRS], at[S_], at[S_N], int(design[at[FIRST] + f])
     wide, by_cell = p + 1, beside + at[M]
-    added(room, S, design, at[ZZ] + int(design[at[ZZ_AT] + f]), m * m, 0.0, 1.0)
+    room[S : S + m * m] = 0.0
+    added(room, S, design, at[ZZ] + int(design[at[ZZ_AT] + f]), m * m, 1.0)
     for a in range(m):
         for r in range(p):
             room[N + a * wide + r] = design[at[ZX] + (start + a) * p + r]
@@ -173,7 +174,7 @@ def component(f: int, m: int, at: np.ndarray, design: np.ndarray, y: np.ndarray,
         W_c = at[W_] + int(design[at[CELL_CLASS] + cell]) * pairs
         for e in range(pairs):
             w = room[W_c + e]
-            added(room, S, design, squares + e * m * m, m * m, 1.0, w)
+            added(room, S, design, squares + e * m * m, m * m, w)
             for a in range(m):
                 here = row + e * m + a
                 for r in range(p):
@@ -181,15 +182,15 @@ def component(f: int, m: int, at: np.ndarray, design: np.ndarray, y: np.ndarray,
                 room[N + a * wide + p] += w * y[by_cell + here]
 
 
-def added(room: np.ndarray, S: int, design: np.ndarray, start: int, count: int, kept: float, w: float) -> None:
-    """``kept`` times what stands in the room, plus w times numbers of the design."""
+def added(room: np.ndarray, S: int, design: np.ndarray, start: int, count: int, w: float) -> None:
+    """Add w times numbers of the design to what stands in the room."""
     if count > _FEW**2:
         own, other = room[S : S + count], design[start : start + count]
         for b in range(count):
-            own[b] = kept * own[b] + w * other[b]
+            own[b] += w * other[b]
         return
     for b in range(count):
-        room[S + b] = kept * room[S + b] + w * design[start + b]
+        room[S + b] += w * design[start + b]
 
 
 def multiply_lambda(f: int, m: int, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:

@@ -115,6 +115,8 @@ class Searches:
 
         _in_threads(run, B, threads)
         share = 1.0 / self.objective.constants.n_effective if self.objective.model.sigma is None else 0.0
+        known = np.isfinite(hessian).all(axis=(1, 2)) & np.isfinite(slopes).all(axis=(1, 2))
+        hessian[~known], slopes[~known] = np.eye(k), np.nan
         size = np.sqrt(np.maximum(np.abs(np.einsum("bii->bi", hessian)), _FLAT))
         values, vectors = np.linalg.eigh(hessian / (size[:, :, None] * size[:, None, :]))
         along = np.einsum("bck,bki->bci", slopes / size[:, None, :], vectors)

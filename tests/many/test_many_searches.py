@@ -112,3 +112,16 @@ def test_a_saddle_at_zero_is_left():
     batches = np.repeat(np.arange(6.0), 5)
     y = np.asarray(fit.simulate(60, seed=1)) + 1e4 * batches[:, None]
     assert not fit.refit(y).singular.any()
+
+
+def test_crossed_slopes_whose_remainder_is_a_larger_matrix():
+    subject, item = (part.ravel() for part in np.meshgrid(np.arange(12), np.arange(8), indexing="ij"))
+    design = {"subject": subject, "item": item, "x": (subject + item) % 2 - 0.5}
+    formula, varcorr = "~ x + (x | subject) + (x | item)", {"subject": [1.0, 0.7], "item": [0.8, 0.5]}
+    y = mme.simulate_model(formula, design, beta=[0.0, 1.0], varcorr=varcorr, nsim=61, seed=1)
+    fit = mme.lmer("y " + formula, {**design, "y": y[60]})
+    many = fit.refit(np.asarray(y)[:, :60])
+    again = fit.refit(np.asarray(y)[:, :60])
+    np.testing.assert_array_equal(many.theta, again.theta)
+    for i in range(0, 60, 12):
+        assert many.criterion[i] <= fit.refit(np.asarray(y)[:, i]).criterion + 1e-7
