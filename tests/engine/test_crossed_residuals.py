@@ -208,15 +208,19 @@ def test_steps_of_phi_weights_and_response_give_the_dense_criterion(kind, which,
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_a_step_away_from_independence_finds_the_entries_of_its_whitening(dense):
-    """At rho = 0 the whitening is the identity: no pattern for elsewhere, whose own serves there."""
+@pytest.mark.parametrize("kind", ["AR1", "CompoundSymmetry"])
+def test_a_step_away_from_independence_has_the_entries_of_its_whitening(kind, dense):
+    """At rho = 0 the whitening is the identity: its pattern, where it was found there, serves nowhere else."""
     trial = Trial(0)
-    model = build_model(trial.y, trial.X, trial.terms("both", "AR1"), residual=trial.residual("AR1"), weights=trial.w)
+    terms, residual = trial.terms("both", kind), trial.residual(kind)
+    model = build_model(trial.y, trial.X, terms, residual=residual, weights=trial.w)
     theta = np.full(model.k, 0.7)
-    nothing = Objective.of(model, phi=np.zeros(1), plan=Plan(1, dense))
-    away = nothing.at(np.array([0.5]))
-    back = away.at(np.zeros(1))
-    assert back.pattern is away.pattern is not nothing.pattern
+    at = [model.residual.coordinates(np.array([rho])) for rho in (0.0, 0.4)]
+    nothing = Objective.of(model, phi=at[0], plan=Plan(1, dense))
+    away = nothing.at(at[1])
+    back = away.at(at[0])
+    assert back.pattern is away.pattern
+    assert (away.pattern is nothing.pattern) == (kind == "AR1")
     for objective in (nothing, away, back):
         assert objective(theta) == pytest.approx(dense_at(objective, theta).criterion, abs=1e-8)
 
