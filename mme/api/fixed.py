@@ -34,7 +34,9 @@ class FixedEffects(Face):
         assert isinstance(found, KenwardRoger)
         return found
 
-    def coefficients(self, ddf: str = "satterthwaite") -> pd.DataFrame:
+    def coefficients(
+        self, ddf: str = "satterthwaite", *, robust: str | None = None, cluster: Any = None
+    ) -> pd.DataFrame:
         """Table of the fixed effects: ``estimate, se, df, t, p``.
 
         Parameters
@@ -44,11 +46,23 @@ class FixedEffects(Face):
             structure with the second derivatives by SAS's parameters, which ``"kenward-roger-linear"`` leaves out);
             ``"containment"``, ``"between-within"``: counted, as SAS does; or ``"none"``: the Wald test, on infinite
             degrees of freedom.
-        """
-        from mme.inference.fixed.contrasts import coefficient_table
-        from mme.inference.fixed.methods import reference
+        robust : str, optional
+            ``"CR2"`` (or ``"CR0"``, ``"CR1"``, ``"CR1S"``, ``"CR3"``): standard errors by the sandwich, which hold
+            whatever the covariance within clusters, and Satterthwaite's degrees of freedom, as in clubSandwich.
+        cluster : str or array, optional
+            A column, or ``"site/subject"``; None: the groups of the residual structure, or the outermost random term.
 
-        return framed(coefficient_table(self.internals, reference(self.internals, ddf)))
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("distance ~ age * Sex + (1 | Subject)", mme.load("Orthodont"))
+        >>> fit.coefficients(robust="CR2", cluster="Subject")[["se", "df"]].round(3).loc["age:SexMale"].tolist()
+        [0.121, 21.653]
+        """
+        from mme.api.clustered import reference_of
+        from mme.inference.fixed.contrasts import coefficient_table
+
+        return framed(coefficient_table(self.internals, reference_of(self, ddf, robust, cluster)))
 
     def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
         """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``.
@@ -62,16 +76,26 @@ class FixedEffects(Face):
 
         return framed(anova_table(self.internals, type, ddf))
 
-    def contrast(self, L: Any, *, rhs: Any = 0.0, joint: bool = False, ddf: str = "satterthwaite") -> pd.DataFrame:
+    def contrast(
+        self,
+        L: Any,
+        *,
+        rhs: Any = 0.0,
+        joint: bool = False,
+        ddf: str = "satterthwaite",
+        robust: str | None = None,
+        cluster: Any = None,
+    ) -> pd.DataFrame:
         """Tests of L beta = rhs, row by row (``estimate, se, df, t, p``) or ``joint`` (``num_df, den_df, F, p``).
 
         L is a vector or matrix with a column a fixed effect, a table with their names, or {name: weight}. What the data
-        do not determine is refused, and so are right sides of dependent rows that contradict each other.
+        do not determine is refused, and so are right sides of dependent rows that contradict each other. ``ddf``,
+        ``robust`` and ``cluster`` as in :meth:`coefficients`; joint tests by clusters are Hotelling's (HTZ).
         """
+        from mme.api.clustered import reference_of
         from mme.inference.fixed.contrasts import contrast_table
-        from mme.inference.fixed.methods import reference
 
-        return framed(contrast_table(self.internals, L, rhs, joint, reference(self.internals, ddf)))
+        return framed(contrast_table(self.internals, L, rhs, joint, reference_of(self, ddf, robust, cluster)))
 
     def test(self, hypothesis: str, *, ddf: str = "satterthwaite") -> pd.DataFrame:
         """Test a linear hypothesis on the fixed effects: ``"Days = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.

@@ -33,6 +33,8 @@ class FactorMeans(Face):
         scale: str = "link",
         bias_adjust: bool | str | float = False,
         ddf: str = "satterthwaite",
+        robust: str | None = None,
+        cluster: Any = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Marginal means of factors, ``mean, se, df, lower, upper``; or contrasts among them.
@@ -78,7 +80,7 @@ class FactorMeans(Face):
         bias_adjust : bool, str or float
             On the scale of the response: ``"total"`` (True) or ``"residual"``: the mean of y, not h(mean): averaged
             over these variances, or over a standard deviation that is given.
-        ddf : str
+        ddf, robust, cluster
             As in :meth:`coefficients`.
         level : float
             Of the intervals.
@@ -99,17 +101,17 @@ class FactorMeans(Face):
         Marvellous - Golden Rain      5.29  0.68
         Victory - Golden Rain        -6.88  0.54
         """
+        from mme.api.clustered import reference_of
         from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
         from mme.inference.fixed.mean_tables import compared_table, effect_sizes, means_table, with_letters
         from mme.inference.fixed.means import marginal_means
-        from mme.inference.fixed.methods import reference as reference_of
         from mme.inference.fixed.response_scale import deviation, response_scale
 
         record, crossed = self.internals, yes_or_no(interaction, "interaction")
         wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, crossed)
         response = response_scale(record, scale, bias_adjust)
         means = marginal_means(record, factors, by, at, weights)
-        to = reference_of(record, ddf)
+        to = reference_of(self, ddf, robust, cluster)
         if yes_or_no(letters, "letters"):
             compared = compared_table(record, means, comparisons_of(means, "pairwise"), to, adjust, level)
             return framed(with_letters(means_table(record, means, to, level, response), compared, level))

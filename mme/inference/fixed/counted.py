@@ -93,7 +93,7 @@ def between_within(fit: Fitted) -> Allotted:
     MMEError
         There are no subjects, or several factors that are not nested could be.
     """
-    subject = _subjects(fit)
+    subject = subjects(fit, "ddf='between-within'")
     X, J = fit.model.X[:, fit.basis.kept], int(subject.max()) + 1
     first = np.zeros(J, dtype=np.int64)
     first[subject] = np.arange(subject.size)
@@ -102,8 +102,8 @@ def between_within(fit: Fitted) -> Allotted:
     return Allotted(fit.estimates.beta, fit.estimates.half, np.where(constant, between, within).astype(float))
 
 
-def _subjects(fit: Fitted) -> np.ndarray:
-    """Codes (n,) of the subjects."""
+def subjects(fit: Fitted, what: str) -> np.ndarray:
+    """Codes (n,) of the subjects, that ``what`` asks for."""
     model = fit.model
     if model.residual is not None and model.residual.group is not None:
         return np.unique(model.residual.group, return_inverse=True)[1]
@@ -111,7 +111,7 @@ def _subjects(fit: Fitted) -> np.ndarray:
     if not terms or any(varies_within(terms[0].codes, one.codes) for one in terms[1:]):
         found = ", ".join(f"'{term.name}'" for term in model.terms) or "no random term"
         raise MMEError(
-            f"ddf='between-within' needs subjects: a residual structure with groups, or random terms nested in one; "
+            f"{what} needs subjects: a residual structure with groups, or random terms nested in one; "
             f"the model has {found}. Use ddf='satterthwaite'"
         )
     return np.unique(terms[0].codes, return_inverse=True)[1]
