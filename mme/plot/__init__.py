@@ -15,7 +15,8 @@ from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.plot.caterpillar import caterpillar
-from mme.plot.effects import effects
+from mme.plot.coefficients import coefficients
+from mme.plot.effects import effects, interaction
 from mme.plot.generalised import binned, calibration, generalised_qq, generalised_residuals, rootogram
 from mme.plot.groups import groups
 from mme.plot.pictured import Pictured
@@ -62,9 +63,11 @@ class Plots:
     table: Any = None
 
     effects = _seen(effects)
+    interaction = _seen(interaction)
+    coefficients = _method(coefficients)
     caterpillar = _method(caterpillar)
     shrinkage = _method(shrinkage)
-    groups = _method(groups)
+    groups = _seen(groups)
     residuals = _method(residuals)
     qq = _method(qq)
     variance = _method(variance)
@@ -72,7 +75,10 @@ class Plots:
     pairs = _method(pairs)
 
     def __repr__(self) -> str:
-        return "Plots: effects, caterpillar, shrinkage, groups, residuals, qq, variance, zeta, pairs"
+        return (
+            "Plots: effects, interaction, coefficients, caterpillar, shrinkage, groups, residuals, qq, variance, zeta, "
+            "pairs"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +89,8 @@ class GeneralisedPlots:
     table: Any = None
 
     effects = _seen(effects)
+    interaction = _seen(interaction)
+    coefficients = _method(coefficients)
     caterpillar = _method(caterpillar)
     binned = _method(binned)
     calibration = _method(calibration)
@@ -91,4 +99,4 @@ class GeneralisedPlots:
     qq = _method(generalised_qq)
 
     def __repr__(self) -> str:
-        return "Plots: effects, caterpillar, binned, calibration, rootogram, residuals, qq"
+        return "Plots: effects, interaction, coefficients, caterpillar, binned, calibration, rootogram, residuals, qq"

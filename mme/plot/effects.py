@@ -72,17 +72,47 @@ def effects(
     found = effect(seen, x, by, at, scale, level, ddf)
     if yes_or_no(data, "data"):
         return found.table
-    behind = _Records(seen, found) if yes_or_no(records, "records") else None
+    return _drawn(seen, found, level, records=yes_or_no(records, "records"), joined=False, ax=ax)
+
+
+def interaction(
+    seen: Pictured,
+    x: str,
+    by: str,
+    *,
+    at: Mapping[str, Any] | None = None,
+    scale: str | None = None,
+    level: float = 0.95,
+    ddf: str = "satterthwaite",
+    records: bool = False,
+    data: bool = False,
+    ax: Any = None,
+) -> Any:
+    """Means over x within the levels of another variable, joined by lines: parallel where the two do not interact.
+
+    The parameters are those of ``effects``. Of two covariates lines are over the first, at the mean of the second and
+    one standard deviation from it.
+
+    Returns
+    -------
+    Axes, for several panels an array of them; a DataFrame for ``data=True``
+    """
+    found = effect(seen, x, by, at, scale, level, ddf)
+    if yes_or_no(data, "data"):
+        return found.table
+    return _drawn(seen, found, level, records=yes_or_no(records, "records"), joined=True, ax=ax)
+
+
+def _drawn(seen: Pictured, found: Effect, level: float, *, records: bool, joined: bool, ax: Any) -> Any:
+    behind = _Records(seen, found) if records else None
     colour, panels = _split(found)
     shown = _chosen(panels, found.table)
     axes = axes_of_panels(ax, len(shown), (5.6, 4.2) if len(shown) == 1 else (2.6, 2.4))
-    places = Placing(seen, found, _upright(found))
+    places = Placing(seen, found, _upright(found), joined)
     for here, part in zip(axes.ravel(), shown, strict=False):
         _panel(here, found, found.table[_are(found.table, part)], colour, places, behind, part)
     _describe(axes, seen, found, places, len(shown), level)
-    if len(shown) == 1:
-        return axes.ravel()[0]
-    return axes
+    return axes.ravel()[0] if len(shown) == 1 else axes
 
 
 def _split(found: Effect) -> tuple[str | None, list[str]]:

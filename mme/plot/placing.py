@@ -10,7 +10,7 @@ import numpy as np
 
 from mme.plot.effects_table import Effect
 from mme.plot.pictured import Pictured
-from mme.plot.style import MARKS, NAMED, SERIES, spread
+from mme.plot.style import MARKS, NAMED, SERIES, spread, whole_numbers
 from mme.tables import dates
 
 if TYPE_CHECKING:
@@ -35,11 +35,15 @@ def spelt(value: Any) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Placing:
-    """How an effect lies on its axes; ``upright``: means go up, and not to the right."""
+    """How an effect lies on its axes.
+
+    ``upright``: means go up, and not to the right; ``joined``: means of levels have a line.
+    """
 
     seen: Pictured
     found: Effect
     upright: bool
+    joined: bool = False
 
     @cached_property
     def levels(self) -> list[Any]:
@@ -86,6 +90,8 @@ class Placing:
         width, size = (float(np.interp(len(self.levels) * of, [8, 100], ends)) for ends in ([1.8, 0.8], [34.0, 8.0]))
         draw(at, low, high, color=colour, linewidth=width, zorder=3)
         pair = (at, mean) if self.upright else (mean, at)
+        if self.joined:
+            ax.plot(*pair, color=colour, linewidth=1.0, linestyle=("-", "--", "-.", ":")[k % 4], zorder=2)
         marks = {"s": size, "color": colour, "marker": MARKS[k % len(MARKS)], "linewidth": 0.0, "zorder": 4}
         ax.scatter(*pair, label=label, **marks)
 
@@ -94,7 +100,7 @@ class Placing:
         if self.found.is_factor:
             self._names(ax, many)
         else:
-            _numbers(ax.xaxis, self.seen.numbers(self.found.x))
+            whole_numbers(ax.xaxis, self.seen.numbers(self.found.x))
             if self._is_date():
                 _dates(ax)
         ax.grid(axis="y" if self.upright else "x")
@@ -116,15 +122,6 @@ class Placing:
             return False
         column = frame.raw(name)
         return getattr(getattr(column, "dtype", None), "kind", "") == "M" or dates.is_moment(next(iter(column), None))
-
-
-def _numbers(axis: Any, values: np.ndarray | None) -> None:
-    """No offset, no exponent for calendar years; whole ticks for whole numbers."""
-    from matplotlib.ticker import MaxNLocator, ScalarFormatter
-
-    axis.set_major_formatter(ScalarFormatter(useOffset=False))
-    if values is not None and (values == np.round(values)).all():
-        axis.set_major_locator(MaxNLocator(integer=True, nbins=8))
 
 
 def _dates(ax: Any) -> None:

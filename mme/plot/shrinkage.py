@@ -132,6 +132,7 @@ def _on_a_line(levels: _Levels, ax: Any) -> Any:
         ax.set_xlim(*central(np.append(own, levels.pooled), _SEEN))
     _note(ax, [f"{at.size:,} of {term.n_levels:,} levels"] if at.size < term.n_levels else [])
     ax.grid(axis="x")
+    ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel(f"{term.columns[0]}  ({units(levels.response, term.columns[0])})")
     ax.set_title(f"Shrinkage by {term.name}", pad=18)
     legend_above(ax)

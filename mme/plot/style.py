@@ -30,8 +30,8 @@ _FAINT = "#eeeeee"
 NAMED, POINTS, LINES = 60, 3000, 400
 # Cells of a picture of more records, across and up: about five pixels each.
 _CELLS = (90, 64)
-# Characters of a legend's row.
-_LEGEND = 76
+# Inches across a figure of panels; characters of a legend's row.
+_WIDE, _LEGEND = 9.4, 84
 # Of zlib: beyond it a picture takes longer and is hardly smaller.
 _COMPRESSION = 3
 
@@ -110,8 +110,8 @@ def axes_of_panels(ax: Any, count: int, size: tuple[float, float]) -> np.ndarray
         return np.array([[one_axes(ax, size)]], dtype=object)
     if ax is not None:
         raise MMEError(f"this picture has {count} panels, in a figure of its own: leave ax out")
-    columns = min(count, max(3, round(np.sqrt(1.5 * count))), 6)
-    rows = -(-count // columns)
+    rows = -(-count // int(_WIDE / size[0]))
+    columns = -(-count // rows)
     return new_axes(rows, columns, (size[0] * columns + 0.6, size[1] * rows + 0.7), sharex=True, sharey=True)
 
 
@@ -203,6 +203,15 @@ def units(response: str, column: str) -> str:
     ('Reaction', 'Reaction per Days')
     """
     return response if column == "(Intercept)" else f"{response} per {column}"
+
+
+def whole_numbers(axis: Any, values: np.ndarray | None, most: int = 8) -> None:
+    """Ticks without an offset or an exponent, which calendar years have none of; whole ones where the values are."""
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+    axis.set_major_formatter(ScalarFormatter(useOffset=False))
+    if values is not None and (values == np.round(values)).all():
+        axis.set_major_locator(MaxNLocator(integer=True, nbins=most))
 
 
 def named_handles(ax: Any, name: str) -> tuple[list[Any], list[str]]:

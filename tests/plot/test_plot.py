@@ -293,11 +293,41 @@ def test_a_group_of_many_records_is_drawn_by_an_even_choice_of_them():
     fit = mme.lmer("y ~ x + (1 | g)", data, theta=[0.5])
     axes = fit.plot.groups().ravel()
     assert [len(offsets(ax)[0]) for ax in axes] == [20, 300, 300]
-    assert [len(ax.lines[1].get_xdata()) for ax in axes] == [20, 300, 300]
+    assert [len(ax.lines[1].get_xdata()) for ax in axes] == [20, 60, 60]
     assert axes[2].lines[1].get_xdata()[[0, -1]].tolist() == [data["x"][520:].min(), data["x"][520:].max()]
     assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()][2] == "records, at most 300 a group"
     (strands,) = [one for one in fit.plot.groups(kind="spaghetti").collections if hasattr(one, "get_segments")]
-    assert [len(strand) for strand in strands.get_segments()] == [20, 300, 300]
+    assert [len(strand) for strand in strands.get_segments()] == [20, 60, 60]
+
+
+def test_lines_of_groups_are_curves_of_the_model_whatever_else_differs_between_records():
+    rng = np.random.default_rng(4)
+    data = simulated(8)
+    data["sex"], data["dose"] = rng.choice(["f", "m"], len(data)), rng.normal(size=len(data))
+    data["score"] += 5.0 * (data["sex"] == "m") + 3.0 * data["dose"]
+    fit = mme.lmer("score ~ sex + dose + np.sqrt(week) + (week | child)", data)
+    lines = fit.plot.groups(data=True)
+    assert list(lines) == ["child", "week", "fitted", "population"]
+    for child, line in lines.groupby("child"):
+        own = data[data["child"] == child]
+        assert line["week"].iloc[[0, -1]].tolist() == [own["week"].min(), own["week"].max()]
+        new = line[["child", "week"]].assign(sex=own["sex"].mode()[0], dose=own["dose"].mean())
+        np.testing.assert_allclose(line["fitted"], fit.predict(new), rtol=1e-9)
+        np.testing.assert_allclose(line["population"], fit.predict(new, random=False), rtol=1e-9)
+    with pytest.raises(mme.MMEError, match="no column 'sexm'"):
+        fit.plot.groups("sexm")
+
+
+def test_lines_over_what_the_model_does_not_know_go_once_through_each_value(sleep):
+    fit = mme.fit(*_arrays(simulated(5)))
+    for lines in (fit.plot.groups(data=True), sleep.plot.groups(load_data("sleepstudy")["Days"] // 2, data=True)):
+        for _, line in lines.groupby(next(iter(lines))):
+            assert (np.diff(line.iloc[:, 1]) > 0.0).all()
+
+
+def _arrays(data):
+    X = np.column_stack([np.ones(len(data)), data["week"]])
+    return data["score"].to_numpy(), X, [mme.Term(data["child"], X, name="child")]
 
 
 @pytest.mark.parametrize("values", [np.zeros(5000), np.tile([0.0, 1.0], 2500), np.full(5000, 1e-300)])
