@@ -15,7 +15,7 @@ from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
 from mme.inference.fixed.methods import ddf_method
 from mme.inference.intervals.refits import reporter
-from mme.inference.power import Power, extended, interval
+from mme.inference.power import PowerCurve, extended, interval
 from mme.inference.responses.fits import two_sided
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
 from mme.numeric.processors import processors
@@ -94,7 +94,7 @@ def power(
     seed: int | None = None,
     workers: int | None = None,
     progress: bool | Callable[[int, int], None] = False,
-) -> Power:
+) -> PowerCurve:
     """Simulate how often a test finds an assumed effect, for one design or for several sizes of it.
 
     Parameters
@@ -128,7 +128,7 @@ def power(
 
     Returns
     -------
-    Power
+    PowerCurve
         ``table`` with a row a design, and ``plot()``.
 
     Examples
@@ -166,7 +166,7 @@ def power(
             {**at, **dict(zip(("n", "nsim", "power", "lower", "upper", "singular", "failed"), numbers, strict=True))}
         )
         report(i + 1)
-    return Power(pd.DataFrame(rows), _named(test), alpha, origin)
+    return PowerCurve(pd.DataFrame(rows), _named(test), alpha, origin)
 
 
 def _template(formula: Any, data: Any) -> Fitted:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Power:
+class PowerCurve:
     """Power by simulation.
 
     Attributes

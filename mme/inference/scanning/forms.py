@@ -28,14 +28,14 @@ _NOTHING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Reduced:
+class Eliminated:
     """Columns after elimination: parts within levels (b, n), between levels (b, q J), and of the others (m, b)."""
 
     within: np.ndarray
     between: np.ndarray
     rest: np.ndarray
 
-    def products(self, other: Reduced) -> np.ndarray:
+    def products(self, other: Eliminated) -> np.ndarray:
         """x'V^-1 w for all x of this and w of the other."""
         return self.within @ other.within.T + self.between @ other.between.T - self.rest.T @ other.rest
 
@@ -86,10 +86,10 @@ class Forms:
         return self.estimates.whitened_residual()
 
     @cached_property
-    def _N(self) -> Reduced:
+    def _N(self) -> Eliminated:
         return self._reduced(self.estimates.objective.basis.N)
 
-    def _reduced(self, white: np.ndarray) -> Reduced:
+    def _reduced(self, white: np.ndarray) -> Eliminated:
         """Whitened columns (b, n) by (P)."""
         objective, at, theta = self.estimates.objective, self.estimates.at, self.estimates.theta
         block, rest, T = objective.absorbing, objective.system.rest, objective.factors(theta)
@@ -97,10 +97,10 @@ class Forms:
         forward = at.levels.forward(absorbed.levels.V)
         between, none = forward.reshape(len(white), -1), np.zeros((0, len(white)))
         if rest.m == 0:
-            return Reduced(rows.N, between, none)
+            return Eliminated(rows.N, between, none)
         C = np.concatenate([part.sums(rows.N).reshape(-1, len(white)) for part in rest.blocks])
         S_x = C + rest.between(at.levels.backward(forward).reshape(len(white), -1).T)
-        return Reduced(rows.N, between, at.rest.forward(rest.transpose_lambda(S_x, T.rest)))
+        return Eliminated(rows.N, between, at.rest.forward(rest.transpose_lambda(S_x, T.rest)))
 
 
 def _squares(rows: np.ndarray) -> np.ndarray:
