@@ -22,6 +22,9 @@ from mme.residual.mixing import Mixing
 from mme.residual.whitening import Whitening
 from mme.tables.levels import varies_within
 
+# Entries of one record and level are added up where that leaves so many times fewer.
+_FEWER = 2
+
 
 @dataclass(frozen=True, eq=False)
 class BlockPattern:
@@ -29,18 +32,22 @@ class BlockPattern:
 
     ``in_axes`` (q,) are columns of axes, of unit mean square while records have no weights. Where records of several
     levels are ``mixed`` by a whitening W, the plain block has an entry for each of W's. ``n`` counts records.
+    ``merged`` are the entries of the block to which those of W add up, where several are of one record and level.
     """
 
     plain: Block
     in_axes: tuple[bool, ...]
     mixed: bool
     n: int
+    merged: np.ndarray | None = None
 
     def weighted(self, whiten: Whitening, W: np.ndarray | None) -> Block:
         """The block of whitened records; ``W`` are the entries of the whitening, if it mixes records."""
         plain = self.plain
         if self.mixed and W is not None:
             columns = [W if column is None else W * column for column in plain.columns]
+            if self.merged is not None:
+                columns = [np.bincount(self.merged, column) for column in columns]
             size = np.array([_length(column, self.n) for column in columns])
             scaled = tuple(column / length for column, length in zip(columns, size, strict=True))
             return replace(plain, columns=scaled, scale=plain.scale * size)
@@ -81,9 +88,15 @@ def _mixed(pattern: BlockPattern, mixing: Mixing) -> BlockPattern:
     block = pattern.weighted(Whitening(), None)
     j = mixing.cols
     columns = tuple(None if column is None else column[j] for column in block.columns)
-    entries = RecordEntries(mixing.rows, block.codes[j], pattern.n, block.J, block.q)
-    mixed = replace(block, codes=block.codes[j], columns=columns, entries=entries)
-    return BlockPattern(mixed, pattern.in_axes, True, pattern.n)
+    record, codes, merged = mixing.rows, block.codes[j], None
+    keys, place = np.unique(record * block.J + codes, return_inverse=True)
+    if _FEWER * keys.size < record.size:
+        record, codes = keys // block.J, keys % block.J
+        order = np.lexsort((codes, codes != block.codes[record], record))  # a record's own level first
+        record, codes, merged = record[order], codes[order], np.argsort(order)[place.ravel()]
+    entries = RecordEntries(record, codes, pattern.n, block.J, block.q)
+    mixed = replace(block, codes=codes, columns=columns, entries=entries)
+    return BlockPattern(mixed, pattern.in_axes, True, pattern.n, merged)
 
 
 def _is_smooth(term: Term, part: GStructure) -> bool:

@@ -1,7 +1,7 @@
 """Entries of W Z where the whitening W mixes records of several levels: which record each of them belongs to.
 
-Row i of W Z is sum_j W_ij z_j: an entry for each W_ij that is not zero, at the level of record j. Where entries stand
-is found once for a model; weights and phi change their values alone.
+Row i of W Z is sum_j W_ij z_j: an entry for each W_ij that is not zero, at the level of record j, or one for each level
+where these are few. Where entries stand is found once for a model; weights and phi change their values alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,11 @@ class RecordEntries:
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """All ordered pairs of entries of one record, an entry with itself too."""
-        sizes = np.bincount(self.record)
+        return self.beside(self)
+
+    def beside(self, other: RecordEntries) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs of an entry and one of another block on the same record."""
+        sizes = np.bincount(other.record, minlength=self.n)
         first, per_entry = np.cumsum(sizes) - sizes, sizes[self.record]
         left = np.repeat(np.arange(self.record.size), per_entry)
         start = np.cumsum(per_entry) - per_entry
@@ -58,12 +62,9 @@ class RecordEntries:
 
 
 def pairs_of(one: RecordEntries | None, other: RecordEntries | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Entries of two blocks on the same record (None: one a record, in their order).
-
-    Two blocks of several entries a record have those of one W: records have the same number in both.
-    """
+    """Entries of two blocks on the same record (None: one a record, in their order)."""
     if one is None:
         return None if other is None else other.record, None
     if other is None:
         return None, one.record
-    return one.pairs
+    return one.beside(other)

@@ -91,6 +91,26 @@ class ByGroup(Bound):
             diagonal[members] = (triangular_inverse(L.T) ** 2).sum(axis=1)
         return diagonal
 
+    @cached_property
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lower triangle of each group, by row, a record's own entry first."""
+        rows, cols = self._triangles
+        by_row = np.lexsort((cols, rows != cols, rows))
+        return rows[by_row], cols[by_row]
+
+    def entry_values(self, x: np.ndarray) -> np.ndarray:
+        """L^-1 there."""
+        rows, cols = self._triangles
+        values = [triangular_inverse(L.T).T[np.tril_indices(len(L))] for _, L in self._roots(x)]
+        return np.asarray(np.concatenate(values)[np.lexsort((cols, rows != cols, rows))])
+
+    @cached_property
+    def _triangles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of the entries, group by group."""
+        places = [(at, *np.tril_indices(at.size)) for at in self._groups]
+        rows = np.concatenate([at[i] for at, i, _ in places])
+        return rows, np.concatenate([at[j] for at, _, j in places])
+
     def logdet(self, x: np.ndarray) -> float:
         """Twice the sum of log L_ii."""
         return 2.0 * float(sum(np.log(np.abs(L.diagonal())).sum() for _, L in self._roots(x)))

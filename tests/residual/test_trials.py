@@ -121,3 +121,25 @@ def test_what_cannot_be_identified_is_refused_before_the_search(structure, messa
 def test_a_kind_of_distance_that_is_not_known_is_refused_with_those_that_are():
     with pytest.raises(mme.MMEError, match="'exponential', 'gaussian', 'spherical', 'matern'"):
         mme.Spatial("cubic", ["x"])
+
+
+def test_distances_beside_few_and_many_levels_are_those_of_the_dense_covariance():
+    """Entries of one record and level are added up where levels are few."""
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"x": rng.uniform(0, 5, 45), "z": rng.uniform(0, 5, 45), "block": np.arange(45) % 3})
+    data["gen"], data["y"] = rng.integers(0, 30, 45), rng.normal(size=45) + data["block"]
+    residual = mme.Spatial("exponential", ["x", "z"], nugget=True)
+    phi = {"range": 2.0, "nugget": 0.3}
+    h = np.sqrt(sum(np.subtract.outer(data[c].to_numpy(), data[c].to_numpy()) ** 2 for c in ("x", "z"))) / 2.0
+    R = 0.7 * np.exp(-h) + 0.3 * np.eye(45)
+    fit = mme.lmer("y ~ x + (1 | block) + (x | gen)", data, residual=residual, phi=phi)
+    V = fit.sigma**2 * R
+    for term in fit.model.terms:
+        Z = term.Z.toarray()
+        V = V + Z @ np.kron(np.eye(term.n_levels), np.asarray(fit.varcorr[term.name].cov)) @ Z.T
+    X = np.column_stack([np.ones(45), data["x"]])
+    XVX = X.T @ np.linalg.solve(V, X)
+    r = data["y"].to_numpy() - X @ np.linalg.solve(XVX, X.T @ np.linalg.solve(V, data["y"]))
+    logs = np.linalg.slogdet(V)[1] + np.linalg.slogdet(XVX)[1]
+    dense = logs + r @ np.linalg.solve(V, r) + 43 * np.log(2 * np.pi)
+    assert fit.criterion == pytest.approx(dense, abs=1e-8)
