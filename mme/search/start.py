@@ -24,6 +24,8 @@ _SMALLEST_SHARE = 0.02
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 # With more levels than this the moments of a block are one answer, and its criterion has one valley.
 _MANY_LEVELS = 100
+# Standard deviations beside the parameters of a relationship, in those of the moments.
+_MULTIPLES = (0.3, 3.0, 10.0)
 # Starts are another where a parameter is so many times as large.
 _UNLIKE = 1.5
 
@@ -175,5 +177,12 @@ def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
         if block.is_parametric:
             own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
             trials = [np.concatenate([theta[: own.start], x, theta[own.stop :]]) for x in block.relationship.starts()]
+            if block.relationship.k > 1:  # of several parameters the criterion has valleys, at other variances too
+                T = slice(block.theta_slices[0].start, own.start)
+                trials += [
+                    np.concatenate([one[: T.start], many * one[T], one[T.stop :]])
+                    for many in _MULTIPLES
+                    for one in trials
+                ]
             theta = min(trials, key=objective)
     return theta

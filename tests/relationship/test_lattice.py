@@ -137,3 +137,14 @@ def test_what_makes_no_field_is_refused(formula, message):
     data = field().assign(one=1)
     with pytest.raises(mme.MMEError, match=re.escape(message)):
         mme.lmer(formula, data.assign(half=data["row"] / 2))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_error_beside_a_field_that_has_none_does_not_lose_the_field(seed):
+    """The nugget at zero is the field alone: its criterion is never lower."""
+    rng = np.random.default_rng(seed)
+    data = pd.DataFrame({"row": np.arange(48) // 8, "col": np.arange(48) % 8})
+    data["y"] = rng.normal(size=48) + 0.4 * np.sin(data["row"] + data["col"])
+    field = mme.AR1("row") * mme.AR1("col")
+    alone, beside = (mme.lmer("y ~ 1", data, residual=one) for one in (field, field.with_nugget()))
+    assert beside.criterion <= alone.criterion + 1e-4
