@@ -1,0 +1,89 @@
+r"""Heritabilities of trials: how well genotypes are told apart, from the average variance of a difference.
+
+    Cullis    H^2 = 1 - v_BLUP / (2 sigma_g^2)
+    Piepho    H^2 = sigma_g^2 / (sigma_g^2 + v_BLUE / 2)
+
+v is the variance of the difference of two genotypes, averaged over all pairs of the m genotypes with records: with C
+their covariance, 2 (tr C - 1'C 1 / m) / (m - 1) (Cullis, Smith and Coombes 2006, J. Agric. Biol. Environ. Stat. 11:381;
+Piepho and Mohring 2007, Genetics 177:1881). For BLUPs C is that of prediction errors, whose sum is that of one function
+of them, by the working variate w = Z G k, k the genotypes with records:
+
+    k'C k = k'G k - w'P w.                                                                                        (C)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+
+from mme.derivatives.average import left_of
+from mme.derivatives.score import Score
+from mme.derivatives.uncertainty import Meetings
+from mme.errors import MMEError
+from mme.fitted.record import Fitted
+from mme.numeric.lapack import triangular_solve
+from mme.results.breeding_values import chosen_term, record_counts
+
+
+def cullis(fit: Fitted, name: str | None) -> float:
+    """Cullis's heritability of the means of a term; zero where its variance is.
+
+    Raises
+    ------
+    MMEError
+        The term has several coefficients, or one level with records.
+    """
+    t = chosen_term(fit, name, "cullis")
+    term = fit.model.terms[t]
+    if term.q > 1:
+        raise MMEError(f"cullis: the term '{term.name}' has {term.q} coefficients; it is for one, as (1 | {term.name})")
+    used = record_counts(term)[:, 0] > 0
+    m, variance = int(used.sum()), float(fit.varcorr[term.name].cov[0, 0])
+    if m < 2:
+        raise MMEError(f"cullis: the term '{term.name}' has one level with records")
+    if variance <= 0.0:
+        return 0.0
+    trace = float(fit.estimates.pev[t][used, 0, 0].sum())
+    return 1.0 - average_difference(trace, error_of_sum(fit, t, used.astype(float)), m) / (2.0 * variance)
+
+
+def of_fixed(fit: Fitted, fixed: Fitted, name: str, written: str) -> float:
+    """Piepho's heritability: the variance of the random fit, the differences of the ``fixed`` one.
+
+    Raises
+    ------
+    MMEError
+        The data do not determine all levels as fixed effects.
+    """
+    kept = fixed.basis.kept
+    owners = np.array(fixed.specification.column_terms, dtype=object)
+    if not np.isin(np.flatnonzero(owners == written), kept).all():
+        raise MMEError(f"piepho: the data do not determine all levels of '{name}' as fixed effects")
+    at = np.flatnonzero(owners[kept] == written)
+    B = fixed.estimates.beta_cov[np.ix_(at, at)]  # of each level less the first
+    variance = float(fit.varcorr[name].cov[0, 0])
+    return variance / (variance + 0.5 * average_difference(float(np.trace(B)), float(B.sum()), at.size + 1))
+
+
+def average_difference(trace: float, total: float, m: int) -> float:
+    """Mean over pairs of the variance of a difference, from tr C and 1'C 1."""
+    return 2.0 * (trace - total / m) / (m - 1)
+
+
+def error_of_sum(fit: Fitted, t: int, k: np.ndarray) -> float:
+    """(C): the prediction error variance of k'b, k (J,), of a term of one coefficient."""
+    origin = fit.estimates
+    objective, term = origin.objective, fit.model.terms[t]
+    related = fit.model.relationship(t, fit.theta)
+    Kk = k if related is None else splu(sp.csc_array(related.precision)).solve(k)
+    ratio = float(fit.varcorr[term.name].cov[0, 0]) / fit.sigma**2
+    w = np.asarray(term.Z @ Kk) * ratio
+    model = fit.model
+    w = w if model.root_weights is None else w * model.root_weights
+    white = w if model.residual is None else model.residual.whiten(objective.phi, w[None])[0]
+    of, R = Score(objective, origin.theta, Meetings()), objective.system.absorbed.levels.R
+    FF, FN = left_of(of, white[None], np.zeros((1, R.shape[0], R.shape[2])))
+    border, p = of.uncertainty.estimates.at.border, objective.system.p
+    taken = triangular_solve(border, FN.T, transposed=False)[:p, 0]
+    return fit.sigma**2 * (ratio * float(k @ Kk) - float(FF[0, 0] - taken @ taken))
