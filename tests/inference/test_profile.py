@@ -371,7 +371,7 @@ def test_a_given_theta_has_no_profile():
 
 
 def test_options_belong_to_their_method(slopes):
-    with pytest.raises(mme.MMEError, match="takes no options; got parameters"):
+    with pytest.raises(mme.MMEError, match="takes the options variances; got parameters"):
         slopes.confint(parameters="sigma")
     with pytest.raises(mme.MMEError, match="method='bayes': method is 'wald', 'profile' or 'bootstrap'"):
         slopes.confint("bayes")
