@@ -14,12 +14,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
+from mme.plot.by_group import by_group
 from mme.plot.caterpillar import caterpillar
+from mme.plot.check import check
 from mme.plot.coefficients import coefficients
 from mme.plot.effects import effects, interaction
 from mme.plot.generalised import binned, calibration, generalised_qq, generalised_residuals, rootogram
 from mme.plot.groups import groups
+from mme.plot.influence import influence
 from mme.plot.pictured import Pictured
+from mme.plot.predictive import predictive
 from mme.plot.profiles import pairs, zeta
 from mme.plot.residuals import qq, residuals
 from mme.plot.shrinkage import shrinkage
@@ -65,6 +69,10 @@ class Plots:
     effects = _seen(effects)
     interaction = _seen(interaction)
     coefficients = _method(coefficients)
+    check = _method(check)
+    influence = _method(influence)
+    predictive = _method(predictive)
+    by_group = _method(by_group)
     caterpillar = _method(caterpillar)
     shrinkage = _method(shrinkage)
     groups = _seen(groups)
@@ -76,8 +84,8 @@ class Plots:
 
     def __repr__(self) -> str:
         return (
-            "Plots: effects, interaction, coefficients, caterpillar, shrinkage, groups, residuals, qq, variance, zeta, "
-            "pairs"
+            "Plots: effects, interaction, coefficients, check, influence, predictive, by_group, caterpillar, "
+            "shrinkage, groups, residuals, qq, variance, zeta, pairs"
         )
 
 
@@ -91,6 +99,10 @@ class GeneralisedPlots:
     effects = _seen(effects)
     interaction = _seen(interaction)
     coefficients = _method(coefficients)
+    check = _method(check)
+    influence = _method(influence)
+    predictive = _method(predictive)
+    by_group = _method(by_group)
     caterpillar = _method(caterpillar)
     binned = _method(binned)
     calibration = _method(calibration)
@@ -99,4 +111,7 @@ class GeneralisedPlots:
     qq = _method(generalised_qq)
 
     def __repr__(self) -> str:
-        return "Plots: effects, interaction, coefficients, caterpillar, binned, calibration, rootogram, residuals, qq"
+        return (
+            "Plots: effects, interaction, coefficients, check, influence, predictive, by_group, caterpillar, binned, "
+            "calibration, rootogram, residuals, qq"
+        )

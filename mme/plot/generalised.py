@@ -47,7 +47,9 @@ def binned(fit: GeneralisedFitted, x: Any = None, *, bins: int | None = None, ax
     mean = np.array([residual[run].mean() for run in runs])
     band = np.array([2.0 * np.sqrt(variance[run].sum()) / run.size for run in runs])
     ax = one_axes(ax, (5.4, 3.9))
-    ax.fill_between(centre, -band, band, color=LIGHT, alpha=0.7, linewidth=0.0, label="2 standard errors")
+    ends = np.concatenate([[values[used].min()], centre, [values[used].max()]])
+    reach = np.concatenate([band[:1], band, band[-1:]])
+    ax.fill_between(ends, -reach, reach, color=LIGHT, alpha=0.7, linewidth=0.0, label="2 standard errors")
     ax.axhline(0.0, color=INK, linewidth=0.7)
     outside = np.abs(mean) > band
     for chosen, colour, label in ((~outside, BLUE, "mean of a run"), (outside, VERMILION, "outside")):

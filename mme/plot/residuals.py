@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from mme.diagnosis.residuals import scaled_residuals
+from mme.fitted.effects import Effects
 from mme.fitted.record import Fitted
 from mme.plot.style import (
     BLUE,
@@ -60,14 +61,15 @@ def residuals(fit: Fitted, kind: str = "standardised", *, ax: Any = None) -> Any
     return ax
 
 
-def against(ax: Any, x: np.ndarray, r: np.ndarray) -> None:
-    """Records (x, r) about zero, as points or cells, with running quartiles of r."""
+def against(ax: Any, x: np.ndarray, r: np.ndarray, *, zero: bool = True) -> None:
+    """Records (x, r), about a line at ``zero``, as points or cells, with running quartiles of r."""
     if r.size > POINTS:
         density(ax, x, r, INK)
     else:
         size = float(np.interp(r.size, [100, POINTS], [18.0, 5.0]))
         ax.scatter(x, r, s=size, facecolor="none", edgecolor=GREY, linewidth=0.7, label="records")
-    ax.axhline(0.0, color=INK, linewidth=0.7)
+    if zero:
+        ax.axhline(0.0, color=INK, linewidth=0.7)
     runs, colour = min(_RUNS, r.size // _RUN), VERMILION if r.size > POINTS else BLUE
     if runs >= 4 and np.ptp(x) > 0.0:
         centre, quartiles = running(x, r, runs)
@@ -103,17 +105,22 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: 
         ax.set_title("Residuals", pad=6)
         return ax
     one = drawn_effects(fit, what)
-    b, pev = one.beside(fit.estimates.b), one.variances(fit.estimates.pev)
     axes = row_of_axes(ax, one.q, (4.0, 4.0))
-    prior = np.hstack([_prior_variances(fit, t) for t in one.terms])
     for j, here in enumerate(axes):
-        variance = prior[:, j] - pev[:, j]
-        known = variance > 1e-8 * prior[:, j].max()
-        if not known.any():
-            here.text(0.5, 0.5, "its variance is zero", ha="center", transform=here.transAxes, color=GREY)
-        quantiles(here, b[known, j] / np.sqrt(variance[known]), "BLUP / its standard deviation")
-        here.set_title(f"{one.columns[j]} by {one.name}", pad=6)
+        effect_quantiles(fit, one, j, here)
     return axes
+
+
+def effect_quantiles(fit: Fitted, one: Effects, j: int, ax: Any) -> None:
+    """The j-th coefficient's BLUPs, over the standard deviations that they have."""
+    b, pev = one.beside(fit.estimates.b)[:, j], one.variances(fit.estimates.pev)[:, j]
+    prior = np.hstack([_prior_variances(fit, t) for t in one.terms])[:, j]
+    variance = prior - pev
+    known = variance > 1e-8 * prior.max()
+    if not known.any():
+        ax.text(0.5, 0.5, "its variance is zero", ha="center", transform=ax.transAxes, color=GREY)
+    quantiles(ax, b[known] / np.sqrt(variance[known]), "BLUP / its standard deviation")
+    ax.set_title(f"{one.columns[j]} by {one.name}", pad=6)
 
 
 def _prior_variances(fit: Fitted, t: int) -> np.ndarray:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _RADII = {"50%": 1.1774, "95%": 2.4477}
 # Share of the levels that the axes show where there are many: own estimates of levels with few records lie anywhere.
 _SEEN = 0.98
+# Width of a character and height of a line of the names of levels, in points.
+_WIDE, _HIGH = 4.2, 8.0
 # Arrows drawn where not all can be.
 _ARROWS = 150
 
@@ -96,6 +98,8 @@ def shrinkage(
     _in_the_plane(levels, ax)
     G = one.together([part.cov for part in fit.varcorr.values()])
     _ellipses(ax, levels.pooled, G[np.ix_(pair, pair)])
+    if one.n_levels <= NAMED // 2:
+        _label(ax, levels.labels, levels.own)
     _describe_plane(levels, [one.columns[i] for i in pair], ax)
     return ax
 
@@ -152,13 +156,23 @@ def _in_the_plane(levels: _Levels, ax: Any) -> None:
     ax.scatter(*partial.T, color=BLUE, linewidth=0.0, alpha=0.3 if many else 1.0, zorder=2, label=_PARTIAL, **marks)
     chosen = order[spread(order.size, _ARROWS if many else LINES)]
     arrows = {"scale_units": "xy", "angles": "xy", "scale": 1.0, "color": INK if many else GREY, "zorder": 3}
+    arrows["alpha"] = float(np.interp(levels.term.n_levels, [NAMED, 3 * NAMED], [1.0, 0.45])) if not many else 1.0
     shape = {"width": levels.size((0.0035, 0.0015)), "headwidth": 5.0, "headlength": 6.0, "headaxislength": 5.5}
     ax.quiver(*levels.own[chosen].T, *(levels.partial - levels.own)[chosen].T, **arrows, **shape)
     pooled = {"marker": "P", "color": INK, "edgecolor": "white", "linewidth": 0.8, "zorder": 6}
     ax.scatter(*levels.pooled[:, None], s=80.0, label=_POOLED, **pooled)
-    if levels.term.n_levels <= NAMED // 2:
-        for label, point in zip(levels.labels, own, strict=True):
-            ax.annotate(label, point, (4, 3), textcoords="offset points", fontsize=6.5, color=GREY, zorder=5)
+
+
+def _label(ax: Any, labels: list[str], points: np.ndarray) -> None:
+    """Names beside points (J, 2), from the outermost; one that would lie on another is left out."""
+    ends = np.array([ax.get_xlim(), ax.get_ylim()])
+    at = (points - ends[:, 0]) / np.ptp(ends, axis=1) * 0.78 * 72.0 * ax.figure.get_size_inches()  # points of print
+    taken: list[tuple[float, float, float]] = []
+    for k in _outwards(points)[::-1].tolist():
+        x, y, wide = float(at[k, 0]), float(at[k, 1]), _WIDE * len(labels[k])
+        if all(x > x0 + w0 or x0 > x + wide or abs(y - y0) > _HIGH for x0, y0, w0 in taken):
+            taken.append((x, y, wide))
+            ax.annotate(labels[k], points[k], (4, 3), textcoords="offset points", fontsize=6.5, color=GREY, zorder=5)
 
 
 def _outwards(points: np.ndarray) -> np.ndarray:

@@ -186,12 +186,17 @@ def _cells(values: np.ndarray, count: int) -> tuple[np.ndarray, float, float]:
 
 
 def running(x: np.ndarray, y: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Median x (b,) and quartiles of y (3, b) in ``bins`` runs of equal numbers of records, in the order of x."""
+    """Median x and quartiles of y (3, b) in ``bins`` runs of equal numbers of records, in the order of x.
+
+    Those of the first and of the last run reach to the least and to the greatest x.
+    """
     order = np.argsort(x)
     parts = [part for part in np.array_split(order, bins) if part.size]
     centres = np.array([np.median(x[part]) for part in parts])
     quartiles = np.array([np.quantile(y[part], [0.25, 0.5, 0.75]) for part in parts]).T
-    return centres, quartiles
+    ends = [0, *range(centres.size), centres.size - 1]
+    centres = np.concatenate([[x[order[0]]], centres, [x[order[-1]]]])
+    return centres, quartiles[:, ends]
 
 
 def units(response: str, column: str) -> str:

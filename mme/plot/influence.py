@@ -1,0 +1,72 @@
+"""What each group does to the fixed effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mme.diagnosis.influence import cooks_distance
+from mme.diagnosis.working import generalised_cooks_distance
+from mme.fitted.common import Record
+from mme.fitted.generalised import GeneralisedFitted
+from mme.fitted.record import Fitted
+from mme.plot.style import BLUE, GREY, VERMILION, drawn_effects, one_axes
+from mme.tables.arguments import yes_or_no
+from mme.tables.frame import labels_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Levels whose names stand beside their distances.
+_NAMED = 3
+
+
+def influence(fit: Record, term: str | None = None, *, data: bool = False, ax: Any = None) -> Any:
+    """Cook's distance of every level of a grouping factor: how far the fixed effects move when it leaves.
+
+    The three greatest are named.
+
+    Parameters
+    ----------
+    term : str, optional
+        A grouping factor; None: the first.
+    data : bool
+        Return the distances, a row a level.
+
+    Returns
+    -------
+    Axes; a DataFrame for ``data=True``
+    """
+    one = drawn_effects(fit, term)
+    distance = _distances(fit, one.group)
+    if yes_or_no(data, "data"):
+        return distance.to_frame()
+    ax = one_axes(ax, (5.4, 3.9))
+    values = distance.to_numpy()
+    at, top = np.arange(values.size), np.argsort(-np.nan_to_num(values), kind="stable")[:_NAMED]
+    ax.vlines(at, 0.0, values, color=GREY, linewidth=float(np.interp(values.size, [20, 400], [1.6, 0.5])), zorder=1)
+    ax.scatter(at, values, s=float(np.interp(values.size, [20, 400], [16.0, 4.0])), color=BLUE, linewidth=0.0, zorder=2)
+    ax.scatter(at[top], values[top], s=16.0, color=VERMILION, linewidth=0.0, zorder=3)
+    labels = labels_of(distance.index.to_numpy())
+    for k in top.tolist():
+        side = "right" if k > 0.6 * values.size else "left"
+        shift = -5 if side == "right" else 5
+        place = {"textcoords": "offset points", "ha": side, "va": "center", "fontsize": 7.5}
+        ax.annotate(labels[k], (k, values[k]), (shift, 0), **place)
+    ax.set_xlabel(f"{values.size:,} levels of {one.group}")
+    ax.set_xticks([])
+    ax.set_ylim(0.0, None)
+    ax.set_ylabel("Cook's distance")
+    ax.set_title(f"Influence of {one.group}", pad=6)
+    return ax
+
+
+def _distances(fit: Record, group: str) -> pd.Series:
+    """Cook's distance by level."""
+    if isinstance(fit, GeneralisedFitted):
+        found: pd.Series = generalised_cooks_distance(fit, group)
+        return found
+    assert isinstance(fit, Fitted)
+    found = cooks_distance(fit, group)
+    return found
