@@ -27,7 +27,7 @@ PORT = 8000
 CONTENTS = {
     "Start": ["install", "pooling", "which-variance", "blue-blup-shrinkage", "small-areas", "pictures/index"],
     "Where you come from": ["from-lme4", "from-glmer", "from-nlme", "from-sas", "from-statsmodels", "breeders"],
-    "Models": ["glmm", "structures", "own-structures", "data", "command-line", "reml"],
+    "Models": ["effects", "glmm", "structures", "own-structures", "data", "command-line", "reml"],
     "Size and speed": ["performance", "scale", "Benchmarks <benchmarks>", "Questions to a fit, timed <after>"],
     "Reference": ["reference/index", "changelog", "contributing", "architecture"],
 }

@@ -74,6 +74,8 @@ def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
     if residual.n != model.n or (residual.group is not None and np.shape(residual.group) != (model.n,)):
         raise MMEError(f"the residual structure is for {residual.n} records, the model has {model.n}")
     require_structure(residual, model.n)
+    if phi is not None and np.asarray(phi).dtype.kind not in "fiu":
+        raise MMEError("phi holds no numbers")
     if phi is not None and np.shape(phi) != (residual.k,):
         raise MMEError(f"phi has shape {np.shape(phi)} for {residual.k} parameters of the residual structure")
     return replace(model, residual=residual, phi=phi)
