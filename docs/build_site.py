@@ -26,8 +26,16 @@ PORT = 8000
 # What the side bar shows, in its order; the index has the rest of what there is to say of each.
 CONTENTS = {
     "Start": ["install", "pooling", "which-variance", "blue-blup-shrinkage", "small-areas", "pictures/index"],
-    "Where you come from": ["from-lme4", "from-glmer", "from-nlme", "from-sas", "from-statsmodels", "breeders"],
-    "Models": ["effects", "glmm", "structures", "own-structures", "data", "command-line", "reml"],
+    "Where you come from": [
+        "from-lme4",
+        "from-glmer",
+        "from-nlme",
+        "from-sas",
+        "from-statsmodels",
+        "breeders",
+        "omics",
+    ],
+    "Models": ["effects", "power", "glmm", "structures", "own-structures", "data", "command-line", "reml"],
     "Size and speed": ["performance", "scale", "Benchmarks <benchmarks>", "Questions to a fit, timed <after>"],
     "Reference": ["reference/index", "changelog", "contributing", "architecture"],
 }
