@@ -17,6 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mme
+from mme.api.breeding import Breeding
 from mme.api.fixed import FixedEffects
 from mme.api.intervals import Intervals
 from mme.api.numbers import Numbers
@@ -59,7 +60,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "errors": ("MMEError", "FormulaError", "MemoryForecastError", "MMEWarning"),
 }
 # What a fit is asked, part by part.
-FACE = (Shared, Numbers, RandomEffects, FixedEffects, Intervals, Records, Output)
+FACE = (Shared, Numbers, RandomEffects, Breeding, FixedEffects, Intervals, Records, Output)
 
 
 # Targets do not tell capitals apart: mme.Fit is described elsewhere than mme.fit.

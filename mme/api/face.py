@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mme.api.base import of_records
+from mme.api.breeding import Breeding
 from mme.api.fixed import FixedEffects
 from mme.api.intervals import Intervals
 from mme.api.means import FactorMeans
@@ -20,7 +21,7 @@ from mme.numeric.processors import processors
 from mme.tables.arguments import count
 
 
-class Fit(Numbers, RandomEffects, FixedEffects, FactorMeans, Intervals, Records, Output):
+class Fit(Numbers, RandomEffects, Breeding, FixedEffects, FactorMeans, Intervals, Records, Output):
     """A fitted mixed model. Made by :func:`mme.fit` and :func:`mme.lmer`.
 
     Every method is a line to the room that does the work; ``internals`` is the record that these rooms share.

@@ -159,6 +159,7 @@ def lmer(
         As in lme4: ``"Reaction ~ Days + (Days | Subject)"``, ``(x || g)``, ``(1 | a/b)``, ``(1 | a:b)``,
         ``poly(x, 2)``, ``factor(x)``, ``log(y) ~ ...``, ``offset(z)``. ``(1 | str(animal, dam))`` is a coefficient for
         each column, correlated, on common levels (direct and maternal effects); a dam may be missing.
+        ``cbind(y1, y2) ~ x + (1 | g)`` are several traits: the long form with a factor ``trait`` within every term.
     data : DataFrame, Polars or Arrow table, mapping of arrays, or chunks of such tables
         The columns that the formula names. A path (Parquet, CSV), an Arrow dataset or reader, a lazy Polars frame, a
         DuckDB relation, a Dask data frame, a list or an iterator of tables are read in chunks, and need memory by the
@@ -208,10 +209,14 @@ def lmer(
     from mme.formula.design import design
     from mme.formula.lattices import with_errors, with_field
     from mme.formula.residual_columns import columns_read
+    from mme.formula.traits import has_traits
 
     of_rows = {"weights": weights, "offset": offset, "subset": subset, "na_action": na_action, "contrasts": contrasts}
     how = {"method": method, "REML": REML, "sigma": sigma, "residual": residual, "phi": phi, "hold": hold}
     how["engine"] = engine
+    if has_traits(formula):
+        how |= {"relationship": relationship, "theta": theta, "start": start, "search": search, "progress": progress}
+        return _of_traits(formula, data, of_rows, how)
     if (chunks := opened(data)) is not None:
         how |= {"relationship": relationship, "theta": theta, "start": start, "search": search}
         return Fit(fit_in_chunks(chunks, formula, of_rows, progress, **how))
@@ -235,6 +240,19 @@ def lmer(
     described = Rows(parts.kept, parts.index, parts.outside), formula, parts.spec
     del parts  # its columns are as large as the model's own, which are copies
     return Fit(fit_model(model, theta, start, progress, *described, formula_seconds=designed, search=search))
+
+
+def _of_traits(formula: str, data: Any, of_rows: dict[str, Any], how: dict[str, Any]) -> Fit:
+    """Fit several responses in wide form by the long one."""
+    from mme.formula.traits import long_form
+
+    if how["residual"] is not None:
+        raise MMEError(
+            "beside cbind() residuals are unstructured across the traits of a record; for another structure write the "
+            "long form, with a factor of the traits"
+        )
+    long = long_form(formula, data, **{name: of_rows[name] for name in ("weights", "offset", "subset")})
+    return lmer(long.formula, long.data, **of_rows, **(how | {"residual": long.residual}))
 
 
 def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objective:

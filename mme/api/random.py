@@ -9,7 +9,6 @@ import numpy as np
 
 from mme.api.base import Face, of_records
 from mme.results import random_effects
-from mme.results.frames import framed
 from mme.results.genetics import heritability_table
 
 if TYPE_CHECKING:
@@ -91,55 +90,6 @@ class RandomEffects(Face):
         the PEV is larger than var(b), or where nothing is known of the groups.
         """
         return random_effects.reliability(self.internals, by, levels)
-
-    @of_records
-    def ebv(self, name: str | None = None) -> pd.DataFrame:
-        """Breeding values in one table: ``ebv, pev, reliability, accuracy, inbreeding, records``.
-
-        Parameters
-        ----------
-        name : str, optional
-            The random term; None: the one with a relationship, or the only one.
-
-        Returns
-        -------
-        DataFrame
-            A row a level, of several coefficients a row for each (``effect``). ``inbreeding`` is K_gg - 1; ``records``
-            counts those whose covariate is not zero.
-
-        Examples
-        --------
-        >>> import mme
-        >>> family = mme.Pedigree(["c", "d"], ["a", "a"], ["b", None])
-        >>> data = {"y": [3.0, 5.0, 4.0, 6.0], "animal": ["c", "d", "c", "b"]}
-        >>> fit = mme.lmer("y ~ 1 + (1 | animal)", data, relationship={"animal": family}, theta=[1.0])
-        >>> fit.ebv()[["ebv", "accuracy", "records"]].round(2).loc["c"].tolist()
-        [-0.66, 0.48, 2.0]
-        """
-        from mme.results.breeding_values import breeding_values
-
-        return framed(breeding_values(self.internals, name))
-
-    @of_records
-    def cullis(self, name: str | None = None) -> float:
-        """Heritability of genotype means by Cullis: 1 - v / (2 sigma_g^2), v the mean variance of a BLUP difference.
-
-        Cullis, Smith and Coombes (2006), J. Agric. Biol. Environ. Stat. 11:381-393. Over the levels with records.
-        """
-        from mme.results.line_means import cullis
-
-        return cullis(self.internals, name)
-
-    @of_records
-    def piepho(self, name: str) -> float:
-        """Heritability of genotype means by Piepho: sigma_g^2 / (sigma_g^2 + v / 2), v that of a difference of BLUEs.
-
-        The model is fitted once more with the term fixed, for v (Piepho and Mohring 2007, Genetics 177:1881-1888).
-        """
-        from mme.results.line_means import of_fixed
-
-        fixed = self.update(f"~ . - (1 | {name}) + C({name})")
-        return of_fixed(self.internals, fixed.internals, name, f"C({name})")
 
     def heritability(self, name: str) -> pd.DataFrame:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""

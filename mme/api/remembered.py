@@ -56,6 +56,9 @@ def remembered(make: Callable[P, F]) -> Callable[P, F]:
     @wraps(make)
     def made(*args: P.args, **options: P.kwargs) -> F:
         fit: Any = make(*args, **options)
+        if fit.made_by is not None:  # by another call, that of the long form of several traits
+            same: F = fit
+            return same
         found: F = replace(fit, made_by=FitCall(made, args, options))
         return found
 
