@@ -110,6 +110,7 @@ def test_the_steps_after_a_fit(tmp_path):
     name = "rho.row|ar1(row):ar1(col)"
     lower, upper = fit.confint("profile", parameters=[name]).loc[name]
     assert lower < fit.residual["rho.row"] < upper
+    assert fit.confint("profile", parameters=["rho.row"]).index.tolist() == [name]
 
 
 def test_the_early_generation_trial_has_the_variances_that_asreml_prints():

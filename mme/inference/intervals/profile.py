@@ -121,13 +121,19 @@ def _chosen(
                 stacklevel=4,
             )
         return [name for name in names if name not in (*left_out, *given)]
-    chosen = names_of(parameters, "parameters")
+    chosen = [_in_full(name, names) for name in names_of(parameters, "parameters")]
     for name in chosen:
         if name not in names:
             raise MMEError(f"there is no parameter {name!r}; the model has {', '.join(names)}")
         if name in given:
             raise MMEError(f"{name} was given, not estimated: it has no profile")
     return chosen
+
+
+def _in_full(name: str, names: Sequence[str]) -> str:
+    """The parameter of this name, or the only one of a term by it: ``rho.row`` of ``rho.row|ar1(row):ar1(col)``."""
+    found = [one for one in names if one.startswith(f"{name}|")]
+    return found[0] if name not in names and len(found) == 1 else name
 
 
 def _curve(maximum: Maximum, name: str, deviance: float, z: float) -> Curve:
