@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType
 from typing import Any, TypeVar
+from zlib import crc32
 
 import numpy as np
 
@@ -28,7 +30,20 @@ def _compiled(plain: Any) -> Callable[..., Any]:
     helpers = {name: plain.__globals__.get(name) for name in plain.__code__.co_names}
     compiled = {name: _compiled(helper) for name, helper in helpers.items() if isinstance(helper, FunctionType)}
     bound = FunctionType(plain.__code__, {**plain.__globals__, **compiled}, plain.__name__)
+    bound.__qualname__ = f"{plain.__name__}_{_stamp(plain):x}"
     return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=getattr(plain, "any_order", False))(bound)
+
+
+def _stamp(plain: FunctionType) -> int:
+    """A number for the state of the files that a loop and those it calls stand in: the cache looks at the first."""
+    states = [os.stat(file) for file in sorted(_files(plain)) if os.path.exists(file)]
+    return crc32(repr([(state.st_mtime_ns, state.st_size) for state in states]).encode())
+
+
+def _files(plain: FunctionType) -> set[str]:
+    called = (plain.__globals__.get(name) for name in plain.__code__.co_names)
+    others = (_files(one) for one in called if isinstance(one, FunctionType) and one is not plain)
+    return {plain.__code__.co_filename}.union(*others)
 
 
 def in_any_order(loop: Loop) -> Loop:
