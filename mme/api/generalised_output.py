@@ -126,7 +126,7 @@ class GeneralisedOutput(GeneralisedFace):
         return augment(self.internals, data)
 
     def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
-        """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``).
+        """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``).
 
         Parameters
         ----------
@@ -142,7 +142,8 @@ class GeneralisedOutput(GeneralisedFace):
         """
         from mme.files.generalised_report import write_generalised_report
 
-        write_generalised_report(self.internals, path, title=title)
+        table = None if self.made_by is None else self.made_by.arguments.get("data")
+        write_generalised_report(self.internals, path, title=title, table=table)
 
     def for_marginaleffects(self, data: Any) -> Any:
         """A model of the package marginaleffects, whose predictions, comparisons and slopes then serve the fit.

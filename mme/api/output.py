@@ -135,7 +135,7 @@ class Output(Face):
 
     @of_records
     def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
-        """Write the fit as one HTML file: summary, diagnosis and pictures (``pip install mme[plot]``).
+        """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``).
 
         Parameters
         ----------
@@ -151,7 +151,8 @@ class Output(Face):
         """
         from mme.files.report import write_report
 
-        write_report(self.internals, path, title=title)
+        table = None if self.made_by is None else self.made_by.arguments.get("data")
+        write_report(self.internals, path, title=title, table=table)
 
     def tidy(
         self, effects: str | Sequence[str] = ("fixed", "variance"), *, ddf: str = "satterthwaite", level: float = 0.95

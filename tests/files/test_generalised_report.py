@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'mme[plo
 
 
 @pytest.mark.parametrize(
-    ("name", "pictures"), [("cbpp_logit", 4), ("cross_pois", 5), ("sitka_gamma", 3), ("singular_slope", 4)]
+    ("name", "pictures"), [("cbpp_logit", 6), ("cross_pois", 8), ("sitka_gamma", 5), ("singular_slope", 6)]
 )
 def test_the_report_has_a_picture_of_each_factor_and_of_the_residuals(tmp_path, name, pictures):
     glmm_fit(name).report(tmp_path / "fit.html")

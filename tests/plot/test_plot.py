@@ -452,9 +452,9 @@ def test_an_even_choice_has_both_ends_and_units_are_those_of_the_model():
 @pytest.mark.parametrize(
     ("formula", "name", "pictures"),
     [
-        ("Reaction ~ Days + (Days | Subject)", "sleepstudy", 7),
-        ("Yield ~ 1 + (1 | Batch)", "Dyestuff2", 6),
-        ("diameter ~ 1 + (1 | plate) + (1 | sample)", "Penicillin", 9),
+        ("Reaction ~ Days + (Days | Subject)", "sleepstudy", 10),
+        ("Yield ~ 1 + (1 | Batch)", "Dyestuff2", 7),
+        ("diameter ~ 1 + (1 | plate) + (1 | sample)", "Penicillin", 10),
     ],
 )
 def test_the_report_is_one_file_with_tables_findings_and_pictures(tmp_path, formula, name, pictures):
