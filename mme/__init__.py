@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from mme.family.poisson import Poisson
     from mme.family.tweedie import Tweedie
     from mme.model.term import Term
+    from mme.relationship.dominance import dominance
     from mme.relationship.genomic import genomic_relationship, single_step
     from mme.relationship.known import Relationship
+    from mme.relationship.metafounders import metafounders
     from mme.relationship.parametric import Parametric
     from mme.relationship.pedigree import Pedigree
     from mme.residual import (
@@ -95,6 +97,7 @@ __all__ = [
     "anova",
     "check_family",
     "compare",
+    "dominance",
     "exact_rlrt",
     "fit",
     "genomic_relationship",
@@ -105,6 +108,7 @@ __all__ = [
     "lmer_many",
     "load",
     "load_fit",
+    "metafounders",
     "objective",
     "power",
     "scan",
@@ -159,7 +163,9 @@ _LATER = {
     "compare": "mme.api.comparing",
     "exact_rlrt": "mme.api.comparing",
     "fit": "mme.api.fitting",
+    "dominance": "mme.relationship.dominance",
     "genomic_relationship": "mme.relationship.genomic",
+    "metafounders": "mme.relationship.metafounders",
     "glm_fit": "mme.api.generalised_fitting",
     "glmer": "mme.api.generalised_fitting",
     "lm": "mme.api.linear",

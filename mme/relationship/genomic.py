@@ -10,13 +10,15 @@ import scipy.sparse as sp
 from mme.errors import MMEError
 from mme.relationship.known import Relationship, invert, positive_definite, singular_covariance
 from mme.relationship.pedigree import Pedigree
-from mme.tables.arguments import is_word, number
+from mme.tables.arguments import is_word, number, yes_or_no
 from mme.tables.arrays import numbers, shown
 from mme.tables.labels import labels_of, name
 
 
-def vanraden(markers: Any, *, frequencies: Any = None) -> np.ndarray:
-    r"""G = Z Z' / (2 sum p_j (1 - p_j)),  Z_ij = M_ij - 2 p_j  (VanRaden 2008, J Dairy Sci 91:4414-4423, method 1).
+def vanraden(markers: Any, *, frequencies: Any = None, method: int = 1) -> np.ndarray:
+    r"""G = Z Z' / (2 sum p_j (1 - p_j)),  Z_ij = M_ij - 2 p_j  (VanRaden 2008, J Dairy Sci 91:4414-4423).
+
+    Method 2 weighs markers by their own variance, G = sum_j z_j z_j' / (m 2 p_j (1 - p_j)) over the m that vary.
 
     Parameters
     ----------
@@ -25,6 +27,8 @@ def vanraden(markers: Any, *, frequencies: Any = None) -> np.ndarray:
     frequencies : (m,) array, optional
         p, frequencies of the counted allele in the base population; None: those observed. Observed ones make the rows
         of G sum to zero, so that it is singular.
+    method : int
+        1 or 2.
 
     Returns
     -------
@@ -57,7 +61,40 @@ def vanraden(markers: Any, *, frequencies: Any = None) -> np.ndarray:
     if heterozygosity <= 0.0:
         raise MMEError("markers: none of them varies, so they say nothing about relationships")
     Z = np.where(missing, 0.0, M - 2.0 * p)
-    return np.asarray(Z @ Z.T / heterozygosity)
+    if method == 1:
+        return np.asarray(Z @ Z.T / heterozygosity)
+    if method != 2:
+        raise MMEError(f"method must be 1 or 2, got {shown(method)}")
+    varies = (p > 0.0) & (p < 1.0)
+    Z = Z[:, varies] / np.sqrt(2.0 * p * (1.0 - p))[varies]
+    return np.asarray(Z @ Z.T / Z.shape[1])
+
+
+def tuned(G: Any, A22: Any) -> np.ndarray:
+    r"""a + b G with the mean diagonal and the mean of all entries of A22: both then have one base population.
+
+    a and b solve a + b mean(diag G) = mean(diag A22) and a + b mean(G) = mean(A22) (Vitezica, Aguilar, Misztal and
+    Legarra 2011, Genet Res 93:357-366; Christensen et al. 2012, Animal 6:1565-1571).
+
+    Raises
+    ------
+    MMEError
+        G and A22 differ in size, or the diagonal of G is on average no larger than its other entries.
+
+    Examples
+    --------
+    >>> tuned([[1.2, 0.2], [0.2, 1.2]], [[1.0, 0.25], [0.25, 1.0]]).round(3)
+    array([[1.  , 0.25],
+           [0.25, 1.  ]])
+    """
+    G, A22 = numbers(G, "G"), numbers(A22, "A22")
+    if G.shape != A22.shape or G.ndim != 2:
+        raise MMEError(f"G and A22 must be of one size, got {G.shape} and {A22.shape}")
+    spread = float(np.mean(np.diag(G)) - G.mean())
+    if not spread > 0.0:
+        raise MMEError("G cannot be tuned: its diagonal is on average no larger than its other entries")
+    b = float(np.mean(np.diag(A22)) - A22.mean()) / spread
+    return np.asarray(A22.mean() - b * G.mean() + b * G)
 
 
 def genomic_relationship(
@@ -78,7 +115,7 @@ def genomic_relationship(
     levels : (n,) labels
         Whose markers the rows are.
     method : str
-        ``"vanraden"``: the first method of VanRaden (2008).
+        ``"vanraden"``: the first method of VanRaden (2008); ``"vanraden2"``: the second.
     frequencies : (m,) array, optional
         Allele frequencies of the base population; None: those observed.
     blend : float
@@ -97,10 +134,10 @@ def genomic_relationship(
     >>> K.diagonal.round(3)
     array([1.3, 0.7, 1.9])
     """
-    if not is_word(method, ["vanraden"]):
-        raise MMEError(f"method must be 'vanraden', got {shown(method)}")
+    if not is_word(method, ["vanraden", "vanraden2"]):
+        raise MMEError(f"method must be 'vanraden' or 'vanraden2', got {shown(method)}")
     blend = number(blend, "blend must lie between 0 and 1", lambda blend: 0.0 <= blend <= 1.0)
-    G = vanraden(markers, frequencies=frequencies)
+    G = vanraden(markers, frequencies=frequencies, method=2 if method == "vanraden2" else 1)
     labels = labels_of(levels, "levels")
     if len(labels) != G.shape[0]:
         raise MMEError(f"{len(labels)} levels for {G.shape[0]} rows of markers")
@@ -117,6 +154,7 @@ def single_step(
     beta: float = 0.05,
     tau: float = 1.0,
     omega: float = 1.0,
+    tune: bool = False,
 ) -> Relationship:
     r"""Pedigree and markers in one relationship matrix H.
 
@@ -140,6 +178,8 @@ def single_step(
         Shares of G and A22; beta > 0 makes a singular G invertible.
     tau, omega : float
         Scales of the two inverses; H is a covariance for omega up to 1 and somewhat beyond.
+    tune : bool
+        Whether G is first given the base of A22 (:func:`mme.relationship.genomic.tuned`).
 
     Returns
     -------
@@ -171,7 +211,8 @@ def single_step(
     if len(set(labels)) < len(labels):
         raise MMEError("genotyped: labels must be distinct")
     A22 = pedigree.A(labels)
-    Gw = alpha * _genomic(G, len(labels)) + beta * A22
+    G = _genomic(G, len(labels))
+    Gw = alpha * (tuned(G, A22) if yes_or_no(tune, "tune") else G) + beta * A22
     at = pedigree.positions(labels)
     Gw_inverse, logdet_Gw, dependent = invert(Gw)
     if dependent.size:

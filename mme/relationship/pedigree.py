@@ -252,6 +252,11 @@ class Pedigree:
         """Animals, parents before offspring."""
         return np.argsort(self._generation_or_last, kind="stable")
 
+    @property
+    def sorted(self) -> np.ndarray:
+        """Positions of the animals (n,), parents before offspring."""
+        return self._order
+
     @cached_property
     def _rank(self) -> np.ndarray:
         rank = np.empty(self._order.size + 1, dtype=np.int64)
