@@ -1,7 +1,9 @@
-"""Pictures of a fit: ``fit.plot.caterpillar()``, ``fit.plot.shrinkage()``, ... (``pip install mme[plot]``).
+"""Pictures of a fit: ``fit.plot.effects("x")``, ``fit.plot.check()``, ... (``pip install mme[plot]``).
 
 Each draws on new axes, or on those given, and returns them: title, labels and limits are the user's to change, and
-``axes.figure.savefig(...)`` writes the picture. matplotlib is imported when the first is drawn.
+``axes.figure.savefig("x.svg")`` writes the picture (svg, pdf, png). Most return the table behind them for
+``data=True``. Paper is dark where the user's settings have it so: ``plt.style.use("dark_background")``. matplotlib is
+imported when the first is drawn.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from mme.plot.by_group import by_group
 from mme.plot.caterpillar import caterpillar
 from mme.plot.check import check
 from mme.plot.coefficients import coefficients
+from mme.plot.dark import on_its_paper
 from mme.plot.effects import effects, interaction
 from mme.plot.generalised import binned, calibration, generalised_qq, generalised_residuals, rootogram
 from mme.plot.groups import groups
@@ -43,7 +46,8 @@ def _seen(draw: Callable[Concatenate[Pictured, P], R]) -> Callable[Concatenate[A
     @wraps(draw)
     def drawn(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with style():
-            return draw(Pictured(self.fit, self.table), *args, **kwargs)
+            found: R = on_its_paper(draw(Pictured(self.fit, self.table), *args, **kwargs))
+            return found
 
     return drawn
 
@@ -54,7 +58,8 @@ def _method(draw: Callable[Concatenate[F, P], R]) -> Callable[Concatenate[Any, P
     @wraps(draw)
     def drawn(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with style():
-            return draw(self.fit, *args, **kwargs)
+            found: R = on_its_paper(draw(self.fit, *args, **kwargs))
+            return found
 
     return drawn
 

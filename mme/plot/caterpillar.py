@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -28,6 +28,9 @@ from mme.tables.arguments import check_level, is_word, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.frame import labels_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Runs of neighbouring levels that a band of many intervals is drawn from.
 _RUNS = 250
 
@@ -39,8 +42,9 @@ def caterpillar(
     level: float = 0.95,
     variance: str = "pev",
     sort: bool = True,
+    data: bool = False,
     ax: Any = None,
-) -> np.ndarray:
+) -> Any:
     """BLUPs, or modes, of a grouping factor with intervals, sorted; one axes a coefficient.
 
     Intervals that leave zero out are blue and filled. Beyond 60 levels the first and last alone are named; beyond 400
@@ -56,12 +60,14 @@ def caterpillar(
         ``"pev"``: var(b_hat - b), the uncertainty of beta included; ``"condvar"``: var(b | y), lme4's.
     sort : bool
         Whether levels go by their BLUP; otherwise in their own order from the top.
+    data : bool
+        Return the table behind the picture.
     ax : Axes or sequence of Axes, optional
         One for each coefficient.
 
     Returns
     -------
-    (q,) array of Axes
+    (q,) array of Axes; a DataFrame for ``data=True``: level, coefficient, ``estimate, lower, upper``
     """
     if not is_word(variance, ("pev", "condvar")):
         raise MMEError(f"variance must be 'pev' or 'condvar', got {shown(variance)}")
@@ -71,6 +77,8 @@ def caterpillar(
     b = one.beside(fit.estimates.b)
     V = one.variances(fit.estimates.pev if variance == "pev" else fit.estimates.condvar)
     half = ndtri(0.5 + level / 2.0) * np.sqrt(np.maximum(V, 0.0))
+    if yes_or_no(data, "data"):
+        return _table(one, b, half)
     called, measure = effect_words(fit)
     height = max(0.17 * one.n_levels + 1.3, 2.4) if one.n_levels <= NAMED else 4.8
     axes = row_of_axes(ax, one.q, (4.3, height))
@@ -83,6 +91,20 @@ def caterpillar(
         here.set_title(f"{one.columns[j]} by {one.name}", pad=18)
         legend_above(here)
     return axes
+
+
+def _table(one: Effects, b: np.ndarray, half: np.ndarray) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            one.group: np.repeat(one.levels, one.q),
+            "coefficient": np.tile(np.array(one.columns, dtype=object), one.n_levels),
+            "estimate": b.ravel(),
+            "lower": (b - half).ravel(),
+            "upper": (b + half).ravel(),
+        }
+    )
 
 
 def _lines(ax: Any, b: np.ndarray, half: np.ndarray) -> None:

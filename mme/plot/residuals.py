@@ -25,7 +25,7 @@ from mme.plot.style import (
     running,
     spread,
 )
-from mme.tables.arguments import is_word
+from mme.tables.arguments import is_word, yes_or_no
 
 # Records in a run whose quartiles are drawn, at least; and runs, at most.
 _RUN, _RUNS = 40, 20
@@ -34,7 +34,7 @@ QUANTILES = 900
 _UNITS = {"response": "y - fitted", "marginal": "y - X beta"}
 
 
-def residuals(fit: Fitted, kind: str = "standardised", *, ax: Any = None) -> Any:
+def residuals(fit: Fitted, kind: str = "standardised", *, data: bool = False, ax: Any = None) -> Any:
     """Residuals against fitted values (population values for marginal ones), with running quartiles.
 
     The median should follow zero, the quartiles keep their distance. Beyond 3000 records points become cells shaded by
@@ -44,14 +44,20 @@ def residuals(fit: Fitted, kind: str = "standardised", *, ax: Any = None) -> Any
     ----------
     kind : str
         As in ``fit.scaled_residuals()``.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``: ``fitted, residual``
     """
     r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
     marginal = kind in ("marginal", "decorrelated")
     x = fit.estimates.population if marginal else fit.estimates.fitted
+    if yes_or_no(data, "data"):
+        import pandas as pd
+
+        return pd.DataFrame({"fitted": x, "residual": r})
     ax = one_axes(ax, (5.4, 3.9))
     against(ax, x, r)
     ax.set_xlabel(f"{'population value' if marginal else 'fitted value'}  ({fit.model.response})")

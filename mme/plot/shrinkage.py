@@ -25,6 +25,7 @@ from mme.plot.style import (
     units,
 )
 from mme.results.shrinkage import shrinkage_table
+from mme.tables.arguments import yes_or_no
 from mme.tables.frame import labels_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ class _Levels:
 
 
 def shrinkage(
-    fit: Fitted, term: str | None = None, *, coefficients: tuple[str, str] | None = None, ax: Any = None
+    fit: Fitted,
+    term: str | None = None,
+    *,
+    coefficients: tuple[str, str] | None = None,
+    data: bool = False,
+    ax: Any = None,
 ) -> Any:
     """Arrows from each level's own estimate (no pooling) to fixed effect + BLUP (partial pooling).
 
@@ -81,13 +87,17 @@ def shrinkage(
         A grouping factor, or one of its terms; None: the first factor.
     coefficients : pair of str, optional
         The two to draw; None: the first two.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``, that of ``fit.shrinkage()``
     """
     one = drawn_effects(fit, term)
     table = shrinkage_table(fit.estimates, one)
+    if yes_or_no(data, "data"):
+        return table
     shape = (one.n_levels, one.q)
     own, partial, pooled = (table[name].to_numpy().reshape(shape) for name in _COLUMNS)
     if one.q == 1:

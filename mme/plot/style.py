@@ -64,6 +64,13 @@ _RC = {
 }
 
 
+_RC_DARK = {
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "text.color"), "#e6e6e6"),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), "#9a9a9a"),
+    "grid.color": "#333333",
+}
+
+
 def matplotlib() -> Any:
     """The library, or a sentence that says how to get it."""
     try:
@@ -73,10 +80,18 @@ def matplotlib() -> Any:
     return matplotlib
 
 
+def is_dark() -> bool:
+    """Whether the user's settings of matplotlib have dark paper: ``plt.style.use("dark_background")``."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = to_rgb(matplotlib().rcParams["figure.facecolor"])
+    return 0.3 * red + 0.59 * green + 0.11 * blue < 0.4
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """The settings of all pictures, while one is drawn."""
-    with matplotlib().rc_context(_RC):
+    with matplotlib().rc_context(_RC | _RC_DARK if is_dark() else _RC):
         yield
 
 

@@ -9,16 +9,24 @@ import numpy as np
 from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, INK, one_axes
 from mme.results.shares import variance_shares
+from mme.tables.arguments import yes_or_no
 
 
-def variance(fit: Fitted, *, ax: Any = None) -> Any:
+def variance(fit: Fitted, *, data: bool = False, ax: Any = None) -> Any:
     """Shares of the variance: fixed effects, each random term, residual.
+
+    Parameters
+    ----------
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``
     """
     table = variance_shares(fit)
+    if yes_or_no(data, "data"):
+        return table
     ax = one_axes(ax, (5.2, 0.38 * len(table) + 1.1))
     at = np.arange(len(table))[::-1]
     colours = [INK, *[BLUE] * (len(table) - 2), GREY]
