@@ -55,7 +55,15 @@ PAGES: dict[str, tuple[str, ...]] = {
         "Unstructured",
     ),
     "your-own": ("GStructure", "RStructure", "Parametric"),
-    "relationships": ("Pedigree", "Relationship", "dominance", "genomic_relationship", "metafounders", "single_step"),
+    "relationships": (
+        "Pedigree",
+        "Relationship",
+        "dominance",
+        "genomic_relationship",
+        "metafounders",
+        "sex_linked",
+        "single_step",
+    ),
     "equations": ("MixedModelEquations", "EquationsSolution", "solve", "objective"),
     "errors": ("MMEError", "FormulaError", "MemoryForecastError", "MMEWarning"),
 }

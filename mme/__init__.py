@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mme.relationship.metafounders import metafounders
     from mme.relationship.parametric import Parametric
     from mme.relationship.pedigree import Pedigree
+    from mme.relationship.sex_linked import sex_linked
     from mme.residual import (
         AR1,
         ARMA,
@@ -112,6 +113,7 @@ __all__ = [
     "objective",
     "power",
     "scan",
+    "sex_linked",
     "simulate_model",
     "single_step",
     "solve",
@@ -176,6 +178,7 @@ _LATER = {
     "objective": "mme.api.fitting",
     "power": "mme.api.planning",
     "scan": "mme.api.scanning",
+    "sex_linked": "mme.relationship.sex_linked",
     "simulate_model": "mme.api.planning",
     "single_step": "mme.relationship.genomic",
     "solve": "mme.equations",
