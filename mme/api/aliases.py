@@ -65,7 +65,7 @@ ELSEWHERE = {
     "vcomp": "varcorr has the variances; confint() their intervals",
     "hatvalues": "leverage() is the diagonal of the hat matrix",
     "influence": "cooks_distance(by=), dfbeta(by=) and leverage()",
-    "plot_diagnostics": "plot.residuals(), plot.qq() and their like",
+    "plot_diagnostics": "plot.check(), which has residuals, quantiles and influence",
     "get_prediction": "predict(newdata, interval='confidence' | 'prediction')",
     "model_": "model is the checked problem",
     "score": "refit(y) fits another response; loglik is the log likelihood",

@@ -245,7 +245,7 @@ class GeneralisedRecords(GeneralisedFace):
 
     @property
     def plot(self) -> GeneralisedPlots:
-        """Pictures: ``fit.plot.caterpillar()``, ``.binned()``, ``.calibration()``, ... return matplotlib axes."""
+        """Pictures: ``fit.plot.effects("x")``, ``.check()``, ``.calibration()``, ... return matplotlib axes."""
         from mme.plot import GeneralisedPlots
 
         return GeneralisedPlots(self.internals, None if self.made_by is None else self.made_by.arguments.get("data"))

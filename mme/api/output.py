@@ -128,7 +128,7 @@ class Output(Face):
     @property
     @of_records
     def plot(self) -> Plots:
-        """Pictures: ``fit.plot.caterpillar()``, ``.shrinkage()``, ``.residuals()``, ... return matplotlib axes."""
+        """Pictures: ``fit.plot.effects("x")``, ``.coefficients()``, ``.check()``, ... return matplotlib axes."""
         from mme.plot import Plots
 
         return Plots(self.internals, None if self.made_by is None else self.made_by.arguments.get("data"))

@@ -110,21 +110,31 @@ def _typical(seen: Pictured, codes: np.ndarray, chosen: np.ndarray, count: int) 
         return None
     nodes = [*spec.fixed.variables, *spec.fixed.offsets, *(node for bar in spec.bars for node in bar.left.variables)]
     names = set().union(*map(names_in, nodes)) | {spec.offset_column, spec.exposure_column}
+    in_factors = set().union(*map(names_in, [*spec.codings, *spec.bar_codings]))
     found = {}
     for name in sorted(one for one in names if one is not None and one in frame):
         column = frame.column(name)
         if isinstance(column, WideColumn):
             return None
         if isinstance(column, Factor):
-            counts = np.zeros((count, column.categories.size))
-            known = column.codes >= 0
-            np.add.at(counts, (codes[known], column.codes[known]), 1.0)
-            found[name] = column.categories[counts[chosen].argmax(axis=1)]
+            found[name] = column.categories[_most_frequent(column.codes, codes, count)[chosen]]
+            continue
+        if name in in_factors:
+            values, places = np.unique(column, return_inverse=True)
+            found[name] = values[_most_frequent(places, codes, count)[chosen]]
             continue
         values = np.nan_to_num(np.asarray(numeric(column, name), dtype=float))
         means = np.bincount(codes, values, count) / np.maximum(np.bincount(codes, minlength=count), 1)
         found[name] = _dated(means[chosen], seen, name)
     return found
+
+
+def _most_frequent(values: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """The most frequent of codes (n,) in each of ``count`` groups."""
+    counts = np.zeros((count, int(values.max()) + 1))
+    known = values >= 0
+    np.add.at(counts, (codes[known], values[known]), 1.0)
+    return np.asarray(counts.argmax(axis=1))
 
 
 def _dated(values: np.ndarray, seen: Pictured, name: str) -> np.ndarray:

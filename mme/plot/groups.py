@@ -173,7 +173,7 @@ def _lattice(fit: Fitted, t: int, x: np.ndarray, name: str, lines: list[GroupLin
         _records(ax, x[here], fit.model.y[here], most)
         ax.set_title(label, fontsize=8)
     hide_between(axes, chosen.size)
-    whole_numbers(axes[0, 0].xaxis, x, 4)
+    whole_numbers(axes[0, 0].xaxis, x, 3)
     figure = axes[0, 0].figure
     figure.supxlabel(name, fontsize=9)
     figure.supylabel(fit.model.response, fontsize=9)

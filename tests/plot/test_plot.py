@@ -318,6 +318,17 @@ def test_lines_of_groups_are_curves_of_the_model_whatever_else_differs_between_r
         fit.plot.groups("sexm")
 
 
+def test_a_column_of_numbers_that_is_a_factor_is_at_its_most_frequent_value():
+    data = simulated(6)
+    data["kids"] = np.arange(len(data)) % 3
+    fit = mme.lmer("score ~ week + C(kids) + (1 | child)", data)
+    for child, line in fit.plot.groups(data=True).groupby("child"):
+        new = line[["child", "week"]].assign(kids=data.loc[data["child"] == child, "kids"].mode()[0])
+        np.testing.assert_allclose(line["fitted"], fit.predict(new), rtol=1e-9)
+    with pytest.raises(mme.MMEError, match="no column 'kids'"):
+        fit.plot.groups("kids")
+
+
 def test_lines_over_what_the_model_does_not_know_go_once_through_each_value(sleep):
     fit = mme.fit(*_arrays(simulated(5)))
     for lines in (fit.plot.groups(data=True), sleep.plot.groups(load_data("sleepstudy")["Days"] // 2, data=True)):
