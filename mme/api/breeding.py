@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face, of_records
 from mme.results.frames import framed
@@ -15,13 +16,16 @@ class Breeding(Face):
     """Breeding values and heritabilities of genotype means."""
 
     @of_records
-    def ebv(self, name: str | None = None) -> pd.DataFrame:
+    def ebv(self, name: str | None = None, *, of: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Breeding values in one table: ``ebv, pev, reliability, accuracy, inbreeding, records``.
 
         Parameters
         ----------
         name : str, optional
             The random term; None: the one with a relationship, or the only one.
+        of : mapping, optional
+            Functions of a level's coefficients by their weights: of a random regression ``{"day 100": [1.0, 0.3]}`` is
+            the value where the basis is 1 and 0.3, a sum of rows of the basis that over days, with reliabilities.
 
         Returns
         -------
@@ -40,7 +44,7 @@ class Breeding(Face):
         """
         from mme.results.breeding_values import breeding_values
 
-        return framed(breeding_values(self.internals, name))
+        return framed(breeding_values(self.internals, name, of))
 
     @of_records
     def cullis(self, name: str | None = None) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,14 +11,14 @@ from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.genetics import reliabilities
-from mme.tables.arrays import shown
+from mme.tables.arrays import numbers, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def breeding_values(fit: Fitted, name: str | None) -> pd.DataFrame:
-    """``ebv, pev, reliability, accuracy, inbreeding, records``; of several coefficients a row each.
+def breeding_values(fit: Fitted, name: str | None, of: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """``ebv, pev, reliability, accuracy, inbreeding, records``; of several coefficients, or functions, a row each.
 
     Raises
     ------
@@ -27,6 +28,8 @@ def breeding_values(fit: Fitted, name: str | None) -> pd.DataFrame:
     import pandas as pd
 
     t = chosen_term(fit, name, "ebv")
+    if of is not None:
+        return functions_of(fit, t, of)
     term, estimates = fit.model.terms[t], fit.estimates
     pev = np.einsum("gii->gi", estimates.effects_pev[t])
     reliability = reliabilities(fit.model, fit.theta, fit.sigma, estimates.effects_pev)[t]
@@ -45,6 +48,46 @@ def breeding_values(fit: Fitted, name: str | None) -> pd.DataFrame:
         return table.set_index(levels)
     effects = pd.Index(np.tile(np.array(term.columns, dtype=object), term.n_levels), name="effect")
     return table.set_index([levels, effects])
+
+
+def functions_of(fit: Fitted, t: int, of: Mapping[str, Any]) -> pd.DataFrame:
+    """The same of functions w'b_g: PEV is w'PEV_g w, its prior variance K_gg w'G w.
+
+    Raises
+    ------
+    MMEError
+        The functions are none, or a function has not one weight for each coefficient.
+    """
+    import pandas as pd
+
+    term, estimates = fit.model.terms[t], fit.estimates
+    if not isinstance(of, Mapping) or not of:
+        raise MMEError("ebv: of= maps names to weights, as {'day 100': [1.0, 0.3]}")
+    weights = [np.atleast_1d(numbers(one, f"ebv: of['{label}']")) for label, one in of.items()]
+    for label, one in zip(of, weights, strict=True):
+        if one.shape != (term.q,) or not np.isfinite(one).all():
+            raise MMEError(
+                f"ebv: of['{label}'] needs {term.q} finite weights, one for each of {', '.join(term.columns)}; got "
+                f"{shown(of[label])}"
+            )
+    W, inbreeding = np.array(weights), _inbreeding(fit, t)
+    pev = np.einsum("fa,gab,fb->gf", W, estimates.effects_pev[t], W)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reliability = 1.0 - pev / np.outer(1.0 + inbreeding, np.einsum("fa,ab,fb->f", W, fit.varcorr[term.name].cov, W))
+    reliability[reliability < 0.0] = np.nan if fit.model.unknown_parents else 0.0
+    records = (record_counts(term)[:, None] * (W != 0.0)).max(axis=2)  # of any coefficient with a weight
+    table = pd.DataFrame(
+        {
+            "ebv": (estimates.effects[t] @ W.T).ravel(),
+            "pev": pev.ravel(),
+            "reliability": reliability.ravel(),
+            "accuracy": np.sqrt(reliability).ravel(),
+            "inbreeding": np.repeat(inbreeding, len(W)),
+            "records": records.ravel(),
+        }
+    )
+    levels = pd.Index(np.repeat(term.levels, len(W)), name=term.group)
+    return table.set_index([levels, pd.Index(list(of) * term.n_levels, name="function", dtype=object)])
 
 
 def chosen_term(fit: Fitted, name: str | None, what: str) -> int:

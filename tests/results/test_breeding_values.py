@@ -16,7 +16,7 @@ def herd():
     rng = np.random.default_rng(3)
     sire = [None] * 6 + [f"a{rng.integers(0, max(3, i - 4))}" for i in range(6, 40)]
     dam = [None] * 6 + [f"a{rng.integers(max(3, i - 4), i)}" for i in range(6, 40)]
-    pedigree = mme.Pedigree([f"a{i}" for i in range(40)], sire, dam)
+    pedigree = mme.Pedigree([f"a{i}" for i in range(40)], sire, dam, hermaphrodite=True)
     animal = np.repeat([f"a{i}" for i in range(4, 40)], rng.integers(1, 4, 36))
     data = pd.DataFrame({"animal": animal, "x": rng.normal(size=animal.size)})
     u = rng.multivariate_normal(np.zeros(40), pedigree.A())
@@ -57,6 +57,32 @@ def test_several_coefficients_have_a_row_each():
     assert table.index.names == ["Subject", "effect"]
     assert table.loc[("308", "Days"), "ebv"] == fit.ranef()["Subject"].loc["308", "Days"]
     assert table["records"].iloc[:2].tolist() == [10, 9]  # Days is zero once
+
+
+def test_functions_of_a_random_regression_on_legendre_polynomials_have_reliabilities(herd):
+    """The value at a day, and the sum over days: 1 - w'PEV w / (K_gg w'G w), by the whole error covariance."""
+    data, pedigree = herd
+    t = np.random.default_rng(7).uniform(-1, 1, len(data))
+    data = data.assign(p0=np.sqrt(0.5), p1=np.sqrt(1.5) * t)
+    fit = mme.lmer("y ~ x + (0 + p0 + p1 | animal)", data, relationship={"animal": pedigree}, theta=[1.0, 0.4, 0.6])
+    day = np.linspace(-1, 1, 5)
+    basis = np.column_stack([np.full(5, np.sqrt(0.5)), np.sqrt(1.5) * day])
+    table = fit.ebv(of={"middle": basis[2], "all": basis.sum(axis=0)})
+    A, G = pedigree.A(), fit.varcorr["animal"].cov
+    Z = np.zeros((len(data), 80))
+    at = pedigree.positions(data["animal"])
+    for a, column in enumerate(("p0", "p1")):
+        Z[np.arange(len(data)), 2 * at + a] = data[column]
+    C = error_covariance(fit, Z, np.kron(A, G), fit.sigma**2 * np.eye(len(data)))
+    for label, w in (("middle", basis[2]), ("all", basis.sum(axis=0))):
+        own = table.xs(label, level="function")
+        pev = np.array([w @ C[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] @ w for i in range(40)])
+        place = pedigree.positions(own.index.tolist())
+        np.testing.assert_allclose(own["pev"], pev[place], rtol=1e-8)
+        np.testing.assert_allclose(own["reliability"], (1 - pev / (np.diag(A) * (w @ G @ w)))[place], rtol=1e-7)
+        np.testing.assert_allclose(own["ebv"], fit.ranef()["animal"].to_numpy() @ w, rtol=1e-10)
+    with pytest.raises(mme.MMEError, match="needs 2 finite weights"):
+        fit.ebv(of={"middle": [1.0]})
 
 
 @pytest.mark.parametrize("residual", [None, AR1("visit", "plot")], ids=["independent", "AR1"])
