@@ -30,6 +30,15 @@ def scaled_residuals(fit: Fitted, kind: str = "standardised") -> Any:
     return fit.rows.aligned(_values(fit, kind), f"{kind} residuals")
 
 
+def kind_at_hand(fit: Fitted) -> str:
+    """``"standardised"``, or ``"normalised"`` where records are whitened together, so that no leverage is told."""
+    try:
+        _values(fit, "standardised")
+    except MMEError:
+        return "normalised"
+    return "standardised"
+
+
 def _values(fit: Fitted, kind: str) -> np.ndarray:
     if not is_word(kind, KINDS):
         raise MMEError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {shown(kind)}")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mme.diagnosis.checks import diagnose
+from mme.diagnosis.residuals import kind_at_hand
 from mme.files.page import Section, figure_html, frame_html, note, write_page
 from mme.files.told import DRAWN, effect_pictures, session_html, words_html
 from mme.fitted.effects import Effects, effects
@@ -72,11 +73,14 @@ def _group_pictures(fit: Fitted, plot: Plots) -> Iterator[str]:
 
 
 def _residual_pictures(fit: Fitted, plot: Plots) -> Iterator[str]:
+    kind = kind_at_hand(fit)
     cells = note(fit.model.n > POINTS, "Cells are shaded by the logarithm of their number of records.")
-    yield figure_html(plot.residuals(), "Standardised residuals: median and quartiles should run level." + cells)
     yield figure_html(
-        plot.qq(),
-        "Standardised residuals against the normal distribution, with 95% of each order statistic."
+        plot.residuals(kind), f"{kind.capitalize()} residuals: median and quartiles should run level." + cells
+    )
+    yield figure_html(
+        plot.qq(kind=kind),
+        f"{kind.capitalize()} residuals against the normal distribution, with 95% of each order statistic."
         + note(fit.model.n > QUANTILES, _THINNED),
     )
     yield figure_html(plot.predictive(), DRAWN)

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from mme.diagnosis.influence import cooks_distance
-from mme.diagnosis.residuals import scaled_residuals
+from mme.diagnosis.residuals import kind_at_hand, scaled_residuals
 from mme.errors import MMEError
 from mme.files.page import figure_html
 from mme.fitted.common import Record
@@ -59,12 +59,13 @@ def _name(fit: Record, node: Node) -> str:
 
 def words_html(fit: Fitted) -> Iterator[str]:
     """The residuals and the most influential group, in sentences."""
-    r = np.asarray(scaled_residuals(fit), dtype=float)
+    kind = kind_at_hand(fit)
+    r = np.asarray(scaled_residuals(fit, kind), dtype=float)
     r = r[np.isfinite(r)]
     beyond, expected = int((np.abs(r) > _FAR).sum()), r.size * 0.0027
     yield (
-        f"<p>{beyond:,} of {r.size:,} standardised residuals are beyond {_FAR:g} standard deviations; of normal ones "
-        f"about {expected:.1f} would be.</p>"
+        f"<p>{beyond:,} of {r.size:,} {kind} residuals are beyond {_FAR:g} standard deviations; of normal ones about "
+        f"{expected:.1f} would be.</p>"
     )
     if not fit.model.terms or fit.model.is_wide or fit.model.terms[0].n_levels > _MANY:
         return

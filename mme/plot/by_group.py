@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.diagnosis.generalised_residuals import generalised_residuals as residuals_of
-from mme.diagnosis.residuals import scaled_residuals
+from mme.diagnosis.residuals import kind_at_hand, scaled_residuals
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
@@ -45,11 +45,11 @@ def by_group(fit: Record, term: str | None = None, *, seed: int = 1, data: bool 
         r = fit.rows.used(np.asarray(residuals_of(fit, "quantile", seed)))
     else:
         assert isinstance(fit, Fitted)
-        r = fit.rows.used(np.asarray(scaled_residuals(fit)))
+        r = fit.rows.used(np.asarray(scaled_residuals(fit, kind_at_hand(fit))))
     table = _table(r, fit.model.terms[one.terms[0]].first_codes, one.levels, one.group)
     if yes_or_no(data, "data"):
         return table
-    kind = "quantile" if isinstance(fit, GeneralisedFitted) else "standardised"
+    kind = "quantile" if isinstance(fit, GeneralisedFitted) else kind_at_hand(fit)
     return _drawn(table, one.group, f"{kind} residual", ax)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.diagnosis.generalised_residuals import generalised_residuals as residuals_of
-from mme.diagnosis.residuals import scaled_residuals
+from mme.diagnosis.residuals import kind_at_hand, scaled_residuals
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.effects import Effects, effects
@@ -61,14 +61,14 @@ def _residuals(fit: Record, ax: Any, seed: int) -> None:
     if isinstance(fit, GeneralisedFitted):
         generalised_residuals(fit, seed=seed, ax=ax)
     elif isinstance(fit, Fitted):
-        residuals(fit, ax=ax)
+        residuals(fit, kind_at_hand(fit), ax=ax)
 
 
 def _qq(fit: Record, ax: Any, seed: int) -> None:
     if isinstance(fit, GeneralisedFitted):
         generalised_qq(fit, seed=seed, ax=ax)
     elif isinstance(fit, Fitted):
-        qq(fit, ax=ax)
+        qq(fit, kind=kind_at_hand(fit), ax=ax)
 
 
 def _spread(fit: Record, ax: Any, seed: int) -> None:
@@ -78,7 +78,7 @@ def _spread(fit: Record, ax: Any, seed: int) -> None:
         ax.set_xlabel("linear predictor")
     else:
         assert isinstance(fit, Fitted)
-        r, x = fit.rows.used(np.asarray(scaled_residuals(fit))), fit.estimates.fitted
+        r, x = fit.rows.used(np.asarray(scaled_residuals(fit, kind_at_hand(fit)))), fit.estimates.fitted
         ax.set_xlabel(f"fitted value  ({fit.model.response})")
     good = np.isfinite(r)
     against(ax, x[good], np.sqrt(np.abs(r[good])), zero=False)

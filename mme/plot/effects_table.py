@@ -90,7 +90,9 @@ def _is_factor(seen: Pictured, name: str) -> bool:
         return True
     if name not in spec.means:
         known = [*(str(name) for name in _factors(seen)), *spec.means]
-        raise MMEError(f"'{name}' is no variable of the fixed part; its variables are {', '.join(map(repr, known))}")
+        raise MMEError(
+            f"'{name}' is no variable of the fixed part; its variables are {', '.join(map(repr, known)) or 'none'}"
+        )
     return False
 
 

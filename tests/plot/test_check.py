@@ -51,6 +51,17 @@ def test_a_model_without_groups_has_a_panel_too():
     assert titles(fit.plot.check(nsim=5))[-1] == "Responses that the model draws"
 
 
+def test_residuals_that_are_whitened_together_are_normalised_ones():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame(
+        {"y": rng.normal(size=60), "t": np.arange(60), "line": np.arange(60) // 20, "g": np.arange(60) % 6}
+    )
+    fit = mme.lmer("y ~ t + (1 | g)", data, residual=mme.AR1("t", "line"))
+    axes = fit.plot.check(nsim=5)
+    assert axes[0, 0].get_ylabel() == "normalised residual"
+    assert "Influence of g" not in titles(axes)
+
+
 def test_influence_is_cooks_distance_and_names_the_greatest(sleep, counts):
     pd.testing.assert_series_equal(sleep.plot.influence(data=True)["cooks_distance"], sleep.cooks_distance("Subject"))
     ax = sleep.plot.influence()
