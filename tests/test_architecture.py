@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -213,6 +214,11 @@ def test_entering_the_library_enters_no_room_of_what_is_asked_of_a_fit_later():
     modules = fresh(ENTERED)
     loaded = {place(name.removeprefix("mme.")) for name in modules if name.startswith("mme.")}
     assert loaded & {"formula", "inference", "diagnosis", "prediction", "plot", "files", "sklearn", "cli"} == set()
+
+
+def test_files_of_tests_have_names_of_their_own():
+    names = Counter(file.name for file in (Path(__file__).parent).rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []  # pytest collects but one of each name
 
 
 def test_tests_patch_nothing_of_the_package_that_is_private():
