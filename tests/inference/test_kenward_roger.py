@@ -170,12 +170,18 @@ def test_maximum_likelihood_and_covariances_that_are_not_linear_are_refused_with
     data = load_data("Orthodont")
     with pytest.raises(mme.MMEError, match="REML"):
         mme.lmer("distance ~ age + (1 | Subject)", data, method="ML").coefficients(ddf="kenward-roger")
-    correlated = mme.lmer("distance ~ age + Sex", data, residual=mme.CompoundSymmetry("Subject"))
-    with pytest.raises(mme.MMEError, match="residual structure"):
-        correlated.coefficients(ddf="kenward-roger")
     patterned = mme.lmer("distance ~ age + cs(age | Subject)", data)
     with pytest.raises(mme.MMEError, match="not linear in its parameters"):
         patterned.anova(ddf="kenward-roger")
+
+
+def test_compound_symmetry_of_the_residuals_is_a_random_intercept():
+    """In a balanced design observed and expected information are one at the estimates."""
+    data = load_data("Orthodont")
+    marginal = mme.lmer("distance ~ age + Sex", data, residual=mme.CompoundSymmetry("Subject"))
+    random = mme.lmer("distance ~ age + Sex + (1 | Subject)", data)
+    one, other = (fit.coefficients(ddf="kenward-roger") for fit in (marginal, random))
+    np.testing.assert_allclose(one[["se", "df"]], other[["se", "df"]], rtol=1e-4)
 
 
 def test_a_term_written_twice_has_the_degrees_of_freedom_of_the_term():
