@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,15 @@ def figure_html(axes: Any, caption: str) -> str:
     text = escape(caption)
     image = f'<img src="data:image/png;base64,{data}" width="{width}" alt="{text}">'
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+
+
+def figure_or_reason(draw: Callable[[], Any], caption: str) -> str:
+    """A picture that not every model has; without it the sentence that says why."""
+    try:
+        axes = draw()
+    except MMEError as error:
+        return f"<p>{escape(str(error))}.</p>"
+    return figure_html(axes, caption)
 
 
 def frame_html(frame: pd.DataFrame, caption: str) -> str:

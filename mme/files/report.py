@@ -11,7 +11,7 @@ import numpy as np
 
 from mme.diagnosis.checks import diagnose
 from mme.diagnosis.residuals import kind_at_hand
-from mme.files.page import Section, figure_html, frame_html, note, write_page
+from mme.files.page import Section, figure_html, figure_or_reason, frame_html, note, write_page
 from mme.files.told import DRAWN, effect_pictures, session_html, words_html
 from mme.fitted.effects import Effects, effects
 from mme.fitted.record import Fitted
@@ -96,8 +96,8 @@ def _factor_pictures(plot: Plots, one: Effects) -> Iterator[str]:
         "BLUPs with 95% intervals (prediction error variance)."
         + note(count > LINES, "Mean and range of the intervals over runs of neighbouring levels."),
     )
-    yield figure_html(
-        plot.shrinkage(name),
+    yield figure_or_reason(
+        lambda: plot.shrinkage(name),
         "From each level's own estimate to its BLUP: the less a level's data say, the further it is drawn."
         + note(count > POINTS, "An even choice of the levels."),
     )

@@ -107,8 +107,8 @@ def _drawn(seen: Pictured, found: Effect, level: float, *, records: bool, joined
     behind = _Records(seen, found) if records else None
     colour, panels = _split(found)
     shown = _chosen(panels, found.table)
-    axes = axes_of_panels(ax, len(shown), (5.6, 4.2) if len(shown) == 1 else (2.6, 2.4))
     places = Placing(seen, found, _upright(found), joined)
+    axes = axes_of_panels(ax, len(shown), (5.6, places.height) if len(shown) == 1 else (2.6, 2.4))
     for here, part in zip(axes.ravel(), shown, strict=False):
         _panel(here, found, found.table[_are(found.table, part)], colour, places, behind, part)
     _describe(axes, seen, found, places, len(shown), level)

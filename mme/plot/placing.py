@@ -50,6 +50,11 @@ class Placing:
         """Levels of a factor, in their order; those of a picture that lies on its side go down."""
         return list(self.found.table[self.found.x].unique())
 
+    @property
+    def height(self) -> float:
+        """Inches of a picture of one panel: a line for each name of a level that lies on its side."""
+        return 4.2 if self.upright else max(2.4, 1.3 + 0.17 * min(len(self.levels), NAMED))
+
     def _where(self, x: np.ndarray) -> np.ndarray:
         """Values of x as coordinates."""
         if not self.found.is_factor:
@@ -107,7 +112,7 @@ class Placing:
 
     def _names(self, ax: Any, many: bool) -> None:
         count = len(self.levels)
-        most = _FEW if many and self.upright else 30 if many else NAMED
+        most = _FEW if many else NAMED
         chosen = spread(count, most)
         at = chosen if self.upright else count - 1 - chosen
         names = [spelt(self.levels[k]) for k in chosen.tolist()]

@@ -47,3 +47,13 @@ def test_the_page_is_alone_and_has_both_colour_schemes_and_print(page):
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
     assert "aria-sort" in page
+
+
+def test_a_picture_that_a_model_has_not_leaves_its_reason(tmp_path):
+    data = load_data("Oats")
+    data["t"], data["line"], data["g"] = range(72), [k // 24 for k in range(72)], [k % 6 for k in range(72)]
+    fit = mme.lmer("yield ~ nitro + (1 | g)", data, residual=mme.AR1("t", "line"))
+    fit.report(tmp_path / "fit.html")
+    page = (tmp_path / "fit.html").read_text(encoding="utf-8")
+    assert "so that no level has an estimate from its own records alone." in page
+    assert "72 normalised residuals" in page

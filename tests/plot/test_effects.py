@@ -1,5 +1,7 @@
 """Pictures of fixed effects are those of the means: their tables, their lines, their records."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,6 +113,9 @@ def test_a_second_variable_makes_panels_and_so_do_many_levels():
     ax = fit.plot.effects("town")
     assert ax.get_yticklabels()[0].get_text() == "town 0"
     assert len(ax.get_yticks()) == 40
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
 
 
 def test_effects_of_a_generalised_fit_are_on_the_scale_of_the_response(binary):
