@@ -157,7 +157,7 @@ def test_a_pedigree_relates_the_levels_of_its_factor(command, tmp_path, given):
         (["--residual", "AR1(Dayz, Subject)"], "no column 'Dayz'"),
         (["--relationship", "nope.csv"], "there is no file nope.csv"),
         (["--relationship", "two.csv"], "two.csv has 2 columns; a pedigree has three"),
-        (["--ddf", "containment"], "ddf"),
+        (["--ddf", "residual"], "ddf"),
         (["--means", "nope"], "nope"),
         (["--out", "x.csv"], "--out is for the predictions"),
         (["--report", "-"], "--report needs the name of a file"),
