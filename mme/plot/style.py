@@ -1,6 +1,6 @@
 """How pictures look: one restrained style, colours that the colour-blind tell apart, and what is done with many points.
 
-The only room, with its neighbours in ``mme.plot``, that knows matplotlib; it is imported when a picture is drawn.
+matplotlib is known to this folder alone, and imported when a picture is drawn.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ _FAINT = "#eeeeee"
 
 # Up to here every level has a line of its own with its name; every point a mark; every line is drawn.
 NAMED, POINTS, LINES = 60, 3000, 400
-# Cells of a picture of more records, across and up: about five pixels each.
-_CELLS = (90, 64)
-# Inches across a figure of panels; characters of a legend's row.
-_WIDE, _LEGEND = 9.4, 84
+# Cells of a picture of more records, across and up; inches across a figure of panels; characters of a legend's row.
+_CELLS, _WIDE, _LEGEND = (90, 64), 9.4, 84
 # Of zlib: beyond it a picture takes longer and is hardly smaller.
 _COMPRESSION = 3
 
