@@ -15,10 +15,11 @@ from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
 from mme.inference.fixed.methods import ddf_method
 from mme.inference.intervals.refits import reporter
-from mme.inference.power import PowerCurve, extended, interval
+from mme.inference.power import extended, interval
 from mme.inference.responses.fits import two_sided
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
 from mme.numeric.processors import processors
+from mme.plot.power_curve import PowerCurve
 from mme.results.assumed import Assumed, assumed, read_beta
 from mme.tables.arguments import check_level, count, entropy
 from mme.tables.arrays import shown

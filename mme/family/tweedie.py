@@ -29,7 +29,7 @@ _WIDE, _MORE = 10.0, 30.0
 # A sum over every s-th term is the sum, to all digits, where s is this share of the standard deviation.
 _SHARE = 0.6
 _PANEL = 2**20
-# A power this near to one or two has no density.
+# A power this near to one has no density.
 _EDGE = 1e-6
 
 
@@ -84,7 +84,7 @@ class Tweedie(Family):
         return np.diag([np.exp(tau[0]), (power(tau) - 1.0) * (2.0 - power(tau))])
 
     def at(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> Density:
-        """Return the density; -inf for powers that are one or two but for the last digits."""
+        """Return the density; -inf for a power that is one but for the last digits."""
         return TweedieDensity(data, eta, tau)
 
     def without_maximum(self, tau: np.ndarray) -> str:
@@ -166,7 +166,7 @@ class TweedieDensity(Density):
     @cached_property
     def value(self) -> np.ndarray:
         """log f."""
-        if not _EDGE < self.p - 1.0 < 1.0 - _EDGE:
+        if not self.p - 1.0 > _EDGE:
             return np.full(self.data.n, -np.inf)
         return self._series[0] - self.per_phi * self.half_deviance
 

@@ -51,8 +51,11 @@ def require_specification(spec: Any, formula: Any, model: Model) -> None:
 
 def _require_columns(spec: Specification, model: Model, own: int) -> None:
     """Make the columns of a row at which all is typical; where it cannot be one of theirs nothing is learned."""
+    row = _row(spec)
+    if _unlearned(spec, row):
+        return
     try:
-        made = spec.rows(_row(spec))
+        made = spec.rows(row)
     except MMEError:
         return
     if made.X.shape != (1, own):
@@ -60,6 +63,13 @@ def _require_columns(spec: Specification, model: Model, own: int) -> None:
     for (_, covariates), term in zip(made.groups, model.terms, strict=True):
         if (1 if covariates is None else covariates.shape[1]) != term.q:
             raise MMEError(f"the formula makes other columns of term '{term.name}' than the model has")
+
+
+def _unlearned(spec: Specification, row: dict[str, list[Any]]) -> bool:
+    """Whether a fixed column is neither a number whose mean is known nor a factor: several columns under one name."""
+    labelled = {node.value for node in spec.codings if isinstance(node, Name)}
+    fixed = set[str]().union(*map(names_in, spec.fixed.variables)) & set(row)
+    return bool(fixed - set(spec.means) - labelled)
 
 
 def _row(spec: Specification) -> dict[str, list[Any]]:

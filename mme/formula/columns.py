@@ -17,6 +17,7 @@ from mme.formula.codings import Contrast, contrast_matrix, contrast_of, width
 from mme.formula.codings import given as given_contrast
 from mme.formula.syntax import Name, Node, deparse, names_in
 from mme.formula.values import recoded
+from mme.numeric.limits import limits
 from mme.numeric.memory import UNASKED, machine_bytes
 from mme.tables.column import Factor, WideColumn
 from mme.tables.spelling import labels_of
@@ -181,7 +182,7 @@ def full_codings(terms: Terms, factors: set[Node]) -> set[tuple[int, Node]]:
 def _forecast(n: int, intercept: int, widths: Mapping[str, int]) -> None:
     """Refuse, before any of it is made, a dense matrix that cannot fit into the machine."""
     p = intercept + sum(widths.values())
-    if 8 * n * p <= UNASKED:
+    if limits().memory is None and 8 * n * p <= UNASKED:
         return
     memory = machine_bytes()
     if 8 * n * p > memory:

@@ -13,7 +13,7 @@ def is_watched() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-class Bar:
+class ProgressBar:
     """How far work is: ``done`` of ``total`` steps (None: it is not known how many), and a note beside it.
 
     It is drawn by tqdm where that is installed, with the time left where the total is known.
@@ -46,7 +46,7 @@ def stepped(what: str, names: Sequence[str], shown: bool) -> Iterator[str]:
     if not shown:
         yield from names
         return
-    bar = Bar(what, len(names))
+    bar = ProgressBar(what, len(names))
     for done, name in enumerate(names):
         bar.to(done, name)
         yield name

@@ -61,9 +61,9 @@ def vanraden(markers: Any, *, frequencies: Any = None, method: int = 1) -> np.nd
     if heterozygosity <= 0.0:
         raise MMEError("markers: none of them varies, so they say nothing about relationships")
     Z = np.where(missing, 0.0, M - 2.0 * p)
-    if method == 1:
+    if method is not True and isinstance(method, int | np.integer) and method == 1:
         return np.asarray(Z @ Z.T / heterozygosity)
-    if method != 2:
+    if not isinstance(method, int | np.integer) or method != 2:
         raise MMEError(f"method must be 1 or 2, got {shown(method)}")
     varies = (p > 0.0) & (p < 1.0)
     Z = Z[:, varies] / np.sqrt(2.0 * p * (1.0 - p))[varies]

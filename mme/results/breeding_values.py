@@ -95,7 +95,7 @@ def chosen_term(fit: Fitted, name: str | None, what: str) -> int:
     terms = fit.model.terms
     names = ", ".join(f"'{term.name}'" for term in terms) or "none"
     if name is not None:
-        found = [t for t, term in enumerate(terms) if term.name == name]
+        found = [t for t, term in enumerate(terms) if isinstance(name, str) and term.name == name]
         if not found:
             raise MMEError(f"{what}: there is no random term {shown(name)}; the fit has {names}")
         return found[0]

@@ -45,6 +45,8 @@ def result_class() -> Any:
     """The class of such frames, made when pandas is there."""
     import pandas as pd
 
+    from mme.results.letters import letters_of_pairs as letters
+
     class Result(pd.DataFrame):  # type: ignore[misc, unused-ignore]
         """A data frame of results; ``table()`` is it as a table for a paper."""
 
@@ -54,9 +56,7 @@ def result_class() -> Any:
 
         def letters(self, alpha: float = 0.05) -> Any:
             """Of pairs of means: those that share a letter do not differ at ``alpha`` (a compact letter display)."""
-            from mme.results.letters import letters_of_pairs
-
-            return letters_of_pairs(self, alpha)
+            return letters(self, alpha)
 
         def head(self, n: int = 5) -> Any:
             """The first rows."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mme.numeric.bars import Bar, is_watched
+from mme.numeric.bars import ProgressBar, is_watched
 from mme.search.searched import Searched
 
 # Called with the number of an evaluation, the criterion and the coordinates of what is searched.
@@ -20,7 +20,7 @@ Progress = bool | Callable[[int, float, np.ndarray], None]
 class Watched:
     """A bar of a search: evaluations, and the lowest criterion so far."""
 
-    def __init__(self, bar: Bar) -> None:
+    def __init__(self, bar: ProgressBar) -> None:
         self.bar, self.lowest = bar, np.inf
 
     def __call__(self, evaluation: int, value: float, x: np.ndarray) -> None:
@@ -51,7 +51,7 @@ def reporter(progress: Progress, searched: Searched) -> Report | None:
         return lambda evaluation, value, x: progress(evaluation, value, parameters(x))
 
     if is_watched():
-        return Watched(Bar("fit"))
+        return Watched(ProgressBar("fit"))
 
     def line(evaluation: int, value: float, x: np.ndarray) -> None:
         print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(parameters(x), 6).tolist()}", file=sys.stderr)

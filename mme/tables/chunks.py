@@ -127,7 +127,12 @@ def _slice(table: Any, first: int, rows: int) -> Any:
 
 def _length(table: Any) -> int:
     if isinstance(table, Mapping):
-        return len(next(iter(table.values()), ()))
+        values = next(iter(table.values()), ())
+        if not hasattr(values, "__len__"):
+            raise MMEError(
+                "a part of the data is a row, not a table: give mappings of columns, or a data frame of all rows"
+            )
+        return len(values)
     rows = getattr(table, "num_rows", None)
     if rows is None and not (hasattr(table, "__len__") and _is_table(table)):
         raise MMEError(

@@ -290,7 +290,7 @@ def test_missing_values_are_refused_on_request_with_their_columns(sleep):
     ("data", "message"),
     [
         (None, "it is None"),
-        ("sleep.csv", "it is of type str"),
+        ("sleep.csv", "there is no file or folder 'sleep.csv'"),
         ([1, 2], "it is of type list"),
         ({}, "no rows"),
         ({"y": [1.0, 2.0, 3.0], "g": ["a", "b"]}, "column 'g' has 2 values"),
@@ -498,9 +498,9 @@ def test_a_formula_that_makes_too_many_columns_is_refused_and_told_the_random_te
     n = 2_000_000
     data = {"y": np.zeros(n), "user": np.arange(n) // 2, "g": np.arange(n) % 7}
     refused(
-        lambda: mme.lmer("y ~ factor(user) + (1 | g)", data),
+        lambda: mme.lmer("y ~ C(user, sum) + (1 | g)", data),
         "GB, this machine has",
-        "should it be a random term, (1 | factor(user))",
+        "should it be a random term, (1 | C(user, sum))",
     )
 
 

@@ -382,7 +382,7 @@ def test_what_means_cannot_be_made_of_is_refused(data):
     with pytest.raises(mme.MMEError, match="'q' is no covariate"):
         fit.means("a", at={"z": 2, "q": 1})
     with pytest.raises(mme.MMEError, match="adjust must be one of"):
-        fit.means("a", at={"z": 2}, pairs=True, adjust="scheffe")
+        fit.means("a", at={"z": 2}, pairs=True, adjust="sheffe")
     with pytest.raises(mme.MMEError, match="each factor once"):
         fit.means("a", by="a", at={"z": 2})
     X = np.column_stack([np.ones(240), data["x"]])

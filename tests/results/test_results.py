@@ -387,7 +387,7 @@ def test_refit_leaves_the_first_fit_alone(slopes, sleep):
     [
         (np.zeros(5), "'Reaction' has 5 values for the 180 rows"),
         (3.0, "'Reaction' has 1 values for the 180 rows"),
-        (np.zeros((180, 2)), "must be one-dimensional"),
+        (np.zeros((180, 2)), "fit the response 'Reaction' exactly"),
         (np.full(180, np.nan), "'Reaction' has 180 missing"),
         (["a"] * 180, "'Reaction' must be numeric"),
         (np.ones(180), "fit the response 'Reaction' exactly"),

@@ -21,7 +21,7 @@ from mme.fitted.natural import parameter_values
 from mme.many.refits import DONE, in_columns
 from mme.many.searches import Searches
 from mme.model.problem import Model
-from mme.numeric.bars import Bar, is_watched
+from mme.numeric.bars import ProgressBar, is_watched
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import Limits, limits, set_limits
 from mme.results.simulate import Simulator
@@ -193,7 +193,7 @@ def reporter(progress: Progress, n: int) -> Callable[[int], None]:
 
 
 def _watched(n: int) -> Callable[[int], None]:
-    shown = Bar("bootstrap", n)
+    shown = ProgressBar("bootstrap", n)
 
     def tell(done: int) -> None:
         shown.to(done)
