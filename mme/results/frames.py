@@ -45,8 +45,6 @@ def result_class() -> Any:
     """The class of such frames, made when pandas is there."""
     import pandas as pd
 
-    from mme.results.letters import letters_of_pairs as letters
-
     class Result(pd.DataFrame):  # type: ignore[misc, unused-ignore]
         """A data frame of results; ``table()`` is it as a table for a paper."""
 
@@ -56,7 +54,7 @@ def result_class() -> Any:
 
         def letters(self, alpha: float = 0.05) -> Any:
             """Of pairs of means: those that share a letter do not differ at ``alpha`` (a compact letter display)."""
-            return letters(self, alpha)
+            return _letters(self, alpha)
 
         def head(self, n: int = 5) -> Any:
             """The first rows."""
@@ -84,6 +82,12 @@ def result_class() -> Any:
             return framed, (pd.DataFrame(self), "", ())
 
     return Result
+
+
+def _letters(pairs: pd.DataFrame, alpha: float) -> Any:
+    from mme.results.letters import letters_of_pairs
+
+    return letters_of_pairs(pairs, alpha)
 
 
 def _part_of(frame: pd.DataFrame | None) -> pd.DataFrame | None:
