@@ -14,9 +14,9 @@ from mme.errors import FormulaError, MMEError
 from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
 from mme.inference.fixed.methods import ddf_method
+from mme.inference.fixed.reference import two_sided
 from mme.inference.intervals.refits import reporter
 from mme.inference.power import extended, interval
-from mme.inference.responses.fits import two_sided
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
 from mme.numeric.processors import processors
 from mme.plot.power_curve import PowerCurve

@@ -75,12 +75,23 @@ def _for_several(
             return range_sf(np.sqrt(2.0) * np.abs(t), n_means, df)
         case "mvt" | "dunnett":
             return LargestNormal.of(half).sf(np.abs(t), df)
+    return by_p_alone(p, adjust)
+
+
+def by_p_alone(p: np.ndarray, adjust: str) -> np.ndarray:
+    """What Bonferroni, Holm, Sidak and the false discovery rates make of p-values (m,), none of which is missing.
+
+    ``"by"`` is that of tests that depend on one another in any way (Benjamini and Yekutieli 2001, Ann. Stat. 29:1165).
+    """
+    match adjust:
         case "bonferroni":
             return np.minimum(p * p.size, 1.0)
         case "holm":
             return _holm(p)
         case "fdr":
             return _false_discovery(p)
+        case "by":
+            return _false_discovery(p * (1.0 / np.arange(1, p.size + 1)).sum())
     with np.errstate(divide="ignore"):  # Sidak's; p = 1 stays
         return np.asarray(-np.expm1(p.size * np.log1p(-p)))
 

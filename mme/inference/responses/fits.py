@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtr
 
 from mme.errors import MMEError
+from mme.inference.fixed.adjustments import by_p_alone
+from mme.inference.fixed.reference import two_sided
 from mme.inference.responses.found import FoundMany
 from mme.inference.responses.moderated import Moderated, moderated
+from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
@@ -144,27 +146,12 @@ class ManyFits:
         return pd.DataFrame(values, index=self._index, columns=list(columns))
 
 
-def two_sided(t: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """P(|T| > |t|) of Student's t; infinite degrees of freedom are the normal distribution."""
-    return np.asarray(2.0 * stdtr(np.minimum(df, 1e15), -np.abs(t)))
-
-
-def adjusted(p: np.ndarray, how: str) -> np.ndarray:
+def adjusted(p: np.ndarray, how: Any) -> np.ndarray:
     """p-values (m,) adjusted over those that are there."""
-    from scipy.stats import false_discovery_control
-
-    out, there = np.full(p.shape, np.nan), np.isfinite(p)
-    values, m = p[there], int(there.sum())
-    if how in ("fdr", "bh", "by"):
-        out[there] = false_discovery_control(values, method="by" if how == "by" else "bh") if m else values
-    elif how == "holm":
-        order = np.argsort(values)
-        steps = np.maximum.accumulate(values[order] * (m - np.arange(m)))
-        out[np.flatnonzero(there)[order]] = np.minimum(steps, 1.0)
-    elif how == "bonferroni":
-        out[there] = np.minimum(values * m, 1.0)
-    elif how == "none":
-        out[there] = values
-    else:
+    words = {"fdr": "fdr", "bh": "fdr", "by": "by", "holm": "holm", "bonferroni": "bonferroni", "none": "none"}
+    if not is_word(how, words):
         raise MMEError(f"adjust is 'fdr', 'by', 'holm', 'bonferroni' or 'none', got {shown(how)}")
+    out, there = p.copy(), np.isfinite(p)
+    if how != "none":
+        out[there] = by_p_alone(p[there], words[how])
     return out

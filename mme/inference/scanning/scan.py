@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtr
 
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.inference.fixed.methods import reference
+from mme.inference.fixed.reference import two_sided
 from mme.inference.scanning.forms import Forms
 from mme.search.loop import search
 from mme.tables.arrays import shown
@@ -128,7 +128,7 @@ def scan_at(
             left = np.full(len(x), known**2) if known is not None else (pwrss - along**2 / squares) / df
             se = np.sqrt(np.maximum(left, 0.0) / squares)
             t = estimate / se
-        out[done : done + at.size] = np.column_stack([estimate, se, t, 2.0 * stdtr(min(df, 1e15), -np.abs(t)), missing])
+        out[done : done + at.size] = np.column_stack([estimate, se, t, two_sided(t, np.full(t.shape, df)), missing])
         done += at.size
         report(done)
     return out, df, ratio
@@ -170,4 +170,4 @@ def refit_with(fit: Fitted, column: np.ndarray) -> tuple[float, float, float, fl
         return (float("nan"),) * 4
     L = last[:, again.basis.kept]
     estimate, se, df = float((L @ by.beta)[0]), float(by.se(L)[0]), float(by.df(L)[0])
-    return estimate, se, df, float(2.0 * stdtr(min(df, 1e15), -abs(estimate / se)))
+    return estimate, se, df, two_sided(np.array([estimate / se]), np.array([df])).item()
