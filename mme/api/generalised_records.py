@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mme.diagnosis.findings import Diagnosis
+    from mme.fitted.generalised import GeneralisedFitted
     from mme.inference.intervals.bootstrap import Bootstrap
     from mme.plot import GeneralisedPlots
 
@@ -106,25 +107,53 @@ class GeneralisedRecords(GeneralisedFace):
 
         return self.internals.rows.aligned(simulate_generalised(self.internals, nsim, seed), "simulated")
 
-    def refit(self, y: Any, *, start_here: bool = True) -> Self:
-        """Fit the same model to another response, one value a row of the data; starts from this fit's parameters.
+    def refit(self, y: Any, *, start_here: bool = True, workers: int | None = None) -> Any:
+        """Fit the same model to another response, or to many; starts from this fit's parameters.
 
-        Nothing that y does not change is made again. A binomial response is 0 and 1, labels, proportions of the trials
-        of this fit, or two columns of successes and failures. Rows are taken by position; a response that has values
-        for the rows used alone will do too.
+        Nothing that y does not change is made again. Rows are taken by position; a response that has values for the
+        rows used alone will do too.
+
+        Parameters
+        ----------
+        y : (n,) array, or (n, B) array or frame
+            One value a row of the data; of many responses a column each. A binomial response is 0 and 1, labels,
+            proportions of the trials of this fit, or two columns of successes and failures: two columns of proportions
+            that do not add up to the trials are two responses.
+        start_here : bool
+            Whether the search begins at this fit's parameters.
+        workers : int, optional
+            Threads for many responses; None: one a processor.
+
+        Returns
+        -------
+        GeneralisedFit or GeneralisedRefits
+            Of many responses a sequence of fits, with ``criterion``, ``theta``, ``parameters``, ``beta``, ``singular``
+            and ``converged`` of all as arrays, and ``table``.
 
         Examples
         --------
         >>> import mme
         >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
         >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
-        >>> again = fit.refit(fit.simulate(seed=1)[0])
-        >>> again.optimum.converged
-        True
+        >>> many = fit.refit(fit.simulate(20, seed=1))
+        >>> len(many), many.beta.shape, bool(abs(many[7].criterion - many.criterion[7]) < 1e-8)
+        (20, (20, 1), True)
         """
-        from mme.fitted.generalised_refit import refitted_generalised
+        from mme.fitted.generalised_refit import are_responses, refitted_generalised
 
-        return replace(self, internals=refitted_generalised(self.internals, y, start_here), made_by=None)
+        if not are_responses(self.internals, y):
+            return replace(self, internals=refitted_generalised(self.internals, y, start_here), made_by=None)
+        from mme.many.generalised_refits import refit_all_generalised
+        from mme.numeric.processors import processors
+        from mme.tables.arguments import count, yes_or_no
+
+        threads = processors() if workers is None else count(workers, "workers")
+        here = yes_or_no(start_here, "start_here")
+        return refit_all_generalised(self.internals, y, self._of, threads, start_here=here)
+
+    def _of(self, record: GeneralisedFitted) -> Self:
+        """The face of another record."""
+        return replace(self, internals=record, made_by=None)
 
     def bootstrap(
         self,

@@ -118,8 +118,8 @@ class Family(ABC):
     everywhere : bool
         Whether every eta has a density: not where a mean that must be positive is eta itself, or its inverse.
     kind : int or None
-        What :func:`mme.family.point.point`, the density of one record in compiled loops, calls the family; None where
-        there is no such form.
+        What :mod:`mme.family.point`, the density of one record in compiled loops, calls the family; None where there
+        is no such form.
     has_intercept : bool
         Whether X may hold an intercept; not where thresholds stand for it.
     whole : str
@@ -183,6 +183,10 @@ class Family(ABC):
     def natural_slope(self, tau: np.ndarray) -> np.ndarray:
         """d natural / d tau (r, r)."""
         return np.diag(np.exp(tau))
+
+    def size_of(self, tau: np.ndarray) -> float:
+        """The k of :mod:`mme.family.point`; one where the family has none."""
+        return 1.0
 
     def support(self, tau: np.ndarray) -> tuple[float, float]:
         """The least and the largest y, or bounds of them."""

@@ -14,6 +14,7 @@ from mme.family.linear_size import LinearDensity
 from mme.family.quadratic_size import QuadraticDensity
 from mme.tables.arguments import number
 
+SIZED = 2
 # Sizes and ratios to begin with.
 _FIRST = (1e-2, 1e4)
 
@@ -61,6 +62,7 @@ class NegativeBinomial(Family):
             number(given, f"{word} must be a positive number, or None to estimate it", lambda value: value > 0.0)
         self.shape, self.given = kind, None if given is None else float(np.log(given))
         self.name, self.parameters = f"nbinom{kind}", (word,) if given is None else ()
+        self.kind = SIZED if kind == 2 else None
         self._options = {"kind": int(kind), word: None if given is None else float(given)}
 
     def options(self) -> dict[str, Any]:
@@ -94,6 +96,10 @@ class NegativeBinomial(Family):
     def log_parameter(self, tau: np.ndarray) -> float:
         """Log of the size, or of alpha."""
         return float(tau[0]) if self.given is None else self.given
+
+    def size_of(self, tau: np.ndarray) -> float:
+        """The size of kind 2."""
+        return float(np.exp(self.log_parameter(tau)))
 
     def at(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> Density:
         """Return the density."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.engine.blocks import sizes_of_theta
 from mme.errors import MMEError
 from mme.family.base import Observed
 from mme.fitted.generalised import GeneralisedFitted
@@ -30,9 +31,13 @@ def refitted_generalised(fit: GeneralisedFitted, y: Any, start_here: bool) -> Ge
     MMEError
         The response has another length, or values that the family cannot have.
     """
-    problem = fit.problem.with_data(_observed(fit, y))
     first = fit.searched.at.at if yes_or_no(start_here, "start_here") else None
-    given = fit.searched.given
+    return refitted_to(fit, observed_again(fit, y), first)
+
+
+def refitted_to(fit: GeneralisedFitted, data: Observed, first: Psi | None) -> GeneralisedFitted:
+    """Search again with what was observed, from a first point if one is known."""
+    problem, given = fit.problem.with_data(data), fit.searched.given
     found = searched_again(problem, fit.searched.criterion, fit.searched.at.at if given else first, given=given)
     return replace(fit, model=problem.model, problem=problem, searched=found, optimum=judge(problem, found))
 
@@ -52,7 +57,22 @@ def searched_again(problem: Problem, as_in: Criterion, first: Psi | None, *, giv
     return search(problem, expected=as_in.expected, points=as_in.points)
 
 
-def _observed(fit: GeneralisedFitted, y: Any) -> Observed:
+def are_responses(fit: GeneralisedFitted, y: Any) -> bool:
+    """Whether y (rows, B) are responses, not the successes and failures of one.
+
+    Two columns of a binomial model are such where they add up to the trials of the fit, or are no proportions.
+    """
+    if np.ndim(y) != 2 or np.shape(y)[1] == 1:
+        return False
+    if np.shape(y)[1] > 2 or fit.family.whole != "trials":
+        return True
+    values = fit.rows.used(numbers(y, f"response '{fit.model.response}'"))
+    if values.shape[0] == fit.nobs and (values.sum(axis=1) == fit.problem.data.weights).all():
+        return False
+    return bool(((values >= 0.0) & (values <= 1.0)).all())
+
+
+def observed_again(fit: GeneralisedFitted, y: Any) -> Observed:
     """The response as the family observes it; proportions keep the trials of the fit, others their weights."""
     values, rows = np.asarray(y), fit.rows.kept.size
     given = len(values) if values.ndim else 1
@@ -61,6 +81,13 @@ def _observed(fit: GeneralisedFitted, y: Any) -> Observed:
     two_columns = values.ndim == 2 and values.shape[1] == 2
     weights = None if two_columns else fit.problem.data.weights
     return fit.family.observe(fit.rows.used(values), weights, fit.model.response)
+
+
+def outer_theta(problem: Problem, at: Psi) -> tuple[np.ndarray, bool]:
+    """Theta in the user's columns, and whether it is at the edge of the model."""
+    model = problem.model
+    edge = model.coordinates.edge(at.theta * sizes_of_theta(problem.blocks, model.k))
+    return model.canonical(model.coordinates.outer(at.theta)), bool(edge.any())
 
 
 def criterion_at(fit: GeneralisedFitted, theta: Any, beta: Any) -> float:

@@ -9,9 +9,10 @@ import math
 
 import numpy as np
 
-from mme.family.point import slopes, whole
+from mme.family.point import by_size, slopes, whole
 
 # As in mme.generalised.one_pass.
+_SIZED = 2
 _NEAR = 0.05
 _CLOSE = 1e-12
 _STEPS, _HALVINGS = 100, 40
@@ -19,28 +20,30 @@ _STEPS, _HALVINGS = 100, 40
 
 def one_coefficient(
     kind: int,
+    k: float,
     starts: np.ndarray,
     records: np.ndarray,
     T: np.ndarray,
     u: np.ndarray,
     by_T: np.ndarray,
     by_gamma: np.ndarray,
+    by_k: np.ndarray,
 ) -> tuple[float, int]:
     """As :func:`mme.generalised.one_pass.one_pass`, for T (1, 1)."""
     J, t = len(u), T[0, 0]
     most = 0
     for g in range(J):
         most = max(most, starts[g + 1] - starts[g])
-    room = np.empty((most, 4))
+    room = np.empty((most, 7))
     total, lost, steps = 0.0, 0.0, 0
     for g in range(J):
         first, n = starts[g], starts[g + 1] - starts[g]
-        x, taken = _mode(kind, records, first, n, t, u[g, 0], room)
+        x, taken = _mode(kind, k, records, first, n, t, u[g, 0], room)
         if taken < 0:
             return 0.0, -1
         steps += taken
         u[g, 0] = x
-        value, slope = _at_mode(records, first, n, t, x, room, by_gamma)
+        value, slope = _at_mode(kind, records, first, n, t, x, room, by_gamma, by_k)
         by_T[0, 0] += slope
         value -= lost
         grown = total + value
@@ -50,7 +53,7 @@ def one_coefficient(
 
 
 def _mode(
-    kind: int, records: np.ndarray, first: int, n: int, t: float, x: float, room: np.ndarray
+    kind: int, k: float, records: np.ndarray, first: int, n: int, t: float, x: float, room: np.ndarray
 ) -> tuple[float, int]:
     """The mode of a level, and the steps taken, -1 where there is none; ``room`` gets the density of its records."""
     last = False
@@ -60,12 +63,14 @@ def _mode(
             for i in range(n):
                 at = first + i
                 eta = records[at, 2] + t * records[at, 3] * x
-                value, slope, w, change = whole(kind, records[at, 0], records[at, 1], eta)
-                room[i, 0], room[i, 1], room[i, 2], room[i, 3] = value, slope, w, change
+                y, weight = records[at, 0], records[at, 1]
+                room[i, 0], room[i, 1], room[i, 2], room[i, 3] = whole(kind, k, y, weight, eta)
+                if kind == _SIZED:
+                    room[i, 4], room[i, 5], room[i, 6] = by_size(k, y, weight, eta)
             return x, taken
         for i in range(first, first + n):
             m = t * records[i, 3]
-            slope, w = slopes(kind, records[i, 0], records[i, 1], records[i, 2] + m * x)
+            slope, w = slopes(kind, k, records[i, 0], records[i, 1], records[i, 2] + m * x)
             force += m * slope
             H += w * m * m
         if not H > 0.0:
@@ -77,25 +82,33 @@ def _mode(
         last = decrement < _CLOSE
         step = 1.0
         if decrement > _NEAR:
-            before = _loss(kind, records, first, n, t, x)
+            before = _loss(kind, k, records, first, n, t, x)
             for _ in range(_HALVINGS):
-                if _loss(kind, records, first, n, t, x + step * d) <= before - 1e-4 * step * decrement:
+                if _loss(kind, k, records, first, n, t, x + step * d) <= before - 1e-4 * step * decrement:
                     break
                 step *= 0.5
         x += step * d
     return x, -1
 
 
-def _loss(kind: int, records: np.ndarray, first: int, n: int, t: float, x: float) -> float:
+def _loss(kind: int, k: float, records: np.ndarray, first: int, n: int, t: float, x: float) -> float:
     """-log of the penalised density of one level."""
     loss = 0.5 * x * x
     for i in range(first, first + n):
-        loss -= whole(kind, records[i, 0], records[i, 1], records[i, 2] + t * records[i, 3] * x)[0]
+        loss -= whole(kind, k, records[i, 0], records[i, 1], records[i, 2] + t * records[i, 3] * x)[0]
     return loss
 
 
 def _at_mode(
-    records: np.ndarray, first: int, n: int, t: float, x: float, room: np.ndarray, by_gamma: np.ndarray
+    kind: int,
+    records: np.ndarray,
+    first: int,
+    n: int,
+    t: float,
+    x: float,
+    room: np.ndarray,
+    by_gamma: np.ndarray,
+    by_k: np.ndarray,
 ) -> tuple[float, float]:
     """The part of a level in (L) and in its derivative by T; see :mod:`mme.generalised.laplace`."""
     H, value, lost = 1.0, 0.0, 0.0
@@ -115,8 +128,13 @@ def _at_mode(
         Zl += z * slope
         A += w * z * m
         room[i, 0], room[i, 1] = hW - 2.0 * slope, w * m
+        if kind == _SIZED:
+            by_k[0] += m * m / H * room[i, 6] - 2.0 * room[i, 4]
+            room[i, 5] *= m
     for i in range(n):
         c = room[i, 0] - room[i, 1] * s
+        if kind == _SIZED:
+            by_k[0] += s * room[i, 5]
         Zc += records[first + i, 3] * c
         for j in range(by_gamma.size):
             by_gamma[j] += records[first + i, 4 + j] * c

@@ -11,8 +11,10 @@ import math
 
 import numpy as np
 
-from mme.family.point import slopes, whole
+from mme.family.point import by_size, slopes, whole
 
+# The kind of family that has a parameter k.
+_SIZED = 2
 # Newton's decrement below which a full step is taken without a look at the density.
 _NEAR = 0.05
 # A decrement below which one more full step ends at the mode to rounding.
@@ -22,33 +24,35 @@ _STEPS, _HALVINGS = 100, 40
 
 def one_pass(
     kind: int,
+    k: float,
     starts: np.ndarray,
     records: np.ndarray,
     T: np.ndarray,
     u: np.ndarray,
     by_T: np.ndarray,
     by_gamma: np.ndarray,
+    by_k: np.ndarray,
 ) -> tuple[float, int]:
     """(L) less what no parameter changes, and the steps of all levels; -1 where a level has no mode.
 
     ``records`` has y, weight, the part of eta that u does not change, z (q) and the row of Q (p) side by side; those of
-    level g are ``starts[g]`` to ``starts[g + 1]``. T is (q, q). ``u`` (J, q) becomes the modes; ``by_T`` (q, q) and
-    ``by_gamma`` (p,) are added to.
+    level g are ``starts[g]`` to ``starts[g + 1]``. T is (q, q). ``u`` (J, q) becomes the modes; ``by_T`` (q, q),
+    ``by_gamma`` (p,) and ``by_k`` (1,), by log k where the family has one, are added to.
     """
     J, q = u.shape
     most = 0
     for g in range(J):
         most = max(most, starts[g + 1] - starts[g])
-    M, L, along, sums = np.empty((most, q + 4)), np.empty((q, q)), np.empty((3, q)), np.empty((3 + 2 * q, q))
+    M, L, along, sums = np.empty((most, q + 7)), np.empty((q, q)), np.empty((3, q)), np.empty((3 + 2 * q, q))
     total, lost, steps = 0.0, 0.0, 0
     for g in range(J):
         first, n = starts[g], starts[g + 1] - starts[g]
         _scaled(records, first, n, T, M)
-        taken = _mode(kind, records, first, n, M, L, u, g, along)
+        taken = _mode(kind, k, records, first, n, M, L, u, g, along)
         if taken < 0:
             return 0.0, -1
         steps += taken
-        value = _at_mode(records, first, n, M, L, u, g, sums, by_T, by_gamma) - lost
+        value = _at_mode(kind, records, first, n, M, L, u, g, sums, by_T, by_gamma, by_k) - lost
         grown = total + value
         lost = (grown - total) - value
         total = grown
@@ -68,6 +72,7 @@ def _scaled(records: np.ndarray, first: int, n: int, T: np.ndarray, M: np.ndarra
 
 def _mode(
     kind: int,
+    k: float,
     records: np.ndarray,
     first: int,
     n: int,
@@ -81,9 +86,9 @@ def _mode(
     q, last = len(L), False
     for taken in range(_STEPS):
         if last:
-            _density(kind, records, first, n, M, L, u, g)
+            _density(kind, k, records, first, n, M, L, u, g)
             return taken if _factorise(L) else -1
-        _force(kind, records, first, n, M, u, g, along, L)
+        _force(kind, k, records, first, n, M, u, g, along, L)
         if not _factorise(L):
             return -1
         for a in range(q):
@@ -97,11 +102,11 @@ def _mode(
         last = decrement < _CLOSE
         step = 1.0
         if decrement > _NEAR:
-            before = _loss(kind, records, first, n, M, u, g)
+            before = _loss(kind, k, records, first, n, M, u, g)
             for _ in range(_HALVINGS):
                 for a in range(q):
                     along[2, a] = u[g, a] + step * along[1, a]
-                if _loss(kind, records, first, n, M, along, 2) <= before - 1e-4 * step * decrement:
+                if _loss(kind, k, records, first, n, M, along, 2) <= before - 1e-4 * step * decrement:
                     break
                 step *= 0.5
         for a in range(q):
@@ -111,6 +116,7 @@ def _mode(
 
 def _force(
     kind: int,
+    k: float,
     records: np.ndarray,
     first: int,
     n: int,
@@ -131,7 +137,7 @@ def _force(
         eta = records[first + i, 2]
         for a in range(q):
             eta += M[i, a] * u[g, a]
-        slope, w = slopes(kind, records[first + i, 0], records[first + i, 1], eta)
+        slope, w = slopes(kind, k, records[first + i, 0], records[first + i, 1], eta)
         for a in range(q):
             along[0, a] += M[i, a] * slope
             wm = w * M[i, a]
@@ -140,9 +146,9 @@ def _force(
 
 
 def _density(
-    kind: int, records: np.ndarray, first: int, n: int, M: np.ndarray, L: np.ndarray, u: np.ndarray, g: int
+    kind: int, k: float, records: np.ndarray, first: int, n: int, M: np.ndarray, L: np.ndarray, u: np.ndarray, g: int
 ) -> None:
-    """log f, its slope, W and dW/deta of each record behind its row of M, and H in the lower triangle of L."""
+    """log f, its slope, W and dW/deta of each record behind its row of M, then what k changes; H in L's triangle."""
     q = len(L)
     for a in range(q):
         for b in range(a + 1):
@@ -151,7 +157,10 @@ def _density(
         eta = records[first + i, 2]
         for a in range(q):
             eta += M[i, a] * u[g, a]
-        M[i, q], M[i, q + 1], M[i, q + 2], M[i, q + 3] = whole(kind, records[first + i, 0], records[first + i, 1], eta)
+        y, weight = records[first + i, 0], records[first + i, 1]
+        M[i, q], M[i, q + 1], M[i, q + 2], M[i, q + 3] = whole(kind, k, y, weight, eta)
+        if kind == _SIZED:
+            M[i, q + 4], M[i, q + 5], M[i, q + 6] = by_size(k, y, weight, eta)
         for a in range(q):
             wm = M[i, q + 2] * M[i, a]
             for b in range(a + 1):
@@ -159,6 +168,7 @@ def _density(
 
 
 def _at_mode(
+    kind: int,
     records: np.ndarray,
     first: int,
     n: int,
@@ -169,6 +179,7 @@ def _at_mode(
     sums: np.ndarray,
     by_T: np.ndarray,
     by_gamma: np.ndarray,
+    by_k: np.ndarray,
 ) -> float:
     """The part of a level in (L), and in its gradient; see :mod:`mme.generalised.laplace`.
 
@@ -191,6 +202,8 @@ def _at_mode(
         grown = value + part
         lost = (grown - value) - part
         value = grown
+        if kind == _SIZED:
+            by_k[0] += h * M[i, q + 6] - 2.0 * M[i, q + 4]
         slope, w = M[i, q + 1], M[i, q + 2]
         M[i, q + 3] *= h
         for a in range(q):
@@ -203,19 +216,27 @@ def _at_mode(
         c = M[i, q + 3] - 2.0 * M[i, q + 1]
         for a in range(q):
             c -= M[i, q + 2] * M[i, a] * sums[0, a]
+            if kind == _SIZED:
+                by_k[0] += M[i, a] * sums[0, a] * M[i, q + 5]
         for a in range(q):
             sums[1, a] += records[first + i, 3 + a] * c
         for j in range(p):
             by_gamma[j] += records[first + i, 3 + q + j] * c
+    _add_by_T(by_T, u, g, sums)
+    return total - 2.0 * value
+
+
+def _add_by_T(by_T: np.ndarray, u: np.ndarray, g: int, sums: np.ndarray) -> None:
+    """Z'c u' + Z'l' s' + 2 Z'W M H^-1 of a level."""
+    q = len(by_T)
     for a in range(q):
         for b in range(q):
             by_T[a, b] += sums[1, a] * u[g, b] + sums[2, a] * sums[0, b]
             for k in range(q):
-                by_T[a, b] += 2.0 * sums[3 + a, k] * sums[inverse + k, b]
-    return total - 2.0 * value
+                by_T[a, b] += 2.0 * sums[3 + a, k] * sums[3 + q + k, b]
 
 
-def _loss(kind: int, records: np.ndarray, first: int, n: int, M: np.ndarray, u: np.ndarray, g: int) -> float:
+def _loss(kind: int, k: float, records: np.ndarray, first: int, n: int, M: np.ndarray, u: np.ndarray, g: int) -> float:
     """-log of the penalised density of one level."""
     loss = 0.0
     q = u.shape[1]
@@ -225,7 +246,7 @@ def _loss(kind: int, records: np.ndarray, first: int, n: int, M: np.ndarray, u: 
         eta = records[first + i, 2]
         for a in range(q):
             eta += M[i, a] * u[g, a]
-        loss -= whole(kind, records[first + i, 0], records[first + i, 1], eta)[0]
+        loss -= whole(kind, k, records[first + i, 0], records[first + i, 1], eta)[0]
     return loss
 
 

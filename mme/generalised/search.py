@@ -20,7 +20,7 @@ from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
 
 # What a further step may still gain.
-_TOLERANCE = 1e-13
+TOLERANCE = 1e-13
 # More than this still to gain is no optimum.
 GAIN = 1e-6
 # A standard deviation of eta below this share is tried at zero.
@@ -28,11 +28,11 @@ _SMALL = 1e-3
 # A covariance of which this is left is none.
 _NOTHING = 1e-6
 # Zero may cost this.
-_COSTS = 1e-9
+COSTS = 1e-9
 # A second start has standard deviations so many times as large.
 _WIDE = 4.0
 # No coordinate, which are of the size of eta, changes by more in a step.
-_FAR = 3.0
+FAR = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free
     if at is not None:
         criterion.keep(at)
         found = _descend(criterion, other.x, at, free)
-        if found.at.value < descent.at.value - _COSTS:
+        if found.at.value < descent.at.value - COSTS:
             return found
     criterion.keep(descent.at)
     return descent
@@ -136,8 +136,8 @@ def _descend(
         Free(at, free),
         inverse,
         accepted=accepted,
-        tolerance=_TOLERANCE,
-        most=_FAR,
+        tolerance=TOLERANCE,
+        most=FAR,
         endless=lambda found: bool(criterion.problem.family.without_maximum(found.of.at.tau)),
     )
     full = x.copy()
@@ -191,20 +191,25 @@ def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np
     """Standard deviations that are nearly zero at zero, where that costs nothing, then what is left of their rows."""
     model = criterion.problem.model
     size = np.append(sizes_of_theta(criterion.problem.blocks, model.k), np.zeros(free.size - model.k))
-    for j in [*np.flatnonzero(model.diagonal).tolist(), *np.flatnonzero(~model.diagonal).tolist()]:
-        near = _SMALL if model.diagonal[j] else _NOTHING
-        if not free[j] or abs(descent.x[j]) * size[j] > near or _is_relationship(criterion, j):
+    for j, bound in nearly_zero(model.diagonal):
+        if not free[j] or abs(descent.x[j]) * size[j] > bound or _is_relationship(criterion, j):
             continue
         x = descent.x.copy()
         x[j] = 0.0
         at = criterion.at(criterion.point(x))
-        if at is None or at.value > descent.at.value + _COSTS:
+        if at is None or at.value > descent.at.value + COSTS:
             continue
         kept = np.delete(np.arange(int(free.sum())), int(free[:j].sum()))
         free[j] = False
         criterion.keep(at)
         descent = _descend(criterion, x, at, free, descent.inverse[np.ix_(kept, kept)])
     return SearchEnd(criterion, descent.at.laplace, descent, free)
+
+
+def nearly_zero(diagonal: np.ndarray) -> list[tuple[int, float]]:
+    """Places of theta (k,) in the order in which they are tried at zero, and below which part of eta they are."""
+    variances, others = np.flatnonzero(diagonal).tolist(), np.flatnonzero(~diagonal).tolist()
+    return [*((j, _SMALL) for j in variances), *((j, _NOTHING) for j in others)]
 
 
 def _is_relationship(criterion: Criterion, j: int) -> bool:

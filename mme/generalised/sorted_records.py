@@ -7,6 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from mme.family.base import Observed
+from mme.family.negative_binomial import SIZED
+from mme.family.point import rising
 from mme.generalised.columns import Prior
 from mme.generalised.laplace import Laplace, Psi, chain_rule
 from mme.generalised.mode import mode_at
@@ -56,6 +59,11 @@ class PassedOver:
         return Laplace(self.problem, self.at, mode, mode.factor, expected=False)
 
 
+def weights_above(y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Summed weights of the counts (n,) that are larger than 0, 1, ..."""
+    return np.cumsum(np.bincount(y.astype(np.int64), weights)[::-1])[::-1][1:]
+
+
 @dataclass(eq=False)
 class SortedRecords:
     """The records of a problem, level by level; ``constant`` is what the compiled density leaves out of (L)."""
@@ -66,10 +74,19 @@ class SortedRecords:
     @staticmethod
     def serves(problem: Problem) -> bool:
         """Whether there is a compiled form of this family, records enough that it pays, and one block of levels."""
-        blocks, data = problem.blocks, problem.data
+        many = problem.n >= limits().compiled_records
+        return many and SortedRecords.can_serve(problem) and SortedRecords.has_digits(problem.data)
+
+    @staticmethod
+    def can_serve(problem: Problem) -> bool:
+        """Whether there is a compiled form of this family, and one block of levels with few coefficients."""
+        blocks = problem.blocks
         one = len(blocks) == 1 and blocks[0].is_block_diagonal and blocks[0].q <= limits().compiled_coefficients
-        if problem.family.kind is None or not one or problem.n < limits().compiled_records:
-            return False
+        return problem.family.kind is not None and one
+
+    @staticmethod
+    def has_digits(data: Observed) -> bool:
+        """Whether the compiled density has the digits of such counts and trials."""
         return bool(max(data.y.max(), data.weights.max()) <= _LARGE)
 
     @cached_property
@@ -99,6 +116,14 @@ class SortedRecords:
         """The known part of eta."""
         return self.problem.offset[self.order]
 
+    @cached_property
+    def above(self) -> np.ndarray:
+        """Summed weights of the counts that are larger than 0, 1, ...: what :func:`mme.family.point.rising` takes."""
+        data = self.problem.data
+        if self.problem.family.kind != SIZED:
+            return np.zeros(0)
+        return weights_above(data.y, data.weights)
+
     def at(self, point: Psi, u: np.ndarray) -> PassedOver | None:
         """(L) at a point, modes searched from u (J, q), which is overwritten; None where a level has no mode."""
         problem, block, records = self.problem, self.problem.blocks[0], self.records
@@ -106,12 +131,16 @@ class SortedRecords:
         if problem.model.offset is not None:
             records[:, 2] += self.offset
         T = np.ascontiguousarray(block.T(point.theta))
-        by_T, by_gamma = np.zeros_like(T), np.zeros(point.gamma.size)
+        by_T, by_gamma, by_k = np.zeros_like(T), np.zeros(point.gamma.size), np.zeros(1)
         loop = kernel(one_coefficient if block.q == 1 else one_pass, problem.n * 10)
-        value, steps = loop(problem.family.kind, self.starts, records, T, u, by_T, by_gamma)
+        kind, k = problem.family.kind, problem.family.size_of(point.tau)
+        value, steps = loop(kind, k, self.starts, records, T, u, by_T, by_gamma, by_k)
         if steps < 0 or not np.isfinite(value):
             return None
-        gradient = np.concatenate([chain_rule(block, point.theta, by_T), by_gamma])
+        outside, slope = kernel(rising, 10 * self.above.size)(k, self.above)
+        value -= 2.0 * outside
+        by_k -= 2.0 * slope
+        gradient = np.concatenate([chain_rule(block, point.theta, by_T), by_gamma, by_k[: point.tau.size]])
         found = PassedOver(problem, point, value, gradient, u, steps)
         if self.constant is None:
             self.constant = found.laplace.value - value

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,9 @@ from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
 from mme.many.searches import Searches
+from mme.many.sequence import FitSequence
 from mme.numeric.limits import limits
 from mme.tables.arrays import numbers, shown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # A search that ends where a step still promises more than this is made again by itself.
 DONE = 1e-7
@@ -25,8 +22,8 @@ DONE = 1e-7
 _INSIDE = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Refits(Sequence[Any]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Refits(FitSequence):
     """Fits of one model to many responses.
 
     ``refits[i]`` is the fit to response i, with everything that a fit has; the arrays below are made for all at once.
@@ -57,32 +54,18 @@ class Refits(Sequence[Any]):
     _responses: np.ndarray
     _face: Callable[[Fitted], Any]
 
-    def __len__(self) -> int:
-        return int(self.criterion.size)
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"refit {index} of {len(self)}")
+    def fit_to(self, index: int) -> Any:
+        """The fit to one of the responses, searched from where it was found."""
         return self._face(refitted(self._fit, self._responses[index], True, self.theta[index]))
 
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """A row a response: ``criterion``, ``sigma``, ``singular``, theta and the fixed effects by name."""
-        import pandas as pd
+    def columns(self) -> dict[str, Any]:
+        """The residual standard deviations."""
+        return {"sigma": self.sigma}
 
-        columns: dict[str, Any] = {"criterion": self.criterion, "sigma": self.sigma, "singular": self.singular}
-        columns |= {f"theta_{name}": one for name, one in zip(self._fit.theta_names, self.theta.T, strict=True)}
-        columns |= dict(zip(self._fit.fixed_names, self.beta.T, strict=True))
-        return pd.DataFrame(columns, index=list(self.names))
-
-    def __repr__(self) -> str:
-        return f"Refits of {len(self)} responses, {int(self.singular.sum())} singular"
+    @property
+    def parameter_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of theta and of all columns of X."""
+        return self._fit.theta_names, self._fit.model.x_names
 
 
 def refit_all(fit: Fitted, Y: Any, face: Callable[[Fitted], Any], threads: int) -> Refits:

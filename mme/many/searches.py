@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -17,6 +16,7 @@ from mme.many.inference import estimate_all, slopes_all
 from mme.many.shared import SharedSums
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
+from mme.numeric.processors import in_threads
 
 # Where searches begin: each term's variances at these multiples of their natural units, of which there are at most so
 # many combinations; of more terms all at one multiple.
@@ -91,7 +91,7 @@ class Searches:
             z, places = self._turned(contrasts), (design.at, design.numbers)
             _compiled(estimate_all)(sums[at], theta[at], z, *places, gamma[at], two[at], variances[at])
 
-        _in_threads(run, B, threads)
+        in_threads(run, B, threads)
         beta = beta + gamma @ self.objective.basis.R_inverse.T
         return theta, told[:, 0], told[:, 1], told[:, 2].astype(np.int64), beta, np.sqrt(two[:, 1]), variances
 
@@ -113,7 +113,7 @@ class Searches:
             places = design.at, design.numbers
             _compiled(slopes_all)(sums[at], theta[at], z, *places, hessian[at], slopes[at], unit[at])
 
-        _in_threads(run, B, threads)
+        in_threads(run, B, threads)
         share = 1.0 / self.objective.constants.n_effective if self.objective.model.sigma is None else 0.0
         known = np.isfinite(hessian).all(axis=(1, 2)) & np.isfinite(slopes).all(axis=(1, 2))
         hessian[~known], slopes[~known] = np.eye(k), np.nan
@@ -166,16 +166,3 @@ class Searches:
 
 def _compiled(loop: Callable[..., None]) -> Callable[..., Any]:
     return kernel(loop, limits().interpreted_steps + 1)
-
-
-def _in_threads(run: Callable[[slice], None], count: int, threads: int) -> None:
-    """Run on pieces of the responses: compiled loops hold no lock, and no response knows of another."""
-    if threads <= 1 or count < 2 * threads:
-        return run(slice(0, count))
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, _cuts(count, 4 * threads)))
-
-
-def _cuts(count: int, pieces: int) -> Iterator[slice]:
-    size = -(-count // pieces)
-    return (slice(first, min(first + size, count)) for first in range(0, count, size))

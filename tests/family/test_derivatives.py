@@ -5,6 +5,7 @@ from __future__ import annotations
 import densities
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
 from mme import Beta, NegativeBinomial, Ordinal, Tweedie
 from mme.family.base import Observed
@@ -12,7 +13,7 @@ from mme.family.binomial import Binomial
 from mme.family.gamma import Gamma
 from mme.family.gaussian import Gaussian
 from mme.family.inverse_gaussian import InverseGaussian
-from mme.family.point import slopes, whole
+from mme.family.point import by_size, rising, slopes, whole
 from mme.family.poisson import Poisson
 from mme.numeric.kernels import kernel
 
@@ -131,7 +132,7 @@ def test_weights_that_are_not_whole_multiply_answers():
     np.testing.assert_allclose(Binomial().at(data, eta, NONE).value, data.weights * log_p, rtol=1e-13)
 
 
-@pytest.mark.parametrize("family", [Binomial(), Poisson()])
+@pytest.mark.parametrize("family", [Binomial(), Poisson(), NegativeBinomial(size=0.7)], ids=lambda f: f.name)
 def test_the_compiled_form_is_the_density_less_its_constants(family):
     rng = np.random.default_rng(1)
     a = np.array([1.0, 2.0, 30.0, 0.0])[rng.integers(4, size=60)]
@@ -140,9 +141,26 @@ def test_the_compiled_form_is_the_density_less_its_constants(family):
     data, eta = Observed(y, a), rng.normal(size=60) * 6
     density, level = family.at(data, eta, NONE), family.at(data, np.zeros(60), NONE)
     want = np.array([density.value - level.value, density.slope, density.observed, density.observed_slope])
+    kind, k = family.kind, family.size_of(NONE)
     for loop in (whole, kernel(whole, 10**9)):
-        got = np.array([loop(family.kind, *one) for one in zip(y, a, eta, strict=True)]).T
-        got[0] -= [loop(family.kind, *one, 0.0)[0] for one in zip(y, a, strict=True)]
+        got = np.array([loop(kind, k, *one) for one in zip(y, a, eta, strict=True)]).T
+        got[0] -= [loop(kind, k, *one, 0.0)[0] for one in zip(y, a, strict=True)]
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
-    two = np.array([slopes(family.kind, *one) for one in zip(y, a, eta, strict=True)]).T
+    two = np.array([slopes(kind, k, *one) for one in zip(y, a, eta, strict=True)]).T
     np.testing.assert_allclose(two, want[1:3], rtol=1e-9, atol=1e-12)
+
+
+def test_the_compiled_form_of_a_negative_binomial_has_the_density_and_its_derivatives_by_the_size():
+    rng = np.random.default_rng(2)
+    y, a, eta = rng.integers(0, 40, 80) * 1.0, rng.uniform(0.0, 3.0, 80), 3.0 * rng.normal(size=80)
+    data = Observed(y, a)
+    above = np.array([a[y > j].sum() for j in range(40)])
+    for log_size in (-2.0, 0.3, 9.0):
+        k, density = np.exp(log_size), NegativeBinomial().at(data, eta, np.array([log_size]))
+        inside = np.array([by_size(k, *one) for one in zip(y, a, eta, strict=True)]).T
+        value, slope = rising(k, above)
+        total = sum(whole(2, k, *one)[0] for one in zip(y, a, eta, strict=True)) + value - a @ gammaln(y + 1.0)
+        assert total == pytest.approx(density.value.sum(), rel=1e-12)
+        want = density.by_parameters[0]
+        assert inside[0].sum() + slope == pytest.approx(want.value.sum(), rel=1e-8, abs=1e-10)
+        np.testing.assert_allclose(inside[1:], [want.slope, want.observed], rtol=1e-9, atol=1e-12)

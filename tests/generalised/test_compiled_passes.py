@@ -11,12 +11,12 @@ from mme.generalised.start import start
 from mme.numeric.limits import Limits, within
 from tests.generalised.test_gradient import drawn
 
-FAMILIES = [mme.Binomial(), mme.Poisson()]
+FAMILIES = [mme.Binomial(), mme.Poisson(), mme.NegativeBinomial(), mme.NegativeBinomial(size=0.7)]
 
 
 @pytest.mark.parametrize("interpreted", [True, False], ids=["interpreted", "compiled"])
 @pytest.mark.parametrize("slope", [False, True])
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_a_pass_by_level_gives_the_criterion_its_gradient_and_the_modes(
     family: mme.Family, slope: bool, interpreted: bool
 ) -> None:

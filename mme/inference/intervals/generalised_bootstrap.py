@@ -26,10 +26,15 @@ from mme.generalised.sparse import SparseEquations
 from mme.generalised.verdict import judge
 from mme.inference.intervals.bootstrap import Bootstrap
 from mme.inference.intervals.refits import Progress, replicates, reporter
+from mme.many.generalised_refits import GeneralisedBatch
 from mme.model.problem import Model
+from mme.numeric.limits import limits
 from mme.numeric.processors import processors
 from mme.results.simulate import GeneralisedSimulator
 from mme.tables.arguments import count, entropy
+
+# Replicates that are searched together before progress is told.
+_TOGETHER = 250
 
 
 @dataclass(eq=False)
@@ -45,6 +50,8 @@ class GeneralisedRefitter:
     given: bool
     entropy: Any
     known: Problem | None
+    batch: GeneralisedBatch | None = None
+    threads: int = 1
 
     def __getstate__(self) -> dict[str, Any]:
         fields = ("model", "family", "at", "expected", "points", "given", "entropy")
@@ -65,18 +72,29 @@ class GeneralisedRefitter:
         """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
         k, p, r = self.at.theta.size, self.at.gamma.size, self.at.tau.size
         rows = np.full((len(numbers), 2 * k + r + p + 2), np.nan)
-        reasons = []
-        for row, number in zip(rows, numbers, strict=True):
+        reasons, every = [], list(range(len(numbers)))
+        for i in every if self.batch is None else self._together(self.batch, numbers, rows):
             try:
-                row[:] = self._replicate(number)
+                rows[i] = self._replicate(numbers[i])
             except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
                 reasons.append(str(error))
         return rows, reasons
 
-    def _replicate(self, number: int) -> np.ndarray:
+    def _together(self, batch: GeneralisedBatch, numbers: range, rows: np.ndarray) -> list[int]:
+        """Fill the rows of replicates that are found together; which are left to be searched by themselves."""
+        points, _, left = batch.search([self._drawn(number) for number in numbers], self.threads)
+        for i in np.flatnonzero(~left).tolist():
+            theta, singular = batch.outer(points[i])
+            at = batch.fit.searched.criterion.point(points[i])
+            rows[i] = np.concatenate([parameters_of(self.problem, theta, at), theta, [float(singular), 1.0]])
+        return np.flatnonzero(left).tolist()
+
+    def _drawn(self, number: int) -> Observed:
         rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
-        y, data = self.simulator(rng, 1)[:, 0], self.data
-        problem = self.problem.with_data(Observed(y, data.weights, data.levels))
+        return Observed(self.simulator(rng, 1)[:, 0], self.data.weights, self.data.levels)
+
+    def _replicate(self, number: int) -> np.ndarray:
+        problem = self.problem.with_data(self._drawn(number))
         as_in = Criterion(problem, self.expected, self.points)
         found = searched_again(problem, as_in, self.at, given=self.given)
         optimum = judge(problem, found)
@@ -103,30 +121,23 @@ def bootstrap_generalised(
     n, workers = count(n, "n"), None if workers is None else count(workers, "workers")
     origin: Any = entropy(seed).entropy
     problem, criterion, at = fit.problem, fit.searched.criterion, fit.searched.at.at
-    refitter = GeneralisedRefitter(
-        fit.model,
-        fit.family,
-        problem.data,
-        at,
-        criterion.expected,
-        criterion.points,
-        fit.searched.given,
-        origin,
-        problem,
-    )
-    processes = min(processors() if workers is None else workers, n)
+    told = (criterion.expected, criterion.points, fit.searched.given)
+    refitter = GeneralisedRefitter(fit.model, fit.family, problem.data, at, *told, origin, problem)
+    processes, least = min(processors() if workers is None else workers, n), 1
+    batch = GeneralisedBatch.of(fit) if n >= limits().responses_together else None
+    if batch is not None and batch.together is not None:  # no process begins as quickly
+        refitter.batch, refitter.threads, processes, least = batch, processes, 1, _TOGETHER
     rows: list[np.ndarray] = []
     reasons: Counter[str] = Counter()
     report = reporter(progress, n)
-    for piece, failed in replicates(refitter, n, processes, start_method or _safe_start_method(problem)):
+    for piece, failed in replicates(refitter, n, processes, start_method or _safe_start_method(problem), least):
         rows.append(piece)
         reasons.update(failed)
         report(sum(map(len, rows)))
     table, k = np.concatenate(rows), fit.model.k
-    of_family = fit.family.parameter_names(problem.data)
     P = table.shape[1] - k - 2
     return Bootstrap(
-        names=generalised_names(fit.model, of_family, fit.fixed_names),
+        names=generalised_names(fit.model, fit.family.parameter_names(problem.data), fit.fixed_names),
         theta_names=fit.theta_names,
         estimates=parameters_of(problem, fit.theta, at),
         values=table[:, :P],
