@@ -33,6 +33,8 @@ CONTENTS = {
         "from-sas",
         "from-statsmodels",
         "breeders",
+        "field-trials",
+        "clinical",
         "omics",
     ],
     "Models": ["effects", "power", "glmm", "structures", "own-structures", "data", "command-line", "reml"],
@@ -65,7 +67,8 @@ def sources() -> None:
 
 
 def linked(text: str) -> str:
-    """Links to files outside the pages, as links among the pages of the site."""
+    """Links to files outside the pages, as links among the pages of the site; pictures of the gallery where named."""
+    text = re.sub(r"<!-- picture: (\w+) (\d) -->", r"![\1](pictures/images/sphx_glr_\1_00\2_2_00x.png)", text)
     text = re.sub(r"\]\((?:\.\./)?CONTRIBUTING\.md\)", "](contributing.md)", text)
     text = re.sub(r"\]\((?:\.\./)?README\.md\)", "](install.md)", text)
     return re.sub(r"\]\(docs/([\w-]+\.md)", r"](\1", text)

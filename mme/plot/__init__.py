@@ -16,14 +16,17 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
+from mme.plot.biplot import biplot
 from mme.plot.by_group import by_group
 from mme.plot.caterpillar import caterpillar
 from mme.plot.check import check
 from mme.plot.coefficients import coefficients
 from mme.plot.dark import on_its_paper
 from mme.plot.effects import effects, interaction
+from mme.plot.field_map import field_map
 from mme.plot.generalised import binned, calibration, generalised_qq, generalised_residuals, rootogram
 from mme.plot.groups import groups
+from mme.plot.heat import correlations
 from mme.plot.influence import influence
 from mme.plot.pictured import Pictured
 from mme.plot.predictive import predictive
@@ -32,6 +35,7 @@ from mme.plot.residuals import qq, residuals
 from mme.plot.shrinkage import shrinkage
 from mme.plot.style import style
 from mme.plot.variance import variance
+from mme.plot.variogram import variogram
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,13 +88,17 @@ class Plots:
     residuals = _method(residuals)
     qq = _method(qq)
     variance = _method(variance)
+    field = _seen(field_map)
+    variogram = _seen(variogram)
+    correlations = _method(correlations)
+    biplot = _method(biplot)
     zeta = _method(zeta)
     pairs = _method(pairs)
 
     def __repr__(self) -> str:
         return (
             "Plots: effects, interaction, coefficients, check, influence, predictive, by_group, caterpillar, "
-            "shrinkage, groups, residuals, qq, variance, zeta, pairs"
+            "shrinkage, groups, residuals, qq, variance, field, variogram, correlations, biplot, zeta, pairs"
         )
 
 
