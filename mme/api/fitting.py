@@ -37,6 +37,7 @@ def fit(
     start: Any = None,
     phi: Mapping[str, float] | None = None,
     hold: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
     search: str = "auto",
     engine: str = "auto",
     progress: Progress = False,
@@ -80,6 +81,10 @@ def fit(
         Parameters held at a value, the others estimated: variances ``V_g``, ``V_g.x`` and ``V_res``, ``sigma``,
         any name of :meth:`Fit.confint` (``"sd_(Intercept)|g"``, ``"rho|g"``), of :attr:`Fit.theta_names` (a standard
         deviation over sigma) or of :attr:`Fit.residual`; of unstructured terms of several coefficients none alone.
+    bounds : mapping, optional
+        Parameters kept between a lower and an upper bound, None for no bound on a side: ``{"rho": (0, 0.9),
+        "V_g": (None, 2)}``, by the names of ``hold``. One that ends at a bound is named by ``fit.optimum``; standard
+        errors of the others are those beside it there.
     search : str
         How the variances are searched: ``"derivative-free"`` by values of the criterion, ``"average-information"`` by
         its exact slopes and average information; ``"auto"`` takes the first for up to six parameters, for three where
@@ -122,6 +127,8 @@ def fit(
         residual=residual,
         sigma=sigma,
         phi=phi,
+        hold=hold,
+        bounds=bounds,
         engine=engine,
     )
     return Fit(fit_model(model, theta, start, progress, search=search))
@@ -147,6 +154,7 @@ def lmer(
     start: Any = None,
     phi: Mapping[str, float] | None = None,
     hold: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
     search: str = "auto",
     engine: str = "auto",
     progress: Progress = False,
@@ -186,7 +194,7 @@ def lmer(
         and means of transforms are those of the rows used. What comes back by row has all rows, NaN for these.
     na_action : str
         ``"drop"`` leaves rows with missing values out and counts them; ``"raise"`` refuses them.
-    sigma, theta, start, phi, hold, search, engine, progress
+    sigma, theta, start, phi, hold, bounds, search, engine, progress
         As in :func:`mme.fit`.
 
     Returns
@@ -213,7 +221,7 @@ def lmer(
 
     of_rows = {"weights": weights, "offset": offset, "subset": subset, "na_action": na_action, "contrasts": contrasts}
     how = {"method": method, "REML": REML, "sigma": sigma, "residual": residual, "phi": phi, "hold": hold}
-    how["engine"] = engine
+    how |= {"bounds": bounds, "engine": engine}
     if has_traits(formula):
         how |= {"relationship": relationship, "theta": theta, "start": start, "search": search, "progress": progress}
         return _of_traits(formula, data, of_rows, how)

@@ -111,8 +111,8 @@ def lmer_many(
         return lmer(f"`{name}` {formula.strip()}", columns | {name: y}, **given).internals
 
     whole = template(np.ones(table.n, dtype=bool))
-    if whole.model.held is not None or (whole.theta_given and whole.model.k > 0):
-        raise MMEError("lmer_many estimates the variances of each response: leave theta= and hold= out")
+    if whole.model.held is not None or whole.model.bounds is not None or (whole.theta_given and whole.model.k > 0):
+        raise MMEError("lmer_many estimates the variances of each response: leave theta=, hold= and bounds= out")
     threads = processors() if workers is None else count(workers, "workers")
     each = _weights(weights, table.n) if by_value else None
     fitter = ManyFitter(template, lambda names: contrast_rows(contrasts, names), ddf_method(ddf), threads, each)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from mme.errors import MMEError
 from mme.files.kinds import is_of
 from mme.files.trial import require_structure
+from mme.model.bounding import Bounds
 from mme.model.compressed import Compressed
 from mme.model.holding import Holding
 from mme.model.problem import Model, build_model
@@ -31,8 +32,23 @@ def model_of(content: dict[str, Any]) -> Model:
     sums = {} if given is None else {"compressed": Compressed(**given)}
     model = _model(content["model"] | sums, [_term(fields) for fields in content["terms"]])
     model = replace(model, unknown_parents=tuple(_groups(one, model) for one in content.get("unknown_parents", ())))
-    held = content.get("held")
-    return model if held is None else replace(model, held=Holding(**held))
+    held, bounds = content.get("held"), content.get("bounds")
+    model = model if held is None else replace(model, held=Holding(**held))
+    return model if bounds is None else replace(model, bounds=_bounds(bounds, model))
+
+
+def _bounds(fields: dict[str, Any], model: Model) -> Bounds:
+    """Bounds of parameters, as :mod:`mme.files.save` writes them."""
+    names, limits, active = fields["names"], np.asarray(fields["limits"], dtype=float), np.asarray(fields["active"])
+    if not is_of(names, list[str]) or limits.shape != (len(names), 2) or active.shape != (len(names),):
+        raise MMEError("its bounds are not those of parameters by name")
+    pairs = zip(names, map(tuple, limits.tolist()), strict=True)
+    at = {name: value for name, value in zip(names, active.tolist(), strict=True) if value == value}
+    held = None if fields["held"] is None else Holding(**fields["held"])
+    bounds = Bounds(dict(pairs), held, fields["sigma"], fields["phi"], at)
+    for name in names:
+        model.named.place(name, "bounds")
+    return bounds
 
 
 def rows_of(content: dict[str, Any], model: Model, path: Path) -> Rows:

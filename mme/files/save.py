@@ -41,6 +41,7 @@ from mme.files.archive import write_archive
 from mme.files.encoding import PLAIN, Encoder
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
+from mme.model.bounding import Bounds
 from mme.model.term import Term
 from mme.tables.arguments import path_of
 
@@ -72,6 +73,7 @@ def shared_content(fit: Record) -> dict[str, Any]:
         "terms": [_term_content(term) for term in model.terms],
         "unknown_parents": list(model.unknown_parents),
         "held": None if model.held is None else vars(model.held).copy(),
+        "bounds": None if model.bounds is None else _bounds_content(model.bounds),
         "theta": fit.theta,
         "criterion": fit.criterion,
         "optimum": fit.optimum,
@@ -85,6 +87,15 @@ def shared_content(fit: Record) -> dict[str, Any]:
         "formula": fit.formula,
         "specification": fit.specification,
     }
+
+
+def _bounds_content(bounds: Bounds) -> dict[str, Any]:
+    """Bounds of parameters, what is held beside them, and which of them a fit has at a bound."""
+    names = list(bounds.limits)
+    held = None if bounds.held is None else vars(bounds.held).copy()
+    limits = np.array([bounds.limits[name] for name in names])
+    active = np.array([bounds.active.get(name, np.nan) for name in names])
+    return {"names": names, "limits": limits, "active": active} | bounds.fields | {"held": held}
 
 
 def _columns_content(X: Any) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mme.model.named import natural_names as names_of_terms
 from mme.model.problem import Model
-from mme.model.problem import natural_names as names_of_terms
 from mme.tables.names import unlike
 
 
@@ -15,7 +15,7 @@ def natural_names(model: Model) -> tuple[str, ...]:
     ``sd|g`` is one standard deviation for all columns, ``rho|g`` the parameter of a pattern of correlations.
     """
     names = _random_names(model)
-    return (*names, "sigma") if model.sigma is None else names
+    return (*names, "sigma") if model.estimates_sigma else names
 
 
 def _random_names(model: Model) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def generalised_values(model: Model, theta: np.ndarray, of_family: np.ndarray, b
 
 def natural_values(model: Model, theta: np.ndarray, sigma: float) -> np.ndarray:
     """The values of :func:`natural_names`; NaN for a correlation with a standard deviation of zero."""
-    return np.concatenate([*_random_values(model, theta, sigma), [sigma] if model.sigma is None else []])
+    return np.concatenate([*_random_values(model, theta, sigma), [sigma] if model.estimates_sigma else []])
 
 
 def parameter_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def parameter_names(model: Model, fixed_names: tuple[str, ...]) -> tuple[str, ..
 def parameter_bounds(model: Model) -> tuple[tuple[float, float], ...]:
     """What values the parameters of :func:`natural_names` can take."""
     found = covariance_bounds(model)
-    return (*found, (0.0, np.inf)) if model.sigma is None else found
+    return (*found, (0.0, np.inf)) if model.estimates_sigma else found
 
 
 def covariance_bounds(model: Model) -> tuple[tuple[float, float], ...]:

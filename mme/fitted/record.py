@@ -112,7 +112,8 @@ class Fitted(Record):
     def theta_given(self) -> bool:
         """Whether theta was given, not estimated."""
         k = self.model.k
-        return k > 0 and not self.optimum.undetermined and bool(np.isnan(self.optimum.gradient[:k]).all())
+        searched = self.optimum.undetermined or self.optimum.at_bounds
+        return k > 0 and not searched and bool(np.isnan(self.optimum.gradient[:k]).all())
 
     @cached_property
     def determined(self) -> Fitted:
@@ -130,7 +131,7 @@ class Fitted(Record):
     @property
     def phi_given(self) -> tuple[str, ...]:
         """Names of the parameters of the residual structure that were given, not estimated."""
-        structure, phi = self.model.residual, self.model.phi
+        structure, phi = self.model.residual, self.model.as_given.phi
         if structure is None or phi is None:
             return ()
         return tuple(name for name, is_free in zip(structure.names, np.isnan(phi).tolist(), strict=True) if not is_free)
@@ -155,16 +156,12 @@ class Fitted(Record):
         return self.criterion - basis.logdet
 
     @property
-    def _estimates_sigma(self) -> bool:
-        """Whether sigma was not given: it is known to a model beside whose held variances it was searched."""
-        held = self.model.held
-        return self.model.sigma is None or (held is not None and held.beside_sigma)
-
-    @property
     def dof(self) -> int:
         """Parameters estimated: fixed effects, theta, phi and sigma."""
         estimated = int(np.isfinite(self.optimum.gradient).sum())
-        return self.objective.basis.kept.size + estimated + int(self._estimates_sigma)
+        active = () if self.model.bounds is None else self.model.bounds.active
+        at_bounds = sum(name not in ("sigma", "V_res") for name in active)
+        return self.objective.basis.kept.size + estimated + at_bounds + int(self.model.estimates_sigma)
 
     @property
     def engine(self) -> Engine:

@@ -28,7 +28,7 @@ class Reduced:
 
 
 def reduced(model: Model, held: Sequence[np.ndarray]) -> Reduced:
-    """The model without the coefficients that are held at zero."""
+    """The model without the coefficients that are held at zero; what is at a bound is held there."""
     terms, structures, thetas = [], [], [np.zeros(0, dtype=np.intp)]
     start = 0
     for term, part, columns in zip(model.terms, model.structures, held, strict=True):
@@ -45,7 +45,8 @@ def reduced(model: Model, held: Sequence[np.ndarray]) -> Reduced:
         thetas.append(entries)
     entries = np.concatenate(thetas)
     given = None if model.held is None else model.held.among(entries)
-    return Reduced(model, replace(model, terms=tuple(terms), structures=tuple(structures), held=given), entries)
+    rest = replace(model, terms=tuple(terms), structures=tuple(structures), held=given, bounds=None)
+    return Reduced(model, rest, entries)
 
 
 def without_held(model: Model, held: np.ndarray) -> Reduced:

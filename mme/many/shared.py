@@ -98,6 +98,7 @@ def _applies(objective: Objective) -> bool:
     return (
         model.k > 0
         and model.held is None
+        and model.bounds is None
         and objective.within is None
         and bool(model.coordinates.free.all())
         and not objective.plan.iterative

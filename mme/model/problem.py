@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -17,6 +17,7 @@ from mme.covariance.coordinates import Coordinates
 from mme.covariance.extended import Extended
 from mme.covariance.words import structure
 from mme.errors import MMEError
+from mme.model.bounding import Bounds, read_bounds
 from mme.model.checks import (
     check_engine,
     check_fixed,
@@ -28,14 +29,14 @@ from mme.model.checks import (
     estimation_method,
 )
 from mme.model.compressed import Compressed
-from mme.model.holding import HeldByName, Holding, read_hold
+from mme.model.holding import Holding, read_hold
+from mme.model.named import Named, named_parameters, told_apart
 from mme.model.residuals import bind_residual
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents, separate
 from mme.residual import Bound
 from mme.residual.base import Column
 from mme.residual.given import given_coordinates
-from mme.tables.names import first_unlike, quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Model:
     A wide X is sparse, by columns. The last columns of X are those of ``unknown_parents``, whose fixed groups are no
     part of the terms. ``phi`` has the coordinates of parameters of the residual structure that are given, NaN for the
     others; None: all are estimated.
-    ``held`` are entries of theta that are given.
+    ``held`` are entries of theta that are given, and ``bounds`` between what others are searched.
     ``compressed``: what the rows stand for, where they are no records.
     ``engine`` says how what is left after absorption is solved: exactly, by iteration, or as the forecast says.
     """
@@ -66,6 +67,7 @@ class Model:
     held: Holding | None = None
     engine: str = "auto"
     compressed: Compressed | None = None
+    bounds: Bounds | None = None
 
     @property
     def n(self) -> int:
@@ -115,6 +117,22 @@ class Model:
     def theta_names(self) -> tuple[str, ...]:
         """lme4's names of theta."""
         return told_apart(self.terms, [part.names for part in self.structures])
+
+    @cached_property
+    def named(self) -> Named:
+        """The parameters by the names that users give them."""
+        return named_parameters(self.terms, self.structures, self.residual)
+
+    @property
+    def as_given(self) -> Model:
+        """The model that holds what its user does, and no parameter at a bound."""
+        return self if self.bounds is None else self.beside(**self.bounds.fields, bounds=None)
+
+    @property
+    def estimates_sigma(self) -> bool:
+        """Whether sigma was not given: it is known to a model beside whose held variances it was searched."""
+        given = self.as_given
+        return given.sigma is None or (given.held is not None and given.held.beside_sigma)
 
     def split(self, theta: np.ndarray) -> list[np.ndarray]:
         """Theta, term by term."""
@@ -184,6 +202,7 @@ def build_model(
     residual: Any = None,
     phi: Any = None,
     hold: Any = None,
+    bounds: Any = None,
     engine: str = "auto",
     column: Column = _as_it_is,
     x_names: Sequence[str] | None = None,
@@ -210,7 +229,12 @@ def build_model(
     terms, columns, names, unknown_parents = separate(terms, columns, names)
     structures = tuple(_structure(term) for term in terms)
     bound = None if residual is None else bind_residual(residual, column, values.size, terms, structures)
-    held = _held(hold, terms, structures, bound, sigma)
+    named = named_parameters(terms, structures, bound)
+    held = read_hold(hold, named)
+    if held.sigma is not None and sigma is not None:
+        raise MMEError("sigma is given twice: by sigma= and by hold=")
+    sigma = sigma if held.sigma is None else held.sigma
+    coordinates = given_coordinates(bound, {**(phi or {}), **held.phi} if held.phi else phi)
     return Model(
         y=values,
         X=columns,
@@ -221,47 +245,15 @@ def build_model(
         weights=None if weights is None else check_weights(weights, values.size, weights_name, zero_weights),
         offset=None if offset is None else check_vector(offset, values.size, "offset"),
         method=method,
-        sigma=sigma if held.sigma is None else held.sigma,
+        sigma=sigma,
         residual=bound,
-        phi=given_coordinates(bound, {**(phi or {}), **held.phi} if held.phi else phi),
+        phi=coordinates,
         unknown_parents=unknown_parents,
         held=held.theta,
         engine=check_engine(engine, bound is not None),
         compressed=compressed,
+        bounds=read_bounds(bounds, named, held, sigma, coordinates),
     )
-
-
-def _held(
-    given: Any, terms: tuple[Term, ...], structures: tuple[GStructure, ...], bound: Bound | None, sigma: float | None
-) -> HeldByName:
-    """What ``hold`` says of these terms and their residuals."""
-    if given is None:
-        return HeldByName(None, {}, None)
-    names = (told_apart(terms, [part.names for part in structures]), natural_names(terms, structures))
-    held = read_hold(given, terms, structures, bound, *names)
-    if held.sigma is not None and sigma is not None:
-        raise MMEError("sigma is given twice: by sigma= and by hold=")
-    return held
-
-
-def natural_names(terms: Sequence[Term], structures: Sequence[GStructure]) -> tuple[str, ...]:
-    """lme4's names of standard deviations and correlations, in the order of theta."""
-    return told_apart(terms, [part.natural_names for part in structures])
-
-
-def told_apart(
-    terms: Sequence[Term], write: Sequence[Callable[[str, Sequence[str]], Sequence[str]]]
-) -> tuple[str, ...]:
-    """Names of the parameters of all terms, ``write[t](term, columns)`` of each: no two alike.
-
-    A term is called by its grouping factor where that will do, else by its own name (``g.1``); columns with dots are
-    put in backticks where names would be alike without.
-    """
-    names: list[str] = []
-    for term, written in zip(terms, write, strict=True):
-        ways = ((of, columns) for columns in (term.columns, quoted(term.columns)) for of in (term.group, term.name))
-        names += first_unlike((written(of, columns) for of, columns in ways), names)
-    return tuple(names)
 
 
 def _structure(term: Term) -> GStructure:

@@ -52,7 +52,7 @@ def _of_the_model(fit: Fitted) -> list[str]:
 
 def _of_the_search(fit: Fitted) -> list[str]:
     """A verdict that is not plain convergence, and standard errors that are not computed unasked."""
-    notes = []
+    notes = [f"At the bound: {', '.join(fit.optimum.at_bounds)}."] if fit.optimum.at_bounds else []
     if fit.optimum.verdict in ("flat", "not converged"):
         notes.append(f"Optimum: {fit.optimum}.")
     if related_terms(fit) and fit.optimum.verdict != "given" and not has_standard_errors(fit):
@@ -65,8 +65,8 @@ def _of_the_search(fit: Fitted) -> list[str]:
 
 def _of_what_was_given(fit: Fitted) -> list[str]:
     """Parameters that were given, not estimated."""
-    notes = []
-    held = fit.model.held
+    notes, model = [], fit.model.as_given
+    held = model.held
     if held is not None:
         names = [name for name, value in zip(fit.theta_names, held.values.tolist(), strict=True) if value == value]
         notes.append(f"Held, not estimated: {', '.join(names)}.")
@@ -74,7 +74,7 @@ def _of_what_was_given(fit: Fitted) -> list[str]:
         notes.append("Theta was given, not estimated.")
     if fit.phi_given:
         notes.append(f"Of the residual structure {', '.join(fit.phi_given)} was given, not estimated.")
-    if fit.model.sigma is not None and not (held is not None and held.beside_sigma):
+    if model.sigma is not None and not (held is not None and held.beside_sigma):
         notes.append("The residual standard deviation was given, not estimated.")
     return notes
 

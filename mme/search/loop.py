@@ -19,6 +19,7 @@ from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.beside_sigma import asks_for_sigma, beside_sigma
+from mme.search.bounded import bounded, viewed
 from mme.search.by_probes import minimum_by_probes
 from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.found import Found
@@ -26,7 +27,7 @@ from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
 from mme.search.known_derivatives import AUTO, Averages, derivatives_at_one, derivatives_of, explained, forecast
 from mme.search.progress import Progress, Report, finished, reporter
-from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals
+from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
 from mme.search.searched import Searched
 from mme.search.start import Start, start
 from mme.search.verdict import Place, judge, of_whole, with_undetermined
@@ -49,7 +50,11 @@ def search(
     What the data do not determine of theta is held at zero, where that leaves the model as it is. ``assembled`` is the
     model's objective at a first phi, where there is one already.
     """
-    joint = Joint(model, Objective.of(model, phi=first_phi(model)) if assembled is None else assembled)
+    first = Objective.of(model, phi=first_phi(model)) if assembled is None else assembled
+    if model.bounds is not None:
+        require_search(theta)
+        return bounded(model, lambda at: search(at, None, progress, first_theta, viewed(first, at), by))
+    joint = Joint(model, first)
     _LOG.info("%s", joint.latest.engine)
     if theta is None and asks_for_sigma(model):
         return beside_sigma(joint, lambda at: search(at.model, None, progress, first_theta, at, by))

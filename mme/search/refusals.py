@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mme.engine.objective import Objective
@@ -15,6 +17,12 @@ FAR = 1e6
 # With sigma given so many times smaller than the residuals about the fixed effects, theta has no digits: the criterion
 # is the square of this, and its logarithms are of order one.
 _FINEST = 1e9
+
+
+def require_search(theta: object) -> None:
+    """Refuse bounds where nothing is searched."""
+    if theta is not None:
+        raise MMEError("theta= evaluates there without a search, which bounds= are for: give one of them")
 
 
 def check_columns(model: Model) -> None:

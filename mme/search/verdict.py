@@ -36,6 +36,8 @@ class Optimum:
         Why the search stopped.
     boundary : tuple of str
         Components that are zero: variances of zero, correlations of plus or minus one.
+    at_bounds : tuple of str
+        Parameters that are at a bound of ``bounds=``, and their values.
     gradient : array
         Slope of the criterion by theta and phi, each divided by the square root of its curvature; NaN where given.
     hessian : array
@@ -69,6 +71,7 @@ class Optimum:
     undetermined: tuple[str, ...] = ()
     weak: tuple[str, ...] = ()
     open: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    at_bounds: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -79,9 +82,11 @@ class Optimum:
         text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
         if self.boundary:
             text += f"; at the edge: {', '.join(self.boundary)}"
+        if self.at_bounds:
+            text += f"; at the bound {', '.join(self.at_bounds)}"
         if self.undetermined:
             text += f"; {'; '.join(self.undetermined)}"
-        elif self.flat and not self.boundary:
+        elif self.flat and not (self.boundary or self.at_bounds):
             names = ", ".join(self.weak) or "theta"
             text += f"; flat in {self.flat} direction(s): the data do not determine {names}"
         if not self.converged:

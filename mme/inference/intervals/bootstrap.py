@@ -180,10 +180,11 @@ def bootstrap(
         report(sum(map(len, rows)))
     table = np.concatenate(rows)
     P, k = whole.places.size, fit.model.k
-    if fit.model.phi is not None:  # they are the same in all refits: nothing can be said of their spread
+    given_phi = fit.model.as_given.phi
+    if given_phi is not None:  # they are the same in all refits: nothing can be said of their spread
         names = residual_names(fit.model, fit.fixed_names)
         first = P - len(fit.fixed_names) - len(names)
-        table[:, first + np.flatnonzero(~np.isnan(fit.model.phi))] = np.nan
+        table[:, first + np.flatnonzero(~np.isnan(given_phi))] = np.nan
     return Bootstrap(
         names=whole.names,
         theta_names=fit.theta_names,

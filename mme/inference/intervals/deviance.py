@@ -33,10 +33,10 @@ class Point:
 
 
 class Deviance:
-    """-2 log-likelihood (ML) at a point, over what is free of beta and sigma."""
+    """-2 log-likelihood (ML) at a point, over what is free of beta and of sigma between its bounds."""
 
-    def __init__(self, joint: Joint) -> None:
-        self.joint = joint
+    def __init__(self, joint: Joint, of_sigma: tuple[float, float] = (0.0, inf)) -> None:
+        self.joint, self.of_sigma = joint, of_sigma
 
     def __call__(self, at: Point) -> float:
         """The deviance at a point; infinite where R or the system has no Cholesky factor."""
@@ -49,12 +49,21 @@ class Deviance:
             return inf
         if at.sigma == 0.0:
             return inf
-        constants = objective.constants if at.sigma is None else replace(objective.constants, sigma=abs(at.sigma))
         squares = pwrss(border)
         if at.j is not None:
             a, c, beta0 = self._direction(at, border)
             squares += (at.value - beta0 - float(a @ c)) ** 2 / float(a @ a)
+        sigma = self._sigma(at, squares)
+        constants = objective.constants if sigma is None else replace(objective.constants, sigma=sigma)
         return criterion(constants, logdet_M, 0.0, squares)
+
+    def _sigma(self, at: Point, squares: float) -> float | None:
+        """Sigma at a point, at the bound that its estimate is beyond; None where it is the estimate, or known."""
+        low, high = self.of_sigma
+        if at.sigma is not None:
+            return min(max(abs(at.sigma), low), high)
+        free = residual_sd(self.joint.latest.constants, squares)
+        return None if low <= free <= high else min(max(free, low), high)
 
     def _direction(self, at: Point, border: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """L_X^-1 h = a (p,), c (p,) and beta0_j, from which beta_j_hat = beta0_j + a'c."""
@@ -72,6 +81,7 @@ class Deviance:
             missed = at.value - beta0 - float(a @ c)
             squares += missed**2 / float(a @ a)
             gamma = gamma + triangular_solve(border[:p, :p], a, transposed=True) * (missed / float(a @ a))
-        sigma = residual_sd(objective.constants, squares) if at.sigma is None else abs(at.sigma)
+        held = self._sigma(at, squares)
+        sigma = residual_sd(objective.constants, squares) if held is None else held
         theta = objective.model.coordinates.outer(at.theta) if objective.inside else at.theta
         return parameter_values(objective.model, theta, at.phi, sigma, objective.basis.coefficients(gamma))

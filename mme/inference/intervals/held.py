@@ -13,18 +13,23 @@ from mme.engine.pls import half_covariance, pwrss
 from mme.fitted.natural import parameter_names
 from mme.inference.intervals.around import around
 from mme.inference.intervals.beside_held import beside_held, with_sigma
+from mme.inference.intervals.between import Between
 from mme.inference.intervals.deviance import Deviance, Point
 from mme.inference.intervals.question import Question
 from mme.inference.intervals.slices import hold_residual
 from mme.model.problem import Model
 from mme.residual.given import has_inverse
+from mme.search.bounded import viewed
 from mme.search.joint import Joint
 from mme.search.start import radii
 
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """The maximum of the likelihood, and the scales of its parameters; theta is in the axes of the terms."""
+    """The maximum of the likelihood, and the scales of its parameters; theta is in the axes of the terms.
+
+    ``between`` are the bounds of its parameters, if any.
+    """
 
     deviance: Deviance
     model: Model
@@ -36,29 +41,33 @@ class Maximum:
     values: np.ndarray
     sigma: float
     se: np.ndarray
+    between: Between | None = None
 
     @classmethod
     def of(cls, joint: Joint, theta: np.ndarray, phi: np.ndarray, fixed_names: tuple[str, ...]) -> Maximum:
-        """Describe the maximum at (theta, phi), theta in the user's columns."""
+        """Describe the maximum at (theta, phi), theta in the user's columns; what is at a bound is free to leave it."""
         values = Deviance(joint).parameters(Point(theta, phi))  # zeros of theta are exact here
-        joint = Joint(joint.model, joint.at(phi).in_axes)
+        objective = joint.at(phi).in_axes
         theta = joint.model.coordinates.inner(theta)
-        objective, deviance = joint.latest, Deviance(joint)
         border = objective.triangle(theta)[1]
         half = half_covariance(border, objective.basis.R_inverse)
         sigma = residual_sd(objective.constants, pwrss(border))
-        radius = radii(objective) if objective.model.k else np.zeros(0)
+        radius, scale, bounds = radii(objective) if objective.model.k else np.zeros(0), objective.theta_scale, None
+        if joint.model.bounds is not None:
+            bounds = Between(joint.model.bounds, joint.model.named, theta, phi, sigma, scale)
+            objective = viewed(objective, joint.model.as_given)
         return cls(
-            deviance=deviance,
+            deviance=Deviance(Joint(objective.model, objective), (0.0, inf) if bounds is None else bounds.of_sigma),
             model=objective.model,
             theta=theta,
             phi=phi,
-            scale=objective.theta_scale,
-            radius=radius * objective.theta_scale,
+            scale=scale,
+            radius=radius * scale,
             names=parameter_names(objective.model, fixed_names),
             values=values,
             sigma=sigma,
             se=sigma * np.sqrt(np.einsum("ij,ij->j", half, half)),
+            between=bounds,
         )
 
     @property
@@ -77,7 +86,9 @@ class Maximum:
             return self._natural(name, at)
         if at < first - self.phi.size:
             step = 0.5 * self.sigma / sqrt(2.0 * model.n_records)
-            return self._whole(at, (0.0, inf), step, lambda theta, phi, value: Point(theta, phi, sigma=value))
+            return self._whole(
+                at, self._limited((0.0, inf), "sigma"), step, lambda theta, phi, value: Point(theta, phi, sigma=value)
+            )
         if at < first:
             return self._residual(at, at - first + self.phi.size)
         j = at - first
@@ -103,7 +114,8 @@ class Maximum:
             even=np.concatenate([self.model.diagonal, np.zeros(self.phi.size, dtype=bool)]),
             point=lambda x, value: point(x[:k] / scale, x[k:], value),
         )
-        return self._beside_held(question, np.arange(k), self._phi_given)
+        of_sigma = point(self.theta, self.phi, 1.0).sigma is not None
+        return self._beside_held(question, np.arange(k), np.arange(self.phi.size), of_sigma=of_sigma)
 
     def _residual(self, at: int, place: int) -> Question:
         """A natural parameter of the residual structure: theta is free, and what R leaves free."""
@@ -114,14 +126,14 @@ class Maximum:
         question = Question(
             name=self.names[at],
             estimate=float(self.values[at]),
-            bounds=held.bounds,
+            bounds=self._limited(held.bounds, "phi", place),
             step=max(abs(float(beside[place] - self.values[at])), 1e-8),
             start=np.concatenate([self.theta * scale, held.start]),
             radius=np.concatenate([self.radius, held.radius]),
             even=np.concatenate([self.model.diagonal, np.zeros(held.start.size, dtype=bool)]),
             point=lambda x, value: Point(x[:k] / scale, held.phi(x[k:], value)),
         )
-        return self._beside_held(question, np.arange(k), np.delete(self._phi_given, place))
+        return self._beside_held(question, np.arange(k), np.delete(np.arange(self.phi.size), place))
 
     def _natural(self, name: str, at: int) -> Question:
         """A standard deviation or correlation: the rest of its T is free, and sigma where it matters."""
@@ -139,7 +151,7 @@ class Maximum:
         question = Question(
             name=name,
             estimate=value,
-            bounds=held.held.bounds,
+            bounds=self._limited(held.held.bounds, "natural", at),
             step=held.step(value) * (self.sigma if held.times_sigma else 1.0),
             start=np.concatenate([held.start, self.phi, ones]),
             radius=np.concatenate([held.radius, self._phi_radius, ones / sqrt(2.0 * model.n_records)]),
@@ -147,24 +159,41 @@ class Maximum:
             point=point,
         )
         thetas = np.concatenate([held.others, held.own.start + held.held.like])
-        return self._beside_held(question, thetas, np.append(self._phi_given, ones == 0.0), sigma_too=sigma_too)
+        return self._beside_held(question, thetas, np.arange(self.phi.size), sigma_too=sigma_too)
+
+    def _limited(self, bounds: tuple[float, float], kind: str, at: int = 0) -> tuple[float, float]:
+        """What values a parameter can have, between bounds of its own."""
+        return bounds if self.between is None else self.between.limited(bounds, kind, at)
 
     def _beside_held(
-        self, question: Question, thetas: np.ndarray, given: np.ndarray, *, sigma_too: bool = False
+        self,
+        question: Question,
+        thetas: np.ndarray,
+        phis: np.ndarray,
+        *,
+        sigma_too: bool = False,
+        of_sigma: bool = False,
     ) -> Question:
-        """The question without the coordinates that are ``given`` behind those of ``thetas``, and what is held there.
+        """The question between the bounds of its others, and with those that are held where they are.
 
-        What is held in units of the response asks for sigma, which the question may have.
+        Its coordinates are these entries of theta, and those of phi, and sigma or not, unless it is the question; what
+        is held or bounded in units of the response asks for it.
         """
-        if self._asks_for_sigma and not sigma_too:
-            question, given = with_sigma(question, self.sigma, self.model.n), np.append(given, False)
-        free = question.without(np.append(np.zeros(thetas.size, dtype=bool), given))
+        if self._asks_for_sigma and not (sigma_too or of_sigma):
+            question, sigma_too = with_sigma(question, self.sigma, self.model.n), True
+        if self.between is not None:
+            question = self.between(question, thetas, np.append(np.full(thetas.size, -1), phis), sigma_too)
+        given = np.zeros(question.start.size, dtype=bool)
+        given[thetas.size : thetas.size + phis.size] = self._phi_given[phis]
+        free = question.without(given)
         return beside_held(free, self.model.held, np.append(thetas, np.full(free.start.size - thetas.size, -1)))
 
     @property
     def _asks_for_sigma(self) -> bool:
-        """Whether sigma is free beside standard deviations that are held in units of the response."""
-        held = self.model.held
+        """Whether sigma is free beside standard deviations that are held or bounded in units of the response."""
+        held, between = self.model.held, self.between
+        if between is not None and between.asks_for_sigma and self.model.sigma is None:
+            return True
         return held is not None and held.asks_for_sigma and (self.model.sigma is None or held.beside_sigma)
 
     @property

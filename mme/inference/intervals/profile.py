@@ -100,10 +100,11 @@ def _maximum(fit: Fitted, names: tuple[str, ...]) -> tuple[Maximum, float]:
 
 def _given(fit: Fitted) -> tuple[str, ...]:
     """Names of the parameters that were given: of the residual structure, and of the terms where they are held."""
-    own, held = parameter_names(fit.model, fit.fixed_names)[: fit.model.k], fit.model.held
-    names = residual_names(fit.model, fit.fixed_names)
+    model = fit.model.as_given
+    own, held = parameter_names(model, fit.fixed_names)[: model.k], model.held
+    names = residual_names(model, fit.fixed_names)
     found = [] if held is None else list(zip(own, held.values.tolist(), strict=True))
-    found += [] if fit.model.phi is None else list(zip(names, fit.model.phi.tolist(), strict=True))
+    found += [] if model.phi is None else list(zip(names, model.phi.tolist(), strict=True))
     return tuple(name for name, value in found if not np.isnan(value))
 
 

@@ -43,7 +43,20 @@ def wald_intervals(fit: Fitted, level: float, ddf: str) -> pd.DataFrame:
         return fixed
     limits = _residual_limits(fit.model.residual, fit.optimum.phi, fit.local.hessian, z)
     names = list(residual_names(fit.model, fit.fixed_names))
-    return pd.concat([pd.DataFrame(limits, index=names, columns=["lower", "upper"]), fixed])
+    return pd.concat([within_bounds(fit, pd.DataFrame(limits, index=names, columns=["lower", "upper"])), fixed])
+
+
+def within_bounds(fit: Fitted, limits: pd.DataFrame) -> pd.DataFrame:
+    """Limits of parameters by name, no wider than the bounds of the fit's parameters."""
+    bounds, named = fit.model.bounds, fit.model.named
+    names = residual_names(fit.model, fit.fixed_names)
+    for name, pair in ({} if bounds is None else bounds.limits).items():
+        place = named.place(name, "bounds")
+        own = {"phi": names, "natural": named.natural_names, "sigma": ("sigma",)}.get(place.kind, ())
+        for shown in own[place.at : place.at + 1]:
+            if shown in limits.index:
+                limits.loc[shown] = limits.loc[shown].clip(*map(place.plain, pair))
+    return limits
 
 
 def _residual_limits(structure: Bound, phi: np.ndarray, hessian: np.ndarray, z: float) -> np.ndarray:

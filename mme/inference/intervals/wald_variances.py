@@ -11,6 +11,7 @@ from mme.fitted.natural import natural_names, natural_values, parameter_bounds
 from mme.fitted.record import Fitted
 from mme.inference.fixed.quantiles import t_quantile
 from mme.inference.intervals.curves import Curve, Profile
+from mme.inference.intervals.wald import within_bounds
 from mme.numeric.delta import bounded, unbounded
 from mme.results.components import accuracy
 
@@ -36,7 +37,7 @@ def variance_limits(fit: Fitted, level: float) -> pd.DataFrame:
         half = z * fit.once(accuracy).standard_errors(scaled)
         middle = scaled(fit.theta, fit.optimum.phi, fit.sigma)
         limits = np.column_stack([bounded(middle - half, low, high), bounded(middle + half, low, high)])
-    return pd.DataFrame(limits, index=list(names), columns=["lower", "upper"])
+    return within_bounds(fit, pd.DataFrame(limits, index=list(names), columns=["lower", "upper"]))
 
 
 def variance_name(name: str) -> str:

@@ -38,7 +38,7 @@ class AllParameters:
         names = parameter_names(fit.model, fit.fixed_names)
         held = np.isnan(fit.optimum.gradient[: fit.model.k]) if fit.determined is not fit else np.zeros(fit.model.k)
         places = np.concatenate([np.flatnonzero(held == 0.0), np.arange(fit.model.k, len(names))])
-        marked = fit.optimum.open[: fit.model.k + int(fit.model.sigma is None)]
+        marked = fit.optimum.open[: fit.model.k + int(fit.model.estimates_sigma)]
         open_ = np.append(marked, np.zeros(len(names) - marked.size, dtype=bool))
         return cls(names, open_, places, parameter_bounds(fit.model))
 
