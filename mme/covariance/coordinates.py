@@ -21,6 +21,8 @@ from mme.numeric.lapack import qr, triangular_solve
 
 # A standard deviation along an axis below this share of what its size would make visible is zero, as a verdict sees it.
 _ZERO = 1e-5
+# A term with standard deviations below this may as well have none.
+_SMALL = 0.01
 # One below this is zero to the digits of theta.
 _NOTHING = 1e-9
 # A row of T that earlier ones leave less of than this share of it is determined by them.
@@ -77,10 +79,18 @@ class Coordinates:
         return np.concatenate([np.zeros(0, dtype=bool), *out])
 
     def without(self, theta: np.ndarray, x: np.ndarray) -> Iterator[np.ndarray]:
-        """Theta with the variance of a coefficient zero, for each that nearly is at x, axes of unit size."""
+        """Theta without a term, and with the variance of a coefficient zero, where they nearly are at x.
+
+        Axes have unit size.
+        """
         start = 0
         for part, axes, piece in self._pieces(x):
             if axes is not None:
+                triangle = slice(start, start + part.inner.k)
+                if 0.0 < np.abs(piece[: part.inner.k]).max() < _SMALL:
+                    trial = theta.copy()
+                    trial[triangle] = 0.0
+                    yield trial
                 rows = lower_entries(part.q)[0]
                 for i in np.flatnonzero(tied(part.T(piece), axes).zero).tolist():
                     trial = theta.copy()
@@ -88,13 +98,22 @@ class Coordinates:
                     yield trial
             start += part.k
 
+    def without_terms(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """X with no variance of the terms that have none at theta."""
+        x, start = x.copy(), 0
+        for part, axes, piece in self._pieces(theta):
+            if axes is not None and not piece[: part.inner.k].any():
+                x[start : start + part.inner.k] = 0.0
+            start += part.k
+        return x
+
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
         """dx / dtheta (k, k)."""
         out, start = np.eye(theta.size), 0
         for part, axes, piece in self._pieces(theta):
             if axes is not None:
                 cut = slice(start, start + part.q * (part.q + 1) // 2)
-                out[cut, cut] = _jacobian(part.T(piece), axes.C)
+                out[cut, cut] = jacobian_of_triangle(part.T(piece), axes.C)
             start += part.k
         return out
 
@@ -169,7 +188,7 @@ def _leading(A: np.ndarray, size: np.ndarray, zero: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _jacobian(T: np.ndarray, C: np.ndarray) -> np.ndarray:
+def jacobian_of_triangle(T: np.ndarray, C: np.ndarray) -> np.ndarray:
     """d vech(T_x) / d vech(T) of T_x T_x' = C T T'C'.
 
     With S = C T = T_x Q' a change dS gives dT_x = T_x L(K + K'), K = T_x^-1 dS Q, L the lower triangle and half of the

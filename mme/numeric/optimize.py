@@ -19,6 +19,8 @@ from mme.numeric.newton import Derivatives, descend, polish
 
 # Newton steps and searches take turns at most so often.
 _ROUNDS = 30
+# Differences that have not ended a search after this round leave it to dearer derivatives.
+_SOON = 1
 # A start from which a Newton step promises no more than this a coordinate is within a few standard errors.
 _NEARBY = 10.0
 # Why a search by known derivatives stops.
@@ -45,6 +47,7 @@ def minimise(
     even: np.ndarray,
     nearby: Curvature | None = None,
     derivatives: Derivatives | None = None,
+    later: Callable[[], Derivatives | None] | None = None,
     progress: Callable[[int, float, np.ndarray], None] | None = None,
 ) -> Minimum:
     """Minimise f from ``start`` (k,), coordinates of order one, believed to be off by about ``radius`` (k,).
@@ -54,7 +57,8 @@ def minimise(
     The end is always the same: a Newton step that gains nothing, no negative curvature (at a saddle, often a zero
     coordinate, the search goes on downhill), and exact zeros where they cost nothing.
 
-    Where gradient and Hessian are known, Newton steps within a region of trust come first, an evaluation each.
+    Where gradient and Hessian are known, Newton steps within a region of trust come first, an evaluation each. Where
+    they are dear, they come ``later``: once differences do not end the search at once, or end it where f seems flat.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ def minimise(
         That of a function like f at its minimum, not far from ``start``: its Hessian serves for a first step.
     derivatives : callable, optional
         x (k,) -> gradient (k,) and Hessian (k, k) of f, or None where they are not known.
+    later : callable, optional
+        () -> such derivatives, or None.
     progress : callable, optional
         Called with (evaluation, value, x).
 
@@ -94,14 +100,21 @@ def minimise(
         if counted.problem is not None:
             raise counted.problem
         return _nowhere(start, counted.evaluations)
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
         at = polish(counted, at or curvature(counted, counted.x, counted.best, radius))
         if at.converged and not _snap(counted, even) and at.trusted:
             break
+        if turn == _SOON and later is not None:
+            found = _minimum_by_slopes(counted, even, later())
+            if found is not None:
+                return found
         if at.expected_decrease > GAIN and not at.carried:  # no step gained it: a curved valley is in the way
             reason = search(counted, counted.x, radius, even)
         at = None
     at = at or curvature(counted, counted.x, counted.best, radius)
+    found = _minimum_by_slopes(counted, even, later()) if at.flat and later is not None else None
+    if found is not None:
+        return found
     return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), at)
 
 
@@ -114,8 +127,10 @@ def _with_value(f: Counted, start: np.ndarray, radius: np.ndarray) -> np.ndarray
     return next((x for x in (*nearer, *around) if np.isfinite(f(x))), start)
 
 
-def _minimum_by_slopes(f: Counted, even: np.ndarray, derivatives: Derivatives) -> Minimum | None:
-    """The minimum that known derivatives lead to; None where they end before it does."""
+def _minimum_by_slopes(f: Counted, even: np.ndarray, derivatives: Derivatives | None) -> Minimum | None:
+    """The minimum that known derivatives lead to; None where there are none, or they end before it does."""
+    if derivatives is None:
+        return None
     for _ in range(_ROUNDS):
         at = descend(f, derivatives)
         if at is None or not at.converged:

@@ -31,6 +31,7 @@ def continued(
     derivatives: Derivatives | None,
     progress: Report | None,
     spent: int,
+    later: Callable[[], Derivatives | None] | None = None,
 ) -> Minimum:
     """The minimum found from x, counted and told of from the evaluations that were spent before."""
     report = progress
@@ -39,7 +40,7 @@ def continued(
         def report(evaluation: int, value: float, at: np.ndarray) -> None:
             progress(spent + evaluation, value, at)
 
-    found = minimise(criterion, x, radius, even=even, derivatives=derivatives, progress=report)
+    found = minimise(criterion, x, radius, even=even, derivatives=derivatives, later=later, progress=report)
     return replace(found, evaluations=found.evaluations + spent)
 
 

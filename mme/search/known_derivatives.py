@@ -66,6 +66,13 @@ def derivatives_of(joint: Joint, searched: Searched, by: str) -> Derivatives | N
     return Averages(joint, searched) if averaged else exact
 
 
+def exact_later(joint: Joint, searched: Searched, by: str) -> Derivatives | None:
+    """Those of a closed form for a search by differences that does not end; None where there are none."""
+    if by != AUTO or searched.free.size > joint.model.k:
+        return None
+    return _exact(joint, searched)
+
+
 def _exact(joint: Joint, searched: Searched) -> Derivatives:
     """By theta alone, where the factor of the random effects not absorbed is dense."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -25,11 +26,20 @@ from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.found import Found
 from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
-from mme.search.known_derivatives import AUTO, Averages, derivatives_at_one, derivatives_of, explained, forecast
+from mme.search.known_derivatives import (
+    AUTO,
+    Averages,
+    derivatives_at_one,
+    derivatives_of,
+    exact_later,
+    explained,
+    forecast,
+)
 from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
 from mme.search.searched import Searched
 from mme.search.start import Start, start
+from mme.search.turned import in_turned_axes
 from mme.search.verdict import Place, judge, of_whole, with_undetermined
 
 # What was chosen and why, for those who ask: logging.getLogger("mme").setLevel(logging.INFO).
@@ -122,6 +132,7 @@ def _minimised(
         spent = before + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             minimum = _minimum(joint, searched, radius, begun, report := reporter(progress, searched), spent, by)
+            searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
         finished(report)
         if begun is not None and begun.valleys is not None and not (np.abs(minimum.x) < FAR).all():
             return _minimised(joint, theta, progress, first_theta, by, False, minimum.evaluations)
@@ -130,6 +141,7 @@ def _minimised(
     objective = joint.at(phi).in_columns
     if not given and not objective.plan.iterative:
         found, minimum = _without_zeros(objective, found, inner * searched.scale[: model.k], minimum)
+        inner = model.coordinates.without_terms(found, inner)
     require_residuals(objective, minimum, found)
     objective = objective.having_taken(search=perf_counter() - began)
     return Found(objective, judge(minimum, model, Place(found, inner, phi), searched))
@@ -166,7 +178,8 @@ def _minimum(
     forecast(slopes, x)
     ways = "values alone" if slopes is None else _AVERAGES if isinstance(slopes, Averages) else "exact derivatives"
     _LOG.info("search of %d parameters by %s", x.size, ways)
-    minimum = continued(criterion, x, wide, even, slopes, report, spent)
+    later = None if slopes is not None else partial(exact_later, joint, searched, by)
+    minimum = continued(criterion, x, wide, even, slopes, report, spent, later)
     if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
         slopes = None
         minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)

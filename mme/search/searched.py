@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from mme.covariance.turns import Turns, turns_at
 from mme.engine.objective import Objective
 from mme.model.problem import Model
 
@@ -22,6 +23,7 @@ class Searched:
     scale : (k + phi,) units: x is a parameter times its scale.
     estimated : (k + phi,) bool, which were not given.
     free : (k + phi,) bool, which are searched: those estimated, but for entries of theta that the axes hold at zero.
+    turns : Turns or None, axes turned so that x are good coordinates of the covariances where the search is.
     """
 
     model: Model
@@ -29,6 +31,7 @@ class Searched:
     scale: np.ndarray
     estimated: np.ndarray
     free: np.ndarray
+    turns: Turns | None = None
 
     @classmethod
     def of(cls, objective: Objective, first: np.ndarray, theta_given: bool) -> Searched:
@@ -51,15 +54,50 @@ class Searched:
 
     def parameters(self, x: np.ndarray) -> np.ndarray:
         """All parameters where the coordinates of those searched are x."""
+        if self.turns is not None:
+            return self._unturned(x, self.turns)
         if self._all_free:
             return np.asarray(x / self._unit)
         parameters = self.first.copy()
         parameters[self.free] = x / self._unit
         return parameters
 
+    def _unturned(self, z: np.ndarray, turns: Turns) -> np.ndarray:
+        at, k = self.first * self.scale, self.model.k
+        at[self.free] = z
+        at[:k] = turns.inner(at[:k])
+        return np.asarray(at / self.scale)
+
     def x(self, parameters: np.ndarray) -> np.ndarray:
         """The coordinates of what is searched among all parameters, or of distances between them."""
         return np.asarray((parameters * self.scale)[self.free])
+
+    def turned(self, x: np.ndarray) -> tuple[Searched, np.ndarray] | None:
+        """What is searched after turns that suit it at x, and the coordinates there; None where none is needed."""
+        if self.model.held is not None:
+            return None
+        at, k = self.parameters(x) * self.scale, self.model.k
+        turns = turns_at(self.model.coordinates, at[:k])
+        if turns is None:
+            return None
+        at[:k] = turns.outer(at[:k])
+        return replace(self, turns=turns), at[self.free]
+
+    @property
+    def across(self) -> np.ndarray:
+        """Coordinates that are covariances after a turn."""
+        out = np.zeros(self.first.size, dtype=bool)
+        if self.turns is not None:
+            out[: self.model.k] = self.turns.across
+        return out[self.free]
+
+    def jacobian(self, parameters: np.ndarray) -> np.ndarray:
+        """The derivatives (k + phi, k + phi) of all coordinates by all parameters."""
+        if self.turns is None:
+            return np.diag(self.scale)
+        out, k = np.diag(self.scale), self.model.k
+        out[:k, :k] = self.turns.jacobian((parameters * self.scale)[:k]) * self.scale[:k]
+        return out
 
     @cached_property
     def _all_free(self) -> bool:

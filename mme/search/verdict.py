@@ -112,13 +112,14 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> O
     Of what is estimated and not free the data say nothing: the criterion is flat along it.
     """
     scale, estimated, free = searched.scale, searched.estimated, searched.free
+    by_parameters = searched.jacobian(np.concatenate([place.inner, place.phi]))
     at, size, k = minimum.curvature, free.size, model.k
     coordinates = model.coordinates
     edge = coordinates.edge(place.inner * scale[:k])
     slope, H, by_axes = np.zeros(size), np.zeros((size, size)), np.eye(size)
-    slope[free] = at.gradient * scale[free]
-    H[_among(free)] = at.hessian * np.outer(scale[free], scale[free])
+    slope[free], H[_among(free)] = at.gradient, at.hessian
     by_axes[:k, :k] = coordinates.jacobian(place.theta)
+    by_axes = by_parameters @ by_axes
     gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
     both = _among(estimated)
     with np.errstate(invalid="ignore", divide="ignore"):  # differences of an infinite criterion
