@@ -180,7 +180,8 @@ def pattern_of(
         require_dense_memory(sum(block.J * block.q for block in rest), summed=chosen.summed)
     if not rest:
         return ModelPattern(plain, chosen, None, DenseElimination(0), np.zeros(0), None)
-    pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N), summed=chosen.summed)
+    how = {"summed": chosen.summed, "dense": chosen.dense}
+    pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N), **how)
     elimination: Elimination = (WholeElimination if chosen.summed else DenseElimination)(pattern.schur.m)
     if isinstance(pattern.schur, SumPattern) and chosen.iterative:
         elimination = IterativeElimination(pattern.schur.m, pattern.schur.rows.level.size)

@@ -9,7 +9,7 @@ from mme.engine.meetings import filled_share, product_count, spread
 from mme.errors import MMEError
 from mme.numeric.cholesky import Analysis, Work
 from mme.numeric.limits import limits
-from mme.numeric.memory import available_bytes, require
+from mme.numeric.memory import available_bytes, fits, require
 from mme.numeric.sums import Cells
 
 # One product of (S) in a list takes a value and an index; making the list takes its places too.
@@ -160,7 +160,7 @@ def _beyond_reach(chosen: Plan, rest: list[Block], crossings: list[Cells]) -> st
     m = sum(block.J * block.q for block in rest)
     flops, limit = m**3 / 3, limits().dense_operations
     if chosen.dense:
-        if 8 * m * m > available_bytes():
+        if not fits(8 * m * m):
             return f"a dense factor of the other {m:,} takes {8 * m * m / 2**30:.1f} GiB"
         return None if flops <= limit else f"a dense factor of the other {m:,} takes {flops:.2g} operations"
     if m <= limits().dense_up_to:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import accumulate
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,10 +13,10 @@ from mme.engine.absorption import Absorbed, Levels, Projected
 from mme.engine.blocks import Block
 from mme.engine.complement import Complement
 from mme.engine.lambdas import lambda_columns
-from mme.engine.scatter import quickest
 from mme.engine.schur import Crossing, Schur, schur
 from mme.engine.schur_pattern import SchurPattern, schur_pattern
 from mme.engine.schur_sum import SumPattern, schur_sum, sum_pattern
+from mme.numeric.limits import limits
 from mme.numeric.sums import Cells
 
 
@@ -45,11 +46,30 @@ class RemainderPattern:
         """The pattern with the places of all products, for steps to other weights; or without them."""
         return replace(self, schur=self.schur.kept(for_weights=for_weights))
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of B."""
+        return int(self.offsets[-1]), self.q * self.J
+
     def B(self, crossing: tuple[Crossing, ...]) -> sp.csr_array:
         """(Q'Z_2)' from the inner products of the blocks with the orthogonal columns."""
-        shape = int(self.offsets[-1]), self.q * self.J
+        return sp.csr_array((self._values(crossing), self.indices, self.indptr), shape=self.shape)
+
+    def applied(self, crossing: tuple[Crossing, ...]) -> np.ndarray | sp.csr_array:
+        """The same as products with it are quickest: a small one is dense."""
+        if self.shape[0] * self.shape[1] > limits().dense_factor_entries:
+            return self.B(crossing)
+        B = np.zeros(self.shape)
+        B[self._rows, self.indices] = self._values(crossing)
+        return B
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+
+    def _values(self, crossing: tuple[Crossing, ...]) -> np.ndarray:
         parts = [np.zeros(0), *(one.values.transpose(1, 2, 0).ravel() for one in crossing)]
-        return sp.csr_array((np.concatenate(parts)[self.order], self.indices, self.indptr), shape=shape)
+        return np.concatenate(parts)[self.order]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +81,26 @@ class Remainder:
     """
 
     blocks: tuple[Block, ...]
-    offsets: np.ndarray
+    pattern: RemainderPattern
     crossing: tuple[Crossing, ...]
-    B: sp.csr_array
     applied: np.ndarray | sp.csr_array
     C: np.ndarray
     schur: Complement
 
     @property
+    def offsets(self) -> np.ndarray:
+        """Where the effects of each block begin, and their number."""
+        return self.pattern.offsets
+
+    @cached_property
     def m(self) -> int:
         """Number of random effects left."""
         return int(self.offsets[-1])
+
+    @cached_property
+    def B(self) -> sp.csr_array:
+        """(Q'Z_2)' (m, q J), without its zeros."""
+        return self.pattern.B(self.crossing) if isinstance(self.applied, np.ndarray) else self.applied
 
     def between(self, V: np.ndarray) -> np.ndarray:
         """B V for V (q J, c)."""
@@ -112,13 +141,19 @@ class Remainder:
 
 
 def remainder_pattern(
-    blocks: tuple[Block, ...], absorbed: Block | None, crossing: tuple[Cells, ...], border: int, *, summed: bool = False
+    blocks: tuple[Block, ...],
+    absorbed: Block | None,
+    crossing: tuple[Cells, ...],
+    border: int,
+    *,
+    summed: bool = False,
+    dense: bool = False,
 ) -> RemainderPattern:
     """The pattern for these blocks, of which only levels and numbers of columns are looked at, and ``border`` of N.
 
-    A complement that is ``summed`` has no list of its products.
+    A complement that is ``summed`` has no list of its products; nor has a small one whose factor is ``dense``.
     """
-    offsets = np.concatenate(([0], np.cumsum([block.J * block.q for block in blocks], dtype=np.int64)))
+    offsets = np.array(list(accumulate((block.J * block.q for block in blocks), initial=0)), dtype=np.int64)
     q, J = (1, 0) if absorbed is None else (absorbed.rank, absorbed.J)
     count = q * sum(cells.count * block.q for cells, block in zip(crossing, blocks, strict=True))
     wide = np.int32 if max(count, int(offsets[-1]), q * J) < 2**31 else np.int64  # there may be many cells
@@ -127,14 +162,22 @@ def remainder_pattern(
         for a, i in np.ndindex(q, block.q):
             rows.append((start + cells.cols * block.q + i).astype(wide))
             cols.append((a * J + cells.rows).astype(wide))
-    at = np.concatenate(rows), np.concatenate(cols)
-    numbers = sp.csr_array(sp.coo_array((np.arange(count, dtype=wide), at), shape=(int(offsets[-1]), q * J)))
+    order, indices, indptr = _by_row(np.concatenate(rows), np.concatenate(cols), (int(offsets[-1]), q * J))
     pattern: SchurPattern | SumPattern
     if summed:
         pattern = sum_pattern(blocks, offsets, crossing, J, border)
     else:
-        pattern = schur_pattern(blocks, offsets, crossing, absorbed, q, border)
-    return RemainderPattern(offsets, crossing, q, J, numbers.data, numbers.indices, numbers.indptr, pattern)
+        pattern = schur_pattern(blocks, offsets, crossing, absorbed, q, border, dense=dense)
+    return RemainderPattern(offsets, crossing, q, J, order, indices, indptr, pattern)
+
+
+def _by_row(rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order of entries row by row, their columns in it, and where each row begins."""
+    if shape[0] * shape[1] <= limits().dense_factor_entries:
+        order = np.argsort(rows * shape[1] + cols, kind="stable")
+        return order, cols[order], np.searchsorted(rows[order], np.arange(shape[0] + 1)).astype(rows.dtype)
+    numbers = sp.csr_array(sp.coo_array((np.arange(rows.size, dtype=rows.dtype), (rows, cols)), shape=shape))
+    return numbers.data, numbers.indices, numbers.indptr
 
 
 def remainder(
@@ -152,21 +195,13 @@ def remainder(
     crossing = tuple(
         _crossing(absorbed, rows, block, cells) for block, cells in zip(blocks, pattern.crossing, strict=True)
     )
-    B = pattern.B(crossing)
+    applied = pattern.applied(crossing)
     complement: Complement
     if isinstance(pattern.schur, SumPattern):
         complement = schur_sum(pattern.schur, blocks, crossing, penalty)
     else:
-        complement = schur(pattern.schur, blocks, crossing, absorbed.levels, B, penalty)
-    return Remainder(
-        blocks=blocks,
-        offsets=pattern.offsets,
-        crossing=crossing,
-        B=B,
-        applied=quickest(B),
-        C=C,
-        schur=complement,
-    )
+        complement = schur(pattern.schur, blocks, crossing, absorbed.levels, applied, penalty)
+    return Remainder(blocks, pattern, crossing, applied, C, complement)
 
 
 def sums_within(blocks: tuple[Block, ...], rows: Projected) -> np.ndarray:
@@ -180,8 +215,9 @@ def no_remainder(absorbed_columns: int, n_columns: int) -> Remainder:
     """The remainder of a model with one grouping factor: nothing, in the right shapes."""
     none, offsets = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
     B, C = sp.csr_array((0, absorbed_columns)), np.zeros((0, n_columns))
-    pattern = SchurPattern(offsets, (), (), True, None, none, none, none, none, n_columns)
-    return Remainder((), offsets, (), B, B, C, Schur(pattern, {}, np.zeros(0), B, B, np.zeros(0)))
+    of_schur = SchurPattern(offsets, (), (), True, None, none, none, none, none, n_columns)
+    pattern = RemainderPattern(offsets, (), 1, absorbed_columns, none, none, offsets, of_schur)
+    return Remainder((), pattern, (), B, C, Schur(of_schur, {}, np.zeros(0), B, B, np.zeros(0)))
 
 
 def _crossing(absorbed: Absorbed, rows: Projected, block: Block, found: Cells) -> Crossing:

@@ -125,7 +125,7 @@ def schur(
     blocks: tuple[Block, ...],
     crossing: tuple[Crossing, ...],
     levels: Levels,
-    B: sp.csr_array,
+    B: np.ndarray | sp.csr_array,
     penalty: np.ndarray | None,
 ) -> Schur:
     """The values of S for these columns of the blocks; ``B`` as in :class:`mme.engine.remainder.Remainder`.
@@ -140,7 +140,8 @@ def schur(
         family.blocks(constant)[direct.at] = met[direct.lower]
     q, J, diagonal = levels.R.shape[0], levels.J, levels.singular is not None
     if pattern.is_dense:
-        dense = DenseScatter(B.toarray().reshape(B.shape[0], -1, J), diagonal, *pattern.places)
+        whole = B if isinstance(B, np.ndarray) else B.toarray()
+        dense = DenseScatter(whole.reshape(len(whole), -1, J), diagonal, *pattern.places)
         constant -= dense @ (np.ones(q) if diagonal else np.repeat(np.eye(q).ravel(), J))
         scatter: sp.csr_array | DenseScatter = dense
         applied: np.ndarray | sp.csr_array | DenseScatter = dense

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from mme.engine.blocks import Block
 from mme.engine.meetings import everywhere, level_pairs, number
 from mme.engine.scatter import FamilyPairs, LevelScatter, SortedScatter
+from mme.numeric.limits import limits
 from mme.numeric.sums import Cells
 
 _NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -64,9 +65,9 @@ class SchurPattern:
     """Families of blocks of S, the lower triangle of M, and where K^-1 (x) I stands in it.
 
     ``row``, ``col`` are the lower triangle in CSC order, ``source`` is where its entries stand among the values of S,
-    ``penalty_at`` which of them K^-1 (x) I has. ``is_dense``: an absorbed level meets all effects; ``scatter`` is None
-    there, and where it was not kept. A dense (P) of this and ``border`` more columns is filled in the order of
-    the values.
+    ``penalty_at`` which of them K^-1 (x) I has. ``is_dense``: an absorbed level meets all effects, or they are few;
+    ``scatter`` is None there, and where it was not kept. A dense (P) of this and ``border`` more columns is filled in
+    the order of the values.
     """
 
     offsets: np.ndarray
@@ -157,10 +158,17 @@ def schur_pattern(
     absorbed: Block | None,
     q: int,
     border: int,
+    *,
+    dense: bool = False,
 ) -> SchurPattern:
-    """The pattern for blocks whose cells with the absorbed one, of q columns after its QR, are ``crossing``."""
-    J = 0 if absorbed is None else absorbed.J
-    whole = absorbed is not None and (absorbed.is_spherical or any(block.is_spherical for block in blocks))
+    """The pattern for blocks whose cells with the absorbed one, of q columns after its QR, are ``crossing``.
+
+    A small one that is ``dense`` has every entry, as products of whole matrices make S sooner than the places of all
+    products are found.
+    """
+    J, m = 0 if absorbed is None else absorbed.J, int(offsets[-1])
+    small = dense and (m * q) ** 2 * J <= limits().dense_factor_entries
+    whole = absorbed is not None and (small or absorbed.is_spherical or any(block.is_spherical for block in blocks))
     families, direct, pairs, start = list[CrossFamily](), list[Direct](), list[FamilyPairs](), 0
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         one, other, same = blocks[t_row], blocks[t_col], t_row == t_col
@@ -244,10 +252,15 @@ def lower_penalty(blocks: tuple[Block, ...], offsets: np.ndarray) -> tuple[np.nd
 
 def penalty_values(blocks: tuple[Block, ...]) -> np.ndarray:
     """The lower triangle of K^-1 (x) I, block by block: ones where levels are independent, zeros for columns of X."""
-    values = [
-        np.zeros(block.J) if block.is_fixed else np.repeat(_lower_precision(block).data, block.q) for block in blocks
-    ]
-    return np.concatenate([np.zeros(0), *values])
+    return np.concatenate([np.zeros(0), *(_penalty_of(block) for block in blocks)])
+
+
+def _penalty_of(block: Block) -> np.ndarray:
+    if block.is_fixed:
+        return np.zeros(block.J)
+    if block.relationship is None:
+        return np.ones(block.J * block.q)
+    return np.repeat(_lower_precision(block).data, block.q)
 
 
 def _lower_precision(block: Block) -> sp.coo_array:

@@ -126,6 +126,12 @@ def told(what: str) -> Iterator[None]:
         ) from error
 
 
+def fits(needed: int) -> bool:
+    """Whether so many bytes may be taken; the system is not asked about what any machine has."""
+    asked = limits().memory is not None or needed > UNASKED
+    return not asked or needed <= available_bytes()
+
+
 def require(needed: int, what: str, advice: str = "", *, always: bool = False) -> None:
     """Refuse, before anything is allocated, what is forecast to take more bytes than are free.
 

@@ -68,7 +68,7 @@ def weigh(objective: Objective, b: int) -> WeightedLevels:
         levels = absorb(block.by_record, objective.basis.N[-1:])[0].levels
         t = objective.rest.index(block)
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
-        Z_N = system.rest.C[at] + system.rest.B[at] @ whole.V.reshape(system.p + 1, -1).T
+        Z_N = system.rest.C[at] + system.rest.applied[at] @ whole.V.reshape(system.p + 1, -1).T
         along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
     return WeightedLevels(levels, _weights(levels, 1.0), along_X)
 
