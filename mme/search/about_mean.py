@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mme.engine.objective import Objective
 from mme.errors import MMEWarning
 from mme.model.problem import Model
 from mme.search.found import Found
@@ -32,7 +33,7 @@ def search_about_mean(model: Model, theta: Any, progress: Progress, first: np.nd
     before, mean = np.inf, _means(found)
     for _ in range(_MOST):
         at = model.beside(residual=structure.about(*mean))
-        found = search(at, theta, progress, found.optimum.theta, by=by)
+        found = search(at, theta, progress, found.optimum.theta, Objective.of(at, phi=found.objective.phi), by)
         last, mean = mean, _means(found)
         moved = max(float(np.abs(one / other - 1.0).max()) for one, other in zip(mean, last, strict=True))
         value = found.optimum.criterion

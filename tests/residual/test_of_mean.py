@@ -1,6 +1,7 @@
 """Variance as a power of the fitted mean: a fixed point, and the likelihood at it."""
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,18 @@ def test_a_mean_of_zero_is_refused():
             data.assign(y=data["y"] * (data["x"] > 0)),
             residual=mme.PowerOfMean(random=False),
         )
+
+
+def test_the_fixed_point_is_reached_where_the_variance_is_nearly_all_between_groups():
+    data = mme.load("Orthodont")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = mme.lmer("distance ~ age + (1 | Subject)", data, residual=mme.PowerOfMean())
+    again = mme.lmer(
+        "distance ~ age + (1 | Subject)", data.assign(mean=fit.fitted), residual=mme.PowerOfCovariate("mean")
+    )
+    assert again.criterion == pytest.approx(fit.criterion, abs=1e-6)
+    np.testing.assert_allclose(again.fitted, fit.fitted, rtol=1e-6)
 
 
 @pytest.mark.skipif(not BODYWEIGHT.exists(), reason="needs nlme's BodyWeight")
