@@ -1,6 +1,7 @@
 """The exact score and average information: differences of the criterion, and the dense algebra of their definitions."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -116,14 +117,15 @@ def test_average_information_is_that_of_the_dense_matrices(seed):
     objective = objective.in_columns
     model, phi, k, n = objective.model, objective.phi, theta.size, objective.model.n
     W = np.ones(n) if model.weights is None else model.weights
+    Z = [term.Z.toarray().reshape(n, term.n_levels, -1).transpose(2, 0, 1) for term in model.terms]  # by coefficient
+    inverse_of = cache(lambda related: np.linalg.inv(related.precision.toarray()))
 
     def covariance(x):
         R = np.eye(n) if model.residual is None else model.residual.covariance(phi + x[k:], np.arange(n))
         V = R / np.sqrt(np.outer(W, W))
-        for t, (term, T) in enumerate(zip(model.terms, model.T(theta + x[:k]), strict=True)):
-            Z, related = term.Z.toarray(), model.relationship(t, theta + x[:k])
-            K = np.eye(term.n_levels) if related is None else np.linalg.inv(related.precision.toarray())
-            V += Z @ np.kron(K, T @ T.T) @ Z.T
+        for t, T in enumerate(model.T(theta + x[:k])):  # Z (K (x) T T')Z' = sum_a (Z T)_a K (Z T)_a'
+            half, related = np.tensordot(T.T, Z[t], axes=1), model.relationship(t, theta + x[:k])
+            V += sum(one @ one.T if related is None else one @ inverse_of(related) @ one.T for one in half)
         return V.ravel()
 
     V = covariance(np.zeros(k + phi.size)).reshape(n, n)
