@@ -23,7 +23,17 @@ from mme.engine.criterion import Constants
 from mme.engine.elimination import DenseElimination, Elimination, SparseElimination, WholeElimination
 from mme.engine.iteration import IterativeElimination
 from mme.engine.penalty import Penalty
-from mme.engine.plan import Engine, Plan, after_analysis, plan, require_dense_memory, require_iterative_memory, widest
+from mme.engine.plan import (
+    Engine,
+    Plan,
+    after_analysis,
+    filled_by_relationships,
+    instead_of_absorbing,
+    plan,
+    require_dense_memory,
+    require_iterative_memory,
+    widest,
+)
 from mme.engine.pls import System
 from mme.engine.remainder import RemainderPattern, no_remainder, remainder, remainder_pattern, sums_within
 from mme.engine.schur_pattern import SchurPattern, penalty_values
@@ -34,9 +44,14 @@ from mme.engine.wide_basis import WideBasis, WideX, whitened, wide, wide_basis
 from mme.errors import MMEError
 from mme.model.problem import Model
 from mme.numeric.factor import Analysis, analyse
+from mme.numeric.limits import limits
 from mme.numeric.sums import Cells, no_cells
 from mme.residual.mixing import Mixing
 from mme.residual.whitening import Whitening
+
+# A factor of all effects together is taken instead of one beside absorbed levels where it takes this share of its
+# operations: absorption keeps digits.
+_CHEAPER = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +191,7 @@ def pattern_of(
     blocks = made.blocks
     chosen, crossings = _planned(model, blocks, known)
     rest, absorbed = split(blocks, chosen.absorb)
+    chosen = filled_by_relationships(chosen, rest) if known is None else chosen
     if chosen.dense:  # before anything is made
         require_dense_memory(sum(block.J * block.q for block in rest), summed=chosen.summed)
     if not rest:
@@ -187,14 +203,29 @@ def pattern_of(
         elimination = IterativeElimination(pattern.schur.m, pattern.schur.rows.level.size)
         require_iterative_memory(elimination.work)
     elif not chosen.dense:
-        assert isinstance(pattern.schur, SchurPattern)  # a sum is made for a dense factor
-        lower = pattern.schur.lower()
-        analysis = analysis if analysis is not None and analysis.is_of(lower) else analyse(lower)
+        analysis = _analysed(pattern, analysis)
+        if known is None and absorbed is not None and analysis.flops > limits().dear_order and _is_related(rest):
+            together = remainder_pattern(blocks, None, tuple(_crossings(blocks, None)), len(made.basis.N))
+            other = _analysed(together, None)
+            if other.flops < _CHEAPER * analysis.flops:
+                chosen, pattern, analysis, rest = instead_of_absorbing(), together, other, blocks
         analysis.require_memory("the random effects of this model")
         chosen = after_analysis(chosen, analysis) if known is None else chosen
         elimination = elimination if chosen.dense else SparseElimination(analysis)
     penalty = penalty_values(rest)
     return ModelPattern(plain, chosen, pattern, elimination, penalty, Penalty.of(rest, penalty))
+
+
+def _analysed(pattern: RemainderPattern, known: Analysis | None) -> Analysis:
+    """The analysis of the pattern of M; the ``known`` one where it is of this pattern."""
+    assert isinstance(pattern.schur, SchurPattern)  # a sum is made for a dense factor
+    lower = pattern.schur.lower()
+    return known if known is not None and known.is_of(lower) else analyse(lower)
+
+
+def _is_related(rest: tuple[Block, ...]) -> bool:
+    """Whether levels have a relationship, whose own order of elimination may be better than one that absorbs others."""
+    return any(block.relationship is not None for block in rest)
 
 
 def _planned(model: Model, blocks: tuple[Block, ...], known: Plan | None) -> tuple[Plan, list[Cells]]:

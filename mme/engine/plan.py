@@ -218,6 +218,24 @@ def after_analysis(plan: Plan, analysis: Analysis) -> Plan:
     return replace(plan, dense=True, reasons=(*plan.reasons, f"but their factor would fill to {100 * share:.0f} %"))
 
 
+def filled_by_relationships(plan: Plan, rest: tuple[Block, ...]) -> Plan:
+    """The plan, dense where inverses of relationships without zeros fill so much of the remainder by themselves."""
+    m = sum(block.J * block.q for block in rest)
+    if plan.dense or plan.iterative or m > limits().dense_up_to:
+        return plan
+    full = [block for block in rest if block.relationship is not None and not block.is_parametric]
+    full = [one for one in full if one.relationship.precision.nnz > 2.0 * limits().nearly_dense * one.J * one.J]
+    share = sum((block.J * block.q) ** 2 for block in full) / m**2
+    if share < 2.0 * limits().nearly_dense:
+        return plan
+    return replace(plan, dense=True, reasons=(*plan.reasons, "the inverse of its relationship has no zeros"))
+
+
+def instead_of_absorbing() -> Plan:
+    """The plan that factorises all effects together, once this is known to take fewer operations."""
+    return Plan(None, False, ("all effects together take fewer operations than those beside absorbed levels",))
+
+
 def require_dense_memory(m: int, *, summed: bool) -> None:
     """Refuse a dense remainder that would not fit; one that is summed is made in one square, where it is factorised."""
     squares = 1 if summed else 2

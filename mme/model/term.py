@@ -217,6 +217,12 @@ class Term:
         twin.columns = tuple(self.columns[j] for j in kept.tolist())
         return twin
 
+    def of_levels(self, codes: np.ndarray, levels: np.ndarray, covariates: np.ndarray | None) -> Term:
+        """The same coefficients on independent levels, with other covariates."""
+        twin = copy(self)
+        twin.codes, twin.levels, twin.covariates, twin.relationship = codes, levels, covariates, None
+        return twin
+
     def related(self, relationship: Parametric) -> Term:
         """The same term with a relationship that has further levels behind those it has now."""
         twin = copy(self)

@@ -7,25 +7,42 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sksparse.cholmod import CholmodNotPositiveDefiniteError, CholmodOutOfMemoryError, analyze
+from sksparse.cholmod import CholmodError, CholmodNotPositiveDefiniteError, CholmodOutOfMemoryError, analyze
 
 from mme.numeric.cholesky import NotPositiveDefiniteError
 from mme.numeric.limits import limits
-from mme.numeric.symbolic import SparseAnalysis, selected_inverse
+from mme.numeric.symbolic import SelectedInverse, SparseAnalysis, column_counts
 
 # CHOLMOD's own rule for when dense kernels on supernodes pay: flops per entry of L.
 _SUPERNODAL_FLOPS_PER_ENTRY = 40.0
-_ORDER = {"ordering_method": "amd"}
+# Minimum degree, and nested dissection for what that leaves dear: of fields it is several times better.
+_AMD, _DISSECTION = "amd", "nesdis"
 
 
 class CholmodAnalysis(SparseAnalysis):
-    """Order (AMD) and pattern of L for a symmetric pattern, given by its lower triangle in CSC form."""
+    """Order and pattern of L for a symmetric pattern, given by its lower triangle in CSC form.
+
+    The order is AMD's, or where its factor would be dear that of nested dissection, if that takes fewer operations.
+    """
 
     def __init__(self, lower: sp.csc_array) -> None:
-        trial = analyze(_matrix(np.ones(lower.nnz), lower.indices, lower.indptr), mode="simplicial", **_ORDER)
-        super().__init__(lower, trial.P())
+        self._trial, self._order = _ordered(lower, _AMD), _AMD
+        super().__init__(lower, self._trial.P())
+        if self.flops > limits().dear_order:
+            self._try_dissection(lower)
         self.supernodal = self.flops > _SUPERNODAL_FLOPS_PER_ENTRY * self.nnz_L
-        self._trial = trial
+
+    def _try_dissection(self, lower: sp.csc_array) -> None:
+        """Take the order of nested dissection, if CHOLMOD has it and it is better."""
+        try:
+            other = _ordered(lower, _DISSECTION)
+        except CholmodError:
+            return
+        counts = column_counts(lower, other.P())
+        flops = float((counts.astype(float) ** 2).sum())
+        if flops < self.flops:
+            self._trial, self._order = other, _DISSECTION
+            self.nnz_L, self.flops = int(counts.sum()), flops
 
     @cached_property
     def _analysed(self) -> Any:
@@ -36,7 +53,8 @@ class CholmodAnalysis(SparseAnalysis):
         elif not self.supernodal:
             return self._trial
         mode, ones = "supernodal" if self.supernodal else "simplicial", np.ones(self._pattern[0].size)
-        return analyze(_matrix(ones, *self._pattern), mode=mode, use_long=long or None, **_ORDER)
+        matrix = _matrix(ones, *self._pattern)
+        return analyze(matrix, mode=mode, use_long=long or None, ordering_method=self._order)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its pattern: CHOLMOD's own analysis lives in memory that Python cannot copy."""
@@ -55,7 +73,8 @@ class CholmodAnalysis(SparseAnalysis):
     @property
     def description(self) -> str:
         """Kind of factor and order."""
-        return f"CHOLMOD, {'supernodal' if self.supernodal else 'simplicial'}, AMD order"
+        order = "AMD order" if self._order == _AMD else "nested dissection"
+        return f"CHOLMOD, {'supernodal' if self.supernodal else 'simplicial'}, {order}"
 
     def factor(self, data: np.ndarray) -> CholmodFactor:
         """Factorise the matrix whose lower triangle has these values on the pattern.
@@ -122,11 +141,22 @@ class CholmodFactor:
 
     def inverse_entries(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Entries (row, col) of A^-1, which must lie on the pattern of L."""
-        return selected_inverse(self.L, self.perm, row, col)
+        return self._inverse(row, col)
+
+    @cached_property
+    def _inverse(self) -> SelectedInverse:
+        """A^-1 on the pattern of L: it takes longer than the factor, and is asked several times for its entries."""
+        return SelectedInverse(self.L, self.perm)
 
     def inverse(self) -> np.ndarray:
         """A^-1 (n, n), whole."""
         return self.solve(np.eye(self.perm.size))
+
+
+def _ordered(lower: sp.csc_array, order: str) -> Any:
+    """CHOLMOD's analysis by one of its orders."""
+    ones = _matrix(np.ones(lower.nnz), lower.indices, lower.indptr)
+    return analyze(ones, mode="simplicial", ordering_method=order)
 
 
 def _matrix(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> sp.csc_matrix:

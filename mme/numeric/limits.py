@@ -144,6 +144,9 @@ class Limits:
         Records beyond which a model is not small: descents from many places then take longer than the search itself.
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
+    dear_order : float
+        Operations of a factor in the order of minimum degree beyond which nested dissection is tried too: it takes
+        about a tenth of a second.
     dear_evaluation : float
         Operations of an evaluation beyond which few parameters, four to six, are searched by average information too: a
         tenth of a second.
@@ -222,6 +225,7 @@ class Limits:
     small_model_numbers: int = 10_000
     small_model_records: int = 100
     slope_numbers: int = 100_000
+    dear_order: float = 5e8
     dear_evaluation: float = 1e9
     hessian_operations: float = 2e12
     freedom_operations: float = 5e11

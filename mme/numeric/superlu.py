@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import spilu, splu, spsolve_triangular
 
 from mme.numeric.cholesky import NotPositiveDefiniteError
-from mme.numeric.symbolic import SparseAnalysis, inverse_order, pattern_of_factor, selected_inverse
+from mme.numeric.symbolic import SelectedInverse, SparseAnalysis, inverse_order, pattern_of_factor
 
 # Every entry of L stands in SuperLU's L and in its U, and in SciPy's copies of both: a value and an index each.
 _BYTES_PER_ENTRY = 48
@@ -112,7 +112,12 @@ class SuperLUFactor:
 
     def inverse_entries(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Entries (row, col) of A^-1, which must lie on the pattern of L."""
-        return selected_inverse(self.L, self.perm, row, col)
+        return self._inverse(row, col)
+
+    @cached_property
+    def _inverse(self) -> SelectedInverse:
+        """A^-1 on the pattern of L."""
+        return SelectedInverse(self.L, self.perm)
 
     def inverse(self) -> np.ndarray:
         """A^-1 (n, n), whole."""

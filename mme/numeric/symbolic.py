@@ -64,16 +64,21 @@ def pattern_of_factor(lower: sp.csc_array, perm: np.ndarray) -> tuple[np.ndarray
     return indptr, kernel("fill", int(indptr[-1]))(by_row.indptr, by_row.indices, parent, indptr)
 
 
-def selected_inverse(L: sp.csc_array, perm: np.ndarray, row: np.ndarray, col: np.ndarray) -> np.ndarray:
-    """Entries (row, col) of A^-1, P A P' = L L', which must lie on the pattern of L: all on it are made."""
-    n = perm.size
-    steps = int((np.diff(L.indptr).astype(float) ** 2).sum())
-    head = kernel("supernodes", L.nnz)(L.indptr, L.indices, n)
-    S = kernel("selected_inverse", steps)(L.indptr, L.indices, L.data, head)
-    where = inverse_order(perm)
-    i, j = where[row], where[col]
-    keys = np.repeat(np.arange(n, dtype=np.int64), np.diff(L.indptr)) * n + L.indices
-    return np.asarray(S[np.searchsorted(keys, np.minimum(i, j) * n + np.maximum(i, j))])
+class SelectedInverse:
+    """Entries of A^-1, P A P' = L L', on the pattern of L: all are made, and kept."""
+
+    def __init__(self, L: sp.csc_array, perm: np.ndarray) -> None:
+        self.n, self.where, self.L = perm.size, inverse_order(perm), (L.indptr, L.indices)
+        steps = int((np.diff(L.indptr).astype(float) ** 2).sum())
+        head = kernel("supernodes", L.nnz)(L.indptr, L.indices, self.n)
+        self.values = kernel("selected_inverse", steps)(L.indptr, L.indices, L.data, head)
+
+    def __call__(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        """The entries (row, col)."""
+        i, j = self.where[row], self.where[col]
+        indptr, indices = self.L
+        keys = np.repeat(np.arange(self.n, dtype=np.int64), np.diff(indptr)) * self.n + indices
+        return np.asarray(self.values[np.searchsorted(keys, np.minimum(i, j) * self.n + np.maximum(i, j))])
 
 
 def inverse_order(perm: np.ndarray) -> np.ndarray:

@@ -79,6 +79,10 @@ class Bound(Differentiable):
         """The same at other fitted values (n,), with and without random effects."""
         return self
 
+    def on(self, records: np.ndarray) -> Bound | None:
+        """The same parameters for these records, of which one may stand twice; None where that has no meaning."""
+        return None
+
     @property
     def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Row and column of the entries of a sparse W, by row, a record's own first; None: they are to be found."""

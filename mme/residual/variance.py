@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,10 @@ class BoundHeterogeneous(Variance):
     """Heterogeneous with its column read."""
 
     codes: np.ndarray
+
+    def on(self, records: np.ndarray) -> BoundHeterogeneous:
+        """The same strata."""
+        return replace(self, n=records.size, codes=self.codes[records])
 
     @property
     def is_linear(self) -> bool:

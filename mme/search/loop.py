@@ -37,6 +37,7 @@ from mme.search.known_derivatives import (
 )
 from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
+from mme.search.rotated import rotated
 from mme.search.searched import Searched
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
@@ -76,15 +77,27 @@ def search(
     if among is not None:
         require_determined(model, among)
     if among is None:
-        found = _minimised(joint, None, progress, first_theta, by)
+        found = _minimised_rotated(joint, progress, first_theta, by)
         among = undetermined(found.objective, thorough=True) if found.optimum.flat else None
         if among is None:
             return found
     elif not among.any_held:
-        found = _minimised(joint, None, progress, first_theta, by)
+        found = _minimised_rotated(joint, progress, first_theta, by)
     if among.any_held:
         found = _beside_held(joint, reduced(model, among.held), progress, first_theta, by)
     return replace(found, optimum=with_undetermined(found.optimum, among))
+
+
+def _minimised_rotated(joint: Joint, progress: Progress, first_theta: np.ndarray | None, by: str) -> Found:
+    """The optimum, found with independent levels where the model is one of such (:mod:`mme.search.rotated`)."""
+    other = rotated(joint.model)
+    if other is None:
+        return _minimised(joint, None, progress, first_theta, by)
+    among = Joint(other, Objective.of(other, phi=joint.latest.phi))
+    _LOG.info("searched with the levels turned by the eigenvectors of their relationship: %s", among.latest.engine)
+    found = _minimised(among, None, progress, first_theta, by)
+    whole = joint.at(found.objective.phi).having_taken(search=found.objective.engine.seconds["search"])
+    return replace(found, objective=whole)
 
 
 def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: np.ndarray | None, by: str) -> Found:

@@ -14,6 +14,7 @@ from math import sqrt
 import numpy as np
 
 from mme.engine.objective import Objective
+from mme.numeric.limits import limits
 from mme.search.lowest import STRIDE, lowest_of_descents
 from mme.search.moments import moment_equations
 from mme.search.valleys import Valleys
@@ -172,17 +173,22 @@ def _along(objective: Objective, size: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
-    """Theta with the parameters of each relationship at that of their candidates whose criterion is lowest."""
+    """Theta with the parameters of each relationship at that of their candidates whose criterion is lowest.
+
+    Of several parameters the criterion has valleys, at other variances too: they are tried with all candidates, or
+    where an evaluation is dear with the best of them.
+    """
     for block in objective.random:
-        if block.is_parametric:
-            own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
-            trials = [np.concatenate([theta[: own.start], x, theta[own.stop :]]) for x in block.relationship.starts()]
-            if block.relationship.k > 1:  # of several parameters the criterion has valleys, at other variances too
-                T = slice(block.theta_slices[0].start, own.start)
-                trials += [
-                    np.concatenate([one[: T.start], many * one[T], one[T.stop :]])
-                    for many in _MULTIPLES
-                    for one in trials
-                ]
-            theta = min(trials, key=objective)
+        if not block.is_parametric:
+            continue
+        own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
+        trials = [np.concatenate([theta[: own.start], x, theta[own.stop :]]) for x in block.relationship.starts()]
+        if block.relationship.k > 1:
+            if objective.engine.flops > limits().dear_order:
+                trials = [min(trials, key=objective)]
+            T = slice(block.theta_slices[0].start, own.start)
+            trials += [
+                np.concatenate([one[: T.start], many * one[T], one[T.stop :]]) for many in _MULTIPLES for one in trials
+            ]
+        theta = min(trials, key=objective)
     return theta

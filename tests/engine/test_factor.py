@@ -18,6 +18,7 @@ import mme
 from mme.numeric.cholesky import NotPositiveDefiniteError
 from mme.numeric.dense import DenseFactor, cholesky_in_place
 from mme.numeric.factor import analyse, factorise
+from mme.numeric.limits import Limits, within
 from mme.numeric.superlu import SuperLUAnalysis
 from mme.numeric.symbolic import pattern_of_factor
 
@@ -233,3 +234,30 @@ except mme.MMEError as error:
 """
     head = "import json, mme\nimport numpy as np\n"
     assert "MME_FACTOR=cholmod needs scikit-sparse" in fresh(HIDDEN + head + missed, MME_FACTOR="cholmod")
+
+
+def test_a_field_is_ordered_by_nested_dissection_where_that_takes_fewer_operations():
+    pytest.importorskip("sksparse")
+    from mme.numeric.cholmod import CholmodAnalysis
+
+    chain = sp.diags_array([-np.ones(59), 2.5 * np.ones(60), -np.ones(59)], offsets=[-1, 0, 1])
+    grid = sp.csc_array(sp.tril(sp.kron(chain, sp.eye_array(60)) + sp.kron(sp.eye_array(60), chain)))
+    grid.sort_indices()
+    plain = CholmodAnalysis(grid)
+    with within(Limits(dear_order=0)):
+        other = CholmodAnalysis(grid)
+    assert "AMD" in plain.description
+    assert other.flops <= plain.flops
+    one, two = plain.factor(grid.data), other.factor(grid.data)
+    assert two.logdet == pytest.approx(one.logdet, rel=1e-13)
+    some = np.arange(0, 3600, 7)
+    np.testing.assert_allclose(two.inverse_entries(some, some), one.inverse_entries(some, some), rtol=1e-11)
+
+
+def test_the_inverse_on_the_pattern_is_made_once_for_all_its_entries():
+    lower = sp.csc_array(sp.tril(sp.diags_array([-np.ones(9), 3.0 * np.ones(10), -np.ones(9)], offsets=[-1, 0, 1])))
+    lower.sort_indices()
+    factor = analyse(lower).factor(lower.data)
+    dense = np.linalg.inv((lower + sp.tril(lower, -1).T).toarray())
+    for i, j in ((np.arange(10), np.arange(10)), (np.arange(1, 10), np.arange(9)), (np.arange(9), np.arange(1, 10))):
+        np.testing.assert_allclose(factor.inverse_entries(i, j), dense[i, j], rtol=1e-12)

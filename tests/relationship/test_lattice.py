@@ -149,3 +149,19 @@ def test_an_error_beside_a_field_that_has_none_does_not_lose_the_field(seed):
     field = mme.AR1("row") * mme.AR1("col")
     alone, beside = (mme.lmer("y ~ 1", data, residual=one) for one in (field, field.with_nugget()))
     assert beside.criterion <= alone.criterion + 1e-4
+
+
+def test_a_field_with_errors_beside_rows_columns_and_genotypes_is_searched_in_few_steps():
+    data = field(seed=5, rows=12, cols=12, trials=1, missing=0.05)
+    fit = mme.lmer(
+        "y ~ 1 + (1 | gen) + (1 | row) + (1 | col)", data, residual=(mme.AR1("row") * mme.AR1("col")).with_nugget()
+    )
+    assert fit.optimum.converged
+    assert fit.optimum.evaluations < 60
+    again = mme.lmer(
+        "y ~ 1 + (1 | gen) + (1 | row) + (1 | col)",
+        data,
+        residual=(mme.AR1("row") * mme.AR1("col")).with_nugget(),
+        search="derivative-free",
+    )
+    assert fit.criterion <= again.criterion + 1e-6
