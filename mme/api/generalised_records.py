@@ -32,6 +32,8 @@ class GeneralisedRecords(GeneralisedFace):
         interval: str | None = None,
         level: float = 0.95,
         weights: Any = None,
+        draws: int | None = None,
+        seed: int | np.random.Generator | None = None,
     ) -> Any:
         """Predictions for the rows of the fit or for new ones.
 
@@ -60,12 +62,14 @@ class GeneralisedRecords(GeneralisedFace):
             Of the interval.
         weights : column name or array, optional
             Of new rows with ``interval="prediction"``: numbers of trials, or prior weights; ones by default.
+        draws, seed : int, optional
+            So many predictions with simulated parameters, as in :meth:`mme.Fit.predict`.
 
         Returns
         -------
-        array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se, df``, ``se`` on the scale of ``type``
-        (of a new response its predictive standard deviation, and ``fit`` its mean) and ``df`` infinite. A new row
-        that the data of the fit do not determine is NaN, and a warning names the cause.
+        array or Series; with ``draws`` (rows, draws). With ``interval`` a DataFrame ``fit, lower, upper, se, df``,
+        ``se`` on the scale of ``type`` (of a new response its predictive standard deviation, and ``fit`` its mean) and
+        ``df`` infinite. A new row that the data of the fit do not determine is NaN, and a warning names the cause.
 
         Raises
         ------
@@ -85,12 +89,25 @@ class GeneralisedRecords(GeneralisedFace):
         >>> fit.predict({"herd": [2]}, interval="prediction", weights=20)[["lower", "upper"]].values.round(2).tolist()
         [[0.5, 1.0]]
         """
+        from mme.prediction.drawn_generalised import drawn_generalised
         from mme.prediction.generalised import predict_generalised
 
+        if draws is not None:
+            return drawn_generalised(self.internals, newdata, type, random, new_levels, interval, weights, draws, seed)
         return predict_generalised(self.internals, newdata, type, random, new_levels, interval, level, weights)
 
-    def simulate(self, nsim: int = 1, *, seed: int | np.random.Generator | None = None) -> Any:
-        """Draw ``nsim`` new responses, random effects included: (rows of the data, nsim).
+    def simulate(
+        self,
+        nsim: int = 1,
+        *,
+        seed: int | np.random.Generator | None = None,
+        newdata: Any = None,
+        random: bool | str = "new",
+        weights: Any = None,
+    ) -> Any:
+        """Draw ``nsim`` new responses: (rows, nsim); ``newdata`` and ``random`` as in :meth:`mme.Fit.simulate`.
+
+        ``weights`` are numbers of trials, or prior weights, of new rows; ones by default.
 
         Binomial draws are proportions of the trials of each record: 0 and 1 where there is one. :meth:`refit` takes
         them as they are.
@@ -103,9 +120,9 @@ class GeneralisedRecords(GeneralisedFace):
         >>> fit.simulate(2, seed=1).shape
         (6, 2)
         """
-        from mme.results.simulate import simulate_generalised
+        from mme.prediction.simulated import simulated_generalised
 
-        return self.internals.rows.aligned(simulate_generalised(self.internals, nsim, seed), "simulated")
+        return simulated_generalised(self.internals, nsim, seed, newdata, random, weights)
 
     def refit(self, y: Any, *, start_here: bool = True, workers: int | None = None) -> Any:
         """Fit the same model to another response, or to many; starts from this fit's parameters.

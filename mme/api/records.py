@@ -85,6 +85,8 @@ class Records(Face):
         level: float = 0.95,
         ddf: str = "satterthwaite",
         weights: Any = None,
+        draws: int | None = None,
+        seed: int | np.random.Generator | None = None,
     ) -> Any:
         """Predictions for the rows of the fit or for new ones.
 
@@ -114,21 +116,31 @@ class Records(Face):
             Prasad and Rao; ``"none"`` is the normal distribution.
         weights : array or column name, optional
             Of new rows, for their prediction interval (variance sigma^2 / weight), where the fit had weights.
+        draws : int, optional
+            So many predictions with simulated parameters in place of one with their estimates: variances, effects given
+            them and, with ``interval="prediction"``, the residual of a new record (:mod:`mme.prediction.drawn`).
+        seed : int or Generator, optional
+            The same seed gives the same draws.
 
         Returns
         -------
-        array or Series; with ``interval`` a DataFrame ``fit, lower, upper, se, df``. A new row that the data of the fit
-        do not determine (an empty cell; aliased columns that differ otherwise) is NaN, and a warning names the cause.
+        array or Series; with ``draws`` (rows, draws). With ``interval`` a DataFrame ``fit, lower, upper, se, df``. A
+        new row that the data of the fit do not determine (an empty cell; aliased columns that differ otherwise) is NaN,
+        and a warning names the cause.
 
         Raises
         ------
         MMEError
             Columns are missing, or a level is new or missing and ``new_levels`` is ``"error"``.
         """
+        from mme.prediction.drawn import drawn_predictions
         from mme.prediction.predict import predict
 
         if newdata is None:
             require_records(self.internals, "predict() without new rows")
+        if draws is not None:
+            own = newdata, random, new_levels, interval, weights, fixed
+            return drawn_predictions(self.internals, *own, draws, seed)
         return predict(self.internals, newdata, random, new_levels, interval, level, ddf, weights, fixed)
 
     @of_records
@@ -150,7 +162,8 @@ class Records(Face):
         seed : int or Generator, optional
             The same seed gives the same draws.
         newdata : data frame or mapping, optional
-            As in :meth:`predict`; None: the rows of the fit.
+            As in :meth:`predict`; None: the rows of the fit. Its rows may have levels of their own, related ones those
+            of the fit or new times of a process; a residual structure reads its columns there, in groups of their own.
         random : bool or str
             ``"new"`` (True): random effects drawn anew, one for each label; ``"fitted"``: the BLUPs; False: none.
         weights : array or column name, optional
@@ -165,7 +178,8 @@ class Records(Face):
         """
         from mme.prediction.simulated import simulated
 
-        return simulated(self.internals, nsim, seed, newdata, random, weights)
+        call = None if self.made_by is None else self.made_by.arguments
+        return simulated(self.internals, nsim, seed, newdata, random, weights, call)
 
     def leverage(self) -> Any:
         r"""Diagonal of the hat matrix of the conditional fit, one a row of the data: lme4's ``hatvalues``.

@@ -13,13 +13,14 @@ import numpy as np
 from mme.engine.objective import Objective
 from mme.engine.plan import Stochastic
 from mme.errors import MMEError
+from mme.files.again import require_same
 from mme.files.archive import damaged, read_archive
 from mme.files.encoding import Decoder
 from mme.files.kinds import require_numbers
 from mme.files.load_generalised import generalised
 from mme.files.own import classes_by_name
 from mme.files.parts import compare, model_of, rows_of
-from mme.files.save import LINEAR, SUMS, classes
+from mme.files.save import LINEAR, SUMS, classes, linear_content
 from mme.files.trial import require_readable, require_specification
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
@@ -58,6 +59,7 @@ def _linear(content: dict[str, Any], path: Path) -> Fitted:
     require_numbers(_shapes(optimum, model), "optimum")
     require_specification(fit.specification, fit.formula, model)
     require_readable(fit)
+    require_same(content, linear_content(fit))
     return fit
 
 

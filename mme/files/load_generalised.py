@@ -10,9 +10,10 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.family.base import Family, Observed
+from mme.files.again import require_same
 from mme.files.kinds import require_numbers
 from mme.files.parts import compare, model_of, rows_of
-from mme.files.save_generalised import GENERALISED, shipped
+from mme.files.save_generalised import GENERALISED, generalised_content, shipped
 from mme.files.trial import require_readable, require_specification
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.criterion import Criterion, CriterionAt
@@ -46,6 +47,7 @@ def generalised(content: dict[str, Any], path: Path, own: Mapping[str, type]) ->
     vars(fit.estimates)["hessian"] = hessian
     require_specification(fit.specification, fit.formula, model)
     require_readable(fit)
+    require_same(content, generalised_content(fit))
     return fit
 
 

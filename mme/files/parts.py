@@ -18,6 +18,7 @@ from mme.model.holding import Holding
 from mme.model.problem import Model, build_model
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents
+from mme.numeric.limits import limits, within
 from mme.relationship.parametric import Known
 from mme.tables.frame import Factor
 from mme.tables.rows import Rows
@@ -79,10 +80,13 @@ def compare(criterion: float, content: dict[str, Any], path: Path) -> None:
 def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
     residual, phi = fields.pop("residual"), fields.pop("phi", None)
     y, X = fields.pop("y"), fields.pop("X")
-    if isinstance(X, dict):
+    sparse = isinstance(X, dict)
+    if sparse:
         X = sp.csc_array((X["data"], X["indices"], X["indptr"]), shape=(np.size(y), int(X["columns"])))
         X.check_format(full_check=True)
-    model = build_model(y, X, terms, **fields)
+    # what was sparse stays so, whatever the limits of the reader
+    with within(replace(limits(), dense_fixed=0, dense_fixed_operations=0.0) if sparse else limits()):
+        model = build_model(y, X, terms, **fields)
     if not is_of((model.response, tuple(model.x_names)), tuple[str, tuple[str, ...]]):
         raise MMEError("the response or a column of X has a name that is no text")
     if residual is None:

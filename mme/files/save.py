@@ -8,8 +8,8 @@ field               content
 ==================  ====================================================================================================
 ``model``           map: ``y, X, x_names, response, weights, offset, method, sigma``, ``residual`` (class, or null),
                     ``phi`` (coordinates that were given, NaN for the others; or null) and ``engine``, which may lack
-``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers of any width, ``levels, covariates, columns,
-                    name, group, covariance`` (a word, or a structure of one's own) and ``relationship`` (null, class
+``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers as short as can be, ``levels, covariates,
+                    columns, name, group, covariance`` (a word, or a structure of one's own) and ``relationship`` (null, class
                     OrnsteinUhlenbeck, one of one's own, or ``precision`` as ``data, indices, indptr`` by columns,
                     ``levels, logdet, diagonal``)
 ``unknown_parents`` list of class UnknownParents: fixed groups, whose columns are the last ones of X; may be absent
@@ -21,12 +21,14 @@ field               content
 ``formula``         text or null
 ``specification``   class Specification (what the formula learned from the data), or null
 ``stochastic``      map of the fields of :class:`mme.engine.plan.Stochastic`, of the iterative engine; null, or absent
+``witness``         map: what the formula makes of a few rows and the residual structure of a few numbers; may be absent
 ``kind``            absent: a linear model; ``"generalised"``: :mod:`mme.files.save_generalised` has the further fields
 ==================  ====================================================================================================
 
 Reading (``load.py``) makes no object of a class that is neither in :func:`classes` nor given by the reader, passes the
 arrays through the same door as a user's (:func:`mme.model.problem.build_model`), evaluates the objective once at theta
-and compares the criterion.
+and compares the criterion. Then the content that the record would be written as is made, and must be what was read
+(:mod:`mme.files.again`): but for rounding, no place of the file is free to say anything else.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ import scipy.sparse as sp
 
 from mme.files.archive import write_archive
 from mme.files.encoding import PLAIN, Encoder
+from mme.files.witness import witness
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.bounding import Bounds
@@ -53,8 +56,13 @@ SUMS = "cross-products"
 
 def save_fit(fit: Fitted, path: str | os.PathLike[str]) -> None:
     """Write the fit to a file that :func:`mme.load_fit` reads; the format is documented in :mod:`mme.files.save`."""
+    write(linear_content(fit), path)
+
+
+def linear_content(fit: Fitted) -> dict[str, Any]:
+    """What the file of a linear fit holds."""
     chance = fit.engine.stochastic
-    write(shared_content(fit) | {"stochastic": None if chance is None else vars(chance).copy()}, path)
+    return shared_content(fit) | {"stochastic": None if chance is None else vars(chance).copy()}
 
 
 def write(content: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -86,6 +94,7 @@ def shared_content(fit: Record) -> dict[str, Any]:
         "compressed": None if model.compressed is None else vars(model.compressed).copy(),
         "formula": fit.formula,
         "specification": fit.specification,
+        "witness": witness(fit),
     }
 
 

@@ -34,6 +34,11 @@ GENERALISED = "generalised"
 
 def save_generalised(fit: GeneralisedFitted, path: str | os.PathLike[str]) -> None:
     """Write the fit to a file that :func:`mme.load_fit` reads."""
+    write(generalised_content(fit), path)
+
+
+def generalised_content(fit: GeneralisedFitted) -> dict[str, Any]:
+    """What the file of a generalised fit holds."""
     data = fit.problem.data
     own = {
         "kind": GENERALISED,
@@ -42,7 +47,7 @@ def save_generalised(fit: GeneralisedFitted, path: str | os.PathLike[str]) -> No
         "searched": _searched(fit.searched),
         "hessian": fit.estimates.hessian,
     }
-    write(shared_content(fit) | own, path)
+    return shared_content(fit) | own
 
 
 def _family(family: Family) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEError
 from mme.files.kinds import require_numbers
+from mme.files.witness import columns_at, typical_rows
 from mme.fitted.common import Record
 from mme.formula.algebra import expand
 from mme.formula.bars import split
 from mme.formula.specification import Specification
-from mme.formula.syntax import Name, deparse, names_in
+from mme.formula.syntax import deparse, names_in
 from mme.model.problem import Model
 from mme.residual.ar1 import BoundAR1
 from mme.residual.base import Bound
@@ -37,7 +39,11 @@ def require_specification(spec: Any, formula: Any, model: Model) -> None:
         raise MMEError("the formula and what was learned of it do not belong together")
     parsed = split(spec.formula)
     own = len(model.x_names) - sum(groups.columns.stop - groups.columns.start for groups in model.unknown_parents)
-    if spec.bars != parsed.bars or spec.response != deparse(parsed.response) or len(spec.column_terms) != own:
+    if (
+        Counter(spec.bars) != Counter(parsed.bars)
+        or spec.response != deparse(parsed.response)
+        or len(spec.column_terms) != own
+    ):
         raise MMEError("what was learned of the formula is not of this formula")
     dotted = parsed.fixed is not None and _DOT in names_in(parsed.fixed)
     if not dotted and set(spec.fixed.terms) - set(expand(parsed.fixed, spec.formula).terms):
@@ -50,43 +56,15 @@ def require_specification(spec: Any, formula: Any, model: Model) -> None:
 
 
 def _require_columns(spec: Specification, model: Model, own: int) -> None:
-    """Make the columns of a row at which all is typical; where it cannot be one of theirs nothing is learned."""
-    row = _row(spec)
-    if _unlearned(spec, row):
+    """Make the columns of rows at which all is typical; where they cannot be made nothing is learned."""
+    made = columns_at(spec, typical_rows(spec))
+    if made is None:
         return
-    try:
-        made = spec.rows(row)
-    except MMEError:
-        return
-    if made.X.shape != (1, own):
-        raise MMEError(f"the formula makes {made.X.shape[1]} columns, the model has {own}")
-    for (_, covariates), term in zip(made.groups, model.terms, strict=True):
+    if made["X"].shape[1] != own:
+        raise MMEError(f"the formula makes {made['X'].shape[1]} columns, the model has {own}")
+    for (_, _, covariates), term in zip(made["groups"], model.terms, strict=True):
         if (1 if covariates is None else covariates.shape[1]) != term.q:
             raise MMEError(f"the formula makes other columns of term '{term.name}' than the model has")
-
-
-def _unlearned(spec: Specification, row: dict[str, list[Any]]) -> bool:
-    """Whether a fixed column is neither a number whose mean is known nor a factor: several columns under one name."""
-    labelled = {node.value for node in spec.codings if isinstance(node, Name)}
-    fixed = set[str]().union(*map(names_in, spec.fixed.variables)) & set(row)
-    return bool(fixed - set(spec.means) - labelled)
-
-
-def _row(spec: Specification) -> dict[str, list[Any]]:
-    """A row of the columns that the formula names: first labels, means, ones."""
-    parsed = split(spec.formula)
-    nodes = [*spec.fixed.variables, *spec.fixed.offsets]
-    for bar in parsed.bars:
-        nodes += [*bar.left.variables, *bar.factors, *([] if bar.time is None else [bar.time])]
-    names = set[str]().union(*map(names_in, nodes)) | {spec.offset_column, spec.exposure_column} - {None}
-    row: dict[str, list[Any]] = {str(name): [spec.means.get(str(name), 1.0)] for name in names}
-    labelled = {node: coding.labels[:1] for node, coding in (spec.codings | spec.bar_codings).items()}
-    row |= {node.value: list(first) for node, first in labelled.items() if isinstance(node, Name) and first}
-    for bar in parsed.bars:
-        for part, levels in zip(bar.factors, spec.parts.get(bar.name, (spec.levels[bar.name],)), strict=False):
-            if isinstance(part, Name):
-                row[part.value] = list(levels[:1])
-    return row
 
 
 def require_structure(residual: Bound, n: int) -> None:

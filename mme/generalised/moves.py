@@ -28,10 +28,11 @@ _STEP = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Moves:
-    """Derivatives along the axes of Sigma = F F': of beta (p, m), and of the effects of each block (q, m, J)."""
+    """Derivatives along the axes of Sigma = F F': of beta (p, m), of the effects of each block (q, m, J), of tau."""
 
     beta: np.ndarray
     b: list[np.ndarray]
+    tau: np.ndarray
 
     def variances(self) -> list[np.ndarray]:
         """What the parameters leave uncertain of the effects of every level, block by block (J, q, q)."""
@@ -50,7 +51,10 @@ def moves(at: Laplace, Sigma: np.ndarray, free: np.ndarray) -> Moves:
         if place in wanted:
             for total, one in zip(b, moved, strict=True):
                 total += one[:, None, :] * wanted[place][:, None]
-    return Moves(beta, b)
+    tau = np.zeros((free.size - k - p, F.shape[1]))
+    of_tau = places >= k + p
+    tau[places[of_tau] - k - p] = F[of_tau]
+    return Moves(beta, b, tau)
 
 
 def _root(Sigma: np.ndarray) -> np.ndarray:

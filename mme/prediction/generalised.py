@@ -77,7 +77,7 @@ def predict_generalised(
         if average:
             given = replace(given, groups=[(replace(one, codes=one.codes * 0 - 1), z) for one, z in given.groups])
             new_levels = "population"
-        fit = _extended(fit, chosen, [factor for factor, _ in given.groups])
+        fit = widened_fit(fit, chosen, [factor for factor, _ in given.groups])
         records = coded_rows(fit.model, given, chosen, fit.model.terms, new_levels)
     records = only(records, columns)
     if interval == "prediction":
@@ -154,7 +154,7 @@ def _new_records(
     return table(new.mean, ends, new.sd, np.full(eta.size, np.inf), records.rows)
 
 
-def _extended(fit: GeneralisedFitted, chosen: tuple[int, ...], factors: list[Factor]) -> GeneralisedFitted:
+def widened_fit(fit: GeneralisedFitted, chosen: tuple[int, ...], factors: list[Factor]) -> GeneralisedFitted:
     """The same fit with levels for new times of known series: at its parameters, whose covariance stays."""
     model = widened(fit.model, chosen, factors)
     if model is None:

@@ -72,9 +72,9 @@ def new_rows(
 ) -> tuple[PredictedRows, Estimates]:
     """New rows with the chosen terms, and the estimates with the levels that these rows add to processes in time."""
     given = given_rows(fit, newdata, chosen)
-    estimates = _extended(fit.estimates, chosen, [factor for factor, _ in given.groups])
+    estimates = extended(fit.estimates, chosen, [factor for factor, _ in given.groups])
     records = coded_rows(fit.model, given, chosen, estimates.objective.model.terms, new_levels)
-    variance = _variance(fit, newdata, weights, records.X.shape[0]) if needs_variance else None
+    variance = row_variance(fit, newdata, weights, records.X.shape[0]) if needs_variance else None
     return replace(records, variance=variance), estimates
 
 
@@ -142,7 +142,7 @@ def _recognised(part: GStructure, factor: Factor) -> Factor:
     return replace(factor, categories=part.relationship.recognised(factor.categories))
 
 
-def _extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Factor]) -> Estimates:
+def extended(estimates: Estimates, chosen: tuple[int, ...], factors: list[Factor]) -> Estimates:
     """The same fit with levels for what its relationships can place of these labels (new times of known series).
 
     Levels without records change neither the likelihood nor the other effects, so that what is estimated at the same
@@ -190,7 +190,7 @@ def _array_of(X: Any, model: Model) -> Any:
     return np.atleast_2d(np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float))
 
 
-def _variance(fit: Fitted, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
+def row_variance(fit: Fitted, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
     """Variance of new residuals in units of sigma^2, from the weights of the new rows."""
     model = fit.model
     if weights is None:

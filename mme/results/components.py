@@ -25,6 +25,8 @@ from mme.fitted.record import Fitted
 from mme.numeric.delta import jacobian, parameter_covariance
 from mme.solution.estimates import Estimates
 
+# Curvatures below this share of the largest are none.
+_FLAT = 1e-10
 _RATIO, _CORRELATION = re.compile(r"sd\.(.*)/sd\.(.*)"), re.compile(r"cor\.(.*)\.(.*)")
 
 
@@ -84,6 +86,28 @@ class Accuracy:
         still = ~slopes[:, np.append(~self._fixed, self._own > 0.0)].any(axis=1)
         unknown = still | (slopes[:, :-1][:, open_] != 0.0).any(axis=1) | self._undetermined(slopes)
         return np.where(unknown, np.nan, np.sqrt(np.maximum(variance, 0.0)))
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Theta in the user's columns and phi, drawn from N(x, 2 H^-1).
+
+        What was given stays, and so does what the data leave open. T and -T are one covariance: no draw is out of
+        bounds.
+        """
+        x = self._at.copy()
+        x[:-1] += self._root @ rng.standard_normal(self._root.shape[1])
+        return self._parameters(x)[:2]
+
+    @cached_property
+    def _root(self) -> np.ndarray:
+        """F with F F' = 2 H^-1 in the directions in which the criterion is curved."""
+        H, free = self.fit.local.hessian, np.flatnonzero(~self._fixed)
+        size = np.sqrt(np.abs(np.diag(H)[free]))
+        size[size == 0.0] = 1.0
+        values, vectors = np.linalg.eigh(H[np.ix_(free, free)] / np.outer(size, size))
+        curved = values > _FLAT * values.max(initial=0.0)
+        root = np.zeros((len(H), int(curved.sum())))
+        root[free] = vectors[:, curved] * np.sqrt(2.0 / values[curved]) / size[:, None]
+        return root
 
     @cached_property
     def _at(self) -> np.ndarray:

@@ -100,21 +100,30 @@ def draws(fit: Fitted, n: int = 1000, *, seed: int | np.random.Generator | None 
     n = count(n, "n", "of draws")
     estimates, keys = fit.estimates, effects(fit.model, by)
     _require_memory(int(n), sum(b.size for b in estimates.b))
-    beta, blocks = _deviations(estimates, int(n), random_numbers(seed))
-    by_term: dict[int, np.ndarray] = {}
-    for block, values in zip(fit.objective.blocks, blocks, strict=True):
-        scaled = fit.sigma * block.effects(values, fit.theta)
-        for t, columns in zip(block.terms, block.column_slices, strict=True):
-            by_term[t] = estimates.effects[t] + scaled[:, :, columns]
-    drawn = [by_term[t] for t in range(len(by_term))]
+    beta, own = effects_drawn(estimates, fit.sigma, int(n), random_numbers(seed))
+    drawn = [mean + one for mean, one in zip(estimates.effects, own, strict=True)]
     for one in fit.model.unknown_parents:
         drawn[one.term][:, one.groups] = estimates.effects[one.term][one.groups]  # nothing random
-        drawn[one.term] += np.moveaxis(one.in_levels(fit.objective.basis.kept, fit.sigma * beta.T), 2, 0)
+        drawn[one.term] += np.moveaxis(one.in_levels(fit.objective.basis.kept, beta.T), 2, 0)
     return Draws(
-        beta=pd.DataFrame(estimates.beta + fit.sigma * beta, columns=list(fit.fixed_names)),
+        beta=pd.DataFrame(estimates.beta + beta, columns=list(fit.fixed_names)),
         b={one.name: one.beside(drawn) for one in keys},
         labels={one.name: (list(labels_of(one.levels)), list(one.columns)) for one in keys},
     )
+
+
+def effects_drawn(
+    estimates: Estimates, sigma: float, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Draws of beta - beta_hat (n, p) and of b - b_hat of each term (n, J, q), at theta and sigma."""
+    objective = estimates.objective
+    beta, blocks = _deviations(estimates, n, rng)
+    by_term: dict[int, np.ndarray] = {}
+    for block, values in zip(objective.blocks, blocks, strict=True):
+        scaled = sigma * block.effects(values, estimates.theta)
+        for t, columns in zip(block.terms, block.column_slices, strict=True):
+            by_term[t] = scaled[:, :, columns]
+    return sigma * beta, [by_term[t] for t in range(len(by_term))]
 
 
 def _deviations(estimates: Estimates, n: int, rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -28,12 +28,15 @@ class RandomPart:
 
     def add(self, out: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Add draws to (n, nsim)."""
-        for term, T, root in zip(self.terms, self._T, self._roots, strict=True):
+        for t, term in enumerate(self.terms):
             for s in range(out.shape[1]):
-                u = rng.standard_normal((term.n_levels, term.q))
-                b = (u if root is None else root.backward(u)) @ T.T
-                out[:, s] += term_values(term.codes, term.covariates, b)
+                out[:, s] += term_values(term.codes, term.covariates, self.levels(t, term.n_levels, rng))
         return out
+
+    def levels(self, t: int, J: int, rng: np.random.Generator) -> np.ndarray:
+        """Effects (J, q) of the levels of a term, or of so many unrelated ones."""
+        u, root = rng.standard_normal((J, self.terms[t].q)), self._roots[t]
+        return np.asarray((u if root is None else root.backward(u)) @ self._T[t].T)
 
 
 class Simulator:

@@ -12,6 +12,7 @@ import copy
 import io
 import json
 import random
+import re
 import sys
 import warnings
 import zipfile
@@ -25,6 +26,8 @@ import numpy as np
 import pandas as pd
 
 import mme
+from mme.numeric.limits import within
+from tests.wide import SPARSE
 
 # What a place of the JSON is replaced by.
 VALUES: tuple[Any, ...] = (
@@ -56,6 +59,17 @@ def fits() -> dict[str, mme.Fit | mme.GeneralisedFit]:
     cumulative = {"y": answers, "x": np.arange(48.0) % 7, "g": np.repeat(np.arange(8), 6)}
     return {
         "slopes": mme.lmer("Reaction ~ Days + (Days | Subject)", sleep),
+        "streamed": mme.lmer("Reaction ~ scale(Days) + (1 | Subject)", iter([sleep[:70], sleep[70:]])),
+        "wide": _wide(),
+        "smooth": mme.lmer("Reaction ~ ps(Days, nseg=4) + (1 | Subject)", sleep.assign(Days=sleep["Days"] * 1.0)),
+        "subset": mme.lmer(
+            "Reaction ~ cut(Days, 3) + (1 | Subject)",
+            sleep.assign(w=1.0 + sleep["Days"] % 2, o=sleep["Days"] / 3.0).mask(sleep["Days"] == 4),
+            weights="w",
+            offset="o",
+            na_action="drop",
+        ),
+        "held": mme.lmer("Reaction ~ Days + (Days || Subject)", sleep, hold={"Subject.Days": 5.0}),
         "splines": mme.lmer("log(Reaction) ~ bs(Days, df=4) * late + (1 | Subject)", few, method="ML"),
         "nested": mme.lmer("yield ~ scale(nitro) * Variety + (1 | Block/Variety)", oats),
         "ar1": mme.lmer("Reaction ~ poly(Days, 2) + (1 | Subject)", few, residual=mme.AR1("Days", "Subject")),
@@ -76,6 +90,16 @@ def fits() -> dict[str, mme.Fit | mme.GeneralisedFit]:
     }
 
 
+def _wide() -> mme.Fit:
+    """A fit with a sparse X."""
+    rng = np.random.default_rng(3)
+    school, pupil = np.arange(240) % 20, np.arange(240) // 4
+    data = {"school": school, "pupil": pupil, "x": rng.normal(size=240)}
+    data["y"] = rng.normal(size=240) + rng.normal(size=60)[pupil] + school
+    with within(SPARSE):
+        return mme.lmer("y ~ x + factor(school) + (1 | pupil)", data)
+
+
 # Rows with every column of the fits.
 DATA = {
     "Days": [1.0, 2.0],
@@ -89,19 +113,37 @@ DATA = {
     "size": [10.0, 20.0],
     "x": [1.0, 2.0],
     "g": [1, 2],
+    "school": [3, 4],
+    "pupil": [5, 1],
+    "w": [1.0, 2.0],
+    "o": [0.0, 0.5],
 }
+# Factors whose means are asked for.
+FACTORS = ("late", "Variety", "period", "school")
 
 
 def ask(fit: mme.Fit | mme.GeneralisedFit) -> None:
     """What users ask of a fit."""
-    for name in ("beta", "se", "theta", "criterion", "aic", "bic", "dof", "varcorr", "fitted", "engine", "optimum"):
+    for name in ("beta", "se", "theta", "criterion", "aic", "bic", "dof", "varcorr", "engine", "optimum"):
         str(getattr(fit, name))
-    fit.summary(), fit.ranef(), fit.condvar(), fit.coefficients(), fit.residuals, fit.tidy(), fit.diagnose()
-    fit.predict(), fit.anova(), fit.simulate(1, seed=1)
+    fit.summary(), fit.ranef(), fit.condvar(), fit.coefficients(), fit.tidy(), fit.anova()
+    fit.confint(), fit.table().to_markdown(), fit.methods_text()
+    if fit.internals.model.compressed is None:
+        fit.fitted, fit.residuals, fit.predict(), fit.diagnose(), fit.simulate(1, seed=1)
     with contextlib.suppress(mme.MMEError):  # where the file knows other levels, or columns, than these
         fit.predict(DATA, new_levels="population")
-    if isinstance(fit, mme.Fit):
+    with contextlib.suppress(mme.MMEError):
+        fit.simulate(1, seed=1, newdata=DATA) if isinstance(fit, mme.Fit) else None
+    for factor in _factors(fit):
+        fit.means(factor)
+    if isinstance(fit, mme.Fit) and fit.internals.model.compressed is None:
         fit.predict(interval="prediction"), fit.contrast(np.eye(fit.beta.size)), fit.scaled_residuals()
+
+
+def _factors(fit: mme.Fit | mme.GeneralisedFit) -> list[str]:
+    """Factors of the fixed part, where it is dense."""
+    fixed = "" if fit.formula is None or fit.internals.model.is_wide else re.split(r"\w*\([^()]*\|", fit.formula)[0]
+    return [factor for factor in FACTORS if factor in fixed]
 
 
 class Archive:
