@@ -16,6 +16,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.family.base import Family
 from mme.family.words import family_of
 from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.generalised.search import search as search_optimum
 from mme.generalised.start import near
@@ -24,6 +25,8 @@ from mme.generalised.verdict import JointOptimum, judge
 from mme.model.problem import build_model
 from mme.model.term import Term
 from mme.search.given import given_theta
+from mme.search.progress import Progress, finished
+from mme.search.progress import told as progress_told
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 from mme.tables.rows import Rows
@@ -51,6 +54,7 @@ def glmer(
     contrasts: Mapping[str, Any] | None = None,
     subset: Any = None,
     na_action: str = "drop",
+    progress: Progress = False,
 ) -> GeneralisedFit:
     r"""Fit a generalised linear mixed model given by an lme4 formula, by maximum likelihood.
 
@@ -90,6 +94,8 @@ def glmer(
         Its logarithm is added to the offset.
     relationship, contrasts, subset, na_action
         As in :func:`mme.lmer`.
+    progress : bool or callable
+        As in :func:`mme.lmer`; a callable gets (evaluation, criterion, (theta, beta, the family's parameters)).
 
     Returns
     -------
@@ -148,6 +154,7 @@ def glmer(
         rows=rows,
         formula=formula,
         specification=parts.spec,
+        progress=progress,
     )
 
 
@@ -164,6 +171,7 @@ def glm_fit(
     start: Any = None,
     weights: Any = None,
     offset: Any = None,
+    progress: Progress = False,
 ) -> GeneralisedFit:
     """Fit a generalised linear mixed model given by arrays: the parameters are those of :func:`mme.glmer`.
 
@@ -175,7 +183,7 @@ def glm_fit(
         Fixed-effect columns; give the column of ones yourself.
     terms : sequence of Term
         Random effects.
-    family, n_agq, laplace, search, theta, start, weights, offset
+    family, n_agq, laplace, search, theta, start, weights, offset, progress
         As in :func:`mme.glmer`.
 
     Returns
@@ -190,7 +198,8 @@ def glm_fit(
     array([0.92])
     """
     told = _told(laplace, n_agq, search)
-    return _fitted(y, X, terms, family_of(family), told, weights, theta=theta, start=start, offset=offset)
+    how = {"theta": theta, "start": start, "progress": progress}
+    return _fitted(y, X, terms, family_of(family), told, weights, offset=offset, **how)
 
 
 def _told(laplace: Any, n_agq: Any, by: Any) -> dict[str, Any]:
@@ -222,6 +231,7 @@ def _fitted(
     rows: Rows | None = None,
     formula: str | None = None,
     specification: Any = None,
+    progress: Progress = False,
     **given: Any,
 ) -> GeneralisedFit:
     """Check, search, judge."""
@@ -230,7 +240,9 @@ def _fitted(
         raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
     model = build_model(data.y, X, terms, method="ML", response=response, wide=False, **given)
     problem = Problem(model, family, data)
-    found = search_optimum(problem, **told, **_begin(problem, theta, start))
+    tell = progress_told(progress, lambda at: _in_columns(problem, at), "theta, beta")
+    found = search_optimum(problem, **told, **_begin(problem, theta, start), tell=tell)
+    finished(tell)
     used = Rows.all(model.n) if rows is None else rows
     record = GeneralisedFitted(
         model, problem, found, judge(problem, found), used, formula=formula, specification=specification
@@ -239,6 +251,11 @@ def _fitted(
     logging.getLogger("mme").info("%s", record.optimum)
     _warn(record.optimum)
     return GeneralisedFit(record)
+
+
+def _in_columns(problem: Problem, at: Psi) -> np.ndarray:
+    """Theta, beta and the family's parameters in the user's columns and units."""
+    return np.concatenate([problem.model.coordinates.outer(at.theta), problem.beta(at.gamma), at.tau])
 
 
 def _begin(problem: Problem, theta: Any, start: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Options of confint by its method.
 _INTERVALS: dict[str, tuple[str, ...]] = {
     "wald": ("se",),
-    "profile": ("parameters",),
+    "profile": ("parameters", "progress"),
     "bootstrap": ("n", "seed", "workers", "progress", "kind"),
 }
 
@@ -68,13 +68,15 @@ class GeneralisedIntervals(GeneralisedFace):
 
         return generalised_wald(self.internals, normal_reference(self.internals, options.get("se", "hessian")), level)
 
-    def profile(self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95) -> Profile:
+    def profile(
+        self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95, progress: bool = False
+    ) -> Profile:
         """Profile likelihood of standard deviations, correlations, the family's parameters and the fixed effects.
 
         The criterion of the fit (Laplace's, or by quadrature) with one parameter held and all others searched anew.
         ``parameters`` names those to profile (None: all); ``level`` is the one whose limits are computed to the end,
-        others are interpolated.
+        others are interpolated. ``progress`` shows a bar of the parameters; an interrupt then keeps what is done.
         """
         from mme.inference.intervals.generalised_profile import generalised_profile
 
-        return generalised_profile(self.internals, parameters, level)
+        return generalised_profile(self.internals, parameters, level, progress)

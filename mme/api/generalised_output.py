@@ -125,7 +125,7 @@ class GeneralisedOutput(GeneralisedFace):
 
         return augment(self.internals, data)
 
-    def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+    def report(self, path: str | os.PathLike[str], *, title: str | None = None, progress: bool = False) -> None:
         """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``).
 
         Parameters
@@ -134,6 +134,8 @@ class GeneralisedOutput(GeneralisedFace):
             The file; pictures are inside it.
         title : str, optional
             Its heading; None: the response and the grouping factors.
+        progress : bool
+            Whether to show a bar of the sections on stderr.
 
         Raises
         ------
@@ -143,7 +145,7 @@ class GeneralisedOutput(GeneralisedFace):
         from mme.files.generalised_report import write_generalised_report
 
         table = None if self.made_by is None else self.made_by.arguments.get("data")
-        write_generalised_report(self.internals, path, title=title, table=table)
+        write_generalised_report(self.internals, path, title=title, table=table, progress=progress)
 
     def for_marginaleffects(self, data: Any) -> Any:
         """A model of the package marginaleffects, whose predictions, comparisons and slopes then serve the fit.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Options of confint by its method.
 _INTERVALS: dict[str, tuple[str, ...]] = {
     "wald": ("variances",),
-    "profile": ("parameters",),
+    "profile": ("parameters", "progress"),
     "bootstrap": ("n", "seed", "workers", "progress", "kind"),
 }
 
@@ -113,7 +113,7 @@ class Intervals(Face):
         ``parameters`` names those to profile (None: all), those of a residual structure as :attr:`residual` does;
         ``level`` is the one whose limits are computed to the end, others are interpolated. ``scale="variance"`` has
         variances, ``var_x|g`` and ``sigma2``, in place of standard deviations. ``progress`` shows a bar of the
-        parameters, with the time left.
+        parameters, with the time left; an interrupt then keeps those that are done.
 
         Zeta grows outwards but where the likelihood itself turns back: of few records it can have several valleys, and
         rise again further out. Then ``curves[name].turns`` is true, and limits are where zeta is reached first.

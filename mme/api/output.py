@@ -134,7 +134,7 @@ class Output(Face):
         return Plots(self.internals, None if self.made_by is None else self.made_by.arguments.get("data"))
 
     @of_records
-    def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+    def report(self, path: str | os.PathLike[str], *, title: str | None = None, progress: bool = False) -> None:
         """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``).
 
         Parameters
@@ -143,6 +143,8 @@ class Output(Face):
             The file; pictures are inside it.
         title : str, optional
             Its heading; None: the response and the grouping factors.
+        progress : bool
+            Whether to show a bar of the sections on stderr.
 
         Raises
         ------
@@ -152,7 +154,7 @@ class Output(Face):
         from mme.files.report import write_report
 
         table = None if self.made_by is None else self.made_by.arguments.get("data")
-        write_report(self.internals, path, title=title, table=table)
+        write_report(self.internals, path, title=title, table=table, progress=progress)
 
     def tidy(
         self, effects: str | Sequence[str] = ("fixed", "variance"), *, ddf: str = "satterthwaite", level: float = 0.95

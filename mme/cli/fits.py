@@ -15,7 +15,7 @@ from mme.cli.structures import relationships_of, residual_of
 from mme.errors import MMEError
 
 # Options of generalised models alone, and of linear ones.
-_GENERALISED, _LINEAR = ("link", "exposure", "agq"), ("ml", "sigma", "residual", "ddf", "progress")
+_GENERALISED, _LINEAR = ("link", "exposure", "agq"), ("ml", "sigma", "residual", "ddf")
 
 
 def fitted(arguments: argparse.Namespace) -> Fit | GeneralisedFit:
@@ -59,4 +59,5 @@ def _generalised(arguments: argparse.Namespace, table: Any, shared: dict[str, An
     if arguments.link is not None:
         family = type(family)(**family.options() | {"link": arguments.link})
     n_agq = 1 if arguments.agq is None else arguments.agq
-    return mme.glmer(arguments.formula, table, family, n_agq=n_agq, exposure=arguments.exposure, **shared)
+    how = {"n_agq": n_agq, "exposure": arguments.exposure, "progress": arguments.progress}
+    return mme.glmer(arguments.formula, table, family, **how, **shared)

@@ -24,19 +24,17 @@ _COUNTS = ("poisson", "nbinom1", "nbinom2")
 
 
 def write_generalised_report(
-    fit: GeneralisedFitted, path: str | os.PathLike[str], *, title: str | None, table: Any = None
+    fit: GeneralisedFitted,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None,
+    table: Any = None,
+    progress: bool = False,
 ) -> None:
     """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``)."""
     plot = GeneralisedPlots(fit, table)
-    variance = [
-        frame_html(variances(fit), "Four variances that are easily confused, on the scale of the link"),
-        "<p>prior: the variance component; of_blups: mean square of the modes, less than the prior because they are "
-        "shrunken; mean_condvar: what a level's data leave unknown at the estimated parameters; mean_pev: the same "
-        "with the uncertainty of these.</p>",
-    ]
-    unusual = ["<h3>What is unusual</h3>", diagnose_generalised(fit)._repr_html_()]
     factors = [
-        Section(f"{one.name}: {one.n_levels:,} levels", [_factor_picture(plot, one)])
+        Section(f"{one.name}: {one.n_levels:,} levels", (_factor_picture(plot, each) for each in [one]))
         for one in effects(fit.model)[:FACTORS]
     ]
     write_page(
@@ -46,12 +44,28 @@ def write_generalised_report(
         [
             Section("Summary", [summary_html(fit, generalised_fixed_tests(fit))]),
             Section("Effects", effect_pictures(fit, plot)),
-            Section("Checks", [*unusual, *_residual_pictures(fit, plot)]),
-            Section("Variance", variance),
+            Section("Checks", _checks(fit, plot)),
+            Section("Variance", _variance(fit)),
             *factors,
             Section("Methods", [f"<p>{escape(methods_text(fit, 'none'))}</p>"]),
             Section("Session", [session_html()], folded=True),
         ],
+        progress,
+    )
+
+
+def _checks(fit: GeneralisedFitted, plot: GeneralisedPlots) -> Iterator[str]:
+    yield "<h3>What is unusual</h3>"
+    yield diagnose_generalised(fit)._repr_html_()
+    yield from _residual_pictures(fit, plot)
+
+
+def _variance(fit: GeneralisedFitted) -> Iterator[str]:
+    yield frame_html(variances(fit), "Four variances that are easily confused, on the scale of the link")
+    yield (
+        "<p>prior: the variance component; of_blups: mean square of the modes, less than the prior because they are "
+        "shrunken; mean_condvar: what a level's data leave unknown at the estimated parameters; mean_pev: the same "
+        "with the uncertainty of these.</p>"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.common import Record
+from mme.numeric.bars import stepped
 from mme.plot.style import close, png
-from mme.tables.arguments import path_of
+from mme.tables.arguments import path_of, yes_or_no
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
@@ -88,8 +89,14 @@ class Section:
         return f"<details{opened}><summary>{escape(self.title)}</summary>\n{inside}\n</details>" if inside else ""
 
 
-def write_page(fit: Record, path: str | os.PathLike[str], title: str | None, sections: Iterable[Section]) -> None:
-    """Write sections under a heading.
+def write_page(
+    fit: Record,
+    path: str | os.PathLike[str],
+    title: str | None,
+    sections: Sequence[Section],
+    progress: bool = False,
+) -> None:
+    """Write sections under a heading; what they hold is made here, one after another.
 
     Raises
     ------
@@ -105,13 +112,18 @@ def write_page(fit: Record, path: str | os.PathLike[str], title: str | None, sec
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(heading)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join([f"<h1>{escape(heading)}</h1>", *(section.html() for section in sections)])
+        + "\n".join([f"<h1>{escape(heading)}</h1>", *_made(sections, progress)])
         + f"\n<script>{_SCRIPT}</script></body></html>\n"
     )
     try:
         target.write_text(page, encoding="utf-8")
     except OSError as error:
         raise MMEError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _made(sections: Sequence[Section], progress: bool) -> list[str]:
+    steps = stepped("report", [section.title for section in sections], yes_or_no(progress, "progress"))
+    return [section.html() for _, section in zip(steps, sections, strict=True)]
 
 
 def note(many: bool, text: str) -> str:

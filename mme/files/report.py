@@ -27,22 +27,11 @@ from mme.results.summary import summary_html
 FACTORS = 3
 
 
-def write_report(fit: Fitted, path: str | os.PathLike[str], *, title: str | None = None, table: Any = None) -> None:
+def write_report(
+    fit: Fitted, path: str | os.PathLike[str], *, title: str | None = None, table: Any = None, progress: bool = False
+) -> None:
     """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``)."""
     plot = Plots(fit, table)
-    checks = [
-        "<h3>What is unusual</h3>",
-        diagnose(fit)._repr_html_(),
-        *words_html(fit),
-        *_residual_pictures(fit, plot),
-    ]
-    variance = [
-        frame_html(variances(fit), "Four variances that are easily confused"),
-        "<p>prior: the variance component; of_blups: mean square of the BLUPs, less than the prior because they are "
-        "shrunken; mean_condvar: what a level's data leave unknown at the estimated fixed effects; mean_pev: the same "
-        "with the uncertainty of the fixed effects.</p>",
-        figure_html(plot.variance(), "Shares of the variance of the records (Nakagawa, Schielzeth and Johnson)."),
-    ]
     factors = [
         Section(f"{one.name}: {one.n_levels:,} levels", _factor_pictures(plot, one))
         for one in effects(fit.model)[:FACTORS]
@@ -54,14 +43,32 @@ def write_report(fit: Fitted, path: str | os.PathLike[str], *, title: str | None
         [
             Section("Summary", [summary_html(fit, fixed_tests(fit))]),
             Section("Effects", effect_pictures(fit, plot)),
-            Section("Checks", checks),
-            Section("Variance", variance),
+            Section("Checks", _checks(fit, plot)),
+            Section("Variance", _variance(fit, plot)),
             *factors,
             Section("Observed and fitted", _group_pictures(fit, plot)),
             Section("Methods", [f"<p>{escape(methods_text(fit, 'satterthwaite'))}</p>"]),
             Section("Session", [session_html()], folded=True),
         ],
+        progress,
     )
+
+
+def _checks(fit: Fitted, plot: Plots) -> Iterator[str]:
+    yield "<h3>What is unusual</h3>"
+    yield diagnose(fit)._repr_html_()
+    yield from words_html(fit)
+    yield from _residual_pictures(fit, plot)
+
+
+def _variance(fit: Fitted, plot: Plots) -> Iterator[str]:
+    yield frame_html(variances(fit), "Four variances that are easily confused")
+    yield (
+        "<p>prior: the variance component; of_blups: mean square of the BLUPs, less than the prior because they are "
+        "shrunken; mean_condvar: what a level's data leave unknown at the estimated fixed effects; mean_pev: the same "
+        "with the uncertainty of the fixed effects.</p>"
+    )
+    yield figure_html(plot.variance(), "Shares of the variance of the records (Nakagawa, Schielzeth and Johnson).")
 
 
 def _group_pictures(fit: Fitted, plot: Plots) -> Iterator[str]:

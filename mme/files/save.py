@@ -9,9 +9,9 @@ field               content
 ``model``           map: ``y, X, x_names, response, weights, offset, method, sigma``, ``residual`` (class, or null),
                     ``phi`` (coordinates that were given, NaN for the others; or null) and ``engine``, which may lack
 ``terms``           list of maps: ``codes`` (n,) or (q, n), signed integers as short as can be, ``levels, covariates,
-                    columns, name, group, covariance`` (a word, or a structure of one's own) and ``relationship`` (null, class
-                    OrnsteinUhlenbeck, one of one's own, or ``precision`` as ``data, indices, indptr`` by columns,
-                    ``levels, logdet, diagonal``)
+                    columns, name, group, covariance`` (a word, or a structure of one's own) and ``relationship`` (null,
+                    class OrnsteinUhlenbeck, one of one's own, or ``precision`` as ``data, indices, indptr`` by
+                    columns, ``levels, logdet, diagonal``)
 ``unknown_parents`` list of class UnknownParents: fixed groups, whose columns are the last ones of X; may be absent
 ``theta``           array; ``criterion``: number, -2 log-likelihood at theta
 ``optimum``         class Optimum: what the search found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -108,6 +109,8 @@ class Criterion:
         The factor at that mode, where another is dear.
     evaluations, passes : int
         What was done: points, and passes over the records.
+    tell : callable or None
+        Gets the number of each evaluation, the criterion and the point.
     """
 
     problem: Problem
@@ -118,6 +121,7 @@ class Criterion:
     known: FactorOfH | None = None
     evaluations: int = 0
     passes: int = 0
+    tell: Callable[[int, float, Psi], None] | None = None
 
     @property
     def different(self) -> Problem:
@@ -143,10 +147,12 @@ class Criterion:
 
     def at(self, point: Psi) -> CriterionAt | None:
         """The criterion at a point; None where there is no mode."""
-        found = self._at(point)
-        if found is None or self.different is self.problem:
-            return found
-        return OfMerged(self.problem, found, self.constant, self.expected, self.points)
+        found: CriterionAt | None = self._at(point)
+        if found is not None and self.different is not self.problem:
+            found = OfMerged(self.problem, found, self.constant, self.expected, self.points)
+        if found is not None and self.tell is not None:
+            self.tell(self.evaluations, found.value, point)
+        return found
 
     def _at(self, point: Psi) -> CriterionAt | None:
         """The criterion at a point, of the different records alone."""

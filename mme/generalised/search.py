@@ -2,6 +2,7 @@ r"""The outer loop: minimise (L) over theta, gamma and tau together, by its exac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -57,16 +58,18 @@ def search(
     by_values: bool = False,
     first: Psi | None = None,
     given: bool = False,
+    tell: Callable[[int, float, Psi], None] | None = None,
 ) -> SearchEnd:
     """The minimum of (L); of (Q) with so many points, from the minimum of (L); or of (F), with none.
 
     ``by_values``: without gradients, by values of the criterion alone. ``given``: with theta as at ``first``.
+    ``tell`` gets each evaluation.
     """
     if points > 1:
         require_quadrature(problem, points)
-        first = search(problem, first=first, given=given).at.at
+        first = search(problem, first=first, given=given, tell=tell).at.at
         first = first if given else near(problem, first)
-    criterion = Criterion(problem, expected, points)
+    criterion = Criterion(problem, expected, points, tell=tell)
     at = _begun(criterion, first)
     point = at.at
     free = np.ones(point.x.size, dtype=bool)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
+
+from mme.errors import MMEWarning
+
+T = TypeVar("T")
 
 
 def is_watched() -> bool:
@@ -52,6 +57,21 @@ def stepped(what: str, names: Sequence[str], shown: bool) -> Iterator[str]:
         yield name
     bar.to(len(names))
     bar.close()
+
+
+def one_by_one(what: str, names: Sequence[str], make: Callable[[str], T], shown: bool) -> dict[str, T]:
+    """What is made of each name; with a bar, an interrupt ends it early and keeps what was made, if anything was."""
+    made: dict[str, T] = {}
+    try:
+        for name in stepped(what, names, shown):
+            made[name] = make(name)
+    except KeyboardInterrupt:
+        if not shown or not made:
+            raise
+        warnings.warn(
+            f"interrupted: {what} has {len(made)} of {len(names)} ({', '.join(made)})", MMEWarning, stacklevel=4
+        )
+    return made
 
 
 def text(what: str, done: int, total: int | None, seconds: float, note: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +24,13 @@ class Watched:
     def __init__(self, bar: ProgressBar) -> None:
         self.bar, self.lowest = bar, np.inf
 
-    def __call__(self, evaluation: int, value: float, x: np.ndarray) -> None:
+    def __call__(self, evaluation: int, value: float, x: Any) -> None:
         """Move it."""
         self.lowest = min(self.lowest, value)
         self.bar.to(evaluation, f"criterion {self.lowest:.6f}")
 
 
-def finished(report: Report | None) -> None:
+def finished(report: Callable[..., None] | None) -> None:
     """End what a report shows."""
     if isinstance(report, Watched):
         report.bar.close()
@@ -37,8 +38,6 @@ def finished(report: Report | None) -> None:
 
 def reporter(progress: Progress, searched: Searched) -> Report | None:
     """A function of (evaluation, value, x) that tells of it in the user's columns; None for silence."""
-    if progress is False:
-        return None
 
     def parameters(x: np.ndarray) -> np.ndarray:
         """(theta, phi) in the user's columns; of what is searched, where theta is given."""
@@ -47,13 +46,19 @@ def reporter(progress: Progress, searched: Searched) -> Report | None:
             return at[free]
         return np.concatenate([model.coordinates.outer(at[: model.k]), at[model.k :]])
 
-    if callable(progress):
-        return lambda evaluation, value, x: progress(evaluation, value, parameters(x))
+    return told(progress, parameters, "theta")
 
+
+def told(progress: Progress, parameters: Callable[[Any], np.ndarray], called: str) -> Callable[..., None] | None:
+    """A function of (evaluation, value, point) that tells of it; ``parameters`` of a point are ``called`` so."""
+    if progress is False:
+        return None
+    if callable(progress):
+        return lambda evaluation, value, point: progress(evaluation, value, parameters(point))
     if is_watched():
         return Watched(ProgressBar("fit"))
 
-    def line(evaluation: int, value: float, x: np.ndarray) -> None:
-        print(f"{evaluation:5d}  {value:18.8f}  theta {np.round(parameters(x), 6).tolist()}", file=sys.stderr)
+    def line(evaluation: int, value: float, point: Any) -> None:
+        print(f"{evaluation:5d}  {value:18.8f}  {called} {np.round(parameters(point), 6).tolist()}", file=sys.stderr)
 
     return line

@@ -87,7 +87,6 @@ def test_modes_and_estimates_are_written(command):
         (["--link", "logit"], "--link is of a generalised model: name its --family"),
         (["--agq", "5"], "--agq is of a generalised model: name its --family"),
         (["--family", "binomial", "--sigma", "1"], "--sigma is of a linear model"),
-        (["--family", "binomial", "--progress"], "--progress is of a linear model"),
         (["--family", "binomial", "--agq", "-1"], "n_agq must be a whole number from"),
     ],
 )

@@ -133,7 +133,7 @@ def ask(fit: mme.Fit | mme.GeneralisedFit) -> None:
     with contextlib.suppress(mme.MMEError):  # where the file knows other levels, or columns, than these
         fit.predict(DATA, new_levels="population")
     with contextlib.suppress(mme.MMEError):
-        fit.simulate(1, seed=1, newdata=DATA) if isinstance(fit, mme.Fit) else None
+        fit.simulate(1, seed=1, newdata=DATA)
     for factor in _factors(fit):
         fit.means(factor)
     if isinstance(fit, mme.Fit) and fit.internals.model.compressed is None:
@@ -262,8 +262,8 @@ def outcome(archive: Archive, seed: int, path: Path) -> tuple[str, str]:
     return "works", what
 
 
-def run(edits: int, first: int = 0) -> tuple[Counter[str], list[Finding]]:
-    """So many edits, of all kinds of fit in turn."""
+def run(edits: int, first: int = 0, told: bool = False) -> tuple[Counter[str], list[Finding]]:
+    """So many edits, of all kinds of fit in turn; findings are ``told`` as they come."""
     counts, found = Counter[str](), list[Finding]()
     with TemporaryDirectory() as folder:
         archives = {}
@@ -276,6 +276,8 @@ def run(edits: int, first: int = 0) -> tuple[Counter[str], list[Finding]]:
             counts[what] += 1
             if what == "finding":
                 found.append(Finding(name, seed, *said.split(": ", 1)))
+                if told:
+                    print(*found[-1], sep=" | ", flush=True)
     return counts, found
 
 
@@ -285,9 +287,7 @@ def main() -> int:
     parser.add_argument("edits", type=int, nargs="?", default=5000)
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     arguments = parser.parse_args()
-    counts, found = run(arguments.edits, arguments.first)
-    for one in found:
-        print(*one, sep=" | ")
+    counts, found = run(arguments.edits, arguments.first, told=True)
     print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
     return 1 if found else 0
 

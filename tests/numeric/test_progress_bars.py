@@ -61,6 +61,44 @@ def test_a_bootstrap_shows_how_many_are_left(terminal):
     assert "10/10" in terminal.getvalue()
 
 
+@pytest.fixture(scope="module")
+def herds():
+    return mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", mme.load("cbpp"), "binomial")
+
+
+def test_generalised_fits_profiles_and_reports_show_their_bars(terminal, herds, tmp_path):
+    pytest.importorskip("matplotlib")
+    told = []
+    options = {"progress": lambda *one: told.append(one)}
+    formula, data = herds.formula, mme.load("cbpp")
+    again = mme.glmer(formula, data, "binomial", **options)
+    assert min(value for _, value, _ in told) == pytest.approx(herds.criterion, abs=1e-9)
+    np.testing.assert_allclose(told[-1][2], [*again.theta, *again.beta], atol=1e-4)
+    with redirect_stderr(terminal):
+        mme.glmer(formula, data, "binomial", progress=True)
+        herds.profile("period2", progress=True)
+        herds.report(tmp_path / "report.html", progress=True)
+    shown = terminal.getvalue()
+    assert "criterion " in shown
+    assert "1/1" in shown
+    assert "7/7" in shown
+
+
+def test_an_interrupted_profile_keeps_what_is_done(terminal):
+    def make(name):
+        if name == "c":
+            raise KeyboardInterrupt
+        return name.upper()
+
+    with redirect_stderr(terminal):
+        with pytest.warns(mme.MMEWarning, match=r"interrupted: profile has 2 of 3 \(a, b\)"):
+            assert bars.one_by_one("profile", ["a", "b", "c"], make, True) == {"a": "A", "b": "B"}
+        with pytest.raises(KeyboardInterrupt):
+            bars.one_by_one("profile", ["c"], make, True)
+    with pytest.raises(KeyboardInterrupt):  # nobody watches: whoever interrupts wants an end
+        bars.one_by_one("profile", ["a", "c"], make, False)
+
+
 def test_what_is_not_asked_for_is_not_shown(terminal):
     assert list(bars.stepped("profile", ["a", "b"], False)) == ["a", "b"]
     with redirect_stderr(terminal):

@@ -25,7 +25,7 @@ from mme.inference.intervals.held import Maximum
 from mme.inference.intervals.question import Question
 from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
 from mme.inference.intervals.whole import AllParameters
-from mme.numeric.bars import stepped
+from mme.numeric.bars import one_by_one
 from mme.numeric.curvature import Curvature
 from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.search.joint import Joint
@@ -71,10 +71,11 @@ def profile(
     open_ = {name for name, is_open in zip(whole.names, whole.open.tolist(), strict=True) if is_open}
     if open_ & set(chosen):
         whole.warn(fit, "no profile of")
-    curves = {
-        name: _all_of_it(whole, name) if name in open_ else _for_all(_curve(maximum, name, deviance, z), whole)
-        for name in stepped("profile", chosen, yes_or_no(progress, "progress"))
-    }
+
+    def curve(name: str) -> Curve:
+        return _all_of_it(whole, name) if name in open_ else _for_all(_curve(maximum, name, deviance, z), whole)
+
+    curves = one_by_one("profile", chosen, curve, yes_or_no(progress, "progress"))
     return Profile(curves, whole.names, whole.spread(maximum.values), deviance)
 
 
