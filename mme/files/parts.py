@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
-from mme.files.kinds import is_of
+from mme.files.kinds import is_of, require_numbers
 from mme.files.trial import require_structure
 from mme.model.bounding import Bounds
 from mme.model.compressed import Compressed
@@ -35,7 +36,9 @@ def model_of(content: dict[str, Any]) -> Model:
     model = replace(model, unknown_parents=tuple(_groups(one, model) for one in content.get("unknown_parents", ())))
     held, bounds = content.get("held"), content.get("bounds")
     model = model if held is None else replace(model, held=Holding(**held))
-    return model if bounds is None else replace(model, bounds=_bounds(bounds, model))
+    model = model if bounds is None else replace(model, bounds=_bounds(bounds, model))
+    require_numbers(_beside(model), "model")
+    return model
 
 
 def _bounds(fields: dict[str, Any], model: Model) -> Bounds:
@@ -50,6 +53,23 @@ def _bounds(fields: dict[str, Any], model: Model) -> Bounds:
     for name in names:
         model.named.place(name, "bounds")
     return bounds
+
+
+def _beside(model: Model) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+    """What stands beside y, X and the terms, with the shapes that they must have."""
+    for held in (model.held, None if model.bounds is None else model.bounds.held):
+        if held is not None:
+            yield "held", held.values, (model.k,)
+            yield "held in units", held.in_units, (model.k,)
+    if model.compressed is not None:
+        yield "ones", model.compressed.ones, (model.y.size,)
+        yield "counts", model.compressed.counts, (model.y.size,)
+    for term in model.terms:
+        if isinstance(term.relationship, Known):
+            yield f"diagonal of the relationship of '{term.name}'", term.relationship.diagonal, (term.n_levels,)
+    for one in model.unknown_parents:
+        yield "groups of unknown parents", one.Q, (model.terms[one.term].n_levels, one.Q.shape[-1])
+        yield "mean of the groups", one.mean, one.Q.shape[-1:]
 
 
 def rows_of(content: dict[str, Any], model: Model, path: Path) -> Rows:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.files.kinds import require_numbers
-from mme.files.witness import columns_at, typical_rows
+from mme.files.witness import typical_columns
 from mme.fitted.common import Record
 from mme.formula.algebra import expand
 from mme.formula.bars import split
@@ -57,7 +57,7 @@ def require_specification(spec: Any, formula: Any, model: Model) -> None:
 
 def _require_columns(spec: Specification, model: Model, own: int) -> None:
     """Make the columns of rows at which all is typical; where they cannot be made nothing is learned."""
-    made = columns_at(spec, typical_rows(spec))
+    made = typical_columns(spec)
     if made is None:
         return
     if made["X"].shape[1] != own:

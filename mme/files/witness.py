@@ -27,25 +27,54 @@ def witness(fit: Record) -> dict[str, Any]:
     model = fit.model
     spec, residual = fit.specification, model.residual
     return {
-        "columns": columns_at(spec, typical_rows(spec)) if isinstance(spec, Specification) else None,
+        "columns": typical_columns(spec) if isinstance(spec, Specification) else None,
         "residual": None if residual is None else _of_structure(residual, np.asarray(fit.optimum.phi, dtype=float)),
     }
 
 
-def columns_at(spec: Specification, rows: dict[str, list[Any]]) -> dict[str, Any] | None:
-    """The columns of these rows; None where a column can be no number that is known."""
+def typical_columns(spec: Specification) -> dict[str, Any] | None:
+    """The columns of rows at which all is typical; None where a column can be no number that is known."""
+    rows = _typical_rows(spec)
     if _unlearned(spec, rows):
         return None
-    try:
-        made = spec.rows(rows)
-    except MMEError:
-        return None
+    for given in (rows | _of_calls(spec, rows), rows):
+        try:
+            return _columns(spec, given)
+        except MMEError:
+            continue
+    return None
+
+
+def _columns(spec: Specification, rows: dict[str, list[Any]]) -> dict[str, Any]:
+    made = spec.rows(rows)
     X = made.X.toarray() if hasattr(made.X, "toarray") else made.X
-    groups = [[factor.codes.astype(np.int64), len(factor.categories), covariates] for factor, covariates in made.groups]
+    groups = [
+        [factor.codes.astype(np.int64), len(factor.categories), covariates] for factor, covariates in made.groups
+    ]
     return {"X": np.asarray(X, dtype=float), "offset": made.offset, "groups": groups}
 
 
-def typical_rows(spec: Specification) -> dict[str, list[Any]]:
+def _of_calls(spec: Specification, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Labels, as the numbers that they spell, of columns that a function makes a factor of: ``factor(year)``."""
+    most, found = max(map(len, rows.values()), default=1), dict[str, list[Any]]()
+    for node, coding in (spec.codings | spec.bar_codings).items():
+        names = names_in(node)
+        if not isinstance(node, Name) and len(names) == 1 and coding.labels:
+            labels = [_number(label) for label in coding.labels[:_ROWS]]
+            most = max(most, len(labels))
+            found[next(iter(names))] = labels
+    longest = {name: [values[i % len(values)] for i in range(most)] for name, values in (rows | found).items()}
+    return longest if found else {}
+
+
+def _number(label: str) -> Any:
+    try:
+        return float(label)
+    except ValueError:
+        return label
+
+
+def _typical_rows(spec: Specification) -> dict[str, list[Any]]:
     """Rows of the columns that the formula names: each factor's first labels in turn, means, ones."""
     parsed = split(spec.formula)
     nodes = [*spec.fixed.variables, *spec.fixed.offsets]
@@ -65,7 +94,7 @@ def typical_rows(spec: Specification) -> dict[str, list[Any]]:
 
 def _unlearned(spec: Specification, rows: dict[str, list[Any]]) -> bool:
     """Whether a fixed column is neither a number whose mean is known nor a factor: several columns under one name."""
-    labelled = {node.value for node in spec.codings if isinstance(node, Name)}
+    labelled = set[str]().union(*map(names_in, spec.codings))
     fixed = set[str]().union(*map(names_in, spec.fixed.variables)) & set(rows)
     return bool(fixed - set(spec.means) - labelled)
 

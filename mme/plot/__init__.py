@@ -1,7 +1,7 @@
 """Pictures of a fit: ``fit.plot.effects("x")``, ``fit.plot.check()``, ... (``pip install mme[plot]``).
 
 Each draws on new axes, or on those given, and returns them: title, labels and limits are the user's to change, and
-``axes.figure.savefig("x.svg")`` writes the picture (svg, pdf, png). Most return the table behind them for
+``axes.figure.savefig("x.svg")`` writes the picture (svg, pdf, png). Each returns the table behind it for
 ``data=True``. Paper is dark where the user's settings have it so: ``plt.style.use("dark_background")``. matplotlib is
 imported when the first is drawn.
 """
@@ -122,9 +122,11 @@ class GeneralisedPlots:
     rootogram = _method(rootogram)
     residuals = _method(generalised_residuals)
     qq = _method(generalised_qq)
+    zeta = _method(zeta)
+    pairs = _method(pairs)
 
     def __repr__(self) -> str:
         return (
             "Plots: effects, interaction, coefficients, check, influence, predictive, by_group, caterpillar, binned, "
-            "calibration, rootogram, residuals, qq"
+            "calibration, rootogram, residuals, qq, zeta, pairs"
         )

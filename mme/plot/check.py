@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,14 +19,18 @@ from mme.fitted.record import Fitted
 from mme.plot.generalised import generalised_qq, generalised_residuals
 from mme.plot.influence import influence
 from mme.plot.predictive import predictive
-from mme.plot.residuals import against, effect_quantiles, qq, residuals
+from mme.plot.residuals import against, effect_quantiles, effect_table, qq, residuals
 from mme.plot.style import GREY, new_axes
+from mme.tables.arguments import yes_or_no
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Panels in a row, and inches of each; coefficients of random effects that have a panel.
 _IN_A_ROW, _SIZE, _EFFECTS = 3, (3.7, 3.2), 3
 
 
-def check(fit: Record, *, nsim: int = 50, seed: int = 1) -> np.ndarray:
+def check(fit: Record, *, nsim: int = 50, seed: int = 1, data: bool = False) -> Any:
     """A panel of checks: residuals, their normality and spread, random effects, influence, and new data from the model.
 
     Residuals should run level, keep their spread and follow the normal line (quantile residuals of a generalised fit
@@ -38,11 +43,16 @@ def check(fit: Record, *, nsim: int = 50, seed: int = 1) -> np.ndarray:
         Responses drawn from the model.
     seed : int
         Of these, and of quantile residuals.
+    data : bool
+        Return the tables behind the panels.
 
     Returns
     -------
-    (rows, columns) array of Axes; the last may be empty and not visible
+    (rows, columns) array of Axes, of which the last may be empty and not visible; for ``data=True`` a dict of
+    DataFrames: ``residuals, qq, effects of ..., influence, predictive``, as far as the fit has them
     """
+    if yes_or_no(data, "data"):
+        return _tables(fit, nsim, seed)
     panels: list[Any] = [_residuals, _qq, _spread, *_of_effects(fit)]
     if fit.model.terms and not fit.model.is_wide:
         panels.append(_influence)
@@ -55,6 +65,22 @@ def check(fit: Record, *, nsim: int = 50, seed: int = 1) -> np.ndarray:
         else:
             ax.set_visible(False)
     return axes
+
+
+def _tables(fit: Record, nsim: int, seed: int) -> dict[str, pd.DataFrame]:
+    """What the panels are drawn of; the spread is that of the residuals."""
+    found: dict[str, pd.DataFrame] = {}
+    if isinstance(fit, GeneralisedFitted):
+        found["residuals"] = generalised_residuals(fit, seed=seed, data=True)
+        found["qq"] = generalised_qq(fit, seed=seed, data=True)
+    elif isinstance(fit, Fitted):
+        found["residuals"] = residuals(fit, kind_at_hand(fit), data=True)
+        found["qq"] = qq(fit, kind=kind_at_hand(fit), data=True)
+        found |= {f"effects of {one.name}": effect_table(fit, one) for one in effects(fit.model)}
+    if fit.model.terms and not fit.model.is_wide:
+        with contextlib.suppress(MMEError):  # groups whose records are correlated with others
+            found["influence"] = influence(fit, data=True)
+    return found | {"predictive": predictive(fit, nsim=nsim, seed=seed, data=True)}
 
 
 def _residuals(fit: Record, ax: Any, seed: int) -> None:

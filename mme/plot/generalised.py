@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,10 +11,13 @@ from mme.diagnosis.generalised_residuals import generalised_residuals as residua
 from mme.errors import MMEError
 from mme.family.base import Observed
 from mme.fitted.generalised import GeneralisedFitted
-from mme.plot.residuals import against, quantiles
+from mme.plot.residuals import against, quantile_table, quantiles
 from mme.plot.style import BLUE, GREY, INK, LIGHT, VERMILION, legend_above, one_axes
-from mme.tables.arguments import count, is_word
+from mme.tables.arguments import count, is_word, yes_or_no
 from mme.tables.arrays import numbers, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Runs of records: the root of their number, up to this.
 _RUNS = 40
@@ -22,7 +25,9 @@ _RUNS = 40
 _BARS = 60
 
 
-def binned(fit: GeneralisedFitted, x: Any = None, *, bins: int | None = None, ax: Any = None) -> Any:
+def binned(
+    fit: GeneralisedFitted, x: Any = None, *, bins: int | None = None, data: bool = False, ax: Any = None
+) -> Any:
     """Mean residuals of runs of records, within twice the standard error that the family gives them.
 
     About 19 runs of 20 lie inside the band where the model holds (Gelman and Hill 2007, section 5.6).
@@ -33,10 +38,12 @@ def binned(fit: GeneralisedFitted, x: Any = None, *, bins: int | None = None, ax
         What records are sorted by: a column of X by name, or a value a row of the data; None: the fitted mean.
     bins : int, optional
         Runs of equal numbers of records; None: the root of their number, 40 at most.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``: a row a run, its ``records``, mean ``x`` and ``residual``, and the ``band``
     """
     values, name = _sorted_by(fit, x)
     used = fit.problem.data.weights > 0.0
@@ -46,6 +53,8 @@ def binned(fit: GeneralisedFitted, x: Any = None, *, bins: int | None = None, ax
     centre = np.array([values[used][run].mean() for run in runs])
     mean = np.array([residual[run].mean() for run in runs])
     band = np.array([2.0 * np.sqrt(variance[run].sum()) / run.size for run in runs])
+    if yes_or_no(data, "data"):
+        return _frame(records=[run.size for run in runs], x=centre, residual=mean, band=band)
     ax = one_axes(ax, (5.4, 3.9))
     ends = np.concatenate([[values[used].min()], centre, [values[used].max()]])
     reach = np.concatenate([band[:1], band, band[-1:]])
@@ -62,28 +71,37 @@ def binned(fit: GeneralisedFitted, x: Any = None, *, bins: int | None = None, ax
     return ax
 
 
-def calibration(fit: GeneralisedFitted, *, bins: int | None = None, ax: Any = None) -> Any:
+def calibration(fit: GeneralisedFitted, *, bins: int | None = None, data: bool = False, ax: Any = None) -> Any:
     """Observed means of runs of records against fitted ones, and how far off the family lets them be.
+
+    Parameters
+    ----------
+    bins : int, optional
+        As in ``binned()``.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``: a row a run, its ``records``, ``fitted, observed, lower, upper``
     """
-    data, used = fit.problem.data, fit.problem.data.weights > 0.0
+    given, used = fit.problem.data, fit.problem.data.weights > 0.0
     binomial = fit.family.name == "binomial"
-    weights = np.where(binomial, data.weights, 1.0)[used]
-    y, mean, variance = data.y[used], fit.estimates.fitted[used], _variance(fit)[used]
+    weights = np.where(binomial, given.weights, 1.0)[used]
+    y, mean, variance = given.y[used], fit.estimates.fitted[used], _variance(fit)[used]
     runs = _runs(mean, bins)
     total = np.array([weights[run].sum() for run in runs])
     fitted = np.array([(weights * mean)[run].sum() for run in runs]) / total
     observed = np.array([(weights * y)[run].sum() for run in runs]) / total
     half = 1.96 * np.sqrt(np.array([(weights**2 * variance)[run].sum() for run in runs])) / total
-    ax = one_axes(ax, (4.6, 4.4))
-    ends = [min(fitted.min(), observed.min()), max(fitted.max(), observed.max())]
-    ax.plot(ends, ends, color=INK, linewidth=0.8, label="as fitted")
     low, high = fitted - half, fitted + half
     if binomial:
         low, high = np.maximum(low, 0.0), np.minimum(high, 1.0)
+    if yes_or_no(data, "data"):
+        return _frame(records=[run.size for run in runs], fitted=fitted, observed=observed, lower=low, upper=high)
+    ax = one_axes(ax, (4.6, 4.4))
+    ends = [min(fitted.min(), observed.min()), max(fitted.max(), observed.max())]
+    ax.plot(ends, ends, color=INK, linewidth=0.8, label="as fitted")
     ax.vlines(fitted, low, high, color=GREY, linewidth=0.9, zorder=2, label="95% of the family")
     ax.scatter(fitted, observed, s=18.0, color=BLUE, linewidth=0.0, zorder=3, label="mean of a run")
     what = "share of successes" if binomial else f"mean  ({fit.model.response})"
@@ -95,30 +113,37 @@ def calibration(fit: GeneralisedFitted, *, bins: int | None = None, ax: Any = No
     return ax
 
 
-def rootogram(fit: GeneralisedFitted, *, ax: Any = None) -> Any:
+def rootogram(fit: GeneralisedFitted, *, data: bool = False, ax: Any = None) -> Any:
     """Observed frequencies of counts hung from the expected ones, both as roots (Kleiber and Zeileis 2016).
 
     Bars that end above zero are of counts that there are too few of, below zero of too many. Beyond 60 counts, counts
     are joined.
 
+    Parameters
+    ----------
+    data : bool
+        Return the table behind the picture.
+
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``: ``first, last`` count of a bar, ``observed`` and ``expected`` frequency
 
     Raises
     ------
     MMEError
         The response has no counts: use ``calibration()`` or ``residuals()``.
     """
-    data, used = fit.problem.data, fit.problem.data.weights > 0.0
-    y = data.y[used]
+    used = fit.problem.data.weights > 0.0
+    y = fit.problem.data.y[used]
     if fit.family.name == "binomial" or (y != np.round(y)).any():
         raise MMEError("a rootogram is of counts; use plot.calibration() or plot.residuals() for this response")
     width = max(1, int(np.ceil((y.max() + 1.0) / _BARS)))
     edges = np.arange(0, int(y.max()) + 1 + width, width)
     below = np.array([_cdf_sum(fit, used, edge - 1) for edge in edges.tolist()])
-    expected = np.sqrt(np.diff(below))
-    observed = np.sqrt(np.histogram(y, edges)[0])
+    expected, observed = np.diff(below), np.histogram(y, edges)[0]
+    if yes_or_no(data, "data"):
+        return _frame(first=edges[:-1], last=edges[1:] - 1, observed=observed, expected=expected)
+    expected, observed = np.sqrt(expected), np.sqrt(observed)
     centre = edges[:-1] + 0.5 * (width - 1)
     ax = one_axes(ax, (5.6, 3.9))
     ax.bar(centre, observed, bottom=expected - observed, width=0.85 * width, color=LIGHT, label="observed, hung")
@@ -133,7 +158,9 @@ def rootogram(fit: GeneralisedFitted, *, ax: Any = None) -> Any:
     return ax
 
 
-def generalised_residuals(fit: GeneralisedFitted, kind: str = "quantile", *, seed: int = 1, ax: Any = None) -> Any:
+def generalised_residuals(
+    fit: GeneralisedFitted, kind: str = "quantile", *, seed: int = 1, data: bool = False, ax: Any = None
+) -> Any:
     """Residuals against the linear predictor, with running quartiles: level, and as far apart everywhere.
 
     Parameters
@@ -142,14 +169,18 @@ def generalised_residuals(fit: GeneralisedFitted, kind: str = "quantile", *, see
         As in ``fit.residuals()``; quantile residuals are N(0, 1) if the model holds.
     seed : int
         Of quantile residuals.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``: ``eta, residual``
     """
     if not is_word(kind, KINDS):
         raise MMEError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {shown(kind)}")
     r = fit.rows.used(np.asarray(residuals_of(fit, kind, seed)))
+    if yes_or_no(data, "data"):
+        return _frame(eta=fit.estimates.eta, residual=r)
     ax = one_axes(ax, (5.4, 3.9))
     good = np.isfinite(r)
     against(ax, fit.estimates.eta[good], r[good])
@@ -159,17 +190,33 @@ def generalised_residuals(fit: GeneralisedFitted, kind: str = "quantile", *, see
     return ax
 
 
-def generalised_qq(fit: GeneralisedFitted, *, seed: int = 1, ax: Any = None) -> Any:
+def generalised_qq(fit: GeneralisedFitted, *, seed: int = 1, data: bool = False, ax: Any = None) -> Any:
     """Randomised quantile residuals against the normal distribution, with a band of 95% of each order statistic.
+
+    Parameters
+    ----------
+    seed : int
+        Of the residuals.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    Axes
+    Axes; a DataFrame for ``data=True``: ``normal, value, lower, upper``
     """
+    r = fit.rows.used(np.asarray(residuals_of(fit, "quantile", seed)))
+    if yes_or_no(data, "data"):
+        return quantile_table(r)
     ax = one_axes(ax, (4.2, 4.0))
-    quantiles(ax, fit.rows.used(np.asarray(residuals_of(fit, "quantile", seed))), "quantile residual")
+    quantiles(ax, r, "quantile residual")
     ax.set_title("Residuals", pad=6)
     return ax
+
+
+def _frame(**columns: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(columns)
 
 
 def _variance(fit: GeneralisedFitted) -> np.ndarray:

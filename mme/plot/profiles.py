@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.common import Record
+from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
+from mme.inference.intervals.generalised_profile import generalised_profile
 from mme.inference.intervals.profile import profile as profiled
 from mme.plot.style import BLUE, GREY, INK, LIGHT, VERMILION, new_axes
-from mme.tables.arguments import names_of
+from mme.tables.arguments import names_of, yes_or_no
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Values and zeta of each parameter.
+_Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 # Panels in a row.
 _IN_A_ROW = 3
 # |zeta| of the limits of intervals at 50, 80, 90, 95 and 99%.
@@ -26,7 +32,7 @@ _LEVEL = 0.1
 _RADII = {50: 1.1774, 80: 1.7941, 95: 2.4477}
 
 
-def zeta(fit: Fitted, profile: Any = None) -> np.ndarray:
+def zeta(fit: Record, profile: Any = None, *, data: bool = False) -> Any:
     """Profile zeta of each parameter: straight where the likelihood is quadratic and Wald's interval holds.
 
     Vertical lines mark the limits at 50, 80, 90, 95 and 99%, the straight line is Wald's.
@@ -35,12 +41,17 @@ def zeta(fit: Fitted, profile: Any = None) -> np.ndarray:
     ----------
     profile : Profile or DataFrame, optional
         What ``fit.profile()`` returns, or a table with the columns ``parameter, value, zeta``; None: made anew.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    (parameters,) array of Axes
+    (parameters,) array of Axes; a DataFrame for ``data=True``: ``parameter, value, zeta``
     """
-    curves = _curves(_table(fit, profile))
+    table = _table(fit, profile)
+    if yes_or_no(data, "data"):
+        return table[["parameter", "value", "zeta"]].reset_index(drop=True)
+    curves = _curves(table)
     columns = min(_IN_A_ROW, len(curves))
     rows = -(-len(curves) // columns)
     grid = new_axes(rows, columns, (2.7 * columns, 2.3 * rows), sharey=True)
@@ -73,7 +84,7 @@ def _curve(ax: Any, value: np.ndarray, z: np.ndarray) -> None:
     ax.margins(x=0.04)
 
 
-def pairs(fit: Fitted, profile: Any = None, parameters: Any = None) -> np.ndarray:
+def pairs(fit: Record, profile: Any = None, parameters: Any = None, *, data: bool = False) -> Any:
     """Joint regions (50, 80, 95%) of every two parameters, below the diagonal; zeta on it.
 
     Contours are interpolated from the profiles and their traces, the other parameter's estimate while one is held
@@ -86,10 +97,13 @@ def pairs(fit: Fitted, profile: Any = None, parameters: Any = None) -> np.ndarra
         As for zeta, with a column a parameter besides: the traces.
     parameters : sequence of str, optional
         Which to draw; None: all.
+    data : bool
+        Return the table behind the picture.
 
     Returns
     -------
-    (parameters, parameters) array of Axes
+    (parameters, parameters) array of Axes; a DataFrame for ``data=True``: the regions, points of each ``x, y`` and
+    ``share`` in their order, ``x_value, y_value``
     """
     table = _table(fit, profile)
     curves = _curves(table)
@@ -99,6 +113,8 @@ def pairs(fit: Fitted, profile: Any = None, parameters: Any = None) -> np.ndarra
         raise MMEError(
             f"pairs need two profiles with their traces (a column each); missing: {', '.join(unknown) or 'all'}"
         )
+    if yes_or_no(data, "data"):
+        return _regions_table(table, curves, names)
     k = len(names)
     axes = new_axes(k, k, (1.9 * k, 1.8 * k))
     for i, name in enumerate(names):
@@ -123,18 +139,44 @@ def _broken(name: str) -> str:
     return name.replace("|", "\n| ")
 
 
-def _region(ax: Any, table: pd.DataFrame, curves: dict[str, tuple[np.ndarray, np.ndarray]], x: str, y: str) -> None:
+def _region(ax: Any, table: pd.DataFrame, curves: _Curves, x: str, y: str) -> None:
     (vx, zx), (vy, zy) = curves[x], curves[y]
-    trace_y = _trace(table, x, y, vy, zy)  # zeta of y along the profile of x
-    trace_x = _trace(table, y, x, vx, zx)
-    for radius in _RADII.values():
-        if min(-zx[0], zx[-1], -zy[0], zy[-1]) < radius:
-            continue  # the profile ends at a bound before it
-        a, b = _contour(radius, zx, trace_y, zy, trace_x)
-        ax.plot(_smooth(zx, vx, a), _smooth(zy, vy, b), color=BLUE, linewidth=1.2)
+    trace_y, trace_x = _traces(table, curves, x, y)
+    for _, across, up in _regions(table, curves, x, y):
+        ax.plot(across, up, color=BLUE, linewidth=1.2)
     ax.plot(vx, _smooth(zy, vy, np.clip(trace_y, zy[0], zy[-1])), color=VERMILION, linewidth=0.8)
     ax.plot(_smooth(zx, vx, np.clip(trace_x, zx[0], zx[-1])), vy, color=VERMILION, linewidth=0.8, linestyle="--")
     ax.plot(np.interp(0.0, zx, vx), np.interp(0.0, zy, vy), "+", color=INK, markersize=6)
+
+
+def _traces(table: pd.DataFrame, curves: _Curves, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    """Zeta of y along the profile of x, and of x along that of y."""
+    return _trace(table, x, y, *curves[y]), _trace(table, y, x, *curves[x])
+
+
+def _regions(table: pd.DataFrame, curves: _Curves, x: str, y: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The share of each joint region, and the values of both parameters around it."""
+    (vx, zx), (vy, zy) = curves[x], curves[y]
+    trace_y, trace_x = _traces(table, curves, x, y)
+    for share, radius in _RADII.items():
+        if min(-zx[0], zx[-1], -zy[0], zy[-1]) < radius:
+            continue  # the profile ends at a bound before it
+        a, b = _contour(radius, zx, trace_y, zy, trace_x)
+        yield share, _smooth(zx, vx, a), _smooth(zy, vy, b)
+
+
+def _regions_table(table: pd.DataFrame, curves: _Curves, names: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame({"x": x, "y": y, "share": share / 100.0, "x_value": across, "y_value": up})
+        for x, y in combinations(names, 2)
+        for share, across, up in _regions(table, curves, x, y)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_OF_REGIONS)
+
+
+_OF_REGIONS = ["x", "y", "share", "x_value", "y_value"]
 
 
 def _trace(table: pd.DataFrame, held: str, other: str, value: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -174,12 +216,15 @@ def _smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(PchipInterpolator(x, y)(np.clip(at, x[0], x[-1])))
 
 
-def _table(fit: Fitted, profile: Any) -> pd.DataFrame:
+def _table(fit: Record, profile: Any) -> pd.DataFrame:
     """A profile as a table, made where it is not given."""
     if profile is None:
-        if not isinstance(fit, Fitted):
+        if isinstance(fit, GeneralisedFitted):
+            profile = generalised_profile(fit)
+        elif isinstance(fit, Fitted):
+            profile = profiled(fit)
+        else:
             raise MMEError("give a profile: a table with the columns parameter, value and zeta")
-        profile = profiled(fit, None, 0.95)
     table = profile.to_frame() if hasattr(profile, "curves") else profile
     missing = [name for name in ("parameter", "value", "zeta") if name not in getattr(table, "columns", ())]
     if missing:

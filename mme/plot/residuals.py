@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -26,6 +26,9 @@ from mme.plot.style import (
     spread,
 )
 from mme.tables.arguments import is_word, yes_or_no
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Records in a run whose quartiles are drawn, at least; and runs, at most.
 _RUN, _RUNS = 40, 20
@@ -85,7 +88,7 @@ def against(ax: Any, x: np.ndarray, r: np.ndarray, *, zero: bool = True) -> None
         legend_above(ax)
 
 
-def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: Any = None) -> Any:
+def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", data: bool = False, ax: Any = None) -> Any:
     """Quantiles against those of the normal distribution, with a band that holds 95% of each order statistic.
 
     Beyond 900 points the middle is thinned, the tails are kept.
@@ -97,20 +100,27 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: 
         precision have (root of prior variance less PEV).
     kind : str
         Of the residuals, as in ``fit.scaled_residuals()``.
+    data : bool
+        Return the points behind the picture.
 
     Returns
     -------
-    Axes, for a term (q,) array of Axes
+    Axes, for a term (q,) array of Axes; a DataFrame for ``data=True``: ``normal, value, lower, upper``, of a term by
+    coefficient
     """
     if is_word(what, ("residuals",)):
-        ax = one_axes(ax, (4.2, 4.0))
         r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
         if kind in _UNITS:
             r = r / r.std()
+        if yes_or_no(data, "data"):
+            return quantile_table(r)
+        ax = one_axes(ax, (4.2, 4.0))
         quantiles(ax, r, f"{kind} residual")
         ax.set_title("Residuals", pad=6)
         return ax
     one = drawn_effects(fit, what)
+    if yes_or_no(data, "data"):
+        return effect_table(fit, one)
     axes = row_of_axes(ax, one.q, (4.0, 4.0))
     for j, here in enumerate(axes):
         effect_quantiles(fit, one, j, here)
@@ -119,14 +129,29 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", ax: 
 
 def effect_quantiles(fit: Fitted, one: Effects, j: int, ax: Any) -> None:
     """The j-th coefficient's BLUPs, over the standard deviations that they have."""
+    values = _standardised(fit, one, j)
+    if not values.size:
+        ax.text(0.5, 0.5, "its variance is zero", ha="center", transform=ax.transAxes, color=GREY)
+    quantiles(ax, values, "BLUP / its standard deviation")
+    ax.set_title(f"{one.columns[j]} by {one.name}", pad=6)
+
+
+def effect_table(fit: Fitted, one: Effects) -> pd.DataFrame:
+    """The points of the quantile plots of all coefficients, one after another."""
+    import pandas as pd
+
+    tables = [quantile_table(_standardised(fit, one, j)) for j in range(one.q)]
+    for name, table in zip(one.columns, tables, strict=True):
+        table.insert(0, "coefficient", name)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _standardised(fit: Fitted, one: Effects, j: int) -> np.ndarray:
     b, pev = one.beside(fit.estimates.b)[:, j], one.variances(fit.estimates.pev)[:, j]
     prior = np.hstack([_prior_variances(fit, t) for t in one.terms])[:, j]
     variance = prior - pev
     known = variance > 1e-8 * prior.max()
-    if not known.any():
-        ax.text(0.5, 0.5, "its variance is zero", ha="center", transform=ax.transAxes, color=GREY)
-    quantiles(ax, b[known] / np.sqrt(variance[known]), "BLUP / its standard deviation")
-    ax.set_title(f"{one.columns[j]} by {one.name}", pad=6)
+    return np.asarray(b[known] / np.sqrt(variance[known]))
 
 
 def _prior_variances(fit: Fitted, t: int) -> np.ndarray:
@@ -136,28 +161,37 @@ def _prior_variances(fit: Fitted, t: int) -> np.ndarray:
     return np.outer(K, np.diag(fit.varcorr[term.name].cov))
 
 
-def quantiles(ax: Any, values: np.ndarray, name: str) -> None:
-    """Sorted values against normal quantiles, with the band of their order statistics."""
+def quantile_table(values: np.ndarray) -> pd.DataFrame:
+    """Sorted ``value`` against ``normal`` quantiles, with the band of order statistics; the middle of many thinned."""
+    import pandas as pd
+
     values = np.sort(values[np.isfinite(values)])
     n = values.size
+    chosen = np.arange(n)
+    if n > QUANTILES:
+        third = QUANTILES // 3
+        chosen = np.unique(np.concatenate([chosen[:third], chosen[-third:], spread(n, third)]))
+    low, high = _band(n, chosen)
+    normal = ndtri((chosen + 0.5) / max(n, 1))
+    return pd.DataFrame({"normal": normal, "value": values[chosen], "lower": low, "upper": high})
+
+
+def quantiles(ax: Any, values: np.ndarray, name: str) -> None:
+    """Sorted values against normal quantiles, with the band of their order statistics."""
+    n = int(np.isfinite(values).sum())
     ax.set_xlabel("normal quantile")
     ax.set_ylabel(name)
     if n < 2:
         ax.set_xticks([])
         ax.set_yticks([])
         return
-    chosen = np.arange(n)
-    if n > QUANTILES:
-        third = QUANTILES // 3
-        chosen = np.unique(np.concatenate([chosen[:third], chosen[-third:], spread(n, third)]))
-    low, high = _band(n, chosen)
-    x = ndtri((chosen + 0.5) / n)
+    x, value, low, high = quantile_table(values).to_numpy().T
     ax.fill_between(x, low, high, color=LIGHT, alpha=0.7, linewidth=0.0, zorder=1)
     ax.plot(x, x, color=INK, linewidth=0.8, zorder=2)
-    outside = (values[chosen] < low) | (values[chosen] > high)
+    outside = (value < low) | (value > high)
     size = float(np.interp(n, [20, 1000], [16.0, 6.0]))
     for part, colour in ((~outside, BLUE), (outside, VERMILION)):
-        ax.scatter(x[part], values[chosen][part], s=size, color=colour, linewidth=0.0, zorder=3)
+        ax.scatter(x[part], value[part], s=size, color=colour, linewidth=0.0, zorder=3)
     ax.grid(True)
 
 
