@@ -48,9 +48,7 @@ def typical_columns(spec: Specification) -> dict[str, Any] | None:
 def _columns(spec: Specification, rows: dict[str, list[Any]]) -> dict[str, Any]:
     made = spec.rows(rows)
     X = made.X.toarray() if hasattr(made.X, "toarray") else made.X
-    groups = [
-        [factor.codes.astype(np.int64), len(factor.categories), covariates] for factor, covariates in made.groups
-    ]
+    groups = [[factor.codes.astype(np.int64), len(factor.categories), covariates] for factor, covariates in made.groups]
     return {"X": np.asarray(X, dtype=float), "offset": made.offset, "groups": groups}
 
 

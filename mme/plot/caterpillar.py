@@ -19,11 +19,10 @@ from mme.plot.style import (
     LINES,
     NAMED,
     drawn_effects,
-    effect_words,
     legend_above,
     row_of_axes,
-    units,
 )
+from mme.plot.words import effect_words, units
 from mme.tables.arguments import check_level, is_word, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.frame import labels_of

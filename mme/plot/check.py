@@ -21,6 +21,7 @@ from mme.plot.influence import influence
 from mme.plot.predictive import predictive
 from mme.plot.residuals import against, effect_quantiles, effect_table, qq, residuals
 from mme.plot.style import GREY, new_axes
+from mme.plot.words import response_of
 from mme.tables.arguments import yes_or_no
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _spread(fit: Record, ax: Any, seed: int) -> None:
     else:
         assert isinstance(fit, Fitted)
         r, x = fit.rows.used(np.asarray(scaled_residuals(fit, kind_at_hand(fit)))), fit.estimates.fitted
-        ax.set_xlabel(f"fitted value  ({fit.model.response})")
+        ax.set_xlabel(f"fitted value  ({response_of(fit)})")
     good = np.isfinite(r)
     against(ax, x[good], np.sqrt(np.abs(r[good])), zero=False)
     ax.set_ylabel("root of |residual|")

@@ -12,6 +12,7 @@ from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.paper.estimates import printed
 from mme.plot.style import BLUE, INK, MARKS, SERIES, legend_above, one_axes
+from mme.plot.words import response_of
 from mme.tables.arguments import names_of, yes_or_no
 from mme.tables.arrays import shown
 
@@ -118,5 +119,5 @@ def _measure(records: list[Record]) -> str:
     """What the estimates are in."""
     first = records[0]
     if isinstance(first, GeneralisedFitted):
-        return f"estimate  ({first.family.link} of {first.model.response})"
-    return f"estimate  ({first.model.response})"
+        return f"estimate  ({first.family.link} of {response_of(first)})"
+    return f"estimate  ({response_of(first)})"

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from mme.plot.style import BLUE, GREY, INK, LIGHT, is_dark
+from mme.plot.style import BLUE, CELLS, GREY, INK, LIGHT, is_dark
 
 # What stands on white, and on dark paper in its place; the other colours are seen on both.
 _DARK = {INK: "#e6e6e6", GREY: "#9a9a9a", LIGHT: "#4a4a4a", "#ffffff": "#161616", BLUE: "#56a9e0"}
+_SPARSE = "#2b2b2b"
 _KINDS = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 
 
@@ -22,7 +23,20 @@ def on_its_paper(drawn: Any) -> Any:
         for artist in [*ax.get_children(), *(ax.get_legend().findobj() if ax.get_legend() else [])]:
             if artist is not ax.patch:
                 _exchange(artist)
+                if (box := getattr(artist, "get_bbox_patch", lambda: None)()) is not None:
+                    _exchange(box)
+        for image in ax.images:
+            _brighten(image)
     return drawn
+
+
+def _brighten(image: Any) -> None:
+    """Cells shaded from faint to dense: from dark to bright."""
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+    if image.get_cmap().name == CELLS:
+        dense = to_hex(image.get_cmap()(1.0))
+        image.set_cmap(LinearSegmentedColormap.from_list(CELLS, [_SPARSE, _DARK.get(dense, dense)]))
 
 
 def _exchange(artist: Any) -> None:

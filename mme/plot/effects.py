@@ -14,6 +14,7 @@ from mme.plot.effects_table import Effect, effect
 from mme.plot.pictured import Pictured
 from mme.plot.placing import Placing, spelt
 from mme.plot.style import GREY, POINTS, SERIES, axes_of_panels, hide_between, legend_above, named_handles, spread
+from mme.plot.words import response_of
 from mme.tables.arguments import yes_or_no
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _describe(axes: np.ndarray, seen: Pictured, found: Effect, places: Placing, 
     first = axes.ravel()[0]
     for here in axes.ravel()[:count]:
         places.ticks(here, many=count > 1)
-    y, title = _response(seen, found), f"{found.x} on {seen.fit.model.response}: mean with {100 * level:g}% interval"
+    y, title = _response(seen, found), f"{found.x} on {response_of(seen.fit)}: mean with {100 * level:g}% interval"
     across, up = (found.x, y) if places.upright else (y, found.x)
     if count == 1:
         first.set_xlabel(across)
@@ -222,7 +223,7 @@ def _describe(axes: np.ndarray, seen: Pictured, found: Effect, places: Placing, 
 
 
 def _response(seen: Pictured, found: Effect) -> str:
-    fit, name = seen.fit, seen.fit.model.response
+    fit, name = seen.fit, response_of(seen.fit)
     if isinstance(fit, GeneralisedFitted):
         if not fit.family.has_intercept:
             return f"probability of a category of {name}" if found.on_response else f"linear predictor of {name}"
@@ -238,4 +239,4 @@ def _response(seen: Pictured, found: Effect) -> str:
 def _inside(seen: Pictured) -> str:
     """The column that a transformed response is made of."""
     names = sorted(names_in(parse_expression(seen.fit.specification.response)))
-    return names[0] if names else seen.fit.model.response
+    return names[0] if names else response_of(seen.fit)

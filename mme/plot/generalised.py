@@ -13,6 +13,7 @@ from mme.family.base import Observed
 from mme.fitted.generalised import GeneralisedFitted
 from mme.plot.residuals import against, quantile_table, quantiles
 from mme.plot.style import BLUE, GREY, INK, LIGHT, VERMILION, legend_above, one_axes
+from mme.plot.words import response_of
 from mme.tables.arguments import count, is_word, yes_or_no
 from mme.tables.arrays import numbers, shown
 
@@ -65,7 +66,7 @@ def binned(
         if chosen.any():
             ax.scatter(centre[chosen], mean[chosen], s=16.0, color=colour, linewidth=0.0, zorder=3, label=label)
     ax.set_xlabel(name)
-    ax.set_ylabel(f"mean of y - fitted  ({fit.model.response})")
+    ax.set_ylabel(f"mean of y - fitted  ({response_of(fit)})")
     ax.set_title(f"Binned residuals: {len(runs)} runs of about {runs[0].size:,} records", pad=18)
     legend_above(ax)
     return ax
@@ -104,7 +105,7 @@ def calibration(fit: GeneralisedFitted, *, bins: int | None = None, data: bool =
     ax.plot(ends, ends, color=INK, linewidth=0.8, label="as fitted")
     ax.vlines(fitted, low, high, color=GREY, linewidth=0.9, zorder=2, label="95% of the family")
     ax.scatter(fitted, observed, s=18.0, color=BLUE, linewidth=0.0, zorder=3, label="mean of a run")
-    what = "share of successes" if binomial else f"mean  ({fit.model.response})"
+    what = "share of successes" if binomial else f"mean  ({response_of(fit)})"
     ax.set_xlabel(f"fitted {what}")
     ax.set_ylabel(f"observed {what}")
     ax.set_title(f"Calibration: {len(runs)} runs of about {runs[0].size:,} records", pad=18)
@@ -151,7 +152,7 @@ def rootogram(fit: GeneralisedFitted, *, data: bool = False, ax: Any = None) -> 
     ax.plot(centre, expected, marks, color=VERMILION, markersize=3.0, linewidth=1.3, label="expected")
     ax.axhline(0.0, color=INK, linewidth=0.7)
     ax.use_sticky_edges = False
-    ax.set_xlabel(f"{fit.model.response}" + (f", {width} counts a bar" if width > 1 else ""))
+    ax.set_xlabel(f"{response_of(fit)}" + (f", {width} counts a bar" if width > 1 else ""))
     ax.set_ylabel("root of the frequency")
     ax.set_title("Rootogram", pad=18)
     legend_above(ax)
@@ -184,7 +185,7 @@ def generalised_residuals(
     ax = one_axes(ax, (5.4, 3.9))
     good = np.isfinite(r)
     against(ax, fit.estimates.eta[good], r[good])
-    ax.set_xlabel(f"linear predictor  ({fit.family.link} of {fit.model.response})")
+    ax.set_xlabel(f"linear predictor  ({fit.family.link} of {response_of(fit)})")
     ax.set_ylabel(f"{kind} residual")
     ax.set_title("Residuals against the linear predictor", pad=18)
     return ax
@@ -243,7 +244,7 @@ def _runs(x: np.ndarray, bins: int | None) -> list[np.ndarray]:
 def _sorted_by(fit: GeneralisedFitted, x: Any) -> tuple[np.ndarray, str]:
     """Values (n,) and their name."""
     if x is None:
-        return fit.estimates.fitted, f"fitted mean  ({fit.model.response})"
+        return fit.estimates.fitted, f"fitted mean  ({response_of(fit)})"
     if isinstance(x, str):
         if x not in fit.model.x_names:
             raise MMEError(f"there is no column '{x}' in X ({', '.join(fit.model.x_names)}); give x as an array")

@@ -32,6 +32,7 @@ from mme.plot.style import (
     spread,
     whole_numbers,
 )
+from mme.plot.words import response_of
 from mme.tables.arguments import is_word, yes_or_no
 from mme.tables.arrays import numbers, shown
 from mme.tables.frame import labels_of
@@ -176,7 +177,7 @@ def _lattice(fit: Fitted, t: int, x: np.ndarray, name: str, lines: list[GroupLin
     whole_numbers(axes[0, 0].xaxis, x, 3)
     figure = axes[0, 0].figure
     figure.supxlabel(name, fontsize=9)
-    figure.supylabel(fit.model.response, fontsize=9)
+    figure.supylabel(response_of(fit), fontsize=9)
     note = f"{chosen.size} of {count:,} levels of {term.group}" if chosen.size < count else term.group
     figure.suptitle(f"{note}, from the lowest to the highest BLUP", x=0.01, ha="left", fontsize=9.5)
     handles, names = axes[0, 0].get_legend_handles_labels()
@@ -212,7 +213,7 @@ def _spaghetti(
     ax.set_ylim(*central(fit.model.y, 0.998, 0.05))
     whole_numbers(ax.xaxis, x)
     ax.set_xlabel(name)
-    ax.set_ylabel(fit.model.response)
+    ax.set_ylabel(response_of(fit))
     ax.set_title(f"Fitted lines by {one.group}", pad=18)
     legend_above(ax)
     return ax

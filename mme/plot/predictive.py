@@ -11,6 +11,7 @@ from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, legend_above, one_axes, whole_numbers
+from mme.plot.words import response_of
 from mme.results.simulate import simulate_generalised, simulate_responses
 from mme.tables.arguments import yes_or_no
 
@@ -58,7 +59,7 @@ def predictive(fit: Record, *, nsim: int = 50, seed: int = 1, data: bool = False
         ax.plot(at, curves[2:].T, color=GREY, linewidth=0.6, alpha=0.4, zorder=1)
         ax.plot(at, curves[0], color=BLUE, linewidth=1.8, zorder=3, label="observed")
         ax.set_yticks([])
-    ax.set_xlabel(fit.model.response)
+    ax.set_xlabel(response_of(fit))
     ax.set_ylabel("share of records" if counted else "density")
     ax.set_title("Responses that the model draws", pad=18)
     legend_above(ax)

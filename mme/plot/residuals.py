@@ -25,6 +25,7 @@ from mme.plot.style import (
     running,
     spread,
 )
+from mme.plot.words import response_of
 from mme.tables.arguments import is_word, yes_or_no
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def residuals(fit: Fitted, kind: str = "standardised", *, data: bool = False, ax
         return pd.DataFrame({"fitted": x, "residual": r})
     ax = one_axes(ax, (5.4, 3.9))
     against(ax, x, r)
-    ax.set_xlabel(f"{'population value' if marginal else 'fitted value'}  ({fit.model.response})")
-    name = f"{_UNITS[kind]}  ({fit.model.response})" if kind in _UNITS else f"{kind} residual"
+    ax.set_xlabel(f"{'population value' if marginal else 'fitted value'}  ({response_of(fit)})")
+    name = f"{_UNITS[kind]}  ({response_of(fit)})" if kind in _UNITS else f"{kind} residual"
     ax.set_ylabel(name)
     ax.set_title("Residuals against fitted values", pad=18)
     return ax

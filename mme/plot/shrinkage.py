@@ -22,8 +22,8 @@ from mme.plot.style import (
     legend_above,
     one_axes,
     spread,
-    units,
 )
+from mme.plot.words import response_of, units
 from mme.results.shrinkage import shrinkage_table
 from mme.tables.arguments import yes_or_no
 from mme.tables.frame import labels_of
@@ -37,8 +37,8 @@ _RADII = {"50%": 1.1774, "95%": 2.4477}
 _SEEN = 0.98
 # Width of a character and height of a line of the names of levels, in points.
 _WIDE, _HIGH = 4.2, 8.0
-# Arrows drawn where not all can be.
-_ARROWS = 150
+# Of many levels arrows are means over cells of the plane, across and up, that hold at least so many.
+_CELLS, _LEAST = np.array([13, 11]), 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +78,8 @@ def shrinkage(
 
     Several coefficients are drawn in the plane of two of them, with the ellipses that hold 50% and 95% of
     the levels under the estimated prior; a single one on a line, levels sorted by their own estimate. Beyond 60
-    levels the axes show 98% of them. Beyond 400 arrows are drawn for an even choice, from the middle to the outermost,
-    and beyond 3000 so are points; a note in the picture says how many.
+    levels the axes show 98% of them. Beyond 400 arrows are the field of all levels, means over cells of the plane, and
+    beyond 3000 points are an even choice from the middle to the outermost; a note in the picture says so.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ def shrinkage(
     shape = (one.n_levels, one.q)
     own, partial, pooled = (table[name].to_numpy().reshape(shape) for name in _COLUMNS)
     if one.q == 1:
-        return _on_a_line(_Levels(one, fit.model.response, own[:, 0], partial[:, 0], pooled[0]), ax)
+        return _on_a_line(_Levels(one, response_of(fit), own[:, 0], partial[:, 0], pooled[0]), ax)
     pair = _pair(one, coefficients)
-    levels = _Levels(one, fit.model.response, own[:, pair], partial[:, pair], pooled[0, pair])
+    levels = _Levels(one, response_of(fit), own[:, pair], partial[:, pair], pooled[0, pair])
     ax = one_axes(ax, (5.8, 5.4))
     _in_the_plane(levels, ax)
     G = one.together([part.cov for part in fit.varcorr.values()])
@@ -164,13 +164,27 @@ def _in_the_plane(levels: _Levels, ax: Any) -> None:
     hollow = {"facecolor": VERMILION if many else "white", "linewidth": 0.0 if many else 0.8}
     ax.scatter(*own.T, edgecolor=VERMILION, alpha=0.3 if many else 1.0, zorder=1, label=_OWN, **hollow, **marks)
     ax.scatter(*partial.T, color=BLUE, linewidth=0.0, alpha=0.3 if many else 1.0, zorder=2, label=_PARTIAL, **marks)
-    chosen = order[spread(order.size, _ARROWS if many else LINES)]
+    start, move = _field(levels) if many else (levels.own, levels.partial - levels.own)
     arrows = {"scale_units": "xy", "angles": "xy", "scale": 1.0, "color": INK if many else GREY, "zorder": 3}
     arrows["alpha"] = float(np.interp(levels.term.n_levels, [NAMED, 3 * NAMED], [1.0, 0.45])) if not many else 1.0
     shape = {"width": levels.size((0.0035, 0.0015)), "headwidth": 5.0, "headlength": 6.0, "headaxislength": 5.5}
-    ax.quiver(*levels.own[chosen].T, *(levels.partial - levels.own)[chosen].T, **arrows, **shape)
+    ax.quiver(*start.T, *move.T, **arrows, **shape)
     pooled = {"marker": "P", "color": INK, "edgecolor": "white", "linewidth": 0.8, "zorder": 6}
     ax.scatter(*levels.pooled[:, None], s=80.0, label=_POOLED, **pooled)
+
+
+def _field(levels: _Levels) -> tuple[np.ndarray, np.ndarray]:
+    """Means (cells, 2) of the own estimates of all levels in cells of the plane, and how far they are drawn."""
+    own, move = levels.own, levels.partial - levels.own
+    limits = np.array([central(own[:, i], _SEEN) for i in (0, 1)])
+    place = np.floor((own - limits[:, 0]) / np.ptp(limits, axis=1) * _CELLS).astype(np.int64)
+    inside = ((place >= 0) & (place < _CELLS)).all(axis=1)
+    cell = place[inside] @ np.array([1, _CELLS[0]])
+    count = np.bincount(cell, minlength=int(np.prod(_CELLS)))
+    filled = count >= _LEAST
+    sums = [np.bincount(cell, one, minlength=count.size)[filled] for one in (*own[inside].T, *move[inside].T)]
+    means = np.array(sums).T / count[filled, None]
+    return means[:, :2], means[:, 2:]
 
 
 def _label(ax: Any, labels: list[str], points: np.ndarray) -> None:
@@ -207,7 +221,7 @@ def _ellipses(ax: Any, centre: np.ndarray, G: np.ndarray) -> None:
 def _describe_plane(levels: _Levels, names: list[str], ax: Any) -> None:
     count = levels.term.n_levels
     notes = [f"points: {POINTS:,} of {count:,} levels"] if count > POINTS else []
-    notes += [f"arrows: {_ARROWS} of {count:,} levels"] if levels.many else []
+    notes += [f"arrows: means of all {count:,} levels by cell"] if levels.many else []
     if count > NAMED:
         limits = np.array([central(np.append(levels.own[:, i], levels.partial[:, i]), _SEEN) for i in (0, 1)])
         ax.set_xlim(*limits[0])

@@ -15,7 +15,6 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.effects import Effects, named_effects
-from mme.fitted.generalised import GeneralisedFitted
 
 # Okabe and Ito's palette (2008), told apart with any colour vision and in print.
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
@@ -23,8 +22,9 @@ INK, GREY, LIGHT = "#222222", "#8c8c8c", "#d4d4d4"
 # Lines that differ by a factor; beside the colour their marks differ, for print.
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#6b4c9a")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
-# A cell with one record.
-_FAINT = "#eeeeee"
+# A cell with one record; the name of their colours.
+FAINT = "#eeeeee"
+CELLS = "records"
 
 # Up to here every level has a line of its own with its name; every point a mark; every line is drawn.
 NAMED, POINTS, LINES = 60, 3000, 400
@@ -178,7 +178,7 @@ def density(ax: Any, x: np.ndarray, y: np.ndarray, colour: str) -> None:
     most = int(counts.max())
     ax.imshow(
         np.ma.masked_equal(counts, 0),
-        cmap=LinearSegmentedColormap.from_list("records", [_FAINT, colour]),
+        cmap=LinearSegmentedColormap.from_list(CELLS, [FAINT, colour]),
         norm=LogNorm(1, max(most, 2)),
         extent=(*sides, *ends),
         origin="lower",
@@ -212,17 +212,6 @@ def running(x: np.ndarray, y: np.ndarray, bins: int) -> tuple[np.ndarray, np.nda
     return centres, quartiles[:, ends]
 
 
-def units(response: str, column: str) -> str:
-    """What a coefficient is measured in: the response for an intercept, the response a unit of the column otherwise.
-
-    Examples
-    --------
-    >>> units("Reaction", "(Intercept)"), units("Reaction", "Days")
-    ('Reaction', 'Reaction per Days')
-    """
-    return response if column == "(Intercept)" else f"{response} per {column}"
-
-
 def whole_numbers(axis: Any, values: np.ndarray | None, most: int = 8) -> None:
     """Ticks without an offset or an exponent, which calendar years have none of; whole ones where the values are."""
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
@@ -249,7 +238,9 @@ def legend_above(ax: Any, columns: int | None = None, name: str = "") -> int:
     """
     handles, labels = named_handles(ax, name)
     if columns is None:
-        columns = max(1, min(len(labels), int(_LEGEND / (max(map(len, labels), default=1) + 4.0))))
+        columns = _columns_of_legend(labels)
+    if columns < len(labels) and labels[0] == f"{name}:":  # the name has a row of its own, as levels have theirs
+        handles, labels, columns = handles[1:], [f"{name}: {labels[1]}", *labels[2:]], max(columns - 1, 1)
     legend = ax.legend(
         handles,
         labels,
@@ -267,11 +258,14 @@ def legend_above(ax: Any, columns: int | None = None, name: str = "") -> int:
     return -(-len(labels) // columns)
 
 
-def effect_words(fit: Record) -> tuple[str, str]:
-    """What the random effects of a fit are called, and what they are measured in."""
-    if isinstance(fit, GeneralisedFitted):
-        return "mode", f"{fit.family.link} of {fit.model.response}"
-    return "BLUP", fit.model.response
+def _columns_of_legend(labels: list[str]) -> int:
+    """As many as fit: columns are as wide as their longest label, which lie by columns."""
+    for columns in range(len(labels), 1, -1):
+        rows = -(-len(labels) // columns)
+        wide = [max(map(len, labels[k : k + rows])) for k in range(0, len(labels), rows)]
+        if sum(wide) + 4.0 * len(wide) <= _LEGEND:
+            return columns
+    return 1
 
 
 def drawn_effects(fit: Record, name: str | None) -> Effects:

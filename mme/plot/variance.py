@@ -8,6 +8,7 @@ import numpy as np
 
 from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, INK, one_axes
+from mme.plot.words import response_of
 from mme.results.shares import variance_shares
 from mme.tables.arguments import yes_or_no
 
@@ -40,7 +41,7 @@ def variance(fit: Fitted, *, data: bool = False, ax: Any = None) -> Any:
     ax.set_xlim(0.0, 1.3 * most + 0.02)
     ax.set_xticks([tick for tick in ax.get_xticks() if tick <= max(most, 0.1) + 1e-9])
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}%")
-    ax.set_xlabel(f"share of the variance of {fit.model.response}  (variance)")
+    ax.set_xlabel(f"share of the variance of {response_of(fit)}  (variance)")
     fixed, residual = table["share"].iloc[0], table["share"].iloc[-1]
     ax.set_title(f"R² {100 * fixed:.1f}% fixed effects, {100 * (1.0 - residual):.1f}% with random ones")
     return ax

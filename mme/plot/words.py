@@ -1,0 +1,49 @@
+"""What pictures call the response and what is measured in it."""
+
+from __future__ import annotations
+
+from mme.errors import MMEError
+from mme.fitted.common import Record
+from mme.fitted.generalised import GeneralisedFitted
+from mme.formula.parser import parse_expression
+from mme.formula.syntax import Call, deparse
+
+
+def response_of(fit: Record) -> str:
+    """The response by a name that fits beside an axis: of ``cbind(ill, well)`` the successes.
+
+    Examples
+    --------
+    >>> short("cbind(ill, of - ill)"), short("log(y)")
+    ('ill', 'log(y)')
+    """
+    return short(fit.model.response)
+
+
+def short(response: str) -> str:
+    """The response without its failures."""
+    if not response.startswith("cbind("):
+        return response
+    try:
+        node = parse_expression(response)
+    except MMEError:
+        return response
+    return deparse(node.args[0]) if isinstance(node, Call) and node.args else response
+
+
+def units(response: str, column: str) -> str:
+    """What a coefficient is measured in: the response for an intercept, the response a unit of the column otherwise.
+
+    Examples
+    --------
+    >>> units("Reaction", "(Intercept)"), units("Reaction", "Days")
+    ('Reaction', 'Reaction per Days')
+    """
+    return response if column == "(Intercept)" else f"{response} per {column}"
+
+
+def effect_words(fit: Record) -> tuple[str, str]:
+    """What the random effects of a fit are called, and what they are measured in."""
+    if isinstance(fit, GeneralisedFitted):
+        return "mode", f"{fit.family.link} of {response_of(fit)}"
+    return "BLUP", response_of(fit)
