@@ -10,7 +10,8 @@ from cases import load_data
 from scipy.stats import norm
 
 import mme
-from mme.plot.style import LINES, NAMED, POINTS, density, png, spread, units
+from mme.plot.style import LINES, NAMED, POINTS, central, density, png, spread
+from mme.plot.words import units
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'mme[plot]'")
 matplotlib.use("Agg")
@@ -142,15 +143,34 @@ def test_ellipses_hold_half_and_95_percent_of_the_prior(sleep):
     assert {text.get_text() for text in ax.texts} >= {"50%", "95%", "308"}
 
 
-def test_ten_thousand_levels_have_few_arrows_rasterised_points_and_a_note(fits):
+_POOLINGS = ("no_pooling", "partial_pooling")
+
+
+def cell_means(places, values):
+    """Means of values by the cell of 13 x 11 that the places are in, and the cells with three or more."""
+    from scipy.stats import binned_statistic_2d
+
+    ends = [central(places[:, i], 0.98) for i in (0, 1)]
+    count = binned_statistic_2d(*places.T, None, "count", [13, 11], ends).statistic.ravel()
+    means = [binned_statistic_2d(*places.T, one, "mean", [13, 11], ends).statistic.ravel() for one in values.T]
+    return np.array(means).T, count >= 3
+
+
+def test_ten_thousand_levels_have_a_field_of_all_rasterised_points_and_a_note(fits):
     ax = fits[10_000].plot.shrinkage()
     (arrows,) = [one for one in ax.collections if one.__class__.__name__ == "Quiver"]
-    assert arrows.U.size == 150
+    estimates = [fits[10_000].shrinkage()["child"][name].to_numpy().reshape(-1, 2) for name in _POOLINGS]
+    for start, expected in zip(
+        ([arrows.X, arrows.Y], [arrows.X + arrows.U, arrows.Y + arrows.V]), estimates, strict=True
+    ):
+        means, filled = cell_means(estimates[0], expected)
+        np.testing.assert_allclose(np.sort(start[0]), np.sort(means[filled, 0]))
+        np.testing.assert_allclose(np.sort(start[1]), np.sort(means[filled, 1]))
     own, partial, _ = (one for one in ax.collections if one.__class__.__name__ == "PathCollection")
     assert own.get_rasterized()
     assert partial.get_rasterized()
     notes = " ".join(text.get_text() for text in ax.texts)
-    assert "arrows: 150 of 10,000 levels" in notes
+    assert "arrows: means of all 10,000 levels by cell" in notes
     assert "points: 3,000 of 10,000 levels" in notes
     assert len(own.get_offsets()) == len(partial.get_offsets()) == POINTS
     beyond = int(re.search(r"([\d,]+) own estimates beyond", notes)[1].replace(",", ""))
