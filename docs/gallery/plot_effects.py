@@ -2,7 +2,7 @@
 Effects: means over a variable, with intervals
 ==============================================
 
-The mean of the response over a variable, other numbers at their mean and other factors in equal parts; the records stand
+The mean of the response over a variable, other numbers at their mean and other factors in equal parts, with the records
 behind. ``data=True`` returns the table, for plotnine, Altair or seaborn.
 """
 
