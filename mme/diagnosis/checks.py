@@ -12,7 +12,7 @@ from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.notes import boundary
-from mme.search.verdict import open_parameters, search_names
+from mme.search.verdict import UNBOUNDED, WITHOUT_BOUND, open_parameters, search_names
 
 # A variance of fewer values than this has a relative standard error above 70% (sqrt(2 / (J - 1))).
 _FEW_LEVELS = 5
@@ -37,7 +37,14 @@ def _optimum(fit: Fitted) -> Iterator[Finding]:
     optimum = fit.optimum
     if optimum.verdict == "given":
         return
-    if not optimum.converged:
+    if optimum.verdict == UNBOUNDED:
+        yield Finding(
+            UNBOUNDED,
+            f"{WITHOUT_BOUND[0].upper()}{WITHOUT_BOUND[1:]}.",
+            "There are no estimates of REML or ML; what is reported is a point on the way.",
+            "simplify the random part: fewer slopes, diag() for correlated ones, fewer terms.",
+        )
+    elif not optimum.converged:
         yield Finding(
             "not converged",
             f"The search did not reach a minimum of the criterion ({optimum.reason}); one more step promises "

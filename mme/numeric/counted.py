@@ -9,11 +9,20 @@ import numpy as np
 
 from mme.errors import MemoryForecastError, MMEError
 
+# In coordinates of order one a point further out than this is far.
+_FAR = 100.0
+
+
+class EndlessError(Exception):
+    """The function falls without bound."""
+
 
 class Counted:
     """The function with a count, the best point so far and the caller's progress line.
 
-    A point at which f raises, or is not a number, counts as infinite; ``problem`` is the first that was raised.
+    A point at which f raises, or is not a number, counts as infinite; ``problem`` is the first that was raised. Once
+    the lowest point is further out than ``far``, ``endless`` is asked whether f falls without bound from there, and
+    again ten times as far out; the search ends by an exception if it does.
     """
 
     def __init__(
@@ -21,10 +30,12 @@ class Counted:
         f: Callable[[np.ndarray], float],
         start: np.ndarray,
         progress: Callable[[int, float, np.ndarray], None] | None,
+        endless: Callable[[np.ndarray], tuple[bool, int]] | None = None,
     ) -> None:
         self.f, self.progress = f, progress
         self.evaluations, self.best, self.x = 0, np.inf, np.array(start)
         self.problem: Exception | None = None
+        self.endless, self.far = endless, _FAR if endless is not None else inf
 
     def __call__(self, x: np.ndarray) -> float:
         """The value at x; one evaluation more."""
@@ -34,7 +45,17 @@ class Counted:
             self.best, self.x = value, np.array(x)
         if self.progress is not None:
             self.progress(self.evaluations, value, x)
+        if self.best == value < inf and np.abs(x).max(initial=0.0) > self.far:
+            self._ask(x)
         return value
+
+    def _ask(self, x: np.ndarray) -> None:
+        assert self.endless is not None
+        found, evaluations = self.endless(x)
+        self.evaluations += evaluations
+        if found:
+            raise EndlessError
+        self.far = 10.0 * float(np.abs(x).max())
 
     def _value(self, x: np.ndarray) -> float:
         try:

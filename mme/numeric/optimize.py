@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.numeric.by_values import GAIN, search
-from mme.numeric.counted import Counted
+from mme.numeric.counted import Counted, EndlessError
 from mme.numeric.curvature import NOISE, Curvature, curvature, moved, unknown_curvature
 from mme.numeric.newton import Derivatives, descend, polish
 
@@ -29,7 +29,10 @@ BY_DERIVATIVES = "Newton steps on derivatives in closed form gained nothing more
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """Where a search ended: the point, its value, how many evaluations it took and why it stopped."""
+    """Where a search ended: the point, its value, how many evaluations it took and why it stopped.
+
+    ``endless``: that is no minimum, the function falls without bound from there on.
+    """
 
     x: np.ndarray
     value: float
@@ -37,6 +40,7 @@ class Minimum:
     reason: str
     zeros: np.ndarray
     curvature: Curvature
+    endless: bool = False
 
 
 def minimise(
@@ -48,6 +52,7 @@ def minimise(
     nearby: Curvature | None = None,
     derivatives: Derivatives | None = None,
     later: Callable[[], Derivatives | None] | None = None,
+    endless: Callable[[np.ndarray], tuple[bool, int]] | None = None,
     progress: Callable[[int, float, np.ndarray], None] | None = None,
 ) -> Minimum:
     """Minimise f from ``start`` (k,), coordinates of order one, believed to be off by about ``radius`` (k,).
@@ -74,6 +79,8 @@ def minimise(
         x (k,) -> gradient (k,) and Hessian (k, k) of f, or None where they are not known.
     later : callable, optional
         () -> such derivatives, or None.
+    endless : callable, optional
+        x (k,) -> whether f falls without bound from there on, and how many evaluations that took: the search ends then.
     progress : callable, optional
         Called with (evaluation, value, x).
 
@@ -82,7 +89,23 @@ def minimise(
     Exception
         What f raised first, if it has no value at any point that was tried.
     """
-    counted = Counted(f, start, progress)
+    counted = Counted(f, start, progress, endless)
+    try:
+        return _minimised(counted, start, radius, even, nearby, derivatives, later)
+    except EndlessError:
+        reason, none = "the criterion falls without bound", unknown_curvature(counted.x, counted.best, np.inf)
+        return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), none, True)
+
+
+def _minimised(
+    counted: Counted,
+    start: np.ndarray,
+    radius: np.ndarray,
+    even: np.ndarray,
+    nearby: Curvature | None,
+    derivatives: Derivatives | None,
+    later: Callable[[], Derivatives | None] | None,
+) -> Minimum:
     start, at = _with_value(counted, start, radius), None
     if derivatives is not None and np.isfinite(counted.best):
         found = _minimum_by_slopes(counted, even, derivatives)

@@ -12,6 +12,7 @@ from mme.engine.objective import Objective
 from mme.numeric.curvature import CONVERGED
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, minimise
+from mme.search.endless import Endless
 from mme.search.lowest import beside
 from mme.search.progress import Report
 from mme.search.start import Start
@@ -32,6 +33,7 @@ def continued(
     progress: Report | None,
     spent: int,
     later: Callable[[], Derivatives | None] | None = None,
+    endless: Endless | None = None,
 ) -> Minimum:
     """The minimum found from x, counted and told of from the evaluations that were spent before."""
     report = progress
@@ -40,7 +42,9 @@ def continued(
         def report(evaluation: int, value: float, at: np.ndarray) -> None:
             progress(spent + evaluation, value, at)
 
-    found = minimise(criterion, x, radius, even=even, derivatives=derivatives, later=later, progress=report)
+    found = minimise(
+        criterion, x, radius, even=even, derivatives=derivatives, later=later, endless=endless, progress=report
+    )
     return replace(found, evaluations=found.evaluations + spent)
 
 

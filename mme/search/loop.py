@@ -23,6 +23,7 @@ from mme.search.beside_sigma import asks_for_sigma, beside_sigma
 from mme.search.bounded import bounded, viewed
 from mme.search.by_probes import minimum_by_probes
 from mme.search.elsewhere import continued, elsewhere, lower
+from mme.search.endless import endless_of
 from mme.search.found import Found
 from mme.search.given import given_theta
 from mme.search.joint import Joint, first_phi
@@ -147,7 +148,8 @@ def _minimised(
             minimum = _minimum(joint, searched, radius, begun, report := reporter(progress, searched), spent, by)
             searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
         finished(report)
-        if begun is not None and begun.valleys is not None and not (np.abs(minimum.x) < FAR).all():
+        gone = minimum.endless or not (np.abs(minimum.x) < FAR).all()
+        if begun is not None and begun.valleys is not None and gone:
             return _minimised(joint, theta, progress, first_theta, by, False, minimum.evaluations)
     inner, phi = np.split(searched.parameters(minimum.x), [model.k])
     found = model.canonical(given_theta(theta, model, "theta") if given else model.coordinates.outer(inner))
@@ -192,11 +194,11 @@ def _minimum(
     ways = "values alone" if slopes is None else _AVERAGES if isinstance(slopes, Averages) else "exact derivatives"
     _LOG.info("search of %d parameters by %s", x.size, ways)
     later = None if slopes is not None else partial(exact_later, joint, searched, by)
-    minimum = continued(criterion, x, wide, even, slopes, report, spent, later)
+    minimum = continued(criterion, x, wide, even, slopes, report, spent, later, endless_of(joint, searched))
     if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
         slopes = None
         minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)
-    if begun is None or valleys is not None or not begun.few_levels:
+    if begun is None or valleys is not None or not begun.few_levels or minimum.endless:
         return explained(minimum, slopes)
 
     def trials(at: Minimum) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from mme.engine.objective import Objective
 from mme.errors import MMEError
 from mme.model.problem import Model
 from mme.numeric.optimize import Minimum
+from mme.search.endless import can_fit_any_response
 from mme.solution.estimates import Estimates
 
 # A search that went this far, in coordinates of order one, may be running after a response without residuals.
@@ -51,7 +52,9 @@ def check_sigma_within_reach(objective: Objective) -> None:
 def require_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> None:
     """Refuse a criterion that falls without bound as sigma goes to zero, as far as rounding lets it."""
     model = objective.model
-    if np.isfinite(minimum.value):
+    if minimum.endless and can_fit_any_response(objective):
+        return  # so says the verdict
+    if np.isfinite(minimum.value) and not minimum.endless:
         if model.sigma is not None or not (np.abs(minimum.x) > FAR).any():
             return
         if _has_residuals(objective, minimum, found):

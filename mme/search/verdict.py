@@ -16,6 +16,12 @@ from mme.search.searched import Searched
 
 # A parameter with this share in a direction that the data leave open is named.
 _TAKES_PART = 0.3
+UNBOUNDED = "no finite maximum"
+# Why there is no minimum.
+WITHOUT_BOUND = (
+    "there is no minimum: some random effects and the fixed effects fit the response exactly, and the criterion falls "
+    "without bound as the residual variance goes to zero beside theirs"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +60,8 @@ class Optimum:
     open : array of bool
         Which standard deviations and correlations that is, in the order of theta, and sigma; empty for none.
     verdict : str
-        ``"minimum"``, ``"minimum on the boundary"``, ``"flat"``, ``"not converged"`` or ``"given"``.
+        ``"minimum"``, ``"minimum on the boundary"``, ``"flat"``, ``"no finite maximum"`` of the likelihood, ``"not
+        converged"`` or ``"given"``.
     """
 
     theta: np.ndarray
@@ -76,7 +83,7 @@ class Optimum:
     @property
     def converged(self) -> bool:
         """The criterion cannot be lowered by more than a millionth from here."""
-        return self.verdict != "not converged"
+        return self.verdict not in ("not converged", UNBOUNDED)
 
     def __str__(self) -> str:
         text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
@@ -89,7 +96,9 @@ class Optimum:
         elif self.flat and not (self.boundary or self.at_bounds):
             names = ", ".join(self.weak) or "theta"
             text += f"; flat in {self.flat} direction(s): the data do not determine {names}"
-        if not self.converged:
+        if self.verdict == UNBOUNDED:
+            text += f"; {WITHOUT_BOUND}: simplify the random part"
+        elif not self.converged:
             text += (
                 f"; one more Newton step promises {self.expected_decrease:.2g}: start elsewhere, rescale the "
                 "covariates of the random slopes, or simplify the random part"
@@ -177,6 +186,8 @@ def open_parameters(hessian: np.ndarray, flat: int, names: tuple[str, ...]) -> t
 def _verdict(minimum: Minimum, boundary: bool, flat: int, given: bool) -> str:
     if given:
         return "given"
+    if minimum.endless:
+        return UNBOUNDED
     at = minimum.curvature
     if at.saddle or not at.expected_decrease <= ACCEPTED:
         return "not converged"

@@ -1,0 +1,72 @@
+"""A criterion without bound: some effects and X fit the response exactly, and sigma falls to zero beside them.
+
+With m such effects the criterion falls by 2 (n - p - m) log 10 for each ten times theta, as long as rounding lets it:
+to the digits that the response has. Where records have residuals it rises before; where m = n - p it has its lowest
+value at infinity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+import numpy as np
+
+from mme.engine.objective import Objective
+from mme.engine.pls import pwrss
+from mme.errors import MMEError
+from mme.search.joint import Joint
+from mme.search.searched import Searched
+
+# Each ten times the criterion must not rise by more than this, up to so far out in coordinates of order one.
+_RISE, _STRIDE, _FARTHEST = 1e-3, 10.0, 1e10
+# Residuals of this share of the response are none where effects can fit any response, by covariances of low rank in a
+# direction that is found the better the larger they are; elsewhere records may have residuals as small.
+_NONE, _LEAST = 1e-6, 1e-8
+
+# Whether f falls without bound from x on, and the evaluations that it took to know.
+Endless = Callable[[np.ndarray], tuple[bool, int]]
+
+
+def endless_of(joint: Joint, searched: Searched) -> Endless | None:
+    """The question for what is searched; None where it has a bound: sigma is known, or nothing is searched."""
+    if joint.model.sigma is not None or not joint.model.k:
+        return None
+    structures, grows = joint.model.structures, np.zeros(searched.first.size, dtype=bool)
+    grows[: joint.model.k] = np.concatenate([part.per_row(np.full(part.q, 2.0), 1.0) for part in structures]) > 1.5
+    grows, none = grows[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
+
+    def endless(x: np.ndarray) -> tuple[bool, int]:
+        value, evaluations = _value(joint, searched, x), 1
+        while 0.0 < np.abs(x[grows]).max(initial=0.0) < _FARTHEST:
+            x = np.where(grows, _STRIDE * x, x)
+            before, value, evaluations = value, _value(joint, searched, x), evaluations + 1
+            if not value < before + _RISE:
+                return False, evaluations
+            if _residual_share(joint, searched.parameters(x)) < none:
+                return True, evaluations
+        return False, evaluations
+
+    return endless
+
+
+def can_fit_any_response(objective: Objective) -> bool:
+    """Whether there are as many effects as records: the criterion may have no bound, whatever the response."""
+    effects = sum(block.J * block.q for block in objective.blocks)
+    return effects + len(objective.basis.N) - 1 >= objective.model.n_records
+
+
+def _value(joint: Joint, searched: Searched, x: np.ndarray) -> float:
+    """The criterion; infinite where it has no value."""
+    try:
+        return joint(searched.parameters(x))
+    except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+        return np.inf
+
+
+def _residual_share(joint: Joint, parameters: np.ndarray) -> float:
+    """Sigma as a share of what X leaves of the response."""
+    objective = joint.latest
+    squares = pwrss(objective.contrasts(parameters[: joint.model.k])[1])
+    r = objective.basis.r
+    return sqrt(max(squares, 0.0) / float(r @ r)) if r.any() else 1.0

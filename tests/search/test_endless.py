@@ -1,0 +1,47 @@
+"""A likelihood without a finite maximum is recognised early, and said."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from fuzz.problems import problem
+
+import mme
+
+
+def fitted(number):
+    given = problem(number)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mme.MMEWarning)
+        return mme.lmer(given.formula, given.table, **given.options)
+
+
+# They have more effects than records: covariances of low rank fit the response exactly.
+@pytest.mark.parametrize("number", [0, 437])
+def test_a_likelihood_without_a_finite_maximum_has_a_verdict_of_its_own(number):
+    fit = fitted(number)
+    assert fit.optimum.verdict == "no finite maximum"
+    assert not fit.optimum.converged
+    assert fit.optimum.evaluations < 3000
+    assert "fit the response exactly" in str(fit.optimum)
+    assert "There is no minimum" in str(fit.diagnose())
+    assert "fit the response exactly" in " ".join(str(fit.summary()).split())
+
+
+def test_a_minimum_before_the_response_is_fitted_exactly_is_found():
+    fit = fitted(596)
+    assert fit.optimum.converged
+    assert fit.criterion < 48.4138
+    assert fit.optimum.evaluations < 3500
+
+
+@pytest.mark.parametrize("share", [1e-3, 1e-5, 1e-6])
+def test_small_residuals_are_no_exact_fit(share):
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": np.tile(np.arange(6.0), 12), "g": np.repeat(np.arange(12), 6)})
+    b = rng.standard_normal((12, 2))[data["g"]]
+    data["y"] = b[:, 0] + b[:, 1] * data["x"] + share * rng.standard_normal(72)
+    fit = mme.lmer("y ~ x + (x | g)", data)
+    assert fit.optimum.converged
+    assert fit.sigma == pytest.approx(share, rel=0.3)
