@@ -134,6 +134,8 @@ def _term(fields: dict[str, Any]) -> Term:
         raise MMEError(f"codes of term '{fields['name']}' are not among its levels")
     if not is_of((fields["name"], fields["group"]), tuple[str, str]):
         raise MMEError("a term has a name that is no text")
+    if fields["covariates"] is not None and not np.any(fields["covariates"]):
+        raise MMEError(f"all columns of term '{fields['name']}' are zero")
     related = fields["relationship"]
     term = Term(
         Factor(codes.astype(np.int64), levels),

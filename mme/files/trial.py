@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,11 @@ from mme.residual.ar1 import BoundAR1
 from mme.residual.base import Bound
 from mme.residual.exponential import BoundExponential
 from mme.residual.occasions import OverOccasions
+from mme.residual.product import Product
 
 _FEW = 500  # records whose covariance is looked at as well
+# Arrays of a structure that count from zero.
+_COUNTED = ("codes", "occasions", "order", "starts", "sizes", "level", "cells")
 _DOT = "."  # all other columns, which the formula does not name
 
 
@@ -81,6 +85,7 @@ def require_structure(residual: Bound, n: int) -> None:
         arrays = [(name, getattr(residual, name, None)) for name in ("codes", "times", "occasions", "logs")]
         require_numbers([(name, one, (n,)) for name, one in arrays if one is not None], "residual structure")
         _require_once(residual, n)
+        _require_sizes(residual, n)
     x = residual.start()
     a, b = np.cos(np.arange(1.0, n + 1)), np.sin(np.arange(1.0, n + 1))
     whitened = residual.whiten(x, a[None, :])
@@ -90,6 +95,20 @@ def require_structure(residual: Bound, n: int) -> None:
         residual.covariance(x, np.arange(n))
     if not (np.allclose(back, a, atol=1e-6) and np.isclose(one, other, atol=1e-6 * n)):
         raise MMEError("the residual structure does not undo what it does")
+
+
+def _require_sizes(residual: Bound, n: int) -> None:
+    """Refuse codes that are no whole numbers from zero on, and parts that are of more records than the structure is."""
+    for field in fields(residual):
+        held = getattr(residual, field.name)
+        for part in held if isinstance(held, tuple) else (held,):
+            if field.name in _COUNTED and isinstance(part, np.ndarray):
+                if part.dtype.kind != "i" or (part.size and int(part.min()) < 0):
+                    raise MMEError(f"{field.name} of the residual structure are not numbered from 0")
+            elif isinstance(part, Bound):
+                if not (part.n == n if isinstance(residual, Product) else 0 < part.n <= n):
+                    raise MMEError(f"a part of the residual structure is for {part.n} records, the model has {n}")
+                _require_sizes(part, part.n)
 
 
 def _require_once(residual: Any, n: int) -> None:

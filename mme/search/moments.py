@@ -171,5 +171,5 @@ def _squares(
 
 def _gram(X: np.ndarray) -> np.ndarray:
     """sum_c X_ijc X_klc as (i, j, k, l)."""
-    flat = X.reshape(-1, X.shape[2])
+    flat = X.reshape(X.shape[0] * X.shape[1], X.shape[2])  # columns of zeros leave none
     return np.asarray(flat @ flat.T).reshape(*X.shape[:2], *X.shape[:2])

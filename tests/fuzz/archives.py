@@ -163,7 +163,7 @@ class Archive:
             k = rng.randrange(len(self.arrays))
             other.arrays[k], what = _changed(self.arrays[k], rng)
             return other, f"arrays/{k}.npy {self.arrays[k].dtype}{self.arrays[k].shape}: {what}"
-        places = list(_places(other.head["content"], ()))
+        places = list(all_places(other.head["content"], ()))
         parent, key, path = rng.choice(places)
         return other, f"{path} {_edit(parent, key, rng, places)}"
 
@@ -177,12 +177,12 @@ class Archive:
                 file.writestr(f"arrays/{k}.npy", stream.getvalue())
 
 
-def _places(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, Any, str]]:
+def all_places(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, Any, str]]:
     """Every place of a JSON structure: what holds it, its key there, and where that is."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in pairs:
         yield value, key, "/".join(map(str, (*path, key)))
-        yield from _places(item, (*path, item[0] if _is_pair(item) else key))
+        yield from all_places(item, (*path, item[0] if _is_pair(item) else key))
 
 
 def _is_pair(item: Any) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 
 import pytest
 
 import mme
-from fuzz.archives import Archive, ask, fits, outcome
+from fuzz.archives import Archive, all_places, ask, fits, outcome, run
+from mme.numeric.limits import Limits, within
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -37,20 +39,94 @@ def test_an_edit_is_refused_or_harmless(archives, tmp_path):
     assert {what for what, _ in found} == {"refused", "works"}
 
 
-# Edits that were neither, once: parts of different lengths, words where numbers go, another formula's columns.
+def places(archive, end):
+    """Every place of the JSON whose path ends so: what holds it, its key and its path."""
+    return [one for one in all_places(archive.head["content"], ()) if one[2].endswith(end)]
+
+
+def rewritten(archive, tmp_path):
+    archive.write(tmp_path / "edited.mme")
+    return tmp_path / "edited.mme"
+
+
+# Single edits that came through once: (fit, end of the path, what is put there).
 ONCE = [
-    ("nested", 10),
-    ("counts", 46),
-    ("binomial", 53),
-    ("ordinal", 79),
-    ("splines", 81),
-    ("splines", 89),
-    ("slopes", 160),
+    ("slopes", "fixed/fields/terms", {"tuple": []}),
+    ("splines", "map/knots/1", ["x", "y"]),
+    ("splines", "map/boundary/1", {"tuple": ["a", 9.0]}),
+    ("nested", "scale(nitro)/1/map/center/1", "x"),
+    ("wide", "labels/tuple/7", None),
+    ("wide", "labels/tuple/19", None),
+    ("product", "correlation/fields/n", 2**70),
+    ("slopes", "specification/1/fields/means/map", []),
+    ("streamed", "compressed/1/map/n/1", "x"),
 ]
-ONCE += [("unstructured", 100073), ("compound", 100183), ("ar1", 100563), ("compound", 100579), ("counts", 100594)]
 
 
-@pytest.mark.parametrize(("name", "seed"), ONCE)
-def test_edits_that_once_came_through_do_not_any_more(archives, tmp_path, name, seed):
-    what, said = outcome(Archive(archives[name]), seed, tmp_path / "edited.mme")
-    assert what != "finding", said
+@pytest.mark.parametrize(("name", "end", "value"), ONCE)
+def test_edits_that_once_came_through_are_refused(archives, tmp_path, name, end, value):
+    archive = Archive(archives[name])
+    found = places(archive, end)
+    assert found, end
+    parent, key, _ = found[0]
+    if value is None:
+        del parent[key]
+    else:
+        parent[key] = value
+    with pytest.raises(mme.MMEError):
+        mme.load_fit(rewritten(archive, tmp_path))
+
+
+def test_arrays_that_do_not_belong_to_the_fit_are_refused(archives, tmp_path):
+    for name in ("compound", "pedigree", "held"):
+        archive = Archive(archives[name])
+        for k, array in enumerate(archive.arrays):
+            for change in (lambda a: a[:0], lambda a: a[None], lambda a: a.astype("<f2"), lambda a: -a - 1):
+                other = Archive(archives[name])
+                try:
+                    other.arrays[k] = change(array)
+                except TypeError:  # truth values
+                    continue
+                assert outcome_of(rewritten(other, tmp_path)) != "finding", (name, k)
+
+
+def outcome_of(path):
+    try:
+        fit = mme.load_fit(path)
+    except mme.MMEError:
+        return "refused"
+    except Exception:
+        return "finding"
+    ask(fit)
+    return "works"
+
+
+def test_what_is_written_again_is_what_was_read(archives, tmp_path):
+    for name, path in archives.items():
+        mme.load_fit(path).save(tmp_path / "again.mme")
+        assert Archive(tmp_path / "again.mme").head == Archive(path).head, name
+
+
+def test_a_file_without_a_witness_of_an_earlier_version_is_read(archives, tmp_path):
+    archive = Archive(archives["splines"])
+    archive.head["content"]["map"] = [pair for pair in archive.head["content"]["map"] if pair[0] != "witness"]
+    ask(mme.load_fit(rewritten(archive, tmp_path)))
+
+
+def test_sizes_are_checked_before_anything_is_unpacked(archives, tmp_path):
+    path = tmp_path / "bomb.mme"
+    with zipfile.ZipFile(archives["slopes"]) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        with new.open(f"arrays/{len(old.namelist()) - 1}.npy", "w") as member:
+            for _ in range(64):
+                member.write(bytes(1 << 20))
+    with within(Limits(memory=1 << 24)), pytest.raises(mme.MMEError, match="unpacks to"):
+        mme.load_fit(path)
+
+
+@pytest.mark.slow
+def test_a_thousand_edits_are_refused_or_harmless():
+    counts, found = run(1000, first=500_000)
+    assert found == []
+    assert counts["works"] > 100
