@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from mme.family.tweedie import Tweedie
     from mme.model.term import Term
     from mme.relationship.dominance import dominance
-    from mme.relationship.genomic import genomic_relationship, single_step
+    from mme.relationship.epistasis import epistatic
+    from mme.relationship.genomic import genomic_relationship
+    from mme.relationship.grandsires import maternal_grandsires
     from mme.relationship.known import Relationship
     from mme.relationship.metafounders import metafounders
     from mme.relationship.parametric import Parametric
     from mme.relationship.pedigree import Pedigree
     from mme.relationship.sex_linked import sex_linked
+    from mme.relationship.single_step import single_step
     from mme.residual import (
         AR1,
         ARMA,
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
         Toeplitz,
         Unstructured,
     )
+    from mme.results.selection_index import selection_index
     from mme.tables.datasets import load
 
 __all__ = [
@@ -99,6 +103,7 @@ __all__ = [
     "check_family",
     "compare",
     "dominance",
+    "epistatic",
     "exact_rlrt",
     "fit",
     "genomic_relationship",
@@ -109,10 +114,12 @@ __all__ = [
     "lmer_many",
     "load",
     "load_fit",
+    "maternal_grandsires",
     "metafounders",
     "objective",
     "power",
     "scan",
+    "selection_index",
     "sex_linked",
     "simulate_model",
     "single_step",
@@ -166,7 +173,9 @@ _LATER = {
     "exact_rlrt": "mme.api.comparing",
     "fit": "mme.api.fitting",
     "dominance": "mme.relationship.dominance",
+    "epistatic": "mme.relationship.epistasis",
     "genomic_relationship": "mme.relationship.genomic",
+    "maternal_grandsires": "mme.relationship.grandsires",
     "metafounders": "mme.relationship.metafounders",
     "glm_fit": "mme.api.generalised_fitting",
     "glmer": "mme.api.generalised_fitting",
@@ -178,9 +187,10 @@ _LATER = {
     "objective": "mme.api.fitting",
     "power": "mme.api.planning",
     "scan": "mme.api.scanning",
+    "selection_index": "mme.results.selection_index",
     "sex_linked": "mme.relationship.sex_linked",
     "simulate_model": "mme.api.planning",
-    "single_step": "mme.relationship.genomic",
+    "single_step": "mme.relationship.single_step",
     "solve": "mme.equations",
     "variance_test": "mme.api.comparing",
 }

@@ -47,6 +47,75 @@ class Breeding(Face):
         return framed(breeding_values(self.internals, name, of))
 
     @of_records
+    def curves(self, name: str | None = None, *, at: Mapping[str, Any]) -> pd.DataFrame:
+        """A random regression at given values of its covariate: the table of :meth:`ebv`, a row a level and value.
+
+        Parameters
+        ----------
+        name : str, optional
+            The random term; None: as in :meth:`ebv`.
+        at : mapping
+            Values by column, ``{"age": [1, 2, 3]}``.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (legendre(Days, 1) | Subject)", mme.load("sleepstudy"))
+        >>> fit.curves(at={"Days": [0, 9]}).loc["308", ["ebv", "reliability"]].astype(float).round(2)
+                ebv  reliability
+        Days
+        0      2.26         0.72
+        9     85.05         0.89
+        """
+        from mme.results.curves import curves
+
+        return curves(self.internals, name, at)
+
+    @of_records
+    def variance_curve(self, name: str | None = None, *, at: Mapping[str, Any]) -> pd.DataFrame:
+        """Variances of all terms at given values of their covariates, their ``total``, and the ``share`` of one.
+
+        The share of an animal's additive effects is its heritability by age. Arguments as in :meth:`curves`.
+        """
+        from mme.results.curves import variance_curve
+
+        return variance_curve(self.internals, name, at)
+
+    @of_records
+    def pev_matrix(self, name: str | None = None, *, levels: Any = None, differences: bool = False) -> pd.DataFrame:
+        """Covariances of prediction errors b_hat - b between levels.
+
+        Parameters
+        ----------
+        name : str, optional
+            The random term; None: as in :meth:`ebv`.
+        levels : labels, optional
+            Some levels; None: all.
+        differences : bool
+            The variances of differences of two levels instead.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+        >>> fit.pev_matrix(levels=["A", "B"], differences=True).round(0)
+        Batch      A      B
+        Batch
+        A        0.0  767.0
+        B      767.0    0.0
+        """
+        from mme.results.between_levels import pev_matrix
+
+        return pev_matrix(self.internals, name, levels, differences)
+
+    @of_records
+    def average_difference(self, name: str | None = None) -> float:
+        """The variance of the difference of two BLUPs, averaged over all pairs of levels with records."""
+        from mme.results.between_levels import average_difference
+
+        return average_difference(self.internals, name)
+
+    @of_records
     def cullis(self, name: str | None = None) -> float:
         """Heritability of genotype means by Cullis: 1 - v / (2 sigma_g^2), v the mean variance of a BLUP difference.
 

@@ -11,11 +11,14 @@ from mme.covariance.base import GStructure
 from mme.covariance.entries import free_diagonal, free_triangle
 from mme.covariance.loadings import loadings
 from mme.covariance.patterned import PATTERNS, Patterned
+from mme.covariance.shared import SharedColumns
 from mme.errors import MMEError
 from mme.tables.arguments import is_word
 
 # Factor-analytic and reduced-rank covariances, and how many factors.
 _FACTORS = re.compile(r"(fa|rr)(\d+)")
+# Columns that share coefficients: the number of each one's, and the structure of these.
+_SHARED = re.compile(r"shared ([\d,]+) (.+)")
 # Two products of factors that are the same but for the order of their sums.
 _ROUNDING = 1e-10
 
@@ -48,6 +51,9 @@ def structure(kind: Any, q: int, term: str) -> GStructure:
         return free_diagonal(q)
     if isinstance(kind, str) and (factors := _FACTORS.fullmatch(kind)):
         return loadings(q, int(factors[2]), factors[1] == "fa", term)
+    if isinstance(kind, str) and (shared := _SHARED.fullmatch(kind)):
+        of = tuple(map(int, shared[1].split(",")))
+        return SharedColumns(of, structure(shared[2], max(of) + 1, term))
     if isinstance(kind, str) and kind in PATTERNS:
         return Patterned(q, *PATTERNS[kind])
     known = ", ".join(f"'{name}'" for name in ("unstructured", "diagonal", *PATTERNS, "fa1", "rr1"))

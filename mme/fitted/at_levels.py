@@ -10,7 +10,8 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.effects import Effects, conditional_covariance, effects, error_covariance
 from mme.fitted.record import Fitted
-from mme.solution.chosen import chosen_blocks
+from mme.numeric.memory import require
+from mme.solution.chosen import chosen_blocks, chosen_pairs
 from mme.tables.arrays import shown
 from mme.tables.labels import label_array
 from mme.tables.spelling import label, places
@@ -67,3 +68,19 @@ def covariance_at(fit: Fitted, of: Effects, g: np.ndarray, *, with_beta: bool) -
         D = np.concatenate([estimates.along_beta[t][g] for t in of.terms], axis=1)
         found = found + estimates.sigma**2 * (D @ D.transpose(0, 2, 1))
     return np.asarray(found)
+
+
+def error_between(fit: Fitted, t: int, g: np.ndarray) -> np.ndarray:
+    """cov(b_hat - b) between each two of these levels of a term (levels, levels, q, q)."""
+    estimates, blocks = fit.estimates, fit.estimates.objective.blocks
+    b = next(b for b, block in enumerate(blocks) if t in block.terms)
+    m, q = estimates.objective.system.rest.m, blocks[b].q
+    require(16 * m * q * g.size + 24 * (q * g.size) ** 2, f"prediction errors among {g.size:,} levels would take")
+    H = blocks[b].covariance(chosen_pairs(estimates, b, g), estimates.theta)
+    columns = dict(zip(blocks[b].terms, blocks[b].column_slices, strict=True))[t]
+    found = H[:, :, columns, columns]
+    for one in fit.model.unknown_parents:
+        if one.term == t:
+            found[np.isin(g, one.groups)] = found[:, np.isin(g, one.groups)] = 0.0
+    D = estimates.along_beta[t][g]
+    return np.asarray(estimates.sigma**2 * (found + np.einsum("gap,hbp->ghab", D, D, optimize=True)))

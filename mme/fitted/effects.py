@@ -49,6 +49,8 @@ class Effects:
         Names of the coefficients, each its own: one that two terms have is ``(Intercept)`` and ``(Intercept).1``.
     fixed : (q,) tuple of str
         The fixed effects that they are deviations from, whether the model has these or not.
+    kept : tuple of (q_t,) int arrays or None
+        Of each term the columns that have its coefficients, the first of each that share one; None: all.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Effects:
     levels: np.ndarray
     columns: tuple[str, ...]
     fixed: tuple[str, ...]
+    kept: tuple[np.ndarray | None, ...] = ()
 
     @property
     def n_levels(self) -> int:
@@ -70,7 +73,7 @@ class Effects:
 
     def beside(self, by_term: Sequence[np.ndarray]) -> np.ndarray:
         """Arrays (..., q_t) of every term of the model, those of its own joined along the last axis (..., q)."""
-        own = [by_term[t] for t in self.terms]
+        own = [self.own(by_term[t], t, 1) for t in self.terms]
         return own[0] if len(own) == 1 else np.concatenate(own, axis=-1)
 
     def variances(self, by_term: Sequence[np.ndarray]) -> np.ndarray:
@@ -81,9 +84,17 @@ class Effects:
         """One matrix (q, q) with those of its terms (q_t, q_t) on the diagonal."""
         out, end = np.zeros((self.q, self.q)), 0
         for t in self.terms:
-            at, end = slice(end, end + len(by_term[t])), end + len(by_term[t])
-            out[at, at] = by_term[t]
+            own = self.own(by_term[t], t, 2)
+            at, end = slice(end, end + len(own)), end + len(own)
+            out[at, at] = own
         return out
+
+    def own(self, values: np.ndarray, t: int, axes: int) -> np.ndarray:
+        """Values of a term of the model without the columns that share another's coefficient, along its last axes."""
+        kept = self.kept[self.terms.index(t)] if self.kept else None
+        if kept is None:
+            return values
+        return values[..., kept] if axes == 1 else values[..., kept[:, None], kept]
 
     def table(self, values: np.ndarray) -> pd.DataFrame:
         """Values (J, q) as a table: levels x coefficients."""
@@ -155,14 +166,18 @@ def _share_levels(one: Term, other: Term) -> bool:
 
 def _effects(model: Model, members: tuple[int, ...]) -> Effects:
     first = model.terms[members[0]]
-    fixed = tuple(column for t in members for column in model.terms[t].columns)
-    return Effects(first.name, first.group, members, first.levels, unlike(fixed), fixed)
+    kept = tuple(model.coefficients(t) for t in members)
+    names = [np.array(model.terms[t].columns, dtype=object) for t in members]
+    fixed = tuple(
+        column for own, at in zip(names, kept, strict=True) for column in own[slice(None) if at is None else at]
+    )
+    return Effects(first.name, first.group, members, first.levels, unlike(fixed), fixed, kept)
 
 
 def _joined(estimates: Estimates, of: Effects, by_term: Sequence[np.ndarray], *, with_beta: bool) -> np.ndarray:
     """Matrices (J, q, q) of every level: those of each term, and what lies between two of them."""
     if len(of.terms) == 1:
-        return by_term[of.terms[0]]
+        return of.own(by_term[of.terms[0]], of.terms[0], 2)
     ends = np.cumsum([by_term[t].shape[1] for t in of.terms]).tolist()
     place = {t: slice(end - by_term[t].shape[1], end) for t, end in zip(of.terms, ends, strict=True)}
     out = np.zeros((of.n_levels, of.q, of.q))

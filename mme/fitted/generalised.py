@@ -12,7 +12,7 @@ from mme.engine.aliasing import Aliasing
 from mme.engine.basis import FixedBasis
 from mme.family.base import Family
 from mme.fitted.common import Record
-from mme.fitted.varcorr import Component, VarCorr
+from mme.fitted.varcorr import VarCorr, components
 from mme.generalised.estimates import GeneralisedEstimates
 from mme.generalised.problem import Problem
 from mme.generalised.search import SearchEnd
@@ -105,9 +105,7 @@ class GeneralisedFitted(Record):
     @cached_property
     def varcorr(self) -> VarCorr:
         """Variances and correlations of the random effects, on the scale of the link."""
-        parts = zip(self.model.terms, self.model.T(self.theta), strict=True)
-        components = {term.name: Component(term.columns, T @ T.T) for term, T in parts}
-        return VarCorr(components, None, ())
+        return VarCorr(components(self.model, self.theta), None, ())
 
     @property
     def parameters(self) -> dict[str, float]:

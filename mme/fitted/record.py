@@ -14,7 +14,7 @@ from mme.engine.plan import Engine
 from mme.engine.wide_basis import WideBasis
 from mme.fitted.common import Record, require_records
 from mme.fitted.local import Local, local
-from mme.fitted.varcorr import Component, VarCorr
+from mme.fitted.varcorr import VarCorr, components
 from mme.identifiability.reduced import without_held
 from mme.model.problem import Model
 from mme.relationship.lattice import Lattice
@@ -76,9 +76,7 @@ class Fitted(Record):
     @cached_property
     def varcorr(self) -> VarCorr:
         """Variances and correlations of the random effects: ``varcorr["g"].sd``, ``.cov``, ``.corr``."""
-        parts = zip(self.model.terms, self.model.T(self.theta), strict=True)
-        components = {term.name: Component(term.columns, self.sigma**2 * (T @ T.T)) for term, T in parts}
-        return VarCorr(components, self.sigma, self.optimum.undetermined)
+        return VarCorr(components(self.model, self.theta, self.sigma), self.sigma, self.optimum.undetermined)
 
     @property
     def residual(self) -> dict[str, float]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mme.model.problem import Model
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -34,6 +36,17 @@ class Component:
 
     def __repr__(self) -> str:
         return f"Component({', '.join(f'{name}: sd {sd:.5g}' for name, sd in zip(self.names, self.sd, strict=True))})"
+
+
+def components(model: Model, theta: np.ndarray, sigma: float = 1.0) -> dict[str, Component]:
+    """Covariances of the coefficients of each term by its name; columns that share a coefficient are one."""
+    out = {}
+    for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True)):
+        names, cov, kept = term.columns, sigma**2 * (T @ T.T), model.coefficients(t)
+        if kept is not None:
+            names, cov = tuple(names[j] for j in kept.tolist()), cov[np.ix_(kept, kept)]
+        out[term.name] = Component(names, cov)
+    return out
 
 
 class VarCorr(Mapping[str, Component]):

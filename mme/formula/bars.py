@@ -18,12 +18,12 @@ from mme.formula.lattices import Along, axes_of, title
 from mme.formula.nesting import (
     called_as,
     columns_crossed,
-    crossed,
     groupings,
     operands,
     without_parentheses,
 )
 from mme.formula.parser import parse
+from mme.formula.slots import OVERLAY, TOGETHER, slots
 from mme.formula.smoothing import SMOOTHS, smooths_of
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
 
@@ -42,8 +42,6 @@ FACTORS = ("fa", "rr")
 # A process along a series.
 _PROCESS = "ou"
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
-# Round columns right of a bar: several codings of one factor, a coefficient each, as ASReml writes them.
-TOGETHER = "str"
 _BARS = ("|", "||")
 
 
@@ -53,7 +51,8 @@ class Bar:
 
     The name is as written, but without backticks: ``(1 | `the id`)`` is of the factor ``the id``.
 
-    ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``.
+    ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``;
+    those of ``overlay(sire, dam)`` have one coefficient, each times its weight.
     """
 
     left: Terms
@@ -63,6 +62,8 @@ class Bar:
     time: Node | None = None  # of ou(time | g)
     along: Along = ()  # of ar1(row):ar1(col)
     together: bool = False
+    shares: tuple[int, ...] = ()  # which of the codings together have coefficients in common, by their numbers
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class _Splitter:
         if not basis.intercept and not basis.terms:
             raise self._error(left, "nothing is left of this bar: (1 | g) is a random intercept, (0 + x | g) a slope")
         together = without_parentheses(grouping)
-        if isinstance(together, Call) and together.function == TOGETHER:
+        if isinstance(together, Call) and together.function in (TOGETHER, OVERLAY):
             self._add_together(together, bar, basis, covariance)
             return
         names = groupings(self.formula, grouping)
@@ -230,16 +231,20 @@ class _Splitter:
             self.bars += [Bar(part, called_as(name), tuple(columns_crossed(name)), covariance) for name in names]
 
     def _add_together(self, call: Call, bar: Op, basis: Terms, covariance: str) -> None:
-        """``(x | str(animal, dam))``: the basis for each of the columns, whose labels are levels of one factor."""
-        if len(call.args) < 2 or call.keywords:
-            raise self._error(call, f"{TOGETHER}() takes two columns or more, whose labels are levels of one factor")
-        factors = tuple(crossed(self.formula, arg) for arg in call.args)
-        for factor in factors:
-            if isinstance(factor, Op):
-                raise self._error(factor, f"{TOGETHER}() takes columns; make one of '{deparse(factor)}' beforehand")
+        """``(x | str(animal, dam))``: the basis for each of the columns, whose labels are levels of one factor.
+
+        ``overlay(a, b)``, alone or inside ``str()``, is one coefficient of several columns.
+        """
+        parts = slots(call, self.formula)
+        if len(parts) < 2 or call.keywords:
+            word = call.function
+            raise self._error(call, f"{word}() takes two columns or more, whose labels are levels of one factor")
         if bar.symbol == "||":
-            raise self._error(bar, f"'||' with {TOGETHER}(): write diag(... | {deparse(call)}) for no correlations")
-        self.bars.append(Bar(basis, called_as(factors[0]), factors, covariance, together=True))
+            raise self._error(
+                bar, f"'||' with {call.function}(): write diag(... | {deparse(call)}) for no correlations"
+            )
+        factors, shares, weights = (tuple(part) for part in zip(*parts, strict=True))
+        self.bars.append(Bar(basis, called_as(factors[0]), factors, covariance, None, (), True, shares, weights))
 
     def require_apart(self) -> None:
         """Refuse two grouping factors of one name: one of ``str()`` beside another, a column ``a:b`` beside a:b."""
@@ -254,7 +259,7 @@ class _Splitter:
         for bar in self.bars:
             if bar.together and names.count(bar.name) > 1:
                 inside = ", ".join(map(deparse, bar.factors))
-                place = re.search(rf"\b{TOGETHER}\s*\(", self.formula)
+                place = re.search(rf"\b({TOGETHER}|{OVERLAY})\s*\(", self.formula)
                 raise FormulaError.at(
                     self.formula,
                     place.start() if place else 0,

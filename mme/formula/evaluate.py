@@ -23,7 +23,15 @@ from mme.tables.column import Column, Exact, Factor, WideColumn
 from mme.tables.frame import Frame
 
 Value = Column
-_SPLINES = ("poly", "bs", "ns", "cr", "cc")  # in mme.formula.splines, which is imported when one is called
+_SPLINES = (
+    "poly",
+    "legendre",
+    "leg",
+    "bs",
+    "ns",
+    "cr",
+    "cc",
+)  # in mme.formula.splines, which is imported when one is called
 
 
 class Evaluator:

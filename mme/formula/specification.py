@@ -95,7 +95,7 @@ class Specification:
         evaluator = Evaluator(frame, self.formula, self.states)
         bars = self.bars if random else ()
         nodes = variables_of(self.fixed, bars)
-        variables = {node: self._recoded(node, evaluator.value(node)) for node in nodes}
+        variables = {node: self.recoded(node, evaluator.value(node)) for node in nodes}
         in_bars = variables | coded_as(variables, self.bar_codings)
         groups: list[tuple[Factor, np.ndarray | None]] = []
         unknown = np.zeros(frame.n, dtype=bool)  # the time of a process, which is no label
@@ -135,7 +135,8 @@ class Specification:
         covariates = side_by_side(basis, bar) if bar.together else covariates_of(basis)
         return Factor(codes, np.array([""], dtype=object)), covariates
 
-    def _recoded(self, node: Node, value: Value) -> Variable:
+    def recoded(self, node: Node, value: Value) -> Variable:
+        """The variable of a formula as the fit coded it, at new values."""
         text = deparse(node)
         if node in self.codings:
             return recode(as_factor(value, f"'{text}'"), self.codings[node], text)

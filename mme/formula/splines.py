@@ -1,4 +1,4 @@
-"""Polynomial and spline bases: R's ``poly``, ``bs`` and ``ns``, and ``cr`` and ``cc`` as formulaic has them of mgcv.
+"""Polynomial and spline bases: R's ``poly``, ``bs`` and ``ns``, Legendre's polynomials, and mgcv's ``cr`` and ``cc``.
 
 Each learns its coefficients or knots from the finite values of the fit and keeps them in ``state`` for new data.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.polynomial.legendre import legvander
 from scipy.interpolate import BSpline, CubicSpline
 
 from mme.errors import MemoryForecastError, MMEError
@@ -55,6 +56,39 @@ def _recurrence(x: np.ndarray, alpha: list[float], norm2: list[float]) -> np.nda
         before, now = now, (x - alpha[k]) * now - (norm2[k + 1] / norm2[k] * before if k else 0.0)
         out[:, k] = now / np.sqrt(norm2[k + 2])
     return out
+
+
+def legendre(
+    state: State,
+    x: Any,
+    degree: int = 1,
+    intercept: bool = False,
+    lower: float | None = None,
+    upper: float | None = None,
+) -> WideColumn:
+    """Normalised Legendre polynomials sqrt((2 j + 1) / 2) P_j(t), t from -1 to 1 over the data or the given range.
+
+    Of degrees 1 to ``degree``; with ``intercept`` the constant sqrt(1/2) comes first, as random regressions have it
+    (Kirkpatrick, Lofsvold and Bulmer 1990, Genetics 124:979-993).
+
+    Examples
+    --------
+    >>> legendre({}, np.array([4.0, 157.0, 310.0]), 2, intercept=True).values.round(4).tolist()
+    [[0.7071, -1.2247, 1.5811], [0.7071, 0.0, -0.7906], [0.7071, 1.2247, 1.5811]]
+    """
+    x, degree = np.asarray(numeric(x, "legendre()")), _whole(degree, "legendre(x, degree)")
+    _forecast(x.size, degree, f"legendre() of degree {degree}")
+    if not state:
+        known = x[np.isfinite(x)]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+        state["ends"] = [low if lower is None else float(lower), high if upper is None else float(upper)]
+        if not state["ends"][0] < state["ends"][1]:
+            raise MMEError("legendre() of a column that does not vary, or lower is not below upper")
+    low, high = state["ends"]
+    values = legvander(2.0 * (x - low) / (high - low) - 1.0, degree) * np.sqrt(np.arange(degree + 1) + 0.5)
+    if intercept:
+        return WideColumn(values, tuple(str(j) for j in range(degree + 1)))
+    return _numbered(values[:, 1:])
 
 
 def bs(
@@ -223,6 +257,8 @@ def _whole(value: Any, what: str) -> int:
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "poly": poly,
+    "legendre": legendre,
+    "leg": legendre,
     "bs": bs,
     "ns": ns,
     "cr": cr,

@@ -37,7 +37,7 @@ def random_terms(
             factor,
             side_by_side(basis, bar) if bar.together else covariates_of(basis),
             name=bar.name,
-            covariance=bar.covariance,
+            covariance=_shared(bar, len(basis.names)),
             relationship=groups.related.get(bar.name),
             columns=_repeated_names(basis, bar) if bar.together else basis.names,
         )
@@ -60,12 +60,23 @@ def covariates_of(basis: Matrix) -> np.ndarray | None:
 
 
 def side_by_side(basis: Matrix, bar: Bar) -> np.ndarray:
-    """The basis (n, r) for each of the columns of ``str()``, side by side."""
-    return np.tile(basis.values, len(bar.factors))
+    """The basis (n, r) for each of the columns of ``str()``, side by side, times its weight."""
+    return np.hstack([weight * basis.values for weight in bar.weights])
+
+
+def _shared(bar: Bar, r: int) -> str:
+    """The word of a covariance whose columns share coefficients, where some do."""
+    if len(set(bar.shares)) == len(bar.shares):
+        return bar.covariance
+    of = [share * r + b for share in bar.shares for b in range(r)]
+    return f"shared {','.join(map(str, of))} {bar.covariance}"
 
 
 def _repeated_names(basis: Matrix, bar: Bar) -> list[str]:
     """``animal``, ``dam`` for an intercept alone, else ``animal:x``."""
     alone = basis.names == (INTERCEPT,)
     called = [called_as(factor) for factor in bar.factors]
+    if not any(bar.shares):  # overlay() alone: one coefficient, as of one column
+        more = [f"{name}.{f}" for f in range(1, len(called)) for name in basis.names]
+        return [*basis.names, *more]
     return [factor if alone else f"{factor}:{name}" for factor in called for name in basis.names]

@@ -17,6 +17,7 @@ from mme.formula.bars import FACTORS, STRUCTURES, Bar, split
 from mme.formula.lattices import title
 from mme.formula.nesting import called_as
 from mme.formula.parser import parse
+from mme.formula.slots import written_slots
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, names_in, summands
 
 _BARS = ("|", "||")
@@ -194,7 +195,7 @@ def _bar_text(bar: Bar, left: Terms) -> str:
         axes, fields = title(bar.along), ":".join(map(deparse, bar.factors))
         return f"({axes} | {fields})" if fields else axes
     inside = _written(left, "").removeprefix("1 + ")
-    group = f"str({', '.join(map(deparse, bar.factors))})" if bar.together else ":".join(map(deparse, bar.factors))
+    group = written_slots(bar.factors, bar.shares, bar.weights) if bar.together else ":".join(map(deparse, bar.factors))
     text = f"({inside} | {group})"
     if bar.covariance[:2] in FACTORS:
         return f"{bar.covariance[:2]}{text[:-1]}, k = {bar.covariance[2:]})"

@@ -15,6 +15,7 @@ from mme.covariance.axes import Axes, build_axes
 from mme.covariance.base import GStructure
 from mme.covariance.coordinates import Coordinates
 from mme.covariance.extended import Extended
+from mme.covariance.shared import shared_by
 from mme.covariance.words import structure
 from mme.errors import MMEError
 from mme.model.bounding import Bounds, read_bounds
@@ -142,6 +143,16 @@ class Model:
     def T(self, theta: np.ndarray) -> list[np.ndarray]:
         """Each term's relative covariance factor in the user's units."""
         return [part.T(piece) for part, piece in zip(self.structures, self.split(theta), strict=True)]
+
+    def coefficients(self, t: int) -> np.ndarray | None:
+        """The columns of a term that have its coefficients, where several share one; None: each has its own."""
+        shared = shared_by(self.structures[t])
+        return None if shared is None else shared.chosen
+
+    def coefficient_names(self, t: int) -> tuple[str, ...]:
+        """The names of a term's coefficients."""
+        names, kept = self.terms[t].columns, self.coefficients(t)
+        return names if kept is None else tuple(names[j] for j in kept.tolist())
 
     def relationship(self, t: int, theta: np.ndarray) -> Any:
         """The relationship of a term at theta, None for independent levels."""

@@ -49,6 +49,11 @@ def dominance(pedigree: Pedigree, animals: Any = None) -> Relationship:
     if not isinstance(pedigree, Pedigree) or pedigree.groups.size:
         raise MMEError("dominance needs an mme.Pedigree without groups of unknown parents")
     wanted = pedigree.animals if animals is None else label_array(labels_of(animals, "animals"))
+    return Relationship(covariance=dominance_matrix(pedigree, wanted), levels=wanted)
+
+
+def dominance_matrix(pedigree: Pedigree, wanted: np.ndarray) -> np.ndarray:
+    """D (k, k) among the animals with these labels."""
     at = pedigree.positions(wanted)
     parents = [pedigree.sire[at], pedigree.dam[at]]
     used = np.unique(np.concatenate(parents))
@@ -61,4 +66,4 @@ def dominance(pedigree: Pedigree, animals: Any = None) -> Relationship:
     s, d = (place[one] for one in parents)
     D = 0.25 * (A[np.ix_(s, s)] * A[np.ix_(d, d)] + A[np.ix_(s, d)] * A[np.ix_(d, s)])
     np.fill_diagonal(D, 1.0)
-    return Relationship(covariance=D, levels=wanted)
+    return np.asarray(D)

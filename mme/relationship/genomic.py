@@ -5,14 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mme.errors import MMEError
-from mme.relationship.known import Relationship, invert, positive_definite, singular_covariance
+from mme.relationship.known import Relationship
 from mme.relationship.pedigree import Pedigree
-from mme.tables.arguments import is_word, number, yes_or_no
+from mme.tables.arguments import is_word, number
 from mme.tables.arrays import numbers, shown
-from mme.tables.labels import labels_of, name
+from mme.tables.labels import label_array, labels_of, name
+from mme.tables.spelling import places
+
+
+def centred(markers: Any, frequencies: Any = None) -> tuple[np.ndarray, np.ndarray, float]:
+    """M - 2 p with zero where a marker is missing, p, and 2 sum p (1 - p).
+
+    Raises
+    ------
+    MMEError
+        As :func:`vanraden`.
+    """
+    M = _markers(markers)
+    missing = np.isnan(M)
+    if frequencies is None:
+        counted = (~missing).sum(axis=0)
+        if not counted.all():
+            raise MMEError(f"markers {name(np.flatnonzero(counted == 0).tolist())} (columns) are missing for everybody")
+        p = np.where(missing, 0.0, M).sum(axis=0) / (2.0 * counted)
+    else:
+        p = numbers(frequencies, "frequencies")
+        if p.shape != (M.shape[1],) or not ((p >= 0) & (p <= 1)).all():
+            raise MMEError(f"frequencies must be {M.shape[1]} numbers between 0 and 1, one a marker")
+    heterozygosity = 2.0 * float(p @ (1.0 - p))
+    if heterozygosity <= 0.0:
+        raise MMEError("markers: none of them varies, so they say nothing about relationships")
+    Z = np.where(missing, 0.0, M - 2.0 * p)
+    return Z, p, heterozygosity
 
 
 def vanraden(markers: Any, *, frequencies: Any = None, method: int = 1) -> np.ndarray:
@@ -46,21 +72,7 @@ def vanraden(markers: Any, *, frequencies: Any = None, method: int = 1) -> np.nd
            [ 0.,  0.,  0.],
            [-2.,  0.,  2.]])
     """
-    M = _markers(markers)
-    missing = np.isnan(M)
-    if frequencies is None:
-        counted = (~missing).sum(axis=0)
-        if not counted.all():
-            raise MMEError(f"markers {name(np.flatnonzero(counted == 0).tolist())} (columns) are missing for everybody")
-        p = np.where(missing, 0.0, M).sum(axis=0) / (2.0 * counted)
-    else:
-        p = numbers(frequencies, "frequencies")
-        if p.shape != (M.shape[1],) or not ((p >= 0) & (p <= 1)).all():
-            raise MMEError(f"frequencies must be {M.shape[1]} numbers between 0 and 1, one a marker")
-    heterozygosity = 2.0 * float(p @ (1.0 - p))
-    if heterozygosity <= 0.0:
-        raise MMEError("markers: none of them varies, so they say nothing about relationships")
-    Z = np.where(missing, 0.0, M - 2.0 * p)
+    Z, p, heterozygosity = centred(markers, frequencies)
     if method is not True and isinstance(method, int | np.integer) and method == 1:
         return np.asarray(Z @ Z.T / heterozygosity)
     if not isinstance(method, int | np.integer) or method != 2:
@@ -141,96 +153,8 @@ def genomic_relationship(
     labels = labels_of(levels, "levels")
     if len(labels) != G.shape[0]:
         raise MMEError(f"{len(labels)} levels for {G.shape[0]} rows of markers")
-    B = np.eye(len(labels)) if pedigree is None else _pedigree(pedigree).A(labels)
+    B = np.eye(len(labels)) if pedigree is None else pedigree_of(pedigree).A(labels)
     return Relationship(covariance=(1.0 - blend) * G + blend * B, levels=labels)
-
-
-def single_step(
-    pedigree: Pedigree,
-    G: Any,
-    genotyped: Any,
-    *,
-    alpha: float = 0.95,
-    beta: float = 0.05,
-    tau: float = 1.0,
-    omega: float = 1.0,
-    tune: bool = False,
-) -> Relationship:
-    r"""Pedigree and markers in one relationship matrix H.
-
-    With A22 the part of A among the genotyped,
-
-        H^-1 = A^-1 + [0 0; 0 tau (alpha G + beta A22)^-1 - omega A22^-1]
-        log|H| = log|A| + log|alpha G + beta A22| - log|A22|              (tau = omega = 1)
-
-    (Aguilar et al. 2010, J Dairy Sci 93:743-752; Christensen and Lund 2010, Genet Sel Evol 42:2). G and A22 should have
-    the same base: compare their mean diagonal and off-diagonal first.
-
-    Parameters
-    ----------
-    pedigree : Pedigree
-        Of all animals, without groups of unknown parents.
-    G : (m, m) array
-        Genomic relationships, for instance :func:`vanraden`.
-    genotyped : (m,) labels
-        The animals its rows stand for, all in the pedigree.
-    alpha, beta : float
-        Shares of G and A22; beta > 0 makes a singular G invertible.
-    tau, omega : float
-        Scales of the two inverses; H is a covariance for omega up to 1 and somewhat beyond.
-    tune : bool
-        Whether G is first given the base of A22 (:func:`mme.relationship.genomic.tuned`).
-
-    Returns
-    -------
-    Relationship
-        H, with the levels of the pedigree.
-
-    Raises
-    ------
-    MMEError
-        An animal is not in the pedigree, G is not symmetric or of the wrong size, a matrix is singular.
-
-    Examples
-    --------
-    Markers that say the half sibs a and b share more than the pedigree expects, 0.4 for 0.25:
-
-    >>> import mme
-    >>> pedigree = Pedigree(["a", "b"], ["s", "s"], [None, None])
-    >>> H = single_step(pedigree, [[1.0, 0.4], [0.4, 1.0]], ["a", "b"], alpha=1.0, beta=0.0)
-    >>> np.linalg.inv(H.precision.toarray()).round(2)
-    array([[1. , 0.4 , 0.56],
-           [0.4 , 1. , 0.56],
-           [0.56, 0.56, 1.05]])
-    """
-    if _pedigree(pedigree).groups.size:
-        raise MMEError("single_step needs a pedigree without groups of unknown parents: G and A22 have one base")
-    for share, what in ((alpha, "alpha"), (beta, "beta"), (tau, "tau"), (omega, "omega")):
-        number(share, f"{what} must be a number, at least 0", lambda share: share >= 0.0)
-    labels = labels_of(genotyped, "genotyped")
-    if len(set(labels)) < len(labels):
-        raise MMEError("genotyped: labels must be distinct")
-    A22 = pedigree.A(labels)
-    G = _genomic(G, len(labels))
-    Gw = alpha * (tuned(G, A22) if yes_or_no(tune, "tune") else G) + beta * A22
-    at = pedigree.positions(labels)
-    Gw_inverse, logdet_Gw, dependent = invert(Gw)
-    if dependent.size:
-        raise singular_covariance("alpha G + beta A22", pedigree.levels[at[dependent]])
-    A22_inverse, logdet_A22, _ = invert(A22)
-    correction = tau * Gw_inverse - omega * A22_inverse
-    precision = sp.csc_array(pedigree.Ainv + _placed(correction, at, pedigree.levels.size))
-    precision.sort_indices()
-    if tau == omega == 1.0:
-        return Relationship._known(pedigree.levels, precision, pedigree.logdet + logdet_Gw - logdet_A22)
-    logdet = -positive_definite(precision, pedigree.levels).logdet
-    return Relationship._known(pedigree.levels, precision, logdet)
-
-
-def _pedigree(given: Any) -> Pedigree:
-    if not isinstance(given, Pedigree):
-        raise MMEError(f"pedigree must be an mme.Pedigree(animal, sire, dam), got {type(given).__name__}")
-    return given
 
 
 def _markers(markers: Any) -> np.ndarray:
@@ -249,19 +173,52 @@ def _markers(markers: Any) -> np.ndarray:
     return M
 
 
-def _placed(block: np.ndarray, at: np.ndarray, size: int) -> sp.csc_array:
-    """The symmetric block at rows and columns ``at`` of a (size, size) matrix of zeros."""
-    order = np.argsort(at)
-    entries = np.zeros(size + 1, dtype=np.int64)
-    entries[at + 1] = at.size
-    rows = np.tile(at[order], at.size)
-    return sp.csc_array((block[np.ix_(order, order)].ravel(), rows, np.cumsum(entries)), shape=(size, size))
+def pedigree_of(given: Any) -> Pedigree:
+    """The pedigree.
+
+    Raises
+    ------
+    MMEError
+        It is none.
+    """
+    if not isinstance(given, Pedigree):
+        raise MMEError(f"pedigree must be an mme.Pedigree(animal, sire, dam), got {type(given).__name__}")
+    return given
 
 
-def _genomic(G: Any, m: int) -> np.ndarray:
-    G = numbers(G, "G")
+def genomic_matrix(G: Any, animals: np.ndarray) -> np.ndarray:
+    """G (m, m) as numbers; of a DataFrame with the names of animals, in their order.
+
+    Raises
+    ------
+    MMEError
+        It is of the wrong size, not finite, or not symmetric, with the animals named.
+    """
+    if hasattr(G, "iloc") and hasattr(G, "columns"):
+        G = _in_order(G, animals)
+    G, m = numbers(G, "G"), animals.size
     if G.shape != (m, m):
         raise MMEError(f"G must be ({m}, {m}) for the {m} genotyped animals, got {G.shape}")
-    if not np.isfinite(G).all() or abs(G - G.T).max(initial=0.0) > 1e-8 * abs(G).max(initial=0.0):
-        raise MMEError("G must be finite and symmetric")
+    if not np.isfinite(G).all():
+        rows = animals[~np.isfinite(G).all(axis=1)]
+        raise MMEError(f"G has missing or infinite values, in the rows of {name(rows.tolist())}")
+    skew = abs(G - G.T)
+    if skew.max(initial=0.0) > 1e-8 * abs(G).max(initial=0.0):
+        i, j = np.unravel_index(int(skew.argmax()), G.shape)
+        raise MMEError(
+            f"G is not symmetric: {G[i, j]:g} at ({animals[i]!r}, {animals[j]!r}), {G[j, i]:g} across; are its rows "
+            "and columns in one order?"
+        )
     return G
+
+
+def _in_order(G: Any, animals: np.ndarray) -> np.ndarray:
+    """The rows and columns of a DataFrame by their names; one that is numbered from 0 has none."""
+    rows, cols = (label_array(labels_of(one, "G")) for one in (G.index, G.columns))
+    at = [places(animals, one) for one in (rows, cols)]
+    if (at[0] < 0).all() or (rows.tolist() == cols.tolist() == list(range(len(rows)))):
+        return np.asarray(G, dtype=float)
+    for one, what in zip(at, ("rows", "columns"), strict=True):
+        if (one < 0).any():
+            raise MMEError(f"G has no {what} for {name(animals[one < 0].tolist())}; it has names, and they are matched")
+    return np.asarray(G, dtype=float)[np.ix_(at[0], at[1])]

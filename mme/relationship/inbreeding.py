@@ -30,12 +30,14 @@ def mendelian_variances(sire: np.ndarray, dam: np.ndarray, F: np.ndarray) -> np.
     return np.asarray(0.5 - 0.25 * (F[sire] + F[dam]))
 
 
-def tabular(sire: np.ndarray, dam: np.ndarray) -> np.ndarray:
-    """A, dense, by rows (Emik and Terrill 1949): the mean of the parents' rows; the diagonal is 1 + a(sire, dam) / 2.
+def tabular(sire: np.ndarray, dam: np.ndarray, outbred: np.ndarray) -> np.ndarray:
+    """A, dense, by rows (Emik and Terrill 1949): the mean of the parents' rows; the diagonal is 1 + F.
+
+    F = 1 - (1 - a(sire, dam) / 2) ``outbred``, which is 1, or 2^-t after t generations of selfing.
 
     Examples
     --------
-    >>> tabular(np.array([-1, -1, 0]), np.array([-1, -1, 1]))
+    >>> tabular(np.array([-1, -1, 0]), np.array([-1, -1, 1]), np.ones(3))
     array([[1. , 0. , 0.5],
            [0. , 1. , 0.5],
            [0.5, 0.5, 1. ]])
@@ -44,32 +46,35 @@ def tabular(sire: np.ndarray, dam: np.ndarray) -> np.ndarray:
     A = np.zeros((n + 1, n + 1))  # the last row and column: an unknown parent, related to nobody
     for i, (s, d) in enumerate(zip(sire.tolist(), dam.tolist(), strict=True)):
         A[i, :i] = A[:i, i] = 0.5 * (A[s, :i] + A[d, :i])
-        A[i, i] = 1.0 + 0.5 * A[s, d]
+        A[i, i] = 2.0 - (1.0 - 0.5 * A[s, d]) * outbred[i]
     return A[:n, :n]
 
 
-def relationships(sire: np.ndarray, dam: np.ndarray, d: np.ndarray, subset: np.ndarray) -> np.ndarray:
-    """A among the animals ``subset``, dense; ``d`` are the Mendelian variances."""
-    if sire.size <= limits().tabular_animals:
-        return tabular(sire, dam)[np.ix_(subset, subset)]
-    walk = _Walk(sire, dam, subset.size)
-    tree = walk.ancestry(subset)
-    rows = walk.position[subset]
-    A = np.empty((subset.size, subset.size))
-    for first in range(0, subset.size, walk.width):
-        columns = rows[first : first + walk.width]
+def relationships(
+    sire: np.ndarray, dam: np.ndarray, d: np.ndarray, subset: np.ndarray, across: np.ndarray
+) -> np.ndarray:
+    """A of the animals ``subset`` with those ``across``, dense; ``d`` are the Mendelian variances."""
+    walk = _Walk(sire, dam, across.size)
+    tree = walk.ancestry(np.append(subset, across))
+    rows, cols = walk.position[subset], walk.position[across]
+    A = np.empty((subset.size, across.size))
+    for first in range(0, across.size, walk.width):
+        columns = cols[first : first + walk.width]
         A[:, first : first + columns.size] = walk.columns(tree, d[tree.member], columns)[rows]
     return A
 
 
-def inbreeding(sire: np.ndarray, dam: np.ndarray, generation: np.ndarray) -> np.ndarray:
-    """F of each animal; the animals are sorted by generation, those without offspring last.
+def inbreeding(sire: np.ndarray, dam: np.ndarray, generation: np.ndarray, outbred: np.ndarray) -> np.ndarray:
+    """a(sire, dam) / 2 of each animal; the animals are sorted by generation, those without offspring last.
+
+    That is F where nobody was selfed, ``outbred`` one.
 
     a(s, m) of every mating of sire s needs the Mendelian variances of s and his ancestors only, so that sires are
     taken by generation, a few of the same one side by side.
     """
     if sire.size <= limits().tabular_animals:
-        return np.asarray(tabular(sire, dam).diagonal() - 1.0)
+        A = np.pad(tabular(sire, dam, outbred), (0, 1))
+        return np.asarray(0.5 * A[sire, dam])
     matings = _matings(sire, dam)
     n_parents = 1 + int(max(sire.max(), dam.max()))
     if n_parents == 0:
@@ -77,10 +82,12 @@ def inbreeding(sire: np.ndarray, dam: np.ndarray, generation: np.ndarray) -> np.
     sire, dam, generation_of_parent = sire[:n_parents], dam[:n_parents], generation[:n_parents]
     walk = _Walk(sire, dam, np.unique(matings.sire).size)
     F = np.append(np.zeros(matings.sire.size + 1), -1.0)  # by mating; then of no mating, of an unknown animal
+    kept = np.append(outbred, 1.0)
     d = np.zeros(n_parents)
     for g in range(int(generation_of_parent[-1]) + 1):
         known = slice(*np.searchsorted(generation_of_parent, [g, g + 1]))
-        d[known] = 0.5 - 0.25 * (F[matings.of[sire[known]]] + F[matings.of[dam[known]]])
+        own = [1.0 - (1.0 - F[matings.of[one[known]]]) * kept[one[known]] for one in (sire, dam)]
+        d[known] = 0.5 - 0.25 * (own[0] + own[1]) + (1.0 - F[matings.of[known]]) * (1.0 - outbred[known])
         for start, stop in _blocks(matings.sire, known, walk.width):
             sires, column = np.unique(matings.sire[start:stop], return_inverse=True)
             mates = matings.dam[start:stop]

@@ -16,8 +16,8 @@ from mme.tables.labels import code_columns, column, label_array, labels_of, name
 from mme.tables.spelling import labels_of as texts_of
 from mme.tables.spelling import places
 
-# Beside missing values, the unknown parent of pedigree files, where no animal has that name.
-_NOBODY = ("", "0")
+# Beside missing values, the unknown parent of pedigree files, where no animal has that name: BLUPF90's, R's, ASReml's.
+NOBODY = ("", "0", "NA", ".")
 # Members shown at either end of a long loop.
 _SHOWN = 5
 
@@ -67,6 +67,23 @@ def read_parentage(animal: Any, sire: Any, dam: Any, groups: Any, hermaphrodite:
     return Parentage(label_array(animals), label_array(group_labels), parents[0], parents[1], generation)
 
 
+def generations_of_selfing(given: Any, animal: Any) -> np.ndarray:
+    """Generations (n,), a row each, as numbers of at least 0; a missing one is none.
+
+    Raises
+    ------
+    MMEError
+        There is not one a row, or one is no number, or negative.
+    """
+    try:
+        t = np.nan_to_num(np.asarray(given, dtype=float), nan=0.0, posinf=np.inf)
+    except (TypeError, ValueError):
+        raise MMEError("selfed must be numbers of generations, one a row") from None
+    if t.shape != (len(animal),) or not (t >= 0.0).all():
+        raise MMEError(f"selfed must be {len(animal)} numbers of generations, at least 0; got shape {t.shape}")
+    return t
+
+
 def _check_columns(codes: dict[str, np.ndarray], labels: list[Any]) -> None:
     sizes = {role: code.size for role, code in codes.items()}
     if len(set(sizes.values())) > 1:
@@ -82,7 +99,7 @@ def _check_columns(codes: dict[str, np.ndarray], labels: list[Any]) -> None:
 
 def _check_same_type(animals: Factor, parents: Factor, role: str) -> None:
     """Refuse text on one side and numbers on the other where no parent is one of the animals."""
-    known = parents.categories[[label not in _NOBODY for label in texts_of(parents.categories)]]
+    known = parents.categories[[label not in NOBODY for label in texts_of(parents.categories)]]
     is_text = [levels.dtype.kind == "O" for levels in (animals.categories, known)]
     if known.size and is_text[0] != is_text[1] and (places(known, animals.categories) < 0).all():
         raise MMEError(
@@ -109,7 +126,7 @@ def _positions(labels: list[Any], own: int, groups: list[Any]) -> tuple[np.ndarr
     for code, (label, text) in enumerate(zip(later, texts_of(label_array(later)), strict=True), start=own):
         if text in of_group:
             position[code] = of_group[text]
-        elif text in _NOBODY:
+        elif text in NOBODY:
             position[code] = -1
         else:
             position[code] = own + len(founders)

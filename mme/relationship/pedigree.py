@@ -9,10 +9,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
+from mme.numeric.limits import limits
 from mme.numeric.memory import require
-from mme.relationship.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships
+from mme.relationship.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships, tabular
 from mme.relationship.known import Relationship
-from mme.relationship.parentage import read_parentage
+from mme.relationship.parentage import generations_of_selfing, read_parentage
 from mme.tables.arguments import number, yes_or_no
 from mme.tables.labels import label_array, labels_of, name
 from mme.tables.spelling import places
@@ -32,8 +33,8 @@ class Pedigree:
     Parameters
     ----------
     animal, sire, dam : (n,) labels
-        One row an animal, in any order. An unknown parent is None, NaN, an empty string, or 0 or "0" where no animal
-        has that name. A parent without a row of its own becomes a founder. Repeated rows must agree.
+        One row an animal, in any order. An unknown parent is None, NaN, an empty string, or 0, "0", "NA" or "." where
+        no animal has that name. A parent without a row of its own becomes a founder. Repeated rows must agree.
     unknown_groups : sequence of labels, optional
         Labels that, given as a parent, stand for a group of unknown parents (another generation, another country)
         with a mean of its own (Quaas 1988, J Dairy Sci 71:1338-1345; Westell, Quaas and Van Vleck 1988). The groups
@@ -52,6 +53,9 @@ class Pedigree:
     hermaphrodite : bool
         Whether an individual may be sire in one row and dam in another, or both in the same row (selfing), without
         an :class:`MMEWarning` that names it.
+    selfed : (n,) numbers, optional
+        Generations t of selfing by single seeds after the cross of a row, or from a founder: ASReml's ``fgen``, F = 1 -
+        (1 - F_0) / 2^t. ``np.inf`` is a doubled haploid. None: nobody.
 
     Attributes
     ----------
@@ -97,6 +101,7 @@ class Pedigree:
         unknown_groups: Any = None,
         group_variance: float | None = None,
         hermaphrodite: bool = False,
+        selfed: Any = None,
     ) -> None:
         if group_variance is not None:
             needed = "group_variance must be a positive number or None (fixed groups)"
@@ -106,6 +111,9 @@ class Pedigree:
         self.group_variance = group_variance
         self.levels = np.concatenate([self.animals, self.groups]) if self.groups.size else self.animals
         self._generation = read.generation
+        self._outbred = np.ones(self.animals.size)  # 2^-t
+        if selfed is not None:
+            self._outbred[self._positions(labels_of(animal, "animal"))] = 0.5 ** generations_of_selfing(selfed, animal)
 
     def __repr__(self) -> str:
         founders = int((self._generation == 0).sum())
@@ -113,16 +121,22 @@ class Pedigree:
         return f"Pedigree({self.animals.size} animals, {founders} of them founders{groups})"
 
     @cached_property
-    def inbreeding(self) -> np.ndarray:
-        """F of each animal (n,): half the relationship of its parents."""
-        F = np.empty(self.animals.size)
-        F[self._order] = inbreeding(*self._sorted_parents, self._generation_or_last[self._order])
+    def _of_cross(self) -> np.ndarray:
+        """Half the relationship of the parents of each animal (n,)."""
+        F, order = np.empty(self.animals.size), self._order
+        F[order] = inbreeding(*self._sorted_parents, self._generation_or_last[order], self._outbred[order])
         return F
+
+    @cached_property
+    def inbreeding(self) -> np.ndarray:
+        """F of each animal (n,): half the relationship of its parents, and what selfing added."""
+        return np.asarray(1.0 - (1.0 - self._of_cross) * self._outbred)
 
     @cached_property
     def mendelian(self) -> np.ndarray:
         """Variance of the Mendelian sampling of each animal, d (n,): 1 for a founder."""
         d = mendelian_variances(self._known(self.sire), self._known(self.dam), self.inbreeding)
+        d += self.inbreeding - self._of_cross
         lost = np.flatnonzero(d < _NO_SAMPLING)
         if lost.size:
             raise MMEError(
@@ -193,29 +207,35 @@ class Pedigree:
         Q[order] = group_contributions(*self._sorted_parents, handed[order])
         return Q
 
-    def A(self, subset: Any = None) -> np.ndarray:
+    def A(self, subset: Any = None, across: Any = None) -> np.ndarray:
         """The relationship matrix among some animals, dense, in the order of ``subset``.
 
         Parameters
         ----------
         subset : (k,) labels, optional
             Animals, None: all. Only their ancestors are visited (Colleau 2002).
+        across : (c,) labels, optional
+            The columns; None: those of ``subset``.
 
         Raises
         ------
         MMEError
             A label is no animal of the pedigree.
         MemoryForecastError
-            The k x k matrix would not fit.
+            The matrix would not fit.
         """
-        at = np.arange(self.animals.size) if subset is None else self._positions(labels_of(subset, "subset"))
+        rows = np.arange(self.animals.size) if subset is None else self._positions(labels_of(subset, "subset"))
+        cols = rows if across is None else self._positions(labels_of(across, "across"))
         require(
-            8 * at.size**2,
-            f"A among {at.size:,} animals would take",
+            8 * rows.size * cols.size,
+            f"A among {rows.size:,} animals would take",
             ". Ask for a subset, or work with the sparse Ainv",
             always=True,
         )
-        return relationships(*self._sorted_parents, self.mendelian[self._order], self._rank[at])
+        parents = self._sorted_parents
+        if self.animals.size <= limits().tabular_animals:
+            return tabular(*parents, self._outbred[self._order])[np.ix_(self._rank[rows], self._rank[cols])]
+        return relationships(*parents, self.mendelian[self._order], self._rank[rows], self._rank[cols])
 
     def positions(self, labels: Any) -> np.ndarray:
         """Where these animals stand among the levels."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.covariance.shared import shared_by
 from mme.errors import MMEError
+from mme.fitted.effects import effects
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.genetics import reliabilities
@@ -30,24 +32,24 @@ def breeding_values(fit: Fitted, name: str | None, of: Mapping[str, Any] | None 
     t = chosen_term(fit, name, "ebv")
     if of is not None:
         return functions_of(fit, t, of)
-    term, estimates = fit.model.terms[t], fit.estimates
-    pev = np.einsum("gii->gi", estimates.effects_pev[t])
-    reliability = reliabilities(fit.model, fit.theta, fit.sigma, estimates.effects_pev)[t]
+    term, estimates, one = fit.model.terms[t], fit.estimates, effects(fit.model, "term")[t]
+    pev = one.variances(estimates.effects_pev)
+    reliability = one.beside(reliabilities(fit.model, fit.theta, fit.sigma, estimates.effects_pev))
     table = pd.DataFrame(
         {
-            "ebv": estimates.effects[t].ravel(),
+            "ebv": one.beside(estimates.effects).ravel(),
             "pev": pev.ravel(),
             "reliability": reliability.ravel(),
             "accuracy": np.sqrt(np.maximum(reliability, 0.0)).ravel(),
-            "inbreeding": np.repeat(_inbreeding(fit, t), term.q),
-            "records": record_counts(term).ravel(),
+            "inbreeding": np.repeat(_inbreeding(fit, t), one.q),
+            "records": records_of(fit, t).ravel(),
         }
     )
-    levels = pd.Index(np.repeat(term.levels, term.q), name=term.group)
-    if term.q == 1:
+    levels = pd.Index(np.repeat(term.levels, one.q), name=term.group)
+    if one.q == 1:
         return table.set_index(levels)
-    effects = pd.Index(np.tile(np.array(term.columns, dtype=object), term.n_levels), name="effect")
-    return table.set_index([levels, effects])
+    called = pd.Index(np.tile(np.array(one.columns, dtype=object), term.n_levels), name="effect")
+    return table.set_index([levels, called])
 
 
 def functions_of(fit: Fitted, t: int, of: Mapping[str, Any]) -> pd.DataFrame:
@@ -60,25 +62,25 @@ def functions_of(fit: Fitted, t: int, of: Mapping[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    term, estimates = fit.model.terms[t], fit.estimates
+    term, estimates, one = fit.model.terms[t], fit.estimates, effects(fit.model, "term")[t]
     if not isinstance(of, Mapping) or not of:
         raise MMEError("ebv: of= maps names to weights, as {'day 100': [1.0, 0.3]}")
     weights = [np.atleast_1d(numbers(one, f"ebv: of['{label}']")) for label, one in of.items()]
-    for label, one in zip(of, weights, strict=True):
-        if one.shape != (term.q,) or not np.isfinite(one).all():
+    for label, given in zip(of, weights, strict=True):
+        if given.shape != (one.q,) or not np.isfinite(given).all():
             raise MMEError(
-                f"ebv: of['{label}'] needs {term.q} finite weights, one for each of {', '.join(term.columns)}; got "
+                f"ebv: of['{label}'] needs {one.q} finite weights, one for each of {', '.join(one.columns)}; got "
                 f"{shown(of[label])}"
             )
     W, inbreeding = np.array(weights), _inbreeding(fit, t)
-    pev = np.einsum("fa,gab,fb->gf", W, estimates.effects_pev[t], W)
+    pev = np.einsum("fa,gab,fb->gf", W, one.own(estimates.effects_pev[t], t, 2), W)
     with np.errstate(invalid="ignore", divide="ignore"):
         reliability = 1.0 - pev / np.outer(1.0 + inbreeding, np.einsum("fa,ab,fb->f", W, fit.varcorr[term.name].cov, W))
     reliability[reliability < 0.0] = np.nan if fit.model.unknown_parents else 0.0
-    records = (record_counts(term)[:, None] * (W != 0.0)).max(axis=2)  # of any coefficient with a weight
+    records = (records_of(fit, t)[:, None] * (W != 0.0)).max(axis=2)  # of any coefficient with a weight
     table = pd.DataFrame(
         {
-            "ebv": (estimates.effects[t] @ W.T).ravel(),
+            "ebv": (one.beside(estimates.effects) @ W.T).ravel(),
             "pev": pev.ravel(),
             "reliability": reliability.ravel(),
             "accuracy": np.sqrt(reliability).ravel(),
@@ -103,6 +105,17 @@ def chosen_term(fit: Fitted, name: str | None, what: str) -> int:
     if len(related) == 1 or len(terms) == 1:
         return related[0] if related else 0
     raise MMEError(f"{what}: name the random term, one of {names}")
+
+
+def records_of(fit: Fitted, t: int) -> np.ndarray:
+    """Records of each level and coefficient (J, q), of all columns that share it."""
+    counts, shared = record_counts(fit.model.terms[t]), shared_by(fit.model.structures[t])
+    if shared is None:
+        return counts
+    out = np.zeros((len(counts), shared.own.q), dtype=np.int64)
+    for j, coefficient in enumerate(shared.of):
+        out[:, coefficient] += counts[:, j]
+    return out
 
 
 def record_counts(term: Term) -> np.ndarray:

@@ -22,6 +22,7 @@ from mme.derivatives.score import has_score, score
 from mme.derivatives.uncertainty import Meetings
 from mme.fitted.natural import natural_names, natural_values
 from mme.fitted.record import Fitted
+from mme.fitted.varcorr import components
 from mme.numeric.delta import jacobian, parameter_covariance
 from mme.solution.estimates import Estimates
 
@@ -33,13 +34,13 @@ _RATIO, _CORRELATION = re.compile(r"sd\.(.*)/sd\.(.*)"), re.compile(r"cor\.(.*)\
 def named_components(fit: Fitted, theta: np.ndarray, phi: np.ndarray, sigma: float) -> dict[str, float]:
     """All variances, covariances and natural parameters by name, at these parameters of the model of a fit."""
     model, out = fit.model, dict[str, float]()
-    for term, T in zip(model.terms, model.T(theta), strict=True):
-        cov, several = sigma**2 * (T @ T.T), term.q > 1
-        for i, column in enumerate(term.columns):
+    for term, one in zip(model.terms, components(model, theta, sigma).values(), strict=True):
+        cov, several = one.cov, len(one.names) > 1
+        for i, column in enumerate(one.names):
             out[f"V_{term.name}.{column}" if several else f"V_{term.name}"] = float(cov[i, i])
             out.setdefault(f"V_{term.group}.{column}", float(cov[i, i]))
             for j in range(i):
-                other = term.columns[j]
+                other = one.names[j]
                 out[f"C_{term.name}.{other}.{column}"] = out[f"C_{term.name}.{column}.{other}"] = float(cov[i, j])
     out["V_res"] = sigma**2
     out |= zip(natural_names(model), natural_values(model, theta, sigma).tolist(), strict=True)

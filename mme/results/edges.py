@@ -18,7 +18,10 @@ def edges(model: Model, theta: np.ndarray, size: np.ndarray) -> list[str]:
     not zero: b_i is a linear function of b_1 ... b_(i-1).
     """
     found = []
-    for term, T, (edge, zero) in zip(model.terms, model.T(theta), _determined(model, theta, size), strict=True):
+    parts = zip(model.terms, model.T(theta), _determined(model, theta, size), strict=True)
+    for t, (term, T, (edge, zero)) in enumerate(parts):
+        if (kept := model.coefficients(t)) is not None:
+            edge = edge & np.isin(np.arange(edge.size), kept)
         for i in np.flatnonzero(edge).tolist():
             earlier = [j for j in range(i) if not zero[j]]
             if zero[i] or not earlier:

@@ -68,7 +68,9 @@ def heritabilities(fit: Fitted, around: Local | None, name: str) -> Ratios:
         theta, phi = np.split(parameters, [model.k])
         factors = model.T(theta)
         own = factors[t] if parts[t].back is None else parts[t].back @ factors[t]
-        return np.concatenate([_shares(model, t, records, parts, factors, own, phi), _correlations(own)])
+        kept = slice(None) if (chosen := model.coefficients(t)) is None else chosen
+        shares = _shares(model, t, records, parts, factors, own, phi)[kept]
+        return np.concatenate([shares, _correlations(own[kept])])
 
     theta = estimates.in_axes.theta if inside else estimates.theta
     at = np.concatenate([theta, estimates.objective.phi]) if around is None else around.parameters
@@ -136,7 +138,7 @@ def _term(model: Model, name: str) -> int:
 
 
 def _labels(model: Model, t: int) -> tuple[str, ...]:
-    columns = model.terms[t].columns
+    columns = model.coefficient_names(t)
     if len(columns) == 1:
         return ("heritability",)
     pairs = [(j, i) for j in range(len(columns)) for i in range(j + 1, len(columns))]

@@ -17,13 +17,14 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
+from mme.covariance.shared import shared_by
 from mme.derivatives.average import left_of
 from mme.derivatives.score import Score
 from mme.derivatives.uncertainty import Meetings
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.numeric.lapack import triangular_solve
-from mme.results.breeding_values import chosen_term, record_counts
+from mme.results.breeding_values import chosen_term, records_of
 
 
 def cullis(fit: Fitted, name: str | None) -> float:
@@ -36,9 +37,10 @@ def cullis(fit: Fitted, name: str | None) -> float:
     """
     t = chosen_term(fit, name, "cullis")
     term = fit.model.terms[t]
-    if term.q > 1:
-        raise MMEError(f"cullis: the term '{term.name}' has {term.q} coefficients; it is for one, as (1 | {term.name})")
-    used = record_counts(term)[:, 0] > 0
+    q = len(fit.model.coefficient_names(t))
+    if q > 1:
+        raise MMEError(f"cullis: the term '{term.name}' has {q} coefficients; it is for one, as (1 | {term.name})")
+    used = records_of(fit, t)[:, 0] > 0
     m, variance = int(used.sum()), float(fit.varcorr[term.name].cov[0, 0])
     if m < 2:
         raise MMEError(f"cullis: the term '{term.name}' has one level with records")
@@ -78,7 +80,8 @@ def error_of_sum(fit: Fitted, t: int, k: np.ndarray) -> float:
     related = fit.model.relationship(t, fit.theta)
     Kk = k if related is None else splu(sp.csc_array(related.precision)).solve(k)
     ratio = float(fit.varcorr[term.name].cov[0, 0]) / fit.sigma**2
-    w = np.asarray(term.Z @ Kk) * ratio
+    shared = shared_by(fit.model.structures[t])
+    w = np.asarray((term.Z if shared is None else shared.columns_summed(term.Z)) @ Kk) * ratio
     model = fit.model
     w = w if model.root_weights is None else w * model.root_weights
     white = w if model.residual is None else model.residual.whiten(objective.phi, w[None])[0]

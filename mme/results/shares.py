@@ -141,10 +141,11 @@ def variances(fit: Record) -> pd.DataFrame:
     )
     for term, prior, b, condvar, pev in parts:
         of_blups, condvar, pev = b.T @ b / len(b), condvar.mean(axis=0), pev.mean(axis=0)
-        for i, j in _entries(term.q):
-            second = None if i == j else term.columns[i]
-            values = (prior.cov[i, j], of_blups[i, j], condvar[i, j], pev[i, j])
-            rows.append((term.name, term.columns[j], second, *values))
+        at = [term.columns.index(name) for name in prior.names]  # those of columns that share a coefficient are one
+        for i, j in _entries(len(at)):
+            second = None if i == j else prior.names[i]
+            values = (prior.cov[i, j], *(one[at[i], at[j]] for one in (of_blups, condvar, pev)))
+            rows.append((term.name, prior.names[j], second, *values))
     names = ["group", "term1", "term2", "prior", "of_blups", "mean_condvar", "mean_pev"]
     return pd.DataFrame(rows, columns=names)
 

@@ -32,6 +32,10 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
     import pandas as pd
 
     model = estimates.objective.model
+    if any(kept is not None for kept in of.kept):
+        raise MMEError(
+            f"term '{of.name}' has several levels a record, so that no level has an estimate from its own alone"
+        )
     terms, b = [model.terms[t] for t in of.terms], of.beside(estimates.b)
     codes, (J, q) = terms[0].codes, b.shape
     groups = None if model.residual is None else model.residual.group

@@ -8,7 +8,7 @@ import numpy as np
 
 from mme.fitted.natural import residual_names
 from mme.fitted.record import Fitted
-from mme.fitted.varcorr import Component
+from mme.fitted.varcorr import components
 from mme.model.problem import Model
 from mme.numeric.delta import bounded, unbounded
 from mme.results.components import accuracy
@@ -65,10 +65,11 @@ def _labels(fit: Fitted) -> list[tuple[str, str, tuple[float, float]]]:
 def random_labels(model: Model) -> list[tuple[str, str, tuple[float, float]]]:
     """Those of the random terms, and of relationships with parameters."""
     rows = list[tuple[str, str, tuple[float, float]]]()
-    for term, part in zip(model.terms, model.structures, strict=True):
-        rows += [(term.name, f"sd {name}", _SD) for name in term.columns]
-        pairs = zip(*np.triu_indices(part.q, 1), strict=True) if part.correlated else ()
-        rows += [(term.name, f"cor {term.columns[j]}, {term.columns[i]}", _CORRELATION) for j, i in pairs]
+    for t, (term, part) in enumerate(zip(model.terms, model.structures, strict=True)):
+        names = model.coefficient_names(t)
+        rows += [(term.name, f"sd {name}", _SD) for name in names]
+        pairs = zip(*np.triu_indices(len(names), 1), strict=True) if part.correlated else ()
+        rows += [(term.name, f"cor {names[j]}, {names[i]}", _CORRELATION) for j, i in pairs]
     for term, part in zip(model.terms, model.structures, strict=True):
         if (process := part.relationship) is not None:
             rows += [(term.name, name, pair) for name, pair in zip(process.names, process.bounds, strict=True)]
@@ -86,11 +87,10 @@ def _values(model: Model, theta: np.ndarray, phi: np.ndarray, sigma: float) -> n
 def random_values(model: Model, theta: np.ndarray, sigma: float = 1.0) -> list[float]:
     """The values of :func:`random_labels`."""
     values = list[float]()
-    for term, T, part in zip(model.terms, model.T(theta), model.structures, strict=True):
-        one = Component(term.columns, sigma**2 * (T @ T.T))
+    for one, part in zip(components(model, theta, sigma).values(), model.structures, strict=True):
         values += one.sd.tolist()
         if part.correlated:
-            values += one.corr.T[np.triu_indices(part.q, 1)].tolist()
+            values += one.corr.T[np.triu_indices(len(one.names), 1)].tolist()
     for part, piece in zip(model.structures, model.split(theta), strict=True):
         if part.relationship is not None:
             values += part.relationship.natural(part.coordinates(piece)).tolist()

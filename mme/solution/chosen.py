@@ -39,6 +39,22 @@ def _blocks(estimates: Estimates, b: int, g: np.ndarray) -> np.ndarray:
     return np.asarray(T @ (at.levels.inner()[g] + found) @ T.T)
 
 
+def chosen_pairs(estimates: Estimates, b: int, levels: np.ndarray) -> np.ndarray:
+    """Lambda M^-1 Lambda' between each two of these levels of block b (levels, levels, q, q), in units of sigma^2."""
+    objective, at = estimates.objective, estimates.at
+    absorbed, c, q = b == objective.plan.absorb, levels.size, objective.blocks[b].q
+    found = np.zeros((c, c, q, q))
+    if m := objective.system.rest.m:
+        r = (_of_absorbed if absorbed else _of_rest)(estimates, b, levels)
+        x = at.rest.solve(r.reshape(m, q * c)).reshape(r.shape)
+        found = np.einsum("mic,mjd->cdij", r, x, optimize=True)
+    if not absorbed:
+        return found
+    T, each = objective.factors(estimates.theta).absorbed, np.arange(c)
+    found[each, each] += at.levels.inner()[levels]
+    return np.asarray(T @ found @ T.T)
+
+
 def _of_rest(estimates: Estimates, b: int, g: np.ndarray) -> np.ndarray:
     """Lambda_2'e (m, q, levels)."""
     objective = estimates.objective

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pedigrees import columns, random_parents, relationship_matrix
 
 from mme.errors import MMEError
-from mme.relationship.genomic import genomic_relationship, single_step, vanraden
+from mme.relationship.genomic import genomic_relationship, vanraden
 from mme.relationship.known import Relationship
 from mme.relationship.pedigree import Pedigree
+from mme.relationship.single_step import single_step
 
 sizes = st.integers(1, 15)
 seeds = st.integers(0, 2**32 - 1)
