@@ -58,7 +58,8 @@ class Updated(Shared):
         """Likelihood ratio tests of single deletions from the random part (lmerTest's ``ranova``).
 
         ``(x | g)`` loses x and becomes ``(1 | g)``, an intercept alone goes as a whole; what has nothing random left is
-        the linear model by least squares. All are fitted as this fit is, by REML or ML, to its records.
+        the linear model by least squares, or the generalised linear one. All are fitted as this fit is, by REML or ML,
+        to its records.
 
         Returns
         -------

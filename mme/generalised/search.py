@@ -15,7 +15,8 @@ from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.scoring import first_inverse
-from mme.generalised.start import beside, by_signs, near, start
+from mme.generalised.signs import other_modes, starts
+from mme.generalised.start import beside, near, start
 from mme.numeric.limits import limits
 from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
@@ -32,6 +33,10 @@ _NOTHING = 1e-6
 COSTS = 1e-9
 # A second start has standard deviations so many times as large.
 _WIDE = 4.0
+# Times that modes are looked for beyond those of an optimum.
+_ROUNDS = 8
+# Starts by signs that are searched from: the lowest.
+_LOWEST = 5
 # No coordinate, which are of the size of eta, changes by more in a step.
 FAR = 3.0
 
@@ -88,8 +93,8 @@ def search(
     few = problem.n <= limits().records_of_second_start
     if first is None and few and (k > 1 or problem.family.even):
         descent = _lower(criterion, descent, replace(point, theta=_WIDE * point.theta), free)
-    if first is None and problem.family.even and point.gamma.size > 1:
-        descent = _lower(criterion, descent, by_signs(problem.merged), free)
+    if first is None and problem.family.even:
+        descent = _over_signs(criterion, descent, free)
     return _without_small(criterion, descent, free)
 
 
@@ -102,6 +107,34 @@ def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free
         if found.at.value < descent.at.value - COSTS:
             return found
     criterion.keep(descent.at)
+    return descent
+
+
+def _over_signs(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> Descent[CriterionAt]:
+    """The lowest optimum that other signs of eta lead to, of modes and of parameters."""
+    best, found = _of_modes(criterion, descent, free), list[CriterionAt]()
+    for other in starts(criterion.different):
+        criterion.u = other_modes(criterion.different, other, criterion.different.columns.nothing())
+        at = criterion.at(other)
+        found += [] if at is None else [at]
+    for at in sorted(found, key=lambda one: one.value)[:_LOWEST]:
+        criterion.keep(at)
+        end = _of_modes(criterion, _descend(criterion, at.at.x, at, free), free)
+        best = end if end.at.value < best.at.value - COSTS else best
+    criterion.keep(best.at)
+    return best
+
+
+def _of_modes(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> Descent[CriterionAt]:
+    """The optimum with modes of other signs, as long as these are better."""
+    for _ in range(_ROUNDS):
+        point = descent.at.at
+        criterion.u = other_modes(criterion.different, point, descent.at.u)
+        at = criterion.at(point)
+        if at is None or not at.value < descent.at.value - COSTS:
+            break
+        criterion.keep(at)
+        descent = _descend(criterion, descent.x, at, free)
     return descent
 
 

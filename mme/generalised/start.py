@@ -91,17 +91,6 @@ def beside(problem: Problem, point: Psi) -> Iterator[Psi]:
             yield Psi(theta, point.gamma, point.tau)
 
 
-def by_signs(problem: Problem) -> Psi:
-    """A start for a mean that is even in eta: signs along the first eigenvector of sum a (y - mean) q q'.
-
-    It is the direction in which eta^2 follows y most (the spectral start of phase retrieval).
-    """
-    data, Q = problem.data, problem.Q
-    centred = data.weights * (data.y - np.average(data.y, weights=data.weights))
-    _, vectors = np.linalg.eigh((Q * centred) @ Q.T)
-    return start(problem, np.where(vectors[:, -1] @ Q + problem.offset < 0.0, -1.0, 1.0))
-
-
 def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
     """The variance of one coefficient, over all levels."""
     codes, column = coding(block.codes, a), block.columns[a]

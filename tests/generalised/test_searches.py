@@ -7,6 +7,8 @@ import pytest
 
 import mme
 from mme.errors import MMEError
+from mme.generalised.laplace import Psi
+from mme.generalised.search import search
 from tests.glmm import glmm_case, glmm_fit
 
 
@@ -47,6 +49,21 @@ def test_signs_of_eta_are_sought_where_the_mean_is_even_in_it() -> None:
     fit = mme.glmer("y ~ x + (1 | g)", data, mme.Poisson(link="sqrt"))
     assert abs(fit.beta["x"]) == pytest.approx(2.0, abs=0.1)
     assert fit.varcorr["g"].sd[0] == pytest.approx(0.3, abs=0.15)
+
+
+@pytest.mark.parametrize("seed", [3, 4, 8, 9])
+def test_no_other_signs_of_eta_have_a_lower_valley(seed: int) -> None:
+    """Means (b + x c)^2 on both sides of zero, levels too: searches from random places end no lower."""
+    rng = np.random.default_rng(seed)
+    g, x = np.repeat(np.arange(10), 8), rng.normal(size=80)
+    u, slope = 0.9 * rng.normal(size=(2, 10))
+    data = {"y": rng.poisson((0.6 + 0.5 * x + u[g] + (seed % 2) * slope[g] * x) ** 2), "x": x, "g": g}
+    fit = mme.glmer(f"y ~ x + ({'x' if seed % 2 else '1'} | g)", data, mme.Poisson(link="sqrt"))
+    problem, end = fit.internals.problem, fit.internals.searched.at.at
+    for _ in range(12):
+        theta = np.where(problem.model.diagonal, rng.uniform(0.1, 1.5, end.theta.size), 0.0)
+        other = search(problem, first=Psi(theta, rng.normal(size=end.gamma.size), end.tau))
+        assert other.at.value > fit.criterion - 1e-5
 
 
 def test_a_given_theta_is_held_and_a_start_leads_to_the_same_optimum() -> None:

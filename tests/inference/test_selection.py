@@ -224,3 +224,23 @@ def test_least_squares_is_compared_by_the_method_of_the_others(sleep):
 
 def test_anova_of_one_fit_is_the_table_of_its_terms(oats):
     assert mme.anova(oats).equals(oats.anova())
+
+
+def test_ranova_of_one_random_term_of_a_generalised_model_is_against_the_model_without():
+    fit = mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", mme.load("cbpp"))
+    # R 4.2.2: -2 logLik(glm(..., binomial)) is 198.058399
+    row = fit.ranova().loc["(1 | herd)"]
+    assert row["npar"] == 4
+    assert -2.0 * row["loglik"] == pytest.approx(198.058399, abs=1e-6)
+    assert row["lrt"] == pytest.approx(-2.0 * row["loglik"] - fit.criterion, abs=1e-9)
+    assert row["p_boundary"] == pytest.approx(0.5 * row["p"], rel=1e-9)
+    assert row["reference"] == "0.5 chi2(0) + 0.5 chi2(1)"
+    held = mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", mme.load("cbpp"), theta=[0.0])
+    assert -2.0 * row["loglik"] == pytest.approx(held.criterion, abs=1e-8)
+
+
+def test_step_leaves_a_generalised_model_its_last_random_term():
+    data = {"y": [1, 0, 2, 1, 0, 1, 1, 2, 0, 1, 2, 0], "g": [1, 2, 3, 4] * 3, "x": [0.0, 1.0, 2.0] * 4}
+    left = mme.glmer("y ~ x + (1 | g)", data, "poisson")
+    with pytest.warns(mme.MMEWarning, match="chosen by its p-values"):
+        assert left.step().fit.formula == "y ~ 1 + (1 | g)"

@@ -13,6 +13,7 @@ from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.formula.updating import reduced_random
 from mme.inference.comparison.nested import Difference, difference
+from mme.inference.selection.no_random_effects import beyond_nothing, nothing_random
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,9 @@ def deletions(fit: Record, refitted: Refitted) -> list[Deletion]:
         raise MMEError("ranova needs a fit by formula (mme.lmer, mme.glmer), which says what may be left out")
     found = []
     for label, formula in reduced_random(fit.formula, fit.specification.fixed).items():
+        if (nothing := nothing_random(fit, formula)) is not None:
+            found.append(Deletion(label, formula, nothing, beyond_nothing(fit)))
+            continue
         smaller = refitted(formula)
         found.append(Deletion(label, formula, smaller, _beyond(smaller.internals, fit)))
     return found

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mme.errors import MMEError, MMEWarning
 from mme.formula.updating import without_term
 from mme.inference.selection.fixed_terms import drop1, name_of, scope
+from mme.inference.selection.no_random_effects import NoRandomEffects
 from mme.inference.selection.random_terms import deletions, table_of
 from mme.results.frames import framed
 from mme.tables.arguments import names_of, number
@@ -76,6 +79,7 @@ def _without_random(fit: Any, alpha: float) -> tuple[Any, pd.DataFrame]:
         if not steps:
             steps.append(table.iloc[[0]].assign(eliminated=float("nan")))
         p = table["p"].iloc[1:].fillna(-1.0).to_numpy()
+        p = np.where([isinstance(one.fit, NoRandomEffects) for one in found], -1.0, p)  # glmer fits none without
         if not (p > alpha).any():
             steps.append(table.iloc[1:].assign(eliminated=0.0))
             break
