@@ -17,7 +17,7 @@ from mme.numeric.lapack import triangular_inverse
 # Squares up to here leave Cholesky's pivots, which are at least one, eleven digits.
 _LARGE = 1e5
 # Columns of a level from which on, where levels are fewer than their squares, LAPACK is quicker level by level.
-_MANY_COLUMNS = 16
+MANY_COLUMNS = 16
 
 
 class LevelFactor(ABC):
@@ -75,11 +75,15 @@ class CholeskyFactor(LevelFactor):
 
     def logdet(self, multiplicity: np.ndarray | None) -> float:
         """sum_g log |I + A_g A_g'|."""
+        logs = self.logdets()
+        return float(logs.sum() if multiplicity is None else multiplicity @ logs)
+
+    def logdets(self) -> np.ndarray:
+        """log |I + A_g A_g'| (J,)."""
         product = self.L[0][0]
         for i in range(1, len(self.L)):
             product = product * self.L[i][i]
-        logs = np.log(product)
-        return 2.0 * float(logs.sum() if multiplicity is None else multiplicity @ logs)
+        return np.asarray(2.0 * np.log(product))
 
     def forward(self, V: np.ndarray) -> np.ndarray:
         """L_g^-1 V_g for V (..., q, J)."""
@@ -227,11 +231,16 @@ def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
         tau = float(T[0, 0])
         return SphericalFactor(levels.R, tau, levels.singular)
     if q == 1:
-        A = levels.R * T[0, 0]
-        return CholeskyFactor(A, ((np.hypot(1.0, A[0, 0]),),))
+        return factor_of(levels.R * T[0, 0])
     A = np.matmul(T.T, levels.R)  # A[i] = T' R[i], that is A_g[i, j] = sum_k R_g[i, k] T[k, j]
-    if q > _MANY_COLUMNS and q * q > J:
-        return FewLevels.of(A)
+    return FewLevels.of(A) if q > MANY_COLUMNS and q * q > J else factor_of(A)
+
+
+def factor_of(A: np.ndarray) -> CholeskyFactor:
+    """Factorise I + A_g A_g' for A (q, q, J) of not too many columns."""
+    q, _, J = A.shape
+    if q == 1:
+        return CholeskyFactor(A, ((np.hypot(1.0, A[0, 0]),),))
     squares = (A * A).sum(axis=1)
     if J and squares.max() > _LARGE:
         return CholeskyFactor(A, _gram_schmidt(A))

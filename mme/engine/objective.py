@@ -36,6 +36,8 @@ from mme.engine.pls import (
     effects_by_block,
     evaluate,
     evaluate_absorbed,
+    evaluate_stack,
+    is_stacked,
     logdet_M,
     logdet_X,
     pwrss,
@@ -96,6 +98,23 @@ class Objective:
             return inf
         return criterion(self.constants, logdet, logdet_X(border), pwrss(border))
 
+    def many(self, thetas: np.ndarray) -> np.ndarray:
+        """The criterion (S,) at thetas (S, k): in one stack where one block is random and small, else one by one."""
+        block = self.absorbing
+        if self.rest or self.within is not None or block is None or not is_stacked(self.system, len(thetas)):
+            return np.array([self(theta) for theta in thetas])
+        T = np.array([block.T(theta) for theta in thetas]) if self._T is None else np.tensordot(thetas, self._T, axes=1)
+        pieces = (values.tolist() for values in evaluate_stack(self.system, T))
+        return np.array([criterion(self.constants, *piece) for piece in zip(*pieces, strict=True)])
+
+    @cached_property
+    def _T(self) -> np.ndarray | None:
+        """T (k, q, q) of the absorbed block by each entry of theta, in which it is linear; None where it is not."""
+        block = self.absorbing
+        if block is None or any(part.entries is None for part in block.structures):
+            return None
+        return np.array([block.T(unit) for unit in np.eye(self.model.k)])
+
     def triangle(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """log|M| and the factor of (N) at theta: all that a likelihood takes.
 
@@ -126,7 +145,7 @@ class Objective:
         if not self.rest:
             return False
         factors = T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
-        far = any(one.max() > most or one.min() < -most for one, most in zip(factors, self._most, strict=True))
+        far = any(_exceeds(one, most) for one, most in zip(factors, self._most, strict=True))
         return far and self.orthogonal is not None
 
     @property
@@ -275,6 +294,13 @@ class Objective:
     def theta_scale(self) -> np.ndarray:
         """Multiplies theta into coordinates of order one: the root mean square of each entry's column of Z."""
         return sizes_of_theta(self.blocks, self.model.k)
+
+
+def _exceeds(T: np.ndarray, most: float) -> bool:
+    """Whether an entry is larger than this in size."""
+    if T.size == 1:
+        return abs(T.item()) > most
+    return bool(T.max() > most or T.min() < -most)
 
 
 def _made(model: Model, phi: np.ndarray, known: ModelPattern | None, plan: Plan | None) -> Objective:

@@ -172,7 +172,7 @@ class DenseScatter:
 
     def __matmul__(self, weights: np.ndarray) -> np.ndarray:
         m, q, J = self.B.shape
-        if self.diagonal:
+        if self.diagonal or q == 1:
             flat = self.B.reshape(m, q * J)
             S = (flat * weights) @ flat.T
         else:
@@ -181,6 +181,14 @@ class DenseScatter:
             for a, b in np.ndindex(q, q):
                 S += (self.B[:, a] * W[a, b]) @ self.B[:, b].T
         return np.asarray(S[self.row, self.col])
+
+    def listed(self) -> np.ndarray | None:
+        """The map as a matrix, by which small products are quicker; None for a large one."""
+        _, q, J = self.B.shape
+        if self.diagonal or self.row.size * q * q * J > limits().dense_factor_entries:
+            return None
+        left, right = self.B[self.row], self.B[self.col]
+        return np.asarray((left[:, :, None] * right[:, None]).reshape(self.row.size, -1))
 
     def adjoint(self, values: np.ndarray) -> np.ndarray:
         """The transpose of the map: B_g'H B_g (q, q, J), flat, of H with these values and zeros elsewhere."""

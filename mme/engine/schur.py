@@ -43,7 +43,7 @@ class Schur:
     pattern: SchurPattern
     products: dict[tuple[int, int], Crossing]
     constant: np.ndarray
-    scatter: sp.csr_array | DenseScatter
+    scatter: np.ndarray | sp.csr_array | DenseScatter
     applied: np.ndarray | sp.csr_array | DenseScatter
     penalty: np.ndarray
 
@@ -142,9 +142,9 @@ def schur(
     if pattern.is_dense:
         whole = B if isinstance(B, np.ndarray) else B.toarray()
         dense = DenseScatter(whole.reshape(len(whole), -1, J), diagonal, *pattern.places)
-        constant -= dense @ (np.ones(q) if diagonal else np.repeat(np.eye(q).ravel(), J))
-        scatter: sp.csr_array | DenseScatter = dense
-        applied: np.ndarray | sp.csr_array | DenseScatter = dense
+        scatter: np.ndarray | sp.csr_array | DenseScatter = dense if (listed := dense.listed()) is None else listed
+        applied: np.ndarray | sp.csr_array | DenseScatter = scatter
+        constant -= applied @ (np.ones(q) if diagonal else np.repeat(np.eye(q).ravel(), J))
     else:
         assert pattern.scatter is not None
         values = [(crossing[family.t_row].values, crossing[family.t_col].values) for family in pattern.families]

@@ -39,7 +39,16 @@ class Counted:
 
     def __call__(self, x: np.ndarray) -> float:
         """The value at x; one evaluation more."""
-        value = self._value(x)
+        return self._told(self._value(x), x)
+
+    def many(self, points: np.ndarray) -> np.ndarray:
+        """The values (S,) at points (S, k), S evaluations more: at once, where f has a way to."""
+        at_once = getattr(self.f, "many", None)
+        values = None if at_once is None else self._caught(at_once, points)
+        found = map(self._value, points) if values is None else np.where(np.isnan(values), inf, values).tolist()
+        return np.array([self._told(value, x) for value, x in zip(found, points, strict=True)])
+
+    def _told(self, value: float, x: np.ndarray) -> float:
         self.evaluations += 1
         if value < self.best:
             self.best, self.x = value, np.array(x)
@@ -66,3 +75,12 @@ class Counted:
             self.problem = self.problem or problem
             return np.inf
         return inf if isnan(value) else value
+
+    def _caught(self, at_once: Callable[[np.ndarray], np.ndarray], points: np.ndarray) -> np.ndarray | None:
+        """The values of all points; None where one of them raises, which only it may answer for."""
+        try:
+            return at_once(points)
+        except MemoryForecastError:
+            raise
+        except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+            return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import combinations
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -67,11 +67,12 @@ def curvature(
     """
     h, plus, minus = _axes(f, x, value, radius)
     hessian = np.diag((plus + minus - 2.0 * value) / h**2)
-    for i, j in combinations(range(x.size), 2):
-        both = _step(x.size, h, i, j)
-        mixed = f(x + both) + value - plus[i] - plus[j]
+    if x.size > 1:
+        i, j = _pairs(x.size)
+        both = _steps(x.size, h, i) + _steps(x.size, h, j)
+        mixed = values_at(f, x + both) + value - plus[i] - plus[j]
         if not one_sided:
-            mixed = 0.5 * (mixed + f(x - both) + value - minus[i] - minus[j])
+            mixed = 0.5 * (mixed + values_at(f, x - both) + value - minus[i] - minus[j])
         hessian[i, j] = hessian[j, i] = mixed / (h[i] * h[j])
     found = judged(x, value, (plus - minus) / (2.0 * h), hessian, h)
     return replace(found, carried=one_sided and x.size > 1)
@@ -80,16 +81,41 @@ def curvature(
 def _axes(
     f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A step along every coordinate, and f at its two ends."""
-    found = [_differences(f, x, value, i, reach) for i, reach in enumerate(radius.tolist())]
-    h, plus, minus = np.array(found).reshape(-1, 3).T
+    """A step along every coordinate whose second difference balances rounding against truncation; f at its two ends."""
+    target, k = second_difference(value), x.size
+    h, plus, minus, left = radius * sqrt(0.5 * target), np.empty(k), np.empty(k), np.arange(k)
+    for last in (False, False, False, True):
+        step = _steps(k, h, left)
+        found = values_at(f, np.concatenate([x + step, x - step]))
+        plus[left], minus[left] = found[: left.size], found[left.size :]
+        second = np.abs(plus + minus - 2.0 * value)[left]
+        factor = np.clip(np.sqrt(target / np.maximum(second, 1e-30)), 1e-3, 1e2)
+        long = h[left] * factor > 0.5 * (1.0 + np.abs(x[left]))
+        further = ~(long | ((0.01 * target < second) & (second < 100.0 * target)))
+        left = left[further]
+        if last or not left.size:
+            break
+        h[left] *= factor[further]
     return h, plus, minus
 
 
-def _step(k: int, h: np.ndarray, *coordinates: int) -> np.ndarray:
-    step = np.zeros(k)
-    step[list(coordinates)] = h[list(coordinates)]
+def _steps(k: int, h: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """A step (steps, k) along each of these coordinates."""
+    step = np.zeros((coordinates.size, k))
+    step[np.arange(coordinates.size), coordinates] = h[coordinates]
     return step
+
+
+@cache
+def _pairs(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs i < j of coordinates."""
+    return np.triu_indices(k, 1)
+
+
+def values_at(f: Callable[[np.ndarray], float], points: np.ndarray) -> np.ndarray:
+    """f (S,) at points (S, k): all at once by ``f.many``, where f has such a way, one by one otherwise."""
+    many = getattr(f, "many", None)
+    return np.array([f(x) for x in points]) if many is None else np.asarray(many(points))
 
 
 def moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value: float) -> Curvature:
@@ -100,7 +126,7 @@ def moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value:
     agree with the change of the gradient along the step.
     """
     h = _SHORTER * at.steps
-    ahead = np.array([f(x + _step(x.size, h, i)) for i in range(x.size)])
+    ahead = values_at(f, x + _steps(x.size, h, np.arange(x.size)))
     gradient = (ahead - value) / h - 0.5 * h * np.diag(at.hessian)
     hessian = _secant(at.hessian, x - at.x, gradient - at.gradient)
     return replace(judged(x, value, gradient, hessian, at.steps), carried=True)
@@ -115,26 +141,6 @@ def _secant(H: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
     along = float(missed @ step)
     worth = abs(along) > 1e-8 * np.linalg.norm(missed) * np.linalg.norm(step)
     return H + np.outer(missed, missed) / along if worth else H
-
-
-def _differences(
-    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, i: int, radius: float
-) -> tuple[float, float, float]:
-    """A step along coordinate i whose second difference balances rounding against truncation, and f at both ends."""
-    target = second_difference(value)
-    h, at = radius * sqrt(0.5 * target), float(x[i])
-    for _ in range(4):
-        ahead, behind = x.copy(), x.copy()
-        ahead[i], behind[i] = at + h, at - h
-        plus, minus = f(ahead), f(behind)
-        second = abs(plus + minus - 2.0 * value)
-        if 0.01 * target < second < 100.0 * target:
-            break
-        factor = min(max(sqrt(target / max(second, 1e-30)), 1e-3), 1e2)
-        if h * factor > 0.5 * (1.0 + abs(at)):
-            break
-        h *= factor
-    return h, plus, minus
 
 
 def second_difference(value: float) -> float:

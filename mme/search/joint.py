@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mme.engine.basis import orthonormalise
 from mme.engine.objective import Objective
 from mme.model.problem import Model
 from mme.residual.whitening import Whitening
+from mme.search.searched import Searched
 
 
 class Joint:
@@ -34,6 +37,24 @@ class Joint:
         """The criterion at theta and phi, one after the other in ``parameters`` (k + r,)."""
         k = self.model.k
         return self.at(parameters[k:])(parameters[:k])
+
+
+@dataclass(frozen=True, eq=False)
+class Sought:
+    """The criterion as a function of the coordinates of what is searched, at a point or at many."""
+
+    joint: Joint
+    searched: Searched
+
+    def __call__(self, x: np.ndarray) -> float:
+        """The criterion at x."""
+        return self.joint(self.searched.parameters(x))
+
+    def many(self, points: np.ndarray) -> np.ndarray:
+        """The criterion (S,) at points (S, k): all at once where they have one phi."""
+        if self.joint.latest.phi.size:
+            return np.array([self(x) for x in points])
+        return self.joint.latest.many(self.searched.many(points))
 
 
 def first_phi(model: Model) -> np.ndarray:

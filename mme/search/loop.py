@@ -26,7 +26,7 @@ from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.endless import endless_of
 from mme.search.found import Found
 from mme.search.given import given_theta
-from mme.search.joint import Joint, first_phi
+from mme.search.joint import Joint, Sought, first_phi
 from mme.search.known_derivatives import (
     AUTO,
     Averages,
@@ -180,11 +180,8 @@ def _minimum(
     by: str,
 ) -> Minimum:
     """The minimum from the first point, ``radius`` away at most; ``spent`` counts the evaluations before."""
-
-    def criterion(x: np.ndarray) -> float:
-        return joint(searched.parameters(x))
-
-    objective, valleys = joint.latest, None if begun is None else begun.valleys
+    criterion, objective = Sought(joint, searched), joint.latest
+    valleys = None if begun is None else begun.valleys
     x, wide, even = searched.x(searched.first), searched.x(radius), searched.even
     if valleys is not None and by == AUTO:
         slopes: Derivatives | None = derivatives_at_one(valleys, searched.free)

@@ -43,7 +43,9 @@ def moment_equations(
     ]
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
-    products = cache(partial(_products, objective))  # the same however levels are weighted
+    products: Callable[[int, int], _Met] = partial(_products, objective)
+    if len(blocks) > 1:
+        products = cache(products)  # the same however levels are weighted
     return blocks, partial(_solve_moments, objective, products, repeated=repeated, sigma2=sigma2)
 
 

@@ -62,6 +62,12 @@ class Searched:
         parameters[self.free] = x / self._unit
         return parameters
 
+    def many(self, points: np.ndarray) -> np.ndarray:
+        """All parameters (S, k + phi) where the coordinates of those searched are the rows of ``points``."""
+        if self.turns is None and self._all_free:
+            return np.asarray(points / self._unit)
+        return np.array([self.parameters(x) for x in points])
+
     def _unturned(self, z: np.ndarray, turns: Turns) -> np.ndarray:
         at, k = self.first * self.scale, self.model.k
         at[self.free] = z

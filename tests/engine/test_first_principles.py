@@ -75,6 +75,13 @@ def test_every_engine_gives_the_numbers_of_dense_algebra(name):
         assert max(off.values()) < 1e-6 if "large" in name else max(off.values()) < 1e-9, (plan, off)
 
 
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "no random term"])
+def test_the_criterion_at_many_thetas_together_is_that_at_each(name):
+    f = objective(PROBLEMS[name])
+    at = PROBLEMS[name].theta * np.random.default_rng(6).normal(1.0, 0.5, size=(4, f.model.k))
+    np.testing.assert_allclose(f.many(at), [f(theta) for theta in at], rtol=1e-12)
+
+
 def test_many_groups_of_few_sizes_give_the_numbers_of_dense_algebra():
     """Levels with equal triangles are merged: 90 groups of one, two or three records."""
     groups = np.repeat(np.arange(90), np.arange(90) % 3 + 1)

@@ -344,3 +344,43 @@ def test_a_search_from_a_point_that_is_not_finite_evaluates_nothing(bad):
     bobyqa(counted, np.array([bad, 0.0]), np.ones(2))
     bobyqa(counted, np.zeros(2), np.array([bad, 1.0]))
     assert counted.evaluations == 0
+
+
+def test_a_function_of_many_points_at_once_is_searched_as_one_of_single_points():
+    class Both:
+        stacks = 0
+
+        def __call__(self, x):
+            return float(((x - 1.0) ** 2).sum() + 0.3 * x[0] * x[1] + 0.1 * x[0] ** 4)
+
+        def many(self, points):
+            self.stacks += 1
+            return np.array([self(x) for x in points])
+
+    both, how = Both(), {"even": np.zeros(2, dtype=bool)}
+    at_once = minimise(both, np.array([0.5, 0.8]), np.array([0.2, 0.2]), **how)
+    apart = minimise(both.__call__, np.array([0.5, 0.8]), np.array([0.2, 0.2]), **how)
+    np.testing.assert_array_equal(at_once.x, apart.x)
+    assert at_once.evaluations == apart.evaluations
+    assert both.stacks > 0
+
+
+def test_of_points_of_which_one_raises_the_others_have_their_values():
+    class Partly:
+        def __call__(self, x):
+            if x[0] > 0.5:
+                raise ArithmeticError
+            return float(x @ x)
+
+        def many(self, points):
+            return np.array([self(x) for x in points])
+
+    counted = Counted(Partly(), np.zeros(1), None)
+    assert counted.many(np.array([[0.2], [0.7], [0.1]])).tolist() == pytest.approx([0.04, np.inf, 0.01])
+    assert (counted.evaluations, counted.best) == (3, pytest.approx(0.01))
+
+
+def test_steps_of_differences_are_those_at_which_the_function_was_taken():
+    """A radius far too small: steps grow by a hundred four times, and the slope is the function's all the same."""
+    found = curvature(lambda x: 1.0 + float(x[0] ** 2 + x[0]), np.array([1.0]), 3.0, np.array([1e-10]))
+    assert found.gradient[0] == pytest.approx(3.0, rel=1e-6)
