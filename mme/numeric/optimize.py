@@ -93,7 +93,7 @@ def minimise(
     try:
         return _minimised(counted, start, radius, even, nearby, derivatives, later)
     except EndlessError:
-        reason, none = "the criterion falls without bound", unknown_curvature(counted.x, counted.best, np.inf)
+        reason, none = "the criterion falls towards infinity", unknown_curvature(counted.x, counted.best, np.inf)
         return Minimum(counted.x, counted.best, counted.evaluations, reason, even & (counted.x == 0.0), none, True)
 
 

@@ -42,7 +42,7 @@ from mme.search.rotated import rotated
 from mme.search.searched import Searched
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
-from mme.search.verdict import Place, judge, of_whole, with_undetermined
+from mme.search.verdict import UNBOUNDED, Place, judge, of_whole, with_undetermined
 
 # What was chosen and why, for those who ask: logging.getLogger("mme").setLevel(logging.INFO).
 _LOG = logging.getLogger("mme")
@@ -150,7 +150,10 @@ def _minimised(
         finished(report)
         gone = minimum.endless or not (np.abs(minimum.x) < FAR).all()
         if begun is not None and begun.valleys is not None and gone:
-            return _minimised(joint, theta, progress, first_theta, by, False, minimum.evaluations)
+            again = _minimised(joint, theta, progress, first_theta, by, False, minimum.evaluations)
+            if again.optimum.verdict != UNBOUNDED or not minimum.value < again.optimum.criterion:
+                return again
+            minimum = replace(minimum, evaluations=again.optimum.evaluations)
     inner, phi = np.split(searched.parameters(minimum.x), [model.k])
     found = model.canonical(given_theta(theta, model, "theta") if given else model.coordinates.outer(inner))
     objective = joint.at(phi).in_columns

@@ -20,7 +20,7 @@ UNBOUNDED = "no finite maximum"
 # Why there is no minimum.
 WITHOUT_BOUND = (
     "there is no minimum: some random effects and the fixed effects fit the response exactly, and the criterion falls "
-    "without bound as the residual variance goes to zero beside theirs"
+    "as long as the residual variance goes to zero beside theirs"
 )
 
 
@@ -230,7 +230,7 @@ def of_reduced(optimum: Optimum, rest: Reduced) -> Optimum:
     return replace(
         optimum,
         theta=optimum.theta[rest.thetas],
-        boundary=tuple(names[own[name]] for name in optimum.boundary),
+        boundary=tuple(names[own[name]] for name in optimum.boundary if own[name] in names),
         gradient=optimum.gradient[at],
         hessian=optimum.hessian[np.ix_(at, at)],
     )

@@ -29,6 +29,12 @@ def test_a_likelihood_without_a_finite_maximum_has_a_verdict_of_its_own(number):
     assert "fit the response exactly" in " ".join(str(fit.summary()).split())
 
 
+def test_of_two_ways_without_an_end_the_lower_is_reported():
+    fit = fitted(23227)  # the criterion has a limit there
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.criterion < 56.7126
+
+
 def test_a_minimum_before_the_response_is_fitted_exactly_is_found():
     fit = fitted(596)
     assert fit.optimum.converged
