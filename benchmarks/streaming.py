@@ -29,7 +29,9 @@ import json, resource, sys, time
 import numpy as np, pyarrow as pa, pyarrow.dataset as ds
 pa.set_cpu_count(1), pa.set_io_thread_count(1)
 began, wall, n = time.process_time(), time.perf_counter(), 0
-for batch in ds.dataset(sys.argv[1]).to_batches(batch_size=262144, batch_readahead=2, fragment_readahead=1):
+few = {"batch_size": 262144, "batch_readahead": 2, "fragment_readahead": 1}
+few["fragment_scan_options"] = ds.ParquetFragmentScanOptions(pre_buffer=False)
+for batch in ds.dataset(sys.argv[1]).to_batches(**few):
     n += batch.num_rows
     [np.asarray(column).sum() for column in batch.columns]
 GB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -16,25 +16,37 @@ from mme.numeric.lapack import qr_triangle
 
 # What rotations leave of an entry below this share of it is rounding: the cell has no such direction.
 _ROUNDING = 1e-15
+# Rows whose triangles are read together.
+_TOGETHER = 128
 
 
-def add_rows(R: np.ndarray, cells: np.ndarray, rows: np.ndarray, steps: int | None = None) -> np.ndarray:
-    """Rotate ``rows`` (n, m), which are overwritten, into the triangles ``R`` (cells, q, m); what is left (n, m - q).
+def add_rows(R: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int | None = None) -> np.ndarray:
+    """Rotate rows into the triangles ``R`` (cells, q, m); what is left (m - q, n).
+
+    The rows are given by their ``columns`` (m, n), which are overwritten.
 
     ``steps`` are those of all rows so far, where others came before: for many the loop is compiled.
 
     Examples
     --------
     >>> R = np.zeros((1, 1, 2))
-    >>> left = add_rows(R, np.zeros(2, dtype=np.int64), np.array([[3.0, 1.0], [4.0, 2.0]]))
+    >>> left = add_rows(R, np.zeros(2, dtype=np.int64), np.array([[3.0, 4.0], [1.0, 2.0]]))
     >>> R, bool(np.isclose((R**2).sum() + (left**2).sum(), 30.0))
     (array([[[5. , 2.2]]]), True)
     """
-    n, m = rows.shape
+    m, n = columns.shape
     q = R.shape[1]
     if n and q:
-        kernel(rotate, n * q * m if steps is None else steps)(R, cells, rows)
-    return rows[:, q:]
+        kernel(rotate, n * q * m if steps is None else steps)(R, cells, columns)
+    return columns[q:]
+
+
+def add_counts(counts: np.ndarray, cells: np.ndarray, steps: int) -> None:
+    """Count the rows of each cell; ``steps`` as of :func:`add_rows`."""
+    if cells.size > counts.size // 4:
+        counts += np.bincount(cells, minlength=counts.size)
+    else:
+        kernel(count, steps)(counts, cells)
 
 
 def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -49,25 +61,39 @@ def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(stacked * signs[:, None])
 
 
-def rotate(R: np.ndarray, cells: np.ndarray, rows: np.ndarray) -> None:
-    """The loop of :func:`add_rows`."""
-    n, m = rows.shape
+def rotate(R: np.ndarray, cells: np.ndarray, columns: np.ndarray) -> float:
+    """The loop of :func:`add_rows`.
+
+    Triangles of several rows are read before the first of them is used, so that they come from memory at a time; what
+    is read of them is returned, that no compiler leaves it out.
+    """
+    m, n = columns.shape
     q = R.shape[1]
-    size = np.empty(q)
-    for i in range(n):
-        g = cells[i]
-        for j in range(q):
-            size[j] = abs(rows[i, j])
-        for j in range(q):
-            b = rows[i, j]
-            if abs(b) <= _ROUNDING * size[j]:
-                continue
-            a = R[g, j, j]
-            r = sqrt(a * a + b * b)
-            c, s = a / r, b / r
-            R[g, j, j] = r
-            rows[i, j] = 0.0
-            for k in range(j + 1, m):
-                t, v = R[g, j, k], rows[i, k]
-                R[g, j, k] = c * t + s * v
-                rows[i, k] = c * v - s * t
+    size, read = np.empty(q), 0.0
+    for first in range(0, n, _TOGETHER):
+        stop = min(first + _TOGETHER, n)
+        for i in range(first, stop):
+            read += R[cells[i], 0, 0] + R[cells[i], q - 1, m - 1]
+        for i in range(first, stop):
+            g = cells[i]
+            for j in range(q):
+                size[j] = _ROUNDING * abs(columns[j, i])
+            for j in range(q):
+                a, b = R[g, j, j], columns[j, i]
+                if abs(b) <= size[j]:
+                    continue
+                r = sqrt(a * a + b * b)
+                share = 1.0 / r
+                c, s = a * share, b * share
+                R[g, j, j] = r
+                for k in range(j + 1, m):
+                    t, v = R[g, j, k], columns[k, i]
+                    R[g, j, k] = c * t + s * v
+                    columns[k, i] = c * v - s * t
+    return read
+
+
+def count(counts: np.ndarray, cells: np.ndarray) -> None:
+    """The loop of :func:`add_counts`."""
+    for i in range(cells.size):
+        counts[cells[i]] += 1

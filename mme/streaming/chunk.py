@@ -127,7 +127,7 @@ def _roots(weights: np.ndarray, name: str | None) -> tuple[np.ndarray, float]:
 
 
 def _nothing(layout: ChunkLayout, counts: Counts) -> Chunk:
-    return Chunk(np.zeros((0, layout.m)), {}, None, counts, {}, {})
+    return Chunk(np.zeros((layout.m, 0)), {}, None, counts, {}, {})
 
 
 def _chosen(subset: str, frame: Frame) -> np.ndarray:

@@ -183,22 +183,22 @@ def variables_on(reading: Reading, learned: Learned, rows: np.ndarray | None) ->
 
 
 def numbers_in(layout: ChunkLayout, variables: Mapping[Node, Variable], y: np.ndarray) -> np.ndarray:
-    """The columns [Z X y] (n, m) of a chunk, by row."""
-    D = np.empty((y.size, layout.m))
+    """The columns [Z X y] (m, n) of a chunk."""
+    D = np.empty((layout.m, y.size))
     reading = layout.reading
     X = build(reading.fixed, {**variables, **coded_as(variables, layout.own)}, y.size)
     filled = {layout.ones}
-    D[:, layout.ones] = 1.0
+    D[layout.ones] = 1.0
     for j, at in enumerate(layout.of_X):
         if at not in filled:
-            D[:, at] = X.values[:, j]
+            D[at] = X.values[:, j]
             filled.add(at)
     for bar, places in zip(layout.bars, layout.of_bars, strict=True):
         if not filled.issuperset(places):
             basis = build(bar.left, variables, y.size)
-            D[:, list(places)] = basis.values
+            D[list(places)] = basis.values.T
             filled |= set(places)
-    D[:, -1] = y
+    D[-1] = y
     return D
 
 

@@ -7,9 +7,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
+from weakref import finalize
 
 from mme.errors import MMEError
 from mme.formula.bars import Parsed, split
@@ -20,7 +23,7 @@ from mme.formula.transforms import CONSTANTS
 from mme.streaming.chunk import frame_of, of_chunk, read_chunk
 from mme.streaming.first_pass import Asked, LevelsSeen, WholeColumns, asked_by
 from mme.streaming.layout import ChunkLayout, Learned, Options, columns_of, layout_of
-from mme.streaming.sums import Sums
+from mme.streaming.sums import Chunk, Sums
 from mme.tables.chunks import Chunks
 from mme.tables.column import Kinds, kind_of
 
@@ -158,11 +161,24 @@ def _after(before: list[tuple[str, Any]], tables: Iterator[tuple[str, Any]]) -> 
 
 
 def _summed(tables: Iterator[tuple[str, Any]], layout: ChunkLayout, tell: Tell | None) -> Sums:
+    """The sums of chunks, each of which is added while the next one is read."""
     sums, kinds = Sums(layout), dict(layout.kinds)
-    for called, table in _told(tables, "sums", tell):
-        with of_chunk(called):
-            sums.add(read_chunk(layout, table, kinds))
+    with ThreadPoolExecutor(1) as pool:
+        adding: Future[None] | None = None
+        for called, table in _told(tables, "sums", tell):
+            with of_chunk(called):
+                chunk = read_chunk(layout, table, kinds)
+            if adding is not None:
+                adding.result()
+            adding = pool.submit(copy_context().run, _add, sums, chunk, called)  # limits are of a context
+        if adding is not None:
+            adding.result()
     return sums
+
+
+def _add(sums: Sums, chunk: Chunk, called: str) -> None:
+    with of_chunk(called):
+        sums.add(chunk)
 
 
 def _told(tables: Iterator[tuple[str, Any]], what: str, tell: Tell | None) -> Iterator[tuple[str, Any]]:
@@ -175,13 +191,17 @@ def _told(tables: Iterator[tuple[str, Any]], what: str, tell: Tell | None) -> It
 
 
 def _kept(tables: Iterator[tuple[str, Any]], wanted: Collection[str]) -> Chunks:
-    """What can be read once, written to a temporary file that is gone when this is: its columns that are wanted."""
+    """What can be read once, written to a temporary file that is closed when this is gone: its columns as wanted."""
     file = tempfile.TemporaryFile()  # noqa: SIM115
-    for called, table in tables:
-        with of_chunk(called):
-            columns = {name: _column(table, name) for name in sorted(wanted)}
-        pickle.dump((called, columns), file, pickle.HIGHEST_PROTOCOL)
-    file.flush()
+    try:
+        for called, table in tables:
+            with of_chunk(called):
+                columns = {name: _column(table, name) for name in sorted(wanted)}
+            pickle.dump((called, columns), file, pickle.HIGHEST_PROTOCOL)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
 
     def read_again(names: Collection[str] | None) -> Iterator[Any]:
         file.seek(0)
@@ -191,7 +211,9 @@ def _kept(tables: Iterator[tuple[str, Any]], wanted: Collection[str]) -> Chunks:
             except EOFError:
                 return
 
-    return Chunks("the iterator", read_again)
+    kept = Chunks("the iterator", read_again)
+    finalize(kept, file.close)
+    return kept
 
 
 def _column(table: Any, name: str) -> Any:

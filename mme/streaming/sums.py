@@ -15,7 +15,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.numeric.places import Places
-from mme.numeric.triangles import add_rows, with_rows
+from mme.numeric.triangles import add_counts, add_rows, with_rows
 from mme.streaming.layout import ChunkLayout
 from mme.streaming.typical import Typical, together
 from mme.tables.column import Column
@@ -49,7 +49,7 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """The complete rows of a chunk: [Z X y] by row, the columns of the grouping factors, roots of weights."""
+    """The complete rows of a chunk: [Z X y] (m, n), the columns of the grouping factors, roots of weights."""
 
     D: np.ndarray
     parts: dict[str, Column]
@@ -110,11 +110,11 @@ class Sums:
             self.shift = _shift_of(chunk.D, self.layout.ones)
         D = chunk.D
         for j in np.flatnonzero(self.shift).tolist():
-            D[:, j] -= self.shift[j]
+            D[j] -= self.shift[j]
         if chunk.root is not None:
-            D *= chunk.root[:, None]
+            D *= chunk.root
         self._rotate(cells, D)
-        self.records[: self.size] += np.bincount(cells, minlength=self.size)
+        add_counts(self.records, cells, self._steps)
 
     def plus(self, other: Sums) -> Sums:
         """The sums of the chunks of both; neither is changed."""
@@ -139,7 +139,7 @@ class Sums:
             codes.append(place)
         each = other.codes()
         cells = twin._cells([place[one] for place, one in zip(codes, each, strict=True)])
-        twin._rotate(np.repeat(cells, self.layout.q), rows)
+        twin._rotate(np.repeat(cells, self.layout.q), np.ascontiguousarray(rows.T))
         twin.within = with_rows(twin.within, within)
         twin.records[: twin.size] += np.bincount(
             cells, weights=other.records[: other.size], minlength=twin.size
@@ -176,20 +176,20 @@ class Sums:
         return cells
 
     def _make_room(self) -> None:
+        # Pages are moved, and what is new is zero. Whoever reads these arrays copies them: no view outlives a chunk.
         if (size := self.size) > self.records.size:
             room = max(size, self.records.size + self.records.size // 2)
-            R, records = np.zeros((room, *self.R.shape[1:])), np.zeros(room, dtype=np.int64)
-            R[: len(self.R)], records[: self.records.size] = self.R, self.records
-            self.R, self.records = R, records
+            self.R.resize((room, *self.R.shape[1:]), refcheck=False)
+            self.records.resize(room, refcheck=False)
 
-    def _rotate(self, cells: np.ndarray, rows: np.ndarray) -> None:
-        self._steps += rows.size * self.layout.q
-        self.within = with_rows(self.within, add_rows(self.R, cells, rows, self._steps))
+    def _rotate(self, cells: np.ndarray, columns: np.ndarray) -> None:
+        self._steps += columns.size * self.layout.q
+        self.within = with_rows(self.within, add_rows(self.R, cells, columns, self._steps).T)
 
 
 def _shift_of(D: np.ndarray, ones: int) -> np.ndarray:
     """The means of columns (m,) that are far from zero, of those behind the constant; zero of others."""
-    mean, sd = D.mean(axis=0), D.std(axis=0)
+    mean, sd = D.mean(axis=1), D.std(axis=1)
     far = np.abs(mean) > _FAR * sd
     far[: ones + 1] = False
     return np.where(far, mean, 0.0)

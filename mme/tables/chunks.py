@@ -188,9 +188,18 @@ def _of_dataset(dataset: Any, name: str) -> Chunks:
     def read(names: Collection[str] | None) -> Iterator[Any]:
         columns = None if names is None else list(names)
         few = {"batch_size": limits().records_in_chunk, "batch_readahead": 2, "fragment_readahead": 1}
-        return _said(iter(dataset.to_batches(columns=columns, **few)), name)
+        return _said(iter(dataset.to_batches(columns=columns, **few, **_unbuffered(dataset))), name)
 
     return Chunks(name, read, tuple(dataset.schema.names))
+
+
+def _unbuffered(dataset: Any) -> dict[str, Any]:
+    """What keeps Arrow from holding all that it read of a Parquet file until the file has been read."""
+    import pyarrow.dataset as ds
+
+    if getattr(getattr(dataset, "format", None), "default_extname", "") != "parquet":
+        return {}
+    return {"fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False)}
 
 
 def _said(batches: Iterator[Any], name: str) -> Iterator[Any]:

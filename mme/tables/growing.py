@@ -109,7 +109,10 @@ class GrowingLabels:
         occurs[factor.codes] = True
         place = np.full(len(labels), -1, dtype=np.int64)
         here = np.flatnonzero(occurs)
-        place[here] = [self._places.setdefault(labels[j], len(self._places)) for j in here.tolist()]
+        found = [labels[j] for j in here.tolist()] if here.size < len(labels) else labels
+        new = [label for label in found if label not in self._places]
+        self._places.update(zip(new, range(len(self._places), len(self._places) + len(new)), strict=True))
+        place[here] = list(map(self._places.__getitem__, found))
         return place[factor.codes]
 
     def _is_of(self, kind: str) -> None:

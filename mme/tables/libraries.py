@@ -98,10 +98,9 @@ def from_arrow(values: Any, title: str) -> Column:
     if text or pa.types.is_dictionary(kind):
         values = values.dictionary_encode() if text else values
         codes = values.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-        levels = values.dictionary.to_pylist()
         if text:
-            return as_text(in_order(codes, levels)) if levels else all_missing(values)
-        return declared(codes, levels, title, values.type.ordered)
+            return _of_texts(codes, values.dictionary) if len(values.dictionary) else all_missing(values)
+        return declared(codes, values.dictionary.to_pylist(), title, values.type.ordered)
     if pa.types.is_boolean(kind):
         codes = values.cast(pa.int8()).cast(pa.int64()).fill_null(-1)
         return Factor(np.asarray(codes), np.array([False, True]))
@@ -114,3 +113,15 @@ def from_arrow(values: Any, title: str) -> Column:
     if pa.types.is_date(kind) or pa.types.is_duration(kind):
         return from_numpy(np.asarray(values), title)
     return from_objects(object_array(values.to_pylist()), title)
+
+
+def _of_texts(codes: np.ndarray, distinct: Any) -> Factor:
+    """A column of text by places among distinct ones, -1 for none: bytes of UTF-8 sort as code points."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    levels = distinct.cast(pa.large_string())
+    order = pc.array_sort_indices(levels).to_numpy()
+    rank = np.full(order.size + 1, -1)  # the code -1 finds the last place
+    rank[order] = np.arange(order.size)
+    return Factor(rank[codes], levels.take(order).to_numpy(zero_copy_only=False), "text")

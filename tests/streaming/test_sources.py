@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 
 import mme
 from mme.numeric.limits import Limits, within
+from mme.tables.chunks import chunks_of
 
 FORMULA = "y ~ x + f + (x | g)"
 
@@ -269,3 +272,29 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_fit():
         fit = mme.lmer("y ~ x + (x | g)", frame)
         assert not killer.is_alive()
     assert fit.criterion == known.criterion
+
+
+def test_what_an_iterator_gave_is_closed_when_it_has_been_read():
+    """Levels of a factor take a second pass, for which the chunks are kept in a temporary file."""
+    table = {"y": np.arange(40.0) % 7, "f": ["a", "b"] * 20, "g": np.repeat(np.arange(8), 5)}
+    pieces = [{name: column[i : i + 10] for name, column in table.items()} for i in range(0, 40, 10)]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert mme.lmer("y ~ f + (1 | g)", iter(pieces)).nobs == 40
+        with pytest.raises(mme.MMEError, match="chunk 3 of the iterator"):
+            mme.lmer("y ~ f + (1 | g)", iter([*pieces[:2], {"y": [1.0], "g": [1]}]))
+        gc.collect()
+    assert not [one for one in said if issubclass(one.category, ResourceWarning)]
+
+
+def test_of_a_parquet_file_no_more_is_held_than_is_read_at_a_time(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rng, held, before = np.random.default_rng(4), [0], pa.total_allocated_bytes()
+    with pq.ParquetWriter(tmp_path / "rows.parquet", pa.schema([("y", pa.float64()), ("x", pa.float64())])) as writer:
+        for _ in range(30):
+            writer.write_table(pa.table({"y": rng.standard_normal(50_000), "x": rng.standard_normal(50_000)}))
+    chunks = chunks_of(tmp_path / "rows.parquet")
+    for _, table in chunks.tables():
+        held.append(pa.total_allocated_bytes() - before)
+        assert table.num_columns == 2
+    assert max(held) < 0.5 * (tmp_path / "rows.parquet").stat().st_size

@@ -273,7 +273,7 @@ def test_rotated_rows_keep_every_inner_product():
     rows, cells = rng.standard_normal((200, 4)), rng.integers(5, size=200)
     R, within = np.zeros((5, 2, 4)), np.zeros((2, 2))
     for at in np.split(np.arange(200), [13, 14, 80]):
-        within = with_rows(within, add_rows(R, cells[at], rows[at].copy()))
+        within = with_rows(within, add_rows(R, cells[at], rows[at].T.copy()).T)
     inner = np.einsum("gij,gik->jk", R, R)
     inner[2:, 2:] += within.T @ within
     np.testing.assert_allclose(inner, rows.T @ rows, rtol=1e-13, atol=1e-13 * 200)
