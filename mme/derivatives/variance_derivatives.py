@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mme.derivatives.estimated import Estimated
 from mme.derivatives.information import Direction, Information, information
 from mme.derivatives.observed import observed
 from mme.derivatives.slopes import slopes_by_theta
@@ -44,7 +45,7 @@ _STEP_PHI = 0.03
 
 @dataclass(frozen=True, eq=False)
 class ProfileDerivatives:
-    """Derivatives at the optimum by the k free parameters of (theta, phi), theta in the axes of the terms.
+    """Derivatives at the optimum by the k parameters of :class:`Estimated`, theta in the axes of the terms.
 
     ``gradient`` (k,) and ``hessian`` (k, k) are of the criterion. ``half`` (p, p) turns a contrast c into z = half c
     with var(c'beta) = sigma^2 z'z, and ``slopes`` (k, p, p) are those of log var(c'beta) = z' slopes z / z'z, sigma
@@ -59,12 +60,13 @@ class ProfileDerivatives:
 
 
 def profile_derivatives(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
-    """Derivatives of the criterion and of beta's covariance by the free entries of (theta, phi)."""
+    """Derivatives of the criterion and of beta's covariance by what is free in (theta, phi), or :class:`Estimated`."""
     closed = information(origin.objective, origin.theta, origin.at) if free.size and free.all() else None
     if closed is not None:
         return _by_chain_rule(origin, closed)
-    exact = None if origin.objective.plan.iterative else _by_scores(origin, free)
-    return exact or _by_differences(origin, free)
+    parameters = Estimated(origin, free)
+    exact = None if origin.objective.plan.iterative or parameters.sigma_too else _by_scores(origin, free)
+    return exact or _by_differences(parameters)
 
 
 def _by_chain_rule(origin: Estimates, of: Information) -> ProfileDerivatives:
@@ -117,24 +119,23 @@ def _relative_covariance(origin: Estimates) -> Callable[[Estimates], np.ndarray]
     return covariance
 
 
-def _by_differences(origin: Estimates, free: np.ndarray) -> ProfileDerivatives:
-    """Central differences by the free entries of (theta, phi)."""
+def _by_differences(parameters: Estimated) -> ProfileDerivatives:
+    """Central differences by what was estimated."""
+    origin, free = parameters.origin, parameters.entries
     objective, theta = origin.objective, origin.theta
     p, k = objective.system.p, objective.model.k
-    at, step = np.concatenate([theta, objective.phi]), np.full(k + objective.phi.size, _STEP_PHI)
+    step = np.full(k + objective.phi.size, _STEP_PHI)
     if free[:k].any():
         step[:k] = _STEP * natural_units(objective, theta)
-    step = step[free]
+    step = np.append(step[free], [_STEP] * parameters.sigma_too)
     half, covariance = half_covariance(origin.at.border, objective.basis.R_inverse), _relative_covariance(origin)
 
     def values(x: np.ndarray) -> np.ndarray:
-        parameters = at.copy()
-        parameters[free] += x * step
-        one = Estimates(objective.at(parameters[k:]), parameters[:k])
+        one = parameters.moved(x * step)
         return np.append(covariance(one), 0.0 if chance is not None else one.criterion)
 
     chance = by_probes(origin) if objective.plan.iterative else None
-    first, second = central(values, int(free.sum()), p * p + 1)
+    first, second = central(values, step.size, p * p + 1)
     return ProfileDerivatives(
         gradient=first[:, -1] / step if chance is None else chance.gradient[free],
         hessian=second / np.outer(step, step) if chance is None else chance.hessian[np.ix_(free, free)],

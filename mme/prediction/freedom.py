@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mme.derivatives.estimated import Estimated
 from mme.derivatives.variance_derivatives import directions
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
@@ -71,7 +72,8 @@ def standard_errors(fit: Fitted, errors: Errors, ddf: str) -> tuple[np.ndarray, 
         return _of_contrasts(to, errors.X)
     if isinstance(to, Satterthwaite):
         return np.sqrt(errors.variance), _satterthwaite(fit, to, errors)
-    if not isinstance(to, KenwardRoger) or fit.model.residual is not None or ddf_method(ddf) != "kenward-roger":
+    plain = fit.model.residual is None and fit.model.held is None
+    if not isinstance(to, KenwardRoger) or not plain or ddf_method(ddf) != "kenward-roger":
         raise MMEError(
             f"intervals of predictions have no degrees of freedom by {ddf_method(ddf)} here: fixed effects alone have; "
             "use ddf='satterthwaite'"
@@ -96,24 +98,22 @@ def _satterthwaite(fit: Fitted, to: Satterthwaite, errors: Errors) -> np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class _Moved:
-    """Estimates where one free entry of (theta, phi) is further by a step."""
+    """Estimates where one of the parameters that were estimated is further by a step."""
 
     step: float
     estimates: Estimates
 
 
 def _moved(fit: Fitted, to: Satterthwaite, origin: Estimates) -> list[_Moved]:
-    at, k = np.concatenate([origin.theta, origin.objective.phi]), fit.model.k
-    free = np.flatnonzero(np.isfinite(fit.optimum.gradient)).tolist()
-    found = []
-    for i, step in zip(free, (_STEP * to.units).tolist(), strict=True):
-        there = at + step * (np.arange(at.size) == i)
-        found.append(_Moved(step, Estimates(origin.objective.at(there[k:]), there[:k])))
-    return found
+    parameters = Estimated(origin, np.isfinite(fit.optimum.gradient))
+    steps = _STEP * to.units
+    return [
+        _Moved(step, parameters.moved(step * (np.arange(steps.size) == i))) for i, step in enumerate(steps.tolist())
+    ]
 
 
 def _slopes(errors: Errors, moved: list[_Moved]) -> Iterator[np.ndarray]:
-    """Slopes of log v by the free entries of (theta, phi), of some records at a time (k, records)."""
+    """Slopes of log v by what was estimated, of some records at a time (k, records)."""
     origin = errors.estimates.in_axes
     entries = Entries.of(errors)
     start, own = origin.sigma**2 * entries.at(origin), errors.own(origin)
@@ -141,7 +141,7 @@ def _least_df(fit: Fitted, to: Satterthwaite, moved: list[_Moved]) -> float:
     With u = T'a those of a term are u'(T^-1 T_i + T_i'T^-T) u / u'u + d log sigma^2 / d theta_i.
     """
     model, k = fit.model, fit.model.k
-    known = fit.objective.phi.size == 0 and len(moved) == k and not to.flat.size
+    known = fit.objective.phi.size == 0 and len(moved) == k and model.held is None and not to.flat.size
     if not known or any(part.entries is None for part in model.structures):
         return 0.0
     sigma = np.array([2.0 * np.log(one.estimates.sigma / fit.sigma) / one.step for one in moved])

@@ -7,6 +7,11 @@ beside all natural parameters by their own names (``sd_x|g``, ``rho``, ``sigma``
 with H its Hessian at x = (theta, phi) and n' = n - p by REML, n by ML, (x, log sigma) has the covariance
 
     cov(x) = 2 H^-1,      log sigma = log sigma(x) + d,    var(d) = 1 / (2 n'),    d uncorrelated with x.
+
+Where standard deviations are held in units of the response, sigma is not profiled out in closed form; of the Hessian by
+(x, log sigma), with blocks H_xx, h, c,
+
+    H = H_xx - h h' / c,    d log sigma(x) = -(h / c)' dx,    var(d) = 2 / c.
 """
 
 from __future__ import annotations
@@ -18,12 +23,14 @@ from functools import cached_property
 
 import numpy as np
 
+from mme.derivatives.estimated import Estimated
 from mme.derivatives.score import has_score, score
 from mme.derivatives.uncertainty import Meetings
 from mme.fitted.natural import natural_names, natural_values
 from mme.fitted.record import Fitted
 from mme.fitted.varcorr import components
 from mme.numeric.delta import jacobian, parameter_covariance
+from mme.numeric.differences import central
 from mme.solution.estimates import Estimates
 
 # Curvatures below this share of the largest are none.
@@ -65,6 +72,12 @@ def _of_residuals(natural: dict[str, float], variance: float) -> dict[str, float
     return out
 
 
+# Steps of second differences, in standard errors and as a share of sigma.
+_STEP = 0.03
+# What a standard error moves a function by, as a share of it, is rounding.
+_ROUNDING = 1e-11
+
+
 @dataclass(frozen=True, eq=False)
 class Accuracy:
     """How well the parameters of a fit are known."""
@@ -78,6 +91,8 @@ class Accuracy:
         the data leave it open.
         """
         slopes = jacobian(lambda x: f(*self._parameters(x)), self._at, self._spread)
+        value = np.abs(f(*self._parameters(self._at)))[:, None]
+        slopes[np.abs(slopes) * self._spread < _ROUNDING * value] = 0.0
         cov = self._covariance
         with np.errstate(invalid="ignore"):
             along = slopes[:, :-1] + slopes[:, -1:] * self._of_sigma
@@ -119,7 +134,10 @@ class Accuracy:
         """Theta in the user's columns, phi and sigma."""
         model = self.fit.model
         theta, phi = np.split(x[:-1], [model.k])
-        return model.coordinates.outer(theta) if self.fit.local.inside else theta, phi, float(np.exp(x[-1]))
+        theta, sigma = model.coordinates.outer(theta) if self.fit.local.inside else theta, float(np.exp(x[-1]))
+        if self._beside_sigma is not None and model.held is not None:
+            theta = np.where(model.held.in_units, theta * self.fit.sigma / sigma, theta)
+        return theta, phi, sigma
 
     @cached_property
     def _fixed(self) -> np.ndarray:
@@ -128,7 +146,32 @@ class Accuracy:
 
     @cached_property
     def _covariance(self) -> np.ndarray:
-        return parameter_covariance(self.fit.local.hessian)
+        hessian = self.fit.local.hessian
+        if self._beside_sigma is not None:
+            h, c = self._beside_sigma
+            hessian = hessian - np.outer(h, h) / c
+        return parameter_covariance(hessian)
+
+    @cached_property
+    def _beside_sigma(self) -> tuple[np.ndarray, float] | None:
+        """h and c, of sigma that was estimated beside what is held."""
+        fit, local = self.fit, self.fit.local
+        objective = fit.objective.in_axes if local.inside else fit.objective
+        theta, phi = np.split(local.parameters, [fit.model.k])
+        parameters = Estimated(Estimates(objective.at(phi), theta), ~self._fixed)
+        if not parameters.sigma_too:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.sqrt(2.0 / np.diag(local.hessian)[~self._fixed])
+        step = _STEP * np.append(np.where(np.isfinite(spread), spread, 1.0), 1.0)
+
+        def values(x: np.ndarray) -> np.ndarray:
+            return np.array([parameters.moved(x * step).criterion])
+
+        second = central(values, step.size, 1)[1] / np.outer(step, step)
+        h = np.zeros(local.parameters.size)
+        h[~self._fixed] = second[-1, :-1]
+        return h, float(second[-1, -1])
 
     @cached_property
     def _spread(self) -> np.ndarray:
@@ -138,6 +181,8 @@ class Accuracy:
     @property
     def _own(self) -> float:
         """Variance of log sigma about what theta and phi make of it; none where sigma is known."""
+        if self._beside_sigma is not None:
+            return 2.0 / self._beside_sigma[1]
         constants = self.fit.objective.constants
         return 0.0 if constants.sigma is not None else 0.5 / constants.n_effective
 
@@ -145,6 +190,8 @@ class Accuracy:
     def _of_sigma(self) -> np.ndarray:
         """d log sigma / d(theta, phi), sigma that of the profile."""
         fit, local = self.fit, self.fit.local
+        if self._beside_sigma is not None:
+            return -self._beside_sigma[0] / self._beside_sigma[1]
         if fit.objective.constants.sigma is not None or self._fixed.all():
             return np.zeros(local.parameters.size)
         objective = fit.objective.in_axes if local.inside else fit.objective

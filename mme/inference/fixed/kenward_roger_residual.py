@@ -10,7 +10,8 @@ and the correlations or ranges of the residuals, variances in place of standard 
 covariances it is zero (unstructured, Toeplitz, compound symmetry, variances by stratum), and so it is of random terms,
 whose covariances are linear; without it the method is called linear, or of first order.
 
-W is the observed information's inverse, sigma^2 with it, as in SAS and mmrm. A component at zero contributes nothing.
+W is the observed information's inverse, sigma^2 with it, as in SAS and mmrm. A component at zero contributes nothing,
+nor does one that is held.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mme.derivatives.adjusted import Adjusted, adjusted, curvature_of_residuals
+from mme.derivatives.estimated import Estimated
 from mme.engine.pls import half_covariance
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.record import Fitted
@@ -75,9 +77,8 @@ def _tests(fit: Fitted, *, curved: bool) -> KenwardRoger:
             "Kenward and Roger's method needs derivatives of V that this model has not in closed form, or not within "
             "memory; use ddf='satterthwaite'"
         )
-    free = np.isfinite(fit.optimum.gradient)
-    W = _covariance(fit.determined.once(satterthwaite), of, free)
-    p, k = of.P.shape[1], free.size
+    W = _covariance(fit.determined.once(satterthwaite), of, Estimated(origin, np.isfinite(fit.optimum.gradient)))
+    k, p = of.P.shape[:2]
     U = np.einsum("ij,ijab->ab", W[:k, :k], of.D)
     if curved:
         at = np.arange(fit.theta.size, len(W))
@@ -87,23 +88,32 @@ def _tests(fit: Fitted, *, curved: bool) -> KenwardRoger:
     return KenwardRoger(fit.estimates.beta, fit.sigma * half, np.eye(p) + U + U.T, P, W)
 
 
-def _covariance(to: Satterthwaite, of: Adjusted, free: np.ndarray) -> np.ndarray:
+def _covariance(to: Satterthwaite, of: Adjusted, estimated: Estimated) -> np.ndarray:
     """W of (theta, phi, log sigma^2), the last only where it is estimated; NaN where the data do not determine it.
 
     Given theta and phi log sigma^2 has variance 2 / n_eff about log y'Py, which they move.
     """
-    k = free.size
-    A = np.zeros((k, k))
-    A[np.ix_(free, free)] = to.A
-    if to.flat.size and (np.abs(np.tensordot(to.flat.T, of.P[free], 1)) > _SLOPE).any():
+    J = np.eye(len(of.P))[:, estimated.entries]
+    P = of.P
+    if estimated.sigma_too:
+        held = estimated.origin.objective.model.held
+        assert held is not None
+        theta = np.where(held.in_units, estimated.origin.theta, 0.0)
+        along = np.concatenate([-theta, np.zeros(len(J) - theta.size)])
+        J = np.block([[J, along[:, None]], [np.zeros(J.shape[1]), 2.0]])
+        P = np.concatenate([P, -np.eye(P.shape[1])[None]])
+    elif to.share:
+        J = np.vstack([J, of.log_pwrss[estimated.entries]])
+        P = np.concatenate([P, np.zeros_like(P[:1])])
+    W = J @ to.A @ J.T
+    if to.share:
+        W[-1, -1] += 2.0 * to.share
+    if to.flat.size and (np.abs(np.tensordot((J @ to.flat).T, P, 1)) > _SLOPE).any():
         warnings.warn(
             "Kenward and Roger's tests are not determined: the data do not tell the variances apart; they are NaN. "
             "Simplify the random part or the residual structure",
             MMEWarning,
             stacklevel=2,
         )
-        A[:] = np.nan
-    if to.share == 0.0:
-        return A
-    Ag = A @ of.log_pwrss
-    return np.block([[A, Ag[:, None]], [Ag[None], np.array([[of.log_pwrss @ Ag + 2.0 * to.share]])]])
+        W[:] = np.nan
+    return W

@@ -46,7 +46,8 @@ def reference(fit: Fitted, ddf: str) -> Reference:
 
 
 def _maker(fit: Fitted, method: str) -> Callable[[Fitted], Reference]:
-    if fit.model.residual is None and (method == "kenward-roger" or (method == _LINEAR and is_linear(fit))):
+    plain = fit.model.residual is None and fit.model.held is None
+    if plain and (method == "kenward-roger" or (method == _LINEAR and is_linear(fit))):
         return kenward_roger
     return _MAKERS[method]
 

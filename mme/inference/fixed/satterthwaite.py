@@ -7,8 +7,9 @@ has its mean and variance: df = 2 v^2 / var(v-hat) (Satterthwaite 1946, Biometri
     1 / df = 1 / n_eff + g'A g / 2,        g = d log v / d(theta, phi)                                            (1)
 
 with sigma profiled out of both v and the criterion; n_eff is n - p by REML and n by ML, and the first term is what
-sigma-hat adds at given (theta, phi): none where sigma is known. This is lmerTest's formula on (theta, sigma), whose
-Hessian it inverts by blocks (Kuznetsova, Brockhoff and Christensen 2017, J. Stat. Softw. 82(13)).
+sigma-hat adds at given (theta, phi): none where sigma is known, or is itself a parameter, beside variances that are
+held. This is lmerTest's formula on (theta, sigma), whose Hessian it inverts by blocks (Kuznetsova, Brockhoff and
+Christensen 2017, J. Stat. Softw. 82(13)).
 
 A component at zero contributes nothing: v is even in it, so that its slope is zero. The degrees of freedom of a
 singular fit are those of the fit without it.
@@ -44,7 +45,8 @@ class Satterthwaite(Reference):
     """Tests whose degrees of freedom are those of (1).
 
     ``relative`` (p, p) turns a contrast into coordinates where cov(beta) is sigma^2 I, ``slopes`` (k, p, p) are those
-    of the relative covariance there, ``A`` (k, k) is the covariance of (theta, phi), ``flat`` (k, f) spans what the
+    of the relative covariance there, ``A`` (k, k) is the covariance of what was estimated
+    (:mod:`mme.derivatives.estimated`), ``flat`` (k, f) spans what the
     data do not determine of them, ``share`` is 1 / n_eff, and ``units`` (k,) are the parameters'.
     """
 
@@ -112,7 +114,7 @@ def satterthwaite(fit: Fitted) -> Satterthwaite:
     free = np.isfinite(fit.optimum.gradient)
     profile = profile_derivatives(origin, free)
     A, flat, newton = _inverse(profile)
-    far = (np.abs(newton) > _STATIONARY * profile.units).any()
+    far = newton.size == free.sum() and (np.abs(newton) > _STATIONARY * profile.units).any()
     if far and 0.0 < -0.5 * float(profile.gradient @ newton) < ACCEPTED:
         parameters[free] += newton
         theta, phi = np.split(parameters, [fit.theta.size])
