@@ -51,10 +51,10 @@ def _difference(one: Any, other: Any, place: str) -> str | None:
         return None
     if isinstance(one, np.ndarray):
         return None if isinstance(other, np.ndarray) and _same_arrays(one, other) else place
+    if isinstance(one, float) and isinstance(other, float):
+        return None if _same_arrays(np.array(one), np.array(other)) else place
     if type(one) is not type(other):
         return place
-    if isinstance(one, float):
-        return None if _same_arrays(np.array(one), np.array(other)) else place
     if is_dataclass(one) and not isinstance(one, type):
         names = [field.name for field in fields(one)]
         return _first(((getattr(one, name), getattr(other, name)) for name in names), names, place)
@@ -75,8 +75,8 @@ def _first(pairs: Any, names: Any, place: str) -> str | None:
 
 
 def _same_arrays(one: np.ndarray, other: np.ndarray) -> bool:
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
+    if (one.dtype != other.dtype and {one.dtype.kind, other.dtype.kind} != {"i"}) or one.shape != other.shape:
+        return False  # codes have the width that their levels need, earlier files the widest
     if one.dtype.kind != "f":
         return bool((one == other).all()) if one.dtype.kind != "O" else _same_labels(one.tolist(), other.tolist())
     finite = np.isfinite(one)

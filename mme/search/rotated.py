@@ -19,7 +19,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import scipy.linalg as sla
 import scipy.sparse as sp
 
 from mme.model.problem import Model
@@ -151,10 +150,10 @@ def _spectrum(model: Model, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """d (J,) and U (J, J) of K among the levels that have records."""
     precision = sp.csc_array(model.terms[0].relationship.precision).toarray()
     if used.size == len(precision):  # the eigenvectors are those of the inverse
-        values, U = sla.eigh(precision, overwrite_a=True, check_finite=False)
+        values, U = np.linalg.eigh(precision)
         return 1.0 / values, U
     K = np.linalg.inv(precision)[np.ix_(used, used)]
-    d, U = sla.eigh(K, overwrite_a=True, check_finite=False)
+    d, U = np.linalg.eigh(K)
     return d, U
 
 
