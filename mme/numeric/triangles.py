@@ -43,10 +43,7 @@ def add_rows(R: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int |
 
 def add_counts(counts: np.ndarray, cells: np.ndarray, steps: int) -> None:
     """Count the rows of each cell; ``steps`` as of :func:`add_rows`."""
-    if cells.size > counts.size // 4:
-        counts += np.bincount(cells, minlength=counts.size)
-    else:
-        kernel(count, steps)(counts, cells)
+    kernel(count, steps)(counts, cells)
 
 
 def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import pickle
 import re
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -23,7 +24,7 @@ from mme.formula.transforms import CONSTANTS
 from mme.streaming.chunk import frame_of, of_chunk, read_chunk
 from mme.streaming.first_pass import Asked, LevelsSeen, WholeColumns, asked_by
 from mme.streaming.layout import ChunkLayout, Learned, Options, columns_of, layout_of
-from mme.streaming.sums import Chunk, Sums
+from mme.streaming.sums import Chunk, Placed, Sums
 from mme.tables.chunks import Chunks
 from mme.tables.column import Kinds, kind_of
 
@@ -161,24 +162,29 @@ def _after(before: list[tuple[str, Any]], tables: Iterator[tuple[str, Any]]) -> 
 
 
 def _summed(tables: Iterator[tuple[str, Any]], layout: ChunkLayout, tell: Tell | None) -> Sums:
-    """The sums of chunks, each of which is added while the next one is read."""
+    """The sums of chunks: one is read, the one before it placed and that before rotated, all at a time."""
     sums, kinds = Sums(layout), dict(layout.kinds)
-    with ThreadPoolExecutor(1) as pool:
-        adding: Future[None] | None = None
+    with ThreadPoolExecutor(1) as placing, ThreadPoolExecutor(1) as rotating:
+        ahead: deque[Future[None]] = deque()
         for called, table in _told(tables, "sums", tell):
             with of_chunk(called):
                 chunk = read_chunk(layout, table, kinds)
-            if adding is not None:
-                adding.result()
-            adding = pool.submit(copy_context().run, _add, sums, chunk, called)  # limits are of a context
-        if adding is not None:
-            adding.result()
+            while len(ahead) > 1:
+                ahead.popleft().result()
+            placed = placing.submit(copy_context().run, _place, sums, chunk, called)  # limits are of a context
+            ahead.append(rotating.submit(copy_context().run, _rotate, sums, placed))
+        while ahead:
+            ahead.popleft().result()
     return sums
 
 
-def _add(sums: Sums, chunk: Chunk, called: str) -> None:
+def _place(sums: Sums, chunk: Chunk, called: str) -> Placed:
     with of_chunk(called):
-        sums.add(chunk)
+        return sums.place(chunk)
+
+
+def _rotate(sums: Sums, placed: Future[Placed]) -> None:
+    sums.rotate(placed.result())
 
 
 def _told(tables: Iterator[tuple[str, Any]], what: str, tell: Tell | None) -> Iterator[tuple[str, Any]]:

@@ -59,6 +59,15 @@ class Chunk:
     offset: Typical
 
 
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Rows [Z X y] (m, n) as they are rotated, their cells (n,), and how many cells there are."""
+
+    cells: np.ndarray
+    columns: np.ndarray
+    size: int
+
+
 class Sums:
     """The sums of the chunks that were added so far.
 
@@ -100,12 +109,18 @@ class Sums:
 
     def add(self, chunk: Chunk) -> None:
         """Add the rows of a chunk, whose arrays are overwritten."""
+        self.rotate(self.place(chunk))
+
+    def place(self, chunk: Chunk) -> Placed:
+        """Count the rows of a chunk, and tell their cells; its columns are taken from the shift, times the roots."""
         self.counts = self.counts + chunk.counts
         if not chunk.counts.n:
-            return
+            return Placed(np.zeros(0, dtype=np.int64), chunk.D, self.size)
         self.typical = together(self.typical, chunk.typical)
         self.offset = together(self.offset, chunk.offset)
         cells = self._cells([self.labels[name].codes(column) for name, column in chunk.parts.items()])
+        self.records = _room(self.records, self.size)
+        add_counts(self.records, cells, self._steps + chunk.D.size * self.layout.q)
         if self.shift is None:
             self.shift = _shift_of(chunk.D, self.layout.ones)
         D = chunk.D
@@ -113,8 +128,14 @@ class Sums:
             D[j] -= self.shift[j]
         if chunk.root is not None:
             D *= chunk.root
-        self._rotate(cells, D)
-        add_counts(self.records, cells, self._steps)
+        return Placed(cells, D, self.size)
+
+    def rotate(self, rows: Placed) -> None:
+        """Rotate rows into the triangles of their cells; others may be placed meanwhile."""
+        self.R = _room(self.R, rows.size)
+        self._steps += rows.columns.size * self.layout.q
+        left = add_rows(self.R, rows.cells, rows.columns, self._steps)
+        self.within = with_rows(self.within, left.T)
 
     def plus(self, other: Sums) -> Sums:
         """The sums of the chunks of both; neither is changed."""
@@ -139,7 +160,9 @@ class Sums:
             codes.append(place)
         each = other.codes()
         cells = twin._cells([place[one] for place, one in zip(codes, each, strict=True)])
-        twin._rotate(np.repeat(cells, self.layout.q), np.ascontiguousarray(rows.T))
+        twin.records = _room(twin.records, twin.size)
+        columns = np.ascontiguousarray(rows.T)
+        twin.rotate(Placed(np.repeat(cells, self.layout.q), columns, twin.size))
         twin.within = with_rows(twin.within, within)
         twin.records[: twin.size] += np.bincount(
             cells, weights=other.records[: other.size], minlength=twin.size
@@ -172,19 +195,17 @@ class Sums:
         cells = codes[0]
         for places, code in zip(self.pairs, codes[1:], strict=True):
             cells = places.of((cells << 32) | code)
-        self._make_room()
         return cells
 
-    def _make_room(self) -> None:
-        # Pages are moved, and what is new is zero. Whoever reads these arrays copies them: no view outlives a chunk.
-        if (size := self.size) > self.records.size:
-            room = max(size, self.records.size + self.records.size // 2)
-            self.R.resize((room, *self.R.shape[1:]), refcheck=False)
-            self.records.resize(room, refcheck=False)
 
-    def _rotate(self, cells: np.ndarray, columns: np.ndarray) -> None:
-        self._steps += columns.size * self.layout.q
-        self.within = with_rows(self.within, add_rows(self.R, cells, columns, self._steps).T)
+def _room(array: np.ndarray, size: int) -> np.ndarray:
+    """The array with room for so many cells: pages are moved, and what is new is zero.
+
+    Whoever reads the arrays of sums copies them, so that no view outlives a chunk.
+    """
+    if size > len(array):
+        array.resize((max(size, len(array) + len(array) // 2), *array.shape[1:]), refcheck=False)
+    return array
 
 
 def _shift_of(D: np.ndarray, ones: int) -> np.ndarray:

@@ -79,4 +79,6 @@ def kind_of(column: Column) -> str:
         return "truth values" if column.logical else "labels" if column.categories.size else ""
     if column.dtype.kind in "Mm":
         return "dates"
-    return "numbers" if column.dtype.kind != "f" or not np.isnan(column).all() else ""
+    if column.dtype.kind != "f" or (column.size and not np.isnan(column[0])):
+        return "numbers"
+    return "" if np.isnan(column).all() else "numbers"
