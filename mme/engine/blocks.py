@@ -155,6 +155,19 @@ class Block:
             T = self.C @ T
         return self._turned(T if self._has_unit_scale else T * self.scale[:, None])
 
+    def many_T(self, thetas: np.ndarray) -> np.ndarray:
+        """T (S, q, q) at thetas (S, k), in which it is linear for most structures."""
+        if self._T_of_units is not None:
+            return np.tensordot(thetas, self._T_of_units, axes=1)
+        return np.array([self.T(theta) for theta in thetas])
+
+    @cached_property
+    def _T_of_units(self) -> np.ndarray | None:
+        """T (k, q, q) by each entry of theta, in which it is linear; None where it is not."""
+        if any(part.entries is None for part in self.structures):
+            return None
+        return np.array([self.T(unit) for unit in np.eye(self.theta_slices[-1].stop)])
+
     @cached_property
     def _has_unit_scale(self) -> bool:
         """Whether no column was scaled, as those of axes are."""

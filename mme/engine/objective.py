@@ -17,17 +17,14 @@ from mme.engine.assembly import (
     describe,
     exchanged,
     in_order,
-    joined,
-    pattern_of,
-    plain,
     split,
-    weighted,
     whitening_of,
 )
+from mme.engine.at_phi import assembled
 from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block, sizes_of_theta
 from mme.engine.criterion import Constants, criterion
-from mme.engine.orthogonal import Orthogonal, Spare, largest
+from mme.engine.orthogonal import Orthogonal, Spare, exceeds, largest
 from mme.engine.plan import Engine, Plan
 from mme.engine.pls import (
     Evaluation,
@@ -36,14 +33,13 @@ from mme.engine.pls import (
     effects_by_block,
     evaluate,
     evaluate_absorbed,
-    evaluate_stack,
-    is_stacked,
     logdet_M,
     logdet_X,
     pwrss,
     without_columns,
     without_fixed,
 )
+from mme.engine.stack import criteria, is_stacked
 from mme.model.checks import check_theta
 from mme.model.problem import Model
 from mme.numeric.factor import NotPositiveDefiniteError
@@ -103,17 +99,7 @@ class Objective:
         block = self.absorbing
         if self.rest or self.within is not None or block is None or not is_stacked(self.system, len(thetas)):
             return np.array([self(theta) for theta in thetas])
-        T = np.array([block.T(theta) for theta in thetas]) if self._T is None else np.tensordot(thetas, self._T, axes=1)
-        pieces = (values.tolist() for values in evaluate_stack(self.system, T))
-        return np.array([criterion(self.constants, *piece) for piece in zip(*pieces, strict=True)])
-
-    @cached_property
-    def _T(self) -> np.ndarray | None:
-        """T (k, q, q) of the absorbed block by each entry of theta, in which it is linear; None where it is not."""
-        block = self.absorbing
-        if block is None or any(part.entries is None for part in block.structures):
-            return None
-        return np.array([block.T(unit) for unit in np.eye(self.model.k)])
+        return criteria(self.constants, self.system, block.many_T(thetas))
 
     def triangle(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """log|M| and the factor of (N) at theta: all that a likelihood takes.
@@ -145,7 +131,7 @@ class Objective:
         if not self.rest:
             return False
         factors = T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
-        far = any(_exceeds(one, most) for one, most in zip(factors, self._most, strict=True))
+        far = any(exceeds(one, most) for one, most in zip(factors, self._most, strict=True))
         return far and self.orthogonal is not None
 
     @property
@@ -296,31 +282,10 @@ class Objective:
         return sizes_of_theta(self.blocks, self.model.k)
 
 
-def _exceeds(T: np.ndarray, most: float) -> bool:
-    """Whether an entry is larger than this in size."""
-    if T.size == 1:
-        return abs(T.item()) > most
-    return bool(T.max() > most or T.min() < -most)
-
-
 def _made(model: Model, phi: np.ndarray, known: ModelPattern | None, plan: Plan | None) -> Objective:
     """The objective at one phi: on the pattern of a neighbour, where it suits this phi, or on one of its own."""
-    started, whiten = perf_counter(), whitening_of(model, phi)
-    of = plain(model, whiten) if known is None else known.plain
-    found = weighted(model, of, whiten)
-    if found is None:  # the whitening has more entries here
-        of = plain(model, whiten)
-        found = weighted(model, of, whiten)
-        assert found is not None
-    weighed = perf_counter()
-    if known is not None and known.plain is of and known.suits(found):
-        pattern = known
-        system = joined(pattern, found)
-    else:
-        pattern = pattern_of(model, of, found, plan, None if known is None else known.elimination.analysis)
-        system = joined(pattern, found)
-        pattern = pattern.kept(for_weights=known is not None or model.residual is not None)
-    seconds = {"conditioning": weighed - started, "cross-products": perf_counter() - weighed}
+    whiten = whitening_of(model, phi)
+    pattern, found, system, seconds = assembled(model, whiten, known, plan)
     engine = describe(model, found.blocks, pattern, seconds)
     spare = Spare(in_order(found.blocks, pattern.plan.absorb), found.basis.N)
     return Objective(model, phi, pattern, found, system, found.blocks, found.constants, engine, spare)

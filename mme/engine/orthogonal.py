@@ -80,6 +80,13 @@ def largest(block: Block) -> float:
     return float(np.sqrt(_RATIO * block.J / block.codes.shape[-1]))
 
 
+def exceeds(T: np.ndarray, most: float) -> bool:
+    """Whether an entry of T is larger than this in size."""
+    if T.size == 1:
+        return abs(T.item()) > most
+    return bool(T.max() > most or T.min() < -most)
+
+
 def _dense(block: Block, n: int) -> np.ndarray:
     """The columns of a block (n, J q), level-major."""
     rows = np.arange(n) if block.records is None else block.records

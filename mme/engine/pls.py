@@ -24,12 +24,11 @@ import numpy as np
 from mme.engine.absorption import Absorbed, Levels
 from mme.engine.elimination import Elimination
 from mme.engine.iteration import IterativeFactor
-from mme.engine.level_factors import MANY_COLUMNS, LevelFactor, factor_levels, factor_of
+from mme.engine.level_factors import LevelFactor, factor_levels
 from mme.engine.remainder import Remainder
 from mme.numeric.cholesky import SymmetricFactor
 from mme.numeric.dense import DenseFactor, cholesky_in_place
 from mme.numeric.lapack import triangular_solve
-from mme.numeric.limits import limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,36 +135,6 @@ def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:
         border = border + rows @ rows.T  # (A)
         logdet += factor.logdet(levels.multiplicity)
     return logdet, cholesky_in_place(border)
-
-
-def is_stacked(system: System, count: int) -> bool:
-    """Whether so many evaluations are made together: where nothing but a small absorbed block is random."""
-    if len(system.chunks) != 1 or system.chunks[0].singular is not None:
-        return False
-    levels = system.chunks[0]
-    return levels.R.shape[0] <= MANY_COLUMNS and count * levels.J <= limits().levels_in_panel
-
-
-def evaluate_stack(system: System, T: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """log|M|, log|X'V^-1 X| and pwrss (S,) for factors T (S, q, q) of the absorbed block.
-
-    The levels of one T stand behind those of the one before it.
-
-    Raises
-    ------
-    LinAlgError
-        The model fits the response exactly at one of them.
-    """
-    (levels,), (S, q, _) = system.chunks, T.shape
-    J, wide = levels.J, system.p + 1
-    A = np.matmul(T.transpose(0, 2, 1)[:, None], levels.R).transpose(1, 2, 0, 3).reshape(q, q, S * J)
-    factor = factor_of(A)
-    rows = factor.forward(np.tile(levels.V, S)).reshape(wide * q, S, J).transpose(1, 0, 2).reshape(S, wide, q * J)
-    borders = system.absorbed.NN + rows @ rows.transpose(0, 2, 1)  # (A)
-    logs = factor.logdets().reshape(S, J)
-    logdets = logs.sum(axis=1) if levels.multiplicity is None else logs @ levels.multiplicity
-    pivots = np.diagonal(np.linalg.cholesky(borders), axis1=1, axis2=2)
-    return logdets, 2.0 * np.log(pivots[:, :-1]).sum(axis=1), pivots[:, -1] ** 2
 
 
 def logdet_M(system: System, T: Factors) -> float:
