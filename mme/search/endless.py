@@ -32,15 +32,13 @@ def endless_of(joint: Joint, searched: Searched) -> Endless | None:
     """The question for what is searched; None where it has a bound: sigma is known, or nothing is searched."""
     if joint.model.sigma is not None or not joint.model.k:
         return None
-    structures, grows = joint.model.structures, np.zeros(searched.first.size, dtype=bool)
-    grows[: joint.model.k] = np.concatenate([part.per_row(np.full(part.q, 2.0), 1.0) for part in structures]) > 1.5
-    grows, none = grows[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
+    grows, none = growing(joint.latest)[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
 
     def endless(x: np.ndarray) -> tuple[bool, int]:
-        value, evaluations = _value(joint, searched, x), 1
+        value, evaluations = value_of(joint, searched, x), 1
         while 0.0 < np.abs(x[grows]).max(initial=0.0) < _FARTHEST:
             x = np.where(grows, _STRIDE * x, x)
-            before, value, evaluations = value, _value(joint, searched, x), evaluations + 1
+            before, value, evaluations = value, value_of(joint, searched, x), evaluations + 1
             if not value < before + _RISE:
                 return False, evaluations
             if _residual_share(joint, searched.parameters(x)) < none:
@@ -50,13 +48,19 @@ def endless_of(joint: Joint, searched: Searched) -> Endless | None:
     return endless
 
 
+def growing(objective: Objective) -> np.ndarray:
+    """Which parameters (k + phi,) are sizes beside sigma: entries of T, without the parameters of relationships."""
+    sizes = [part.per_row(np.full(part.q, 2.0), 1.0) > 1.5 for part in objective.model.structures]
+    return np.concatenate([*sizes, np.zeros(objective.phi.size, dtype=bool)])
+
+
 def can_fit_any_response(objective: Objective) -> bool:
     """Whether there are as many effects as records: the criterion may have no bound, whatever the response."""
     effects = sum(block.J * block.q for block in objective.blocks)
     return effects + len(objective.basis.N) - 1 >= objective.model.n_records
 
 
-def _value(joint: Joint, searched: Searched, x: np.ndarray) -> float:
+def value_of(joint: Joint, searched: Searched, x: np.ndarray) -> float:
     """The criterion; infinite where it has no value."""
     try:
         return joint(searched.parameters(x))

@@ -36,6 +36,7 @@ from mme.search.known_derivatives import (
     explained,
     forecast,
 )
+from mme.search.limit import at_its_limit
 from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
 from mme.search.rotated import rotated
@@ -146,7 +147,10 @@ def _minimised(
         spent = before + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             minimum = _minimum(joint, searched, radius, begun, report := reporter(progress, searched), spent, by)
-            searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
+            if minimum.endless:
+                minimum = at_its_limit(joint, searched, minimum, searched.x(radius), report)
+            else:
+                searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
         finished(report)
         gone = minimum.endless or not (np.abs(minimum.x) < FAR).all()
         if begun is not None and begun.valleys is not None and gone:
