@@ -100,8 +100,8 @@ class Model:
         if self.is_wide:
             raise MMEError(
                 f"{what} is not available beside {self.X.shape[1]:,} columns of X, which are sparse; what is: "
-                "coefficients, confint(method='wald'), contrast, test, anova, ranef, pev, predict, residuals. A factor "
-                "of so many levels can be a random effect in its place"
+                "coefficients, confint, contrast, test, anova, means, trends, profile, ranef, pev, predict, residuals. "
+                "A factor of so many levels can be a random effect in its place"
             )
 
     @property

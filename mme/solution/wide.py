@@ -75,11 +75,21 @@ class WideCovariance:
 
     def covariance(self, L: np.ndarray) -> np.ndarray:
         """L cov(beta) L' (m, m) for rows L (m, p), by a solve each."""
+        of_alpha, along = self._parts(L)
+        return np.asarray(self.sigma**2 * (along @ along.T + of_alpha @ self._H(of_alpha)))
+
+    def unit_covariance(self, j: int) -> np.ndarray:
+        """cov(beta, beta_j) / sigma^2 (p,) with one of the coefficients, by a solve."""
+        of_alpha, along = self._parts(np.eye(1, self.basis.kept.size, j))
+        together = [along @ self.half, (self._H(of_alpha).T - along @ self.D.T)]
+        return np.asarray(np.concatenate(together, axis=1)[0, self.basis.order])
+
+    def _parts(self, L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of rows L (m, p): their weights of alpha (m, f), and L (F', -D')' (m, d)."""
         rows = np.empty_like(L, dtype=float)
         rows[:, self.basis.order] = L
         of_beta, of_alpha = np.split(rows, [self.half.shape[1]], axis=1)
-        along = of_beta @ self.half.T - of_alpha @ self.D
-        return np.asarray(self.sigma**2 * (along @ along.T + of_alpha @ self._H(of_alpha)))
+        return of_alpha, of_beta @ self.half.T - of_alpha @ self.D
 
     def _H(self, rows: np.ndarray) -> np.ndarray:
         """H rows' (f, m)."""

@@ -82,13 +82,36 @@ def test_degrees_of_freedom_of_predictions_are_those_of_a_dense_fit(fits):
     np.testing.assert_allclose(other, one, rtol=1e-4)
 
 
+MEANS = {
+    "means": lambda fit: fit.means("rater", by="sex"),
+    "pairs": lambda fit: fit.means("rater", pairs=True),
+    "records": lambda fit: fit.means("rater", weights="proportional"),
+    "cells": lambda fit: fit.means("sex", weights="cells"),
+    "values": lambda fit: fit.means("sex", at={"x": [0.0, 2.0]}),
+    "nested": lambda fit: fit.means("region"),
+    "sparse": lambda fit: fit.means("factor(school)", ddf="none")[["mean", "se", "lower", "upper"]],
+    "trends": lambda fit: fit.trends("x", by="sex", pairs=True),
+    "joint": lambda fit: fit.joint_tests(),
+}
+
+
+def test_means_are_those_of_a_dense_fit():
+    records = Records(1, n=500, schools=45, pupils=50)
+    data = pd.DataFrame({name: getattr(records, name) for name in ("y", "x", "rater", "pupil", "school")})
+    data = data.assign(rater=data["rater"].map("r{}".format), sex=(data.index * 7) % 3 % 2)
+    data["region"] = data["school"].map(lambda school: "NESW"[school % 4])
+    dense = mme.lmer(formula := "y ~ x * sex + rater + region + factor(school) + (1 | pupil)", data)
+    with within(SPARSE):
+        wide = mme.lmer(formula, data, start=dense.theta)
+    for ask in MEANS.values():
+        close(ask(dense), ask(wide), 1e-6)
+
+
 @pytest.mark.parametrize(
     "ask",
     [
         lambda fit: fit.anova(type=1),
-        lambda fit: fit.means("rater"),
         lambda fit: fit.coefficients(ddf="kenward-roger"),
-        lambda fit: fit.profile(),
         lambda fit: fit.dfbeta(),
         lambda fit: fit.cooks_distance("pupil"),
         lambda fit: fit.kenward_roger,
@@ -187,3 +210,19 @@ def test_bootstrap_replicates_are_those_of_a_dense_fit():
         wide = mme.lmer(formula, data, start=dense.theta)
         found = wide.bootstrap(3, seed=1, workers=1)
     np.testing.assert_allclose(found.values, dense.bootstrap(3, seed=1, workers=1).values, atol=1e-3)
+
+
+def test_profiles_are_those_of_a_dense_fit():
+    records = Records(1, n=300, schools=50, pupils=40)
+    data = pd.DataFrame({name: getattr(records, name) for name in ("y", "x", "pupil", "school")})
+    dense = mme.lmer(formula := "y ~ x + factor(school) + (1 | pupil)", data)
+    names = ["sd_(Intercept)|pupil", "sigma", "x", "factor(school)4"]  # the last is sparse
+    with within(SPARSE):
+        wide = mme.lmer(formula, data, start=dense.theta)
+        found, every = wide.profile(names), wide.confint(method="profile")
+    known = dense.profile(names)
+    close(known.confint(), found.confint(), 1e-8)
+    ends = [profile.curves["factor(school)4"].parameters[-1] for profile in (known, found)]
+    np.testing.assert_allclose(ends[1], ends[0], atol=1e-6)
+    assert names[2] in every.index
+    assert names[3] not in every.index

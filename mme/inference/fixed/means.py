@@ -22,7 +22,8 @@ from mme.formula.parser import parse_expression
 from mme.formula.syntax import deparse, names_in
 from mme.formula.values import numeric
 from mme.inference.fixed.bound import covariates
-from mme.inference.fixed.reference_grid import Axis, Grid, reference_grid
+from mme.inference.fixed.reference_grid import Axis, Grid
+from mme.inference.fixed.wide_grid import reference_grid
 from mme.tables import dates
 from mme.tables.arguments import is_word, names_of
 from mme.tables.arrays import shown
@@ -76,7 +77,6 @@ def marginal_means(
     MMEError
         The fit is not by formula, a name is no factor of its fixed part, or a covariate's value is not known.
     """
-    fit.model.require_dense("means()")
     spec = fit.specification
     if spec is None:
         raise MMEError(
@@ -97,8 +97,9 @@ def marginal_means(
     L, levels = grid.means(axes, weights), tuple(product(*(grid.labels(axis) for axis in axes)))
     occurs = ~np.isnan(L).any(axis=1)
     L, levels = L[occurs], tuple(label for label, is_one in zip(levels, occurs.tolist(), strict=True) if is_one)
-    of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)  # of unknown parents: covariates, at their mean
-    L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
+    if fit.model.unknown_parents:  # their groups are covariates, at their mean
+        of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)
+        L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
     return Means(L, offset, levels, tuple(wanted), len(others))
 
 

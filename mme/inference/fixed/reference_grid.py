@@ -17,12 +17,11 @@ from mme.formula.evaluate import Evaluator
 from mme.formula.specification import Specification
 from mme.formula.syntax import Node, deparse
 from mme.formula.values import numeric
-from mme.inference.fixed.bound import columns_of_factors
 from mme.inference.fixed.grid import columns_in, suffixes_of
 from mme.tables.frame import Frame, WideColumn
 
 # Entries of X on a grid, or of the means themselves, beyond which it is refused.
-_MOST_ENTRIES = 20_000_000
+MOST_ENTRIES = 20_000_000
 
 # A factor, or the column or transform that stands at several values.
 Axis = Node | str
@@ -39,14 +38,14 @@ class Grid:
         The values of covariates that stand at given or at two ones.
     bound : by column
         What a factor is made of: the factor, and the column at each of its levels.
-    X : (n, columns) array
+    X : (n, columns) array, of a wide fit sparse
         The fixed part at the records, which says what levels occur together.
     """
 
     spec: Specification
     values: dict[str, np.ndarray]
     bound: dict[str, tuple[Node, np.ndarray]]
-    X: np.ndarray
+    X: Any
 
     @property
     def factors(self) -> list[Node]:
@@ -59,7 +58,8 @@ class Grid:
             return self.spec.codings[axis].labels
         return [int(value) if value.is_integer() else value for value in self.values[axis].tolist()]
 
-    def _size(self, axis: Axis) -> int:
+    def size(self, axis: Axis) -> int:
+        """How many places an axis has."""
         return self.values[axis].size if isinstance(axis, str) else len(self.spec.codings[axis].labels)
 
     def means(self, wanted: Sequence[Axis], weights: str = "equal") -> np.ndarray:
@@ -77,32 +77,42 @@ class Grid:
         MMEError
             The value of a covariate is not known, or the grid is too large.
         """
-        owners, shape = np.array(self.spec.column_terms, dtype=object), [self._size(axis) for axis in wanted]
+        owners, shape = np.array(self.spec.column_terms, dtype=object), [self.size(axis) for axis in wanted]
         crossed = self._crossed()
-        sizes = [[self._size(axis) for axis in axes] for axes, _ in crossed]
-        n = max(sum(map(prod, sizes)), prod(shape))
-        if n * owners.size > _MOST_ENTRIES:
-            raise MMEError(
-                f"the reference grid would have {n} rows, combinations of levels and values, by {owners.size} columns "
-                "of X; give L to contrast() for the combinations of interest"
-            )
+        sizes = [[self.size(axis) for axis in axes] for axes, _ in crossed]
+        self._forecast(sum(map(prod, sizes)), prod(shape))
         starts = np.cumsum([0, *map(prod, sizes)]).tolist()
         places = {axis: np.zeros(starts[-1], dtype=np.intp) for axis in [*self.factors, *self.values]}
         for (axes, _), size, start, stop in zip(crossed, sizes, starts[:-1], starts[1:], strict=True):
             for axis, place in zip(axes, np.indices(size).reshape(len(size), prod(size)), strict=True):
                 places[axis][start:stop] = place
-        X = self._rows(places, starts[-1])
+        X = self.rows(places, starts[-1])
         cells = dict(zip(wanted, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
         L = np.empty((prod(shape), owners.size))
         for (axes, terms), size, start, stop in zip(crossed, sizes, starts[:-1], starts[1:], strict=True):
             columns = np.isin(owners, terms)
-            part = X[start:stop, columns].reshape(*size, int(columns.sum()))
-            if weights != "equal":
-                L[:, columns] = self._weighted(part, axes, cells, by_cell=weights == "cells")
-                continue
-            part = self._averaged(part, axes, cells)
-            L[:, columns] = part[tuple(cells[axis] for axis in axes if axis in cells)]
+            L[:, columns] = self.averaged(X[start:stop, columns], size, axes, cells, weights)
         return L
+
+    def averaged(
+        self, X: Any, size: list[int], axes: list[Axis], cells: Mapping[Axis, np.ndarray], weights: str
+    ) -> np.ndarray:
+        """The means (cells, columns) of the rows of X at all places of these axes, whose numbers are ``size``."""
+        part = X.reshape(*size, X.shape[1])
+        if weights != "equal":
+            return self._weighted(part, axes, cells, by_cell=weights == "cells")
+        return np.asarray(self._averaged(part, axes, cells)[tuple(cells[axis] for axis in axes if axis in cells)])
+
+    def entries(self, rows: int) -> int:
+        """The entries of so many rows of X."""
+        return rows * self.X.shape[1]
+
+    def _forecast(self, rows: int, wanted: int) -> None:
+        if max(self.entries(rows), wanted * self.X.shape[1]) > MOST_ENTRIES:
+            raise MMEError(
+                f"the reference grid would have {max(rows, wanted)} rows, combinations of levels and values, by "
+                f"{self.X.shape[1]} columns of X; give L to contrast() for the combinations of interest"
+            )
 
     def _crossed(self) -> list[tuple[list[Axis], list[str]]]:
         """Axes that meet in terms, directly or by way of others, and these terms; those without any come last."""
@@ -125,7 +135,7 @@ class Grid:
     def nested(self) -> dict[Node, list[Node]]:
         """Of each factor whose levels each occur in one level of others: these."""
         found: dict[Node, list[Node]] = {}
-        for pair in combinations([node for node in self.factors if self._size(node) > 1], 2):
+        for pair in combinations([node for node in self.factors if self.size(node) > 1], 2):
             table = self._together(list(pair))
             for inner, outer, axis in ((1, 0, 0), (0, 1, 1)):
                 if (table.sum(axis=axis) == 1).all():
@@ -146,7 +156,7 @@ class Grid:
     def _together(self, nodes: list[Node]) -> np.ndarray:
         """Whether each combination of levels occurs, as the columns of terms of these factors alone tell."""
         here, there = self._told_apart(list(nodes))
-        return np.isin(here, there).reshape([self._size(node) for node in nodes])
+        return np.isin(here, there).reshape([self.size(node) for node in nodes])
 
     def counts(self, axes: Sequence[Axis]) -> np.ndarray:
         """Records at each combination of these axes (sizes of the axes).
@@ -156,9 +166,9 @@ class Grid:
         MMEError
             The columns of X do not tell their combinations apart.
         """
-        shape = [self._size(axis) for axis in axes]
+        shape = [self.size(axis) for axis in axes]
         if not axes:
-            return np.array(len(self.X))
+            return np.array(self.X.shape[0])
         here, there = self._told_apart(list(axes))
         order = np.argsort(here)
         if np.unique(here).size < here.size:
@@ -168,7 +178,7 @@ class Grid:
         known = here[place] == there
         return np.bincount(place[known], minlength=here.size).reshape(shape)
 
-    def _is_of_records(self, axis: Axis) -> bool:
+    def is_of_records(self, axis: Axis) -> bool:
         """Whether records stand at the points of an axis: those of a covariate that ``at`` puts somewhere do not."""
         if not isinstance(axis, str):
             return True
@@ -176,9 +186,9 @@ class Grid:
 
     def _told_apart(self, axes: list[Axis]) -> tuple[np.ndarray, np.ndarray]:
         """A number for each combination of the axes and for each record, equal where their columns are."""
-        shape = [self._size(axis) for axis in axes]
-        if prod(shape) * self.X.shape[1] > _MOST_ENTRIES:
-            return np.zeros(prod(shape)), np.zeros(len(self.X))  # as if all occurred
+        shape = [self.size(axis) for axis in axes]
+        if self.entries(prod(shape)) > MOST_ENTRIES:
+            return np.zeros(prod(shape)), np.zeros(self.X.shape[0])  # as if all occurred
         places: dict[Axis, np.ndarray] = {
             axis: np.zeros(prod(shape), np.intp) for axis in [*self.factors, *self.values]
         }
@@ -190,18 +200,18 @@ class Grid:
         ]
         columns = np.isin(np.array(self.spec.column_terms, dtype=object), own)
         random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
-        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self._rows(places, prod(shape)), self.X))
+        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self.rows(places, prod(shape)), self.X))
         return here, there
 
-    def _occurring(self, nest: list[Node], axes: list[Axis]) -> np.ndarray:
+    def occurring(self, nest: list[Node], axes: list[Axis]) -> np.ndarray:
         """Which combinations of a nest occur, with an axis of one for each axis that is not in it."""
         table = self._together(sorted(nest, key=axes.index))
-        return table.reshape([self._size(axis) if axis in nest else 1 for axis in axes])
+        return table.reshape([self.size(axis) if axis in nest else 1 for axis in axes])
 
     def _averaged(self, part: np.ndarray, axes: list[Axis], wanted: Mapping[Axis, np.ndarray]) -> np.ndarray:
         """The mean over the axes that are not wanted, factors within their nests first; columns come last."""
         others = [k for k, axis in enumerate(axes) if axis not in wanted]
-        nests = [self._occurring(nest, axes) for nest in self.nests if set(nest) <= set(axes)]
+        nests = [self.occurring(nest, axes) for nest in self.nests if set(nest) <= set(axes)]
         if not nests:
             return np.asarray(part.mean(axis=tuple(others)))
         occurs = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*nests)), part.shape[:-1])[..., None]
@@ -222,8 +232,8 @@ class Grid:
         part = np.moveaxis(part, [axes.index(axis) for axis in others], range(len(others)))
         part = part.reshape(-1, *part.shape[len(others) :])
         n = next(iter(wanted.values())).size
-        within = [axis for axis in wanted if self._is_of_records(axis)] if by_cell else []
-        counts = self.counts([*within, *(axis for axis in others if self._is_of_records(axis))])
+        within = [axis for axis in wanted if self.is_of_records(axis)] if by_cell else []
+        counts = self.counts([*within, *(axis for axis in others if self.is_of_records(axis))])
         W = np.broadcast_to(counts[tuple(wanted[axis] for axis in within)].reshape(-1, len(part)), (n, len(part)))
         at: tuple[Any, ...] = (slice(None), *(wanted[axis] for axis in own))
         rows = part[at]  # (others, combinations, columns)
@@ -242,29 +252,21 @@ class Grid:
         names = {text + suffix for suffix in self.spec.matrices.get(node, ())} or columns_in(self.spec, node)
         return [self.bound[name][0] if name in self.bound else name for name in names & {*self.bound, *self.values}]
 
-    def _rows(self, places: Mapping[Axis, np.ndarray], n: int) -> np.ndarray:
+    def rows(self, places: Mapping[Axis, np.ndarray], n: int) -> Any:
         """X (n, columns) where each axis is at these places, f(mean(x)) for a transform of a column without one."""
+        return build(self.spec.fixed, self.variables(places, n), n).values
+
+    def variables(self, places: Mapping[Axis, np.ndarray], n: int) -> dict[Node, Variable]:
+        """The variables of the fixed part where each axis is at these places."""
         columns = {name: np.full(n, mean) for name, mean in self.spec.means.items()}
         columns |= {name: at_level[places[node]] for name, (node, at_level) in self.bound.items()}
         columns |= {name: values[places[name]] for name, values in self.values.items()}
-        variables: dict[Node, Variable] = {
+        return {
             node: Coded(places[node], self.spec.codings[node])
             if node in self.spec.codings
             else _covariate(self, node, columns)
             for node in self.spec.fixed.variables
         }
-        return build(self.spec.fixed, variables, n).values
-
-
-def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: np.ndarray) -> Grid:
-    """The grid with covariates at the values ``at``, at both values of a column that has two, or at their means.
-
-    A transform is that of the mean of its column, f(mean(x)) and not mean(f(x)), unless ``at`` gives its value, or
-    that of its column.
-    """
-    bound = columns_of_factors(spec, at)
-    two_valued = {name: np.array(two) for name, two in spec.two_valued.items() if name not in bound}
-    return Grid(spec, two_valued | dict(at), bound, X)
 
 
 def _covariate(grid: Grid, node: Node, columns: Mapping[str, np.ndarray]) -> np.ndarray | WideColumn:

@@ -71,7 +71,8 @@ def _size(fit: Record, x: str, value: float) -> float:
     """How far x may move: as far as the data do, of which the column in X, or its own size, tells."""
     names = fit.model.x_names
     if x in names:
-        spread = float(np.ptp(fit.model.X[:, names.index(x)]))
+        column = fit.model.X[:, [names.index(x)]]
+        spread = float(np.ptp(column.toarray() if fit.model.is_wide else column))
         if spread > 0.0:
             return spread
     return max(abs(value), 1.0)

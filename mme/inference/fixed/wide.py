@@ -21,6 +21,7 @@ from mme.inference.fixed.satterthwaite import Satterthwaite, is_off, of_profile
 from mme.numeric.lapack import triangular_inverse
 from mme.numeric.limits import limits
 from mme.numeric.memory import require
+from mme.numeric.rank import independent_columns
 from mme.solution.estimates import Estimates
 
 # Evaluations for each pair of parameters; and factors for each, as an inverse on its pattern takes two.
@@ -35,11 +36,14 @@ class WideReference(Reference):
     method: str
 
     def narrowed(self, L: np.ndarray) -> tuple[np.ndarray, Reference]:
-        """L and the reference on the coefficients that some row has."""
-        columns = np.flatnonzero(L.any(axis=0))
-        columns = columns if columns.size else np.arange(1)
-        require(32 * columns.size * self.beta.size, f"the covariance of {columns.size:,} fixed effects needs")
-        return L[:, columns], _among(self.fit, self.method, columns)
+        """L and the reference on what it is made of: the coefficients that it has, or fewer rows of its own."""
+        rows, own = _spanning(L)
+        return own, _among(self.fit, self.method, rows)
+
+    def half_of(self, L: np.ndarray) -> np.ndarray:
+        """F L' of the rows."""
+        rows, own = _spanning(L)
+        return _among(self.fit, "none", rows).half_of(own)
 
     def every(self) -> tuple[np.ndarray, np.ndarray]:
         """Standard errors and degrees of freedom (p,)."""
@@ -124,12 +128,30 @@ def _freedom_of_all(fit: Fitted) -> np.ndarray:
     return of_profile(fit, profile, none, none).df_of(slopes)
 
 
-def _among(fit: Fitted, method: str, columns: np.ndarray) -> Reference:
-    """The reference on some coefficients."""
-    L = np.zeros((columns.size, fit.basis.kept.size))
-    L[np.arange(columns.size), columns] = 1.0
+def _spanning(L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (r, p) that span those of L (m, p), and the weights (m, r) that make L of them.
+
+    They are those of the coefficients that L has, or the independent rows of L where these are fewer.
+    """
+    columns = np.flatnonzero(L.any(axis=0))
+    columns = columns if columns.size else np.arange(1)
+    require(32 * min(columns.size, len(L)) * L.shape[1], f"the covariance of {len(L):,} functions of beta needs")
+    if columns.size <= len(L):
+        rows = np.zeros((columns.size, L.shape[1]))
+        rows[np.arange(columns.size), columns] = 1.0
+        return rows, L[:, columns]
+    length = np.linalg.norm(L, axis=1)
+    some = np.flatnonzero(length > 0.0)
+    kept = some[independent_columns((L[some] / length[some, None]).T)]
+    weights = np.asarray(np.linalg.lstsq(L[kept].T, L.T, rcond=None)[0].T)
+    weights[kept] = np.eye(kept.size)
+    return L[kept], weights
+
+
+def _among(fit: Fitted, method: str, L: np.ndarray) -> Reference:
+    """The reference on functions L beta (r,) of the coefficients, for rows L (r, p) none of which depends on others."""
     half = _half(fit.estimates, L)
-    beta = fit.estimates.beta[columns]
+    beta = L @ fit.estimates.beta
     if method == "none":
         return Normal(beta, half)
     fit = fit.determined
@@ -141,13 +163,13 @@ def _among(fit: Fitted, method: str, columns: np.ndarray) -> Reference:
         assert one.wide is not None
         return np.asarray(back.T @ one.wide.covariance(L) @ back).ravel()
 
-    slopes, profile = wide_profile(origin, free, relative, columns.size**2)
-    found = of_profile(fit, profile, at_origin, slopes.reshape(-1, columns.size, columns.size))
+    slopes, profile = wide_profile(origin, free, relative, len(L) ** 2)
+    found = of_profile(fit, profile, at_origin, slopes.reshape(-1, len(L), len(L)))
     return Satterthwaite(beta, half, at_origin, found.slopes, found.A, found.flat, found.share, found.units)
 
 
 def _half(estimates: Estimates, L: np.ndarray) -> np.ndarray:
-    """Upper triangle F with cov = F'F of some coefficients."""
+    """Upper triangle F with cov = F'F of L beta."""
     assert estimates.wide is not None
     cov = estimates.wide.covariance(L)
     size = np.sqrt(np.diag(cov))

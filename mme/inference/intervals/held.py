@@ -9,6 +9,7 @@ from math import inf, sqrt
 import numpy as np
 
 from mme.engine.criterion import residual_sd
+from mme.engine.objective import Objective
 from mme.engine.pls import half_covariance, pwrss
 from mme.fitted.natural import parameter_names
 from mme.inference.intervals.around import around
@@ -17,11 +18,13 @@ from mme.inference.intervals.between import Between
 from mme.inference.intervals.deviance import Deviance, Point
 from mme.inference.intervals.question import Question
 from mme.inference.intervals.slices import hold_residual
+from mme.inference.intervals.wide_deviance import deviance_of
 from mme.model.problem import Model
 from mme.residual.given import has_inverse
 from mme.search.bounded import viewed
 from mme.search.joint import Joint
 from mme.search.start import radii
+from mme.solution.estimates import Estimates
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +49,16 @@ class Maximum:
     @classmethod
     def of(cls, joint: Joint, theta: np.ndarray, phi: np.ndarray, fixed_names: tuple[str, ...]) -> Maximum:
         """Describe the maximum at (theta, phi), theta in the user's columns; what is at a bound is free to leave it."""
-        values = Deviance(joint).parameters(Point(theta, phi))  # zeros of theta are exact here
+        values = deviance_of(joint).parameters(Point(theta, phi))  # zeros of theta are exact here
         objective = joint.at(phi).in_axes
         theta = joint.model.coordinates.inner(theta)
-        border = objective.triangle(theta)[1]
-        half = half_covariance(border, objective.basis.R_inverse)
-        sigma = residual_sd(objective.constants, pwrss(border))
+        sigma, se = _uncertainty(objective, theta)
         radius, scale, bounds = radii(objective) if objective.model.k else np.zeros(0), objective.theta_scale, None
         if joint.model.bounds is not None:
             bounds = Between(joint.model.bounds, joint.model.named, theta, phi, sigma, scale)
             objective = viewed(objective, joint.model.as_given)
         return cls(
-            deviance=Deviance(Joint(objective.model, objective), (0.0, inf) if bounds is None else bounds.of_sigma),
+            deviance=deviance_of(Joint(objective.model, objective), (0.0, inf) if bounds is None else bounds.of_sigma),
             model=objective.model,
             theta=theta,
             phi=phi,
@@ -66,7 +67,7 @@ class Maximum:
             names=parameter_names(objective.model, fixed_names),
             values=values,
             sigma=sigma,
-            se=sigma * np.sqrt(np.einsum("ij,ij->j", half, half)),
+            se=se,
             between=bounds,
         )
 
@@ -205,3 +206,14 @@ class Maximum:
     @property
     def _phi_radius(self) -> np.ndarray:
         return np.zeros(0) if self.model.residual is None else 0.1 * self.model.residual.radius()
+
+
+def _uncertainty(objective: Objective, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    """Sigma, and the standard errors of beta (p,)."""
+    if objective.model.is_wide:
+        estimates = Estimates(objective, theta)
+        return estimates.sigma, estimates.se
+    border = objective.triangle(theta)[1]
+    half = half_covariance(border, objective.basis.R_inverse)
+    sigma = residual_sd(objective.constants, pwrss(border))
+    return sigma, sigma * np.sqrt(np.einsum("ij,ij->j", half, half))

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mme.engine.wide_basis import WideBasis
 from mme.errors import MMEError, MMEWarning
 from mme.fitted.natural import parameter_names, residual_names
 from mme.fitted.record import Fitted
@@ -43,7 +44,7 @@ def profile(
     fit : Fitted
         By REML or ML; a REML fit is fitted by ML first.
     parameters : names, optional
-        Which to profile; None: all.
+        Which to profile; None: all, beside a sparse X all but its sparse columns.
     level : float
         The level whose limits get knots of their own, so that nothing is left to interpolation there.
     progress : bool
@@ -62,7 +63,6 @@ def profile(
     """
     z = quantile(level)
     fit.objective.plan.require_factor("a profile of the likelihood")
-    fit.model.require_dense("a profile of the likelihood")
     if fit.theta_given:
         raise MMEError("theta of this fit was given, not estimated: its likelihood has no maximum to profile around")
     whole = AllParameters.of(fit)
@@ -122,7 +122,7 @@ def _chosen(
                 MMEWarning,
                 stacklevel=4,
             )
-        return [name for name in names if name not in (*left_out, *given)]
+        return [name for name in names if name not in (*left_out, *given, *_sparse(maximum))]
     chosen = [_in_full(name, names) for name in names_of(parameters, "parameters")]
     for name in chosen:
         if name not in names:
@@ -130,6 +130,15 @@ def _chosen(
         if name in given:
             raise MMEError(f"{name} was given, not estimated: it has no profile")
     return chosen
+
+
+def _sparse(maximum: Maximum) -> tuple[str, ...]:
+    """Names of the sparse columns of a wide X: each is profiled where it is asked for."""
+    basis = maximum.deviance.joint.latest.basis
+    if not isinstance(basis, WideBasis):
+        return ()
+    names, sparse = maximum.names[len(maximum.names) - basis.kept.size :], set(basis.wide.sparse_at.tolist())
+    return tuple(name for name, at in zip(names, basis.kept.tolist(), strict=True) if at in sparse)
 
 
 def _in_full(name: str, names: Sequence[str]) -> str:
