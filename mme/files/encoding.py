@@ -149,7 +149,7 @@ class Decoder:
                 return self.arrays[k]
             case {"objects": list(items)}:
                 labels = np.empty(len(items), dtype=object)
-                labels[:] = items if _are_text(items) else [self.decode(item) for item in items]
+                labels[:] = items if _are_text(items) else [self._label(item) for item in items]
                 return labels
             case {"class": str(name), "fields": dict(content)} if name in self.classes:
                 return checked(self.classes[name](**{str(key): self.decode(item) for key, item in content.items()}))
@@ -161,3 +161,9 @@ class Decoder:
                     )
                 return made_again(self.own[name], {str(key): self.decode(item) for key, item in content.items()})
         raise MMEError(f"the file holds something that is not of the format: {str(value)[:60]}")
+
+    def _label(self, item: Any) -> Any:
+        label = self.decode(item)
+        if label is None or isinstance(label, bool | int | float | str):
+            return label
+        raise MMEError(f"the file holds a label that is neither number nor text: {str(item)[:60]}")

@@ -42,8 +42,8 @@ def is_of(value: Any, kind: Any) -> bool:
         return any(is_of(value, one) for one in inside)
     if origin is tuple:
         return isinstance(value, tuple) and _are(value, inside)
-    if origin is list:
-        return isinstance(value, list) and all(is_of(one, inside[0]) for one in value)
+    if origin in (list, frozenset):
+        return isinstance(value, origin) and all(is_of(one, inside[0]) for one in value)
     if origin is not None and issubclass(origin, Mapping):
         return isinstance(value, dict) and all(is_of(a, inside[0]) and is_of(b, inside[1]) for a, b in value.items())
     if kind in (int, float):

@@ -9,6 +9,7 @@ field        content
 ``pairs``    list of arrays: the keys of the combinations of levels
 ``arrays``   map: ``R`` (cells, q, m), ``records`` (cells,), ``within`` (m - q, m - q), ``shift`` (m,) or null
 ``counts``   class Counts; ``typical`` and ``offset``: maps from a name to (count, total, values or null)
+``witness``  map: what is made of rows at which all is typical (:mod:`mme.files.summed`); null, or absent
 ===========  ===========================================================================================================
 """
 
@@ -21,9 +22,12 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.files.again import require_same
 from mme.files.archive import damaged, read_archive, write_archive
 from mme.files.encoding import Decoder, Encoder
+from mme.files.kinds import checked
 from mme.files.save import SUMS, classes
+from mme.files.summed import require_sums, witness_of_sums
 from mme.formula.bars import split
 from mme.streaming.layout import ChunkLayout, Learned, Options, unread
 from mme.streaming.sums import Counts, Sums
@@ -36,10 +40,30 @@ _PLAIN = [one.name for one in fields(ChunkLayout) if one.name != "reading"]
 
 def save_sums(sums: Sums, path: str | os.PathLike[str]) -> None:
     """Write sums to a file that :func:`load_sums` reads."""
+    encoder = Encoder(_classes())
+    encoded = encoder.encode(_content(sums))
+    write_archive(path_of(path), encoded, encoder.arrays)
+
+
+def load_sums(path: str | os.PathLike[str]) -> Sums:
+    """Read what :func:`save_sums` wrote. Nothing in the file is run."""
+    target = path_of(path)
+    content, arrays = read_archive(target)
+    with damaged(target):
+        held = Decoder(_classes(), arrays, {}).decode(content)
+        if not isinstance(held, dict) or held.get("kind") != SUMS:
+            raise MMEError(f"{target} holds a fit, no cross-products: mme.load_fit reads it")
+        sums = _sums(held)
+        require_sums(sums)
+        require_same(held, _content(sums))
+        return sums
+
+
+def _content(sums: Sums) -> dict[str, Any]:
     reading = sums.layout.reading
     layout = {name: getattr(sums.layout, name) for name in _PLAIN}
     layout |= {"formula": sums.layout.formula, "fixed": reading.fixed, "variables": list(reading.values)}
-    content = {
+    return {
         "kind": SUMS,
         "layout": layout,
         "labels": [labels.state() for labels in sums.labels.values()],
@@ -53,35 +77,19 @@ def save_sums(sums: Sums, path: str | os.PathLike[str]) -> None:
         "counts": sums.counts,
         "typical": _seen(sums.typical),
         "offset": _seen(sums.offset),
+        "witness": witness_of_sums(sums),
     }
-    encoder = Encoder(_classes())
-    encoded = encoder.encode(content)
-    write_archive(path_of(path), encoded, encoder.arrays)
-
-
-def load_sums(path: str | os.PathLike[str]) -> Sums:
-    """Read what :func:`save_sums` wrote. Nothing in the file is run."""
-    target = path_of(path)
-    content, arrays = read_archive(target)
-    with damaged(target):
-        held = Decoder(_classes(), arrays, {}).decode(content)
-        if not isinstance(held, dict) or held.get("kind") != SUMS:
-            raise MMEError(f"{target} holds a fit, no cross-products: mme.load_fit reads it")
-        return _sums(held)
 
 
 def _sums(held: dict[str, Any]) -> Sums:
-    given = held["layout"]
+    given = dict(held["layout"])
     options: Options = given["options"]
     reading = unread(split(given.pop("formula")), given.pop("fixed"), given.pop("variables"), options.offset)
-    sums = Sums(ChunkLayout(reading=reading, **given))
+    sums = Sums(checked(ChunkLayout(reading=reading, **given)))
     sums.labels = {one["name"]: GrowingLabels.of_state(one) for one in held["labels"]}
     for places, keys in zip(sums.pairs, held["pairs"], strict=True):
         places.of(np.asarray(keys, dtype=np.int64))
-    size, q, m = sums.size, sums.layout.q, sums.layout.m
-    for name, shape in (("R", (size, q, m)), ("records", (size,)), ("within", (m - q, m - q))):
-        if held["arrays"][name].shape != shape:
-            raise MMEError(f"its array {name} has shape {held['arrays'][name].shape}, its levels need {shape}")
+    for name in ("R", "records", "within"):
         setattr(sums, name, held["arrays"][name])
     sums.shift, sums.counts = held["arrays"]["shift"], held["counts"]
     sums.typical, sums.offset = _unseen(held["typical"]), _unseen(held["offset"])
@@ -97,7 +105,7 @@ def _seen(typical: Typical) -> dict[str, Any]:
 
 def _unseen(held: dict[str, Any]) -> Typical:
     return {
-        name: Seen(count, total, None if values is None else frozenset(values))
+        name: checked(Seen(count, total, None if values is None else frozenset(values)))
         for name, (count, total, values) in held.items()
     }
 

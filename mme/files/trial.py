@@ -87,6 +87,8 @@ def require_structure(residual: Bound, n: int) -> None:
         _require_once(residual, n)
         _require_sizes(residual, n)
     x = residual.start()
+    if x.size != residual.k:
+        raise MMEError(f"the residual structure has {residual.k} names and {x.size} parameters")
     a, b = np.cos(np.arange(1.0, n + 1)), np.sin(np.arange(1.0, n + 1))
     whitened = residual.whiten(x, a[None, :])
     one, other = float(whitened[0] @ b), float(a @ residual.whiten_transposed(x, b[None, :])[0])

@@ -34,7 +34,7 @@ def witness(fit: Record) -> dict[str, Any]:
 
 def typical_columns(spec: Specification) -> dict[str, Any] | None:
     """The columns of rows at which all is typical; None where a column can be no number that is known."""
-    rows = _typical_rows(spec)
+    rows = typical_rows(spec)
     if _unlearned(spec, rows):
         return None
     for given in (rows | _of_calls(spec, rows), rows):
@@ -72,7 +72,7 @@ def _number(label: str) -> Any:
         return label
 
 
-def _typical_rows(spec: Specification) -> dict[str, list[Any]]:
+def typical_rows(spec: Specification) -> dict[str, list[Any]]:
     """Rows of the columns that the formula names: each factor's first labels in turn, means, ones."""
     parsed = split(spec.formula)
     nodes = [*spec.fixed.variables, *spec.fixed.offsets]

@@ -1,4 +1,4 @@
-"""Edits of saved fits, each refused at load or loaded into a fit that works: ``./run fuzz archives``.
+"""Edits of saved fits and sums, each refused at load or loaded into what works: ``./run fuzz archives``.
 
 An edit replaces, drops or copies one place of the JSON, or changes kind, shape or values of one array. What is loaded
 is asked for all that users ask of a fit; what fails there, or is refused by anything but an MMEError, is a finding.
@@ -90,6 +90,26 @@ def fits() -> dict[str, mme.Fit | mme.GeneralisedFit]:
     }
 
 
+def sums() -> dict[str, mme.CrossProducts]:
+    """Files of cross-products."""
+    sleep, oats = mme.load("sleepstudy"), mme.load("Oats")
+    return {
+        "sums": mme.CrossProducts.from_chunks("Reaction ~ Days + (Days | Subject)", [sleep[:70], sleep[70:]]),
+        "nested sums": mme.CrossProducts.from_chunks(
+            "yield ~ scale(nitro) * Variety + offset(o) + (nitro | Block) + (1 | Block:Variety)",
+            [oats.assign(w=1.0 + oats["nitro"], o=oats["nitro"] / 3.0)],
+            weights="w",
+        ),
+    }
+
+
+def saved(folder: Path) -> dict[str, Path]:
+    """All of these, saved."""
+    for name, one in (fits() | sums()).items():
+        one.save(folder / f"{name}.mme")
+    return {path.stem: path for path in sorted(folder.iterdir())}
+
+
 def _wide() -> mme.Fit:
     """A fit with a sparse X."""
     rng = np.random.default_rng(3)
@@ -140,6 +160,19 @@ def ask(fit: mme.Fit | mme.GeneralisedFit) -> None:
         fit.predict(interval="prediction"), fit.contrast(np.eye(fit.beta.size)), fit.scaled_residuals()
 
 
+def ask_sums(found: mme.CrossProducts) -> None:
+    """What users ask of cross-products."""
+    repr(found), (found + found).fit(), found.fit(method="ML")
+    ask(found.fit())
+    with contextlib.suppress(mme.MMEError):  # where the file knows other levels, or columns, than these
+        mme.CrossProducts.from_chunks(found.design, [pd.DataFrame(DATA | {"Reaction": 1.0, "yield": 2.0})])
+
+
+def read(path: Path, name: str) -> tuple[Any, Callable[[Any], None]]:
+    """What a file of this name holds, and who asks for all of it."""
+    return (mme.CrossProducts.load(path), ask_sums) if name.endswith("sums") else (mme.load_fit(path), ask)
+
+
 def _factors(fit: mme.Fit | mme.GeneralisedFit) -> list[str]:
     """Factors of the fixed part, where it is dense."""
     fixed = "" if fit.formula is None or fit.internals.model.is_wide else re.split(r"\w*\([^()]*\|", fit.formula)[0]
@@ -150,6 +183,7 @@ class Archive:
     """A saved fit in its parts, which an edit changes."""
 
     def __init__(self, path: Path) -> None:
+        self.name = path.stem
         with zipfile.ZipFile(path) as file:
             self.head = json.loads(file.read("fit.json"))
             count = len(file.namelist()) - 1
@@ -250,26 +284,23 @@ def outcome(archive: Archive, seed: int, path: Path) -> tuple[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            fit = mme.load_fit(path)
+            found, asked = read(path, archive.name)
         except mme.MMEError:
             return "refused", what
         except Exception as error:
             return "finding", f"{what}: at load {type(error).__name__}: {error}"
         try:
-            ask(fit)
+            asked(found)
         except Exception as error:
             return "finding", f"{what}: then {type(error).__name__}: {str(error)[:100]}"
     return "works", what
 
 
-def run(edits: int, first: int = 0, told: bool = False) -> tuple[Counter[str], list[Finding]]:
+def run(edits: int, first: int = 0, only: str = "", told: bool = False) -> tuple[Counter[str], list[Finding]]:
     """So many edits, of all kinds of fit in turn; findings are ``told`` as they come."""
     counts, found = Counter[str](), list[Finding]()
     with TemporaryDirectory() as folder:
-        archives = {}
-        for name, fit in fits().items():
-            fit.save(Path(folder) / f"{name}.mme")
-            archives[name] = Archive(Path(folder) / f"{name}.mme")
+        archives = {name: Archive(path) for name, path in saved(Path(folder)).items() if only in name}
         for seed in range(first, first + edits):
             name = list(archives)[seed % len(archives)]
             what, said = outcome(archives[name], seed, Path(folder) / "edited.mme")
@@ -286,8 +317,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("edits", type=int, nargs="?", default=5000)
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
+    parser.add_argument("--only", default="", help="kinds of file whose names contain this")
     arguments = parser.parse_args()
-    counts, found = run(arguments.edits, arguments.first, told=True)
+    counts, found = run(arguments.edits, arguments.first, arguments.only, told=True)
     print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
     return 1 if found else 0
 
