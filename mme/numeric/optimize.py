@@ -31,7 +31,7 @@ BY_DERIVATIVES = "Newton steps on derivatives in closed form gained nothing more
 class Minimum:
     """Where a search ended: the point, its value, how many evaluations it took and why it stopped.
 
-    ``endless``: that is no minimum, the function falls without bound from there on.
+    ``endless``: that is no minimum, the function falls from there on; ``settled``: by nothing that matters.
     """
 
     x: np.ndarray
@@ -41,6 +41,7 @@ class Minimum:
     zeros: np.ndarray
     curvature: Curvature
     endless: bool = False
+    settled: bool = False
 
 
 def minimise(

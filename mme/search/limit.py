@@ -1,8 +1,10 @@
 """The lowest value of a criterion that falls towards a limit as the residual variance goes to zero beside the others.
 
 Far out the criterion of c theta is that of theta in V = Z (K (x) T T') Z' + R / c^2: it differs from its limit by a
-share 1 / c^2. So one goes out until it falls no more, and there finds what has no such size: the parameters of
-relationships and of residuals. At the limit a field of plots with errors beside it is the field alone.
+share 1 / c^2. Where every term has one coefficient the limit is a point of the model, sigma = 0: a field of plots with
+errors beside it is the field alone there. So one goes out until the criterion falls no more, and searches there in
+coordinates that are of order one again. Covariances of low rank have other ways out: with them theta stays as it is,
+and what has no size beside sigma is found, the parameters of relationships and of residuals.
 """
 
 from __future__ import annotations
@@ -11,15 +13,20 @@ from dataclasses import replace
 
 import numpy as np
 
+from mme.engine.blocks import Block
+from mme.numeric.curvature import CONVERGED
+from mme.numeric.limits import limits
 from mme.numeric.optimize import Minimum
 from mme.search.elsewhere import continued
-from mme.search.endless import growing, value_of
-from mme.search.joint import Joint
+from mme.search.endless import can_fit_any_response, endless_of, growing, value_of
+from mme.search.joint import Joint, Sought
 from mme.search.progress import Report
 from mme.search.searched import Searched
 
 # It falls no more where ten times theta gains less than this, before so far out; a fall of more has no limit.
 _SETTLED, _STRIDE, _FARTHEST = 1e-7, 10.0, 1e7
+# Sizes at which the limit is as good as reached, those from which a search comes back, and how far off they may be.
+_LIMIT, _NEAR, _RADIUS = 1e4, 10.0, 0.3
 
 
 def at_its_limit(
@@ -37,18 +44,75 @@ def at_its_limit(
     minimum = replace(minimum, evaluations=spent)
     if not abs(fall) <= _SETTLED:
         return minimum
-    minimum = replace(minimum, x=x, value=value) if value < minimum.value else minimum
-    rest = ~growing(joint.latest) & searched.free
-    if not rest.any():
+    whole = all(part.q == 1 for part in joint.model.structures)
+    far = replace(minimum, x=x, value=value) if value < minimum.value else minimum
+    found = _around(joint, searched, far, grows if whole else None, radius, report)
+    return replace(found, settled=whole)
+
+
+def _around(
+    joint: Joint, searched: Searched, at: Minimum, grows: np.ndarray | None, radius: np.ndarray, report: Report | None
+) -> Minimum:
+    """The minimum at the limit: over all, in units of the sizes that ``grows`` names, or over what has no size."""
+    unit, units, moves = np.ones(at.x.size), np.ones(searched.first.size), np.ones(at.x.size, dtype=bool)
+    if grows is not None:
+        unit[grows] = np.abs(at.x[grows]).max()
+        radius = np.where(grows, _RADIUS, radius)
+    else:
+        moves = ~growing(joint.latest)[searched.free]
+    units[searched.free], free = unit, searched.free.copy()
+    free[searched.free] = moves
+    if not moves.any():
+        return at
+    near = replace(searched, first=searched.parameters(at.x), scale=searched.scale / units, free=free)
+    first, wide, even = (at.x / unit)[moves], radius[moves], searched.even[moves]
+    found = continued(Sought(joint, near), first, wide, even, None, report, at.evaluations)
+    x = at.x.copy()
+    x[moves] = found.x * unit[moves]
+    at = replace(at, evaluations=found.evaluations)
+    if not found.value <= at.value:
+        return at
+    if not moves.all():
+        return replace(at, x=x, value=found.value)
+    bent = found.curvature
+    bent = replace(bent, x=x, gradient=bent.gradient / unit, hessian=bent.hessian / np.outer(unit, unit))
+    return replace(at, x=x, value=found.value, curvature=bent)
+
+
+def back_from_its_limit(
+    joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, report: Report | None
+) -> Minimum:
+    """The minimum, or a lower one that begins at the limit, where a relationship has parameters: valleys there differ.
+
+    What is lowest of the candidates of the relationship at the limit is searched there, and from there.
+    """
+    objective, grows = joint.latest, growing(joint.latest)[searched.free]
+    block = next((one for one in objective.random if one.is_parametric), None)
+    dear = objective.engine.flops > limits().dear_order
+    if block is None or dear or not grows.any() or not can_fit_any_response(objective):
         return minimum
-    beside = replace(searched, first=searched.parameters(minimum.x), free=rest)
-    first = minimum.x[~grows]
-    found = continued(
-        lambda z: joint(beside.parameters(z)), first, radius[~grows], searched.even[~grows], None, report, spent
-    )
-    minimum = replace(minimum, evaluations=found.evaluations)
-    if not found.value < minimum.value:
+    trials = _candidates(searched, minimum.x, grows, block)
+    values = [value_of(joint, searched, one) for one in trials]
+    best, spent = int(np.argmin(values)), minimum.evaluations + len(trials)
+    minimum = replace(minimum, evaluations=spent)
+    if not np.isfinite(values[best]):
         return minimum
-    at = minimum.x.copy()
-    at[~grows] = found.x
-    return replace(minimum, x=at, value=found.value)
+    limit = _around(joint, searched, replace(minimum, x=trials[best], value=values[best]), None, radius, report)
+    minimum = replace(minimum, evaluations=limit.evaluations)
+    if not limit.value < minimum.value - CONVERGED:
+        return minimum
+    near, wide = np.where(grows, limit.x * _NEAR / _LIMIT, limit.x), np.where(grows, _NEAR * _RADIUS, radius)
+    endless, even = endless_of(joint, searched), searched.even
+    found = continued(Sought(joint, searched), near, wide, even, None, report, limit.evaluations, endless=endless)
+    return found if found.value < limit.value else replace(limit, evaluations=found.evaluations, endless=True)
+
+
+def _candidates(searched: Searched, x: np.ndarray, grows: np.ndarray, block: Block) -> list[np.ndarray]:
+    """Points near the limit, in the proportions of x, with the candidates of the block's relationship."""
+    far = _LIMIT * np.maximum(np.abs(x), 1.0) / max(1.0, float(np.abs(x[grows]).max()))
+    parameters, of_theta = searched.parameters(np.where(grows, far, x)), block.theta_slices[0].stop
+    out = []
+    for candidate in block.relationship.starts():
+        parameters[of_theta - block.relationship.k : of_theta] = candidate
+        out.append(searched.x(parameters))
+    return out

@@ -36,7 +36,7 @@ from mme.search.known_derivatives import (
     explained,
     forecast,
 )
-from mme.search.limit import at_its_limit
+from mme.search.limit import at_its_limit, back_from_its_limit
 from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
 from mme.search.rotated import rotated
@@ -202,6 +202,8 @@ def _minimum(
     if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
         slopes = None
         minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)
+    if valleys is None and not minimum.endless:
+        minimum = back_from_its_limit(joint, searched, minimum, wide, report)
     if begun is None or valleys is not None or not begun.few_levels or minimum.endless:
         return explained(minimum, slopes)
 

@@ -41,7 +41,7 @@ class Optimum:
     reason : str
         Why the search stopped.
     boundary : tuple of str
-        Components that are zero: variances of zero, correlations of plus or minus one.
+        Components that are zero: variances of zero, sigma among them, correlations of plus or minus one.
     at_bounds : tuple of str
         Parameters that are at a bound of ``bounds=``, and their values.
     gradient : array
@@ -136,14 +136,14 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> O
         curve = hessian.diagonal()[estimated]
         gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
     flat = at.flat + int((estimated & ~free).sum())
-    verdict = _verdict(minimum, bool(edge.any()), flat, not estimated.any())
+    verdict = _verdict(minimum, bool(edge.any()) or minimum.settled, flat, not estimated.any())
     return Optimum(
         theta=place.theta,
         phi=place.phi,
         criterion=minimum.value,
         evaluations=minimum.evaluations,
         reason=minimum.reason,
-        boundary=tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist()),
+        boundary=(*(model.theta_names[j] for j in np.flatnonzero(edge).tolist()), *(("sigma",) * minimum.settled)),
         gradient=gradient,
         hessian=hessian,
         expected_decrease=at.expected_decrease,
@@ -186,7 +186,7 @@ def open_parameters(hessian: np.ndarray, flat: int, names: tuple[str, ...]) -> t
 def _verdict(minimum: Minimum, boundary: bool, flat: int, given: bool) -> str:
     if given:
         return "given"
-    if minimum.endless:
+    if minimum.endless and not minimum.settled:
         return UNBOUNDED
     at = minimum.curvature
     if at.saddle or not at.expected_decrease <= ACCEPTED:
