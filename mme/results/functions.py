@@ -44,6 +44,10 @@ def predicted(fit: Fitted, text: str, level: float) -> pd.Series:
             return np.array([_value(tree, _names(fit, theta, phi, sigma), text)])
 
     estimate = float(function(fit.theta, fit.optimum.phi, fit.sigma)[0])
+    if not np.isfinite(estimate):
+        raise MMEError(
+            f"{deparse(tree)} is {estimate:g} at the estimates: it divides by zero, or takes a root or logarithm there"
+        )
     se = float(fit.once(accuracy).standard_errors(function)[0])
     half = float(ndtri(0.5 + 0.5 * level)) * se
     values = {"estimate": estimate, "se": se, "lower": estimate - half, "upper": estimate + half}
@@ -59,7 +63,7 @@ def _value(node: Node, names: Mapping[str, float], text: str) -> float:
     """The number that a tree is."""
     match node:
         case Number(value):
-            return float(value)
+            return np.float64(value)
         case Name(value):
             if value not in names:
                 raise _unknown(value, node.start, names, text)
@@ -74,8 +78,12 @@ def _value(node: Node, names: Mapping[str, float], text: str) -> float:
                 first = _OPERATORS[symbol](first, other)
             return first
         case Call(function, (inner,), ()) if function in _FUNCTIONS:
-            return float(_FUNCTIONS[function](_value(inner, names, text)))
-    raise FormulaError.at(text, node.start, "only + - * / ^, parentheses, sqrt(), log() and exp() are known here")
+            return np.float64(_FUNCTIONS[function](_value(inner, names, text)))
+    said = "only + - * / ^, parentheses, sqrt(), log() and exp() are known here"
+    quoted = next((name for name in names if "|" in name and name.startswith(deparse(node).split("|")[0].strip())), "")
+    raise FormulaError.at(
+        text, node.start, f"{said}; names with other signs go between backticks, `{quoted}`" if quoted else said
+    )
 
 
 def _unknown(name: str, start: int, names: Mapping[str, float], text: str) -> FormulaError:

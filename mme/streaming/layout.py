@@ -137,6 +137,8 @@ def layout_of(reading: Reading, options: Options, learned: Learned, kinds: Kinds
     """Where the columns stand, from one chunk and what is known of all of them."""
     for bar in reading.parsed.bars:
         _require_rows_apart(bar)
+    if learned.states:  # the first chunk by itself has other breaks, means, knots
+        reading = reading_of(reading, reading.evaluator.frame, options, learned.states)
     variables = variables_on(reading, learned, None)
     own = given_codings(options.contrasts, reading.fixed, variables)
     X = build(reading.fixed, variables | coded_as(variables, own), reading.evaluator.frame.n)
@@ -230,6 +232,11 @@ def unread(parsed: Parsed, fixed: Terms, variables: Iterable[Node], offset: str 
 
 
 def _require_rows_apart(bar: Bar) -> None:
+    if not bar.factors:
+        raise MMEError(
+            f"'{bar.name}' is a smooth of all rows, which no level parts; fit it to a table in memory, or write a "
+            "fixed spline, as ns(x, 4)"
+        )
     if bar.together:
         raise MMEError(
             f"the term of '{bar.name}' has several levels a record: its levels do not part the rows, so that it has no "

@@ -23,6 +23,7 @@ from typing import Any
 from mme.errors import MMEError
 from mme.numeric.limits import limits
 from mme.tables.arguments import path_of
+from mme.tables.parquet import require_alike, unbuffered
 
 # How files of tables end.
 PARQUET, TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".tab", ".txt")
@@ -59,8 +60,9 @@ class Chunks:
             wanted = None
         first = 0
         for number, table in enumerate(self.read(wanted), start=1):
-            for part, rows in _parts(table):
-                yield f"chunk {number} of {self.name} (rows {first} to {first + rows - 1})", part
+            called = f"chunk {number} of {self.name}"
+            for part, rows in _parts(table, called):
+                yield f"{called} (rows {first} to {first + rows - 1})", part
                 first += rows
 
 
@@ -97,7 +99,7 @@ def _made_by(data: Any) -> Iterator[Any]:
         It gives something else.
     """
     try:
-        return iter(data())
+        return _said(iter(data()), "the function's tables")
     except TypeError as error:
         raise MMEError(f"the function given for data must return tables one after the other: {error}") from None
 
@@ -107,9 +109,9 @@ def _is_table(data: Any) -> bool:
     return isinstance(data, Mapping) or any(hasattr(kind, name) for name in ("iloc", "get_column", "column_names"))
 
 
-def _parts(table: Any) -> Iterator[tuple[Any, int]]:
+def _parts(table: Any, called: str) -> Iterator[tuple[Any, int]]:
     """A table in parts of as many rows as are read at a time, and their numbers of rows; none of one without rows."""
-    rows, step = _length(table), limits().records_in_chunk
+    rows, step = _length(table, called), limits().records_in_chunk
     if rows <= 2 * step:
         yield from [(table, rows)] if rows else []
         return
@@ -125,18 +127,16 @@ def _slice(table: Any, first: int, rows: int) -> Any:
     return table.iloc[first : first + rows] if hasattr(type(table), "iloc") else table.slice(first, rows)
 
 
-def _length(table: Any) -> int:
+def _length(table: Any, called: str) -> int:
     if isinstance(table, Mapping):
         values = next(iter(table.values()), ())
         if not hasattr(values, "__len__"):
-            raise MMEError(
-                "a part of the data is a row, not a table: give mappings of columns, or a data frame of all rows"
-            )
+            raise MMEError(f"{called} is a row, not a table: give mappings of columns, or a data frame of all rows")
         return len(values)
     rows = getattr(table, "num_rows", None)
     if rows is None and not (hasattr(table, "__len__") and _is_table(table)):
         raise MMEError(
-            f"a chunk must be a table (pandas, Polars, Arrow, or a dict of arrays), got {type(table).__name__}"
+            f"{called} must be a table (pandas, Polars, Arrow, or a dict of arrays), got {type(table).__name__}"
         )
     return len(table) if rows is None else int(rows)
 
@@ -151,7 +151,7 @@ def _once(data: Iterable[Any], what: str) -> Callable[[Collection[str] | None], 
                 "tables, or a file"
             )
         spent.append(True)
-        return iter(data)
+        return _said(iter(data), f"the {what}")
 
     return read
 
@@ -187,19 +187,11 @@ def _of_parquet(path: Path) -> Chunks:
 def _of_dataset(dataset: Any, name: str) -> Chunks:
     def read(names: Collection[str] | None) -> Iterator[Any]:
         columns = None if names is None else list(names)
+        require_alike(dataset, columns or dataset.schema.names, name)
         few = {"batch_size": limits().records_in_chunk, "batch_readahead": 2, "fragment_readahead": 1}
-        return _said(iter(dataset.to_batches(columns=columns, **few, **_unbuffered(dataset))), name)
+        return _said(iter(dataset.to_batches(columns=columns, **few, **unbuffered(dataset))), name)
 
     return Chunks(name, read, tuple(dataset.schema.names))
-
-
-def _unbuffered(dataset: Any) -> dict[str, Any]:
-    """What keeps Arrow from holding all that it read of a Parquet file until the file has been read."""
-    import pyarrow.dataset as ds
-
-    if getattr(getattr(dataset, "format", None), "default_extname", "") != "parquet":
-        return {}
-    return {"fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False)}
 
 
 def _said(batches: Iterator[Any], name: str) -> Iterator[Any]:
@@ -211,8 +203,10 @@ def _said(batches: Iterator[Any], name: str) -> Iterator[Any]:
             yield next(batches)
         except StopIteration:
             return
-        except (OSError, ValueError, TypeError, NotImplementedError) as error:
-            raise MMEError(f"chunk {number} of {name} cannot be read: {error}") from error
+        except MMEError:
+            raise
+        except Exception as error:
+            raise MMEError(f"chunk {number} of {name} cannot be read: {error or type(error).__name__}") from error
 
 
 def _of_text(files: list[Path], name: str) -> Chunks:
@@ -227,7 +221,11 @@ def _of_text(files: list[Path], name: str) -> Chunks:
         for file in files:
             columns = None if names is None else list(names)
             options = {"sep": separator, "usecols": columns, "low_memory": False}
-            with pd.read_csv(file, chunksize=limits().records_in_chunk, **options) as reader:
+            try:
+                reader = pd.read_csv(file, chunksize=limits().records_in_chunk, **options)
+            except ValueError as error:
+                raise MMEError(f"'{file.name}' is not as the files before it: {error}") from error
+            with reader:
                 yield from _said(iter(reader), f"'{file.name}'")
 
     header = pd.read_csv(files[0], sep=separator, nrows=0)
@@ -238,7 +236,10 @@ def _separator(file: Path) -> str:
     """The sign that occurs most often in the first line."""
     import pandas as pd
 
-    line = str(pd.read_csv(file, sep="\0", header=None, nrows=1, engine="python").iloc[0, 0])
+    try:
+        line = str(pd.read_csv(file, sep="\0", header=None, nrows=1, engine="python").iloc[0, 0])
+    except ValueError as error:
+        raise MMEError(f"'{file.name}' cannot be read as text: {error}") from error
     return max(_SEPARATORS, key=line.count)
 
 
@@ -264,10 +265,14 @@ def _of_relation(relation: Any) -> Chunks:
     def read(names: Collection[str] | None) -> Iterator[Any]:
         quoted = None if names is None else ", ".join('"' + name.replace('"', '""') + '"' for name in names)
         chosen = relation if quoted is None else relation.project(quoted)
-        reader = (getattr(chosen, "to_arrow_reader", None) or chosen.fetch_record_batch)(limits().records_in_chunk)
-        try:
-            yield from _said(iter(reader), "the relation")
-        finally:  # a connection has one open result at a time
-            reader.close()
+        yield from _said(_batches_of(chosen), "the relation")
 
     return Chunks("the relation", read, tuple(relation.columns))
+
+
+def _batches_of(relation: Any) -> Iterator[Any]:
+    reader = (getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch)(limits().records_in_chunk)
+    try:
+        yield from reader
+    finally:  # a connection has one open result at a time
+        reader.close()

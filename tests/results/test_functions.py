@@ -108,6 +108,9 @@ def test_nothing_is_said_where_the_method_has_nothing_to_say():
         ("V_Bach / V_res", "there is no 'V_Bach'; did you mean V_Batch"),
         ("V_Batch %in% V_res", "only [+] - [*] / "),
         ("sin(V_Batch)", "only [+] - [*] / "),
+        ("1 / 0", "is inf at the estimates"),
+        ("V_Batch / (V_res - V_res)", "is inf at the estimates"),
+        ("s ~ sd_(Intercept)|Batch", "go between backticks"),
         (3, "a function of variances is text"),
     ],
 )

@@ -173,7 +173,7 @@ BROKEN = {
     ),
     "no column": (lambda one: one.drop(columns="x"), "column 'x' is not here"),
     "infinite": (lambda one: one.assign(x=np.inf), "'x' is infinite in 100 rows"),
-    "no table": (lambda one: 7, "a chunk must be a table"),
+    "no table": (lambda one: 7, "chunk 4 of the iterator must be a table"),
 }
 
 
@@ -298,3 +298,42 @@ def test_of_a_parquet_file_no_more_is_held_than_is_read_at_a_time(tmp_path):
         held.append(pa.total_allocated_bytes() - before)
         assert table.num_columns == 2
     assert max(held) < 0.5 * (tmp_path / "rows.parquet").stat().st_size
+
+
+def test_files_of_a_folder_hold_the_same_columns(tmp_path):
+    """Arrow has missing values for a column that a file lacks."""
+    pytest.importorskip("pyarrow")
+    for change, said in {
+        "none": (lambda one: one, ""),
+        "narrow": (lambda one: one.assign(g=one.g, x=one.x.astype("float32")), ""),
+        "lost": (lambda one: one.drop(columns="x"), r"file 3 of 'lost' \('2.parquet'\) has no column 'x'"),
+        "text": (lambda one: one.assign(x=one.x.astype(str)), r"file 3 of 'text' .* column 'x' holds labels here"),
+    }.items():
+        (tmp_path / change).mkdir()
+        for i, one in enumerate(cut(table())[:5]):
+            (said[0](one) if i == 2 else one).to_parquet(tmp_path / change / f"{i}.parquet", index=False)
+        if not said[1]:
+            assert mme.lmer(FORMULA, tmp_path / change).nobs > 0
+            continue
+        with pytest.raises(mme.MMEError, match=said[1]):
+            mme.lmer(FORMULA, tmp_path / change)
+
+
+def test_a_source_that_fails_is_named(tmp_path):
+    def failing():
+        yield table()[:100]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(mme.MMEError, match="chunk 2 of the iterator cannot be read: the disk is gone"):
+        mme.lmer(FORMULA, failing())
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(mme.MMEError, match=r"'empty.csv' cannot be read as text"):
+        mme.lmer(FORMULA, tmp_path / "empty.csv")
+    with pytest.raises(mme.MMEError, match="is a smooth of all rows"):
+        mme.lmer("y ~ s(x) + (1 | g)", cut(table()))
+
+
+def test_intervals_are_of_the_range_of_all_rows():
+    data = table()
+    known, fit = (mme.lmer("y ~ cut(x, 3) + (1 | g)", one) for one in (data, cut(data)))
+    assert abs(fit.criterion / known.criterion - 1.0) < 1e-12

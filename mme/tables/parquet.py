@@ -1,0 +1,67 @@
+"""Parquet as Arrow reads it: files that must hold the same columns, and no more in memory than is read at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from mme.errors import MMEError
+
+
+def unbuffered(dataset: Any) -> dict[str, Any]:
+    """What keeps Arrow from holding all that it read of a Parquet file until the file has been read."""
+    import pyarrow.dataset as ds
+
+    if not _is_parquet(dataset):
+        return {}
+    return {"fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False)}
+
+
+def require_alike(dataset: Any, columns: Collection[str], name: str) -> None:
+    """Refuse files without a column, for which Arrow has missing values, or with one of another kind.
+
+    Raises
+    ------
+    MMEError
+        Which file, and which column.
+    """
+    import pyarrow.dataset as ds
+
+    if not _is_parquet(dataset):
+        return
+    for number, fragment in enumerate(dataset.get_fragments(), start=1):
+        file = f"file {number} of {name} ('{fragment.path.rpartition('/')[2]}')"
+        try:
+            schema = fragment.physical_schema
+        except (OSError, ValueError) as error:
+            raise MMEError(f"{file} cannot be read: {error}") from error
+        own = set(ds.get_partition_keys(fragment.partition_expression))
+        for column in columns:
+            at = schema.get_field_index(column)
+            if column in own or (at < 0 and column not in dataset.schema.names):
+                continue
+            if at < 0:
+                raise MMEError(f"{file} has no column '{column}'; all chunks need the same columns")
+            here, before = (_kind(one.field(column).type) for one in (schema, dataset.schema))
+            if here and before and here != before:
+                raise MMEError(
+                    f"{file}: column '{column}' holds {here} here, and held {before} before; write all chunks with one "
+                    "type"
+                )
+
+
+def _is_parquet(dataset: Any) -> bool:
+    return getattr(getattr(dataset, "format", None), "default_extname", "") == "parquet"
+
+
+def _kind(kind: Any) -> str:
+    """What a type holds, in words; nothing of what has no values."""
+    import pyarrow as pa
+
+    if pa.types.is_null(kind):
+        return ""
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "numbers"
+    if pa.types.is_boolean(kind):
+        return "truth values"
+    return "dates" if pa.types.is_temporal(kind) else "labels"
