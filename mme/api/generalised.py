@@ -131,13 +131,14 @@ class GeneralisedFit(
 
         return criterion_at(self.internals, theta, beta)
 
-    def laplace_check(self, points: int = 15) -> LaplaceCheck:
+    def laplace_check(self, points: int | None = None) -> LaplaceCheck:
         """Compare Laplace's approximation with quadrature: the change of -2 log likelihood and of the fixed effects.
 
         Parameters
         ----------
-        points : int
-            Nodes along each random coefficient; for one grouping factor with up to three coefficients a level.
+        points : int, optional
+            Nodes along each random coefficient; for one grouping factor with up to three coefficients a level. None:
+            15, and 7 where there are three.
 
         Returns
         -------
@@ -155,4 +156,6 @@ class GeneralisedFit(
         """
         from mme.generalised.check import laplace_check
 
+        if points is None:
+            points = 15 if sum(term.q for term in self.internals.model.terms) < 3 else 7
         return laplace_check(self.internals.estimates, self.fixed_names, points)

@@ -55,6 +55,28 @@ class GeneralisedRandomEffects(GeneralisedFace):
 
         return coef(self.internals)
 
+    def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
+        """Each level's estimate from its own records, from all, and between the two, on the scale of the link.
+
+        Returns
+        -------
+        dict of DataFrame
+            As :meth:`mme.Fit.shrinkage`. ``no_pooling`` maximises the likelihood of the level's own records, all other
+            effects as fitted: infinite where they are all zeros, say. ``partial_pooling`` is the fixed effect plus the
+            mode, ``weight`` the share of the level's own data by the curvature there.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 0, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> fit.shrinkage()["herd"]["no_pooling"].round(2).tolist()
+        [-1.44, 1.79, -inf]
+        """
+        from mme.results.generalised_shrinkage import generalised_shrinkage
+
+        return generalised_shrinkage(self.internals, by)
+
     def variance_shares(self, method: str | None = None) -> pd.DataFrame:
         r"""``variance, share`` of the fixed effects, each random term and the distribution, on the scale of the link.
 

@@ -27,6 +27,8 @@ _ROUNDING = 1e-30
 # f is known to this share of its size.
 _NOISE = 1e-13
 _STEPS, _HALVINGS = 200, 40
+# So many steps in turn that promise no more than this share of f where H is not positive definite: a saddle.
+_FLAT, _SADDLE = 1e-5, 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray
         at = place(problem, prior, fixed, tau, problem.columns.nothing())
         if not isfinite(at.value):
             return None
-    passes, last = 1, False
+    passes, last, flat = 1, False, 0
     for _ in range(_STEPS):
         factor, is_observed = factor_at(problem, prior, at.density)
         if factor is None:
@@ -83,6 +85,9 @@ def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray
         if not decrement > _ROUNDING * size:
             return replace(at, factor=factor if is_observed else None, passes=passes)
         last = is_observed and decrement <= _CLOSE * size
+        flat = flat + 1 if not is_observed and decrement <= _FLAT * size else 0
+        if flat == _SADDLE:
+            return None
         step = 1.0
         for _ in range(_HALVINGS):
             new = place(problem, prior, fixed, tau, along(at.u, step, direction))

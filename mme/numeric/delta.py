@@ -50,4 +50,6 @@ def bounded(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Back from the scale without bounds."""
     from scipy.special import expit  # slow to import
 
-    return np.where(np.isinf(low), u, np.where(np.isinf(high), low + np.exp(u), low + (high - low) * expit(u)))
+    with np.errstate(over="ignore"):  # an end at infinity
+        above = low + np.exp(u)
+    return np.where(np.isinf(low), u, np.where(np.isinf(high), above, low + (high - low) * expit(u)))

@@ -77,7 +77,8 @@ def predict_generalised(
         if average:
             given = replace(given, groups=[(replace(one, codes=one.codes * 0 - 1), z) for one, z in given.groups])
             new_levels = "population"
-        fit = widened_fit(fit, chosen, [factor for factor, _ in given.groups])
+        else:
+            fit = widened_fit(fit, chosen, [factor for factor, _ in given.groups])
         records = coded_rows(fit.model, given, chosen, fit.model.terms, new_levels)
     records = only(records, columns)
     if interval == "prediction":

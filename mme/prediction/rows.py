@@ -94,7 +94,8 @@ def given_rows(fit: Record, newdata: Any, chosen: tuple[int, ...], *, labels: bo
             stacklevel=5,
         )
     parts = [fit.model.structures[t] for t in chosen]
-    groups = [(_recognised(part, factor), z) for part, (factor, z) in zip(parts, groups, strict=True)]
+    if labels:
+        groups = [(_recognised(part, factor), z) for part, (factor, z) in zip(parts, groups, strict=True)]
     return GivenRows(X, offset, groups, index)
 
 

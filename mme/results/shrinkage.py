@@ -29,8 +29,6 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
 
     With Z = E C in the axes of a term (:mod:`mme.covariance.axes`) all of it is taken of E and c = C b: W = C^-1 W_E C.
     """
-    import pandas as pd
-
     model = estimates.objective.model
     if any(kept is not None for kept in of.kept):
         raise MMEError(
@@ -44,8 +42,8 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
             f"term '{of.name}' varies within the groups of the residual structure: the residuals of its levels are "
             "correlated, so that no level has an estimate from its own records alone"
         )
-    E = [column for t in of.terms for column in _columns(model, t)]
-    C, inverse = (of.together(_each(model, which)) for which in ("C", "inverse"))
+    E = [column for t in of.terms for column in columns_of(model, t)]
+    C, inverse = (of.together(of_each(model, which)) for which in ("C", "inverse"))
     *columns, e = estimates.objective.whitening(np.vstack([*E, model.y - estimates.fitted]))
     G = own_sums(codes, J, columns, columns)
     # E_g'R^-1 (e + E_g c_g): what the level's own effects leave to be explained
@@ -54,21 +52,32 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
     T = C @ of.together(model.T(estimates.theta))
     H = T @ T.T
     W = inverse @ (H @ np.linalg.inv(np.eye(q) + G @ H) @ G) @ C
-    pooled = _population_values(estimates, of.fixed)
+    kept = estimates.objective.basis.kept
+    pooled = population_values(model, kept, estimates.beta, of.fixed)
+    return table_of(model, of, pooled, own[:, :, 0], b, np.einsum("gii->gi", W))
+
+
+def table_of(
+    model: Model, of: Effects, pooled: np.ndarray, own: np.ndarray, b: np.ndarray, weight: np.ndarray
+) -> pd.DataFrame:
+    """The table, of population values (q,), and own effects, BLUPs and weights (J, q)."""
+    import pandas as pd
+
+    terms = [model.terms[t] for t in of.terms]
     table = {
         "n": np.hstack([_records(term, model) for term in terms]).ravel(),
-        "pooled": np.tile(pooled, J),
-        "no_pooling": (own[:, :, 0] + pooled).ravel(),
+        "pooled": np.tile(pooled, len(b)),
+        "no_pooling": (own + pooled).ravel(),
         "partial_pooling": (b + pooled).ravel(),
-        "weight": np.einsum("gii->gi", W).ravel(),
+        "weight": weight.ravel(),
     }
-    if q == 1:
+    if of.q == 1:
         return pd.DataFrame(table, index=pd.Index(of.levels, name=of.group))
     index = pd.MultiIndex.from_product([of.levels, of.columns], names=[of.group, "coefficient"])
     return pd.DataFrame(table, index=index)
 
 
-def _columns(model: Model, t: int) -> list[np.ndarray]:
+def columns_of(model: Model, t: int) -> list[np.ndarray]:
     """The columns (n,) of a term in its axes, or its own where it has none."""
     axes, term = model.axes[t], model.terms[t]
     if axes is not None:
@@ -76,7 +85,7 @@ def _columns(model: Model, t: int) -> list[np.ndarray]:
     return [np.ones(model.n)] if term.covariates is None else list(term.covariates.T)
 
 
-def _each(model: Model, which: str) -> list[np.ndarray]:
+def of_each(model: Model, which: str) -> list[np.ndarray]:
     """C, or its inverse, of every term."""
     return [
         np.eye(term.q) if axes is None else getattr(axes, which)
@@ -94,7 +103,7 @@ def _records(term: Term, model: Model) -> np.ndarray:
     return np.array([np.bincount(codes[z != 0.0], minlength=term.n_levels) for codes, z in columns]).T
 
 
-def _population_values(estimates: Estimates, columns: tuple[str, ...]) -> np.ndarray:
-    kept = estimates.objective.basis.kept
-    fixed = {estimates.objective.model.x_names[j]: value for j, value in zip(kept, estimates.beta, strict=True)}
+def population_values(model: Model, kept: np.ndarray, beta: np.ndarray, columns: tuple[str, ...]) -> np.ndarray:
+    """Fixed effects of the same names as these columns (q,), zero where there are none."""
+    fixed = {model.x_names[j]: value for j, value in zip(kept, beta, strict=True)}
     return np.array([fixed.get(column, 0.0) for column in columns])
