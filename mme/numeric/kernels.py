@@ -12,6 +12,10 @@ from zlib import crc32
 import numpy as np
 
 from mme.numeric.limits import limits
+from mme.numeric.memory import require_in_process
+
+# Bytes without which the compiler ends the process.
+_COMPILER = 2**25
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
@@ -26,6 +30,7 @@ def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
 def _compiled(plain: Any) -> Callable[..., Any]:
     import numba
 
+    require_in_process(_COMPILER, "compiling the loops of this fit needs")
     # A compiled loop calls compiled ones: its helpers are compiled first, and stand in its copy for themselves.
     helpers = {name: plain.__globals__.get(name) for name in plain.__code__.co_names}
     compiled = {name: _compiled(helper) for name, helper in helpers.items() if isinstance(helper, FunctionType)}

@@ -152,3 +152,19 @@ def require(needed: int, what: str, advice: str = "", *, always: bool = False) -
     asked = always or limits().memory is not None or needed > UNASKED
     if asked and needed > (available := available_bytes()):
         raise MemoryForecastError(f"{what} {needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free{advice}")
+
+
+def require_in_process(needed: int, what: str) -> None:
+    """Refuse what a library, where it finds no memory, ends the process for: the limit of the process has less left.
+
+    Raises
+    ------
+    MemoryForecastError
+        There is a limit (``ulimit -v``), and less is left of it.
+    """
+    left = process_bytes()[1]
+    if left < needed:
+        raise MemoryForecastError(
+            f"{what} {needed / 2**20:.0f} MiB, and {max(left, 0) / 2**20:.0f} MiB are left of the limit of the process "
+            "(ulimit -v); raise it"
+        )

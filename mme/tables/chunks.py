@@ -22,12 +22,15 @@ from typing import Any
 
 from mme.errors import MMEError
 from mme.numeric.limits import limits
+from mme.numeric.memory import require_in_process
 from mme.tables.arguments import path_of
 from mme.tables.parquet import require_alike, unbuffered
 
 # How files of tables end.
 PARQUET, TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".tab", ".txt")
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+# Bytes of address space without which Arrow's threads end the process.
+_ARROW = 2**27
 _SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -187,6 +190,7 @@ def _of_parquet(path: Path) -> Chunks:
 def _of_dataset(dataset: Any, name: str) -> Chunks:
     def read(names: Collection[str] | None) -> Iterator[Any]:
         columns = None if names is None else list(names)
+        require_in_process(_ARROW, f"reading {name} by Arrow's threads needs")
         require_alike(dataset, columns or dataset.schema.names, name)
         few = {"batch_size": limits().records_in_chunk, "batch_readahead": 2, "fragment_readahead": 1}
         return _said(iter(dataset.to_batches(columns=columns, **few, **unbuffered(dataset))), name)

@@ -67,7 +67,7 @@ CROSSED = """
 import resource, sys
 import numpy as np
 import mme
-from mme.numeric.memory import available_bytes, machine_bytes, process_bytes
+from mme.numeric.memory import available_bytes, machine_bytes, process_bytes, require_in_process
 
 rng = np.random.default_rng(0)
 n = 400_000
@@ -82,6 +82,10 @@ try:
     mme.fit(y, X, terms{options})
 except mme.MemoryForecastError as error:
     print(error)
+try:
+    require_in_process(2**29, "threads need")
+except mme.MemoryForecastError as error:
+    print(error)
 """
 
 
@@ -92,6 +96,7 @@ def test_a_process_with_too_little_memory_is_told_what_is_needed_and_what_there_
     said = r"6,000 random effects left after absorption need 0\.3 GiB; 0\.[01] GiB are free"
     assert re.search(said, run.stdout)
     assert "engine='iterative' needs no factor, and fewer levels" in run.stdout
+    assert re.search(r"threads need 512 MiB, and 1?\d\d MiB are left of the limit of the process", run.stdout)
 
 
 def test_memory_that_runs_out_unforeseen_is_told_in_a_sentence():
