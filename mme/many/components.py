@@ -1,4 +1,4 @@
-"""The random effects that are not absorbed: by components, and what lies of them between levels, by class."""
+"""The random effects that are not absorbed, by components that share neither a record nor an absorbed level."""
 
 from __future__ import annotations
 
@@ -10,65 +10,93 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from mme.engine.blocks import Block
+from mme.many.balance import pieces, turned_levels
 from mme.many.classes import Classes
 from mme.numeric.limits import limits
 
+# Components of these sizes are looked at for balance, where what they meet is of so few classes.
+_LARGE, _LARGEST, _FEW_SUMS = 9, 600, 60
+
 
 @dataclass(frozen=True, eq=False)
-class Others:
-    """The random effects that are not absorbed, component after component, levels of each in one piece.
+class EffectComponent:
+    """Effects of some levels, those of each level in one piece.
 
-    ``within`` (m, n) are their columns of Z less what lies between levels of the absorbed block, ``between`` (q J, m)
-    the rest, Q'Z.
+    Attributes
+    ----------
+    block_of, level_at : (levels,)
+        Block and first effect of each level.
+    within : (m, n) array
+        Columns of Z less what lies between levels of the absorbed block.
+    between : (q J, m) sparse
+        The rest, Q'Z.
     """
 
-    first: np.ndarray
-    level_first: np.ndarray
+    block_of: np.ndarray
     level_at: np.ndarray
-    level_block: np.ndarray
     within: np.ndarray
     between: sp.csc_array
 
     @property
-    def sizes(self) -> np.ndarray:
-        """Effects (F,) of each component."""
-        return np.diff(self.first)
+    def m(self) -> int:
+        """Effects."""
+        return len(self.within)
 
-    def arrays(self) -> list[np.ndarray]:
-        """The first effects, Z'(I - QQ')Z of each component, and where it begins."""
-        parts = zip(self.first[:-1].tolist(), self.first[1:].tolist(), strict=True)
-        squares = [(self.within[start:stop] @ self.within[start:stop].T).ravel() for start, stop in parts]
-        return [self.first, np.concatenate([np.zeros(0), *squares]), np.cumsum(self.sizes**2) - self.sizes**2]
+    def squares(self, classes: Classes) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        """Class, packed entry, levels of the class that are met, and Z'Z (m, m) of them, as in (C)."""
+        J, B = classes.members.size, self.between
+        levels = np.unique(B.indices % J) if J else np.zeros(0, int)
+        for c in np.unique(classes.members[levels]).tolist():
+            of = levels[classes.members[levels] == c]
+            parts = [B[i * J + of] for i in range(classes.R.shape[1])]
+            for e, (i, j) in enumerate(classes.pairs):
+                yield c, e, of, sum((parts[a].T @ parts[b]).toarray() for a, b in classes.both(i, j))
 
-    def levels(self) -> list[np.ndarray]:
-        """The first levels, where each begins in its component, and its block."""
-        return [self.level_first, self.level_at, self.level_block]
+    def apart(self, classes: Classes) -> list[EffectComponent]:
+        """Pieces that it falls into when levels are turned into contrasts; itself where it stays whole."""
+        met = np.unique(classes.members[np.unique(self.between.indices % max(classes.members.size, 1))])
+        if not _LARGE <= self.m <= _LARGEST or met.size * len(classes.pairs) > _FEW_SUMS:
+            return [self]
+        matrices = [self.within @ self.within.T, *(square for _, _, _, square in self.squares(classes))]
+        q = np.diff(np.append(self.level_at, self.m))
+        terms = [
+            self.level_at[self.block_of == t][:, None] + np.arange(q[self.block_of == t][0])
+            for t in np.unique(self.block_of)
+        ]
+        U = turned_levels(matrices, terms)
+        if U is None:
+            return [self]
+        piece = pieces([U.T @ M @ U for M in matrices], terms)
+        turned = EffectComponent(self.block_of, self.level_at, U.T @ self.within, sp.csc_array(self.between @ U))
+        return [turned._of(piece, i, q) for i in range(piece.max() + 1)]
 
-    @classmethod
-    def of(cls, blocks: tuple[Block, ...], Q: sp.csr_array, n: int) -> Others | None:
-        """Take the columns of the blocks apart; None where they are too many for rows of them all."""
-        m = sum(block.J * block.q for block in blocks)
-        if m * n > limits().information_entries:
-            return None
-        Z = sp.csc_array(sp.hstack([sp.csc_array((n, 0)), *(_columns(block, n) for block in blocks)]))
-        level = np.concatenate([np.zeros(0, int), *_numbered(blocks)])
-        block_of = np.repeat(np.arange(len(blocks)), [block.J * block.q for block in blocks])
-        between = Q.T @ Z
-        met = abs(Z.T) @ abs(Z) + abs(between.T) @ abs(between) + sp.csr_array(level[:, None] == level[None, :])
-        component = connected_components(met, directed=False)[1] if m else np.zeros(0, int)
-        order = np.lexsort((np.arange(m), level, component))
-        component, level, block_of = component[order], level[order], block_of[order]
-        first = np.concatenate([np.flatnonzero(np.diff(component, prepend=-1)), [m]]).astype(np.int64)
-        starts = np.flatnonzero(np.diff(level, prepend=-1))
-        within = (Z - Q @ between).toarray().T[order]
-        return cls(
-            first=first,
-            level_first=np.searchsorted(starts, first).astype(np.int64),
-            level_at=(starts - first[component[starts]]).astype(np.int64),
-            level_block=block_of[starts].astype(np.int64),
-            within=np.ascontiguousarray(within),
-            between=sp.csc_array(between)[:, order],
-        )
+    def _of(self, piece: np.ndarray, i: int, q: np.ndarray) -> EffectComponent:
+        at, levels = np.flatnonzero(piece == i), piece[self.level_at] == i
+        begins = np.cumsum(q[levels]) - q[levels]
+        return EffectComponent(self.block_of[levels], begins, self.within[at], self.between[:, at])
+
+
+def components_of(blocks: tuple[Block, ...], Q: sp.csr_array, n: int, classes: Classes) -> list[EffectComponent] | None:
+    """All components of the blocks; None where their effects are too many for rows of them all."""
+    m = sum(block.J * block.q for block in blocks)
+    if m * n > limits().information_entries:
+        return None
+    if m == 0:
+        return []
+    Z = sp.csc_array(sp.hstack([_columns(block, n) for block in blocks]))
+    level = np.concatenate(list(_numbered(blocks)))
+    block_of = np.repeat(np.arange(len(blocks)), [block.J * block.q for block in blocks])
+    between = sp.csc_array(Q.T @ Z)
+    met = abs(Z.T) @ abs(Z) + abs(between.T) @ abs(between) + sp.csr_array(level[:, None] == level[None, :])
+    component = connected_components(met, directed=False)[1]
+    within = (Z - Q @ between).toarray().T
+    found = []
+    order = np.argsort(component, kind="stable")
+    for at in np.split(order, np.flatnonzero(np.diff(component[order])) + 1):
+        begins = np.flatnonzero(np.diff(level[at], prepend=-1))
+        whole = EffectComponent(block_of[at][begins], begins, np.ascontiguousarray(within[at]), between[:, at])
+        found += whole.apart(classes)
+    return found
 
 
 def _columns(block: Block, n: int) -> sp.csc_array:
@@ -85,56 +113,3 @@ def _numbered(blocks: tuple[Block, ...]) -> Iterator[np.ndarray]:
     for block in blocks:
         yield before + np.repeat(np.arange(block.J), block.q)
         before += block.J
-
-
-@dataclass(frozen=True, eq=False)
-class ClassCells:
-    """Sums by class for the columns of each component: among themselves, beside X, and the map for those beside y."""
-
-    first: np.ndarray
-    class_of: np.ndarray
-    ZZ: np.ndarray
-    ZZ_at: np.ndarray
-    ZX: np.ndarray
-    at: np.ndarray
-    map: sp.csr_array
-
-    def arrays(self) -> list[np.ndarray]:
-        """First cells, classes, sums among the columns and where they begin, those beside X and where these do."""
-        return [self.first, self.class_of, self.ZZ, self.ZZ_at, self.ZX, self.at]
-
-    @classmethod
-    def of(cls, others: Others, classes: Classes, V: np.ndarray) -> ClassCells:
-        """The cells of every component with the classes of the levels that it meets; V (p, q, J) is Q'X."""
-        counts, class_of, squares, beside, maps = [0], list[int](), list[np.ndarray](), list[np.ndarray](), []
-        (_, q, J), members, pairs = V.shape, classes.members, classes.pairs
-        for start, stop in zip(others.first[:-1].tolist(), others.first[1:].tolist(), strict=True):
-            part = others.between[:, start:stop]
-            levels = np.unique(part.indices % J) if J else np.zeros(0, int)
-            for c in np.unique(members[levels]).tolist():
-                of = levels[members[levels] == c]
-                B = [part[i * J + of].toarray() for i in range(q)]
-                class_of.append(c)
-                for i, j in pairs:
-                    both = classes.both(i, j)
-                    squares.append(sum(B[a].T @ B[b] for a, b in both))
-                    beside.append(sum(B[a].T @ V[:, b, of].T for a, b in both))
-                    maps.append(sum(_placed(B[a].T, b * J + of, q * J) for a, b in both))
-            counts.append(len(class_of))
-        rows = [len(one) for one in beside[:: len(pairs)]]
-        return cls(
-            first=np.array(counts, dtype=np.int64),
-            class_of=np.array(class_of, dtype=np.int64),
-            ZZ=np.concatenate([np.zeros(0), *(one.ravel() for one in squares)]),
-            ZZ_at=np.concatenate([[0], np.cumsum([len(pairs) * m**2 for m in rows])])[:-1].astype(np.int64),
-            ZX=np.concatenate([np.zeros((0, V.shape[0])), *beside]),
-            at=np.concatenate([[0], np.cumsum([len(pairs) * m for m in rows])])[:-1].astype(np.int64),
-            map=sp.csr_array(sp.vstack([sp.csr_array((0, q * J)), *maps])),
-        )
-
-
-def _placed(values: np.ndarray, cols: np.ndarray, width: int) -> sp.csr_array:
-    """Values (m, levels) in these columns of a wider matrix."""
-    m = len(values)
-    at = np.repeat(np.arange(m), cols.size), np.tile(cols, m)
-    return sp.csr_array(sp.coo_array((values.ravel(), at), shape=(m, width)))

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from mme.engine.objective import Objective
+from mme.many.adjoint import slopes
+from mme.many.curvature import criterion_of
 from mme.many.descent import search_all
 from mme.many.inference import estimate_all, slopes_all
 from mme.many.shared import SharedSums
-from mme.numeric.kernels import kernel
+from mme.numeric.kernels import argument, kernel
 from mme.numeric.limits import limits
 from mme.numeric.processors import in_threads
 
@@ -23,6 +25,9 @@ from mme.numeric.processors import in_threads
 _MULTIPLES, _COMBINATIONS = (0.0, 0.7, 2.0, 6.0), 64
 # Curvature, scaled to a unit diagonal, below which the Hessian does not tell a direction (``satterthwaite.py``).
 _FLAT = 1e-6
+# What the compiled loops call: the criterion of theta, at, design, room; slopes of at, design, room, into a vector.
+_CRITERION = "float64(float64[::1], int64[::1], float64[::1], float64[::1])"
+_SLOPES = "void(int64[::1], float64[::1], float64[::1], float64[::1])"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,7 @@ class Ends:
     criterion, promised, evaluations : (B,) there, what another Newton step promises, evaluations of the criterion.
     beta : (B, p) fixed effects, of the columns of X that are kept.
     sigma : (B,) residual standard deviation.
-    variances : (B, contrasts) of the contrasts asked for.
+    variances, df : (B, contrasts) of the contrasts asked for; Satterthwaite's degrees of freedom where they are.
     """
 
     theta: np.ndarray
@@ -45,6 +50,7 @@ class Ends:
     beta: np.ndarray
     sigma: np.ndarray
     variances: np.ndarray
+    df: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,56 +73,54 @@ class Searches:
     @property
     def together(self) -> int:
         """Responses that are handled at a time."""
-        design = self.shared.design
-        return max(1, limits().response_numbers // (3 * self.objective.model.n + 2 * design.width))
+        return max(1, limits().response_numbers // (3 * self.objective.model.n + 2 * self.shared.design.width))
 
-    def search(self, Y: np.ndarray, contrasts: np.ndarray, starts: np.ndarray | None = None, threads: int = 1) -> Ends:
-        """Search for responses (B, n), from ``starts`` (B, k) too; ``contrasts`` (c, p) are of X's kept columns."""
+    def search(
+        self,
+        Y: np.ndarray,
+        contrasts: np.ndarray,
+        starts: np.ndarray | None = None,
+        threads: int = 1,
+        freedom: bool = False,
+    ) -> Ends:
+        """Search for responses (B, n), from ``starts`` (B, k) too; ``contrasts`` (c, p) are of X's kept columns.
+
+        With ``freedom`` Satterthwaite's degrees of freedom of the contrasts are found too.
+        """
         pieces = [slice(first, first + self.together) for first in range(0, len(Y), self.together)]
-        found = [self._searched(Y[at], contrasts, None if starts is None else starts[at], threads) for at in pieces]
+        own = np.zeros((len(Y), 0, self.objective.model.k)) if starts is None else starts[:, None, :]
+        found = [self._searched(Y[at], contrasts, own[at], threads, freedom) for at in pieces]
         return Ends(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def _searched(
-        self, Y: np.ndarray, contrasts: np.ndarray, starts: np.ndarray | None, threads: int
+        self, Y: np.ndarray, contrasts: np.ndarray, starts: np.ndarray, threads: int, freedom: bool
     ) -> tuple[np.ndarray, ...]:
-        B, k, p, design = len(Y), self.objective.model.k, self.objective.system.p, self.shared.design
+        B, k, p = len(Y), self.objective.model.k, self.objective.system.p
         r, beta = self._least_squares(Y)
         sums = np.ascontiguousarray(self.shared.sums(r))
-        own = np.zeros((B, 0, k)) if starts is None else np.ascontiguousarray(starts[:, None, :])
+        own = np.ascontiguousarray(starts)
         theta, told, gamma, two = np.empty((B, k)), np.empty((B, 3)), np.empty((B, p)), np.empty((B, 2))
-        variances = np.empty((B, len(contrasts)))
+        variances, z = np.empty((B, len(contrasts))), self._turned(contrasts)
+        hessian, along = np.empty((B, k, k)), np.empty((B, len(contrasts), k))
 
         def run(at: slice) -> None:
-            _compiled(search_all)(sums[at], own[at], self._common, design.at, design.numbers, theta[at], told[at])
-            z, places = self._turned(contrasts), (design.at, design.numbers)
-            _compiled(estimate_all)(sums[at], theta[at], z, *places, gamma[at], two[at], variances[at])
+            layout = self.shared.design
+            vectors, both = (layout.at, layout.design, layout.room.copy()), _evaluations()
+            _compiled(search_all)(sums[at], own[at], self._common, *vectors, theta[at], told[at], *both)
+            _compiled(estimate_all)(sums[at], theta[at], z, *vectors, gamma[at], two[at], variances[at], both[0])
+            if freedom:
+                _compiled(slopes_all)(sums[at], theta[at], z, *vectors, hessian[at], along[at], *both)
 
         in_threads(run, B, threads)
         beta = beta + gamma @ self.objective.basis.R_inverse.T
-        return theta, told[:, 0], told[:, 1], told[:, 2].astype(np.int64), beta, np.sqrt(two[:, 1]), variances
+        df = self._freedom(hessian, along) if freedom else np.full(variances.shape, np.inf)
+        return theta, told[:, 0], told[:, 1], told[:, 2].astype(np.int64), beta, np.sqrt(two[:, 1]), variances, df
 
-    def freedom(self, Y: np.ndarray, theta: np.ndarray, contrasts: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Satterthwaite's degrees of freedom (B, contrasts) at theta (B, k), where the searches ended."""
-        out = np.empty((len(Y), len(contrasts)))
-        for first in range(0, len(Y), self.together):
-            at = slice(first, first + self.together)
-            out[at] = self._freedom(Y[at], theta[at], contrasts, threads)
-        return out
-
-    def _freedom(self, Y: np.ndarray, theta: np.ndarray, contrasts: np.ndarray, threads: int) -> np.ndarray:
-        B, k, design = len(Y), theta.shape[1], self.shared.design
-        sums = np.ascontiguousarray(self.shared.sums(self._least_squares(Y)[0]))
-        hessian, slopes, unit = np.empty((B, k, k)), np.empty((B, len(contrasts), k)), np.empty((B, k))
-        z, theta = self._turned(contrasts), np.ascontiguousarray(theta)
-
-        def run(at: slice) -> None:
-            places = design.at, design.numbers
-            _compiled(slopes_all)(sums[at], theta[at], z, *places, hessian[at], slopes[at], unit[at])
-
-        in_threads(run, B, threads)
+    def _freedom(self, hessian: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Satterthwaite's degrees of freedom (B, contrasts)."""
         share = 1.0 / self.objective.constants.n_effective if self.objective.model.sigma is None else 0.0
         known = np.isfinite(hessian).all(axis=(1, 2)) & np.isfinite(slopes).all(axis=(1, 2))
-        hessian[~known], slopes[~known] = np.eye(k), np.nan
+        hessian[~known], slopes[~known] = np.eye(hessian.shape[1]), np.nan
         size = np.sqrt(np.maximum(np.abs(np.einsum("bii->bi", hessian)), _FLAT))
         values, vectors = np.linalg.eigh(hessian / (size[:, :, None] * size[:, None, :]))
         along = np.einsum("bck,bki->bci", slopes / size[:, None, :], vectors)
@@ -147,11 +151,12 @@ class Searches:
     @cached_property
     def _common(self) -> np.ndarray:
         """Thetas (m, k) at which every search looks first: diagonal T's; the first of them is zero."""
-        model, u = self.objective.model, self.shared.unit
+        model, u = self.objective.model, self.shared.design.unit
         terms = np.concatenate([np.full(part.k, t) for t, part in enumerate(model.structures)])
-        together = len(_MULTIPLES) ** len(model.structures) > _COMBINATIONS
-        same = [(m,) * len(model.structures) for m in _MULTIPLES]
-        chosen = same if together else list(product(_MULTIPLES, repeat=len(model.structures)))
+        multiples = _MULTIPLES[::2] if self.shared.is_wide else _MULTIPLES
+        together = len(multiples) ** len(model.structures) > _COMBINATIONS
+        same = [(m,) * len(model.structures) for m in multiples]
+        chosen = same if together else list(product(multiples, repeat=len(model.structures)))
         return np.array([np.where(model.diagonal, np.array(one)[terms] * u, 0.0) for one in chosen])
 
     @cached_property
@@ -162,6 +167,11 @@ class Searches:
         along = Q @ ones
         spanned = np.linalg.norm(ones - along @ Q) <= 1e-12 * np.linalg.norm(ones)
         return np.asarray(basis.R_inverse @ along) if spanned else None
+
+
+def _evaluations() -> tuple[Any, Any]:
+    """The criterion and its slopes, for the compiled loops."""
+    return argument(criterion_of, _CRITERION), argument(slopes, _SLOPES)
 
 
 def _compiled(loop: Callable[..., None]) -> Callable[..., Any]:

@@ -27,16 +27,31 @@ def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
 
 
 @cache
-def _compiled(plain: Any) -> Callable[..., Any]:
+def argument(plain: Callable[..., Any], signature: str) -> Any:
+    """A loop compiled by itself for loops that take it as an argument: the compiler need not see through it again."""
     import numba
 
+    return numba.cfunc(signature, cache=True, error_model="numpy")(_bound(plain))
+
+
+@cache
+def _compiled(plain: Any, inner: bool = False) -> Callable[..., Any]:
+    """Compile a loop; an inner one is called by compiled loops alone, and needs no way in from Python."""
+    import numba
+
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True} if inner else {"cache": True}
+    any_order = getattr(plain, "any_order", False)
+    return numba.njit(nogil=True, error_model="numpy", fastmath=any_order, **options)(_bound(plain))
+
+
+def _bound(plain: Any) -> FunctionType:
+    """A copy of a loop that calls compiled loops: its helpers are compiled first, and stand in it for themselves."""
     require_in_process(_COMPILER, "compiling the loops of this fit needs")
-    # A compiled loop calls compiled ones: its helpers are compiled first, and stand in its copy for themselves.
     helpers = {name: plain.__globals__.get(name) for name in plain.__code__.co_names}
-    compiled = {name: _compiled(helper) for name, helper in helpers.items() if isinstance(helper, FunctionType)}
+    compiled = {name: _compiled(helper, True) for name, helper in helpers.items() if isinstance(helper, FunctionType)}
     bound = FunctionType(plain.__code__, {**plain.__globals__, **compiled}, plain.__name__)
     bound.__qualname__ = f"{plain.__name__}_{_stamp(plain):x}"
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=getattr(plain, "any_order", False))(bound)
+    return bound
 
 
 def _stamp(plain: FunctionType) -> int:

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import mme
+from mme.many.adjoint import slopes
+from mme.many.curvature import criterion_of
+from mme.many.layout import KEPT, MERGED, F, taken
 from mme.many.searches import Searches
 from mme.numeric.limits import Limits, within
 
@@ -49,12 +52,11 @@ def test_errors_and_degrees_of_freedom_are_those_of_each_fit(name, formula, opti
     searches = Searches.of(fit.internals.objective)
     Y = np.ascontiguousarray(np.asarray(fit.simulate(8, seed=5)).T)
     p = len(fit.beta)
-    found = searches.search(Y, np.eye(p))
-    df = searches.freedom(Y, found.theta, np.eye(p))
+    found = searches.search(Y, np.eye(p), freedom=True)
     for i, y in enumerate(Y):
         alone = fit.refit(y)
         np.testing.assert_allclose(np.sqrt(found.variances[i]), alone.se, rtol=2e-5)
-        np.testing.assert_allclose(df[i], alone.coefficients()["df"], rtol=2e-4)
+        np.testing.assert_allclose(found.df[i], alone.coefficients()["df"], rtol=2e-4)
 
 
 def test_results_do_not_depend_on_threads_nor_on_what_is_handled_at_a_time():
@@ -125,3 +127,48 @@ def test_crossed_slopes_whose_remainder_is_a_larger_matrix():
     np.testing.assert_array_equal(many.theta, again.theta)
     for i in range(0, 60, 12):
         assert many.criterion[i] <= fit.refit(np.asarray(y)[:, i]).criterion + 1e-7
+
+
+def test_crossed_factors_without_balance_are_searched_together():
+    rng = np.random.default_rng(4)
+    design = {name: rng.integers(0, levels, 150) for name, levels in (("a", 17), ("b", 13), ("c", 5))}
+    design["x"] = rng.normal(size=150)
+    formula = "~ x + (x | a) + (1 | b) + (1 | c)"
+    truth = {"a": [1.0, 0.5], "b": [0.8], "c": [0.3]}
+    y = np.asarray(mme.simulate_model(formula, design, beta=[0.0, 1.0], varcorr=truth, nsim=60, seed=1))
+    fit = mme.lmer("y " + formula, {**design, "y": y[:, 0]})
+    assert Searches.of(fit.internals.objective) is not None
+    many = fit.refit(y)
+    for i in range(0, 60, 12):
+        assert many.criterion[i] == pytest.approx(fit.refit(y[:, i], start_here=False).criterion, abs=1e-6)
+
+
+def _crossed(rows=slice(None)):
+    one, two = (part.ravel()[rows] for part in np.meshgrid(np.arange(10), np.arange(9), indexing="ij"))
+    data = {"one": one, "two": two, "x": (one + two) % 2 - 0.5}
+    return mme.lmer("y ~ x + (x | one) + (x | two)", {**data, "y": np.sin(np.arange(one.size) ** 2)})
+
+
+@pytest.mark.parametrize("kind", ["alone", "merged", "turned", "wide"])
+def test_slopes_are_those_of_the_criterion_of_the_objective(kind):
+    data = mme.load("sleepstudy" if kind == "alone" else "Machines")
+    fits = {
+        "alone": lambda: mme.lmer("Reaction ~ Days + (Days | Subject)", data),
+        "merged": lambda: mme.lmer("score ~ Machine + (1 | Worker / Machine)", data, method="ML"),
+        "turned": _crossed,
+        "wide": lambda: _crossed(np.flatnonzero(np.random.default_rng(1).random(90) < 0.8)),
+    }
+    searches = Searches.of(fits[kind]().internals.objective)
+    objective, layout = searches.objective, searches.shared.design
+    at, design, room = layout.at, layout.design, layout.room.copy()
+    taken(searches.shared.sums(objective.basis.N[-1:])[0], at, room)
+    x = layout.unit * np.linspace(0.9, 1.7, layout.unit.size)
+    found = np.empty(x.size)
+    assert (at[KEPT] > 0) == (kind == "wide")
+    assert at[at[MERGED] : at[MERGED] + at[F]].any() == (kind in ("merged", "turned"))
+    assert criterion_of(x, at, design, room) == pytest.approx(objective(x), abs=1e-8)
+    slopes(at, design, room, found)
+    for i, h in enumerate(1e-5 * layout.unit):
+        step = np.eye(x.size)[i] * h
+        by_values = (objective(x + step) - objective(x - step)) / (2.0 * h)
+        assert found[i] * layout.unit[i] == pytest.approx(by_values * layout.unit[i], abs=1e-5)

@@ -98,17 +98,14 @@ class ManyFitter:
 
     def _together(self, fit: Fitted, searches: Searches, Y: np.ndarray, L: np.ndarray, found: FoundMany) -> np.ndarray:
         """Fill the rows that a search of all together finds; which (B,) these are."""
-        ends = searches.search(Y, L, None, self.threads)
+        ends = searches.search(Y, L, None, self.threads, self.ddf == "satterthwaite")
         theta, singular = in_columns(searches, ends.theta)
         found.estimate[:], found.se[:] = ends.beta @ L.T, np.sqrt(ends.variances)
         found.theta[:], found.criterion[:], found.singular[:] = theta, ends.criterion, singular
         found.converged[:] = done = ends.promised <= DONE
         found.variances[:] = [natural_values(fit.model, *one) for one in zip(theta, ends.sigma, strict=True)]
-        if self.ddf == "satterthwaite":
-            found.df[:] = searches.freedom(Y, ends.theta, L, self.threads)
-        elif self.ddf == "none":
-            found.df[:] = np.inf
-        else:
+        found.df[:] = ends.df
+        if self.ddf not in ("satterthwaite", "none"):
             for j in np.flatnonzero(done).tolist():
                 objective = fit.objective.with_response(Y[j])
                 optimum = replace(fit.optimum, theta=theta[j], criterion=float(ends.criterion[j]))
