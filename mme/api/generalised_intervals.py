@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
 from mme.errors import MMEError
+from mme.results.frames import framed
 from mme.tables.arguments import check_options, is_word
 from mme.tables.arrays import shown
 
@@ -56,17 +57,18 @@ class GeneralisedIntervals(GeneralisedFace):
             raise MMEError(f"method={shown(method)}: method is 'wald', 'profile' or 'bootstrap'")
         check_options(options, _INTERVALS[method], f"confint(method='{method}')")
         if method == "profile":
-            return self.profile(level=level, **options).confint(level)
+            return framed(self.profile(level=level, **options).confint(level))
         if method == "bootstrap":
             from mme.inference.intervals.generalised_bootstrap import bootstrap_generalised
 
             given = {"n": 1000, "seed": None, "workers": None, "progress": False, "kind": "percentile"} | options
             kind = given.pop("kind")
-            return bootstrap_generalised(self.internals, **given).confint(level, kind)
+            return framed(bootstrap_generalised(self.internals, **given).confint(level, kind))
         from mme.inference.fixed.z_tables import normal_reference
         from mme.inference.intervals.generalised_wald import generalised_wald
 
-        return generalised_wald(self.internals, normal_reference(self.internals, options.get("se", "hessian")), level)
+        to = normal_reference(self.internals, options.get("se", "hessian"))
+        return framed(generalised_wald(self.internals, to, level))
 
     def profile(
         self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95, progress: bool = False

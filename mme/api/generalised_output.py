@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
+from mme.results.frames import framed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ class GeneralisedOutput(GeneralisedFace):
         """
         from mme.files.generalised_tables import tidy
 
-        return tidy(self.internals, effects, level=level)
+        return framed(tidy(self.internals, effects, level=level))
 
     def glance(self) -> pd.DataFrame:
         """Describe the whole fit in one row (broom's ``glance``).
@@ -102,7 +103,7 @@ class GeneralisedOutput(GeneralisedFace):
         """
         from mme.files.generalised_tables import glance
 
-        return glance(self.internals)
+        return framed(glance(self.internals))
 
     def augment(self, data: Any = None) -> pd.DataFrame:
         """The data, where given, with fitted values and residuals beside them (broom's ``augment``).
@@ -123,7 +124,7 @@ class GeneralisedOutput(GeneralisedFace):
         """
         from mme.files.generalised_tables import augment
 
-        return augment(self.internals, data)
+        return framed(augment(self.internals, data))
 
     def report(self, path: str | os.PathLike[str], *, title: str | None = None, progress: bool = False) -> None:
         """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``).

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face, of_records
+from mme.results.frames import framed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +193,7 @@ class Output(Face):
         """
         from mme.files.tidy import tidy
 
-        return tidy(self.internals, effects, ddf=ddf, level=level)
+        return framed(tidy(self.internals, effects, ddf=ddf, level=level))
 
     def glance(self) -> pd.DataFrame:
         """Describe the whole fit in one row (broom's ``glance``).
@@ -205,7 +206,7 @@ class Output(Face):
         """
         from mme.files.tidy import glance
 
-        return glance(self.internals)
+        return framed(glance(self.internals))
 
     @of_records
     def augment(self, data: Any = None) -> pd.DataFrame:
@@ -225,7 +226,7 @@ class Output(Face):
         """
         from mme.files.tidy import augment
 
-        return augment(self.internals, data)
+        return framed(augment(self.internals, data))
 
     def for_marginaleffects(self, data: Any) -> Any:
         """A model of the package marginaleffects, whose predictions, comparisons and slopes then serve the fit.

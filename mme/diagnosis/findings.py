@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH = 88
+_WIDTH = 80
 
 
 @dataclass(frozen=True)

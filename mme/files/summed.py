@@ -34,7 +34,21 @@ def witness_of_sums(sums: Sums) -> dict[str, Any] | None:
     count = max(map(len, rows.values()), default=1)
     kinds = dict(sums.layout.kinds)
     table = {name: rows.get(name, [_TYPICAL.get(kinds[name], first.get(name, 1.0))] * count) for name in kinds}
-    return {"columns": typical_columns(made.spec), "chunk": _chunk(sums.layout, table), "p": made.X.shape[1]}
+    return {
+        "columns": typical_columns(made.spec),
+        "chunk": _chunk(sums.layout, table),
+        "p": made.X.shape[1],
+        "totals": [
+            _totals(sums.R[: sums.size].reshape(-1, sums.layout.m)),
+            _totals(sums.within),
+            None if sums.shift is None else _totals(sums.shift[None, :]),
+        ],
+    }
+
+
+def _totals(rows: np.ndarray) -> np.ndarray:
+    """Sums of columns and of their squares (2, m): numbers that were changed change them."""
+    return np.array([rows.sum(axis=0), np.einsum("ij,ij->j", rows, rows)])
 
 
 def _model_of(sums: Sums) -> CompressedRows | None:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 # Columns by what they are: in units of the response, statistics of three decimals, degrees of freedom, p-values.
 _MEASURES = (
-    *("estimate", "mean", "slope", "se", "lower", "upper", "effect_size"),
+    *("estimate", "mean", "slope", "se", "std_error", "lower", "upper", "effect_size"),
     *("ratio", "odds_ratio", "rate_ratio", "mean_ratio", "hazard_ratio"),
 )
-_STATISTICS = ("t", "z", "F", "chisq", "lrt")
+_STATISTICS = ("t", "z", "statistic", "F", "chisq", "lrt")
 _FREEDOMS = ("df", "den_df")
 _CRITERIA = ("aic", "aicc", "bic", "loglik", "deviance", "criterion")
 _P = ("p", "p_boundary", "p_value")
@@ -113,20 +113,21 @@ def shortened(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_table(frame: pd.DataFrame) -> Table:
-    """A frame with its cells formatted."""
+    """A frame with its cells formatted; a column without a value is not shown."""
     import pandas as pd
 
     labels = [[_label(label) for label in frame.index.get_level_values(level)] for level in range(frame.index.nlevels)]
     names = ["" if name is None else str(name) for name in frame.index.names]
     columns = [(str(name), frame.iloc[:, c].tolist()) for c, name in enumerate(frame.columns)]
     formats = _formats(columns)
-    cells = [_cells(name, values, formats) for name, values in columns]
+    shown = [(name, _cells(name, values, formats)) for name, values in columns]
+    shown = [(name, cells) for name, cells in shown if any(cells) or not cells]
     attrs = frame.attrs
     notes = [*attrs.get("notes", ()), *([attrs["note"]] if "note" in attrs else [])]
     return Table(
         frame=pd.DataFrame(frame),
-        header=(*names, *(name for name, _ in columns)),
-        rows=tuple(zip(*labels, *cells, strict=True)),
+        header=(*names, *(name for name, _ in shown)),
+        rows=tuple(zip(*labels, *(cells for _, cells in shown), strict=True)),
         left=len(labels),
         title=attrs.get("title", ""),
         notes=tuple(notes),
@@ -140,7 +141,11 @@ def _formats(columns: Sequence[tuple[str, list[Any]]]) -> dict[str, list[str]]:
     """
     found = {name: values for name, values in columns if name in _MEASURES}
     rows = len(next(iter(found.values()), []))
-    per_row = [[value] for value in found["se"]] if "se" in found else list(zip(*found.values(), strict=True))
+    errors = found.get("se", found.get("std_error", [float("nan")] * rows))
+    per_row = [
+        row if error != error else (error,)
+        for error, row in zip(errors, zip(*found.values(), strict=True), strict=True)
+    ]
     spec = column_format([abs(value) for row in per_row for value in row if value], 3) if found else ""
     specs = [spec] * rows
     if spec.endswith("e"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -109,7 +110,8 @@ def _lines(row: Row, widths: Sequence[int], left: int, indent: str) -> str:
     first, *others = row
     above = ""
     if len(first) > widths[0]:
-        above, first = f"{indent}{first}\n", ""
+        wrap = textwrap.TextWrapper(WIDTH, indent, f"{indent}  ", break_long_words=False, break_on_hyphens=False)
+        above, first = wrap.fill(first) + "\n", ""
     cells = zip((first, *others), widths, strict=True)
     line = indent + " ".join(f"{cell:{'<' if c < left else '>'}{size}}" for c, (cell, size) in enumerate(cells))
     return above + line.rstrip()

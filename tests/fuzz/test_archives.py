@@ -7,9 +7,11 @@ import zipfile
 from itertools import cycle
 
 import pytest
+from cases import lme4_case_names, load_case
 
 import mme
-from fuzz.archives import Archive, all_places, ask, outcome, read, run, saved
+from fuzz.archives import Archive, all_places, outcome, run
+from fuzz.saved import ask, read, saved
 from mme.numeric.limits import Limits, within
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -92,6 +94,16 @@ def test_arrays_that_do_not_belong_to_the_fit_are_refused(archives, tmp_path):
             assert outcome_of(rewritten(other, tmp_path)) != "finding", (name, k)
 
 
+def test_triangles_of_other_numbers_are_refused(archives, tmp_path):
+    archive = Archive(archives["sums"])
+    for k, array in enumerate(archive.arrays):
+        if array.dtype.kind == "f" and array.any():
+            other = Archive(archives["sums"])
+            other.arrays[k] = array * 0.5
+            with pytest.raises(mme.MMEError):
+                mme.CrossProducts.load(rewritten(other, tmp_path))
+
+
 def outcome_of(path):
     try:
         fit = mme.load_fit(path)
@@ -135,3 +147,11 @@ def test_a_thousand_edits_are_refused_or_harmless(archives):
     counts, found = run(1000, first=500_000)
     assert found == []
     assert counts["works"] > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", lme4_case_names())
+def test_every_stored_model_is_read_back(name, tmp_path):
+    fit = load_case(name).fit()
+    fit.save(tmp_path / "fit.mme")
+    assert mme.load_fit(tmp_path / "fit.mme").criterion == fit.criterion

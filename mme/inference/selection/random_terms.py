@@ -30,6 +30,7 @@ class Deletion:
     formula: str
     fit: Any
     beyond: Difference | None
+    why: str = ""  # no reference at the boundary is known
 
 
 def ranova(fit: Record, refitted: Refitted) -> pd.DataFrame:
@@ -55,16 +56,16 @@ def deletions(fit: Record, refitted: Refitted) -> list[Deletion]:
             found.append(Deletion(label, formula, nothing, beyond_nothing(fit)))
             continue
         smaller = refitted(formula)
-        found.append(Deletion(label, formula, smaller, _beyond(smaller.internals, fit)))
+        found.append(Deletion(label, formula, smaller, *_beyond(smaller.internals, fit)))
     return found
 
 
-def _beyond(small: Record, large: Record) -> Difference | None:
-    """What the larger model has beyond the smaller; None where no reference for it is known."""
+def _beyond(small: Record, large: Record) -> tuple[Difference | None, str]:
+    """What the larger model has beyond the smaller; None, and why, where no reference for it is known."""
     try:
-        return difference(small, large)
-    except MMEError:
-        return None
+        return difference(small, large), ""
+    except MMEError as error:
+        return None, str(error)
 
 
 def table_of(fit: Record, found: list[Deletion]) -> pd.DataFrame:
@@ -78,7 +79,7 @@ def table_of(fit: Record, found: list[Deletion]) -> pd.DataFrame:
     tails = [np.nan if one is None else one.tail(t) for one, t in zip(beyond, lrt.tolist(), strict=True)]
     with np.errstate(invalid="ignore"):
         p = np.where(df > 0.0, chdtrc(df, lrt), np.nan)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "npar": [fit.dof, *(one.dof for one in smaller)],
             "loglik": [fit.loglik, *(one.loglik for one in smaller)],
@@ -91,3 +92,5 @@ def table_of(fit: Record, found: list[Deletion]) -> pd.DataFrame:
         },
         index=pd.Index(["<none>", *(one.label for one in found)], name="deletion"),
     )
+    table.attrs["notes"] = tuple(dict.fromkeys(f"p_boundary of {one.label}: {one.why}." for one in found if one.why))
+    return table
