@@ -11,6 +11,8 @@ from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.results.frames import framed
+from mme.tables.arguments import check_options, is_word
+from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from mme.results.table import Table
 
 
-def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
+def anova(*fits: Fit | GeneralisedFit, boundary: bool = False, test: str = "chisq", **options: Any) -> pd.DataFrame:
     r"""Likelihood-ratio tests of nested fits, from the smallest model to the largest.
 
     2 (l_large - l_small) is compared with a chi-square on the difference of their parameters (Wilks 1938). Where the
@@ -38,11 +40,18 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
         one fit alone: the table of its terms, :meth:`Fit.anova`.
     boundary : bool
         Choose the reference of each comparison by what its two fits differ in, and say it in the column ``reference``.
+    test : str
+        ``"chisq"``; ``"bootstrap"``: the reference is simulated, by fits of both models to responses drawn from the
+        smaller one, whatever the two differ in: variances at zero, few groups, several parameters at once.
+    **options
+        Of the bootstrap: ``n`` (1000) replicates, ``seed``, ``workers``, ``progress``. What an interruption leaves is
+        used, and said.
 
     Returns
     -------
     DataFrame
-        ``npar, aic, bic, loglik, deviance, chisq, df, p``, one row a fit.
+        ``npar, aic, bic, loglik, deviance, chisq, df, p``, one row a fit; by bootstrap ``p_error``, the Monte Carlo
+        standard error of p, and ``n`` too.
 
     Raises
     ------
@@ -63,12 +72,24 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False) -> pd.DataFrame:
     >>> slopes = mme.lmer("Reaction ~ Days + (Days | Subject)", data, method="ML")
     >>> mme.anova(null, days, slopes, boundary=True)["reference"].tolist()
     ['', 'chi2(1)', '0.5 chi2(1) + 0.5 chi2(2)']
+    >>> mme.anova(null, days, test="bootstrap", n=99, seed=1)["p"].tolist()
+    [nan, 0.01]
     """
     from mme.inference.comparison.compare import anova as anova_
 
     if len(fits) == 1:
         _record(fits[0])
         return fits[0].anova()
+    if not is_word(test, ("chisq", "bootstrap")):
+        raise MMEError(f"test={shown(test)}: test is 'chisq' or 'bootstrap'")
+    if test == "bootstrap":
+        from mme.inference.selection.simulated_ratios import simulated_anova
+
+        if boundary:
+            raise MMEError("a simulated reference needs no mixture: leave boundary=True out beside test='bootstrap'")
+        check_options(options, ("n", "seed", "workers", "progress"), "test='bootstrap'")
+        return framed(simulated_anova(*map(_record, fits), **options))
+    check_options(options, (), "test='chisq'")
     return framed(anova_(*map(_record, fits), boundary=boundary))
 
 
