@@ -17,6 +17,8 @@ Slopes = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 # A descent ends where the next step promises no more than this.
 _GAIN = 1e-3
 _ROUNDS = 40
+# A descent that is further out than this, in coordinates of order one, ends too.
+_FARTHEST = 1e4
 # A reach is no longer one below this.
 _NO_REACH = 1e-7
 # The reach after a step that gained what was promised, and after one that did not, in lengths of the step.
@@ -73,6 +75,7 @@ def _advance(all_: Descents, f: Slopes, at: np.ndarray, step: np.ndarray, promis
     moved = at[down]
     all_.x[moved] += step[down]
     all_.f[moved], all_.gradient[moved], all_.hessian[moved] = value[down], gradient[down], hessian[down]
+    all_.going[moved] = np.abs(all_.x[moved]).max(axis=1, initial=0.0) < _FARTHEST
 
 
 def _join(all_: Descents, x: np.ndarray) -> None:

@@ -4,7 +4,8 @@ They begin at the moments; at variances that are each a multiple of what one of 
 term's before the others; at others at random; and on faces, where one term alone has a variance, of full rank or of
 rank one: the criterion is even in each column of T, so that a face has minima of its own, and a descent leaves it only
 where it can go down from there. From the lowest end, descents begin again with each column of T at zero, from zero,
-many times as large and turned round, and at the minima of the faces below it (``faces.py``), until that leads no lower.
+many times as large and turned round, with all covariances turned at random (of those of its rank), and at the minima of
+the faces below it (``faces.py``), until that leads no lower.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from mme.covariance.base import GStructure
 from mme.engine.objective import Objective
+from mme.model.problem import Model
 from mme.search.descents import Descents, descend
 from mme.search.faces import minima_of_faces
 from mme.search.valleys import Valleys
@@ -25,6 +27,9 @@ STRIDE = 10.0
 # Descents are made from so many starts, and so many more for each parameter, where a term has at most this many levels;
 # with more of them valleys become fewer, and so do starts.
 _STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 3, 12
+# Of those for each parameter so many begin from the lowest end instead, where there are covariances, turned at random,
+# beside variances up to so many decades off: in the hardest designs one in eight leads lower, at random one in twenty.
+_TURNED, _DECADES = 2, 1.0
 # From so many points of the faces of each term, the lowest of those at these multiples of the sizes.
 _FACES, _MULTIPLES = 3, (0.3, 1.0, 4.0, 20.0)
 # Rank one along sums and differences of at most so many coefficients.
@@ -34,8 +39,8 @@ _AGAIN, _GAIN = 3, 1e-3
 # Random standard deviations lie so many decades about their sizes, and so many of them are not zero: in turn near
 # their sizes, far apart, and on faces, which have minima of their own.
 _KINDS = ((1.5, 1.0), (2.5, 1.0), (1.5, 0.6))
-# An end further out than this, from which the criterion falls by one more to ten times there, is on its way to a
-# response without residuals: each degree of freedom gives log(100).
+# An end further out than this, from which the criterion falls by one more to ten times there, or to e times by its
+# slope, is on its way to a response without residuals: each degree of freedom gives log(100), or 2.
 _OUT, _FALL = 100.0, 1.0
 
 
@@ -47,8 +52,10 @@ def lowest_of_descents(
     ``size`` (k,) is theta at which the variance of a level is that of its estimate by its own records.
     """
     scale, free = objective.theta_scale, objective.model.coordinates.free
-    share = min(1.0, _FEW_LEVELS / min(block.J for block in objective.random))
-    several = islice(chain(moments, _trials(objective, size)), _STARTS + round(_STARTS_A_PARAMETER * share * size.size))
+    share, rng = min(1.0, _FEW_LEVELS / min(block.J for block in objective.random)), np.random.default_rng(1)
+    turns = _TURNED if any(map(_turns, objective.model.structures)) else 0
+    count = _STARTS + round((_STARTS_A_PARAMETER - turns) * share * size.size)
+    several = islice(chain(moments, _trials(objective, size)), count)
     starts, evaluations = np.where(free, np.array(list(several)) * scale, 0.0), 0
     for faces in _faces(objective, size):
         points = np.where(free, faces * scale, 0.0)
@@ -56,16 +63,37 @@ def lowest_of_descents(
         starts, evaluations = np.vstack([starts, points[best]]), evaluations + len(points)
     found = _ends(valleys, starts)
     x, value, evaluations = *_best(found), evaluations + found.evaluations
-    for _ in range(_AGAIN):
+    for turn in range(_AGAIN):
         if not np.isfinite(value):
             break
         again = np.array(list(beside(objective, valleys.canonical(x[None])[0] / scale, size))) * scale
+        turned = list(islice(_turned(objective.model, x, rng), 0 if turn else round(turns * share * size.size)))
         faces, spent = minima_of_faces(valleys, objective.model, x)
-        found, before = _ends(valleys, np.vstack([x, faces, np.where(free, again, 0.0)])), value
+        found, before = _ends(valleys, np.vstack([x, faces, np.where(free, [*turned, *again], 0.0)])), value
         x, value, evaluations = *_best(found), evaluations + spent + found.evaluations
         if not value < before - _GAIN:
             break
     return min([moments[0], x / scale], key=objective), evaluations + 2
+
+
+def _turned(model: Model, x: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Covariances of the ranks of those at x (k,), each turned at random, and variances alone at others, on and on.
+
+    A face of lower rank has valleys in several directions.
+    """
+    pieces = list(zip(model.structures, model.split(x), strict=True))
+    while True:
+        yield np.concatenate([_turned_once(part, piece, rng) for part, piece in pieces])
+
+
+def _turned_once(part: GStructure, piece: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if not _turns(part):
+        return piece * 10.0 ** rng.uniform(-_DECADES, _DECADES, piece.size)
+    return part.mixed(piece, np.linalg.qr(rng.normal(size=(part.q, part.q)))[0])
+
+
+def _turns(part: GStructure) -> bool:
+    return part.q > 1 and part.mixes and part.entries is not None
 
 
 def _ends(valleys: Valleys, starts: np.ndarray) -> Descents:
@@ -73,8 +101,8 @@ def _ends(valleys: Valleys, starts: np.ndarray) -> Descents:
     found = descend(valleys, np.unique(starts, axis=0), valleys.canonical)
     out = np.flatnonzero(np.abs(found.x).max(axis=1) > _OUT)
     if out.size:
-        beyond = valleys(STRIDE * found.x[out])[0]
-        found.f[out[beyond < found.f[out] - _FALL]] = np.inf
+        beyond, slope = valleys(STRIDE * found.x[out])[0], (found.gradient[out] * found.x[out]).sum(axis=1)
+        found.f[out[(beyond < found.f[out] - _FALL) | (slope < -_FALL)]] = np.inf
         found.evaluations += out.size
     return found
 

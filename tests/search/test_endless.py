@@ -18,7 +18,7 @@ def fitted(number):
 
 
 # They have more effects than records: covariances of low rank fit the response exactly.
-@pytest.mark.parametrize("number", [0, 437])
+@pytest.mark.parametrize("number", [437])
 def test_a_likelihood_without_a_finite_maximum_has_a_verdict_of_its_own(number):
     fit = fitted(number)
     assert fit.optimum.verdict == "no finite maximum"
@@ -29,17 +29,13 @@ def test_a_likelihood_without_a_finite_maximum_has_a_verdict_of_its_own(number):
     assert "fit the response exactly" in " ".join(str(fit.summary()).split())
 
 
-def test_of_two_ways_without_an_end_the_lower_is_reported():
-    fit = fitted(23227)  # the criterion has a limit there
-    assert fit.optimum.verdict == "no finite maximum"
-    assert fit.criterion < 56.7126
-
-
-def test_a_minimum_before_the_response_is_fitted_exactly_is_found():
-    fit = fitted(596)
+# Below them the criterion has no bound, or a limit that is higher (23227).
+@pytest.mark.parametrize(("number", "criterion"), [(0, 100.32), (596, 48.4138), (21041, 580.0001), (23227, 56.5)])
+def test_a_minimum_before_the_response_is_fitted_exactly_is_found(number, criterion):
+    fit = fitted(number)
     assert fit.optimum.converged
-    assert fit.criterion < 48.4138
-    assert fit.optimum.evaluations < 3500
+    assert fit.criterion < criterion
+    assert fit.optimum.evaluations < 4500
 
 
 @pytest.mark.parametrize("share", [1e-3, 1e-5, 1e-6])
