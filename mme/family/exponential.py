@@ -60,6 +60,7 @@ class ExponentialFamily(Family):
         self.shape_change = Shape(negative(A2.derivative), negative(B2.derivative))
         self.mean_function = MEANS[link]
         self.positive = self.positive_mean and link in _AS_ETA
+        self.everywhere = not self.positive
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(link={self.link!r})"

@@ -28,8 +28,6 @@ _PER_OCTAVE = 2.0
 class MeanOfEta(Protocol):
     """A function of eta and of a family's parameters: its mean, or what else lies between bounds."""
 
-    everywhere: bool
-
     @property
     def name(self) -> str:
         """Of the family."""
@@ -81,7 +79,7 @@ def marginal_means(family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau
         for first in range(0, here.size, step):
             cut = here[first : first + step]
             out[:, cut] = _integrated(family, eta[cut], s[cut], v, h, tau)
-    if not family.everywhere or np.isnan(out[:, ~np.isnan(eta)]).any():
+    if np.isnan(out[:, ~np.isnan(eta)]).any():
         raise MMEError(
             f"the {family.name} family with link '{family.link}' has no mean where eta is negative, and the normal "
             "distribution of b puts weight there: an average over b does not exist. Use a log link, or random=False"

@@ -138,6 +138,16 @@ def _of_modes(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndar
     return descent
 
 
+def _why(problem: Problem) -> str:
+    """What to do about it."""
+    if problem.family.everywhere:
+        return "rescale the covariates or the offset"
+    return (
+        f"by the {problem.family.link} link of the {problem.family.name} family eta must be positive at every record; "
+        "use the log link"
+    )
+
+
 def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
     """The criterion at a first point, or at the best of several where relationships have parameters."""
     problem = criterion.problem
@@ -145,7 +155,7 @@ def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
     nothing = replace(point, theta=problem.model.coordinates.inner(np.zeros(problem.model.k)))
     at = criterion.at(point) or criterion.at(nothing)
     if at is None:
-        raise MMEError("the likelihood has no value at the start: rescale the covariates or the offset")
+        raise MMEError(f"the likelihood has no value at the start: {_why(problem)}")
     others = (criterion.at(other) for other in (beside(problem, point) if first is None else ()))
     return min([at, *(other for other in others if other is not None)], key=lambda one: one.value)
 

@@ -8,6 +8,7 @@ from math import isfinite
 import numpy as np
 
 from mme.engine.blocks import Block, sizes_of_theta
+from mme.generalised.inside import inside
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.numeric.lapack import cholesky, cholesky_solve
@@ -34,6 +35,8 @@ def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> 
     if len(Q):
         density = family.at(data, eta, tau)
         gamma = _scored(Q, density.expected, density.expected * (eta - offset) + density.slope)
+    if not family.everywhere:
+        gamma = inside(Q, offset, gamma, eta)
     value = np.inf
     step = np.zeros(len(Q))
     for _ in range(_STEPS):
@@ -52,7 +55,8 @@ def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> 
         value = new
         step = _scored(Q, density.expected, density.slope)
         gamma = gamma + step
-    return gamma, family.first_tau(data, offset + gamma @ Q)
+    tau = family.first_tau(data, offset + gamma @ Q)
+    return gamma if family.everywhere else inside(problem.Q, problem.offset, gamma, eta), tau
 
 
 def _scored(Q: np.ndarray, W: np.ndarray, r: np.ndarray) -> np.ndarray:

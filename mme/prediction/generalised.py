@@ -17,7 +17,7 @@ from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.criterion import Criterion
 from mme.generalised.marginal import marginal_means
-from mme.generalised.monotone import eta_of
+from mme.generalised.monotone import between, eta_of
 from mme.generalised.problem import Problem
 from mme.prediction.new_record import NewRecords, checked_weights
 from mme.prediction.predictor import (
@@ -240,8 +240,5 @@ def variance_slope(fit: GeneralisedFitted, records: PredictedRows, k: int) -> np
 def _ends(fit: GeneralisedFitted, found: Predicted, response: bool, quantile: float) -> tuple[np.ndarray, np.ndarray]:
     """Both ends (n,) of the intervals, the lower first."""
     assert found.eta_se is not None
-    ends = [found.eta + sign * quantile * found.eta_se for sign in (-1.0, 1.0)]
-    if response:
-        tau = fit.estimates.tau
-        ends = [fit.family.mean(end, tau) for end in ends]
-    return np.minimum(*ends), np.maximum(*ends)
+    ends = np.array([found.eta + sign * quantile * found.eta_se for sign in (-1.0, 1.0)])
+    return between(fit.family, ends, fit.estimates.tau) if response else (ends[0], ends[1])

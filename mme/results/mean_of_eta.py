@@ -22,8 +22,6 @@ class OfCategory:
     family: Family
     category: int
 
-    everywhere = True
-
     @property
     def name(self) -> str:
         """That of the family."""

@@ -57,3 +57,10 @@ def test_quadrature_refuses_what_it_cannot_do_and_says_why() -> None:
         mme.glmer("y ~ x + (x + z + I(x^2) | a)", data, n_agq=3)
     with pytest.raises(MMEError, match="leave it out"):
         mme.glmer("y ~ x + (1 | a)", data, n_agq=3, laplace="expected")
+
+
+@pytest.mark.parametrize("family", [mme.Gamma(), mme.Gamma("identity"), mme.InverseGaussian(), mme.Poisson("identity")])
+def test_quadrature_refuses_a_link_without_means_for_all_random_effects(family: mme.Family) -> None:
+    data = {"y": [1, 2, 3, 4, 2, 5], "g": list("aabbcc")}
+    with pytest.raises(MMEError, match="eta must not be negative"):
+        mme.glmer("y ~ 1 + (1 | g)", data, family, n_agq=5)

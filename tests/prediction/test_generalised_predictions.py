@@ -213,3 +213,18 @@ def test_every_family_answers_what_is_asked_of_its_records(family: Any) -> None:
     assert fit.leverage().between(0.0, 1.0, inclusive="neither").all()
     assert 0.0 < fit.r2()["marginal"] <= fit.r2()["conditional"] < 1.0
     assert fit.refit(fit.simulate(seed=2).iloc[:, 0]).optimum.converged
+
+
+@pytest.mark.parametrize("link", ["identity", "sqrt", "inverse"])
+def test_intervals_end_where_means_end(link: str) -> None:
+    rng = np.random.default_rng(1)
+    y = rng.gamma(2.0, 2.0, 30) if link == "inverse" else rng.poisson(1.7, 30)
+    rows = {"y": y, "x": rng.normal(size=30), "g": np.repeat(np.arange(6), 5)}
+    fit = mme.glmer("y ~ x + (1 | g)", rows, (mme.Gamma if link == "inverse" else mme.Poisson)(link=link))
+    at = {"x": np.linspace(-8.0, 8.0, 161)}
+    eta = fit.predict(at, random=False, interval="confidence", type="link")
+    mean = fit.predict(at, random=False, interval="confidence")
+    passes = (eta["fit"] > 0.0) & (eta["lower"] < 0.0)
+    assert passes.any()
+    assert not mean.loc[eta["fit"] > 0.0, ["lower", "upper"]].isna().any(axis=None)
+    assert (mean.loc[passes, "upper" if link == "inverse" else "lower"] == (np.inf if link == "inverse" else 0.0)).all()

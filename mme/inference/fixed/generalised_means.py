@@ -24,7 +24,7 @@ from mme.family.base import Family
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.estimates import half_of
 from mme.generalised.marginal import marginal_means
-from mme.generalised.monotone import eta_of
+from mme.generalised.monotone import between, eta_of
 from mme.inference.fixed.adjustments import adjusted, adjustment_of, critical_values
 from mme.inference.fixed.comparisons import Comparisons, is_pairwise
 from mme.inference.fixed.means import Means
@@ -187,7 +187,7 @@ def generalised_means_table(
         with np.errstate(over="ignore", invalid="ignore"):
             mean = family.mean(at.eta, tau)
             se = np.where(np.isinf(se), np.inf, np.abs(family.mean_slope(at.eta, tau)) * se)
-            ends = np.sort([family.mean(end, tau) for end in ends], axis=0)  # some means fall with eta
+            ends = np.array(between(family, ends, tau))
     return pd.DataFrame({"mean": mean, "se": se, "lower": ends[0], "upper": ends[1]}, index=means.index)
 
 
