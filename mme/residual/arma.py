@@ -66,9 +66,9 @@ class ARMA(RStructure):
         labels = Labels(steps.astype(np.int64), [f"{t:g}" for t in times.min() + np.arange(T)], title)
         present = read_occasions(reader, labels, groups)
         lags = {int(lag) for row in np.unique(present, axis=0) for lag in np.diff(np.flatnonzero(row))}
-        if lags <= {0} or (present.sum(axis=1).max() < 3 and len(lags) < 2):
+        if present.sum(axis=1).max() < 3 and len(lags) < 2:
             raise reader.error(
-                f"all pairs of records in a {groups.title} are {min(lags, default=0)} steps apart: phi and theta "
+                f"all pairs of records in a {groups.title} are {min(lags)} steps apart: phi and theta "
                 "cannot be told apart; use AR1"
             )
         patterns = build_patterns(groups.codes, labels.codes, present)

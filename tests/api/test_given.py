@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mme
+from mme.residual.given import entangled
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +213,20 @@ def test_a_pedigree_alone_is_that_of_the_factor_whose_levels_it_has(herd):
         mme.lmer("y ~ 1 + (1 | herd) + (1 | x)", data.assign(x=np.arange(80) % 9), relationship=pedigree)
     with pytest.raises(mme.MMEError, match=r"\{'animal': pedigree\}; got ndarray"):
         mme.lmer("y ~ 1 + (1 | animal)", data, relationship=np.eye(40))
+
+
+class _Tiny:
+    """Natural parameters of 1e-12 or so: two share a coordinate, one has its own."""
+
+    k = 3
+
+    def start(self):
+        return np.zeros(3)
+
+    def natural(self, x):
+        return 1e-12 * np.array([x[0] + x[1], x[1], x[2]])
+
+
+def test_what_shares_coordinates_is_told_whatever_the_unit():
+    expected = [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert entangled(_Tiny()).astype(int).tolist() == expected

@@ -8,6 +8,7 @@ from scipy.linalg import block_diag, cho_factor, cho_solve, cholesky, solve_tria
 
 import mme
 import mme.derivatives.variance_derivatives as derivatives
+from mme.derivatives.estimated import Estimated
 from mme.derivatives.information import Direction, information
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
@@ -103,7 +104,7 @@ def test_derivatives_by_theta_are_those_of_differences(name):
     closed = information(fit.internals.objective, fit.theta, fit.internals.estimates.at)
     exact, near = (
         derivatives._by_chain_rule(fit.internals.estimates, closed),
-        derivatives._by_differences(fit.internals.estimates, free),
+        derivatives._by_differences(Estimated(fit.internals.estimates, free)),
     )
     units = exact.units
     scale = np.abs(np.diag(exact.hessian) * units**2).max()

@@ -14,6 +14,9 @@ from residuals import STRUCTURES, bound, records
 import mme
 from mme.derivatives.slopes import criterion_slopes
 from mme.engine.criterion import of_least_squares
+from mme.engine.objective import Objective
+from mme.engine.span import within_X
+from mme.model.problem import build_model
 from mme.residual import AR1, CompoundSymmetry, Heterogeneous, bind
 
 
@@ -287,3 +290,15 @@ def test_the_criterion_of_a_residual_structure_is_the_density_of_the_response(st
     Z = np.equal.outer(data["h"].to_numpy(), np.arange(4)).astype(float)
     V, X, y = fit.theta[0] ** 2 * Z @ Z.T + R, np.column_stack([np.ones(N), data["x"]]), data["y"].to_numpy()
     assert fit.criterion == pytest.approx(density(y, X, V), abs=1e-7)
+
+
+def test_slopes_of_the_two_levels_that_have_them_lie_within_an_X_that_has_these_slopes():
+    """A covariate of zeros but in two levels of many; the first records have no value of it."""
+    groups = np.arange(400) % 40
+    x = np.where((groups < 2) & (np.arange(400) > 100), np.linspace(1.0, 2.0, 400), 0.0)
+    X = np.column_stack([np.ones(400), x * (groups == 0), x * (groups == 1)])
+    y = np.random.default_rng(8).normal(size=400)
+    block = Objective.of(build_model(y, X, [mme.Term(groups, x[:, None])])).blocks
+    Q = np.linalg.qr(X)[0].T
+    assert within_X(block[0], Q)[1].tolist() == [True]
+    assert within_X(block[0], Q[:2])[1].tolist() == [False]

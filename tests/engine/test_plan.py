@@ -5,9 +5,10 @@ import pytest
 
 import mme
 from mme.engine.assembly import names_of
-from mme.engine.meetings import filled_share
+from mme.engine.iteration import IterativeWork
+from mme.engine.meetings import filled_share, spread
 from mme.engine.objective import Objective
-from mme.engine.plan import Plan, plan
+from mme.engine.plan import Plan, plan, require_dense_memory
 from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
 from mme.numeric.sums import cells
@@ -108,3 +109,23 @@ def test_sums_over_levels_that_meet_all_others_or_few_are_those_of_a_list(levels
     np.testing.assert_allclose(fits[1][0], fits[0][0], rtol=1e-13)
     for one, other in zip(*(fit[1:] for fit in fits), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)
+
+
+def test_effects_in_four_worlds_that_do_not_meet_reach_a_quarter():
+    """Each of four sets of five effects meets in all of its own hundred levels, and none of another set."""
+    level, effect = np.repeat(np.arange(400), 5), (np.repeat(np.arange(400) // 100, 5) * 5 + np.tile(np.arange(5), 400))
+    assert spread([cells(level, effect, 400, 20)], [1]) == 0.25
+
+
+@pytest.mark.parametrize(("summed", "squares"), [(True, 1), (False, 2)])
+def test_a_dense_remainder_is_refused_where_its_squares_do_not_fit(summed, squares):
+    """One of 8 m^2 bytes that is factorised where it is summed; two where it is copied first."""
+    with within(Limits(memory=8 * squares * 1000**2)):
+        require_dense_memory(1000, summed=summed)
+        with pytest.raises(mme.MemoryForecastError, match="1,001 random effects"):
+            require_dense_memory(1001, summed=summed)
+
+
+def test_the_forecast_of_the_iterative_engine_is_five_columns_for_each_probe():
+    with within(Limits(probes=7)):
+        assert IterativeWork(1000, 0).bytes == 5 * np.zeros((1000, 7)).nbytes

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import mme
+from mme.engine.dependence import Equation
 from mme.errors import MemoryForecastError, MMEError
 from mme.numeric.limits import Limits, within
 from tests.dense import dense_fit, design, lower_factor
@@ -162,3 +163,11 @@ def test_missing_entries_are_named():
     X.data[-1] = np.nan
     with within(SPARSE), pytest.raises(MMEError, match="missing or infinite values in 'x41'"):
         mme.fit(records.y, X, records.terms("intercept"))
+
+
+def test_an_equation_among_columns_is_the_same_times_any_number():
+    columns, weights = np.array([4, 1, 7]), np.array([1.0, -2.0, 1e-11])  # the last is rounding
+    for times in (1e-8, 1.0, 1e8):
+        found = Equation.of(columns, times * weights)
+        assert found.columns.tolist() == [1, 4]
+        np.testing.assert_allclose(found.weights, [-2.0 * times, times])

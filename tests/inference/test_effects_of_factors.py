@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fits import at as fit_at
-from scipy.stats import multivariate_normal, norm, studentized_range
+from scipy.stats import multivariate_normal, norm, studentized_range, t
 
 import mme
+from mme.inference.fixed.families import polynomial
 from mme.numeric.unions import LargestNormal
 
 STORED = json.loads((Path(__file__).parents[1] / "reference" / "contrasts" / "effects.json").read_text())
@@ -140,6 +141,9 @@ def test_effect_sizes_are_those_of_emmeans(fits):
     np.testing.assert_allclose(table["effect_size"], d, rtol=1e-6)
     known = se**2 - d**2 / (2 * 114) + d**2 / (2 * 113)
     np.testing.assert_allclose(table["se"], np.sqrt(known), rtol=1e-5)
+    half = t.ppf(0.975, table["df"]) * table["se"]
+    np.testing.assert_allclose(table["lower"], table["effect_size"] - half, rtol=1e-12)
+    np.testing.assert_allclose(table["upper"], table["effect_size"] + half, rtol=1e-12)
 
 
 def test_joint_tests_are_those_of_emmeans(fits):
@@ -274,3 +278,18 @@ def test_the_pairs_of_fifty_means_take_less_than_a_second_each_way():
             table = fit.means("f", pairs=True, adjust=adjust)
             assert process_time() - began < 3.0  # a second, on a quiet machine
             assert len(table) == 1225
+
+
+def test_polynomials_over_fifteen_levels_are_those_of_emmeans():
+    """``poly.emmc(1:15)``, degree 5: its smallest entry, which the others are whole multiples of, is below 0.02."""
+    half = [0, 675, 1000, 751, -44, -979, -1144, 1001]
+    found = polynomial([str(level) for level in range(15)])[0][4]
+    assert found.tolist() == [*(-value for value in half[:0:-1]), *half]
+
+
+def test_without_random_terms_all_variances_are_that_of_the_residual():
+    rng = np.random.default_rng(2)
+    data = {"f": np.repeat(["a", "b", "c"], 5), "y": rng.normal(size=15)}
+    fit = mme.lmer("y ~ f", data)
+    total, residual = (fit.means("f", pairs=True, effect_size=word) for word in ("total", "residual"))
+    np.testing.assert_array_equal(total, residual)

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mutants.silent import against_tolerances, silent
+
 OPERATORS: dict[type[ast.operator], tuple[str, str]] = {
     ast.Add: ("+", "-"),
     ast.Sub: ("-", "+"),
@@ -79,46 +81,48 @@ class _Positions:
 
 def mutations(path: str, source: bytes) -> list[Mutation]:
     """Every fault there is for a file, in the order of its lines."""
-    at, found = _Positions(source), []
-    for function, node in _arithmetic(ast.parse(source), ""):
-        for start, end, new in _changes(node, at):
+    at, found, tree = _Positions(source), [], ast.parse(source)
+    left, tolerances = silent(tree), against_tolerances(tree)
+    for function, node in _arithmetic(tree, "", left):
+        for start, end, new in _changes(node, at, tolerances):
             line, before, after = at.shown(start, end, new)
             found.append(Mutation(path, function, line, start, end, new, before, after))
     distinct = {(m.start, m.end, m.new): m for m in found}.values()
     return sorted(distinct, key=lambda m: (m.start, m.end))
 
 
-def _arithmetic(tree: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
+def _arithmetic(tree: ast.AST, function: str, left: set[int]) -> Iterator[tuple[str, ast.AST]]:
     """The nodes that can be changed with the function they stand in: no messages, types, defaults or decorators."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.keyword) and node.arg in WITHOUT_RESULT:
             continue
-        if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom | ast.Assert):
+        if id(node) in left or isinstance(node, ast.Import | ast.ImportFrom | ast.Assert):
             continue
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield from _inside(node, function)
+            yield from _inside(node, function, left)
         elif isinstance(node, ast.AnnAssign):
-            yield from _arithmetic(ast.Module([ast.Expr(node.value)] if node.value else [], []), function)
+            yield from _arithmetic(ast.Module([ast.Expr(node.value)] if node.value else [], []), function, left)
         else:
             yield function or "the module", node
-            yield from _arithmetic(node, function)
+            yield from _arithmetic(node, function, left)
 
 
-def _inside(node: ast.FunctionDef | ast.ClassDef, outside: str) -> Iterator[tuple[str, ast.AST]]:
+def _inside(node: ast.FunctionDef | ast.ClassDef, outside: str, left: set[int]) -> Iterator[tuple[str, ast.AST]]:
     """The body of a function, and of the methods of a class; fields of a class are no arithmetic."""
     name = f"{outside}.{node.name}".strip(".")
     body = [part for part in node.body if isinstance(node, ast.FunctionDef) or isinstance(part, ast.FunctionDef)]
-    yield from _arithmetic(ast.Module(body, []), name)
+    yield from _arithmetic(ast.Module(body, []), name, left)
 
 
-def _changes(node: ast.AST, at: _Positions) -> Iterator[tuple[int, int, str]]:
+def _changes(node: ast.AST, at: _Positions, tolerances: set[int]) -> Iterator[tuple[int, int, str]]:
     """Spans of a node and what replaces them."""
     if isinstance(node, ast.BinOp):
         yield from _of_operation(node, at)
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
         token, others = COMPARISONS[type(node.ops[0])]
         start, end = _between(node.left, node.comparators[0], token, at)
-        yield from ((start, end, other) for other in others)
+        same = token.rstrip("=") if id(node) in tolerances else None  # of < and <= the other
+        yield from ((start, end, other) for other in others if other.rstrip("=") != same)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Not):
         start, _ = at.span(node)
         yield start, start + (1 if isinstance(node.op, ast.USub) else len("not ")), ""

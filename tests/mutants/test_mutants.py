@@ -12,7 +12,8 @@ def f(x: int = 3) -> float:
     """x - 1"""
     x += 1.5
     if x <= LIMIT and not x:
-        raise ValueError("2 - 1")
+        said = x + 7
+        raise ValueError("2 - 1", said)
     return -(x + 2) * \xc3\xa9[0]
 '''.replace(b"\xc3\xa9", "é".encode())
 
@@ -22,13 +23,24 @@ def test_every_kind_of_fault_is_made_and_nothing_else_is_touched():
     said = {(m.line, m.after) for m in found}
     assert (2, "LIMIT = 1e-05") in said
     assert {(7, "x -= 1.5"), (7, "pass"), (7, "x += 3.0")} <= said
-    assert {(8, "if x < LIMIT and not x:"), (8, "if x > LIMIT and not x:"), (8, "if x <= LIMIT and x:")} <= said
+    assert {(8, "if x > LIMIT and not x:"), (8, "if x <= LIMIT and x:")} <= said
+    assert (8, "if x < LIMIT and not x:") not in said  # no number equals a tolerance to its last bit
     assert (8, "if x <= LIMIT or not x:") in said
-    assert {(10, "return (x + 2) * é[0]"), (10, "return -(x - 2) * é[0]"), (10, "return -(x) * é[0]")} <= said
-    assert {m.line for m in found} == {2, 7, 8, 10}  # no docstring, decorator, default or message
+    assert {(11, "return (x + 2) * é[0]"), (11, "return -(x - 2) * é[0]"), (11, "return -(x) * é[0]")} <= said
+    assert {m.line for m in found} == {2, 7, 8, 11}  # no docstring, decorator, default or message
     for mutation in found:
         compile(mutation.applied(SOURCE), "x.py", "exec")
         assert mutation.applied(SOURCE) != SOURCE
+
+
+def test_what_numpy_takes_for_the_same_is_no_fault_and_whole_bounds_are():
+    said = {
+        m.after for m in mutations("mme/engine/x.py", b"def f(x):\n    return x.reshape(-1, 3)[-1:] if x < 2 else x\n")
+    }
+    assert not any("-2, 3" in after for after in said)
+    assert any("-1, 4" in after for after in said)
+    assert any("[-2:]" in after for after in said)
+    assert any("x <= 2" in after for after in said)
 
 
 def test_a_seed_chooses_the_same_mutations_again():

@@ -22,11 +22,29 @@ ROOT = Path(__file__).parents[2]
 FIRST = "tests/engine/test_first_principles.py"
 # Which tests, beside first principles, are those of a folder of mme/.
 TESTS = {
-    "engine": ["tests/engine", "tests/inference/test_estimability.py"],
-    "solution": ["tests/engine/test_engines_agree.py", "tests/results", "tests/prediction", "tests/diagnosis"],
-    "derivatives": ["tests/derivatives", "tests/inference/test_satterthwaite.py"],
+    "engine": [
+        "tests/engine",
+        "tests/iterative",
+        "tests/numeric/test_limits.py",
+        "tests/inference/test_estimability.py",
+        "tests/identifiability/test_undetermined_shares.py",
+    ],
+    "solution": [
+        "tests/engine/test_engines_agree.py",
+        "tests/iterative",
+        "tests/results",
+        "tests/prediction",
+        "tests/diagnosis",
+    ],
+    "derivatives": [
+        "tests/derivatives",
+        "tests/inference/test_satterthwaite.py",
+        "tests/inference/test_kenward_roger.py",
+        "tests/inference/test_kenward_roger_residual.py",
+        "tests/search/test_average_information.py",
+    ],
     "inference": ["tests/inference"],
-    "residual": ["tests/residual", "tests/api/test_given.py"],
+    "residual": ["tests/residual", "tests/api/test_given.py", "tests/inference/test_residual_intervals.py"],
 }
 # A fault that makes the tests of a folder take more CPU seconds than this is noticed; a busy machine makes none longer.
 LONGEST = 600
@@ -50,13 +68,13 @@ def files(folder: str) -> list[Path]:
 
 
 def suite_of(path: str) -> list[str]:
-    """First principles, then the tests whose text names the room, then the others of its folder."""
+    """First principles, the examples of the room, the tests whose text names it, then the others of its folder."""
     room = Path(path).with_suffix("").parts
     module, folder = ".".join(room), room[1]
     found = [file for place in TESTS[folder] for file in _test_files(ROOT / place)]
     near = [file for file in found if module in file.read_text() or file.stem.endswith(room[-1])]
     ordered = dict.fromkeys([*near, *found])
-    return [FIRST, *(str(file.relative_to(ROOT)) for file in ordered if file != ROOT / FIRST)]
+    return [FIRST, path, *(str(file.relative_to(ROOT)) for file in ordered if file != ROOT / FIRST)]
 
 
 def _test_files(place: Path) -> list[Path]:

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from residuals import MORE, bound, designs
 
+import mme
 from mme.numeric.differences import slopes
+from mme.residual import bind
 
 
 @pytest.mark.parametrize("name", MORE)
@@ -43,3 +45,26 @@ def test_derivatives_are_those_of_R(name, data):
     D = 10.0 * slopes(whole, np.zeros(structure.k)).reshape(structure.k, data.n, data.n)
     size = (1.0 + np.abs(D).max()) * np.abs(v).sum()
     np.testing.assert_allclose(structure.changes(x, v), D @ v, atol=(1e-4 if "spherical" in name else 1e-7) * size)
+
+
+def test_a_nugget_is_told_from_a_range_by_the_distances_of_any_two_groups():
+    """(1 - nu) exp(-h / r) at one distance is one number; at two, those of two groups of one size, two."""
+    time, group = [0.0, 1.0, 0.0, 2.0], ["a", "a", "b", "b"]
+    assert bind(mme.Exponential(time, group).with_nugget(), np.asarray, 4).names == ("range", "nugget")
+    with pytest.raises(mme.MMEError, match="cannot be told apart"):
+        bind(mme.Exponential([0.0, 1.0, 0.0, 1.0], group).with_nugget(), np.asarray, 4)
+
+
+def test_complete_series_of_three_tell_the_parameters_of_arma_apart_and_pairs_do_not():
+    assert bind(mme.ARMA([1, 2, 3], ["a"] * 3), np.asarray, 3).k == 2
+    with pytest.raises(mme.MMEError, match="1 steps apart"):
+        bind(mme.ARMA([1, 2, 1, 2], ["a", "a", "b", "b"]), np.asarray, 4)
+
+
+def test_a_matern_correlation_of_smoothness_one_half_is_the_exponential_with_its_slopes():
+    places, v = np.random.default_rng(1).normal(size=(2, 12)), np.arange(12.0)
+    one = bind(mme.Spatial("matern", list(places), ["a"] * 12, smoothness=0.5), np.asarray, 12)
+    other = bind(mme.Spatial("exponential", list(places), ["a"] * 12), np.asarray, 12)
+    x, every = np.array([0.3]), np.arange(12)
+    np.testing.assert_allclose(one.covariance(x, every), other.covariance(x, every), rtol=1e-13)
+    np.testing.assert_allclose(one.changes(x, v), other.changes(x, v), rtol=1e-12, atol=1e-13)

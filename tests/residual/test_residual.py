@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from residuals import (
+    MORE,
     STRUCTURES,
     Records,
     bound,
@@ -104,6 +105,17 @@ def test_nothing_leaves_the_doubles_however_far_the_coordinates_go(name, size):
         assert np.isfinite(structure.logdet(x))
         assert np.isfinite(structure.natural(x)).all()
         assert np.isfinite(structure.whiten(x, data.rng.normal(size=(2, data.n)))).all()
+
+
+@pytest.mark.parametrize("name", [*STRUCTURES, *MORE])
+def test_natural_parameters_lie_within_their_bounds(name):
+    data = records(5, 8, 4, True)
+    structure = bound((STRUCTURES | MORE)[name](data))
+    low, high = np.transpose(structure.bounds)
+    rng = np.random.default_rng(1)
+    found = np.array([structure.natural(x) for x in 3.0 * rng.normal(size=(40, structure.k))])
+    assert (found >= low).all()
+    assert (found <= high).all()
 
 
 @every_structure

@@ -87,12 +87,10 @@ def deviation(fit: Fitted, word: Any) -> tuple[float, float]:
     Of the residual those are n - p less what the random effects take; of all variances those of their sum, by the delta
     method; of a number none are counted.
     """
-    if is_word(word, ("residual",)):
+    if is_word(word, ("total",)) and fit.model.terms:
+        return total_sd(fit), max(float(min(term.n_levels for term in fit.model.terms) - 1), 1.0)
+    if is_word(word, ("residual", "total")):
         return fit.sigma, max(float(fit.nobs - len(fit.fixed_names)), 1.0)
-    if is_word(word, ("total",)):
-        return total_sd(fit), max(float(min(term.n_levels for term in fit.model.terms) - 1), 1.0) if (
-            fit.model.terms
-        ) else max(float(fit.nobs - len(fit.fixed_names)), 1.0)
     needed = "effect_size must be 'residual', 'total' (all variances), or a standard deviation"
     return number(word, needed, lambda value: value > 0.0), np.inf
 

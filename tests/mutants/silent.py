@@ -1,0 +1,77 @@
+"""Parts of a file in which a fault changes no result: nothing that a test could hold on to.
+
+* Texts of errors: messages, and names that are assigned beside a ``raise`` and used in it alone.
+* ``reshape(-1, ...)``: NumPy takes any negative number for "what is left".
+* ``<`` for ``<=`` against a tolerance (a number below 0.1, or a constant of the module that is one, times whatever):
+  the two differ where a computed number equals the tolerance to its last bit.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+
+
+def silent(tree: ast.Module) -> set[int]:
+    """``id`` of the nodes that are left as they are, with all inside them."""
+    found = {id(node) for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.JoinedStr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
+            sizes = [x for one in node.args for x in (one.elts if isinstance(one, ast.Tuple) else [one])]
+            found |= {id(one.operand) for one in sizes if isinstance(one, ast.UnaryOp)}
+        if isinstance(node, ast.FunctionDef):
+            found |= {id(statement) for statement in _of_messages(node)}
+    return found
+
+
+def _of_messages(function: ast.FunctionDef) -> Iterator[ast.Assign]:
+    """Assignments to a name that is read in ``raise`` statements alone."""
+    read = _read(function)
+    in_raises = sum((_read(node) for node in ast.walk(function) if isinstance(node, ast.Raise)), Counter[str]())
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if 0 < in_raises[name] == read[name]:
+                yield node
+
+
+def _read(node: ast.AST) -> Counter[str]:
+    return Counter(x.id for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Load))
+
+
+def against_tolerances(tree: ast.Module) -> set[int]:
+    """``id`` of the comparisons with a tolerance: no computed number equals it."""
+    constants = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for targets, values in [_pairs(node)]
+        for target, value in zip(targets, values, strict=True)
+        if isinstance(target, ast.Name) and _is_tolerance(value, set())
+    }
+    compared = (node for node in ast.walk(tree) if isinstance(node, ast.Compare))
+    return {id(node) for node in compared if any(_is_tolerance(x, constants) for x in _operands(node))}
+
+
+def _operands(node: ast.Compare | ast.BinOp) -> Iterator[ast.expr]:
+    """What is compared, and what it is a sum or product of."""
+    parts = [node.left, *node.comparators] if isinstance(node, ast.Compare) else [node.left, node.right]
+    for part in parts:
+        yield part
+        if isinstance(part, ast.BinOp):
+            yield from _operands(part)
+
+
+def _pairs(node: ast.Assign) -> tuple[list[ast.expr], list[ast.expr]]:
+    """Targets and values of an assignment, one by one where they are tuples."""
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        return target.elts, value.elts
+    return [target], [value]
+
+
+def _is_tolerance(node: ast.AST, constants: set[str]) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id in constants
+    return isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value < 0.1
