@@ -114,7 +114,8 @@ def effects(model: Model, by: str = "factor") -> list[Effects]:
         ``by`` is another word.
     """
     if not is_word(by, _BY):
-        raise MMEError(f"by must be 'factor' (terms on one grouping factor joined) or 'term', got {shown(by)}")
+        hint = f"; what is of it is ['{by}'] of the result" if by in [term.group for term in model.terms] else ""
+        raise MMEError(f"by must be 'factor' (terms on one grouping factor joined) or 'term', got {shown(by)}{hint}")
     members: list[list[int]] = []
     for t, term in enumerate(model.terms):
         for own in members if by == "factor" else ():
