@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _INTERVALS: dict[str, tuple[str, ...]] = {
     "wald": ("variances",),
     "profile": ("parameters", "progress"),
-    "bootstrap": ("n", "seed", "workers", "progress", "kind"),
+    "bootstrap": ("n", "seed", "workers", "progress", "kind", "draws"),
 }
 
 
@@ -56,8 +56,7 @@ class Intervals(Face):
         **options
             Of the method: ``variances=True`` of Wald's, standard deviations and correlations of the random effects too,
             by the observed information on the scale of logarithms and of Fisher's z; ``parameters`` of a profile;
-            ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a
-            bootstrap.
+            ``n``, ``draws``, ``seed``, ``workers``, ``progress`` and ``kind`` of a bootstrap.
 
         Examples
         --------
@@ -131,6 +130,7 @@ class Intervals(Face):
         self,
         n: int = 1000,
         *,
+        draws: str = "parametric",
         seed: int | None = None,
         workers: int | None = None,
         progress: bool | Callable[[int, int], None] = False,
@@ -141,6 +141,12 @@ class Intervals(Face):
         ----------
         n : int
             Replicates.
+        draws : str
+            ``"parametric"``: random effects and residuals from normal distributions; ``"given"``: residuals alone,
+            at the predicted random effects; ``"residual"``: predicted effects of levels and residuals resampled,
+            inflated to the estimated covariances (Carpenter, Goldstein and Rasbash 2003), where they are not normal;
+            ``"wild"``: residuals from X beta of each group times a random number (Mammen's two points), for fixed
+            effects where variances differ between groups; factors must be nested.
         seed : int, optional
             Makes the same replicates again, whatever the number of processes.
         workers : int, optional
@@ -151,4 +157,4 @@ class Intervals(Face):
         """
         from mme.inference.intervals.bootstrap import bootstrap
 
-        return bootstrap(self.internals, n, seed, workers, progress)
+        return bootstrap(self.internals, n, seed, workers, progress, draws=draws)

@@ -7,7 +7,6 @@ that results do not depend on the number of processes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from mme.fitted.record import Fitted
 from mme.inference.intervals.refits import (
     Progress,
     Refitter,
+    collected,
     parameters_of,
     replicates,
     reporter,
@@ -30,6 +30,7 @@ from mme.inference.intervals.refits import (
 from mme.inference.intervals.whole import AllParameters
 from mme.numeric.limits import limits
 from mme.numeric.processors import processors
+from mme.results.resample import DRAWS
 from mme.search.found import Found
 from mme.search.loop import search
 from mme.tables.arguments import check_level, count, entropy, is_word
@@ -156,29 +157,27 @@ def bootstrap(
     *,
     searching: Callable[..., Found] = search,
     start_method: str | None = None,
+    draws: str = "parametric",
 ) -> Bootstrap:
     """Draw n responses from a fit and fit its model to each, by ``searching``; see ``fit.bootstrap()``.
 
     ``start_method`` is how processes begin, "fork" or "spawn"; None: as the model allows.
     """
     n, workers = count(n, "n"), None if workers is None else count(workers, "workers")
+    if not is_word(draws, DRAWS):
+        raise MMEError(f"draws must be one of {', '.join(map(repr, DRAWS))}; got {shown(draws)}")
     origin: Any = entropy(seed).entropy
     whole, asked, fit = AllParameters.of(fit), fit, fit.determined
     whole.warn(asked, "the bootstrap has no values of")
     known, plan = fit.objective, fit.objective.plan
     given = fit.theta_given and fit.model.held is None
-    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching)
+    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching, draws)
+    assert refitter.simulator is not None  # refused before processes begin
     processes, least = min(processors() if workers is None else int(workers), int(n)), 1
     if n >= limits().responses_together and refitter.batch is not None:  # no process begins as quickly
         processes, least = 1, _TOGETHER
-    rows: list[np.ndarray] = []
-    reasons: Counter[str] = Counter()
-    report = reporter(progress, int(n))
-    for piece, failed in replicates(refitter, int(n), processes, start_method or safe_start_method(known), least):
-        rows.append(piece)
-        reasons.update(failed)
-        report(sum(map(len, rows)))
-    table = np.concatenate(rows)
+    pieces = replicates(refitter, int(n), processes, start_method or safe_start_method(known), least)
+    table, reasons = collected(pieces, int(n), reporter(progress, int(n)))
     P, k = whole.places.size, fit.model.k
     given_phi = fit.model.as_given.phi
     if given_phi is not None:  # they are the same in all refits: nothing can be said of their spread
@@ -193,6 +192,6 @@ def bootstrap(
         theta=table[:, P : P + k],
         singular=table[:, P + k] == 1.0,
         converged=table[:, P + k + 1] == 1.0,
-        failures=dict(reasons),
+        failures=reasons,
         seed=origin,
     )

@@ -7,7 +7,6 @@ parameters that the responses were drawn from. Replicate i has a random stream o
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +24,7 @@ from mme.generalised.problem import Problem
 from mme.generalised.sparse import SparseEquations
 from mme.generalised.verdict import judge
 from mme.inference.intervals.bootstrap import Bootstrap
-from mme.inference.intervals.refits import Progress, replicates, reporter
+from mme.inference.intervals.refits import Progress, collected, replicates, reporter
 from mme.many.generalised_refits import GeneralisedBatch
 from mme.model.problem import Model
 from mme.numeric.limits import limits
@@ -127,14 +126,8 @@ def bootstrap_generalised(
     batch = GeneralisedBatch.of(fit) if n >= limits().responses_together else None
     if batch is not None and batch.together is not None:  # no process begins as quickly
         refitter.batch, refitter.threads, processes, least = batch, processes, 1, _TOGETHER
-    rows: list[np.ndarray] = []
-    reasons: Counter[str] = Counter()
-    report = reporter(progress, n)
-    for piece, failed in replicates(refitter, n, processes, start_method or _safe_start_method(problem), least):
-        rows.append(piece)
-        reasons.update(failed)
-        report(sum(map(len, rows)))
-    table, k = np.concatenate(rows), fit.model.k
+    pieces = replicates(refitter, n, processes, start_method or _safe_start_method(problem), least)
+    (table, reasons), k = collected(pieces, n, reporter(progress, n)), fit.model.k
     P = table.shape[1] - k - 2
     return Bootstrap(
         names=generalised_names(fit.model, fit.family.parameter_names(problem.data), fit.fixed_names),
@@ -144,7 +137,7 @@ def bootstrap_generalised(
         theta=table[:, P : P + k],
         singular=table[:, P + k] == 1.0,
         converged=table[:, P + k + 1] == 1.0,
-        failures=dict(reasons),
+        failures=reasons,
         seed=origin,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from mme.engine.criterion import residual_sd
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
 from mme.engine.pls import pwrss
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.fitted.natural import parameter_values
 from mme.many.refits import DONE, in_columns
 from mme.many.searches import Searches
@@ -24,6 +26,7 @@ from mme.model.problem import Model
 from mme.numeric.bars import ProgressBar, is_watched
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import Limits, limits, set_limits
+from mme.results.resample import drawn_by
 from mme.results.simulate import Simulator
 from mme.search.found import Found
 from mme.search.loop import search
@@ -48,9 +51,10 @@ class Refitter:
     entropy: Any
     known: Objective | None
     searching: Callable[..., Found] = search
+    draws: str = "parametric"
 
     def __getstate__(self) -> dict[str, Any]:
-        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching")
+        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching", "draws")
         return {name: getattr(self, name) for name in fields} | {"known": None}
 
     @cached_property
@@ -61,7 +65,7 @@ class Refitter:
     @cached_property
     def simulator(self) -> Simulator:
         """Draws responses at the estimates."""
-        return Simulator(Estimates(self.objective, self.theta))
+        return drawn_by(self.draws, Estimates(self.objective, self.theta))
 
     @cached_property
     def batch(self) -> Searches | None:
@@ -148,7 +152,6 @@ def replicates(
         yield from map(refitter, pieces)
         return
     import multiprocessing
-    import warnings
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
@@ -166,6 +169,25 @@ def replicates(
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def collected(
+    pieces: Iterator[tuple[np.ndarray, list[str]]], n: int, report: Callable[[int], None]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """All rows and how often each reason was given; what an interruption leaves, which is said."""
+    rows: list[np.ndarray] = []
+    reasons: Counter[str] = Counter()
+    try:
+        for piece, failed in pieces:
+            rows.append(piece)
+            reasons.update(failed)
+            report(sum(map(len, rows)))
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+        done = f"interrupted: {sum(map(len, rows))} of {n} replicates are done"
+        warnings.warn(done, MMEWarning, stacklevel=4)
+    return np.concatenate(rows), dict(reasons)
 
 
 def safe_start_method(objective: Objective) -> str:
