@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal, norm, studentized_range, t
 
 import mme
 from mme.inference.fixed.families import polynomial
+from mme.inference.fixed.response_scale import response_scale
 from mme.numeric.unions import LargestNormal
 
 STORED = json.loads((Path(__file__).parents[1] / "reference" / "contrasts" / "effects.json").read_text())
@@ -293,3 +294,30 @@ def test_without_random_terms_all_variances_are_that_of_the_residual():
     fit = mme.lmer("y ~ f", data)
     total, residual = (fit.means("f", pairs=True, effect_size=word) for word in ("total", "residual"))
     np.testing.assert_array_equal(total, residual)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        *("log(y)", "log2(y)", "log10(y)", "log1p(y)", "log(y, 3)", "log(y, base=3)", "log(y + 2)", "log(2 + y)"),
+        *("sqrt(y)", "exp(y)", "I(y^3)", "1/y", "log(y / (1 - y))", "(log(y))"),
+    ],
+)
+def test_the_way_back_is_the_inverse_of_the_transform_and_its_slope_the_derivative(response):
+    y = np.linspace(0.1, 0.8, 9)
+    fit = mme.lmer(f"{response} ~ 1", {"y": y})
+    back, eta = response_scale(fit.internals, "response", False), fit.internals.model.y
+    np.testing.assert_allclose(back.mean(eta), y, rtol=1e-12)
+    step = 1e-5 * np.abs(eta)
+    np.testing.assert_allclose(back.slope(eta), (back.mean(eta + step) - back.mean(eta - step)) / (2 * step), rtol=1e-7)
+
+
+def test_a_bias_adjusted_mean_by_a_given_deviation_is_that_of_the_lognormal():
+    fit = mme.lmer("log(y) ~ 1", {"y": np.linspace(0.1, 0.8, 9)})
+    eta = fit.internals.model.y
+    plain, adjusted = (response_scale(fit.internals, "response", sigma).mean(eta) for sigma in (False, 0.3))
+    np.testing.assert_allclose(adjusted / plain, np.exp(0.3**2 / 2), rtol=1e-12)
+    with pytest.raises(mme.MMEError, match="bias_adjust must be False"):
+        response_scale(fit.internals, "response", -1.0)
+    with pytest.raises(mme.MMEError, match="bias_adjust is of means on the scale of the response"):
+        response_scale(fit.internals, "link", 0.3)

@@ -47,12 +47,12 @@ def test_derivatives_are_those_of_R(name, data):
     np.testing.assert_allclose(structure.changes(x, v), D @ v, atol=(1e-4 if "spherical" in name else 1e-7) * size)
 
 
-def test_a_nugget_is_told_from_a_range_by_the_distances_of_any_two_groups():
-    """(1 - nu) exp(-h / r) at one distance is one number; at two, those of two groups of one size, two."""
-    time, group = [0.0, 1.0, 0.0, 2.0], ["a", "a", "b", "b"]
-    assert bind(mme.Exponential(time, group).with_nugget(), np.asarray, 4).names == ("range", "nugget")
-    with pytest.raises(mme.MMEError, match="cannot be told apart"):
-        bind(mme.Exponential([0.0, 1.0, 0.0, 1.0], group).with_nugget(), np.asarray, 4)
+def test_a_nugget_is_told_from_a_correlation_by_the_lags_of_any_two_groups():
+    """(1 - nu) rho^h at one lag h is one number; at two, those of two groups of one size, two."""
+    group = ["a", "a", "b", "b"]
+    assert bind(mme.AR1([1, 2, 1, 3], group).with_nugget(), np.asarray, 4).names == ("rho", "nugget")
+    with pytest.raises(mme.MMEError, match="cannot be identified"):
+        bind(mme.AR1([1, 2, 1, 2], group).with_nugget(), np.asarray, 4)
 
 
 def test_complete_series_of_three_tell_the_parameters_of_arma_apart_and_pairs_do_not():

@@ -137,8 +137,6 @@ def _of_call(function: str, call: Call) -> ResponseScale | None:
                 return ResponseScale(np.expm1, np.exp, None)
             case "exp":
                 return ResponseScale(np.log, np.reciprocal, None)
-            case "logit" | "qlogis":
-                return _LOGIT
     if base == _E:
         match inside:
             case Op("/", (Name(y), Op("(", (Op("-", (Number(1), Name(other))),)))) if y == other:
