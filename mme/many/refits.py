@@ -90,11 +90,19 @@ def refit_all(fit: Fitted, Y: Any, face: Callable[[Fitted], Any], threads: int) 
         theta, singular = in_columns(batch, ends.theta)
         criterion, sigma, beta[:, fit.basis.kept] = ends.criterion, ends.sigma, ends.beta
     for i in np.flatnonzero(alone).tolist():
-        one = refitted(fit, responses[i], True)
+        one = _by_itself(fit, names[i], responses[i])
         theta[i], criterion[i], sigma[i] = one.theta, one.criterion, one.sigma
         beta[i, one.basis.kept] = one.estimates.beta
         singular[i] = bool(one.optimum.boundary)
     return Refits(names, criterion, theta, sigma, beta, singular, fit, responses, face)
+
+
+def _by_itself(fit: Fitted, name: Any, y: np.ndarray) -> Fitted:
+    """The fit to one response, by a search of its own."""
+    try:
+        return refitted(fit, y, True)
+    except MMEError as error:
+        raise MMEError(f"response {shown(name)}: {error}") from None
 
 
 def in_columns(batch: Searches, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

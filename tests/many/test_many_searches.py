@@ -105,6 +105,9 @@ def test_what_cannot_be_refitted_says_why():
     Y[4, 1] = np.nan
     with pytest.raises(mme.MMEError, match="response 1 has nan in row 4"):
         fit.refit(Y)
+    Y[:, 1] = 7.0
+    with pytest.raises(mme.MMEError, match="response 1: the fixed effects fit"):
+        fit.refit(Y)
     with pytest.raises(mme.MMEError, match="170 rows for the 180 rows"):
         fit.refit(np.zeros((170, 2)))
 
