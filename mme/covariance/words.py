@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.covariance.base import GStructure
 from mme.covariance.entries import free_diagonal, free_triangle
+from mme.covariance.kronecker import kronecker
 from mme.covariance.loadings import loadings
 from mme.covariance.patterned import PATTERNS, Patterned
 from mme.covariance.shared import SharedColumns
@@ -19,6 +20,8 @@ from mme.tables.arguments import is_word
 _FACTORS = re.compile(r"(fa|rr)(\d+)")
 # Columns that share coefficients: the number of each one's, and the structure of these.
 _SHARED = re.compile(r"shared ([\d,]+) (.+)")
+# A product of the structures of the levels of two factors, those of the first changing fastest.
+_PRODUCT = re.compile(r"product (\d+) (.+) x (\d+) (.+)")
 # Two products of factors that are the same but for the order of their sums.
 _ROUNDING = 1e-10
 
@@ -54,6 +57,9 @@ def structure(kind: Any, q: int, term: str) -> GStructure:
     if isinstance(kind, str) and (shared := _SHARED.fullmatch(kind)):
         of = tuple(map(int, shared[1].split(",")))
         return SharedColumns(of, structure(shared[2], max(of) + 1, term))
+    if isinstance(kind, str) and (product := _PRODUCT.fullmatch(kind)):
+        sizes = int(product[1]), int(product[3])
+        return kronecker(structure(product[4], sizes[1], term), structure(product[2], sizes[0], term), term)
     if isinstance(kind, str) and kind in PATTERNS:
         return Patterned(q, *PATTERNS[kind])
     known = ", ".join(f"'{name}'" for name in ("unstructured", "diagonal", *PATTERNS, "fa1", "rr1"))

@@ -157,16 +157,16 @@ def _labels(level: Any) -> np.ndarray:
 
 def classes() -> dict[str, type]:
     """The dataclasses that a file may hold."""
-    from mme.formula import algebra, bars, codings, columns, specification, syntax
+    from mme.formula import algebra, bar, codings, columns, specification, syntax
     from mme.generalised.verdict import JointOptimum
     from mme.model import unknown_parents
-    from mme.relationship import lattice, ornstein
+    from mme.relationship import crossed, lattice, ornstein
     from mme.search import verdict
 
     listed: list[type] = [
         *(syntax.Name, syntax.Number, syntax.Text, syntax.Op, syntax.Call),
-        *(algebra.Terms, bars.Bar, columns.Coding, codings.Contrast, specification.Specification, verdict.Optimum),
-        *(ornstein.OrnsteinUhlenbeck, lattice.Lattice, unknown_parents.UnknownParents, JointOptimum),
+        *(algebra.Terms, bar.Bar, columns.Coding, codings.Contrast, specification.Specification, verdict.Optimum),
+        *(ornstein.OrnsteinUhlenbeck, lattice.Lattice, crossed.Crossed, unknown_parents.UnknownParents, JointOptimum),
         *_of_residuals(),
     ]
     return {kind.__name__: kind for kind in listed}

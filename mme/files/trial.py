@@ -14,6 +14,7 @@ from mme.files.witness import typical_columns
 from mme.fitted.common import Record
 from mme.formula.algebra import expand
 from mme.formula.bars import split
+from mme.formula.lattices import as_chain
 from mme.formula.specification import Specification
 from mme.formula.syntax import deparse, names_in
 from mme.model.problem import Model
@@ -44,7 +45,7 @@ def require_specification(spec: Any, formula: Any, model: Model) -> None:
     parsed = split(spec.formula)
     own = len(model.x_names) - sum(groups.columns.stop - groups.columns.start for groups in model.unknown_parents)
     if (
-        Counter(spec.bars) != Counter(parsed.bars)
+        Counter(spec.bars) != Counter(as_chain(bar) if as_chain(bar) in spec.bars else bar for bar in parsed.bars)
         or spec.response != deparse(parsed.response)
         or len(spec.column_terms) != own
     ):

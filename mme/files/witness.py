@@ -13,7 +13,6 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.common import Record
-from mme.formula.bars import split
 from mme.formula.specification import Specification
 from mme.formula.syntax import Name, names_in
 from mme.residual.base import Bound
@@ -74,15 +73,14 @@ def _number(label: str) -> Any:
 
 def typical_rows(spec: Specification) -> dict[str, list[Any]]:
     """Rows of the columns that the formula names: each factor's first labels in turn, means, ones."""
-    parsed = split(spec.formula)
     nodes = [*spec.fixed.variables, *spec.fixed.offsets]
-    for bar in parsed.bars:
+    for bar in spec.bars:
         nodes += [*bar.left.variables, *bar.factors, *([] if bar.time is None else [bar.time])]
     names = set[str]().union(*map(names_in, nodes)) | {spec.offset_column, spec.exposure_column} - {None}
     row: dict[str, list[Any]] = {str(name): [spec.means.get(str(name), 1.0)] for name in sorted(map(str, names))}
     labelled = {node: coding.labels[:_ROWS] for node, coding in (spec.codings | spec.bar_codings).items()}
     row |= {node.value: list(first) for node, first in labelled.items() if isinstance(node, Name) and first}
-    for bar in parsed.bars:
+    for bar in spec.bars:
         for part, levels in zip(bar.factors, spec.parts.get(bar.name, (spec.levels[bar.name],)), strict=False):
             if isinstance(part, Name):
                 row[part.value] = list(levels[:_ROWS])

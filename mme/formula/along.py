@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
-from mme.formula.bars import Bar
+from mme.formula.bar import Bar
 from mme.formula.columns import Matrix, Variable
 from mme.formula.syntax import Node, deparse
 from mme.tables.frame import Factor, WideColumn, labels_of

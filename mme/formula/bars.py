@@ -9,61 +9,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mme.errors import FormulaError
 from mme.formula.algebra import Terms, expand
+from mme.formula.bar import COLUMNS, FACTORS, STRUCTURES, Along, Bar
 from mme.formula.colons import as_bar
-from mme.formula.lattices import Along, axes_of, title
-from mme.formula.nesting import (
-    called_as,
-    columns_crossed,
-    groupings,
-    operands,
-    without_parentheses,
-)
+from mme.formula.direct import RELATED, DirectProduct, direct
+from mme.formula.lattices import axes_of, title
+from mme.formula.nesting import called_as, columns_crossed, groupings, operands, without_parentheses
 from mme.formula.parser import parse
 from mme.formula.slots import OVERLAY, TOGETHER, slots
 from mme.formula.smoothing import SMOOTHS, smooths_of
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
 
-# By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
-STRUCTURES = {
-    "us": ("unstructured", None, False),
-    "diag": ("diagonal", "homogeneous diagonal", False),
-    "cs": ("cs", "homogeneous cs", False),
-    "ar1": ("heterogeneous ar1", "ar1", True),
-    "corh": ("cs", None, False),  # ASReml's words
-    "corv": ("homogeneous cs", None, False),
-    "id": ("homogeneous diagonal", None, False),
-}
-# Structures of factors, and how many there are.
-FACTORS = ("fa", "rr")
 # A process along a series.
 _PROCESS = "ou"
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
 _BARS = ("|", "||")
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One random term: ``left`` is its basis, ``factors`` are crossed into its grouping factor, called ``name``.
-
-    The name is as written, but without backticks: ``(1 | `the id`)`` is of the factor ``the id``.
-
-    ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``;
-    those of ``overlay(sire, dam)`` have one coefficient, each times its weight.
-    """
-
-    left: Terms
-    name: str
-    factors: tuple[Node, ...]
-    covariance: str = "unstructured"
-    time: Node | None = None  # of ou(time | g)
-    along: Along = ()  # of ar1(row):ar1(col)
-    together: bool = False
-    shares: tuple[int, ...] = ()  # which of the codings together have coefficients in common, by their numbers
-    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,8 +98,17 @@ class _Splitter:
             case Op() if along := axes_of(node):
                 self._add_field(node, along, None)
                 return None
+            case Call(function, (Name(),), ()) if function in RELATED and (found := direct(node, COLUMNS)):
+                self._add_direct(node, found)
+                return None
+            case Op() if (found := direct(node, COLUMNS)) and not found.is_one_bar:
+                self._add_direct(node, found)
+                return None
             case Op() if call := as_bar(node, (*STRUCTURES, *FACTORS)):
-                return self.strip(call)
+                self.strip(call)
+                if found := direct(node, COLUMNS):
+                    self.bars[-1] = replace(self.bars[-1], related=found.related, chain=found.along)
+                return None
             case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
                 self._add_structured(node, bar)
                 return None
@@ -211,6 +183,33 @@ class _Splitter:
             raise self._error(node, "a field takes one factor of fields: write (ar1(row):ar1(col) | a:b)")
         factors = tuple(part for name in names for part in columns_crossed(name))
         self.bars.append(Bar(Terms(True, ()), title(along, *map(called_as, names)), factors, along=along))
+
+    def _add_direct(self, node: Node, found: DirectProduct) -> None:
+        """``us(trait):ar1(time):A(g)`` and other products."""
+        written = deparse(node)
+        if not found.along and not found.factors:
+            problem = f"'{written}' has no grouping factor whose levels repeat the covariance"
+            raise self._error(node, f"{problem}: write {written}:id(g), or {written}:A(g) with a relationship")
+        if len(found.columns) > 2:
+            raise self._error(node, f"'{written}' has {len(found.columns)} structures of columns: two are the most")
+        left = Terms(not found.columns, (tuple(column for _, column in found.columns),) if found.columns else ())
+        name = (
+            written
+            if found.along or len(found.factors) != 1 or found.products_of_levels
+            else called_as(found.factors[0])
+        )
+        self.bars.append(
+            Bar(
+                left,
+                name,
+                found.factors,
+                found.columns[0][0] if len(found.columns) == 1 else "unstructured",
+                along=found.along,
+                products=found.columns if len(found.columns) == 2 else (),
+                related=found.related,
+                written=written,
+            )
+        )
 
     def _add(self, bar: Op, covariance: str) -> None:
         left, grouping = bar.args

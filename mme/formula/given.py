@@ -9,12 +9,12 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.formula.algebra import Terms
-from mme.formula.bars import Bar
+from mme.formula.bar import Bar
 from mme.formula.evaluate import Evaluator, Value
 from mme.formula.parser import parse_expression
 from mme.formula.syntax import Name, deparse
 from mme.formula.values import numeric
-from mme.tables.frame import intake
+from mme.tables.frame import Factor, intake
 
 
 def numbers_of(
@@ -43,7 +43,14 @@ def times_of(bar: Bar, evaluator: Evaluator) -> np.ndarray:
 
 def places_of(bar: Bar, evaluator: Evaluator) -> np.ndarray:
     """The coordinates (d, n) of a field."""
-    return np.array([number_of(evaluator.value(node), f"'{deparse(node)}' of {bar.name}") for _, node in bar.along])
+    values = [evaluator.value(node) for _, node in bar.along]
+    for value, (_, node) in zip(values, bar.along, strict=True):
+        if isinstance(value, Factor):
+            raise MMEError(
+                f"'{deparse(node)}' of {bar.name} holds labels, and a chain goes along numbers: number the places, or "
+                f"write us({deparse(node)}), corh({deparse(node)}) or another structure of its levels"
+            )
+    return np.array([number_of(value, deparse(node)) for value, (_, node) in zip(values, bar.along, strict=True)])
 
 
 def number_of(value: Value, what: str) -> np.ndarray:

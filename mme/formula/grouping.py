@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from mme.errors import MMEError
-from mme.formula.bars import Bar
+from mme.formula.bar import Bar
 from mme.formula.evaluate import Evaluator
 from mme.formula.syntax import Call, Name
 from mme.formula.values import missing

@@ -11,11 +11,10 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.formula import grouping
-from mme.formula.bars import Bar
-from mme.formula.lattices import called
+from mme.formula.bar import Bar
+from mme.formula.level_products import field_of, is_product_of_levels, product_of_levels, require_related
 from mme.formula.reading import Reading
 from mme.model.term_columns import UNKNOWN
-from mme.relationship.lattice import lattice
 from mme.relationship.ornstein import ornstein_uhlenbeck
 from mme.tables.frame import Factor
 from mme.tables.spelling import labels_of
@@ -43,24 +42,29 @@ class Groups:
 
 def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) -> Groups:
     """Code the grouping factors on these rows (None: all)."""
-    together = reading.together
+    bars, together = reading.parsed.bars, reading.together
     each = {name: grouping.code_each(p, rows, name) for name, p in reading.groups.items() if name not in together}
     factors = {name: grouping.cross(columns, name) for name, columns in each.items()}
     factors |= {name: grouping.code_together(reading.groups[name], rows, name) for name in together}
     levels = {name: factor.categories for name, factor in factors.items()}
     parts = {name: tuple(one.categories for one in columns) for name, columns in each.items() if len(columns) > 1}
-    related = by_factor(relationship, factors)
+    related = by_factor(relationship, factors, bars)
+    require_related(bars, related)
     for name, times in reading.times.items():
         codes, related[name] = ornstein_uhlenbeck(factors[name], times if rows is None else times[rows], name)
         factors[name] = Factor(codes, related[name].levels)
-    for bar in reading.parsed.bars:
-        if bar.along:
-            places = reading.places[bar.name] if rows is None else reading.places[bar.name][:, rows]
-            kinds, called_so = [kind for kind, _ in bar.along], [called(node) for _, node in bar.along]
-            fields = factors[bar.name] if bar.factors else None
-            codes, related[bar.name] = lattice(fields, list(places), kinds, called_so, bar.name)
+    used = set()
+    for bar in bars:
+        at = reading.places.get(bar.name)
+        at = at if at is None or rows is None else at[:, rows]
+        if is_product_of_levels(bar):
+            used |= set(bar.related)
+            factors[bar.name], related[bar.name] = product_of_levels(bar, each[bar.name], related, at)
+        elif at is not None:
+            codes, related[bar.name] = field_of(bar, factors[bar.name] if bar.factors else None, at)
             factors[bar.name] = Factor(codes, related[bar.name].levels)
-    return Groups(in_order(reading.parsed.bars, factors), factors, levels, parts, related)
+    related = {name: one for name, one in related.items() if name in factors or name not in used}
+    return Groups(in_order(bars, factors), factors, levels, parts, related)
 
 
 def in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar, ...]:
@@ -71,8 +75,10 @@ def in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar,
     return tuple(bars[i] for i in np.argsort(sizes, kind="stable")[::-1])
 
 
-def by_factor(relationship: Any, factors: Mapping[str, Factor]) -> dict[str, Any]:
-    """Relationships by grouping factor; one that is given bare is of the only factor whose levels are among its own.
+def by_factor(relationship: Any, factors: Mapping[str, Factor], bars: tuple[Bar, ...]) -> dict[str, Any]:
+    """Relationships by grouping factor.
+
+    One that is given bare is of the only ``A(g)``, or of the only factor whose levels are among its own.
 
     Raises
     ------
@@ -86,6 +92,9 @@ def by_factor(relationship: Any, factors: Mapping[str, Factor]) -> dict[str, Any
             f"relationship is a mapping from a grouping factor to its pedigree, {{'animal': pedigree}}; got "
             f"{type(relationship).__name__}"
         )
+    related = {name for bar in bars for name in bar.related}
+    if len(related) == 1:
+        return dict.fromkeys(related, relationship)
     if len(factors) == 1:
         return dict.fromkeys(factors, relationship)
     known = {*labels_of(np.asarray(relationship.levels)), *map(str, UNKNOWN)}

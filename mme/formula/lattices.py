@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from mme.formula.algebra import Terms
+from mme.formula.bar import Along, Bar
 from mme.formula.nesting import columns_of, without_parentheses
 from mme.formula.syntax import Call, Name, Node, Op, deparse
 from mme.model.fields import axes_beside_nugget
@@ -13,9 +15,6 @@ from mme.relationship.lattice import Lattice
 
 # What decays along a coordinate, by the function round it.
 KINDS = {"ar1": "ar1", "ou": "exponential"}
-
-# The kind of decay and the coordinate, an axis.
-Along = tuple[tuple[str, Node], ...]
 
 
 def axes_of(node: Node) -> Along:
@@ -44,6 +43,14 @@ def title(along: Along, fields: str = "") -> str:
     words = {kind: function for function, kind in KINDS.items()}
     axes = ":".join(f"{words[kind]}({called(place)})" for kind, place in along)
     return f"{axes} | {fields}" if fields else axes
+
+
+def as_chain(bar: Bar) -> Bar:
+    """``ar1(time):g`` as a chain of the times of each level; any other bar as it is."""
+    if not bar.chain:
+        return bar
+    name = title(bar.chain, bar.name)
+    return replace(bar, left=Terms(True, ()), name=name, covariance="unstructured", along=bar.chain, chain=())
 
 
 def called(place: Node) -> str:

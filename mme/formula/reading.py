@@ -12,11 +12,13 @@ import numpy as np
 from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.formula import grouping
 from mme.formula.algebra import Terms, expand
-from mme.formula.bars import Bar, Parsed
+from mme.formula.bar import Bar
+from mme.formula.bars import Parsed
 from mme.formula.columns import Variable, learn
 from mme.formula.complete import complete
 from mme.formula.evaluate import Evaluator, Value
 from mme.formula.given import numbers_of, places_of, times_of
+from mme.formula.lattices import as_chain
 from mme.formula.outcome import NUMBERS, response_of
 from mme.formula.syntax import Node, deparse, names_in
 from mme.tables.frame import Factor, Frame
@@ -92,6 +94,7 @@ def read(
 ) -> Reading:
     """Evaluate all parts of a formula on a table; ``response`` is what its left side may be."""
     evaluator = Evaluator(frame, parsed.formula, {})
+    parsed = replace(parsed, bars=tuple(_along_numbers(bar, evaluator) for bar in parsed.bars))
     others = _dot(parsed, frame, weights, offset, exposure)
     fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, others))
     return Reading(
@@ -107,6 +110,13 @@ def read(
         offset_column=offset if isinstance(offset, str) else None,
         exposure_column=exposure if isinstance(exposure, str) else None,
     )
+
+
+def _along_numbers(bar: Bar, evaluator: Evaluator) -> Bar:
+    """``ar1(time):g`` of numbers is a chain of the times of each level, of labels one of the columns of a level."""
+    if not bar.chain or isinstance(evaluator.value(bar.chain[0][1]), Factor):
+        return bar
+    return as_chain(bar)
 
 
 def variables_of(fixed: Terms, bars: Iterable[Bar]) -> tuple[Node, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from mme.formula import grouping
 from mme.formula.algebra import Terms
 from mme.formula.along import Sequences, in_sequence
-from mme.formula.bars import Bar
+from mme.formula.bar import Bar
 from mme.formula.columns import Coding, Variable, build, coded_as, recode
 from mme.formula.evaluate import Evaluator, Value
 from mme.formula.given import aligned, log_exposure, number_of, places_of, times_of, total

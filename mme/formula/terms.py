@@ -9,11 +9,11 @@ import numpy as np
 from mme.errors import MMEError
 from mme.formula.algebra import Terms
 from mme.formula.along import Sequences, in_sequence
-from mme.formula.bars import Bar
-from mme.formula.columns import INTERCEPT, Matrix, Variable, build
+from mme.formula.bar import Bar
+from mme.formula.columns import INTERCEPT, Coded, Matrix, Variable, build
 from mme.formula.groups import Groups
 from mme.formula.nesting import called_as
-from mme.formula.syntax import Node
+from mme.formula.syntax import Node, deparse
 from mme.model.term import Term, renamed
 from mme.tables.frame import Factor
 
@@ -37,7 +37,7 @@ def random_terms(
             factor,
             side_by_side(basis, bar) if bar.together else covariates_of(basis),
             name=bar.name,
-            covariance=_shared(bar, len(basis.names)),
+            covariance=_shared(bar, basis, variables),
             relationship=groups.related.get(bar.name),
             columns=_repeated_names(basis, bar) if bar.together else basis.names,
         )
@@ -64,12 +64,29 @@ def side_by_side(basis: Matrix, bar: Bar) -> np.ndarray:
     return np.hstack([weight * basis.values for weight in bar.weights])
 
 
-def _shared(bar: Bar, r: int) -> str:
-    """The word of a covariance whose columns share coefficients, where some do."""
+def _shared(bar: Bar, basis: Matrix, variables: Mapping[Node, Variable]) -> str:
+    """The word of a covariance: of a product of two structures, and of columns that share coefficients."""
+    r = len(basis.names)
+    if bar.products:
+        return _product(bar, variables)
     if len(set(bar.shares)) == len(bar.shares):
         return bar.covariance
     of = [share * r + b for share in bar.shares for b in range(r)]
     return f"shared {','.join(map(str, of))} {bar.covariance}"
+
+
+def _product(bar: Bar, variables: Mapping[Node, Variable]) -> str:
+    """``product 2 unstructured x 3 cs``: the columns of the first factor change fastest."""
+    sizes = []
+    for kind, node in bar.products:
+        variable = variables[node]
+        if not isinstance(variable, Coded):
+            raise MMEError(
+                f"'{bar.name}': '{deparse(node)}' holds numbers, and a product takes the levels of a factor; make its "
+                "column text first"
+            )
+        sizes.append(f"{len(variable.coding.labels)} {kind}")
+    return f"product {' x '.join(sizes)}"
 
 
 def _repeated_names(basis: Matrix, bar: Bar) -> list[str]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from mme.errors import FormulaError, MMEError
 from mme.formula.algebra import Terms, expand
-from mme.formula.bars import Bar, Parsed, split
+from mme.formula.bar import Bar
+from mme.formula.bars import Parsed, split
 from mme.formula.syntax import Call, Name, deparse
 from mme.residual import Unstructured
 
@@ -78,7 +79,7 @@ def _by_trait(of: Terms) -> list[str]:
 
 
 def _bar(bar: Bar, formula: str) -> str:
-    if bar.covariance != "unstructured" or bar.time is not None or bar.along or bar.together:
+    if bar.covariance != "unstructured" or bar.time is not None or bar.along or bar.together or bar.written:
         raise FormulaError(
             f"'{formula}': beside cbind() the random part is of bars (x | g), unstructured across traits; for other "
             f"structures write the long form with a factor of the traits"

@@ -13,7 +13,8 @@ from typing import Any
 
 from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.formula.algebra import Terms, expand
-from mme.formula.bars import FACTORS, STRUCTURES, Bar, split
+from mme.formula.bar import FACTORS, STRUCTURES, Bar
+from mme.formula.bars import split
 from mme.formula.lattices import title
 from mme.formula.nesting import called_as
 from mme.formula.parser import parse
@@ -179,7 +180,13 @@ def _in_place(bars: list[tuple[Bar, str]], own: str, kept: list[str]) -> list[st
 def _smaller(bar: Bar) -> Iterator[tuple[str | None, Terms | None]]:
     """The left sides that a bar is reduced to, by the name of what goes; None: nothing is left of it."""
     scope = marginal_terms(bar.left)
-    if bar.covariance not in ("unstructured", "diagonal") or bar.time is not None or bar.along or not scope:
+    if (
+        bar.covariance not in ("unstructured", "diagonal")
+        or bar.time is not None
+        or bar.along
+        or bar.written
+        or not scope
+    ):
         yield None, None
         return
     for term in scope:
@@ -188,7 +195,9 @@ def _smaller(bar: Bar) -> Iterator[tuple[str | None, Terms | None]]:
 
 
 def _bar_text(bar: Bar, left: Terms) -> str:
-    """A random term as lme4 writes it."""
+    """A random term as lme4 writes it, a product as it is written."""
+    if bar.written:
+        return bar.written
     if bar.time is not None:
         return f"ou({deparse(bar.time)} | {':'.join(map(deparse, bar.factors))})"
     if bar.along:

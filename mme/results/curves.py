@@ -15,7 +15,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.formula.along import in_sequence
-from mme.formula.bars import Bar
+from mme.formula.bar import Bar
 from mme.formula.columns import build, coded_as
 from mme.formula.evaluate import Evaluator
 from mme.formula.syntax import Node, names_in

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.formula.bars import Bar
+from mme.formula.bar import Bar
 from mme.formula.grouping import cross
 from mme.formula.groups import by_factor, in_order
+from mme.formula.level_products import require_related
 from mme.formula.specification import Specification
 from mme.formula.syntax import deparse
 from mme.model.compressed import Compressed
@@ -48,7 +49,9 @@ def compress(sums: Sums, relationship: Any = None) -> CompressedRows:
     each = {name: Factor(factor.codes[at], factor.categories) for name, factor in parts.items()}
     factors = {bar.name: cross([each[deparse(one)] for one in bar.factors], bar.name) for bar in layout.bars}
     bars = in_order(layout.bars, factors)
-    terms = _terms(layout, bars, factors, D, by_factor(relationship, factors))
+    related = by_factor(relationship, factors, bars)
+    require_related(bars, related)
+    terms = _terms(layout, bars, factors, D, related)
     counts = np.zeros(at.size, dtype=np.int64)
     counts[np.unique(at[:of_cells], return_index=True)[1]] = sums.records[cells]
     compressed = Compressed(

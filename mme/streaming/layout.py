@@ -15,7 +15,8 @@ import numpy as np
 from mme.errors import MMEError
 from mme.formula import grouping
 from mme.formula.algebra import Terms
-from mme.formula.bars import Bar, Parsed
+from mme.formula.bar import Bar
+from mme.formula.bars import Parsed
 from mme.formula.columns import INTERCEPT, Coding, Matrix, Variable, build, coded_as, given_codings, recode
 from mme.formula.evaluate import Evaluator
 from mme.formula.given import number_of, numbers_of
@@ -244,7 +245,9 @@ def _require_rows_apart(bar: Bar) -> None:
         )
     if bar.covariance.endswith("ar1"):
         raise MMEError(f"ar1() of '{bar.name}' goes along all labels in turn; fit it to a table in memory")
-    if bar.time is not None or bar.along:
+    if bar.products or (bar.related and len(bar.factors) > 1):
+        raise MMEError(f"'{bar.name}' is a product of structures; fit it to a table in memory")
+    if bar.time is not None or bar.along or bar.chain:
         raise MMEError(
             f"'{bar.name}' is a process in time or space, whose levels are all its places; fit it to a table in memory"
         )

@@ -21,7 +21,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
-from mme.formula.bars import Bar
+from mme.formula.bar import Bar
 from mme.formula.columns import INTERCEPT
 from mme.formula.parser import parse_expression
 from mme.formula.syntax import deparse, names_in

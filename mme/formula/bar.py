@@ -1,0 +1,51 @@
+"""One random term of a formula, and the words for its covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mme.formula.algebra import Terms
+from mme.formula.syntax import Node
+
+# The kind of decay and the coordinate, an axis of a field.
+Along = tuple[tuple[str, Node], ...]
+
+# By function: the covariance with a variance a column, the one with a common variance, and lme4's default for ``hom``.
+STRUCTURES = {
+    "us": ("unstructured", None, False),
+    "diag": ("diagonal", "homogeneous diagonal", False),
+    "cs": ("cs", "homogeneous cs", False),
+    "ar1": ("heterogeneous ar1", "ar1", True),
+    "corh": ("cs", None, False),  # ASReml's words
+    "corv": ("homogeneous cs", None, False),
+    "id": ("homogeneous diagonal", None, False),
+}
+# The same round one column in a product.
+COLUMNS = {word: common if hom and common else kind for word, (kind, common, hom) in STRUCTURES.items() if word != "id"}
+# Structures of factors, and how many there are.
+FACTORS = ("fa", "rr")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One random term: ``left`` is its basis, ``factors`` are crossed into its grouping factor, called ``name``.
+
+    The name is as written, but without backticks: ``(1 | `the id`)`` is of the factor ``the id``.
+
+    ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``;
+    those of ``overlay(sire, dam)`` have one coefficient, each times its weight.
+    """
+
+    left: Terms
+    name: str
+    factors: tuple[Node, ...]
+    covariance: str = "unstructured"
+    time: Node | None = None  # of ou(time | g)
+    along: Along = ()  # of ar1(row):ar1(col)
+    together: bool = False
+    shares: tuple[int, ...] = ()  # which of the codings together have coefficients in common, by their numbers
+    weights: tuple[float, ...] = ()
+    products: tuple[tuple[str, Node], ...] = ()  # the structures of us(trait):corh(site):id(g), by their columns
+    related: tuple[str, ...] = ()  # the factors of A(g):ar1(time)
+    chain: Along = ()  # of ar1(time):g, where time turns out to be a number
+    written: str = ""  # a product as it is written
