@@ -14,7 +14,6 @@ from dataclasses import replace
 import numpy as np
 
 from mme.engine.blocks import Block
-from mme.numeric.curvature import CONVERGED
 from mme.numeric.limits import limits
 from mme.numeric.optimize import Minimum
 from mme.search.elsewhere import continued
@@ -25,8 +24,11 @@ from mme.search.searched import Searched
 
 # It falls no more where ten times theta gains less than this, before so far out; a fall of more has no limit.
 _SETTLED, _STRIDE, _FARTHEST = 1e-7, 10.0, 1e7
-# Sizes at which the limit is as good as reached, those from which a search comes back, and how far off they may be.
-_LIMIT, _NEAR, _RADIUS = 1e4, 10.0, 0.3
+# Sizes at which the limit is nearly reached, and evaluations are still quick; those from which a search comes back, and
+# how far off they may be.
+_LIMIT, _NEAR, _RADIUS = 100.0, 10.0, 0.3
+# The criterion there may be higher than at the limit by this; candidates that are higher by more are no start.
+_SHORT, _HOPELESS = 1e-2, 10.0
 
 
 def at_its_limit(
@@ -95,24 +97,30 @@ def back_from_its_limit(
     values = [value_of(joint, searched, one) for one in trials]
     best, spent = int(np.argmin(values)), minimum.evaluations + len(trials)
     minimum = replace(minimum, evaluations=spent)
-    if not np.isfinite(values[best]):
+    if not values[best] < minimum.value + _HOPELESS:
         return minimum
     limit = _around(joint, searched, replace(minimum, x=trials[best], value=values[best]), None, radius, report)
     minimum = replace(minimum, evaluations=limit.evaluations)
-    if not limit.value < minimum.value - CONVERGED:
+    if not limit.value < minimum.value + _SHORT:
         return minimum
     near, wide = np.where(grows, limit.x * _NEAR / _LIMIT, limit.x), np.where(grows, _NEAR * _RADIUS, radius)
     endless, even = endless_of(joint, searched), searched.even
     found = continued(Sought(joint, searched), near, wide, even, None, report, limit.evaluations, endless=endless)
-    return found if found.value < limit.value else replace(limit, evaluations=found.evaluations, endless=True)
+    if found.value < min(limit.value, minimum.value):
+        return found
+    minimum = replace(minimum, evaluations=found.evaluations)
+    return replace(limit, evaluations=found.evaluations, endless=True) if limit.value < minimum.value else minimum
 
 
 def _candidates(searched: Searched, x: np.ndarray, grows: np.ndarray, block: Block) -> list[np.ndarray]:
-    """Points near the limit, in the proportions of x, with the candidates of the block's relationship."""
+    """Points near the limit, in the proportions of x, with the candidates of the block's relationship, and with zeros.
+
+    Zeros are no correlation of a chain: without errors correlations are the weaker.
+    """
     far = _LIMIT * np.maximum(np.abs(x), 1.0) / max(1.0, float(np.abs(x[grows]).max()))
     parameters, of_theta = searched.parameters(np.where(grows, far, x)), block.theta_slices[0].stop
     out = []
-    for candidate in block.relationship.starts():
+    for candidate in (*block.relationship.starts(), np.zeros(block.relationship.k)):
         parameters[of_theta - block.relationship.k : of_theta] = candidate
         out.append(searched.x(parameters))
     return out
