@@ -64,17 +64,20 @@ class FixedEffects(Face):
 
         return framed(coefficient_table(self.internals, reference_of(self, ddf, robust, cluster)))
 
-    def anova(self, ddf: str = "satterthwaite", *, type: int | str = 3) -> pd.DataFrame:
+    def anova(
+        self, ddf: str = "satterthwaite", *, type: int | str = 3, robust: str | None = None, cluster: Any = None
+    ) -> pd.DataFrame:
         """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``.
 
-        ``ddf`` chooses the degrees of freedom as in :meth:`coefficients`.
+        ``ddf``, ``robust`` and ``cluster`` as in :meth:`coefficients`; tests by clusters are Hotelling's (HTZ).
 
         A term without columns of its own has no row; ``attrs["note"]`` and a warning say so, and on what tests of type
         3 depend where cells are empty.
         """
+        from mme.api.clustered import reference_of
         from mme.inference.fixed.anova import anova_table
 
-        return framed(anova_table(self.internals, type, ddf))
+        return framed(anova_table(self.internals, type, reference_of(self, ddf, robust, cluster)))
 
     def contrast(
         self,
@@ -97,15 +100,18 @@ class FixedEffects(Face):
 
         return framed(contrast_table(self.internals, L, rhs, joint, reference_of(self, ddf, robust, cluster)))
 
-    def test(self, hypothesis: str, *, ddf: str = "satterthwaite") -> pd.DataFrame:
+    def test(
+        self, hypothesis: str, *, ddf: str = "satterthwaite", robust: str | None = None, cluster: Any = None
+    ) -> pd.DataFrame:
         """Test a linear hypothesis on the fixed effects: ``"Days = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
 
         One equation gives ``estimate`` (left minus right), ``se, df, t, p``; several ``num_df, den_df, F, p``.
+        ``ddf``, ``robust`` and ``cluster`` as in :meth:`contrast`.
         """
+        from mme.api.clustered import reference_of
         from mme.inference.fixed.hypotheses import hypothesis_table
-        from mme.inference.fixed.methods import reference
 
-        return framed(hypothesis_table(self.internals, hypothesis, reference(self.internals, ddf)))
+        return framed(hypothesis_table(self.internals, hypothesis, reference_of(self, ddf, robust, cluster)))
 
     def vif(self) -> pd.DataFrame:
         """Variance inflation of the terms of the fixed part, ``vif, df, per_df``: R's ``car::vif``.

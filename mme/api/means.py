@@ -135,6 +135,8 @@ class FactorMeans(Face):
         adjust: str | None = None,
         weights: str = "equal",
         ddf: str = "satterthwaite",
+        robust: str | None = None,
+        cluster: Any = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Slopes of a covariate, ``slope, se, df, lower, upper, t, p``, within levels of factors; or contrasts of them.
@@ -150,7 +152,7 @@ class FactorMeans(Face):
             Factors, a slope for each combination of their levels; pairs and contrasts compare these.
         at : mapping, optional
             As in :meth:`means`; ``{"x": [2, 8]}`` gives the slopes at each.
-        pairs, contrast, reference, adjust, weights, ddf, level
+        pairs, contrast, reference, adjust, weights, ddf, robust, cluster, level
             As in :meth:`means`.
 
         Examples
@@ -167,25 +169,31 @@ class FactorMeans(Face):
         contrast
         Female - Male    -0.305  0.033
         """
+        from mme.api.clustered import reference_of
         from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
         from mme.inference.fixed.mean_tables import compared_table, means_table
-        from mme.inference.fixed.methods import reference as reference_of
         from mme.inference.fixed.slopes import slopes
 
         wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, False)
-        rows, to = slopes(self.internals, x, by, at, weights), reference_of(self.internals, ddf)
+        rows, to = slopes(self.internals, x, by, at, weights), reference_of(self, ddf, robust, cluster)
         if wanted is None:
             return framed(means_table(self.internals, rows, to, level, name="slope"), f"Slopes of {x}")
         comparisons = comparisons_of(rows, wanted, reference)
         return framed(compared_table(self.internals, rows, comparisons, to, adjust, level), f"Slopes of {x}")
 
     def joint_tests(
-        self, *, by: str | Sequence[str] = (), at: Mapping[str, Any] | None = None, ddf: str = "satterthwaite"
+        self,
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        ddf: str = "satterthwaite",
+        robust: str | None = None,
+        cluster: Any = None,
     ) -> pd.DataFrame:
         """F tests that all contrasts of a term are zero, within each level of ``by``: ``num_df, den_df, F, p``.
 
         Without ``by`` these are tests of type 3 where no cell is empty; with it, tests of simple effects. A covariate
-        counts by its slope. ``at`` and ``ddf`` as in :meth:`means`.
+        counts by its slope. ``at``, ``ddf``, ``robust`` and ``cluster`` as in :meth:`means`.
 
         Examples
         --------
@@ -198,7 +206,7 @@ class FactorMeans(Face):
         Marvellous  nitro       1  29.66
         Victory     nitro       1  46.75
         """
+        from mme.api.clustered import reference_of
         from mme.inference.fixed.joint import joint_tests
-        from mme.inference.fixed.methods import reference as reference_of
 
-        return framed(joint_tests(self.internals, by, at, reference_of(self.internals, ddf)))
+        return framed(joint_tests(self.internals, by, at, reference_of(self, ddf, robust, cluster)))

@@ -140,3 +140,21 @@ def test_clusters_that_the_model_joins_or_that_are_unknown_are_refused(records):
         fit.coefficients("kr", robust="CR2")
     with pytest.raises(mme.MMEError, match="has one"):
         fit.coefficients(robust="CR2", cluster=["all"] * len(records))
+
+
+def test_tables_of_terms_hypotheses_and_slopes_take_the_same_sandwich():
+    fit = mme.lmer("distance ~ age * Sex + (age | Subject)", mme.load("Orthodont"))
+    by = {"robust": "CR2", "cluster": "Subject"}
+    own = fit.coefficients(**by)
+    interaction = fit.contrast([0, 0, 0, 1], joint=True, **by).loc["joint"]
+    for table in (fit.anova(**by), fit.joint_tests(**by)):
+        assert list(table.loc["age:Sex", ["den_df", "F", "p"]]) == pytest.approx(
+            list(interaction[["den_df", "F", "p"]])
+        )
+    both = fit.test("age = 0, age:SexMale = 0", **by).iloc[0]
+    joint = fit.contrast([[0, 1, 0, 0], [0, 0, 0, 1]], joint=True, **by).loc["joint"]
+    assert list(both) == pytest.approx(list(joint))
+    slope = fit.trends("age", by="Sex", **by).loc["Female"]
+    assert list(slope[["slope", "se", "df"]]) == pytest.approx(list(own.loc["age", ["estimate", "se", "df"]]))
+    with pytest.raises(mme.MMEError, match="cluster= goes with robust="):
+        fit.anova(cluster="Subject")

@@ -24,7 +24,6 @@ from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import deparse
-from mme.inference.fixed.methods import reference
 from mme.inference.fixed.reference import FTest, Reference
 from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
 from mme.inference.fixed.wide_anova import wide_tests
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 _FEW_CELLS = 6
 
 
-def anova_table(fit: Fitted, kind: int | str, ddf: str) -> pd.DataFrame:
+def anova_table(fit: Fitted, kind: int | str, to: Reference) -> pd.DataFrame:
     """``sum_sq, mean_sq, num_df, den_df, F, p``, one row a term of the fixed part that has something to test.
 
     The mean square is F sigma^2, before any scale of Kenward and Roger's. ``attrs["note"]`` says which terms have no
@@ -46,7 +45,7 @@ def anova_table(fit: Fitted, kind: int | str, ddf: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    tests, notes = term_tests(fit, kind, reference(fit, ddf))
+    tests, notes = term_tests(fit, kind, to)
     mean_square = np.array([test.F / test.scale * fit.sigma**2 for test in tests.values()])
     numerator = np.array([test.numerator for test in tests.values()], dtype=int)
     table = pd.DataFrame(

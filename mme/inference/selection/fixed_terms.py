@@ -13,6 +13,7 @@ from mme.fitted.record import Fitted
 from mme.formula.syntax import Node, deparse
 from mme.formula.updating import marginal_terms, without_term
 from mme.inference.fixed.anova import anova_table
+from mme.inference.fixed.methods import reference
 from mme.inference.selection.random_terms import Refitted
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
@@ -44,7 +45,7 @@ def drop1(fit: Record, refitted: Refitted, test: str | None, ddf: str) -> pd.Dat
 
 def f_tests(fit: Fitted, ddf: str) -> pd.DataFrame:
     """``sum_sq, mean_sq, num_df, den_df, F, p`` of the terms that may be left out."""
-    table = anova_table(fit, 2, ddf)  # of a term that no other contains, type 2 is that without it
+    table = anova_table(fit, 2, reference(fit, ddf))  # of a term that no other contains, type 2 is that without it
     kept = [name for name in map(name_of, scope(fit)) if name in table.index]
     return table.loc[kept]
 
