@@ -41,7 +41,9 @@ def load_fit(path: str | os.PathLike[str], structures: Sequence[type] = ()) -> F
 
 def _linear(content: dict[str, Any], path: Path) -> Fitted:
     model, theta = model_of(content), np.asarray(content["theta"], dtype=float)
-    optimum = replace(content["optimum"], theta=theta)
+    held = content["optimum"]
+    numbers = {name: np.asarray(getattr(held, name), dtype=float) for name in ("phi", "gradient", "hessian")}
+    optimum = replace(held, theta=theta, **numbers)
     if theta.shape != (model.k,) or not np.isfinite(theta).all():
         raise MMEError(f"{path}: theta has shape {theta.shape}, the model has {model.k} parameters")
     objective = Objective.of(model, phi=np.asarray(optimum.phi, dtype=float))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def generalised(content: dict[str, Any], path: Path, own: Mapping[str, type]) ->
         raise MMEError(f"{path} holds a fit of kind {str(content['kind'])[:40]!r}, which this mme does not know")
     model, family = model_of(content), _family(content["family"], path, own)
     problem = Problem(model, family, _observed(content["observed"], model.n, path))
-    optimum, hessian = content["optimum"], np.asarray(content["hessian"], dtype=float)
+    held, hessian = content["optimum"], np.asarray(content["hessian"], dtype=float)
+    optimum = replace(held, theta=np.asarray(held.theta, dtype=float), tau=np.asarray(held.tau, dtype=float))
     searched = _searched(problem, content["searched"], path)
     compare(searched.at.value, content, path)
     m, r = int(searched.free.sum()), len(family.parameter_names(problem.data))

@@ -26,6 +26,11 @@ _SPECIAL = {
     "σ": r"$\sigma$",
     "±": r"$\pm$",
 }
+# Points of a letter at ten points, of the space beside a column, and of a line of the class article.
+_LETTER, _SPACE, _LINE = 4.6, 6.0, 345.0
+_NARROW_SPACE = 4.0
+# How wide letters of smaller sizes are, as shares of those of ten points.
+_SIZES = {r"\small": 0.92, r"\footnotesize": 0.85, r"\scriptsize": 0.75}
 # A minus before a number, at the beginning of a cell or after a bracket or a blank.
 _MINUS = re.compile(r"(?<![^\s\[(])-(?=[\d.])")
 
@@ -52,7 +57,8 @@ def table(
     label: str = "",
 ) -> str:
     """A floating table: rules above, below and under the header, headings of sections over all columns."""
-    lines = [r"\begin{table}", r"\centering"]
+    plain = [row for i, row in enumerate(rows) if i not in sections]
+    lines = [r"\begin{table}", r"\centering", *_narrowed([header, *plain])]
     lines += [rf"\caption{{{escaped(title)}}}"] if title else []
     lines += [rf"\label{{{label}}}"] if label else []
     lines += [
@@ -73,6 +79,16 @@ def table(
         lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", rf"\textit{{Note.}} {text}"]
         lines += [r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _narrowed(rows: Sequence[Row]) -> list[str]:
+    """What makes letters and spaces of a table smaller that is wider than a line."""
+    letters = sum(max(map(len, column)) for column in zip(*rows, strict=True))
+    spaces = 2 * (len(rows[0]) - 1)
+    if _LETTER * letters + _SPACE * spaces <= _LINE:
+        return []
+    fitting = (size for size, share in _SIZES.items() if share * _LETTER * letters + _NARROW_SPACE * spaces <= _LINE)
+    return [next(fitting, [*_SIZES][-1]), rf"\setlength{{\tabcolsep}}{{{_NARROW_SPACE:g}pt}}"]
 
 
 def _line(row: Row) -> str:

@@ -94,6 +94,15 @@ def test_arrays_that_do_not_belong_to_the_fit_are_refused(archives, tmp_path):
             assert outcome_of(rewritten(other, tmp_path)) != "finding", (name, k)
 
 
+def test_parameters_of_another_kind_of_number_are_refused(archives, tmp_path):
+    archive = Archive(archives["ordinal"])
+    parent, key, _ = places(archive, "tau")[0]
+    k = parent[key]["array"]
+    archive.arrays[k] = archive.arrays[k].astype("<i1")
+    with pytest.raises(mme.MMEError):
+        mme.load_fit(rewritten(archive, tmp_path))
+
+
 def test_triangles_of_other_numbers_are_refused(archives, tmp_path):
     archive = Archive(archives["sums"])
     for k, array in enumerate(archive.arrays):

@@ -8,6 +8,7 @@ import pytest
 
 import mme
 from mme.results.frames import framed
+from mme.results.latex import table as latex_table
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,10 @@ def test_parts_of_a_frame_print_themselves_too(table):
     assert repr(table.head(2)).split("\n")[1].split() == ["(Intercept)", "81.90", "8.29", "11.8", "9.879", "<0.001"]
     assert "..." not in repr(table.sort_values("p").tail(3))
     assert repr(table.query("p < 0.001")).count("\n") == 2
+
+
+def test_wide_tables_are_in_smaller_letters_in_latex():
+    narrow = latex_table(("a", "b"), [("x", "1.0")], (), 1, "", ())
+    wide = latex_table(("a", *"bcdefg"), [("a term with a long name", *["[-1.234, 5.678]"] * 6)], (), 1, "", ())
+    assert "tabcolsep" not in narrow
+    assert wide.index(r"\scriptsize") < wide.index(r"\setlength{\tabcolsep}{4pt}") < wide.index(r"\begin{tabular}")
