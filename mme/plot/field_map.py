@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("residuals", "scaled", "fitted", "response")
 # Inches of a plot of the field at most, and of a panel.
-_PLOT, _PANEL = 0.34, (3.9, 3.6)
+_PANEL = 3.9, 3.6
 
 
 def field_map(

@@ -1,4 +1,4 @@
-"""Searches that go on: from a lower valley, where a trial point shows one."""
+"""A search begun again from a lower valley, where one of its trial points lies in one."""
 
 from __future__ import annotations
 

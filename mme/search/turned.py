@@ -1,4 +1,4 @@
-"""Searches that go on in turned axes, where those that they ended in are poor coordinates of a covariance."""
+"""A search continued in turned axes, where those that it ended in are poor coordinates of a covariance."""
 
 from __future__ import annotations
 

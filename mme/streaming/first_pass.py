@@ -1,4 +1,4 @@
-"""What must be known of all rows before one can be read: two questions, each a pass of its own where it is asked.
+"""What must be known of all rows before one can be read: two questions, each of which costs a pass if it arises.
 
 * Transforms that learn from a column (``scale``, ``poly``, splines, ``cut``): the columns that they are given are held
   whole, 8 bytes a row, and nothing else.

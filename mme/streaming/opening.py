@@ -1,4 +1,4 @@
-"""Any table in chunks -> a source."""
+"""A table that comes in chunks, from whatever library, opened as a source."""
 
 from __future__ import annotations
 

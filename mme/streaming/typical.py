@@ -1,4 +1,4 @@
-"""Where covariates stand when nothing is said of them: what :mod:`mme.formula.typical` says, from chunks."""
+"""The values at which covariates are held by default, as :mod:`mme.formula.typical` defines them, from chunks."""
 
 from __future__ import annotations
 
