@@ -64,6 +64,11 @@ class GeneralisedEstimates:
         return None if np.isnan(found).any() else found
 
     @property
+    def joint_cov(self) -> np.ndarray | None:
+        """``parameter_cov``; None for the fast criterion too, in which beta has no part."""
+        return None if self.searched.criterion.points == 0 else self.parameter_cov
+
+    @property
     def _of_gamma(self) -> slice:
         """Where gamma stands among the free parameters."""
         start = int(self.searched.free[: self.problem.model.k].sum())
@@ -76,9 +81,9 @@ class GeneralisedEstimates:
         That of theta held where the Hessian is not positive definite, and for the fast criterion, in which beta has no
         part; infinite for coefficients without a limit.
         """
-        if self.searched.criterion.points == 0 or self.parameter_cov is None:
+        if self.joint_cov is None:
             return self.beta_cov_given_theta
-        return self._of_beta(self.parameter_cov[self._of_gamma, self._of_gamma])
+        return self._of_beta(self.joint_cov[self._of_gamma, self._of_gamma])
 
     @cached_property
     def beta_cov_given_theta(self) -> np.ndarray:
@@ -154,8 +159,8 @@ class GeneralisedEstimates:
     def moves(self) -> Moves:
         """How beta and the modes move with uncertain parameters."""
         at, free = self.searched.at, self.searched.free
-        if self.parameter_cov is not None:
-            return moves(at, self.parameter_cov, free)
+        if self.joint_cov is not None:
+            return moves(at, self.joint_cov, free)
         of_gamma = np.zeros(free.size, dtype=bool)
         of_gamma[at.at.theta.size : at.at.theta.size + at.at.gamma.size] = True
         return moves(at, self._gamma_cov_given_theta, of_gamma)

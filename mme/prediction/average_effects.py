@@ -68,7 +68,7 @@ class OverRecords:
         """That of the free parameters among theta, gamma and tau; None where gamma is not among them, or it is none."""
         k, p = self.fit.model.k, self.fit.basis.kept.size
         whole = self.fit.searched.free[k : k + p].all()
-        return self.fit.estimates.parameter_cov if whole else None
+        return self.fit.estimates.joint_cov if whole else None
 
     def at(self, frame: Frame) -> Average:
         """Over the rows that miss nothing."""

@@ -206,7 +206,7 @@ def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, wi
     if not with_se:
         return Predicted(means.mean, eta, None, None)
     slopes = means.by_eta[:, None] * (X @ estimates.problem.beta_of_gamma)
-    Sigma, free = estimates.parameter_cov, fit.searched.free
+    Sigma, free = estimates.joint_cov, fit.searched.free
     if Sigma is None:
         se = np.sqrt(np.einsum("ij,jk,ik->i", X, estimates.beta_cov, X)) * np.abs(means.by_eta)
     else:

@@ -49,3 +49,18 @@ def test_the_gradient_is_that_of_the_fast_criterion(family: mme.Family, crossed:
             values.append(found.value)
         slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-3
         assert gradient[j] == pytest.approx(slope, rel=1e-6, abs=1e-6)
+
+
+def test_what_follows_a_fast_fit_holds_its_variances() -> None:
+    herds = mme.load("cbpp")
+    fit = mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", herds, n_agq=0)
+    fixed = fit.predict(random=False, interval="confidence", type="link")
+    V = fit.beta_cov.to_numpy()
+    X = np.column_stack([np.ones(56), *((herds["period"].to_numpy().astype(str) == k) for k in "234")])
+    np.testing.assert_allclose(fixed["se"], np.sqrt(np.einsum("ij,jk,ik->i", X, V, X)), rtol=1e-8)
+    z, weights = np.polynomial.hermite_e.hermegauss(60)
+    p = 1.0 / (1.0 + np.exp(-(X @ fit.beta)[:, None] - fit.theta[0] * z))
+    slope = (p * (1.0 - p)) @ weights / weights.sum()
+    average = fit.predict(random="average", interval="confidence")["se"]
+    np.testing.assert_allclose(average, slope * fixed["se"], rtol=1e-8)
+    assert (fit.pev()["herd"] > fit.condvar()["herd"]).all()

@@ -39,7 +39,7 @@ def category_means_table(
     check_level(level)
     if not plain:
         raise MMEError("a table of probabilities of categories has no letters, and se='hessian'")
-    Sigma = fit.estimates.parameter_cov
+    Sigma = fit.estimates.joint_cov
     if Sigma is None or not fit.searched.free[fit.model.k :].all():
         raise MMEError("probabilities of categories need the covariance of all parameters, which this fit has not")
     tables = {}

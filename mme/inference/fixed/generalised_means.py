@@ -136,13 +136,13 @@ def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, with_theta: 
     found = marginal_means(fit.family, eta, variance(theta), estimates.tau)
     stands_for = eta_of(fit.family, found.mean, eta, estimates.tau)
     slope = fit.family.mean_slope(stands_for, estimates.tau)
-    if with_theta and estimates.parameter_cov is not None:
+    if with_theta and estimates.joint_cov is not None:
         free = fit.searched.free
         k, p = theta.size, L.shape[1]
         by_theta = found.by_variance[:, None] * jacobian(variance, theta, np.ones(k))[:, free[:k]]
         by_gamma = found.by_eta[:, None] * (L @ estimates.problem.beta_of_gamma)
         J = np.hstack([by_theta, by_gamma, np.zeros((eta.size, int(free[k + p :].sum())))])
-        half = half_of(estimates.parameter_cov) @ J.T
+        half = half_of(estimates.joint_cov) @ J.T
     else:
         half = half * found.by_eta
     out, of_all = at.eta.copy(), np.full((len(half), known.size), np.nan)

@@ -51,8 +51,8 @@ def separated(fit: GeneralisedFitted, found: Separation, *, with_theta: bool) ->
     """The reference of a fit whose data are separated."""
     estimates, C = fit.estimates, fit.problem.beta_of_gamma
     p, start = len(C), int(fit.searched.free[: fit.model.k].sum())
-    if with_theta and estimates.parameter_cov is not None:
-        cov = estimates.parameter_cov[start : start + p, start : start + p]
+    if with_theta and estimates.joint_cov is not None:
+        cov = estimates.joint_cov[start : start + p, start : start + p]
     else:
         cov = 2.0 * across(expected_given_theta(fit.searched.at), found.span)
     return Separated(estimates.beta, half_of(np.asarray(C @ cov @ C.T)), np.asarray(C @ found.span))
