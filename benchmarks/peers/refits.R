@@ -1,0 +1,12 @@
+# refits.R DATA FORMULA RESPONSES B: lme4's refit to columns of a table and bootMer, in seconds of the processor
+suppressMessages(library(lme4))
+options(warn = -1)
+told <- commandArgs(TRUE)
+data <- read.csv(told[1], stringsAsFactors = TRUE)
+Y <- read.csv(told[3])
+fit <- suppressMessages(lmer(as.formula(told[2]), data, REML = FALSE))
+spent <- function(run) sum(system.time(run)[1:2])
+found <- numeric(ncol(Y))
+refits <- spent(for (i in seq_len(ncol(Y))) found[i] <- suppressMessages(deviance(refit(fit, Y[[i]]))))
+boot <- spent(suppressMessages(bootMer(fit, fixef, nsim = as.integer(told[4]))))
+cat(refits, boot, format(found, digits = 15), sep = "\n")
