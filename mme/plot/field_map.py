@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KINDS = ("residuals", "scaled", "fitted", "response")
-# Inches of a plot of the field at most, and of a panel.
+# Inches of a panel.
 _PANEL = 3.9, 3.6
 
 
