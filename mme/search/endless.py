@@ -16,7 +16,7 @@ from mme.engine.objective import Objective
 from mme.engine.pls import pwrss
 from mme.errors import MMEError
 from mme.search.joint import Joint
-from mme.search.searched import Searched
+from mme.search.searched import Searched, growing
 
 # Each ten times the criterion must not rise by more than this, up to so far out in coordinates of order one.
 _RISE, _STRIDE, _FARTHEST = 1e-3, 10.0, 1e10
@@ -32,7 +32,7 @@ def endless_of(joint: Joint, searched: Searched) -> Endless | None:
     """The question for what is searched; None where it has a bound: sigma is known, or nothing is searched."""
     if joint.model.sigma is not None or not joint.model.k:
         return None
-    grows, none = growing(joint.latest)[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
+    grows, none = growing(joint.model)[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
 
     def endless(x: np.ndarray) -> tuple[bool, int]:
         value, evaluations = value_of(joint, searched, x), 1
@@ -46,12 +46,6 @@ def endless_of(joint: Joint, searched: Searched) -> Endless | None:
         return False, evaluations
 
     return endless
-
-
-def growing(objective: Objective) -> np.ndarray:
-    """Which parameters (k + phi,) are sizes beside sigma: entries of T, without the parameters of relationships."""
-    sizes = [part.per_row(np.full(part.q, 2.0), 1.0) > 1.5 for part in objective.model.structures]
-    return np.concatenate([*sizes, np.zeros(objective.phi.size, dtype=bool)])
 
 
 def can_fit_any_response(objective: Objective) -> bool:

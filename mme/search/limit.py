@@ -17,13 +17,13 @@ from mme.engine.blocks import Block
 from mme.numeric.limits import limits
 from mme.numeric.optimize import Minimum
 from mme.search.elsewhere import continued
-from mme.search.endless import can_fit_any_response, endless_of, growing, value_of
+from mme.search.endless import can_fit_any_response, endless_of, value_of
 from mme.search.joint import Joint, Sought
 from mme.search.progress import Report
-from mme.search.searched import Searched
+from mme.search.searched import Searched, growing
 
 # It falls no more where ten times theta gains less than this, before so far out; a fall of more has no limit.
-_SETTLED, _STRIDE, _FARTHEST = 1e-7, 10.0, 1e7
+_SETTLED, _STRIDE, _FARTHEST = 5e-7, 10.0, 1e7
 # Sizes at which the limit is nearly reached, and evaluations are still quick; those from which a search comes back, and
 # how far off they may be.
 _LIMIT, _NEAR, _RADIUS = 100.0, 10.0, 0.3
@@ -35,14 +35,15 @@ def at_its_limit(
     joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, report: Report | None
 ) -> Minimum:
     """Where the criterion comes to its limit; the same where it has none, or is no lower there; ``radius`` is of x."""
-    grows = growing(joint.latest)[searched.free]
+    grows = growing(joint.model)[searched.free]
     x, value, spent, fall = minimum.x, minimum.value, minimum.evaluations, np.inf
     while np.abs(x[grows]).max() < _FARTHEST:
         further = np.where(grows, _STRIDE * x, x)
         below, spent = value_of(joint, searched, further), spent + 1
-        x, value, fall = further, below, value - below
+        fall = value - below
         if not fall > _SETTLED:
-            break
+            break  # further out only digits are lost
+        x, value = further, below
     minimum = replace(minimum, evaluations=spent)
     if not abs(fall) <= _SETTLED:
         return minimum
@@ -61,7 +62,7 @@ def _around(
         unit[grows] = np.abs(at.x[grows]).max()
         radius = np.where(grows, _RADIUS, radius)
     else:
-        moves = ~growing(joint.latest)[searched.free]
+        moves = ~growing(joint.model)[searched.free]
     units[searched.free], free = unit, searched.free.copy()
     free[searched.free] = moves
     if not moves.any():
@@ -76,9 +77,12 @@ def _around(
         return at
     if not moves.all():
         return replace(at, x=x, value=found.value)
+    if grows is not None:  # all sizes times one number are the same limit: the largest one stays where it was
+        unit = np.where(grows, unit / np.abs(found.x[grows]).max(), unit)
+        x = found.x * unit
     bent = found.curvature
     bent = replace(bent, x=x, gradient=bent.gradient / unit, hessian=bent.hessian / np.outer(unit, unit))
-    return replace(at, x=x, value=found.value, curvature=bent)
+    return replace(at, x=x, value=value_of(joint, searched, x), evaluations=found.evaluations + 1, curvature=bent)
 
 
 def back_from_its_limit(
@@ -88,7 +92,7 @@ def back_from_its_limit(
 
     What is lowest of the candidates of the relationship at the limit is searched there, and from there.
     """
-    objective, grows = joint.latest, growing(joint.latest)[searched.free]
+    objective, grows = joint.latest, growing(joint.model)[searched.free]
     block = next((one for one in objective.random if one.is_parametric), None)
     dear = objective.engine.flops > limits().dear_order
     if block is None or dear or not grows.any() or not can_fit_any_response(objective):

@@ -112,3 +112,9 @@ class Searched:
     @cached_property
     def _unit(self) -> np.ndarray:
         return self.scale[self.free]
+
+
+def growing(model: Model) -> np.ndarray:
+    """Which parameters (k + phi,) are sizes beside sigma: entries of T, without the parameters of relationships."""
+    sizes = [part.per_row(np.full(part.q, 2.0), 1.0) > 1.5 for part in model.structures]
+    return np.concatenate([*sizes, np.zeros(0 if model.residual is None else model.residual.k, dtype=bool)])

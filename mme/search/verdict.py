@@ -12,7 +12,7 @@ from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
 from mme.numeric.newton import ACCEPTED
 from mme.numeric.optimize import Minimum
-from mme.search.searched import Searched
+from mme.search.searched import Searched, growing
 
 # A parameter with this share in a direction that the data leave open is named.
 _TAKES_PART = 0.3
@@ -120,7 +120,9 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> O
 
     Of what is estimated and not free the data say nothing: the criterion is flat along it.
     """
-    scale, estimated, free = searched.scale, searched.estimated, searched.free
+    scale, estimated, free = searched.scale, searched.estimated.copy(), searched.free
+    if minimum.settled:  # sizes matter beside one another alone: sigma stands for the largest
+        estimated[np.argmax(np.abs([*place.theta, *place.phi]) * (growing(model) & free))] = False
     by_parameters = searched.jacobian(np.concatenate([place.inner, place.phi]))
     at, size, k = minimum.curvature, free.size, model.k
     coordinates = model.coordinates
@@ -136,7 +138,7 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> O
         curve = hessian.diagonal()[estimated]
         gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
     flat = at.flat + int((estimated & ~free).sum())
-    verdict = _verdict(minimum, bool(edge.any()) or minimum.settled, flat, not estimated.any())
+    verdict = _verdict(minimum, bool(edge.any()) or minimum.settled, flat, not searched.estimated.any())
     return Optimum(
         theta=place.theta,
         phi=place.phi,

@@ -47,3 +47,25 @@ def test_small_residuals_are_no_exact_fit(share):
     fit = mme.lmer("y ~ x + (x | g)", data)
     assert fit.optimum.converged
     assert fit.sigma == pytest.approx(share, rel=0.3)
+
+
+def test_where_no_residual_is_left_all_is_as_in_the_model_without():
+    """y ~ N(X beta, s^2 A): beta, its standard error, its degrees of freedom n - p, and the criterion."""
+    rng = np.random.default_rng(4)
+    sire = np.repeat(np.arange(20), 10)
+    pedigree = mme.Pedigree(np.arange(220), [None] * 20 + sire.tolist(), [None] * 220)
+    y = rng.normal(size=200) + rng.normal(size=20)[sire]
+    fit = mme.lmer("y ~ 1 + (1 | a)", {"y": y, "a": np.arange(20, 220)}, relationship={"a": pedigree})
+    A = np.where(sire[:, None] == sire, 0.25, 0.0) + 0.75 * np.eye(200)
+    precision = np.linalg.inv(A)
+    total = precision.sum()
+    r = y - precision.sum(axis=0) @ y / total
+    s2 = r @ precision @ r / 199
+    assert fit.optimum.verdict == "minimum on the boundary"
+    assert fit.optimum.boundary == ("sigma",)
+    logs = np.linalg.slogdet(A)[1] + np.log(total)
+    assert fit.criterion == pytest.approx(199 * (1.0 + np.log(2.0 * np.pi * s2)) + logs, abs=1e-6)
+    row = fit.coefficients().iloc[0]
+    assert row["se"] == pytest.approx(np.sqrt(s2 / total), rel=1e-5)
+    assert row["df"] == pytest.approx(199.0)
+    assert np.isnan(fit.heritability("a")["se"].iloc[0])
