@@ -73,7 +73,7 @@ class Output(Face):
         --------
         >>> import mme
         >>> table = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy")).table()
-        >>> print("\n".join(table.to_latex().splitlines()[3:9]))
+        >>> print("\n".join(table.to_latex().splitlines()[5:11]))
         \begin{tabular}{lrrrrrr}
         \toprule
          & Estimate & SE & 95\% CI & df & t & p \\

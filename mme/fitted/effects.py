@@ -114,7 +114,7 @@ def effects(model: Model, by: str = "factor") -> list[Effects]:
         ``by`` is another word.
     """
     if not is_word(by, _BY):
-        hint = f"; what is of it is ['{by}'] of the result" if by in [term.group for term in model.terms] else ""
+        hint = f"; what is of it is ['{by}'] of the result" if is_word(by, [term.group for term in model.terms]) else ""
         raise MMEError(f"by must be 'factor' (terms on one grouping factor joined) or 'term', got {shown(by)}{hint}")
     members: list[list[int]] = []
     for t, term in enumerate(model.terms):

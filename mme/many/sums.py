@@ -78,7 +78,7 @@ def summed(
     for c, e, of, square in component.squares(classes):
         i, j = classes.pairs[e]
         halves = [B[a * J + of].toarray() for a in (i, j)]
-        if min((half**2).sum() for half in halves) <= ZERO * scale:
+        if max((half**2).sum() for half in halves) <= ZERO * scale:
             continue
         both = classes.both(i, j)
         part = {i: halves[0], j: halves[1]}
@@ -86,7 +86,7 @@ def summed(
         values = np.hstack([part[a].T for a, _ in both])
         rows = maps.add(values, np.concatenate([b * J + of for _, b in both]))
         terms.append(ClassTerm(1 + c * len(classes.pairs) + e, square, ZX, rows))
-    return Summed(component, terms)
+    return Summed(component, terms or [own])  # contrasts that no record has are of zeros
 
 
 def _is_wide(m: int, sums: int, classes: Classes) -> bool:

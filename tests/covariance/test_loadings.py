@@ -115,7 +115,7 @@ def test_asremls_words_are_those_of_bars():
     for one, other in (
         ("corh(env):gen", "cs(0 + env | gen)"),
         ("corv(0 + env | gen)", "cs(0 + env | gen, hom = TRUE)"),
-        ("diag(env):A(gen)", "diag(0 + env | gen)"),
+        ("diag(env):id(gen)", "diag(0 + env | gen)"),
         ("fa(env):gen", "fa(0 + env | gen)"),
     ):
         assert mme.lmer(f"y ~ env + {one}", data).criterion == mme.lmer(f"y ~ env + {other}", data).criterion
