@@ -87,7 +87,8 @@ def components_of(blocks: tuple[Block, ...], Q: sp.csr_array, n: int, classes: C
     level = np.concatenate(list(_numbered(blocks)))
     block_of = np.repeat(np.arange(len(blocks)), [block.J * block.q for block in blocks])
     between = sp.csc_array(Q.T @ Z)
-    of_level = sum((abs(part) for part in _by_column(between, classes)), start=sp.csr_array((classes.members.size, m)))
+    J = max(classes.members.size, 1)  # rows of Q'Z are i J + g: columns of one level meet by W, whichever they are
+    of_level = sp.csc_array((np.abs(between.data), between.indices % J, between.indptr), shape=(J, m))
     met = abs(Z.T) @ abs(Z) + of_level.T @ of_level + sp.csr_array(level[:, None] == level[None, :])
     component = connected_components(met, directed=False)[1]
     within = (Z - Q @ between).toarray().T
@@ -98,12 +99,6 @@ def components_of(blocks: tuple[Block, ...], Q: sp.csr_array, n: int, classes: C
         whole = EffectComponent(block_of[at][begins], begins, np.ascontiguousarray(within[at]), between[:, at])
         found += whole.apart(classes)
     return found
-
-
-def _by_column(between: sp.csc_array, classes: Classes) -> list[sp.csr_array]:
-    """The rows (J, m) of Q'Z of each column of the absorbed block: those of a level meet by W, whichever they are."""
-    rows, J = sp.csr_array(between), classes.members.size
-    return [rows[i * J : (i + 1) * J] for i in range(classes.R.shape[1] if J else 0)]
 
 
 def _columns(block: Block, n: int) -> sp.csc_array:
