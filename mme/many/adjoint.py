@@ -165,23 +165,24 @@ def slopes_beside(f: int, L_f: np.ndarray, G_bar: np.ndarray, at: np.ndarray, ro
             for b in range(a, m):
                 s += L_f[b, a] * U[b, i]
             U[a, i] = s
-    for a in range(m):
-        for i in range(w):
-            s = 0.0
-            for j in range(w):
-                s += U[a, j] * B[j, i]
-            UB[a, i] = s
-    for a in range(m):
-        for b in range(m):
-            s = 0.0
-            for i in range(w):
-                s += UB[a, i] * U[b, i]
-            G_bar[a, b] += s
+    UB[:] = 0.0
+    product_added(1.0, U, B, UB)  # B_bar is symmetric
+    product_added(1.0, UB, U, G_bar)
     for a in range(m):
         for i in range(w):
             UB[a, i] *= -2.0
     added_by_blocks(f, at[N] + row, at[BESIDE], w, 1.0, at, room)
     lambda_times(f, UB, False, at, room)
+
+
+def product_added(times: float, one: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
+    """Add a multiple of the product of a matrix (m, c) and the transpose of another (k, c) to a third (m, k)."""
+    for a in range(one.shape[0]):
+        for b in range(other.shape[0]):
+            s = 0.0
+            for c in range(one.shape[1]):
+                s += one[a, c] * other[b, c]
+            out[a, b] += times * s
 
 
 def added_by_blocks(f: int, one: int, other: int, columns: int, times: float, at: np.ndarray, room: np.ndarray) -> None:
@@ -220,16 +221,12 @@ def slopes_of_merged(f: int, G_bar: np.ndarray, at: np.ndarray, room: np.ndarray
     matrix_copied(half, K_f)
     added_by_blocks(f, at[PRODUCT], at[OTHER], m, 2.0, at, room)
     merged = at[at[MERGED] + f]
-    for a in range(m):
-        for b in range(m):
-            K_f[a, b] = 0.0
-            for c in range(m):
-                K_f[a, b] += half[a, c] * K_bar[c, b]  # G Lambda'K_bar
+    K_f[:] = 0.0
+    product_added(1.0, half, K_bar, K_f)  # G Lambda'K_bar, which is symmetric
     for a in range(m):
         for b in range(m):
             G_bar[a, b] *= merged
-            for c in range(m):
-                G_bar[a, b] -= K_f[a, c] * half[b, c]
+    product_added(-1.0, K_f, half, G_bar)
 
 
 def slopes_of_wide(f: int, S_bar: np.ndarray, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:

@@ -13,6 +13,7 @@ spare; then the Hessian, its eigenvalues' matrix and eigenvectors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,6 +39,22 @@ _TINY, _ROUNDING = 0.1, 1e-9
 _SWEEPS = 30
 
 
+class Descent(NamedTuple):
+    """One search: the vectors of ``layout.py``, small arrays, what is told of it, and what it calls.
+
+    ``told`` (3,) has the criterion at x, what another step promises, and evaluations so far. ``evaluate`` and
+    ``slopes`` are those of ``curvature.py`` and ``adjoint.py``.
+    """
+
+    at: np.ndarray
+    design: np.ndarray
+    room: np.ndarray
+    work: np.ndarray
+    told: np.ndarray
+    evaluate: Callable[..., float]
+    slopes: Callable[..., None]
+
+
 def search_all(
     sums: np.ndarray,
     starts: np.ndarray,
@@ -52,8 +69,7 @@ def search_all(
 ) -> None:
     """Search for each response (B, sums) from the lowest of its own starts (B, own, k) and the common ones (m, k).
 
-    Into ``theta`` (B, k) and ``told`` (B, 3): the criterion, what another step promises, evaluations. ``evaluate`` and
-    ``slopes`` are those of ``curvature.py`` and ``adjoint.py``.
+    Into ``theta`` (B, k) and ``told`` (B, 3), as in :class:`Descent`, go where it ended and what is told of it.
     """
     k = at[K]
     work = np.empty((3 * k + 9, k))
@@ -71,68 +87,58 @@ def search_all(
                 value = f
         told[b, 2] = common.shape[0] + starts.shape[1]
         told[b, 0] = value
-        descended(at, design, room, work, told[b], evaluate, slopes)
+        descended(Descent(at, design, room, work, told[b], evaluate, slopes))
         copied(x, theta[b])
 
 
-def descended(
-    at: np.ndarray,
-    design: np.ndarray,
-    room: np.ndarray,
-    work: np.ndarray,
-    told: np.ndarray,
-    evaluate: Callable[..., float],
-    slopes: Callable[..., None],
-) -> None:
+def descended(search: Descent) -> None:
     """Go down from x until a step promises nothing."""
-    x, trial, step, gradient, before = work[0], work[1], work[2], work[4], work[5]
-    reach, updates = 1e300, 0
+    work, told = search.work, search.told
+    x, trial, gradient, before = work[0], work[1], work[4], work[5]
+    length, reach, updates = 0.0, 1e300, 0
     if not np.isfinite(told[0]):
         told[1] = np.inf
         return
-    told[2] += begun(at, design, room, work, evaluate, slopes)
+    begun(search)
     for _ in range(_ROUNDS):
         least = turned(told[0], work)
         stepped(work, 0.0, told)
-        if updates > 0 and (told[1] <= _CONVERGED or least < 0.0 or updates >= _UPDATES):
-            told[2] += begun(at, design, room, work, evaluate, slopes)
-            updates = 0
-            continue
-        lower, length, reach = tried(at, design, room, work, told, reach, evaluate)
-        if not lower < told[0]:
-            if updates == 0:
-                break
-            told[2] += begun(at, design, room, work, evaluate, slopes)
-            updates = 0
-            continue
-        reach = max(reach, 3.0 * length) if told[0] - lower > 0.5 * told[1] else length
-        copied(gradient, before)
-        slopes(at, design, room, gradient)
-        updated(work)
-        updates += 1
-        copied(trial, x)
-        told[0] = lower
-    if told[1] <= _CONVERGED:  # what is left gains less than rounding, and is a share of a standard error still
-        for j in range(x.size):
-            trial[j] = x[j] + step[j]
-        lower = evaluate(trial, at, design, room)
-        if lower <= told[0] + _CONVERGED:
+        lower = np.inf
+        if updates == 0 or (told[1] > _CONVERGED and least >= 0.0 and updates < _UPDATES):
+            lower, length, reach = tried(search, reach)
+        if lower < told[0]:
+            reach = max(reach, 3.0 * length) if told[0] - lower > 0.5 * told[1] else length
+            copied(gradient, before)
+            search.slopes(search.at, search.design, search.room, gradient)
+            updated(work)
+            updates += 1
             copied(trial, x)
-            told[0] = min(lower, told[0])
-    zeros_tried(at, design, room, work, told, evaluate)
+            told[0] = lower
+        elif updates == 0:
+            break
+        else:  # nothing is concluded from a Hessian that was updated
+            begun(search)
+            updates = 0
+    if told[1] <= _CONVERGED:
+        last_step(search)
+    zeros_tried(search)
 
 
-def tried(
-    at: np.ndarray,
-    design: np.ndarray,
-    room: np.ndarray,
-    work: np.ndarray,
-    told: np.ndarray,
-    reach: float,
-    evaluate: Callable[..., float],
-) -> tuple[float, float, float]:
+def last_step(search: Descent) -> None:
+    """Take the last Newton step: what it gains is less than rounding, and is a share of a standard error still."""
+    x, trial, step, told = search.work[0], search.work[1], search.work[2], search.told
+    for j in range(x.size):
+        trial[j] = x[j] + step[j]
+    lower = search.evaluate(trial, search.at, search.design, search.room)
+    if lower <= told[0] + _CONVERGED:
+        copied(trial, x)
+        told[0] = min(lower, told[0])
+
+
+def tried(search: Descent, reach: float) -> tuple[float, float, float]:
     """A trial below x: its criterion (infinite where a step promises nothing), its length, and the reach it needed."""
-    x, trial, step, lifted = work[0], work[1], work[2], 0.0
+    work, told, lifted = search.work, search.told, 0.0
+    x, trial, step = work[0], work[1], work[2]
     length = stepped(work, lifted, told)
     while told[1] > _CONVERGED:
         while length > reach:
@@ -142,7 +148,7 @@ def tried(
             break
         for j in range(x.size):
             trial[j] = x[j] + step[j]
-        lower = evaluate(trial, at, design, room)
+        lower = search.evaluate(trial, search.at, search.design, search.room)
         told[2] += 1
         if lower < told[0]:
             return lower, length, reach
@@ -150,21 +156,15 @@ def tried(
     return np.inf, length, reach
 
 
-def begun(
-    at: np.ndarray,
-    design: np.ndarray,
-    room: np.ndarray,
-    work: np.ndarray,
-    evaluate: Callable[..., float],
-    slopes: Callable[..., None],
-) -> int:
-    """Gradient and Hessian at x anew, in plain theta; evaluations that it took."""
+def begun(search: Descent) -> None:
+    """Gradient and Hessian at x anew, in plain theta."""
+    at, design, room, work, evaluate = search.at, search.design, search.room, search.work, search.evaluate
     k, x, unit, gradient = at[K], work[0], work[3], work[4]
     H, none = work[9 : 9 + k], np.empty((0, at[W] - 1))
     evaluate(x, at, design, room)
-    slopes(at, design, room, gradient)
-    hessian_at(x, _SHARE, none, at, design, room, unit, gradient, H, none, evaluate, slopes)
-    return k + 1
+    search.slopes(at, design, room, gradient)
+    hessian_at(x, _SHARE, none, at, design, room, unit, gradient, H, none, evaluate, search.slopes)
+    search.told[2] += k + 1
 
 
 def updated(work: np.ndarray) -> None:
@@ -267,16 +267,10 @@ def stepped(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
     return np.sqrt(square)
 
 
-def zeros_tried(
-    at: np.ndarray,
-    design: np.ndarray,
-    room: np.ndarray,
-    work: np.ndarray,
-    told: np.ndarray,
-    evaluate: Callable[..., float],
-) -> None:
+def zeros_tried(search: Descent) -> None:
     """Columns of T that are nearly zero made exact zeros, where that costs nothing."""
-    k, x, trial = at[K], work[0], work[1]
+    at, design, told, x, trial = search.at, search.design, search.told, search.work[0], search.work[1]
+    k = at[K]
     for first in range(k):
         column, largest = at[at[COLUMN] + first], 0.0
         for i in range(k):
@@ -285,7 +279,7 @@ def zeros_tried(
                 largest = max(largest, abs(x[i]) / design[at[UNIT] + i])
                 trial[i] = 0.0
         if 0.0 < largest < _TINY:
-            f = evaluate(trial, at, design, room)
+            f = search.evaluate(trial, at, design, search.room)
             told[2] += 1
             if f <= told[0] + _ROUNDING:
                 copied(trial, x)
