@@ -77,6 +77,7 @@ def _columns(formula: str) -> tuple[set[str], list[str]]:
     left = [node for bar in parsed.bars for node in bar.left.variables]
     others = [node for node in (parsed.response, parsed.fixed, *left) if node is not None]
     labels = {name for bar in parsed.bars for factor in bar.factors for name in names_in(factor)}
+    labels |= {name for bar in parsed.bars if bar.by is not None for name in names_in(bar.by)}
     bare = dict.fromkeys(name for node in others for name in _as_they_are(node))
     return labels.difference(*map(names_in, others)), list(bare)
 

@@ -13,6 +13,8 @@ from mme.files.kinds import require_numbers
 from mme.files.witness import typical_columns
 from mme.fitted.common import Record
 from mme.formula.algebra import expand
+from mme.formula.apart import as_written, at_level
+from mme.formula.bar import Bar
 from mme.formula.bars import split
 from mme.formula.lattices import as_chain
 from mme.formula.specification import Specification
@@ -45,7 +47,7 @@ def require_specification(spec: Any, formula: Any, model: Model) -> None:
     parsed = split(spec.formula)
     own = len(model.x_names) - sum(groups.columns.stop - groups.columns.start for groups in model.unknown_parents)
     if (
-        Counter(spec.bars) != Counter(as_chain(bar) if as_chain(bar) in spec.bars else bar for bar in parsed.bars)
+        not _are_of(spec.bars, parsed.bars)
         or spec.response != deparse(parsed.response)
         or len(spec.column_terms) != own
     ):
@@ -58,6 +60,16 @@ def require_specification(spec: Any, formula: Any, model: Model) -> None:
         if levels.ndim != 1 or levels.size == 0:
             raise MMEError(f"the levels of term '{term.name}' are missing")
     _require_columns(spec, model, own)
+
+
+def _are_of(learned: tuple[Bar, ...], written: tuple[Bar, ...]) -> bool:
+    """Whether these are the terms that a formula has, ``dsum()`` one a level."""
+    whole = [as_written(bar) for bar in learned]
+    levels = Counter(bar for bar, one in zip(whole, learned, strict=True) if one.level is not None)
+    known = [as_chain(bar) if as_chain(bar) in whole else bar for bar in written]
+    return Counter(whole) == Counter(one for bar in known for one in [bar] * (levels[bar] or 1)) and all(
+        one.level is None or at_level(bar, one.level) == one for bar, one in zip(whole, learned, strict=True)
+    )
 
 
 def _require_columns(spec: Specification, model: Model, own: int) -> None:

@@ -124,7 +124,9 @@ def effects(model: Model, by: str = "factor") -> list[Effects]:
                 break
         else:
             members.append([t])
-    return [_effects(model, tuple(own)) for own in members]
+    groups = [model.terms[own[0]].group for own in members]
+    joined = [by == "factor" and groups.count(group) == 1 for group in groups]
+    return [_effects(model, tuple(own), of_group) for own, of_group in zip(members, joined, strict=True)]
 
 
 def named_effects(model: Model, name: str | None) -> Effects:
@@ -165,14 +167,16 @@ def _share_levels(one: Term, other: Term) -> bool:
     )
 
 
-def _effects(model: Model, members: tuple[int, ...]) -> Effects:
+def _effects(model: Model, members: tuple[int, ...], of_group: bool) -> Effects:
     first = model.terms[members[0]]
     kept = tuple(model.coefficients(t) for t in members)
     names = [np.array(model.terms[t].columns, dtype=object) for t in members]
     fixed = tuple(
         column for own, at in zip(names, kept, strict=True) for column in own[slice(None) if at is None else at]
     )
-    return Effects(first.name, first.group, members, first.levels, unlike(fixed), fixed, kept)
+    return Effects(
+        first.group if of_group else first.name, first.group, members, first.levels, unlike(fixed), fixed, kept
+    )
 
 
 def _joined(estimates: Estimates, of: Effects, by_term: Sequence[np.ndarray], *, with_beta: bool) -> np.ndarray:

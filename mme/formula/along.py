@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from mme.errors import MMEError, MMEWarning
+from mme.formula.apart import as_written
 from mme.formula.bar import Bar
 from mme.formula.columns import Matrix, Variable
 from mme.formula.syntax import Node, deparse
@@ -73,14 +74,14 @@ def in_sequence(bar: Bar, basis: Matrix, known: Mapping[Node, tuple[int, ...]]) 
 
 def _along(bar: Bar) -> Node | None:
     """The factor that ``ar1()`` goes along, a column a level."""
-    left = bar.left
+    left = as_written(bar).left
     alone = not left.intercept and len(left.terms) == 1 and len(left.terms[0]) == 1
     return left.terms[0][0] if alone and bar.covariance.endswith("ar1") else None
 
 
 def _require_levels(bar: Bar, variables: Mapping[Node, Variable]) -> None:
     """Refuse a pattern of correlations along a number, which is one column."""
-    kind, left = bar.covariance.rpartition(" ")[2], bar.left
+    kind, left = bar.covariance.rpartition(" ")[2], as_written(bar).left
     numbers = [node for node in left.variables if isinstance(variables[node], np.ndarray)]
     alone = not left.intercept and len(left.terms) == 1
     if not numbers or len(numbers) < len(left.variables) or not (kind == "ar1" or (kind == "cs" and alone)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mme.formula.algebra import Terms
-from mme.formula.syntax import Node
+from mme.formula.syntax import Call, Node, Op, is_sum, summands
 
 # The kind of decay and the coordinate, an axis of a field.
 Along = tuple[tuple[str, Node], ...]
@@ -24,6 +24,9 @@ STRUCTURES = {
 COLUMNS = {word: common if hom and common else kind for word, (kind, common, hom) in STRUCTURES.items() if word != "id"}
 # Structures of factors, and how many there are.
 FACTORS = ("fa", "rr")
+# A process along a series, and a covariance for each level of a factor.
+PROCESS, BY_LEVEL = "ou", "dsum"
+BARS = ("|", "||")
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,17 @@ class Bar:
     related: tuple[str, ...] = ()  # the factors of A(g):ar1(time)
     chain: Along = ()  # of ar1(time):g, where time turns out to be a number
     written: str = ""  # a product as it is written
+    by: Node | None = None  # arm, of dsum((x | g) | arm)
+    level: str | None = None  # of it, whose term this is
+
+
+def bar_in(node: Node) -> Op | None:
+    """Find the first bar among the terms of ``node`` (inside a function call a bar is the logical or)."""
+    if not isinstance(node, Op):
+        known = isinstance(node, Call) and node.function in (*STRUCTURES, *FACTORS, PROCESS, BY_LEVEL)
+        bar = node.args[0] if isinstance(node, Call) and known and node.args else None
+        return bar if isinstance(bar, Op) and bar.symbol in BARS else None
+    if node.symbol in BARS:
+        return node
+    parts = [part for _, part in summands(node)] if is_sum(node) else node.args
+    return next((bar for bar in map(bar_in, parts) if bar is not None), None)

@@ -8,25 +8,14 @@ glmmTMB's, ``fa()``, ``corh()``, ``corv()`` and ``id()`` ASReml's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mme.errors import FormulaError
-from mme.formula.algebra import Terms, expand
-from mme.formula.bar import COLUMNS, FACTORS, STRUCTURES, Along, Bar
-from mme.formula.colons import as_bar
-from mme.formula.direct import RELATED, DirectProduct, direct
-from mme.formula.lattices import axes_of, title
-from mme.formula.nesting import called_as, columns_crossed, groupings, operands, without_parentheses
+from mme.formula.bar import BARS, Bar
+from mme.formula.nesting import operands
 from mme.formula.parser import parse
-from mme.formula.slots import OVERLAY, TOGETHER, slots
-from mme.formula.smoothing import SMOOTHS, smooths_of
-from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
-
-# A process along a series.
-_PROCESS = "ou"
-_LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
-_BARS = ("|", "||")
+from mme.formula.splitter import Splitter
+from mme.formula.syntax import Node, Op
 
 
 @dataclass(frozen=True)
@@ -54,245 +43,26 @@ def split(formula: str) -> Parsed:
     """
     response, terms = parse(formula)
     text = re.sub(r"\s", " ", formula)
-    splitter = _Splitter(text)
+    splitter = Splitter(text)
     for node in operands(response):
-        if isinstance(node, Op) and node.symbol in _BARS:
+        if isinstance(node, Op) and node.symbol in BARS:
             raise FormulaError.at(text, node.start, "a random term belongs to the right of '~'")
     fixed = splitter.strip(splitter.bare(terms))
     splitter.require_apart()
     return Parsed(text, response, fixed, tuple(splitter.bars))
 
 
-class _Splitter:
-    """Walks down the sums of a formula, collecting the bars and returning what is left."""
+def is_random(node: Node) -> bool:
+    """Whether a summand is a random term, in whatever words, and nothing else.
 
-    def __init__(self, formula: str) -> None:
-        self.formula = formula
-        self.bars: list[Bar] = []
-
-    def bare(self, terms: Node) -> Node:
-        """Put the parentheses round a bar that is all of the right side: ``y ~ 1 | g``.
-
-        A bar binds looser than a sum, so that R reads ``y ~ x + 1 | g`` as ``(x + 1 | g)`` without a fixed x.
-        """
-        if not (isinstance(terms, Op) and terms.symbol in _BARS):
-            return terms
-        left, right = (shortened(deparse(part)) for part in terms.args)
-        if _bar_in(terms.args[0]) or _bar_in(terms.args[1]) or is_sum(terms.args[0]) or is_sum(terms.args[1]):
-            raise self._error(
-                terms,
-                f"a bar beside other terms needs parentheses: without them it takes all of '{left}' and of '{right}'. "
-                "Write y ~ x + (1 | g), or y ~ (x + 1 | g) for random slopes without their fixed effects",
-            )
-        return Op("(", (terms,), terms.start)
-
-    def strip(self, node: Node) -> Node | None:
-        """Return ``node`` without its bars (None: nothing is left)."""
-        match node:
-            case Op("(", (Op("|" | "||") as bar,)):
-                if along := axes_of(bar.args[0]):
-                    self._add_field(bar, along, bar.args[1])
-                else:
-                    self._add(bar, "unstructured")
-                return None
-            case Op() if along := axes_of(node):
-                self._add_field(node, along, None)
-                return None
-            case Call(function, (Name(),), ()) if function in RELATED and (found := direct(node, COLUMNS)):
-                self._add_direct(node, found)
-                return None
-            case Op() if (found := direct(node, COLUMNS)) and not found.is_one_bar:
-                self._add_direct(node, found)
-                return None
-            case Op() if call := as_bar(node, (*STRUCTURES, *FACTORS)):
-                self.strip(call)
-                if found := direct(node, COLUMNS):
-                    self.bars[-1] = replace(self.bars[-1], related=found.related, chain=found.along)
-                return None
-            case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
-                self._add_structured(node, bar)
-                return None
-            case Call(function, (Op("|" | "||") as bar,)) if function in FACTORS:
-                self._add_factors(node, bar)
-                return None
-            case Call("ou", (Op("|" | "||") as bar,)):
-                self._add_process(node, bar)
-                return None
-            case Call(function, _) if function in SMOOTHS:
-                for name, columns in smooths_of(node):
-                    self.bars.append(Bar(Terms(False, ((columns,),)), name, (), "homogeneous diagonal"))
-                return node
-            case Op("(", (inner,)) if _bar_in(inner) is not None:
-                return self.strip(inner)
-            case Op() if is_sum(node):
-                return self._strip_sum(node)
-        self._refuse_bar(node)
-        return node
-
-    def _strip_sum(self, node: Node) -> Node | None:
-        remaining: Node | None = None
-        for sign, part in summands(node):
-            if sign == "-":
-                self._refuse_bar(part)
-                remaining = Op("-", (part,) if remaining is None else (remaining, part), part.start)
-            elif (kept := self.strip(part)) is not None:
-                remaining = kept if remaining is None else Op("+", (remaining, kept), part.start)
-        return remaining
-
-    def _add_structured(self, call: Call, bar: Op) -> None:
-        heterogeneous, homogeneous, common = STRUCTURES[call.function]
-        for keyword, value in call.keywords:
-            if keyword != "hom" or homogeneous is None:
-                raise self._error(call, f"{call.function}() round a bar takes no '{keyword}'")
-            if not isinstance(value, Name) or value.value not in _LOGICAL:
-                raise self._error(value, "hom must be TRUE or FALSE")
-            common = _LOGICAL[value.value]
-        if bar.symbol == "||":
-            raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g)")
-        self._add(bar, homogeneous if common and homogeneous is not None else heterogeneous)
-
-    def _add_factors(self, call: Call, bar: Op) -> None:
-        """``fa(0 + env | gen, k = 2)``, ``rr(...)``: glmmTMB's ``d`` says the same."""
-        count = 1
-        for keyword, value in call.keywords:
-            number = value.value if isinstance(value, Number) else 0.0
-            if keyword not in ("k", "d") or number < 1 or number != int(number):
-                raise self._error(value, f"{call.function}() takes k, the whole number of its factors, of at least 1")
-            count = int(number)
-        if bar.symbol == "||":
-            raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g, k = {count})")
-        self._add(bar, f"{call.function}{count}")
-
-    def _add_process(self, call: Call, bar: Op) -> None:
-        """``ou(time | series)``, or glmmTMB's ``ou(time + 0 | series)``: the left side is a number, not a basis."""
-        if call.keywords:
-            raise self._error(call, f"ou() takes no '{call.keywords[0][0]}'")
-        times, series = expand(bar.args[0], self.formula), groupings(self.formula, bar.args[1])
-        if bar.symbol == "||" or len(times.terms) != 1 or len(times.terms[0]) != 1 or times.offsets:
-            raise self._error(bar, "ou() takes one time: write ou(time | series)")
-        if len(series) != 1:
-            raise self._error(bar, "ou() takes one factor of series: write ou(time | a:b) for their combinations")
-        (time,), name = times.terms[0], series[0]
-        title = f"ou({called_as(time)} | {called_as(name)})"
-        self.bars.append(Bar(Terms(True, ()), title, tuple(columns_crossed(name)), time=time))
-
-    def _add_field(self, node: Op, along: Along, fields: Node | None) -> None:
-        """``ar1(row):ar1(col)``, or ``(ar1(row):ar1(col) | trial)`` with a field for each trial."""
-        names = [] if fields is None else groupings(self.formula, fields)
-        if node.symbol == "||" or len(names) > 1:
-            raise self._error(node, "a field takes one factor of fields: write (ar1(row):ar1(col) | a:b)")
-        factors = tuple(part for name in names for part in columns_crossed(name))
-        self.bars.append(Bar(Terms(True, ()), title(along, *map(called_as, names)), factors, along=along))
-
-    def _add_direct(self, node: Node, found: DirectProduct) -> None:
-        """``us(trait):ar1(time):A(g)`` and other products."""
-        written = deparse(node)
-        if not found.along and not found.factors:
-            problem = f"'{written}' has no grouping factor whose levels repeat the covariance"
-            raise self._error(node, f"{problem}: write {written}:id(g), or {written}:A(g) with a relationship")
-        if len(found.columns) > 2:
-            raise self._error(node, f"'{written}' has {len(found.columns)} structures of columns: two are the most")
-        left = Terms(not found.columns, (tuple(column for _, column in found.columns),) if found.columns else ())
-        name = (
-            written
-            if found.along or len(found.factors) != 1 or found.products_of_levels
-            else called_as(found.factors[0])
-        )
-        self.bars.append(
-            Bar(
-                left,
-                name,
-                found.factors,
-                found.columns[0][0] if len(found.columns) == 1 else "unstructured",
-                along=found.along,
-                products=found.columns if len(found.columns) == 2 else (),
-                related=found.related,
-                written=written,
-            )
-        )
-
-    def _add(self, bar: Op, covariance: str) -> None:
-        left, grouping = bar.args
-        nested = _bar_in(left) or _bar_in(grouping)
-        if nested is not None:
-            raise self._error(nested, "a bar within a bar")
-        basis = expand(left, self.formula)
-        if basis.offsets:
-            raise self._error(left, "an offset belongs outside the bars")
-        if not basis.intercept and not basis.terms:
-            raise self._error(left, "nothing is left of this bar: (1 | g) is a random intercept, (0 + x | g) a slope")
-        together = without_parentheses(grouping)
-        if isinstance(together, Call) and together.function in (TOGETHER, OVERLAY):
-            self._add_together(together, bar, basis, covariance)
-            return
-        names = groupings(self.formula, grouping)
-        for part in _uncorrelated(basis) if bar.symbol == "||" else [basis]:
-            self.bars += [Bar(part, called_as(name), tuple(columns_crossed(name)), covariance) for name in names]
-
-    def _add_together(self, call: Call, bar: Op, basis: Terms, covariance: str) -> None:
-        """``(x | str(animal, dam))``: the basis for each of the columns, whose labels are levels of one factor.
-
-        ``overlay(a, b)``, alone or inside ``str()``, is one coefficient of several columns.
-        """
-        parts = slots(call, self.formula)
-        if len(parts) < 2 or call.keywords:
-            word = call.function
-            raise self._error(call, f"{word}() takes two columns or more, whose labels are levels of one factor")
-        if bar.symbol == "||":
-            raise self._error(
-                bar, f"'||' with {call.function}(): write diag(... | {deparse(call)}) for no correlations"
-            )
-        factors, shares, weights = (tuple(part) for part in zip(*parts, strict=True))
-        self.bars.append(Bar(basis, called_as(factors[0]), factors, covariance, None, (), True, shares, weights))
-
-    def require_apart(self) -> None:
-        """Refuse two grouping factors of one name: one of ``str()`` beside another, a column ``a:b`` beside a:b."""
-        names = [bar.name for bar in self.bars]
-        factors = dict(zip(names, (bar.factors for bar in self.bars), strict=True))
-        for bar in self.bars:
-            if bar.factors != factors[bar.name] and not bar.together:
-                raise self._error(
-                    bar.factors[0],
-                    f"two grouping factors are called '{bar.name}', a column and a crossing: rename the column",
-                )
-        for bar in self.bars:
-            if bar.together and names.count(bar.name) > 1:
-                inside = ", ".join(map(deparse, bar.factors))
-                place = re.search(rf"\b({TOGETHER}|{OVERLAY})\s*\(", self.formula)
-                raise FormulaError.at(
-                    self.formula,
-                    place.start() if place else 0,
-                    f"'{bar.name}' is a grouping factor beside {TOGETHER}({inside}): give its other term a copy of the "
-                    "column under another name",
-                )
-
-    def _refuse_bar(self, node: Node) -> None:
-        bar = _bar_in(node)
-        if bar is None:
-            return
-        if node is bar:
-            raise self._error(bar, "a random term needs parentheses round it, as in (1 | g)")
-        raise self._error(bar, "a random term stands alone between plus signs, in its own parentheses")
-
-    def _error(self, node: Node, problem: str) -> FormulaError:
-        return FormulaError.at(self.formula, node.start, problem)
-
-
-def _uncorrelated(basis: Terms) -> Iterator[Terms]:
-    """``(1 + x + f || g)`` is ``(1 | g) + (0 + x | g) + (0 + f | g)``: a factor keeps its block, as in lme4."""
-    if basis.intercept:
-        yield Terms(True, ())
-    for term in basis.terms:
-        yield Terms(False, (term,))
-
-
-def _bar_in(node: Node) -> Op | None:
-    """Find the first bar among the terms of ``node`` (inside a function call a bar is the logical or)."""
-    if not isinstance(node, Op):
-        known = isinstance(node, Call) and node.function in (*STRUCTURES, *FACTORS, _PROCESS)
-        bar = node.args[0] if isinstance(node, Call) and known and node.args else None
-        return bar if isinstance(bar, Op) and bar.symbol in _BARS else None
-    if node.symbol in _BARS:
-        return node
-    parts = [part for _, part in summands(node)] if is_sum(node) else node.args
-    return next((bar for bar in map(_bar_in, parts) if bar is not None), None)
+    Examples
+    --------
+    >>> from mme.formula.parser import parse_expression
+    >>> [is_random(parse_expression(text)) for text in ("(1 | g)", "fa(env, 2):A(g)", "ar1(x):ar1(z)", "a:b", "s(x)")]
+    [True, True, True, False, False]
+    """
+    bare = isinstance(node, Op) and node.symbol in BARS
+    try:
+        return Splitter("").strip(Op("(", (node,)) if bare else node) is None
+    except FormulaError:
+        return False

@@ -11,6 +11,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.formula import grouping
+from mme.formula.apart import with_records
 from mme.formula.bar import Bar
 from mme.formula.level_products import field_of, is_product_of_levels, product_of_levels, require_related
 from mme.formula.reading import Reading
@@ -42,7 +43,7 @@ class Groups:
 
 def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) -> Groups:
     """Code the grouping factors on these rows (None: all)."""
-    bars, together = reading.parsed.bars, reading.together
+    bars, together = with_records(reading.parsed.bars, reading.values, rows), reading.together
     each = {name: grouping.code_each(p, rows, name) for name, p in reading.groups.items() if name not in together}
     factors = {name: grouping.cross(columns, name) for name, columns in each.items()}
     factors |= {name: grouping.code_together(reading.groups[name], rows, name) for name in together}
@@ -54,7 +55,7 @@ def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) ->
         codes, related[name] = ornstein_uhlenbeck(factors[name], times if rows is None else times[rows], name)
         factors[name] = Factor(codes, related[name].levels)
     used = set()
-    for bar in bars:
+    for bar in {bar.name: bar for bar in bars}.values():  # those of dsum() have one factor
         at = reading.places.get(bar.name)
         at = at if at is None or rows is None else at[:, rows]
         if is_product_of_levels(bar):

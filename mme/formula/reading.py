@@ -12,6 +12,7 @@ import numpy as np
 from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.formula import grouping
 from mme.formula.algebra import Terms, expand
+from mme.formula.apart import each_level
 from mme.formula.bar import Bar
 from mme.formula.bars import Parsed
 from mme.formula.columns import Variable, learn
@@ -94,7 +95,8 @@ def read(
 ) -> Reading:
     """Evaluate all parts of a formula on a table; ``response`` is what its left side may be."""
     evaluator = Evaluator(frame, parsed.formula, {})
-    parsed = replace(parsed, bars=tuple(_along_numbers(bar, evaluator) for bar in parsed.bars))
+    along = [_along_numbers(bar, evaluator) for bar in parsed.bars]
+    parsed = replace(parsed, bars=tuple(one for bar in along for one in each_level(bar, evaluator)))
     others = _dot(parsed, frame, weights, offset, exposure)
     fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, others))
     return Reading(
@@ -130,6 +132,7 @@ def _dot(parsed: Parsed, frame: Frame, *given: Any) -> list[str]:
     used |= {name for bar in parsed.bars for factor in bar.factors for name in names_in(factor)}
     used |= {name for bar in parsed.bars if bar.time is not None for name in names_in(bar.time)}
     used |= {name for bar in parsed.bars for _, node in bar.along for name in names_in(node)}
+    used |= {name for bar in parsed.bars if bar.by is not None for name in names_in(bar.by)}
     return [name for name in frame.names if name not in used]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from mme.errors import MMEError
 from mme.formula.algebra import Terms
 from mme.formula.along import Sequences, in_sequence
+from mme.formula.apart import column_names, term_name
 from mme.formula.bar import Bar
 from mme.formula.columns import INTERCEPT, Coded, Matrix, Variable, build
 from mme.formula.groups import Groups
@@ -31,6 +33,7 @@ def random_terms(
     for bar in groups.bars:
         factor = factors[bar.name]
         basis = in_sequence(bar, _basis(bar.left, variables, factor.codes.shape[-1], made), along)
+        basis = replace(basis, names=column_names(bar, basis.names))
         if bar.together:
             factor = Factor(np.repeat(factor.codes, len(basis.names), axis=0), factor.categories)
         term = Term(
@@ -41,7 +44,7 @@ def random_terms(
             relationship=groups.related.get(bar.name),
             columns=_repeated_names(basis, bar) if bar.together else basis.names,
         )
-        terms.append(term)
+        terms.append(term.renamed(term_name(bar)))
     return renamed(terms)
 
 

@@ -79,7 +79,14 @@ def _by_trait(of: Terms) -> list[str]:
 
 
 def _bar(bar: Bar, formula: str) -> str:
-    if bar.covariance != "unstructured" or bar.time is not None or bar.along or bar.together or bar.written:
+    if (
+        bar.covariance != "unstructured"
+        or bar.time is not None
+        or bar.along
+        or bar.together
+        or bar.written
+        or bar.by is not None
+    ):
         raise FormulaError(
             f"'{formula}': beside cbind() the random part is of bars (x | g), unstructured across traits; for other "
             f"structures write the long form with a factor of the traits"

@@ -13,15 +13,14 @@ from typing import Any
 
 from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.formula.algebra import Terms, expand
-from mme.formula.bar import FACTORS, STRUCTURES, Bar
-from mme.formula.bars import split
+from mme.formula.apart import named_by
+from mme.formula.bar import BARS, FACTORS, STRUCTURES, Bar, bar_in
+from mme.formula.bars import is_random, split
 from mme.formula.lattices import title
-from mme.formula.nesting import called_as
+from mme.formula.nesting import called_as, without_parentheses
 from mme.formula.parser import parse
 from mme.formula.slots import written_slots
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, names_in, summands
-
-_BARS = ("|", "||")
 
 
 def updated(formula: str, change: str, fixed: Terms | None = None) -> str:
@@ -63,7 +62,7 @@ def _with(node: Node, old: Node) -> Node:
     match node:
         case Name("."):
             return old
-        case Op(symbol, args) if symbol not in _BARS:
+        case Op(symbol, args) if symbol not in BARS:
             return replace(node, args=tuple(_with(arg, old) for arg in args))
         case Call(args=args):
             return replace(node, args=tuple(_with(arg, old) for arg in args))
@@ -72,7 +71,7 @@ def _with(node: Node, old: Node) -> Node:
 
 def _spelt_out(fixed: Terms, right: Node) -> Node:
     """The right side with its fixed part written out: a dot in it has no other meaning."""
-    bars = [part for _, part in summands(right) if _is_bar(part)]
+    bars = list(_random_in(right))
     products = [_product(term) for term in fixed.terms]
     parts: list[Node] = [Number(float(fixed.intercept)), *products, *(Call("offset", (one,)) for one in fixed.offsets)]
     return Op("+", (*parts, *bars)) if len(parts) + len(bars) > 1 else parts[0]
@@ -85,14 +84,14 @@ def _product(term: tuple[Node, ...]) -> Node:
     return found
 
 
-def _is_bar(node: Node) -> bool:
-    """Whether a summand is a random term, in parentheses or inside the name of a structure."""
-    if isinstance(node, Op) and node.symbol == "(":
-        return _is_bar(node.args[0])
-    if isinstance(node, Call):
-        known = (*STRUCTURES, "ou")
-        return node.function in known and bool(node.args) and _is_bar(node.args[0])
-    return isinstance(node, Op) and node.symbol in _BARS
+def _random_in(node: Node) -> Iterator[Node]:
+    """The random terms among the summands, those inside parentheses too."""
+    for _, part in summands(node):
+        inside = without_parentheses(part)
+        if is_random(part):
+            yield part
+        elif is_sum(inside):
+            yield from _random_in(inside)
 
 
 def _warn_of_absent(change: Node, old: Node, text: str) -> None:
@@ -112,9 +111,9 @@ def _warn_of_absent(change: Node, old: Node, text: str) -> None:
 
 def _written(terms: Terms, text: str) -> str:
     """Terms as the right side of a formula, random ones last."""
-    fixed = [_term(term) for term in terms.terms if not any(map(_is_bar, term))]
-    random = [term for term in terms.terms if any(map(_is_bar, term))]
-    if any(len(term) > 1 for term in random):
+    random = [term for term in terms.terms if is_random(_product(term))]
+    fixed = [_term(term) for term in terms.terms if term not in random]
+    if any(bar_in(part) is not None for term in terms.terms if term not in random for part in term):
         raise FormulaError.at(text, 0, "a random term stands alone between plus signs: it cannot be multiplied")
     fixed += [f"offset({deparse(one)})" for one in terms.offsets]
     head = [] if terms.intercept else ["0"]
@@ -196,6 +195,8 @@ def _smaller(bar: Bar) -> Iterator[tuple[str | None, Terms | None]]:
 
 def _bar_text(bar: Bar, left: Terms) -> str:
     """A random term as lme4 writes it, a product as it is written."""
+    if bar.by is not None:
+        return f"dsum({_bar_text(replace(bar, by=None), left)} | {deparse(Name(named_by(bar)))})"
     if bar.written:
         return bar.written
     if bar.time is not None:

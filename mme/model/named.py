@@ -177,7 +177,10 @@ def told_apart(
     put in backticks where names would be alike without.
     """
     names: list[str] = []
+    of_group = [name for term, written in zip(terms, write, strict=True) for name in written(term.group, term.columns)]
     for term, written in zip(terms, write, strict=True):
-        ways = ((of, columns) for columns in (term.columns, quoted(term.columns)) for of in (term.group, term.name))
+        alike = any(of_group.count(name) > 1 for name in written(term.group, term.columns))
+        called = (term.name,) if alike else (term.group, term.name)
+        ways = ((of, columns) for columns in (term.columns, quoted(term.columns)) for of in called)
         names += first_unlike((written(of, columns) for of, columns in ways), names)
     return tuple(names)

@@ -91,7 +91,7 @@ def names_of(parsed: Parsed, options: Options, known: Collection[str] | None) ->
     """The names in a formula, and in what is said beside it."""
     nodes = [parsed.response, *([] if parsed.fixed is None else [parsed.fixed])]
     for bar in parsed.bars:
-        nodes += [*bar.factors, *bar.left.variables, *([] if bar.time is None else [bar.time])]
+        nodes += [*bar.factors, *bar.left.variables, *(one for one in (bar.time, bar.by) if one is not None)]
     names = set().union(*map(names_in, nodes))
     for given in (options.weights, options.offset, options.subset):
         if given is not None:
@@ -123,7 +123,13 @@ def begin(table: Any, formula: str, options: Options) -> Begun | None:
     frame, _ = frame_of(table, options)
     if not frame.n:
         return None
-    reading = read(split(formula), frame, options.weights, options.offset)
+    parsed = split(formula)
+    for bar in parsed.bars:
+        if bar.by is not None:
+            raise MMEError(
+                f"dsum() of '{bar.name}' has a term for each level of a column of all rows; fit it to a table in memory"
+            )
+    reading = read(parsed, frame, options.weights, options.offset)
     wanted = frozenset(names_of(reading.parsed, options, frame.names) | columns_of(reading, options)) & set(frame.names)
     return Begun(reading, asked_by(reading), frozenset(wanted))
 

@@ -1,0 +1,94 @@
+r"""A random term with a covariance of its own for each level of a factor: ``dsum((x | g) | arm)``.
+
+    b_g = (b_g1, ..., b_gK),    var(b_g) = diag(G_1, ..., G_K)
+
+It is a term a level, each with the columns of the whole times the indicator of its level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mme.errors import FormulaError
+from mme.formula.algebra import Terms
+from mme.formula.bar import Bar
+from mme.formula.evaluate import Evaluator, Value
+from mme.formula.syntax import Call, Name, Node, Text, deparse
+from mme.tables.column import Factor, WideColumn
+from mme.tables.spelling import labels_of
+
+
+def each_level(bar: Bar, evaluator: Evaluator) -> tuple[Bar, ...]:
+    """The term of each level that occurs; any other bar as it is.
+
+    Raises
+    ------
+    FormulaError
+        The factor has one level.
+    """
+    if bar.by is None:
+        return (bar,)
+    factor = evaluator.value(bar.by)
+    assert isinstance(factor, Factor)
+    labels = labels_of(factor.categories[np.unique(factor.codes[factor.codes >= 0])])
+    if len(labels) < 2:
+        found = f"the one level '{labels[0]}'" if labels else "no level"
+        raise FormulaError.at(evaluator.formula, bar.by.start, f"dsum(): '{named_by(bar)}' has {found}; leave it out")
+    return tuple(at_level(bar, label) for label in labels)
+
+
+def at_level(bar: Bar, label: str) -> Bar:
+    """The term of one level, the indicator of the level first in each product.
+
+    Examples
+    --------
+    >>> bar = Bar(Terms(True, ((Name("x"),),)), "g", (Name("g"),), by=Name("arm"))
+    >>> [":".join(map(deparse, term)) for term in at_level(bar, "b").left.terms]
+    ['dummy(arm, "b")', 'dummy(arm, "b"):x']
+    >>> as_written(at_level(bar, "b")) == bar
+    True
+    """
+    assert bar.by is not None
+    indicator = Call("dummy", (bar.by, Text(label)), (), bar.by.start)
+    products = [*([()] if bar.left.intercept else []), *bar.left.terms]
+    return replace(bar, left=Terms(False, tuple((indicator, *term) for term in products)), level=label)
+
+
+def as_written(bar: Bar) -> Bar:
+    """The term of all levels that this one is of."""
+    if bar.level is None:
+        return bar
+    products = [term[1:] for term in bar.left.terms]
+    return replace(bar, left=Terms(() in products, tuple(term for term in products if term)), level=None)
+
+
+def with_records(bars: Sequence[Bar], values: Mapping[Node, Value], rows: np.ndarray | None) -> tuple[Bar, ...]:
+    """The bars but for those of levels that have no record among these rows (None: all)."""
+    return tuple(bar for bar in bars if bar.level is None or _occurs(values[bar.left.terms[0][0]], rows))
+
+
+def _occurs(indicator: Value, rows: np.ndarray | None) -> bool:
+    assert isinstance(indicator, WideColumn)
+    return bool(np.nansum(indicator.values if rows is None else indicator.values[rows]))
+
+
+def named_by(bar: Bar) -> str:
+    """The column whose levels have covariances of their own."""
+    inside = bar.by.args[0] if isinstance(bar.by, Call) else bar.by
+    return inside.value if isinstance(inside, Name) else ""
+
+
+def term_name(bar: Bar) -> str:
+    """``g.level``, or the name of the grouping factor alone."""
+    return bar.name if bar.level is None else f"{bar.name}.{bar.level}"
+
+
+def column_names(bar: Bar, names: Sequence[str]) -> tuple[str, ...]:
+    """The names of a basis, as R writes them beside a level: ``SexFemale``, ``SexFemale:age``."""
+    if bar.level is None:
+        return tuple(names)
+    written, short = deparse(bar.left.terms[0][0]), f"{named_by(bar)}{bar.level}"
+    return tuple(short + name.removeprefix(written) for name in names)
