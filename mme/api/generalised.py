@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.api.generalised_checks import GeneralisedChecks
 from mme.api.generalised_fixed import GeneralisedFixedEffects
 from mme.api.generalised_intervals import GeneralisedIntervals
 from mme.api.generalised_output import GeneralisedOutput
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 
 class GeneralisedFit(
-    GeneralisedFixedEffects, GeneralisedIntervals, GeneralisedOutput, GeneralisedRecords, GeneralisedRandomEffects
+    GeneralisedFixedEffects,
+    GeneralisedIntervals,
+    GeneralisedOutput,
+    GeneralisedRecords,
+    GeneralisedChecks,
+    GeneralisedRandomEffects,
 ):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
@@ -92,6 +98,14 @@ class GeneralisedFit(
     def criterion(self) -> float:
         """-2 log likelihood, every constant included."""
         return self.internals.criterion
+
+    @property
+    def hessian(self) -> np.ndarray:
+        """Second derivatives of the criterion by theta, beta and the family's coordinates (``optimum.tau``) (m, m).
+
+        In the user's columns; NaN for what was given or is held at zero, and of ``n_agq=0`` for beta.
+        """
+        return self.internals.hessian
 
     @property
     def loglik(self) -> float:

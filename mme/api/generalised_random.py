@@ -11,6 +11,8 @@ from mme.api.generalised_base import GeneralisedFace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mme.results.draws import Draws
+
 
 class GeneralisedRandomEffects(GeneralisedFace):
     """What a generalised fit says of its random effects and of the variance of the records."""
@@ -76,6 +78,63 @@ class GeneralisedRandomEffects(GeneralisedFace):
         from mme.results.generalised_shrinkage import generalised_shrinkage
 
         return generalised_shrinkage(self.internals, by)
+
+    def draws(self, n: int = 1000, *, seed: int | np.random.Generator | None = None, by: str = "factor") -> Draws:
+        """Draw (beta, b) from the normal distribution that intervals of predictions state.
+
+        What the data leave uncertain of theta and of the family's parameters is in it. b is about its mode with the
+        curvature there: where levels hold few answers, the posterior is skew, and this is not.
+
+        Parameters
+        ----------
+        n, seed, by
+            As in :meth:`mme.Fit.draws`.
+
+        Returns
+        -------
+        Draws
+            As of :meth:`mme.Fit.draws`.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> b = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds).draws(2000, seed=1).b["herd"]
+        >>> bool((b[:, 1, 0] > b[:, 2, 0]).mean() > 0.99)
+        True
+        """
+        from mme.results.generalised_draws import generalised_draws
+
+        return generalised_draws(self.internals, n, seed, by)
+
+    def vpredict(self, function: str, *, level: float = 0.95) -> pd.Series:
+        """A function of the variances and the family's parameters, with its standard error and an interval.
+
+        Parameters
+        ----------
+        function : str
+            As in :meth:`mme.Fit.vpredict`, on the scale of the link: ``V_g``, ``V_g.x``, ``C_g.x.z``, the parameters by
+            the names of :meth:`confint`, fixed effects too; and ``V_dist``, the variance of the latent variable of
+            answers and ordered categories: pi^2/3 (logit), 1 (probit), pi^2/6 (cloglog).
+        level : float
+            Of the interval, by the normal distribution.
+
+        Returns
+        -------
+        Series
+            ``estimate, se, lower, upper``, by the delta method on the Hessian of the criterion.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> fit.vpredict("icc ~ V_herd / (V_herd + V_dist)").round(3).to_dict()
+        {'estimate': 0.607, 'se': 0.225, 'lower': 0.167, 'upper': 1.048}
+        """
+        from mme.results.generalised_functions import predicted_generalised
+
+        return predicted_generalised(self.internals, function, level)
 
     def variance_shares(self, method: str | None = None) -> pd.DataFrame:
         r"""``variance, share`` of the fixed effects, each random term and the distribution, on the scale of the link.

@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.diagnosis import influence
-from mme.diagnosis.generalised_residuals import pearson
+from mme.diagnosis.generalised_residuals import KINDS, deviance, generalised_residuals, pearson
 from mme.diagnosis.hat import hat_of
+from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.search.loop import search
+from mme.tables.arguments import is_word
+from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # A record of weight zero has this share of the largest weight: its logarithm is finite.
 _NOTHING = 1e-60
+_STANDARDISED = ("standardised", "standardised_deviance")
 
 
 def working_record(fit: GeneralisedFitted) -> Fitted:
@@ -43,6 +47,19 @@ def working_record(fit: GeneralisedFitted) -> Fitted:
 def generalised_leverage(fit: GeneralisedFitted) -> Any:
     """Diagonal of the hat matrix of (W), one a row of the data."""
     return influence.leverage(fit.once(working_record))
+
+
+def generalised_scaled_residuals(fit: GeneralisedFitted, kind: str) -> Any:
+    """Residuals over their standard deviations, one a row of the data."""
+    if is_word(kind, KINDS):
+        return generalised_residuals(fit, kind, None)
+    if not is_word(kind, _STANDARDISED):
+        known = ", ".join(map(repr, (*_STANDARDISED, *KINDS)))
+        raise MMEError(f"kind must be one of {known}; got {shown(kind)}")
+    h = fit.once(working_record).once(hat_of).diagonal
+    e = pearson(fit) if kind == "standardised" else deviance(fit) / np.sqrt(fit.parameters.get("dispersion", 1.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return fit.rows.aligned(np.asarray(e / np.sqrt(1.0 - h)), f"{kind} residuals")
 
 
 def generalised_cooks_distance(fit: GeneralisedFitted, by: Any) -> Any:

@@ -97,6 +97,20 @@ class GeneralisedFitted(Record):
         """The numbers behind the tables, as plain arrays."""
         return GeneralisedEstimates(self.problem, self.searched)
 
+    @cached_property
+    def hessian(self) -> np.ndarray:
+        """Second derivatives of the criterion by (theta, beta, tau) in the user's columns; NaN for what is held."""
+        at, free, k, coordinates = self.searched.at.at, self.searched.free, self.model.k, self.model.coordinates
+        of_beta, change = slice(k, k + at.gamma.size), np.eye(free.size)
+        turned = np.where(coordinates.inner(self.theta) * at.theta < 0.0, -1.0, 1.0)  # columns of T have free signs
+        change[:k, :k] = turned[:, None] * coordinates.jacobian(self.theta)
+        change[of_beta, of_beta] = np.linalg.inv(self.problem.beta_of_gamma)
+        known = free & np.isfinite(change).all(axis=1)
+        both, whole, out = np.ix_(known, known), np.zeros(change.shape), np.full(change.shape, np.nan)
+        whole[np.ix_(free, free)] = self.estimates.hessian
+        out[both] = change[both].T @ whole[both] @ change[both]
+        return out
+
     @property
     def sigma(self) -> float:
         """One: theta is absolute."""

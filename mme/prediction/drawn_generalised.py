@@ -1,10 +1,4 @@
-r"""Predictions of generalised models with simulated parameters, from the distribution that their intervals state.
-
-    psi = (theta, gamma, tau) ~ N(psi_hat, Sigma),     b = b_hat + E (psi - psi_hat) + Lambda H^-1/2 z
-
-with E of :mod:`mme.generalised.moves`. The last part is H^-1 r with r ~ N(0, H), H = Lambda'Z'W Z Lambda + K^-1:
-r = Lambda'Z'W^1/2 z_1 + K^-1/2 z_2, for which a W below zero (log f not concave there) counts as zero.
-"""
+"""Predictions of generalised models with simulated parameters, from the distribution that their intervals state."""
 
 from __future__ import annotations
 
@@ -14,14 +8,13 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
-from mme.generalised.columns import Effects
-from mme.numeric.factor import factorise
 from mme.numeric.memory import require
 from mme.prediction.drawn import of_new_levels
 from mme.prediction.generalised import widened_fit
 from mme.prediction.new_record import checked_weights
 from mme.prediction.predictor import check_words, chosen_columns, kept_columns, only, predictor, undetermined
 from mme.prediction.rows import GivenRows, coded_rows, given_rows, rows_of_fit
+from mme.results.generalised_draws import drawn
 from mme.tables.arguments import count, is_word, random_numbers
 from mme.tables.arrays import shown
 
@@ -76,47 +69,15 @@ def _drawn(
     trials: np.ndarray | None,
 ) -> np.ndarray:
     """(rows, n); ``trials`` (rows,): of new responses."""
-    estimates, family, X = fit.estimates, fit.family, kept_columns(fit, records)
-    moves = estimates.moves
-    if not np.isfinite(moves.beta).all():
-        raise MMEError("what the parameters leave uncertain is not known at this optimum (see diagnose()): no draws")
+    family, X = fit.family, kept_columns(fit, records)
     rows = records.X.shape[0]
     require(8 * rows * n, f"{n:,} draws of {rows:,} predictions need", ": draw fewer at a time, with other seeds")
     T = fit.model.T(fit.model.coordinates.outer(fit.searched.at.at.theta))
-    given_parameters, out = _GivenParameters(fit), np.empty((rows, n))
-    for s in range(n):
-        z = rng.standard_normal(moves.beta.shape[1])
-        moved = [np.einsum("amg,m->ag", one, z) for one in moves.b]
-        b = given_parameters.by_term([one + other for one, other in zip(moved, given_parameters(rng), strict=True)])
-        b = [mode + one for mode, one in zip(estimates.b, b, strict=True)]
-        eta = predictor(X, estimates.beta + moves.beta @ z, b, records) + of_new_levels(records, given, T, rng)
-        tau = estimates.tau + moves.tau @ z
+    out = np.empty((rows, n))
+    for s, one in enumerate(drawn(fit, n, rng)):
+        eta = predictor(X, one.beta, one.b, records) + of_new_levels(records, given, T, rng)
         if trials is not None:
-            out[:, s] = family.draw(eta, trials, tau, rng)
+            out[:, s] = family.draw(eta, trials, one.tau, rng)
         else:
-            out[:, s] = family.mean(eta, tau) if kind == "response" else eta
+            out[:, s] = family.mean(eta, one.tau) if kind == "response" else eta
     return out
-
-
-class _GivenParameters:
-    """Draws of b - b_hat at the estimates of all parameters, in the columns of the blocks (q, J)."""
-
-    def __init__(self, fit: GeneralisedFitted) -> None:
-        self.estimates, self.mode, self.problem = fit.estimates, fit.searched.at.mode, fit.problem
-        self._theta = fit.searched.at.at.theta
-        self._root_W = np.sqrt(np.maximum(self.mode.density.observed, 0.0))
-        self._roots = [None if P is None else factorise(P) for P in self.mode.prior.precision]
-
-    def __call__(self, rng: np.random.Generator) -> Effects:
-        prior, factor = self.mode.prior, self.mode.factor
-        assert factor is not None
-        of_records = self.problem.columns.transposed(self._root_W * rng.standard_normal(self._root_W.size))
-        z = [rng.standard_normal(one.shape) for one in self.mode.u]
-        own = [one if root is None else root.backward(one.T).T for one, root in zip(z, self._roots, strict=True)]
-        r = [one + other for one, other in zip(prior.transposed(of_records), prior.penalty(own), strict=True)]
-        return prior.b(factor.solve(r))
-
-    def by_term(self, b: Effects) -> list[np.ndarray]:
-        """In the user's columns, term by term (J, q)."""
-        blocks = zip(self.problem.blocks, b, strict=True)
-        return self.estimates.by_term([block.effects(one.T, self._theta) for block, one in blocks])

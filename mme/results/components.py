@@ -29,6 +29,7 @@ from mme.derivatives.uncertainty import Meetings
 from mme.fitted.natural import natural_names, natural_values
 from mme.fitted.record import Fitted
 from mme.fitted.varcorr import components
+from mme.model.problem import Model
 from mme.numeric.delta import jacobian, parameter_covariance
 from mme.numeric.differences import central
 from mme.solution.estimates import Estimates
@@ -40,7 +41,18 @@ _RATIO, _CORRELATION = re.compile(r"sd\.(.*)/sd\.(.*)"), re.compile(r"cor\.(.*)\
 
 def named_components(fit: Fitted, theta: np.ndarray, phi: np.ndarray, sigma: float) -> dict[str, float]:
     """All variances, covariances and natural parameters by name, at these parameters of the model of a fit."""
-    model, out = fit.model, dict[str, float]()
+    model, out = fit.model, random_components(fit.model, theta, sigma)
+    out["V_res"] = sigma**2
+    out |= zip(natural_names(model), natural_values(model, theta, sigma).tolist(), strict=True)
+    if model.residual is not None:
+        natural = dict(zip(model.residual.names, model.residual.natural(phi).tolist(), strict=True))
+        out |= _of_residuals(natural, sigma**2) | natural
+    return out | {"sigma": sigma}
+
+
+def random_components(model: Model, theta: np.ndarray, sigma: float) -> dict[str, float]:
+    """Variances and covariances of the random terms by name."""
+    out = dict[str, float]()
     for term, one in zip(model.terms, components(model, theta, sigma).values(), strict=True):
         cov, several = one.cov, len(one.names) > 1
         for i, column in enumerate(one.names):
@@ -49,12 +61,7 @@ def named_components(fit: Fitted, theta: np.ndarray, phi: np.ndarray, sigma: flo
             for j in range(i):
                 other = one.names[j]
                 out[f"C_{term.name}.{other}.{column}"] = out[f"C_{term.name}.{column}.{other}"] = float(cov[i, j])
-    out["V_res"] = sigma**2
-    out |= zip(natural_names(model), natural_values(model, theta, sigma).tolist(), strict=True)
-    if model.residual is not None:
-        natural = dict(zip(model.residual.names, model.residual.natural(phi).tolist(), strict=True))
-        out |= _of_residuals(natural, sigma**2) | natural
-    return out | {"sigma": sigma}
+    return out
 
 
 def _of_residuals(natural: dict[str, float], variance: float) -> dict[str, float]:

@@ -99,7 +99,7 @@ def draws(fit: Fitted, n: int = 1000, *, seed: int | np.random.Generator | None 
 
     n = count(n, "n", "of draws")
     estimates, keys = fit.estimates, effects(fit.model, by)
-    _require_memory(int(n), sum(b.size for b in estimates.b))
+    require_memory(int(n), sum(b.size for b in estimates.b))
     beta, own = effects_drawn(estimates, fit.sigma, int(n), random_numbers(seed))
     drawn = [mean + one for mean, one in zip(estimates.effects, own, strict=True)]
     for one in fit.model.unknown_parents:
@@ -148,7 +148,8 @@ def _deviations(estimates: Estimates, n: int, rng: np.random.Generator) -> tuple
     return beta, [block.transpose(2, 0, 1) for block in b]
 
 
-def _require_memory(n: int, effects: int) -> None:
+def require_memory(n: int, effects: int) -> None:
+    """Refuse draws that have no room."""
     require(
         _COPIES * 8 * n * effects,
         f"{n:,} draws of {effects:,} random effects need",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -30,33 +31,55 @@ _OPERATORS: dict[str, Callable[[float, float], float]] = {
 }
 
 
-def predicted(fit: Fitted, text: str, level: float) -> pd.Series:
-    """``estimate, se, lower, upper`` of a function of the variances; the interval is by the normal distribution."""
-    import pandas as pd
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A function of variances as it was written, with the ``name`` that it was given, or its own."""
 
-    check_level(level)
-    if not isinstance(text, str):
-        raise MMEError(f'a function of variances is text such as "V_animal / (V_animal + V_res)", got {shown(text)}')
-    left, tree = parse(text) if "~" in text else (None, parse_expression(text))
+    text: str
+    tree: Node
+    name: str
+
+    @classmethod
+    def of(cls, text: str) -> Written:
+        """Parse it."""
+        if not isinstance(text, str):
+            raise MMEError(
+                f'a function of variances is text such as "V_animal / (V_animal + V_res)", got {shown(text)}'
+            )
+        left, tree = parse(text) if "~" in text else (None, parse_expression(text))
+        return cls(text, tree, deparse(tree if left is None else left))
+
+    def at(self, names: Mapping[str, float]) -> np.ndarray:
+        """Its value (1,), the parameters by name: backticks of columns fall where the name stands in backticks."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            plain = {name.replace("`", ""): value for name, value in names.items()}
+            return np.array([_value(self.tree, plain, self.text)])
+
+    def table(self, estimate: float, se: Callable[[], float], level: float) -> pd.Series:
+        """``estimate, se, lower, upper``; the interval is by the normal distribution."""
+        import pandas as pd
+
+        check_level(level)
+        if not np.isfinite(estimate):
+            raise MMEError(
+                f"{deparse(self.tree)} is {estimate:g} at the estimates: it divides by zero, or takes a root or "
+                "logarithm there"
+            )
+        error = se()
+        half = float(ndtri(0.5 + 0.5 * level)) * error
+        values = {"estimate": estimate, "se": error, "lower": estimate - half, "upper": estimate + half}
+        return pd.Series(values, name=self.name)
+
+
+def predicted(fit: Fitted, text: str, level: float) -> pd.Series:
+    """``estimate, se, lower, upper`` of a function of the variances of a linear fit."""
+    written = Written.of(text)
 
     def function(theta: np.ndarray, phi: np.ndarray, sigma: float) -> np.ndarray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.array([_value(tree, _names(fit, theta, phi, sigma), text)])
+        return written.at(named_components(fit, theta, phi, sigma))
 
     estimate = float(function(fit.theta, fit.optimum.phi, fit.sigma)[0])
-    if not np.isfinite(estimate):
-        raise MMEError(
-            f"{deparse(tree)} is {estimate:g} at the estimates: it divides by zero, or takes a root or logarithm there"
-        )
-    se = float(fit.once(accuracy).standard_errors(function)[0])
-    half = float(ndtri(0.5 + 0.5 * level)) * se
-    values = {"estimate": estimate, "se": se, "lower": estimate - half, "upper": estimate + half}
-    return pd.Series(values, name=deparse(tree if left is None else left))
-
-
-def _names(fit: Fitted, theta: np.ndarray, phi: np.ndarray, sigma: float) -> dict[str, float]:
-    """The parameters by name: columns that stand in backticks are part of names that do, and lose their own."""
-    return {name.replace("`", ""): value for name, value in named_components(fit, theta, phi, sigma).items()}
+    return written.table(estimate, lambda: float(fit.once(accuracy).standard_errors(function)[0]), level)
 
 
 def _value(node: Node, names: Mapping[str, float], text: str) -> float:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.family.base import Family
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.generalised_refit import searched_again
 from mme.generalised.marginal import marginal_means
@@ -74,6 +75,11 @@ def distribution_variance(fit: GeneralisedFitted, method: str | None) -> float:
     from scipy.special import polygamma
 
     return float(polygamma(1, mean**2 / variance))
+
+
+def latent_variance(family: Family) -> float | None:
+    """The variance of the latent variable of answers and ordered categories; None of other families and links."""
+    return _THEORETICAL.get(family.link) if family.name in ("binomial", "ordinal") else None
 
 
 def methods(fit: GeneralisedFitted) -> tuple[str, ...]:

@@ -319,3 +319,16 @@ def test_what_has_no_limit_has_infinite_errors_and_the_rest_those_of_the_limit()
     assert joint.to_numpy()[0] == pytest.approx(
         [lo["mean"] ** 2 / lo["se"] ** 2, 1, fit.contrast([1.0, 1.0])["p"].iloc[0]]
     )
+
+
+@pytest.mark.parametrize("link", ["inverse", "1/mu^2", "identity"])
+def test_means_by_links_of_a_positive_eta_are_on_the_scale_of_the_response_too(link: str) -> None:
+    rng = np.random.default_rng(4)
+    g, k = np.repeat(np.arange(8), 6), np.tile(list("abc"), 16)
+    data = {"y": rng.wald(1.0 + (k == "b"), 20.0), "g": g, "k": k}
+    fit = mme.glmer("y ~ k + (1 | g)", data, mme.InverseGaussian(link=link))
+    eta, mean = fit.means("k"), fit.means("k", scale="response")
+    back = {"inverse": lambda one: 1.0 / one, "1/mu^2": lambda one: one**-0.5, "identity": lambda one: one}[link]
+    np.testing.assert_allclose(mean["mean"], back(eta["mean"]), rtol=1e-12)
+    apart = fit.means("k", pairs=True, scale="response")["estimate"]
+    assert apart.iloc[0] == pytest.approx(mean["mean"].iloc[0] - mean["mean"].iloc[1])

@@ -112,7 +112,7 @@ def _check_mean(family: Family, tau: np.ndarray) -> None:
     MMEError
         The mean moves with the family's own parameters.
     """
-    eta = np.zeros(1)
+    eta = np.ones(1)  # where every link has a mean
     if tau.size and not np.array_equal(family.mean(eta, tau), family.mean(eta, tau + 0.5)):
         raise MMEError(
             f"the mean of the {family.name} family depends on parameters of its own beside eta: its means are on the "
