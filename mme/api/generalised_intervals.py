@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
@@ -14,13 +14,14 @@ from mme.tables.arrays import shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mme.inference.intervals.bootstrapped import Bootstrap
     from mme.inference.intervals.curves import Profile
 
 # Options of confint by its method.
 _INTERVALS: dict[str, tuple[str, ...]] = {
     "wald": ("se",),
     "profile": ("parameters", "progress"),
-    "bootstrap": ("n", "seed", "workers", "progress", "kind"),
+    "bootstrap": ("n", "seed", "workers", "progress", "kind", "draws", "by"),
 }
 
 
@@ -41,7 +42,8 @@ class GeneralisedIntervals(GeneralisedFace):
             Coverage aimed at.
         **options
             Of the method: ``se`` of Wald intervals of the fixed effects, as in :meth:`coefficients`; ``parameters`` of
-            a profile; ``n``, ``seed``, ``workers``, ``progress`` and ``kind`` of a bootstrap.
+            a profile; ``n``, ``draws``, ``by``, ``seed``, ``workers``, ``progress`` and ``kind`` of a bootstrap, as in
+            :meth:`mme.Fit.confint`.
 
         Examples
         --------
@@ -59,11 +61,8 @@ class GeneralisedIntervals(GeneralisedFace):
         if method == "profile":
             return framed(self.profile(level=level, **options).confint(level))
         if method == "bootstrap":
-            from mme.inference.intervals.generalised_bootstrap import bootstrap_generalised
-
-            given = {"n": 1000, "seed": None, "workers": None, "progress": False, "kind": "percentile"} | options
-            kind = given.pop("kind")
-            return framed(bootstrap_generalised(self.internals, **given).confint(level, kind))
+            kind = options.pop("kind", "percentile")
+            return framed(self.bootstrap(**options).confint(level, kind))
         from mme.inference.fixed.z_tables import normal_reference
         from mme.inference.intervals.generalised_wald import generalised_wald
 
@@ -82,3 +81,42 @@ class GeneralisedIntervals(GeneralisedFace):
         from mme.inference.intervals.generalised_profile import generalised_profile
 
         return generalised_profile(self.internals, parameters, level, progress)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        draws: str = "parametric",
+        by: Any = None,
+        seed: int | None = None,
+        workers: int | None = None,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> Bootstrap:
+        """Fit the model to n responses drawn from it; as :meth:`mme.Fit.bootstrap`.
+
+        Parameters
+        ----------
+        n : int
+            Replicates.
+        draws : str
+            ``"parametric"``; ``"cases"``: whole groups drawn with replacement.
+        by : str or (n,) labels, optional
+            Whose levels these are, as in :meth:`mme.Fit.bootstrap`.
+        seed : int, optional
+            Makes the same replicates again, whatever the number of processes.
+        workers : int, optional
+            Processes; None: one a processor, 1: none but this one.
+        progress : bool or callable
+            True draws a bar on stderr; a callable gets (replicates done, n).
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
+        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
+        >>> fit.bootstrap(20, seed=1, workers=1).names
+        ('sd_(Intercept)|herd', '(Intercept)')
+        """
+        from mme.inference.intervals.generalised_bootstrap import bootstrap_generalised
+
+        return bootstrap_generalised(self.internals, n, seed, workers, progress, draws=draws, by=by)

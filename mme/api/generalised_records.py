@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,6 @@ from mme.api.generalised_base import GeneralisedFace
 
 if TYPE_CHECKING:
     from mme.fitted.generalised import GeneralisedFitted
-    from mme.inference.intervals.bootstrap import Bootstrap
     from mme.plot import GeneralisedPlots
 
 
@@ -168,39 +167,6 @@ class GeneralisedRecords(GeneralisedFace):
     def _of(self, record: GeneralisedFitted) -> Self:
         """The face of another record."""
         return replace(self, internals=record, made_by=None)
-
-    def bootstrap(
-        self,
-        n: int = 1000,
-        *,
-        seed: int | None = None,
-        workers: int | None = None,
-        progress: bool | Callable[[int, int], None] = False,
-    ) -> Bootstrap:
-        """Fit the model to n responses drawn from it; as :meth:`mme.Fit.bootstrap`.
-
-        Parameters
-        ----------
-        n : int
-            Replicates.
-        seed : int, optional
-            Makes the same replicates again, whatever the number of processes.
-        workers : int, optional
-            Processes; None: one a processor, 1: none but this one.
-        progress : bool or callable
-            True draws a bar on stderr; a callable gets (replicates done, n).
-
-        Examples
-        --------
-        >>> import mme
-        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 8, 4, 1, 0], "of": [14, 12, 9, 5, 21, 22]}
-        >>> fit = mme.glmer("cbind(ill, of - ill) ~ 1 + (1 | herd)", herds, "binomial")
-        >>> fit.bootstrap(20, seed=1, workers=1).names
-        ('sd_(Intercept)|herd', '(Intercept)')
-        """
-        from mme.inference.intervals.generalised_bootstrap import bootstrap_generalised
-
-        return bootstrap_generalised(self.internals, n, seed, workers, progress)
 
     @property
     def plot(self) -> GeneralisedPlots:

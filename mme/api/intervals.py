@@ -14,14 +14,14 @@ from mme.tables.arrays import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mme.inference.intervals.bootstrap import Bootstrap
+    from mme.inference.intervals.bootstrapped import Bootstrap
     from mme.inference.intervals.curves import Profile
 
 # Options of confint by its method.
 _INTERVALS: dict[str, tuple[str, ...]] = {
     "wald": ("variances",),
     "profile": ("parameters", "progress"),
-    "bootstrap": ("n", "seed", "workers", "progress", "kind", "draws"),
+    "bootstrap": ("n", "seed", "workers", "progress", "kind", "draws", "by"),
 }
 
 
@@ -56,7 +56,8 @@ class Intervals(Face):
         **options
             Of the method: ``variances=True`` of Wald's, standard deviations and correlations of the random effects too,
             by the observed information on the scale of logarithms and of Fisher's z; ``parameters`` of a profile;
-            ``n``, ``draws``, ``seed``, ``workers``, ``progress`` and ``kind`` of a bootstrap.
+            ``n``, ``draws``, ``by``, ``seed``, ``workers`` and ``progress`` of a bootstrap, and ``kind``:
+            ``"percentile"``, ``"basic"``, ``"normal"``, ``"bca"`` or ``"studentised"``.
 
         Examples
         --------
@@ -131,6 +132,7 @@ class Intervals(Face):
         n: int = 1000,
         *,
         draws: str = "parametric",
+        by: Any = None,
         seed: int | None = None,
         workers: int | None = None,
         progress: bool | Callable[[int, int], None] = False,
@@ -146,7 +148,12 @@ class Intervals(Face):
             at the predicted random effects; ``"residual"``: predicted effects of levels and residuals resampled,
             inflated to the estimated covariances (Carpenter, Goldstein and Rasbash 2003), where they are not normal;
             ``"wild"``: residuals from X beta of each group times a random number (Mammen's two points), for fixed
-            effects where variances differ between groups; factors must be nested.
+            effects where variances differ between groups; factors must be nested; ``"cases"``: whole groups drawn with
+            replacement, with all that is known of their records.
+        by : str or (n,) labels, optional
+            The factor whose levels are drawn as cases, and left out one by one for ``"bca"`` intervals. None: the one
+            in whose levels all others are nested. Copies of a level have levels of their own in the factors nested in
+            it, and share those of factors that cross it.
         seed : int, optional
             Makes the same replicates again, whatever the number of processes.
         workers : int, optional
@@ -157,4 +164,4 @@ class Intervals(Face):
         """
         from mme.inference.intervals.bootstrap import bootstrap
 
-        return bootstrap(self.internals, n, seed, workers, progress, draws=draws)
+        return bootstrap(self.internals, n, seed, workers, progress, draws=draws, by=by)

@@ -20,6 +20,7 @@ from mme.engine.meetings import product_count
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan, is_filled
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.numeric.limits import limits
@@ -82,7 +83,7 @@ def _record_shifts(fit: Fitted) -> np.ndarray:
 
 def _without_groups(fit: Fitted, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     """Shifts (J, p) on the basis of :class:`Hat`, labels and the name of the groups."""
-    codes, labels, name = _groups(fit, by)
+    codes, labels, name = grouping(fit, by)
     model = fit.model
     if model.residual is not None and model.residual.group is not None and not _within(model.residual.group, codes):
         if labels.size == model.n:  # a record each
@@ -97,7 +98,7 @@ def _without_groups(fit: Fitted, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     return _crossed(fit, codes, labels.size), labels, name
 
 
-def _groups(fit: Fitted, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
+def grouping(fit: Record, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     """Codes, labels and name of the groups that are to leave."""
     if isinstance(by, str):
         for term in fit.model.terms:

@@ -161,6 +161,8 @@ class Limits:
         its own: half a millisecond.
     responses_together : int
         Responses from which on they are searched together: fewer take less time than loading the compiled loops.
+    groups_left_out : int
+        Refits of a jackknife at the most: of more groups some are left out at a time.
     response_numbers : int
         Numbers of the responses, and of their sums, that are handled at a time (64 MB).
     related_levels_asked : int
@@ -231,6 +233,7 @@ class Limits:
     freedom_operations: float = 5e11
     operations_a_response: float = 5e5
     responses_together: int = 50
+    groups_left_out: int = 200
     response_numbers: int = 8_000_000
     related_levels_asked: int = 2000
     summary_operations: float = 1e10

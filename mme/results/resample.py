@@ -9,6 +9,9 @@ Sigma = sigma^2 T T' = M M', rows of b L^-T M' have covariance Sigma. Nothing ne
 ``wild``: X beta + w_g (y - X beta) / (1 - h), one w of Mammen's two points (mean 0, variance 1, third moment 1) a
 group, h the leverages: of fixed effects where variances differ between groups (Modugno & Giannerini 2015, Comm.
 Statist. 44:4812).
+
+``cases``: whole groups drawn with replacement, with their records, X and all (:mod:`mme.model.cases`); nothing of the
+model is taken for granted but that groups are independent and alike (Davison & Hinkley 1997, section 3.8).
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ from __future__ import annotations
 import numpy as np
 
 from mme.errors import MMEError
-from mme.model.term import Term
+from mme.model.cases import outermost
 from mme.numeric.panels import term_values
 from mme.results.simulate import Simulator
 from mme.solution.estimates import Estimates
 
 # What responses may be drawn by.
-DRAWS = ("parametric", "given", "residual", "wild")
+DRAWS = ("parametric", "given", "residual", "wild", "cases")
 _GOLDEN = (1.0 + np.sqrt(5.0)) / 2.0
 # Directions in which predictions vary by less than this share of the most are none.
 _NONE = 1e-10
@@ -86,7 +89,14 @@ class WildResiduals(Simulator):
 
     def __init__(self, estimates: Estimates) -> None:
         super().__init__(estimates)
-        self._codes = _coarsest(estimates.objective.model.terms)
+        terms = estimates.objective.model.terms
+        codes = outermost(terms)
+        if codes is None:
+            raise MMEError(
+                "draws='wild' needs one grouping factor, or factors nested in it: "
+                f"{', '.join(repr(term.name) for term in terms)} cross; use draws='residual'"
+            )
+        self._codes = codes
         leverage = np.minimum((estimates.objective.basis.N[:-1] ** 2).sum(axis=0), 1.0 - 1e-8)
         self._left = (estimates.objective.model.y - self._mean) / (1.0 - leverage)
 
@@ -108,26 +118,3 @@ def _inflated(b: np.ndarray, T: np.ndarray) -> np.ndarray:
     own = vectors[:, varies]
     U, size, _ = np.linalg.svd(own.T @ T)
     return np.asarray(b @ (own / np.sqrt(values[varies])) @ (own @ (U[:, : size.size] * size) @ U[:, : size.size].T).T)
-
-
-def _coarsest(terms: tuple[Term, ...]) -> np.ndarray:
-    """Codes (n,) of the factor whose levels hold those of all others.
-
-    Raises
-    ------
-    MMEError
-        There is none: factors cross.
-    """
-    for outer in sorted(terms, key=lambda term: term.n_levels):
-        if all(one.codes.ndim == 1 and _holds(outer.codes, one.codes) for one in terms):
-            return np.asarray(outer.codes)
-    raise MMEError(
-        "draws='wild' needs one grouping factor, or factors nested in it: "
-        f"{', '.join(repr(term.name) for term in terms)} cross; use draws='residual'"
-    )
-
-
-def _holds(outer: np.ndarray, inner: np.ndarray) -> bool:
-    """Whether every level of one factor lies in one level of another."""
-    pairs = np.unique(np.column_stack([outer, inner]), axis=0)
-    return len(pairs) == np.unique(inner).size

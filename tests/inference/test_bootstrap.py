@@ -288,8 +288,8 @@ def test_what_cannot_be_done_is_said(slopes, options, message):
 
 
 def test_kinds_and_levels_are_checked(replicated):
-    with pytest.raises(MMEError, match="kind must be one of 'percentile', 'basic', 'normal'"):
-        replicated.confint(kind="bca")
+    with pytest.raises(MMEError, match="kind must be one of 'percentile', 'basic', 'normal', 'bca', 'studentised'"):
+        replicated.confint(kind="bc")
     with pytest.raises(MMEError, match="level must lie between 0 and 1"):
         replicated.confint(95)
 

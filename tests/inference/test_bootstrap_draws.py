@@ -67,7 +67,7 @@ def test_wild_draws_of_nested_factors_go_by_the_coarsest_and_crossed_ones_are_re
     with pytest.raises(mme.MMEError, match="cross"):
         crossed.bootstrap(10, draws="wild")
     with pytest.raises(mme.MMEError, match="'residual'"):
-        crossed.bootstrap(10, draws="cases")
+        crossed.bootstrap(10, draws="rows")
 
 
 def test_what_is_done_before_an_interruption_is_kept():

@@ -1,4 +1,4 @@
-"""Parametric bootstrap: the model fitted again to responses drawn from itself.
+r"""Bootstrap: the model fitted again to responses drawn from itself, or to groups drawn from the data.
 
 A refit takes over all that does not depend on y (:meth:`mme.engine.objective.Objective.with_response`) and starts from
 the theta that the responses were drawn from. Replicate i has a random stream of its own, made of the seed and i, so
@@ -8,19 +8,20 @@ that results do not depend on the number of processes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from mme.errors import MMEError
-from mme.fitted.natural import residual_names
+from mme.fitted.natural import natural_values, parameter_bounds, parameter_names, residual_names
 from mme.fitted.record import Fitted
+from mme.inference.intervals.bootstrapped import Behind, Bootstrap
+from mme.inference.intervals.case_groups import groups_left_out, resampled_groups
 from mme.inference.intervals.refits import (
     Progress,
     Refitter,
+    Worker,
     collected,
     parameters_of,
     replicates,
@@ -28,124 +29,107 @@ from mme.inference.intervals.refits import (
     safe_start_method,
 )
 from mme.inference.intervals.whole import AllParameters
+from mme.numeric.delta import unbounded
 from mme.numeric.limits import limits
 from mme.numeric.processors import processors
+from mme.results.components import accuracy
 from mme.results.resample import DRAWS
 from mme.search.found import Found
 from mme.search.loop import search
-from mme.tables.arguments import check_level, count, entropy, is_word
+from mme.tables.arguments import count, entropy, is_word
 from mme.tables.arrays import shown
-from mme.tables.names import unlike
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Replicates that are searched together before progress is told.
 _TOGETHER = 250
-_KINDS = ("percentile", "basic", "normal")
 
 
 @dataclass(frozen=True, eq=False)
-class Bootstrap:
-    """Replicates of a parametric bootstrap.
+class LinearBehind(Behind):
+    """A linear fit, all of whose parameters are determined, among ``whole``; groups are levels of ``by``."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Parameters: ``sd_x|g``, ``cor_x2.x1|g``, ``sigma``, those of a residual structure, then the fixed effects.
-    estimates : (P,) array
-        Their values in the fit that the responses were drawn from.
-    values : (n, P) array
-        Those of each refit; NaN where it failed, and for a correlation beside a standard deviation of zero.
-    theta : (n, k) array
-        The relative covariance parameters of each refit.
-    singular, converged : (n,) bool
-        Whether a refit ended on the boundary; whether its search converged.
-    failures : dict
-        Why refits failed, and how many did for each reason.
-    seed : int
-        Makes the same replicates again.
-    """
+    fit: Fitted
+    whole: AllParameters
+    refitter: Refitter
+    processes: int
+    by: Any
 
-    names: tuple[str, ...]
-    theta_names: tuple[str, ...]
-    estimates: np.ndarray
-    values: np.ndarray
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of standard deviations, correlations, parameters of the residuals and fixed effects."""
+        model = self.fit.model
+        of_residual = () if model.residual is None else model.residual.bounds
+        free = ((-np.inf, np.inf),) * len(self.fit.fixed_names)
+        low, high = self.whole.spread(np.array([*parameter_bounds(model), *of_residual, *free]).T)
+        return low, high
+
+    def without_groups(self) -> np.ndarray:
+        """By refits to the records of the others."""
+        parts = groups_left_out(self.fit, self.by)
+        return self._made(replace(self.refitter, parts=parts), parts.parts)[:, : self.whole.open.size]
+
+    def standard_errors(self, theta: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """By the observed information, and of fixed effects given theta."""
+        own = self.whole.spread(errors_of(self.fit))
+        worker = ReplicateErrors(self.fit, self.refitter, theta, self._phi(values[:, self.whole.places]))
+        return own, self._made(worker, len(theta))
+
+    def _made(self, worker: Worker, n: int) -> np.ndarray:
+        pieces = replicates(worker, n, min(self.processes, n), safe_start_method(self.fit.objective))
+        rows = collected(pieces, n, lambda done: None)[0]
+        return self.whole.spread(rows[:, : self.whole.places.size])
+
+    def _phi(self, values: np.ndarray) -> np.ndarray:
+        """Coordinates (n, r) of the residual structure from all parameters (n, P); of those given, as they are."""
+        structure = self.fit.model.residual
+        if structure is None:
+            return np.zeros((len(values), 0))
+        end = values.shape[1] - len(self.fit.fixed_names)
+        natural = values[:, end - structure.k : end]
+        natural = np.where(np.isnan(natural), structure.natural(self.fit.optimum.phi), natural)
+        return np.array([structure.coordinates(row) for row in natural])
+
+
+@dataclass(eq=False)
+class ReplicateErrors:
+    """Standard errors of replicates by their numbers, which ended at theta (n, k) and phi (n, r)."""
+
+    fit: Fitted
+    refitter: Refitter
     theta: np.ndarray
-    singular: np.ndarray
-    converged: np.ndarray
-    failures: dict[str, int]
-    seed: int
+    phi: np.ndarray
 
-    @property
-    def n(self) -> int:
-        """Replicates asked for."""
-        return int(self.values.shape[0])
+    def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
+        """A row a replicate, NaN for one that failed."""
+        rows, reasons = [], list[str]()
+        for number in numbers:
+            try:
+                rows.append(errors_of(self._fit(number)))
+            except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
+                reasons.append(str(error))
+                rows.append(np.full(len(parameter_names(self.fit.model, self.fit.fixed_names)), np.nan))
+        return np.array(rows), reasons
 
-    @property
-    def n_failed(self) -> int:
-        """Replicates that gave no estimates."""
-        return sum(self.failures.values())
-
-    @cached_property
-    def replicates(self) -> pd.DataFrame:
-        """A row a replicate: the parameters, ``theta_...``, ``singular`` and ``converged``."""
-        import pandas as pd
-
-        theta = pd.DataFrame(self.theta, columns=unlike((f"theta_{name}" for name in self.theta_names), self.names))
-        singular, converged = unlike(("singular", "converged"), self.names)
-        flags = pd.DataFrame({singular: self.singular, converged: self.converged})
-        return pd.concat([pd.DataFrame(self.values, columns=list(self.names)), theta, flags], axis=1)
-
-    def summary(self) -> pd.DataFrame:
-        """``estimate, bias, se`` and ``n``, the replicates that have a value, of each parameter."""
-        import pandas as pd
-
-        found = np.isfinite(self.values)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(found, self.values, 0.0).sum(axis=0) / found.sum(axis=0)
-            squares = np.where(found, self.values - mean, 0.0) ** 2
-            se = np.sqrt(squares.sum(axis=0) / np.maximum(found.sum(axis=0) - 1, 0))
-        columns = {"estimate": self.estimates, "bias": mean - self.estimates, "se": se, "n": found.sum(axis=0)}
-        return pd.DataFrame(columns, index=list(self.names))
-
-    def confint(self, level: float = 0.95, kind: str = "percentile") -> pd.DataFrame:
-        """``lower, upper`` of each parameter, from the replicates that did not fail.
-
-        Parameters
-        ----------
-        level : float
-            Coverage aimed at.
-        kind : str
-            ``"percentile"``: quantiles of the replicates; ``"basic"``: twice the estimate less these; ``"normal"``: the
-            estimate less its bias, plus and minus a normal quantile of standard errors (Davison & Hinkley 1997, ch. 5).
-        """
-        import pandas as pd
-
-        if not is_word(kind, _KINDS):
-            raise MMEError(f"kind must be one of {', '.join(map(repr, _KINDS))}; got {shown(kind)}")
-        check_level(level)
-        if kind == "normal":
-            table = self.summary()
-            half = ndtri(0.5 + level / 2.0) * table["se"]
-            middle = table["estimate"] - table["bias"]
-            return pd.DataFrame({"lower": middle - half, "upper": middle + half})
-        tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
-        ends = np.array([_quantiles(column[np.isfinite(column)], tails) for column in self.values.T])
-        if kind == "basic":
-            ends = 2.0 * self.estimates[:, None] - ends[:, ::-1]
-        return pd.DataFrame(ends, index=list(self.names), columns=["lower", "upper"])
-
-    def __repr__(self) -> str:
-        text = f"Bootstrap of {self.n} replicates, seed {self.seed}: {int(self.singular.sum())} singular, "
-        text += f"{int((~self.converged).sum()) - self.n_failed} not converged, {self.n_failed} failed"
-        reasons = "".join(f"\n  {count} x {reason}" for reason, count in self.failures.items())
-        return f"{text}{reasons}\n{self.summary().to_string()}"
+    def _fit(self, number: int) -> Fitted:
+        theta, phi = self.theta[number], self.phi[number]
+        if np.isnan(theta).any():
+            raise MMEError("there is no replicate")
+        objective = self.refitter.sample(number).at(phi)
+        optimum = replace(self.fit.optimum, theta=theta, phi=phi)
+        return replace(self.fit, model=objective.model, objective=objective, optimum=optimum)
 
 
-def _quantiles(values: np.ndarray, tails: list[float]) -> np.ndarray:
-    """Quantile p is the (n + 1) p-th of n values."""
-    return np.quantile(values, tails, method="weibull") if values.size else np.full(2, np.nan)
+def errors_of(fit: Fitted) -> np.ndarray:
+    """Standard errors (P,) of all parameters, on the scale without bounds; NaN where there is none."""
+    model, structure = fit.model, fit.model.residual
+    bounds = [*parameter_bounds(model), *(() if structure is None else structure.bounds)]
+    low, high = np.array(bounds).reshape(-1, 2).T
+
+    def scaled(theta: np.ndarray, phi: np.ndarray, sigma: float) -> np.ndarray:
+        of_residual = np.zeros(0) if structure is None else structure.natural(phi)
+        return unbounded(np.append(natural_values(model, theta, sigma), of_residual), low, high)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.append(fit.once(accuracy).standard_errors(scaled), fit.estimates.se)
 
 
 def bootstrap(
@@ -158,6 +142,7 @@ def bootstrap(
     searching: Callable[..., Found] = search,
     start_method: str | None = None,
     draws: str = "parametric",
+    by: Any = None,
 ) -> Bootstrap:
     """Draw n responses from a fit and fit its model to each, by ``searching``; see ``fit.bootstrap()``.
 
@@ -171,9 +156,11 @@ def bootstrap(
     whole.warn(asked, "the bootstrap has no values of")
     known, plan = fit.objective, fit.objective.plan
     given = fit.theta_given and fit.model.held is None
-    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching, draws)
-    assert refitter.simulator is not None  # refused before processes begin
-    processes, least = min(processors() if workers is None else int(workers), int(n)), 1
+    parts = resampled_groups(fit, by, origin) if draws == "cases" else None
+    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching, draws, parts)
+    assert draws == "cases" or refitter.simulator is not None  # refused before processes begin
+    wanted = processors() if workers is None else int(workers)
+    processes, least = min(wanted, int(n)), 1
     if n >= limits().responses_together and refitter.batch is not None:  # no process begins as quickly
         processes, least = 1, _TOGETHER
     pieces = replicates(refitter, int(n), processes, start_method or safe_start_method(known), least)
@@ -194,4 +181,5 @@ def bootstrap(
         converged=table[:, P + k + 1] == 1.0,
         failures=reasons,
         seed=origin,
+        behind=LinearBehind(fit, whole, refitter, wanted, by),
     )

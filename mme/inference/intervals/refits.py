@@ -22,6 +22,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.fitted.natural import parameter_values
 from mme.many.refits import DONE, in_columns
 from mme.many.searches import Searches
+from mme.model.cases import LeftOut, Resampled
 from mme.model.problem import Model
 from mme.numeric.bars import ProgressBar, is_watched
 from mme.numeric.lapack import triangular_solve
@@ -41,7 +42,10 @@ _PIECES = 16
 
 @dataclass(eq=False)
 class Refitter:
-    """Draws and fits replicates by their numbers. A process that does not share memory assembles the model anew."""
+    """Draws and fits replicates by their numbers. A process that does not share memory assembles the model anew.
+
+    ``parts`` says of which groups a replicate has the records; None: of all, with a response of its own.
+    """
 
     model: Model
     theta: np.ndarray
@@ -52,9 +56,10 @@ class Refitter:
     known: Objective | None
     searching: Callable[..., Found] = search
     draws: str = "parametric"
+    parts: Resampled | LeftOut | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching", "draws")
+        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching", "draws", "parts")
         return {name: getattr(self, name) for name in fields} | {"known": None}
 
     @cached_property
@@ -70,7 +75,9 @@ class Refitter:
     @cached_property
     def batch(self) -> Searches | None:
         """Searches many replicates together; None where each is searched by itself."""
-        return None if self.given or self.searching is not search else Searches.of(self.objective)
+        if self.given or self.parts is not None or self.searching is not search:
+            return None
+        return Searches.of(self.objective)
 
     def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
         """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
@@ -105,8 +112,24 @@ class Refitter:
         rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(number,)))
         return self.simulator(rng, 1)[:, 0]
 
+    def sample(self, number: int) -> Objective:
+        """The criterion of a replicate: of a response drawn, or of the records of some groups.
+
+        Raises
+        ------
+        MMEError
+            These do not determine all fixed effects.
+        """
+        if self.parts is None:
+            return self.objective.with_response(self._drawn(number))
+        cases = self.parts.cases
+        made = Objective.of(cases.of(self.parts.levels(number)), phi=self.phi)
+        if made.basis.kept.size < len(cases.model.x_names):
+            raise MMEError("the groups of a sample do not determine all fixed effects")
+        return made
+
     def _replicate(self, number: int) -> np.ndarray:
-        objective = self.objective.with_response(self._drawn(number))
+        objective = self.sample(number)
         found = self.searching(objective.model, self.theta if self.given else None, False, self.theta, objective)
         flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
         return np.concatenate([parameters_of(found.objective, found.optimum.theta), found.optimum.theta, flags])
