@@ -11,7 +11,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.formula import grouping
-from mme.formula.apart import with_records
+from mme.formula.apart import as_written, with_records
 from mme.formula.bar import Bar
 from mme.formula.level_products import field_of, is_product_of_levels, product_of_levels, require_related
 from mme.formula.reading import Reading
@@ -73,7 +73,9 @@ def in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar,
     sizes = [factors[bar.name].categories.size for bar in bars]
     if all(a >= b for a, b in pairwise(sizes)):
         return bars
-    return tuple(bars[i] for i in np.argsort(sizes, kind="stable")[::-1])
+    ordered = [bars[i] for i in np.argsort(sizes, kind="stable")[::-1]]
+    whole = dict.fromkeys(map(as_written, ordered))  # those of dsum() keep the order of their levels
+    return tuple(bar for one in whole for bar in bars if as_written(bar) == one)
 
 
 def by_factor(relationship: Any, factors: Mapping[str, Factor], bars: tuple[Bar, ...]) -> dict[str, Any]:

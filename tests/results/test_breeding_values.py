@@ -1,13 +1,16 @@
 """Breeding values in one table, and heritabilities of means by differences: dense algebra, and what is published."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from cases import PRIVATE
 from numpy.linalg import inv
 
 import mme
 from mme.residual import AR1
+
+FIELDS = Path(__file__).parents[1] / "reference" / "fields"
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +120,9 @@ def test_piepho_of_a_balanced_design_is_its_repeatability_and_so_is_cullis():
     assert fit.cullis("gen") == pytest.approx(expected, rel=1e-8)
 
 
-ALPHA = PRIVATE.parent / "field" / "data" / "john.alpha.txt"
-
-
-@pytest.mark.skipif(not ALPHA.exists(), reason="agridat's john.alpha: set MME_REFERENCE")
 def test_john_alpha_is_as_published():
     """The variance .142902 and Cullis's heritability .809 that agridat's page on john.alpha prints."""
-    fit = mme.lmer("yield ~ rep + (1 | gen) + (1 | rep:block)", pd.read_csv(ALPHA, sep=r"\s+"))
+    fit = mme.lmer("yield ~ rep + (1 | gen) + (1 | rep:block)", pd.read_csv(FIELDS / "john.alpha.csv"))
     assert fit.varcorr["gen"].cov[0, 0] == pytest.approx(0.142902, abs=2e-6)
     assert fit.cullis("gen") == pytest.approx(0.809, abs=5e-4)
 
