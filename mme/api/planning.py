@@ -130,7 +130,14 @@ def power(
     Returns
     -------
     PowerCurve
-        ``table`` with a row a design, and ``plot()``.
+        ``table`` with a row a design: its sizes, ``n`` records, ``nsim``, ``power`` with the ends ``lower`` and
+        ``upper`` of its 95 % interval, the share of ``singular`` fits, the number of ``failed`` ones. ``plot()``
+        draws it.
+
+    Raises
+    ------
+    MMEError
+        A parameter, a tested effect or a factor of ``extend`` is missing, or is none of the model's.
 
     Examples
     --------

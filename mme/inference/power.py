@@ -1,4 +1,4 @@
-"""Designs of several sizes, and the interval of a power that was simulated."""
+"""Designs of several sizes, and the confidence interval of a simulated power."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a proportion.
+    """The exact interval of a proportion, by the beta distribution (Clopper and Pearson 1934, Biometrika 26:404).
 
     Examples
     --------
@@ -30,7 +30,7 @@ def interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]
 
 
 def extended(data: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
-    """The rows of a design with so many levels of its factors: level k has the rows of the k-th there is, in turn.
+    """Give the factors of a design so many levels: further ones take the rows of those there are, in turn.
 
     Raises
     ------

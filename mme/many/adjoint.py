@@ -96,7 +96,7 @@ def slopes(at: np.ndarray, design: np.ndarray, room: np.ndarray, out: np.ndarray
 
 @in_any_order
 def along(one: np.ndarray, first: int, other: np.ndarray, start: int, count: int) -> float:
-    """The sum of products of numbers."""
+    """The inner product of ``count`` numbers of two vectors, from a first place in each."""
     own, more, s = one[first : first + count], other[start : start + count], 0.0
     for i in range(count):
         s += own[i] * more[i]
@@ -104,7 +104,7 @@ def along(one: np.ndarray, first: int, other: np.ndarray, start: int, count: int
 
 
 def slopes_of_border(at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:
-    """B_bar, from the lower factor of (N)."""
+    """B_bar (w, w), the slopes of the criterion by the border, from the lower factor of (N)."""
     w, n, sigma = at[W], design[at[SCALE] + 1], design[at[SCALE] + 3]
     p, L, B = w - 1, matrix(room, at[BORDER], w, w), matrix(room, at[BORDER_BAR], w, w)
     v = np.empty(w)
@@ -129,7 +129,7 @@ def slopes_of_border(at: np.ndarray, design: np.ndarray, room: np.ndarray) -> No
 
 
 def slopes_of_component(f: int, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:
-    """Add what one component gives to the slopes by the features and by T of the blocks."""
+    """Add the part of one component to the slopes by the features and by T of the other blocks."""
     m, w, first = at[at[SIZE] + f], at[W], at[at[S_AT] + f]
     alone, L_f, G_bar = at[at[MERGED] + f] == 0, matrix(room, at[FACTOR] + first, m, m), matrix(room, at[INVERSE], m, m)
     if alone:
@@ -230,7 +230,7 @@ def slopes_of_merged(f: int, G_bar: np.ndarray, at: np.ndarray, room: np.ndarray
 
 
 def slopes_of_wide(f: int, S_bar: np.ndarray, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:
-    """Omega_bar of a wide component: W_bar_g = B_g S_bar B_g' + B_g N_bar V_g', made symmetric."""
+    """Add the part of a wide component to omega_bar: W_bar_g = B_g S_bar B_g' + B_g N_bar V_g', made symmetric."""
     m, q, w, levels, first = S_bar.shape[0], at[Q], at[W], at[J], at[WIDE] + at[at[WIDE_AT] + f]
     np.dot(matrix(design, first, q * levels, m), S_bar, matrix(room, at[Y], q * levels, m))
     E, N_bar = matrix(room, at[Y], q * levels, m), matrix(room, at[BESIDE], m, w)
@@ -251,7 +251,7 @@ def slopes_of_wide(f: int, S_bar: np.ndarray, at: np.ndarray, design: np.ndarray
 
 
 def slopes_of_levels(at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:
-    """T_bar of the absorbed block."""
+    """T_bar (q, q), the slopes by T of the absorbed block, from those by its features."""
     q, u = at[Q], 1
     T_bar, W_c, W_bar, M = matrix(room, at[T_BAR], q, q), np.empty((q, q)), np.empty((q, q)), np.empty((q, q))
     T_bar[:] = 0.0

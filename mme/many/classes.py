@@ -1,4 +1,4 @@
-"""Levels of the absorbed block with equal R_g, and sums over each class of products of what is between levels."""
+"""Classes of levels of the absorbed block: levels with equal R_g, whose products are needed as sums over a class."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Classes:
         return sp.csr_array((np.ones(J), (self.members, np.arange(J))), shape=(self.C, J))
 
     def both(self, i: int, j: int) -> list[tuple[int, int]]:
-        """What stands in a packed entry: [i, j], and [j, i] where that is another."""
+        """The entries of a symmetric matrix that a packed one stands for: [i, j], and [j, i] where i is not j."""
         return [(i, j)] if i == j else [(i, j), (j, i)]
 
     def sums(self, V: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ class Classes:
         return out
 
     def map(self, V: np.ndarray) -> sp.csr_array:
-        """Makes the same of V (p, q, J) beside y, for y (q J,): rows (C, pairs, p)."""
+        """The linear map that makes such sums of V (p, q, J) beside y, for y (q J,): rows (C, pairs, p)."""
         (p, q, J), count = V.shape, len(self.pairs)
         rows, cols, values = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0)]
         for e, (i, j) in enumerate(self.pairs):

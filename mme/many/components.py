@@ -1,4 +1,4 @@
-"""The random effects that are not absorbed, by components that share neither a record nor an absorbed level."""
+"""The random effects that are not absorbed, in components: two share neither a record nor an absorbed level."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EffectComponent:
                 yield c, e, of, sum((parts[a].T @ parts[b]).toarray() for a, b in classes.both(i, j))
 
     def apart(self, classes: Classes) -> list[EffectComponent]:
-        """Pieces that it falls into when levels are turned into contrasts; itself where it stays whole."""
+        """The components that it falls into when levels are turned into contrasts; itself where it stays whole."""
         met = np.unique(classes.members[np.unique(self.between.indices % max(classes.members.size, 1))])
         if not _LARGE <= self.m <= _LARGEST or met.size * len(classes.pairs) > _FEW_SUMS:
             return [self]

@@ -168,7 +168,7 @@ def begun(search: Descent) -> None:
 
 
 def updated(work: np.ndarray) -> None:
-    """The Hessian by symmetric rank one, that it takes the last step to the change of the gradient."""
+    """Update the Hessian by symmetric rank one, so that it maps the last step to the change of the gradient."""
     k, step, unit, gradient, before, left = work.shape[1], work[2], work[3], work[4], work[5], work[8]
     H, product, size, length = work[9 : 9 + k], 0.0, 0.0, 0.0
     for i in range(k):
@@ -185,9 +185,10 @@ def updated(work: np.ndarray) -> None:
 
 
 def turned(value: float, work: np.ndarray) -> float:
-    """The Hessian by unit diagonal, by Jacobi's rotations: eigenvalues in a place of their own, vectors below.
+    """Diagonalise the Hessian, scaled to a unit diagonal, by Jacobi's rotations, and say how much of a saddle it is.
 
-    The least eigenvalue over the largest, where it tells a saddle, is returned; zero elsewhere.
+    Its eigenvalues are left on the diagonal of the second matrix of ``work``, its eigenvectors in the third. Returned
+    is the least eigenvalue over the largest where that is clearly negative; zero elsewhere.
     """
     k, unit, gradient, scaled, size = work.shape[1], work[3], work[4], work[6], work[7]
     H, E, V = work[9 : 9 + k], work[9 + k : 9 + 2 * k], work[9 + 2 * k : 9 + 3 * k]
@@ -218,7 +219,7 @@ def turned(value: float, work: np.ndarray) -> float:
 
 
 def rotated(k: int, i: int, j: int, H: np.ndarray, V: np.ndarray) -> None:
-    """One rotation, by which H[i, j] vanishes."""
+    """Rotate rows and columns i and j of H, so that H[i, j] vanishes, and the columns of V with them."""
     half = 0.5 * (H[j, j] - H[i, i]) / H[i, j]
     t = (1.0 if half >= 0.0 else -1.0) / (abs(half) + np.sqrt(1.0 + half * half))
     c = 1.0 / np.sqrt(1.0 + t * t)
@@ -243,7 +244,7 @@ def largest_of(work: np.ndarray) -> float:
 
 
 def stepped(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
-    """The step -(|H| + lifted)^-1 g, or off a saddle, and its length by the curvature; what it promises is told."""
+    """Make the step -(|H| + lifted)^-1 g, longer off a saddle; note what it promises, and return its length."""
     k, step, unit, gradient, size = work.shape[1], work[2], work[3], work[6], work[7]
     E, V = work[9 + k : 9 + 2 * k], work[9 + 2 * k : 9 + 3 * k]
     largest, promised, square = largest_of(work), 0.0, 0.0
@@ -268,7 +269,7 @@ def stepped(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
 
 
 def zeros_tried(search: Descent) -> None:
-    """Columns of T that are nearly zero made exact zeros, where that costs nothing."""
+    """Set columns of T that are nearly zero to exact zero where that costs nothing."""
     at, design, told, x, trial = search.at, search.design, search.told, search.work[0], search.work[1]
     k = at[K]
     for first in range(k):

@@ -12,14 +12,14 @@ _FEW = 8
 
 
 def transposed(M: np.ndarray) -> None:
-    """M' in the place of M."""
+    """Transpose a square matrix in its place."""
     for a in range(M.shape[0]):
         for b in range(a):
             M[a, b], M[b, a] = M[b, a], M[a, b]
 
 
 def forward(L: np.ndarray, N: np.ndarray) -> None:
-    """L^-1 N in the place of N."""
+    """Solve L Y = N for a lower triangle L; Y takes the place of N."""
     for a in range(L.shape[0]):
         for i in range(N.shape[1]):
             s = N[a, i]
@@ -29,7 +29,7 @@ def forward(L: np.ndarray, N: np.ndarray) -> None:
 
 
 def lower_factor(A: np.ndarray) -> bool:
-    """Cholesky's factor in place of a lower triangle (m, m); whether every pivot was positive."""
+    """Put Cholesky's factor in the place of the lower triangle of A (m, m); return whether every pivot was positive."""
     m = A.shape[0]
     if m > _FEW:
         return lower_factor_by_rows(A)
@@ -49,7 +49,7 @@ def lower_factor(A: np.ndarray) -> bool:
 
 @in_any_order
 def lower_factor_by_rows(A: np.ndarray) -> bool:
-    """The same for a larger one: row by row, whose products are of neighbours."""
+    """Factorise a larger matrix as :func:`lower_factor` does, row by row: its products are of neighbouring numbers."""
     m = A.shape[0]
     for j in range(m):
         own = A[j]
@@ -70,7 +70,7 @@ def lower_factor_by_rows(A: np.ndarray) -> bool:
 
 
 def inverse_of_factor(L: np.ndarray) -> None:
-    """The inverse of a lower triangle (m, m) in its place."""
+    """Invert a lower triangle L (m, m) in its place."""
     m = L.shape[0]
     if m > _FEW:
         return inverse_by_rows(L, np.empty(m))
@@ -85,7 +85,7 @@ def inverse_of_factor(L: np.ndarray) -> None:
 
 @in_any_order
 def inverse_by_rows(L: np.ndarray, own: np.ndarray) -> None:
-    """The same for a larger one, whose row i is -(sum_a L[i, a] L^-1[a]) / L[i, i]."""
+    """Invert a larger lower triangle row by row: row i of L^-1 is -(sum_a L[i, a] L^-1[a]) / L[i, i]."""
     for i in range(L.shape[0]):
         pivot = 1.0 / L[i, i]
         own[:i] = 0.0
@@ -98,7 +98,7 @@ def inverse_by_rows(L: np.ndarray, own: np.ndarray) -> None:
 
 
 def of_inverse_factor(L: np.ndarray, out: np.ndarray) -> None:
-    """L^-T L^-1 from the lower triangle L^-1."""
+    """Put (L L')^-1 = L^-T L^-1 into ``out``, from the lower triangle L^-1, which stands in ``L``."""
     m = L.shape[0]
     if m > _FEW:
         for a in range(m):

@@ -1,4 +1,4 @@
-r"""Estimates, variances of contrasts and what their degrees of freedom take, for each of many responses.
+r"""Estimates, variances of contrasts, and the derivatives that their degrees of freedom need, for many responses.
 
 With the factor of (N), R_X' over c', and z = R^-T c of a contrast c'beta (:mod:`mme.engine.basis`),
 
@@ -33,7 +33,7 @@ def estimate_all(
     variances: np.ndarray,
     evaluate: Callable[..., float],
 ) -> None:
-    """Gamma (B, p), the criterion and sigma^2 (B, 2) and variances (B, contrasts) at theta (B, k)."""
+    """Estimate responses at theta (B, k): gamma (B, p), criterion and sigma^2 (B, 2), variances (B, contrasts)."""
     w, border = at[W], at[BORDER]
     p = w - 1
     part = np.empty(p)
@@ -62,7 +62,7 @@ def slopes_all(
     evaluate: Callable[..., float],
     slopes: Callable[..., None],
 ) -> None:
-    """Hessian (B, k, k) of the criterion, slopes (B, contrasts, k) of log variances, in natural units."""
+    """Find the Hessian (B, k, k) and the slopes of log variances of contrasts (B, contrasts, k), in natural units."""
     unit, none = np.empty(theta.shape[1]), np.empty(theta.shape[1])
     for b in range(theta.shape[0]):
         taken(sums[b], at, room)

@@ -36,9 +36,9 @@ PLACES = 64
 
 @dataclass(frozen=True, eq=False)
 class LoopLayout:
-    """The vectors ``at``, ``design`` and a ``room`` that has what is X's and zero for what is y's.
+    """The vectors ``at`` and ``design``, and a ``room`` that holds the sums of X, with zeros for those of a response.
 
-    ``width`` are the sums of a response, in the order of :func:`taken`.
+    A response has ``width`` sums, in the order of :func:`taken`.
     """
 
     at: np.ndarray
@@ -47,7 +47,7 @@ class LoopLayout:
 
     @property
     def width(self) -> int:
-        """Sums of a response."""
+        """Number of sums that a response brings."""
         at = self.at
         return int((at[FEATURES] + at[PRODUCTS]) * at[W] + at[ROWS] + at[KEPT])
 
@@ -65,7 +65,7 @@ class LoopLayout:
         brought: list[np.ndarray],
         room: list[int],
     ) -> LoopLayout:
-        """Lay everything out, one after another."""
+        """Lay the counts, whole numbers and numbers out, one after another, and note where each begins."""
         assert len(counts) + len(integers) + len(numbers) + len(brought) + len(room) == PLACES
         whole = _starts([one.size for one in integers]) + PLACES
         shared = _starts([one.size for one in numbers])
@@ -93,7 +93,7 @@ def taken(y: np.ndarray, at: np.ndarray, room: np.ndarray) -> None:
 
 
 def squares_taken(y: np.ndarray, i: int, room: np.ndarray, first: int, count: int, w: int) -> int:
-    """The last row and column of matrices (w, w) from y on; where in y the next begin."""
+    """Copy y into the last row and column of matrices (w, w); return where in y the next numbers begin."""
     for u in range(count):
         for a in range(w):
             room[first + (u * w + a) * w + w - 1] = y[i]
@@ -103,13 +103,13 @@ def squares_taken(y: np.ndarray, i: int, room: np.ndarray, first: int, count: in
 
 
 def copied(source: np.ndarray, into: np.ndarray) -> None:
-    """A vector over another: an assignment of slices takes the compiler seconds, for the words of its error."""
+    """Copy a vector over another. An assignment of slices takes seconds to compile, for the message of its error."""
     for i in range(source.size):
         into[i] = source[i]
 
 
 def matrix_copied(source: np.ndarray, into: np.ndarray) -> None:
-    """The same for a matrix."""
+    """Copy a matrix over another, as :func:`copied` does a vector."""
     for i in range(into.shape[0]):
         for j in range(into.shape[1]):
             into[i, j] = source[i, j]

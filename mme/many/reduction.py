@@ -80,7 +80,7 @@ from mme.numeric.kernels import in_any_order
 
 
 def matrix(numbers: np.ndarray, first: int, rows: int, columns: int) -> np.ndarray:
-    """A matrix that begins somewhere in a vector."""
+    """A view of the numbers from ``first`` on as a matrix (rows, columns)."""
     return numbers[first : first + rows * columns].reshape(rows, columns)
 
 
@@ -203,7 +203,7 @@ def by_terms(f: int, S_f: np.ndarray, at: np.ndarray, design: np.ndarray, room: 
 
 @in_any_order
 def added(total: np.ndarray, first: int, other: np.ndarray, start: int, count: int, times: float) -> None:
-    """Add a multiple of numbers to others."""
+    """Add ``times`` the numbers of ``other`` from ``start`` on to those of ``total`` from ``first`` on."""
     own, more = total[first : first + count], other[start : start + count]
     for i in range(count):
         own[i] += times * more[i]
@@ -230,7 +230,7 @@ def by_levels(f: int, S_f: np.ndarray, at: np.ndarray, design: np.ndarray, room:
 
 
 def merged_border(f: int, L_f: np.ndarray, border: np.ndarray, at: np.ndarray, room: np.ndarray) -> None:
-    """Take (D) from the border; the factor becomes its inverse."""
+    """Subtract (D) from the border; the factor L_f is replaced by its inverse."""
     m, w, first, product = L_f.shape[0], at[W], at[at[FIRST_TERM] + f], at[GAMMA] + at[at[GAMMA_AT] + f] * at[W] ** 2
     K_f = matrix(room, at[INVERSE], m, m)
     inverse_of_factor(L_f)
@@ -273,6 +273,6 @@ def lambda_times(f: int, M: np.ndarray, is_transposed: bool, at: np.ndarray, roo
 
 @in_any_order
 def multiple_added(part: np.ndarray, first: int, M: np.ndarray, row: int, times: float) -> None:
-    """Add a multiple of a row."""
+    """Add a multiple of a row of M to the numbers of ``part`` from ``first`` on."""
     for c in range(M.shape[1]):
         part[first + c] += times * M[row, c]

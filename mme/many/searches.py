@@ -135,7 +135,7 @@ class Searches:
         return np.ascontiguousarray(contrasts @ self.objective.basis.R_inverse)
 
     def _least_squares(self, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What X leaves of responses (B, n), whitened, and beta (B, p); twice: what the first has rounded off too."""
+        """Residuals (B, n) of least squares, whitened, and beta (B, p). They are projected twice, against rounding."""
         objective, basis = self.objective, self.objective.basis
         offset = objective.model.offset
         Y = Y if offset is None else Y - offset
@@ -150,7 +150,7 @@ class Searches:
 
     @cached_property
     def _common(self) -> np.ndarray:
-        """Thetas (m, k) at which every search looks first: diagonal T's; the first of them is zero."""
+        """Thetas (m, k) that every search tries first: T is diagonal; the first theta is zero."""
         model, u = self.objective.model, self.shared.design.unit
         terms = np.concatenate([np.full(part.k, t) for t, part in enumerate(model.structures)])
         multiples = _MULTIPLES[::2] if self.shared.is_wide else _MULTIPLES
@@ -161,7 +161,7 @@ class Searches:
 
     @cached_property
     def _of_constant(self) -> np.ndarray | None:
-        """Beta (p,) of a response of ones, where X spans it: the level of a response is then taken off first."""
+        """Beta (p,) of a response of ones, to take means off responses first; None where X does not span it."""
         basis = self.objective.basis
         ones, Q = self.objective.whitening(np.ones((1, self.objective.model.n)))[0], basis.N[:-1]
         along = Q @ ones

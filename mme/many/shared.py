@@ -125,7 +125,7 @@ def _applies(objective: Objective) -> bool:
 
 
 def _operations(groups: list[list[Summed]], w: int) -> float:
-    """Of one evaluation; those of products of matrices count an eighth."""
+    """Operations of one evaluation; those of products of matrices count an eighth."""
     total = 0.0
     for group in groups:
         part, m = group[0], group[0].component.m

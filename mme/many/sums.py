@@ -30,7 +30,7 @@ class ClassTerm:
 
 @dataclass(frozen=True, eq=False)
 class Summed:
-    """A component with its terms; of a wide one only the first, and Q'Z (q J, m) as it is."""
+    """A component with its terms. A wide one has its first term alone, and Q'Z (q J, m)."""
 
     component: EffectComponent
     terms: list[ClassTerm]
@@ -44,7 +44,7 @@ class Summed:
 
 @dataclass(eq=False)
 class RowMaps:
-    """The linear maps of the rows of all terms: of Q'y those by class; the first are Z's own, in order."""
+    """The linear maps that make the rows of all terms of Q'y. The first rows are those of Z itself, in order."""
 
     width: int
     count: int = 0

@@ -1,4 +1,8 @@
-"""Residual variances that are functions of the fitted mean: searched at given means, which are iterated."""
+"""Residual variances that are functions of the fitted mean.
+
+The means are held, the model with these weights is searched, and its fitted values are the next means, until they stay
+where they are.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ _MOST = 60
 
 
 def search_about_mean(model: Model, theta: Any, progress: Progress, first: np.ndarray | None, by: str) -> Found:
-    """The optimum at weights that are made of its own fitted values; found by :func:`search` where none are."""
+    """Search until the weights are those of the optimum's own fitted values; once, where no weights depend on them."""
     structure = model.residual
     if structure is None or not structure.of_mean.any():
         return search(model, theta, progress, first, by=by)

@@ -1,4 +1,4 @@
-"""A search between bounds: what the optimum has beyond a bound is held there, as long as the criterion asks for it.
+"""A search between bounds: a parameter whose optimum lies beyond a bound is held at that bound.
 
 Of parameters x between l and h a minimum is where the criterion C falls in no direction that is left:
 
@@ -64,7 +64,7 @@ def holding(model: Model, bounds: Bounds, active: Mapping[str, float]) -> Model:
 
 
 def viewed(objective: Objective, model: Model) -> Objective:
-    """The criterion of a model beside it, that holds other parameters."""
+    """The criterion of a model that differs from that of ``objective`` in the parameters that it holds."""
     constants = replace(objective.constants, sigma=model.sigma)
     same = replace(objective, model=model, constants=constants)
     return same if model.phi is None else same.at(first_phi(model))
@@ -87,7 +87,7 @@ def _told(found: Found, model: Model, active: dict[str, float], settled: set[str
 
 
 def _beyond(found: Found, model: Model, bounds: Bounds) -> dict[str, float]:
-    """The parameters that are beyond a bound, and that bound."""
+    """Find the parameters that lie beyond a bound, each with that bound."""
     theta, phi, named = found.optimum.theta, found.optimum.phi, model.named
     sigma = Estimates(found.objective, theta).sigma
     beyond = {}
@@ -112,7 +112,7 @@ def _falls_inwards(found: Found, model: Model, name: str, value: float) -> bool:
 
 
 def _criterion(found: Found, model: Model, place: NamedPlace, value: float) -> float:
-    """The criterion where one parameter has this value, and the others are as they were found."""
+    """Evaluate the criterion where one parameter has this value and all others are as they were found."""
     objective, theta, plain = found.objective, found.optimum.theta.copy(), place.plain(value)
     held, sigma = objective.model.held, objective.model.sigma
     if place.kind == "sigma":

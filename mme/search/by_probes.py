@@ -1,4 +1,7 @@
-"""The minimum where the remainder is solved by iteration: by average information, with traces of probes."""
+"""The minimum of a model whose remainder is solved by iteration.
+
+Steps are of average information, whose traces are estimated by random probes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ from mme.search.searched import Searched
 def minimum_by_probes(
     objective: Objective, searched: Searched, report: Report | None, spent: int
 ) -> tuple[Minimum, Stochastic]:
-    """The minimum from the first parameters, and what of it is of chance; ``spent`` counts evaluations before."""
+    """Find the minimum from the first parameters, and how far the random probes may move it.
+
+    ``spent`` counts the evaluations that were made before.
+    """
     first = searched.x(searched.first)
 
     def told(step: int, value: float, x: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Descend from many points at once by Newton steps within regions of trust, and tell valleys from one another.
 
-Knows nothing of mixed models. The function takes and returns stacks. Descents are crude: what they find is where a
-search is to begin.
+This file knows nothing of mixed models. The function takes and returns stacks. Descents end early: they choose where a
+search begins, and the search finds the minimum to all digits.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def continued(
     later: Callable[[], Derivatives | None] | None = None,
     endless: Endless | None = None,
 ) -> Minimum:
-    """The minimum found from x, counted and told of from the evaluations that were spent before."""
+    """Minimise from x; reports and the count of evaluations go on from the ``spent`` ones."""
     report = progress
     if progress is not None:
 
@@ -57,9 +57,10 @@ def lower(
     derivatives: Derivatives | None,
     progress: Report | None,
 ) -> Minimum:
-    """The minimum, or a lower one that is reached from a trial point, each judged by one evaluation.
+    """Look for a lower minimum from trial points, and return the lowest that was found.
 
-    A trial that is lower lies in a lower valley; one that is far out and hardly higher may lie on the way down to one.
+    Each trial point is judged by one evaluation. One whose criterion is lower than the minimum lies in a lower valley;
+    one that is far out and hardly higher may lie on the way down to one.
     """
     for _ in range(_VALLEYS):
         points, values = trials(minimum), list[float]()
@@ -85,10 +86,10 @@ def lower(
 
 
 def elsewhere(objective: Objective, parameters: np.ndarray, value: float, begun: Start) -> Iterator[np.ndarray]:
-    """Parameters at which another valley may be than where the criterion has this value; phi stays.
+    """Parameters at which another valley may be than at these, where the criterion has this value; phi stays.
 
-    No variance at all, unless that is known to be higher; and where the start was one of several, variances one by one
-    at zero or from zero, as the structures say.
+    The first has no variance at all; it is left out where its criterion is known to be higher. Where the start was
+    chosen among several, the structures propose further ones, such as one variance at zero, or away from zero.
     """
     model, k = objective.model, objective.model.k
     theta, phi = np.split(parameters, [k])

@@ -1,8 +1,8 @@
 """A criterion without bound: some effects and X fit the response exactly, and sigma falls to zero beside them.
 
-With m such effects the criterion falls by 2 (n - p - m) log 10 for each ten times theta, as long as rounding lets it:
-to the digits that the response has. Where records have residuals it rises before; where m = n - p it has its lowest
-value at infinity.
+With m such effects the criterion falls by 2 (n - p - m) log 10 each time theta grows tenfold, until the residuals are
+as small as the rounding of the response. Where the records have residuals the criterion rises before that; where
+m = n - p it falls towards a limit at infinity.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Endless = Callable[[np.ndarray], tuple[bool, int]]
 
 
 def endless_of(joint: Joint, searched: Searched) -> Endless | None:
-    """The question for what is searched; None where it has a bound: sigma is known, or nothing is searched."""
+    """Make the function that tells whether the criterion falls without bound; None where it cannot."""
     if joint.model.sigma is not None or not joint.model.k:
         return None
     grows, none = growing(joint.model)[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
@@ -49,7 +49,7 @@ def endless_of(joint: Joint, searched: Searched) -> Endless | None:
 
 
 def can_fit_any_response(objective: Objective) -> bool:
-    """Whether there are as many effects as records: the criterion may have no bound, whatever the response."""
+    """Whether there are as many effects as records, so that the criterion may have no bound for any response."""
     effects = sum(block.J * block.q for block in objective.blocks)
     return effects + len(objective.basis.N) - 1 >= objective.model.n_records
 
@@ -63,7 +63,7 @@ def value_of(joint: Joint, searched: Searched, x: np.ndarray) -> float:
 
 
 def _residual_share(joint: Joint, parameters: np.ndarray) -> float:
-    """Sigma as a share of what X leaves of the response."""
+    """Sigma as a share of the residual standard deviation of least squares."""
     objective = joint.latest
     squares = pwrss(objective.contrasts(parameters[: joint.model.k])[1])
     r = objective.basis.r

@@ -36,7 +36,7 @@ def minima_of_faces(valleys: Valleys, model: Model, x: np.ndarray) -> tuple[np.n
 
 
 def _below(model: Model, x: np.ndarray) -> Iterator[np.ndarray]:
-    """Points of the faces that have fewer columns of T, of some term or of several, the most columns first."""
+    """Points (k,) of the faces on which T of one term or more has fewer columns; the largest faces come first."""
     choices = [list(_fewer(part, piece)) for part, piece in zip(model.structures, model.split(x), strict=True)]
     faces = sorted(product(*(range(len(one)) for one in choices)), key=sum)
     for lost in islice(faces, 1, _FACES + 1):
@@ -44,7 +44,7 @@ def _below(model: Model, x: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _fewer(part: GStructure, piece: np.ndarray) -> Iterator[np.ndarray]:
-    """A term's own theta, and the nearest of each lower rank; of a diagonal T, without its smallest entries."""
+    """Yield theta of a term, then the nearest of each lower rank; a diagonal T loses its smallest entries first."""
     yield piece
     if not part.mixes or part.entries is None:
         for i in np.argsort(np.abs(piece))[np.count_nonzero(piece == 0.0) :].tolist():
@@ -60,7 +60,7 @@ def _fewer(part: GStructure, piece: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _within_faces(valleys: Valleys) -> Slopes:
-    """The criterion and its slopes, without those that lead from a column of T that is zero."""
+    """The criterion and its slopes, with zero slopes for each column of T that is zero, so that it stays zero."""
     columns = [part.thetas[part.cols == j] for part in valleys.parts for j in range(part.q)]
 
     def slopes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

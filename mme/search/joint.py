@@ -58,7 +58,7 @@ class Sought:
 
 
 def first_phi(model: Model) -> np.ndarray:
-    """The phi to begin with: as the residuals without random effects show it, but for what is given."""
+    """The first phi: what the residuals of least squares show, with the entries that are given as they are."""
     if model.residual is None:
         return np.zeros(0)
     first = model.residual.start(orthonormalise(model.X, model.y_less_offset, Whitening(model.root_weights)).r)

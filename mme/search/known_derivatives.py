@@ -67,7 +67,7 @@ def derivatives_of(joint: Joint, searched: Searched, by: str) -> Derivatives | N
 
 
 def exact_later(joint: Joint, searched: Searched, by: str) -> Derivatives | None:
-    """Those of a closed form for a search by differences that does not end; None where there are none."""
+    """Exact derivatives for a search by differences that does not end; None where there is no closed form."""
     if by != AUTO or searched.free.size > joint.model.k:
         return None
     return _exact(joint, searched)
@@ -100,16 +100,16 @@ class Averages:
     meetings: Meetings = field(default_factory=Meetings)
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Both by the coordinates of what is searched; None where they have no digits."""
+        """The gradient and average information by the coordinates that are searched; None where they have no digits."""
         theta, phi = np.split(self.searched.parameters(x), [self.joint.model.k])
         found = score(self.joint.at(phi), theta, self.meetings)
         return None if found is None else _scaled(self.searched, found.gradient, average_information(found))
 
     def leaves_open(self, minimum: Minimum) -> bool:
-        """Whether values alone are to finish what these steps ended: where they see more, and are not too many.
+        """Whether a search by values alone goes on where these steps ended.
 
-        That is in a direction in which average information is none, and where a standard deviation of a pattern with
-        correlations is near zero, at which its covariances have a kink.
+        It does where few parameters are searched and average information sees less than values do: it is zero in some
+        direction, or a standard deviation of a pattern with correlations is near zero, where covariances have a kink.
         """
         model, searched = self.joint.model, self.searched
         if minimum.x.size > _MANY:
@@ -133,7 +133,7 @@ def _scaled(searched: Searched, gradient: np.ndarray, hessian: np.ndarray) -> tu
 
 
 def explained(minimum: Minimum, by: Derivatives | None) -> Minimum:
-    """The minimum, with the steps called what they were."""
+    """The minimum, with a reason that names the steps that were taken."""
     averaged = isinstance(by, Averages) and minimum.reason == BY_DERIVATIVES
     return replace(minimum, reason="average-information steps gained nothing more") if averaged else minimum
 

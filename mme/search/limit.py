@@ -34,7 +34,7 @@ _SHORT, _HOPELESS = 1e-2, 10.0
 def at_its_limit(
     joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, report: Report | None
 ) -> Minimum:
-    """Where the criterion comes to its limit; the same where it has none, or is no lower there; ``radius`` is of x."""
+    """The minimum at the limit of the criterion; the given one where there is no limit, or none that is lower."""
     grows = growing(joint.model)[searched.free]
     x, value, spent, fall = minimum.x, minimum.value, minimum.evaluations, np.inf
     while np.abs(x[grows]).max() < _FARTHEST:
@@ -56,7 +56,10 @@ def at_its_limit(
 def _around(
     joint: Joint, searched: Searched, at: Minimum, grows: np.ndarray | None, radius: np.ndarray, report: Report | None
 ) -> Minimum:
-    """The minimum at the limit: over all, in units of the sizes that ``grows`` names, or over what has no size."""
+    """The minimum at the limit: of all parameters, in units of the largest size, or of those that have no size alone.
+
+    ``grows`` marks the sizes; None: only parameters without a size move.
+    """
     unit, units, moves = np.ones(at.x.size), np.ones(searched.first.size), np.ones(at.x.size, dtype=bool)
     if grows is not None:
         unit[grows] = np.abs(at.x[grows]).max()
@@ -88,9 +91,10 @@ def _around(
 def back_from_its_limit(
     joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, report: Report | None
 ) -> Minimum:
-    """The minimum, or a lower one that begins at the limit, where a relationship has parameters: valleys there differ.
+    """Look for a lower minimum from the limit, where a relationship has parameters, and return the lower of the two.
 
-    What is lowest of the candidates of the relationship at the limit is searched there, and from there.
+    At the limit the criterion has valleys that it has not elsewhere. The candidate of the relationship that is lowest
+    there begins a search at the limit, and then one that comes back from it.
     """
     objective, grows = joint.latest, growing(joint.model)[searched.free]
     block = next((one for one in objective.random if one.is_parametric), None)
@@ -117,9 +121,9 @@ def back_from_its_limit(
 
 
 def _candidates(searched: Searched, x: np.ndarray, grows: np.ndarray, block: Block) -> list[np.ndarray]:
-    """Points near the limit, in the proportions of x, with the candidates of the block's relationship, and with zeros.
+    """Points near the limit: sizes in the proportions of x, with each candidate of the block's relationship.
 
-    Zeros are no correlation of a chain: without errors correlations are the weaker.
+    The last has zeros, which in a chain are no correlation: without errors beside it, correlations are weaker.
     """
     far = _LIMIT * np.maximum(np.abs(x), 1.0) / max(1.0, float(np.abs(x[grows]).max()))
     parameters, of_theta = searched.parameters(np.where(grows, far, x)), block.theta_slices[0].stop

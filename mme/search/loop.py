@@ -58,10 +58,10 @@ def search(
     assembled: Objective | None = None,
     by: str = AUTO,
 ) -> Found:
-    """Minimise over what is free: theta unless it is given, phi if the residuals have one, ``by`` the steps of a word.
+    """Minimise the criterion over theta, unless it is given, and over phi, where the residuals have one.
 
-    What the data do not determine of theta is held at zero, where that leaves the model as it is. ``assembled`` is the
-    model's objective at a first phi, where there is one already.
+    Entries of theta that the data do not determine are held at zero where that leaves the model as it is. ``by`` is the
+    word of ``search=`` that chooses the steps. ``assembled`` is the model's objective at a first phi, if it was made.
     """
     first = Objective.of(model, phi=first_phi(model)) if assembled is None else assembled
     if model.bounds is not None:
@@ -91,7 +91,7 @@ def search(
 
 
 def _minimised_rotated(joint: Joint, progress: Progress, first_theta: np.ndarray | None, by: str) -> Found:
-    """The optimum, found with independent levels where the model is one of such (:mod:`mme.search.rotated`)."""
+    """Find the optimum of a model; where a rotation makes its levels independent, that of the rotated one."""
     other = rotated(joint.model)
     if other is None:
         return _minimised(joint, None, progress, first_theta, by)
@@ -128,9 +128,10 @@ def _minimised(
     descending: bool = True,
     before: int = 0,
 ) -> Found:
-    """The optimum from what is given, or from where descents lead, unless that is after a response without residuals.
+    """Find the optimum from a given start, from the moments, or from where descents lead.
 
-    ``before`` counts evaluations of an earlier try.
+    Where the descents led to a response without residuals, the search begins again at the moments. ``before`` counts
+    the evaluations of an earlier try.
     """
     model, joint = joint.model, Joint(joint.model, joint.latest.in_axes)
     began = perf_counter()
@@ -170,7 +171,7 @@ def _minimised(
 
 
 def _by_probes(joint: Joint, searched: Searched, progress: Progress, begun: Start | None) -> tuple[Minimum, Joint]:
-    """The minimum where the remainder is solved by iteration, and the criterion with what of it is of chance."""
+    """The minimum where the remainder is solved by iteration, and the criterion with the error of its random probes."""
     spent = 0 if begun is None else begun.evaluations
     minimum, chance = minimum_by_probes(joint.latest, searched, reporter(progress, searched), spent)
     described = replace(joint.latest.engine, stochastic=chance)
@@ -216,7 +217,7 @@ def _minimum(
 def _without_zeros(
     objective: Objective, theta: np.ndarray, x: np.ndarray, minimum: Minimum
 ) -> tuple[np.ndarray, Minimum]:
-    """Exact zeros for the user's coefficients too, where they cost nothing: an axis has none of its own for them."""
+    """Set theta of the user's coefficients to exact zero where that costs nothing; zeros of the axes are not those."""
     for trial in objective.model.coordinates.without(theta, x):
         value = objective(trial)
         minimum = replace(minimum, evaluations=minimum.evaluations + 1)
@@ -228,7 +229,7 @@ def _without_zeros(
 def _begin(
     objective: Objective, theta: Any, first_theta: np.ndarray | None, descending: bool
 ) -> tuple[np.ndarray, np.ndarray, Start | None]:
-    """First point and radius of all parameters, theta in the axes; what the moments say unless theta is given."""
+    """The first point and the radius of all parameters, theta in the axes: as given, or by the moments."""
     model, phi = objective.model, objective.phi
     spread = np.zeros(0) if model.residual is None else model.residual.radius()
     if theta is not None or model.k == 0:

@@ -77,7 +77,7 @@ def lowest_of_descents(
 
 
 def _turned(model: Model, x: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Covariances of the ranks of those at x (k,), each turned at random, and variances alone at others, on and on.
+    """Yield thetas without end: the covariances at x (k,) turned at random, at the same ranks; other variances alone.
 
     A face of lower rank has valleys in several directions.
     """
@@ -97,7 +97,7 @@ def _turns(part: GStructure) -> bool:
 
 
 def _ends(valleys: Valleys, starts: np.ndarray) -> Descents:
-    """Where descents from starts (S, k) end; infinite where that is on the way to a response without residuals."""
+    """Descend from starts (S, k). An end on the way to a response without residuals gets an infinite criterion."""
     found = descend(valleys, np.unique(starts, axis=0), valleys.canonical)
     out = np.flatnonzero(np.abs(found.x).max(axis=1) > _OUT)
     if out.size:
@@ -113,7 +113,7 @@ def _best(found: Descents) -> tuple[np.ndarray, float]:
 
 
 def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
-    """Thetas of variances of these sizes: larger all together, one term's before the others', and at random."""
+    """Yield thetas: all variances at multiples of their sizes, then one term's above the others', then random ones."""
     model = objective.model
     yield from (size, STRIDE * size, STRIDE**2 * size)
     for own in model.split(np.arange(size.size)):
@@ -125,7 +125,7 @@ def _trials(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _faces(objective: Objective, size: np.ndarray) -> Iterator[np.ndarray]:
-    """For each term thetas (m, k) at which it alone has a variance, of these sizes and multiples of them."""
+    """For each term, thetas (m, k) at which it alone has variances: multiples of their sizes."""
     model, start = objective.model, 0
     for part, own in zip(model.structures, model.split(size), strict=True):
         alone = np.array([own, *_of_rank_one(part, own)])

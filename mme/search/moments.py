@@ -35,7 +35,7 @@ _MOST_COLUMNS = 30
 def moment_equations(
     objective: Objective,
 ) -> tuple[list[WeightedLevels], Callable[[list[WeightedLevels]], list[np.ndarray]]]:
-    """The blocks weighted as if H were one, and what makes H of blocks however weighted."""
+    """The blocks weighted as if H were one, and the function that makes H of blocks with any weights."""
     blocks = [weigh(objective, b) for b in range(len(objective.random))]
     repeated = [
         not block.by_column and is_repeated(one, objective.model.n_records)
@@ -126,7 +126,7 @@ def _solve_moments(
 
 
 def _of_many(one: WeightedLevels, sigma2: float) -> np.ndarray:
-    """H = h I of so many columns that each entry of H is no unknown of its own: the traces of both sides."""
+    """H = h I of a block of many columns, where only h is unknown: it comes of the traces of both sides."""
     half = np.einsum("ibg,abg->iag", one.E, one.levels.R, optimize=True)  # E_g R_g'
     h, C = np.einsum("iag,ag->ig", half, one.levels.V[0]), np.einsum("iag,ajg->ijg", half, one.levels.R, optimize=True)
     left = float(np.vdot(h, h)) / sigma2 - float(np.vdot(half, half)) + float(np.vdot(one.weighted_X, one.weighted_X))

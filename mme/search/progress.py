@@ -25,19 +25,19 @@ class Watched:
         self.bar, self.lowest = bar, np.inf
 
     def __call__(self, evaluation: int, value: float, x: Any) -> None:
-        """Move it."""
+        """Move the bar to an evaluation, and show the lowest criterion so far."""
         self.lowest = min(self.lowest, value)
         self.bar.to(evaluation, f"criterion {self.lowest:.6f}")
 
 
 def finished(report: Callable[..., None] | None) -> None:
-    """End what a report shows."""
+    """Close the bar of a report."""
     if isinstance(report, Watched):
         report.bar.close()
 
 
 def reporter(progress: Progress, searched: Searched) -> Report | None:
-    """A function of (evaluation, value, x) that tells of it in the user's columns; None for silence."""
+    """Make the function of (evaluation, value, x) that shows progress in the user's columns; None for silence."""
 
     def parameters(x: np.ndarray) -> np.ndarray:
         """(theta, phi) in the user's columns; of what is searched, where theta is given."""
@@ -50,7 +50,7 @@ def reporter(progress: Progress, searched: Searched) -> Report | None:
 
 
 def told(progress: Progress, parameters: Callable[[Any], np.ndarray], called: str) -> Callable[..., None] | None:
-    """A function of (evaluation, value, point) that tells of it; ``parameters`` of a point are ``called`` so."""
+    """Make the function of (evaluation, value, point) that shows progress; lines name the parameters as ``called``."""
     if progress is False:
         return None
     if callable(progress):

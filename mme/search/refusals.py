@@ -36,7 +36,7 @@ def check_columns(model: Model) -> None:
 
 
 def check_sigma_within_reach(objective: Objective) -> None:
-    """Refuse a given sigma to which the residuals about the fixed effects are as good as infinite."""
+    """Refuse a given sigma beside which the residuals of least squares are so large that theta has no digits."""
     sigma, r = objective.model.sigma, objective.basis.r
     if sigma is None:
         return

@@ -68,7 +68,7 @@ def rotated(model: Model) -> Model | None:
 
 
 def _columns(model: Model, more: int) -> np.ndarray:
-    """Columns of X, of effects of so many records that are added, and y, as rows (p + more + 1, n + more)."""
+    """Rows (p + more + 1, n + more): the columns of X, an effect for each of the ``more`` added records, and y."""
     p, n = model.X.shape[1], model.n
     columns = np.zeros((p + more + 1, n + more))
     columns[:p, :n], columns[-1, :n] = model.X.T, model.y_less_offset
@@ -91,9 +91,10 @@ def _is_worth_it(model: Model) -> bool:
 
 
 def _rectangle(model: Model, level: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The record at each place of each level (J, m), records that are added numbered behind; and whose rows they have.
+    """The record at each place of each level (J, m), and for each added record the one whose rows it takes.
 
-    Places are the rows of Z, and the variances of R, that occur: as often as the level that has most of them.
+    A place is a row of Z with its variance of R, as often as it occurs in the level that has it most often. Added
+    records are numbered behind the others.
     """
     columns = [column for term in model.terms if term.covariates is not None for column in term.covariates.T]
     if model.residual is not None:

@@ -75,11 +75,11 @@ class Searched:
         return np.asarray(at / self.scale)
 
     def x(self, parameters: np.ndarray) -> np.ndarray:
-        """The coordinates of what is searched among all parameters, or of distances between them."""
+        """The coordinates x of all parameters (k + phi,); differences of parameters give differences of x."""
         return np.asarray((parameters * self.scale)[self.free])
 
     def turned(self, x: np.ndarray) -> tuple[Searched, np.ndarray] | None:
-        """What is searched after turns that suit it at x, and the coordinates there; None where none is needed."""
+        """The same search in axes turned to suit the covariances at x, with x there; None where no turn is needed."""
         if self.model.held is not None:
             return None
         at, k = self.parameters(x) * self.scale, self.model.k
@@ -91,7 +91,7 @@ class Searched:
 
     @property
     def across(self) -> np.ndarray:
-        """Coordinates that are covariances after a turn."""
+        """Which coordinates are covariances between turned axes."""
         out = np.zeros(self.first.size, dtype=bool)
         if self.turns is not None:
             out[: self.model.k] = self.turns.across

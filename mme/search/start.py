@@ -63,9 +63,9 @@ class Start:
 
 
 def start(objective: Objective, *, descending: bool = True) -> Start:
-    """Choose the first theta: that of the moments, or where weights change them the lowest of several.
+    """Choose the first theta: that of the moments, or the lowest of several where the moments depend on their weights.
 
-    Descents from several choose for a small model, unless they are not wanted.
+    For a small model descents from several points choose it, unless ``descending`` is False.
     """
     objective = objective.in_axes
     blocks, solve = moment_equations(objective)
@@ -91,7 +91,7 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
 
 
 def radii(objective: Objective) -> np.ndarray:
-    """How far off the moments may be (k,), in the axes of the terms."""
+    """How far off the theta of the moments may be (k,), in the axes of the terms."""
     objective = objective.in_axes
     blocks, solve = moment_equations(objective)
     floors = _floors(objective, blocks)

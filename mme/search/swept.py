@@ -1,4 +1,4 @@
-r"""What sparse columns F of a wide X take of the moments of a block, from a probe.
+r"""The share of the moments of a block that sparse columns F of a wide X leave, estimated by a probe.
 
 With P = I - F (F'F)^-1 F' the products of levels are C = Z'P Z, of which no more than a few are known: of the sums that
 moments take (``moments.py``) the shares

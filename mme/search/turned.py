@@ -25,7 +25,7 @@ _STEP, _GAIN = 1e-2, 0.1 * ACCEPTED
 def in_turned_axes(
     joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, progress: Progress
 ) -> tuple[Searched, Minimum]:
-    """The minimum gone on from, where that promises to lead lower, and the coordinates that it is in."""
+    """Go on in turned axes where that promises a lower minimum; return the coordinates, and the minimum in them."""
     for _ in range(_TURNS if minimum.x.size <= _MOST and np.isfinite(minimum.value) else 0):
         other = searched.turned(minimum.x)
         if other is None:
@@ -49,7 +49,7 @@ def in_turned_axes(
 def _promised(
     criterion: Callable[[np.ndarray], float], z: np.ndarray, minimum: Minimum, turned: Searched
 ) -> tuple[np.ndarray, float, int]:
-    """Where to go on, what that promises to gain, and the evaluations: small deviations at zero, covariances moved."""
+    """Where to go on, with small deviations at zero and covariances moved; the gain that it promises; evaluations."""
     value, least = minimum.value, np.where(turned.even & (np.abs(z) < _SMALL), 0.0, z)
     below, evaluations = criterion(least), minimum.evaluations + 1
     if below < value:

@@ -211,7 +211,7 @@ def with_undetermined(optimum: Optimum, found: Undetermined) -> Optimum:
 
 
 def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:
-    """The optimum of a reduced model as one of the whole: what is left out is zero, and has no derivatives."""
+    """The optimum of a reduced model as one of the whole: entries left out are zero and have no derivatives (NaN)."""
     names = rest.whole.theta_names
     own = dict(zip(rest.model.theta_names, rest.thetas.tolist(), strict=True))
     return replace(
@@ -225,7 +225,7 @@ def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:
 
 
 def of_reduced(optimum: Optimum, rest: Reduced) -> Optimum:
-    """The optimum of the whole model as one of the reduced model: the other way round."""
+    """The optimum of the whole model as one of the reduced model: entries that it lacks are left out."""
     own = dict(zip(rest.whole.theta_names, range(rest.whole.k), strict=True))
     names = dict(zip(rest.thetas.tolist(), rest.model.theta_names, strict=True))
     at = np.concatenate([rest.thetas, np.arange(rest.whole.k, optimum.gradient.size)])

@@ -88,6 +88,6 @@ def _spherical(objective: Objective, block: Block) -> WeightedLevels:
 
 
 def is_repeated(one: WeightedLevels, n: int) -> bool:
-    """Whether levels have records enough to tell their variance from the residual one without their relationship."""
+    """Whether levels have so many records that their variance is told from the residual one without a relationship."""
     q = one.levels.R.shape[0]
     return int((one.levels.R[0, 0] > 0.0).sum()) * q < _REPEATED * n

@@ -23,7 +23,7 @@ from mme.tables.frame import Frame
 
 @contextmanager
 def of_chunk(called: str) -> Iterator[None]:
-    """Name the chunk in what is said of it."""
+    """Name the chunk in errors that are raised within."""
     try:
         yield
     except MMEError as error:
@@ -80,7 +80,7 @@ def read_chunk(layout: ChunkLayout, table: Any, kinds: Kinds) -> Chunk:
 
 
 def check_kinds(frame: Frame, kinds: Kinds) -> None:
-    """Refuse a column that held another kind of values in the chunks before; one without any is of every kind."""
+    """Refuse a column whose values are of another kind than in earlier chunks; missing values are of any kind."""
     for name in kinds:
         if name not in frame:
             known = ", ".join(f"'{column}'" for column in list(frame.names)[:8])

@@ -1,4 +1,4 @@
-"""Sums -> the rows of a model: triangles of cells in the order of their labels, and what is free of Z below them."""
+"""Sums -> the rows of a model: the triangles of cells by the order of their labels, then the rows free of Z."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def _parts(sums: Sums) -> tuple[dict[str, Factor], np.ndarray]:
 
 
 def _rows(sums: Sums, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """The rows (n, m) of the triangles that are not zero, the cell of each, and how many there are of cells.
+    """The rows (n, m) of the triangles that are not zero, the cell of each, and how many of them belong to cells.
 
-    Those free of Z come last, and stand at the first cell.
+    Rows free of Z come last; their cell is the first one, whose Z is zero in them.
     """
     q, m, ones = sums.layout.q, sums.layout.m, sums.layout.ones
     R = sums.R[cells].reshape(-1, m)

@@ -27,7 +27,7 @@ _HEAD = 1000
 
 @dataclass(frozen=True, eq=False)
 class Task(Generic[Part]):
-    """What is made of a partition: a function of its table, and of what else it takes."""
+    """A task for every partition: a function of its table, with its further arguments."""
 
     make: Callable[..., Part]
     beside: tuple[Any, ...] = field(default=())
@@ -83,7 +83,7 @@ class Partitions(TableSource):
         return levels.learned(reading, states)
 
     def _tree(self, task: Task[Part], tell: Tell | None, what: str) -> Part:
-        """What a task makes of every partition, added up in pairs of neighbours."""
+        """Add up what a task makes of every partition, pairs of neighbours first."""
         from dask.delayed import delayed
 
         given = delayed(task, traverse=False)
@@ -97,7 +97,7 @@ class Partitions(TableSource):
         return found
 
     def _computed(self, wanted: Any) -> Any:
-        """The value of a task.
+        """Compute the value of a task.
 
         Raises
         ------

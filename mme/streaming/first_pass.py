@@ -47,7 +47,7 @@ class Asked:
 
 
 def asked_by(reading: Reading) -> Asked:
-    """What a reading of one chunk shows that must be known of all."""
+    """Find in the reading of one chunk what must be known of all rows."""
     learning = {text for text, state in reading.evaluator.states.items() if set(state) - {"suffixes", "reads"}}
     nodes = dict.fromkeys([reading.parsed.response, *reading.values, *reading.fixed.offsets])
     given = tuple(node for node in nodes if not learning.isdisjoint(_calls(node)))
@@ -90,11 +90,11 @@ class WholeColumns:
                 self.columns.setdefault(name, []).append(frame.column(name))
 
     def plus(self, other: WholeColumns) -> WholeColumns:
-        """Of the chunks of both."""
+        """Join what was seen in the chunks of both."""
         return WholeColumns({**other.columns, **{k: v + other.columns.get(k, []) for k, v in self.columns.items()}})
 
     def states(self, asked: Asked, formula: str) -> dict[str, State]:
-        """What the transforms learn of them."""
+        """The states that transforms learn from the whole columns, by the text of the call."""
         states: dict[str, State] = {}
         frame = Frame({name: _joined(parts) for name, parts in self.columns.items()})
         evaluator = Evaluator(frame, formula, states)
@@ -128,7 +128,7 @@ class LevelsSeen:
             self.factors.setdefault(node, GrowingLabels(deparse(node))).codes(value.chosen(kept))
 
     def plus(self, other: LevelsSeen) -> LevelsSeen:
-        """Of the chunks of both."""
+        """Join what was seen in the chunks of both."""
         both = {
             node: labels.merged(other.factors[node])[0] if node in other.factors else labels
             for node, labels in self.factors.items()

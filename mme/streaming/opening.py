@@ -9,7 +9,7 @@ from mme.tables.chunks import chunks_of
 
 
 def source_of(data: Any) -> TableSource | None:
-    """Open a table in chunks; None of one that is there as a whole."""
+    """Open a table in chunks; None for a table that is in memory as a whole."""
     if type(data).__module__.partition(".")[0] in ("dask", "dask_expr") and hasattr(data, "to_delayed"):
         from mme.streaming.dask_frame import Partitions
 

@@ -1,4 +1,4 @@
-"""Over a source of chunks: what the first of them shows, the passes that are asked for, and the sums of all."""
+"""The passes over a source of chunks: a first that learns from all rows, where one is needed, and one that sums."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def sums_by(source: Chunks, layout: ChunkLayout, tell: Tell | None = None) -> Su
 
 
 def wanted_by(formula: str, options: Options, names: tuple[str, ...] | None) -> frozenset[str] | None:
-    """The columns that are read of a source with these ``names``; None: all, to say what there is in their place."""
+    """The columns to be read of a source with these ``names``; None: all, so that an error can name what there is."""
     wanted = names_of(split(formula), options, names)
     if names is None or "." in wanted or not wanted <= set(names) | set(CONSTANTS):
         return None
@@ -168,7 +168,7 @@ def _after(before: list[tuple[str, Any]], tables: Iterator[tuple[str, Any]]) -> 
 
 
 def _summed(tables: Iterator[tuple[str, Any]], layout: ChunkLayout, tell: Tell | None) -> Sums:
-    """The sums of chunks: one is read, the one before it placed and that before rotated, all at a time."""
+    """Sum the chunks: while one is read, the one before is placed and the one before that is rotated."""
     sums, kinds = Sums(layout), dict(layout.kinds)
     with ThreadPoolExecutor(1) as placing, ThreadPoolExecutor(1) as rotating:
         ahead: deque[Future[None]] = deque()
@@ -203,7 +203,7 @@ def _told(tables: Iterator[tuple[str, Any]], what: str, tell: Tell | None) -> It
 
 
 def _kept(tables: Iterator[tuple[str, Any]], wanted: Collection[str]) -> Chunks:
-    """What can be read once, written to a temporary file that is closed when this is gone: its columns as wanted."""
+    """Keep chunks that can be read only once in a temporary file, and return them from there, as wanted."""
     file = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         for called, table in tables:

@@ -1,4 +1,4 @@
-"""Where the chunks come from, read one after the other or by the workers of Dask: one way to ask for their sums."""
+"""Sources of chunks: read one after the other, or by the workers of Dask; both give sums by the same methods."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class InTurn(TableSource):
 
 @dataclass(frozen=True, eq=False)
 class Again:
-    """A source that was read, and how: what needs records reads it again. A pickled fit forgets it."""
+    """A source that was read and its layout, so that what needs records can read it again. A pickled fit forgets it."""
 
     source: TableSource
     layout: ChunkLayout

@@ -1,4 +1,4 @@
-"""The sums of chunks: a triangle a cell, and what belongs to no cell; to be added to, and to be added up.
+"""The sums of chunks: a triangle for each cell and one for all rows free of Z. Chunks, and other sums, are added.
 
 Cells are the combinations of levels of all grouping factors. A cell holds q rows of m numbers, the triangle of its
 [Z N] (:mod:`mme.numeric.triangles`), N = [X y]; rows free of Z have one triangle for all cells. Columns far from zero
@@ -217,7 +217,7 @@ def _shift_of(D: np.ndarray, ones: int) -> np.ndarray:
 
 
 def _moved(sums: Sums, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of all cells (cells q, m), and those of no cell (m - q, m - q), with columns taken from ``shift``."""
+    """The rows of all cells (cells q, m) and those free of Z (m - q, m - q), with columns measured from ``shift``."""
     q, m, ones = sums.layout.q, sums.layout.m, sums.layout.ones
     rows = sums.R[: sums.size].reshape(-1, m).copy()
     within, change = sums.within.copy(), (0.0 if sums.shift is None else sums.shift) - shift

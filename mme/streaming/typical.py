@@ -28,7 +28,7 @@ class Seen:
 
     @classmethod
     def of(cls, column: np.ndarray) -> Seen:
-        """Of the finite values of a column."""
+        """Note the finite values of a column."""
         known = column[np.isfinite(column)] if not np.isfinite(column.sum()) else column
         return cls(known.size, float(known.sum()), _two_at_most(known))
 
@@ -60,7 +60,7 @@ Typical = dict[str, Seen]
 
 
 def together(one: Typical, other: Typical) -> Typical:
-    """What was seen of the columns of both."""
+    """Join what was seen in the chunks of both."""
     return {**one, **other, **{name: one[name] + other[name] for name in one if name in other}}
 
 

@@ -1,4 +1,4 @@
-"""One candidate column of X after another, tested at the variances of a fit; those of the best are estimated anew."""
+"""Tests of candidate columns of X, one by one, at the variances of a fit; for the best these are estimated anew."""
 
 from __future__ import annotations
 
