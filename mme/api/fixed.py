@@ -69,7 +69,8 @@ class FixedEffects(Face):
     ) -> pd.DataFrame:
         """F tests of the terms, of type 1, 2 or 3: ``sum_sq, mean_sq, num_df, den_df, F, p``.
 
-        ``ddf``, ``robust`` and ``cluster`` as in :meth:`coefficients`; tests by clusters are Hotelling's (HTZ).
+        ``ddf``, ``robust`` and ``cluster`` as in :meth:`coefficients`; tests by clusters are Hotelling's (HTZ), whose
+        tables have no sums of squares: F sigma^2 is none with a covariance that is not the model's.
 
         A term without columns of its own has no row; ``attrs["note"]`` and a warning say so, and on what tests of type
         3 depend where cells are empty.

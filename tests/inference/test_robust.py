@@ -151,6 +151,7 @@ def test_tables_of_terms_hypotheses_and_slopes_take_the_same_sandwich():
         assert list(table.loc["age:Sex", ["den_df", "F", "p"]]) == pytest.approx(
             list(interaction[["den_df", "F", "p"]])
         )
+        assert not {"sum_sq", "mean_sq"} & set(table)  # F sigma^2 is no sum of squares with another covariance
     both = fit.test("age = 0, age:SexMale = 0", **by).iloc[0]
     joint = fit.contrast([[0, 1, 0, 0], [0, 0, 0, 1]], joint=True, **by).loc["joint"]
     assert list(both) == pytest.approx(list(joint))

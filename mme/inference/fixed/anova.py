@@ -40,8 +40,9 @@ _FEW_CELLS = 6
 def anova_table(fit: Fitted, kind: int | str, to: Reference) -> pd.DataFrame:
     """``sum_sq, mean_sq, num_df, den_df, F, p``, one row a term of the fixed part that has something to test.
 
-    The mean square is F sigma^2, before any scale of Kenward and Roger's. ``attrs["note"]`` says which terms have no
-    row, and on what tests of type III depend where cells are empty.
+    The mean square is F sigma^2, before any scale of Kenward and Roger's; tests by clusters have none, and no columns
+    of squares. ``attrs["note"]`` says which terms have no row, and on what tests of type III depend where cells are
+    empty.
     """
     import pandas as pd
 
@@ -59,7 +60,7 @@ def anova_table(fit: Fitted, kind: int | str, to: Reference) -> pd.DataFrame:
         },
         index=pd.Index(list(tests), name="term", dtype=object),
     )
-    return noted(table, notes)
+    return noted(table if to.has_mean_squares else table.drop(columns=["sum_sq", "mean_sq"]), notes)
 
 
 def wald_table(fit: Record, kind: int | str, to: Reference) -> pd.DataFrame:

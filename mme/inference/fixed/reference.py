@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import chdtrc, fdtrc, ndtr
@@ -50,6 +50,8 @@ class Reference(ABC):
 
     beta: np.ndarray
     half: np.ndarray
+    # Whether F sigma^2 is a mean square: it is with the covariance of the model, and not with a sandwich.
+    has_mean_squares: ClassVar[bool] = True
 
     @property
     def cov(self) -> np.ndarray:

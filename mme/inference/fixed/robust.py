@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class Robust(Reference):
     b: np.ndarray
     M_half: np.ndarray
     normal: bool
+    has_mean_squares: ClassVar[bool] = False
 
     def df(self, L: np.ndarray) -> np.ndarray:
         """(F) of the rows of L (m, p)."""
