@@ -39,7 +39,7 @@ _TINY, _ROUNDING = 0.1, 1e-9
 _SWEEPS = 30
 
 
-class Descent(NamedTuple):
+class LoopSearch(NamedTuple):
     """One search: the vectors of ``layout.py``, small arrays, what is told of it, and what it calls.
 
     ``told`` (3,) has the criterion at x, what another step promises, and evaluations so far. ``evaluate`` and
@@ -69,7 +69,7 @@ def search_all(
 ) -> None:
     """Search for each response (B, sums) from the lowest of its own starts (B, own, k) and the common ones (m, k).
 
-    Into ``theta`` (B, k) and ``told`` (B, 3), as in :class:`Descent`, go where it ended and what is told of it.
+    Into ``theta`` (B, k) and ``told`` (B, 3), as in :class:`LoopSearch`, go where it ended and what is told of it.
     """
     k = at[K]
     work = np.empty((3 * k + 9, k))
@@ -87,11 +87,11 @@ def search_all(
                 value = f
         told[b, 2] = common.shape[0] + starts.shape[1]
         told[b, 0] = value
-        descended(Descent(at, design, room, work, told[b], evaluate, slopes))
+        descended(LoopSearch(at, design, room, work, told[b], evaluate, slopes))
         copied(x, theta[b])
 
 
-def descended(search: Descent) -> None:
+def descended(search: LoopSearch) -> None:
     """Go down from x until a step promises nothing."""
     work, told = search.work, search.told
     x, trial, gradient, before = work[0], work[1], work[4], work[5]
@@ -124,7 +124,7 @@ def descended(search: Descent) -> None:
     zeros_tried(search)
 
 
-def last_step(search: Descent) -> None:
+def last_step(search: LoopSearch) -> None:
     """Take the last Newton step: what it gains is less than rounding, and is a share of a standard error still."""
     x, trial, step, told = search.work[0], search.work[1], search.work[2], search.told
     for j in range(x.size):
@@ -135,7 +135,7 @@ def last_step(search: Descent) -> None:
         told[0] = min(lower, told[0])
 
 
-def tried(search: Descent, reach: float) -> tuple[float, float, float]:
+def tried(search: LoopSearch, reach: float) -> tuple[float, float, float]:
     """A trial below x: its criterion (infinite where a step promises nothing), its length, and the reach it needed."""
     work, told, lifted = search.work, search.told, 0.0
     x, trial, step = work[0], work[1], work[2]
@@ -156,7 +156,7 @@ def tried(search: Descent, reach: float) -> tuple[float, float, float]:
     return np.inf, length, reach
 
 
-def begun(search: Descent) -> None:
+def begun(search: LoopSearch) -> None:
     """Gradient and Hessian at x anew, in plain theta."""
     at, design, room, work, evaluate = search.at, search.design, search.room, search.work, search.evaluate
     k, x, unit, gradient = at[K], work[0], work[3], work[4]
@@ -268,7 +268,7 @@ def stepped(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
     return np.sqrt(square)
 
 
-def zeros_tried(search: Descent) -> None:
+def zeros_tried(search: LoopSearch) -> None:
     """Set columns of T that are nearly zero to exact zero where that costs nothing."""
     at, design, told, x, trial = search.at, search.design, search.told, search.work[0], search.work[1]
     k = at[K]

@@ -8,10 +8,9 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from time import monotonic
 
 from mutants.mutations import Mutation, mutations
-from mutants.trying import ROOT, TESTS, files, verdicts
+from mutants.trying import ROOT, TESTS, USUAL, files, verdicts
 
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 
@@ -34,11 +33,13 @@ def chosen(places: list[str], n: int, seed: int) -> list[Mutation]:
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``./run mutants``."""
     made = argparse.ArgumentParser("./run mutants", description=__doc__.split(": ", 1)[1])
-    made.add_argument("places", nargs="*", default=list(TESTS), help=f"of {', '.join(TESTS)}, or a file; default: all")
+    made.add_argument(
+        "places", nargs="*", default=list(USUAL), help=f"of {', '.join(TESTS)}, or a file; default: {', '.join(USUAL)}"
+    )
     made.add_argument("--n", type=int, default=100, help="how many (100)")
     made.add_argument("--seed", type=int, default=1, help="which (1)")
     made.add_argument("--workers", type=int, default=2, help="processes at a time (2)")
-    made.add_argument("--minutes", type=float, default=20.0, help="time after which no more are tried (20)")
+    made.add_argument("--minutes", type=float, default=60.0, help="time after which no more are tried (60)")
     made.add_argument("--killed", action="store_true", help="print the killed ones too, with the test that did it")
     made.add_argument("--list", action="store_true", help="print the mutations and try none")
     return made
@@ -53,13 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     count: Counter[bool | None] = Counter()
     with tempfile.TemporaryDirectory() as place:
-        until = monotonic() + 60.0 * options.minutes
-        for verdict in verdicts(wanted, Path(place), options.workers, until):
+        for verdict in verdicts(wanted, Path(place), options.workers, options.minutes):
             count[verdict.killed] += 1
+            said = f"{verdict.asked} tests, {verdict.seconds:.0f} s"
             if verdict.killed is False:
-                print(f"SURVIVED  {verdict.mutation}   ({verdict.seconds:.0f} s)", flush=True)
+                print(f"SURVIVED  {verdict.mutation}   ({said})", flush=True)
             elif options.killed:
-                print(f"{verdict.killed}  {verdict.mutation}  by {verdict.by} ({verdict.seconds:.0f} s)", flush=True)
+                print(f"{verdict.killed}  {verdict.mutation}  by {verdict.by} ({said})", flush=True)
             elif sys.stdout.isatty():
                 print(f"{count.total()} of {len(wanted)}", end="\r", flush=True)
     tried = count[True] + count[False]

@@ -1,8 +1,11 @@
 """The mutations are what they say: each is Python, differs from the file in one place, and is shown to a reader."""
 
+from dataclasses import replace
+
 from mutants.__main__ import chosen, equivalent
 from mutants.mutations import mutations
-from mutants.trying import FIRST, ROOT, TESTS, files, suite_of
+from mutants.reached import Reached, hash_of, spans
+from mutants.trying import ROOT, TESTS, asked_files, files, rounds
 
 SOURCE = b'''"""1 + 1"""
 LIMIT = 1e-9
@@ -49,10 +52,54 @@ def test_a_seed_chooses_the_same_mutations_again():
     assert not {m.key for m in chosen([*TESTS], 10**6, 1)} & set(equivalent())
 
 
-def test_first_principles_are_tried_first_and_what_names_the_room_next():
-    found = suite_of("mme/inference/fixed/kenward_roger.py")
-    assert found[0] == FIRST
-    assert found.index("tests/inference/test_kenward_roger.py") < found.index("tests/inference/test_profile_bounds.py")
+REACHED_SOURCE = b"""LIMIT = 3
+class C:
+    def f(self, x):
+        if x > LIMIT:
+            return x + 1
+        return x
+
+def g(x):
+    return x - 2
+"""
+
+
+def reached_of(lines: dict[str, list[int]], seconds: list[float], source: bytes = REACHED_SOURCE) -> Reached:
+    tests = [f"t.py::{i}" for i in range(len(seconds))]
+    found = {"hash": hash_of(source), "spans": spans(source), "lines": lines}
+    file = {"tests": tests, "seconds": dict(zip(tests, seconds, strict=True)), "sources": {"mme/engine/x.py": found}}
+    return Reached((file,))
+
+
+def test_a_fault_is_shown_to_the_tests_that_execute_its_line_the_quickest_first():
+    every = {(m.line, m.after): m for m in mutations("mme/engine/x.py", REACHED_SOURCE)}
+    reached = reached_of({"4": [0, 1, 2], "5": [2], "6": [0, 1], "9": [3]}, [3.0, 1.0, 2.0, 0.1])
+    assert reached.tests_of(every[5, "return x - 1"], REACHED_SOURCE) == ["t.py::2"]
+    assert reached.tests_of(every[4, "if x >= LIMIT:"], REACHED_SOURCE) == ["t.py::1", "t.py::2", "t.py::0"]
+    of_constant = reached.tests_of(every[1, "LIMIT = 4"], REACHED_SOURCE)
+    assert of_constant == ["t.py::1", "t.py::2", "t.py::0"]  # those of the functions that read it
+    moved = b"# a line more\n" + REACHED_SOURCE  # the lines of the function as they stood are asked
+    fault = replace(every[5, "return x - 1"], line=6)
+    assert reached.tests_of(fault, moved) == ["t.py::1", "t.py::2", "t.py::0"]
+
+
+def test_all_tests_of_a_file_are_asked_where_no_test_is_seen_to_execute_a_line():
+    fault = next(m for m in mutations("mme/engine/x.py", REACHED_SOURCE) if m.after == "return x - 1")
+    compiled = replace(fault, line=9)
+    assert reached_of({"4": [1], "6": [0]}, [1.0, 2.0]).tests_of(compiled, REACHED_SOURCE) == ["t.py::0", "t.py::1"]
+
+
+def test_every_test_that_reaches_a_fault_is_asked_once_and_those_beside_it_last():
+    fault = next(m for m in mutations("mme/engine/x.py", REACHED_SOURCE) if m.after == "return x - 1")
+    found = list(rounds(fault, reached_of({"5": [0, 2, 3]}, [500.0, 0.5, 2.0, 20.0]), REACHED_SOURCE))
+    assert found == [["t.py::2"], ["t.py::3"], ["t.py::0"], ["t.py::1"]]
+
+
+def test_the_tests_that_are_asked_are_there():
+    found = asked_files(TESTS)
+    assert "tests/engine/test_first_principles.py" in found
+    assert "mme/inference/fixed/hypotheses.py" in found
+    assert all((ROOT / name).exists() for name in found)
 
 
 def test_what_is_said_to_be_equivalent_is_still_there():

@@ -1,55 +1,48 @@
-"""Copies of the tree with one fault each, and whether its tests notice."""
+"""Copies of the tree with one fault each, and whether the tests that reach it notice."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import cache, partial
 from math import inf
+from multiprocessing import get_context
 from pathlib import Path
-from queue import Queue
-from signal import SIGXCPU
 from time import monotonic
+from typing import Any
 
+from mutants.forked import Ended, import_libraries, run
 from mutants.mutations import Mutation
+from mutants.reached import Reached, Recorder, hash_of
 
 ROOT = Path(__file__).parents[2]
-FIRST = "tests/engine/test_first_principles.py"
-# Which tests, beside first principles, are those of a folder of mme/.
+KEPT = ROOT / "build" / "mutants"
+# The folders of mme/ in which faults are made, and the tests that are asked beside the examples of a folder.
 TESTS = {
     "engine": [
         "tests/engine",
         "tests/iterative",
+        "tests/identifiability",
         "tests/numeric/test_limits.py",
         "tests/inference/test_estimability.py",
-        "tests/identifiability/test_undetermined_shares.py",
-    ],
-    "solution": [
-        "tests/engine/test_engines_agree.py",
-        "tests/iterative",
-        "tests/results",
-        "tests/prediction",
-        "tests/diagnosis",
-    ],
-    "derivatives": [
-        "tests/derivatives",
-        "tests/inference/test_satterthwaite.py",
-        "tests/inference/test_kenward_roger.py",
-        "tests/inference/test_kenward_roger_residual.py",
-        "tests/search/test_average_information.py",
     ],
     "inference": ["tests/inference"],
-    "residual": ["tests/residual", "tests/api/test_given.py", "tests/inference/test_residual_intervals.py"],
+    "residual": ["tests/residual", "tests/api/test_given.py"],
+    "solution": ["tests/engine", "tests/iterative", "tests/results", "tests/prediction", "tests/diagnosis"],
+    "derivatives": ["tests/derivatives", "tests/inference", "tests/search/test_average_information.py"],
 }
-# A fault that makes the tests of a folder take more CPU seconds than this is noticed; a busy machine makes none longer.
-LONGEST = 600
-# What pytest returns where all tests passed, or where no test has the name.
-_PASSED = (0, 4)
+# Where faults are made unless other places are named.
+USUAL = ("engine", "inference", "residual")
+# Tests are asked in rounds: so many CPU seconds (without a fault) of the quickest, then more; files of tests that share
+# what they computed are asked whole in the last.
+_ROUNDS = (4.0, 30.0, 240.0)
+_BESIDE = 60.0
+# A fault that makes tests take so many times their CPU seconds, and these seconds, is noticed.
+_LONGER, _MORE = 8.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +53,7 @@ class Verdict:
     killed: bool | None
     by: str
     seconds: float
+    asked: int
 
 
 def files(folder: str) -> list[Path]:
@@ -67,111 +61,166 @@ def files(folder: str) -> list[Path]:
     return sorted(path for path in (ROOT / "mme" / folder).rglob("*.py") if path.name != "__init__.py")
 
 
-def suite_of(path: str) -> list[str]:
-    """First principles, the examples of the room, the tests whose text names it, then the others of its folder."""
-    room = Path(path).with_suffix("").parts
-    module, folder = ".".join(room), room[1]
-    found = [file for place in TESTS[folder] for file in _test_files(ROOT / place)]
-    near = [file for file in found if module in file.read_text() or file.stem.endswith(room[-1])]
-    ordered = dict.fromkeys([*near, *found])
-    return [FIRST, path, *(str(file.relative_to(ROOT)) for file in ordered if file != ROOT / FIRST)]
+def asked_files(folders: Iterable[str]) -> list[str]:
+    """Files whose tests are asked about faults in these folders: their tests, and their own, for the examples."""
+    places = [ROOT / place for folder in folders for place in TESTS[folder]]
+    found = [file for at in places for file in ([at] if at.is_file() else sorted(at.rglob("test_*.py")))]
+    examples = [path for folder in folders for path in files(folder) if b">>>" in path.read_bytes()]
+    return list(dict.fromkeys(str(path.relative_to(ROOT)) for path in (*found, *examples)))
 
 
-def _test_files(place: Path) -> list[Path]:
-    return [place] if place.is_file() else sorted(place.rglob("test_*.py"))
-
-
+@dataclass
 class Copy:
     """A tree of its own in which faults are made: never where one works."""
 
-    def __init__(self, folder: Path) -> None:
-        self.root, self.sound = folder, dict[str, bool]()
-        ignore = shutil.ignore_patterns(".*", "*.egg-info", "demo-output")
-        shutil.copytree(ROOT, folder, ignore=ignore, dirs_exist_ok=True)
+    root: Path
+    sound: dict[str, bool] = field(default_factory=dict)
+    faults: int = 0
 
-    def runs(self, tests: list[str], limit: float) -> tuple[bool | None, str]:
-        """Whether the tests pass (None: no answer in so many seconds), and the first that does not."""
-        limited = ["sh", "-c", f'ulimit -S -t {LONGEST}; exec "$@"', "sh"]
-        pytest = ["-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow"]
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        env = kept | threads | {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
+    def __post_init__(self) -> None:
+        """Copy with the times of files, so that what is compiled already counts."""
+        ignore = shutil.ignore_patterns(".*", "*.egg-info", "demo-output", "build", "dist")
+        shutil.copytree(ROOT, self.root, ignore=ignore)
+
+    def asked(self, tests: list[str], cpu: float, until: float) -> Ended:
+        """Run tests until one fails."""
+        arguments = ["-x", "--tb=no", "-m", "not slow", *tests]
+        return run(self.root, arguments, self.root / "log.txt", cpu, until)
+
+    def tried(self, mutation: Mutation, reached: Reached, until: float) -> Verdict:
+        """Put the fault in, ask the tests round by round, take it out again."""
+        began, path = monotonic(), self.root / mutation.path
+        source = (ROOT / mutation.path).read_bytes()
+        path.write_bytes(mutation.applied(source))
+        self.faults += 1
+        os.utime(path, (10**9 + self.faults, 10**9 + self.faults))  # a time of its own: nothing compiled counts
         try:
-            run = subprocess.run(
-                [*limited, sys.executable, *pytest, *tests],
-                cwd=self.root,
-                env=env,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=None if limit == inf else limit,
-            )
-        except subprocess.TimeoutExpired:
-            return None, "no end"
-        if run.returncode == -SIGXCPU:
-            return False, "no end"
-        failed = [line.split(" ", 1)[1] for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        return run.returncode in _PASSED, failed[0].split(" - ")[0] if failed else ""
-
-    def tried(self, mutation: Mutation, until: float) -> Verdict:
-        """Put the fault in, run the tests, take it out again."""
-        began = monotonic()
-        while True:
-            passed, by = self._faulty(mutation, until - monotonic())
-            took = monotonic() - began
-            if passed is None or passed or self._is_sound(by):
-                return Verdict(mutation, None if passed is None else not passed, by, took)
-
-    def _faulty(self, mutation: Mutation, limit: float) -> tuple[bool | None, str]:
-        """The answer of the tests to a fault, without those that fail anyway."""
-        if limit <= 0:
-            return None, ""
-        path = self.root / mutation.path
-        path.write_bytes(mutation.applied((ROOT / mutation.path).read_bytes()))
-        unsound = [word for test, is_sound in self.sound.items() if not is_sound for word in ("--deselect", test)]
-        try:
-            return self.runs([*unsound, *suite_of(mutation.path)], limit)
+            killed, by, asked = self._noticed(rounds(mutation, reached, source), reached, until)
         finally:
             shutil.copy2(ROOT / mutation.path, path)
+        if killed and not self._is_sound(by, path, until):
+            print(f"fails without a fault as well, left out: {by}", file=sys.stderr, flush=True)
+            return self.tried(mutation, reached, until)
+        return Verdict(mutation, killed, by, monotonic() - began, asked)
 
-    def _is_sound(self, test: str) -> bool:
+    def _noticed(self, tests: Iterable[list[str]], reached: Reached, until: float) -> tuple[bool | None, str, int]:
+        """Whether one of the rounds notices, the test that does, and how many were asked."""
+        asked = 0
+        for some in tests:
+            wanted = [test for test in some if self.sound.get(test, True)]
+            if not wanted:
+                continue
+            asked += len(wanted)
+            ended = self.asked(wanted, _LONGER * sum(reached.seconds(wanted).values()) + _MORE, until)
+            if ended.passed is not True:
+                return (None if ended.passed is None else True), ended.by, asked
+        return False, "", asked
+
+    def _is_sound(self, by: str, path: Path, until: float) -> bool:
         """Whether a test passes where there is no fault; asked once a test."""
+        test = by.split("[")[0]
         if "::" in test and test not in self.sound:
-            self.sound[test] = self.runs([test], inf)[0] is True
-            if not self.sound[test]:
-                print(f"fails without a fault as well, left out: {test}", file=sys.stderr, flush=True)
+            self.sound[test] = self.asked([test], inf if until == inf else 600.0, until).passed is not False
         return self.sound.get(test, True)
 
 
-def verdicts(mutations: Iterable[Mutation], place: Path, workers: int, until: float) -> Iterator[Verdict]:
-    """Try mutations on so many copies at a time, as long as there is time; in the order in which they are done."""
-    copies: Queue[Copy] = Queue()
-    for worker in range(workers):
-        copies.put(Copy(place / str(worker)))
-    done: Queue[Verdict | BaseException] = Queue()
-    stop = threading.Event()
+def rounds(mutation: Mutation, reached: Reached, source: bytes) -> Iterator[list[str]]:
+    """Tests that reach a fault, the quickest first, in rounds; then those that share what these computed."""
+    left = reached.tests_of(mutation, source)
+    took = reached.seconds(left)
+    beside = reached.beside(left)
+    for budget in _ROUNDS:
+        some, total = [], 0.0
+        while left and (total + took[left[0]] <= budget or not some):
+            total += took[left[0]]
+            some.append(left.pop(0))
+        yield some
+    also = reached.seconds(beside)
+    total = 0.0
+    yield [test for test in beside if (total := total + also[test]) <= _BESIDE]
 
-    def one(mutation: Mutation) -> None:
-        if stop.is_set() or monotonic() >= until:
-            done.put(Verdict(mutation, None, "", 0.0))
-            return
-        copy = copies.get()
-        try:
-            done.put(copy.tried(mutation, until))
-        except BaseException as error:
-            done.put(error)
-        finally:
-            copies.put(copy)
 
-    waiting = list(mutations)
-    with ThreadPoolExecutor(workers) as pool:
-        for mutation in waiting:
-            pool.submit(one, mutation)
+class Copies:
+    """Processes that each have a copy of the tree; tasks are done one at a time in each."""
+
+    def __init__(self, place: Path, workers: int) -> None:
+        import_libraries()
+        context = get_context("fork")
+        numbers = context.SimpleQueue()
+        for worker in range(workers):
+            numbers.put(worker)
+        self.pool = ProcessPoolExecutor(workers, context, _in_worker, (numbers, place))
+
+    def done(self, task: Callable[..., Any], over: Iterable[Any]) -> Iterator[Any]:
+        """Results of ``task(one, copy)`` over many, in the order in which they are done."""
+        waiting = [self.pool.submit(_on_copy, task, one) for one in over]
         try:
-            for _ in waiting:
-                verdict = done.get()
-                if isinstance(verdict, BaseException):
-                    raise verdict
-                yield verdict
+            yield from (future.result() for future in as_completed(waiting))
         finally:
-            stop.set()
+            self.pool.shutdown(cancel_futures=True)
+
+
+_worker: dict[str, Copy] = {}
+
+
+def _in_worker(numbers: Any, place: Path) -> None:
+    """Make the copy of one process."""
+    _worker["copy"] = Copy(place / str(numbers.get()))
+
+
+def _on_copy(task: Callable[..., Any], one: Any) -> Any:
+    return task(one, _worker["copy"])
+
+
+def reach(tests: Iterable[str], place: Path, workers: int) -> None:
+    """Find which tests reach which lines, for files of tests of which it is not kept."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in tests if not _kept(name).exists()]
+    if missing:
+        for i, took in enumerate(Copies(place, workers).done(_recorded, missing)):
+            print(f"what tests reach: {i + 1} of {len(missing)} files ({took})", file=sys.stderr, flush=True)
+
+
+def _kept(name: str) -> Path:
+    """Where it is kept what a file of tests reaches."""
+    return KEPT / f"{Path(name).stem}-{hash_of(name.encode() + (ROOT / name).read_bytes())}.json"
+
+
+def _recorded(name: str, copy: Copy) -> str:
+    """Run one file of tests and keep what it reached."""
+    began, into = monotonic(), _kept(name)
+    part = into.with_suffix(".part")
+    recorder = partial(Recorder, copy.root, TESTS, part)
+    ended = run(copy.root, ["-m", "not slow", "--tb=line", name], copy.root / "log.txt", 3600.0, inf, recorder)
+    if ended.passed is not True:
+        print(f"{name} fails without a fault:\n{ended.said[-600:]}", file=sys.stderr, flush=True)
+    if part.exists():
+        part.rename(into)
+    return f"{name}, {monotonic() - began:.0f} s"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of a copy for each mutation: the files of tests, and until when."""
+
+    tests: tuple[str, ...]
+    until: float
+
+    def __call__(self, mutation: Mutation, copy: Copy) -> Verdict:
+        """The verdict on one mutation, while there is time."""
+        if monotonic() >= self.until:
+            return Verdict(mutation, None, "", 0.0, 0)
+        return copy.tried(mutation, _reached(self.tests), self.until)
+
+
+@cache
+def _reached(tests: tuple[str, ...]) -> Reached:
+    return Reached.read(_kept(name) for name in tests)
+
+
+def verdicts(mutations: list[Mutation], place: Path, workers: int, minutes: float) -> Iterator[Verdict]:
+    """Try mutations on so many copies at a time, for so many minutes; in the order in which they are done."""
+    tests = tuple(asked_files(dict.fromkeys(Path(mutation.path).parts[1] for mutation in mutations)))
+    reach(tests, place / "reach", workers)
+    until = monotonic() + 60.0 * minutes
+    yield from Copies(place / "tried", workers).done(Task(tests, until), mutations)
