@@ -6,52 +6,26 @@ Numbers of the examples are those of this edition; of the 3rd (2014) they are on
 import numpy as np
 import pandas as pd
 import pytest
+from mrode import (
+    BULLS,
+    CALVES,
+    COWS,
+    DYD,
+    EDC,
+    GENOTYPES,
+    PIGS,
+    counts,
+    effects,
+    known,
+    pedigree,
+    printed,
+    relative,
+    values_of,
+)
 
 import mme
 from mme.relationship.genomic import tuned, vanraden
 from mme.relationship.genomic_dominance import vitezica
-
-CALVES = {"sire": [0, 0, 0, 1, 3, 1, 4, 3], "dam": [0, 0, 0, 0, 2, 2, 5, 6]}
-COWS = {"sire": [0, 0, 0, 1, 3, 1, 3, 1], "dam": [0, 0, 0, 2, 2, 5, 4, 7]}
-BULLS = {
-    "sire": [0] * 14 + [13, 15, 15, 14, 14, 14, 1, 14, 14, 14, 14, 14],
-    "dam": [0] * 14 + [4, 2, 5, 6, 9, 9, 3, 8, 11, 10, 7, 12],
-}
-GENOTYPES = """2011000212 1000020210 1121100212 0021010221 0112000212 1101020221 0011020220
-               0110010220 2000012212 0001120200 0110010221 1000110200 0001120210 1011020100"""
-DYD, EDC = [9.0, 13.4, 12.7, 15.4, 5.9, 7.7, 10.2, 4.8], [558, 722, 300, 73, 52, 87, 64, 103]
-PIGS = """22001110110010120101 11112010220101110000 12102011220120220010 11002022221101021010 11111020120001120001
-          21002011220111120020 21001021120101120011 22001021120010210001 22001022220120210000 12002022220120210000
-          21001010120010210010 21001021120101120011 21002022220111110010 21001022220110210001 21000020120000210001"""
-
-
-def pedigree(parents):
-    return mme.Pedigree(range(1, 1 + len(parents["sire"])), parents["sire"], parents["dam"], hermaphrodite=True)
-
-
-def counts(text):
-    return np.array([[int(one) for one in row] for row in text.split()], dtype=float)
-
-
-def relative(G, residual):
-    """Theta of a covariance, beside a residual variance."""
-    L = np.linalg.cholesky(np.atleast_2d(G) / residual)
-    return [L[i, j] for j in range(len(L)) for i in range(j, len(L))]
-
-
-def known(formula, data, parts, residual, **more):
-    """A fit at known variances."""
-    theta = np.concatenate([relative(G, residual) for G in parts])
-    return mme.lmer(formula, data, theta=theta, sigma=np.sqrt(residual), **more)
-
-
-def printed(values, expected, digits=3):
-    """Equal to the digits that the book prints, its own rounding in the last left out."""
-    np.testing.assert_allclose(np.ravel(values), np.ravel(expected), atol=1.01 * 10.0**-digits)
-
-
-def effects(fit, name):
-    return fit.ranef()[name].to_numpy()
 
 
 def test_4_1_animal_model_and_4_2_sire_model():
@@ -236,11 +210,6 @@ def test_10_2_random_regression_of_test_days_on_legendre_polynomials():
 @pytest.fixture(scope="module")
 def bulls():
     return pedigree(BULLS), counts(GENOTYPES), list(range(13, 27))
-
-
-def values_of(K, animals, variance=35.241):
-    Z = mme.Term(animals, name="bull", relationship=K).Z
-    return mme.solve(np.array(DYD), np.ones((8, 1)), Z, Ginv=K.precision / variance, Rinv=1 / 245.0)
 
 
 def test_11_2_marker_effects_and_11_3_genomic_values_are_one_model(bulls):
