@@ -10,29 +10,34 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mme
-from mme.api.breeding import Breeding
-from mme.api.fixed import FixedEffects
-from mme.api.intervals import Intervals
-from mme.api.numbers import Numbers
-from mme.api.output import Output
-from mme.api.random import RandomEffects
-from mme.api.records import Records
-from mme.api.shared import Shared
+from mme.diagnosis.findings import Diagnosis
+from mme.fitted.varcorr import VarCorr
+from mme.generalised.verdict import JointOptimum
+from mme.inference.intervals.bootstrap import Bootstrap
+from mme.inference.intervals.curves import Profile
+from mme.inference.responses.fits import ManyFits
+from mme.inference.scanning.scan import Scan
+from mme.inference.selection.stepwise import Reduction
+from mme.plot import GeneralisedPlots, Plots
+from mme.results.draws import Draws
+from mme.results.table import Table
+from mme.search.verdict import Optimum
 
 ROOT = Path(__file__).resolve().parents[1]
 # Sections whose entries are names, or types, with a description each.
 LISTS = ("Parameters", "Attributes", "Other Parameters", "Returns", "Raises")
 # Page -> public names, in the order in which one meets them.
 PAGES: dict[str, tuple[str, ...]] = {
-    "fitting": ("lmer", "fit", "glmer", "glm_fit", "Term", "load"),
-    "comparing": ("anova", "variance_test", "exact_rlrt", "load_fit"),
+    "fitting": ("lmer", "lm", "fit", "glmer", "glm_fit", "Term", "load"),
+    "comparing": ("anova", "compare", "variance_test", "exact_rlrt", "load_fit"),
+    "planning-and-many-at-once": ("power", "simulate_model", "lmer_many", "scan", "CrossProducts"),
     "families": (
         "Family",
         "Binomial",
@@ -44,13 +49,20 @@ PAGES: dict[str, tuple[str, ...]] = {
         "Beta",
         "Ordinal",
         "Tweedie",
+        "OwnFamily",
+        "check_family",
     ),
     "residuals": (
         "AR1",
+        "ARMA",
+        "AnteDependence",
         "CompoundSymmetry",
         "Exponential",
+        "ExponentialOfCovariate",
         "Heterogeneous",
         "PowerOfCovariate",
+        "PowerOfMean",
+        "Spatial",
         "Toeplitz",
         "Unstructured",
     ),
@@ -70,9 +82,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "equations": ("MixedModelEquations", "EquationsSolution", "solve", "objective"),
     "errors": ("MMEError", "FormulaError", "MemoryForecastError", "MMEWarning"),
 }
-# What a fit is asked, part by part.
-FACE = (Shared, Numbers, RandomEffects, Breeding, FixedEffects, Intervals, Records, Output)
-
+# What calls return: objects that have methods of their own.
+RESULTS = (VarCorr, Optimum, JointOptimum, Table, Diagnosis, Bootstrap, Profile, Draws, Reduction, ManyFits, Scan)
 
 # Targets do not tell capitals apart: mme.Fit is described elsewhere than mme.fit.
 _OBJECTS = {"Fit": "a-fit", "GeneralisedFit": "a-generalised-fit"}
@@ -87,6 +98,7 @@ def pages() -> dict[str, str]:
 
 def _pages() -> dict[str, str]:
     found = {"fit-object.md": _fit(), "generalised-fit-object.md": _generalised_fit()}
+    found |= {"pictures-of-a-fit.md": _pictures(), "results.md": _results()}
     for title, names in PAGES.items():
         found[f"{title}.md"] = (
             "\n".join(
@@ -106,7 +118,14 @@ def _pages() -> dict[str, str]:
 
 def members(kind: type) -> dict[str, Any]:
     """The public methods and properties that a class defines, by name, in the order of the source."""
-    return {name: value for name, value in vars(kind).items() if not name.startswith("_") and _is_documentable(value)}
+    own = {name: value for name, value in vars(kind).items() if not name.startswith("_") and _is_documentable(value)}
+    return {name: value for name, value in own.items() if not _is_inherited(kind, value)}
+
+
+def _is_inherited(kind: type, value: Any) -> bool:
+    """Whether a method is that of a base, which the class explains (:mod:`mme.tables.calls`)."""
+    owner, dot, _ = getattr(value, "__qualname__", "").rpartition(".")
+    return bool(dot) and owner != kind.__qualname__ and any(owner == base.__qualname__ for base in kind.__mro__[1:])
 
 
 def _is_documentable(value: Any) -> bool:
@@ -115,8 +134,9 @@ def _is_documentable(value: Any) -> bool:
 
 def _fit() -> str:
     lines = ["(a-fit)=", "# Fit", "", *_markdown(inspect.getdoc(mme.Fit) or "")]
-    for part in FACE:
-        lines += ["", f"## {_summary(part)}", *_members(part, "fit", "Fit")]
+    for part in mme.Fit.__mro__[1:-1]:
+        if members(part):
+            lines += ["", f"## {_summary(part)}", *_members(part, "fit", "Fit")]
     lines += ["", "## The same model again", *_members(mme.Fit, "fit", "Fit")]
     return "\n".join(lines) + "\n"
 
@@ -131,6 +151,25 @@ def _generalised_fit() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _pictures() -> str:
+    """Pictures of linear fits, then those that generalised ones alone have."""
+    lines = ["# Pictures of a fit", "", *_markdown(inspect.getdoc(sys.modules[Plots.__module__]) or "")]
+    own = {name for name, value in members(GeneralisedPlots).items() if members(Plots).get(name) is None}
+    apart = [f"fit.plot.{name}" for name in ("residuals", "qq")]
+    lines += _members(Plots, "fit.plot")
+    lines += ["", "## Of generalised fits alone", "", f"Beside these, {' and '.join(apart)} are of their own kind."]
+    return "\n".join([*lines, *_members(GeneralisedPlots, "fit.plot", only=own)]) + "\n"
+
+
+def _results() -> str:
+    """What calls return."""
+    lines = ["# What calls return"]
+    for kind in RESULTS:
+        lines += ["", f"## {kind.__name__}", "", *_markdown(inspect.getdoc(kind) or "")]
+        lines += _members(kind, kind.__name__)
+    return "\n".join(lines) + "\n"
+
+
 def _entry(path: str) -> str:
     value = getattr(mme, path.partition(".")[2])
     name = path.partition(".")[2]
@@ -140,8 +179,10 @@ def _entry(path: str) -> str:
     return "\n".join(lines)
 
 
-def _members(kind: type, owner: str, of: str = "") -> Iterator[str]:
+def _members(kind: type, owner: str, of: str = "", only: Container[str] | None = None) -> Iterator[str]:
     for name, value in members(kind).items():
+        if only is not None and name not in only:
+            continue
         target = getattr(value, "__func__", getattr(value, "func", value))
         called = _called(f"{owner}.{name}", target) if callable(value) or hasattr(value, "__func__") else ()
         place = f"({of or owner}.{name})="
@@ -150,17 +191,18 @@ def _members(kind: type, owner: str, of: str = "") -> Iterator[str]:
 
 def _called(path: str, value: Any) -> list[str]:
     """How it is called, as code."""
-    signature = _signature(value)
+    signature = _signature(path, value)
     return ["```", f"{path}{signature}", "```", ""] if signature else []
 
 
-def _signature(value: Any) -> str:
+def _signature(path: str, value: Any) -> str:
     """Names and defaults of the arguments, without types: the docstring says what they are."""
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):
         return ""
-    parts = [p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    hidden = ("self", "cls", "seen", "fit") if ".plot." in f"{path}." else ("self", "cls")
+    parts = [p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name not in hidden]
     return str(signature.replace(parameters=parts, return_annotation=signature.empty))
 
 
@@ -186,7 +228,7 @@ def _markdown(doc: str) -> Iterator[str]:
             yield ""
         elif in_code:
             yield line
-        elif section in LISTS and re.match(r"\S", line):
+        elif section in LISTS and re.match(r"\S", line) and "``" not in line:
             yield from ("", f"`{line}`", "")
         elif section in LISTS and line.startswith("    "):
             lead = ":   " if not lines[i - 1].startswith("    ") else "    "

@@ -202,7 +202,12 @@ _ESTIMATORS = ("MixedGLMClassifier", "MixedGLMRegressor", "MixedLMRegressor")
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
-        raise AttributeError(f"module 'mme' has no attribute {name!r}")
+        from difflib import get_close_matches
+
+        near = [] if name.startswith("_") else get_close_matches(name, __dir__(), 1)
+        raise AttributeError(
+            f"module 'mme' has no attribute {name!r}" + (f": did you mean {near[0]!r}?" if near else "")
+        )
     try:
         value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value

@@ -7,6 +7,7 @@ Functions of R are values that may be called too: ``fit.fixef`` and ``fit.fixef(
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from mme.errors import MMEError
@@ -88,8 +89,9 @@ def alias(fit: Any, name: str) -> Any:
         return METHODS[name](fit)
     if name in FUNCTIONS:
         return callable_too(FUNCTIONS[name](fit))
-    hint = f": {ELSEWHERE[name]}" if name in ELSEWHERE else ""
-    raise AttributeError(f"'{type(fit).__name__}' object has no attribute '{name}'{hint}", name=name, obj=fit)
+    near = [] if name.startswith("_") else get_close_matches(name, dir(fit), 1)
+    hint = ELSEWHERE[name] if name in ELSEWHERE else f"did you mean '{near[0]}'?" if near else ""
+    raise AttributeError(f"'{type(fit).__name__}' object has no attribute '{name}'{hint and f': {hint}'}")
 
 
 def callable_too(value: Any) -> Any:

@@ -13,6 +13,7 @@ from mme.fitted.record import Fitted
 from mme.results.frames import framed
 from mme.tables.arguments import check_options, is_word
 from mme.tables.arrays import shown
+from mme.tables.calls import explained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mme.results.table import Table
 
 
+@explained
 def anova(*fits: Fit | GeneralisedFit, boundary: bool = False, test: str = "chisq", **options: Any) -> pd.DataFrame:
     r"""Likelihood-ratio tests of nested fits, from the smallest model to the largest.
 
@@ -93,6 +95,7 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False, test: str = "chis
     return framed(anova_(*map(_record, fits), boundary=boundary))
 
 
+@explained
 def compare(
     *fits: Fit | GeneralisedFit,
     style: str = "se",
@@ -139,6 +142,7 @@ def compare(
     return side_by_side([_record(fit) for fit in fits], style, names, ddf, level)
 
 
+@explained
 def variance_test(large: Fit | GeneralisedFit, small: Fit | GeneralisedFit | None = None) -> VarianceTest:
     """Test whether one variance, with its covariances, is zero: likelihood ratio against a mixture of chi-squares.
 
@@ -167,6 +171,7 @@ def variance_test(large: Fit | GeneralisedFit, small: Fit | GeneralisedFit | Non
     return variance_test_(_record(large), None if small is None else _record(small))
 
 
+@explained
 def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> VarianceTest:
     """Test the only variance of a model by the exact distribution of its restricted likelihood ratio, simulated.
 
@@ -208,6 +213,7 @@ def exact_rlrt(fit: Fit, n: int = 10_000, *, seed: int | None = None) -> Varianc
     return exact_rlrt_(record, n, seed=seed)
 
 
+@explained
 def load_fit(path: str | os.PathLike[str], *, structures: Sequence[type] = ()) -> Fit | GeneralisedFit:
     """Read a fit that :meth:`Fit.save` wrote, or :meth:`GeneralisedFit.save`.
 

@@ -16,11 +16,15 @@ from mme.api.numbers import Numbers
 from mme.api.output import Output
 from mme.api.random import RandomEffects
 from mme.api.records import Records
+from mme.fitted.offered import offered
 from mme.fitted.refit import refitted
 from mme.numeric.processors import processors
 from mme.tables.arguments import count
+from mme.tables.arrays import dimensions
+from mme.tables.calls import explains
 
 
+@explains(lambda fit, parameter: offered(fit.internals, parameter))
 class Fit(Numbers, RandomEffects, Breeding, FixedEffects, FactorMeans, Intervals, Records, Output):
     """A fitted mixed model. Made by :func:`mme.fit` and :func:`mme.lmer`.
 
@@ -64,7 +68,7 @@ class Fit(Numbers, RandomEffects, Breeding, FixedEffects, FactorMeans, Intervals
         >>> bool(abs(again[7].criterion - again.criterion[7]) < 1e-8)
         True
         """
-        if np.ndim(y) != 2 or np.shape(y)[1] == 1:
+        if dimensions(y) != 2 or np.shape(y)[1] == 1:
             return replace(self, internals=refitted(self.internals, y, start_here), made_by=None)
         from mme.many.refits import refit_all
 

@@ -18,9 +18,11 @@ from mme.model.problem import build_model
 from mme.model.term import Term
 from mme.numeric.memory import told
 from mme.search.progress import Progress
+from mme.tables.calls import explained
 from mme.tables.rows import Rows
 
 
+@explained
 @told("the model was fitted")
 def fit(
     y: Any,
@@ -135,6 +137,7 @@ def fit(
 
 
 @remembered
+@explained
 @told("the model was fitted")
 def lmer(
     formula: str,
@@ -263,6 +266,7 @@ def _of_traits(formula: str, data: Any, of_rows: dict[str, Any], how: dict[str, 
     return lmer(long.formula, long.data, **of_rows, **(how | {"residual": long.residual}))
 
 
+@explained
 def objective(y: Any, X: Any, terms: Sequence[Term], **options: Any) -> Objective:
     """The criterion of ``mme.fit(y, X, terms, ...)`` as a function of theta, for tests and benchmarks.
 

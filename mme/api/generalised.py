@@ -15,9 +15,11 @@ from mme.api.generalised_random import GeneralisedRandomEffects
 from mme.api.generalised_records import GeneralisedRecords
 from mme.family.base import Family
 from mme.fitted.generalised import Course
+from mme.fitted.offered import offered
 from mme.fitted.varcorr import VarCorr
 from mme.generalised.verdict import JointOptimum
 from mme.model.problem import Model
+from mme.tables.calls import explains
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mme.generalised.check import LaplaceCheck
 
 
+@explains(lambda fit, parameter: offered(fit.internals, parameter))
 class GeneralisedFit(
     GeneralisedFixedEffects,
     GeneralisedIntervals,

@@ -18,6 +18,7 @@ from mme.family.words import family_of
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
+from mme.generalised.quadrature import MOST_POINTS
 from mme.generalised.search import search as search_optimum
 from mme.generalised.start import near
 from mme.generalised.start import start as first_point
@@ -29,14 +30,15 @@ from mme.search.progress import Progress, finished
 from mme.search.progress import told as progress_told
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
+from mme.tables.calls import explained
 from mme.tables.rows import Rows
 
 _INFORMATION = ("observed", "expected")
 _SEARCHES = ("gradient", "derivative-free")
-_MOST_POINTS = 200
 
 
 @remembered
+@explained
 def glmer(
     formula: str,
     data: Any,
@@ -158,6 +160,7 @@ def glmer(
     )
 
 
+@explained
 def glm_fit(
     y: Any,
     X: Any,
@@ -207,8 +210,8 @@ def _told(laplace: Any, n_agq: Any, by: Any) -> dict[str, Any]:
     if not is_word(laplace, _INFORMATION):
         raise MMEError(f'laplace must be "observed" or "expected", got {shown(laplace)}')
     whole = isinstance(n_agq, int | np.integer) and not isinstance(n_agq, bool)
-    if not whole or not 0 <= n_agq <= _MOST_POINTS:
-        raise MMEError(f"n_agq must be a whole number from 0 to {_MOST_POINTS}, got {shown(n_agq)}")
+    if not whole or not 0 <= n_agq <= MOST_POINTS:
+        raise MMEError(f"n_agq must be a whole number from 0 to {MOST_POINTS}, got {shown(n_agq)}")
     if n_agq > 1 and laplace == "expected":
         raise MMEError("laplace='expected' is of Laplace's approximation: leave it out, or use n_agq=1")
     if not is_word(by, _SEARCHES):

@@ -8,8 +8,10 @@ from typing import Any
 from mme.api.face import Fit
 from mme.api.fitting import lmer
 from mme.errors import MMEError
+from mme.tables.calls import explained
 
 
+@explained
 def lm(
     formula: str,
     data: Any,

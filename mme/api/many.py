@@ -21,9 +21,11 @@ from mme.numeric.limits import limits
 from mme.numeric.processors import processors
 from mme.tables.arguments import count
 from mme.tables.arrays import numbers, shown
+from mme.tables.calls import explained
 from mme.tables.frame import Frame
 
 
+@explained
 def lmer_many(
     formula: str,
     data: Any,

@@ -48,7 +48,8 @@ class FactorMeans(Face):
         Parameters
         ----------
         factors, by : str or sequence of str
-            What the means are of; contrasts are taken among ``factors``, within each level of ``by``.
+            What the means are of; contrasts are taken among ``factors``, within each level of ``by``. ``"A:B"`` (and
+            ``"A * B"``) is ``["A", "B"]``, the cells; ``"A | B"`` is A by B.
         at : mapping, optional
             ``{"x": 3.0}`` puts x elsewhere, ``{"np.log(x)": 1.0}`` a transform, ``{"offset": 0}`` the offset;
             ``{"x": [2, 8]}`` gives the means at each, with x in ``by`` unless it is among the factors.

@@ -23,9 +23,11 @@ from mme.plot.power_curve import PowerCurve
 from mme.results.assumed import Assumed, assumed, read_beta
 from mme.tables.arguments import check_level, count, entropy
 from mme.tables.arrays import shown
+from mme.tables.calls import explained
 from mme.tables.frame import Frame
 
 
+@explained
 def simulate_model(
     formula: str,
     data: Any,
@@ -80,6 +82,7 @@ def simulate_model(
     return template.rows.aligned(drawn, "simulated")
 
 
+@explained
 def power(
     model: Fit | str,
     data: Any = None,

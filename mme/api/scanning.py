@@ -14,8 +14,10 @@ from mme.inference.intervals.refits import reporter
 from mme.inference.scanning.scan import Candidates, Scan, refit_with, scan_at
 from mme.tables.arguments import count, yes_or_no
 from mme.tables.arrays import shown
+from mme.tables.calls import explained
 
 
+@explained
 def scan(
     fit: Fit | Mapping[Any, Fit],
     candidates: Any,

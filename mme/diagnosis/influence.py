@@ -25,6 +25,7 @@ from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.numeric.limits import limits
 from mme.numeric.sums import by_code, cells
+from mme.tables.arrays import as_array
 from mme.tables.levels import factorise
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def grouping(fit: Record, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
         known = ", ".join(f"'{term.group}'" for term in fit.model.terms)
         raise MMEError(f"there is no grouping factor '{by}'; the fit has {known}. Give labels for any other grouping")
     name = str(getattr(by, "name", None) or "group")
-    labels = np.asarray(by)
+    labels = as_array(by, "by")
     if labels.ndim != 1 or labels.size not in (fit.rows.kept.size, fit.nobs):
         raise MMEError(f"by has shape {labels.shape} for the {fit.rows.kept.size} rows of the data")
     return (*factorise(fit.rows.used(labels), name), name)

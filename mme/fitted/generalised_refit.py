@@ -20,7 +20,7 @@ from mme.generalised.start import near
 from mme.generalised.verdict import judge
 from mme.search.given import given_theta
 from mme.tables.arguments import yes_or_no
-from mme.tables.arrays import numbers, shown
+from mme.tables.arrays import dimensions, numbers, shown
 
 
 def refitted_generalised(fit: GeneralisedFitted, y: Any, start_here: bool) -> GeneralisedFitted:
@@ -62,7 +62,7 @@ def are_responses(fit: GeneralisedFitted, y: Any) -> bool:
 
     Two columns of a binomial model are such where they add up to the trials of the fit, or are no proportions.
     """
-    if np.ndim(y) != 2 or np.shape(y)[1] == 1:
+    if dimensions(y) != 2 or np.shape(y)[1] == 1:
         return False
     if np.shape(y)[1] > 2 or fit.family.whole != "trials":
         return True

@@ -9,8 +9,9 @@ import numpy as np
 from mme.errors import MMEError
 from mme.generalised.criterion import Criterion
 from mme.generalised.estimates import GeneralisedEstimates
-from mme.generalised.quadrature import require_quadrature
+from mme.generalised.quadrature import MOST_POINTS, require_quadrature
 from mme.generalised.search import search
+from mme.tables.arguments import count
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,9 @@ def laplace_check(estimates: GeneralisedEstimates, names: tuple[str, ...], point
         Quadrature cannot serve this model.
     """
     problem, at = estimates.problem, estimates.searched.at
+    points = count(points, "points", "of the quadrature")
+    if points > MOST_POINTS:
+        raise MMEError(f"points must be at most {MOST_POINTS}, got {points}")
     require_quadrature(problem, points)
     own = Criterion(problem, points=points, u=at.u).at(at.at)
     if own is None:

@@ -34,6 +34,8 @@ from mme.numeric.sums import sum_by_level
 
 # Coefficients of a level beyond which a product rule has too many nodes.
 _MOST = 3
+# Points of a rule: those of Hermite lose their weights beyond.
+MOST_POINTS = 200
 
 
 @dataclass(frozen=True, eq=False)

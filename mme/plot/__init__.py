@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
+from mme.fitted.offered import offered
 from mme.fitted.record import Fitted
 from mme.plot.biplot import biplot
 from mme.plot.by_group import by_group
@@ -36,12 +37,18 @@ from mme.plot.shrinkage import shrinkage
 from mme.plot.style import style
 from mme.plot.variance import variance
 from mme.plot.variogram import variogram
+from mme.tables.calls import explains
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 F = TypeVar("F", bound=Record)
+
+
+def _offered(plots: Any, parameter: str) -> list[str]:
+    """What there is to draw over: factors, and what is not among them."""
+    return offered(plots.fit, "variable" if parameter == "x" else parameter)
 
 
 def _seen(draw: Callable[Concatenate[Pictured, P], R]) -> Callable[Concatenate[Any, P], R]:
@@ -68,6 +75,7 @@ def _method(draw: Callable[Concatenate[F, P], R]) -> Callable[Concatenate[Any, P
     return drawn
 
 
+@explains(_offered)
 @dataclass(frozen=True, eq=False)
 class Plots:
     """What can be drawn of a fit; every method says what it shows and returns matplotlib axes."""
@@ -102,6 +110,7 @@ class Plots:
         )
 
 
+@explains(_offered)
 @dataclass(frozen=True, eq=False)
 class GeneralisedPlots:
     """What can be drawn of a generalised fit; every method says what it shows and returns matplotlib axes."""

@@ -15,12 +15,13 @@ from mme.formula.syntax import deparse
 from mme.inference.fixed.categories import category_means_table
 from mme.inference.fixed.generalised_means import generalised_means_table, predictors
 from mme.inference.fixed.mean_tables import means_table
-from mme.inference.fixed.means import Means, marginal_means
+from mme.inference.fixed.means import Means, marginal_means, points_of
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.response_scale import ResponseScale, response_scale
+from mme.inference.fixed.wanted import wanted
 from mme.inference.fixed.z_tables import is_response, normal_reference
 from mme.plot.pictured import Pictured
-from mme.tables.arguments import names_of
+from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,12 +61,13 @@ def effect(
     MMEError
         A name is neither a factor nor a covariate of the fixed part, or where a covariate goes is not known.
     """
-    fit, others = seen.fit, names_of(by, "by")
+    fit, (own, others) = seen.fit, wanted(seen.fit, x, by) if isinstance(x, str) else ([], [])
     if fit.specification is None:
         raise MMEError("pictures of effects need a fit by formula (mme.lmer, mme.glmer), which knows the variables")
-    if not isinstance(x, str) or x in others or len(others) > 2:
-        raise MMEError(f"effects: name one variable, and at most two others in by; got {x!r} by {others}")
-    given = dict(at or {})
+    x, others = (own[0], [*own[1:], *others]) if own else ("", others)
+    if not x or len({x, *others}) <= len(others) or len(others) > 2:
+        raise MMEError(f"effects: name one variable, and at most two others in by; got {shown(x)} by {shown(by)}")
+    given = points_of(at)
     is_factor = _is_factor(seen, x)
     for name in [x, *others]:
         if not _is_factor(seen, name) and name not in given:

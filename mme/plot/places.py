@@ -10,6 +10,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.plot.pictured import Pictured
+from mme.tables.arrays import as_array
 from mme.tables.column import Factor, WideColumn
 from mme.tables.levels import factorise
 
@@ -55,7 +56,7 @@ def _column(seen: Pictured, given: Any, role: str) -> tuple[str, np.ndarray]:
     """The name and the values (n,) of a column of the table, or of an array."""
     n = seen.fit.model.n
     if not isinstance(given, str):
-        values = np.asarray(given)
+        values = as_array(given, role)
         if values.shape != (n,):
             raise MMEError(f"{role} must be a column, or {n} values, one a record; got shape {values.shape}")
         return str(getattr(given, "name", None) or role), values

@@ -27,6 +27,7 @@ from mme.inference.fixed.z_tables import with_limits
 from mme.prediction.generalised import prior_variance, variance_slope
 from mme.prediction.rows import PredictedRows, coded_rows, given_rows
 from mme.results.mean_of_eta import means_of
+from mme.tables.arguments import names_of
 from mme.tables.column import Factor
 from mme.tables.frame import Frame
 from mme.tables.spelling import labels_of
@@ -135,7 +136,7 @@ def average_effects(
     frame = data if isinstance(data, Frame) else Frame(data)
     means = means_of(fit)
     index, found = [], []
-    for name in _asked(fit.specification, columns):
+    for name in _asked(fit.specification, columns, frame):
         for contrast, first, second, width in _moves(fit.specification, frame, name, ratio):
             for category, mean in means.items():
                 averages = OverRecords(fit, mean, average)
@@ -155,13 +156,16 @@ def average_effects(
     return with_limits(table, float(ndtri(0.5 + 0.5 * level)), "ratio" if ratio else None)
 
 
-def _asked(spec: Specification, columns: str | Sequence[str]) -> list[str]:
-    """The columns, all of the fixed part by default."""
+def _asked(spec: Specification, columns: str | Sequence[str], frame: Frame) -> list[str]:
+    """The columns, all of the fixed part by default; the data must have them."""
     own = list(dict.fromkeys(name for node in spec.fixed.variables for name in sorted(names_in(node))))
-    asked = [columns] if isinstance(columns, str) else list(columns)
+    asked = names_of(columns, "columns")
     for name in asked:
         if name not in own:
             raise MMEError(f"'{name}' has no part in the fixed effects, which are of {', '.join(own) or 'no column'}")
+    for name in asked or own:
+        if name not in frame:
+            raise MMEError(f"the data have no column '{name}'; give the table with all columns that the formula names")
     return asked or own
 
 

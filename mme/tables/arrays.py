@@ -48,7 +48,10 @@ def numbers(values: Any, what: str) -> np.ndarray:
         odd = [value for value in known if not isinstance(value, Real | Decimal | np.bool_)]
         if odd:
             raise MMEError(f"{what} must be numeric, got {type(odd[0]).__name__} ({shown(odd[0])})")
-        return np.array([np.nan if value is None else float(value) for value in flat]).reshape(array.shape)
+        try:
+            return np.array([np.nan if value is None else float(value) for value in flat]).reshape(array.shape)
+        except OverflowError:
+            raise MMEError(f"{what} has a whole number beyond 1e308, the largest of doubles") from None
     example = f" ({str(array.flat[0])[:_LONGEST]})" if array.size else ""
     kind = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "UST" else str(array.dtype)
     raise MMEError(f"{what} must be numeric, got {kind}{example}")
@@ -62,10 +65,24 @@ def as_array(values: Any, what: str) -> np.ndarray:
         listed = getattr(values, "to_list", None) or getattr(values, "to_pylist", None)
         given = listed() if listed else []
     if not given or any(isinstance(value, list) for value in given):
-        raise MMEError(f"{what} must be numeric, got rows that hold several values or none") from None
+        raise MMEError(f"{what} must be one value a row, got rows that hold several values or none") from None
     held = np.empty(len(given), dtype=object)
     held[:] = given
     return held
+
+
+def dimensions(values: Any) -> int:
+    """How many axes an array has, or what could be one: 0 for a number; lists of several lengths are one axis.
+
+    Examples
+    --------
+    >>> dimensions(2.0), dimensions([1, 2]), dimensions([[1, 2], [3]]), dimensions(np.ones((2, 3)))
+    (0, 1, 1, 2)
+    """
+    try:
+        return np.ndim(values)
+    except ValueError:
+        return 1
 
 
 def shown(value: Any) -> str:

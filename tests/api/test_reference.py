@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mme
+from mme.plot import GeneralisedPlots, Plots
 
 spec = importlib.util.spec_from_file_location("reference", Path(__file__).parents[2] / "docs" / "reference.py")
 reference = importlib.util.module_from_spec(spec)
@@ -18,8 +19,8 @@ CLASSES = {f"mme.{name}": getattr(mme, name) for name in mme.__all__ if inspect.
 METHODS = {
     f"{part.__name__}.{name}": value
     for part in (
-        *reference.FACE,
-        mme.Fit,
+        *mme.Fit.__mro__[:-1],
+        *reference.RESULTS,
         *mme.GeneralisedFit.__mro__[:-1],
         mme.MixedModelEquations,
         mme.EquationsSolution,
@@ -43,12 +44,12 @@ def test_every_public_name_is_on_a_page():
     text = "\n".join(reference.pages().values())
     for name in {*mme.__all__} - {"Fit", "GeneralisedFit"}:
         assert f"## mme.{name}" in text
-    for name in reference.members(mme.Fit):
-        assert f"### fit.{name}" in text
-    generalised = reference.pages()["generalised-fit-object.md"]
-    for part in mme.GeneralisedFit.__mro__[:-1]:
-        for name in reference.members(part):
-            assert f"### fit.{name}" in generalised
+    for kind, page in ((mme.Fit, "fit-object.md"), (mme.GeneralisedFit, "generalised-fit-object.md")):
+        shown = set(re.findall(r"^### fit\.(\w+)", reference.pages()[page], re.MULTILINE))
+        assert shown == {name for name in dir(kind) if not name.startswith("_")} - {"made_by"}
+    for kind in (Plots, GeneralisedPlots):
+        for name in reference.members(kind):
+            assert f"### fit.plot.{name}\n" in text
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES, *METHODS])

@@ -14,7 +14,8 @@ from mme.inference.fixed.comparisons import comparisons_of
 from mme.inference.fixed.grid import columns_in
 from mme.inference.fixed.means import Means, marginal_means, points_of
 from mme.inference.fixed.reference import FTest, Reference
-from mme.tables.arguments import names_of
+from mme.inference.fixed.wanted import wanted_by
+from mme.tables.arrays import dimensions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +33,10 @@ def joint_tests(fit: Record, by: str | Sequence[str], at: Mapping[str, Any] | No
     """
     import pandas as pd
 
-    own, given = names_of(by, "by"), points_of(at)
+    own, given = wanted_by(fit, by), points_of(at)
     rows: dict[tuple[Any, ...], FTest] = {}
     for term in _terms(fit, own):
-        several = {name: given[name] for name in given if np.ndim(given[name]) > 0}
+        several = {name: given[name] for name in given if dimensions(given[name]) > 0}
         points = {name: _two(fit, name) for name in term if name in fit.specification.means and name not in several}
         means = marginal_means(fit, list(term), own, given | points)
         for labels, L in _hypotheses(fit, means):

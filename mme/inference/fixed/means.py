@@ -23,9 +23,10 @@ from mme.formula.syntax import deparse, names_in
 from mme.formula.values import numeric
 from mme.inference.fixed.bound import covariates
 from mme.inference.fixed.reference_grid import Axis, Grid
+from mme.inference.fixed.wanted import wanted
 from mme.inference.fixed.wide_grid import reference_grid
 from mme.tables import dates
-from mme.tables.arguments import is_word, names_of
+from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 from mme.tables.frame import intake
 
@@ -88,19 +89,20 @@ def marginal_means(
     offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
     X = fit.model.X[:, : fit.model.p_given]
     grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()}, X)
-    own, others = names_of(factors, "factors"), names_of(by, "by")
+    own, others = wanted(fit, factors, by)
     others += [name for name, value in given.items() if _is_several(value) and name not in [*own, *others]]
-    wanted = [*others, *own]
-    axes = [_axis(grid, name, given) for name in wanted]
+    names = [*others, *own]
+    axes = [_axis(grid, name, given) for name in names]
     if len(set(axes)) < len(axes) or not own:
-        raise MMEError(f"name each factor once, and at least one: got {wanted}")
+        known = ", ".join(f"'{deparse(node)}'" for node in grid.factors) or "none"
+        raise MMEError(f"name each factor once, and at least one: got {names}; the factors are {known}")
     L, levels = grid.means(axes, weights), tuple(product(*(grid.labels(axis) for axis in axes)))
     occurs = ~np.isnan(L).any(axis=1)
     L, levels = L[occurs], tuple(label for label, is_one in zip(levels, occurs.tolist(), strict=True) if is_one)
     if fit.model.unknown_parents:  # their groups are covariates, at their mean
         of_groups = fit.model.X[:, fit.model.p_given :].mean(axis=0)
         L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
-    return Means(L, offset, levels, tuple(wanted), len(others))
+    return Means(L, offset, levels, tuple(names), len(others))
 
 
 def _axis(grid: Grid, name: str, given: Mapping[str, Any]) -> Axis:

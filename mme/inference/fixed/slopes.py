@@ -14,8 +14,8 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.inference.fixed.means import Means, marginal_means, points_of
-from mme.tables.arguments import names_of
-from mme.tables.arrays import numbers, shown
+from mme.inference.fixed.wanted import wanted_by
+from mme.tables.arrays import dimensions, numbers, shown
 
 # Points about x, in steps, and what they weigh in the derivative.
 _POINTS = np.array([-2.0, -1.0, 1.0, 2.0])
@@ -39,7 +39,7 @@ def slopes(fit: Record, x: str, by: str | Sequence[str], at: Mapping[str, Any] |
         known = ", ".join(map(repr, means)) or "none"
         raise MMEError(f"trends: {shown(x)} is no covariate of the fixed part that holds numbers; they are {known}")
     given = points_of(at)
-    several = x in given and np.ndim(given[x]) > 0
+    several = x in given and dimensions(given[x]) > 0
     values = np.atleast_1d(numbers(given.pop(x), f"at: '{x}'")) if x in given else np.array([means[x]])
     parts = [_at(fit, x, float(value), by, given, weights) for value in values]
     first = parts[0]
@@ -55,7 +55,7 @@ def slopes(fit: Record, x: str, by: str | Sequence[str], at: Mapping[str, Any] |
 def _at(fit: Record, x: str, value: float, by: str | Sequence[str], at: Mapping[str, Any], weights: str) -> Means:
     """The slopes at one value of x."""
     step = _STEP * _size(fit, x, value)
-    own, points = names_of(by, "by"), value + step * _POINTS
+    own, points = wanted_by(fit, by), value + step * _POINTS
     found = marginal_means(fit, [x], own, {**at, x: points}, weights)
     k = _POINTS.size
     L = np.tensordot(_WEIGHTS, found.L.reshape(-1, k, found.L.shape[1]), axes=(0, 1)) / step

@@ -1,0 +1,127 @@
+"""Every public call without an argument, with one too many, and of a wrong kind: refused in words."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import suppress
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+
+# What no parameter takes: an object, lists of several lengths, a number beyond doubles, a word.
+STRANGE = [object(), [[1, 2], [3]], 10**400, "nonsense", 3.7, {1: 2}, np.zeros((2, 2)), None, b"x", pd.NA, len, [None]]
+# What a call needs besides.
+NEEDED = {
+    "L": {"nitro": 1},
+    "hypothesis": "nitro = 0",
+    "x": "nitro",
+    "factors": "Variety",
+    "name": "Block",
+    "by": "Variety",
+}
+# What takes minutes, or anything at all.
+APART = {"bootstrap", "step", "profile", "report", "made_by"}
+
+
+@pytest.fixture(scope="module")
+def fits():
+    oats, herds = mme.load("Oats"), mme.load("cbpp")
+    linear = mme.lmer("yield ~ nitro * Variety + (1 | Block/Variety)", oats)
+    ill = mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", herds, "binomial")
+    return {"linear": linear, "generalised": ill, "linear plot": linear.plot, "generalised plot": ill.plot}
+
+
+def _calls(fit):
+    for name in dir(fit):
+        static = inspect.getattr_static(type(fit), name, None)
+        if not name.startswith("_") and inspect.isfunction(static) and name not in APART:
+            yield name, getattr(fit, name)
+
+
+def _parameters(call):
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [one for one in inspect.signature(call).parameters.values() if one.kind in kinds]
+
+
+WHICH = ["linear", "generalised", "linear plot", "generalised plot"]
+
+
+@pytest.mark.parametrize("which", WHICH)
+def test_calls_without_what_they_need_say_what_it_is(fits, which):
+    seen = 0
+    for name, call in _calls(fits[which]):
+        required = [one.name for one in _parameters(call) if one.default is one.empty]
+        if required:
+            seen += 1
+            with pytest.raises(TypeError, match=rf"^{name}\(\) needs {required[0]}"):
+                call()
+    assert seen > (2 if "plot" not in which else 0)
+
+
+@pytest.mark.parametrize("which", WHICH)
+def test_calls_with_a_slip_in_an_argument_say_which_was_meant(fits, which):
+    seen = 0
+    for name, call in _calls(fits[which]):
+        options = [one.name for one in _parameters(call) if len(one.name) > 3]
+        if options and name not in ("confint", "update"):  # these say it of options by name
+            seen += 1
+            slip = options[-1][:-2] + options[-1][-1] + options[-1][-2]
+            slip = slip if slip != options[-1] else options[-1] + "e"
+            with pytest.raises(TypeError, match=f"takes no '{slip}': did you mean '{options[-1]}'"):
+                call(**{slip: 1})
+    assert seen > 10
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("which", WHICH)
+def test_no_value_of_a_wrong_kind_ends_in_another_error(fits, which, tmp_path, monkeypatch):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.chdir(tmp_path)
+    for _, call in _calls(fits[which]):
+        parameters = _parameters(call)
+        needed = {one.name: NEEDED.get(one.name) for one in parameters if one.default is one.empty}
+        for one in parameters:
+            for value in STRANGE:
+                with suppress(mme.MMEError):
+                    call(**(needed | {one.name: value}))
+        plt.close("all")
+
+
+def test_names_that_there_are_not_lead_to_those_of_their_sound(fits):
+    with pytest.raises(AttributeError, match="no attribute 'fited': did you mean 'fitted'"):
+        fits["linear"].fited  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'lmmer': did you mean 'lmer'"):
+        mme.lmmer  # noqa: B018
+    with pytest.raises(TypeError, match=r"lmer\(\) needs data: the columns that the formula names"):
+        mme.lmer("y ~ x")
+    with pytest.raises(TypeError, match=r"glmer.* takes no 'famly': did you mean 'family'"):
+        mme.glmer("y ~ x", {}, famly="poisson")
+
+
+def test_cells_of_two_factors_are_written_as_users_of_other_packages_write_them():
+    data = mme.load("Oats").assign(N=lambda d: "n" + d["nitro"].astype(str))
+    fit = mme.lmer("yield ~ N * Variety + (1 | Block/Variety)", data)
+    cells = fit.means(["N", "Variety"])
+    for spelt in ("N:Variety", "N*Variety", "N * Variety", "~ N + Variety", "~N:Variety"):
+        pd.testing.assert_frame_equal(fit.means(spelt), cells)
+    within = fit.means("N", by="Variety", pairs=True)
+    pd.testing.assert_frame_equal(fit.means("~ N | Variety", pairs=True), within)
+    pd.testing.assert_frame_equal(fit.means("N", by=["Variety"], pairs=True), within)
+    pd.testing.assert_frame_equal(fit.plot.effects("N:Variety", data=True), fit.plot.effects("N", "Variety", data=True))
+    with pytest.raises(mme.MMEError, match=r"write \('N', contrast='pairwise'\) for 'pairwise ~ N'"):
+        fit.means("pairwise ~ N")
+    with pytest.raises(mme.MMEError, match=r"'Varity' is not a factor.* 'N', 'Variety'"):
+        fit.means("N:Varity")
+    with pytest.raises(mme.MMEError, match=r"at least one: got .* the factors are 'N', 'Variety'"):
+        fit.means([])
+
+
+def test_a_column_whose_name_has_a_colon_is_itself():
+    rng = np.random.default_rng(1)
+    data = {"a:b": np.tile(["u", "v", "w"], 20), "g": np.repeat(np.arange(12), 5), "y": rng.normal(size=60)}
+    fit = mme.lmer("y ~ `a:b` + (1 | g)", data)
+    assert fit.means("a:b").index.tolist() == ["u", "v", "w"]
