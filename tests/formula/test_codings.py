@@ -373,6 +373,10 @@ def test_rows_are_chosen_by_a_condition_a_column_or_truth_values(choose):
         ("day > '2024-01-02'", [2, 3, 4]),
         ("as.Date(text) <= as.Date('2024-01-02') + 1", [0, 1, 2]),
         ("is.na(z)", [1]),
+        ("as.logical(n)", [1, 2, 3, 4]),
+        ("as.logical(n > 2)", [3, 4]),
+        ("as.Date(n) > as.Date('1970-01-03')", [3, 4]),
+        ("as.Date(day) == as.Date('2024-01-02')", [1]),
         ("!is.na(z) & n != 2", [0, 3, 4]),
     ],
 )

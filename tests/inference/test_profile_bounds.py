@@ -77,6 +77,26 @@ def test_an_estimate_at_zero_with_knots_as_good_beside_it_has_limits(short_serie
     assert at.criterion - profile.deviance == pytest.approx(1.959964**2, abs=1e-3)
 
 
+def test_a_profile_beside_a_parameter_at_its_bound_is_that_of_the_model_that_holds_it_there():
+    rng, J, m = np.random.default_rng(3), 10, 8
+    data = pd.DataFrame({"g": np.repeat(np.arange(J), m), "t": np.tile(np.arange(m), J), "x": rng.normal(size=J * m)})
+    noise = rng.normal(size=(J, m))
+    for j in range(1, m):
+        noise[:, j] += 0.7 * noise[:, j - 1]
+    data["y"] = data["x"] + noise.ravel() + np.repeat(rng.normal(size=J), m)
+    bounded = mme.lmer("y ~ x + (1 | g)", data, residual=mme.AR1("t", "g"), bounds={"rho": (-0.5, 0.2)})
+    held = mme.lmer("y ~ x + (1 | g)", data, residual=mme.AR1("t", "g"), phi={"rho": 0.2})
+    assert bounded.criterion == pytest.approx(held.criterion, rel=1e-12)
+    for name in ("x", "sigma"):
+        np.testing.assert_allclose(bounded.profile(name).confint(), held.profile(name).confint(), rtol=1e-6)
+
+
+def test_a_profile_of_a_deviation_beside_bounds_of_its_ratio_is_refused(short_series):
+    fit = mme.lmer("y ~ x + (1 | g)", short_series, bounds={"g.(Intercept)": (0.0, 5.0)})
+    with pytest.raises(mme.MMEError, match=r"beside bounds of g.\(Intercept\), its ratio to sigma"):
+        fit.profile("sd_(Intercept)|g")
+
+
 @pytest.mark.parametrize("size", [1.0, 1e4, 1e7, 1e8])
 def test_the_parameters_of_a_knot_are_numbers_wherever_its_deviance_is(size):
     """At large variances of crossed factors Cholesky's factor may fail where the likelihood does not."""

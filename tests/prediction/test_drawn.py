@@ -41,6 +41,23 @@ def test_uncertain_variances_widen_the_draws(sleep, slopes):
     assert again.shape == (5, 3)
 
 
+def test_draws_without_the_fixed_part_lack_the_same_mean_in_every_level(slopes):
+    new = {"Days": [0, 5, 5, 5], "Subject": ["308", "308", "309", "new"]}
+    options = {"draws": 40, "seed": 3, "new_levels": "population"}
+    gap = np.asarray(slopes.predict(new, **options)) - np.asarray(slopes.predict(new, fixed=False, **options))
+    np.testing.assert_allclose(gap[2:], [gap[1], gap[1]], rtol=1e-12)  # x'beta of the draw, which is of five days
+    mean = slopes.predict(new, random=False)
+    assert (abs(gap.mean(axis=1) - mean) < 4.0 * gap.std(axis=1) / np.sqrt(40)).all()
+
+
+def test_draws_of_what_the_data_do_not_determine_are_missing(sleep):
+    fit = mme.lmer("Reaction ~ Days + twice + (1 | Subject)", sleep.assign(twice=2.0 * sleep["Days"]))
+    new = {"Days": [1.0, 1.0], "twice": [2.0, 3.0], "Subject": ["308", "308"]}
+    drawn = np.asarray(fit.predict(new, draws=3, seed=1))
+    assert np.isfinite(drawn[0]).all()
+    assert np.isnan(drawn[1]).all()
+
+
 def test_draws_keep_the_rows_and_refuse_what_is_no_number(slopes, sleep):
     frame = slopes.predict(sleep.iloc[[5, 3]], draws=2, seed=1)
     assert isinstance(frame, pd.DataFrame)

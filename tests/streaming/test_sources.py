@@ -205,6 +205,7 @@ REFUSED = {
     "bad weights": ({"weights": "x"}, r"chunk 1 .*weights 'x' must be positive"),
     "subset": ({"subset": "x > mean(x)"}, "needs all rows"),
     "action": ({"na_action": "omit"}, "na_action must be"),
+    "learned offset": ({"offset": "scale(x)"}, r"'scale\(x\)' needs all rows"),
 }
 
 
@@ -249,6 +250,18 @@ def test_every_scheduler_gives_the_same_bits():
         with dask.config.set(scheduler=scheduler):
             found.append(mme.lmer("y ~ x + (x | g)", frame).criterion)
     assert found[0] == found[1]
+
+
+def test_partitions_learn_from_all_rows_what_a_transform_needs():
+    data = table()
+    whole = mme.lmer("y ~ scale(x) + f + (1 | g)", data)
+    fit = mme.lmer("y ~ scale(x) + f + (1 | g)", dask_frame(data, None))
+    assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+    assert float(fit.beta["scale(x)"]) == pytest.approx(float(whole.beta["scale(x)"]), rel=1e-6)
+    with pytest.raises(mme.MMEError, match="has no rows in the subset"):
+        mme.lmer(FORMULA, dask_frame(data, None), subset="x > 100")
+    with pytest.raises(mme.MMEError, match=r"partition \d of 4 .*miss a value"):
+        mme.lmer(FORMULA, dask_frame(data.assign(x=data["x"].where(data.index != 400)), None), na_action="raise")
 
 
 def slowly(part):

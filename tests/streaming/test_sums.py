@@ -116,6 +116,17 @@ def test_what_needs_no_records_is_what_the_table_gives(pair, ask):
     close(ask(fit), ask(whole), SEARCHED)
 
 
+def test_covariates_are_held_at_the_same_values_whether_rows_come_in_chunks_or_not():
+    """At their means; one of two values at the middle of the two, one of many whole numbers not."""
+    data = table()
+    data["treated"] = np.where(np.arange(len(data)) % 5 == 0, 3.0, 1.0)
+    data["day"] = pd.Timestamp("2024-03-01") + pd.to_timedelta(data.index % 9, "D")
+    formula = "y ~ f * treated + f * x + as.numeric(as.Date(day)) + (1 | g)"
+    whole, fit = mme.lmer(formula, data), mme.lmer(formula, cut(data))
+    close(fit.means("f"), whole.means("f"), SEARCHED)
+    close(fit.means("f"), whole.means("f", at={"treated": 2.0}), SEARCHED)
+
+
 def test_a_summary_of_sums_has_all_but_the_quantiles_of_residuals(pair):
     whole, fit = (one.summary() for one in pair)
     begin, end = whole.index("Scaled residuals"), whole.index("Random effects")
