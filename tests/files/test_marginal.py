@@ -47,3 +47,7 @@ def test_marginaleffects_has_the_means_of_the_fit():
     means = fit.means("Variety", at={"nitro": 0.3})
     np.testing.assert_allclose(found["estimate"], means["mean"], rtol=1e-12)
     np.testing.assert_allclose(found["std_error"], means["se"], rtol=1e-6)
+    herds = mme.load("cbpp")
+    fit = mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", herds, "binomial")
+    found = marginaleffects.predictions(fit.for_marginaleffects(herds), newdata=pl.DataFrame({"period": ["1", "2"]}))
+    np.testing.assert_allclose(found["estimate"], fit.predict({"period": ["1", "2"]}, random=False), rtol=1e-12)
