@@ -7,6 +7,8 @@ everything that is worth a sentence but no stop is an :class:`MMEWarning`.
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 
 # How NumPy writes a scalar.
 _SCALAR = re.compile(
@@ -45,6 +47,20 @@ class MMEWarning(UserWarning):
 
     def __init__(self, *parts: object) -> None:
         super().__init__(*map(_as_users_write, parts))
+
+
+def warn(message: str) -> None:
+    """Give an :class:`MMEWarning` that points at the line outside this package that asked."""
+    frame, level, outside = sys._getframe(1), 2, 2
+    while frame.f_back is not None:
+        if _is_ours(frame.f_globals.get("__name__")):
+            outside = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, MMEWarning, stacklevel=outside)
+
+
+def _is_ours(module: object) -> bool:
+    return isinstance(module, str) and module.partition(".")[0] == "mme"
 
 
 def _as_users_write(part: object) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from mme.api.generalised import GeneralisedFit
 from mme.api.remembered import remembered
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.family.base import Family
 from mme.family.words import family_of
 from mme.fitted.generalised import GeneralisedFitted
@@ -276,8 +275,6 @@ def _begin(problem: Problem, theta: Any, start: Any) -> dict[str, Any]:
 def _warn(optimum: JointOptimum) -> None:
     """Say where the answer is not the best one, or there is none that is finite."""
     if optimum.separation:
-        warnings.warn(optimum.separation[0].upper() + optimum.separation[1:], MMEWarning, stacklevel=4)
+        warn(optimum.separation[0].upper() + optimum.separation[1:])
     elif not optimum.converged:
-        warnings.warn(
-            f"the search did not reach a maximum of the likelihood: {optimum}; see diagnose()", MMEWarning, stacklevel=4
-        )
+        warn(f"the search did not reach a maximum of the likelihood: {optimum}; see diagnose()")

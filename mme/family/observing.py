@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.family.base import Observed
 from mme.tables.arrays import numbers
 from mme.tables.column import Factor, WideColumn
@@ -80,11 +79,9 @@ def categories(y: Any, weights: Any, name: str) -> Observed:
         refuse(missing, np.where(missing, np.nan, 0.0), name, "a label", "drop those records or mend them")
         codes, levels = factorise(column, name)
         if column.kind == "text" and levels.size > 2:
-            warnings.warn(
+            warn(
                 f"response '{name}' is text: its categories are taken in the order {' < '.join(map(str, levels[:6]))}"
-                f"{' < ...' if levels.size > 6 else ''}; for another give an ordered categorical",
-                MMEWarning,
-                stacklevel=3,
+                f"{' < ...' if levels.size > 6 else ''}; for another give an ordered categorical"
             )
     else:
         levels, codes = np.unique(observed(column, None, name).y, return_inverse=True)
@@ -131,12 +128,10 @@ def trials(y: Any, weights: Any, name: str) -> Observed:
     off &= within
     if off.any():
         i = int(np.flatnonzero(off)[0])
-        warnings.warn(
+        warn(
             f"response '{name}': {int(off.sum())} proportions times their trials are not whole (record {i}: "
             f"{data.y[i]:.10g} of {data.weights[i]:.10g} is {successes[i]:.10g} successes); the binomial coefficient "
-            "is continued by gamma functions. Are the weights the numbers of trials?",
-            MMEWarning,
-            stacklevel=3,
+            "is continued by gamma functions. Are the weights the numbers of trials?"
         )
     return data
 

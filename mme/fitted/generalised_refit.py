@@ -20,7 +20,7 @@ from mme.generalised.start import near
 from mme.generalised.verdict import judge
 from mme.search.given import given_theta
 from mme.tables.arguments import yes_or_no
-from mme.tables.arrays import dimensions, numbers, shown
+from mme.tables.arrays import as_array, dimensions, numbers, shown
 
 
 def refitted_generalised(fit: GeneralisedFitted, y: Any, start_here: bool) -> GeneralisedFitted:
@@ -74,7 +74,7 @@ def are_responses(fit: GeneralisedFitted, y: Any) -> bool:
 
 def observed_again(fit: GeneralisedFitted, y: Any) -> Observed:
     """The response as the family observes it; proportions keep the trials of the fit, others their weights."""
-    values, rows = np.asarray(y), fit.rows.kept.size
+    values, rows = as_array(y, f"response '{fit.model.response}'"), fit.rows.kept.size
     given = len(values) if values.ndim else 1
     if given not in (rows, fit.nobs):
         raise MMEError(f"response '{fit.model.response}' has {given} values for the {rows} rows of the data")

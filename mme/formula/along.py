@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.formula.apart import as_written
 from mme.formula.bar import Bar
 from mme.formula.columns import Matrix, Variable
@@ -95,4 +94,4 @@ def _require_levels(bar: Bar, variables: Mapping[Node, Variable]) -> None:
 
 
 def _warn(node: Node, bar: Bar, problem: str) -> None:
-    warnings.warn(f"ar1(0 + {deparse(node)} | {bar.name}) {problem}", MMEWarning, stacklevel=5)
+    warn(f"ar1(0 + {deparse(node)} | {bar.name}) {problem}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
+from mme.errors import FormulaError, MemoryForecastError, MMEError, warn
 from mme.formula.arithmetic import elementwise
 from mme.formula.codings import KINDS, Contrast
 from mme.formula.operators import operate
@@ -130,11 +129,9 @@ class Evaluator:
                 if name.value in self.frame:
                     undefined = undefined & ~missing(self.frame.column(name.value))
         if undefined.any():
-            warnings.warn(
+            warn(
                 f"'{deparse(node)}' is undefined in {undefined.sum()} rows where its columns are not missing; "
-                "they count as missing",
-                MMEWarning,
-                stacklevel=2,
+                "they count as missing"
             )
 
     def _unknown(self, name: Name) -> FormulaError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from mme.errors import FormulaError, MMEError, MMEWarning
+from mme.errors import FormulaError, MMEError, warn
 from mme.formula import grouping
 from mme.formula.algebra import Terms, expand
 from mme.formula.apart import each_level
@@ -141,7 +140,7 @@ def _without(response: Node, fixed: Terms) -> Terms:
     terms = tuple(term for term in fixed.terms if term != (response,))
     if terms == fixed.terms:
         return fixed
-    warnings.warn(f"the response '{deparse(response)}' is left out of the right side", MMEWarning, stacklevel=4)
+    warn(f"the response '{deparse(response)}' is left out of the right side")
     return replace(fixed, terms=terms)
 
 

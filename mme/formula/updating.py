@@ -6,12 +6,11 @@ gone, and each term stands once. A random term ``(x | g)`` is a term like any ot
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mme.errors import FormulaError, MMEError, MMEWarning
+from mme.errors import FormulaError, MMEError, warn
 from mme.formula.algebra import Terms, expand
 from mme.formula.apart import named_by
 from mme.formula.bar import BARS, FACTORS, STRUCTURES, Bar, bar_in
@@ -106,7 +105,7 @@ def _warn_of_absent(change: Node, old: Node, text: str) -> None:
         own = expand(_with(part, Op("(", (old,))), text)
         if own.terms and not there & set(map(frozenset, own.terms)):
             known = ", ".join(_term(term) for term in expand(old, text).terms)
-            warnings.warn(f"there is no term {deparse(part)} to leave out; the terms are {known}", MMEWarning, 5)
+            warn(f"there is no term {deparse(part)} to leave out; the terms are {known}")
 
 
 def _written(terms: Terms, text: str) -> str:

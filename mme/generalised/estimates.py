@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mme.errors import MMEWarning
+from mme.errors import warn
 from mme.generalised.columns import Effects
 from mme.generalised.curvature import covariance, expected_given_theta, given_theta, hessian
 from mme.generalised.moves import Moves, moves
@@ -98,11 +97,9 @@ class GeneralisedEstimates:
         else:
             found = 2.0 * across(expected_given_theta(at), self.separation.span)
         if np.isnan(found).any():
-            warnings.warn(
+            warn(
                 "standard errors are not known: at the optimum, with all means at the ends of their range, the records "
-                "hold no information on the fixed effects; see diagnose()",
-                MMEWarning,
-                stacklevel=4,
+                "hold no information on the fixed effects; see diagnose()"
             )
         return found
 

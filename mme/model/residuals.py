@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mme.covariance.base import GStructure
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.model.term import Term
 from mme.residual import Bound, bind
 from mme.residual.base import Column
@@ -68,19 +67,15 @@ def _compare_groups(bound: Bound, crossed: Term, terms: Sequence[Term]) -> None:
     for finer in terms:
         nested = not finer.by_column and not varies_within(np.array([groups, crossed.codes]), finer.codes)
         if nested and np.unique(groups * crossed.n_levels + crossed.codes).size == np.unique(finer.codes).size:
-            warnings.warn(
+            warn(
                 f"residual: its groups run across the levels of '{crossed.group}', though the model has "
                 f"'{finer.group}', which keeps these apart; where the groups' labels are used anew in each level of "
-                f"'{crossed.group}', write their combination, such as 'block/plot'",
-                MMEWarning,
-                stacklevel=4,
+                f"'{crossed.group}', write their combination, such as 'block/plot'"
             )
             return
     if bound.absorbs_intercept and runs_across(groups, crossed.codes):
-        warnings.warn(
+        warn(
             f"residual: its groups run across the levels of '{crossed.group}' with several records in each; where the "
             f"groups' labels are used anew in each level of '{crossed.group}', write their combination, such as "
-            "'block/plot'",
-            MMEWarning,
-            stacklevel=4,
+            "'block/plot'"
         )

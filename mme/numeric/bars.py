@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
-from mme.errors import MMEWarning
+from mme.errors import warn
 
 T = TypeVar("T")
 
@@ -68,9 +67,7 @@ def one_by_one(what: str, names: Sequence[str], make: Callable[[str], T], shown:
     except KeyboardInterrupt:
         if not shown or not made:
             raise
-        warnings.warn(
-            f"interrupted: {what} has {len(made)} of {len(names)} ({', '.join(made)})", MMEWarning, stacklevel=4
-        )
+        warn(f"interrupted: {what} has {len(made)} of {len(names)} ({', '.join(made)})")
     return made
 
 

@@ -7,13 +7,12 @@ environment chooses.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from functools import cache
 
 import scipy.sparse as sp
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.numeric.cholesky import Analysis, NotPositiveDefiniteError, SymmetricFactor
 
 __all__ = ["Analysis", "NotPositiveDefiniteError", "SymmetricFactor", "analyse", "factorise"]
@@ -85,12 +84,9 @@ def _cholmod() -> Callable[[sp.csc_array], Analysis] | None:
 @cache
 def _instead_of_cholmod() -> Callable[[sp.csc_array], Analysis]:
     """SuperLU where nobody asked for it: said once a process."""
-    warnings.warn(
-        MMEWarning(
-            "scikit-sparse is not installed: sparse factors are made by SciPy's SuperLU, which gives the same numbers "
-            f"more slowly; {_HOW} ({_CHOICE}=superlu is silent)"
-        ),
-        stacklevel=2,
+    warn(
+        "scikit-sparse is not installed: sparse factors are made by SciPy's SuperLU, which gives the same numbers "
+        f"more slowly; {_HOW} ({_CHOICE}=superlu is silent)"
     )
     return _superlu()
 

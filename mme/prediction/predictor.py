@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.engine.blocks import Block
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.fitted.effects import named_columns
 from mme.model.problem import Model
@@ -79,11 +78,9 @@ def undetermined(fit: Record, records: PredictedRows) -> np.ndarray:
         first = int(np.argmax(unknown))
         row = first if records.rows.index is None else records.rows.index[first]
         causes = fit.aliasing.causes(records.X[unknown], fit.model.x_names)
-        warnings.warn(
+        warn(
             f"{int(unknown.sum())} of {unknown.size} rows cannot be predicted and are NaN (first: row {row}): in the "
-            f"data of the fit {causes}, and in these rows not",
-            MMEWarning,
-            stacklevel=5,
+            f"data of the fit {causes}, and in these rows not"
         )
     return unknown
 

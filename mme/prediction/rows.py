@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ import scipy.sparse as sp
 
 from mme.covariance.base import GStructure
 from mme.engine.objective import Objective
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
@@ -88,11 +87,7 @@ def given_rows(fit: Record, newdata: Any, chosen: tuple[int, ...], *, labels: bo
         X, groups = _array_rows(newdata, fit, chosen)
         offset, index = None, None
     if fit.model.offset is not None and offset is None:
-        warnings.warn(
-            "the offset of the fit was an array, so that of the new rows is not known: predictions leave it out",
-            MMEWarning,
-            stacklevel=5,
-        )
+        warn("the offset of the fit was an array, so that of the new rows is not known: predictions leave it out")
     parts = [fit.model.structures[t] for t in chosen]
     if labels:
         groups = [(_recognised(part, factor), z) for part, (factor, z) in zip(parts, groups, strict=True)]

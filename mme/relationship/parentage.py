@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.numeric.kernels import kernel
 from mme.relationship.loops import generations
 from mme.tables.column import Factor
@@ -157,11 +156,9 @@ def _check_parents(parents: np.ndarray, animals: list[Any], hermaphrodite: bool)
         used[given[given >= 0]] = True
     both = np.flatnonzero(role.all(axis=0))
     if both.size and not hermaphrodite:
-        warnings.warn(
+        warn(
             f"{name(animals[i] for i in both)}: sire in one place and dam in another. If the label stands for an "
-            "unknown parent, give None instead; if an individual can be both (plants), say hermaphrodite=True",
-            MMEWarning,
-            stacklevel=4,  # the line that makes the Pedigree
+            "unknown parent, give None instead; if an individual can be both (plants), say hermaphrodite=True"
         )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEWarning
+from mme.errors import warn
 from mme.numeric.scales import fisher, log_fisher
 from mme.residual.base import Bound, Column
 from mme.residual.chain import Chain, build_chain, decay
@@ -87,12 +86,10 @@ class AR1(RStructure):
 def _advise(steps: np.ndarray, title: str) -> None:
     common = int(np.gcd.reduce(steps))
     if common > 1:
-        warnings.warn(
+        warn(
             f"AR1: within each group {title} goes in steps of {common}, so that neighbours have correlation "
             f"rho^{common}" + (", which cannot be negative" if common % 2 == 0 else "") + "; number the occasions "
-            "1, 2, 3, ... if one of them is meant to be one step",
-            MMEWarning,
-            stacklevel=2,
+            "1, 2, 3, ... if one of them is meant to be one step"
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.residual.base import Column
 from mme.tables.arrays import as_array, check_range, numbers
 from mme.tables.frame import Factor, WideColumn, intake, labels_of
@@ -119,21 +118,17 @@ class Reader:
     def doubt(self, occasions: Labels, groups: Labels) -> None:
         """Say in what order labels are taken where nothing but the alphabet says so."""
         if self._is_doubtful(occasions, groups):
-            warnings.warn(
+            warn(
                 f"{self.structure} takes the levels of {occasions.title} in alphabetical order "
-                f"({_shown(occasions.levels)}); another needs {_DECLARED}",
-                MMEWarning,
-                stacklevel=4,
+                f"({_shown(occasions.levels)}); another needs {_DECLARED}"
             )
 
     def compare_spacing(self, occasions: Labels) -> None:
         """Say so where levels are taken to be one step apart, but are not in their numbers or as they are declared."""
         if unequal(distances(occasions.levels, occasions.places)):
-            warnings.warn(
+            warn(
                 f"{self.structure} takes neighbouring levels of {occasions.title} to be one step apart, but they are "
-                f"{_shown(occasions.levels)}; Exponential reads the distances",
-                MMEWarning,
-                stacklevel=4,
+                f"{_shown(occasions.levels)}; Exponential reads the distances"
             )
 
     def require_pairs(self, groups: Labels) -> None:

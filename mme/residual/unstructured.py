@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.numeric.scales import clipped_log_sd, fisher
 from mme.residual.base import Column
 from mme.residual.occasions import OverOccasions, read_occasions
@@ -81,19 +80,15 @@ class Unstructured(RStructure):
                 "AR1, Exponential or Toeplitz, or coarser occasions"
             )
         if T > _MANY:
-            warnings.warn(
+            warn(
                 f"Unstructured: {occasions.title} has {T} levels, whose covariances are {len(names)} parameters; "
-                "AR1, Exponential or Toeplitz have few",
-                MMEWarning,
-                stacklevel=2,
+                "AR1, Exponential or Toeplitz have few"
             )
         if groups.J < T and present.all(axis=1).any():
-            warnings.warn(
+            warn(
                 f"Unstructured: {groups.J} levels of {groups.title} for {T} of {occasions.title}: some combination of "
                 "occasions does not vary, so that the likelihood has no maximum and the search no end; use AR1, "
-                "Toeplitz or CompoundSymmetry, or coarser occasions",
-                MMEWarning,
-                stacklevel=2,
+                "Toeplitz or CompoundSymmetry, or coarser occasions"
             )
         _require_observed_pairs(reader, present, occasions, groups)
         patterns = build_patterns(groups.codes, occasions.codes, present)

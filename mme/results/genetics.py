@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.objective import Objective
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.common import require_records
 from mme.fitted.local import Local
 from mme.fitted.record import Fitted
@@ -92,7 +91,7 @@ def heritability_table(fit: Fitted, name: str) -> pd.DataFrame:
     found = heritabilities(fit, fit.local, name)
     if np.isnan(found.estimate).all() and fit.optimum.undetermined:
         said = "; ".join(fit.optimum.undetermined)
-        warnings.warn(f"no heritability of {name}: {said}", MMEWarning, stacklevel=3)
+        warn(f"no heritability of {name}: {said}")
     return pd.DataFrame({"estimate": found.estimate, "se": found.se}, index=pd.Index(found.labels, name=name))
 
 

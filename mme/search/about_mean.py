@@ -6,13 +6,12 @@ where they are.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from mme.engine.objective import Objective
-from mme.errors import MMEWarning
+from mme.errors import warn
 from mme.model.problem import Model
 from mme.search.found import Found
 from mme.search.loop import search
@@ -44,11 +43,9 @@ def search_about_mean(model: Model, theta: Any, progress: Progress, first: np.nd
         if moved < _STILL or (moved < np.sqrt(_STILL) and abs(value - before) <= _SAME * (1.0 + abs(value))):
             return found
         before = value
-    warnings.warn(
+    warn(
         f"PowerOfMean: after {_MOST} fits the fitted values still move by {moved:.1g} of themselves; the likelihood is "
-        "that of the last weights",
-        MMEWarning,
-        stacklevel=5,
+        "that of the last weights"
     )
     return found
 

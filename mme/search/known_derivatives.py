@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from mme.derivatives.average import average_information
 from mme.derivatives.score import has_score, score
 from mme.derivatives.slopes import criterion_slopes
 from mme.derivatives.uncertainty import Meetings
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.numeric.limits import limits
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import BY_DERIVATIVES, Minimum
@@ -155,10 +154,8 @@ def forecast(derivatives: Derivatives | None, x: np.ndarray) -> None:
     if x.size <= _MANY or (derivatives is not None and derivatives(x) is not None):
         return
     evaluations = _EVALUATIONS_A_PAIR * x.size * (x.size + 1) // 2
-    warnings.warn(
+    warn(
         f"{x.size} variance parameters are searched by differences, as their derivatives have no closed form here: "
         f"that takes about {evaluations:,} evaluations of the criterion. Fewer columns, diag() or cs() take fewer; "
-        "progress=True shows where the search is",
-        MMEWarning,
-        stacklevel=2,
+        "progress=True shows where the search is"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d, validate_data
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.tables.arguments import is_word
 from mme.tables.arrays import numbers, shown
@@ -65,11 +64,9 @@ class Grouped(BaseEstimator):  # type: ignore[misc]  # scikit-learn brings no ty
         unknown = ~self.fit_.internals.aliasing.estimable(design)
         if unknown.any():
             causes = self.fit_.internals.aliasing.causes(design[unknown], self.fit_.internals.model.x_names)
-            warnings.warn(
+            warn(
                 f"{int(unknown.sum())} of {unknown.size} rows are not determined by the data of the fit, in which "
-                f"{causes}, and in these rows not",
-                MMEWarning,
-                stacklevel=4,
+                f"{causes}, and in these rows not"
             )
 
     @property

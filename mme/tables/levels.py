@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.tables.intake import labels
 from mme.tables.labels import code_columns, label_array
 from mme.tables.spelling import places
@@ -96,12 +95,10 @@ def _check_floats(labels: np.ndarray, name: str) -> None:
     if bad.any():
         raise missing_labels(int(bad.sum()), labels.size, name)
     if (labels != np.round(labels)).any():
-        warnings.warn(
+        warn(
             f"grouping factor '{name}' holds continuous numbers "
             f"(for example {labels[labels != np.round(labels)][0]:g}); each distinct value becomes a level. If it is a "
-            "covariate, put it left of the bar.",
-            MMEWarning,
-            stacklevel=2,
+            "covariate, put it left of the bar."
         )
 
 

@@ -105,3 +105,20 @@ def test_columns_of_a_residual_come_in_any_container_or_are_refused_in_words(dat
         assert len(_message(lambda given=given: mme.lmer("y ~ t", data, residual=mme.AR1(given, "g")))) > 20
         if given is not None:
             assert len(_message(lambda given=given: mme.lmer("y ~ t", data, residual=given))) > 20
+
+
+def test_warnings_point_at_the_line_that_asked():
+    oats = (
+        mme.load("Oats")
+        .query("not (Variety == 'Victory' and nitro == 0)")
+        .assign(N=lambda d: "n" + d["nitro"].astype(str))
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = mme.lmer("yield ~ yield + N * Variety + (1 | Block)", oats)
+        fit.means("N")
+        fit.anova()
+    assert len(caught) > 2
+    assert {one.filename for one in caught} == {__file__}
+    lines = [one.lineno for one in caught]
+    assert sorted({line - min(lines) for line in lines}) == [0, 1, 2]

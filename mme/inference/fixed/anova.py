@@ -13,13 +13,12 @@ A term contains another when it has all of its variables and more factors, on th
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
@@ -84,7 +83,7 @@ def noted(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """The table with its notes, which are warnings too."""
     if notes:
         table.attrs["note"] = " ".join(notes)
-        warnings.warn(table.attrs["note"], MMEWarning, stacklevel=4)
+        warn(table.attrs["note"])
     return table
 
 

@@ -20,14 +20,13 @@ Nothing here depends on where in its cone a covariance lies: a singular fit is a
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from mme.derivatives.variance_derivatives import Linear, linear_derivatives
 from mme.engine.pls import half_covariance
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
 
@@ -177,11 +176,9 @@ def _twice_inverse(information: np.ndarray, P: np.ndarray, Q: np.ndarray) -> np.
         if _is_nothing(flat, P) and _is_nothing(flat, Q):
             V = vectors[:, values >= _FLAT] / size[:, None]
             return np.asarray(2.0 * (V / values[values >= _FLAT]) @ V.T)
-    warnings.warn(
+    warn(
         "Kenward and Roger's tests are not determined: the data do not tell the variances apart; they are NaN. "
-        "Simplify the random part",
-        MMEWarning,
-        stacklevel=2,
+        "Simplify the random part"
     )
     return np.full_like(information, np.nan)
 

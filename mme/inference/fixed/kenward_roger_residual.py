@@ -16,7 +16,6 @@ nor does one that is held.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,7 +23,7 @@ import numpy as np
 from mme.derivatives.adjusted import Adjusted, adjusted, curvature_of_residuals
 from mme.derivatives.estimated import Estimated
 from mme.engine.pls import half_covariance
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.record import Fitted
 from mme.inference.fixed.kenward_roger import KenwardRoger, require_reml
 from mme.inference.fixed.satterthwaite import Satterthwaite, satterthwaite
@@ -109,11 +108,9 @@ def _covariance(to: Satterthwaite, of: Adjusted, estimated: Estimated) -> np.nda
     if to.share:
         W[-1, -1] += 2.0 * to.share
     if to.flat.size and (np.abs(np.tensordot((J @ to.flat).T, P, 1)) > _SLOPE).any():
-        warnings.warn(
+        warn(
             "Kenward and Roger's tests are not determined: the data do not tell the variances apart; they are NaN. "
-            "Simplify the random part or the residual structure",
-            MMEWarning,
-            stacklevel=2,
+            "Simplify the random part or the residual structure"
         )
         W[:] = np.nan
     return W

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.inference.fixed.adjustments import adjusted, adjustment_of, critical_values
 from mme.inference.fixed.comparisons import Comparisons, is_pairwise, text_of
@@ -60,7 +59,7 @@ def named_unknown(fit: Record, means: Means, table: pd.DataFrame) -> pd.DataFram
             "nothing of such a cell."
         )
         table.attrs["note"] = note
-        warnings.warn(note, MMEWarning, stacklevel=4)
+        warn(note)
     return table
 
 

@@ -17,7 +17,6 @@ singular fit are those of the fit without it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ import numpy as np
 
 from mme.derivatives.variance_derivatives import ProfileDerivatives, profile_derivatives
 from mme.engine.objective import Objective
-from mme.errors import MMEWarning
+from mme.errors import warn
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
 from mme.numeric.newton import ACCEPTED
@@ -83,11 +82,9 @@ class Satterthwaite(Reference):
                 undetermined = undetermined or bool(along.any())
             found.append(df)
         if undetermined:
-            warnings.warn(
+            warn(
                 "degrees of freedom are not determined: the likelihood is flat, or has no minimum, along a direction "
-                "of the variances on which the standard error depends; they are NaN. Simplify the random part",
-                MMEWarning,
-                stacklevel=3,
+                "of the variances on which the standard error depends; they are NaN. Simplify the random part"
             )
         return np.concatenate(found)
 

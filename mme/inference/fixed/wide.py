@@ -7,14 +7,13 @@ slopes of their log variances, from differences.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from mme.derivatives.variance_derivatives import ProfileDerivatives
 from mme.derivatives.wide_profile import wide_profile
-from mme.errors import MMEWarning
+from mme.errors import warn
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Normal, Reference
 from mme.inference.fixed.satterthwaite import Satterthwaite, is_off, of_profile
@@ -98,12 +97,10 @@ def _in_reach(fit: Fitted) -> bool:
     evaluations = _EVALUATIONS * k * (k + 1)
     if evaluations * _FACTORS * fit.engine.flops <= limits().freedom_operations:
         return True
-    warnings.warn(
+    warn(
         f"Satterthwaite's degrees of freedom of {fit.basis.kept.size:,} fixed effects would take {evaluations:,} "
         f"factors of {fit.engine.flops:.2g} operations: p-values here are of the normal distribution, df is infinite; "
-        "fit.contrast({name: 1}) has degrees of freedom of chosen ones",
-        MMEWarning,
-        stacklevel=2,
+        "fit.contrast({name: 1}) has degrees of freedom of chosen ones"
     )
     return False
 

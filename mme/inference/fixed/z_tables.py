@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.family.base import Family
 from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.fixed.reference import Normal
@@ -48,11 +47,9 @@ def normal_reference(fit: GeneralisedFitted, se: str) -> Normal:
     if se == "rx":
         return Normal(estimates.beta, estimates.half_given_theta)
     if estimates.parameter_cov is None:
-        warnings.warn(
+        warn(
             "the Hessian of the criterion is not positive definite: standard errors hold theta at its estimate, as "
-            "those of se='rx'",
-            MMEWarning,
-            stacklevel=3,
+            "those of se='rx'"
         )
     return Normal(estimates.beta, estimates.half)
 

@@ -11,14 +11,13 @@ also for a fit by REML, whose likelihoods at different beta are of different dat
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mme.engine.wide_basis import WideBasis
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.natural import parameter_names, residual_names
 from mme.fitted.record import Fitted
 from mme.inference.intervals.curves import Curve, Profile, quantile
@@ -116,11 +115,9 @@ def _chosen(
     if parameters is None:
         left_out = [name for name in maximum.names if name not in maximum.holdable]
         if left_out:
-            warnings.warn(
+            warn(
                 f"no profile of {', '.join(left_out)}: the residual structure has no coordinates(), the inverse of "
-                "natural(), by which they could be held",
-                MMEWarning,
-                stacklevel=4,
+                "natural(), by which they could be held"
             )
         return [name for name in names if name not in (*left_out, *given, *_sparse(maximum))]
     chosen = [_in_full(name, names) for name in names_of(parameters, "parameters")]

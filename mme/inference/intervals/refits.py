@@ -18,7 +18,7 @@ from mme.engine.criterion import residual_sd
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan
 from mme.engine.pls import pwrss
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.natural import parameter_values
 from mme.many.refits import DONE, in_columns
 from mme.many.searches import Searches
@@ -209,7 +209,7 @@ def collected(
         if not rows:
             raise
         done = f"interrupted: {sum(map(len, rows))} of {n} replicates are done"
-        warnings.warn(done, MMEWarning, stacklevel=4)
+        warn(done)
     return np.concatenate(rows), dict(reasons)
 
 

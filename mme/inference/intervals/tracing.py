@@ -7,7 +7,6 @@ inwards, so that zeta falls only where the likelihood itself does.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEWarning
+from mme.errors import warn
 from mme.inference.intervals.curves import Curve
 from mme.inference.intervals.question import Question
 from mme.numeric.interpolate import crossing, lagrange_weights
@@ -143,11 +142,9 @@ class Tracer(ABC):
         """The knot where the search for the others ended; a deviance lower than the fit's is told."""
         rise = deviance - self.deviance
         if rise < -_LOWER:
-            warnings.warn(
+            warn(
                 f"the profile of {self.question.name} found a deviance lower by {-rise:.2g} at {value:.6g}: the fit is "
-                "not at the maximum of the likelihood",
-                MMEWarning,
-                stacklevel=6,
+                "not at the maximum of the likelihood"
             )
         zeta = float(np.sign(value - self.question.estimate)) * sqrt(max(rise, 0.0))
         return Knot(value, zeta, x, curvature, parameters)

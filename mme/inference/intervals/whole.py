@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from mme.errors import MMEWarning
+from mme.errors import warn
 from mme.fitted.natural import parameter_bounds, parameter_names
 from mme.fitted.record import Fitted
 
@@ -53,4 +52,4 @@ class AllParameters:
         """Say which parameters have no value, in the words of the optimum."""
         if self.open.any():
             names = ", ".join(name for name, is_open in zip(self.names, self.open.tolist(), strict=True) if is_open)
-            warnings.warn(f"{what} {names}: {'; '.join(fit.optimum.undetermined)}", MMEWarning, stacklevel=4)
+            warn(f"{what} {names}: {'; '.join(fit.optimum.undetermined)}")

@@ -7,14 +7,13 @@ variances on the edge of their range, fixed effects of few groups, both at once 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
@@ -58,9 +57,7 @@ def simulated_anova(
         except KeyboardInterrupt:
             if not ratios:
                 raise
-            warnings.warn(
-                f"interrupted: the p-value is of {sum(map(len, ratios))} of {n} replicates", MMEWarning, stacklevel=3
-            )
+            warn(f"interrupted: the p-value is of {sum(map(len, ratios))} of {n} replicates")
         known = np.concatenate(ratios)
         above = int((known >= table["chisq"].iloc[j + 1]).sum())
         p.append((1 + above) / (1 + known.size))

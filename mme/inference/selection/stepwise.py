@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.errors import MMEError, MMEWarning
+from mme.errors import MMEError, warn
 from mme.formula.updating import without_term
 from mme.inference.selection.fixed_terms import drop1, name_of, scope
 from mme.inference.selection.no_random_effects import NoRandomEffects
@@ -60,7 +59,7 @@ def reduction(start: Any, alpha_random: float, alpha_fixed: float, keep: str | S
     fit, random = _without_random(start, limits[0])
     fit, fixed = _without_fixed(fit, limits[1], kept, ddf)
     if fit is not start:
-        warnings.warn(_CHOSEN, MMEWarning, stacklevel=3)
+        warn(_CHOSEN)
     return Reduction(fit, framed(random), framed(fixed))
 
 
