@@ -5,7 +5,8 @@ field        content
 ===========  ===========================================================================================================
 ``kind``     ``"cross-products"``
 ``layout``   map: ``formula, fixed, variables``, class Options and Learned, and the other fields of a ChunkLayout
-``labels``   list of maps: ``name, kind, integers`` (array), ``labels`` and ``declared`` (lists), in order of appearance
+``labels``   list of maps: ``name, kind, integers`` (array), ``labels`` and ``declared`` (lists) as they came,
+             ``ascending`` and ``alike``, of the categories of all parts
 ``pairs``    list of arrays: the keys of the combinations of levels
 ``arrays``   map: ``R`` (cells, q, m), ``records`` (cells,), ``within`` (m - q, m - q), ``shift`` (m,) or null
 ``counts``   class Counts; ``typical`` and ``offset``: maps from a name to (count, total, values or null)

@@ -135,5 +135,5 @@ def _require_labels(labels: GrowingLabels) -> None:
         raise MMEError(f"labels of '{labels.name}' are of no kind")
     if kind in _TYPES and not all(isinstance(one, _TYPES[str(kind)]) for one in known):
         raise MMEError(f"labels of '{labels.name}' are not of their kind")
-    if kind in ("factor", "ordered") and len({type(one) for one in declared}) > 1:
+    if kind in ("factor", "ordered") and len({float if type(one) is int else type(one) for one in declared}) > 1:
         raise MMEError(f"labels of '{labels.name}' are of several kinds")

@@ -11,7 +11,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.prediction.predict import predict
-from mme.streaming.chunk import chosen_of, of_chunk
+from mme.streaming.chunk import as_before, chosen_of, of_chunk
 from mme.streaming.layout import reading_of
 from mme.streaming.source import Again
 from mme.tables.frame import Frame
@@ -39,7 +39,7 @@ class Streamed:
         layout, first = self.again.layout, 0
         for called, table in self.again.source.tables(list(layout.kinds)):
             with of_chunk(called):
-                frame = Frame(table)
+                frame = as_before(Frame(table), dict(self.again.layout.kinds))
                 index = frame.index if hasattr(table, "iloc") else pd.RangeIndex(first, first + frame.n)
                 first += frame.n
                 yield pd.Series(self._values(frame), index=index, name=self.what)

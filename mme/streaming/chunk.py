@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,13 @@ from mme.streaming.typical import Seen, typical_of
 from mme.tables.column import Column, Factor, Kinds, kind_of
 from mme.tables.frame import Frame
 
+# Columns without values, by what they hold elsewhere.
+_WITHOUT: dict[str, Callable[[int], Column]] = {
+    "labels": lambda n: Factor(np.full(n, -1), np.zeros(0, dtype=object), "text"),
+    "truth values": lambda n: Factor(np.full(n, -1), np.array([False, True])),
+    "dates": lambda n: np.full(n, "NaT", dtype="datetime64[D]"),
+}
+
 
 @contextmanager
 def of_chunk(called: str) -> Iterator[None]:
@@ -30,11 +37,18 @@ def of_chunk(called: str) -> Iterator[None]:
         raise type(error)(f"{called}: {error}") from error
 
 
-def frame_of(table: Any, options: Options) -> tuple[Frame, int]:
-    """A chunk as a table of the rows of the subset, and how many rows are not in it."""
+def frame_of(table: Any, options: Options, kinds: Kinds | None = None) -> tuple[Frame, int]:
+    """A chunk as a table of the rows of the subset, and how many rows are not in it.
+
+    ``kinds`` are of the chunks before, and are added to.
+    """
     frame = Frame(table)
+    frame = frame if kinds is None else as_before(frame, kinds)
     chosen = chosen_of(frame, options)
-    return (frame, 0) if chosen is None else (frame.chosen(chosen), int(chosen.size - chosen.sum()))
+    if chosen is None:
+        return frame, 0
+    part = frame.chosen(chosen)
+    return part if kinds is None or not part.n else as_before(part, kinds), int(chosen.size - chosen.sum())
 
 
 def chosen_of(frame: Frame, options: Options) -> np.ndarray | None:
@@ -50,10 +64,9 @@ def read_chunk(layout: ChunkLayout, table: Any, kinds: Kinds) -> Chunk:
     MMEError
         A column is missing, or of another type than before; a label is one that the first pass did not see.
     """
-    frame, outside = frame_of(table, layout.options)
+    frame, outside = frame_of(table, layout.options, kinds)
     if not frame.n:
         return _nothing(layout, Counts(outside=outside, chunks=1))
-    check_kinds(frame, kinds)
     reading = reading_of(layout.reading, frame, layout.options, layout.learned.states)
     kept = reading.complete((), layout.options.na_action, some=False)
     n = int(kept.sum())
@@ -79,8 +92,14 @@ def read_chunk(layout: ChunkLayout, table: Any, kinds: Kinds) -> Chunk:
     )
 
 
-def check_kinds(frame: Frame, kinds: Kinds) -> None:
-    """Refuse a column whose values are of another kind than in earlier chunks; missing values are of any kind."""
+def as_before(frame: Frame, kinds: Kinds) -> Frame:
+    """The columns as the chunks before had them: one without values has the kind that they had.
+
+    Raises
+    ------
+    MMEError
+        A column is missing, or holds another kind of values.
+    """
     for name in kinds:
         if name not in frame:
             known = ", ".join(f"'{column}'" for column in list(frame.names)[:8])
@@ -91,7 +110,10 @@ def check_kinds(frame: Frame, kinds: Kinds) -> None:
                 f"column '{name}' holds {kind} here{_example(frame.column(name))}, and held {kinds[name]} before; "
                 "write all chunks with one type"
             )
+        if not kind and kinds[name] in _WITHOUT:
+            frame = frame.with_column(name, _WITHOUT[kinds[name]](frame.n))
         kinds[name] = kinds[name] or kind
+    return frame
 
 
 def _example(column: Column) -> str:

@@ -15,7 +15,7 @@ from mme.formula.reading import Reading
 from mme.streaming.chunk import of_chunk, read_chunk
 from mme.streaming.first_pass import Asked, LevelsSeen, WholeColumns
 from mme.streaming.layout import ChunkLayout, Learned, Options, layout_of
-from mme.streaming.passes import Begun, Tell, begin, wanted_by
+from mme.streaming.passes import Begun, Tell, first_shown, wanted_by
 from mme.streaming.source import TableSource
 from mme.streaming.sums import Sums
 
@@ -59,16 +59,18 @@ class Partitions(TableSource):
                 yield self._called(i), table
 
     def _begin(self, formula: str, options: Options) -> Begun:
+        _, begun = first_shown(self._heads(), formula, options)
+        if begun is not None:
+            return begun
+        raise MMEError("the Dask data frame has no rows" + ("" if options.subset is None else " in the subset"))
+
+    def _heads(self) -> Iterator[tuple[str, Any]]:
         from dask.delayed import delayed
 
         for i, part in enumerate(self.frame.to_delayed()):
             table = self._computed(delayed(_head)(part))
             if len(table):
-                with of_chunk(self._called(i)):
-                    begun = begin(table, formula, options)
-                if begun is not None:
-                    return begun
-        raise MMEError("the Dask data frame has no rows" + ("" if options.subset is None else " in the subset"))
+                yield self._called(i), table
 
     def _learned(self, begun: Begun, options: Options, tell: Tell | None) -> Learned:
         asked, states, kinds = begun.asked, begun.reading.evaluator.states, begun.kinds()

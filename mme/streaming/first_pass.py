@@ -19,7 +19,7 @@ from mme.formula.evaluate import Evaluator
 from mme.formula.reading import Reading
 from mme.formula.syntax import Call, Node, Op, deparse, names_in
 from mme.formula.values import State
-from mme.streaming.chunk import check_kinds, frame_of
+from mme.streaming.chunk import frame_of
 from mme.streaming.layout import Learned, Options, reading_of
 from mme.tables.column import Column, Factor, Kinds, WideColumn
 from mme.tables.frame import Frame
@@ -83,9 +83,8 @@ class WholeColumns:
 
     def add(self, table: Any, asked: Asked, options: Options, kinds: Kinds) -> None:
         """The rows of a chunk that are in the subset."""
-        frame, _ = frame_of(table, options)
+        frame, _ = frame_of(table, options, kinds)
         if frame.n:
-            check_kinds(frame, kinds)
             for name in asked.columns:
                 self.columns.setdefault(name, []).append(frame.column(name))
 
@@ -114,10 +113,9 @@ class LevelsSeen:
         self, table: Any, reading: Reading, asked: Asked, options: Options, states: dict[str, State], kinds: Kinds
     ) -> None:
         """The levels of a chunk."""
-        frame, _ = frame_of(table, options)
+        frame, _ = frame_of(table, options, kinds)
         if not frame.n:
             return
-        check_kinds(frame, kinds)
         here = reading_of(reading, frame, options, states)
         kept = here.complete((), options.na_action, some=False)
         for node in asked.factors:
@@ -139,6 +137,11 @@ class LevelsSeen:
         """States of the transforms, and codings of the factors by these levels."""
         codings = {}
         for node, labels in self.factors.items():
+            if isinstance(node, Call) and not labels.order_is_known:
+                raise MMEError(
+                    f"the levels of '{deparse(node)}' come in another order in every chunk; make it a column of text, "
+                    "or give factor() the levels"
+                )
             _, levels = labels.in_order()
             value = reading.values[node]
             assert isinstance(value, Factor)

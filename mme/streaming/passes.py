@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 from typing import Any
 from weakref import finalize
@@ -27,6 +28,7 @@ from mme.streaming.layout import ChunkLayout, Learned, Options, columns_of, layo
 from mme.streaming.sums import Chunk, Placed, Sums
 from mme.tables.chunks import Chunks
 from mme.tables.column import Kinds, kind_of
+from mme.tables.frame import Frame
 
 # A name of a column that needs no backticks.
 _NAME = re.compile(r"[^\W\d][\w.]*")
@@ -34,6 +36,8 @@ _NAME = re.compile(r"[^\W\d][\w.]*")
 Tell = Callable[[str, int], None]
 # Said of what can be read once.
 _SPENT = "; what was read to its end has none left"
+# Chunks that are held while one is sought in which every column has a value.
+_SEARCHED = 16
 # Seconds between two lines of progress.
 _PAUSE = 1.0
 
@@ -62,7 +66,10 @@ def sums_of(source: Chunks, formula: str, options: Options, tell: Tell | None = 
     """
     wanted = wanted_by(formula, options, source.names)
     tables = source.tables(wanted)
-    before, begun = _first(source, tables, formula, options)
+    before, begun = first_shown(tables, formula, options)
+    if begun is None:
+        chosen = "" if options.subset is None else f" in the subset '{options.subset}'"
+        raise MMEError(f"{source.name} has no rows{chosen}" + _SPENT * source.once)
     if not begun.asked.anything:
         layout = layout_of(begun.reading, options, Learned(begun.reading.evaluator.states), begun.kinds())
         return _summed(_after(before, tables), layout, tell)
@@ -118,12 +125,15 @@ def learned_of(source: Chunks, begun: Begun, options: Options, tell: Tell | None
     return levels.learned(begun.reading, states)
 
 
-def begin(table: Any, formula: str, options: Options) -> Begun | None:
-    """What a chunk shows; None where the subset has none of its rows."""
+def begin(table: Any, formula: str, options: Options, whole: bool) -> Begun | None:
+    """What a chunk shows; None where the subset has none of its rows, or, if it is to be ``whole``, a column no value.
+
+    A column without values does not show whether it holds numbers or labels.
+    """
     frame, _ = frame_of(table, options)
-    if not frame.n:
-        return None
     parsed = split(formula)
+    if not frame.n or (whole and not _shows_all(frame, names_of(parsed, options, frame.names))):
+        return None
     for bar in parsed.bars:
         if bar.by is not None:
             raise MMEError(
@@ -146,19 +156,37 @@ def printed(began: float) -> Tell:
     return tell
 
 
-def _first(
-    source: Chunks, tables: Iterator[tuple[str, Any]], formula: str, options: Options
-) -> tuple[list[tuple[str, Any]], Begun]:
-    """The chunks up to the first with rows, and what it shows."""
+def first_shown(
+    tables: Iterator[tuple[str, Any]], formula: str, options: Options
+) -> tuple[list[tuple[str, Any]], Begun | None]:
+    """The tables up to the first in which every column has a value, or else with rows, and what it shows."""
     before = []
     for called, table in tables:
         before.append((called, table))
         with of_chunk(called):
-            begun = begin(table, formula, options)
+            begun = begin(table, formula, options, True)
         if begun is not None:
             return before, begun
-    chosen = "" if options.subset is None else f" in the subset '{options.subset}'"
-    raise MMEError(f"{source.name} has no rows{chosen}" + _SPENT * source.once)
+        if len(before) == _SEARCHED:
+            break
+    for called, table in chain(before, _appended(before, tables)):
+        with of_chunk(called):
+            begun = begin(table, formula, options, False)
+        if begun is not None:
+            return before, begun
+    return before, None
+
+
+def _appended(before: list[tuple[str, Any]], tables: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for one in tables:
+        before.append(one)
+        yield one
+
+
+def _shows_all(frame: Frame, names: set[str]) -> bool:
+    """Whether every column of these names has a value; a dot stands for all columns."""
+    known = set(frame.names)
+    return all(kind_of(frame.column(name)) for name in (known if "." in names else names & known))
 
 
 def _after(before: list[tuple[str, Any]], tables: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -32,6 +32,7 @@ class GrowingLabels:
         self._integers = Places()
         self._places: dict[object, int] = {}
         self._declared: dict[object, None] = {}
+        self._ascending = self._alike = True  # the categories of every part; those of all parts
 
     @property
     def size(self) -> int:
@@ -53,6 +54,11 @@ class GrowingLabels:
         self._is_of(kind)
         return self._of_labels(factor)
 
+    @property
+    def order_is_known(self) -> bool:
+        """Whether the parts leave no doubt of the order of the levels: sorted in all of them, or the same in all."""
+        return self._ascending or self._alike or self.kind in ("integers", "text", "numbers")
+
     def merged(self, other: GrowingLabels) -> tuple[GrowingLabels, np.ndarray]:
         """The labels of both, and the codes there of those of the other."""
         twin = copy(self)
@@ -63,23 +69,24 @@ class GrowingLabels:
         twin._is_of(other.kind)
         if other.kind == "integers":
             return twin, twin._integers.of(other._integers.keys)
+        twin._alike = not self.size or (self._alike and other._alike and list(self._declared) == list(other._declared))
+        twin._ascending = self._ascending and other._ascending
         twin._declared |= other._declared
         labels = other._places
         return twin, np.array([twin._places.setdefault(one, len(twin._places)) for one in labels], dtype=np.int64)
 
     def in_order(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rank of every label by its code, and the levels: sorted, or as categories declare it."""
+        """The rank of every label by its code, and the levels: sorted, or as categories declare it.
+
+        Categories of parts that are sorted are so together: factors of a formula are made of each part by itself.
+        """
         if self.kind == "integers":
-            order = np.argsort(self._integers.keys)
-            return np.argsort(order), self._integers.keys[order]
+            by_key = np.argsort(self._integers.keys)
+            return np.argsort(by_key), self._integers.keys[by_key]
         labels = list(self._places)
-        if self.kind in ("text", "numbers"):
-            order = np.array(sorted(range(len(labels)), key=labels.__getitem__), dtype=np.int64)  # type: ignore[arg-type]
-        else:
-            declared = {label: rank for rank, label in enumerate(self._declared)}
-            order = np.array(sorted(range(len(labels)), key=lambda j: declared[labels[j]]), dtype=np.int64)
-        ordered = [labels[j] for j in order]
-        return np.argsort(order), _array(ordered)
+        by_label = self.kind in ("text", "numbers") or self._ascending
+        order = (_order_of(labels) if by_label else None) or self._as_declared(labels)
+        return np.argsort(order), _array([labels[j] for j in order])
 
     def state(self) -> dict[str, object]:
         """What a file holds of it."""
@@ -89,6 +96,8 @@ class GrowingLabels:
             "integers": self._integers.keys,
             "labels": list(self._places),
             "declared": list(self._declared),
+            "ascending": self._ascending,
+            "alike": self._alike,
         }
 
     @classmethod
@@ -99,11 +108,18 @@ class GrowingLabels:
         made._integers.of(np.asarray(state["integers"], dtype=np.int64))
         made._places = {label: place for place, label in enumerate(state["labels"])}
         made._declared = dict.fromkeys(state["declared"])
+        made._ascending, made._alike = bool(state.get("ascending", False)), bool(state.get("alike", False))
         return made
+
+    def _as_declared(self, labels: list[object]) -> list[int]:
+        declared = {label: rank for rank, label in enumerate(self._declared)}
+        return sorted(range(len(labels)), key=lambda j: declared[labels[j]])
 
     def _of_labels(self, factor: Factor) -> np.ndarray:
         labels = factor.categories.tolist()
         if self.kind not in ("text", "numbers"):
+            self._alike = self._alike and (not self._declared or labels == list(self._declared))
+            self._ascending = self._ascending and _ascends(factor.categories)
             self._declared |= dict.fromkeys(labels)
         occurs = np.zeros(len(labels), dtype=bool)
         occurs[factor.codes] = True
@@ -136,6 +152,22 @@ def _is_whole(column: np.ndarray) -> bool:
     return column.dtype.kind == "f" and bool((np.abs(column) < EXACT).all() and (column == np.floor(column)).all())
 
 
+def _ascends(categories: np.ndarray) -> bool:
+    """Whether labels are sorted."""
+    try:
+        return bool((categories[1:] > categories[:-1]).all())
+    except TypeError:
+        return False
+
+
+def _order_of(labels: list[Any]) -> list[int] | None:
+    """What sorts labels; None where some are numbers and others text."""
+    try:
+        return sorted(range(len(labels)), key=labels.__getitem__)
+    except TypeError:
+        return None
+
+
 def _array(labels: list[object]) -> np.ndarray:
     kinds = {type(label) for label in labels}
-    return np.array(labels) if kinds <= {bool} or kinds <= {float} or kinds <= {int} else object_array(labels)
+    return np.array(labels) if kinds <= {bool} or kinds <= {float, int} else object_array(labels)

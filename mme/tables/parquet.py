@@ -9,12 +9,15 @@ from mme.errors import MMEError
 
 
 def unbuffered(dataset: Any) -> dict[str, Any]:
-    """What keeps Arrow from holding all that it read of a Parquet file until the file has been read."""
+    """What keeps Arrow from holding all that it read of a Parquet file until the file has been read.
+
+    Where the pages of a file have checksums they are checked.
+    """
     import pyarrow.dataset as ds
 
     if not _is_parquet(dataset):
         return {}
-    return {"fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False)}
+    return {"fragment_scan_options": ds.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True)}
 
 
 def require_alike(dataset: Any, columns: Collection[str], name: str) -> None:
