@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face, of_records
+from mme.api.clustered import reference_of
 from mme.results.frames import framed
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Output(Face):
     """What others read: a summary, a diagnosis, tables, pictures, files."""
 
-    def summary(self, ddf: str | None = None) -> str:
+    def summary(self, ddf: str | None = None, *, robust: str | None = None, cluster: Any = None) -> str:
         """The fit as text, laid out as readers of lme4 and lmerTest know it.
 
         Parameters
@@ -28,6 +29,8 @@ class Output(Face):
         ddf : str, optional
             Degrees of freedom of the t tests, as in :meth:`Fit.coefficients`. None: Satterthwaite's; where these would
             cost more than the fit did, t alone and a line that says so.
+        robust, cluster
+            The sandwich by clusters, as in :meth:`Fit.coefficients`.
 
         Examples
         --------
@@ -39,10 +42,15 @@ class Output(Face):
         (Intercept)  251.405      6.825 17.0  36.838   <0.001
         Days          10.467      1.546 17.0   6.771   <0.001
         """
-        from mme.inference.fixed.shown import fixed_tests
+        from mme.inference.fixed.methods import ddf_method
+        from mme.inference.fixed.shown import clustered_tests, fixed_tests
         from mme.results.summary import summary_text
 
-        return summary_text(self.internals, fixed_tests(self.internals, ddf))
+        if robust is None and cluster is None:
+            return summary_text(self.internals, fixed_tests(self.internals, ddf))
+        method = ddf or "satterthwaite"
+        to = reference_of(self, method, robust, cluster)
+        return summary_text(self.internals, clustered_tests(self.internals, to, str(robust), ddf_method(method)))
 
     def __repr__(self) -> str:
         return self.summary()

@@ -210,6 +210,34 @@ class BoundByLevel(_Levels):
             out[at] = part.precision_diagonal(own) * np.exp(-2.0 * shift)
         return out
 
+    @cached_property
+    def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Those of the parts; None where a part has none that are known."""
+        rows, cols = self._places
+        return None if rows is None or cols is None else (rows[self._by_row], cols[self._by_row])
+
+    def entry_values(self, x: np.ndarray) -> np.ndarray:
+        """Those of the parts, divided by s."""
+        values = [part.entry_values(own) * np.exp(-shift) for part, _, own, shift in self.split(x)]
+        return np.asarray(np.concatenate(values)[self._by_row])
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Row and column of the entries, level by level."""
+        found = [(at, part.entries) for part, at in zip(self.parts, self.members, strict=True)]
+        known = [(at[own[0]], at[own[1]]) for at, own in found if own is not None]
+        if len(known) < len(found):
+            return None, None
+        rows, cols = (np.concatenate(parts) for parts in zip(*known, strict=True))
+        return rows, cols
+
+    @cached_property
+    def _by_row(self) -> np.ndarray:
+        rows, cols = self._places
+        assert rows is not None
+        assert cols is not None
+        return np.lexsort((cols, rows != cols, rows))
+
     def logdet(self, x: np.ndarray) -> float:
         """The sum over levels."""
         return sum(part.logdet(own) + 2.0 * shift * at.size for part, at, own, shift in self.split(x))

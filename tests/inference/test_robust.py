@@ -159,3 +159,13 @@ def test_tables_of_terms_hypotheses_and_slopes_take_the_same_sandwich():
     assert list(slope[["slope", "se", "df"]]) == pytest.approx(list(own.loc["age", ["estimate", "se", "df"]]))
     with pytest.raises(mme.MMEError, match="cluster= goes with robust="):
         fit.anova(cluster="Subject")
+
+
+def test_a_summary_prints_the_sandwich():
+    fit = mme.lmer("distance ~ age * Sex + (age | Subject)", mme.load("Orthodont"))
+    text = fit.summary(robust="CR2", cluster="Subject")
+    assert "sandwich by clusters (CR2), degrees of freedom by Satterthwaite" in text
+    row = fit.coefficients(robust="CR2", cluster="Subject").loc["age:SexMale"]
+    assert f"{row['se']:.5f} {row['df']:.1f}" in text
+    with pytest.raises(mme.MMEError, match="goes with robust="):
+        fit.summary(cluster="Subject")

@@ -12,6 +12,7 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.inference.fixed.contrasts import coefficient_table
 from mme.inference.fixed.methods import ddf_method, reference
+from mme.inference.fixed.reference import Reference
 from mme.inference.fixed.satterthwaite import satterthwaite
 from mme.inference.fixed.z_tables import normal_reference
 from mme.numeric.limits import limits
@@ -30,6 +31,7 @@ _DEAR = (
     "Degrees of freedom and p-values would take longer than the fit: summary(ddf='satterthwaite') and coefficients() "
     "compute them, summary(ddf='none') prints p by the normal distribution."
 )
+_CORRELATIONS = "Standard errors and tests are by clusters; the correlations of fixed effects are those of the model."
 _SOLVED = "Without a factor a standard error of a sparse column takes a solve: contrast({name: 1}) has it."
 
 
@@ -47,6 +49,15 @@ def fixed_tests(fit: Fitted, ddf: str | None = None) -> FixedTests:
     se, df, t, p = (table[name].to_numpy() for name in ("se", "df", "t", "p"))
     how = "" if is_exact(fit) and method != "none" else _METHODS[method]
     return FixedTests(se, t, None if method == "none" else df, p, "t", how, notes)
+
+
+def clustered_tests(fit: Fitted, to: Reference, robust: str, method: str) -> FixedTests:
+    """Tests by a sandwich over clusters."""
+    table = coefficient_table(fit, to)
+    se, df, t, p = (table[name].to_numpy() for name in ("se", "df", "t", "p"))
+    normal = method == "none"
+    how = f"sandwich by clusters ({robust}), {_METHODS['none' if normal else 'satterthwaite']}"
+    return FixedTests(se, t, None if normal else df, p, "t", how, (_CORRELATIONS,))
 
 
 def is_exact(fit: Fitted) -> bool:
