@@ -15,8 +15,12 @@ from mme.tables.arguments import yes_or_no
 from mme.tables.arrays import numbers
 
 
-def refitted(fit: Fitted, y: Any, start_here: bool, near: np.ndarray | None = None) -> Fitted:
+def refitted(
+    fit: Fitted, y: Any, start_here: bool, near: np.ndarray | None = None, *, alike: bool | None = None
+) -> Fitted:
     """Search again with the response y, one value a row of the data or of the rows used, from ``near`` if it is known.
+
+    ``alike``: whether the Hessian of the fit serves for first steps; None: where the search starts from the fit.
 
     Raises
     ------
@@ -30,7 +34,8 @@ def refitted(fit: Fitted, y: Any, start_here: bool, near: np.ndarray | None = No
     objective = fit.objective.with_response(fit.rows.used(values))
     theta = fit.theta if fit.theta_given and fit.model.held is None else None
     begin = (fit.theta if near is None else near) if yes_or_no(start_here, "start_here") else None
-    found = search(objective.model, theta, fit.progress, begin, objective)
+    known = fit.optimum if (start_here if alike is None else alike) else None
+    found = search(objective.model, theta, fit.progress, begin, objective, alike=known)
     return replace(fit, model=objective.model, optimum=found.optimum, objective=found.objective)
 
 

@@ -14,6 +14,7 @@ from mme.fitted.refit import refitted
 from mme.many.searches import Searches
 from mme.many.sequence import FitSequence
 from mme.numeric.limits import limits
+from mme.numeric.processors import made_in_threads
 from mme.tables.arrays import numbers, shown
 
 # A search that ends where a step still promises more than this is made again by itself.
@@ -89,8 +90,10 @@ def refit_all(fit: Fitted, Y: Any, face: Callable[[Fitted], Any], threads: int) 
         alone = ~(ends.promised <= DONE)
         theta, singular = in_columns(batch, ends.theta)
         criterion, sigma, beta[:, fit.basis.kept] = ends.criterion, ends.sigma, ends.beta
-    for i in np.flatnonzero(alone).tolist():
-        one = _by_itself(fit, names[i], responses[i])
+    left = np.flatnonzero(alone).tolist()
+    dense = fit.objective.plan.dense and fit.objective.engine.flops > limits().threaded_operations
+    made = made_in_threads(lambda i: _by_itself(fit, names[i], responses[i]), left, threads if dense else 1)
+    for i, one in zip(left, made, strict=True):
         theta[i], criterion[i], sigma[i] = one.theta, one.criterion, one.sigma
         beta[i, one.basis.kept] = one.estimates.beta
         singular[i] = bool(one.optimum.boundary)

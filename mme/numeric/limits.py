@@ -161,6 +161,9 @@ class Limits:
         its own: half a millisecond.
     responses_together : int
         Responses from which on they are searched together: fewer take less time than loading the compiled loops.
+    threaded_operations : float
+        Operations of a dense factor from which on searches of several responses run in threads: of smaller ones Python,
+        which runs one thread at a time, takes most of the time.
     groups_left_out : int
         Refits of a jackknife at the most: of more groups some are left out at a time.
     response_numbers : int
@@ -233,6 +236,7 @@ class Limits:
     freedom_operations: float = 5e11
     operations_a_response: float = 5e5
     responses_together: int = 50
+    threaded_operations: float = 3e7
     groups_left_out: int = 200
     response_numbers: int = 8_000_000
     related_levels_asked: int = 2000

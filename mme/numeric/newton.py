@@ -38,14 +38,15 @@ def polish(f: Counted, at: Curvature) -> Curvature:
         if gain <= CONVERGED:  # tried: what the differences promised is not there
             rounding = not at.saddle and promised <= GAIN
             return replace(at, expected_decrease=min(promised, CONVERGED)) if rounding else at
-        if not at.saddle and promised <= _LAST_STEP and abs(gain - promised) <= 0.1 * promised:
+        missed = abs(gain - promised)
+        if not at.saddle and promised <= _LAST_STEP and missed <= min(0.1 * promised, 10.0 * CONVERGED):
             left = at.gradient + at.hessian @ (x - at.x)
             return replace(
                 at,
                 x=x,
                 value=at.value - gain,
                 gradient=left,
-                expected_decrease=0.1 * abs(gain - promised),
+                expected_decrease=0.1 * missed,
                 carried=at.weakest < _LAST_ERROR,  # the Hessian before that step does not tell it from zero
             )
         at = moved(f, at, x, at.value - gain)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
-from mme.numeric.curvature import CONVERGED
+from mme.numeric.curvature import CONVERGED, Curvature
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, minimise
 from mme.search.endless import Endless
@@ -34,6 +34,7 @@ def continued(
     spent: int,
     later: Callable[[], Derivatives | None] | None = None,
     endless: Endless | None = None,
+    nearby: Curvature | None = None,
 ) -> Minimum:
     """Minimise from x; reports and the count of evaluations go on from the ``spent`` ones."""
     report = progress
@@ -43,7 +44,15 @@ def continued(
             progress(spent + evaluation, value, at)
 
     found = minimise(
-        criterion, x, radius, even=even, derivatives=derivatives, later=later, endless=endless, progress=report
+        criterion,
+        x,
+        radius,
+        even=even,
+        nearby=nearby,
+        derivatives=derivatives,
+        later=later,
+        endless=endless,
+        progress=report,
     )
     return replace(found, evaluations=found.evaluations + spent)
 

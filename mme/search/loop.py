@@ -16,7 +16,7 @@ from mme.identifiability.reduced import Reduced, reduced
 from mme.identifiability.saturated import require_identifiable
 from mme.identifiability.undetermined import require_determined
 from mme.model.problem import Model
-from mme.numeric.curvature import CONVERGED
+from mme.numeric.curvature import CONVERGED, Curvature
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.beside_sigma import asks_for_sigma, beside_sigma
@@ -43,7 +43,7 @@ from mme.search.rotated import rotated
 from mme.search.searched import Searched
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
-from mme.search.verdict import UNBOUNDED, Place, judge, of_whole, with_undetermined
+from mme.search.verdict import UNBOUNDED, Optimum, Place, curvature_of, judge, of_whole, with_undetermined
 
 # What was chosen and why, for those who ask: logging.getLogger("mme").setLevel(logging.INFO).
 _LOG = logging.getLogger("mme")
@@ -57,11 +57,13 @@ def search(
     first_theta: np.ndarray | None = None,
     assembled: Objective | None = None,
     by: str = AUTO,
+    alike: Optimum | None = None,
 ) -> Found:
     """Minimise the criterion over theta, unless it is given, and over phi, where the residuals have one.
 
     Entries of theta that the data do not determine are held at zero where that leaves the model as it is. ``by`` is the
-    word of ``search=`` that chooses the steps. ``assembled`` is the model's objective at a first phi, if it was made.
+    word of ``search=`` that chooses the steps. ``assembled`` is the model's objective at a first phi, if it was made;
+    ``alike`` the optimum of the model for another response, whose Hessian serves for first steps.
     """
     first = Objective.of(model, phi=first_phi(model)) if assembled is None else assembled
     if model.bounds is not None:
@@ -79,7 +81,7 @@ def search(
     if among is not None:
         require_determined(model, among)
     if among is None:
-        found = _minimised_rotated(joint, progress, first_theta, by)
+        found = _minimised_rotated(joint, progress, first_theta, by, alike)
         among = undetermined(found.objective, thorough=True) if found.optimum.flat else None
         if among is None:
             return found
@@ -90,11 +92,13 @@ def search(
     return replace(found, optimum=with_undetermined(found.optimum, among))
 
 
-def _minimised_rotated(joint: Joint, progress: Progress, first_theta: np.ndarray | None, by: str) -> Found:
+def _minimised_rotated(
+    joint: Joint, progress: Progress, first_theta: np.ndarray | None, by: str, alike: Optimum | None = None
+) -> Found:
     """Find the optimum of a model; where a rotation makes its levels independent, that of the rotated one."""
     other = rotated(joint.model)
     if other is None:
-        return _minimised(joint, None, progress, first_theta, by)
+        return _minimised(joint, None, progress, first_theta, by, alike=alike)
     among = Joint(other, Objective.of(other, phi=joint.latest.phi))
     _LOG.info("searched with the levels turned by the eigenvectors of their relationship: %s", among.latest.engine)
     found = _minimised(among, None, progress, first_theta, by)
@@ -127,6 +131,7 @@ def _minimised(
     by: str = AUTO,
     descending: bool = True,
     before: int = 0,
+    alike: Optimum | None = None,
 ) -> Found:
     """Find the optimum from a given start, from the moments, or from where descents lead.
 
@@ -147,7 +152,10 @@ def _minimised(
     else:
         spent = before + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            minimum = _minimum(joint, searched, radius, begun, report := reporter(progress, searched), spent, by)
+            nearby = None if alike is None else curvature_of(alike, searched)
+            minimum = _minimum(
+                joint, searched, radius, begun, report := reporter(progress, searched), spent, by, nearby
+            )
             if minimum.endless:
                 minimum = at_its_limit(joint, searched, minimum, searched.x(radius), report)
             else:
@@ -186,8 +194,12 @@ def _minimum(
     report: Report | None,
     spent: int,
     by: str,
+    nearby: Curvature | None = None,
 ) -> Minimum:
-    """The minimum from the first point, ``radius`` away at most; ``spent`` counts the evaluations before."""
+    """The minimum from the first point, ``radius`` away at most; ``spent`` counts the evaluations before.
+
+    ``nearby`` is the curvature of the same criterion of another response at its minimum.
+    """
     criterion, objective = Sought(joint, searched), joint.latest
     valleys = None if begun is None else begun.valleys
     x, wide, even = searched.x(searched.first), searched.x(radius), searched.even
@@ -199,7 +211,9 @@ def _minimum(
     ways = "values alone" if slopes is None else _AVERAGES if isinstance(slopes, Averages) else "exact derivatives"
     _LOG.info("search of %d parameters by %s", x.size, ways)
     later = None if slopes is not None else partial(exact_later, joint, searched, by)
-    minimum = continued(criterion, x, wide, even, slopes, report, spent, later, endless_of(joint, searched))
+    endless = endless_of(joint, searched)
+    nearby = nearby if valleys is None and slopes is None else None
+    minimum = continued(criterion, x, wide, even, slopes, report, spent, later, endless, nearby)
     if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
         slopes = None
         minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)

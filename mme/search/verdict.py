@@ -10,12 +10,15 @@ import numpy as np
 from mme.identifiability.reduced import Reduced
 from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
+from mme.numeric.curvature import Curvature, judged, second_difference
 from mme.numeric.newton import ACCEPTED
 from mme.numeric.optimize import Minimum
 from mme.search.searched import Searched, growing
 
 # A parameter with this share in a direction that the data leave open is named.
 _TAKES_PART = 0.3
+# Parameters from which on a known Hessian saves evaluations.
+_SEVERAL = 3
 UNBOUNDED = "no finite maximum"
 # Why there is no minimum.
 WITHOUT_BOUND = (
@@ -153,6 +156,27 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> O
         verdict=verdict,
         weak=open_parameters(hessian, flat, search_names(model)) if verdict == "flat" else (),
     )
+
+
+def curvature_of(optimum: Optimum, searched: Searched) -> Curvature | None:
+    """The curvature at an optimum by the scaled coordinates of a search; None where it has no definite Hessian there.
+
+    The other way round as :func:`judge`. Of few parameters one by differences takes no longer: None too.
+    """
+    k, coordinates = searched.model.k, searched.model.coordinates
+    if searched.first.size < _SEVERAL:
+        return None
+    if optimum.verdict != "minimum" or not searched.free.all() or not np.isfinite(optimum.hessian).all():
+        return None
+    by_axes = np.eye(searched.free.size)
+    by_axes[:k, :k] = coordinates.jacobian(optimum.theta)
+    at = np.concatenate([coordinates.inner(optimum.theta), optimum.phi])
+    back = np.linalg.inv(searched.jacobian(at) @ by_axes)
+    hessian = back.T @ optimum.hessian @ back
+    if not np.linalg.eigvalsh(hessian).min(initial=1.0) > 0.0:
+        return None
+    steps = np.sqrt(second_difference(optimum.criterion) / np.diag(hessian))
+    return judged(searched.x(at), optimum.criterion, np.zeros(at.size), hessian, np.minimum(steps, 1.0))
 
 
 def _among(entries: np.ndarray) -> Any:

@@ -157,7 +157,8 @@ def bootstrap(
     known, plan = fit.objective, fit.objective.plan
     given = fit.theta_given and fit.model.held is None
     parts = resampled_groups(fit, by, origin) if draws == "cases" else None
-    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching, draws, parts)
+    refitter = Refitter(fit.model, fit.theta, fit.optimum.phi, plan, given, origin, known, searching, draws)
+    refitter.parts, refitter.alike = parts, fit.optimum
     assert draws == "cases" or refitter.simulator is not None  # refused before processes begin
     wanted = processors() if workers is None else int(workers)
     processes, least = min(wanted, int(n)), 1

@@ -30,7 +30,9 @@ from mme.numeric.limits import Limits, limits, set_limits
 from mme.results.resample import drawn_by
 from mme.results.simulate import Simulator
 from mme.search.found import Found
+from mme.search.known_derivatives import AUTO
 from mme.search.loop import search
+from mme.search.verdict import Optimum
 from mme.solution.estimates import Estimates
 
 Progress = bool | Callable[[int, int], None]
@@ -44,7 +46,8 @@ _PIECES = 16
 class Refitter:
     """Draws and fits replicates by their numbers. A process that does not share memory assembles the model anew.
 
-    ``parts`` says of which groups a replicate has the records; None: of all, with a response of its own.
+    ``parts`` says of which groups a replicate has the records; None: of all, with a response of its own. The Hessian of
+    ``alike``, the optimum of the fit, serves for first steps.
     """
 
     model: Model
@@ -57,9 +60,10 @@ class Refitter:
     searching: Callable[..., Found] = search
     draws: str = "parametric"
     parts: Resampled | LeftOut | None = None
+    alike: Optimum | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching", "draws", "parts")
+        fields = ("model", "theta", "phi", "plan", "given", "entropy", "searching", "draws", "parts", "alike")
         return {name: getattr(self, name) for name in fields} | {"known": None}
 
     @cached_property
@@ -130,7 +134,8 @@ class Refitter:
 
     def _replicate(self, number: int) -> np.ndarray:
         objective = self.sample(number)
-        found = self.searching(objective.model, self.theta if self.given else None, False, self.theta, objective)
+        theta = self.theta if self.given else None
+        found = self.searching(objective.model, theta, False, self.theta, objective, AUTO, self.alike)
         flags = [float(bool(found.optimum.boundary)), float(found.optimum.converged)]
         return np.concatenate([parameters_of(found.objective, found.optimum.theta), found.optimum.theta, flags])
 

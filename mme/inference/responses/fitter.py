@@ -89,7 +89,7 @@ class ManyFitter:
             found.put(np.array([j]), FoundMany.nothing(1, len(L), found.variances.shape[1], fit.model.k))
             try:
                 of = fit if weights is None else _weighted(fit, weights[j])
-                self._alone(refitted(of, Y[j], True), L[:, kept], found, j)
+                self._alone(refitted(of, Y[j], True, alike=False), L[:, kept], found, j)
             except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
                 reasons[j] = str(error)
         for values in (found.estimate, found.se, found.df):

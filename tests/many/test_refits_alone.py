@@ -1,0 +1,55 @@
+"""Refits that are searched one by one: from the Hessian of the fit, in threads, to the same optimum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mme
+from mme.fitted.refit import refitted
+from mme.numeric.limits import limits, within
+
+
+def crossed(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, 40, 900), rng.integers(0, 30, 900)
+    x = rng.normal(size=900)
+    c, half = rng.integers(0, 25, 900), np.where(rng.random(900) < 0.5, "early", "late")
+    effects = rng.normal(size=40)[a] + 0.7 * rng.normal(size=30)[b] + 0.8 * rng.normal(size=25)[c]
+    return {"y": x + effects + rng.normal(size=900), "x": x, "a": a, "b": b, "c": c, "half": half}
+
+
+@pytest.mark.parametrize("residual", [None, mme.Heterogeneous("half")])
+def test_a_refit_takes_the_hessian_of_the_fit_and_ends_where_a_fresh_search_does(residual):
+    data = crossed(1)
+    formula = "y ~ x + (1 | a) + (1 | b)" + (" + (1 | c)" if residual is None else "")
+    fit = mme.lmer(formula, data, residual=residual)
+    evaluations = 0
+    for y in np.asarray(fit.simulate(4, seed=2)).T:
+        near, fresh = refitted(fit.internals, y, True), mme.lmer(formula, data | {"y": y}, residual=residual)
+        assert near.criterion == pytest.approx(fresh.criterion, abs=1e-6)
+        assert_allclose(near.theta, fresh.theta, atol=1e-4)
+        assert near.optimum.verdict == fresh.optimum.verdict
+        evaluations += fresh.optimum.evaluations - near.optimum.evaluations
+    assert evaluations > 0
+
+
+def test_a_response_far_from_the_model_is_found_too():
+    data = crossed(2)
+    fit = mme.lmer("y ~ x + (1 | a) + (1 | b)", data)
+    rng = np.random.default_rng(3)
+    for y in (rng.normal(size=900), 50.0 * rng.normal(size=40)[data["a"]] + 1e-3 * rng.normal(size=900)):
+        fresh = mme.lmer("y ~ x + (1 | a) + (1 | b)", data | {"y": y})
+        assert refitted(fit.internals, y, True).criterion == pytest.approx(fresh.criterion, abs=1e-6)
+
+
+def test_threads_change_nothing():
+    fit = mme.lmer("y ~ x + (1 | a) + (1 | b)", crossed(3))
+    Y = np.asarray(fit.simulate(6, seed=1))
+    with within(replace(limits(), threaded_operations=0.0, responses_together=1000)):
+        one, two = fit.refit(Y, workers=1), fit.refit(Y, workers=2)
+    assert_array_equal(one.theta, two.theta)
+    assert_array_equal(one.criterion, two.criterion)
