@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """The site: pages, API reference, gallery, search, into ``build/site``: ``./run docs`` (``./run docs serve`` shows it).
 
+``./run docs release`` puts it below ``v/VERSION`` there, beside the others: a list in the side bar leads from one to
+another.
+
 The pages of ``docs/`` are read as they are; what stands elsewhere (changelog, benchmarks, how to contribute) and the
 API reference are put beside them. A link that leads nowhere, or code of the gallery that fails, is an error.
 """
@@ -8,6 +11,7 @@ API reference are put beside them. A link that leads nowhere, or code of the gal
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import sys
@@ -18,10 +22,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import reference  # noqa: E402
+import versions  # noqa: E402
 
 import mme  # noqa: E402
 
-SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
+SOURCE, SITE = ROOT / "build" / "site-source", versions.SITE
+TREES = ROOT / "build" / "site-trees"
 PORT = 8000
 # What the side bar shows, in its order; the index has the rest of what there is to say of each.
 CONTENTS = {
@@ -53,7 +59,7 @@ ELSEWHERE = {
 def sources() -> None:
     """Put together what Sphinx reads."""
     shutil.rmtree(SOURCE, ignore_errors=True)
-    tools = shutil.ignore_patterns("__pycache__", "build_site.py", "reference.py")
+    tools = shutil.ignore_patterns("__pycache__", "build_site.py", "reference.py", "versions.py")
     shutil.copytree(ROOT / "docs", SOURCE, ignore=tools)
     for name, place in ELSEWHERE.items():
         (SOURCE / name).write_text((ROOT / place).read_text(encoding="utf-8"), encoding="utf-8")
@@ -82,15 +88,20 @@ def contents() -> str:
     return "\n".join([*parts, ""])
 
 
-def build() -> int:
-    """Write the site; the number of errors."""
+def build(version: str = "") -> int:
+    """Write the site, that of a release below ``v/``; the number of errors."""
     from sphinx.cmd.build import build_main
 
     sources()
-    failed: int = build_main(["-b", "html", "-W", "--keep-going", "-q", str(SOURCE), str(SITE)])
+    here = SITE / versions.path_of(version)
+    here.mkdir(parents=True, exist_ok=True)
+    os.environ["SITE_VERSION"] = version
+    failed: int = build_main(["-b", "html", "-W", "--keep-going", "-q", "-d", str(TREES), str(SOURCE), str(here)])
     (SITE / ".nojekyll").touch()
+    versions.write()
     if not failed:
-        print(f"mme {mme.__version__}: {len(list(SITE.rglob('*.html')))} pages in {SITE}")
+        pages = [page for page in here.rglob("*.html") if version or SITE / versions.RELEASES not in page.parents]
+        print(f"mme {mme.__version__}: {len(pages)} pages in {here}")
     return failed
 
 
@@ -103,9 +114,9 @@ def serve() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Build, and serve where asked."""
-    failed = build()
-    if not failed and arguments[:1] == ["serve"]:
+    """Build, as a release and then serve where asked."""
+    failed = build(mme.__version__ if "release" in arguments else "")
+    if not failed and "serve" in arguments:
         serve()
     return failed
 

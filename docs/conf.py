@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
+
+import versions
+
 import mme
 
 project, author, release = "mme", "mme developers", mme.__version__
@@ -19,6 +27,25 @@ html_theme = "furo"
 html_title = f"mme {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["versions.js"]
+templates_path = ["templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "versions.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+# Where this version stands below the root of the site, the way back, and what else is there.
+own = os.environ.get("SITE_VERSION", "")
+html_context = {
+    "site_path": versions.path_of(own),
+    "site_root": "../" * versions.path_of(own).count("/"),
+    "site_versions": versions.known(own),
+}
 html_theme_options = {"navigation_with_keys": True}
 pygments_style, pygments_dark_style = "friendly", "github-dark"
 

@@ -156,7 +156,7 @@ def _pictures() -> str:
     lines = ["# Pictures of a fit", "", *_markdown(inspect.getdoc(sys.modules[Plots.__module__]) or "")]
     own = {name for name, value in members(GeneralisedPlots).items() if members(Plots).get(name) is None}
     apart = [f"fit.plot.{name}" for name in ("residuals", "qq")]
-    lines += _members(Plots, "fit.plot")
+    lines += ["", "## Of linear fits, and mostly of generalised ones too", *_members(Plots, "fit.plot")]
     lines += ["", "## Of generalised fits alone", "", f"Beside these, {' and '.join(apart)} are of their own kind."]
     return "\n".join([*lines, *_members(GeneralisedPlots, "fit.plot", only=own)]) + "\n"
 

@@ -202,12 +202,10 @@ _ESTIMATORS = ("MixedGLMClassifier", "MixedGLMRegressor", "MixedLMRegressor")
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
-        from difflib import get_close_matches
+        from mme.api.elsewhere import instead
 
-        near = [] if name.startswith("_") else get_close_matches(name, __dir__(), 1)
-        raise AttributeError(
-            f"module 'mme' has no attribute {name!r}" + (f": did you mean {near[0]!r}?" if near else "")
-        )
+        hint = instead(name, __dir__())
+        raise AttributeError(f"module 'mme' has no attribute {name!r}{hint and f': {hint}'}")
     try:
         value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value

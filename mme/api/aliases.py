@@ -29,6 +29,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "random_effects": lambda fit: fit.ranef(),
     "cov_re": lambda fit: fit.varcorr,
     "sigma_": lambda fit: _sigma(fit),
+    "converged": lambda fit: fit.optimum.converged,
     "coef_": lambda fit: fit.beta,
 }
 # The same of R, where they are functions.
@@ -72,6 +73,25 @@ ELSEWHERE = {
     "score": "refit(y) fits another response; loglik is the log likelihood",
     "as_latex": "table().to_latex()",
     "confint_": "confint()",
+    "fit": "it is fitted; update('~ . + x') fits a changed model, refit(y) another response",
+    "random_effects_cov": "condvar() is the covariance of the random effects given y, pev() with beta's uncertainty",
+    "bse_re": "confint() has intervals of the variances; summary() their estimates",
+    "profile_re": "profile() has the profiles of the variances",
+    "k_fe": "len(fit.beta) is the number of fixed effects",
+    "k_re": "ranef() has the random effects; theta_names the parameters of their variances",
+    "load": "mme.load_fit(path) reads what save(path) wrote",
+    "remove_data": "save(path) writes the fit without its table",
+    "cov_re_unscaled": "varcorr has the covariances; divide by sigma**2",
+    "get_robustcov_results": "coefficients(robust='CR2', cluster='g') has robust standard errors",
+    "summary2": "summary() is text, table() an object with to_latex(), to_html(), to_docx()",
+    "normalized_cov_params": "beta_cov is the covariance of the fixed effects",
+    "get_distribution": "simulate() draws responses",
+    "fit_regularized": "there are no penalties but those of the random effects",
+    "use_t": "coefficients(ddf='satterthwaite') tests by t, ddf='none' by the normal distribution",
+    "BLUE": "beta are the BLUEs",
+    "BLUP": "ranef() has the BLUPs",
+    "solution": "coefficients() has the solution for fixed effects, ranef() that for random ones",
+    "blup": "ranef() has the BLUPs, ebv() breeding values with reliabilities",
 }
 
 
@@ -89,7 +109,7 @@ def alias(fit: Any, name: str) -> Any:
         return METHODS[name](fit)
     if name in FUNCTIONS:
         return callable_too(FUNCTIONS[name](fit))
-    near = [] if name.startswith("_") else get_close_matches(name, dir(fit), 1)
+    near = [] if name.startswith("_") else get_close_matches(name, dir(fit), 1, 0.75)
     hint = ELSEWHERE[name] if name in ELSEWHERE else f"did you mean '{near[0]}'?" if near else ""
     raise AttributeError(f"'{type(fit).__name__}' object has no attribute '{name}'{hint and f': {hint}'}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.api.generalised_base import GeneralisedFace
+from mme.results.frames import ByFactor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ class GeneralisedRandomEffects(GeneralisedFace):
         """Modes of the random effects given the data, on the scale of the link: as :meth:`mme.Fit.ranef`."""
         from mme.results.random_effects import ranef
 
-        return ranef(self.internals, by)
+        return ByFactor(ranef(self.internals, by))
 
     def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
         """Their variance given the data, parameters held at their estimates, from the curvature at the mode."""
@@ -49,13 +50,13 @@ class GeneralisedRandomEffects(GeneralisedFace):
         """
         from mme.results.random_effects import generalised_reliability
 
-        return generalised_reliability(self.internals, by)
+        return ByFactor(generalised_reliability(self.internals, by))
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each level: fixed effects plus modes, by grouping factor."""
         from mme.results.random_effects import coef
 
-        return coef(self.internals)
+        return ByFactor(coef(self.internals))
 
     def shrinkage(self, by: str = "factor") -> dict[str, pd.DataFrame]:
         """Each level's estimate from its own records, from all, and between the two, on the scale of the link.
@@ -77,7 +78,7 @@ class GeneralisedRandomEffects(GeneralisedFace):
         """
         from mme.results.generalised_shrinkage import generalised_shrinkage
 
-        return generalised_shrinkage(self.internals, by)
+        return ByFactor(generalised_shrinkage(self.internals, by))
 
     def draws(self, n: int = 1000, *, seed: int | np.random.Generator | None = None, by: str = "factor") -> Draws:
         """Draw (beta, b) from the normal distribution that intervals of predictions state.

@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.api.base import Face, of_records
 from mme.results import random_effects
+from mme.results.frames import ByFactor
 from mme.results.genetics import heritability_table
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RandomEffects(Face):
         >>> {name: list(table.columns) for name, table in fit.ranef(by="term").items()}
         {'Subject': ['(Intercept)'], 'Subject.1': ['Days']}
         """
-        return random_effects.ranef(self.internals, by)
+        return ByFactor(random_effects.ranef(self.internals, by))
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients of each level: fixed effects plus BLUPs, by grouping factor.
@@ -54,7 +55,7 @@ class RandomEffects(Face):
         dict of DataFrame
             A row a level; columns are the intercept, the fixed effects, then coefficients that are random alone.
         """
-        return random_effects.coef(self.internals)
+        return ByFactor(random_effects.coef(self.internals))
 
     def condvar(self, by: str = "factor", *, levels: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """Conditional variance var(b | y) with beta held at its estimate: lme4's ``condVar``.
@@ -89,7 +90,7 @@ class RandomEffects(Face):
         value with its groups, as :meth:`ranef` gives it, while var(b) counts no groups: the reliability is NaN where
         the PEV is larger than var(b), or where nothing is known of the groups.
         """
-        return random_effects.reliability(self.internals, by, levels)
+        return ByFactor(random_effects.reliability(self.internals, by, levels))
 
     def heritability(self, name: str) -> pd.DataFrame:
         """Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method)."""
@@ -140,7 +141,7 @@ class RandomEffects(Face):
             By name as in :meth:`ranef`, a row for each level and coefficient: ``n`` records, ``pooled`` (the fixed
             effect), ``no_pooling`` (the level alone), ``partial_pooling``, and the ``weight`` of the level's own data.
         """
-        return random_effects.shrinkage(self.internals, by)
+        return ByFactor(random_effects.shrinkage(self.internals, by))
 
     def variance_shares(self) -> pd.DataFrame:
         """``variance, share`` of the fixed effects, each random term and the residual; the shares sum to one.
@@ -264,15 +265,16 @@ class RandomEffects(Face):
 
         Parameters
         ----------
-        X : (J, p) array or DataFrame, optional
-            Population means of the fixed-effect columns of each area, in the order of the levels, or a DataFrame with
-            the levels for its index. None: the means of the area's records.
+        X : (J, p) array or table, optional
+            Population means of the fixed-effect columns of each area, in the order of the levels; or a table of them,
+            or of the columns of the formula, the areas in its index or a column: areas without a record may follow.
+            None: the means of the area's records.
 
         Returns
         -------
         DataFrame
-            By level: ``estimate`` x_g'beta + v_g, ``gamma`` the weight of the area's own data, ``g1, g2, g3`` and
-            ``mse``.
+            By level: ``estimate`` x_g'beta + v_g, ``gamma`` the weight of the area's own data, ``g1, g2, g3``,
+            ``mse``, and the coefficient of variation ``cv``, its root over the estimate.
 
         Raises
         ------
@@ -289,11 +291,11 @@ class RandomEffects(Face):
         >>> areas = mme.Term(np.arange(12), name="area")
         >>> fit = mme.fit(y, np.ones((12, 1)), [areas], sigma=1.0, weights=1 / psi)
         >>> fit.eblup_mse().head(3).round(3)
-              estimate  gamma     g1     g2     g3    mse
+              estimate  gamma     g1     g2     g3    mse     cv
         area
-        0        1.258  0.852  0.170  0.003  0.007  0.188
-        1        2.676  0.696  0.348  0.013  0.025  0.410
-        2        1.915  0.534  0.534  0.030  0.044  0.653
+        0        1.258  0.852  0.170  0.003  0.007  0.188  0.345
+        1        2.676  0.696  0.348  0.013  0.025  0.410  0.239
+        2        1.915  0.534  0.534  0.030  0.044  0.653  0.422
         """
         from mme.results.smallarea import eblup_mse
 

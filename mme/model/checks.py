@@ -172,7 +172,7 @@ def check_terms(terms: Sequence[Term], n: int) -> tuple[Term, ...]:
         raise MMEError(f"terms must be a list of mme.Term objects, got {type(terms).__name__}")
     for term in terms:
         if not isinstance(term, Term):
-            raise MMEError(f"terms must be mme.Term objects, got {type(term).__name__}")
+            raise MMEError(f"terms must be a list of mme.Term objects, [mme.Term(groups)]; got {type(term).__name__}")
     for term in (apart := renamed(terms)):
         _check_term(term, n)
     return apart

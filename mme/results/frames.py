@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mme.results.table import Table
 from mme.results.text import column_format, fixed_point, formatted, freedoms, p_values
 
 if TYPE_CHECKING:
     import pandas as pd
+
+V = TypeVar("V")
 
 # Columns by what they are: in units of the response, statistics of three decimals, degrees of freedom, p-values.
 _MEASURES = (
@@ -26,6 +28,16 @@ _CRITERIA = ("aic", "aicc", "bic", "loglik", "deviance", "criterion")
 _P = ("p", "p_boundary", "p_value")
 # Rows that are printed all; of more the first and the last ones.
 _MOST_ROWS, _FIRST, _LAST = 60, 40, 10
+
+
+class ByFactor(dict[str, V]):
+    """A result of each grouping factor, whose levels are rows of it."""
+
+    def __missing__(self, key: Any) -> V:
+        known = ", ".join(map(repr, self)) or "none"
+        level = next((name for name, part in self.items() if key in getattr(part, "index", ())), None)
+        where = f": it is a level of {level!r}: [{level!r}].loc[{key!r}]" if level is not None else ""
+        raise KeyError(f"{key!r} is no grouping factor, which are {known}{where}")
 
 
 def framed(table: pd.DataFrame, title: str = "", notes: Iterable[str] = ()) -> pd.DataFrame:

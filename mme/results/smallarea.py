@@ -16,11 +16,14 @@ I the information of the variances (Prasad and Rao 1990, J. Am. Stat. Assoc. 85,
 
 The Fay-Herriot model (1979, J. Am. Stat. Assoc. 74, 269-277) is the case of one direct estimate an area with known
 variance psi_g: ``mme.fit(y, X, [mme.Term(area)], sigma=1, weights=1/psi)``.
+
+An area without a record has gamma = 0: its estimate is x_g'beta, its error s_v + x_g'var(beta_hat) x_g.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +36,9 @@ from mme.tables.arrays import numbers
 if TYPE_CHECKING:
     import pandas as pd
 
+# Areas that a message names.
+_NAMED = 5
+
 
 def eblup_mse(fit: Fitted, X: Any = None) -> pd.DataFrame:
     """Estimates of small areas with the second-order mean squared error of Prasad and Rao."""
@@ -41,24 +47,26 @@ def eblup_mse(fit: Fitted, X: Any = None) -> pd.DataFrame:
     fit.model.require_dense("eblup_mse()")
     _check(fit)
     areas = _areas(fit)
-    means = areas.means if X is None else _given(fit, X)
+    term = fit.model.terms[0]
+    means, labels = (areas.means, pd.Index(term.levels, name=term.group)) if X is None else _given(fit, X)
+    new = len(means) - term.n_levels  # areas without a record: gamma is 0
     gamma, D = areas.gamma, areas.D
-    a = means - gamma[:, None] * areas.weighted_means
-    g1, g2 = gamma * areas.s_e / areas.w, _variances(fit.estimates.half, a)
+    a = means - _followed(gamma[:, None] * areas.weighted_means, new, 0.0)
+    g1, g2 = _followed(gamma * areas.s_e / areas.w, new, areas.s_v), _variances(fit.estimates.half, a)
     information = _information(areas)
     inverse = np.linalg.pinv(information, hermitian=True)
     slope = np.column_stack([(1.0 - gamma) / D, -gamma / (areas.w * D)])[:, : len(information)]
-    g3 = D * np.einsum("gi,ij,gj->g", slope, inverse, slope)
+    g3 = _followed(D * np.einsum("gi,ij,gj->g", slope, inverse, slope), new, 0.0)
     mse = g1 + g2 + 2.0 * g3
     if fit.method == "ML":
-        gradient = np.column_stack([(1.0 - gamma) ** 2, gamma**2 / areas.w])[:, : len(information)]
-        mse = mse - gradient @ (0.5 * inverse @ _bias(areas, fit.estimates.half)[: len(information)])
-    estimate = means @ fit.estimates.beta + fit.estimates.b[0][:, 0]
-    term = fit.model.terms[0]
-    return pd.DataFrame(
-        {"estimate": estimate, "gamma": gamma, "g1": g1, "g2": g2, "g3": g3, "mse": mse},
-        index=pd.Index(term.levels, name=term.group),
-    )
+        gradient = _followed(np.column_stack([(1.0 - gamma) ** 2, gamma**2 / areas.w]), new, (1.0, 0.0))
+        mse -= gradient[:, : len(information)] @ (0.5 * inverse @ _bias(areas, fit.estimates.half)[: len(information)])
+    gamma, b = _followed(gamma, new, 0.0), _followed(fit.estimates.b[0][:, 0], new, 0.0)
+    estimate = means @ fit.estimates.beta + b
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cv = np.sqrt(mse) / np.abs(estimate)
+    columns = {"estimate": estimate, "gamma": gamma, "g1": g1, "g2": g2, "g3": g3, "mse": mse, "cv": cv}
+    return pd.DataFrame(columns, index=labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +128,11 @@ def _bias(areas: _Areas, half: np.ndarray) -> np.ndarray:
     return -np.array([between.sum(), within + (between / w).sum()])
 
 
+def _followed(values: np.ndarray, new: int, value: Any) -> np.ndarray:
+    """Values of the areas of the fit, then one value for each of the others."""
+    return np.concatenate([values, np.broadcast_to(value, (new, *values.shape[1:]))])
+
+
 def _variances(half: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Variances (m,) of rows (m, p) of beta, with cov(beta) = half'half: sums of squares, far from zero too."""
     return np.asarray(((rows @ half.T) ** 2).sum(axis=1))
@@ -135,24 +148,55 @@ def _check(fit: Fitted) -> None:
         raise MMEError("eblup_mse is made for residuals without a structure; give known variances as weights")
 
 
-def _given(fit: Fitted, X: Any) -> np.ndarray:
-    term, names = fit.model.terms[0], fit.model.x_names
-    if hasattr(X, "reindex") and hasattr(X, "columns"):
-        missing = [level for level in term.levels.tolist() if level not in X.index]
-        absent = [name for name in fit.fixed_names if name not in X.columns]
-        if missing or absent:
-            lacking = [*map(repr, missing[:5]), *map(repr, absent)]
-            raise MMEError(
-                f"X has no row or column {', '.join(lacking)}: it needs a row a level of '{term.group}' and "
-                f"the columns {', '.join(fit.fixed_names)}"
-            )
-        X = X.reindex(index=term.levels, columns=list(fit.fixed_names))
-    values = numbers(X, "X")
-    if values.shape == (term.n_levels, len(names)):
-        values = values[:, fit.objective.basis.kept] if len(names) > len(fit.fixed_names) else values
-    if values.shape != (term.n_levels, len(fit.fixed_names)) or not np.isfinite(values).all():
+def _given(fit: Fitted, X: Any) -> tuple[np.ndarray, pd.Index]:
+    """Means (areas, p) and the areas: those of the fit in its order, then areas that it has no record of."""
+    import pandas as pd
+
+    term, names, kept = fit.model.terms[0], fit.model.x_names, list(fit.fixed_names)
+    table = _table(X, term.group)
+    if table is None:
+        values = numbers(X, "X")
+        if values.shape == (term.n_levels, len(names)) and len(names) > len(kept):
+            values = values[:, fit.objective.basis.kept]
+        areas = pd.Index(term.levels, name=term.group)
+    else:
+        seen = set(term.levels.tolist())
+        order = [*term.levels.tolist(), *(label for label in table.index if label not in seen)]
+        missing = [level for level in term.levels.tolist() if level not in table.index]
+        if missing or not table.index.is_unique:
+            lacking = ", ".join(map(repr, missing[:_NAMED])) or "each level once"
+            raise MMEError(f"X has no row of {lacking}: it needs a row a level of '{term.group}'")
+        table = table.loc[order]
+        values, areas = _columns(fit, table, kept), pd.Index(order, name=term.group)
+    if values.shape != (len(areas), len(kept)) or not np.isfinite(values).all():
         raise MMEError(
             f"X must be finite, {term.n_levels} levels of '{term.group}' x {len(names)} columns ({', '.join(names)}); "
             f"got {values.shape}"
         )
-    return values
+    return values, areas
+
+
+def _table(X: Any, group: str) -> pd.DataFrame | None:
+    """A table with the areas for its index; None: it is an array."""
+    import pandas as pd
+
+    if isinstance(X, Mapping):
+        X = pd.DataFrame(dict(X))
+    elif hasattr(X, "to_pandas"):
+        X = X.to_pandas()
+    if not isinstance(X, pd.DataFrame):
+        return None
+    return X.set_index(group) if group in X.columns else X
+
+
+def _columns(fit: Fitted, table: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """The columns of X by their names, the intercept where it is left out; else from the columns of the formula."""
+    if "(Intercept)" in names and "(Intercept)" not in table.columns:
+        table = table.assign(**{"(Intercept)": 1.0})
+    absent = [name for name in names if name not in table.columns]
+    if absent and fit.specification is not None:
+        X = replace(fit.specification, bars=()).rows(table, random=False, labels=False).X
+        return np.asarray(X)[:, fit.objective.basis.kept]
+    if absent:
+        raise MMEError(f"X has no column {', '.join(map(repr, absent))}: it needs the columns {', '.join(names)}")
+    return numbers(table[names], "X")

@@ -113,6 +113,12 @@ class MixedLMRegressor(RegressorMixin, Grouped):  # type: ignore[misc]  # scikit
         check_is_fitted(self)
         return self._linear(X, groups)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
+        """R squared of the predictions; with ``groups``, of those with the effects of the groups."""
+        from sklearn.metrics import r2_score
+
+        return float(r2_score(y, self.predict(X, groups), sample_weight=sample_weight))
+
     def _training(
         self, X: Any, y: Any, groups: Any, sample_weight: Any
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]:

@@ -15,6 +15,25 @@ Known = Callable[[Any, str], Sequence[str]]
 F = TypeVar("F", bound=Callable[..., Any])
 K = TypeVar("K", bound=type)
 
+# Arguments of other packages: what is written here in their place.
+_ELSEWHERE = {
+    "groups": "random effects stand in the formula: 'y ~ x + (1 | g)'; of arrays in mme.Term(groups)",
+    "re_formula": "random effects stand in the formula: 'y ~ x + (x | g)'",
+    "vc_formula": "variance components stand in the formula: 'y ~ x + (1 | a) + (1 | b)'",
+    "exog_re": "random effects are terms: mme.Term(groups, covariates)",
+    "random": "random effects stand in the formula: 'y ~ x + (x | g)'",
+    "correlation": "correlated residuals are residual=mme.AR1('time', 'g') and its like",
+    "reml": "write REML=True or REML=False",
+    "missing": "write na_action='drop' or 'raise'",
+    "family": "mme.glmer has families",
+    "exog": "write newdata, the table of new rows",
+    "alpha": "write level=0.95 for alpha=0.05",
+    "emm": "write fit.means('factor')",
+    "re_form": "write random=False or True",
+    "allow_new_levels": "write new_levels='population'",
+    "se_fit": "write interval='confidence', which has se",
+    "control": "write search=, or nothing: the search needs no control",
+}
 # Names of the user's model that a message lists, and characters of an example.
 _LISTED, _WIDTH = 8, 100
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -107,8 +126,8 @@ def _strange(name: str, own: Sequence[inspect.Parameter], options: dict[str, Any
     for option in options:
         if option not in names:
             near = get_close_matches(option, names, 1)
-            takes = f"its arguments are {', '.join(names)}" if names else "it takes no arguments"
-            said.append(f"{name}() takes no '{option}': " + (f"did you mean '{near[0]}'?" if near else takes))
+            hint = f"did you mean '{near[0]}'?" if near else f"its arguments are {', '.join(names) or 'none'}"
+            said.append(f"{name}() takes no '{option}': {_ELSEWHERE.get(option, hint)}")
     return said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,4 +145,6 @@ def _proper_name(name: str) -> str:
         return proper[wanted]
     near = get_close_matches(wanted, proper, n=1)
     hint = f" (did you mean '{proper[near[0]]}'?)" if near else ""
+    if isinstance(name, os.PathLike) or "." in wanted or "/" in wanted:
+        hint = " (mme.load_fit reads a saved fit; mme.lmer takes the path of a table)"
     raise MMEError(f"no data set is named '{name}'{hint}; available are {', '.join(NAMES[:-1])} and {NAMES[-1]}")

@@ -125,3 +125,36 @@ def test_a_column_whose_name_has_a_colon_is_itself():
     data = {"a:b": np.tile(["u", "v", "w"], 20), "g": np.repeat(np.arange(12), 5), "y": rng.normal(size=60)}
     fit = mme.lmer("y ~ `a:b` + (1 | g)", data)
     assert fit.means("a:b").index.tolist() == ["u", "v", "w"]
+
+
+def test_names_and_arguments_of_other_packages_lead_to_what_does_their_work_here(fits):
+    for name, said in (
+        ("MixedLM", "mme.lmer"),
+        ("lme", "residual=mme.AR1"),
+        ("emmeans", "fit.means"),
+        ("GEE", "robust"),
+    ):
+        with pytest.raises(AttributeError, match=said):
+            getattr(mme, name)
+    for option, said in (
+        ("groups", r"\(1 \| g\)"),
+        ("re_formula", r"\(x \| g\)"),
+        ("reml", "REML=True"),
+        ("family", "glmer"),
+    ):
+        with pytest.raises(TypeError, match=f"takes no '{option}'.*{said}"):
+            mme.lmer("y ~ x", {}, **{option: 1})
+    assert fits["linear"].converged
+    with pytest.raises(AttributeError, match="it is fitted"):
+        fits["linear"].fit()
+    with pytest.raises(mme.MMEError, match="load_fit reads a saved fit"):
+        mme.load("fit.mme")
+
+
+def test_a_level_in_the_place_of_its_factor_is_told_where_it_stands(fits):
+    effects = fits["linear"].ranef()
+    assert type(effects["Block"]).__name__ == "DataFrame"
+    with pytest.raises(KeyError, match=r"'VI' is no grouping factor.* level of 'Block': \['Block'\].loc\['VI'\]"):
+        effects["VI"]
+    with pytest.raises(KeyError, match="'nothing' is no grouping factor, which are 'Variety:Block', 'Block'"):
+        fits["linear"].coef()["nothing"]

@@ -487,10 +487,44 @@ def test_population_means_of_the_areas_are_matched_by_level():
     means = pd.DataFrame({"x": np.linspace(-1, 1, 9), "one": 1.0}, index=range(9))
     expected = fit.eblup_mse(means[["one", "x"]].to_numpy())
     pd.testing.assert_frame_equal(fit.eblup_mse(means.sample(frac=1.0, random_state=1)), expected)
-    with pytest.raises(mme.MMEError, match="no row or column 8"):
+    named = means.rename_axis("area").reset_index()
+    pd.testing.assert_frame_equal(fit.eblup_mse(named), expected)
+    pd.testing.assert_frame_equal(fit.eblup_mse(named.to_dict("list")), expected)
+    with pytest.raises(mme.MMEError, match="no row of 8"):
         fit.eblup_mse(means.drop(index=8))
+    with pytest.raises(mme.MMEError, match="no column 'x': it needs the columns one, x"):
+        fit.eblup_mse(means[["one"]])
     with pytest.raises(mme.MMEError, match=r"X must be finite, 9 levels of 'area' x 2 columns"):
         fit.eblup_mse(np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_means_of_the_formulas_columns_serve_and_areas_without_records_are_synthetic(method):
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"area": np.repeat(list("abcdefgh"), 5), "x": rng.normal(5, 1, 40)})
+    data["y"] = 3.0 + data["x"] + rng.normal(size=8).repeat(5) + rng.normal(size=40)
+    fit = mme.lmer("y ~ I(x^2) + (1 | area)", data, method=method)
+    means = data.groupby("area")[["x"]].mean()
+    X = np.column_stack([np.ones(8), means["x"] ** 2])
+    pd.testing.assert_frame_equal(fit.eblup_mse(means), fit.eblup_mse(X))
+    more = pd.concat([means, pd.DataFrame({"x": [4.0, 6.0]}, index=["z", "k"])])
+    found = fit.eblup_mse(more)
+    pd.testing.assert_frame_equal(found.iloc[:8], fit.eblup_mse(X))
+    rows, s_v = np.array([[1.0, 16.0], [1.0, 36.0]]), float(fit.varcorr["area"].cov[0, 0])
+    V = fit.beta_cov.to_numpy()
+    np.testing.assert_allclose(found["estimate"][8:], rows @ fit.beta, rtol=1e-12)
+    np.testing.assert_allclose(found["g1"][8:] + found["g2"][8:], s_v + np.diag(rows @ V @ rows.T), rtol=1e-9)
+    assert (found["gamma"][8:] == 0).all()
+    # an area with next to no weight is an area without a record
+    light = pd.concat([data, pd.DataFrame({"area": ["z"], "x": [4.0], "y": [7.0]})])
+    w = np.append(np.ones(40), 1e-9)
+    beside = mme.lmer("y ~ I(x^2) + (1 | area)", light, method=method, weights=w, theta=fit.theta, sigma=fit.sigma)
+    limit = beside.eblup_mse(more.drop(index="k")).loc["z"]
+    known = mme.lmer("y ~ I(x^2) + (1 | area)", data, method=method, theta=fit.theta, sigma=fit.sigma)
+    near = known.eblup_mse(more).loc["z"]
+    np.testing.assert_allclose(near[["estimate", "g1", "g2"]], limit[["estimate", "g1", "g2"]], rtol=1e-6)
+    np.testing.assert_allclose(near["mse"], limit["mse"], rtol=1e-5)
+    np.testing.assert_allclose(found["cv"], np.sqrt(found["mse"]) / found["estimate"], rtol=1e-12)
 
 
 def test_mean_squared_errors_of_other_models_than_one_random_intercept_are_refused():
