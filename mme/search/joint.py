@@ -9,6 +9,7 @@ import numpy as np
 from mme.engine.basis import orthonormalise
 from mme.engine.objective import Objective
 from mme.model.problem import Model
+from mme.numeric.counted import EndlessError
 from mme.residual.whitening import Whitening
 from mme.search.searched import Searched
 
@@ -41,20 +42,30 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Sought:
-    """The criterion as a function of the coordinates of what is searched, at a point or at many."""
+    """The criterion as a function of the coordinates of what is searched, at a point or at many.
+
+    Below the ``floor`` it counts as falling without bound, which ends its search.
+    """
 
     joint: Joint
     searched: Searched
+    floor: float = -np.inf
 
     def __call__(self, x: np.ndarray) -> float:
         """The criterion at x."""
-        return self.joint(self.searched.parameters(x))
+        value = self.joint(self.searched.parameters(x))
+        if value < self.floor:
+            raise EndlessError
+        return value
 
     def many(self, points: np.ndarray) -> np.ndarray:
         """The criterion (S,) at points (S, k): all at once where they have one phi."""
         if self.joint.latest.phi.size:
             return np.array([self(x) for x in points])
-        return self.joint.latest.many(self.searched.many(points))
+        values = self.joint.latest.many(self.searched.many(points))
+        if values.min(initial=np.inf) < self.floor:
+            raise EndlessError
+        return values
 
 
 def first_phi(model: Model) -> np.ndarray:

@@ -1,10 +1,9 @@
 """The lowest value of a criterion that falls towards a limit as the residual variance goes to zero beside the others.
 
 Far out the criterion of c theta is that of theta in V = Z (K (x) T T') Z' + R / c^2: it differs from its limit by a
-share 1 / c^2. Where every term has one coefficient the limit is a point of the model, sigma = 0: a field of plots with
-errors beside it is the field alone there. So one goes out until the criterion falls no more, and searches there in
-coordinates that are of order one again. Covariances of low rank have other ways out: with them theta stays as it is,
-and what has no size beside sigma is found, the parameters of relationships and of residuals.
+share 1 / c^2. The limit is a point of the model, sigma = 0: a field of plots with errors beside it is the field alone
+there. So one goes out until the criterion falls no more, and searches there in coordinates that are of order one again.
+Where that falls without bound, to covariances of low rank that fit the response exactly, it was no limit.
 """
 
 from __future__ import annotations
@@ -27,14 +26,15 @@ _SETTLED, _STRIDE, _FARTHEST = 5e-7, 10.0, 1e7
 # Sizes at which the limit is nearly reached, and evaluations are still quick; those from which a search comes back, and
 # how far off they may be.
 _LIMIT, _NEAR, _RADIUS = 100.0, 10.0, 0.3
-# The criterion there may be higher than at the limit by this; candidates that are higher by more are no start.
+# The criterion there may be higher than at the limit by this; candidates that are higher by more are no start, and a
+# limit that is searched has none where it falls by as much.
 _SHORT, _HOPELESS = 1e-2, 10.0
 
 
 def at_its_limit(
-    joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, report: Report | None
+    joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, report: Report | None, lower: float
 ) -> Minimum:
-    """The minimum at the limit of the criterion; the given one where there is no limit, or none that is lower."""
+    """The minimum at the limit of the criterion; the given one where there is no limit, or none below ``lower``."""
     grows = growing(joint.model)[searched.free]
     x, value, spent, fall = minimum.x, minimum.value, minimum.evaluations, np.inf
     while np.abs(x[grows]).max() < _FARTHEST:
@@ -45,12 +45,11 @@ def at_its_limit(
             break  # further out only digits are lost
         x, value = further, below
     minimum = replace(minimum, evaluations=spent)
-    if not abs(fall) <= _SETTLED:
+    if not abs(fall) <= _SETTLED or not min(value, minimum.value) < lower:
         return minimum
-    whole = all(part.q == 1 for part in joint.model.structures)
     far = replace(minimum, x=x, value=value) if value < minimum.value else minimum
-    found = _around(joint, searched, far, grows if whole else None, radius, report)
-    return replace(found, settled=whole)
+    found = _around(joint, searched, far, grows, radius, report)
+    return replace(found, endless=True, settled=not found.endless)
 
 
 def _around(
@@ -58,7 +57,8 @@ def _around(
 ) -> Minimum:
     """The minimum at the limit: of all parameters, in units of the largest size, or of those that have no size alone.
 
-    ``grows`` marks the sizes; None: only parameters without a size move.
+    ``grows`` marks the sizes; None: only parameters without a size move. The minimum is ``endless`` where the criterion
+    falls so far at the limit that it has none.
     """
     unit, units, moves = np.ones(at.x.size), np.ones(searched.first.size), np.ones(at.x.size, dtype=bool)
     if grows is not None:
@@ -69,14 +69,15 @@ def _around(
     units[searched.free], free = unit, searched.free.copy()
     free[searched.free] = moves
     if not moves.any():
-        return at
+        return replace(at, endless=False)
     near = replace(searched, first=searched.parameters(at.x), scale=searched.scale / units, free=free)
     first, wide, even = (at.x / unit)[moves], radius[moves], searched.even[moves]
-    found = continued(Sought(joint, near), first, wide, even, None, report, at.evaluations)
+    sought = Sought(joint, near, at.value - _HOPELESS)
+    found = continued(sought, first, wide, even, None, report, at.evaluations)
     x = at.x.copy()
     x[moves] = found.x * unit[moves]
-    at = replace(at, evaluations=found.evaluations)
-    if not found.value <= at.value:
+    at = replace(at, evaluations=found.evaluations, endless=found.endless)
+    if found.endless or not found.value <= at.value:
         return at
     if not moves.all():
         return replace(at, x=x, value=found.value)

@@ -129,19 +129,18 @@ def _minimised(
     progress: Progress,
     first_theta: np.ndarray | None = None,
     by: str = AUTO,
-    descending: bool = True,
-    before: int = 0,
+    after: Minimum | None = None,
     alike: Optimum | None = None,
 ) -> Found:
     """Find the optimum from a given start, from the moments, or from where descents lead.
 
-    Where the descents led to a response without residuals, the search begins again at the moments. ``before`` counts
-    the evaluations of an earlier try.
+    Where the descents led to a response without residuals, the search begins again at the moments, ``after`` the
+    minimum that it ended at.
     """
     model, joint = joint.model, Joint(joint.model, joint.latest.in_axes)
     began = perf_counter()
     given = theta is not None or model.k == 0
-    first, radius, begun = _begin(joint.latest, theta, first_theta, descending)
+    first, radius, begun = _begin(joint.latest, theta, first_theta, after is None)
     searched = Searched.of(joint.latest, first, given)
     if not searched.free.any():
         minimum = evaluate_only(lambda x: joint(searched.parameters(x)), np.zeros(0))
@@ -150,20 +149,21 @@ def _minimised(
     elif joint.latest.plan.iterative:
         minimum, joint = _by_probes(joint, searched, progress, begun)
     else:
-        spent = before + (0 if begun is None else begun.evaluations)
+        spent = (0 if after is None else after.evaluations) + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             nearby = None if alike is None else curvature_of(alike, searched)
             minimum = _minimum(
                 joint, searched, radius, begun, report := reporter(progress, searched), spent, by, nearby
             )
             if minimum.endless:
-                minimum = at_its_limit(joint, searched, minimum, searched.x(radius), report)
+                lower = np.inf if after is None else after.value
+                minimum = at_its_limit(joint, searched, minimum, searched.x(radius), report, lower)
             else:
                 searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
         finished(report)
-        gone = minimum.endless or not (np.abs(minimum.x) < FAR).all()
+        gone = not minimum.settled and (minimum.endless or not (np.abs(minimum.x) < FAR).all())
         if begun is not None and begun.valleys is not None and gone:
-            again = _minimised(joint, theta, progress, first_theta, by, False, minimum.evaluations)
+            again = _minimised(joint, theta, progress, first_theta, by, minimum)
             if again.optimum.verdict != UNBOUNDED or not minimum.value < again.optimum.criterion:
                 return again
             minimum = replace(minimum, evaluations=again.optimum.evaluations)

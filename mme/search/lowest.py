@@ -11,7 +11,8 @@ the faces below it (``faces.py``), until that leads no lower.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, cycle, islice, product
+from itertools import chain, combinations, cycle, islice, product
+from math import ceil
 
 import numpy as np
 
@@ -29,7 +30,10 @@ STRIDE = 10.0
 _STARTS, _STARTS_A_PARAMETER, _FEW_LEVELS = 2, 3, 12
 # Of those for each parameter so many begin from the lowest end instead, where there are covariances, turned at random,
 # beside variances up to so many decades off: in the hardest designs one in eight leads lower, at random one in twenty.
-_TURNED, _DECADES = 2, 1.0
+# With several terms so many of these and so many pairs of rank one, at such multiples of the sizes: up to half of them
+# lead to the lowest valley where it is narrow, and one in fifty of all others.
+_TURNED, _DECADES = 2.0, 1.0
+_TURNED_OF_SEVERAL, _PAIRS, _OUT_OF_PAIRS = 0.7, 0.7, (100.0, 30.0, 300.0)
 # From so many points of the faces of each term, the lowest of those at these multiples of the sizes.
 _FACES, _MULTIPLES = 3, (0.3, 1.0, 4.0, 20.0)
 # Rank one along sums and differences of at most so many coefficients.
@@ -53,10 +57,11 @@ def lowest_of_descents(
     """
     scale, free = objective.theta_scale, objective.model.coordinates.free
     share, rng = min(1.0, _FEW_LEVELS / min(block.J for block in objective.random)), np.random.default_rng(1)
-    turns = _TURNED if any(map(_turns, objective.model.structures)) else 0
-    count = _STARTS + round((_STARTS_A_PARAMETER - turns) * share * size.size)
-    several = islice(chain(moments, _trials(objective, size)), count)
-    starts, evaluations = np.where(free, np.array(list(several)) * scale, 0.0), 0
+    turns, pairs = _shares(objective.model)
+    count = _STARTS + round((_STARTS_A_PARAMETER - ceil(turns + pairs)) * share * size.size)
+    far = islice(_pairs_of_rank_one(objective.model, size), round(pairs * share * size.size))
+    several = [*islice(chain(moments, _trials(objective, size)), count), *far]
+    starts, evaluations = np.where(free, np.array(several) * scale, 0.0), 0
     for faces in _faces(objective, size):
         points = np.where(free, faces * scale, 0.0)
         best = np.argsort(valleys(points)[0])[: max(round(_FACES * share), 1)]
@@ -74,6 +79,37 @@ def lowest_of_descents(
         if not value < before - _GAIN:
             break
     return min([moments[0], x / scale], key=objective), evaluations + 2
+
+
+def _shares(model: Model) -> tuple[float, float]:
+    """How many descents for each parameter begin from turned covariances, and from pairs of rank one."""
+    if not any(map(_turns, model.structures)):
+        return 0.0, 0.0
+    return (_TURNED_OF_SEVERAL, _PAIRS) if len(model.structures) > 1 else (_TURNED, 0.0)
+
+
+def _pairs_of_rank_one(model: Model, size: np.ndarray) -> Iterator[np.ndarray]:
+    """Thetas far out at which two terms alone have variances, covariances of rank one in random directions, on and on.
+
+    The terms are two with covariances, or where there is one alone it and any other.
+    """
+    parts, own, rng = model.structures, model.split(size), np.random.default_rng(4)
+    covariances = [t for t, part in enumerate(parts) if _turns(part)]
+    pairs = list(combinations(covariances, 2)) or [(t, u) for t in covariances for u in range(len(parts)) if u != t]
+    for far in cycle(_OUT_OF_PAIRS if pairs else ()):
+        chosen = pairs[rng.integers(len(pairs))]
+        yield np.concatenate([far * _rank_one(part, own[t], rng) * (t in chosen) for t, part in enumerate(parts)])
+
+
+def _rank_one(part: GStructure, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Theta of this size along one direction at random; what has no covariances as it is."""
+    if not _turns(part):
+        return size
+    assert part.entries is not None
+    rows, cols = part.entries
+    direction = rng.normal(size=part.q)
+    along = direction / np.linalg.norm(direction) * size[rows == cols]
+    return np.where(cols == 0, along[rows], 0.0)
 
 
 def _turned(model: Model, x: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:

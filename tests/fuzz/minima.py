@@ -15,12 +15,14 @@ from time import process_time
 import numpy as np
 
 import mme
-from fuzz.oracle import FAR, Dense, dense, lowest
+from fuzz.oracle import Dense, dense, lowest
 from fuzz.problems import problem
 
 ABOVE = 1e-4
 # Towards a response without residuals the criterion falls by 2 log(10) a degree of freedom for ten times theta.
 FALL = 1.0
+# From here on the oracle's V has few digits left.
+FAR = 1e3
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,10 @@ def _lowest_of(fit: mme.Fit, oracle: Dense, starts: int) -> np.ndarray | None:
 
 
 def _at_infinity(fit: mme.Fit, oracle: Dense, theta: np.ndarray) -> bool:
-    """Whether the criterion has no minimum there: far out, or it falls at ten and at a hundred times theta too."""
-    values = [fit.internals.objective(oracle.users(multiple * theta)) for multiple in (1.0, 10.0, 100.0)]
-    return bool(np.abs(theta).max() > FAR or (np.diff(values) < -FALL).all())
+    """Whether the criterion has no lowest value: it falls at ten and at a hundred times theta, or did on its way."""
+    multiples = np.array([1.0, 10.0, 100.0]) * (0.01 if np.abs(theta).max() > FAR else 1.0)
+    values = [fit.internals.objective(oracle.users(multiple * theta)) for multiple in multiples.tolist()]
+    return bool((np.diff(values) < -FALL).all())
 
 
 def _kind(message: str) -> str:

@@ -23,9 +23,8 @@ from mme.model.problem import Model
 # A step of no more than this on the criterion ends a descent.
 _SMALL = 1e-10
 _ROUNDS = 80
-# Descents go no further than this, where the dense V still has digits; beyond FAR a minimum counts as one at infinity.
+# Descents go no further than this, where the dense V still has digits.
 _FARTHEST = 1e4
-FAR = 1e3
 
 
 @dataclass(frozen=True, eq=False)

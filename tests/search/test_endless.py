@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from dense import design
 from fuzz.problems import problem
 
 import mme
@@ -15,6 +16,20 @@ def fitted(number):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mme.MMEWarning)
         return mme.lmer(given.formula, given.table, **given.options)
+
+
+def without_residuals(model, theta):
+    """The REML criterion of V = Z (I (x) TT') Z', profiled over one factor of V."""
+    V = np.zeros((model.n, model.n))
+    for term, part, own in zip(model.terms, model.structures, model.split(theta), strict=True):
+        Z = design(term.codes, np.ones((model.n, 1)) if term.covariates is None else term.covariates)
+        V += Z @ np.kron(np.eye(term.n_levels), part.T(own) @ part.T(own).T) @ Z.T
+    X, y = model.X, model.y if model.offset is None else model.y - model.offset
+    precision, d = np.linalg.inv(V), model.n - model.X.shape[1]
+    C = X.T @ precision @ X
+    r = y - X @ np.linalg.solve(C, X.T @ precision @ y)
+    logs = np.linalg.slogdet(V)[1] + np.linalg.slogdet(C)[1]
+    return logs + d * (1.0 + np.log(2.0 * np.pi * (r @ precision @ r) / d))
 
 
 # They have more effects than records: covariances of low rank fit the response exactly.
@@ -36,6 +51,21 @@ def test_a_minimum_before_the_response_is_fitted_exactly_is_found(number, criter
     assert fit.optimum.converged
     assert fit.criterion < criterion
     assert fit.optimum.evaluations < 4500
+
+
+# Slopes of two or three terms leave no residuals: the criterion comes to a limit, which is lower than all minima.
+@pytest.mark.parametrize(("number", "limit"), [(26406, 71.36144), (28277, 581.01355)])
+def test_covariances_without_residuals_are_a_point_of_the_model(number, limit):
+    """-2 log L of y ~ N(X beta, V), V = sum_t Z_t (I (x) G_t) Z_t', dense; no other G near is lower."""
+    fit = fitted(number)
+    assert fit.optimum.converged
+    assert "sigma" in fit.optimum.boundary
+    model, theta = fit.internals.model, fit.theta / np.abs(fit.theta).max()
+    assert fit.criterion == pytest.approx(limit, abs=1e-4)
+    assert fit.criterion == pytest.approx(without_residuals(model, theta), abs=1e-5)
+    rng = np.random.default_rng(0)
+    near = [without_residuals(model, theta * (1.0 + 0.01 * rng.normal(size=theta.size))) for _ in range(50)]
+    assert min(near) > fit.criterion - 1e-6
 
 
 @pytest.mark.parametrize("share", [1e-3, 1e-5, 1e-6])
