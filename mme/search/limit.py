@@ -49,7 +49,9 @@ def at_its_limit(
         return minimum
     far = replace(minimum, x=x, value=value) if value < minimum.value else minimum
     found = _around(joint, searched, far, grows, radius, report)
-    return replace(found, endless=True, settled=not found.endless)
+    if found.endless:
+        return found
+    return replace(found, endless=True, settled=True, reason="the criterion comes to its limit without residuals")
 
 
 def _around(

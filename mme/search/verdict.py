@@ -236,13 +236,13 @@ def with_undetermined(optimum: Optimum, found: Undetermined) -> Optimum:
 
 def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:
     """The optimum of a reduced model as one of the whole: entries left out are zero and have no derivatives (NaN)."""
-    names = rest.whole.theta_names
-    own = dict(zip(rest.model.theta_names, rest.thetas.tolist(), strict=True))
+    names = [rest.whole.theta_names[i] for i in rest.thetas.tolist()]
+    own = dict(zip(rest.model.theta_names, names, strict=True))
     return replace(
         optimum,
         reason="no variance is left to search for" if optimum.verdict == "given" else optimum.reason,
         theta=rest.embedded(optimum.theta, 0.0),
-        boundary=tuple(names[own[name]] for name in optimum.boundary),
+        boundary=tuple(own.get(name, name) for name in optimum.boundary),
         gradient=rest.embedded(optimum.gradient, np.nan),
         hessian=rest.embedded(optimum.hessian, np.nan),
     )
@@ -250,13 +250,13 @@ def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:
 
 def of_reduced(optimum: Optimum, rest: Reduced) -> Optimum:
     """The optimum of the whole model as one of the reduced model: entries that it lacks are left out."""
-    own = dict(zip(rest.whole.theta_names, range(rest.whole.k), strict=True))
-    names = dict(zip(rest.thetas.tolist(), rest.model.theta_names, strict=True))
+    names = [rest.whole.theta_names[i] for i in rest.thetas.tolist()]
+    own = dict(zip(names, rest.model.theta_names, strict=True)) | {"sigma": "sigma"}
     at = np.concatenate([rest.thetas, np.arange(rest.whole.k, optimum.gradient.size)])
     return replace(
         optimum,
         theta=optimum.theta[rest.thetas],
-        boundary=tuple(names[own[name]] for name in optimum.boundary if own[name] in names),
+        boundary=tuple(own[name] for name in optimum.boundary if name in own),
         gradient=optimum.gradient[at],
         hessian=optimum.hessian[np.ix_(at, at)],
     )

@@ -60,12 +60,20 @@ def test_covariances_without_residuals_are_a_point_of_the_model(number, limit):
     fit = fitted(number)
     assert fit.optimum.converged
     assert "sigma" in fit.optimum.boundary
+    assert "limit without residuals" in str(fit.optimum)
     model, theta = fit.internals.model, fit.theta / np.abs(fit.theta).max()
     assert fit.criterion == pytest.approx(limit, abs=1e-4)
     assert fit.criterion == pytest.approx(without_residuals(model, theta), abs=1e-5)
     rng = np.random.default_rng(0)
     near = [without_residuals(model, theta * (1.0 + 0.01 * rng.normal(size=theta.size))) for _ in range(50)]
     assert min(near) > fit.criterion - 1e-6
+
+
+def test_without_residuals_a_term_may_be_left_out_too():
+    """A second slope of one factor is what the first one has already: it is held at zero beside the limit."""
+    fit = fitted(29027)
+    assert "sigma" in fit.optimum.boundary
+    assert fit.optimum.undetermined
 
 
 @pytest.mark.parametrize("share", [1e-3, 1e-5, 1e-6])
