@@ -250,6 +250,12 @@ def spatial(kind: str, f: Callable[[np.ndarray], np.ndarray], **options: Any) ->
     return build
 
 
+def matern_searched(data: Records) -> Example:
+    """A smoothness of 5/2, whose correlation has a closed form, among the parameters."""
+    made = spatial("matern", lambda h: (1 + h + h**2 / 3) * np.exp(-h), smoothness=None)(data)
+    return Example(made.structure, np.append(made.natural, 2.5), made.R)
+
+
 def errors_beside(data: Records) -> Example:
     of, nugget = ar1(data), data.rng.uniform(0.05, 0.9)
     natural = np.append(of.natural, nugget)
@@ -306,6 +312,7 @@ MORE = {
     "Spatial Gaussian, nugget": spatial("gaussian", lambda h: np.exp(-(h**2)), nugget=True),
     "Spatial spherical": spatial("spherical", lambda h: np.where(h < 1, 1 - 1.5 * h + 0.5 * h**3, 0)),
     "Spatial rational quadratic": spatial("rational quadratic", lambda h: 1 / (1 + h**2)),
+    "Spatial Matern, its smoothness": matern_searched,
     "Spatial Matern, a range a direction": spatial("matern", lambda h: (1 + h) * np.exp(-h), isotropic=False),
     "AR1, nugget": errors_beside,
     "Unstructured * AR1": traits_by_times,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from mme.numeric.memory import require
 from mme.numeric.scales import clipped, logistic
 from mme.residual.base import Bound, Column
 from mme.residual.bygroup import ByGroup
+from mme.residual.distances import KINDS, log_slope, smoothness_slope
 from mme.residual.reading import Labels, Reader
 from mme.residual.rstructure import RStructure
 from mme.tables.arguments import is_word
@@ -21,55 +21,12 @@ from mme.tables.names import unlike
 
 # A nugget is started at this share, neighbours at the typical distance with this correlation where none is rooted.
 _START_NUGGET = 0.2
-# Smoothness of Matern's correlation unless it is given.
+# Smoothness of Matern's correlation unless it is given, and where its search begins.
 _SMOOTHNESS = 1.5
+# Logarithms of a smoothness that is searched: beyond these the correlation is that of 50, or hardly one.
+_LOG_SMOOTHNESS = (-4.0, np.log(50.0))
 # Arrays of all pairs of a group that are alive at one time.
 _COPIES = 6
-
-
-def _exponential(h: np.ndarray, smoothness: float) -> np.ndarray:
-    return np.exp(-h)
-
-
-def _gaussian(h: np.ndarray, smoothness: float) -> np.ndarray:
-    return np.exp(-(h**2))
-
-
-def _spherical(h: np.ndarray, smoothness: float) -> np.ndarray:
-    near = np.minimum(h, 1.0)
-    return 1.0 - 1.5 * near + 0.5 * near**3
-
-
-def _rational(h: np.ndarray, smoothness: float) -> np.ndarray:
-    return 1.0 / (1.0 + h**2)
-
-
-def _linear(h: np.ndarray, smoothness: float) -> np.ndarray:
-    return np.maximum(1.0 - h, 0.0)
-
-
-def _matern(h: np.ndarray, smoothness: float) -> np.ndarray:
-    """h^nu K_nu(h) 2^(1 - nu) / Gamma(nu); closed forms at one half and three halves."""
-    if smoothness == 0.5:
-        return np.exp(-h)
-    if smoothness == 1.5:
-        return (1.0 + h) * np.exp(-h)
-    from scipy.special import gammaln, kve
-
-    positive = np.maximum(h, 1e-10)
-    log = (1.0 - smoothness) * np.log(2.0) - gammaln(smoothness) + smoothness * np.log(positive)
-    return np.where(h < 1e-10, 1.0, np.exp(log - positive) * kve(smoothness, positive))
-
-
-# The correlation at distance h, in ranges.
-KINDS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
-    "exponential": _exponential,
-    "gaussian": _gaussian,
-    "spherical": _spherical,
-    "matern": _matern,
-    "rational quadratic": _rational,
-    "linear": _linear,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +56,8 @@ class Spatial(RStructure):
         A share of the variance is an independent error of each record: corr = (1 - nugget) f between different ones.
     isotropic : bool
         One range for all directions; False: a range along each coordinate, d^2 = sum of (difference / range)^2.
-    smoothness : float
-        nu of Matern's correlation.
+    smoothness : float, optional
+        nu of Matern's correlation; None: it is estimated.
 
     Examples
     --------
@@ -116,13 +73,16 @@ class Spatial(RStructure):
     group: Any = None
     nugget: bool = field(default=False, kw_only=True)
     isotropic: bool = field(default=True, kw_only=True)
-    smoothness: float = field(default=_SMOOTHNESS, kw_only=True)
+    smoothness: float | None = field(default=_SMOOTHNESS, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse a kind that is not known."""
         if not is_word(self.kind, tuple(KINDS)):
             raise MMEError(f"Spatial: kind must be one of {', '.join(map(repr, KINDS))}; got {shown(self.kind)}")
-        if not isinstance(self.smoothness, int | float) or not 0.0 < self.smoothness <= 50.0:
+        if self.smoothness is None:
+            if self.kind != "matern":
+                raise MMEError(f"Spatial: smoothness is of kind 'matern', not of '{self.kind}'")
+        elif not isinstance(self.smoothness, int | float) or not 0.0 < self.smoothness <= 50.0:
             raise MMEError(f"Spatial: smoothness must be a number between 0 and 50, got {shown(self.smoothness)}")
 
     def reads(self) -> tuple[Any, ...]:
@@ -148,8 +108,10 @@ class Spatial(RStructure):
         require(_COPIES * 8 * int((sizes**2).sum()), f"Spatial: correlations among {int(sizes.max()):,} records take")
         scales = self._scales(reader, groups, places, [title for _, title in read])
         names = ("range",) if self.isotropic else tuple(_range_of(axis, j) for j, axis in enumerate(axes))
-        names = unlike([*names, "nugget"] if self.nugget else names)
-        return BoundSpatial(n, names, groups.codes, places, scales, self.kind, self.nugget, float(self.smoothness))
+        searched = self.smoothness is None
+        names = unlike([*names, *["smoothness"] * searched, *["nugget"] * self.nugget])
+        nu = _SMOOTHNESS if self.smoothness is None else float(self.smoothness)
+        return BoundSpatial(n, names, groups.codes, places, scales, self.kind, self.nugget, nu, searched)
 
     def _axes(self) -> list[Any]:
         """The coordinates, each by itself."""
@@ -208,13 +170,18 @@ def _typical(distances: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class BoundSpatial(ByGroup):
-    """Spatial with its columns read: ``places`` (d, n), ``scales`` of one range or of one along each coordinate."""
+    """Spatial with its columns read: ``places`` (d, n), ``scales`` of one range or of one along each coordinate.
+
+    A smoothness nu that is ``searched`` stands behind the ranges, which are then searched times the root of 4 nu: how
+    far the correlation reaches depends on both.
+    """
 
     places: np.ndarray
     scales: np.ndarray
     of: str
     has_nugget: bool
     smoothness: float
+    searched: bool = False
 
     @property
     def kind(self) -> str:
@@ -226,30 +193,42 @@ class BoundSpatial(ByGroup):
     def _ranges(self) -> int:
         return self.scales.size
 
+    def _nu(self, x: np.ndarray) -> float:
+        """The smoothness."""
+        return float(np.exp(np.clip(x[self._ranges], *_LOG_SMOOTHNESS))) if self.searched else self.smoothness
+
+    def _at(self, x: np.ndarray) -> np.ndarray:
+        """The ranges."""
+        reach = self.scales * np.exp(clipped(x[: self._ranges]))
+        return np.asarray(reach / (2.0 * np.sqrt(self._nu(x))) if self.searched else reach)
+
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """A range of a few typical distances, and a nugget of 0.2."""
         first = np.full(self._ranges, np.log(4.0) if self.of in ("spherical", "linear") else 0.5)
+        if self.searched:
+            first = np.append(first + 0.5 * np.log(4.0 * self.smoothness), np.log(self.smoothness))
         return np.append(first, np.log(_START_NUGGET / (1.0 - _START_NUGGET))) if self.has_nugget else first
 
     def natural(self, x: np.ndarray) -> np.ndarray:
-        """Ranges, and the nugget."""
-        ranges = self.scales * np.exp(clipped(x[: self._ranges]))
-        return np.append(ranges, logistic(x[self._ranges :])[0])
+        """Ranges, the smoothness if it is searched, and the nugget."""
+        nu = [self._nu(x)] * self.searched
+        return np.concatenate([self._at(x), nu, logistic(x[self._ranges + self.searched :])[0]])
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Ranges are positive, the nugget is a share."""
-        return ((0.0, np.inf),) * self._ranges + ((0.0, 1.0),) * int(self.has_nugget)
+        """Ranges are positive, as the smoothness is, the nugget is a share."""
+        return ((0.0, np.inf),) * (self._ranges + self.searched) + ((0.0, 1.0),) * int(self.has_nugget)
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """Logarithms of ranges in typical distances, logit of the nugget."""
+        """Logarithms of ranges in typical distances and of the smoothness, logit of the nugget."""
         values = np.asarray(natural, dtype=float)
-        ranges, nugget = np.split(values, [self._ranges])
-        return np.append(np.log(ranges / self.scales), np.log(nugget) - np.log1p(-nugget))
+        ranges, nu, nugget = np.split(values, [self._ranges, self._ranges + self.searched])
+        reach = np.log(ranges / self.scales) + 0.5 * np.log(4.0 * nu)[:1].sum()
+        return np.concatenate([reach, np.log(nu), np.log(nugget) - np.log1p(-nugget)])
 
     def block(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
         """f(h), and less than it by the nugget between different records."""
-        C = KINDS[self.of](self._h(x, self.places[:, members, None] - self.places[:, None, members]), self.smoothness)
+        C = KINDS[self.of](self._h(x, self.places[:, members, None] - self.places[:, None, members]), self._nu(x))
         if self.has_nugget:
             C = float(logistic(x[-1])[1]) * C
         C[np.arange(members.size), np.arange(members.size)] = 1.0
@@ -258,38 +237,19 @@ class BoundSpatial(ByGroup):
     def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
         """h f'(h), shared among the ranges as these make h^2; f' by differences but for those of exponentials."""
         between = self.places[:, members[:, :, None]] - self.places[:, members[:, None, :]]  # d, G, s, s
-        parts = (between / (self.scales * np.exp(clipped(x[: self._ranges])))[:, None, None, None]) ** 2
-        h = np.sqrt(parts.sum(axis=0))
+        parts = (between / self._at(x)[:, None, None, None]) ** 2
+        h, nu = np.sqrt(parts.sum(axis=0)), self._nu(x)
         own = parts.sum(axis=0)[None] if self._ranges == 1 else parts
-        out = -_log_slope(self.of, h, self.smoothness) * own / np.where(h > 0.0, h, 1.0) ** 2
+        out = -log_slope(self.of, h, nu) * own / np.where(h > 0.0, h, 1.0) ** 2
+        if self.searched:
+            own_slope = smoothness_slope(h, nu) - 0.5 * out.sum(axis=0)
+            out = np.concatenate([out, own_slope[None]])
         if not self.has_nugget:
             return np.asarray(out)
         share, rest = logistic(x[-1])
-        among = KINDS[self.of](h, self.smoothness) * (1.0 - np.eye(members.shape[1]))
+        among = KINDS[self.of](h, nu) * (1.0 - np.eye(members.shape[1]))
         return np.concatenate([rest * out, -share * rest * among[None]])
 
     def _h(self, x: np.ndarray, between: np.ndarray) -> np.ndarray:
         """Distances in ranges."""
-        ranges = self.scales * np.exp(clipped(x[: self._ranges]))
-        return np.asarray(np.sqrt(((between / ranges[:, None, None]) ** 2).sum(axis=0)))
-
-
-def _log_slope(kind: str, h: np.ndarray, smoothness: float) -> np.ndarray:
-    """h f'(h)."""
-    if kind == "exponential" or (kind == "matern" and smoothness == 0.5):
-        return -h * np.exp(-h)
-    if kind == "gaussian":
-        return -2.0 * h**2 * np.exp(-(h**2))
-    if kind == "spherical":
-        return np.where(h < 1.0, -1.5 * h + 1.5 * h**3, 0.0)
-    if kind == "rational quadratic":
-        return -2.0 * h**2 / (1.0 + h**2) ** 2
-    if kind == "linear":
-        return np.where(h < 1.0, -h, 0.0)
-    if smoothness == 1.5:
-        return -(h**2) * np.exp(-h)
-    from scipy.special import gammaln, kve
-
-    positive = np.maximum(h, 1e-10)  # (h^nu K_nu)' = -h^nu K_nu-1
-    log = (1.0 - smoothness) * np.log(2.0) - gammaln(smoothness) + (smoothness + 1.0) * np.log(positive)
-    return np.where(h < 1e-10, 0.0, -np.exp(log - positive) * kve(abs(smoothness - 1.0), positive))
+        return np.asarray(np.sqrt(((between / self._at(x)[:, None, None]) ** 2).sum(axis=0)))

@@ -143,3 +143,21 @@ def test_distances_beside_few_and_many_levels_are_those_of_the_dense_covariance(
     logs = np.linalg.slogdet(V)[1] + np.linalg.slogdet(XVX)[1]
     dense = logs + r @ np.linalg.solve(V, r) + 43 * np.log(2 * np.pi)
     assert fit.criterion == pytest.approx(dense, abs=1e-8)
+
+
+def test_the_smoothness_of_matern_is_estimated():
+    """At the estimate the given smoothness has the same criterion, and others have higher ones."""
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame(rng.uniform(0, 8, (70, 2)), columns=["u", "v"])
+    h = np.sqrt(sum(np.subtract.outer(data[c].to_numpy(), data[c].to_numpy()) ** 2 for c in ("u", "v")))
+    data["y"] = 2 * np.linalg.cholesky((1 + h) * np.exp(-h) + 1e-9 * np.eye(70)) @ rng.normal(size=70)
+    fit = mme.lmer("y ~ u", data, residual=mme.Spatial("matern", ["u", "v"], smoothness=None))
+    nu = fit.residual["smoothness"]
+
+    def at(value):
+        return mme.lmer("y ~ u", data, residual=mme.Spatial("matern", ["u", "v"], smoothness=value)).criterion
+
+    assert at(nu) == pytest.approx(fit.criterion, abs=1e-7)
+    assert min(at(0.9 * nu), at(1.1 * nu)) > fit.criterion + 1e-4
+    with pytest.raises(mme.MMEError, match="smoothness is of kind 'matern'"):
+        mme.Spatial("gaussian", ["u", "v"], smoothness=None)
