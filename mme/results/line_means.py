@@ -56,8 +56,10 @@ def of_fixed(fit: Fitted, fixed: Fitted, name: str, written: str) -> float:
     Raises
     ------
     MMEError
-        The data do not determine all levels as fixed effects.
+        The data do not determine all levels as fixed effects, or the term is not ``(1 | name)``.
     """
+    if any(term.group == name for term in fixed.model.terms):
+        raise MMEError(f"piepho: the term of '{name}' is made fixed where it is written (1 | {name})")
     kept = fixed.basis.kept
     owners = np.array(fixed.specification.column_terms, dtype=object)
     if not np.isin(np.flatnonzero(owners == written), kept).all():
