@@ -42,8 +42,8 @@ class FixedEffects(Face):
         Parameters
         ----------
         ddf : str
-            ``"satterthwaite"``; ``"kenward-roger"`` (REML alone; adjusts the standard errors too; beside a residual
-            structure with the second derivatives by SAS's parameters, which ``"kenward-roger-linear"`` leaves out);
+            ``"satterthwaite"``; ``"kenward-roger"`` (REML alone; adjusts the standard errors too; of a covariance that
+            is not linear with the second derivatives by SAS's parameters, which ``"kenward-roger-linear"`` leaves out);
             ``"containment"``, ``"between-within"``: counted, as SAS does; or ``"none"``: the Wald test, on infinite
             degrees of freedom.
         robust : str, optional

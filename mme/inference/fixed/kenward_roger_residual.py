@@ -7,8 +7,9 @@ With W the covariance of the estimated variances, in the coordinates of :mod:`mm
 (Kenward and Roger 1997, Biometrics 53:983-997, equation 5), t and F as in ``kenward_roger.py``. P, Q and W change as
 tensors do when variances are written in other parameters; the last term does not. It is taken in those of SAS: sigma^2
 and the correlations or ranges of the residuals, variances in place of standard deviations. Where R is linear in its
-covariances it is zero (unstructured, Toeplitz, compound symmetry, variances by stratum), and so it is of random terms,
-whose covariances are linear; without it the method is called linear, or of first order.
+covariances it is zero (unstructured, Toeplitz, compound symmetry, variances by stratum), and so it is of random terms
+whose covariances are linear; of others it is by variances, correlations, loadings and ranges. Without it the method is
+called linear, or of first order.
 
 W is the observed information's inverse, sigma^2 with it, as in SAS and mmrm. A component at zero contributes nothing,
 nor does one that is held.
@@ -16,12 +17,11 @@ nor does one that is held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mme.derivatives.adjusted import Adjusted, adjusted, curvature_of_residuals
 from mme.derivatives.estimated import Estimated
+from mme.derivatives.natural_terms import curvature_of_terms
 from mme.engine.pls import half_covariance
 from mme.errors import MMEError, warn
 from mme.fitted.record import Fitted
@@ -38,34 +38,28 @@ def of_residuals(fit: Fitted) -> KenwardRoger:
     Raises
     ------
     MMEError
-        The fit is by ML, or the covariance of a random term is not linear in its parameters.
+        The fit is by ML, or V has no derivatives in closed form.
     """
-    for term in _not_linear(fit):
-        raise MMEError(
-            f"term '{term}': its covariance is not linear in its parameters, as Kenward and Roger's method needs; use "
-            "ddf='kenward-roger-linear' or 'satterthwaite'"
-        )
     structure = fit.model.residual
-    return _tests(fit, curved=structure is not None and not structure.is_linear)
+    return _tests(fit, curved=structure is not None and not structure.is_linear, terms=_not_linear(fit))
 
 
 def is_linear(fit: Fitted) -> bool:
     """Whether the covariances of the random terms are linear in their parameters."""
-    return not list(_not_linear(fit))
+    return not _not_linear(fit)
 
 
-def _not_linear(fit: Fitted) -> Iterator[str]:
-    for term, part, theta in zip(fit.model.terms, fit.model.structures, fit.model.split(fit.theta), strict=True):
-        if part.directions(theta, np.eye(part.q)) is None:
-            yield term.name
+def _not_linear(fit: Fitted) -> list[int]:
+    pairs = zip(fit.model.structures, fit.model.split(fit.theta), strict=True)
+    return [t for t, (part, theta) in enumerate(pairs) if part.directions(theta, np.eye(part.q)) is None]
 
 
 def without_curvature(fit: Fitted) -> KenwardRoger:
     """The tests without the last term of (1): whatever the parameters, and the structures of random terms."""
-    return _tests(fit, curved=False)
+    return _tests(fit, curved=False, terms=[])
 
 
-def _tests(fit: Fitted, *, curved: bool) -> KenwardRoger:
+def _tests(fit: Fitted, *, curved: bool, terms: list[int]) -> KenwardRoger:
     fit.model.require_dense("Kenward and Roger's method")
     require_reml(fit)
     fit.objective.plan.require_factor("Kenward and Roger's method")
@@ -82,6 +76,8 @@ def _tests(fit: Fitted, *, curved: bool) -> KenwardRoger:
     if curved:
         at = np.arange(fit.theta.size, len(W))
         U = U - 0.25 * curvature_of_residuals(of, W[np.ix_(at, at)])
+    if terms:
+        U = U - 0.25 * curvature_of_terms(of, W, terms)
     P = of.P if len(W) == k else np.concatenate([of.P, -np.eye(p)[None]])
     half = half_covariance(of.score.uncertainty.estimates.at.border, origin.objective.basis.R_inverse)
     return KenwardRoger(fit.estimates.beta, fit.sigma * half, np.eye(p) + U + U.T, P, W)

@@ -47,7 +47,7 @@ def reference(fit: Fitted, ddf: str) -> Reference:
 
 def _maker(fit: Fitted, method: str) -> Callable[[Fitted], Reference]:
     plain = fit.model.residual is None and fit.model.held is None
-    if plain and (method == "kenward-roger" or (method == _LINEAR and is_linear(fit))):
+    if plain and method in ("kenward-roger", _LINEAR) and is_linear(fit):
         return kenward_roger
     return _MAKERS[method]
 
