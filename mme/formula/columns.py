@@ -76,7 +76,7 @@ def recode(factor: Factor, coding: Coding, name: str) -> Coded:
     return Coded(codes, coding)
 
 
-def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
+def build(terms: Terms, variables: Mapping[Node, Variable], n: int, into: np.ndarray | None = None) -> Matrix:
     """Build the (n, p) matrix of an expanded formula.
 
     Parameters
@@ -87,6 +87,8 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
         The value of each variable.
     n : int
         Number of rows.
+    into : (n, p) array, optional
+        Where the columns go.
     """
     full = full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
     widths = [prod(_width(variables[v], (t, v) in full) for v in term) for t, term in enumerate(terms.terms)]
@@ -97,7 +99,7 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int) -> Matrix:
         crossed = crossed_names([own for _, own in block])
         names += crossed
         owners += [":".join(map(deparse, term))] * len(crossed)
-    values = np.empty((n, len(names)), order="F")
+    values = np.empty((n, len(names)), order="F") if into is None else into
     values[:, : int(terms.intercept)] = 1.0
     at = int(terms.intercept)
     for block in blocks:

@@ -27,6 +27,13 @@ def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
 
 
 @cache
+def of_sizes(plain: Callable[..., Any], **sizes: int) -> Callable[..., Any]:
+    """A loop in whose file these names are other numbers: what runs over a known size is unrolled by the compiler."""
+    called = "_".join([plain.__name__, *map(str, sizes.values())])
+    return FunctionType(plain.__code__, {**plain.__globals__, **sizes}, called)
+
+
+@cache
 def argument(plain: Callable[..., Any], signature: str) -> Any:
     """A loop compiled by itself for loops that take it as an argument: the compiler need not see through it again."""
     import numba

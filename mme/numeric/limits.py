@@ -25,6 +25,8 @@ class Limits:
         refused, or computed with less where there is another way.
     interpreted_steps : int
         Steps of a loop up to which it runs as plain Python: loading the compiler takes longer.
+    unrolled_steps : int
+        Steps of a loop over rows from which on it is compiled for the numbers of columns that there are: a second.
     factor_entries_32_bits : int
         Entries of a sparse factor up to which CHOLMOD counts them in 32 bits: a third of what these hold, as merged
         supernodes store zeros.
@@ -178,6 +180,7 @@ class Limits:
 
     memory: int | None = None
     interpreted_steps: int = 300_000
+    unrolled_steps: int = 50_000_000
     factor_entries_32_bits: int = 2**31 // 3
     records_in_panel: int = 16_384
     records_in_chunk: int = 262_144

@@ -11,13 +11,16 @@ from math import sqrt
 
 import numpy as np
 
-from mme.numeric.kernels import kernel
+from mme.numeric.kernels import kernel, of_sizes
 from mme.numeric.lapack import qr_triangle
+from mme.numeric.limits import limits
 
 # What rotations leave of an entry below this share of it is rounding: the cell has no such direction.
 _ROUNDING = 1e-15
 # Rows whose triangles are read together.
 _TOGETHER = 128
+# q and m of the loop over rows; 0: those of its arrays.
+Q = M = 0
 
 
 def add_rows(R: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int | None = None) -> np.ndarray:
@@ -37,7 +40,9 @@ def add_rows(R: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int |
     m, n = columns.shape
     q = R.shape[1]
     if n and q:
-        kernel(rotate, n * q * m if steps is None else steps)(R, cells, columns)
+        steps = n * q * m if steps is None else steps
+        loop = of_sizes(rotate, Q=q, M=m) if steps > limits().unrolled_steps else rotate
+        kernel(loop, steps)(R, cells, columns)
     return columns[q:]
 
 
@@ -64,8 +69,7 @@ def rotate(R: np.ndarray, cells: np.ndarray, columns: np.ndarray) -> float:
     Triangles of several rows are read before the first of them is used, so that they come from memory at a time; what
     is read of them is returned, that no compiler leaves it out.
     """
-    m, n = columns.shape
-    q = R.shape[1]
+    n, m, q = columns.shape[1], M or columns.shape[0], Q or R.shape[1]
     size, read = np.empty(q), 0.0
     for first in range(0, n, _TOGETHER):
         stop = min(first + _TOGETHER, n)

@@ -188,11 +188,13 @@ def variables_on(reading: Reading, learned: Learned, rows: np.ndarray | None) ->
 def numbers_in(layout: ChunkLayout, variables: Mapping[Node, Variable], y: np.ndarray) -> np.ndarray:
     """The columns [Z X y] (m, n) of a chunk."""
     D = np.empty((layout.m, y.size))
-    reading = layout.reading
-    X = build(reading.fixed, {**variables, **coded_as(variables, layout.own)}, y.size)
-    filled = {layout.ones}
+    reading, of_X = layout.reading, layout.of_X
+    together = bool(of_X) and of_X == tuple(range(of_X[0], of_X[0] + len(of_X)))
+    into = D[of_X[0] : of_X[0] + len(of_X)].T if together else None
+    X = build(reading.fixed, {**variables, **coded_as(variables, layout.own)}, y.size, into)
+    filled = {layout.ones, *(of_X if together else ())}
     D[layout.ones] = 1.0
-    for j, at in enumerate(layout.of_X):
+    for j, at in enumerate(of_X):
         if at not in filled:
             D[at] = X.values[:, j]
             filled.add(at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -29,8 +30,11 @@ class Seen:
     @classmethod
     def of(cls, column: np.ndarray) -> Seen:
         """Note the finite values of a column."""
-        known = column[np.isfinite(column)] if not np.isfinite(column.sum()) else column
-        return cls(known.size, float(known.sum()), _two_at_most(known))
+        known, total = column, float(column.sum())
+        if not isfinite(total):
+            known = column[np.isfinite(column)]
+            total = float(known.sum())
+        return cls(known.size, total, _two_at_most(known))
 
     def __add__(self, other: Seen) -> Seen:
         both = None if self.values is None or other.values is None else self.values | other.values

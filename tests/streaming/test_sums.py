@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mme
+from mme.numeric.limits import Limits, within
 from mme.numeric.places import Places
 from mme.numeric.triangles import add_rows, with_rows
 
@@ -279,14 +280,16 @@ def test_places_are_those_of_first_appearance(width):
     assert places.keys.tolist() == list(first)
 
 
-def test_rotated_rows_keep_every_inner_product():
+@pytest.mark.parametrize("unrolled", [0, 10**9])
+def test_rotated_rows_keep_every_inner_product(unrolled):
     rng = np.random.default_rng(3)
     rows, cells = rng.standard_normal((200, 4)), rng.integers(5, size=200)
-    R, within = np.zeros((5, 2, 4)), np.zeros((2, 2))
-    for at in np.split(np.arange(200), [13, 14, 80]):
-        within = with_rows(within, add_rows(R, cells[at], rows[at].T.copy()).T)
+    R, left = np.zeros((5, 2, 4)), np.zeros((2, 2))
+    with within(Limits(unrolled_steps=unrolled)):
+        for at in np.split(np.arange(200), [13, 14, 80]):
+            left = with_rows(left, add_rows(R, cells[at], rows[at].T.copy()).T)
     inner = np.einsum("gij,gik->jk", R, R)
-    inner[2:, 2:] += within.T @ within
+    inner[2:, 2:] += left.T @ left
     np.testing.assert_allclose(inner, rows.T @ rows, rtol=1e-13, atol=1e-13 * 200)
     for g in range(5):
         own = rows[cells == g]
