@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 from mme.engine.blocks import Block
 from mme.engine.meetings import filled_share, product_count, spread
@@ -65,6 +66,11 @@ class Stochastic:
     criterion_error: float = float("nan")
 
     def __str__(self) -> str:
+        if not isfinite(self.error):
+            return (
+                f"how far the variances are from the exact estimates is not known: {self.steps} steps came to no end "
+                f"({self.probes} probes)"
+            )
         return (
             f"within {self.error:.2g} standard errors of the exact estimates of the variances (95 %, {self.probes} "
             f"probes), criterion +- {self.criterion_error:.2g}; {self.steps} steps, {self.iterations} iterations each"

@@ -7,6 +7,9 @@ sqrt(2 c'H^-1 c) of a combination c'theta, no combination at all is off by more 
     T sqrt(largest eigenvalue of H^-1/2 (C / 2 K) H^-1/2),      T^2 = k (K - 1) / (K - k) F(0.95; k, K - k),         (E)
 
 with 95 % confidence: Hotelling's quantile for k parameters, that of t for one. Probes are doubled until it is small.
+
+Steps are Newton's, shortened where the slope along them says that they went past the minimum. A diagonal entry of T may
+cross zero, where others of its column do not vanish: T and T with a column turned have the same T T'.
 """
 
 from __future__ import annotations
@@ -27,9 +30,12 @@ from mme.numeric.limits import limits
 
 # A step that promises less on the criterion's scale moves theta by a hundredth of the errors that are tolerated.
 _SETTLED = 2e-8
-_STEPS = 40
 # The largest error (E) in standard errors for which no more probes are drawn.
 _TOLERATED = 0.02
+# A step is too long where the slope at its end rises by more than this share of what it fell by at its beginning.
+_PAST = 0.5
+# Times a step is shortened, and to which shares of itself.
+_SHORTER, _SHARES = 4, (0.1, 0.6)
 # No coordinate moves by more than this share of itself, and this much, in one step.
 _SHARE, _LEAST = 0.5, 0.05
 
@@ -55,8 +61,8 @@ class _Search:
     even: np.ndarray
 
     def floored(self, x: np.ndarray) -> np.ndarray:
-        """Standard deviations that are not negative, and far enough from zero to be divided by."""
-        return np.where(self.even, np.maximum(np.abs(x), FLOOR), x)
+        """Standard deviations, of either sign, far enough from zero to be divided by."""
+        return np.where(self.even & (np.abs(x) < FLOOR), np.copysign(FLOOR, x), x)
 
     def at(self, x: np.ndarray, probes: Probes) -> tuple[ProbedSlopes, Probes, int]:
         """ProbedSlopes by x, and the probes there."""
@@ -80,15 +86,28 @@ def settle(
     search = _Search(objective, parameters, scale, free, even)
     probes, x, taken = Probes(limits().probes), search.floored(first), 0
     while True:
-        x, at, slopes, probes, steps, iterations = _stepped(search, x, probes, report, taken)
-        taken += steps
-        error = _error(slopes, at)
-        if error <= _TOLERATED or 2 * probes.count > limits().most_probes:
+        place, ended = _stepped(search, x, probes, report, taken)
+        x, probes, taken = place.x, place.probes, place.taken
+        at = place.curvature
+        error = _error(place.slopes, at) if ended else np.inf
+        if error <= _TOLERATED or not ended or 2 * probes.count > limits().most_probes:
             break
         probes = probes.doubled()
-    zeros = even & (x <= FLOOR)
-    found = Stochastic(probes=probes.count, error=error, iterations=iterations, steps=taken)
+    zeros = even & (np.abs(x) <= FLOOR)
+    found = Stochastic(probes=probes.count, error=error, iterations=place.iterations, steps=taken)
     return Settled(np.where(zeros, 0.0, x), at, taken, found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where steps stand: x, the slopes and the curvature there, probes solved there, and evaluations so far."""
+
+    x: np.ndarray
+    slopes: ProbedSlopes
+    curvature: Curvature
+    probes: Probes
+    iterations: int
+    taken: int
 
 
 def _stepped(
@@ -97,34 +116,53 @@ def _stepped(
     probes: Probes,
     report: Callable[[int, float, np.ndarray], None] | None,
     before: int,
-) -> tuple[np.ndarray, Curvature, ProbedSlopes, Probes, int, int]:
-    """Where steps with these probes end."""
-    last = np.inf
-    for taken in range(1, _STEPS + 1):
-        slopes, probes, iterations = search.at(x, probes)
-        at = judged(x, 0.0, slopes.gradient, slopes.hessian, np.ones(x.size))
+) -> tuple[_Place, bool]:
+    """Where steps with these probes end, and whether they gain nothing more there."""
+
+    def arrived(x: np.ndarray, probes: Probes, taken: int) -> _Place:
+        slopes, solved, iterations = search.at(x, probes)
         if report is not None:
-            report(before + taken, np.nan, x)
-        newton = _held(search, at, x)
-        decrease = float(0.5 * np.abs(newton @ slopes.gradient))
-        if decrease <= _SETTLED:
-            return x, replace(at, expected_decrease=decrease, saddle=False), slopes, probes, taken, iterations
-        share = 1.0 if decrease < last else 0.5
-        most = np.abs(newton) / (_SHARE * np.abs(x) + _LEAST)
-        x = search.floored(x + newton * min(share, 1.0 / max(most.max(), 1e-300)))
-        last = decrease
-    return x, at, slopes, probes, taken, iterations
+            report(taken, np.nan, x)
+        at = judged(x, 0.0, slopes.gradient, slopes.hessian, np.ones(x.size))
+        return _Place(x, slopes, at, solved, iterations, taken)
+
+    place = arrived(x, probes, before + 1)
+    while place.taken - before < limits().probed_steps:
+        newton, saddle = _held(search, place)
+        decrease = float(0.5 * np.abs(newton @ place.slopes.gradient))
+        if decrease <= _SETTLED and not saddle:
+            settled = replace(place.curvature, expected_decrease=decrease, saddle=False)
+            return replace(place, curvature=settled), True
+        most = np.abs(newton) / (_SHARE * np.abs(place.x) + _LEAST)
+        step = newton * min(1.0, 1.0 / max(most.max(), 1e-300))
+        for _ in range(_SHORTER):
+            ahead = arrived(search.floored(place.x + step), place.probes, place.taken + 1)
+            share = _share(place, ahead, step)
+            place = replace(place, taken=ahead.taken)
+            if share == 1.0:
+                break
+            step = share * step
+        place = ahead
+    return place, False
 
 
-def _held(search: _Search, at: Curvature, x: np.ndarray) -> np.ndarray:
-    """The Newton step, without coordinates at the floor that it would take below."""
-    down = search.even & (x <= FLOOR) & (at.newton <= 0.0)
-    if not down.any():
-        return at.newton
-    step, kept = np.zeros(x.size), ~down
+def _share(place: _Place, ahead: _Place, step: np.ndarray) -> float:
+    """How much of a step to take: all of it, or where the secant of the slopes along it is zero."""
+    falls = abs(float(place.slopes.gradient @ step)) + max(0.0, -float(step @ place.slopes.hessian @ step))
+    rises = float(ahead.slopes.gradient @ step)
+    return 1.0 if rises <= _PAST * falls else float(np.clip(falls / (falls + rises), *_SHARES))
+
+
+def _held(search: _Search, place: _Place) -> tuple[np.ndarray, bool]:
+    """The Newton step, without coordinates at the floor that stay there, and whether it leaves a saddle."""
+    x, at = place.x, place.curvature
+    stays = search.even & (np.abs(x) <= FLOOR) & (np.abs(x + at.newton) <= 2.0 * FLOOR) & (x * at.gradient >= 0.0)
+    if not stays.any():
+        return at.newton, at.saddle
+    step, kept = np.zeros(x.size), ~stays
     rest = judged(x[kept], 0.0, at.gradient[kept], at.hessian[np.ix_(kept, kept)], np.ones(int(kept.sum())))
     step[kept] = rest.newton
-    return step
+    return step, rest.saddle
 
 
 def _error(slopes: ProbedSlopes, at: Curvature) -> float:

@@ -94,22 +94,51 @@ class IteratedPoint:
         return pwrss(self.at.border)
 
     @cached_property
-    def _u(self) -> list[np.ndarray]:
-        """u of y - X gamma and of X R_X^-1, block by block (J, q, 1 + p)."""
+    def _combinations(self) -> np.ndarray:
+        """y - X gamma and X R_X^-1 as columns (p + 1, 1 + p) of coefficients of N."""
         p, border = self.objective.system.p, self.at.border
         inverse = triangular_solve(border[:p, :p], np.eye(p), transposed=False)
         of_X = np.concatenate([inverse, np.zeros((p, 1))], axis=1)
-        combinations = np.vstack([np.append(-coordinates(border), 1.0), of_X])
-        T = self.objective.factors(self.theta)
-        u_absorbed, u_rest = effects(self.objective.system, self.at, T, combinations)
-        out = [u_rest[at].reshape(-1, self.objective.blocks[b].q, p + 1) for b, at in self.slices.items()]
+        return np.vstack([np.append(-coordinates(border), 1.0), of_X]).T
+
+    @cached_property
+    def _u(self) -> list[np.ndarray]:
+        """u of y - X gamma and of X R_X^-1, block by block (J, q, 1 + p)."""
+        system, T = self.objective.system, self.objective.factors(self.theta)
+        u_absorbed, u_rest = effects(system, self.at, T, self._combinations.T)
+        out = [u_rest[at].reshape(-1, self.objective.blocks[b].q, system.p + 1) for b, at in self.slices.items()]
         out.insert(self.absorbed, u_absorbed.transpose(2, 1, 0))
         return out
 
     @cached_property
     def k(self) -> list[np.ndarray]:
         """(K (x) I) Z'P y and, behind it, (K (x) I) Z'V^-1 X R_X^-1 of every block (J, q, 1 + p)."""
-        return [inverse @ u for inverse, u in zip(self.inverse_T, self._u, strict=True)]
+        both = zip(self.objective.blocks, self.T, strict=True)
+        lost = [block.relationship is None and self._is_singular(T) for block, T in both]
+        direct = self._k_of_residuals() if any(lost) else self._u
+        every = zip(lost, direct, self.inverse_T, self._u, strict=True)
+        return [own if singular else inverse @ u for singular, own, inverse, u in every]
+
+    @staticmethod
+    def _is_singular(T: np.ndarray) -> bool:
+        return bool((np.abs(np.diag(T)) < FLOOR).any())
+
+    def _k_of_residuals(self) -> list[np.ndarray]:
+        """k of every block, were its levels unrelated, from Z'V^-1 e: nothing is divided by T, whose zeros u has too.
+
+        With e = y - X gamma - Z_2 b_2 of the effects that are not absorbed, V_1^-1 e by the levels that are.
+        """
+        system, combinations = self.objective.system, self._combinations
+        rest, levels = system.rest, system.absorbed.levels
+        b = np.concatenate([(self.T[i] @ self._u[i]).reshape(-1, system.p + 1) for i in self.others])
+        between = np.asarray(rest.B.T @ b)
+        left = levels.V.reshape(len(levels.V), -1).T @ combinations - between
+        W_left = _solved(self.at, left, levels.R.shape[0])
+        of_rest = rest.C @ combinations - self.schur.among @ b + rest.between(between) + rest.between(W_left)
+        out = [of_rest[at].reshape(-1, self.objective.blocks[i].q, system.p + 1) for i, at in self.slices.items()]
+        shape = (levels.R.shape[0], levels.J, system.p + 1)
+        out.insert(self.absorbed, np.einsum("abg,agk->gbk", levels.R, W_left.reshape(shape)))
+        return out
 
     def squares(self, b: int) -> tuple[np.ndarray, np.ndarray]:
         """sum k (K (x) I) k' (q, q) of Z'P y of a block, and the same of Z'V^-1 X R_X^-1."""

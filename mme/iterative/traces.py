@@ -9,7 +9,12 @@ in which M^-1 = E x z' (Hutchinson 1990), but for what all levels of a factor ha
 and counted once (:mod:`mme.engine.iteration`). What is known comes first, and nothing is divided by a T that may be
 zero.
 One solve a probe serves all blocks. In the absorbed block x is x - P^-1 z, P the preconditioner, whose own part is
-known as well. A related block has T^-T (J I - sum_g [M^-1 (K^-1 (x) I)]_gg) T^-1, by x - P^-1 z too.
+known as well. A related block has
+
+    T^-T (J I - sum_g [M^-1 (K^-1 (x) I)]_gg) T^-1 = sum_g [S Lambda M^-1]_gg T^-1,                                 (K)
+
+by x - P^-1 z too: the left side where its levels are well determined, the right one where T is small, by probes that
+are zero in the other blocks, whose x would be divided by T.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import numpy as np
 
 from mme.engine.iteration import AVERAGED, beside, each_probe, signs
 from mme.iterative.point import IteratedPoint
+from mme.numeric.factor import factorise
 from mme.numeric.panels import panels
 
 
@@ -76,14 +82,37 @@ def traces(point: IteratedPoint, probes: Probes, z: np.ndarray) -> list[np.ndarr
 
 
 def _of_related(point: IteratedPoint, i: int, away: np.ndarray, z: np.ndarray, count: int) -> np.ndarray:
-    """(T) of the i-th block that is not absorbed, whose levels are related."""
+    """(K) of the i-th block that is not absorbed, whose levels are related."""
     b, operator = point.others[i], point.factor.operator
     at, S, D, inverse = point.slices[b], operator.information[i], operator.inverses[i], point.inverse_T[b]
     J, q, _ = S.shape
+    determined = np.linalg.eigvalsh(point.T[b].T @ S.mean(axis=0) @ point.T[b])
+    if determined.min() < operator.schur.precision_diagonals[i].mean():
+        return _of_small(point, i, z, count)
     paired = np.asarray(point.schur.precision[at, at] @ z[at]).reshape(J, q, -1)
     known = inverse @ np.einsum("gab,gbc->ac", D, point.T[b].T @ S)  # T^-T P^-1 T'S: nothing cancels
     taken = each_probe(np.einsum("gak,gbk->kab", away.reshape(J, q, -1), paired), z.shape[1] - count)
     return _symmetric(known - inverse @ taken @ inverse.T)
+
+
+def _of_small(point: IteratedPoint, i: int, z: np.ndarray, count: int) -> np.ndarray:
+    """(K) by its right side, from solves of their own; what diagonal blocks of S make of K, all at T = 0, is known."""
+    b, operator = point.others[i], point.factor.operator
+    at, S, T = point.slices[b], operator.information[i], point.T[b]
+    J, q, _ = S.shape
+    shared = z.shape[1] - count
+    kept = z[at].any(axis=0) | (np.arange(z.shape[1]) >= shared)
+    alone = np.zeros((len(z), int(kept.sum())))
+    alone[at] = z[at][:, kept]
+    own, every = alone[at].reshape(J, q, -1), np.arange(J)
+    precision = factorise(point.objective.blocks[b].relationship.precision)
+    start = alone.copy()
+    start[at] = precision.solve(own.reshape(J, -1)).reshape(J * q, -1)
+    x = point.factor.solved(alone, AVERAGED, start).x
+    away = operator.without_penalty(operator.moved(x))[at].reshape(own.shape) - S @ (T @ start[at].reshape(own.shape))
+    forms = np.einsum("gak,gbk->kab", away, own)
+    known = np.einsum("gab,g->ab", S, precision.inverse_entries(every, every)) @ T
+    return _symmetric((known + each_probe(forms, int(kept[:shared].sum()))) @ point.inverse_T[b].T)
 
 
 def _of_absorbed(point: IteratedPoint, away: np.ndarray, z: np.ndarray, count: int) -> np.ndarray:

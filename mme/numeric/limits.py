@@ -87,6 +87,8 @@ class Limits:
         Random probes with which the iterative engine begins; they are doubled where their error is not small enough.
     most_probes : int
         Probes beyond which no more are drawn, and the error is stated as it is.
+    probed_steps : int
+        Points at which a search by the iterative engine asks for slopes, after which it is given up.
     solver_steps : int
         Steps of conjugate gradients after which a solve is given up.
     nearly_dense : float
@@ -208,6 +210,7 @@ class Limits:
     listed_products: int = 4_000_000
     probes: int = 30
     most_probes: int = 480
+    probed_steps: int = 60
     solver_steps: int = 2000
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0

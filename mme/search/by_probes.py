@@ -19,6 +19,9 @@ from mme.numeric.optimize import Minimum
 from mme.search.progress import Report
 from mme.search.searched import Searched
 
+_SETTLED = "steps of average information on the traces of probes gained nothing more"
+_UNSETTLED = "steps of average information on the traces of probes came to no end"
+
 
 def minimum_by_probes(
     objective: Objective, searched: Searched, report: Report | None, spent: int
@@ -41,7 +44,7 @@ def minimum_by_probes(
         found.x,
         value,
         spent + found.steps,
-        "steps of average information on the traces of probes gained nothing more",
+        _SETTLED if np.isfinite(found.stochastic.error) else _UNSETTLED,
         searched.even & (found.x == 0.0),
         found.curvature,
     )
