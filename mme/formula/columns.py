@@ -104,6 +104,8 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int, into: np.nda
     at = int(terms.intercept)
     for block in blocks:
         at = _fill(values, at, block)
+    if into is None:
+        values.flags.writeable = False  # a model takes it without a copy
     return Matrix(values, tuple(names), tuple(owners))
 
 

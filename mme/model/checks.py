@@ -197,7 +197,7 @@ def _check_term(term: Term, n: int) -> None:
             f"two{_of_one_level(term.q)}"
         )
     if term.covariates is not None:
-        for column, largest in zip(term.columns, np.abs(term.covariates).max(axis=0).tolist(), strict=True):
+        for column, largest in zip(term.columns, _largest(term.covariates).tolist(), strict=True):
             check_range(largest, f"column '{column}' of term '{term.name}'")
 
 

@@ -19,7 +19,9 @@ _LONGEST = 60
 
 
 def numbers(values: Any, what: str) -> np.ndarray:
-    """A new float array of these values, missing ones NaN; dates and spans of time in days (:mod:`mme.tables.dates`).
+    """A float array of these values, missing ones NaN; dates and spans of time in days (:mod:`mme.tables.dates`).
+
+    It is a new one, unless nobody can write to what is given: a float array that owns its memory and is read only.
 
     Raises
     ------
@@ -37,7 +39,8 @@ def numbers(values: Any, what: str) -> np.ndarray:
         values = held
     array = as_array(values, what)
     if array.dtype.kind in "biuf":
-        return np.array(array, dtype=float)
+        fixed = array.dtype == float and array.flags.owndata and not array.flags.writeable
+        return array if fixed else np.array(array, dtype=float)
     if array.dtype.kind in "Mm":
         return dates.days(array)
     if array.dtype.kind == "O":
