@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import fields
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,11 @@ from mme.files.witness import typical_columns
 from mme.fitted.common import Record
 from mme.formula.algebra import expand
 from mme.formula.apart import as_written, at_level
-from mme.formula.bar import Bar
+from mme.formula.bar import Bar, of_levels
 from mme.formula.bars import split
 from mme.formula.lattices import as_chain
 from mme.formula.specification import Specification
-from mme.formula.syntax import deparse, names_in
+from mme.formula.syntax import Name, deparse, names_in
 from mme.model.problem import Model
 from mme.residual.ar1 import BoundAR1
 from mme.residual.base import Bound
@@ -66,10 +68,18 @@ def _are_of(learned: tuple[Bar, ...], written: tuple[Bar, ...]) -> bool:
     """Whether these are the terms that a formula has, ``dsum()`` one a level."""
     whole = [as_written(bar) for bar in learned]
     levels = Counter(bar for bar, one in zip(whole, learned, strict=True) if one.level is not None)
-    known = [as_chain(bar) if as_chain(bar) in whole else bar for bar in written]
+    known = [next((one for one in _read_as(bar) if one in whole), bar) for bar in written]
     return Counter(whole) == Counter(one for bar in known for one in [bar] * (levels[bar] or 1)) and all(
         one.level is None or at_level(bar, one.level) == one for bar, one in zip(whole, learned, strict=True)
     )
+
+
+def _read_as(bar: Bar) -> Iterator[Bar]:
+    """What a bar may turn out to be where columns are numbers: a chain of times, levels."""
+    names = [node for node in bar.left.variables if isinstance(node, Name)]
+    yield as_chain(bar)
+    if bar.levels:
+        yield from (of_levels(bar, some) for m in range(1, 1 + len(names)) for some in combinations(names, m))
 
 
 def _require_columns(spec: Specification, model: Model, own: int) -> None:

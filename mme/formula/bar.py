@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from mme.formula.algebra import Terms
 from mme.formula.syntax import Call, Node, Op, is_sum, summands
@@ -52,8 +53,28 @@ class Bar:
     related: tuple[str, ...] = ()  # the factors of A(g):ar1(time)
     chain: Along = ()  # of ar1(time):g, where time turns out to be a number
     written: str = ""  # a product as it is written
+    levels: bool = False  # of fa(env, 1):g, whose columns are levels of env even where these are numbers
     by: Node | None = None  # arm, of dsum((x | g) | arm)
     level: str | None = None  # of it, whose term this is
+
+
+def of_levels(bar: Bar, numbers: Collection[Node]) -> Bar:
+    """The bar with these variables as factors: the calendar years of ``fa(year, 1):g``.
+
+    Examples
+    --------
+    >>> from mme.formula.syntax import Name, deparse
+    >>> bar = Bar(Terms(False, ((Name("year"),),)), "g", (Name("g"),))
+    >>> deparse(of_levels(bar, [Name("year")]).left.terms[0][0])
+    'factor(year)'
+    """
+
+    def made(node: Node) -> Node:
+        return Call("factor", (node,), (), node.start) if node in numbers else node
+
+    terms = tuple(tuple(map(made, term)) for term in bar.left.terms)
+    products = tuple((kind, made(node)) for kind, node in bar.products)
+    return replace(bar, left=replace(bar.left, terms=terms), products=products)
 
 
 def bar_in(node: Node) -> Op | None:

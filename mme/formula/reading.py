@@ -12,7 +12,7 @@ from mme.errors import FormulaError, MMEError, warn
 from mme.formula import grouping
 from mme.formula.algebra import Terms, expand
 from mme.formula.apart import each_level
-from mme.formula.bar import Bar
+from mme.formula.bar import Bar, of_levels
 from mme.formula.bars import Parsed
 from mme.formula.columns import Variable, learn
 from mme.formula.complete import complete
@@ -20,7 +20,7 @@ from mme.formula.evaluate import Evaluator, Value
 from mme.formula.given import numbers_of, places_of, times_of
 from mme.formula.lattices import as_chain
 from mme.formula.outcome import NUMBERS, response_of
-from mme.formula.syntax import Node, deparse, names_in
+from mme.formula.syntax import Name, Node, deparse, names_in
 from mme.tables.frame import Factor, Frame
 from mme.tables.outcome import Outcome, outcome_of
 
@@ -94,7 +94,7 @@ def read(
 ) -> Reading:
     """Evaluate all parts of a formula on a table; ``response`` is what its left side may be."""
     evaluator = Evaluator(frame, parsed.formula, {})
-    along = [_along_numbers(bar, evaluator) for bar in parsed.bars]
+    along = [_of_levels(_along_numbers(bar, evaluator), evaluator) for bar in parsed.bars]
     parsed = replace(parsed, bars=tuple(one for bar in along for one in each_level(bar, evaluator)))
     others = _dot(parsed, frame, weights, offset, exposure)
     fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, others))
@@ -118,6 +118,20 @@ def _along_numbers(bar: Bar, evaluator: Evaluator) -> Bar:
     if not bar.chain or isinstance(evaluator.value(bar.chain[0][1]), Factor):
         return bar
     return as_chain(bar)
+
+
+def _of_levels(bar: Bar, evaluator: Evaluator) -> Bar:
+    """``fa(year, 1):g`` of whole numbers is of the years as levels."""
+    if not bar.levels:
+        return bar
+    given = {node: evaluator.value(node) for node in bar.left.variables if isinstance(node, Name)}
+    numbers = {node: values for node, values in given.items() if isinstance(values, np.ndarray)}
+    for node, values in numbers.items():
+        if (np.nan_to_num(values) % 1.0 != 0.0).any():
+            text = deparse(node)
+            problem = f"'{text}' holds fractions, and a structure before a colon is of the levels of a factor"
+            raise FormulaError.at(evaluator.formula, node.start, f"{problem}; a slope is ({text} | {bar.name})")
+    return of_levels(bar, numbers)
 
 
 def variables_of(fixed: Terms, bars: Iterable[Bar]) -> tuple[Node, ...]:

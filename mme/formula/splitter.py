@@ -63,6 +63,7 @@ class Splitter:
                 return None
             case Op() if call := as_bar(node, (*STRUCTURES, *FACTORS)):
                 self.strip(call)
+                self.bars[-1] = replace(self.bars[-1], levels=True)
                 if found := direct(node, COLUMNS):
                     self.bars[-1] = replace(self.bars[-1], related=found.related, chain=found.along)
                 return None
@@ -181,6 +182,7 @@ class Splitter:
                 products=found.columns if len(found.columns) == 2 else (),
                 related=found.related,
                 written=written,
+                levels=bool(found.columns),
             )
         )
 

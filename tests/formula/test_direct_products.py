@@ -148,3 +148,20 @@ def test_what_has_no_meaning_is_refused_with_what_to_write():
         structure("product 2 unstructured x 3 unstructured", 6, "g").hold(np.ones(8), 1)
     with pytest.raises(mme.MMEError, match="number the places"):
         mme.lmer("y ~ trait + us(trait):ar1(site):gen", DATA)
+
+
+YEARS = {"us(year):id(gen)": "us(text):id(gen)", "corh(year):ar1(time):gen": "corh(text):ar1(time):gen"}
+
+
+@pytest.mark.parametrize("text", YEARS)
+def test_whole_numbers_before_a_colon_are_levels(text, tmp_path):
+    data = DATA.assign(year=2019 + DATA.site.map(SITES.index), text=DATA.site)
+    one, other = (mme.lmer(f"y ~ trait + {words}", data) for words in (text, YEARS[text]))
+    assert one.criterion == pytest.approx(other.criterion, abs=1e-9)
+    one.save(tmp_path / "years.mme")
+    np.testing.assert_allclose(mme.load_fit(tmp_path / "years.mme").predict(data), one.fitted, atol=1e-8)
+
+
+def test_fractions_before_a_colon_are_refused():
+    with pytest.raises(mme.MMEError, match=r"'x' holds fractions.* a slope is \(x \| gen\)"):
+        mme.lmer("y ~ 1 + us(x):gen", DATA.assign(x=DATA.time / 3))
