@@ -230,7 +230,8 @@ class Output(Face):
         DataFrame
             A row for each row of the data, NaN where it was left out of the fit. Columns: ``.fitted``,
             ``.population`` (without random effects), ``.residual``, ``.standardised`` (see
-            :meth:`Fit.scaled_residuals`), ``.leverage`` and ``.cooks_distance``; without data the response first.
+            :meth:`Fit.scaled_residuals`), ``.leverage`` and ``.cooks_distance``, or ``.normalised`` alone where records
+            of several levels are whitened together; without data the response first.
         """
         from mme.files.tidy import augment
 

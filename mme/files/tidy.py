@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.diagnosis.influence import cooks_distance, leverage
-from mme.diagnosis.residuals import scaled_residuals
+from mme.diagnosis.residuals import kind_at_hand, scaled_residuals
 from mme.errors import MMEError
 from mme.files.export import modes_table
 from mme.fitted.common import Record
@@ -104,11 +104,16 @@ def augment(fit: Fitted, data: Any = None) -> pd.DataFrame:
         ".fitted": fit.rows.aligned(fit.estimates.fitted, "fitted"),
         ".population": fit.rows.aligned(fit.estimates.population, "population"),
         ".residual": fit.rows.aligned(fit.model.y - fit.estimates.fitted, "residuals"),
-        ".standardised": scaled_residuals(fit),
-        ".leverage": leverage(fit),
-        ".cooks_distance": cooks_distance(fit),
     }
-    return beside(fit, columns, data)
+    if (kind := kind_at_hand(fit)) == "standardised":
+        told = {
+            ".standardised": scaled_residuals(fit),
+            ".leverage": leverage(fit),
+            ".cooks_distance": cooks_distance(fit),
+        }
+    else:  # records of several levels are whitened together
+        told = {f".{kind}": scaled_residuals(fit, kind)}
+    return beside(fit, columns | told, data)
 
 
 def beside(fit: Record, columns: Mapping[str, Any], data: Any) -> pd.DataFrame:

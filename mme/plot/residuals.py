@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 
-from mme.diagnosis.residuals import scaled_residuals
+from mme.diagnosis.residuals import kind_at_hand, scaled_residuals
 from mme.fitted.effects import Effects
 from mme.fitted.record import Fitted
 from mme.plot.style import (
@@ -38,7 +38,7 @@ QUANTILES = 900
 _UNITS = {"response": "y - fitted", "marginal": "y - X beta"}
 
 
-def residuals(fit: Fitted, kind: str = "standardised", *, data: bool = False, ax: Any = None) -> Any:
+def residuals(fit: Fitted, kind: str | None = None, *, data: bool = False, ax: Any = None) -> Any:
     """Residuals against fitted values (population values for marginal ones), with running quartiles.
 
     The median should follow zero, the quartiles keep their distance. Beyond 3000 records points become cells shaded by
@@ -46,8 +46,9 @@ def residuals(fit: Fitted, kind: str = "standardised", *, data: bool = False, ax
 
     Parameters
     ----------
-    kind : str
-        As in ``fit.scaled_residuals()``.
+    kind : str, optional
+        As in ``fit.scaled_residuals()``. None: standardised ones, or normalised ones where records of several levels
+        are whitened together.
     data : bool
         Return the table behind the picture.
 
@@ -55,6 +56,7 @@ def residuals(fit: Fitted, kind: str = "standardised", *, data: bool = False, ax
     -------
     Axes; a DataFrame for ``data=True``: ``fitted, residual``
     """
+    kind = kind_at_hand(fit) if kind is None else kind
     r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
     marginal = kind in ("marginal", "decorrelated")
     x = fit.estimates.population if marginal else fit.estimates.fitted
@@ -89,7 +91,7 @@ def against(ax: Any, x: np.ndarray, r: np.ndarray, *, zero: bool = True) -> None
         legend_above(ax)
 
 
-def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", data: bool = False, ax: Any = None) -> Any:
+def qq(fit: Fitted, what: str = "residuals", *, kind: str | None = None, data: bool = False, ax: Any = None) -> Any:
     """Quantiles against those of the normal distribution, with a band that holds 95% of each order statistic.
 
     Beyond 900 points the middle is thinned, the tails are kept.
@@ -110,6 +112,7 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str = "standardised", data
     coefficient
     """
     if is_word(what, ("residuals",)):
+        kind = kind_at_hand(fit) if kind is None else kind
         r = fit.rows.used(np.asarray(scaled_residuals(fit, kind)))
         if kind in _UNITS:
             r = r / r.std()

@@ -161,3 +161,11 @@ def test_the_smoothness_of_matern_is_estimated():
     assert min(at(0.9 * nu), at(1.1 * nu)) > fit.criterion + 1e-4
     with pytest.raises(mme.MMEError, match="smoothness is of kind 'matern'"):
         mme.Spatial("gaussian", ["u", "v"], smoothness=None)
+
+
+def test_residuals_of_a_field_that_genotypes_cross_are_normalised():
+    fit = mme.lmer("y ~ trial + (1 | gen)", simulated(), residual=mme.AR1("row", "trial") * mme.AR1("col", "trial"))
+    normalised = fit.scaled_residuals("normalised")
+    np.testing.assert_allclose(fit.augment()[".normalised"], normalised)
+    np.testing.assert_allclose(fit.plot.residuals(data=True)["residual"], normalised)
+    assert len(fit.plot.qq(data=True)) == len(normalised)
