@@ -26,6 +26,7 @@ def diagnose_generalised(fit: GeneralisedFitted) -> Diagnosis:
         _separation,
         _search,
         _singular,
+        _bound,
         _blocks,
         few_levels,
         _small_groups,
@@ -65,6 +66,18 @@ def _search(fit: GeneralisedFitted) -> Iterator[Finding]:
 def _singular(fit: GeneralisedFitted) -> Iterator[Finding]:
     if fit.singular:
         yield singular(generalised_boundary(fit))
+
+
+def _bound(fit: GeneralisedFitted) -> Iterator[Finding]:
+    """Records that the link holds."""
+    if fit.optimum.bound:
+        yield Finding(
+            "bound of the link",
+            f"At its bound: {fit.optimum.bound}.",
+            "Estimates are the best ones within the range of the link; standard errors are those with these records "
+            "held there, and normal intervals can be poor.",
+            "the log link has no such bound.",
+        )
 
 
 def _blocks(fit: GeneralisedFitted) -> Iterator[Finding]:

@@ -184,6 +184,15 @@ class Family(ABC):
         """d natural / d tau (r, r)."""
         return np.diag(np.exp(tau))
 
+    def past_bound(self, data: Observed) -> np.ndarray | None:
+        """Which records (n,) have a finite log f where eta ends, that goes on smoothly; None where none has."""
+        return None
+
+    @property
+    def endless(self) -> Family:
+        """The family whose log f goes on past the end of eta where it can."""
+        return self
+
     def size_of(self, tau: np.ndarray) -> float:
         """The k of :mod:`mme.family.point`; one where the family has none."""
         return 1.0

@@ -13,6 +13,7 @@ log f is made of s and d, for c is as large as y A + B and of the other sign: se
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import copy
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -46,6 +47,8 @@ class ExponentialFamily(Family):
     shapes: ClassVar[dict[str, Shape]]
     canonical_link: ClassVar[str]
     positive_mean: ClassVar[bool] = True
+    # Whether log f goes on to negative eta, where it can.
+    goes_on: bool = False
 
     def __init__(self, link: str) -> None:
         if not isinstance(link, str) or link not in self.shapes:
@@ -91,11 +94,21 @@ class ExponentialFamily(Family):
 
     def at(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> Density:
         """Return the density; -inf where the mean is out of range, with derivatives NaN."""
-        return ExponentialDensity(self, data, self.points(eta), self.dispersion(tau))
+        return ExponentialDensity(self, data, self.points(eta, data), self.dispersion(tau))
 
-    def points(self, eta: np.ndarray) -> Points:
-        """Eta, NaN where the link has no mean."""
+    @property
+    def endless(self) -> ExponentialFamily:
+        """The family whose log f goes on past the end of eta where it can."""
+        twin = copy(self)
+        twin.goes_on = True
+        return twin
+
+    def points(self, eta: np.ndarray, data: Observed | None = None) -> Points:
+        """Eta, NaN where the link has no mean, but for records whose log f goes on."""
         inside = eta > 0.0 if self.positive else None
+        if self.goes_on and inside is not None and data is not None:
+            past = data.once("past the bound", lambda: self.past_bound(data))
+            inside = inside if past is None else inside | past
         return Points(eta if inside is None or inside.all() else np.where(inside, eta, np.nan))
 
     def log_ratio(self, data: Observed, points: Points) -> np.ndarray:

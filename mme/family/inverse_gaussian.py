@@ -52,8 +52,14 @@ class InverseGaussian(DispersedFamily):
         y = data.y
         return {"log": np.log(y), "identity": y, "inverse": 1.0 / y, "1/mu^2": 1.0 / y**2}[self.link]
 
+    def past_bound(self, data: Observed) -> np.ndarray | None:
+        """All by the inverse link: d = (y eta - 1)^2 / y."""
+        return np.ones(data.n, dtype=bool) if self.link == "inverse" else None
+
     def half_deviance(self, data: Observed, points: Points) -> np.ndarray:
         """(y/mu - 1)^2 / (2 y)."""
+        if self.link == "inverse":
+            return np.asarray(0.5 * (data.y * points.eta - 1.0) ** 2 / data.y)
         return 0.5 * np.expm1(-self.log_ratio(data, points)) ** 2 / data.y
 
     def saturated(self, data: Observed, dispersion: float) -> np.ndarray:

@@ -62,6 +62,10 @@ class Poisson(ExponentialFamily):
         mean = data.y + 0.1
         return np.log(mean) if self.link == "log" else np.sqrt(mean) if self.link == "sqrt" else mean
 
+    def past_bound(self, data: Observed) -> np.ndarray | None:
+        """Zeros by the identity link: log f = -a eta."""
+        return data.y == 0.0 if self.link == "identity" else None
+
     def half_deviance(self, data: Observed, points: Points) -> np.ndarray:
         """y (exp(h) - 1 - h), h = log(mu/y); mu where y is zero."""
         y, h = data.y, self.log_ratio(data, points)

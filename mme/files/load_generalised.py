@@ -21,6 +21,7 @@ from mme.generalised.criterion import Criterion, CriterionAt
 from mme.generalised.known import at_mode
 from mme.generalised.problem import Problem
 from mme.generalised.search import SearchEnd
+from mme.generalised.wall import Wall
 from mme.numeric.quasi_newton import Descent
 
 
@@ -71,6 +72,18 @@ def _observed(fields: dict[str, Any], n: int, path: Path) -> Observed:
     return Observed(y, weights, tuple(fields["levels"]))
 
 
+def _wall(fields: dict[str, Any] | None, n: int, path: Path) -> Wall | None:
+    if fields is None:
+        return None
+    records, multipliers = np.asarray(fields["records"]), np.asarray(fields["multipliers"], dtype=float)
+    stiffness, size = float(fields["stiffness"]), float(fields["size"])
+    whole = records.ndim == 1 and records.dtype.kind == "i" and ((records >= 0) & (records < n)).all()
+    known = whole and multipliers.shape == records.shape and np.isfinite(multipliers).all()
+    if not (known and 0.0 < stiffness < np.inf and 0.0 < size < np.inf):
+        raise MMEError(f"{path}: its bound of eta is not one of {n} records")
+    return Wall(records, multipliers, stiffness, size)
+
+
 def _searched(problem: Problem, fields: dict[str, Any], path: Path) -> SearchEnd:
     x, u = np.asarray(fields["x"], dtype=float), [np.asarray(one, dtype=float) for one in fields["u"]]
     free = np.asarray(fields["free"], dtype=bool)
@@ -86,6 +99,7 @@ def _searched(problem: Problem, fields: dict[str, Any], path: Path) -> SearchEnd
         evaluations=int(fields["evaluations"]),
         passes=int(fields["passes"]),
     )
+    criterion.wall = _wall(fields.get("wall"), criterion.different.n, path)
     point = criterion.point(x)
     criterion.gamma = point.gamma
     at = at_mode(problem, point, u, expected=criterion.expected, points=criterion.points)

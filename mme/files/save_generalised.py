@@ -9,7 +9,8 @@ field               content
 ``searched``        map: ``x``, theta in the axes of the terms, coefficients of an orthogonal basis of X and coordinates
                     of the family's parameters; ``u``, modes of the spherical effects (q, J) block by block;
                     ``expected``, whether the determinant has the expected information; ``points`` of the quadrature;
-                    ``evaluations, passes, steps, reason, promised``; ``gradient, inverse, free, given``
+                    ``evaluations, passes, steps, reason, promised``; ``gradient, inverse, free, given``; ``wall``, of
+                    records at the end of eta, where the search had one
 ``hessian``         array: second derivatives of the criterion, from which standard errors come
 ==================  ====================================================================================================
 
@@ -30,6 +31,8 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.search import SearchEnd
 
 GENERALISED = "generalised"
+# Fields of a wall.
+WALL = ("records", "multipliers", "stiffness", "size")
 
 
 def save_generalised(fit: GeneralisedFitted, path: str | os.PathLike[str]) -> None:
@@ -77,7 +80,7 @@ def shipped() -> dict[str, type[Family]]:
 
 
 def _searched(found: SearchEnd) -> dict[str, Any]:
-    criterion, descent = found.criterion, found.descent
+    criterion, descent, wall = found.criterion, found.descent, found.criterion.wall
     return {
         "x": found.at.at.x,
         "u": found.at.mode.u,
@@ -92,4 +95,5 @@ def _searched(found: SearchEnd) -> dict[str, Any]:
         "inverse": descent.inverse,
         "free": found.free,
         "given": found.given,
+        "wall": None if wall is None else {name: getattr(wall, name) for name in WALL},
     }

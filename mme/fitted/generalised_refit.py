@@ -115,7 +115,7 @@ def criterion_at(fit: GeneralisedFitted, theta: Any, beta: Any) -> float:
         if values.shape != (len(names),) or not np.isfinite(values).all():
             raise MMEError(f"beta must be {len(names)} finite numbers ({', '.join(names)}), got {shown(values)}")
         point = replace(point, gamma=problem.gamma(values))
-    found = replace(fit.searched.criterion, u=at.u, known=None).at(point)
+    found = replace(fit.searched.criterion, u=at.u, known=None, wall=None).at(point)
     if found is None:
         raise MMEError("the likelihood has no value there: a mean is out of range, or the modes are not found")
     return found.value

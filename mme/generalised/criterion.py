@@ -19,6 +19,7 @@ from mme.generalised.near_mode import mode_near
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import Quadrature
 from mme.generalised.sorted_records import SortedRecords
+from mme.generalised.wall import Wall, Walled
 from mme.numeric.cholesky import NotPositiveDefiniteError
 
 
@@ -107,6 +108,8 @@ class Criterion:
         The mode to begin with; gamma is part of it where it is searched with u.
     known : FactorOfH or None
         The factor at that mode, where another is dear.
+    wall : Wall or None
+        The end of eta that some records may reach, once a search has begun; without it modes are inside.
     evaluations, passes : int
         What was done: points, and passes over the records.
     tell : callable or None
@@ -119,6 +122,7 @@ class Criterion:
     u: Effects | None = None
     gamma: np.ndarray | None = None
     known: FactorOfH | None = None
+    wall: Wall | None = None
     evaluations: int = 0
     passes: int = 0
     tell: Callable[[int, float, Psi], None] | None = None
@@ -127,6 +131,11 @@ class Criterion:
     def different(self) -> Problem:
         """The problem of the different records: what an evaluation passes over."""
         return self.problem.merged
+
+    @cached_property
+    def endless(self) -> Problem:
+        """The different records without the end of eta."""
+        return self.different.endless
 
     @cached_property
     def constant(self) -> float:
@@ -183,7 +192,8 @@ class Criterion:
 
     def _by_steps(self, point: Psi, u: Effects) -> Laplace | None:
         """The criterion at a point by Newton steps that all levels take together."""
-        problem, prior = self.different, Prior.at(self.problem.blocks, point.theta)
+        problem = self.different if self.wall is None else self.endless
+        prior = Prior.at(self.problem.blocks, point.theta)
         fixed = problem.offset + point.gamma @ problem.Q
         mode = None if self.known is None else mode_near(problem, prior, fixed, point.tau, u, self.known)
         mode = mode or find_mode(problem, prior, fixed, point.tau, u)
@@ -202,6 +212,8 @@ class Criterion:
             found: Laplace = Quadrature(problem, point, mode, factor, False, self.points)
         else:
             found = Laplace(problem, point, mode, factor, self.expected)
+        if self.wall is not None:
+            found = Walled(problem, point, mode, factor, self.expected, self.wall, self.different)
         return found if np.isfinite(found.value) else None
 
     def point(self, x: np.ndarray) -> Psi:

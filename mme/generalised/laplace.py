@@ -72,12 +72,17 @@ class Laplace:
         """Itself: all its records differ."""
         return self
 
+    @property
+    def pull(self) -> np.ndarray | float:
+        """The derivative by eta (n,) of what stands beside F."""
+        return 0.0
+
     def gradient(self) -> np.ndarray:
         """dF / d(theta, gamma, tau)."""
         assert self.mode.factor is not None
         density, columns, prior = self.mode.density, self.problem.columns, self.mode.prior
         h = self.factor.leverages()
-        hW = h * (density.expected_slope if self.expected else density.observed_slope)
+        hW = h * (density.expected_slope if self.expected else density.observed_slope) + self.pull
         s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
         return gradient_of(self, h, s, columns.eta(prior.b(s)))
 
@@ -86,7 +91,7 @@ def gradient_of(at: Laplace, h: np.ndarray, s: Effects, Ms: np.ndarray) -> np.nd
     """The gradient by theta, gamma and tau: h (n,) are leverages, s is the adjoint solve, Ms (n,) it on the records."""
     problem, density, columns = at.problem, at.mode.density, at.problem.columns
     change = density.expected_slope if at.expected else density.observed_slope
-    c = h * change - 2.0 * density.slope - density.observed * Ms
+    c = h * change + at.pull - 2.0 * density.slope - density.observed * Ms
     parts = zip(columns.transposed(c), at.mode.u, columns.transposed(density.slope), s, at.factor.gains(), strict=True)
     by_T = [Zc @ u.T + Zl @ s_t.T + 2.0 * gain for Zc, u, Zl, s_t, gain in parts]
     by_theta = np.zeros(at.at.theta.size)

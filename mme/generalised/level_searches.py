@@ -14,11 +14,12 @@ from mme.family.base import Observed
 from mme.family.negative_binomial import SIZED
 from mme.family.point import whole
 from mme.generalised.criterion import Criterion
+from mme.generalised.descent import FAR, TOLERANCE
 from mme.generalised.each_response import each_response
 from mme.generalised.laplace import Psi, directions
 from mme.generalised.problem import Problem
 from mme.generalised.scoring import first_inverse
-from mme.generalised.search import COSTS, FAR, TOLERANCE, nearly_zero
+from mme.generalised.search import COSTS, nearly_zero
 from mme.generalised.sorted_records import SortedRecords, weights_above
 from mme.generalised.start import near
 from mme.numeric.descents import DescentsInStep

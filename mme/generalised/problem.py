@@ -159,6 +159,13 @@ class Problem:
         return twin
 
     @cached_property
+    def endless(self) -> Problem:
+        """The problem with densities that go on where eta ends."""
+        twin = Problem(self.model, self.family.endless, self.data)
+        vars(twin).update({name: made for name, made in vars(self).items() if name not in ("family", "merged")})
+        return twin
+
+    @cached_property
     def columns(self) -> Columns:
         """Z of the blocks."""
         return Columns(self.blocks, self.n)

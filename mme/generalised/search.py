@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf
 
 import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
 from mme.errors import MMEError
 from mme.generalised.criterion import Criterion, CriterionAt
+from mme.generalised.descent import descended, found_by_values
+from mme.generalised.fold import is_fold
 from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
-from mme.generalised.scoring import first_inverse
 from mme.generalised.signs import other_modes, starts
 from mme.generalised.start import beside, near, start
+from mme.generalised.wall import Wall
 from mme.numeric.limits import limits
-from mme.numeric.optimize import minimise
-from mme.numeric.quasi_newton import Descent, descend
+from mme.numeric.quasi_newton import Descent
 
-# What a further step may still gain.
-TOLERANCE = 1e-13
 # More than this still to gain is no optimum.
 GAIN = 1e-6
 # A standard deviation of eta below this share is tried at zero.
@@ -37,8 +35,6 @@ _WIDE = 4.0
 _ROUNDS = 8
 # Starts by signs that are searched from: the lowest.
 _LOWEST = 5
-# No coordinate, which are of the size of eta, changes by more in a step.
-FAR = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +72,9 @@ def search(
         first = first if given else near(problem, first)
     criterion = Criterion(problem, expected, points, tell=tell)
     at = _begun(criterion, first)
+    if points == 1 and not expected and not problem.family.everywhere:
+        criterion.wall = Wall.of(criterion.different, at.curved.mode.eta)
+        at = criterion.at(at.at) or at
     point = at.at
     free = np.ones(point.x.size, dtype=bool)
     k = problem.model.k
@@ -85,13 +84,13 @@ def search(
     criterion.keep(at)
     if given:
         free[:k] = False
-        descent = _descend(criterion, point.x, at, free)
+        descent = descended(criterion, point.x, at, free)
         return SearchEnd(criterion, descent.at.laplace, descent, free, given=True)
     if by_values:
-        return SearchEnd(criterion, (found := _by_values(criterion, point.x, at, free)).at.laplace, found, free)
-    descent = _descend(criterion, point.x, at, free)
+        return SearchEnd(criterion, (found := found_by_values(criterion, point.x, at, free)).at.laplace, found, free)
+    descent = _beyond_fold(criterion, descended(criterion, point.x, at, free), free)
     few = problem.n <= limits().records_of_second_start
-    if first is None and few and (k > 1 or problem.family.even):
+    if first is None and few and (k > 1 or problem.family.even or criterion.wall is not None):
         descent = _lower(criterion, descent, replace(point, theta=_WIDE * point.theta), free)
     if first is None and problem.family.even:
         descent = _over_signs(criterion, descent, free)
@@ -103,8 +102,23 @@ def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free
     at = criterion.at(other)
     if at is not None:
         criterion.keep(at)
-        found = _descend(criterion, other.x, at, free)
+        found = descended(criterion, other.x, at, free)
         if found.at.value < descent.at.value - COSTS:
+            return found
+    criterion.keep(descent.at)
+    return descent
+
+
+def _beyond_fold(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> Descent[CriterionAt]:
+    """A minimum near that of the expected information, where the search fell to where a mode ceases to be."""
+    serves = criterion.points == 1 and not (criterion.expected or criterion.problem.family.canonical)
+    if not serves or descent.promised <= GAIN or not is_fold(descent.at.laplace):
+        return descent
+    other = criterion.at(search(criterion.problem, expected=True).at.at)
+    if other is not None:
+        criterion.keep(other)
+        found = descended(criterion, other.at.x, other, free)
+        if found.promised <= GAIN:
             return found
     criterion.keep(descent.at)
     return descent
@@ -119,7 +133,7 @@ def _over_signs(criterion: Criterion, descent: Descent[CriterionAt], free: np.nd
         found += [] if at is None else [at]
     for at in sorted(found, key=lambda one: one.value)[:_LOWEST]:
         criterion.keep(at)
-        end = _of_modes(criterion, _descend(criterion, at.at.x, at, free), free)
+        end = _of_modes(criterion, descended(criterion, at.at.x, at, free), free)
         best = end if end.at.value < best.at.value - COSTS else best
     criterion.keep(best.at)
     return best
@@ -134,7 +148,7 @@ def _of_modes(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndar
         if at is None or not at.value < descent.at.value - COSTS:
             break
         criterion.keep(at)
-        descent = _descend(criterion, descent.x, at, free)
+        descent = descended(criterion, descent.x, at, free)
     return descent
 
 
@@ -160,79 +174,6 @@ def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
     return min([at, *(other for other in others if other is not None)], key=lambda one: one.value)
 
 
-def _descend(
-    criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray, inverse: np.ndarray | None = None
-) -> Descent[CriterionAt]:
-    """BFGS over the free parameters, from an inverse Hessian that is known or from Fisher's."""
-
-    def function(z: np.ndarray) -> Free | None:
-        full = x.copy()
-        full[free] = z
-        found = criterion.at(criterion.point(full))
-        return None if found is None else Free(found, free)
-
-    def accepted(_: np.ndarray, found: Free) -> None:
-        criterion.keep(found.of)
-
-    if inverse is None:
-        inverse = first_inverse(at.curved)[np.ix_(free, free)]
-    found = descend(
-        function,
-        x[free],
-        Free(at, free),
-        inverse,
-        accepted=accepted,
-        tolerance=TOLERANCE,
-        most=FAR,
-        endless=lambda found: bool(criterion.problem.family.without_maximum(found.of.at.tau)),
-    )
-    full = x.copy()
-    full[free] = found.x
-    return Descent(full, found.at.of, found.gradient, found.inverse, found.promised, found.steps, found.reason)
-
-
-def _by_values(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray) -> Descent[CriterionAt]:
-    """By values of the criterion alone, and Newton steps on their differences: a check of the other search."""
-    inverse = first_inverse(at.curved)[np.ix_(free, free)]
-    size, k = np.sqrt(inverse.diagonal()), int(free[: criterion.problem.model.k].sum())
-    even = np.zeros(size.size, dtype=bool)
-    even[:k] = criterion.problem.model.diagonal[free[: criterion.problem.model.k]]
-
-    def whole(z: np.ndarray) -> np.ndarray:
-        full = x.copy()
-        full[free] = z * size
-        return full
-
-    def value(z: np.ndarray) -> float:
-        found = criterion.at(criterion.point(whole(z)))
-        return inf if found is None else found.value
-
-    minimum = minimise(value, x[free] / size, np.ones(size.size), even=even)
-    end = criterion.at(criterion.point(whole(minimum.x)))
-    assert end is not None
-    curve = minimum.curvature
-    inverse = np.linalg.pinv(curve.hessian) * np.outer(size, size)
-    promised, reason = curve.expected_decrease, minimum.reason
-    return Descent(whole(minimum.x), end, curve.gradient / size, inverse, promised, minimum.evaluations, reason)
-
-
-@dataclass(frozen=True, eq=False)
-class Free:
-    """(L) as a function of the free parameters."""
-
-    of: CriterionAt
-    free: np.ndarray
-
-    @property
-    def value(self) -> float:
-        """(L)."""
-        return self.of.value
-
-    def gradient(self) -> np.ndarray:
-        """By the free parameters."""
-        return self.of.gradient()[self.free]
-
-
 def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> SearchEnd:
     """Standard deviations that are nearly zero at zero, where that costs nothing, then what is left of their rows."""
     model = criterion.problem.model
@@ -248,7 +189,7 @@ def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np
         kept = np.delete(np.arange(int(free.sum())), int(free[:j].sum()))
         free[j] = False
         criterion.keep(at)
-        descent = _descend(criterion, x, at, free, descent.inverse[np.ix_(kept, kept)])
+        descent = descended(criterion, x, at, free, descent.inverse[np.ix_(kept, kept)])
     return SearchEnd(criterion, descent.at.laplace, descent, free)
 
 

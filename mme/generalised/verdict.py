@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mme.engine.blocks import sizes_of_theta
+from mme.generalised.fold import is_fold, of_fold
 from mme.generalised.problem import Problem
 from mme.generalised.search import GAIN, SearchEnd
 from mme.generalised.separation import of_pure_levels, pure_levels, sentence, separation
@@ -38,7 +39,9 @@ class JointOptimum:
         ``"minimum"``, ``"minimum on the boundary"``, ``"no finite maximum"`` of the likelihood, ``"not converged"`` or
         ``"given"``.
     separation : str
-        What is separated, where the likelihood has no finite maximum; empty elsewhere.
+        What is separated, or why else the likelihood has no finite maximum; empty elsewhere.
+    bound : str
+        Records whose eta is held at the end of its range; empty where none is.
     """
 
     theta: np.ndarray
@@ -52,6 +55,7 @@ class JointOptimum:
     expected_decrease: float
     verdict: str
     separation: str = ""
+    bound: str = ""
 
     @property
     def converged(self) -> bool:
@@ -63,8 +67,8 @@ class JointOptimum:
             f"{self.verdict} after {self.evaluations} evaluations, {self.passes} passes ({self.reason}), "
             f"criterion {self.criterion:.6f}"
         )
-        if self.boundary:
-            text += f"; at the edge: {', '.join(self.boundary)}"
+        if edge := [*self.boundary, *([self.bound] if self.bound else [])]:
+            text += f"; at the edge: {', '.join(edge)}"
         if not self.converged:
             text += f"; one more step promises {self.expected_decrease:.2g}"
         return text
@@ -77,11 +81,14 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     edge = model.coordinates.edge(inner * sizes_of_theta(problem.blocks, model.k))
     names = tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist())
     promised = found.descent.promised
-    word = "given" if found.given else "minimum on the boundary" if names else "minimum"
+    bound = _bound(problem, found)
+    word = "given" if found.given else "minimum on the boundary" if names or bound else "minimum"
     apart = separation(found.at, converged=promised <= GAIN)
     pure = pure_levels(found.at) if apart is None else ()
     said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)
     said = of_pure_levels(problem, pure) if pure else said or problem.family.without_maximum(found.at.at.tau)
+    if not said and promised > GAIN and is_fold(found.at):
+        said = of_fold(problem)
     return JointOptimum(
         theta=theta,
         tau=found.at.at.tau,
@@ -94,4 +101,17 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
         expected_decrease=promised,
         verdict="no finite maximum" if said else word if promised <= GAIN else "not converged",
         separation=said,
+        bound=bound,
     )
+
+
+def _bound(problem: Problem, found: SearchEnd) -> str:
+    """Which records the link holds, where it holds some."""
+    wall, different = found.criterion.wall, found.criterion.different
+    held = np.empty(0) if wall is None else wall.at_bound(found.descent.at.curved.mode.eta)
+    if not held.size:
+        return ""
+    alike = problem.alike if different is not problem else None
+    count = held.size if alike is None else int(np.isin(alike.of_record, held).sum())
+    records = "1 record" if count == 1 else f"{count} records"
+    return f"eta of {records} at zero, the end of the {problem.family.link} link"

@@ -13,6 +13,8 @@ def notes_of(fit: GeneralisedFitted) -> list[str]:
     notes = [*of_records(fit), *_of_weights(fit), *of_dropped(fit)]
     if fit.singular:
         notes.append(of_the_boundary(generalised_boundary(fit)))
+    if fit.optimum.bound:
+        notes.append(f"At its bound: {fit.optimum.bound}. Standard errors are those with it held there.")
     if fit.optimum.separation:
         notes.append(f"{fit.optimum.separation[0].upper()}{fit.optimum.separation[1:].rstrip('.')}.")
     elif not fit.optimum.converged:
