@@ -36,7 +36,8 @@ def pearson(fit: GeneralisedFitted) -> np.ndarray:
     estimates, data = fit.estimates, fit.problem.data
     variance = fit.family.variance(estimates.eta, data.weights, estimates.tau)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(response(fit) / np.sqrt(variance))
+        found = response(fit) / np.sqrt(variance)
+    return np.where(response(fit) == 0.0, 0.0, found)  # a mean at the end of its range has no variance either
 
 
 def deviance(fit: GeneralisedFitted) -> np.ndarray:

@@ -205,6 +205,10 @@ class Family(ABC):
         """A sentence on why the likelihood rises without end, where parameters that a search ended with say so."""
         return ""
 
+    def exact(self, data: Observed, tau: np.ndarray) -> str:
+        """The same where the records are fitted without error."""
+        return ""
+
     # -- means and draws ----------------------------------------------------------------------------------------------
 
     @abstractmethod

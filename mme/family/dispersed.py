@@ -11,6 +11,8 @@ from mme.family.exponential import ExponentialFamily
 
 # The dispersion to begin with is at least this share of what it is about one mean.
 _LEAST = 1e-10
+# One below this share of it is none.
+_EXACT = 1e-17
 
 
 class DispersedFamily(ExponentialFamily):
@@ -27,6 +29,19 @@ class DispersedFamily(ExponentialFamily):
         whole = self._pearson(y, a, np.full(y.size, np.average(y, weights=a)))
         floor = _LEAST * whole if np.isfinite(whole) and whole > 0.0 else _LEAST
         return np.array([np.log(max(self._pearson(y, a, mean), floor))])
+
+    def exact(self, data: Observed, tau: np.ndarray) -> str:
+        """Of a dispersion that is none beside the spread of the records."""
+        used = data.weights > 0.0
+        y, a = data.y[used], data.weights[used]
+        whole = data.once("spread", lambda: self._pearson(y, a, np.full(y.size, np.average(y, weights=a))))
+        if self.dispersion(tau) > _EXACT * max(whole, _LEAST * _LEAST):
+            return ""
+        return (
+            f"the records are fitted without error: the dispersion of the {self.name} family goes to zero, and the "
+            "likelihood rises without end. The response is a function of the columns and the levels: model it as one, "
+            "or leave something out"
+        )
 
     def _pearson(self, y: np.ndarray, a: np.ndarray, mean: np.ndarray) -> float:
         """The mean of a (y - mu)^2 / V(mu)."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtr
 
+from mme.errors import MMEError
 from mme.family import observing
 from mme.family.base import Observed
 from mme.family.dispersed import DispersedFamily
@@ -45,7 +46,13 @@ class Gaussian(DispersedFamily):
 
     def observe(self, y: Any, weights: Any, name: str) -> Observed:
         """Check that the response is of numbers."""
-        return observing.observed(y, weights, name)
+        data = observing.observed(y, weights, name)
+        if self.link == "log" and not (data.y[data.weights > 0.0] > 0.0).any():
+            raise MMEError(
+                f"response '{name}' has no positive value: by the log link all means are positive, and the best ones "
+                "are zero, at eta of minus infinity; use the identity link, or change the sign"
+            )
+        return data
 
     def first_eta(self, data: Observed) -> np.ndarray:
         """The link of y; where it has none, or a far one, of a tenth of the mean size."""

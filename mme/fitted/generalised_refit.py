@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mme.engine.blocks import sizes_of_theta
 from mme.errors import MMEError
 from mme.family.base import Observed
 from mme.fitted.generalised import GeneralisedFitted
@@ -86,7 +85,7 @@ def observed_again(fit: GeneralisedFitted, y: Any) -> Observed:
 def outer_theta(problem: Problem, at: Psi) -> tuple[np.ndarray, bool]:
     """Theta in the user's columns, and whether it is at the edge of the model."""
     model = problem.model
-    edge = model.coordinates.edge(at.theta * sizes_of_theta(problem.blocks, model.k))
+    edge = model.coordinates.edge(at.theta * problem.sizes())
     return model.canonical(model.coordinates.outer(at.theta)), bool(edge.any())
 
 

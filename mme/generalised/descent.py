@@ -9,6 +9,7 @@ from math import inf
 import numpy as np
 
 from mme.generalised.criterion import Criterion, CriterionAt
+from mme.generalised.problem import Problem
 from mme.generalised.scoring import first_inverse
 from mme.numeric.optimize import minimise
 from mme.numeric.quasi_newton import Descent, descend
@@ -101,11 +102,16 @@ def _descend_freely(
         accepted=accepted,
         tolerance=TOLERANCE,
         most=FAR,
-        endless=lambda found: bool(criterion.problem.family.without_maximum(found.of.at.tau)),
+        endless=lambda found: _is_endless(criterion.problem, found.of.at.tau),
     )
     full = x.copy()
     full[free] = found.x
     return Descent(full, found.at.of, found.gradient, found.inverse, found.promised, found.steps, found.reason)
+
+
+def _is_endless(problem: Problem, tau: np.ndarray) -> bool:
+    """Whether the family's parameters tell that the criterion falls without end."""
+    return bool(problem.family.without_maximum(tau) or problem.family.exact(problem.data, tau))
 
 
 def _by_values(criterion: Criterion, x: np.ndarray, at: CriterionAt, free: np.ndarray) -> Descent[CriterionAt]:

@@ -23,6 +23,8 @@ _TAIL = 8.5
 _WIDTH, _WIDEST = 2.0 * np.pi / 37.0, 0.5
 # Widths are rounded to a half power of two, so that records of alike s share a grid.
 _PER_OCTAVE = 2.0
+# Links whose mean has a pole at zero.
+_POLES = ("inverse", "1/mu^2")
 
 
 class MeanOfEta(Protocol):
@@ -66,6 +68,8 @@ def marginal_means(family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau
     if family.link == "log":
         mean = np.exp(eta + 0.5 * variance)
         return MarginalMeans(mean, mean, 0.5 * mean)
+    if family.link in _POLES and (s > 0.0).any():
+        raise _no_average(family, "is infinite where eta is zero")
     out = np.array([family.mean(eta, tau), family.mean_slope(eta, tau), np.zeros(eta.size)])
     wide = np.full(eta.size, np.nan)
     wide[s > 0.0] = np.floor(_PER_OCTAVE * np.log2(np.minimum(_WIDEST, _WIDTH / s[s > 0.0])))
@@ -80,11 +84,15 @@ def marginal_means(family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau
             cut = here[first : first + step]
             out[:, cut] = _integrated(family, eta[cut], s[cut], v, h, tau)
     if np.isnan(out[:, ~np.isnan(eta)]).any():
-        raise MMEError(
-            f"the {family.name} family with link '{family.link}' has no mean where eta is negative, and the normal "
-            "distribution of b puts weight there: an average over b does not exist. Use a log link, or random=False"
-        )
+        raise _no_average(family, "is not defined where eta is negative")
     return MarginalMeans(*out)
+
+
+def _no_average(family: MeanOfEta, why: str) -> MMEError:
+    return MMEError(
+        f"the mean of the {family.name} family with link '{family.link}' {why}, and the normal distribution of b puts "
+        "weight there: an average over b does not exist. Use a log link, or random=False"
+    )
 
 
 def _integrated(

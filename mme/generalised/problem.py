@@ -16,7 +16,7 @@ import numpy as np
 from mme.engine.aliasing import Aliasing, aliasing
 from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.block_pattern import block_patterns
-from mme.engine.blocks import Block
+from mme.engine.blocks import Block, sizes_of_theta
 from mme.family.base import Family, Observed
 from mme.generalised.alike import Alike, alike
 from mme.generalised.columns import Columns
@@ -28,6 +28,9 @@ from mme.model.problem import Model
 from mme.numeric.limits import limits
 from mme.numeric.rank import independent_columns
 from mme.residual.whitening import Whitening
+
+# Links whose eta has the unit of the response, or its inverse.
+_OF_A_UNIT = ("identity", "inverse", "1/mu^2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,20 @@ class Problem:
     def offset(self) -> np.ndarray:
         """The known part of eta (n,)."""
         return np.zeros(self.n) if self.model.offset is None else self.model.offset
+
+    @cached_property
+    def unit(self) -> float:
+        """How far eta spreads where the link gives it a unit; one for links of ratios."""
+        if self.family.link not in _OF_A_UNIT:
+            return 1.0
+        eta = self.family.first_eta(self.data)[self.data.weights > 0.0]
+        off = np.abs(eta - np.median(eta))
+        found = float(np.median(off)) or float(np.mean(off))
+        return found if np.isfinite(found) and found > 0.0 else 1.0
+
+    def sizes(self) -> np.ndarray:
+        """What the entries of theta (k,) change of eta, in its unit."""
+        return sizes_of_theta(self.blocks, self.model.k) / self.unit
 
     @cached_property
     def counted_X(self) -> np.ndarray:

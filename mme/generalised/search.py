@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mme.engine.blocks import sizes_of_theta
 from mme.errors import MMEError
 from mme.generalised.criterion import Criterion, CriterionAt
 from mme.generalised.descent import descended, found_by_values
+from mme.generalised.far_parameters import held_at_limits
 from mme.generalised.fold import is_fold
 from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.signs import other_modes, starts
-from mme.generalised.start import beside, near, start
+from mme.generalised.start import beside, calmer, near, start
 from mme.generalised.wall import Wall
 from mme.numeric.limits import limits
 from mme.numeric.quasi_newton import Descent
@@ -89,12 +89,19 @@ def search(
     if by_values:
         return SearchEnd(criterion, (found := found_by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _beyond_fold(criterion, descended(criterion, point.x, at, free), free)
-    few = problem.n <= limits().records_of_second_start
-    if first is None and few and (k > 1 or problem.family.even or criterion.wall is not None):
-        descent = _lower(criterion, descent, replace(point, theta=_WIDE * point.theta), free)
+    if first is None and problem.n <= limits().records_of_second_start:
+        if k > 1 or problem.family.even or criterion.wall is not None:
+            descent = _lower(criterion, descent, replace(point, theta=_WIDE * point.theta), free)
+        for other in calmer(problem, point):
+            descent = _lower(criterion, descent, other, free)
     if first is None and problem.family.even:
         descent = _over_signs(criterion, descent, free)
-    return _without_small(criterion, descent, free)
+    end = _without_small(criterion, descent, free)
+    # thresholds have no limit, and an exact fit has none
+    if problem.family.has_intercept and not problem.family.exact(problem.data, end.at.at.tau):
+        descent = held_at_limits(criterion, end.descent, free, point.tau)
+        end = replace(end, at=descent.at.laplace, descent=descent)
+    return end
 
 
 def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free: np.ndarray) -> Descent[CriterionAt]:
@@ -177,7 +184,7 @@ def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
 def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> SearchEnd:
     """Standard deviations that are nearly zero at zero, where that costs nothing, then what is left of their rows."""
     model = criterion.problem.model
-    size = np.append(sizes_of_theta(criterion.problem.blocks, model.k), np.zeros(free.size - model.k))
+    size = np.append(criterion.problem.sizes(), np.zeros(free.size - model.k))
     for j, bound in nearly_zero(model.diagonal):
         if not free[j] or abs(descent.x[j]) * size[j] > bound or _is_relationship(criterion, j):
             continue

@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from mme.engine.blocks import Block, sizes_of_theta
+from mme.engine.blocks import Block
 from mme.generalised.inside import inside
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
@@ -18,6 +18,10 @@ from mme.numeric.sums import coding, sum_by_level
 _STEPS = 50
 # No start has a smaller standard deviation, of eta, than this.
 _LEAST = 0.1
+# Effects are of nearly each record where their number, so many times, is above that of the records.
+_MANY = 3.0
+# The logarithm by which a dispersion is made smaller, and how many times larger standard deviations are then.
+_CALMER, _SPREAD = 2.0, 4.0
 
 
 def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +78,7 @@ def start(problem: Problem, side: np.ndarray | None = None) -> Psi:
     theta = np.zeros(problem.model.k)
     for block in problem.blocks:
         variances = np.array([_moment(block, a, density.slope, density.expected) for a in range(block.q)])
-        floor = _LEAST**2 / np.maximum(block.q, 1) * np.ones(block.q)
+        floor = (_LEAST * problem.unit) ** 2 / np.maximum(block.q, 1) * np.ones(block.q)
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
             H = np.diag(variances[columns] * block.scale[columns] ** -2)
             first = part.nearest(H, floor[columns] * block.scale[columns] ** -2)
@@ -95,6 +99,32 @@ def beside(problem: Problem, point: Psi) -> Iterator[Psi]:
             yield Psi(theta, point.gamma, point.tau)
 
 
+def calmer(problem: Problem, point: Psi) -> Iterator[Psi]:
+    """Yield the point with the spread of the records in effects of nearly each of them, not in the family's parameter.
+
+    Where such effects compete with a dispersion, each of the two explanations can have an optimum of its own.
+    """
+    if not point.tau.size or not any(_MANY * block.J * block.q > problem.n for block in problem.blocks):
+        return
+    family, eta, one = problem.family, problem.offset + point.gamma @ problem.Q, np.ones(problem.n)
+    for j in range(len(family.parameters)):
+        step = np.zeros(point.tau.size)
+        step[j] = _CALMER
+        more, less = (float(np.mean(family.variance(eta, one, point.tau + s * step))) for s in (1.0, -1.0))
+        if more != less:
+            yield Psi(_spread(problem, point.theta), point.gamma, point.tau + np.copysign(1.0, less - more) * step)
+
+
+def _spread(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """Theta of standard deviations so many times larger."""
+    out = theta.copy()
+    for block in problem.blocks:
+        for part, thetas in zip(block.structures, block.theta_slices, strict=True):
+            H = _SPREAD**2 * part.T(theta[thetas]) @ part.T(theta[thetas]).T
+            out[thetas] = part.nearest(H, np.zeros(len(H)))
+    return out
+
+
 def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
     """The variance of one coefficient, over all levels."""
     codes, column = coding(block.codes, a), block.columns[a]
@@ -108,7 +138,7 @@ def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
 
 def near(problem: Problem, point: Psi) -> Psi:
     """A point to begin from that is near another: standard deviations of zero, where slopes vanish, are lifted."""
-    theta, size = point.theta.copy(), sizes_of_theta(problem.blocks, point.theta.size)
+    theta, size = point.theta.copy(), problem.sizes()
     small = problem.model.diagonal & (np.abs(theta) * size < _LEAST)
     theta[small] = _LEAST / size[small]
     return Psi(theta, point.gamma, point.tau)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mme.engine.blocks import sizes_of_theta
 from mme.generalised.fold import is_fold, of_fold
 from mme.generalised.problem import Problem
 from mme.generalised.search import GAIN, SearchEnd
@@ -41,7 +40,8 @@ class JointOptimum:
     separation : str
         What is separated, or why else the likelihood has no finite maximum; empty elsewhere.
     bound : str
-        Records whose eta is held at the end of its range; empty where none is.
+        Records whose eta is held at the end of its range, and parameters of the family at their limits; empty where
+        none is.
     """
 
     theta: np.ndarray
@@ -78,15 +78,17 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     """Theta in the user's columns, and what is at the edge."""
     model, inner = problem.model, found.at.at.theta
     theta = model.canonical(model.coordinates.outer(inner))
-    edge = model.coordinates.edge(inner * sizes_of_theta(problem.blocks, model.k))
+    edge = model.coordinates.edge(inner * problem.sizes())
     names = tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist())
     promised = found.descent.promised
-    bound = _bound(problem, found)
+    bound = ", ".join([*_limits(problem, found), *_bound(problem, found)])
     word = "given" if found.given else "minimum on the boundary" if names or bound else "minimum"
     apart = separation(found.at, converged=promised <= GAIN)
     pure = pure_levels(found.at) if apart is None else ()
     said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)
-    said = of_pure_levels(problem, pure) if pure else said or problem.family.without_maximum(found.at.at.tau)
+    tau = found.at.at.tau
+    said = of_pure_levels(problem, pure) if pure else said or problem.family.without_maximum(tau)
+    said = said or problem.family.exact(problem.data, tau)
     if not said and promised > GAIN and is_fold(found.at):
         said = of_fold(problem)
     return JointOptimum(
@@ -105,13 +107,21 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     )
 
 
-def _bound(problem: Problem, found: SearchEnd) -> str:
+def _limits(problem: Problem, found: SearchEnd) -> list[str]:
+    """Which parameters of the family are at their limit."""
+    tau, names = found.at.at.tau, problem.family.parameter_names(problem.data)
+    held = np.flatnonzero(~found.free[found.free.size - tau.size :]).tolist()
+    values = np.ravel(problem.family.natural(tau))
+    return [f"{names[j]} at its limit ({'zero' if values[j] < 1.0 else 'infinity'})" for j in held]
+
+
+def _bound(problem: Problem, found: SearchEnd) -> list[str]:
     """Which records the link holds, where it holds some."""
     wall, different = found.criterion.wall, found.criterion.different
     held = np.empty(0) if wall is None else wall.at_bound(found.descent.at.curved.mode.eta)
     if not held.size:
-        return ""
+        return []
     alike = problem.alike if different is not problem else None
     count = held.size if alike is None else int(np.isin(alike.of_record, held).sum())
     records = "1 record" if count == 1 else f"{count} records"
-    return f"eta of {records} at zero, the end of the {problem.family.link} link"
+    return [f"eta of {records} at zero, the end of the {problem.family.link} link"]

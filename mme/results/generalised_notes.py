@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mme.engine.blocks import sizes_of_theta
 from mme.fitted.generalised import GeneralisedFitted
 from mme.results.edges import edges
 from mme.results.notes import of_dropped, of_records, of_the_boundary
@@ -37,6 +36,6 @@ def _of_weights(fit: GeneralisedFitted) -> list[str]:
 
 def generalised_boundary(fit: GeneralisedFitted) -> list[str]:
     """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together."""
-    size = sizes_of_theta(fit.problem.blocks, fit.model.k)
+    size = fit.problem.sizes()
     found = edges(fit.model, fit.theta, size)
     return found or [f"{name} is at its bound" for name in fit.optimum.boundary]

@@ -17,7 +17,6 @@ from math import inf
 
 import numpy as np
 
-from mme.engine.blocks import sizes_of_theta
 from mme.family.parameter import INFINITE, FamilyParameter
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.natural import covariance_bounds, generalised_names, generalised_values
@@ -59,7 +58,7 @@ class GeneralisedMaximum:
         k, problem = fit.model.k, fit.problem
         psi, free = fit.searched.at.at.x, fit.searched.free
         scale = np.ones(psi.size)
-        scale[:k] = sizes_of_theta(problem.blocks, k)
+        scale[:k] = problem.sizes()
         H = np.diag(2.0 * (scale / _LARGEST_RADIUS) ** 2)
         found = fit.estimates.hessian
         curved = np.isfinite(found).all() and bool((found.diagonal() > 0.0).all())

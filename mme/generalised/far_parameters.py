@@ -1,0 +1,54 @@
+r"""Parameters of a family that go to their limit: a dispersion of zero, the infinite size of Poisson's counts.
+
+Where effects of nearly each record explain all spread, or counts spread no more than Poisson's, the criterion has a
+limit there, F + c exp(-|tau|): what is left to gain is its slope. The parameter is held where that is nothing. Of an
+exact fit the slope does not vanish: the likelihood rises without end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mme.generalised.criterion import Criterion, CriterionAt
+from mme.generalised.descent import descended
+from mme.numeric.quasi_newton import Descent
+
+# Coordinates so far from where the search began are looked at; where they are put, and the slope that is none.
+_FAR, _PLACES, _NOTHING = 7.0, np.arange(8.0, 31.0, 2.0), 1e-6
+# What the criterion may be above that of the search, whose digits can be lost there.
+_ROUNDING = 1e-2
+
+
+def held_at_limits(
+    criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray, first: np.ndarray
+) -> Descent[CriterionAt]:
+    """The optimum with parameters at their limits held there, which ``free`` is told; ``first`` is tau at the start."""
+    k = free.size - first.size
+    for j in range(k, free.size):
+        off = float(descent.x[j] - first[j - k])
+        if free[j] and abs(off) > _FAR:
+            others = free.copy()
+            others[j] = False
+            found = _at_limit(criterion, descent, others, j, first[j - k] + np.copysign(_PLACES, off))
+            if found is not None:
+                free[j], descent = False, found
+    criterion.keep(descent.at)
+    return descent
+
+
+def _at_limit(
+    criterion: Criterion, descent: Descent[CriterionAt], others: np.ndarray, j: int, places: np.ndarray
+) -> Descent[CriterionAt] | None:
+    """The optimum of the others where the slope by the parameter is none; None where it has no such place."""
+    x = descent.x.copy()
+    for place in places.tolist():
+        x[j] = place
+        at = criterion.at(criterion.point(x))
+        if at is None:
+            return None
+        criterion.keep(at)
+        found = descended(criterion, x, at, others)
+        x = found.x.copy()
+        if abs(float(found.at.gradient()[j])) < _NOTHING:
+            return found if found.at.value <= descent.at.value + _ROUNDING else None
+    return None
