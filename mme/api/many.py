@@ -16,13 +16,15 @@ from mme.inference.intervals.refits import reporter
 from mme.inference.responses.blocks import blocks_of
 from mme.inference.responses.fits import ManyFits
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
-from mme.inference.responses.found import FoundMany
 from mme.numeric.limits import limits
 from mme.numeric.processors import processors
 from mme.tables.arguments import count
 from mme.tables.arrays import numbers, shown
 from mme.tables.calls import explained
 from mme.tables.frame import Frame
+
+# Responses that are fitted before progress is told, and that an interruption loses at the most.
+_TOGETHER = 2000
 
 
 @explained
@@ -53,7 +55,7 @@ def lmer_many(
         Covariates and grouping factors, a row a sample.
     responses : (n, m) array, sparse matrix, frame, AnnData or iterator of these
         A column a response, a row a sample, in the order of the rows of ``data``; NaN where a value is missing. A
-        memory map is read block by block.
+        mapping has a column a name. A memory map is read block by block. An interruption keeps what is done.
     method, REML
         As in :func:`mme.lmer`.
     ddf : str
@@ -118,18 +120,11 @@ def lmer_many(
     threads = processors() if workers is None else count(workers, "workers")
     each = _weights(weights, table.n) if by_value else None
     fitter = ManyFitter(template, lambda names: contrast_rows(contrasts, names), ddf_method(ddf), threads, each)
-    parts, names, failures = list[FoundMany](), list[Any](), dict[Any, str]()
-    report = reporter(progress, _total(responses))
-    for labels, Y in blocks_of(responses, table.n, max(1, limits().response_numbers // table.n)):
-        found, reasons = fitter(Y, labels, whole, len(names))
-        parts.append(found)
-        names.extend(labels)
-        failures |= reasons
-        report(len(names))
-    if not parts:
-        raise MMEError("there are no responses")
+    size = min(_TOGETHER, max(1, limits().response_numbers // table.n))
+    blocks = blocks_of(responses, table.n, size)
+    found, names, failures = fitter.each(blocks, whole, reporter(progress, _total(responses)))
     tests = (*whole.fixed_names, *(contrasts or {}))
-    return ManyFits(tuple(names), tests, natural_names(whole.model), fitter.ddf, failures, FoundMany.together(parts))
+    return ManyFits(names, tests, natural_names(whole.model), fitter.ddf, failures, found)
 
 
 def _unlike(name: str, names: Any) -> str:

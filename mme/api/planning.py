@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from mme.api.face import Fit
 from mme.api.fitting import lmer
-from mme.errors import FormulaError, MMEError
+from mme.errors import FormulaError, MMEError, MMEWarning
 from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
 from mme.inference.fixed.methods import ddf_method
@@ -115,8 +116,8 @@ def power(
     varcorr, sigma
         As of :func:`simulate_model`; of a fit its own.
     extend : mapping, optional
-        Sizes of grouping factors, ``{"subject": [20, 40, 60]}``: a further level has the rows of one that is there.
-        Several factors make a grid.
+        Sizes of grouping factors, ``{"subject": [20, 40, 60]}``: a further level has the rows of one that is there, and
+        levels of its own of the factors nested in it. Several factors make a grid.
     nsim : int
         Responses of each design.
     alpha : float
@@ -158,26 +159,40 @@ def power(
     nsim, origin = count(nsim, "nsim"), int(entropy(seed).entropy)
     check_level(alpha)
     method, threads = ddf_method(ddf), processors() if workers is None else count(workers, "workers")
-    grid = {name: [sizes] if isinstance(sizes, int) else list(sizes) for name, sizes in (extend or {}).items()}
+    grid = {name: np.atleast_1d(np.asarray(sizes)).tolist() for name, sizes in (extend or {}).items()}
     formula, table = _design(model, data, bool(grid))
     designs = [dict(zip(grid, sizes, strict=True)) for sizes in product(*grid.values())]
-    report, rows = reporter(progress, len(designs)), []
-    for i, sizes in enumerate(designs):
-        at = {name: count(size, f"extend '{name}'") for name, size in sizes.items()}
-        template = model.internals if table is None else _template(formula, extended(table, at) if at else table)  # type: ignore[union-attr]
-        truth = _truth(model, template, beta, varcorr, sigma)
-        Y = truth.draws(nsim, np.random.default_rng([origin, i])).T
-        p, singular = _tested(template, Y, test, method, threads)
-        there = np.isfinite(p)
-        hits, n = int((p[there] < alpha).sum()), int(there.sum())
-        lower, upper = interval(hits, n) if n else (np.nan, np.nan)
-        share = hits / n if n else np.nan
-        numbers = (template.model.n, nsim, share, lower, upper, float(singular.mean()), nsim - n)
-        rows.append(
-            {**at, **dict(zip(("n", "nsim", "power", "lower", "upper", "singular", "failed"), numbers, strict=True))}
-        )
-        report(i + 1)
+    factors = _factors(_template(formula, table)) if table is not None and grid else ()
+    report, rows = reporter(progress, len(designs)), list[dict[str, float]]()
+    try:
+        for i, sizes in enumerate(designs):
+            at = {name: count(size, f"extend '{name}'") for name, size in sizes.items()}
+            of = model.internals if isinstance(model, Fit) and table is None else None
+            template = of or _template(formula, extended(table, at, factors) if at else table)
+            truth = _truth(model, template, beta, varcorr, sigma)
+            Y = truth.draws(nsim, np.random.default_rng([origin, i])).T
+            rows.append({**at, **_share(template.model.n, *_tested(template, Y, test, method, threads), alpha)})
+            report(i + 1)
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+        warnings.warn(f"interrupted: {len(rows)} of {len(designs)} designs are done", MMEWarning, stacklevel=2)
     return PowerCurve(pd.DataFrame(rows), _named(test), alpha, origin)
+
+
+def _factors(template: Fitted) -> tuple[str, ...]:
+    """The columns that levels of the random effects are made of."""
+    return tuple(dict.fromkeys(name for term in template.model.terms for name in term.group.split(":")))
+
+
+def _share(records: int, p: np.ndarray, singular: np.ndarray, alpha: float) -> dict[str, float]:
+    """How many of the p-values (nsim,) are below alpha, with an interval; NaN is a fit that failed."""
+    there = np.isfinite(p)
+    hits, n = int((p[there] < alpha).sum()), int(there.sum())
+    lower, upper = interval(hits, n) if n else (np.nan, np.nan)
+    share = hits / n if n else np.nan
+    found = {"n": records, "nsim": p.size, "power": share, "lower": lower, "upper": upper}
+    return found | {"singular": float(singular.mean()), "failed": p.size - n}
 
 
 def _template(formula: Any, data: Any) -> Fitted:
@@ -203,6 +218,8 @@ def _design(model: Any, data: Any, extends: bool) -> tuple[str, Any]:
         if data is None or model.formula is None:
             raise MMEError("extend needs the formula of the fit and its data: mme.power(fit, data, ...)")
         return model.formula, pd.DataFrame({name: Frame(data).raw(name) for name in Frame(data).names})
+    if not isinstance(model, str):
+        raise MMEError(f"power is of a formula, or of a fit of mme.lmer; got {type(model).__name__}")
     if data is None:
         raise MMEError("a formula needs the design: mme.power(formula, data, ...)")
     return model, pd.DataFrame({name: Frame(data).raw(name) for name in Frame(data).names})
@@ -223,9 +240,8 @@ def _truth(model: Any, template: Fitted, beta: Any, varcorr: Any, sigma: float |
         own = dict(zip(names, read_beta(beta, names).tolist(), strict=True))
     if varcorr is not None:
         return assumed(template.model, names, own, varcorr, model.sigma if sigma is None else sigma)
-    return Assumed(
-        template.model, read_beta(own, names), model.internals.theta, model.sigma if sigma is None else sigma
-    )
+    sd = model.sigma if sigma is None else sigma
+    return Assumed(template.model, read_beta(own, names), model.internals.theta, sd, template.basis.kept)
 
 
 def _tested(template: Fitted, Y: np.ndarray, test: Any, method: str, threads: int) -> tuple[np.ndarray, np.ndarray]:

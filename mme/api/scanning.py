@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mme.api.face import Fit
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.inference.intervals.refits import reporter
-from mme.inference.scanning.scan import Candidates, Scan, refit_with, scan_at
+from mme.inference.scanning.candidates import Candidates, imputed
+from mme.inference.scanning.scan import Scan, error_freedom, refit_with, scan_at, scan_jointly
 from mme.tables.arguments import count, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.calls import explained
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @explained
@@ -39,7 +44,8 @@ def scan(
         The model without candidates. Of a mapping, the fit of each of ``groups``: one without the chromosome's own
         markers in its relationship for each chromosome.
     candidates : (rows, m) array, frame, sparse matrix, memory map or reader of a bed file
-        A column a candidate, a row for each row of the data of the fit. A missing value is the mean of its column.
+        A column a candidate, a row for each row of the data of the fit. A missing value is the mean of its column. An
+        array (rows, m, c) has candidates of c columns, tested jointly by F (additive and dominance codes).
     groups : (m,) array, optional
         Which fit of the mapping each candidate is tested in.
     refit : int
@@ -74,35 +80,57 @@ def scan(
     >>> bool(np.isclose(found.table["t"][3], again.coefficients()["t"]["x"]))
     True
     """
-    import pandas as pd
-
     fits = dict(fit) if isinstance(fit, Mapping) else {None: fit}
+    if not all(isinstance(one, Fit) for one in fits.values()):
+        raise MMEError("a scan is of linear mixed models: give fits of mme.lmer or mme.fit")
     rows = {one.internals.rows.kept.size for one in fits.values()}
     if len(rows) != 1:
         raise MMEError("the fits of a scan must be of the same rows")
     columns = Candidates.of(candidates, rows.pop())
+    if columns.several and (refit or ratio):
+        raise MMEError("refit= and ratio= are of candidates of one column; these have several")
     m = len(columns.names)
     label = _labels(fit, fits, groups, m)
-    values, report, done, df, ratios = np.full((m, 5), np.nan), reporter(progress, m), 0, float("nan"), []
-    for key, one in fits.items():
-        at = np.flatnonzero([value == key for value in label]) if groups is not None else np.arange(m)
-        if at.size:
-            found = scan_at(one.internals, columns, at, yes_or_no(ratio, "ratio"), partial(_further, report, done))
-            values[at], df = found[0], found[1]
-            ratios += [] if found[2] is None else [found[2]]
+    values, report, done = np.full((m, 5), np.nan), reporter(progress, m), 0
+    ratios, df = [], error_freedom(next(iter(fits.values())).internals)
+    try:
+        for key, one in fits.items():
+            at = np.flatnonzero([value == key for value in label]) if groups is not None else np.arange(m)
+            tell = partial(_further, report, done)
+            if columns.several:
+                scan_jointly(one.internals, columns, at, values, tell)
+            elif at.size:
+                found = scan_at(one.internals, columns, at, yes_or_no(ratio, "ratio"), values, tell)
+                ratios += [] if found is None else [found]
             done += at.size
-    names = ["estimate", "se", "t", "p", "n_missing"]
-    table = pd.DataFrame(values, index=list(columns.names), columns=names).astype({"n_missing": int})
-    for j in _best(values[:, 3], 0 if refit == 0 else count(refit, "refit")):
-        own = fits[label[j] if groups is not None else None].internals
-        x = columns.read(j, j + 1)[own.rows.kept, 0]
-        table.loc[columns.names[j], ["refit_estimate", "refit_se", "refit_df", "refit_p"]] = refit_with(
-            own, np.where(np.isfinite(x), x, np.nanmean(x))
-        )
+    except KeyboardInterrupt:
+        done = int(np.isfinite(values[:, 4]).sum())
+        if not done:
+            raise
+        warnings.warn(f"interrupted: {done} of {m} candidates are done, others NaN", MMEWarning, stacklevel=2)
+    again = _best(values[:, 3], 0 if refit == 0 else count(refit, "refit"))
+    table = _table(columns, values, {j: fits[label[j] if groups is not None else None] for j in again})
     if not ratios:
         return Scan(table, df)
     mean, sd = np.mean(ratios, axis=0).tolist()
     return Scan(table, df, mean, sd)
+
+
+def _table(columns: Candidates, values: np.ndarray, again: Mapping[int, Fit]) -> pd.DataFrame:
+    """What was found of each candidate, and of those that are fitted ``again`` with variances of their own."""
+    import pandas as pd
+
+    names = ["F", "df", "df_error", "p"] if columns.several else ["estimate", "se", "t", "p"]
+    table = pd.DataFrame(values[:, :4], index=list(columns.names), columns=names)
+    table["n_missing"] = np.nan_to_num(values[:, 4]).astype(int)
+    if not again:
+        return table
+    refits = np.full((len(values), 4), np.nan)
+    for j, fit in again.items():
+        x = imputed(columns.read(j, j + 1)[fit.internals.rows.kept, 0][None])[0]
+        refits[j] = refit_with(fit.internals, x[0])
+    table[["refit_estimate", "refit_se", "refit_df", "refit_p"]] = refits
+    return table
 
 
 def _further(report: Callable[[int], None], before: int, done: int) -> None:

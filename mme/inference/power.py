@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +29,11 @@ def interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]
     return float(low), float(high)
 
 
-def extended(data: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
-    """Give the factors of a design so many levels: further ones take the rows of those there are, in turn.
+def extended(data: pd.DataFrame, sizes: Mapping[str, int], factors: Collection[str] = ()) -> pd.DataFrame:
+    """The rows of a design with so many levels of its factors: level k has the rows of the k-th there is, in turn.
+
+    Of the other ``factors`` those whose levels each lie in one level of an extended one are nested in it: those of a
+    copy are levels of their own.
 
     Raises
     ------
@@ -54,8 +57,22 @@ def extended(data: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:
         if name not in data.columns:
             raise MMEError(f"there is no column {shown(name)} to extend; there are {', '.join(map(str, data.columns))}")
         codes, levels = pd.factorize(data[name])
+        inner = [one for one in factors if one in data.columns and one not in sizes and _is_nested(data[one], codes)]
         rows = [np.flatnonzero(codes == level) for level in range(len(levels))]
-        at = [rows[level % len(levels)] for level in range(size)]
-        data = data.iloc[np.concatenate(at)].reset_index(drop=True)
-        data[name] = np.repeat(np.arange(1, size + 1), [one.size for one in at])
+        counts = [rows[level % len(levels)].size for level in range(size)]
+        data = data.iloc[np.concatenate([rows[level % len(levels)] for level in range(size)])].reset_index(drop=True)
+        data[name] = np.repeat(np.arange(1, size + 1), counts)
+        copied = np.repeat(np.arange(size) // len(levels), counts)
+        for one in inner if size > len(levels) else ():
+            labels = data[one].astype(str)
+            data[one] = labels.where(copied == 0, labels + "." + pd.Series(copied + 1).astype(str))
     return data
+
+
+def _is_nested(column: pd.Series, codes: np.ndarray) -> bool:
+    """Whether a column has several levels in some level of a factor, and each of them in one alone."""
+    import pandas as pd
+
+    inner, levels = pd.factorize(column)
+    pairs = len(np.unique(np.column_stack([inner, codes]), axis=0))
+    return pairs == len(levels) and len(levels) > len(np.unique(codes))

@@ -11,14 +11,15 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
-from mme.many.searches import Searches
+from mme.many.searches import Ends, Searches
 from mme.many.sequence import FitSequence
 from mme.numeric.limits import limits
 from mme.numeric.processors import made_in_threads
+from mme.search.refusals import FAR
 from mme.tables.arrays import numbers, shown
 
 # A search that ends where a step still promises more than this is made again by itself.
-DONE = 1e-7
+_DONE = 1e-7
 # No T with a least singular value above this is at the edge of the model.
 _INSIDE = 1e-3
 
@@ -87,7 +88,7 @@ def refit_all(fit: Fitted, Y: Any, face: Callable[[Fitted], Any], threads: int) 
     if batch is not None:
         starts = np.tile(model.coordinates.inner(fit.theta), (B, 1))
         ends = batch.search(responses, np.zeros((0, batch.objective.system.p)), starts, threads)
-        alone = ~(ends.promised <= DONE)
+        alone = ~is_found(batch, ends)
         theta, singular = in_columns(batch, ends.theta)
         criterion, sigma, beta[:, fit.basis.kept] = ends.criterion, ends.sigma, ends.beta
     left = np.flatnonzero(alone).tolist()
@@ -106,6 +107,12 @@ def _by_itself(fit: Fitted, name: Any, y: np.ndarray) -> Fitted:
         return refitted(fit, y, True)
     except MMEError as error:
         raise MMEError(f"response {shown(name)}: {error}") from None
+
+
+def is_found(batch: Searches, ends: Ends) -> np.ndarray:
+    """Which searches (B,) ended at an optimum, and not on the way to a response without residuals."""
+    far = np.abs(ends.theta * batch.objective.theta_scale).max(axis=1, initial=0.0) > FAR
+    return np.asarray((ends.promised <= _DONE) & ~far)
 
 
 def in_columns(batch: Searches, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

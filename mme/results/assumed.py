@@ -18,17 +18,18 @@ from mme.tables.arrays import numbers, shown
 
 @dataclass(frozen=True, eq=False)
 class Assumed:
-    """A model at assumed beta (p,), theta (k,) and sigma."""
+    """A model at assumed beta (p,), of the columns of X that are ``kept``, theta (k,) and sigma."""
 
     model: Model
     beta: np.ndarray
     theta: np.ndarray
     sigma: float
+    kept: np.ndarray
 
     def draws(self, nsim: int, seed: int | np.random.Generator | None) -> np.ndarray:
         """(n, nsim) responses X beta + Z b + e."""
         rng, model = random_numbers(seed), self.model
-        mean = model.X @ self.beta
+        mean = model.X[:, self.kept] @ self.beta
         mean = mean if model.offset is None else mean + model.offset
         z = rng.standard_normal((model.n, nsim))
         noise = z if model.root_weights is None else z / model.root_weights[:, None]
@@ -49,7 +50,8 @@ def assumed(model: Model, names: tuple[str, ...], beta: Any, varcorr: Any, sigma
     sd = numbers(sigma, "sigma")
     if sd.ndim or not (np.isfinite(sd) and sd > 0.0):
         raise MMEError(f"sigma must be a positive number, got {shown(sigma)}")
-    return Assumed(model, read_beta(beta, names), _theta(model, varcorr, float(sd)), float(sd))
+    kept = np.array([model.x_names.index(name) for name in names], dtype=np.int64)
+    return Assumed(model, read_beta(beta, names), _theta(model, varcorr, float(sd)), float(sd), kept)
 
 
 def read_beta(given: Any, names: tuple[str, ...]) -> np.ndarray:

@@ -105,3 +105,43 @@ def test_a_term_without_correlations_refuses_a_correlated_assumption():
         mme.simulate_model(
             "~ x + diag(x | subject)", DESIGN, beta=[0.0, 1.0], varcorr={"subject": [[1.0, 0.5], [0.5, 1.0]]}
         )
+
+
+def test_copies_of_a_level_have_levels_of_their_own_of_what_is_nested_in_it():
+    from mme.inference.power import extended
+
+    design = pd.DataFrame({"school": [1, 1, 2, 2], "room": [1, 2, 3, 4], "arm": ["a", "b", "a", "b"]})
+    made = extended(design, {"school": 3}, ("school", "room"))
+    assert made["school"].tolist() == [1, 1, 2, 2, 3, 3]
+    assert made["room"].tolist() == ["1", "2", "3", "4", "1.2", "2.2"]
+    assert made["arm"].tolist() == ["a", "b"] * 3
+    assert extended(design, {"school": 3}, ("school", "arm"))["arm"].tolist() == ["a", "b"] * 3  # crosses schools
+
+
+def test_columns_that_others_determine_have_no_assumed_effect():
+    design = {"g": np.repeat(np.arange(8), 4), "x": np.tile([0.0, 1.0], 16)}
+    y = mme.simulate_model(
+        "~ x + I(2 * x) + (1 | g)", design, beta={"(Intercept)": 1.0, "x": 2.0}, varcorr={"g": 1.0}, seed=1
+    )
+    plain = mme.simulate_model("~ x + (1 | g)", design, beta={"(Intercept)": 1.0, "x": 2.0}, varcorr={"g": 1.0}, seed=1)
+    np.testing.assert_allclose(y, plain)
+
+
+def test_an_interruption_keeps_the_designs_that_are_done():
+    def stop(done, _):
+        raise KeyboardInterrupt
+
+    design = {"g": np.repeat(np.arange(8), 4), "x": np.tile([0.0, 1.0], 16)}
+    with pytest.warns(mme.MMEWarning, match="1 of 2 designs"):
+        found = mme.power(
+            "~ x + (1 | g)",
+            design,
+            test="x",
+            beta=[0.0, 1.0],
+            varcorr={"g": 1.0},
+            nsim=20,
+            extend={"g": [8, 16]},
+            seed=1,
+            progress=stop,
+        )
+    assert found.table["g"].tolist() == [8]

@@ -140,3 +140,60 @@ def test_responses_with_other_rows_are_refused(study):
     data, Y = study
     with pytest.raises(mme.MMEError, match="a row for each of the 40 rows"):
         mme.lmer_many("~ x + (1 | donor)", data, Y.T)
+
+
+def test_masked_infinite_and_exact_responses_are_what_they_are(study):
+    data, Y = study
+    values = Y.to_numpy().copy()
+    whole = mme.lmer_many("~ group + (1 | donor)", data, np.where(values > 52.0, np.nan, values))
+    masked = mme.lmer_many("~ group + (1 | donor)", data, np.ma.masked_greater(values, 52.0))
+    pd.testing.assert_frame_equal(masked.table, whole.table)
+    values[0, 1], values[:, 2] = np.inf, np.arange(10.0)[data["donor"]]
+    odd = mme.lmer_many("~ group + (1 | donor)", data, values)
+    assert set(odd.failures) == {1, 2}
+    assert odd.failures[1] == "a value is infinite"
+    assert "exactly" in odd.failures[2]  # as mme.lmer says of it
+    assert odd.estimate.iloc[[1, 2]].isna().all(axis=None)
+    fit = mme.lmer("y ~ group + (1 | donor)", data.assign(y=Y.iloc[:, 0].to_numpy()))
+    with pytest.raises(mme.MMEError, match="response 2: the random effects"):
+        fit.refit(np.column_stack([Y.iloc[:, :2], values[:, 2], Y]))
+
+
+def test_mappings_and_lists_of_rows_are_matrices(study):
+    data, Y = study
+    whole = mme.lmer_many("~ group + (1 | donor)", data, Y.iloc[:, :3])
+    given = mme.lmer_many("~ group + (1 | donor)", data, {name: Y[name].to_numpy() for name in Y.columns[:3]})
+    pd.testing.assert_frame_equal(given.estimate, whole.estimate)
+    rows = mme.lmer_many("~ group + (1 | donor)", data, Y.iloc[:, :3].to_numpy().tolist())
+    np.testing.assert_allclose(rows.estimate, whole.estimate, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        (np.full((40, 2), "x"), {}, "numeric, got text"),
+        ("genes", {}, "must be a matrix"),
+        ({"a": np.ones(3)}, {}, "response 'a' must have 40 values"),
+        (np.random.default_rng(1).normal(size=(40, 3)), {"weights": np.ones((40, 2))}, "weights have 2 columns"),
+        (
+            np.random.default_rng(1).normal(size=(40, 3)),
+            {"contrasts": {"c": {"groupb": "a"}}},
+            "numbers by fixed effect",
+        ),
+    ],
+)
+def test_what_are_no_responses_is_said(study, given, options, message):
+    with pytest.raises(mme.MMEError, match=message):
+        mme.lmer_many("~ group + (1 | donor)", study[0], given, **options)
+
+
+def test_an_interruption_keeps_the_responses_that_are_done(study):
+    data, Y = study
+
+    def stop(done, _):
+        raise KeyboardInterrupt
+
+    blocks = (Y.iloc[:, first : first + 20] for first in range(0, 80, 20))
+    with pytest.warns(mme.MMEWarning, match="first 20 responses"):
+        found = mme.lmer_many("~ group + (1 | donor)", data, blocks, progress=stop)
+    assert found.names == tuple(Y.columns[:20])

@@ -132,3 +132,51 @@ def test_wrong_input_says_what_is_needed():
         mme.scan(fit, np.zeros((10, 3)))
     with pytest.raises(mme.MMEError, match="needs a fit for each"):
         mme.scan(fit, np.zeros((180, 3)), groups=[1, 1, 2])
+
+
+@pytest.mark.parametrize(("name", "formula"), MODELS)
+def test_candidates_of_several_columns_are_tested_by_f(name, formula):
+    data = mme.load(name)
+    fit = mme.lmer(formula, data)
+    rng = np.random.default_rng(5)
+    first = rng.integers(0, 3, (fit.nobs, 4)).astype(float)
+    codes = np.stack([first, (first == 1.0).astype(float)], axis=2)
+    codes[:, 1, 1] = 2.0 * codes[:, 1, 0]  # one direction
+    codes[:, 2] = 1.0  # none
+    found = mme.scan(fit, codes)
+    assert found.table["df"].tolist() == [2, 1, 0, 2]
+    assert np.isnan(found.table["p"][2])
+    both = {**data, "a": codes[:, 0, 0], "d": codes[:, 0, 1]}
+    own = mme.lmer(formula.replace("~ ", "~ a + d + "), both, theta=fit.theta)
+    at = [own.fixed_names.index(one) for one in ("a", "d")]
+    b, V = np.asarray(own.beta)[at], np.asarray(own.beta_cov)[np.ix_(at, at)]
+    assert found.table["F"][0] == pytest.approx(b @ np.linalg.solve(V, b) / 2, rel=1e-8)
+    assert found.table["df_error"][0] == fit.nobs - len(fit.beta) - 2
+    assert found.table["F"][1] == pytest.approx(mme.scan(fit, codes[:, 1:2, 0]).table["t"][0] ** 2, rel=1e-8)
+    with pytest.raises(mme.MMEError, match="candidates of one column"):
+        mme.scan(fit, codes, refit=1)
+
+
+def test_an_interrupted_scan_keeps_what_is_done():
+    fit = mme.lmer(MODELS[0][1], mme.load("sleepstudy"))
+    x = np.random.default_rng(1).normal(size=(180, 300))
+
+    def stop(done, _):
+        raise KeyboardInterrupt
+
+    with pytest.warns(mme.MMEWarning, match="256 of 300"):
+        found = mme.scan(fit, x, progress=stop)
+    assert found.table["p"].notna().sum() == 256
+    np.testing.assert_array_equal(found.table["p"][:256], mme.scan(fit, x[:, :256]).table["p"])
+
+
+def test_what_are_no_candidates_is_said_and_gaps_are_gaps():
+    fit = mme.lmer(MODELS[0][1], mme.load("sleepstudy"))
+    x = np.random.default_rng(1).integers(0, 3, (180, 3)).astype(float)
+    masked, holes = np.ma.masked_equal(x, 2.0), np.where(x == 2.0, np.nan, x)
+    np.testing.assert_array_equal(mme.scan(fit, masked).table, mme.scan(fit, holes).table)
+    twice = pd.DataFrame(x, columns=["a", "a", "b"])
+    assert mme.scan(fit, twice, refit=1).table["refit_p"].notna().sum() == 1
+    for wrong, message in ((x.astype(str), "numeric, got text"), (x[:, :0], "no candidates"), (x[:9], "180 rows")):
+        with pytest.raises(mme.MMEError, match=message):
+            mme.scan(fit, wrong)

@@ -20,7 +20,7 @@ from mme.engine.plan import Plan
 from mme.engine.pls import pwrss
 from mme.errors import MMEError, warn
 from mme.fitted.natural import parameter_values
-from mme.many.refits import DONE, in_columns
+from mme.many.refits import in_columns, is_found
 from mme.many.searches import Searches
 from mme.model.cases import LeftOut, Resampled
 from mme.model.problem import Model
@@ -105,7 +105,7 @@ class Refitter:
         near = np.tile(self.model.coordinates.inner(self.theta), (len(Y), 1))
         ends = batch.search(Y, np.zeros((0, batch.objective.system.p)), near)
         theta, singular = in_columns(batch, ends.theta)
-        found = ends.promised <= DONE
+        found = is_found(batch, ends)
         phi = self.objective.phi
         for i in np.flatnonzero(found).tolist():
             values = parameter_values(self.model, theta[i], phi, ends.sigma[i], ends.beta[i])

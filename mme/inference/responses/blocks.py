@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from mme.errors import MMEError
-from mme.tables.arrays import shown
+from mme.tables.arrays import numbers, shown
 
 
 def blocks_of(responses: Any, rows: int, size: int) -> Iterator[tuple[tuple[Any, ...], np.ndarray]]:
@@ -21,19 +21,14 @@ def blocks_of(responses: Any, rows: int, size: int) -> Iterator[tuple[tuple[Any,
     """
     if hasattr(responses, "var_names") and hasattr(responses, "X"):  # AnnData: observations by variables
         names, responses = tuple(responses.var_names), responses.X
+    elif isinstance(responses, Mapping):
+        names, responses = tuple(responses), _beside(responses, rows)
     elif hasattr(responses, "columns"):
         names, responses = tuple(responses.columns), responses.to_numpy()
     else:
-        names = None
+        names, responses = None, _as_matrix(responses)
     if not hasattr(responses, "shape"):
-        if not hasattr(responses, "__iter__"):
-            raise MMEError(f"responses must be a matrix with a column a response, got {shown(responses)}")
-        before = 0
-        for block in responses:
-            for labels, values in blocks_of(block, rows, size):
-                own = tuple(before + i for i in range(len(values))) if not hasattr(block, "columns") else labels
-                before += len(values)
-                yield own, values
+        yield from _each(responses, rows, size)
         return
     if len(responses.shape) != 2 or responses.shape[0] != rows:
         raise MMEError(
@@ -42,6 +37,34 @@ def blocks_of(responses: Any, rows: int, size: int) -> Iterator[tuple[tuple[Any,
         )
     for start in range(0, responses.shape[1], size):
         part = responses[:, start : start + size]
-        part = part.toarray() if hasattr(part, "toarray") else part
-        values = np.ascontiguousarray(np.asarray(part, dtype=float).T)
-        yield (names or tuple(range(responses.shape[1])))[start : start + size], values
+        values = numbers(part.toarray() if hasattr(part, "toarray") else part, "the responses")
+        yield (names or tuple(range(responses.shape[1])))[start : start + size], np.ascontiguousarray(values.T)
+
+
+def _each(blocks: Any, rows: int, size: int) -> Iterator[tuple[tuple[Any, ...], np.ndarray]]:
+    """Labels and values of blocks that come one after another; those without names are counted through."""
+    if isinstance(blocks, str | bytes) or not hasattr(blocks, "__iter__"):
+        raise MMEError(f"responses must be a matrix with a column a response, got {shown(blocks)}")
+    before = 0
+    for block in blocks:
+        named = hasattr(block, "columns") or hasattr(block, "var_names") or isinstance(block, Mapping)
+        for labels, values in blocks_of(block, rows, size):
+            yield labels if named else tuple(before + i for i in range(len(values))), values
+            before += len(values)
+
+
+def _as_matrix(given: Any) -> Any:
+    """A list of rows of numbers as a matrix; anything else as it is."""
+    rows = isinstance(given, list | tuple) and given and all(isinstance(row, list | tuple) for row in given)
+    return np.asarray(given) if rows and not any(isinstance(one, list | tuple) for one in given[0]) else given
+
+
+def _beside(columns: Mapping[Any, Any], rows: int) -> np.ndarray:
+    """The columns of a mapping side by side."""
+    made = [numbers(column, f"response {shown(name)}") for name, column in columns.items()]
+    for name, column in zip(columns, made, strict=True):
+        if column.shape != (rows,):
+            raise MMEError(
+                f"response {shown(name)} must have {rows} values, got a shape of {shown(list(column.shape))}"
+            )
+    return np.column_stack(made) if made else np.zeros((rows, 0))

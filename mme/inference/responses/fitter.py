@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from mme.errors import MMEError
+from mme.errors import MMEError, MMEWarning
 from mme.fitted.natural import natural_names, natural_values
 from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
 from mme.inference.fixed.methods import reference
 from mme.inference.responses.found import FoundMany
-from mme.many.refits import DONE, in_columns
+from mme.many.refits import in_columns, is_found
 from mme.many.searches import Searches
 from mme.tables.arrays import shown
 
+_INFINITE = "a value is infinite"
+# Patterns of missing values whose models are kept.
+_PATTERNS = 100
 # The model on the rows (n,) that a response has.
 Template = Callable[[np.ndarray], Fitted]
 
@@ -47,30 +52,67 @@ class ManyFitter:
         """
         tests = len(self.contrasts(whole.fixed_names))
         found = FoundMany.nothing(len(Y), tests, len(natural_names(whole.model)), whole.model.k)
-        failures: dict[Any, str] = {}
-        there = np.isfinite(Y)
+        failures = {labels[j]: _INFINITE for j in np.flatnonzero(np.isinf(Y).any(axis=1)).tolist()}
+        Y = np.where(np.isinf(Y).any(axis=1)[:, None], np.nan, Y)
+        there = ~np.isnan(Y)
         keys = np.packbits(there, axis=1)
         _, first, pattern = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         for i, one in enumerate(first.tolist()):
             at = np.flatnonzero(pattern.ravel() == i)
             known = self._of_pattern(keys[one].tobytes(), there[one])
             if isinstance(known, str):
-                failures |= dict.fromkeys((labels[j] for j in at.tolist()), known)
+                failures = dict.fromkeys((labels[j] for j in at.tolist()), known) | failures
                 continue
-            part, reasons = self._fitted(*known, Y[at], None if self.weights is None else self.weights.T[before + at])
+            part, reasons = self._fitted(*known, Y[at], self._weights_of(before + at))
             found.put(at, part)
             failures |= {labels[at[j]]: reason for j, reason in reasons.items()}
         return found, failures
 
+    def each(
+        self, blocks: Iterator[tuple[tuple[Any, ...], np.ndarray]], whole: Fitted, report: Callable[[int], None]
+    ) -> tuple[FoundMany, tuple[Any, ...], dict[Any, str]]:
+        """The numbers of all blocks, labels and reasons of failures; what an interruption leaves, which is said.
+
+        Raises
+        ------
+        MMEError
+            There are no responses.
+        """
+        parts, names, failures = list[FoundMany](), list[Any](), dict[Any, str]()
+        try:
+            for labels, Y in blocks:
+                found, reasons = self(Y, labels, whole, len(names))
+                parts.append(found)
+                names.extend(labels)
+                failures |= reasons
+                report(len(names))
+        except KeyboardInterrupt:
+            if not parts:
+                raise
+            warnings.warn(f"interrupted: the first {len(names)} responses are done", MMEWarning, stacklevel=4)
+        if not parts:
+            raise MMEError("there are no responses")
+        return FoundMany.together(parts), tuple(names), failures
+
     def _of_pattern(self, key: bytes, there: np.ndarray) -> tuple[Fitted, Searches | None] | str:
         """The model on the rows that are there, or why there is none."""
         if key not in self._known:
+            if len(self._known) >= _PATTERNS:  # each may have a pattern of its own
+                self._known.pop(next(iter(self._known)))
             try:
                 fit = self.template(there)
                 self._known[key] = fit, Searches.of(fit.objective)
             except MMEError as error:
                 self._known[key] = str(error)
         return self._known[key]
+
+    def _weights_of(self, numbers: np.ndarray) -> np.ndarray | None:
+        """Weights (B, rows) of responses by their numbers."""
+        if self.weights is None:
+            return None
+        if numbers.max() >= self.weights.shape[1]:
+            raise MMEError(f"weights have {self.weights.shape[1]} columns, and there are more responses than that")
+        return np.asarray(self.weights.T[numbers])
 
     def _fitted(
         self, fit: Fitted, searches: Searches | None, Y: np.ndarray, weights: np.ndarray | None
@@ -102,7 +144,7 @@ class ManyFitter:
         theta, singular = in_columns(searches, ends.theta)
         found.estimate[:], found.se[:] = ends.beta @ L.T, np.sqrt(ends.variances)
         found.theta[:], found.criterion[:], found.singular[:] = theta, ends.criterion, singular
-        found.converged[:] = done = ends.promised <= DONE
+        found.converged[:] = done = is_found(searches, ends)
         found.variances[:] = [natural_values(fit.model, *one) for one in zip(theta, ends.sigma, strict=True)]
         found.df[:] = ends.df
         if self.ddf not in ("satterthwaite", "none"):
@@ -144,5 +186,8 @@ def contrast_rows(given: Mapping[str, Any] | None, names: tuple[str, ...]) -> np
                 f"contrast {shown(label)} must be weights by fixed effect, of {', '.join(map(repr, names))}; "
                 f"got {shown(weights)}"
             )
+        odd = [one for one in weights.values() if not isinstance(one, Real) or not np.isfinite(float(one))]
+        if odd:
+            raise MMEError(f"contrast {shown(label)} must be numbers by fixed effect, got {shown(odd[0])}")
         rows.append(np.array([[float(weights.get(name, 0.0)) for name in names]]))
     return np.concatenate(rows)

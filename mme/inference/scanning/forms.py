@@ -72,6 +72,25 @@ class Forms:
         lost = ~(squares > _NOTHING * np.maximum(_squares(white), 1e-300))
         return np.where(lost, np.nan, squares), np.where(lost, np.nan, along[:, -1] - border[-1, :-1] @ z)
 
+    def joint(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """x'Px (b, c, c) and x'Py (b, c) of the c columns x of each candidate (b, c, n); zeros along what X determines.
+
+        Columns are in units of what X and the random effects leave of them.
+        """
+        b, c, n = columns.shape
+        objective, border = self.estimates.objective, self.estimates.at.border
+        white = objective.whitening(columns.reshape(b * c, n))
+        x = self._reduced(white)
+        along = x.products(self._N)
+        z = triangular_solve(border[:-1, :-1], along[:, :-1].T, transposed=False)
+        left = [x.within, x.between, x.rest.T, z.T]
+        within, between, rest, fixed = (part.reshape(b, c, -1) for part in left)
+        squares = _gram(within) + _gram(between) - _gram(rest) - _gram(fixed)
+        of_y = (along[:, -1] - border[-1, :-1] @ z).reshape(b, c)
+        size, whole = np.einsum("bii->bi", squares), _squares(white).reshape(b, c)
+        unit = np.where(size > _NOTHING * np.maximum(whole, 1e-300), size, np.inf) ** -0.5
+        return squares * unit[:, :, None] * unit[:, None, :], of_y * unit
+
     def roughly(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """x'Mx, M = I - X(X'X)^-1 X' of whitened records, and x'Py (b,): no factor is applied."""
         objective = self.estimates.objective
@@ -105,3 +124,7 @@ class Forms:
 
 def _squares(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("bn,bn->b", rows, rows))
+
+
+def _gram(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows @ rows.transpose(0, 2, 1))

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import chdtrc, chdtri, fdtrc
 
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.inference.fixed.methods import reference
 from mme.inference.fixed.reference import two_sided
+from mme.inference.scanning.candidates import Candidates, imputed
 from mme.inference.scanning.forms import Forms
 from mme.search.loop import search
-from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Candidates handled at a time.
-_TOGETHER = 256
+# Directions of a candidate's columns, of unit size, of which other columns leave no more than this are none.
+_DEPENDENT = 1e-9
 # Candidates of which the ratio of x'Px to x'Mx is taken.
 _OF_RATIO = 200
 
@@ -33,7 +34,7 @@ class Scan:
     ----------
     table : DataFrame
         ``estimate, se, t, p`` and ``n_missing``, with ``refit_estimate, refit_se, refit_df, refit_p`` of those whose
-        variances were estimated anew.
+        variances were estimated anew; of candidates of several columns ``F, df, df_error, p`` and ``n_missing``.
     df : float
         Degrees of freedom of t: n - p - 1; infinite where sigma is known.
     ratio : float or None
@@ -56,7 +57,8 @@ class Scan:
     @property
     def inflation(self) -> float:
         """Genomic inflation: the median of t^2 over that of chi-square on one degree of freedom."""
-        return float(np.nanmedian(self.table["t"] ** 2) / 0.45493642311957283)
+        squares = self.table["t"] ** 2 if "t" in self.table else chdtri(1, self.table["p"])
+        return float(np.nanmedian(squares) / 0.45493642311957283)
 
     def __repr__(self) -> str:
         how = "" if self.ratio is None else f", errors by a ratio of {self.ratio:.4g} (sd {self.ratio_sd:.2g})"
@@ -65,62 +67,20 @@ class Scan:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Columns to be tested, read by hundreds: ``read(start, stop)`` gives (rows, columns)."""
-
-    read: Callable[[int, int], np.ndarray]
-    names: tuple[Any, ...]
-
-    @classmethod
-    def of(cls, given: Any, rows: int) -> Candidates:
-        """Take a matrix, frame, memory map, sparse matrix, or a reader of PLINK's bed (``read``, ``sid``, ``shape``).
-
-        Raises
-        ------
-        MMEError
-            It has another number of rows than the data.
-        """
-        names = tuple(getattr(given, "columns", ())) or tuple(getattr(given, "sid", ())) or None
-        shape = getattr(given, "shape", None)
-        if shape is None or len(shape) != 2 or shape[0] != rows:
-            raise MMEError(
-                f"candidates must have a row for each of the {rows} rows of the data and a column each, got "
-                f"{'no matrix' if shape is None else f'a shape of {shown(list(shape))}'}"
-            )
-        if hasattr(given, "sid") and hasattr(given, "read"):
-            return cls(lambda a, b: given.read(index=np.s_[:, a:b], dtype="float64"), names or tuple(range(shape[1])))
-        if hasattr(given, "iloc"):
-            return cls(lambda a, b: given.iloc[:, a:b].to_numpy(dtype=float), names or ())
-        matrix = given.tocsc() if hasattr(given, "tocsc") else np.asanyarray(given)
-
-        def read(start: int, stop: int) -> np.ndarray:
-            part = matrix[:, start:stop]
-            return np.asarray(part.toarray() if hasattr(part, "toarray") else part, dtype=float)
-
-        return cls(read, names or tuple(range(shape[1])))
-
-    def blocks(self, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Places and columns (b, rows) of the chosen candidates, by hundreds."""
-        for at in np.split(chosen, range(_TOGETHER, chosen.size, _TOGETHER)):
-            if at.size:
-                block = self.read(int(at[0]), int(at[-1]) + 1)[:, at - at[0]]
-                yield at, np.ascontiguousarray(block.T)
-
-
 def scan_at(
-    fit: Fitted, candidates: Candidates, chosen: np.ndarray, by_ratio: bool, report: Callable[[int], None]
-) -> tuple[np.ndarray, float, tuple[float, float] | None]:
-    """Estimate, se, t, p and missing values (chosen, 5) of the chosen candidates, df, and the ratio with its sd."""
-    forms, constants = Forms(fit.estimates), fit.objective.constants
-    known, p = constants.sigma, constants.p
-    df = float("inf") if known is not None else float(constants.n - p - 1)
-    if df <= 0.0:
-        raise MMEError(f"{constants.n} records leave no degrees of freedom for a further column beside {p}")
-    pwrss, out, done = fit.estimates.pwrss, np.full((chosen.size, 5), np.nan), 0
+    fit: Fitted,
+    candidates: Candidates,
+    chosen: np.ndarray,
+    by_ratio: bool,
+    out: np.ndarray,
+    report: Callable[[int], None],
+) -> tuple[float, float] | None:
+    """Fill estimate, se, t, p and missing values (m, 5) of the chosen candidates; the ratio with its sd."""
+    forms, df, known, done = Forms(fit.estimates), error_freedom(fit), fit.objective.constants.sigma, 0
+    pwrss = fit.estimates.pwrss
     ratio = _ratio(fit, forms, candidates, chosen) if by_ratio else None
     for at, columns in candidates.blocks(chosen):
-        x, missing = _imputed(np.ascontiguousarray(columns[:, fit.rows.kept]))
+        x, missing = imputed(np.ascontiguousarray(columns[:, fit.rows.kept]))
         squares, along = forms.of(x) if ratio is None else forms.roughly(x)
         squares = squares if ratio is None else squares * ratio[0]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -128,10 +88,25 @@ def scan_at(
             left = np.full(len(x), known**2) if known is not None else (pwrss - along**2 / squares) / df
             se = np.sqrt(np.maximum(left, 0.0) / squares)
             t = estimate / se
-        out[done : done + at.size] = np.column_stack([estimate, se, t, two_sided(t, np.full(t.shape, df)), missing])
+        out[at] = np.column_stack([estimate, se, t, two_sided(t, np.full(t.shape, df)), missing])
         done += at.size
         report(done)
-    return out, df, ratio
+    return ratio
+
+
+def error_freedom(fit: Fitted) -> float:
+    """Degrees of freedom beside one further column: n - p - 1, infinite where sigma is known.
+
+    Raises
+    ------
+    MMEError
+        There are none.
+    """
+    constants = fit.objective.constants
+    df = float("inf") if constants.sigma is not None else float(constants.n - constants.p - 1)
+    if df <= 0.0:
+        raise MMEError(f"{constants.n} records leave no degrees of freedom for a further column beside {constants.p}")
+    return df
 
 
 def _ratio(fit: Fitted, forms: Forms, candidates: Candidates, chosen: np.ndarray) -> tuple[float, float]:
@@ -139,7 +114,7 @@ def _ratio(fit: Fitted, forms: Forms, candidates: Candidates, chosen: np.ndarray
     some = chosen[np.unique(np.linspace(0, chosen.size - 1, min(_OF_RATIO, chosen.size)).astype(int))]
     ratios = []
     for j in some.tolist():
-        x, _ = _imputed(candidates.read(j, j + 1).T[:, fit.rows.kept])
+        x, _ = imputed(candidates.read(j, j + 1).T[:, fit.rows.kept])
         ratios.append(float(forms.of(x)[0][0] / forms.roughly(x)[0][0]))
     values = np.array(ratios)
     values = values[np.isfinite(values)]
@@ -148,15 +123,27 @@ def _ratio(fit: Fitted, forms: Forms, candidates: Candidates, chosen: np.ndarray
     return float(values.mean()), float(values.std())
 
 
-def _imputed(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns (b, n) with the mean of each in place of missing values, and how many (b,) there were."""
-    lost = ~np.isfinite(columns)
-    if not lost.any():
-        return columns, np.zeros(len(columns))
-    count = lost.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(lost, 0.0, columns).sum(axis=1) / (columns.shape[1] - count)
-    return np.where(lost, mean[:, None], columns), count.astype(float)
+def scan_jointly(
+    fit: Fitted, candidates: Candidates, chosen: np.ndarray, out: np.ndarray, report: Callable[[int], None]
+) -> None:
+    """Fill F, its degrees of freedom, p and missing values (m, 5) of candidates of several columns each."""
+    forms, constants, done = Forms(fit.estimates), fit.objective.constants, 0
+    known, pwrss = constants.sigma, fit.estimates.pwrss
+    for at, columns in candidates.blocks(chosen):
+        x, missing = imputed(np.ascontiguousarray(columns[:, :, fit.rows.kept]))
+        squares, along = forms.joint(np.nan_to_num(x))
+        values, vectors = np.linalg.eigh(squares)
+        counts = values > _DEPENDENT
+        rank, turned = counts.sum(axis=1), np.einsum("bij,bi->bj", vectors, along)
+        explained = np.where(counts, turned**2 / np.where(counts, values, 1.0), 0.0).sum(axis=1)
+        df = np.full(rank.shape, np.inf) if known is not None else constants.n - constants.p - rank.astype(float)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            left = known**2 if known is not None else (pwrss - explained) / df
+            F = np.where((rank > 0) & (df > 0.0), explained / rank / left, np.nan)
+        p = np.where(np.isinf(df), chdtrc(rank, rank * F), fdtrc(rank, df, F))
+        out[at] = np.column_stack([F, rank, df, p, missing.sum(axis=1)])
+        done += at.size
+        report(done)
 
 
 def refit_with(fit: Fitted, column: np.ndarray) -> tuple[float, float, float, float]:
