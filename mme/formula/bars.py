@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mme.errors import FormulaError
 from mme.formula.bar import BARS, Bar
@@ -16,6 +17,9 @@ from mme.formula.nesting import operands
 from mme.formula.parser import parse
 from mme.formula.splitter import Splitter
 from mme.formula.syntax import Node, Op
+
+# Formulas whose parts are kept: a study fits few of them, many times.
+_FORMULAS = 64
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,13 @@ def split(formula: str) -> Parsed:
     >>> [(bar.name, bar.left.intercept) for bar in split("y ~ x + (1 | a/b) + (x || g)").bars]
     [('b:a', True), ('a', True), ('g', True), ('g', False)]
     """
+    if not isinstance(formula, str):
+        parse(formula)  # says what is needed
+    return _split(formula)
+
+
+@lru_cache(_FORMULAS)
+def _split(formula: str) -> Parsed:
     response, terms = parse(formula)
     text = re.sub(r"\s", " ", formula)
     splitter = Splitter(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
 
@@ -30,7 +30,7 @@ from mme.model.checks import (
     estimation_method,
 )
 from mme.model.compressed import Compressed
-from mme.model.holding import Holding, read_hold
+from mme.model.holding import HeldByName, Holding, read_hold
 from mme.model.named import Named, named_parameters, told_apart
 from mme.model.residuals import bind_residual
 from mme.model.term import Term
@@ -240,8 +240,8 @@ def build_model(
     terms, columns, names, unknown_parents = separate(terms, columns, names)
     structures = tuple(_structure(term) for term in terms)
     bound = None if residual is None else bind_residual(residual, column, values.size, terms, structures)
-    named = named_parameters(terms, structures, bound)
-    held = read_hold(hold, named)
+    named = partial(named_parameters, terms, structures, bound)
+    held = HeldByName(None, {}, None) if hold is None else read_hold(hold, named())
     if held.sigma is not None and sigma is not None:
         raise MMEError("sigma is given twice: by sigma= and by hold=")
     sigma = sigma if held.sigma is None else held.sigma
@@ -263,7 +263,7 @@ def build_model(
         held=held.theta,
         engine=check_engine(engine, bound is not None),
         compressed=compressed,
-        bounds=read_bounds(bounds, named, held, sigma, coordinates),
+        bounds=None if bounds is None else read_bounds(bounds, named(), held, sigma, coordinates),
     )
 
 

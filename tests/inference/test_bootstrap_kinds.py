@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.special import ndtri
 from scipy.stats import gamma
 
 import mme
@@ -137,16 +136,17 @@ def test_beside_correlated_residuals_bca_is_refused_and_studentised_is_not():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("draws", "least"), [("parametric", 0.9), ("cases", 0.88)])
-def test_intervals_of_a_slope_cover_it(draws, least):
-    """Of 200 simulations 0.95 cover the truth; 24 groups of heavy-tailed effects."""
-    covered, z = 0, ndtri(0.999)
-    for s in range(200):
+@pytest.mark.parametrize("draws", ["parametric", "cases"])
+def test_intervals_of_a_slope_cover_it(draws):
+    """Of a hundred studies of 24 groups with skewed effects 95 intervals cover the slope, but for chance."""
+    covered = dict.fromkeys(("percentile", "bca", "studentised"), 0)
+    for s in range(100):
         rng = np.random.default_rng(s)
         g = np.repeat(np.arange(24), 5)
         x = rng.normal(size=120) + rng.normal(size=24)[g]
         y = 1.0 + 0.5 * x + (rng.exponential(size=24) - 1.0)[g] + rng.normal(size=120)
-        fit = mme.lmer("y ~ x + (1 | g)", {"y": y, "x": x, "g": g})
-        limits = fit.bootstrap(99, draws=draws, seed=s, workers=1).confint(0.95, "studentised").loc["x"]
-        covered += bool(limits["lower"] < 0.5 < limits["upper"])
-    assert least < covered / 200 < 0.95 + z * np.sqrt(0.95 * 0.05 / 200) + 0.01
+        boot = mme.lmer("y ~ x + (1 | g)", {"y": y, "x": x, "g": g}).bootstrap(79, draws=draws, seed=s, workers=1)
+        for kind in covered:
+            limits = boot.confint(0.95, kind).loc["x"]
+            covered[kind] += bool(limits["lower"] < 0.5 < limits["upper"])
+    assert min(covered.values()) >= 86  # 0.95 of 100 less four standard errors
