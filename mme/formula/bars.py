@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from mme.errors import FormulaError
 from mme.formula.bar import BARS, Bar
@@ -32,7 +33,7 @@ class Parsed:
     bars: tuple[Bar, ...]
 
 
-def split(formula: str) -> Parsed:
+def split(formula: Any) -> Parsed:
     """Parse a mixed-model formula and split it into response, fixed part and random terms.
 
     Raises
