@@ -162,7 +162,7 @@ def crossed(rng, n, J, K):
     return rng.normal(size=n), np.column_stack([np.ones(n), rng.normal(size=n)]), Z
 
 
-@pytest.mark.parametrize(("J", "K"), [(250, 150), (1100, 400)], ids=["400 effects", "1500 effects"])
+@pytest.mark.parametrize(("J", "K"), [(250, 150), (600, 250)], ids=["400 effects", "850 effects"])
 def test_prediction_error_variances_by_the_selected_inverse_are_those_of_the_whole_inverse(J, K):
     rng = np.random.default_rng(4)
     y, X, Z = crossed(rng, 3 * J, J, K)

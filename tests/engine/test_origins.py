@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from profiles import examples
 
 import mme
 from mme.covariance.axes import build_axes
@@ -62,7 +63,7 @@ def assert_same_model(one, other, columns):
     assert_allclose(other.fitted, one.fitted, atol=1e-4)
 
 
-@settings(max_examples=6)
+@examples(4)
 @given(seeds, st.sampled_from([2, 3, 4]), st.floats(-8, 8), st.floats(-8, 8), st.sampled_from(["REML", "ML"]))
 @pytest.mark.parametrize("beside", BESIDE)
 def test_no_origin_and_no_unit_of_a_covariate_changes_the_model(beside, seed, q, far, unit, method):

@@ -71,10 +71,10 @@ def test_a_dense_factor_of_too_many_operations_is_not_chosen():
 
 
 def test_a_fit_without_a_list_of_products_is_that_with_one():
-    a, b, noise = ratings(6000, 500, 120)
+    a, b, noise = ratings(2400, 200, 60)
     rng = np.random.default_rng(3)
     x = rng.standard_normal(a.size)
-    y = x + rng.standard_normal(500)[a] + (0.5 * rng.standard_normal((120, 2)))[b] @ [1.0, 0.0] + noise
+    y = x + rng.standard_normal(200)[a] + (0.5 * rng.standard_normal((60, 2)))[b] @ [1.0, 0.0] + noise
     terms = [mme.Term(a, name="user"), mme.Term(b, np.column_stack([np.ones(a.size), x]), name="item")]
     X = np.column_stack([np.ones(a.size), x])
     listed = mme.fit(y, X, terms)
