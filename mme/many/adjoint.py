@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.many.factors import inverse_of_factor, of_inverse_factor, transposed
+from mme.many.factors import invert_factor, square_inverse_factor, transpose
 from mme.many.layout import (
     BESIDE,
     BLOCKS,
@@ -72,7 +72,7 @@ from mme.many.layout import (
     V,
     W,
     Y,
-    matrix_copied,
+    copy_matrix,
 )  # fmt: skip
 from mme.many.reduction import lambda_times, matrix
 from mme.numeric.kernels import in_any_order
@@ -83,19 +83,19 @@ def slopes(at: np.ndarray, design: np.ndarray, room: np.ndarray, out: np.ndarray
     w, q2, r2 = at[W], at[Q] ** 2, at[WIDEST] ** 2
     slopes_of_border(at, design, room)
     for u in range(at[FEATURES]):
-        room[at[OMEGA_BAR] + u] = along(room, at[BORDER_BAR], room, at[G] + u * w * w, w * w)
+        room[at[OMEGA_BAR] + u] = inner_product(room, at[BORDER_BAR], room, at[G] + u * w * w, w * w)
     room[at[REST_T_BAR] : at[REST_T_BAR] + at[BLOCKS] * r2] = 0.0
     for f in range(at[F]):
         slopes_of_component(f, at, design, room)
     slopes_of_levels(at, design, room)
     for i in range(out.size):
-        out[i] = along(room, at[T_BAR], design, at[T_BASIS] + i * q2, q2)
+        out[i] = inner_product(room, at[T_BAR], design, at[T_BASIS] + i * q2, q2)
         for t in range(at[BLOCKS]):
-            out[i] += along(room, at[REST_T_BAR] + t * r2, design, at[REST_BASIS] + (t * at[K] + i) * r2, r2)
+            out[i] += inner_product(room, at[REST_T_BAR] + t * r2, design, at[REST_BASIS] + (t * at[K] + i) * r2, r2)
 
 
 @in_any_order
-def along(one: np.ndarray, first: int, other: np.ndarray, start: int, count: int) -> float:
+def inner_product(one: np.ndarray, first: int, other: np.ndarray, start: int, count: int) -> float:
     """The inner product of ``count`` numbers of two vectors, from a first place in each."""
     own, more, s = one[first : first + count], other[start : start + count], 0.0
     for i in range(count):
@@ -120,9 +120,9 @@ def slopes_of_border(at: np.ndarray, design: np.ndarray, room: np.ndarray) -> No
             B[a, b] = share * v[a] * v[b]
     if design[at[SCALE] + 2] > 0.0 and p > 0:
         inverse, whole = np.empty((p, p)), np.empty((p, p))
-        matrix_copied(L, inverse)
-        inverse_of_factor(inverse)
-        of_inverse_factor(inverse, whole)
+        copy_matrix(L, inverse)
+        invert_factor(inverse)
+        square_inverse_factor(inverse, whole)
         for a in range(p):
             for b in range(p):
                 B[a, b] += whole[a, b]
@@ -133,25 +133,25 @@ def slopes_of_component(f: int, at: np.ndarray, design: np.ndarray, room: np.nda
     m, w, first = at[at[SIZE] + f], at[W], at[at[S_AT] + f]
     alone, L_f, G_bar = at[at[MERGED] + f] == 0, matrix(room, at[FACTOR] + first, m, m), matrix(room, at[INVERSE], m, m)
     if alone:
-        inverse_of_factor(L_f)
-        of_inverse_factor(L_f, G_bar)
+        invert_factor(L_f)
+        square_inverse_factor(L_f, G_bar)
         slopes_beside(f, L_f, G_bar, at, room)
     else:
-        of_inverse_factor(L_f, G_bar)
+        square_inverse_factor(L_f, G_bar)
         slopes_of_merged(f, G_bar, at, room)
     P = matrix(room, at[PRODUCT], m, m)
-    matrix_copied(G_bar, P)
+    copy_matrix(G_bar, P)
     lambda_times(f, P, False, at, room)
-    transposed(P)  # G_bar Lambda'
-    added_by_blocks(f, at[S] + first, at[PRODUCT], m, 2.0, at, room)
+    transpose(P)  # G_bar Lambda'
+    add_by_blocks(f, at[S] + first, at[PRODUCT], m, 2.0, at, room)
     lambda_times(f, P, False, at, room)  # S_bar
     if at[at[WIDE_AT] + f] >= 0:
         slopes_of_wide(f, P, at, design, room)
         return
     for t in range(at[at[FIRST_TERM] + f], at[at[FIRST_TERM] + f + 1]):
-        s = along(room, at[PRODUCT], design, at[ZZ] + at[at[ZZ_AT] + t], m * m)
+        s = inner_product(room, at[PRODUCT], design, at[ZZ] + at[at[ZZ_AT] + t], m * m)
         if alone:
-            s += along(room, at[BESIDE], room, at[ZN] + at[at[ZN_AT] + t] * w, m * w)
+            s += inner_product(room, at[BESIDE], room, at[ZN] + at[at[ZN_AT] + t] * w, m * w)
         room[at[OMEGA_BAR] + at[at[FEATURE] + t]] += s
 
 
@@ -166,16 +166,16 @@ def slopes_beside(f: int, L_f: np.ndarray, G_bar: np.ndarray, at: np.ndarray, ro
                 s += L_f[b, a] * U[b, i]
             U[a, i] = s
     UB[:] = 0.0
-    product_added(1.0, U, B, UB)  # B_bar is symmetric
-    product_added(1.0, UB, U, G_bar)
+    add_product(1.0, U, B, UB)  # B_bar is symmetric
+    add_product(1.0, UB, U, G_bar)
     for a in range(m):
         for i in range(w):
             UB[a, i] *= -2.0
-    added_by_blocks(f, at[N] + row, at[BESIDE], w, 1.0, at, room)
+    add_by_blocks(f, at[N] + row, at[BESIDE], w, 1.0, at, room)
     lambda_times(f, UB, False, at, room)
 
 
-def product_added(times: float, one: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
+def add_product(times: float, one: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
     """Add a multiple of the product of a matrix (m, c) and the transpose of another (k, c) to a third (m, k)."""
     for a in range(one.shape[0]):
         for b in range(other.shape[0]):
@@ -185,14 +185,14 @@ def product_added(times: float, one: np.ndarray, other: np.ndarray, out: np.ndar
             out[a, b] += times * s
 
 
-def added_by_blocks(f: int, one: int, other: int, columns: int, times: float, at: np.ndarray, room: np.ndarray) -> None:
+def add_by_blocks(f: int, one: int, other: int, columns: int, times: float, at: np.ndarray, room: np.ndarray) -> None:
     """Add the blocks of levels of one (m, columns) times other' to the slopes by T."""
     widest = at[WIDEST]
     for level in range(at[at[FIRST_LEVEL] + f], at[at[FIRST_LEVEL] + f + 1]):
         block, row = at[at[LEVEL_BLOCK] + level], at[at[LEVEL_AT] + level]
         for a in range(at[at[REST_Q] + block]):
             for b in range(at[at[REST_Q] + block]):
-                s = along(room, one + (row + a) * columns, room, other + (row + b) * columns, columns)
+                s = inner_product(room, one + (row + a) * columns, room, other + (row + b) * columns, columns)
                 room[at[REST_T_BAR] + (block * widest + a) * widest + b] += times * s
 
 
@@ -200,10 +200,10 @@ def slopes_of_merged(f: int, G_bar: np.ndarray, at: np.ndarray, room: np.ndarray
     """By (D): omega_bar, Lambda_bar = 2 K_bar Lambda G, and c G - G Lambda'K_bar Lambda G in the place of G."""
     m, w, first = G_bar.shape[0], at[W], at[at[FIRST_TERM] + f]
     K_f, K_bar, half = matrix(room, at[OTHER], m, m), matrix(room, at[PRODUCT], m, m), np.empty((m, m))
-    matrix_copied(G_bar, half)
+    copy_matrix(G_bar, half)
     lambda_times(f, half, False, at, room)
-    transposed(half)  # G Lambda'
-    matrix_copied(half, K_f)
+    transpose(half)  # G Lambda'
+    copy_matrix(half, K_f)
     lambda_times(f, K_f, False, at, room)
     K_bar[:] = 0.0
     size, product = m * (at[at[FIRST_TERM] + f + 1] - first), at[GAMMA] + at[at[GAMMA_AT] + f] * w * w
@@ -211,22 +211,22 @@ def slopes_of_merged(f: int, G_bar: np.ndarray, at: np.ndarray, room: np.ndarray
         one, a = at[at[FEATURE] + first + u // m], u % m
         for v in range(u, size):
             other, b = at[at[FEATURE] + first + v // m], v % m
-            slope = -along(room, at[BORDER_BAR], room, product, w * w)
+            slope = -inner_product(room, at[BORDER_BAR], room, product, w * w)
             room[at[OMEGA_BAR] + one] += slope * room[at[OMEGA] + other] * K_f[a, b]
             room[at[OMEGA_BAR] + other] += slope * room[at[OMEGA] + one] * K_f[a, b]
             by_K = 0.5 * slope * room[at[OMEGA] + one] * room[at[OMEGA] + other]
             K_bar[a, b] += by_K
             K_bar[b, a] += by_K
             product += w * w
-    matrix_copied(half, K_f)
-    added_by_blocks(f, at[PRODUCT], at[OTHER], m, 2.0, at, room)
+    copy_matrix(half, K_f)
+    add_by_blocks(f, at[PRODUCT], at[OTHER], m, 2.0, at, room)
     merged = at[at[MERGED] + f]
     K_f[:] = 0.0
-    product_added(1.0, half, K_bar, K_f)  # G Lambda'K_bar, which is symmetric
+    add_product(1.0, half, K_bar, K_f)  # G Lambda'K_bar, which is symmetric
     for a in range(m):
         for b in range(m):
             G_bar[a, b] *= merged
-    product_added(-1.0, K_f, half, G_bar)
+    add_product(-1.0, K_f, half, G_bar)
 
 
 def slopes_of_wide(f: int, S_bar: np.ndarray, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> None:
@@ -244,9 +244,9 @@ def slopes_of_wide(f: int, S_bar: np.ndarray, at: np.ndarray, design: np.ndarray
         for i in range(q):
             for j in range(i, q):
                 one, other = i * levels + g, j * levels + g
-                room[u] += along(room, at[Y] + one * m, design, first + other * m, m)
+                room[u] += inner_product(room, at[Y] + one * m, design, first + other * m, m)
                 if j > i:
-                    room[u] += along(room, at[Y] + other * m, design, first + one * m, m)
+                    room[u] += inner_product(room, at[Y] + other * m, design, first + one * m, m)
                 u += 1
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mme.many.curvature import hessian_at
-from mme.many.layout import COLUMN, UNIT, K, W, copied, taken
+from mme.many.layout import COLUMN, UNIT, K, W, copy_vector, put_response
 
 # Steps of the differences, as a share of the natural unit.
 _SHARE = 1e-4
@@ -75,23 +75,23 @@ def search_all(
     work = np.empty((3 * k + 9, k))
     x, trial = work[0], work[1]
     for b in range(sums.shape[0]):
-        taken(sums[b], at, room)
+        put_response(sums[b], at, room)
         value = np.inf
-        copied(common[0], x)
+        copy_vector(common[0], x)
         for i in range(common.shape[0] + starts.shape[1]):
             for j in range(k):
                 trial[j] = common[i, j] if i < common.shape[0] else starts[b, i - common.shape[0], j]
             f = evaluate(trial, at, design, room)
             if f < value:
-                copied(trial, x)
+                copy_vector(trial, x)
                 value = f
         told[b, 2] = common.shape[0] + starts.shape[1]
         told[b, 0] = value
-        descended(LoopSearch(at, design, room, work, told[b], evaluate, slopes))
-        copied(x, theta[b])
+        descend(LoopSearch(at, design, room, work, told[b], evaluate, slopes))
+        copy_vector(x, theta[b])
 
 
-def descended(search: LoopSearch) -> None:
+def descend(search: LoopSearch) -> None:
     """Go down from x until a step promises nothing."""
     work, told = search.work, search.told
     x, trial, gradient, before = work[0], work[1], work[4], work[5]
@@ -99,51 +99,51 @@ def descended(search: LoopSearch) -> None:
     if not np.isfinite(told[0]):
         told[1] = np.inf
         return
-    begun(search)
+    differentiate(search)
     for _ in range(_ROUNDS):
-        least = turned(told[0], work)
-        stepped(work, 0.0, told)
+        least = diagonalise(told[0], work)
+        make_step(work, 0.0, told)
         lower = np.inf
         if updates == 0 or (told[1] > _CONVERGED and least >= 0.0 and updates < _UPDATES):
-            lower, length, reach = tried(search, reach)
+            lower, length, reach = try_step(search, reach)
         if lower < told[0]:
             reach = max(reach, 3.0 * length) if told[0] - lower > 0.5 * told[1] else length
-            copied(gradient, before)
+            copy_vector(gradient, before)
             search.slopes(search.at, search.design, search.room, gradient)
-            updated(work)
+            update_hessian(work)
             updates += 1
-            copied(trial, x)
+            copy_vector(trial, x)
             told[0] = lower
         elif updates == 0:
             break
         else:  # nothing is concluded from a Hessian that was updated
-            begun(search)
+            differentiate(search)
             updates = 0
     if told[1] <= _CONVERGED:
-        last_step(search)
-    zeros_tried(search)
+        take_last_step(search)
+    try_zeros(search)
 
 
-def last_step(search: LoopSearch) -> None:
+def take_last_step(search: LoopSearch) -> None:
     """Take the last Newton step: what it gains is less than rounding, and is a share of a standard error still."""
     x, trial, step, told = search.work[0], search.work[1], search.work[2], search.told
     for j in range(x.size):
         trial[j] = x[j] + step[j]
     lower = search.evaluate(trial, search.at, search.design, search.room)
     if lower <= told[0] + _CONVERGED:
-        copied(trial, x)
+        copy_vector(trial, x)
         told[0] = min(lower, told[0])
 
 
-def tried(search: LoopSearch, reach: float) -> tuple[float, float, float]:
+def try_step(search: LoopSearch, reach: float) -> tuple[float, float, float]:
     """A trial below x: its criterion (infinite where a step promises nothing), its length, and the reach it needed."""
     work, told, lifted = search.work, search.told, 0.0
     x, trial, step = work[0], work[1], work[2]
-    length = stepped(work, lifted, told)
+    length = make_step(work, lifted, told)
     while told[1] > _CONVERGED:
         while length > reach:
             lifted = 2.0 * lifted if lifted > 0.0 else 1e-3 * largest_of(work)
-            length = stepped(work, lifted, told)
+            length = make_step(work, lifted, told)
         if not told[1] > _CONVERGED:
             break
         for j in range(x.size):
@@ -156,7 +156,7 @@ def tried(search: LoopSearch, reach: float) -> tuple[float, float, float]:
     return np.inf, length, reach
 
 
-def begun(search: LoopSearch) -> None:
+def differentiate(search: LoopSearch) -> None:
     """Gradient and Hessian at x anew, in plain theta."""
     at, design, room, work, evaluate = search.at, search.design, search.room, search.work, search.evaluate
     k, x, unit, gradient = at[K], work[0], work[3], work[4]
@@ -167,7 +167,7 @@ def begun(search: LoopSearch) -> None:
     search.told[2] += k + 1
 
 
-def updated(work: np.ndarray) -> None:
+def update_hessian(work: np.ndarray) -> None:
     """Update the Hessian by symmetric rank one, so that it maps the last step to the change of the gradient."""
     k, step, unit, gradient, before, left = work.shape[1], work[2], work[3], work[4], work[5], work[8]
     H, product, size, length = work[9 : 9 + k], 0.0, 0.0, 0.0
@@ -184,7 +184,7 @@ def updated(work: np.ndarray) -> None:
                 H[i, j] += left[i] * left[j] / product
 
 
-def turned(value: float, work: np.ndarray) -> float:
+def diagonalise(value: float, work: np.ndarray) -> float:
     """Diagonalise the Hessian, scaled to a unit diagonal, by Jacobi's rotations, and say how much of a saddle it is.
 
     Its eigenvalues are left on the diagonal of the second matrix of ``work``, its eigenvectors in the third. Returned
@@ -211,14 +211,14 @@ def turned(value: float, work: np.ndarray) -> float:
         for i in range(k):
             for j in range(i):
                 if E[i, j] != 0.0:
-                    rotated(k, i, j, E, V)
+                    rotate(k, i, j, E, V)
     least, largest = 0.0, largest_of(work)
     for i in range(k):
         least = min(least, E[i, i] / largest)
     return least if least < -_SADDLE else 0.0
 
 
-def rotated(k: int, i: int, j: int, H: np.ndarray, V: np.ndarray) -> None:
+def rotate(k: int, i: int, j: int, H: np.ndarray, V: np.ndarray) -> None:
     """Rotate rows and columns i and j of H, so that H[i, j] vanishes, and the columns of V with them."""
     half = 0.5 * (H[j, j] - H[i, i]) / H[i, j]
     t = (1.0 if half >= 0.0 else -1.0) / (abs(half) + np.sqrt(1.0 + half * half))
@@ -243,7 +243,7 @@ def largest_of(work: np.ndarray) -> float:
     return largest
 
 
-def stepped(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
+def make_step(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
     """Make the step -(|H| + lifted)^-1 g, longer off a saddle; note what it promises, and return its length."""
     k, step, unit, gradient, size = work.shape[1], work[2], work[3], work[6], work[7]
     E, V = work[9 + k : 9 + 2 * k], work[9 + 2 * k : 9 + 3 * k]
@@ -268,7 +268,7 @@ def stepped(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
     return np.sqrt(square)
 
 
-def zeros_tried(search: LoopSearch) -> None:
+def try_zeros(search: LoopSearch) -> None:
     """Set columns of T that are nearly zero to exact zero where that costs nothing."""
     at, design, told, x, trial = search.at, search.design, search.told, search.work[0], search.work[1]
     k = at[K]
@@ -283,5 +283,5 @@ def zeros_tried(search: LoopSearch) -> None:
             f = search.evaluate(trial, at, design, search.room)
             told[2] += 1
             if f <= told[0] + _ROUNDING:
-                copied(trial, x)
+                copy_vector(trial, x)
                 told[0] = f

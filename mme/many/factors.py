@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.many.layout import copied
+from mme.many.layout import copy_vector
 from mme.numeric.kernels import in_any_order
 
 # Triangles up to this size are factorised entry by entry.
 _FEW = 8
 
 
-def transposed(M: np.ndarray) -> None:
+def transpose(M: np.ndarray) -> None:
     """Transpose a square matrix in its place."""
     for a in range(M.shape[0]):
         for b in range(a):
@@ -28,11 +28,11 @@ def forward(L: np.ndarray, N: np.ndarray) -> None:
             N[a, i] = s / L[a, a]
 
 
-def lower_factor(A: np.ndarray) -> bool:
+def factorise(A: np.ndarray) -> bool:
     """Put Cholesky's factor in the place of the lower triangle of A (m, m); return whether every pivot was positive."""
     m = A.shape[0]
     if m > _FEW:
-        return lower_factor_by_rows(A)
+        return factorise_by_rows(A)
     for i in range(m):
         for j in range(i + 1):
             s = A[i, j]
@@ -48,8 +48,8 @@ def lower_factor(A: np.ndarray) -> bool:
 
 
 @in_any_order
-def lower_factor_by_rows(A: np.ndarray) -> bool:
-    """Factorise a larger matrix as :func:`lower_factor` does, row by row: its products are of neighbouring numbers."""
+def factorise_by_rows(A: np.ndarray) -> bool:
+    """Factorise a larger matrix as :func:`factorise` does, row by row: its products are of neighbouring numbers."""
     m = A.shape[0]
     for j in range(m):
         own = A[j]
@@ -69,11 +69,11 @@ def lower_factor_by_rows(A: np.ndarray) -> bool:
     return True
 
 
-def inverse_of_factor(L: np.ndarray) -> None:
+def invert_factor(L: np.ndarray) -> None:
     """Invert a lower triangle L (m, m) in its place."""
     m = L.shape[0]
     if m > _FEW:
-        return inverse_by_rows(L, np.empty(m))
+        return invert_by_rows(L, np.empty(m))
     for i in range(m):
         L[i, i] = 1.0 / L[i, i]
         for j in range(i):
@@ -84,7 +84,7 @@ def inverse_of_factor(L: np.ndarray) -> None:
 
 
 @in_any_order
-def inverse_by_rows(L: np.ndarray, own: np.ndarray) -> None:
+def invert_by_rows(L: np.ndarray, own: np.ndarray) -> None:
     """Invert a larger lower triangle row by row: row i of L^-1 is -(sum_a L[i, a] L^-1[a]) / L[i, i]."""
     for i in range(L.shape[0]):
         pivot = 1.0 / L[i, i]
@@ -93,11 +93,11 @@ def inverse_by_rows(L: np.ndarray, own: np.ndarray) -> None:
             value, row = L[i, a] * pivot, L[a]
             for b in range(a + 1):
                 own[b] -= value * row[b]
-        copied(own[:i], L[i])
+        copy_vector(own[:i], L[i])
         L[i, i] = pivot
 
 
-def of_inverse_factor(L: np.ndarray, out: np.ndarray) -> None:
+def square_inverse_factor(L: np.ndarray, out: np.ndarray) -> None:
     """Put (L L')^-1 = L^-T L^-1 into ``out``, from the lower triangle L^-1, which stands in ``L``."""
     m = L.shape[0]
     if m > _FEW:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mme.many.curvature import hessian_at, sigma_square, square_of
-from mme.many.layout import BORDER, W, taken
+from mme.many.layout import BORDER, W, put_response
 
 # Steps of the differences for degrees of freedom, as a share of the natural unit.
 _SHARE = 1e-3
@@ -38,7 +38,7 @@ def estimate_all(
     p = w - 1
     part = np.empty(p)
     for b in range(theta.shape[0]):
-        taken(sums[b], at, room)
+        put_response(sums[b], at, room)
         told[b, 0] = evaluate(theta[b], at, design, room)
         told[b, 1] = sigma_square(at, design, room)
         for a in range(p - 1, -1, -1):
@@ -65,5 +65,5 @@ def slopes_all(
     """Find the Hessian (B, k, k) and the slopes of log variances of contrasts (B, contrasts, k), in natural units."""
     unit, none = np.empty(theta.shape[1]), np.empty(theta.shape[1])
     for b in range(theta.shape[0]):
-        taken(sums[b], at, room)
+        put_response(sums[b], at, room)
         hessian_at(theta[b], _SHARE, contrasts, at, design, room, unit, none, hessian[b], along[b], evaluate, slopes)

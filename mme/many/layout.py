@@ -38,7 +38,7 @@ PLACES = 64
 class LoopLayout:
     """The vectors ``at`` and ``design``, and a ``room`` that holds the sums of X, with zeros for those of a response.
 
-    A response has ``width`` sums, in the order of :func:`taken`.
+    A response has ``width`` sums, in the order of :func:`put_response`.
     """
 
     at: np.ndarray
@@ -79,20 +79,20 @@ def _starts(sizes: list[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64)
 
 
-def taken(y: np.ndarray, at: np.ndarray, room: np.ndarray) -> None:
+def put_response(y: np.ndarray, at: np.ndarray, room: np.ndarray) -> None:
     """Put the sums of one response into the room: columns of y in G, Z'y, in the products, and Q'y."""
     w = at[W]
-    i = squares_taken(y, 0, room, at[G], at[FEATURES], w)
+    i = put_squares(y, 0, room, at[G], at[FEATURES], w)
     for row in range(at[ROWS]):
         room[at[ZN] + row * w + w - 1] = y[i]
         i += 1
-    i = squares_taken(y, i, room, at[GAMMA], at[PRODUCTS], w)
+    i = put_squares(y, i, room, at[GAMMA], at[PRODUCTS], w)
     for row in range(at[KEPT]):
         room[at[V] + row * w + w - 1] = y[i]
         i += 1
 
 
-def squares_taken(y: np.ndarray, i: int, room: np.ndarray, first: int, count: int, w: int) -> int:
+def put_squares(y: np.ndarray, i: int, room: np.ndarray, first: int, count: int, w: int) -> int:
     """Copy y into the last row and column of matrices (w, w); return where in y the next numbers begin."""
     for u in range(count):
         for a in range(w):
@@ -102,14 +102,14 @@ def squares_taken(y: np.ndarray, i: int, room: np.ndarray, first: int, count: in
     return i
 
 
-def copied(source: np.ndarray, into: np.ndarray) -> None:
+def copy_vector(source: np.ndarray, into: np.ndarray) -> None:
     """Copy a vector over another. An assignment of slices takes seconds to compile, for the message of its error."""
     for i in range(source.size):
         into[i] = source[i]
 
 
-def matrix_copied(source: np.ndarray, into: np.ndarray) -> None:
-    """Copy a matrix over another, as :func:`copied` does a vector."""
+def copy_matrix(source: np.ndarray, into: np.ndarray) -> None:
+    """Copy a matrix over another, as :func:`copy_vector` does a vector."""
     for i in range(into.shape[0]):
         for j in range(into.shape[1]):
             into[i, j] = source[i, j]

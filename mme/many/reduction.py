@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.many.factors import forward, inverse_of_factor, lower_factor, of_inverse_factor, transposed
+from mme.many.factors import factorise, forward, invert_factor, square_inverse_factor, transpose
 from mme.many.layout import (
     BLOCKS,
     BORDER,
@@ -74,7 +74,7 @@ from mme.many.layout import (
     V,
     W,
     Y,
-    matrix_copied,
+    copy_matrix,
 )  # fmt: skip
 from mme.numeric.kernels import in_any_order
 
@@ -87,7 +87,7 @@ def matrix(numbers: np.ndarray, first: int, rows: int, columns: int) -> np.ndarr
 def reduced(x: np.ndarray, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> float:
     """log|M| at theta, and in the room the lower factor of (N) as the border; NaN where no digits are left."""
     w, q2, r2 = at[W], at[Q] ** 2, at[WIDEST] ** 2
-    combined(x, design, at[T_BASIS], room, at[T], q2)
+    combine(x, design, at[T_BASIS], room, at[T], q2)
     logdet = level_weights(at, design, room)
     border = matrix(room, at[BORDER], w, w)
     for a in range(w):
@@ -97,13 +97,13 @@ def reduced(x: np.ndarray, at: np.ndarray, design: np.ndarray, room: np.ndarray)
                 s += room[at[OMEGA] + u] * room[at[G] + (u * w + a) * w + b]
             border[a, b] = s
     for t in range(at[BLOCKS]):
-        combined(x, design, at[REST_BASIS] + t * at[K] * r2, room, at[REST_T] + t * r2, r2)
+        combine(x, design, at[REST_BASIS] + t * at[K] * r2, room, at[REST_T] + t * r2, r2)
     for f in range(at[F]):
-        logdet += eliminated(f, border, at, design, room)
-    return logdet if lower_factor(border) else np.nan
+        logdet += eliminate(f, border, at, design, room)
+    return logdet if factorise(border) else np.nan
 
 
-def combined(x: np.ndarray, design: np.ndarray, basis: int, room: np.ndarray, T: int, size: int) -> None:
+def combine(x: np.ndarray, design: np.ndarray, basis: int, room: np.ndarray, T: int, size: int) -> None:
     """T = sum_i x_i T_i, entry by entry."""
     for e in range(size):
         s = 0.0
@@ -138,12 +138,12 @@ def level_weights(at: np.ndarray, design: np.ndarray, room: np.ndarray) -> float
                 for a in range(q):
                     s += room[A_c + i * q + a] * room[A_c + j * q + a]
                 L_c[i, j] = s
-        lower_factor(L_c)
+        factorise(L_c)
         product = 1.0
         for i in range(q):
             product *= L_c[i, i]
         logdet += 2.0 * design[at[COUNTS] + c] * np.log(product)
-        inverse_of_factor(L_c)
+        invert_factor(L_c)
         for i in range(q):
             for j in range(i, q):
                 s = 0.0
@@ -154,7 +154,7 @@ def level_weights(at: np.ndarray, design: np.ndarray, room: np.ndarray) -> float
     return logdet
 
 
-def eliminated(f: int, border: np.ndarray, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> float:
+def eliminate(f: int, border: np.ndarray, at: np.ndarray, design: np.ndarray, room: np.ndarray) -> float:
     """log|Lambda'S Lambda + I| of one component, whose part is taken from the border; NaN where no digits are left."""
     m, w, first = at[at[SIZE] + f], at[W], at[at[S_AT] + f]
     S_f, L_f = matrix(room, at[S] + first, m, m), matrix(room, at[FACTOR] + first, m, m)
@@ -162,23 +162,23 @@ def eliminated(f: int, border: np.ndarray, at: np.ndarray, design: np.ndarray, r
         by_levels(f, S_f, at, design, room)
     else:
         by_terms(f, S_f, at, design, room)
-    matrix_copied(S_f, L_f)
+    copy_matrix(S_f, L_f)
     lambda_times(f, L_f, True, at, room)
-    transposed(L_f)
+    transpose(L_f)
     lambda_times(f, L_f, True, at, room)
     for a in range(m):
         L_f[a, a] += 1.0
-    if not lower_factor(L_f):
+    if not factorise(L_f):
         return np.nan
     logdet, merged = 0.0, at[at[MERGED] + f]
     for a in range(m):
         logdet += 2.0 * np.log(L_f[a, a])
     if merged > 0:
-        merged_border(f, L_f, border, at, room)
+        subtract_merged(f, L_f, border, at, room)
         return logdet * merged
     row = at[at[N_AT] + f] * w
     solved = matrix(room, at[SOLVED] + row, m, w)
-    matrix_copied(matrix(room, at[N] + row, m, w), solved)
+    copy_matrix(matrix(room, at[N] + row, m, w), solved)
     lambda_times(f, solved, True, at, room)
     forward(L_f, solved)
     for a in range(m):
@@ -196,13 +196,13 @@ def by_terms(f: int, S_f: np.ndarray, at: np.ndarray, design: np.ndarray, room: 
     room[rows : rows + m * w] = 0.0
     for t in range(at[at[FIRST_TERM] + f], at[at[FIRST_TERM] + f + 1]):
         omega = room[at[OMEGA] + at[at[FEATURE] + t]]
-        added(room, here, design, at[ZZ] + at[at[ZZ_AT] + t], m * m, omega)
+        add_multiple(room, here, design, at[ZZ] + at[at[ZZ_AT] + t], m * m, omega)
         if alone:
-            added(room, rows, room, at[ZN] + at[at[ZN_AT] + t] * w, m * w, omega)
+            add_multiple(room, rows, room, at[ZN] + at[at[ZN_AT] + t] * w, m * w, omega)
 
 
 @in_any_order
-def added(total: np.ndarray, first: int, other: np.ndarray, start: int, count: int, times: float) -> None:
+def add_multiple(total: np.ndarray, first: int, other: np.ndarray, start: int, count: int, times: float) -> None:
     """Add ``times`` the numbers of ``other`` from ``start`` on to those of ``total`` from ``first`` on."""
     own, more = total[first : first + count], other[start : start + count]
     for i in range(count):
@@ -219,24 +219,24 @@ def by_levels(f: int, S_f: np.ndarray, at: np.ndarray, design: np.ndarray, room:
         for i in range(q):
             for j in range(i + 1):
                 value, own, other = room[inverse + i * q + j], i * levels + g, j * levels + g
-                added(room, at[Y] + own * m, design, B + other * m, m, value)
-                added(room, at[Y_N] + own * w, room, at[V] + other * w, w, value)
+                add_multiple(room, at[Y] + own * m, design, B + other * m, m, value)
+                add_multiple(room, at[Y_N] + own * w, room, at[V] + other * w, w, value)
     first, row, t = at[at[S_AT] + f], at[N] + at[at[N_AT] + f] * w, at[at[FIRST_TERM] + f]
     Y_ = matrix(room, at[Y], q * levels, m)
     np.dot(Y_.T, Y_, S_f)
     np.dot(Y_.T, matrix(room, at[Y_N], q * levels, w), matrix(room, row, m, w))
-    added(room, at[S] + first, design, at[ZZ] + at[at[ZZ_AT] + t], m * m, 1.0)
-    added(room, row, room, at[ZN] + at[at[ZN_AT] + t] * w, m * w, 1.0)
+    add_multiple(room, at[S] + first, design, at[ZZ] + at[at[ZZ_AT] + t], m * m, 1.0)
+    add_multiple(room, row, room, at[ZN] + at[at[ZN_AT] + t] * w, m * w, 1.0)
 
 
-def merged_border(f: int, L_f: np.ndarray, border: np.ndarray, at: np.ndarray, room: np.ndarray) -> None:
+def subtract_merged(f: int, L_f: np.ndarray, border: np.ndarray, at: np.ndarray, room: np.ndarray) -> None:
     """Subtract (D) from the border; the factor L_f is replaced by its inverse."""
     m, w, first, product = L_f.shape[0], at[W], at[at[FIRST_TERM] + f], at[GAMMA] + at[at[GAMMA_AT] + f] * at[W] ** 2
     K_f = matrix(room, at[INVERSE], m, m)
-    inverse_of_factor(L_f)
-    of_inverse_factor(L_f, K_f)
+    invert_factor(L_f)
+    square_inverse_factor(L_f, K_f)
     lambda_times(f, K_f, False, at, room)
-    transposed(K_f)
+    transpose(K_f)
     lambda_times(f, K_f, False, at, room)
     size = m * (at[at[FIRST_TERM] + f + 1] - first)
     for u in range(size):
@@ -265,14 +265,14 @@ def lambda_times(f: int, M: np.ndarray, is_transposed: bool, at: np.ndarray, roo
             for a in range(q):
                 t = room[T_ + a * widest + j] if is_transposed else room[T_ + j * widest + a]
                 if t != 0.0:
-                    multiple_added(part, j * columns, M, row + a, t)
+                    add_row(part, j * columns, M, row + a, t)
         for j in range(q):
             for c in range(columns):
                 M[row + j, c] = part[j * columns + c]
 
 
 @in_any_order
-def multiple_added(part: np.ndarray, first: int, M: np.ndarray, row: int, times: float) -> None:
+def add_row(part: np.ndarray, first: int, M: np.ndarray, row: int, times: float) -> None:
     """Add a multiple of a row of M to the numbers of ``part`` from ``first`` on."""
     for c in range(M.shape[1]):
         part[first + c] += times * M[row, c]

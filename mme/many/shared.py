@@ -59,7 +59,7 @@ class SharedSums:
         return bool(self.design.at[KEPT] > 0)
 
     def sums(self, r: np.ndarray) -> np.ndarray:
-        """The sums (B, sums) of responses less their parts in X (B, n), in the order of ``layout.taken``."""
+        """The sums (B, sums) of responses less their parts in X (B, n), in the order of ``layout.put_response``."""
         between, classes, p = r @ self.Q, self.classes, self.objective.system.p  # Q'r, (B, q J)
         rest = r - between @ self.Q.T
         of_rows = rest @ self.within.T

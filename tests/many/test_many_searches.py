@@ -8,7 +8,7 @@ import pytest
 import mme
 from mme.many.adjoint import slopes
 from mme.many.curvature import criterion_of
-from mme.many.layout import KEPT, MERGED, F, taken
+from mme.many.layout import KEPT, MERGED, F, put_response
 from mme.many.searches import Searches
 from mme.numeric.limits import Limits, within
 
@@ -184,7 +184,7 @@ def test_the_compiled_criterion_is_that_of_the_objective(formula, k):
         compiled += 1
         objective, layout = searches.objective, searches.shared.design
         at, design, room = layout.at, layout.design, layout.room.copy()
-        taken(searches.shared.sums(objective.basis.N[-1:])[0], at, room)
+        put_response(searches.shared.sums(objective.basis.N[-1:])[0], at, room)
         for most in (0.9, 2.3):
             x = layout.unit * np.linspace(0.4, most, layout.unit.size)
             assert criterion_of(x, at, design, room) == pytest.approx(objective(x), abs=1e-8), (formula, seed)
@@ -209,7 +209,7 @@ def test_slopes_are_those_of_the_criterion_of_the_objective(kind):
     searches = Searches.of(fits[kind]().internals.objective)
     objective, layout = searches.objective, searches.shared.design
     at, design, room = layout.at, layout.design, layout.room.copy()
-    taken(searches.shared.sums(objective.basis.N[-1:])[0], at, room)
+    put_response(searches.shared.sums(objective.basis.N[-1:])[0], at, room)
     x = layout.unit * np.linspace(0.9, 1.7, layout.unit.size)
     found = np.empty(x.size)
     assert (at[KEPT] > 0) == (kind == "wide")
