@@ -15,6 +15,8 @@ from oracles import satterthwaite
 from scipy.special import fdtrc
 
 import mme
+from mme.numeric.limits import Limits, within
+from mme.results.genetics import evaluation_operations
 
 # Share of a degree of freedom by which lmerTest's numerical Hessian and our differences may be off together.
 SAME = 5e-6
@@ -295,3 +297,13 @@ def test_infinite_degrees_of_freedom_count_as_one_in_the_mean_of_a_joint_test():
     assert df["x"] == pytest.approx(J - 2, rel=1e-6)
     assert np.isinf(df["w"])
     assert fit.contrast(np.eye(3)[1:], joint=True)["den_df"].item() == pytest.approx(10.0, rel=1e-6)
+
+
+@pytest.mark.parametrize(("allowed", "shown"), [(17.5, False), (18.5, True)])
+def test_a_summary_has_degrees_of_freedom_where_their_evaluations_are_few(allowed, shown):
+    """Differences of sixth order by two parameters take 3 x 2 x 3 evaluations, and the search took fewer."""
+    data, residual = mme.load("sleepstudy"), mme.AR1("Days", "Subject")
+    fit = mme.lmer("Reaction ~ Days + (1 | Subject)", data, residual=residual, search="average-information")
+    assert fit.optimum.evaluations < 18
+    with within(Limits(tests_operations=allowed * evaluation_operations(fit.internals.objective))):
+        assert ("by Satterthwaite:" in fit.summary()) == shown

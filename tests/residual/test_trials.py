@@ -107,6 +107,7 @@ def test_a_field_with_missing_plots_in_two_trials_is_that_of_the_dense_covarianc
         ),
         (mme.CompoundSymmetry("row").with_nugget(), "cannot be identified"),
         (mme.Heterogeneous("row").with_nugget(), "the errors stand beside a correlation"),
+        (mme.Unstructured("col", ["trial", "row"]).with_nugget(), "the errors stand beside a correlation"),
         (mme.AR1("col", ["trial", "row"]).by("gen"), "correlations between levels would have no parameter"),
         (mme.AR1("row").with_nugget().with_nugget, "said twice"),
     ],
