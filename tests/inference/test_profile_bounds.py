@@ -8,6 +8,7 @@ import pytest
 
 import mme
 from mme.inference.intervals.deviance import Deviance, Point
+from mme.inference.intervals.held import Maximum
 from mme.inference.intervals.slices import hold_residual
 from mme.numeric.by_values import bobyqa
 from mme.numeric.counted import Counted
@@ -111,6 +112,18 @@ def test_the_parameters_of_a_knot_are_numbers_wherever_its_deviance_is(size):
         assert np.isfinite(deviance.parameters(at)).all()
         held = mme.lmer("y ~ 1 + (1 | g) + (1 | h)", data, method="ML", theta=theta)
         assert deviance.parameters(at)[2:] == pytest.approx([held.sigma, *held.beta], rel=1e-6)
+
+
+def test_a_held_deviation_is_theta_times_sigma_and_theta_is_a_number_where_sigma_is_none(short_series):
+    fit = mme.lmer("y ~ x + (1 | g)", short_series)
+    own = fit.internals
+    maximum = Maximum.of(Joint(own.model, own.objective), fit.theta, np.zeros(0), own.fixed_names)
+    question = maximum.question("sd_(Intercept)|g")
+    for sigma in (0.3, 1.0, 2.5):
+        at = question.point(np.append(question.start[:-1], sigma / maximum.sigma), 0.7)
+        assert at.sigma == pytest.approx(sigma, rel=1e-15)
+        assert at.theta * at.sigma == pytest.approx([0.7], rel=1e-12)
+    assert np.isfinite(question.point(np.append(question.start[:-1], 0.0), 0.7).theta).all()
 
 
 @pytest.mark.parametrize("z", [3.0, 18.7, 40.0, 1e3])
