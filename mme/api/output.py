@@ -240,8 +240,7 @@ class Output(Face):
     def for_marginaleffects(self, data: Any) -> Any:
         """A model of the package marginaleffects, whose predictions, comparisons and slopes then serve the fit.
 
-        Means are those of rows without random effects. Covariances are
-        ``beta_cov``, tests are by the normal distribution.
+        Means are of rows without random effects, covariances by ``beta_cov``, and tests by the normal distribution.
 
         Parameters
         ----------

@@ -67,14 +67,8 @@ class Splitter:
                 if found := direct(node, COLUMNS):
                     self.bars[-1] = replace(self.bars[-1], related=found.related, chain=found.along)
                 return None
-            case Call(function, (Op("|" | "||") as bar,)) if function in STRUCTURES:
-                self._add_structured(node, bar)
-                return None
-            case Call(function, (Op("|" | "||") as bar,)) if function in FACTORS:
-                self._add_factors(node, bar)
-                return None
-            case Call("ou", (Op("|" | "||") as bar,)):
-                self._add_process(node, bar)
+            case Call(function, (Op("|" | "||") as bar,)) if function in (*STRUCTURES, *FACTORS, "ou"):
+                self._add_called(node, bar)
                 return None
             case Call(function) if function == BY_LEVEL:
                 self._add_by_level(node)
@@ -89,6 +83,15 @@ class Splitter:
                 return self._strip_sum(node)
         self._refuse_bar(node)
         return node
+
+    def _add_called(self, call: Call, bar: Op) -> None:
+        """Add a bar inside a call that names its structure: ``cs(x | g)``, ``fa(env | g, 2)``, ``ou(time | g)``."""
+        if call.function in STRUCTURES:
+            self._add_structured(call, bar)
+        elif call.function in FACTORS:
+            self._add_factors(call, bar)
+        else:
+            self._add_process(call, bar)
 
     def _strip_sum(self, node: Node) -> Node | None:
         remaining: Node | None = None
