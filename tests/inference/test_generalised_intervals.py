@@ -14,6 +14,7 @@ from scipy.stats import chi2, norm
 import mme
 from mme.fitted.natural import generalised_values
 from mme.generalised.laplace import Psi
+from mme.inference.intervals.generalised_held import GeneralisedMaximum
 from mme.inference.intervals.generalised_wald import natural_errors
 from tests.glmm import FOLDER, glmm_case, glmm_fit
 
@@ -35,6 +36,17 @@ def counts() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def slopes(counts: pd.DataFrame) -> mme.GeneralisedFit:
     return mme.glmer("y ~ x + offset(off) + (x | g)", counts, "poisson")
+
+
+def test_a_question_holds_one_parameter_and_leaves_all_others_free(counts: pd.DataFrame) -> None:
+    fit = mme.glmer("y ~ x + offset(off) + (x | g)", counts, mme.NegativeBinomial())
+    maximum = GeneralisedMaximum.of(fit.internals)
+    for at, name in enumerate(maximum.names):
+        question = maximum.question(name)
+        psi = question.point(question.start, 0.9 * question.estimate)
+        assert question.start.size == maximum.psi.size - 1 == psi.size - 1
+        is_curved = maximum.family_parameter(name) is not None  # it is held by its coordinate
+        assert (psi[-1] if is_curved else maximum.values(psi)[at]) == pytest.approx(0.9 * question.estimate, rel=1e-9)
 
 
 def lowest(fit: mme.GeneralisedFit, theta_of: Any, start: np.ndarray) -> float:

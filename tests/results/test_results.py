@@ -1,6 +1,7 @@
 """What a fit answers beyond its estimates: tables, predictions, simulations, comparisons; and whose data it holds."""
 
 import pickle
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -774,6 +775,12 @@ def test_optimum_and_engine_say_what_was_done(slopes):
     assert slopes.engine.n_random == 36
     assert set(slopes.engine.seconds) >= {"conditioning", "cross-products", "search", "formula"}
     assert all(seconds >= 0 for seconds in slopes.engine.seconds.values())
+
+
+def test_a_stage_takes_no_longer_than_the_call_that_it_is_part_of(slopes):
+    began = perf_counter()
+    other = slopes.refit(slopes.internals.model.y[::-1])
+    assert 0.0 <= other.engine.seconds["response"] <= perf_counter() - began
 
 
 def test_crossed_terms_are_reported_with_what_is_left_after_absorption():
