@@ -4,6 +4,7 @@
 * ``reshape(-1, ...)``: NumPy takes any negative number for "what is left".
 * ``<`` for ``<=`` against a tolerance (a number below 0.1, or a constant of the module that is one, times whatever):
   the two differ where a computed number equals the tolerance to its last bit.
+* ``<`` for ``<=`` against a size of ``limits()``: it chooses between two ways to the same numbers.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def _read(node: ast.AST) -> Counter[str]:
 
 
 def against_tolerances(tree: ast.Module) -> set[int]:
-    """``id`` of the comparisons with a tolerance: no computed number equals it."""
+    """``id`` of the comparisons with a tolerance, which no number equals, or with a size where both ways serve."""
     constants = {
         target.id
         for node in tree.body
@@ -74,4 +75,6 @@ def _pairs(node: ast.Assign) -> tuple[list[ast.expr], list[ast.expr]]:
 def _is_tolerance(node: ast.AST, constants: set[str]) -> bool:
     if isinstance(node, ast.Name):
         return node.id in constants
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
+        return isinstance(node.value.func, ast.Name) and node.value.func.id == "limits"
     return isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value < 0.1

@@ -46,6 +46,13 @@ def test_what_numpy_takes_for_the_same_is_no_fault_and_whole_bounds_are():
     assert any("x <= 2" in after for after in said)
 
 
+def test_a_size_of_limits_is_reached_or_passed_with_the_same_numbers():
+    source = b"def f(x):\n    return 2 * x > limits().size * len(x)\n"
+    said = {m.after for m in mutations("mme/engine/x.py", source)}
+    assert "return 2 * x < limits().size * len(x)" in said
+    assert "return 2 * x >= limits().size * len(x)" not in said
+
+
 def test_a_seed_chooses_the_same_mutations_again():
     assert chosen(["residual"], 5, 3) == chosen(["residual"], 5, 3)
     assert chosen(["residual"], 5, 3) != chosen(["residual"], 5, 4)

@@ -39,8 +39,8 @@ TESTS = {
 USUAL = ("engine", "inference", "residual")
 # Tests are asked in rounds: so many CPU seconds (without a fault) of the quickest, then more; files of tests that share
 # what they computed are asked whole in the last.
-_ROUNDS = (4.0, 30.0, 240.0)
-_BESIDE = 60.0
+_ROUNDS = (4.0, 20.0, 60.0)
+_BESIDE = 20.0
 # A fault that makes tests take so many times their CPU seconds, and these seconds, is noticed.
 _LONGER, _MORE = 8.0, 60.0
 # What pytest returns where it ran to its end, with failures or without tests, too.
