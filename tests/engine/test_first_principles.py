@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from designs import Problem, RandomPart, disagreement, estimates, labels, objective, plans, simulate
 from residuals import STRUCTURES, bound, records
+from wide import SPARSE, sparse
 
 import mme
 from mme.derivatives.slopes import criterion_slopes
@@ -17,6 +18,7 @@ from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
 from mme.engine.span import within_X
 from mme.model.problem import build_model
+from mme.numeric.limits import within
 from mme.residual import AR1, CompoundSymmetry, Heterogeneous, bind
 
 
@@ -83,6 +85,26 @@ def test_the_criterion_at_many_thetas_together_is_that_at_each(name):
     f = objective(PROBLEMS[name])
     at = PROBLEMS[name].theta * np.random.default_rng(6).normal(1.0, 0.5, size=(4, f.model.k))
     np.testing.assert_allclose(f.many(at), [f(theta) for theta in at], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "no random term"])
+def test_log_M_alone_is_that_of_an_evaluation(name):
+    f, theta = objective(PROBLEMS[name]), PROBLEMS[name].theta
+    assert f.logdet_M(theta) == pytest.approx(f.evaluate(theta).logdet_M, rel=1e-9)
+
+
+def test_log_M_of_the_random_effects_is_the_same_beside_an_X_of_sparse_columns():
+    """These are eliminated as effects without a variance, which log|M| of the random effects has none of."""
+    rng = np.random.default_rng(9)
+    X = np.column_stack([line(N), np.equal.outer(np.arange(N) % 4, np.arange(1, 4))])
+    terms = [mme.Term(np.arange(N) % 7, name="g"), mme.Term(rng.integers(0, 5, N), name="h")]
+    y, theta = rng.normal(size=N), np.array([0.8, 0.5])
+    dense = mme.objective(y, X, terms)
+    with within(SPARSE):
+        wide = mme.objective(y, sparse(X), terms)
+        assert wide.model.is_wide
+        assert wide.logdet_M(theta) == pytest.approx(dense.logdet_M(theta), abs=1e-9)
+        assert wide(theta) == pytest.approx(dense(theta), abs=1e-8)
 
 
 def test_many_groups_of_few_sizes_give_the_numbers_of_dense_algebra():
@@ -253,6 +275,7 @@ def test_a_relationship_with_a_parameter_has_the_covariance_of_its_process(besid
     V = np.eye(N) + 0.8**2 * np.equal.outer(series, series) * np.exp(-lag / distance)
     V += 0.5**2 * np.equal.outer(h, h) if beside else 0.0
     assert f(theta) == pytest.approx(density(y, X, V), abs=1e-8)
+    assert f.logdet_M(theta) == pytest.approx(f.evaluate(theta).logdet_M, abs=1e-9)
 
 
 # -- residuals -------------------------------------------------------------------------------------------------------
