@@ -165,5 +165,12 @@ class Updated(Shared):
             changes["contrasts"] = fitting_contrasts(formula, contrasts)
         if self.internals.model.compressed is None:
             changes["subset"] = self.internals.rows.kept
+        elif (again := getattr(self.internals, "source", None)) is not None and self.internals.rows.dropped:
+            changes["subset"] = again.layout.condition
         made: Self = call.again(formula, **changes)
+        if made.internals.model.compressed is not None and made.nobs != self.nobs:
+            raise MMEError(
+                f"'{formula}' has {made.nobs} complete records and '{self.formula}' has {self.nobs}: fit both to rows "
+                "that miss nothing, by subset="
+            )
         return made

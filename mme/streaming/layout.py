@@ -22,7 +22,7 @@ from mme.formula.evaluate import Evaluator
 from mme.formula.given import number_of, numbers_of
 from mme.formula.outcome import NUMBERS, response_of
 from mme.formula.reading import Reading
-from mme.formula.syntax import Node, deparse, names_in
+from mme.formula.syntax import Name, Node, deparse, names_in
 from mme.formula.values import State, as_factor
 from mme.tables.column import Column, Factor, Kinds
 from mme.tables.frame import Frame
@@ -106,6 +106,15 @@ class ChunkLayout:
     def m(self) -> int:
         """Number of columns."""
         return len(self.names)
+
+    @property
+    def condition(self) -> str:
+        """What holds for the rows that are taken, and may be a ``subset``: they miss nothing that is read."""
+        subset = self.options.subset
+        needed = [f"!is.na({deparse(Name(name))})" for name in self.kinds]
+        if subset is not None:
+            needed.insert(0, deparse(Name(subset)) if subset in self.kinds else f"({subset})")
+        return " & ".join(needed)
 
     def same_as(self, other: ChunkLayout) -> bool:
         """Whether two layouts make the same columns of the same rows."""

@@ -9,6 +9,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import chain
@@ -163,10 +164,10 @@ def first_shown(
     before = []
     for called, table in tables:
         before.append((called, table))
-        with of_chunk(called):
+        with suppress(MMEError):  # of few rows a column may be constant; what is wrong in all is said below
             begun = begin(table, formula, options, True)
-        if begun is not None:
-            return before, begun
+            if begun is not None:
+                return before, begun
         if len(before) == _SEARCHED:
             break
     for called, table in chain(before, _appended(before, tables)):

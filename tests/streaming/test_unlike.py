@@ -69,6 +69,21 @@ def test_partitions_in_which_a_column_has_no_value_leave_no_rows():
     require_same("y ~ x + f + (1 | g)", data, dd.from_pandas(data, npartitions=6))
 
 
+def test_a_first_chunk_too_small_for_a_transform_is_passed_over():
+    data = table()
+    require_same("y ~ scale(x) + (1 | g)", data, [data[:1], data[1:300], data[300:]])
+
+
+@pytest.mark.parametrize("ask", ["ranova", "drop1"])
+def test_models_with_less_are_fitted_to_the_same_records(ask):
+    data = table()
+    for column, of in (("g", 7), ("f", 5)):
+        data.loc[data.index % of == 0, column] = None
+    whole, fit = (mme.lmer("y ~ x + f + (1 | g)", one, subset="x > -2") for one in (data, cut(data)))
+    known, found = (getattr(one, ask)().select_dtypes("number") for one in (whole, fit))
+    np.testing.assert_allclose(found.to_numpy(), known.to_numpy(), rtol=1e-6, atol=1e-8)
+
+
 def test_residuals_of_such_chunks_are_missing():
     data = table()
     data.loc[data.index // STEP == 3, "f"] = None
