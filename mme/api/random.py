@@ -27,9 +27,8 @@ class RandomEffects(Face):
         Parameters
         ----------
         by : str
-            ``"factor"``: terms on one grouping factor are joined, as in lme4; ``"term"``: each term has a table of its
-            own, the second on a factor g under the name ``g.1``. ``condvar``, ``pev``, ``reliability`` and
-            ``shrinkage`` have the same keys.
+            ``"factor"``: terms on one grouping factor are joined, as in lme4; ``"term"``: each has a table of its own,
+            the second on g named ``g.1``. ``condvar``, ``pev``, ``reliability`` and ``shrinkage`` have the same keys.
 
         Returns
         -------
@@ -48,12 +47,9 @@ class RandomEffects(Face):
         return ByFactor(random_effects.ranef(self.internals, by))
 
     def coef(self) -> dict[str, pd.DataFrame]:
-        """Coefficients of each level: fixed effects plus BLUPs, by grouping factor.
+        """Coefficients of each level, fixed effects plus BLUPs: a frame for each grouping factor.
 
-        Returns
-        -------
-        dict of DataFrame
-            A row a level; columns are the intercept, the fixed effects, then coefficients that are random alone.
+        A row is a level; columns are the intercept, the fixed effects, then coefficients that are random alone.
         """
         return ByFactor(random_effects.coef(self.internals))
 
