@@ -9,13 +9,13 @@ import argparse
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import process_time
 
 import numpy as np
 
 import mme
-from fuzz.oracle import Dense, dense, lowest
+from fuzz.oracle import FARTHEST, Dense, dense, further, lowest
 from fuzz.problems import problem
 
 ABOVE = 1e-4
@@ -71,9 +71,17 @@ def _lowest_of(fit: mme.Fit, oracle: Dense, starts: int) -> np.ndarray | None:
 
 
 def _at_infinity(fit: mme.Fit, oracle: Dense, theta: np.ndarray) -> bool:
-    """Whether the criterion has no lowest value: it falls at ten and at a hundred times theta, or did on its way."""
+    """Whether the criterion has no lowest value: it falls at ten and at a hundred times theta, or descents there do."""
     multiples = np.array([1.0, 10.0, 100.0]) * (0.01 if np.abs(theta).max() > FAR else 1.0)
     values = [fit.internals.objective(oracle.users(multiple * theta)) for multiple in multiples.tolist()]
+    if (np.diff(values) < -FALL).all():
+        return True
+    if not fit.criterion - min(values) > ABOVE:
+        return False
+    values = []
+    for decades in (1.0, 10.0, 100.0):
+        value, theta = further(replace(oracle, farthest=decades * FARTHEST), theta)
+        values.append(value)
     return bool((np.diff(values) < -FALL).all())
 
 

@@ -23,8 +23,8 @@ from mme.model.problem import Model
 # A step of no more than this on the criterion ends a descent.
 _SMALL = 1e-10
 _ROUNDS = 80
-# Descents go no further than this, where the dense V still has digits.
-_FARTHEST = 1e4
+# Descents go no further than this, where the dense V still has digits; what falls is followed further.
+FARTHEST = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +39,14 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """What theta does not change: X (n, p), r (n,), B (h, n, n) and the terms."""
+    """What theta does not change: X (n, p), r (n,), B (h, n, n) and the terms; f is infinite beyond ``farthest``."""
 
     X: np.ndarray
     r: np.ndarray
     B: np.ndarray
     terms: tuple[Term, ...]
     reml: bool
+    farthest: float = FARTHEST
 
     @property
     def k(self) -> int:
@@ -54,7 +55,7 @@ class Dense:
     def f(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The criterion (S,) and its gradient (S, k) at thetas (S, k); infinite where V would have no digits."""
         n, p = self.X.shape
-        near = np.abs(theta).max(axis=1) <= _FARTHEST
+        near = np.abs(theta).max(axis=1) <= self.farthest
         theta = np.where(near[:, None], theta, 0.0)
         Ts = self.factors(theta)
         h = np.concatenate([_entries(T @ T.transpose(0, 2, 1)) for T in Ts], axis=1)
@@ -143,6 +144,14 @@ def lowest(problem: Dense, starts: int, seed: int = 0) -> tuple[float, np.ndarra
     others = rng.choice(len(first), starts - chosen.size, replace=False)
     x, f = _descend(problem, first[np.concatenate([chosen, others])])
     return float(f.min()), x[int(np.argmin(f))]
+
+
+def further(problem: Dense, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    """The lowest value of f over descents from theta (k,) and from further out, begun again, and its theta."""
+    for _ in range(4):
+        x, f = _descend(problem, np.array([theta, 3.0 * theta, 10.0 * theta]))
+        theta = x[int(np.argmin(f))]
+    return float(f.min()), theta
 
 
 def _starts(problem: Dense, count: int, rng: np.random.Generator) -> np.ndarray:
