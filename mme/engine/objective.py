@@ -220,6 +220,12 @@ class Objective:
             self, blocks=tuple(block if block.C is None else block.viewed(inside=inside) for block in self.blocks)
         )
 
+    def evaluation(self, T: Factors, theta: np.ndarray) -> Evaluation:
+        """The factors at T, by orthogonal ones where Cholesky's have no digits left."""
+        if self.is_large(T) and self.orthogonal is not None:
+            return self.orthogonal.evaluation(self.system, T, theta, self.plan.absorb is not None)
+        return evaluate(self.system, T)
+
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """The factors of one evaluation, level by level."""
         return evaluate(self.system, self.factors(theta))

@@ -15,11 +15,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.blocks import Block
+from mme.engine.level_factors import factor_levels
+from mme.engine.pls import Evaluation, Factors, System
+from mme.numeric.dense import DenseFactor
 from mme.numeric.limits import limits
 from mme.numeric.sums import coding
 
@@ -46,20 +50,39 @@ class Orthogonal:
 
     def triangle(self, T: list[np.ndarray], theta: np.ndarray) -> tuple[float, np.ndarray]:
         """log|M| and the factor of (N), by (O); T of every block."""
-        m, start, parts = sum(block.J * block.q for block in self.blocks), 0, []
-        for block, factor in zip(self.blocks, T, strict=True):
+        order = sorted(range(len(T)), key=lambda b: -float(np.abs(T[b]).max()))
+        R, m = self._factor(T, theta, order), self._starts[-1]
+        return 2.0 * float(np.log(np.diag(R)[:m]).sum()), np.ascontiguousarray(R[m:, m:].T)
+
+    def evaluation(self, system: System, T: Factors, theta: np.ndarray, absorbs: bool) -> Evaluation:
+        """The factors of ``pls.py`` by (O): an absorbed block is the first of ``blocks``."""
+        factors = [T.absorbed, *T.rest] if absorbs else T.rest
+        R = self._factor(factors, theta, list(range(len(factors))))
+        of_levels, m = (self._starts[1] if absorbs else 0), self._starts[-1]
+        levels = factor_levels(system.absorbed.levels, T.absorbed)
+        logdet = levels.logdet(system.absorbed.levels.multiplicity) + T.logdet_K
+        L, R_ZN, border = R[of_levels:m, of_levels:m].T, R[of_levels:m, m:], R[m:, m:].T
+        factor = DenseFactor(np.asfortranarray(L))
+        return Evaluation(logdet, np.ascontiguousarray(border), levels, factor, np.ascontiguousarray(R_ZN))
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where the columns of each block begin, and those of N."""
+        return list(accumulate((block.J * block.q for block in self.blocks), initial=0))
+
+    def _factor(self, T: list[np.ndarray], theta: np.ndarray, order: list[int]) -> np.ndarray:
+        """R of (O), its diagonal positive, with the blocks in this order."""
+        m, parts = self._starts[-1], []
+        for block, factor, start in zip(self.blocks, T, self._starts, strict=False):
             stop = start + block.J * block.q
             scaled = self.R[:, start:stop].reshape(-1, block.J, block.q) @ factor
             parts.append(np.vstack([scaled.reshape(len(self.R), -1), np.zeros((m, stop - start))]))
             parts[-1][len(self.R) + start : len(self.R) + stop] = _root(block, theta, factor)
-            start = stop
-        order = sorted(range(len(T)), key=lambda b: -float(np.abs(T[b]).max()))
         N = np.vstack([self.R[:, m:], np.zeros((m, self.R.shape[1] - m))])
         whole = np.hstack([*(parts[b] for b in order), N])
         rows = np.argsort(-np.abs(whole[:, :m]).max(axis=1), kind="stable")
         R = np.asarray(np.linalg.qr(whole[rows], mode="r"))
-        R = R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]
-        return 2.0 * float(np.log(np.diag(R)[:m]).sum()), np.ascontiguousarray(R[m:, m:].T)
+        return np.asarray(R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None])
 
 
 @dataclass(frozen=True, eq=False)

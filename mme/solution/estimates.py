@@ -10,7 +10,7 @@ import numpy as np
 
 from mme.engine.criterion import criterion, residual_sd
 from mme.engine.objective import Objective
-from mme.engine.pls import Evaluation, Factors, coordinates, effects, evaluate, half_covariance, logdet_X, pwrss
+from mme.engine.pls import Evaluation, Factors, coordinates, effects, half_covariance, logdet_X, pwrss
 from mme.engine.wide_basis import WideBasis
 from mme.errors import MMEError
 from mme.numeric.factor import NotPositiveDefiniteError
@@ -57,7 +57,7 @@ class Estimates:
 
     def _evaluated(self, T: Factors) -> Evaluation:
         try:
-            return evaluate(self.objective.system, T)
+            return self.objective.evaluation(T, self.theta)
         except NotPositiveDefiniteError:
             raise MMEError(
                 "at these variances the model fits the response exactly: no residual variance is left"
@@ -157,9 +157,7 @@ class Estimates:
     @property
     def _gamma(self) -> np.ndarray:
         """Coordinates (p,) on the orthonormal basis of X of beta less its estimate by ordinary least squares."""
-        if self._orthogonal is None or self.objective.within is not None:
-            return self._solution[0]
-        return coordinates(self._orthogonal[1])
+        return self._solution[0]
 
     @cached_property
     def _apart(self) -> bool:
