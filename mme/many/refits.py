@@ -20,6 +20,8 @@ from mme.tables.arrays import numbers, shown
 
 # A search that ends where a step still promises more than this is made again by itself.
 _DONE = 1e-7
+# Evaluations beyond which a search is made again by itself.
+_MANY = 300
 # No T with a least singular value above this is at the edge of the model.
 _INSIDE = 1e-3
 
@@ -110,9 +112,12 @@ def _by_itself(fit: Fitted, name: Any, y: np.ndarray) -> Fitted:
 
 
 def is_found(batch: Searches, ends: Ends) -> np.ndarray:
-    """Which searches (B,) ended at an optimum, and not on the way to a response without residuals."""
+    """Which searches (B,) ended at an optimum, and not on the way to a response without residuals.
+
+    One that took many steps crept along an edge, where a step promises little and many gain more.
+    """
     far = np.abs(ends.theta * batch.objective.theta_scale).max(axis=1, initial=0.0) > FAR
-    return np.asarray((ends.promised <= _DONE) & ~far)
+    return np.asarray((ends.promised <= _DONE) & ~far & (ends.evaluations <= _MANY))
 
 
 def in_columns(batch: Searches, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
