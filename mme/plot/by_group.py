@@ -12,6 +12,7 @@ from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, INK, LIGHT, NAMED, drawn_effects, one_axes
+from mme.plot.words import abridged
 from mme.tables.arguments import yes_or_no
 from mme.tables.frame import labels_of
 
@@ -69,7 +70,8 @@ def _drawn(table: pd.DataFrame, group: str, measure: str, ax: Any) -> Any:
         table["median"], at, s=float(np.interp(count, [20, 400], [14.0, 3.0])), color=BLUE, linewidth=0.0, zorder=4
     )
     chosen = at if named else np.array([0, count - 1])
-    ax.set_yticks(chosen, np.array(labels_of(table.index.to_numpy()), dtype=object)[chosen])
+    names = np.array(labels_of(table.index.to_numpy()), dtype=object)[chosen].tolist()
+    ax.set_yticks(chosen, abridged(names))
     ax.tick_params(axis="y", length=0.0)
     ax.set_ylabel(group if named else f"{count:,} levels of {group}, by their median")
     ax.set_ylim(-0.6 - 0.01 * count, count - 0.4 + 0.01 * count)

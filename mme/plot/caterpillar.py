@@ -22,7 +22,7 @@ from mme.plot.style import (
     legend_above,
     row_of_axes,
 )
-from mme.plot.words import effect_words, units
+from mme.plot.words import abridged, effect_words, units
 from mme.tables.arguments import check_level, is_word, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.frame import labels_of
@@ -138,7 +138,7 @@ def _name_levels(ax: Any, term: Effects, order: np.ndarray, *, first: bool, rank
     """Names of all levels, or of the first and the last."""
     named = term.n_levels <= NAMED
     at = np.arange(term.n_levels) if named else np.array([0, term.n_levels - 1])
-    ax.set_yticks(at, labels_of(term.levels[order[at]]))
+    ax.set_yticks(at, abridged(labels_of(term.levels[order[at]])))
     ax.tick_params(axis="y", length=0.0)
     margin = 0.01 * term.n_levels
     ax.set_ylim(-0.6 - margin, term.n_levels - 0.4 + margin)

@@ -71,6 +71,7 @@ def coefficients(
     ax.tick_params(axis="y", length=0.0)
     ax.set_ylim(-0.6, len(terms) - 0.4)
     ax.grid(axis="x")
+    ax.locator_params(axis="x", nbins=7)
     ax.set_xlabel(_measure(records))
     rows = legend_above(ax) if len(records) > 1 else 0
     ax.set_title(f"Fixed effects with {100 * level:g}% intervals", pad=6 + 13 * rows)

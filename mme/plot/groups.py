@@ -32,7 +32,7 @@ from mme.plot.style import (
     spread,
     whole_numbers,
 )
-from mme.plot.words import response_of
+from mme.plot.words import abridged, response_of
 from mme.tables.arguments import is_word, yes_or_no
 from mme.tables.arrays import numbers, shown
 from mme.tables.frame import labels_of
@@ -41,6 +41,8 @@ from mme.tables.frame import labels_of
 _PANELS, _STRANDS = 24, 300
 # Records of a group that a panel or a line is drawn through: more would lie on each other.
 _KNOTS = 300
+# Characters of a name above a panel.
+_TITLE = 20
 # Points of the line of the population.
 _ALONG = 100
 
@@ -167,7 +169,7 @@ def _lattice(fit: Fitted, t: int, x: np.ndarray, name: str, lines: list[GroupLin
     axes = axes_of_panels(None, max(chosen.size, 2), (1.5, 1.5))
     strands = _strands(term.first_codes, x, chosen, term.n_levels)
     most = max(strand.size for strand in strands)
-    labels = labels_of(term.levels[chosen])
+    labels = abridged(labels_of(term.levels[chosen]), _TITLE)
     for ax, label, line, here in zip(axes.ravel(), labels, lines, strands, strict=False):
         ax.plot(line.x, line.population, color=GREY, linewidth=1.0, linestyle="--", label="population")
         ax.plot(line.x, line.group, color=BLUE, linewidth=1.4, label="group")

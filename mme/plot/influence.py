@@ -12,6 +12,7 @@ from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, VERMILION, drawn_effects, one_axes
+from mme.plot.words import abridged
 from mme.tables.arguments import yes_or_no
 from mme.tables.frame import labels_of
 
@@ -48,7 +49,7 @@ def influence(fit: Record, term: str | None = None, *, data: bool = False, ax: A
     ax.vlines(at, 0.0, values, color=GREY, linewidth=float(np.interp(values.size, [20, 400], [1.6, 0.5])), zorder=1)
     ax.scatter(at, values, s=float(np.interp(values.size, [20, 400], [16.0, 4.0])), color=BLUE, linewidth=0.0, zorder=2)
     ax.scatter(at[top], values[top], s=16.0, color=VERMILION, linewidth=0.0, zorder=3)
-    _name(ax, values, top.tolist(), labels_of(distance.index.to_numpy()))
+    _name(ax, values, top.tolist(), abridged(labels_of(distance.index.to_numpy())))
     ax.set_xlabel(f"{values.size:,} levels of {one.group}")
     ax.set_xticks([])
     ax.set_ylim(0.0, None)

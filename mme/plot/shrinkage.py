@@ -23,7 +23,7 @@ from mme.plot.style import (
     one_axes,
     spread,
 )
-from mme.plot.words import response_of, units
+from mme.plot.words import abridged, response_of, units
 from mme.results.shrinkage import shrinkage_table
 from mme.tables.arguments import yes_or_no
 from mme.tables.frame import labels_of
@@ -59,7 +59,7 @@ class _Levels:
     @property
     def labels(self) -> list[str]:
         """Names of the levels."""
-        return labels_of(self.term.levels)
+        return abridged(labels_of(self.term.levels))
 
     def size(self, ends: tuple[float, float]) -> float:
         """A size that falls from ten levels to many."""

@@ -29,7 +29,7 @@ CELLS = "records"
 # Up to here every level has a line of its own with its name; every point a mark; every line is drawn.
 NAMED, POINTS, LINES = 60, 3000, 400
 # Cells of a picture of more records, across and up; inches across a figure of panels; characters of a legend's row.
-_CELLS, _WIDE, _LEGEND = (90, 64), 9.4, 84
+_CELLS, _WIDE, _LEGEND = (90, 64), 9.4, 72
 # Of zlib: beyond it a picture takes longer and is hardly smaller.
 _COMPRESSION = 3
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
@@ -29,6 +31,24 @@ def short(response: str) -> str:
     except MMEError:
         return response
     return deparse(node.args[0]) if isinstance(node, Call) and node.args else response
+
+
+def abridged(labels: Sequence[str], most: int = 26) -> list[str]:
+    """Labels of at most so many characters: of longer ones the middle is left out, as long as all stay different.
+
+    Examples
+    --------
+    >>> abridged(["District of Upper Somewhere 012 (north)", "District of Upper Somewhere 013 (north)"], 20)
+    ['District …12 (north)', 'District …13 (north)']
+    >>> abridged(["a", "the second of two long names"], 12)
+    ['a', 'the s… names']
+    """
+    for tail in (most // 2, (2 * most) // 3 - 1, most // 4, most - 2, 1):
+        head = most - 1 - tail
+        found = [one if len(one) <= most else f"{one[:head]}…{one[len(one) - tail :]}" for one in labels]
+        if len(set(found)) == len(set(labels)):
+            return found
+    return list(labels)
 
 
 def units(response: str, column: str) -> str:

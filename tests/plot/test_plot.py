@@ -531,3 +531,16 @@ def test_a_profile_that_runs_level_to_a_bound_far_away_is_drawn_where_it_bends(s
     assert left < 1.0
     assert 100.0 < right < 400.0
     assert axes[1].get_xlim()[1] > value[8]
+
+
+def test_long_names_of_levels_leave_room_for_the_picture():
+    rng = np.random.default_rng(1)
+    names = [f"District of Upper Somewhere {j:03d} (north)" for j in range(6)]
+    data = {"g": np.repeat(names, 8), "year": np.tile(np.arange(2015, 2023), 6), "y": rng.normal(size=48).cumsum()}
+    fit = mme.lmer("y ~ year + (1 | g)", data)
+    titles = [ax.get_title(loc="left") for ax in fit.plot.groups().ravel()]
+    assert len(set(titles)) == 6
+    assert max(map(len, titles)) <= 20
+    ticks = [text.get_text() for text in np.ravel(fit.plot.caterpillar())[0].get_yticklabels()]
+    assert len(set(ticks)) == 6
+    assert max(map(len, ticks)) <= 26
