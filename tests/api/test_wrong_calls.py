@@ -158,3 +158,13 @@ def test_a_level_in_the_place_of_its_factor_is_told_where_it_stands(fits):
         effects["VI"]
     with pytest.raises(KeyError, match="'nothing' is no grouping factor, which are 'Variety:Block', 'Block'"):
         fits["linear"].coef()["nothing"]
+
+
+def test_words_are_read_in_capitals_and_by_other_names(fits):
+    fit = fits["linear"]
+    for given, known in (("TUKEY", "tukey"), ("Bon", "bonferroni"), ("BH", "fdr"), ("Holm", "holm")):
+        pairs = fit.means("Variety", pairs=True, adjust=given)
+        pd.testing.assert_frame_equal(pairs, fit.means("Variety", pairs=True, adjust=known))
+    pd.testing.assert_frame_equal(fit.coefficients(ddf="SATTERTH"), fit.coefficients())
+    with pytest.raises(TypeError, match="takes no 'diff': write pairs=True"):
+        fit.means("Variety", diff=True)

@@ -29,6 +29,8 @@ from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 
 _ADJUSTMENTS = ("tukey", "dunnett", "mvt", "holm", "sidak", "bonferroni", "fdr", "scheffe", "none")
+# Other spellings of them: of R's p.adjust and of SAS.
+_SPELLINGS = {"bh": "fdr", "benjamini-hochberg": "fdr", "bon": "bonferroni", "tukey-kramer": "tukey", "hsd": "tukey"}
 # Degrees of freedom that are told apart in critical values; of more the values are interpolated.
 _FEW = 12
 # An F on more denominator degrees of freedom than this is a chi-square.
@@ -45,6 +47,7 @@ def adjustment_of(comparisons: Comparisons, adjust: Any) -> str:
     """
     if adjust is None:
         return comparisons.default
+    adjust = _SPELLINGS.get(adjust.lower(), adjust.lower()) if isinstance(adjust, str) else adjust
     if not is_word(adjust, _ADJUSTMENTS):
         raise MMEError(f"adjust must be one of {', '.join(map(repr, _ADJUSTMENTS))}, got {shown(adjust)}")
     if adjust == "tukey" and not is_pairwise(comparisons):

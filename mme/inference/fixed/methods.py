@@ -18,7 +18,7 @@ from mme.tables.arrays import shown
 _LINEAR = "kenward-roger-linear"
 # Spellings of the methods, by their letters.
 _SPELLINGS = {
-    "satterthwaite": ("satterthwaite", "satterthwaites", "satt", "sat"),
+    "satterthwaite": ("satterthwaite", "satterthwaites", "satterth", "satt", "sat"),
     "kenward-roger": ("kenwardroger", "kenwardrogers", "kenward", "kr"),
     _LINEAR: ("kenwardrogerlinear", "krlinear", "kenwardrogerfirstorder"),
     "containment": ("containment", "contain", "con"),
