@@ -27,6 +27,8 @@ from mme.family.probability import Probability
 
 # Up to here digamma(a + 1) is taken itself, beyond as log a + 1/(2 a) + S'(a).
 _SMALL = 16.0
+# A precision beyond this is that of no error.
+_EXACT = 1e15
 # Draws are strictly inside.
 _INSIDE = 1e-300
 
@@ -110,6 +112,16 @@ class Beta(Family):
         at, precision = self.probability(eta), np.exp(tau[0])
         below = betainc(precision * at.p, precision * at.q, data.y)
         return below, below
+
+    def exact(self, data: Observed, tau: np.ndarray) -> str:
+        """Of a precision beyond what digits of shares tell."""
+        if float(np.exp(tau[0])) < _EXACT:
+            return ""
+        return (
+            "the shares are fitted without error: the precision of the beta family goes to infinity, and the "
+            "likelihood rises without end. The response is a function of the columns and the levels: model it as one, "
+            "or leave something out"
+        )
 
     def deviance(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
         """From the best mean, which is near y but is not y."""

@@ -51,7 +51,7 @@ def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> 
         if not isfinite(new) or new > value + 1e-8 * abs(value):
             step = 0.5 * step
             gamma = gamma - step
-            if np.abs(step).max(initial=0.0) < 1e-8:
+            if np.abs(step).max(initial=0.0) < 1e-8 * problem.unit:
                 break
             continue
         if len(Q) == 0 or abs(value - new) <= 1e-6 * (1.0 + abs(new)):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.errors import MemoryForecastError, MMEError
+from mme.errors import MemoryForecastError, MMEError, warn
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
@@ -69,7 +69,7 @@ def simulated_generalised(
 ) -> Any:
     """(rows, nsim) responses of the family at eta = X beta + Z b + offset, on the scale of its response."""
     if newdata is None and _drawn_anew(random):
-        return fit.rows.aligned(simulate_generalised(fit, nsim, seed), "simulated")
+        return fit.rows.aligned(_told(fit, simulate_generalised(fit, nsim, seed)), "simulated")
     nsim, rng = count(nsim, "nsim", "of simulations"), random_numbers(seed)
     if newdata is None:
         records, trials = rows_of_fit(fit, _terms(fit, random)), fit.problem.data.weights
@@ -82,7 +82,19 @@ def simulated_generalised(
         _forecast(new.n, nsim)
         trials, records, eta = checked_weights(fit.family, weights, newdata, new.n), new.records, new.eta(nsim, rng)
     drawn = [fit.family.draw(one, trials, fit.estimates.tau, rng) for one in eta.T]
-    return records.rows.aligned(np.column_stack(drawn), "simulated")
+    return records.rows.aligned(_told(fit, np.column_stack(drawn)), "simulated")
+
+
+def _told(fit: GeneralisedFitted, drawn: np.ndarray) -> np.ndarray:
+    """The draws, with a warning where some have no mean."""
+    missing = int(np.isnan(drawn).sum())
+    if missing and not fit.family.everywhere:
+        warn(
+            f"{missing:,} of {drawn.size:,} simulated responses are missing: by the {fit.family.link} link of the "
+            f"{fit.family.name} family eta must be positive, and the effects drawn make it negative there; the log "
+            "link has a mean for every eta"
+        )
+    return drawn
 
 
 def _drawn_anew(random: Any) -> bool:

@@ -68,3 +68,23 @@ def test_measurements_are_not_said_to_be_separated_whatever_their_unit(scale: fl
     np.testing.assert_allclose(fit.beta * scale, plain.beta, rtol=1e-4)
     with pytest.raises(mme.MMEError, match=r"infinite where eta is zero.*an average over b does not exist"):
         fit.predict(random="average")
+
+
+@pytest.mark.parametrize("family", [mme.InverseGaussian(), mme.Gamma(), mme.Gamma("identity")])
+def test_a_unit_of_the_response_changes_no_verdict(family: mme.Family) -> None:
+    rng = np.random.default_rng(5)
+    g, x = np.repeat(np.arange(10), 8), rng.normal(size=80)
+    y = rng.gamma(4.0, np.exp(0.3 + 0.4 * x + 0.4 * rng.normal(size=10)[g]) / 4.0)
+    plain = mme.glmer("y ~ x + (1 | g)", {"y": y, "x": x, "g": g}, family)
+    large = mme.glmer("y ~ x + (1 | g)", {"y": 1e7 * y, "x": x, "g": g}, family)
+    assert large.optimum.verdict == plain.optimum.verdict == "minimum"
+    assert large.criterion - 160.0 * np.log(1e7) == pytest.approx(plain.criterion, abs=1e-6)
+    if family.link != "identity":
+        with pytest.warns(mme.MMEWarning, match="simulated responses are missing"):
+            plain.simulate(200, seed=1)
+
+
+def test_shares_that_are_all_one_are_said_to_be_fitted_without_error() -> None:
+    with pytest.warns(mme.MMEWarning, match="precision of the beta family goes to infinity"):
+        fit = mme.glmer("y ~ t + (1 | g)", DATA | {"y": np.full(120, 0.3)}, mme.Beta())
+    np.testing.assert_allclose(fit.fitted, 0.3, rtol=1e-6)
