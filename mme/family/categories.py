@@ -32,7 +32,7 @@ def intervals(link: str, a: np.ndarray, b: np.ndarray, gap: np.ndarray) -> np.nd
         at = F(a)
         out[:4] = [at.log_q(k) for k in range(4)]
     elif link == "logit":
-        _product(F(a), F(b), np.log(-np.expm1(-gap)), np.ones(gap.shape), 1.0 / np.expm1(gap), out)
+        _product(F(a), F(b), np.log(-np.expm1(-gap)), np.ones(gap.shape), -np.exp(-gap) / np.expm1(-gap), out)
     elif link == "cloglog":
         shifted = F(a + np.where(gap > 30.0, gap, np.log(np.expm1(np.minimum(gap, 30.0)))))
         _product(F(a), shifted, np.zeros(gap.shape), -1.0 / np.expm1(-gap), np.zeros(gap.shape), out)

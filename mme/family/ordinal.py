@@ -207,7 +207,8 @@ class OrdinalDensity(Density):
     @cached_property
     def expected(self) -> np.ndarray:
         """The mean of the squared slope."""
-        return np.sum([f * one.slope**2 for f, one in self._all], axis=0)
+        # a category of probability zero has a slope that is infinite, or nearly
+        return np.sum([(np.sqrt(f) * np.where(f > 0.0, one.slope, 0.0)) ** 2 for f, one in self._all], axis=0)
 
     @cached_property
     def expected_slope(self) -> np.ndarray:

@@ -18,6 +18,8 @@ from mme.numeric.quasi_newton import Descent, descend
 TOLERANCE = 1e-13
 # No coordinate, which are of the size of eta, changes by more in a step.
 FAR = 3.0
+# Probabilities of categories have no more to gain below this.
+_CERTAIN = 1e-6
 # Times that the multipliers of a bound are brought along.
 _WALLS = 30
 
@@ -102,15 +104,18 @@ def _descend_freely(
         accepted=accepted,
         tolerance=TOLERANCE,
         most=FAR,
-        endless=lambda found: _is_endless(criterion.problem, found.of.at.tau),
+        endless=lambda found: _is_endless(criterion.problem, found.of),
     )
     full = x.copy()
     full[free] = found.x
     return Descent(full, found.at.of, found.gradient, found.inverse, found.promised, found.steps, found.reason)
 
 
-def _is_endless(problem: Problem, tau: np.ndarray) -> bool:
-    """Whether the family's parameters tell that the criterion falls without end."""
+def _is_endless(problem: Problem, at: CriterionAt) -> bool:
+    """Whether the family's parameters tell that the criterion falls without end, or all categories are certain."""
+    tau = at.at.tau
+    if not problem.family.has_intercept and at.value < _CERTAIN:
+        return True
     return bool(problem.family.without_maximum(tau) or problem.family.exact(problem.data, tau))
 
 

@@ -89,6 +89,12 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     tau = found.at.at.tau
     said = of_pure_levels(problem, pure) if pure else said or problem.family.without_maximum(tau)
     said = said or problem.family.exact(problem.data, tau)
+    if not said and not problem.family.has_intercept and found.at.value < GAIN:
+        said = (
+            "complete separation: every record is in its category with a probability of one as coefficients and "
+            "thresholds grow without bound, and the likelihood has no finite maximum. Join categories, or leave a "
+            "column out"
+        )
     if not said and promised > GAIN and is_fold(found.at):
         said = of_fold(problem)
     return JointOptimum(

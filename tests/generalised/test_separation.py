@@ -173,3 +173,12 @@ def test_nothing_is_nan_in_silence(seed: int) -> None:
     warned = [one for one in said if issubclass(one.category, mme.MMEWarning)]
     assert len(warned) == len(said)
     assert warned or not np.isnan(numbers).any()
+
+
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])
+def test_categories_that_a_column_decides_are_separated(link: str) -> None:
+    with pytest.warns(mme.MMEWarning, match="Complete separation: every record is in its category"):
+        fit = mme.glmer("y ~ x + (1 | g)", table(y=np.digitize(X, [-0.5, 0.0, 0.5])), mme.Ordinal(link=link))
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.criterion == pytest.approx(0.0, abs=1e-5)
+    fit.summary()
