@@ -12,7 +12,7 @@ from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.notes import boundary
-from mme.search.verdict import UNBOUNDED, WITHOUT_BOUND, open_parameters, search_names
+from mme.search.verdict import UNBOUNDED, open_parameters, search_names
 
 # A variance of fewer values than this has a relative standard error above 70% (sqrt(2 / (J - 1))).
 _FEW_LEVELS = 5
@@ -38,11 +38,17 @@ def _optimum(fit: Fitted) -> Iterator[Finding]:
     if optimum.verdict == "given":
         return
     if optimum.verdict == UNBOUNDED:
+        why = optimum.without_bound
+        simpler = (
+            "give the residuals fewer parameters, or leave those records out."
+            if optimum.ended
+            else "simplify the random part: fewer slopes, diag() for correlated ones, fewer terms."
+        )
         yield Finding(
             UNBOUNDED,
-            f"{WITHOUT_BOUND[0].upper()}{WITHOUT_BOUND[1:]}.",
+            f"{why[0].upper()}{why[1:]}.",
             "There are no estimates of REML or ML; what is reported is a point on the way.",
-            "simplify the random part: fewer slopes, diag() for correlated ones, fewer terms.",
+            simpler,
         )
     elif not optimum.converged:
         yield Finding(

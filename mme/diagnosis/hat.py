@@ -87,6 +87,11 @@ class Hat:
         gamma = triangular_solve(self.at.border[:p, :p], np.ascontiguousarray(delta.T), transposed=True)
         return np.asarray((self.objective.basis.R_inverse @ gamma).T)
 
+    def coordinates(self, change: np.ndarray) -> np.ndarray:
+        """The change (p,) on :attr:`basis` from that of beta: the inverse of :meth:`beta`."""
+        p = self.objective.system.p
+        return np.asarray(self.at.border[:p, :p].T @ np.linalg.solve(self.objective.basis.R_inverse, change))
+
     def without_records(self, e: np.ndarray) -> np.ndarray:
         """(H2) on :attr:`basis` for every record alone (n, p), e (n,) the whitened residual."""
         left = 1.0 - self.diagonal

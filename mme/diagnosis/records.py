@@ -52,11 +52,15 @@ class RecordHat:
         return self.hat.objective.whitening.transposed(self.e[None, :])[0]
 
     @cached_property
+    def share(self) -> np.ndarray:
+        """P_ii (R^-1)_ii^-1 (n,): what the others leave of the residual variance beside the record's own group."""
+        own = self.hat.objective.whitening.precision
+        return np.asarray((own - self._random_part() - np.einsum("ij,ij->i", self.rows, self.rows)) / own)
+
+    @cached_property
     def left(self) -> np.ndarray:
         """P_ii (n,): sigma^2 / P_ii is the variance of y_i about its prediction; NaN where the others have none."""
-        own = self.hat.objective.whitening.precision
-        left = own - self._random_part() - np.einsum("ij,ij->i", self.rows, self.rows)
-        return np.where(left > DETERMINED * own, left, np.nan)
+        return np.where(self.share > DETERMINED, self.share * self.hat.objective.whitening.precision, np.nan)
 
     @property
     def shifts(self) -> np.ndarray:

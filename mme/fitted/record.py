@@ -20,7 +20,7 @@ from mme.model.problem import Model
 from mme.relationship.lattice import Lattice
 from mme.residual.whitening import Whitening
 from mme.search.progress import Progress
-from mme.search.verdict import Optimum, of_reduced
+from mme.search.verdict import UNBOUNDED, Optimum, of_reduced
 from mme.solution.estimates import Estimates
 from mme.tables.rows import Rows
 
@@ -159,7 +159,8 @@ class Fitted(Record):
         estimated = int(np.isfinite(self.optimum.gradient).sum())
         active = () if self.model.bounds is None else self.model.bounds.active
         at_bounds = sum(name not in ("sigma", "V_res") for name in active)
-        return self.objective.basis.kept.size + estimated + at_bounds + int(self.model.estimates_sigma)
+        ended = 0 if self.optimum.verdict == UNBOUNDED else len(self.optimum.ended)
+        return self.objective.basis.kept.size + estimated + at_bounds + ended + int(self.model.estimates_sigma)
 
     @property
     def engine(self) -> Engine:

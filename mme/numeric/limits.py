@@ -139,6 +139,9 @@ class Limits:
     record_products : float
         Products beyond which what each record does to a fit is refused where random effects vary within the groups of
         the residual structure: it would take minutes.
+    records_by_columns : int
+        Records times records that nearly all is known of, up to which each of these has a column of its own to say what
+        it does to a fit, an evaluation each; it is NaN beyond.
     freedom_rows : int
         Rows whose degrees of freedom are computed at a time.
     small_model_numbers : int
@@ -232,6 +235,7 @@ class Limits:
     large_group_steps: int = 300
     large_group_records: int = 100_000
     record_products: float = 1e11
+    records_by_columns: int = 200_000
     freedom_rows: int = 8_192
     small_model_numbers: int = 10_000
     small_model_records: int = 100

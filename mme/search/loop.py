@@ -24,6 +24,7 @@ from mme.search.bounded import bounded, viewed
 from mme.search.by_probes import minimum_by_probes
 from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.endless import endless_of
+from mme.search.ends import at_their_ends
 from mme.search.found import Found
 from mme.search.given import given_theta
 from mme.search.joint import Joint, Sought, first_phi
@@ -141,7 +142,7 @@ def _minimised(
     began = perf_counter()
     given = theta is not None or model.k == 0
     first, radius, begun = _begin(joint.latest, theta, first_theta, after is None)
-    searched = Searched.of(joint.latest, first, given)
+    searched, ended = Searched.of(joint.latest, first, given), tuple[str, ...]()
     if not searched.free.any():
         minimum = evaluate_only(lambda x: joint(searched.parameters(x)), np.zeros(0))
         if theta is None and model.held is not None:
@@ -152,14 +153,14 @@ def _minimised(
         spent = (0 if after is None else after.evaluations) + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             nearby = None if alike is None else curvature_of(alike, searched)
-            minimum = _minimum(
-                joint, searched, radius, begun, report := reporter(progress, searched), spent, by, nearby
-            )
+            report = reporter(progress, searched)
+            minimum = _minimum(joint, searched, radius, begun, report, spent, by, nearby)
             if minimum.endless:
                 lower = np.inf if after is None else after.value
                 minimum = at_its_limit(joint, searched, minimum, searched.x(radius), report, lower)
             else:
                 searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
+            searched, minimum, ended = at_their_ends(joint, searched, minimum, report)
         finished(report)
         gone = not minimum.settled and (minimum.endless or not (np.abs(minimum.x) < FAR).all())
         if begun is not None and begun.valleys is not None and gone:
@@ -173,9 +174,9 @@ def _minimised(
     if not given and not objective.plan.iterative:
         found, minimum = _without_zeros(objective, found, inner * searched.scale[: model.k], minimum)
         inner = model.coordinates.without_terms(found, inner)
-    require_residuals(objective, minimum, found)
+    require_residuals(objective, minimum, found, ended)
     objective = objective.having_taken(search=perf_counter() - began)
-    return Found(objective, judge(minimum, model, Place(found, inner, phi), searched))
+    return Found(objective, judge(minimum, model, Place(found, inner, phi), searched, ended))
 
 
 def _by_probes(joint: Joint, searched: Searched, progress: Progress, begun: Start | None) -> tuple[Minimum, Joint]:

@@ -49,10 +49,13 @@ def check_sigma_within_reach(objective: Objective) -> None:
         )
 
 
-def require_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> None:
-    """Refuse a criterion that falls without bound as sigma goes to zero, as far as rounding lets it."""
+def require_residuals(objective: Objective, minimum: Minimum, found: np.ndarray, ended: tuple[str, ...] = ()) -> None:
+    """Refuse a criterion that falls without bound as sigma goes to zero, as far as rounding lets it.
+
+    Where some records alone have no residuals, ``ended`` are the parameters that say it.
+    """
     model = objective.model
-    if minimum.endless and can_fit_any_response(objective):
+    if ended or (minimum.endless and can_fit_any_response(objective)):
         return  # so says the verdict
     if np.isfinite(minimum.value) and not minimum.endless:
         if model.sigma is not None or not (np.abs(minimum.x) > FAR).any():

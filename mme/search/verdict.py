@@ -20,10 +20,15 @@ _TAKES_PART = 0.3
 # Parameters from which on a known Hessian saves evaluations.
 _SEVERAL = 3
 UNBOUNDED = "no finite maximum"
-# Why there is no minimum.
+# Why there is no minimum: of the sizes of random effects beside sigma, and of parameters of the residuals.
 WITHOUT_BOUND = (
     "there is no minimum: some random effects and the fixed effects fit the response exactly, and the criterion falls "
     "as long as the residual variance goes to zero beside theirs"
+)
+
+TO_THEIR_ENDS = (
+    "there is no minimum: some records, or sums of them, are fitted exactly beside the others, and the criterion falls "
+    "as long as {} goes on"
 )
 
 
@@ -44,9 +49,12 @@ class Optimum:
     reason : str
         Why the search stopped.
     boundary : tuple of str
-        Components that are zero: variances of zero, sigma among them, correlations of plus or minus one.
+        Components that are zero: variances of zero, sigma among them, correlations of plus or minus one; parameters of
+        the residuals that are at an end of what they may be.
     at_bounds : tuple of str
         Parameters that are at a bound of ``bounds=``, and their values.
+    ended : tuple of str
+        Parameters of the residuals at an end of what they may be, or on their way to it without a minimum.
     gradient : array
         Slope of the criterion by theta and phi, each divided by the square root of its curvature; NaN where given.
     hessian : array
@@ -82,11 +90,17 @@ class Optimum:
     weak: tuple[str, ...] = ()
     open: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     at_bounds: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
         """The criterion cannot be lowered by more than a millionth from here."""
         return self.verdict not in ("not converged", UNBOUNDED)
+
+    @property
+    def without_bound(self) -> str:
+        """Why there is no minimum, where there is none."""
+        return TO_THEIR_ENDS.format(", ".join(self.ended)) if self.ended else WITHOUT_BOUND
 
     def __str__(self) -> str:
         text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
@@ -100,7 +114,8 @@ class Optimum:
             names = ", ".join(self.weak) or "theta"
             text += f"; flat in {self.flat} direction(s): the data do not determine {names}"
         if self.verdict == UNBOUNDED:
-            text += f"; {WITHOUT_BOUND}: simplify the random part"
+            part = "residual" if self.ended else "random"
+            text += f"; {self.without_bound}: simplify the {part} part"
         elif not self.converged:
             text += (
                 f"; one more Newton step promises {self.expected_decrease:.2g}: start elsewhere, rescale the "
@@ -118,10 +133,11 @@ class Place:
     phi: np.ndarray
 
 
-def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> Optimum:
+def judge(minimum: Minimum, model: Model, place: Place, searched: Searched, ended: tuple[str, ...] = ()) -> Optimum:
     """Put a minimum found in scaled coordinates of the free parameters, theta in the axes, into the user's terms.
 
-    Of what is estimated and not free the data say nothing: the criterion is flat along it.
+    Of what is estimated and not free the data say nothing: the criterion is flat along it. Parameters of the residuals
+    that ``ended`` are not free, and were estimated.
     """
     scale, estimated, free = searched.scale, searched.estimated.copy(), searched.free
     if minimum.settled:  # sizes matter beside one another alone: sigma stands for the largest
@@ -141,20 +157,23 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched) -> O
         curve = hessian.diagonal()[estimated]
         gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
     flat = at.flat + int((estimated & ~free).sum())
-    verdict = _verdict(minimum, bool(edge.any()) or minimum.settled, flat, not searched.estimated.any())
+    on_boundary = bool(edge.any() or ended) or minimum.settled
+    verdict = _verdict(minimum, on_boundary, flat, not (searched.estimated.any() or ended))
+    zeros = [model.theta_names[j] for j in np.flatnonzero(edge).tolist()]
     return Optimum(
         theta=place.theta,
         phi=place.phi,
         criterion=minimum.value,
         evaluations=minimum.evaluations,
         reason=minimum.reason,
-        boundary=(*(model.theta_names[j] for j in np.flatnonzero(edge).tolist()), *(("sigma",) * minimum.settled)),
+        boundary=(*zeros, *(("sigma",) * minimum.settled), *ended),
         gradient=gradient,
         hessian=hessian,
         expected_decrease=at.expected_decrease,
         flat=flat,
         verdict=verdict,
         weak=open_parameters(hessian, flat, search_names(model)) if verdict == "flat" else (),
+        ended=ended,
     )
 
 
@@ -251,7 +270,7 @@ def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:
 def of_reduced(optimum: Optimum, rest: Reduced) -> Optimum:
     """The optimum of the whole model as one of the reduced model: entries that it lacks are left out."""
     names = [rest.whole.theta_names[i] for i in rest.thetas.tolist()]
-    own = dict(zip(names, rest.model.theta_names, strict=True)) | {"sigma": "sigma"}
+    own = dict(zip(names, rest.model.theta_names, strict=True)) | {name: name for name in ("sigma", *optimum.ended)}
     at = np.concatenate([rest.thetas, np.arange(rest.whole.k, optimum.gradient.size)])
     return replace(
         optimum,

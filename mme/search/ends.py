@@ -1,0 +1,183 @@
+"""Parameters of residuals that end far out in their coordinates: where R is singular, or where no more changes.
+
+Coordinates are logarithms of ratios, ranges and shares, or Fisher's z, so that d = exp(-|x|) is the distance from the
+end. Near it the criterion is one of
+
+    C_end + O(d),    a limit that has all of the model's other parameters: this one is at its edge,
+    c log d,         some records, or sums of them, are fitted exactly beside the others: there is no minimum.
+
+The second is told where the least residual left of a record beside the others of its group is the rounding of the
+response, by the decades before that: their falls do not become less. All that is far out goes back together; what is
+small there is sigma, in whose units theta stays, or a part of the residuals, beside which it does not: the lower of
+both tells. A parameter at its edge is held where the criterion has come to its limit and the numbers still have digits,
+and the others are searched again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.numeric.optimize import Minimum, evaluate_only
+from mme.search.elsewhere import continued
+from mme.search.joint import Joint, Sought
+from mme.search.progress import Report
+from mme.search.searched import Searched, growing
+from mme.solution.estimates import Estimates
+
+# Coordinates beyond this are far out: ratios and shares of one to thousands, correlations within 1e-7 of one.
+_FAR = 8.0
+_DECADE = float(np.log(10.0))
+# Residuals of this share of the response's are rounding; the fall in a decade before that is none of O(d) where it is
+# as large as this, and in each of a few decades nearly the same.
+_ROUNDING, _FALL, _STEADY, _DECADES = 1e-7, 0.5, 0.6, 4
+# Where searches may have stopped on the way there, and how far the way is looked at.
+_SMALL, _MOST, _NOTHING_MORE = 1e-4, 20, 40.0
+# At its edge is what gains no more than this by so many decades more; it is held where it is as near to the limit.
+_SETTLED, _FURTHER, _INWARDS = 1e-6, 3.0, 6.0
+# How far off the other parameters may be.
+_NEAR = 0.1
+
+
+class Ended(NamedTuple):
+    """A minimum beside what is held at its edge, ``names``."""
+
+    searched: Searched
+    minimum: Minimum
+    names: tuple[str, ...] = ()
+
+
+def at_their_ends(
+    joint: Joint, searched: Searched, minimum: Minimum, report: Report | None, flat: bool = False
+) -> Ended:
+    """The minimum beside the parameters of residuals at their edges, or the finding that there is none.
+
+    ``flat``: others may mean nothing any more, as the range of a correlation whose share is zero.
+    """
+    k, structure = joint.model.k, joint.model.residual
+    if structure is None or minimum.endless:
+        return Ended(searched, minimum)
+    here, of_residuals = searched.parameters(minimum.x), np.arange(searched.first.size) >= k
+    far = of_residuals & searched.free & (np.abs(here) > _FAR)
+    looked = of_residuals & searched.free if flat or minimum.curvature.flat else far
+    names = np.array([""] * k + list(structure.names))
+    if far.any() and _least_share(joint, here) < _SMALL:
+        on_the_way, value, spent = _falls_steadily(joint, here, far)
+        minimum = replace(minimum, evaluations=minimum.evaluations + spent)
+        if on_the_way is not None:
+            x = searched.x(on_the_way)
+            return Ended(searched, replace(minimum, x=x, value=value, endless=True), tuple(names[far].tolist()))
+    held, at, spent = _held(joint, here, looked, minimum.value)
+    minimum = replace(minimum, evaluations=minimum.evaluations + spent)
+    if not at.any():
+        return Ended(searched, minimum)
+    kept = replace(searched, first=held, estimated=searched.estimated & ~at, free=searched.free & ~at)
+    found = at_their_ends(joint, kept, _beside(joint, kept, held, minimum, report), report, flat=True)
+    held_too = {*names[at].tolist(), *found.names}
+    return found._replace(names=tuple(name for name in structure.names if name in held_too))
+
+
+def _falls_steadily(joint: Joint, here: np.ndarray, far: np.ndarray) -> tuple[np.ndarray | None, float, int]:
+    """Where rounding begins and the criterion, if it falls by as much in each decade before that; evaluations."""
+    sizes, found, spent = growing(joint.model), list[_Point](), 1
+    here = np.where(far, np.clip(here, -_NOTHING_MORE, _NOTHING_MORE), here)
+
+    def further(decades: int) -> _Point:
+        """So many decades further out."""
+        out = np.where(far, here + decades * _DECADE * np.sign(here), here)
+        return min(
+            (_point(joint, x) for x in (np.where(sizes, out * 10.0**decades, out), out)), key=lambda of: of.value
+        )
+
+    end, lowest = 0, further(0)
+    while end < _MOST and (more := further(end + 1)).value < lowest.value:
+        end, lowest, spent = end + 1, more, spent + 1
+    if lowest.share > _ROUNDING:
+        return None, lowest.value, 2 * spent
+    for decades in range(end, -_MOST, -1):
+        point, spent = further(decades), spent + 1
+        if point.share > _ROUNDING:
+            found.append(point)
+        if len(found) == _DECADES:
+            break
+    falls = np.diff([point.value for point in found])
+    steady = falls.size and np.isfinite(falls).all() and (falls > max(_FALL, _STEADY * falls.max())).all()
+    return (found[0].parameters, found[0].value, 2 * spent) if steady else (None, lowest.value, 2 * spent)
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """Parameters, the criterion, and the least residual standard deviation of a record beside those of its group.
+
+    The last is a share of the response's.
+    """
+
+    parameters: np.ndarray
+    value: float
+    share: float
+
+
+def _point(joint: Joint, parameters: np.ndarray) -> _Point:
+    return _Point(parameters, _value(joint, parameters), _least_share(joint, parameters))
+
+
+def _least_share(joint: Joint, parameters: np.ndarray) -> float:
+    """The least residual standard deviation of a record beside the others of its group, of the response's."""
+    k = joint.model.k
+    try:
+        objective = joint.at(parameters[k:])
+        sigma = Estimates(objective, parameters[:k]).sigma
+    except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+        return 0.0
+    with np.errstate(over="ignore", divide="ignore"):
+        least = sigma / np.sqrt(np.max(objective.whitening.precision))
+    return float(least / np.std(joint.model.y_less_offset))
+
+
+def _held(joint: Joint, here: np.ndarray, looked: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """The parameters, those at an edge where the criterion comes to its limit; which they are; evaluations."""
+    held, at, spent = here.copy(), np.zeros(here.size, dtype=bool), 0
+    for i in np.flatnonzero(looked).tolist():
+        step = np.copysign(_DECADE, here[i])
+
+        def moved(decades: float, i: int = i, step: float = step) -> float:
+            trial = held.copy()
+            trial[i] += decades * step
+            return _value(joint, trial)
+
+        decades, limit, nearer = _FURTHER, value, moved(_FURTHER)
+        spent += 1
+        if abs(nearer - limit) > _SETTLED and abs(here[i]) > _FAR:  # so far out there may be rounding alone
+            decades = 0.0
+            while decades > -_INWARDS and abs(nearer - limit) > _SETTLED:
+                decades, spent = decades - 1.0, spent + 1
+                nearer, limit = moved(decades), nearer
+        at[i] = abs(nearer - limit) < _SETTLED
+        while at[i] and abs(held[i] + (decades - 1.0) * step) > abs(step):
+            spent += 1
+            if not abs(moved(decades - 1.0) - limit) < _SETTLED:
+                break
+            decades -= 1.0
+        if at[i]:
+            held[i] += decades * step
+    return held, at, spent
+
+
+def _beside(joint: Joint, kept: Searched, held: np.ndarray, minimum: Minimum, report: Report | None) -> Minimum:
+    """The minimum over the other parameters."""
+    if not kept.free.any():
+        only = evaluate_only(lambda _: joint(held), np.zeros(0))
+        return replace(only, evaluations=minimum.evaluations + 1, reason=minimum.reason)
+    x = kept.x(held)
+    return continued(Sought(joint, kept), x, np.full(x.size, _NEAR), kept.even, None, report, minimum.evaluations)
+
+
+def _value(joint: Joint, parameters: np.ndarray) -> float:
+    """The criterion; infinite where it has no value."""
+    try:
+        return joint(parameters)
+    except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+        return np.inf

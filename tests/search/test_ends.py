@@ -1,0 +1,102 @@
+"""Parameters of residuals at the ends of what they may be: a limit is a result, a fall without end is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mme
+
+
+def grouped(seed: int = 5, groups: int = 12, size: int = 6) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    g, t = np.repeat(np.arange(groups), size), np.tile(np.arange(size), groups)
+    n = g.size
+    return pd.DataFrame({"g": g, "t": t, "x": rng.normal(size=n), "s": rng.choice(list("uvw"), n)}).assign(
+        base=rng.normal(size=groups)[g], e=rng.normal(size=n)
+    )
+
+
+@pytest.mark.parametrize("nugget", [False, True])
+def test_a_range_of_zero_is_the_model_of_independent_records(nugget: bool) -> None:
+    data = grouped().assign(y=lambda d: d.e - 0.6 * d.e.shift(fill_value=0.0))  # neighbours differ
+    fit = mme.lmer("y ~ x", data, residual=mme.Exponential("t", "g", nugget=nugget))
+    plain = mme.lmer("y ~ x", data)
+    assert fit.optimum.verdict == "minimum on the boundary"
+    assert fit.optimum.ended
+    assert fit.criterion == pytest.approx(plain.criterion, abs=1e-6)
+    assert fit.dof == plain.dof + 1 + nugget
+    for ddf in ("satterthwaite", "kenward-roger"):
+        table, other = fit.coefficients(ddf=ddf), plain.coefficients(ddf=ddf)
+        np.testing.assert_allclose(table["se"], other["se"], rtol=1e-6)
+        np.testing.assert_allclose(table["df"], other["df"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("base", [0.0, 1.0])
+def test_a_stratum_without_residuals_has_no_finite_maximum(base: float) -> None:
+    data = grouped().assign(y=lambda d: base * d.base + d.x + np.where(d.s == "u", 0.0, d.e))
+    fit = mme.lmer("y ~ x + (1 | g)", data, residual=mme.Heterogeneous("s"))
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.ended == ("sd.v/sd.u", "sd.w/sd.u")
+    assert "as long as sd.v/sd.u, sd.w/sd.u goes on" in str(fit.optimum)
+    assert "fitted exactly" in str(fit.diagnose())
+    assert fit.beta["x"] == pytest.approx(1.0, abs=1e-5)
+    assert np.isfinite(fit.se).all()
+
+
+def test_a_series_that_alternates_exactly_has_no_finite_maximum() -> None:
+    data = grouped().assign(y=lambda d: d.base * (-1.0) ** d.t)
+    fit = mme.lmer("y ~ x", data, residual=mme.AR1("t", "g"))
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.ended == ("rho",)
+    assert np.isfinite(fit.se).all()
+
+
+def test_small_residuals_are_a_minimum() -> None:
+    """Group means of a thousandth of the records' size: far out, and no end."""
+    data = grouped().assign(y=lambda d: d.e - 0.999 * d.groupby("g").e.transform("mean"))
+    fit = mme.lmer("y ~ x", data, residual=mme.CompoundSymmetry("g"))
+    assert fit.optimum.verdict == "minimum"
+    r = data.y - np.column_stack([np.ones(72), data.x]) @ fit.beta
+    between = 6.0 * (r.groupby(data.g).mean() ** 2).sum() / 10.0  # of the means, two fixed effects take their part
+    assert fit.sigma**2 * (1.0 + 5.0 * fit.residual["rho"]) == pytest.approx(between, rel=1e-3)
+
+
+def singular_within() -> pd.DataFrame:
+    """A slope on b explains the means of its groups, which differ less than by chance: R has no variance left there."""
+    rng = np.random.default_rng(44)
+    b, a = np.repeat(np.arange(6), 8), np.tile(np.arange(8), 6)
+    e = rng.normal(size=(6, 8))
+    e -= e.mean(1, keepdims=True)
+    x = 20.0 + 5.0 * rng.normal(size=48)
+    y = 5.0 + 0.3 * x + rng.normal(size=6)[b] * x + rng.normal(size=8)[a] + e.ravel()
+    return pd.DataFrame({"y": y, "x": x, "a": a, "b": b})
+
+
+def test_compound_symmetry_ends_at_its_bound() -> None:
+    data = singular_within()
+    fit = mme.lmer("y ~ x + (1 | a) + (0 + x | b)", data, residual=mme.CompoundSymmetry("b"))
+    assert fit.optimum.ended == ("rho",)
+    assert fit.optimum.verdict == "minimum on the boundary"
+    assert fit.residual["rho"] == pytest.approx(-1.0 / 7.0, abs=1e-5)
+    assert (fit.coefficients()["df"] < 46.0).all()
+
+
+def test_a_record_that_leaves_singular_residuals_is_told_without_cancellation() -> None:
+    """dfbeta beside (R^-1)_ii of 10^5 is that of dense algebra without the record."""
+    data = singular_within()
+    fit = mme.lmer("y ~ x + (1 | a) + (0 + x | b)", data, residual=mme.CompoundSymmetry("b"))
+    X, within = np.column_stack([np.ones(48), data.x]), np.equal.outer(data.b.to_numpy(), data.b.to_numpy())
+    components = fit.varcorr.to_frame().set_index("group").variance
+    V = components["a"] * np.equal.outer(data.a.to_numpy(), data.a.to_numpy())
+    V = V + components["b"] * within * np.outer(data.x, data.x)
+    V += fit.sigma**2 * np.where(np.eye(48, dtype=bool), 1.0, within * fit.residual["rho"])
+
+    def beta(kept: np.ndarray) -> np.ndarray:
+        half = np.linalg.solve(V[np.ix_(kept, kept)], np.column_stack([X, data.y])[kept])
+        return np.linalg.solve(X[kept].T @ half[:, :2], X[kept].T @ half[:, 2])
+
+    records = np.arange(48)
+    expected = np.array([beta(records) - beta(np.delete(records, i)) for i in records])
+    np.testing.assert_allclose(fit.dfbeta(), expected, rtol=1e-5, atol=1e-7)
