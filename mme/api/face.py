@@ -16,6 +16,7 @@ from mme.api.numbers import Numbers
 from mme.api.output import Output
 from mme.api.random import RandomEffects
 from mme.api.records import Records
+from mme.api.variances import Variances
 from mme.fitted.offered import offered
 from mme.fitted.refit import refitted
 from mme.numeric.processors import processors
@@ -25,7 +26,7 @@ from mme.tables.calls import explains
 
 
 @explains(lambda fit, parameter: offered(fit.internals, parameter))
-class Fit(Numbers, RandomEffects, Breeding, FixedEffects, FactorMeans, Intervals, Records, Output):
+class Fit(Numbers, RandomEffects, Variances, Breeding, FixedEffects, FactorMeans, Intervals, Records, Output):
     """A fitted mixed model. Made by :func:`mme.fit` and :func:`mme.lmer`.
 
     Every method is a line to the room that does the work; ``internals`` is the record that these rooms share.

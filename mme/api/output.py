@@ -66,10 +66,8 @@ class Output(Face):
 
         Parameters
         ----------
-        ddf : str, optional
-            As in :meth:`summary`.
-        level : float
-            Of the intervals.
+        ddf, level : str, float
+            As in :meth:`summary`; of the intervals.
 
         Returns
         -------
