@@ -9,6 +9,7 @@ from mme.fitted.record import Fitted
 from mme.formula.syntax import deparse
 from mme.results.edges import edges
 from mme.results.summary_rows import has_standard_errors, related_terms
+from mme.search.verdict import UNBOUNDED
 from mme.tables.levels import runs_across
 
 
@@ -33,7 +34,7 @@ def of_records(fit: Record) -> list[str]:
 def _of_the_model(fit: Fitted) -> list[str]:
     """Columns that are dropped, variances on the boundary, and what residuals say of groups."""
     notes = [*of_dropped(fit)]
-    if fit.singular and fit.optimum.verdict != "given":
+    if fit.singular and fit.optimum.verdict not in ("given", UNBOUNDED):
         notes.append(of_the_boundary(boundary(fit)))
     structure = fit.model.residual
     if structure is not None and structure.kind.startswith("CompoundSymmetry") and fit.residual["rho"] < 0.0:
@@ -102,13 +103,20 @@ def of_dropped(fit: Record) -> list[str]:
 def of_the_boundary(found: list[str]) -> str:
     """What is at the edge, and that it is no fault."""
     return (
-        f"Singular fit, on the boundary of the model: {'; '.join(found)}. A valid result; a simpler random part would "
+        f"Singular fit, on the boundary of the model: {'; '.join(found)}. A valid result; a simpler model would "
         "fit as well."
     )
 
 
 def boundary(fit: Fitted) -> list[str]:
-    """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together."""
-    own = fit.determined
+    """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together.
+
+    Then what else is at its edge: sigma, and parameters of the residuals.
+    """
+    own, optimum = fit.determined, fit.determined.optimum
+    others = [name for name in optimum.boundary if name != "sigma" and name not in optimum.ended]
     found = edges(own.model, own.theta, own.objective.in_axes.theta_scale)
-    return found or [f"{name} is at its bound" for name in own.optimum.boundary]
+    found = found or [f"{name} is at its bound" for name in others]
+    if "sigma" in optimum.boundary:
+        found.append("the residual variance is zero")
+    return [*found, *(f"{name} of the residuals is at the end of its range" for name in optimum.ended)]

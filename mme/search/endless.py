@@ -56,8 +56,13 @@ def can_fit_any_response(objective: Objective) -> bool:
 
 def value_of(joint: Joint, searched: Searched, x: np.ndarray) -> float:
     """The criterion; infinite where it has no value."""
+    return value_at(joint, searched.parameters(x))
+
+
+def value_at(joint: Joint, parameters: np.ndarray) -> float:
+    """The criterion at all parameters; infinite where it has no value."""
     try:
-        return joint(searched.parameters(x))
+        return joint(parameters)
     except (MMEError, ArithmeticError, np.linalg.LinAlgError):
         return np.inf
 

@@ -23,6 +23,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.elsewhere import continued
+from mme.search.endless import value_at
 from mme.search.joint import Joint, Sought
 from mme.search.progress import Report
 from mme.search.searched import Searched, growing
@@ -121,7 +122,7 @@ class _Point:
 
 
 def _point(joint: Joint, parameters: np.ndarray) -> _Point:
-    return _Point(parameters, _value(joint, parameters), _least_share(joint, parameters))
+    return _Point(parameters, value_at(joint, parameters), _least_share(joint, parameters))
 
 
 def _least_share(joint: Joint, parameters: np.ndarray) -> float:
@@ -146,7 +147,7 @@ def _held(joint: Joint, here: np.ndarray, looked: np.ndarray, value: float) -> t
         def moved(decades: float, i: int = i, step: float = step) -> float:
             trial = held.copy()
             trial[i] += decades * step
-            return _value(joint, trial)
+            return value_at(joint, trial)
 
         decades, limit, nearer = _FURTHER, value, moved(_FURTHER)
         spent += 1
@@ -173,11 +174,3 @@ def _beside(joint: Joint, kept: Searched, held: np.ndarray, minimum: Minimum, re
         return replace(only, evaluations=minimum.evaluations + 1, reason=minimum.reason)
     x = kept.x(held)
     return continued(Sought(joint, kept), x, np.full(x.size, _NEAR), kept.even, None, report, minimum.evaluations)
-
-
-def _value(joint: Joint, parameters: np.ndarray) -> float:
-    """The criterion; infinite where it has no value."""
-    try:
-        return joint(parameters)
-    except (MMEError, ArithmeticError, np.linalg.LinAlgError):
-        return np.inf

@@ -100,3 +100,12 @@ def test_a_record_that_leaves_singular_residuals_is_told_without_cancellation() 
     records = np.arange(48)
     expected = np.array([beta(records) - beta(np.delete(records, i)) for i in records])
     np.testing.assert_allclose(fit.dfbeta(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_summary_says_what_is_at_its_end() -> None:
+    fit = mme.lmer("y ~ x + (1 | a) + (0 + x | b)", singular_within(), residual=mme.CompoundSymmetry("b"))
+    assert "rho of the residuals is at the end of its range" in " ".join(fit.summary().split())
+    data = grouped().assign(y=lambda d: d.x + np.where(d.s == "u", 0.0, d.e))
+    unbounded = " ".join(mme.lmer("y ~ x", data, residual=mme.Heterogeneous("s")).summary().split())
+    assert "no finite maximum" in unbounded
+    assert "A valid result" not in unbounded
