@@ -193,7 +193,7 @@ def test_every_public_name_is_found_and_one_that_is_none_is_missed():
     assert named == sorted(named) == found
     assert set(named) < set(listed)
     missing = "import json, mme\ntry: mme.lmerr\nexcept AttributeError as error: print(json.dumps(str(error)))"
-    assert fresh(missing) == "module 'mme' has no attribute 'lmerr'"
+    assert fresh(missing) == "module 'mme' has no attribute 'lmerr': did you mean 'lmer'?"
 
 
 def test_entering_the_library_loads_no_slow_one():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mme.fitted.common import Record
-from mme.formula.syntax import deparse
 
 
 def offered(fit: Record, parameter: str) -> list[str]:
@@ -22,6 +21,8 @@ def offered(fit: Record, parameter: str) -> list[str]:
         return [term.name for term in fit.model.terms]
     if fit.specification is None:
         return []
+    from mme.formula.syntax import deparse  # a fit by arrays knows no formulas
+
     factors = [deparse(node) for node in fit.specification.fixed.variables if node in fit.specification.codings]
     numbers = list(fit.specification.means)
     return {"factors": factors, "by": factors, "x": numbers, "variable": [*factors, *numbers]}.get(parameter, [])

@@ -68,15 +68,18 @@ def marginal_means(family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau
     if family.link == "log":
         mean = np.exp(eta + 0.5 * variance)
         return MarginalMeans(mean, mean, 0.5 * mean)
-    if family.link in _POLES and (s > 0.0).any():
+    has_pole = family.link in _POLES
+    if has_pole and (eta < (_TAIL + 1.0) * s).any():
         raise _no_average(family, "is infinite where eta is zero")
     out = np.array([family.mean(eta, tau), family.mean_slope(eta, tau), np.zeros(eta.size)])
     wide = np.full(eta.size, np.nan)
-    wide[s > 0.0] = np.floor(_PER_OCTAVE * np.log2(np.minimum(_WIDEST, _WIDTH / s[s > 0.0])))
+    bends = np.zeros(s.size) if has_pole else s  # a pole so far off bends nothing, whatever the unit of eta
+    with np.errstate(divide="ignore"):
+        wide[s > 0.0] = np.floor(_PER_OCTAVE * np.log2(np.minimum(_WIDEST, _WIDTH / bends[s > 0.0])))
     for octave in np.unique(wide[~np.isnan(wide)]).tolist():
         here = np.flatnonzero(wide == octave)
         # means that grow like exp(eta) have their weight around v = s
-        reach = _TAIL + float(s[here].max())
+        reach = _TAIL + float(bends[here].max())
         h = 2.0 ** (octave / _PER_OCTAVE)
         v = h * np.arange(-np.ceil(reach / h), np.ceil(reach / h) + 1.0)
         step = max(1, limits().solved_numbers // v.size)

@@ -94,7 +94,8 @@ class OverRecords:
             for j in np.flatnonzero(free[:k]).tolist()
         ]
         by_gamma = by_beta @ estimates.problem.beta_of_gamma
-        return Average(float(found.mean.mean()), np.concatenate([theta, by_gamma, self._by_tau(eta, variance)]))
+        by_tau = np.array(self._by_tau(eta, variance))[free[k + by_gamma.size :]]
+        return Average(float(found.mean.mean()), np.concatenate([theta, by_gamma, by_tau]))
 
     def se(self, of: Average) -> float:
         """Its standard error."""

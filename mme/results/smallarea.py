@@ -181,7 +181,10 @@ def _table(X: Any, group: str) -> pd.DataFrame | None:
     import pandas as pd
 
     if isinstance(X, Mapping):
-        X = pd.DataFrame(dict(X))
+        try:
+            X = pd.DataFrame(dict(X))
+        except (ValueError, TypeError) as wrong:
+            raise MMEError(f"X is not a table of areas: it needs a column of values for each name; {wrong}") from None
     elif hasattr(X, "to_pandas"):
         X = X.to_pandas()
     if not isinstance(X, pd.DataFrame):

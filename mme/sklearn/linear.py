@@ -57,6 +57,9 @@ class MixedLMRegressor(RegressorMixin, Grouped):  # type: ignore[misc]  # scikit
     (array([10.467]), 251.405, 0.826)
     """
 
+    # Groups that are routed reach the score, where a search or a validation scores by it.
+    __metadata_request__score = {"groups": True}  # noqa: RUF012  # scikit-learn's protocol
+
     def __init__(
         self,
         groups: int | str | None = None,

@@ -364,7 +364,10 @@ ARRAYS = {
     "huge X": ({"X": lambda X: 1e101 * X}, ["column 'x1' of X has values of size 1e+101"]),
     "a term, not a list": ({"terms": lambda t: t[0]}, ["terms must be a list of mme.Term", "write [term]"]),
     "no terms": ({"terms": lambda t: None}, ["terms must be a list of mme.Term"]),
-    "labels for terms": ({"terms": lambda t: [t[0].codes]}, ["terms must be mme.Term objects, got ndarray"]),
+    "labels for terms": (
+        {"terms": lambda t: [t[0].codes]},
+        ["terms must be a list of mme.Term objects, [mme.Term(groups)]; got ndarray"],
+    ),
     "short term": ({"terms": lambda t: [mme.Term(t[0].codes[:-1], name="who")]}, ["term 'who' has 179 labels for 180"]),
     "one level": (
         {"terms": lambda t: [mme.Term(["a"] * N, name="who")]},

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
 
 import mme
+from mme.generalised.marginal import marginal_means
 
 RNG = np.random.default_rng(7)
 G, T = np.repeat(np.arange(12), 10), np.tile(np.arange(10), 12)
@@ -66,8 +69,18 @@ def test_measurements_are_not_said_to_be_separated_whatever_their_unit(scale: fl
     assert fit.optimum.converged
     assert not fit.optimum.separation
     np.testing.assert_allclose(fit.beta * scale, plain.beta, rtol=1e-4)
+    average = fit.predict(random="average")
+    np.testing.assert_allclose(average, scale * np.asarray(plain.predict(random="average")), rtol=1e-4)
+
+
+def test_an_average_exists_where_the_levels_stay_away_from_the_pole() -> None:
+    """E 1 / eta by quadrature where eta is ten standard deviations from zero; it diverges where b may take it there."""
+    found = marginal_means(mme.Gamma(), np.array([2.0]), np.array([0.04]), np.zeros(1))
+    density = norm(2.0, 0.2).pdf
+    expected = quad(lambda eta: density(eta) / eta, 0.3, 3.7, epsabs=1e-13)[0]
+    np.testing.assert_allclose(found.mean, expected, rtol=1e-10)
     with pytest.raises(mme.MMEError, match=r"infinite where eta is zero.*an average over b does not exist"):
-        fit.predict(random="average")
+        marginal_means(mme.Gamma(), np.array([2.0]), np.array([0.25]), np.zeros(1))
 
 
 @pytest.mark.parametrize("family", [mme.InverseGaussian(), mme.Gamma(), mme.Gamma("identity")])
