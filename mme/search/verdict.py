@@ -28,7 +28,7 @@ WITHOUT_BOUND = (
 
 TO_THEIR_ENDS = (
     "there is no minimum: some records, or sums of them, are fitted exactly beside the others, and the criterion falls "
-    "as long as {} goes on"
+    "without bound towards the end of the range of {}"
 )
 
 
