@@ -1,6 +1,7 @@
 """Data of the examples of Mrode and Pocrnic (2023), fits at their variances, and the comparison with printed digits."""
 
 import numpy as np
+import pandas as pd
 
 import mme
 
@@ -16,6 +17,23 @@ DYD, EDC = [9.0, 13.4, 12.7, 15.4, 5.9, 7.7, 10.2, 4.8], [558, 722, 300, 73, 52,
 PIGS = """22001110110010120101 11112010220101110000 12102011220120220010 11002022221101021010 11111020120001120001
           21002011220111120020 21001021120101120011 22001021120010210001 22001022220120210000 12002022220120210000
           21001010120010210010 21001021120101120011 21002022220111110010 21001022220110210001 21000020120000210001"""
+
+
+def fat_of_test_days():
+    """Fat at the test days of five cows, examples 10.1 and 10.2; ``htd`` numbers herd and test day."""
+    days = [4, 38, 72, 106, 140, 174, 208, 242, 276, 310]
+    records = {
+        4: [17.0, 18.6, 24.0, 20.0, 20.0, 15.6, 16.0, 13.0, 8.2, 8.0],
+        5: [23.0, 21.0, 18.0, 17.0, 16.2, 14.0, 14.2, 13.4, 11.8, 11.4],
+        6: [10.4, 12.3, 13.2, 11.6, 8.4],
+        7: [22.8, 22.4, 21.4, 18.8, 18.3, 16.2, 15.0],
+        8: [22.2, 20.0, 21.0, 23.0, 16.8, 11.0, 13.0, 17.0, 13.0, 12.6],
+    }
+    first = {4: 1, 5: 1, 6: 6, 7: 4, 8: 1}
+    rows = [(cow, days[j], first[cow] + j, y) for cow, ys in records.items() for j, y in enumerate(ys)]
+    data = pd.DataFrame(rows, columns=["cow", "day", "htd", "fat"])
+    data["pe"] = "c" + data["cow"].astype(str)
+    return data
 
 
 def pedigree(parents):

@@ -90,9 +90,9 @@ def _record_shifts(fit: Fitted) -> np.ndarray:
     shifts = hat.without_records(e) if of_records is None else of_records.shifts
     left = 1.0 - hat.diagonal if of_records is None else of_records.share
     lost = np.flatnonzero(left < _FEW_DIGITS)
-    if lost.size * fit.nobs <= limits().records_by_columns:
+    if 0 < lost.size <= limits().records_by_columns // fit.nobs:
         shifts[lost] = by_columns(hat, lost)
-    else:
+    elif lost.size:
         shifts[left < _NO_DIGITS] = np.nan
     return shifts
 

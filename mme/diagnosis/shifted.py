@@ -19,7 +19,7 @@ def by_columns(hat: Hat, records: np.ndarray) -> np.ndarray:
     model, p = hat.objective.model, hat.objective.system.p
     kept = hat.objective.basis.kept
     model = model.beside(X=model.X[:, kept], x_names=tuple(model.x_names[j] for j in kept.tolist()))
-    beta = Estimates(Objective.of(model, phi=hat.objective.phi), hat.theta).beta
+    beta = Estimates(hat.objective, hat.theta).beta
     shifts = np.full((records.size, p), np.nan)
     for at, i in enumerate(records.tolist()):
         own = np.zeros((model.n, 1))

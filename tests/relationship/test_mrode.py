@@ -16,6 +16,7 @@ from mrode import (
     PIGS,
     counts,
     effects,
+    fat_of_test_days,
     known,
     pedigree,
     printed,
@@ -164,18 +165,7 @@ def test_9_1_social_effects_of_pen_mates():
 
 
 def test_10_2_random_regression_of_test_days_on_legendre_polynomials():
-    days = [4, 38, 72, 106, 140, 174, 208, 242, 276, 310]
-    records = {
-        4: [17.0, 18.6, 24.0, 20.0, 20.0, 15.6, 16.0, 13.0, 8.2, 8.0],
-        5: [23.0, 21.0, 18.0, 17.0, 16.2, 14.0, 14.2, 13.4, 11.8, 11.4],
-        6: [10.4, 12.3, 13.2, 11.6, 8.4],
-        7: [22.8, 22.4, 21.4, 18.8, 18.3, 16.2, 15.0],
-        8: [22.2, 20.0, 21.0, 23.0, 16.8, 11.0, 13.0, 17.0, 13.0, 12.6],
-    }
-    first = {4: 1, 5: 1, 6: 6, 7: 4, 8: 1}
-    rows = [(cow, days[j], first[cow] + j, y) for cow, ys in records.items() for j, y in enumerate(ys)]
-    data = pd.DataFrame(rows, columns=["cow", "day", "htd", "fat"])
-    data["pe"] = "c" + data["cow"].astype(str)
+    data = fat_of_test_days()
     G = np.array([[3.297, 0.594, -1.381], [0.594, 0.921, -0.289], [-1.381, -0.289, 1.005]])
     P = np.array([[6.872, -0.254, -1.101], [-0.254, 3.171, 0.167], [-1.101, 0.167, 2.457]])
     fit = known(

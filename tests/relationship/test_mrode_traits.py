@@ -7,7 +7,7 @@ in JuliaBnG/Mrode-4ed-examples.jl, which also has the other printed values.
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from mrode import CALVES, COWS, effects, known, pedigree, printed, relative
+from mrode import CALVES, COWS, effects, fat_of_test_days, known, pedigree, printed, relative
 
 import mme
 
@@ -94,7 +94,7 @@ def test_6_4_traits_of_one_sex_are_related_by_descent_alone():
 def test_6_5_bulls_across_countries_with_groups_of_phantom_parents():
     """Proofs of two countries; groups have variance one, as the book adds one to the diagonal of their equations."""
     sire, grandsire = [7, 8, 7, 1, 8, 1, None, None, None], [None, 9, 2, None, None, 9, None, None, None]
-    phantom = [(), (), (), (2,), (), (), (1, 2), (1, 2), (1, 3)]  # unknown sires and maternal grandsires
+    # of unknown sires, maternal grandsires and maternal granddams
     phantom = [(0, 3, 5), (0, 0, 5), (0, 0, 5), (0, 2, 5), (0, 3, 4), (0, 0, 4), (1, 2, 4), (1, 2, 4), (1, 3, 4)]
     Q = np.zeros((9, 5))
     for bull in (8, 7, 6, 0, 1, 2, 3, 4, 5):
@@ -125,18 +125,7 @@ def test_6_5_bulls_across_countries_with_groups_of_phantom_parents():
 
 
 def test_10_1_fixed_regression_of_test_days():
-    days = [4, 38, 72, 106, 140, 174, 208, 242, 276, 310]
-    records = {
-        4: [17.0, 18.6, 24.0, 20.0, 20.0, 15.6, 16.0, 13.0, 8.2, 8.0],
-        5: [23.0, 21.0, 18.0, 17.0, 16.2, 14.0, 14.2, 13.4, 11.8, 11.4],
-        6: [10.4, 12.3, 13.2, 11.6, 8.4],
-        7: [22.8, 22.4, 21.4, 18.8, 18.3, 16.2, 15.0],
-        8: [22.2, 20.0, 21.0, 23.0, 16.8, 11.0, 13.0, 17.0, 13.0, 12.6],
-    }
-    first = {4: 1, 5: 1, 6: 6, 7: 4, 8: 1}
-    rows = [(cow, days[j], first[cow] + j, y) for cow, ys in records.items() for j, y in enumerate(ys)]
-    data = pd.DataFrame(rows, columns=["cow", "day", "htd", "fat"])
-    data["pe"] = "c" + data["cow"].astype(str)
+    data = fat_of_test_days()
     fit = known(
         "fat ~ 0 + factor(htd) + legendre(day, 4) + (1 | cow) + (1 | pe)",
         data,
