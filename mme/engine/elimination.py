@@ -3,7 +3,7 @@ r"""How the remainder of (P) is factorised: dense, with its border in one call o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,6 +11,19 @@ from mme.engine.complement import Complement
 from mme.engine.schur import Schur
 from mme.numeric.cholesky import Analysis, SymmetricFactor, Work
 from mme.numeric.dense import DenseFactor, cholesky_in_place
+
+
+class Bordered(NamedTuple):
+    """The factor L of M with columns rhs (m, c) beside it.
+
+    ``R`` is L^-1 rhs (m, c), and ``corner`` (c, c) the Cholesky factor of border - rhs'M^-1 rhs. Where there is no
+    triangle L, R has no rows, and ``solved`` is M^-1 rhs (m, c).
+    """
+
+    factor: SymmetricFactor
+    R: np.ndarray
+    corner: np.ndarray
+    solved: np.ndarray | None = None
 
 
 class Elimination(Protocol):
@@ -29,8 +42,8 @@ class Elimination(Protocol):
 
     def bordered(
         self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
-        """L, R = L^-1 rhs (m, c), and the Cholesky factor of border - R'R (c, c)."""
+    ) -> Bordered:
+        """L, R and the factor of what remains."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +92,13 @@ class DenseElimination:
 
     def bordered(
         self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
+    ) -> Bordered:
         """L, R and the factor of what remains, from that of (P) whole."""
         m, full = self.m, schur.square(W, T)
         full[m:, :m] = rhs.T
         full[m:, m:] = border
         L = cholesky_in_place(full)
-        return DenseFactor(L[:m, :m]), L[m:, :m].T, L[m:, m:]
+        return Bordered(DenseFactor(L[:m, :m]), L[m:, :m].T, L[m:, m:])
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ class WholeElimination:
 
     def bordered(
         self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
+    ) -> Bordered:
         """L, R and the factor of what remains."""
         return _beside(self.alone(schur, W, T), rhs, border)
 
@@ -133,14 +146,12 @@ class SparseElimination:
 
     def bordered(
         self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
+    ) -> Bordered:
         """L, R and the factor of what remains."""
         return _beside(self.alone(schur, W, T), rhs, border)
 
 
-def _beside(
-    factor: SymmetricFactor, rhs: np.ndarray, border: np.ndarray
-) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
+def _beside(factor: SymmetricFactor, rhs: np.ndarray, border: np.ndarray) -> Bordered:
     """The factor, R = L^-1 rhs, and the Cholesky factor of border - R'R."""
     R = factor.forward(rhs)
-    return factor, R, cholesky_in_place(border - R.T @ R)
+    return Bordered(factor, R, cholesky_in_place(border - R.T @ R))

@@ -17,10 +17,10 @@ from typing import NoReturn
 import numpy as np
 
 from mme.engine.complement import Complement
+from mme.engine.elimination import Bordered
 from mme.engine.operator import SchurOperator
 from mme.engine.schur_sum import SchurSum
 from mme.errors import MMEError
-from mme.numeric.cholesky import SymmetricFactor
 from mme.numeric.conjugate import IteratedSolve, conjugate_gradients
 from mme.numeric.dense import cholesky_in_place
 from mme.numeric.limits import limits
@@ -207,9 +207,9 @@ class IterativeElimination:
 
     def bordered(
         self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
-    ) -> tuple[SymmetricFactor, np.ndarray, np.ndarray]:
-        """M, the whole solution M^-1 rhs, and the factor of border - rhs'M^-1 rhs."""
+    ) -> Bordered:
+        """M, no rows of R, the factor of border - rhs'M^-1 rhs, and M^-1 rhs."""
         factor = self.alone(schur, W, T)
         x = factor.solve(rhs)
         taken = rhs.T @ x
-        return factor, x, cholesky_in_place(border - 0.5 * (taken + taken.T))
+        return Bordered(factor, rhs[:0], cholesky_in_place(border - 0.5 * (taken + taken.T)), x)

@@ -23,7 +23,6 @@ import numpy as np
 
 from mme.engine.absorption import Absorbed, Levels
 from mme.engine.elimination import Elimination
-from mme.engine.iteration import IterativeFactor
 from mme.engine.level_factors import LevelFactor, factor_levels
 from mme.engine.remainder import Remainder
 from mme.numeric.cholesky import SymmetricFactor
@@ -120,10 +119,8 @@ def evaluate(system: System, T: Factors) -> Evaluation:
         return Evaluation(logdet, corner, factor, DenseFactor(np.zeros((0, 0))), R_ZN)
     S_ZN = rest.C + rest.between(factor.backward(Y).reshape(system.p + 1, -1).T)
     W, rhs = factor.packed_weights(), rest.transpose_lambda(S_ZN, T.rest)
-    L, R_ZN, corner = system.elimination.bordered(rest.schur, W, T.rest, rhs, border)
-    if isinstance(L, IterativeFactor):
-        return Evaluation(logdet, corner, factor, L, np.zeros((0, system.p + 1)), R_ZN)
-    return Evaluation(logdet, corner, factor, L, R_ZN)
+    L, R_ZN, corner, solved = system.elimination.bordered(rest.schur, W, T.rest, rhs, border)
+    return Evaluation(logdet, corner, factor, L, R_ZN, solved)
 
 
 def evaluate_absorbed(system: System, T: Factors) -> tuple[float, np.ndarray]:

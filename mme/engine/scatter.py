@@ -190,10 +190,22 @@ class DenseScatter:
         left, right = self.B[self.row], self.B[self.col]
         return np.asarray((left[:, :, None] * right[:, None]).reshape(self.row.size, -1))
 
-    def adjoint(self, values: np.ndarray) -> np.ndarray:
-        """The transpose of the map: B_g'H B_g (q, q, J), flat, of H with these values and zeros elsewhere."""
-        m, q, J = self.B.shape
+    @property
+    def T(self) -> TransposedScatter:
+        """The transpose of the map."""
+        return TransposedScatter(self)
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedScatter:
+    """From values of H at (``row``, ``col``), zero elsewhere, to B_g'H B_g (q, q, J), flat."""
+
+    of: DenseScatter
+
+    def __matmul__(self, values: np.ndarray) -> np.ndarray:
+        B = self.of.B
+        m, q, J = B.shape
         H = np.zeros((m, m))
-        H[self.row, self.col] = values
-        HB = (H @ self.B.reshape(m, q * J)).reshape(m, q, J)
-        return np.einsum("mag,mbg->abg", self.B, HB, optimize=True).ravel()
+        H[self.of.row, self.of.col] = values
+        HB = (H @ B.reshape(m, q * J)).reshape(m, q, J)
+        return np.einsum("mag,mbg->abg", B, HB, optimize=True).ravel()

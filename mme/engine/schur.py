@@ -115,8 +115,7 @@ class Schur:
         halved = H.copy()
         for family in self.pattern.families:
             family.blocks(halved)[family.diagonal] *= 0.5
-        back = self.scatter.adjoint(halved) if isinstance(self.scatter, DenseScatter) else self.scatter.T @ halved
-        G = back.reshape(q, q, -1)
+        G = (self.scatter.T @ halved).reshape(q, q, -1)
         return np.asarray(G + G.transpose(1, 0, 2))
 
 

@@ -7,7 +7,7 @@ others, less their part along F (``sweep.py``),
     ( F'Z Lambda                       F'F        )        log|M| = log|Lambda'Z'Z Lambda + K^-1 (x) I| + log|F'V^-1 F|
 
 so that REML takes log|M| of the whole, and ML and what is said at given beta that of the rest: F with T = 0, and ones
-for K^-1 (:meth:`mme.engine.objective.Objective.given_fixed`).
+for K^-1 (:meth:`mme.engine.objective.Objective.given_beta`).
 """
 
 from __future__ import annotations

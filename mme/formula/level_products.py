@@ -13,7 +13,7 @@ from mme.formula.lattices import called
 from mme.formula.nesting import called_as
 from mme.relationship.crossed import crossed, product_of_relationships
 from mme.relationship.lattice import Lattice, lattice
-from mme.relationship.parametric import Parametric
+from mme.relationship.parametric import parametric
 from mme.tables.column import Factor
 from mme.tables.spelling import places
 
@@ -68,7 +68,7 @@ def product_of_levels(
 
 
 def _require_known(relationship: Any, bar: Bar) -> None:
-    if relationship is not None and (isinstance(relationship, Parametric) or not hasattr(relationship, "logdet")):
+    if relationship is not None and (parametric(relationship) is not None or not hasattr(relationship, "logdet")):
         raise MMEError(
             f"'{bar.name}': the relationship in a product of levels is a Pedigree or a Relationship, got "
             f"{type(relationship).__name__}"

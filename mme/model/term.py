@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from mme.model.term_columns import checked_covariates, coded_levels, column_names, known_codes, related_codes
 from mme.numeric.sums import by_column
-from mme.relationship.parametric import Parametric
+from mme.relationship.parametric import Parametric, parametric
 from mme.tables.column import Factor
 from mme.tables.names import unlike
 
@@ -184,7 +184,7 @@ class Term:
     @property
     def parametric(self) -> Parametric | None:
         """The relationship, where it has parameters that are searched with theta."""
-        return self.relationship if isinstance(self.relationship, Parametric) else None
+        return parametric(self.relationship)
 
     @property
     def n_effects(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.numeric.sums import by_column
-from mme.relationship.parametric import Parametric, check
+from mme.relationship.parametric import parametric
 from mme.tables.arguments import names_of
 from mme.tables.arrays import numbers
 from mme.tables.column import Factor
@@ -61,13 +61,9 @@ def related_codes(codes: np.ndarray, levels: np.ndarray, relationship: Any, name
             f"grouping factor '{name}': a relationship is a Pedigree or a Relationship with levels, "
             f"got {type(relationship).__name__}"
         )
-    if isinstance(relationship, Parametric):
-        if by_column(codes):
-            raise MMEError(
-                f"grouping factor '{name}': coefficients with levels of their own need a known relationship, not one "
-                "with parameters"
-            )
-        check(relationship, name)
+    process = parametric(relationship)
+    if process is not None:
+        process.require_term(name, by_column(codes))
     related = np.asarray(relationship.levels)
     if related is levels:
         return codes, levels

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -83,6 +83,26 @@ class Parametric(ABC):
         """Number of parameters."""
         return len(self.names)
 
+    @property
+    def parametric(self) -> Parametric:
+        """Itself: what :func:`parametric` finds."""
+        return self
+
+    def require_term(self, name: str, by_column: bool) -> None:
+        """Refuse the term of this name where it cannot have this relationship among its levels.
+
+        Raises
+        ------
+        MMEError
+            Each coefficient has levels of its own (``by_column``), or the relationship contradicts itself.
+        """
+        if by_column:
+            raise MMEError(
+                f"grouping factor '{name}': coefficients with levels of their own need a known relationship, not one "
+                "with parameters"
+            )
+        check(self, name)
+
     @abstractmethod
     def starts(self) -> np.ndarray:
         """Candidates (m, k) to begin a search: the one with the lowest criterion is taken."""
@@ -146,6 +166,12 @@ class Parametric(ABC):
     def precision(self) -> sp.csc_array:
         """K^-1 at the first start: its pattern."""
         return self.precision_at(self.starts()[0])
+
+
+def parametric(relationship: Any) -> Parametric | None:
+    """The relationship, where it has parameters; a known one of whatever class, or none, has no such attribute."""
+    found: Parametric | None = getattr(relationship, "parametric", None)
+    return found
 
 
 def check(relationship: Parametric, name: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from designs import Problem, RandomPart, disagreement, estimates, labels, objective, plans, simulate
 from residuals import STRUCTURES, bound, records
-from wide import SPARSE, sparse
+from wide import SPARSE, Records, sparse
 
 import mme
 from mme.derivatives.slopes import criterion_slopes
@@ -18,7 +18,7 @@ from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
 from mme.engine.span import within_X
 from mme.model.problem import build_model
-from mme.numeric.limits import within
+from mme.numeric.limits import Limits, within
 from mme.residual import AR1, CompoundSymmetry, Heterogeneous, bind
 
 
@@ -93,16 +93,17 @@ def test_log_M_alone_is_that_of_an_evaluation(name):
     assert f.logdet_M(theta) == pytest.approx(f.evaluate(theta).logdet_M, rel=1e-9)
 
 
-def test_log_M_of_the_random_effects_is_the_same_beside_an_X_of_sparse_columns():
+@pytest.mark.parametrize("random", ["crossed", "pedigree", "series"])
+def test_log_M_of_the_random_effects_is_the_same_beside_an_X_of_sparse_columns(random):
     """These are eliminated as effects without a variance, which log|M| of the random effects has none of."""
-    rng = np.random.default_rng(9)
-    X = np.column_stack([line(N), np.equal.outer(np.arange(N) % 4, np.arange(1, 4))])
-    terms = [mme.Term(np.arange(N) % 7, name="g"), mme.Term(rng.integers(0, 5, N), name="h")]
-    y, theta = rng.normal(size=N), np.array([0.8, 0.5])
-    dense = mme.objective(y, X, terms)
+    records = Records(1)
+    series = mme.Term.ou(np.arange(records.n) % 8, records.pupil, name="series")
+    X, terms = records.X("factor"), [series] if random == "series" else records.terms(random)
+    dense = mme.objective(records.y, X, terms)
+    theta = np.array([0.8, 0.5])[: dense.model.k]
     with within(SPARSE):
-        wide = mme.objective(y, sparse(X), terms)
-        assert wide.model.is_wide
+        wide = mme.objective(records.y, sparse(X), terms)
+        assert wide.fixed is not None
         assert wide.logdet_M(theta) == pytest.approx(dense.logdet_M(theta), abs=1e-9)
         assert wide(theta) == pytest.approx(dense(theta), abs=1e-8)
 
@@ -114,6 +115,35 @@ def test_many_groups_of_few_sizes_give_the_numbers_of_dense_algebra():
     problem = drawn(X, RandomPart(groups, None, np.array([[0.7]])))
     for plan in (None, *plans(problem)):
         assert max(disagreement(problem, plan).values()) < 1e-9
+
+
+def test_levels_merged_in_classes_of_few_and_of_many_give_the_numbers_of_dense_algebra():
+    """A class of more levels than rows of its triangle is replaced by that; one of fewer stays as it is."""
+    groups = np.repeat(np.arange(64), [*[1] * 60, 2, 2, 2, 3])
+    problem = drawn(line(groups.size), RandomPart(groups, None, np.array([[0.7]])))
+    assert max(disagreement(problem).values()) < 1e-9
+
+
+def test_levels_taken_a_few_at_a_time_add_up():
+    problem = PROBLEMS["two slopes"]
+    whole = objective(problem)
+    with within(Limits(levels_in_panel=2)):
+        pieces = objective(problem)
+    assert len(pieces.system.chunks) == 3
+    assert pieces(problem.theta) == pytest.approx(whole(problem.theta), rel=1e-12)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a factor"])
+def test_many_coefficients_of_one_variance_have_the_covariance_of_their_columns(beside):
+    """A smooth, absorbed by its singular values: V = I + theta^2 ZZ'."""
+    rng, h = np.random.default_rng(6), np.arange(N) % 5
+    Z, X, y = rng.normal(size=(N, 6)), line(N), rng.normal(size=N)
+    terms = [mme.Term(np.zeros(N, dtype=int), Z, name="s", covariance="homogeneous diagonal")]
+    V = np.eye(N) + 0.8**2 * Z @ Z.T
+    if beside:
+        terms.append(mme.Term(h, name="h"))
+        V += 0.5**2 * np.equal.outer(h, h)
+    assert mme.objective(y, X, terms)([0.8, 0.5][: len(terms)]) == pytest.approx(density(y, X, V), abs=1e-9)
 
 
 def test_an_axis_of_a_term_within_X_leaves_the_numbers_of_dense_algebra():
