@@ -22,6 +22,8 @@ _STEPS = 8
 _BRACKET = 650.0
 # Correlations of this size are their own coordinates to all digits.
 _NOTHING = 1e-100
+# A lowest eigenvalue of C this small is the rounding of zero.
+_SINGULAR = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +189,10 @@ class BoundBand(BoundToeplitz):
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Return rho |C|^(-1/2s)."""
         rho = np.asarray(natural, dtype=float)
-        sign, logdet = np.linalg.slogdet(np.eye(self.T) + self._band(rho))
-        if sign <= 0.0 or np.linalg.eigvalsh(np.eye(self.T) + self._band(rho))[0] <= 0.0:
+        eigenvalues = np.linalg.eigvalsh(np.eye(self.T) + self._band(rho))
+        if not eigenvalues[0] > _SINGULAR:
             raise MMEError("Toeplitz: these correlations are not positive definite")
-        return rho * np.exp(-self._exponent * logdet)
+        return rho * np.exp(-self._exponent * np.log(eigenvalues).sum())
 
     def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
         """The inverse of dx / drho = |C|^-a (I - a rho (tr C^-1 A_j)'), A_j the matrix of ones at lag j."""

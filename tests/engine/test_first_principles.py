@@ -97,10 +97,14 @@ def test_log_M_alone_is_that_of_an_evaluation(name):
 def test_log_M_of_the_random_effects_is_the_same_beside_an_X_of_sparse_columns(random):
     """These are eliminated as effects without a variance, which log|M| of the random effects has none of."""
     records = Records(1)
-    series = mme.Term.ou(np.arange(records.n) % 8, records.pupil, name="series")
-    X, terms = records.X("factor"), [series] if random == "series" else records.terms(random)
+    terms = {
+        "series": lambda: [mme.Term.ou(np.arange(records.n) % 8, records.pupil, name="series")],
+        "pedigree": lambda: records.terms("pedigree"),
+        "crossed": lambda: [*records.terms("crossed"), mme.Term(np.arange(records.n) % 5, name="day")],
+    }[random]()
+    X = records.X("factor")
     dense = mme.objective(records.y, X, terms)
-    theta = np.array([0.8, 0.5])[: dense.model.k]
+    theta = np.array([0.8, 0.5, 0.4])[: dense.model.k]
     with within(SPARSE):
         wide = mme.objective(records.y, sparse(X), terms)
         assert wide.fixed is not None

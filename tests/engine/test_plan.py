@@ -126,6 +126,19 @@ def test_a_dense_remainder_is_refused_where_its_squares_do_not_fit(summed, squar
             require_dense_memory(1001, summed=summed)
 
 
+def test_a_dense_factor_beyond_reach_is_forecast_of_coefficients_not_of_levels():
+    """Two coefficients of each of 30 levels make a triangle of 60, in 60^3 / 3 operations."""
+    rng = np.random.default_rng(7)
+    a, b, x = rng.integers(200, size=900), rng.integers(30, size=900), rng.standard_normal((900, 2))
+    model = build_model(x[:, 0], np.ones((900, 1)), [mme.Term(a, name="a"), mme.Term(b, x, name="b")])
+    with within(Limits(dense_operations=60**3 / 3 - 1.0)):
+        found = Objective.of(model).plan
+    assert found.iterative
+    assert found.reasons[-1] == "a dense factor of the other 60 takes 7.2e+04 operations"
+    with within(Limits(dense_operations=60**3 / 3)):
+        assert not Objective.of(model).plan.iterative
+
+
 def test_the_forecast_of_the_iterative_engine_is_five_columns_for_each_probe():
     with within(Limits(probes=7)):
         assert IterativeWork(1000, 0).bytes == 5 * np.zeros((1000, 7)).nbytes
