@@ -77,9 +77,9 @@ class Breeding(Face):
 
         The share of an animal's additive effects is its heritability by age. Arguments as in :meth:`curves`.
         """
-        from mme.results.curves import variance_curve
+        from mme.results.curves import residual_variance, variance_curve
 
-        return variance_curve(self.internals, name, at)
+        return variance_curve(self.internals, name, at, {"residual": residual_variance(self.internals)})
 
     @of_records
     def pev_matrix(self, name: str | None = None, *, levels: Any = None, differences: bool = False) -> pd.DataFrame:
@@ -104,16 +104,18 @@ class Breeding(Face):
         A        0.0  767.0
         B      767.0    0.0
         """
+        from mme.fitted.at_levels import error_between
         from mme.results.between_levels import pev_matrix
 
-        return pev_matrix(self.internals, name, levels, differences)
+        return pev_matrix(self.internals, name, levels, differences, error_between)
 
     @of_records
     def average_difference(self, name: str | None = None) -> float:
         """The variance of the difference of two BLUPs, averaged over all pairs of levels with records."""
         from mme.results.between_levels import average_difference
+        from mme.results.line_means import error_of_sum
 
-        return average_difference(self.internals, name)
+        return average_difference(self.internals, name, error_of_sum)
 
     @of_records
     def cullis(self, name: str | None = None) -> float:
@@ -121,9 +123,9 @@ class Breeding(Face):
 
         Cullis, Smith and Coombes (2006), J. Agric. Biol. Environ. Stat. 11:381-393. Over the levels with records.
         """
-        from mme.results.line_means import cullis
+        from mme.results.line_means import cullis, error_of_sum
 
-        return cullis(self.internals, name)
+        return cullis(self.internals, name, error_of_sum)
 
     @of_records
     def piepho(self, name: str) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mme.api.generalised_breeding import GeneralisedBreeding
 from mme.api.generalised_checks import GeneralisedChecks
 from mme.api.generalised_fixed import GeneralisedFixedEffects
 from mme.api.generalised_intervals import GeneralisedIntervals
@@ -35,6 +36,7 @@ class GeneralisedFit(
     GeneralisedRecords,
     GeneralisedChecks,
     GeneralisedRandomEffects,
+    GeneralisedBreeding,
 ):
     """A fitted generalised linear mixed model. Made by :func:`mme.glmer` and :func:`mme.glm_fit`.
 
@@ -96,6 +98,11 @@ class GeneralisedFit(
     def varcorr(self) -> VarCorr:
         """Variances and correlations of the random effects on the scale of the link: ``varcorr["g"].sd``."""
         return self.internals.varcorr
+
+    @property
+    def method(self) -> str:
+        """``"ML"``: REML is of linear models."""
+        return self.internals.method
 
     @property
     def criterion(self) -> float:

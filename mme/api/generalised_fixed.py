@@ -256,6 +256,28 @@ class GeneralisedFixedEffects(GeneralisedFace):
             table = compared_table(self.internals, rows, comparisons_of(rows, wanted, reference), to, adjust, level)
         return framed(table.drop(columns="df").rename(columns={"t": "z"}), f"Slopes of {x}, on the scale of the link")
 
+    def joint_tests(
+        self, *, by: str | Sequence[str] = (), at: Mapping[str, Any] | None = None, se: str = "hessian"
+    ) -> pd.DataFrame:
+        """Tests that all contrasts of a term are zero, within each level of ``by``: ``chisq, df, p``.
+
+        As :meth:`mme.Fit.joint_tests`, by Wald's chi-square; ``se`` as in :meth:`coefficients`.
+
+        Examples
+        --------
+        >>> import mme
+        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 4, 0, 8, 2], "well": [12, 9, 5, 12, 9, 5]}
+        >>> herds["drug"] = ["a", "b", "a", "b", "a", "b"]
+        >>> mme.glmer("cbind(ill, well) ~ drug + (1 | herd)", herds).joint_tests().round(3)
+              chisq  df      p
+        term
+        drug  3.043   1  0.081
+        """
+        from mme.inference.fixed.joint import joint_tests
+        from mme.inference.fixed.z_tables import chisq_table, normal_reference
+
+        return framed(chisq_table(joint_tests(self.internals, by, at, normal_reference(self.internals, se))))
+
     def vif(self) -> pd.DataFrame:
         """Variance inflation of the terms of the fixed part, ``vif, df, per_df``: R's ``car::vif``.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.api.generalised_base import GeneralisedFace
-from mme.results.frames import ByFactor
+from mme.results.frames import ByFactor, framed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +79,16 @@ class GeneralisedRandomEffects(GeneralisedFace):
         from mme.results.generalised_shrinkage import generalised_shrinkage
 
         return ByFactor(generalised_shrinkage(self.internals, by))
+
+    def variances(self) -> pd.DataFrame:
+        """Four variances that are often confused, side by side, on the scale of the link: as :meth:`mme.Fit.variances`.
+
+        ``prior`` is what the model estimates, ``of_blups`` the mean of the squared modes: less, as they are shrunken.
+        prior = of_blups + mean_condvar holds of normal responses alone, of others about so.
+        """
+        from mme.results.shares import variances
+
+        return framed(variances(self.internals))
 
     def draws(self, n: int = 1000, *, seed: int | np.random.Generator | None = None, by: str = "factor") -> Draws:
         """Draw (beta, b) from the normal distribution that intervals of predictions state.

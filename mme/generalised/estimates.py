@@ -174,6 +174,11 @@ class GeneralisedEstimates:
         """var(b_hat - b) of each term (J, q, q): what parameters leave uncertain included."""
         return self.by_term(self.block_pev)
 
+    @property
+    def effects_pev(self) -> list[np.ndarray]:
+        """That of the effects of the levels: ``pev``."""
+        return self.pev
+
     def by_term(self, blocks: list[np.ndarray]) -> list[np.ndarray]:
         """Cut the blocks (J, q) or (J, q, q) into terms, in the model's order."""
         out: dict[int, np.ndarray] = {}

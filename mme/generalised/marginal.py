@@ -54,8 +54,10 @@ class MarginalMeans:
     by_variance: np.ndarray
 
 
-def marginal_means(family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau: np.ndarray) -> MarginalMeans:
-    """Integrate over N(eta, variance), record by record.
+def marginal_means(
+    family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau: np.ndarray, *, growth: float = 1.0
+) -> MarginalMeans:
+    """Integrate over N(eta, variance), record by record, what grows no faster than exp(``growth`` eta).
 
     Raises
     ------
@@ -78,8 +80,8 @@ def marginal_means(family: MeanOfEta, eta: np.ndarray, variance: np.ndarray, tau
         wide[s > 0.0] = np.floor(_PER_OCTAVE * np.log2(np.minimum(_WIDEST, _WIDTH / bends[s > 0.0])))
     for octave in np.unique(wide[~np.isnan(wide)]).tolist():
         here = np.flatnonzero(wide == octave)
-        # means that grow like exp(eta) have their weight around v = s
-        reach = _TAIL + float(bends[here].max())
+        # what grows like exp(growth eta) has its weight around v = growth s
+        reach = _TAIL + growth * float(bends[here].max())
         h = 2.0 ** (octave / _PER_OCTAVE)
         v = h * np.arange(-np.ceil(reach / h), np.ceil(reach / h) + 1.0)
         step = max(1, limits().solved_numbers // v.size)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mme.errors import MMEError
-from mme.fitted.at_levels import error_between
+from mme.fitted.common import Record
 from mme.fitted.effects import effects
-from mme.fitted.record import Fitted
 from mme.results.breeding_values import chosen_term, records_of
+from mme.results.line_means import ErrorOfSum
 from mme.results.line_means import average_difference as mean_difference
-from mme.results.line_means import error_of_sum
 from mme.tables.arguments import yes_or_no
 from mme.tables.labels import label_array, labels_of
 from mme.tables.labels import name as named
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def pev_matrix(fit: Fitted, name: str | None, levels: Any, differences: bool) -> pd.DataFrame:
+# Of a record, a term and some of its levels: cov(b_hat - b) between each two (levels, levels, q, q).
+ErrorBetween = Callable[[Any, int, np.ndarray], np.ndarray]
+
+
+def pev_matrix(
+    fit: Record, name: str | None, levels: Any, differences: bool, error_between: ErrorBetween
+) -> pd.DataFrame:
     """cov(b_hat - b) among levels, of several coefficients level by level; or the variances of differences.
 
     Raises
@@ -52,7 +58,7 @@ def pev_matrix(fit: Fitted, name: str | None, levels: Any, differences: bool) ->
     return pd.DataFrame(C, index=index, columns=index)
 
 
-def average_difference(fit: Fitted, name: str | None) -> float:
+def average_difference(fit: Record, name: str | None, error_of_sum: ErrorOfSum) -> float:
     """The mean over pairs of levels with records of the variance of b_hat_g - b_hat_h - (b_g - b_h).
 
     Raises

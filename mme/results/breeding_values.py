@@ -9,8 +9,8 @@ import numpy as np
 
 from mme.covariance.shared import shared_by
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.effects import effects
-from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.results.genetics import reliabilities
 from mme.tables.arrays import numbers, shown
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def breeding_values(fit: Fitted, name: str | None, of: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def breeding_values(fit: Record, name: str | None, of: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """``ebv, pev, reliability, accuracy, inbreeding, records``; of several coefficients, or functions, a row each.
 
     Raises
@@ -52,7 +52,7 @@ def breeding_values(fit: Fitted, name: str | None, of: Mapping[str, Any] | None 
     return table.set_index([levels, called])
 
 
-def functions_of(fit: Fitted, t: int, of: Mapping[str, Any]) -> pd.DataFrame:
+def functions_of(fit: Record, t: int, of: Mapping[str, Any]) -> pd.DataFrame:
     """The same of functions w'b_g: PEV is w'PEV_g w, its prior variance K_gg w'G w.
 
     Raises
@@ -92,7 +92,7 @@ def functions_of(fit: Fitted, t: int, of: Mapping[str, Any]) -> pd.DataFrame:
     return table.set_index([levels, pd.Index(list(of) * term.n_levels, name="function", dtype=object)])
 
 
-def chosen_term(fit: Fitted, name: str | None, what: str) -> int:
+def chosen_term(fit: Record, name: str | None, what: str) -> int:
     """The term of this name; None: the one with a relationship, or the only one."""
     terms = fit.model.terms
     names = ", ".join(f"'{term.name}'" for term in terms) or "none"
@@ -107,7 +107,7 @@ def chosen_term(fit: Fitted, name: str | None, what: str) -> int:
     raise MMEError(f"{what}: name the random term, one of {names}")
 
 
-def records_of(fit: Fitted, t: int) -> np.ndarray:
+def records_of(fit: Record, t: int) -> np.ndarray:
     """Records of each level and coefficient (J, q), of all columns that share it."""
     counts, shared = record_counts(fit.model.terms[t]), shared_by(fit.model.structures[t])
     if shared is None:
@@ -128,7 +128,7 @@ def record_counts(term: Term) -> np.ndarray:
     return out
 
 
-def _inbreeding(fit: Fitted, t: int) -> np.ndarray:
+def _inbreeding(fit: Record, t: int) -> np.ndarray:
     """K_gg - 1 of each level (J,); NaN for groups of unknown parents, which are no animals."""
     term, related = fit.model.terms[t], fit.model.relationship(t, fit.theta)
     if related is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.formula.along import in_sequence
 from mme.formula.bar import Bar
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _ALIKE = 1e-9
 
 
-def curves(fit: Fitted, name: str | None, at: Mapping[str, Any]) -> pd.DataFrame:
+def curves(fit: Record, name: str | None, at: Mapping[str, Any]) -> pd.DataFrame:
     """``ebv, pev, reliability, accuracy, inbreeding, records`` of each level at each of these values.
 
     Raises
@@ -49,13 +50,13 @@ def curves(fit: Fitted, name: str | None, at: Mapping[str, Any]) -> pd.DataFrame
     return table.set_axis(pd.MultiIndex.from_arrays(levels, names=[group, *values]))
 
 
-def variance_curve(fit: Fitted, name: str | None, at: Mapping[str, Any]) -> pd.DataFrame:
-    """The variance of each term at these values, the residual one, their sum ``total``, and the term's ``share`` of it.
+def variance_curve(fit: Record, name: str | None, at: Mapping[str, Any], rest: Mapping[str, float]) -> pd.DataFrame:
+    """The variance of each term at these values, the ``rest`` by its name, their ``total`` and the ``share`` of one.
 
     Raises
     ------
     MMEError
-        As :func:`curves`, or residual variances differ among the records.
+        As :func:`curves`.
     """
     import pandas as pd
 
@@ -65,7 +66,7 @@ def variance_curve(fit: Fitted, name: str | None, at: Mapping[str, Any]) -> pd.D
     for s, term in enumerate(fit.model.terms):
         W = _basis(fit, s, frame)
         columns[term.name] = np.einsum("ma,ab,mb->m", W, fit.varcorr[term.name].cov, W)
-    columns["residual"] = np.full(len(frame_rows(values)), _residual(fit))
+    columns |= {label: np.full(frame.n, value) for label, value in rest.items()}
     total = np.sum(list(columns.values()), axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = columns[fit.model.terms[t].name] / total
@@ -75,12 +76,7 @@ def variance_curve(fit: Fitted, name: str | None, at: Mapping[str, Any]) -> pd.D
     return pd.DataFrame({**columns, "total": total, "share": share}, index=index)
 
 
-def frame_rows(values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """One of the columns."""
-    return next(iter(values.values()))
-
-
-def _values(fit: Fitted, at: Any) -> tuple[Frame, dict[str, np.ndarray]]:
+def _values(fit: Record, at: Any) -> tuple[Frame, dict[str, np.ndarray]]:
     if fit.specification is None:
         raise MMEError("curves are of a formula's covariates; this fit is by arrays: give weights, ebv(of={...})")
     if not isinstance(at, Mapping) or not at:
@@ -92,7 +88,7 @@ def _values(fit: Fitted, at: Any) -> tuple[Frame, dict[str, np.ndarray]]:
     return Frame(values), values
 
 
-def _basis(fit: Fitted, t: int, frame: Frame) -> np.ndarray:
+def _basis(fit: Record, t: int, frame: Frame) -> np.ndarray:
     """The basis (m, q) of a term at these rows."""
     spec = fit.specification
     bar: Bar = spec.bars[t]
@@ -111,8 +107,14 @@ def _basis(fit: Fitted, t: int, frame: Frame) -> np.ndarray:
     return np.asarray(in_sequence(bar, made, spec.sequences).values, dtype=float)
 
 
-def _residual(fit: Fitted) -> float:
-    """sigma^2 R_ii, where it is one number."""
+def residual_variance(fit: Fitted) -> float:
+    """sigma^2 R_ii, where it is one number.
+
+    Raises
+    ------
+    MMEError
+        Residual variances differ among the records.
+    """
     structure = fit.model.residual
     spread = np.zeros(1) if structure is None else structure.log_sd(fit.estimates.objective.phi)
     if np.ptp(spread) > _ALIKE:

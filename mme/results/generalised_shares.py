@@ -13,6 +13,7 @@ m is that of a model with an intercept and the same random effects, b integrated
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,17 @@ def _shares(fit: GeneralisedFitted, method: str | None) -> Shares:
 
 def distribution_variance(fit: GeneralisedFitted, method: str | None) -> float:
     """The variance of the distribution on the scale of the link, by a method; None: the first that there is."""
+    return distribution_of(fit, method)(fit.estimates.tau)
+
+
+def distribution_of(fit: GeneralisedFitted, method: str | None) -> Callable[[np.ndarray], float]:
+    """The same as a function of the family's parameters tau, m held.
+
+    Raises
+    ------
+    MMEError
+        The link has no latent variance, or the method is not one of its.
+    """
     words = methods(fit)
     if not words:
         raise MMEError(f"the {fit.family.link} link has no latent variance: nothing is a share of it")
@@ -65,9 +77,12 @@ def distribution_variance(fit: GeneralisedFitted, method: str | None) -> float:
         )
     word = words[0] if method is None else method
     if word == "theoretical":
-        return float(_THEORETICAL[fit.family.link])
+        return lambda tau: float(_THEORETICAL[fit.family.link])
     mean = fit.once(null_mean)
-    variance, slope = _moments(fit, mean)
+    return lambda tau: _of_moments(word, mean, *_moments(fit, mean, tau))
+
+
+def _of_moments(word: str, mean: float, variance: float, slope: float) -> float:
     if word == "delta":
         return variance / slope**2
     if word == "lognormal":
@@ -107,9 +122,8 @@ def null_mean(fit: GeneralisedFitted) -> float:
     return float(np.average(means, weights=(weights > 0.0).astype(float)))
 
 
-def _moments(fit: GeneralisedFitted, mean: float) -> tuple[float, float]:
+def _moments(fit: GeneralisedFitted, mean: float, tau: np.ndarray) -> tuple[float, float]:
     """The variance of one record of weight one with this mean, and dmu / deta there."""
-    tau = fit.estimates.tau
     near = np.array([float(np.mean(fit.estimates.population))])
     eta = eta_of(fit.family, np.array([mean]), near, tau)
     return float(fit.family.variance(eta, np.ones(1), tau)[0]), float(fit.family.mean_slope(eta, tau)[0])

@@ -13,6 +13,9 @@ of them, by the working variate w = Z G k, k the genotypes with records:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
@@ -22,12 +25,16 @@ from mme.derivatives.average import left_of
 from mme.derivatives.score import Score
 from mme.derivatives.uncertainty import Meetings
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.numeric.lapack import triangular_solve
 from mme.results.breeding_values import chosen_term, records_of
 
+# Of a record, a term of one coefficient and weights k of its levels: the prediction error variance of k'b.
+ErrorOfSum = Callable[[Any, int, np.ndarray], float]
 
-def cullis(fit: Fitted, name: str | None) -> float:
+
+def cullis(fit: Record, name: str | None, error_of_sum: ErrorOfSum) -> float:
     """Cullis's heritability of the means of a term; zero where its variance is.
 
     Raises
@@ -50,7 +57,7 @@ def cullis(fit: Fitted, name: str | None) -> float:
     return 1.0 - average_difference(trace, error_of_sum(fit, t, used.astype(float)), m) / (2.0 * variance)
 
 
-def of_fixed(fit: Fitted, fixed: Fitted, name: str, written: str) -> float:
+def of_fixed(fit: Record, fixed: Record, name: str, written: str) -> float:
     """Piepho's heritability: the variance of the random fit, the differences of the ``fixed`` one.
 
     Raises

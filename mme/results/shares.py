@@ -17,7 +17,7 @@ from mme.fitted.common import Record, require_records
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
-from mme.results.genetics import record_products
+from mme.results.share_of_term import record_products
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -332,3 +332,14 @@ def test_means_by_links_of_a_positive_eta_are_on_the_scale_of_the_response_too(l
     np.testing.assert_allclose(mean["mean"], back(eta["mean"]), rtol=1e-12)
     apart = fit.means("k", pairs=True, scale="response")["estimate"]
     assert apart.iloc[0] == pytest.approx(mean["mean"].iloc[0] - mean["mean"].iloc[1])
+
+
+def test_joint_tests_are_those_of_emmeans() -> None:
+    """F of emmeans 1.8 ``joint_tests`` of glmmTMB's fit, three decimals."""
+    fit = glmm_fit("owls_pois")
+    assert fit.joint_tests()["chisq"].round(3).tolist() == [257.505, 0.606, 3.474]
+    simple = fit.joint_tests(by="SexParent")
+    assert simple["chisq"].round(3).tolist() == [136.591, 135.069]
+    assert simple.index.tolist() == [("Female", "FoodTreatment"), ("Male", "FoodTreatment")]
+    rx = fit.joint_tests(se="rx")["chisq"]
+    np.testing.assert_allclose(rx, fit.anova("rx")["chisq"], rtol=1e-9)
