@@ -92,6 +92,13 @@ ELSEWHERE = {
     "rePCA": "varcorr has the covariances; optimum.boundary names what is at its edge",
     "allFit": "optimum is the verdict on the search; update(search=...) takes another",
     "genetic_correlation": "varcorr['animal'].corr has the correlations, heritability() the shares",
+    "BLUE": "beta are the BLUEs",
+    "BLUP": "ranef() has the BLUPs",
+    "solution": "coefficients() has the solution for fixed effects, ranef() that for random ones",
+    "blup": "ranef() has the BLUPs, ebv() breeding values with reliabilities",
+}
+# What linear fits alone have: why generalised ones do not.
+LINEAR = {
     "kenward_roger": "tests of generalised fits are by the normal distribution; its F is for normal errors",
     "satterthwaite": "tests of generalised fits are by the normal distribution; its t is for normal errors",
     "sigma": "a generalised fit has no residual standard deviation, but dispersion and parameters",
@@ -99,10 +106,6 @@ ELSEWHERE = {
     "criterion_contrasts": "REML is of linear fits; criterion is -2 log likelihood",
     "effective_dimensions": "leverage().sum() is what a generalised fit spends",
     "eblup_mse": "pev() has the variances of errors, predict(interval='confidence') those of means",
-    "BLUE": "beta are the BLUEs",
-    "BLUP": "ranef() has the BLUPs",
-    "solution": "coefficients() has the solution for fixed effects, ranef() that for random ones",
-    "blup": "ranef() has the BLUPs, ebv() breeding values with reliabilities",
 }
 
 
@@ -121,7 +124,8 @@ def alias(fit: Any, name: str) -> Any:
     if name in FUNCTIONS:
         return callable_too(FUNCTIONS[name](fit))
     near = [] if name.startswith("_") else get_close_matches(name, dir(fit), 1, 0.75)
-    hint = ELSEWHERE[name] if name in ELSEWHERE else f"did you mean '{near[0]}'?" if near else ""
+    known = ELSEWHERE | LINEAR
+    hint = known[name] if name in known else f"did you mean '{near[0]}'?" if near else ""
     raise AttributeError(f"'{type(fit).__name__}' object has no attribute '{name}'{hint and f': {hint}'}")
 
 

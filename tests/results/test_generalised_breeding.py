@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import norm
 
 import mme
+from mme.api.aliases import LINEAR
 from tests.glmm import glmm_case, glmm_fit
 
 
@@ -138,6 +139,9 @@ def test_what_has_no_meaning_is_refused() -> None:
     fit = glmm_fit("cbpp_logit")
     with pytest.raises(mme.MMEError, match="there is no term 'hurd'"):
         fit.heritability("hurd")
+    for name in LINEAR:
+        with pytest.raises(AttributeError, match=f"no attribute '{name}': .*(normal|linear|generalised|pev)"):
+            getattr(fit, name)
     with pytest.raises(mme.MMEError, match="method= is of scale='link'"):
         fit.heritability("herd", scale="response", method="delta")
     with pytest.raises(mme.MMEError, match="no random term is left"):
