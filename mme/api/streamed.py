@@ -23,7 +23,7 @@ from mme.tables.rows import Rows
 
 
 def options_of(
-    weights: Any = None, offset: Any = None, subset: Any = None, na_action: str = "drop", contrasts: Any = None
+    weights: Any = None, offset: Any = None, subset: Any = None, na_action: Any = "drop", contrasts: Any = None
 ) -> Options:
     """What is said of the data beside the formula.
 
@@ -38,6 +38,8 @@ def options_of(
                 f"{what} of a table in chunks must be the name of a column, or an expression of columns; got "
                 f"{shown(given)}"
             )
+    if isinstance(na_action, Options):  # those of a fit whose records are asked for
+        return Options(weights, offset, subset, na_action.na_action, contrasts, na_action.beside)
     if na_action not in ("drop", "raise"):
         raise MMEError(f'na_action must be "drop" or "raise", got {shown(na_action)}')
     return Options(weights, offset, subset, na_action, contrasts)

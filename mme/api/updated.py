@@ -164,9 +164,9 @@ class Updated(Shared):
 
             changes["contrasts"] = fitting_contrasts(formula, contrasts)
         if self.internals.model.compressed is None:
-            changes["subset"] = self.internals.rows.kept
+            changes["na_action"] = self.internals.rows
         elif (again := getattr(self.internals, "source", None)) is not None and self.internals.rows.dropped:
-            changes["subset"] = again.layout.condition
+            changes["na_action"] = again.layout.as_read
         made: Self = call.again(formula, **changes)
         if made.internals.model.compressed is not None and made.nobs != self.nobs:
             raise MMEError(

@@ -32,6 +32,7 @@ from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 from mme.tables.frame import Factor, Frame, WideColumn, intake
 from mme.tables.outcome import Outcome, as_numbers, labels_of_outcome
+from mme.tables.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def design(
     *,
     weights: Any = None,
     offset: Any = None,
-    na_action: str = "drop",
+    na_action: str | Rows = "drop",
     relationship: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     subset: Any = None,
@@ -99,8 +100,9 @@ def design(
         pandas, Polars or Arrow; only the columns that are used are read.
     weights, offset : column name, expression or (N,) array, optional
         Prior weights; a known part of the linear predictor, added to ``offset(...)`` terms.
-    na_action : {"drop", "raise"}
-        What to do with rows that miss a value.
+    na_action : {"drop", "raise"} or Rows
+        What to do with rows that miss a value; or the rows of another fit, whose records are to be those of this one.
+        Means, bases and levels that transforms learn are of all rows in any case.
     relationship : mapping, optional
         Covariance among the levels of a grouping factor, by the factor's name.
     contrasts : mapping, optional
@@ -131,13 +133,16 @@ def design(
     >>> made.x_names, made.X.tolist(), made.terms
     (('(Intercept)', 'fb'), [[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]], (Term('g': 2 levels x (Intercept)),))
     """
-    if not is_word(na_action, ("drop", "raise")):
+    if not isinstance(na_action, Rows) and not is_word(na_action, ("drop", "raise")):
         raise MMEError(f'na_action must be "drop" or "raise", got {shown(na_action)}')
     table = Frame(data)
     chosen = None if subset is None else _chosen(subset, table)
     part = table if chosen is None else table.chosen(chosen)
     reading = read(split(formula), part, weights, offset, exposure, response)
-    kept = reading.complete(also, na_action)
+    if isinstance(na_action, Rows):
+        kept = reading.complete(also, "drop") & (na_action.kept if chosen is None else na_action.kept[chosen])
+    else:
+        kept = reading.complete(also, na_action)
     return _made(reading, kept, table, kept if chosen is None else _spread(kept, chosen), relationship, contrasts, wide)
 
 

@@ -51,7 +51,7 @@ class Streamed:
         used = np.zeros(0, dtype=bool)
         if part.n:
             reading = reading_of(layout.reading, part, layout.options, layout.learned.states)
-            used = reading.complete((), layout.options.na_action, some=False)
+            used = reading.complete(layout.options.beside, layout.options.na_action, some=False)
         if not used.any():
             return out
         rows = used if chosen is None else _within(chosen, used)

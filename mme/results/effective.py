@@ -33,7 +33,7 @@ def effective_dimensions(fit: Fitted) -> pd.Series:
         known = term.relationship is None
         G = np.asarray(fit.varcorr[term.name].cov)
         out[term.name] = _dimension(G, variances[term.name]) if known else np.nan
-    out["residual"] = fit.model.n - sum(out.values())
+    out["residual"] = fit.model.n_records - sum(out.values())
     return pd.Series(out, name="effective dimension")
 
 

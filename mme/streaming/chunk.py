@@ -68,7 +68,7 @@ def read_chunk(layout: ChunkLayout, table: Any, kinds: Kinds) -> Chunk:
     if not frame.n:
         return _nothing(layout, Counts(outside=outside, chunks=1))
     reading = reading_of(layout.reading, frame, layout.options, layout.learned.states)
-    kept = reading.complete((), layout.options.na_action, some=False)
+    kept = reading.complete(layout.options.beside, layout.options.na_action, some=False)
     n = int(kept.sum())
     counts = Counts(n, frame.n - n, outside, 1)
     if not n:

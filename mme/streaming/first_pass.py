@@ -117,7 +117,7 @@ class LevelsSeen:
         if not frame.n:
             return
         here = reading_of(reading, frame, options, states)
-        kept = here.complete((), options.na_action, some=False)
+        kept = here.complete(options.beside, options.na_action, some=False)
         for node in asked.factors:
             value = here.values[node]
             if not isinstance(value, Factor) or not kept.any():

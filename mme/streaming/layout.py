@@ -22,7 +22,7 @@ from mme.formula.evaluate import Evaluator
 from mme.formula.given import number_of, numbers_of
 from mme.formula.outcome import NUMBERS, response_of
 from mme.formula.reading import Reading
-from mme.formula.syntax import Name, Node, deparse, names_in
+from mme.formula.syntax import Node, deparse, names_in
 from mme.formula.values import State, as_factor
 from mme.tables.column import Column, Factor, Kinds
 from mme.tables.frame import Frame
@@ -30,13 +30,17 @@ from mme.tables.frame import Frame
 
 @dataclass(frozen=True)
 class Options:
-    """What is said of the data beside the formula: columns by name, no arrays."""
+    """What is said of the data beside the formula: columns by name, no arrays.
+
+    Rows that miss a value in the columns ``beside`` are left out too: another model reads them, of the same records.
+    """
 
     weights: str | None = None
     offset: str | None = None
     subset: str | None = None
     na_action: str = "drop"
     contrasts: Mapping[str, Any] | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +112,9 @@ class ChunkLayout:
         return len(self.names)
 
     @property
-    def condition(self) -> str:
-        """What holds for the rows that are taken, and may be a ``subset``: they miss nothing that is read."""
-        subset = self.options.subset
-        needed = [f"!is.na({deparse(Name(name))})" for name in self.kinds]
-        if subset is not None:
-            needed.insert(0, deparse(Name(subset)) if subset in self.kinds else f"({subset})")
-        return " & ".join(needed)
+    def as_read(self) -> Options:
+        """The options by which another formula takes the same rows: those that miss nothing that is read here."""
+        return replace(self.options, beside=tuple(sorted({*self.options.beside, *self.kinds})))
 
     def same_as(self, other: ChunkLayout) -> bool:
         """Whether two layouts make the same columns of the same rows."""
@@ -140,7 +140,7 @@ def columns_of(reading: Reading, options: Options) -> set[str]:
     nodes = [reading.parsed.response, *reading.values, *reading.fixed.offsets]
     nodes += [factor for bar in reading.parsed.bars for factor in bar.factors]
     names = set().union(*map(names_in, nodes))
-    return names | {name for name in (options.weights, options.offset) if name is not None}
+    return names | set(options.beside) | {name for name in (options.weights, options.offset) if name is not None}
 
 
 def layout_of(reading: Reading, options: Options, learned: Learned, kinds: Kinds) -> ChunkLayout:

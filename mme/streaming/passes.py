@@ -101,6 +101,7 @@ def names_of(parsed: Parsed, options: Options, known: Collection[str] | None) ->
     for bar in parsed.bars:
         nodes += [*bar.factors, *bar.left.variables, *(one for one in (bar.time, bar.by) if one is not None)]
     names = set().union(*map(names_in, nodes))
+    names |= set(options.beside)
     for given in (options.weights, options.offset, options.subset):
         if given is not None:
             is_name = given in known if known is not None else _NAME.fullmatch(given) is not None

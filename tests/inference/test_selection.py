@@ -52,6 +52,21 @@ def test_ranova_is_that_of_lmertest(name, sleep, oats):
         assert row["p"] == pytest.approx(p, rel=1e-4)
 
 
+@pytest.mark.parametrize("x", ["scale(Days)", "poly(Days, 2)"])
+def test_models_with_a_term_less_keep_what_transforms_learned_of_all_rows(x):
+    """The REML criterion has the units of X: a mean or basis of other rows would change it."""
+    data = mme.load("sleepstudy").assign(z=lambda one: (one.Days % 3).where(one.Days < 9))
+    data.loc[::7, "Reaction"] = np.nan
+    fit = mme.lmer(f"Reaction ~ {x} + z + (Days | Subject)", data)
+    direct = mme.lmer(f"Reaction ~ {x} + z + (1 | Subject)", data)
+    for table in (fit.ranova(), mme.lmer(fit.formula, [data[:50], data[50:]]).ranova()):
+        assert table["lrt"].iloc[1] == pytest.approx(direct.criterion - fit.criterion, rel=1e-6)
+        assert 0.0 < table["p_boundary"].iloc[1] < table["p"].iloc[1]
+    less = mme.lmer(f"Reaction ~ {x} + (Days | Subject)", data.assign(Reaction=data.Reaction.where(data.z.notna())))
+    ml = less.update("~ .", method="ML").criterion - fit.update("~ .", method="ML").criterion
+    assert fit.drop1(test="lrt").loc["z", "lrt"] == pytest.approx(ml, rel=1e-6)
+
+
 def test_ranova_counts_the_boundary_in_a_column_of_its_own(sleep, oats):
     one = oats.ranova().loc["(1 | Block)"]
     assert one["p_boundary"] == pytest.approx(one["p"] / 2)

@@ -24,6 +24,9 @@ from mme.fitted.record import Fitted
 from mme.inference.comparison.comparable import check_comparable, check_same_records, within_span
 from mme.inference.comparison.random_blocks import RandomBlock, blocks
 
+# What a search knows a criterion to.
+_KNOWN = 1e-6
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -61,8 +64,8 @@ class Difference:
 
 
 def _tail(df: int, t: float) -> float:
-    """P(chi2_df >= t); chi2_0 is zero."""
-    return float(t <= 0.0) if df == 0 else float(chdtrc(df, t))
+    """P(chi2_df >= t); chi2_0 is zero, and so is a ratio of criteria below what a search knows them to."""
+    return float(t <= _KNOWN) if df == 0 else float(chdtrc(df, t))
 
 
 def difference(small: Record, large: Record) -> Difference:

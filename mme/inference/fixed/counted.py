@@ -27,8 +27,10 @@ from mme.formula.parser import parse_expression
 from mme.formula.syntax import deparse, names_in
 from mme.inference.fixed.reference import FTest, Reference, independent
 from mme.inference.fixed.treatment import owners_of
+from mme.model.compressed import Compressed
 from mme.model.term import Term
 from mme.numeric.limits import limits
+from mme.numeric.rank import RANK_TOLERANCE
 from mme.tables.levels import varies_within
 
 
@@ -74,7 +76,7 @@ def containment(fit: Fitted) -> Allotted:
         so_far = np.column_stack([so_far, Z])
         added.append(_rank(so_far) - rank)
         rank += added[-1]
-    left = fit.model.n - rank
+    left = fit.model.n_records - rank
     variables = {owner: _names(owner) for owner in dict.fromkeys(owners_of(fit))}
 
     def of(term: str) -> int:
@@ -95,11 +97,25 @@ def between_within(fit: Fitted) -> Allotted:
     """
     subject = subjects(fit, "ddf='between-within'")
     X, J = fit.model.X[:, fit.basis.kept], int(subject.max()) + 1
+    constant = _constant(X, subject, J) if fit.model.compressed is None else _of_ones(X, subject, fit.model.compressed)
+    between, within = J - int(constant.sum()), fit.model.n_records - J - int((~constant).sum())
+    return Allotted(fit.estimates.beta, fit.estimates.half, np.where(constant, between, within).astype(float))
+
+
+def _constant(X: np.ndarray, subject: np.ndarray, J: int) -> np.ndarray:
+    """Which columns (p,) have one value in all records of each of J subjects."""
     first = np.zeros(J, dtype=np.int64)
     first[subject] = np.arange(subject.size)
-    constant = (X[first[subject]] == X).all(axis=0)
-    between, within = J - int(constant.sum()), fit.model.n - J - int((~constant).sum())
-    return Allotted(fit.estimates.beta, fit.estimates.half, np.where(constant, between, within).astype(float))
+    return np.asarray((X[first[subject]] == X).all(axis=0))
+
+
+def _of_ones(X: np.ndarray, subject: np.ndarray, compressed: Compressed) -> np.ndarray:
+    """The same of rows of sums, where one value is a multiple c = 1'x / 1'1 of the rows that ones have become."""
+    ones = compressed.ones
+    squares = np.bincount(subject, ones**2)
+    c = np.column_stack([np.bincount(subject, ones * x) for x in X.T]) / squares[:, None]
+    left = np.linalg.norm(X - c[subject] * ones[:, None], axis=0)
+    return np.asarray(left <= RANK_TOLERANCE * np.linalg.norm(X, axis=0))
 
 
 def subjects(fit: Fitted, what: str) -> np.ndarray:

@@ -91,6 +91,8 @@ class Grid:
         L = np.empty((prod(shape), owners.size))
         for (axes, terms), size, start, stop in zip(crossed, sizes, starts[:-1], starts[1:], strict=True):
             columns = np.isin(owners, terms)
+            if not columns.any():
+                continue
             L[:, columns] = self.averaged(X[start:stop, columns], size, axes, cells, weights)
         return L
 
@@ -193,15 +195,18 @@ class Grid:
             axis: np.zeros(prod(shape), np.intp) for axis in [*self.factors, *self.values]
         }
         places |= dict(zip(axes, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
-        own = [
+        columns = np.isin(np.array(self.spec.column_terms, dtype=object), self.terms_of(axes))
+        random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
+        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self.rows(places, prod(shape)), self.X))
+        return here, there
+
+    def terms_of(self, axes: Sequence[Axis]) -> list[str]:
+        """The terms of these axes alone."""
+        return [
             ":".join(map(deparse, term))
             for term in self.spec.fixed.terms
             if term and all(node in axes or deparse(node) in axes for node in term)
         ]
-        columns = np.isin(np.array(self.spec.column_terms, dtype=object), own)
-        random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
-        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self.rows(places, prod(shape)), self.X))
-        return here, there
 
     def occurring(self, nest: list[Node], axes: list[Axis]) -> np.ndarray:
         """Which combinations of a nest occur, with an axis of one for each axis that is not in it."""

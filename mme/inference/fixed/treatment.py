@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.fitted.common import Record
+from mme.fitted.common import Record, require_records
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast
 from mme.formula.columns import Coded, Variable, build
@@ -33,7 +33,15 @@ def owners_of(fit: Record) -> np.ndarray:
 
 
 def triangle_of(fit: Record) -> np.ndarray:
-    """R of the QR of X's kept columns, neither weighted nor whitened."""
+    """R of the QR of X's kept columns, neither weighted nor whitened.
+
+    Raises
+    ------
+    MMEError
+        The fit has sums of weighted records alone.
+    """
+    if fit.model.compressed is not None and fit.model.compressed.weighted:
+        require_records(fit, "anova() of type 1 or 2 beside weights")
     if fit.model.weights is None and fit.model.residual is None:
         return fit.basis.R
     return np.asarray(np.linalg.qr(fit.model.X[:, fit.basis.kept], mode="r"))
@@ -121,7 +129,7 @@ def _in_treatment(fit: Record, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarr
         return np.eye(len(N)), np.arange(len(N)), N
     B = _sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
     # X_kept has full rank, so that B alone tells; columns of X_t far from zero look alike.
-    seen = np.linalg.norm(triangle_of(fit), axis=0)[: kept.size, None] * B
+    seen = np.linalg.norm(fit.basis.R, axis=0)[: kept.size, None] * B
     length = np.linalg.norm(seen, axis=0)
     kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
     to_user = np.linalg.inv(B[:, kept])

@@ -14,6 +14,8 @@ from mme.formula.specification import Specification
 from mme.formula.wide_columns import build_wide
 from mme.inference.fixed.bound import columns_of_factors
 from mme.inference.fixed.reference_grid import Axis, Grid
+from mme.inference.fixed.summed_grid import SummedGrid
+from mme.model.compressed import Compressed
 
 
 class WideGrid(Grid):
@@ -85,7 +87,7 @@ class WideGrid(Grid):
             return np.asarray(W / W.sum(axis=0))
 
 
-def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: Any) -> Grid:
+def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: Any, sums: Compressed | None = None) -> Grid:
     """The grid with covariates at the values ``at``, at both values of a column that has two, or at their means.
 
     A transform is that of the mean of its column, f(mean(x)) and not mean(f(x)), unless ``at`` gives its value, or
@@ -93,4 +95,6 @@ def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: Any) ->
     """
     bound = columns_of_factors(spec, at)
     two_valued = {name: np.array(two) for name, two in spec.two_valued.items() if name not in bound}
+    if sums is not None:
+        return SummedGrid(spec, two_valued | dict(at), bound, X, sums)
     return (WideGrid if sp.issparse(X) else Grid)(spec, two_valued | dict(at), bound, X)

@@ -33,7 +33,7 @@ def drop1(fit: Record, refitted: Refitted, test: str | None, ddf: str) -> pd.Dat
         The test is another, F is asked of a generalised model, or the fit is not by formula.
     """
     linear = isinstance(fit, Fitted)
-    chosen = test if test is not None else ("F" if linear else "LRT")
+    chosen = ("F" if linear else "LRT") if test is None else test.upper() if isinstance(test, str) else test
     if not is_word(chosen, _TESTS):
         raise MMEError(f"test must be 'F' or 'LRT' (likelihood ratio), got {shown(test)}")
     if chosen == "F":

@@ -1,0 +1,97 @@
+"""The reference grid of a fit by sums: what levels occur together, of X'X in the place of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from math import prod
+
+import numpy as np
+
+from mme.errors import MMEError
+from mme.formula.columns import INTERCEPT
+from mme.formula.syntax import Node, deparse
+from mme.inference.fixed.reference_grid import Axis, Grid
+from mme.model.compressed import Compressed
+
+# Counts are whole numbers to this, and a sum of weights beside the largest is none below it.
+_WHOLE = 1e-6
+# Columns beyond which their combinations are not sought.
+_MOST = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class SummedGrid(Grid):
+    """:class:`Grid` of rows that stand for many records.
+
+    Where the columns of some axes have combinations that are one at one combination of levels and zero at all others,
+    X C = (indicators), the records with level i of these and level j of others are (C' X'X D)_ij: rows of sums have
+    the X'X of their records.
+    """
+
+    sums: Compressed
+
+    def counts(self, axes: Sequence[Axis]) -> np.ndarray:
+        """Records at each combination of these axes (sizes of the axes).
+
+        Raises
+        ------
+        MMEError
+            X'X does not tell them, or the records have weights, whose sums alone are known.
+        """
+        if not axes:
+            return np.array(self.sums.n)
+        found = None if self.sums.weighted else self._of_sums(axes)
+        if found is None or (np.abs(found - np.rint(found)) > _WHOLE * np.maximum(found, 1.0)).any():
+            names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
+            raise MMEError(
+                f"weights of means need the records of each combination of {names}, which a fit of sums by level does "
+                f"not know{' beside weights' if self.sums.weighted else ''}; fit the formula to a table in memory"
+            )
+        return np.rint(found)
+
+    def _together(self, nodes: list[Node]) -> np.ndarray:
+        found = self._of_sums(nodes)
+        if found is None:
+            return np.ones([self.size(node) for node in nodes], dtype=bool)  # as if all occurred
+        return np.asarray(found > _WHOLE * found.max())
+
+    def _of_sums(self, axes: Sequence[Axis]) -> np.ndarray | None:
+        """Records, or the sums of their weights, at each combination; None: X'X does not tell."""
+        for one, other in _splits(list(axes)):
+            C, D = self._indicators(one), self._indicators(other)
+            if C is None or D is None:
+                continue
+            found = np.einsum("ai,ab,bi->i", C, self._XX, C) if not other else C.T @ self._XX @ D
+            found = found.reshape([self.size(axis) for axis in (*one, *other)])
+            return np.asarray(found.transpose([(*one, *other).index(axis) for axis in axes]))
+        return None
+
+    @cached_property
+    def _XX(self) -> np.ndarray:
+        return np.asarray(self.X.T @ self.X)
+
+    def _indicators(self, axes: list[Axis]) -> np.ndarray | None:
+        """C (columns, combinations) with X C one at a combination of levels; None: the columns have none."""
+        shape = [self.size(axis) for axis in axes]
+        n = prod(shape)
+        places = {axis: np.zeros(n, dtype=np.intp) for axis in [*self.factors, *self.values]}
+        places |= dict(zip(axes, np.indices(shape).reshape(len(shape), n), strict=True))
+        own = np.flatnonzero(np.isin(np.array(self.spec.column_terms, dtype=object), [INTERCEPT, *self.terms_of(axes)]))
+        if not n <= own.size <= _MOST:
+            return None
+        U, C = self.rows(places, n)[:, own], np.zeros((self.X.shape[1], n))
+        try:
+            C[own] = np.linalg.inv(U) if own.size == n else np.linalg.lstsq(U, np.eye(n), rcond=None)[0]
+        except np.linalg.LinAlgError:
+            return None
+        return C if np.allclose(U @ C[own], np.eye(n), atol=_WHOLE) else None
+
+
+def _splits(axes: list[Axis]) -> Iterator[tuple[list[Axis], list[Axis]]]:
+    """All ways to part the axes in two, none in the other first."""
+    for size in range(len(axes) // 2 + 1):
+        for other in combinations(axes, size):
+            yield [axis for axis in axes if axis not in other], list(other)
