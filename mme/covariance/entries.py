@@ -149,7 +149,7 @@ class FreeEntries(GStructure):
 
     @property
     def natural_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of standard deviations and of correlations."""
+        """What values the natural parameters can take: those of standard deviations and of correlations."""
         return tuple((0.0, np.inf) if is_sd else (-1.0, 1.0) for is_sd in self.diagonal.tolist())
 
     def hold(self, theta: np.ndarray, at: int, axes: Axes | None = None) -> Held:

@@ -43,7 +43,7 @@ class Extended(GStructure):
 
     @property
     def diagonal(self) -> np.ndarray:  # type: ignore[override]
-        """Those of T."""
+        """Which entries of theta stand on the diagonal of T."""
         return self._of_T(self.inner.diagonal)
 
     @property
@@ -56,18 +56,18 @@ class Extended(GStructure):
         return self.inner.T(theta[: self.inner.k])
 
     def inside(self, theta: np.ndarray, least: np.ndarray) -> np.ndarray:
-        """That of T."""
+        """Theta at which T is not singular: that of the structure of T."""
         k = self.inner.k
         return np.append(self.inner.inside(theta[:k], least[:k]), theta[k:])
 
     def slopes(self, theta: np.ndarray, unit: np.ndarray) -> np.ndarray:
-        """Those of T, which the relationship's parameters leave as it is."""
+        """The derivatives of T T': those of the structure of T, which the relationship's parameters leave as it is."""
         k = self.inner.k
         still = np.zeros((self.k - k, self.q, self.q))
         return np.concatenate([self.inner.slopes(theta[:k], unit[:k]), still])
 
     def curvature(self, theta: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Those of T."""
+        """Second derivatives of <weights, T T'>: those of the structure of T."""
         k, out = self.inner.k, np.zeros((self.k, self.k))
         out[:k, :k] = self.inner.curvature(theta[:k], unit[:k], weights)
         return out
@@ -78,15 +78,15 @@ class Extended(GStructure):
         return self.inner.is_even
 
     def with_inverse(self, least: np.ndarray) -> Extended:
-        """That of T."""
+        """A structure beside it whose T T' has an inverse: that of the structure of T."""
         return self.with_inner(self.inner.with_inverse(least))
 
     def edge(self, theta: np.ndarray) -> np.ndarray:
-        """Those of T."""
+        """Which entries of theta are at the edge of the model: those of the structure of T."""
         return self._of_T(self.inner.edge(theta[: self.inner.k]))
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
-        """That of T."""
+        """The theta that is reported: that of the structure of T."""
         return np.append(self.inner.canonical(theta[: self.inner.k]), self.coordinates(theta))
 
     @property
@@ -95,20 +95,20 @@ class Extended(GStructure):
         return self.inner.mixes
 
     def mixed(self, theta: np.ndarray, A: np.ndarray) -> np.ndarray:
-        """That of T; the relationship is among levels, not among columns."""
+        """The theta of A T T'A': that of the structure of T; the relationship is among levels, not among columns."""
         return np.append(self.inner.mixed(theta[: self.inner.k], A), self.coordinates(theta))
 
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        """That of T, and the first start of the relationship."""
+        """Theta to start from: that of the structure of T, and the first start of the relationship."""
         return np.append(self.inner.nearest(H, floor), self.relationship.starts()[0])
 
     def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
-        """Those of T."""
+        """Thetas where another valley may be: those of the structure of T."""
         for inner in self.inner.elsewhere(theta[: self.inner.k], size[: self.inner.k]):
             yield np.append(inner, self.coordinates(theta))
 
     def nothing(self, theta: np.ndarray) -> np.ndarray:
-        """That of T."""
+        """The theta of no variance: that of the structure of T."""
         return np.append(self.inner.nothing(theta[: self.inner.k]), self.coordinates(theta))
 
     def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
@@ -130,21 +130,21 @@ class Extended(GStructure):
 
     @property
     def times_sigma(self) -> np.ndarray:
-        """Those of T."""
+        """Which natural parameters are in units of sigma: those of the structure of T."""
         return self._of_T(self.inner.times_sigma)
 
     def natural_names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
-        """Those of T, then ``range|g``."""
+        """Names of the natural parameters: those of the structure of T, then ``range|g``."""
         return (*self.inner.natural_names(term, columns), *(f"{name}|{term}" for name in self.relationship.names))
 
     def natural(self, theta: np.ndarray, sigma: float) -> np.ndarray:
-        """Those of T, and those of the relationship."""
+        """The natural parameters: those of the structure of T, and those of the relationship."""
         own = self.inner.natural(theta[: self.inner.k], sigma)
         return np.append(own, self.relationship.natural(self.coordinates(theta)))
 
     @property
     def natural_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of T, and those of the relationship."""
+        """What values the natural parameters can take: those of the structure of T, and those of the relationship."""
         return (*self.inner.natural_bounds, *self.relationship.bounds)
 
     def hold(self, theta: np.ndarray, at: int, axes: Axes | None = None) -> Held:
@@ -174,12 +174,12 @@ class Extended(GStructure):
         return hold_entry(theta, at, self.diagonal, self.natural_bounds[at], coordinate)
 
     def lost_with(self, columns: np.ndarray) -> np.ndarray | None:
-        """Those of T; the parameters of the relationship stay."""
+        """Entries of theta lost with these columns: those of the structure of T; the relationship's parameters stay."""
         lost = self.inner.lost_with(columns)
         return None if lost is None else self._of_T(lost)
 
     def columns_of(self, entries: np.ndarray) -> np.ndarray:
-        """Those of T."""
+        """Columns with a standard deviation among these entries of theta: those of the structure of T."""
         return self.inner.columns_of(entries[: self.inner.k])
 
     def related(self, relationship: Any, theta: np.ndarray) -> Any:

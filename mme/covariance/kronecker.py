@@ -50,7 +50,7 @@ class Kronecker(GStructure):
 
     @property
     def k(self) -> int:  # type: ignore[override]
-        """Length of theta: that of both, less one."""
+        """Length of theta: that of both factors, less one."""
         return self.one.k + self.two.k - 1
 
     @cached_property
@@ -69,7 +69,7 @@ class Kronecker(GStructure):
 
     @property
     def diagonal(self) -> np.ndarray:  # type: ignore[override]
-        """Those of both."""
+        """Which entries of theta stand on the diagonal of T: those of both factors."""
         return self._joined(self.one.diagonal, self.two.diagonal)
 
     def T(self, theta: np.ndarray) -> np.ndarray:
@@ -83,11 +83,11 @@ class Kronecker(GStructure):
         return T[0] @ T[0].T, T[1] @ T[1].T
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
-        """Those of both."""
+        """The theta that is reported: those of both factors."""
         return self._joined(*(part.canonical(piece) for part, piece in zip(self.parts, self.each(theta), strict=True)))
 
     def edge(self, theta: np.ndarray) -> np.ndarray:
-        """Those of both."""
+        """Which entries of theta are at the edge of the model: those of both factors."""
         return self._joined(*(part.edge(piece) for part, piece in zip(self.parts, self.each(theta), strict=True)))
 
     def nothing(self, theta: np.ndarray) -> np.ndarray:
@@ -97,13 +97,13 @@ class Kronecker(GStructure):
         return self._joined(*pieces)
 
     def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
-        """Those of that which has the scale."""
+        """Thetas where another valley may be: those of the factor that has the scale."""
         at, (pieces, sizes) = 1 - self.relative, (self.each(theta), self.each(size))
         for other in self.parts[at].elsewhere(pieces[at], sizes[at]):
             yield self._joined(*(other if i == at else piece for i, piece in enumerate(pieces)))
 
     def inside(self, theta: np.ndarray, least: np.ndarray) -> np.ndarray:
-        """Those of both."""
+        """Theta at which T is not singular: those of both factors."""
         pieces = zip(self.parts, self.each(theta), self.each(least, 0.0), strict=True)
         return self._joined(*(part.inside(piece, small) for part, piece, small in pieces))
 
@@ -126,7 +126,7 @@ class Kronecker(GStructure):
         return self._joined(*pieces)
 
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
-        """Those of the first pair, and ratios to it."""
+        """A value for each entry of theta: those of the first pair, and ratios to it."""
         table = of_columns.reshape(self.one.q, self.two.q)
         rows = [table[:, 0], table[0]]
         rows[self.relative] = rows[self.relative] / rows[self.relative][0]
@@ -154,31 +154,31 @@ class Kronecker(GStructure):
         return tuple(np.delete(np.array([*made[0], *made[1]], dtype=object), self.fixed).tolist())
 
     def names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
-        """Those of both, by their own columns."""
+        """Names of theta: those of both factors, by their own columns."""
         one, two = (part.names(term, own) for part, own in zip(self.parts, self.labels(columns), strict=True))
         return self._names((one, two))
 
     def natural_names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
-        """Those of both, by their own columns."""
+        """Names of the natural parameters: those of both factors, by their own columns."""
         one, two = (part.natural_names(term, own) for part, own in zip(self.parts, self.labels(columns), strict=True))
         return self._names((one, two))
 
     def natural(self, theta: np.ndarray, sigma: float) -> np.ndarray:
-        """Those of both, sigma in those that have the scale."""
+        """The natural parameters: those of both factors, sigma in those of the factor that has the scale."""
         sigmas = (sigma, 1.0) if self.relative else (1.0, sigma)
         pieces = zip(self.parts, self.each(theta), sigmas, strict=True)
         return self._joined(*(part.natural(piece, scale) for part, piece, scale in pieces))
 
     @property
     def times_sigma(self) -> np.ndarray:
-        """Those of that which has the scale."""
+        """Which natural parameters are in units of sigma: those of the factor that has the scale."""
         marks = [part.times_sigma for part in self.parts]
         marks[self.relative] = np.zeros(marks[self.relative].size, dtype=bool)
         return self._joined(*marks)
 
     @property
     def natural_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of both."""
+        """What values the natural parameters can take: those of both factors."""
         bounds = [*self.one.natural_bounds, *self.two.natural_bounds]
         return tuple(bound for i, bound in enumerate(bounds) if i != self.fixed)
 
@@ -238,7 +238,7 @@ class Kronecker(GStructure):
         return self.one.is_even and self.two.is_even
 
     def with_inverse(self, least: np.ndarray) -> Kronecker:
-        """That of both."""
+        """A structure beside it whose T T' has an inverse: that of both factors."""
         table = least.reshape(self.one.q, self.two.q)
         return replace(self, one=self.one.with_inverse(table[:, 0]), two=self.two.with_inverse(table[0]))
 

@@ -47,7 +47,7 @@ class SharedColumns(GStructure):
 
     @property
     def diagonal(self) -> np.ndarray:  # type: ignore[override]
-        """Those of the coefficients."""
+        """Which entries of theta stand on the diagonal of T: those of the structure of the coefficients."""
         return self.own.diagonal
 
     @property
@@ -90,60 +90,60 @@ class SharedColumns(GStructure):
         return np.asarray(self._S.T @ values) / self._S.sum(axis=0)
 
     def nearest(self, H: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        """That of the coefficients, for the mean of H over the columns of each."""
+        """Theta to start from: that of the coefficients, for the mean of H over the columns of each."""
         mean = self._S / self._S.sum(axis=0)
         own = mean.T @ H @ mean
         np.fill_diagonal(own, self._of_columns(np.diag(H)))
         return self.own.nearest(own, self._of_columns(floor))
 
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
-        """That of the coefficients."""
+        """A value for each entry of theta: that of the structure of the coefficients."""
         return self.own.per_row(np.exp(self._of_columns(np.log(np.maximum(of_columns, 1e-300)))), of_others)
 
     def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
-        """That of the coefficients."""
+        """How far off a start may be: that of the structure of the coefficients."""
         return self.own.radius(np.exp(self._of_columns(np.log(np.maximum(of_columns, 1e-300)))), of_others)
 
     def names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
-        """Those of the coefficients, by the names of their first columns."""
+        """Names of theta: those of the structure of the coefficients, by the names of their first columns."""
         return self.own.names(term, [columns[j] for j in self.chosen.tolist()])
 
     def natural_names(self, term: str, columns: Sequence[str]) -> tuple[str, ...]:
-        """Those of the coefficients."""
+        """Names of the natural parameters: those of the structure of the coefficients."""
         return self.own.natural_names(term, [columns[j] for j in self.chosen.tolist()])
 
     @property
     def times_sigma(self) -> np.ndarray:
-        """Those of the coefficients."""
+        """Which natural parameters are in units of sigma: those of the structure of the coefficients."""
         return self.own.times_sigma
 
     def natural(self, theta: np.ndarray, sigma: float) -> np.ndarray:
-        """Those of the coefficients."""
+        """The natural parameters: those of the structure of the coefficients."""
         return self.own.natural(theta, sigma)
 
     @property
     def natural_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of the coefficients."""
+        """What values the natural parameters can take: those of the structure of the coefficients."""
         return self.own.natural_bounds
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
-        """That of the coefficients."""
+        """The theta that is reported: that of the structure of the coefficients."""
         return self.own.canonical(theta)
 
     def edge(self, theta: np.ndarray) -> np.ndarray:
-        """That of the coefficients."""
+        """Which entries of theta are at the edge of the model: that of the structure of the coefficients."""
         return self.own.edge(theta)
 
     def nothing(self, theta: np.ndarray) -> np.ndarray:
-        """That of the coefficients."""
+        """The theta of no variance: that of the structure of the coefficients."""
         return self.own.nothing(theta)
 
     def elsewhere(self, theta: np.ndarray, size: np.ndarray) -> Iterator[np.ndarray]:
-        """Those of the coefficients."""
+        """Thetas where another valley may be: those of the structure of the coefficients."""
         return self.own.elsewhere(theta, size)
 
     def inside(self, theta: np.ndarray, least: np.ndarray) -> np.ndarray:
-        """That of the coefficients."""
+        """Theta at which T is not singular: that of the structure of the coefficients."""
         return self.own.inside(theta, least)
 
     def columns_of(self, entries: np.ndarray) -> np.ndarray:
@@ -161,7 +161,7 @@ class SharedColumns(GStructure):
         return None if found is None else ([self._S @ F for F in found[0]], found[1])
 
     def added(self, theta: np.ndarray, F: np.ndarray, t: float) -> np.ndarray:
-        """That of the coefficients."""
+        """The theta of T T' + t F F': that of the structure of the coefficients."""
         return self.own.added(theta, F[self.chosen], t)
 
     def columns_summed(self, Z: sp.csr_array) -> sp.csr_array:
@@ -174,7 +174,7 @@ class SharedColumns(GStructure):
         return np.asarray(self._S @ self.own.slopes(theta, unit) @ self._S.T)
 
     def curvature(self, theta: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """That of the coefficients, weights S'W S."""
+        """Second derivatives of <weights, T T'>: that of the structure of the coefficients, weights S'W S."""
         return self.own.curvature(theta, unit, self._S.T @ weights @ self._S)
 
 

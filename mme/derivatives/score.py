@@ -91,7 +91,7 @@ class Score:
 
     @property
     def weights(self) -> np.ndarray:
-        """Of the rows of (P) in S (p + 1,)."""
+        """The weights in S of the rows of (P) (p + 1,)."""
         return np.append(np.full(self.objective.system.p, float(self.objective.constants.reml)), self.share * self.c)
 
     @cached_property

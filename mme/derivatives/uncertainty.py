@@ -1,12 +1,11 @@
-r"""What remains uncertain of the random and the fixed effects where records meet: whitened rows of P, group by group.
+r"""Blocks of P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1 among records of one group, and Z'P Z level by level.
 
 With H = Lambda M^-1 Lambda', E = H Z'Q L_X^-T and k = V^-1 Q L_X^-T of :mod:`mme.solution.prediction_error`, all of
 whitened records,
 
     V^-1 = I - Z H Z',      P = V^-1 - k k',      e = P y                                                        (P)
 
-Of P the blocks among records of one group of the residual structure are made, and Z'P Z of each term by level: nothing
-of size n x n.
+Groups are those of the residual structure, levels those of each term: nothing of size n x n is made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-r"""(P) where a record has several levels of a factor: where the whitening mixes levels, or each column has its own.
+r"""The uncertainty (P) of :mod:`mme.derivatives.uncertainty` where a record has several levels of one factor.
 
-Levels then meet that share no record, and H = Lambda M^-1 Lambda' is made whole, among all q effects: for models in
-which n q numbers are few. Z is the sparse matrix of all blocks, level by level.
+It has them where the whitening mixes records of different levels, or where each column has levels of its own.
+
+Levels then meet that share no record, so that H = Lambda M^-1 Lambda' is made whole, among all q effects: this serves
+models in which n q numbers are few. Z is the sparse matrix of all blocks, level by level.
 """
 
 from __future__ import annotations

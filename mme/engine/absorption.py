@@ -1,4 +1,4 @@
-r"""Orthogonal absorption of a block-diagonal term (DESIGN, section 2).
+r"""Orthogonal absorption of a random term whose levels are independent of each other.
 
 With the QR of each level's rows, Z_g = Q_g R_g, every other column N splits into its part within levels,
 (I - QQ')N, and N_g = Q_g'N. For every T the Schur complement of the term is

@@ -1,6 +1,6 @@
 """The fixed part, conditioned: an orthonormal basis of X, its rank, and the response as its OLS residual.
 
-Replacing X by X R^-1 and y by y - X beta_0 are exact invariances of the model (DESIGN, "Conditioning"); they keep
+Replacing X by X R^-1 and y by y - X beta_0 are exact invariances of the model: they change no estimate, and keep
 every later cross-product of order one, whatever the units of X and the size of y. So is x - c for x (``centring.py``).
 """
 

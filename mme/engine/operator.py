@@ -1,4 +1,4 @@
-r"""M of (S) as a product, at one theta, for conjugate gradients: no square of it is made.
+r"""Products of M with columns, at one theta, as conjugate gradients need them: M itself (``schur.py``) is never formed.
 
     M v = Lambda'(Z_2'Z_2 - sum_g B_g'(I - W_g)B_g) Lambda v + (K^-1 (x) I) v
 

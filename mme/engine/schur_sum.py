@@ -1,4 +1,4 @@
-"""(S) without a list of products: whole, for a dense factor, by the sums of :mod:`mme.engine.accumulation`."""
+"""The whole Schur complement, for a dense factor: added up by :mod:`mme.engine.accumulation`, no product is listed."""
 
 from __future__ import annotations
 

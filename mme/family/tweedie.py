@@ -1,4 +1,6 @@
-r"""The Tweedie family between Poisson and Gamma: zeros and positive values, sums of Gamma many by Poisson.
+r"""The Tweedie family between Poisson and Gamma: zeros and positive values.
+
+A value is the sum of Gamma variables whose number has a Poisson distribution.
 
 var(y) = (phi/a) mu^p, 1 < p < 2, log mu = eta; below, phi is phi/a. With c = (2 - p)/(p - 1) and
 J = y^(2-p) / (phi (2 - p)),

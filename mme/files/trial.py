@@ -1,4 +1,7 @@
-"""What was read back is tried before it is given out: its words against the formula, its columns on a row, its text."""
+"""What a file holds is tried before a user gets it.
+
+Its terms must be those of the formula, its columns must be computed for a row, and its text must print.
+"""
 
 from __future__ import annotations
 

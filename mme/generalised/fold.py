@@ -1,7 +1,7 @@
-r"""Modes that cease to be: log f that is not concave in eta can lose its maximum, and Laplace's approximation with it.
+r"""Where a mode ends: a log f that is not concave in eta can lose its maximum, and with it Laplace's approximation.
 
-On the way there H becomes singular, log|H| falls without end, and the criterion with it, whatever the likelihood does.
-A search that ends beside such a point has found nothing; a minimum elsewhere can be one.
+As the parameters come near such a point, H becomes singular: log|H| falls without end, and the criterion with it,
+whatever the likelihood does. A search that ends beside such a point has found no minimum; there may be one elsewhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The random effects that are not absorbed, in components: two share neither a record nor an absorbed level."""
+"""The random effects that are not absorbed, parted: two parts share neither a record nor an absorbed level."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Decay:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Those of the parameter."""
+        """What values the natural parameter can take."""
         return (-1.0, 1.0) if self.kind == "ar1" else (0.0, np.inf)
 
     def start(self, correlation: float = _START) -> float:

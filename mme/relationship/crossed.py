@@ -56,7 +56,7 @@ class Crossed(Parametric):
 
     @property
     def names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Of the chains."""
+        """Names of the parameters of the chains."""
         return self.process.names
 
     @cached_property
@@ -93,24 +93,24 @@ class Crossed(Parametric):
         return self.process.levels.size * self.logdet_known + self.known.size * self.process.logdet_at(x)
 
     def diagonal_at(self, x: np.ndarray) -> np.ndarray:
-        """That of the known one, at every place."""
+        """diag(K): that of the known one, at every place."""
         return np.tile(self.diagonal_known, self.process.levels.size)
 
     def starts(self) -> np.ndarray:
-        """Those of the chains."""
+        """Candidates to begin a search: those of the chains."""
         return self.process.starts()
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of the chains."""
+        """What values the natural parameters can take: those of the chains."""
         return self.process.bounds
 
     def natural(self, x: np.ndarray) -> np.ndarray:
-        """Those of the chains."""
+        """The natural parameters: those of the chains."""
         return self.process.natural(x)
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """Those of the chains."""
+        """Coordinates of the natural parameters: those of the chains."""
         return self.process.coordinates(natural)
 
     def extended(self, labels: np.ndarray) -> Crossed | None:

@@ -145,7 +145,7 @@ class Lattice(Parametric):
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of each axis."""
+        """What values the natural parameters can take: those of each axis."""
         return tuple(decay.bounds for decay in self.decays)
 
     def natural(self, x: np.ndarray) -> np.ndarray:

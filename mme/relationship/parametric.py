@@ -121,7 +121,7 @@ class Parametric(ABC):
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Of the natural parameters."""
+        """What values the natural parameters can take."""
         return ((-np.inf, np.inf),) * self.k
 
     @abstractmethod

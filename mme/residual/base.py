@@ -176,7 +176,7 @@ class Variance(Bound):
 
     @property
     def is_variance_function(self) -> bool:
-        """It is one."""
+        """True: R is S^2."""
         return True
 
     @abstractmethod

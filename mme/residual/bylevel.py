@@ -93,7 +93,7 @@ class _Levels(Bound):
 
     @property
     def is_linear(self) -> bool:
-        """Where each part is."""
+        """Whether R is linear in parameters of its own: where each part is."""
         return all(part.is_linear for part in self.parts)
 
     @cached_property
@@ -111,7 +111,7 @@ class _Levels(Bound):
 
     @property
     def of_mean(self) -> np.ndarray:
-        """Those of the parts."""
+        """Which coordinates say how R depends on the fitted mean: those of the parts."""
         return np.concatenate([*(part.of_mean for part in self.parts), np.zeros(len(self.parts) - 1, dtype=bool)])
 
     def about(self, fitted: np.ndarray, population: np.ndarray) -> Bound:
@@ -136,22 +136,22 @@ class _Levels(Bound):
         return np.concatenate([*starts, shifts[1:]])
 
     def radius(self) -> np.ndarray:
-        """Those of the parts, and of ratios of standard deviations."""
+        """How far off a start may be: those of the parts, and of ratios of standard deviations."""
         return np.concatenate([*(part.radius() for part in self.parts), np.full(len(self.parts) - 1, 0.5)])
 
     def natural(self, x: np.ndarray) -> np.ndarray:
-        """Those of the parts, then ratios of standard deviations."""
+        """The natural parameters: those of the parts, then ratios of standard deviations."""
         found = [(part.natural(own), np.exp(shift)) for part, _, own, shift in self.split(x)]
         return np.concatenate([*(own for own, _ in found), [ratio for _, ratio in found[1:]]])
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of the parts; ratios are positive."""
+        """What values the natural parameters can take: those of the parts; ratios are positive."""
         own = tuple(pair for part in self.parts for pair in part.bounds)
         return (*own, *((0.0, np.inf),) * (len(self.parts) - 1))
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """Those of the parts, then logarithms of the ratios."""
+        """Coordinates of the natural parameters: those of the parts, then logarithms of the ratios."""
         values = np.asarray(natural, dtype=float)
         ends = np.cumsum([part.k for part in self.parts])
         pieces = np.split(values, ends)
@@ -159,7 +159,7 @@ class _Levels(Bound):
         return np.concatenate([*own, np.log(pieces[-1])])
 
     def log_sd(self, x: np.ndarray) -> np.ndarray:
-        """Those of the parts, and log s."""
+        """Half the logarithm of diag R: those of the parts, and log s."""
         out = np.empty(self.n)
         for part, at, own, shift in self.split(x):
             out[at] = part.log_sd(own) + shift
@@ -212,12 +212,12 @@ class BoundByLevel(_Levels):
 
     @cached_property
     def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Those of the parts; None where a part has none that are known."""
+        """The places of the entries of W: those of the parts; None where a part has none that are known."""
         rows, cols = self._places
         return None if rows is None or cols is None else (rows[self._by_row], cols[self._by_row])
 
     def entry_values(self, x: np.ndarray) -> np.ndarray:
-        """Those of the parts, divided by s."""
+        """The entries of W: those of the parts, divided by s."""
         values = [part.entry_values(own) * np.exp(-shift) for part, _, own, shift in self.split(x)]
         return np.asarray(np.concatenate(values)[self._by_row])
 

@@ -84,24 +84,24 @@ class BoundEntrywise(ByGroup):
         return self.title
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
-        """Those of the factors."""
+        """Coordinates to begin a search: those of the factors."""
         return np.concatenate([part.start() for part in self.parts])
 
     def radius(self) -> np.ndarray:
-        """Those of the factors."""
+        """How far off a start may be: those of the factors."""
         return np.concatenate([part.radius() for part in self.parts])
 
     def natural(self, x: np.ndarray) -> np.ndarray:
-        """Those of the factors."""
+        """The natural parameters: those of the factors."""
         return np.concatenate([part.natural(own) for part, own in zip(self.parts, self._split(x), strict=True)])
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of the factors."""
+        """What values the natural parameters can take: those of the factors."""
         return tuple(pair for part in self.parts for pair in part.bounds)
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """Those of the factors."""
+        """Coordinates of the natural parameters: those of the factors."""
         pieces = self._split(np.asarray(natural, dtype=float))
         return np.concatenate([part.coordinates(own) for part, own in zip(self.parts, pieces, strict=True)])
 

@@ -56,7 +56,7 @@ class BoundField(Bound):
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Those of each axis."""
+        """What values the natural parameters can take: those of each axis."""
         return tuple(decay.bounds for decay in self.decays)
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ class BoundField(Bound):
         return np.where(same_group(self.codes, index), self._correlations(x, index[:, None], index[None, :]), 0.0)
 
     def block_slopes(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
-        """That of one axis times the correlations along the others."""
+        """Slopes of the correlations: that of one axis times the correlations along the others."""
         one, other = members[:, :, None], members[:, None, :]
         lags = [self._lag(a, one, other) for a in range(len(self.decays))]
         each = [decay.correlation(at, lag) for decay, at, lag in zip(self.decays, x, lags, strict=True)]

@@ -59,11 +59,11 @@ class BoundNugget(ByGroup):
         return np.append(self.of.start(residual), np.log(_START / (1.0 - _START)))
 
     def radius(self) -> np.ndarray:
-        """That of the correlation, and of a share."""
+        """How far off a start may be: that of the correlation, and of a share."""
         return np.append(self.of.radius(), 0.5)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
-        """Those of the correlation, and nu."""
+        """The natural parameters: those of the correlation, and nu."""
         return np.append(self.of.natural(x[:-1]), logistic(x[-1:])[0])
 
     @property
@@ -72,7 +72,7 @@ class BoundNugget(ByGroup):
         return (*self.of.bounds, (0.0, 1.0))
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """Those of the correlation, and logit(nu)."""
+        """Coordinates of the natural parameters: those of the correlation, and logit(nu)."""
         nugget = np.asarray(natural, dtype=float)[-1:]
         return np.append(self.of.coordinates(np.asarray(natural)[:-1]), np.log(nugget) - np.log1p(-nugget))
 

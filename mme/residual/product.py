@@ -86,11 +86,11 @@ class Product(Bound):
 
     @property
     def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Those of the correlation."""
+        """The places of the entries of W: those of the correlation."""
         return None if self.correlation is None else self.correlation.entries
 
     def entry_values(self, x: np.ndarray) -> np.ndarray:
-        """Those of the correlation, columns over S."""
+        """The entries of W: those of the correlation, columns over S."""
         assert self.correlation is not None
         assert self.correlation.entries is not None
         own = self.correlation.entry_values(x[: self.correlation.k])
@@ -108,7 +108,7 @@ class Product(Bound):
 
     @property
     def of_mean(self) -> np.ndarray:
-        """Those of the parts."""
+        """Which coordinates say how R depends on the fitted mean: those of the parts."""
         return np.concatenate([part.of_mean for part in self.parts])
 
     def about(self, fitted: np.ndarray, population: np.ndarray) -> Product:

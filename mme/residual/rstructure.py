@@ -103,7 +103,7 @@ class Times(RStructure):
     parts: tuple[RStructure, ...]
 
     def reads(self) -> tuple[Any, ...]:
-        """Those of its factors."""
+        """The columns that it reads: those of its factors."""
         return tuple(one for part in self.parts for one in part.reads())
 
     def correlations(self, column: Column, n: int) -> tuple[list[RStructure], list[Bound]]:
@@ -132,7 +132,7 @@ class ByLevel(RStructure):
     level: Any
 
     def reads(self) -> tuple[Any, ...]:
-        """Those of the structure, and the factor."""
+        """The columns that it reads: those of the structure, and the factor."""
         return (*self.structure.reads(), self.level)
 
     def bind(self, column: Column, n: int) -> Bound:
@@ -147,7 +147,7 @@ class WithNugget(RStructure):
     structure: RStructure
 
     def reads(self) -> tuple[Any, ...]:
-        """Those of the structure."""
+        """The columns that it reads: those of the structure."""
         return self.structure.reads()
 
     def bind(self, column: Column, n: int) -> Bound:

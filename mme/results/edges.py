@@ -1,4 +1,4 @@
-"""Zeros of T in words: variances of zero, and coefficients that are tied to others."""
+"""What zeros of T mean, in words: variances of zero, and coefficients that others determine."""
 
 from __future__ import annotations
 

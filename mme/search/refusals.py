@@ -1,4 +1,4 @@
-"""Models that a search refuses, before it starts or at its end."""
+"""Models that a search refuses with an error, before it starts or at its end."""
 
 from __future__ import annotations
 

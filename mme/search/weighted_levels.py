@@ -1,4 +1,4 @@
-"""The levels of a block as the moments see them: weighted as if H were one, alike, or each by its records."""
+"""The levels of a block with the weights that moments give them: as if H were one, all alike, or by their records."""
 
 from __future__ import annotations
 
