@@ -110,7 +110,7 @@ LINEAR = {
 
 
 def alias(fit: Any, name: str) -> Any:
-    """What a name of another package is of a fit.
+    """What a fit has under a name that another package uses.
 
     Raises
     ------

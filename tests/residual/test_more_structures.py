@@ -68,3 +68,29 @@ def test_a_matern_correlation_of_smoothness_one_half_is_the_exponential_with_its
     x, every = np.array([0.3]), np.arange(12)
     np.testing.assert_allclose(one.covariance(x, every), other.covariance(x, every), rtol=1e-13)
     np.testing.assert_allclose(one.changes(x, v), other.changes(x, v), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("structure", "begins"),
+    [
+        (mme.AR1("t", "g"), [0.3]),
+        (mme.AR1("t", "g").with_nugget(), [0.3, 0.2]),
+        (mme.ARMA("t", "g"), [0.5, -0.2]),
+        (mme.Exponential("t", "g"), [-1.0 / np.log(0.3)]),
+        (mme.Exponential("t", "g", nugget=True), [-1.0 / np.log(0.3), 0.2]),
+        (mme.CompoundSymmetry("g"), [0.3]),
+        (mme.Toeplitz("t", "g"), [0.3, 0.3**2, 0.3**3]),
+        (mme.Toeplitz("t", "g", bands=2), [0.3, 0.0]),
+        (mme.AnteDependence("t", "g"), [0.3, 0.3, 0.3, 1.0, 1.0, 1.0]),
+        (mme.Unstructured("t", "g"), [*[0.3] * 6, 1.0, 1.0, 1.0]),
+        (mme.AR1("t") * mme.AR1("g"), [0.3, 0.3]),
+        (mme.Heterogeneous("t"), [1.0, 1.0, 1.0]),
+        (mme.PowerOfCovariate("v"), [0.0]),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_search_begins_at_correlations_of_neighbours_of_three_tenths_and_a_nugget_of_two(structure, begins):
+    """Before anything is known of the residuals; variances are equal."""
+    columns = {"t": np.tile(np.arange(4), 6), "g": np.repeat(np.arange(6), 4), "v": np.linspace(1.0, 2.0, 24)}
+    of = bind(structure, columns.__getitem__, 24)
+    np.testing.assert_allclose(of.natural(of.start()), begins, rtol=1e-9, atol=1e-12)
