@@ -25,7 +25,7 @@ class GeneralisedRandomEffects(GeneralisedFace):
         return ByFactor(ranef(self.internals, by))
 
     def condvar(self, by: str = "factor") -> dict[str, np.ndarray]:
-        """Variance of the random effects given the data, parameters held at their estimates: by the mode's curvature."""
+        """Variance of the random effects given the data, parameters at their estimates: by the mode's curvature."""
         from mme.results.random_effects import generalised_condvar
 
         return generalised_condvar(self.internals, by)
