@@ -138,10 +138,10 @@ def merge(levels: Levels) -> Levels:
 
     sum_g N_g' W N_g over a class depends on the stacked rows vec(N_g) only through their Gram matrix, so the
     triangle of their QR serves as well. A random intercept over a million groups of a few dozen sizes keeps a
-    few dozen classes.
+    few dozen classes. Few levels stay as they are: sorting them takes longer than all that it saves.
     """
     m, q, J = levels.V.shape
-    if J == 1:
+    if J == 1 or levels.V.size <= limits().unmerged_numbers:
         return levels
     classes, members = classes_of(levels.R)
     sizes = np.bincount(members, minlength=classes.size)

@@ -158,7 +158,8 @@ class Block:
     def many_T(self, thetas: np.ndarray) -> np.ndarray:
         """T (S, q, q) at thetas (S, k), in which it is linear for most structures."""
         if self._T_of_units is not None:
-            return np.tensordot(thetas, self._T_of_units, axes=1)
+            units = self._T_of_units
+            return (thetas[:, : len(units)] @ units.reshape(len(units), -1)).reshape(-1, self.q, self.q)
         return np.array([self.T(theta) for theta in thetas])
 
     @cached_property
@@ -177,6 +178,7 @@ class Block:
         """The same block as a function of theta in the axes, or in the user's columns."""
         twin = Block.__new__(Block)
         vars(twin).update(vars(self), inside=inside)
+        vars(twin).pop("_T_of_units", None)  # it is by entries of theta
         return twin
 
     def _turned(self, b: np.ndarray) -> np.ndarray:

@@ -53,9 +53,9 @@ class Centred:
 def centred(X: np.ndarray, *, as_they_stand: bool = False) -> Centred:
     """The columns of X near zero; those before what makes up their constant are not moved where they are to stand."""
     rows = np.ascontiguousarray(X.T)
-    found = _near(rows, np.arange(len(rows)))
-    order = None if as_they_stand else _behind_their_constant(found)
-    return found if order is None else _near(rows[order], order)
+    found, waiting = _near(rows, np.arange(len(rows)))
+    order = None if as_they_stand or not waiting else _behind_their_constant(found.rows, waiting)
+    return found if order is None else _near(rows[order], order)[0]
 
 
 def centred_sums(X: np.ndarray, ones: np.ndarray) -> Centred:
@@ -76,22 +76,21 @@ def centred_sums(X: np.ndarray, ones: np.ndarray) -> Centred:
     return Centred(rows, moved, np.arange(len(rows)))
 
 
-def _near(rows: np.ndarray, order: np.ndarray) -> Centred:
-    moved = _moved_to_mean(rows)
+def _near(rows: np.ndarray, order: np.ndarray) -> tuple[Centred, list[int]]:
+    """The rows near zero, and those far from zero whose constant is not made up by rows before them."""
+    moved, waiting = _moved_to_mean(rows)
     if moved:
         rows = rows.copy()
         for j, (near, _, _) in moved.items():
             rows[j] = near
-    return Centred(rows, moved, order)
+    return Centred(rows, moved, order), waiting
 
 
-def _behind_their_constant(found: Centred) -> np.ndarray | None:
+def _behind_their_constant(rows: np.ndarray, waiting: list[int]) -> np.ndarray | None:
     """An order in which columns far from zero follow those that make up their constant; None where it is the present.
 
     In 0 + x * f the constant is made up by the columns of f, which follow x.
     """
-    rows = found.rows
-    waiting = [j for j, row in enumerate(rows) if j not in found.moved and _is_far(row) and not _has_one_value(row)]
     others = np.setdiff1d(np.arange(len(rows)), waiting)
     place = np.arange(len(rows), dtype=float)
     for j in waiting:
@@ -107,14 +106,14 @@ def _behind_their_constant(found: Centred) -> np.ndarray | None:
     return None if (np.diff(order) > 0).all() else order
 
 
-def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.ndarray]]:
-    """By column of X (rows): x - c s, c and s for those far from zero.
+def _moved_to_mean(rows: np.ndarray) -> tuple[dict[int, tuple[np.ndarray, float, np.ndarray]], list[int]]:
+    """By column of X (rows): x - c s, c and s for those far from zero; and those for which s is not at hand.
 
     Earlier columns make up s (n,), so that the span of all remains what it was: an intercept, or for x within a level
     of a factor, x:f, the columns of f. It is one where x is not zero; of x times a contrast of f (of sums, Helmert's,
     a polynomial) it is the contrast, and c that of x by itself.
     """
-    n, moved = rows.shape[1], dict[int, tuple[np.ndarray, float, np.ndarray]]()
+    n, moved, waiting = rows.shape[1], dict[int, tuple[np.ndarray, float, np.ndarray]](), list[int]()
     constant = False
     for j, row in enumerate(rows):
         if is_constant(row):
@@ -129,6 +128,7 @@ def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.nd
             continue
         where = (row != 0.0).astype(float)
         if not (constant and count == n) and not _is_made_up(where, _with_moved(rows[:j], moved)):
+            waiting.append(j)
             continue
         mean = total / count
         near = row - mean * where
@@ -137,7 +137,7 @@ def _moved_to_mean(rows: np.ndarray) -> dict[int, tuple[np.ndarray, float, np.nd
         if np.linalg.norm(near) < _ROUNDING * np.sqrt(squares):
             near = np.zeros(n)
         moved[j] = near, mean + more, where
-    return moved
+    return moved, waiting
 
 
 def _is_far(row: np.ndarray) -> bool:

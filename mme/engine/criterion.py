@@ -10,8 +10,10 @@ orthonormal error contrasts (Harville 1974, Biometrika 61:383-385) has log|X'X| 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, pi, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -36,13 +38,21 @@ class Constants:
 
 def criterion(constants: Constants, logdet_M: float, logdet_X: float, pwrss: float) -> float:
     """-2 log (restricted) likelihood, profiled over beta and, unless sigma is known, over sigma."""
-    c = constants
-    logdets = logdet_M + c.logdet_K + c.logdet_R
+    return float(_sum_of_terms(constants, logdet_M, logdet_X, pwrss, log))
+
+
+def criteria_of(constants: Constants, logdets_M: np.ndarray, logdets_X: np.ndarray, pwrss: np.ndarray) -> np.ndarray:
+    """The criterion (S,) of the pieces (S,) of many evaluations."""
+    return np.asarray(_sum_of_terms(constants, logdets_M, logdets_X, pwrss, np.log))
+
+
+def _sum_of_terms(c: Constants, logdet_M: Any, logdet_X: Any, pwrss: Any, log_of: Callable[[Any], Any]) -> Any:
+    logdets, n = logdet_M + (c.logdet_K + c.logdet_R), c.n_effective
     if c.reml:
-        logdets += logdet_X + c.logdet_X0
+        logdets = logdets + (logdet_X + c.logdet_X0)
     if c.sigma is None:
-        return logdets + c.n_effective * (1.0 + log(2.0 * pi * pwrss / c.n_effective))
-    return logdets + c.n_effective * log(2.0 * pi * c.sigma**2) + pwrss / c.sigma**2
+        return logdets + n * (1.0 + log_of(2.0 * pi * pwrss / n))
+    return logdets + n * log(2.0 * pi * c.sigma**2) + pwrss / c.sigma**2
 
 
 def of_least_squares(constants: Constants, r: np.ndarray) -> float:

@@ -87,19 +87,24 @@ class Objective:
 
     def __call__(self, theta: Any) -> float:
         """The criterion at theta; infinite where the model would fit the response exactly."""
-        at = check_theta(theta, self.model.k)
         try:
-            logdet, border = self.contrasts(at)
+            logdet, border = self.contrasts(check_theta(theta, self.model.k))
         except NotPositiveDefiniteError:
             return inf
         return criterion(self.constants, logdet, logdet_X(border), pwrss(border))
 
     def many(self, thetas: np.ndarray) -> np.ndarray:
-        """The criterion (S,) at thetas (S, k): in one stack where one block is random and small, else one by one."""
-        block = self.absorbing
-        if self.rest or self.within is not None or block is None or not is_stacked(self.system, len(thetas)):
-            return np.array([self(theta) for theta in thetas])
-        return criteria(self.constants, self.system, block.many_T(thetas))
+        """The criterion (S,) at thetas (S, k): in one stack where the model is small, else one by one."""
+        if self.absorbing is not None and self.stacks(len(thetas)):
+            T = [block.many_T(thetas) for block in (self.absorbing, *self.rest)]
+            if not self.rest or not any(map(exceeds, T, self._most)):
+                return criteria(self.constants, self.system, T)
+        return np.array([self(theta) for theta in thetas])
+
+    def stacks(self, count: int) -> bool:
+        """Whether so many evaluations are one stack."""
+        plain = self.within is None and self.fixed is None and self.pattern.penalty_at is None
+        return plain and is_stacked(self.system, count)
 
     def triangle(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """log|M| and the factor of (N) at theta: all that a likelihood takes.
@@ -236,9 +241,8 @@ class Objective:
         T = [block.T(theta) for block in self.rest]
         penalty = self.pattern.penalty_at
         found = Factors(absorbed, T) if penalty is None else Factors(absorbed, T, *penalty(theta))
-        if not self.beta_is_given or self.fixed is None:
-            return found
-        return without_fixed(found, self.pattern.penalty, self.fixed.J)
+        fixed = self.fixed if self.beta_is_given else None
+        return found if fixed is None else without_fixed(found, self.pattern.penalty, fixed.J)
 
     @property
     def given_beta(self) -> Objective:
@@ -256,8 +260,7 @@ class Objective:
 
     def with_response(self, y: Any) -> Objective:
         """The same model for another response: only what depends on y, a column of the cross-products, is made anew."""
-        started = perf_counter()
-        model, whiten = self.model.with_response(y), self.whitening
+        started, model, whiten = perf_counter(), self.model.with_response(y), self.whitening
         basis = conditioned(model, lambda y: self.basis.with_response(model.X, y, whiten))
         return replace(
             self,

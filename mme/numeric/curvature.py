@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from math import sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 
@@ -65,35 +65,72 @@ def curvature(
 
     Mixed differences ``one_sided`` are half as many, in error by a share of the third derivatives: good for a search.
     """
-    h, plus, minus = _axes(f, x, value, radius)
+    h, plus, minus = _axes(f, x, value, radius * sqrt(0.5 * second_difference(value)))
+    return _of_differences(f, x, value, h, plus, minus, None, one_sided)
+
+
+def curvature_at_once(
+    f: Callable[[np.ndarray], float], x: np.ndarray, radius: np.ndarray, about: float
+) -> Curvature | None:
+    """One-sided :func:`curvature` with f at x and at all first steps in one stack; None where f has no value at x.
+
+    ``about`` is the size of f, for which the first steps are made; where one changes, mixed differences are made again.
+    """
+    k, h = x.size, radius * sqrt(0.5 * second_difference(about))
+    step, (i, j) = np.diag(h), _pairs(x.size)
+    values = values_at(f, np.concatenate([x[None], x + step, x - step, x + step[i] + step[j]]))
+    value = float(values[0])
+    if not isfinite(value):
+        return None
+    found, plus, minus = _axes(f, x, value, h.copy(), values[1 : 2 * k + 1])
+    ahead = values[2 * k + 1 :] if np.array_equal(found, h) else None
+    return _of_differences(f, x, value, found, plus, minus, ahead, True)
+
+
+def _of_differences(
+    f: Callable[[np.ndarray], float],
+    x: np.ndarray,
+    value: float,
+    h: np.ndarray,
+    plus: np.ndarray,
+    minus: np.ndarray,
+    ahead: np.ndarray | None,
+    one_sided: bool,
+) -> Curvature:
+    """The curvature from f at both ends of every step; ``ahead`` is f a step along two coordinates, where known."""
     hessian = np.diag((plus + minus - 2.0 * value) / h**2)
     if x.size > 1:
         i, j = _pairs(x.size)
         both = _steps(x.size, h, i) + _steps(x.size, h, j)
-        mixed = values_at(f, x + both) + value - plus[i] - plus[j]
+        mixed = (values_at(f, x + both) if ahead is None else ahead) + value - plus[i] - plus[j]
         if not one_sided:
             mixed = 0.5 * (mixed + values_at(f, x - both) + value - minus[i] - minus[j])
         hessian[i, j] = hessian[j, i] = mixed / (h[i] * h[j])
-    found = judged(x, value, (plus - minus) / (2.0 * h), hessian, h)
-    return replace(found, carried=one_sided and x.size > 1)
+    return judged(x, value, (plus - minus) / (2.0 * h), hessian, h, carried=one_sided and x.size > 1)
 
 
 def _axes(
-    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, radius: np.ndarray
+    f: Callable[[np.ndarray], float], x: np.ndarray, value: float, h: np.ndarray, found: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A step along every coordinate whose second difference balances rounding against truncation; f at its two ends."""
+    """A step along every coordinate whose second difference balances rounding against truncation; f at its two ends.
+
+    ``h``, overwritten, has the first steps, and ``found`` f at their ends where that is known.
+    """
     target, k = second_difference(value), x.size
-    h, plus, minus, left = radius * sqrt(0.5 * target), np.empty(k), np.empty(k), np.arange(k)
+    plus, minus, left = np.empty(k), np.empty(k), np.arange(k)
     for last in (False, False, False, True):
-        step = _steps(k, h, left)
-        found = values_at(f, np.concatenate([x + step, x - step]))
-        plus[left], minus[left] = found[: left.size], found[left.size :]
+        if found is None:
+            step = _steps(k, h, left)
+            found = values_at(f, np.concatenate([x + step, x - step]))
+        plus[left], minus[left], found = found[: left.size], found[left.size :], None
         second = np.abs(plus + minus - 2.0 * value)[left]
-        factor = np.clip(np.sqrt(target / np.maximum(second, 1e-30)), 1e-3, 1e2)
+        if last or ((0.01 * target < second) & (second < 100.0 * target)).all():
+            break
+        factor = np.minimum(np.maximum(np.sqrt(target / np.maximum(second, 1e-30)), 1e-3), 1e2)
         long = h[left] * factor > 0.5 * (1.0 + np.abs(x[left]))
         further = ~(long | ((0.01 * target < second) & (second < 100.0 * target)))
         left = left[further]
-        if last or not left.size:
+        if not left.size:
             break
         h[left] *= factor[further]
     return h, plus, minus
@@ -129,7 +166,7 @@ def moved(f: Callable[[np.ndarray], float], at: Curvature, x: np.ndarray, value:
     ahead = values_at(f, x + _steps(x.size, h, np.arange(x.size)))
     gradient = (ahead - value) / h - 0.5 * h * np.diag(at.hessian)
     hessian = _secant(at.hessian, x - at.x, gradient - at.gradient)
-    return replace(judged(x, value, gradient, hessian, at.steps), carried=True)
+    return judged(x, value, gradient, hessian, at.steps, carried=True)
 
 
 def _secant(H: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -148,23 +185,37 @@ def second_difference(value: float) -> float:
     return sqrt(NOISE * (abs(value) + 100.0))
 
 
-def judged(x: np.ndarray, value: float, gradient: np.ndarray, hessian: np.ndarray, h: np.ndarray) -> Curvature:
+def judged(
+    x: np.ndarray,
+    value: float,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    h: np.ndarray,
+    *,
+    carried: bool = False,
+) -> Curvature:
     """Newton step and its gain on the well-determined directions, with the size of the curvature for its value."""
     k = gradient.size
     if k == 0 or not np.isfinite(hessian).all():
-        return Curvature(x, value, gradient, hessian, h, np.zeros(k), 0.0 if k == 0 else np.inf, 0, False)
+        decrease = 0.0 if k == 0 else np.inf
+        return Curvature(x, value, gradient, hessian, h, np.zeros(k), decrease, 0, False, carried=carried)
     error = second_difference(value)
     # Rounding alone is error^2 / h^2, which this makes the square of an error: no curvature.
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), error / h**2))
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(hessian.diagonal()), error / h**2))
     error *= _FLAT_ERRORS
-    values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+    values, vectors = np.linalg.eigh(hessian * (scale[:, None] * scale))
     along = vectors.T @ (gradient * scale)
     # Down every curved direction; where the curvature is negative at least far enough to leave the saddle.
-    size, downhill = np.abs(values), values < -0.01 - error
-    curved = size > error
-    step = np.where(curved, along / np.where(curved, size, 1.0), 0.0)
-    step = np.where(downhill & (np.abs(step) < _ESCAPE), np.copysign(_ESCAPE, step), step)
-    decrease = 0.5 * float((step**2 * size)[curved].sum())
-    flat, weakest = int((~curved).sum()), float(size.min() / max(size.max(), 1e-300))
+    size = np.abs(values)
+    least, flat, saddle = float(size.min()), 0, bool(values[0] < -0.01 - error)
+    if least > error and not saddle:
+        step = along / size
+        decrease = 0.5 * float(step @ along)
+    else:
+        downhill, curved = values < -0.01 - error, size > error
+        step = np.where(curved, along / np.where(curved, size, 1.0), 0.0)
+        step = np.where(downhill & (np.abs(step) < _ESCAPE), np.copysign(_ESCAPE, step), step)
+        decrease, flat = 0.5 * float((step**2 * size)[curved].sum()), int((~curved).sum())
+    weakest = least / max(float(size.max()), 1e-300)
     newton = -(vectors @ step) * scale
-    return Curvature(x, value, gradient, hessian, h, newton, decrease, flat, bool(downhill.any()), weakest)
+    return Curvature(x, value, gradient, hessian, h, newton, decrease, flat, saddle, weakest, carried)

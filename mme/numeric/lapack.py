@@ -10,7 +10,19 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.linalg.lapack import dgeqrf, dorgqr, dpotrf, dpotri, dpotrs, dpttrf, dtbtrs, dtrtri, dtrtrs
+from scipy.linalg.lapack import (
+    dgelsd,
+    dgelsd_lwork,
+    dgeqrf,
+    dorgqr,
+    dpotrf,
+    dpotri,
+    dpotrs,
+    dpttrf,
+    dtbtrs,
+    dtrtri,
+    dtrtrs,
+)
 
 # Numbers of a triangle of which it is remembered where they stand.
 _SMALL = 64
@@ -88,6 +100,27 @@ def qr(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def _below(m: int, n: int) -> np.ndarray:
     return np.tri(m, n, -1, dtype=bool)
+
+
+def least_squares(A: np.ndarray, b: np.ndarray, rcond: float) -> np.ndarray:
+    """The shortest x (n,) that makes |A x - b| least, for A (m, n) with m >= n; smaller singular values count as zero.
+
+    They are smaller than ``rcond`` times the largest.
+
+    Examples
+    --------
+    >>> least_squares(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([2.0, 2.0]), 1e-10).round(12).tolist()
+    [1.0, 1.0]
+    """
+    if not A.size:
+        return np.zeros(A.shape[1])
+    return np.asarray(dgelsd(A, b, *_room(*A.shape), rcond)[0])[: A.shape[1]]
+
+
+@cache
+def _room(m: int, n: int) -> tuple[int, int]:
+    floats, integers, _ = dgelsd_lwork(m, n, 1)
+    return int(floats), int(integers)
 
 
 def cholesky_inverse(L: np.ndarray, *, overwrite: bool = False) -> np.ndarray:

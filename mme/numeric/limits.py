@@ -99,6 +99,8 @@ class Limits:
         elimination: all effects are then factorised together.
     levels_in_panel : int
         Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
+    unmerged_numbers : int
+        Numbers of all levels in an evaluation up to which no levels are sought that can stand for one another.
     dense_factor_entries : int
         Entries of a matrix up to which products with it are made densely.
     orthogonal_operations : float
@@ -218,6 +220,7 @@ class Limits:
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0
     levels_in_panel: int = 4096
+    unmerged_numbers: int = 512
     dense_factor_entries: int = 2**15
     orthogonal_operations: float = 2e9
     information_entries: int = 25_000_000

@@ -14,7 +14,7 @@ import numpy as np
 
 from mme.numeric.by_values import GAIN, search
 from mme.numeric.counted import Counted, EndlessError
-from mme.numeric.curvature import NOISE, Curvature, curvature, moved, unknown_curvature
+from mme.numeric.curvature import NOISE, Curvature, curvature, curvature_at_once, moved, unknown_curvature
 from mme.numeric.newton import Derivatives, descend, polish
 
 # Newton steps and searches take turns at most so often.
@@ -107,7 +107,11 @@ def _minimised(
     derivatives: Derivatives | None,
     later: Callable[[], Derivatives | None] | None,
 ) -> Minimum:
-    start, at = _with_value(counted, start, radius), None
+    at, about = None, getattr(counted.f, "about", None)
+    if derivatives is None and nearby is None and about is not None:
+        at = curvature_at_once(counted, start, radius, about)
+    if at is None:
+        start = _with_value(counted, start, radius)
     if derivatives is not None and np.isfinite(counted.best):
         found = _minimum_by_slopes(counted, even, derivatives)
         if found is not None:
@@ -115,7 +119,7 @@ def _minimised(
         start = counted.x
     if nearby is not None and np.isfinite(counted.best):  # without a step no secant: gradients are of two functions
         at = moved(counted, replace(nearby, x=start), start, counted.best)
-    elif np.isfinite(counted.best):
+    elif at is None and np.isfinite(counted.best):
         at = curvature(counted, start, counted.best, radius, one_sided=True)
     reason = "Newton steps on finite differences gained nothing more"
     if at is None or at.saddle or at.flat or not at.expected_decrease < _NEARBY * start.size:

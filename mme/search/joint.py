@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.engine.basis import orthonormalise
+from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
 from mme.model.problem import Model
 from mme.numeric.counted import EndlessError
@@ -57,6 +58,14 @@ class Sought:
         if value < self.floor:
             raise EndlessError
         return value
+
+    @property
+    def about(self) -> float | None:
+        """The size of the criterion where it takes a point and all steps from it at once; None: one by one."""
+        k = int(self.searched.free.sum())
+        if self.joint.latest.phi.size or not self.joint.latest.stacks(1 + 2 * k + k * (k - 1) // 2):
+            return None
+        return of_least_squares(self.joint.latest.constants, self.joint.latest.basis.r)
 
     def many(self, points: np.ndarray) -> np.ndarray:
         """The criterion (S,) at points (S, k): all at once where they have one phi."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from mme.engine.absorption import absorb
 from mme.engine.objective import Objective
+from mme.numeric.lapack import least_squares
 from mme.numeric.panels import panels
 from mme.search.swept import freedom_within, shares
 from mme.search.weighted_levels import WeightedLevels, is_repeated, weigh
@@ -54,7 +55,7 @@ def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repea
     r, n = objective.basis.r, objective.model.n_records
     total = float(r @ r)
     among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
-    effects = {b: int((blocks[b].levels.R[0, 0] > 0.0).sum()) * blocks[b].levels.R.shape[0] for b in among}
+    effects = {b: np.count_nonzero(blocks[b].levels.R[0, 0]) * len(blocks[b].levels.R) for b in among}
     explained = {b: float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among}
     fixed = {b: _fixed_within(objective, blocks[b]) + freedom_within(objective, objective.blocks[b]) for b in among}
     freedom = {b: max(n - effects[b] - fixed[b], 1.0) for b in among}
@@ -77,6 +78,8 @@ def _fixed_within(objective: Objective, one: WeightedLevels) -> float:
     """tr(Q'(I - P_t)Q): degrees of freedom that fixed effects take within the levels of a block; none under ML."""
     if not objective.constants.reml:
         return 0.0
+    if one.within is not None:
+        return max(one.along_X.shape[1] - float(np.vdot(one.within, one.within)), 0.0)
     R, V = one.levels.R, np.zeros_like(one.along_X)
     for j in range(R.shape[0]):  # V_g = R_g'^-1 a_g': P_t Q by its length
         rest = one.along_X[j] - np.einsum("ig,ipg->pg", R[:j, j], V[:j])
@@ -107,19 +110,19 @@ def _solve_moments(
         h = np.einsum("iag,ag->ig", half, one.levels.V[0])
         # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
         own = one if objective.constants.reml else replace(one, along_X=np.zeros_like(one.along_X))
-        residual = np.einsum("iag,jag->ij", half, half) - np.einsum("ipg,jpg->ij", own.weighted_X, own.weighted_X)
+        residual = _products_of_rows(half) - _products_of_rows(own.weighted_X)
         of_pairs, of_levels = shares(objective, objective.blocks[t], one)
         target[at[t]] = (h @ h.T / sigma2 - of_levels * residual).ravel()
         for s, other in enumerate(blocks):
             if s == t:
-                levels, products = np.arange(one.levels.J), np.einsum("iag,ajg->ijg", half, one.levels.R)
-                system[at[t], at[s]] = of_pairs * _squares(own, own, levels, levels, products)
+                products = np.einsum("iag,ajg->ijg", half, one.levels.R)
+                system[at[t], at[s]] = of_pairs * _squares(own, own, slice(None), slice(None), products)
             elif not (alone[s] or objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # as if alone
                 rows, cols, values = met(t, s)
                 products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
                 system[at[t], at[s]] = _squares(one, other, rows, cols, products)
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(system), 1e-300))
-    solved = np.linalg.lstsq(system * scale, target, rcond=1e-10)[0] * scale
+    scale = 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300))
+    solved = least_squares(system * scale, target, 1e-10) * scale
     found = [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
     found = [_of_many(one, sigma2) if wide else H for one, wide, H in zip(blocks, alone, found, strict=True)]
     return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.random, found, strict=True)]
@@ -154,21 +157,35 @@ def _products(objective: Objective, t: int, s: int) -> _Met:
 
 
 def _squares(
-    one: WeightedLevels, other: WeightedLevels, rows: np.ndarray, cols: np.ndarray, products: np.ndarray
+    one: WeightedLevels,
+    other: WeightedLevels,
+    rows: np.ndarray | slice,
+    cols: np.ndarray | slice,
+    products: np.ndarray,
 ) -> np.ndarray:
     """The matrix of H -> sum_gh X_gh H X_gh' on vec(H), from E_g C_gh (q_t, q_s, cells) at levels (rows, cols).
 
     Levels that share no cell have the part along X alone: its sum over all pairs is a product of two sums over levels.
     """
-    weighted = one.weighted_X
-    total = np.einsum("ipkr,jplr->ijkl", _gram(weighted), _gram(other.along_X))
-    for cut in panels(len(rows)):
+    weighted, along_X = one.weighted_X, other.along_X
+    (q, p, _), r = weighted.shape, len(along_X)
+    left = _gram(weighted).transpose(0, 2, 1, 3).reshape(q * q, p * p)
+    right = _gram(along_X).transpose(1, 3, 0, 2).reshape(p * p, r * r)
+    total = (left @ right).reshape(q, q, r, r).transpose(0, 2, 1, 3).copy()
+    for cut in panels(products.shape[2]):
         here = products[:, :, cut]
+        g, h = (at[cut] if isinstance(at, np.ndarray) else cut for at in (rows, cols))
         along = np.zeros(here.shape)
-        for p in range(weighted.shape[1]):  # column by column: there may be many
-            along += np.einsum("ic,jc->ijc", weighted[:, p][:, rows[cut]], other.along_X[:, p][:, cols[cut]])
+        for j in range(p):  # column by column: there may be many
+            along += weighted[:, j][:, None, g] * along_X[:, j][None, :, h]
         total += _gram(here - along) - _gram(along)
-    return np.asarray(total.transpose(0, 2, 1, 3)).reshape(len(products) ** 2, -1)
+    return np.asarray(total.transpose(0, 2, 1, 3)).reshape(q * q, -1)
+
+
+def _products_of_rows(X: np.ndarray) -> np.ndarray:
+    """sum_ag X_iag X_jag (i, j)."""
+    rows = X.reshape(len(X), -1)
+    return np.asarray(rows @ rows.T)
 
 
 def _gram(X: np.ndarray) -> np.ndarray:

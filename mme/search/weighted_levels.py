@@ -22,11 +22,15 @@ _ALIKE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class WeightedLevels:
-    """One block: R_g and Q_g'r of its levels, E_g = (I + R_g'R_g)^-1 as (q, q, J), and a_g' = Z_g'Q as (q, p, J)."""
+    """One block: R_g and Q_g'r of its levels, E_g = (I + R_g'R_g)^-1 as (q, q, J), and a_g' = Z_g'Q as (q, p, J).
+
+    ``within`` are Q_g'Q (p, q, J), where they are at hand.
+    """
 
     levels: Levels
     E: np.ndarray
     along_X: np.ndarray
+    within: np.ndarray | None = None
 
     def with_levels(self, alike: bool) -> WeightedLevels:
         """The block with its levels weighted all alike, or each by its records."""
@@ -44,7 +48,7 @@ class WeightedLevels:
 def levels_alike(one: WeightedLevels) -> bool:
     """Whether all levels of a block have the same R_g: weights then change nothing."""
     R = one.levels.R
-    return bool(np.ptp(R, axis=2).max() <= _ALIKE * np.abs(R).max())
+    return bool(np.abs(R - R[:, :, :1]).max() <= 0.5 * _ALIKE * np.abs(R).max())
 
 
 def information(one: WeightedLevels) -> np.ndarray:
@@ -57,20 +61,20 @@ def weigh(objective: Objective, b: int) -> WeightedLevels:
 
     Where a record has several levels Z_g has no QR by records: its own one, of the first column, stands for the others.
     """
-    system, block = objective.system, objective.blocks[b]
+    system, block, within = objective.system, objective.blocks[b], None
     whole = system.absorbed.levels
     if block.is_spherical:
         return _spherical(objective, block)
     if b == objective.plan.absorb:
-        levels = Levels(whole.R, whole.V[-1:])
-        along_X = np.einsum("aig,pag->ipg", whole.R, whole.V[:-1])
+        levels, within = Levels(whole.R, whole.V[-1:]), whole.V[:-1]
+        along_X = np.einsum("aig,pag->ipg", whole.R, within)
     else:
         levels = absorb(block.by_record, objective.basis.N[-1:])[0].levels
         t = objective.rest.index(block)
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
         Z_N = system.rest.C[at] + system.rest.applied[at] @ whole.V.reshape(system.p + 1, -1).T
         along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
-    return WeightedLevels(levels, _weights(levels, 1.0), along_X)
+    return WeightedLevels(levels, _weights(levels, 1.0), along_X, within)
 
 
 def _weights(levels: Levels, c: float) -> np.ndarray:
@@ -90,4 +94,4 @@ def _spherical(objective: Objective, block: Block) -> WeightedLevels:
 def is_repeated(one: WeightedLevels, n: int) -> bool:
     """Whether levels have so many records that their variance is told from the residual one without a relationship."""
     q = one.levels.R.shape[0]
-    return int((one.levels.R[0, 0] > 0.0).sum()) * q < _REPEATED * n
+    return bool(np.count_nonzero(one.levels.R[0, 0]) * q < _REPEATED * n)

@@ -19,6 +19,8 @@ _TABLE_PER_ROW = 4
 EXACT = 2**53
 # Beyond this many labels the import of pandas is repaid by its hashing.
 HASH_ABOVE = 10_000
+# Up to so many labels a dictionary is quicker, where pandas is loaded too.
+_FEW = 1000
 # Floats that differ by less, as a share of their size, may have one label.
 _ALIKE = 1e-14
 
@@ -93,7 +95,7 @@ def as_text(factor: Factor) -> Factor:
 def distinct_values(values: np.ndarray, title: str) -> tuple[np.ndarray, list[Any]]:
     """Codes by first appearance, -1 for None, and the values."""
     try:
-        if values.size > HASH_ABOVE or "pandas" in sys.modules:
+        if values.size > HASH_ABOVE or (values.size > _FEW and "pandas" in sys.modules):
             import pandas as pd
 
             codes, distinct = pd.factorize(values)
