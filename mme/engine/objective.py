@@ -24,7 +24,7 @@ from mme.engine.at_phi import assembled
 from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block, sizes_of_theta
 from mme.engine.criterion import Constants, criterion
-from mme.engine.orthogonal import Orthogonal, Spare, exceeds, largest
+from mme.engine.orthogonal import Orthogonal, Spare, exceeds, is_steep, largest
 from mme.engine.plan import Engine, Plan
 from mme.engine.pls import (
     Evaluation,
@@ -132,12 +132,15 @@ class Objective:
         return self._triangle(T, theta)[0] if self.is_large(T) else logdet_M(self.system, T)
 
     def is_large(self, T: Factors) -> bool:
-        """Whether variances are so large against sigma^2 that Cholesky factors of crossed blocks lose what matters."""
-        if not self.rest:
-            return False
-        factors = T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
-        far = any(exceeds(one, most) for one, most in zip(factors, self._most, strict=True))
-        return far and self.orthogonal is not None
+        """Whether variances are so large, or levels so nearly copies, that Cholesky factors lose what matters."""
+        return bool(self.rest) and (is_steep(T.penalty) or self._is_far(T)) and self.orthogonal is not None
+
+    def _is_far(self, T: Factors) -> bool:
+        return any(exceeds(one, most) for one, most in zip(self._each(T), self._most, strict=True))
+
+    def _each(self, T: Factors) -> list[np.ndarray]:
+        """The factor of every block, that of the absorbed one first."""
+        return T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
 
     @property
     def orthogonal(self) -> Orthogonal | None:
@@ -187,8 +190,7 @@ class Objective:
         if not self.rest:
             return evaluate_absorbed(self.system, T)
         if self.is_large(T) and self.orthogonal is not None:
-            factors = T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
-            logdet, border = self.orthogonal.triangle(factors, theta)
+            logdet, border = self.orthogonal.triangle(self._each(T), theta, far=self._is_far(T))
             return logdet + T.logdet_K, border
         at = evaluate(self.system, T)
         return at.logdet_M, at.border

@@ -9,6 +9,13 @@ has log|M| = 2 log|R_M|, and R_N' is the factor (N) of ``pls.py``: M is never fo
 the directions in which factors share their effects (their constants) keep eight digits, where M has none. Rows go by
 size, large ones first, as do columns: Householder's reflections then leave each row errors of its own size (Cox and
 Higham 1998, Numerical Analysis 1997, Pitman Research Notes 380, 57-73).
+
+Where K is nearly singular instead, as that of a chain whose correlation goes to one, K^-1 has no digits: with
+K = L_K L_K' in closed form,
+
+    L_K'Lambda'Z'Z Lambda L_K + I,      log|.| = log|M| + log|K|,                                                 (K)
+
+is as well conditioned as any M, at the limit too.
 """
 
 from __future__ import annotations
@@ -23,10 +30,12 @@ import scipy.sparse as sp
 from mme.engine.blocks import Block
 from mme.engine.level_factors import factor_levels
 from mme.engine.pls import Evaluation, Factors, System
-from mme.numeric.dense import DenseFactor
+from mme.numeric.dense import DenseFactor, cholesky_in_place
 from mme.numeric.limits import limits
 from mme.numeric.sums import coding
 
+# Entries of K^-1 beside levels of variance one beyond which a Cholesky factor loses more than 1e-8.
+_STEEP = 1e7
 # Squares of the scaled standard deviations times records up to which a Cholesky factor costs no more than 1e-8.
 _RATIO = 1e7
 
@@ -48,16 +57,44 @@ class Orthogonal:
         columns = np.hstack([*(_dense(block, n) for block in blocks), N.T])
         return cls(blocks, np.asarray(np.linalg.qr(columns, mode="r")))
 
-    def triangle(self, T: list[np.ndarray], theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """log|M| and the factor of (N), by (O); T of every block."""
-        order = sorted(range(len(T)), key=lambda b: -float(np.abs(T[b]).max()))
-        R, m = self._factor(T, theta, order), self._starts[-1]
-        return 2.0 * float(np.log(np.diag(R)[:m]).sum()), np.ascontiguousarray(R[m:, m:].T)
+    def triangle(self, T: list[np.ndarray], theta: np.ndarray, *, far: bool) -> tuple[float, np.ndarray]:
+        """log|M| and the factor of (N), by (O) for ratios that are ``far``, else by (K); T of every block."""
+        m, roots = self._starts[-1], [_closed_root(block, theta) for block in self.blocks]
+        if far:
+            order = sorted(range(len(T)), key=lambda b: -float(np.abs(T[b]).max()))
+            L = self._factor(T, theta, order, roots).T
+        else:
+            L = self._by_products(T, theta, roots)
+        rooted = zip(self.blocks, roots, strict=True)
+        of_roots = sum(one.q * one.relationship.logdet_at(one.coordinates(theta)) for one, K in rooted if K is not None)
+        return 2.0 * float(np.log(np.diag(L)[:m]).sum()) - of_roots, np.ascontiguousarray(L[m:, m:])
+
+    def _by_products(self, T: list[np.ndarray], theta: np.ndarray, roots: list[np.ndarray | None]) -> np.ndarray:
+        """The Cholesky factor of (K), with N behind it."""
+        columns = [self._columns(b, one, root) for b, (one, root) in enumerate(zip(T, roots, strict=True))]
+        whole = np.hstack([*columns, self.R[:, self._starts[-1] :]])
+        M = np.asfortranarray(whole.T @ whole)
+        for block, start, root in zip(self.blocks, self._starts, roots, strict=False):
+            at = np.arange(start, start + block.J * block.q)
+            if root is None and block.relationship is not None:
+                precision = sp.csc_array(block.relationship_at(theta).precision).toarray()
+                M[np.ix_(at, at)] += np.kron(precision, np.eye(block.q))
+            elif not block.is_fixed:
+                M[at, at] += 1.0
+        return cholesky_in_place(M)
+
+    def _columns(self, b: int, factor: np.ndarray, root: np.ndarray | None) -> np.ndarray:
+        """Z Lambda of a block, or Z Lambda L_K, compressed."""
+        block, start = self.blocks[b], self._starts[b]
+        scaled = self.R[:, start : start + block.J * block.q].reshape(-1, block.J, block.q) @ factor
+        if root is not None:
+            scaled = np.einsum("rjq,ji->riq", scaled, root, optimize=True)
+        return np.ascontiguousarray(scaled).reshape(len(self.R), -1)
 
     def evaluation(self, system: System, T: Factors, theta: np.ndarray, absorbs: bool) -> Evaluation:
         """The factors of ``pls.py`` by (O): an absorbed block is the first of ``blocks``."""
         factors = [T.absorbed, *T.rest] if absorbs else T.rest
-        R = self._factor(factors, theta, list(range(len(factors))))
+        R = self._factor(factors, theta, list(range(len(factors))), [None] * len(factors))
         of_levels, m = (self._starts[1] if absorbs else 0), self._starts[-1]
         levels = factor_levels(system.absorbed.levels, T.absorbed)
         logdet = levels.logdet(system.absorbed.levels.multiplicity) + T.logdet_K
@@ -70,14 +107,16 @@ class Orthogonal:
         """Where the columns of each block begin, and those of N."""
         return list(accumulate((block.J * block.q for block in self.blocks), initial=0))
 
-    def _factor(self, T: list[np.ndarray], theta: np.ndarray, order: list[int]) -> np.ndarray:
-        """R of (O), its diagonal positive, with the blocks in this order."""
+    def _factor(
+        self, T: list[np.ndarray], theta: np.ndarray, order: list[int], roots: list[np.ndarray | None]
+    ) -> np.ndarray:
+        """R of (O), its diagonal positive, with the blocks in this order, those with roots by (K)."""
         m, parts = self._starts[-1], []
-        for block, factor, start in zip(self.blocks, T, self._starts, strict=False):
+        for b, (block, factor, start, root) in enumerate(zip(self.blocks, T, self._starts, roots, strict=False)):
             stop = start + block.J * block.q
-            scaled = self.R[:, start:stop].reshape(-1, block.J, block.q) @ factor
-            parts.append(np.vstack([scaled.reshape(len(self.R), -1), np.zeros((m, stop - start))]))
-            parts[-1][len(self.R) + start : len(self.R) + stop] = _root(block, theta, factor)
+            parts.append(np.vstack([self._columns(b, factor, root), np.zeros((m, stop - start))]))
+            below = np.eye(stop - start) if root is not None else _root(block, theta, factor)
+            parts[-1][len(self.R) + start : len(self.R) + stop] = below
         N = np.vstack([self.R[:, m:], np.zeros((m, self.R.shape[1] - m))])
         whole = np.hstack([*(parts[b] for b in order), N])
         rows = np.argsort(-np.abs(whole[:, :m]).max(axis=1), kind="stable")
@@ -103,6 +142,11 @@ def largest(block: Block) -> float:
     return float(np.sqrt(_RATIO * block.J / block.codes.shape[-1]))
 
 
+def is_steep(penalty: np.ndarray | None) -> bool:
+    """Whether K is so nearly singular that M has no digits, from the values of K^-1 that theta changes."""
+    return penalty is not None and bool(penalty.max(initial=0.0) > _STEEP)
+
+
 def exceeds(T: np.ndarray, most: float) -> bool:
     """Whether an entry of T is larger than this in size."""
     if T.size == 1:
@@ -126,5 +170,13 @@ def _root(block: Block, theta: np.ndarray, T: np.ndarray) -> np.ndarray:
         return np.zeros((block.J, block.J))
     if block.relationship is None:
         return np.eye(block.J * block.q)
+    closed = _closed_root(block, theta)
+    if closed is not None:
+        return np.kron(np.linalg.inv(closed), np.eye(block.q))
     precision = sp.csc_array(block.relationship_at(theta).precision).toarray()
     return np.kron(np.linalg.cholesky(precision).T, np.eye(block.q))
+
+
+def _closed_root(block: Block, theta: np.ndarray) -> np.ndarray | None:
+    """L_K where the relationship has it in closed form."""
+    return block.relationship.root_at(block.coordinates(theta)) if block.is_parametric else None

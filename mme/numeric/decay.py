@@ -44,7 +44,7 @@ class Decay:
     def start(self, correlation: float = _START) -> float:
         """The coordinate of this correlation between neighbours."""
         if self.kind == "ar1":
-            return float(np.arctanh(correlation ** (1.0 / self.gap)))
+            return float(np.copysign(np.arctanh(abs(correlation) ** (1.0 / self.gap)), correlation))
         return -float(np.log(-np.log(correlation)))
 
     def natural(self, x: float) -> float:
@@ -65,7 +65,7 @@ class Decay:
         """The correlation at each distance; lags of AR1 are whole numbers."""
         rate = self._rate(x)
         size = np.where(lag == 0.0, 1.0, np.exp(np.where(lag == 0.0, 0.0, rate * np.maximum(lag, 1e-300))))
-        return np.where((lag % 2.0 == 1.0) & (x < 0.0), -size, size) if self.kind == "ar1" else size
+        return np.where((np.rint(lag) % 2.0 == 1.0) & (x < 0.0), -size, size) if self.kind == "ar1" else size
 
     def left(self, x: float, lag: np.ndarray) -> np.ndarray:
         """1 - correlation^2 at each distance, without cancellation."""

@@ -29,8 +29,8 @@ from mme.tables.times import as_one
 
 # Coordinates end here: beyond it neighbours are one level but for 1e-8, and what rounding leaves of d shows.
 _FARTHEST, _LONGEST = 9.5, 18.0
-# Correlations of neighbours at which a search may begin.
-_CANDIDATES = (0.3, 0.8)
+# Correlations of neighbours at which a search may begin: of plots that compete too, where signs are free.
+_CANDIDATES, _ALTERNATING = (0.3, 0.8), -0.5
 # Distances are whole numbers to within this.
 _WHOLE = 1e-6
 # Places for each record beyond which coordinates make no grid.
@@ -135,13 +135,28 @@ class Lattice(Parametric):
                 total += level.size / places.size * float(np.log(decay.left(at, np.diff(places))).sum())
         return total
 
+    def root_at(self, x: np.ndarray) -> np.ndarray:
+        """Products of those of the chains: L_ij = corr_ij sqrt(d_j), d_j what the place before j leaves of j."""
+        root = np.zeros((self.fields.size, self.fields.size))
+        for level, along in self._grids:
+            whole = np.ones((1, 1))
+            for places, decay, at in zip(along, self.decays, self._x(x), strict=True):
+                left = np.append(1.0, decay.left(at, np.diff(places)))
+                apart = np.abs(np.subtract.outer(places, places))
+                whole = np.kron(whole, np.tril(decay.correlation(at, apart)) * np.sqrt(left))
+            members = level.ravel()
+            root[np.ix_(members, members)] = whole
+        return root
+
     def diagonal_at(self, x: np.ndarray) -> np.ndarray:
         """Ones: the field is stationary."""
         return np.ones(self.fields.size)
 
     def starts(self) -> np.ndarray:
-        """Weak and strong correlation along each axis."""
-        return np.array(list(product(*([decay.start(rho) for rho in _CANDIDATES] for decay in self.decays))))
+        """Weak, strong and negative correlation along each axis."""
+        each = ((*_CANDIDATES, _ALTERNATING) if decay.kind == "ar1" else _CANDIDATES for decay in self.decays)
+        candidates = [[decay.start(rho) for rho in of] for of, decay in zip(each, self.decays, strict=True)]
+        return np.array(list(product(*candidates)))
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:

@@ -139,6 +139,10 @@ class Parametric(ABC):
         every = np.arange(self.levels.size)
         return positive_definite(self.precision_at(x), self.levels).inverse_entries(every, every)
 
+    def root_at(self, x: np.ndarray) -> np.ndarray | None:
+        """L (J, J) with K = L L', where it is known without K^-1, which has no digits near singular K; else None."""
+        return None
+
     def recognised(self, labels: np.ndarray) -> np.ndarray:
         """New labels (c,) as its own levels are called, where it knows them by another name."""
         return labels

@@ -119,4 +119,6 @@ def boundary(fit: Fitted) -> list[str]:
     found = found or [f"{name} is at its bound" for name in others]
     if "sigma" in optimum.boundary:
         found.append("the residual variance is zero")
-    return [*found, *(f"{name} of the residuals is at the end of its range" for name in optimum.ended)]
+    whose = [" of the residuals" * (name not in own.model.theta_names) for name in optimum.ended]
+    ended = zip(optimum.ended, whose, strict=True)
+    return [*found, *(f"{name}{of} is at the end of its range" for name, of in ended)]

@@ -1,4 +1,4 @@
-"""Parameters of residuals that end far out in their coordinates: where R is singular, or where no more changes.
+"""Parameters of residuals and of processes that end far out: where R or K is singular, or where no more changes.
 
 Coordinates are logarithms of ratios, ranges and shares, or Fisher's z, so that d = exp(-|x|) is the distance from the
 end. Near it the criterion is one of
@@ -21,16 +21,20 @@ from typing import NamedTuple
 import numpy as np
 
 from mme.errors import MMEError
+from mme.model.problem import Model
 from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.elsewhere import continued
 from mme.search.endless import value_at
 from mme.search.joint import Joint, Sought
 from mme.search.progress import Report
 from mme.search.searched import Searched, growing
+from mme.search.verdict import search_names
 from mme.solution.estimates import Estimates
 
 # Coordinates beyond this are far out: ratios and shares of one to thousands, correlations within 1e-7 of one.
 _FAR = 8.0
+# Those of processes, of which only the limit itself says that they have come to it: correlations within 1e-5 of one.
+_NEAR_ONE = 6.0
 _DECADE = float(np.log(10.0))
 # Residuals of this share of the response's are rounding; the fall in a decade before that is none of O(d) where it is
 # as large as this, and in each of a few decades nearly the same.
@@ -54,17 +58,18 @@ class Ended(NamedTuple):
 def at_their_ends(
     joint: Joint, searched: Searched, minimum: Minimum, report: Report | None, flat: bool = False
 ) -> Ended:
-    """The minimum beside the parameters of residuals at their edges, or the finding that there is none.
+    """The minimum beside the parameters of residuals and of processes at their edges, or that there is none.
 
     ``flat``: others may mean nothing any more, as the range of a correlation whose share is zero.
     """
-    k, structure = joint.model.k, joint.model.residual
-    if structure is None or minimum.endless:
+    k, names = joint.model.k, np.array(search_names(joint.model))
+    of_residuals, of_processes = np.arange(searched.first.size) >= k, _of_processes(joint.model)
+    if minimum.endless or not (of_residuals | of_processes).any():
         return Ended(searched, minimum)
-    here, of_residuals = searched.parameters(minimum.x), np.arange(searched.first.size) >= k
+    here = searched.parameters(minimum.x)
     far = of_residuals & searched.free & (np.abs(here) > _FAR)
     looked = of_residuals & searched.free if flat or minimum.curvature.flat else far
-    names = np.array([""] * k + list(structure.names))
+    looked = looked | (of_processes & searched.free & (np.abs(here) > _NEAR_ONE))
     if far.any() and _least_share(joint, here) < _SMALL:
         on_the_way, value, spent = _falls_steadily(joint, here, far)
         minimum = replace(minimum, evaluations=minimum.evaluations + spent)
@@ -78,7 +83,14 @@ def at_their_ends(
     kept = replace(searched, first=held, estimated=searched.estimated & ~at, free=searched.free & ~at)
     found = at_their_ends(joint, kept, _beside(joint, kept, held, minimum, report), report, flat=True)
     held_too = {*names[at].tolist(), *found.names}
-    return found._replace(names=tuple(name for name in structure.names if name in held_too))
+    return found._replace(names=tuple(name for name in names.tolist() if name in held_too))
+
+
+def _of_processes(model: Model) -> np.ndarray:
+    """Which parameters (k + phi,) are those of relationships."""
+    sizes = [part.k - part.inner.k if part.relationship is not None else 0 for part in model.structures]
+    own = [np.arange(part.k) >= part.k - count for part, count in zip(model.structures, sizes, strict=True)]
+    return np.concatenate([*own, np.zeros(0 if model.residual is None else model.residual.k, dtype=bool)])
 
 
 def _falls_steadily(joint: Joint, here: np.ndarray, far: np.ndarray) -> tuple[np.ndarray | None, float, int]:
@@ -151,6 +163,8 @@ def _held(joint: Joint, here: np.ndarray, looked: np.ndarray, value: float) -> t
 
         decades, limit, nearer = _FURTHER, value, moved(_FURTHER)
         spent += 1
+        if i < joint.model.k and nearer < limit:  # searches of a process stop on the way, and there is nothing behind
+            limit, nearer, spent = nearer, moved(2.0 * _FURTHER), spent + 1
         if abs(nearer - limit) > _SETTLED and abs(here[i]) > _FAR:  # so far out there may be rounding alone
             decades = 0.0
             while decades > -_INWARDS and abs(nearer - limit) > _SETTLED:

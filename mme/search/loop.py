@@ -42,6 +42,7 @@ from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
 from mme.search.rotated import rotated
 from mme.search.searched import Searched
+from mme.search.signs import of_other_signs
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
 from mme.search.verdict import UNBOUNDED, Optimum, Place, curvature_of, judge, of_whole, with_undetermined
@@ -220,6 +221,11 @@ def _minimum(
         minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)
     if valleys is None and not minimum.endless:
         minimum = back_from_its_limit(joint, searched, minimum, wide, report)
+
+        def begun_at(at: np.ndarray, spent: int) -> Minimum:
+            return continued(criterion, at, wide, even, slopes, report, spent, endless=endless)
+
+        minimum = of_other_signs(joint, searched, minimum, begun_at)
     if begun is None or valleys is not None or not begun.few_levels or minimum.endless:
         return explained(minimum, slopes)
 

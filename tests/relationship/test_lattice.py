@@ -174,3 +174,29 @@ def test_a_field_with_errors_beside_rows_columns_and_genotypes_is_searched_in_fe
         search="derivative-free",
     )
     assert fit.criterion <= again.criterion + 1e-6
+
+
+def plots_of_noise(seed):
+    rng = np.random.default_rng(seed)
+    row, col = np.divmod(np.arange(81), 9)
+    return pd.DataFrame({"row": row, "col": col, "y": (rng.integers(0, 20, 81), rng.normal(size=81))[1]})
+
+
+@pytest.mark.parametrize("x", [(9.0, -8.5), (-7.0, 7.0), (9.4, 9.4)])
+def test_where_neighbours_are_one_another_the_likelihood_keeps_its_digits(x):
+    data, theta = plots_of_noise(6), 0.5
+    fit = mme.lmer("y ~ ar1(row):ar1(col)", data, theta=[theta, *x])
+    place = data.assign(trial="")
+    V = fit.sigma**2 * (theta**2 * covariance(place, np.tanh(x)) + np.eye(81))
+    assert fit.criterion == pytest.approx(dense_criterion(data["y"].to_numpy(), np.ones((81, 1)), V), abs=1e-9)
+
+
+def test_a_field_of_noise_ends_in_its_lowest_valley_and_its_limit_is_named():
+    fit = mme.lmer("y ~ ar1(row):ar1(col)", plots_of_noise(6))
+    # The lowest of 25 searches by BFGS of the dense likelihood: at rho = -.75482 and at the limit -1.
+    assert fit.criterion == pytest.approx(228.685535, abs=2e-6)
+    assert fit.optimum.boundary == ("ar1(row):ar1(col).rho.col",)
+    assert fit.residual == {}
+    assert fit.theta[1] == pytest.approx(np.arctanh(-0.75482), abs=1e-3)
+    assert "rho.col is at the end of" in " ".join(fit.summary().split())
+    assert np.isfinite(fit.coefficients()["df"]).all()

@@ -1,0 +1,78 @@
+"""Valleys at correlations of other signs: the criterion of a field of plots that is mostly noise has several.
+
+A chain whose neighbours compete explains as much there as one whose neighbours are alike. Where correlation is strong
+the candidates of other signs are so much higher that none is searched from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from mme.engine.blocks import Block
+from mme.numeric.curvature import CONVERGED
+from mme.numeric.limits import limits
+from mme.numeric.optimize import Minimum
+from mme.search.endless import value_of
+from mme.search.joint import Joint
+from mme.search.searched import Searched
+
+# Sizes of the effects at which candidates are tried, in those of the start, and how much higher than the minimum the
+# best candidate of its signs may be for a search to begin there.
+_SIZES, _HIGHER = (0.3, 1.0, 3.0), 3.0
+
+# The minimum from a point, after so many evaluations.
+Search = Callable[[np.ndarray, int], Minimum]
+
+
+def of_other_signs(joint: Joint, searched: Searched, minimum: Minimum, search: Search) -> Minimum:
+    """The lowest of the minimum and of those from correlations of other signs."""
+    objective = joint.latest
+    if objective.engine.flops > limits().dear_order or minimum.endless:
+        return minimum
+    for block in objective.random:
+        if block.is_parametric and any(low < 0.0 for low, _ in block.relationship.bounds):
+            minimum = _lowest(joint, searched, minimum, block, search)
+    return minimum
+
+
+def _lowest(joint: Joint, searched: Searched, minimum: Minimum, block: Block, search: Search) -> Minimum:
+    at = _parameters(block)
+    here = _signs(block, searched.parameters(minimum.x)[at])
+    best = dict[tuple[float, ...], tuple[float, np.ndarray]]()
+    for x in _candidates(searched, block):
+        signs = _signs(block, searched.parameters(x)[at])
+        value = value_of(joint, searched, x)
+        minimum = replace(minimum, evaluations=minimum.evaluations + 1)
+        if signs != here and value < min(best.get(signs, (np.inf,))[0], minimum.value + _HIGHER):
+            best[signs] = value, x
+    for _, x in sorted(best.values(), key=lambda one: one[0]):
+        other = search(x, minimum.evaluations)
+        lower = other.value < minimum.value - CONVERGED
+        minimum = replace(other if lower else minimum, evaluations=other.evaluations)
+    return minimum
+
+
+def _candidates(searched: Searched, block: Block) -> list[np.ndarray]:
+    """The start with the block's parameters at each of their candidates, and effects of several sizes."""
+    at, out = _parameters(block), []
+    T = slice(block.theta_slices[0].start, at.start)
+    for candidate in block.relationship.starts():
+        for size in _SIZES:
+            parameters = searched.first.copy()
+            parameters[T] *= size
+            parameters[at] = candidate
+            out.append(searched.x(parameters))
+    return out
+
+
+def _parameters(block: Block) -> slice:
+    """Where those of the relationship stand in theta."""
+    stop = block.theta_slices[0].stop
+    return slice(stop - block.relationship.k, stop)
+
+
+def _signs(block: Block, x: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.sign(block.relationship.natural(x)).tolist())
