@@ -68,8 +68,8 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None, ones: np.ndarray | Non
 def _of_columns(Z: np.ndarray, w: np.ndarray | None, one: Column) -> Axes:
     """Axes by weights whose mean is one, with a column of ones ``one``."""
     n, q = Z.shape
-    power = np.array([_power_of_two(column) for column in Z.T])
     constant = [is_constant(column) if one is None else np.array_equal(column, one) for column in Z.T]
+    power = np.array([_power_of_two(Z[:1, j] if constant[j] and one is None else Z[:, j]) for j in range(q)])
     order = sorted(range(q), key=lambda j: not constant[j])
     columns = [np.divide(Z[:, j], power[j]) for j in order]  # powers of two: exact
     V, R, own = _gram_schmidt(columns, one is None and constant[order[0]], w)
@@ -97,7 +97,7 @@ def _power_of_two(column: np.ndarray) -> float:
 def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:
     """The weighted mean of a b."""
     if b is None:
-        return float(a.mean() if w is None else a @ w / a.size)
+        return float(np.add.reduce(a) / a.size if w is None else a @ w / a.size)
     return float((a if w is None else a * w) @ b / a.size)
 
 

@@ -90,7 +90,7 @@ class Model:
         """Square roots of the weights (n,): what records are multiplied by to be of one variance; None: they are."""
         return None if self.weights is None else np.sqrt(self.weights)
 
-    @property
+    @cached_property
     def is_wide(self) -> bool:
         """Whether X is sparse: its columns are too many to be dense (:mod:`mme.model.wide`)."""
         return sp.issparse(self.X)

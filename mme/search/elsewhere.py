@@ -101,7 +101,7 @@ def elsewhere(objective: Objective, parameters: np.ndarray, value: float, begun:
     chosen among several, the structures propose further ones, such as one variance at zero, or away from zero.
     """
     model, k = objective.model, objective.model.k
-    theta, phi = np.split(parameters, [k])
+    theta, phi = parameters[:k], parameters[k:]
     if phi.size or of_least_squares(objective.constants, objective.basis.r) < value:
         nothing = (part.nothing(piece) for part, piece in zip(model.structures, model.split(theta), strict=True))
         yield np.concatenate([*nothing, phi])

@@ -32,9 +32,9 @@ def endless_of(joint: Joint, searched: Searched) -> Endless | None:
     """Make the function that tells whether the criterion falls without bound; None where it cannot."""
     if joint.model.sigma is not None or not joint.model.k:
         return None
-    grows, none = growing(joint.model)[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
 
     def endless(x: np.ndarray) -> tuple[bool, int]:
+        grows, none = growing(joint.model)[searched.free], _NONE if can_fit_any_response(joint.latest) else _LEAST
         value, evaluations = value_of(joint, searched, x), 1
         while 0.0 < np.abs(x[grows]).max(initial=0.0) < _FARTHEST:
             x = np.where(grows, _STRIDE * x, x)

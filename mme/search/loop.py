@@ -139,7 +139,8 @@ def _minimised(
     Where the descents led to a response without residuals, the search begins again at the moments, ``after`` the
     minimum that it ended at.
     """
-    model, joint = joint.model, Joint(joint.model, joint.latest.in_axes)
+    model, outside, inside = joint.model, joint.latest, joint.latest.in_axes
+    joint = Joint(model, inside)
     began = perf_counter()
     given = theta is not None or model.k == 0
     first, radius, begun = _begin(joint.latest, theta, first_theta, after is None)
@@ -169,9 +170,10 @@ def _minimised(
             if again.optimum.verdict != UNBOUNDED or not minimum.value < again.optimum.criterion:
                 return again
             minimum = replace(minimum, evaluations=again.optimum.evaluations)
-    inner, phi = np.split(searched.parameters(minimum.x), [model.k])
+    inner, phi = (parameters := searched.parameters(minimum.x))[: model.k], parameters[model.k :]
     found = model.canonical(given_theta(theta, model, "theta") if given else model.coordinates.outer(inner))
-    objective = joint.at(phi).in_columns
+    objective = joint.at(phi)
+    objective = outside if objective is inside and not outside.inside else objective.in_columns
     if not given and not objective.plan.iterative:
         found, minimum = _without_zeros(objective, found, inner * searched.scale[: model.k], minimum)
         inner = model.coordinates.without_terms(found, inner)

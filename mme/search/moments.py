@@ -21,9 +21,11 @@ from functools import cache, partial
 import numpy as np
 
 from mme.engine.absorption import absorb
+from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.numeric.lapack import least_squares
 from mme.numeric.panels import panels
+from mme.numeric.sums import sum_by_level
 from mme.search.swept import freedom_within, shares
 from mme.search.weighted_levels import WeightedLevels, is_repeated, weigh
 
@@ -68,10 +70,26 @@ def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repea
     if len(among) < 2 or left <= 0.0:
         return share * smallest
     swept = objective.basis.N[-1:]
+    sweeps = [_sweep(objective.blocks[b].by_record) for b in among]
     for _ in range(_SWEEPS):
-        for b in among:
-            swept = absorb(objective.blocks[b].by_record, swept)[1].N
+        for sweep in sweeps:
+            swept = sweep(swept)
     return share * min(max(float(np.vdot(swept, swept)) / left, 1e-6 * smallest), smallest)
+
+
+def _sweep(block: Block) -> Callable[[np.ndarray], np.ndarray]:
+    """What takes the part along each level of a block out of a row (1, n)."""
+    if block.q > 1 or block.is_spherical:
+        return lambda row: absorb(block, row)[1].N
+    codes, J, (z,) = block.codes, block.J, block.columns
+    squares = sum_by_level(codes, J, z, z)
+    inverse = np.divide(1.0, squares, out=np.zeros(J), where=squares > 0.0)
+
+    def sweep(row: np.ndarray) -> np.ndarray:
+        part = (sum_by_level(codes, J, z, row[0]) * inverse)[codes]
+        return row - (part if z is None else part * z)
+
+    return sweep
 
 
 def _fixed_within(objective: Objective, one: WeightedLevels) -> float:

@@ -21,15 +21,17 @@ def from_pandas(values: Any, title: str) -> Column:
     """Read a pandas Series, Index or array: numbers, dates or a factor; ``title`` names it in messages."""
     import pandas as pd
 
-    if isinstance(values, pd.MultiIndex):
-        raise MMEError(f"{title} is a MultiIndex; give one of its levels (get_level_values)")
-    values = values if isinstance(values, pd.Series) else pd.Series(values)
+    if not isinstance(values, pd.Series):
+        if isinstance(values, pd.MultiIndex):
+            raise MMEError(f"{title} is a MultiIndex; give one of its levels (get_level_values)")
+        values = pd.Series(values)
     dtype = values.dtype
-    if isinstance(dtype, pd.SparseDtype):
-        values = values.sparse.to_dense()
-        dtype = values.dtype
     if isinstance(dtype, np.dtype):
         return from_numpy(values.to_numpy(), title)
+    if isinstance(dtype, pd.StringDtype):
+        return _of_strings(values)
+    if isinstance(dtype, pd.SparseDtype):
+        return from_pandas(values.sparse.to_dense(), title)
     if isinstance(dtype, pd.ArrowDtype):
         return from_arrow(values.array.__arrow_array__(), title)
     if isinstance(dtype, pd.CategoricalDtype):
@@ -48,9 +50,13 @@ def from_pandas(values: Any, title: str) -> Column:
     if pd.api.types.is_float_dtype(dtype):
         return values.to_numpy(dtype=dtype.numpy_dtype, na_value=np.nan)
     if pd.api.types.is_string_dtype(dtype):
-        codes, texts = values.array.factorize()
-        return as_text(in_order(codes, np.asarray(texts, dtype=object).tolist())) if len(texts) else all_missing(values)
+        return _of_strings(values)
     return from_objects(values.to_numpy(dtype=object, na_value=None), title)
+
+
+def _of_strings(values: Any) -> Column:
+    codes, texts = values.array.factorize()
+    return as_text(in_order(codes, np.asarray(texts, dtype=object).tolist())) if len(texts) else all_missing(values)
 
 
 def from_polars(values: Any, title: str) -> Column:
