@@ -108,7 +108,7 @@ class Coordinates:
         return x
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
-        """dx / dtheta (k, k)."""
+        """The derivatives dx / dtheta (k, k) of x by theta."""
         out, start = np.eye(theta.size), 0
         for part, axes, piece in self._pieces(theta):
             if axes is not None:

@@ -48,7 +48,7 @@ class Extended(GStructure):
 
     @property
     def correlated(self) -> bool:
-        """As T is."""
+        """Whether coefficients can be correlated, which T alone decides."""
         return self.inner.correlated
 
     def T(self, theta: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class Extended(GStructure):
 
     @property
     def is_even(self) -> bool:
-        """As T T' is."""
+        """Whether standard deviations stand in T T' as their squares alone."""
         return self.inner.is_even
 
     def with_inverse(self, least: np.ndarray) -> Extended:
@@ -91,7 +91,7 @@ class Extended(GStructure):
 
     @property
     def mixes(self) -> bool:
-        """As T does."""
+        """Whether every covariance A T T'A' is one of the structure's, which T alone decides."""
         return self.inner.mixes
 
     def mixed(self, theta: np.ndarray, A: np.ndarray) -> np.ndarray:
@@ -112,7 +112,7 @@ class Extended(GStructure):
         return np.append(self.inner.nothing(theta[: self.inner.k]), self.coordinates(theta))
 
     def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
-        """The relationship knows its own."""
+        """How far off a start may be: the relationship says so of its own parameters."""
         return np.append(self.inner.radius(of_columns, of_others), self.relationship.radius())
 
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
@@ -125,7 +125,7 @@ class Extended(GStructure):
 
     @property
     def kind(self) -> str:
-        """By the parameters of the relationship."""
+        """What messages call it: the structure of T, and the parameters of the relationship."""
         return f"with a {' and a '.join(self.relationship.names)}"
 
     @property

@@ -40,7 +40,7 @@ class Kronecker(GStructure):
 
     @property
     def parts(self) -> tuple[GStructure, GStructure]:
-        """Both structures."""
+        """The structures of both factors."""
         return self.one, self.two
 
     @property
@@ -60,7 +60,7 @@ class Kronecker(GStructure):
         return self.relative * self.one.k + int(np.flatnonzero(part.diagonal)[0])
 
     def each(self, theta: np.ndarray, one: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-        """Theta of both."""
+        """Theta of each factor, the entry that is one among them."""
         whole = np.insert(theta, self.fixed, one)
         return whole[: self.one.k], whole[self.one.k :]
 
@@ -78,7 +78,7 @@ class Kronecker(GStructure):
         return np.kron(self.one.T(one), self.two.T(two))
 
     def covariances(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """G_1 and G_2."""
+        """The covariances G_1 and G_2 of both factors."""
         T = [part.T(piece) for part, piece in zip(self.parts, self.each(theta), strict=True)]
         return T[0] @ T[0].T, T[1] @ T[1].T
 
@@ -133,7 +133,7 @@ class Kronecker(GStructure):
         return self._joined(*(part.per_row(row, of_others) for part, row in zip(self.parts, rows, strict=True)))
 
     def radius(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:
-        """Shares of the scales."""
+        """How far off a start may be: shares of the scales of both factors."""
         table = of_columns.reshape(self.one.q, self.two.q)
         rows = (
             [table[:, 0], np.full(self.two.q, of_others)]
@@ -229,12 +229,12 @@ class Kronecker(GStructure):
 
     @property
     def kind(self) -> str:
-        """The words for both."""
+        """What messages call it: the words for both factors."""
         return f"{self.one.kind} x {self.two.kind}"
 
     @property
     def is_even(self) -> bool:
-        """As both are."""
+        """Whether standard deviations stand in both factors as their squares alone."""
         return self.one.is_even and self.two.is_even
 
     def with_inverse(self, least: np.ndarray) -> Kronecker:
@@ -253,7 +253,7 @@ class Kronecker(GStructure):
         return one[0].slopes(*one[1:]), two[0].slopes(*two[1:])
 
     def curvature(self, theta: np.ndarray, unit: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Of each with the weights summed over the other, and of one with the other."""
+        """Second derivatives of <weights, G_1 (x) G_2>: within each factor, and across both."""
         q = self.one.q, self.two.q
         W, (G_1, G_2) = weights.reshape(*q, *q), self.covariances(theta)
         d_1, d_2 = self._slopes(theta, unit)

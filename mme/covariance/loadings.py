@@ -60,12 +60,12 @@ class Loadings(GStructure):
 
     @property
     def diagonal(self) -> np.ndarray:  # type: ignore[override]
-        """The psi."""
+        """Which entries of theta stand for a psi."""
         return np.arange(self.k) >= self.n_loadings
 
     @property
     def kind(self) -> str:
-        """The word for it."""
+        """What messages call it: the word of a formula."""
         return f"{'fa' if self.specific else 'rr'}{self.n_factors}"
 
     @property
@@ -74,7 +74,7 @@ class Loadings(GStructure):
         return True
 
     def loadings(self, theta: np.ndarray) -> np.ndarray:
-        """Lambda (q, factors)."""
+        """The loadings Lambda (q, factors)."""
         out = np.zeros((self.q, self.n_factors))
         out[self._places] = theta[: self.n_loadings]
         return out
@@ -91,7 +91,7 @@ class Loadings(GStructure):
         return lower_factor(root)
 
     def with_inverse(self, least: np.ndarray) -> Loadings:
-        """With these standard deviations (q,) beside factors that have no variances of their own."""
+        """A structure with these standard deviations (q,) beside its factors, whose T T' has an inverse."""
         return self if self.specific else replace(self, floor=least)
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
@@ -127,7 +127,7 @@ class Loadings(GStructure):
             yield np.where(own & (np.arange(self.k) % 2 == 0), -theta, theta)
 
     def nothing(self, theta: np.ndarray) -> np.ndarray:
-        """No loading, no psi."""
+        """The theta of no variance: no loading, no psi."""
         return np.zeros(self.k)
 
     def per_row(self, of_columns: np.ndarray, of_others: float) -> np.ndarray:

@@ -62,7 +62,7 @@ class SharedColumns(GStructure):
 
     @property
     def is_even(self) -> bool:
-        """As of the coefficients."""
+        """Whether standard deviations of the coefficients stand in T T' as their squares alone."""
         return self.own.is_even
 
     @cached_property
@@ -82,7 +82,7 @@ class SharedColumns(GStructure):
         return np.column_stack([root, np.zeros((self.q, self.q - root.shape[1]))])
 
     def with_inverse(self, least: np.ndarray) -> SharedColumns:
-        """With these standard deviations (q,) beside what is shared."""
+        """A structure with these standard deviations (q,) beside what is shared, whose T T' has an inverse."""
         return replace(self, floor=least)
 
     def _of_columns(self, values: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ class SharedColumns(GStructure):
 
     @property
     def additive(self) -> bool:  # type: ignore[override]
-        """As of the coefficients."""
+        """Whether G = sum_i theta_i^2 D_i: where the covariance of the coefficients is such a sum."""
         return self.own.additive
 
     def directions(self, theta: np.ndarray, information: np.ndarray) -> tuple[list[np.ndarray], np.ndarray] | None:

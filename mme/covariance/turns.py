@@ -38,7 +38,7 @@ class Turns:
         return x
 
     def outer(self, x: np.ndarray) -> np.ndarray:
-        """The other way round."""
+        """Theta after the turns from theta in the axes: what :meth:`inner` undoes."""
         z = x.copy()
         for part, U, at in self._turned():
             z[at] = lower_factor(U.T @ part.T(x[at]))[lower_entries(part.q)]

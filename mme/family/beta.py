@@ -180,11 +180,11 @@ class Side:
         return 0.5 - self.a * saddle.remainder(self.a, 1) + self.a * self.excess
 
     def first_by_precision(self) -> np.ndarray:
-        """Of the first derivative."""
+        """The side's part of d^2 log f / d eta d log P."""
         return (self.m2 * self.a + self.m1) * self.step(1)
 
     def second_by_precision(self) -> np.ndarray:
-        """Of the second."""
+        """The side's part of d^3 log f / d eta^2 d log P."""
         squares = (self.m3 * self.a + 2.0 * self.m2) * self.step(1) ** 2
         return squares + (self.m2 * self.a + self.m1) * self.step(2)
 

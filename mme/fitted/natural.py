@@ -59,7 +59,7 @@ def parameter_bounds(model: Model) -> tuple[tuple[float, float], ...]:
 
 
 def covariance_bounds(model: Model) -> tuple[tuple[float, float], ...]:
-    """Those of standard deviations and correlations."""
+    """What values standard deviations and correlations can take."""
     return tuple(pair for part in model.structures for pair in part.natural_bounds)
 
 

@@ -32,7 +32,7 @@ class MeanOfEta(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the family."""
+        """The name of the family."""
 
     @property
     def link(self) -> str:

@@ -60,7 +60,7 @@ class AR1(RStructure):
     group: Any = None
 
     def axis(self) -> Axis:
-        """Along the times."""
+        """The axis of a field: along the times."""
         return Axis(self.time, self.group, "ar1")
 
     def bind(self, column: Column, n: int) -> BoundAR1:
@@ -110,7 +110,7 @@ class BoundAR1(Bound):
 
     @property
     def sequence(self) -> np.ndarray:
-        """By group and time."""
+        """The records by group and time: W takes a record and the one before it."""
         return self.chain.sequence
 
     @property
@@ -133,7 +133,7 @@ class BoundAR1(Bound):
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """A correlation's."""
+        """What values rho can take: those of a correlation."""
         return ((-1.0, 1.0),)
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:

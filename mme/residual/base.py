@@ -192,19 +192,19 @@ class Variance(Bound):
         return 2.0 * self.log_sd_slopes(x) @ of.relative
 
     def changes(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """2 d log sd times S^2 v."""
+        """R_i v for each coordinate: 2 d log sd times S^2 v."""
         return 2.0 * self.log_sd_slopes(x) * (np.exp(2.0 * self.log_sd(x)) * v)
 
     def multiplied(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Rows S^2."""
+        """Rows times R = S^2."""
         return rows * np.exp(2.0 * self.log_sd(x))
 
     def whiten(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Rows S^-1."""
+        """Rows divided by the standard deviations: W = S^-1."""
         return rows * np.exp(-self.log_sd(x))
 
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Rows S."""
+        """Rows times the standard deviations: W^-1 = S."""
         return rows * np.exp(self.log_sd(x))
 
     def whiten_transposed(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -212,7 +212,7 @@ class Variance(Bound):
         return self.whiten(x, rows)
 
     def precision_diagonal(self, x: np.ndarray) -> np.ndarray:
-        """S^-2."""
+        """The diagonal of R^-1 = S^-2."""
         return np.exp(-2.0 * self.log_sd(x))
 
     def logdet(self, x: np.ndarray) -> float:

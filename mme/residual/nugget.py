@@ -55,7 +55,7 @@ class BoundNugget(ByGroup):
         return f"{self.of.kind} with nugget"
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
-        """A nugget of 0.2."""
+        """Coordinates to begin a search: those of the correlation, and a nugget of 0.2."""
         return np.append(self.of.start(residual), np.log(_START / (1.0 - _START)))
 
     def radius(self) -> np.ndarray:
@@ -68,7 +68,7 @@ class BoundNugget(ByGroup):
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
-        """The nugget is a share."""
+        """What values the natural parameters can take: those of the correlation, and a share."""
         return (*self.of.bounds, (0.0, 1.0))
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ class BoundNugget(ByGroup):
         return np.append(self.of.coordinates(np.asarray(natural)[:-1]), np.log(nugget) - np.log1p(-nugget))
 
     def block(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:
-        """(1 - nu) C + nu I."""
+        """R among the records of a group: (1 - nu) C + nu I."""
         share, rest = logistic(x[-1])
         return rest * self.of.covariance(x[:-1], members) + share * np.eye(members.size)
 

@@ -24,7 +24,7 @@ class OfCategory:
 
     @property
     def name(self) -> str:
-        """That of the family."""
+        """The name of the family."""
         return self.family.name
 
     @property
@@ -33,7 +33,7 @@ class OfCategory:
         return "category"
 
     def mean(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
-        """P."""
+        """The probability of the category."""
         data = Observed(np.full(eta.size, float(self.category)), np.ones(eta.size))
         below, up_to = self.family.cdf(data, eta, tau)
         return up_to - below

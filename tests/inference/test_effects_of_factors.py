@@ -321,3 +321,17 @@ def test_a_bias_adjusted_mean_by_a_given_deviation_is_that_of_the_lognormal():
         response_scale(fit.internals, "response", -1.0)
     with pytest.raises(mme.MMEError, match="bias_adjust is of means on the scale of the response"):
         response_scale(fit.internals, "link", 0.3)
+
+
+def test_polynomials_over_eight_levels_are_those_of_fishers_tables():
+    """Of the first six degrees, as R's package emmeans has and names them."""
+    coefficients, names = polynomial(list("abcdefgh"))
+    assert names == ["linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6"]
+    assert coefficients.tolist() == [
+        [-7, -5, -3, -1, 1, 3, 5, 7],
+        [7, 1, -3, -5, -5, -3, 1, 7],
+        [-7, 5, 7, 3, -3, -7, -5, 7],
+        [7, -13, -3, 9, 9, -3, -13, 7],
+        [-7, 23, -17, -15, 15, 17, -23, 7],
+        [1, -5, 9, -5, -5, 9, -5, 1],
+    ]
