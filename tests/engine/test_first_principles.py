@@ -67,6 +67,9 @@ PROBLEMS = {
     "slopes in three crossed factors": drawn(
         line(N), slopes(N, 5, 3), slopes(N, 4, 2, seed=4), slopes(N, 3, 1, seed=8)
     ),
+    "crossed, deviations twice sigma": drawn(
+        line(N), slopes(N, 7, 1, 2.0 / 0.6), RandomPart(np.arange(N) % 5, None, np.array([[2.0]]))
+    ),
     "crossed, variances far apart": drawn(line(N), slopes(N, 7, 1, 1e-2), slopes(N, 5, 1, 30.0, seed=4)),
 }
 

@@ -1,5 +1,7 @@
 """Which engine is chosen: by what is left after absorption, before anything is spent."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from mme.engine.assembly import names_of
 from mme.engine.iteration import IterativeWork
 from mme.engine.meetings import filled_share, spread
 from mme.engine.objective import Objective
-from mme.engine.plan import Plan, plan, require_dense_memory
+from mme.engine.plan import Plan, after_analysis, plan, require_dense_memory
 from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
 from mme.numeric.sums import cells
@@ -142,3 +144,17 @@ def test_a_dense_factor_beyond_reach_is_forecast_of_coefficients_not_of_levels()
 def test_the_forecast_of_the_iterative_engine_is_five_columns_for_each_probe():
     with within(Limits(probes=7)):
         assert IterativeWork(1000, 0).bytes == 5 * np.zeros((1000, 7)).nbytes
+
+
+def test_a_product_of_the_iterative_engine_multiplies_and_adds_every_entry_twice():
+    """B'(W (B v)): each entry there, and each entry back."""
+    assert IterativeWork(1000, 50).flops == (2 + 2) * 50
+
+
+def test_a_sparse_factor_that_fills_its_triangle_is_dense_instead():
+    sparse, half = Plan(0, False), SimpleNamespace(n=9, nnz_L=27)  # of the 45 entries of a triangle
+    with within(Limits(nearly_dense=0.31)):
+        assert after_analysis(sparse, half) is sparse
+    with within(Limits(nearly_dense=0.29)):
+        assert after_analysis(sparse, half).dense
+        assert "would fill to 60 %" in after_analysis(sparse, half).reasons[-1]

@@ -171,3 +171,16 @@ def test_an_equation_among_columns_is_the_same_times_any_number():
         found = Equation.of(columns, times * weights)
         assert found.columns.tolist() == [1, 4]
         np.testing.assert_allclose(found.weights, [-2.0 * times, times])
+
+
+def test_the_covariance_of_many_functions_is_forecast_as_four_copies_of_what_spans_them():
+    """Eight bytes a number: the rows, what is solved of them, and the halves of both."""
+    records = Records(1)
+    with within(SPARSE):
+        fit = mme.fit(records.y, sparse(records.X("factor")), records.terms("intercept"))
+    L = np.random.default_rng(1).normal(size=(38, len(fit.beta)))
+    bytes_needed = 4 * 8 * 38 * len(fit.beta)
+    with within(Limits(memory=bytes_needed - 1)), pytest.raises(MemoryForecastError, match="of 38 functions"):
+        fit.contrast(L, ddf="none")
+    with within(Limits(memory=bytes_needed)):
+        assert len(fit.contrast(L, ddf="none")) == 38

@@ -128,6 +128,7 @@ def test_a_sparse_factor_is_never_forked(slopes):
     assert refits.safe_start_method(mme.objective(np.arange(40.0) % 7, np.ones((40, 1)), [related])) == "spawn"
     if sys.platform == "linux":
         assert refits.safe_start_method(slopes.internals.objective) == "fork"
+        assert refits.safe_start_method(Objective.of(model, plan=Plan(0, True))) == "fork"
     refitter = refits.Refitter(model, np.array([1.0, 3.0]), np.zeros(0), sparse.plan, False, 1, sparse)
     other = pickle.loads(pickle.dumps(refitter))
     assert other.known is None

@@ -406,3 +406,18 @@ def test_draws_are_counted():
     fit = mme.lmer("Yield ~ 1 + (1 | Batch)", load_data("Dyestuff"))
     with pytest.raises(mme.MMEError, match="n must be a whole number of draws"):
         mme.exact_rlrt(fit, 0)
+
+
+def test_the_null_of_a_balanced_layout_is_that_of_two_sums_of_squares():
+    """J groups of m: the ratio f log((a + b) / (a s + b)) + c log s is highest at s = c b / ((f - c) a), at most one.
+
+    a is chi-square on c = J - 1, b on f - c, f = J m - 1; s is 1 / (1 + m theta^2).
+    """
+    J, m, n = 6, 4, 2000
+    y = np.random.default_rng(3).normal(size=J * m)
+    fit = mme.fit(y, np.ones((J * m, 1)), [mme.Term(np.repeat(np.arange(J), m), name="g")])
+    c, f, rng = J - 1, J * m - 1, np.random.default_rng(7)
+    a, b = rng.chisquare(c, n), rng.chisquare(f - c, n)
+    s = np.minimum(c * b / ((f - c) * a), 1.0)
+    highest = f * np.log((a + b) / (a * s + b)) + c * np.log(s)
+    assert_allclose(mme.exact_rlrt(fit, n, seed=7).null, np.sort(highest), atol=2e-4)  # a grid, and parabolas

@@ -335,3 +335,9 @@ def test_polynomials_over_eight_levels_are_those_of_fishers_tables():
         [-7, 23, -17, -15, 15, 17, -23, 7],
         [1, -5, 9, -5, -5, 9, -5, 1],
     ]
+
+
+def test_two_contrasts_are_said_to_be_adjusted_and_one_is_not():
+    for levels, said in (("abc", ("p and 95 % intervals adjusted for 2 contrasts: holm.",)), ("ab", None)):
+        fit = mme.lm("y ~ f", {"y": [1.0, 2.0, 4.0, 3.0, 5.0, 9.0], "f": list(levels * 3)[:6]})
+        assert fit.means("f", contrast="sequential", adjust="holm").attrs.get("notes") == said

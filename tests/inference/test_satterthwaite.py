@@ -15,6 +15,7 @@ from oracles import satterthwaite
 from scipy.special import fdtrc
 
 import mme
+from mme.inference.fixed.satterthwaite import is_off
 from mme.numeric.limits import Limits, within
 from mme.results.genetics import evaluation_operations
 
@@ -307,3 +308,22 @@ def test_a_summary_has_degrees_of_freedom_where_their_evaluations_are_few(allowe
     assert fit.optimum.evaluations < 18
     with within(Limits(tests_operations=allowed * evaluation_operations(fit.internals.objective))):
         assert ("by Satterthwaite:" in fit.summary()) == shown
+
+
+def test_a_summary_has_degrees_of_freedom_that_are_there_already():
+    data = mme.load("sleepstudy")
+    fit = mme.lmer("Reaction ~ Days + (1 | Subject)", data, residual=mme.AR1("Days", "Subject"))
+    with within(Limits(tests_operations=0.0)):
+        asked = fit.coefficients(ddf="satterthwaite")["df"]["Days"]
+        assert f"{asked:.1f}" in fit.summary().split("Fixed effects")[1]
+
+
+def test_a_step_to_the_minimum_is_taken_where_it_gains_what_shows_and_no_more():
+    """A criterion of curvature 2 and slope g lies g^2 / 4 above its minimum, g / 2 away."""
+
+    def at(slope):
+        return is_off(SimpleNamespace(hessian=np.array([[2.0]]), units=np.ones(1), gradient=np.array([slope])))
+
+    np.testing.assert_allclose(at(1.5e-3), [-0.75e-3])
+    assert at(1e-4) is None  # stationary
+    assert at(0.1) is None  # no minimum is near

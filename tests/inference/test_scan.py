@@ -180,3 +180,14 @@ def test_what_are_no_candidates_is_said_and_gaps_are_gaps():
     for wrong, message in ((x.astype(str), "numeric, got text"), (x[:, :0], "no candidates"), (x[:9], "180 rows")):
         with pytest.raises(mme.MMEError, match=message):
             mme.scan(fit, wrong)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_a_candidate_is_tested_alike_in_any_unit(unit):
+    fit = mme.lmer(MODELS[0][1], mme.load("sleepstudy"))
+    x = np.random.default_rng(2).normal(size=(180, 2))
+    one, other = mme.scan(fit, x).table, mme.scan(fit, unit * x).table
+    np.testing.assert_allclose(other["t"], one["t"], rtol=1e-9)
+    np.testing.assert_allclose(unit * other["estimate"], one["estimate"], rtol=1e-9)
+    pairs = np.stack([x, x[::-1]], axis=2)
+    np.testing.assert_allclose(mme.scan(fit, unit * pairs).table["F"], mme.scan(fit, pairs).table["F"], rtol=1e-9)

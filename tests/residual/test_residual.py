@@ -29,6 +29,7 @@ from residuals import (
 from mme.errors import MMEError, MMEWarning
 from mme.residual import (
     AR1,
+    AnteDependence,
     Bound,
     CompoundSymmetry,
     Exponential,
@@ -540,8 +541,9 @@ def test_correlations_that_are_not_positive_definite_have_no_coordinates():
         (Unstructured(occasion, group, equal_variances=True), impossible),
         (Toeplitz(occasion, group), impossible[:2]),
         (Toeplitz(occasion, group, bands=1), impossible[:1]),
+        (AnteDependence(occasion, group), np.array([0.5, 1.0, 1.0, 1.0])),
     ]:
-        with pytest.raises(MMEError, match="not positive definite"):
+        with pytest.raises(MMEError, match=r"not positive definite|between -1 and 1"):
             structure.bind(np.asarray, 9).coordinates(natural)
 
 

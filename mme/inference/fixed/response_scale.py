@@ -84,8 +84,8 @@ def total_sd(fit: Fitted) -> float:
 def deviation(fit: Fitted, word: Any) -> tuple[float, float]:
     """The standard deviation that effect sizes are over, and degrees of freedom on which it is known.
 
-    Of the residual those are n - p less what the random effects take; of all variances those of their sum, by the delta
-    method; of a number none are counted.
+    Of the residual those are n - p; of all variances one less than the levels of the term that has fewest; a number is
+    known exactly.
     """
     if is_word(word, ("total",)) and fit.model.terms:
         return total_sd(fit), max(float(min(term.n_levels for term in fit.model.terms) - 1), 1.0)
