@@ -114,6 +114,10 @@ def test_adjusted_p_values_are_those_of_r():
     np.testing.assert_allclose(adjusted(p, "fdr")[:5], [0.05, 0.05, 0.05, 0.05, 0.5])
     np.testing.assert_allclose(adjusted(p, "holm")[:5], [0.05, 0.08, 0.09, 0.09, 0.5])
     assert np.isnan(adjusted(p, "bonferroni")[5])
+    large = np.array([0.4, 0.5, 0.9])
+    np.testing.assert_allclose(adjusted(large, "holm"), [1.0, 1.0, 1.0])
+    np.testing.assert_allclose(adjusted(large, "fdr"), [0.75, 0.75, 0.9])
+    np.testing.assert_allclose(adjusted(large, "bonferroni"), [1.0, 1.0, 1.0])
 
 
 def test_moderated_variances_are_squeezed_between_their_own_and_the_common_one():

@@ -1,11 +1,13 @@
 """The mutations are what they say: each is Python, differs from the file in one place, and is shown to a reader."""
 
 from dataclasses import replace
+from math import inf
 
 from mutants.__main__ import chosen, equivalent
+from mutants.forked import Ended
 from mutants.mutations import mutations
 from mutants.reached import Reached, hash_of, spans
-from mutants.trying import ROOT, TESTS, asked_files, files, rounds
+from mutants.trying import ROOT, TESTS, Copy, asked_files, files, rounds
 
 SOURCE = b'''"""1 + 1"""
 LIMIT = 1e-9
@@ -113,3 +115,23 @@ def test_what_is_said_to_be_equivalent_is_still_there():
     sources = [path for folder in TESTS for path in files(folder)]
     every = {m.key for path in sources for m in mutations(str(path.relative_to(ROOT)), path.read_bytes())}
     assert set(equivalent()) <= every
+
+
+def test_a_file_of_tests_that_cannot_be_read_notices_nothing(tmp_path):
+    """It fails whatever the fault, and is left out once it has failed without one."""
+
+    class Unreadable(Copy):
+        def __post_init__(self) -> None:
+            self.root.joinpath("mme/engine").mkdir(parents=True)
+
+        def asked(self, tests, cpu, until):
+            unread = any(test.startswith("bad.py") for test in tests)
+            return Ended(2 if unread else 0, False, "ERROR bad.py\n" if unread else "")
+
+    fault = next(m for m in mutations("mme/engine/pls.py", (ROOT / "mme/engine/pls.py").read_bytes()) if m.new == "-")
+    tests = {"tests": ["bad.py::a", "good.py::b"], "seconds": {"bad.py::a": 1.0, "good.py::b": 1.0}}
+    found = {"hash": "", "spans": {fault.function: [1, 2]}, "lines": {"2": [0, 1]}}
+    reached = Reached((tests | {"sources": {fault.path: found}},))
+    verdict = Unreadable(tmp_path).tried(fault, reached, inf)
+    assert verdict.killed is False
+    assert verdict.asked == 1
