@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mme.covariance.coordinates import Coordinates
 from mme.derivatives.observed import hessian_by_slopes
 from mme.engine.objective import Objective
 from mme.numeric.curvature import curvature
@@ -23,23 +22,13 @@ from mme.search.verdict import Optimum
 class Local:
     """The ``hessian`` by (theta, phi) at ``parameters``, NaN for those that were given.
 
-    Theta is ``inside`` the axes, or in the user's columns where there are none and where it is no smooth function of
-    those.
+    Theta is ``inside`` the axes, or in the user's columns where there are none. At the edge too: covariances are smooth
+    functions of theta inside, though theta in the columns is none.
     """
 
     parameters: np.ndarray
     hessian: np.ndarray
     inside: bool
-
-    def in_columns(self, coordinates: Coordinates, theta: np.ndarray) -> np.ndarray:
-        """The Hessian by theta in the user's columns."""
-        if not self.inside:
-            return self.hessian
-        change, estimated = np.eye(len(self.hessian)), np.isfinite(np.diag(self.hessian))
-        change[: theta.size, : theta.size] = coordinates.jacobian(theta)
-        both, out = np.ix_(estimated, estimated), np.full(self.hessian.shape, np.nan)
-        out[both] = (change.T @ np.nan_to_num(self.hessian) @ change)[both]
-        return out
 
 
 def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
@@ -50,17 +39,32 @@ def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
     """
     if objective.plan.iterative:  # differences of its criterion are of chance
         return Local(np.append(theta, optimum.phi), optimum.hessian, False)
+    coordinates = objective.model.coordinates
+    return _differentiated(objective.in_axes, coordinates.inner(theta), optimum, coordinates.free)
+
+
+def hessian_in_columns(objective: Objective, theta: np.ndarray, optimum: Optimum, found: Local) -> np.ndarray:
+    """The Hessian by (theta, phi), theta in the user's columns, from that in the axes; at the edge by itself."""
+    coordinates, k = objective.model.coordinates, theta.size
+    if not found.inside:
+        return found.hessian
+    if coordinates.edge(found.parameters[:k] * objective.in_axes.theta_scale).any():
+        return _differentiated(objective, theta, optimum, np.ones(k, dtype=bool)).hessian
+    change, estimated = np.eye(len(found.hessian)), np.isfinite(np.diag(found.hessian))
+    change[:k, :k] = coordinates.jacobian(theta)
+    both, out = np.ix_(estimated, estimated), np.full(found.hessian.shape, np.nan)
+    out[both] = (change.T @ np.nan_to_num(found.hessian) @ change)[both]
+    return out
+
+
+def _differentiated(objective: Objective, x: np.ndarray, optimum: Optimum, curved: np.ndarray) -> Local:
+    """At theta = x of this objective, of which the entries ``curved`` say anything."""
     model, estimated = objective.model, np.isfinite(optimum.gradient)
-    k, inside, x = model.k, objective.in_axes, model.coordinates.inner(theta)
-    scale, free = np.ones(estimated.size), estimated.copy()
-    scale[:k] = inside.theta_scale
-    radius = scale * np.concatenate(_radius(inside, estimated[:k].any()))
-    if model.coordinates.edge(x * scale[:k]).any():
-        inside, x = objective, theta
-        scale[:k] = objective.theta_scale
-    else:
-        free[:k] &= model.coordinates.free
-    joint, at = Joint(model, inside), np.concatenate([x, optimum.phi])
+    k, free, axes = model.k, estimated.copy(), objective.in_axes
+    free[:k] &= curved
+    radius = np.concatenate(_radius(axes, estimated[:k].any()))
+    radius[:k] *= axes.theta_scale / objective.theta_scale
+    joint, at = Joint(model, objective), np.concatenate([x, optimum.phi])
 
     def criterion(x: np.ndarray) -> float:
         parameters = at.copy()
@@ -70,11 +74,11 @@ def local(objective: Objective, theta: np.ndarray, optimum: Optimum) -> Local:
     H = np.full((at.size, at.size), np.nan)
     H[np.ix_(estimated, estimated)] = 0.0
     if free.any():
-        found = hessian_by_slopes(inside, at, free)
+        found = hessian_by_slopes(objective, at, free)
         if found is None:
-            found = curvature(criterion, at[free], criterion(at[free]), (radius / scale)[free]).hessian
+            found = curvature(criterion, at[free], criterion(at[free]), radius[free]).hessian
         H[np.ix_(free, free)] = found
-    return Local(at, H, inside.inside)
+    return Local(at, H, objective.inside)
 
 
 def _radius(objective: Objective, estimated: bool) -> tuple[np.ndarray, np.ndarray]:

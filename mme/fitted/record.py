@@ -13,7 +13,7 @@ from mme.engine.objective import Objective
 from mme.engine.plan import Engine
 from mme.engine.wide_basis import WideBasis
 from mme.fitted.common import Record, require_records
-from mme.fitted.local import Local, local
+from mme.fitted.local import Local, hessian_in_columns, local
 from mme.fitted.varcorr import VarCorr, components
 from mme.identifiability.reduced import without_held
 from mme.model.problem import Model
@@ -99,7 +99,7 @@ class Fitted(Record):
     @cached_property
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by (theta, phi) at the optimum; NaN for parameters that were given."""
-        return self.local.in_columns(self.model.coordinates, self.theta)
+        return hessian_in_columns(self.objective, self.theta, self.optimum, self.local)
 
     @cached_property
     def local(self) -> Local:

@@ -73,6 +73,24 @@ def test_no_origin_and_no_unit_of_a_covariate_changes_the_model(beside, seed, q,
     assert_same_model(one, other, scale)
 
 
+@examples(4)
+@given(seeds, st.integers(0, 2), st.floats(3, 7), st.floats(-4, 4))
+def test_standard_errors_of_variances_do_not_know_it_either_at_the_edge_too(seed, rank, far, unit):
+    """Of coefficients of rank 0 to 2: at the edge theta in the columns is no smooth function of that in the axes."""
+    rng, scale = np.random.default_rng(seed), 10.0**unit
+    g, h, Z, _ = draw(seed, 3)
+    T = rng.standard_normal((3, 3))[:, :rank]
+    y = (Z * (rng.standard_normal((12, rank)) @ T.T)[g]).sum(axis=1) + rng.standard_normal(len(g))
+    one, other = (fit(g, h, columns, y, "alone") for columns in (Z, moved(Z, 10.0**far, scale)))
+    here, there = (one.tidy(effects="variance"), other.tidy(effects="variance"))
+    units = np.where(here.term.isin(["sd x2", "sd x3"]), scale, 1.0)
+    of_columns = ["sd x2", "sd x3", "cor x2, x3", "sd"]  # the constant's are of another place
+    for found in ("estimate", "std_error"):
+        same = here.term.isin(of_columns) & (here.estimate > 1e-3) & (here.std_error < here.estimate)
+        assert same.any()
+        assert_allclose((there[found] * units)[same], here[found][same], rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("shift", [1e3, 1e8])
 def test_nor_beside_weights_residual_structures_and_relationships(shift):
     g, h, Z, y = draw(5, 2)
