@@ -22,6 +22,8 @@ _LOW, _HIGH = -8.5, 9.0
 _CHUNK = 500
 # Of so many arguments those of the normal distribution are read off a table, to eight digits.
 _MANY, _TABLE, _WIDEST = 200, 801, 50.0
+# Where a quantile is no longer sought.
+_FAR = 1e5
 
 
 def range_sf(q: np.ndarray, k: int, df: np.ndarray) -> np.ndarray:
@@ -55,7 +57,7 @@ def over_scale(of_normal: Callable[[np.ndarray], np.ndarray], q: np.ndarray, df:
 
 
 def range_isf(p: float, k: int, df: float = np.inf) -> float:
-    """The q with P(range > q s) = p of k means, by a standard error on df degrees of freedom.
+    """The q with P(range > q s) = p of k means, by a standard error on df degrees of freedom; infinite beyond 1e5.
 
     Examples
     --------
@@ -65,7 +67,9 @@ def range_isf(p: float, k: int, df: float = np.inf) -> float:
     from scipy.optimize import brentq
 
     at = np.array([df])
-    return float(brentq(lambda w: float(range_sf(np.array([w]), k, at)[0]) - p, 1e-8, 1e5, xtol=1e-12))
+    if float(range_sf(np.array([_FAR]), k, at)[0]) > p:
+        return float("inf")
+    return float(brentq(lambda w: float(range_sf(np.array([w]), k, at)[0]) - p, 1e-8, _FAR, xtol=1e-12))
 
 
 def _of_normal(w: np.ndarray, k: int) -> np.ndarray:

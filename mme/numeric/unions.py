@@ -30,6 +30,8 @@ _LIKELY = 0.6
 # Dimensions up to which draws are points of a lattice, more even than random ones.
 _LATTICE = 12
 _PRIMES = np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43])
+# Where a quantile is no longer sought.
+_FAR = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +59,13 @@ class LargestNormal:
         return over_scale(self._of_normal, t, df)
 
     def isf(self, p: float, df: float) -> float:
-        """The t that is exceeded with probability p."""
+        """The t that is exceeded with probability p; infinite beyond 1e4, as with a tenth of a degree of freedom."""
         from scipy.optimize import brentq
 
         at = np.array([df])
-        return float(brentq(lambda t: float(self.sf(np.array([t]), at)[0]) - p, 1e-6, 1e4, xtol=1e-10))
+        if float(self.sf(np.array([_FAR]), at)[0]) > p:
+            return float("inf")
+        return float(brentq(lambda t: float(self.sf(np.array([t]), at)[0]) - p, 1e-6, _FAR, xtol=1e-10))
 
     def _of_normal(self, w: np.ndarray) -> np.ndarray:
         """P(max |Z_j| > w) for w of any shape."""

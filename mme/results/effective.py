@@ -27,12 +27,14 @@ def effective_dimensions(fit: Fitted) -> pd.Series:
     """
     import pandas as pd
 
-    variances = pev(fit, "term")
+    variances, model = pev(fit, "term"), fit.model
     out = {"fixed": float(fit.basis.kept.size)}
-    for term in fit.model.terms:
-        known = term.relationship is None
-        G = np.asarray(fit.varcorr[term.name].cov)
-        out[term.name] = _dimension(G, variances[term.name]) if known else np.nan
+    for t, (term, axes) in enumerate(zip(model.terms, model.coordinates.axes, strict=True)):
+        G, errors = np.asarray(fit.varcorr[term.name].cov), variances[term.name]
+        if axes is not None:  # in the columns a slope far from zero hides the rank
+            T = model.T(fit.estimates.in_axes.theta)[t]
+            G, errors = fit.sigma**2 * T @ T.T, axes.C @ errors @ axes.C.T
+        out[term.name] = _dimension(G, errors) if term.relationship is None else np.nan
     out["residual"] = fit.model.n_records - sum(out.values())
     return pd.Series(out, name="effective dimension")
 

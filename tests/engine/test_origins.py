@@ -82,6 +82,8 @@ def test_standard_errors_of_variances_do_not_know_it_either_at_the_edge_too(seed
     T = rng.standard_normal((3, 3))[:, :rank]
     y = (Z * (rng.standard_normal((12, rank)) @ T.T)[g]).sum(axis=1) + rng.standard_normal(len(g))
     one, other = (fit(g, h, columns, y, "alone") for columns in (Z, moved(Z, 10.0**far, scale)))
+    lost = 1e-15 * 10.0 ** (2.0 * far)  # of PEV in the columns, relative to that in the axes
+    assert_allclose(other.effective_dimensions(), one.effective_dimensions(), atol=1e-4 + 10.0 * lost)
     here, there = (one.tidy(effects="variance"), other.tidy(effects="variance"))
     units = np.where(here.term.isin(["sd x2", "sd x3"]), scale, 1.0)
     of_columns = ["sd x2", "sd x3", "cor x2, x3", "sd"]  # the constant's are of another place

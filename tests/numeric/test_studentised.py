@@ -8,6 +8,7 @@ from scipy.special import ndtr
 from scipy.stats import studentized_range, t
 
 from mme.numeric.studentised import range_isf, range_sf
+from mme.numeric.unions import LargestNormal
 
 
 @pytest.mark.parametrize("k", [2, 3, 7, 50])
@@ -36,3 +37,9 @@ def test_the_range_of_a_probability_has_that_probability() -> None:
 
 def test_unknown_arguments_stay_unknown() -> None:
     assert np.isnan(range_sf(np.array([np.nan, 1.0]), 3, np.array([5.0, np.nan]))).all()
+
+
+def test_a_quantile_on_a_tenth_of_a_degree_of_freedom_is_beyond_all_bounds():
+    assert range_isf(0.05, 3, 0.1) == np.inf
+    assert LargestNormal.of(np.eye(3)).isf(0.05, 0.1) == np.inf
+    assert range_isf(0.05, 3, 0.5) < np.inf
