@@ -21,7 +21,8 @@ from mme.tables.arrays import shown
 if TYPE_CHECKING:
     import pandas as pd
 
-_DPI = 110
+# Dots an inch of a picture; one wider than so many pixels of the page has its row alone when printed.
+_DPI, _BROAD = 110, 560
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --soft: #555; --line: #e0e0e0; --paper: #fff; --band: #f6f6f6; }
 @media screen and (prefers-color-scheme: dark) {
@@ -36,15 +37,20 @@ details { border-top: 1px solid var(--line); padding: .5rem 0; }
 summary { cursor: pointer; font-size: 1.15rem; font-weight: 600; padding: .2rem 0; }
 .wide { overflow-x: auto; max-width: 100%; overflow-wrap: normal; }
 table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+caption { text-align: left; font-weight: 600; padding-bottom: .3rem; max-width: calc(100vw - 2.4rem); }
 th, td { padding: .15rem .9rem .15rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); } tbody tr:hover { background: var(--band); }
 th[role=button] { cursor: pointer; } th[aria-sort=ascending]::after { content: " \\2191"; }
 th[aria-sort=descending]::after { content: " \\2193"; }
-figure { margin: 1.2rem 0 1.8rem; } figcaption { color: var(--soft); font-size: .92rem; max-width: 44rem; }
-img { max-width: 100%; height: auto; } ol li p { margin: .2rem 0; }
-@media print { body { max-width: none; margin: 0; font-size: 11px; } figure, table, tr { break-inside: avoid; }
-  summary { list-style: none; } th[aria-sort]::after { content: ""; } .wide { overflow: visible; } }
+figure { display: inline-block; vertical-align: top; margin: 1.2rem 1.4rem 1rem 0; max-width: 100%; }
+figcaption { color: var(--soft); font-size: .92rem; } figcaption, img { max-width: 100%; }
+img { height: auto; } ol li p { margin: .2rem 0; }
+@media (max-width: 40rem) { tbody td:first-child, tbody th { white-space: normal; overflow-wrap: anywhere;
+  min-width: 6rem; } td, th { padding-right: .6rem; } }
+@media print { :root { font-size: 11px; } body { max-width: none; margin: 0; font-size: 11px; }
+  figure, table, tr { break-inside: avoid; } figure { max-width: 48%; } figure.broad { max-width: 100%; }
+  figure img { max-height: 92vh; } summary, h3 { break-after: avoid; } summary { list-style: none; }
+  th[aria-sort]::after { content: ""; } .wide { overflow: visible; } }
 """
 # Tables wider than the page scroll by themselves; a click on a head sorts; all sections unfold for print.
 _SCRIPT = """
@@ -70,7 +76,12 @@ for (const table of document.querySelectorAll("table")) {
     head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
   });
 }
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(one => { one.open = true; }));
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  folded.forEach(one => { one.open = true; });
+});
+addEventListener("afterprint", () => folded.forEach(one => { one.open = false; }));
 """
 
 
@@ -139,7 +150,8 @@ def figure_html(axes: Any, caption: str) -> str:
     close(figure)
     text = escape(caption)
     image = f'<img src="data:image/png;base64,{data}" width="{width}" alt="{text}">'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+    broad = ' class="broad"' if width > _BROAD else ""
+    return f'<figure{broad} style="width: {width}px">{image}<figcaption>{text}</figcaption></figure>'
 
 
 def figure_or_reason(draw: Callable[[], Any], caption: str) -> str:
@@ -152,8 +164,13 @@ def figure_or_reason(draw: Callable[[], Any], caption: str) -> str:
 
 
 def frame_html(frame: pd.DataFrame, caption: str) -> str:
-    """A table with numbers to five digits."""
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
+    """A table with numbers to five digits, without columns that are empty."""
+    frame = frame.loc[:, [not all(value in ("", None) for value in frame[name]) for name in frame.columns]]
+    sides = ["right" if frame[name].dtype.kind in "fiu" else "left" for name in frame.columns]
+    head = "".join(
+        f'<th style="text-align:{side}">{escape(str(name))}</th>'
+        for name, side in zip(frame.columns, sides, strict=True)
+    )
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in frame.itertuples(index=False))
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
 

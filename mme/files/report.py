@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from mme.diagnosis.checks import diagnose
 from mme.diagnosis.residuals import kind_at_hand
 from mme.files.page import Section, figure_html, figure_or_reason, frame_html, note, write_page
@@ -18,6 +16,8 @@ from mme.fitted.record import Fitted
 from mme.inference.fixed.shown import fixed_tests
 from mme.paper.methods_text import methods_text
 from mme.plot import Plots
+from mme.plot.groups import has_covariate
+from mme.plot.pictured import Pictured
 from mme.plot.residuals import QUANTILES
 from mme.plot.style import LINES, POINTS
 from mme.results.shares import variances
@@ -72,7 +72,7 @@ def _variance(fit: Fitted, plot: Plots) -> Iterator[str]:
 
 
 def _group_pictures(fit: Fitted, plot: Plots) -> Iterator[str]:
-    if fit.model.terms and _has_covariate(fit):
+    if has_covariate(Pictured(fit, plot.table)):
         cells = note(
             fit.model.n > POINTS, "Of many groups and records an even choice, or cells shaded by their number."
         )
@@ -109,9 +109,3 @@ def _factor_pictures(plot: Plots, one: Effects) -> Iterator[str]:
         + note(count > POINTS, "An even choice of the levels."),
     )
     yield figure_html(plot.qq(name), "BLUPs against the normal distribution." + note(count > QUANTILES, _THINNED))
-
-
-def _has_covariate(fit: Fitted) -> bool:
-    columns = [term.covariates for term in fit.model.terms if term.covariates is not None]
-    columns += [] if fit.model.is_wide else [fit.model.X]
-    return any((np.ptp(values, axis=0) > 0.0).any() for values in columns if values.size)

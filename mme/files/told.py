@@ -14,9 +14,11 @@ from mme.diagnosis.residuals import kind_at_hand, scaled_residuals
 from mme.errors import MMEError
 from mme.files.page import figure_html
 from mme.fitted.common import Record
+from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.formula.syntax import Node, deparse, names_in
 from mme.plot import GeneralisedPlots, Plots
+from mme.plot.words import response_of
 from mme.version import __version__
 
 # Pictures of effects, and groups whose influence is told.
@@ -34,9 +36,19 @@ def effect_pictures(fit: Record, plot: Plots | GeneralisedPlots) -> Iterator[str
             axes = plot.effects(x, by)
         except MMEError:  # a variable of which no mean can be taken
             continue
-        yield figure_html(axes, f"Mean of {fit.model.response} over {x}{within}, other variables at what is typical.")
+        yield figure_html(axes, f"{_measured(fit)} over {x}{within}, other variables at what is typical.")
     if len(fit.fixed_names) > 1:
-        yield figure_html(plot.coefficients(), "Fixed effects with 95% intervals; the intercept is left out.")
+        left = "; the intercept is left out" if "(Intercept)" in fit.fixed_names else ""
+        yield figure_html(plot.coefficients(), f"Fixed effects with 95% intervals{left}.")
+
+
+def _measured(fit: Record) -> str:
+    """What a picture of an effect shows."""
+    name = response_of(fit)
+    if isinstance(fit, GeneralisedFitted) and not fit.family.has_intercept:
+        return f"Probability of each category of {name}"
+    share = isinstance(fit, GeneralisedFitted) and fit.family.name == "binomial"
+    return f"{'Probability' if share else 'Mean'} of {name}"
 
 
 def _variables(fit: Record) -> list[tuple[str, ...]]:
@@ -75,10 +87,10 @@ def words_html(fit: Fitted) -> Iterator[str]:
     except MMEError:  # records are correlated across groups
         return
     most = distance.idxmax()
-    word = "moves the fixed effects far" if distance.max() > 1.0 else "does not move the fixed effects far"
+    word = "moves the fixed effects much" if distance.max() > 1.0 else "moves the fixed effects little"
     yield (
         f"<p>The most influential level of {escape(group)} is {escape(str(most))}: Cook's distance "
-        f"{distance.max():.3g}. Leaving it out {word} (one is far).</p>"
+        f"{distance.max():.3g}. Leaving it out {word} (1 and more is much).</p>"
     )
 
 

@@ -8,6 +8,7 @@ import textwrap
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
+from mme.formula.syntax import deparse
 from mme.inference.fixed.methods import ddf_method
 from mme.inference.fixed.shown import is_exact
 from mme.model.term import Term
@@ -15,6 +16,8 @@ from mme.results.generalised_rows import approximation
 from mme.version import __version__
 
 _WIDTH = 80
+_RELATED = {"Pedigree": ", related by their pedigree"}
+_GIVEN = ", related by a given matrix"
 _DDF = {
     "satterthwaite": "t and F tests with degrees of freedom by Satterthwaite's method",
     "kenward-roger": "t and F tests with standard errors and degrees of freedom by Kenward and Roger's method",
@@ -37,11 +40,20 @@ def methods_text(fit: Record, ddf: str) -> str:
 def _model(fit: Record) -> str:
     kind = "linear mixed model" if fit.model.terms else "linear model"
     if isinstance(fit, GeneralisedFitted):
-        kind = f"generalised {kind} ({fit.family.name} distribution, {fit.family.link} link)"
-    names = [name for name in fit.fixed_names if name != "(Intercept)"]
+        ordinal = not fit.family.has_intercept
+        law = "cumulative probabilities of ordered categories" if ordinal else f"{fit.family.name} distribution"
+        kind = f"generalised {kind} ({law}, {fit.family.link} link)"
+    names = _fixed(fit)
     fixed = f"with fixed effects of {', '.join(names)}" if names else "with an intercept alone for fixed effect"
     written = f"; in the notation of lme4: {fit.formula}" if fit.formula else ""
     return f"We fitted a {kind} to {fit.nobs:,} observations of {fit.model.response} {fixed}{written}."
+
+
+def _fixed(fit: Record) -> list[str]:
+    """The terms of the fixed part as they are written, or, of a fit by arrays, the columns of X."""
+    if fit.specification is None or fit.specification.wide:
+        return [name for name in fit.fixed_names if name != "(Intercept)"]
+    return [":".join(map(deparse, term)) for term in fit.specification.fixed.terms if term]
 
 
 def _random(fit: Record) -> list[str]:
@@ -57,14 +69,15 @@ def _random(fit: Record) -> list[str]:
 
 def _of_term(term: Term, correlated: bool) -> str:
     columns = ["intercepts" if name == "(Intercept)" else f"slopes of {name}" for name in term.columns]
-    related = ", related by a given matrix" if term.relationship is not None else ""
+    related = _RELATED.get(type(term.relationship).__name__, "" if term.relationship is None else _GIVEN)
     together = (", correlated" if correlated else ", uncorrelated") if term.q > 1 else ""
     return f"{' and '.join(columns)}{together}, for {term.n_levels:,} levels of {term.group}{related}"
 
 
 def _estimation(fit: Record) -> str:
     if isinstance(fit, GeneralisedFitted):
-        return f"Parameters were estimated by maximum likelihood ({approximation(fit)})."
+        how = approximation(fit).replace(" (", ", ").replace(")", "")
+        return f"Parameters were estimated by maximum likelihood ({how})."
     if not fit.model.terms and fit.model.residual is None:
         return "Parameters were estimated by least squares."
     if fit.method == "REML":

@@ -12,7 +12,7 @@ from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.plot.style import BLUE, GREY, INK, LIGHT, NAMED, drawn_effects, one_axes
-from mme.plot.words import abridged
+from mme.plot.words import abridged, room
 from mme.tables.arguments import yes_or_no
 from mme.tables.frame import labels_of
 
@@ -57,8 +57,10 @@ def by_group(fit: Record, term: str | None = None, *, seed: int = 1, data: bool 
 def _drawn(table: pd.DataFrame, group: str, measure: str, ax: Any) -> Any:
     count = len(table)
     named = count <= NAMED
-    ax = one_axes(ax, (5.4, max(0.17 * count + 1.3, 2.4) if named else 4.8))
     at = np.arange(count)
+    chosen = at if named else np.array([0, count - 1])
+    names = abridged([labels_of(table.index.to_numpy())[k] for k in chosen.tolist()])
+    ax = one_axes(ax, (4.9 + room(names), max(0.17 * count + 1.3, 2.4) if named else 4.8))
     ax.axvline(0.0, color=INK, linewidth=0.7, zorder=1)
     if named:
         ax.hlines(at, table["least"], table["greatest"], color=GREY, linewidth=0.8, zorder=2)
@@ -69,9 +71,7 @@ def _drawn(table: pd.DataFrame, group: str, measure: str, ax: Any) -> Any:
     ax.scatter(
         table["median"], at, s=float(np.interp(count, [20, 400], [14.0, 3.0])), color=BLUE, linewidth=0.0, zorder=4
     )
-    chosen = at if named else np.array([0, count - 1])
-    names = np.array(labels_of(table.index.to_numpy()), dtype=object)[chosen].tolist()
-    ax.set_yticks(chosen, abridged(names))
+    ax.set_yticks(chosen, names)
     ax.tick_params(axis="y", length=0.0)
     ax.set_ylabel(group if named else f"{count:,} levels of {group}, by their median")
     ax.set_ylim(-0.6 - 0.01 * count, count - 0.4 + 0.01 * count)

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.effects import Effects
+from mme.plot.centred import lines_at_means
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -22,7 +23,7 @@ from mme.plot.style import (
     legend_above,
     row_of_axes,
 )
-from mme.plot.words import abridged, effect_words, units
+from mme.plot.words import abridged, effect_words, room, units
 from mme.tables.arguments import check_level, is_word, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.frame import labels_of
@@ -47,7 +48,8 @@ def caterpillar(
     """BLUPs, or modes, of a grouping factor with intervals, sorted; one axes a coefficient.
 
     Intervals that leave zero out are blue and filled. Beyond 60 levels the first and last alone are named; beyond 400
-    intervals become a band, their mean and range over runs of neighbours.
+    intervals become a band, their mean and range over runs of neighbours. Beside slopes over a covariate that is far
+    from zero, such as a calendar year, intercepts are those at its mean, and the title says so.
 
     Parameters
     ----------
@@ -73,32 +75,39 @@ def caterpillar(
     check_level(level)
     sort = yes_or_no(sort, "sort")
     one = drawn_effects(fit, term)
-    b = one.beside(fit.estimates.b)
-    V = one.variances(fit.estimates.pev if variance == "pev" else fit.estimates.condvar)
+    T, names = lines_at_means(fit, one)
+    b = one.beside(fit.estimates.b) @ T.T
+    by_term = fit.estimates.pev if variance == "pev" else fit.estimates.condvar
+    V = one.variances(
+        [
+            T @ by_term[t] @ T.T if t in one.terms and names != list(one.columns) else by_term[t]
+            for t in range(len(by_term))
+        ]
+    )
     half = ndtri(0.5 + level / 2.0) * np.sqrt(np.maximum(V, 0.0))
     if yes_or_no(data, "data"):
-        return _table(one, b, half)
+        return _table(one, names, b, half)
     called, measure = effect_words(fit)
     height = max(0.17 * one.n_levels + 1.3, 2.4) if one.n_levels <= NAMED else 4.8
-    axes = row_of_axes(ax, one.q, (4.3, height))
+    axes = row_of_axes(ax, one.q, (4.3 + room(abridged(labels_of(one.levels))), height))
     for j, here in enumerate(axes):
         order = np.argsort(b[:, j], kind="stable") if sort else np.arange(one.n_levels)[::-1]
         here.axvline(0.0, color=INK, linewidth=0.7, zorder=4)
         (partial(_band, called=called) if one.n_levels > LINES else _lines)(here, b[order, j], half[order, j])
         _name_levels(here, one, order, first=j == 0, ranked=sort)
-        here.set_xlabel(f"{called} with {100 * level:g}% interval\n({units(measure, one.columns[j])})")
-        here.set_title(f"{one.columns[j]} by {one.name}", pad=18)
+        here.set_xlabel(f"{called} with {100 * level:g}% interval\n({units(measure, names[j])})")
+        here.set_title(f"{names[j]} by {one.name}", pad=18)
         legend_above(here)
     return axes
 
 
-def _table(one: Effects, b: np.ndarray, half: np.ndarray) -> pd.DataFrame:
+def _table(one: Effects, names: list[str], b: np.ndarray, half: np.ndarray) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
         {
             one.group: np.repeat(one.levels, one.q),
-            "coefficient": np.tile(np.array(one.columns, dtype=object), one.n_levels),
+            "coefficient": np.tile(np.array(names, dtype=object), one.n_levels),
             "estimate": b.ravel(),
             "lower": (b - half).ravel(),
             "upper": (b + half).ravel(),

@@ -10,10 +10,18 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.generalised import GeneralisedFitted
+from mme.fitted.record import Fitted
+from mme.inference.fixed.contrasts import t_table
+from mme.inference.fixed.methods import reference
+from mme.inference.fixed.quantiles import t_quantile
+from mme.inference.fixed.reference import Reference
+from mme.inference.fixed.shown import is_cheap
+from mme.inference.fixed.z_tables import normal_reference
 from mme.paper.estimates import printed
-from mme.plot.style import BLUE, INK, MARKS, SERIES, legend_above, one_axes
-from mme.plot.words import response_of
-from mme.tables.arguments import names_of, yes_or_no
+from mme.plot.centred import centring, rounded
+from mme.plot.style import BLUE, INK, MARKS, NAMED, SERIES, legend_above, one_axes
+from mme.plot.words import abridged, response_of, room
+from mme.tables.arguments import check_level, names_of, yes_or_no
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
@@ -22,6 +30,9 @@ if TYPE_CHECKING:
 _INTERCEPT = "(Intercept)"
 # The share of the room of a coefficient that those of several models fill.
 _FILLED = 0.6
+# Characters of the name of a coefficient.
+_LONGEST = 44
+_SHOWN = ["estimate", "se", "lower", "upper"]
 
 
 def coefficients(
@@ -29,12 +40,16 @@ def coefficients(
     *others: Any,
     names: Sequence[str] | None = None,
     intercept: bool = False,
+    centre: bool = True,
     level: float = 0.95,
     ddf: str | None = None,
     data: bool = False,
     ax: Any = None,
 ) -> Any:
     """Fixed effects with their intervals, a row each; of several models side by side.
+
+    Beside an interaction with a covariate that is far from zero, such as a calendar year, other effects are drawn at
+    the covariate's mean, and the axis says so: at zero they would be far from any record, and hide the rest.
 
     Parameters
     ----------
@@ -44,6 +59,9 @@ def coefficients(
         What the models are called; None: their formulas, or numbers where these are alike.
     intercept : bool
         Whether to draw the intercept, which is often far from all others.
+    centre : bool
+        Whether effects beside interactions with a covariate whose values are all above zero, or all below, are those
+        at its mean; False: as the summary has them, at zero.
     level : float
         Of the intervals.
     ddf : str, optional
@@ -57,22 +75,26 @@ def coefficients(
     """
     records = [fit, *map(_record, others)]
     called = _names(records, names)
-    table = _table(records, called, level, ddf)
+    at: dict[str, float] = {}
+    table = _table(records, called, level, ddf, at if yes_or_no(centre, "centre") else None)
     if not yes_or_no(intercept, "intercept") and (table["term"] != _INTERCEPT).any():
         table = table[table["term"] != _INTERCEPT].reset_index(drop=True)
     if yes_or_no(data, "data"):
         return table
     terms = list(dict.fromkeys(table["term"]))
-    ax = one_axes(ax, (5.8, max(1.6, 1.2 + (0.22 + 0.1 * len(records)) * len(terms))))
+    labels = abridged(terms, _LONGEST)
+    row = 0.17 if len(terms) > NAMED else 0.22 + 0.1 * len(records)
+    ax = one_axes(ax, (5.2 + room(labels), max(1.6, 1.2 + row * len(terms))))
     ax.axvline(0.0, color=INK, linewidth=0.7, zorder=1)
     for k, name in enumerate(called):
         _model(ax, table[table["model"] == name], terms, k, len(records), name)
-    ax.set_yticks(np.arange(len(terms)), terms[::-1])
+    ax.set_yticks(np.arange(len(terms)), labels[::-1])
     ax.tick_params(axis="y", length=0.0)
     ax.set_ylim(-0.6, len(terms) - 0.4)
     ax.grid(axis="x")
     ax.locator_params(axis="x", nbins=7)
-    ax.set_xlabel(_measure(records))
+    means = ", ".join(f"{name} {rounded(mean)}" for name, mean in at.items())
+    ax.set_xlabel(_measure(records) + (f"\nother effects at the mean, {means}" if at else ""))
     rows = legend_above(ax) if len(records) > 1 else 0
     ax.set_title(f"Fixed effects with {100 * level:g}% intervals", pad=6 + 13 * rows)
     return ax
@@ -96,15 +118,34 @@ def _names(records: list[Record], names: Sequence[str] | None) -> list[str]:
     return formulas if apart and max(map(len, formulas)) <= 60 else [f"model {k + 1}" for k in range(len(records))]
 
 
-def _table(records: list[Record], called: list[str], level: float, ddf: str | None) -> pd.DataFrame:
+def _table(
+    records: list[Record], called: list[str], level: float, ddf: str | None, at: dict[str, float] | None
+) -> pd.DataFrame:
+    """Estimates and intervals; those at means of covariates, which are entered into ``at``, unless that is None."""
     import pandas as pd
 
     parts = []
     for record, name in zip(records, called, strict=True):
-        fixed = printed(record, ddf, level).fixed[["estimate", "se", "lower", "upper"]]
-        parts.append(fixed.rename_axis("term").reset_index().assign(model=name))
+        L, means = centring(record) if at is not None else (None, {})
+        fixed = printed(record, ddf, level).fixed if not means else _at_means(record, L, ddf, level)
+        parts.append(fixed[_SHOWN].rename_axis("term").reset_index().assign(model=name))
+        if at is not None:
+            at |= means
     table = pd.concat(parts, ignore_index=True)
-    return table[["model", "term", "estimate", "se", "lower", "upper"]]
+    return table[["model", "term", *_SHOWN]]
+
+
+def _at_means(record: Record, L: Any, ddf: str | None, level: float) -> pd.DataFrame:
+    """The combinations L of the fixed effects, with intervals as in the summary."""
+    check_level(level)
+    if isinstance(record, GeneralisedFitted):
+        to: Reference = normal_reference(record, "hessian")
+    else:
+        assert isinstance(record, Fitted)
+        to = reference(record, ddf or ("satterthwaite" if is_cheap(record) else "none"))
+    table = t_table(to, L, 0.0, list(record.fixed_names))
+    half = t_quantile(level, table["df"].to_numpy()) * table["se"]
+    return table.assign(lower=table["estimate"] - half, upper=table["estimate"] + half)
 
 
 def _model(ax: Any, table: pd.DataFrame, terms: list[str], k: int, of: int, name: str) -> None:

@@ -109,7 +109,7 @@ def _drawn(seen: Pictured, found: Effect, level: float, *, records: bool, joined
     colour, panels = _split(found)
     shown = _chosen(panels, found.table)
     places = Placing(seen, found, _upright(found), joined)
-    axes = axes_of_panels(ax, len(shown), (5.6, places.height) if len(shown) == 1 else (2.6, 2.4))
+    axes = axes_of_panels(ax, len(shown), (places.width, places.height) if len(shown) == 1 else (2.6, 2.4))
     for here, part in zip(axes.ravel(), shown, strict=False):
         _panel(here, found, found.table[_are(found.table, part)], colour, places, behind, part)
     _describe(axes, seen, found, places, len(shown), level)

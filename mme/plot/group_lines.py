@@ -63,6 +63,23 @@ def group_lines(seen: Pictured, one: Effects, x: np.ndarray, name: str | None, c
     return [GroupLine(k, *part) for k, *part in zip(chosen.tolist(), *parts, strict=True)]
 
 
+def population_line(seen: Pictured, x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Points of x and the population's values there, other variables at what is typical of all records.
+
+    None without the table, or where the model does not know x.
+    """
+    fit, everyone = seen.fit, np.zeros(x.size, dtype=np.int64)
+    assert isinstance(fit, Fitted)
+    columns = _typical(seen, everyone, np.zeros(1, dtype=np.int64), 1)
+    if columns is None or name not in columns:
+        return None
+    at = _points(x)
+    new: dict[str, Any] = {key: np.repeat(values, at.size) for key, values in columns.items()}
+    new[name] = _dated(at, seen, name)
+    made = fit.specification.rows(new, random=False, labels=False)
+    return at, made.X[:, fit.basis.kept] @ fit.estimates.beta + (0.0 if made.offset is None else made.offset)
+
+
 def lines_table(lines: list[GroupLine], one: Effects, name: str) -> pd.DataFrame:
     """A row a point: the level, x, ``fitted`` of the group and of the ``population``."""
     import pandas as pd

@@ -12,7 +12,7 @@ from mme.fitted.record import Fitted
 from mme.formula.syntax import names_in
 from mme.model.problem import Model
 from mme.model.wide import dense_columns
-from mme.plot.group_lines import GroupLine, group_lines, lines_table
+from mme.plot.group_lines import GroupLine, group_lines, lines_table, population_line
 from mme.plot.pictured import Pictured
 from mme.plot.style import (
     BLUE,
@@ -39,6 +39,8 @@ from mme.tables.frame import labels_of
 
 # Panels of a lattice; lines of a spaghetti plot.
 _PANELS, _STRANDS = 24, 300
+# Up to so many panels are larger.
+_FEW = 6
 # Records of a group that a panel or a line is drawn through: more would lie on each other.
 _KNOTS = 300
 # Characters of a name above a panel.
@@ -95,8 +97,26 @@ def groups(
     if yes_or_no(data, "data"):
         return lines_table(lines, one, name)
     if in_one:
-        return _spaghetti(seen, one, values, name, lines, order.size, one_axes(ax, (5.6, 4.4)))
+        found = population_line(seen, values, name) if known else None
+        return _spaghetti(
+            seen, one, values, name, lines, order.size, found or _population(values, lines), one_axes(ax, (5.6, 4.4))
+        )
     return _lattice(fit, one.terms[0], values, name, lines, order.size)
+
+
+def has_covariate(seen: Pictured) -> bool:
+    """Whether there is something for :func:`groups` to draw the records over by itself."""
+    model = seen.fit.model
+    return bool(model.terms) and bool(_varying(_columns(seen, drawn_effects(seen.fit, None))))
+
+
+def _columns(seen: Pictured, of: Effects) -> dict[str, np.ndarray]:
+    """What records can be drawn over, by name."""
+    return _of_matrices(seen.fit.model) if seen.frame is None else _of_formula(seen, of)
+
+
+def _varying(columns: dict[str, np.ndarray]) -> list[str]:
+    return [name for name, values in columns.items() if np.ptp(values) > 0.0]
 
 
 def _dense(model: Model) -> dict[str, np.ndarray]:
@@ -112,9 +132,8 @@ def _covariate(seen: Pictured, x: Any, of: Effects) -> tuple[np.ndarray, str, bo
         if values.shape not in ((fit.rows.kept.size,), (fit.model.n,)):
             raise MMEError(f"x has shape {values.shape} for {fit.rows.kept.size} rows of the data")
         return fit.rows.used(values), str(getattr(x, "name", None) or "x"), False
-    of_formula = seen.frame is not None
-    columns = _of_formula(seen, of) if of_formula else _of_matrices(fit.model)
-    varying = [name for name, values in columns.items() if np.ptp(values) > 0.0]
+    columns = _columns(seen, of)
+    varying = _varying(columns)
     if x is None:
         own = [name for name in of.fixed if name in varying]
         if not varying:
@@ -123,7 +142,7 @@ def _covariate(seen: Pictured, x: Any, of: Effects) -> tuple[np.ndarray, str, bo
         x = (own or several or varying)[0]
     if x not in columns:
         raise MMEError(f"there is no column '{x}' in the model ({', '.join(varying)}); give x as an array")
-    return columns[x], x, of_formula
+    return columns[x], x, seen.frame is not None
 
 
 def _of_formula(seen: Pictured, of: Effects) -> dict[str, np.ndarray]:
@@ -166,10 +185,11 @@ def _strands(codes: np.ndarray, x: np.ndarray, chosen: np.ndarray, count: int) -
 
 def _lattice(fit: Fitted, t: int, x: np.ndarray, name: str, lines: list[GroupLine], count: int) -> np.ndarray:
     term, chosen = fit.model.terms[t], np.array([line.level for line in lines])
-    axes = axes_of_panels(None, max(chosen.size, 2), (1.5, 1.5))
+    few = chosen.size <= _FEW
+    axes = axes_of_panels(None, max(chosen.size, 2), (2.6, 2.0) if few else (1.5, 1.5))
     strands = _strands(term.first_codes, x, chosen, term.n_levels)
     most = max(strand.size for strand in strands)
-    labels = abridged(labels_of(term.levels[chosen]), _TITLE)
+    labels = abridged(labels_of(term.levels[chosen]), _TITLE + 6 * few)
     for ax, label, line, here in zip(axes.ravel(), labels, lines, strands, strict=False):
         ax.plot(line.x, line.population, color=GREY, linewidth=1.0, linestyle="--", label="population")
         ax.plot(line.x, line.group, color=BLUE, linewidth=1.4, label="group")
@@ -197,7 +217,14 @@ def _records(ax: Any, x: np.ndarray, y: np.ndarray, most: int) -> None:
 
 
 def _spaghetti(
-    seen: Pictured, one: Effects, x: np.ndarray, name: str, lines: list[GroupLine], count: int, ax: Any
+    seen: Pictured,
+    one: Effects,
+    x: np.ndarray,
+    name: str,
+    lines: list[GroupLine],
+    count: int,
+    population: tuple[np.ndarray, np.ndarray],
+    ax: Any,
 ) -> Any:
     from matplotlib.collections import LineCollection
 
@@ -210,7 +237,7 @@ def _spaghetti(
     label = "groups" if len(lines) == count else f"{len(lines)} of {count:,} groups"
     curves = [np.column_stack([line.x, line.group]) for line in lines]
     ax.add_collection(LineCollection(curves, colors=BLUE, linewidths=width, alpha=faint, zorder=2, label=label))
-    ax.plot(*_population(x, lines), color=VERMILION, linewidth=2.0, zorder=4, label="population")
+    ax.plot(*population, color=VERMILION, linewidth=2.0, zorder=4, label="population")
     ax.set_xlim(*central(x, 1.0, 0.03))
     ax.set_ylim(*central(fit.model.y, 0.998, 0.05))
     whole_numbers(ax.xaxis, x)

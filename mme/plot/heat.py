@@ -10,6 +10,7 @@ from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.plot.shades import diverging
 from mme.plot.style import one_axes
+from mme.plot.words import abridged, room
 from mme.results.breeding_values import chosen_term
 from mme.tables.arguments import is_word, yes_or_no
 from mme.tables.arrays import shown
@@ -46,14 +47,16 @@ def correlations(
     R = fit.varcorr[one.name].corr
     at = clustered(R) if order == "cluster" else np.arange(one.q)
     names = [one.columns[j] for j in at.tolist()]
+    labels = abridged(names)
     R = R[np.ix_(at, at)]
     if yes_or_no(data, "data"):
         return pd.DataFrame(R, index=names, columns=names)
     size = float(np.interp(one.q, [2, 30], [2.6, 7.0]))
-    ax = one_axes(ax, (size + 1.3, size))
+    beside = room(labels)
+    ax = one_axes(ax, (size + 1.3 + beside, size + beside))
     image = ax.imshow(R, cmap=diverging(), vmin=-1.0, vmax=1.0, interpolation="nearest")
-    ax.set_xticks(np.arange(one.q), names, rotation=90 if max(map(len, names)) > 3 else 0)
-    ax.set_yticks(np.arange(one.q), names)
+    ax.set_xticks(np.arange(one.q), labels, rotation=90 if max(map(len, labels)) > 3 else 0)
+    ax.set_yticks(np.arange(one.q), labels)
     ax.tick_params(length=0.0)
     ax.spines[:].set_visible(False)
     if one.q <= _WRITTEN:
@@ -61,7 +64,7 @@ def correlations(
             strong = {"color": "#ffffff"} if abs(r) > _STRONG else {}
             ax.text(j, i, "" if np.isnan(r) else f"{r:.2f}", ha="center", va="center", fontsize=7.5, **strong)
     ax.figure.colorbar(image, ax=ax, shrink=0.85, label="correlation")
-    ax.set_title(f"{one.name}: correlations of {one.q} coefficients")
+    ax.set_title(f"Correlations by {one.name}")
     return ax
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Levels whose names stand beside their distances.
 _NAMED = 3
+# How a name above its point is aligned in the first, the middle and the last third, so that it ends on the axes.
+_SIDES = ("left", "center", "right")
 
 
 def influence(fit: Record, term: str | None = None, *, data: bool = False, ax: Any = None) -> Any:
@@ -62,8 +64,9 @@ def _name(ax: Any, values: np.ndarray, top: list[int], labels: list[str]) -> Non
     """Names beside the greatest."""
     shifts = {"left": (5, 0), "right": (-5, 0), "center": (0, 8)}
     for k, (side, *_) in zip(top, place_names(values, top, [labels[k] for k in top]), strict=True):
-        style = {"textcoords": "offset points", "ha": side, "va": "center", "fontsize": 7.5}
-        ax.annotate(labels[k], (k, values[k]), shifts[side], **style)
+        towards = side if side != "center" else _SIDES[3 * k // values.size]
+        style = {"textcoords": "offset points", "ha": towards, "va": "center", "fontsize": 7.5}
+        ax.annotate(labels[k], (k, values[k]), shifts[side], in_layout=False, **style)
 
 
 def place_names(values: np.ndarray, top: list[int], labels: list[str]) -> list[tuple[str, float, float, float]]:
@@ -75,8 +78,9 @@ def place_names(values: np.ndarray, top: list[int], labels: list[str]) -> list[t
     for k, label in zip(top, labels, strict=True):
         length = wide * (len(label) + 1)
         sides = {"left": (k + gap, k + length), "right": (k - length, k - gap)}
-        first = ("right", "left") if k > 0.6 * values.size else ("left", "right")
-        free = [side for side in first if _is_free(*sides[side], values[k], taken, high)]
+        first = ("right", "left") if k > 0.6 * (values.size - 1) else ("left", "right")
+        inside = [side for side in first if sides[side][1] <= 1.05 * values.size or side == "right"]
+        free = [side for side in inside if _is_free(*sides[side], values[k], taken, high)]
         side = free[0] if free else "center"
         start, end = sides.get(side, (k - 0.5 * length, k + 0.5 * length))
         found.append((side, start, end, float(values[k]) + (0.0 if free else 1.5 * high)))

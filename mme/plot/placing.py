@@ -11,6 +11,7 @@ import numpy as np
 from mme.plot.effects_table import Effect
 from mme.plot.pictured import Pictured
 from mme.plot.style import MARKS, NAMED, SERIES, spread, whole_numbers
+from mme.plot.words import abridged, room
 from mme.tables import dates
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _FILLED, _JITTER = 0.6, 0.32
 # Names of levels in a panel of several, at most.
 _FEW = 6
+# Characters of the name of a level beside an axis.
+_LONGEST = 40
 
 
 def spelt(value: Any) -> str:
@@ -54,6 +57,16 @@ class Placing:
     def height(self) -> float:
         """Inches of a picture of one panel: a line for each name of a level that lies on its side."""
         return 4.2 if self.upright else max(2.4, 1.3 + 0.17 * min(len(self.levels), NAMED))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the levels beside the axis."""
+        return abridged([spelt(level) for level in self.levels], _LONGEST)
+
+    @property
+    def width(self) -> float:
+        """Inches of a picture of one panel."""
+        return 5.6 if self.upright else 4.8 + room(self.names)
 
     def _where(self, x: np.ndarray) -> np.ndarray:
         """Values of x as coordinates."""
@@ -99,6 +112,16 @@ class Placing:
             ax.plot(*pair, color=colour, linewidth=1.0, linestyle=("-", "--", "-.", ":")[k % 4], zorder=2)
         marks = {"s": size, "color": colour, "marker": MARKS[k % len(MARKS)], "linewidth": 0.0, "zorder": 4}
         ax.scatter(*pair, label=label, **marks)
+        for place in at[np.isnan(mean)].tolist():
+            self._without_mean(ax, place, colour)
+
+    def _without_mean(self, ax: Any, at: float, colour: str) -> None:
+        """A level that no data estimate is named, in the place of its mean."""
+        place = (at, 0.01) if self.upright else (0.99, at)
+        across = ax.get_xaxis_transform() if self.upright else ax.get_yaxis_transform()
+        sides = {"ha": "center", "va": "bottom"} if self.upright else {"ha": "right", "va": "center"}
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+        ax.text(*place, "not estimable", transform=across, color=colour, fontsize=7.5, zorder=5, bbox=box, **sides)
 
     def ticks(self, ax: Any, *, many: bool) -> None:
         """Names of the levels, or whole numbers where values are whole."""
@@ -115,7 +138,7 @@ class Placing:
         most = _FEW if many else NAMED
         chosen = spread(count, most)
         at = chosen if self.upright else count - 1 - chosen
-        names = [spelt(self.levels[k]) for k in chosen.tolist()]
+        names = [self.names[k] for k in chosen.tolist()]
         axis = ax.xaxis if self.upright else ax.yaxis
         axis.set_ticks(at, names)
         axis.set_tick_params(length=0.0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.effects import Effects
+from mme.plot.centred import lines_at_means
 from mme.plot.style import (
     BLUE,
     GREY,
@@ -22,8 +23,9 @@ from mme.plot.style import (
     legend_above,
     one_axes,
     spread,
+    whole_numbers,
 )
-from mme.plot.words import abridged, response_of, units
+from mme.plot.words import abridged, response_of, room, units
 from mme.results.shrinkage import shrinkage_table
 from mme.tables.arguments import yes_or_no
 from mme.tables.frame import labels_of
@@ -79,7 +81,8 @@ def shrinkage(
     Several coefficients are drawn in the plane of two of them, with the ellipses that hold 50% and 95% of
     the levels under the estimated prior; a single one on a line, levels sorted by their own estimate. Beyond 60
     levels the axes show 98% of them. Beyond 400 arrows are the field of all levels, means over cells of the plane, and
-    beyond 3000 points are an even choice from the middle to the outermost; a note in the picture says so.
+    beyond 3000 points are an even choice from the middle to the outermost; a note in the picture says so. Beside slopes
+    over a covariate that is far from zero, such as a calendar year, intercepts are drawn at its mean.
 
     Parameters
     ----------
@@ -103,14 +106,16 @@ def shrinkage(
     if one.q == 1:
         return _on_a_line(_Levels(one, response_of(fit), own[:, 0], partial[:, 0], pooled[0]), ax)
     pair = _pair(one, coefficients)
-    levels = _Levels(one, response_of(fit), own[:, pair], partial[:, pair], pooled[0, pair])
+    T, names = lines_at_means(fit, one)
+    own, partial, pooled = ((values @ T.T)[:, pair] for values in (own, partial, pooled))
+    levels = _Levels(one, response_of(fit), own, partial, pooled[0])
     ax = one_axes(ax, (5.8, 5.4))
     _in_the_plane(levels, ax)
-    G = one.together([part.cov for part in fit.varcorr.values()])
+    G = T @ one.together([part.cov for part in fit.varcorr.values()]) @ T.T
     _ellipses(ax, levels.pooled, G[np.ix_(pair, pair)])
     if one.n_levels <= NAMED // 2:
         _label(ax, levels.labels, levels.own)
-    _describe_plane(levels, [one.columns[i] for i in pair], ax)
+    _describe_plane(levels, [names[i] for i in pair], ax)
     return ax
 
 
@@ -127,7 +132,8 @@ def _pair(term: Effects, coefficients: tuple[str, str] | None) -> list[int]:
 
 def _on_a_line(levels: _Levels, ax: Any) -> Any:
     term, named = levels.term, levels.term.n_levels <= NAMED
-    ax = one_axes(ax, (5.4, max(0.17 * term.n_levels + 1.3, 2.4) if named else 4.8))
+    wide = 5.4 + (room(levels.labels) if named else 0.0)
+    ax = one_axes(ax, (wide, max(0.17 * term.n_levels + 1.3, 2.4) if named else 4.8))
     order, at = np.argsort(levels.own, kind="stable"), spread(term.n_levels, POINTS)
     own, partial = levels.own[order[at]], levels.partial[order[at]]
     size, many = levels.size((20.0, 3.0)), levels.many
@@ -146,7 +152,8 @@ def _on_a_line(levels: _Levels, ax: Any) -> Any:
         ax.set_xlim(*central(np.append(own, levels.pooled), _SEEN))
     _note(ax, [f"{at.size:,} of {term.n_levels:,} levels"] if at.size < term.n_levels else [])
     ax.grid(axis="x")
-    ax.locator_params(axis="x", nbins=6)
+    whole_numbers(ax.xaxis, None)
+    ax.locator_params(axis="x", nbins=4)
     ax.set_xlabel(f"{term.columns[0]}  ({units(levels.response, term.columns[0])})")
     ax.set_title(f"Shrinkage by {term.name}", pad=18)
     legend_above(ax)

@@ -54,6 +54,7 @@ _RC = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in the user's names is one
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "lines.solid_capstyle": "round",

@@ -10,6 +10,9 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.formula.parser import parse_expression
 from mme.formula.syntax import Call, deparse
 
+# Inches of a character of a label.
+_CHARACTER = 0.07
+
 
 def response_of(fit: Record) -> str:
     """The response by a name that fits beside an axis: of ``cbind(ill, well)`` the successes.
@@ -51,6 +54,17 @@ def abridged(labels: Sequence[str], most: int = 26) -> list[str]:
     return list(labels)
 
 
+def room(labels: Sequence[str], usual: int = 12) -> float:
+    """Inches that a picture needs beyond its own width for labels longer than usual beside it.
+
+    Examples
+    --------
+    >>> room(["a", "b"]), round(room(["Vegetable garden, unfertilised"]), 2)
+    (0.0, 1.26)
+    """
+    return _CHARACTER * max(max(map(len, labels), default=0) - usual, 0)
+
+
 def units(response: str, column: str) -> str:
     """What a coefficient is measured in: the response for an intercept, the response a unit of the column otherwise.
 
@@ -59,7 +73,7 @@ def units(response: str, column: str) -> str:
     >>> units("Reaction", "(Intercept)"), units("Reaction", "Days")
     ('Reaction', 'Reaction per Days')
     """
-    return response if column == "(Intercept)" else f"{response} per {column}"
+    return response if column.startswith("(Intercept)") else f"{response} per {column}"
 
 
 def effect_words(fit: Record) -> tuple[str, str]:

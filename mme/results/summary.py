@@ -59,7 +59,8 @@ def summary_html(fit: Fitted, tests: FixedTests) -> str:
     head = "<br>".join([f"<b>{escape(title(fit))}</b>", *map(escape, source(fit, fit.model.weights))])
     criterion = "; ".join(f"{name} {value}" for name, value in zip(*criterion_rows(fit), strict=True))
     parts = [f"<p>{head}</p>", f"<p>{escape(criterion)}</p>", html_table(random_title(fit), random_rows(fit), left=2)]
-    parts.append(f"<p>{escape(counts(fit))}</p>")
+    lines = escape(counts(fit)).replace("\n  ", " ").replace("\n", "<br>")
+    parts.append(f"<p>{lines}</p>")
     if ratios := ratio_rows(fit):
         parts.append(html_table(_RATIOS, ratios, left=2))
     if fit.fixed_names:

@@ -60,3 +60,34 @@ def test_means_of_an_interaction_are_joined_within_levels(oats):
     pd.testing.assert_frame_equal(
         oats.plot.interaction("Variety", "nitro", data=True), oats.plot.effects("Variety", "nitro", data=True)
     )
+
+
+def test_effects_beside_calendar_years_are_those_of_the_centred_model():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"year": np.tile(np.arange(2001.0, 2013.0), 20), "g": np.repeat(np.arange(20), 12)})
+    data["arm"] = np.where(data["g"] % 2, "b", "a")
+    slope = rng.normal(0.1, 0.05, 20)[data["g"]]
+    data["y"] = slope * (data["year"] - 2006.5) + rng.normal(size=20)[data["g"]] + rng.normal(size=240)
+    fit = mme.lmer("y ~ arm * year + (year | g)", data)
+    centred = mme.lmer("y ~ arm * year + (year | g)", data.assign(year=data["year"] - 2006.5))
+    table, expected = fit.plot.coefficients(data=True), centred.plot.coefficients(data=True)
+    numbers = ["estimate", "se", "lower", "upper"]
+    np.testing.assert_allclose(table[numbers], expected[numbers], rtol=1e-4)
+    assert "at the mean, year 2006" in fit.plot.coefficients().get_xlabel()
+    plain = fit.plot.coefficients(centre=False, data=True).set_index("term")["estimate"]
+    assert plain["armb"] == pytest.approx(fit.beta["armb"])
+    levels, at_mean = fit.plot.caterpillar(data=True), centred.plot.caterpillar(data=True)
+    assert levels["coefficient"].iloc[0] == "(Intercept) at year 2006"
+    np.testing.assert_allclose(levels[["estimate", "upper"]], at_mean[["estimate", "upper"]], atol=2e-4)
+    drawn, own = points(fit.plot.shrinkage())[:2], centred.shrinkage()["g"]
+    np.testing.assert_allclose(drawn[0][:, 0], own["no_pooling"].to_numpy()[::2], atol=1e-3)
+
+
+def test_a_dollar_is_a_dollar_and_a_level_without_a_mean_is_named():
+    data = load_data("Oats")
+    data["pay"] = np.where(data["Variety"] == "Victory", "$1 or $2", "none")
+    data = data[~((data["pay"] == "none") & (data["nitro"] == 0.0))]
+    fit = mme.lmer("yield ~ pay * factor(nitro) + (1 | Block)", data)
+    ax = fit.plot.effects("factor(nitro)", by="pay")
+    assert [text.get_text() for text in ax.texts] == ["not estimable"]
+    assert not any(text.get_parse_math() for text in ax.get_legend().get_texts())

@@ -540,7 +540,7 @@ def test_long_names_of_levels_leave_room_for_the_picture():
     fit = mme.lmer("y ~ year + (1 | g)", data)
     titles = [ax.get_title(loc="left") for ax in fit.plot.groups().ravel()]
     assert len(set(titles)) == 6
-    assert max(map(len, titles)) <= 20
+    assert max(map(len, titles)) <= 26
     ticks = [text.get_text() for text in np.ravel(fit.plot.caterpillar())[0].get_yticklabels()]
     assert len(set(ticks)) == 6
     assert max(map(len, ticks)) <= 26
