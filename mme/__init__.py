@@ -1,6 +1,7 @@
 """Sparse Henderson mixed model equations: BLUE, BLUP and variance components by REML or ML."""
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
@@ -207,12 +208,19 @@ def __getattr__(name: str) -> Any:
         hint = instead(name, __dir__())
         raise AttributeError(f"module 'mme' has no attribute {name!r}{hint and f': {hint}'}")
     try:
-        value = globals()[name] = getattr(import_module(_LATER[name]), name)
-        return value
+        module = import_module(_LATER[name])
+        value = getattr(module, name)
     except ImportError as error:
         if name in _ESTIMATORS:
             raise ImportError(f"mme.{name} needs scikit-learn: pip install 'mme[sklearn]'") from error
         raise
+    if isinstance(value, type | FunctionType) and name not in _ESTIMATORS:
+        from mme.tables.calls import answering
+
+        value = answering(value)
+        setattr(module, name, value)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -46,9 +46,10 @@ figure { display: inline-block; vertical-align: top; margin: 1.2rem 1.4rem 1rem 
 figcaption { color: var(--soft); font-size: .92rem; } figcaption, img { max-width: 100%; }
 img { height: auto; } ol li p { margin: .2rem 0; }
 @media (max-width: 40rem) { tbody td:first-child, tbody th { white-space: normal; overflow-wrap: anywhere;
-  min-width: 6rem; } td, th { padding-right: .6rem; } }
+  min-width: 6rem; } td, th { padding-right: .6rem; } figure { margin-right: 0; } }
 @media print { :root { font-size: 11px; } body { max-width: none; margin: 0; font-size: 11px; }
-  figure, table, tr { break-inside: avoid; } figure { max-width: 48%; } figure.broad { max-width: 100%; }
+  figure, table, tr { break-inside: avoid; } figure { margin: .6rem 1% .6rem 0;
+  max-width: 48%; } figure.broad { max-width: 100%; }
   figure img { max-height: 92vh; } summary, h3 { break-after: avoid; } summary { list-style: none; }
   th[aria-sort]::after { content: ""; } .wide { overflow: visible; } }
 """

@@ -145,7 +145,20 @@ class Evaluator:
         known = [*FUNCTIONS, *_SPLINES, *SMOOTHS]
         close = get_close_matches(call.function, known, n=1, cutoff=0.75)
         hint = f"did you mean '{close[0]}'?" if close else "compute the column beforehand"
+        hint = _ELSEWHERE.get(call.function, hint)
         return FormulaError.at(self.formula, call.start, f"unknown function '{call.function}'; {hint}")
+
+
+_OF_PEDIGREE = "write the factor alone, as in A(animal) or (1 | animal), and give relationship={'animal': pedigree}"
+# Functions of other packages' formulas.
+_ELSEWHERE = {
+    **dict.fromkeys(("vm", "ped", "giv", "vsr", "vs", "animal"), _OF_PEDIGREE),
+    "ide": "write (1 | animal) for independent levels beside A(animal)",
+    "at": "write a term a level, as in (0 + dummy(site, 'A') | gen), or one for all, (0 + site | gen)",
+    "units": "the residual is there without being written",
+    "re": "write (1 | g)",
+    "C": "write contrasts={'f': 'sum'}",
+}
 
 
 def _function(name: str) -> Callable[..., Any] | None:

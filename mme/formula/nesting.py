@@ -105,6 +105,13 @@ def crossed(formula: str, node: Node) -> Node:
     raise FormulaError.at(
         formula,
         node.start,
-        f"'{deparse(node)}' is not a grouping factor: give a column, a:b or a/b; "
-        "anything else becomes a column of the data first",
+        f"'{deparse(node)}' is not a grouping factor: give a column, a:b or a/b; {_instead(node)}",
     )
+
+
+def _instead(node: Node) -> str:
+    """What to write for a call in the place of a grouping factor."""
+    if isinstance(node, Call) and node.function in ("vm", "ped", "giv", "A") and node.args:
+        name = deparse(node.args[0])
+        return f"related levels are relationship={{'{name}': pedigree}} beside (1 | {name})"
+    return "anything else becomes a column of the data first"

@@ -48,8 +48,30 @@ def bind(residual: RStructure | Sequence[RStructure], column: Column, n: int) ->
     return multiplied([one.bind(column, n) for one in given], [type(one).__name__ for one in given])
 
 
+# Words of other programs -> what they are here.
+_WORDS = {
+    **dict.fromkeys(("un", "us", "unstructured", "corsymm"), "mme.Unstructured('time', 'subject')"),
+    **dict.fromkeys(("ar1", "ar(1)", "corar1", "autoregressive"), "mme.AR1('time', 'subject')"),
+    **dict.fromkeys(
+        ("car1", "sp(pow)", "sp(exp)", "exp", "exponential", "corexp"), "mme.Exponential('time', 'subject')"
+    ),
+    **dict.fromkeys(("cs", "compsymm", "corcompsymm", "exchangeable"), "mme.CompoundSymmetry('subject')"),
+    **dict.fromkeys(("toep", "toeplitz"), "mme.Toeplitz('time', 'subject')"),
+    **dict.fromkeys(("arma", "arma(1,1)", "corarma"), "mme.ARMA('time', 'subject')"),
+    **dict.fromkeys(("ante", "ante(1)"), "mme.AnteDependence('time', 'subject')"),
+    **dict.fromkeys(("arh1", "arh(1)"), "mme.AR1('time', 'subject') * mme.Heterogeneous('time')"),
+    "csh": "mme.CompoundSymmetry('subject') * mme.Heterogeneous('time')",
+    "toeph": "mme.Toeplitz('time', 'subject') * mme.Heterogeneous('time')",
+    **dict.fromkeys(("diag", "idh", "varident", "heterogeneous"), "mme.Heterogeneous('stratum')"),
+    **dict.fromkeys(("ar1:ar1", "ar1xar1", "ar1(row):ar1(col)"), "mme.AR1('row') * mme.AR1('col')"),
+    **dict.fromkeys(("vc", "simple", "id", "iid", "units", "independent"), "nothing: residuals are independent"),
+}
+
+
 def _not_a_structure(given: object) -> MMEError:
-    return MMEError(
-        "residual must be a residual structure such as mme.AR1(time, group), or a list of a correlation and variance "
-        f"functions; got {given!r:.80}"
-    )
+    if isinstance(given, type) and issubclass(given, RStructure):
+        return MMEError(f"residual= takes a structure with its columns, such as mme.{given.__name__}('time', 'group')")
+    said = "residual must be a residual structure such as mme.AR1('time', 'group'), or a list of a correlation and "
+    said += f"variance functions; got {given!r:.80}"
+    known = _WORDS.get("".join(given.lower().split())) if isinstance(given, str) else None
+    return MMEError(f"{said}: write {known}" if known else said)

@@ -42,6 +42,14 @@ _ELSEWHERE = {
     "se_fit": "write interval='confidence', which has se",
     "control": "write search=, or nothing: the search needs no control",
 }
+# What to write where a call of a class does not fit.
+_OF_CLASSES = {
+    "Pedigree": ("of a table t with three columns write mme.Pedigree(t['animal'], t['sire'], t['dam'])",),
+    "Relationship": ("write mme.Relationship(covariance=K, levels=names), or precision= with its inverse",),
+    "Unstructured": ("time first, then the subject: mme.Unstructured('visit', 'subject')",),
+    "Spatial": ("for example mme.Spatial(['x', 'y'])",),
+    "Tweedie": ("the power is estimated",),
+}
 # Names of the user's model that a message lists, and characters of an example.
 _LISTED, _WIDTH = 8, 100
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -89,6 +97,26 @@ def explains(known: Known) -> Callable[[K], K]:
     return decorated
 
 
+def answering(public: Any) -> Any:
+    """A function or class of the package, whose calls are explained where they do not fit."""
+    if isinstance(public, type):
+        return constructed(public)
+    return public if hasattr(public, "__wrapped__") else explained(public)
+
+
+def constructed(kind: K) -> K:
+    """A class whose calls, where they do not fit, are explained as those of functions are."""
+    init = inspect.getattr_static(kind, "__init__")
+    if isinstance(init, FunctionType) and not hasattr(init, "__wrapped__"):
+        init.__doc__ = kind.__doc__ if "Parameters\n" in (kind.__doc__ or "") else init.__doc__
+        kind.__init__ = explained(init, _nothing_known, kind.__name__)  # type: ignore[misc]
+    return kind
+
+
+def _nothing_known(_: Any, __: str) -> Sequence[str]:
+    return ()
+
+
 def _misfit(
     function: Callable[..., Any],
     name: str,
@@ -111,18 +139,23 @@ def _misfit(
     given = {*by_place[:placed], *options}
     missing = [p for p in own if p.default is p.empty and p.kind in _BY_NAME and p.name not in given]
     offered = {p.name: known(args[0], p.name) if known and args else () for p in missing}
-    said = [f"{name}() needs {_need(function, p.name, offered[p.name])}" for p in missing]
+    said = [f"{name}() needs {one}" for one in _needs(function, offered)]
     said += _strange(name, own, options)
     if placed > len(by_place) and not any(p.kind is p.VAR_POSITIONAL for p in own):
         said.append(_too_many(name, own, by_place, placed))
     said += [f"{name}() got '{one}' twice" for one in by_place[:placed] if one in options]
-    return "; ".join(said) + (_example(function, name) if missing else "")
+    return "; ".join([*said, *_OF_CLASSES.get(name, ())]) + (_example(function, name) if missing else "")
 
 
-def _need(function: Callable[..., Any], parameter: str, known: Sequence[str]) -> str:
-    meaning = _meaning(function.__doc__ or "", parameter)
-    listed = [*map(repr, known[:_LISTED]), *(["..."] if len(known) > _LISTED else [])]
-    return parameter + (f": {meaning}" if meaning else "") + (f" (here {', '.join(listed)})" if listed else "")
+def _needs(function: Callable[..., Any], missing: dict[str, Sequence[str]]) -> list[str]:
+    """What each parameter is for, those of one meaning together; and what the object offers for it."""
+    found = dict[str, list[str]]()
+    for parameter, known in missing.items():
+        meaning = _meaning(function.__doc__ or "", parameter)
+        listed = [*map(repr, known[:_LISTED]), *(["..."] if len(known) > _LISTED else [])]
+        told = (f": {meaning}" if meaning else "") + (f" (here {', '.join(listed)})" if listed else "")
+        found.setdefault(told, []).append(parameter)
+    return [" and ".join(names) + told for told, names in found.items()]
 
 
 def _strange(name: str, own: Sequence[inspect.Parameter], options: dict[str, Any]) -> list[str]:

@@ -228,12 +228,23 @@ def _of_text(files: list[Path], name: str) -> Chunks:
             try:
                 reader = pd.read_csv(file, chunksize=limits().records_in_chunk, **options)
             except ValueError as error:
-                raise MMEError(f"'{file.name}' is not as the files before it: {error}") from error
+                raise MMEError(
+                    f"'{file.name}' is not as '{files[0].name}': {_lacks(file, separator, columns)}"
+                ) from error
             with reader:
                 yield from _said(iter(reader), f"'{file.name}'")
 
     header = pd.read_csv(files[0], sep=separator, nrows=0)
     return Chunks(f"'{Path(name).name}'", read, tuple(map(str, header.columns)))
+
+
+def _lacks(file: Path, separator: str, columns: list[str] | None) -> str:
+    """Which of the columns a file of text has not."""
+    import pandas as pd
+
+    has = list(map(str, pd.read_csv(file, sep=separator, nrows=0).columns))
+    missing = [name for name in columns or () if name not in has]
+    return f"it has no column {', '.join(map(repr, missing))}; it has {', '.join(map(repr, has))}"
 
 
 def _separator(file: Path) -> str:
@@ -242,6 +253,8 @@ def _separator(file: Path) -> str:
 
     try:
         line = str(pd.read_csv(file, sep="\0", header=None, nrows=1, engine="python").iloc[0, 0])
+    except pd.errors.EmptyDataError:
+        raise MMEError(f"'{file.name}' is empty: a header and rows are needed") from None
     except ValueError as error:
         raise MMEError(f"'{file.name}' cannot be read as text: {error}") from error
     return max(_SEPARATORS, key=line.count)

@@ -168,3 +168,37 @@ def test_words_are_read_in_capitals_and_by_other_names(fits):
     pd.testing.assert_frame_equal(fit.coefficients(ddf="SATTERTH"), fit.coefficients())
     with pytest.raises(TypeError, match="takes no 'diff': write pairs=True"):
         fit.means("Variety", diff=True)
+
+
+def test_constructors_and_words_of_other_programs_say_what_to_write():
+    table = pd.DataFrame({"animal": ["a", "b"], "sire": [None, "a"], "dam": [None, None]})
+    with pytest.raises(
+        TypeError, match=r"needs sire and dam: .*mme.Pedigree\(t\['animal'\], t\['sire'\], t\['dam'\]\)"
+    ):
+        mme.Pedigree(table)
+    with pytest.raises(TypeError, match=r"AR1.. takes no 'times': did you mean 'time'"):
+        mme.AR1(times="t")
+    with pytest.raises(TypeError, match=r"mme.Relationship\(covariance=K, levels=names\)"):
+        mme.Relationship(np.eye(2))
+    data = {"y": [1.0, 2.0, 4.0, 3.0], "t": [1, 2, 1, 2], "g": ["a", "a", "b", "b"]}
+    for word, said in (("un", "Unstructured"), ("AR(1)", "AR1"), (mme.AR1, "mme.AR1")):
+        with pytest.raises(mme.MMEError, match=rf"{said}\('time'"):
+            mme.lmer("y ~ 1 + (1 | g)", data, residual=word)
+    for text, said in (("vm(g, ped)", "write the factor alone"), ("(1 | vm(g))", r"beside \(1 \| g\)")):
+        with pytest.raises(mme.MMEError, match=said):
+            mme.lmer(f"y ~ {text}", data)
+
+
+def test_tests_within_levels_of_every_factor_are_refused(fits):
+    with pytest.raises(mme.MMEError, match=r"leaves nothing to test within levels.*nitro, Variety"):
+        fits["linear"].joint_tests(by=["nitro", "Variety"])
+
+
+def test_files_that_lack_a_column_are_named_with_what_they_have(tmp_path):
+    (tmp_path / "a.csv").write_text("y,g\n1,a\n2,b\n3,a\n4,b\n")
+    (tmp_path / "b.csv").write_text("y,h\n1,a\n")
+    with pytest.raises(mme.MMEError, match=r"'b.csv' is not as 'a.csv': it has no column 'g'; it has 'y', 'h'"):
+        mme.lmer("y ~ 1 + (1 | g)", str(tmp_path))
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(mme.MMEError, match=r"'empty.csv' is empty"):
+        mme.lmer("y ~ 1 + (1 | g)", str(tmp_path / "empty.csv"))

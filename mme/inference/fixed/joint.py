@@ -29,13 +29,18 @@ def joint_tests(fit: Record, by: str | Sequence[str], at: Mapping[str, Any] | No
     Raises
     ------
     MMEError
-        The fit is not by formula.
+        The fit is not by formula, or ``by`` names all that there is to test.
     """
     import pandas as pd
 
     own, given = wanted_by(fit, by), points_of(at)
+    terms = _terms(fit, own)
+    if not terms:
+        known = ", ".join(dict.fromkeys(name for term in _terms(fit, ()) for name in term)) or "none"
+        within = f"by={own} leaves nothing" if own else "the fixed part has nothing but an intercept"
+        raise MMEError(f"joint_tests: {within} to test within levels; the factors and covariates are: {known}")
     rows: dict[tuple[Any, ...], FTest] = {}
-    for term in _terms(fit, own):
+    for term in terms:
         several = {name: given[name] for name in given if dimensions(given[name]) > 0}
         points = {name: _two(fit, name) for name in term if name in fit.specification.means and name not in several}
         means = marginal_means(fit, list(term), own, given | points)
