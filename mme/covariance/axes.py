@@ -18,12 +18,14 @@ from math import frexp, ldexp, sqrt
 
 import numpy as np
 
-from mme.numeric.lapack import triangular_inverse
+from mme.numeric.lapack import triangular_solve
 from mme.numeric.sums import Column, is_constant
 
 # A column is dependent when its predecessors leave of it no more than this share of its length, as in `absorption.py`;
 # of a column that lies far from zero the share of its length is a larger one of its spread.
 _DEPENDENT = 1e-13
+# What rounding to doubles makes of a column is at most this share of its length: the error of the direction that it adds.
+_ROUNDED = 2.0**-52
 # Below this share of its length the constant's projection on the span says nothing.
 _OFF = 1e-3
 # The projection of the constant is the constant, rounded.
@@ -78,15 +80,20 @@ def _of_columns(Z: np.ndarray, w: np.ndarray | None, one: Column) -> Axes:
     C, inverse, r = np.zeros((q, q)), np.zeros((q, q)), len(V)
     C[:r] = turn @ R * power
     if r == q:
-        inverse[order] = triangular_inverse(R[:, order]) @ turn.T / power[order, None]
+        inverse[order] = _right_inverse(R[:, order]) @ turn.T / power[order, None]
         return Axes(tuple(E), C, inverse, r, own)
     C[np.arange(r, q), ~own] = power[~own]
     among = [j for j in order if own[j]]
-    R_inverse = triangular_inverse(R[:, among])
+    R_inverse = _right_inverse(R[:, among])
     inverse[among, :r] = R_inverse @ turn.T / power[among, None]
     inverse[among, r:] = -(R_inverse @ R[:, ~own]) / power[among, None]
     inverse[~own, r:] = np.diag(1.0 / power[~own])
     return Axes((*E, *[np.zeros(n)] * (q - r)), C, inverse, r, own)
+
+
+def _right_inverse(R: np.ndarray) -> np.ndarray:
+    """X with R X = I to the digits of R X, where columns are far from zero: LAPACK's own inverse has them in X R."""
+    return triangular_solve(R, np.eye(len(R)), transposed=False, lower=False)
 
 
 def _power_of_two(column: np.ndarray) -> float:
@@ -128,11 +135,11 @@ def _gram_schmidt(
                 elif along != 0.0:
                     v -= along
         left = sqrt(_mean(v, v, w))
-        error = _DEPENDENT * length + float(np.abs(R[: len(V), j]) @ errors)
-        if left > error:
+        handed_on = float(np.abs(R[: len(V), j]) @ errors)
+        if left > _DEPENDENT * length + handed_on:
             R[len(V), j], own[j] = left, True
             V.append(np.divide(v, left, out=v))
-            errors.append(error / left)
+            errors.append((_ROUNDED * length + handed_on) / left)
     return V, R[: len(V)], own
 
 

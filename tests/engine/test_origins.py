@@ -295,3 +295,24 @@ def test_profiles_do_not_know_the_origin_either():
     one, other = (fit(g, h, columns, y) for columns in (Z, moved(Z, 1e4, 1.0)))
     names = ["x2", "sigma", "sd_x2|g", "sd_(Intercept)|h"]
     assert_allclose(other.confint("profile", parameters=names), one.confint("profile", parameters=names), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shift", [1e4, 1e8])
+def test_products_of_a_covariate_far_from_zero_are_columns_of_their_own(shift):
+    rng = np.random.default_rng(7)
+    g, h = np.repeat(np.arange(20), 8), rng.integers(0, 7, 160)
+    x, z = rng.normal(size=160), rng.uniform(-1, 1, 160)
+
+    def columns(x):
+        return np.column_stack([np.ones(160), x, z, x * z])
+
+    Z = columns(x)
+    y = (Z * (rng.normal(size=(20, 4)) @ np.tril(rng.normal(size=(4, 4))).T)[g]).sum(axis=1) + rng.normal(size=160)
+    axes = build_axes(columns(x + shift), None)
+    assert axes.rank == 4
+    assert_allclose(axes.C @ axes.inverse, np.eye(4), atol=1e-15 * shift)
+    here, far = (fit(g, h, columns(one), y) for one in (x, x + shift))
+    assert abs(far.criterion - here.criterion) < 1e-6
+    assert_allclose(far.se.iloc[[1, 3]], here.se.iloc[[1, 3]], rtol=1e-7)
+    assert_allclose(far.fitted, here.fitted, atol=1e-6)
+    assert far.optimum.verdict == here.optimum.verdict
