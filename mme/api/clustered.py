@@ -37,6 +37,17 @@ def reference_of(fit: Face, ddf: str, robust: str | None, cluster: Any) -> Refer
     return of_clusters(fit.internals, robust, codes, title, normal=method == "none")
 
 
+def leaving(fit: Face, by: Any) -> Any:
+    """What ``by=`` names: a grouping factor as it is, another column of the data of the fit by its values."""
+    if not isinstance(by, str) or any(by in (term.name, term.group) for term in fit.internals.model.terms):
+        return by
+    data = None if fit.made_by is None else fit.made_by.arguments.get("data")
+    try:
+        return data[by]  # type: ignore[index]
+    except Exception:
+        return by
+
+
 def _clusters(fit: Face, cluster: Any) -> tuple[np.ndarray, str]:
     """Codes (n,) of the records used, and what the clusters are called."""
     from mme.inference.fixed.counted import subjects

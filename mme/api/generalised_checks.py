@@ -87,15 +87,17 @@ class GeneralisedChecks(GeneralisedFace):
             A grouping factor, or labels, as in :meth:`mme.Fit.cooks_distance`: of groups, by one
             step of scoring without the group.
         """
+        from mme.api.clustered import leaving
         from mme.diagnosis.working import generalised_cooks_distance
 
-        return generalised_cooks_distance(self.internals, by)
+        return generalised_cooks_distance(self.internals, leaving(self, by))
 
     def dfbeta(self, by: Any = None) -> pd.DataFrame:
         """beta - beta_(g) when a record, or a group, leaves, by one step of scoring; ``by`` as in Cook's distance."""
+        from mme.api.clustered import leaving
         from mme.diagnosis.working import generalised_dfbeta
 
-        return generalised_dfbeta(self.internals, by)
+        return generalised_dfbeta(self.internals, leaving(self, by))
 
     def diagnose(self) -> Diagnosis:
         """Say in plain language what is unusual about the fit, what it means and what to try.

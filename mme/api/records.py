@@ -215,9 +215,9 @@ class Records(Face):
         by : str or (N,) labels, optional
             None: of records, e_i^2 h_i / (p sigma^2 (1 - h_i)^2) with the leverage h_i and the residual e_i = sqrt(w_i)
             (y_i - fitted_i) of the conditional fit, as lme4's ``cooks.distance``. A grouping factor of the model (of
-            several label vectors the first), or labels with one a row of the data: of groups, (beta - beta_(g))'
-            var(beta)^-1 (beta - beta_(g)) / p, the shift of the fixed effects when the group leaves. With correlated
-            residuals that is the distance of records too.
+            several label vectors the first), another column of the data by its name, or labels with one a row of the
+            data: of groups, (beta - beta_(g))' var(beta)^-1 (beta - beta_(g)) / p, the shift of the fixed effects when
+            the group leaves. With correlated residuals that is the distance of records too.
 
         Returns
         -------
@@ -236,9 +236,10 @@ class Records(Face):
         >>> fit.cooks_distance(by="Subject").nlargest(2).round(3).to_dict()
         {'309': 0.149, '335': 0.129}
         """
+        from mme.api.clustered import leaving
         from mme.diagnosis.influence import cooks_distance
 
-        return cooks_distance(self.internals, by)
+        return cooks_distance(self.internals, leaving(self, by))
 
     @of_records
     def dfbeta(self, by: Any = None) -> pd.DataFrame:
@@ -259,6 +260,7 @@ class Records(Face):
         DataFrame
             Rows of the data, or groups, x fixed effects.
         """
+        from mme.api.clustered import leaving
         from mme.diagnosis.influence import dfbeta
 
-        return dfbeta(self.internals, by)
+        return dfbeta(self.internals, leaving(self, by))

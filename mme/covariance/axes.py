@@ -24,7 +24,7 @@ from mme.numeric.sums import Column, is_constant
 # A column is dependent when its predecessors leave of it no more than this share of its length, as in `absorption.py`;
 # of a column that lies far from zero the share of its length is a larger one of its spread.
 _DEPENDENT = 1e-13
-# What rounding to doubles makes of a column is at most this share of its length: the error of the direction that it adds.
+# Rounding to doubles changes a column by no more than this share of its length: the error of the direction it adds.
 _ROUNDED = 2.0**-52
 # Below this share of its length the constant's projection on the span says nothing.
 _OFF = 1e-3

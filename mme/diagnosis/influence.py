@@ -121,8 +121,11 @@ def grouping(fit: Record, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
             if by in (term.name, term.group):
                 used = np.bincount(term.first_codes, minlength=term.n_levels) > 0  # related levels may have no records
                 return (np.cumsum(used) - 1)[term.first_codes], np.asarray(term.levels)[used], term.group
-        known = ", ".join(f"'{term.group}'" for term in fit.model.terms)
-        raise MMEError(f"there is no grouping factor '{by}'; the fit has {known}. Give labels for any other grouping")
+        known = ", ".join(f"'{term.group}'" for term in fit.model.terms) or "none"
+        raise MMEError(
+            f"by='{by}' is no grouping factor of the fit (they are {known}), nor a column of its data; labels, one a "
+            "row of the data, will do"
+        )
     name = str(getattr(by, "name", None) or "group")
     labels = as_array(by, "by")
     if labels.ndim != 1 or labels.size not in (fit.rows.kept.size, fit.nobs):
@@ -145,6 +148,9 @@ def _crossed(fit: Fitted, codes: np.ndarray, J: int) -> np.ndarray:
     Elsewhere the groups' own levels are absorbed, and large groups left out by an evaluation each.
     """
     e, absorbed = fit.estimates.whitened_residual(), fit.objective.absorbing
+    if any(block.records is not None for block in fit.objective.random):
+        hat = _hat(fit)
+        return hat.without_groups(e, RecordHat(hat, e).of_groups(codes, J), J)
     if absorbed is not None and _is(absorbed, codes):
         return fit.once(hat_of).without_levels(e)
     sizes, hats = np.bincount(codes, minlength=J), group_hats(fit.objective, fit.theta, fit.once(hat_of).at)

@@ -14,10 +14,13 @@ columns in the place of those of W Z. Else z_i has entries at the levels of seve
 ``groups.py``, Y = Z_2 - Z_1 P_s of R^-1 Z,
 
     z_i' Lambda M^-1 Lambda' z_i = z_1i' T (I + A'A)^-1 T' z_1i + (Y H_2 Y')_ii.                                   (R3)
+
+Whole groups of the residuals leave as rows of the whitened records do, by (H2), with (R3) among the rows of W Z.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -29,7 +32,7 @@ from mme.diagnosis.levels import DETERMINED
 from mme.engine.blocks import Block
 from mme.errors import MMEError
 from mme.numeric.limits import limits
-from mme.numeric.sums import coding
+from mme.numeric.sums import by_code, coding
 from mme.solution.diagonal import level_covariance
 from mme.solution.gains import carried, whole_rest
 
@@ -73,21 +76,40 @@ class RecordHat:
         if all(block.records is None for block in objective.blocks):
             back = {id(block): tuple(_back(self.hat, block)) for block in objective.blocks}
             return self.hat.random_part(lambda block: back[id(block)])
-        W = whitening.matrix()
-        rest, block, theta, at = objective.system.rest, objective.absorbing, self.hat.theta, self.hat.at
-        Y = sp.csr_array((objective.model.n, 0))
-        if rest.m:
-            Y = sp.csr_array(W.T @ sp.hstack([_rows_of_Z(other, objective.model.n) for other in rest.blocks]))
+        block, theta, at = objective.absorbing, self.hat.theta, self.hat.at
+        own = None if block is None else replace(block, columns=tuple(_back(self.hat, block)))
         total = np.zeros(objective.model.n)
-        if block is not None:
-            columns = replace(block, columns=tuple(_back(self.hat, block)))
-            total += quadratic(columns.columns, level_covariance(objective, theta, at), block.codes, columns.columns)
-            # rows of P are by coefficient, then level
-            by_coefficient = np.arange(block.J * block.q).reshape(block.J, block.q).T.ravel()
-            Y = sp.csr_array(
-                Y - _rows_of_Z(columns, objective.model.n)[:, by_coefficient] @ carried(objective, theta, at)
-            )
-        return total + self._through_rest(Y)
+        if own is not None:
+            total += quadratic(own.columns, level_covariance(objective, theta, at), own.codes, own.columns)
+        return total + self._through_rest(self._rows_of_Y(own, sp.csr_array(whitening.matrix().T)))
+
+    def _rows_of_Y(self, own: Block | None, change: sp.csr_array | None) -> sp.csr_array:
+        """Y (n, m) of the rows of W Z, or ``change`` times them; ``own`` is the absorbed block with these rows."""
+        objective, n = self.hat.objective, self.hat.objective.model.n
+        rest, Y = objective.system.rest, sp.csr_array((n, 0))
+        if rest.m:
+            Y = sp.csr_array(sp.hstack([_rows_of_Z(other, n) for other in rest.blocks]))
+            Y = Y if change is None else sp.csr_array(change @ Y)
+        if own is None:
+            return Y
+        by_coefficient = np.arange(own.J * own.q).reshape(own.J, own.q).T.ravel()  # rows of P: then by level
+        P = carried(objective, self.hat.theta, self.hat.at)
+        return sp.csr_array(Y - _rows_of_Z(own, n)[:, by_coefficient] @ P)
+
+    def of_groups(self, codes: np.ndarray, J: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """For each group of whitened records, its records and Z Lambda M^-1 Lambda'Z' among them, by (R3)."""
+        objective, theta, at = self.hat.objective, self.hat.theta, self.hat.at
+        block, rest = objective.absorbing, objective.system.rest
+        Y, T = self._rows_of_Y(block, None), objective.factors(theta).rest
+        inner = None if block is None else level_covariance(objective, theta, at)
+        columns = [] if block is None else [np.ones(codes.size) if c is None else c for c in block.columns]
+        for members in np.split(by_code(codes, J), np.cumsum(np.bincount(codes, minlength=J))[:-1]):
+            half = at.rest.forward(rest.transpose_lambda(np.ascontiguousarray(Y[members].toarray().T), T))
+            H = half.T @ half
+            if block is not None and inner is not None:
+                x, level = np.array([column[members] for column in columns]), block.codes[members]
+                H += np.equal.outer(level, level) * np.einsum("ai,iab,bj->ij", x, inner[level], x)
+            yield members, H
 
     def _through_rest(self, Y: sp.csr_array) -> np.ndarray:
         """(Y H_2 Y')_ii (n,), H_2 whole or by its factor."""

@@ -152,3 +152,31 @@ def test_nothing_of_the_size_of_records_squared_is_made():
     fit.dfbeta()
     assert tracemalloc.get_traced_memory()[1] < 1000 * n
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("residual", ["AR1", "Unstructured", "AR1 x Heterogeneous"])
+@pytest.mark.parametrize("term", ["item", "site and item"])
+@pytest.mark.parametrize("by", ["group", "site"])
+def test_whole_series_leave_beside_random_effects_that_cross_them(residual, term, by):
+    trial = Trial(11)
+    fit = trial.fit(residual, term, weights=True)
+    V, X, y = covariance(fit), fit.internals.model.X, fit.internals.model.y
+
+    def beta(kept):
+        W = inv(V[np.ix_(kept, kept)])
+        return solve(X[kept].T @ W @ X[kept], X[kept].T @ W @ y[kept])
+
+    labels = getattr(trial, by)
+    moved = fit.dfbeta(by=labels)
+    expected = [beta(np.arange(trial.n)) - beta(np.flatnonzero(labels != label)) for label in moved.index]
+    np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+
+
+def test_groups_that_leave_are_named_by_any_column_of_the_data():
+    data = mme.load("sleepstudy").assign(half=lambda d: d["Days"] // 5)
+    data["series"] = data["Subject"].astype(str) + data["half"].astype(str)
+    fit = mme.lmer("Reaction ~ Days", data, residual=mme.AR1("Days", "series"))
+    np.testing.assert_array_equal(fit.dfbeta(by="series"), fit.dfbeta(by=data["series"]))
+    assert fit.cooks_distance(by="series").index.name == "series"
+    with pytest.raises(mme.MMEError, match="they are none"):
+        fit.dfbeta(by="serie")
