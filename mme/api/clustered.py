@@ -12,6 +12,7 @@ from mme.tables.intake import labels
 
 if TYPE_CHECKING:
     from mme.api.base import Face
+    from mme.api.generalised_base import GeneralisedFace
     from mme.inference.fixed.reference import Reference
 
 
@@ -37,7 +38,7 @@ def reference_of(fit: Face, ddf: str, robust: str | None, cluster: Any) -> Refer
     return of_clusters(fit.internals, robust, codes, title, normal=method == "none")
 
 
-def leaving(fit: Face, by: Any) -> Any:
+def leaving(fit: Face | GeneralisedFace, by: Any) -> Any:
     """What ``by=`` names: a grouping factor as it is, another column of the data of the fit by its values."""
     if not isinstance(by, str) or any(by in (term.name, term.group) for term in fit.internals.model.terms):
         return by

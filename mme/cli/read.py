@@ -45,7 +45,7 @@ def read_table(
     labels, numbers = _columns(formula)
     table = read_plain(source, encoding, missing, labels)
     for name in numbers:
-        if name in table.columns:
+        if list(table.columns).count(name) == 1:
             _check_numbers(table[name], name, source)
     return table
 

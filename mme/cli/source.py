@@ -14,6 +14,7 @@ from mme.errors import MMEError
 # What stands for standard input, or output, in the place of a file.
 STANDARD = "-"
 _PARQUET = (".parquet", ".pq")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _GZIP, _PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
 
 
@@ -28,6 +29,14 @@ class Source:
     def open(self) -> Path | BytesIO:
         """What a reader takes, from the beginning."""
         return BytesIO(self.content) if self.path is None else self.path
+
+    @property
+    def is_utf16(self) -> bool:
+        """Whether it begins with the mark of UTF-16, which no other text does."""
+        if self.path is None:
+            return self.content.startswith(_UTF16_MARKS)
+        with self.path.open("rb") as file:
+            return file.read(2).startswith(_UTF16_MARKS)
 
     @property
     def is_parquet(self) -> bool:

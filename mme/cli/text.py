@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import lzma
 import re
 import tarfile
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mme.cli.quoted import marked, unmarked
@@ -54,9 +55,12 @@ def table_of(source: Source, how: TextReading) -> pd.DataFrame:
     MMEError
         It is no table, or not in this encoding.
     """
-    separator, quoted = _layout(source, how)
+    if how.encoding == _UTF8 and source.is_utf16:
+        how = replace(how, encoding="utf-16")
+    header, separator, quoted = _layout(source, how)
     options: dict[str, Any] = {
         "sep": separator,
+        "skipinitialspace": separator != _BLANKS and f"{separator} " in header,
         "dtype": "str" if how.labels is None else dict.fromkeys(how.labels, "str"),
         "low_memory": False,
         "keep_default_na": False,
@@ -69,11 +73,11 @@ def table_of(source: Source, how: TextReading) -> pd.DataFrame:
         options["decimal"] = ","  # as write.csv2 writes numbers
         table = _rows(source, how, options, quoted)
     table = _with_quoted_labels(source, how, options, quoted, table)
-    return _numbered(table, how)
+    return _named(_numbered(table, how), header, separator)
 
 
-def _layout(source: Source, how: TextReading) -> tuple[str, bool]:
-    """What parts the fields of the header, and whether the first row begins with a quoted field."""
+def _layout(source: Source, how: TextReading) -> tuple[str, str, bool]:
+    """The header, what parts its fields, and whether the first row begins with a quoted field."""
     header, *rows = _lines(source, how, nrows=2)
     if "\0" in header:
         raise MMEError(
@@ -84,7 +88,8 @@ def _layout(source: Source, how: TextReading) -> tuple[str, bool]:
     count = {separator: bare.count(separator) for separator in _SEPARATORS}
     best = max(count, key=count.__getitem__)
     quoted = bool(rows) and rows[0].lstrip().startswith('"')
-    return best if count[best] else _BLANKS if re.search(r"\S\s+\S", bare) else ",", quoted
+    separator = best if count[best] else _BLANKS if re.search(r"\S\s+\S", bare) else ","
+    return header, separator, quoted
 
 
 def _lines(source: Source, how: TextReading, **options: Any) -> list[str]:
@@ -133,6 +138,17 @@ def _numbered(table: pd.DataFrame, how: TextReading) -> pd.DataFrame:
         if not any(_ONLY_TEXT.match(label) for label in table[name].dropna().unique()):
             with contextlib.suppress(ValueError, OverflowError):
                 table[name] = pd.to_numeric(table[name])
+    return table
+
+
+def _named(table: pd.DataFrame, header: str, separator: str) -> pd.DataFrame:
+    """The table with the names as they stand, without blanks around them: one that occurs twice is refused by name."""
+    if separator == _BLANKS:
+        names = [name.strip('"') for name in re.findall(r'"[^"]*"|\S+', header)]
+    else:
+        names = [name.strip() for name in next(csv.reader([header], delimiter=separator, skipinitialspace=True))]
+    if len(names) == table.shape[1] and all(names):
+        table.columns = names
     return table
 
 

@@ -100,3 +100,27 @@ def test_damaged_standard_input_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(b"y,x,g\n1,2,3\n" * 99)[:25])))
     assert main(["fit", FORMULA, "-"]) == 1
     assert capsys.readouterr().err.startswith("mme: standard input cannot be unpacked")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_a_mark_of_the_encoding_is_enough(encoding, tmp_path):
+    text = "y,x,g\n1,2,ä\n2,3,ß\n"
+    held = Source("standard input", None, text.encode(encoding))
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    for source in (held, Source("a.csv", tmp_path / "a.csv")):
+        assert read_table(source, FORMULA)["g"].tolist() == ["ä", "ß"]
+
+
+@pytest.mark.parametrize("separator", [", ", "; ", "\t "])
+def test_blanks_behind_separators_are_in_no_name_and_no_label(separator):
+    table = read("y,x,g\n1,2,007\n2,3,b c\n".replace(",", separator))
+    assert list(table.columns) == ["y", "x", "g"]
+    assert table["g"].tolist() == ["007", "b c"]
+
+
+def test_a_name_that_occurs_twice_is_refused_where_the_formula_takes_it(tmp_path, capsys):
+    rows = [f"{(3 * i) % 7},{i % 5},{i},{i % 4}" for i in range(30)]
+    (tmp_path / "a.csv").write_text("\n".join(["y,x,x,g", *rows]))
+    assert main(["fit", FORMULA, str(tmp_path / "a.csv")]) == 1
+    assert "several columns are called 'x'" in capsys.readouterr().err
+    assert main(["fit", "y ~ 1 + (1 | g)", str(tmp_path / "a.csv")]) == 0
