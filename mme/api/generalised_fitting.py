@@ -22,6 +22,7 @@ from mme.generalised.search import search as search_optimum
 from mme.generalised.start import near
 from mme.generalised.start import start as first_point
 from mme.generalised.verdict import JointOptimum, judge
+from mme.identifiability.saturated import require_identifiable
 from mme.model.problem import build_model
 from mme.model.term import Term
 from mme.search.given import given_theta
@@ -241,6 +242,9 @@ def _fitted(
     if not (data.weights > 0.0).any():
         raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
     model = build_model(data.y, X, terms, method="ML", response=response, wide=False, **given)
+    if theta is None and (family.name, family.link) == ("gaussian", "identity"):
+        known = "theta= if its standard deviation is known"
+        require_identifiable(model if weights is None else model.beside(weights=data.weights), known)
     problem = Problem(model, family, data)
     tell = progress_told(progress, lambda at: _in_columns(problem, at), "theta, beta")
     found = search_optimum(problem, **told, **_begin(problem, theta, start), tell=tell)

@@ -28,7 +28,8 @@ class DispersedFamily(ExponentialFamily):
         y, a, mean = data.y[used], data.weights[used], self.mean(eta, np.zeros(1))[used]
         whole = self._pearson(y, a, np.full(y.size, np.average(y, weights=a)))
         floor = _LEAST * whole if np.isfinite(whole) and whole > 0.0 else _LEAST
-        return np.array([np.log(max(self._pearson(y, a, mean), floor))])
+        about = self._pearson(y, a, mean)
+        return np.array([np.log(max(about if np.isfinite(about) else whole, floor))])
 
     def exact(self, data: Observed, tau: np.ndarray) -> str:
         """Of a dispersion that is none beside the spread of the records."""
@@ -45,7 +46,8 @@ class DispersedFamily(ExponentialFamily):
 
     def _pearson(self, y: np.ndarray, a: np.ndarray, mean: np.ndarray) -> float:
         """The mean of a (y - mu)^2 / V(mu)."""
-        return float(np.mean(a * (y - mean) ** 2 / self.variance_function(mean)))
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            return float(np.mean(a * (y - mean) ** 2 / self.variance_function(mean)))
 
     def cdf(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """P(Y <= y), twice."""

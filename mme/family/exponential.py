@@ -182,7 +182,8 @@ class ExponentialDensity(Density):
         if self.family.canonical:
             return self.observed
         A1, mean1 = self.family.shape.A.derivative, self.family.mean_function.derivative
-        return self._scaled(self._of(A1) * self._of(mean1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._scaled(self._of(A1) * self._of(mean1))
 
     @cached_property
     def expected_slope(self) -> np.ndarray:
@@ -190,7 +191,8 @@ class ExponentialDensity(Density):
         if self.family.canonical:
             return self.observed_slope
         A1, mean1 = self.family.shape.A.derivative, self.family.mean_function.derivative
-        return self._scaled(self._of(A1.derivative) * self._of(mean1) + self._of(A1) * self._of(mean1.derivative))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._scaled(self._of(A1.derivative) * self._of(mean1) + self._of(A1) * self._of(mean1.derivative))
 
     @property
     def by_parameters(self) -> tuple[ByParameter, ...]:

@@ -21,9 +21,15 @@ from mme.family.base import ByParameter, Density, Observed
 from mme.family.probability import Logit
 from mme.family.quadratic_size import Mixed
 from mme.numeric.kernels import kernel
+from mme.numeric.limits import limits
 
 # Counts of a greater standard deviation, with a mean this many of them above zero twice, are integrated.
 _WIDE, _REACH = 50.0, 10.0
+# Of a greater standard deviation near zero, counts from here on are integrated over their logarithm, by this rule on
+# panels of such a width at most, as far as the density is this power of e below its highest.
+_FIRST_COUNTS, _NODES, _PANEL, _BELOW = 64, 8, 0.5, 46.0
+# Nodes of a record at most, about.
+_MOST_NODES = 500
 # What one count takes, in steps of other loops.
 _EACH = 10.0
 
@@ -118,9 +124,14 @@ class LinearDensity(Density):
         out = np.zeros((4, self.r.size))
         sd = np.sqrt(self.mean * (1.0 + self.alpha))
         wide = (sd > _WIDE) & (self.mean > 2.0 * _REACH * sd)
-        for rows, means in ((np.flatnonzero(~wide), self._summed), (np.flatnonzero(wide), self._integrated)):
-            if rows.size:
-                out[:, rows] = means(self.r[rows], self.mean[rows], sd[rows])
+        narrow = sd <= _WIDE
+        ways = ((narrow, self._summed), (wide, self._integrated), (~wide & ~narrow, self._by_logarithm))
+        for chosen, means in ways:
+            step = limits().solved_numbers // _MOST_NODES
+            rows = np.flatnonzero(chosen)
+            for first in range(0, rows.size, step):
+                cut = rows[first : first + step]
+                out[:, cut] = means(self.r[cut], self.mean[cut], sd[cut])
         return out
 
     def _summed(self, r: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
@@ -135,10 +146,33 @@ class LinearDensity(Density):
     def _integrated(self, r: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
         """Over nodes a quarter of a standard deviation apart: sums of what is smooth and near normal."""
         t = np.arange(-_REACH, _REACH + 0.1, 0.25)[:, None]
-        y, r = mean + sd * t, np.broadcast_to(r, (t.size, r.size))
+        return self._terms(mean + sd * t, r, mean, 0.25 * sd).sum(axis=1)
+
+    def _by_logarithm(self, r: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+        """The first counts one by one, all others by the integral from a half before them, less its first correction.
+
+        In log y the density is as smooth near zero as far off.
+        """
+        few = np.arange(_FIRST_COUNTS + 1.0)[:, None]
+        each = self._terms(few, r, mean, 1.0)
+        total = each[:, :-1].sum(axis=1) + (each[:, -1] - each[:, -2]) / 24.0
+        low = np.maximum(np.log(mean) - _BELOW / r - 1.0, np.log(_FIRST_COUNTS - 0.5))
+        high = np.log(mean + _REACH * sd + _BELOW * (1.0 + self.alpha))
+        panels = int(np.ceil(np.max((high - low) / np.minimum(_PANEL, 2.0 / np.sqrt(r)))))
+        node, weight = np.polynomial.legendre.leggauss(_NODES)
+        middle = (np.arange(panels)[:, None] + 0.5 * (node + 1.0)).ravel()[:, None] / panels
+        y = np.exp(low + (high - low) * middle)
+        return np.asarray(
+            total
+            + self._terms(y, r, mean, np.tile(0.5 * weight, panels)[:, None] * y * (high - low) / panels).sum(axis=1)
+        )
+
+    def _terms(self, y: np.ndarray, r: np.ndarray, mean: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
+        """D_1, D_2, D_1 slope and D_1 (y - mu) times f at these counts and a weight (4, counts, n)."""
+        y, r = np.broadcast_to(y, (len(y), r.size)), np.broadcast_to(r, (len(y), r.size))
         D0, D1, D2 = (difference(y, r, j) for j in range(3))
-        f = self._probability(y, r) * (0.25 * sd)
-        return np.array([(f * part).sum(axis=0) for part in (D1, D2, D1 * r * (D0 - self.L), D1 * sd * t)])
+        f = self._probability(y, r) * weight
+        return np.array([f * part for part in (D1, D2, D1 * r * (D0 - self.L), D1 * (y - mean))])
 
     def _probability(self, y: np.ndarray, r: np.ndarray) -> np.ndarray:
         mixed = Mixed(y, r, Logit(np.full(r.shape, self.log_alpha)))

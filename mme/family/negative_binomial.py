@@ -15,8 +15,8 @@ from mme.family.quadratic_size import QuadraticDensity
 from mme.tables.arguments import number
 
 SIZED = 2
-# Sizes and ratios to begin with.
-_FIRST = (1e-2, 1e4)
+# Sizes to begin with, and ratios, which grow with the counts.
+_FIRST = {2: (1e-2, 1e4), 1: (1e-2, 1e100)}
 
 
 class NegativeBinomial(Family):
@@ -90,8 +90,9 @@ class NegativeBinomial(Family):
         excess = data.weights @ ((data.y - mean) ** 2 - mean)
         over = data.weights @ (mean**2 if self.shape == 2 else mean)
         ratio = (over / excess if self.shape == 2 else excess / over) if excess > 0.0 and over > 0.0 else 0.0
-        unclear = _FIRST[1] if self.shape == 2 else _FIRST[0]
-        return np.log([np.clip(ratio, *_FIRST) if ratio else unclear])
+        low, high = _FIRST[self.shape]
+        unclear = high if self.shape == 2 else low
+        return np.log([np.clip(ratio, low, high) if ratio else unclear])
 
     def log_parameter(self, tau: np.ndarray) -> float:
         """Log of the size, or of alpha."""

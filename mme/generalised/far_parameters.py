@@ -10,13 +10,47 @@ from __future__ import annotations
 import numpy as np
 
 from mme.generalised.criterion import Criterion, CriterionAt
-from mme.generalised.descent import descended
+from mme.generalised.descent import TOLERANCE, descended
+from mme.generalised.problem import Problem
 from mme.numeric.quasi_newton import Descent
 
 # Coordinates so far from where the search began are looked at; where they are put, and the slope that is none.
 _FAR, _PLACES, _NOTHING = 7.0, np.arange(8.0, 31.0, 2.0), 1e-6
+# Further out a search has run away.
+_NOWHERE = 100.0
+# A step of one in the logarithm of a range that changes the criterion by less shows that it is at its end.
+_FLAT = 1e-4
 # What the criterion may be above that of the search, whose digits can be lost there.
 _ROUNDING = 1e-2
+
+
+def held_where_flat(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> Descent[CriterionAt]:
+    """The optimum with parameters of relationships held where a range far out makes no difference any more.
+
+    There K^-1 loses its digits, and slopes are rounding. ``free`` is told.
+    """
+    for j in relationship_parameters(criterion.problem):
+        if descent.promised <= TOLERANCE or not free[j] or not _FAR < abs(descent.x[j]) < _NOWHERE:
+            continue
+        nearer = descent.x.copy()
+        nearer[j] -= np.copysign(1.0, nearer[j])
+        at = criterion.at(criterion.point(nearer))
+        if at is not None and abs(at.value - descent.at.value) < _FLAT:
+            free[j] = False
+            criterion.keep(descent.at)
+            descent = descended(criterion, descent.x, descent.at, free)
+    criterion.keep(descent.at)
+    return descent
+
+
+def relationship_parameters(problem: Problem) -> list[int]:
+    """Places among theta of the parameters of relationships."""
+    found = list[int]()
+    for block in problem.blocks:
+        if block.is_parametric:
+            thetas = block.theta_slices[0]
+            found += range(thetas.start + block.structures[0].inner.k, thetas.stop)
+    return found
 
 
 def held_at_limits(

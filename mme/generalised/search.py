@@ -10,13 +10,13 @@ import numpy as np
 from mme.errors import MMEError
 from mme.generalised.criterion import Criterion, CriterionAt
 from mme.generalised.descent import descended, found_by_values
-from mme.generalised.far_parameters import held_at_limits
+from mme.generalised.far_parameters import held_at_limits, held_where_flat
 from mme.generalised.fold import is_fold
 from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.signs import other_modes, starts
-from mme.generalised.start import beside, calmer, near, start
+from mme.generalised.start import beside, calmer, constant, near, start
 from mme.generalised.wall import Wall
 from mme.numeric.limits import limits
 from mme.numeric.quasi_newton import Descent
@@ -96,6 +96,7 @@ def search(
             descent = _lower(criterion, descent, other, free)
     if first is None and problem.family.even:
         descent = _over_signs(criterion, descent, free)
+    descent = held_where_flat(criterion, descent, free)
     end = _without_small(criterion, descent, free)
     # thresholds have no limit, and an exact fit has none
     if problem.family.has_intercept and not problem.family.exact(problem.data, end.at.at.tau):
@@ -117,11 +118,15 @@ def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free
 
 
 def _beyond_fold(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> Descent[CriterionAt]:
-    """A minimum near that of the expected information, where the search fell to where a mode ceases to be."""
-    serves = criterion.points == 1 and not (criterion.expected or criterion.problem.family.canonical)
-    if not serves or descent.promised <= GAIN or not is_fold(descent.at.laplace):
+    """A minimum near that of the expected information, where the search fell to where a mode ceases to be.
+
+    Of the fast criterion one near Laplace's, where it found no end: standard deviations can run away from it.
+    """
+    if descent.promised <= GAIN or criterion.points > 1 or (criterion.points == 1 and not _folds(criterion, descent)):
         return descent
-    other = criterion.at(search(criterion.problem, expected=True).at.at)
+    point = search(criterion.problem, expected=criterion.points == 1).at.at
+    criterion.u = criterion.gamma = criterion.known = None
+    other = criterion.at(point)
     if other is not None:
         criterion.keep(other)
         found = descended(criterion, other.at.x, other, free)
@@ -129,6 +134,12 @@ def _beyond_fold(criterion: Criterion, descent: Descent[CriterionAt], free: np.n
             return found
     criterion.keep(descent.at)
     return descent
+
+
+def _folds(criterion: Criterion, descent: Descent[CriterionAt]) -> bool:
+    """Whether a mode ceases to be where the search ended."""
+    can = not (criterion.expected or criterion.problem.family.canonical)
+    return can and is_fold(descent.at.laplace)
 
 
 def _over_signs(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> Descent[CriterionAt]:
@@ -174,7 +185,7 @@ def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
     problem = criterion.problem
     point = start(problem.merged) if first is None else first
     nothing = replace(point, theta=problem.model.coordinates.inner(np.zeros(problem.model.k)))
-    at = criterion.at(point) or criterion.at(nothing)
+    at = criterion.at(point) or criterion.at(nothing) or criterion.at(constant(problem.merged))
     if at is None:
         raise MMEError(f"the likelihood has no value at the start: {_why(problem)}")
     others = (criterion.at(other) for other in (beside(problem, point) if first is None else ()))

@@ -141,23 +141,29 @@ def _cell(name: str, column: np.ndarray, found: Separation, binary: bool) -> str
 
 
 def pure_levels(at: Laplace) -> tuple[int, ...]:
-    """The blocks each of whose levels has records of one end alone: their variance is infinite in the limit.
+    """The blocks each of whose levels has records of one end, or category, alone: their variance is infinite.
 
     Levels of one record each say nothing of it, and do not count.
     """
-    problem = at.problem
-    if (sides(problem, at.at.tau, _FEW)[problem.data.weights[:_FEW] > 0.0] == 0).any():
-        return ()
-    side, counts = sides(problem, at.at.tau), problem.data.weights > 0.0
-    if (side[counts] == 0).any() or np.unique(side[counts]).size < 2:
+    problem, counts = at.problem, at.problem.data.weights > 0.0
+    if problem.family.has_intercept:
+        if (sides(problem, at.at.tau, _FEW)[counts[:_FEW]] == 0).any():
+            return ()
+        side = sides(problem, at.at.tau)
+        if (side[counts] == 0).any():
+            return ()
+    else:
+        side = problem.data.y
+    if np.unique(side[counts]).size < 2:
         return ()
     found = []
     for b, block in enumerate(problem.blocks):
         if block.by_column or not any(column is None or (column == column[0]).all() for column in block.columns):
             continue
         records = np.bincount(block.codes[counts], minlength=block.J)
-        total = np.bincount(block.codes[counts], side[counts], minlength=block.J)
-        if (np.abs(total) == records).all() and (records > 1).any():
+        some = np.zeros(block.J)
+        some[block.codes[counts]] = side[counts]
+        if (some[block.codes[counts]] == side[counts]).all() and (records > 1).any():
             found.append(b)
     return tuple(found)
 

@@ -59,8 +59,10 @@ def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> 
         value = new
         step = _scored(Q, density.expected, density.slope)
         gamma = gamma + step
-    tau = family.first_tau(data, offset + gamma @ Q)
-    return gamma if family.everywhere else inside(problem.Q, problem.offset, gamma, eta), tau
+    else:
+        gamma = _no_worse(problem, gamma, tau)
+    gamma = gamma if family.everywhere else inside(problem.Q, problem.offset, gamma, eta)
+    return gamma, family.first_tau(data, offset + gamma @ Q)
 
 
 def _scored(Q: np.ndarray, W: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -84,6 +86,24 @@ def start(problem: Problem, side: np.ndarray | None = None) -> Psi:
             first = part.nearest(H, floor[columns] * block.scale[columns] ** -2)
             theta[thetas] = first
     return Psi(theta, gamma, tau)
+
+
+def _no_worse(problem: Problem, gamma: np.ndarray, tau: np.ndarray) -> np.ndarray:
+    """Gamma, or that of one eta for all records where this is better: scoring went astray."""
+    plain = constant(problem).gamma
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        both = [problem.family.at(problem.data, problem.offset + one @ problem.Q, tau) for one in (gamma, plain)]
+        value, other = (float(one.value.sum()) for one in both)
+    return gamma if value >= other else plain
+
+
+def constant(problem: Problem) -> Psi:
+    """No random effects, and as nearly as X allows one eta for all records, the middle one of what they have alone."""
+    family, data = problem.family, problem.data
+    one = np.full(problem.n, float(np.median(family.first_eta(data)[data.weights > 0.0])))
+    gamma = problem.Q.mean(axis=1) * one[0] if len(problem.Q) else np.zeros(0)
+    eta = problem.offset + gamma @ problem.Q
+    return Psi(problem.model.coordinates.inner(np.zeros(problem.model.k)), gamma, family.first_tau(data, eta))
 
 
 def beside(problem: Problem, point: Psi) -> Iterator[Psi]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mme.generalised.far_parameters import relationship_parameters
 from mme.generalised.fold import is_fold, of_fold
 from mme.generalised.problem import Problem
 from mme.generalised.search import GAIN, SearchEnd
@@ -114,11 +115,15 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
 
 
 def _limits(problem: Problem, found: SearchEnd) -> list[str]:
-    """Which parameters of the family are at their limit."""
+    """Which parameters of the family, and of relationships, are at their limit."""
     tau, names = found.at.at.tau, problem.family.parameter_names(problem.data)
     held = np.flatnonzero(~found.free[found.free.size - tau.size :]).tolist()
     values = np.ravel(problem.family.natural(tau))
-    return [f"{names[j]} at its limit ({'zero' if values[j] < 1.0 else 'infinity'})" for j in held]
+    said = [(names[j], values[j] < 1.0) for j in held]
+    if not found.given:
+        of_terms = [j for j in relationship_parameters(problem) if not found.free[j]]
+        said += [(problem.model.theta_names[j], found.at.at.theta[j] < 0.0) for j in of_terms]
+    return [f"{name} at its limit ({'zero' if zero else 'infinity'})" for name, zero in said]
 
 
 def _bound(problem: Problem, found: SearchEnd) -> list[str]:

@@ -46,8 +46,10 @@ _STEP = 1e-5
 _LEVELS = 5000
 
 
-def require_identifiable(model: Model) -> None:
+def require_identifiable(model: Model, known: str = "sigma= if the residual scale is known") -> None:
     """Refuse to search for variances of a term that cannot be told from the residual variance, where that is unknown.
+
+    ``known`` is what to give instead.
 
     Raises
     ------
@@ -58,12 +60,12 @@ def require_identifiable(model: Model) -> None:
         if model.sigma is not None or part.relationship is not None or not _is_saturated(term, model):
             continue
         if part.k > 1 and part.k * part.q**2 > _MOST:
-            raise _refusal(term, term.columns, model.residual)
+            raise _refusal(term, term.columns, model.residual, known)
         found = _confounded(term, part, model)
         if found is not None:
             G = np.tensordot(found[: part.k], _derivatives(part), axes=1)
             concerned = np.flatnonzero(np.abs(G).max(axis=0) > _PART * np.abs(G).max()).tolist()
-            raise _refusal(term, [term.columns[a] for a in concerned], model.residual)
+            raise _refusal(term, [term.columns[a] for a in concerned], model.residual, known)
 
 
 def _confounded(term: Term, part: GStructure, model: Model) -> np.ndarray | None:
@@ -269,7 +271,7 @@ def _dependence(gram: np.ndarray, k: int) -> np.ndarray | None:
     return np.asarray(combination / size)
 
 
-def _refusal(term: Term, columns: Sequence[str], residual: Bound | None) -> MMEError:
+def _refusal(term: Term, columns: Sequence[str], residual: Bound | None, known: str) -> MMEError:
     """The error that says whose variances are in the combination."""
     other = "the residual variance" if residual is None else f"the residual structure ({residual.kind})"
     if term.relationship is not None:
@@ -277,10 +279,10 @@ def _refusal(term: Term, columns: Sequence[str], residual: Bound | None) -> MMEE
     if term.q == 1:
         return MMEError(
             f"grouping factor '{term.name}' has as many levels as there are records ({term.n}): its variance and "
-            f"{other} cannot be told apart. Give sigma= if the residual scale is known, or leave the term out."
+            f"{other} cannot be told apart. Give {known}, or leave the term out."
         )
     return MMEError(
         f"term '{term.name}' has {term.n_levels} levels x {term.q} coefficients = {term.n_effects} random effects for "
         f"{term.n} records: the variance of {name(list(columns))} and {other} cannot be told apart. Use fewer "
-        "coefficients a level, another structure, or give sigma= if the residual scale is known."
+        f"coefficients a level, another structure, or give {known}."
     )

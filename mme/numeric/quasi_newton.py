@@ -27,6 +27,8 @@ class Evaluated(Protocol):
 
 # The function is known to this share of its size: a step that promises less is taken, and the gradient judges it.
 _NOISE = 1e-14
+# So many steps in turn that each gain less than this share of it go down by its rounding.
+_CREEPS, _CREEP = 12, 1e-10
 
 E = TypeVar("E", bound=Evaluated)
 
@@ -74,7 +76,7 @@ def descend(
         Whether a point that was taken shows that the function falls without end: there the descent stops.
     """
     g, value = at.gradient(), at.value
-    fresh = inverse
+    fresh, creeps = inverse, 0
     for step in range(steps):
         d = -inverse @ g
         slope = float(g @ d)
@@ -82,8 +84,9 @@ def descend(
             inverse = fresh
             d = -inverse @ g
             slope = float(g @ d)
-        if -0.5 * slope <= tolerance:
-            return Descent(x, at, g, inverse, -0.5 * slope, step, "converged")
+        if -0.5 * slope <= tolerance or creeps == _CREEPS:
+            reason = "no further decrease" if creeps == _CREEPS else "converged"
+            return Descent(x, at, g, inverse, -0.5 * slope, step, reason)
         length = min(1.0, most / float(np.abs(d).max()))
         found = _along(function, x, value, d, slope, length)
         if found is None:
@@ -98,6 +101,7 @@ def descend(
         s = t * d
         x = x + s
         accepted(x, new)
+        creeps = creeps + 1 if value - new.value <= _CREEP * (1.0 + abs(value)) else 0
         g_new = new.gradient()
         inverse = _updated(inverse, s, g_new - g)
         at, g, value = new, g_new, new.value

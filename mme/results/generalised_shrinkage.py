@@ -34,7 +34,7 @@ def _table(fit: GeneralisedFitted, of: Effects) -> pd.DataFrame:
     C, inverse = (of.together(of_each(model, which)) for which in ("C", "inverse"))
     level = _Levels(fit, terms[0].codes, len(b), E)
     c = b @ C.T
-    own = level.alone(c) @ inverse.T
+    own = level.alone(c, inverse)
     T = C @ of.together(model.T(fit.theta))
     H, G = T @ T.T, level.information(estimates.eta)
     W = inverse @ (H @ np.linalg.inv(np.eye(of.q) + G @ H) @ G) @ C
@@ -48,8 +48,8 @@ class _Levels:
     def __init__(self, fit: GeneralisedFitted, codes: np.ndarray, J: int, E: list[np.ndarray]) -> None:
         self.fit, self.codes, self.J, self.E = fit, codes, J, E
 
-    def alone(self, c: np.ndarray) -> np.ndarray:
-        """The c of the highest likelihood, all other effects of the model held; infinite where there is none.
+    def alone(self, c: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+        """The effects of the highest likelihood in the user's columns, all others held; infinite where there are none.
 
         Fisher scoring of all levels at once, a level's step halved while it would lose.
         """
@@ -68,8 +68,12 @@ class _Levels:
             c, value = c + step, self._value(base + self._eta(c + step))
             if gain.max(initial=0.0) < 1e-14:
                 break
-        goes = (self._reach(step) > _GOES)[:, None] & (np.abs(step) > 1e-3 * np.abs(step).max(axis=1, keepdims=True))
-        return np.where(goes, np.copysign(np.inf, step), c)
+        step[
+            (self._reach(step) <= _GOES)[:, None] | (np.abs(step) <= 1e-3 * np.abs(step).max(axis=1, keepdims=True))
+        ] = 0.0
+        along = step @ inverse.T
+        goes = np.abs(along) > 1e-3 * (np.abs(step) @ np.abs(inverse.T))
+        return np.where(goes, np.copysign(np.inf, along), c @ inverse.T)
 
     def information(self, eta: np.ndarray) -> np.ndarray:
         """Z_g'W Z_g (J, q, q), W expected."""
