@@ -19,6 +19,7 @@ import numpy as np
 from mme.engine.objective import Objective
 from mme.engine.span import held_within
 from mme.identifiability.independence import ProjectedRows, derivatives_of_terms, products
+from mme.identifiability.one_record import beside_one_record
 from mme.identifiability.reduced import reduced
 from mme.identifiability.undetermined import Undetermined, described
 from mme.model.term import Term
@@ -42,15 +43,15 @@ def undetermined(objective: Objective, *, thorough: bool = False) -> Undetermine
     """
     model = objective.model
     if model.k == 0 or not (thorough or _suspicious(objective)):
-        return None
+        return None if model.k == 0 else beside_one_record(objective)
     within = _held_within(objective)
     if any(columns.any() for columns in within):
         return _beside(objective, within, thorough)
     parts, rows = derivatives_of_terms(objective), ProjectedRows.of(objective)
     if not products(rows, parts, 1, thorough).null.size:
-        return None
+        return beside_one_record(objective)
     found = products(rows, parts, max(2, min(_VECTORS, model.n, _MOST_NUMBERS // model.n)), thorough)
-    return described(model, parts, found) if found.null.size else None
+    return described(model, parts, found) if found.null.size else beside_one_record(objective)
 
 
 def _suspicious(objective: Objective) -> bool:

@@ -170,7 +170,7 @@ def products(among: ProjectedRows, parts: list[TermDerivatives], vectors: int, t
     rows, lengths = [], []
     for part in parts:
         block = among.blocks[part.block]
-        V_W = [_spread(block, part.at, D @ inner[part.block][:, part.at], n) for D in part.moved]
+        V_W = [spread(block, part.at, D @ inner[part.block][:, part.at], n) for D in part.moved]
         sizes = np.nan_to_num([float(np.linalg.norm(one)) for one in V_W], nan=1.0)
         sizes[sizes <= DEPENDENT * sizes.max()] = float(sizes.max()) or 1.0  # nothing but rounding
         rows += [project(one).ravel() / size for one, size in zip(V_W, sizes.tolist(), strict=True)]
@@ -183,7 +183,7 @@ def products(among: ProjectedRows, parts: list[TermDerivatives], vectors: int, t
 
 
 def _related(block: Block, b: np.ndarray, thorough: bool) -> np.ndarray:
-    """K b for b (J, q, vectors); NaN where K is not asked for, or has no inverse."""
+    """K b for b (J, q, vectors) at a start of its parameters; NaN where K is not asked for, or has no inverse."""
     if block.relationship is None:
         return b
     theta = np.zeros(block.theta_slices[0].stop)
@@ -191,6 +191,11 @@ def _related(block: Block, b: np.ndarray, thorough: bool) -> np.ndarray:
         theta[theta.size - block.relationship.k :] = block.relationship.starts()[0]
     if limits().related_levels_asked < block.J and not thorough:
         return np.full(b.shape, np.nan)
+    return related(block, b, theta)
+
+
+def related(block: Block, b: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """K b for b (J, q, vectors), K at theta; NaN where it has no inverse."""
     relationship = block.relationship_at(theta)
     if not np.isfinite(relationship.diagonal).all():
         return np.full(b.shape, np.nan)
@@ -201,7 +206,7 @@ def _related(block: Block, b: np.ndarray, thorough: bool) -> np.ndarray:
     return np.asarray(factor.solve(b.reshape(block.J, -1))).reshape(b.shape)
 
 
-def _spread(block: Block, at: slice, b: np.ndarray, n: int) -> np.ndarray:
+def spread(block: Block, at: slice, b: np.ndarray, n: int) -> np.ndarray:
     """Z b (vectors, n) of some columns, for b (J, columns, vectors)."""
     out = np.zeros((b.shape[2], n))
     for a, effects in zip(range(at.start, at.stop), b.transpose(1, 2, 0), strict=True):

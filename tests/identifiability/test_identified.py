@@ -408,3 +408,28 @@ def test_a_correlation_of_columns_that_never_meet_in_a_level_is_named():
     fit = mme.lmer("y ~ 1 + cs(0 + f | g)", data)
     assert fit.optimum.undetermined == ("the data do not determine g.rho",)
     assert fit.optimum.verdict == "flat"
+
+
+def pairs(gaps, records=1):
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), len(gaps)), "t": np.tile(gaps, 20)})
+    data = pd.concat([data] * records, ignore_index=True)
+    return data.assign(y=rng.normal(size=20)[data["g"]] + rng.normal(size=len(data)))
+
+
+@pytest.mark.parametrize("term", ["ou(t | g)", "ar1(t):g"])
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_a_process_seen_at_one_distance_once_a_time_is_not_told_from_the_residuals(term, method):
+    fit = mme.lmer(f"y ~ 1 + {term}", pairs([0, 1]), method=method)
+    assert fit.optimum.verdict == "flat"
+    assert "cannot be told apart" in fit.optimum.undetermined[0]
+    name = {"ou(t | g)": "range|ou(t | g)", "ar1(t):g": "rho.t|ar1(t) | g"}[term]
+    for value in (0.95, 0.99):  # the same V by other shares of error
+        value = -1.0 / np.log(value) if name.startswith("range") else value
+        held = mme.lmer(f"y ~ 1 + {term}", pairs([0, 1]), method=method, hold={name: value})
+        assert held.criterion == pytest.approx(fit.criterion, abs=1e-6)
+
+
+@pytest.mark.parametrize(("gaps", "records"), [([0, 1, 2], 1), ([0, 1, 3], 1), ([0, 1], 2)])
+def test_two_distances_or_two_records_a_time_tell_it(gaps, records):
+    assert not mme.lmer("y ~ 1 + ou(t | g)", pairs(gaps, records)).optimum.undetermined
