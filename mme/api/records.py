@@ -115,7 +115,8 @@ class Records(Face):
             ``"kenward-roger"`` (REML alone) also adds to the variance what the estimated variances leave uncertain, as
             Prasad and Rao; ``"none"`` is the normal distribution.
         weights : array or column name, optional
-            Of new rows, for their prediction interval (variance sigma^2 / weight), where the fit had weights.
+            Of new rows, for their prediction interval (variance sigma^2 / weight), where the fit had weights. Where its
+            residuals have a structure, their variances are read from the columns of the new rows.
         draws : int, optional
             So many predictions with simulated parameters in place of one with their estimates: variances, effects given
             them and, with ``interval="prediction"``, the residual of a new record (:mod:`mme.prediction.drawn`).
@@ -138,10 +139,11 @@ class Records(Face):
 
         if newdata is None:
             require_records(self.internals, "predict() without new rows")
+        call = None if self.made_by is None else self.made_by.arguments
         if draws is not None:
             own = newdata, random, new_levels, interval, weights, fixed
-            return drawn_predictions(self.internals, *own, draws, seed)
-        return predict(self.internals, newdata, random, new_levels, interval, level, ddf, weights, fixed)
+            return drawn_predictions(self.internals, *own, draws, seed, call)
+        return predict(self.internals, newdata, random, new_levels, interval, level, ddf, weights, fixed, call)
 
     @of_records
     def simulate(

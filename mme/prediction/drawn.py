@@ -11,6 +11,7 @@ the fit did not see has effects of its own, N(0, sigma^2 T T').
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from mme.numeric.panels import term_values
 from mme.numeric.sums import by_column
 from mme.prediction.new_levels import NEW
 from mme.prediction.predictor import check_words, chosen_columns, kept_columns, only, predictor, undetermined
-from mme.prediction.rows import GivenRows, PredictedRows, coded_rows, extended, given_rows, row_variance, rows_of_fit
+from mme.prediction.rows import GivenRows, PredictedRows, coded_rows, extended, given_rows, rows_of_fit, with_variances
 from mme.results.components import accuracy
 from mme.results.draws import effects_drawn
 from mme.solution.estimates import Estimates
@@ -43,6 +44,7 @@ def drawn_predictions(
     fixed: bool,
     n: int,
     seed: int | np.random.Generator | None,
+    call: Mapping[str, Any] | None = None,
 ) -> Any:
     """(rows, n) draws of x'beta + z'b, or by ``interval="prediction"`` of a new record about it."""
     check_words(new_levels, interval, ("confidence", "prediction"))
@@ -57,8 +59,7 @@ def drawn_predictions(
         given = given_rows(fit, newdata, chosen)
         origin = extended(fit.estimates, chosen, [factor for factor, _ in given.groups])
         records = coded_rows(fit.model, given, chosen, origin.objective.model.terms, new_levels)
-        variance = row_variance(fit, newdata, weights, records.X.shape[0]) if of_record else None
-        records = replace(records, variance=variance)
+        records = with_variances(fit, records, newdata, weights, call) if of_record else records
     records = only(records, columns)
     if not fixed:
         fit.model.require_dense("predict(fixed=False)")

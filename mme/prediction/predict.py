@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from mme.prediction.predictor import (
     table,
     undetermined,
 )
-from mme.prediction.rows import PredictedRows, new_rows, rows_of_fit
+from mme.prediction.rows import PredictedRows, new_rows, rows_of_fit, with_variances
 from mme.solution.estimates import Estimates
 from mme.solution.prediction_error import Errors
 from mme.solution.wide_records import wide_records
@@ -37,6 +37,7 @@ def predict(
     ddf: str,
     weights: Any,
     fixed: bool = True,
+    call: Mapping[str, Any] | None = None,
 ) -> Any:
     """Predict the rows of a fit or new ones; see ``fit.predict()``."""
     check_words(new_levels, interval, ("confidence", "prediction"))
@@ -47,7 +48,8 @@ def predict(
     if newdata is None:
         records, estimates = rows_of_fit(fit, chosen), fit.estimates
     else:
-        records, estimates = new_rows(fit, newdata, chosen, new_levels, weights, interval == "prediction")
+        records, estimates = new_rows(fit, newdata, chosen, new_levels)
+        records = with_variances(fit, records, newdata, weights, call) if interval == "prediction" else records
     records = only(records, columns)
     if not yes_or_no(fixed, "fixed"):
         fit.model.require_dense("predict(fixed=False)")

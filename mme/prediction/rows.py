@@ -17,6 +17,7 @@ from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.prediction.new_levels import coded_levels
+from mme.prediction.new_residuals import NewVariances, new_variances
 from mme.residual import Bound
 from mme.solution.estimates import Estimates
 from mme.tables.arrays import numbers
@@ -40,7 +41,7 @@ class PredictedRows:
     covariates: tuple[np.ndarray | None, ...]
     variance: np.ndarray | None
     rows: Rows
-    structure: Bound | None = None
+    structure: Bound | NewVariances | None = None
 
 
 def rows_of_fit(fit: Record, chosen: tuple[int, ...]) -> PredictedRows:
@@ -66,15 +67,12 @@ class GivenRows:
     index: Any
 
 
-def new_rows(
-    fit: Fitted, newdata: Any, chosen: tuple[int, ...], new_levels: str, weights: Any, needs_variance: bool
-) -> tuple[PredictedRows, Estimates]:
+def new_rows(fit: Fitted, newdata: Any, chosen: tuple[int, ...], new_levels: str) -> tuple[PredictedRows, Estimates]:
     """New rows with the chosen terms, and the estimates with the levels that these rows add to processes in time."""
     given = given_rows(fit, newdata, chosen)
     estimates = extended(fit.estimates, chosen, [factor for factor, _ in given.groups])
     records = coded_rows(fit.model, given, chosen, estimates.objective.model.terms, new_levels)
-    variance = row_variance(fit, newdata, weights, records.X.shape[0]) if needs_variance else None
-    return replace(records, variance=variance), estimates
+    return records, estimates
 
 
 def given_rows(fit: Record, newdata: Any, chosen: tuple[int, ...], *, labels: bool = True) -> GivenRows:
@@ -186,16 +184,23 @@ def _array_of(X: Any, model: Model) -> Any:
     return np.atleast_2d(np.asarray(X.toarray() if sp.issparse(X) else X, dtype=float))
 
 
-def row_variance(fit: Fitted, newdata: Any, weights: Any, n: int) -> np.ndarray | None:
-    """Variance of new residuals in units of sigma^2, from the weights of the new rows."""
-    model = fit.model
-    if weights is None:
-        if model.weights is not None or (model.residual is not None and model.residual.log_sd(fit.objective.phi).any()):
-            raise MMEError(
-                "the residual variance of this fit differs from record to record: give weights= for the new rows, a "
-                "number a row or a column of theirs (variance = sigma^2 / weight)"
-            )
-        return None
+def with_variances(
+    fit: Fitted, records: PredictedRows, newdata: Any, weights: Any, call: Mapping[str, Any] | None
+) -> PredictedRows:
+    """The new rows with the variances of their residuals: from their weights, else as the structure reads them."""
+    n = records.X.shape[0]
+    if weights is not None:
+        return replace(records, variance=_by_weights(newdata, weights, n))
+    if fit.model.weights is not None:
+        raise MMEError(
+            "the residual variance of this fit differs from record to record: give weights= for the new rows, a "
+            "number a row or a column of theirs (variance = sigma^2 / weight)"
+        )
+    return replace(records, structure=new_variances(fit, newdata, n, call))
+
+
+def _by_weights(newdata: Any, weights: Any, n: int) -> np.ndarray:
+    """Variance of new residuals in units of sigma^2."""
     values = numbers(newdata[weights] if isinstance(weights, str) else weights, "weights")
     if values.ndim > 1 or values.size not in (1, n) or not (values > 0.0).all():
         raise MMEError(f"weights must be {n} positive numbers, one a new row")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,9 +88,18 @@ class RStructure(ABC):
         Parameters
         ----------
         level : str or (n,) array
-            The factor, of which a group of correlated records has one level.
+            The factor, of which a group of correlated records has one level. A structure without ``group`` has its
+            levels for groups: trials are fields of their own.
         """
-        return ByLevel(self, level)
+        return ByLevel(self.within(level), level)
+
+    def within(self, level: Any) -> RStructure:
+        """The same with a group for each level of a factor, where no groups were named."""
+        if getattr(self, "group", "none") is not None:
+            return self
+        twin = copy(self)
+        vars(twin)["group"] = level
+        return twin
 
     def with_nugget(self) -> RStructure:
         """Beside an independent error of each record, a share ``nugget`` of the variance."""
@@ -105,6 +115,11 @@ class Times(RStructure):
     def reads(self) -> tuple[Any, ...]:
         """The columns that it reads: those of its factors."""
         return tuple(one for part in self.parts for one in part.reads())
+
+    def within(self, level: Any) -> RStructure:
+        """All factors with these groups, where none of them has groups."""
+        named = any(getattr(part, "group", None) is not None for part in self.parts)
+        return self if named else Times(tuple(part.within(level) for part in self.parts))
 
     def correlations(self, column: Column, n: int) -> tuple[list[RStructure], list[Bound]]:
         """The factors that are correlations, and the others, which are read."""
@@ -153,6 +168,10 @@ class WithNugget(RStructure):
     def bind(self, column: Column, n: int) -> Bound:
         """Read the structure."""
         return with_nugget(self.structure.bind(column, n))
+
+    def within(self, level: Any) -> RStructure:
+        """The correlation with these groups."""
+        return WithNugget(self.structure.within(level))
 
     def with_nugget(self) -> RStructure:
         """Refused: there is one."""

@@ -389,3 +389,34 @@ def test_weights_of_new_rows_may_be_a_column_of_theirs():
     assert_allclose(table, fit.predict(interval="prediction"), rtol=1e-10)
     with pytest.raises(mme.MMEError, match=r"weights must be \d+ positive numbers"):
         fit.predict(data, interval="prediction", weights=-data["w"])
+
+
+def plots(seed=3):
+    rng = np.random.default_rng(seed)
+    trial, row, col = np.unravel_index(np.arange(90), (3, 5, 6))
+    data = {"trial": np.array(list("abc"))[trial], "row": row, "col": col, "gen": rng.integers(0, 9, 90).astype(str)}
+    return {**data, "y": rng.normal(size=90) * (1.0 + trial)}
+
+
+@pytest.mark.parametrize(
+    "residual",
+    [
+        mme.Heterogeneous("trial"),
+        [mme.AR1("row", "trial/col"), mme.Heterogeneous("trial")],
+        (mme.AR1("row") * mme.AR1("col")).by("trial"),
+    ],
+)
+def test_new_records_have_the_variance_of_their_own_stratum(residual):
+    fit = mme.lmer("y ~ trial + (1 | gen)", plots(), residual=residual)
+    new = {"trial": ["c", "a", "c", "b"], "gen": ["3", "3", "3", "1"], "row": [1, 1, 1, 9], "col": [2, 2, 2, 2]}
+    mean, record = (fit.predict(new, interval=one)["se"] ** 2 for one in ("confidence", "prediction"))
+    ratio = {"a": 1.0} | {name[3]: value for name, value in fit.residual.items() if name.startswith("sd.")}
+    assert_allclose(record - mean, [(fit.sigma * ratio[one]) ** 2 for one in new["trial"]], rtol=1e-10)
+    draws = fit.predict(new, interval="prediction", draws=400, seed=1)
+    assert np.std(np.asarray(draws)[0]) > 1.5 * np.std(np.asarray(draws)[1])
+
+
+def test_levels_of_by_are_the_groups_of_a_structure_that_names_none():
+    one = mme.lmer("y ~ trial", plots(), residual=(mme.AR1("row") * mme.AR1("col")).by("trial"))
+    other = mme.lmer("y ~ trial", plots(), residual=(mme.AR1("row", "trial") * mme.AR1("col", "trial")).by("trial"))
+    assert one.criterion == pytest.approx(other.criterion, abs=1e-9)

@@ -27,9 +27,12 @@ from mme.errors import MMEError, warn
 from mme.fitted.record import Fitted
 from mme.inference.fixed.kenward_roger import KenwardRoger, require_reml
 from mme.inference.fixed.satterthwaite import Satterthwaite, satterthwaite
+from mme.solution.estimates import Estimates
 
 # A change of X'V^-1 X along a direction that the data leave open that is more than rounding.
 _SLOPE = 1e-5
+# Coordinates of a process at which it is at its end but for 1e-5, and its inverse has digits yet.
+_DIGITS = 7.0
 
 
 def of_residuals(fit: Fitted) -> KenwardRoger:
@@ -64,7 +67,7 @@ def _tests(fit: Fitted, *, curved: bool, terms: list[int]) -> KenwardRoger:
     require_reml(fit)
     fit.objective.plan.require_factor("Kenward and Roger's method")
     origin = fit.estimates.in_axes
-    of = adjusted(origin)
+    of = adjusted(origin) or adjusted(_with_digits(fit))
     if of is None:
         raise MMEError(
             "Kenward and Roger's method needs derivatives of V that this model has not in closed form, or not within "
@@ -81,6 +84,14 @@ def _tests(fit: Fitted, *, curved: bool, terms: list[int]) -> KenwardRoger:
     P = of.P if len(W) == k else np.concatenate([of.P, -np.eye(p)[None]])
     half = half_covariance(of.score.uncertainty.estimates.at.border, origin.objective.basis.R_inverse)
     return KenwardRoger(fit.estimates.beta, fit.sigma * half, np.eye(p) + U + U.T, P, W)
+
+
+def _with_digits(fit: Fitted) -> Estimates:
+    """The estimates with processes at their ends so far from these that K^-1 has digits: 1e-5 of the limit."""
+    names, theta = fit.model.theta_names, fit.theta.copy()
+    at = [names.index(name) for name in fit.optimum.ended if name in names]
+    theta[at] = np.clip(theta[at], -_DIGITS, _DIGITS)
+    return Estimates(fit.objective, theta).in_axes
 
 
 def _covariance(to: Satterthwaite, of: Adjusted, estimated: Estimated) -> np.ndarray:
