@@ -27,6 +27,9 @@ from mme.tables.arrays import shown
 from mme.tables.calls import explained
 from mme.tables.frame import Frame
 
+# Arguments of a fit that may have a value for each record.
+_BY_RECORD = ("weights", "offset", "subset")
+
 
 @explained
 def simulate_model(
@@ -162,13 +165,13 @@ def power(
     grid = {name: np.atleast_1d(np.asarray(sizes)).tolist() for name, sizes in (extend or {}).items()}
     formula, table = _design(model, data, bool(grid))
     designs = [dict(zip(grid, sizes, strict=True)) for sizes in product(*grid.values())]
-    factors = _factors(_template(formula, table)) if table is not None and grid else ()
+    factors = _factors(_template(formula, table, model)) if table is not None and grid else ()
     report, rows = reporter(progress, len(designs)), list[dict[str, float]]()
     try:
         for i, sizes in enumerate(designs):
             at = {name: count(size, f"extend '{name}'") for name, size in sizes.items()}
             of = model.internals if isinstance(model, Fit) and table is None else None
-            template = of or _template(formula, extended(table, at, factors) if at else table)
+            template = of or _template(formula, extended(table, at, factors) if at else table, model)
             truth = _truth(model, template, beta, varcorr, sigma)
             Y = truth.draws(nsim, np.random.default_rng([origin, i])).T
             rows.append({**at, **_share(template.model.n, *_tested(template, Y, test, method, threads), alpha)})
@@ -195,8 +198,8 @@ def _share(records: int, p: np.ndarray, singular: np.ndarray, alpha: float) -> d
     return found | {"singular": float(singular.mean()), "failed": p.size - n}
 
 
-def _template(formula: Any, data: Any) -> Fitted:
-    """The model of a formula on a design, with a response of noise."""
+def _template(formula: Any, data: Any, model: Any = None) -> Fitted:
+    """The model of a formula on a design, with a response of noise; fitted as ``model`` is, where that is a fit."""
     if not isinstance(formula, str) or "~" not in formula:
         raise FormulaError(f"a formula is needed, 'y ~ x + (1 | g)' or '~ x + (1 | g)'; got {shown(formula)}")
     table, right = Frame(data), formula.partition("~")[2]
@@ -205,7 +208,23 @@ def _template(formula: Any, data: Any) -> Fitted:
         name += "_"
     columns = {one: table.raw(one) for one in table.names}
     noise = np.random.default_rng(0).standard_normal(table.n)
-    return lmer(f"{name} ~ {right}", columns | {name: noise}).internals
+    formula, columns = f"{name} ~ {right}", columns | {name: noise}
+    if not isinstance(model, Fit):
+        return lmer(formula, columns).internals
+    if model.made_by is None:
+        of = model.internals.model
+        plain = of.weights is None and of.offset is None and of.residual is None
+        if plain and all(term.relationship is None for term in of.terms):
+            return lmer(formula, columns, method=of.method).internals
+        raise MMEError("a fit from a file does not know how it was made, which power of other rows takes: fit it again")
+    given = {key: value for key, value in model.made_by.arguments.items() if key in _BY_RECORD}
+    for key, value in given.items():
+        if np.ndim(value) and len(value) != table.n:
+            raise MMEError(
+                f"{key}= of the fit has {len(value)} values, the design {table.n} rows: name a column instead"
+            )
+    made: Fit = model.made_by.again(formula, data=columns)
+    return made.internals
 
 
 def _design(model: Any, data: Any, extends: bool) -> tuple[str, Any]:

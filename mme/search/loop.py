@@ -141,8 +141,7 @@ def _minimised(
     """
     model, outside, inside = joint.model, joint.latest, joint.latest.in_axes
     joint = Joint(model, inside)
-    began = perf_counter()
-    given = theta is not None or model.k == 0
+    began, given = perf_counter(), theta is not None or model.k == 0
     first, radius, begun = _begin(joint.latest, theta, first_theta, after is None)
     searched, ended = Searched.of(joint.latest, first, given), tuple[str, ...]()
     if not searched.free.any():

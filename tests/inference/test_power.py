@@ -145,3 +145,19 @@ def test_an_interruption_keeps_the_designs_that_are_done():
             progress=stop,
         )
     assert found.table["g"].tolist() == [8]
+
+
+def test_an_extended_design_is_fitted_as_the_fit_was():
+    data = mme.load("sleepstudy").assign(w=lambda table: 1.0 + table["Days"] % 3)
+    fit = mme.lmer("Reaction ~ Days + (1 | Subject)", data, method="ML", weights="w")
+    seen = []
+
+    def test(one):
+        seen.append((one.method, one.nobs, one.internals.model.weights.sum()))
+        return 0.5
+
+    mme.power(fit, data, test=test, extend={"Subject": 6}, nsim=2, seed=1)
+    assert seen == [("ML", 60, data["w"][:60].sum())] * 2
+    by_array = mme.lmer("Reaction ~ Days + (1 | Subject)", data, weights=data["w"].to_numpy())
+    with pytest.raises(mme.MMEError, match="weights= of the fit has 180 values, the design 60 rows: name a column"):
+        mme.power(by_array, data, test="Days", extend={"Subject": 6}, nsim=2, seed=1)
