@@ -277,7 +277,7 @@ def _tested(template: Fitted, Y: np.ndarray, test: Any, method: str, threads: in
     whole = np.full((len(Y), template.rows.kept.size), np.nan)
     whole[:, template.rows.kept] = Y
     fitter = ManyFitter(lambda there: template, rows, method, threads)
-    found_all, _ = fitter(whole, tuple(range(len(Y))), template, 0)
+    found_all, _ = fitter(whole, template, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return two_sided(found_all.estimate[:, 0] / found_all.se[:, 0], found_all.df[:, 0]), found_all.singular
 

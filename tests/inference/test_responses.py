@@ -70,6 +70,17 @@ def test_constant_response_is_a_named_failure(study):
     assert list(many.failures) == ["gene2"]
 
 
+def test_failures_of_responses_with_one_label_are_told_by_their_places(study):
+    data, Y = study
+    Y = Y.iloc[:, :4].assign(gene0=1.0, gene3=np.inf)
+    Y.columns = ["a", "b", "c", "a"]
+    many = mme.lmer_many("~ group + (1 | donor)", data, Y)
+    assert list(many.failures) == ["a"]
+    assert many.failures["a"].startswith("response 1: ")
+    assert many.failures["a"].endswith("; response 4: a value is infinite")
+    assert "2 failed" in repr(many)
+
+
 @pytest.mark.parametrize("ways", ["array", "fortran", "sparse", "blocks", "anndata", "memmap"])
 def test_every_container_of_responses_gives_the_same(study, ways, tmp_path):
     import scipy.sparse as sp

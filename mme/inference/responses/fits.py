@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -35,19 +36,28 @@ class ManyFits:
         Fixed effects, then the contrasts asked for.
     ddf : str
         How degrees of freedom were found.
-    failures : dict
-        Why responses could not be fitted, by label.
     """
 
     names: tuple[Any, ...]
     tests: tuple[str, ...]
     variance_names: tuple[str, ...]
     ddf: str
-    failures: dict[Any, str]
+    _reasons: dict[int, str]
     _found: FoundMany
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def failures(self) -> dict[Any, str]:
+        """Why responses could not be fitted, by label; of several with one label, each with its place."""
+        found: dict[Any, str] = {}
+        often = Counter(self.names)
+        for place, reason in sorted(self._reasons.items()):
+            name = self.names[place]
+            said = reason if often[name] == 1 else f"response {place + 1}: {reason}"
+            found[name] = f"{found[name]}; {said}" if name in found else said
+        return found
 
     @property
     def estimate(self) -> pd.DataFrame:
@@ -128,7 +138,7 @@ class ManyFits:
 
     def __repr__(self) -> str:
         f = self._found
-        text = f"{len(self):,} fits: {int(f.singular.sum()):,} singular, {len(self.failures):,} failed"
+        text = f"{len(self):,} fits: {int(f.singular.sum()):,} singular, {len(self._reasons):,} failed"
         return f"{text}; tests of {', '.join(self.tests)} by {self.ddf}"
 
     @property

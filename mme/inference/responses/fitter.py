@@ -43,16 +43,14 @@ class ManyFitter:
     def __post_init__(self) -> None:
         self._known: dict[bytes, tuple[Fitted, Searches | None] | str] = {}
 
-    def __call__(
-        self, Y: np.ndarray, labels: tuple[Any, ...], whole: Fitted, before: int
-    ) -> tuple[FoundMany, dict[Any, str]]:
-        """The numbers of responses (B, rows), NaN where values are missing, and reasons of failures.
+    def __call__(self, Y: np.ndarray, whole: Fitted, before: int) -> tuple[FoundMany, dict[int, str]]:
+        """The numbers of responses (B, rows), NaN where values are missing, and reasons of failures by place.
 
-        ``before`` responses came in earlier blocks.
+        ``before`` responses came in earlier blocks, whose places come first.
         """
         tests = len(self.contrasts(whole.fixed_names))
         found = FoundMany.nothing(len(Y), tests, len(natural_names(whole.model)), whole.model.k)
-        failures = {labels[j]: _INFINITE for j in np.flatnonzero(np.isinf(Y).any(axis=1)).tolist()}
+        failures = {before + j: _INFINITE for j in np.flatnonzero(np.isinf(Y).any(axis=1)).tolist()}
         Y = np.where(np.isinf(Y).any(axis=1)[:, None], np.nan, Y)
         there = ~np.isnan(Y)
         keys = np.packbits(there, axis=1)
@@ -61,27 +59,27 @@ class ManyFitter:
             at = np.flatnonzero(pattern.ravel() == i)
             known = self._of_pattern(keys[one].tobytes(), there[one])
             if isinstance(known, str):
-                failures = dict.fromkeys((labels[j] for j in at.tolist()), known) | failures
+                failures = dict.fromkeys((before + at).tolist(), known) | failures
                 continue
             part, reasons = self._fitted(*known, Y[at], self._weights_of(before + at))
             found.put(at, part)
-            failures |= {labels[at[j]]: reason for j, reason in reasons.items()}
+            failures |= {before + int(at[j]): reason for j, reason in reasons.items()}
         return found, failures
 
     def each(
         self, blocks: Iterator[tuple[tuple[Any, ...], np.ndarray]], whole: Fitted, report: Callable[[int], None]
-    ) -> tuple[FoundMany, tuple[Any, ...], dict[Any, str]]:
-        """The numbers of all blocks, labels and reasons of failures; what an interruption leaves, which is said.
+    ) -> tuple[FoundMany, tuple[Any, ...], dict[int, str]]:
+        """The numbers of all blocks, labels, reasons of failures by place; what an interruption leaves, which is said.
 
         Raises
         ------
         MMEError
             There are no responses.
         """
-        parts, names, failures = list[FoundMany](), list[Any](), dict[Any, str]()
+        parts, names, failures = list[FoundMany](), list[Any](), dict[int, str]()
         try:
             for labels, Y in blocks:
-                found, reasons = self(Y, labels, whole, len(names))
+                found, reasons = self(Y, whole, len(names))
                 parts.append(found)
                 names.extend(labels)
                 failures |= reasons
