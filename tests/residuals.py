@@ -250,6 +250,13 @@ def spatial(kind: str, f: Callable[[np.ndarray], np.ndarray], **options: Any) ->
     return build
 
 
+def linear(data: Records) -> Example:
+    """Along one coordinate, for in a plane it is no correlation, and within the range, where it has a kink."""
+    distance = same(data) * np.abs(np.subtract.outer(data.time, data.time))
+    reach = data.rng.uniform(1.3, 3.0, 1) * distance.max()
+    return Example(Spatial("linear", [data.time], data.group), reach, same(data) * (1 - distance / reach))
+
+
 def matern_searched(data: Records) -> Example:
     """A smoothness of 5/2, whose correlation has a closed form, among the parameters."""
     made = spatial("matern", lambda h: (1 + h + h**2 / 3) * np.exp(-h), smoothness=None)(data)
@@ -311,6 +318,7 @@ MORE = {
     "Spatial exponential": spatial("exponential", lambda h: np.exp(-h)),
     "Spatial Gaussian, nugget": spatial("gaussian", lambda h: np.exp(-(h**2)), nugget=True),
     "Spatial spherical": spatial("spherical", lambda h: np.where(h < 1, 1 - 1.5 * h + 0.5 * h**3, 0)),
+    "Spatial linear": linear,
     "Spatial rational quadratic": spatial("rational quadratic", lambda h: 1 / (1 + h**2)),
     "Spatial Matern, its smoothness": matern_searched,
     "Spatial Matern, a range a direction": spatial("matern", lambda h: (1 + h) * np.exp(-h), isotropic=False),

@@ -79,6 +79,8 @@ def test_the_bootstrap_is_one_whatever_the_number_of_processes() -> None:
     np.testing.assert_allclose(one.values[:4], spawned.values, rtol=1e-9)
     assert one.names == ("sd_(Intercept)|herd", *fit.fixed_names)
     assert one.n_failed == 0
+    assert one.converged.all()
+    np.testing.assert_array_equal(one.singular, one.values[:, 0] == 0.0)
 
 
 def test_the_bootstrap_spreads_as_standard_errors_say() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -43,8 +44,6 @@ _ROUNDS = (4.0, 20.0, 60.0)
 _BESIDE = 20.0
 # A fault that makes tests take so many times their CPU seconds, and these seconds, is noticed.
 _LONGER, _MORE = 8.0, 60.0
-# What pytest returns where it ran to its end, with failures or without tests, too.
-_WHOLE = (0, 1, 5)
 
 
 @dataclass(frozen=True)
@@ -184,8 +183,12 @@ def reach(tests: Iterable[str], place: Path, workers: int) -> None:
 
 
 def _kept(name: str) -> Path:
-    """Where it is kept what a file of tests reaches."""
-    return KEPT / f"{Path(name).stem}-{hash_of(name.encode() + (ROOT / name).read_bytes())}.json"
+    """Where it is kept what a file of tests reaches, as it stands beside the modules of ``tests/`` that it imports."""
+    text = (ROOT / name).read_bytes()
+    words = {word.decode() for word in re.findall(rb"^from (?:tests\.)?(\w+) import", text, re.MULTILINE)}
+    helpers = [ROOT / "tests" / f"{word}.py" for word in sorted(words)]
+    texts = [name.encode(), text, *(path.read_bytes() for path in helpers if path.exists())]
+    return KEPT / f"{Path(name).stem}-{hash_of(b''.join(texts))}.json"
 
 
 def _recorded(name: str, copy: Copy) -> str:
@@ -195,8 +198,8 @@ def _recorded(name: str, copy: Copy) -> str:
     recorder = partial(Recorder, copy.root, TESTS, part)
     ended = run(copy.root, ["-m", "not slow", "--tb=line", name], copy.root / "log.txt", 3600.0, inf, recorder)
     if ended.passed is not True:
-        print(f"{name} fails without a fault:\n{ended.said[-600:]}", file=sys.stderr, flush=True)
-    if part.exists() and ended.code in _WHOLE:
+        print(f"{name} fails without a fault, and is not asked:\n{ended.said[-600:]}", file=sys.stderr, flush=True)
+    elif part.exists():
         part.rename(into)
     return f"{name}, {monotonic() - began:.0f} s"
 

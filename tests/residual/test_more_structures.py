@@ -47,6 +47,14 @@ def test_derivatives_are_those_of_R(name, data):
     np.testing.assert_allclose(structure.changes(x, v), D @ v, atol=(1e-4 if "spherical" in name else 1e-7) * size)
 
 
+@pytest.mark.parametrize(("kind", "half"), [("linear", 1 - 0.5), ("spherical", 1 - 1.5 * 0.5 + 0.5 * 0.5**3)])
+def test_records_further_apart_than_the_range_are_uncorrelated(kind, half):
+    """Places 0, 1 and 3.5 of a line; the range is 2."""
+    of = bind(mme.Spatial(kind, [[0.0, 1.0, 3.5]], ["a"] * 3), np.asarray, 3)
+    R = of.covariance(of.coordinates(np.array([2.0])), np.arange(3))
+    np.testing.assert_allclose(R, [[1.0, half, 0.0], [half, 1.0, 0.0], [0.0, 0.0, 1.0]], atol=1e-12)
+
+
 def test_a_nugget_is_told_from_a_correlation_by_the_lags_of_any_two_groups():
     """(1 - nu) rho^h at one lag h is one number; at two, those of two groups of one size, two."""
     group = ["a", "a", "b", "b"]

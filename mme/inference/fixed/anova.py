@@ -214,8 +214,8 @@ def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
 
     What is rounding is told by the size of a column before, not by that of what is left.
     """
-    length = np.linalg.norm(larger, axis=0)
-    directions = larger[:, length > 0.0] / length[length > 0.0]
+    larger = larger[:, larger.any(axis=0)]
+    directions = larger / np.linalg.norm(larger, axis=0)
     Q = np.linalg.qr(directions[:, independent_columns(directions)])[0]
     left = own - Q @ (Q.T @ own)
     left -= Q @ (Q.T @ left)
