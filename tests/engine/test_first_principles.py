@@ -362,3 +362,16 @@ def test_slopes_of_the_two_levels_that_have_them_lie_within_an_X_that_has_these_
     Q = np.linalg.qr(X)[0].T
     assert within_X(block[0], Q)[1].tolist() == [True]
     assert within_X(block[0], Q[:2])[1].tolist() == [False]
+
+
+@pytest.mark.parametrize(("share", "inside"), [(1e-11, True), (1e-7, False)])
+def test_a_slope_lies_within_X_by_the_share_of_it_that_X_leaves_not_by_its_size(share, inside):
+    """X has the slopes of both levels, but that of the first with a column at right angles, of this share in length."""
+    n = 40_000
+    groups, x = np.arange(n) % 2, np.random.default_rng(2).normal(size=n)
+    slopes_of = np.equal.outer(groups, np.arange(2)) * x[:, None]
+    apart = np.linalg.qr(np.column_stack([np.ones(n), slopes_of, np.random.default_rng(3).normal(size=n)]))[0][:, 3]
+    X = np.column_stack([np.ones(n), slopes_of + share * np.outer(apart, [np.linalg.norm(x), 0.0])])
+    y = np.random.default_rng(8).normal(size=n)
+    block = Objective.of(build_model(y, X, [mme.Term(groups, x[:, None])])).blocks
+    assert within_X(block[0], np.linalg.qr(X)[0].T)[1].tolist() == [inside]

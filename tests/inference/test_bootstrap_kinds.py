@@ -20,6 +20,13 @@ REPLICATES = gamma.ppf(np.arange(1, 100) / 100, 9, scale=1 / 2.6)[:, None]
 WITHOUT = np.array([np.delete(X, i).mean() for i in range(10)])
 
 
+def test_where_no_replicate_is_there_or_no_acceleration_known_limits_are_nan():
+    none, one = np.full((5, 1), np.nan), np.ones(1)
+    assert np.isnan(percentile(none, 0.9)).all()
+    assert np.isnan(bca(one, REPLICATES, np.full((10, 1), np.nan), 0.9)).all()
+    assert np.isfinite(percentile(np.vstack([none, REPLICATES]), 0.9)).all()  # those that are there count
+
+
 def test_limits_are_those_of_boot():
     mean = np.array([X.mean()])
     assert_allclose(percentile(REPLICATES, 0.9), [[1.80585674629, 5.551788352]], rtol=1e-9)
