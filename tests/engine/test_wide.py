@@ -7,7 +7,10 @@ import scipy.sparse as sp
 import mme
 from mme.engine.dependence import Equation
 from mme.errors import MemoryForecastError, MMEError
+from mme.inference.intervals.deviance import Point
+from mme.inference.intervals.wide_deviance import deviance_of
 from mme.numeric.limits import Limits, within
+from mme.search.joint import Joint
 from tests.dense import dense_fit, design, lower_factor
 from tests.wide import SPARSE, Records, sparse
 
@@ -184,3 +187,16 @@ def test_the_covariance_of_many_functions_is_forecast_as_four_copies_of_what_spa
         fit.contrast(L, ddf="none")
     with within(Limits(memory=bytes_needed)):
         assert len(fit.contrast(L, ddf="none")) == 38
+
+
+def test_a_coefficient_that_is_held_moves_the_others_as_beside_a_dense_X():
+    dense, wide = both(Records(1), "factor", "crossed", method="ML")
+    found = []
+    for fit, limits in ((dense, Limits()), (wide, SPARSE)):
+        with within(limits):
+            deviance = deviance_of(Joint(fit.internals.model, fit.internals.objective))
+            at = Point(dense.theta, np.zeros(0), j=3, value=float(np.asarray(dense.beta)[3]) + 1.0)
+            found.append((deviance(at), deviance.parameters(at)))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-10)
+    close(found[0][1], found[1][1])
+    assert found[1][1][dense.theta.size + 1 + 3] == pytest.approx(float(np.asarray(dense.beta)[3]) + 1.0, rel=1e-9)

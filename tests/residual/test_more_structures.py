@@ -63,6 +63,13 @@ def test_a_nugget_is_told_from_a_correlation_by_the_lags_of_any_two_groups():
         bind(mme.AR1([1, 2, 1, 2], group).with_nugget(), np.asarray, 4)
 
 
+def test_a_range_and_a_nugget_are_told_apart_by_three_records_at_one_gap_and_not_by_pairs():
+    """Of three, the first and the last are two gaps apart."""
+    assert bind(mme.Exponential([1, 2, 3], ["a"] * 3, nugget=True), np.asarray, 3).names == ("range", "nugget")
+    with pytest.raises(mme.MMEError, match="cannot be told apart"):
+        bind(mme.Exponential([1, 2, 1, 2], ["a", "a", "b", "b"], nugget=True), np.asarray, 4)
+
+
 def test_complete_series_of_three_tell_the_parameters_of_arma_apart_and_pairs_do_not():
     assert bind(mme.ARMA([1, 2, 3], ["a"] * 3), np.asarray, 3).k == 2
     with pytest.raises(mme.MMEError, match="1 steps apart"):
