@@ -19,7 +19,7 @@ _ELSEWHERE = {
     "mmer": f"{_FORMULA}, relationship={{'animal': pedigree}}",
     "blup": "fit.ranef() of a fit, or mme.solve(y, X, Z, Ginv=...) at known variances",
     "glmm": _GENERALISED,
-    "glm": "mme.glmer('y ~ x', data, 'poisson')",
+    "glm": "mme.glmer('y ~ x + (1 | g)', data, 'poisson'), which needs random effects",
     "glmmtmb": _GENERALISED,
     "generalizedlinearmixedmodel": _GENERALISED,
     "binomialbayesmixedglm": _GENERALISED,

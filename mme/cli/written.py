@@ -54,8 +54,12 @@ def check_outputs(arguments: argparse.Namespace) -> None:
         )
     if arguments.report is not None and str(arguments.report) == STANDARD:
         raise MMEError("--report needs the name of a file")
-    if arguments.out is not None and arguments.predict is None:
-        raise MMEError("--out is for the predictions of --predict NEW.csv")
+    if arguments.predict is None:
+        for name, given in (("out", arguments.out), ("interval", arguments.interval)):
+            if given is not None:
+                raise MMEError(f"--{name} is for the predictions of --predict NEW.csv")
+    if arguments.pairs and not arguments.means:
+        raise MMEError("--pairs is for the means of --means FACTOR")
     inputs = [arguments.file, arguments.predict]
     if inputs.count(Path(STANDARD)) > 1:
         raise MMEError("the data and the rows to predict cannot both come from standard input")

@@ -175,16 +175,36 @@ def _given_b(fit: GeneralisedFitted, records: PredictedRows, response: bool, wit
     estimates = fit.estimates
     X = kept_columns(fit, records)
     eta = predictor(X, estimates.beta, estimates.b, records)
-    se = np.sqrt(eta_variance(fit, X, records)) if with_se else None
     if not response:
+        se = np.sqrt(eta_variance(fit, X, records)) if with_se else None
         return Predicted(eta.copy(), eta, se, se)
-    mean = fit.family.mean(eta, estimates.tau)
-    scaled = None if se is None else np.abs(fit.family.mean_slope(eta, estimates.tau)) * se
-    return Predicted(np.array(mean), eta, scaled, se)
+    mean, slope = np.array(fit.family.mean(eta, estimates.tau)), fit.family.mean_slope(eta, estimates.tau)
+    if not with_se:
+        return Predicted(mean, eta, None, None)
+    by_tau = _by_tau(fit, eta, np.zeros(eta.size))
+    as_eta = np.divide(by_tau, slope[:, None], out=np.zeros(by_tau.shape), where=slope[:, None] != 0.0)
+    se = np.sqrt(eta_variance(fit, X, records, as_eta))
+    return Predicted(mean, eta, np.abs(slope) * se, se)
 
 
-def eta_variance(fit: GeneralisedFitted, X: np.ndarray, records: PredictedRows) -> np.ndarray:
-    """Variance (n,) of eta_hat - eta, from the joint covariance of (beta_hat, b_hat - b); X of the kept columns."""
+def _by_tau(fit: GeneralisedFitted, eta: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Derivatives (n, r) of means by the thresholds of ordered categories; other families have none in the mean."""
+    tau = fit.estimates.tau
+    out = np.zeros((eta.size, tau.size))
+    if not fit.family.has_intercept:
+        for j, step in enumerate(_STEP * np.eye(tau.size)):
+            above, below = (marginal_means(fit.family, eta, spread, at).mean for at in (tau + step, tau - step))
+            out[:, j] = (above - below) / (2.0 * _STEP)
+    return out
+
+
+def eta_variance(
+    fit: GeneralisedFitted, X: np.ndarray, records: PredictedRows, by_tau: np.ndarray | None = None
+) -> np.ndarray:
+    """Variance (n,) of eta_hat - eta, from the joint covariance of (beta_hat, b_hat - b); X of the kept columns.
+
+    ``by_tau`` (n, r) is how much of eta the family's parameters amount to.
+    """
     estimates = fit.estimates
     mode, moves, problem = estimates.searched.at.mode, estimates.moves, estimates.problem
     assert mode.factor is not None
@@ -194,7 +214,10 @@ def eta_variance(fit: GeneralisedFitted, X: np.ndarray, records: PredictedRows) 
     ]
     parts = parts_of(fit.model, problem.blocks, records)
     met = meetings(parts, [block.J for block in problem.blocks])
-    return combined(moves.beta.T, own, X, parts, met, mode.factor.between)
+    F = moves.beta.T
+    if by_tau is not None and by_tau.any():
+        F, X = np.hstack([F, moves.tau.T]), np.hstack([X, by_tau])
+    return combined(F, own, X, parts, met, mode.factor.between)
 
 
 def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, with_se: bool) -> Predicted:
@@ -213,8 +236,8 @@ def _averaged(fit: GeneralisedFitted, records: PredictedRows, response: bool, wi
         by_theta = [
             means.by_variance * variance_slope(fit, records, k) for k in np.flatnonzero(free[: at.theta.size]).tolist()
         ]
-        rest = np.zeros((eta.size, int(free[at.theta.size + at.gamma.size :].sum())))
-        J = np.column_stack([*by_theta, slopes, rest])
+        spread = prior_variance(fit, records, at.theta)
+        J = np.column_stack([*by_theta, slopes, _by_tau(fit, eta, spread)[:, free[at.theta.size + at.gamma.size :]]])
         se = np.sqrt(np.einsum("ij,jk,ik->i", J, Sigma, J))
     stands_for = eta_of(fit.family, means.mean, eta, estimates.tau)
     return Predicted(means.mean, stands_for, se, se / np.abs(fit.family.mean_slope(stands_for, estimates.tau)))

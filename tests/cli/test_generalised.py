@@ -83,6 +83,9 @@ def test_modes_and_estimates_are_written(command):
     ("arguments", "said"),
     [
         (["--family", "binomail"], "family must be one of 'binomial', 'poisson'"),
+        (["--family", "binomail"], "did you mean 'binomial'?"),
+        (["--family", "binomial", "--pairs"], "--pairs is for the means of --means FACTOR"),
+        (["--family", "binomial", "--interval", "confidence"], "--interval is for the predictions of --predict"),
         (["--family", "poisson", "--link", "logit"], "logit"),
         (["--link", "logit"], "--link is of a generalised model: name its --family"),
         (["--agq", "5"], "--agq is of a generalised model: name its --family"),
