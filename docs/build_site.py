@@ -75,6 +75,7 @@ def sources() -> None:
 def linked(text: str) -> str:
     """Links to files outside the pages, as links among the pages of the site; pictures of the gallery where named."""
     text = re.sub(r"<!-- picture: (\w+) (\d) -->", r"![\1](pictures/images/sphx_glr_\1_00\2_2_00x.png)", text)
+    text = re.sub(r"\n\n```(?=\n)", "\n```", text)  # the blank line that ends an example
     text = re.sub(r"\]\((?:\.\./)?CONTRIBUTING\.md\)", "](contributing.md)", text)
     text = re.sub(r"\]\((?:\.\./)?README\.md\)", "](install.md)", text)
     return re.sub(r"\]\(docs/([\w-]+\.md)", r"](\1", text)

@@ -64,4 +64,5 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "within_subsection_order": "FileNameSortKey",
     "min_reported_time": 1e9,
+    "write_computation_times": False,
 }
