@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
@@ -19,7 +20,7 @@ from mme.generalised.independent import independent
 from mme.generalised.problem import Problem
 from mme.model.problem import build_model
 from mme.model.term import Term
-from mme.sklearn.grouped import Grouped
+from mme.sklearn.grouped import Grouped, log_exposure
 from mme.tables.arrays import numbers
 
 # Families of values on the whole line.
@@ -173,6 +174,10 @@ class MixedGLMClassifier(ClassifierMixin, GroupedGLM):  # type: ignore[misc]
         likelier = self.predict_proba(X, groups)[:, 1] > 0.5
         return np.asarray(self.classes_[likelier.astype(int)])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
+        """The share of records in their class; with ``groups``, by predictions with the effects of the groups."""
+        return float(accuracy_score(y, self.predict(X, groups), sample_weight=sample_weight))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
@@ -251,10 +256,12 @@ class MixedGLMRegressor(RegressorMixin, GroupedGLM):  # type: ignore[misc]
         """
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
+        if not family_of(self.family).has_intercept:
+            raise MMEError("ordered categories have probabilities, not one mean: mme.glmer(formula, data, 'ordinal')")
         values, labels = self._columns(X, groups, reset=True)
         y = numbers(column_or_1d(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"), warn=True), "y")
         check_consistent_length(values, y)
-        given = (self._weights(sample_weight, values), values, labels, y, _log(exposure, len(values)))
+        given = (self._weights(sample_weight, values), values, labels, y, log_exposure(exposure, len(values)))
         values, labels, y, offset, weights = self._used(*given)
         return self._fit(family_of(self.family), values, labels, y, weights, offset)
 
@@ -268,20 +275,14 @@ class MixedGLMRegressor(RegressorMixin, GroupedGLM):  # type: ignore[misc]
         """
         check_is_fitted(self)
         eta = self._linear(X, groups)
-        known = _log(exposure, eta.size)
+        known = log_exposure(exposure, eta.size)
         return family_of(self.family).mean(eta if known is None else eta + known, self.tau_)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, *, exposure: Any = None) -> float:
+        """R squared of the predictions; with ``groups``, of those with the effects of the groups."""
+        return float(r2_score(y, self.predict(X, groups, exposure=exposure), sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = family_of(self.family).name not in _ANY_SIGN
         return tags
-
-
-def _log(exposure: Any, n: int) -> np.ndarray | None:
-    """Logarithms of exposures."""
-    if exposure is None:
-        return None
-    values = numbers(column_or_1d(exposure), "exposure")
-    if values.size != n or not (values > 0.0).all() or not np.isfinite(values).all():
-        raise MMEError(f"exposure must be {n} positive numbers, one a record")
-    return np.asarray(np.log(values))

@@ -153,3 +153,13 @@ class Grouped(BaseEstimator):  # type: ignore[misc]  # scikit-learn brings no ty
         if not -self.n_features_in_ <= column < self.n_features_in_:
             raise MMEError(f"there is no column {column} in X, which has {self.n_features_in_}")
         return int(column) % self.n_features_in_
+
+
+def log_exposure(exposure: Any, n: int) -> np.ndarray | None:
+    """Logarithms of exposures."""
+    if exposure is None:
+        return None
+    values = numbers(column_or_1d(exposure), "exposure")
+    if values.size != n or not (values > 0.0).all() or not np.isfinite(values).all():
+        raise MMEError(f"exposure must be {n} positive numbers, one a record")
+    return np.asarray(np.log(values))

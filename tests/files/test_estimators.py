@@ -114,3 +114,17 @@ def test_estimators_work_in_searches_and_copies():
 def test_other_than_two_classes_are_refused(y, said):
     with pytest.raises(ValueError, match=said):
         mme.MixedGLMClassifier().fit(np.arange(12.0)[:, None], y)
+
+
+def test_scores_take_the_groups_that_are_no_column() -> None:
+    rng = np.random.default_rng(0)
+    g, x = np.repeat(np.arange(20), 15), rng.normal(size=(300, 1))
+    eta = x[:, 0] + 1.5 * rng.normal(size=20)[g]
+    y = np.where(rng.random(300) < 1.0 / (1.0 + np.exp(-eta)), "yes", "no")
+    model = mme.MixedGLMClassifier().fit(x, y, groups=g)
+    assert model.score(x, y, groups=g) == np.mean(model.predict(x, g) == y) > model.score(x, y)
+    counts = rng.poisson(np.exp(0.3 * eta))
+    of_counts = mme.MixedGLMRegressor("poisson").fit(x, counts, groups=g)
+    assert of_counts.score(x, counts, groups=g) > of_counts.score(x, counts)
+    with pytest.raises(mme.MMEError, match="ordered categories have probabilities"):
+        mme.MixedGLMRegressor("ordinal").fit(x, counts.clip(0, 2), groups=g)
