@@ -133,14 +133,11 @@ class Objective:
 
     def is_large(self, T: Factors) -> bool:
         """Whether variances are so large, or levels so nearly copies, that Cholesky factors lose what matters."""
-        return bool(self.rest) and (is_steep(T.penalty) or self._is_far(T)) and self.orthogonal is not None
+        lost = self.rest and (self._is_far(T) or is_steep(T.penalty, self.system.rest.m))
+        return bool(lost) and self.orthogonal is not None
 
     def _is_far(self, T: Factors) -> bool:
-        return any(exceeds(one, most) for one, most in zip(self._each(T), self._most, strict=True))
-
-    def _each(self, T: Factors) -> list[np.ndarray]:
-        """The factor of every block, that of the absorbed one first."""
-        return T.rest if self.plan.absorb is None else [T.absorbed, *T.rest]
+        return any(exceeds(one, most) for one, most in zip(T.each(self.plan.absorb), self._most, strict=True))
 
     @property
     def orthogonal(self) -> Orthogonal | None:
@@ -190,7 +187,7 @@ class Objective:
         if not self.rest:
             return evaluate_absorbed(self.system, T)
         if self.is_large(T) and self.orthogonal is not None:
-            logdet, border = self.orthogonal.triangle(self._each(T), theta, far=self._is_far(T))
+            logdet, border = self.orthogonal.triangle(T.each(self.plan.absorb), theta, far=self._is_far(T))
             return logdet + T.logdet_K, border
         at = evaluate(self.system, T)
         return at.logdet_M, at.border
@@ -257,7 +254,7 @@ class Objective:
         return T if self.within is None else without_columns(T, self.plan.absorb, self.within)
 
     def by_block(self, u_absorbed: np.ndarray, u_rest: np.ndarray, theta: np.ndarray) -> list[np.ndarray]:
-        """b = T u of every block as (J, q, combinations), columns scaled; u is of :func:`mme.engine.pls.effects`."""
+        """b = T u of every block as (J, q, combinations), columns scaled; u as of :func:`mme.engine.pls.effects`."""
         return effects_by_block(self.system, self.plan.absorb, self.factors(theta), u_absorbed, u_rest)
 
     def with_response(self, y: Any) -> Objective:

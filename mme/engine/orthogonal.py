@@ -142,9 +142,14 @@ def largest(block: Block) -> float:
     return float(np.sqrt(_RATIO * block.J / block.codes.shape[-1]))
 
 
-def is_steep(penalty: np.ndarray | None) -> bool:
-    """Whether K is so nearly singular that M has no digits, from the values of K^-1 that theta changes."""
-    return penalty is not None and bool(penalty.max(initial=0.0) > _STEEP)
+def is_steep(penalty: np.ndarray | None, m: int) -> bool:
+    """Whether K is so nearly singular that M (m, m) has no digits, from the values of K^-1 that theta changes.
+
+    Searches come there on their way, again and again: it is told of where (K) takes a tenth of a second.
+    """
+    if penalty is None or 10.0 * m**3 > limits().orthogonal_operations:
+        return False
+    return bool(penalty.max(initial=0.0) > _STEEP)
 
 
 def exceeds(T: np.ndarray, most: float) -> bool:

@@ -54,6 +54,10 @@ class Factors:
     penalty: np.ndarray | None = None
     logdet_K: float = 0.0
 
+    def each(self, absorb: int | None) -> list[np.ndarray]:
+        """The factor of every block, that of the absorbed one first."""
+        return self.rest if absorb is None else [self.absorbed, *self.rest]
+
 
 def without_columns(T: Factors, absorb: int | None, within: tuple[np.ndarray, ...]) -> Factors:
     """The factors without the columns (q,) of each block, in the order of the model, that ``within`` names."""

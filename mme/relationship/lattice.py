@@ -20,6 +20,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.numeric.decay import Decay
+from mme.numeric.limits import limits
 from mme.relationship.parametric import Parametric
 from mme.relationship.places import BETWEEN, place_labels
 from mme.tables.arrays import numbers
@@ -29,6 +30,8 @@ from mme.tables.times import as_one
 
 # Coordinates end here: beyond it neighbours are one level but for 1e-8, and what rounding leaves of d shows.
 _FARTHEST, _LONGEST = 9.5, 18.0
+# There a small field is taken by its root, which keeps all digits, and may go on.
+_BY_ROOT = 14.0
 # Correlations of neighbours at which a search may begin: of plots that compete too, where signs are free.
 _CANDIDATES, _ALTERNATING = (0.3, 0.8), -0.5
 # Distances are whole numbers to within this.
@@ -110,7 +113,8 @@ class Lattice(Parametric):
 
     def _x(self, x: np.ndarray) -> list[float]:
         """Coordinates within what makes a difference."""
-        most = [_FARTHEST if decay.kind == "ar1" else _LONGEST for decay in self.decays]
+        farthest = _BY_ROOT if 100.0 * self.fields.size**3 <= limits().orthogonal_operations else _FARTHEST
+        most = [farthest if decay.kind == "ar1" else _LONGEST for decay in self.decays]
         return [float(np.clip(one, -end, end)) for one, end in zip(x, most, strict=True)]
 
     def values_at(self, x: np.ndarray) -> np.ndarray:
@@ -251,7 +255,8 @@ def lattice(
     """
     read = [numbers(one, f"grouping factor '{name}': {what}") for one, what in zip(places, called, strict=True)]
     n = read[0].size
-    codes, labels = (np.zeros(n, dtype=np.int64), [""]) if fields is None else _fields(fields, name)
+    codes, found = factorise(np.full(n, "") if fields is None else fields, name)
+    labels = labels_of(found)
     decays = []
     for a, (one, kind, what) in enumerate(zip(read, kinds, called, strict=True)):
         if not np.isfinite(one).all():
@@ -276,11 +281,6 @@ def lattice(
         total += cells[-1].shape[1]
     words = tuple(f"{decay.word}.{what}" for decay, what in zip(decays, called, strict=True))
     return at, Lattice(np.concatenate(levels), np.concatenate(cells, axis=1), tuple(decays), words, nugget)
-
-
-def _fields(fields: Any, name: str) -> tuple[np.ndarray, list[str]]:
-    codes, labels = factorise(fields, name)
-    return codes, labels_of(labels)
 
 
 def _decay(codes: np.ndarray, places: np.ndarray, kind: str, what: str) -> Decay:

@@ -81,7 +81,8 @@ def at_their_ends(
     if not at.any():
         return Ended(searched, minimum)
     kept = replace(searched, first=held, estimated=searched.estimated & ~at, free=searched.free & ~at)
-    found = at_their_ends(joint, kept, _beside(joint, kept, held, minimum, report), report, flat=True)
+    told = _told(searched, kept, report)
+    found = at_their_ends(joint, kept, beside(joint, searched, kept, minimum, report), told, flat=True)
     held_too = {*names[at].tolist(), *found.names}
     return found._replace(names=tuple(name for name in names.tolist() if name in held_too))
 
@@ -181,10 +182,19 @@ def _held(joint: Joint, here: np.ndarray, looked: np.ndarray, value: float) -> t
     return held, at, spent
 
 
-def _beside(joint: Joint, kept: Searched, held: np.ndarray, minimum: Minimum, report: Report | None) -> Minimum:
-    """The minimum over the other parameters."""
+def beside(
+    joint: Joint, searched: Searched, kept: Searched, minimum: Minimum, report: Report | None, radius: float = _NEAR
+) -> Minimum:
+    """The minimum over those parameters that are still free where others are held at the first ones of ``kept``."""
     if not kept.free.any():
-        only = evaluate_only(lambda _: joint(held), np.zeros(0))
+        only = evaluate_only(lambda _: joint(kept.first), np.zeros(0))
         return replace(only, evaluations=minimum.evaluations + 1, reason=minimum.reason)
-    x = kept.x(held)
-    return continued(Sought(joint, kept), x, np.full(x.size, _NEAR), kept.even, None, report, minimum.evaluations)
+    x, told = kept.x(kept.first), _told(searched, kept, report)
+    return continued(Sought(joint, kept), x, np.full(x.size, radius), kept.even, None, told, minimum.evaluations)
+
+
+def _told(searched: Searched, kept: Searched, report: Report | None) -> Report | None:
+    """Reports of a search of fewer parameters, as those of all."""
+    if report is None:
+        return None
+    return lambda count, value, x: report(count, value, searched.x(kept.parameters(x)))

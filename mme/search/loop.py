@@ -24,9 +24,10 @@ from mme.search.bounded import bounded, viewed
 from mme.search.by_probes import minimum_by_probes
 from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.endless import endless_of
-from mme.search.ends import at_their_ends
+from mme.search.ends import Ended, at_their_ends
 from mme.search.found import Found
 from mme.search.given import given_theta
+from mme.search.intrinsic import at_intrinsic_limit
 from mme.search.joint import Joint, Sought, first_phi
 from mme.search.known_derivatives import (
     AUTO,
@@ -161,7 +162,7 @@ def _minimised(
                 minimum = at_its_limit(joint, searched, minimum, searched.x(radius), report, lower)
             else:
                 searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
-            searched, minimum, ended = at_their_ends(joint, searched, minimum, report)
+            searched, minimum, ended = _at_limits(joint, searched, minimum, report)
         finished(report)
         gone = not minimum.settled and (minimum.endless or not (np.abs(minimum.x) < FAR).all())
         if begun is not None and begun.valleys is not None and gone:
@@ -179,6 +180,13 @@ def _minimised(
     require_residuals(objective, minimum, found, ended)
     objective = objective.having_taken(search=perf_counter() - began)
     return Found(objective, judge(minimum, model, Place(found, inner, phi), searched, ended))
+
+
+def _at_limits(joint: Joint, searched: Searched, minimum: Minimum, report: Report | None) -> Ended:
+    """The minimum beside sizes of fields, and parameters of residuals and processes, that are at their limits."""
+    kept, minimum, intrinsic = at_intrinsic_limit(joint, searched, minimum, report)
+    found = at_their_ends(joint, kept, minimum, None if intrinsic else report)
+    return found._replace(names=(*intrinsic, *found.names))
 
 
 def _by_probes(joint: Joint, searched: Searched, progress: Progress, begun: Start | None) -> tuple[Minimum, Joint]:

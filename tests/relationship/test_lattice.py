@@ -200,3 +200,18 @@ def test_a_field_of_noise_ends_in_its_lowest_valley_and_its_limit_is_named():
     assert fit.theta[1] == pytest.approx(np.arctanh(-0.75482), abs=1e-3)
     assert "rho.col is at the end of" in " ".join(fit.summary().split())
     assert np.isfinite(fit.coefficients()["df"]).all()
+
+
+def test_random_walks_along_rows_and_columns_are_the_limit_of_a_field():
+    rng = np.random.default_rng(4)
+    row, col = np.divmod(np.arange(36), 6)
+    walk, other = np.cumsum(rng.normal(size=6)), np.cumsum(rng.normal(size=6))
+    y, seen = walk[row] + other[col] + 0.4 * rng.normal(size=36), []
+    data = pd.DataFrame({"row": row, "col": col, "y": y})
+    fit = mme.lmer("y ~ ar1(row):ar1(col)", data, progress=lambda count, value, at: seen.append(len(at)))
+    assert fit.optimum.boundary == ("ar1(row):ar1(col).(Intercept)",)
+    w = fit.theta[0] ** 2 * (1.0 - np.tanh(fit.theta[1:]))
+    lags = [np.abs(np.subtract.outer(at, at)) for at in (row, col)]
+    V = fit.sigma**2 * (12.0 * w.sum() - w[0] * lags[0] - w[1] * lags[1] + np.eye(36))  # contrasts see no constant
+    assert fit.criterion == pytest.approx(dense_criterion(y, np.ones((36, 1)), V), abs=2e-6)
+    assert set(seen) == {3}
