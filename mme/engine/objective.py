@@ -10,16 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.engine.assembly import (
-    ModelPattern,
-    Weighted,
-    conditioned,
-    describe,
-    exchanged,
-    in_order,
-    split,
-    whitening_of,
-)
+from mme.engine.assembly import ModelPattern, Weighted, conditioned, describe, exchanged, in_order, split, whitening_of
 from mme.engine.at_phi import assembled
 from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block, sizes_of_theta
