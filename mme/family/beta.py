@@ -12,7 +12,6 @@ Gamma(a + 1) in place of Gamma(a) = Gamma(a + 1)/a keeps the digits where a is s
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from mme.family.best import best_value
 from mme.family.exponential import wrong_link
 from mme.family.links import PROBABILITIES
 from mme.family.probability import Probability
+from mme.numeric.kept import kept
 
 # Up to here digamma(a + 1) is taken itself, beyond as log a + 1/(2 a) + S'(a).
 _SMALL = 16.0
@@ -136,24 +136,24 @@ class Side:
         self.slopes = slopes
         self.a = np.maximum(precision * p, np.finfo(float).tiny)
 
-    @cached_property
+    @kept
     def excess(self) -> np.ndarray:
         """log(y/p)."""
         return self.log_y - self.log_p(0)
 
-    @cached_property
+    @kept
     def m1(self) -> np.ndarray:
         """log y - digamma(a + 1) + log P."""
         few = np.minimum(self.a, _SMALL)
         small = self.log_y + np.log(self.precision) - psi(few + 1.0)
         return np.where(self.a < _SMALL, small, self.excess - 0.5 / self.a - saddle.remainder(self.a, 1))
 
-    @cached_property
+    @kept
     def m2(self) -> np.ndarray:
         """-trigamma(a + 1)."""
         return -zeta(2.0, self.a + 1.0)
 
-    @cached_property
+    @kept
     def m3(self) -> np.ndarray:
         """The next derivative."""
         return 2.0 * zeta(3.0, self.a + 1.0)
@@ -214,7 +214,7 @@ class BetaDensity(Density):
             Side(log_z, at.log_q, at.q, lambda k: -at.slope(k), precision),
         )
 
-    @cached_property
+    @kept
     def value(self) -> np.ndarray:
         """log f."""
         P = np.array([self.precision])
@@ -224,27 +224,27 @@ class BetaDensity(Density):
             total = total + 0.5 * np.log(side.a) - saddle.remainder(side.a) - side.a * saddle.excess(h)
         return self.data.weights * total
 
-    @cached_property
+    @kept
     def slope(self) -> np.ndarray:
         """Both sides' first derivatives."""
         return self._both(Side.first)
 
-    @cached_property
+    @kept
     def observed(self) -> np.ndarray:
         """Less both sides' second derivatives."""
         return -self._both(Side.second)
 
-    @cached_property
+    @kept
     def observed_slope(self) -> np.ndarray:
         """Less both sides' third derivatives."""
         return -self._both(Side.third)
 
-    @cached_property
+    @kept
     def expected(self) -> np.ndarray:
         """(P p')^2 (trigamma(a) + trigamma(b))."""
         return self._both(Side.information)
 
-    @cached_property
+    @kept
     def expected_slope(self) -> np.ndarray:
         """d W_e / d eta."""
         return self._both(Side.information_slope)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mme.family.base import Density, Family, Observed
 from mme.family.exponential import wrong_link
 from mme.family.links import PROBABILITIES
 from mme.family.probability import Probability
+from mme.numeric.kept import kept
 
 BINOMIAL = 0
 # Up to so many trials log f is of order s log p + f log q, which then has its digits; beyond it is made of deviances.
@@ -121,7 +121,7 @@ class BinomialDensity(Density):
     def __init__(self, family: Binomial, data: Observed, at: Probability) -> None:
         self.family, self.data, self.probability = family, data, at
 
-    @cached_property
+    @kept
     def value(self) -> np.ndarray:
         """log f."""
         data = self.data
@@ -144,33 +144,33 @@ class BinomialDensity(Density):
         loss = np.where(s == 0.0, -f * log_q, loss)
         return np.where(f == 0.0, -s * log_p, loss)
 
-    @cached_property
+    @kept
     def slope(self) -> np.ndarray:
         """d(s log p + f log q) / d eta."""
         return self._sum(1)
 
-    @cached_property
+    @kept
     def observed(self) -> np.ndarray:
         """-d^2(s log p + f log q) / d eta^2."""
         if self.family.canonical:
             return self._weighted(self.probability.slope(1))
         return -self._sum(2)
 
-    @cached_property
+    @kept
     def observed_slope(self) -> np.ndarray:
         """-d^3(s log p + f log q) / d eta^3."""
         if self.family.canonical:
             return self._weighted(self.probability.slope(2))
         return -self._sum(3)
 
-    @cached_property
+    @kept
     def expected(self) -> np.ndarray:
         """-a (log p)' (log q)', which is a p'^2 / (p q)."""
         if self.family.canonical:
             return self.observed
         return -self.data.weights * (self.probability.log_p(1) * self.probability.log_q(1))
 
-    @cached_property
+    @kept
     def expected_slope(self) -> np.ndarray:
         """d W_e / d eta."""
         if self.family.canonical:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from mme.family.probability import Probability
+from mme.numeric.kept import kept
 
 
 class Cauchit(Probability):
     """p = arg(i - eta) / pi."""
 
-    @cached_property
+    @kept
     def p(self) -> np.ndarray:
         """1/2 + arctan(eta)/pi."""
         return np.arctan2(1.0, -self.eta) / np.pi
 
-    @cached_property
+    @kept
     def q(self) -> np.ndarray:
         """1/2 - arctan(eta)/pi."""
         return np.arctan2(1.0, self.eta) / np.pi
@@ -37,7 +36,7 @@ class Cauchit(Probability):
             return first
         return first * (-2.0 * self.eta if k == 2 else (6.0 * self.eta**2 - 2.0) / self._square) / self._square
 
-    @cached_property
+    @kept
     def _square(self) -> np.ndarray:
         """1 + eta^2."""
         return 1.0 + self.eta**2

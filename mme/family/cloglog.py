@@ -6,11 +6,10 @@ and g (v - r) (v - r - g) - g r; v = r/2 - r^2/12 + ... is taken from Bernoulli'
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from mme.family.probability import Probability
+from mme.numeric.kept import kept
 
 # exp(-r) is a number; where the series is taken; its terms B_2k / (2k)!.
 _LARGEST, _SMALL = 700.0, 1.0
@@ -30,23 +29,23 @@ _BERNOULLI = (
 class CLogLog(Probability):
     """p = 1 - exp(-exp(eta))."""
 
-    @cached_property
+    @kept
     def rate(self) -> np.ndarray:
         """r."""
         with np.errstate(over="ignore"):
             return np.exp(self.eta)
 
-    @cached_property
+    @kept
     def _r(self) -> np.ndarray:
         """The rate; beyond the range of exponentials its end, where p is one in all digits."""
         return np.minimum(self.rate, _LARGEST)
 
-    @cached_property
+    @kept
     def p(self) -> np.ndarray:
         """1 - exp(-r)."""
         return -np.expm1(-self._r)
 
-    @cached_property
+    @kept
     def q(self) -> np.ndarray:
         """exp(-r)."""
         return np.exp(-self.rate)
@@ -71,12 +70,12 @@ class CLogLog(Probability):
         first = r * np.exp(-r)
         return first if k == 1 else first * (1.0 - r if k == 2 else 1.0 - 3.0 * r + r * r)
 
-    @cached_property
+    @kept
     def _g(self) -> np.ndarray:
         r = np.maximum(self._r, np.finfo(float).tiny)
         return r / np.expm1(r)
 
-    @cached_property
+    @kept
     def _v_less_r(self) -> np.ndarray:
         r = np.minimum(self._r, _SMALL)
         square, total = r * r, np.zeros(r.shape)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.family.base import ByParameter, Density, Family, Observed
 from mme.family.functions import Exp, Function, Log, Points, Power, negative
+from mme.numeric.kept import kept
 
 # The mean as a function of eta, by the name of the link; links whose mean is positive where eta is.
 MEANS: dict[str, Function] = {
@@ -153,7 +153,7 @@ class ExponentialDensity(Density):
     def __init__(self, family: ExponentialFamily, data: Observed, points: Points, dispersion: float) -> None:
         self.family, self.data, self.points, self.phi = family, data, points, dispersion
 
-    @cached_property
+    @kept
     def value(self) -> np.ndarray:
         """s - (a/phi) d / 2; a (y A + B) + c where that is as good."""
         c = self.family.direct(self.data)
@@ -161,22 +161,22 @@ class ExponentialDensity(Density):
             return self._saturated - self._loss
         return self._linear(*self.family.shape) + c
 
-    @cached_property
+    @kept
     def slope(self) -> np.ndarray:
         """(a/phi) (y A' + B')."""
         return self._linear(*self.family.shape_slope)
 
-    @cached_property
+    @kept
     def observed(self) -> np.ndarray:
         """-(a/phi) (y A'' + B'')."""
         return self._linear(*self.family.shape_observed)
 
-    @cached_property
+    @kept
     def observed_slope(self) -> np.ndarray:
         """-(a/phi) (y A''' + B''')."""
         return self._linear(*self.family.shape_change)
 
-    @cached_property
+    @kept
     def expected(self) -> np.ndarray:
         """(a/phi) A' mu'."""
         if self.family.canonical:
@@ -185,7 +185,7 @@ class ExponentialDensity(Density):
         with np.errstate(over="ignore", invalid="ignore"):
             return self._scaled(self._of(A1) * self._of(mean1))
 
-    @cached_property
+    @kept
     def expected_slope(self) -> np.ndarray:
         """(a/phi) (A'' mu' + A' mu'')."""
         if self.family.canonical:
@@ -202,14 +202,14 @@ class ExponentialDensity(Density):
         value = self._loss + self.family.saturated_slope(self.data, self.phi)
         return (ByParameter(value, -self.slope, -self.observed, -self.expected),)
 
-    @cached_property
+    @kept
     def _loss(self) -> np.ndarray:
         """(a/phi) d / 2, infinite where the link has no mean."""
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             loss = self._scaled(self.family.half_deviance(self.data, self.points))
         return np.where(np.isnan(self.points.eta), np.inf, loss) if self.family.positive else loss
 
-    @cached_property
+    @kept
     def _saturated(self) -> np.ndarray:
         if self.family.parameters:
             return self.family.saturated(self.data, self.phi)

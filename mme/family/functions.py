@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
+
+from mme.numeric.kept import kept
 
 
 class Points:
@@ -14,12 +15,12 @@ class Points:
     def __init__(self, eta: np.ndarray) -> None:
         self.eta = eta
 
-    @cached_property
+    @kept
     def exp(self) -> np.ndarray:
         """exp(eta)."""
         return np.exp(self.eta)
 
-    @cached_property
+    @kept
     def log(self) -> np.ndarray:
         """log|eta|."""
         return np.log(np.abs(self.eta))

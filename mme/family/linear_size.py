@@ -12,14 +12,13 @@ W_e = -r^2 E D_1 has no closed form. It and its derivatives are sums over y, upw
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from mme.family import saddle
 from mme.family.base import ByParameter, Density, Observed
 from mme.family.probability import Logit
 from mme.family.quadratic_size import Mixed
+from mme.numeric.kept import kept
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
 
@@ -45,13 +44,13 @@ class LinearDensity(Density):
             self.mean = np.exp(eta)
             self.r = np.maximum(self.mean / self.alpha, np.finfo(float).tiny)
 
-    @cached_property
+    @kept
     def value(self) -> np.ndarray:
         """log f."""
         mixed = Mixed(self.data.y, self.r, Logit(np.full(self.r.shape, self.log_alpha)))
         return self.data.weights * (mixed.highest - mixed.half_deviance)
 
-    @cached_property
+    @kept
     def slope(self) -> np.ndarray:
         """r (D_0 - L); of small r, where D_0 is 1/r, by the differences from r + 1."""
         near = (self.data.y > 0.0) + self.r * (self._from_next[0] - self.L)
@@ -59,45 +58,45 @@ class LinearDensity(Density):
         straight = np.where(np.abs(self._u) < 1.0, self._residual - self._bent, far)
         return self.data.weights * np.where(self.r < 1.0, near, straight)
 
-    @cached_property
+    @kept
     def _residual(self) -> np.ndarray:
         """(y - mu) / (1 + alpha)."""
         return (self.data.y - self.mean) / (1.0 + self.alpha)
 
-    @cached_property
+    @kept
     def _u(self) -> np.ndarray:
         """(y - mu) / (r (1 + alpha)): log(y + r) - log r - L is log(1 + u)."""
         return self._residual / self.r
 
-    @cached_property
+    @kept
     def _bent(self) -> np.ndarray:
         """(y - mu)/(1 + alpha) less the slope: r (u - log(1 + u)) less what remainders add."""
         return self.r * (saddle.excess(np.log1p(self._u)) - rest(self.data.y, self.r))
 
-    @cached_property
+    @kept
     def _from_next(self) -> list[np.ndarray]:
         """psi_j(y + r) - psi_j(r + 1), j = 0, 1, 2; zero where y is."""
         y = self.data.y
         return [difference(np.maximum(y - 1.0, 0.0), np.where(y > 0.0, self.r + 1.0, self.r), j) for j in range(3)]
 
-    @cached_property
+    @kept
     def observed(self) -> np.ndarray:
         """-r (D_0 - L) - r^2 D_1, with D of r + 1: those of r add 1 and -1."""
         D0, D1, _ = self._from_next
         return -self.data.weights * (self.r * (D0 - self.L) + self.r**2 * D1)
 
-    @cached_property
+    @kept
     def observed_slope(self) -> np.ndarray:
         """-r (D_0 - L) - 3 r^2 D_1 - r^3 D_2, with D of r + 1."""
         D0, D1, D2 = self._from_next
         return -self.data.weights * (self.r * (D0 - self.L) + 3.0 * self.r**2 * D1 + self.r**3 * D2)
 
-    @cached_property
+    @kept
     def expected(self) -> np.ndarray:
         """-r^2 E D_1."""
         return -self.data.weights * (self.r**2 * self._means[0])
 
-    @cached_property
+    @kept
     def expected_slope(self) -> np.ndarray:
         """2 W_e - r^3 E D_2 - r^2 E(D_1 slope)."""
         r, (_, second, with_slope, _) = self.r, self._means
@@ -118,7 +117,7 @@ class LinearDensity(Density):
         """dW_e / dtau."""
         return -self.expected_slope - self.data.weights * (self.r**2 * self._means[3] / (1.0 + self.alpha))
 
-    @cached_property
+    @kept
     def _means(self) -> np.ndarray:
         """E D_1, E D_2, E(D_1 slope) and E(D_1 (y - mu)) (4, n)."""
         out = np.zeros((4, self.r.size))

@@ -7,7 +7,6 @@ upper end of category k, and nothing below.
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +18,7 @@ from mme.family.best import best_value
 from mme.family.categories import intervals
 from mme.family.exponential import wrong_link
 from mme.family.links import PROBABILITIES
+from mme.numeric.kept import kept
 from mme.tables.spelling import label
 
 # Increments of thresholds to begin with are at least this.
@@ -148,7 +148,7 @@ class OrdinalDensity(Density):
         self.family, self.data, self.eta, self.tau = family, data, eta, tau
         self.codes = data.once("codes", lambda: data.y.astype(np.int64))
 
-    @cached_property
+    @kept
     def _interval(self) -> tuple[np.ndarray, ...]:
         """log P and its derivatives: by x, twice, three times; by the upper end, and of that by x, twice."""
         theta, J = self.family.natural(self.tau), self.tau.size + 1
@@ -195,7 +195,7 @@ class OrdinalDensity(Density):
             parts.append(ByParameter(value, slope, second, lambda k=k: self._information_by_parameters[k]))  # type: ignore[misc]
         return tuple(parts)
 
-    @cached_property
+    @kept
     def _all(self) -> list[tuple[np.ndarray, OrdinalDensity]]:
         """The probability of each category, with the prior weight, and its density of weight one."""
         ones, out = np.ones(self.data.n), []
@@ -204,18 +204,18 @@ class OrdinalDensity(Density):
             out.append((self.data.weights * np.exp(density.value), density))
         return out
 
-    @cached_property
+    @kept
     def expected(self) -> np.ndarray:
         """The mean of the squared slope."""
         # a category of probability zero has a slope that is infinite, or nearly
         return np.sum([(np.sqrt(f) * np.where(f > 0.0, one.slope, 0.0)) ** 2 for f, one in self._all], axis=0)
 
-    @cached_property
+    @kept
     def expected_slope(self) -> np.ndarray:
         """Its derivative, the probabilities' included."""
         return np.sum([f * one.slope * (one.slope**2 - 2.0 * one.observed) for f, one in self._all], axis=0)
 
-    @cached_property
+    @kept
     def _information_by_parameters(self) -> np.ndarray:
         """dW_e / dtau (r, n)."""
         out = np.zeros((self.tau.size, self.data.n))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from mme.family import observing
 from mme.family.base import ByParameter, Density, Family, Observed
 from mme.family.best import best_value
 from mme.family.stencils import derivative, derivative_by
+from mme.numeric.kept import kept
 
 
 class OwnFamily(Family):
@@ -125,32 +125,32 @@ class OwnDensity(Density):
     def __init__(self, family: OwnFamily, data: Observed, eta: np.ndarray, tau: np.ndarray) -> None:
         self.family, self.data, self.eta, self.tau = family, data, eta, tau
 
-    @cached_property
+    @kept
     def value(self) -> np.ndarray:
         """log f."""
         return self.data.weights * self.family.log_density(self.data.y, self.eta, self.tau)
 
-    @cached_property
+    @kept
     def slope(self) -> np.ndarray:
         """D log f / d eta."""
         return self.data.weights * self.family.log_slope(self.data.y, self.eta, self.tau)
 
-    @cached_property
+    @kept
     def observed(self) -> np.ndarray:
         """Less the second derivative."""
         return -self.data.weights * self.family.log_curvature(self.data.y, self.eta, self.tau)
 
-    @cached_property
+    @kept
     def observed_slope(self) -> np.ndarray:
         """Less the third derivative."""
         return -self.data.weights * self.family.log_third(self.data.y, self.eta, self.tau)
 
-    @cached_property
+    @kept
     def expected(self) -> np.ndarray:
         """W_e."""
         return self.data.weights * self.family.information(self.data.y, self.eta, self.tau)
 
-    @cached_property
+    @kept
     def expected_slope(self) -> np.ndarray:
         """By differences; dW_o where W_o stands for W_e."""
         if not self.family._gives("information"):

@@ -6,9 +6,10 @@ Both are made, for 1 - p has no digits where p is near one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 
 import numpy as np
+
+from mme.numeric.kept import kept
 
 # exp(this) is a number, and so is its inverse.
 _FAR = 700.0
@@ -51,7 +52,7 @@ class Probability(ABC):
 class Logit(Probability):
     """p = 1 / (1 + exp(-eta)), q = exp(-eta) p: one exponential."""
 
-    @cached_property
+    @kept
     def _e(self) -> np.ndarray:
         """exp(-eta), within the range of doubles."""
         e = np.negative(self.eta)
@@ -59,22 +60,22 @@ class Logit(Probability):
             np.clip(e, -_FAR, _FAR, out=e)
         return np.exp(e, out=e)
 
-    @cached_property
+    @kept
     def _far(self) -> bool:
         return bool(self.eta.max(initial=0.0) > _FAR or self.eta.min(initial=0.0) < -_FAR)
 
-    @cached_property
+    @kept
     def p(self) -> np.ndarray:
         """1 / (1 + exp(-eta))."""
         p = 1.0 + self._e
         return np.reciprocal(p, out=p)
 
-    @cached_property
+    @kept
     def q(self) -> np.ndarray:
         """exp(-eta) p."""
         return self._e * self.p
 
-    @cached_property
+    @kept
     def pq(self) -> np.ndarray:
         """p q."""
         return self.p * self.q
@@ -100,7 +101,7 @@ class Logit(Probability):
         """p q, p q (q - p), p q (1 - 6 p q)."""
         return self.pq if k == 1 else -self._third if k == 2 else self.pq * (1.0 - 6.0 * self.pq)
 
-    @cached_property
+    @kept
     def _third(self) -> np.ndarray:
         out = self.p - self.q
         out *= self.pq

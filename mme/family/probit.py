@@ -9,12 +9,11 @@ that Laplace's continued fraction keeps:
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtri
 
 from mme.family.probability import Probability
+from mme.numeric.kept import kept
 
 _ROOT_2, _ROOT_2PI = float(np.sqrt(2.0)), float(np.sqrt(2.0 * np.pi))
 # From here on the continued fraction has its digits after so many terms; below, the differences have theirs.
@@ -24,31 +23,31 @@ _TAIL, _TERMS = 4.0, 60
 class Probit(Probability):
     """p = Phi(eta)."""
 
-    @cached_property
+    @kept
     def _up(self) -> np.ndarray:
         return self.eta > 0.0
 
-    @cached_property
+    @kept
     def _density(self) -> np.ndarray:
         """phi(eta)."""
         return np.exp(-0.5 * self.eta**2) / _ROOT_2PI
 
-    @cached_property
+    @kept
     def _scaled_tail(self) -> np.ndarray:
         """Q(|eta|) / phi(eta)."""
         return 0.5 * _ROOT_2PI * erfcx(np.abs(self.eta) / _ROOT_2)
 
-    @cached_property
+    @kept
     def _tail(self) -> np.ndarray:
         """Q(|eta|), the smaller of p and q."""
         return self._scaled_tail * self._density
 
-    @cached_property
+    @kept
     def p(self) -> np.ndarray:
         """Phi(eta)."""
         return np.where(self._up, 1.0 - self._tail, self._tail)
 
-    @cached_property
+    @kept
     def q(self) -> np.ndarray:
         """Phi(-eta)."""
         return np.where(self._up, self._tail, 1.0 - self._tail)
@@ -67,14 +66,14 @@ class Probit(Probability):
         """phi(eta), -eta phi(eta), (eta^2 - 1) phi(eta)."""
         return self._density * (1.0 if k == 1 else -self.eta if k == 2 else self.eta**2 - 1.0)
 
-    @cached_property
+    @kept
     def _of_larger(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Derivatives of the logarithm of the larger of p and q, by what makes it larger."""
         m = self._density / (1.0 - self._tail)
         d = np.abs(self.eta) + m
         return m, -m * d, m * (d * (d + m) - 1.0)
 
-    @cached_property
+    @kept
     def _of_smaller(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Derivatives of the logarithm of the smaller of p and q, by what makes it larger."""
         z, m = np.abs(self.eta), 1.0 / self._scaled_tail

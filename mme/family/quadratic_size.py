@@ -11,14 +11,13 @@ p = 1/(1 + exp(-x)), p^ = y/(y + k): T is the highest value over the means, by L
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from scipy.special import xlogy
 
 from mme.family import saddle
 from mme.family.base import ByParameter, Density, Observed
 from mme.family.probability import Logit
+from mme.numeric.kept import kept
 
 
 class Mixed:
@@ -27,31 +26,31 @@ class Mixed:
     def __init__(self, y: np.ndarray, k: np.ndarray, logit: Logit) -> None:
         self.y, self.k, self.logit = y, k, logit
 
-    @cached_property
+    @kept
     def some(self) -> np.ndarray:
         """Y where it is not zero; one elsewhere."""
         return np.where(self.y > 0.0, self.y, 1.0)
 
-    @cached_property
+    @kept
     def highest(self) -> np.ndarray:
         """T."""
         y, k = self.some, self.k
         T = saddle.remainder(y + k) - saddle.remainder(k) - saddle.remainder(y)
         return np.where(self.y > 0.0, T - 0.5 * (np.log1p(y / k) + np.log(y) + saddle.LOG_2PI), 0.0)
 
-    @cached_property
+    @kept
     def highest_slope(self) -> np.ndarray:
         """dT / d log k."""
         y, k = self.y, self.k
         return k * (saddle.remainder(y + k, 1) - saddle.remainder(k, 1)) + 0.5 * y / (y + k)
 
-    @cached_property
+    @kept
     def of_failures(self) -> np.ndarray:
         """k h(log q - log q^)."""
         h = self.logit.log_q(0) + np.log1p(self.y / self.k)
         return self.k * saddle.excess(h)
 
-    @cached_property
+    @kept
     def half_deviance(self) -> np.ndarray:
         """y h(log p - log p^) + k h(log q - log q^)."""
         h = self.logit.log_p(0) + np.log1p(self.k / self.some)
@@ -74,12 +73,12 @@ class QuadraticDensity(Density):
         self.k = float(np.exp(log_size))
         self.logit = Logit(eta - log_size)
 
-    @cached_property
+    @kept
     def mixed(self) -> Mixed:
         """Record by record."""
         return Mixed(self.data.y, np.full(self.data.n, self.k), self.logit)
 
-    @cached_property
+    @kept
     def _counts(self) -> Mixed:
         """Count by count, of those that differ."""
         counts = self._numbered[0]
@@ -95,7 +94,7 @@ class QuadraticDensity(Density):
         """Of weight one."""
         return self.mixed.half_deviance
 
-    @cached_property
+    @kept
     def value(self) -> np.ndarray:
         """log f."""
         counts, of_record = self._numbered
@@ -110,27 +109,27 @@ class QuadraticDensity(Density):
             total *= self.data.weights
         return total
 
-    @cached_property
+    @kept
     def slope(self) -> np.ndarray:
         """y q - k p."""
         return self.data.weights * (self.data.y * self.logit.q - self.k * self.logit.p)
 
-    @cached_property
+    @kept
     def observed(self) -> np.ndarray:
         """(y + k) p q."""
         return self.data.weights * ((self.data.y + self.k) * self.logit.pq)
 
-    @cached_property
+    @kept
     def observed_slope(self) -> np.ndarray:
         """(y + k) p q (q - p)."""
         return self.data.weights * ((self.data.y + self.k) * self.logit.slope(2))
 
-    @cached_property
+    @kept
     def expected(self) -> np.ndarray:
         """K p."""
         return self.data.weights * (self.k * self.logit.p)
 
-    @cached_property
+    @kept
     def expected_slope(self) -> np.ndarray:
         """K p q."""
         return self.data.weights * (self.k * self.logit.pq)

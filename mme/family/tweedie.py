@@ -16,7 +16,6 @@ terms are as a normal density of mean J and variance J/(1 + c): where that is wi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from scipy.special import gammainc
 from mme.family import observing, saddle
 from mme.family.base import ByParameter, Density, Family, Observed
 from mme.family.exponential import wrong_link
+from mme.numeric.kept import kept
 
 # Terms this many standard deviations from the greatest, and this many more, are below 1e-17 of it.
 _WIDE, _MORE = 10.0, 30.0
@@ -144,20 +144,20 @@ class TweedieDensity(Density):
         self.per_phi = data.weights / np.exp(tau[0])
         self.tau = (float(tau[0]), float(tau[1]))
 
-    @cached_property
+    @kept
     def _parts(self) -> tuple[np.ndarray, np.ndarray]:
         """y mu^(1-p) / phi and mu^(2-p) / phi."""
         with np.errstate(over="ignore", invalid="ignore"):
             first = self.data.y * np.exp((1.0 - self.p) * self.eta)
             return self.per_phi * first, self.per_phi * np.exp((2.0 - self.p) * self.eta)
 
-    @cached_property
+    @kept
     def _h(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """log(mu/y), (1 - p) times it and (2 - p) times it; log mu where y is zero."""
         delta = self.eta - self.data.once("log y", lambda: np.log(np.where(self.data.y > 0.0, self.data.y, 1.0)))
         return delta, (1.0 - self.p) * delta, (2.0 - self.p) * delta
 
-    @cached_property
+    @kept
     def half_deviance(self) -> np.ndarray:
         """Of weight one and dispersion one: y^(2-p) (h((1-p) delta)/(p-1) + h((2-p) delta)/(2-p))."""
         y, p, (_, a, b) = self.data.y, self.p, self._h
@@ -165,24 +165,24 @@ class TweedieDensity(Density):
             loss = y ** (2.0 - p) * (saddle.excess(a) / (p - 1.0) + saddle.excess(b) / (2.0 - p))
             return np.where(y > 0.0, loss, np.exp(b) / (2.0 - p))
 
-    @cached_property
+    @kept
     def value(self) -> np.ndarray:
         """log f."""
         if not self.p - 1.0 > _EDGE:
             return np.full(self.data.n, -np.inf)
         return self._series[0] - self.per_phi * self.half_deviance
 
-    @cached_property
+    @kept
     def slope(self) -> np.ndarray:
         """(y mu^(1-p) - mu^(2-p)) / phi."""
         return self._parts[0] - self._parts[1]
 
-    @cached_property
+    @kept
     def observed(self) -> np.ndarray:
         """((p-1) y mu^(1-p) + (2-p) mu^(2-p)) / phi."""
         return (self.p - 1.0) * self._parts[0] + (2.0 - self.p) * self._parts[1]
 
-    @cached_property
+    @kept
     def observed_slope(self) -> np.ndarray:
         """(-(p-1)^2 y mu^(1-p) + (2-p)^2 mu^(2-p)) / phi."""
         return (2.0 - self.p) ** 2 * self._parts[1] - (self.p - 1.0) ** 2 * self._parts[0]

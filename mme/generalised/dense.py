@@ -11,7 +11,6 @@ In the columns of the blocks, with G_g = T H_g^-1 T' of the absorbed block and B
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +19,7 @@ from mme.engine.blocks import Block
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.levels import LevelFactors, product, quadratic, seen_alone, weighted_gram
 from mme.numeric.dense import DenseFactor, cholesky_in_place
+from mme.numeric.kept import kept
 from mme.numeric.limits import limits
 from mme.numeric.sums import Column, coding, times
 
@@ -37,18 +37,18 @@ class DenseEquations:
         m = sum(block.J * block.q for block in self.rest)
         return f"{self.absorbed.J} levels absorbed, dense Cholesky of {m}"
 
-    @cached_property
+    @kept
     def dear(self) -> bool:
         """Whether the Schur complement and its factor take more products than passes over the records."""
         m, of = self.starts[-1], self.absorbed
         return m * m * (of.J * of.q + m / 3.0) > limits().dear_factor * of.codes.size
 
-    @cached_property
+    @kept
     def starts(self) -> list[int]:
         """Where the effects of each block begin among the m."""
         return np.cumsum([0, *(block.J * block.q for block in self.rest)]).tolist()
 
-    @cached_property
+    @kept
     def meetings(self) -> list[list[np.ndarray]]:
         """Numbers (n,) of the pairs of levels on each record: of rest t and the absorbed block, t and s <= t."""
         of = self.absorbed
@@ -81,7 +81,7 @@ class DenseFactors:
     def __post_init__(self) -> None:
         _ = self.L
 
-    @cached_property
+    @kept
     def B(self) -> np.ndarray:
         """Z_2'W Z_g of all levels (m, q, J)."""
         absorbed = self.of.absorbed
@@ -93,7 +93,7 @@ class DenseFactors:
                 part[:, c, a] = _pairs(self.of.meetings[t][0], block.J, absorbed.J, *columns, self.W)
         return out
 
-    @cached_property
+    @kept
     def S(self) -> np.ndarray:
         """The Schur complement S of (S) (m, m), both its triangles."""
         B = self.B
@@ -122,7 +122,7 @@ class DenseFactors:
             out[at] = np.matmul(factor, V[at].reshape(block.J, block.q, -1)).reshape(V[at].shape)
         return out
 
-    @cached_property
+    @kept
     def L(self) -> DenseFactor:
         """The Cholesky factor of T_2'S T_2 + K^-1 (m, m)."""
         H = self.lam(self.lam(self.S, transposed=True).T, transposed=True)
@@ -155,18 +155,18 @@ class DenseFactors:
         ]
         return [self.levels.solve_levels(back), *parts]
 
-    @cached_property
+    @kept
     def N(self) -> np.ndarray:
         """T_2 (T_2'S T_2 + K^-1)^-1 T_2' (m, m)."""
         return self.lam(self.lam(self.L.inverse()).T)
 
-    @cached_property
+    @kept
     def NB(self) -> np.ndarray:
         """N B_g (m, q, J)."""
         m = self.N.shape[0]
         return (self.N @ self.B.reshape(m, -1)).reshape(self.B.shape)
 
-    @cached_property
+    @kept
     def BNB(self) -> np.ndarray:
         """B_g'N B_g (q, q, J)."""
         return np.einsum("mag,mbg->abg", self.B, self.NB)

@@ -6,7 +6,6 @@ Arrays have the level as their last axis, so that a step of the small algebra is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +13,7 @@ import scipy.sparse as sp
 from mme.engine.blocks import Block
 from mme.generalised.columns import Effects, Prior
 from mme.numeric.cholesky import NotPositiveDefiniteError
+from mme.numeric.kept import kept
 from mme.numeric.sums import coding, sum_by_level
 
 
@@ -82,7 +82,7 @@ class LevelFactors:
     def __post_init__(self) -> None:
         _ = self.L
 
-    @cached_property
+    @kept
     def L(self) -> tuple[tuple[np.ndarray, ...], ...]:
         """``L[i][j]`` (J,)."""
         H = on_both_sides(self.T, self.A)
@@ -102,7 +102,7 @@ class LevelFactors:
             rows.append((*row, np.sqrt(pivot)))
         return tuple(rows)
 
-    @cached_property
+    @kept
     def logdet(self) -> float:
         """sum_g log|H_g|."""
         return float(sum(2.0 * np.log(row[-1]).sum() for row in self.L))
@@ -135,13 +135,13 @@ class LevelFactors:
         """H^-1 r."""
         return [self.solve_levels(r[0])]
 
-    @cached_property
+    @kept
     def inverse(self) -> np.ndarray:
         """H_g^-1 (q, q, J)."""
         q, J = self.block.q, self.block.J
         return self.solve_levels(np.broadcast_to(np.eye(q)[:, :, None], (q, q, J)))
 
-    @cached_property
+    @kept
     def G(self) -> np.ndarray:
         """T H_g^-1 T' (q, q, J)."""
         return on_both_sides(self.T.T, self.inverse)
@@ -150,7 +150,7 @@ class LevelFactors:
         """z_i'T H_g^-1 T'z_i (n,)."""
         return quadratic(self.block, self.G)
 
-    @cached_property
+    @kept
     def gain(self) -> np.ndarray:
         """A_g T H_g^-1 (q, q, J)."""
         AT = np.einsum("ijg,jk->ikg", self.A, self.T) if self.block.q > 1 else self.A * self.T[0, 0]
