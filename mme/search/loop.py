@@ -154,8 +154,7 @@ def _minimised(
     else:
         spent = (0 if after is None else after.evaluations) + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
-            nearby = None if alike is None else curvature_of(alike, searched)
-            report = reporter(progress, searched)
+            nearby, report = curvature_of(alike, searched), reporter(progress, searched)
             minimum = _minimum(joint, searched, radius, begun, report, spent, by, nearby)
             if minimum.endless:
                 lower = np.inf if after is None else after.value

@@ -177,13 +177,13 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched, ende
     )
 
 
-def curvature_of(optimum: Optimum, searched: Searched) -> Curvature | None:
+def curvature_of(optimum: Optimum | None, searched: Searched) -> Curvature | None:
     """The curvature at an optimum by the scaled coordinates of a search; None where it has no definite Hessian there.
 
     The other way round as :func:`judge`. Of few parameters one by differences takes no longer: None too.
     """
     k, coordinates = searched.model.k, searched.model.coordinates
-    if searched.first.size < _SEVERAL:
+    if optimum is None or searched.first.size < _SEVERAL:
         return None
     if optimum.verdict != "minimum" or not searched.free.all() or not np.isfinite(optimum.hessian).all():
         return None
