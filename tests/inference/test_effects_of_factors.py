@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fits import at as fit_at
 from scipy.stats import multivariate_normal, norm, studentized_range, t
@@ -156,6 +157,26 @@ def test_joint_tests_are_those_of_emmeans(fits):
         assert row["F"] == pytest.approx(F, abs=6e-4)
         assert row["den_df"] == pytest.approx(df2, rel=5e-3)
         assert row["p"] == pytest.approx(p, abs=2e-4)
+
+
+def test_a_nested_factor_is_tested_within_the_other_and_averaged_by_the_records_there():
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"f": rng.choice(list("abc"), 90), "s": np.repeat(np.arange(9), 10), "x": rng.normal(size=90)})
+    data["g"] = data["f"] + rng.choice(["1", "2", "3"], 90, p=[0.5, 0.3, 0.2])
+    data["y"] = data["x"] + (data["f"] == "b") + 0.5 * (data["g"] == "c2") + rng.normal(size=90)
+    fit = mme.lmer("y ~ f + g + x + (1 | s)", data)
+    joint, anova = fit.joint_tests(), fit.anova()
+    assert list(joint.index) == ["f", "f:g", "x"]
+    assert joint.loc["f:g", "num_df"] == anova.loc["g", "num_df"] == 6
+    assert joint.loc["f:g", "F"] == pytest.approx(anova.loc["g", "F"], rel=1e-6)
+    written = mme.lmer("y ~ f/g + x + (1 | s)", data).joint_tests()
+    assert written.loc["f:g", "F"] == pytest.approx(joint.loc["f:g", "F"], rel=1e-6)
+    numbers = ["mean", "se", "df"]
+    proportional, cells = (fit.means("f", weights=word)[numbers] for word in ("proportional", "cells"))
+    np.testing.assert_allclose(proportional, cells, rtol=1e-9)
+    share = data[data["f"] == "b"]["g"].value_counts(normalize=True)
+    own = fit.means("g", by="f").loc["b"]["mean"].dropna()
+    assert proportional.loc["b", "mean"] == pytest.approx(float((own * share.reindex(own.index)).sum()), rel=1e-9)
 
 
 # -- letters, names ----------------------------------------------------------------------------------------------------

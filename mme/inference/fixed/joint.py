@@ -15,6 +15,7 @@ from mme.inference.fixed.grid import columns_in
 from mme.inference.fixed.means import Means, marginal_means, points_of
 from mme.inference.fixed.reference import FTest, Reference
 from mme.inference.fixed.wanted import wanted_by
+from mme.inference.fixed.wide_grid import reference_grid
 from mme.tables.arrays import dimensions
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ def joint_tests(fit: Record, by: str | Sequence[str], at: Mapping[str, Any] | No
         within = f"by={own} leaves nothing" if own else "the fixed part has nothing but an intercept"
         raise MMEError(f"joint_tests: {within} to test within levels; the factors and covariates are: {known}")
     rows: dict[tuple[Any, ...], FTest] = {}
+    nested = _nested(fit)
     for term in terms:
+        inner = next((name for name in term if name in nested and {*term} <= {name, *nested[name]}), "")
+        outer = [name for name in nested.get(inner, ()) if name not in own]
+        if outer:
+            rows |= _within(fit, inner, outer, own, given, to)
+            continue
         several = {name: given[name] for name in given if dimensions(given[name]) > 0}
         points = {name: _two(fit, name) for name in term if name in fit.specification.means and name not in several}
         means = marginal_means(fit, list(term), own, given | points)
@@ -77,17 +84,37 @@ def _terms(fit: Record, by: Sequence[str]) -> list[tuple[str, ...]]:
     return list(found.values())
 
 
+def _nested(fit: Record) -> dict[str, list[str]]:
+    """Of each factor whose levels each occur in one level of others: these."""
+    spec = fit.specification
+    grid = reference_grid(spec, {}, fit.model.X[:, : fit.model.p_given], getattr(fit.model, "compressed", None))
+    return {deparse(inner): [deparse(node) for node in outer] for inner, outer in grid.nested.items()}
+
+
+def _within(
+    fit: Record, inner: str, outer: list[str], own: list[str], given: dict[str, Any], to: Reference
+) -> dict[tuple[Any, ...], FTest]:
+    """Tests of a nested factor: of the differences of its levels within those of the outer factors, as emmeans'."""
+    means = marginal_means(fit, [inner], [*own, *outer], given)
+    L = dict[tuple[Any, ...], list[np.ndarray]]()
+    for labels, rows in _hypotheses(fit, means, "pairwise"):
+        L.setdefault(labels[: len(own)], []).append(rows)
+    stacked = {labels: np.vstack(parts) for labels, parts in L.items()}
+    name = ":".join([*outer, inner])
+    return {(*labels, name): to.f_test(rows, rows @ to.beta) for labels, rows in stacked.items()}
+
+
 def _two(fit: Record, name: str) -> list[float]:
     """Two values of a covariate about its mean: their difference is its slope where it is linear."""
     mean = fit.specification.means[name]
     return [mean - 1.0, mean + 1.0]
 
 
-def _hypotheses(fit: Record, means: Means) -> list[tuple[tuple[Any, ...], np.ndarray]]:
+def _hypotheses(fit: Record, means: Means, kind: str = "sequential") -> list[tuple[tuple[Any, ...], np.ndarray]]:
     """The interaction contrasts at each combination of the by factors, on the kept columns."""
     found = []
     by = list(dict.fromkeys(labels[: means.n_by] for labels in means.levels))
-    comparisons = comparisons_of(means, "sequential", crossed=len(means.names) - means.n_by > 1)
+    comparisons = comparisons_of(means, kind, crossed=len(means.names) - means.n_by > 1)
     for labels, family in zip(by, comparisons.families, strict=True):
         L = np.asarray(comparisons.C[family.start : family.stop] @ means.L)
         L = L[fit.aliasing.estimable(L)][:, fit.basis.kept]

@@ -237,7 +237,8 @@ class Grid:
         part = np.moveaxis(part, [axes.index(axis) for axis in others], range(len(others)))
         part = part.reshape(-1, *part.shape[len(others) :])
         n = next(iter(wanted.values())).size
-        within = [axis for axis in wanted if self.is_of_records(axis)] if by_cell else []
+        nested = [axis for axis in wanted if any(axis in nest and {*nest} & {*others} for nest in self.nests)]
+        within = [axis for axis in wanted if self.is_of_records(axis)] if by_cell else nested
         counts = self.counts([*within, *(axis for axis in others if self.is_of_records(axis))])
         W = np.broadcast_to(counts[tuple(wanted[axis] for axis in within)].reshape(-1, len(part)), (n, len(part)))
         at: tuple[Any, ...] = (slice(None), *(wanted[axis] for axis in own))
