@@ -68,7 +68,9 @@ def _beside(model: Model) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
         if isinstance(term.relationship, Known):
             yield f"diagonal of the relationship of '{term.name}'", term.relationship.diagonal, (term.n_levels,)
     for one in model.unknown_parents:
-        yield "groups of unknown parents", one.Q, (model.terms[one.term].n_levels, one.Q.shape[-1])
+        sparse = sp.issparse(one.Q)
+        shape = one.Q.data.shape if sparse else (model.terms[one.term].n_levels, one.Q.shape[-1])
+        yield "groups of unknown parents", one.Q.data if sparse else one.Q, shape
         yield "mean of the groups", one.mean, one.Q.shape[-1:]
 
 
@@ -123,7 +125,12 @@ def _model(fields: dict[str, Any], terms: list[Term]) -> Model:
 
 def _groups(one: UnknownParents, model: Model) -> UnknownParents:
     term = model.terms[one.term]
-    if one.q != term.q or len(one.Q) != term.n_levels or one.columns.stop > len(model.x_names):
+    if isinstance(one.Q, dict):
+        entries = (one.Q["data"], one.Q["indices"], one.Q["indptr"])
+        Q = sp.csc_array(entries, shape=(term.n_levels, int(one.Q["columns"])))
+        Q.check_format(full_check=True)
+        one = replace(one, Q=sp.csr_array(Q))
+    if one.q != term.q or one.Q.shape[0] != term.n_levels or one.columns.stop > len(model.x_names):
         raise MMEError(f"the groups of unknown parents are not those of term '{term.name}'")
     return one
 

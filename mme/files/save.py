@@ -34,6 +34,7 @@ and compares the criterion. Then the content that the record would be written as
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def shared_content(fit: Record) -> dict[str, Any]:
     return {
         "model": {name: getattr(model, name) for name in plain} | {"X": _columns_content(model.X)},
         "terms": [_term_content(term) for term in model.terms],
-        "unknown_parents": list(model.unknown_parents),
+        "unknown_parents": [replace(one, Q=_columns_content(_by_columns(one.Q))) for one in model.unknown_parents],
         "held": None if model.held is None else vars(model.held).copy(),
         "bounds": None if model.bounds is None else _bounds_content(model.bounds),
         "theta": fit.theta,
@@ -105,6 +106,10 @@ def _bounds_content(bounds: Bounds) -> dict[str, Any]:
     limits = np.array([bounds.limits[name] for name in names])
     active = np.array([bounds.active.get(name, np.nan) for name in names])
     return {"names": names, "limits": limits, "active": active} | bounds.fields | {"held": held}
+
+
+def _by_columns(Q: Any) -> Any:
+    return sp.csc_array(Q) if sp.issparse(Q) else Q
 
 
 def _columns_content(X: Any) -> Any:

@@ -237,7 +237,7 @@ def build_model(
     values = check_response(y, None, response)
     columns, names = check_fixed(X, values.size, x_names, wide=wide and residual is None)
     terms = check_terms(terms, values.size)
-    terms, columns, names, unknown_parents = separate(terms, columns, names)
+    terms, columns, names, unknown_parents = separate(terms, columns, names, wide=wide and residual is None)
     structures = tuple(_structure(term) for term in terms)
     bound = None if residual is None else bind_residual(residual, column, values.size, terms, structures)
     named = partial(named_parameters, terms, structures, bound)

@@ -27,6 +27,7 @@ import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.model.term import Term
+from mme.model.wide import is_wide, stays_sparse
 from mme.numeric.memory import require
 
 # Copies of the columns of X that are there at once in an evaluation: X, its basis, and their products with the animals
@@ -41,13 +42,13 @@ class UnknownParents:
     """The fixed groups of a term's pedigree: ``Q`` (J, g) of all its levels, a group's own row being a unit vector.
 
     They have g q columns of X, from ``start`` on, group by group: column (k, a) is z_a Q_k. ``mean`` (g,) is the mean
-    of Q over the records.
+    of Q over the records. Q is sparse where X is.
     """
 
     term: int
     start: int
     q: int
-    Q: np.ndarray
+    Q: Any
     mean: np.ndarray
 
     @property
@@ -61,9 +62,13 @@ class UnknownParents:
         J, g = self.Q.shape
         return np.arange(J - g, J)
 
-    def rows(self, codes: np.ndarray, covariates: np.ndarray | None) -> np.ndarray:
+    def rows(self, codes: np.ndarray, covariates: np.ndarray | None) -> Any:
         """ZQ (n, g q) of records with these codes, (n,) or (q, n); a level that is not known is as the mean record."""
         known = codes >= 0
+        if sp.issparse(self.Q):
+            fractions = sp.csr_array(self.Q)[np.maximum(codes, 0)].multiply(known[:, None])
+            fractions = fractions + sp.csr_array(np.where(known, 0.0, 1.0)[:, None]) @ sp.csr_array(self.mean[None, :])
+            return _sparse_products(sp.csr_array(fractions), covariates)
         fractions = np.where(known[..., None], self.Q[np.maximum(codes, 0)], self.mean)
         return _products(fractions, covariates)
 
@@ -72,41 +77,60 @@ class UnknownParents:
         by_group = np.zeros((self.Q.shape[1] * self.q, values.shape[1]))
         own = (kept >= self.columns.start) & (kept < self.columns.stop)
         by_group[kept[own] - self.start] = values[own]
-        return (self.Q @ by_group.reshape(self.Q.shape[1], -1)).reshape(-1, self.q, values.shape[1])
+        return np.asarray(self.Q @ by_group.reshape(self.Q.shape[1], -1)).reshape(-1, self.q, values.shape[1])
 
-    def unknown(self, kept: np.ndarray, X: np.ndarray) -> np.ndarray:
+    def unknown(self, kept: np.ndarray, X: Any) -> np.ndarray:
         """(J, q): effects of which there is no variance: not estimable ones, and groups that were dropped."""
         out = ~self.is_estimable(X)
         dropped = np.setdiff1d(np.arange(self.columns.start, self.columns.stop), kept) - self.start
         out[self.groups[dropped // self.q], dropped % self.q] = True
         return out
 
-    def is_estimable(self, X: np.ndarray) -> np.ndarray:
+    def is_estimable(self, X: Any) -> np.ndarray:
         """(J, q): whether the records say anything of a level's groups, in the mixture that it has of them.
 
         The weights of an animal must lie in the row space of ZQ. What X determines does not count: there it is measured
         from the groups that were dropped, as groups with records themselves always are.
         """
         ZQ = X[:, self.columns]
-        values, vectors = np.linalg.eigh(ZQ.T @ ZQ)
+        products, seen = (ZQ.T @ ZQ).toarray() if sp.issparse(ZQ) else ZQ.T @ ZQ, abs(ZQ).sum(axis=0) > 0.0
+        values, vectors = np.linalg.eigh(products)
         unseen = vectors[:, values <= _UNSEEN * max(float(values[-1]), 1e-300)] if values.size else vectors
-        along = np.einsum("jk,kar->jar", self.Q, unseen.reshape(self.Q.shape[1], self.q, -1))
+        along = np.asarray(self.Q @ unseen.reshape(self.Q.shape[1], -1)).reshape(self.Q.shape[0], self.q, -1)
         out = np.asarray((np.abs(along) <= np.sqrt(_UNSEEN)).all(axis=2))
-        out[self.groups] = ZQ.any(axis=0).reshape(-1, self.q)
+        out[self.groups] = np.asarray(seen).reshape(-1, self.q)
         return out
 
 
 def separate(
-    terms: Sequence[Term], X: Any, names: Sequence[str]
+    terms: Sequence[Term], X: Any, names: Sequence[str], *, wide: bool = False
 ) -> tuple[tuple[Term, ...], Any, tuple[str, ...], tuple[UnknownParents, ...]]:
-    """Take the fixed groups out of the relationships of terms: terms, X and its names with them, and what they are."""
+    """Take the fixed groups out of the relationships of terms: terms, X and its names with them, and what they are.
+
+    With ``wide`` X may be sparse: it is where the groups make it wide, most of their entries being zero.
+    """
     if not any(_has_fixed_groups(term) for term in terms):
         return tuple(terms), X, tuple(names), ()
+    if wide and (found := _separated(terms, X, names, sparse=True)) is not None:
+        return found
     if sp.issparse(X):
         raise MMEError(
             f"fixed groups of unknown parents are not available beside {X.shape[1]:,} columns of X, which are sparse; "
             "make them random (group_variance=)"
         )
+    found = _separated(terms, X, names, sparse=False)
+    assert found is not None
+    return found
+
+
+def _separated(
+    terms: Sequence[Term], X: Any, names: Sequence[str], *, sparse: bool
+) -> tuple[tuple[Term, ...], Any, tuple[str, ...], tuple[UnknownParents, ...]] | None:
+    """What :func:`separate` makes; None where X is to be sparse and is better dense."""
+    given = [term for term in terms if _has_fixed_groups(term)]
+    p = X.shape[1] + sum(term.relationship.groups.size * term.q for term in given)
+    if sparse and (any(term.by_column for term in given) or not (sp.issparse(X) or is_wide(X.shape[0], p))):
+        return None
     made: list[Term] = []
     found: list[UnknownParents] = []
     columns, labels = [X], list(names)
@@ -114,14 +138,20 @@ def separate(
         if not _has_fixed_groups(term):
             made.append(term)
             continue
-        _require_memory(term, X.shape[0])
-        Q = _fractions(term)
-        groups = UnknownParents(t, len(labels), term.q, Q, Q[term.codes.ravel()].mean(axis=0))
+        if not sparse:
+            _require_memory(term, X.shape[0])
+        Q = _fractions(term, sparse=sparse)
+        groups = UnknownParents(t, len(labels), term.q, Q, np.asarray(Q[term.codes.ravel()].mean(axis=0)).ravel())
         columns.append(groups.rows(term.codes, term.covariates))
         labels += _names(term, labels)
         made.append(_given_groups(term))
         found.append(groups)
-    return tuple(made), np.asfortranarray(np.hstack(columns)), tuple(labels), tuple(found)
+    if not sparse:
+        return tuple(made), np.asfortranarray(np.hstack(columns)), tuple(labels), tuple(found)
+    together = sp.csc_array(sp.hstack([sp.csc_array(one) for one in columns]))
+    if not (sp.issparse(X) or stays_sparse(together)):
+        return None
+    return tuple(made), together, tuple(labels), tuple(found)
 
 
 def _has_fixed_groups(term: Term) -> bool:
@@ -132,8 +162,10 @@ def _has_fixed_groups(term: Term) -> bool:
 _NONE = np.zeros(0)
 
 
-def _fractions(term: Term) -> np.ndarray:
+def _fractions(term: Term, *, sparse: bool) -> Any:
     """Q of the animals, and the unit vectors of the groups themselves."""
+    if sparse:
+        return sp.csr_array(sp.vstack([term.relationship.sparse_Q, sp.eye_array(term.relationship.groups.size)]))
     return np.vstack([term.relationship.Q, np.eye(term.relationship.groups.size)])
 
 
@@ -156,6 +188,15 @@ def _products(fractions: np.ndarray, covariates: np.ndarray | None) -> np.ndarra
         return fractions if fractions.ndim == 2 else np.moveaxis(fractions, 0, 2).reshape(fractions.shape[1], -1)
     by_group = fractions[:, :, None] if fractions.ndim == 2 else np.moveaxis(fractions, 0, 2)
     return np.asarray(by_group * covariates[:, None, :]).reshape(len(covariates), -1)
+
+
+def _sparse_products(fractions: sp.csr_array, covariates: np.ndarray | None) -> sp.csc_array:
+    """The same, sparse."""
+    if covariates is None:
+        return sp.csc_array(fractions)
+    each = [sp.csc_array(fractions.multiply(z[:, None])) for z in covariates.T]
+    by_group = np.arange(len(each) * fractions.shape[1]).reshape(len(each), -1).T.ravel()
+    return sp.csc_array(sp.hstack(each, format="csc")[:, by_group])
 
 
 def _names(term: Term, taken: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from mme.errors import MMEError
 from mme.numeric.limits import limits
 from mme.numeric.memory import require
+from mme.relationship.contributions import sparse_contributions
 from mme.relationship.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships, tabular
 from mme.relationship.known import Relationship
 from mme.relationship.parentage import generations_of_selfing, read_parentage
@@ -206,6 +207,11 @@ class Pedigree:
         Q = np.empty_like(handed)
         Q[order] = group_contributions(*self._sorted_parents, handed[order])
         return Q
+
+    @cached_property
+    def sparse_Q(self) -> sp.csr_array:
+        """The same, sparse."""
+        return sparse_contributions(self.sire, self.dam, self.groups.size)
 
     def A(self, subset: Any = None, across: Any = None) -> np.ndarray:
         """The relationship matrix among some animals, dense, in the order of ``subset``.

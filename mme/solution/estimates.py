@@ -18,6 +18,7 @@ from mme.numeric.panels import term_values
 from mme.numeric.sums import coding
 from mme.residual import Bound
 from mme.solution.diagonal import are_apart, by_term, conditional_blocks, half_with_columns_within, sensitivities
+from mme.solution.grouped_errors import grouped_errors
 from mme.solution.wide import WideCovariance
 
 # Error of the criterion, by what elimination loses of pwrss, from which on pwrss is summed over the records.
@@ -261,6 +262,7 @@ class Estimates:
         """
         out, kept = [-E for E in self._sensitivities], self.objective.basis.kept
         for one in self.objective.model.unknown_parents:
+            self.objective.model.require_dense("covariances of prediction errors of animals with fixed groups")
             D = out[one.term] + one.in_levels(kept, self._half_covariance.T)
             D[one.unknown(kept, self.objective.model.X)] = np.nan
             out[one.term] = D
@@ -269,8 +271,8 @@ class Estimates:
     @cached_property
     def effects_pev(self) -> list[np.ndarray]:
         """var(effects_hat - effects) of each term (J, q, q): condvar + sigma^2 D D'."""
-        if not self.objective.model.unknown_parents:
-            return self.pev
+        if not self.objective.model.unknown_parents or self.wide is not None:
+            return grouped_errors(self.wide) if self.wide and self.objective.model.unknown_parents else self.pev
         parts = zip(self.condvar, self.along_beta, strict=True)
         return [one + self.sigma**2 * (D @ D.transpose(0, 2, 1)) for one, D in parts]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pedigrees import random_parents, relationship_matrix, selection
 
 import mme
-from mme.numeric.limits import Limits, within
+from mme.numeric.limits import Limits, limits, within
 
 seeds = st.integers(0, 10_000)
 
@@ -275,3 +275,49 @@ def test_memory_for_fixed_groups_is_forecast_as_an_evaluation_takes_it():
     y, needed = np.random.default_rng(0).normal(size=60), 9 * 8 * 3 * 60
     with within(Limits(memory=needed - 1)), pytest.raises(mme.MMEError, match="3 fixed groups of unknown parents are"):
         mme.objective(y, np.ones((60, 1)), [term])
+
+
+def many_groups(genetic, n=500, G=90):
+    """Four generations of animals, founders of many groups, two records of some."""
+    rng, F = np.random.default_rng(8), n // 4
+    parents = [[f"g{(i + k * (i % 2)) % G}" for i in range(F)] for k in (0, 1)]
+    for i in range(F, n):
+        first = (i // F - 1) * F
+        parents[0].append(int(rng.integers(first, first + F // 4)))
+        parents[1].append(int(rng.integers(first + F // 4, first + F)))
+    pedigree = mme.Pedigree(list(range(n)), *parents, unknown_groups=[f"g{k}" for k in range(G)])
+    animal = np.append(np.arange(n), np.arange(0, n, 3))
+    data = pd.DataFrame(
+        {"animal": animal, "sex": rng.integers(0, 2, animal.size), "w": rng.uniform(0.5, 2, animal.size)}
+    )
+    a = rng.normal(size=n)
+    for i in range(F, n):
+        a[i] = 0.5 * (a[parents[0][i]] + a[parents[1][i]]) + np.sqrt(0.5) * a[i]
+    data["y"] = (genetic * a + pedigree.Q @ rng.normal(size=G))[animal] + rng.normal(size=animal.size)
+    return pedigree, data
+
+
+@pytest.mark.parametrize(("genetic", "options"), [(2.0, {}), (2.0, {"weights": "w", "method": "ML"}), (0.0, {})])
+def test_groups_in_sparse_columns_are_those_in_dense_ones(genetic, options, tmp_path):
+    pedigree, data = many_groups(genetic)
+    np.testing.assert_allclose(pedigree.sparse_Q.toarray(), pedigree.Q, atol=1e-15)
+    formula, related = "y ~ factor(sex) + (1 | animal)", {"animal": pedigree}
+    dense = mme.lmer(formula, data, relationship=related, **options)
+    with within(replace(limits(), dense_fixed=10, dense_fixed_operations=1.0)):
+        searched = mme.lmer(formula, data, relationship=related, **options)
+        wide = mme.lmer(formula, data, relationship=related, theta=dense.theta, **options)
+        wide.save(tmp_path / "wide.mme")
+        again = mme.load_fit(tmp_path / "wide.mme")
+    assert wide.internals.model.is_wide
+    assert not dense.internals.model.is_wide
+    assert wide.internals.objective.fixed.J > 20  # columns that stay sparse
+    assert wide.dropped == dense.dropped
+    assert searched.criterion == pytest.approx(dense.criterion, abs=1e-7)
+    assert wide.criterion == pytest.approx(dense.criterion, abs=1e-9)
+    for fit in (wide, again):
+        np.testing.assert_allclose(fit.beta, dense.beta, atol=1e-6)
+        np.testing.assert_allclose(fit.se, dense.se, rtol=1e-6)
+        for of in ("ranef", "pev", "reliability"):
+            np.testing.assert_allclose(getattr(fit, of)()["animal"], getattr(dense, of)()["animal"], atol=1e-6)
+        np.testing.assert_allclose(fit.predict(data[:9]), dense.predict(data[:9]), atol=1e-6)
+    np.testing.assert_allclose(wide.anova()["F"], dense.anova()["F"], rtol=1e-5)

@@ -20,6 +20,7 @@ from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
 from mme.inference.fixed.reference import FTest, Reference
+from mme.inference.fixed.treatment import owners_of
 from mme.model.wide import stays_sparse
 
 # Columns of a term up to which their covariance is made.
@@ -39,7 +40,7 @@ def wide_tests(fit: Fitted, kind: int | str, to: Reference) -> tuple[dict[str, F
     terms = [frozenset(term) for term in fit.specification.fixed.terms]
     if str(kind) in ("1", "I") or any(one < other for one, other in permutations(terms, 2)):
         fit.model.require_dense("anova() of type 1, or of terms that contain others (a, a:b),")
-    owners = np.array(fit.specification.column_terms)[fit.basis.kept]
+    owners = owners_of(fit)[fit.basis.kept]
     tests, many = {}, []
     for term in dict.fromkeys(owners[owners != INTERCEPT].tolist()):
         columns = np.flatnonzero(owners == term)
