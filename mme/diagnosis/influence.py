@@ -14,7 +14,7 @@ from mme.covariance.words import structure
 from mme.diagnosis.groups import group_hats
 from mme.diagnosis.hat import Hat, hat_of
 from mme.diagnosis.large import large_shifts
-from mme.diagnosis.levels import DETERMINED
+from mme.diagnosis.levels import left_of
 from mme.diagnosis.records import RecordHat
 from mme.diagnosis.shifted import by_columns
 from mme.engine.blocks import Block
@@ -55,7 +55,7 @@ def cooks_distance(fit: Fitted, by: Any = None) -> Any:
         distance = (_record_shifts(fit) ** 2).sum(axis=1) / (p * fit.sigma**2)
         return fit.rows.aligned(distance, "cooks_distance")
     h, e = fit.once(hat_of).diagonal, fit.estimates.whitened_residual()
-    left = np.where(1.0 - h > DETERMINED, 1.0 - h, np.nan)  # without a record that has its own column nothing is known
+    left = left_of(h)
     distance = e**2 * h / (p * fit.sigma**2 * left**2)
     return fit.rows.aligned(distance, "cooks_distance")
 

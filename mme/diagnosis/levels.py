@@ -30,6 +30,11 @@ from mme.solution.gains import Pattern, scaled_gain
 DETERMINED = 1e-11
 
 
+def left_of(h: np.ndarray) -> np.ndarray:
+    """1 - h of leverages; NaN of a record that has a column of its own, without which nothing is known there."""
+    return np.where(1.0 - h > DETERMINED, 1.0 - h, np.nan)
+
+
 def level_shifts(
     objective: Objective,
     theta: np.ndarray,

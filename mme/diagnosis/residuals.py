@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mme.diagnosis.hat import Hat, hat_of
+from mme.diagnosis.levels import left_of
 from mme.diagnosis.records import RecordHat
 from mme.engine.absorption import absorb
 from mme.engine.level_factors import factor_levels
@@ -52,10 +53,7 @@ def _values(fit: Fitted, kind: str) -> np.ndarray:
     if kind == "normalised":
         return estimates.whitened_residual() / fit.sigma
     if kind == "standardised":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return estimates.whitened_residual() / (
-                fit.sigma * np.sqrt(np.maximum(1.0 - fit.once(hat_of).diagonal, 0.0))
-            )
+        return estimates.whitened_residual() / (fit.sigma * np.sqrt(left_of(fit.once(hat_of).diagonal)))
     model.require_dense(f"kind='{kind}'")
     if kind == "deletion":
         record = RecordHat(Hat(estimates.objective, estimates.theta, estimates.at), estimates.whitened_residual())

@@ -16,6 +16,7 @@ import numpy as np
 from mme.diagnosis import influence
 from mme.diagnosis.generalised_residuals import KINDS, deviance, generalised_residuals, pearson
 from mme.diagnosis.hat import hat_of
+from mme.diagnosis.levels import left_of
 from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
@@ -58,8 +59,7 @@ def generalised_scaled_residuals(fit: GeneralisedFitted, kind: str) -> Any:
         raise MMEError(f"kind must be one of {known}; got {shown(kind)}")
     h = fit.once(working_record).once(hat_of).diagonal
     e = pearson(fit) if kind == "standardised" else deviance(fit) / np.sqrt(fit.parameters.get("dispersion", 1.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return fit.rows.aligned(np.asarray(e / np.sqrt(1.0 - h)), f"{kind} residuals")
+    return fit.rows.aligned(np.asarray(e / np.sqrt(left_of(h))), f"{kind} residuals")
 
 
 def generalised_cooks_distance(fit: GeneralisedFitted, by: Any) -> Any:
@@ -68,8 +68,7 @@ def generalised_cooks_distance(fit: GeneralisedFitted, by: Any) -> Any:
     if by is not None:
         return influence.cooks_distance(working, by)
     h, e, p = working.once(hat_of).diagonal, pearson(fit), fit.basis.kept.size
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = e**2 * h / (p * (1.0 - h) ** 2)
+    distance = e**2 * h / (p * left_of(h) ** 2)
     return fit.rows.aligned(distance, "cooks_distance")
 
 

@@ -618,3 +618,12 @@ def test_single_records_are_no_trouble_where_the_residual_variance_is_known():
 def test_what_was_given_is_not_judged():
     fit = mme.lmer("y ~ x + (1 | three)", troubled(), theta=[0.0])
     assert fit.diagnose().kinds == ()
+
+
+@pytest.mark.parametrize("family", [None, "poisson"])
+def test_a_record_with_a_column_of_its_own_has_no_standardised_residual(family):
+    """Its leverage is one but for rounding, which made of zero over zero a number or infinity."""
+    data = pd.DataFrame({"y": np.arange(24) % 5 + 1, "g": np.arange(24) % 6, "f": ["one"] + ["rest"] * 23})
+    fit = mme.lmer("y ~ f + (1 | g)", data) if family is None else mme.glmer("y ~ f + (1 | g)", data, family)
+    assert list(np.flatnonzero(fit.scaled_residuals().isna())) == [0]
+    assert list(np.flatnonzero(fit.cooks_distance().isna())) == [0]

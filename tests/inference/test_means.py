@@ -332,3 +332,34 @@ def test_means_of_factors_that_are_nested_average_within_the_nests_as_emmeans(fo
     within = fit.means("b", by="a")
     assert list(within.index) == [(a, b) for a, inner in nests.items() for b in inner]
     assert len(fit.means("b", by="a", pairs=True)) == 1 + 3
+
+
+COUNTED = {
+    ("y ~ a + k + b", "a", "proportional"): ([2.0375, 2.875, 2.0], [0.2559562987, 0.2089874427, 0.361976869]),
+    ("y ~ a + k + b", "a", "cells"): ([2.0375, 2.875, 2.0], [0.2559562987, 0.2089874427, 0.361976869]),
+    ("y ~ a + k + b", "k", "proportional"): (
+        [2.6125, 1.230555556, 2.452777778, 3.480555556, 2.425, 1.334722222],
+        [0.3374138777, 0.4114020225, 0.2703406932, 0.3306339179, 0.4676215647, 0.5724487259],
+    ),
+    ("y ~ a + k + b", "k", "cells"): (
+        [2.479166667, 1.375, 2.486111111, 3.458333333, 2.458333333, 1.3125],
+        [0.3304381607, 0.4047024426, 0.2698016284, 0.3304381607, 0.4673101284, 0.5723356831],
+    ),
+    ("y ~ a + k + b", "b", "proportional"): ([2.927777778, 2.261111111], [0.2857577271, 0.1766004576]),
+    ("y ~ a:b", "a", "proportional"): (
+        [2.031388889, 2.870701058, 1.968253968],
+        [0.2765115723, 0.2252535911, 0.3901506643],
+    ),
+    ("y ~ a:b", "a", "cells"): ([2.0375, 2.875, 2.0], [0.2756959021, 0.2251047615, 0.3898928839]),
+}  # emmeans 1.8.4 of R, which finds the nests by itself
+
+
+@pytest.mark.parametrize(("formula", "factor", "weights"), COUNTED)
+def test_records_are_counted_within_nests_and_where_an_interaction_alone_tells_as_in_emmeans(formula, factor, weights):
+    i = np.arange(60)
+    a = np.array(["A", "B", "C"])[np.array([0, 0, 1, 1, 1, 2])[i % 6]]
+    k = np.char.add(a, np.where((i * 7) % 5 < 3, "1", "2"))
+    data = pd.DataFrame({"a": a, "k": k, "b": np.where((i * i) % 7 < 3, "y", "x")})
+    data["y"] = (i * 13) % 17 / 4 + (a == "B")
+    found = mme.lm(formula, data).means(factor, weights=weights)
+    np.testing.assert_allclose(found[["mean", "se"]].T, COUNTED[formula, factor, weights], rtol=1e-8)

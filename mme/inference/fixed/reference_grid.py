@@ -70,7 +70,8 @@ class Grid:
 
         The columns of a term change along the axes of its variables alone, so that only axes that meet in a term, or
         are nested in each other, are crossed with each other. Of nested factors the combinations that occur count,
-        first within the outer ones, as in emmeans; the mean of one that does not is NaN.
+        first within the outer ones, as in emmeans; the mean of one that does not is NaN. Over a factor that is nested
+        in the wanted one records are counted by cell.
 
         Raises
         ------
@@ -79,6 +80,7 @@ class Grid:
         """
         owners, shape = np.array(self.spec.column_terms, dtype=object), [self.size(axis) for axis in wanted]
         crossed = self._crossed()
+        weights = "cells" if weights == "proportional" and self._within_wanted(wanted) else weights
         sizes = [[self.size(axis) for axis in axes] for axes, _ in crossed]
         self._forecast(sum(map(prod, sizes)), prod(shape))
         starts = np.cumsum([0, *map(prod, sizes)]).tolist()
@@ -168,17 +170,47 @@ class Grid:
         MMEError
             The columns of X do not tell their combinations apart.
         """
-        shape = [self.size(axis) for axis in axes]
         if not axes:
-            return np.array(self.X.shape[0])
-        here, there = self._told_apart(list(axes))
-        order = np.argsort(here)
+            return np.ones(())
+        met = [term for term in map(self._axes_of, self.spec.fixed.terms) if set(term) & set(axes)]
+        wider = list(dict.fromkeys([*axes, *(axis for term in met for axis in term)]))
+        for known in (list(axes), wider):
+            found = self._counted(known)
+            if found is not None:
+                return np.asarray(found.sum(axis=tuple(range(len(axes), len(known)))))
+        names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
+        raise MMEError(f"weights of means need the records of each combination of {names}, {self._untold}")
+
+    @property
+    def _untold(self) -> str:
+        """Why records are not counted."""
+        return "which X does not tell"
+
+    def _counted(self, axes: list[Axis]) -> np.ndarray | None:
+        """Records at each combination; None: X does not tell."""
+        here, there = self._told_apart(axes)
         if np.unique(here).size < here.size:
-            names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
-            raise MMEError(f"weights of means need the records of each combination of {names}, which X does not tell")
+            return None
+        order = np.argsort(here)
         place = order[np.searchsorted(here[order], there).clip(0, here.size - 1)]
         known = here[place] == there
-        return np.bincount(place[known], minlength=here.size).reshape(shape)
+        return np.bincount(place[known], minlength=here.size).reshape([self.size(axis) for axis in axes])
+
+    def _axes_of(self, term: tuple[Node, ...]) -> list[Axis]:
+        """The axes of a term of factors and covariates of two values; none of any other term."""
+        found = [node if node in self.spec.codings else deparse(node) for node in term]
+        known = all(not isinstance(axis, str) or (axis in self.values and self.is_of_records(axis)) for axis in found)
+        return found if known else []
+
+    def counted_at(self, others: list[Axis], wanted: Mapping[Axis, np.ndarray], *, by_cell: bool) -> list[Axis]:
+        """The wanted axes at each of whose places records are counted: all by cell; nested with what is averaged."""
+        joined = [nest for nest in self.nests if set(nest) & set(others)]
+        own = [axis for axis in wanted if by_cell or any(axis in nest for nest in joined)]
+        return [axis for axis in own if self.is_of_records(axis)]
+
+    def _within_wanted(self, wanted: Sequence[Axis]) -> bool:
+        """Whether a factor that is averaged over is nested in a wanted one."""
+        return any(inner not in wanted and set(outer) & set(wanted) for inner, outer in self.nested.items())
 
     def is_of_records(self, axis: Axis) -> bool:
         """Whether records stand at the points of an axis: those of a covariate that ``at`` puts somewhere do not."""
@@ -237,8 +269,7 @@ class Grid:
         part = np.moveaxis(part, [axes.index(axis) for axis in others], range(len(others)))
         part = part.reshape(-1, *part.shape[len(others) :])
         n = next(iter(wanted.values())).size
-        nested = [axis for axis in wanted if any(axis in nest and {*nest} & {*others} for nest in self.nests)]
-        within = [axis for axis in wanted if self.is_of_records(axis)] if by_cell else nested
+        within = self.counted_at(others, wanted, by_cell=by_cell)
         counts = self.counts([*within, *(axis for axis in others if self.is_of_records(axis))])
         W = np.broadcast_to(counts[tuple(wanted[axis] for axis in within)].reshape(-1, len(part)), (n, len(part)))
         at: tuple[Any, ...] = (slice(None), *(wanted[axis] for axis in own))

@@ -10,9 +10,8 @@ from math import prod
 
 import numpy as np
 
-from mme.errors import MMEError
 from mme.formula.columns import INTERCEPT
-from mme.formula.syntax import Node, deparse
+from mme.formula.syntax import Node
 from mme.inference.fixed.reference_grid import Axis, Grid
 from mme.model.compressed import Compressed
 
@@ -33,23 +32,16 @@ class SummedGrid(Grid):
 
     sums: Compressed
 
-    def counts(self, axes: Sequence[Axis]) -> np.ndarray:
-        """Records at each combination of these axes (sizes of the axes).
+    @property
+    def _untold(self) -> str:
+        beside = " beside weights" if self.sums.weighted else ""
+        return f"which a fit of sums by level does not know{beside}; fit the formula to a table in memory"
 
-        Raises
-        ------
-        MMEError
-            X'X does not tell them, or the records have weights, whose sums alone are known.
-        """
-        if not axes:
-            return np.array(self.sums.n)
+    def _counted(self, axes: list[Axis]) -> np.ndarray | None:
+        """Records at each combination; None where X'X does not tell them, or has the sums of their weights alone."""
         found = None if self.sums.weighted else self._of_sums(axes)
         if found is None or (np.abs(found - np.rint(found)) > _WHOLE * np.maximum(found, 1.0)).any():
-            names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
-            raise MMEError(
-                f"weights of means need the records of each combination of {names}, which a fit of sums by level does "
-                f"not know{' beside weights' if self.sums.weighted else ''}; fit the formula to a table in memory"
-            )
+            return None
         return np.rint(found)
 
     def _together(self, nodes: list[Node]) -> np.ndarray:

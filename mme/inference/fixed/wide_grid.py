@@ -78,7 +78,7 @@ class WideGrid(Grid):
         """The shares (others, cells) of the records at each combination of the others, of all or of those of a cell."""
         n = next(iter(cells.values())).size
         sizes = [self.size(axis) for axis in others]
-        within = [axis for axis in cells if self.is_of_records(axis)] if by_cell else []
+        within = self.counted_at(others, cells, by_cell=by_cell)
         counted = [axis for axis in others if self.is_of_records(axis)]
         counts = self.counts([*within, *counted])[tuple(cells[axis] for axis in within)]
         counts = counts.reshape(-1, *(size if axis in counted else 1 for axis, size in zip(others, sizes, strict=True)))
