@@ -22,7 +22,8 @@ from mme.formula.parser import parse_expression
 from mme.formula.syntax import deparse, names_in
 from mme.formula.values import numeric
 from mme.inference.fixed.bound import covariates
-from mme.inference.fixed.reference_grid import Axis, Grid
+from mme.inference.fixed.occurrence import Axis
+from mme.inference.fixed.reference_grid import Grid
 from mme.inference.fixed.wanted import wanted
 from mme.inference.fixed.wide_grid import reference_grid
 from mme.tables import dates

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations
 from math import prod
 from typing import Any
 
@@ -14,53 +12,22 @@ import numpy as np
 from mme.errors import MMEError
 from mme.formula.columns import Coded, Variable, build
 from mme.formula.evaluate import Evaluator
-from mme.formula.specification import Specification
 from mme.formula.syntax import Node, deparse
 from mme.formula.values import numeric
 from mme.inference.fixed.grid import columns_in, suffixes_of
+from mme.inference.fixed.occurrence import MOST_ENTRIES, Axis, Occurrence
 from mme.tables.frame import Frame, WideColumn
-
-# Entries of X on a grid, or of the means themselves, beyond which it is refused.
-MOST_ENTRIES = 20_000_000
-
-# A factor, or the column or transform that stands at several values.
-Axis = Node | str
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
-    """Every combination of the levels of the factors in the fixed part and of the values of some covariates.
-
-    Attributes
-    ----------
-    spec : Specification
-    values : by column or transform
-        The values of covariates that stand at given or at two ones.
-    bound : by column
-        What a factor is made of: the factor, and the column at each of its levels.
-    X : (n, columns) array, of a wide fit sparse
-        The fixed part at the records, which says what levels occur together.
-    """
-
-    spec: Specification
-    values: dict[str, np.ndarray]
-    bound: dict[str, tuple[Node, np.ndarray]]
-    X: Any
-
-    @property
-    def factors(self) -> list[Node]:
-        """The factors of the fixed part."""
-        return [node for node in self.spec.fixed.variables if node in self.spec.codings]
+class Grid(Occurrence):
+    """Every combination of the levels of the factors in the fixed part and of the values of some covariates."""
 
     def labels(self, axis: Axis) -> Sequence[Any]:
         """The levels of a factor, the values of a covariate."""
         if not isinstance(axis, str):
             return self.spec.codings[axis].labels
         return [int(value) if value.is_integer() else value for value in self.values[axis].tolist()]
-
-    def size(self, axis: Axis) -> int:
-        """How many places an axis has."""
-        return self.values[axis].size if isinstance(axis, str) else len(self.spec.codings[axis].labels)
 
     def means(self, wanted: Sequence[Axis], weights: str = "equal") -> np.ndarray:
         """Rows of X averaged over all axes but these: (combinations of their labels, columns).
@@ -107,10 +74,6 @@ class Grid:
             return self._weighted(part, axes, cells, by_cell=weights == "cells")
         return np.asarray(self._averaged(part, axes, cells)[tuple(cells[axis] for axis in axes if axis in cells)])
 
-    def entries(self, rows: int) -> int:
-        """The entries of so many rows of X."""
-        return rows * self.X.shape[1]
-
     def _forecast(self, rows: int, wanted: int) -> None:
         if max(self.entries(rows), wanted * self.X.shape[1]) > MOST_ENTRIES:
             raise MMEError(
@@ -134,116 +97,6 @@ class Grid:
             groups.append((together, [name for _, terms in met for name in terms]))
         known = {name for _, terms in groups for name in terms}
         return [*groups, ([], [name for name in dict.fromkeys(self.spec.column_terms) if name not in known])]
-
-    @cached_property
-    def nested(self) -> dict[Node, list[Node]]:
-        """Of each factor whose levels each occur in one level of others: these."""
-        found: dict[Node, list[Node]] = {}
-        for pair in combinations([node for node in self.factors if self.size(node) > 1], 2):
-            table = self._together(list(pair))
-            for inner, outer, axis in ((1, 0, 0), (0, 1, 1)):
-                if (table.sum(axis=axis) == 1).all():
-                    found.setdefault(pair[inner], []).append(pair[outer])
-                    break
-        return found
-
-    @cached_property
-    def nests(self) -> list[list[Node]]:
-        """Sets of factors that are nested in each other, directly or by way of others."""
-        nests: list[list[Node]] = []
-        for inner, outer in self.nested.items():
-            met = [nest for nest in nests if set(nest) & {inner, *outer}]
-            nests = [nest for nest in nests if nest not in met]
-            nests.append(list(dict.fromkeys([*(node for nest in met for node in nest), inner, *outer])))
-        return nests
-
-    def _together(self, nodes: list[Node]) -> np.ndarray:
-        """Whether each combination of levels occurs, as the columns of terms of these factors alone tell."""
-        here, there = self._told_apart(list(nodes))
-        return np.isin(here, there).reshape([self.size(node) for node in nodes])
-
-    def counts(self, axes: Sequence[Axis]) -> np.ndarray:
-        """Records at each combination of these axes (sizes of the axes).
-
-        Raises
-        ------
-        MMEError
-            The columns of X do not tell their combinations apart.
-        """
-        if not axes:
-            return np.ones(())
-        met = [term for term in map(self._axes_of, self.spec.fixed.terms) if set(term) & set(axes)]
-        wider = list(dict.fromkeys([*axes, *(axis for term in met for axis in term)]))
-        for known in (list(axes), wider):
-            found = self._counted(known)
-            if found is not None:
-                return np.asarray(found.sum(axis=tuple(range(len(axes), len(known)))))
-        names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
-        raise MMEError(f"weights of means need the records of each combination of {names}, {self._untold}")
-
-    @property
-    def _untold(self) -> str:
-        """Why records are not counted."""
-        return "which X does not tell"
-
-    def _counted(self, axes: list[Axis]) -> np.ndarray | None:
-        """Records at each combination; None: X does not tell."""
-        here, there = self._told_apart(axes)
-        if np.unique(here).size < here.size:
-            return None
-        order = np.argsort(here)
-        place = order[np.searchsorted(here[order], there).clip(0, here.size - 1)]
-        known = here[place] == there
-        return np.bincount(place[known], minlength=here.size).reshape([self.size(axis) for axis in axes])
-
-    def _axes_of(self, term: tuple[Node, ...]) -> list[Axis]:
-        """The axes of a term of factors and covariates of two values; none of any other term."""
-        found = [node if node in self.spec.codings else deparse(node) for node in term]
-        known = all(not isinstance(axis, str) or (axis in self.values and self.is_of_records(axis)) for axis in found)
-        return found if known else []
-
-    def counted_at(self, others: list[Axis], wanted: Mapping[Axis, np.ndarray], *, by_cell: bool) -> list[Axis]:
-        """The wanted axes at each of whose places records are counted: all by cell; nested with what is averaged."""
-        joined = [nest for nest in self.nests if set(nest) & set(others)]
-        own = [axis for axis in wanted if by_cell or any(axis in nest for nest in joined)]
-        return [axis for axis in own if self.is_of_records(axis)]
-
-    def _within_wanted(self, wanted: Sequence[Axis]) -> bool:
-        """Whether a factor that is averaged over is nested in a wanted one."""
-        return any(inner not in wanted and set(outer) & set(wanted) for inner, outer in self.nested.items())
-
-    def is_of_records(self, axis: Axis) -> bool:
-        """Whether records stand at the points of an axis: those of a covariate that ``at`` puts somewhere do not."""
-        if not isinstance(axis, str):
-            return True
-        return axis in self.spec.two_valued and self.values[axis].tolist() == list(self.spec.two_valued[axis])
-
-    def _told_apart(self, axes: list[Axis]) -> tuple[np.ndarray, np.ndarray]:
-        """A number for each combination of the axes and for each record, equal where their columns are."""
-        shape = [self.size(axis) for axis in axes]
-        if self.entries(prod(shape)) > MOST_ENTRIES:
-            return np.zeros(prod(shape)), np.zeros(self.X.shape[0])  # as if all occurred
-        places: dict[Axis, np.ndarray] = {
-            axis: np.zeros(prod(shape), np.intp) for axis in [*self.factors, *self.values]
-        }
-        places |= dict(zip(axes, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
-        columns = np.isin(np.array(self.spec.column_terms, dtype=object), self.terms_of(axes))
-        random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
-        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self.rows(places, prod(shape)), self.X))
-        return here, there
-
-    def terms_of(self, axes: Sequence[Axis]) -> list[str]:
-        """The terms of these axes alone."""
-        return [
-            ":".join(map(deparse, term))
-            for term in self.spec.fixed.terms
-            if term and all(node in axes or deparse(node) in axes for node in term)
-        ]
-
-    def occurring(self, nest: list[Node], axes: list[Axis]) -> np.ndarray:
-        """Which combinations of a nest occur, with an axis of one for each axis that is not in it."""
-        table = self._together(sorted(nest, key=axes.index))
-        return table.reshape([self.size(axis) if axis in nest else 1 for axis in axes])
 
     def _averaged(self, part: np.ndarray, axes: list[Axis], wanted: Mapping[Axis, np.ndarray]) -> np.ndarray:
         """The mean over the axes that are not wanted, factors within their nests first; columns come last."""

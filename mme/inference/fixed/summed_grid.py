@@ -12,7 +12,8 @@ import numpy as np
 
 from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import Node
-from mme.inference.fixed.reference_grid import Axis, Grid
+from mme.inference.fixed.occurrence import Axis
+from mme.inference.fixed.reference_grid import Grid
 from mme.model.compressed import Compressed
 
 # Counts are whole numbers to this, and a sum of weights beside the largest is none below it.

@@ -13,7 +13,8 @@ from mme.formula.columns import build
 from mme.formula.specification import Specification
 from mme.formula.wide_columns import build_wide
 from mme.inference.fixed.bound import columns_of_factors
-from mme.inference.fixed.reference_grid import Axis, Grid
+from mme.inference.fixed.occurrence import Axis
+from mme.inference.fixed.reference_grid import Grid
 from mme.inference.fixed.summed_grid import SummedGrid
 from mme.model.compressed import Compressed
 
