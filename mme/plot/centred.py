@@ -22,8 +22,8 @@ _INTERCEPT = "(Intercept)"
 def centring(fit: Record) -> tuple[np.ndarray, dict[str, float]]:
     """L (p, p) that takes the fixed effects to those at the means of some covariates, and these means by name.
 
-    The covariates are those of an interaction whose values are all above zero, or all below. The identity, and no
-    means, where there are none, or where interactions are no products of columns of X.
+    The covariates are those of an interaction from whose values zero is farther than they are apart. The identity, and
+    no means, where there are none, or where interactions are no products of columns of X.
     """
     names = list(fit.fixed_names)
     L, means = np.eye(len(names)), dict[str, float]()
@@ -62,7 +62,7 @@ def _moved(fit: Record, names: list[str], name: str) -> dict[int, int] | None:
 def lines_at_means(fit: Record, one: Effects) -> tuple[np.ndarray, list[str]]:
     """T (q, q) that takes the coefficients of a level to those with its intercept at the means, and what it calls them.
 
-    The means are those of the covariates of the same term whose values are all above zero, or all below.
+    The means are those of the covariates of the same term from whose values zero is farther than they are apart.
     """
     T, names = np.eye(one.q), list(one.columns)
     spec, term = fit.specification, fit.model.terms[one.terms[0]]
@@ -91,5 +91,6 @@ def rounded(mean: float) -> str:
 
 
 def _is_away(x: np.ndarray) -> bool:
-    """Whether zero is beyond all values."""
-    return bool((x > 0.0).all() or (x < 0.0).all())
+    """Whether zero is farther from all values than they are from each other."""
+    low, high = float(x.min()), float(x.max())
+    return max(low, -high) > high - low

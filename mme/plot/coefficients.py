@@ -60,8 +60,8 @@ def coefficients(
     intercept : bool
         Whether to draw the intercept, which is often far from all others.
     centre : bool
-        Whether effects beside interactions with a covariate whose values are all above zero, or all below, are those
-        at its mean; False: as the summary has them, at zero.
+        Whether effects beside interactions with a covariate, from whose values zero is farther than they are apart, are
+        those at its mean; False: as the summary has them, at zero.
     level : float
         Of the intervals.
     ddf : str, optional

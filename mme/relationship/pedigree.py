@@ -210,7 +210,7 @@ class Pedigree:
 
     @cached_property
     def sparse_Q(self) -> sp.csr_array:
-        """The same, sparse."""
+        """Fraction of each animal from each group of unknown parents (n, g), sparse: :attr:`Q` without its zeros."""
         return sparse_contributions(self.sire, self.dam, self.groups.size)
 
     def A(self, subset: Any = None, across: Any = None) -> np.ndarray:

@@ -319,7 +319,9 @@ def test_a_group_of_the_other_factor_that_holds_a_fixed_effect_has_no_distance_e
 
 def test_an_unknown_grouping_factor_and_labels_of_the_wrong_length_are_refused():
     fit = model_fit("two factors")
-    with pytest.raises(mme.MMEError, match=r"no grouping factor 'z'; the fit has 'a', 'b'"):
+    with pytest.raises(
+        mme.MMEError, match=r"by='z' is no grouping factor of the fit \(they are 'a', 'b'\), nor a column"
+    ):
         fit.cooks_distance(by="z")
     with pytest.raises(mme.MMEError, match=r"by has shape \(3,\) for the 90 rows"):
         fit.cooks_distance(by=[1, 2, 3])

@@ -510,7 +510,7 @@ REFUSED = [
     ([Unstructured([1, 2, 1, 2], PAIRS), Heterogeneous(["u", "v", "u", "v"])], "Unstructured and Heterogeneous some"),
     ("ar1", "got 'ar1'"),
     ([], "got []"),
-    ([AR1], "got <class 'mme.residual.ar1.AR1'>"),
+    ([AR1], "residual= takes a structure with its columns, such as mme.AR1('time', 'group')"),
 ]
 
 

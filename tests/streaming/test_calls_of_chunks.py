@@ -45,6 +45,7 @@ MODELS = [
     ("y ~ 0 + a + x + (x | g)", {}, 0.0),
     ("y ~ a * b + t + (1 | g) + (1 | h)", {"method": "ML"}, 0.1),
     ("y ~ s * a + x + (x || g)", {"weights": "w"}, 0.0),
+    ("y ~ x + (1 | g)", {"weights": "w"}, 0.0),
     ("y ~ poly(x, 2) + a + k + (x | g)", {}, 0.1),
     ("y ~ scale(x) + C(a, sum) + b + (1 | g)", {"offset": "t"}, 0.1),
 ]
@@ -90,6 +91,11 @@ CALLS = {
 }
 
 
+# What takes the records, most of it where they have weights.
+REFUSED = {"eblup_mse", "drop1", "icc", "piepho", "r2", "criterion_contrasts", "anova of type 1", "anova of type 2"}
+REFUSED |= {f"means of {factor}, {weights}" for factor in FACTORS for weights in ("proportional", "cells")}
+
+
 def of(fit, call):
     try:
         return numbers(CALLS[call](fit))
@@ -115,7 +121,7 @@ def fits(request):
 def test_a_call_gives_what_it_gives_of_the_table_or_is_refused(fits, call):
     whole, summed = (of(fit, call) for fit in fits)
     if isinstance(summed, str):
-        assert isinstance(whole, str) or "sums" in summed
+        assert isinstance(whole, str) or (call in REFUSED and "sums" in summed)
         return
     largest = np.max(np.abs(whole), where=np.isfinite(whole), initial=1.0)
     np.testing.assert_allclose(summed, whole, rtol=2e-4, atol=2e-6 * largest)

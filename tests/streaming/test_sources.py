@@ -340,7 +340,7 @@ def test_a_source_that_fails_is_named(tmp_path):
     with pytest.raises(mme.MMEError, match="chunk 2 of the iterator cannot be read: the disk is gone"):
         mme.lmer(FORMULA, failing())
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(mme.MMEError, match=r"'empty.csv' cannot be read as text"):
+    with pytest.raises(mme.MMEError, match=r"'empty.csv' is empty"):
         mme.lmer(FORMULA, tmp_path / "empty.csv")
     with pytest.raises(mme.MMEError, match="is a smooth of all rows"):
         mme.lmer("y ~ s(x) + (1 | g)", cut(table()))

@@ -84,7 +84,7 @@ def difference(small: Record, large: Record) -> Difference:
     for fit in linear:
         if fit.optimum.undetermined:
             raise MMEError(f"{'; '.join(fit.optimum.undetermined)}: leave that out to compare the fits")
-    if any(np.isnan(fit.optimum.gradient).any() for fit in linear):
+    if any(np.isnan(fit.optimum.gradient).sum() > len(fit.optimum.ended) for fit in linear):
         raise MMEError("theta or phi was given to one of the fits: a likelihood ratio is of fits at their optimum")
     more = _fixed_beyond(small, large)
     random = _random_beyond(small, large)

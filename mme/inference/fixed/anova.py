@@ -93,7 +93,9 @@ def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, F
         return wide_tests(fit, kind, to)
     several = len(_terms(fit)) > 1 and len(fit.fixed_names) > 1
     treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
-    rows = _term_contrasts(fit, kind if several else 1, treated)
+    sums = fit.model.compressed  # of one term all types are one; type 2 does without X where records have weights
+    alone = 2 if sums is not None and sums.weighted else 1
+    rows = _term_contrasts(fit, kind if several else alone, treated)
     tests = {term: to.f_test(L, L @ to.beta) for term, L in rows.items() if len(L)}
     notes = list(_untested(fit, [term for term in rows if term not in tests]))
     if treated is not None:
@@ -169,13 +171,13 @@ def _sequential(fit: Record) -> dict[str, np.ndarray]:
 
 def _partial(fit: Record) -> dict[str, np.ndarray]:
     """The hypotheses of type II: each term beyond all others that do not contain it."""
-    owners, R, contained = _kept_owners(fit), triangle_of(fit), containment(fit)
+    owners, contained = _kept_owners(fit), containment(fit)
     out: dict[str, np.ndarray] = {}
     for term in dict.fromkeys(owners_of(fit)):
         if not contained.get(term):
             out[term] = np.eye(owners.size)[owners == term]
             continue
-        last = [term, *contained[term]]
+        R, last = triangle_of(fit), [term, *contained[term]]
         order = np.concatenate(
             [np.flatnonzero(~np.isin(owners, last)), *(np.flatnonzero(owners == one) for one in last)]
         )
