@@ -42,11 +42,17 @@ def leaving(fit: Face | GeneralisedFace, by: Any) -> Any:
     """What ``by=`` names: a grouping factor as it is, another column of the data of the fit by its values."""
     if not isinstance(by, str) or any(by in (term.name, term.group) for term in fit.internals.model.terms):
         return by
+    column = _of_data(fit, by)
+    return by if column is None else column
+
+
+def _of_data(fit: Face | GeneralisedFace, name: str) -> Any:
+    """The column of this name in the data of the fit; None: there is none."""
     data = None if fit.made_by is None else fit.made_by.arguments.get("data")
     try:
-        return data[by]  # type: ignore[index]
+        return data[name]  # type: ignore[index]
     except Exception:
-        return by
+        return None
 
 
 def _clusters(fit: Face, cluster: Any) -> tuple[np.ndarray, str]:
@@ -66,15 +72,14 @@ def _column(fit: Face, name: str) -> Any:
     for term in fit.internals.model.terms:
         if term.group == name and not term.by_column:
             return term.codes
-    data = None if fit.made_by is None else fit.made_by.arguments.get("data")
-    try:
-        return data[name]  # type: ignore[index]
-    except Exception:
+    column = _of_data(fit, name)
+    if column is None:
         known = ", ".join(f"'{term.group}'" for term in fit.internals.model.terms) or "none"
         raise MMEError(
             f"cluster='{name}' is no column of the data of the fit, nor a grouping factor (they are {known}); a column "
             "itself will do: cluster=data['...']"
-        ) from None
+        )
+    return column
 
 
 def _coded(fit: Face, columns: list[Any], title: str) -> np.ndarray:

@@ -80,6 +80,11 @@ class Model:
         """Number of records, which rows of sums stand for."""
         return self.n if self.compressed is None else self.compressed.n
 
+    def means_of_X(self, columns: slice) -> np.ndarray:
+        """The means over the records of these columns of X."""
+        X = self.X[:, columns]
+        return X.mean(axis=0) if self.compressed is None else np.array([self.compressed.mean(x) for x in X.T])
+
     @property
     def y_less_offset(self) -> np.ndarray:
         """What X and the terms are to explain (n,)."""

@@ -28,7 +28,7 @@ def centring(fit: Record) -> tuple[np.ndarray, dict[str, float]]:
     names = list(fit.fixed_names)
     L, means = np.eye(len(names)), dict[str, float]()
     spec = fit.specification
-    if spec is None or fit.model.is_wide or getattr(fit.model, "compressed", None) is not None:
+    if spec is None or fit.model.is_wide or fit.model.compressed is not None:
         return L, means
     for name in [one for one in names if one in spec.means]:
         moved = _moved(fit, names, name)
@@ -68,7 +68,7 @@ def lines_at_means(fit: Record, one: Effects) -> tuple[np.ndarray, list[str]]:
     spec, term = fit.specification, fit.model.terms[one.terms[0]]
     if spec is None or len(one.terms) > 1 or one.kept[0] is not None or _INTERCEPT not in names:
         return T, names
-    if term.covariates is None or getattr(fit.model, "compressed", None) is not None:
+    if term.covariates is None or fit.model.compressed is not None:
         return T, names
     at = names.index(_INTERCEPT)
     away = [j for j, name in enumerate(names) if name in spec.means and _is_away(term.covariates[:, j])]

@@ -125,7 +125,7 @@ def _with_groups(model: Model, X: Any, coded: Mapping[int, tuple[np.ndarray, Any
         if one.term in coded:
             columns.append(one.rows(*coded[one.term]))
         else:
-            columns.append(np.broadcast_to(model.X[:, one.columns].mean(axis=0), (X.shape[0], one.Q.shape[1] * one.q)))
+            columns.append(np.broadcast_to(model.means_of_X(one.columns), (X.shape[0], one.Q.shape[1] * one.q)))
     if not model.unknown_parents:
         return X
     return sp.csc_array(sp.hstack([sp.csc_array(one) for one in columns])) if model.is_wide else np.hstack(columns)

@@ -172,12 +172,12 @@ def _sequential(fit: Record) -> dict[str, np.ndarray]:
 def _partial(fit: Record) -> dict[str, np.ndarray]:
     """The hypotheses of type II: each term beyond all others that do not contain it."""
     owners, contained = _kept_owners(fit), containment(fit)
-    out: dict[str, np.ndarray] = {}
-    for term in dict.fromkeys(owners_of(fit)):
-        if not contained.get(term):
-            out[term] = np.eye(owners.size)[owners == term]
-            continue
-        R, last = triangle_of(fit), [term, *contained[term]]
+    terms = dict.fromkeys(owners_of(fit))
+    out = {term: np.eye(owners.size)[owners == term] for term in terms}
+    within = [term for term in terms if contained.get(term)]
+    R = triangle_of(fit) if within else np.zeros((0, 0))
+    for term in within:
+        last = [term, *contained[term]]
         order = np.concatenate(
             [np.flatnonzero(~np.isin(owners, last)), *(np.flatnonzero(owners == one) for one in last)]
         )

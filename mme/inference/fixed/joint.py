@@ -86,9 +86,8 @@ def _terms(fit: Record, by: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _nested(fit: Record) -> dict[str, list[str]]:
     """Of each factor whose levels each occur in one level of others: these."""
-    spec = fit.specification
-    grid = reference_grid(spec, {}, fit.model.X[:, : fit.model.p_given], getattr(fit.model, "compressed", None))
-    return {deparse(inner): [deparse(node) for node in outer] for inner, outer in grid.nested.items()}
+    nested = reference_grid(fit, {}).nested
+    return {deparse(inner): [deparse(node) for node in outer] for inner, outer in nested.items()}
 
 
 def _within(

@@ -88,8 +88,7 @@ def marginal_means(
         raise MMEError(f"weights must be 'equal', 'proportional' or 'cells', got {shown(weights)}")
     given = _given(fit, at)
     offset = spec.offset_mean if _OFFSET not in given else _number(_OFFSET, given.pop(_OFFSET))
-    X = fit.model.X[:, : fit.model.p_given]
-    grid = reference_grid(spec, {name: _values(name, value) for name, value in given.items()}, X, fit.model.compressed)
+    grid = reference_grid(fit, {name: _values(name, value) for name, value in given.items()})
     own, others = wanted(fit, factors, by)
     others += [name for name, value in given.items() if _is_several(value) and name not in [*own, *others]]
     names = [*others, *own]
@@ -101,8 +100,7 @@ def marginal_means(
     occurs = ~np.isnan(L).any(axis=1)
     L, levels = L[occurs], tuple(label for label, is_one in zip(levels, occurs.tolist(), strict=True) if is_one)
     if fit.model.unknown_parents:  # their groups are covariates, at their mean
-        X_groups, sums = fit.model.X[:, fit.model.p_given :], fit.model.compressed
-        of_groups = X_groups.mean(axis=0) if sums is None else np.array([sums.mean(x) for x in X_groups.T])
+        of_groups = fit.model.means_of_X(slice(fit.model.p_given, None))
         L = np.hstack([L, np.tile(of_groups, (len(L), 1))])
     return Means(L, offset, levels, tuple(names), len(others))
 

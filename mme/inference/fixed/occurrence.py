@@ -148,14 +148,17 @@ class Occurrence(ABC):
         shape = [self.size(axis) for axis in axes]
         if self.entries(prod(shape)) > MOST_ENTRIES:
             return np.zeros(prod(shape)), np.zeros(self.X.shape[0])  # as if all occurred
-        places: dict[Axis, np.ndarray] = {
-            axis: np.zeros(prod(shape), np.intp) for axis in [*self.factors, *self.values]
-        }
-        places |= dict(zip(axes, np.indices(shape).reshape(len(shape), prod(shape)), strict=True))
         columns = np.isin(np.array(self.spec.column_terms, dtype=object), self.terms_of(axes))
         random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
-        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self.rows(places, prod(shape)), self.X))
+        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self.crossed_rows(axes), self.X))
         return here, there
+
+    def crossed_rows(self, axes: list[Axis]) -> Any:
+        """X (combinations, columns) at each combination of the axes, all others at their first place."""
+        shape = [self.size(axis) for axis in axes]
+        n = prod(shape)
+        places: dict[Axis, np.ndarray] = {axis: np.zeros(n, np.intp) for axis in [*self.factors, *self.values]}
+        return self.rows(places | dict(zip(axes, np.indices(shape).reshape(len(shape), n), strict=True)), n)
 
     def terms_of(self, axes: Sequence[Axis]) -> list[str]:
         """The terms of these axes alone."""

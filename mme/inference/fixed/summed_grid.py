@@ -68,14 +68,11 @@ class SummedGrid(Grid):
 
     def _indicators(self, axes: list[Axis]) -> np.ndarray | None:
         """C (columns, combinations) with X C one at a combination of levels; None: the columns have none."""
-        shape = [self.size(axis) for axis in axes]
-        n = prod(shape)
-        places = {axis: np.zeros(n, dtype=np.intp) for axis in [*self.factors, *self.values]}
-        places |= dict(zip(axes, np.indices(shape).reshape(len(shape), n), strict=True))
+        n = prod(self.size(axis) for axis in axes)
         own = np.flatnonzero(np.isin(np.array(self.spec.column_terms, dtype=object), [INTERCEPT, *self.terms_of(axes)]))
         if not n <= own.size <= _MOST:
             return None
-        U, C = self.rows(places, n)[:, own], np.zeros((self.X.shape[1], n))
+        U, C = self.crossed_rows(axes)[:, own], np.zeros((self.X.shape[1], n))
         try:
             C[own] = np.linalg.inv(U) if own.size == n else np.linalg.lstsq(U, np.eye(n), rcond=None)[0]
         except np.linalg.LinAlgError:

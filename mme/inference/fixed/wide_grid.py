@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from mme.fitted.common import Record
 from mme.formula.columns import build
-from mme.formula.specification import Specification
 from mme.formula.wide_columns import build_wide
 from mme.inference.fixed.bound import columns_of_factors
 from mme.inference.fixed.occurrence import Axis
 from mme.inference.fixed.reference_grid import Grid
 from mme.inference.fixed.summed_grid import SummedGrid
-from mme.model.compressed import Compressed
 
 
 class WideGrid(Grid):
@@ -88,14 +87,15 @@ class WideGrid(Grid):
             return np.asarray(W / W.sum(axis=0))
 
 
-def reference_grid(spec: Specification, at: Mapping[str, np.ndarray], X: Any, sums: Compressed | None = None) -> Grid:
+def reference_grid(fit: Record, at: Mapping[str, np.ndarray]) -> Grid:
     """The grid with covariates at the values ``at``, at both values of a column that has two, or at their means.
 
     A transform is that of the mean of its column, f(mean(x)) and not mean(f(x)), unless ``at`` gives its value, or
     that of its column.
     """
-    bound = columns_of_factors(spec, at)
+    spec, model = fit.specification, fit.model
+    X, bound = model.X[:, : model.p_given], columns_of_factors(spec, at)
     two_valued = {name: np.array(two) for name, two in spec.two_valued.items() if name not in bound}
-    if sums is not None:
-        return SummedGrid(spec, two_valued | dict(at), bound, X, sums)
+    if model.compressed is not None:
+        return SummedGrid(spec, two_valued | dict(at), bound, X, model.compressed)
     return (WideGrid if sp.issparse(X) else Grid)(spec, two_valued | dict(at), bound, X)
