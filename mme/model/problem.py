@@ -243,6 +243,8 @@ def build_model(
     columns, names = check_fixed(X, values.size, x_names, wide=wide and residual is None)
     terms = check_terms(terms, values.size)
     terms, columns, names, unknown_parents = separate(terms, columns, names, wide=wide and residual is None)
+    if compressed is not None:
+        unknown_parents = tuple(one.counting(terms[one.term].codes, compressed.counts) for one in unknown_parents)
     structures = tuple(_structure(term) for term in terms)
     bound = None if residual is None else bind_residual(residual, column, values.size, terms, structures)
     named = partial(named_parameters, terms, structures, bound)

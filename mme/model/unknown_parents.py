@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class UnknownParents:
         """Which levels of the term are groups: the last ones."""
         J, g = self.Q.shape
         return np.arange(J - g, J)
+
+    def counting(self, codes: np.ndarray, records: np.ndarray) -> UnknownParents:
+        """The same where rows of these codes (n,) stand for so many records each."""
+        return replace(self, mean=np.asarray(records @ self.Q[codes]).ravel() / records.sum())
 
     def rows(self, codes: np.ndarray, covariates: np.ndarray | None) -> Any:
         """ZQ (n, g q) of records with these codes, (n,) or (q, n); a level that is not known is as the mean record."""

@@ -321,3 +321,18 @@ def test_groups_in_sparse_columns_are_those_in_dense_ones(genetic, options, tmp_
             np.testing.assert_allclose(getattr(fit, of)()["animal"], getattr(dense, of)()["animal"], atol=1e-6)
         np.testing.assert_allclose(fit.predict(data[:9]), dense.predict(data[:9]), atol=1e-6)
     np.testing.assert_allclose(wide.anova()["F"], dense.anova()["F"], rtol=1e-5)
+
+
+def test_an_animal_that_is_not_known_has_the_mean_of_the_records_from_chunks_too():
+    rng = np.random.default_rng(3)
+    ids = [f"a{i}" for i in range(40)]
+    parents = [[f"g{(i // j) % 3}" if i < 15 else ids[rng.integers(0, 15)] for i in range(40)] for j in (1, 2)]
+    pedigree = mme.Pedigree(ids, *parents, unknown_groups=["g0", "g1", "g2"], hermaphrodite=True)
+    data = pd.DataFrame({"animal": rng.choice(ids, 120), "f": rng.choice(["x", "y"], 120), "y": rng.normal(size=120)})
+    fits = [
+        mme.lmer("y ~ f + (1 | animal)", d, relationship={"animal": pedigree}) for d in (data, [data[:50], data[50:]])
+    ]
+    new = data[:3].assign(animal="not known")
+    here, there = (fit.predict(new, new_levels="population") for fit in fits)
+    np.testing.assert_allclose(there, here, rtol=1e-7)
+    np.testing.assert_allclose(fits[1].means("f")["mean"], fits[0].means("f")["mean"], rtol=1e-7)
