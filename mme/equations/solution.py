@@ -5,13 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi
+from typing import Protocol
 
 import numpy as np
 
 from mme.equations.assembled import AssembledEquations
 from mme.errors import MMEError
-from mme.numeric.factor import SymmetricFactor
 from mme.tables.arrays import shown
+
+
+class Inverse(Protocol):
+    """What variances ask of the coefficient matrix C."""
+
+    @property
+    def logdet(self) -> float:
+        """log |C|."""
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """C^-1 b."""
+
+    def inverse_entries(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        """Entries of C^-1 on the pattern of C."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +34,30 @@ class Iteration:
 
     steps: int
 
+    @property
+    def logdet(self) -> float:
+        """Not known without a factor."""
+        raise _without_factor()
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """Left to a factor: variances need a column of C^-1 each."""
+        raise _without_factor()
+
+    def inverse_entries(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        """Left to a factor."""
+        raise _without_factor()
+
+
+def _without_factor() -> MMEError:
+    return MMEError("the equations were solved by iteration, without a factor: variances need solve(method='direct')")
+
 
 @dataclass(frozen=True, eq=False)
 class EquationsSolution:
     """Joint solution of (H): ``beta`` (p,), ``b`` (q,), ``fitted`` and ``residuals`` (n,), and the factor."""
 
     equations: AssembledEquations
-    factor: SymmetricFactor | Iteration
+    factor: Inverse
     beta: np.ndarray
     b: np.ndarray
     fitted: np.ndarray
@@ -38,15 +69,7 @@ class EquationsSolution:
         p = self.beta.size
         unit = np.zeros((p + self.b.size, p))
         unit[:p] = np.eye(p)
-        return self._factor.solve(unit)[:p]
-
-    @property
-    def _factor(self) -> SymmetricFactor:
-        if isinstance(self.factor, Iteration):
-            raise MMEError(
-                "the equations were solved by iteration, without a factor: variances need solve(method='direct')"
-            )
-        return self.factor
+        return self.factor.solve(unit)[:p]
 
     @property
     def residual_norm(self) -> float:
@@ -59,12 +82,12 @@ class EquationsSolution:
         """Prediction error variances var(b_hat - b) (q,): diagonal of the inverse, by the selected inverse."""
         p = self.beta.size
         at = np.arange(p, p + self.b.size)
-        return self._factor.inverse_entries(at, at)
+        return self.factor.inverse_entries(at, at)
 
     @property
     def logdet(self) -> float:
         """Log-determinant of the coefficient matrix."""
-        return self._factor.logdet
+        return self.factor.logdet
 
     def criterion(self, method: str = "REML") -> float:
         """-2 log (restricted) likelihood at the given variances.

@@ -15,9 +15,9 @@ import scipy.sparse as sp
 
 from mme.equations.assembled import AssembledEquations
 from mme.equations.confounded import singular_equations
-from mme.equations.solution import EquationsSolution, Iteration
+from mme.equations.solution import EquationsSolution, Inverse, Iteration
 from mme.errors import MemoryForecastError, MMEError
-from mme.numeric.factor import NotPositiveDefiniteError, SymmetricFactor
+from mme.numeric.factor import NotPositiveDefiniteError
 from mme.numeric.limits import limits
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
@@ -128,7 +128,7 @@ class MixedModelEquations(AssembledEquations):
             )
         return self._solution(Iteration(len(steps)), joint)
 
-    def _solution(self, factor: SymmetricFactor | Iteration, joint: np.ndarray) -> EquationsSolution:
+    def _solution(self, factor: Inverse, joint: np.ndarray) -> EquationsSolution:
         beta, b = joint[: self.p], joint[self.p :]
         fitted = np.asarray(self.X @ beta + self.Z @ b)
         return EquationsSolution(self, factor, beta, b, fitted, self.y - fitted)

@@ -212,6 +212,9 @@ class DenseFactors:
         """Relationships with parameters are left to the sparse equations."""
         raise NotImplementedError
 
+    def by_level(self) -> None:
+        """Levels meet."""
+
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level (J, q, q)."""
         G = self.levels.G

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.generalised.columns import Effects, Prior
+from mme.generalised.levels import LevelFactors
 
 
 class FactorOfH(Protocol):
@@ -36,6 +37,9 @@ class FactorOfH(Protocol):
 
     def trace_with(self, b: int, precision: sp.csr_array) -> float:
         """tr(H^-1 (P (x) I)) for a symmetric P (J, J) on the pattern of K^-1 of block b."""
+
+    def by_level(self) -> LevelFactors | None:
+        """The factors of the levels, where H is a matrix a level; None where levels meet."""
 
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level, block by block (J, q, q)."""

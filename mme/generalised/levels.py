@@ -168,6 +168,10 @@ class LevelFactors:
         """Relationships with parameters are left to the sparse equations."""
         raise NotImplementedError
 
+    def by_level(self) -> LevelFactors:
+        """Themselves."""
+        return self
+
     def covariances(self) -> list[np.ndarray]:
         """T H_g^-1 T' (J, q, q)."""
         return [self.G.transpose(2, 0, 1)]

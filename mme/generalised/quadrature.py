@@ -99,8 +99,9 @@ class Quadrature(Laplace):
 
     @property
     def _levels(self) -> LevelFactors:
-        assert isinstance(self.factor, LevelFactors)
-        return self.factor
+        levels = self.factor.by_level()
+        assert levels is not None  # require_quadrature refuses levels that meet
+        return levels
 
     @property
     def _block(self) -> Block:

@@ -15,7 +15,6 @@ import numpy as np
 
 from mme.generalised.columns import Effects, Prior
 from mme.generalised.laplace import Psi
-from mme.generalised.levels import LevelFactors
 from mme.generalised.mode import Mode, find_mode
 from mme.generalised.problem import Problem
 from mme.generalised.start import start, without_random_effects
@@ -103,10 +102,10 @@ def _signs(problem: Problem) -> Iterator[np.ndarray]:
 
 def _by_level(problem: Problem, mode: Mode) -> np.ndarray:
     """(L) of each level (J,), but for a constant, or of all (1,) where levels are not independent."""
-    factor = mode.factor
-    assert factor is not None
-    if not isinstance(factor, LevelFactors):
-        return np.array([mode.value + factor.logdet])
+    assert mode.factor is not None
+    levels = mode.factor.by_level()
+    if levels is None:
+        return np.array([mode.value + mode.factor.logdet])
     block = problem.blocks[0]
-    logdet = sum(2.0 * np.log(row[-1]) for row in factor.L)
+    logdet = sum(2.0 * np.log(row[-1]) for row in levels.L)
     return -2.0 * sum_by_level(block.codes, block.J, None, mode.density.value) + (mode.u[0] ** 2).sum(axis=0) + logdet

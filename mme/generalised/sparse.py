@@ -163,6 +163,9 @@ class SparseFactors:
                 return float(np.where(family.diagonal, 1.0, 2.0) * P @ own)
         raise IndexError(b)
 
+    def by_level(self) -> None:
+        """Levels meet."""
+
     def covariances(self) -> list[np.ndarray]:
         """Lambda H^-1 Lambda' of every level (J, q, q)."""
         return [self.of.pattern.diagonal_blocks(self.covariance, t) for t in range(len(self.of.blocks))]
