@@ -72,14 +72,73 @@ class Breeding(Face):
         return curves(self.internals, name, at)
 
     @of_records
-    def variance_curve(self, name: str | None = None, *, at: Mapping[str, Any]) -> pd.DataFrame:
-        """Variances of all terms at given values of their covariates, their ``total``, and the ``share`` of one.
+    def variance_curve(self, name: str | None = None, *, at: Mapping[str, Any], se: bool = True) -> pd.DataFrame:
+        """Variances along a covariate: of each term, of the residual, their ``total``, and the ``share`` of one term.
 
-        The share of an animal's additive effects is its heritability by age. Arguments as in :meth:`curves`.
+        The share of an animal's additive effects is its heritability by age,
+
+            h^2(x) = w'G w / (sum_t w_t'G_t w_t + r(x)),
+
+        w(x) the basis of a term at x, r(x) the variance of the residual there.
+
+        Parameters
+        ----------
+        name : str, optional
+            The random term whose share it is; None: as in :meth:`ebv`.
+        at : mapping
+            Values by column, ``{"age": [1, 2, 3]}``; columns of a residual structure whose variances differ, too.
+        se : bool
+            Whether the table has ``se``, the standard error of the share by the delta method on the observed
+            information. It takes the Hessian of the criterion, as :meth:`heritability` does.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> fit.variance_curve(at={"Days": [0, 9]})[["share", "se"]].round(2)
+              share    se
+        Days
+        0      0.48  0.12
+        9      0.85  0.05
         """
-        from mme.results.curves import residual_variance, variance_curve
+        from mme.prediction.new_residuals import log_sd_along
+        from mme.results.variance_curves import variance_curve
 
-        return variance_curve(self.internals, name, at, {"residual": residual_variance(self.internals)})
+        call = None if self.made_by is None else self.made_by.arguments
+        return variance_curve(self.internals, name, at, lambda: log_sd_along(self.internals, at, call), se)
+
+    @of_records
+    def correlation_curve(self, name: str | None = None, *, at: Mapping[str, Any], se: bool = True) -> pd.DataFrame:
+        """Correlations between a level's values at each two values of a covariate: genetic correlations of ages.
+
+            rho(x, z) = w(x)'G w(z) / sqrt(w(x)'G w(x) w(z)'G w(z))
+
+        Parameters
+        ----------
+        name : str, optional
+            The random term; None: as in :meth:`ebv`.
+        at : mapping
+            Two values or more by column, ``{"age": [1, 2, 3]}``.
+        se : bool
+            Whether the table has ``se``, as in :meth:`variance_curve`.
+
+        Returns
+        -------
+        DataFrame
+            ``covariance, correlation, se``, a row each pair of values, ``age`` and ``age.2``.
+
+        Examples
+        --------
+        >>> import mme
+        >>> fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+        >>> fit.correlation_curve(at={"Days": [0, 9]}).round(2)
+                     covariance  correlation    se
+        Days Days.2
+        0    9           698.53         0.47  0.25
+        """
+        from mme.results.variance_curves import correlation_curve
+
+        return correlation_curve(self.internals, name, at, se)
 
     @of_records
     def pev_matrix(self, name: str | None = None, *, levels: Any = None, differences: bool = False) -> pd.DataFrame:

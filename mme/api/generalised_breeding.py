@@ -43,17 +43,24 @@ class GeneralisedBreeding(GeneralisedFace):
         return curves(self.internals, name, at)
 
     def variance_curve(
-        self, name: str | None = None, *, at: Mapping[str, Any], method: str | None = None
+        self, name: str | None = None, *, at: Mapping[str, Any], method: str | None = None, se: bool = True
     ) -> pd.DataFrame:
-        """Variances of all terms and of the distribution at given values of covariates, their ``total``, a ``share``.
+        """Variances of all terms and of the distribution along a covariate, their ``total``, the ``share`` of a term.
 
         As :meth:`mme.Fit.variance_curve`, on the scale of the link; ``method`` as in :meth:`variance_shares`.
         """
-        from mme.results.curves import variance_curve
-        from mme.results.generalised_shares import distribution_variance
+        from mme.results.variance_curves import generalised_variance_curve
 
-        rest = {"distribution": distribution_variance(self.internals, method)}
-        return variance_curve(self.internals, name, at, rest)
+        return generalised_variance_curve(self.internals, name, at, method, se)
+
+    def correlation_curve(self, name: str | None = None, *, at: Mapping[str, Any], se: bool = True) -> pd.DataFrame:
+        """Correlations between a level's values at each two values of a covariate.
+
+        As :meth:`mme.Fit.correlation_curve`, on the scale of the link.
+        """
+        from mme.results.variance_curves import generalised_correlation_curve
+
+        return generalised_correlation_curve(self.internals, name, at, se)
 
     def pev_matrix(self, name: str | None = None, *, levels: Any = None, differences: bool = False) -> pd.DataFrame:
         """Covariances of errors b_hat - b between levels, or variances of differences: as :meth:`mme.Fit.pev_matrix`.

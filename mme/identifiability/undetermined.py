@@ -63,8 +63,8 @@ def described(model: Model, parts: list[TermDerivatives], found: DerivativeProdu
         parameters |= open_
         sigma |= of_sigma
         names += ["the residuals"] * of_sigma
-        if not names:  # no variance is among them: a correlation of columns that never meet in a level
-            alone = [name for name, is_open in zip(model.theta_names, open_.tolist(), strict=True) if is_open]
+        if not names:  # no variance is among them: correlations of columns that no levels, nor their relatives, share
+            alone = [name for name, is_open in zip(_parameters_in_words(model), open_.tolist(), strict=True) if is_open]
             sentences.append(f"the data do not determine {_listed(alone)}")
             continue
         zero = [name for name in gone if name in names]
@@ -115,6 +115,19 @@ def _held_names(term: Term, columns: np.ndarray) -> list[str]:
     return [f"{term.columns[j]} by {term.name}" for j in np.flatnonzero(columns).tolist()]
 
 
+def _parameters_in_words(model: Model) -> list[str]:
+    """The parameters of theta in a sentence: the correlation of two columns, or the name of what is none."""
+    names = list(model.theta_names)
+    start = 0
+    for term, whole in zip(model.terms, model.structures, strict=True):
+        for j, (row, col) in enumerate(zip(*whole.entries, strict=True) if whole.entries is not None else ()):
+            if row != col:
+                one, other = (term.columns[c] for c in sorted((row, col)))
+                names[start + j] = f"the correlation of {one} and {other} by {term.name}"
+        start += whole.k
+    return names
+
+
 def _components(null: np.ndarray, parts: list[TermDerivatives]) -> Iterator[np.ndarray]:
     """Sets of rows, as bool, that no combination and no term ties to others; those in no combination left out."""
     tied = np.abs(null.T @ null) > NOTHING
@@ -141,7 +154,7 @@ def _touched(model: Model, parts: list[TermDerivatives], null: np.ndarray) -> tu
             (rows, cols), H = inner.entries, np.abs(change).max(axis=0) > NOTHING * largest
             sd = np.diag(H)
             open_[own] = H[rows, cols] | ((rows != cols) & (sd[rows] | sd[cols]))
-            among = sd if sd.any() else H.any(axis=0)
+            among = sd  # none where covariances alone are open
         else:
             open_[own] = np.abs(null[:, part.rows] * np.abs(part.D).max(axis=(1, 2))).max(axis=0) > NOTHING * largest
             among = inner.columns_of(open_[own])

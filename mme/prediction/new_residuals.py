@@ -52,6 +52,27 @@ def new_variances(fit: Fitted, newdata: Any, n: int, call: Mapping[str, Any] | N
         raise MMEError(f"{error}; or {weights.partition(': ')[2]}") from None
 
 
+def log_sd_along(
+    fit: Fitted, at: Mapping[str, Any], call: Mapping[str, Any] | None
+) -> Callable[[np.ndarray], np.ndarray | float]:
+    """Log standard deviations of residuals (m,) at m values of their columns, in units of sigma, as a function of phi.
+
+    Raises
+    ------
+    MMEError
+        The residual variances differ, and these columns do not say how.
+    """
+    table = {column: np.atleast_1d(np.asarray(values)) for column, values in at.items()}
+    try:
+        found = new_variances(fit, table, max(map(len, table.values())), call)
+    except MMEError as error:
+        raise MMEError(
+            f"the residual variances of this fit differ among the records ({str(error).partition(';')[0]}); give the "
+            "columns of the residual structure in at= too, or take fit.vpredict(), which has them by name"
+        ) from None
+    return (lambda phi: 0.0) if found is None else found.log_sd
+
+
 def structure_on_new_rows(fit: Fitted, newdata: Any, n: int, call: Mapping[str, Any]) -> Bound:
     """The structure that ``call`` has as the user wrote it, bound to n new rows, or to those of the fit and then these.
 

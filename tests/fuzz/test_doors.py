@@ -99,7 +99,7 @@ _RIGHT: dict[str, Any] = {"factors": "f", "y": TABLE["y"], "L": {"x": 1}, "hypot
 _RIGHT["x"] = "x"
 _RIGHT["function"] = "V_g / (V_g + V_res)"
 _FEW: dict[str, dict[str, Any]] = {"bootstrap": {"n": 1, "workers": 1}, "draws": {"n": 2}}
-_FEW |= {key: {"at": {"x": [0.0, 1.0]}} for key in ("curves", "variance_curve")}
+_FEW |= {key: {"at": {"x": [0.0, 1.0]}} for key in ("curves", "variance_curve", "correlation_curve")}
 _DRAWN = ("caterpillar", "shrinkage", "groups", "residuals", "qq", "variance", "zeta")
 _WRITTEN = ("save", "report")  # they would write files of odd names
 

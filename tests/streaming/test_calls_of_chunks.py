@@ -60,8 +60,8 @@ METHODS = """
     ranef ranova reliability shrinkage tidy variances vif
 """
 OTHERS = """
-    augment average_difference bootstrap contrast cooks_distance cullis curves dfbeta diagnose draws dropped
-    ebv engine fixed_names for_marginaleffects formula glance heritability internals kenward_roger loglik
+    augment average_difference bootstrap contrast cooks_distance correlation_curve cullis curves dfbeta diagnose draws
+    dropped ebv engine fixed_names for_marginaleffects formula glance heritability internals kenward_roger loglik
     made_by method methods_text model optimum pev_matrix plot refit relationships report residual
     satterthwaite save scaled_residuals simulate singular step summary table theta_names variance_curve
     variance_shares vpredict
