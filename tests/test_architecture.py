@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,6 +92,7 @@ def imports(tree: ast.AST, late: bool = False) -> Iterator[Import]:
             yield from imports(node, late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
 
 
+@cache
 def imports_of(room: str) -> list[Import]:
     return list(imports(ast.parse(FILES[room].read_text())))
 
@@ -114,11 +116,14 @@ def test_few_files_stand_outside_the_folders():
     assert len(list(PACKAGE.glob("*.py"))) <= 10
 
 
-@pytest.mark.parametrize("room", FILES)
-def test_a_folder_imports_only_from_folders_above_it(room):
-    above = set(ORDER[: ORDER.index(place(room)) + 1])
-    downwards = [f"line {line}: mme.{other}" for other, line in rooms_imported(room) if place(other) not in above]
-    assert not downwards, f"mme/{room} imports from below: {', '.join(downwards)}"
+def test_a_folder_imports_only_from_folders_above_it():
+    downwards = [
+        f"mme/{room}, line {line}: mme.{other}"
+        for room in FILES
+        for other, line in rooms_imported(room)
+        if place(other) not in ORDER[: ORDER.index(place(room)) + 1]
+    ]
+    assert not downwards, "imports from below"
 
 
 def test_no_two_rooms_import_each_other_through_any_chain():
@@ -129,15 +134,14 @@ def test_no_two_rooms_import_each_other_through_any_chain():
         pytest.fail(" -> ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("room", [room for room in FILES if place(room) not in {"api", "sklearn", "__init__", "cli"}])
-def test_rooms_below_the_face_do_not_know_it(room):
-    names = {found.name for found in imports_of(room)}
-    assert "Fit" not in names
+def test_rooms_below_the_face_do_not_know_it():
+    below = [room for room in FILES if place(room) not in {"api", "sklearn", "__init__", "cli"}]
+    assert not [room for room in below if "Fit" in {found.name for found in imports_of(room)}]
 
 
-@pytest.mark.parametrize("room", [room for room in FILES if room != "__init__"])
-def test_rooms_are_named_by_imports_and_not_by_strings(room):
-    assert "import_module" not in FILES[room].read_text()
+def test_rooms_are_named_by_imports_and_not_by_strings():
+    rooms = [room for room in FILES if room != "__init__"]
+    assert not [room for room in rooms if "import_module" in FILES[room].read_text()]
 
 
 def door_of(found: Import) -> tuple[str, str | None]:
@@ -147,27 +151,28 @@ def door_of(found: Import) -> tuple[str, str | None]:
     return next(((name, DOORS[name]) for name in names if name in DOORS), (names[-1], None))
 
 
-@pytest.mark.parametrize("room", FILES)
-def test_outside_libraries_enter_by_their_own_door(room):
-    for found in imports_of(room):
-        library, door = door_of(found)
-        allowed = door is None or room == door or room.startswith(f"{door}.")
-        assert allowed, f"mme/{room}, line {found.line}: only mme/{door} may import {library}"
+def test_outside_libraries_enter_by_their_own_door():
+    for room in FILES:
+        for found in imports_of(room):
+            library, door = door_of(found)
+            allowed = door is None or room == door or room.startswith(f"{door}.")
+            assert allowed, f"mme/{room}, line {found.line}: only mme/{door} may import {library}"
 
 
-@pytest.mark.parametrize("room", FILES)
-def test_slow_libraries_are_imported_where_they_are_used(room):
-    for found in imports_of(room):
-        library = found.module.partition(".")[0]
-        assert found.late or library not in ON_DEMAND, f"mme/{room}, line {found.line}: import {library} in a function"
+def test_slow_libraries_are_imported_where_they_are_used():
+    for room in FILES:
+        for found in imports_of(room):
+            library = found.module.partition(".")[0]
+            assert found.late or library not in ON_DEMAND, f"mme/{room}, line {found.line}: import {library} later"
 
 
-@pytest.mark.parametrize("room", FILES)
-def test_the_library_imports_nothing_of_the_tests(room):
-    modules = {found.module.partition(".")[0] for found in imports_of(room)}
-    assert not modules & {"pytest", "hypothesis", "mpmath", "dense", "cases", "designs"}
+def test_the_library_imports_nothing_of_the_tests():
+    of_tests = {"pytest", "hypothesis", "mpmath", "dense", "cases", "designs"}
+    imported = {(room, found.module.partition(".")[0]) for room in FILES for found in imports_of(room)}
+    assert not [(room, module) for room, module in imported if module in of_tests]
 
 
+@cache
 def fresh(code: str) -> Any:
     """What a fresh interpreter prints, read as JSON."""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
