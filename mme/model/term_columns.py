@@ -73,9 +73,19 @@ def related_codes(codes: np.ndarray, levels: np.ndarray, relationship: Any, name
     if unknown.any():
         raise MMEError(
             f"grouping factor '{name}': {int(unknown.sum())} of {levels.size} levels are not in its relationship "
-            f"({named(levels[unknown].tolist())}); add them to the pedigree or relationship, or drop their records"
+            f"({named(levels[unknown].tolist())}); {_what_to_do(relationship, labels_of(levels[unknown]))}"
         )
     return np.append(place, -1)[codes], related  # the code -1, of a missing label, is the last one
+
+
+def _what_to_do(relationship: Any, unknown: list[str]) -> str:
+    """What to do about labels that are no levels of a relationship."""
+    if getattr(relationship, "is_copy", None) is not None and any(map(relationship.is_copy, unknown)):
+        return (
+            "some are copies of a genotype that has another label there: give the records a column of genotypes, "
+            "pedigree.genotype(labels), and take it as the grouping factor"
+        )
+    return "add them to the pedigree or relationship, or drop their records"
 
 
 def checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:

@@ -24,6 +24,7 @@ from mme.numeric.lapack import cholesky, cholesky_inverse
 from mme.numeric.memory import require
 from mme.relationship.genomic import centred, genomic_matrix
 from mme.relationship.pedigree import Pedigree
+from mme.relationship.recursion import recursive_precision
 from mme.tables.arguments import count
 from mme.tables.arrays import shown
 from mme.tables.labels import labels_of, name
@@ -255,14 +256,8 @@ def _inverse_of(pedigree: Pedigree, own: np.ndarray) -> tuple[sp.csc_array, floa
     """A^-1 and log|A| of animals that have all their ancestors among them."""
     place = np.full(pedigree.animals.size + 1, -1)
     place[own] = np.arange(own.size)
-    entries = [(np.arange(own.size), np.arange(own.size), np.ones(own.size))]
-    for parent in (place[pedigree.sire[own]], place[pedigree.dam[own]]):
-        has = np.flatnonzero(parent >= 0)
-        entries.append((has, parent[has], np.full(has.size, -0.5)))
-    rows, cols, values = (np.concatenate(part) for part in zip(*entries, strict=True))
-    d = pedigree.mendelian[own]
-    I_P = sp.csr_array((values, (rows, cols)), shape=(own.size, own.size))
-    return sp.csc_array(I_P.T @ (sp.diags_array(1.0 / d) @ I_P)), float(np.log(d).sum())
+    d, parents = pedigree.mendelian[own], [(place[one[own]], 0.5) for one in (pedigree.sire, pedigree.dam)]
+    return recursive_precision(parents, d, own.size), float(np.log(d).sum())
 
 
 def _with_ancestors(pedigree: Pedigree, at: np.ndarray) -> np.ndarray:

@@ -14,12 +14,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.relationship.known import Relationship
 from mme.relationship.parentage import NOBODY
 from mme.relationship.pedigree import Pedigree
+from mme.relationship.recursion import recursive_precision
 from mme.tables.labels import label_array, labels_of
 from mme.tables.spelling import labels_of as texts_of
 
@@ -74,14 +74,8 @@ def _without_dams(whole: Pedigree, labels: dict[str, Any]) -> Relationship:
     sire, dam = whole.sire[own], whole.dam[own]
     father = np.where(dam >= 0, whole.sire[dam], -1)
     d = whole.mendelian[own] + np.where(dam >= 0, 0.25 * whole.mendelian[dam], 0.0)
-    entries = [(np.arange(own.size), np.arange(own.size), np.ones(own.size))]
-    for parent, share in ((sire, -0.5), (father, -0.25)):
-        has = np.flatnonzero(parent >= 0)
-        entries.append((has, place[parent[has]], np.full(has.size, share)))
-    rows, cols, values = (np.concatenate(part) for part in zip(*entries, strict=True))
-    I_P = sp.csr_array((values, (rows, cols)), shape=(own.size, own.size))
-    precision = sp.csc_array(I_P.T @ (sp.diags_array(1.0 / d) @ I_P))
-    precision.sort_indices()
+    parents = [(np.where(parent >= 0, place[parent], -1), share) for parent, share in ((sire, 0.5), (father, 0.25))]
+    precision = recursive_precision(parents, d, own.size)
     levels = label_array([labels[one] for one in whole.animals[own].tolist()])
     made = Relationship._known(levels, precision, float(np.log(d).sum()))
     made.diagonal = 1.0 + whole.inbreeding[own]

@@ -11,10 +11,13 @@ import scipy.sparse as sp
 from mme.errors import MMEError
 from mme.numeric.limits import limits
 from mme.numeric.memory import require
+from mme.relationship.clones import Genotypes, one_genotype_each
 from mme.relationship.contributions import sparse_contributions
 from mme.relationship.inbreeding import group_contributions, inbreeding, mendelian_variances, relationships, tabular
 from mme.relationship.known import Relationship
 from mme.relationship.parentage import generations_of_selfing, read_parentage
+from mme.relationship.parents_first import ParentsFirst
+from mme.relationship.recursion import recursive_precision
 from mme.tables.arguments import number, yes_or_no
 from mme.tables.labels import label_array, labels_of, name
 from mme.tables.spelling import places
@@ -57,6 +60,9 @@ class Pedigree:
     selfed : (n,) numbers, optional
         Generations t of selfing by single seeds after the cross of a row, or from a founder: ASReml's ``fgen``, F = 1 -
         (1 - F_0) / 2^t. ``np.inf`` is a doubled haploid. None: nobody.
+    identical_to : (n,) labels, optional
+        The animal whose genotype that of a row is: the other of monozygotic twins, the ortet of a ramet. All labels of
+        a genotype are one level, :meth:`genotype` says which; a copy needs no parents. None, or missing: nobody.
 
     Attributes
     ----------
@@ -103,10 +109,14 @@ class Pedigree:
         group_variance: float | None = None,
         hermaphrodite: bool = False,
         selfed: Any = None,
+        identical_to: Any = None,
     ) -> None:
         if group_variance is not None:
             needed = "group_variance must be a positive number or None (fixed groups)"
             group_variance = number(group_variance, needed, lambda variance: variance > 0.0)
+        self._genotypes = Genotypes({})
+        if identical_to is not None:
+            self._genotypes, (animal, sire, dam) = one_genotype_each(animal, sire, dam, identical_to)
         read = read_parentage(animal, sire, dam, unknown_groups, yes_or_no(hermaphrodite, "hermaphrodite"))
         self.animals, self.groups, self.sire, self.dam = read.animals, read.groups, read.sire, read.dam
         self.group_variance = group_variance
@@ -114,7 +124,8 @@ class Pedigree:
         self._generation = read.generation
         self._outbred = np.ones(self.animals.size)  # 2^-t
         if selfed is not None:
-            self._outbred[self._positions(labels_of(animal, "animal"))] = 0.5 ** generations_of_selfing(selfed, animal)
+            outbred = 0.5 ** generations_of_selfing(selfed, animal)
+            np.minimum.at(self._outbred, self._positions(labels_of(animal, "animal")), outbred)
 
     def __repr__(self) -> str:
         founders = int((self._generation == 0).sum())
@@ -124,8 +135,8 @@ class Pedigree:
     @cached_property
     def _of_cross(self) -> np.ndarray:
         """Half the relationship of the parents of each animal (n,)."""
-        F, order = np.empty(self.animals.size), self._order
-        F[order] = inbreeding(*self._sorted_parents, self._generation_or_last[order], self._outbred[order])
+        F, first = np.empty(self.animals.size), self.parents_first
+        F[first.order] = inbreeding(*first.parents, first.generation[first.order], self._outbred[first.order])
         return F
 
     @cached_property
@@ -150,16 +161,10 @@ class Pedigree:
     def Ainv(self) -> sp.csc_array:
         """The inverse relationship matrix (J, J), sparse; with groups A*, and 1 / group_variance on their diagonal."""
         n, g = self.animals.size, self.groups.size
-        row = np.arange(n)
-        sire, dam = self.sire >= 0, self.dam >= 0
-        rows = np.concatenate([row, row[sire], row[dam]])
-        columns = np.concatenate([row, self.sire[sire], self.dam[dam]])
-        values = np.repeat([1.0, -0.5], [n, rows.size - n])
-        I_P = sp.csr_array((values, (rows, columns)), shape=(n, n + g))
-        inverse = sp.csc_array(I_P.T @ (sp.diags_array(1.0 / self.mendelian) @ I_P))
+        inverse = recursive_precision([(self.sire, 0.5), (self.dam, 0.5)], self.mendelian, n + g)
         if self.group_variance is not None:
             inverse = inverse + sp.diags_array(np.repeat([0.0, 1.0 / self.group_variance], [n, g]), format="csc")
-        inverse.sort_indices()
+            inverse.sort_indices()
         return inverse
 
     @property
@@ -199,13 +204,13 @@ class Pedigree:
     @cached_property
     def Q(self) -> np.ndarray:
         """Fraction of each animal that comes from each group of unknown parents (n, g)."""
-        n, order = self.animals.size, self._order
+        n, order = self.animals.size, self.sorted
         handed = np.zeros((n, self.groups.size))
         for parent in (self.sire, self.dam):
             from_group = np.flatnonzero(parent >= n)
             handed[from_group, parent[from_group] - n] += 0.5
         Q = np.empty_like(handed)
-        Q[order] = group_contributions(*self._sorted_parents, handed[order])
+        Q[order] = group_contributions(*self.parents_first.parents, handed[order])
         return Q
 
     @cached_property
@@ -238,16 +243,32 @@ class Pedigree:
             ". Ask for a subset, or work with the sparse Ainv",
             always=True,
         )
-        parents = self._sorted_parents
+        first = self.parents_first
         if self.animals.size <= limits().tabular_animals:
-            return tabular(*parents, self._outbred[self._order])[np.ix_(self._rank[rows], self._rank[cols])]
-        return relationships(*parents, self.mendelian[self._order], self._rank[rows], self._rank[cols])
+            return tabular(*first.parents, self._outbred[first.order])[np.ix_(first.rank[rows], first.rank[cols])]
+        return relationships(*first.parents, self.mendelian[first.order], first.rank[rows], first.rank[cols])
 
     def positions(self, labels: Any) -> np.ndarray:
         """Where these animals stand among the levels."""
         return self._positions(labels_of(labels, "labels"))
 
+    def genotype(self, labels: Any) -> np.ndarray:
+        """The level of each of these animals (k,): its own label, or for a copy that of its genotype.
+
+        Examples
+        --------
+        >>> twins = Pedigree(["a", "b"], ["s", "s"], ["d", "d"], identical_to=[None, "a"])
+        >>> twins.genotype(["a", "b", "s"]).tolist(), twins.levels.tolist()
+        (['a', 'a', 's'], ['a', 's', 'd'])
+        """
+        return np.asarray(self.levels[self.positions(labels)])
+
+    def is_copy(self, text: str) -> bool:
+        """Whether this is the text of a label that :meth:`genotype` gives another."""
+        return text in self._genotypes.label_of
+
     def _positions(self, labels: list[Any]) -> np.ndarray:
+        labels = self._genotypes.labels(labels)
         found = np.array([self._position.get(label, -1) for label in labels], dtype=np.int64)
         if (found < 0).any():
             found = places(label_array(labels), self.animals)
@@ -260,37 +281,16 @@ class Pedigree:
     def _position(self) -> dict[Any, int]:
         return {label: i for i, label in enumerate(self.animals.tolist())}
 
-    def _known(self, parent: np.ndarray) -> np.ndarray:
-        """Parents that are animals; a group is no relative."""
-        return np.where(parent < self.animals.size, parent, -1) if self.groups.size else parent
-
     @cached_property
-    def _generation_or_last(self) -> np.ndarray:
-        """Generation of a parent; animals without offspring come after all of them."""
-        n, last = self.animals.size, int(self._generation.max()) + 1
-        generation = np.full(n + 1, last)
-        for parent in (self._known(self.sire), self._known(self.dam)):
-            generation[parent] = self._generation[parent]
-        return generation[:n]
-
-    @cached_property
-    def _order(self) -> np.ndarray:
-        """Animals, parents before offspring."""
-        return np.argsort(self._generation_or_last, kind="stable")
+    def parents_first(self) -> ParentsFirst:
+        """An order of the animals in which parents come before their offspring."""
+        return ParentsFirst.of(self._known(self.sire), self._known(self.dam), self._generation)
 
     @property
     def sorted(self) -> np.ndarray:
         """Positions of the animals (n,), parents before offspring."""
-        return self._order
+        return self.parents_first.order
 
-    @cached_property
-    def _rank(self) -> np.ndarray:
-        rank = np.empty(self._order.size + 1, dtype=np.int64)
-        rank[self._order] = np.arange(self._order.size)
-        rank[-1] = -1  # of an unknown parent
-        return rank
-
-    @property
-    def _sorted_parents(self) -> tuple[np.ndarray, np.ndarray]:
-        rank, order = self._rank, self._order
-        return rank[self._known(self.sire)[order]], rank[self._known(self.dam)[order]]
+    def _known(self, parent: np.ndarray) -> np.ndarray:
+        """Parents that are animals; a group is no relative."""
+        return np.where(parent < self.animals.size, parent, -1) if self.groups.size else parent

@@ -21,6 +21,7 @@ from mme.errors import MMEError
 from mme.numeric.memory import require
 from mme.relationship.known import Relationship
 from mme.relationship.pedigree import Pedigree
+from mme.relationship.recursion import recursive_precision
 from mme.tables.arguments import number
 from mme.tables.labels import labels_of, name
 
@@ -72,13 +73,10 @@ def sex_linked(pedigree: Pedigree, females: Any, *, dosage: float = 1.0) -> Rela
     d = np.where(female, 1.0, 0.5) - own[sire] - 0.25 * own[pedigree.dam]
     if (lost := d < _NO_SAMPLING).any():
         raise MMEError(f"the dams of {name(pedigree.animals[lost].tolist())} are completely inbred: S is singular")
-    of_sire, of_dam = np.flatnonzero(sire >= 0), np.flatnonzero(pedigree.dam >= 0)
-    rows = np.concatenate([np.arange(n), of_sire, of_dam])
-    columns = np.concatenate([np.arange(n), sire[of_sire], pedigree.dam[of_dam]])
-    values = np.repeat([1.0, -1.0, -0.5], [n, of_sire.size, of_dam.size])
+    inverse = recursive_precision([(sire, 1.0), (pedigree.dam, 0.5)], d, n)
     copies = np.where(female, 1.0, float(dosage))
-    I_P = sp.csr_array((values / copies[columns], (rows, columns)), shape=(n, n))
-    precision = sp.csc_array(I_P.T @ (sp.diags_array(1.0 / d) @ I_P))
+    scale = sp.diags_array(1.0 / copies)
+    precision = sp.csc_array(scale @ inverse @ scale)
     precision.sort_indices()
     made = Relationship._known(pedigree.animals, precision, float(np.log(d).sum() + 2.0 * np.log(copies).sum()))
     made.diagonal = np.diag(S) * copies**2
