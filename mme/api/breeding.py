@@ -30,8 +30,8 @@ class Breeding(Face):
         Returns
         -------
         DataFrame
-            A row a level, of several coefficients a row for each (``effect``). ``inbreeding`` is K_gg - 1; ``records``
-            counts those whose covariate is not zero.
+            One row per level, and per coefficient where there are several (``effect``). ``inbreeding`` is K_gg - 1;
+            ``records`` counts those whose covariate is not zero.
 
         Examples
         --------
@@ -48,7 +48,7 @@ class Breeding(Face):
 
     @of_records
     def curves(self, name: str | None = None, *, at: Mapping[str, Any]) -> pd.DataFrame:
-        """A random regression at given values of its covariate: the table of :meth:`ebv`, a row a level and value.
+        """A random regression at given values of its covariate: the table of :meth:`ebv`, one row per level and value.
 
         Parameters
         ----------

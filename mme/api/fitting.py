@@ -97,7 +97,7 @@ def fit(
         within a stated share of their standard errors of the exact ones (``fit.engine``), and variances of random
         effects are not there. ``"auto"`` is exact where that is forecast to end.
     progress : bool or callable
-        True shows a bar on stderr, or where nobody watches (a file, a pipe) a line an evaluation; a callable gets
+        True shows a bar on stderr, or where nobody watches (a file, a pipe) one line per evaluation; a callable gets
         (evaluation, criterion, theta).
 
     Returns
@@ -189,7 +189,7 @@ def lmer(
         levels it has); for ``str(animal, dam)`` that is ``"animal"``.
     contrasts : mapping, optional
         Codings of factors in the fixed part, by the factor's name: ``"treatment"``, ``"sum"``, ``"helmert"``,
-        ``"poly"``, ``"SAS"``, ``"sdif"``, or a matrix of your own, a row a level in their order, or by label in a
+        ``"poly"``, ``"SAS"``, ``"sdif"``, or a matrix of your own, one row per level in their order, or by label in a
         table or a mapping: ``{"dose": "helmert", "arm": {"a": -0.5, "b": 0.5}}``. As in lme4 the random part keeps
         its own: ``(C(f, contr.sum) || g)``.
     subset : text or array of booleans, optional

@@ -92,7 +92,7 @@ class FixedEffects(Face):
     ) -> pd.DataFrame:
         """Tests of L beta = rhs, row by row (``estimate, se, df, t, p``) or ``joint`` (``num_df, den_df, F, p``).
 
-        L is a vector or matrix with a column a fixed effect, a table with their names, or {name: weight}. What the data
+        L is a vector or matrix (one column per fixed effect), a table with names, or {name: weight}. What the data
         do not determine is refused, and so are right sides of dependent rows that contradict each other. ``ddf``,
         ``robust`` and ``cluster`` as in :meth:`coefficients`; joint tests by clusters are Hotelling's (HTZ).
         """

@@ -34,7 +34,7 @@ class GeneralisedBreeding(GeneralisedFace):
         return framed(breeding_values(self.internals, name, of))
 
     def curves(self, name: str | None = None, *, at: Mapping[str, Any]) -> pd.DataFrame:
-        """A random regression at given values of its covariate: the table of :meth:`ebv`, a row a level and value.
+        """A random regression at given values of its covariate: the table of :meth:`ebv`, one row per level and value.
 
         As :meth:`mme.Fit.curves`, on the scale of the link.
         """

@@ -70,7 +70,7 @@ class GeneralisedOutput(GeneralisedFace):
         effects : str or sequence of str
             ``"fixed"`` effects, on the scale of the link; ``"variance"``: standard deviations and correlations of the
             random effects, then the parameters of the family, with standard errors by the delta method and intervals
-            as those of :meth:`confint`; ``"blup"``: a row a level and coefficient of a grouping
+            as those of :meth:`confint`; ``"blup"``: one row per level and coefficient of a grouping
             factor, the modes, ``std_error`` the root of var(b | y) at them, parameters taken as known.
         level : float
             Of the intervals ``lower, upper``, by the normal distribution.

@@ -43,7 +43,7 @@ class GeneralisedRandomEffects(GeneralisedFace):
         return generalised_pev(self.internals, by)
 
     def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
-        """Reliability 1 - PEV / var(b) of each mode: a row a level, a column a coefficient.
+        """Reliability 1 - PEV / var(b) of each mode: one row per level, one column per coefficient.
 
         What is uncertain about theta can make the PEV larger than var(b) where hardly anything is known: it is below
         zero there.

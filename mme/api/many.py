@@ -52,10 +52,10 @@ def lmer_many(
     formula : str
         The right side of the model, ``"~ group + (1 | donor)"``.
     data : data frame or mapping
-        Covariates and grouping factors, a row a sample.
+        Covariates and grouping factors, one row per sample.
     responses : (n, m) array, sparse matrix, frame, AnnData or iterator of these
-        A column a response, a row a sample, in the order of the rows of ``data``; NaN where a value is missing. A
-        mapping has a column a name. A memory map is read block by block. An interruption keeps what is done.
+        One column per response, one row per sample in the order of ``data``; NaN where a value is missing. A mapping
+        has one column per name. A memory map is read block by block. An interruption keeps what is done.
     method, REML
         As in :func:`mme.lmer`.
     ddf : str
@@ -75,7 +75,7 @@ def lmer_many(
     Returns
     -------
     ManyFits
-        Tables with a row a response: ``estimate``, ``se``, ``df``, ``t``, ``p``, ``variances``, ``fits``;
+        Tables with one row per response: ``estimate``, ``se``, ``df``, ``t``, ``p``, ``variances``, ``fits``;
         ``test(name)`` adjusts p-values over the responses, and squeezes variances by ``moderate=True``.
 
     Raises
@@ -83,7 +83,7 @@ def lmer_many(
     FormulaError
         The formula has a left side.
     MMEError
-        Responses do not have a row a sample. A response that cannot be fitted is no error, but has a reason in
+        Responses do not have one row per sample. A response that cannot be fitted is no error, but has a reason in
         ``failures``.
 
     Examples

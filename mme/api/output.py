@@ -173,7 +173,7 @@ class Output(Face):
         effects : str or sequence of str
             ``"fixed"`` effects; ``"variance"``: standard deviations and correlations of the random effects, parameters
             of the residual structure and the residual standard deviation, ``std_error`` by the observed information
-            and ``lower, upper`` on the scale without bounds (logarithm, Fisher's z); ``"blup"``: a row a level and
+            and ``lower, upper`` on the scale without bounds (logarithm, Fisher's z); ``"blup"``: one row per level and
             coefficient of a grouping factor, ``std_error`` the root of var(b | y) and ``lower, upper`` by the normal
             quantile: variances are taken as known, as in lme4's intervals.
         ddf : str

@@ -64,7 +64,7 @@ def simulate_model(
     Returns
     -------
     DataFrame
-        (rows, nsim), a column a response.
+        (rows, nsim), one column per response.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def power(
     Returns
     -------
     PowerCurve
-        ``table`` with a row a design: its sizes, ``n`` records, ``nsim``, ``power`` with the ends ``lower`` and
+        ``table`` with one row per design: its sizes, ``n`` records, ``nsim``, ``power`` with the ends ``lower`` and
         ``upper`` of its 95 % interval, the share of ``singular`` fits, the number of ``failed`` ones. ``plot()``
         draws it.
 

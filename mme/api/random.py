@@ -32,7 +32,7 @@ class RandomEffects(Face):
         Returns
         -------
         dict of DataFrame
-            By name of the factor or term: a row a level, a column a coefficient.
+            By name of the factor or term: one row per level, one column per coefficient.
 
         Examples
         --------
@@ -79,7 +79,7 @@ class RandomEffects(Face):
         return random_effects.pev(self.internals, by, levels)
 
     def reliability(self, by: str = "factor", *, levels: Mapping[str, Any] | None = None) -> dict[str, pd.DataFrame]:
-        """Reliability 1 - PEV / var(b) of each prediction: a row a level, a column a coefficient.
+        """Reliability 1 - PEV / var(b) of each prediction: one row per level, one column per coefficient.
 
         var(b) counts inbreeding (K_gg = 1 + F_g). Where unknown parents have fixed groups, the PEV is of the animal's
         value with its groups, as :meth:`ranef` gives it, while var(b) counts no groups: the reliability is NaN where

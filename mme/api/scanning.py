@@ -44,7 +44,7 @@ def scan(
         The model without candidates. Of a mapping, the fit of each of ``groups``: one without the chromosome's own
         markers in its relationship for each chromosome.
     candidates : (rows, m) array, frame, sparse matrix, memory map or reader of a bed file
-        A column a candidate, a row for each row of the data of the fit. A missing value is the mean of its column. An
+        One column per candidate, one row per row of the fit's data. A missing value is the mean of its column. An
         array (rows, m, c) has candidates of c columns, tested jointly by F (additive and dominance codes).
     groups : (m,) array, optional
         Which fit of the mapping each candidate is tested in.
@@ -60,7 +60,7 @@ def scan(
     Returns
     -------
     Scan
-        ``table`` with a row a candidate, ``top(n)``, ``inflation``.
+        ``table`` with one row per candidate, ``top(n)``, ``inflation``.
 
     Raises
     ------

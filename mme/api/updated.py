@@ -64,7 +64,7 @@ class Updated(Shared):
         Returns
         -------
         DataFrame
-            A row a deletion, the model itself first: ``npar, loglik, aic, lrt, df, p`` as lmerTest has them, p by
+            One row per deletion, the model itself first: ``npar, loglik, aic, lrt, df, p`` as lmerTest has them, p by
             chi-square on df; and ``p_boundary``, which counts that a variance of zero is the edge of its range, by the
             mixture that ``reference`` names (:func:`mme.anova`), where that is known.
 

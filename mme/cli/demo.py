@@ -37,7 +37,7 @@ def demo(directory: Path) -> None:
 
 
 def shrinkage_text(fit: Fit) -> str:
-    """A line a subject: its own regression, its BLUPs, and on a scale how far its slope was drawn to the BLUE."""
+    """One line per subject: its own regression, its BLUPs, and on a scale how far its slope was drawn to the BLUE."""
     beta, blup, table = fit.beta, fit.ranef()["Subject"], fit.shrinkage()["Subject"]
     n, own, partial, weight = (table[name].unstack() for name in ("n", "no_pooling", "partial_pooling", "weight"))
     low, high = own["Days"].min(), own["Days"].max()

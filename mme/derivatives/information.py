@@ -242,7 +242,7 @@ def _squares(W: np.ndarray) -> np.ndarray:
 class Met:
     """What the absorbed block meets: ``grams`` C_a'C_b (q, q, m, m), ``taken`` the diagonals of C_a H_2 C_b' (q, q, J).
 
-    Neither needs C H_2, which has a row a level and no zeros.
+    Neither needs C H_2, which has one row per level and no zeros.
     """
 
     grams: np.ndarray

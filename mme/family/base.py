@@ -88,7 +88,7 @@ class Density(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ByParameter:
-    """Derivatives by one coordinate of tau, a value a record (n,): of log f, of its slope, of W_o and of W_e.
+    """Derivatives by one coordinate of tau, one value per record (n,): of log f, of its slope, of W_o and of W_e.
 
     Where that of W_e is dear, a function makes it when it is asked for.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def tidy(fit: GeneralisedFitted, effects: str | Sequence[str], *, level: float) -> pd.DataFrame:
-    """A row an estimate."""
+    """One row per estimate."""
     check_level(level)
     ways = {"fixed": lambda: _fixed(fit, level), "variance": lambda: _variance(fit, level)}
     return stacked(effects, ways | {"blup": lambda: blups(fit, level)})
@@ -53,7 +53,7 @@ def glance(fit: GeneralisedFitted) -> pd.DataFrame:
 
 
 def augment(fit: GeneralisedFitted, data: Any) -> pd.DataFrame:
-    """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out."""
+    """One row per record: the data (where given) and what the fit says of it; NaN where the row was left out."""
     estimates = fit.estimates
     of_records = {".leverage": generalised_leverage(fit), ".cooks_distance": generalised_cooks_distance(fit, None)}
     columns = {

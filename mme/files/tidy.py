@@ -1,4 +1,4 @@
-"""Results as plain tables that join across models: a row an estimate, a row a model, a row a record.
+"""Results as plain tables that join across models: one row per estimate, one row per model, one row per record.
 
 The three follow R's broom (Robinson, Hayes and Couch) and broom.mixed: ``tidy``, ``glance`` and ``augment``.
 """
@@ -40,7 +40,7 @@ def tidy(
     ddf: str = "satterthwaite",
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """A row an estimate."""
+    """One row per estimate."""
     check_level(level)
     ways = {"fixed": lambda: _fixed(fit, ddf, level), "variance": lambda: _variance(fit, level)}
     return stacked(effects, ways | {"blup": lambda: blups(fit, level)})
@@ -99,7 +99,7 @@ def _opened(data: Any) -> pd.DataFrame:
 
 
 def augment(fit: Fitted, data: Any = None) -> pd.DataFrame:
-    """A row a record: the data (where given) and what the fit says of it; NaN where the row was left out."""
+    """One row per record: the data (where given) and what the fit says of it; NaN where the row was left out."""
     columns = {
         ".fitted": fit.rows.aligned(fit.estimates.fitted, "fitted"),
         ".population": fit.rows.aligned(fit.estimates.population, "population"),

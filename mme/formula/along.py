@@ -1,4 +1,4 @@
-"""The order in which ``ar1()`` goes along the levels of a factor, and what has no levels to go along."""
+"""The order in which ``ar1()`` goes along the levels of a factor; numbers, which have no levels, are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sequences(
     groups: Mapping[str, Factor],
     rows: np.ndarray | None,
 ) -> Sequences:
-    """The order of the columns of each factor in ``ar1(0 + f | g)``, where it is not that of its levels.
+    """The order of the columns of each factor in ``ar1(0 + f | g)``, where it differs from that of its levels.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def in_sequence(bar: Bar, basis: Matrix, known: Mapping[Node, tuple[int, ...]]) 
 
 
 def _along(bar: Bar) -> Node | None:
-    """The factor that ``ar1()`` goes along, a column a level."""
+    """The factor that ``ar1()`` goes along, one column per level."""
     left = as_written(bar).left
     alone = not left.intercept and len(left.terms) == 1 and len(left.terms[0]) == 1
     return left.terms[0][0] if alone and bar.covariance.endswith("ar1") else None

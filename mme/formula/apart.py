@@ -2,7 +2,7 @@ r"""A random term with a covariance of its own for each level of a factor: ``dsu
 
     b_g = (b_g1, ..., b_gK),    var(b_g) = diag(G_1, ..., G_K)
 
-It is a term a level, each with the columns of the whole times the indicator of its level.
+There is one term per level: the columns of the whole term times the indicator of the level.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mme.tables.spelling import labels_of
 
 
 def each_level(bar: Bar, evaluator: Evaluator) -> tuple[Bar, ...]:
-    """The term of each level that occurs; any other bar as it is.
+    """The terms that a bar of ``dsum()`` stands for, one per level that occurs; any other bar as it is.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def at_level(bar: Bar, label: str) -> Bar:
 
 
 def as_written(bar: Bar) -> Bar:
-    """The term of all levels that this one is of."""
+    """The bar as the user wrote it, from the term of one of its levels."""
     if bar.level is None:
         return bar
     products = [term[1:] for term in bar.left.terms]
@@ -66,7 +66,7 @@ def as_written(bar: Bar) -> Bar:
 
 
 def with_records(bars: Sequence[Bar], values: Mapping[Node, Value], rows: np.ndarray | None) -> tuple[Bar, ...]:
-    """The bars but for those of levels that have no record among these rows (None: all)."""
+    """The bars without those of levels that have no record among these rows (None: all)."""
     return tuple(bar for bar in bars if bar.level is None or _occurs(values[bar.left.terms[0][0]], rows))
 
 
@@ -76,7 +76,7 @@ def _occurs(indicator: Value, rows: np.ndarray | None) -> bool:
 
 
 def named_by(bar: Bar) -> str:
-    """The column whose levels have covariances of their own."""
+    """The name of the column whose levels have covariances of their own."""
     inside = bar.by.args[0] if isinstance(bar.by, Call) else bar.by
     return inside.value if isinstance(inside, Name) else ""
 

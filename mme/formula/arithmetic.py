@@ -1,4 +1,4 @@
-"""The functions of a formula that make numbers of numbers."""
+"""The functions of a formula that turn numbers into numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mme.formula.values import State, finite, logical, numeric
 
 
 def elementwise(ufunc: np.ufunc) -> Callable[..., Any]:
-    """Make a formula's function of a NumPy ufunc."""
+    """The function of a formula that applies a NumPy ufunc."""
 
     def call(state: State, *args: Any) -> Any:
         if len(args) != ufunc.nin:
@@ -31,7 +31,7 @@ def log(state: State, x: Any, base: Any = None) -> Any:
 
 
 def remembered(statistic: Callable[[np.ndarray], Any], name: str) -> Callable[..., Any]:
-    """Reduce the column that was fitted: ``x - mean(x)`` keeps its meaning on new data."""
+    """A statistic of the column in the data of the fit: ``x - mean(x)`` keeps its meaning on new data."""
 
     def call(state: State, x: Any, na_rm: bool = True) -> float:
         if "value" not in state:

@@ -36,8 +36,8 @@ class Bar:
 
     The name is as written, but without backticks: ``(1 | `the id`)`` is of the factor ``the id``.
 
-    ``together``: they are not crossed, but each is a coding of its own of common levels, as in ``str(animal, dam)``;
-    those of ``overlay(sire, dam)`` have one coefficient, each times its weight.
+    ``together``: the factors are not crossed; each codes the same levels in its own way, as in ``str(animal, dam)``.
+    Those of ``overlay(sire, dam)`` share one coefficient, each times its weight.
     """
 
     left: Terms

@@ -32,7 +32,7 @@ class Contrast:
 
     ``base`` is the treatment of reference, a label or a position from 1. ``numbered`` names the columns by position
     and not by label, as R does where a contrast is given as a function, ``C(f, contr.treatment)``. ``scores`` are those
-    of the polynomials; ``how_many`` keeps the first columns. ``weights``, a row a level, are a coding of the user's
+    of the polynomials; ``how_many`` keeps the first columns. ``weights``, one row per level, are a coding of the user's
     own, whose columns have ``names``.
     """
 
@@ -132,7 +132,7 @@ def contrast_matrix(contrast: Contrast, labels: list[str]) -> tuple[np.ndarray, 
 
 
 def levels_with_columns(contrast: Contrast, labels: list[str]) -> tuple[np.ndarray, list[str]] | None:
-    """Levels that have a column of their own, and its suffix; None where columns are of several levels."""
+    """The levels that have a column of their own, and its suffix; None where a column belongs to several levels."""
     if contrast.kind not in ("treatment", "SAS") or contrast.how_many is not None or len(labels) < 2:
         return None
     base = _base(contrast, labels)
@@ -171,7 +171,7 @@ def _own(contrast: Contrast, labels: list[str]) -> tuple[np.ndarray, list[str]]:
 
 
 def completed(weights: np.ndarray) -> np.ndarray:
-    """Contrasts (k, m) and the orthonormal ones that they leave, k - 1 in all, as R's ``C(f, weights)`` has them."""
+    """Contrasts (k, m) followed by orthonormal ones for the rest, k - 1 in all, as in R's ``C(f, weights)``."""
     Q, R = np.linalg.qr(np.column_stack([np.ones(len(weights)), weights]), mode="complete")
     if (np.abs(np.diag(R)) < 1e-7 * np.abs(R).max()).any():
         raise MMEError("the contrasts depend on each other, or hold one that is the same for all levels")

@@ -10,7 +10,7 @@ _RELATED = ("A", "ped", "vm", "giv", "id")
 
 
 def as_bar(node: Node, words: tuple[str, ...]) -> Call | None:
-    """The call with a bar that ``word(column):factor`` stands for; None for anything else.
+    """The call with a bar that ``word(column):factor`` stands for; None for any other expression.
 
     Examples
     --------

@@ -77,7 +77,7 @@ def recode(factor: Factor, coding: Coding, name: str) -> Coded:
 
 
 def build(terms: Terms, variables: Mapping[Node, Variable], n: int, into: np.ndarray | None = None) -> Matrix:
-    """Build the (n, p) matrix of an expanded formula.
+    """The model matrix (n, p) of an expanded formula.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int, into: np.nda
     n : int
         Number of rows.
     into : (n, p) array, optional
-        Where the columns go.
+        The array that is filled with the columns.
     """
     full = full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
     widths = [prod(_width(variables[v], (t, v) in full) for v in term) for t, term in enumerate(terms.terms)]
@@ -223,7 +223,7 @@ def given_codings(
 
 
 def coded_as(variables: Mapping[Node, Variable], codings: Mapping[Node, Coding]) -> dict[Node, Variable]:
-    """The factors that have another coding here."""
+    """The factors that these codings code otherwise, so coded."""
     return {
         node: Coded(variable.codes, codings[node])
         for node, variable in variables.items()

@@ -15,7 +15,7 @@ from mme.tables.frame import Frame
 def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str, *, some: bool = True) -> np.ndarray:
     """Return the (N,) mask of rows without a missing value; infinite values among them are refused.
 
-    ``some``: so is a table without such a row.
+    ``some``: a table without a complete row is refused too.
     """
     kept = np.ones(frame.n, dtype=bool)
     gaps: dict[str, int] = {}
@@ -41,7 +41,7 @@ def complete(columns: list[tuple[str, Any]], frame: Frame, na_action: str, *, so
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether one pass shows that nothing is missing or infinite: with such a number a sum is not finite."""
+    """Whether one pass shows that nothing is missing or infinite: a sum with such a number is not finite."""
     if isinstance(value, Factor):
         return bool(value.codes.size and value.codes.min() >= 0)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":

@@ -70,7 +70,7 @@ class Design:
     outside: int = 0
 
     def column(self, given: Any) -> Any:
-        """A column by name, or an array with a value a row of the data, for the rows used."""
+        """A column by name, or an array with one value per row of the data, for the rows used."""
         return residual_column(self.frame, self.kept, given)
 
 

@@ -37,7 +37,7 @@ class DirectProduct:
 
 
 def direct(node: Node, words: dict[str, str]) -> DirectProduct | None:
-    """The parts of a product; None of anything else. ``words`` are coverances by the functions round a column.
+    """The parts of a product; None for anything else. ``words``: covariances by function name.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Numbers that a model takes beside its columns: response, weights, offsets, times; by name, expression or array."""
+"""Numbers that a model takes beside X and Z: weights, offsets, times, places; by name, expression or array."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mme.tables.frame import Factor, intake
 def numbers_of(
     fixed: Terms, evaluator: Evaluator, weights: Any, offset: Any, exposure: Any
 ) -> dict[str, np.ndarray | None]:
-    """Collect the weights and each offset, by what messages call them."""
+    """The weights and each offset, by the names that messages have for them."""
     given = (("weights", weights), ("offset", offset))
     numbers = {_called(what, values): aligned(values, what, evaluator) for what, values in given}
     if exposure is not None:

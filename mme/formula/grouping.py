@@ -19,7 +19,7 @@ from mme.tables.spelling import labels_of, places
 
 
 def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:
-    """Return the columns that a bar crosses, as they are in the table; one level where it names none."""
+    """The columns that a bar crosses, as they are in the table; a column of one level where it names none."""
     if not bar.factors:
         return [Factor(np.zeros(evaluator.frame.n, dtype=np.int64), np.array(["all"], dtype=object))]
     names = [node.args[0] if isinstance(node, Call) else node for node in bar.factors]

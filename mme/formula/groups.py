@@ -81,12 +81,12 @@ def in_order(bars: tuple[Bar, ...], factors: Mapping[str, Factor]) -> tuple[Bar,
 def by_factor(relationship: Any, factors: Mapping[str, Factor], bars: tuple[Bar, ...]) -> dict[str, Any]:
     """Relationships by grouping factor.
 
-    One that is given bare is of the only ``A(g)``, or of the only factor whose levels are among its own.
+    A relationship that is given without a name belongs to the only ``A(g)``, or to the only factor whose levels it has.
 
     Raises
     ------
     MMEError
-        No factor is, or several are.
+        It could belong to no factor, or to several.
     """
     if relationship is None or isinstance(relationship, Mapping):
         return dict(relationship or {})

@@ -47,7 +47,7 @@ def cut(
 
 
 def _breaks(x: np.ndarray, given: Any) -> list[float]:
-    """The ends of the intervals: those given, or of equal parts, a thousandth of the range beyond it at both ends."""
+    """The ends of the intervals: those given, or of equal parts, the outer ones a thousandth of the range outside."""
     several = isinstance(given, list) and len(given) > 1
     if several:
         ends = np.sort(np.array([numeric(value, "cut() breaks") for value in given], dtype=float))

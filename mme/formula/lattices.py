@@ -18,7 +18,7 @@ KINDS = {"ar1": "ar1", "ou": "exponential"}
 
 
 def axes_of(node: Node) -> Along:
-    """The axes of a field; none of anything else.
+    """The axes of a field, each with its kind; none for any other expression.
 
     Examples
     --------

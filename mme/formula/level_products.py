@@ -29,7 +29,7 @@ def require_related(bars: Sequence[Bar], related: Mapping[str, Any]) -> None:
     Raises
     ------
     MMEError
-        None is; the message says what to write.
+        There is none; the message says what to write.
     """
     for bar in bars:
         for name in bar.related:

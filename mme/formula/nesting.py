@@ -1,4 +1,4 @@
-"""What stands right of a bar: columns, joined to grouping factors by ``a:b`` and ``a/b``."""
+"""The right side of a bar: columns that ``a:b`` and ``a/b`` join into grouping factors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def groupings(formula: str, node: Node) -> list[Node]:
 
 
 def crossed(formula: str, node: Node) -> Node:
-    """A grouping factor without its parentheses: a column, a factor() of one, or such joined by colons.
+    """A grouping factor without its parentheses: a column, ``factor()`` of one, or several of these joined by colons.
 
     Raises
     ------

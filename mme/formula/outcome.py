@@ -23,7 +23,7 @@ def response_of(node: Node, evaluator: Evaluator, kind: str) -> Value:
     Raises
     ------
     MMEError
-        It is none of these.
+        The left side is none of these.
     """
     if not is_word(kind, (NUMBERS, FAMILY)):
         raise MMEError(f'response must be "{NUMBERS}" or "{FAMILY}", got {shown(kind)}')

@@ -57,7 +57,7 @@ class Reading:
 
     @property
     def together(self) -> set[str]:
-        """The grouping factors whose columns share their levels, ``str(animal, dam)``."""
+        """The grouping factors whose columns share levels, as in ``str(animal, dam)``."""
         return {bar.name for bar in self.parsed.bars if bar.together}
 
     def complete(self, also: Iterable[str], na_action: str, *, some: bool = True) -> np.ndarray:

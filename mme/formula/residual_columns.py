@@ -14,7 +14,7 @@ from mme.tables.frame import Factor, Frame, WideColumn, intake
 
 
 def residual_column(frame: Frame, kept: np.ndarray, given: Any) -> Any:
-    """A column by name, or an array with a value a row of the data, for the rows used.
+    """A column by name, or an array with one value per row of the data, for the rows used.
 
     Categories keep their order, in a pandas Categorical. ``"a/b"``, ``"a:b"`` and lists of names are combinations.
     """

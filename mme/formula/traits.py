@@ -43,7 +43,7 @@ def long_form(formula: str, data: Any, **by_row: Any) -> LongForm:
     formula : str
     data : table or mapping
     **by_row
-        Arguments that have a value a row: a name or an expression of columns serves each trait, an array none.
+        Arguments that have one value per row: a name or an expression of columns serves each trait, an array none.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where a covariate stands when nothing is said of it: at its mean, or at both values of a column that has two.
+"""The value of a covariate that the user does not give: its mean, or both values of a column that has two.
 
 The rule is that of Lenth's emmeans: the mean of a column of two numbers (0 and 1, two doses) is a value that no record
 has, so that both count, with equal weights.
@@ -25,7 +25,7 @@ def typical_values(
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """The mean of each column of numbers in these expressions over the rows used, and the values of those with two.
 
-    Whatever holds numbers has a mean, in any container: integers, and booleans as 0 and 1. Labels have none.
+    Integers, and booleans as 0 and 1, have a mean as floats do, in any container; labels have none.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def typical_values(
 
 
 def middle(values: np.ndarray) -> float:
-    """The mean; of a column of two values that of the two."""
+    """The mean of a column; of one with two values the middle between these."""
     two = _two_values(values)
     return float(values.mean() if two is None else np.mean(two))
 

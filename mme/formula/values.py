@@ -64,7 +64,7 @@ def examples(factor: Factor) -> str:
 
 
 def _labelled(factor: Factor) -> str:
-    """What stands in the way of numbers: the labels, or the few among many that spell numbers."""
+    """Why a factor is not numeric, in words: its labels, or the few of them that do not read as numbers."""
     labels = labels_of(factor.categories)
     strays = np.array([_number(label) is None for label in labels] + [False])[factor.codes]
     known = factor.codes >= 0

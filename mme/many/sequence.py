@@ -51,7 +51,7 @@ class FitSequence(Sequence[Any], ABC):
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row a response: ``criterion``, ``singular``, scale parameters, theta and the fixed effects by name."""
+        """One row per response: ``criterion``, ``singular``, scale parameters, theta and the fixed effects by name."""
         import pandas as pd
 
         of_theta, of_beta = self.parameter_names

@@ -137,7 +137,7 @@ def same_records(one: Record, other: Record) -> bool:
 
 
 def _frame(found: list[Printed], called: list[str]) -> pd.DataFrame:
-    """All numbers, a row an estimate: ``model, effect, term, estimate, se, lower, upper, p``."""
+    """All numbers, one row per estimate: ``model, effect, term, estimate, se, lower, upper, p``."""
     import pandas as pd
 
     parts = []

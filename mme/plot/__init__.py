@@ -1,9 +1,9 @@
 """Pictures of a fit: ``fit.plot.effects("x")``, ``fit.plot.check()``, ... (``pip install mme[plot]``).
 
-Each draws on new axes, or on those given, and returns them: title, labels and limits are the user's to change, and
-``axes.figure.savefig("x.svg")`` writes the picture (svg, pdf, png). Each returns the table behind it for
-``data=True``. Paper is dark where the user's settings have it so: ``plt.style.use("dark_background")``. matplotlib is
-imported when the first is drawn.
+Each method draws on new axes, or on those given, and returns them, so that the user can change titles, labels and
+limits; ``axes.figure.savefig("x.svg")`` writes the picture (svg, pdf, png). With ``data=True`` it returns the table
+behind the picture instead. Pictures are dark after ``plt.style.use("dark_background")``. matplotlib is imported when
+the first picture is drawn.
 """
 
 from __future__ import annotations

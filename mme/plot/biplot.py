@@ -5,8 +5,8 @@ G = Lambda Lambda' + Psi and b_g = Lambda f_g + delta_g. The scores are what is 
     E[f_g | y] = Lambda' G^-1 b_hat_g,
 
 as y tells of f through b alone. Lambda = U D V' is turned onto its principal axes, Lambda V = U D, and so are the
-scores (Smith, Cullis and Thompson 2001, Biometrics 57:1138-1147). Of another structure Lambda is that of the
-eigenvectors of G.
+scores (Smith, Cullis and Thompson 2001, Biometrics 57:1138-1147). For other structures Lambda Lambda' is the
+spectral decomposition of G.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ def biplot(fit: Fitted, term: str | None = None, *, data: bool = False, ax: Any 
     """Loadings of a term's coefficients, as arrows, and scores of its levels, as points, on the first two axes.
 
     A genotype lies far along an environment's arrow where the factors make it good there. Arrows of one direction rank
-    genotypes alike. Axes say what share of the genetic variance of all coefficients they are of.
+    genotypes alike. The label of an axis says what share of
+    the genetic variance of all coefficients lies along it.
 
     Parameters
     ----------
     term : str, optional
-        A random term of two coefficients or more; None: the only one that has.
+        A random term of two coefficients or more; None: the only such term.
     data : bool
         Return the table behind the picture.
 
     Returns
     -------
-    Axes; a DataFrame for ``data=True``: a row a loading and a row a score, ``kind, label`` and the axes
+    Axes; a DataFrame for ``data=True``: one row per loading and one row per score, ``kind, label`` and the axes
     """
     t = of_several(fit, term, "biplot")
     one = fit.model.terms[t]

@@ -25,15 +25,15 @@ _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 def by_group(fit: Record, term: str | None = None, *, seed: int = 1, data: bool = False, ax: Any = None) -> Any:
     """Standardised residuals of every group as a box, groups sorted by their median (quantile residuals, generalised).
 
-    A box is of the middle half, its line from the least to the greatest. Beyond sixty groups boxes are bands, and the
-    first and the last alone are named.
+    A box holds the middle half of a group's residuals, its line reaches from the least to the greatest. With more than
+    sixty groups the boxes become bands, and only the first and the last group are named.
 
     Parameters
     ----------
     term : str, optional
         A grouping factor; None: the first.
     seed : int
-        Of quantile residuals.
+        Seed of the random numbers in quantile residuals.
     data : bool
         Return the table: ``n, least, lower, median, upper, greatest`` by group.
 

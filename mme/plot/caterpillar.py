@@ -45,22 +45,22 @@ def caterpillar(
     data: bool = False,
     ax: Any = None,
 ) -> Any:
-    """BLUPs, or modes, of a grouping factor with intervals, sorted; one axes a coefficient.
+    """BLUPs, or modes, of a grouping factor with intervals, sorted; one axes per coefficient.
 
-    Intervals that leave zero out are blue and filled. Beyond 60 levels the first and last alone are named; beyond 400
-    intervals become a band, their mean and range over runs of neighbours. Beside slopes over a covariate that is far
-    from zero, such as a calendar year, intercepts are those at its mean, and the title says so.
+    Intervals that leave zero out are blue and filled. With more than 60 levels only the first and last are named; with
+    more than 400 the intervals become a band: their mean and range over runs of neighbours. Beside slopes over a
+    covariate that is far from zero, such as a calendar year, intercepts are those at its mean, and the title says so.
 
     Parameters
     ----------
     term : str, optional
         A grouping factor, or one of its terms; None: the first factor.
     level : float
-        Of the intervals, which take the variances as known: the normal quantile, as in lme4's.
+        Coverage of the intervals. The variances count as known: the quantile is the normal one, as in lme4.
     variance : str
         ``"pev"``: var(b_hat - b), the uncertainty of beta included; ``"condvar"``: var(b | y), lme4's.
     sort : bool
-        Whether levels go by their BLUP; otherwise in their own order from the top.
+        Whether levels are sorted by their BLUP; otherwise they stand in their own order, from the top.
     data : bool
         Return the table behind the picture.
     ax : Axes or sequence of Axes, optional

@@ -43,7 +43,7 @@ def check(fit: Record, *, nsim: int = 50, seed: int = 1, data: bool = False) -> 
     nsim : int
         Responses drawn from the model.
     seed : int
-        Of these, and of quantile residuals.
+        Seed of these draws, and of the random numbers in quantile residuals.
     data : bool
         Return the tables behind the panels.
 

@@ -46,7 +46,7 @@ def coefficients(
     data: bool = False,
     ax: Any = None,
 ) -> Any:
-    """Fixed effects with their intervals, a row each; of several models side by side.
+    """Fixed effects with their intervals, one row each; those of several models side by side.
 
     Beside an interaction with a covariate that is far from zero, such as a calendar year, other effects are drawn at
     the covariate's mean, and the axis says so: at zero they would be far from any record, and hide the rest.
@@ -63,7 +63,7 @@ def coefficients(
         Whether effects beside interactions with a covariate, from whose values zero is farther than they are apart, are
         those at its mean; False: as the summary has them, at zero.
     level : float
-        Of the intervals.
+        Coverage of the intervals.
     ddf : str, optional
         As in ``fit.coefficients()``; None: as in the summary.
     data : bool

@@ -58,11 +58,11 @@ def effects(
         ``"link"`` (the scale of the model) or ``"response"``; None: the response's of a generalised fit, the model's of
         a linear one, where ``"response"`` undoes log(y) and its like.
     level : float
-        Of the intervals.
+        Coverage of the intervals.
     ddf : str
-        Of a linear fit, as in ``fit.coefficients()``.
+        Degrees of freedom of a linear fit, as in ``fit.coefficients()``.
     records : bool
-        Whether to draw the records behind, where the fit has its table: an even choice of more than 3000.
+        Whether to draw the records behind, where the fit has its table; of more than 3000 an even choice is drawn.
     data : bool
         Return the table of means and intervals that would be drawn.
 
@@ -91,8 +91,8 @@ def interaction(
 ) -> Any:
     """Means over x within the levels of another variable, joined by lines: parallel where the two do not interact.
 
-    The parameters are those of ``effects``. Of two covariates lines are over the first, at the mean of the second and
-    one standard deviation from it.
+    The parameters are those of ``effects``. With two covariates the lines run over the first, at the mean of the second
+    and one standard deviation on either side.
 
     Returns
     -------

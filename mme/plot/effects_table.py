@@ -32,7 +32,7 @@ _POINTS, _DIGITS = 80, 2
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """``table``: a row a point, columns x, those of ``by``, and ``mean, se, lower, upper``; what it is drawn with.
+    """``table``: one row per point, columns x, those of ``by``, and ``mean, se, lower, upper``; what it is drawn with.
 
     ``by`` are the names that lines differ by, and ``back`` the inverse of what was done to the response.
     """

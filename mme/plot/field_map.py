@@ -36,7 +36,7 @@ def field_map(
     data: bool = False,
     ax: Any = None,
 ) -> Any:
-    """A map of a trial: a cell a plot, coloured by what the fit says of it; plots without a record are left blank.
+    """A map of a trial: one cell per plot, coloured by what the fit says of it; plots without a record are left blank.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ def field_map(
         ``"residuals"``: response less fitted value; ``"scaled"``: these without their correlation, in standard
         deviations; ``"fitted"``; ``"response"``; or a grouping factor or term, whose BLUP every plot then has.
     by : str or (n,) array, optional
-        Fields of their own: a panel each, with common colours.
+        What tells separate fields apart: each has a panel, all have common colours.
     data : bool
         Return the table behind the picture.
 
     Returns
     -------
-    Axes, of several panels an array of them; a DataFrame for ``data=True``: ``field, row, col, value``
+    Axes, for several panels an array of them; a DataFrame for ``data=True``: ``field, row, col, value``
     """
     fit = seen.fit
     assert isinstance(fit, Fitted)

@@ -36,15 +36,15 @@ def binned(
     Parameters
     ----------
     x : str or (N,) array, optional
-        What records are sorted by: a column of X by name, or a value a row of the data; None: the fitted mean.
+        What records are sorted by: a column of X by name, or one value per row of the data; None: the fitted mean.
     bins : int, optional
-        Runs of equal numbers of records; None: the root of their number, 40 at most.
+        Runs of equal numbers of records; None: the square root of their number, 40 at most.
     data : bool
         Return the table behind the picture.
 
     Returns
     -------
-    Axes; a DataFrame for ``data=True``: a row a run, its ``records``, mean ``x`` and ``residual``, and the ``band``
+    Axes; a DataFrame for ``data=True``: one row per run, its ``records``, mean ``x`` and ``residual``, and the ``band``
     """
     values, name = _sorted_by(fit, x)
     used = fit.problem.data.weights > 0.0
@@ -84,7 +84,7 @@ def calibration(fit: GeneralisedFitted, *, bins: int | None = None, data: bool =
 
     Returns
     -------
-    Axes; a DataFrame for ``data=True``: a row a run, its ``records``, ``fitted, observed, lower, upper``
+    Axes; a DataFrame for ``data=True``: one row per run, its ``records``, ``fitted, observed, lower, upper``
     """
     given, used = fit.problem.data, fit.problem.data.weights > 0.0
     binomial = fit.family.name == "binomial"
@@ -117,8 +117,8 @@ def calibration(fit: GeneralisedFitted, *, bins: int | None = None, data: bool =
 def rootogram(fit: GeneralisedFitted, *, data: bool = False, ax: Any = None) -> Any:
     """Observed frequencies of counts hung from the expected ones, both as roots (Kleiber and Zeileis 2016).
 
-    Bars that end above zero are of counts that there are too few of, below zero of too many. Beyond 60 counts, counts
-    are joined.
+    A bar that ends above zero is of a count that occurs too seldom, one that ends below zero of a count that occurs
+    too often. Beyond 60 counts several share a bar.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def generalised_residuals(
     kind : str
         As in ``fit.residuals()``; quantile residuals are N(0, 1) if the model holds.
     seed : int
-        Of quantile residuals.
+        Seed of the random numbers in quantile residuals.
     data : bool
         Return the table behind the picture.
 
@@ -197,7 +197,7 @@ def generalised_qq(fit: GeneralisedFitted, *, seed: int = 1, data: bool = False,
     Parameters
     ----------
     seed : int
-        Of the residuals.
+        Seed of the random numbers in the residuals.
     data : bool
         Return the table behind the picture.
 

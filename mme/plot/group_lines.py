@@ -28,7 +28,7 @@ _DAY = 86_400_000_000_000  # in nanoseconds
 
 @dataclass(frozen=True, eq=False)
 class GroupLine:
-    """Of one level: points, the group's values there and the population's."""
+    """The line of one level: points of x, the group's values there and the population's."""
 
     level: int
     x: np.ndarray
@@ -81,7 +81,7 @@ def population_line(seen: Pictured, x: np.ndarray, name: str) -> tuple[np.ndarra
 
 
 def lines_table(lines: list[GroupLine], one: Effects, name: str) -> pd.DataFrame:
-    """A row a point: the level, x, ``fitted`` of the group and of the ``population``."""
+    """One row per point: the level, x, ``fitted`` of the group and of the ``population``."""
     import pandas as pd
 
     sizes = [line.x.size for line in lines]

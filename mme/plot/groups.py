@@ -68,12 +68,12 @@ def groups(
     Parameters
     ----------
     x : str or (N,) array, optional
-        A column of numbers that the formula uses, or a value a row of the data. None: the first that varies, of the
+        A column of numbers that the formula uses, or one value per row of the data. None: the first that varies, of the
         group's random effects if they have one. Of a fit by arrays a column of X or of a random term.
     term : str, optional
         The grouping factor, or a term on it, whose levels are the groups; None: the first.
     kind : str, optional
-        ``"lattice"``: a panel a group, records and the group's fitted line over that of the population; beyond 24
+        ``"lattice"``: one panel per group, records and the group's fitted line over that of the population; beyond 24
         groups an even choice from the lowest to the highest BLUP. ``"spaghetti"``: the fitted lines of all groups
         (beyond 300 an even choice) in one. None: a lattice up to 24 groups.
 

@@ -35,7 +35,7 @@ def influence(fit: Record, term: str | None = None, *, data: bool = False, ax: A
     term : str, optional
         A grouping factor; None: the first.
     data : bool
-        Return the distances, a row a level.
+        Return the distances, one row per level.
 
     Returns
     -------

@@ -18,7 +18,7 @@ class PowerCurve:
     Attributes
     ----------
     table : DataFrame
-        A row a design: levels of the factors that were extended, records ``n``, ``nsim``, ``power`` with its 95 %
+        One row per design: levels of the factors that were extended, records ``n``, ``nsim``, ``power`` with its 95 %
         interval ``lower, upper`` (Clopper and Pearson), ``singular`` (share of fits) and ``failed``.
     test : str
         What was tested.

@@ -94,9 +94,9 @@ def pairs(fit: Record, profile: Any = None, parameters: Any = None, *, data: boo
     Parameters
     ----------
     profile : Profile or DataFrame, optional
-        As for zeta, with a column a parameter besides: the traces.
+        As for zeta, with one column per parameter besides: the traces.
     parameters : sequence of str, optional
-        Which to draw; None: all.
+        Which parameters to draw; None: all of them.
     data : bool
         Return the table behind the picture.
 

@@ -102,7 +102,7 @@ def qq(fit: Fitted, what: str = "residuals", *, kind: str | None = None, data: b
         ``"residuals"``, or the name of a term: its BLUPs, each divided by the standard deviation that BLUPs of its
         precision have (root of prior variance less PEV).
     kind : str
-        Of the residuals, as in ``fit.scaled_residuals()``.
+        Kind of residuals, as in ``fit.scaled_residuals()``.
     data : bool
         Return the points behind the picture.
 

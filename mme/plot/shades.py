@@ -1,4 +1,4 @@
-"""Scales of colour: two hues about the colour of the paper, or one from it."""
+"""Scales of colour: two hues on either side of the colour of the paper, or one hue that starts from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAPER, _NIGHT = "#f4f4f4", "#202020"
 
 
 def diverging() -> Any:
-    """From vermilion, below zero, to blue."""
+    """A scale from vermilion, below zero, to blue, above it."""
     from matplotlib.colors import LinearSegmentedColormap
 
     middle = _NIGHT if is_dark() else _PAPER
@@ -22,7 +22,7 @@ def diverging() -> Any:
 
 
 def sequential() -> Any:
-    """From little to much."""
+    """A scale of one hue, from little to much."""
     from matplotlib import colormaps
 
     return colormaps["cividis"]

@@ -130,7 +130,7 @@ def axes_of_panels(ax: Any, count: int, size: tuple[float, float]) -> np.ndarray
 
 
 def hide_between(axes: np.ndarray, count: int) -> None:
-    """Scales on the left and below the last panel of a column alone: those between are most of a picture's time."""
+    """Draw scales only on the left and below the last panel of each column: those between take most of the time."""
     columns = axes.shape[1]
     for k, ax in enumerate(axes.ravel()):
         ax.set_visible(k < count)

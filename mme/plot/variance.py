@@ -1,4 +1,4 @@
-"""Where the variance is."""
+"""Shares of the variance as a picture: fixed effects, random terms, residual."""
 
 from __future__ import annotations
 

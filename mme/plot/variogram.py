@@ -35,7 +35,7 @@ def variogram(seen: Pictured, row: Any, col: Any, *, by: Any = None, data: bool 
     row, col : str or (n,) array
         Columns of the table, or values at the records that were used.
     by : str or (n,) array, optional
-        Fields of their own: pairs are within a field.
+        What tells separate fields apart: pairs lie within one field.
     data : bool
         Return all distances: ``row, col`` how far apart, ``pairs, semivariance, model``.
     ax : two Axes, optional
@@ -73,7 +73,7 @@ def variogram(seen: Pictured, row: Any, col: Any, *, by: Any = None, data: bool 
 
 
 def semivariances(fit: Fitted, places: PlotPlaces) -> pd.DataFrame:
-    """A row a distance, up to half of the field each way."""
+    """One row per distance, up to half of the field each way."""
     import pandas as pd
 
     parts = [_pairs(places, at) for at in places.members]

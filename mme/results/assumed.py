@@ -55,7 +55,7 @@ def assumed(model: Model, names: tuple[str, ...], beta: Any, varcorr: Any, sigma
 
 
 def read_beta(given: Any, names: tuple[str, ...]) -> np.ndarray:
-    """Fixed effects (p,) by name, or in their order."""
+    """Read fixed effects (p,), given by name or in their order."""
     if isinstance(given, Mapping):
         if set(given) != set(names):
             raise MMEError(
@@ -92,7 +92,7 @@ def _theta(model: Model, varcorr: Any, sigma: float) -> np.ndarray:
 
 
 def _covariance(given: Any, name: str, columns: tuple[str, ...]) -> np.ndarray:
-    """(q, q) of one standard deviation a column, or of a covariance matrix."""
+    """The covariance matrix (q, q), which is given whole or by one standard deviation per column."""
     values, q = numbers(given, f"varcorr of '{name}'"), len(columns)
     if values.ndim == 0 and q == 1:
         values = values[None]

@@ -29,14 +29,14 @@ ErrorBetween = Callable[[Any, int, np.ndarray], np.ndarray]
 def pev_matrix(
     fit: Record, name: str | None, levels: Any, differences: bool, error_between: ErrorBetween
 ) -> pd.DataFrame:
-    """cov(b_hat - b) among levels, of several coefficients level by level; or the variances of differences.
+    """cov(b_hat - b) among levels (several coefficients stand level by level), or the variances of differences.
 
     Raises
     ------
     MMEError
         A level is not of the term, or differences are asked of several coefficients.
     MemoryForecastError
-        So many levels would not fit.
+        The matrix of so many levels would not fit.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Breeding values as breeders print them: one table a term, a row a level."""
+"""Breeding values as breeders print them: one table a term, one row per level."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def breeding_values(fit: Record, name: str | None, of: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """``ebv, pev, reliability, accuracy, inbreeding, records``; of several coefficients, or functions, a row each.
+    """``ebv, pev, reliability, accuracy, inbreeding, records``: one row per level and coefficient, or function.
 
     Raises
     ------
     MMEError
-        No term, or several, could be meant; or none is called so.
+        No term has this name; without a name, no term or several could be meant.
     """
     import pandas as pd
 
@@ -53,12 +53,12 @@ def breeding_values(fit: Record, name: str | None, of: Mapping[str, Any] | None 
 
 
 def functions_of(fit: Record, t: int, of: Mapping[str, Any]) -> pd.DataFrame:
-    """The same of functions w'b_g: PEV is w'PEV_g w, its prior variance K_gg w'G w.
+    """The same table for functions w'b_g: PEV is w'PEV_g w, the prior variance K_gg w'G w.
 
     Raises
     ------
     MMEError
-        The functions are none, or a function has not one weight for each coefficient.
+        There is no function, or one that has not a weight for each coefficient.
     """
     import pandas as pd
 

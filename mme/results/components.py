@@ -92,7 +92,7 @@ class Accuracy:
     fit: Fitted
 
     def standard_errors(self, f: Callable[[np.ndarray, np.ndarray, float], np.ndarray]) -> np.ndarray:
-        """Those (m,) of a function (m,) of theta, phi and sigma.
+        """Standard errors (m,) of a function (m,) of theta, phi and sigma.
 
         NaN where nothing that was estimated moves it, where a variance of zero makes its derivatives vanish, and where
         the data leave it open.
@@ -195,7 +195,7 @@ class Accuracy:
 
     @cached_property
     def _of_sigma(self) -> np.ndarray:
-        """d log sigma / d(theta, phi), sigma that of the profile."""
+        """d log sigma / d(theta, phi) along the profile."""
         fit, local = self.fit, self.fit.local
         if self._beside_sigma is not None:
             return -self._beside_sigma[0] / self._beside_sigma[1]
@@ -214,7 +214,7 @@ class Accuracy:
         return np.where(self._fixed, 0.0, jacobian(log_sigma, local.parameters, self._spread[:-1])[0])
 
     def _undetermined(self, slopes: np.ndarray) -> np.ndarray:
-        """Which functions take what the data do not determine, by the design."""
+        """Which functions depend on parameters that the design does not determine."""
         found = self.fit.optimum.open
         if not self.fit.optimum.undetermined or not found.any():
             return np.zeros(len(slopes), dtype=bool)

@@ -35,7 +35,7 @@ _COPIES = 4
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """``beta``: a row a draw, a column a fixed effect; ``b``: by factor (draws, levels, coefficients).
+    """``beta``: one row per draw, one column per fixed effect; ``b``: by factor (draws, levels, coefficients).
 
     ``labels`` names the levels and the coefficients of each factor.
     """

@@ -21,7 +21,7 @@ _NOTHING = 1e-10
 
 
 def effective_dimensions(fit: Fitted) -> pd.Series:
-    """By term, after the fixed effects and before the residual; they add up to the number of records.
+    """Effective dimensions of fixed effects, each term and the residual; they add up to the number of records.
 
     NaN for terms with a relationship, and for the residual beside these.
     """

@@ -19,7 +19,7 @@ class FixedTests:
     symbol : str
         What the statistic is called: ``"t"`` or ``"z"``.
     method : str
-        How the degrees of freedom were found, as the title of a table says it; empty where that needs no word.
+        How the degrees of freedom were found, in the words of a table's title; empty where nothing need be said.
     notes : tuple of str
         What a reader should know of the tests.
     """

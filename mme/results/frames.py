@@ -1,6 +1,6 @@
 """Data frames of results that print themselves: numbers aligned, p-values as papers have them, no column left out.
 
-What is made of one by pandas (``.round()``, ``.loc``, ...) is a plain data frame.
+What pandas makes of such a frame (``.round()``, ``.loc``, ...) is a plain data frame.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_ROWS, _FIRST, _LAST = 60, 40, 10
 
 
 class ByFactor(dict[str, V]):
-    """A result of each grouping factor, whose levels are rows of it."""
+    """One table per grouping factor, with its levels as rows."""
 
     def __missing__(self, key: Any) -> V:
         known = ", ".join(map(repr, self)) or "none"
@@ -103,7 +103,7 @@ def _letters(pairs: pd.DataFrame, alpha: float) -> Any:
 
 
 def _part_of(frame: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Some rows of a frame as one that prints itself; it has no letters, which take all pairs."""
+    """Some rows of a frame, as a frame that prints itself; letters are left out, since they need all pairs."""
     if frame is None:  # sorted in place
         return None
     frame.attrs = {name: value for name, value in frame.attrs.items() if name != "pairs"}
@@ -149,7 +149,7 @@ def as_table(frame: pd.DataFrame) -> Table:
 def _formats(columns: Sequence[tuple[str, list[Any]]]) -> dict[str, list[str]]:
     """The formats of the columns in units of the response, row by row: standard errors decide the decimals.
 
-    One for all rows, unless their sizes lie so far apart that it would be in powers of ten.
+    One format serves all rows, unless their sizes lie so far apart that it would be in powers of ten.
     """
     found = {name: values for name, values in columns if name in _MEASURES}
     rows = len(next(iter(found.values()), []))

@@ -41,7 +41,7 @@ class Written:
 
     @classmethod
     def of(cls, text: str) -> Written:
-        """Parse it."""
+        """Parse the text of a function."""
         if not isinstance(text, str):
             raise MMEError(
                 f'a function of variances is text such as "V_animal / (V_animal + V_res)", got {shown(text)}'
@@ -50,7 +50,7 @@ class Written:
         return cls(text, tree, deparse(tree if left is None else left))
 
     def at(self, names: Mapping[str, float]) -> np.ndarray:
-        """Its value (1,), the parameters by name: backticks of columns fall where the name stands in backticks."""
+        """Its value (1,) at parameters given by name; a name in backticks may be of columns in backticks."""
         with np.errstate(invalid="ignore", divide="ignore"):
             plain = {name.replace("`", ""): value for name, value in names.items()}
             return np.array([_value(self.tree, plain, self.text)])

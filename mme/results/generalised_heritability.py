@@ -44,7 +44,7 @@ def latent_heritability(fit: GeneralisedFitted, name: str, method: str | None) -
 
 
 def observed_heritability(fit: GeneralisedFitted, name: str, method: str | None) -> pd.DataFrame:
-    """The same of the response: of each coefficient, and of ordered categories each.
+    """The same on the scale of the response: for each coefficient, and for each of ordered categories.
 
     Raises
     ------
@@ -85,7 +85,7 @@ class SecondMoment:
 
     @property
     def name(self) -> str:
-        """That of the family."""
+        """The name of the family."""
         return self.family.name
 
     @property
@@ -98,7 +98,7 @@ class SecondMoment:
         return np.asarray(self.family.mean(eta, tau) ** 2 + self.family.variance(eta, np.ones(eta.size), tau))
 
     def mean_slope(self, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
-        """Nobody asks for it."""
+        """Not needed by the integrals."""
         return np.zeros(eta.size)
 
 

@@ -1,4 +1,4 @@
-"""The lines of the summary of a generalised fit that a linear one has not."""
+"""The lines that the summary of a generalised fit has and that of a linear fit has not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def source(fit: GeneralisedFitted) -> list[str]:
 
 
 def approximation(fit: GeneralisedFitted) -> str:
-    """How the random effects are integrated out; the information is said where there are two."""
+    """How the random effects are integrated out, and by which information where observed and expected differ."""
     criterion = fit.searched.criterion
     if criterion.points == 0:
         return "penalised likelihood, beta not integrated (n_agq=0)"

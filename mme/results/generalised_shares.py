@@ -55,7 +55,7 @@ def _shares(fit: GeneralisedFitted, method: str | None) -> Shares:
 
 
 def distribution_variance(fit: GeneralisedFitted, method: str | None) -> float:
-    """The variance of the distribution on the scale of the link, by a method; None: the first that there is."""
+    """The variance of the distribution on the scale of the link, by a method; None: the default of the family."""
     return distribution_of(fit, method)(fit.estimates.tau)
 
 

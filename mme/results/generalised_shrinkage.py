@@ -20,7 +20,7 @@ _STEPS, _LONGEST, _GOES = 100, 3.0, 0.1
 
 
 def generalised_shrinkage(fit: GeneralisedFitted, by: str) -> dict[str, pd.DataFrame]:
-    """A row a level, by name of the factor or term."""
+    """One row per level, by name of the factor or term."""
     return {one.name: _table(fit, one) for one in effects(fit.model, by)}
 
 

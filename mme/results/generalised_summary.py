@@ -30,7 +30,7 @@ def summary_text(fit: GeneralisedFitted, tests: FixedTests) -> str:
 
 
 def summary_html(fit: GeneralisedFitted, tests: FixedTests) -> str:
-    """The same tables for a notebook."""
+    """The same tables as HTML, for a notebook."""
     head = "<br>".join([f"<b>{escape(TITLE)}</b>", *map(escape, source(fit))])
     likelihood = "; ".join(f"{name} {value}" for name, value in zip(*likelihood_rows(fit), strict=True))
     counts = "<br>".join(map(escape, [*sizes(fit), *parameter_line(fit)]))

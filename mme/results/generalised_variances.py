@@ -1,7 +1,7 @@
 r"""Variances of generalised fits and the parameters of their families, with standard errors by the delta method.
 
 With C = 2 H^-1 of the parameters psi = (theta in the axes, gamma, tau) of the search, H the Hessian of the criterion,
-functions f(psi) have the covariance J C J', J = df/dpsi; what is held at the edge of the model does not move.
+functions f(psi) have the covariance J C J', J = df/dpsi; a parameter held at the edge of the model does not move.
 """
 
 from __future__ import annotations

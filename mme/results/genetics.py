@@ -116,7 +116,7 @@ def prior_variances(model: Model, theta: np.ndarray, sigma: float) -> list[np.nd
 def reliabilities(model: Model, theta: np.ndarray, sigma: float, effects_pev: list[np.ndarray]) -> list[np.ndarray]:
     """1 - PEV / var(b) of every level and coefficient (J, q) of each term; var(b_g) = K_gg G, K_gg = 1 + F_g.
 
-    NaN where an animal's groups are so little known that the PEV, which counts them, is the larger of the two.
+    NaN where the groups of an animal are known so little that the PEV, which includes them, exceeds var(b).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         priors = prior_variances(model, theta, sigma)

@@ -82,7 +82,7 @@ def table(
 
 
 def _narrowed(rows: Sequence[Row]) -> list[str]:
-    """What makes letters and spaces of a table smaller that is wider than a line."""
+    """Commands for smaller letters and spaces, where the table is wider than a line."""
     letters = sum(max(map(len, column)) for column in zip(*rows, strict=True))
     spaces = 2 * (len(rows[0]) - 1)
     if _LETTER * letters + _SPACE * spaces <= _LINE:

@@ -58,7 +58,7 @@ def _letter(k: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ComparedMeans:
-    """What a table of pairs compares: the means (m,), their levels, and the names of these.
+    """The means (m,) that a table of pairs compares, their levels, and the names of these.
 
     ``families`` are the pairs (place in the table, first mean, second mean) at the same levels of the by factors.
     """

@@ -58,7 +58,7 @@ def cullis(fit: Record, name: str | None, error_of_sum: ErrorOfSum) -> float:
 
 
 def of_fixed(fit: Record, fixed: Record, name: str, written: str) -> float:
-    """Piepho's heritability: the variance of the random fit, the differences of the ``fixed`` one.
+    """Piepho's heritability, from the variance of one fit and the differences of levels in the ``fixed`` one.
 
     Raises
     ------

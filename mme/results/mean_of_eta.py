@@ -44,7 +44,7 @@ class OfCategory:
 
 
 def means_of(fit: GeneralisedFitted) -> dict[str, MeanOfEta]:
-    """By label what a fit has the mean of: one function, or one a category."""
+    """The means of a fit as functions of eta, by label: one, or one per category."""
     levels = fit.problem.data.levels
     if fit.family.has_intercept:
         return {"": fit.family}

@@ -101,7 +101,7 @@ def of_dropped(fit: Record) -> list[str]:
 
 
 def of_the_boundary(found: list[str]) -> str:
-    """What is at the edge, and that it is no fault."""
+    """A note that says what is at the edge of the model, and that this is no fault."""
     return (
         f"Singular fit, on the boundary of the model: {'; '.join(found)}. A valid result; a simpler model would "
         "fit as well."
@@ -111,7 +111,7 @@ def of_the_boundary(found: list[str]) -> str:
 def boundary(fit: Fitted) -> list[str]:
     """Say for each zero on a diagonal of T which variance is zero, or which coefficients are tied together.
 
-    Then what else is at its edge: sigma, and parameters of the residuals.
+    Sigma and parameters of the residuals at their edges follow.
     """
     own, optimum = fit.determined, fit.determined.optimum
     others = [name for name in optimum.boundary if name != "sigma" and name not in optimum.ended]

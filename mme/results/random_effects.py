@@ -109,5 +109,5 @@ def _reliability_at(fit: Fitted, of: Effects, g: np.ndarray, prior: list[np.ndar
 
 
 def shrinkage(fit: Fitted, by: str) -> dict[str, pd.DataFrame]:
-    """Pooled, separate and partially pooled estimates: a row a level."""
+    """Pooled, separate and partially pooled estimates: one row per level."""
     return {one.name: shrinkage_table(fit.estimates, one) for one in effects(fit.model, by)}

@@ -32,7 +32,7 @@ _NONE = 1e-10
 
 
 def drawn_by(draws: str, estimates: Estimates) -> Simulator:
-    """What draws responses at the estimates.
+    """A generator of responses at the estimates, by the kind of draws.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class ResampledEffects(Simulator):
         self._e = (e - e.mean()) / e.std()
 
     def levels_of(self, t: int) -> np.ndarray:
-        """What levels of a term are resampled from (J, q)."""
+        """The predictions (J, q), inflated, that levels of a term are resampled from."""
         return self._b[t]
 
     def __call__(self, rng: np.random.Generator, nsim: int) -> np.ndarray:

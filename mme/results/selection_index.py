@@ -34,11 +34,11 @@ class SelectionIndex:
     accuracy : float
         Correlation of the index with the goal.
     response : Series
-        Of the breeding values, by trait of the goal.
+        Expected response of the breeding values, by trait of the goal.
     gain : float
-        Of the goal, w'response.
+        Expected response of the goal, w'response.
     sd : float
-        Of the index.
+        Standard deviation of the index.
     """
 
     weights: pd.Series

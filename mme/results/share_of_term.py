@@ -28,7 +28,7 @@ class ShareOfTerm:
 
     @classmethod
     def of(cls, model: Model, name: str, *, inside: bool) -> ShareOfTerm:
-        """The term of this name; theta is ``inside`` the axes, or of the user's columns.
+        """The share of the term of this name; theta is ``inside`` the axes, or in the user's columns.
 
         Raises
         ------
@@ -40,7 +40,7 @@ class ShareOfTerm:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What the numbers are called."""
+        """Labels of the shares and correlations."""
         return ratio_labels(self.model, self.t)
 
     def __call__(self, theta: np.ndarray, residual: np.ndarray) -> np.ndarray:

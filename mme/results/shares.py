@@ -1,4 +1,4 @@
-r"""Where the variance of the records is: fixed effects, each random term, residual; R squared and ICC from it.
+r"""Shares of the variance of the records: fixed effects, each random term, residual; R squared and ICC from these.
 
     s2_f = var(X beta),   s2_t = tr(Z_t var(b_t) Z_t') / n = mean_i K_gg z_i' G z_i,   s2_e = mean_i sigma^2 R_ii / w_i
 
@@ -38,7 +38,7 @@ class Shares:
     def of(
         cls, fit: Record, population: np.ndarray, rest: float, name: str, is_open: np.ndarray | None = None
     ) -> Shares:
-        """Of X beta + offset ``population``, and of the rest under its name."""
+        """Shares of X beta + offset (``population``), of each term, and of the ``rest`` under its name."""
         model = fit.model
         offset = 0.0 if model.offset is None else model.offset
         fixed = _variance(model, population - offset)
@@ -64,7 +64,7 @@ class Shares:
 
     @property
     def icc(self) -> pd.Series:
-        """By term, and of all."""
+        """Intraclass correlations by term, and of ``all`` together."""
         import pandas as pd
 
         values = self.values[1:]
@@ -132,7 +132,7 @@ def random_variances(model: Model, theta: np.ndarray, sigma: float) -> list[floa
 
 
 def variances(fit: Record) -> pd.DataFrame:
-    """Four variances that are often confused, side by side: a row each variance or covariance of a term."""
+    """Four variances that are often confused, side by side: one row per variance or covariance of a term."""
     import pandas as pd
 
     rows = []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
-    """One row a level (and coefficient, where there are several).
+    """One row per level (and coefficient, where there are several).
 
     ``n`` records; ``pooled`` the population value (the fixed effect of the same name, else 0); ``no_pooling`` the
     least-squares estimate from the level's records alone, given all other effects of the model; ``partial_pooling``
@@ -27,7 +27,7 @@ def shrinkage_table(estimates: Estimates, of: Effects) -> pd.DataFrame:
     partial = pooled + W (no pooling - pooled), the diagonal of W = T T'G (I + T T'G)^-1, G = Z_g'R^-1 Z_g. Related
     levels lend each other more than the population does: their partial value is not on that line.
 
-    With Z = E C in the axes of a term (:mod:`mme.covariance.axes`) all of it is taken of E and c = C b: W = C^-1 W_E C.
+    With Z = E C in the axes of a term (:mod:`mme.covariance.axes`) all is computed from E and c = C b: W = C^-1 W_E C.
     """
     model = estimates.objective.model
     if any(kept is not None for kept in of.kept):

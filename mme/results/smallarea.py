@@ -89,7 +89,7 @@ class _Areas:
 
     @property
     def gamma(self) -> np.ndarray:
-        """The weight of the area's own data."""
+        """The weight of the area's own data, gamma_g."""
         return self.s_v / self.D
 
 
@@ -107,7 +107,7 @@ def _areas(fit: Fitted) -> _Areas:
 
 
 def _information(areas: _Areas) -> np.ndarray:
-    """tr(V^-1 V_j V^-1 V_k) / 2 for s_v and, unless it is known, s_e.
+    """The information tr(V^-1 V_j V^-1 V_k) / 2 of s_v and, unless it is known, of s_e.
 
     In weighted coordinates V_g has the eigenvalue w_g D_g once and s_e otherwise.
     """

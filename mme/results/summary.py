@@ -49,13 +49,13 @@ def summary_text(fit: Fitted, tests: FixedTests) -> str:
 
 
 def paragraphs(parts: list[str], notes: list[str]) -> str:
-    """Parts of a summary under one another, and its notes as one more."""
+    """The parts of a summary under one another, its notes as the last."""
     wrapped = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes]
     return "\n\n".join([*parts, "\n".join(wrapped)]).rstrip("\n") + "\n"
 
 
 def summary_html(fit: Fitted, tests: FixedTests) -> str:
-    """The same tables for a notebook."""
+    """The same tables as HTML, for a notebook."""
     head = "<br>".join([f"<b>{escape(title(fit))}</b>", *map(escape, source(fit, fit.model.weights))])
     criterion = "; ".join(f"{name} {value}" for name, value in zip(*criterion_rows(fit), strict=True))
     parts = [f"<p>{head}</p>", f"<p>{escape(criterion)}</p>", html_table(random_title(fit), random_rows(fit), left=2)]

@@ -48,7 +48,7 @@ def title(fit: Fitted) -> str:
 
 
 def random_title(fit: Fitted) -> str:
-    """What stands above the variances."""
+    """The title of the table of variances."""
     return "Random effects" if fit.model.terms else "Residuals"
 
 
@@ -63,7 +63,7 @@ def source(fit: Record, weights: np.ndarray | None, called: str = "Weights") -> 
 
 
 def criterion_rows(fit: Fitted) -> tuple[Row, Row]:
-    """Names and values: the REML criterion, or what comes of the likelihood under ML."""
+    """Names and values: the REML criterion, or by ML the log-likelihood, AIC and BIC."""
     if fit.method == "REML":
         where = "at the given theta" if fit.optimum.verdict == "given" and fit.model.k else "at convergence"
         return (f"REML criterion {where}:",), (f"{fit.criterion:.4f}",)
@@ -71,7 +71,7 @@ def criterion_rows(fit: Fitted) -> tuple[Row, Row]:
 
 
 def likelihood_rows(fit: Record) -> tuple[Row, Row]:
-    """Names and values of what comes of the likelihood."""
+    """Names and values of the log-likelihood and of what is computed from it."""
     values = {"AIC": fit.aic, "BIC": fit.bic, "logLik": fit.loglik, "deviance": fit.criterion}
     return (*values, "df.resid"), (*(fixed_point(value, 4) for value in values.values()), str(fit.nobs - fit.dof))
 
@@ -97,7 +97,7 @@ def quantile_rows(residuals: np.ndarray) -> list[Row]:
 
 
 def random_rows(fit: Record) -> list[Row]:
-    """One row a standard deviation; correlations as a lower triangle to the right, where there are any."""
+    """One row per standard deviation; correlations as a lower triangle to the right, where there are any."""
     names, sd, corr = list[tuple[str, str]](), list[float](), list[Row]()
     for (group, part), structure in zip(fit.varcorr.items(), fit.model.structures, strict=True):
         many = structure.is_spherical and len(part.names) > _MOST_COEFFICIENTS
@@ -150,7 +150,7 @@ def related_terms(fit: Fitted) -> list[Term]:
 
 
 def has_standard_errors(fit: Fitted) -> bool:
-    """Whether shares get standard errors: something was estimated, and the Hessian is there or soon is."""
+    """Whether shares get standard errors: something was estimated, and the Hessian is known or quickly computed."""
     return fit.optimum.verdict != "given" and ("local" in vars(fit) or is_quick(fit.objective))
 
 
@@ -188,13 +188,13 @@ def _group_sizes(structure: Bound) -> str:
 
 
 def _relationship_lines(fit: Record) -> list[str]:
-    """A line a relationship with parameters."""
+    """One line per relationship with parameters."""
     named = {term: [f"{name} {value:.5g}" for name, value in part.items()] for term, part in fit.relationships.items()}
     return [f"Relationship of {term}: {', '.join(values)}" for term, values in named.items()]
 
 
 def fixed_rows(fit: Record, tests: FixedTests) -> list[Row]:
-    """Estimates with their tests; the standard errors decide the decimals: what lies beyond them is noise.
+    """Estimates with their tests; standard errors decide how many decimals are shown, as further ones are noise.
 
     Of a wide X the first columns alone have a row.
     """

@@ -76,7 +76,7 @@ def _p_value(value: float) -> str:
 
 
 def freedoms(values: Iterable[float]) -> list[str]:
-    """Degrees of freedom with a decimal where they are few: beyond a hundred it changes nothing.
+    """Degrees of freedom, with a decimal where they are few enough for it to matter.
 
     Examples
     --------

@@ -55,22 +55,22 @@ class Along:
         return cls(fit, t, values, [basis_at(fit, s, frame) for s in range(len(fit.model.terms))])
 
     def variances(self, factors: Sequence[np.ndarray]) -> np.ndarray:
-        """v_t (terms, m)."""
+        """Variances v_t (terms, m)."""
         return np.array([((W @ T) ** 2).sum(axis=1) for W, T in zip(self.bases, factors, strict=True)])
 
     def share(self, factors: Sequence[np.ndarray], rest: Any) -> np.ndarray:
-        """h^2 (m,)."""
+        """The share h^2 (m,)."""
         each = self.variances(factors)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(each[self.t] / (each.sum(axis=0) + rest))
 
     def covariances(self, factors: Sequence[np.ndarray]) -> np.ndarray:
-        """C (m, m)."""
+        """Covariances C (m, m)."""
         turned = self.bases[self.t] @ factors[self.t]
         return np.asarray(turned @ turned.T)
 
     def correlations(self, factors: Sequence[np.ndarray], _: Any = None) -> np.ndarray:
-        """rho of each value with those after it."""
+        """Correlations rho of each value with those after it."""
         C = self.covariances(factors)
         sd = np.sqrt(C.diagonal())
         with np.errstate(invalid="ignore", divide="ignore"):

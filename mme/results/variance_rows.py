@@ -18,7 +18,7 @@ _SD, _CORRELATION = (0.0, np.inf), (-1.0, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class VarianceRows:
-    """Of each row (m,) the group and the term that it is of, its estimate, standard error and interval."""
+    """One row per variance parameter: its group and term, estimate, standard error and interval, each (m,)."""
 
     group: np.ndarray
     term: np.ndarray
@@ -63,7 +63,7 @@ def _labels(fit: Fitted) -> list[tuple[str, str, tuple[float, float]]]:
 
 
 def random_labels(model: Model) -> list[tuple[str, str, tuple[float, float]]]:
-    """Those of the random terms, and of relationships with parameters."""
+    """Labels of the rows of the random terms, and of relationships with parameters."""
     rows = list[tuple[str, str, tuple[float, float]]]()
     for t, (term, part) in enumerate(zip(model.terms, model.structures, strict=True)):
         names = model.coefficient_names(t)

@@ -1,4 +1,4 @@
-"""What a search tells while it runs: a bar, a line an evaluation, or the caller's own function."""
+"""What a search tells while it runs: a bar, one line per evaluation, or the caller's own function."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mme.search.searched import Searched
 
 # Called with the number of an evaluation, the criterion and the coordinates of what is searched.
 Report = Callable[[int, float, np.ndarray], None]
-# What the user gives: whether to show a bar (a line an evaluation, where nobody watches), or a function of (evaluation,
+# What the user gives: whether to show a bar (lines, where nobody watches), or a function of (evaluation,
 # criterion, parameters).
 Progress = bool | Callable[[int, float, np.ndarray], None]
 

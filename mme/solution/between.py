@@ -82,7 +82,7 @@ class Covariances:
         return blocks, known
 
     def _solved(self, s: int, t: int, g: np.ndarray, h: np.ndarray) -> np.ndarray:
-        """The blocks of H by a solve a level: of the factor of which fewer levels occur, or of the remainder."""
+        """The blocks of H by one solve per level: of the factor of which fewer levels occur, or of the remainder."""
         objective = self.estimates.objective
         if s != objective.plan.absorb and np.unique(g).size < np.unique(h).size:
             return self._solved(t, s, h, g).transpose(0, 2, 1)

@@ -1,6 +1,7 @@
 """Arguments that are words, levels, counts, seeds or names -> the same, or a sentence that says what is needed.
 
-None of them is compared with anything before its type is known: an array, a table or a missing value has no truth.
+An argument is compared with nothing before its type is known: an array, a table or a missing value is neither true
+nor false.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def is_word(given: Any, words: Collection[str]) -> bool:
 
 
 def check_level(given: Any) -> None:
-    """Refuse what is no share between 0 and 1.
+    """Refuse a level of confidence that is no number between 0 and 1.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def check_level(given: Any) -> None:
 
 
 def number(given: Any, needed: str, holds: Callable[[float], bool], advice: str = "") -> float:
-    """A finite number of which something holds; ``needed`` is the sentence that says so, ``advice`` what follows it.
+    """A finite number that satisfies ``holds``; the error says ``needed``, then what was given and ``advice``.
 
     Raises
     ------

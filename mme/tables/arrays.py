@@ -21,7 +21,7 @@ _LONGEST = 60
 def numbers(values: Any, what: str) -> np.ndarray:
     """A float array of these values, missing ones NaN; dates and spans of time in days (:mod:`mme.tables.dates`).
 
-    It is a new one, unless nobody can write to what is given: a float array that owns its memory and is read only.
+    The array is new, unless what is given cannot change: a float array that owns its memory and is read only.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def numbers(values: Any, what: str) -> np.ndarray:
 
 
 def as_array(values: Any, what: str) -> np.ndarray:
-    """What a user gives as an array; of a library whose numbers NumPy has not, as an array of objects."""
+    """What a user gives, as an array; an array of objects where NumPy has no type for the numbers of its library."""
     try:
         return np.asarray(values)
     except Exception:  # of any library, or of lists of several lengths

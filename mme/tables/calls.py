@@ -159,7 +159,7 @@ def _needs(function: Callable[..., Any], missing: dict[str, Sequence[str]]) -> l
 
 
 def _strange(name: str, own: Sequence[inspect.Parameter], options: dict[str, Any]) -> list[str]:
-    """Options that there are not, each with the one of its sound."""
+    """Options that do not exist, each with the option that sounds like it."""
     names = [parameter.name for parameter in own if parameter.kind in _BY_NAME]
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
         return []

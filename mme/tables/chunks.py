@@ -56,7 +56,7 @@ class Chunks:
     once: bool = False
 
     def tables(self, wanted: Collection[str] | None = None) -> Generator[tuple[str, Any]]:
-        """The chunks that have rows, with what each is called; of columns that are ``wanted`` alone."""
+        """The chunks that have rows, each with its name; only the ``wanted`` columns of them."""
         if wanted is not None and self.names is not None:
             wanted = [name for name in self.names if name in wanted] if set(wanted) & set(self.names) else None
         else:
@@ -70,7 +70,7 @@ class Chunks:
 
 
 def chunks_of(data: Any) -> Chunks | None:
-    """Open what comes in chunks; None of a table that is there as a whole."""
+    """Open data that come in chunks; None for a table that is there as a whole."""
     module = type(data).__module__.partition(".")[0]
     if isinstance(data, str | os.PathLike):
         return _of_path(path_of(data))
@@ -113,7 +113,7 @@ def _is_table(data: Any) -> bool:
 
 
 def _parts(table: Any, called: str) -> Iterator[tuple[Any, int]]:
-    """A table in parts of as many rows as are read at a time, and their numbers of rows; none of one without rows."""
+    """Parts of a table, with the rows that are read at a time, and their numbers; no part where it has no rows."""
     rows, step = _length(table, called), limits().records_in_chunk
     if rows <= 2 * step:
         yield from [(table, rows)] if rows else []

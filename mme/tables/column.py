@@ -41,7 +41,7 @@ class Factor:
 
 
 class Exact(Factor):
-    """Numbers of more digits than doubles have: labels with all of them, or covariates, rounded."""
+    """Numbers with more digits than doubles have: as labels they keep all digits, as covariates they are rounded."""
 
     @property
     def rounded(self) -> np.ndarray:
@@ -72,7 +72,7 @@ Kinds = dict[str, str]
 
 
 def kind_of(column: Column) -> str:
-    """What a column holds; nothing is said of one without a value."""
+    """What a column holds, in a word or two; the empty text for a column without a value."""
     if isinstance(column, WideColumn):
         return f"{len(column.suffixes)} columns"
     if isinstance(column, Factor):

@@ -60,7 +60,7 @@ class Frame:
         return part
 
     def with_column(self, name: str, column: Column) -> Frame:
-        """The same columns but for one, given as :meth:`column` has it."""
+        """The same columns, one of them replaced by this; it is as :meth:`column` returns it."""
         other = copy(self)
         other._columns = {**self._columns, name: column}
         return other
@@ -115,7 +115,7 @@ def _open(data: Any) -> tuple[Sequence[str], Callable[[str], Any], int]:
 
 
 def _of_pandas(data: Any, labels: Mapping[str, Any], name: str) -> Any:
-    """A column by its label, where that is a text: quicker than by its place."""
+    """A column by its label, where that is text: this is quicker than by its place."""
     label = labels[name]
     return data[label] if isinstance(label, str) else data.iloc[:, list(labels).index(name)]
 

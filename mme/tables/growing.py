@@ -1,4 +1,4 @@
-"""Labels as they come, a part of a column at a time: codes by first appearance, sorted levels at the end."""
+"""Labels of a column that comes in parts: codes by first appearance, sorted levels at the end."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class GrowingLabels:
 
     @property
     def order_is_known(self) -> bool:
-        """Whether the parts leave no doubt of the order of the levels: sorted in all of them, or the same in all."""
+        """Whether the parts agree on the order of the levels: it is sorted in all of them, or the same in all."""
         return self._ascending or self._alike or self.kind in ("integers", "text", "numbers")
 
     def merged(self, other: GrowingLabels) -> tuple[GrowingLabels, np.ndarray]:
-        """The labels of both, and the codes there of those of the other."""
+        """The labels of both, and the codes that the labels of the other have among them."""
         twin = copy(self)
         twin._integers, twin._places = self._integers.copy(), dict(self._places)
         twin._declared = dict(self._declared)
@@ -78,7 +78,7 @@ class GrowingLabels:
     def in_order(self) -> tuple[np.ndarray, np.ndarray]:
         """The rank of every label by its code, and the levels: sorted, or as categories declare it.
 
-        Categories of parts that are sorted are so together: factors of a formula are made of each part by itself.
+        Where the categories of every part are sorted, so are all: a formula makes the factors of each part by itself.
         """
         if self.kind == "integers":
             by_key = np.argsort(self._integers.keys)
@@ -89,7 +89,7 @@ class GrowingLabels:
         return np.argsort(order), _array([labels[j] for j in order])
 
     def state(self) -> dict[str, object]:
-        """What a file holds of it."""
+        """What a file keeps of the labels."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -102,7 +102,7 @@ class GrowingLabels:
 
     @classmethod
     def of_state(cls, state: dict[str, Any]) -> GrowingLabels:
-        """The labels that :meth:`state` tells of."""
+        """The labels that :meth:`state` describes."""
         made = cls(str(state["name"]))
         made.kind = str(state["kind"])
         made._integers.of(np.asarray(state["integers"], dtype=np.int64))

@@ -14,7 +14,7 @@ from mme.tables.sequences import from_numpy, listed, masked, wide_column
 
 
 def intake(values: Any, name: str, kind: str = "column") -> Column:
-    """Turn a column of any library into numbers (NaN is missing), dates (NaT) or a factor; several into a wide column.
+    """A column of any library as numbers (NaN is missing), dates (NaT) or a factor; several columns as a wide one.
 
     Raises
     ------

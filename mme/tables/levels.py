@@ -117,7 +117,7 @@ def varies_within(codes: np.ndarray, groups: np.ndarray) -> bool:
 
 
 def runs_across(groups: np.ndarray, codes: np.ndarray) -> bool:
-    """Whether groups (n,) run across levels (n,) with two records or more in each cell, as if it were a group itself.
+    """Whether groups (n,) run across levels (n,), with several records in each cell, which could be a group itself.
 
     Examples
     --------

@@ -7,7 +7,7 @@ from itertools import count
 
 
 def unlike(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
-    """The names; one that stood before, or is taken, gets the first number that makes it another: ``x``, ``x.1``.
+    """The names, no two alike: one that occurred before, or is taken, gets the first free number (``x``, ``x.1``).
 
     Examples
     --------
@@ -41,7 +41,7 @@ def first_unlike(ways: Iterable[Sequence[str]], taken: Iterable[str] = ()) -> tu
 
 
 def quoted(parts: Iterable[str]) -> list[str]:
-    """Parts of names in backticks where they hold a dot, which else stands between parts.
+    """Parts of names; those that hold a dot in backticks, since a dot stands between parts.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""In what order occasions follow each other, and how far apart they are.
+"""The order in which occasions follow each other, and the distances between them.
 
 ================================================  ======================================================================
 categories                                        order
@@ -63,13 +63,13 @@ def order_of(categories: np.ndarray, kind: str) -> Order:
 
 
 def distances(labels: Sequence[str], places: np.ndarray) -> np.ndarray:
-    """Where labels in their order say that they stand: the numbers that they read as, where these rise; else places."""
+    """The positions of labels in their order: the numbers that they read as, where these rise; otherwise ``places``."""
     read = _read(list(labels))
     return places if read is None or (np.diff(read) <= 0.0).any() else read
 
 
 def unequal(places: np.ndarray) -> bool:
-    """Whether neighbouring places are not at one distance."""
+    """Whether the distances between neighbouring places differ."""
     gaps = np.diff(places)
     return bool(gaps.size > 1 and not np.allclose(gaps, gaps[0], rtol=1e-6, atol=0.0))
 

@@ -1,4 +1,4 @@
-"""What was observed of each record, as a family of distributions reads it: numbers, counts of two kinds, or labels."""
+"""The response as a family of distributions reads it: numbers, counts of two kinds, or labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Outcome = np.ndarray | Factor
 def outcome_of(column: Column, what: str) -> Outcome:
     """A column as an outcome; labels have the levels that occur, in their order, and none may be missing.
 
-    Truth values keep both levels: that all are true is an outcome, that all are ``"a"`` is a slip.
+    Truth values keep both levels: that all are true is an outcome, that all are ``"a"`` a mistake.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Parquet as Arrow reads it: files that must hold the same columns, and no more in memory than is read at a time."""
+"""Parquet as Arrow reads it: the files must hold the same columns, and only what is read at a time stays in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mme.errors import MMEError
 
 
 def unbuffered(dataset: Any) -> dict[str, Any]:
-    """What keeps Arrow from holding all that it read of a Parquet file until the file has been read.
+    """Options by which Arrow lets go of the parts of a Parquet file that it has read.
 
     Where the pages of a file have checksums they are checked.
     """
@@ -21,7 +21,7 @@ def unbuffered(dataset: Any) -> dict[str, Any]:
 
 
 def require_alike(dataset: Any, columns: Collection[str], name: str) -> None:
-    """Refuse files without a column, for which Arrow has missing values, or with one of another kind.
+    """Refuse files that lack a column (Arrow would fill it with missing values), or have one of another kind.
 
     Raises
     ------

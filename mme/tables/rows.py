@@ -23,7 +23,7 @@ class Rows:
 
     @classmethod
     def all(cls, n: int) -> Rows:
-        """Every row was used."""
+        """All n rows, every one used."""
         return cls(np.ones(n, dtype=bool))
 
     @property
@@ -49,5 +49,5 @@ class Rows:
         return out
 
     def used(self, values: np.ndarray) -> np.ndarray:
-        """The part of (N,) or (n,) values that belongs to the records used."""
+        """The values (n,) of the records used, from values of all rows (N,), or of these alone (n,)."""
         return values[self.kept] if values.shape[0] == self.kept.size else values

@@ -22,7 +22,7 @@ def wide_column(values: Any, names: tuple[str, ...], title: str) -> WideColumn:
 
 
 def listed(values: Any) -> np.ndarray:
-    """A list, a tuple or what makes itself an array; text stays apart from numbers and missing values."""
+    """A list, a tuple or any object that NumPy makes an array of; text stays apart from numbers and missing values."""
     try:
         array = np.asarray(values if hasattr(values, "__array__") or hasattr(values, "__len__") else list(values))
     except ValueError:  # lists of different lengths

@@ -135,7 +135,7 @@ def coefficients(contrast: Any, names: Sequence[str], against: Any) -> Coefficie
 
 
 def _own(given: Any, names: Sequence[str], what: str) -> np.ndarray:
-    """One row of the user's own: by level, or a number a level."""
+    """One row of the user's own: by level, or one number per level."""
     if isinstance(given, Mapping):
         weights = {str(level): weight for level, weight in given.items()}
         if unknown := [level for level in weights if level not in names]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def inflation(fit: Record, cov: np.ndarray) -> pd.DataFrame:
-    """``vif, df, per_df``: a row a term, its generalised inflation, columns, and vif^(1 / (2 df)).
+    """``vif, df, per_df``: one row per term, its generalised inflation, columns, and vif^(1 / (2 df)).
 
     Raises
     ------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def joint_tests(fit: Record, by: str | Sequence[str], at: Mapping[str, Any] | None, to: Reference) -> pd.DataFrame:
-    """``num_df, den_df, F, p``: a row a term of factors and covariates but ``by``, at each combination of its levels.
+    """``num_df, den_df, F, p``: one row per term of the other variables at each combination of the levels of ``by``.
 
     The hypothesis is that all interaction contrasts of the term are zero; a covariate counts by its slope.
 

@@ -68,7 +68,7 @@ def _contains(larger: tuple[Node, ...], term: tuple[Node, ...], factors: set[Nod
 class Treatment:
     """The model in treatment contrasts, X_t, as lmerTest states its hypotheses, beside the overparametrised X_o.
 
-    X_o has a column a level for each factor of each term.
+    X_o has one column per level for each factor of each term.
 
     Attributes
     ----------

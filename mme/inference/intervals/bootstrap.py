@@ -99,7 +99,7 @@ class ReplicateErrors:
     phi: np.ndarray
 
     def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
-        """A row a replicate, NaN for one that failed."""
+        """One row per replicate, NaN for one that failed."""
         rows, reasons = [], list[str]()
         for number in numbers:
             try:

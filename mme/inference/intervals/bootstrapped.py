@@ -85,7 +85,7 @@ class Bootstrap:
 
     @cached_property
     def replicates(self) -> pd.DataFrame:
-        """A row a replicate: the parameters, ``theta_...``, ``singular`` and ``converged``."""
+        """One row per replicate: the parameters, ``theta_...``, ``singular`` and ``converged``."""
         import pandas as pd
 
         theta = pd.DataFrame(self.theta, columns=unlike((f"theta_{name}" for name in self.theta_names), self.names))

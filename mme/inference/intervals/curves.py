@@ -107,7 +107,7 @@ class Profile:
         return pd.DataFrame(limits, index=list(self.curves), columns=["lower", "upper"], dtype=float)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a knot: ``parameter, value, zeta``, then all parameters at that point."""
+        """One row per knot: ``parameter, value, zeta``, then all parameters at that point."""
         import pandas as pd
 
         own = unlike(("parameter", "value", "zeta"), self.names)

@@ -79,7 +79,7 @@ class GeneralisedRefitter:
         return GeneralisedSimulator(self.problem, self.at)
 
     def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
-        """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
+        """One row per replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
         k, p, r = self.at.theta.size, self.at.gamma.size, self.at.tau.size
         rows = np.full((len(numbers), 2 * k + r + p + 2), np.nan)
         reasons, every = [], list(range(len(numbers)))
@@ -176,7 +176,7 @@ class GeneralisedReplicateErrors:
     refitter: GeneralisedRefitter
 
     def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
-        """A row a replicate, NaN for one that failed."""
+        """One row per replicate, NaN for one that failed."""
         rows, reasons = [], list[str]()
         for number in numbers:
             try:

@@ -84,7 +84,7 @@ class Refitter:
         return Searches.of(self.objective)
 
     def __call__(self, numbers: range) -> tuple[np.ndarray, list[str]]:
-        """A row a replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
+        """One row per replicate (parameters, theta, singular, converged), NaN and a reason for those that failed."""
         width = parameters_of(self.objective, self.theta).size + self.model.k + 2
         rows = np.full((len(numbers), width), np.nan)
         together = len(numbers) >= limits().responses_together and self.batch is not None

@@ -1,1 +1,1 @@
-"""One model for many responses: tables and tests with a row a response."""
+"""One model for many responses: tables and tests with one row per response."""

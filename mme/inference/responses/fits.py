@@ -1,4 +1,4 @@
-"""One model for many responses: estimates, errors and tests of each, as tables with a row a response."""
+"""One model for many responses: estimates, errors and tests of each, as tables with one row per response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ManyFits:
     """Fits of one mixed model to many responses. Made by :func:`mme.lmer_many`.
 
-    Every table has a row a response, in the order in which they were given. A response that could not be fitted has NaN
+    Every table has one row per response, in the order given. A response that could not be fitted has NaN
     in its row and its reason in :attr:`failures`.
 
     Attributes

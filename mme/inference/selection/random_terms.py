@@ -34,7 +34,7 @@ class Deletion:
 
 
 def ranova(fit: Record, refitted: Refitted) -> pd.DataFrame:
-    """``npar, loglik, aic, lrt, df, p, p_boundary, reference``: a row a deletion, the model itself first."""
+    """``npar, loglik, aic, lrt, df, p, p_boundary, reference``: one row per deletion, the model itself first."""
     return table_of(fit, deletions(fit, refitted))
 
 
