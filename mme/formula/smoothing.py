@@ -22,7 +22,7 @@ def smooths_of(call: Call) -> list[tuple[str, Node]]:
     """
     names = [deparse(arg) for arg in call.args]
     if call.function == "s":
-        return [(f"s({names[0]})", Call("s_random", call.args, call.keywords, call.start))]
+        return [(f"s({', '.join(names)})", Call("s_random", call.args, call.keywords, call.start))]
     found: list[tuple[str, Node]] = []
     for part in _PARTS.get(len(names), ()):
         columns = Call("ps_random", (*call.args, Text(part)), call.keywords, call.start)

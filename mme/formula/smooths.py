@@ -1,4 +1,4 @@
-r"""Penalised splines as random effects: ``ps(x)``, ``ps(row, col)``, ``s(x)``.
+r"""Penalised splines as random effects: ``ps(x)``, ``ps(row, col)``, ``s(x)``, ``s(x, y)``.
 
 A spline with a penalty on its curvature is a straight line, fixed, and random effects of one variance: with D'D of
 second differences of the coefficients of B-splines = U diag(d) U', the line is what D leaves, and
@@ -8,7 +8,8 @@ second differences of the coefficients of B-splines = U diag(d) U', the line is 
 (Eilers and Marx 1996, Statist. Sci. 11:89-121; Currie and Durban 2002). In two dimensions the fixed part is x, y, xy,
 the random one five smooths of a variance each: of x, of y, of x times y, y times x, and one of both, of the penalty
 d_x (x) I + I (x) d_y (Lee, Durban and Eilers 2013; Rodriguez-Alvarez et al. 2018, Spatial Stat. 23:52-71: SpATS). A
-cubic smoothing spline has its knots at the values of x (Verbyla et al. 1999, Appl. Statist. 48:269-311).
+cubic smoothing spline has its knots at the values of x (Verbyla et al. 1999, Appl. Statist. 48:269-311); thin plates
+have a room of their own (:mod:`mme.formula.thin_plate`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from scipy.interpolate import BSpline, CubicSpline
 
 from mme.errors import MMEError
+from mme.formula.thin_plate import BASIS, thin_plate
 from mme.formula.values import State, numeric
 from mme.tables.frame import WideColumn
 
@@ -59,6 +61,27 @@ def random_part(state: State, part: str, *coordinates: Any, **options: Any) -> W
         middle, half = state["middles"][1 - a]
         Z = Z * ((other - middle) / half)[:, None]
     return _numbered(Z)
+
+
+def smooth_part(state: State, *coordinates: Any, **options: Any) -> WideColumn:
+    """Z of ``s(x)``, a cubic smoothing spline, or of ``s(x, y)``, a thin plate."""
+    if len(coordinates) == 1:
+        return spline_part(state, *coordinates, **options)
+    x, y = _two(coordinates)
+    return _numbered(thin_plate(state, x, y, **({"k": BASIS} | options)))
+
+
+def smooth_line(state: State, *coordinates: Any, **options: Any) -> np.ndarray | WideColumn:
+    """The fixed part of either: a line or a plane."""
+    if len(coordinates) == 1:
+        return np.asarray(numeric(coordinates[0], "s()"), dtype=float)
+    return WideColumn(np.column_stack(_two(coordinates)), (".x", ".y"))
+
+
+def _two(coordinates: tuple[Any, ...]) -> list[np.ndarray]:
+    if len(coordinates) != 2:
+        raise MMEError(f"s() takes one or two coordinates, got {len(coordinates)}")
+    return [np.asarray(numeric(one, "s()"), dtype=float) for one in coordinates]
 
 
 def spline_part(state: State, x: Any, knots: Any = _KNOTS) -> WideColumn:
@@ -130,7 +153,7 @@ def _random(state: State, *given: Any, **options: Any) -> WideColumn:
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ps": fixed_part,
-    "s": lambda state, x, **options: np.asarray(numeric(x, "s()"), dtype=float),
+    "s": smooth_line,
     "ps_random": _random,
-    "s_random": spline_part,
+    "s_random": smooth_part,
 }

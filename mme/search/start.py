@@ -27,6 +27,9 @@ _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 _MANY_LEVELS = 100
 # Standard deviations beside the parameters of a relationship, in those of the moments.
 _MULTIPLES = (0.3, 3.0, 10.0)
+# The one standard deviation of many coefficients, in that of the moments: its criterion can have several valleys, one
+# of them where a smooth curve goes through all records.
+_OCTAVES = tuple(2.0**octave for octave in range(-5, 6))
 # Starts are another where a parameter is so many times as large.
 _UNLIKE = 1.5
 
@@ -87,6 +90,8 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
         along, evaluations = _along(objective, size)
         theta, evaluations = min([theta, *unlike, along], key=objective), evaluations + 2 + len(unlike)
         radius = np.maximum(radius, _LARGEST_RADIUS * np.abs(theta))
+    if objective.model.k == 1 and objective.random[0].is_spherical:
+        theta, evaluations = min((many * theta for many in _OCTAVES), key=objective), evaluations + len(_OCTAVES)
     return Start(_best_relationship(objective, theta), radius, size, not unlike, few, evaluations)
 
 
