@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -52,6 +53,21 @@ class OverOccasions(Bound):
     def colour(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Undo the factor of its pattern."""
         return self.patterns.colour(self.root(x), rows)
+
+    @cached_property
+    def entries(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lower triangle of each group, by row, a record's own entry first."""
+        rows, cols = self.patterns.triangles
+        return rows[self._by_row], cols[self._by_row]
+
+    def entry_values(self, x: np.ndarray) -> np.ndarray:
+        """W there."""
+        return self.patterns.whitening_triangles(self.root(x))[self._by_row]
+
+    @cached_property
+    def _by_row(self) -> np.ndarray:
+        rows, cols = self.patterns.triangles
+        return np.lexsort((cols, rows != cols, rows))
 
     def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
         """dC / dx_i (k, T, T); by differences of C, for structures that have nothing better."""

@@ -7,6 +7,7 @@ triangular) follows R_o = U'U, without forming R_o: W = U'^-1, so that a row vec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,6 +33,11 @@ class Batch:
     stop: int
     occasions: np.ndarray
     pattern: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Occasions s of each group."""
+        return self.occasions.shape[1]
 
     def multiply(self, F: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
         """Rows (m, G, s) times F (P, s, s) of each group's pattern."""
@@ -74,6 +80,26 @@ class Patterns:
             diagonal = np.abs(np.diagonal(_factors(B, batch), axis1=1, axis2=2))
             total += 2.0 * float(np.bincount(batch.pattern) @ np.log(diagonal).sum(axis=1))
         return total
+
+    @cached_property
+    def triangles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of the lower triangles of all groups, pattern by pattern."""
+        rows, cols = [], []
+        for batch in self.batches:
+            i, j = np.tril_indices(batch.size)
+            first = np.arange(batch.start, batch.stop, batch.size)[:, None]
+            rows.append((first + i).ravel())
+            cols.append((first + j).ravel())
+        row, col = np.concatenate(rows), np.concatenate(cols)
+        return (row, col) if self.order is None else (self.order[row], self.order[col])
+
+    def whitening_triangles(self, B: np.ndarray) -> np.ndarray:
+        """The entries of W = U'^-1 there."""
+        own = []
+        for batch in self.batches:
+            i, j = np.tril_indices(batch.size)
+            own.append(np.linalg.inv(_factors(B, batch))[:, j, i][batch.pattern].ravel())
+        return np.concatenate(own)
 
     def _multiply(self, factors: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
         ordered = rows if self.order is None else rows[:, self.order]
