@@ -31,6 +31,7 @@ class Recorder:
 
         self.root, self.into = root, into
         self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
         self.coverage = Coverage(
             data_file=None, config_file=False, branch=False, include=[f"{root}/mme/{f}/*" for f in folders]
         )
@@ -47,10 +48,16 @@ class Recorder:
             self.seconds[name] = self.seconds.get(name, 0.0) + process_time() - began
             self.coverage.switch_context("")
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A test that fails without a fault says nothing of one, and is not asked."""
+        if report.failed:
+            self.failed.add(report.nodeid.split("[")[0])
+
     def pytest_sessionfinish(self) -> None:
         """Write what was reached: of each source its text's hash, its functions, and the tests of each line."""
         self.coverage.stop()
-        data, tests = self.coverage.get_data(), list(self.seconds)
+        seconds = {name: took for name, took in self.seconds.items() if name not in self.failed}
+        data, tests = self.coverage.get_data(), list(seconds)
         number = {name: i for i, name in enumerate(tests)}
         sources = {}
         for file in data.measured_files():
@@ -62,7 +69,7 @@ class Recorder:
                 "spans": spans(text),
                 "lines": {line: numbers for line, numbers in lines.items() if numbers},
             }
-        self.into.write_text(json.dumps({"tests": tests, "seconds": self.seconds, "sources": sources}))
+        self.into.write_text(json.dumps({"tests": tests, "seconds": seconds, "sources": sources}))
 
 
 def hash_of(text: bytes) -> str:

@@ -1,12 +1,13 @@
 """The mutations are what they say: each is Python, differs from the file in one place, and is shown to a reader."""
 
+import json
 from dataclasses import replace
 from math import inf
 
 from mutants.__main__ import chosen, equivalent
-from mutants.forked import Ended
+from mutants.forked import Ended, run
 from mutants.mutations import mutations
-from mutants.reached import Reached, hash_of, spans
+from mutants.reached import Reached, Recorder, hash_of, spans
 from mutants.trying import ROOT, TESTS, Copy, asked_files, files, rounds
 
 SOURCE = b'''"""1 + 1"""
@@ -109,6 +110,15 @@ def test_the_tests_that_are_asked_are_there():
     assert "tests/engine/test_first_principles.py" in found
     assert "mme/inference/fixed/hypotheses.py" in found
     assert all((ROOT / name).exists() for name in found)
+
+
+def test_a_test_that_fails_without_a_fault_is_left_out_of_its_file(tmp_path):
+    written = tmp_path / "reached.json"
+    tests = tmp_path / "test_two.py"
+    tests.write_text("def test_holds():\n    assert True\n\ndef test_fails():\n    assert False\n")
+    ended = run(tmp_path, [str(tests)], tmp_path / "log", 60.0, inf, lambda: Recorder(ROOT, ["engine"], written))
+    assert ended.passed is False
+    assert [name.split("::")[1] for name in json.loads(written.read_text())["tests"]] == ["test_holds"]
 
 
 def test_what_is_said_to_be_equivalent_is_still_there():
