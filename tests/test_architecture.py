@@ -24,6 +24,7 @@ DOORS = {
     "sksparse": "numeric.cholmod",
     "nlopt": "numeric.by_values",
     "numba": "numeric.kernels",
+    "llvmlite": "numeric.machine_code",
     "scipy.linalg": "numeric.lapack",
     "matplotlib": "plot",
     "docx": "results.word",
@@ -31,7 +32,7 @@ DOORS = {
     "dask": "streaming.dask_frame",
 }
 # Too slow or too seldom needed to be loaded with ``import mme``: imported inside the function that uses them.
-ON_DEMAND = {"pandas", "polars", "pyarrow", "numba", "matplotlib", "nlopt", "docx", "dask"}
+ON_DEMAND = {"pandas", "polars", "pyarrow", "numba", "llvmlite", "matplotlib", "nlopt", "docx", "dask"}
 
 
 class Import(NamedTuple):

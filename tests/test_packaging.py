@@ -22,7 +22,7 @@ def names(requirements: list[str]) -> set[str]:
 
 
 def test_what_everyone_installs_has_wheels():
-    assert names(PROJECT["dependencies"]) == {"numpy", "scipy", "nlopt", "pandas", "numba"}
+    assert names(PROJECT["dependencies"]) == {"numpy", "scipy", "nlopt", "pandas", "numba", "llvmlite"}
     extras = {extra for extra, them in PROJECT["optional-dependencies"].items() if names(them) & COMPILED}
     assert extras == {"cholmod"}
 

@@ -8,10 +8,18 @@ from typing import Any
 
 from benchmarks.peers.serve import serve
 from benchmarks.tables import read_table
+from mme.generalised import one_coefficient, one_pass
+from mme.numeric.machine_code import machine_code, make
 
 
 def load(folder: Path, model: dict[str, Any]) -> dict[str, Any]:
-    """Read the table."""
+    """Read the table; the compiled loops stand on disk, as after the first fits of an installation."""
+    for loop, arguments in (
+        (one_coefficient.one_coefficient, one_coefficient.ARGUMENTS),
+        (one_pass.one_pass, one_pass.ARGUMENTS),
+    ):
+        if machine_code(loop, arguments, 0) is None:
+            make(loop, arguments)
     return model | {"table": read_table(folder, model)}
 
 

@@ -60,8 +60,5 @@ def rising(k: float, above: np.ndarray) -> tuple[float, float]:
 
     ``above`` (j,) has the sum of the weights a of the counts y > j.
     """
-    value, slope = 0.0, 0.0
-    for j in range(1, above.size):
-        value += above[j] * math.log1p(j / k)
-        slope -= above[j] * j / (k + j)
-    return value, slope
+    j = np.arange(1, above.size)
+    return (above[1:] * np.log1p(j / k)).sum(), -(above[1:] * (j / (k + j))).sum()

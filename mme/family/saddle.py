@@ -10,6 +10,8 @@ log-gamma functions, which are 1e10 at counts of 1e9, leave no digits of a densi
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 LOG_2PI = float(np.log(2.0 * np.pi))
@@ -95,7 +97,7 @@ def _series(x: np.ndarray, order: int) -> np.ndarray:
     """The sum of c_k x^-(2k + 1), or its derivative of this order."""
     square, total = 1.0 / (x * x), np.zeros(x.shape)
     for k in range(len(_SERIES) - 1, -1, -1):
-        factor = np.prod([-(2.0 * k + 1.0 + j) for j in range(order)])
+        factor = prod(-(2.0 * k + 1.0 + j) for j in range(order))
         total = total * square + factor * _SERIES[k]
     return total / x ** (1 + order)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mme.family.point import rising
 from mme.generalised.one_coefficient import one_coefficient
-from mme.generalised.one_pass import one_pass
+from mme.generalised.one_pass import one_pass, rooms
 
 
 def each_response(
@@ -34,7 +34,8 @@ def each_response(
     (b,), ``gamma`` (b, p), T (b, q, q) and modes u (b, J, q) are of each; ``by_T``, ``by_gamma`` and ``by_k`` (b, 1)
     are zeros. ``scalar`` is None where a level has several coefficients: what is not called is not compiled.
     """
-    own, q = records.copy(), T.shape[1]
+    own, q, steps = records.copy(), T.shape[1], np.zeros(1, np.int64)
+    M, L, along, sums = rooms(starts, q)
     for b in range(rows.size):
         for i in range(own.shape[0]):
             eta = offset[i]
@@ -42,10 +43,12 @@ def each_response(
                 eta += own[i, 3 + q + j] * gamma[b, j]
             own[i, 0], own[i, 1], own[i, 2] = Y[rows[b], i], weights[rows[b], i], eta
         if scalar is None:
-            found, steps = one_pass(kind, k[b], starts, own, T[b], u[b], by_T[b], by_gamma[b], by_k[b])
+            found = one_pass(
+                kind, k[b], starts, own, T[b], u[b], M, L, along, sums, by_T[b], by_gamma[b], by_k[b], steps
+            )
         else:
-            found, steps = one_coefficient(kind, k[b], starts, own, T[b], u[b], by_T[b], by_gamma[b], by_k[b])
+            found = one_coefficient(kind, k[b], starts, own, T[b], u[b], M, by_T[b], by_gamma[b], by_k[b], steps)
         outside, slope = rising(k[b], above[rows[b]])
         by_k[b, 0] -= 2.0 * slope
         found -= 2.0 * outside
-        value[b] = found if steps >= 0 and np.isfinite(found) else np.inf
+        value[b] = found if np.isfinite(found) else np.inf

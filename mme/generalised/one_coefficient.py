@@ -16,6 +16,8 @@ _SIZED = 2
 _NEAR = 0.05
 _CLOSE = 1e-12
 _STEPS, _HALVINGS = 100, 40
+# Its arguments, as mme.numeric.machine_code calls them.
+ARGUMENTS = "i f I1 F2 F2 F2 F2 F2 F1 F1 I1"
 
 
 def one_coefficient(
@@ -25,23 +27,20 @@ def one_coefficient(
     records: np.ndarray,
     T: np.ndarray,
     u: np.ndarray,
+    room: np.ndarray,
     by_T: np.ndarray,
     by_gamma: np.ndarray,
     by_k: np.ndarray,
-) -> tuple[float, int]:
-    """As :func:`mme.generalised.one_pass.one_pass`, for T (1, 1)."""
-    J, t = len(u), T[0, 0]
-    most = 0
-    for g in range(J):
-        most = max(most, starts[g + 1] - starts[g])
-    room = np.empty((most, 7))
-    total, lost, steps = 0.0, 0.0, 0
-    for g in range(J):
+    steps: np.ndarray,
+) -> float:
+    """As :func:`mme.generalised.one_pass.one_pass`, for T (1, 1), with seven numbers of ``room`` for each record."""
+    total, lost, t = 0.0, 0.0, T[0, 0]
+    for g in range(len(u)):
         first, n = starts[g], starts[g + 1] - starts[g]
         x, taken = _mode(kind, k, records, first, n, t, u[g, 0], room)
         if taken < 0:
-            return 0.0, -1
-        steps += taken
+            return math.inf
+        steps[0] += taken
         u[g, 0] = x
         value, slope = _at_mode(kind, records, first, n, t, x, room, by_gamma, by_k)
         by_T[0, 0] += slope
@@ -49,7 +48,7 @@ def one_coefficient(
         grown = total + value
         lost = (grown - total) - value
         total = grown
-    return total, steps
+    return total
 
 
 def _mode(

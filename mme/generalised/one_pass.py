@@ -20,6 +20,8 @@ _NEAR = 0.05
 # A decrement below which one more full step ends at the mode to rounding.
 _CLOSE = 1e-12
 _STEPS, _HALVINGS = 100, 40
+# Its arguments, as mme.numeric.machine_code calls them.
+ARGUMENTS = "i f I1 F2 F2 F2 F2 F2 F2 F2 F2 F1 F1 I1"
 
 
 def one_pass(
@@ -29,34 +31,43 @@ def one_pass(
     records: np.ndarray,
     T: np.ndarray,
     u: np.ndarray,
+    M: np.ndarray,
+    L: np.ndarray,
+    along: np.ndarray,
+    sums: np.ndarray,
     by_T: np.ndarray,
     by_gamma: np.ndarray,
     by_k: np.ndarray,
-) -> tuple[float, int]:
-    """(L) less what no parameter changes, and the steps of all levels; -1 where a level has no mode.
+    steps: np.ndarray,
+) -> float:
+    """(L) less what no parameter changes; infinite where a level has no mode.
 
     ``records`` has y, weight, the part of eta that u does not change, z (q) and the row of Q (p) side by side; those of
     level g are ``starts[g]`` to ``starts[g + 1]``. T is (q, q). ``u`` (J, q) becomes the modes; ``by_T`` (q, q),
-    ``by_gamma`` (p,) and ``by_k`` (1,), by log k where the family has one, are added to.
+    ``by_gamma`` (p,) and ``by_k`` (1,), by log k where the family has one, and ``steps`` (1,), those of all levels, are
+    added to. M, L, ``along`` and ``sums`` are :func:`rooms` to work in.
     """
-    J, q = u.shape
-    most = 0
-    for g in range(J):
-        most = max(most, starts[g + 1] - starts[g])
-    M, L, along, sums = np.empty((most, q + 7)), np.empty((q, q)), np.empty((3, q)), np.empty((3 + 2 * q, q))
-    total, lost, steps = 0.0, 0.0, 0
-    for g in range(J):
+    total, lost = 0.0, 0.0
+    for g in range(len(u)):
         first, n = starts[g], starts[g + 1] - starts[g]
         _scaled(records, first, n, T, M)
         taken = _mode(kind, k, records, first, n, M, L, u, g, along)
         if taken < 0:
-            return 0.0, -1
-        steps += taken
+            return math.inf
+        steps[0] += taken
         value = _at_mode(kind, records, first, n, M, L, u, g, sums, by_T, by_gamma, by_k) - lost
         grown = total + value
         lost = (grown - total) - value
         total = grown
-    return total, steps
+    return total
+
+
+def rooms(starts: np.ndarray, q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays for the records of the largest level and for what is summed over one."""
+    most = 0
+    for g in range(starts.size - 1):
+        most = max(most, starts[g + 1] - starts[g])
+    return np.empty((most, q + 7)), np.empty((q, q)), np.empty((3, q)), np.empty((3 + 2 * q, q))
 
 
 def _scaled(records: np.ndarray, first: int, n: int, T: np.ndarray, M: np.ndarray) -> None:

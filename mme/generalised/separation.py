@@ -45,7 +45,9 @@ class Separation:
 
 def sides(problem: Problem, tau: np.ndarray, first: int | None = None) -> np.ndarray:
     """Where log f of each record, or of the first, has its bound: 1 at infinity, -1 at minus infinity, 0 in between."""
-    family, data = problem.family, problem.data if first is None else problem.data.at(slice(first))
+    family, data = problem.family, problem.data
+    if first is not None and first < data.n:
+        data = data.at(slice(first))
     with np.errstate(all="ignore"):
         high, low = (family.at(data, np.full(data.n, end), tau) for end in (_FAR, -_FAR))
         up = (high.slope >= 0.0) & (np.abs(high.value) <= _BOUND * data.weights)

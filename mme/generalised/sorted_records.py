@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 
 import numpy as np
 
@@ -13,11 +15,14 @@ from mme.family.point import rising
 from mme.generalised.columns import Prior
 from mme.generalised.laplace import Laplace, Psi, chain_rule
 from mme.generalised.mode import mode_at
+from mme.generalised.one_coefficient import ARGUMENTS as OF_ONE
 from mme.generalised.one_coefficient import one_coefficient
-from mme.generalised.one_pass import one_pass
+from mme.generalised.one_pass import ARGUMENTS as OF_SEVERAL
+from mme.generalised.one_pass import one_pass, rooms
 from mme.generalised.problem import Problem
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
+from mme.numeric.machine_code import machine_code
 from mme.numeric.sums import by_code
 
 # Counts and trials beyond which the compiled density, a difference of larger numbers, has fewer digits.
@@ -73,9 +78,10 @@ class SortedRecords:
 
     @staticmethod
     def serves(problem: Problem) -> bool:
-        """Whether there is a compiled form of this family, records enough that it pays, and one block of levels."""
-        many = problem.n >= limits().compiled_records
-        return many and SortedRecords.can_serve(problem) and SortedRecords.has_digits(problem.data)
+        """Whether there is a compiled form of this family, one block of levels, and a loop that is not too dear."""
+        if not (SortedRecords.can_serve(problem) and SortedRecords.has_digits(problem.data)):
+            return False
+        return problem.n >= limits().compiled_records or SortedRecords(problem).at_hand is not None
 
     @staticmethod
     def can_serve(problem: Problem) -> bool:
@@ -89,6 +95,25 @@ class SortedRecords:
         """Whether the compiled density has the digits of such counts and trials."""
         return bool(max(data.y.max(), data.weights.max()) <= _LARGE)
 
+    @property
+    def at_hand(self) -> Callable[..., float] | None:
+        """The loop as machine code, where that is on disk."""
+        if self.problem.blocks[0].q == 1:
+            return machine_code(one_coefficient, OF_ONE, self.problem.n)
+        return machine_code(one_pass, OF_SEVERAL, self.problem.n)
+
+    @property
+    def loop(self) -> Callable[..., float]:
+        """What passes over the records."""
+        plain = one_coefficient if self.problem.blocks[0].q == 1 else one_pass
+        return self.at_hand or kernel(plain, self.problem.n * 10)
+
+    @cached_property
+    def rooms(self) -> tuple[np.ndarray, ...]:
+        """Arrays in which the loop works."""
+        q = self.problem.blocks[0].q
+        return rooms(self.starts, q)[: 1 if q == 1 else 4]
+
     @cached_property
     def order(self) -> np.ndarray:
         """Records by level, each level's in their own order."""
@@ -99,7 +124,7 @@ class SortedRecords:
     def starts(self) -> np.ndarray:
         """Where the records of each level begin (J + 1,)."""
         block = self.problem.blocks[0]
-        return np.concatenate(([0], np.cumsum(np.bincount(block.codes, minlength=block.J))))
+        return np.concatenate(([0], np.cumsum(np.bincount(block.codes, minlength=block.J)))).astype(np.int64)
 
     @cached_property
     def records(self) -> np.ndarray:
@@ -131,17 +156,19 @@ class SortedRecords:
         if problem.model.offset is not None:
             records[:, 2] += self.offset
         T = np.ascontiguousarray(block.T(point.theta))
-        by_T, by_gamma, by_k = np.zeros_like(T), np.zeros(point.gamma.size), np.zeros(1)
-        loop = kernel(one_coefficient if block.q == 1 else one_pass, problem.n * 10)
+        by_T, by_gamma, by_k, steps = np.zeros_like(T), np.zeros(point.gamma.size), np.zeros(1), np.zeros(1, np.int64)
         kind, k = problem.family.kind, problem.family.size_of(point.tau)
-        value, steps = loop(kind, k, self.starts, records, T, u, by_T, by_gamma, by_k)
-        if steps < 0 or not np.isfinite(value):
+        value = self.loop(kind, k, self.starts, records, T, u, *self.rooms, by_T, by_gamma, by_k, steps)
+        if not isfinite(value):
             return None
-        outside, slope = kernel(rising, 10 * self.above.size)(k, self.above)
-        value -= 2.0 * outside
-        by_k -= 2.0 * slope
+        if self.above.size:
+            outside, slope = rising(k, self.above)
+            value -= 2.0 * outside
+            by_k -= 2.0 * slope
         gradient = np.concatenate([chain_rule(block, point.theta, by_T), by_gamma, by_k[: point.tau.size]])
-        found = PassedOver(problem, point, value, gradient, u, steps)
+        found = PassedOver(problem, point, value, gradient, u, int(steps[0]))
         if self.constant is None:
             self.constant = found.laplace.value - value
-        return PassedOver(problem, point, value + self.constant, gradient, u, steps)
+        whole = replace(found, value=value + self.constant)
+        vars(whole).update({name: made for name, made in vars(found).items() if name == "laplace"})
+        return whole

@@ -58,8 +58,10 @@ class Limits:
         Records of a generalised model from which on those that are alike are sought, to be one; and how many of all may
         differ, as a share, for that to pay.
     compiled_records, compiled_coefficients : int
-        Records of a generalised model from which on its levels are passed over by a compiled loop (below, loading it
-        takes longer than the fit), with up to so many coefficients a level.
+        Records of generalised models from which on their levels are passed over by a compiled loop (below, making it
+        takes longer than the fits of a process), with up to so many coefficients a level.
+    machine_code : bool
+        Whether loops that are on disk as machine code serve models of any size.
     records_of_start : int
         Records of a generalised model by which its search finds a start: of more, every second, third, ... is taken.
     records_of_second_start : int
@@ -206,6 +208,7 @@ class Limits:
     merged_share: float = 0.6
     compiled_records: int = 150_000
     compiled_coefficients: int = 6
+    machine_code: bool = True
     records_of_start: int = 25_000
     simulated_records: int = 2_000_000
     records_of_second_start: int = 200

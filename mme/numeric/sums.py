@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 Column = np.ndarray | None
 
-# Records of a column that are looked at before all of them.
+# Records of a column that are looked at before all of them; and up to which a sort is quicker than a transpose.
 _FEW = 1024
 
 
@@ -165,7 +165,12 @@ def no_cells() -> Cells:
 
 
 def by_code(codes: np.ndarray, J: int) -> np.ndarray:
-    """Stable order by code: the transpose of a sparse matrix with one entry a row, O(n) where argsort is O(n log n)."""
+    """Stable order by code.
+
+    Of many records the transpose of a sparse matrix with one entry a row, O(n) where argsort is O(n log n).
+    """
     n = codes.size
+    if n <= _FEW:
+        return np.argsort(codes, kind="stable")
     one_a_row = sp.csr_array((np.empty(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, J))
     return np.asarray(one_a_row.tocsc().indices)

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from mme.numeric.kernels import kernel
 from mme.numeric.memory import require
+from mme.numeric.selected import selected_inverse
 
 
 class SparseAnalysis:
@@ -71,7 +72,7 @@ class SelectedInverse:
         self.n, self.where, self.L = perm.size, inverse_order(perm), (L.indptr, L.indices)
         steps = int((np.diff(L.indptr).astype(float) ** 2).sum())
         head = kernel("supernodes", L.nnz)(L.indptr, L.indices, self.n)
-        self.values = kernel("selected_inverse", steps)(L.indptr, L.indices, L.data, head)
+        self.values = kernel(selected_inverse, steps)(L.indptr, L.indices, L.data, head)
 
     def __call__(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """The entries (row, col)."""

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import mme
 import mme.equations
 from mme.numeric.factor import analyse
-from mme.numeric.kernels import count_columns, elimination_tree, kernel, postorder, selected_inverse, supernodes
+from mme.numeric.kernels import count_columns, elimination_tree, kernel, postorder, supernodes
 from mme.numeric.limits import Limits, within
+from mme.numeric.selected import selected_inverse
 from mme.numeric.symbolic import column_counts
 
 BREEDING = Path(__file__).parents[1] / "reference" / "breeding"
@@ -198,7 +199,7 @@ def test_loops_give_the_same_bits_plain_and_compiled():
     head = supernodes(L.indptr, L.indices, n)
     assert np.array_equal(kernel("supernodes", 10**9)(L.indptr, L.indices, n), head)
     assert np.unique(head).size < n
-    compiled = kernel("selected_inverse", 10**9)
+    compiled = kernel(selected_inverse, 10**9)
     assert compiled is not selected_inverse
     args = L.indptr, L.indices, L.data, head
     np.testing.assert_allclose(compiled(*args), selected_inverse(*args), rtol=1e-12, atol=1e-15)

@@ -14,16 +14,25 @@ from tests.generalised.test_gradient import drawn
 FAMILIES = [mme.Binomial(), mme.Poisson(), mme.NegativeBinomial(), mme.NegativeBinomial(size=0.7)]
 
 
-@pytest.mark.parametrize("interpreted", [True, False], ids=["interpreted", "compiled"])
+WAYS = {
+    "plain Python": Limits(compiled_records=1, interpreted_steps=10**9, machine_code=False),
+    "compiled": Limits(compiled_records=1, interpreted_steps=0, machine_code=False),
+    "machine code": Limits(compiled_records=1),
+}
+TOGETHER = Limits(machine_code=False)
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("slope", [False, True])
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_a_pass_by_level_gives_the_criterion_its_gradient_and_the_modes(
-    family: mme.Family, slope: bool, interpreted: bool
+    family: mme.Family, slope: bool, way: str
 ) -> None:
     problem = drawn(family, 11, False, slope)
     point = start(problem)
-    known = Criterion(problem).at(point)
-    with within(Limits(compiled_records=1, interpreted_steps=10**9 if interpreted else 0)):
+    with within(TOGETHER):
+        known = Criterion(problem).at(point)
+    with within(WAYS[way]):
         found = Criterion(drawn(family, 11, False, slope)).at(point)
     assert known is not None
     assert found is not None
@@ -42,7 +51,8 @@ def test_a_fit_by_passes_is_the_fit() -> None:
         "g": g,
         "e": rng.uniform(1, 2, 400),
     }
-    one = mme.glmer("y ~ x + (x | g)", data, "poisson", exposure="e")
+    with within(TOGETHER):
+        one = mme.glmer("y ~ x + (x | g)", data, "poisson", exposure="e")
     with within(Limits(compiled_records=1)):
         other = mme.glmer("y ~ x + (x | g)", data, "poisson", exposure="e")
     assert other.engine.compiled

@@ -1,0 +1,194 @@
+"""Loops as machine code on disk, which llvmlite loads by itself: 30 ms in a process where the compiler takes 600.
+
+numba compiles a loop once for each processor and installation; its object file stands in ``__pycache__`` beside the
+file of the loop, under a name that tells the state of all files it was made of. From then on a fit of fifty records
+runs it, which cannot wait for the compiler. Such a loop takes numbers and contiguous arrays, returns a number,
+allocates nothing and raises nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from mme.numeric.kernels import callback, state
+from mme.numeric.limits import limits
+
+Loop = Callable[..., float]
+
+# Records that a fit counts for at the least: those that NumPy passes over while Python takes its steps.
+_FEW = 1_000
+_DTYPES = {"F": np.dtype(np.float64), "I": np.dtype(np.int64)}
+_NUMBERS: dict[str, Any] = {"f": ctypes.c_double, "i": ctypes.c_int64}
+# What the compiler's own library and Python's have for errors and for the memory of arrays: no loop gets there.
+_UNUSED = r"@(?:numba_|NRT_|Py)\w*"
+_records: dict[Loop, float] = {}
+
+
+def machine_code(loop: Loop, arguments: str, records: int) -> Loop | None:
+    """The loop as machine code; None where it is not on disk, and making it takes longer than it saves.
+
+    Parameters
+    ----------
+    loop : function
+        Plain Python, as :func:`mme.numeric.kernels.kernel` takes it, that returns a number.
+    arguments : str
+        A word for each argument: ``i`` an integer, ``f`` a number, ``I1``, ``F2``, ... an array of so many dimensions.
+    records : int
+        How many a fit will run it over, again and again. It is made where fits of this process have asked for it with
+        ``limits().compiled_records`` of them together, and no file has it.
+    """
+    if not limits().machine_code:
+        return None
+    found = _loaded(loop, arguments)
+    if found is None:
+        _records[loop] = _records.get(loop, 0) + max(records, _FEW)
+        if _records[loop] >= limits().compiled_records:
+            _records[loop] = -np.inf  # once: where files cannot be written, or read, it would be made in vain again
+            make(loop, arguments)
+            found = _loaded(loop, arguments)
+    return found
+
+
+def make(loop: Loop, arguments: str) -> None:
+    """Compile the loop and keep its object file, where files may be written: some seconds."""
+    from llvmlite import binding
+
+    entry, text = callback(loop, arguments)
+    module = binding.parse_assembly(_alone(text))
+    declared = [one.name for one in chain(module.functions, module.global_variables) if one.is_declaration]
+    code = _target().emit_object(module)
+    head = {"entry": entry, "needs": _needed(declared), "crc": crc32(code)}
+    folder, name = _place(loop, arguments)
+    path = folder / f"{name}.{_processor():x}.o"
+    own = folder / f"{path.name}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{loop.__name__}.*.o"):
+            if not old.name.startswith(name):
+                old.unlink(missing_ok=True)
+        own.write_bytes(json.dumps(head).encode() + b"\n" + code)
+        own.replace(path)
+    except OSError:
+        with suppress(OSError):
+            own.unlink()
+    _loaded.cache_clear()
+
+
+def _alone(text: str) -> str:
+    """LLVM's text without the libraries of compiler and Python: functions of theirs end the process."""
+    body = r"{\n  call void @llvm.trap()\n  unreachable\n}"
+    text = re.sub(rf"^declare (.*{_UNUSED}\(.*\)).*$", rf"define internal \1 {body}", text, flags=re.M)
+    constant = rf"^({_UNUSED}) = external (?:local_unnamed_addr )?global (.*)$"
+    text = re.sub(constant, r"\1 = internal global \2 zeroinitializer", text, flags=re.M)
+    return f"{text}\ndeclare void @llvm.trap()"
+
+
+def _needed(declared: Sequence[str]) -> list[str]:
+    """Functions of C that these stand for: LLVM's own, llvm.exp.f64, can be one."""
+    names = [one.split(".")[1] if one.startswith("llvm.") else one for one in declared]
+    return [name for name, one in zip(names, declared, strict=True) if name == one or hasattr(_c(), name)]
+
+
+@cache
+def _c() -> ctypes.CDLL:
+    """The library of C."""
+    return ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("msvcrt")
+
+
+def _place(loop: Loop, arguments: str) -> tuple[Path, str]:
+    """The folder of the object files of a loop, and how their names begin in the present state of its files."""
+    folder = os.environ.get("NUMBA_CACHE_DIR") or Path(loop.__code__.co_filename).parent / "__pycache__"
+    return Path(folder), f"{loop.__name__}.{crc32(f'{state(loop)} {arguments}'.encode()):x}"
+
+
+@cache
+def _processor() -> int:
+    """A number for what machine code depends on beside its text."""
+    import llvmlite
+    from llvmlite import binding
+
+    parts = binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+    return crc32(repr((*parts, llvmlite.__version__)).encode())
+
+
+def _target() -> Any:
+    """The machine that code is made for, this one: whoever loads code owns one of its own."""
+    from llvmlite import binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    name, features = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=name, features=features, opt=3, reloc="default", codemodel="jitdefault", jit=True
+    )
+
+
+@cache
+def _loaded(loop: Loop, arguments: str) -> Loop | None:
+    """The loop from its object file; None where there is none for this machine."""
+    folder, name = _place(loop, arguments)
+    if not any(folder.glob(f"{name}.*.o")):  # before llvmlite is loaded
+        return None
+    path = folder / f"{name}.{_processor():x}.o"
+    if not path.exists():
+        return None
+    text, _, code = path.read_bytes().partition(b"\n")
+    head = json.loads(text)
+    if crc32(code) != head["crc"] or not _has(head["needs"]):
+        return None
+    return _linked(code, head["entry"], arguments.split())
+
+
+def _has(names: Sequence[str]) -> bool:
+    """Whether the process has these functions: exp, log1p, ..."""
+    from llvmlite import binding
+
+    for name in names:
+        if binding.address_of_symbol(name) is None:
+            if not hasattr(_c(), name):
+                return False
+            binding.add_symbol(name, ctypes.cast(getattr(_c(), name), ctypes.c_void_p).value)
+    return True
+
+
+def _linked(code: bytes, entry: str, words: Sequence[str]) -> Loop:
+    """The function of an object file, called with numbers, and with the address and shape of each array."""
+    from llvmlite import binding
+
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target())
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    types = [_types(word) for word in words]
+    function = ctypes.CFUNCTYPE(ctypes.c_double, *chain(*types))(engine.get_function_address(entry))
+    dtypes = [_DTYPES.get(word[0]) for word in words]
+
+    def run(*values: Any, _engine: Any = engine) -> float:
+        flat: list[Any] = []
+        for value, dtype in zip(values, dtypes, strict=True):
+            if dtype is None:
+                flat.append(value)
+                continue
+            if value.dtype != dtype or not value.flags.c_contiguous:
+                raise TypeError(f"machine code takes contiguous arrays of {dtype}")
+            flat.append(value.ctypes.data)
+            flat += value.shape
+        return float(function(*flat))
+
+    return run
+
+
+def _types(word: str) -> list[Any]:
+    """What C calls an argument: a number, or an address and a shape."""
+    return [_NUMBERS[word]] if word in _NUMBERS else [ctypes.c_void_p, *[ctypes.c_int64] * int(word[1:])]
