@@ -128,7 +128,7 @@ def plain(model: Model, whiten: Whitening) -> Plain:
     """X centred and the blocks of the terms, before weights and phi."""
     if model.compressed is not None:
         return Plain(centred_sums(model.X, model.compressed.ones), *block_patterns(model, whiten))
-    X = wide(model.X) if model.is_wide else centred(model.X)
+    X = wide(model.X, model.p_given) if model.is_wide else centred(model.X)
     return Plain(X, *block_patterns(model, whiten))
 
 
@@ -147,7 +147,7 @@ def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
         basis = conditioned(model, lambda y: orthonormalise(model.X, y, whiten, near))
     aligned = [within_X(block.weighted(whiten, W), basis.N[:-1], sweep) for block in of.blocks]
     if sweep is not None and sweep.F.shape[1]:
-        aligned.append((fixed_block(sweep.F), np.zeros(1, dtype=bool)))
+        aligned.append((fixed_block(sweep.F, sweep.pooled), np.zeros(1, dtype=bool)))
     blocks, found = tuple(block for block, _ in aligned), tuple(found for _, found in aligned)
     within = found if any(one.any() for one in found) else None
     return Weighted(basis, blocks, within, _constants(model, basis, blocks, whiten))

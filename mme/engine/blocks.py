@@ -20,6 +20,7 @@ import numpy as np
 from mme.covariance.base import GStructure
 from mme.engine.entries import RecordEntries, pairs_of
 from mme.engine.spectrum import Spectrum, spectrum
+from mme.numeric.cell_products import ProductCells, RecordLevels
 from mme.numeric.sums import Cells, Column, by_column, cells, level_sums, picked
 
 
@@ -61,6 +62,16 @@ class Block:
     def records(self) -> np.ndarray | None:
         """The record (entries,) that each entry belongs to; None: every record has one."""
         return None if self.entries is None else self.entries.record
+
+    @property
+    def has_many(self) -> bool:
+        """Whether a record has so many entries that pairs of them are not listed."""
+        return False
+
+    @property
+    def at_records(self) -> RecordLevels:
+        """The levels of each record."""
+        return RecordLevels.one_a_record(self.codes, self.J) if self.entries is None else self.entries.by_record
 
     @property
     def is_block_diagonal(self) -> bool:
@@ -109,6 +120,8 @@ class Block:
 
     def cells(self, other: Block) -> Cells:
         """Cells of the levels of two blocks whose entries meet on a record."""
+        if (self.has_many or other.has_many) and not (self.by_column or other.by_column):
+            return ProductCells.of(self.at_records, other.at_records)
         left, right = pairs_of(self.entries, other.entries)
         one, two = (codes if at is None else codes[at] for codes, at in ((self.codes, left), (other.codes, right)))
         return replace(cells(one, two, self.J, other.J), left=left, right=right)

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from mme.engine.sweep import Sweep
 from mme.numeric.factor import factorise
 from mme.numeric.limits import limits
+from mme.numeric.pooled import Pooled
 from mme.numeric.rank import RANK_TOLERANCE, independent_columns
 
 # F'F, columns of length one, is factorised with this on its diagonal, and a pivot below the second is looked into.
@@ -47,20 +48,23 @@ class Equation:
         return Equation.of(columns[:-1], weights[:-1])
 
 
-def equations(dense: np.ndarray, F: sp.csc_array, dense_at: np.ndarray, sparse_at: np.ndarray) -> list[Equation]:
+def equations(
+    dense: np.ndarray, F: sp.csc_array, dense_at: np.ndarray, sparse_at: np.ndarray, rows_of_F: Pooled | None
+) -> list[Equation]:
     """The equations of dense columns (rows (d, n)) and of F (n, f), which stand at these places of X: no two end alike.
 
-    A column of zeros has one by itself.
+    A column of zeros has one by itself. ``rows_of_F`` are the rows of F once each, where they repeat.
     """
     size_D = np.sqrt(np.einsum("in,in->i", dense, dense))
     size_F = np.sqrt(np.asarray(F.multiply(F).sum(axis=0)).ravel())
     found = [Equation(np.array([j]), np.ones(1)) for j in sparse_at[size_F == 0.0].tolist()]
     present = np.flatnonzero(size_F > 0.0)
     unit = sp.csc_array(F[:, present] @ sp.diags_array(1.0 / size_F[present]))
-    own, kept = _among_sparse(unit, sparse_at[present])
+    pool = None if rows_of_F is None else rows_of_F.chosen(present).scaled(1.0 / size_F[present])
+    own, kept = _among_sparse(unit, sparse_at[present], pool)
     found += own
     rows = dense / np.where(size_D > 0.0, size_D, 1.0)[:, None]
-    found += _of_dense(rows, Sweep(sp.csc_array(unit[:, kept])), dense_at, sparse_at[present[kept]])
+    found += _of_dense(rows, _sweep(unit, kept, pool), dense_at, sparse_at[present[kept]])
     by_last: dict[int, Equation] = {}
     for one in found:
         while one.columns.size and (last := int(one.columns[-1])) in by_last:
@@ -73,18 +77,23 @@ def equations(dense: np.ndarray, F: sp.csc_array, dense_at: np.ndarray, sparse_a
     return [Equation(one.columns, one.weights / length[one.columns]) for one in by_last.values()]
 
 
-def _among_sparse(unit: sp.csc_array, at: np.ndarray) -> tuple[list[Equation], np.ndarray]:
+def _sweep(F: sp.csc_array, columns: np.ndarray, rows: Pooled | None) -> Sweep:
+    """The sweep of some columns of F."""
+    return Sweep(sp.csc_array(F[:, columns]), None if rows is None else rows.chosen(columns))
+
+
+def _among_sparse(unit: sp.csc_array, at: np.ndarray, rows: Pooled | None) -> tuple[list[Equation], np.ndarray]:
     """Equations of columns of length one, and which of these are left without those that they are found for."""
     p = unit.shape[1]
     if np.bincount(unit.indices, minlength=1).max(initial=0) <= 1:
         return [], np.arange(p)
-    gram = sp.csc_array(unit.T @ unit)
+    gram = sp.csc_array(unit.T @ unit) if rows is None else rows.gram
     factor = factorise(sp.csc_array(gram + _RIDGE * sp.eye_array(p)), "the sparse columns of X")
     suspects = np.sort(factor.perm[factor.pivots < _SMALL])
     if not suspects.size:
         return [], np.arange(p)
     others = np.setdiff1d(np.arange(p), suspects)
-    sweep, found, independent = Sweep(sp.csc_array(unit[:, others])), list[Equation](), list[int]()
+    sweep, found, independent = _sweep(unit, others, rows), list[Equation](), list[int]()
     step = max(1, limits().solved_numbers // max(unit.shape))
     for start in range(0, suspects.size, step):
         chosen = suspects[start : start + step]

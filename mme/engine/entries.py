@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
+from mme.numeric.cell_products import RecordLevels
 from mme.numeric.sums import Column
 
 
@@ -33,6 +34,12 @@ class RecordEntries:
     def own(self) -> np.ndarray:
         """Which entry (n,) of each record is its own."""
         return np.flatnonzero(np.diff(self.record, prepend=-1))
+
+    @cached_property
+    def by_record(self) -> RecordLevels:
+        """The levels of each record."""
+        ends = np.concatenate(([0], np.cumsum(np.bincount(self.record, minlength=self.n))))
+        return RecordLevels(self.codes, ends, self.J)
 
     def transposed(self, columns: Sequence[Column]) -> sp.csc_array:
         """Z' (J q, n) from the values (entries,) of each column; None is a column of ones."""

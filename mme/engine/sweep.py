@@ -14,17 +14,19 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.numeric.factor import SymmetricFactor, factorise
+from mme.numeric.pooled import Pooled
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Columns ``F`` (n, f), whitened and independent."""
+    """Columns ``F`` (n, f), whitened and independent; ``pooled`` has each of their rows once, where rows repeat."""
 
     F: sp.csc_array
+    pooled: Pooled | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its columns: the factor is made again."""
-        return Sweep, (self.F,)
+        return Sweep, (self.F, self.pooled)
 
     @cached_property
     def transposed(self) -> sp.csr_array:
@@ -41,8 +43,8 @@ class Sweep:
         swept, along = np.array(rows), np.zeros((self.F.shape[1], len(rows)))
         for _ in range(2):
             for i in range(len(swept)):  # row by row: they are long
-                c = self._solve(self.transposed @ swept[i])
-                swept[i] -= self.F @ c
+                c = self._solve(self._along(swept[i]))
+                swept[i] -= self.F @ c if self.pooled is None else self.pooled.times(c)
                 along[:, i] += c
         return swept, along
 
@@ -50,6 +52,10 @@ class Sweep:
     def logdet(self) -> float:
         """log|F'F|."""
         return float(np.log(self._squares).sum()) if self._squares is not None else float(self._factor.logdet)
+
+    def _along(self, row: np.ndarray) -> np.ndarray:
+        """F'v."""
+        return np.asarray(self.transposed @ row) if self.pooled is None else self.pooled.transposed(row)
 
     def _solve(self, b: np.ndarray) -> np.ndarray:
         """(F'F)^-1 b."""
@@ -66,4 +72,5 @@ class Sweep:
 
     @cached_property
     def _factor(self) -> SymmetricFactor:
-        return factorise(sp.csc_array(self.transposed @ self.F), "the sparse columns of X")
+        gram = self.transposed @ self.F if self.pooled is None else self.pooled.gram
+        return factorise(sp.csc_array(gram), "the sparse columns of X")

@@ -21,6 +21,7 @@ from mme.engine.dependence import Equation, equations
 from mme.engine.sweep import Sweep
 from mme.model.wide import dense_columns
 from mme.numeric.memory import require
+from mme.numeric.pooled import Pooled, pooled
 from mme.residual.whitening import Whitening
 
 # Rows as long as the records, for each dense column, that are there at one time.
@@ -31,7 +32,8 @@ _COPIES = 5
 class WideX:
     """Columns of X that are kept, dense (n, d) at places ``dense_at`` and sparse (n, f) at ``sparse_at``.
 
-    ``equations`` say how those left out depend on them; there are ``p`` columns in all.
+    ``rows`` are those of F once each, where they repeat. ``equations`` say how those left out depend on them; there are
+    ``p`` columns in all.
     """
 
     D: np.ndarray
@@ -41,22 +43,25 @@ class WideX:
     sparse_at: np.ndarray
     equations: tuple[Equation, ...]
     p: int
+    rows: Pooled | None
 
 
-def wide(X: sp.csc_array) -> WideX:
-    """X in two parts, without the columns that depend on earlier ones."""
+def wide(X: sp.csc_array, among: int) -> WideX:
+    """X in two parts, without the columns that depend on earlier ones; the first ``among`` of them may be dense."""
     n, p = X.shape
-    dense_at = dense_columns(X)
+    dense_at = dense_columns(X, among)
     require(8 * _COPIES * n * (dense_at.size + 1), f"{dense_at.size} dense columns of X need")
     sparse_at = np.setdiff1d(np.arange(p), dense_at)
     D, F = np.asarray(X[:, dense_at].toarray(), order="F"), sp.csc_array(X[:, sparse_at])
-    found = tuple(equations(np.ascontiguousarray(D.T), F, dense_at, sparse_at))
+    rows = pooled(sp.csr_array(F))
+    found = tuple(equations(np.ascontiguousarray(D.T), F, dense_at, sparse_at, rows))
     if found:
         dropped = np.array([one.columns[-1] for one in found])
         dense, sparse = ~np.isin(dense_at, dropped), ~np.isin(sparse_at, dropped)
         D, F = np.asarray(D[:, dense], order="F"), sp.csc_array(F[:, sparse])
+        rows = None if rows is None else rows.chosen(np.flatnonzero(sparse))
         dense_at, sparse_at = dense_at[dense], sparse_at[sparse]
-    return WideX(D, centred(D), F, dense_at, sparse_at, found, p)
+    return WideX(D, centred(D), F, dense_at, sparse_at, found, p, rows)
 
 
 def whitened(of: WideX, whiten: Whitening) -> sp.csc_array:
@@ -111,7 +116,7 @@ class WideBasis(FixedBasis):
 
 def wide_basis(of: WideX, F: sp.csc_array, y: np.ndarray, whiten: Whitening) -> WideBasis:
     """The basis of whitened records; ``F`` are the sparse columns, whitened."""
-    sweep = Sweep(F)
+    sweep = Sweep(F, None if of.rows is None else of.rows.weighted(whiten.sqrt_weights))
     N, R, R_inverse, kept = orthonormal_columns(of.D, whiten, of.near, sweep)
     C = sweep.apart(whiten(of.D[:, kept].T))[1]
     return _beside(of, sweep, (N, R, R_inverse, of.dense_at[kept]), C, y, whiten)

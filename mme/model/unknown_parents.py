@@ -33,6 +33,9 @@ from mme.numeric.memory import require
 # Copies of the columns of X that are there at once in an evaluation: X, its basis, and their products with the animals
 # before and behind the factor. 200 groups of 40,000 animals with a record each took 8.8 such arrays, Q included.
 _COPIES = 8
+# Bytes for each entry of sparse columns: X by columns and by rows, its products with the others, and what joins them.
+# 19 groups of each of 100,000 animals with ten records took 90.
+_BYTES_PER_ENTRY = 90
 # A combination of groups that the records hold less of is rounding.
 _UNSEEN = 1e-9
 
@@ -145,6 +148,8 @@ def _separated(
         if not sparse:
             _require_memory(term, X.shape[0])
         Q = _fractions(term, sparse=sparse)
+        if sparse:
+            require(_BYTES_PER_ENTRY * term.q * int(np.diff(Q.indptr)[term.codes].sum()), *_too_many(term))
         groups = UnknownParents(t, len(labels), term.q, Q, np.asarray(Q[term.codes.ravel()].mean(axis=0)).ravel())
         columns.append(groups.rows(term.codes, term.covariates))
         labels += _names(term, labels)
@@ -153,7 +158,7 @@ def _separated(
     if not sparse:
         return tuple(made), np.asfortranarray(np.hstack(columns)), tuple(labels), tuple(found)
     together = sp.csc_array(sp.hstack([sp.csc_array(one) for one in columns]))
-    if not (sp.issparse(X) or stays_sparse(together)):
+    if not (sp.issparse(X) or stays_sparse(together, len(names))):
         return None
     return tuple(made), together, tuple(labels), tuple(found)
 
@@ -216,10 +221,14 @@ def _names(term: Term, taken: Iterable[str]) -> list[str]:
 
 def _require_memory(term: Term, n: int) -> None:
     groups = int(term.relationship.groups.size)
-    needed = 8 * groups * (term.relationship.animals.size + _COPIES * term.q * n)
-    require(
-        needed,
-        f"term '{term.name}': {groups:,} fixed groups of unknown parents are columns of X and need",
+    require(8 * groups * (term.relationship.animals.size + _COPIES * term.q * n), *_too_many(term))
+
+
+def _too_many(term: Term) -> tuple[str, str]:
+    """What is said where the columns do not fit: what needs memory, and what to do."""
+    return (
+        f"term '{term.name}': {term.relationship.groups.size:,} fixed groups of unknown parents are columns of X and "
+        "need",
         ". Join groups, make them random (group_variance=), or solve the sparse equations at known variances "
         "(mme.MixedModelEquations)",
     )

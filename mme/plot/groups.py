@@ -121,7 +121,7 @@ def _varying(columns: dict[str, np.ndarray]) -> list[str]:
 
 def _dense(model: Model) -> dict[str, np.ndarray]:
     """The columns of a wide X that most records have."""
-    return {model.x_names[j]: model.X[:, [j]].toarray()[:, 0] for j in dense_columns(model.X).tolist()}
+    return {model.x_names[j]: model.X[:, [j]].toarray()[:, 0] for j in dense_columns(model.X, model.p_given).tolist()}
 
 
 def _covariate(seen: Pictured, x: Any, of: Effects) -> tuple[np.ndarray, str, bool]:

@@ -277,8 +277,8 @@ def test_memory_for_fixed_groups_is_forecast_as_an_evaluation_takes_it():
         mme.objective(y, np.ones((60, 1)), [term])
 
 
-def many_groups(genetic, n=500, G=90):
-    """Four generations of animals, founders of many groups, two records of some."""
+def many_groups(genetic, repeats=1, n=500, G=90):
+    """Four generations of animals, founders of many groups, so many records of each and another of some."""
     rng, F = np.random.default_rng(8), n // 4
     parents = [[f"g{(i + k * (i % 2)) % G}" for i in range(F)] for k in (0, 1)]
     for i in range(F, n):
@@ -286,7 +286,7 @@ def many_groups(genetic, n=500, G=90):
         parents[0].append(int(rng.integers(first, first + F // 4)))
         parents[1].append(int(rng.integers(first + F // 4, first + F)))
     pedigree = mme.Pedigree(list(range(n)), *parents, unknown_groups=[f"g{k}" for k in range(G)])
-    animal = np.append(np.arange(n), np.arange(0, n, 3))
+    animal = np.append(np.repeat(np.arange(n), repeats), np.arange(0, n, 3))
     data = pd.DataFrame(
         {"animal": animal, "sex": rng.integers(0, 2, animal.size), "w": rng.uniform(0.5, 2, animal.size)}
     )
@@ -297,9 +297,12 @@ def many_groups(genetic, n=500, G=90):
     return pedigree, data
 
 
-@pytest.mark.parametrize(("genetic", "options"), [(2.0, {}), (2.0, {"weights": "w", "method": "ML"}), (0.0, {})])
-def test_groups_in_sparse_columns_are_those_in_dense_ones(genetic, options, tmp_path):
-    pedigree, data = many_groups(genetic)
+@pytest.mark.parametrize(
+    ("genetic", "options", "repeats"),
+    [(2.0, {}, 1), (2.0, {"weights": "w", "method": "ML"}, 1), (0.0, {}, 1), (2.0, {"weights": "w"}, 3)],
+)
+def test_groups_in_sparse_columns_are_those_in_dense_ones(genetic, options, repeats, tmp_path):
+    pedigree, data = many_groups(genetic, repeats)
     np.testing.assert_allclose(pedigree.sparse_Q.toarray(), pedigree.Q, atol=1e-15)
     formula, related = "y ~ factor(sex) + (1 | animal)", {"animal": pedigree}
     dense = mme.lmer(formula, data, relationship=related, **options)
@@ -310,7 +313,8 @@ def test_groups_in_sparse_columns_are_those_in_dense_ones(genetic, options, tmp_
         again = mme.load_fit(tmp_path / "wide.mme")
     assert wide.internals.model.is_wide
     assert not dense.internals.model.is_wide
-    assert wide.internals.objective.fixed.J > 20  # columns that stay sparse
+    assert wide.internals.objective.fixed.J > 70  # all groups that are kept
+    assert (wide.internals.objective.fixed.pooled is not None) == (repeats > 1)  # records of an animal have one row
     assert wide.dropped == dense.dropped
     assert searched.criterion == pytest.approx(dense.criterion, abs=1e-7)
     assert wide.criterion == pytest.approx(dense.criterion, abs=1e-9)
@@ -321,6 +325,17 @@ def test_groups_in_sparse_columns_are_those_in_dense_ones(genetic, options, tmp_
             np.testing.assert_allclose(getattr(fit, of)()["animal"], getattr(dense, of)()["animal"], atol=1e-6)
         np.testing.assert_allclose(fit.predict(data[:9]), dense.predict(data[:9]), atol=1e-6)
     np.testing.assert_allclose(wide.anova()["F"], dense.anova()["F"], rtol=1e-5)
+
+
+def test_memory_for_groups_in_sparse_columns_is_forecast_by_their_entries():
+    pedigree, data = many_groups(2.0)
+    entries = np.diff(pedigree.sparse_Q.indptr)[data["animal"]].sum()
+    few = replace(limits(), dense_fixed=10, dense_fixed_operations=1.0, memory=int(90 * entries) - 1)
+    with (
+        within(few),
+        pytest.raises(mme.MMEError, match="'animal': 90 fixed groups of unknown parents are columns of X"),
+    ):
+        mme.lmer("y ~ 1 + (1 | animal)", data, relationship={"animal": pedigree})
 
 
 def test_an_animal_that_is_not_known_has_the_mean_of_the_records_from_chunks_too():
