@@ -12,7 +12,7 @@ from mme.engine.objective import Objective
 from mme.numeric.curvature import CONVERGED, Curvature
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, minimise
-from mme.search.endless import Endless
+from mme.search.endless import Endless, value_at
 from mme.search.lowest import beside
 from mme.search.progress import Report
 from mme.search.start import Start
@@ -76,7 +76,7 @@ def lower(
         if not points:
             break
         for x in points:
-            values.append(criterion(x))
+            values.append(value_at(criterion, x))
             minimum = replace(minimum, evaluations=minimum.evaluations + 1)
             if progress is not None:
                 progress(minimum.evaluations, values[-1], x)

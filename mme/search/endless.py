@@ -59,10 +59,10 @@ def value_of(joint: Joint, searched: Searched, x: np.ndarray) -> float:
     return value_at(joint, searched.parameters(x))
 
 
-def value_at(joint: Joint, parameters: np.ndarray) -> float:
-    """The criterion at all parameters; infinite where it has no value."""
+def value_at(criterion: Callable[[np.ndarray], float], parameters: np.ndarray) -> float:
+    """The criterion at parameters; infinite where it has no value."""
     try:
-        return joint(parameters)
+        return criterion(parameters)
     except (MMEError, ArithmeticError, np.linalg.LinAlgError):
         return np.inf
 
