@@ -46,7 +46,7 @@ where its first column has the name of the grouping factor.
 --ranef writes one row a random effect:
   term (the grouping factor), level, coefficient, blup, condsd (square root of var(b | y), beta held at its estimate),
   pev (var(b_hat - b), a variance, the uncertainty of beta included)
-With --family blup is the mode, and there is no pev.
+With --family blup is the mode, and pev has what all parameters leave uncertain (glmmTMB's condVar).
 
 --predict writes the rows of NEW with a column prediction (on the scale of the response, random effects included), and
 lower, upper where an --interval is asked.

@@ -117,10 +117,9 @@ def _p(value: float) -> str:
 
 
 def _ranef(fit: Fit | GeneralisedFit) -> str:
-    from mme.files.export import modes_table, ranef_table
+    from mme.files.export import ranef_table
 
-    table = ranef_table(fit.internals) if isinstance(fit, Fit) else modes_table(fit.internals)
-    return table.to_csv(index=False)
+    return ranef_table(fit.internals).to_csv(index=False)
 
 
 def _predictions(fit: Fit | GeneralisedFit, arguments: argparse.Namespace) -> str:

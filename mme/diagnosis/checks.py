@@ -74,18 +74,23 @@ def singular(sentences: list[str]) -> Finding:
     )
 
 
+def undetermined_variances(sentences: tuple[str, ...]) -> Finding:
+    """The finding that the design does not tell variances apart."""
+    return Finding(
+        "flat",
+        f"The data do not determine all variances: {'; '.join(sentences)}.",
+        "Other values of these variances fit equally well, and none of them is an estimate: one held at zero is left "
+        "out. Fitted values, fixed effects and the criterion are not affected.",
+        "leave out the terms that are held at zero, those that the fixed effects determine, or those that describe the "
+        "same variation as others.",
+    )
+
+
 def _flat(fit: Fitted) -> Iterator[Finding]:
     """Variances that the data do not determine, or directions along which the criterion is flat."""
     optimum = fit.optimum
     if optimum.undetermined:
-        yield Finding(
-            "flat",
-            f"The data do not determine all variances: {'; '.join(optimum.undetermined)}.",
-            "Other values of these variances fit equally well, and none of them is an estimate: one held at zero is "
-            "left out. Fitted values, fixed effects and the criterion are not affected.",
-            "leave out the terms that are held at zero, those that the fixed effects determine, or those that describe "
-            "the same variation as others.",
-        )
+        yield undetermined_variances(optimum.undetermined)
     elif optimum.flat and not fit.singular:
         names = ", ".join(_open_parameters(fit)) or "theta"
         yield Finding(

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mme.diagnosis.checks import dropped_columns, few_levels, origin, same_effects, scales, singular
+from mme.diagnosis.checks import (
+    dropped_columns,
+    few_levels,
+    origin,
+    same_effects,
+    scales,
+    singular,
+    undetermined_variances,
+)
 from mme.diagnosis.dispersion import reference
 from mme.diagnosis.findings import Diagnosis, Finding
 from mme.fitted.generalised import GeneralisedFitted
@@ -61,6 +69,8 @@ def _search(fit: GeneralisedFitted) -> Iterator[Finding]:
             "The estimates are not those of maximum likelihood; how far off they are is not known.",
             "simplify the random part; centre and rescale covariates; mend first whatever else is found here.",
         )
+    if optimum.undetermined:
+        yield undetermined_variances(optimum.undetermined)
 
 
 def _singular(fit: GeneralisedFitted) -> Iterator[Finding]:
@@ -81,7 +91,8 @@ def _bound(fit: GeneralisedFitted) -> Iterator[Finding]:
 
 
 def _blocks(fit: GeneralisedFitted) -> Iterator[Finding]:
-    yield from same_effects(fit, fit.problem.blocks)
+    if not fit.optimum.undetermined:
+        yield from same_effects(fit, fit.problem.blocks)
 
 
 def _small_groups(fit: GeneralisedFitted) -> Iterator[Finding]:

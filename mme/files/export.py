@@ -121,11 +121,11 @@ def _tested(fit: Record, tests: FixedTests) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def ranef_table(fit: Fitted) -> pd.DataFrame:
+def ranef_table(fit: Record) -> pd.DataFrame:
     """One row a random effect: ``term, level, coefficient, blup, condsd, pev``; ``term`` as the keys of ``ranef()``.
 
     ``condsd`` is the square root of var(b | y), beta held at its estimate (lme4's ``condsd``); ``pev`` is
-    var(b_hat - b), a variance, the uncertainty of beta included.
+    var(b_hat - b), a variance, the uncertainty of beta included: of a generalised fit that of all parameters.
     """
     pev = [one.variances(fit.estimates.effects_pev).ravel() for one in effects(fit.model)]
     return modes_table(fit).assign(pev=np.concatenate(pev))

@@ -119,7 +119,7 @@ class GeneralisedFitted(Record):
     @cached_property
     def varcorr(self) -> VarCorr:
         """Variances and correlations of the random effects, on the scale of the link."""
-        return VarCorr(components(self.model, self.theta), None, ())
+        return VarCorr(components(self.model, self.theta), None, self.optimum.undetermined)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -151,5 +151,5 @@ class GeneralisedFitted(Record):
     @property
     def dof(self) -> int:
         """Parameters estimated: fixed effects, theta, and those of the family."""
-        k = 0 if self.searched.given else self.model.k
+        k = 0 if self.searched.given else self.model.k - int((~self.problem.free & self.model.coordinates.free).sum())
         return int(self.basis.kept.size) + k + self.optimum.tau.size

@@ -78,7 +78,7 @@ class LevelSearches:
             raise MMEError("the likelihood has no value where the searches begin")
         k = self.problem.model.k
         held = np.zeros(self.point.x.size, dtype=bool)
-        held[:k] = True if self.given else ~self.problem.model.coordinates.free
+        held[:k] = True if self.given else ~self.problem.free
         found = first_inverse(at.curved)
         found[held] = 0.0
         found[:, held] = 0.0

@@ -24,6 +24,8 @@ from mme.generalised.dense import DenseEquations
 from mme.generalised.equations import Equations
 from mme.generalised.levels import LevelEquations
 from mme.generalised.sparse import SparseEquations
+from mme.generalised.undetermined import held_at_zero, undetermined_of
+from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
 from mme.numeric.limits import limits
 from mme.numeric.rank import independent_columns
@@ -151,6 +153,18 @@ class Problem:
             first = max(among, key=lambda b: blocks[b].J * blocks[b].q)
             blocks.insert(0, blocks.pop(first))
         return tuple(blocks)
+
+    @cached_property
+    def undetermined(self) -> Undetermined | None:
+        """Which variances the design does not determine; None where it does all."""
+        return undetermined_of(self.model, self.blocks)
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """Which entries of theta (k,) are searched: not those that are zero in the axes, or held there."""
+        free = self.model.coordinates.free
+        found = self.undetermined
+        return free if found is None else free & ~held_at_zero(self.blocks, found, self.model.k)
 
     @cached_property
     def alike(self) -> Alike | None:

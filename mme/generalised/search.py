@@ -71,14 +71,14 @@ def search(
         first = search(problem, first=first, given=given, tell=tell).at.at
         first = first if given else near(problem, first)
     criterion = Criterion(problem, expected, points, tell=tell)
-    at = _begun(criterion, first)
+    at = _begun(criterion, first, given)
     if points == 1 and not expected and not problem.family.everywhere:
         criterion.wall = Wall.of(criterion.different, at.curved.mode.eta)
         at = criterion.at(at.at) or at
     point = at.at
     free = np.ones(point.x.size, dtype=bool)
     k = problem.model.k
-    free[:k] = problem.model.coordinates.free
+    free[:k] = problem.free
     if points == 0:
         free[k : k + point.gamma.size] = False
     criterion.keep(at)
@@ -180,10 +180,12 @@ def _why(problem: Problem) -> str:
     )
 
 
-def _begun(criterion: Criterion, first: Psi | None) -> CriterionAt:
+def _begun(criterion: Criterion, first: Psi | None, given: bool = False) -> CriterionAt:
     """The criterion at a first point, or at the best of several where relationships have parameters."""
     problem = criterion.problem
     point = start(problem.merged) if first is None else first
+    if not given and problem.undetermined is not None:
+        point = replace(point, theta=np.where(problem.free, point.theta, 0.0))
     nothing = replace(point, theta=problem.model.coordinates.inner(np.zeros(problem.model.k)))
     at = criterion.at(point) or criterion.at(nothing) or criterion.at(constant(problem.merged))
     if at is None:

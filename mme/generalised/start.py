@@ -159,6 +159,6 @@ def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
 def near(problem: Problem, point: Psi) -> Psi:
     """A point to begin from that is near another: standard deviations of zero, where slopes vanish, are lifted."""
     theta, size = point.theta.copy(), problem.sizes()
-    small = problem.model.diagonal & (np.abs(theta) * size < _LEAST)
+    small = problem.model.diagonal & problem.free & (np.abs(theta) * size < _LEAST)
     theta[small] = _LEAST / size[small]
     return Psi(theta, point.gamma, point.tau)

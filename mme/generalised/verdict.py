@@ -36,13 +36,15 @@ class JointOptimum:
     expected_decrease : float
         What one more step would gain on the criterion.
     verdict : str
-        ``"minimum"``, ``"minimum on the boundary"``, ``"no finite maximum"`` of the likelihood, ``"not converged"`` or
-        ``"given"``.
+        ``"minimum"``, ``"minimum on the boundary"``, ``"flat"``, ``"no finite maximum"`` of the likelihood, ``"not
+        converged"`` or ``"given"``.
     separation : str
         What is separated, or why else the likelihood has no finite maximum; empty elsewhere.
     bound : str
         Records whose eta is held at the end of its range, and parameters of the family at their limits; empty where
         none is.
+    undetermined : tuple of str
+        What the design does not determine of the variances, in words.
     """
 
     theta: np.ndarray
@@ -57,6 +59,7 @@ class JointOptimum:
     verdict: str
     separation: str = ""
     bound: str = ""
+    undetermined: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -70,6 +73,8 @@ class JointOptimum:
         )
         if edge := [*self.boundary, *([self.bound] if self.bound else [])]:
             text += f"; at the edge: {', '.join(edge)}"
+        if self.undetermined:
+            text += f"; {'; '.join(self.undetermined)}"
         if not self.converged:
             text += f"; one more step promises {self.expected_decrease:.2g}"
         return text
@@ -80,10 +85,14 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     model, inner = problem.model, found.at.at.theta
     theta = model.canonical(model.coordinates.outer(inner))
     edge = model.coordinates.edge(inner * problem.sizes())
+    flat = problem.undetermined if not found.given else None
+    if flat is not None:
+        edge &= problem.free
     names = tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist())
     promised = found.descent.promised
     bound = ", ".join([*_limits(problem, found), *_bound(problem, found)])
-    word = "given" if found.given else "minimum on the boundary" if names or bound else "minimum"
+    word = "minimum on the boundary" if names or bound else "minimum"
+    word = "given" if found.given else "flat" if flat is not None else word
     apart = separation(found.at, converged=promised <= GAIN)
     pure = pure_levels(found.at) if apart is None else ()
     said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)
@@ -111,6 +120,7 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
         verdict="no finite maximum" if said else word if promised <= GAIN else "not converged",
         separation=said,
         bound=bound,
+        undetermined=() if flat is None else flat.sentences,
     )
 
 

@@ -16,7 +16,7 @@ def notes_of(fit: GeneralisedFitted) -> list[str]:
         notes.append(f"At its bound: {fit.optimum.bound}. Standard errors are those with it held there.")
     if fit.optimum.separation:
         notes.append(f"{fit.optimum.separation[0].upper()}{fit.optimum.separation[1:].rstrip('.')}.")
-    elif not fit.optimum.converged:
+    elif fit.optimum.undetermined or not fit.optimum.converged:
         notes.append(f"Optimum: {fit.optimum}.")
     if fit.fixed_names and fit.estimates.parameter_cov is None:
         notes.append(

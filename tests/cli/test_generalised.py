@@ -71,9 +71,10 @@ def test_modes_and_estimates_are_written(command):
     assert out.endswith("\nWritten: b.csv, fit.json\n")
     fit = glmm_fit("cbpp_logit")
     table = pd.read_csv("b.csv")
-    assert table.columns.tolist() == ["term", "level", "coefficient", "blup", "condsd"]
+    assert table.columns.tolist() == ["term", "level", "coefficient", "blup", "condsd", "pev"]
     by_level = table.set_index(table["level"].astype(str))["blup"]
     np.testing.assert_allclose(by_level, fit.ranef()["herd"]["(Intercept)"].loc[by_level.index], atol=1e-9)
+    np.testing.assert_allclose(np.sort(table["pev"]), np.sort(fit.pev()["herd"].ravel()), rtol=1e-6)
     written = json.loads(Path("fit.json").read_text())
     assert written["family"] == "binomial"
     assert written["criterion"] == pytest.approx(fit.criterion, abs=1e-9)
