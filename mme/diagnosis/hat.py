@@ -63,16 +63,8 @@ class Hat:
     @cached_property
     def U(self) -> np.ndarray:
         """V^-1 X R_X^-1 = X R_X^-1 - Z E (n, p), E as in ``solution/diagonal.py``."""
-        U = self.basis.copy()
-        for block, E in zip(self.objective.blocks, sensitivities(self.objective, self.theta, self.at), strict=True):
-            for a, column in enumerate(block.columns):
-                part = E[:, a].take(coding(block.codes, a), axis=0)
-                if column is not None:
-                    part *= column[:, None]
-                if block.records is not None:  # several entries a record, one behind another
-                    part = np.add.reduceat(part, np.flatnonzero(np.diff(block.records, prepend=-1)))
-                U -= part
-        return U
+        E = sensitivities(self.objective, self.theta, self.at)
+        return self.basis - by_record(self.objective.blocks, E)
 
     @cached_property
     def diagonal(self) -> np.ndarray:
@@ -208,6 +200,20 @@ def hat_of(fit: Fitted) -> Hat:
             "fit is not told, since it is whitened together with records of other levels"
         )
     return Hat(fit.objective, fit.theta, fit.estimates.at)
+
+
+def by_record(blocks: Sequence[Block], effects: Sequence[np.ndarray]) -> np.ndarray:
+    """Z b (n, c) of all blocks, for c columns b of the effects of each (J, q, c)."""
+    total: np.ndarray | None = None
+    for block, b in zip(blocks, effects, strict=True):
+        for a, column in enumerate(block.columns):
+            part = b[:, a].take(coding(block.codes, a), axis=0)
+            if column is not None:
+                part *= column[:, None]
+            if block.records is not None:  # several entries a record, one behind another
+                part = np.add.reduceat(part, np.flatnonzero(np.diff(block.records, prepend=-1)))
+            total = part if total is None else np.add(total, part, out=total)
+    return np.zeros(1) if total is None else total
 
 
 def quadratic(left: Sequence[Column], blocks: np.ndarray, at: np.ndarray, right: Sequence[Column]) -> np.ndarray:

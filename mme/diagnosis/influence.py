@@ -17,6 +17,7 @@ from mme.diagnosis.large import large_shifts
 from mme.diagnosis.levels import left_of
 from mme.diagnosis.records import RecordHat
 from mme.diagnosis.shifted import by_columns
+from mme.diagnosis.wide_influence import wide_changes
 from mme.engine.blocks import Block
 from mme.engine.meetings import product_count
 from mme.engine.objective import Objective
@@ -64,9 +65,11 @@ def dfbeta(fit: Fitted, by: Any = None) -> pd.DataFrame:
     """beta - beta_(g): how far each fixed effect moves when a record, or a group of records, leaves."""
     import pandas as pd
 
-    fit.model.require_dense("dfbeta")
     names = list(fit.fixed_names)
+    if fit.model.is_wide and by is None:
+        return pd.DataFrame(fit.rows.aligned(wide_changes(fit), "dfbeta")).set_axis(names, axis=1)
     if by is not None:
+        fit.model.require_dense("what groups of records do to a fit")
         delta, labels, name = _without_groups(fit, by)
         return pd.DataFrame(_hat(fit).beta(delta), index=pd.Index(labels, name=name), columns=names)
     moved = _hat(fit).beta(_record_shifts(fit))

@@ -54,6 +54,9 @@ ANSWERS = {
     "fitted": lambda fit, data: fit.fitted,
     "leverage": lambda fit, data: fit.leverage(),
     "cooks_distance": lambda fit, data: fit.cooks_distance(),
+    "dfbeta": lambda fit, data: fit.dfbeta(),
+    "type 1": lambda fit, data: fit.anova(type=1),
+    "type 2": lambda fit, data: fit.anova(type=2, ddf="none"),
     "residuals": lambda fit, data: fit.scaled_residuals(),
     "predict": lambda fit, data: fit.predict(data.assign(x=1.0).iloc[:30]),
     "fixed": lambda fit, data: fit.predict(data.iloc[:30], random=False),
@@ -110,9 +113,8 @@ def test_means_are_those_of_a_dense_fit():
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda fit: fit.anova(type=1),
         lambda fit: fit.coefficients(ddf="kenward-roger"),
-        lambda fit: fit.dfbeta(),
+        lambda fit: fit.dfbeta("pupil"),
         lambda fit: fit.cooks_distance("pupil"),
         lambda fit: fit.kenward_roger,
     ],
@@ -166,10 +168,51 @@ def test_a_term_of_very_many_columns_is_tested_by_what_others_leave():
     dense = mme.lmer(formula, data)
     with within(SPARSE):
         wide = mme.lmer(formula, data, start=dense.theta)
-    with pytest.warns(MMEWarning, match="is chi-square"):
-        found = wide.anova()
-    close(dense.anova()["F"], found["F"], 1e-8)
+    for kind in (1, 3):
+        with pytest.warns(MMEWarning, match="is chi-square"):
+            found = wide.anova(type=kind)
+        close(dense.anova(type=kind)["F"], found["F"], 1e-8)
+        assert np.isinf(found.loc["factor(school)", "den_df"])
+
+
+def test_joint_tests_of_very_many_levels_are_those_of_a_dense_fit():
+    records = Records(4, n=900, schools=130, pupils=60)
+    data = pd.DataFrame({name: getattr(records, name) for name in ("y", "x", "pupil", "school")})
+    data["sex"] = np.array(list("fm"))[data.index % 2]
+    formula = "y ~ x + sex + factor(school) + (1 | pupil)"
+    dense = mme.lmer(formula, data)
+    with within(SPARSE):
+        wide = mme.lmer(formula, data, start=dense.theta)
+    found = wide.joint_tests()
     assert np.isinf(found.loc["factor(school)", "den_df"])
+    close(dense.joint_tests()[["num_df", "F"]], found[["num_df", "F"]], 1e-7)
+    # differences of 128 levels do not span what they are made of; one of them depends on others
+    schools = np.array([name.startswith("factor") for name in wide.fixed_names])
+    L = np.zeros((128, schools.size))
+    L[:, schools] = np.roll(np.eye(129), 1, axis=1)[:128] - np.eye(129)[:128]
+    L = np.vstack([L, L[:1] + L[1:2]])
+    close(dense.contrast(L, joint=True, ddf="none")["F"], wide.contrast(L, joint=True)["F"], 1e-7)
+
+
+def test_what_a_record_without_others_in_its_level_does_is_not_known():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame(
+        {"school": rng.integers(12, size=120), "pupil": rng.integers(15, size=120), "x": rng.random(120)}
+    )
+    data.loc[0, "school"] = 12
+    data["y"] = data["x"] + rng.standard_normal(120) + rng.standard_normal(15)[data["pupil"]]
+    dense = mme.lmer("y ~ x + factor(school) + (1 | pupil)", data)
+    with within(SPARSE):
+        wide = mme.lmer("y ~ x + factor(school) + (1 | pupil)", data, theta=dense.theta)
+    assert wide.dfbeta().iloc[0].isna().all()
+    close(dense.dfbeta(), wide.dfbeta(), 1e-8)
+
+
+def test_type_1_keeps_its_digits_far_from_zero():
+    data, formula = table(3), "y ~ x + rater + factor(school) + (1 | pupil)"
+    with within(SPARSE):
+        near, far = (mme.lmer(formula, data.assign(x=data["x"] + shift), theta=[0.8]) for shift in (0.0, 1e6))
+        close(near.anova(type=1)["F"], far.anova(type=1)["F"], 1e-6)
 
 
 def test_fits_by_maximum_likelihood_are_compared():

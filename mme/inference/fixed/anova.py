@@ -25,7 +25,7 @@ from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import deparse
 from mme.inference.fixed.reference import FTest, Reference
 from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
-from mme.inference.fixed.wide_anova import wide_tests
+from mme.inference.fixed.wide_anova import notes_of_many, wide_tests
 from mme.numeric.rank import independent_columns
 from mme.tables.arrays import shown
 
@@ -89,8 +89,8 @@ def noted(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, FTest], list[str]]:
     """The test of each term of the fixed part that has something to test, and notes on the tests."""
-    if isinstance(fit, Fitted) and fit.model.is_wide:
-        return wide_tests(fit, kind, to)
+    if isinstance(fit, Fitted) and fit.model.is_wide and (found := wide_tests(fit, kind, to)) is not None:
+        return found, notes_of_many(fit, found)
     several = len(_terms(fit)) > 1 and len(fit.fixed_names) > 1
     treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
     sums = fit.model.compressed  # of one term all types are one; type 2 does without X where records have weights
@@ -98,6 +98,7 @@ def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, F
     rows = _term_contrasts(fit, kind if several else alone, treated)
     tests = {term: to.f_test(L, L @ to.beta) for term, L in rows.items() if len(L)}
     notes = list(_untested(fit, [term for term in rows if term not in tests]))
+    notes += notes_of_many(fit, tests) if isinstance(fit, Fitted) else []
     if treated is not None:
         notes += _of_empty_cells(fit, treated, list(tests))
     return tests, notes

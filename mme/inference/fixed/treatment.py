@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
+from mme.errors import MMEError
 from mme.fitted.common import Record, require_records
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast
 from mme.formula.columns import Coded, Variable, build
 from mme.formula.syntax import Node, deparse
 from mme.inference.fixed.grid import synthetic_rows
+from mme.model.wide import dense_columns
+from mme.numeric.lapack import cholesky
+from mme.numeric.memory import require
 from mme.numeric.rank import independent_columns
 
 # What is left of a sum whose terms cancel, as a share of them, that is rounding.
@@ -42,9 +47,38 @@ def triangle_of(fit: Record) -> np.ndarray:
     """
     if fit.model.compressed is not None and fit.model.compressed.weighted:
         require_records(fit, "anova() of type 1 or 2 beside weights")
+    if fit.model.is_wide:
+        return _triangle_of_sparse(sp.csc_array(fit.model.X[:, fit.basis.kept]))
     if fit.model.weights is None and fit.model.residual is None:
         return fit.basis.R
     return np.asarray(np.linalg.qr(fit.model.X[:, fit.basis.kept], mode="r"))
+
+
+def _triangle_of_sparse(X: sp.csc_array) -> np.ndarray:
+    """R of the QR of sparse independent columns, by the Cholesky factor of X'X.
+
+    Behind a constant it is taken about the means: of x far from zero X'X has few digits of what R is made of.
+    """
+    n, p = X.shape
+    require(24 * p * p, f"the triangle of {p:,} columns of X needs", "; anova(type=3) of terms apart does without")
+    dense = dense_columns(X)
+    D, S, c = X[:, dense].toarray(), X, float(X[[0], [0]].item())
+    has_constant = bool(dense.size and dense[0] == 0 and (D[:, 0] == c).all())
+    mean = np.asarray(X.mean(axis=0)).ravel() if has_constant else np.zeros(p)
+    D -= mean[dense]
+    gram = (S.T @ S).toarray() - n * np.outer(mean, mean)
+    gram[:, dense] = (S.T @ D) - np.outer(mean, D.sum(axis=0))
+    gram[dense] = gram[:, dense].T
+    gram[np.ix_(dense, dense)] = D.T @ D
+    first = int(has_constant)
+    size = np.sqrt(np.diag(gram)[first:])
+    L, failed = cholesky(gram[first:, first:] / np.outer(size, size))
+    if failed:
+        raise MMEError("the columns of X are so nearly dependent that their order cannot be tested; anova(type=3) can")
+    R = np.zeros((p, p))
+    R[first:, first:] = L.T * size
+    R[:first] = np.sqrt(n) * mean * np.sign(c)
+    return R
 
 
 def containment(fit: Record) -> dict[str, tuple[str, ...]]:

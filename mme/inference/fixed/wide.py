@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.derivatives.variance_derivatives import ProfileDerivatives
 from mme.derivatives.wide_profile import wide_profile
@@ -17,14 +18,18 @@ from mme.errors import warn
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Normal, Reference
 from mme.inference.fixed.satterthwaite import Satterthwaite, is_off, of_profile
+from mme.inference.fixed.wide_anova import FEW, chi_square
+from mme.numeric.factor import NotPositiveDefiniteError, factorise
 from mme.numeric.lapack import triangular_inverse
 from mme.numeric.limits import limits
 from mme.numeric.memory import require
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import RANK_TOLERANCE, independent_columns
 from mme.solution.estimates import Estimates
 
 # Evaluations for each pair of parameters; and factors for each, as an inverse on its pattern takes two.
 _EVALUATIONS, _FACTORS = 6, 3
+# Estimates of L beta that differ from L times beta by no more than this are those of a hypothesis L beta = 0.
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +76,19 @@ class WideReference(Reference):
         return to.df(rows)
 
     def f_test(self, L: np.ndarray, difference: np.ndarray) -> FTest:
-        """F of the rows together."""
+        """F of the rows together; of many rows with infinite degrees of freedom, which would take minutes."""
+        if min(len(L), int(L.any(axis=0).sum())) > FEW:
+            return self._f_test_of_many(L, difference)
         rows, to = self.narrowed(L)
         return to.f_test(rows, difference)
+
+    def _f_test_of_many(self, L: np.ndarray, difference: np.ndarray) -> FTest:
+        """Chi-square over the number of rows: that all coefficients which L has are zero, where this is what L says."""
+        columns = np.flatnonzero(L.any(axis=0))
+        if _span_all(L[:, columns]) and np.allclose(difference, L @ self.beta, rtol=_SAME):
+            return FTest(chi_square(self.fit, columns), columns.size, np.inf)
+        rows, own = _spanning(L)
+        return _among(self.fit, "none", rows).f_test(own, difference)
 
 
 def wide_reference(fit: Fitted, method: str) -> WideReference:
@@ -140,9 +155,28 @@ def _spanning(L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     length = np.linalg.norm(L, axis=1)
     some = np.flatnonzero(length > 0.0)
     kept = some[independent_columns((L[some] / length[some, None]).T)]
-    weights = np.asarray(np.linalg.lstsq(L[kept].T, L.T, rcond=None)[0].T)
-    weights[kept] = np.eye(kept.size)
+    weights, others = np.zeros((len(L), kept.size)), np.setdiff1d(np.arange(len(L)), kept)
+    weights[kept, np.arange(kept.size)] = 1.0
+    if others.size:
+        weights[others] = np.linalg.lstsq(L[kept].T, L[others].T, rcond=None)[0].T
     return L[kept], weights
+
+
+def _span_all(L: np.ndarray) -> bool:
+    """Whether rows L (m, c), none of whose columns is zero, span all c columns: told by the sparse factor of L'L.
+
+    A triangle, as of the last term of type 1, shows it by itself.
+    """
+    m, c = L.shape
+    if m < c:
+        return False
+    if m == c and np.diag(L).all() and not np.tril(L, -1).any():
+        return True
+    unit = sp.csc_array(L / np.linalg.norm(L, axis=0))
+    try:
+        return bool(factorise(sp.csc_array(unit.T @ unit)).pivots.min() > RANK_TOLERANCE)
+    except NotPositiveDefiniteError:
+        return False
 
 
 def _among(fit: Fitted, method: str, L: np.ndarray) -> Reference:

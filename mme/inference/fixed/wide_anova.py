@@ -23,40 +23,46 @@ from mme.inference.fixed.reference import FTest, Reference
 from mme.inference.fixed.treatment import owners_of
 from mme.model.wide import stays_sparse
 
-# Columns of a term up to which their covariance is made.
-_FEW = 100
+# Rows of a hypothesis up to which degrees of freedom are computed.
+FEW = 100
 
 
-def wide_tests(fit: Fitted, kind: int | str, to: Reference) -> tuple[dict[str, FTest], list[str]]:
-    """The test of each term, and notes on them.
+def wide_tests(fit: Fitted, kind: int | str, to: Reference) -> dict[str, FTest] | None:
+    """The test of each term; None where type 1, or type 2 of terms that contain others, takes the triangle of X.
 
     Raises
     ------
     MMEError
-        The tests are of another type, or a term contains another.
+        The tests are of type 3, and a term contains another.
     """
     if fit.specification is None:
         fit.model.require_dense("anova() of a fit of arrays")
     terms = [frozenset(term) for term in fit.specification.fixed.terms]
-    if str(kind) in ("1", "I") or any(one < other for one, other in permutations(terms, 2)):
-        fit.model.require_dense("anova() of type 1, or of terms that contain others (a, a:b),")
+    containing = any(one < other for one, other in permutations(terms, 2))
+    if str(kind) in ("1", "I") or (containing and str(kind) in ("2", "II")):
+        return None
+    if containing:
+        fit.model.require_dense("anova() of type 3 where terms contain others (a, a:b; types 1 and 2 are)")
     owners = owners_of(fit)[fit.basis.kept]
-    tests, many = {}, []
+    tests = {}
     for term in dict.fromkeys(owners[owners != INTERCEPT].tolist()):
         columns = np.flatnonzero(owners == term)
-        if columns.size > _FEW:
-            many.append(term)
-            tests[term] = FTest(_of_many(fit, columns), columns.size, np.inf)
-            continue
         L = np.zeros((columns.size, owners.size))
         L[np.arange(columns.size), columns] = 1.0
         tests[term] = to.f_test(L, to.beta[columns])
-    notes = [f"The test of {', '.join(many)} is chi-square: den_df of so many columns is taken as infinite."]
-    return tests, notes if many else []
+    return tests
 
 
-def _of_many(fit: Fitted, columns: np.ndarray) -> float:
-    """(F) over the number of columns."""
+def notes_of_many(fit: Fitted, tests: dict[str, FTest]) -> list[str]:
+    """What is said of tests of a wide X whose degrees of freedom are not computed."""
+    many = [term for term, test in tests.items() if fit.model.is_wide and test.numerator > FEW]
+    if not many:
+        return []
+    return [f"The test of {', '.join(many)} is chi-square: den_df of so many columns is taken as infinite."]
+
+
+def chi_square(fit: Fitted, columns: np.ndarray) -> float:
+    """(F) of these of the kept columns over their number."""
     model, kept = fit.model, fit.basis.kept
     own, others = kept[columns], np.setdiff1d(kept, kept[columns])
     v = np.asarray(model.X[:, own] @ fit.estimates.beta[columns])
