@@ -38,7 +38,7 @@ _NEAR_ONE = 6.0
 _DECADE = float(np.log(10.0))
 # Residuals of this share of the response's are rounding; the fall in a decade before that is none of O(d) where it is
 # as large as this, and in each of a few decades nearly the same.
-_ROUNDING, _FALL, _STEADY, _DECADES = 1e-7, 0.5, 0.6, 4
+_ROUNDING, _FALL, _STEADY, _DECADES = 1e-6, 0.5, 0.6, 4
 # Where searches may have stopped on the way there, and how far the way is looked at.
 _SMALL, _MOST, _NOTHING_MORE = 1e-4, 20, 40.0
 # At its edge is what gains no more than this by so many decades more; it is held where it is as near to the limit.

@@ -53,6 +53,18 @@ def test_a_series_that_alternates_exactly_has_no_finite_maximum() -> None:
     assert np.isfinite(fit.se).all()
 
 
+@pytest.mark.parametrize(("seed", "unit"), [(3, 1.0), (4, 1.0), (6, 1.0), (3, -1e3)])
+def test_a_largest_group_with_a_mean_of_its_own_has_no_finite_maximum(seed: int, unit: float) -> None:
+    """At the lowest correlation the sum of the largest group has no variance, and its own level of f fits that sum."""
+    rng, g = np.random.default_rng(seed), np.repeat(np.arange(3), [5, 7, 4])
+    data = pd.DataFrame({"g": g, "f": np.where(g == 1, "b", "a"), "x": rng.normal(size=16)})
+    data["y"] = unit * rng.normal(size=16)
+    residual = mme.CompoundSymmetry("g") * mme.Heterogeneous("f")
+    fit = mme.lmer("y ~ x + f + (1 | g)", data, method="ML", residual=residual)
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.ended == ("rho",)
+
+
 def test_small_residuals_are_a_minimum() -> None:
     """Group means of a thousandth of the records' size: far out, and no end."""
     data = grouped().assign(y=lambda d: d.e - 0.999 * d.groupby("g").e.transform("mean"))
