@@ -38,6 +38,28 @@ def reference_of(fit: Face, ddf: str, robust: str | None, cluster: Any) -> Refer
     return of_clusters(fit.internals, robust, codes, title, normal=method == "none")
 
 
+def normal_reference_of(fit: GeneralisedFace, se: str, robust: str | None, cluster: Any) -> Reference:
+    """The reference of a generalised fit that ``se`` names; with ``robust`` that of the sandwich by clusters.
+
+    Raises
+    ------
+    MMEError
+        A cluster without ``robust``, or parameters that are held where the sandwich has all.
+    """
+    from mme.inference.fixed.generalised_robust import require_scores, robust_reference
+    from mme.inference.fixed.z_tables import normal_reference
+
+    if robust is None:
+        if cluster is not None:
+            raise MMEError("cluster= goes with robust='CR1' (or 'CR0')")
+        return normal_reference(fit.internals, se)
+    if se != "hessian":
+        raise MMEError(f"robust='{robust}' is of all parameters together, which se='{se}' holds: leave se= out")
+    require_scores(fit.internals)
+    codes, title = _clusters(fit, cluster)
+    return robust_reference(fit.internals, robust, codes, title)
+
+
 def leaving(fit: Face | GeneralisedFace, by: Any) -> Any:
     """What ``by=`` names: a grouping factor as it is, another column of the data of the fit by its values."""
     if not isinstance(by, str) or any(by in (term.name, term.group) for term in fit.internals.model.terms):
@@ -55,7 +77,7 @@ def _of_data(fit: Face | GeneralisedFace, name: str) -> Any:
         return None
 
 
-def _clusters(fit: Face, cluster: Any) -> tuple[np.ndarray, str]:
+def _clusters(fit: Face | GeneralisedFace, cluster: Any) -> tuple[np.ndarray, str]:
     """Codes (n,) of the records used, and what the clusters are called."""
     from mme.inference.fixed.counted import subjects
 
@@ -67,7 +89,7 @@ def _clusters(fit: Face, cluster: Any) -> tuple[np.ndarray, str]:
     return _coded(fit, [_column(fit, part) for part in parts], cluster), f"'{cluster}'"
 
 
-def _column(fit: Face, name: str) -> Any:
+def _column(fit: Face | GeneralisedFace, name: str) -> Any:
     """The column of this name: of the data of the fit, or of a grouping factor."""
     for term in fit.internals.model.terms:
         if term.group == name and not term.by_column:
@@ -82,7 +104,7 @@ def _column(fit: Face, name: str) -> Any:
     return column
 
 
-def _coded(fit: Face, columns: list[Any], title: str) -> np.ndarray:
+def _coded(fit: Face | GeneralisedFace, columns: list[Any], title: str) -> np.ndarray:
     rows, found = fit.internals.rows, []
     for values in columns:
         codes = labels(values, title, "cluster")[1].codes

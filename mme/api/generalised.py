@@ -11,6 +11,7 @@ from mme.api.generalised_breeding import GeneralisedBreeding
 from mme.api.generalised_checks import GeneralisedChecks
 from mme.api.generalised_fixed import GeneralisedFixedEffects
 from mme.api.generalised_intervals import GeneralisedIntervals
+from mme.api.generalised_means import GeneralisedMeans
 from mme.api.generalised_output import GeneralisedOutput
 from mme.api.generalised_random import GeneralisedRandomEffects
 from mme.api.generalised_records import GeneralisedRecords
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @explains(lambda fit, parameter: offered(fit.internals, parameter))
 class GeneralisedFit(
     GeneralisedFixedEffects,
+    GeneralisedMeans,
     GeneralisedIntervals,
     GeneralisedOutput,
     GeneralisedRecords,

@@ -1,13 +1,12 @@
-"""Fixed effects of a generalised fit: tables, tests and means."""
+"""Fixed effects of a generalised fit: tables and tests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
 from mme.results.frames import framed
-from mme.tables.arguments import check_level, yes_or_no
+from mme.tables.arguments import yes_or_no
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +15,15 @@ if TYPE_CHECKING:
 class GeneralisedFixedEffects(GeneralisedFace):
     """What a generalised fit says of its fixed effects: tests are by the normal distribution, and by chi-square."""
 
-    def coefficients(self, se: str = "hessian", *, level: float = 0.95, scale: str = "link") -> pd.DataFrame:
+    def coefficients(
+        self,
+        se: str = "hessian",
+        *,
+        level: float = 0.95,
+        scale: str = "link",
+        robust: str | None = None,
+        cluster: Any = None,
+    ) -> pd.DataFrame:
         """Table of the fixed effects: ``estimate, se, z, p, lower, upper``.
 
         Parameters
@@ -30,6 +37,12 @@ class GeneralisedFixedEffects(GeneralisedFace):
             ``"link"``; ``"response"``: exp of the estimates and their limits, in a column that is named for the link:
             ``odds_ratio`` (logit), ``rate_ratio`` (log, counts), ``mean_ratio`` (log), ``hazard_ratio`` (cloglog). That
             of the intercept is no ratio, but the odds, or the mean, at zero. z and p are those of the link's scale.
+        robust : str, optional
+            ``"CR0"``: the sandwich of the scores of clusters, which holds whatever else is correlated within them;
+            ``"CR1"``: times m / (m - 1) for m clusters. For one grouping factor and Laplace's approximation.
+        cluster
+            A grouping factor or another column of the data, by name, or a column itself; by default the levels of the
+            grouping factor. Each level lies whole in a cluster.
 
         Examples
         --------
@@ -40,24 +53,29 @@ class GeneralisedFixedEffects(GeneralisedFace):
                      estimate     se      z      p  lower  upper
         (Intercept)    -0.776  0.644 -1.205  0.228 -2.037  0.486
         """
+        from mme.api.clustered import normal_reference_of
         from mme.inference.fixed.contrasts import coefficient_table
-        from mme.inference.fixed.z_tables import is_response, normal_reference, required_ratio, z_table
+        from mme.inference.fixed.z_tables import is_response, required_ratio, z_table
 
         ratio = required_ratio(self.internals.family) if is_response(scale) else None
-        return framed(z_table(coefficient_table(self.internals, normal_reference(self.internals, se)), level, ratio))
+        to = normal_reference_of(self, se, robust, cluster)
+        return framed(z_table(coefficient_table(self.internals, to), level, ratio))
 
-    def anova(self, se: str = "hessian", *, type: int | str = 3) -> pd.DataFrame:
+    def anova(
+        self, se: str = "hessian", *, type: int | str = 3, robust: str | None = None, cluster: Any = None
+    ) -> pd.DataFrame:
         """Wald's chi-square tests of the terms, of type 1, 2 or 3: ``chisq, df, p``.
 
-        The hypotheses are those of :meth:`mme.Fit.anova`. ``se`` chooses the covariance as in :meth:`coefficients`.
+        The hypotheses are those of :meth:`mme.Fit.anova`. ``se``, ``robust`` and ``cluster`` choose the covariance as
+        in :meth:`coefficients`.
 
         A term without columns of its own has no row; ``attrs["note"]`` and a warning say so, and on what tests of type
         3 depend where cells are empty. Likelihood ratios are :func:`mme.anova`'s.
         """
+        from mme.api.clustered import normal_reference_of
         from mme.inference.fixed.anova import wald_table
-        from mme.inference.fixed.z_tables import normal_reference
 
-        return framed(wald_table(self.internals, type, normal_reference(self.internals, se)))
+        return framed(wald_table(self.internals, type, normal_reference_of(self, se, robust, cluster)))
 
     def contrast(
         self,
@@ -68,215 +86,43 @@ class GeneralisedFixedEffects(GeneralisedFace):
         se: str = "hessian",
         level: float = 0.95,
         scale: str = "link",
+        robust: str | None = None,
+        cluster: Any = None,
     ) -> pd.DataFrame:
         """Tests of L beta = rhs, by row (``estimate, se, z, p, lower, upper``) or ``joint`` (``chisq, df, p``).
 
-        L is as in :meth:`mme.Fit.contrast`; ``se``, ``level`` and ``scale``, by which differences are ratios, as in
-        :meth:`coefficients`.
+        L is as in :meth:`mme.Fit.contrast`; ``se``, ``level``, ``scale``, by which differences are ratios, ``robust``
+        and ``cluster`` as in :meth:`coefficients`.
         """
+        from mme.api.clustered import normal_reference_of
         from mme.inference.fixed.contrasts import contrast_table
-        from mme.inference.fixed.z_tables import chisq_table, is_response, normal_reference, required_ratio, z_table
+        from mme.inference.fixed.z_tables import chisq_table, is_response, required_ratio, z_table
 
         ratio = required_ratio(self.internals.family) if is_response(scale) else None
         joint = yes_or_no(joint, "joint")
-        table = contrast_table(self.internals, L, rhs, joint, normal_reference(self.internals, se))
+        table = contrast_table(self.internals, L, rhs, joint, normal_reference_of(self, se, robust, cluster))
         return framed(chisq_table(table) if joint else z_table(table, level, ratio))
 
-    def test(self, hypothesis: str, *, se: str = "hessian", level: float = 0.95) -> pd.DataFrame:
+    def test(
+        self,
+        hypothesis: str,
+        *,
+        se: str = "hessian",
+        level: float = 0.95,
+        robust: str | None = None,
+        cluster: Any = None,
+    ) -> pd.DataFrame:
         """Test a linear hypothesis on the fixed effects: ``"age = 0"``, ``"2*a + b = 3"``, ``"a = b, c = 0"``.
 
         One equation gives ``estimate`` (left minus right), ``se, z, p, lower, upper``; several ``chisq, df, p``.
+        ``robust`` and ``cluster`` as in :meth:`coefficients`.
         """
+        from mme.api.clustered import normal_reference_of
         from mme.inference.fixed.hypotheses import hypothesis_table
-        from mme.inference.fixed.z_tables import chisq_table, normal_reference, z_table
+        from mme.inference.fixed.z_tables import chisq_table, z_table
 
-        table = hypothesis_table(self.internals, hypothesis, normal_reference(self.internals, se))
+        table = hypothesis_table(self.internals, hypothesis, normal_reference_of(self, se, robust, cluster))
         return framed(chisq_table(table) if "F" in table else z_table(table, level))
-
-    def average_effects(
-        self,
-        data: Any,
-        columns: str | Sequence[str] = (),
-        *,
-        random: bool | str = False,
-        ratio: bool = False,
-        level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Average effects on the mean: slopes of numbers, differences (of risks, say) or ratios of factors' levels.
-
-        Parameters
-        ----------
-        data : data frame or mapping
-            The records to average over: those of the fit, or of another population. Rows with missing cells are left
-            out, and need no response.
-        columns : str or sequence of str
-            Columns of the fixed part; all by default. A factor has a row for each level but the first: the mean with
-            all records at this level less that with all at the first. So has a number of 0 and 1 alone. Another number
-            has the average slope of the mean.
-        random : False or str
-            False: random effects are zero. ``"average"``: of means that are integrated over the random effects, those
-            of a population of levels.
-        ratio : bool
-            Ratios of the averages (risk ratios) in the place of differences; limits are those of their logarithms.
-        level : float
-            Of the limits.
-
-        Returns
-        -------
-        DataFrame ``estimate, se, z, p, lower, upper`` (``ratio`` for ``estimate``) by column and contrast. Of an
-        ordinal fit effects are on the probability of each category. Standard errors are by the delta method, from the
-        covariance of all parameters.
-
-        Examples
-        --------
-        >>> import mme
-        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 4, 0, 8, 2], "well": [12, 9, 5, 12, 9, 5]}
-        >>> herds["drug"] = ["a", "b", "a", "b", "a", "b"]
-        >>> fit = mme.glmer("cbind(ill, well) ~ drug + (1 | herd)", herds)
-        >>> fit.average_effects(herds)[["estimate", "se"]].round(3).T.to_dict()
-        {('drug', 'b - a'): {'estimate': -0.189, 'se': 0.1}}
-        """
-        from mme.prediction.average_effects import average_effects
-
-        check_level(level)
-        ratio = yes_or_no(ratio, "ratio")
-        return framed(average_effects(self.internals, data, columns, random=random, ratio=ratio, level=level))
-
-    def means(
-        self,
-        factors: str | Sequence[str],
-        *,
-        by: str | Sequence[str] = (),
-        at: Mapping[str, Any] | None = None,
-        pairs: bool = False,
-        contrast: str | Mapping[str, Any] | Sequence[str] | None = None,
-        reference: Any = None,
-        interaction: bool = False,
-        adjust: str | None = None,
-        letters: bool = False,
-        weights: str = "equal",
-        scale: str = "link",
-        random: bool | str = False,
-        se: str = "hessian",
-        level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Marginal means of factors: ``mean, se, lower, upper``; with ``pairs`` their differences or ratios.
-
-        Parameters
-        ----------
-        factors, by, at
-            As in :meth:`mme.Fit.means`: averaged, on the scale of the link, over the levels of all other factors with
-            equal weights, covariates and the offset at their means (``at={"offset": 0}`` puts it elsewhere).
-        pairs : bool
-            Compare all levels of ``factors`` within each level of ``by``: ``estimate, se, z, p, lower, upper``.
-        contrast, reference, interaction, adjust, letters, weights
-            As in :meth:`mme.Fit.means`.
-        scale : str
-            ``"link"``; ``"response"``: means through the inverse link, their standard errors by the delta method and
-            their limits those of the link's scale. Pairs are then ratios in a column that is named for them
-            (``odds_ratio`` of a logit link, ``rate_ratio`` or ``mean_ratio`` of a log, ``hazard_ratio`` of a cloglog
-            link), or differences of the means with other links. Of an ordinal fit means are the probabilities of the
-            categories, a row each.
-        random : False or str
-            False: random effects are zero, a level in the middle. ``"average"``: the mean of levels drawn anew,
-            integrated over the distribution of the random effects (what others call adjusted for bias), with slopes
-            at the values of their covariates and with what theta leaves uncertain. On the scale of the link it is the
-            link of that mean, and ratios are those of means in the population.
-        se, level
-            As in :meth:`coefficients`.
-
-        Examples
-        --------
-        >>> import mme
-        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 4, 0, 8, 2], "well": [12, 9, 5, 12, 9, 5]}
-        >>> herds["drug"] = ["a", "b", "a", "b", "a", "b"]
-        >>> fit = mme.glmer("cbind(ill, well) ~ drug + (1 | herd)", herds)
-        >>> fit.means("drug", scale="response")["mean"].round(3).to_dict()
-        {'a': 0.35, 'b': 0.161}
-        >>> fit.means("drug", pairs=True, scale="response")["odds_ratio"].round(3).to_dict()
-        {'a - b': 2.8}
-        """
-        from mme.inference.fixed.categories import category_means_table
-        from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
-        from mme.inference.fixed.generalised_means import (
-            averages_over_b,
-            generalised_contrasts_table,
-            generalised_means_table,
-            predictors,
-        )
-        from mme.inference.fixed.mean_tables import named_unknown, with_letters
-        from mme.inference.fixed.means import marginal_means
-        from mme.inference.fixed.z_tables import is_response, normal_reference
-
-        record, crossed, response = self.internals, yes_or_no(interaction, "interaction"), is_response(scale)
-        wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, crossed)
-        means = marginal_means(record, factors, by, at, weights)
-        if response and wanted is None and not record.family.has_intercept:
-            plain = se == "hessian" and not yes_or_no(letters, "letters")
-            return framed(category_means_table(record, means, averages_over_b(random), level, plain=plain))
-        eta = predictors(record, means, normal_reference(record, se), random, with_theta=se != "rx")
-        if wanted is not None:
-            comparisons = comparisons_of(means, wanted, reference, crossed=crossed)
-            return framed(generalised_contrasts_table(record, means, comparisons, eta, response, adjust, level))
-        table = named_unknown(record, means, generalised_means_table(record, means, eta, response, level))
-        if not yes_or_no(letters, "letters"):
-            return framed(table)
-        pairwise = comparisons_of(means, "pairwise")
-        compared = generalised_contrasts_table(record, means, pairwise, eta, False, adjust, level)
-        return framed(with_letters(table, compared, level))
-
-    def trends(
-        self,
-        x: str,
-        *,
-        by: str | Sequence[str] = (),
-        at: Mapping[str, Any] | None = None,
-        pairs: bool = False,
-        contrast: str | Mapping[str, Any] | None = None,
-        reference: Any = None,
-        adjust: str | None = None,
-        weights: str = "equal",
-        se: str = "hessian",
-        level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Slopes of a covariate on the scale of the link, within levels of factors; or contrasts of them.
-
-        As :meth:`mme.Fit.trends`; ``se`` as in :meth:`coefficients`. Tests are by the normal distribution.
-        """
-        from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
-        from mme.inference.fixed.mean_tables import compared_table, means_table
-        from mme.inference.fixed.slopes import slopes
-        from mme.inference.fixed.z_tables import normal_reference
-
-        wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, False)
-        rows, to = slopes(self.internals, x, by, at, weights), normal_reference(self.internals, se)
-        if wanted is None:
-            table = means_table(self.internals, rows, to, level, name="slope")
-        else:
-            table = compared_table(self.internals, rows, comparisons_of(rows, wanted, reference), to, adjust, level)
-        return framed(table.drop(columns="df").rename(columns={"t": "z"}), f"Slopes of {x}, on the scale of the link")
-
-    def joint_tests(
-        self, *, by: str | Sequence[str] = (), at: Mapping[str, Any] | None = None, se: str = "hessian"
-    ) -> pd.DataFrame:
-        """Tests that all contrasts of a term are zero, within each level of ``by``: ``chisq, df, p``.
-
-        As :meth:`mme.Fit.joint_tests`, by Wald's chi-square; ``se`` as in :meth:`coefficients`.
-
-        Examples
-        --------
-        >>> import mme
-        >>> herds = {"herd": [1, 1, 2, 2, 3, 3], "ill": [2, 3, 4, 0, 8, 2], "well": [12, 9, 5, 12, 9, 5]}
-        >>> herds["drug"] = ["a", "b", "a", "b", "a", "b"]
-        >>> mme.glmer("cbind(ill, well) ~ drug + (1 | herd)", herds).joint_tests().round(3)
-              chisq  df      p
-        term
-        drug  3.043   1  0.081
-        """
-        from mme.inference.fixed.joint import joint_tests
-        from mme.inference.fixed.z_tables import chisq_table, normal_reference
-
-        return framed(chisq_table(joint_tests(self.internals, by, at, normal_reference(self.internals, se))))
 
     def vif(self) -> pd.DataFrame:
         """Variance inflation of the terms of the fixed part, ``vif, df, per_df``: R's ``car::vif``.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.errors import MMEError
+from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.formula.bar import Bar
 from mme.formula.columns import INTERCEPT
@@ -118,7 +119,7 @@ def _of_ones(X: np.ndarray, subject: np.ndarray, compressed: Compressed) -> np.n
     return np.asarray(left <= RANK_TOLERANCE * np.linalg.norm(X, axis=0))
 
 
-def subjects(fit: Fitted, what: str) -> np.ndarray:
+def subjects(fit: Record, what: str) -> np.ndarray:
     """Codes (n,) of the subjects, that ``what`` asks for."""
     model = fit.model
     if model.residual is not None and model.residual.group is not None:
