@@ -1,12 +1,16 @@
 """What a fit with many fixed effects answers, beside the same fit with a dense X; and what it says it does not."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import mme
+from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
 from mme.numeric.limits import Limits, within
+from tests.counting import entered
 from tests.wide import SPARSE, Records, sparse
 
 FORMULA = "y ~ x + rater + factor(school) + (z || pupil)"
@@ -244,6 +248,16 @@ def test_degrees_of_freedom_of_all_columns_are_left_where_they_take_long(fits):
         wide = fits[1].coefficients()
     assert np.isinf(wide["df"]).all()
     assert np.isfinite(fits[1].contrast({"x": 1.0})["df"]).all()
+
+
+@pytest.mark.parametrize("term", ["(1 | pupil)", "(x | pupil)"])
+def test_degrees_of_freedom_of_all_columns_take_the_evaluations_that_are_forecast(term):
+    with within(SPARSE):
+        wide = mme.lmer(f"y ~ x + factor(school) + {term}", table(5))
+    with within(Limits(freedom_operations=0.0)), pytest.warns(MMEWarning) as told:
+        wide.coefficients()
+    forecast = re.search(r"would take (\d+) evaluations of", str(told[0].message))
+    assert entered(wide.coefficients, Objective.evaluation) == int(forecast[1])
 
 
 def test_bootstrap_replicates_are_those_of_a_dense_fit():

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 import mme
 from mme.engine.dependence import Equation
+from mme.engine.unpenalised import fixed_block
 from mme.errors import MemoryForecastError, MMEError
 from mme.inference.intervals.deviance import Point
 from mme.inference.intervals.wide_deviance import deviance_of
@@ -31,6 +32,15 @@ def both(records, kind, random, *, theta=None, **options):
 def close(one, other, tolerance=1e-9):
     scale = max(float(np.abs(np.asarray(one)).max(initial=0.0)), 1e-300)
     np.testing.assert_allclose(np.asarray(other), np.asarray(one), rtol=0.0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("F", [[[1.0], [0.0], [2.0]], [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]], [[1.0, 3.0], [0.0, 2.0]]])
+def test_the_block_of_fixed_columns_is_these_columns(F):
+    """A record in none of them counts as a zero in the first."""
+    block = fixed_block(sp.csc_array(np.array(F)))
+    values = np.ones(block.codes.size) if block.columns[0] is None else block.columns[0]
+    rows = np.arange(len(F)) if block.entries is None else block.entries.record
+    np.testing.assert_array_equal(sp.coo_array((values, (rows, block.codes)), shape=(len(F), block.J)).toarray(), F)
 
 
 @pytest.mark.parametrize("method", ["REML", "ML"])

@@ -2,8 +2,9 @@
 
 * Texts of errors: messages, and names that are assigned beside a ``raise`` and used in it alone.
 * ``reshape(-1, ...)``: NumPy takes any negative number for "what is left".
-* ``<`` for ``<=`` against a tolerance (a number below 0.1, or a constant of the module that is one, times whatever):
-  the two differ where a computed number equals the tolerance to its last bit.
+* ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, times whatever): the two
+  differ where a computed number equals the tolerance to its last bit.
+* The steps that ``kernel(loop, steps)`` is told: they choose between a loop as it is and the same, compiled.
 * ``<`` for ``<=`` against a size of ``limits()``: it chooses between two ways to the same numbers.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 def silent(tree: ast.Module) -> set[int]:
@@ -21,6 +22,8 @@ def silent(tree: ast.Module) -> set[int]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
             sizes = [x for one in node.args for x in (one.elts if isinstance(one, ast.Tuple) else [one])]
             found |= {id(one.operand) for one in sizes if isinstance(one, ast.UnaryOp)}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "kernel":
+            found |= {id(steps) for steps in node.args[1:]}
         if isinstance(node, ast.FunctionDef):
             found |= {id(statement) for statement in _of_messages(node)}
     return found
@@ -43,25 +46,45 @@ def _read(node: ast.AST) -> Counter[str]:
 
 def against_tolerances(tree: ast.Module) -> set[int]:
     """``id`` of the comparisons with a tolerance, which no number equals, or with a size where both ways serve."""
-    constants = {
+    constants = _tolerances(tree.body, set())
+    found = _compared(tree, constants)
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            found |= _compared(function, constants | _tolerances(ast.walk(function), constants))
+    return found
+
+
+def _compared(tree: ast.AST, tolerances: set[str]) -> set[int]:
+    compared = (node for node in ast.walk(tree) if isinstance(node, ast.Compare))
+    return {id(node) for node in compared if any(_is_tolerance(x, tolerances) for x in _operands(node))}
+
+
+def _tolerances(nodes: Iterable[ast.AST], known: set[str]) -> set[str]:
+    """Names that are assigned a tolerance, or a product with one."""
+    return {
         target.id
-        for node in tree.body
+        for node in nodes
         if isinstance(node, ast.Assign)
         for targets, values in [_pairs(node)]
         for target, value in zip(targets, values, strict=True)
-        if isinstance(target, ast.Name) and _is_tolerance(value, set())
+        if isinstance(target, ast.Name)
+        if any(_is_tolerance(part, known) for part in (value, *_operands(value)))
     }
-    compared = (node for node in ast.walk(tree) if isinstance(node, ast.Compare))
-    return {id(node) for node in compared if any(_is_tolerance(x, constants) for x in _operands(node))}
 
 
-def _operands(node: ast.Compare | ast.BinOp) -> Iterator[ast.expr]:
-    """What is compared, and what it is a sum or product of."""
-    parts = [node.left, *node.comparators] if isinstance(node, ast.Compare) else [node.left, node.right]
+def _operands(node: ast.AST) -> Iterator[ast.expr]:
+    """What is compared, and what it is a sum or product of, or the largest or smallest of."""
+    if isinstance(node, ast.Compare):
+        parts = [node.left, *node.comparators]
+    elif isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("max", "min"):
+        parts = node.args
+    else:
+        return
     for part in parts:
         yield part
-        if isinstance(part, ast.BinOp):
-            yield from _operands(part)
+        yield from _operands(part)
 
 
 def _pairs(node: ast.Assign) -> tuple[list[ast.expr], list[ast.expr]]:

@@ -56,6 +56,19 @@ def test_a_size_of_limits_is_reached_or_passed_with_the_same_numbers():
     assert "return 2 * x >= limits().size * len(x)" not in said
 
 
+def test_a_name_for_a_tolerance_and_the_steps_of_a_loop_are_of_no_result():
+    source = b"""LIMIT = 1e-9
+def f(x, n):
+    most = LIMIT * x
+    loop = kernel(sums, 20 * n)
+    return loop(x) < most or n > max(LIMIT, x) or n < x
+"""
+    said = {m.after for m in mutations("mme/engine/x.py", source)}
+    assert not any("loop(x) <= most" in after or "n >= max" in after or "/ n" in after for after in said)
+    assert any("loop(x) > most" in after for after in said)
+    assert any("n <= x" in after for after in said)
+
+
 def test_a_seed_chooses_the_same_mutations_again():
     assert chosen(["residual"], 5, 3) == chosen(["residual"], 5, 3)
     assert chosen(["residual"], 5, 3) != chosen(["residual"], 5, 4)

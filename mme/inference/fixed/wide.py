@@ -26,8 +26,9 @@ from mme.numeric.memory import require
 from mme.numeric.rank import RANK_TOLERANCE, independent_columns
 from mme.solution.estimates import Estimates
 
-# Evaluations for each pair of parameters; and factors for each, as an inverse on its pattern takes two.
-_EVALUATIONS, _FACTORS = 6, 3
+# Evaluations at a point of the differences (in the axes and in the user's columns), points for each pair of parameters
+# (one with itself too), and the work of an evaluation in factors: an inverse on its pattern takes two.
+_EVALUATIONS, _POINTS, _FACTORS = 2, 6, 3
 # Estimates of L beta that differ from L times beta by no more than this are those of a hypothesis L beta = 0.
 _SAME = 1e-9
 
@@ -109,13 +110,13 @@ def wide_reference(fit: Fitted, method: str) -> WideReference:
 def _in_reach(fit: Fitted) -> bool:
     """Whether degrees of freedom of all columns take no more than a minute; said where they do."""
     k = fit.theta.size
-    evaluations = _EVALUATIONS * k * (k + 1)
+    evaluations = _EVALUATIONS * (1 + _POINTS * k * (k + 1) // 2)
     if evaluations * _FACTORS * fit.engine.flops <= limits().freedom_operations:
         return True
     warn(
         f"Satterthwaite's degrees of freedom of {fit.basis.kept.size:,} fixed effects would take {evaluations:,} "
-        f"factors of {fit.engine.flops:.2g} operations: p-values here are of the normal distribution, df is infinite; "
-        "fit.contrast({name: 1}) has degrees of freedom of chosen ones"
+        f"evaluations of {_FACTORS * fit.engine.flops:.2g} operations: p-values here are of the normal distribution, "
+        "df is infinite; fit.contrast({name: 1}) has degrees of freedom of chosen ones"
     )
     return False
 
