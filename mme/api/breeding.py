@@ -192,9 +192,8 @@ class Breeding(Face):
 
         The model is fitted once more with the term fixed, for v (Piepho and Mohring 2007, Genetics 177:1881-1888).
         """
-        from mme.results.breeding_values import chosen_term
-        from mme.results.line_means import of_fixed
+        from mme.results.line_means import of_fixed, require_whole
 
-        chosen_term(self.internals, name, "piepho")
+        require_whole(self.internals, name)
         fixed = self.update(f"~ . - (1 | {name}) + C({name})")
         return of_fixed(self.internals, fixed.internals, name, f"C({name})")

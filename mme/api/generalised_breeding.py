@@ -100,10 +100,9 @@ class GeneralisedBreeding(GeneralisedFace):
         Another random term has to stay where this one is made fixed.
         """
         from mme.errors import MMEError
-        from mme.results.breeding_values import chosen_term
-        from mme.results.line_means import of_fixed
+        from mme.results.line_means import of_fixed, require_whole
 
-        chosen_term(self.internals, name, "piepho")
+        require_whole(self.internals, name)
         if len(self.internals.model.terms) == 1:
             raise MMEError(
                 f"piepho: without '{name}' no random term is left, and a generalised model without one is not fitted "

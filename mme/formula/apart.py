@@ -16,6 +16,7 @@ from mme.errors import FormulaError
 from mme.formula.algebra import Terms
 from mme.formula.bar import Bar
 from mme.formula.evaluate import Evaluator, Value
+from mme.formula.nesting import levels_of
 from mme.formula.syntax import Call, Name, Node, Text, deparse
 from mme.tables.column import Factor, WideColumn
 from mme.tables.spelling import labels_of
@@ -76,9 +77,17 @@ def _occurs(indicator: Value, rows: np.ndarray | None) -> bool:
 
 
 def named_by(bar: Bar) -> str:
-    """The name of the column whose levels have covariances of their own."""
-    inside = bar.by.args[0] if isinstance(bar.by, Call) else bar.by
-    return inside.value if isinstance(inside, Name) else ""
+    """The names of the columns whose levels have covariances of their own, ``a:b`` of two."""
+    inside = bar.by.args if isinstance(bar.by, Call) else (bar.by,)
+    return ":".join(one.value for one in inside if isinstance(one, Name))
+
+
+def written_by(bar: Bar) -> str:
+    """The same as a formula has them."""
+    assert bar.by is not None
+    inside = bar.by.args if isinstance(bar.by, Call) else (bar.by,)
+    plain = isinstance(bar.by, Call) and bar.by == levels_of(inside)
+    return ":".join(map(deparse, inside)) if plain else deparse(bar.by)
 
 
 def term_name(bar: Bar) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mme.errors import FormulaError
 from mme.formula.parser import parse_expression
-from mme.formula.syntax import Call, Name, Node, Op, deparse
+from mme.formula.syntax import Call, Name, Node, Op, Text, deparse
 
 _FACTOR_CALLS = ("factor", "as.factor", "C")
 
@@ -53,6 +53,20 @@ def columns_crossed(name: Node) -> Iterator[Node]:
             yield from columns_crossed(arg)
     else:
         yield name
+
+
+def levels_of(columns: Sequence[Node]) -> Call:
+    """The factor of a column's levels, or of all combinations of several columns.
+
+    Examples
+    --------
+    >>> deparse(levels_of([Name("arm")])), deparse(levels_of([Name("arm"), Name("sex")]))
+    ('factor(arm)', 'interaction(arm, sex, sep = ":")')
+    """
+    first, *others = columns
+    if not others:
+        return Call("factor", (first,), (), first.start)
+    return Call("interaction", tuple(columns), (("sep", Text(":")),), first.start)
 
 
 def without_parentheses(node: Node) -> Node:

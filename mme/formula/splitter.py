@@ -12,7 +12,7 @@ from mme.formula.bar import BARS, BY_LEVEL, COLUMNS, FACTORS, STRUCTURES, Along,
 from mme.formula.colons import as_bar
 from mme.formula.direct import RELATED, DirectProduct, direct
 from mme.formula.lattices import axes_of, title
-from mme.formula.nesting import called_as, columns_crossed, crossed, groupings, without_parentheses
+from mme.formula.nesting import called_as, columns_crossed, crossed, groupings, levels_of, without_parentheses
 from mme.formula.slots import OVERLAY, TOGETHER, slots
 from mme.formula.smoothing import SMOOTHS, smooths_of
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
@@ -147,10 +147,10 @@ class Splitter:
             case Call(args=(Op("|", (inner, by)),), keywords=()):
                 column = crossed(self.formula, by)
                 left = self.strip(Op("(", (inner,)) if isinstance(inner, Op) and inner.symbol in BARS else inner)
-        if column is None or isinstance(column, Op) or left is not None or len(self.bars) == before:
-            problem = "dsum() takes random terms and one column: write dsum((x | g) | arm), dsum(us(trait):A(g) | arm)"
+        if column is None or left is not None or len(self.bars) == before:
+            problem = "dsum() takes random terms and one factor: write dsum((x | g) | arm), dsum(us(trait):A(g) | a:b)"
             raise self._error(call, problem)
-        of = column if isinstance(column, Call) else Call("factor", (column,), (), column.start)
+        of = column if isinstance(column, Call) else levels_of(tuple(columns_crossed(column)))
         self.bars[before:] = [replace(bar, by=of) for bar in self.bars[before:]]
 
     def _add_field(self, node: Op, along: Along, fields: Node | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mme.errors import FormulaError, MMEError, warn
 from mme.formula.algebra import Terms, expand
-from mme.formula.apart import named_by
+from mme.formula.apart import written_by
 from mme.formula.bar import BARS, FACTORS, STRUCTURES, Bar, bar_in
 from mme.formula.bars import is_random, split
 from mme.formula.lattices import title
@@ -195,7 +195,7 @@ def _smaller(bar: Bar) -> Iterator[tuple[str | None, Terms | None]]:
 def _bar_text(bar: Bar, left: Terms) -> str:
     """A random term as lme4 writes it, a product as it is written."""
     if bar.by is not None:
-        return f"dsum({_bar_text(replace(bar, by=None), left)} | {deparse(Name(named_by(bar)))})"
+        return f"dsum({_bar_text(replace(bar, by=None), left)} | {written_by(bar)})"
     if bar.written:
         return bar.written
     if bar.time is not None:

@@ -93,6 +93,16 @@ class Bound(Differentiable):
         raise NotImplementedError
 
     @property
+    def has_valleys(self) -> bool:
+        """Whether a search begins at :meth:`start` without residuals too, as the criterion has several valleys."""
+        return False
+
+    @property
+    def intrinsic(self) -> np.ndarray | None:
+        """The direction (k,) in which R goes to an intrinsic one, the share that goes to zero last; None: in none."""
+        return None
+
+    @property
     def absorbs_intercept(self) -> bool:
         """Whether R + t 11' by group is in the family too: a random intercept beside it cannot be told apart."""
         return False

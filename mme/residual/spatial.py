@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ from mme.tables.names import unlike
 
 # A nugget is started at this share, neighbours at the typical distance with this correlation where none is rooted.
 _START_NUGGET = 0.2
+# The criterion has valleys at shorter ranges, to which no search leads from a long one, and at other nuggets: so many
+# times the first range, and shares, are tried for a start.
+_RANGES, _NUGGETS = (0.1, 0.2, 0.4, 0.7), (1e-3, 0.05, 0.2, 0.6, 0.9)
+# 1 - f(h) near zero is of the order of h to this power; else of its square.
+_POWERS = {"exponential": 1.0, "spherical": 1.0, "linear": 1.0}
 # Smoothness of Matern's correlation unless it is given, and where its search begins.
 _SMOOTHNESS = 1.5
 # Logarithms of a smoothness that is searched: beyond these the correlation is that of 50, or hardly one.
@@ -203,11 +209,46 @@ class BoundSpatial(ByGroup):
         return np.asarray(reach / (2.0 * np.sqrt(self._nu(x))) if self.searched else reach)
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
-        """A range of a few typical distances, and a nugget of 0.2."""
+        """A range of a few typical distances and a nugget of 0.2, or others at which the residuals are likelier."""
         first = np.full(self._ranges, np.log(4.0) if self.of in ("spherical", "linear") else 0.5)
         if self.searched:
             first = np.append(first + 0.5 * np.log(4.0 * self.smoothness), np.log(self.smoothness))
-        return np.append(first, np.log(_START_NUGGET / (1.0 - _START_NUGGET))) if self.has_nugget else first
+        first = np.append(first, np.log(_START_NUGGET / (1.0 - _START_NUGGET))) if self.has_nugget else first
+        if residual is None:
+            return first
+        return min([first, *self._others(first)], key=lambda x: self._unlikely(x, residual))
+
+    @property
+    def has_valleys(self) -> bool:
+        """Of short ranges and of long ones, beside a nugget."""
+        return self.has_nugget
+
+    @property
+    def intrinsic(self) -> np.ndarray | None:
+        """Ranges grow by one, the nugget falls by the power p of 1 - f(h) near zero."""
+        if not self.has_nugget or self.searched:
+            return None
+        power = min(2.0, 2.0 * self.smoothness) if self.of == "matern" else _POWERS.get(self.of, 2.0)
+        return np.append(np.ones(self._ranges), -power)
+
+    def _others(self, first: np.ndarray) -> list[np.ndarray]:
+        """Other ranges, each beside all nuggets."""
+        found = []
+        for times, nugget in product(_RANGES, _NUGGETS if self.has_nugget else (0.5,)):
+            x = first.copy()
+            x[: self._ranges] += np.log(times)
+            if self.has_nugget:
+                x[-1] = np.log(nugget / (1.0 - nugget))
+            found.append(x)
+        return found
+
+    def _unlikely(self, x: np.ndarray, residual: np.ndarray) -> float:
+        """log |R| + n log e'R^-1 e, -2 log likelihood of residuals but for constants; infinite where R is singular."""
+        try:
+            with np.errstate(all="ignore"):
+                return self.logdet(x) + self.n * float(np.log((self.whiten(x, residual[None]) ** 2).sum()))
+        except (MMEError, np.linalg.LinAlgError):
+            return np.inf
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Ranges, the smoothness if it is searched, and the nugget."""

@@ -57,6 +57,22 @@ def cullis(fit: Record, name: str | None, error_of_sum: ErrorOfSum) -> float:
     return 1.0 - average_difference(trace, error_of_sum(fit, t, used.astype(float)), m) / (2.0 * variance)
 
 
+def require_whole(fit: Record, name: str) -> None:
+    """Refuse the part of ``dsum()`` at one level, whose levels have no fixed effects apart from those of other parts.
+
+    Raises
+    ------
+    MMEError
+        The term is such a part, or there is none of this name.
+    """
+    t = chosen_term(fit, name, "piepho")
+    if fit.specification is not None and fit.specification.bars[t].level is not None:
+        raise MMEError(
+            f"piepho: '{name}' is the part of dsum() at one level, and piepho makes a whole term fixed; "
+            f"cullis('{name}') takes this fit alone, or fit the records of that level apart, by subset="
+        )
+
+
 def of_fixed(fit: Record, fixed: Record, name: str, written: str) -> float:
     """Piepho's heritability, from the variance of one fit and the differences of levels in the ``fixed`` one.
 

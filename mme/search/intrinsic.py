@@ -4,7 +4,8 @@ r"""The limit at which a field is intrinsic: its variance and its correlations g
 
 random walks along the axes, whose level the intercept takes. With rho = tanh x the criterion is that of the limit but
 for a share exp(-2 x) along the line s exp(-x) = constant: on it a search creeps. The size s is held far out, and the
-others are searched beside it.
+others are searched beside it. So it is where the range r of a correlation by distance grows while its nugget goes to
+zero, nugget r^p = constant, with 1 - f(h) of order h^p: of a Gaussian one planes with random slopes are left.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ def at_intrinsic_limit(joint: Joint, searched: Searched, minimum: Minimum, repor
     """The minimum at such a limit, the size held there; the given one where there is none, or it is not lower."""
     if minimum.endless:
         return Ended(searched, minimum)
-    for size, along in _fields(joint.model):
-        here = searched.parameters(minimum.x)
-        if not searched.free[[size, *along]].all() or not (here[along] > _NEAR_ONE).all():
+    for size, line in _lines(joint.model):
+        here, on_it = searched.parameters(minimum.x), np.flatnonzero(line)
+        others = on_it[on_it != size]
+        if not searched.free[on_it].all() or not (here[others] > _NEAR_ONE).all():
             continue
-        held, value, spent = _along(joint, here, size, along, minimum.value)
+        held, value, spent = _along(joint, here, size, line, minimum.value)
         minimum = replace(minimum, evaluations=minimum.evaluations + spent)
         if held is None or not value < minimum.value:
             continue
@@ -52,13 +54,13 @@ def at_intrinsic_limit(joint: Joint, searched: Searched, minimum: Minimum, repor
 
 
 def _along(
-    joint: Joint, here: np.ndarray, size: int, along: list[int], value: float
+    joint: Joint, here: np.ndarray, size: int, line: np.ndarray, value: float
 ) -> tuple[np.ndarray | None, float, int]:
     """Where the criterion has come to its limit along the line, and what it is there; evaluations."""
     for spent in range(1, _MOST + 1):
-        further = here.copy()
-        further[size] *= 10.0
-        further[along] += _DECADE
+        further = here + _DECADE * line
+        if size < joint.model.k:  # a standard deviation, no logarithm
+            further[size] = 10.0 * here[size]
         there = value_at(joint, further)
         if not there < value:
             return None, value, spent
@@ -68,11 +70,18 @@ def _along(
     return None, value, _MOST
 
 
-def _fields(model: Model) -> Iterator[tuple[int, list[int]]]:
-    """The place of the one size, and of the correlations, of each field with one variance."""
-    start = 0
+def _lines(model: Model) -> Iterator[tuple[int, np.ndarray]]:
+    """The parameter that is held, and the direction (k + phi,) of the line, of each field with one variance."""
+    k, residual = model.k, model.residual
+    start, none = 0, np.zeros(k + (0 if residual is None else residual.k))
     for part in model.structures:
         known = part.relationship
         if known is not None and part.inner.k == 1 and all(low < 0.0 for low, _ in known.bounds):
-            yield start, list(range(start + 1, start + part.k))
+            line = none.copy()
+            line[start : start + part.k] = 1.0
+            yield start, line
         start += part.k
+    if residual is not None and residual.intrinsic is not None:
+        line = none.copy()
+        line[k:] = residual.intrinsic
+        yield k + int(np.argmin(residual.intrinsic)), line

@@ -43,7 +43,7 @@ from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
 from mme.search.rotated import rotated
 from mme.search.searched import Searched
-from mme.search.signs import of_other_signs, opposite
+from mme.search.signs import from_plain_start, of_other_signs, opposite
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
 from mme.search.verdict import UNBOUNDED, Optimum, Place, curvature_of, judge, of_whole, with_undetermined
@@ -233,7 +233,7 @@ def _minimum(
         def begun_at(at: np.ndarray, spent: int) -> Minimum:
             return continued(criterion, at, wide, even, slopes, report, spent, endless=endless)
 
-        minimum = of_other_signs(joint, searched, minimum, begun_at)
+        minimum = from_plain_start(joint, searched, of_other_signs(joint, searched, minimum, begun_at), begun_at)
         minimum = lower(criterion, minimum, partial(opposite, searched), wide, even, slopes, report)
     if begun is None or valleys is not None or not begun.few_levels or minimum.endless:
         return explained(minimum, slopes)

@@ -31,6 +31,18 @@ _FEW = 4
 Search = Callable[[np.ndarray, int], Minimum]
 
 
+def from_plain_start(joint: Joint, searched: Searched, minimum: Minimum, search: Search) -> Minimum:
+    """The lowest of the minimum and of that from the residuals' start that no residuals have chosen."""
+    model = joint.model
+    if minimum.endless or model.residual is None or not model.residual.has_valleys:
+        return minimum
+    plain = searched.x(np.concatenate([searched.first[: model.k], model.residual.start()]))
+    if np.allclose(plain, searched.x(searched.first)):
+        return minimum
+    other = search(plain, minimum.evaluations)
+    return replace(min(minimum, other, key=lambda one: one.value), evaluations=other.evaluations)
+
+
 def of_other_signs(joint: Joint, searched: Searched, minimum: Minimum, search: Search) -> Minimum:
     """The lowest of the minimum and of those from correlations of other signs."""
     objective = joint.latest

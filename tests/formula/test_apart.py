@@ -122,7 +122,6 @@ def test_levels_without_records_have_no_term():
     [
         ("dsum((1 | g) | one)", "'one' has the one level 'o'"),
         ("dsum(x | year)", "write dsum"),
-        ("dsum((1 | g) | year:trait)", "one column"),
         ("dsum((1 | g) | yaer)", "did you mean 'year'"),
         ("dsum((1 | g))", "write dsum"),
     ],
@@ -130,3 +129,22 @@ def test_levels_without_records_have_no_term():
 def test_what_is_no_term_by_level_is_refused(text, says):
     with pytest.raises(mme.MMEError, match=says):
         mme.lmer(f"y ~ 1 + {text}", DATA.assign(one="o"))
+
+
+def test_levels_of_two_factors_are_those_of_a_column_of_their_combinations():
+    data = mme.load("Orthodont").assign(half=lambda d: np.where(d["age"] > 10, "late", "early"))
+    data["both"] = data["Sex"].astype(str) + ":" + data["half"]
+    fit = mme.lmer("distance ~ age * Sex + dsum((1 | Subject) | Sex:half)", data)
+    same = mme.lmer("distance ~ age * Sex + dsum((1 | Subject) | both)", data)
+    assert fit.criterion == pytest.approx(same.criterion, abs=1e-8)
+    assert {f"Subject.{label}" for label in data["both"].unique()} == set(fit.varcorr)
+    np.testing.assert_allclose(fit.predict(data.head(9)), fit.fitted[:9])
+    reduced = fit.update("~ . - age:Sex")
+    assert reduced.formula == "distance ~ age + Sex + dsum((1 | Subject) | Sex:half)"
+
+
+def test_the_part_of_one_level_has_cullis_heritability_and_says_why_not_piephos():
+    fit = mme.lmer("distance ~ age + dsum((1 | Subject) | Sex)", mme.load("Orthodont"))
+    assert 0.0 < fit.cullis("Subject.Male") < 1.0
+    with pytest.raises(mme.MMEError, match=r"part of dsum\(\) at one level"):
+        fit.piepho("Subject.Male")

@@ -170,3 +170,46 @@ def test_residuals_of_a_field_that_genotypes_cross_are_normalised():
     np.testing.assert_allclose(fit.augment()[".normalised"], normalised)
     np.testing.assert_allclose(fit.plot.residuals(data=True)["residual"], normalised)
     assert len(fit.plot.qq(data=True)) == len(normalised)
+
+
+@pytest.mark.parametrize(("kind", "seed"), [("gaussian", 20), ("gaussian", 25), ("spherical", 0), ("spherical", 4)])
+def test_a_field_of_distances_with_a_nugget_is_searched_in_its_lowest_valley(kind, seed):
+    """Points over a square, on which a search from one place ended 3 to 10 above the lowest value of a grid."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(40, 120))
+    x, y = rng.uniform(0, 10, n), rng.uniform(0, 10, n)
+    if seed % 3 == 0:
+        x, y = np.floor(x), np.floor(y)
+    D = np.hypot(np.subtract.outer(x, x), np.subtract.outer(y, y))
+    correlation = {
+        "gaussian": lambda h: np.exp(-(h**2)),
+        "spherical": lambda h: np.where(h < 1, 1 - 1.5 * h + 0.5 * h**3, 0.0),
+    }[kind]
+    reach, nugget = rng.choice([0.5, 2, 5]), rng.choice([0.1, 0.5, 0.95])
+    V = (1 - nugget) * correlation(D / reach) + nugget * np.eye(n)
+    data = pd.DataFrame({"x": x, "y": y, "z": rng.multivariate_normal(np.zeros(n), V)})
+    fit = mme.lmer("z ~ 1", data, residual=mme.Spatial(kind, ["x", "y"], nugget=True))
+
+    def criterion(reach, nugget):
+        W = np.linalg.inv(np.linalg.cholesky((1 - nugget) * correlation(D / reach) + nugget * np.eye(n)))
+        one, z = W.sum(axis=1), W @ data["z"].to_numpy()
+        rest = z - one * (one @ z) / (one @ one)
+        logdets = -2 * np.log(np.diag(W)).sum() + np.log(one @ one)
+        return logdets + (n - 1) * (1 + np.log(2 * np.pi * (rest @ rest) / (n - 1)))
+
+    lowest = min(criterion(r, nu) for r in np.geomspace(0.1, 1e3, 20) for nu in (0.01, 0.1, 0.3, 0.5, 0.7, 0.9))
+    assert fit.criterion < lowest + 1e-6
+    assert fit.criterion == pytest.approx(criterion(*fit.residual.values()), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_gaussian_field_that_is_a_plane_is_named_as_the_limit_that_it_is(seed):
+    """range -> infinity, nugget range^2 = c: planes whose slopes are random, beside independent errors."""
+    rng = np.random.default_rng(seed)
+    at = rng.uniform(0, 10, (2, 42))
+    data = pd.DataFrame({"x": at[0], "y": at[1], "z": 0.5 * at[0] - 0.3 * at[1] + 3 * rng.normal(size=42)})
+    fit = mme.lmer("z ~ 1", data, residual=mme.Spatial("gaussian", ["x", "y"], nugget=True))
+    assert fit.optimum.ended == ("nugget",)
+    assert fit.optimum.verdict == "minimum on the boundary"
+    planes = mme.lmer("z ~ 1 + diag(0 + x + y | all, hom = TRUE)", data.assign(all="a"))
+    assert fit.criterion == pytest.approx(planes.criterion, abs=1e-4)
