@@ -247,6 +247,7 @@ def test_ranova_of_one_random_term_of_a_generalised_model_is_against_the_model_w
     row = fit.ranova().loc["(1 | herd)"]
     assert row["npar"] == 4
     assert -2.0 * row["loglik"] == pytest.approx(198.058399, abs=1e-6)
+    assert row["aic"] == pytest.approx(198.058399 + 2.0 * 4, abs=1e-6)
     assert row["lrt"] == pytest.approx(-2.0 * row["loglik"] - fit.criterion, abs=1e-9)
     assert row["p_boundary"] == pytest.approx(0.5 * row["p"], rel=1e-9)
     assert row["reference"] == "0.5 chi2(0) + 0.5 chi2(1)"

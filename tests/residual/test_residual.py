@@ -557,6 +557,15 @@ def test_a_band_of_nothing_is_the_identity():
         np.testing.assert_allclose(structure.natural(np.array([tiny])), tiny, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("T", "steps"), [(3, 2), (12, 8)])
+def test_coordinates_of_a_band_are_its_correlations_over_a_root_of_its_determinant(T, steps):
+    """x = rho |C|^(-1 / 2s), s = min(T - 1, 8): what the docstring says, and a fit by coordinates relies on."""
+    structure = Toeplitz(np.arange(T), np.zeros(T, dtype=int), bands=1).bind(np.asarray, T)
+    rho = np.array([0.45])
+    det = np.linalg.det(np.eye(T) + 0.45 * (np.eye(T, k=1) + np.eye(T, k=-1)))
+    np.testing.assert_allclose(structure.coordinates(rho), rho * det ** (-0.5 / steps), rtol=1e-12)
+
+
 def test_times_in_steps_of_two_are_pointed_out():
     with pytest.warns(MMEWarning, match=r"steps of 2, .* rho\^2, which cannot be negative; number the occasions"):
         AR1([8, 10, 12, 14], ["a"] * 4).bind(np.asarray, 4)
