@@ -127,7 +127,7 @@ def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
 def plain(model: Model, whiten: Whitening) -> Plain:
     """X centred and the blocks of the terms, before weights and phi."""
     if model.compressed is not None:
-        return Plain(centred_sums(model.X, model.compressed.ones), *block_patterns(model, whiten))
+        return Plain(centred_sums(model.X, model.compressed.ones, model.x_names), *block_patterns(model, whiten))
     X = wide(model.X, model.p_given) if model.is_wide else centred(model.X)
     return Plain(X, *block_patterns(model, whiten))
 

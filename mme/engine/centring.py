@@ -58,22 +58,35 @@ def centred(X: np.ndarray, *, as_they_stand: bool = False) -> Centred:
     return found if order is None else _near(rows[order], order)[0]
 
 
-def centred_sums(X: np.ndarray, ones: np.ndarray) -> Centred:
-    """The columns of X near zero, of rows of sums in which the constant is ``ones``, behind which others are moved."""
+def centred_sums(X: np.ndarray, ones: np.ndarray, names: Sequence[str]) -> Centred:
+    """The columns of X near zero, of rows of sums in which the constant is ``ones``, behind which others are moved.
+
+    x:f is moved by the column of f, which its name shows: of sums no column shows where it is one.
+    """
     rows, moved = np.array(X.T, order="C"), dict[int, tuple[np.ndarray, float, np.ndarray]]()
-    weight, constant = float(ones @ ones), False
+    parts, constant = [frozenset(name.split(":")) for name in names], False
     for j, row in enumerate(rows):
         if np.array_equal(row, ones):
             constant = True
             continue
-        mean = float(ones @ row) / weight
-        near = row - mean * ones
-        if constant and np.linalg.norm(near) <= _FAR * abs(mean) * np.sqrt(weight):
-            more = float(ones @ near) / weight
-            moved[j] = near - more * ones, mean + more, ones
+        before = [rows[i] for i in range(j) if parts[i] < parts[j] and i not in moved]
+        for where in [*([ones] if constant else []), *before]:
+            if (found := _about(row, where)) is not None:
+                moved[j] = found
     for j, (near, _, _) in moved.items():
         rows[j] = near
     return Centred(rows, moved, np.arange(len(rows)))
+
+
+def _about(row: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """x - c s, c and s for a column x far from zero along s; None where it is not."""
+    weight = float(where @ where)
+    mean = float(where @ row) / weight if weight else 0.0
+    near = row - mean * where
+    if not mean or np.linalg.norm(near) > _FAR * abs(mean) * np.sqrt(weight):
+        return None
+    more = float(where @ near) / weight
+    return near - more * where, mean + more, where.copy()
 
 
 def _near(rows: np.ndarray, order: np.ndarray) -> tuple[Centred, list[int]]:

@@ -198,6 +198,19 @@ def test_joint_tests_of_very_many_levels_are_those_of_a_dense_fit():
     close(dense.contrast(L, joint=True, ddf="none")["F"], wide.contrast(L, joint=True)["F"], 1e-7)
 
 
+@pytest.mark.parametrize("structure", [mme.AR1("t", "pupil"), mme.Heterogeneous("rater")])
+def test_residual_structures_take_a_dense_X_and_answer_as_beside_one(structure):
+    data = table(2)
+    data["t"] = data.groupby("pupil").cumcount()
+    formula = "y ~ x + factor(school) + (1 | pupil)"
+    dense = mme.lmer(formula, data, residual=structure)
+    with within(SPARSE):
+        fit = mme.lmer(formula, data, residual=structure)
+    assert not fit.model.is_wide
+    assert fit.criterion == dense.criterion
+    close(dense.coefficients(), fit.coefficients(), 1e-12)
+
+
 def test_what_a_record_without_others_in_its_level_does_is_not_known():
     rng = np.random.default_rng(3)
     data = pd.DataFrame(

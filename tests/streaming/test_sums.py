@@ -244,6 +244,18 @@ def test_covariates_and_responses_far_from_zero_keep_their_digits(far):
     assert abs(fit.beta["x"] / whole.beta["x"] - 1.0) < 1e-7
 
 
+@pytest.mark.parametrize("right", ["x * f + (1 | g)", "x * f + (x | g)", "0 + f + x:f + (1 | g)"])
+def test_slopes_within_levels_far_from_zero_are_those_of_the_table(right):
+    data = table()
+    data["x"] = 1e4 + 1e-3 * (data.x - 3.0)
+    whole, sums = (mme.lmer(f"y ~ {right}", one) for one in (data, cut(data)))
+    assert whole.dropped == sums.dropped == ()
+    assert sums.criterion == pytest.approx(whole.criterion, abs=1e-5)
+    slopes = [name for name in whole.fixed_names if "x" in name]
+    close(sums.beta[slopes] / whole.se[slopes], whole.beta[slopes] / whole.se[slopes], 1e-5)
+    close(sums.se[slopes] / whole.se[slopes], np.ones(len(slopes)), 1e-5)
+
+
 def test_balanced_levels_and_levels_with_one_record_are_told_apart_from_the_residual():
     balanced = pd.DataFrame({"y": np.random.default_rng(4).standard_normal(60), "x": np.tile(np.arange(6.0), 10)})
     balanced["g"] = np.repeat(np.arange(10), 6)
