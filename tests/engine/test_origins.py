@@ -316,3 +316,11 @@ def test_products_of_a_covariate_far_from_zero_are_columns_of_their_own(shift):
     assert_allclose(far.se.iloc[[1, 3]], here.se.iloc[[1, 3]], rtol=1e-7)
     assert_allclose(far.fitted, here.fitted, atol=1e-6)
     assert far.optimum.verdict == here.optimum.verdict
+
+
+def test_a_search_steps_in_the_units_of_columns_and_in_ones_where_a_parameter_multiplies_none():
+    """Standard deviations are in units of 1 / rms(z); a correlation has no unit."""
+    data = mme.load("sleepstudy")
+    fit = mme.lmer("Reaction ~ Days + cs(1 + Days | Subject)", data, theta=[1.0, 0.2, 1.5])
+    rms = np.sqrt((data["Days"] ** 2).mean())
+    np.testing.assert_allclose(fit.internals.objective.theta_scale, [1.0, rms, 1.0], rtol=1e-12)
