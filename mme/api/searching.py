@@ -14,6 +14,8 @@ from mme.search.known_derivatives import AUTO, check_search
 from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
+_LOG = logging.getLogger("mme")
+
 
 def fit_model(
     model: Model,
@@ -31,7 +33,7 @@ def fit_model(
         raise MMEError("theta= evaluates there without a search, which start= would begin: give one of them")
     first = None if start is None else model.canonical(given_theta(start, model, "start"))
     found = search_about_mean(model, theta, progress, first, check_search(search))
-    logging.getLogger("mme").info("%s", found.optimum)
+    _LOG.info("%s", found.optimum)
     used = Rows.all(model.n) if rows is None else rows
     objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
     follows_mean = model.residual is not None and model.residual.of_mean.any()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from math import prod, sqrt
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from mme.covariance.axes import Axes
 from mme.covariance.base import GStructure
 from mme.covariance.triangle import lower_entries
+from mme.numeric.kept import kept
 from mme.numeric.lapack import qr, triangular_solve
 
 # A standard deviation along an axis below this share of what its size would make visible is zero, as a verdict sees it.
@@ -54,7 +55,7 @@ class Coordinates:
         """Theta of the same covariances, in the user's columns."""
         return self._each(x, _outer)
 
-    @cached_property
+    @kept
     def free(self) -> np.ndarray:
         """Which entries of x the data can say anything about: not those of columns that others determine."""
         out = []
@@ -65,6 +66,20 @@ class Coordinates:
                 free[: rows.size] = rows < axes.rank
             out.append(free)
         return np.concatenate([np.zeros(0, dtype=bool), *out])
+
+    def is_clear(self, x: np.ndarray) -> bool:
+        """Whether no variance is small and no correlation near one, from x for axes of unit size."""
+        for part, axes, piece in self._pieces(x):
+            if axes is None:
+                if part.edge(piece).any():
+                    return False
+            elif axes.rank < part.q or not _exceed(part.T(piece), _SMALL):
+                return False
+        return True
+
+    def at_edge(self, x: np.ndarray) -> list[int]:
+        """The places of the entries of theta that are at the edge of the model, from x for axes of unit size."""
+        return [] if self.is_clear(x) else np.flatnonzero(self.edge(x)).tolist()
 
     def edge(self, x: np.ndarray) -> np.ndarray:
         """Which entries of theta are at the edge of the model, from x for axes of unit size."""
@@ -84,6 +99,8 @@ class Coordinates:
         Axes have unit size.
         """
         start = 0
+        if self.is_clear(x):
+            return
         for part, axes, piece in self._pieces(x):
             if axes is not None:
                 triangle = slice(start, start + part.inner.k)

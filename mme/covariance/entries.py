@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from mme.covariance.axes import Axes
 from mme.covariance.base import GStructure
 from mme.covariance.held import Held, hold_rotated
 from mme.covariance.triangle import fixed, lower_entries, lower_factor
+from mme.numeric.kept import kept
 from mme.numeric.lapack import cholesky
 
 # A variance in another valley may be the square of this times as large.
@@ -30,17 +31,17 @@ class FreeEntries(GStructure):
     rows: np.ndarray
     cols: np.ndarray
 
-    @cached_property
-    def k(self) -> int:  # type: ignore[override]
+    @kept
+    def k(self) -> int:
         """Length of theta."""
         return int(self.rows.size)
 
-    @cached_property
-    def diagonal(self) -> np.ndarray:  # type: ignore[override]
+    @kept
+    def diagonal(self) -> np.ndarray:
         """Diagonal entries of T."""
         return fixed(self.rows == self.cols)
 
-    @cached_property
+    @kept
     def _places(self) -> np.ndarray:
         """Where the entries stand in T, row after row."""
         return self.rows * self.q + self.cols
@@ -50,7 +51,7 @@ class FreeEntries(GStructure):
         """The word for it."""
         return "unstructured" if self.correlated or self.q == 1 else "diagonal"
 
-    @cached_property
+    @kept
     def correlated(self) -> bool:
         """Whether an entry is off the diagonal."""
         return not self.diagonal.all()
@@ -73,6 +74,8 @@ class FreeEntries(GStructure):
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """Theta with a non-negative diagonal of T."""
+        if not (theta < 0.0)[self.diagonal].any():
+            return theta + 0.0
         T = self.T(theta)
         signs = np.where(np.diag(T) < 0.0, -1.0, 1.0)
         return np.asarray((T * signs)[self.rows, self.cols] + 0.0)

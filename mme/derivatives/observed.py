@@ -79,5 +79,5 @@ def _score(objective: Objective, parameters: np.ndarray, meetings: Meetings) -> 
 
 def _is_quick(objective: Objective, k: int) -> bool:
     """Whether 2 k scores take no more than some minutes, by their operations."""
-    one = _FACTORS * objective.engine.flops + _A_RECORD * objective.model.n * (objective.system.p + 1)
+    one = _FACTORS * objective.flops + _A_RECORD * objective.model.n * (objective.system.p + 1)
     return 2 * k * one <= limits().hessian_operations

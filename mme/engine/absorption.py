@@ -11,8 +11,10 @@ Arrays have the level as their last axis, so that a step of the small algebra is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -72,10 +74,20 @@ class Projected:
 
 @dataclass(frozen=True, eq=False)
 class Absorbed:
-    """A block after its QR: its levels, and ``NN`` = N'(I - QQ')N."""
+    """A block after its QR: its levels, and ``NN`` = N'(I - QQ')N; of a small model also (I - QQ')N, ``within``."""
 
     levels: Levels
     NN: np.ndarray
+    within: np.ndarray | None = None
+
+    def exchanged(self, levels: Levels, N: np.ndarray, r: np.ndarray) -> Absorbed:
+        """The same with another last column of N (m, n), whose part within is r (1, n)."""
+        if self.within is not None:
+            within = np.concatenate([self.within[:-1], r])
+            return Absorbed(levels, within @ within.T, within)
+        NN = self.NN.copy()
+        NN[-1] = NN[:, -1] = N @ r[0]  # with I - QQ' applied once
+        return Absorbed(levels, NN)
 
 
 def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
@@ -88,22 +100,28 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
         return _absorb_spherical(block, N)
     q, J, codes = block.q, block.J, block.codes
     R, V = np.zeros((q, q, J)), np.empty((N.shape[0], q, J))
-    Z, within, part = list(block.columns), N.copy(), np.empty(codes.size)
+    together = codes.size * J <= limits().numbers_of_indicators
+    levels = block.indicators if together else codes
+    # Columns of N one by one, or X's at once: y by itself, so that its sums are those of an absorption of y alone.
+    rows: Sequence[Any] = [slice(0, len(N) - 1), slice(len(N) - 1, len(N))] if together else range(len(N))
+    Z, within, room = list(block.columns), N.copy(), np.empty(codes.size)
     for j in range(q):
-        squares = sum_by_level(codes, J, Z[j], Z[j], room=part)
-        length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j], room=part)
+        squares = sum_by_level(codes, J, Z[j], Z[j], room=room)
+        length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j], room=room)
         independent = squares > _DEPENDENT**2 * length
         R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
         inverse = np.divide(1.0, squares, out=np.zeros(J), where=independent)
         for k in range(j + 1, q):
-            along = sum_by_level(codes, J, Z[j], Z[k], room=part) * inverse
+            along = sum_by_level(codes, J, Z[j], Z[k], room=room) * inverse
             R[j, k] = along * R[j, j]
-            Z[k] = _without(Z[k], along, codes, Z[j], out=np.empty(codes.size), part=part)
-        for k, column in enumerate(within):
-            along = sum_by_level(codes, J, Z[j], column, room=part) * inverse
-            V[k, j] = along * R[j, j]
-            _without(column, along, codes, Z[j], out=column, part=part)
-    return Absorbed(Levels(R, V), within @ within.T), Projected(codes, within, Z, np.einsum("aag->ga", R))
+            Z[k] = _without(Z[k], along, codes, Z[j], out=np.empty(codes.size), part=room)
+        for at in rows:
+            part = np.empty(within[at].shape) if together else room
+            along = sum_by_level(levels, J, Z[j], within[at], room=part) * inverse
+            V[at, j] = along * R[j, j]
+            _without(within[at], along, codes, Z[j], out=within[at], part=part)
+    absorbed = Absorbed(Levels(R, V), within @ within.T, within if together else None)
+    return absorbed, Projected(codes, within, Z, R.diagonal())
 
 
 def _absorb_spherical(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
@@ -126,8 +144,11 @@ def absorb_nothing(N: np.ndarray) -> tuple[Absorbed, Projected]:
 def _without(
     column: Column, along: np.ndarray, codes: np.ndarray, z: Column, *, out: np.ndarray, part: np.ndarray
 ) -> np.ndarray:
-    """column - along[codes] z; None stands for a column of ones, ``part`` is room for what is taken."""
-    along.take(codes, out=part, mode="clip")  # codes are in range: without a look at each
+    """column - along[codes] z; None stands for a column of ones, ``part`` is room for what is taken.
+
+    Or the same of several columns (m, n) and as many ``along`` (m, J).
+    """
+    along.take(codes, axis=-1, out=part, mode="clip")  # codes are in range: without a look at each
     if z is not None:
         part *= z
     return np.subtract(1.0 if column is None else column, part, out=out)
@@ -141,7 +162,7 @@ def merge(levels: Levels) -> Levels:
     few dozen classes. Few levels stay as they are: sorting them takes longer than all that it saves.
     """
     m, q, J = levels.V.shape
-    if J == 1 or levels.V.size <= limits().unmerged_numbers:
+    if J == 1 or m * q * J <= limits().unmerged_numbers:
         return levels
     classes, members = classes_of(levels.R)
     sizes = np.bincount(members, minlength=classes.size)

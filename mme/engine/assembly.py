@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import sqrt
 
 import numpy as np
 
-from mme.engine.absorption import absorb, absorb_nothing, merge
+from mme.engine.absorption import Levels, absorb, absorb_nothing, merge
 from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.block_pattern import BlockPattern, block_patterns
 from mme.engine.blocks import Block
@@ -103,8 +104,9 @@ class ModelPattern:
 
 def split(blocks: tuple[Block, ...], absorb: int | None) -> tuple[tuple[Block, ...], Block | None]:
     """The blocks that are not absorbed, and the one that is."""
-    rest = tuple(block for b, block in enumerate(blocks) if b != absorb)
-    return rest, None if absorb is None else blocks[absorb]
+    if absorb is None:
+        return blocks, None
+    return (*blocks[:absorb], *blocks[absorb + 1 :]), blocks[absorb]
 
 
 def in_order(blocks: tuple[Block, ...], absorb: int | None) -> tuple[Block, ...]:
@@ -115,8 +117,13 @@ def in_order(blocks: tuple[Block, ...], absorb: int | None) -> tuple[Block, ...]
 
 def names_of(model: Model, blocks: tuple[Block, ...]) -> tuple[str, ...]:
     """The name of each block: those of its terms, with slashes between them."""
-    of_terms = ("/".join(dict.fromkeys(model.terms[t].name for t in block.terms)) for block in blocks)
-    return tuple("columns of X" if block.is_fixed else name for block, name in zip(blocks, of_terms, strict=True))
+    return tuple([_name_of(model, block) for block in blocks])
+
+
+def _name_of(model: Model, block: Block) -> str:
+    if block.is_fixed:
+        return "columns of X"
+    return "/".join(dict.fromkeys([model.terms[t].name for t in block.terms]))
 
 
 def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
@@ -148,7 +155,7 @@ def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
     aligned = [within_X(block.weighted(whiten, W), basis.N[:-1], sweep) for block in of.blocks]
     if sweep is not None and sweep.F.shape[1]:
         aligned.append((fixed_block(sweep.F, sweep.pooled), np.zeros(1, dtype=bool)))
-    blocks, found = tuple(block for block, _ in aligned), tuple(found for _, found in aligned)
+    blocks, found = tuple([block for block, _ in aligned]), tuple([found for _, found in aligned])
     within = found if any(one.any() for one in found) else None
     return Weighted(basis, blocks, within, _constants(model, basis, blocks, whiten))
 
@@ -165,7 +172,7 @@ def conditioned(model: Model, make: Callable[[np.ndarray], FixedBasis]) -> Fixed
     basis = make(model.y_less_offset)
     if n - basis.kept.size < estimated:
         raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
-    if model.sigma is None and np.linalg.norm(basis.r) <= 1e-13 * basis.length:
+    if model.sigma is None and sqrt(float(basis.r @ basis.r)) <= 1e-13 * basis.length:
         raise MMEError(
             f"the fixed effects fit the response '{model.response}' exactly: there is no variance left to estimate"
         )
@@ -178,7 +185,7 @@ def _constants(model: Model, basis: FixedBasis, blocks: tuple[Block, ...], white
         p=basis.kept.size,
         logdet_X0=basis.logdet,
         logdet_R=whiten.logdet - (0.0 if model.compressed is None else model.compressed.logdet_W),
-        logdet_K=sum(block.logdet_K for block in blocks),
+        logdet_K=sum([block.logdet_K for block in blocks]),
         reml=model.method == "REML",
         sigma=model.sigma,
     )
@@ -191,11 +198,11 @@ def pattern_of(
     blocks = made.blocks
     chosen, crossings = _planned(model, blocks, known)
     rest, absorbed = split(blocks, chosen.absorb)
+    if not rest:
+        return ModelPattern(plain, chosen, None, DenseElimination(0), np.zeros(0), None)
     chosen = filled_by_relationships(chosen, rest) if known is None else chosen
     if chosen.dense:  # before anything is made
         require_dense_memory(sum(block.J * block.q for block in rest), summed=chosen.summed)
-    if not rest:
-        return ModelPattern(plain, chosen, None, DenseElimination(0), np.zeros(0), None)
     how = {"summed": chosen.summed, "dense": chosen.dense}
     pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N), **how)
     elimination: Elimination = (WholeElimination if chosen.summed else DenseElimination)(pattern.schur.m)
@@ -267,13 +274,12 @@ def exchanged(system: System, basis: FixedBasis, absorbing: Block | None) -> Sys
     """The system with the last column of N from this basis, whose other columns are the same."""
     r = basis.N[-1:]
     one, rows = absorb_nothing(r) if absorbing is None else absorb(absorbing, r)
-    levels = replace(one.levels, V=np.concatenate([system.absorbed.levels.V[:-1], one.levels.V]))
-    NN = system.absorbed.NN.copy()
-    NN[-1] = NN[:, -1] = basis.N @ rows.N[0]  # N'(I - QQ')r, with I - QQ' applied once
-    absorbed = replace(system.absorbed, levels=levels, NN=NN)
+    V = np.concatenate([system.absorbed.levels.V[:-1], one.levels.V])
+    levels = Levels(one.levels.R, V, one.levels.multiplicity, one.levels.singular)
+    absorbed = system.absorbed.exchanged(levels, basis.N, rows.N)
     if system.rest.m == 0:
-        return replace(system, absorbed=absorbed, chunks=merge(levels).chunks())
-    return replace(system, absorbed=absorbed, rest=system.rest.with_response(rows.N))
+        return System(system.p, absorbed, merge(levels).chunks(), system.rest, system.elimination)
+    return System(system.p, absorbed, system.chunks, system.rest.with_response(rows.N), system.elimination)
 
 
 def describe(model: Model, blocks: tuple[Block, ...], pattern: ModelPattern, seconds: dict[str, float]) -> Engine:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class FixedBasis:
     @property
     def logdet(self) -> float:
         """log |X'R^-1 X| of the kept columns, R the residual covariance in units of sigma^2."""
-        return 2.0 * float(np.log(np.abs(np.diag(self.R))).sum())
+        return 2.0 * float(np.add.reduce(np.log(np.abs(self.R.diagonal()))))
 
     def coefficients(self, gamma: np.ndarray, b: Callable[[], Sequence[np.ndarray]] | None = None) -> np.ndarray:
         """Beta in the user's units from coordinates on Q of the residual problem; ``b`` gives the effects of blocks."""
@@ -95,6 +96,7 @@ def orthonormal_columns(
     if not near.stands:
         if kept.size < len(rows) and set(moved) - set(kept.tolist()):  # X keeps the first of columns alike: this one
             return orthonormal_columns(X, whiten, centred(X, as_they_stand=True), sweep)
+        assert near.order is not None
         kept = near.order[kept]
         R, R_inverse = _in_order(N[:-1], R, R_inverse, np.argsort(kept))
         kept = np.sort(kept)
@@ -143,11 +145,12 @@ def _beside(
     gamma = Q @ white
     np.subtract(white, np.matmul(gamma, Q, out=r), out=r)
     beta0 = R_inverse @ gamma
-    if r @ r < _LARGE_OFFSET**2 * (white @ white):
+    length = float(white @ white)
+    if float(r @ r) < _LARGE_OFFSET**2 * length:
         r[:] = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
     correction = Q @ r
     r -= correction @ Q
-    return FixedBasis(N, R, R_inverse, kept, beta0 + R_inverse @ correction, float(np.linalg.norm(white)))
+    return FixedBasis(N, R, R_inverse, kept, beta0 + R_inverse @ correction, sqrt(length))
 
 
 def _exact_residual(X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ for a model.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mme.engine.entries import RecordEntries
 from mme.engine.spectrum import require_memory
 from mme.model.problem import Model
 from mme.model.term import Term
+from mme.numeric.kept import kept
 from mme.numeric.sums import Column
 from mme.residual.mixing import Mixing
 from mme.residual.whitening import Whitening
@@ -41,6 +43,11 @@ class BlockPattern:
     n: int
     merged: np.ndarray | None = None
 
+    @kept
+    def is_unit(self) -> bool:
+        """Whether all columns are ones, or of axes, so that records without weights scale none."""
+        return all(one or column is None for one, column in zip(self.in_axes, self.plain.columns, strict=True))
+
     def weighted(self, whiten: Whitening, W: np.ndarray | None) -> Block:
         """The block of whitened records; ``W`` are the entries of the whitening, if it mixes records."""
         plain = self.plain
@@ -52,6 +59,8 @@ class BlockPattern:
             scaled = tuple(column / length for column, length in zip(columns, size, strict=True))
             return replace(plain, columns=scaled, scale=plain.scale * size)
         as_they_are = whiten.identity and self.n == plain.codes.shape[-1]
+        if as_they_are and self.is_unit:
+            return plain
         unit = [one and as_they_are for one in self.in_axes]
         scaled, scale = _scaled_columns(plain.columns, unit, self.n, whiten)
         for part, at in zip(plain.structures, plain.column_slices, strict=True):
@@ -63,7 +72,7 @@ class BlockPattern:
 def block_patterns(model: Model, whiten: Whitening) -> tuple[tuple[BlockPattern, ...], Mixing | None]:
     """Group the terms by factor, in order of first appearance; and the pattern of W where it mixes their levels."""
     terms, structures = model.terms, model.structures
-    ends = np.cumsum([s.k for s in structures]).tolist()
+    ends = accumulate([s.k for s in structures])
     thetas = [slice(end - s.k, end) for s, end in zip(structures, ends, strict=True)]
     members: list[list[int]] = []
     for t, term in enumerate(terms):
@@ -75,7 +84,9 @@ def block_patterns(model: Model, whiten: Whitening) -> tuple[tuple[BlockPattern,
             members.append([t])
     patterns = [_pattern(model, thetas, group) for group in members]
     groups = whiten.groups
-    crossing = [groups is not None and varies_within(one.plain.codes, groups) for one in patterns]
+    if groups is None:
+        return tuple(patterns), None
+    crossing = [varies_within(one.plain.codes, groups) for one in patterns]
     if not any(crossing):
         return tuple(patterns), None
     mixing = whiten.mixing()
@@ -119,7 +130,7 @@ def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPatt
     terms, axes = [model.terms[t] for t in members], [model.axes[t] for t in members]
     structures = [model.structures[t] for t in members]
     first, widths = terms[0], [term.q for term in terms]
-    ends = np.cumsum(widths).tolist()
+    ends = list(accumulate(widths))
     if first.n_levels == 1 and structures[0].is_spherical:
         require_memory(first.n, first.q)
     found = [_columns(term, one) for term, one in zip(terms, axes, strict=True)]
@@ -128,17 +139,17 @@ def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPatt
         codes=first.codes,
         J=first.n_levels,
         q=sum(widths),
-        columns=tuple(column for part in found for column in part),
+        columns=tuple([column for part in found for column in part]),
         scale=np.ones(sum(widths)),
         structures=tuple(structures),
         terms=tuple(members),
-        theta_slices=tuple(thetas[t] for t in members),
-        column_slices=tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True)),
+        theta_slices=tuple([thetas[t] for t in members]),
+        column_slices=tuple([slice(end - width, end) for end, width in zip(ends, widths, strict=True)]),
         relationship=first.relationship,
         C=C,
         inverse=inverse,
     )
-    in_axes = tuple(one is not None for one, width in zip(axes, widths, strict=True) for _ in range(width))
+    in_axes = tuple([one is not None for one, width in zip(axes, widths, strict=True) for _ in range(width)])
     return BlockPattern(plain, in_axes, False, model.n_records)
 
 

@@ -12,7 +12,6 @@ b = T u in its own columns; :meth:`Block.effects` and its neighbours lead back t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +20,8 @@ from mme.covariance.base import GStructure
 from mme.engine.entries import RecordEntries, pairs_of
 from mme.engine.spectrum import Spectrum, spectrum
 from mme.numeric.cell_products import ProductCells, RecordLevels
-from mme.numeric.sums import Cells, Column, by_column, cells, level_sums, picked
+from mme.numeric.kept import kept
+from mme.numeric.sums import Cells, Column, by_column, cells, indicators, level_sums, picked
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ class Block:
         """How many entries of W_g a level has: q^2, or their diagonal."""
         return self.q if self.is_spherical else self.q**2
 
-    @cached_property
+    @kept
     def spectrum(self) -> Spectrum:
         """Z of a spherical block by its singular values."""
         return spectrum(np.array([np.ones(self.codes.size) if c is None else c for c in self.columns]))
@@ -98,7 +98,12 @@ class Block:
         """How many columns a level has once it is absorbed."""
         return int(self.spectrum.s.size) if self.is_spherical else self.q
 
-    @cached_property
+    @kept
+    def indicators(self) -> np.ndarray:
+        """The indicators (n, J) of the levels of a small block: sums of several columns by level are one product."""
+        return indicators(self.codes, self.J)
+
+    @kept
     def gram(self) -> np.ndarray:
         """Inner products (J, q, q) of the columns over the records of each level of the first of the two."""
         return level_sums(self.codes, self.J, self.columns, self.columns)
@@ -175,22 +180,33 @@ class Block:
             return (thetas[:, : len(units)] @ units.reshape(len(units), -1)).reshape(-1, self.q, self.q)
         return np.array([self.T(theta) for theta in thetas])
 
-    @cached_property
+    @kept
     def _T_of_units(self) -> np.ndarray | None:
         """T (k, q, q) by each entry of theta, in which it is linear; None where it is not."""
         if any(part.entries is None for part in self.structures):
             return None
-        return np.array([self.T(unit) for unit in np.eye(self.theta_slices[-1].stop)])
+        units = np.zeros((self.theta_slices[-1].stop, self.q, self.q))
+        for part, thetas, columns in zip(self.structures, self.theta_slices, self.column_slices, strict=True):
+            assert part.entries is not None
+            rows, cols = part.entries
+            units[np.arange(thetas.start, thetas.start + len(rows)), columns.start + rows, columns.start + cols] = 1.0
+        if self.C is not None and not self.inside:
+            units = self.C @ units
+        return self._turned(units if self._has_unit_scale else units * self.scale[:, None])
 
-    @cached_property
+    @kept
     def _has_unit_scale(self) -> bool:
         """Whether no column was scaled, as those of axes are."""
         return bool((self.scale == 1.0).all())
 
     def viewed(self, *, inside: bool) -> Block:
         """The same block as a function of theta in the axes, or in the user's columns."""
+        return self if inside == self.inside else self._other_view
+
+    @kept
+    def _other_view(self) -> Block:
         twin = Block.__new__(Block)
-        vars(twin).update(vars(self), inside=inside)
+        vars(twin).update(vars(self), inside=not self.inside)
         vars(twin).pop("_T_of_units", None)  # it is by entries of theta
         return twin
 

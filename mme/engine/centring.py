@@ -36,24 +36,24 @@ class Centred:
         Those far from zero behind the columns that make up their constant.
     moved : dict
         Of each such column, by its place, what :func:`_moved_to_mean` says.
-    order : (p,)
-        Columns of X in the order of the rows.
+    order : (p,) array or None
+        Columns of X in the order of the rows; None: they stand as in X.
     """
 
     rows: np.ndarray
     moved: dict[int, tuple[np.ndarray, float, np.ndarray]]
-    order: np.ndarray
+    order: np.ndarray | None = None
 
     @property
     def stands(self) -> bool:
         """Whether the columns have the order of X."""
-        return bool((np.diff(self.order) > 0).all())
+        return self.order is None
 
 
 def centred(X: np.ndarray, *, as_they_stand: bool = False) -> Centred:
     """The columns of X near zero; those before what makes up their constant are not moved where they are to stand."""
     rows = np.ascontiguousarray(X.T)
-    found, waiting = _near(rows, np.arange(len(rows)))
+    found, waiting = _near(rows)
     order = None if as_they_stand or not waiting else _behind_their_constant(found.rows, waiting)
     return found if order is None else _near(rows[order], order)[0]
 
@@ -75,7 +75,7 @@ def centred_sums(X: np.ndarray, ones: np.ndarray, names: Sequence[str]) -> Centr
                 moved[j] = found
     for j, (near, _, _) in moved.items():
         rows[j] = near
-    return Centred(rows, moved, np.arange(len(rows)))
+    return Centred(rows, moved)
 
 
 def _about(row: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, float, np.ndarray] | None:
@@ -89,7 +89,7 @@ def _about(row: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, float, np.nd
     return near - more * where, mean + more, where.copy()
 
 
-def _near(rows: np.ndarray, order: np.ndarray) -> tuple[Centred, list[int]]:
+def _near(rows: np.ndarray, order: np.ndarray | None = None) -> tuple[Centred, list[int]]:
     """The rows near zero, and those far from zero whose constant is not made up by rows before them."""
     moved, waiting = _moved_to_mean(rows)
     if moved:

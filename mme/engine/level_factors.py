@@ -226,13 +226,18 @@ def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
     Cholesky's pivots 1 + |A_i|^2 - ... subtract squares: beyond ``_LARGE`` they would lose what matters to log|M|
     (a nearly singular T at a variance ratio of 1e8 costs half of the digits), and Gram-Schmidt on [A_g I] is used.
     """
-    q, J = T.shape[0], levels.J
+    q = T.shape[0]
     if levels.singular is not None:
         tau = float(T[0, 0])
         return SphericalFactor(levels.R, tau, levels.singular)
     if q == 1:
         return factor_of(levels.R * T[0, 0])
-    A = np.matmul(T.T, levels.R)  # A[i] = T' R[i], that is A_g[i, j] = sum_k R_g[i, k] T[k, j]
+    return factor_products(np.matmul(T.T, levels.R))  # A_g[i, j] = sum_k R_g[i, k] T[k, j]
+
+
+def factor_products(A: np.ndarray) -> LevelFactor:
+    """Factorise I + A_g A_g' for A (q, q, J)."""
+    q, _, J = A.shape
     return FewLevels.of(A) if q > MANY_COLUMNS and q * q > J else factor_of(A)
 
 
@@ -241,8 +246,8 @@ def factor_of(A: np.ndarray) -> CholeskyFactor:
     q, _, J = A.shape
     if q == 1:
         return CholeskyFactor(A, ((np.hypot(1.0, A[0, 0]),),))
-    squares = (A * A).sum(axis=1)
-    if J and squares.max() > _LARGE:
+    squares = np.add.reduce(A * A, axis=1)
+    if J and np.maximum.reduce(squares, axis=None) > _LARGE:
         return CholeskyFactor(A, _gram_schmidt(A))
     L: list[tuple[np.ndarray, ...]] = []
     for i in range(q):

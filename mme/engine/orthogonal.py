@@ -136,6 +136,14 @@ class Spare:
         """The evaluation by orthogonal factors, for variances large against sigma^2; None for a large model."""
         return Orthogonal.of(self.blocks, self.N)
 
+    def is_far(self, T: list[np.ndarray]) -> bool:
+        """Whether an entry of T of a block, (q, q) or of many theta, is too large for a Cholesky factor."""
+        return any(map(exceeds, T, self._most))
+
+    @cached_property
+    def _most(self) -> list[float]:
+        return [largest(block) for block in self.blocks]
+
 
 def largest(block: Block) -> float:
     """The entry of a block's T up to which a Cholesky factor is as good."""

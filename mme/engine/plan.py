@@ -133,8 +133,10 @@ def plan(
 
     ``engine`` is the word of the user: what must be exact, or iterative, or either by the forecast.
     """
-    chosen = _exact_plan(blocks, names, crossings)
     first = widest(blocks)
+    chosen = _exact_plan(blocks, names, crossings, first)
+    if engine == "exact" or (engine == "auto" and len(blocks) == 1):
+        return chosen
     able = [name for name, block in zip(names, blocks, strict=True) if is_iterable(block, reml)]
     if engine == "iterative" and (first is None or len(able) < len(blocks)):
         unable = next((name for name in names if name not in able), "every factor has a relationship")
@@ -142,7 +144,7 @@ def plan(
             "engine='iterative' takes factors of which a record has one level, one of them without a relationship, and "
             f"no parameters of relationships, and a wide X by REML ({unable}); engine='exact' takes all"
         )
-    if engine == "exact" or first is None or len(blocks) == 1 or len(able) < len(blocks):
+    if first is None or len(blocks) == 1 or len(able) < len(blocks):
         return chosen
     rest = [block for b, block in enumerate(blocks) if b != first]
     why = "it was asked for" if engine == "iterative" else _beyond_reach(chosen, rest, crossings)
@@ -179,9 +181,8 @@ def _beyond_reach(chosen: Plan, rest: list[Block], crossings: list[Cells]) -> st
     )
 
 
-def _exact_plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells]) -> Plan:
-    """The plan with a factor."""
-    first = widest(blocks)
+def _exact_plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: list[Cells], first: int | None) -> Plan:
+    """The plan with a factor; the ``first`` block is the widest."""
     if first is None:
         why = "all levels are related" if blocks else "there are no random effects"
         if any(block.relationship is None for block in blocks):
@@ -226,8 +227,10 @@ def after_analysis(plan: Plan, analysis: Analysis) -> Plan:
 
 def filled_by_relationships(plan: Plan, rest: tuple[Block, ...]) -> Plan:
     """The plan, dense where inverses of relationships without zeros fill so much of the remainder by themselves."""
+    if plan.dense or plan.iterative:
+        return plan
     m = sum(block.J * block.q for block in rest)
-    if plan.dense or plan.iterative or m > limits().dense_up_to:
+    if m > limits().dense_up_to:
         return plan
     full = [block for block in rest if block.relationship is not None and not block.is_parametric]
     full = [one for one in full if one.relationship.precision.nnz > 2.0 * limits().nearly_dense * one.J * one.J]

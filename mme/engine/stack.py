@@ -65,9 +65,9 @@ def evaluate_stack(system: System, T: np.ndarray) -> _Pieces:
     rows = Y.reshape(-1, S, levels.J).transpose(1, 0, 2).reshape(S, -1, q * levels.J)
     borders = system.absorbed.NN + rows @ rows.transpose(0, 2, 1)  # (A)
     logs = factor.logdets().reshape(S, levels.J)
-    logdets = logs.sum(axis=1) if levels.multiplicity is None else logs @ levels.multiplicity
+    logdets = np.add.reduce(logs, axis=1) if levels.multiplicity is None else logs @ levels.multiplicity
     pivots = np.linalg.cholesky(borders).diagonal(axis1=1, axis2=2)
-    return logdets, 2.0 * np.log(pivots[:, :-1]).sum(axis=1), pivots[:, -1] ** 2
+    return logdets, 2.0 * np.add.reduce(np.log(pivots[:, :-1]), axis=1), pivots[:, -1] ** 2
 
 
 def evaluate_beside(system: System, T: list[np.ndarray]) -> _Pieces:

@@ -10,6 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from mme.errors import MMEError
+from mme.numeric.kept import deferred
 
 
 def checked(value: Any) -> Any:
@@ -40,6 +41,8 @@ def is_of(value: Any, kind: Any) -> bool:
     origin, inside = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(is_of(value, one) for one in inside)
+    if origin is deferred:
+        return is_of(value, inside[0])
     if origin is tuple:
         return isinstance(value, tuple) and _are(value, inside)
     if origin in (list, frozenset):

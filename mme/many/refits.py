@@ -94,7 +94,7 @@ def refit_all(fit: Fitted, Y: Any, face: Callable[[Fitted], Any], threads: int) 
         theta, singular = in_columns(batch, ends.theta)
         criterion, sigma, beta[:, fit.basis.kept] = ends.criterion, ends.sigma, ends.beta
     left = np.flatnonzero(alone).tolist()
-    dense = fit.objective.plan.dense and fit.objective.engine.flops > limits().threaded_operations
+    dense = fit.objective.plan.dense and fit.objective.flops > limits().threaded_operations
     made = made_in_threads(lambda i: _by_itself(fit, names[i], responses[i]), left, threads if dense else 1)
     for i, one in zip(left, made, strict=True):
         theta[i], criterion[i], sigma[i] = one.theta, one.criterion, one.sigma

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -35,6 +35,7 @@ from mme.model.named import Named, named_parameters, told_apart
 from mme.model.residuals import bind_residual
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents, separate
+from mme.numeric.kept import kept
 from mme.residual import Bound
 from mme.residual.base import Column
 from mme.residual.given import given_coordinates
@@ -95,7 +96,7 @@ class Model:
         """Square roots of the weights (n,): what records are multiplied by to be of one variance; None: they are."""
         return None if self.weights is None else np.sqrt(self.weights)
 
-    @cached_property
+    @kept
     def is_wide(self) -> bool:
         """Whether X is sparse: its columns are too many to be dense (:mod:`mme.model.wide`)."""
         return sp.issparse(self.X)
@@ -114,17 +115,22 @@ class Model:
         """Number of columns of X that the user gave."""
         return self.unknown_parents[0].start if self.unknown_parents else len(self.x_names)
 
-    @cached_property
+    @kept
     def k(self) -> int:
         """Length of theta."""
         return sum(part.k for part in self.structures)
 
-    @cached_property
+    @kept
+    def has_processes(self) -> bool:
+        """Whether residuals, or relationships, have parameters: theta and phi are not sizes of effects alone."""
+        return self.residual is not None or any(part.relationship is not None for part in self.structures)
+
+    @kept
     def theta_names(self) -> tuple[str, ...]:
         """lme4's names of theta."""
         return told_apart(self.terms, [part.names for part in self.structures])
 
-    @cached_property
+    @kept
     def named(self) -> Named:
         """The parameters by the names that users give them."""
         return named_parameters(self.terms, self.structures, self.residual)
@@ -168,17 +174,17 @@ class Model:
         pieces = zip(self.structures, self.split(theta), strict=True)
         return np.concatenate([part.canonical(piece) for part, piece in pieces]) if self.terms else theta
 
-    @property
+    @kept
     def diagonal(self) -> np.ndarray:
         """Which entries of theta are zero on a singular fit."""
         return np.concatenate([np.zeros(0, dtype=bool), *(part.diagonal for part in self.structures)])
 
-    @cached_property
+    @kept
     def coordinates(self) -> Coordinates:
         """Theta in the axes of the terms, where it is searched."""
         return Coordinates(self.structures, self.axes)
 
-    @cached_property
+    @kept
     def axes(self) -> tuple[Axes | None, ...]:
         """The axes of each term (``covariance/axes.py``); None where theta is searched in the columns as they are."""
         pairs = zip(self.terms, self.structures, strict=True)

@@ -45,8 +45,15 @@ class Counted:
         """The values (S,) at points (S, k), S evaluations more: at once, where f has a way to."""
         at_once = getattr(self.f, "many", None)
         values = None if at_once is None else self._caught(at_once, points)
-        found = map(self._value, points) if values is None else np.where(np.isnan(values), inf, values).tolist()
-        return np.array([self._told(value, x) for value, x in zip(found, points, strict=True)])
+        if values is None or self.progress is not None:
+            found = map(self._value, points) if values is None else np.where(np.isnan(values), inf, values).tolist()
+            return np.array([self._told(value, x) for value, x in zip(found, points, strict=True)])
+        values[np.isnan(values)] = inf
+        if values.size:
+            lowest = int(values.argmin())
+            self.evaluations += values.size - 1
+            self._told(float(values[lowest]), points[lowest])
+        return values
 
     def _told(self, value: float, x: np.ndarray) -> float:
         self.evaluations += 1

@@ -9,6 +9,8 @@ from math import isfinite, sqrt
 
 import numpy as np
 
+from mme.numeric.lapack import symmetric_eigen
+
 # A search ends when a Newton step would gain less than this on the -2 log-likelihood scale: parameters are then
 # within 3e-5 of their standard errors.
 CONVERGED = 1e-9
@@ -203,7 +205,7 @@ def judged(
     # Rounding alone is error^2 / h^2, which this makes the square of an error: no curvature.
     scale = 1.0 / np.sqrt(np.maximum(np.abs(hessian.diagonal()), error / h**2))
     error *= _FLAT_ERRORS
-    values, vectors = np.linalg.eigh(hessian * (scale[:, None] * scale))
+    values, vectors = symmetric_eigen(hessian * (scale[:, None] * scale))
     along = vectors.T @ (gradient * scale)
     # Down every curved direction; where the curvature is negative at least far enough to leave the saddle.
     size = np.abs(values)

@@ -19,6 +19,7 @@ from scipy.linalg.lapack import (
     dpotri,
     dpotrs,
     dpttrf,
+    dsyevd,
     dtbtrs,
     dtrtri,
     dtrtrs,
@@ -58,6 +59,22 @@ def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool, lower: b
     if not b.size:  # nor is there a row of L that b has not
         return b
     return np.asarray(dtrtrs(L, b, lower=lower, trans=transposed)[0])
+
+
+def symmetric_eigen(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (m,), ascending, and eigenvectors (m, m) of a symmetric S, of whose triangles the lower one is read.
+
+    Examples
+    --------
+    >>> symmetric_eigen(np.array([[2.0, 0.0], [1.0, 2.0]]))[0].round(12).tolist()
+    [1.0, 3.0]
+    """
+    if not S.size:
+        return np.zeros(0), S
+    values, vectors, failed = dsyevd(S, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError("the eigenvalues of a symmetric matrix did not converge")
+    return np.asarray(values), np.asarray(vectors)
 
 
 def triangular_inverse(R: np.ndarray) -> np.ndarray:

@@ -21,15 +21,13 @@ class Limits:
     Attributes
     ----------
     memory : int or None
-        Bytes that may still be taken; None: as many as the system says are free. What is forecast to take more is
-        refused, or computed with less where there is another way.
+        Bytes that may still be taken; None: as many as the system says are free. What would take more is refused.
     interpreted_steps : int
         Steps of a loop up to which it runs as plain Python: loading the compiler takes longer.
     unrolled_steps : int
         Steps of a loop over rows from which on it is compiled for the numbers of columns that there are: a second.
     factor_entries_32_bits : int
-        Entries of a sparse factor up to which CHOLMOD counts them in 32 bits: a third of what these hold, as merged
-        supernodes store zeros.
+        Entries of a sparse factor that CHOLMOD counts in 32 bits: a third of what these hold, as it stores zeros.
     records_in_panel : int
         Records handled at a time, so that what is made of them stays in the cache.
     records_in_chunk : int
@@ -38,13 +36,11 @@ class Limits:
         Entries of the inverse of a covariance up to which Henderson's equations factorise it as it is given, to refuse
         a singular one: a second. The inverse of a pedigree's A has seven for each animal.
     factor_operations : float
-        Operations of a factor of Henderson's equations beyond which they are solved by iteration unless a factor is
-        asked for: minutes on a fast core.
+        Operations of a factor of Henderson's equations, minutes, beyond which they are solved by iteration unasked.
     tabular_animals : int
         Animals of a pedigree up to which A is made whole, by rows (72 MB, 15 ms): quicker than compiled walks.
     relationship_columns : int
-        Columns of A carried side by side in a walk: 32 numbers are four cache lines a row, enough to hide the jump to
-        each parent.
+        Columns of A carried side by side in a walk: four cache lines a row, which hide the jump to each parent.
     dense_fixed, dense_fixed_operations : int, float
         Columns of X, and records times their squares (some seconds), beyond both of which X is better sparse where most
         of its entries are zero.
@@ -101,6 +97,10 @@ class Limits:
         elimination: all effects are then factorised together.
     levels_in_panel : int
         Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
+    numbers_of_indicators : int
+        Records times levels up to which sums by level are products with the indicators of levels.
+    designs_known, numbers_of_known : int
+        Designs whose criterion is kept for other responses, and the numbers of X and Z that each may have.
     unmerged_numbers : int
         Numbers of all levels in an evaluation up to which no levels are sought that can stand for one another.
     dense_factor_entries : int
@@ -223,6 +223,9 @@ class Limits:
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0
     levels_in_panel: int = 4096
+    numbers_of_indicators: int = 8192
+    designs_known: int = 8
+    numbers_of_known: int = 2**14
     unmerged_numbers: int = 512
     dense_factor_entries: int = 2**15
     orthogonal_operations: float = 2e9

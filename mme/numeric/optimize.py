@@ -184,8 +184,8 @@ def _nowhere(start: np.ndarray, evaluations: int) -> Minimum:
 
 def _snap(f: Counted, even: np.ndarray) -> bool:
     """Try exact zeros for the even coordinates that are small; keep those that cost nothing. Whether any was kept."""
-    moved = False
-    for i in np.flatnonzero(even & (np.abs(f.x) < 1e-2) & (f.x != 0.0)).tolist():
+    moved, small = False, even & (np.abs(f.x) < 1e-2) & (f.x != 0.0)
+    for i in np.flatnonzero(small).tolist() if small.any() else ():
         x, best = f.x.copy(), f.best
         x[i] = 0.0
         value = f(x)

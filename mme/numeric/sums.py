@@ -39,8 +39,27 @@ def coding(codes: np.ndarray, a: int) -> np.ndarray:
 def sum_by_level(
     codes: np.ndarray, J: int, left: Column, right: Column, *, room: np.ndarray | None = None
 ) -> np.ndarray:
-    """(J,): the inner product of two columns over the records of each level; ``room`` (n,) is for their products."""
-    return np.bincount(codes, _product(left, right, room), minlength=J).astype(float, copy=False)
+    """(J,): the inner product of two columns over the records of each level; ``room`` (n,) is for their products.
+
+    With :func:`indicators` (n, J) in the place of codes, (m, J): of several columns ``right`` (m, n).
+    """
+    if codes.ndim == 2:
+        return np.asarray(_product(left, right, room) @ codes)
+    found = np.bincount(codes, _product(left, right, room), minlength=J)
+    return found if found.dtype == float else found.astype(float)  # counts of records are whole numbers
+
+
+def indicators(codes: np.ndarray, J: int) -> np.ndarray:
+    """(n, J): one where a record has a level, else zero.
+
+    Examples
+    --------
+    >>> indicators(np.array([0, 2]), 3).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    found = np.zeros((codes.size, J))
+    found[np.arange(codes.size), codes] = 1.0
+    return found
 
 
 def level_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:

@@ -100,7 +100,7 @@ def is_quick(objective: Objective) -> bool:
 
 def evaluation_operations(objective: Objective) -> float:
     """Operations of one evaluation, the assembly that a residual parameter asks for among them."""
-    return objective.engine.flops + (_ASSEMBLY * objective.model.n if objective.phi.size else 0.0)
+    return objective.flops + (_ASSEMBLY * objective.model.n if objective.phi.size else 0.0)
 
 
 def prior_variances(model: Model, theta: np.ndarray, sigma: float) -> list[np.ndarray]:

@@ -54,7 +54,7 @@ def continued(
         endless=endless,
         progress=report,
     )
-    return replace(found, evaluations=found.evaluations + spent)
+    return replace(found, evaluations=found.evaluations + spent) if spent else found
 
 
 def lower(

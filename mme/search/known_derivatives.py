@@ -54,7 +54,7 @@ def derivatives_of(joint: Joint, searched: Searched, by: str) -> Derivatives | N
     average information (:mod:`mme.derivatives.average`).
     """
     free = searched.free
-    dear = joint.latest.engine.flops > limits().dear_evaluation
+    dear = joint.latest.flops > limits().dear_evaluation
     few = _VERY_FEW if dear or _has_field(joint.model.structures) else _FEW
     if by == BY_VALUES or (by == AUTO and free.sum() <= few):
         return None

@@ -101,7 +101,7 @@ def back_from_its_limit(
     """
     objective, grows = joint.latest, growing(joint.model)[searched.free]
     block = next((one for one in objective.random if one.is_parametric), None)
-    dear = objective.engine.flops > limits().dear_order
+    dear = objective.flops > limits().dear_order
     if block is None or dear or not grows.any() or not can_fit_any_response(objective):
         return minimum
     trials = _candidates(searched, minimum.x, grows, block)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mme.engine.objective import Objective
+from mme.engine.same_design import objective_of
 from mme.identifiability.identified import undetermined
 from mme.identifiability.reduced import Reduced, reduced
 from mme.identifiability.saturated import require_identifiable
@@ -19,6 +20,7 @@ from mme.model.problem import Model
 from mme.numeric.curvature import CONVERGED, Curvature
 from mme.numeric.newton import Derivatives
 from mme.numeric.optimize import Minimum, evaluate_only
+from mme.search.bent import Place
 from mme.search.beside_sigma import asks_for_sigma, beside_sigma
 from mme.search.bounded import bounded, viewed
 from mme.search.by_probes import minimum_by_probes
@@ -46,7 +48,7 @@ from mme.search.searched import Searched
 from mme.search.signs import from_plain_start, of_other_signs, opposite
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
-from mme.search.verdict import UNBOUNDED, Optimum, Place, curvature_of, judge, of_whole, with_undetermined
+from mme.search.verdict import UNBOUNDED, Optimum, curvature_of, judge, of_whole, with_undetermined
 
 # What was chosen and why, for those who ask: logging.getLogger("mme").setLevel(logging.INFO).
 _LOG = logging.getLogger("mme")
@@ -68,19 +70,21 @@ def search(
     word of ``search=`` that chooses the steps. ``assembled`` is the model's objective at a first phi, if it was made;
     ``alike`` the optimum of the model for another response, whose Hessian serves for first steps.
     """
-    first = Objective.of(model, phi=first_phi(model)) if assembled is None else assembled
+    first = _first(model) if assembled is None else assembled
+    model = first.model if assembled is None else model
     if model.bounds is not None:
         require_search(theta)
         return bounded(model, lambda at: search(at, None, progress, first_theta, viewed(first, at), by))
     joint = Joint(model, first)
-    _LOG.info("%s", joint.latest.engine)
+    if _LOG.isEnabledFor(logging.INFO):
+        _LOG.info("%s", joint.latest.engine)
     if theta is None and asks_for_sigma(model):
         return beside_sigma(joint, lambda at: search(at.model, None, progress, first_theta, at, by))
     if theta is not None:
         return _minimised(joint, theta, progress, by=by)
     check_columns(model)
     check_sigma_within_reach(joint.latest)
-    among = undetermined(joint.latest)
+    among = joint.latest.once(undetermined)
     if among is not None:
         require_determined(model, among)
     if among is None:
@@ -93,6 +97,11 @@ def search(
     if among.any_held:
         found = _beside_held(joint, reduced(model, among.held), progress, first_theta, by)
     return replace(found, optimum=with_undetermined(found.optimum, among))
+
+
+def _first(model: Model) -> Objective:
+    """The criterion at the first phi; without one, on what is known of the design."""
+    return objective_of(model) if model.residual is None else Objective.of(model, phi=first_phi(model))
 
 
 def _minimised_rotated(
@@ -183,6 +192,8 @@ def _minimised(
 
 def _at_limits(joint: Joint, searched: Searched, minimum: Minimum, report: Report | None) -> Ended:
     """The minimum beside sizes of fields, and parameters of residuals and processes, that are at their limits."""
+    if not joint.model.has_processes:
+        return Ended(searched, minimum)
     kept, minimum, intrinsic = at_intrinsic_limit(joint, searched, minimum, report)
     found = at_their_ends(joint, kept, minimum, None if intrinsic else report)
     return found._replace(names=(*intrinsic, *found.names))
@@ -227,7 +238,7 @@ def _minimum(
     if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
         slopes = None
         minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)
-    if valleys is None and not minimum.endless:
+    if joint.model.has_processes and valleys is None and not minimum.endless:
         minimum = back_from_its_limit(joint, searched, minimum, wide, report)
 
         def begun_at(at: np.ndarray, spent: int) -> Minimum:

@@ -15,8 +15,9 @@ a cell, where there is one, less that of the parts a = Q'Z along X. What all blo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import accumulate
 
 import numpy as np
 
@@ -39,34 +40,42 @@ def moment_equations(
     objective: Objective,
 ) -> tuple[list[WeightedLevels], Callable[[list[WeightedLevels]], list[np.ndarray]]]:
     """The blocks weighted as if H were one, and the function that makes H of blocks with any weights."""
-    blocks = [weigh(objective, b) for b in range(len(objective.random))]
-    repeated = [
-        not block.by_column and is_repeated(one, objective.model.n_records)
-        for block, one in zip(objective.random, blocks, strict=True)
-    ]
+    blocks = weigh(objective)
+    repeated = objective.once(_repeated, blocks)
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
     products: Callable[[int, int], _Met] = partial(_products, objective)
     if len(blocks) > 1:
         products = cache(products)  # the same however levels are weighted
-    return blocks, partial(_solve_moments, objective, products, repeated=repeated, sigma2=sigma2)
+
+    def solve(weighted: list[WeightedLevels]) -> list[np.ndarray]:
+        if weighted is blocks:  # as if H were one
+            system = objective.once(_system, products, weighted, repeated)
+        else:
+            system = _system(objective, products, weighted, repeated)
+        return _solved(objective, system, weighted, sigma2)
+
+    return blocks, solve
+
+
+def _repeated(objective: Objective, blocks: list[WeightedLevels]) -> list[bool]:
+    """Which blocks have repeated records in their levels."""
+    return [
+        not block.by_column and is_repeated(one, objective.model.n_records)
+        for block, one in zip(objective.random, blocks, strict=True)
+    ]
 
 
 def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]) -> float:
     """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
     r, n = objective.basis.r, objective.model.n_records
     total = float(r @ r)
-    among = [b for b, is_repeated in enumerate(repeated) if is_repeated]
-    effects = {b: np.count_nonzero(blocks[b].levels.R[0, 0]) * len(blocks[b].levels.R) for b in among}
-    explained = {b: float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among}
-    fixed = {b: _fixed_within(objective, blocks[b]) + freedom_within(objective, objective.blocks[b]) for b in among}
-    freedom = {b: max(n - effects[b] - fixed[b], 1.0) for b in among}
-    smallest = min([total / n, *((total - explained[b]) / freedom[b] for b in among)])
+    among, freedom, left = objective.once(_freedom, blocks, repeated)
+    explained = [float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among]
+    smallest = min([total / n, *[(total - one) / own for one, own in zip(explained, freedom, strict=True)]])
     smallest = max(smallest, 1e-12 * total / n, 1e-300)
     # Levels without repeated records share what is left with the residual.
     share = 1.0 if all(repeated) else 0.5
-    # Crossed factors share their constant.
-    left = n - sum(effects.values()) + len(among) - 1 - min(fixed.values(), default=0.0)
     if len(among) < 2 or left <= 0.0:
         return share * smallest
     swept = objective.basis.N[-1:]
@@ -75,6 +84,18 @@ def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repea
         for sweep in sweeps:
             swept = sweep(swept)
     return share * min(max(float(np.vdot(swept, swept)) / left, 1e-6 * smallest), smallest)
+
+
+def _freedom(
+    objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]
+) -> tuple[list[int], list[float], float]:
+    """The repeated blocks, the degrees of freedom that each of them leaves, at least one, and that all leave."""
+    n, among = objective.model.n_records, [b for b, is_repeated in enumerate(repeated) if is_repeated]
+    effects = [np.count_nonzero(blocks[b].levels.R[0, 0]) * len(blocks[b].levels.R) for b in among]
+    fixed = [_fixed_within(objective, blocks[b]) + freedom_within(objective, objective.blocks[b]) for b in among]
+    freedom = [max(n - own - of_X, 1.0) for own, of_X in zip(effects, fixed, strict=True)]
+    # Crossed factors share their constant.
+    return among, freedom, n - sum(effects) + len(among) - 1 - min(fixed, default=0.0)
 
 
 def _sweep(block: Block) -> Callable[[np.ndarray], np.ndarray]:
@@ -105,45 +126,68 @@ def _fixed_within(objective: Objective, one: WeightedLevels) -> float:
     return max(one.along_X.shape[1] - float(np.vdot(V, V)), 0.0)
 
 
-def _solve_moments(
-    objective: Objective,
-    met: Callable[[int, int], _Met],
-    blocks: list[WeightedLevels],
-    *,
-    repeated: list[bool],
-    sigma2: float,
-) -> list[np.ndarray]:
-    """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
+@dataclass(frozen=True, eq=False)
+class _System:
+    """The moment equations but for the response: of H, block after block, their entries ``at`` a slice each.
+
+    ``alone`` are blocks of too many columns for an unknown each two. The right side of a repeated block is
+    h h' / sigma^2 less its entry of ``known``; that of others, which have none, is a guess.
+    """
+
+    alone: list[bool]
+    at: list[slice]
+    matrix: np.ndarray
+    scale: np.ndarray
+    known: list[np.ndarray | None]
+
+
+def _system(
+    objective: Objective, met: Callable[[int, int], _Met], blocks: list[WeightedLevels], repeated: list[bool]
+) -> _System:
+    """The equations with levels as they are weighted."""
     alone = [one.levels.R.shape[0] > _MOST_COLUMNS for one in blocks]
     widths = [0 if is_wide else one.levels.R.shape[0] for one, is_wide in zip(blocks, alone, strict=True)]
-    ends = np.cumsum([q * q for q in widths]).tolist()
+    ends = list(accumulate([q * q for q in widths]))
     at = [slice(end - q * q, end) for end, q in zip(ends, widths, strict=True)]
-    size = ends[-1] if ends else 0
-    system, target = np.zeros((size, size)), np.zeros(size)
+    size, known = ends[-1] if ends else 0, list[np.ndarray | None]()
+    system = np.zeros((size, size))
     for t, one in enumerate(blocks):
         if not repeated[t] or alone[t]:
-            system[at[t], at[t]], target[at[t]] = np.eye(widths[t] ** 2), np.eye(widths[t]).ravel() / max(widths[t], 1)
+            system[at[t], at[t]] = np.eye(widths[t] ** 2)
+            known.append(None)
             continue
-        half = np.einsum("ibg,abg->iag", one.E, one.levels.R)  # E_g R_g'
-        h = np.einsum("iag,ag->ig", half, one.levels.V[0])
         # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
         own = one if objective.constants.reml else replace(one, along_X=np.zeros_like(one.along_X))
-        residual = _products_of_rows(half) - _products_of_rows(own.weighted_X)
+        residual = _products_of_rows(one.half) - _products_of_rows(own.weighted_X)
         of_pairs, of_levels = shares(objective, objective.blocks[t], one)
-        target[at[t]] = (h @ h.T / sigma2 - of_levels * residual).ravel()
+        known.append(of_levels * residual)
         for s, other in enumerate(blocks):
             if s == t:
-                products = np.einsum("iag,ajg->ijg", half, one.levels.R)
+                products = np.einsum("iag,ajg->ijg", one.half, one.levels.R)
                 system[at[t], at[s]] = of_pairs * _squares(own, own, slice(None), slice(None), products)
             elif not (alone[s] or objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # as if alone
                 rows, cols, values = met(t, s)
                 products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
                 system[at[t], at[s]] = _squares(one, other, rows, cols, products)
-    scale = 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300))
-    solved = least_squares(system * scale, target, 1e-10) * scale
-    found = [(H + H.T) / 2 for H in (solved[cut].reshape(q, q) for cut, q in zip(at, widths, strict=True))]
-    found = [_of_many(one, sigma2) if wide else H for one, wide, H in zip(blocks, alone, found, strict=True)]
-    return [H * np.eye(block.q) if block.is_spherical else H for block, H in zip(objective.random, found, strict=True)]
+    return _System(alone, at, system, 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300)), known)
+
+
+def _solved(objective: Objective, system: _System, blocks: list[WeightedLevels], sigma2: float) -> list[np.ndarray]:
+    """H of every block from the joint moment equations; without repeated records a guess, as large as sigma^2."""
+    target = np.zeros(len(system.matrix))
+    for one, cut, known in zip(blocks, system.at, system.known, strict=True):
+        q = len(one.levels.R)
+        if known is not None:
+            h = np.einsum("iag,ag->ig", one.half, one.levels.V[0])
+            target[cut] = (h @ h.T / sigma2 - known).ravel()
+        elif cut.stop > cut.start:
+            target[cut] = np.eye(q).ravel() / q
+    solved = least_squares(system.matrix * system.scale, target, 1e-10) * system.scale
+    found = []
+    for one, is_wide, cut, block in zip(blocks, system.alone, system.at, objective.random, strict=True):
+        H = _of_many(one, sigma2) if is_wide else solved[cut].reshape(len(one.levels.R), -1)
+        found.append((H + H.T) / 2 * np.eye(block.q) if block.is_spherical else (H + H.T) / 2)
+    return found
 
 
 def _of_many(one: WeightedLevels, sigma2: float) -> np.ndarray:

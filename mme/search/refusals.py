@@ -27,8 +27,9 @@ def require_search(theta: object) -> None:
 def check_columns(model: Model) -> None:
     """Refuse to search for a variance of which the data say nothing."""
     for term in model.terms:
-        empty = () if term.covariates is None else np.flatnonzero(~term.covariates.any(axis=0)).tolist()
-        for j in empty:
+        if term.covariates is None or (acting := term.covariates.any(axis=0)).all():
+            continue
+        for j in np.flatnonzero(~acting).tolist():
             raise MMEError(
                 f"column '{term.columns[j]}' of term '{term.name}' is zero in every record: nothing can be said about "
                 "its variance; leave it out"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from mme.covariance.turns import Turns, turns_at
 from mme.engine.objective import Objective
 from mme.model.problem import Model
+from mme.numeric.kept import kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Searched:
             estimated[model.k :] = np.isnan(model.phi)
         return cls(model, first, scale, estimated, estimated & np.concatenate([model.coordinates.free, of_phi]))
 
-    @cached_property
+    @kept
     def even(self) -> np.ndarray:
         """Coordinates in which the criterion is even together with others: standard deviations."""
         of_phi = np.zeros(self.first.size - self.model.k, dtype=bool)
@@ -56,7 +56,7 @@ class Searched:
         """All parameters where the coordinates of those searched are x."""
         if self.turns is not None:
             return self._unturned(x, self.turns)
-        if self._all_free:
+        if self.all_free:
             return np.asarray(x / self._unit)
         parameters = self.first.copy()
         parameters[self.free] = x / self._unit
@@ -64,7 +64,7 @@ class Searched:
 
     def many(self, points: np.ndarray) -> np.ndarray:
         """All parameters (S, k + phi) where the coordinates of those searched are the rows of ``points``."""
-        if self.turns is None and self._all_free:
+        if self.turns is None and self.all_free:
             return np.asarray(points / self._unit)
         return np.array([self.parameters(x) for x in points])
 
@@ -105,11 +105,12 @@ class Searched:
         out[:k, :k] = self.turns.jacobian((parameters * self.scale)[:k]) * self.scale[:k]
         return out
 
-    @cached_property
-    def _all_free(self) -> bool:
+    @kept
+    def all_free(self) -> bool:
+        """Whether all parameters are searched."""
         return bool(self.free.all())
 
-    @cached_property
+    @kept
     def _unit(self) -> np.ndarray:
         return self.scale[self.free]
 

@@ -46,7 +46,7 @@ def from_plain_start(joint: Joint, searched: Searched, minimum: Minimum, search:
 def of_other_signs(joint: Joint, searched: Searched, minimum: Minimum, search: Search) -> Minimum:
     """The lowest of the minimum and of those from correlations of other signs."""
     objective = joint.latest
-    if objective.engine.flops > limits().dear_order or minimum.endless:
+    if objective.flops > limits().dear_order or minimum.endless:
         return minimum
     for block in objective.random:
         if block.is_parametric and any(low < 0.0 for low, _ in block.relationship.bounds):

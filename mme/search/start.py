@@ -72,11 +72,11 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
     """
     objective = objective.in_axes
     blocks, solve = moment_equations(objective)
-    floors = _floors(objective, blocks)
+    floors = objective.once(_floors, blocks)
     pieces = _pieces(objective, solve(blocks), floors)
     theta, radius = _nearest(objective, pieces), _radius(objective, blocks, pieces, floors)
     few = min((block.J for block in objective.random), default=_MANY_LEVELS) < _MANY_LEVELS
-    if not few or all(levels_alike(one) for one in blocks):
+    if not few or objective.once(_are_alike, blocks):
         return Start(_best_relationship(objective, theta), radius, np.zeros(theta.size), True, few, 0)
     weightings = [[one.with_levels(alike) for one in blocks] for alike in (False, True)]
     others = [_nearest(objective, _pieces(objective, solve(weighted), floors)) for weighted in weightings]
@@ -95,11 +95,16 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
     return Start(_best_relationship(objective, theta), radius, size, not unlike, few, evaluations)
 
 
+def _are_alike(objective: Objective, blocks: list[WeightedLevels]) -> bool:
+    """Whether the levels of each block are alike, so that weights change no moments."""
+    return all(map(levels_alike, blocks))
+
+
 def radii(objective: Objective) -> np.ndarray:
     """How far off the theta of the moments may be (k,), in the axes of the terms."""
     objective = objective.in_axes
     blocks, solve = moment_equations(objective)
-    floors = _floors(objective, blocks)
+    floors = objective.once(_floors, blocks)
     return _radius(objective, blocks, _pieces(objective, solve(blocks), floors), floors)
 
 
@@ -189,7 +194,7 @@ def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
         own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
         trials = [np.concatenate([theta[: own.start], x, theta[own.stop :]]) for x in block.relationship.starts()]
         if block.relationship.k > 1:
-            if objective.engine.flops > limits().dear_order:
+            if objective.flops > limits().dear_order:
                 trials = [min(trials, key=objective)]
             T = slice(block.theta_slices[0].start, own.start)
             trials += [

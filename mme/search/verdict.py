@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,10 @@ from mme.identifiability.reduced import Reduced
 from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
 from mme.numeric.curvature import Curvature, judged, second_difference
+from mme.numeric.kept import deferred
 from mme.numeric.newton import ACCEPTED
 from mme.numeric.optimize import Minimum
+from mme.search.bent import Bent, Place
 from mme.search.searched import Searched, growing
 
 # A parameter with this share in a direction that the data leave open is named.
@@ -81,11 +82,11 @@ class Optimum:
     evaluations: int
     reason: str
     boundary: tuple[str, ...]
-    gradient: np.ndarray
-    hessian: np.ndarray
     expected_decrease: float
     flat: int
     verdict: str
+    gradient: deferred[np.ndarray] = deferred()  # noqa: RUF009  a descriptor
+    hessian: deferred[np.ndarray] = deferred()  # noqa: RUF009
     undetermined: tuple[str, ...] = ()
     weak: tuple[str, ...] = ()
     open: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -124,42 +125,21 @@ class Optimum:
         return text
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where a search ended: theta in the user's columns and in the axes, and phi."""
-
-    theta: np.ndarray
-    inner: np.ndarray
-    phi: np.ndarray
-
-
 def judge(minimum: Minimum, model: Model, place: Place, searched: Searched, ended: tuple[str, ...] = ()) -> Optimum:
     """Put a minimum found in scaled coordinates of the free parameters, theta in the axes, into the user's terms.
 
     Of what is estimated and not free the data say nothing: the criterion is flat along it. Parameters of the residuals
     that ``ended`` are not free, and were estimated.
     """
-    scale, estimated, free = searched.scale, searched.estimated.copy(), searched.free
+    estimated, free, at = searched.estimated, searched.free, minimum.curvature
     if minimum.settled:  # sizes matter beside one another alone: sigma stands for the largest
+        estimated = estimated.copy()
         estimated[np.argmax(np.abs([*place.theta, *place.phi]) * (growing(model) & free))] = False
-    by_parameters = searched.jacobian(np.concatenate([place.inner, place.phi]))
-    at, size, k = minimum.curvature, free.size, model.k
-    coordinates = model.coordinates
-    edge = coordinates.edge(place.inner * scale[:k])
-    slope, H, by_axes = np.zeros(size), np.zeros((size, size)), np.eye(size)
-    slope[free], H[_among(free)] = at.gradient, at.hessian
-    by_axes[:k, :k] = coordinates.jacobian(place.theta)
-    by_axes = by_parameters @ by_axes
-    gradient, hessian = np.full(size, np.nan), np.full((size, size), np.nan)
-    both = _among(estimated)
-    with np.errstate(invalid="ignore", divide="ignore"):  # differences of an infinite criterion
-        hessian[both], slope = (by_axes.T @ H @ by_axes)[both], by_axes.T @ slope
-        curve = hessian.diagonal()[estimated]
-        gradient[estimated] = np.where(curve > 0, slope[estimated] / np.sqrt(np.abs(curve)), slope[estimated])
-    flat = at.flat + int((estimated & ~free).sum())
-    on_boundary = bool(edge.any() or ended) or minimum.settled
+    zeros = [model.theta_names[j] for j in model.coordinates.at_edge(place.inner * searched.scale[: model.k])]
+    flat = at.flat if searched.all_free else at.flat + int((estimated & ~free).sum())
+    on_boundary = bool(zeros or ended) or minimum.settled
     verdict = _verdict(minimum, on_boundary, flat, not (searched.estimated.any() or ended))
-    zeros = [model.theta_names[j] for j in np.flatnonzero(edge).tolist()]
+    bent = Bent(at, searched, place, estimated)
     return Optimum(
         theta=place.theta,
         phi=place.phi,
@@ -167,12 +147,12 @@ def judge(minimum: Minimum, model: Model, place: Place, searched: Searched, ende
         evaluations=minimum.evaluations,
         reason=minimum.reason,
         boundary=(*zeros, *(("sigma",) * minimum.settled), *ended),
-        gradient=gradient,
-        hessian=hessian,
         expected_decrease=at.expected_decrease,
         flat=flat,
         verdict=verdict,
-        weak=open_parameters(hessian, flat, search_names(model)) if verdict == "flat" else (),
+        gradient=bent.gradient,
+        hessian=bent.hessian,
+        weak=open_parameters(bent.hessian(), flat, search_names(model)) if verdict == "flat" else (),
         ended=ended,
     )
 
@@ -196,11 +176,6 @@ def curvature_of(optimum: Optimum | None, searched: Searched) -> Curvature | Non
         return None
     steps = np.sqrt(second_difference(optimum.criterion) / np.diag(hessian))
     return judged(searched.x(at), optimum.criterion, np.zeros(at.size), hessian, np.minimum(steps, 1.0))
-
-
-def _among(entries: np.ndarray) -> Any:
-    """The index of what stands between these entries of a square matrix."""
-    return ... if entries.all() else np.ix_(entries, entries)
 
 
 def search_names(model: Model) -> tuple[str, ...]:

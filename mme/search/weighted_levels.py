@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 
 from mme.engine.absorption import Levels, absorb
+from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block
-from mme.engine.level_factors import factor_levels
+from mme.engine.level_factors import factor_products
 from mme.engine.objective import Objective
+from mme.numeric.kept import kept
 
 # Levels with fewer records than one and a quarter each tell nothing by themselves.
 _REPEATED = 0.8
@@ -32,17 +33,28 @@ class WeightedLevels:
     along_X: np.ndarray
     within: np.ndarray | None = None
 
+    def beside(self, V: np.ndarray) -> WeightedLevels:
+        """The same levels of another response, whose Q_g'r are V (1, q, J)."""
+        twin = WeightedLevels.__new__(WeightedLevels)
+        vars(twin).update(vars(self), levels=Levels(self.levels.R, V))
+        return twin
+
     def with_levels(self, alike: bool) -> WeightedLevels:
         """The block with its levels weighted all alike, or each by its records."""
         records = np.einsum("aig,aig->g", self.levels.R, self.levels.R) / len(self.levels.R)
         some = records[records > 0.0]
         c2 = 1.0 if not some.size else _FAR / some.min() if alike else 1.0 / (_FAR * some.max())
-        return replace(self, E=_weights(self.levels, np.sqrt(c2)))
+        return WeightedLevels(self.levels, _weights(self.levels, np.sqrt(c2)), self.along_X, self.within)
 
-    @cached_property
+    @kept
     def weighted_X(self) -> np.ndarray:
         """E_g a_g' (q, p, J)."""
         return np.asarray(np.einsum("ijg,jpg->ipg", self.E, self.along_X))
+
+    @kept
+    def half(self) -> np.ndarray:
+        """E_g R_g' (q, q, J)."""
+        return np.asarray(np.einsum("ibg,abg->iag", self.E, self.levels.R))
 
 
 def levels_alike(one: WeightedLevels) -> bool:
@@ -56,11 +68,30 @@ def information(one: WeightedLevels) -> np.ndarray:
     return np.asarray(np.einsum("aig,aig->ig", one.levels.R, one.levels.R))
 
 
-def weigh(objective: Objective, b: int) -> WeightedLevels:
-    """A block's levels, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r].
+def weigh(objective: Objective) -> list[WeightedLevels]:
+    """The levels of each block, as absorbed or by a QR of its own; r is the last of the columns of N = [Q r].
 
     Where a record has several levels Z_g has no QR by records: its own one, of the first column, stands for the others.
     """
+    basis, blocks = objective.once(_weighed)
+    if basis is objective.basis:
+        return blocks
+    return [one.beside(_along_r(objective, b)) for b, one in enumerate(blocks)]
+
+
+def _along_r(objective: Objective, b: int) -> np.ndarray:
+    """Q_g'r of a block (1, q, J), as of :func:`_weighed`."""
+    if b == objective.plan.absorb:
+        return objective.system.absorbed.levels.V[-1:]
+    return absorb(objective.blocks[b].by_record, objective.basis.N[-1:])[0].levels.V
+
+
+def _weighed(objective: Objective) -> tuple[FixedBasis, list[WeightedLevels]]:
+    """The levels of each block, and the basis whose response they are of."""
+    return objective.basis, [_weigh(objective, b) for b in range(len(objective.random))]
+
+
+def _weigh(objective: Objective, b: int) -> WeightedLevels:
     system, block, within = objective.system, objective.blocks[b], None
     whole = system.absorbed.levels
     if block.is_spherical:
@@ -79,8 +110,7 @@ def weigh(objective: Objective, b: int) -> WeightedLevels:
 
 def _weights(levels: Levels, c: float) -> np.ndarray:
     """E_g = (I + c^2 R_g'R_g)^-1 as (q, q, J)."""
-    transposed = Levels(np.ascontiguousarray(levels.R.transpose(1, 0, 2)), levels.V)
-    return factor_levels(transposed, c * np.eye(len(levels.R))).weights()
+    return factor_products(np.multiply(c, levels.R.transpose(1, 0, 2), order="C")).weights()
 
 
 def _spherical(objective: Objective, block: Block) -> WeightedLevels:

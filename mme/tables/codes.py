@@ -100,12 +100,14 @@ def distinct_values(values: np.ndarray, title: str) -> tuple[np.ndarray, list[An
 
             codes, distinct = pd.factorize(values)
             return codes.astype(np.int64, copy=False), list(distinct)
-        position: dict[Any, int] = {}
         given = values.tolist()
-        codes = np.array([-1 if v is None else position.setdefault(v, len(position)) for v in given], dtype=np.int64)
+        first = dict.fromkeys(given)
+        first.pop(None, None)
+        place = {value: i for i, value in enumerate(first)} | {None: -1}
+        codes = np.array([place[value] for value in given], dtype=np.int64)
     except TypeError:
         raise MMEError(f"{title} holds lists or other objects; give labels or numbers") from None
-    return codes, list(position)
+    return codes, list(first)
 
 
 def all_missing(values: Any) -> np.ndarray:
