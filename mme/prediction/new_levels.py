@@ -59,9 +59,12 @@ def _codes(term: Term, factor: Factor, new_levels: str, able: np.ndarray) -> np.
     first = np.atleast_2d(codes)[0]
     if new_levels == "error" and (position == NEW).any() and (unknown := codes == NEW).any():
         found = sorted(labels_of(factor.categories[np.unique(factor.codes[unknown])]))
+        among = (
+            "" if term.relationship is None else ", or fit with a relationship that has them, so that relatives count"
+        )
         raise MMEError(
             f"grouping factor '{term.group}' has {len(found)} level(s) that the fit did not see: {named(found)}; use "
-            "new_levels='population' to predict them at the population value"
+            f"new_levels='population' to predict them at the population value{among}"
         )
     without = (first == MISSING) & able
     if new_levels == "error" and without.any():

@@ -92,3 +92,18 @@ def test_parents_of_one_genotype_that_differ_are_named() -> None:
         mme.Pedigree(["a", "b"], ["s", "t"], ["d", "d"], identical_to=[None, "a"])
     with pytest.raises(mme.MMEError, match="one entry a row"):
         mme.Pedigree(["a", "b"], ["s", "s"], ["d", "d"], identical_to=["a"])
+
+
+def test_an_animal_outside_the_pedigree_is_named_with_both_ways_out() -> None:
+    """At the population's value, with its whole variance; or by a pedigree that has it, at its parents' mean."""
+    animals = [f"a{i}" for i in range(12)]
+    parents = [[None] * 4 + [f"a{i % 2 + k}" for i in range(8)] for k in (0, 2)]
+    data = pd.DataFrame({"animal": animals * 2, "y": np.random.default_rng(1).normal(size=24)})
+    fit = mme.lmer("y ~ 1 + (1 | animal)", data, relationship={"animal": mme.Pedigree(animals, *parents)}, theta=[1.0])
+    with pytest.raises(mme.MMEError, match=r"'calf'; use new_levels='population'.*relationship that has them"):
+        fit.predict({"animal": ["calf"]})
+    assert fit.predict({"animal": ["calf"]}, new_levels="population").iloc[0] == pytest.approx(fit.beta.iloc[0])
+    wider = mme.Pedigree([*animals, "calf"], [*parents[0], "a4"], [*parents[1], "a7"])
+    again = mme.lmer("y ~ 1 + (1 | animal)", data, relationship={"animal": wider}, theta=[1.0])
+    b = again.ranef()["animal"]["(Intercept)"]
+    assert again.predict({"animal": ["calf"]}).iloc[0] == pytest.approx(again.beta.iloc[0] + (b["a4"] + b["a7"]) / 2)
