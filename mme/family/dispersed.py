@@ -21,15 +21,22 @@ class DispersedFamily(ExponentialFamily):
     parameters = ("dispersion",)
 
     def first_tau(self, data: Observed, eta: np.ndarray) -> np.ndarray:
-        """Log of the mean of Pearson's squared residuals."""
+        """Log of the mean deviance, the estimate of maximum likelihood or near it; of Pearson's squares if it has none.
+
+        A record that is a million times its mean has a square of 1e12 and a deviance of 1e6: Pearson's would be a start
+        from which it does not count.
+        """
         used = data.weights > 0.0
         if not used.any():
             return np.zeros(1)
         y, a, mean = data.y[used], data.weights[used], self.mean(eta, np.zeros(1))[used]
         whole = self._pearson(y, a, np.full(y.size, np.average(y, weights=a)))
         floor = _LEAST * whole if np.isfinite(whole) and whole > 0.0 else _LEAST
-        about = self._pearson(y, a, mean)
-        return np.array([np.log(max(about if np.isfinite(about) else whole, floor))])
+        with np.errstate(all="ignore"):
+            deviance = float(np.mean(self.deviance(data.at(used), eta[used], np.zeros(1))))
+        candidates = (deviance, self._pearson(y, a, mean), whole)
+        about = next((one for one in candidates if np.isfinite(one)), floor)
+        return np.array([np.log(max(about, floor))])
 
     def exact(self, data: Observed, tau: np.ndarray) -> str:
         """Of a dispersion that is none beside the spread of the records."""

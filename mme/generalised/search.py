@@ -16,7 +16,7 @@ from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
 from mme.generalised.signs import other_modes, starts
-from mme.generalised.start import beside, calmer, constant, near, start
+from mme.generalised.start import at_most, beside, calmer, constant, near, start
 from mme.generalised.wall import Wall
 from mme.numeric.limits import limits
 from mme.numeric.quasi_newton import Descent
@@ -89,11 +89,8 @@ def search(
     if by_values:
         return SearchEnd(criterion, (found := found_by_values(criterion, point.x, at, free)).at.laplace, found, free)
     descent = _beyond_fold(criterion, descended(criterion, point.x, at, free), free)
-    if first is None and problem.n <= limits().records_of_second_start:
-        if k > 1 or problem.family.even or criterion.wall is not None:
-            descent = _lower(criterion, descent, replace(point, theta=_WIDE * point.theta), free)
-        for other in calmer(problem, point):
-            descent = _lower(criterion, descent, other, free)
+    if first is None:
+        descent = _from_elsewhere(criterion, descent, point, free)
     if first is None and problem.family.even:
         descent = _over_signs(criterion, descent, free)
     descent = held_where_flat(criterion, descent, free)
@@ -103,6 +100,24 @@ def search(
         descent = held_at_limits(criterion, end.descent, free, point.tau)
         end = replace(end, at=descent.at.laplace, descent=descent)
     return end
+
+
+def _from_elsewhere(
+    criterion: Criterion, descent: Descent[CriterionAt], point: Psi, free: np.ndarray
+) -> Descent[CriterionAt]:
+    """The lowest optimum from other starts too: of few records, and where outliers can have drawn the first away."""
+    problem = criterion.problem
+    if problem.n <= limits().records_of_second_start:
+        if problem.model.k > 1 or problem.family.even or criterion.wall is not None:
+            descent = _lower(criterion, descent, replace(point, theta=_WIDE * point.theta), free)
+        for other in calmer(problem, point):
+            descent = _lower(criterion, descent, other, free)
+    if at_most(problem, point):
+        small = replace(point, theta=np.where(problem.model.diagonal, 0.0, point.theta))
+        descent = _lower(criterion, descent, near(problem, small), free)
+    if descent.promised > GAIN:
+        descent = _lower(criterion, descent, near(problem, constant(problem.merged)), free)
+    return descent
 
 
 def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free: np.ndarray) -> Descent[CriterionAt]:

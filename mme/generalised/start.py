@@ -16,8 +16,8 @@ from mme.numeric.limits import limits
 from mme.numeric.sums import coding, sum_by_level
 
 _STEPS = 50
-# No start has a smaller standard deviation, of eta, than this.
-_LEAST = 0.1
+# No start has a smaller standard deviation, of eta, nor a larger one: one outlier can have any moment.
+_LEAST, _MOST = 0.1, 5.0
 # Effects are of nearly each record where their number, so many times, is above that of the records.
 _MANY = 3.0
 # The logarithm by which a dispersion is made smaller, and how many times larger standard deviations are then.
@@ -80,12 +80,18 @@ def start(problem: Problem, side: np.ndarray | None = None) -> Psi:
     theta = np.zeros(problem.model.k)
     for block in problem.blocks:
         variances = np.array([_moment(block, a, density.slope, density.expected) for a in range(block.q)])
+        variances = np.minimum(variances, (_MOST * problem.unit) ** 2)
         floor = (_LEAST * problem.unit) ** 2 / np.maximum(block.q, 1) * np.ones(block.q)
         for part, thetas, columns in zip(block.structures, block.theta_slices, block.column_slices, strict=True):
             H = np.diag(variances[columns] * block.scale[columns] ** -2)
             first = part.nearest(H, floor[columns] * block.scale[columns] ** -2)
             theta[thetas] = first
     return Psi(theta, gamma, tau)
+
+
+def at_most(problem: Problem, point: Psi) -> bool:
+    """Whether a standard deviation of a start is the largest that one has: its moment, an outlier's, is no guide."""
+    return bool((np.abs(point.theta) * problem.sizes() >= 0.999 * _MOST).any())
 
 
 def _no_worse(problem: Problem, gamma: np.ndarray, tau: np.ndarray) -> np.ndarray:

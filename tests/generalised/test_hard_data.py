@@ -110,3 +110,17 @@ def test_what_goes_to_infinity_alone_leaves_the_other_coefficients() -> None:
     table = fit.shrinkage()["g"]
     assert not table["no_pooling"].isna().to_numpy().any()
     assert np.isinf(table["no_pooling"].to_numpy()).any()
+
+
+@pytest.mark.parametrize("family", [mme.Gamma(link="inverse"), mme.InverseGaussian(link="log")], ids=str)
+def test_one_record_a_million_times_its_mean_leaves_the_others_their_optimum(family: mme.Family) -> None:
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(12), 10), rng.normal(size=120)
+    eta = 1.0 + 0.1 * x + 0.1 * rng.normal(size=12)[g]
+    y = rng.gamma(5.0, (1.0 / eta if family.link == "inverse" else np.exp(eta)) / 5.0)
+    y[7] *= 1e6
+    data = {"y": y, "x": x, "g": g}
+    fit = mme.glmer("y ~ x + (1 | g)", data, family)
+    assert fit.optimum.converged
+    near = mme.glmer("y ~ x + (1 | g)", data, family, start=[0.2])
+    assert fit.criterion <= near.criterion + 1e-6
