@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
+from threading import Lock
 
 from mme.engine.objective import Objective
 from mme.model.problem import Model
@@ -19,6 +20,7 @@ from mme.numeric.limits import Limits, limits
 _OF_DESIGN = ("is_wide", "k", "has_processes", "diagonal", "coordinates", "axes")
 # The criterion of each of the last designs, with the limits that it was made within; the oldest stands first.
 _KNOWN: dict[Hashable, tuple[Limits, Objective]] = {}
+_TURN = Lock()  # fits in threads take turns at it
 
 
 def objective_of(model: Model) -> Objective:
@@ -26,16 +28,18 @@ def objective_of(model: Model) -> Objective:
     design = _design(model)
     if design is None:
         return Objective.of(model)
-    within, known = _KNOWN.pop(design, (None, None))
+    with _TURN:
+        within, known = _KNOWN.pop(design, (None, None))
     if known is None or within is not limits():
         known = made = replace(Objective.of(model), of_design={})
         if made.system.absorbed.within is None:  # y is exchanged with all digits where (I - QQ')N is kept
             return made
     else:
         made = known.of_model(_like(model, known.model))
-    _KNOWN[design] = limits(), known
-    if len(_KNOWN) > limits().designs_known:
-        _KNOWN.pop(next(iter(_KNOWN)), None)
+    with _TURN:
+        _KNOWN[design] = limits(), known
+        if len(_KNOWN) > limits().designs_known:
+            _KNOWN.pop(next(iter(_KNOWN)))
     return made
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from mme.numeric.kernels import callback, state
 from mme.numeric.limits import limits
 
 Loop = Callable[..., float]
+_LOG = logging.getLogger("mme")
 
 # Records that a fit counts for at the least: those that NumPy passes over while Python takes its steps.
 _FEW = 1_000
@@ -56,7 +58,10 @@ def machine_code(loop: Loop, arguments: str, records: int) -> Loop | None:
         _records[loop] = _records.get(loop, 0) + max(records, _FEW)
         if _records[loop] >= limits().compiled_records:
             _records[loop] = -np.inf  # once: where files cannot be written, or read, it would be made in vain again
-            make(loop, arguments)
+            try:
+                make(loop, arguments)
+            except Exception as problem:  # of a compiler that knows the text otherwise: the fit goes on without it
+                _LOG.info("%s was not made as machine code: %s", loop.__name__, problem)
             found = _loaded(loop, arguments)
     return found
 
@@ -145,7 +150,10 @@ def _loaded(loop: Loop, arguments: str) -> Loop | None:
     if not path.exists():
         return None
     text, _, code = path.read_bytes().partition(b"\n")
-    head = json.loads(text)
+    try:
+        head = json.loads(text)
+    except ValueError:
+        return None
     if crc32(code) != head["crc"] or not _has(head["needs"]):
         return None
     return _linked(code, head["entry"], arguments.split())

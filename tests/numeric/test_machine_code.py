@@ -65,6 +65,8 @@ def test_machine_code_returns_and_writes_what_the_plain_loop_does(folder: Path) 
     path = next(folder.glob("loop.*.o"))
     path.write_bytes(path.read_bytes()[:-1])
     assert machine_code(another(), ARGUMENTS, 1) is None, "a damaged file"
+    path.write_bytes(b"")
+    assert machine_code(another(), ARGUMENTS, 1) is None, "an empty file"
     path.rename(path.with_name(path.name.replace("loop.", "loop.0")))
     assert machine_code(another(), ARGUMENTS, 1) is None, "a file of another state"
 
@@ -111,5 +113,14 @@ def test_it_is_made_when_the_fits_of_a_process_have_asked_for_it_often_enough(fo
 def test_without_a_place_for_files_there_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "file").write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "file"))
+    with within(Limits(compiled_records=1)):
+        assert machine_code(another(), ARGUMENTS, 1) is None
+
+
+def test_a_compiler_that_fails_is_gone_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("LLVM IR parsing error")
+
+    monkeypatch.setattr(room, "callback", fails)
     with within(Limits(compiled_records=1)):
         assert machine_code(another(), ARGUMENTS, 1) is None
