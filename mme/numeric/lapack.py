@@ -7,6 +7,8 @@ function here gives what the algebra says of an empty operand: an empty result, 
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -27,6 +29,8 @@ from scipy.linalg.lapack import (
 
 # Numbers of a triangle of which it is remembered where they stand.
 _SMALL = 64
+# From this order on a matrix is factorised without Python's lock, which SciPy's wrapper keeps: others go on meanwhile.
+_WITHOUT_LOCK = 256
 
 
 def cholesky(S: np.ndarray, *, overwrite: bool = False, clean: bool = True) -> tuple[np.ndarray, int]:
@@ -41,8 +45,35 @@ def cholesky(S: np.ndarray, *, overwrite: bool = False, clean: bool = True) -> t
     """
     if not S.size:
         return S, 0
+    if len(S) >= _WITHOUT_LOCK:
+        return _cholesky_without_lock(S, overwrite, clean)
     L, failed = dpotrf(S, lower=1, clean=clean, overwrite_a=overwrite)
     return L, int(failed)
+
+
+def _cholesky_without_lock(S: np.ndarray, overwrite: bool, clean: bool) -> tuple[np.ndarray, int]:
+    usable = overwrite and S.dtype == np.float64 and S.flags.f_contiguous and S.flags.writeable
+    L = S if usable else np.array(S, dtype=np.float64, order="F")
+    m, failed = ctypes.c_int(len(L)), ctypes.c_int()
+    _dpotrf()(b"L", ctypes.byref(m), L.ctypes.data, ctypes.byref(m), ctypes.byref(failed))
+    if clean:
+        for j in range(1, len(L)):
+            L[:j, j] = 0.0
+    return L, failed.value
+
+
+@cache
+def _dpotrf() -> Callable[..., None]:
+    """LAPACK's routine as ctypes calls it, which gives the lock away."""
+    from scipy.linalg import cython_lapack
+
+    capsule = cython_lapack.__pyx_capi__["dpotrf"]
+    name = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+    address = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
+    routine = ctypes.CFUNCTYPE(None, ctypes.c_char_p, *[ctypes.c_void_p] * 4)
+    return routine(address(capsule, name(capsule)))
 
 
 def triangular_solve(L: np.ndarray, b: np.ndarray, *, transposed: bool, lower: bool = True) -> np.ndarray:

@@ -269,14 +269,23 @@ def test_empty_cells_are_told_as_of_linear_models_and_make_the_same_hypotheses()
     assert np.isfinite(pairs.loc[("u", "p - r")]).all()
 
 
-def test_where_the_hessian_has_a_flat_direction_theta_is_held_and_a_warning_says_so() -> None:
+def test_beside_one_variance_too_many_standard_errors_are_those_without_it() -> None:
     rng = np.random.default_rng(3)
     data = pd.DataFrame({"g": np.repeat(np.arange(25), 6), "f": ["a", "b"] * 75})
     b = 0.5 * rng.standard_normal((25, 1)) + 0.4 * rng.standard_normal((25, 2))
     data["y"] = rng.poisson(np.exp(1.5 + b[data["g"], (data["f"] == "b").to_numpy(dtype=int)]))
-    # an intercept beside both levels of a factor, correlated: one variance too many
     fit = mme.glmer("y ~ f + (1 | g) + (0 + f | g)", data, "poisson")
-    assert fit.internals.estimates.parameter_cov is None
+    assert fit.optimum.verdict == "flat"
+    assert "(Intercept) by g is held at zero" in str(fit)
+    without = mme.glmer("y ~ f + (0 + f | g)", data, "poisson")
+    np.testing.assert_allclose(fit.coefficients(), without.coefficients(), rtol=1e-6)
+
+
+def test_where_the_hessian_is_not_positive_definite_theta_is_held_and_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit = glmm_case("cbpp_cloglog").fit()
+    monkeypatch.setitem(vars(fit.internals.estimates), "parameter_cov", None)
     with pytest.warns(mme.MMEWarning, match="not positive definite") as told:
         table = fit.coefficients()
     assert told[0].filename == __file__
