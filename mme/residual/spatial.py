@@ -209,12 +209,12 @@ class BoundSpatial(ByGroup):
         return np.asarray(reach / (2.0 * np.sqrt(self._nu(x))) if self.searched else reach)
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
-        """A range of a few typical distances and a nugget of 0.2, or others at which the residuals are likelier."""
+        """A range of a few typical distances; beside a nugget also others, where the residuals are likelier there."""
         first = np.full(self._ranges, np.log(4.0) if self.of in ("spherical", "linear") else 0.5)
         if self.searched:
             first = np.append(first + 0.5 * np.log(4.0 * self.smoothness), np.log(self.smoothness))
         first = np.append(first, np.log(_START_NUGGET / (1.0 - _START_NUGGET))) if self.has_nugget else first
-        if residual is None:
+        if residual is None or not self.has_nugget:  # residuals that hold random effects choose ranges too short
             return first
         return min([first, *self._others(first)], key=lambda x: self._unlikely(x, residual))
 
@@ -234,11 +234,10 @@ class BoundSpatial(ByGroup):
     def _others(self, first: np.ndarray) -> list[np.ndarray]:
         """Other ranges, each beside all nuggets."""
         found = []
-        for times, nugget in product(_RANGES, _NUGGETS if self.has_nugget else (0.5,)):
+        for times, nugget in product(_RANGES, _NUGGETS):
             x = first.copy()
             x[: self._ranges] += np.log(times)
-            if self.has_nugget:
-                x[-1] = np.log(nugget / (1.0 - nugget))
+            x[-1] = np.log(nugget / (1.0 - nugget))
             found.append(x)
         return found
 
