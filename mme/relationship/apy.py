@@ -22,12 +22,14 @@ from mme.errors import MMEError
 from mme.numeric.factor import factorise
 from mme.numeric.lapack import cholesky, cholesky_inverse
 from mme.numeric.memory import require
-from mme.relationship.genomic import centred, genomic_matrix
+from mme.relationship.genomic import centred, genomic_matrix, tuning
+from mme.relationship.known import DEPENDENT
 from mme.relationship.pedigree import Pedigree
 from mme.relationship.recursion import recursive_precision
 from mme.tables.arguments import count
 from mme.tables.arrays import shown
-from mme.tables.labels import labels_of, name
+from mme.tables.labels import label_array, labels_of, name
+from mme.tables.spelling import places
 
 # Columns of A that are held at once while the elimination is written down; entries of rounding in it.
 _COLUMNS, _ROUNDING = 512, 1e-12
@@ -94,7 +96,7 @@ def by_core(
     labels = pedigree.levels[at]
     (Z, scale) = (None, 1.0) if markers is None else _marker_matrix(markers, labels)
     genomes = Genomes(Z, scale, None if G is None else genomic_matrix(G, labels))
-    chosen = core_of(core, labels.tolist(), genomes, seed)
+    chosen = core_of(core, labels, genomes, seed)
     require(
         forecast(at.size, chosen.size) + 24 * at.size * chosen.size,
         f"single-step by APY, {at.size:,} genotyped with a core of {chosen.size:,}, would take",
@@ -135,14 +137,13 @@ def blended(
     mean, diagonal = of.raw_mean, float(of.raw_diagonal.mean())
     if order == "blended":
         mean, diagonal = alpha * mean + beta * mean_A, alpha * diagonal + beta * mean_own
-    b = (mean_own - mean_A) / (diagonal - mean)
-    a = mean_A - b * mean
+    a, b = tuning((diagonal, mean), (mean_own, mean_A))
     if order == "blended":
         return replace(of, level=a, share=b * alpha, beta=b * beta)
     return replace(of, level=alpha * a, share=alpha * b, beta=beta)
 
 
-def core_of(given: Any, genotyped: list[Any], of: Genomes, seed: int) -> np.ndarray:
+def core_of(given: Any, genotyped: np.ndarray, of: Genomes, seed: int) -> np.ndarray:
     """Positions of the core among the genotyped: labels, a number of animals drawn at random, or ``"98%"``.
 
     A share asks for as many animals as G has largest eigenvalues that make up so much of its variance (Pocrnic,
@@ -153,7 +154,7 @@ def core_of(given: Any, genotyped: list[Any], of: Genomes, seed: int) -> np.ndar
     MMEError
         A label is not genotyped; the number is none from 1 to that of the genotyped.
     """
-    m = len(genotyped)
+    m = genotyped.size
     if isinstance(given, str) and given.endswith("%"):
         try:
             share = float(given[:-1])
@@ -168,11 +169,11 @@ def core_of(given: Any, genotyped: list[Any], of: Genomes, seed: int) -> np.ndar
             raise MMEError(f"core: {size} animals of {m} genotyped")
         return np.sort(np.random.default_rng(seed).choice(m, size, replace=False))
     labels = labels_of([given] if isinstance(given, str) else given, "core")
-    at = {label: i for i, label in enumerate(genotyped)}
-    strange = [label for label in labels if label not in at]
-    if strange or len(set(labels)) < len(labels):
+    at = places(label_array(labels), genotyped)
+    strange = [label for label, i in zip(labels, at.tolist(), strict=True) if i < 0]
+    if strange or np.unique(at).size < at.size:
         raise MMEError(f"core: {name(strange) + ' not genotyped' if strange else 'labels must be distinct'}")
-    return np.array([at[label] for label in labels], dtype=np.int64)
+    return at
 
 
 def _number_for(share: float, of: Genomes, seed: int) -> int:
@@ -198,8 +199,9 @@ def apy_inverse(G: Genomes, core: np.ndarray, A: np.ndarray, own: np.ndarray) ->
     """
     m, c = own.size, core.size
     others = np.setdiff1d(np.arange(m), core)
+    diagonal = G.diagonal(own)
     L, failed = cholesky(G.entries(core, core, A[core]))
-    if failed > 0 or not (np.diag(L) ** 2 > 1e-10).all():
+    if failed > 0 or not (np.diag(L) ** 2 > DEPENDENT * diagonal[core]).all():
         raise MMEError(
             f"G of the {c} core animals is singular: fewer markers than animals, or two of one genome. Blend it with "
             "A22 (beta=0.05), or take a smaller core"
@@ -208,8 +210,8 @@ def apy_inverse(G: Genomes, core: np.ndarray, A: np.ndarray, own: np.ndarray) ->
     inverse = inverse + np.tril(inverse, -1).T
     G_nc = G.entries(others, core, A[others])
     P = G_nc @ inverse
-    left = G.diagonal(own)[others] - np.einsum("ij,ij->i", P, G_nc)
-    if not (left > 0.0).all():
+    left = diagonal[others] - np.einsum("ij,ij->i", P, G_nc)
+    if not (left > DEPENDENT * diagonal[others]).all():
         raise MMEError("G: an animal outside the core is determined by it; blend G with A22 (beta=0.05)")
     PM = P / left[:, None]
     top = np.hstack([inverse + P.T @ PM, -PM.T])

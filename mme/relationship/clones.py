@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from mme.errors import MMEError
-from mme.relationship.parentage import NOBODY
+from mme.relationship.parentage import NOBODY, known_texts
 from mme.tables.labels import label_array, labels_of, name
 from mme.tables.spelling import labels_of as texts_of
 
@@ -50,7 +50,7 @@ def one_genotype_each(
     genotypes = Genotypes(_label_of(animals, texts, columns["identical_to"]))
     own, sires, dams = (genotypes.labels(columns[role]) for role in ("animal", "sire", "dam"))
     shared = set(map(str, _texts(list(genotypes.label_of.values()))))
-    of, parents = dict[str, int](), list(zip(_known(sires), _known(dams), strict=True))
+    of, parents = dict[str, int](), list(zip(*(known_texts(one, set(texts)) for one in (sires, dams)), strict=True))
     for i, text in enumerate(_texts(own)):
         if text in shared and parents[i] != (None, None):
             j = of.setdefault(text, i)
@@ -84,10 +84,3 @@ def _label_of(animals: list[Any], texts: list[str], twins: list[Any]) -> dict[st
 
 def _texts(labels: list[Any]) -> list[str]:
     return texts_of(label_array(labels))
-
-
-def _known(labels: list[Any]) -> list[str | None]:
-    """Texts of parents, None for an unknown one."""
-    return [
-        None if label is None or text in NOBODY else text for label, text in zip(labels, _texts(labels), strict=True)
-    ]

@@ -15,7 +15,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.relationship.known import Relationship
 from mme.relationship.pedigree import Pedigree
-from mme.tables.labels import label_array, labels_of
+from mme.tables.labels import label_array, labels_of, name
 
 
 def dominance(pedigree: Pedigree, animals: Any = None) -> Relationship:
@@ -31,7 +31,7 @@ def dominance(pedigree: Pedigree, animals: Any = None) -> Relationship:
     Raises
     ------
     MMEError
-        The pedigree has groups; D is singular.
+        The pedigree has groups, or lines that are ``selfed``; D is singular.
     MemoryForecastError
         The matrices would not fit.
 
@@ -55,6 +55,9 @@ def dominance(pedigree: Pedigree, animals: Any = None) -> Relationship:
 def dominance_matrix(pedigree: Pedigree, wanted: np.ndarray) -> np.ndarray:
     """D (k, k) among the animals with these labels."""
     at = pedigree.positions(wanted)
+    if (pedigree.outbred < 1.0).any():
+        lines = name(pedigree.animals[pedigree.outbred < 1.0].tolist())
+        raise MMEError(f"dominance is of both parents, and {lines} are selfed=; give each generation a row of its own")
     parents = [pedigree.sire[at], pedigree.dam[at]]
     used = np.unique(np.concatenate(parents))
     used = used[used >= 0]

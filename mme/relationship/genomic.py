@@ -14,6 +14,9 @@ from mme.tables.arrays import numbers, shown
 from mme.tables.labels import label_array, labels_of, name
 from mme.tables.spelling import places
 
+# A difference of two means this small beside them is rounding.
+_ROUNDING = 1e-12
+
 
 def centred(markers: Any, frequencies: Any = None) -> tuple[np.ndarray, np.ndarray, float]:
     """M - 2 p with zero where a marker is missing, p, and 2 sum p (1 - p).
@@ -102,11 +105,26 @@ def tuned(G: Any, A22: Any) -> np.ndarray:
     G, A22 = numbers(G, "G"), numbers(A22, "A22")
     if G.shape != A22.shape or G.ndim != 2:
         raise MMEError(f"G and A22 must be of one size, got {G.shape} and {A22.shape}")
-    spread = float(np.mean(np.diag(G)) - G.mean())
-    if not spread > 0.0:
-        raise MMEError("G cannot be tuned: its diagonal is on average no larger than its other entries")
-    b = float(np.mean(np.diag(A22)) - A22.mean()) / spread
-    return np.asarray(A22.mean() - b * G.mean() + b * G)
+    a, b = tuning(*((float(np.diag(one).mean()), float(one.mean())) for one in (G, A22)))
+    return np.asarray(a + b * G)
+
+
+def tuning(G: tuple[float, float], A22: tuple[float, float]) -> tuple[float, float]:
+    """a and b of a + b G, from the means of the diagonal and of all entries of G and of A22.
+
+    Raises
+    ------
+    MMEError
+        The diagonal of G is on average no larger than its other entries, as with one animal.
+    """
+    (diagonal, every), (own, all_of_A) = G, A22
+    if not diagonal - every > _ROUNDING * abs(diagonal):
+        raise MMEError(
+            "G cannot be tuned: its diagonal is on average no larger than its other entries; one genotyped animal, or "
+            "animals of one genome, do not tell its base from that of A22"
+        )
+    b = (own - all_of_A) / (diagonal - every)
+    return float(all_of_A - b * every), float(b)
 
 
 def genomic_relationship(

@@ -17,7 +17,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.relationship.known import Relationship
-from mme.relationship.parentage import NOBODY
+from mme.relationship.parentage import known_texts
 from mme.relationship.pedigree import Pedigree
 from mme.relationship.recursion import recursive_precision
 from mme.tables.labels import label_array, labels_of
@@ -50,25 +50,20 @@ def maternal_grandsires(bull: Any, sire: Any, grandsire: Any) -> Relationship:
     columns = [labels_of(column, role) for role, column in given.items()]
     if len({len(column) for column in columns}) > 1:
         raise MMEError(f"bull, sire and grandsire must have one entry a row, got {[len(one) for one in columns]}")
-    texts = [labels_text(column) for column in columns]
+    own = set(texts_of(label_array(columns[0])))
+    texts = [known_texts(column, own) for column in columns]
     pairs = zip(chain(*texts), chain(*columns), strict=True)
     named = {text: label for text, label in pairs if text is not None}
     bulls, sires, fathers = texts
     dams = [None if father is None else f"{one}{_DAM}" for one, father in zip(bulls, fathers, strict=True)]
     of_dam = {dam: father for dam, father in zip(dams, fathers, strict=True) if dam is not None}
     none = [None] * len(of_dam)
-    return _without_dams(Pedigree([*bulls, *of_dam], [*sires, *of_dam.values()], [*dams, *none]), named)
+    whole = Pedigree([*bulls, *of_dam], [*sires, *of_dam.values()], [*dams, *none])
+    return _without_dams(whole, np.isin(whole.animals, list(of_dam)), named)
 
 
-def labels_text(column: list[Any]) -> list[str | None]:
-    """Labels as text, None for an unknown parent."""
-    texts = zip(column, texts_of(label_array(column)), strict=True)
-    return [None if label is None or text in NOBODY else text for label, text in texts]
-
-
-def _without_dams(whole: Pedigree, labels: dict[str, Any]) -> Relationship:
+def _without_dams(whole: Pedigree, is_dam: np.ndarray, labels: dict[str, Any]) -> Relationship:
     """What the dams leave: each has one offspring, whose variance hers becomes part of."""
-    is_dam = np.array([str(one).endswith(_DAM) for one in whole.animals.tolist()])
     own = np.flatnonzero(~is_dam)
     place = np.cumsum(~is_dam) - 1
     sire, dam = whole.sire[own], whole.dam[own]

@@ -18,7 +18,7 @@ from mme.tables.arguments import number
 from mme.tables.labels import label_array, labels_of, name
 
 # A pivot this small against its diagonal entry is rounding: the level is determined by others.
-_DEPENDENT = 1e-12
+DEPENDENT = 1e-12
 # Asymmetry beyond rounding in a matrix that was computed or read from text.
 _ASYMMETRIC = 1e-8
 
@@ -154,7 +154,7 @@ def positive_definite(precision: sp.csc_array, levels: np.ndarray) -> SymmetricF
             factor = factorise(precision, "the precision of a relationship")
         except NotPositiveDefiniteError:
             raise _not_a_precision("") from None
-        at_fault = levels[factor.perm[~(factor.pivots > _DEPENDENT * diagonal[factor.perm])]]
+        at_fault = levels[factor.perm[~(factor.pivots > DEPENDENT * diagonal[factor.perm])]]
     if at_fault.size:
         raise _not_a_precision(f" (at {name(at_fault.tolist())})")
     return factor
@@ -175,7 +175,7 @@ def invert(K: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     if failed > 0:
         return K, -np.inf, np.array([failed - 1])
     pivots = L.diagonal() ** 2
-    dependent = np.flatnonzero(~(pivots > _DEPENDENT * K.diagonal()))
+    dependent = np.flatnonzero(~(pivots > DEPENDENT * K.diagonal()))
     inverse = cholesky_inverse(L, overwrite=True)
     return inverse + np.tril(inverse, -1).T, float(np.log(pivots).sum()), dependent
 

@@ -3,7 +3,8 @@ r"""Pedigrees whose unknown parents are metafounders: related pseudo-individuals
     K_ii = 1 + K_sd / 2,      K_ij = (K_sj + K_dj) / 2,      K = Gamma among the metafounders
     K^-1 = (I - P)' blockdiag(Gamma^-1, D^-1) (I - P),      d_i = 1 - (K_ss + K_dd) / 4                           (K)
 
-(Legarra, Christensen, Vitezica, Aguilar and Misztal 2015, Genetics 200:455-468).
+(Legarra, Christensen, Vitezica, Aguilar and Misztal 2015, Genetics 200:455-468). Selfing after the cross of a row
+brings K_ii to 2 - (2 - K_ii) / 2^t in t generations, and adds as much to d_i.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ def metafounders(pedigree: Pedigree, gamma: Any) -> Relationship:
             f"gamma is not positive definite: {name(pedigree.groups[dependent].tolist())} follow from others"
         )
     require(8 * (n + g + 1) ** 2, f"relationships of {n:,} animals with metafounders, made whole, would take")
-    K = _tabular(pedigree, Gamma)
+    K, of_cross = _tabular(pedigree, Gamma)
     own = np.append(np.diag(K), 0.0)  # of an unknown parent
-    d = 1.0 - 0.25 * (own[pedigree.sire] + own[pedigree.dam])
+    d = 1.0 - 0.25 * (own[pedigree.sire] + own[pedigree.dam]) + own[:n] - of_cross
     if (d <= 0.0).any():
         raise MMEError(f"gamma leaves {name(pedigree.animals[d <= 0.0].tolist())} no variance of their own")
     rows = np.concatenate([np.arange(n + g), *(np.flatnonzero(one >= 0) for one in (pedigree.sire, pedigree.dam))])
@@ -84,15 +85,16 @@ def metafounders(pedigree: Pedigree, gamma: Any) -> Relationship:
     return made
 
 
-def _tabular(pedigree: Pedigree, Gamma: np.ndarray) -> np.ndarray:
-    """K among animals and metafounders, row by row, parents first."""
+def _tabular(pedigree: Pedigree, Gamma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """K among animals and metafounders, row by row, parents first, and K_ii (n,) before any selfing."""
     n, g = pedigree.animals.size, pedigree.groups.size
     K = np.zeros((n + g + 1, n + g + 1))  # the last row and column: an unknown parent, related to nobody
     K[n : n + g, n : n + g] = Gamma
-    known, pairs = np.arange(n, n + g), (pedigree.sire, pedigree.dam)
+    known, pairs, of_cross = np.arange(n, n + g), (pedigree.sire, pedigree.dam), np.empty(n)
     for i in pedigree.sorted.tolist():
         s, d = (int(one[i]) for one in pairs)
         K[i, known] = K[known, i] = 0.5 * (K[s, known] + K[d, known])
-        K[i, i] = 1.0 + 0.5 * K[s, d]
+        of_cross[i] = 1.0 + 0.5 * K[s, d]
+        K[i, i] = 2.0 - (2.0 - of_cross[i]) * pedigree.outbred[i]
         known = np.append(known, i)
-    return K[: n + g, : n + g]
+    return K[: n + g, : n + g], of_cross

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,18 @@ def generations_of_selfing(given: Any, animal: Any) -> np.ndarray:
     if t.shape != (len(animal),) or not (t >= 0.0).all():
         raise MMEError(f"selfed must be {len(animal)} numbers of generations, at least 0; got shape {t.shape}")
     return t
+
+
+def known_texts(labels: list[Any], animals: Collection[str]) -> list[str | None]:
+    """Texts of parents, None for an unknown one: missing, or a word for nobody where no animal has that name.
+
+    Examples
+    --------
+    >>> known_texts(["a", None, 0, "."], {"a", "b"}), known_texts([0], {"0"})
+    (['a', None, None, None], ['0'])
+    """
+    texts = zip(labels, texts_of(label_array(labels)), strict=True)
+    return [None if label is None or (text in NOBODY and text not in animals) else text for label, text in texts]
 
 
 def _check_columns(codes: dict[str, np.ndarray], labels: list[Any]) -> None:

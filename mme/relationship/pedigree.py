@@ -74,6 +74,8 @@ class Pedigree:
         Animals, then groups: the order of ``precision``, ``diagonal``, ``sire`` and ``dam``.
     sire, dam : (n,) int64
         Position of each parent among the levels; -1: unknown.
+    outbred : (n,) array
+        2^-t, the share of heterozygosity that t generations of selfing leave.
 
     Raises
     ------
@@ -122,10 +124,10 @@ class Pedigree:
         self.group_variance = group_variance
         self.levels = np.concatenate([self.animals, self.groups]) if self.groups.size else self.animals
         self._generation = read.generation
-        self._outbred = np.ones(self.animals.size)  # 2^-t
+        self.outbred = np.ones(self.animals.size)
         if selfed is not None:
             outbred = 0.5 ** generations_of_selfing(selfed, animal)
-            np.minimum.at(self._outbred, self._positions(labels_of(animal, "animal")), outbred)
+            np.minimum.at(self.outbred, self._positions(labels_of(animal, "animal")), outbred)
 
     def __repr__(self) -> str:
         founders = int((self._generation == 0).sum())
@@ -136,13 +138,13 @@ class Pedigree:
     def _of_cross(self) -> np.ndarray:
         """Half the relationship of the parents of each animal (n,)."""
         F, first = np.empty(self.animals.size), self.parents_first
-        F[first.order] = inbreeding(*first.parents, first.generation[first.order], self._outbred[first.order])
+        F[first.order] = inbreeding(*first.parents, first.generation[first.order], self.outbred[first.order])
         return F
 
     @cached_property
     def inbreeding(self) -> np.ndarray:
         """F of each animal (n,): half the relationship of its parents, and what selfing added."""
-        return np.asarray(1.0 - (1.0 - self._of_cross) * self._outbred)
+        return np.asarray(1.0 - (1.0 - self._of_cross) * self.outbred)
 
     @cached_property
     def mendelian(self) -> np.ndarray:
@@ -245,7 +247,7 @@ class Pedigree:
         )
         first = self.parents_first
         if self.animals.size <= limits().tabular_animals:
-            return tabular(*first.parents, self._outbred[first.order])[np.ix_(first.rank[rows], first.rank[cols])]
+            return tabular(*first.parents, self.outbred[first.order])[np.ix_(first.rank[rows], first.rank[cols])]
         return relationships(*first.parents, self.mendelian[first.order], first.rank[rows], first.rank[cols])
 
     def positions(self, labels: Any) -> np.ndarray:

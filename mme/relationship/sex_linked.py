@@ -44,7 +44,7 @@ def sex_linked(pedigree: Pedigree, females: Any, *, dosage: float = 1.0) -> Rela
     Raises
     ------
     MMEError
-        A sire is among the females or a dam is not, the pedigree has groups, or a dam is completely inbred.
+        Sires among the females, or dams that are not; groups or selfed lines in the pedigree; a dam completely inbred.
     MemoryForecastError
         The matrix, which is made whole once, would not fit.
 
@@ -59,8 +59,8 @@ def sex_linked(pedigree: Pedigree, females: Any, *, dosage: float = 1.0) -> Rela
            [0.75, 1.  , 0.25],
            [0.25, 0.25, 0.5 ]])
     """
-    if not isinstance(pedigree, Pedigree) or pedigree.groups.size:
-        raise MMEError("sex_linked needs an mme.Pedigree without groups of unknown parents")
+    if not isinstance(pedigree, Pedigree) or pedigree.groups.size or (pedigree.outbred < 1.0).any():
+        raise MMEError("sex_linked needs an mme.Pedigree without groups of unknown parents and selfed lines")
     number(dosage, "dosage must be a positive number", lambda dosage: dosage > 0.0)
     n = pedigree.animals.size
     female = np.zeros(n, dtype=bool)

@@ -13,7 +13,7 @@ from mme.relationship.genomic import genomic_matrix, pedigree_of, tuned, vanrade
 from mme.relationship.known import Relationship, invert, positive_definite, singular_covariance
 from mme.relationship.pedigree import Pedigree
 from mme.tables.arguments import is_word, number, yes_or_no
-from mme.tables.labels import labels_of
+from mme.tables.labels import labels_of, name
 
 
 def single_step(
@@ -91,18 +91,15 @@ def single_step(
         raise MMEError("single_step needs a pedigree without groups of unknown parents: G and A22 have one base")
     for share, what in ((alpha, "alpha"), (beta, "beta"), (tau, "tau"), (omega, "omega")):
         number(share, f"{what} must be a number, at least 0", lambda share: share >= 0.0)
-    labels = labels_of(genotyped, "genotyped")
-    if len(set(labels)) < len(labels):
-        raise MMEError("genotyped: labels must be distinct")
     if (G is None) == (markers is None):
         raise MMEError("single_step needs either G or markers=, not both")
-    at = pedigree.positions(labels)
+    at = _genotyped_at(pedigree, genotyped)
     order = "blended" if is_word(tune, ["blended"]) else "first" if yes_or_no(tune, "tune") else ""
     if core is not None:
         made = by_core(pedigree, G, markers, at, core, (alpha, beta), order, seed)
         inverse, logdet_G, A22_inverse, logdet_A22 = made
     else:
-        inverse, logdet_G, A22_inverse, logdet_A22 = _whole(pedigree, G, markers, labels, (alpha, beta), order)
+        inverse, logdet_G, A22_inverse, logdet_A22 = _whole(pedigree, G, markers, at, (alpha, beta), order)
     precision = sp.csc_array(pedigree.Ainv + placed(tau * inverse - omega * A22_inverse, at, pedigree.levels.size))
     precision.sort_indices()
     if tau == omega == 1.0:
@@ -110,19 +107,33 @@ def single_step(
     return Relationship._known(pedigree.levels, precision, -positive_definite(precision, pedigree.levels).logdet)
 
 
+def _genotyped_at(pedigree: Pedigree, genotyped: Any) -> np.ndarray:
+    """Positions of the genotyped, each with a genotype of its own."""
+    labels = labels_of(genotyped, "genotyped")
+    if not labels:
+        raise MMEError("genotyped has no animals; without any the relationship is the pedigree itself")
+    at = pedigree.positions(labels)
+    _, which, count = np.unique(at, return_inverse=True, return_counts=True)
+    if (count > 1).any():
+        same = [label for label, times in zip(labels, count[which].tolist(), strict=True) if times > 1]
+        raise MMEError(f"genotyped: labels must be distinct, a genotype each; {name(same)} share one")
+    return at
+
+
 def _whole(
-    pedigree: Pedigree, G: Any, markers: Any, labels: list[Any], shares: tuple[float, float], order: str
+    pedigree: Pedigree, G: Any, markers: Any, at: np.ndarray, shares: tuple[float, float], order: str
 ) -> tuple[np.ndarray, float, np.ndarray, float]:
     """The inverses of G, tuned and blended, and of A22, and their log-determinants."""
+    labels = pedigree.levels[at]
     A22 = pedigree.A(labels)
-    G = genomic_matrix(vanraden(markers) if G is None else G, pedigree.levels[pedigree.positions(labels)])
+    G = genomic_matrix(vanraden(markers) if G is None else G, labels)
     alpha, beta = shares
     G = alpha * (tuned(G, A22) if order == "first" else G) + beta * A22
     if order == "blended":
         G = tuned(G, A22)
     inverse, logdet_G, dependent = invert(G)
     if dependent.size:
-        raise singular_covariance("alpha G + beta A22", pedigree.levels[pedigree.positions(labels)[dependent]])
+        raise singular_covariance("alpha G + beta A22", labels[dependent])
     A22_inverse, logdet_A22, _ = invert(A22)
     return inverse, logdet_G, A22_inverse, logdet_A22
 
