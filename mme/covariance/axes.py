@@ -19,6 +19,7 @@ from math import frexp, ldexp, sqrt
 import numpy as np
 
 from mme.numeric.lapack import triangular_solve
+from mme.numeric.panels import panels
 from mme.numeric.sums import Column, is_constant
 
 # A column is dependent when its predecessors leave of it no more than this share of its length, as in `absorption.py`;
@@ -73,8 +74,10 @@ def _of_columns(Z: np.ndarray, w: np.ndarray | None, one: Column) -> Axes:
     constant = [is_constant(column) if one is None else np.array_equal(column, one) for column in Z.T]
     power = np.array([_power_of_two(Z[:1, j] if constant[j] and one is None else Z[:, j]) for j in range(q)])
     order = sorted(range(q), key=lambda j: not constant[j])
-    columns = [np.divide(Z[:, j], power[j]) for j in order]  # powers of two: exact
-    V, R, own = _gram_schmidt(columns, one is None and constant[order[0]], w)
+    first_is_constant = one is None and constant[order[0]]  # of which one number is enough
+    longs = [slice(None)] * q if not first_is_constant else [slice(1), *[slice(None)] * (q - 1)]
+    columns = [np.divide(Z[rows, j], power[j]) for j, rows in zip(order, longs, strict=True)]  # powers of two: exact
+    V, R, own = _gram_schmidt(columns, first_is_constant, w)
     R[:, order], own[order] = R.copy(), own.copy()
     turn, E = _canonical(V, w, one, constant[order[0]])
     C, inverse, r = np.zeros((q, q)), np.zeros((q, q)), len(V)
@@ -157,7 +160,7 @@ def _canonical(
         last = V[-1]
         assert last is not None
         turn = np.eye(r)
-        if last[_first_of_largest(np.abs(last))] < 0.0:
+        if last[_first_of_extremes(last)] < 0.0:
             np.negative(last, out=last)
             turn[-1, -1] = -1.0
         return turn, list(V)
@@ -178,6 +181,15 @@ def _canonical(
     first, *others = turn @ whole
     constant = one is None and np.abs(first - 1.0).max() < _ROUNDING * np.sqrt(first.size)
     return turn, [None if constant else first, *others]
+
+
+def _first_of_extremes(values: np.ndarray) -> int:
+    """As :func:`_first_of_largest` of absolute values, without an array of them."""
+    bound = (1.0 - _ALIKE) * max(float(values.max()), -float(values.min()))
+    for cut in panels(values.size):
+        if (large := np.abs(values[cut]) >= bound).any():
+            return cut.start + int(np.argmax(large))
+    raise ValueError("there is no largest value among none")
 
 
 def _first_of_largest(values: np.ndarray) -> int:

@@ -24,7 +24,7 @@ from mme.numeric.limits import limits
 from mme.numeric.sums import Column, sum_by_level
 
 # What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
-_DEPENDENT = 1e-13
+DEPENDENT = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
     for j in range(q):
         squares = sum_by_level(codes, J, Z[j], Z[j], room=room)
         length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j], room=room)
-        independent = squares > _DEPENDENT**2 * length
+        independent = squares > DEPENDENT**2 * length
         R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
         inverse = np.divide(1.0, squares, out=np.zeros(J), where=independent)
         for k in range(j + 1, q):

@@ -1,8 +1,8 @@
 """What an evaluation takes of a model, in steps by what each depends on.
 
 * its pattern (:class:`ModelPattern`): levels, cells, pairs, numbering, the plan, the symbolic analysis; once a model;
-* weights and phi (:func:`weighted`, :func:`joined`): whitened columns, their cross-products and absorption;
-* the response (:func:`exchanged`): one column of the cross-products.
+* weights and phi (:func:`weighted`, ``cross_products.joined``): whitened columns, their cross-products and absorption;
+* the response (``cross_products.exchanged``): one column of the cross-products.
 
 A step that has what it needs from the one before makes no more than its own.
 """
@@ -15,7 +15,6 @@ from math import sqrt
 
 import numpy as np
 
-from mme.engine.absorption import Levels, absorb, absorb_nothing, merge
 from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.block_pattern import BlockPattern, block_patterns
 from mme.engine.blocks import Block
@@ -35,8 +34,7 @@ from mme.engine.plan import (
     require_iterative_memory,
     widest,
 )
-from mme.engine.pls import System
-from mme.engine.remainder import RemainderPattern, no_remainder, remainder, remainder_pattern, sums_within
+from mme.engine.remainder import RemainderPattern, remainder_pattern
 from mme.engine.schur_pattern import SchurPattern, penalty_values
 from mme.engine.schur_sum import SumPattern
 from mme.engine.span import within_X
@@ -152,7 +150,7 @@ def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
     else:
         near = of.X
         basis = conditioned(model, lambda y: orthonormalise(model.X, y, whiten, near))
-    aligned = [within_X(block.weighted(whiten, W), basis.N[:-1], sweep) for block in of.blocks]
+    aligned = [within_X(block.weighted(whiten, W), basis) for block in of.blocks]
     if sweep is not None and sweep.F.shape[1]:
         aligned.append((fixed_block(sweep.F, sweep.pooled), np.zeros(1, dtype=bool)))
     blocks, found = tuple([block for block, _ in aligned]), tuple([found for _, found in aligned])
@@ -172,7 +170,7 @@ def conditioned(model: Model, make: Callable[[np.ndarray], FixedBasis]) -> Fixed
     basis = make(model.y_less_offset)
     if n - basis.kept.size < estimated:
         raise MMEError(f"{n} records cannot carry {basis.kept.size} fixed effects and a residual variance")
-    if model.sigma is None and sqrt(float(basis.r @ basis.r)) <= 1e-13 * basis.length:
+    if model.sigma is None and sqrt(basis.squares) <= 1e-13 * basis.length:
         raise MMEError(
             f"the fixed effects fit the response '{model.response}' exactly: there is no variance left to estimate"
         )
@@ -254,32 +252,6 @@ def _crossings(blocks: tuple[Block, ...], absorbing: int | None) -> list[Cells]:
         return [no_cells() for _ in blocks]
     one = blocks[absorbing]
     return [one.cells(other) for b, other in enumerate(blocks) if b != absorbing]
-
-
-def joined(pattern: ModelPattern, made: Weighted) -> System:
-    """Cross-products of Z and N = [X y] on the pattern, absorbing the block of the plan."""
-    N = made.basis.N
-    blocks, absorbing = split(made.blocks, pattern.plan.absorb)
-    absorbed, rows = absorb_nothing(N) if absorbing is None else absorb(absorbing, N)
-    if pattern.rest is None:
-        chunks, q_J = merge(absorbed.levels).chunks(), absorbed.levels.R.shape[0] * absorbed.levels.J
-        return System(N.shape[0] - 1, absorbed, chunks, no_remainder(q_J, N.shape[0]), pattern.elimination)
-    C = sums_within(blocks, rows)
-    rows = rows.without_N()
-    rest = remainder(pattern.rest, blocks, absorbed, rows, C, pattern.penalty)
-    return System(N.shape[0] - 1, absorbed, (), rest, pattern.elimination)
-
-
-def exchanged(system: System, basis: FixedBasis, absorbing: Block | None) -> System:
-    """The system with the last column of N from this basis, whose other columns are the same."""
-    r = basis.N[-1:]
-    one, rows = absorb_nothing(r) if absorbing is None else absorb(absorbing, r)
-    V = np.concatenate([system.absorbed.levels.V[:-1], one.levels.V])
-    levels = Levels(one.levels.R, V, one.levels.multiplicity, one.levels.singular)
-    absorbed = system.absorbed.exchanged(levels, basis.N, rows.N)
-    if system.rest.m == 0:
-        return System(system.p, absorbed, merge(levels).chunks(), system.rest, system.elimination)
-    return System(system.p, absorbed, system.chunks, system.rest.with_response(rows.N), system.elimination)
 
 
 def describe(model: Model, blocks: tuple[Block, ...], pattern: ModelPattern, seconds: dict[str, float]) -> Engine:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from mme.engine.assembly import ModelPattern, Weighted, joined, pattern_of, plain, weighted
+from mme.engine.assembly import ModelPattern, Weighted, pattern_of, plain, weighted
+from mme.engine.cross_products import joined
 from mme.engine.plan import Plan
 from mme.engine.pls import System
 from mme.model.problem import Model

@@ -7,14 +7,18 @@ every later cross-product of order one, whatever the units of X and the size of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from mme.engine.centring import Centred, centred
+from mme.engine.long_rows import LongRows
+from mme.engine.sweep import Sweep
+from mme.numeric.kept import deferred
 from mme.numeric.lapack import cholesky, triangular_inverse
+from mme.numeric.limits import limits
 from mme.numeric.panels import panels
 from mme.numeric.rank import independent_columns
 from mme.residual.whitening import Whitening
@@ -35,18 +39,20 @@ class FixedBasis:
     """Whitened X[:, kept] = Q R, Q orthonormal; whitened y - X beta0 is r. ``N`` (p + 1, n) holds Q' and r.
 
     R and ``R_inverse`` are upper triangular, the latter to rounding: beta = R^-1 gamma. ``length`` is that of y,
-    whitened.
+    whitened, ``squares`` are r'r. N of many records is made of ``long`` when it is asked for as a whole.
     """
 
-    N: np.ndarray
     R: np.ndarray
     R_inverse: np.ndarray
     kept: np.ndarray
     beta0: np.ndarray
     length: float
+    squares: float
+    N: deferred[np.ndarray] = deferred()  # noqa: RUF009  a descriptor
+    long: LongRows | None = field(default=None, kw_only=True)
 
     @property
-    def sweep(self) -> Callable[[np.ndarray], np.ndarray] | None:
+    def sweep(self) -> Sweep | None:
         """Takes rows to what sparse columns of X leave of them; None where there are none."""
         return None
 
@@ -79,7 +85,10 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centre
 
     ``near`` is X :func:`centred`, where it is at hand.
     """
-    N, R, R_inverse, kept = orthonormal_columns(X, whiten, centred(X) if near is None else near)
+    near = centred(X) if near is None else near
+    if near.rows.size > limits().held_rows and (found := _long(X, y, whiten, near)) is not None:
+        return found
+    N, R, R_inverse, kept = orthonormal_columns(X, whiten, near)
     return _beside(N, R, R_inverse, kept, X, y, whiten)
 
 
@@ -87,14 +96,14 @@ def orthonormal_columns(
     X: np.ndarray, whiten: Whitening, near: Centred, sweep: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Q' with room for a row below it, R, R^-1 and the kept columns; ``sweep`` leaves of rows what is to be spanned."""
-    rows, moved = whiten(near.rows), near.moved
+    rows = whiten(near.rows)
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
     N, R, kept = _qr(rows if sweep is None else sweep(rows), length)
     R = R * length[kept]
-    R, R_inverse = _moved_back(N[:-1], R, {t: moved[j] for t, j in enumerate(kept.tolist()) if j in moved}, whiten)
+    R, R_inverse = _moved_back(R, near, kept, lambda t, where: N[:t] @ whiten(where[None, :])[0])
     if not near.stands:
-        if kept.size < len(rows) and set(moved) - set(kept.tolist()):  # X keeps the first of columns alike: this one
+        if kept.size < len(rows) and set(near.moved) - set(kept.tolist()):  # X keeps the first of columns alike
             return orthonormal_columns(X, whiten, centred(X, as_they_stand=True), sweep)
         assert near.order is not None
         kept = near.order[kept]
@@ -111,23 +120,53 @@ def _in_order(Q: np.ndarray, R: np.ndarray, R_inverse: np.ndarray, order: np.nda
 
 
 def _moved_back(
-    Q: np.ndarray, R: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.ndarray]], whiten: Whitening
+    R: np.ndarray, near: Centred, kept: np.ndarray, along: Callable[[int, np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """R and R^-1 of X from that of its columns near zero, Q R: with X = Q R M these are R M and M^-1 R^-1.
 
     Where x and x within a level are both far from zero, entries of R M have products of two distances, which cancel in
-    its inverse by rows; M^-1 R^-1 has one distance a product.
+    its inverse by rows; M^-1 R^-1 has one distance a product. ``along(t, s)`` is Q's for the first t columns of Q.
     """
     R_inverse = triangular_inverse(R)
+    moved = {t: near.moved[j] for t, j in enumerate(kept.tolist()) if j in near.moved}
     if not moved:
         return R, R_inverse
     M, size = np.eye(len(R)), np.linalg.norm(R, axis=0)
     for t, (_, mean, where) in moved.items():
-        along = Q[:t] @ whiten(where[None, :])[0]
-        weights = R_inverse[:t, :t] @ along
-        weights[np.abs(weights) * size[:t] < _NO_PART * np.linalg.norm(along)] = 0.0
+        part = along(t, where)
+        weights = R_inverse[:t, :t] @ part
+        weights[np.abs(weights) * size[:t] < _NO_PART * np.linalg.norm(part)] = 0.0
         M[:t, t] = mean * weights
     return R @ M, triangular_inverse(M) @ R_inverse
+
+
+def _long(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centred) -> FixedBasis | None:
+    """The basis of many records without N as a whole; None where it takes more than two passes of Cholesky."""
+    if whiten.structure is not None or not near.stands:
+        return None
+    rows, p = LongRows(near.rows, y, whiten.sqrt_weights), len(near.rows)
+    products = rows.products()
+    scale = np.sqrt(products.diagonal())
+    length, scale = scale[p], np.where(scale[:p] == 0.0, 1.0, scale[:p])
+    L = _well_conditioned(products[:p, :p], scale)
+    if L is None:
+        return None
+    rows = rows.turned((triangular_inverse(L.T) / scale[:, None]).T)
+    products = rows.products()
+    again = cholesky(products[:p, :p])[0].T
+    turn = triangular_inverse(again).T
+    gamma = turn @ products[:p, p]
+    rows = rows.turned(turn).less(gamma)
+    products = rows.products()
+    correction, squares = products[:p, p], float(products[p, p])
+    if squares < _LARGE_OFFSET**2 * length**2:
+        return None
+    made, kept = rows.less(correction), np.arange(p)
+    R, R_inverse = _moved_back(
+        (again @ L.T) * scale, near, kept, lambda t, where: made.times(whiten(where[None, :])[0])[:t]
+    )
+    beta0 = R_inverse @ gamma + R_inverse @ correction
+    return FixedBasis(R, R_inverse, kept, beta0, float(length), squares, made.whole, long=made)
 
 
 def _beside(
@@ -150,7 +189,7 @@ def _beside(
         r[:] = whiten(_exact_residual(X[:, kept], y, beta0)[None, :])[0]
     correction = Q @ r
     r -= correction @ Q
-    return FixedBasis(N, R, R_inverse, kept, beta0 + R_inverse @ correction, sqrt(length))
+    return FixedBasis(R, R_inverse, kept, beta0 + R_inverse @ correction, sqrt(length), float(r @ r), N)
 
 
 def _exact_residual(X: np.ndarray, y: np.ndarray, beta: np.ndarray) -> np.ndarray:
@@ -196,8 +235,8 @@ def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 def _by_cholesky(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Q' with room for a row below it, and R, by two passes of Cholesky; None where the first would have few digits."""
-    L, failed = cholesky((rows @ rows.T) / (length[:, None] * length))
-    if failed or L.diagonal().min(initial=1.0) <= _WELL_CONDITIONED:
+    L = _well_conditioned(rows @ rows.T, length)
+    if L is None:
         return None
     N = np.empty((len(rows) + 1, rows.shape[1]))
     Q = np.matmul((triangular_inverse(L.T) / length[:, None]).T, rows, out=N[:-1])
@@ -206,3 +245,9 @@ def _by_cholesky(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.n
     for panel in panels(rows.shape[1]):  # in place: there may be hundreds of long rows
         np.matmul(turn, Q[:, panel], out=Q[:, panel])
     return N, again @ L.T
+
+
+def _well_conditioned(products: np.ndarray, length: np.ndarray) -> np.ndarray | None:
+    """The Cholesky factor of X'X of columns divided by these lengths; None where it has few digits."""
+    L, failed = cholesky(products / (length[:, None] * length))
+    return None if failed or L.diagonal().min(initial=1.0) <= _WELL_CONDITIONED else L

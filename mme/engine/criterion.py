@@ -55,9 +55,9 @@ def _sum_of_terms(c: Constants, logdet_M: Any, logdet_X: Any, pwrss: Any, log_of
     return logdets + n * log(2.0 * pi * c.sigma**2) + pwrss / c.sigma**2
 
 
-def of_least_squares(constants: Constants, r: np.ndarray) -> float:
-    """The criterion where T = 0, from the OLS residuals r (n,): |M| |K| is one, X'V^-1 X that of least squares."""
-    return criterion(constants, -constants.logdet_K, 0.0, float(r @ r))
+def of_least_squares(constants: Constants, squares: float) -> float:
+    """The criterion where T = 0, from the OLS residuals r'r: |M| |K| is one, X'V^-1 X that of least squares."""
+    return criterion(constants, -constants.logdet_K, 0.0, squares)
 
 
 def residual_sd(constants: Constants, pwrss: float) -> float:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mme.engine.assembly import ModelPattern, conditioned, describe, exchanged, in_order, whitening_of
+from mme.engine.assembly import ModelPattern, conditioned, describe, in_order, whitening_of
 from mme.engine.at_phi import assembled
+from mme.engine.cross_products import exchanged
 from mme.engine.evaluated import EvaluatedModel
 from mme.engine.orthogonal import Spare
 from mme.engine.plan import Engine, Plan
@@ -33,7 +34,7 @@ class Objective(EvaluatedModel):
         """On the pattern of a neighbour, where it suits this phi, or on one of its own."""
         pattern, found, system, seconds = assembled(model, whitening_of(model, phi), known, plan)
         engine = partial(describe, model, found.blocks, pattern, seconds)
-        spare = Spare(in_order(found.blocks, pattern.plan.absorb), found.basis.N)
+        spare = Spare(in_order(found.blocks, pattern.plan.absorb), found.basis)
         return cls(model, phi, pattern, found, system, found.blocks, found.constants, spare, engine)
 
     def at(self, phi: np.ndarray) -> Objective:
@@ -80,7 +81,7 @@ class Objective(EvaluatedModel):
         started, whiten = perf_counter(), self.whitening
         basis = conditioned(model, lambda y: self.basis.with_response(model.X, y, whiten))
         between, system = perf_counter(), exchanged(self.system, basis, self.absorbing)
-        spare, made = Spare(in_order(self.blocks, self.plan.absorb), basis.N), replace(self.weighted, basis=basis)
+        spare, made = Spare(in_order(self.blocks, self.plan.absorb), basis), replace(self.weighted, basis=basis)
         seconds = dict.fromkeys(stages, 0.0)
         seconds[stages[0]] += between - started
         seconds[stages[1]] += perf_counter() - between

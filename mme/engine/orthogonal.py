@@ -27,6 +27,7 @@ from itertools import accumulate
 import numpy as np
 import scipy.sparse as sp
 
+from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block
 from mme.engine.level_factors import factor_levels
 from mme.engine.pls import Evaluation, Factors, System
@@ -48,13 +49,13 @@ class Orthogonal:
     R: np.ndarray
 
     @classmethod
-    def of(cls, blocks: tuple[Block, ...], N: np.ndarray) -> Orthogonal | None:
+    def of(cls, blocks: tuple[Block, ...], basis: FixedBasis) -> Orthogonal | None:
         """Compress the records; None where that, or an evaluation, would take too long."""
-        m, n = sum(block.J * block.q for block in blocks), N.shape[1]
-        width, most = m + len(N), limits().orthogonal_operations
+        m, n = sum(block.J * block.q for block in blocks), blocks[0].codes.shape[-1]
+        width, most = m + len(basis.R) + 1, limits().orthogonal_operations
         if n * width**2 > 10.0 * most or width**3 > most:
             return None
-        columns = np.hstack([*(_dense(block, n) for block in blocks), N.T])
+        columns = np.hstack([*(_dense(block, n) for block in blocks), basis.N.T])
         return cls(blocks, np.asarray(np.linalg.qr(columns, mode="r")))
 
     def triangle(self, T: list[np.ndarray], theta: np.ndarray, *, far: bool) -> tuple[float, np.ndarray]:
@@ -129,12 +130,12 @@ class Spare:
     """An evaluation by orthogonal factors alone, made when it is first asked for."""
 
     blocks: tuple[Block, ...]
-    N: np.ndarray
+    basis: FixedBasis
 
     @cached_property
     def orthogonal(self) -> Orthogonal | None:
         """The evaluation by orthogonal factors, for variances large against sigma^2; None for a large model."""
-        return Orthogonal.of(self.blocks, self.N)
+        return Orthogonal.of(self.blocks, self.basis)
 
     def is_far(self, T: list[np.ndarray]) -> bool:
         """Whether an entry of T of a block, (q, q) or of many theta, is too large for a Cholesky factor."""

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block
-from mme.engine.sweep import Sweep
 from mme.numeric.sums import coding
 
 # A column whose part outside X is below this share of it is within X: rounding of Q, and of the column's own digits.
@@ -26,17 +26,16 @@ _FIRST = 4096
 _HEAD = 64
 
 
-def within_X(block: Block, Q: np.ndarray, sweep: Sweep | None = None) -> tuple[Block, np.ndarray]:
-    """Which columns of a block (q,) lie within X for all levels; Q' (p, n) are the rows of an orthonormal basis.
-
-    X has the columns of ``sweep`` too, where it has many.
+def within_X(block: Block, basis: FixedBasis) -> tuple[Block, np.ndarray]:
+    """Which columns of a block (q,) lie within X for all levels.
 
     The J columns of Z_a are independent, so that no more than p of them are within p columns of X; where that may be,
     a random combination of them is in X, but for accidents of probability zero, only if they all are. Where columns of
     a term's axes lie within X together, and not one by one, the block is turned so that some do.
     """
     found = np.zeros(block.q, dtype=bool)
-    p = len(Q) + (0 if sweep is None else sweep.F.shape[1])
+    sweep = basis.sweep
+    p = len(basis.R) + (0 if sweep is None else sweep.F.shape[1])
     few = [_levels_at_most(block, a, p) for a in range(block.q)]
     if not any(few):
         return block, found
@@ -44,9 +43,9 @@ def within_X(block: Block, Q: np.ndarray, sweep: Sweep | None = None) -> tuple[B
     for at in block.column_slices:
         among = np.arange(at.start, at.stop)[np.array(few[at])]
         if among.size and (block.C is None or block.by_column):
-            found[among] = [_left(block, [a], Q, sweep)[1][0] <= _WITHIN for a in among.tolist()]
+            found[among] = [_left(block, [a], basis)[1][0] <= _WITHIN for a in among.tolist()]
         elif among.size:
-            directions, sizes = _left(block, among.tolist(), Q, sweep)
+            directions, sizes = _left(block, among.tolist(), basis)
             within = directions[:, sizes <= _WITHIN]
             share = np.einsum("ij,ij->i", within, within)
             if np.minimum(share, 1.0 - share).max() > _ALIGNED:
@@ -65,9 +64,9 @@ def held_within(block: Block, found: np.ndarray) -> np.ndarray:
     return outside <= (_EXACT if block.turn is None else _ALIGNED) * np.linalg.norm(parts, axis=1)
 
 
-def _left(block: Block, columns: list[int], Q: np.ndarray, sweep: Sweep | None) -> tuple[np.ndarray, np.ndarray]:
+def _left(block: Block, columns: list[int], basis: FixedBasis) -> tuple[np.ndarray, np.ndarray]:
     """Directions c (columns, columns) of combinations sum_a c_a Z_a, and the share of each (columns,) that X leaves."""
-    rng = np.random.default_rng(0)
+    rng, Q, sweep = np.random.default_rng(0), basis.N[:-1], basis.sweep
     draws = [rng.standard_normal(block.J) for _ in range(1 if len(columns) == 1 else 2)]
     Z = np.array([[along(block, a, x) for x in draws] for a in columns])
     size = np.sqrt(np.einsum("axn,axn->a", Z, Z))

@@ -71,7 +71,7 @@ def whitened(of: WideX, whiten: Whitening) -> sp.csc_array:
     return sp.csc_array((of.F.data * whiten.sqrt_weights[of.F.indices], of.F.indices, of.F.indptr), shape=of.F.shape)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class WideBasis(FixedBasis):
     """The basis of D less its part along F; ``kept`` are the columns of both among those of X.
 
@@ -111,7 +111,7 @@ class WideBasis(FixedBasis):
     def with_response(self, X: np.ndarray, y: np.ndarray, whiten: Whitening) -> FixedBasis:
         """The same columns beside the OLS residual of another response."""
         dense = np.setdiff1d(self.kept, self.wide.sparse_at)
-        return _beside(self.wide, self.sparse, (self.N.copy(), self.R, self.R_inverse, dense), self.C, y, whiten)
+        return _beside(self.wide, self.sparse, (np.array(self.N), self.R, self.R_inverse, dense), self.C, y, whiten)
 
 
 def wide_basis(of: WideX, F: sp.csc_array, y: np.ndarray, whiten: Whitening) -> WideBasis:
@@ -143,5 +143,5 @@ def _beside(
     N[-1] = r
     places = np.concatenate([dense_at, of.sparse_at])
     order = np.argsort(places)
-    length = float(np.linalg.norm(white))
-    return WideBasis(N, R, R_inverse, places[order], R_inverse @ gamma, length, of, sweep, order, C, c[:, 0])
+    given = R, R_inverse, places[order], R_inverse @ gamma, float(np.linalg.norm(white)), float(r @ r), N
+    return WideBasis(*given, wide=of, sparse=sweep, order=order, C=C, c=c[:, 0])

@@ -69,8 +69,7 @@ def asks_for_sigma(model: Model) -> bool:
 
 def _by_least_squares(objective: Objective) -> float:
     """Logarithm of the residual standard deviation of least squares."""
-    r = objective.basis.r
-    return log(sqrt(float(r @ r) / objective.constants.n_effective))
+    return log(sqrt(objective.basis.squares / objective.constants.n_effective))
 
 
 def _at(objective: Objective, sigma: float) -> Objective:

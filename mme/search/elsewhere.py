@@ -102,7 +102,7 @@ def elsewhere(objective: Objective, parameters: np.ndarray, value: float, begun:
     """
     model, k = objective.model, objective.model.k
     theta, phi = parameters[:k], parameters[k:]
-    if phi.size or of_least_squares(objective.constants, objective.basis.r) < value:
+    if phi.size or of_least_squares(objective.constants, objective.basis.squares) < value:
         nothing = (part.nothing(piece) for part, piece in zip(model.structures, model.split(theta), strict=True))
         yield np.concatenate([*nothing, phi])
     if begun.agreed:

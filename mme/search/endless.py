@@ -51,7 +51,7 @@ def endless_of(joint: Joint, searched: Searched) -> Endless | None:
 def can_fit_any_response(objective: Objective) -> bool:
     """Whether there are as many effects as records, so that the criterion may have no bound for any response."""
     effects = sum(block.J * block.q for block in objective.blocks)
-    return effects + len(objective.basis.N) - 1 >= objective.model.n_records
+    return effects + len(objective.basis.R) >= objective.model.n_records
 
 
 def value_of(joint: Joint, searched: Searched, x: np.ndarray) -> float:
@@ -71,5 +71,5 @@ def _residual_share(joint: Joint, parameters: np.ndarray) -> float:
     """Sigma as a share of the residual standard deviation of least squares."""
     objective = joint.latest
     squares = pwrss(objective.contrasts(parameters[: joint.model.k])[1])
-    r = objective.basis.r
-    return sqrt(max(squares, 0.0) / float(r @ r)) if r.any() else 1.0
+    of_least_squares = objective.basis.squares
+    return sqrt(max(squares, 0.0) / of_least_squares) if of_least_squares else 1.0

@@ -65,7 +65,7 @@ class Sought:
         k = int(self.searched.free.sum())
         if self.joint.latest.phi.size or not self.joint.latest.stacks(1 + 2 * k + k * (k - 1) // 2):
             return None
-        return of_least_squares(self.joint.latest.constants, self.joint.latest.basis.r)
+        return of_least_squares(self.joint.latest.constants, self.joint.latest.basis.squares)
 
     def many(self, points: np.ndarray) -> np.ndarray:
         """The criterion (S,) at points (S, k): all at once where they have one phi."""

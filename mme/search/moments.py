@@ -68,8 +68,7 @@ def _repeated(objective: Objective, blocks: list[WeightedLevels]) -> list[bool]:
 
 def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]) -> float:
     """Sigma^2 from what all repeated blocks together leave of r, by sweeping them out in turn (backfitting)."""
-    r, n = objective.basis.r, objective.model.n_records
-    total = float(r @ r)
+    total, n = objective.basis.squares, objective.model.n_records
     among, freedom, left = objective.once(_freedom, blocks, repeated)
     explained = [float(np.vdot(blocks[b].levels.V, blocks[b].levels.V)) for b in among]
     smallest = min([total / n, *[(total - one) / own for one, own in zip(explained, freedom, strict=True)]])

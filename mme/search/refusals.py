@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 
 from mme.engine.objective import Objective
@@ -38,10 +40,10 @@ def check_columns(model: Model) -> None:
 
 def check_sigma_within_reach(objective: Objective) -> None:
     """Refuse a given sigma beside which the residuals of least squares are so large that theta has no digits."""
-    sigma, r = objective.model.sigma, objective.basis.r
+    sigma, squares = objective.model.sigma, objective.basis.squares
     if sigma is None:
         return
-    spread = float(np.sqrt(np.mean(r**2)))
+    spread = sqrt(squares / objective.model.n)
     if spread > _FINEST * sigma:
         raise MMEError(
             f"sigma was given as {sigma:.3g}, and the residuals about the fixed effects are of size {spread:.3g}: so "
@@ -71,7 +73,7 @@ def require_residuals(objective: Objective, minimum: Minimum, found: np.ndarray,
 
 def _has_residuals(objective: Objective, minimum: Minimum, found: np.ndarray) -> bool:
     try:
-        share = Estimates(objective, found).sigma / np.sqrt(np.mean(objective.basis.r**2))
+        share = Estimates(objective, found).sigma / sqrt(objective.basis.squares / objective.model.n)
     except MMEError:
         return False
     if share > 1e-6:

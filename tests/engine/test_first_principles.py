@@ -14,12 +14,14 @@ from wide import SPARSE, Records, sparse
 
 import mme
 from mme.derivatives.slopes import criterion_slopes
+from mme.engine.basis import orthonormalise
 from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
 from mme.engine.span import within_X
 from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
 from mme.residual import AR1, CompoundSymmetry, Heterogeneous, bind
+from mme.residual.whitening import Whitening
 
 
 def line(n: int, seed: int = 1) -> np.ndarray:
@@ -182,14 +184,14 @@ def test_without_random_effects_the_criterion_is_that_of_the_normal_linear_model
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "no random term"])
 def test_where_all_variances_are_zero_the_criterion_is_that_of_least_squares(name):
     f = objective(PROBLEMS[name])
-    assert of_least_squares(f.constants, f.basis.r) == pytest.approx(f(np.zeros(f.model.k)), abs=1e-9)
+    assert of_least_squares(f.constants, f.basis.squares) == pytest.approx(f(np.zeros(f.model.k)), abs=1e-9)
 
 
 def test_where_the_variance_of_related_levels_is_zero_the_criterion_is_that_of_least_squares():
     A = np.cov(np.random.default_rng(6).normal(size=(6, 20))) + 0.2 * np.eye(6)
     term = mme.Term(np.arange(N) % 6, name="g", relationship=mme.Relationship(covariance=A, levels=range(6)))
     f = mme.objective(PROBLEMS["intercepts"].y, line(N), [term])
-    assert of_least_squares(f.constants, f.basis.r) == pytest.approx(f([0.0]), abs=1e-9)
+    assert of_least_squares(f.constants, f.basis.squares) == pytest.approx(f([0.0]), abs=1e-9)
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.4, 3.0])
@@ -359,9 +361,8 @@ def test_slopes_of_the_two_levels_that_have_them_lie_within_an_X_that_has_these_
     X = np.column_stack([np.ones(400), x * (groups == 0), x * (groups == 1)])
     y = np.random.default_rng(8).normal(size=400)
     block = Objective.of(build_model(y, X, [mme.Term(groups, x[:, None])])).blocks
-    Q = np.linalg.qr(X)[0].T
-    assert within_X(block[0], Q)[1].tolist() == [True]
-    assert within_X(block[0], Q[:2])[1].tolist() == [False]
+    assert within_X(block[0], orthonormalise(X, y, Whitening()))[1].tolist() == [True]
+    assert within_X(block[0], orthonormalise(X[:, :2], y, Whitening()))[1].tolist() == [False]
 
 
 @pytest.mark.parametrize(("share", "inside"), [(1e-11, True), (1e-7, False)])
@@ -374,4 +375,4 @@ def test_a_slope_lies_within_X_by_the_share_of_it_that_X_leaves_not_by_its_size(
     X = np.column_stack([np.ones(n), slopes_of + share * np.outer(apart, [np.linalg.norm(x), 0.0])])
     y = np.random.default_rng(8).normal(size=n)
     block = Objective.of(build_model(y, X, [mme.Term(groups, x[:, None])])).blocks
-    assert within_X(block[0], np.linalg.qr(X)[0].T)[1].tolist() == [inside]
+    assert within_X(block[0], orthonormalise(X, y, Whitening()))[1].tolist() == [inside]

@@ -1,0 +1,54 @@
+"""Cross-products of Z and N = [X y] on the pattern of a model, absorbing the block of its plan."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mme.engine.absorption import Absorbed, Levels, absorb, absorb_nothing, merge
+from mme.engine.assembly import ModelPattern, Weighted, split
+from mme.engine.basis import FixedBasis
+from mme.engine.blocks import Block
+from mme.engine.long_levels import absorb_long
+from mme.engine.pls import System
+from mme.engine.remainder import no_remainder, remainder, sums_within
+
+# Columns of a term up to which it is absorbed in passes over panels of records: each takes what it has anew.
+_IN_PASSES = 4
+
+
+def joined(pattern: ModelPattern, made: Weighted) -> System:
+    """Cross-products of Z and N = [X y] on the pattern, absorbing the block of the plan."""
+    blocks, absorbing = split(made.blocks, pattern.plan.absorb)
+    long = made.basis.long
+    if pattern.rest is None and absorbing is not None and long is not None and _goes_in_passes(absorbing):
+        return _of_levels(absorb_long(absorbing, long), pattern)
+    N = made.basis.N
+    absorbed, rows = absorb_nothing(N) if absorbing is None else absorb(absorbing, N)
+    if pattern.rest is None:
+        return _of_levels(absorbed, pattern)
+    C = sums_within(blocks, rows)
+    rows = rows.without_N()
+    rest = remainder(pattern.rest, blocks, absorbed, rows, C, pattern.penalty)
+    return System(N.shape[0] - 1, absorbed, (), rest, pattern.elimination)
+
+
+def _goes_in_passes(block: Block) -> bool:
+    return block.q <= _IN_PASSES and not block.is_spherical
+
+
+def _of_levels(absorbed: Absorbed, pattern: ModelPattern) -> System:
+    """The system of levels beside which nothing else is random."""
+    (m, q, J), chunks = absorbed.levels.V.shape, merge(absorbed.levels).chunks()
+    return System(m - 1, absorbed, chunks, no_remainder(q * J, m), pattern.elimination)
+
+
+def exchanged(system: System, basis: FixedBasis, absorbing: Block | None) -> System:
+    """The system with the last column of N from this basis, whose other columns are the same."""
+    r = basis.N[-1:]
+    one, rows = absorb_nothing(r) if absorbing is None else absorb(absorbing, r)
+    V = np.concatenate([system.absorbed.levels.V[:-1], one.levels.V])
+    levels = Levels(one.levels.R, V, one.levels.multiplicity, one.levels.singular)
+    absorbed = system.absorbed.exchanged(levels, basis.N, rows.N)
+    if system.rest.m == 0:
+        return System(system.p, absorbed, merge(levels).chunks(), system.rest, system.elimination)
+    return System(system.p, absorbed, system.chunks, system.rest.with_response(rows.N), system.elimination)
