@@ -18,6 +18,7 @@ from mme.diagnosis.checks import (
 from mme.diagnosis.dispersion import reference
 from mme.diagnosis.findings import Diagnosis, Finding
 from mme.fitted.generalised import GeneralisedFitted
+from mme.generalised.verdict import at_limits, held_by_link
 from mme.results.generalised_notes import generalised_boundary
 
 # Records of a level, on average, below which Laplace's approximation is off where answers are 0 and 1.
@@ -79,11 +80,19 @@ def _singular(fit: GeneralisedFitted) -> Iterator[Finding]:
 
 
 def _bound(fit: GeneralisedFitted) -> Iterator[Finding]:
-    """Records that the link holds."""
-    if fit.optimum.bound:
+    """Parameters that ended at a limit, and records that the link holds."""
+    if limits := at_limits(fit.problem, fit.searched):
+        yield Finding(
+            "at its limit",
+            f"The likelihood is highest with {', '.join(limits)}.",
+            "A valid estimate at the end of the model. It has no standard error; those of the others are with it held.",
+            "nothing has to be done, or take the model that it is: no correlation for a range of zero, one effect for "
+            "an infinite range, Poisson for an infinite size.",
+        )
+    if held := held_by_link(fit.problem, fit.searched):
         yield Finding(
             "bound of the link",
-            f"At its bound: {fit.optimum.bound}.",
+            f"At its bound: {', '.join(held)}.",
             "Estimates are the best ones within the range of the link; standard errors are those with these records "
             "held there, and normal intervals can be poor.",
             "the log link has no such bound.",

@@ -20,16 +20,21 @@ _FAR, _PLACES, _NOTHING = 7.0, np.arange(8.0, 31.0, 2.0), 1e-6
 _NOWHERE = 100.0
 # A step of one in the logarithm of a range that changes the criterion by less shows that it is at its end.
 _FLAT = 1e-4
+# Steps outwards after which it is asked again, and changes of the criterion that are none.
+_OUTWARDS, _SAME = (0.5, 3.0), 1e-9
 # What the criterion may be above that of the search, whose digits can be lost there.
 _ROUNDING = 1e-2
 
 
 def held_where_flat(criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray) -> Descent[CriterionAt]:
-    """The optimum with parameters of relationships held where a range far out makes no difference any more.
+    """The optimum with parameters of relationships held where a range further out makes no difference any more.
 
-    There K^-1 loses its digits, and slopes are rounding. ``free`` is told.
+    Far out K^-1 loses its digits, and slopes are rounding. ``free`` is told.
     """
     for j in relationship_parameters(criterion.problem):
+        if free[j] and _is_at_its_end(criterion, descent, j):
+            free[j] = False
+            descent = descended(criterion, descent.x, descent.at, free)
         if descent.promised <= TOLERANCE or not free[j] or not _FAR < abs(descent.x[j]) < _NOWHERE:
             continue
         nearer = descent.x.copy()
@@ -41,6 +46,17 @@ def held_where_flat(criterion: Criterion, descent: Descent[CriterionAt], free: n
             descent = descended(criterion, descent.x, descent.at, free)
     criterion.keep(descent.at)
     return descent
+
+
+def _is_at_its_end(criterion: Criterion, descent: Descent[CriterionAt], j: int) -> bool:
+    """Whether the criterion stays what it is however much further out the logarithm of a range is."""
+    for step in _OUTWARDS:
+        further = descent.x.copy()
+        further[j] += np.copysign(step, further[j])
+        at = criterion.at(criterion.point(further))
+        if at is None or not abs(at.value - descent.at.value) < _SAME:
+            return False
+    return True
 
 
 def relationship_parameters(problem: Problem) -> list[int]:

@@ -12,6 +12,7 @@ from mme.generalised.criterion import Criterion, CriterionAt
 from mme.generalised.descent import descended, found_by_values
 from mme.generalised.far_parameters import held_at_limits, held_where_flat
 from mme.generalised.fold import is_fold
+from mme.generalised.idle import idle
 from mme.generalised.laplace import Laplace, Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import require_quadrature
@@ -87,7 +88,8 @@ def search(
         descent = descended(criterion, point.x, at, free)
         return SearchEnd(criterion, descent.at.laplace, descent, free, given=True)
     if by_values:
-        return SearchEnd(criterion, (found := found_by_values(criterion, point.x, at, free)).at.laplace, found, free)
+        found = found_by_values(criterion, point.x, at, free)
+        return _without_idle(SearchEnd(criterion, found.at.laplace, found, free))
     descent = _beyond_fold(criterion, descended(criterion, point.x, at, free), free)
     if first is None:
         descent = _from_elsewhere(criterion, descent, point, free)
@@ -214,7 +216,7 @@ def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np
     model = criterion.problem.model
     size = np.append(criterion.problem.sizes(), np.zeros(free.size - model.k))
     for j, bound in nearly_zero(model.diagonal):
-        if not free[j] or abs(descent.x[j]) * size[j] > bound or _is_relationship(criterion, j):
+        if not free[j] or abs(descent.x[j]) * size[j] > bound or _is_any_number(criterion, j):
             continue
         x = descent.x.copy()
         x[j] = 0.0
@@ -225,7 +227,17 @@ def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np
         free[j] = False
         criterion.keep(at)
         descent = descended(criterion, x, at, free, descent.inverse[np.ix_(kept, kept)])
-    return SearchEnd(criterion, descent.at.laplace, descent, free)
+    return _without_idle(SearchEnd(criterion, descent.at.laplace, descent, free))
+
+
+def _without_idle(end: SearchEnd) -> SearchEnd:
+    """The same end, with parameters held of which nothing depends there: they have no curvature."""
+    k = end.criterion.problem.model.k
+    searched = np.flatnonzero(end.free)
+    kept = ~np.append(idle(end.criterion.problem, end.descent.x[:k]), np.zeros(end.free.size - k, dtype=bool))[searched]
+    end.free[searched] = kept
+    inverse, gradient = end.descent.inverse[np.ix_(kept, kept)], end.descent.gradient[kept]
+    return replace(end, descent=replace(end.descent, inverse=inverse, gradient=gradient))
 
 
 def nearly_zero(diagonal: np.ndarray) -> list[tuple[int, float]]:
@@ -234,8 +246,10 @@ def nearly_zero(diagonal: np.ndarray) -> list[tuple[int, float]]:
     return [*((j, _SMALL) for j in variances), *((j, _NOTHING) for j in others)]
 
 
-def _is_relationship(criterion: Criterion, j: int) -> bool:
-    """Whether an entry of theta is a parameter of a relationship, of which zero is nothing special."""
+def _is_any_number(criterion: Criterion, j: int) -> bool:
+    """Whether zero is a number like others to an entry of theta: a correlation of a word's own, a range."""
+    if criterion.problem.model.diagonal[j]:
+        return False
     for block in criterion.problem.blocks:
         for part, thetas in zip(block.structures, block.theta_slices, strict=True):
             if thetas.start <= j < thetas.stop:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mme.generalised.far_parameters import relationship_parameters
 from mme.generalised.fold import is_fold, of_fold
+from mme.generalised.idle import idle
 from mme.generalised.problem import Problem
 from mme.generalised.search import GAIN, SearchEnd
 from mme.generalised.separation import of_pure_levels, pure_levels, sentence, separation
@@ -90,7 +91,7 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
         edge &= problem.free
     names = tuple(model.theta_names[j] for j in np.flatnonzero(edge).tolist())
     promised = found.descent.promised
-    bound = ", ".join([*_limits(problem, found), *_bound(problem, found)])
+    bound = ", ".join([*at_limits(problem, found), *held_by_link(problem, found)])
     word = "minimum on the boundary" if names or bound else "minimum"
     word = "given" if found.given else "flat" if flat is not None else word
     apart = separation(found.at, converged=promised <= GAIN)
@@ -124,19 +125,20 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     )
 
 
-def _limits(problem: Problem, found: SearchEnd) -> list[str]:
+def at_limits(problem: Problem, found: SearchEnd) -> list[str]:
     """Which parameters of the family, and of relationships, are at their limit."""
     tau, names = found.at.at.tau, problem.family.parameter_names(problem.data)
-    held = np.flatnonzero(~found.free[found.free.size - tau.size :]).tolist()
+    of_family = np.flatnonzero(~found.free[found.free.size - tau.size :]).tolist()
     values = np.ravel(problem.family.natural(tau))
-    said = [(names[j], values[j] < 1.0) for j in held]
+    said = [(names[j], values[j] < 1.0) for j in of_family]
     if not found.given:
-        of_terms = [j for j in relationship_parameters(problem) if not found.free[j]]
+        held = ~found.free[: problem.model.k] & ~idle(problem, found.at.at.theta)
+        of_terms = [j for j in relationship_parameters(problem) if held[j]]
         said += [(problem.model.theta_names[j], found.at.at.theta[j] < 0.0) for j in of_terms]
     return [f"{name} at its limit ({'zero' if zero else 'infinity'})" for name, zero in said]
 
 
-def _bound(problem: Problem, found: SearchEnd) -> list[str]:
+def held_by_link(problem: Problem, found: SearchEnd) -> list[str]:
     """Which records the link holds, where it holds some."""
     wall, different = found.criterion.wall, found.criterion.different
     held = np.empty(0) if wall is None else wall.at_bound(found.descent.at.curved.mode.eta)

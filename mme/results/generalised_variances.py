@@ -22,7 +22,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 
 def errors_of(fit: GeneralisedFitted, f: Function) -> np.ndarray:
-    """Standard errors (m,) of f(psi); NaN where the Hessian is not positive definite."""
+    """Standard errors (m,) of f(psi); NaN for what is held, and where the Hessian is not positive definite."""
     cov, free, psi = fit.estimates.parameter_cov, np.flatnonzero(fit.searched.free), fit.searched.at.at.x
     if cov is None:
         return np.full(f(psi).size, np.nan)
@@ -33,7 +33,7 @@ def errors_of(fit: GeneralisedFitted, f: Function) -> np.ndarray:
         return f(moved)
 
     J = jacobian(of_free, psi[free], np.sqrt(cov.diagonal()))
-    return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", J, cov, J)))
+    return np.where(J.any(axis=1), np.sqrt(np.einsum("ij,jk,ik->i", J, cov, J)), np.nan)
 
 
 def bounded_errors(
