@@ -116,6 +116,11 @@ class GStructure(ABC):
         """How far off a start may be (k,), from what is known of the standard deviations of the columns."""
         return self.per_row(of_columns, of_others)
 
+    @property
+    def one_scale(self) -> bool:
+        """Whether one standard deviation is that of all columns."""
+        return False
+
     # -- natural parameters: what is reported, profiled and bootstrapped -----------------------------------------------
 
     @property

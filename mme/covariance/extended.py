@@ -73,6 +73,11 @@ class Extended(GStructure):
         return out
 
     @property
+    def one_scale(self) -> bool:
+        """Whether one standard deviation is that of all columns."""
+        return self.inner.one_scale
+
+    @property
     def is_even(self) -> bool:
         """Whether standard deviations stand in T T' as their squares alone."""
         return self.inner.is_even

@@ -144,6 +144,11 @@ class Patterned(GStructure):
         return (*sd, f"{term}.rho") if self.k > self.n_sd else sd
 
     @property
+    def one_scale(self) -> bool:
+        """Whether the columns have one standard deviation."""
+        return self.homogeneous
+
+    @property
     def kind(self) -> str:
         """The word for it."""
         own = (self.pattern, self.homogeneous)
@@ -153,6 +158,11 @@ class Patterned(GStructure):
     def is_spherical(self) -> bool:
         """Without correlations, of one standard deviation."""
         return self.pattern == "diagonal" and self.homogeneous
+
+    @property
+    def additive(self) -> bool:  # type: ignore[override]
+        """Without correlations T T' is linear in the variances."""
+        return self.pattern == "diagonal"
 
     @property
     def is_cone(self) -> bool:

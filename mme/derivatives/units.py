@@ -5,7 +5,8 @@ rho = max_g (D_g)_aa^-1/2 off for an entry in row a of T, where
 
     D_g = Z_g'(I + Z_g H Z_g')^-1 Z_g,        H = T T'                                                              (D)
 
-is what the records of level g tell about its effects.
+is what the records of level g tell about its effects. A standard deviation that all columns share moves all of them,
+along the direction of which the records tell most: rho = max_g (largest eigenvalue of D_g)^-1/2.
 """
 
 from __future__ import annotations
@@ -16,14 +17,28 @@ import scipy.sparse as sp
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 
+# Columns from which on one eigenvalue alone is sought.
+_LARGE = 300
+
 
 def natural_units(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Rho for each entry of theta (k,)."""
     rho = []
     for part, D in zip(objective.model.structures, level_information(objective, theta), strict=True):
         most = np.einsum("gaa->ga", D).max(axis=0)
+        if part.one_scale:
+            most[:] = largest_eigenvalue(D)
         rho.append(part.per_row(np.where(most > 0.0, most, 1.0) ** -0.5, 1.0))
     return np.concatenate([np.zeros(0), *rho])
+
+
+def largest_eigenvalue(D: np.ndarray) -> float:
+    """That of all of these symmetric matrices (J, q, q); of a single large one to a hundredth."""
+    if len(D) > 1 or D.shape[1] < _LARGE:
+        return float(np.linalg.eigvalsh(D).max())
+    from scipy.sparse.linalg import eigsh
+
+    return float(eigsh(D[0], k=1, tol=1e-2, return_eigenvectors=False).item())
 
 
 def level_information(objective: Objective, theta: np.ndarray) -> list[np.ndarray]:

@@ -25,7 +25,7 @@ from mme.derivatives.estimated import Estimated
 from mme.derivatives.information import Direction, Information, information
 from mme.derivatives.observed import observed
 from mme.derivatives.slopes import slopes_by_theta
-from mme.derivatives.units import level_information, natural_units
+from mme.derivatives.units import largest_eigenvalue, level_information, natural_units
 from mme.engine.objective import Objective
 from mme.engine.pls import half_covariance
 from mme.errors import MMEError
@@ -282,7 +282,7 @@ def _directions(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, li
             )
         for F, coordinate in zip(*found, strict=True):
             # No eigenvalue of V^-1 Z (I (x) F F') Z' exceeds the largest of F'D_g F (D).
-            largest = float(np.linalg.eigvalsh(F.T @ information[t] @ F).max())
+            largest = largest_eigenvalue(F.T @ information[t] @ F)
             x.append(float(coordinate) * largest)
             directions.append(_Direction(t, F / np.sqrt(largest)))
     return np.array(x), directions

@@ -22,6 +22,9 @@ def edges(model: Model, theta: np.ndarray, size: np.ndarray) -> list[str]:
     for t, (term, T, (edge, zero)) in enumerate(parts):
         if (kept := model.coefficients(t)) is not None:
             edge = edge & np.isin(np.arange(edge.size), kept)
+        if edge.size > 1 and edge.all() and zero.all() and model.structures[t].one_scale:
+            found.append(f"the variance of {term.name} is zero")
+            continue
         for i in np.flatnonzero(edge).tolist():
             earlier = [j for j in range(i) if not zero[j]]
             if zero[i] or not earlier:

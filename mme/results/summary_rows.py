@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # A correlation matrix of more fixed effects than this does not fit on a line.
 _MOST_CORRELATIONS = 12
 # Coefficients of one variance beyond which a row says how many there are.
-_MOST_COEFFICIENTS = 6
+_MOST_COEFFICIENTS = 3
 # Parameters of a residual structure beyond which a summary is no place for them.
 _MOST_PARAMETERS = 8
 # Fixed effects of a wide X that have a row.

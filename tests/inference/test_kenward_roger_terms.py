@@ -29,7 +29,6 @@ EYE = np.eye(TIMES)
 COVARIANCES = {  # by variances, correlations, ranges, loadings
     "ar1(0 + f | g)": lambda x: SAME * (E @ (x[0] * x[1] ** LAGS) @ E.T),
     "cs(0 + f | g, hom = TRUE)": lambda x: SAME * (E @ (x[0] * ((1 - x[1]) * EYE + x[1])) @ E.T),
-    "id(f):g": lambda x: SAME * x[0] * (E @ E.T),
     "ou(t | g)": lambda x: SAME * x[0] * np.exp(-APART / x[1]),
     "fa(0 + f | g, k = 1)": lambda x: SAME * (E @ (np.outer(x[:4], x[:4]) + np.diag(x[4:8])) @ E.T),
 }
@@ -72,6 +71,12 @@ def test_standard_errors_and_degrees_of_freedom_are_those_of_the_definition(text
     se, df = dense(lambda x: COVARIANCES[text](x) + x[-1] * np.eye(len(DATA)), parameters)
     np.testing.assert_allclose(table["se"], se, rtol=3e-6)
     np.testing.assert_allclose(table["df"], df, rtol=3e-5)
+
+
+@pytest.mark.parametrize("ddf", ["kenward-roger", "satterthwaite"])
+def test_one_variance_of_all_coefficients_is_an_interaction_with_the_factor(ddf):
+    one, other = (mme.lmer(f"y ~ arm + t + {bar}", DATA).coefficients(ddf=ddf) for bar in ("id(f):g", "(1 | f:g)"))
+    np.testing.assert_allclose(one[["se", "df"]], other[["se", "df"]], rtol=1e-5)
 
 
 def test_without_the_second_order_term_the_standard_errors_are_others():
