@@ -92,6 +92,13 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centre
     return _beside(N, R, R_inverse, kept, X, y, whiten)
 
 
+def orthonormal_basis(X: np.ndarray) -> FixedBasis:
+    """That of columns that stand beside no response: y and r are zero."""
+    N, R, R_inverse, kept = orthonormal_columns(X, Whitening(), centred(X))
+    N[-1] = 0.0
+    return FixedBasis(R, R_inverse, kept, np.zeros(kept.size), 0.0, 0.0, N)
+
+
 def orthonormal_columns(
     X: np.ndarray, whiten: Whitening, near: Centred, sweep: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

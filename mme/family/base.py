@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+# Where eta is as good as infinite, and -log f of weight one there, at most: the bound of log f is a probability of one.
+_FAR, _BOUND = 300.0, 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Observed:
@@ -192,6 +195,14 @@ class Family(ABC):
     def endless(self) -> Family:
         """The family whose log f goes on past the end of eta where it can."""
         return self
+
+    def sides(self, data: Observed, tau: np.ndarray) -> np.ndarray:
+        """Where log f of each record (n,) has its bound: 1 at infinity, -1 at minus infinity, 0 in between."""
+        with np.errstate(all="ignore"):
+            high, low = (self.at(data, np.full(data.n, end), tau) for end in (_FAR, -_FAR))
+            up = (high.slope >= 0.0) & (np.abs(high.value) <= _BOUND * data.weights)
+            down = (low.slope <= 0.0) & (np.abs(low.value) <= _BOUND * data.weights)
+        return up.astype(int) - down.astype(int)
 
     def size_of(self, tau: np.ndarray) -> float:
         """The k of :mod:`mme.family.point`; one where the family has none."""

@@ -109,6 +109,11 @@ class Binomial(Family):
         below = np.where(s > 0.0, betainc(f + 1.0, np.maximum(s, 1e-300), at.q), 0.0)
         return below, np.where(f > 0.0, betainc(np.maximum(f, 1e-300), s + 1.0, at.q), 1.0)
 
+    def sides(self, data: Observed, tau: np.ndarray) -> np.ndarray:
+        """Where all trials are successes, or all are failures."""
+        successes, failures = both(data)
+        return (failures == 0.0).astype(int) - (successes == 0.0).astype(int)
+
     def deviance(self, data: Observed, eta: np.ndarray, tau: np.ndarray) -> np.ndarray:
         """2 s log(y/p) + 2 f log((1 - y)/q)."""
         density = BinomialDensity(self, data, self.probability(eta))

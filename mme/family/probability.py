@@ -62,6 +62,8 @@ class Logit(Probability):
 
     @kept
     def _far(self) -> bool:
+        if float(np.vdot(self.eta, self.eta)) <= _FAR**2:
+            return False
         return bool(self.eta.max(initial=0.0) > _FAR or self.eta.min(initial=0.0) < -_FAR)
 
     @kept

@@ -23,7 +23,7 @@ _SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 1
 
 
 def remainder(x: np.ndarray, order: int = 0) -> np.ndarray:
-    """S(x) (n,), or its derivative of an order up to three, for x > 0.
+    """S(x), or its derivative of an order up to three, for x > 0.
 
     digamma(x) = log x - 1/(2 x) + S'(x), trigamma(x) = 1/x + 1/(2 x^2) + S''(x).
 
@@ -65,7 +65,8 @@ def log_choose(n: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     out = np.zeros(n.shape)
     inner = (a > 0.0) & (b > 0.0)
     n, a, b = n[inner], a[inner], b[inner]
-    out[inner] = remainder(n) - remainder(a) - remainder(b) + 0.5 * (np.log(n / a) - np.log(b) - LOG_2PI)
+    of_n, of_a, of_b = remainder(np.array([n, a, b]))
+    out[inner] = of_n - of_a - of_b + 0.5 * (np.log(n / a) - np.log(b) - LOG_2PI)
     return out
 
 

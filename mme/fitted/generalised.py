@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from mme.generalised.problem import Problem
 from mme.generalised.search import SearchEnd
 from mme.generalised.verdict import JointOptimum
 from mme.model.problem import Model
+from mme.numeric.kept import kept
 from mme.search.progress import Progress
 from mme.tables.rows import Rows
 
@@ -87,17 +87,17 @@ class GeneralisedFitted(Record):
         """Orthonormal basis of X, and which of its columns are kept."""
         return self.problem.basis
 
-    @cached_property
+    @kept
     def aliasing(self) -> Aliasing:
         """What the columns left out are made of, among the records that count."""
         return self.problem.aliasing
 
-    @cached_property
+    @kept
     def estimates(self) -> GeneralisedEstimates:
         """The numbers behind the tables, as plain arrays."""
         return GeneralisedEstimates(self.problem, self.searched)
 
-    @cached_property
+    @kept
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by (theta, beta, tau) in the user's columns; NaN for what is held."""
         at, free, k, coordinates = self.searched.at.at, self.searched.free, self.model.k, self.model.coordinates
@@ -116,7 +116,7 @@ class GeneralisedFitted(Record):
         """One: theta is absolute."""
         return 1.0
 
-    @cached_property
+    @kept
     def varcorr(self) -> VarCorr:
         """Variances and correlations of the random effects, on the scale of the link."""
         return VarCorr(components(self.model, self.theta), None, self.optimum.undetermined)
@@ -137,7 +137,7 @@ class GeneralisedFitted(Record):
     def engine(self) -> Course:
         """How the equations of the modes are solved, and what the search took."""
         criterion = self.searched.criterion
-        compiled = criterion.records is not None
+        compiled = criterion.records is not None and criterion.records.compiled
         description = criterion.different.equations.description
         few = criterion.different
         different = None if few is self.problem else few.n

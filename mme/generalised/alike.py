@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from mme.engine.blocks import Block
 from mme.family.base import Observed
+from mme.numeric.kept import kept
 from mme.numeric.limits import limits
 
 # Odd numbers that mix the bits of a column into those of others.
@@ -55,7 +55,7 @@ class Alike:
     def _equal(self, column: np.ndarray) -> bool:
         return bool((column[self.first][self.of_record] == column).all())
 
-    @cached_property
+    @kept
     def share(self) -> float:
         """How many different records there are for each record: one where none is like another."""
         return self.count / max(self.of_record.size, 1)

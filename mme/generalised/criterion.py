@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -14,13 +13,16 @@ from mme.generalised.equations import FactorOfH
 from mme.generalised.fast import Fast, fast
 from mme.generalised.known import at_mode
 from mme.generalised.laplace import Laplace, Psi
+from mme.generalised.level_totals import LevelTotals
 from mme.generalised.mode import find_mode
 from mme.generalised.near_mode import mode_near
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import Quadrature
+from mme.generalised.scalar_effects import are_scalar, of_scalars
 from mme.generalised.sorted_records import SortedRecords
 from mme.generalised.wall import Wall, Walled
 from mme.numeric.cholesky import NotPositiveDefiniteError
+from mme.numeric.kept import kept
 
 
 class CriterionAt(Protocol):
@@ -84,7 +86,7 @@ class OfMerged:
         """The criterion of the different records alone, which has the same derivatives."""
         return self.of.curved
 
-    @cached_property
+    @kept
     def laplace(self) -> Laplace:
         """Laplace's approximation at the mode of all records, those alike each by itself."""
         found = at_mode(self.problem, self.at, self.u, expected=self.expected, points=self.points)
@@ -132,12 +134,12 @@ class Criterion:
         """The problem of the different records: what an evaluation passes over."""
         return self.problem.merged
 
-    @cached_property
+    @kept
     def endless(self) -> Problem:
         """The different records without the end of eta."""
         return self.different.endless
 
-    @cached_property
+    @kept
     def constant(self) -> float:
         """What the criterion of all records has beside that of the different ones."""
         few, alike = self.different, self.problem.alike
@@ -147,12 +149,24 @@ class Criterion:
         whole = family.at(self.problem.data, eta[alike.of_record], tau).value.sum()
         return -2.0 * float(whole - family.at(few.data, eta, tau).value.sum())
 
-    @cached_property
-    def records(self) -> SortedRecords | None:
-        """Records by level for compiled passes, where these serve."""
-        of_observed = self.problem.family.canonical or not self.expected
-        serves = self.points == 1 and of_observed and SortedRecords.serves(self.different)
-        return SortedRecords(self.different) if serves else None
+    @kept
+    def records(self) -> SortedRecords | LevelTotals | None:
+        """Totals of the levels, or records by level for compiled passes, where these serve."""
+        if not self._is_plain:
+            return None
+        if LevelTotals.serves(self.different):
+            return LevelTotals(self.different)
+        return SortedRecords(self.different) if SortedRecords.serves(self.different) else None
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it is Laplace's approximation by the observed information."""
+        return self.points == 1 and (self.problem.family.canonical or not self.expected)
+
+    @kept
+    def of_scalars(self) -> bool:
+        """Whether vectors over the levels have all that a pass over few records makes."""
+        return self._is_plain and are_scalar(self.different)
 
     def at(self, point: Psi) -> CriterionAt | None:
         """The criterion at a point; None where there is no mode."""
@@ -172,9 +186,9 @@ class Criterion:
         if self.points == 0:
             return self._fast(point, u)
         if self.records is None:
-            return self._by_steps(point, u)
+            return self._by_vectors(point, u) or self._by_steps(point, u)
         found = self.records.at(point, u[0].T.copy())
-        self.passes += 0 if found is None else -(-found.steps // self.problem.blocks[0].J)
+        self.passes += 0 if found is None else found.passes
         return found
 
     def _fast(self, point: Psi, u: Effects) -> Fast | None:
@@ -189,6 +203,14 @@ class Criterion:
         self.u, self.gamma = found.u, found.at.gamma
         of = found.of if isinstance(found, OfMerged) else found
         self.known = of.mode.factor if self.different.equations.dear and isinstance(of, Laplace) else None
+
+    def _by_vectors(self, point: Psi, u: Effects) -> Laplace | None:
+        """The criterion of scalar effects; None where these are none, or some H is not positive on the way."""
+        if not self.of_scalars or self.wall is not None:
+            return None
+        found = of_scalars(self.different, point, u[0][0])
+        self.passes += 0 if found is None else found.mode.passes
+        return found if found is not None and np.isfinite(found.value) else None
 
     def _by_steps(self, point: Psi, u: Effects) -> Laplace | None:
         """The criterion at a point by Newton steps that all levels take together."""

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from mme.engine.blocks import Block
 from mme.generalised.columns import Effects, Prior
-from mme.generalised.levels import LevelFactors, product, quadratic, seen_alone, weighted_gram
+from mme.generalised.levels import LevelFactors, product, quadratic, seen_alone
 from mme.numeric.dense import DenseFactor, cholesky_in_place
 from mme.numeric.kept import kept
 from mme.numeric.limits import limits
@@ -60,7 +60,7 @@ class DenseEquations:
 
     def factor(self, prior: Prior, W: np.ndarray) -> DenseFactors:
         """Factorise H_g of every level, then the Schur complement of the other effects."""
-        levels = LevelFactors(self.absorbed, prior.T[0], weighted_gram(self.absorbed, W))
+        levels = LevelFactors.of(self.absorbed, prior.T[0], W)
         return DenseFactors(self, prior, levels, W)
 
 

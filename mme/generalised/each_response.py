@@ -35,7 +35,7 @@ def each_response(
     are zeros. ``scalar`` is None where a level has several coefficients: what is not called is not compiled.
     """
     own, q, steps = records.copy(), T.shape[1], np.zeros(1, np.int64)
-    M, L, along, sums = rooms(starts, q)
+    M, L, along, sums = rooms(np.diff(starts).max(), q)
     for b in range(rows.size):
         for i in range(own.shape[0]):
             eta = offset[i]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from mme.generalised.problem import Problem
 from mme.generalised.scoring import first_inverse
 from mme.generalised.search import GAIN, SearchEnd
 from mme.generalised.separation import Separation, across, growing, separation
+from mme.numeric.kept import kept
 from mme.numeric.lapack import cholesky
 
 # A variance that is infinite: its root has room for products.
@@ -33,17 +33,17 @@ class GeneralisedEstimates:
         """Coordinates of the family's parameters (r,)."""
         return self.searched.at.at.tau
 
-    @cached_property
+    @kept
     def beta(self) -> np.ndarray:
         """Fixed effects of the kept columns of X (p,)."""
         return self.problem.beta(self.searched.at.at.gamma)
 
-    @cached_property
+    @kept
     def separation(self) -> Separation | None:
         """Directions in which the likelihood of beta has no maximum."""
         return separation(self.searched.at, converged=self.searched.descent.promised <= GAIN)
 
-    @cached_property
+    @kept
     def hessian(self) -> np.ndarray:
         """Second derivatives of the criterion by the free parameters among theta in the axes, gamma and tau."""
         found = self.searched
@@ -54,7 +54,7 @@ class GeneralisedEstimates:
             inverse[self._of_gamma, self._of_gamma] = np.nan_to_num(0.5 * by_gamma)
         return hessian(found.criterion, found.at, found.free, inverse)
 
-    @cached_property
+    @kept
     def parameter_cov(self) -> np.ndarray | None:
         """Their covariance 2 H^-1, across directions of separation; None where H is not positive definite."""
         if self.separation is None:
@@ -73,7 +73,7 @@ class GeneralisedEstimates:
         start = int(self.searched.free[: self.problem.model.k].sum())
         return slice(start, start + len(self.problem.Q))
 
-    @cached_property
+    @kept
     def beta_cov(self) -> np.ndarray:
         """The covariance of beta (p, p), what theta and the dispersion leave uncertain included.
 
@@ -84,12 +84,12 @@ class GeneralisedEstimates:
             return self.beta_cov_given_theta
         return self._of_beta(self.joint_cov[self._of_gamma, self._of_gamma])
 
-    @cached_property
+    @kept
     def beta_cov_given_theta(self) -> np.ndarray:
         """The covariance of beta (p, p) with theta and the dispersion held: lme4's from RX."""
         return self._of_beta(self._gamma_cov_given_theta)
 
-    @cached_property
+    @kept
     def _gamma_cov_given_theta(self) -> np.ndarray:
         at = self.searched.at
         if self.separation is None:
@@ -113,22 +113,22 @@ class GeneralisedEstimates:
             V[grows, grows] = np.inf
         return V
 
-    @cached_property
+    @kept
     def se(self) -> np.ndarray:
         """Standard errors of beta (p,)."""
         return np.asarray(np.sqrt(np.diag(self.beta_cov)))
 
-    @cached_property
+    @kept
     def half(self) -> np.ndarray:
         """F (p, p) with cov(beta) = F'F, a large number in place of infinity."""
         return half_of(self.beta_cov)
 
-    @cached_property
+    @kept
     def half_given_theta(self) -> np.ndarray:
         """F (p, p) with F'F the covariance of beta at theta and the dispersion held."""
         return half_of(self.beta_cov_given_theta)
 
-    @cached_property
+    @kept
     def b(self) -> list[np.ndarray]:
         """Modes of the random effects of each term (J, q)."""
         mode, theta = self.searched.at.mode, self.searched.at.at.theta
@@ -140,19 +140,19 @@ class GeneralisedEstimates:
         """Effects of the levels of each term (J, q): the modes, as no groups of unknown parents stand beside them."""
         return self.b
 
-    @cached_property
+    @kept
     def block_condvar(self) -> list[np.ndarray]:
         """var(b | y) of every level, block by block (J, q, q), in the user's columns."""
         theta, factor = self.searched.at.at.theta, self.searched.at.mode.factor
         assert factor is not None
         return [block.covariance(H, theta) for block, H in zip(self.problem.blocks, factor.covariances(), strict=True)]
 
-    @cached_property
+    @kept
     def condvar(self) -> list[np.ndarray]:
         """var(b | y) of every level of each term (J, q, q), parameters held: from H at the mode."""
         return self.by_term(self.block_condvar)
 
-    @cached_property
+    @kept
     def moves(self) -> Moves:
         """How beta and the modes move with uncertain parameters."""
         at, free = self.searched.at, self.searched.free
@@ -162,14 +162,14 @@ class GeneralisedEstimates:
         of_gamma[at.at.theta.size : at.at.theta.size + at.at.gamma.size] = True
         return moves(at, self._gamma_cov_given_theta, of_gamma)
 
-    @cached_property
+    @kept
     def block_pev(self) -> list[np.ndarray]:
         """var(b_hat - b) of every level, block by block (J, q, q), in the user's columns."""
         theta, parts = self.searched.at.at.theta, zip(self.problem.blocks, self.moves.variances(), strict=True)
         moved = [block.covariance(V, theta) for block, V in parts]
         return [one + other for one, other in zip(self.block_condvar, moved, strict=True)]
 
-    @cached_property
+    @kept
     def pev(self) -> list[np.ndarray]:
         """var(b_hat - b) of each term (J, q, q): what parameters leave uncertain included."""
         return self.by_term(self.block_pev)
@@ -197,12 +197,12 @@ class GeneralisedEstimates:
         """X beta + Z b + offset (n,)."""
         return self.searched.at.mode.eta
 
-    @cached_property
+    @kept
     def population(self) -> np.ndarray:
         """X beta + offset (n,): the linear predictor of a level whose random effects are zero."""
         return np.asarray(self.problem.offset + self.searched.at.at.gamma @ self.problem.Q)
 
-    @cached_property
+    @kept
     def fitted(self) -> np.ndarray:
         """The mean of each record at the modes (n,)."""
         return self.problem.family.mean(self.eta, self.tau)

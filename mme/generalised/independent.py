@@ -8,13 +8,13 @@ that are the same in either form.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from mme.family.base import Density
 from mme.generalised.problem import Problem
 from mme.generalised.start import without_random_effects
+from mme.numeric.kept import kept
 from mme.numeric.lapack import cholesky, cholesky_solve
 from mme.numeric.quasi_newton import descend
 
@@ -33,14 +33,14 @@ class LikelihoodAt:
     gamma: np.ndarray
     tau: np.ndarray
 
-    @cached_property
+    @kept
     def density(self) -> Density:
         """The density of every record at gamma and tau, with its derivatives by eta."""
         problem = self.problem
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return problem.family.at(problem.data, problem.offset + self.gamma @ problem.Q, self.tau)
 
-    @cached_property
+    @kept
     def value(self) -> float:
         """-2 log likelihood, every constant included."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from mme.generalised.search import COSTS, nearly_zero
 from mme.generalised.sorted_records import SortedRecords, weights_above
 from mme.generalised.start import near
 from mme.numeric.descents import DescentsInStep
+from mme.numeric.kept import kept
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
 from mme.numeric.processors import in_threads
@@ -58,13 +58,13 @@ class LevelSearches:
             return None
         return cls(problem, at if given else near(problem, at), given)
 
-    @cached_property
+    @kept
     def sorted(self) -> SortedRecords:
         """The different records by level: of any response, those that are one but for y."""
         summed = self.problem.family.merges == "sums"
         return SortedRecords(self.problem.merged if summed else self.problem)
 
-    @cached_property
+    @kept
     def inverse(self) -> np.ndarray:
         """The inverse Hessian (m, m) to begin with, zero for what is held.
 

@@ -35,7 +35,7 @@ class LevelEquations:
 
     def factor(self, prior: Prior, W: np.ndarray) -> LevelFactors:
         """All levels at once."""
-        return LevelFactors(self.block, prior.T[0], weighted_gram(self.block, W))
+        return LevelFactors.of(self.block, prior.T[0], W)
 
 
 def weighted_gram(block: Block, W: np.ndarray) -> np.ndarray:
@@ -79,8 +79,18 @@ class LevelFactors:
     T: np.ndarray
     A: np.ndarray
 
-    def __post_init__(self) -> None:
-        _ = self.L
+    @classmethod
+    def of(cls, block: Block, T: np.ndarray, W: np.ndarray) -> LevelFactors:
+        """Those of working weights W (n,), factorised.
+
+        Raises
+        ------
+        NotPositiveDefiniteError
+            Some H_g is not positive definite.
+        """
+        found = cls(block, T, weighted_gram(block, W))
+        _ = found.L
+        return found
 
     @kept
     def L(self) -> tuple[tuple[np.ndarray, ...], ...]:

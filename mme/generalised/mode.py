@@ -21,12 +21,12 @@ from mme.generalised.problem import Problem
 from mme.numeric.cholesky import NotPositiveDefiniteError
 
 # Newton's decrement over the size of f, below which one more full step ends at the mode to rounding.
-_CLOSE = 1e-11
+CLOSE = 1e-11
 # A step promises no more than this share of f: none is left.
-_ROUNDING = 1e-30
+ROUNDING = 1e-30
 # f is known to this share of its size.
-_NOISE = 1e-13
-_STEPS, _HALVINGS = 200, 40
+NOISE = 1e-13
+STEPS, HALVINGS = 200, 40
 # So many steps in turn that promise no more than this share of f where H is not positive definite: a saddle.
 _FLAT, _SADDLE = 1e-5, 15
 
@@ -72,7 +72,7 @@ def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray
         if not isfinite(at.value):
             return None
     passes, last, flat = 1, False, 0
-    for _ in range(_STEPS):
+    for _ in range(STEPS):
         factor, is_observed = factor_at(problem, prior, at.density)
         if factor is None:
             return None
@@ -82,17 +82,17 @@ def find_mode(problem: Problem, prior: Prior, fixed: np.ndarray, tau: np.ndarray
         gradient = along(force, -1.0, prior.penalty(at.u))
         direction = factor.solve(gradient)
         decrement, size = inner(gradient, direction), 1.0 + abs(at.value)
-        if not decrement > _ROUNDING * size:
+        if not decrement > ROUNDING * size:
             return replace(at, factor=factor if is_observed else None, passes=passes)
-        last = is_observed and decrement <= _CLOSE * size
+        last = is_observed and decrement <= CLOSE * size
         flat = flat + 1 if not is_observed and decrement <= _FLAT * size else 0
         if flat == _SADDLE:
             return None
         step = 1.0
-        for _ in range(_HALVINGS):
+        for _ in range(HALVINGS):
             new = place(problem, prior, fixed, tau, along(at.u, step, direction))
             passes += 1
-            if new.value <= at.value - 2e-4 * step * decrement or (last and new.value <= at.value + _NOISE * size):
+            if new.value <= at.value - 2e-4 * step * decrement or (last and new.value <= at.value + NOISE * size):
                 break
             step *= 0.5
         else:

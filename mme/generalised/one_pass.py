@@ -62,11 +62,8 @@ def one_pass(
     return total
 
 
-def rooms(starts: np.ndarray, q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Arrays for the records of the largest level and for what is summed over one."""
-    most = 0
-    for g in range(starts.size - 1):
-        most = max(most, starts[g + 1] - starts[g])
+def rooms(most: int, q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays for the records of the largest level, that has ``most``, and for what is summed over one."""
     return np.empty((most, q + 7)), np.empty((q, q)), np.empty((3, q)), np.empty((3 + 2 * q, q))
 
 

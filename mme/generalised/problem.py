@@ -9,12 +9,11 @@ knows the units of a covariate.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from mme.engine.aliasing import Aliasing, aliasing
-from mme.engine.basis import FixedBasis, orthonormalise
+from mme.engine.basis import FixedBasis, orthonormal_basis
 from mme.engine.block_pattern import block_patterns
 from mme.engine.blocks import Block, sizes_of_theta
 from mme.family.base import Family, Observed
@@ -27,6 +26,7 @@ from mme.generalised.sparse import SparseEquations
 from mme.generalised.undetermined import held_at_zero, undetermined_of
 from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
+from mme.numeric.kept import kept
 from mme.numeric.limits import limits
 from mme.numeric.rank import independent_columns
 from mme.residual.whitening import Whitening
@@ -59,12 +59,12 @@ class Problem:
         vars(twin).update({name: made for name, made in vars(self).items() if name not in others})
         return twin
 
-    @cached_property
+    @kept
     def offset(self) -> np.ndarray:
         """The known part of eta (n,)."""
         return np.zeros(self.n) if self.model.offset is None else self.model.offset
 
-    @cached_property
+    @kept
     def unit(self) -> float:
         """How far eta spreads where the link gives it a unit; one for links of ratios."""
         if self.family.link not in _OF_A_UNIT:
@@ -78,16 +78,16 @@ class Problem:
         """What the entries of theta (k,) change of eta, in its unit."""
         return sizes_of_theta(self.blocks, self.model.k) / self.unit
 
-    @cached_property
+    @kept
     def counted_X(self) -> np.ndarray:
         """X with zeros for records whose weights are zero: what they have alone determines nothing."""
         counts = self.data.weights > 0.0
         return self.model.X if counts.all() else np.where(counts[:, None], self.model.X, 0.0)
 
-    @cached_property
+    @kept
     def basis(self) -> FixedBasis:
         """Columns of X that earlier ones do not determine, orthonormal over the records that count."""
-        found = orthonormalise(self.counted_X[:, self.own], np.zeros(self.n), Whitening())
+        found = orthonormal_basis(self.counted_X[:, self.own])
         found = replace(found, kept=self.own[found.kept])
         if self.counted_X is self.model.X:
             return found
@@ -95,7 +95,7 @@ class Problem:
         N[:-1] = (self.model.X[:, found.kept] @ found.R_inverse).T
         return replace(found, N=N)
 
-    @cached_property
+    @kept
     def own(self) -> np.ndarray:
         """Places of the columns of X that can have a coefficient: not an intercept where thresholds stand for it."""
         if self.family.has_intercept:
@@ -105,7 +105,7 @@ class Problem:
         free = independent_columns(beside / np.where(size > 0.0, size, 1.0))
         return np.asarray(free[free > 0] - 1)
 
-    @cached_property
+    @kept
     def Q(self) -> np.ndarray:
         """Orthogonal columns of unit mean square, a row each (p, n)."""
         return np.ascontiguousarray(self.basis.N[:-1]) * np.sqrt(self.n)
@@ -114,7 +114,7 @@ class Problem:
         """Coefficients of the kept columns from those of Q."""
         return np.asarray(self.beta_of_gamma @ gamma)
 
-    @cached_property
+    @kept
     def beta_of_gamma(self) -> np.ndarray:
         """d beta / d gamma (p, p)."""
         return self.basis.R_inverse * np.sqrt(self.n)
@@ -123,7 +123,7 @@ class Problem:
         """Coefficients of Q from those of the kept columns."""
         return np.asarray(self.basis.R @ beta) / np.sqrt(self.n)
 
-    @cached_property
+    @kept
     def aliasing(self) -> Aliasing:
         """What the columns left out are made of."""
         if self.family.has_intercept:
@@ -143,7 +143,7 @@ class Problem:
         constant = np.ptp(self.model.X, axis=0) == 0.0 if self.n else np.zeros(self.model.X.shape[1], dtype=bool)
         return np.setdiff1d(np.flatnonzero(~constant), self.basis.kept)
 
-    @cached_property
+    @kept
     def blocks(self) -> tuple[Block, ...]:
         """Terms by grouping factor, in their axes; the absorbed one first, where one is."""
         patterns, _ = block_patterns(self.model, Whitening())
@@ -154,19 +154,19 @@ class Problem:
             blocks.insert(0, blocks.pop(first))
         return tuple(blocks)
 
-    @cached_property
+    @kept
     def undetermined(self) -> Undetermined | None:
         """Which variances the design does not determine; None where it does all."""
         return undetermined_of(self.model, self.blocks)
 
-    @cached_property
+    @kept
     def free(self) -> np.ndarray:
         """Which entries of theta (k,) are searched: not those that are zero in the axes, or held there."""
         free = self.model.coordinates.free
         found = self.undetermined
         return free if found is None else free & ~held_at_zero(self.blocks, found, self.model.k)
 
-    @cached_property
+    @kept
     def alike(self) -> Alike | None:
         """Which records are one but for y, or for nothing; None where they are too few for that to pay."""
         if not self.family.merges:
@@ -176,7 +176,7 @@ class Problem:
             numbers += [] if term.covariates is None else list(term.covariates.T)
         return alike(self.blocks, numbers if self.family.merges == "sums" else [*numbers, self.data.y])
 
-    @cached_property
+    @kept
     def merged(self) -> Problem:
         """The problem of the different records, with the same criterion but for a constant; itself where all differ."""
         found = self.alike
@@ -189,19 +189,19 @@ class Problem:
         vars(twin).update(kept, offset=self.offset[found.first], Q=Q, blocks=blocks, alike=None)
         return twin
 
-    @cached_property
+    @kept
     def endless(self) -> Problem:
         """The problem with densities that go on where eta ends."""
         twin = Problem(self.model, self.family.endless, self.data)
         vars(twin).update({name: made for name, made in vars(self).items() if name not in ("family", "merged")})
         return twin
 
-    @cached_property
+    @kept
     def columns(self) -> Columns:
         """Z of the blocks."""
         return Columns(self.blocks, self.n)
 
-    @cached_property
+    @kept
     def equations(self) -> Equations:
         """How (H) is factorised: by level, with a dense remainder, or sparse."""
         first, rest = self.blocks[0], self.blocks[1:]

@@ -17,7 +17,7 @@ along the axes of the terms: they do not know how a covariate is written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from itertools import product as combinations
 from math import pi, sqrt
 
@@ -29,6 +29,7 @@ from mme.family.base import Density
 from mme.generalised.laplace import Laplace, chain_rule
 from mme.generalised.levels import LevelFactors, product, quadratic
 from mme.generalised.problem import Problem
+from mme.numeric.kept import kept
 from mme.numeric.limits import limits
 from mme.numeric.sums import sum_by_level
 
@@ -107,7 +108,7 @@ class Quadrature(Laplace):
     def _block(self) -> Block:
         return self.problem.blocks[0]
 
-    @cached_property
+    @kept
     def rule(self) -> Rule:
         """Nodes and weights."""
         return rule(self.points, self._block.q)
@@ -129,15 +130,15 @@ class Quadrature(Laplace):
             self._kept[k] = density
         return density
 
-    @cached_property
+    @kept
     def _kept(self) -> dict[int, Density]:
         return {}
 
-    @cached_property
+    @kept
     def _fixed(self) -> np.ndarray:
         return self.problem.offset + self.at.gamma @ self.problem.Q
 
-    @cached_property
+    @kept
     def _logs(self) -> np.ndarray:
         """log w_k + |z_k|^2 - f(u_k) of every node and level (m, J)."""
         block, out = self._block, np.empty((len(self.rule.nodes), self._block.J))
@@ -147,7 +148,7 @@ class Quadrature(Laplace):
             out[k] = self.rule.log_weights[k] + loss - 0.5 * (u * u).sum(axis=0)
         return np.where(np.isnan(out), -np.inf, out)
 
-    @cached_property
+    @kept
     def _sums(self) -> np.ndarray:
         """log sum_k w_k exp(|z_k|^2 - f(u_k)) of every level (J,)."""
         most = self._logs.max(axis=0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mme.generalised.columns import inner
 from mme.generalised.laplace import Laplace, directions
 from mme.generalised.levels import product
 
@@ -34,10 +35,10 @@ def by_gamma(at: Laplace) -> np.ndarray:
     density = at.mode.density
     W = density.expected if at.expected else density.observed
     Q, columns = problem.Q, problem.columns
-    A = (Q * W) @ Q.T
-    for j, row in enumerate(Q):
-        through = columns.eta(prior.b(at.factor.solve(prior.transposed(columns.transposed(W * row)))))
-        A[:, j] -= (Q * W) @ through
+    WQ = Q * W
+    met = [prior.transposed(columns.transposed(row)) for row in WQ]
+    explained = [[inner(one, solved) for one in met] for solved in map(at.factor.solve, met)]
+    A = WQ @ Q.T - np.array(explained).reshape(len(Q), len(Q))
     return A + A.T
 
 
@@ -62,8 +63,8 @@ def _by_theta(at: Laplace) -> np.ndarray:
 
 def _inverse(A: np.ndarray) -> np.ndarray:
     """The inverse, directions without curvature held near."""
-    if not A.size:
-        return A
+    if not A.size or (A.size == 1 and A[0, 0] > 1e-8):
+        return np.asarray(1.0 / A)
     size = np.sqrt(np.maximum(A.diagonal(), 1e-8 * max(float(A.diagonal().max()), 1e-8)))
     values, vectors = np.linalg.eigh(0.5 * (A + A.T) / np.outer(size, size))
     values = np.maximum(values, 1e-3)

@@ -24,8 +24,6 @@ from mme.numeric.limits import limits
 
 # A record has moved to its end where its -log f is below this.
 _LEFT = 1e-3
-# Where eta is as good as infinite, and -log f of weight one there, at most: the bound of log f is a probability of one.
-_FAR, _BOUND = 300.0, 0.01
 # Share of the mean square of a column that is rounding; of the largest entry of a direction; of x'delta.
 _ROUNDING, _PART, _ZERO = 1e-12, 1e-6, 1e-9
 # A coefficient times its column that is on its way to infinity, in eta.
@@ -45,14 +43,10 @@ class Separation:
 
 def sides(problem: Problem, tau: np.ndarray, first: int | None = None) -> np.ndarray:
     """Where log f of each record, or of the first, has its bound: 1 at infinity, -1 at minus infinity, 0 in between."""
-    family, data = problem.family, problem.data
+    data = problem.data
     if first is not None and first < data.n:
         data = data.at(slice(first))
-    with np.errstate(all="ignore"):
-        high, low = (family.at(data, np.full(data.n, end), tau) for end in (_FAR, -_FAR))
-        up = (high.slope >= 0.0) & (np.abs(high.value) <= _BOUND * data.weights)
-        down = (low.slope <= 0.0) & (np.abs(low.value) <= _BOUND * data.weights)
-    return np.where(data.weights > 0.0, up.astype(int) - down.astype(int), 0)
+    return np.where(data.weights > 0.0, problem.family.sides(data, tau), 0)
 
 
 def separation(at: Laplace, *, converged: bool = True) -> Separation | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import isfinite
 
 import numpy as np
@@ -20,6 +19,7 @@ from mme.generalised.one_coefficient import one_coefficient
 from mme.generalised.one_pass import ARGUMENTS as OF_SEVERAL
 from mme.generalised.one_pass import one_pass, rooms
 from mme.generalised.problem import Problem
+from mme.numeric.kept import kept
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
 from mme.numeric.machine_code import machine_code
@@ -40,6 +40,11 @@ class PassedOver:
     modes: np.ndarray
     steps: int
 
+    @property
+    def passes(self) -> int:
+        """Passes over the records that their steps are."""
+        return -(-self.steps // len(self.modes))
+
     def gradient(self) -> np.ndarray:
         """By theta, gamma and tau."""
         return self.by_x
@@ -54,7 +59,7 @@ class PassedOver:
         """Laplace's approximation of all records, of which none are merged."""
         return self.laplace
 
-    @cached_property
+    @kept
     def laplace(self) -> Laplace:
         """Laplace's approximation at these modes, with eta, the density and the factor, which a pass does not keep."""
         prior = Prior.at(self.problem.blocks, self.at.theta)
@@ -75,6 +80,7 @@ class SortedRecords:
 
     problem: Problem
     constant: float | None = None
+    compiled = True
 
     @staticmethod
     def serves(problem: Problem) -> bool:
@@ -108,25 +114,25 @@ class SortedRecords:
         plain = one_coefficient if self.problem.blocks[0].q == 1 else one_pass
         return self.at_hand or kernel(plain, self.problem.n * 10)
 
-    @cached_property
+    @kept
     def rooms(self) -> tuple[np.ndarray, ...]:
         """Arrays in which the loop works."""
         q = self.problem.blocks[0].q
-        return rooms(self.starts, q)[: 1 if q == 1 else 4]
+        return rooms(int(np.diff(self.starts).max()), q)[: 1 if q == 1 else 4]
 
-    @cached_property
+    @kept
     def order(self) -> np.ndarray:
         """Records by level, each level's in their own order."""
         block = self.problem.blocks[0]
         return by_code(block.codes, block.J)
 
-    @cached_property
+    @kept
     def starts(self) -> np.ndarray:
         """Where the records of each level begin (J + 1,)."""
         block = self.problem.blocks[0]
         return np.concatenate(([0], np.cumsum(np.bincount(block.codes, minlength=block.J)))).astype(np.int64)
 
-    @cached_property
+    @kept
     def records(self) -> np.ndarray:
         """y, weight, room for the fixed part of eta, z (q) and the row of Q (p) of every record (n, 3 + q + p)."""
         problem, block, order = self.problem, self.problem.blocks[0], self.order
@@ -136,12 +142,12 @@ class SortedRecords:
             out[:, 3 + a] = 1.0 if column is None else column[order]
         return out
 
-    @cached_property
+    @kept
     def offset(self) -> np.ndarray:
         """The known part of eta."""
         return self.problem.offset[self.order]
 
-    @cached_property
+    @kept
     def above(self) -> np.ndarray:
         """Summed weights of the counts that are larger than 0, 1, ...: what :func:`mme.family.point.rising` takes."""
         data = self.problem.data
@@ -156,7 +162,7 @@ class SortedRecords:
         if problem.model.offset is not None:
             records[:, 2] += self.offset
         T = np.ascontiguousarray(block.T(point.theta))
-        by_T, by_gamma, by_k, steps = np.zeros_like(T), np.zeros(point.gamma.size), np.zeros(1), np.zeros(1, np.int64)
+        by_T, by_gamma, by_k, steps = np.zeros(T.shape), np.zeros(point.gamma.size), np.zeros(1), np.zeros(1, np.int64)
         kind, k = problem.family.kind, problem.family.size_of(point.tau)
         value = self.loop(kind, k, self.starts, records, T, u, *self.rooms, by_T, by_gamma, by_k, steps)
         if not isfinite(value):

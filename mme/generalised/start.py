@@ -16,6 +16,8 @@ from mme.numeric.limits import limits
 from mme.numeric.sums import coding, sum_by_level
 
 _STEPS = 50
+# Random effects move beta by more than a step of which the criterion changes by less than this share of it.
+_SETTLED = 1e-3
 # No start has a smaller standard deviation, of eta, nor a larger one: one outlier can have any moment.
 _LEAST, _MOST = 0.1, 5.0
 # Effects are of nearly each record where their number, so many times, is above that of the records.
@@ -54,11 +56,13 @@ def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> 
             if np.abs(step).max(initial=0.0) < 1e-8 * problem.unit:
                 break
             continue
-        if len(Q) == 0 or abs(value - new) <= 1e-6 * (1.0 + abs(new)):
+        if len(Q) == 0:
             break
         value = new
         step = _scored(Q, density.expected, density.slope)
         gamma = gamma + step
+        if 2.0 * float(step @ Q @ density.slope) <= _SETTLED * (1.0 + abs(value)):
+            break
     else:
         gamma = _no_worse(problem, gamma, tau)
     gamma = gamma if family.everywhere else inside(problem.Q, problem.offset, gamma, eta)

@@ -132,6 +132,7 @@ def _updated(inverse: np.ndarray, s: np.ndarray, y: np.ndarray) -> np.ndarray:
     Hy = inverse @ y
     if sy <= 1e-10 * float(np.sqrt((s @ s) * (y @ y))):
         return inverse
-    rho = 1.0 / sy
-    first = np.outer(Hy, s) * rho
-    return np.asarray(inverse - first - first.T + (rho * rho * float(y @ Hy) + rho) * np.outer(s, s))
+    # H - (Hy s' + s Hy')/sy + (1 + y'Hy/sy) s s'/sy = H - w s' - s w',  w = (Hy - (1 + y'Hy/sy) s/2)/sy
+    w = (Hy - (0.5 + 0.5 * float(y @ Hy) / sy) * s) / sy
+    change = w[:, None] * s
+    return np.asarray(inverse - change - change.T)

@@ -35,7 +35,7 @@ def from_pandas(values: Any, title: str) -> Column:
     if isinstance(dtype, pd.ArrowDtype):
         return from_arrow(values.array.__arrow_array__(), title)
     if isinstance(dtype, pd.CategoricalDtype):
-        codes, categories = values.cat.codes.to_numpy(np.int64), np.asarray(dtype.categories)
+        codes, categories = values.array.codes.astype(np.int64), np.asarray(dtype.categories)
         if isinstance(dtype.categories.dtype, pd.StringDtype):  # texts, no two of them alike
             return Factor(codes, categories.astype(object, copy=False), "ordered" if dtype.ordered else "factor")
         return declared(codes, categories, title, dtype.ordered)
