@@ -70,8 +70,8 @@ def _content(sums: Sums) -> dict[str, Any]:
         "labels": [labels.state() for labels in sums.labels.values()],
         "pairs": [places.keys for places in sums.pairs],
         "arrays": {
-            "R": sums.R[: sums.size],
-            "records": sums.records[: sums.size],
+            "held": sums.held[: sums.size],
+            "records": sums.records,
             "within": sums.within,
             "shift": sums.shift,
         },
@@ -90,8 +90,9 @@ def _sums(held: dict[str, Any]) -> Sums:
     sums.labels = {one["name"]: GrowingLabels.of_state(one) for one in held["labels"]}
     for places, keys in zip(sums.pairs, held["pairs"], strict=True):
         places.of(np.asarray(keys, dtype=np.int64))
-    for name in ("R", "records", "within"):
-        setattr(sums, name, held["arrays"][name])
+    sums.held, sums.within = held["arrays"]["held"], held["arrays"]["within"]
+    if not sums.counts_itself:
+        sums.counted = held["arrays"]["records"]
     sums.shift, sums.counts = held["arrays"]["shift"], held["counts"]
     sums.typical, sums.offset = _unseen(held["typical"]), _unseen(held["offset"])
     return sums

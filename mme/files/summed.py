@@ -39,7 +39,7 @@ def witness_of_sums(sums: Sums) -> dict[str, Any] | None:
         "chunk": _chunk(sums.layout, table),
         "p": made.X.shape[1],
         "totals": [
-            _totals(sums.R[: sums.size].reshape(-1, sums.layout.m)),
+            _totals(sums.R.reshape(-1, sums.layout.m)),
             _totals(sums.within),
             None if sums.shift is None else _totals(sums.shift[None, :]),
         ],
@@ -84,11 +84,16 @@ def require_sums(sums: Sums) -> None:
     """
     layout, size = sums.layout, sums.size
     q, m, shift = layout.q, layout.m, sums.shift
-    shapes = [("R", sums.R, (size, q, m)), ("records", sums.records, (size,)), ("within", sums.within, (m - q, m - q))]
+    shapes = [
+        ("held", sums.held, (size, q, m)),
+        ("records", sums.records, (size,)),
+        ("within", sums.within, (m - q, m - q)),
+    ]
     require_numbers([*shapes, *([] if shift is None else [("shift", shift, (m,))])], "cross-products")
-    if not all(np.isfinite(one).all() for one in (sums.R, sums.within, 0.0 if shift is None else shift)):
+    if not all(np.isfinite(one).all() for one in (sums.held, sums.within, 0.0 if shift is None else shift)):
         raise MMEError("the triangles of the cross-products are not finite")
-    if any(sums.R[:, i, :i].any() for i in range(1, q)) or np.tril(sums.within, -1).any():
+    below = any(sums.held[:, i, :i].any() for i in range(1, q)) or np.tril(sums.within, -1).any()
+    if below or (np.einsum("gjj->gj", sums.held[:, :, :q]) < 0.0).any():
         raise MMEError("the triangles of the cross-products are none")
     _require_counts(sums)
     if tuple(sums.labels) != layout.parts:

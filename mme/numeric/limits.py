@@ -31,8 +31,7 @@ class Limits:
     records_in_panel : int
         Records handled at a time, so that what is made of them stays in the cache.
     held_rows : int
-        Numbers of X from which on its orthonormal basis is not held, but made anew in panels of records where it is
-        needed.
+        Numbers of X from which on its orthonormal basis is not held, but made anew by panels of records.
     records_in_chunk : int
         Rows of a table that are read at a time where it comes in chunks: a few MB for each column.
     precision_entries_checked : int
@@ -64,8 +63,7 @@ class Limits:
     records_of_start : int
         Records of a generalised model by which its search finds a start: of more, every second, third, ... is taken.
     records_of_second_start : int
-        Records of a generalised model of several variances up to which it is searched from large ones too: a few
-        milliseconds.
+        Records of a generalised model of several variances up to which it is searched from large ones too.
     kept_densities : int
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
     dear_factor : float
@@ -112,8 +110,7 @@ class Limits:
         Operations that an evaluation by orthogonal transformations may take; what is made once for all may take ten
         times as many. Beyond, very unequal variances are evaluated by the ordinary way, with digits lost.
     information_entries : int
-        Entries of the matrices of derivatives in closed form beyond which they are not made (200 MB each), and
-        differences are taken.
+        Entries of the matrices of derivatives in closed form (200 MB each) beyond which differences are taken.
     svd_operations : float
         Operations up to which one level of many columns is decomposed by LAPACK's singular values, the most exact way:
         a second. Beyond, by the Gram matrix of the shorter side.
@@ -165,8 +162,7 @@ class Limits:
         Operations of an evaluation beyond which few parameters, four to six, are searched by average information too: a
         tenth of a second.
     hessian_operations : float
-        Operations that the observed information of many parameters may take: minutes; beyond, it is averaged with what
-        is expected.
+        Operations that the observed information of many parameters may take: minutes; beyond, it is averaged.
     freedom_operations : float
         Operations that degrees of freedom of all the columns of a wide X may take: a minute; beyond, those of chosen
         ones are made.

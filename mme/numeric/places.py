@@ -13,6 +13,9 @@ from mme.numeric.kernels import kernel
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 # Places of a range for each integer that came, up to which a table of it beats hashing.
 _RANGE = 8
+# Places of a range for each integer that came, up to which they may be the integers' own; the share of the first range
+# that is left free below it, as the next integers may be lower.
+_GAPS, _BELOW = 6, 16
 # Steps of a loop for each integer.
 _STEPS = 8
 
@@ -99,6 +102,59 @@ class Places:
         self._bits = int(2 * size - 1).bit_length()
         self._table = np.full(2**self._bits, -1, dtype=np.int32)
         self._put(self.keys.copy(), 0, np.empty(self.size, dtype=np.int64))
+
+
+class GappedPlaces(Places):
+    """Integers of a narrow range at their distance from its beginning, without a look at a table.
+
+    Some of these places stand for integers that never came. Once the range is not narrow, new integers go behind.
+
+    Examples
+    --------
+    >>> places = GappedPlaces()
+    >>> places.of(np.array([7, 5, 7])).tolist(), places.of(np.array([9])).tolist(), places.keys.tolist()
+    ([2, 0, 2], [4], [5, 6, 7, 8, 9])
+    >>> places.of(np.array([4, 9, 10**9])).tolist()
+    [5, 4, 6]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first = 0
+        self._is_narrow = True
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The integers, by their places."""
+        return np.arange(self._first, self._first + self.size) if self._is_narrow else super().keys
+
+    def of(self, keys: np.ndarray) -> np.ndarray:
+        """The places (n,) of these integers."""
+        keys = keys if keys.dtype.kind == "i" else keys.astype(np.int64)
+        if not keys.size or not self._is_narrow:
+            return super().of(keys)
+        low, high = int(keys.min()), int(keys.max())
+        first = self._first if self.size else low - (high - low) // _BELOW
+        size = max(high + 1 - first, self.size)
+        if low >= first and size <= max(_GAPS * max(self._came + keys.size, 1024), self.size):
+            self._first, self.size, self._came = first, size, self._came + keys.size
+            return np.subtract(keys, np.int64(first), dtype=np.int64)
+        known = self.keys
+        self._is_narrow, self.size = False, 0
+        super().of(known)
+        return super().of(keys)
+
+    def chosen(self, places: np.ndarray) -> Places:
+        """The integers at these places alone, in their order."""
+        made, keys = Places(), self.keys[places]
+        if not self._is_narrow or not keys.size:
+            made.of(keys)
+            return made
+        made._keys, made._low = keys, int(keys.min())
+        made._came = made.size = keys.size
+        made._table = np.full(int(keys.max()) - made._low + 1, -1, dtype=np.int32)
+        made._table[keys - made._low] = np.arange(keys.size)
+        return made
 
 
 def put_in_range(keys: np.ndarray, low: int, table: np.ndarray, known: np.ndarray, size: int, found: np.ndarray) -> int:

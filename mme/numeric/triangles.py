@@ -3,6 +3,11 @@ r"""A triangle for every cell, to which rows are added by rotations: the QR of r
 With q columns in front, [Z N] of a cell has Q'[Z N] = (R  V; 0  W): its rows change R and V by Givens rotations, and
 what is left of them, W, belongs to no cell: rows of all cells together are the triangle of N within cells. Nothing is
 subtracted, so that nothing cancels, and triangles of parts are merged by adding the rows of one to the other.
+
+A triangle is held as its squares D and U = D^-1/2 (R V), whose diagonal of ones has no place: D stands there. Rotations
+of a row x of weight w then need no root (Gentleman 1973, J. Inst. Maths Applics 12:329-336): column by column
+
+    d' = d + w x_j^2,   x_k -= x_j u_jk,   u_jk += (w x_j / d') x_k,   w' = w d / d'.                             (D)
 """
 
 from __future__ import annotations
@@ -23,8 +28,8 @@ _TOGETHER = 128
 Q = M = 0
 
 
-def add_rows(R: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int | None = None) -> np.ndarray:
-    """Rotate rows into the triangles ``R`` (cells, q, m); what is left (m - q, n).
+def add_rows(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int | None = None) -> np.ndarray:
+    """Rotate rows into the triangles that ``held`` (cells, q, m) holds; what is left (m - q, n).
 
     The rows are given by their ``columns`` (m, n), which are overwritten.
 
@@ -32,23 +37,34 @@ def add_rows(R: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int |
 
     Examples
     --------
-    >>> R = np.zeros((1, 1, 2))
-    >>> left = add_rows(R, np.zeros(2, dtype=np.int64), np.array([[3.0, 4.0], [1.0, 2.0]]))
+    >>> held = np.zeros((1, 1, 2))
+    >>> left = add_rows(held, np.zeros(2, dtype=np.int64), np.array([[3.0, 4.0], [1.0, 2.0]]))
+    >>> R = triangles(held)
     >>> R, bool(np.isclose((R**2).sum() + (left**2).sum(), 30.0))
     (array([[[5. , 2.2]]]), True)
     """
     m, n = columns.shape
-    q = R.shape[1]
-    if n and q:
-        steps = n * q * m if steps is None else steps
-        loop = of_sizes(rotate, Q=q, M=m) if steps > limits().unrolled_steps else rotate
-        kernel(loop, steps)(R, cells, columns)
+    q = held.shape[1]
+    if not n or not q:
+        return columns[q:]
+    steps = n * q * m if steps is None else steps
+    loop = of_sizes(rotate, Q=q, M=m) if steps > limits().unrolled_steps else rotate
+    kernel(loop, steps)(held, cells, columns)
     return columns[q:]
 
 
 def add_counts(counts: np.ndarray, cells: np.ndarray, steps: int) -> None:
     """Count the rows of each cell; ``steps`` as of :func:`add_rows`."""
     kernel(count, steps)(counts, cells)
+
+
+def triangles(held: np.ndarray) -> np.ndarray:
+    """(R V) (cells, q, m) from what :func:`add_rows` holds of it."""
+    q = held.shape[1]
+    root = np.sqrt(np.einsum("gjj->gj", held[:, :, :q]))
+    R = held * root[:, :, None]
+    np.einsum("gjj->gj", R[:, :, :q])[:] = root
+    return R
 
 
 def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -63,34 +79,38 @@ def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(stacked * signs[:, None])
 
 
-def rotate(R: np.ndarray, cells: np.ndarray, columns: np.ndarray) -> float:
-    """The loop of :func:`add_rows`.
+def rotate(held: np.ndarray, cells: np.ndarray, columns: np.ndarray) -> float:
+    """The loop of :func:`add_rows`, by (D).
 
     Triangles of several rows are read before the first of them is used, so that they come from memory at a time; what
     is read of them is returned, that no compiler leaves it out.
     """
-    n, m, q = columns.shape[1], M or columns.shape[0], Q or R.shape[1]
+    n, m, q = columns.shape[1], M or columns.shape[0], Q or held.shape[1]
     size, read = np.empty(q), 0.0
     for first in range(0, n, _TOGETHER):
         stop = min(first + _TOGETHER, n)
         for i in range(first, stop):
-            read += R[cells[i], 0, 0] + R[cells[i], q - 1, m - 1]
+            read += held[cells[i], 0, 0] + held[cells[i], q - 1, m - 1]
         for i in range(first, stop):
-            g = cells[i]
+            g, w = cells[i], 1.0
             for j in range(q):
                 size[j] = _ROUNDING * abs(columns[j, i])
             for j in range(q):
-                a, b = R[g, j, j], columns[j, i]
-                if abs(b) <= size[j]:
+                d, x = held[g, j, j], columns[j, i]
+                square = d + w * x * x
+                if abs(x) <= size[j] or square == 0.0:
                     continue
-                r = sqrt(a * a + b * b)
-                share = 1.0 / r
-                c, s = a * share, b * share
-                R[g, j, j] = r
+                inverse = 1.0 / square
+                share = w * x * inverse
+                w *= d * inverse
+                held[g, j, j] = square
                 for k in range(j + 1, m):
-                    t, v = R[g, j, k], columns[k, i]
-                    R[g, j, k] = c * t + s * v
-                    columns[k, i] = c * v - s * t
+                    u = held[g, j, k]
+                    columns[k, i] -= x * u
+                    held[g, j, k] = u + share * columns[k, i]
+            root = sqrt(w)
+            for k in range(q, m):
+                columns[k, i] *= root
     return read
 
 

@@ -17,6 +17,7 @@ from mme.formula.specification import Specification
 from mme.formula.syntax import deparse
 from mme.model.compressed import Compressed
 from mme.model.term import Term, renamed
+from mme.numeric.triangles import triangles
 from mme.streaming.layout import ChunkLayout
 from mme.streaming.sums import Sums
 from mme.tables.column import Factor
@@ -85,7 +86,7 @@ def _rows(sums: Sums, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     Rows free of Z come last; their cell is the first one, whose Z is zero in them.
     """
     q, m, ones = sums.layout.q, sums.layout.m, sums.layout.ones
-    R = sums.R[cells].reshape(-1, m)
+    R = triangles(sums.held.take(cells, axis=0)).reshape(-1, m)
     some = R.any(axis=1)
     at = np.repeat(np.arange(cells.size), q)[some]
     within = sums.within[sums.within.any(axis=1)]

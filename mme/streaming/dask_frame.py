@@ -146,6 +146,7 @@ def _sums(table: Any, layout: ChunkLayout) -> Sums:
     sums = Sums(layout)
     if len(table):
         sums.add(read_chunk(layout, table, dict(layout.kinds)))
+    sums.complete()
     return sums
 
 

@@ -211,6 +211,7 @@ def _summed(tables: Iterator[tuple[str, Any]], layout: ChunkLayout, tell: Tell |
             ahead.append(rotating.submit(copy_context().run, _rotate, sums, placed))
         while ahead:
             ahead.popleft().result()
+    sums.complete()
     return sums
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mme.errors import MMEError
+from mme.numeric.panels import panels
 from mme.numeric.places import Places
-from mme.numeric.triangles import add_counts, add_rows, with_rows
+from mme.numeric.triangles import add_counts, add_rows, triangles, with_rows
 from mme.streaming.layout import ChunkLayout
 from mme.streaming.typical import Typical, together
 from mme.tables.column import Column
@@ -73,10 +74,10 @@ class Sums:
 
     Attributes
     ----------
-    R : (room, q, m)
-        Triangles of the cells, and room for more.
-    records : (room,)
-        Records of each cell.
+    held : (room, q, m)
+        Triangles of the cells as :mod:`mme.numeric.triangles` holds them, and room for more.
+    counted : (room,)
+        Records of each cell, where its triangle does not have their number.
     within : (m - q, m - q)
         The triangle of the rows that are free of Z.
     shift : (m,)
@@ -86,9 +87,9 @@ class Sums:
     def __init__(self, layout: ChunkLayout) -> None:
         q, m = layout.q, layout.m
         self.layout = layout
-        self.labels = {name: GrowingLabels(name) for name in layout.parts}
+        self.labels = {name: GrowingLabels(name, gapped=len(layout.parts) == 1) for name in layout.parts}
         self.pairs = [Places() for _ in layout.parts[1:]]
-        self.R, self.records = np.zeros((0, q, m)), np.zeros(0, dtype=np.int64)
+        self.held, self.counted = np.zeros((0, q, m)), np.zeros(0, dtype=np.int64)
         self.within = np.zeros((m - q, m - q))
         self.shift: np.ndarray | None = None
         self.counts, self.typical, self.offset = Counts(), Typical(), Typical()
@@ -100,6 +101,22 @@ class Sums:
         if self.pairs:
             return self.pairs[-1].size
         return sum(labels.size for labels in self.labels.values())
+
+    @property
+    def R(self) -> np.ndarray:
+        """The triangles (cells, q, m) of all cells."""
+        return triangles(self.held[: self.size])
+
+    @property
+    def records(self) -> np.ndarray:
+        """The records (cells,) of each cell."""
+        counted = np.rint(self.held[:, 0, 0]) if self.counts_itself else self.counted
+        return counted[: self.size].astype(np.int64)
+
+    @property
+    def counts_itself(self) -> bool:
+        """Whether triangles have the numbers of rows: the first column of Z is the constant, which has no weights."""
+        return self.layout.ones == 0 < self.layout.q and self.layout.options.weights is None
 
     @property
     def nbytes(self) -> int:
@@ -119,10 +136,11 @@ class Sums:
         self.typical = together(self.typical, chunk.typical)
         self.offset = together(self.offset, chunk.offset)
         cells = self._cells([self.labels[name].codes(column) for name, column in chunk.parts.items()])
-        self.records = _room(self.records, self.size)
-        add_counts(self.records, cells, self._steps + chunk.D.size * self.layout.q)
         if self.shift is None:
             self.shift = _shift_of(chunk.D, self.layout.ones)
+        if not self.counts_itself:
+            self.counted = _room(self.counted, self.size)
+            add_counts(self.counted, cells, self._steps + chunk.D.size * self.layout.q)
         D = chunk.D
         for j in np.flatnonzero(self.shift).tolist():
             D[j] -= self.shift[j]
@@ -132,10 +150,23 @@ class Sums:
 
     def rotate(self, rows: Placed) -> None:
         """Rotate rows into the triangles of their cells; others may be placed meanwhile."""
-        self.R = _room(self.R, rows.size)
+        self.held = _room(self.held, rows.size)
         self._steps += rows.columns.size * self.layout.q
-        left = add_rows(self.R, rows.cells, rows.columns, self._steps)
+        left = add_rows(self.held, rows.cells, rows.columns, self._steps)
         self.within = with_rows(self.within, left.T)
+
+    def complete(self) -> None:
+        """Leave cells out to which no row came: the chunks were all added."""
+        if len(self.labels) != 1:
+            return
+        came = np.flatnonzero(self.records)
+        if came.size < self.size:
+            for cut in panels(came.size):  # in place: none of them moves up
+                self.held[cut] = self.held.take(came[cut], axis=0)
+            self.held = self.held[: came.size]
+            self.counted = self.counted[came] if self.counted.size else self.counted
+        for labels in self.labels.values():
+            labels.close_gaps(came)
 
     def plus(self, other: Sums) -> Sums:
         """The sums of the chunks of both; neither is changed."""
@@ -160,19 +191,18 @@ class Sums:
             codes.append(place)
         each = other.codes()
         cells = twin._cells([place[one] for place, one in zip(codes, each, strict=True)])
-        twin.records = _room(twin.records, twin.size)
         columns = np.ascontiguousarray(rows.T)
         twin.rotate(Placed(np.repeat(cells, self.layout.q), columns, twin.size))
         twin.within = with_rows(twin.within, within)
-        twin.records[: twin.size] += np.bincount(
-            cells, weights=other.records[: other.size], minlength=twin.size
-        ).astype(np.int64)
+        if not twin.counts_itself:
+            twin.counted = _room(twin.counted, twin.size)
+            np.add.at(twin.counted, cells, other.records)
         return twin
 
     def copy(self) -> Sums:
         """Sums that can be added to while these stay as they are."""
         twin = copy(self)
-        twin.R, twin.records = self.R[: self.size].copy(), self.records[: self.size].copy()
+        twin.held, twin.counted = self.held[: self.size].copy(), self.counted[: self.size].copy()
         twin.labels = {name: known.merged(GrowingLabels(name))[0] for name, known in self.labels.items()}
         twin.pairs = [places.copy() for places in self.pairs]
         return twin
@@ -219,7 +249,7 @@ def _shift_of(D: np.ndarray, ones: int) -> np.ndarray:
 def _moved(sums: Sums, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of all cells (cells q, m) and those free of Z (m - q, m - q), with columns measured from ``shift``."""
     q, m, ones = sums.layout.q, sums.layout.m, sums.layout.ones
-    rows = sums.R[: sums.size].reshape(-1, m).copy()
+    rows = sums.R.reshape(-1, m)
     within, change = sums.within.copy(), (0.0 if sums.shift is None else sums.shift) - shift
     rows += rows[:, [ones]] * change
     if ones >= q:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.numeric.places import Places
+from mme.numeric.places import GappedPlaces, Places
 from mme.tables.codes import EXACT, coded_floats, object_array
 from mme.tables.coding import coded
 from mme.tables.column import Column, Factor, WideColumn
@@ -16,6 +16,9 @@ from mme.tables.column import Column, Factor, WideColumn
 
 class GrowingLabels:
     """The labels of one column in the order of first appearance; a copy of it can be added to apart.
+
+    Those that are ``gapped`` take less time for integers, some of whose codes are of none that came: until
+    :meth:`close_gaps`.
 
     Examples
     --------
@@ -26,10 +29,10 @@ class GrowingLabels:
     [[2, 0, 1], [3, 5, 7]]
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, gapped: bool = False) -> None:
         self.name = name
         self.kind = ""  # "integers", or the kind of the factors that came
-        self._integers = Places()
+        self._integers = GappedPlaces() if gapped else Places()
         self._places: dict[object, int] = {}
         self._declared: dict[object, None] = {}
         self._ascending = self._alike = True  # the categories of every part; those of all parts
@@ -45,7 +48,7 @@ class GrowingLabels:
             raise MMEError(f"grouping factor '{self.name}' has {len(column.suffixes)} columns; give one of them")
         if isinstance(column, np.ndarray) and _is_whole(column):
             self._is_of("integers")
-            return self._integers.of(column.astype(np.int64, copy=False))
+            return self._integers.of(column)
         if isinstance(column, np.ndarray):
             factor = coded_floats(column) if column.dtype.kind == "f" else coded(column, self.name)
             kind = "numbers" if column.dtype.kind == "f" else "text"
@@ -53,6 +56,11 @@ class GrowingLabels:
             factor, kind = column, column.kind
         self._is_of(kind)
         return self._of_labels(factor)
+
+    def close_gaps(self, came: np.ndarray) -> None:
+        """Leave integers out that never came, where there may be such; the others are those with these codes."""
+        if self.kind == "integers" and isinstance(self._integers, GappedPlaces):
+            self._integers = self._integers.chosen(came)
 
     @property
     def order_is_known(self) -> bool:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import mme
 from mme.numeric.limits import Limits, within
-from mme.numeric.places import Places
-from mme.numeric.triangles import add_rows, with_rows
+from mme.numeric.places import GappedPlaces, Places
+from mme.numeric.triangles import add_rows, triangles, with_rows
 
 
 def table(n=600, seed=0, J=25, K=9):
@@ -232,7 +232,7 @@ def test_a_fit_of_sums_is_saved_with_what_its_rows_stand_for(tmp_path, pair):
 
 def test_the_state_of_a_random_slope_is_48_bytes_a_level():
     sums = mme.CrossProducts.from_chunks("y ~ x + (x | g)", table())
-    assert sums.sums.R[: sums.sums.size].nbytes == 48 * 25
+    assert sums.sums.held[: sums.sums.size].nbytes == 48 * 25
 
 
 @pytest.mark.parametrize("far", [2.0e3, 1.0e7])
@@ -292,14 +292,45 @@ def test_places_are_those_of_first_appearance(width):
     assert places.keys.tolist() == list(first)
 
 
+@given(st.lists(st.lists(st.integers(-40, 5000) | st.integers(-(2**62), 2**62), max_size=30), max_size=8))
+def test_places_with_gaps_are_places_of_their_own_and_can_be_chosen(parts):
+    """However the range grows: one place an integer, for ever; the chosen ones as if they alone had come."""
+    places, known = GappedPlaces(), dict[int, int]()
+    for part in parts:
+        found = places.of(np.array(part, dtype=np.int64))
+        for key, place in zip(part, found.tolist(), strict=True):
+            assert known.setdefault(key, place) == place
+            assert places.keys[place] == key
+    assert len(set(known.values())) == len(known)
+    came = np.array(sorted(known.values()), dtype=np.int64)
+    chosen = places.chosen(came)
+    assert chosen.size == len(known)
+    assert chosen.of(places.keys[came]).tolist() == list(range(len(known)))
+    assert chosen.of(np.array([2**62 + 1])).tolist() == [len(known)]
+
+
+def test_levels_with_gaps_between_them_are_those_that_came():
+    """Integers from 3 on, every third; the second chunk goes below the first, the third far above."""
+    data = table(900)
+    data["g"] = np.where(np.arange(900) < 300, 50, np.where(np.arange(900) < 600, 20, 10**7)) + 3 * data["g"]
+    whole, fit = (mme.lmer("y ~ x + (x | g)", one) for one in (data, cut(data, 300)))
+    assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+    assert list(fit.ranef()["g"].index) == list(whole.ranef()["g"].index)
+    sums = [mme.CrossProducts.from_chunks("y ~ x + (x | g)", one) for one in (cut(data, 300), cut(data[::-1], 450))]
+    assert sums[0].levels == sums[1].levels == {"g": data["g"].nunique()}
+    assert (sums[0] + sums[1]).levels == sums[0].levels
+    assert abs(sums[1].fit().criterion / whole.criterion - 1.0) < 1e-12
+
+
 @pytest.mark.parametrize("unrolled", [0, 10**9])
 def test_rotated_rows_keep_every_inner_product(unrolled):
     rng = np.random.default_rng(3)
     rows, cells = rng.standard_normal((200, 4)), rng.integers(5, size=200)
-    R, left = np.zeros((5, 2, 4)), np.zeros((2, 2))
+    held, left = np.zeros((5, 2, 4)), np.zeros((2, 2))
     with within(Limits(unrolled_steps=unrolled)):
         for at in np.split(np.arange(200), [13, 14, 80]):
-            left = with_rows(left, add_rows(R, cells[at], rows[at].T.copy()).T)
+            left = with_rows(left, add_rows(held, cells[at], rows[at].T.copy()).T)
+    R = triangles(held)
     inner = np.einsum("gij,gik->jk", R, R)
     inner[2:, 2:] += left.T @ left
     np.testing.assert_allclose(inner, rows.T @ rows, rtol=1e-13, atol=1e-13 * 200)
