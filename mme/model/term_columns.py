@@ -85,6 +85,8 @@ def _what_to_do(relationship: Any, unknown: list[str]) -> str:
             "some are copies of a genotype that has another label there: give the records a column of genotypes, "
             "pedigree.genotype(labels), and take it as the grouping factor"
         )
+    if set(unknown) <= set(UNKNOWN):
+        return "that is nobody, as an unknown dam: (1 | str(animal, dam)), or diag() of it, is without an effect there"
     return "add them to the pedigree or relationship, or drop their records"
 
 

@@ -83,11 +83,9 @@ def criterion_text(fit: Fitted) -> str:
 
 
 def residual_rows(fit: Fitted) -> list[Row]:
-    """Quantiles of sqrt(w) (y - fitted) / sigma."""
-    scaled = (fit.model.y - fit.estimates.fitted) / fit.sigma
-    if (root := fit.model.root_weights) is not None:
-        scaled *= root
-    return quantile_rows(scaled)
+    """Quantiles of (y - fitted) / sd(e), of each record by its weight and the variance that R gives it."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return quantile_rows((fit.model.y - fit.estimates.fitted) / fit.estimates.record_sd)
 
 
 def quantile_rows(residuals: np.ndarray) -> list[Row]:

@@ -27,7 +27,10 @@ AUTO, BY_VALUES, BY_AVERAGES = SEARCHES = ("auto", "derivative-free", "average-i
 
 # Differences of a criterion of so few parameters are cheap; of more, closed forms are worth their making: sooner where
 # an evaluation is dear.
-_FEW, _VERY_FEW = 6, 3
+_FEW, _VERY_FEW, _FEWEST = 6, 3, 2
+# Operations of an evaluation, of a field of some 80 x 80 places, from which its three parameters are no longer few: a
+# search by values takes 130 to 150 evaluations, one by averages 45.
+_LARGE_FIELD = 1e7
 # A standard deviation of a pattern below this is near zero, columns of unit size: slopes end where it has a kink.
 _KINK = 1e-2
 # A search without them among more parameters is forecast, at so many evaluations for each pair.
@@ -54,8 +57,9 @@ def derivatives_of(joint: Joint, searched: Searched, by: str) -> Derivatives | N
     average information (:mod:`mme.derivatives.average`).
     """
     free = searched.free
-    dear = joint.latest.flops > limits().dear_evaluation
-    few = _VERY_FEW if dear or _has_field(joint.model.structures) else _FEW
+    flops, has_field = joint.latest.flops, _has_field(joint.model.structures)
+    dear = flops > limits().dear_evaluation
+    few = _FEWEST if has_field and flops > _LARGE_FIELD else _VERY_FEW if dear or has_field else _FEW
     if by == BY_VALUES or (by == AUTO and free.sum() <= few):
         return None
     averaged = has_score(joint.latest)

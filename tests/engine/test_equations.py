@@ -276,13 +276,14 @@ def test_a_factor_that_would_take_hours_is_avoided_by_iteration_unless_asked_for
         assert eqs.solve().pev().min() > 0.0
 
 
-@pytest.mark.parametrize("levels", [3, 60])  # a simplicial factor and a supernodal one
-def test_a_factor_counted_in_64_bits_is_the_same(levels):
+@pytest.mark.parametrize("size", [6, 200])  # a simplicial factor and a supernodal one
+def test_a_factor_counted_in_64_bits_is_the_same(size):
     cholmod = pytest.importorskip("mme.numeric.cholmod")
-    y, X, Z = crossed(np.random.default_rng(7), 300, levels, levels)
-    lower = sp.csc_array(sp.tril(mme.MixedModelEquations(y, X, Z, Ginv=1.0).coefficients))
+    lower = sp.csc_array(np.tril(spd(np.random.default_rng(7), size)))
     lower.indices, lower.indptr = lower.indices.astype(np.int32), lower.indptr.astype(np.int32)
-    short = cholmod.CholmodAnalysis(lower).factor(lower.data)
+    analysis = cholmod.CholmodAnalysis(lower)
+    assert analysis.supernodal == (size > 6)
+    short = analysis.factor(lower.data)
     with within(Limits(factor_entries_32_bits=0)), warnings.catch_warnings():
         warnings.simplefilter("error")  # CHOLMOD says when it has to convert integers
         long = cholmod.CholmodAnalysis(lower).factor(lower.data)

@@ -107,3 +107,11 @@ def test_an_animal_outside_the_pedigree_is_named_with_both_ways_out() -> None:
     again = mme.lmer("y ~ 1 + (1 | animal)", data, relationship={"animal": wider}, theta=[1.0])
     b = again.ranef()["animal"]["(Intercept)"]
     assert again.predict({"animal": ["calf"]}).iloc[0] == pytest.approx(again.beta.iloc[0] + (b["a4"] + b["a7"]) / 2)
+
+
+def test_the_word_for_an_unknown_dam_is_no_animal_and_the_term_that_takes_it_is_named() -> None:
+    data = {"y": np.arange(8.0), "dam": [0, 0, 11, 11, 12, 12, 12, 11]}
+    with pytest.raises(
+        mme.MMEError, match=r"1 of 3 levels are not in its relationship \(0\); that is nobody.*str\(animal, dam"
+    ):
+        mme.lmer("y ~ 1 + (1 | dam)", data, relationship={"dam": mme.Pedigree([11, 12], [0, 0], [0, 0])})

@@ -452,6 +452,15 @@ def test_a_residual_structure_is_named_with_its_parameters():
     assert "Residual structure" not in mme.lmer("distance ~ age + (1 | Subject)", growth).summary()
 
 
+def test_scaled_residuals_are_over_the_standard_deviation_of_each_record():
+    growth = mme.load("Orthodont")
+    fit = mme.lmer("distance ~ age * Sex + (1 | Subject)", growth, residual=mme.PowerOfMean())
+    low, *_, high = fit.scaled_residuals("pearson").quantile([0.0, 1.0])
+    assert f"{low:.4f}" in fit.summary()
+    assert f"{high:.4f}" in fit.summary()
+    assert 2.0 < high < 4.0
+
+
 def test_many_residual_parameters_are_counted_and_their_line_is_wrapped():
     growth = mme.load("Orthodont")
     fit = mme.lmer("distance ~ age", growth, residual=mme.Unstructured("age", "Subject"))
