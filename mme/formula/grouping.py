@@ -14,6 +14,7 @@ from mme.formula.evaluate import Evaluator
 from mme.formula.syntax import Call, Name
 from mme.formula.values import missing
 from mme.tables.column import Factor, WideColumn
+from mme.tables.intake import labels
 from mme.tables.levels import factorise, factorise_together
 from mme.tables.spelling import labels_of, places
 
@@ -22,12 +23,17 @@ def columns(bar: Bar, evaluator: Evaluator) -> list[np.ndarray | Factor]:
     """The columns that a bar crosses, as they are in the table; a column of one level where it names none."""
     if not bar.factors:
         return [Factor(np.zeros(evaluator.frame.n, dtype=np.int64), np.array(["all"], dtype=object))]
-    names = [node.args[0] if isinstance(node, Call) else node for node in bar.factors]
-    found = [evaluator.column(name) for name in names if isinstance(name, Name)]
-    for column in found:
+    found = list[np.ndarray | Factor]()
+    for node in bar.factors:
+        name = node.args[0] if isinstance(node, Call) else node
+        assert isinstance(name, Name)
+        column = evaluator.column(name)
         if isinstance(column, WideColumn):
             raise MMEError(f"grouping factor '{bar.name}' has {len(column.suffixes)} columns; give one of them")
-    return [column for column in found if not isinstance(column, WideColumn)]
+        if isinstance(node, Call) and isinstance(column, np.ndarray) and column.dtype.kind == "f":
+            column = labels(column, bar.name, "grouping factor")[1]  # factor() says that numbers are levels
+        found.append(column)
+    return found
 
 
 def code(parts: Sequence[np.ndarray | Factor], kept: np.ndarray | None, name: str) -> Factor:

@@ -153,6 +153,9 @@ class Limits:
         than one search of a large one.
     small_model_records : int
         Records beyond which a model is not small: descents from many places then take longer than the search itself.
+    records_of_valleys, pairs_of_valleys : int
+        Records, and pairs of them that are correlated, up to which other valleys of the residuals' parameters are looked
+        for: each evaluation takes a few milliseconds.
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
     dear_order : float
@@ -248,6 +251,8 @@ class Limits:
     freedom_rows: int = 8_192
     small_model_numbers: int = 10_000
     small_model_records: int = 100
+    records_of_valleys: int = 2000
+    pairs_of_valleys: int = 200_000
     slope_numbers: int = 100_000
     dear_order: float = 5e8
     dear_evaluation: float = 1e9

@@ -18,6 +18,8 @@ from mme.tables.times import by_group
 
 # Neighbours are started with this correlation.
 _START = 0.3
+# Coordinates at which other valleys may be.
+_ELSEWHERE = (-2.0, -0.5, 0.5, 2.0)
 # Gaps are whole numbers to within this, which leaves room for times that were computed.
 _WHOLE = 1e-6
 
@@ -126,6 +128,10 @@ class BoundAR1(Bound):
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Neighbours at the typical gap correlated by 0.3."""
         return np.arctanh([_START ** (1.0 / self.chain.typical_gap)])
+
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Weak and strong correlations of both signs: beside random effects each may have a valley."""
+        return [np.array([at]) for at in _ELSEWHERE]
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return rho."""

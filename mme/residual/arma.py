@@ -17,6 +17,9 @@ from mme.residual.rstructure import RStructure
 
 # More steps than this would make the matrix of all times too large.
 _MOST = 3000
+# Fisher's z of phi at which other valleys may be; and of theta along the lines z_theta = c - z_phi / 2, on which gamma
+# goes from phi near one to its limit: 1 / (1 + exp(-4 c)), less one at the end -1.
+_ELSEWHERE, _SHARES = (-2.0, -0.7, 0.7, 2.0), (-0.5, 0.0, 0.5)
 # What the predecessors leave of a time is known to this share of it.
 _ROUNDING = 1e-14
 
@@ -87,6 +90,15 @@ class BoundARMA(OverOccasions):
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """phi 0.5, theta -0.2: neighbours correlated by 0.3."""
         return np.arctanh([0.5, -0.2])
+
+    @property
+    def intrinsic(self) -> list[np.ndarray]:
+        """To equal correlations, phi = 1 and theta = -1, and to those of alternating signs, phi = -1 and theta = 1."""
+        return [np.array([1.0, -0.5]), np.array([-1.0, 0.5])]
+
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Correlations gamma phi^(lag - 1) of both signs of phi, near one or not, with gamma of several sizes."""
+        return [np.array([z, half - 0.5 * z]) for z in _ELSEWHERE for half in _SHARES]
 
     def radius(self) -> np.ndarray:
         """Half: a correlation may be made by either."""

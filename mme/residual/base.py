@@ -98,9 +98,9 @@ class Bound(Differentiable):
         return False
 
     @property
-    def intrinsic(self) -> np.ndarray | None:
-        """The direction (k,) in which R goes to an intrinsic one, the share that goes to zero last; None: in none."""
-        return None
+    def intrinsic(self) -> list[np.ndarray]:
+        """Directions (k,) in which several coordinates together take R to a limit; the most negative one is held."""
+        return []
 
     @property
     def absorbs_intercept(self) -> bool:
@@ -110,6 +110,10 @@ class Bound(Differentiable):
     @abstractmethod
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Coordinates (k,) to begin a search; residuals (n,) of a simpler fit may help to choose them."""
+
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Coordinates at which the criterion may have another valley than that of x; each is worth an evaluation."""
+        return []
 
     def radius(self) -> np.ndarray:
         """How far off the start may be (k,)."""

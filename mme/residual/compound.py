@@ -13,6 +13,8 @@ from mme.residual.reading import Reader, same_group
 from mme.residual.rstructure import RStructure
 
 _START = 0.3
+# Coordinates at which other valleys may be.
+_ELSEWHERE = (-3.0, -1.0, 1.0, 3.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +107,10 @@ class BoundCompoundSymmetry(Bound):
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """rho = 0.3."""
         return self.coordinates(np.array([_START]))
+
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Near the lower bound, and weak and strong correlations: beside a random intercept each may have a valley."""
+        return [np.array([at]) for at in _ELSEWHERE]
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return rho."""

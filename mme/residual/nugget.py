@@ -16,6 +16,8 @@ from mme.tables.names import unlike
 
 # This share of the variance is started as error.
 _START = 0.2
+# Logits of the nugget at which other valleys may be.
+_ELSEWHERE = (-2.0, 1.0)
 # Derivatives whose Gram matrix, of unit diagonal, has a smaller eigenvalue are dependent.
 _DEPENDENT = 1e-8
 # Correlations that are looked at for the derivatives.
@@ -57,6 +59,10 @@ class BoundNugget(ByGroup):
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Coordinates to begin a search: those of the correlation, and a nugget of 0.2."""
         return np.append(self.of.start(residual), np.log(_START / (1.0 - _START)))
+
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Those of the correlation, beside a small nugget and a large one."""
+        return [np.append(other, logit) for other in self.of.elsewhere(x[:-1]) for logit in _ELSEWHERE]
 
     def radius(self) -> np.ndarray:
         """How far off a start may be: that of the correlation, and of a share."""

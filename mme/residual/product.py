@@ -106,6 +106,15 @@ class Product(Bound):
         first = [] if self.correlation is None else [self.correlation.start(residual)]
         return np.concatenate([*first, *starts])
 
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Those of each part beside the others as they are."""
+        pieces = [at for _, at in self._split(x)]
+        return [
+            np.concatenate([*pieces[:i], other, *pieces[i + 1 :]])
+            for i, (part, at) in enumerate(self._split(x))
+            for other in part.elsewhere(at)
+        ]
+
     @property
     def of_mean(self) -> np.ndarray:
         """Which coordinates say how R depends on the fitted mean: those of the parts."""

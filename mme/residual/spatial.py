@@ -25,6 +25,9 @@ _START_NUGGET = 0.2
 # The criterion has valleys at shorter ranges, to which no search leads from a long one, and at other nuggets: so many
 # times the first range, and shares, are tried for a start.
 _RANGES, _NUGGETS = (0.1, 0.2, 0.4, 0.7), (1e-3, 0.05, 0.2, 0.6, 0.9)
+# Logarithms of ranges in typical distances, and nuggets, at which other valleys may be.
+_ELSEWHERE, _NUGGETS_ELSEWHERE = (-0.7, 0.0, 0.5, 1.0, 1.5, 2.2, 3.0), (0.05, 0.3, 0.8)
+_ENDING, _CLOSER = ("spherical", "linear"), (*np.arange(0.1, 2.6, 0.2).tolist(), 3.0, 3.5)
 # 1 - f(h) near zero is of the order of h to this power; else of its square.
 _POWERS = {"exponential": 1.0, "spherical": 1.0, "linear": 1.0}
 # Smoothness of Matern's correlation unless it is given, and where its search begins.
@@ -218,18 +221,31 @@ class BoundSpatial(ByGroup):
             return first
         return min([first, *self._others(first)], key=lambda x: self._unlikely(x, residual))
 
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Ranges from the least distance to many times the typical one; beside a nugget each with several nuggets.
+
+        A correlation that ends at a distance makes a kink where the range passes one: its ranges stand closer.
+        """
+        closer, nuggets = self.of in _ENDING, _NUGGETS_ELSEWHERE if self.has_nugget else ()
+        found = []
+        for log_range in _CLOSER if closer and not nuggets else _ELSEWHERE:
+            other = x.copy()
+            other[: self._ranges] = log_range
+            found += [np.append(other[:-1], np.log(nugget / (1.0 - nugget))) for nugget in nuggets] or [other]
+        return found
+
     @property
     def has_valleys(self) -> bool:
         """Of short ranges and of long ones, beside a nugget."""
         return self.has_nugget
 
     @property
-    def intrinsic(self) -> np.ndarray | None:
+    def intrinsic(self) -> list[np.ndarray]:
         """Ranges grow by one, the nugget falls by the power p of 1 - f(h) near zero."""
         if not self.has_nugget or self.searched:
-            return None
+            return []
         power = min(2.0, 2.0 * self.smoothness) if self.of == "matern" else _POWERS.get(self.of, 2.0)
-        return np.append(np.ones(self._ranges), -power)
+        return [np.append(np.ones(self._ranges), -power)]
 
     def _others(self, first: np.ndarray) -> list[np.ndarray]:
         """Other ranges, each beside all nuggets."""

@@ -43,6 +43,8 @@ _ROUNDING, _FALL, _STEADY, _DECADES = 1e-6, 0.5, 0.6, 4
 _SMALL, _MOST, _NOTHING_MORE = 1e-4, 20, 40.0
 # At its edge is what gains no more than this by so many decades more; it is held where it is as near to the limit.
 _SETTLED, _FURTHER, _INWARDS = 1e-6, 3.0, 6.0
+# How much higher than where a search ended, among rounding, the limit may be.
+_ROUGHLY = 1e-2
 # How far off the other parameters may be.
 _NEAR = 0.1
 
@@ -78,11 +80,13 @@ def at_their_ends(
             return Ended(searched, replace(minimum, x=x, value=value, endless=True), tuple(names[far].tolist()))
     held, at, spent = _held(joint, here, looked, minimum.value)
     minimum = replace(minimum, evaluations=minimum.evaluations + spent)
-    if not at.any():
+    if not at.any() and (held == here).all():
         return Ended(searched, minimum)
     kept = replace(searched, first=held, estimated=searched.estimated & ~at, free=searched.free & ~at)
-    told = _told(searched, kept, report)
-    found = at_their_ends(joint, kept, beside(joint, searched, kept, minimum, report), told, flat=True)
+    told, other = _told(searched, kept, report), beside(joint, searched, kept, minimum, report)
+    if not at.any() and not other.value < minimum.value - _SETTLED:
+        return Ended(searched, replace(minimum, evaluations=other.evaluations))
+    found = at_their_ends(joint, kept, other, told, flat=True)
     held_too = {*names[at].tolist(), *found.names}
     return found._replace(names=tuple(name for name in names.tolist() if name in held_too))
 
@@ -152,7 +156,10 @@ def _least_share(joint: Joint, parameters: np.ndarray) -> float:
 
 
 def _held(joint: Joint, here: np.ndarray, looked: np.ndarray, value: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """The parameters, those at an edge where the criterion comes to its limit; which they are; evaluations."""
+    """The parameters, those at an edge where the criterion comes to its limit; which they are; evaluations.
+
+    None are, where it is lower further in: the parameters are there.
+    """
     held, at, spent = here.copy(), np.zeros(here.size, dtype=bool), 0
     for i in np.flatnonzero(looked).tolist():
         step = np.copysign(_DECADE, here[i])
@@ -168,13 +175,17 @@ def _held(joint: Joint, here: np.ndarray, looked: np.ndarray, value: float) -> t
             limit, nearer, spent = nearer, moved(2.0 * _FURTHER), spent + 1
         if abs(nearer - limit) > _SETTLED and abs(here[i]) > _FAR:  # so far out there may be rounding alone
             decades = 0.0
-            while decades > -_INWARDS and abs(nearer - limit) > _SETTLED:
+            while decades > max(-_INWARDS, 2.0 - held[i] / step) and abs(nearer - limit) > _SETTLED:
                 decades, spent = decades - 1.0, spent + 1
                 nearer, limit = moved(decades), nearer
-        at[i] = abs(nearer - limit) < _SETTLED
-        while at[i] and abs(held[i] + (decades - 1.0) * step) > abs(step):
-            spent += 1
-            if not abs(moved(decades - 1.0) - limit) < _SETTLED:
+        at[i] = abs(nearer - limit) < _SETTLED and limit < value + _ROUGHLY
+        while at[i] and held[i] / step + decades > 1.0:
+            spent, inwards = spent + 1, moved(decades - 1.0)
+            if inwards < min(limit, value) - _SETTLED:  # a plateau behind a minimum
+                inside = held.copy()
+                inside[i] += (decades - 1.0) * step
+                return inside, np.zeros(at.size, dtype=bool), spent
+            if not abs(inwards - limit) < _SETTLED or held[i] / step + decades <= 2.0:
                 break
             decades -= 1.0
         if at[i]:

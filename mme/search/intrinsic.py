@@ -81,7 +81,7 @@ def _lines(model: Model) -> Iterator[tuple[int, np.ndarray]]:
             line[start : start + part.k] = 1.0
             yield start, line
         start += part.k
-    if residual is not None and residual.intrinsic is not None:
+    for direction in () if residual is None else residual.intrinsic:
         line = none.copy()
-        line[k:] = residual.intrinsic
-        yield k + int(np.argmin(residual.intrinsic)), line
+        line[k:] = direction
+        yield k + int(np.argmin(direction)), line

@@ -88,8 +88,9 @@ def _exact(joint: Joint, searched: Searched) -> Derivatives:
     """By theta alone, where the factor of the random effects not absorbed is dense."""
 
     def derivatives(x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        found = criterion_slopes(joint.latest, searched.parameters(x))
-        return None if found is None else _scaled(searched, *found)
+        parameters = searched.parameters(x)
+        found = criterion_slopes(joint.latest, parameters)
+        return None if found is None else _scaled(searched, parameters, *found)
 
     return derivatives
 
@@ -104,9 +105,10 @@ class Averages:
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """The gradient and average information by the coordinates that are searched; None where they have no digits."""
-        theta, phi = np.split(self.searched.parameters(x), [self.joint.model.k])
+        parameters = self.searched.parameters(x)
+        theta, phi = np.split(parameters, [self.joint.model.k])
         found = score(self.joint.at(phi), theta, self.meetings)
-        return None if found is None else _scaled(self.searched, found.gradient, average_information(found))
+        return None if found is None else _scaled(self.searched, parameters, found.gradient, average_information(found))
 
     def leaves_open(self, minimum: Minimum) -> bool:
         """Whether a search by values alone goes on where these steps ended.
@@ -129,8 +131,13 @@ def _has_kinks(part: GStructure) -> bool:
     return part.correlated and part.inner.entries is None and not part.inner.is_even
 
 
-def _scaled(searched: Searched, gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The derivatives by (theta, phi) as those by the coordinates of what is searched."""
+def _scaled(
+    searched: Searched, parameters: np.ndarray, gradient: np.ndarray, hessian: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The derivatives by (theta, phi) as those by the coordinates of what is searched; averages of them, if curved."""
+    if searched.spread is not None:
+        by_x = searched.by_coordinates(parameters)
+        return by_x.T @ gradient, by_x.T @ hessian @ by_x
     free, scale = searched.free, searched.scale
     return gradient[free] / scale[free], hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -43,9 +44,10 @@ from mme.search.known_derivatives import (
 from mme.search.limit import at_its_limit, back_from_its_limit
 from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
+from mme.search.residual_valleys import of_other_residuals
 from mme.search.rotated import rotated
 from mme.search.searched import Searched
-from mme.search.signs import from_plain_start, of_other_signs, opposite
+from mme.search.signs import from_plain_start, of_other_signs
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
 from mme.search.verdict import UNBOUNDED, Optimum, curvature_of, judge, of_whole, with_undetermined
@@ -167,7 +169,7 @@ def _minimised(
             minimum = _minimum(joint, searched, radius, begun, report, spent, by, nearby)
             if minimum.endless:
                 lower = np.inf if after is None else after.value
-                minimum = at_its_limit(joint, searched, minimum, searched.x(radius), report, lower)
+                minimum = at_its_limit(joint, searched, minimum, searched.widths(radius), report, lower)
             else:
                 searched, minimum = in_turned_axes(joint, searched, minimum, radius, progress)
             searched, minimum, ended = _at_limits(joint, searched, minimum, report)
@@ -223,7 +225,7 @@ def _minimum(
     """
     criterion, objective = Sought(joint, searched), joint.latest
     valleys = None if begun is None else begun.valleys
-    x, wide, even = searched.x(searched.first), searched.x(radius), searched.even
+    x, wide, even = searched.x(searched.first), searched.widths(radius), searched.even
     if valleys is not None and by == AUTO:
         slopes: Derivatives | None = derivatives_at_one(valleys, searched.free)
     else:
@@ -241,11 +243,12 @@ def _minimum(
     if joint.model.has_processes and valleys is None and not minimum.endless:
         minimum = back_from_its_limit(joint, searched, minimum, wide, report)
 
-        def begun_at(at: np.ndarray, spent: int) -> Minimum:
-            return continued(criterion, at, wide, even, slopes, report, spent, endless=endless)
+        def begun_at(f: Callable[[np.ndarray], float], at: np.ndarray, spent: int) -> Minimum:
+            return continued(f, at, wide, even, slopes, report, spent, endless=endless)
 
-        minimum = from_plain_start(joint, searched, of_other_signs(joint, searched, minimum, begun_at), begun_at)
-        minimum = lower(criterion, minimum, partial(opposite, searched), wide, even, slopes, report)
+        again = partial(begun_at, criterion)
+        minimum = from_plain_start(joint, searched, of_other_signs(joint, searched, minimum, again), again)
+        minimum = of_other_residuals(joint, searched, criterion, minimum, begun_at)
     if begun is None or valleys is not None or not begun.few_levels or minimum.endless:
         return explained(minimum, slopes)
 

@@ -9,7 +9,13 @@ import numpy as np
 from mme.covariance.turns import Turns, turns_at
 from mme.engine.objective import Objective
 from mme.model.problem import Model
+from mme.numeric.differences import slopes
 from mme.numeric.kept import kept
+from mme.residual.base import Bound
+
+# Steps of one in one of few parameters of residuals move their mean logarithm by this where it matters, and all steps
+# together never by more than so much.
+_FEW, _FAR, _FARTHEST = 6, 1.0, 200.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,8 @@ class Searched:
     estimated : (k + phi,) bool, which were not given.
     free : (k + phi,) bool, which are searched: those estimated, but for entries of theta that the axes hold at zero.
     turns : Turns or None, axes turned so that x are good coordinates of the covariances where the search is.
+    spread : Bound or None, residuals whose standard deviations move far together, by their mean logarithm c(phi): sizes
+        of effects are searched beside them, x = theta scale exp(c(phi at first) - c(phi)).
     """
 
     model: Model
@@ -32,6 +40,7 @@ class Searched:
     estimated: np.ndarray
     free: np.ndarray
     turns: Turns | None = None
+    spread: Bound | None = None
 
     @classmethod
     def of(cls, objective: Objective, first: np.ndarray, theta_given: bool) -> Searched:
@@ -44,7 +53,8 @@ class Searched:
             estimated[: model.k] &= np.isnan(model.held.values)
         if model.phi is not None:
             estimated[model.k :] = np.isnan(model.phi)
-        return cls(model, first, scale, estimated, estimated & np.concatenate([model.coordinates.free, of_phi]))
+        free = estimated & np.concatenate([model.coordinates.free, of_phi])
+        return cls(model, first, scale, estimated, free, spread=_moving_far(model, first))
 
     @kept
     def even(self) -> np.ndarray:
@@ -56,15 +66,17 @@ class Searched:
         """All parameters where the coordinates of those searched are x."""
         if self.turns is not None:
             return self._unturned(x, self.turns)
-        if self.all_free:
+        if self.all_free and self.spread is None:
             return np.asarray(x / self._unit)
         parameters = self.first.copy()
         parameters[self.free] = x / self._unit
+        if self.spread is not None:
+            parameters[self._sizes] /= self._beside(parameters)
         return parameters
 
     def many(self, points: np.ndarray) -> np.ndarray:
         """All parameters (S, k + phi) where the coordinates of those searched are the rows of ``points``."""
-        if self.turns is None and self.all_free:
+        if self.turns is None and self.spread is None and self.all_free:
             return np.asarray(points / self._unit)
         return np.array([self.parameters(x) for x in points])
 
@@ -75,8 +87,14 @@ class Searched:
         return np.asarray(at / self.scale)
 
     def x(self, parameters: np.ndarray) -> np.ndarray:
-        """The coordinates x of all parameters (k + phi,); differences of parameters give differences of x."""
-        return np.asarray((parameters * self.scale)[self.free])
+        """The coordinates x of all parameters (k + phi,)."""
+        if self.spread is not None:
+            parameters = np.where(self._sizes, parameters * self._beside(parameters), parameters)
+        return self.widths(parameters)
+
+    def widths(self, differences: np.ndarray) -> np.ndarray:
+        """Differences of x, of these differences of all parameters from the first ones."""
+        return np.asarray((differences * self.scale)[self.free])
 
     def turned(self, x: np.ndarray) -> tuple[Searched, np.ndarray] | None:
         """The same search in axes turned to suit the covariances at x, with x there; None where no turn is needed."""
@@ -87,7 +105,7 @@ class Searched:
         if turns is None:
             return None
         at[:k] = turns.outer(at[:k])
-        return replace(self, turns=turns), at[self.free]
+        return replace(self, turns=turns, spread=None), at[self.free]
 
     @property
     def across(self) -> np.ndarray:
@@ -99,11 +117,33 @@ class Searched:
 
     def jacobian(self, parameters: np.ndarray) -> np.ndarray:
         """The derivatives (k + phi, k + phi) of all coordinates by all parameters."""
+        if self.spread is not None:
+            return self._jacobian_of_spread(parameters, self.spread)
         if self.turns is None:
             return np.diag(self.scale)
         out, k = np.diag(self.scale), self.model.k
         out[:k, :k] = self.turns.jacobian((parameters * self.scale)[:k]) * self.scale[:k]
         return out
+
+    def by_coordinates(self, parameters: np.ndarray) -> np.ndarray:
+        """The derivatives (k + phi, free) of all parameters by the coordinates that are searched."""
+        return np.asarray(np.linalg.inv(self.jacobian(parameters))[:, self.free])
+
+    def _jacobian_of_spread(self, parameters: np.ndarray, spread: Bound) -> np.ndarray:
+        out, k = np.diag(np.where(self._sizes, self._beside(parameters), 1.0) * self.scale), self.model.k
+        by_phi = slopes(lambda phi: spread.log_sd(phi).mean(keepdims=True), parameters[k:])[:, 0]
+        out[:, k:] -= np.where(self._sizes, np.diag(out) * parameters, 0.0)[:, None] * by_phi
+        return out
+
+    def _beside(self, parameters: np.ndarray) -> float:
+        """What sizes beside sigma are to be multiplied by, to be sizes beside the residuals where phi is the first."""
+        assert self.spread is not None
+        here, first = (float(np.mean(self.spread.log_sd(of[self.model.k :]))) for of in (parameters, self.first))
+        return float(np.exp(np.clip(first - here, -_FARTHEST, _FARTHEST)))
+
+    @kept
+    def _sizes(self) -> np.ndarray:
+        return growing(self.model) & self.free
 
     @kept
     def all_free(self) -> bool:
@@ -113,6 +153,15 @@ class Searched:
     @kept
     def _unit(self) -> np.ndarray:
         return self.scale[self.free]
+
+
+def _moving_far(model: Model, first: np.ndarray) -> Bound | None:
+    """The residuals, if a step of their parameters moves all their standard deviations by more than they differ."""
+    residual, phi = model.residual, first[model.k :]
+    if residual is None or not model.k or phi.size > _FEW:
+        return None
+    here = residual.log_sd(phi).mean()
+    return residual if any(abs(residual.log_sd(phi + one).mean() - here) > _FAR for one in np.eye(phi.size)) else None
 
 
 def growing(model: Model) -> np.ndarray:

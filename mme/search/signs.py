@@ -1,8 +1,7 @@
-"""Valleys at other signs: of correlations of a field of plots that is mostly noise, and of parameters of residuals.
+"""Valleys at other signs of the correlations of a field of plots that is mostly noise.
 
 A chain whose neighbours compete explains as much in such a field as one whose neighbours are alike. Where correlation
-is strong the candidates of other signs are so much higher that none is searched from. Beside a random intercept
-variances that grow with a covariate and those that shrink with it have a valley each, apart where they do neither.
+is strong the candidates of other signs are so much higher that none is searched from.
 """
 
 from __future__ import annotations
@@ -23,9 +22,6 @@ from mme.search.searched import Searched
 # Sizes of the effects at which candidates are tried, in those of the start, and how much higher than the minimum the
 # best candidate of its signs may be for a search to begin there.
 _SIZES, _HIGHER = (0.3, 1.0, 3.0), 3.0
-
-# Of how many parameters of residuals each is tried with its other sign.
-_FEW = 4
 
 # The minimum from a point, after so many evaluations.
 Search = Callable[[np.ndarray, int], Minimum]
@@ -52,14 +48,6 @@ def of_other_signs(joint: Joint, searched: Searched, minimum: Minimum, search: S
         if block.is_parametric and any(low < 0.0 for low, _ in block.relationship.bounds):
             minimum = _lowest(joint, searched, minimum, block, search)
     return minimum
-
-
-def opposite(searched: Searched, minimum: Minimum) -> list[np.ndarray]:
-    """The minimum with the other sign of one of few parameters of residuals: a log ratio, an exponent, Fisher's z."""
-    of_residuals = np.flatnonzero((np.arange(searched.first.size) >= searched.model.k)[searched.free])
-    if not 0 < of_residuals.size <= _FEW:
-        return []
-    return [np.where(np.arange(minimum.x.size) == i, -minimum.x, minimum.x) for i in of_residuals.tolist()]
 
 
 def _lowest(joint: Joint, searched: Searched, minimum: Minimum, block: Block, search: Search) -> Minimum:

@@ -39,7 +39,7 @@ def in_turned_axes(
         minimum = replace(minimum, evaluations=spent)
         if not promised > _GAIN:
             break
-        found = continued(criterion, z, searched.x(radius), searched.even, None, reporter(progress, turned), spent)
+        found = continued(criterion, z, searched.widths(radius), searched.even, None, reporter(progress, turned), spent)
         gain, searched, minimum = minimum.value - found.value, turned, found
         if not gain > _GAIN:
             break

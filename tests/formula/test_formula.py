@@ -16,6 +16,7 @@ from cases import lme4_case_names, load_case, private_case_names, private_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mme
 from mme.errors import FormulaError, MemoryForecastError, MMEError, MMEWarning
 from mme.formula.design import design
 from mme.formula.grouping import spelt_out
@@ -436,6 +437,21 @@ def test_a_response_on_the_right_side_is_left_out_with_a_warning():
 def test_a_covariate_right_of_the_bar_warns():
     with pytest.warns(MMEWarning, match="grouping factor 'x' holds continuous numbers"):
         design("y ~ 1 + (1 | x)", small())
+
+
+def test_numbers_that_are_said_to_be_a_factor_are_no_slip():
+    """factor(t) groups by the values of t, whole or not, in silence; new rows find their levels."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"t": np.repeat([0.1, 0.5, 1.3, 2.2, 2.9, 4.0], 5)})
+    data["y"] = rng.normal(size=6)[data.t.rank(method="dense").astype(int) - 1] + 0.5 * rng.normal(size=30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = mme.lmer("y ~ 1 + (1 | factor(t))", data)
+        predicted = fit.predict({"t": [1.3, 9.0]}, new_levels="population")
+    text = mme.lmer("y ~ 1 + (1 | t)", data.assign(t=data.t.astype(str)))
+    assert fit.criterion == pytest.approx(text.criterion, abs=1e-9)
+    assert predicted == pytest.approx(text.predict({"t": ["1.3", "9.0"]}, new_levels="population"))
+
 
 
 def test_a_model_matrix_too_large_for_memory_is_forecast():

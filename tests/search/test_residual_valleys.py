@@ -1,0 +1,78 @@
+"""Valleys of the parameters of residuals: a search ends no higher than beside values that are held."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+import mme
+
+
+def series(seed: int, groups: int = 7, size: int = 7, rho: float = 0.5) -> pd.DataFrame:
+    """Autoregressive series about levels of their own, with a covariate that spreads them."""
+    rng = np.random.default_rng(seed)
+    g, t = np.repeat(np.arange(groups), size), np.tile(np.arange(size), groups)
+    e = rng.normal(size=g.size)
+    for i in np.flatnonzero(t).tolist():
+        e[i] = rho * e[i - 1] + np.sqrt(1.0 - rho**2) * e[i]
+    v = np.exp(0.7 * rng.normal(size=g.size))
+    return pd.DataFrame({"g": g, "t": t, "x": rng.normal(size=g.size), "v": v, "y": e + 2.0 * rng.normal(size=groups)[g]})
+
+
+@pytest.mark.parametrize("kind", ["spherical", "linear"])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_correlation_that_ends_at_a_distance_has_no_lower_valley_between_two_others(seed: int, kind: str) -> None:
+    """The criterion bends where the range passes a distance: there is one valley for each, or fewer."""
+    data, residual = series(seed), mme.Spatial(kind, ["t"], "g")
+    found = mme.lmer("y ~ x + (1 | g)", data, residual=residual)
+    for one in (0.9, *np.arange(1.1, 8.0, 0.6).tolist(), 12.0, 30.0):
+        beside = mme.lmer("y ~ x + (1 | g)", data, residual=residual, phi={"range": one})
+        assert found.criterion <= beside.criterion + 1e-6
+
+
+@pytest.mark.parametrize("rho", [-0.6, 0.3, 0.8])
+def test_an_autoregression_with_moving_average_has_no_lower_valley_at_other_signs(rho: float) -> None:
+    data, residual = series(5, rho=rho), mme.ARMA("t", "g")
+    found = mme.lmer("y ~ 1 + (1 | g)", data, residual=residual)
+    for phi in (-0.99, -0.7, -0.2, 0.2, 0.7, 0.99):
+        for theta in (-0.95, -0.5, 0.0, 0.5, 0.95):
+            beside = mme.lmer("y ~ 1 + (1 | g)", data, residual=residual, phi={"phi": phi, "theta": theta})
+            assert found.criterion <= beside.criterion + 1e-6
+
+
+def test_growth_of_children_has_nlmes_lowest_correlations_of_alternating_signs() -> None:
+    """Orthodont, corARMA(form = ~ 1 | Subject, p = 1, q = 1): nlme ends at phi = -1, 0.67 below the valley at 0.96."""
+    data = mme.load("Orthodont")
+    data = data.assign(visit=data.groupby("Subject").cumcount())
+    fit = mme.lmer("distance ~ age * Sex + (1 | Subject)", data, residual=mme.ARMA("visit", "Subject"))
+    assert fit.loglik >= -216.0266104 - 1e-6
+    assert fit.optimum.verdict == "minimum on the boundary"
+    assert fit.residual["phi"] == pytest.approx(-1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_correlations_of_either_sign_are_limits_of_an_autoregression_with_moving_average(seed: int) -> None:
+    """phi to -1, theta to 1: corr = -c (-1)^lag, which is compound symmetry of records with signs in turn."""
+    data = series(seed, rho=0.0)
+    turns = np.where(data.t % 2, -1.0, 1.0)
+    arma = mme.fit(turns * data.y, turns[:, None], [], residual=mme.ARMA(data.t, data.g))
+    alternating = mme.fit(data.y, np.ones((len(data), 1)), [], residual=mme.CompoundSymmetry(data.g))
+    assert alternating.residual["rho"] > 0.3
+    assert arma.criterion <= alternating.criterion + 1e-5
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e4])
+def test_the_unit_of_a_covariate_of_the_variance_changes_nothing_but_sigma(unit: float) -> None:
+    """sd = sigma (c v)^d: beside the random effects what matters is the typical residual, not the one where v = 1."""
+    data = series(2).assign(w=lambda d: d.v * unit)
+    residual = mme.AR1("t", "g") * mme.PowerOfCovariate("w")
+    fit = mme.lmer("y ~ x + (1 | g)", data, residual=residual)
+    plain = mme.lmer("y ~ x + (1 | g)", data, residual=mme.AR1("t", "g") * mme.PowerOfCovariate("v"))
+    assert fit.optimum.verdict == plain.optimum.verdict
+    assert fit.optimum.evaluations < 200
+    assert_allclose(fit.criterion, plain.criterion, atol=1e-6)
+    assert_allclose(fit.residual["power"], plain.residual["power"], atol=1e-4)
+    assert_allclose(fit.se, plain.se, rtol=1e-4)
+
