@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from mme.numeric.scales import clipped, logistic
 from mme.residual.base import Bound, Column
 from mme.residual.bygroup import ByGroup
 from mme.residual.distances import KINDS, log_slope, smoothness_slope
+from mme.residual.ranges import elsewhere, shorter
 from mme.residual.reading import Labels, Reader
 from mme.residual.rstructure import RStructure
 from mme.tables.arguments import is_word
@@ -22,12 +22,6 @@ from mme.tables.names import unlike
 
 # A nugget is started at this share, neighbours at the typical distance with this correlation where none is rooted.
 _START_NUGGET = 0.2
-# The criterion has valleys at shorter ranges, to which no search leads from a long one, and at other nuggets: so many
-# times the first range, and shares, are tried for a start.
-_RANGES, _NUGGETS = (0.1, 0.2, 0.4, 0.7), (1e-3, 0.05, 0.2, 0.6, 0.9)
-# Logarithms of ranges in typical distances, and nuggets, at which other valleys may be.
-_ELSEWHERE, _NUGGETS_ELSEWHERE = (-0.7, 0.0, 0.5, 1.0, 1.5, 2.2, 3.0), (0.05, 0.3, 0.8)
-_ENDING, _CLOSER = ("spherical", "linear"), (*np.arange(0.1, 2.6, 0.2).tolist(), 3.0, 3.5)
 # 1 - f(h) near zero is of the order of h to this power; else of its square.
 _POWERS = {"exponential": 1.0, "spherical": 1.0, "linear": 1.0}
 # Smoothness of Matern's correlation unless it is given, and where its search begins.
@@ -219,20 +213,11 @@ class BoundSpatial(ByGroup):
         first = np.append(first, np.log(_START_NUGGET / (1.0 - _START_NUGGET))) if self.has_nugget else first
         if residual is None or not self.has_nugget:  # residuals that hold random effects choose ranges too short
             return first
-        return min([first, *self._others(first)], key=lambda x: self._unlikely(x, residual))
+        return min([first, *shorter(first, self._ranges)], key=lambda x: self._unlikely(x, residual))
 
     def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
-        """Ranges from the least distance to many times the typical one; beside a nugget each with several nuggets.
-
-        A correlation that ends at a distance makes a kink where the range passes one: its ranges stand closer.
-        """
-        closer, nuggets = self.of in _ENDING, _NUGGETS_ELSEWHERE if self.has_nugget else ()
-        found = []
-        for log_range in _CLOSER if closer and not nuggets else _ELSEWHERE:
-            other = x.copy()
-            other[: self._ranges] = log_range
-            found += [np.append(other[:-1], np.log(nugget / (1.0 - nugget))) for nugget in nuggets] or [other]
-        return found
+        """Ranges from the least distance to many times the typical one; beside a nugget each with several nuggets."""
+        return elsewhere(x, self._ranges, self.of, self.has_nugget)
 
     @property
     def has_valleys(self) -> bool:
@@ -246,16 +231,6 @@ class BoundSpatial(ByGroup):
             return []
         power = min(2.0, 2.0 * self.smoothness) if self.of == "matern" else _POWERS.get(self.of, 2.0)
         return [np.append(np.ones(self._ranges), -power)]
-
-    def _others(self, first: np.ndarray) -> list[np.ndarray]:
-        """Other ranges, each beside all nuggets."""
-        found = []
-        for times, nugget in product(_RANGES, _NUGGETS):
-            x = first.copy()
-            x[: self._ranges] += np.log(times)
-            x[-1] = np.log(nugget / (1.0 - nugget))
-            found.append(x)
-        return found
 
     def _unlikely(self, x: np.ndarray, residual: np.ndarray) -> float:
         """log |R| + n log e'R^-1 e, -2 log likelihood of residuals but for constants; infinite where R is singular."""
