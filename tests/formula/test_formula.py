@@ -454,7 +454,6 @@ def test_numbers_that_are_said_to_be_a_factor_are_no_slip():
     assert np.asarray(predicted) == pytest.approx(np.asarray(by_text))
 
 
-
 def test_a_model_matrix_too_large_for_memory_is_forecast():
     too_large = pytest.raises(MemoryForecastError, match=r"8 x 3 .*'f' alone makes 2 columns.*\(1 \| f\)")
     with within(Limits(memory=64)), too_large:

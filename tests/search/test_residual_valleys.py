@@ -18,7 +18,9 @@ def series(seed: int, groups: int = 7, size: int = 7, rho: float = 0.5) -> pd.Da
     for i in np.flatnonzero(t).tolist():
         e[i] = rho * e[i - 1] + np.sqrt(1.0 - rho**2) * e[i]
     v = np.exp(0.7 * rng.normal(size=g.size))
-    return pd.DataFrame({"g": g, "t": t, "x": rng.normal(size=g.size), "v": v, "y": e + 2.0 * rng.normal(size=groups)[g]})
+    return pd.DataFrame(
+        {"g": g, "t": t, "x": rng.normal(size=g.size), "v": v, "y": e + 2.0 * rng.normal(size=groups)[g]}
+    )
 
 
 @pytest.mark.parametrize("kind", ["spherical", "linear"])
@@ -75,4 +77,3 @@ def test_the_unit_of_a_covariate_of_the_variance_changes_nothing_but_sigma(unit:
     assert_allclose(fit.criterion, plain.criterion, atol=1e-6)
     assert_allclose(fit.residual["power"], plain.residual["power"], atol=1e-4)
     assert_allclose(fit.se, plain.se, rtol=1e-4)
-
