@@ -67,11 +67,9 @@ class Limits:
     kept_densities : int
         Records times nodes of a quadrature up to which log densities are kept for the gradient (a few hundred MB).
     dear_factor : float
-        Products of a factor for each record, beyond which the mode of a generalised model is searched by the factor of
-        another point.
+        Products of a factor for each record, beyond which the mode is searched by the factor of another point.
     separation_entries : int
-        Entries of X up to which all records of a generalised fit that did not converge go into the linear program for
-        separation: a second.
+        Entries of X, a second, up to which a generalised fit that did not converge is tried for separation.
     simulated_records : int
         Records of the responses that a diagnosis of a generalised fit draws: a second or two.
     dense_up_to : int
@@ -136,8 +134,7 @@ class Limits:
     large_group : int
         Records of a group up to which its own part of the hat matrix is made; a larger one leaves by products with it.
     large_group_steps : int
-        Steps of conjugate gradients by which a large group may leave; one that needs more leaves by an evaluation
-        without it.
+        Steps of conjugate gradients by which a large group may leave; one that needs more is evaluated without.
     large_group_records : int
         Records of the large groups that leave side by side: each has some tens of entries of the matrices in step.
     record_products : float
@@ -154,16 +151,14 @@ class Limits:
     small_model_records : int
         Records beyond which a model is not small: descents from many places then take longer than the search itself.
     records_of_valleys, pairs_of_valleys : int
-        Records, and pairs of them that are correlated, up to which other valleys of the residuals' parameters are looked
-        for: each evaluation takes a few milliseconds.
+        Records, and correlated pairs, up to which other valleys of parameters of residuals are sought: milliseconds.
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
     dear_order : float
         Operations of a factor in the order of minimum degree beyond which nested dissection is tried too: it takes
         about a tenth of a second.
     dear_evaluation : float
-        Operations of an evaluation beyond which few parameters, four to six, are searched by average information too: a
-        tenth of a second.
+        Operations, a tenth of a second, beyond which four to six parameters are searched by average information too.
     hessian_operations : float
         Operations that the observed information of many parameters may take: minutes; beyond, it is averaged.
     freedom_operations : float

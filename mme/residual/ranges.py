@@ -1,6 +1,6 @@
 """Ranges and nuggets of correlations by distance at which the criterion may have a valley, in coordinates of a search.
 
-Coordinates are logarithms of ranges in typical distances, then others, and the logit of a nugget, if there is one, last.
+Coordinates are logarithms of ranges in typical distances, then others, and last the logit of a nugget, if any.
 """
 
 from __future__ import annotations
