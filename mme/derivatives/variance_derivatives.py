@@ -29,18 +29,18 @@ from mme.derivatives.units import largest_eigenvalue, level_information, natural
 from mme.engine.objective import Objective
 from mme.engine.pls import half_covariance
 from mme.errors import MMEError
-from mme.iterative.point import IteratedPoint
-from mme.iterative.steps import ProbedSlopes, slopes_at
-from mme.iterative.traces import Probes, traces
+from mme.iterative.minimum import slopes_by_probes
 from mme.numeric.differences import central, one_sided
 from mme.numeric.lapack import triangular_solve
-from mme.numeric.limits import limits
 from mme.solution.estimates import Estimates
 
 # Step as a share of rho: truncation is then some 1e-7 of the second derivative, rounding of the criterion less.
 _STEP = 0.03
 # Step in the coordinates of a residual structure, smooth over distances of order one.
 _STEP_PHI = 0.03
+# That is not so where R is nearly singular. A step over which the criterion rises by more than a hundredth,
+# and whose second derivatives of order four and six differ by this share, is taken again, a quarter of it.
+_LONG, _BENT, _SHORTER = 0.02, 1e-4, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,36 +120,43 @@ def _relative_covariance(origin: Estimates) -> Callable[[Estimates], np.ndarray]
 
 
 def _by_differences(parameters: Estimated) -> ProfileDerivatives:
-    """Central differences by what was estimated."""
-    origin, free = parameters.origin, parameters.entries
-    objective, theta = origin.objective, origin.theta
-    p, k = objective.system.p, objective.model.k
+    """Central differences by what was estimated, again with shorter steps where one came too near a singularity."""
+    objective, k, free = parameters.origin.objective, parameters.origin.theta.size, parameters.entries
     step = np.full(k + objective.phi.size, _STEP_PHI)
     if free[:k].any():
-        step[:k] = _STEP * natural_units(objective, theta)
+        step[:k] = _STEP * natural_units(objective, parameters.origin.theta)
     step = np.append(step[free], [_STEP] * parameters.sigma_too)
+    units = step / _STEP
+    found, too_long = _differences(parameters, step, units)
+    for _ in range(_SHORTER):
+        if not too_long.any():
+            break
+        step = np.where(too_long, 0.25 * step, step)
+        found, too_long = _differences(parameters, step, units)
+    return found
+
+
+def _differences(parameters: Estimated, step: np.ndarray, units: np.ndarray) -> tuple[ProfileDerivatives, np.ndarray]:
+    """Central differences of these steps (k,), and which of them are too long."""
+    origin, free = parameters.origin, parameters.entries
+    objective, p = origin.objective, origin.objective.system.p
     half, covariance = half_covariance(origin.at.border, objective.basis.R_inverse), _relative_covariance(origin)
 
     def values(x: np.ndarray) -> np.ndarray:
         one = parameters.moved(x * step)
         return np.append(covariance(one), 0.0 if chance is not None else one.criterion)
 
-    chance = by_probes(origin) if objective.plan.iterative else None
-    first, second = central(values, step.size, p * p + 1)
-    return ProfileDerivatives(
+    chance = slopes_by_probes(objective, origin.theta) if objective.plan.iterative else None
+    first, second, of_five = central(values, step.size, p * p + 1)
+    curve = np.diag(second)
+    found = ProfileDerivatives(
         gradient=first[:, -1] / step if chance is None else chance.gradient[free],
         hessian=second / np.outer(step, step) if chance is None else chance.hessian[np.ix_(free, free)],
         half=half,
         slopes=first[:, :-1].reshape(step.size, p, p) / step[:, None, None],
-        units=step / _STEP,
+        units=units,
     )
-
-
-def by_probes(origin: Estimates) -> ProbedSlopes:
-    """Gradient and average information of the criterion: its values are of chance, and no differences are taken."""
-    point = IteratedPoint.of(origin.objective, origin.theta)
-    probes, z, _ = Probes(limits().probes).solved(point)
-    return slopes_at(point, traces(point, probes, z), np.ones(origin.theta.size))
+    return found, (curve > _LONG) & (np.abs(of_five - curve) > _BENT * curve)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from mme.derivatives.units import natural_units
-from mme.derivatives.variance_derivatives import ProfileDerivatives, by_probes
+from mme.derivatives.variance_derivatives import ProfileDerivatives
+from mme.iterative.minimum import slopes_by_probes
 from mme.numeric.differences import central
 from mme.solution.estimates import Estimates
 
@@ -23,7 +24,7 @@ def wide_profile(
     objective, theta, chance = origin.objective, origin.theta, None
     units = natural_units(objective, theta)[free]
     if objective.plan.iterative:
-        chance = by_probes(origin)
+        chance = slopes_by_probes(objective, theta)
 
     def values(x: np.ndarray) -> np.ndarray:
         moved = theta.copy()
@@ -31,7 +32,7 @@ def wide_profile(
         one = Estimates(objective, moved)
         return np.append(quantities(one), 0.0 if chance is not None else one.criterion)
 
-    first, second = central(values, units.size, size + 1)
+    first, second, _ = central(values, units.size, size + 1)
     step = _STEP * units
     gradient, hessian = first[:, -1] / step, second / np.outer(step, step)
     if chance is not None:

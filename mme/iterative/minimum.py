@@ -174,3 +174,10 @@ def _error(slopes: ProbedSlopes, at: Curvature) -> float:
     count, k = len(slopes.by_probe), int(kept.sum())
     quantile = k * (count - 1) / (count - k) * float(fdtri(k, count - k, 0.95))
     return float(np.sqrt(quantile * max(largest, 0.0)))
+
+
+def slopes_by_probes(objective: Objective, theta: np.ndarray) -> ProbedSlopes:
+    """Gradient and average information of the criterion: its values are of chance, and no differences are taken."""
+    point = IteratedPoint.of(objective, theta)
+    probes, z, _ = Probes(limits().probes).solved(point)
+    return slopes_at(point, traces(point, probes, z), np.ones(theta.size))

@@ -160,6 +160,24 @@ def test_residual_correlation_is_one_of_the_parameters(method):
     np.testing.assert_allclose(fit.contrast(L)["df"], df, rtol=1e-5)
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+def test_steps_of_differences_stay_away_from_a_singular_R(seed):
+    """A correlation at lag two alone, of five occasions, is singular at 1 / sqrt 2."""
+    rng = np.random.default_rng(seed)
+    groups, times = np.repeat(np.arange(12), 5), np.tile(np.arange(5), 12)
+    same, lag = np.equal.outer(groups, groups), np.abs(np.subtract.outer(times, times))
+    X = np.column_stack([np.ones(60), groups % 2])
+
+    def variance(rho):
+        return same * np.array([1.0, *rho, 0.0, 0.0])[lag]
+
+    y = 1.0 + np.linalg.cholesky(variance([0.0, -0.704])) @ rng.standard_normal(60)
+    fit = mme.fit(y, X, [], residual=mme.Toeplitz(times, groups, bands=2))
+    rho, df = satterthwaite(variance, y, X, np.array(list(fit.residual.values())), np.eye(2), "REML")
+    assert np.linalg.eigvalsh(variance(rho))[0] < 0.003
+    np.testing.assert_allclose(fit.coefficients()["df"], df, rtol=1e-5)
+
+
 def test_related_levels_and_weights_are_those_of_the_definition():
     rng = np.random.default_rng(8)
     J, n = 6, 18
