@@ -20,6 +20,8 @@ _START = 0.2
 _ELSEWHERE = (-2.0, 1.0)
 # Derivatives whose Gram matrix, of unit diagonal, has a smaller eigenvalue are dependent.
 _DEPENDENT = 1e-8
+# Steps of the coordinates towards stronger correlations, which tell lags apart at which weak ones are nothing.
+_STRONGER = (0.0, 1.0, 2.0)
 # Correlations that are looked at for the derivatives.
 _MOST = 400
 
@@ -89,13 +91,16 @@ class BoundNugget(ByGroup):
 
     @cached_property
     def identified(self) -> bool:
-        """Whether the derivatives of the correlations by the parameters are independent, at a point."""
+        """Whether the derivatives of the correlations by the parameters are independent, at weak or strong ones."""
         sizes = np.bincount(self.codes)
         largest = np.flatnonzero(np.isin(self.codes, np.argsort(sizes)[::-1][:5]))[:_MOST]
 
         def correlations(x: np.ndarray) -> np.ndarray:
             return self.covariance(x, largest)[np.triu_indices(largest.size, 1)]
 
-        D = slopes(correlations, self.start() + np.linspace(0.05, 0.2, self.k))
-        size = np.linalg.norm(D, axis=1)
-        return bool(size.min() > 0.0 and np.linalg.eigvalsh((D @ D.T) / np.outer(size, size))[0] > _DEPENDENT)
+        def independent(x: np.ndarray) -> bool:
+            D = slopes(correlations, x)
+            size = np.linalg.norm(D, axis=1)
+            return bool(size.min() > 0.0 and np.linalg.eigvalsh((D @ D.T) / np.outer(size, size))[0] > _DEPENDENT)
+
+        return any(independent(self.start() + np.linspace(0.05, 0.2, self.k) + stronger) for stronger in _STRONGER)

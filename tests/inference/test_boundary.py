@@ -421,3 +421,15 @@ def test_the_null_of_a_balanced_layout_is_that_of_two_sums_of_squares():
     s = np.minimum(c * b / ((f - c) * a), 1.0)
     highest = f * np.log((a + b) / (a * s + b)) + c * np.log(s)
     assert_allclose(mme.exact_rlrt(fit, n, seed=7).null, np.sort(highest), atol=2e-4)  # a grid, and parabolas
+
+
+def test_a_term_of_several_labels_a_record_is_in_both_models():
+    """Direct and maternal effects have levels of their own a column: they are no difference between the models."""
+    rng = np.random.default_rng(1)
+    data = {"animal": rng.integers(15, size=300), "dam": rng.integers(15, size=300), "herd": rng.integers(8, size=300)}
+    direct, maternal = rng.standard_normal((2, 15))
+    data["y"] = direct[data["animal"]] + maternal[data["dam"]] + rng.standard_normal(300)
+    less, more = (mme.lmer(f"y ~ 1 + (1 | str(animal, dam)){also}", data) for also in ("", " + (1 | herd)"))
+    row = mme.anova(less, more, boundary=True).iloc[1]
+    assert row["reference"] == "0.5 chi2(0) + 0.5 chi2(1)"
+    assert row["p"] == pytest.approx(0.5 * chi2.sf(row["chisq"], 1), rel=1e-9)

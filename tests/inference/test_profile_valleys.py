@@ -1,6 +1,7 @@
 """Profiles of likelihoods with several valleys: zeta falls outwards only where the likelihood itself does."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from fuzz.problems import problem
 
 import mme
 from mme.inference.intervals.deviance import Deviance, Point
+from mme.inference.intervals.tracing import Knot, Tracer
 from mme.search.joint import Joint
 
 
@@ -62,3 +64,32 @@ def _descended(deviance, sigma, start):
         return deviance(Point(theta, np.zeros(0), sigma=sigma))
 
     return minimize(f, start, method="Nelder-Mead", options={"maxiter": 2000, "xatol": 1e-6, "fatol": 1e-8}).fun
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.5, 1.0, 2.0])
+def test_the_deviance_is_that_of_a_normal_density_at_every_sigma(sigma):
+    fit = mme.lmer("y ~ 1 + (1 | g)", {"y": [1.0, 2.0, 4.0, 3.0, 6.0, 5.0], "g": list("aabbcc")}, method="ML")
+    objective = fit.internals.objective
+    found = Deviance(Joint(objective.model, objective))(Point(np.array([0.7]), np.zeros(0), sigma=sigma))
+    if sigma == 0.0:
+        assert found == np.inf
+        return
+    V = sigma**2 * (np.eye(6) + 0.49 * np.kron(np.eye(3), np.ones((2, 2))))
+    y, ones = np.array([1.0, 2.0, 4.0, 3.0, 6.0, 5.0]), np.ones(6)
+    weights = np.linalg.solve(V, ones)
+    r = y - weights @ y / (weights @ ones)
+    exact = np.linalg.slogdet(2.0 * np.pi * V)[1] + r @ np.linalg.solve(V, r)
+    assert found == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_knot_that_is_above_the_next_one_begins_again_from_it():
+    """By a ten-thousandth of zeta too, which is a hundred times what a search leaves."""
+
+    class Stuck(Tracer):
+        def knot(self, value, known):
+            return replace(known[0], value=value, zeta=known[0].zeta - 0.1)
+
+    x = np.zeros(1)
+    knots = [Knot(float(i), zeta, x, None, x) for i, zeta in enumerate([0.0, 1.0001, 1.0])]
+    Stuck(None, 0.0)._mend(knots)
+    assert [knot.zeta for knot in knots] == [0.0, 0.9, 1.0]

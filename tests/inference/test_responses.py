@@ -101,6 +101,15 @@ def test_every_container_of_responses_gives_the_same(study, ways, tmp_path):
     np.testing.assert_allclose(many.df, whole.df, rtol=1e-6)
 
 
+def test_a_response_may_be_called_X(study):
+    data, Y = study
+    named = Y.iloc[:, :2].set_axis(["X", "layers"], axis=1)
+    many = mme.lmer_many("~ group + (1 | donor)", data, named)
+    assert many.estimate.index.tolist() == ["X", "layers"]
+    whole = mme.lmer_many("~ group + (1 | donor)", data, Y.iloc[:, :2])
+    np.testing.assert_array_equal(many.estimate, whole.estimate)
+
+
 def _mapped(values, path):
     np.save(path, values)
     return np.load(path, mmap_mode="r")

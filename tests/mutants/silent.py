@@ -5,6 +5,7 @@
 * ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, times whatever): the two
   differ where a computed number equals the tolerance to its last bit.
 * The steps that ``kernel(loop, steps)`` is told: they choose between a loop as it is and the same, compiled.
+* The number that a generator of random directions starts from: the code that draws them serves with any.
 * ``<`` for ``<=`` against a size of ``limits()``: it chooses between two ways to the same numbers.
 """
 
@@ -24,6 +25,8 @@ def silent(tree: ast.Module) -> set[int]:
             found |= {id(one.operand) for one in sizes if isinstance(one, ast.UnaryOp)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "kernel":
             found |= {id(steps) for steps in node.args[1:]}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "default_rng":
+            found |= {id(seed) for seed in node.args}
         if isinstance(node, ast.FunctionDef):
             found |= {id(statement) for statement in _of_messages(node)}
     return found

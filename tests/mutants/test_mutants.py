@@ -69,6 +69,13 @@ def f(x, n):
     assert any("n <= x" in after for after in said)
 
 
+def test_random_directions_serve_whatever_number_they_start_from():
+    source = b"def f(n):\n    return np.random.default_rng(0).normal(size=n + 1)\n"
+    said = {m.after for m in mutations("mme/engine/x.py", source)}
+    assert any("n - 1" in after for after in said)
+    assert not any("default_rng(1)" in after for after in said)
+
+
 def test_a_seed_chooses_the_same_mutations_again():
     assert chosen(["residual"], 5, 3) == chosen(["residual"], 5, 3)
     assert chosen(["residual"], 5, 3) != chosen(["residual"], 5, 4)

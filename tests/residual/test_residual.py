@@ -566,6 +566,36 @@ def test_coordinates_of_a_band_are_its_correlations_over_a_root_of_its_determina
     np.testing.assert_allclose(structure.coordinates(rho), rho * det ** (-0.5 / steps), rtol=1e-12)
 
 
+@pytest.mark.parametrize("bands", [2, 3, 4, 99])
+def test_as_many_bands_as_there_are_lags_or_more_are_a_whole_toeplitz_matrix(bands):
+    whole, banded = (
+        Toeplitz(np.tile([1, 2, 3], 3), np.repeat([1, 2, 3], 3), b).bind(np.asarray, 9) for b in (None, bands)
+    )
+    assert banded.names == whole.names == ("rho1", "rho2")
+    x = whole.coordinates(np.array([0.4, 0.3]))
+    assert banded.logdet(x) == whole.logdet(x)
+
+
+@pytest.mark.parametrize("sd", [(1.0, 3.0), (5.0, 0.2)])
+def test_a_structure_by_level_begins_at_the_ratio_of_root_mean_squares(sd):
+    arm = np.repeat([0, 1], 6)
+    bound = AR1(np.tile(np.arange(3), 4), np.repeat(np.arange(4), 3)).by(arm).bind(np.asarray, 12)
+    residual = np.random.default_rng(1).standard_normal(12) * np.repeat(sd, 6)
+    of_arm = [np.sqrt(np.mean(residual[arm == one] ** 2)) for one in (0, 1)]
+    ratio = bound.natural(bound.start(residual))[bound.names.index("sd.1/sd.0")]
+    np.testing.assert_allclose(ratio, of_arm[1] / of_arm[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("lag", [2, 6, 9, 30])
+def test_a_nugget_is_refused_where_there_is_one_lag_and_taken_where_two_are_far_apart(lag):
+    """One lag has one correlation, (1 - nu) rho. At a second one, (1 - nu) rho^30 is .04 where rho is .9."""
+    pair = np.repeat(np.arange(4), 2)
+    alike, apart = np.tile([0, lag], 4), np.array([0, 1, 0, lag] * 2)
+    with pytest.raises(MMEError, match="cannot be identified"):
+        AR1(alike, pair).with_nugget().bind(np.asarray, 8)
+    assert AR1(apart, pair).with_nugget().bind(np.asarray, 8).names == ("rho", "nugget")
+
+
 def test_times_in_steps_of_two_are_pointed_out():
     with pytest.warns(MMEWarning, match=r"steps of 2, .* rho\^2, which cannot be negative; number the occasions"):
         AR1([8, 10, 12, 14], ["a"] * 4).bind(np.asarray, 4)

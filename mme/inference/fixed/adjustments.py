@@ -111,10 +111,10 @@ def _holm(p: np.ndarray) -> np.ndarray:
 
 
 def _false_discovery(p: np.ndarray) -> np.ndarray:
-    """Benjamini and Hochberg's p-values: p m / rank, none above one after."""
+    """Benjamini and Hochberg's p-values: p m / rank, none above one after, so that none is above the largest p."""
     order = np.argsort(p, kind="stable")[::-1]
     out = np.empty(p.size)
-    out[order] = np.minimum(np.minimum.accumulate(p[order] * p.size / np.arange(p.size, 0, -1)), 1.0)
+    out[order] = np.minimum.accumulate(p[order] * p.size / np.arange(p.size, 0, -1))
     return out
 
 

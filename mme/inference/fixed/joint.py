@@ -116,6 +116,5 @@ def _hypotheses(fit: Record, means: Means, kind: str = "sequential") -> list[tup
     comparisons = comparisons_of(means, kind, crossed=len(means.names) - means.n_by > 1)
     for labels, family in zip(by, comparisons.families, strict=True):
         L = np.asarray(comparisons.C[family.start : family.stop] @ means.L)
-        L = L[fit.aliasing.estimable(L)][:, fit.basis.kept]
-        found.append((labels, L[np.abs(L).max(axis=1) > 0.0]))
+        found.append((labels, L[fit.aliasing.estimable(L)][:, fit.basis.kept]))
     return found
