@@ -45,15 +45,19 @@ class Joint:
 class Sought:
     """The criterion as a function of the coordinates of what is searched, at a point or at many.
 
-    Below the ``floor`` it counts as falling without bound, which ends its search.
+    Below the ``floor`` it counts as falling without bound, which ends its search. ``first`` is its value at the first
+    point, where that has been made: of a large model it is not made again.
     """
 
     joint: Joint
     searched: Searched
     floor: float = -np.inf
+    first: float | None = None
 
     def __call__(self, x: np.ndarray) -> float:
         """The criterion at x."""
+        if self.first is not None and np.array_equal(x, self.searched.x(self.searched.first)):
+            return self.first
         value = self.joint(self.searched.parameters(x))
         if value < self.floor:
             raise EndlessError

@@ -223,7 +223,7 @@ def _minimum(
 
     ``nearby`` is the curvature of the same criterion of another response at its minimum.
     """
-    criterion, objective = Sought(joint, searched), joint.latest
+    criterion, objective = Sought(joint, searched, first=None if begun is None else begun.value), joint.latest
     valleys = None if begun is None else begun.valleys
     x, wide, even = searched.x(searched.first), searched.widths(radius), searched.even
     if valleys is not None and by == AUTO:
@@ -285,7 +285,8 @@ def _begin(
     if first_theta is not None:
         near = model.coordinates.inner(first_theta)
         other = np.where(np.abs(near) > 0.1 * radius, near, first)
-        first = other if objective(other) < objective(first) else first
+        value, first = min(((objective(one), one) for one in (first, other)), key=lambda one: one[0])
+        begun = replace(begun, value=value if model.held is None else None)
     if model.held is not None:
         first = np.where(np.isnan(model.held.values), first, model.held.at(model.sigma))
     return np.concatenate([first, phi]), np.concatenate([radius, spread]), begun

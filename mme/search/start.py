@@ -54,6 +54,8 @@ class Start:
         Of the criterion, to choose among several.
     valleys : Valleys or None
         The criterion with its slopes, where descents have chosen theta.
+    value : float or None
+        The criterion at the first point, where that has been made.
     """
 
     theta: np.ndarray
@@ -63,6 +65,7 @@ class Start:
     few_levels: bool
     evaluations: int
     valleys: Valleys | None = None
+    value: float | None = None
 
 
 def start(objective: Objective, *, descending: bool = True) -> Start:

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mme
+from mme.engine.objective import Objective
 from mme.fitted.refit import refitted
 from mme.numeric.limits import limits, within
 
@@ -35,6 +36,21 @@ def test_a_refit_takes_the_hessian_of_the_fit_and_ends_where_a_fresh_search_does
         assert near.optimum.verdict == fresh.optimum.verdict
         evaluations += fresh.optimum.evaluations - near.optimum.evaluations
     assert evaluations > 0
+
+
+def test_no_point_of_a_refit_is_evaluated_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, made = mme.lmer("y ~ x + (1 | a) + (1 | b)", crossed(4)), list[bytes]()
+    evaluated = Objective.triangle
+
+    def noted(objective: Objective, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        made.append(np.round(theta, 10).tobytes())
+        return evaluated(objective, theta)
+
+    monkeypatch.setattr(Objective, "triangle", noted)
+    with within(replace(limits(), levels_in_panel=0)):  # one by one, as of a large model
+        refitted(fit.internals, np.asarray(fit.simulate(1, seed=2))[:, 0], True)
+    assert len(made) > 3
+    assert len(set(made)) == len(made)
 
 
 def test_a_response_far_from_the_model_is_found_too():
