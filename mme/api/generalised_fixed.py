@@ -39,10 +39,10 @@ class GeneralisedFixedEffects(GeneralisedFace):
             of the intercept is no ratio, but the odds, or the mean, at zero. z and p are those of the link's scale.
         robust : str, optional
             ``"CR0"``: the sandwich of the scores of clusters, which holds whatever else is correlated within them;
-            ``"CR1"``: times m / (m - 1) for m clusters. For one grouping factor and Laplace's approximation.
+            ``"CR1"``: times m / (m - 1) for m clusters. Of Laplace's approximation, or of a quadrature.
         cluster
-            A grouping factor or another column of the data, by name, or a column itself; by default the levels of the
-            grouping factor. Each level lies whole in a cluster.
+            A grouping factor or another column of the data, by name, or a column itself; by default the outermost
+            groups. Each level of every term lies whole in a cluster.
 
         Examples
         --------

@@ -81,6 +81,8 @@ class GeneralisedMeans(GeneralisedFace):
         scale: str = "link",
         random: bool | str = False,
         se: str = "hessian",
+        robust: str | None = None,
+        cluster: Any = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Marginal means of factors: ``mean, se, lower, upper``; with ``pairs`` their differences or ratios.
@@ -105,7 +107,7 @@ class GeneralisedMeans(GeneralisedFace):
             integrated over the distribution of the random effects (what others call adjusted for bias), with slopes
             at the values of their covariates and with what theta leaves uncertain. On the scale of the link it is the
             link of that mean, and ratios are those of means in the population.
-        se, level
+        se, robust, cluster, level
             As in :meth:`coefficients`.
 
         Examples
@@ -119,6 +121,7 @@ class GeneralisedMeans(GeneralisedFace):
         >>> fit.means("drug", pairs=True, scale="response")["odds_ratio"].round(3).to_dict()
         {'a - b': 2.8}
         """
+        from mme.api.clustered import normal_reference_of
         from mme.inference.fixed.categories import category_means_table
         from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
         from mme.inference.fixed.generalised_means import (
@@ -129,15 +132,15 @@ class GeneralisedMeans(GeneralisedFace):
         )
         from mme.inference.fixed.mean_tables import named_unknown, with_letters
         from mme.inference.fixed.means import marginal_means
-        from mme.inference.fixed.z_tables import is_response, normal_reference
+        from mme.inference.fixed.z_tables import is_response
 
         record, crossed, response = self.internals, yes_or_no(interaction, "interaction"), is_response(scale)
         wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, crossed)
         means = marginal_means(record, factors, by, at, weights)
         if response and wanted is None and not record.family.has_intercept:
-            plain = se == "hessian" and not yes_or_no(letters, "letters")
+            plain = se == "hessian" and robust is None and not yes_or_no(letters, "letters")
             return framed(category_means_table(record, means, averages_over_b(random), level, plain=plain))
-        eta = predictors(record, means, normal_reference(record, se), random, with_theta=se != "rx")
+        eta = predictors(record, means, normal_reference_of(self, se, robust, cluster), random, with_theta=se != "rx")
         if wanted is not None:
             comparisons = comparisons_of(means, wanted, reference, crossed=crossed)
             return framed(generalised_contrasts_table(record, means, comparisons, eta, response, adjust, level))
@@ -160,19 +163,22 @@ class GeneralisedMeans(GeneralisedFace):
         adjust: str | None = None,
         weights: str = "equal",
         se: str = "hessian",
+        robust: str | None = None,
+        cluster: Any = None,
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Slopes of a covariate on the scale of the link, within levels of factors; or contrasts of them.
 
-        As :meth:`mme.Fit.trends`; ``se`` as in :meth:`coefficients`. Tests are by the normal distribution.
+        As :meth:`mme.Fit.trends`; ``se``, ``robust``, ``cluster`` as in :meth:`coefficients`. Tests are by the normal
+        distribution.
         """
+        from mme.api.clustered import normal_reference_of
         from mme.inference.fixed.comparisons import comparisons_of, wanted_contrast
         from mme.inference.fixed.mean_tables import compared_table, means_table
         from mme.inference.fixed.slopes import slopes
-        from mme.inference.fixed.z_tables import normal_reference
 
         wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, False)
-        rows, to = slopes(self.internals, x, by, at, weights), normal_reference(self.internals, se)
+        rows, to = slopes(self.internals, x, by, at, weights), normal_reference_of(self, se, robust, cluster)
         if wanted is None:
             table = means_table(self.internals, rows, to, level, name="slope")
         else:
@@ -180,11 +186,18 @@ class GeneralisedMeans(GeneralisedFace):
         return framed(table.drop(columns="df").rename(columns={"t": "z"}), f"Slopes of {x}, on the scale of the link")
 
     def joint_tests(
-        self, *, by: str | Sequence[str] = (), at: Mapping[str, Any] | None = None, se: str = "hessian"
+        self,
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Any] | None = None,
+        se: str = "hessian",
+        robust: str | None = None,
+        cluster: Any = None,
     ) -> pd.DataFrame:
         """Tests that all contrasts of a term are zero, within each level of ``by``: ``chisq, df, p``.
 
-        As :meth:`mme.Fit.joint_tests`, by Wald's chi-square; ``se`` as in :meth:`coefficients`.
+        As :meth:`mme.Fit.joint_tests`, by Wald's chi-square; ``se``, ``robust`` and ``cluster`` as in
+        :meth:`coefficients`.
 
         Examples
         --------
@@ -196,7 +209,8 @@ class GeneralisedMeans(GeneralisedFace):
         term
         drug  3.043   1  0.081
         """
+        from mme.api.clustered import normal_reference_of
         from mme.inference.fixed.joint import joint_tests
-        from mme.inference.fixed.z_tables import chisq_table, normal_reference
+        from mme.inference.fixed.z_tables import chisq_table
 
-        return framed(chisq_table(joint_tests(self.internals, by, at, normal_reference(self.internals, se))))
+        return framed(chisq_table(joint_tests(self.internals, by, at, normal_reference_of(self, se, robust, cluster))))

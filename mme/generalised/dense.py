@@ -10,6 +10,7 @@ In the columns of the blocks, with G_g = T H_g^-1 T' of the absorbed block and B
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,17 +192,25 @@ class DenseFactors:
 
     def gains(self) -> list[np.ndarray]:
         """sum_g [Z'W Z Lambda H^-1]_gg of every block."""
+        out = [self._absorbed_gains.sum(axis=2)]
+        return out + [np.einsum("gam,mgb->ab", *pair, optimize=True) for pair in self._rows_and_columns()]
+
+    def level_gains(self) -> list[np.ndarray]:
+        """Those of every level (q, q, J)."""
+        return [self._absorbed_gains] + [np.einsum("gam,mgb->abg", *pair) for pair in self._rows_and_columns()]
+
+    @property
+    def _absorbed_gains(self) -> np.ndarray:
         levels, T = self.levels, self.prior.T[0]
         through = product(self.BNB, np.einsum("ij,jkg->ikg", T, levels.inverse))
-        left = through - product(product(levels.A, levels.G), through)
-        out = [(levels.gain - left).sum(axis=2)]
+        return np.asarray(levels.gain - (through - product(product(levels.A, levels.G), through)))
+
+    def _rows_and_columns(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield of each other block its rows of S (J, q, m) and its columns of T_2 (T_2'S T_2 + K^-1)^-1 (m, J, q)."""
         right = self.lam(self.L.inverse())
         for block, start in zip(self.of.rest, self.of.starts, strict=False):
             at = slice(start, start + block.J * block.q)
-            rows = self.S[at].reshape(block.J, block.q, -1)
-            columns = right[:, at].reshape(-1, block.J, block.q)
-            out.append(np.einsum("gam,mgb->ab", rows, columns, optimize=True))
-        return out
+            yield self.S[at].reshape(block.J, block.q, -1), right[:, at].reshape(-1, block.J, block.q)
 
     def seen(self) -> list[np.ndarray]:
         """A_g (I + T T'A_g)^-1 of every level, other blocks held."""

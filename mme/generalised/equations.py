@@ -32,6 +32,9 @@ class FactorOfH(Protocol):
     def gains(self) -> list[np.ndarray]:
         """sum_g [Z'W Z Lambda H^-1]_gg of every block (q, q): d log|H| = 2 tr(dT' gain)."""
 
+    def level_gains(self) -> list[np.ndarray]:
+        """Those of every level, block by block (q, q, J)."""
+
     def seen(self) -> list[np.ndarray]:
         """A_g (I + T T'A_g)^-1 of every level, other blocks held, (q, q, J): what a first curvature takes."""
 

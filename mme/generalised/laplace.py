@@ -43,6 +43,15 @@ class Psi:
 
 
 @dataclass(frozen=True, eq=False)
+class Parts:
+    """What the gradient sums: c (n,), which Q multiplies; by T of levels (q, q, J), by tau of records (n,)."""
+
+    c: np.ndarray
+    by_T: list[np.ndarray]
+    by_tau: list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
 class Laplace:
     """(L) at one point: its ``value``, the ``mode``, and the factor of H with the W of its determinant."""
 
@@ -85,6 +94,35 @@ class Laplace:
         hW = h * (density.expected_slope if self.expected else density.observed_slope) + self.pull
         s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
         return gradient_of(self, h, s, columns.eta(prior.b(s)))
+
+    def parts(self) -> Parts:
+        """The gradient record by record and level by level, of independent levels."""
+        assert self.mode.factor is not None
+        density, columns, prior = self.mode.density, self.problem.columns, self.mode.prior
+        h = self.factor.leverages()
+        hW = h * (density.expected_slope if self.expected else density.observed_slope)
+        s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
+        Ms = columns.eta(prior.b(s))
+        c = hW - 2.0 * density.slope - density.observed * Ms
+        of_levels = zip(
+            columns.transposed(c),
+            self.mode.u,
+            columns.transposed(density.slope),
+            s,
+            self.factor.level_gains(),
+            strict=True,
+        )
+        by_T = [outer(Zc, u) + outer(Zl, s_t) + 2.0 * gain for Zc, u, Zl, s_t, gain in of_levels]
+        by_tau = [
+            -2.0 * one.value + h * (one.expected if self.expected else one.observed) + Ms * one.slope
+            for one in density.by_parameters
+        ]
+        return Parts(c, by_T, by_tau)
+
+
+def outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a_g b_g' of every level (q, q, J) for a and b (q, J)."""
+    return a[:, None] * b[None]
 
 
 def gradient_of(at: Laplace, h: np.ndarray, s: Effects, Ms: np.ndarray) -> np.ndarray:

@@ -170,6 +170,10 @@ class LevelFactors:
         """Their sum."""
         return [self.gain.sum(axis=2)]
 
+    def level_gains(self) -> list[np.ndarray]:
+        """A_g T H_g^-1 (q, q, J)."""
+        return [self.gain]
+
     def seen(self) -> list[np.ndarray]:
         """A_g (I + T T'A_g)^-1 = A_g - A_g G_g A_g (q, q, J)."""
         return [self.A - product(product(self.A, self.G), self.A)]

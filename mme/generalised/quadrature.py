@@ -26,7 +26,7 @@ import numpy as np
 from mme.engine.blocks import Block
 from mme.errors import MMEError
 from mme.family.base import Density
-from mme.generalised.laplace import Laplace, chain_rule
+from mme.generalised.laplace import Laplace, Parts, chain_rule, outer
 from mme.generalised.levels import LevelFactors, product, quadratic
 from mme.generalised.problem import Problem
 from mme.numeric.kept import kept
@@ -162,12 +162,18 @@ class Quadrature(Laplace):
 
     def gradient(self) -> np.ndarray:
         """dF / d(theta, gamma, tau)."""
+        parts = self.parts()
+        by_theta = chain_rule(self._block, self.at.theta, parts.by_T[0].sum(axis=2))
+        return np.concatenate([by_theta, self.problem.Q @ parts.c, [one.sum() for one in parts.by_tau]])
+
+    def parts(self) -> Parts:
+        """The gradient record by record and level by level."""
         problem, block, density, levels = self.problem, self._block, self.mode.density, self._levels
         columns, prior, u = problem.columns, self.mode.prior, self.mode.u[0]
         T, codes, q = prior.T[0], block.codes, block.q
         p = np.exp(self._logs - self._sums)
-        slopes, by_nodes = np.zeros(problem.n), np.zeros((q, q))
-        by_tau = np.zeros(self.at.tau.size)
+        slopes, by_nodes = np.zeros(problem.n), np.zeros((q, q, block.J))
+        by_tau = [np.zeros(problem.n) for _ in range(self.at.tau.size)]
         a, B = np.zeros((q, block.J)), np.zeros((q, q, block.J))
         for k, z in enumerate(self.rule.nodes):
             one, u_k = self._density(k), self._u(k)
@@ -175,23 +181,24 @@ class Quadrature(Laplace):
             weighted = weight * one.slope
             force = columns.transposed(weighted)[0]
             slopes += weighted
-            by_nodes -= 2.0 * force @ u_k.T
+            by_nodes += outer(force, u_k)
             rise = p[k] * u_k - T.T @ force  # p_k grad f(u_k)
             a += rise
             B += rise[:, None] * z[None, :, None]
-            by_tau += [-2.0 * float(weight @ part.value) for part in one.by_parameters]
+            for total, part in zip(by_tau, one.by_parameters, strict=True):
+                total -= 2.0 * weight * part.value
         E = levels.inverse - 2.0 * sqrt(2.0) * _sandwiched(levels, _half(levels, B))
         h = quadratic(block, np.matmul(T, np.einsum("ijg,kj->ikg", E, T).reshape(q, -1)).reshape(E.shape))
         hW = h * density.observed_slope
         s = levels.solve_levels(T.T @ columns.transposed(hW)[0] + 2.0 * a)
         Ms = columns.eta(prior.b([s]))
         through = hW - density.observed * Ms
-        gain = product(np.einsum("ijg,jk->ikg", levels.A, T), E).sum(axis=2)
-        by_T = by_nodes + columns.transposed(through)[0] @ u.T + columns.transposed(density.slope)[0] @ s.T + 2.0 * gain
-        for j, part in enumerate(density.by_parameters):
-            by_tau[j] += float((h * part.observed + Ms * part.slope).sum())
-        by_gamma = problem.Q @ (through - 2.0 * slopes)
-        return np.concatenate([chain_rule(block, self.at.theta, by_T), by_gamma, by_tau])
+        gain = product(np.einsum("ijg,jk->ikg", levels.A, T), E)
+        Zc, Zl = columns.transposed(through)[0], columns.transposed(density.slope)[0]
+        by_T = outer(Zc, u) + outer(Zl, s) + 2.0 * (gain - by_nodes)
+        for total, part in zip(by_tau, density.by_parameters, strict=True):
+            total += h * part.observed + Ms * part.slope
+        return Parts(through - 2.0 * slopes, [by_T], by_tau)
 
 
 def _half(levels: LevelFactors, B: np.ndarray) -> np.ndarray:

@@ -150,6 +150,16 @@ class SparseFactors:
                 out[s] += np.einsum("gac,ad,gdb->cb", A[off], T[t], H[off], optimize=True)
         return out
 
+    def level_gains(self) -> list[np.ndarray]:
+        """Those of every level (q, q, J)."""
+        T, out = self.prior.T, [np.zeros((block.J, block.q, block.q)) for block in self.of.blocks]
+        for family in self.of.pattern.families:
+            A, H = family.blocks(self.gram), family.blocks(self.inverse)
+            t, s, off = family.t_row, family.t_col, ~family.diagonal
+            np.add.at(out[t], family.rows, A @ T[s] @ H.transpose(0, 2, 1))
+            np.add.at(out[s], family.cols[off], A[off].transpose(0, 2, 1) @ T[t] @ H[off])
+        return [one.transpose(1, 2, 0) for one in out]
+
     def seen(self) -> list[np.ndarray]:
         """A_g (I + T T'A_g)^-1 of every level, as if levels were independent and other blocks held."""
         return [seen_alone(block, T, self.W) for block, T in zip(self.of.blocks, self.prior.T, strict=True)]

@@ -27,6 +27,7 @@ from mme.generalised.marginal import marginal_means
 from mme.generalised.monotone import between, eta_of
 from mme.inference.fixed.adjustments import adjusted, adjustment_of, critical_values
 from mme.inference.fixed.comparisons import Comparisons, is_pairwise
+from mme.inference.fixed.generalised_robust import Sandwich
 from mme.inference.fixed.means import Means
 from mme.inference.fixed.reference import Reference, two_sided
 from mme.inference.fixed.separated import Separated
@@ -78,7 +79,12 @@ def predictors(fit: GeneralisedFitted, means: Means, to: Reference, random: obje
     """
     average = averages_over_b(random)
     at = _without_random_effects(fit, means, to)
-    return _averaged(fit, means, at, with_theta) if average else at
+    if not average:
+        return at
+    if isinstance(to, Sandwich):
+        return _averaged(fit, means, at, to.joint)
+    joint = fit.estimates.joint_cov if with_theta else None
+    return _averaged(fit, means, at, None if joint is None else half_of(joint))
 
 
 def averages_over_b(random: object) -> bool:
@@ -120,8 +126,8 @@ def _check_mean(family: Family, tau: np.ndarray) -> None:
         )
 
 
-def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, with_theta: bool) -> Predictors:
-    """Eta that stand for the means of levels drawn anew; ``with_theta``: with what theta leaves uncertain."""
+def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, F: np.ndarray | None) -> Predictors:
+    """Eta that stand for the means of levels drawn anew; F'F covers all free parameters, F None: theta is held."""
     _check_mean(fit.family, fit.estimates.tau)
     known = np.isfinite(at.eta) & ~np.isinf(at.se)  # those without a limit have no average either
     eta, L, half = at.eta[known], means.L[known][:, fit.basis.kept], at.half[:, known]
@@ -136,13 +142,13 @@ def _averaged(fit: GeneralisedFitted, means: Means, at: Predictors, with_theta: 
     found = marginal_means(fit.family, eta, variance(theta), estimates.tau)
     stands_for = eta_of(fit.family, found.mean, eta, estimates.tau)
     slope = fit.family.mean_slope(stands_for, estimates.tau)
-    if with_theta and estimates.joint_cov is not None:
+    if F is not None:
         free = fit.searched.free
         k, p = theta.size, L.shape[1]
         by_theta = found.by_variance[:, None] * jacobian(variance, theta, np.ones(k))[:, free[:k]]
         by_gamma = found.by_eta[:, None] * (L @ estimates.problem.beta_of_gamma)
         J = np.hstack([by_theta, by_gamma, np.zeros((eta.size, int(free[k + p :].sum())))])
-        half = half_of(estimates.joint_cov) @ J.T
+        half = F @ J.T
     else:
         half = half * found.by_eta
     out, of_all = at.eta.copy(), np.full((len(half), known.size), np.nan)

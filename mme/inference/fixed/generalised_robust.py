@@ -13,6 +13,8 @@ records given X, which a likelihood that is integrated over b has not.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mme.errors import MMEError
@@ -26,7 +28,14 @@ from mme.tables.arrays import shown
 KINDS = ("CR0", "CR1")
 
 
-def robust_reference(fit: GeneralisedFitted, kind: str, cluster: np.ndarray, title: str) -> Normal:
+@dataclass(frozen=True, eq=False)
+class Sandwich(Normal):
+    """The normal distribution with (S); ``joint`` (r, m) is F with F'F the covariance of all m free parameters."""
+
+    joint: np.ndarray
+
+
+def robust_reference(fit: GeneralisedFitted, kind: str, cluster: np.ndarray, title: str) -> Sandwich:
     """The normal distribution with (S), clusters by codes (n,).
 
     Raises
@@ -49,8 +58,9 @@ def robust_reference(fit: GeneralisedFitted, kind: str, cluster: np.ndarray, tit
     k, p = at.at.theta.size, at.at.gamma.size
     free = np.flatnonzero(fit.searched.free)
     of_gamma = (free >= k) & (free < k + p)
-    moves = -0.5 * gradients_by_cluster(at, cluster)[:, free] @ P[:, of_gamma] @ estimates.problem.beta_of_gamma.T
-    return Normal(estimates.beta, np.asarray(np.linalg.qr(np.sqrt(factor) * moves, mode="r")))
+    moves = np.sqrt(factor) * -0.5 * gradients_by_cluster(at, cluster)[:, free] @ P
+    joint = np.asarray(np.linalg.qr(moves, mode="r"))
+    return Sandwich(estimates.beta, joint[:, of_gamma] @ estimates.problem.beta_of_gamma.T, joint)
 
 
 def require_scores(fit: GeneralisedFitted) -> np.ndarray:
@@ -61,17 +71,8 @@ def require_scores(fit: GeneralisedFitted) -> np.ndarray:
     MMEError
         The fit has no scores of clusters, or no such Hessian.
     """
-    if fit.searched.criterion.points != 1:
-        raise MMEError(
-            f"robust= takes the scores of each cluster by Laplace's approximation: fit with n_agq=1, not "
-            f"n_agq={fit.searched.criterion.points}"
-        )
-    if len(fit.problem.blocks) != 1 or not fit.problem.blocks[0].is_block_diagonal:
-        names = ", ".join(f"'{term.name}'" for term in fit.model.terms)
-        raise MMEError(
-            f"robust= of a generalised fit is for one grouping factor, whose levels are independent; the random terms "
-            f"are {names}"
-        )
+    if fit.searched.criterion.points == 0:
+        raise MMEError("robust= takes the scores of all parameters, and beta has none in n_agq=0: fit with n_agq=1")
     found = fit.estimates.joint_cov
     if found is None or fit.optimum.bound or not fit.optimum.converged or fit.searched.given:
         raise MMEError(
