@@ -12,33 +12,67 @@ from dataclasses import replace
 
 import numpy as np
 
-from mme.errors import FormulaError
+from mme.errors import FormulaError, MMEError
 from mme.formula.algebra import Terms
 from mme.formula.bar import Bar
+from mme.formula.bars import Parsed
 from mme.formula.evaluate import Evaluator, Value
 from mme.formula.nesting import levels_of
 from mme.formula.syntax import Call, Name, Node, Text, deparse
+from mme.formula.values import State
 from mme.tables.column import Factor, WideColumn
 from mme.tables.spelling import labels_of
 
 
 def each_level(bar: Bar, evaluator: Evaluator) -> tuple[Bar, ...]:
-    """The terms that a bar of ``dsum()`` stands for, one per level that occurs; any other bar as it is.
+    """The terms that a bar of ``dsum()`` stands for, one a level that occurs; another bar, and one of them, as it is.
 
     Raises
     ------
     FormulaError
         The factor has one level.
     """
-    if bar.by is None:
+    if bar.by is None or bar.level is not None:
         return (bar,)
     factor = evaluator.value(bar.by)
     assert isinstance(factor, Factor)
-    labels = labels_of(factor.categories[np.unique(factor.codes[factor.codes >= 0])])
+    return at_levels(bar, labels_of(factor.categories[np.unique(factor.codes[factor.codes >= 0])]), evaluator.formula)
+
+
+def at_levels(bar: Bar, labels: Sequence[str], formula: str) -> tuple[Bar, ...]:
+    """The terms of a bar of ``dsum()`` at these levels.
+
+    Raises
+    ------
+    FormulaError
+        There is one level.
+    """
     if len(labels) < 2:
         found = f"the one level '{labels[0]}'" if labels else "no level"
-        raise FormulaError.at(evaluator.formula, bar.by.start, f"dsum(): '{named_by(bar)}' has {found}; leave it out")
+        start = 0 if bar.by is None else bar.by.start
+        raise FormulaError.at(formula, start, f"dsum(): '{named_by(bar)}' has {found}; leave it out")
     return tuple(at_level(bar, label) for label in labels)
+
+
+def at_all_levels(parsed: Parsed, labels: Mapping[Node, list[str]]) -> tuple[Parsed, dict[str, State]]:
+    """The formula with the terms of these levels in place of ``dsum()``, and what their indicators learned.
+
+    Raises
+    ------
+    MMEError
+        The levels of a factor are not known.
+    """
+    bars, states = list[Bar](), dict[str, State]()
+    for bar in parsed.bars:
+        if bar.by is not None and bar.by not in labels:
+            raise MMEError(
+                f"dsum() of '{bar.name}' has a term for each level of a column of all rows, which takes a pass of its "
+                "own; give chunks that can be read again, no iterator and no Dask frame, or a table in memory"
+            )
+        terms = (bar,) if bar.by is None else at_levels(bar, labels[bar.by], parsed.formula)
+        states |= {deparse(one.left.terms[0][0]): {"labels": labels[bar.by]} for one in terms if bar.by is not None}
+        bars += terms
+    return replace(parsed, bars=tuple(bars)), states
 
 
 def at_level(bar: Bar, label: str) -> Bar:

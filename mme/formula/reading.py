@@ -21,6 +21,7 @@ from mme.formula.given import numbers_of, places_of, times_of
 from mme.formula.lattices import as_chain
 from mme.formula.outcome import NUMBERS, response_of
 from mme.formula.syntax import Name, Node, deparse, names_in
+from mme.formula.values import State
 from mme.tables.frame import Factor, Frame
 from mme.tables.outcome import Outcome, outcome_of
 
@@ -90,10 +91,16 @@ class Reading:
 
 
 def read(
-    parsed: Parsed, frame: Frame, weights: Any, offset: Any, exposure: Any = None, response: str = NUMBERS
+    parsed: Parsed,
+    frame: Frame,
+    weights: Any,
+    offset: Any,
+    exposure: Any = None,
+    response: str = NUMBERS,
+    states: dict[str, State] | None = None,
 ) -> Reading:
-    """Evaluate all parts of a formula on a table; ``response`` is what its left side may be."""
-    evaluator = Evaluator(frame, parsed.formula, {})
+    """Evaluate all parts of a formula on a table; ``response`` is what its left side may be, ``states`` known ones."""
+    evaluator = Evaluator(frame, parsed.formula, {} if states is None else states)
     along = [_of_levels(_along_numbers(bar, evaluator), evaluator) for bar in parsed.bars]
     parsed = replace(parsed, bars=tuple(one for bar in along for one in each_level(bar, evaluator)))
     others = _dot(parsed, frame, weights, offset, exposure)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.formula.apart import column_names, term_name
 from mme.formula.bar import Bar
 from mme.formula.grouping import cross
 from mme.formula.groups import by_factor, in_order
@@ -109,8 +110,8 @@ def _terms(
     for bar in bars:
         at, names = places[bar]
         covariates, relationship = D[:, list(at)], related.get(bar.name)
-        options = {"covariance": bar.covariance, "relationship": relationship, "columns": names}
-        terms.append(Term(factors[bar.name], covariates, name=bar.name, **options))
+        options = {"covariance": bar.covariance, "relationship": relationship, "columns": column_names(bar, names)}
+        terms.append(Term(factors[bar.name], covariates, name=bar.name, **options).renamed(term_name(bar)))
     return renamed(terms)
 
 

@@ -3,12 +3,15 @@
 * Transforms that learn from a column (``scale``, ``poly``, splines, ``cut``): the columns that they are given are held
   whole, 8 bytes a row, and nothing else.
 * Levels of the factors of the fixed part and left of bars: those of the complete rows.
+
+The levels that ``dsum()`` has a term for come before both: they say what the model is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -18,12 +21,39 @@ from mme.formula.columns import learn
 from mme.formula.evaluate import Evaluator
 from mme.formula.reading import Reading
 from mme.formula.syntax import Call, Node, Op, deparse, names_in
-from mme.formula.values import State
+from mme.formula.values import State, as_factor
 from mme.streaming.chunk import frame_of
 from mme.streaming.layout import Learned, Options, reading_of
 from mme.tables.column import Column, Factor, Kinds, WideColumn
 from mme.tables.frame import Frame
 from mme.tables.growing import GrowingLabels
+from mme.tables.spelling import labels_of
+
+
+class LevelsApart:
+    """The levels of the factors of ``dsum()``, a chunk at a time; of a combination ``a:b`` those of its parts too."""
+
+    def __init__(self, factors: Collection[Node]) -> None:
+        combined = (node for node in factors if isinstance(node, Call) and len(node.args) > 1)
+        self.parts = {node: node.args for node in combined}
+        self.seen = {node: GrowingLabels(deparse(node)) for node in chain(factors, *self.parts.values())}
+
+    def add(self, table: Any, formula: str, options: Options) -> None:
+        """The levels in the rows of a chunk that are in the subset."""
+        frame, _ = frame_of(table, options)
+        evaluator = Evaluator(frame, formula, {})
+        for node, labels in self.seen.items():
+            value = as_factor(evaluator.value(node), "dsum()")
+            labels.codes(value.chosen(value.codes >= 0))
+
+    def labels(self) -> dict[Node, list[str]]:
+        """The labels of each factor, in order; of combinations those of the first part change fastest, as in R."""
+        found = {node: labels_of(labels.in_order()[1]) for node, labels in self.seen.items()}
+        for node, parts in self.parts.items():
+            each = product(*(found[part] for part in reversed(parts)))
+            order = {":".join(reversed(labels)): i for i, labels in enumerate(each)}
+            found[node].sort(key=lambda label: order.get(label, len(order)))
+        return found
 
 
 @dataclass(frozen=True, eq=False)

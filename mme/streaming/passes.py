@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
@@ -18,13 +18,14 @@ from typing import Any
 from weakref import finalize
 
 from mme.errors import MMEError
+from mme.formula.apart import at_all_levels
 from mme.formula.bars import Parsed, split
 from mme.formula.parser import parse_expression
 from mme.formula.reading import Reading, read
-from mme.formula.syntax import names_in
+from mme.formula.syntax import Node, deparse, names_in
 from mme.formula.transforms import CONSTANTS
 from mme.streaming.chunk import frame_of, of_chunk, read_chunk
-from mme.streaming.first_pass import Asked, LevelsSeen, WholeColumns, asked_by
+from mme.streaming.first_pass import Asked, LevelsApart, LevelsSeen, WholeColumns, asked_by
 from mme.streaming.layout import ChunkLayout, Learned, Options, columns_of, layout_of
 from mme.streaming.sums import Chunk, Placed, Sums
 from mme.tables.chunks import Chunks
@@ -66,8 +67,9 @@ def sums_of(source: Chunks, formula: str, options: Options, tell: Tell | None = 
         A chunk cannot be used, which the message names; nothing is left half-done.
     """
     wanted = wanted_by(formula, options, source.names)
+    apart = levels_apart(source, formula, options, tell)
     tables = source.tables(wanted)
-    before, begun = first_shown(tables, formula, options)
+    before, begun = first_shown(tables, formula, options, apart)
     if begun is None:
         chosen = "" if options.subset is None else f" in the subset '{options.subset}'"
         raise MMEError(f"{source.name} has no rows{chosen}" + _SPENT * source.once)
@@ -109,6 +111,20 @@ def names_of(parsed: Parsed, options: Options, known: Collection[str] | None) ->
     return names
 
 
+def levels_apart(source: Chunks, formula: str, options: Options, tell: Tell | None) -> dict[Node, list[str]]:
+    """The labels of the factors of ``dsum()``, by a pass over a source that can be read again."""
+    factors = list(dict.fromkeys(bar.by for bar in split(formula).bars if bar.by is not None))
+    if not factors or source.once:
+        return {}
+    seen, said = LevelsApart(factors), f"a first pass for levels of {', '.join(map(deparse, factors))}"
+    names = set().union(*map(names_in, factors))
+    wanted = frozenset(names) if options.subset is None and names <= set(source.names or ()) else None
+    for called, table in _told(source.tables(wanted), said, tell):
+        with of_chunk(called):
+            seen.add(table, formula, options)
+    return seen.labels()
+
+
 def learned_of(source: Chunks, begun: Begun, options: Options, tell: Tell | None) -> Learned:
     """What the formula asks of all rows, a pass for each kind of question."""
     asked, states = begun.asked, begun.reading.evaluator.states
@@ -127,8 +143,12 @@ def learned_of(source: Chunks, begun: Begun, options: Options, tell: Tell | None
     return levels.learned(begun.reading, states)
 
 
-def begin(table: Any, formula: str, options: Options, whole: bool) -> Begun | None:
+def begin(
+    table: Any, formula: str, options: Options, whole: bool, apart: Mapping[Node, list[str]] | None = None
+) -> Begun | None:
     """What a chunk shows; None where the subset has none of its rows, or, if it is to be ``whole``, a column no value.
+
+    Terms of ``dsum()`` are those of the levels ``apart``.
 
     A column without values does not show whether it holds numbers or labels.
     """
@@ -136,12 +156,8 @@ def begin(table: Any, formula: str, options: Options, whole: bool) -> Begun | No
     parsed = split(formula)
     if not frame.n or (whole and not _shows_all(frame, names_of(parsed, options, frame.names))):
         return None
-    for bar in parsed.bars:
-        if bar.by is not None:
-            raise MMEError(
-                f"dsum() of '{bar.name}' has a term for each level of a column of all rows; fit it to a table in memory"
-            )
-    reading = read(parsed, frame, options.weights, options.offset)
+    parsed, states = at_all_levels(parsed, apart or {})
+    reading = read(parsed, frame, options.weights, options.offset, states=states)
     wanted = frozenset(names_of(reading.parsed, options, frame.names) | columns_of(reading, options)) & set(frame.names)
     return Begun(reading, asked_by(reading), frozenset(wanted))
 
@@ -159,21 +175,24 @@ def printed(began: float) -> Tell:
 
 
 def first_shown(
-    tables: Iterator[tuple[str, Any]], formula: str, options: Options
+    tables: Iterator[tuple[str, Any]],
+    formula: str,
+    options: Options,
+    apart: Mapping[Node, list[str]] | None = None,
 ) -> tuple[list[tuple[str, Any]], Begun | None]:
     """The tables up to the first in which every column has a value, or else with rows, and what it shows."""
     before = []
     for called, table in tables:
         before.append((called, table))
         with suppress(MMEError):  # of few rows a column may be constant; what is wrong in all is said below
-            begun = begin(table, formula, options, True)
+            begun = begin(table, formula, options, True, apart)
             if begun is not None:
                 return before, begun
         if len(before) == _SEARCHED:
             break
     for called, table in chain(before, _appended(before, tables)):
         with of_chunk(called):
-            begun = begin(table, formula, options, False)
+            begun = begin(table, formula, options, False, apart)
         if begun is not None:
             return before, begun
     return before, None

@@ -25,7 +25,11 @@ def table(n=600, seed=0, J=25, K=9):
     y = y + 0.7 * rng.standard_normal(K)[h] + rng.standard_normal(n)
     text = np.array([f"s{one}" for one in g], dtype=object)
     made = {"y": y, "x": x, "f": f, "g": g, "h": h, "text": text}
-    made |= {"w": rng.uniform(0.5, 2.0, n), "o": rng.standard_normal(n)}
+    made |= {
+        "w": rng.uniform(0.5, 2.0, n),
+        "o": rng.standard_normal(n),
+        "side": np.where(rng.random(n) < 0.4, "r", "l"),
+    }
     return pd.DataFrame(made)
 
 
@@ -49,6 +53,8 @@ MODELS = [
     ("log(y + 50) ~ poly(x, 2) + (0 + x | g)", {"offset": "o"}),
     ("y ~ factor(h) + x + (1 | g)", {"subset": "x > 2"}),
     ("y ~ f + (1 | g)", {"contrasts": {"f": "sum"}}),
+    ("y ~ f + dsum((x | g) | f)", {}),
+    ("y ~ x + dsum((1 | g) | f:side) + (1 | h)", {"subset": "x > 2"}),
 ]
 
 
@@ -68,6 +74,19 @@ def test_a_fit_of_chunks_is_the_fit_of_the_table(formula, options):
         close(fit.ranef()[name], effects, SEARCHED)
         close(fit.condvar()[name], whole.condvar()[name], SEARCHED)
     close(np.asarray(fit.fitted), whole.fitted, SEARCHED)
+
+
+def test_chunks_without_a_level_of_dsum_are_read_by_the_levels_of_all():
+    data = table().sort_values("f", ignore_index=True)
+    formula = "y ~ x + dsum((1 | g) | f)"
+    whole, fit = mme.lmer(formula, data), mme.lmer(formula, cut(data))
+    assert list(fit.varcorr) == list(whole.varcorr) == ["g.hi", "g.lo", "g.mid"]
+    close(fit.criterion, whole.criterion, 1e-12)
+    close(fit.ranef()["g"], whole.ranef()["g"], SEARCHED)
+    with pytest.raises(mme.MMEError, match="takes a pass of its own; give chunks that can be read again"):
+        mme.lmer(formula, iter(cut(data)))
+    with pytest.raises(mme.MMEError, match="'f' has the one level 'hi'"):
+        mme.lmer(formula, cut(data.assign(f="hi")))
 
 
 @pytest.mark.parametrize(("formula", "options"), MODELS)
