@@ -67,10 +67,9 @@ def read_groups(reader: Reader, axes: Sequence[Axis]) -> Labels:
 
 def _read(reader: Reader, axis: Axis, groups: Labels) -> tuple[np.ndarray, Decay]:
     """The places (n,) along a coordinate, and the decay of correlations."""
-    role = "coordinate" if not axis.called else "time"
     read = reader.steps if axis.kind == "ar1" else reader.times
-    places, title = read(axis.place, role, groups)
-    title = title.replace("time ", "", 1)
+    places, title = read(axis.place, "coordinate", groups)
+    title = title.removeprefix("coordinate ")
     order = np.lexsort((places, groups.codes))
     gaps = np.diff(places[order])[np.diff(groups.codes[order]) == 0]
     gaps = gaps[gaps > 0.0]

@@ -158,3 +158,14 @@ def test_a_sparse_factor_that_fills_its_triangle_is_dense_instead():
     with within(Limits(nearly_dense=0.29)):
         assert after_analysis(sparse, half).dense
         assert "would fill to 60 %" in after_analysis(sparse, half).reasons[-1]
+
+
+@pytest.mark.parametrize(("related", "others", "full"), [(250, 20, True), (30, 300, False)])
+def test_a_relationship_without_zeros_makes_the_remainder_dense_where_it_is_most_of_it(related, others, full):
+    rng = np.random.default_rng(1)
+    A = rng.standard_normal((related, related))
+    K = mme.Relationship(covariance=A @ A.T / related + np.eye(related), levels=np.arange(related))
+    data = {name: rng.integers(J, size=1500) for name, J in (("g", related), ("h", 400), ("k", others))}
+    data["y"] = rng.standard_normal(1500)
+    fit = mme.lmer("y ~ 1 + (1 | g) + (1 | h) + (1 | k)", data, relationship={"g": K}, theta=[0.5, 0.5, 0.5])
+    assert ("the inverse of its relationship has no zeros" in fit.engine.reasons) == full

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import mme
-from mme.engine.dependence import Equation
+from mme.engine.dependence import Equation, equations
 from mme.engine.unpenalised import fixed_block
 from mme.errors import MemoryForecastError, MMEError
 from mme.inference.intervals.deviance import Point
@@ -210,3 +210,14 @@ def test_a_coefficient_that_is_held_moves_the_others_as_beside_a_dense_X():
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-10)
     close(found[0][1], found[1][1])
     assert found[1][1][dense.theta.size + 1 + 3] == pytest.approx(float(np.asarray(dense.beta)[3]) + 1.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("times", [2, 3, 5])
+def test_a_sparse_column_that_stands_several_times_has_an_equation_for_each_but_the_first(times):
+    rng = np.random.default_rng(times)
+    own = sp.random_array((40, 6), density=0.3, rng=rng).tocsc() + sp.eye_array(40, 6)
+    F = sp.csc_array(sp.hstack([own, *[2.0 * own[:, [1]]] * (times - 1)]))
+    found = equations(np.zeros((0, 40)), F, np.zeros(0, dtype=np.intp), np.arange(F.shape[1]), None)
+    assert sorted(int(one.columns[-1]) for one in found) == list(range(6, 5 + times))
+    for one in found:
+        np.testing.assert_allclose(F[:, one.columns] @ one.weights, 0.0, atol=1e-9)

@@ -354,6 +354,16 @@ def test_a_residual_structure_is_fitted_again_in_each_replicate():
     assert isinstance(boot.replicates, pd.DataFrame)
 
 
+@pytest.mark.parametrize("held", ["range", "nugget"])
+def test_a_residual_parameter_that_is_given_has_no_spread_and_the_others_have(held):
+    data = load_data("Orthodont")
+    residual, given = mme.Exponential("age", "Subject", nugget=True), {"range": 5.0, "nugget": 0.3}
+    fit = mme.lmer("distance ~ age", data, residual=residual, phi={held: given[held]})
+    spread = fit.bootstrap(4, seed=1, workers=1).replicates[["range", "nugget"]].std()
+    assert np.isnan(spread[held])
+    assert spread.drop(held).item() > 0.0
+
+
 def test_independent_residuals_are_the_numbers_drawn(slopes):
     z = np.random.default_rng(0).standard_normal((slopes.nobs, 3))
     assert_array_equal(Simulator(slopes.internals.estimates)._noise(z), z)

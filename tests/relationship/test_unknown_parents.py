@@ -297,6 +297,15 @@ def many_groups(genetic, repeats=1, n=500, G=90):
     return pedigree, data
 
 
+def test_groups_are_tested_by_their_own_columns_where_terms_contain_others():
+    problem = herd(5, animals=40, records=160)
+    data, _ = with_Q_in_X(problem)
+    fit = mme.lmer("y ~ sex * x + (1 | animal)", data, relationship={"animal": problem.pedigree})
+    own = np.array([name.startswith("animal.") for name in fit.fixed_names])
+    joint = fit.contrast(np.eye(own.size)[own], joint=True)["F"].item()
+    assert fit.anova(type=3).loc["groups of animal", "F"] == pytest.approx(joint, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("genetic", "options", "repeats"),
     [(2.0, {}, 1), (2.0, {"weights": "w", "method": "ML"}, 1), (0.0, {}, 1), (2.0, {"weights": "w"}, 3)],

@@ -55,6 +55,13 @@ def test_records_further_apart_than_the_range_are_uncorrelated(kind, half):
     np.testing.assert_allclose(R, [[1.0, half, 0.0], [half, 1.0, 0.0], [0.0, 0.0, 1.0]], atol=1e-12)
 
 
+def test_a_coordinate_of_a_field_is_called_one():
+    data = {"y": np.arange(12.0) ** 2, "row": np.tile([0, 1, 2], 4), "col": list("abcabdabeabf")}
+    for column in ("col", data["col"]):
+        with pytest.raises(mme.MMEError, match=r"AR1 x AR1: coordinate .*must be numeric, got text"):
+            mme.lmer("y ~ 1", data, residual=mme.AR1("row") * mme.AR1(column))
+
+
 def test_a_nugget_is_told_from_a_correlation_by_the_lags_of_any_two_groups():
     """(1 - nu) rho^h at one lag h is one number; at two, those of two groups of one size, two."""
     group = ["a", "a", "b", "b"]
