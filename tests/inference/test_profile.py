@@ -436,3 +436,12 @@ def test_a_profile_that_finds_a_lower_deviance_on_one_side_has_its_limits_by_tha
     curve = Curve("sd", 6.0, (0.0, np.inf), values, zeta, np.zeros((9, 1)), (True, True))
     assert 0.0 <= curve.limit(-1.96) <= 1.0
     assert 7.0 <= curve.limit(1.96) <= 8.0
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_a_profile_is_silent_unless_progress_is_asked_for(method, capfd):
+    fit = mme.lmer("Reaction ~ Days + (1 | Subject)", mme.load("sleepstudy"), method=method)
+    fit.profile(["sigma"])
+    assert capfd.readouterr() == ("", "")
+    fit.profile(["sigma"], progress=True)
+    assert capfd.readouterr().err
