@@ -13,6 +13,8 @@ from mme.family.exponential import ExponentialFamily
 _LEAST = 1e-10
 # One below this share of it is none.
 _EXACT = 1e-17
+# The median of chi-square on one degree of freedom; a share of the mean below which it shows that few make that.
+_MEDIAN, _FEW = 0.455, 0.02
 
 
 class DispersedFamily(ExponentialFamily):
@@ -24,7 +26,8 @@ class DispersedFamily(ExponentialFamily):
         """Log of the mean deviance, the estimate of maximum likelihood or near it; of Pearson's squares if it has none.
 
         A record that is a million times its mean has a square of 1e12 and a deviance of 1e6: Pearson's would be a start
-        from which it does not count.
+        from which it does not count. Where few records have nearly all deviance, that of the others is told by the
+        median, of chi-square on one degree of freedom .455 of the mean.
         """
         used = data.weights > 0.0
         if not used.any():
@@ -33,7 +36,9 @@ class DispersedFamily(ExponentialFamily):
         whole = self._pearson(y, a, np.full(y.size, np.average(y, weights=a)))
         floor = _LEAST * whole if np.isfinite(whole) and whole > 0.0 else _LEAST
         with np.errstate(all="ignore"):
-            deviance = float(np.mean(self.deviance(data.at(used), eta[used], np.zeros(1))))
+            each = self.deviance(data.at(used), eta[used], np.zeros(1))
+            deviance, of_most = float(np.mean(each)), float(np.median(each)) / _MEDIAN
+            deviance = of_most if 0.0 < of_most < _FEW * deviance else deviance
         candidates = (deviance, self._pearson(y, a, mean), whole)
         about = next((one for one in candidates if np.isfinite(one)), floor)
         return np.array([np.log(max(about, floor))])

@@ -128,7 +128,8 @@ def _lower(criterion: Criterion, descent: Descent[CriterionAt], other: Psi, free
     if at is not None:
         criterion.keep(at)
         found = descended(criterion, other.x, at, free)
-        if found.at.value < descent.at.value - COSTS:
+        settles = found.promised <= GAIN < descent.promised and found.at.value <= descent.at.value + COSTS
+        if settles or found.at.value < descent.at.value - COSTS:
             return found
     criterion.keep(descent.at)
     return descent

@@ -124,3 +124,27 @@ def test_one_record_a_million_times_its_mean_leaves_the_others_their_optimum(fam
     assert fit.optimum.converged
     near = mme.glmer("y ~ x + (1 | g)", data, family, start=[0.2])
     assert fit.criterion <= near.criterion + 1e-6
+
+
+@pytest.mark.parametrize("family", [mme.Gamma(link="log"), mme.Gamma(link="inverse"), mme.InverseGaussian()], ids=str)
+def test_the_dispersion_to_begin_with_is_that_of_most_records(family: mme.Family) -> None:
+    eta = np.random.default_rng(4).uniform(0.5, 1.5, 200)
+    y = family.draw(eta, np.ones(200), np.log([0.2]), np.random.default_rng(5))
+    far = y.copy()
+    far[7] *= 1e6
+    plain, found = (family.first_tau(family.observe(one, None, "y"), eta) for one in (y, far))
+    assert plain == pytest.approx(np.log([0.2]), abs=0.3)
+    assert found == pytest.approx(plain, abs=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [3, 13])
+def test_inverse_links_with_one_such_record_converge(seed: int) -> None:
+    """The first start of 3 crept 500 steps; that of 13 ended at its optimum with a slope, which another has not."""
+    rng = np.random.default_rng(seed)
+    J, m = int(rng.integers(6, 20)), int(rng.integers(5, 15))
+    g, x = np.repeat(np.arange(J), m), rng.normal(size=J * m)
+    eta = 1.0 + 0.1 * x + 0.1 * rng.normal(size=J)[g]
+    y = rng.gamma(5.0, 1.0 / eta / 5.0)
+    y[int(rng.integers(J * m))] *= 1e6
+    assert mme.glmer("y ~ x + (1 | g)", {"y": y, "x": x, "g": g}, mme.Gamma(link="inverse")).optimum.converged
