@@ -79,7 +79,7 @@ def write(fit: Fit | GeneralisedFit, arguments: argparse.Namespace) -> None:
     if not taken:
         print(_summary(fit, arguments), end="")
         for title, table in tables.items():
-            print(f"\n{title}:\n{_shown(table)}")
+            print(f"\n{title}:\n{table}")
     written = []
     for path, text in asked:
         if str(path) == STANDARD:
@@ -106,14 +106,6 @@ def _tables(fit: Fit | GeneralisedFit, arguments: argparse.Namespace) -> Iterato
         yield f"Means of {factors}", fit.means(names, **ddf)
         if arguments.pairs:
             yield f"Pairs of {factors}, by Tukey", fit.means(names, pairs=True, **ddf)
-
-
-def _shown(table: pd.DataFrame) -> str:
-    return table.to_string(float_format=lambda x: f"{x:.4g}", formatters={"p": _p, "p_value": _p}, na_rep="")
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _ranef(fit: Fit | GeneralisedFit) -> str:
