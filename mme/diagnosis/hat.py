@@ -39,7 +39,7 @@ from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.lapack import cholesky, cholesky_solve, triangular_solve
-from mme.numeric.sums import Column, coding, level_sums, of_pair
+from mme.numeric.sums import Column, by_code, coding, level_sums, of_pair
 from mme.solution.diagonal import absorbed_blocks, sensitivities
 from mme.solution.estimates import Estimates
 from mme.solution.gains import Rest, at_cells
@@ -92,6 +92,8 @@ class Hat:
 
     def without_blocks(self, codes: np.ndarray, J: int, r: np.ndarray) -> np.ndarray:
         """(H3) on :attr:`basis` for groups (J, p) that V does not connect, r (n,) the whitened marginal residual."""
+        if np.bincount(codes).max(initial=0) < self.U.shape[1]:
+            return self._without_small(codes, J, r)
         columns, weights = list(self.basis.T), list(self.U.T)
         S = level_sums(codes, J, columns, weights)
         s = level_sums(codes, J, weights, [r])
@@ -99,6 +101,17 @@ class Hat:
         lost = np.linalg.eigvalsh(left).min(axis=1, initial=1.0) < DETERMINED
         left[lost] = np.nan
         return np.asarray(np.linalg.solve(left, s)[:, :, 0])
+
+    def _without_small(self, codes: np.ndarray, J: int, r: np.ndarray) -> np.ndarray:
+        """(H3) of groups with fewer records than columns: (I - B'U)^-1 U'r = U'(I - B U')^-1 r, as B'U is symmetric."""
+        delta = np.full((J, self.U.shape[1]), np.nan)
+        ends = np.cumsum(np.bincount(codes, minlength=J))
+        for g, members in enumerate(np.split(by_code(codes, J), ends[:-1])):
+            U = self.U[members]
+            left = np.eye(members.size) - self.basis[members] @ U.T
+            if np.linalg.eigvals(left).real.min(initial=1.0) >= DETERMINED:
+                delta[g] = U.T @ np.linalg.solve(left, r[members])
+        return delta
 
     def without_levels(self, e: np.ndarray) -> np.ndarray:
         """(H2) on :attr:`basis` for every level of the absorbed block (J, p)."""

@@ -24,6 +24,7 @@ from mme.engine.objective import Objective
 from mme.engine.plan import Plan, is_filled
 from mme.errors import MMEError
 from mme.fitted.common import Record
+from mme.fitted.made_dense import made_dense
 from mme.fitted.record import Fitted
 from mme.model.term import Term
 from mme.numeric.limits import limits
@@ -49,7 +50,7 @@ def cooks_distance(fit: Fitted, by: Any = None) -> Any:
     """Cook's distance of every record, or of every group of records."""
     p = fit.objective.basis.kept.size
     if by is not None:
-        fit.model.require_dense("what groups of records do to a fit")
+        fit = made_dense(fit, "what groups of records do to a fit")
         delta, labels, name = _without_groups(fit, by)
         return _by_group((delta**2).sum(axis=1) / (p * fit.sigma**2), labels, name, "cooks_distance")
     if _correlated(fit):
@@ -69,7 +70,7 @@ def dfbeta(fit: Fitted, by: Any = None) -> pd.DataFrame:
     if fit.model.is_wide and by is None:
         return pd.DataFrame(fit.rows.aligned(wide_changes(fit), "dfbeta")).set_axis(names, axis=1)
     if by is not None:
-        fit.model.require_dense("what groups of records do to a fit")
+        fit = made_dense(fit, "what groups of records do to a fit")
         delta, labels, name = _without_groups(fit, by)
         return pd.DataFrame(_hat(fit).beta(delta), index=pd.Index(labels, name=name), columns=names)
     moved = _hat(fit).beta(_record_shifts(fit))

@@ -30,6 +30,8 @@ _NO_PART = 1e-11
 _WELL_CONDITIONED = 1e-3
 # Below this ratio of the residual to y the residual is computed again in extended precision.
 _LARGE_OFFSET = 1e-3
+# Columns up to which it takes no longer to make N in every pass than to hold it.
+_FEW_COLUMNS = 8
 # 2^27 + 1: a product with it carries the upper half of the 53 bits of a double.
 _SPLIT = 134217729.0
 
@@ -149,7 +151,7 @@ def _moved_back(
 
 def _long(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centred) -> FixedBasis | None:
     """The basis of many records without N as a whole; None where it takes more than two passes of Cholesky."""
-    if whiten.structure is not None or not near.stands:
+    if whiten.structure is not None or not near.stands or len(near.rows) > _FEW_COLUMNS:
         return None
     rows, p = LongRows(near.rows, y, whiten.sqrt_weights), len(near.rows)
     products = rows.products()

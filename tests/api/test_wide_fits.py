@@ -60,6 +60,13 @@ ANSWERS = {
     "cooks_distance": lambda fit, data: fit.cooks_distance(),
     "dfbeta": lambda fit, data: fit.dfbeta(),
     "type 1": lambda fit, data: fit.anova(type=1),
+    "kenward-roger": lambda fit, data: fit.coefficients(ddf="kenward-roger"),
+    "dfbeta by group": lambda fit, data: fit.dfbeta("pupil"),
+    "cooks distance by group": lambda fit, data: fit.cooks_distance("pupil"),
+    "type 3": lambda fit, data: fit.anova(type=3, ddf="none"),
+    "type 3 by Kenward-Roger": lambda fit, data: fit.anova(type=3, ddf="kenward-roger"),
+    "containment": lambda fit, data: fit.coefficients(ddf="containment"),
+    "robust": lambda fit, data: fit.coefficients(robust="CR0", cluster="pupil"),
     "type 2": lambda fit, data: fit.anova(type=2, ddf="none"),
     "residuals": lambda fit, data: fit.scaled_residuals(),
     "predict": lambda fit, data: fit.predict(data.assign(x=1.0).iloc[:30]),
@@ -121,11 +128,42 @@ def test_means_are_those_of_a_dense_fit():
         lambda fit: fit.dfbeta("pupil"),
         lambda fit: fit.cooks_distance("pupil"),
         lambda fit: fit.kenward_roger,
+        lambda fit: fit.coefficients(robust="CR0", cluster="pupil"),
     ],
 )
-def test_what_is_not_available_says_so(fits, ask):
-    with pytest.raises(MMEError, match=r"is not available beside .* columns of X"):
-        ask(fits[1])
+def test_what_takes_a_dense_X_is_refused_where_it_does_not_fit(fits, ask):
+    dear = r"operations, so that it is not available beside .* columns of X"
+    large = r"takes a dense X: products of 240 x .* numbers need"
+    for bounds, said in ((Limits(hessian_operations=1e4), dear), (Limits(memory=1000), large)):
+        with within(bounds), pytest.raises(MMEError, match=said):
+            ask(fits[1])
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_changes_by_groups_of_fewer_records_than_columns_are_those_of_fits_without_them(weights):
+    data = table(3).assign(w=Records(3, schools=20).weights)
+    formula = "y ~ x + rater + factor(school) + (z || pupil)"
+    fit = mme.lmer(formula, data, weights=weights)
+    moved = fit.dfbeta("pupil")
+    assert data["pupil"].value_counts().max() < len(fit.fixed_names)
+    for pupil in moved.index[:6]:
+        left = mme.lmer(formula, data[data["pupil"] != pupil], weights=weights, theta=fit.theta)
+        close(fit.beta - left.beta, moved.loc[pupil], 1e-7)
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_type_3_of_terms_that_contain_others_is_that_of_a_dense_fit(weights):
+    """Interactions of a factor of many levels, one of whose cells is empty."""
+    data = table(5).assign(w=Records(5, schools=20).weights, sex=np.array(list("fm"))[np.arange(240) % 7 % 2])
+    data = data[(data["sex"] == "f") | (data["school"] != 2004)]
+    formula = "y ~ x * sex + sex * factor(school) + (1 | pupil)"
+    dense = mme.lmer(formula, data, weights=weights)
+    with within(SPARSE):
+        wide = mme.lmer(formula, data, weights=weights, start=dense.theta)
+    assert wide.model.is_wide
+    for ddf in ("none", "kenward-roger"):
+        with pytest.warns(MMEWarning, match="No records in"):
+            close(dense.anova(type=3, ddf=ddf), wide.anova(type=3, ddf=ddf), 1e-6)
 
 
 def test_a_summary_is_short(fits):

@@ -20,6 +20,7 @@ import numpy as np
 
 from mme.errors import MMEError, warn
 from mme.fitted.common import Record
+from mme.fitted.made_dense import made_dense
 from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import deparse
@@ -92,6 +93,8 @@ def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, F
     if isinstance(fit, Fitted) and fit.model.is_wide and (found := wide_tests(fit, kind, to)) is not None:
         return found, notes_of_many(fit, found)
     several = len(_terms(fit)) > 1 and len(fit.fixed_names) > 1
+    if isinstance(fit, Fitted) and _is_third(kind):
+        fit = made_dense(fit, "anova() of type 3 where terms contain others")
     treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
     sums = fit.model.compressed  # of one term all types are one; type 2 does without X where records have weights
     alone = 2 if sums is not None and sums.weighted else 1

@@ -27,6 +27,7 @@ import numpy as np
 from mme.derivatives.variance_derivatives import Linear, linear_derivatives
 from mme.engine.pls import half_covariance
 from mme.errors import MMEError, warn
+from mme.fitted.made_dense import made_dense
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
 
@@ -124,8 +125,8 @@ def kenward_roger(fit: Fitted) -> KenwardRoger:
     MMEError
         The fit is by ML, or a covariance is not linear in its parameters.
     """
-    fit.model.require_dense("Kenward and Roger's method")
     require_reml(fit)
+    fit = made_dense(fit, "Kenward and Roger's method")
     objective = fit.objective
     half = half_covariance(fit.estimates.at.border, objective.basis.R_inverse)
     fit.objective.plan.require_factor("Kenward and Roger's method")

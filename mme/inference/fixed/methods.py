@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from mme.errors import MMEError
+from mme.fitted.made_dense import made_dense
 from mme.fitted.record import Fitted
 from mme.inference.fixed.counted import between_within, containment
 from mme.inference.fixed.kenward_roger import kenward_roger
@@ -38,8 +39,9 @@ _MAKERS: dict[str, Callable[[Fitted], Reference]] = {
 def reference(fit: Fitted, ddf: str) -> Reference:
     """The reference named ``ddf``; each is computed once a fit."""
     method = ddf_method(ddf)
-    if fit.model.is_wide:
+    if fit.model.is_wide and method in ("satterthwaite", "none"):
         return wide_reference(fit, method)
+    fit = made_dense(fit, f"ddf='{method}'")
     if method == "none":
         return Normal(fit.estimates.beta, fit.estimates.half)
     return fit.determined.once(_maker(fit, method))

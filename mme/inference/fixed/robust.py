@@ -28,8 +28,10 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.common import require_records
+from mme.fitted.made_dense import made_dense
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Reference, independent, reciprocal
+from mme.numeric.memory import require
 from mme.solution.marginal import by_cluster, require_independent
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
@@ -112,11 +114,12 @@ def robust(fit: Fitted, kind: str, cluster: np.ndarray, title: str, *, normal: b
     if not is_word(kind, KINDS):
         raise MMEError(f"robust must be one of {', '.join(map(repr, KINDS))}, got {shown(kind)}")
     require_records(fit, "robust=")
-    fit.model.require_dense("robust=")
+    fit = made_dense(fit, "robust=")
     require_independent(fit.model, cluster, title)
     m, n, p = int(cluster.max()) + 1, fit.model.n, fit.basis.kept.size
     if m < 2:
         raise MMEError(f"robust='{kind}' needs two clusters or more, and {title} has one")
+    require(24 * m * p**2, f"robust='{kind}' of {p:,} columns of X and {m:,} clusters needs")
     factor = {"CR1": m / (m - 1.0), "CR1S": m * (n - 1.0) / ((m - 1.0) * (n - p))}.get(kind, 1.0)
     half, X, residual = fit.estimates.half, fit.model.X[:, fit.basis.kept], _residual(fit)
     scores, a, b = np.empty((m, p)), np.empty((m, p, p)), np.empty((m, p, p))

@@ -28,21 +28,13 @@ FEW = 100
 
 
 def wide_tests(fit: Fitted, kind: int | str, to: Reference) -> dict[str, FTest] | None:
-    """The test of each term; None where type 1, or type 2 of terms that contain others, takes the triangle of X.
-
-    Raises
-    ------
-    MMEError
-        The tests are of type 3, and a term contains another.
-    """
+    """The test of each term; None where type 1, or terms that contain others, take more of X than their columns."""
     if fit.specification is None:
         fit.model.require_dense("anova() of a fit of arrays")
     terms = [frozenset(term) for term in fit.specification.fixed.terms]
     containing = any(one < other for one, other in permutations(terms, 2))
-    if str(kind) in ("1", "I") or (containing and str(kind) in ("2", "II")):
+    if containing or str(kind) in ("1", "I"):
         return None
-    if containing:
-        fit.model.require_dense("anova() of type 3 where terms contain others (a, a:b; types 1 and 2 are)")
     owners = owners_of(fit)[fit.basis.kept]
     tests = {}
     for term in dict.fromkeys(owners[owners != INTERCEPT].tolist()):
