@@ -190,10 +190,10 @@ class Breeding(Face):
     def piepho(self, name: str) -> float:
         """Heritability of genotype means by Piepho: sigma_g^2 / (sigma_g^2 + v / 2), v that of a difference of BLUEs.
 
-        The model is fitted once more with the term fixed, for v (Piepho and Mohring 2007, Genetics 177:1881-1888).
+        The model is fitted once more with the term fixed, for v (Piepho and Mohring 2007, Genetics 177:1881-1888). The
+        parts of ``dsum()`` become fixed together, and v is of the genotypes with records at the level of the part.
         """
-        from mme.results.line_means import of_fixed, require_whole
+        from mme.results.line_means import made_fixed, of_fixed
 
-        require_whole(self.internals, name)
-        fixed = self.update(f"~ . - (1 | {name}) + C({name})")
-        return of_fixed(self.internals, fixed.internals, name, f"C({name})")
+        change, written = made_fixed(self.internals, name)
+        return of_fixed(self.internals, self.update(change).internals, name, written)

@@ -100,16 +100,15 @@ class GeneralisedBreeding(GeneralisedFace):
         Another random term has to stay where this one is made fixed.
         """
         from mme.errors import MMEError
-        from mme.results.line_means import of_fixed, require_whole
+        from mme.results.line_means import made_fixed, of_fixed
 
-        require_whole(self.internals, name)
+        change, written = made_fixed(self.internals, name)
         if len(self.internals.model.terms) == 1:
             raise MMEError(
                 f"piepho: without '{name}' no random term is left, and a generalised model without one is not fitted "
                 "here; cullis() takes this fit alone"
             )
-        fixed = self.update(f"~ . - (1 | {name}) + C({name})")
-        return of_fixed(self.internals, fixed.internals, name, f"C({name})")
+        return of_fixed(self.internals, self.update(change).internals, name, written)
 
     def heritability(self, name: str, *, scale: str = "link", method: str | None = None) -> pd.DataFrame:
         r"""Share of a term in the variance of the records, and its correlations: ``estimate, se`` (delta method).

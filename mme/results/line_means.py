@@ -27,9 +27,13 @@ from mme.derivatives.uncertainty import Meetings
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
+from mme.formula.apart import written_by
+from mme.formula.syntax import Call, deparse
 from mme.numeric.lapack import triangular_solve
 from mme.results.breeding_values import chosen_term, records_of
 
+# A coefficient of least squares this small is rounding.
+_ALIKE = 1e-6
 # Of a record, a term of one coefficient and weights k of its levels: the prediction error variance of k'b.
 ErrorOfSum = Callable[[Any, int, np.ndarray], float]
 
@@ -57,20 +61,23 @@ def cullis(fit: Record, name: str | None, error_of_sum: ErrorOfSum) -> float:
     return 1.0 - average_difference(trace, error_of_sum(fit, t, used.astype(float)), m) / (2.0 * variance)
 
 
-def require_whole(fit: Record, name: str) -> None:
-    """Refuse the part of ``dsum()`` at one level, whose levels have no fixed effects apart from those of other parts.
+def made_fixed(fit: Record, name: str) -> tuple[str, str]:
+    """The change of the formula that makes a term fixed, and what the fixed term is called there.
+
+    The parts of ``dsum()`` become fixed together, as the combinations of both factors.
 
     Raises
     ------
     MMEError
-        The term is such a part, or there is none of this name.
+        There is no term of this name.
     """
     t = chosen_term(fit, name, "piepho")
-    if fit.specification is not None and fit.specification.bars[t].level is not None:
-        raise MMEError(
-            f"piepho: '{name}' is the part of dsum() at one level, and piepho makes a whole term fixed; "
-            f"cullis('{name}') takes this fit alone, or fit the records of that level apart, by subset="
-        )
+    bar = None if fit.specification is None else fit.specification.bars[t]
+    if bar is None or bar.level is None or not isinstance(bar.by, Call):
+        return f"~ . - (1 | {name}) + C({name})", f"C({name})"
+    group = ":".join(map(deparse, bar.factors))
+    written = ":".join(f"C({deparse(one)})" for one in (*bar.by.args, *bar.factors))
+    return f"~ . - dsum((1 | {group}) | {written_by(bar)}) + {written}", written
 
 
 def of_fixed(fit: Record, fixed: Record, name: str, written: str) -> float:
@@ -81,8 +88,12 @@ def of_fixed(fit: Record, fixed: Record, name: str, written: str) -> float:
     MMEError
         The data do not determine all levels as fixed effects, or the term is not ``(1 | name)``.
     """
-    if any(term.group == name for term in fixed.model.terms):
-        raise MMEError(f"piepho: the term of '{name}' is made fixed where it is written (1 | {name})")
+    t = chosen_term(fit, name, "piepho")
+    group = fit.model.terms[t].group
+    if any(term.group == group for term in fixed.model.terms):
+        raise MMEError(f"piepho: the term of '{name}' is made fixed where it is written (1 | {group})")
+    if written != f"C({name})":
+        return _of_part(fit, fixed, t, written)
     kept = fixed.basis.kept
     owners = np.array(fixed.specification.column_terms, dtype=object)
     if not np.isin(np.flatnonzero(owners == written), kept).all():
@@ -91,6 +102,26 @@ def of_fixed(fit: Record, fixed: Record, name: str, written: str) -> float:
     B = fixed.estimates.beta_cov[np.ix_(at, at)]  # of each level less the first
     variance = float(fit.varcorr[name].cov[0, 0])
     return variance / (variance + 0.5 * average_difference(float(np.trace(B)), float(B.sum()), at.size + 1))
+
+
+def _of_part(fit: Record, fixed: Record, t: int, written: str) -> float:
+    """That of the part of ``dsum()`` at one level: from differences of the cells in which it has records.
+
+    Rows of X of two cells differ by the columns of the combinations alone. The difference is determined where each
+    dropped column adds to both cells alike, as what it is of the columns that are kept.
+    """
+    term, X, kept = fit.model.terms[t], fixed.model.X, fixed.basis.kept
+    own = np.array(fixed.specification.column_terms, dtype=object) == written
+    assert term.covariates is not None  # the indicator of the level
+    here = np.flatnonzero(term.covariates[:, 0])
+    rows = np.where(own, X[here[np.unique(term.codes[here], return_index=True)[1]]], 0.0)
+    dropped = np.setdiff1d(np.arange(X.shape[1]), kept)
+    added = rows[:, dropped] - rows[:, kept] @ np.linalg.lstsq(X[:, kept], X[:, dropped])[0]
+    if len(rows) < 2 or (np.abs(added - added[0]) > _ALIKE).any():
+        raise MMEError(f"piepho: the data do not determine all levels of '{term.name}' as fixed effects")
+    C = rows[:, kept] @ fixed.estimates.beta_cov @ rows[:, kept].T
+    variance = float(fit.varcorr[term.name].cov[0, 0])
+    return variance / (variance + 0.5 * average_difference(float(np.trace(C)), float(C.sum()), len(C)))
 
 
 def average_difference(trace: float, total: float, m: int) -> float:

@@ -143,8 +143,31 @@ def test_levels_of_two_factors_are_those_of_a_column_of_their_combinations():
     assert reduced.formula == "distance ~ age + Sex + dsum((1 | Subject) | Sex:half)"
 
 
-def test_the_part_of_one_level_has_cullis_heritability_and_says_why_not_piephos():
+@pytest.mark.parametrize("formula", ["y ~ x + arm", "y ~ x", "y ~ arm + (1 | z)"])
+def test_the_part_of_one_level_has_piephos_heritability_by_differences_of_its_cells(formula):
+    """Of the means of all cells, one genotype absent from two levels, by a fit of indicators of cells alone."""
+    rng = np.random.default_rng(0)
+    arm, g = rng.choice(["a", "b", "c"], 300), rng.integers(0, 9, 300)
+    data = pd.DataFrame({"arm": arm, "g": g, "x": rng.normal(size=300), "z": rng.choice(["u", "v", "w"], 300)})
+    data["y"] = data["x"] + rng.normal(size=9)[g] * (1 + (arm == "b")) + rng.normal(size=300)
+    data = data[(data["arm"] == "a") | (data["g"] != 3)].reset_index(drop=True)
+    fit = mme.lmer(f"{formula} + dsum((1 | g) | arm)", data)
+    cells = pd.get_dummies(data["arm"] + data["g"].astype(str), dtype=float)
+    X = cells.assign(**({"x": data["x"]} if "x" in formula else {}))
+    B = mme.fit(data["y"], X, [mme.Term(data["z"])] if "z" in formula else []).beta_cov.to_numpy()
+    for level in "abc":
+        C = B[np.ix_(*[np.flatnonzero(X.columns.str.startswith(level))] * 2)]
+        v = np.mean([C[i, i] + C[j, j] - 2 * C[i, j] for i in range(len(C)) for j in range(i)])
+        variance = fit.varcorr[f"g.{level}"].cov[0, 0]
+        assert fit.piepho(f"g.{level}") == pytest.approx(variance / (variance + v / 2), rel=1e-6)
+
+
+def test_parts_of_nested_factors_have_both_heritabilities_and_slopes_have_none():
     fit = mme.lmer("distance ~ age + dsum((1 | Subject) | Sex)", mme.load("Orthodont"))
-    assert 0.0 < fit.cullis("Subject.Male") < 1.0
-    with pytest.raises(mme.MMEError, match=r"part of dsum\(\) at one level"):
-        fit.piepho("Subject.Male")
+    assert fit.piepho("Subject.Male") == pytest.approx(fit.cullis("Subject.Male"), rel=1e-5)
+    slopes = mme.lmer("distance ~ age + dsum((age | Subject) | Sex)", mme.load("Orthodont"))
+    with (
+        pytest.raises(mme.MMEError, match=r"made fixed where it is written \(1 \| Subject\)"),
+        pytest.warns(mme.MMEWarning),
+    ):
+        slopes.piepho("Subject.Male")
