@@ -51,7 +51,7 @@ class Orthogonal:
     @classmethod
     def of(cls, blocks: tuple[Block, ...], basis: FixedBasis) -> Orthogonal | None:
         """Compress the records; None where that, or an evaluation, would take too long."""
-        m, n = sum(block.J * block.q for block in blocks), blocks[0].codes.shape[-1]
+        m, n = sum(block.J * block.q for block in blocks), basis.N.shape[-1]
         width, most = m + len(basis.R) + 1, limits().orthogonal_operations
         if n * width**2 > 10.0 * most or width**3 > most:
             return None

@@ -61,6 +61,7 @@ def _split(formula: str) -> Parsed:
             raise FormulaError.at(text, node.start, "a random term belongs to the right of '~'")
     fixed = splitter.strip(splitter.bare(terms))
     splitter.require_apart()
+    splitter.require_smooths_alone(fixed)
     return Parsed(text, response, fixed, tuple(splitter.bars))
 
 

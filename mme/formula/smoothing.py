@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mme.formula.syntax import Call, Node, Text, deparse
+from mme.formula.syntax import Call, Node, Op, Text, deparse
 
 # The functions, by the one of their random effects.
 RANDOM = {"ps": "ps_random", "s": "s_random"}
@@ -28,6 +28,14 @@ def smooths_of(call: Call) -> list[tuple[str, Node]]:
         columns = Call("ps_random", (*call.args, Text(part)), call.keywords, call.start)
         found.append((_called(part, names), columns))
     return found
+
+
+def smooth_in(node: Node) -> Call | None:
+    """Find the first smooth in an expression."""
+    if isinstance(node, Call) and node.function in SMOOTHS:
+        return node
+    parts = node.args if isinstance(node, Op | Call) else ()
+    return next((found for found in map(smooth_in, parts) if found is not None), None)
 
 
 def _called(part: str, names: list[str]) -> str:

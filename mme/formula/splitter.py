@@ -14,7 +14,7 @@ from mme.formula.direct import RELATED, DirectProduct, direct
 from mme.formula.lattices import axes_of, title
 from mme.formula.nesting import called_as, columns_crossed, crossed, groupings, levels_of, without_parentheses
 from mme.formula.slots import OVERLAY, TOGETHER, slots
-from mme.formula.smoothing import SMOOTHS, smooths_of
+from mme.formula.smoothing import SMOOTHS, smooth_in, smooths_of
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
 
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
@@ -83,6 +83,18 @@ class Splitter:
                 return self._strip_sum(node)
         self._refuse_bar(node)
         return node
+
+    def require_smooths_alone(self, fixed: Node | None) -> None:
+        """Refuse a smooth inside another term, where its fixed part alone would be left of it."""
+        terms = [] if fixed is None else [term for sign, term in summands(fixed) if sign != "-"]
+        inside = [term for term in terms if not (isinstance(term, Call) and term.function in SMOOTHS)]
+        for node in (*inside, *(variable for bar in self.bars for variable in bar.left.variables)):
+            if smooth := smooth_in(node):
+                raise self._error(
+                    smooth,
+                    f"{smooth.function}() stands alone between plus signs; for a curve a level of a factor fit the "
+                    "levels apart, for one a group take (ns(x, 3) | g)",
+                )
 
     def _add_called(self, call: Call, bar: Op) -> None:
         """Add a bar inside a call that names its structure: ``cs(x | g)``, ``fa(env | g, 2)``, ``ou(time | g)``."""

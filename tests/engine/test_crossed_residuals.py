@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dense import DenseFit, dense_fit
+from dense import DenseFit, dense_fit, exact_fit
 from fits import at
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,3 +238,16 @@ def test_new_weights_of_independent_records_re_use_the_pattern():
         assert objective(theta) == pytest.approx(fresh(theta), rel=1e-12)
     with pytest.raises(mme.MMEError, match="weights"):
         first.with_weights(-trial.w)
+
+
+@pytest.mark.parametrize("ratio", [1e3, 1e5])
+def test_large_variances_across_correlated_records_keep_their_digits(ratio):
+    rng = np.random.default_rng(1)
+    group, time, across = np.repeat(np.arange(8), 5), np.tile(np.arange(5), 8), rng.integers(0, 6, 40)
+    y = 0.01 * rng.normal(size=40) + 3 * rng.normal(size=6)[across]
+    residual = mme.AR1(time, group)
+    fit = mme.fit(y, np.ones((40, 1)), [mme.Term(across)], residual=residual, theta=[ratio], phi={"rho": 0.5})
+    R = np.equal.outer(group, group) * 0.5 ** np.abs(np.subtract.outer(time, time))
+    W = np.linalg.inv(np.linalg.cholesky(R))
+    expected, *_ = exact_fit(W @ y, W @ np.ones((40, 1)), [(W @ np.eye(6)[across], np.array([[ratio]]), None)])
+    assert fit.criterion == pytest.approx(expected + np.linalg.slogdet(R)[1], abs=1e-8)
