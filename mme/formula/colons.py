@@ -22,6 +22,8 @@ def as_bar(node: Node, words: tuple[str, ...]) -> Call | None:
     True
     """
     match without_parentheses(node):
+        case Op(":", (Call("id", (Name(),), ()) as levels, Call(function) as other)) if function in {*words} - {"id"}:
+            return as_bar(Op(":", (other, levels), node.start), words)  # in any order
         case Op(":", (Call(function, (Name() as column, *more), keywords), right)) if function in words:
             if isinstance(right, Call) and right.function in _RELATED and right.args:
                 right = right.args[0]

@@ -55,7 +55,7 @@ class Splitter:
             case Op() if along := axes_of(node):
                 self._add_field(node, along, None)
                 return None
-            case Call(function, (Name(),), ()) if function in RELATED and (found := direct(node, COLUMNS)):
+            case Call(function, (Name(),), ()) if function in (*RELATED, "id") and (found := direct(node, COLUMNS)):
                 self._add_direct(node, found)
                 return None
             case Op() if (found := direct(node, COLUMNS)) and not found.is_one_bar:

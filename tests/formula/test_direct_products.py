@@ -165,3 +165,18 @@ def test_whole_numbers_before_a_colon_are_levels(text, tmp_path):
 def test_fractions_before_a_colon_are_refused():
     with pytest.raises(mme.MMEError, match=r"'x' holds fractions.* a slope is \(x \| gen\)"):
         mme.lmer("y ~ 1 + us(x):gen", DATA.assign(x=DATA.time / 3))
+
+
+@pytest.mark.parametrize(
+    ("written", "same_as"),
+    [
+        ("id(gen)", "(1 | gen)"),
+        ("id(gen):ar1(time)", "ar1(time):gen"),
+        ("id(gen):us(trait)", "us(trait):gen"),
+        ("id(gen):fa(site, 1)", "fa(site, 1):gen"),
+        ("id(gen):id(site)", "(1 | gen:site)"),
+    ],
+)
+def test_independent_levels_stand_before_or_behind_what_they_are_crossed_with(written, same_as):
+    one, other = (mme.lmer(f"y ~ trait + {term}", DATA).criterion for term in (written, same_as))
+    assert one == pytest.approx(other, abs=1e-6)
