@@ -66,8 +66,7 @@ def alike(blocks: Sequence[Block], numbers: Sequence[np.ndarray]) -> Alike | Non
 
     Whether it does, a few levels of the first block show.
     """
-    n = int(blocks[0].codes.shape[-1])
-    if n < limits().merged_records or any(block.by_column or block.entries is not None for block in blocks):
+    if any(block.by_column or block.entries is not None for block in blocks):
         return None
     codes = [block.codes for block in blocks if block.J > 1]
     few = _few(blocks[0])

@@ -169,7 +169,7 @@ class Problem:
     @kept
     def alike(self) -> Alike | None:
         """Which records are one but for y, or for nothing; None where they are too few for that to pay."""
-        if not self.family.merges:
+        if not self.family.merges or self.n < limits().merged_records:
             return None
         numbers = [self.offset, *self.model.X[:, self.basis.kept].T]
         for term in self.model.terms:

@@ -190,11 +190,18 @@ def _linked(code: bytes, entry: str, words: Sequence[str]) -> Loop:
                 continue
             if value.dtype != dtype or not value.flags.c_contiguous:
                 raise TypeError(f"machine code takes contiguous arrays of {dtype}")
-            flat.append(value.ctypes.data)
+            flat.append(_address(value))
             flat += value.shape
         return float(function(*flat))
 
     return run
+
+
+def _address(array: np.ndarray) -> int:
+    """Where the numbers of a contiguous array stand; ``array.ctypes`` says it too, and takes six times as long."""
+    if array.size and array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    return int(array.ctypes.data)
 
 
 def _types(word: str) -> list[Any]:

@@ -91,8 +91,9 @@ class Frame:
 def _open(data: Any) -> tuple[Sequence[str], Callable[[str], Any], int]:
     """Names of the columns, a function that fetches one, and the number of rows."""
     if hasattr(data, "iloc") and hasattr(data, "columns"):
-        names = [str(name) for name in data.columns]
-        return _with_rows(names, partial(_of_pandas, data, dict(zip(names, data.columns, strict=True))), len(data))
+        labels = data.columns.tolist()
+        names = list(map(str, labels))
+        return _with_rows(names, partial(_of_pandas, data, dict(zip(names, labels, strict=True))), len(data))
     if hasattr(data, "get_column"):
         return _with_rows(list(data.columns), data.get_column, data.height)
     if hasattr(data, "collect_schema"):
