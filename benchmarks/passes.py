@@ -23,6 +23,7 @@ import mme
 from benchmarks import machine
 from mme.family.point import slopes, whole
 from mme.generalised.criterion import Criterion
+from mme.generalised.level_totals import LevelTotals
 from mme.generalised.problem import Problem
 from mme.generalised.sorted_records import SortedRecords
 from mme.generalised.start import start
@@ -96,6 +97,9 @@ def measured(family: mme.Family, n: int) -> dict[str, float]:
         f"evaluation at the modes, {again.steps / levels:.1f} steps": lambda: sorted_.at(point, first.modes.copy()),
         f"evaluation from zero, {first.steps / levels:.1f} steps": lambda: sorted_.at(point, zero.copy()),
     }
+    if LevelTotals.serves(problem):
+        totals = LevelTotals(problem)
+        stages["the same by totals of levels"] = lambda: totals.at(point, first.modes.copy())
     found = {name: best(run) / n * 1e9 for name, run in stages.items()}
     with within(Limits(machine_code=False, compiled_records=10**12)):
         by_numpy = Criterion(problem)
