@@ -321,7 +321,7 @@ def test_infinite_degrees_of_freedom_count_as_one_in_the_mean_of_a_joint_test():
 @pytest.mark.parametrize(("allowed", "shown"), [(17.5, False), (18.5, True)])
 def test_a_summary_has_degrees_of_freedom_where_their_evaluations_are_few(allowed, shown):
     """Differences of sixth order by two parameters take 3 x 2 x 3 evaluations, and the search took fewer."""
-    data, residual = mme.load("sleepstudy"), mme.AR1("Days", "Subject")
+    data, residual = mme.load("sleepstudy"), mme.Exponential("Days", "Subject")
     fit = mme.lmer("Reaction ~ Days + (1 | Subject)", data, residual=residual, search="average-information")
     assert fit.optimum.evaluations < 18
     with within(Limits(tests_operations=allowed * evaluation_operations(fit.internals.objective))):
