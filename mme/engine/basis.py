@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import sqrt
 from typing import Any
 
@@ -63,10 +64,10 @@ class FixedBasis:
         """Orthonormal columns (n, p)."""
         return self.N[:-1].T
 
-    @property
+    @cached_property
     def r(self) -> np.ndarray:
         """OLS residual of the whitened response (n,)."""
-        return np.asarray(self.N[-1])
+        return np.asarray(self.N[-1]) if self.long is None else self.long.last()
 
     @property
     def logdet(self) -> float:

@@ -22,7 +22,7 @@ def joined(pattern: ModelPattern, made: Weighted) -> System:
     long = made.basis.long
     if pattern.rest is None and absorbing is not None and long is not None and _goes_in_passes(absorbing):
         return _of_levels(absorb_long(absorbing, long), pattern)
-    N = made.basis.N
+    N = made.basis.N if long is None else long.whole()  # made anew where it is asked for: it is as large as X
     absorbed, rows = absorb_nothing(N) if absorbing is None else absorb(absorbing, N)
     if pattern.rest is None:
         return _of_levels(absorbed, pattern)

@@ -52,6 +52,13 @@ class LongRows:
             N[:, cut] = some
         return N
 
+    def last(self) -> np.ndarray:
+        """r (n,)."""
+        r = np.empty(self.y.size)
+        for cut, N in self.panels():
+            r[cut] = N[-1]
+        return r
+
     def products(self) -> np.ndarray:
         """N N' (p + 1, p + 1)."""
         total = np.zeros((self.m, self.m))

@@ -77,7 +77,7 @@ def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repea
     share = 1.0 if all(repeated) else 0.5
     if len(among) < 2 or left <= 0.0:
         return share * smallest
-    swept = objective.basis.N[-1:]
+    swept = objective.basis.r[None, :]
     sweeps = [_sweep(objective.blocks[b].by_record) for b in among]
     for _ in range(_SWEEPS):
         for sweep in sweeps:
