@@ -1,5 +1,6 @@
 """Which engine is chosen: by what is left after absorption, before anything is spent."""
 
+from time import perf_counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -169,3 +170,13 @@ def test_a_relationship_without_zeros_makes_the_remainder_dense_where_it_is_most
     data["y"] = rng.standard_normal(1500)
     fit = mme.lmer("y ~ 1 + (1 | g) + (1 | h) + (1 | k)", data, relationship={"g": K}, theta=[0.5, 0.5, 0.5])
     assert ("the inverse of its relationship has no zeros" in fit.engine.reasons) == full
+
+
+@pytest.mark.parametrize("residual", [None, mme.AR1("Days", "Subject")])
+def test_stages_take_no_longer_than_the_whole_fit(residual):
+    begun = perf_counter()
+    fit = mme.lmer("Reaction ~ Days + (1 | Subject)", mme.load("sleepstudy"), residual=residual)
+    whole, stages = perf_counter() - begun, fit.engine.seconds
+    assert {"conditioning", "cross-products", "search"} <= set(stages)
+    assert min(stages.values()) >= 0.0
+    assert sum(stages.values()) <= whole
