@@ -9,8 +9,9 @@ records the steps that Python takes between operations are what a pass costs, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from mme.numeric.sums import sum_by_level, times
 _NEAR, _MOST_BENT = 1.0, 0.5
 # A decrement over the size of f, below which a bent step ends at the mode to rounding: what it leaves is the cube.
 _CLOSE = 1e-9
+
+Placed = tuple[np.ndarray, Density, float]  # eta, the density there, the penalised deviance
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,7 @@ def _mode(problem: Problem, prior: Prior, point: Psi, first: np.ndarray) -> Mode
         fixed += problem.offset
     codes, z, J, t = block.codes, block.columns[0], block.J, float(prior.T[0][0, 0])
 
-    def place(u: np.ndarray) -> tuple[np.ndarray, Density, float]:
+    def place(u: np.ndarray) -> Placed:
         eta = times((t * u).take(codes), z, None)
         eta += fixed
         density = problem.family.at(problem.data, eta, point.tau)
@@ -98,18 +101,30 @@ def _mode(problem: Problem, prior: Prior, point: Psi, first: np.ndarray) -> Mode
         if decrement <= _NEAR:
             bend = 0.5 * t**3 * sum_by_level(codes, J, z, times(density.observed_slope, z, z)) / H
             d -= d * np.minimum(np.maximum(bend * d, -_MOST_BENT), _MOST_BENT)
-        last, step = decrement <= _CLOSE * size, 1.0
-        for _ in range(HALVINGS):
-            new = u + step * d
-            trial = place(new)
-            passes += 1
-            if trial[2] <= value - 2e-4 * step * decrement or (last and trial[2] <= value + NOISE * size):
-                break
-            step *= 0.5
-        else:
+        last = decrement <= _CLOSE * size
+        tried, new, trial = _lower(place, u, d, value, decrement, NOISE * size if last else -inf)
+        passes += tried
+        if trial is None:
             break
         u, (eta, density, value) = new, trial
     else:
         return None
     factor = LevelFactors(block, prior.T[0], A[None, None])
     return Mode(prior, [u[None]], eta, density, value, factor, passes)
+
+
+def _lower(
+    place: Callable[[np.ndarray], Placed], u: np.ndarray, d: np.ndarray, value: float, decrement: float, rise: float
+) -> tuple[int, np.ndarray, Placed | None]:
+    """How many of u + d, u + d / 2, ... were tried, the first that is low enough, and what is there; None for none.
+
+    Low enough is Armijo's share of the decrement, or no more than ``rise`` above.
+    """
+    step, new = 1.0, u
+    for tried in range(1, HALVINGS + 1):
+        new = u + step * d
+        trial = place(new)
+        if trial[2] <= value + max(-2e-4 * step * decrement, rise):
+            return tried, new, trial
+        step *= 0.5
+    return HALVINGS, new, None

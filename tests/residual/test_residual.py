@@ -586,11 +586,11 @@ def test_a_structure_by_level_begins_at_the_ratio_of_root_mean_squares(sd):
     np.testing.assert_allclose(ratio, of_arm[1] / of_arm[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("lag", [2, 6, 9, 30])
-def test_a_nugget_is_refused_where_there_is_one_lag_and_taken_where_two_are_far_apart(lag):
-    """One lag has one correlation, (1 - nu) rho. At a second one, (1 - nu) rho^30 is .04 where rho is .9."""
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (1, 6), (1, 9), (1, 30), (200, 201)])
+def test_a_nugget_is_refused_where_there_is_one_lag_and_taken_where_there_are_two(one, other):
+    """One lag has one correlation, (1 - nu) rho^lag; two have two, be they far apart (.9^30 = .04) or nearly one."""
     pair = np.repeat(np.arange(4), 2)
-    alike, apart = np.tile([0, lag], 4), np.array([0, 1, 0, lag] * 2)
+    alike, apart = np.tile([0, other], 4), np.array([0, one, 0, other] * 2)
     with pytest.raises(MMEError, match="cannot be identified"):
         AR1(alike, pair).with_nugget().bind(np.asarray, 8)
     assert AR1(apart, pair).with_nugget().bind(np.asarray, 8).names == ("rho", "nugget")
