@@ -101,7 +101,7 @@ def _by_scores(origin: Estimates, free: np.ndarray) -> ProfileDerivatives | None
         gradient=found.gradient,
         hessian=found.hessian,
         half=half_covariance(origin.at.border, objective.basis.R_inverse),
-        slopes=found.slopes.reshape(-1, p, p),
+        slopes=found.slopes.reshape(len(found.slopes), p, p),
         units=units[free],
     )
 

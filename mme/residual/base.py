@@ -111,6 +111,10 @@ class Bound(Differentiable):
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Coordinates (k,) to begin a search; residuals (n,) of a simpler fit may help to choose them."""
 
+    def further(self, x: np.ndarray, far: np.ndarray, steps: float) -> np.ndarray:
+        """Coordinates of which those that are ``far`` out go further to their ends, by so many steps of one."""
+        return np.where(far, x + steps * np.sign(x), x)
+
     def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
         """Coordinates at which the criterion may have another valley than that of x; each is worth an evaluation."""
         return []

@@ -106,6 +106,11 @@ class Product(Bound):
         first = [] if self.correlation is None else [self.correlation.start(residual)]
         return np.concatenate([*first, *starts])
 
+    def further(self, x: np.ndarray, far: np.ndarray, steps: float) -> np.ndarray:
+        """As each part goes."""
+        each = zip(self._split(x), self._split(far), strict=True)
+        return np.concatenate([part.further(at, out, steps) for (part, at), (_, out) in each])
+
     def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
         """Those of each part beside the others as they are."""
         pieces = [at for _, at in self._split(x)]

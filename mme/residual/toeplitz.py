@@ -47,8 +47,9 @@ class Toeplitz(RStructure):
     -----
     Without ``bands`` the coordinates are Fisher's z of the partial autocorrelations, which take any values in (-1, 1)
     (Barndorff-Nielsen & Schou, 1973, J. Multivariate Anal. 3:408-419; Durbin's recursion leads to rho). With ``bands``
-    they are x = rho |C(rho)|^(-1/2s), s = min(T - 1, 8): along each direction |C| falls from one at rho = 0 to zero at
-    the edge of the positive definite matrices, so this maps them smoothly, one to one, onto all of space.
+    they are z, x = rho |C(rho)|^(-1/2s), s = min(T - 1, 8): along each direction |C| falls from one at rho = 0 to zero
+    at the edge of the positive definite matrices, so this maps them smoothly, one to one, onto all of space; and
+    x = sinh(|z| / s) z / |z|, so that |C| goes to zero as exp(-2 |z|), as it does by Fisher's z.
 
     Examples
     --------
@@ -182,29 +183,49 @@ class BoundBand(BoundToeplitz):
         """A single band of 0.3."""
         return self.coordinates(np.append(_START, np.zeros(self.k - 1)))
 
+    def radius(self) -> np.ndarray:
+        """About a quarter of a correlation."""
+        return np.full(self.k, 0.25 * self._steps)
+
+    def further(self, x: np.ndarray, far: np.ndarray, steps: float) -> np.ndarray:
+        """All together along their ray: to the sides C is singular elsewhere."""
+        return x * (1.0 + steps / float(np.linalg.norm(x))) if far.any() else x
+
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return the correlations by lag."""
         return self._scaled(x)[0]
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """Return rho |C|^(-1/2s)."""
+        """Return z of x = rho |C|^(-1/2s)."""
         rho = np.asarray(natural, dtype=float)
         eigenvalues = np.linalg.eigvalsh(np.eye(self.T) + self._band(rho))
         if not eigenvalues[0] > _SINGULAR:
             raise MMEError("Toeplitz: these correlations are not positive definite")
-        return rho * np.exp(-self._exponent * np.log(eigenvalues).sum())
+        x, s = rho * np.exp(-self._exponent * np.log(eigenvalues).sum()), self._steps
+        size = float(np.linalg.norm(x))
+        return x * (s * np.arcsinh(size) / size) if size > 0.0 else x
 
     def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
-        """The inverse of dx / drho = |C|^-a (I - a rho (tr C^-1 A_j)'), A_j the matrix of ones at lag j."""
+        """The inverse of dx / drho = |C|^-a (I - a rho (tr C^-1 A_j)'), A_j the matrix of ones at lag j, times dx / dz.
+
+        With r = |z| / s and u = z / |z|: s dx / dz = sinh(r) / r (I - u u') + cosh(r) u u'.
+        """
         rho, A, a = self.natural(x), self._bands(np.eye(self.k)), self._exponent
         C = np.eye(self.T) + self._band(rho)
         of_logdet = np.einsum("jst,st->j", A, np.linalg.inv(C))
         dx = np.exp(-a * np.linalg.slogdet(C)[1]) * (np.eye(self.k) - a * np.outer(rho, of_logdet))
-        return self._bands(np.linalg.inv(dx).T)
+        r = float(np.linalg.norm(x)) / self._steps
+        u = x / np.linalg.norm(x) if r > 0.0 else x
+        by_z = _sinh_share(r) * (np.eye(self.k) - np.outer(u, u)) + np.cosh(r) * np.outer(u, u)
+        return self._bands((np.linalg.inv(dx) @ by_z).T / self._steps)
+
+    @property
+    def _steps(self) -> int:
+        return min(self.T - 1, _STEPS)
 
     @property
     def _exponent(self) -> float:
-        return 0.5 / min(self.T - 1, _STEPS)
+        return 0.5 / self._steps
 
     def _band(self, x: np.ndarray) -> np.ndarray:
         """The symmetric Toeplitz matrix (T, T) of x, its diagonal zero."""
@@ -216,14 +237,17 @@ class BoundBand(BoundToeplitz):
         return np.asarray(V * np.sqrt(eigenvalues))
 
     def _scaled(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """rho = s x, and C = I + s A(x) by its eigenvalues and vectors, where s solves s = |C|^(1/2s).
+        """rho = s x at coordinates z, and C = I + s A(x) by its eigenvalues and vectors, where s solves s = |C|^(1/2s).
 
         With A's lowest eigenvalue -l and s = (1 - delta) / l, delta in (0, 1) is the lowest of C and the others are
         sums of positive numbers: (1 + m) - delta m, m = lambda / l >= -1.
         """
         from scipy.optimize import brentq
 
-        x = clipped(x)
+        size = float(np.linalg.norm(x))
+        within = float(clipped(np.array(size)))
+        z = x * (within / size) if size > within else x
+        x = z / self._steps * _sinh_share(within / self._steps)
         values, V = np.linalg.eigh(self._band(x))
         edge = -float(values[0])
         if edge < _NOTHING:
@@ -240,3 +264,8 @@ class BoundBand(BoundToeplitz):
 
         logit = brentq(surplus, -_BRACKET, _BRACKET, xtol=1e-15, rtol=1e-15)
         return x * np.exp(-np.logaddexp(0.0, logit)) / edge, eigenvalues(logit), V
+
+
+def _sinh_share(r: float) -> float:
+    """sinh(r) / r."""
+    return float(np.sinh(r) / r) if r > 1e-8 else 1.0

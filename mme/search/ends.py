@@ -45,6 +45,9 @@ _SMALL, _MOST, _NOTHING_MORE = 1e-4, 20, 40.0
 _SETTLED, _FURTHER, _INWARDS = 1e-6, 3.0, 6.0
 # How much higher than where a search ended, among rounding, the limit may be.
 _ROUGHLY = 1e-2
+# Why a search stops that needs no more evaluations, and coordinates that are on their way then.
+_BEYOND = 4.0
+ON_THE_WAY = "the criterion falls towards an end of the residuals"
 # How far off the other parameters may be.
 _NEAR = 0.1
 
@@ -69,6 +72,9 @@ def at_their_ends(
     if minimum.endless or not (of_residuals | of_processes).any():
         return Ended(searched, minimum)
     here = searched.parameters(minimum.x)
+    if minimum.reason == ON_THE_WAY:
+        far = of_residuals & (np.abs(here) > _BEYOND)
+        return Ended(searched, replace(minimum, endless=True), tuple(names[far].tolist()))
     far = of_residuals & searched.free & (np.abs(here) > _FAR)
     looked = of_residuals & searched.free if flat or minimum.curvature.flat else far
     looked = looked | (of_processes & searched.free & (np.abs(here) > _NEAR_ONE))
@@ -91,6 +97,16 @@ def at_their_ends(
     return found._replace(names=tuple(name for name in names.tolist() if name in held_too))
 
 
+def falls_from(joint: Joint, searched: Searched, parameters: np.ndarray, far: float) -> tuple[np.ndarray | None, int]:
+    """Where rounding begins, if the criterion falls without bound as the residuals' parameters beyond ``far`` go out.
+
+    Evaluations are the second.
+    """
+    of_residuals = np.arange(parameters.size) >= joint.model.k
+    found, _, spent = _falls_steadily(joint, parameters, of_residuals & searched.free & (np.abs(parameters) > far))
+    return found, spent
+
+
 def _of_processes(model: Model) -> np.ndarray:
     """Which parameters (k + phi,) are those of relationships."""
     sizes = [part.k - part.inner.k if part.relationship is not None else 0 for part in model.structures]
@@ -100,12 +116,14 @@ def _of_processes(model: Model) -> np.ndarray:
 
 def _falls_steadily(joint: Joint, here: np.ndarray, far: np.ndarray) -> tuple[np.ndarray | None, float, int]:
     """Where rounding begins and the criterion, if it falls by as much in each decade before that; evaluations."""
-    sizes, found, spent = growing(joint.model), list[_Point](), 1
+    k, sizes, found, spent = joint.model.k, growing(joint.model), list[_Point](), 1
     here = np.where(far, np.clip(here, -_NOTHING_MORE, _NOTHING_MORE), here)
 
     def further(decades: int) -> _Point:
         """So many decades further out."""
-        out = np.where(far, here + decades * _DECADE * np.sign(here), here)
+        out = here.copy()
+        if joint.model.residual is not None:
+            out[k:] = joint.model.residual.further(here[k:], far[k:], decades * _DECADE)
         return min(
             (_point(joint, x) for x in (np.where(sizes, out * 10.0**decades, out), out)), key=lambda of: of.value
         )

@@ -42,6 +42,7 @@ from mme.search.known_derivatives import (
     forecast,
 )
 from mme.search.limit import at_its_limit, back_from_its_limit
+from mme.search.on_the_way import before_its_end
 from mme.search.progress import Progress, Report, finished, reporter
 from mme.search.refusals import FAR, check_columns, check_sigma_within_reach, require_residuals, require_search
 from mme.search.residual_valleys import of_other_residuals
@@ -236,7 +237,12 @@ def _minimum(
     later = None if slopes is not None else partial(exact_later, joint, searched, by)
     endless = endless_of(joint, searched)
     nearby = nearby if valleys is None and slopes is None else None
-    minimum = continued(criterion, x, wide, even, slopes, report, spent, later, endless, nearby)
+    minimum, is_on_the_way = before_its_end(
+        *(joint, searched, criterion, spent),
+        lambda f: continued(f, x, wide, even, slopes, report, spent, later, endless, nearby),
+    )
+    if is_on_the_way:
+        return minimum
     if isinstance(slopes, Averages) and slopes.leaves_open(minimum):
         slopes = None
         minimum = continued(criterion, minimum.x, wide, even, slopes, report, minimum.evaluations)

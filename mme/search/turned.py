@@ -26,7 +26,8 @@ def in_turned_axes(
     joint: Joint, searched: Searched, minimum: Minimum, radius: np.ndarray, progress: Progress
 ) -> tuple[Searched, Minimum]:
     """Go on in turned axes where that promises a lower minimum; return the coordinates, and the minimum in them."""
-    for _ in range(_TURNS if minimum.x.size <= _MOST and np.isfinite(minimum.value) else 0):
+    ended = np.isfinite(minimum.value) and minimum.curvature.expected_decrease < np.inf
+    for _ in range(_TURNS if minimum.x.size <= _MOST and ended else 0):
         other = searched.turned(minimum.x)
         if other is None:
             break

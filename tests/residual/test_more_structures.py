@@ -116,3 +116,14 @@ def test_a_search_begins_at_correlations_of_neighbours_of_three_tenths_and_a_nug
     columns = {"t": np.tile(np.arange(4), 6), "g": np.repeat(np.arange(6), 4), "v": np.linspace(1.0, 2.0, 24)}
     of = bind(structure, columns.__getitem__, 24)
     np.testing.assert_allclose(of.natural(of.start()), begins, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("structure", [mme.Unstructured("t", "g"), mme.AnteDependence("t", "g")], ids=["us", "ante"])
+def test_many_parameters_of_residuals_need_no_fixed_effects(structure):
+    """Without X, REML is ML; derivatives of an empty covariance of beta are empty."""
+    rng = np.random.default_rng(0)
+    data = {"y": rng.normal(size=40), "t": np.tile(np.arange(4), 10), "g": np.repeat(np.arange(10), 4)}
+    reml, ml = (mme.lmer("y ~ 0", data, residual=structure, method=method) for method in ("REML", "ML"))
+    assert reml.criterion == pytest.approx(ml.criterion, abs=1e-8)
+    assert "Residual structure" in str(reml.summary())
+    assert reml.coefficients().shape == (0, 5)

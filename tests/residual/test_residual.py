@@ -554,16 +554,16 @@ def test_a_band_of_nothing_is_the_identity():
     for tiny in (0.0, 1e-305, -1e-305, 1e-90):
         assert structure.logdet(np.array([tiny])) == pytest.approx(0.0, abs=1e-14)
         np.testing.assert_allclose((structure.whiten(np.array([tiny]), rows) ** 2).sum(), (rows**2).sum(), rtol=1e-14)
-        np.testing.assert_allclose(structure.natural(np.array([tiny])), tiny, rtol=1e-12)
+        np.testing.assert_allclose(structure.natural(np.array([tiny])), tiny / 2.0, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("T", "steps"), [(3, 2), (12, 8)])
 def test_coordinates_of_a_band_are_its_correlations_over_a_root_of_its_determinant(T, steps):
-    """x = rho |C|^(-1 / 2s), s = min(T - 1, 8): what the docstring says, and a fit by coordinates relies on."""
+    """sinh(z / s) = rho |C|^(-1 / 2s), s = min(T - 1, 8): what the docstring says, and fits by coordinates rely on."""
     structure = Toeplitz(np.arange(T), np.zeros(T, dtype=int), bands=1).bind(np.asarray, T)
     rho = np.array([0.45])
     det = np.linalg.det(np.eye(T) + 0.45 * (np.eye(T, k=1) + np.eye(T, k=-1)))
-    np.testing.assert_allclose(structure.coordinates(rho), rho * det ** (-0.5 / steps), rtol=1e-12)
+    np.testing.assert_allclose(np.sinh(structure.coordinates(rho) / steps), rho * det ** (-0.5 / steps), rtol=1e-12)
 
 
 @pytest.mark.parametrize("bands", [2, 3, 4, 99])

@@ -53,6 +53,25 @@ def test_a_series_that_alternates_exactly_has_no_finite_maximum() -> None:
     assert np.isfinite(fit.se).all()
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e3, 1e-3])
+@pytest.mark.parametrize("text", ["y ~ 0 + z", "y ~ 0 + z + (1 | h)"])
+def test_sums_that_a_band_of_correlations_leaves_without_variance_have_no_finite_maximum(
+    text: str, unit: float
+) -> None:
+    """With rho1 at its end C v = 0, v_j = sin(j pi / 7) (-1)^j: series without such sums have log|C| to -infinity."""
+    rng, place = np.random.default_rng(1), np.arange(1, 7)
+    v = np.sin(place * np.pi / 7.0) * (-1.0) ** place
+    e = rng.normal(size=(9, 6)) + 0.5 * rng.normal(size=(9, 7))[:, :-1]
+    y = e - np.outer(e @ v, v) / (v @ v)
+    data = pd.DataFrame({"y": unit * y.ravel(), "g": np.repeat(np.arange(9), 6), "t": np.tile(place, 9)})
+    data = data.assign(z=0.0 * data.y + (data.t == 1) * v[1] - (data.t == 2) * v[0], h=data.g % 3)
+    fit = mme.lmer(text, data, residual=mme.Toeplitz("t", "g", bands=1))
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.ended == ("rho1",)
+    assert fit.residual["rho1"] == pytest.approx(0.5 / np.cos(np.pi / 7.0), abs=1e-5)
+    assert fit.optimum.evaluations < 300
+
+
 @pytest.mark.parametrize(("seed", "unit"), [(3, 1.0), (4, 1.0), (6, 1.0), (3, -1e3)])
 def test_a_largest_group_with_a_mean_of_its_own_has_no_finite_maximum(seed: int, unit: float) -> None:
     """At the lowest correlation the sum of the largest group has no variance, and its own level of f fits that sum."""

@@ -77,3 +77,16 @@ def test_the_unit_of_a_covariate_of_the_variance_changes_nothing_but_sigma(unit:
     assert_allclose(fit.criterion, plain.criterion, atol=1e-6)
     assert_allclose(fit.residual["power"], plain.residual["power"], atol=1e-4)
     assert_allclose(fit.se, plain.se, rtol=1e-4)
+
+
+def test_correlations_of_fewer_groups_than_occasions_beside_effects_that_cross_them_have_no_finite_maximum() -> None:
+    """Whitened records have an entry for each level of h; far out the criterion is evaluated by orthogonal factors."""
+    rng, T, J = np.random.default_rng(2), 5, 4
+    g, t = np.repeat(np.arange(J), T), np.tile(np.arange(T), J)
+    data = pd.DataFrame(
+        {"y": rng.normal(size=T * J) + rng.normal(size=J)[g], "g": g, "t": t, "h": np.arange(T * J) % 3}
+    )
+    with pytest.warns(mme.MMEWarning, match="the likelihood has no maximum"):
+        fit = mme.lmer("y ~ 1 + (1 | h)", data, residual=mme.Unstructured("t", "g", equal_variances=True))
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.evaluations < 3000
