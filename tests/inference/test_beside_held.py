@@ -28,7 +28,7 @@ def dense(fit, held):
 
     at = np.array([fit.varcorr["Subject.1"].sd[0], np.log(fit.sigma)])
     step = np.array([0.05, 0.01])
-    first, second = central(lambda t: values(at + step * t), 2, 3)
+    first, second, _ = central(lambda t: values(at + step * t), 2, 3)
     A = 2.0 * np.linalg.inv(second / np.outer(step, step))
     slopes = first[:, :2] / step[:, None]
     return np.exp(values(at)[:2]), 2.0 / np.einsum("ic,ij,jc->c", slopes, A, slopes), A

@@ -46,7 +46,7 @@ def test_standard_errors_are_those_of_the_likelihood_by_natural_parameters(metho
     X, groups = np.column_stack([np.ones(180), data["Days"]]), np.unique(data["Subject"], return_inverse=True)[1]
     value = natural_criterion(data["Reaction"].to_numpy(), X, X, groups, method == "REML")
     at, size = rows["estimate"].to_numpy(), np.array([1.0, 0.2, 0.05, 0.3])
-    _, hessian = central(lambda t: np.array([value(at + size * t)]), 4, 1)
+    _, hessian, _ = central(lambda t: np.array([value(at + size * t)]), 4, 1)
     expected = size * np.sqrt(np.diag(2.0 * np.linalg.inv(hessian)))
     np.testing.assert_allclose(rows["std_error"], expected, rtol=1e-4)
     sd, se = rows["estimate"][0], rows["std_error"][0]
