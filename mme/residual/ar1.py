@@ -133,6 +133,11 @@ class BoundAR1(Bound):
         """Weak and strong correlations of both signs: beside random effects each may have a valley."""
         return [np.array([at]) for at in _ELSEWHERE]
 
+    @property
+    def has_one_valley_alone(self) -> bool:
+        """Whether the other places are worth an evaluation beside random effects only: yes."""
+        return True
+
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return rho."""
         return fisher(x)[0]

@@ -119,6 +119,11 @@ class Bound(Differentiable):
         """Coordinates at which the criterion may have another valley than that of x; each is worth an evaluation."""
         return []
 
+    @property
+    def has_one_valley_alone(self) -> bool:
+        """Whether the other places are worth an evaluation beside random effects only."""
+        return False
+
     def radius(self) -> np.ndarray:
         """How far off the start may be (k,)."""
         return np.full(self.k, 0.5)

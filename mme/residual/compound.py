@@ -112,6 +112,11 @@ class BoundCompoundSymmetry(Bound):
         """Near the lower bound, and weak and strong correlations: beside a random intercept each may have a valley."""
         return [np.array([at]) for at in _ELSEWHERE]
 
+    @property
+    def has_one_valley_alone(self) -> bool:
+        """Whether the other places are worth an evaluation beside random effects only: yes."""
+        return True
+
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return rho."""
         above, _ = logistic(x)

@@ -144,7 +144,7 @@ class _Places:
         phi, free = self._here[k:], self.searched.free[k:]
         for i in np.flatnonzero(free).tolist() if free.sum() <= _FEW else ():
             yield np.where(np.arange(phi.size) == i, -phi, phi)
-        for other in residual.elsewhere(phi) if self.are_many else ():
+        for other in residual.elsewhere(phi) if self.are_many and (k or not residual.has_one_valley_alone) else ():
             yield np.where(free, other, phi)
 
     def _best(self, phi: np.ndarray) -> tuple[float, np.ndarray]:
