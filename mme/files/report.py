@@ -74,7 +74,8 @@ def _variance(fit: Fitted, plot: Plots) -> Iterator[str]:
 def _group_pictures(fit: Fitted, plot: Plots) -> Iterator[str]:
     if has_covariate(Pictured(fit, plot.table)):
         cells = note(
-            fit.model.n > POINTS, "Of many groups and records an even choice, or cells shaded by their number."
+            fit.model.n > POINTS,
+            "Of many groups and records an evenly spaced part is drawn, or cells shaded by their number.",
         )
         yield figure_html(plot.groups(), "Records and fitted lines of the groups." + cells)
 
@@ -87,13 +88,13 @@ def _residual_pictures(fit: Fitted, plot: Plots) -> Iterator[str]:
     )
     yield figure_html(
         plot.qq(kind=kind),
-        f"{kind.capitalize()} residuals against the normal distribution, with 95% of each order statistic."
+        f"{kind.capitalize()} residuals against the normal distribution, with a 95% band for each point."
         + note(fit.model.n > QUANTILES, _THINNED),
     )
     yield figure_html(plot.predictive(), DRAWN)
 
 
-_THINNED = "Every point of the tails, an even choice between them."
+_THINNED = "All points of the tails are drawn, and an evenly spaced part of the others."
 
 
 def _factor_pictures(plot: Plots, one: Effects) -> Iterator[str]:
@@ -106,6 +107,6 @@ def _factor_pictures(plot: Plots, one: Effects) -> Iterator[str]:
     yield figure_or_reason(
         lambda: plot.shrinkage(name),
         "From each level's own estimate to its BLUP: the less a level's data say, the further it is drawn."
-        + note(count > POINTS, "An even choice of the levels."),
+        + note(count > POINTS, "An evenly spaced part of the levels is drawn."),
     )
     yield figure_html(plot.qq(name), "BLUPs against the normal distribution." + note(count > QUANTILES, _THINNED))

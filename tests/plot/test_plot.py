@@ -503,7 +503,7 @@ def test_the_report_is_one_file_with_tables_findings_and_pictures(tmp_path, form
 
 
 def test_captions_say_what_pictures_of_many_leave_out(fits, sleep, tmp_path):
-    notes = ("Mean and range of the intervals", "An even choice of the levels", "Every point of the tails", "Cells are")
+    notes = ("Mean and range of the intervals", "part of the levels is drawn", "All points of the tails", "Cells are")
     for fit, many in ((sleep, False), (fits[10_000], True)):
         fit.report(tmp_path / "out.html")
         page = (tmp_path / "out.html").read_text()
