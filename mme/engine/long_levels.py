@@ -40,7 +40,7 @@ def _pass(block: Block, rows: LongRows, along: list[np.ndarray]) -> tuple[np.nda
     j, J = len(along), block.J
     sums, length = np.zeros((block.q - j + rows.m, J)), np.zeros(J) if j else None
     for cut, N in rows.panels():
-        codes = block.codes[cut]
+        codes = block.codes[cut].astype(np.intp)  # the quickest places to add to
         left = _left(block, along, cut, codes, N)
         for total, column in zip(sums, left, strict=True):
             _add(total, codes, left[0], column)
