@@ -103,7 +103,7 @@ class Laplace:
         hW = h * (density.expected_slope if self.expected else density.observed_slope)
         s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
         Ms = columns.eta(prior.b(s))
-        c = hW - 2.0 * density.slope - density.observed * Ms
+        c, by_tau = _of_records(self, h, hW, Ms)
         of_levels = zip(
             columns.transposed(c),
             self.mode.u,
@@ -113,10 +113,6 @@ class Laplace:
             strict=True,
         )
         by_T = [outer(Zc, u) + outer(Zl, s_t) + 2.0 * gain for Zc, u, Zl, s_t, gain in of_levels]
-        by_tau = [
-            -2.0 * one.value + h * (one.expected if self.expected else one.observed) + Ms * one.slope
-            for one in density.by_parameters
-        ]
         return Parts(c, by_T, by_tau)
 
 
@@ -129,18 +125,24 @@ def gradient_of(at: Laplace, h: np.ndarray, s: Effects, Ms: np.ndarray) -> np.nd
     """The gradient by theta, gamma and tau: h (n,) are leverages, s is the adjoint solve, Ms (n,) it on the records."""
     problem, density, columns = at.problem, at.mode.density, at.problem.columns
     change = density.expected_slope if at.expected else density.observed_slope
-    c = h * change + at.pull - 2.0 * density.slope - density.observed * Ms
+    c, by_tau = _of_records(at, h, h * change + at.pull, Ms)
     parts = zip(columns.transposed(c), at.mode.u, columns.transposed(density.slope), s, at.factor.gains(), strict=True)
     by_T = [Zc @ u.T + Zl @ s_t.T + 2.0 * gain for Zc, u, Zl, s_t, gain in parts]
     by_theta = np.zeros(at.at.theta.size)
     for block, G in zip(problem.blocks, by_T, strict=True):
         by_theta += chain_rule(block, at.at.theta, G)
     by_theta += by_relationships(at, s)
+    return np.concatenate([by_theta, problem.Q @ c, np.array([float(one.sum()) for one in by_tau])])
+
+
+def _of_records(at: Laplace, h: np.ndarray, hW: np.ndarray, Ms: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """What the gradient sums over records: c (n,), which Q multiplies, and by each tau (n,)."""
+    density = at.mode.density
     by_tau = [
-        float((-2.0 * one.value + h * (one.expected if at.expected else one.observed) + Ms * one.slope).sum())
+        -2.0 * one.value + h * (one.expected if at.expected else one.observed) + Ms * one.slope
         for one in density.by_parameters
     ]
-    return np.concatenate([by_theta, problem.Q @ c, np.array(by_tau)])
+    return hW - 2.0 * density.slope - density.observed * Ms, by_tau
 
 
 def by_relationships(at: Laplace, s: Effects) -> np.ndarray:
