@@ -77,3 +77,16 @@ def selection(labels: Any, levels: Any) -> np.ndarray:
     Z = np.zeros((len(labels), len(levels)))
     Z[np.arange(len(labels)), [position[label] for label in labels]] = 1.0
     return Z
+
+
+def dense_h(A: np.ndarray, at: np.ndarray, Gw: np.ndarray) -> np.ndarray:
+    """H from its definition: the genotyped follow Gw, the others regress on them as in A."""
+    others = np.setdiff1d(np.arange(len(A)), at)
+    A22inv = np.linalg.inv(A[np.ix_(at, at)])
+    B = A[np.ix_(others, at)] @ A22inv
+    H = np.empty_like(A)
+    H[np.ix_(at, at)] = Gw
+    H[np.ix_(others, at)] = B @ Gw
+    H[np.ix_(at, others)] = (B @ Gw).T
+    H[np.ix_(others, others)] = A[np.ix_(others, others)] + B @ (Gw - A[np.ix_(at, at)]) @ B.T
+    return H

@@ -22,10 +22,9 @@ from mme.errors import MMEError
 from mme.numeric.factor import factorise
 from mme.numeric.lapack import cholesky, cholesky_inverse
 from mme.numeric.memory import require
+from mme.relationship.bases import Base
 from mme.relationship.genomic import centred, genomic_matrix, tuning
 from mme.relationship.known import DEPENDENT
-from mme.relationship.pedigree import Pedigree
-from mme.relationship.recursion import recursive_precision
 from mme.tables.arguments import count
 from mme.tables.arrays import shown
 from mme.tables.labels import label_array, labels_of, name
@@ -49,6 +48,26 @@ class Genomes:
     level: float = 0.0
     share: float = 1.0
     beta: float = 0.0
+
+    @classmethod
+    def of(cls, G: Any, markers: Any, frequencies: Any, labels: np.ndarray) -> Genomes:
+        """G as given, or of markers, of the animals ``labels``.
+
+        Raises
+        ------
+        MMEError
+            G is no symmetric matrix of their number, or the markers have another number of rows.
+        """
+        if markers is None:
+            return cls(None, 1.0, genomic_matrix(G, labels))
+        Z, _, heterozygosity = centred(markers, frequencies)
+        if Z.shape[0] != labels.size:
+            raise MMEError(f"{labels.size} genotyped animals for {Z.shape[0]} rows of markers")
+        return cls(Z, heterozygosity, None)
+
+    def whole(self) -> np.ndarray:
+        """G (m, m)."""
+        return self.G if self.Z is None else np.asarray(self.Z @ self.Z.T / self.scale)  # type: ignore[return-value]
 
     def raw(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Entries of G (rows, cols)."""
@@ -83,9 +102,8 @@ class Genomes:
 
 
 def by_core(
-    pedigree: Pedigree,
-    G: Any,
-    markers: Any,
+    base: Base,
+    genomes: Genomes,
     at: np.ndarray,
     core: Any,
     shares: tuple[float, float],
@@ -93,33 +111,22 @@ def by_core(
     seed: int,
 ) -> tuple[sp.csc_array, float, sp.csc_array, float]:
     """The inverses of G, tuned and blended, by (APY), and of A22, sparse, and their log-determinants."""
-    labels = pedigree.levels[at]
-    (Z, scale) = (None, 1.0) if markers is None else _marker_matrix(markers, labels)
-    genomes = Genomes(Z, scale, None if G is None else genomic_matrix(G, labels))
-    chosen = core_of(core, labels, genomes, seed)
+    chosen = core_of(core, base.levels[at], genomes, seed)
     require(
         forecast(at.size, chosen.size) + 24 * at.size * chosen.size,
         f"single-step by APY, {at.size:,} genotyped with a core of {chosen.size:,}, would take",
         ". Take a smaller core",
     )
-    A22_inverse, logdet_A22 = inverse_among(pedigree, at)
+    A22_inverse, logdet_A22 = inverse_among(base, at)
     require(
         forecast(at.size, chosen.size) + _COPIES * _ENTRY * A22_inverse.nnz,
         f"single-step by APY would take, with {A22_inverse.nnz:,} entries of the inverse of A22,",
         ". Genotyped animals whose parents are genotyped have a sparse one",
     )
-    own = 1.0 + pedigree.inbreeding[at]
+    own = base.own(at)
     genomes = blended(genomes, shares, order, own, A22_inverse)
-    A = pedigree.A(labels, labels[chosen])
-    inverse, logdet = apy_inverse(genomes, chosen, A, own)
+    inverse, logdet = apy_inverse(genomes, chosen, base.among(at, at[chosen]), own)
     return inverse, logdet, A22_inverse, logdet_A22
-
-
-def _marker_matrix(markers: Any, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    Z, _, heterozygosity = centred(markers)
-    if Z.shape[0] != labels.size:
-        raise MMEError(f"{labels.size} genotyped animals for {Z.shape[0]} rows of markers")
-    return Z, heterozygosity
 
 
 def blended(
@@ -221,20 +228,16 @@ def apy_inverse(G: Genomes, core: np.ndarray, A: np.ndarray, own: np.ndarray) ->
     return sp.csc_array(sp.csr_array(whole)[back][:, back]), logdet
 
 
-def inverse_among(pedigree: Pedigree, at: np.ndarray) -> tuple[sp.csc_array, float]:
-    """A22^-1 of the animals ``at``, sparse, and log|A22|: what elimination of all others leaves of A^-1.
-
-    Animals without genotyped descendants are no relatives by whom the genotyped are: they leave first, and nothing.
+def inverse_among(base: Base, at: np.ndarray) -> tuple[sp.csc_array, float]:
+    """A22^-1 of the levels ``at``, sparse, and log|A22|: what elimination of all others leaves of A^-1.
 
     Raises
     ------
     MemoryForecastError
         What it leaves would not fit.
     """
-    own = _with_ancestors(pedigree, at)
-    place = np.searchsorted(own, at)
-    rest = np.setdiff1d(np.arange(own.size), place)
-    Ainv, logdet = _inverse_of(pedigree, own)
+    Ainv, logdet, place = base.marginal(at)
+    rest = np.setdiff1d(np.arange(Ainv.shape[0]), place)
     A_22 = sp.csc_array(Ainv[place][:, place])
     if not rest.size:
         return A_22, logdet
@@ -252,22 +255,3 @@ def inverse_among(pedigree: Pedigree, at: np.ndarray) -> tuple[sp.csc_array, flo
         )
     inverse = sp.csc_array(A_22 - sp.hstack(parts, format="csc"))
     return sp.csc_array(0.5 * (inverse + inverse.T)), logdet + factor.logdet
-
-
-def _inverse_of(pedigree: Pedigree, own: np.ndarray) -> tuple[sp.csc_array, float]:
-    """A^-1 and log|A| of animals that have all their ancestors among them."""
-    place = np.full(pedigree.animals.size + 1, -1)
-    place[own] = np.arange(own.size)
-    d, parents = pedigree.mendelian[own], [(place[one[own]], 0.5) for one in (pedigree.sire, pedigree.dam)]
-    return recursive_precision(parents, d, own.size), float(np.log(d).sum())
-
-
-def _with_ancestors(pedigree: Pedigree, at: np.ndarray) -> np.ndarray:
-    """Positions of the animals and of all their ancestors, sorted."""
-    n = pedigree.animals.size
-    used = np.zeros(n + 1, dtype=bool)
-    used[at] = True
-    for i in pedigree.sorted[::-1].tolist():
-        if used[i]:
-            used[pedigree.sire[i]] = used[pedigree.dam[i]] = True
-    return np.flatnonzero(used[:n])

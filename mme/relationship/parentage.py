@@ -50,10 +50,10 @@ def read_parentage(animal: Any, sire: Any, dam: Any, groups: Any, hermaphrodite:
     codes, labels = code_columns(columns)
     row_animal = codes["animal"]
     _check_columns(codes, labels)
-    for role in ("sire", "dam"):
-        _check_same_type(columns["animal"], columns[role], role)
-    own = 1 + int(row_animal.max())
     group_labels = [] if groups is None else labels_of(groups, "unknown_groups")
+    for role in ("sire", "dam"):
+        _check_same_type(columns["animal"], columns[role], role, group_labels)
+    own = 1 + int(row_animal.max())
     _check_groups(group_labels, labels[:own])
     position, founders = _positions(labels, own, group_labels)
     parents = position[np.stack([codes["sire"], codes["dam"]])]
@@ -109,9 +109,10 @@ def _check_columns(codes: dict[str, np.ndarray], labels: list[Any]) -> None:
         raise MMEError(f"rows {name(rows.tolist())} (counted from 0): the animal itself has no label")
 
 
-def _check_same_type(animals: Factor, parents: Factor, role: str) -> None:
+def _check_same_type(animals: Factor, parents: Factor, role: str, groups: list[Any]) -> None:
     """Refuse text on one side and numbers on the other where no parent is one of the animals."""
-    known = parents.categories[[label not in NOBODY for label in texts_of(parents.categories)]]
+    others = {*NOBODY, *texts_of(label_array(groups))} if groups else NOBODY
+    known = parents.categories[[label not in others for label in texts_of(parents.categories)]]
     is_text = [levels.dtype.kind == "O" for levels in (animals.categories, known)]
     if known.size and is_text[0] != is_text[1] and (places(known, animals.categories) < 0).all():
         raise MMEError(

@@ -8,11 +8,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
-from mme.relationship.apy import by_core
-from mme.relationship.genomic import genomic_matrix, pedigree_of, tuned, vanraden
+from mme.relationship.apy import Genomes, by_core
+from mme.relationship.bases import Base, base_of
+from mme.relationship.genomic import pedigree_of, tuned
+from mme.relationship.grouped import FORMS, Correction, GroupedH, with_groups
 from mme.relationship.known import Relationship, invert, positive_definite, singular_covariance
 from mme.relationship.pedigree import Pedigree
 from mme.tables.arguments import is_word, number, yes_or_no
+from mme.tables.arrays import shown
 from mme.tables.labels import labels_of, name
 
 
@@ -22,6 +25,9 @@ def single_step(
     genotyped: Any,
     *,
     markers: Any = None,
+    frequencies: Any = None,
+    gamma: Any = None,
+    groups: str = "full",
     core: Any = None,
     alpha: float = 0.95,
     beta: float = 0.05,
@@ -43,7 +49,8 @@ def single_step(
     Parameters
     ----------
     pedigree : Pedigree
-        Of all animals, without groups of unknown parents.
+        Of all animals; with ``unknown_groups`` their means are part of the animals' effects (``groups``), or they are
+        metafounders (``gamma``).
     G : (m, m) array or None
         Genomic relationships, for instance :func:`mme.relationship.genomic.vanraden`; rows and columns of a DataFrame
         find their animals by name. None: those of ``markers``.
@@ -51,6 +58,15 @@ def single_step(
         The animals its rows stand for, all in the pedigree.
     markers : (m, loci) array, optional
         In place of G: VanRaden's first method, made by parts where there is a core.
+    frequencies : (loci,) array, optional
+        Of the counted alleles in the base; None: those observed, and with ``gamma`` 1/2, the base of metafounders.
+    gamma : number or (g, g) array, optional
+        Relationships of the metafounders (:func:`mme.relationship.metafounders.metafounders`): A, A22 and log|A| are
+        then those of (K), and G, by frequencies of 1/2, needs no tuning (Legarra et al. 2015, Genetics 200:455-468).
+    groups : {"full", "altered", "A"}
+        Which of :mod:`mme.relationship.grouped`, where there are groups and no gamma: ``"full"`` has the groups as
+        means of G and of A22 (fixed ones are columns of X, as with the pedigree alone), ``"altered"`` of A22 only,
+        ``"A"`` of neither.
     core : labels, int or str, optional
         The core of the algorithm for proven and young (:mod:`mme.relationship.apy`), for many genotyped animals: who it
         is, how many, drawn at random by ``seed``, or ``"98%"``, as many as G has largest eigenvalues that make up so
@@ -68,12 +84,13 @@ def single_step(
     Returns
     -------
     Relationship
-        H, with the levels of the pedigree.
+        H, with the levels of the pedigree: groups or metafounders after the animals.
 
     Raises
     ------
     MMEError
-        An animal is not in the pedigree, G is not symmetric or of the wrong size, a matrix is singular.
+        An animal is not in the pedigree, G is not symmetric or of the wrong size, a matrix is singular, or the form of
+        ``groups`` gives no covariance.
 
     Examples
     --------
@@ -87,24 +104,40 @@ def single_step(
            [0.4 , 1. , 0.56],
            [0.56, 0.56, 1.05]])
     """
-    if pedigree_of(pedigree).groups.size:
-        raise MMEError("single_step needs a pedigree without groups of unknown parents: G and A22 have one base")
+    if not is_word(groups, FORMS):
+        raise MMEError(f"groups must be 'full', 'altered' or 'A', got {shown(groups)}")
     for share, what in ((alpha, "alpha"), (beta, "beta"), (tau, "tau"), (omega, "omega")):
         number(share, f"{what} must be a number, at least 0", lambda share: share >= 0.0)
     if (G is None) == (markers is None):
         raise MMEError("single_step needs either G or markers=, not both")
+    if frequencies is not None and markers is None:
+        raise MMEError("frequencies are of markers=; G has its own")
+    base = base_of(pedigree_of(pedigree), gamma)
     at = _genotyped_at(pedigree, genotyped)
     order = "blended" if is_word(tune, ["blended"]) else "first" if yes_or_no(tune, "tune") else ""
+    if gamma is not None and frequencies is None and markers is not None:
+        frequencies = np.full(np.shape(markers)[-1], 0.5)
+    genomes = Genomes.of(G, markers, frequencies, base.levels[at])
     if core is not None:
-        made = by_core(pedigree, G, markers, at, core, (alpha, beta), order, seed)
-        inverse, logdet_G, A22_inverse, logdet_A22 = made
+        inverse, logdet_G, A22_inverse, logdet_A22 = by_core(base, genomes, at, core, (alpha, beta), order, seed)
     else:
-        inverse, logdet_G, A22_inverse, logdet_A22 = _whole(pedigree, G, markers, at, (alpha, beta), order)
-    precision = sp.csc_array(pedigree.Ainv + placed(tau * inverse - omega * A22_inverse, at, pedigree.levels.size))
+        inverse, logdet_G, A22_inverse, logdet_A22 = _whole(base, genomes, at, (alpha, beta), order)
+    correction = Correction(tau * inverse, omega * A22_inverse, at)
+    logdet = base.logdet + logdet_G - logdet_A22 if tau == omega == 1.0 else None
+    if gamma is None and pedigree.groups.size and groups != "full":
+        return with_groups(pedigree, correction, groups)
+    H = _joined(base, correction, logdet)
+    return GroupedH(pedigree, H, correction) if gamma is None and pedigree.groups.size else H
+
+
+def _joined(base: Base, correction: Correction, logdet: float | None) -> Relationship:
+    """H among the levels of the base; its log-determinant from its factor where no sum of others is."""
+    between = placed(correction.G_inverse - correction.A22_inverse, correction.at, base.levels.size)
+    precision = sp.csc_array(base.precision + between)
     precision.sort_indices()
-    if tau == omega == 1.0:
-        return Relationship._known(pedigree.levels, precision, pedigree.logdet + logdet_G - logdet_A22)
-    return Relationship._known(pedigree.levels, precision, -positive_definite(precision, pedigree.levels).logdet)
+    if logdet is None:
+        logdet = -positive_definite(precision, base.levels).logdet
+    return Relationship._known(base.levels, precision, logdet)
 
 
 def _genotyped_at(pedigree: Pedigree, genotyped: Any) -> np.ndarray:
@@ -121,12 +154,10 @@ def _genotyped_at(pedigree: Pedigree, genotyped: Any) -> np.ndarray:
 
 
 def _whole(
-    pedigree: Pedigree, G: Any, markers: Any, at: np.ndarray, shares: tuple[float, float], order: str
+    base: Base, genomes: Genomes, at: np.ndarray, shares: tuple[float, float], order: str
 ) -> tuple[np.ndarray, float, np.ndarray, float]:
     """The inverses of G, tuned and blended, and of A22, and their log-determinants."""
-    labels = pedigree.levels[at]
-    A22 = pedigree.A(labels)
-    G = genomic_matrix(vanraden(markers) if G is None else G, labels)
+    labels, A22, G = base.levels[at], base.among(at, at), genomes.whole()
     alpha, beta = shares
     G = alpha * (tuned(G, A22) if order == "first" else G) + beta * A22
     if order == "blended":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pedigrees import Parents, columns
+from pedigrees import Parents, columns, dense_h
 
 import mme
 from mme.relationship.genomic import vanraden
@@ -109,6 +109,14 @@ def proven_and_young(G: np.ndarray, core: np.ndarray) -> np.ndarray:
     return told
 
 
+def genotypes(rng: np.random.Generator, m: int) -> np.ndarray:
+    """Of m animals at 12 loci, some missing."""
+    markers = rng.integers(0, 3, (m, 12)).astype(float)
+    markers[0] = np.arange(12) % 3  # somebody differs from somebody
+    markers[1:][rng.random((m - 1, 12)) < 0.1] = np.nan
+    return markers
+
+
 @given(seed=seeds, tune=st.sampled_from([False, True, "blended"]), share=st.sampled_from([0.95, 0.7]))
 def test_single_step_is_h_by_its_definition_with_a_core_and_without(seed, tune, share):
     rng = np.random.default_rng(seed)
@@ -116,10 +124,8 @@ def test_single_step_is_h_by_its_definition_with_a_core_and_without(seed, tune, 
     pedigree = mme.Pedigree(*columns(parents, order), hermaphrodite=True)
     A = coancestries(parents, {}, np.zeros((0, 0)), [])[np.ix_(order, order)]
     n, m = len(order), int(rng.integers(2, len(order) + 1))
-    of, others = np.split(rng.permutation(n), [m])
-    markers = rng.integers(0, 3, (m, 12)).astype(float)
-    markers[0] = np.arange(12) % 3  # somebody differs from somebody
-    markers[1:][rng.random((m - 1, 12)) < 0.1] = np.nan
+    of = rng.permutation(n)[:m]
+    markers = genotypes(rng, m)
     core = rng.permutation(m)[: int(rng.integers(1, m + 1))] if rng.integers(2) else None
     labels = [(str if rng.integers(2) else type(one))(one) for one in pedigree.levels[of].tolist()]
     named = {} if core is None else {"core": [labels[i] for i in core]}
@@ -128,12 +134,32 @@ def test_single_step_is_h_by_its_definition_with_a_core_and_without(seed, tune, 
     G = share * (solved(vanraden(markers), A22) if tune is True else vanraden(markers)) + (1.05 - share) * A22
     G = solved(G, A22) if tune == "blended" else G
     G = G if core is None else proven_and_young(G, core)
-    B = A[np.ix_(others, of)] @ np.linalg.inv(A22)
-    expected = np.empty_like(A)
-    expected[np.ix_(of, of)] = G
-    expected[np.ix_(others, of)], expected[np.ix_(of, others)] = B @ G, (B @ G).T
-    expected[np.ix_(others, others)] = A[np.ix_(others, others)] + B @ (G - A22) @ B.T
+    expected = dense_h(A, of, G)
     np.testing.assert_allclose(H.precision @ expected, np.eye(n), atol=1e-6)
+    assert H.logdet == pytest.approx(np.linalg.slogdet(expected)[1], abs=1e-6)
+
+
+@given(seed=seeds, tune=st.sampled_from([False, True, "blended"]), cored=st.booleans())
+def test_single_step_with_metafounders_is_h_among_pools_of_gametes(seed, tune, cored):
+    rng = np.random.default_rng(seed)
+    parents, order = family(rng, ["u", "v"], True)
+    parents = {one: ("u", "v") if k == 0 else pair for k, (one, pair) in enumerate(parents.items())}
+    L = rng.normal(scale=0.4, size=(2, 2))
+    Gamma = L @ L.T / max(1.0, (L**2).sum()) + 0.05 * np.eye(2)
+    pedigree = mme.Pedigree(*columns(parents, order), unknown_groups=["u", "v"], hermaphrodite=True)
+    whole, n = coancestries(parents, {}, Gamma, ["u", "v"]), len(order)
+    K = whole[np.ix_([*order, n, n + 1], [*order, n, n + 1])]
+    of = rng.permutation(n)[: int(rng.integers(2, n + 1))]
+    markers, core = genotypes(rng, of.size), rng.permutation(of.size)[: int(rng.integers(1, of.size + 1))]
+    labels = pedigree.animals[of].tolist()
+    named = {"core": [labels[i] for i in core]} if cored else {}
+    H = mme.single_step(pedigree, None, labels, markers=markers, gamma=Gamma, alpha=0.9, beta=0.1, tune=tune, **named)
+    Z, A22 = np.where(np.isnan(markers), 0.0, markers - 1.0), K[np.ix_(of, of)]
+    G = 0.9 * (solved(Z @ Z.T / 6, A22) if tune is True else Z @ Z.T / 6) + 0.1 * A22
+    G = solved(G, A22) if tune == "blended" else G
+    expected = dense_h(K, of, proven_and_young(G, core) if cored else G)
+    assert H.levels.tolist() == pedigree.levels.tolist()
+    np.testing.assert_allclose(H.precision @ expected, np.eye(n + 2), atol=1e-6)
     assert H.logdet == pytest.approx(np.linalg.slogdet(expected)[1], abs=1e-6)
 
 

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
-from pedigrees import columns, random_parents, relationship_matrix
+from pedigrees import columns, dense_h, random_parents, relationship_matrix
 
 from mme.errors import MMEError
 from mme.relationship.genomic import genomic_relationship, vanraden
@@ -204,19 +204,6 @@ def test_markers_that_say_nothing_are_refused(markers, options, message):
 # ---- single step ----
 
 
-def dense_h(A, at, Gw):
-    """H from its definition: the genotyped follow Gw, the others regress on them as in A."""
-    others = np.setdiff1d(np.arange(len(A)), at)
-    A22inv = np.linalg.inv(A[np.ix_(at, at)])
-    B = A[np.ix_(others, at)] @ A22inv
-    H = np.empty_like(A)
-    H[np.ix_(at, at)] = Gw
-    H[np.ix_(others, at)] = B @ Gw
-    H[np.ix_(at, others)] = (B @ Gw).T
-    H[np.ix_(others, others)] = A[np.ix_(others, others)] + B @ (Gw - A[np.ix_(at, at)]) @ B.T
-    return H
-
-
 @given(n=st.integers(3, 25), seed=seeds)
 def test_the_single_step_inverse_is_that_of_h(n, seed):
     rng = np.random.default_rng(seed)
@@ -266,6 +253,3 @@ def test_what_single_step_cannot_join():
         single_step(pedigree, np.ones((2, 2)), ["a", "b"], alpha=1.0, beta=0.0)
     with pytest.raises(MMEError, match="precision is singular"):
         single_step(pedigree, np.eye(2), ["a", "b"], omega=50.0)
-    grouped = Pedigree(["a"], ["g"], [None], unknown_groups=["g"])
-    with pytest.raises(MMEError, match="without groups"):
-        single_step(grouped, np.eye(1), ["a"])
