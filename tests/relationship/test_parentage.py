@@ -203,4 +203,4 @@ def test_a_matrix_that_would_not_fit_is_refused():
 
 def test_groups_that_are_text_beside_animals_that_are_numbers_are_no_mistake():
     pedigree = Pedigree([1, 2, 3], [None, None, 1], ["g", "g", "g"], unknown_groups=["g"])
-    assert pedigree.levels.tolist() == [1, 2, 3, "g"]
+    assert pedigree.levels.tolist() == ["1", "2", "3", "g"]
