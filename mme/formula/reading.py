@@ -20,7 +20,8 @@ from mme.formula.evaluate import Evaluator, Value
 from mme.formula.given import numbers_of, places_of, times_of
 from mme.formula.lattices import as_chain
 from mme.formula.outcome import NUMBERS, response_of
-from mme.formula.syntax import Name, Node, deparse, names_in
+from mme.formula.smoothing import is_smooth
+from mme.formula.syntax import Call, Name, Node, Text, deparse, names_in
 from mme.formula.values import State
 from mme.tables.frame import Factor, Frame
 from mme.tables.outcome import Outcome, outcome_of
@@ -103,6 +104,7 @@ def read(
     evaluator = Evaluator(frame, parsed.formula, {} if states is None else states)
     along = [_of_levels(_along_numbers(bar, evaluator), evaluator) for bar in parsed.bars]
     parsed = replace(parsed, bars=tuple(one for bar in along for one in each_level(bar, evaluator)))
+    _require_levels(parsed.bars, evaluator)
     others = _dot(parsed, frame, weights, offset, exposure)
     fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, others))
     return Reading(
@@ -139,6 +141,19 @@ def _of_levels(bar: Bar, evaluator: Evaluator) -> Bar:
             problem = f"'{text}' holds fractions, and a structure before a colon is of the levels of a factor"
             raise FormulaError.at(evaluator.formula, node.start, f"{problem}; a slope is ({text} | {bar.name})")
     return of_levels(bar, numbers)
+
+
+def _require_levels(bars: Iterable[Bar], evaluator: Evaluator) -> None:
+    """Refuse numbers in the place of the factor of ``s(x, by = f)``."""
+    for bar in filter(is_smooth, bars):
+        by = bar.by.args if isinstance(bar.by, Call) else bar.factors
+        for node in by:
+            if not isinstance(node, Text) and isinstance(evaluator.value(node), np.ndarray):
+                text = deparse(node)
+                problem = f"'{text}' holds numbers, and a smooth has a curve for each level of a factor"
+                raise FormulaError.at(
+                    evaluator.formula, node.start, f"{problem}: write by = factor({text}) for its levels"
+                )
 
 
 def variables_of(fixed: Terms, bars: Iterable[Bar]) -> tuple[Node, ...]:

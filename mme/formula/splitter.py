@@ -14,7 +14,7 @@ from mme.formula.direct import RELATED, DirectProduct, direct
 from mme.formula.lattices import axes_of, title
 from mme.formula.nesting import called_as, columns_crossed, crossed, groupings, levels_of, without_parentheses
 from mme.formula.slots import OVERLAY, TOGETHER, slots
-from mme.formula.smoothing import SMOOTHS, smooth_in, smooths_of
+from mme.formula.smoothing import bars_of, smooth_in, smooth_of, without
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, shortened, summands
 
 _LOGICAL = {"TRUE": True, "True": True, "T": True, "FALSE": False, "False": False, "F": False}
@@ -73,10 +73,8 @@ class Splitter:
             case Call(function) if function == BY_LEVEL:
                 self._add_by_level(node)
                 return None
-            case Call(function, _) if function in SMOOTHS:
-                for name, columns in smooths_of(node):
-                    self.bars.append(Bar(Terms(False, ((columns,),)), name, (), "homogeneous diagonal"))
-                return node
+            case Call() | Op() if curves := smooth_of(node):
+                return self._add_smooth(*curves)
             case Op("(", (inner,)) if bar_in(inner) is not None:
                 return self.strip(inner)
             case Op() if is_sum(node):
@@ -87,13 +85,14 @@ class Splitter:
     def require_smooths_alone(self, fixed: Node | None) -> None:
         """Refuse a smooth inside another term, where its fixed part alone would be left of it."""
         terms = [] if fixed is None else [term for sign, term in summands(fixed) if sign != "-"]
-        inside = [term for term in terms if not (isinstance(term, Call) and term.function in SMOOTHS)]
+        inside = [term for term in terms if smooth_of(term) is None]
         for node in (*inside, *(variable for bar in self.bars for variable in bar.left.variables)):
             if smooth := smooth_in(node):
+                written = deparse(smooth)[:-1]
                 raise self._error(
                     smooth,
-                    f"{smooth.function}() stands alone between plus signs; for a curve a level of a factor fit the "
-                    "levels apart, for one a group take (ns(x, 3) | g)",
+                    f"{smooth.function}() stands alone between plus signs; a curve a level of a factor is f + "
+                    f"{written}, by = f), one about a common curve {written}) + f + {written}, by = f)",
                 )
 
     def _add_called(self, call: Call, bar: Op) -> None:
@@ -104,6 +103,25 @@ class Splitter:
             self._add_factors(call, bar)
         else:
             self._add_process(call, bar)
+
+    def _add_smooth(self, call: Call, by: Node | None) -> Node:
+        """``s(x)``, or ``s(x, by = f)``; its fixed part is what is left."""
+        columns = () if by is None else tuple(columns_crossed(crossed(self.formula, by)))
+        hom = dict(call.keywords).get("hom")
+        if hom is not None and by is None:
+            raise self._error(
+                hom, f"hom says that curves have one variance: write {call.function}(x, by = f, hom = TRUE)"
+            )
+        self.bars += bars_of(call, by, columns, hom is not None and self._logical(hom, "hom"))
+        fixed: Node = without(call, "by")
+        for column in reversed(columns):
+            fixed = Op(":", (column, fixed), column.start)
+        return fixed
+
+    def _logical(self, value: Node, what: str) -> bool:
+        if not isinstance(value, Name) or value.value not in _LOGICAL:
+            raise self._error(value, f"{what} must be TRUE or FALSE")
+        return _LOGICAL[value.value]
 
     def _strip_sum(self, node: Node) -> Node | None:
         remaining: Node | None = None
@@ -120,9 +138,7 @@ class Splitter:
         for keyword, value in call.keywords:
             if keyword != "hom" or homogeneous is None:
                 raise self._error(call, f"{call.function}() round a bar takes no '{keyword}'")
-            if not isinstance(value, Name) or value.value not in _LOGICAL:
-                raise self._error(value, "hom must be TRUE or FALSE")
-            common = _LOGICAL[value.value]
+            common = self._logical(value, "hom")
         if bar.symbol == "||":
             raise self._error(bar, f"'||' inside {call.function}(): write {call.function}(... | g)")
         self._add(bar, homogeneous if common and homogeneous is not None else heterogeneous)

@@ -19,6 +19,7 @@ from mme.formula.lattices import title
 from mme.formula.nesting import called_as, without_parentheses
 from mme.formula.parser import parse
 from mme.formula.slots import written_slots
+from mme.formula.smoothing import is_smooth
 from mme.formula.syntax import Call, Name, Node, Number, Op, deparse, is_sum, names_in, summands
 
 
@@ -156,7 +157,7 @@ def reduced_random(formula: str, fixed: Terms) -> dict[str, str]:
     """
     parsed = split(formula)
     head = _written(replace(fixed, terms=fixed.terms), formula)
-    bars = [(bar, _bar_text(bar, bar.left)) for bar in parsed.bars if bar.factors or bar.along]
+    bars = [(bar, _bar_text(bar, bar.left)) for bar in parsed.bars if _is_term_of_its_own(bar)]
     found = {}
     for bar, own in bars:
         others = [text for _, text in bars if text != own]
@@ -190,6 +191,11 @@ def _smaller(bar: Bar) -> Iterator[tuple[str | None, Terms | None]]:
     for term in scope:
         rest = tuple(one for one in bar.left.terms if one != term)
         yield _term(term), replace(bar.left, terms=rest, intercept=bar.left.intercept or not rest)
+
+
+def _is_term_of_its_own(bar: Bar) -> bool:
+    """Whether a bar is no part of what the fixed side has too, as those of a smooth are."""
+    return bool(bar.factors or bar.along) and not is_smooth(bar)
 
 
 def _bar_text(bar: Bar, left: Terms) -> str:

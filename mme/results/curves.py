@@ -10,6 +10,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.formula.along import in_sequence
+from mme.formula.apart import as_written
 from mme.formula.bar import Bar
 from mme.formula.columns import build, coded_as
 from mme.formula.evaluate import Evaluator
@@ -64,6 +65,8 @@ def basis_at(fit: Record, t: int, frame: Frame) -> np.ndarray:
     """The basis (m, q) of a term at these rows."""
     spec = fit.specification
     bar: Bar = spec.bars[t]
+    if bar.by is not None and not any(column in frame for column in names_in(bar.by)):
+        bar = as_written(bar)  # the curve of the level whose term it is
     needed = sorted(set().union(*(names_in(node) for node in bar.left.variables)))
     lacking = [column for column in needed if column not in frame and column not in CONSTANTS]
     if lacking:

@@ -208,7 +208,7 @@ def test_a_thin_plate_that_cannot_be_is_refused_in_words(formula, said):
         mme.lmer(formula, plate())
 
 
-@pytest.mark.parametrize("right", ["g * s(x)", "ps(x, y):g", "(s(x) | g)", "log(ps(x))", "1 + I(s(x))"])
+@pytest.mark.parametrize("right", ["g * s(x)", "ps(x):ps(y)", "(s(x) | g)", "log(ps(x))", "1 + I(s(x))"])
 def test_a_smooth_inside_another_term_is_refused_for_it_would_lose_its_random_part(right):
     with pytest.raises(mme.FormulaError, match=r"s\(\) stands alone between plus signs"):
         mme.lmer(f"z ~ {right}", plate())
