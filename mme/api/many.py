@@ -11,12 +11,14 @@ from mme.api.fitting import lmer
 from mme.errors import FormulaError, MMEError
 from mme.fitted.natural import natural_names
 from mme.fitted.record import Fitted
+from mme.formula.design import CodedRows
 from mme.inference.fixed.methods import ddf_method
 from mme.inference.intervals.refits import reporter
 from mme.inference.responses.blocks import blocks_of
 from mme.inference.responses.fits import ManyFits
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
 from mme.numeric.limits import limits
+from mme.numeric.noise import noise
 from mme.numeric.processors import processors
 from mme.tables.arguments import count
 from mme.tables.arrays import numbers, shown
@@ -55,7 +57,8 @@ def lmer_many(
         Covariates and grouping factors, one row per sample.
     responses : (n, m) array, sparse matrix, frame, AnnData or iterator of these
         One column per response, one row per sample in the order of ``data``; NaN where a value is missing. A mapping
-        has one column per name. A memory map is read block by block. An interruption keeps what is done.
+        has one column per name. A memory map is read block by block. An interruption keeps what is done. An effect that
+        the samples of a response do not determine (it misses a level) is NaN.
     method, REML
         As in :func:`mme.lmer`.
     ddf : str
@@ -109,22 +112,26 @@ def lmer_many(
     by_value = weights is not None and not isinstance(weights, str) and np.ndim(weights) == 2
     shared = None if by_value else weights
 
-    def template(there: np.ndarray) -> Fitted:
-        y = np.where(there, np.random.default_rng(0).standard_normal(table.n), np.nan)
-        given = {"method": method, "REML": REML, "weights": shared, **options}
-        return lmer(f"`{name}` {formula.strip()}", columns | {name: y}, **given).internals
+    given = {"method": method, "REML": REML, "weights": shared, "na_action": "drop", **options}
 
-    whole = template(np.ones(table.n, dtype=bool))
+    def fitted(there: np.ndarray, na_action: Any) -> Fitted:
+        y = np.where(there, noise(table.n), np.nan)
+        call = given | {"na_action": na_action}
+        return lmer(f"`{name}` {formula.strip()}", columns | {name: y}, **call).internals
+
+    whole = fitted(np.ones(table.n, dtype=bool), given["na_action"])
+    coded = CodedRows.of(whole.rows, whole.specification) if given["na_action"] == "drop" else given["na_action"]
     if whole.model.held is not None or whole.model.bounds is not None or (whole.theta_given and whole.model.k > 0):
         raise MMEError("lmer_many estimates the variances of each response: leave theta=, hold= and bounds= out")
     threads = processors() if workers is None else count(workers, "workers")
     each = _weights(weights, table.n) if by_value else None
-    fitter = ManyFitter(template, lambda names: contrast_rows(contrasts, names), ddf_method(ddf), threads, each)
+    tests = contrast_rows(contrasts, whole)
+    fitter = ManyFitter(lambda there: fitted(there, coded), whole, tests, ddf_method(ddf), threads, each)
     size = min(_TOGETHER, max(1, limits().response_numbers // table.n))
     blocks = blocks_of(responses, table.n, size)
-    found, names, failures = fitter.each(blocks, whole, reporter(progress, _total(responses)))
-    tests = (*whole.fixed_names, *(contrasts or {}))
-    return ManyFits(names, tests, natural_names(whole.model), fitter.ddf, failures, found)
+    found, names, failures = fitter.each(blocks, reporter(progress, _total(responses)))
+    labels = (*whole.fixed_names, *(contrasts or {}))
+    return ManyFits(names, labels, natural_names(whole.model), fitter.ddf, failures, found)
 
 
 def _unlike(name: str, names: Any) -> str:

@@ -19,6 +19,7 @@ from mme.inference.fixed.reference import two_sided
 from mme.inference.intervals.refits import reporter
 from mme.inference.power import extended, interval
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
+from mme.numeric.noise import noise
 from mme.numeric.processors import processors
 from mme.plot.power_curve import PowerCurve
 from mme.results.assumed import Assumed, assumed, read_beta
@@ -207,8 +208,7 @@ def _template(formula: Any, data: Any, model: Any = None) -> Fitted:
     while name in table:
         name += "_"
     columns = {one: table.raw(one) for one in table.names}
-    noise = np.random.default_rng(0).standard_normal(table.n)
-    formula, columns = f"{name} ~ {right}", columns | {name: noise}
+    formula, columns = f"{name} ~ {right}", columns | {name: noise(table.n)}
     if not isinstance(model, Fit):
         return lmer(formula, columns).internals
     if model.made_by is None:
@@ -269,15 +269,11 @@ def _tested(template: Fitted, Y: np.ndarray, test: Any, method: str, threads: in
         found = [_by_function(template, y, test) for y in Y]
         return np.array([p for p, _ in found]), np.array([singular for _, singular in found])
     weights = {test: 1.0} if isinstance(test, str) else test
-    tests = {"test": weights}
-
-    def rows(names: tuple[str, ...]) -> np.ndarray:
-        return contrast_rows(tests, names)[-1:]
-
+    row = contrast_rows({"test": weights}, template)[-1:]
     whole = np.full((len(Y), template.rows.kept.size), np.nan)
     whole[:, template.rows.kept] = Y
-    fitter = ManyFitter(lambda there: template, rows, method, threads)
-    found_all, _ = fitter(whole, template, 0)
+    fitter = ManyFitter(lambda there: template, template, row, method, threads)
+    found_all, _ = fitter(whole, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return two_sided(found_all.estimate[:, 0] / found_all.se[:, 0], found_all.df[:, 0]), found_all.singular
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,18 @@ from mme.tables.arrays import shown
 from mme.tables.frame import Factor, Frame, WideColumn, intake
 from mme.tables.outcome import Outcome, as_numbers, labels_of_outcome
 from mme.tables.rows import Rows
+
+
+@dataclass(frozen=True)
+class CodedRows(Rows):
+    """The rows of another fit, and the ``codings`` of its factors: columns mean the same, levels occur or not."""
+
+    codings: Mapping[Node, Coding] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Rows, spec: Specification) -> CodedRows:
+        """Those of a fit by formula."""
+        return cls(rows.kept, rows.index, rows.outside, rows.dropped, spec.codings | spec.bar_codings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +114,8 @@ def design(
         Prior weights; a known part of the linear predictor, added to ``offset(...)`` terms.
     na_action : {"drop", "raise"} or Rows
         What to do with rows that miss a value; or the rows of another fit, whose records are to be those of this one.
-        Means, bases and levels that transforms learn are of all rows in any case.
+        Means, bases and levels that transforms learn are of all rows in any case; the levels of factors are those of
+        the records, or of the fit whose :class:`CodedRows` are given.
     relationship : mapping, optional
         Covariance among the levels of a grouping factor, by the factor's name.
     contrasts : mapping, optional
@@ -143,7 +156,9 @@ def design(
         kept = reading.complete(also, "drop") & (na_action.kept if chosen is None else na_action.kept[chosen])
     else:
         kept = reading.complete(also, na_action)
-    return _made(reading, kept, table, kept if chosen is None else _spread(kept, chosen), relationship, contrasts, wide)
+    used = kept if chosen is None else _spread(kept, chosen)
+    known = na_action.codings if isinstance(na_action, CodedRows) else {}
+    return _made(reading, kept, table, used, relationship, contrasts, wide, known)
 
 
 def _made(
@@ -154,13 +169,14 @@ def _made(
     relationship: Any,
     contrasts: Mapping[str, Any] | None,
     wide: bool,
+    known: Mapping[Node, Coding],
 ) -> Design:
     """The columns on the rows that are kept of those read, which are the rows ``used`` of the table."""
     rows = None if kept.all() else kept  # None spares a copy of every column
     outcome = reading.outcome(rows)
     y = as_numbers(outcome)
     given_weights, *offsets = (_on(values, rows) for values in reading.numbers.values())
-    learned = reading.learned(rows)
+    learned = reading.learned(rows, known)
     own = given_codings(contrasts, reading.fixed, learned)
     variables = learned | coded_as(learned, own)
     groups = code_groups(reading, rows, relationship)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from mme.formula.algebra import Terms, expand
 from mme.formula.apart import each_level
 from mme.formula.bar import Bar, of_levels
 from mme.formula.bars import Parsed
-from mme.formula.columns import Variable, learn
+from mme.formula.columns import Coding, Variable, learn, recode
 from mme.formula.complete import complete
 from mme.formula.evaluate import Evaluator, Value
 from mme.formula.given import numbers_of, places_of, times_of
@@ -78,9 +78,9 @@ class Reading:
         columns = [(response, self.response), *self.numbers.items(), *named, *labels, *others]
         return complete(columns, frame, na_action, some=some)
 
-    def learned(self, rows: np.ndarray | None) -> dict[Node, Variable]:
-        """The variables on these rows (None: all), labels with the coding of the levels that occur there."""
-        return {node: _learned(_on(value, rows)) for node, value in self.values.items()}
+    def learned(self, rows: np.ndarray | None, known: Mapping[Node, Coding]) -> dict[Node, Variable]:
+        """The variables on these rows (None: all), labels with the coding known, or of the levels that occur there."""
+        return {node: _learned(_on(value, rows), node, known.get(node)) for node, value in self.values.items()}
 
     def outcome(self, rows: np.ndarray | None) -> Outcome:
         """The response on these rows (None: all), none of which misses it."""
@@ -187,5 +187,7 @@ def _on(value: Value, rows: np.ndarray | None) -> Value:
     return value[rows] if isinstance(value, np.ndarray) else value.chosen(rows)
 
 
-def _learned(value: Value) -> Variable:
-    return learn(value) if isinstance(value, Factor) else value
+def _learned(value: Value, node: Node, known: Coding | None) -> Variable:
+    if not isinstance(value, Factor):
+        return value
+    return learn(value) if known is None else recode(value, known, deparse(node))

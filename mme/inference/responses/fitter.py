@@ -31,11 +31,14 @@ Template = Callable[[np.ndarray], Fitted]
 class ManyFitter:
     """Fits blocks of responses, one pattern of missing values after another.
 
-    ``contrasts`` turns the names of fixed effects into rows (tests, p); ``weights`` (rows, m) are those of each value.
+    ``whole`` is the model on all rows, ``tests`` (tests, columns of X) are weights of the fixed effects that it
+    estimates; ``weights`` (rows, m) are those of each value. A pattern has the columns of ``whole`` on its rows, which
+    may not determine a test: it is NaN there.
     """
 
     template: Template
-    contrasts: Callable[[tuple[str, ...]], np.ndarray]
+    whole: Fitted
+    tests: np.ndarray
     ddf: str
     threads: int
     weights: np.ndarray | None = None
@@ -43,13 +46,13 @@ class ManyFitter:
     def __post_init__(self) -> None:
         self._known: dict[bytes, tuple[Fitted, Searches | None] | str] = {}
 
-    def __call__(self, Y: np.ndarray, whole: Fitted, before: int) -> tuple[FoundMany, dict[int, str]]:
+    def __call__(self, Y: np.ndarray, before: int) -> tuple[FoundMany, dict[int, str]]:
         """The numbers of responses (B, rows), NaN where values are missing, and reasons of failures by place.
 
         ``before`` responses came in earlier blocks, whose places come first.
         """
-        tests = len(self.contrasts(whole.fixed_names))
-        found = FoundMany.nothing(len(Y), tests, len(natural_names(whole.model)), whole.model.k)
+        model = self.whole.model
+        found = FoundMany.nothing(len(Y), len(self.tests), len(natural_names(model)), model.k)
         failures = {before + j: _INFINITE for j in np.flatnonzero(np.isinf(Y).any(axis=1)).tolist()}
         Y = np.where(np.isinf(Y).any(axis=1)[:, None], np.nan, Y)
         there = ~np.isnan(Y)
@@ -67,7 +70,7 @@ class ManyFitter:
         return found, failures
 
     def each(
-        self, blocks: Iterator[tuple[tuple[Any, ...], np.ndarray]], whole: Fitted, report: Callable[[int], None]
+        self, blocks: Iterator[tuple[tuple[Any, ...], np.ndarray]], report: Callable[[int], None]
     ) -> tuple[FoundMany, tuple[Any, ...], dict[int, str]]:
         """The numbers of all blocks, labels, reasons of failures by place; what an interruption leaves, which is said.
 
@@ -79,7 +82,7 @@ class ManyFitter:
         parts, names, failures = list[FoundMany](), list[Any](), dict[int, str]()
         try:
             for labels, Y in blocks:
-                found, reasons = self(Y, whole, len(names))
+                found, reasons = self(Y, len(names))
                 parts.append(found)
                 names.extend(labels)
                 failures |= reasons
@@ -117,24 +120,27 @@ class ManyFitter:
     ) -> tuple[FoundMany, dict[int, str]]:
         """Responses (B, rows) of one pattern, and their weights."""
         Y = np.ascontiguousarray(Y[:, fit.rows.kept])
-        L, kept = self.contrasts(fit.fixed_names), fit.basis.kept
-        lost = np.abs(np.delete(L, kept, axis=1)).sum(axis=1) > 0.0  # needs a coefficient that is not estimated
+        told = self._determined(fit)
+        L = self.tests[told][:, fit.basis.kept]
         found = FoundMany.nothing(len(Y), len(L), len(natural_names(fit.model)), fit.model.k)
         found.nobs[:] = fit.nobs
         alone, reasons = np.ones(len(Y), dtype=bool), dict[int, str]()
         constant = np.ptp(Y, axis=1) == 0.0
         if searches is not None and weights is None:
-            alone = ~self._together(fit, searches, Y, L[:, kept], found)
+            alone = ~self._together(fit, searches, Y, L, found)
         for j in np.flatnonzero(alone | constant).tolist():
             found.put(np.array([j]), FoundMany.nothing(1, len(L), found.variances.shape[1], fit.model.k))
             try:
                 of = fit if weights is None else _weighted(fit, weights[j])
-                self._alone(refitted(of, Y[j], True, alike=False), L[:, kept], found, j)
+                self._alone(refitted(of, Y[j], True, alike=False), L, found, j)
             except (MMEError, ArithmeticError, np.linalg.LinAlgError) as error:
                 reasons[j] = str(error)
-        for values in (found.estimate, found.se, found.df):
-            values[:, lost] = np.nan
-        return found, reasons
+        return found.among(told), reasons
+
+    def _determined(self, fit: Fitted) -> np.ndarray:
+        """Which tests the rows of a pattern determine; what all rows leave out of X is zero there as well."""
+        gaps, lost = fit.aliasing.gaps(self.tests), np.isin(fit.aliasing.dropped, self.whole.basis.kept)
+        return np.asarray(~gaps[:, lost].any(axis=1))
 
     def _together(self, fit: Fitted, searches: Searches, Y: np.ndarray, L: np.ndarray, found: FoundMany) -> np.ndarray:
         """Fill the rows that a search of all together finds; which (B,) these are."""
@@ -169,14 +175,15 @@ def _weighted(fit: Fitted, weights: np.ndarray) -> Fitted:
     return replace(fit, model=objective.model, objective=objective)
 
 
-def contrast_rows(given: Mapping[str, Any] | None, names: tuple[str, ...]) -> np.ndarray:
-    """Rows (tests, p): each fixed effect, then each contrast, a mapping of weights by fixed effect.
+def contrast_rows(given: Mapping[str, Any] | None, fit: Fitted) -> np.ndarray:
+    """Rows (tests, columns of X): each fixed effect, then each contrast, a mapping of weights by fixed effect.
 
     Raises
     ------
     MMEError
         A contrast has a weight for a fixed effect that there is not.
     """
+    names = fit.fixed_names
     rows = [np.eye(len(names))]
     for label, weights in (given or {}).items():
         if not isinstance(weights, Mapping) or not weights or not set(weights) <= set(names):
@@ -188,4 +195,6 @@ def contrast_rows(given: Mapping[str, Any] | None, names: tuple[str, ...]) -> np
         if odd:
             raise MMEError(f"contrast {shown(label)} must be numbers by fixed effect, got {shown(odd[0])}")
         rows.append(np.array([[float(weights.get(name, 0.0)) for name in names]]))
-    return np.concatenate(rows)
+    spread = np.zeros((sum(map(len, rows)), len(fit.model.x_names)))
+    spread[:, fit.basis.kept] = np.concatenate(rows)
+    return spread

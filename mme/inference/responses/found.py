@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,16 @@ class FoundMany:
         """Write other's rows at these places."""
         for name, values in vars(other).items():
             getattr(self, name)[at] = values
+
+    def among(self, told: np.ndarray) -> FoundMany:
+        """The same among more tests, of which these (tests,) are told; the others are NaN."""
+
+        def spread(values: np.ndarray) -> np.ndarray:
+            every = np.full((len(values), told.size), np.nan)
+            every[:, told] = values
+            return every
+
+        return replace(self, estimate=spread(self.estimate), se=spread(self.se), df=spread(self.df))
 
     @classmethod
     def together(cls, parts: list[FoundMany]) -> FoundMany:

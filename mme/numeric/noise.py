@@ -1,0 +1,13 @@
+"""Numbers at random that stand in for a response which is not there yet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# A seed that nobody draws data from: after default_rng(0) a covariate would equal the response, and fit it exactly.
+_SEED = 0x6D6D65_5EED
+
+
+def noise(n: int) -> np.ndarray:
+    """Standard normal numbers (n,), the same in every call."""
+    return np.random.default_rng(_SEED).standard_normal(n)
