@@ -99,6 +99,34 @@ def hold_rotated(T: np.ndarray, i: int, j: int, axes: Axes | None) -> Held:
     return Held(start[rows, cols], even, even & (rows < 2) & (i != j), sd[order[rows]], theta, bounds, moved)
 
 
+def hold_ratio(T: np.ndarray, i: int) -> Held:
+    """Hold the standard deviation of coefficient i over that of the first, of an unstructured T (q, q).
+
+    Free is the row of i (a, b), of which the length is the standard deviation of the first: the ratio gives the row
+    its own length, and all of it goes to zero with the first.
+    """
+    q = len(T)
+    order = np.array([0, i] + [row for row in range(1, q) if row != i])
+    rows, cols = np.tril_indices(q)
+    rows, cols = rows[1:], cols[1:]
+    start = lower_factor(T[order])
+    length = float(np.hypot(*start[1, :2]))
+    start[1, :2] = start[0, 0] * (start[1, :2] / length if length > 0.0 else np.array([0.0, 1.0]))
+
+    def theta(x: np.ndarray, value: float) -> np.ndarray:
+        rotated = np.zeros((q, q))
+        rotated[rows, cols] = x
+        rotated[0, 0] = np.hypot(*rotated[1, :2])
+        rotated[1, :2] *= value
+        back = np.empty_like(rotated)
+        back[order] = rotated
+        return np.asarray(lower_factor(back)[lower_entries(q)])
+
+    even = rows == cols
+    sd = np.flatnonzero(np.equal(*lower_entries(q)))
+    return Held(start[rows, cols], even, np.zeros(even.size, dtype=bool), sd[order[rows]], theta, (0.0, np.inf))
+
+
 def _with_sd(rotated: np.ndarray, L: np.ndarray, value: float) -> np.ndarray:
     """T_ of which L T_ is free but for the first entry of T_, the standard deviation."""
     rotated[0, 0] = L[0, 0] * value

@@ -16,6 +16,7 @@ import numpy as np
 from mme.covariance.axes import Axes
 from mme.covariance.base import GStructure
 from mme.covariance.held import Held
+from mme.covariance.held_products import HeldInProduct
 from mme.covariance.loadings import Loadings
 from mme.errors import MMEError
 
@@ -190,42 +191,7 @@ class Kronecker(GStructure):
         MMEError
             It is of an unstructured covariance relative to the other, whose first row is no coordinate of its own.
         """
-        entries = np.delete(np.arange(self.one.k + self.two.k), self.fixed)  # of both thetas, those of theta
-        which = int(entries[at] >= self.one.k)
-        if which == self.relative and self.parts[which].entries is not None and self.parts[which].correlated:
-            raise MMEError(
-                "the unstructured covariance that stands second in a product is relative to the first, and its "
-                "parameters have no profiles yet: write it first, or take confint(method='wald'), 'bootstrap'"
-            )
-        begin, pieces = which * self.one.k, list(self.each(theta))
-        held = self.parts[which].hold(pieces[which], int(entries[at]) - begin)
-        of_one = np.flatnonzero(held.like + begin == self.fixed)[:1]
-        own = np.delete(np.arange(held.start.size), of_one)
-        others = pieces[1 - which]
-        free = np.delete(
-            np.arange(others.size), [] if which == self.relative else self.fixed - (1 - which) * self.one.k
-        )
-
-        def whole(x: np.ndarray, value: float) -> np.ndarray:
-            given, rest = np.ones(held.start.size), np.ones(others.size)
-            given[own], rest[free] = x[: own.size], x[own.size :]
-            made = [held.theta(given, value), rest]
-            return self._joined(*(made if which == 0 else made[::-1]))
-
-        place = np.empty(self.one.k + self.two.k, dtype=np.int64)
-        place[entries] = np.arange(self.k)
-        place[self.fixed] = 0
-        none = np.zeros(free.size, dtype=bool)
-        marks = self.parts[1 - which].diagonal[free]
-        return Held(
-            np.append(held.start[own], others[free]),
-            np.append(held.even[own], marks),
-            np.append(held.rooted[own], none),
-            place[np.append(held.like[own] + begin, free + (1 - which) * self.one.k)],
-            whole,
-            held.bounds,
-            np.append(np.broadcast_to(held.moved, held.start.size)[own], none),
-        )
+        return HeldInProduct(self.parts, self.each(theta), self.relative, self.fixed, at).held()
 
     @property
     def kind(self) -> str:

@@ -126,9 +126,15 @@ def test_a_new_time_of_a_known_level_is_predicted():
     np.testing.assert_allclose(fit.predict(new), expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("at", range(6))
-def test_a_parameter_that_is_held_has_its_value_and_the_other_structure_is_free(at):
-    G = structure("product 2 unstructured x 3 cs", 6, "g")
+@pytest.mark.parametrize(
+    ("kinds", "at"),
+    [(one, at) for one, k in (("cs", 6), ("unstructured", 8)) for at in range(k)]
+    + [("unstructured, large first", at) for at in range(8)],
+)
+def test_a_parameter_that_is_held_has_its_value_and_the_other_structure_is_free(kinds, at):
+    kind, _, large = kinds.partition(", ")
+    words = f"3 unstructured x 2 {kind}" if large else f"2 unstructured x 3 {kind}"
+    G = structure(f"product {words}", 6, "g")
     rng = np.random.default_rng(at)
     pieces = [part.nearest(np.cov(rng.normal(size=(part.q, 9))), np.full(part.q, 1e-4)) for part in G.parts]
     theta = np.delete(np.concatenate(pieces), G.fixed)
@@ -139,13 +145,31 @@ def test_a_parameter_that_is_held_has_its_value_and_the_other_structure_is_free(
     assert G.natural(moved, 1.0)[at] == pytest.approx(natural[at] * 0.9)
 
 
+def test_the_profile_of_a_correlation_is_the_same_in_either_place_of_a_product():
+    words, name = ("us(trait):us(site):id(gen)", "us(site):us(trait):id(gen)"), "cor_traitb.traita|gen"
+    data = DATA[DATA.site != "z"]
+    fits = [mme.lmer(f"y ~ trait + {one}", data, method="ML") for one in words]
+    np.testing.assert_allclose(*(fit.confint("profile", parameters=name) for fit in fits), atol=1e-5)
+
+
+def test_the_profile_of_a_ratio_of_the_second_factor_ends_where_the_deviance_has_risen_by_its_quantile():
+    """Where traitb has v times the standard deviation of traita, columns of it times v have a common one."""
+    fit = mme.lmer("y ~ trait + us(site):us(trait):id(gen)", DATA, method="ML")
+    limits = fit.confint("profile", parameters="sd_traitb|gen").to_numpy()[0]
+    (term,) = fit.model.terms
+    X = np.column_stack([np.ones(len(DATA)), DATA.trait == "b"]).astype(float)
+    for v in limits:
+        Z = term.covariates * np.where([name.endswith("traitb") for name in term.columns], v, 1.0)
+        same = mme.Term(DATA.gen, Z, name="gen", covariance="product 3 unstructured x 2 homogeneous cs")
+        at_end = mme.fit(DATA.y, X, [same], method="ML")
+        assert at_end.criterion - fit.criterion == pytest.approx(3.841459, abs=1e-4)
+
+
 def test_what_has_no_meaning_is_refused_with_what_to_write():
     with pytest.raises(mme.MMEError, match=r"relationship=\{'gen': \.\.\.\}"):
         mme.lmer("y ~ trait + fa(site, 1):A(gen)", DATA)
     with pytest.raises(mme.MMEError, match=r"write us\(trait\):diag\(site\):id\(g\)"):
         mme.lmer("y ~ trait + us(trait):diag(site)", DATA)
-    with pytest.raises(mme.MMEError, match="write it first"):
-        structure("product 2 unstructured x 3 unstructured", 6, "g").hold(np.ones(8), 1)
     with pytest.raises(mme.MMEError, match="number the places"):
         mme.lmer("y ~ trait + us(trait):ar1(site):gen", DATA)
 
