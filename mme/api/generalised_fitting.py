@@ -18,8 +18,9 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import MOST_POINTS
+from mme.generalised.search import SearchEnd
 from mme.generalised.search import search as search_optimum
-from mme.generalised.start import near
+from mme.generalised.start import carried, near
 from mme.generalised.start import start as first_point
 from mme.generalised.verdict import JointOptimum, judge
 from mme.identifiability.saturated import require_identifiable
@@ -246,9 +247,7 @@ def _fitted(
         known = "theta= if its standard deviation is known"
         require_identifiable(model if weights is None else model.beside(weights=data.weights), known)
     problem = Problem(model, family, data)
-    tell = progress_told(progress, lambda at: _in_columns(problem, at), "theta, beta")
-    found = search_optimum(problem, **told, **_begin(problem, theta, start), tell=tell)
-    finished(tell)
+    found = _searched(problem, told, _begin(problem, theta, start), progress)
     used = Rows.all(model.n) if rows is None else rows
     record = GeneralisedFitted(
         model, problem, found, judge(problem, found), used, formula=formula, specification=specification
@@ -257,6 +256,17 @@ def _fitted(
     logging.getLogger("mme").info("%s", record.optimum)
     _warn(record.optimum)
     return GeneralisedFit(record)
+
+
+def _searched(problem: Problem, told: dict[str, Any], begun: dict[str, Any], progress: Progress) -> SearchEnd:
+    """The end of the search, which begins where that of the records that count ends: no others lead it."""
+    if not begun and problem.counting is not problem:
+        point = _searched(problem.counting, told, begun, progress).at.at
+        begun = {"first": carried(point, problem.counting, problem)}
+    tell = progress_told(progress, lambda at: _in_columns(problem, at), "theta, beta")
+    found = search_optimum(problem, **told, **begun, tell=tell)
+    finished(tell)
+    return found
 
 
 def _in_columns(problem: Problem, at: Psi) -> np.ndarray:

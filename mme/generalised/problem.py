@@ -51,11 +51,11 @@ class Problem:
     def with_data(self, data: Observed) -> Problem:
         """The same problem for another response: nothing else is made anew."""
         twin = Problem(self.model.beside(y=data.y), self.family, data)
-        others = {"model", "data", "merged"}
+        others = {"model", "data", "merged", "counting"}
         if self.family.merges != "sums":
             others.add("alike")
         if ((data.weights > 0.0) != (self.data.weights > 0.0)).any():
-            others |= {"counted_X", "basis", "Q", "beta_of_gamma", "aliasing"}
+            others |= {"counted_X", "basis", "Q", "beta_of_gamma", "aliasing", "undetermined", "free"}
         vars(twin).update({name: made for name, made in vars(self).items() if name not in others})
         return twin
 
@@ -155,9 +155,20 @@ class Problem:
         return tuple(blocks)
 
     @kept
+    def counting(self) -> Problem:
+        """The problem of the records whose weights are not zero; itself where all are."""
+        counts = np.flatnonzero(self.data.weights > 0.0)
+        if counts.size == self.n:
+            return self
+        model, data = self.model, self.data.at(counts)
+        terms = tuple(term.on(counts) for term in model.terms)
+        offset = None if model.offset is None else model.offset[counts]
+        return Problem(replace(model, y=data.y, X=model.X[counts], terms=terms, offset=offset), self.family, data)
+
+    @kept
     def undetermined(self) -> Undetermined | None:
-        """Which variances the design does not determine; None where it does all."""
-        return undetermined_of(self.model, self.blocks)
+        """Which variances the design of the records that count does not determine; None where it does all."""
+        return undetermined_of(self.counting.model, self.counting.blocks)
 
     @kept
     def free(self) -> np.ndarray:

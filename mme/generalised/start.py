@@ -166,6 +166,12 @@ def _moment(block: Block, a: int, slope: np.ndarray, W: np.ndarray) -> float:
     return max(float(weight @ (U[seen] ** 2 - A[seen])) / spread, 0.0) if spread > 0.0 else 0.0
 
 
+def carried(point: Psi, problem: Problem, other: Problem) -> Psi:
+    """The parameters of another problem of the same terms and columns, on other records, that are these of this one."""
+    theta = other.model.coordinates.inner(problem.model.coordinates.outer(point.theta))
+    return Psi(theta, other.gamma(problem.beta(point.gamma)), point.tau)
+
+
 def near(problem: Problem, point: Psi) -> Psi:
     """A point to begin from that is near another: standard deviations of zero, where slopes vanish, are lifted."""
     theta, size = point.theta.copy(), problem.sizes()

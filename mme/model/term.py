@@ -228,6 +228,16 @@ class Term:
         twin.codes, twin.levels, twin.covariates, twin.relationship = codes, levels, covariates, None
         return twin
 
+    def on(self, records: np.ndarray) -> Term:
+        """The same coefficients for some of the records, without independent levels that have none of them."""
+        twin = self._twin()
+        twin.codes = self.codes[..., records]
+        twin.covariates = None if self.covariates is None else np.ascontiguousarray(self.covariates[records])
+        if self.relationship is None:
+            met, codes = np.unique(twin.codes, return_inverse=True)
+            twin.codes, twin.levels = codes.reshape(twin.codes.shape).astype(self.codes.dtype), self.levels[met]
+        return twin
+
     def related(self, relationship: Parametric) -> Term:
         """The same term with a relationship that has further levels behind those it has now."""
         twin = self._twin()

@@ -7,24 +7,29 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mme.errors import MMEError
-from mme.numeric.scales import clipped_log_sd
-from mme.residual.base import Column, Variance
+from mme.residual.base import Column
 from mme.residual.rstructure import RStructure
+from mme.residual.variance import BoundPowerOfCovariate
 
 # Fitted values below this share of the largest have no power that could be told from none.
 _NEAR_ZERO = 1e-12
-# Moments may start a power at most this far off.
-_FARTHEST = 4.0
+# Logarithms of fitted values that vary less than this are constant but for rounding.
+_CONSTANT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class PowerOfMean(RStructure):
-    r"""Residual standard deviation proportional to a power of the fitted value: sd(e_i) = sigma |mu_i|^power.
+    r"""Residual standard deviation proportional to a power of the fitted value: sd(e_i) = sigma |mu_i / m|^power.
 
-    The criterion is that of the weights |mu|^power at given mu, minimised over all parameters; mu are then the fitted
-    values of that fit, and so on until they are those of the fit that they weigh. The likelihood that is reported, and
-    all that follows (profiles, intervals, refits), is of these last weights held: nlme's ``varPower()`` of
-    ``fitted(.)`` (Pinheiro & Bates, 2000, section 5.2), SAS ``LOCAL=POM``.
+    m is the geometric mean of |mu|, so that sigma is the standard deviation of a typical record and keeps apart from
+    the power, however little mu varies. nlme's sigma is that at a fitted value of 1: sigma / m^power.
+
+    The criterion is that of the weights at given mu, minimised over all parameters; mu are then the fitted values of
+    that fit, and so on until they are those of the fit that they weigh: a fixed point. The likelihood that is reported,
+    and all that follows (profiles, intervals, refits), is of these last weights held: nlme's ``varPower()`` of
+    ``fitted(.)`` (Pinheiro & Bates, 2000, section 5.2), SAS ``LOCAL=POM``. It is no maximum over mu, and weights of
+    other fitted values may have a higher likelihood. Of several fixed points that with the highest one is taken: they
+    are looked for from the equal variances, and from the other maxima of the likelihood at the last weights.
 
     Parameters
     ----------
@@ -48,14 +53,13 @@ class PowerOfMean(RStructure):
 
     def bind(self, column: Column, n: int) -> BoundPowerOfMean:
         """Nothing is to be read: the mean comes with the fit."""
-        return BoundPowerOfMean(n, ("power",), np.zeros(n), self.random)
+        return BoundPowerOfMean(n, ("power",), np.zeros(n), 1.0, self.random)
 
 
 @dataclass(frozen=True, eq=False)
-class BoundPowerOfMean(Variance):
-    """PowerOfMean at the ``logs`` (n,) of fitted values, zeros before there are any."""
+class BoundPowerOfMean(BoundPowerOfCovariate):
+    """PowerOfMean at the ``logs`` (n,) of fitted values, less their mean: zeros before there are any, or all alike."""
 
-    logs: np.ndarray
     random: bool
 
     @property
@@ -72,33 +76,11 @@ class BoundPowerOfMean(Variance):
                 "makes the variance zero or infinite; model the variance by a covariate, with PowerOfCovariate"
             )
         logs = np.log(mean)
-        if np.ptp(logs) < 1e-8:
-            raise MMEError("PowerOfMean: the fitted values do not vary, so that their power cannot be told from sigma")
-        return replace(self, logs=logs)
+        logs -= logs.mean()
+        if np.ptp(logs) < _CONSTANT:
+            return replace(self, logs=np.zeros(self.n), spread=1.0)
+        return replace(self, logs=logs, spread=float(np.std(logs)))
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
-        """Half the slope of log r^2 on log mu; zero without residuals."""
-        centred = self.logs - self.logs.mean()
-        if residual is None or not np.abs(residual).min() > 0.0 or not centred.any():
-            return np.zeros(1)
-        return np.clip([centred @ np.log(np.abs(residual)) / (centred @ centred)], -_FARTHEST, _FARTHEST)
-
-    def radius(self) -> np.ndarray:
-        """Half, in standard deviations of log mu."""
-        return np.array([0.5 / max(float(np.std(self.logs)), 0.1)])
-
-    def natural(self, x: np.ndarray) -> np.ndarray:
-        """Return the power."""
-        return np.asarray(x, dtype=float)
-
-    def coordinates(self, natural: np.ndarray) -> np.ndarray:
-        """Return the power."""
-        return np.asarray(natural, dtype=float)
-
-    def log_sd(self, x: np.ndarray) -> np.ndarray:
-        """Return power log mu."""
-        return clipped_log_sd(float(x[0]) * self.logs)
-
-    def log_sd_slopes(self, x: np.ndarray) -> np.ndarray:
-        """log mu (1, n)."""
-        return self.logs[None, :]
+        """Half the slope of log r^2 on log mu; zero without residuals, and before there are fitted values."""
+        return super().start(residual if self.logs.any() else None)

@@ -167,7 +167,7 @@ def _minimised(
         spent = (0 if after is None else after.evaluations) + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
             nearby, report = curvature_of(alike, searched), reporter(progress, searched)
-            minimum = _minimum(joint, searched, radius, begun, report, spent, by, nearby)
+            minimum = _minimum(joint, searched, radius, begun, report, spent, by, nearby, alike is not None)
             if minimum.endless:
                 lower = np.inf if after is None else after.value
                 minimum = at_its_limit(joint, searched, minimum, searched.widths(radius), report, lower)
@@ -219,10 +219,11 @@ def _minimum(
     spent: int,
     by: str,
     nearby: Curvature | None = None,
+    near: bool = False,
 ) -> Minimum:
     """The minimum from the first point, ``radius`` away at most; ``spent`` counts the evaluations before.
 
-    ``nearby`` is the curvature of the same criterion of another response at its minimum.
+    ``nearby`` is the curvature of a criterion like this at its minimum, ``near`` whether the search began there.
     """
     criterion, objective = Sought(joint, searched, first=None if begun is None else begun.value), joint.latest
     valleys = None if begun is None else begun.valleys
@@ -254,7 +255,7 @@ def _minimum(
 
         again = partial(begun_at, criterion)
         minimum = from_plain_start(joint, searched, of_other_signs(joint, searched, minimum, again), again)
-        minimum = of_other_residuals(joint, searched, criterion, minimum, begun_at)
+        minimum = of_other_residuals(joint, searched, criterion, minimum, begun_at, near)
     if begun is None or valleys is not None or not begun.few_levels or minimum.endless:
         return explained(minimum, slopes)
 

@@ -43,13 +43,18 @@ _ON_THE_WAY, _RIDGE = (0.25, 0.5, 0.75), 1e-3
 
 
 def of_other_residuals(
-    joint: Joint, searched: Searched, criterion: Criterion, minimum: Minimum, search: Search
+    joint: Joint, searched: Searched, criterion: Criterion, minimum: Minimum, search: Search, near: bool
 ) -> Minimum:
-    """The lowest of the minimum and of those in other valleys of phi."""
+    """The lowest of the minimum and of those in other valleys of phi.
+
+    Where weights follow fitted values, and the search began ``near`` its end, at the weights before, signs alone are
+    tried: a last search from there looks further.
+    """
     if joint.model.residual is None or minimum.endless:
         return minimum
+    few = near and bool(joint.model.residual.of_mean.any())
     for _ in range(_AGAIN):
-        found = _lower(_Places(joint, searched, minimum), criterion, search)
+        found = _lower(_Places(joint, searched, minimum, few), criterion, search)
         lower = found.value < minimum.value - CONVERGED
         minimum = replace(found if lower else minimum, evaluations=found.evaluations)
         if not lower:
@@ -115,11 +120,12 @@ class _Places:
     joint: Joint
     searched: Searched
     minimum: Minimum
+    few: bool
     spent: int = 0
 
     def __post_init__(self) -> None:
         self.spent = self.minimum.evaluations
-        self.are_many = _is_small(self.joint.model) and not _is_repeated(self.joint.model, self.searched)
+        self.are_many = _is_small(self.joint.model) and not self.few
         self._here = self.searched.parameters(self.minimum.x)
 
     def judged(self) -> list[tuple[float, np.ndarray]]:
@@ -166,12 +172,6 @@ class _Places:
             return []
         self.spent += begun.evaluations
         return [np.append(np.where(self.searched.free[: begun.theta.size], begun.theta, 0.0), phi)]
-
-
-def _is_repeated(model: Model, searched: Searched) -> bool:
-    """Whether weights depend on fitted values: each search begins where the last one ended."""
-    assert model.residual is not None
-    return bool((model.residual.of_mean & searched.free[model.k :]).any())
 
 
 def _is_small(model: Model) -> bool:

@@ -1,6 +1,9 @@
 """Weights that multiply log densities may be zero: records that count for nothing and are kept."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import mme
@@ -56,3 +59,44 @@ def test_axes_are_those_of_the_records_that_count():
 def test_weights_that_cannot_count_are_refused(weights, problem):
     with pytest.raises(MMEError, match=problem):
         build_model(np.arange(6.0), np.ones((6, 1)), [mme.Term(DATA["g"])], weights=weights, zero_weights=True)
+
+
+def _binary_with_two_optima(seed):
+    rng, n = np.random.default_rng(seed), 40
+    data = pd.DataFrame({"g": rng.integers(7, size=n), "x": rng.normal(size=n), "f": rng.choice(list("abc"), n)})
+    eta = 0.5 * data["x"] + rng.normal(size=7)[data["g"]] + (data["f"] == "b") * rng.normal(size=7)[data["g"]]
+    data["y"] = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
+    return data.assign(w=1.0)
+
+
+@pytest.mark.parametrize("seed", [6, 32, 72])
+def test_records_of_weight_zero_lead_to_no_other_optimum(seed):
+    """Outliers and levels of their own among them, where few binary records have several optima."""
+    data = _binary_with_two_optima(seed)
+    idle = data.iloc[:7].assign(w=0.0, x=10.0 * data["x"], g=data["g"] + 500 * (data["g"] % 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mme.MMEWarning)
+        without, beside = (
+            mme.glmer("y ~ x + f + (f | g)", rows, "binomial", weights="w")
+            for rows in (data, pd.concat([data, idle], ignore_index=True))
+        )
+    assert beside.criterion == pytest.approx(without.criterion, abs=1e-6)
+    assert beside.optimum.verdict == without.optimum.verdict
+    np.testing.assert_allclose(beside.beta, without.beta, atol=2e-3)
+
+
+@pytest.mark.parametrize("right", ["(x | g)", "(1 | g) + (1 | h)"])
+def test_variances_are_determined_by_the_records_that_count(right):
+    """Records of weight zero have the only variation of x within levels, and the only second record of a level."""
+    rng, n = np.random.default_rng(1), 30
+    data = pd.DataFrame({"g": np.arange(n) % 10, "h": np.arange(n) % 4, "x": np.ones(n), "w": 1.0})
+    data["y"] = rng.poisson(2.0, n).astype(float)
+    idle = data.iloc[:9].assign(w=0.0, x=np.arange(9.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mme.MMEWarning)
+        without, beside = (
+            mme.glmer(f"y ~ 1 + {right}", rows, "poisson", weights="w")
+            for rows in (data, pd.concat([data, idle], ignore_index=True))
+        )
+    assert beside.criterion == pytest.approx(without.criterion, abs=1e-6)
+    assert beside.optimum.verdict == without.optimum.verdict

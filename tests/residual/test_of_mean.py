@@ -25,10 +25,36 @@ def test_the_fit_is_that_of_a_covariate_that_is_its_own_fitted_values(random):
     data = growing()
     fit = mme.lmer("y ~ x + (1 | g)", data, residual=mme.PowerOfMean(random=random))
     data["mean"] = fit.predict(random=random)
+    data["mean"] /= np.exp(np.log(data["mean"]).mean())
     again = mme.lmer("y ~ x + (1 | g)", data, residual=mme.PowerOfCovariate("mean"))
     assert fit.criterion == pytest.approx(again.criterion, abs=1e-6)
     assert fit.residual["power"] == pytest.approx(again.residual["power"], abs=1e-4)
     np.testing.assert_allclose(fit.fitted, again.fitted, rtol=1e-6)
+    assert fit.sigma == pytest.approx(again.sigma, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("formula", ["y ~ x", "y ~ x + (1 | g)", "y ~ x * f"])
+def test_the_criterion_is_never_above_that_of_equal_variances(seed, formula):
+    """At any mean the power may be zero, so that a fixed point is no higher; means of 100 have powers of 100."""
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(8), 5)
+    mean = 100.0 + 0.3 * (seed % 3) * rng.normal(size=8)[g]
+    data = pd.DataFrame({"g": g, "x": rng.normal(size=40), "f": rng.choice(list("ab"), 40)})
+    data["y"] = mean + rng.normal(size=40)
+    fit = mme.lmer(formula, data, residual=mme.PowerOfMean())
+    equal = mme.lmer(formula, data)
+    assert fit.criterion <= equal.criterion + 1e-6
+    assert 0.5 < fit.sigma / equal.sigma < 2.0
+
+
+def test_a_power_of_a_mean_that_does_not_vary_is_said_to_be_open():
+    data = growing()
+    with pytest.warns(mme.MMEWarning, match="the fitted values do not vary"):
+        fit = mme.lmer("y ~ 1 + (1 | g)", data, residual=mme.PowerOfMean(random=False))
+    assert fit.criterion == pytest.approx(mme.lmer("y ~ 1 + (1 | g)", data).criterion, abs=1e-8)
+    assert fit.optimum.verdict == "flat"
+    assert "the power of them is not determined" in str(fit.optimum)
 
 
 def test_it_goes_with_a_correlation_and_into_a_file(tmp_path):
