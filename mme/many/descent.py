@@ -7,7 +7,7 @@ near the optimum and takes one slope a step in place of one for each parameter.
 The criterion is even in each column of T, so that a variance of zero is a stationary point as any other, and needs no
 bound. Loops are written for the compiler: they run once for each response. ``work`` has their
 small arrays, row by row: x, a trial, a step, units, the gradient, the one before, the scaled gradient, sizes and a
-spare; then the Hessian, its eigenvalues' matrix and eigenvectors.
+spare; then the Hessian, its eigenvalues' matrix and eigenvectors; the best x of several ends last.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from mme.many.curvature import hessian_at
-from mme.many.layout import COLUMN, UNIT, K, W, copy_vector, put_response
+from mme.many.layout import COLUMN, UNIT, K, W, copy_vector
 
 # Steps of the differences, as a share of the natural unit.
 _SHARE = 1e-4
 # Rounding of a criterion (``numeric/curvature.py``), and the least curvature, as a share of the one aimed at.
 _NOISE, _LEAST = 2e-15, 0.03
 # A search ends where a Newton step promises no more than this (``numeric/curvature.py``).
-_CONVERGED = 1e-9
+CONVERGED = 1e-9
 _ROUNDS = 100
 # Steps after which an updated Hessian is made anew.
 _UPDATES = 8
@@ -34,7 +34,7 @@ _FLAT = 1e-5
 # Negative curvature beyond this share of the largest is a saddle, which is left by so many units of the curvature.
 _SADDLE, _ESCAPE = 1e-3, 0.3
 # A column of T shorter than this share of its unit is tried at zero, and stays there if the criterion is no higher.
-_TINY, _ROUNDING = 0.1, 1e-9
+TINY, _ROUNDING = 0.1, 1e-9
 # Sweeps of Jacobi's rotations that a small matrix takes at most.
 _SWEEPS = 30
 
@@ -55,42 +55,6 @@ class LoopSearch(NamedTuple):
     slopes: Callable[..., None]
 
 
-def search_all(
-    sums: np.ndarray,
-    starts: np.ndarray,
-    common: np.ndarray,
-    at: np.ndarray,
-    design: np.ndarray,
-    room: np.ndarray,
-    theta: np.ndarray,
-    told: np.ndarray,
-    evaluate: Callable[..., float],
-    slopes: Callable[..., None],
-) -> None:
-    """Search for each response (B, sums) from the lowest of its own starts (B, own, k) and the common ones (m, k).
-
-    Into ``theta`` (B, k) and ``told`` (B, 3), as in :class:`LoopSearch`, go where it ended and what is told of it.
-    """
-    k = at[K]
-    work = np.empty((3 * k + 9, k))
-    x, trial = work[0], work[1]
-    for b in range(sums.shape[0]):
-        put_response(sums[b], at, room)
-        value = np.inf
-        copy_vector(common[0], x)
-        for i in range(common.shape[0] + starts.shape[1]):
-            for j in range(k):
-                trial[j] = common[i, j] if i < common.shape[0] else starts[b, i - common.shape[0], j]
-            f = evaluate(trial, at, design, room)
-            if f < value:
-                copy_vector(trial, x)
-                value = f
-        told[b, 2] = common.shape[0] + starts.shape[1]
-        told[b, 0] = value
-        descend(LoopSearch(at, design, room, work, told[b], evaluate, slopes))
-        copy_vector(x, theta[b])
-
-
 def descend(search: LoopSearch) -> None:
     """Go down from x until a step promises nothing."""
     work, told = search.work, search.told
@@ -104,7 +68,7 @@ def descend(search: LoopSearch) -> None:
         least = diagonalise(told[0], work)
         make_step(work, 0.0, told)
         lower = np.inf
-        if updates == 0 or (told[1] > _CONVERGED and least >= 0.0 and updates < _UPDATES):
+        if updates == 0 or (told[1] > CONVERGED and least >= 0.0 and updates < _UPDATES):
             lower, length, reach = try_step(search, reach)
         if lower < told[0]:
             reach = max(reach, 3.0 * length) if told[0] - lower > 0.5 * told[1] else length
@@ -119,7 +83,7 @@ def descend(search: LoopSearch) -> None:
         else:  # nothing is concluded from a Hessian that was updated
             differentiate(search)
             updates = 0
-    if told[1] <= _CONVERGED:
+    if told[1] <= CONVERGED:
         take_last_step(search)
     try_zeros(search)
 
@@ -130,7 +94,7 @@ def take_last_step(search: LoopSearch) -> None:
     for j in range(x.size):
         trial[j] = x[j] + step[j]
     lower = search.evaluate(trial, search.at, search.design, search.room)
-    if lower <= told[0] + _CONVERGED:
+    if lower <= told[0] + CONVERGED:
         copy_vector(trial, x)
         told[0] = min(lower, told[0])
 
@@ -140,11 +104,11 @@ def try_step(search: LoopSearch, reach: float) -> tuple[float, float, float]:
     work, told, lifted = search.work, search.told, 0.0
     x, trial, step = work[0], work[1], work[2]
     length = make_step(work, lifted, told)
-    while told[1] > _CONVERGED:
+    while told[1] > CONVERGED:
         while length > reach:
             lifted = 2.0 * lifted if lifted > 0.0 else 1e-3 * largest_of(work)
             length = make_step(work, lifted, told)
-        if not told[1] > _CONVERGED:
+        if not told[1] > CONVERGED:
             break
         for j in range(x.size):
             trial[j] = x[j] + step[j]
@@ -279,7 +243,7 @@ def try_zeros(search: LoopSearch) -> None:
             if at[at[COLUMN] + i] == column:
                 largest = max(largest, abs(x[i]) / design[at[UNIT] + i])
                 trial[i] = 0.0
-        if 0.0 < largest < _TINY:
+        if 0.0 < largest < TINY:
             f = search.evaluate(trial, at, design, search.room)
             told[2] += 1
             if f <= told[0] + _ROUNDING:

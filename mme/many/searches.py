@@ -13,7 +13,7 @@ import numpy as np
 from mme.engine.objective import Objective
 from mme.many.adjoint import slopes
 from mme.many.curvature import criterion_of
-from mme.many.descent import search_all
+from mme.many.elsewhere import search_all
 from mme.many.inference import estimate_all, slopes_all
 from mme.many.shared import SharedSums
 from mme.numeric.kernels import argument, kernel

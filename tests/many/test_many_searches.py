@@ -220,3 +220,22 @@ def test_slopes_are_those_of_the_criterion_of_the_objective(kind):
         step = np.eye(x.size)[i] * h
         by_values = (objective(x + step) - objective(x - step)) / (2.0 * h)
         assert found[i] * layout.unit[i] == pytest.approx(by_values * layout.unit[i], abs=1e-5)
+
+
+# Designs in which a search from the lowest start alone ends in a higher valley for the response named.
+VALLEYS = [(28, "~ f + (x | g)", 18), (82, "~ f + (x | g)", 7), (70, "~ f + (x | g) + (1 | h)", 0)]
+
+
+@pytest.mark.parametrize(("seed", "formula", "hard"), VALLEYS)
+def test_no_response_ends_above_its_own_search(seed, formula, hard):
+    rng = np.random.default_rng(seed)
+    g, h, n = rng.integers(3, 12), rng.integers(2, 8), int(rng.integers(20, 90))
+    data = {"g": rng.integers(0, g, n), "h": rng.integers(0, h, n), "x": rng.normal(size=n)}
+    data["f"] = rng.choice(list("abc"), n)
+    of_g, of_h = (rng.normal(size=(J, 30)) * rng.gamma(1, 1, 30) * rng.choice([0, 1, 1, 5], 30) for J in (g, h))
+    Y = rng.normal(size=(n, 30)) + of_g[data["g"]] + of_h[data["h"]] * data["x"][:, None]
+    chosen = [hard, *range(0, 30, 6)]
+    many = mme.lmer_many(formula, data, Y[:, chosen], ddf="none", method="ML")
+    for j, criterion in zip(chosen, many.fits["criterion"], strict=True):
+        alone = mme.lmer(f"y {formula}", data | {"y": Y[:, j]}, method="ML")
+        assert criterion <= alone.criterion + 1e-7
