@@ -88,7 +88,7 @@ class DenseElimination:
 
     def alone(self, schur: Complement, W: np.ndarray, T: list[np.ndarray]) -> SymmetricFactor:
         """L of M."""
-        return DenseFactor(cholesky_in_place(schur.square(W, T)[: self.m, : self.m]))
+        return DenseFactor(cholesky_in_place(schur.square(W, T)[: self.m, : self.m], clean=False))
 
     def bordered(
         self, schur: Complement, W: np.ndarray, T: list[np.ndarray], rhs: np.ndarray, border: np.ndarray
@@ -97,8 +97,8 @@ class DenseElimination:
         m, full = self.m, schur.square(W, T)
         full[m:, :m] = rhs.T
         full[m:, m:] = border
-        L = cholesky_in_place(full)
-        return Bordered(DenseFactor(L[:m, :m]), L[m:, :m].T, L[m:, m:])
+        L = cholesky_in_place(full, clean=False)  # only beside the border's own triangle stand others than zeros
+        return Bordered(DenseFactor(L[:m, :m]), L[m:, :m].T, np.tril(L[m:, m:]))
 
 
 @dataclass(frozen=True)

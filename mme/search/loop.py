@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from time import perf_counter
 from typing import Any
 
@@ -288,12 +289,13 @@ def _begin(
         return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread]), None
     require_identifiable(model)
     begun = start(objective, descending=descending and model.held is None)
-    first, radius = np.where(model.coordinates.free, begun.theta, 0.0), begun.radius
+    free, radius = model.coordinates.free, begun.radius
+    first, value = np.where(free, begun.theta, 0.0), begun.value if free.all() else None
     if first_theta is not None:
         near = model.coordinates.inner(first_theta)
         other = np.where(np.abs(near) > 0.1 * radius, near, first)
-        value, first = min(((objective(one), one) for one in (first, other)), key=lambda one: one[0])
-        begun = replace(begun, value=value if model.held is None else None)
+        value, first = min((value or objective(first), first), (objective(other), other), key=itemgetter(0))
     if model.held is not None:
-        first = np.where(np.isnan(model.held.values), first, model.held.at(model.sigma))
+        first, value = np.where(np.isnan(model.held.values), first, model.held.at(model.sigma)), None
+    begun = begun if begun.value == value else replace(begun, value=value)
     return np.concatenate([first, phi]), np.concatenate([radius, spread]), begun

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from operator import itemgetter
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Start:
     few_levels : bool
         Whether a term has few, so that the criterion can have several valleys.
     evaluations : int
-        Of the criterion, to choose among several.
+        Of the criterion, to choose among several; without that of the first point, where its value is kept.
     valleys : Valleys or None
         The criterion with its slopes, where descents have chosen theta.
     value : float or None
@@ -88,14 +89,17 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
     if valleys is not None:
         theta, evaluations = lowest_of_descents(objective, valleys, [theta, *others], size)
         return Start(theta, np.maximum(radius, _LARGEST_RADIUS * np.abs(theta)), size, False, few, evaluations, valleys)
-    unlike, evaluations = [other for other in others if _differ(theta, other, size)], 0
+    unlike, evaluations, value, lowest = [other for other in others if _differ(theta, other, size)], 0, None, None
     if unlike:
         along, evaluations = _along(objective, size)
-        theta, evaluations = min([theta, *unlike, along], key=objective), evaluations + 2 + len(unlike)
+        value, lowest = min([*((objective(at), at) for at in (theta, *unlike)), along], key=itemgetter(0))
+        theta, evaluations = lowest, evaluations + 1 + len(unlike)
         radius = np.maximum(radius, _LARGEST_RADIUS * np.abs(theta))
     if objective.model.k == 1 and objective.random[0].is_spherical:
         theta, evaluations = min((many * theta for many in _OCTAVES), key=objective), evaluations + len(_OCTAVES)
-    return Start(_best_relationship(objective, theta), radius, size, not unlike, few, evaluations)
+    best = _best_relationship(objective, theta)
+    value = value if best is lowest else None
+    return Start(best, radius, size, not unlike, few, evaluations - (value is not None), value=value)
 
 
 def _are_alike(objective: Objective, blocks: list[WeightedLevels]) -> bool:
@@ -177,12 +181,12 @@ def _differ(theta: np.ndarray, other: np.ndarray, size: np.ndarray) -> bool:
     return bool((np.maximum(one / two, two / one) > _UNLIKE).any())
 
 
-def _along(objective: Objective, size: np.ndarray) -> tuple[np.ndarray, int]:
-    """The lowest of multiples of ``size``, from one upwards while the criterion falls, and the evaluations."""
+def _along(objective: Objective, size: np.ndarray) -> tuple[tuple[float, np.ndarray], int]:
+    """The lowest of multiples of ``size``, from one upwards while the criterion falls, after its value; evaluations."""
     at, here, further, evaluations = size, objective(size), objective(STRIDE * size), 2
     while further < here:
         at, here, further, evaluations = STRIDE * at, further, objective(STRIDE**2 * at), evaluations + 1
-    return at, evaluations
+    return (here, at), evaluations
 
 
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:

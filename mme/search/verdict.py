@@ -18,6 +18,8 @@ from mme.search.searched import Searched, growing
 
 # A parameter with this share in a direction that the data leave open is named.
 _TAKES_PART = 0.3
+# A standard deviation of one response is so many times that of another at the most, where curvatures are compared.
+_ALIKE = 3.0
 # Parameters from which on a known Hessian saves evaluations.
 _SEVERAL = 3
 UNBOUNDED = "no finite maximum"
@@ -171,11 +173,19 @@ def curvature_of(optimum: Optimum | None, searched: Searched) -> Curvature | Non
     by_axes[:k, :k] = coordinates.jacobian(optimum.theta)
     at = np.concatenate([coordinates.inner(optimum.theta), optimum.phi])
     back = np.linalg.inv(searched.jacobian(at) @ by_axes)
-    hessian = back.T @ optimum.hessian @ back
+    ratios = _ratios(searched.x(at), searched.x(searched.first), searched.even)
+    hessian = back.T @ optimum.hessian @ back * (ratios[:, None] * ratios)
     if not np.linalg.eigvalsh(hessian).min(initial=1.0) > 0.0:
         return None
     steps = np.sqrt(second_difference(optimum.criterion) / np.diag(hessian))
     return judged(searched.x(at), optimum.criterion, np.zeros(at.size), hessian, np.minimum(steps, 1.0))
+
+
+def _ratios(there: np.ndarray, here: np.ndarray, even: np.ndarray) -> np.ndarray:
+    """Of standard deviations at two points, where they are alike: the Hessian by their logarithms hardly changes."""
+    alike = even & (here != 0.0)
+    ratios = np.divide(there, here, out=np.ones(here.size), where=alike)
+    return np.where((ratios > 1.0 / _ALIKE) & (ratios < _ALIKE), ratios, 1.0)
 
 
 def search_names(model: Model) -> tuple[str, ...]:
