@@ -10,26 +10,22 @@ from typing import Any
 import numpy as np
 
 from mme.api.face import Fit
-from mme.api.fitting import lmer
-from mme.errors import FormulaError, MMEError, MMEWarning
-from mme.fitted.record import Fitted
-from mme.fitted.refit import refitted
+from mme.api.generalised import GeneralisedFit
+from mme.api.planned_family import FamilyPlan, family_design
+from mme.api.planned_linear import LinearPlan, linear_template
+from mme.errors import MMEError, MMEWarning
+from mme.family.base import Family
+from mme.family.words import family_of
 from mme.inference.fixed.methods import ddf_method
-from mme.inference.fixed.reference import two_sided
 from mme.inference.intervals.refits import reporter
-from mme.inference.power import extended, interval
-from mme.inference.responses.fitter import ManyFitter, contrast_rows
-from mme.numeric.noise import noise
+from mme.inference.power import SimulatedTests, extended, interval
 from mme.numeric.processors import processors
 from mme.plot.power_curve import PowerCurve
-from mme.results.assumed import Assumed, assumed, read_beta
-from mme.tables.arguments import check_level, count, entropy
-from mme.tables.arrays import shown
+from mme.results.assumed import assumed
+from mme.results.simulate import GeneralisedSimulator
+from mme.tables.arguments import check_level, count, entropy, random_numbers
 from mme.tables.calls import explained
 from mme.tables.frame import Frame
-
-# Arguments of a fit that may have a value for each record.
-_BY_RECORD = ("weights", "offset", "subset")
 
 
 @explained
@@ -39,24 +35,34 @@ def simulate_model(
     *,
     beta: Any,
     varcorr: Mapping[str, Any] | None = None,
-    sigma: float = 1.0,
+    sigma: float | None = None,
+    family: str | Family | None = None,
+    parameters: Any = None,
+    weights: Any = None,
     nsim: int = 1,
     seed: int | np.random.Generator | None = None,
 ) -> Any:
-    r"""Draw responses y = X beta + Z b + e of a model whose parameters are assumed.
+    r"""Draw responses of a model whose parameters are assumed: y = X beta + Z b + e, or of a family at X beta + Z b.
 
     Parameters
     ----------
     formula : str
-        As of :func:`mme.lmer`; a left side names a response that need not be there.
+        As of :func:`mme.lmer` or :func:`mme.glmer`; a left side names a response that need not be there.
     data : data frame or mapping
         The design: covariates and grouping factors.
     beta : mapping by name, or sequence
         Fixed effects.
     varcorr : mapping by term
         Of each random term the standard deviations of its columns, or their covariance matrix.
-    sigma : float
-        Residual standard deviation.
+    sigma : float, optional
+        Residual standard deviation of a linear model; 1 by default.
+    family : str or Family, optional
+        That of a generalised model, as of :func:`mme.glmer`; beta and varcorr are on the scale of its link.
+    parameters : mapping by name, or sequence, optional
+        The family's own, on the scale of :attr:`mme.GeneralisedFit.dispersion`: ``{"dispersion": 0.5}``,
+        ``{"size": 2}``; thresholds of an ordinal family in their order, whose draws are codes from 0.
+    weights : column name or array, optional
+        Prior weights; of a binomial family numbers of trials, of which draws are the share of successes.
     nsim : int
         Responses.
     seed : int or Generator, optional
@@ -81,21 +87,34 @@ def simulate_model(
     >>> fit = mme.lmer("y ~ x + (x | subject)", {**design, "y": y[0]})
     >>> round(fit.sigma, 1), round(float(fit.beta["x"]), 1)
     (2.0, 0.5)
+    >>> seen = mme.simulate_model("~ x + (1 | subject)", design, family="poisson", beta=[0.5, 0.2],
+    ...                           varcorr={"subject": 0.6}, seed=1)
+    >>> fit = mme.glmer("y ~ x + (1 | subject)", {**design, "y": seen[0]}, "poisson")
+    >>> fit.varcorr["subject"].sd.round(1)
+    array([0.6])
     """
-    template = _template(formula, data)
-    drawn = assumed(template.model, template.fixed_names, beta, varcorr, sigma).draws(count(nsim, "nsim"), seed)
-    return template.rows.aligned(drawn, "simulated")
+    nsim = count(nsim, "nsim")
+    of_family = _family(family, sigma, parameters)
+    if of_family is not None:
+        problem, at, rows = family_design(formula, data, of_family, weights, beta, varcorr, parameters)
+        return rows.aligned(GeneralisedSimulator(problem, at)(random_numbers(seed), nsim), "simulated")
+    template = linear_template(formula, data, weights=weights)
+    truth = assumed(template.model, template.fixed_names, beta, varcorr, 1.0 if sigma is None else sigma)
+    return template.rows.aligned(truth.draws(nsim, seed), "simulated")
 
 
 @explained
 def power(
-    model: Fit | str,
+    model: Fit | GeneralisedFit | str,
     data: Any = None,
     *,
-    test: str | Mapping[str, float] | Callable[[Fit], float],
+    test: str | Mapping[str, float] | Callable[[Any], float],
     beta: Any = None,
     varcorr: Mapping[str, Any] | None = None,
     sigma: float | None = None,
+    family: str | Family | None = None,
+    parameters: Any = None,
+    weights: Any = None,
     extend: Mapping[str, int | Sequence[int]] | None = None,
     nsim: int = 1000,
     alpha: float = 0.05,
@@ -111,14 +130,14 @@ def power(
     model : Fit or str
         A fit, whose parameters are assumed where no others are given, or a formula.
     data : data frame or mapping, optional
-        The design. Of a fit it is needed for ``extend``.
+        The design. Of a fit it is needed for ``extend``; of a generalised fit it has its response too.
     test : str, mapping or callable
-        A fixed effect, or weights of a contrast of fixed effects, tested by t; or a function of a fit that gives a
-        p-value.
+        A fixed effect, or weights of a contrast of fixed effects, tested by t (of generalised models by z); or a
+        function of a fit that gives a p-value.
     beta : mapping or sequence
         Fixed effects: of a formula all of them, of a fit those that are to be changed, by name.
-    varcorr, sigma
-        As of :func:`simulate_model`; of a fit its own.
+    varcorr, sigma, family, parameters, weights
+        As of :func:`simulate_model`; of a fit its own, of which no other family or weights can be assumed.
     extend : mapping, optional
         Sizes of grouping factors, ``{"subject": [20, 40, 60]}``: a further level has the rows of one that is there, and
         levels of its own of the factors nested in it. Several factors make a grid.
@@ -165,17 +184,16 @@ def power(
     method, threads = ddf_method(ddf), processors() if workers is None else count(workers, "workers")
     grid = {name: np.atleast_1d(np.asarray(sizes)).tolist() for name, sizes in (extend or {}).items()}
     formula, table = _design(model, data, bool(grid))
+    plan = _plan(model, formula, method, {"beta": beta, "varcorr": varcorr}, sigma, family, parameters, weights)
     designs = [dict(zip(grid, sizes, strict=True)) for sizes in product(*grid.values())]
-    factors = _factors(_template(formula, table, model)) if table is not None and grid else ()
+    factors = _factors(plan.groups(table)) if table is not None and grid else ()
     report, rows = reporter(progress, len(designs)), list[dict[str, float]]()
     try:
         for i, sizes in enumerate(designs):
             at = {name: count(size, f"extend '{name}'") for name, size in sizes.items()}
-            of = model.internals if isinstance(model, Fit) and table is None else None
-            template = of or _template(formula, extended(table, at, factors) if at else table, model)
-            truth = _truth(model, template, beta, varcorr, sigma)
-            Y = truth.draws(nsim, np.random.default_rng([origin, i])).T
-            rows.append({**at, **_share(template.model.n, *_tested(template, Y, test, method, threads), alpha)})
+            rows_of = extended(table, at, factors) if at else table
+            tested = plan.tested(rows_of, nsim, np.random.default_rng([origin, i]), test, threads)
+            rows.append({**at, **_share(tested, alpha)})
             report(i + 1)
     except KeyboardInterrupt:
         if not rows:
@@ -184,106 +202,61 @@ def power(
     return PowerCurve(pd.DataFrame(rows), _named(test), alpha, origin)
 
 
-def _factors(template: Fitted) -> tuple[str, ...]:
+def _factors(groups: tuple[str, ...]) -> tuple[str, ...]:
     """The columns that levels of the random effects are made of."""
-    return tuple(dict.fromkeys(name for term in template.model.terms for name in term.group.split(":")))
+    return tuple(dict.fromkeys(name for group in groups for name in group.split(":")))
 
 
-def _share(records: int, p: np.ndarray, singular: np.ndarray, alpha: float) -> dict[str, float]:
-    """How many of the p-values (nsim,) are below alpha, with an interval; NaN is a fit that failed."""
+def _share(tested: SimulatedTests, alpha: float) -> dict[str, float]:
+    """How many of the p-values are below alpha, with an interval; NaN is a fit that failed."""
+    p = tested.p
     there = np.isfinite(p)
     hits, n = int((p[there] < alpha).sum()), int(there.sum())
     lower, upper = interval(hits, n) if n else (np.nan, np.nan)
     share = hits / n if n else np.nan
-    found = {"n": records, "nsim": p.size, "power": share, "lower": lower, "upper": upper}
-    return found | {"singular": float(singular.mean()), "failed": p.size - n}
+    found = {"n": tested.records, "nsim": p.size, "power": share, "lower": lower, "upper": upper}
+    return found | {"singular": float(tested.singular.mean()), "failed": p.size - n}
 
 
-def _template(formula: Any, data: Any, model: Any = None) -> Fitted:
-    """The model of a formula on a design, with a response of noise; fitted as ``model`` is, where that is a fit."""
-    if not isinstance(formula, str) or "~" not in formula:
-        raise FormulaError(f"a formula is needed, 'y ~ x + (1 | g)' or '~ x + (1 | g)'; got {shown(formula)}")
-    table, right = Frame(data), formula.partition("~")[2]
-    name = "response"
-    while name in table:
-        name += "_"
-    columns = {one: table.raw(one) for one in table.names}
-    formula, columns = f"{name} ~ {right}", columns | {name: noise(table.n)}
-    if not isinstance(model, Fit):
-        return lmer(formula, columns).internals
-    if model.made_by is None:
-        of = model.internals.model
-        plain = of.weights is None and of.offset is None and of.residual is None
-        if plain and all(term.relationship is None for term in of.terms):
-            return lmer(formula, columns, method=of.method).internals
-        raise MMEError("a fit from a file does not know how it was made, which power of other rows takes: fit it again")
-    given = {key: value for key, value in model.made_by.arguments.items() if key in _BY_RECORD}
-    for key, value in given.items():
-        if np.ndim(value) and len(value) != table.n:
-            raise MMEError(
-                f"{key}= of the fit has {len(value)} values, the design {table.n} rows: name a column instead"
-            )
-    made: Fit = model.made_by.again(formula, data=columns)
-    return made.internals
+def _plan(
+    model: Any, formula: str, ddf: str, assumes: dict[str, Any], sigma: Any, family: Any, parameters: Any, weights: Any
+) -> LinearPlan | FamilyPlan:
+    """The model on any design, and what is assumed of it."""
+    if not isinstance(model, str) and (family is not None or weights is not None):
+        raise MMEError("family= and weights= are those of the fit: leave them out, or give its formula instead")
+    own = model.internals.family if isinstance(model, GeneralisedFit) else family
+    of_family = _family(own, sigma, parameters)
+    if of_family is None:
+        return LinearPlan(model, formula, sigma=sigma, weights=weights, ddf=ddf, **assumes)
+    return FamilyPlan(model, formula, of_family, parameters=parameters, weights=weights, **assumes)
+
+
+def _family(family: Any, sigma: Any, parameters: Any) -> Family | None:
+    """The family that is given; None: a linear model."""
+    if family is None:
+        if parameters is not None:
+            raise MMEError("parameters= are those of a family=; a linear model has sigma=")
+        return None
+    if sigma is not None:
+        raise MMEError("sigma= is of linear models; what a family has beside its mean is parameters=")
+    return family_of(family)
 
 
 def _design(model: Any, data: Any, extends: bool) -> tuple[str, Any]:
     """The formula, and the table that it is of; None for the rows of a fit as they are."""
     import pandas as pd
 
-    if isinstance(model, Fit):
+    if isinstance(model, Fit | GeneralisedFit):
         if data is None and not extends:
             return "", None
         if data is None or model.formula is None:
             raise MMEError("extend needs the formula of the fit and its data: mme.power(fit, data, ...)")
         return model.formula, pd.DataFrame({name: Frame(data).raw(name) for name in Frame(data).names})
     if not isinstance(model, str):
-        raise MMEError(f"power is of a formula, or of a fit of mme.lmer; got {type(model).__name__}")
+        raise MMEError(f"power is of a formula, or of a fit of mme.lmer or mme.glmer; got {type(model).__name__}")
     if data is None:
         raise MMEError("a formula needs the design: mme.power(formula, data, ...)")
     return model, pd.DataFrame({name: Frame(data).raw(name) for name in Frame(data).names})
-
-
-def _truth(model: Any, template: Fitted, beta: Any, varcorr: Any, sigma: float | None) -> Assumed:
-    """The assumed parameters on a design."""
-    names = template.fixed_names
-    if not isinstance(model, Fit):
-        return assumed(template.model, names, beta, varcorr, 1.0 if sigma is None else sigma)
-    own = dict(zip(model.fixed_names, np.asarray(model.beta, dtype=float).tolist(), strict=True))
-    if isinstance(beta, Mapping):
-        unknown = set(beta) - set(own)
-        if unknown:
-            raise MMEError(f"beta has {shown(sorted(unknown)[0])}, which is none of {', '.join(map(repr, own))}")
-        own |= beta
-    elif beta is not None:
-        own = dict(zip(names, read_beta(beta, names).tolist(), strict=True))
-    if varcorr is not None:
-        return assumed(template.model, names, own, varcorr, model.sigma if sigma is None else sigma)
-    sd = model.sigma if sigma is None else sigma
-    return Assumed(template.model, read_beta(own, names), model.internals.theta, sd, template.basis.kept)
-
-
-def _tested(template: Fitted, Y: np.ndarray, test: Any, method: str, threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """p-values (nsim,), NaN where a fit failed, and which fits are singular."""
-    if callable(test):
-        found = [_by_function(template, y, test) for y in Y]
-        return np.array([p for p, _ in found]), np.array([singular for _, singular in found])
-    weights = {test: 1.0} if isinstance(test, str) else test
-    row = contrast_rows({"test": weights}, template)[-1:]
-    whole = np.full((len(Y), template.rows.kept.size), np.nan)
-    whole[:, template.rows.kept] = Y
-    fitter = ManyFitter(lambda there: template, template, row, method, threads)
-    found_all, _ = fitter(whole, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return two_sided(found_all.estimate[:, 0] / found_all.se[:, 0], found_all.df[:, 0]), found_all.singular
-
-
-def _by_function(template: Fitted, y: np.ndarray, test: Callable[[Fit], float]) -> tuple[float, bool]:
-    try:
-        fit = Fit(refitted(template, y, True))
-        return float(test(fit)), bool(fit.optimum.boundary)
-    except (MMEError, ArithmeticError, np.linalg.LinAlgError):
-        return float("nan"), False
 
 
 def _named(test: Any) -> str:

@@ -183,6 +183,11 @@ class Family(ABC):
         """The natural parameters (r,) at tau: exp(tau), unless the family says otherwise."""
         return np.exp(tau)
 
+    def tau_of(self, natural: np.ndarray) -> np.ndarray:
+        """Tau (r,) at natural parameters, NaN where they are none of the family's."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.log(natural)
+
     def natural_slope(self, tau: np.ndarray) -> np.ndarray:
         """d natural / d tau (r, r)."""
         return np.diag(np.exp(tau))

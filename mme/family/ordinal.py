@@ -86,6 +86,11 @@ class Ordinal(Family):
         """The thresholds."""
         return np.cumsum(np.concatenate([tau[:1], np.exp(tau[1:])]))
 
+    def tau_of(self, natural: np.ndarray) -> np.ndarray:
+        """The first threshold, logarithms of the increments."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.concatenate([natural[:1], np.log(np.diff(natural))])
+
     def natural_slope(self, tau: np.ndarray) -> np.ndarray:
         """Lower-triangular: ones, and the increments."""
         return np.tril(np.broadcast_to(np.concatenate([[1.0], np.exp(tau[1:])]), (tau.size, tau.size)))

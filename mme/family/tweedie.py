@@ -81,6 +81,11 @@ class Tweedie(Family):
         """phi = exp(tau_1), p = 1 + 1/(1 + exp(-tau_2))."""
         return np.array([np.exp(tau[0]), power(tau)])
 
+    def tau_of(self, natural: np.ndarray) -> np.ndarray:
+        """log(phi), and the logit of p - 1."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.array([np.log(natural[0]), np.log(natural[1] - 1.0) - np.log(2.0 - natural[1])])
+
     def natural_slope(self, tau: np.ndarray) -> np.ndarray:
         """Diagonal."""
         return np.diag([np.exp(tau[0]), (power(tau) - 1.0) * (2.0 - power(tau))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.stats import beta as beta_distribution
@@ -13,6 +13,14 @@ from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class SimulatedTests(NamedTuple):
+    """Fits to drawn responses of so many ``records``: p-values (nsim,), NaN where one failed; which are singular."""
+
+    records: int
+    p: np.ndarray
+    singular: np.ndarray
 
 
 def interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:

@@ -122,7 +122,19 @@ def refit_all_generalised(
     MMEError
         Y has another number of rows, or a value that the family cannot have.
     """
-    names, responses = _responses(fit, Y)
+    return refits_of(fit, *_responses(fit, Y), face, threads, start_here=start_here)
+
+
+def refits_of(
+    fit: GeneralisedFitted,
+    names: tuple[Any, ...],
+    responses: list[Observed],
+    face: Callable[[GeneralisedFitted], Any],
+    threads: int,
+    *,
+    start_here: bool,
+) -> GeneralisedRefits:
+    """Fit the model of a fit to what was observed, several times."""
     batch, B, problem = GeneralisedBatch.of(fit, start_here), len(responses), fit.problem
     points, criterion, alone = batch.search(responses, threads)
     theta, beta = np.empty((B, fit.model.k)), np.full((B, fit.model.X.shape[1]), np.nan)

@@ -51,7 +51,7 @@ def assumed(model: Model, names: tuple[str, ...], beta: Any, varcorr: Any, sigma
     if sd.ndim or not (np.isfinite(sd) and sd > 0.0):
         raise MMEError(f"sigma must be a positive number, got {shown(sigma)}")
     kept = np.array([model.x_names.index(name) for name in names], dtype=np.int64)
-    return Assumed(model, read_beta(beta, names), _theta(model, varcorr, float(sd)), float(sd), kept)
+    return Assumed(model, read_beta(beta, names), read_theta(model, varcorr, float(sd)), float(sd), kept)
 
 
 def read_beta(given: Any, names: tuple[str, ...]) -> np.ndarray:
@@ -68,7 +68,8 @@ def read_beta(given: Any, names: tuple[str, ...]) -> np.ndarray:
     return values
 
 
-def _theta(model: Model, varcorr: Any, sigma: float) -> np.ndarray:
+def read_theta(model: Model, varcorr: Any, sigma: float) -> np.ndarray:
+    """Theta (k,) of covariances by term, in units of sigma."""
     given = {} if varcorr is None else varcorr
     names = [term.name for term in model.terms]
     if not isinstance(given, Mapping) or set(given) != set(names):
