@@ -119,6 +119,13 @@ class Bound(Differentiable):
         """Coordinates at which the criterion may have another valley than that of x; each is worth an evaluation."""
         return []
 
+    def singular(self, residual: np.ndarray) -> np.ndarray | None:
+        """Coordinates near an end at which sums of these residuals (n,), all zero, have no variance; None: none known.
+
+        From there the criterion falls without bound, whatever the other parameters are.
+        """
+        return None
+
     @property
     def has_one_valley_alone(self) -> bool:
         """Whether the other places are worth an evaluation beside random effects only."""

@@ -21,6 +21,8 @@ _START = 0.3
 _MANY = 50
 # A correlation matrix of moments is drawn to the identity until its eigenvalues are at least this.
 _SMALLEST_EIGENVALUE = 0.1
+# The variance left of a sum near the end where it has none, of 1; a correlation matrix comes there in so many turns.
+_SINGULAR, _TURNS = 1e-12, 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +143,31 @@ class BoundUnstructured(OverOccasions):
         C = np.full((self.T, self.T), _START) + (1.0 - _START) * np.eye(self.T)
         return self._from_matrix(C, np.ones(self.T))
 
+    def singular(self, residual: np.ndarray) -> np.ndarray | None:
+        """Near covariances under which a'e does not vary, a'e = 0 in all groups that have all occasions.
+
+        There is such an a where they are fewer than the occasions.
+        """
+        whole = self._by_group(residual)[observed(self.codes, self.occasions, self.T).all(axis=1)]
+        if not 0 < len(whole) < self.T:
+            return None
+        L = self.root(self._moments(residual))
+        sd = np.ones(self.T) if self.equal_variances else np.linalg.norm(L, axis=1)
+        C = (L @ L.T) / np.outer(sd, sd)
+        a = np.linalg.svd(whole / sd)[2][-1]
+        P = np.eye(self.T) - np.outer(a, a)
+        for _ in range(_TURNS if self.equal_variances else 1):
+            C = P @ C @ P + _SINGULAR * np.outer(a, a)
+            length = np.sqrt(np.diag(C))
+            C = C / np.outer(length, length)
+        left = float(a @ C @ a)
+        if self.equal_variances and not left < 2.0 * _SINGULAR:  # an entry of a is larger than all others together
+            return None
+        try:
+            return self._from_matrix(C, sd if self.equal_variances else sd * length)
+        except MMEError:
+            return None
+
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Correlations by columns, then ratios of standard deviations."""
         L = self._correlation_root(x)
@@ -213,11 +240,13 @@ class BoundUnstructured(OverOccasions):
         x = np.arctanh(L[rows, cols] / left[rows, cols])
         return x if self.equal_variances else np.append(x, np.log(sd[1:] / sd[0]))
 
+    def _by_group(self, residual: np.ndarray) -> np.ndarray:
+        """Residuals (J, T), zero where a group has no record."""
+        return np.asarray(self._table(residual[None, :])[0])
+
     def _moments(self, residual: np.ndarray) -> np.ndarray:
         """Coordinates of the covariances of the residuals over the groups that have both occasions."""
-        table = np.zeros((int(self.codes.max()) + 1, self.T))
-        seen = observed(self.codes, self.occasions, self.T).astype(float)
-        table[self.codes, self.occasions] = residual
+        table, seen = self._by_group(residual), observed(self.codes, self.occasions, self.T).astype(float)
         S = (table.T @ table) / np.maximum(seen.T @ seen, 1.0)
         floor = 1e-3 * np.sqrt(np.diag(S).max())
         sd = np.maximum(np.sqrt(np.diag(S)), floor) if floor > 0.0 else np.ones(self.T)

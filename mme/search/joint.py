@@ -81,9 +81,14 @@ class Sought:
         return values
 
 
+def of_least_squares_alone(model: Model) -> np.ndarray:
+    """Residuals (n,) of X by weighted least squares."""
+    return orthonormalise(model.X, model.y_less_offset, Whitening(model.root_weights)).r
+
+
 def first_phi(model: Model) -> np.ndarray:
     """The first phi: what the residuals of least squares show, with the entries that are given as they are."""
     if model.residual is None:
         return np.zeros(0)
-    first = model.residual.start(orthonormalise(model.X, model.y_less_offset, Whitening(model.root_weights)).r)
+    first = model.residual.start(of_least_squares_alone(model))
     return first if model.phi is None else np.where(np.isnan(model.phi), first, model.phi)

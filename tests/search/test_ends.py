@@ -140,3 +140,26 @@ def test_the_summary_says_what_is_at_its_end() -> None:
     unbounded = " ".join(mme.lmer("y ~ x", data, residual=mme.Heterogeneous("s")).summary().split())
     assert "no finite maximum" in unbounded
     assert "A valid result" not in unbounded
+
+
+@pytest.mark.parametrize("equal_variances", [False, True])
+@pytest.mark.parametrize(("J", "T"), [(4, 7), (5, 8), (9, 10)])
+def test_fewer_groups_than_occasions_have_no_maximum_and_that_is_known_soon(J, T, equal_variances):
+    """Some a'e is zero in all J < T groups; var(a'e) may be as small as one likes (it took 2,000 to 12,000)."""
+    rng = np.random.default_rng([J, T])
+    g, t = np.divmod(np.arange(J * T), T)
+    data = {"g": g, "t": t, "x": rng.normal(size=J * T), "y": rng.normal(size=(J, T)).cumsum(axis=1).ravel()}
+    with pytest.warns(mme.MMEWarning, match="no maximum"):
+        fit = mme.lmer("y ~ x", data, residual=mme.Unstructured("t", "g", equal_variances=equal_variances))
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.evaluations < 100
+
+
+def test_groups_with_some_occasions_alone_change_nothing_of_it():
+    rng = np.random.default_rng(3)
+    g, t = np.divmod(np.arange(12 * 5), 5)
+    data = pd.DataFrame({"g": g, "t": t, "y": rng.normal(size=60)})
+    data = data[(data["g"] < 4) | (data["t"] != data["g"] % 5)]  # four groups have all five
+    fit = mme.lmer("y ~ 1", data, residual=mme.Unstructured("t", "g"))
+    assert fit.optimum.verdict == "no finite maximum"
+    assert fit.optimum.evaluations < 100
