@@ -174,7 +174,7 @@ def remainder_pattern(
 def _by_row(rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The order of entries row by row, their columns in it, and where each row begins."""
     if shape[0] * shape[1] <= limits().dense_factor_entries:
-        order = np.argsort(rows * shape[1] + cols, kind="stable")
+        order = np.argsort(rows, kind="stable")
         return order, cols[order], np.searchsorted(rows[order], np.arange(shape[0] + 1)).astype(rows.dtype)
     numbers = sp.csr_array(sp.coo_array((np.arange(rows.size, dtype=rows.dtype), (rows, cols)), shape=shape))
     return numbers.data, numbers.indices, numbers.indptr

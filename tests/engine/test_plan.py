@@ -9,7 +9,7 @@ import pytest
 import mme
 from mme.engine.assembly import names_of
 from mme.engine.iteration import IterativeWork
-from mme.engine.meetings import filled_share, spread
+from mme.engine.meetings import filled_share, product_count, spread
 from mme.engine.objective import Objective
 from mme.engine.plan import Plan, after_analysis, plan, require_dense_memory
 from mme.model.problem import build_model
@@ -42,6 +42,17 @@ def chosen(*factors):
         names_of(model, blocks),
         [blocks[largest].cells(block) for b, block in enumerate(blocks) if b != largest],
     )
+
+
+def test_products_are_the_pairs_of_columns_that_each_level_meets():
+    a, b, _ = ratings(200, 30, 12)
+    c = np.random.default_rng(2).integers(0, 5, 200)
+    met = [cells(a, other, 30, other.max() + 1) for other in (b, c)]
+    pairs = 0
+    for level in range(30):
+        columns = 2 * len(set(b[a == level])) + len(set(c[a == level]))  # b has two coefficients
+        pairs += columns * (columns + 1) // 2  # with itself, and one of two orders
+    assert product_count(met, [2, 1], 30, 3) == 3 * pairs
 
 
 def test_the_share_of_pairs_that_meet_is_told_from_some_columns():

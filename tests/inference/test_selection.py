@@ -255,6 +255,14 @@ def test_ranova_of_one_random_term_of_a_generalised_model_is_against_the_model_w
     assert -2.0 * row["loglik"] == pytest.approx(held.criterion, abs=1e-8)
 
 
+def test_a_dispersion_counts_in_the_model_without_random_effects():
+    rng = np.random.default_rng(3)
+    data = {"x": rng.normal(size=60), "g": np.repeat(np.arange(12), 5)}
+    data["y"] = rng.gamma(3.0, np.exp(0.3 * data["x"] + 0.4 * rng.normal(size=12)[data["g"]]))
+    table = mme.glmer("y ~ x + (1 | g)", data, mme.Gamma(link="log")).ranova()
+    assert table["npar"].tolist() == [4, 3]  # two effects, the dispersion, and the variance of g
+
+
 def test_step_leaves_a_generalised_model_its_last_random_term():
     data = {"y": [1, 0, 2, 1, 0, 1, 1, 2, 0, 1, 2, 0], "g": [1, 2, 3, 4] * 3, "x": [0.0, 1.0, 2.0] * 4}
     left = mme.glmer("y ~ x + (1 | g)", data, "poisson")
