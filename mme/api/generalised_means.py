@@ -138,8 +138,9 @@ class GeneralisedMeans(GeneralisedFace):
         wanted = wanted_contrast(yes_or_no(pairs, "pairs"), contrast, crossed)
         means = marginal_means(record, factors, by, at, weights)
         if response and wanted is None and not record.family.has_intercept:
-            plain = se == "hessian" and robust is None and not yes_or_no(letters, "letters")
-            return framed(category_means_table(record, means, averages_over_b(random), level, plain=plain))
+            plain, average = se == "hessian" and not yes_or_no(letters, "letters"), averages_over_b(random)
+            to = normal_reference_of(self, se, robust, cluster)
+            return framed(category_means_table(record, means, to, average, level, plain=plain))
         eta = predictors(record, means, normal_reference_of(self, se, robust, cluster), random, with_theta=se != "rx")
         if wanted is not None:
             comparisons = comparisons_of(means, wanted, reference, crossed=crossed)

@@ -88,21 +88,13 @@ class Laplace:
 
     def gradient(self) -> np.ndarray:
         """dF / d(theta, gamma, tau)."""
-        assert self.mode.factor is not None
-        density, columns, prior = self.mode.density, self.problem.columns, self.mode.prior
-        h = self.factor.leverages()
-        hW = h * (density.expected_slope if self.expected else density.observed_slope) + self.pull
-        s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
-        return gradient_of(self, h, s, columns.eta(prior.b(s)))
+        h, _, s, Ms = self._adjoint()
+        return gradient_of(self, h, s, Ms)
 
     def parts(self) -> Parts:
         """The gradient record by record and level by level, of independent levels."""
-        assert self.mode.factor is not None
-        density, columns, prior = self.mode.density, self.problem.columns, self.mode.prior
-        h = self.factor.leverages()
-        hW = h * (density.expected_slope if self.expected else density.observed_slope)
-        s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
-        Ms = columns.eta(prior.b(s))
+        columns, density = self.problem.columns, self.mode.density
+        h, hW, s, Ms = self._adjoint()
         c, by_tau = _of_records(self, h, hW, Ms)
         of_levels = zip(
             columns.transposed(c),
@@ -114,6 +106,15 @@ class Laplace:
         )
         by_T = [outer(Zc, u) + outer(Zl, s_t) + 2.0 * gain for Zc, u, Zl, s_t, gain in of_levels]
         return Parts(c, by_T, by_tau)
+
+    def _adjoint(self) -> tuple[np.ndarray, np.ndarray, Effects, np.ndarray]:
+        """h, what eta moves of log|H| and beside F, the adjoint solve s of that, and M s."""
+        assert self.mode.factor is not None
+        density, columns, prior = self.mode.density, self.problem.columns, self.mode.prior
+        h = self.factor.leverages()
+        hW = h * (density.expected_slope if self.expected else density.observed_slope) + self.pull
+        s = self.mode.factor.solve(prior.transposed(columns.transposed(hW)))
+        return h, hW, s, columns.eta(prior.b(s))
 
 
 def outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:

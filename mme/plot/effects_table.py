@@ -144,7 +144,8 @@ def _table(
     if isinstance(fit, Fitted):
         return means_table(fit, means, reference(fit, ddf), level, back)
     assert isinstance(fit, GeneralisedFitted)
+    to = normal_reference(fit, "hessian")
     if on_response and not fit.family.has_intercept:
-        return category_means_table(fit, means, False, level, plain=True)
-    eta = predictors(fit, means, normal_reference(fit, "hessian"), False, with_theta=True)
+        return category_means_table(fit, means, to, False, level, plain=True)
+    eta = predictors(fit, means, to, False, with_theta=True)
     return generalised_means_table(fit, means, eta, on_response, level)

@@ -10,6 +10,8 @@ import pytest
 import scipy.optimize
 
 import mme
+from mme.generalised.scores import gradients_by_cluster
+from mme.generalised.wall import Walled
 
 G = np.repeat(np.arange(8), 4)
 Y = np.array([5, 2, 3, 3, 2, 1, 0, 0, 2, 4, 2, 0, 0, 0, 1, 1, 4, 0, 1, 1, 0, 2, 3, 0, 0, 0, 0, 0, 2, 3, 1, 0])
@@ -139,3 +141,16 @@ def test_where_there_is_none_that_is_said(steep: dict[str, np.ndarray]) -> None:
     with pytest.warns(mme.MMEWarning, match="curvature at a mode vanishes.*laplace='expected'"):
         fit = mme.glmer("y ~ x + (x | g)", steep, mme.InverseGaussian(link="identity"))
     assert fit.optimum.verdict == "no finite maximum"
+
+
+def test_the_scores_of_clusters_are_the_gradient_with_the_pull_of_a_record_at_its_bound(
+    fit: mme.GeneralisedFit,
+) -> None:
+    searched = fit.internals.searched
+    walled = searched.criterion.at(searched.at.at)
+    assert isinstance(walled, Walled)
+    assert np.count_nonzero(walled.pull) == 1
+    rows = gradients_by_cluster(walled, G)
+    np.testing.assert_allclose(rows.sum(axis=0), walled.gradient(), atol=1e-9)
+    np.testing.assert_allclose(rows.sum(axis=0), 0.0, atol=1e-3)
+    assert np.abs(searched.at.gradient()).max() > 1.0  # F alone still falls beyond the bound

@@ -8,6 +8,7 @@ import pytest
 
 import mme
 from mme.errors import MMEError
+from mme.generalised.scores import gradients_by_cluster
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +49,16 @@ def test_the_first_category_has_the_delta_method_of_one_threshold(fit: mme.Gener
         sd = abs(fit.model.canonical(fit.model.coordinates.outer(point.theta))[0]) if average else 0.0
         return float((1.0 / (1.0 + np.exp(eta + sd * nodes - end))) @ weights / weights.sum())
 
+    scores = gradients_by_cluster(searched.at, data["g"].to_numpy())
+    sandwich = 0.25 * cov @ scores.T @ scores @ cov
     for random in (False, "average"):
         average = bool(random)
         J = [(first(at.x + 1e-5 * e, average) - first(at.x - 1e-5 * e, average)) / 2e-5 for e in np.eye(at.x.size)]
         row = fit.means("dose", scale="response", random=random).loc[("top", "a")]
         assert row["mean"] == pytest.approx(first(at.x, average), rel=1e-9)
         assert row["se"] == pytest.approx(float(np.sqrt(J @ cov @ np.array(J))), rel=1e-5)
+        row = fit.means("dose", scale="response", random=random, robust="CR0").loc[("top", "a")]
+        assert row["se"] == pytest.approx(float(np.sqrt(J @ sandwich @ np.array(J))), rel=1e-5)
 
 
 def test_predictions_have_a_column_for_each_category(fit: mme.GeneralisedFit, data: pd.DataFrame) -> None:

@@ -1,7 +1,8 @@
 r"""Marginal means of ordered categories: the probability of each, at the eta of a mean.
 
 P_j = F(tau_j - eta) - F(tau_{j-1} - eta) moves with beta and with the thresholds, and with theta where it is integrated
-over b; standard errors are by the delta method from the covariance of all of them, and limits are those of the logit.
+over b; standard errors are by the delta method from the covariance of all of them, a sandwich where that is wanted, and
+limits are those of the logit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from mme.errors import MMEError
 from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.marginal import MeanOfEta, marginal_means
 from mme.inference.fixed.generalised_means import prior_variance_of, random_rows
+from mme.inference.fixed.generalised_robust import Sandwich
 from mme.inference.fixed.means import Means
+from mme.inference.fixed.reference import Reference
 from mme.numeric.delta import jacobian
 from mme.results.mean_of_eta import means_of
 from mme.tables.arguments import check_level
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def category_means_table(
-    fit: GeneralisedFitted, means: Means, average: bool, level: float, *, plain: bool
+    fit: GeneralisedFitted, means: Means, to: Reference, average: bool, level: float, *, plain: bool
 ) -> pd.DataFrame:
     """``mean, se, lower, upper`` by combination of levels and category; NaN where the data do not determine it.
 
@@ -39,7 +42,7 @@ def category_means_table(
     check_level(level)
     if not plain:
         raise MMEError("a table of probabilities of categories has no letters, and se='hessian'")
-    Sigma = fit.estimates.joint_cov
+    Sigma = to.joint.T @ to.joint if isinstance(to, Sandwich) else fit.estimates.joint_cov
     if Sigma is None or not fit.searched.free[fit.model.k :].all():
         raise MMEError("probabilities of categories need the covariance of all parameters, which this fit has not")
     tables = {}
