@@ -20,8 +20,9 @@ from mme.search.joint import Joint
 from mme.search.searched import Searched
 
 # Sizes of the effects at which candidates are tried, in those of the start, and how much higher than the minimum the
-# best candidate of its signs may be for a search to begin there.
-_SIZES, _HIGHER = (0.3, 1.0, 3.0), 3.0
+# best candidate of its signs may be for a search to begin there. One that is so much higher at the least size is not
+# tried at others.
+_SIZES, _HIGHER, _HOPELESS = (0.3, 1.0, 3.0), 3.0, 50.0
 
 # The minimum from a point, after so many evaluations.
 Search = Callable[[np.ndarray, int], Minimum]
@@ -54,12 +55,16 @@ def _lowest(joint: Joint, searched: Searched, minimum: Minimum, block: Block, se
     at = _parameters(block)
     here = _signs(block, searched.parameters(minimum.x)[at])
     best = dict[tuple[float, ...], tuple[float, np.ndarray]]()
-    for x in _candidates(searched, block):
-        signs = _signs(block, searched.parameters(x)[at])
-        value = value_of(joint, searched, x)
-        minimum = replace(minimum, evaluations=minimum.evaluations + 1)
-        if signs != here and value < min(best.get(signs, (np.inf,))[0], minimum.value + _HIGHER):
-            best[signs] = value, x
+    for candidate in block.relationship.starts():
+        signs = _signs(block, searched.parameters(_with(searched, block, candidate, 1.0))[at])
+        for size in _SIZES if signs != here else ():
+            x = _with(searched, block, candidate, size)
+            value = value_of(joint, searched, x)
+            minimum = replace(minimum, evaluations=minimum.evaluations + 1)
+            if value < min(best.get(signs, (np.inf,))[0], minimum.value + _HIGHER):
+                best[signs] = value, x
+            if size == _SIZES[0] and value > minimum.value + _HOPELESS:
+                break
     for _, x in sorted(best.values(), key=lambda one: one[0]):
         other = search(x, minimum.evaluations)
         lower = other.value < minimum.value - CONVERGED
@@ -67,17 +72,12 @@ def _lowest(joint: Joint, searched: Searched, minimum: Minimum, block: Block, se
     return minimum
 
 
-def _candidates(searched: Searched, block: Block) -> list[np.ndarray]:
-    """The start with the block's parameters at each of their candidates, and effects of several sizes."""
-    at, out = _parameters(block), []
-    T = slice(block.theta_slices[0].start, at.start)
-    for candidate in block.relationship.starts():
-        for size in _SIZES:
-            parameters = searched.first.copy()
-            parameters[T] *= size
-            parameters[at] = candidate
-            out.append(searched.x(parameters))
-    return out
+def _with(searched: Searched, block: Block, candidate: np.ndarray, size: float) -> np.ndarray:
+    """The start with the block's parameters at a candidate, and effects of a size."""
+    at, parameters = _parameters(block), searched.first.copy()
+    parameters[block.theta_slices[0].start : at.start] *= size
+    parameters[at] = candidate
+    return searched.x(parameters)
 
 
 def _parameters(block: Block) -> slice:

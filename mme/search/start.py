@@ -8,12 +8,14 @@ other H.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 from operator import itemgetter
 
 import numpy as np
 
+from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.numeric.limits import limits
 from mme.search.lowest import STRIDE, lowest_of_descents
@@ -28,6 +30,9 @@ _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.001, 0.3
 _MANY_LEVELS = 100
 # Standard deviations beside the parameters of a relationship, in those of the moments.
 _MULTIPLES = (0.3, 3.0, 10.0)
+# From so many operations of an evaluation on, others than the least multiple are tried with those candidates alone that
+# are there no more than this above the best: in a field of noise with all.
+_IN_TURN, _HOPELESS = 1e7, 50.0
 # The one standard deviation of many coefficients, in that of the moments: its criterion can have several valleys, one
 # of them where a smooth curve goes through all records.
 _OCTAVES = tuple(2.0**octave for octave in range(-5, 6))
@@ -192,20 +197,52 @@ def _along(objective: Objective, size: np.ndarray) -> tuple[tuple[float, np.ndar
 def _best_relationship(objective: Objective, theta: np.ndarray) -> np.ndarray:
     """Theta with the parameters of each relationship at that of their candidates whose criterion is lowest.
 
-    Of several parameters the criterion has valleys, at other variances too: they are tried with all candidates, or
-    where an evaluation is dear with the best of them.
+    Of several parameters the criterion has valleys, at other variances too: they are tried with all candidates,
+    or where an evaluation takes long in turn.
     """
     for block in objective.random:
-        if not block.is_parametric:
-            continue
-        own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
-        trials = [np.concatenate([theta[: own.start], x, theta[own.stop :]]) for x in block.relationship.starts()]
-        if block.relationship.k > 1:
-            if objective.flops > limits().dear_order:
-                trials = [min(trials, key=objective)]
-            T = slice(block.theta_slices[0].start, own.start)
-            trials += [
-                np.concatenate([one[: T.start], many * one[T], one[T.stop :]]) for many in _MULTIPLES for one in trials
-            ]
-        theta = min(trials, key=objective)
+        if block.is_parametric:
+            theta = _of_candidates(objective, block, theta)
     return theta
+
+
+def _of_candidates(objective: Objective, block: Block, theta: np.ndarray) -> np.ndarray:
+    """Theta with the parameters of a block's relationship at the candidate that is lowest, and a multiple of its T."""
+    own = slice(block.theta_slices[0].stop - block.relationship.k, block.theta_slices[0].stop)
+    T = slice(block.theta_slices[0].start, own.start)
+
+    def trials(many: float) -> list[np.ndarray]:
+        """Theta with each candidate, and so many times the standard deviations."""
+        larger = np.concatenate([theta[: T.start], many * theta[T], theta[T.stop :]])
+        return [np.concatenate([larger[: own.start], x, larger[own.stop :]]) for x in block.relationship.starts()]
+
+    multiples = (1.0, *_MULTIPLES) if block.relationship.k > 1 else (1.0,)
+    if objective.flops > limits().dear_order:
+        return _dear(objective, trials, multiples)
+    if objective.flops > _IN_TURN:
+        return _in_turn(objective, trials, multiples)
+    return min((one for many in multiples for one in trials(many)), key=objective)
+
+
+def _in_turn(
+    objective: Objective, trials: Callable[[float], list[np.ndarray]], multiples: tuple[float, ...]
+) -> np.ndarray:
+    """The lowest of the candidates at the least multiple, of those nearly as low at others, and of all at the best."""
+    least, *others = sorted(multiples)
+    found = [(objective(at), least, i, at) for i, at in enumerate(trials(least))]
+    lowest = min(value for value, *_ in found)
+    near = [i for value, _, i, _ in found if value <= lowest + _HOPELESS]
+    found += [(objective(at := trials(many)[i]), many, i, at) for many in others for i in near]
+    best = min(found, key=lambda one: one[0])[1]
+    if best != least:
+        found += [(objective(at), best, i, at) for i, at in enumerate(trials(best)) if i not in near]
+    return min(found, key=lambda one: one[0])[-1]
+
+
+def _dear(
+    objective: Objective, trials: Callable[[float], list[np.ndarray]], multiples: tuple[float, ...]
+) -> np.ndarray:
+    """The lowest of the candidates, and of the multiples of that."""
+    one, *others = multiples
+    best, at = min(enumerate(trials(one)), key=lambda each: objective(each[1]))
+    return at if not others else min((at, *(trials(many)[best] for many in others)), key=objective)
