@@ -63,6 +63,25 @@ def test_what_is_not_separated_is_the_fit_without_the_separated_records() -> Non
     np.testing.assert_allclose(fit.varcorr["g"].sd, without.varcorr["g"].sd, rtol=1e-4)
 
 
+@pytest.mark.parametrize("se", ["hessian", "rx"])
+@pytest.mark.parametrize("origin", [0.0, 40.0])
+def test_standard_errors_beside_a_separated_column_are_those_without_its_records(se: str, origin: float) -> None:
+    rng = np.random.default_rng(4)
+    data = {
+        "g": np.repeat(np.arange(16), 10),
+        "x": origin + rng.normal(size=160),
+        "z": np.tile([0.0] * 7 + [1.0] * 3, 16),
+    }
+    eta = 0.5 * (data["x"] - origin) + rng.normal(size=16)[data["g"]]
+    data["y"] = np.where(data["z"] == 1.0, 1, rng.random(160) < 1.0 / (1.0 + np.exp(-eta)))
+    fit, there = quiet("y ~ x + z + (1 | g)", data, "binomial"), data["z"] == 0.0
+    alone = mme.glmer("y ~ x + (1 | g)", {name: values[there] for name, values in data.items()}, "binomial")
+    table, own = fit.coefficients(se=se), alone.coefficients(se=se)
+    assert np.isinf(table["se"]["z"])
+    np.testing.assert_allclose(table["se"][own.index], own["se"], rtol=1e-4)
+    np.testing.assert_allclose(table["estimate"][own.index], own["estimate"], atol=1e-5)
+
+
 @pytest.mark.parametrize("family", ["binomial", "poisson"])
 def test_records_that_are_all_zero_are_said_to_be_so(family: str) -> None:
     with pytest.warns(mme.MMEWarning, match=r"Complete separation.*'\(Intercept\)' to minus infinity"):

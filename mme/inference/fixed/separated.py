@@ -22,13 +22,18 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Separated(Normal):
-    """The normal distribution across the ``directions`` (p, d); ``half`` is F of the covariance across them."""
+    """The normal distribution across the ``directions`` (p, d); ``half`` is F of the covariance across them.
+
+    ``sizes`` (p, d) are what the directions are sums of, in size: the rounding of an entry that is zero is a share of
+    them.
+    """
 
     directions: np.ndarray
+    sizes: np.ndarray
 
     def along(self, L: np.ndarray) -> np.ndarray:
         """L D (m, d), zero where it is rounding."""
-        found, size = L @ self.directions, np.abs(L) @ np.abs(self.directions)
+        found, size = L @ self.directions, np.abs(L) @ self.sizes
         return np.where(np.abs(found) > _ROUNDING * size, found, 0.0)
 
     def se(self, L: np.ndarray) -> np.ndarray:
@@ -55,4 +60,5 @@ def separated(fit: GeneralisedFitted, found: Separation, *, with_theta: bool) ->
         cov = estimates.joint_cov[start : start + p, start : start + p]
     else:
         cov = 2.0 * across(expected_given_theta(fit.searched.at), found.span)
-    return Separated(estimates.beta, half_of(np.asarray(C @ cov @ C.T)), np.asarray(C @ found.span))
+    half = half_of(np.asarray(C @ cov @ C.T))
+    return Separated(estimates.beta, half, np.asarray(C @ found.span), np.asarray(np.abs(C) @ np.abs(found.span)))
