@@ -208,6 +208,21 @@ def test_entering_the_library_loads_no_slow_one():
     assert not slow & set(loaded)
 
 
+# Sixty records, as a mapping, by all that a fit is.
+SMALL = """
+import json, sys, numpy as np, mme
+g = np.repeat(np.arange(10), 6)
+table = {"y": (g + np.arange(60)) % 7.0, "x": np.arange(60) % 11.0, "g": g.astype(str)}
+made = mme.lmer("y ~ x + (1 | g)", table), mme.glmer("y ~ x + (1 | g)", table, family="poisson")
+print([one.criterion for one in made], file=sys.stderr)
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_a_fit_of_a_mapping_of_arrays_loads_no_library_of_tables():
+    assert not {"pandas", "pyarrow", "polars"} & set(fresh(SMALL))
+
+
 def test_entering_the_library_loads_numpy_and_scipy_alone():
     """Time to enter is what these take: no other library, and of SciPy no part that they do not load themselves."""
     theirs = "numpy, scipy.sparse.linalg, scipy.sparse.csgraph, scipy.linalg.lapack, scipy.special"

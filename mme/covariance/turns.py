@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -84,8 +85,8 @@ def turns_at(coordinates: Coordinates, x: np.ndarray) -> Turns | None:
 def _turn(T: np.ndarray, rank: int) -> np.ndarray | None:
     """Eigenvectors of T T' for the first ``rank`` axes, unless no row of T is near zero before a longer one."""
     own = T[:rank, :rank]
-    later = [np.sqrt((own[j + 1 :, j:] ** 2).sum(axis=1).max(initial=0.0)) for j in range(rank)]
-    if not (np.abs(own.diagonal()) < _NEAR_ZERO * np.array(later)).any():
+    later = (float((own[j + 1 :, j:] ** 2).sum(axis=1).max()) for j in range(rank - 1))
+    if not any(abs(own[j, j]) < _NEAR_ZERO * sqrt(squares) for j, squares in enumerate(later)):
         return None
     left, s, _ = np.linalg.svd(own)
     if not s[-1] < _EDGE:

@@ -19,12 +19,10 @@ from typing import Any
 import numpy as np
 
 from mme.engine.blocks import Block
+from mme.engine.level_qr import level_qr, without
 from mme.numeric.lapack import qr_triangle
 from mme.numeric.limits import limits
-from mme.numeric.sums import Column, sum_by_level
-
-# What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
-DEPENDENT = 1e-13
+from mme.numeric.sums import sum_by_level
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,35 +91,26 @@ class Absorbed:
 def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
     """QR of every level's rows of the block, all levels at once; N (m, n) is split into within and between.
 
-    Modified Gram-Schmidt on [Z N] as one matrix, as stable as Householder's QR (Bjorck 1967). Each inner product
-    is one weighted count of the records by level.
+    Modified Gram-Schmidt on [Z N] as one matrix. Each inner product is one weighted count of the records by level.
     """
     if block.is_spherical:
         return _absorb_spherical(block, N)
-    q, J, codes = block.q, block.J, block.codes
-    R, V = np.zeros((q, q, J)), np.empty((N.shape[0], q, J))
+    J, codes = block.J, block.codes
     together = codes.size * J <= limits().numbers_of_indicators
-    levels = block.indicators if together else codes
+    levels, of = (block.indicators, block.qr) if together else (codes, level_qr(codes, J, block.columns))
     # Columns of N one by one, or X's at once: y by itself, so that its sums are those of an absorption of y alone.
-    rows: Sequence[Any] = [slice(0, len(N) - 1), slice(len(N) - 1, len(N))] if together else range(len(N))
-    Z, within, room = list(block.columns), N.copy(), np.empty(codes.size)
-    for j in range(q):
-        squares = sum_by_level(codes, J, Z[j], Z[j], room=room)
-        length = squares if j == 0 else sum_by_level(codes, J, block.columns[j], block.columns[j], room=room)
-        independent = squares > DEPENDENT**2 * length
-        R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
-        inverse = np.divide(1.0, squares, out=np.zeros(J), where=independent)
-        for k in range(j + 1, q):
-            along = sum_by_level(codes, J, Z[j], Z[k], room=room) * inverse
-            R[j, k] = along * R[j, j]
-            Z[k] = _without(Z[k], along, codes, Z[j], out=np.empty(codes.size), part=room)
+    last = len(N) - 1
+    at_once = [slice(last), slice(last, None)] if last else [slice(None)]
+    rows: Sequence[Any] = at_once if together else range(len(N))
+    V, within, room = np.empty((len(N), block.q, J)), N.copy(), np.empty(codes.size)
+    for j, (z, inverse) in enumerate(zip(of.Z, of.inverse, strict=True)):
         for at in rows:
             part = np.empty(within[at].shape) if together else room
-            along = sum_by_level(levels, J, Z[j], within[at], room=part) * inverse
-            V[at, j] = along * R[j, j]
-            _without(within[at], along, codes, Z[j], out=within[at], part=part)
-    absorbed = Absorbed(Levels(R, V), within @ within.T, within if together else None)
-    return absorbed, Projected(codes, within, Z, R.diagonal())
+            along = sum_by_level(levels, J, z, within[at], room=part) * inverse
+            V[at, j] = along * of.R[j, j]
+            without(within[at], along, codes, z, out=within[at], part=part)
+    absorbed = Absorbed(Levels(of.R, V), within @ within.T, within if together else None)
+    return absorbed, Projected(codes, within, list(of.Z), of.lengths)
 
 
 def _absorb_spherical(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
@@ -139,19 +128,6 @@ def absorb_nothing(N: np.ndarray) -> tuple[Absorbed, Projected]:
     """The absorption of a block without levels: everything is within."""
     none = Levels(np.zeros((1, 1, 0)), np.zeros((N.shape[0], 1, 0)))
     return Absorbed(none, N @ N.T), Projected(np.zeros(0, dtype=np.int64), N, [None], np.zeros((0, 1)))
-
-
-def _without(
-    column: Column, along: np.ndarray, codes: np.ndarray, z: Column, *, out: np.ndarray, part: np.ndarray
-) -> np.ndarray:
-    """column - along[codes] z; None stands for a column of ones, ``part`` is room for what is taken.
-
-    Or the same of several columns (m, n) and as many ``along`` (m, J).
-    """
-    along.take(codes, axis=-1, out=part, mode="clip")  # codes are in range: without a look at each
-    if z is not None:
-        part *= z
-    return np.subtract(1.0 if column is None else column, part, out=out)
 
 
 def merge(levels: Levels) -> Levels:

@@ -18,6 +18,7 @@ import numpy as np
 
 from mme.covariance.base import GStructure
 from mme.engine.entries import RecordEntries, pairs_of
+from mme.engine.level_qr import LevelQR, level_qr
 from mme.engine.spectrum import Spectrum, spectrum
 from mme.numeric.cell_products import ProductCells, RecordLevels
 from mme.numeric.kept import kept
@@ -102,6 +103,11 @@ class Block:
     def indicators(self) -> np.ndarray:
         """The indicators (n, J) of the levels of a small block: sums of several columns by level are one product."""
         return indicators(self.codes, self.J)
+
+    @kept
+    def qr(self) -> LevelQR:
+        """The QR by level of a small block, which is absorbed beside one response after another."""
+        return level_qr(self.codes, self.J, self.columns)
 
     @kept
     def gram(self) -> np.ndarray:

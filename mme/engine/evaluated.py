@@ -132,13 +132,19 @@ class EvaluatedModel:
 
         Of a small design that is met again it is what was made the last time, in these coordinates and by this method.
         """
-        known, held = self.of_design, self.model.held is not None or self.model.bounds is not None
-        if known is None or held:
+        if self.of_design is None or self.model.held is not None or self.model.bounds is not None:
             return make(self, *given)
-        key = make, self.inside, self.beta_is_given, self.constants, self.model.structures
-        if key not in known:
-            known[key] = make(self, *given)
-        found: V = known[key]
+        if make not in self._known_here:
+            self._known_here[make] = make(self, *given)
+        found: V = self._known_here[make]
+        return found
+
+    @kept
+    def _known_here(self) -> dict[Callable[..., Any], Any]:
+        """What was made of all but the response in these coordinates, by this method."""
+        assert self.of_design is not None
+        here = self.inside, self.beta_is_given, self.constants, self.model.structures
+        found: dict[Callable[..., Any], Any] = self.of_design.setdefault(here, {})
         return found
 
     @kept

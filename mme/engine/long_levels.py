@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.engine.absorption import DEPENDENT, Absorbed, Levels
+from mme.engine.absorption import Absorbed, Levels
 from mme.engine.blocks import Block
+from mme.engine.level_qr import DEPENDENT
 from mme.engine.long_rows import LongRows
 from mme.numeric.sums import Column
 

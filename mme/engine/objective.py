@@ -51,10 +51,15 @@ class Objective(EvaluatedModel):
     def _beside(self, **fields: Any) -> Objective:
         """The same with other fields, without a look at each: a small fit takes little longer than that."""
         twin = Objective.__new__(Objective)
-        vars(twin).update(vars(self), **fields)
-        for of_blocks in ("random", "rest", "absorbing"):
-            vars(twin).pop(of_blocks, None)
+        own = vars(twin)
+        own.update(vars(self), **fields)
+        for of_these in ("random", "rest", "absorbing", "_known_here"):
+            own.pop(of_these, None)
         return twin
+
+    def remembering(self) -> Objective:
+        """The same, which keeps what is made of its design for other responses (:meth:`once`)."""
+        return self._beside(of_design={})
 
     @property
     def in_axes(self) -> Objective:

@@ -9,7 +9,6 @@ the last bit: nothing that is kept depends on the response by which it was made.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
 from threading import Lock
 
 from mme.engine.objective import Objective
@@ -31,7 +30,7 @@ def objective_of(model: Model) -> Objective:
     with _TURN:
         within, known = _KNOWN.pop(design, (None, None))
     if known is None or within is not limits():
-        known = made = replace(Objective.of(model), of_design={})
+        known = made = Objective.of(model).remembering()
         if made.system.absorbed.within is None:  # y is exchanged with all digits where (I - QQ')N is kept
             return made
     else:
@@ -45,8 +44,8 @@ def objective_of(model: Model) -> Objective:
 
 def _like(model: Model, known: Model) -> Model:
     """The model with the properties of another of its design in which the response takes no part."""
-    twin = Model.__new__(Model)
-    vars(twin).update({name: vars(known)[name] for name in _OF_DESIGN if name in vars(known)}, **vars(model))
+    twin, of_known = Model.__new__(Model), vars(known)
+    vars(twin).update({name: of_known[name] for name in _OF_DESIGN if name in of_known}, **vars(model))
     return twin
 
 

@@ -97,7 +97,7 @@ def categories(y: Any, weights: Any, name: str) -> Observed:
 
 def refuse(bad: np.ndarray, values: np.ndarray, name: str, needed: str, advice: str) -> None:
     """Raise the error for the first of the bad values."""
-    found = np.flatnonzero(bad)
+    (found,) = bad.nonzero()
     if found.size:
         more = f" ({found.size} such values)" if found.size > 1 else ""
         what = "weights" if name == "weights" else f"response '{name}'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +61,7 @@ class Design:
     terms : random terms in lme4's order, by decreasing number of levels.
     weights, offset : (n,) or None; the logarithm of an exposure is part of the offset.
     kept : (N,) rows of the user's data that are used.
-    index : pandas index of the user's N rows.
+    index : what makes the pandas index of the user's N rows.
     n_dropped : number of rows left out because a value is missing.
     outside : number of rows that are not in the subset.
     spec : how to make the same columns for new data.
@@ -75,7 +75,7 @@ class Design:
     weights: np.ndarray | None
     offset: np.ndarray | None
     kept: np.ndarray
-    index: Any
+    index: Callable[[], Any]
     n_dropped: int
     spec: Specification
     frame: Frame
@@ -203,7 +203,7 @@ def _made(
         weights=given_weights,
         offset=total_offset,
         kept=used,
-        index=table.index,
+        index=table.later_index,
         n_dropped=reading.evaluator.frame.n - y.size,
         spec=spec,
         frame=table,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
@@ -108,7 +108,7 @@ class SortedRecords:
             return machine_code(one_coefficient, OF_ONE, self.problem.n)
         return machine_code(one_pass, OF_SEVERAL, self.problem.n)
 
-    @property
+    @kept
     def loop(self) -> Callable[..., float]:
         """What passes over the records."""
         plain = one_coefficient if self.problem.blocks[0].q == 1 else one_pass
@@ -172,9 +172,11 @@ class SortedRecords:
             value -= 2.0 * outside
             by_k -= 2.0 * slope
         gradient = np.concatenate([chain_rule(block, point.theta, by_T), by_gamma, by_k[: point.tau.size]])
-        found = PassedOver(problem, point, value, gradient, u, int(steps[0]))
+        laplace = None
         if self.constant is None:
-            self.constant = found.laplace.value - value
-        whole = replace(found, value=value + self.constant)
-        vars(whole).update({name: made for name, made in vars(found).items() if name == "laplace"})
-        return whole
+            laplace = PassedOver(problem, point, value, gradient, u, int(steps[0])).laplace
+            self.constant = laplace.value - value
+        found = PassedOver(problem, point, value + self.constant, gradient, u, int(steps[0]))
+        if laplace is not None:
+            vars(found)["laplace"] = laplace
+        return found

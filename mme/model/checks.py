@@ -81,12 +81,13 @@ def check_fixed(X: Any, n: int, names: Sequence[str] | None, *, wide: bool = Fal
     """
     names = names if names is not None else getattr(X, "columns", None)
     columns: Any
-    if wide and sp.issparse(X) and X.shape[0] == n and stays_sparse(X):
+    is_sparse = sp.issparse(X)
+    if wide and is_sparse and X.shape[0] == n and stays_sparse(X):
         columns = _sparse_columns(X)
     else:
-        if sp.issparse(X):
+        if is_sparse:
             require(8 * X.shape[0] * X.shape[1], f"X with {X.shape[1]:,} columns, dense, would need")
-        columns = np.asarray(_numeric_columns(X.toarray() if sp.issparse(X) else X), order="F")
+        columns = np.asarray(_numeric_columns(X.toarray() if is_sparse else X), order="F")
     if columns.ndim == 1:
         columns = columns[:, None]
     if columns.ndim != 2 or columns.shape[0] != n:
@@ -118,7 +119,7 @@ def _sparse_columns(X: Any) -> sp.csc_array:
 
 def _largest(columns: Any) -> np.ndarray:
     """The largest size (p,) of an entry of each column; NaN where one is missing."""
-    if not sp.issparse(columns):
+    if isinstance(columns, np.ndarray):
         return np.asarray(np.maximum(columns.max(axis=0), -columns.min(axis=0)))
     largest = np.zeros(columns.shape[1])
     with np.errstate(invalid="ignore"):  # a missing value is the largest

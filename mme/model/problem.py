@@ -9,7 +9,6 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mme.covariance.axes import Axes, build_axes
 from mme.covariance.base import GStructure
@@ -99,7 +98,7 @@ class Model:
     @kept
     def is_wide(self) -> bool:
         """Whether X is sparse: its columns are too many to be dense (:mod:`mme.model.wide`)."""
-        return sp.issparse(self.X)
+        return not isinstance(self.X, np.ndarray)
 
     def require_dense(self, what: str) -> None:
         """Refuse what has no way of its own for a wide X."""

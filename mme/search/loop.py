@@ -134,9 +134,8 @@ def _beside_held(joint: Joint, rest: Reduced, progress: Progress, first_theta: n
     first = None if first_theta is None else first_theta[rest.thetas]
     among = Joint(rest.model, Objective.of(rest.model, phi=joint.latest.phi))
     found = _minimised(among, None, report, first, by)
-    optimum = of_whole(found.optimum, rest)
     whole = joint.at(found.objective.phi).having_taken(search=found.objective.engine.seconds["search"])
-    return Found(whole, optimum)
+    return Found(whole, of_whole(found.optimum, rest))
 
 
 def _minimised(
@@ -285,8 +284,8 @@ def _begin(
     model, phi = objective.model, objective.phi
     spread = np.zeros(0) if model.residual is None else model.residual.radius()
     if theta is not None or model.k == 0:
-        inner = model.coordinates.inner(given_theta(theta, model, "theta"))
-        return np.concatenate([inner, phi]), np.concatenate([np.zeros(model.k), spread]), None
+        given = np.concatenate([model.coordinates.inner(given_theta(theta, model, "theta")), phi])
+        return given, np.concatenate([np.zeros(model.k), spread]), None
     require_identifiable(model)
     begun = start(objective, descending=descending and model.held is None)
     free, radius = model.coordinates.free, begun.radius

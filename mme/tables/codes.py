@@ -36,7 +36,7 @@ def coded_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     offset = values.astype(np.int64, copy=False) - lowest
     present = np.zeros(highest - lowest + 1, dtype=bool)
     present[offset] = True
-    levels = np.flatnonzero(present)
+    (levels,) = present.nonzero()
     if levels.size == present.size:
         return offset, levels + lowest
     return (np.cumsum(present) - 1)[offset], levels + lowest

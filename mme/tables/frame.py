@@ -44,11 +44,12 @@ class Frame:
     @property
     def index(self) -> Any:
         """The pandas index of the rows; 0, 1, ... for other tables."""
-        if self._index is None:
-            import pandas as pd
+        return self.later_index()
 
-            return pd.RangeIndex(self.n) if self._chosen is None else pd.Index(np.flatnonzero(self._chosen))
-        return self._index if self._chosen is None else self._index[self._chosen]
+    @property
+    def later_index(self) -> Callable[[], Any]:
+        """What makes the index when it is asked for: to load pandas takes longer than most fits, and 60 MiB."""
+        return partial(_index, self._index, self._chosen, self.n)
 
     def __contains__(self, name: str) -> bool:
         return name in self._count
@@ -86,6 +87,15 @@ class Frame:
         if self._chosen is None:
             return column
         return column[self._chosen] if isinstance(column, np.ndarray) else column.chosen(self._chosen)
+
+
+def _index(given: Any, chosen: np.ndarray | None, n: int) -> Any:
+    """The index of the chosen rows of n."""
+    if given is None:
+        import pandas as pd
+
+        return pd.RangeIndex(n) if chosen is None else pd.Index(np.flatnonzero(chosen))
+    return given if chosen is None else given[chosen]
 
 
 def _open(data: Any) -> tuple[Sequence[str], Callable[[str], Any], int]:

@@ -7,24 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from mme.numeric.kept import deferred
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """``kept`` (N,) marks the rows used; ``index`` labels all N rows, None for plain arrays.
+    """``kept`` (N,) marks the rows used; ``index`` labels all N rows, None for plain arrays; or it is what makes them.
 
     ``outside``: how many rows are not in the subset that the user chose; ``dropped``: how many were left out that are
     not among the N, where rows of sums stand for records.
     """
 
     kept: np.ndarray
-    index: Any = None
+    index: deferred[Any] = deferred()  # noqa: RUF009  a descriptor
     outside: int = 0
     dropped: int = 0
 
     @classmethod
     def all(cls, n: int) -> Rows:
         """All n rows, every one used."""
-        return cls(np.ones(n, dtype=bool))
+        return cls(np.ones(n, dtype=bool), None)
 
     @property
     def n_dropped(self) -> int:
