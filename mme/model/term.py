@@ -209,7 +209,9 @@ class Term:
         return twin
 
     def renamed(self, name: str) -> Term:
-        """The same term under another name; the arrays are shared."""
+        """The same term under another name, itself under its own; the arrays are shared."""
+        if name == self.name:
+            return self
         twin = self._twin()
         twin.name = name
         return twin

@@ -181,6 +181,7 @@ def _linked(code: bytes, entry: str, words: Sequence[str]) -> Loop:
     types = [_types(word) for word in words]
     function = ctypes.CFUNCTYPE(ctypes.c_double, *chain(*types))(engine.get_function_address(entry))
     dtypes = [_DTYPES.get(word[0]) for word in words]
+    place, buffer = ctypes.addressof, ctypes.c_char.from_buffer
 
     def run(*values: Any, _engine: Any = engine) -> float:
         flat: list[Any] = []
@@ -188,20 +189,15 @@ def _linked(code: bytes, entry: str, words: Sequence[str]) -> Loop:
             if dtype is None:
                 flat.append(value)
                 continue
-            if value.dtype != dtype or not value.flags.c_contiguous:
+            flags = value.flags
+            if value.dtype != dtype or not flags.c_contiguous:
                 raise TypeError(f"machine code takes contiguous arrays of {dtype}")
-            flat.append(_address(value))
+            # Of its buffer an address takes a quarter of the time that ``array.ctypes`` takes.
+            flat.append(place(buffer(value)) if flags.writeable and value.size else value.ctypes.data)
             flat += value.shape
         return float(function(*flat))
 
     return run
-
-
-def _address(array: np.ndarray) -> int:
-    """Where the numbers of a contiguous array stand; ``array.ctypes`` says it too, and takes six times as long."""
-    if array.size and array.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    return int(array.ctypes.data)
 
 
 def _types(word: str) -> list[Any]:

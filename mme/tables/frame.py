@@ -14,6 +14,7 @@ from mme.errors import MMEError
 from mme.tables.coding import coded
 from mme.tables.column import Column, Factor, WideColumn
 from mme.tables.intake import intake
+from mme.tables.libraries import index_labels
 from mme.tables.spelling import labels_of
 
 __all__ = ["Column", "Factor", "Frame", "WideColumn", "coded", "intake", "labels_of"]
@@ -101,7 +102,7 @@ def _index(given: Any, chosen: np.ndarray | None, n: int) -> Any:
 def _open(data: Any) -> tuple[Sequence[str], Callable[[str], Any], int]:
     """Names of the columns, a function that fetches one, and the number of rows."""
     if hasattr(data, "iloc") and hasattr(data, "columns"):
-        labels = data.columns.tolist()
+        labels = index_labels(data.columns).tolist()
         names = list(map(str, labels))
         return _with_rows(names, partial(_of_pandas, data, dict(zip(names, labels, strict=True))), len(data))
     if hasattr(data, "get_column"):
