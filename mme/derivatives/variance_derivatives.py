@@ -38,6 +38,8 @@ from mme.solution.estimates import Estimates
 _STEP = 0.03
 # Step in the coordinates of a residual structure, smooth over distances of order one.
 _STEP_PHI = 0.03
+# Differences reach three steps; no shorter ones keep them on one side of a kink, where they are the mean of both.
+_REACH, _SHORTEST = 3.2, 2e-3
 # That is not so where R is nearly singular. A step over which the criterion rises by more than a hundredth,
 # and whose second derivatives of order four and six differ by this share, is taken again, a quarter of it.
 _LONG, _BENT, _SHORTER = 0.02, 1e-4, 3
@@ -123,6 +125,9 @@ def _by_differences(parameters: Estimated) -> ProfileDerivatives:
     """Central differences by what was estimated, again with shorter steps where one came too near a singularity."""
     objective, k, free = parameters.origin.objective, parameters.origin.theta.size, parameters.entries
     step = np.full(k + objective.phi.size, _STEP_PHI)
+    if objective.model.residual is not None:
+        to_kink = objective.model.residual.smooth_within(objective.phi) / _REACH
+        step[k:] = np.clip(to_kink, _SHORTEST, _STEP_PHI)
     if free[:k].any():
         step[:k] = _STEP * natural_units(objective, parameters.origin.theta)
     step = np.append(step[free], [_STEP] * parameters.sigma_too)

@@ -97,6 +97,10 @@ class Bound(Differentiable):
         """Whether a search begins at :meth:`start` without residuals too, as the criterion has several valleys."""
         return False
 
+    def smooth_within(self, x: np.ndarray) -> np.ndarray:
+        """How far each coordinate (k,) may move before R has a kink: differences there take short steps."""
+        return np.full(x.size, np.inf)
+
     @property
     def intrinsic(self) -> list[np.ndarray]:
         """Directions (k,) in which several coordinates together take R to a limit; the most negative one is held."""

@@ -16,7 +16,7 @@ _SHORTER, _NUGGETS = (0.1, 0.2, 0.4, 0.7), (1e-3, 0.05, 0.2, 0.6, 0.9)
 # Logarithms of ranges, and nuggets, at which other valleys may be than the one that was found. Correlations that end at
 # a distance make a kink where the range passes one: their ranges stand closer.
 _ELSEWHERE, _NUGGETS_ELSEWHERE = (-0.7, 0.0, 0.5, 1.0, 1.5, 2.2, 3.0), (0.05, 0.3, 0.8)
-_ENDING, _CLOSER = ("spherical", "linear"), (*np.arange(0.1, 2.6, 0.2).tolist(), 3.0, 3.5)
+ENDING, _CLOSER = ("spherical", "linear"), (*np.arange(0.1, 2.6, 0.2).tolist(), 3.0, 3.5)
 
 
 def shorter(first: np.ndarray, ranges: int) -> list[np.ndarray]:
@@ -26,7 +26,7 @@ def shorter(first: np.ndarray, ranges: int) -> list[np.ndarray]:
 
 def elsewhere(x: np.ndarray, ranges: int, kind: str, has_nugget: bool) -> list[np.ndarray]:
     """Ranges alike in all directions, from the least distance to many times the typical one, beside nuggets."""
-    logs = _CLOSER if kind in _ENDING and not has_nugget else _ELSEWHERE
+    logs = _CLOSER if kind in ENDING and not has_nugget else _ELSEWHERE
     return _beside((np.full(ranges, one) for one in logs), x, _NUGGETS_ELSEWHERE if has_nugget else ())
 
 

@@ -13,7 +13,7 @@ from mme.numeric.scales import clipped, logistic
 from mme.residual.base import Bound, Column
 from mme.residual.bygroup import ByGroup
 from mme.residual.distances import KINDS, log_slope, smoothness_slope
-from mme.residual.ranges import elsewhere, shorter
+from mme.residual.ranges import ENDING, elsewhere, shorter
 from mme.residual.reading import Labels, Reader
 from mme.residual.rstructure import RStructure
 from mme.tables.arguments import is_word
@@ -223,6 +223,15 @@ class BoundSpatial(ByGroup):
     def has_valleys(self) -> bool:
         """Of short ranges and of long ones, beside a nugget."""
         return self.has_nugget
+
+    def smooth_within(self, x: np.ndarray) -> np.ndarray:
+        """Of a correlation that ends at its range: how far the nearest distance is from it, as a logarithm."""
+        found = super().smooth_within(x)
+        if self.of in ENDING:
+            scaled = self.places / (self._at(x)[:, None] if self._ranges > 1 else self._at(x))
+            h, _ = _distances(self.codes, scaled)
+            found[: self._ranges] = np.abs(np.log(h[h > 0.0])).min()
+        return found
 
     @property
     def intrinsic(self) -> list[np.ndarray]:
