@@ -22,6 +22,7 @@ from mme.formula.evaluate import Evaluator
 from mme.formula.given import number_of, numbers_of
 from mme.formula.outcome import NUMBERS, response_of
 from mme.formula.reading import Reading
+from mme.formula.smoothing import is_smooth
 from mme.formula.syntax import Node, deparse, names_in
 from mme.formula.values import State, as_factor
 from mme.tables.column import Column, Factor, Kinds
@@ -244,10 +245,10 @@ def unread(parsed: Parsed, fixed: Terms, variables: Iterable[Node], offset: str 
 
 
 def _require_rows_apart(bar: Bar) -> None:
-    if not bar.factors:
+    if not bar.factors or is_smooth(bar):
         raise MMEError(
-            f"'{bar.name}' is a smooth of all rows, which no level parts; fit it to a table in memory, or write a "
-            "fixed spline, as ns(x, 4)"
+            f"'{bar.name}' is a smooth of all rows, whose knots no chunk knows; fit it to a table in memory, or write "
+            "a fixed spline, as ns(x, 4)"
         )
     if bar.together:
         raise MMEError(

@@ -342,8 +342,9 @@ def test_a_source_that_fails_is_named(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(mme.MMEError, match=r"'empty.csv' is empty"):
         mme.lmer(FORMULA, tmp_path / "empty.csv")
-    with pytest.raises(mme.MMEError, match="is a smooth of all rows"):
-        mme.lmer("y ~ s(x) + (1 | g)", cut(table()))
+    for smooth in ("s(x)", "s(x, by = g)", "s(x, by = g, hom = TRUE)"):
+        with pytest.raises(mme.MMEError, match="is a smooth of all rows"):
+            mme.lmer(f"y ~ {smooth} + (1 | g)", cut(table()))
 
 
 def test_intervals_are_of_the_range_of_all_rows():
