@@ -9,6 +9,7 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.tables.intake import labels
+from mme.tables.names import as_known
 
 if TYPE_CHECKING:
     from mme.api.base import Face
@@ -91,6 +92,7 @@ def _clusters(fit: Face | GeneralisedFace, cluster: Any) -> tuple[np.ndarray, st
 
 def _column(fit: Face | GeneralisedFace, name: str) -> Any:
     """The column of this name: of the data of the fit, or of a grouping factor."""
+    name = as_known(name, [term.group for term in fit.internals.model.terms])
     for term in fit.internals.model.terms:
         if term.group == name and not term.by_column:
             return term.codes

@@ -28,7 +28,7 @@ class GeneralisedRandomEffects(GeneralisedFace):
         """Variance of the random effects given the data, parameters at their estimates: by the mode's curvature."""
         from mme.results.random_effects import generalised_condvar
 
-        return generalised_condvar(self.internals, by)
+        return ByFactor(generalised_condvar(self.internals, by))
 
     def pev(self, by: str = "factor") -> dict[str, np.ndarray]:
         """Prediction error variance var(b_hat - b): what all parameters leave uncertain is in it, theta too.
@@ -40,7 +40,7 @@ class GeneralisedRandomEffects(GeneralisedFace):
         """
         from mme.results.random_effects import generalised_pev
 
-        return generalised_pev(self.internals, by)
+        return ByFactor(generalised_pev(self.internals, by))
 
     def reliability(self, by: str = "factor") -> dict[str, pd.DataFrame]:
         """Reliability 1 - PEV / var(b) of each mode: one row per level, one column per coefficient.

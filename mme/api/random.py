@@ -66,7 +66,7 @@ class RandomEffects(Face):
             By name as in :meth:`ranef`, in squared units of the response; by factor, with the covariances between the
             effects of several terms at a level.
         """
-        return random_effects.condvar(self.internals, by, levels)
+        return ByFactor(random_effects.condvar(self.internals, by, levels))
 
     def pev(self, by: str = "factor", *, levels: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """Prediction error variance var(b_hat - b): the conditional variance with the uncertainty of beta included.
@@ -76,7 +76,7 @@ class RandomEffects(Face):
         dict of (levels, q, q) arrays
             By name as in :meth:`ranef`, in squared units of the response.
         """
-        return random_effects.pev(self.internals, by, levels)
+        return ByFactor(random_effects.pev(self.internals, by, levels))
 
     def reliability(self, by: str = "factor", *, levels: Mapping[str, Any] | None = None) -> dict[str, pd.DataFrame]:
         """Reliability 1 - PEV / var(b) of each prediction: one row per level, one column per coefficient.

@@ -31,6 +31,7 @@ from mme.numeric.limits import limits
 from mme.numeric.sums import by_code, cells
 from mme.tables.arrays import as_array
 from mme.tables.levels import factorise
+from mme.tables.names import as_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +122,7 @@ def _without_groups(fit: Fitted, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
 def grouping(fit: Record, by: Any) -> tuple[np.ndarray, np.ndarray, str]:
     """Codes, labels and name of the groups that are to leave."""
     if isinstance(by, str):
+        by = as_known(by, [name for term in fit.model.terms for name in (term.name, term.group)])
         for term in fit.model.terms:
             if by in (term.name, term.group):
                 used = np.bincount(term.first_codes, minlength=term.n_levels) > 0  # related levels may have no records

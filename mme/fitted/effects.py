@@ -23,7 +23,7 @@ from mme.solution.between import Covariances
 from mme.solution.estimates import Estimates
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
-from mme.tables.names import unlike
+from mme.tables.names import as_known, unlike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,7 +240,8 @@ def named_columns(model: Model, names: Sequence[str]) -> dict[int, np.ndarray]:
         A name is none of these.
     """
     chosen = {t: np.zeros(term.q, dtype=bool) for t, term in enumerate(model.terms)}
-    for name in names:
+    known = {*_factors(model), *_coefficients(model)}
+    for name in (as_known(one, known) for one in names):
         found = False
         for t, term in enumerate(model.terms):
             if name in (term.name, term.group):
@@ -256,8 +257,16 @@ def named_columns(model: Model, names: Sequence[str]) -> dict[int, np.ndarray]:
 
 
 def _unknown_name(model: Model, name: str) -> str:
-    known = [*dict.fromkeys(one for term in model.terms for one in (term.group, term.name))]
-    parts = [f"{term.group}.{column}" for term in model.terms for column in term.columns]
-    listed = ", ".join(map(repr, known)) or "none"
-    more = f", and their coefficients {', '.join(map(repr, dict.fromkeys(parts)))}" if parts else ""
+    listed, parts = ", ".join(map(repr, _factors(model))) or "none", _coefficients(model)
+    more = f", and their coefficients {', '.join(map(repr, parts))}" if parts else ""
     return f"random names {name!r}, but the random terms of the fit are {listed}{more}"
+
+
+def _factors(model: Model) -> list[str]:
+    """Names of grouping factors and of terms."""
+    return [*dict.fromkeys(one for term in model.terms for one in (term.group, term.name))]
+
+
+def _coefficients(model: Model) -> list[str]:
+    """Names of coefficients of grouping factors."""
+    return [*dict.fromkeys(f"{term.group}.{column}" for term in model.terms for column in term.columns)]

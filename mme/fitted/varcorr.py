@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mme.model.problem import Model
+from mme.tables.names import as_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ class VarCorr(Mapping[str, Component]):
         self.notes = notes
 
     def __getitem__(self, name: str) -> Component:
-        return self._components[name]
+        return self._components[as_known(name, self._components)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._components)

@@ -18,6 +18,7 @@ from mme.formula.reading import Reading
 from mme.model.term_columns import UNKNOWN
 from mme.relationship.ornstein import ornstein_uhlenbeck
 from mme.tables.frame import Factor
+from mme.tables.names import as_known
 from mme.tables.spelling import labels_of
 
 
@@ -89,7 +90,7 @@ def by_factor(relationship: Any, factors: Mapping[str, Factor], bars: tuple[Bar,
         It could belong to no factor, or to several.
     """
     if relationship is None or isinstance(relationship, Mapping):
-        return dict(relationship or {})
+        return {as_known(name, factors): of for name, of in (relationship or {}).items()}
     if not hasattr(relationship, "levels"):
         raise MMEError(
             f"relationship is a mapping from a grouping factor to its pedigree, {{'animal': pedigree}}; got "

@@ -14,7 +14,7 @@ from mme.covariance.base import GStructure
 from mme.errors import MMEError
 from mme.model.term import Term
 from mme.residual import Bound
-from mme.tables.names import first_unlike, quoted
+from mme.tables.names import as_known, first_unlike, quoted
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Named:
             The model has no such parameter, or it is searched together with others.
         """
         of_residual = () if self.residual is None else self.residual.names
+        name = as_known(name, (*self.theta_names, *self.natural_names, *self._variances))
         squared = str(name).startswith("V_")
         if name in ("sigma", "V_res"):
             return NamedPlace(name, "sigma", 0, squared)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mme.results.table import Table
 from mme.results.text import column_format, fixed_point, formatted, freedoms, p_values
+from mme.tables.arrays import shown
+from mme.tables.names import as_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,10 +36,12 @@ class ByFactor(dict[str, V]):
     """One table per grouping factor, with its levels as rows."""
 
     def __missing__(self, key: Any) -> V:
+        if (plain := as_known(key, self)) in self:
+            return self[plain]
         known = ", ".join(map(repr, self)) or "none"
         level = next((name for name, part in self.items() if key in getattr(part, "index", ())), None)
-        where = f": it is a level of {level!r}: [{level!r}].loc[{key!r}]" if level is not None else ""
-        raise KeyError(f"{key!r} is no grouping factor, which are {known}{where}")
+        where = f": it is a level of {level!r}: [{level!r}].loc[{shown(key)}]" if level is not None else ""
+        raise KeyError(f"{shown(key)} is no grouping factor, which are {known}{where}")
 
 
 def framed(table: pd.DataFrame, title: str = "", notes: Iterable[str] = ()) -> pd.DataFrame:

@@ -206,8 +206,7 @@ def _by_probes(joint: Joint, searched: Searched, progress: Progress, begun: Star
     """The minimum where the remainder is solved by iteration, and the criterion with the error of its random probes."""
     spent = 0 if begun is None else begun.evaluations
     minimum, chance = minimum_by_probes(joint.latest, searched, reporter(progress, searched), spent)
-    described = replace(joint.latest.engine, stochastic=chance)
-    return minimum, Joint(joint.model, replace(joint.latest, engine=described))
+    return minimum, Joint(joint.model, replace(joint.latest, engine=replace(joint.latest.engine, stochastic=chance)))
 
 
 def _minimum(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import count
+from typing import Any
 
 
 def unlike(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
@@ -49,3 +50,17 @@ def quoted(parts: Iterable[str]) -> list[str]:
     ['a', '`b.c`']
     """
     return [f"`{part}`" if "." in part else part for part in parts]
+
+
+def as_known(name: Any, known: Iterable[str]) -> Any:
+    """A name as the fit has it: without the backticks of a formula, where only so it is one of those ``known``.
+
+    Examples
+    --------
+    >>> as_known("`my group`.x", ["my group.x"]), as_known("`a.b`", ["`a.b`", "a.b"]), as_known(3, ["3"])
+    ('my group.x', '`a.b`', 3)
+    """
+    if not isinstance(name, str) or "`" not in name or name in (names := set(known)):
+        return name
+    plain = name.replace("`", "")
+    return plain if plain in names else name

@@ -25,6 +25,7 @@ from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
 from mme.numeric.bars import one_by_one
 from mme.numeric.quasi_newton import descend
 from mme.tables.arguments import names_of, yes_or_no
+from mme.tables.names import as_known
 
 # What a further step may still gain on the deviance: zeta is then known to its ninth digit where it is one.
 _TOLERANCE = 1e-10
@@ -61,7 +62,8 @@ def generalised_profile(
             "without end has no interval; leave the column out, or join its levels"
         )
     maximum = GeneralisedMaximum.of(fit)
-    chosen = maximum.names if parameters is None else tuple(names_of(parameters, "parameters"))
+    given = maximum.names if parameters is None else names_of(parameters, "parameters")
+    chosen = tuple(as_known(name, maximum.names) for name in given)
     for name in chosen:
         if name not in maximum.names:
             raise MMEError(f"there is no parameter {name!r}; the model has {', '.join(maximum.names)}")

@@ -31,6 +31,7 @@ from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.search.joint import Joint
 from mme.search.loop import search
 from mme.tables.arguments import names_of, yes_or_no
+from mme.tables.names import as_known
 
 
 def profile(
@@ -120,7 +121,7 @@ def _chosen(
                 "natural(), by which they could be held"
             )
         return [name for name in names if name not in (*left_out, *given, *_sparse(maximum))]
-    chosen = [_in_full(name, names) for name in names_of(parameters, "parameters")]
+    chosen = [as_known(_in_full(name, names), names) for name in names_of(parameters, "parameters")]
     for name in chosen:
         if name not in names:
             raise MMEError(f"there is no parameter {name!r}; the model has {', '.join(names)}")
