@@ -24,8 +24,8 @@ from mme.search.progress import Progress
 from mme.solution.estimates import Estimates
 
 # Weights that move by less than this share of themselves are those of the fit; by less than the second, where the
-# criterion stays where it is to this share of it.
-_STILL, _NEARLY_STILL, _SAME = 1e-9, 1e-5, 1e-10
+# criterion stays where it is to this share of it, or in so many fits: searches end no nearer to their minima.
+_STILL, _NEARLY_STILL, _SAME, _OFTEN = 1e-9, 1e-5, 1e-10, 8
 # So many fits lead to a fixed point, and so often one begins anew at a lower minimum at the weights of the last.
 _MOST, _AGAIN = 60, 3
 # A fixed point is lower than another by more than this.
@@ -110,7 +110,7 @@ class _Weighted:
     def fixed_point(self, found: Found) -> _Fixed:
         """Where the iteration from what was found at other weights ends."""
         points, images = list[np.ndarray](), [_means(found)]
-        moved, before, next_means = np.inf, np.inf, images[-1]
+        moved, before, next_means, quiet = np.inf, np.inf, images[-1], 0
         for _ in range(_MOST):
             last = found
             try:
@@ -124,7 +124,8 @@ class _Weighted:
             images.append(_means(found))
             moved, value = _moved(found, images[-1]), found.optimum.criterion
             same = abs(value - before) <= _SAME * (1.0 + abs(value))
-            if moved < _STILL or (same and moved < _NEARLY_STILL):
+            quiet += moved < _NEARLY_STILL
+            if moved < _STILL or (same and moved < _NEARLY_STILL) or quiet == _OFTEN:
                 return _Fixed(found, moved, True)
             before = value
             next_means = mixed([one.ravel() for one in points], [one.ravel() for one in images[1:]]).reshape(
