@@ -14,11 +14,15 @@ where x is far from zero, so that E keeps all digits that x has.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import frexp, ldexp, sqrt
 
 import numpy as np
 
+from mme.covariance.standardised import Standardised, whole
+from mme.numeric.kept import deferred
 from mme.numeric.lapack import triangular_solve
+from mme.numeric.limits import limits
 from mme.numeric.panels import panels
 from mme.numeric.sums import Column, is_constant
 
@@ -41,13 +45,14 @@ class Axes:
 
     ``C`` and ``inverse`` are (q, q). A column of Z that earlier ones determine has a row of its own in C, with a column
     of zeros in E: the data say nothing of its coefficient, given the others. ``own`` (q,) marks the other columns.
+    Those of many records are made when they are asked for.
     """
 
-    columns: tuple[Column, ...]
     C: np.ndarray
     inverse: np.ndarray
     rank: int
     own: np.ndarray
+    columns: deferred[tuple[Column, ...]] = deferred()  # noqa: RUF009  a descriptor
 
     @property
     def apart(self) -> np.ndarray:
@@ -65,6 +70,8 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None, ones: np.ndarray | Non
         size = sqrt(float(ones @ ones) / len(Z))
         found = _of_columns(Z / size, None, ones / size)
         return replace(found, columns=tuple(None if e is None else e * size for e in found.columns))
+    if weights is None and Z.size > limits().held_rows and (long := _of_long_slope(Z)) is not None:
+        return long
     return _of_columns(Z, None if weights is None else weights / weights.mean(), None)
 
 
@@ -84,14 +91,33 @@ def _of_columns(Z: np.ndarray, w: np.ndarray | None, one: Column) -> Axes:
     C[:r] = turn @ R * power
     if r == q:
         inverse[order] = _right_inverse(R[:, order]) @ turn.T / power[order, None]
-        return Axes(tuple(E), C, inverse, r, own)
+        return Axes(C, inverse, r, own, tuple(E))
     C[np.arange(r, q), ~own] = power[~own]
     among = [j for j in order if own[j]]
     R_inverse = _right_inverse(R[:, among])
     inverse[among, :r] = R_inverse @ turn.T / power[among, None]
     inverse[among, r:] = -(R_inverse @ R[:, ~own]) / power[among, None]
     inverse[~own, r:] = np.diag(1.0 / power[~own])
-    return Axes((*E, *[np.zeros(n)] * (q - r)), C, inverse, r, own)
+    return Axes(C, inverse, r, own, (*E, *[np.zeros(n)] * (q - r)))
+
+
+def _of_long_slope(Z: np.ndarray) -> Axes | None:
+    """Those of a constant and one covariate of many records; None of other columns."""
+    constant = [is_constant(column) for column in Z.T]
+    if Z.shape[1] != 2 or sum(constant) != 1:
+        return None
+    one, x = int(constant[1]), int(constant[0])
+    unit = _power_of_two(Z[:, x])
+    column, length = Standardised.of(Z[:, x], unit)
+    if column.spread <= _DEPENDENT * length:
+        return None
+    if column.first_beyond(1.0 - _ALIKE) < 0.0:
+        column = column.turned
+    C, inverse, level = np.zeros((2, 2)), np.zeros((2, 2)), float(Z[0, one])
+    C[0, one], C[0, x], C[1, x] = level, sum(column.means) * unit, column.spread * unit
+    inverse[one, 0], inverse[x, 1] = 1.0 / level, 1.0 / C[1, x]
+    inverse[one, 1] = -C[0, x] / (level * C[1, x])
+    return Axes(C, inverse, 2, np.ones(2, dtype=bool), partial(whole, (None, column)))
 
 
 def _right_inverse(R: np.ndarray) -> np.ndarray:

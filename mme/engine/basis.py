@@ -22,6 +22,7 @@ from mme.numeric.lapack import cholesky, triangular_inverse
 from mme.numeric.limits import limits
 from mme.numeric.panels import panels
 from mme.numeric.rank import independent_columns
+from mme.numeric.triangles import loop_is_at_hand
 from mme.residual.whitening import Whitening
 
 # Its weights on columns that have no part in it are no more than this.
@@ -32,7 +33,7 @@ _WELL_CONDITIONED = 1e-3
 # Below this ratio of the residual to y the residual is computed again in extended precision.
 _LARGE_OFFSET = 1e-3
 # Columns up to which it takes no longer to make N in every pass than to hold it.
-_FEW_COLUMNS = 8
+_FEW_COLUMNS = 16
 # 2^27 + 1: a product with it carries the upper half of the 53 bits of a double.
 _SPLIT = 134217729.0
 
@@ -89,8 +90,10 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centre
     ``near`` is X :func:`centred`, where it is at hand.
     """
     near = centred(X) if near is None else near
-    if near.rows.size > limits().held_rows and (found := _long(X, y, whiten, near)) is not None:
-        return found
+    if near.rows.size > limits().held_rows and loop_is_at_hand(y.size):
+        found = _long(X, y, whiten, near)
+        if found is not None:
+            return found
     N, R, R_inverse, kept = orthonormal_columns(X, whiten, near)
     return _beside(N, R, R_inverse, kept, X, y, whiten)
 

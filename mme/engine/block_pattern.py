@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,9 @@ class BlockPattern:
     @kept
     def is_unit(self) -> bool:
         """Whether all columns are ones, or of axes, so that records without weights scale none."""
-        return all(one or column is None for one, column in zip(self.in_axes, self.plain.columns, strict=True))
+        return all(self.in_axes) or all(
+            one or column is None for one, column in zip(self.in_axes, self.plain.columns, strict=True)
+        )
 
     def weighted(self, whiten: Whitening, W: np.ndarray | None) -> Block:
         """The block of whitened records; ``W`` are the entries of the whitening, if it mixes records."""
@@ -133,13 +136,12 @@ def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPatt
     ends = list(accumulate(widths))
     if first.n_levels == 1 and structures[0].is_spherical:
         require_memory(first.n, first.q)
-    found = [_columns(term, one) for term, one in zip(terms, axes, strict=True)]
     C, inverse = (None, None) if all(one is None for one in axes) else _changes(widths, axes)
     plain = Block(
         codes=first.codes,
         J=first.n_levels,
         q=sum(widths),
-        columns=tuple([column for part in found for column in part]),
+        columns=_side_by_side(terms, axes),
         scale=np.ones(sum(widths)),
         structures=tuple(structures),
         terms=tuple(members),
@@ -151,6 +153,13 @@ def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPatt
     )
     in_axes = tuple([one is not None for one, width in zip(axes, widths, strict=True) for _ in range(width)])
     return BlockPattern(plain, in_axes, False, model.n_records)
+
+
+def _side_by_side(terms: list[Term], axes: list[Axes | None]) -> Any:
+    """The columns of the terms; those of axes of one term as they are, which may not be made yet."""
+    if len(axes) == 1 and axes[0] is not None:
+        return vars(axes[0])["columns"]
+    return tuple([column for term, one in zip(terms, axes, strict=True) for column in _columns(term, one)])
 
 
 def _columns(term: Term, axes: Axes | None) -> list[Column]:

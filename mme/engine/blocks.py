@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mme.covariance.base import GStructure
+from mme.covariance.standardised import of_records
 from mme.engine.entries import RecordEntries, pairs_of
 from mme.engine.level_qr import LevelQR, level_qr
 from mme.engine.spectrum import Spectrum, spectrum
 from mme.numeric.cell_products import ProductCells, RecordLevels
-from mme.numeric.kept import kept
+from mme.numeric.kept import deferred, kept
 from mme.numeric.sums import Cells, Column, by_column, cells, indicators, level_sums, picked
 
 
@@ -39,12 +40,12 @@ class Block:
     codes: np.ndarray
     J: int
     q: int
-    columns: tuple[Column, ...]
     scale: np.ndarray
     structures: tuple[GStructure, ...]
     terms: tuple[int, ...]
     theta_slices: tuple[slice, ...]
     column_slices: tuple[slice, ...]
+    columns: deferred[tuple[Column, ...]] = deferred()  # noqa: RUF009  a descriptor
     relationship: Any = None
     entries: RecordEntries | None = None
     C: np.ndarray | None = None
@@ -53,6 +54,10 @@ class Block:
     turn: np.ndarray | None = None
 
     is_fixed: ClassVar[bool] = False
+
+    def columns_at(self, records: slice) -> list[Column]:
+        """The columns of some records; those that are made when they are asked for are not kept."""
+        return of_records(vars(self)["columns"], records)
 
     @property
     def by_column(self) -> bool:

@@ -1,9 +1,9 @@
-"""The absorption of a term of many records in passes over panels of them: what is made of records is never whole.
+r"""The absorption of a term of many records in one pass over panels of them: what is made of records is never whole.
 
-As :func:`mme.engine.absorption.absorb`, operation by operation, so that its numbers are the same: Gram-Schmidt takes
-the columns of Z out of all others one by one, and the sums by level by which it takes out the next one need what it has
-left of the columns. That is made anew for every column, and once more for N'(I - QQ')N: q (q + 1) / 2 differences a
-record where q are enough if all are kept, in the cache.
+With the QR of each level's rows of [Z N] (:mod:`mme.numeric.triangles`), into which records are rotated one by one,
+(A) of :mod:`mme.engine.absorption` has its R and V, and what rotations leave of the rows of N is N'(I - QQ')N:
+
+    Q_g'[Z_g N_g] = (R_g  V_g; 0  W_g),        N'(I - QQ')N = sum_g W_g'W_g
 """
 
 from __future__ import annotations
@@ -14,73 +14,92 @@ from mme.engine.absorption import Absorbed, Levels
 from mme.engine.blocks import Block
 from mme.engine.level_qr import DEPENDENT
 from mme.engine.long_rows import LongRows
-from mme.numeric.sums import Column
+from mme.numeric.triangles import loop_over, scaled_in_place
+
+# What a combination of columns of Z leaves of a row of N below this share of it is rounding.
+_ALIKE = 1e-13
 
 
 def absorb_long(block: Block, rows: LongRows) -> Absorbed:
     """QR of every level's rows of the block beside N, which ``rows`` make."""
-    q, J, m = block.q, block.J, rows.m
-    R, V, along = np.zeros((q, q, J)), np.empty((m, q, J)), list[np.ndarray]()
-    for j in range(q):
-        sums, length = _pass(block, rows, along)
-        squares = sums[0]
-        independent = squares > DEPENDENT**2 * (squares if length is None else length)
-        R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
-        inverse = np.divide(1.0, squares, out=np.zeros(J), where=independent)
-        taken = sums[1:] * inverse
-        R[j, j + 1 :], V[:, j] = taken[: q - j - 1] * R[j, j], taken[q - j - 1 :] * R[j, j]
-        along.append(taken)
-    return Absorbed(Levels(R, V), _within(block, rows, along))
+    A, outside = _inside(block, rows)
+    found = _rotated(block, rows, A, outside)
+    if found is None:
+        outside = np.arange(rows.m)
+        found = _rotated(block, rows, A, outside)
+        assert found is not None
+    triangles, within = found
+    q, m = block.q, rows.m
+    within += _without_rounding(triangles, q)
+    NN = np.zeros((m, m))
+    NN[np.ix_(outside, outside)] = within
+    by_level = triangles.transpose(2, 1, 0)
+    R, V = np.ascontiguousarray(by_level[:q].swapaxes(0, 1)), np.empty((m, q, block.J))
+    V[outside] = by_level[q:]
+    for k in np.setdiff1d(np.arange(m), outside).tolist():
+        np.einsum("a,jag->jg", A[k], R, out=V[k])
+    return Absorbed(Levels(R, V), NN)
 
 
-def _pass(block: Block, rows: LongRows, along: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """z_j'z_j, z_j'z_k for k > j and z_j'N (1 + q - j - 1 + m, J) by level, of what columns before z_j left of all.
+def _inside(block: Block, rows: LongRows) -> tuple[np.ndarray, np.ndarray]:
+    """A (m, q) with N = A Z' for rows of N that are combinations of the columns of Z, and the others.
 
-    And the squares (J,) of the column as it is, where that is another one.
+    As their V is A R', they need not be rotated. They are told by the first records.
     """
-    j, J = len(along), block.J
-    sums, length = np.zeros((block.q - j + rows.m, J)), np.zeros(J) if j else None
-    for cut, N in rows.panels():
-        codes = block.codes[cut].astype(np.intp)  # the quickest places to add to
-        left = _left(block, along, cut, codes, N)
-        for total, column in zip(sums, left, strict=True):
-            _add(total, codes, left[0], column)
-        if length is not None:
-            _add(length, codes, *[_cut(block.columns[j], cut)] * 2)
-    return sums, length
+    cut, columns = next(rows.panels(ahead=block.q))
+    Z, N = _beside(block, cut, columns), columns[block.q :]
+    A = np.linalg.lstsq(Z.T, N.T, rcond=None)[0].T
+    outside = np.abs(N - A @ Z).max(axis=1) > _ALIKE * np.abs(N).max(axis=1)
+    outside[-1] = True
+    return A, np.flatnonzero(outside)
 
 
-def _within(block: Block, rows: LongRows, along: list[np.ndarray]) -> np.ndarray:
-    """N'(I - QQ')N."""
-    total = np.zeros((rows.m, rows.m))
-    for cut, N in rows.panels():
-        _left(block, along, cut, block.codes[cut], N)
-        total += N @ N.T
-    return total
+def _rotated(block: Block, rows: LongRows, A: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Triangles of Z and the rows of N that are ``outside`` of it, and N'(I - QQ')N of these.
+
+    None where some record shows that others are not A Z'.
+    """
+    q, m = block.q, outside.size
+    held, NN, room = np.zeros((block.J, q, q + m)), np.zeros((m, m)), np.empty(q)
+    inside = np.setdiff1d(np.arange(rows.m), outside)
+    rotate = loop_over(rows.y.size)
+    for cut, columns in rows.panels(ahead=q):
+        Z = _beside(block, cut, columns)
+        if inside.size:
+            size, left = np.abs(columns[q + inside]).max(axis=1), columns[q + inside] - A[inside] @ Z
+            if (np.abs(left).max(axis=1) > _ALIKE * size).any():
+                return None
+        if m < rows.m:
+            columns[q : q + m] = columns[q + outside]
+        rotate(held, block.codes[cut].astype(np.int64), columns[: q + m], room)
+        NN += columns[q : q + m] @ columns[q : q + m].T
+    return scaled_in_place(held), NN
 
 
-def _left(block: Block, along: list[np.ndarray], cut: slice, codes: np.ndarray, N: np.ndarray) -> list[Column]:
-    """What the columns of Z in ``along`` leave of the later ones and of N, which is overwritten, for these records."""
-    columns = [*[_cut(column, cut) for column in block.columns], *N]
-    for i, taken in enumerate(along):
-        z = columns[i]
-        for k, coefficients in enumerate(taken, i + 1):
-            part, column = coefficients.take(codes, mode="clip"), columns[k]
-            if z is not None:
-                part *= z
-            out = part if k < block.q else column
-            columns[k] = np.subtract(1.0 if column is None else column, part, out=out)
-    return columns[len(along) :]
+def _beside(block: Block, cut: slice, columns: np.ndarray) -> np.ndarray:
+    """Z' of some records, written in front of their N."""
+    for a, column in enumerate(block.columns_at(cut)):
+        columns[a] = 1.0 if column is None else column
+    return columns[: block.q]
 
 
-def _cut(column: Column, cut: slice) -> Column:
-    return None if column is None else column[cut]
+def _without_rounding(triangles: np.ndarray, q: int) -> np.ndarray:
+    """Leave directions out of the triangles (J, q, q + m) that rounding made; their N'N (m, m), which is within levels.
 
-
-def _add(total: np.ndarray, codes: np.ndarray, left: Column, right: Column) -> None:
-    """Add products of two columns to the sums (J,) of their levels, record after record."""
-    if left is None or right is None:
-        product = right if left is None else left
-        np.add.at(total, codes, 1.0 if product is None else product)
-    else:
-        np.add.at(total, codes, left * right)
+    A column that depends on earlier ones within a level leaves rounding on the diagonal of R, and behind it whatever
+    the rows have along that direction of no meaning.
+    """
+    within = np.zeros((triangles.shape[2] - q,) * 2)
+    for j in range(q):
+        length = np.sqrt(np.einsum("gi,gi->g", triangles[:, : j + 1, j], triangles[:, : j + 1, j]))
+        at = np.flatnonzero((triangles[:, j, j] <= DEPENDENT * length) & triangles[:, j].any(axis=1))
+        if not at.size:
+            continue
+        below, k = triangles[at, j:, j + 1 :], q - 1 - j  # rows that have lost column j: one too many
+        turned = np.linalg.qr(below[:, :, :k], mode="complete")[0].transpose(0, 2, 1) @ below
+        signs = np.where(np.einsum("gii->gi", turned[:, :k, :k]) < 0.0, -1.0, 1.0)
+        triangles[at, j] = 0.0
+        triangles[at, j + 1 :, j + 1 :] = np.triu(turned[:, :k] * signs[:, :, None])
+        left = turned[:, k, k:]
+        within += left.T @ left
+    return within

@@ -1,6 +1,6 @@
 """N = [Q r]' of many records, made of X and y a panel at a time wherever it is needed: as a whole it is not kept.
 
-The steps are those of :mod:`mme.engine.basis`, which holds p + 1 numbers a record: Q' = T_2 T_1 X' by two passes of
+The steps are those of :mod:`mme.engine.basis`, which holds p + 1 numbers a record: Q' = (T_2 T_1) X' by two passes of
 Cholesky, r = y - Q gamma - Q gamma', gamma' what the first difference leaves along Q.
 """
 
@@ -11,20 +11,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mme.numeric.limits import limits
 from mme.numeric.panels import panels
+
+# Records of a panel at the least, however many columns there are.
+_SHORTEST = 32
 
 
 @dataclass(frozen=True, eq=False)
 class LongRows:
     """[Q r]' (p + 1, n) of columns ``X`` (p, n) and ``y``, rows times ``root`` where there are weights.
 
-    ``turns`` make Q' of X', one after the other; ``along`` are the parts of y along Q that are taken off it.
+    ``turn`` makes Q' of X'; ``along`` are the parts of y along Q that are taken off it.
     """
 
     X: np.ndarray
     y: np.ndarray
     root: np.ndarray | None
-    turns: tuple[np.ndarray, ...] = ()
+    turn: np.ndarray | None = None
     along: tuple[np.ndarray, ...] = ()
 
     @property
@@ -34,16 +38,22 @@ class LongRows:
 
     def turned(self, turn: np.ndarray) -> LongRows:
         """With Q' once more turned."""
-        return replace(self, turns=(*self.turns, turn))
+        return replace(self, turn=turn if self.turn is None else turn @ self.turn)
 
     def less(self, gamma: np.ndarray) -> LongRows:
         """With r less Q gamma."""
         return replace(self, along=(*self.along, gamma))
 
-    def panels(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Records, and N of them."""
-        for cut in panels(self.y.size):
-            yield cut, self._panel(cut)
+    def panels(self, ahead: int = 0) -> Iterator[tuple[slice, np.ndarray]]:
+        """Records, and N of them (ahead + p + 1, records) behind rows that are free; the next overwrite them."""
+        numbers = ahead + self.m
+        step = max(_SHORTEST, min(limits().records_in_panel, limits().panel_numbers // (4 * numbers)))
+        room, of_X = np.empty(numbers * step), np.empty(len(self.X) * step)
+        for cut in panels(self.y.size, step):
+            size = cut.stop - cut.start
+            whole = room[: numbers * size].reshape(numbers, size)
+            self._fill(whole[ahead:], cut, of_X[: len(self.X) * size].reshape(-1, size))
+            yield cut, whole
 
     def whole(self) -> np.ndarray:
         """N (p + 1, n)."""
@@ -73,13 +83,15 @@ class LongRows:
             total += N @ values[cut]
         return total
 
-    def _panel(self, cut: slice) -> np.ndarray:
-        N = np.empty((self.m, cut.stop - cut.start))
-        N[:-1], N[-1] = self.X[:, cut], self.y[cut]
+    def _fill(self, N: np.ndarray, cut: slice, of_X: np.ndarray) -> None:
+        """N of some records; ``of_X`` is room for their X."""
+        Q, r = N[:-1], N[-1]
+        X = Q if self.turn is None else of_X
+        X[:], r[:] = self.X[:, cut], self.y[cut]
         if self.root is not None:
-            N *= self.root[cut]
-        for turn in self.turns:
-            N[:-1] = turn @ N[:-1]
+            X *= self.root[cut]
+            r *= self.root[cut]
+        if self.turn is not None:
+            np.matmul(self.turn, X, out=Q)
         for gamma in self.along:
-            N[-1] -= gamma @ N[:-1]
-        return N
+            r -= gamma @ Q

@@ -89,12 +89,10 @@ def along(block: Block, a: int, x: np.ndarray) -> np.ndarray:
 
 def _levels_at_most(block: Block, a: int, p: int) -> bool:
     """Whether no more than p levels have a value in a column that is not zero; looks at a few records first."""
-    codes, column = coding(block.codes, a), block.columns[a]
-    head = codes[:_HEAD] if column is None else codes[:_HEAD][column[:_HEAD] != 0.0]
-    if len(set(head.tolist())) > p:
-        return False
-    for entries in (slice(_FIRST), slice(None)):
-        acting = codes[entries] if column is None else codes[entries][column[entries] != 0.0]
-        if np.count_nonzero(np.bincount(acting)) > p:
+    codes = coding(block.codes, a)
+    for entries in (slice(0, _HEAD), slice(0, _FIRST), slice(0, codes.size)):
+        column = block.columns_at(entries)[a]
+        acting = codes[entries] if column is None else codes[entries][column != 0.0]
+        if len(set(acting.tolist())) > p if entries.stop == _HEAD else np.count_nonzero(np.bincount(acting)) > p:
             return False
     return True

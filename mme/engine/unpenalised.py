@@ -83,4 +83,4 @@ def fixed_block(F: sp.csc_array, rows: Pooled | None = None) -> FixedBlock:
     entries: Any = None
     if each.max(initial=0) > 1:
         entries = RecordEntries(np.repeat(np.arange(n), np.maximum(each, 1)), codes, n, f, 1)
-    return FixedBlock(codes, f, 1, (column,), np.ones(1), (), (), (), (), entries=entries, pooled=rows)
+    return FixedBlock(codes, f, 1, np.ones(1), (), (), (), (), (column,), entries=entries, pooled=rows)

@@ -31,7 +31,7 @@ class Limits:
     records_in_panel : int
         Records handled at a time, so that what is made of them stays in the cache.
     held_rows : int
-        Numbers of X from which on its orthonormal basis is not held, but made anew by panels: of fewer that is slower.
+        Numbers of X, or of a term, from which on what is made of them is not held, but made anew by panels.
     records_in_chunk : int
         Rows of a table that are read at a time where it comes in chunks: a few MB for each column.
     precision_entries_checked : int
@@ -189,7 +189,7 @@ class Limits:
     unrolled_steps: int = 50_000_000
     factor_entries_32_bits: int = 2**31 // 3
     records_in_panel: int = 16_384
-    held_rows: int = 4_000_000
+    held_rows: int = 1_000_000
     records_in_chunk: int = 262_144
     precision_entries_checked: int = 1_000_000
     factor_operations: float = 1e13

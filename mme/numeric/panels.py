@@ -10,9 +10,9 @@ from mme.numeric.limits import limits
 from mme.numeric.sums import by_column
 
 
-def panels(n: int) -> Iterator[slice]:
-    """All n records, in pieces."""
-    step = limits().records_in_panel
+def panels(n: int, step: int | None = None) -> Iterator[slice]:
+    """All n records, in pieces of so many."""
+    step = limits().records_in_panel if step is None else step
     for first in range(0, n, step):
         yield slice(first, min(first + step, n))
 

@@ -8,6 +8,9 @@ A triangle is held as its squares D and U = D^-1/2 (R V), whose diagonal of ones
 of a row x of weight w then need no root (Gentleman 1973, J. Inst. Maths Applics 12:329-336): column by column
 
     d' = d + w x_j^2,   x_k -= x_j u_jk,   u_jk += (w x_j / d') x_k,   w' = w d / d'.                             (D)
+
+Where a row is larger than all before it u_jk may be as many times smaller than it was, and the sum would cancel: there
+u_jk = (d / d') u_jk + (w x_j / d') x_k of the row as it came.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy as np
 from mme.numeric.kernels import kernel, of_sizes
 from mme.numeric.lapack import qr_triangle
 from mme.numeric.limits import limits
+from mme.numeric.machine_code import Loop, machine_code
 
 # What rotations leave of an entry below this share of it is rounding: the cell has no such direction.
 _ROUNDING = 1e-15
@@ -26,6 +30,10 @@ _ROUNDING = 1e-15
 _TOGETHER = 128
 # q and m of the loop over rows; 0: those of its arrays.
 Q = M = 0
+# Its arguments, as mme.numeric.machine_code calls them.
+_ARGUMENTS = "F3 I1 F2 F1"
+# A fit of records in memory passes over them once, and so makes machine code of the loop only for so many times more.
+_SHORT = 8
 
 
 def add_rows(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int | None = None) -> np.ndarray:
@@ -49,8 +57,29 @@ def add_rows(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: in
         return columns[q:]
     steps = n * q * m if steps is None else steps
     loop = of_sizes(rotate, Q=q, M=m) if steps > limits().unrolled_steps else rotate
-    kernel(loop, steps)(held, cells, columns)
+    kernel(loop, steps)(held, cells, columns, np.empty(q))
     return columns[q:]
+
+
+def loop_is_at_hand(records: int) -> bool:
+    """Whether the loop over so many records runs as machine code, or there are so many that they repay making it."""
+    return (
+        machine_code(rotate, _ARGUMENTS, records // _SHORT) is not None or records // _SHORT > limits().compiled_records
+    )
+
+
+def loop_over(records: int) -> Loop:
+    """The loop of :func:`add_rows` for so many records: takes what is held, cells, columns, and room for q numbers."""
+    return machine_code(rotate, _ARGUMENTS, records // _SHORT) or kernel(rotate, records)
+
+
+def scaled_in_place(held: np.ndarray) -> np.ndarray:
+    """As :func:`triangles`, overwriting what is held."""
+    q = held.shape[1]
+    root = np.sqrt(np.einsum("gjj->gj", held[:, :, :q]))
+    held *= root[:, :, None]
+    np.einsum("gjj->gj", held[:, :, :q])[:] = root
+    return held
 
 
 def add_counts(counts: np.ndarray, cells: np.ndarray, steps: int) -> None:
@@ -79,14 +108,14 @@ def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(stacked * signs[:, None])
 
 
-def rotate(held: np.ndarray, cells: np.ndarray, columns: np.ndarray) -> float:
+def rotate(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, size: np.ndarray) -> float:
     """The loop of :func:`add_rows`, by (D).
 
     Triangles of several rows are read before the first of them is used, so that they come from memory at a time; what
-    is read of them is returned, that no compiler leaves it out.
+    is read of them is returned, that no compiler leaves it out. ``size`` (q,) is room to work in.
     """
     n, m, q = columns.shape[1], M or columns.shape[0], Q or held.shape[1]
-    size, read = np.empty(q), 0.0
+    read = 0.0
     for first in range(0, n, _TOGETHER):
         stop = min(first + _TOGETHER, n)
         for i in range(first, stop):
@@ -104,10 +133,17 @@ def rotate(held: np.ndarray, cells: np.ndarray, columns: np.ndarray) -> float:
                 share = w * x * inverse
                 w *= d * inverse
                 held[g, j, j] = square
-                for k in range(j + 1, m):
-                    u = held[g, j, k]
-                    columns[k, i] -= x * u
-                    held[g, j, k] = u + share * columns[k, i]
+                if 2.0 * d >= square:
+                    for k in range(j + 1, m):
+                        u = held[g, j, k]
+                        columns[k, i] -= x * u
+                        held[g, j, k] = u + share * columns[k, i]
+                else:
+                    left = d * inverse
+                    for k in range(j + 1, m):
+                        u, row = held[g, j, k], columns[k, i]
+                        columns[k, i] = row - x * u
+                        held[g, j, k] = left * u + share * row
             root = sqrt(w)
             for k in range(q, m):
                 columns[k, i] *= root

@@ -341,6 +341,18 @@ def test_levels_with_gaps_between_them_are_those_that_came():
     assert abs(sums[1].fit().criterion / whole.criterion - 1.0) < 1e-12
 
 
+@pytest.mark.parametrize("apart", [1e-3, 1e-6, 1e-9, 1e-12, 1e-14, 1e-16])
+def test_rows_that_are_nearly_alike_before_others_come_cost_no_digits(apart):
+    """The direction between them is as long as they are apart, and what it says of y is divided by that."""
+    rows = np.array([[1.0, 0.0, 2.0], [1.0, apart, -1.0], [1.0, 1.3, 0.5], [1.0, -2.0, 1.0], [1.0, 0.5, 0.25]])
+    held = np.zeros((1, 2, 3))
+    left = add_rows(held, np.zeros(5, dtype=np.int64), rows.T.copy())
+    R = np.linalg.qr(rows, mode="r")
+    R *= np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None]
+    np.testing.assert_allclose(triangles(held)[0], R[:2], rtol=0, atol=2e-15)
+    assert np.linalg.norm(left) == pytest.approx(R[2, 2], rel=1e-14)
+
+
 @pytest.mark.parametrize("unrolled", [0, 10**9])
 def test_rotated_rows_keep_every_inner_product(unrolled):
     rng = np.random.default_rng(3)
