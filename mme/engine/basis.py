@@ -7,7 +7,7 @@ every later cross-product of order one, whatever the units of X and the size of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import sqrt
 from typing import Any
@@ -164,17 +164,17 @@ def _long(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centred) -> Fix
     L = _well_conditioned(products[:p, :p], scale)
     if L is None:
         return None
-    rows = rows.turned((triangular_inverse(L.T) / scale[:, None]).T)
-    products = rows.products()
-    again = cholesky(products[:p, :p])[0].T
-    turn = triangular_inverse(again).T
+    turn = (triangular_inverse(L.T) / scale[:, None]).T
     gamma = turn @ products[:p, p]
     rows = rows.turned(turn).less(gamma)
     products = rows.products()
-    correction, squares = products[:p, p], float(products[p, p])
+    again = cholesky(products[:p, :p])[0].T
+    turn = triangular_inverse(again).T
+    gamma, correction, kept = again @ gamma, turn @ products[:p, p], np.arange(p)
+    squares = float(products[p, p] - correction @ correction)  # what is taken off is rounding
     if squares < _LARGE_OFFSET**2 * length**2:
         return None
-    made, kept = rows.less(correction), np.arange(p)
+    made = replace(rows, along=()).turned(turn).less(gamma).less(correction)
     R, R_inverse = _moved_back(
         (again @ L.T) * scale, near, kept, lambda t, where: made.times(whiten(where[None, :])[0])[:t]
     )

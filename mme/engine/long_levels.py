@@ -14,10 +14,11 @@ from mme.engine.absorption import Absorbed, Levels
 from mme.engine.blocks import Block
 from mme.engine.level_qr import DEPENDENT
 from mme.engine.long_rows import LongRows
+from mme.numeric.panels import add_products
 from mme.numeric.triangles import loop_over, scaled_in_place
 
 # What a combination of columns of Z leaves of a row of N below this share of it is rounding.
-_ALIKE = 1e-13
+_ALIKE = 1e-14
 
 
 def absorb_long(block: Block, rows: LongRows) -> Absorbed:
@@ -49,7 +50,7 @@ def _inside(block: Block, rows: LongRows) -> tuple[np.ndarray, np.ndarray]:
     cut, columns = next(rows.panels(ahead=block.q))
     Z, N = _beside(block, cut, columns), columns[block.q :]
     A = np.linalg.lstsq(Z.T, N.T, rcond=None)[0].T
-    outside = np.abs(N - A @ Z).max(axis=1) > _ALIKE * np.abs(N).max(axis=1)
+    outside = np.linalg.norm(N - A @ Z, axis=1) > _ALIKE * np.linalg.norm(N, axis=1)
     outside[-1] = True
     return A, np.flatnonzero(outside)
 
@@ -62,17 +63,18 @@ def _rotated(block: Block, rows: LongRows, A: np.ndarray, outside: np.ndarray) -
     q, m = block.q, outside.size
     held, NN, room = np.zeros((block.J, q, q + m)), np.zeros((m, m)), np.empty(q)
     inside = np.setdiff1d(np.arange(rows.m), outside)
-    rotate = loop_over(rows.y.size)
+    rotate = loop_over(rows.y.size, q, q + m)
     for cut, columns in rows.panels(ahead=q):
         Z = _beside(block, cut, columns)
         if inside.size:
-            size, left = np.abs(columns[q + inside]).max(axis=1), columns[q + inside] - A[inside] @ Z
-            if (np.abs(left).max(axis=1) > _ALIKE * size).any():
+            N = columns[q + inside]
+            left = N - A[inside] @ Z
+            if (np.einsum("mi,mi->m", left, left) > _ALIKE**2 * np.einsum("mi,mi->m", N, N)).any():
                 return None
         if m < rows.m:
             columns[q : q + m] = columns[q + outside]
         rotate(held, block.codes[cut].astype(np.int64), columns[: q + m], room)
-        NN += columns[q : q + m] @ columns[q : q + m].T
+        add_products(NN, columns[q : q + m])
     return scaled_in_place(held), NN
 
 

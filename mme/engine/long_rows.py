@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.numeric.limits import limits
-from mme.numeric.panels import panels
+from mme.numeric.panels import add_products, panels
 
 # Records of a panel at the least, however many columns there are.
 _SHORTEST = 32
@@ -73,7 +73,7 @@ class LongRows:
         """N N' (p + 1, p + 1)."""
         total = np.zeros((self.m, self.m))
         for _, N in self.panels():
-            total += N @ N.T
+            add_products(total, N)
         return total
 
     def times(self, values: np.ndarray) -> np.ndarray:

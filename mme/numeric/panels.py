@@ -9,12 +9,26 @@ import numpy as np
 from mme.numeric.limits import limits
 from mme.numeric.sums import by_column
 
+# Rows whose products are as many inner products.
+_FEW = 4
+
 
 def panels(n: int, step: int | None = None) -> Iterator[slice]:
     """All n records, in pieces of so many."""
     step = limits().records_in_panel if step is None else step
     for first in range(0, n, step):
         yield slice(first, min(first + step, n))
+
+
+def add_products(total: np.ndarray, rows: np.ndarray) -> None:
+    """Add the products of rows (m, n) with each other to ``total`` (m, m); of few rows one by one, which is quicker."""
+    if len(rows) > _FEW:
+        total += rows @ rows.T
+        return
+    for i, row in enumerate(rows):
+        for j in range(i + 1):
+            total[i, j] += row @ rows[j]
+            total[j, i] = total[i, j]
 
 
 def inner(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -34,6 +34,8 @@ Q = M = 0
 _ARGUMENTS = "F3 I1 F2 F1"
 # A fit of records in memory passes over them once, and so makes machine code of the loop only for so many times more.
 _SHORT = 8
+# Numbers of a triangle up to which the loop is made for its shape, in a second: it takes two thirds of the time.
+_FEW = 8
 
 
 def add_rows(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: int | None = None) -> np.ndarray:
@@ -68,9 +70,11 @@ def loop_is_at_hand(records: int) -> bool:
     )
 
 
-def loop_over(records: int) -> Loop:
+def loop_over(records: int, q: int, m: int) -> Loop:
     """The loop of :func:`add_rows` for so many records: takes what is held, cells, columns, and room for q numbers."""
-    return machine_code(rotate, _ARGUMENTS, records // _SHORT) or kernel(rotate, records)
+    repeated = records // _SHORT
+    of_few = machine_code(of_sizes(rotate, Q=q, M=m), _ARGUMENTS, repeated) if q * m <= _FEW else None
+    return of_few or machine_code(rotate, _ARGUMENTS, repeated) or kernel(rotate, records)
 
 
 def scaled_in_place(held: np.ndarray) -> np.ndarray:
