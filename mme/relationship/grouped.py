@@ -3,69 +3,56 @@ r"""Single-step relationships with groups of unknown parents: the transformed eq
 An animal's effect is u* = a + Q g, Q the fractions of the animals that come from each group (Quaas 1988, J Dairy Sci
 71:1338-1345). With E_0 = [E 0] and E_Q = [E -Q_2], E the rows of the identity of the genotyped and Q_2 = E Q,
 
-    full      H* = A* + E_Q'(G^-1 - A22^-1) E_Q             a ~ N(0, H): the groups are means of G as of A22
-    altered   H* = A* + E_0' G^-1 E_0 - E_Q' A22^-1 E_Q     u*_2 ~ N(0, G): the genotyped are of G's base, the rest
-                                                            follow of them, their groups by Q_1 - A12 A22^-1 Q_2
+    full      H* = A* + E_Q'(G^-1 - A22^-1) E_Q             u* = a + Q g: the groups are means of G as of A22
+    altered   H* = A* + E_0' G^-1 E_0 - E_Q' A22^-1 E_Q     u* = a + (Q - A_2 A22^-1 Q_2) g: the genotyped are of G's
+                                                            base, the others follow of them and of their groups
     A         H* = A* + E_0'(G^-1 - A22^-1) E_0             the density of A* times that of G over that of A22
 
-(full and A: Misztal, Vitezica, Legarra, Aguilar and Swan 2013, J Anim Breed Genet 130:252-258; altered: Masuda et al.
-2021, J Dairy Sci 104:11820-11831). A*, of the transformed equations, is singular with fixed groups, and so is H* in the
-full form, where the groups are columns of X (:mod:`mme.model.unknown_parents`). In the others the groups are levels
-with a flat prior to which G gives what is left: proper in the altered form where the genotyped have all groups among
-their ancestors; H* of the last may have no variances at all.
+with a ~ N(0, H) and A_2 the columns of A of the genotyped (full and A: Misztal, Vitezica, Legarra, Aguilar and Swan
+2013, J Anim Breed Genet 130:252-258; altered: Masuda et al. 2021, J Dairy Sci 104:11820-11831). The first two are
+(I -F)'H^-1 (I -F) with F what multiplies g: fixed groups are columns of X (:mod:`mme.model.unknown_parents`). In the
+last the groups are levels, and it may have no variances at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
+from mme.numeric.factor import factorise
 from mme.relationship.known import Relationship, positive_definite
 from mme.relationship.pedigree import Pedigree
 
-# Whether the groups are means of G, and whether of A22.
-FORMS = {"full": (True, True), "altered": (False, True), "A": (False, False)}
-
-
-@dataclass(frozen=True, eq=False)
-class Correction:
-    """G^-1 and A22^-1, scaled, of the animals ``at``."""
-
-    G_inverse: Any
-    A22_inverse: Any
-    at: np.ndarray
-
-    def among_levels(self, pedigree: Pedigree, form: str) -> sp.csc_array:
-        """What ``form`` adds to A* (n + g, n + g)."""
-        plain = sp.csr_array(
-            (np.ones(self.at.size), (np.arange(self.at.size), self.at)), shape=(self.at.size, pedigree.levels.size)
-        )
-        from_groups = sp.hstack([plain[:, : pedigree.animals.size], -pedigree.sparse_Q[self.at]], format="csr")
-        parts = zip((self.G_inverse, self.A22_inverse), FORMS[form], strict=True)
-        of_G, of_A = (
-            E.T @ sp.csr_array(block) @ E for block, E in ((b, from_groups if q else plain) for b, q in parts)
-        )
-        return sp.csc_array(of_G - of_A)
+FORMS = ("full", "altered", "A")
+# Fractions below this are rounding.
+_ROUNDING = 1e-13
 
 
 class GroupedH(Relationship):
-    """H in the full form: what varies about the means of groups of unknown parents, and Q.
+    """H, of what varies about the means of groups of unknown parents, and F, called Q as that of a pedigree is.
 
     It has the attributes of a :class:`mme.relationship.pedigree.Pedigree` by which a model makes fixed groups columns
     of X; random groups are levels, with 1 / group_variance on their diagonal.
     """
 
-    def __init__(self, pedigree: Pedigree, H: Relationship, correction: Correction) -> None:
+    def __init__(self, pedigree: Pedigree, H: Relationship, fractions: sp.csr_array) -> None:
+        n, g = fractions.shape
         self.animals, self.groups, self.group_variance = pedigree.animals, pedigree.groups, pedigree.group_variance
-        self.levels, self.precision, self._H = pedigree.levels, transformed(pedigree, correction, "full"), H
-        self.Q, self.sparse_Q = pedigree.Q, pedigree.sparse_Q
+        self.levels, self.sparse_Q, self._H = pedigree.levels, fractions, H
+        about = sp.hstack([sp.eye_array(n), -fractions], format="csr")
+        own = np.repeat([0.0, 1.0 / (self.group_variance or np.inf)], [n, g])
+        self.precision = sp.csc_array(about.T @ sp.csr_array(H.precision) @ about + sp.diags_array(own))
+        self.precision.sort_indices()
         of_groups = 0.0 if self.group_variance is None else self.groups.size * float(np.log(self.group_variance))
         self.logdet = H.logdet + of_groups
+
+    @cached_property
+    def Q(self) -> np.ndarray:
+        """F (n, g), dense."""
+        return np.asarray(self.sparse_Q.toarray())
 
     @cached_property
     def inbreeding(self) -> np.ndarray:
@@ -90,33 +77,38 @@ class GroupedH(Relationship):
         return made
 
 
-def transformed(pedigree: Pedigree, correction: Correction, form: str) -> sp.csc_array:
-    """H* of this form (n + g, n + g)."""
-    precision = sp.csc_array(pedigree.Ainv + correction.among_levels(pedigree, form))
-    precision.sort_indices()
-    return precision
+def fractions(pedigree: Pedigree, at: np.ndarray, form: str) -> sp.csr_array:
+    """F (n, g) of the full form, Q, or of the altered one, where the genotyped ``at`` have none."""
+    Q = pedigree.sparse_Q
+    if form == "full":
+        return Q
+    n = pedigree.animals.size
+    others = np.setdiff1d(np.arange(n), at)
+    F = np.zeros(Q.shape)
+    if others.size:
+        Ainv = sp.csr_array(pedigree.given_groups.precision)[others][:, :n]
+        factor = factorise(sp.csc_array(Ainv[:, others]), "A^-1 among the animals without genotypes")
+        F[others] = factor.solve((Ainv @ Q).toarray())  # A_12 A22^-1 = -(A^11)^-1 A^12
+    F[np.abs(F) < _ROUNDING] = 0.0
+    return sp.csr_array(F)
 
 
-def with_groups(pedigree: Pedigree, correction: Correction, form: str) -> Relationship:
-    """The relationship of animals and groups alike by which H* is proper, in another form than the full one.
+def of_A_alone(pedigree: Pedigree, between: sp.csc_array) -> Relationship:
+    """The relationship of animals and groups alike by A* and what markers add among the genotyped (n + g, n + g).
 
     Raises
     ------
     MMEError
         H* is no inverse of a covariance matrix.
     """
-    precision = transformed(pedigree, correction, form)
+    precision = sp.csc_array(pedigree.Ainv + between)
+    precision.sort_indices()
     try:
         logdet = -positive_definite(precision, pedigree.levels).logdet
     except MMEError as error:
         raise MMEError(
-            f"single_step with groups='{form}' gives no covariance: {_REASON[form]} Take groups='full', or give the "
-            "groups a variance (Pedigree(..., group_variance=))"
+            "single_step with groups='A' gives no covariance: G^-1 - A22^-1 counts A22 without the groups against A* "
+            "with them, which leaves less than nothing. Take groups='full', or give the groups a variance "
+            "(Pedigree(..., group_variance=))"
         ) from error
     return Relationship._known(pedigree.levels, precision, logdet)
-
-
-_REASON = {
-    "altered": "the genotyped do not descend from every group, or from groups in one proportion only.",
-    "A": "G^-1 - A22^-1 counts A22 without the groups against A* with them, which leaves less than nothing.",
-}

@@ -11,7 +11,7 @@ from mme.errors import MMEError
 from mme.relationship.apy import Genomes, by_core
 from mme.relationship.bases import Base, base_of
 from mme.relationship.genomic import pedigree_of, tuned
-from mme.relationship.grouped import FORMS, Correction, GroupedH, with_groups
+from mme.relationship.grouped import FORMS, GroupedH, fractions, of_A_alone
 from mme.relationship.known import Relationship, invert, positive_definite, singular_covariance
 from mme.relationship.pedigree import Pedigree
 from mme.tables.arguments import is_word, number, yes_or_no
@@ -65,7 +65,7 @@ def single_step(
         then those of (K), and G, by frequencies of 1/2, needs no tuning (Legarra et al. 2015, Genetics 200:455-468).
     groups : {"full", "altered", "A"}
         Which of :mod:`mme.relationship.grouped`, where there are groups and no gamma: ``"full"`` has the groups as
-        means of G and of A22 (fixed ones are columns of X, as with the pedigree alone), ``"altered"`` of A22 only,
+        means of G and of A22, ``"altered"`` of A22 only (fixed ones are columns of X, as with the pedigree alone),
         ``"A"`` of neither.
     core : labels, int or str, optional
         The core of the algorithm for proven and young (:mod:`mme.relationship.apy`), for many genotyped animals: who it
@@ -122,17 +122,17 @@ def single_step(
         inverse, logdet_G, A22_inverse, logdet_A22 = by_core(base, genomes, at, core, (alpha, beta), order, seed)
     else:
         inverse, logdet_G, A22_inverse, logdet_A22 = _whole(base, genomes, at, (alpha, beta), order)
-    correction = Correction(tau * inverse, omega * A22_inverse, at)
+    between = tau * inverse - omega * A22_inverse
+    grouped = gamma is None and pedigree.groups.size > 0
+    if grouped and groups == "A":
+        return of_A_alone(pedigree, placed(between, at, pedigree.levels.size))
     logdet = base.logdet + logdet_G - logdet_A22 if tau == omega == 1.0 else None
-    if gamma is None and pedigree.groups.size and groups != "full":
-        return with_groups(pedigree, correction, groups)
-    H = _joined(base, correction, logdet)
-    return GroupedH(pedigree, H, correction) if gamma is None and pedigree.groups.size else H
+    H = _joined(base, placed(between, at, base.levels.size), logdet)
+    return GroupedH(pedigree, H, fractions(pedigree, at, groups)) if grouped else H
 
 
-def _joined(base: Base, correction: Correction, logdet: float | None) -> Relationship:
+def _joined(base: Base, between: sp.csc_array, logdet: float | None) -> Relationship:
     """H among the levels of the base; its log-determinant from its factor where no sum of others is."""
-    between = placed(correction.G_inverse - correction.A22_inverse, correction.at, base.levels.size)
     precision = sp.csc_array(base.precision + between)
     precision.sort_indices()
     if logdet is None:
