@@ -9,6 +9,7 @@ import pytest
 import mme
 from mme.engine.objective import Objective
 from mme.errors import MMEError, MMEWarning
+from mme.inference.fixed.treatment import triangle_of
 from mme.numeric.limits import Limits, within
 from tests.counting import entered
 from tests.wide import SPARSE, Records, sparse
@@ -261,6 +262,16 @@ def test_what_a_record_without_others_in_its_level_does_is_not_known():
         wide = mme.lmer("y ~ x + factor(school) + (1 | pupil)", data, theta=dense.theta)
     assert wide.dfbeta().iloc[0].isna().all()
     close(dense.dfbeta(), wide.dfbeta(), 1e-8)
+
+
+@pytest.mark.parametrize("formula", [FORMULA, f"y ~ 0 + {FORMULA[4:]}"])
+def test_the_triangle_of_a_sparse_X_has_its_products(formula):
+    with within(SPARSE):
+        fit = mme.lmer(formula, table()).internals
+    assert fit.model.is_wide
+    X, R = fit.model.X[:, fit.basis.kept].toarray(), triangle_of(fit)
+    np.testing.assert_array_equal(R, np.triu(R))
+    np.testing.assert_allclose(R.T @ R, X.T @ X, rtol=1e-9, atol=1e-9 * len(X))
 
 
 def test_type_1_keeps_its_digits_far_from_zero():

@@ -4,6 +4,7 @@
 * ``reshape(-1, ...)``: NumPy takes any negative number for "what is left".
 * ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, times whatever): the two
   differ where a computed number equals the tolerance to its last bit.
+* A number below 1e-100: it stands for zero, to divide by.
 * The steps that ``kernel(loop, steps)`` is told: they choose between a loop as it is and the same, compiled.
 * The number that a generator of random directions starts from: the code that draws them serves with any.
 * ``<`` for ``<=`` against a size of ``limits()``: it chooses between two ways to the same numbers.
@@ -14,6 +15,8 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator
+
+_NOTHING = 1e-100
 
 
 def silent(tree: ast.Module) -> set[int]:
@@ -27,6 +30,8 @@ def silent(tree: ast.Module) -> set[int]:
             found |= {id(steps) for steps in node.args[1:]}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "default_rng":
             found |= {id(seed) for seed in node.args}
+        if isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value < _NOTHING:
+            found.add(id(node))
         if isinstance(node, ast.FunctionDef):
             found |= {id(statement) for statement in _of_messages(node)}
     return found
@@ -76,12 +81,12 @@ def _tolerances(nodes: Iterable[ast.AST], known: set[str]) -> set[str]:
 
 
 def _operands(node: ast.AST) -> Iterator[ast.expr]:
-    """What is compared, and what it is a sum or product of, or the largest or smallest of."""
+    """What is compared, and what it is a sum or product of, the root, or the largest or smallest of."""
     if isinstance(node, ast.Compare):
         parts = [node.left, *node.comparators]
     elif isinstance(node, ast.BinOp):
         parts = [node.left, node.right]
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("max", "min"):
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("max", "min", "np.sqrt", "sqrt"):
         parts = node.args
     else:
         return

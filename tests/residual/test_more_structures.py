@@ -77,6 +77,18 @@ def test_a_range_and_a_nugget_are_told_apart_by_three_records_at_one_gap_and_not
         bind(mme.Exponential([1, 2, 1, 2], ["a", "a", "b", "b"], nugget=True), np.asarray, 4)
 
 
+def test_a_range_and_a_nugget_are_told_apart_by_two_distances_or_two_records_of_a_place():
+    """(1 - nu) c(h / range) at one distance h is one number; records of one place add 1 - nu."""
+
+    def spatial(x):
+        return bind(mme.Spatial("exponential", [x], ["a", "a", "a", "b", "b", "b"], nugget=True), np.asarray, 6)
+
+    pairs = mme.Spatial("exponential", [[1, 2, 1, 2]], ["a", "a", "b", "b"], nugget=True)
+    with pytest.raises(mme.MMEError, match="all pairs of records are 1 apart, one record a place"):
+        bind(pairs, np.asarray, 4)
+    assert spatial([1, 2, 3, 1, 2, 3]).names == spatial([1, 1, 2, 1, 2, 2]).names == ("range", "nugget")
+
+
 def test_complete_series_of_three_tell_the_parameters_of_arma_apart_and_pairs_do_not():
     assert bind(mme.ARMA([1, 2, 3], ["a"] * 3), np.asarray, 3).k == 2
     with pytest.raises(mme.MMEError, match="1 steps apart"):
