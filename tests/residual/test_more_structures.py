@@ -89,6 +89,16 @@ def test_a_range_and_a_nugget_are_told_apart_by_two_distances_or_two_records_of_
     assert spatial([1, 2, 3, 1, 2, 3]).names == spatial([1, 1, 2, 1, 2, 2]).names == ("range", "nugget")
 
 
+@pytest.mark.parametrize("kind", [mme.Exponential, lambda t, g, **how: mme.Spatial("matern", [t], g, **how)])
+def test_with_nugget_says_what_the_argument_says(kind):
+    times, groups = [1, 2, 4, 1, 3, 4], ["a"] * 3 + ["b"] * 3
+    said, given = kind(times, groups).with_nugget(), kind(times, groups, nugget=True)
+    one, other = (bind(structure, np.asarray, 6) for structure in (said, given))
+    x, every = np.array([0.3, -0.2]), np.arange(6)
+    assert one.names == other.names == ("range", "nugget")
+    np.testing.assert_array_equal(one.covariance(x, every), other.covariance(x, every))
+
+
 def test_complete_series_of_three_tell_the_parameters_of_arma_apart_and_pairs_do_not():
     assert bind(mme.ARMA([1, 2, 3], ["a"] * 3), np.asarray, 3).k == 2
     with pytest.raises(mme.MMEError, match="1 steps apart"):
