@@ -9,7 +9,7 @@ import numpy as np
 from mme.errors import MMEError
 from mme.residual.base import Column
 from mme.residual.rstructure import RStructure
-from mme.residual.variance import BoundPowerOfCovariate
+from mme.residual.variance import FARTHEST_FROM_ONE, BoundPowerOfCovariate
 
 # Fitted values below this share of the largest have no power that could be told from none.
 _NEAR_ZERO = 1e-12
@@ -19,10 +19,11 @@ _CONSTANT = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class PowerOfMean(RStructure):
-    r"""Residual standard deviation proportional to a power of the fitted value: sd(e_i) = sigma |mu_i / m|^power.
+    r"""Residual standard deviation proportional to a power of the fitted value: sd(e_i) = sigma |mu_i|^power.
 
-    m is the geometric mean of |mu|, so that sigma is the standard deviation of a typical record and keeps apart from
-    the power, however little mu varies. nlme's sigma is that at a fitted value of 1: sigma / m^power.
+    Sigma is the standard deviation where mu is 1, as nlme's. Where mu varies so little about its geometric mean m that
+    this would leave the range of doubles (|log m| beyond 50 standard deviations of log |mu|), it is that at m:
+    sd(e_i) = sigma |mu_i / m|^power, the same model.
 
     The criterion is that of the weights at given mu, minimised over all parameters; mu are then the fitted values of
     that fit, and so on until they are those of the fit that they weigh: a fixed point. The likelihood that is reported,
@@ -58,7 +59,7 @@ class PowerOfMean(RStructure):
 
 @dataclass(frozen=True, eq=False)
 class BoundPowerOfMean(BoundPowerOfCovariate):
-    """PowerOfMean at the ``logs`` (n,) of fitted values, less their mean: zeros before there are any, or all alike."""
+    """PowerOfMean at the ``logs`` (n,) of fitted values: zeros before there are any, or where all are alike."""
 
     random: bool
 
@@ -76,10 +77,11 @@ class BoundPowerOfMean(BoundPowerOfCovariate):
                 "makes the variance zero or infinite; model the variance by a covariate, with PowerOfCovariate"
             )
         logs = np.log(mean)
-        logs -= logs.mean()
         if np.ptp(logs) < _CONSTANT:
             return replace(self, logs=np.zeros(self.n), spread=1.0)
-        return replace(self, logs=logs, spread=float(np.std(logs)))
+        middle, spread = float(logs.mean()), float(np.std(logs))
+        is_far = abs(middle) > FARTHEST_FROM_ONE * spread
+        return replace(self, logs=logs - middle if is_far else logs, spread=spread)
 
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Half the slope of log r^2 on log mu; zero without residuals, and before there are fitted values."""

@@ -18,7 +18,7 @@ _FARTHEST_START = 4.0
 # A covariate whose logarithm varies less than this is constant but for rounding.
 _CONSTANT = 1e-10
 # sd at |v| = 1 against sd at the middle of the data: exp(this times x), x of order one.
-_FARTHEST_FROM_ONE = 50.0
+FARTHEST_FROM_ONE = 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ class PowerOfCovariate(RStructure):
         spread = float(np.std(logs))
         if spread < _CONSTANT:
             raise reader.error(f"the size of {title} does not vary: its power cannot be told from sigma")
-        if abs(logs.mean()) > _FARTHEST_FROM_ONE * spread:
+        if abs(logs.mean()) > FARTHEST_FROM_ONE * spread:
             middle = f"{np.exp(logs.mean()):.4g}"
             raise reader.error(
                 f"{title} varies by a factor of only {np.exp(np.ptp(logs)):.4g} about {middle}, so that sigma, the "
@@ -226,7 +226,7 @@ class ExponentialOfCovariate(RStructure):
         spread = float(np.std(values))
         if spread <= _CONSTANT * np.abs(values).max():
             raise reader.error(f"{title} does not vary: its effect on the variance cannot be told from sigma")
-        if abs(values.mean()) > _FARTHEST_FROM_ONE * spread:
+        if abs(values.mean()) > FARTHEST_FROM_ONE * spread:
             raise reader.error(
                 f"{title} varies little about {values.mean():.4g}, so that sigma, the standard deviation where it is "
                 f"0, would leave the range of doubles; subtract {values.mean():.4g} from it"
