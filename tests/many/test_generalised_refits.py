@@ -81,7 +81,8 @@ def test_a_bootstrap_has_the_same_draws_however_many_are_searched_together() -> 
         alone = fit.bootstrap(60, seed=5, workers=1)
     np.testing.assert_allclose(together.values, alone.values, atol=1e-5)
     assert (together.singular == alone.singular).all()
-    np.testing.assert_array_equal(together.values, fit.bootstrap(60, seed=5, workers=2).values)
+    # but for the last digits, which change where loops kept on disk come to hand in between
+    np.testing.assert_allclose(together.values, fit.bootstrap(60, seed=5, workers=2).values, rtol=0.0, atol=1e-8)
 
 
 def test_terms_that_cross_are_searched_one_by_one() -> None:
