@@ -18,9 +18,9 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.generalised.quadrature import MOST_POINTS
-from mme.generalised.search import SearchEnd
+from mme.generalised.search import COSTS, SearchEnd
 from mme.generalised.search import search as search_optimum
-from mme.generalised.start import carried, near
+from mme.generalised.start import carried, carried_modes, near
 from mme.generalised.start import start as first_point
 from mme.generalised.verdict import JointOptimum, judge
 from mme.identifiability.saturated import require_identifiable
@@ -260,11 +260,14 @@ def _fitted(
 
 def _searched(problem: Problem, told: dict[str, Any], begun: dict[str, Any], progress: Progress) -> SearchEnd:
     """The end of the search, which begins where that of the records that count ends: no others lead it."""
-    if not begun and problem.counting is not problem:
-        point = _searched(problem.counting, told, begun, progress).at.at
-        begun = {"first": carried(point, problem.counting, problem)}
+    few = problem.counting
+    counted = None if begun or few is problem else _searched(few, told, begun, progress).at
+    if counted is not None:
+        begun = {"first": carried(counted.at, few, problem), "modes": carried_modes(counted.u, few, problem)}
     tell = progress_told(progress, lambda at: _in_columns(problem, at), "theta, beta")
     found = search_optimum(problem, **told, **begun, tell=tell)
+    if counted is not None and found.at.value > counted.value + COSTS:  # its modes are not found from there
+        found = min(found, search_optimum(problem, **told, tell=tell), key=lambda end: end.at.value)
     finished(tell)
     return found
 

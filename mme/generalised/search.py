@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mme.errors import MMEError
+from mme.generalised.columns import Effects
 from mme.generalised.criterion import Criterion, CriterionAt
 from mme.generalised.descent import descended, found_by_values
 from mme.generalised.far_parameters import held_at_limits, held_where_flat
@@ -60,18 +61,20 @@ def search(
     by_values: bool = False,
     first: Psi | None = None,
     given: bool = False,
+    modes: Effects | None = None,
     tell: Callable[[int, float, Psi], None] | None = None,
 ) -> SearchEnd:
     """The minimum of (L); of (Q) with so many points, from the minimum of (L); or of (F), with none.
 
     ``by_values``: without gradients, by values of the criterion alone. ``given``: with theta as at ``first``.
-    ``tell`` gets each evaluation.
+    ``modes`` are near those at ``first``. ``tell`` gets each evaluation.
     """
     if points > 1:
         require_quadrature(problem, points)
-        first = search(problem, first=first, given=given, tell=tell).at.at
+        first = search(problem, first=first, given=given, modes=modes, tell=tell).at.at
         first = first if given else near(problem, first)
     criterion = Criterion(problem, expected, points, tell=tell)
+    criterion.u = modes
     at = _begun(criterion, first, given)
     if points == 1 and not expected and not problem.family.everywhere:
         criterion.wall = Wall.of(criterion.different, at.curved.mode.eta)

@@ -8,6 +8,7 @@ from math import isfinite
 import numpy as np
 
 from mme.engine.blocks import Block
+from mme.generalised.columns import Effects
 from mme.generalised.inside import inside
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
@@ -170,6 +171,22 @@ def carried(point: Psi, problem: Problem, other: Problem) -> Psi:
     """The parameters of another problem of the same terms and columns, on other records, that are these of this one."""
     theta = other.model.coordinates.inner(problem.model.coordinates.outer(point.theta))
     return Psi(theta, other.gamma(problem.beta(point.gamma)), point.tau)
+
+
+def carried_modes(u: Effects, problem: Problem, other: Problem) -> Effects | None:
+    """The modes of a problem in another whose records that count are its own: further levels have none.
+
+    None where the levels of the two do not lie in one another, as blocks of another order.
+    """
+    found, counts = other.columns.nothing(), np.flatnonzero(other.data.weights > 0.0)
+    for into, one, block, own in zip(found, u, other.blocks, problem.blocks, strict=True):
+        here, there = block.codes[..., counts].ravel(), own.codes.ravel()
+        if len(into) != len(one) or here.size != there.size:
+            return None
+        into[:, here] = one[:, there]
+        if not np.array_equal(into[:, here], one[:, there]):
+            return None
+    return found
 
 
 def near(problem: Problem, point: Psi) -> Psi:

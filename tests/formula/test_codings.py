@@ -358,7 +358,7 @@ def test_rows_are_chosen_by_a_condition_a_column_or_truth_values(choose):
     data = trial()
     data["late"] = (data["x"] > 0) & (data["arm"] != "c")
     made = design("y ~ arm + x + (1 | g)", data, subset=choose if isinstance(choose, str) else choose(data))
-    assert made.index[made.kept].tolist() == data.index[data["late"]].tolist()
+    assert made.index()[made.kept].tolist() == data.index[data["late"]].tolist()
     assert (made.outside, made.n_dropped) == (len(data) - data["late"].sum(), 0)
     assert made.x_names == ("(Intercept)", "armb", "x")
 

@@ -177,7 +177,7 @@ def test_rows_with_a_gap_are_left_out_and_counted():
     data["unused"] = np.nan
     made = design("y ~ x + (1 | g)", data, weights="w", offset=np.arange(8.0))
     assert made.n_dropped == 3
-    assert made.index[made.kept].tolist() == ["p", "r", "t", "u", "w"]
+    assert made.index()[made.kept].tolist() == ["p", "r", "t", "u", "w"]
     assert made.y.tolist() == data["y"][made.kept].tolist()
     assert made.weights.tolist() == data["w"][made.kept].tolist()
     assert made.offset.tolist() == [0, 2, 4, 5, 7]

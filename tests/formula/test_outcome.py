@@ -77,7 +77,7 @@ def test_a_gap_in_either_count_drops_the_row():
     data.loc["t", "n"] = np.nan
     parts = made("cbind(s, n)", data, weights="days")
     assert parts.n_dropped == 2
-    assert parts.index[parts.kept].tolist() == ["p", "r", "s", "u"]
+    assert parts.index()[parts.kept].tolist() == ["p", "r", "s", "u"]
     assert parts.outcome.tolist() == [[2, 5], [3, 3], [1, 6], [4, 8]]
     assert parts.weights.tolist() == [1, 4, 8, 32]
     with pytest.raises(MMEError, match=r"2 of 6 rows miss a value \(response 'cbind\(s, n\)': 2\)"):
