@@ -28,6 +28,8 @@ _LEFT = 1e-3
 _ROUNDING, _PART, _ZERO = 1e-12, 1e-6, 1e-9
 # A coefficient times its column that is on its way to infinity, in eta.
 _LARGE = 3.0
+# A standard deviation of eta, by links of ratios and counts, that is as good as infinite.
+_ENDLESS, _OF_RATIOS = 300.0, ("logit", "probit", "cloglog", "log")
 # Records that are looked at before all of them.
 _FEW = 256
 
@@ -171,6 +173,30 @@ def of_pure_levels(problem: Problem, blocks: tuple[int, ...]) -> str:
         f"every level of {names} has one answer alone, in all its records: the likelihood rises with the variance of "
         "its effects without end. Laplace's approximation has a maximum, far out, that means nothing: model one answer "
         "a level, or take another grouping factor"
+    )
+
+
+def endless_variances(problem: Problem, theta: np.ndarray) -> str:
+    """What is said where the search left standard deviations on their way to infinity, theta in the user's columns.
+
+    Where the records of each level at which a column acts are of one end, or hardly more than its coefficients,
+    Laplace's approximation rises with their variance without end, or has a maximum so far out that it means nothing.
+    """
+    model, found = problem.model, list[str]()
+    if problem.family.link not in _OF_RATIOS or not problem.family.whole:
+        return ""
+    for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True)):
+        names, sd = model.coefficient_names(t), np.linalg.norm(T, axis=1)
+        size = np.ones(len(T))
+        if term.covariates is not None and term.covariates.shape[1] == len(T):
+            size = np.sqrt((term.covariates**2).mean(axis=0))
+        found += [f"{sd[a]:.2g} of '{names[a]}' by '{term.group}'" for a in np.flatnonzero(sd * size > _ENDLESS)]
+    if not found:
+        return ""
+    return (
+        f"by this approximation the likelihood rises on and on with variances; the search left standard deviations of "
+        f"{', '.join(found)} on the scale of the {problem.family.link} link. The records are too few, or of one answer "
+        "alone in each level where these columns act: leave such columns out of their term"
     )
 
 

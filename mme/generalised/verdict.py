@@ -11,7 +11,7 @@ from mme.generalised.fold import is_fold, of_fold
 from mme.generalised.idle import idle
 from mme.generalised.problem import Problem
 from mme.generalised.search import GAIN, SearchEnd
-from mme.generalised.separation import of_pure_levels, pure_levels, sentence, separation
+from mme.generalised.separation import endless_variances, of_pure_levels, pure_levels, sentence, separation
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +108,7 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
         )
     if not said and promised > GAIN and is_fold(found.at):
         said = of_fold(problem)
+    said = said or ("" if found.given else endless_variances(problem, theta))
     return JointOptimum(
         theta=theta,
         tau=found.at.at.tau,

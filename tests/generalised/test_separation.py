@@ -201,3 +201,14 @@ def test_categories_that_a_column_decides_are_separated(link: str) -> None:
     assert fit.optimum.verdict == "no finite maximum"
     assert fit.criterion == pytest.approx(0.0, abs=1e-5)
     fit.summary()
+
+
+def test_variances_that_grow_without_end_are_no_minimum_and_are_named() -> None:
+    rng, n = np.random.default_rng(72), 40
+    data = pd.DataFrame({"g": rng.integers(7, size=n), "x": rng.normal(size=n), "f": rng.choice(list("abc"), n)})
+    eta = 0.5 * data["x"] + rng.normal(size=7)[data["g"]] + (data["f"] == "b") * rng.normal(size=7)[data["g"]]
+    data["y"] = (rng.random(n) < 1.0 / (1.0 + np.exp(-eta))).astype(float)
+    with pytest.warns(mme.MMEWarning, match=r"standard deviations of .* of 'fb' by 'g' on the scale of the logit link"):
+        fit = mme.glmer("y ~ x + f + (f | g)", data)
+    assert fit.optimum.verdict == "no finite maximum"
+    assert quiet("y ~ x + f + (1 | g)", data, "binomial").optimum.verdict.startswith("minimum")
