@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -33,12 +34,15 @@ def _events(function: Callable[[], Any], counted: Callable[[Any, str], bool]) ->
         nonlocal count
         count += counted(frame, event)
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # its callbacks, which Hypothesis has, come when they come
     sys.setprofile(enter)
     try:
         function()
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
     return count
 
 
