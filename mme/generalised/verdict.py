@@ -94,21 +94,7 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
     bound = ", ".join([*at_limits(problem, found), *held_by_link(problem, found)])
     word = "minimum on the boundary" if names or bound else "minimum"
     word = "given" if found.given else "flat" if flat is not None else word
-    apart = separation(found.at, converged=promised <= GAIN)
-    pure = pure_levels(found.at) if apart is None else ()
-    said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)
-    tau = found.at.at.tau
-    said = of_pure_levels(problem, pure) if pure else said or problem.family.without_maximum(tau)
-    said = said or problem.family.exact(problem.data, tau)
-    if not said and not problem.family.has_intercept and found.at.value < GAIN:
-        said = (
-            "complete separation: every record is in its category with a probability of one as coefficients and "
-            "thresholds grow without bound, and the likelihood has no finite maximum. Join categories, or leave a "
-            "column out"
-        )
-    if not said and promised > GAIN and is_fold(found.at):
-        said = of_fold(problem)
-    said = said or ("" if found.given else endless_variances(problem, theta))
+    said = _without_maximum(problem, found, theta)
     return JointOptimum(
         theta=theta,
         tau=found.at.at.tau,
@@ -124,6 +110,25 @@ def judge(problem: Problem, found: SearchEnd) -> JointOptimum:
         bound=bound,
         undetermined=() if flat is None else flat.sentences,
     )
+
+
+def _without_maximum(problem: Problem, found: SearchEnd, theta: np.ndarray) -> str:
+    """Why the likelihood has no finite maximum; empty where it has one."""
+    family, tau, promised = problem.family, found.at.at.tau, found.descent.promised
+    apart = separation(found.at, converged=promised <= GAIN)
+    if apart is None and (pure := pure_levels(found.at)):
+        return of_pure_levels(problem, pure)
+    said = "" if apart is None else sentence(problem, apart, found.at.at.gamma)
+    said = said or family.without_maximum(tau) or family.exact(problem.data, tau)
+    if not said and not family.has_intercept and found.at.value < GAIN:
+        return (
+            "complete separation: every record is in its category with a probability of one as coefficients and "
+            "thresholds grow without bound, and the likelihood has no finite maximum. Join categories, or leave a "
+            "column out"
+        )
+    if not said and promised > GAIN and is_fold(found.at):
+        return of_fold(problem)
+    return said or ("" if found.given else endless_variances(problem, theta))
 
 
 def at_limits(problem: Problem, found: SearchEnd) -> list[str]:
