@@ -235,17 +235,24 @@ def make_step(work: np.ndarray, lifted: float, told: np.ndarray) -> float:
 def try_zeros(search: LoopSearch) -> None:
     """Set columns of T that are nearly zero to exact zero where that costs nothing."""
     at, design, told, x, trial = search.at, search.design, search.told, search.work[0], search.work[1]
-    k = at[K]
-    for first in range(k):
-        column, largest = at[at[COLUMN] + first], 0.0
-        for i in range(k):
-            trial[i] = x[i]
-            if at[at[COLUMN] + i] == column:
-                largest = max(largest, abs(x[i]) / design[at[UNIT] + i])
-                trial[i] = 0.0
+    for first in range(at[K]):
+        largest = max(leave_column_out(search, first), abs(x[first]) / design[at[UNIT] + first])
         if 0.0 < largest < TINY:
             f = search.evaluate(trial, at, design, search.room)
             told[2] += 1
             if f <= told[0] + _ROUNDING:
                 copy_vector(trial, x)
                 told[0] = f
+
+
+def leave_column_out(search: LoopSearch, own: int) -> float:
+    """Put x without the column of T of this entry into ``trial``; the largest of its other entries, in their units."""
+    at, design, x, trial = search.at, search.design, search.work[0], search.work[1]
+    column, others = at[at[COLUMN] + own], 0.0
+    for i in range(at[K]):
+        trial[i] = x[i]
+        if at[at[COLUMN] + i] == column:
+            trial[i] = 0.0
+            if i != own:
+                others = max(others, abs(x[i]) / design[at[UNIT] + i])
+    return others

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mme.many.descent import CONVERGED, TINY, LoopSearch, descend
+from mme.many.descent import CONVERGED, TINY, LoopSearch, descend, leave_column_out
 from mme.many.layout import COLUMN, ROW, UNIT, K, copy_vector, put_response
 
 # A column is tried at its unit times FIRST, then APART times as far, so often.
@@ -82,13 +82,7 @@ def look_elsewhere(search: LoopSearch) -> None:
 def finds_valley(search: LoopSearch, own: int) -> bool:
     """Put a place into ``trial`` where another valley may begin along the column of T of this own coefficient."""
     at, design, told, x, trial = search.at, search.design, search.told, search.work[0], search.work[1]
-    unit, column, others = design[at[UNIT] + own], at[at[COLUMN] + own], 0.0
-    for i in range(at[K]):
-        trial[i] = x[i]
-        if at[at[COLUMN] + i] == column:
-            trial[i] = 0.0
-            if i != own:
-                others = max(others, abs(x[i]) / design[at[UNIT] + i])
+    unit, others = design[at[UNIT] + own], leave_column_out(search, own)
     if others == 0.0 and x[own] == 0.0:
         return falls_outwards(search, own, unit)
     told[2] += 1
