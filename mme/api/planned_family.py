@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.api.generalised import GeneralisedFit
-from mme.api.planned_linear import changed_beta, require_rows, with_response
+from mme.api.planned_linear import changed_beta, fitted_again, with_response
 from mme.errors import MMEError, MMEWarning
 from mme.family.base import Family, Observed
 from mme.fitted.generalised import GeneralisedFitted
@@ -68,7 +68,8 @@ class FamilyPlan:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MMEWarning)
             if isinstance(self.model, GeneralisedFit):
-                fit = self.model.internals if table is None else self._again(table)
+                again = self.model if table is None else fitted_again(self.model, self.formula, table, len(table))
+                fit: GeneralisedFitted = again.internals
                 return _standing_at(fit, self._changed(fit))
             problem, at, rows = self._drawn(table)
             found = searched_again(problem, Criterion(problem), at)
@@ -78,17 +79,6 @@ class FamilyPlan:
     def _drawn(self, table: Any) -> tuple[Problem, Psi, Rows]:
         assert self.family is not None
         return family_design(self.formula, table, self.family, self.weights, self.beta, self.varcorr, self.parameters)
-
-    def _again(self, table: Any) -> GeneralisedFitted:
-        """The model of the fit on another table, which has its response too."""
-        assert isinstance(self.model, GeneralisedFit)
-        if self.model.made_by is None:
-            raise MMEError(
-                "a fit from a file does not know how it was made, which power of other rows takes: fit again"
-            )
-        require_rows(self.model, len(table))
-        made: GeneralisedFit = self.model.made_by.again(self.formula, data=table)
-        return made.internals
 
     def _changed(self, fit: GeneralisedFitted) -> Psi:
         """The parameters of the fit on a design of its own, with those that are assumed instead."""

@@ -107,28 +107,28 @@ def linear_template(formula: Any, data: Any, model: Any = None, weights: Any = N
     formula, columns, name = with_response(formula, data)
     if not isinstance(model, Fit):
         return lmer(formula, columns, weights=weights).internals
-    if model.made_by is None:
-        of = model.internals.model
-        plain = of.weights is None and of.offset is None and of.residual is None
-        if plain and all(term.relationship is None for term in of.terms):
-            return lmer(formula, columns, method=of.method).internals
-        raise MMEError("a fit from a file does not know how it was made, which power of other rows takes: fit it again")
-    require_rows(model, len(columns[name]))
-    made: Fit = model.made_by.again(formula, data=columns)
+    of = model.internals.model
+    plain = of.weights is None and of.offset is None and of.residual is None
+    if model.made_by is None and plain and all(term.relationship is None for term in of.terms):
+        return lmer(formula, columns, method=of.method).internals
+    made: Fit = fitted_again(model, formula, columns, len(columns[name]))
     return made.internals
 
 
-def require_rows(fit: Any, rows: int) -> None:
-    """Refuse a design of other rows than the arrays that a fit was given.
+def fitted_again(fit: Any, formula: str, data: Any, rows: int) -> Any:
+    """The fit of a formula to a design of so many rows, made as a fit was.
 
     Raises
     ------
     MMEError
-        The message names the argument.
+        It is not known how, or an argument is an array of other rows; the message names it.
     """
+    if fit.made_by is None:
+        raise MMEError("a fit from a file does not know how it was made, which power of other rows takes: fit it again")
     for key, value in fit.made_by.arguments.items():
         if key in _BY_RECORD and np.ndim(value) and len(value) != rows:
             raise MMEError(f"{key}= of the fit has {len(value)} values, the design {rows} rows: name a column instead")
+    return fit.made_by.again(formula, data=data)
 
 
 def _by_function(template: Fitted, y: np.ndarray, test: Callable[[Fit], float]) -> tuple[float, bool]:

@@ -8,6 +8,11 @@ import numpy as np
 _SEED = 0x6D6D65_5EED
 
 
+def stream() -> np.random.Generator:
+    """Random numbers that no data are made of, the same in every call."""
+    return np.random.default_rng(_SEED)
+
+
 def noise(n: int) -> np.ndarray:
-    """Standard normal numbers (n,), the same in every call."""
-    return np.random.default_rng(_SEED).standard_normal(n)
+    """Standard normal numbers (n,) of the stream."""
+    return stream().standard_normal(n)

@@ -14,12 +14,13 @@ from mme.family.observing import prior_weights
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.model.problem import Model
+from mme.numeric.noise import stream
 from mme.results.assumed import read_beta, read_theta
 from mme.results.simulate import GeneralisedSimulator
 from mme.tables.arrays import numbers, shown
 
-# Responses that are no more than a stand-in are drawn from this stream, where eta is one: every link has a mean there.
-_SEED, _ETA = 0x6D6D65_5EED, 1.0
+# The first stand-in for a response is drawn where eta is one: every link has a mean there.
+_ETA = 1.0
 
 
 def assumed_family(
@@ -34,13 +35,13 @@ def assumed_family(
     """
     tau, w = read_tau(family, parameters), prior_weights(weights, model.n)
     levels = () if family.has_intercept else tuple(range(1, tau.size + 2))
-    y = family.draw(np.full(model.n, _ETA), w, tau, np.random.default_rng(_SEED))
+    y = family.draw(np.full(model.n, _ETA), w, tau, stream())
     weighed = family.observe(y, w, model.response).weights
     problem = Problem(model, family, Observed(y, weighed, levels))
     names = tuple(model.x_names[j] for j in problem.basis.kept)
     theta = model.coordinates.inner(read_theta(model, varcorr, 1.0))
     at = Psi(theta, problem.gamma(read_beta(beta, names)), tau)
-    drawn = GeneralisedSimulator(problem, at)(np.random.default_rng(_SEED), 1)[:, 0]
+    drawn = GeneralisedSimulator(problem, at)(stream(), 1)[:, 0]
     return problem.with_data(replace(problem.data, y=drawn)), at
 
 
