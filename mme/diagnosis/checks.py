@@ -58,6 +58,13 @@ def _optimum(fit: Fitted) -> Iterator[Finding]:
             "The estimates are not those of REML or ML; how far off they are is not known.",
             "simplify the random part; centre and rescale covariates; mend first whatever else is found here.",
         )
+    if optimum.elsewhere:
+        yield Finding(
+            "lower elsewhere",
+            f"{optimum.elsewhere[0].upper()}{optimum.elsewhere[1:]}.",
+            "The likelihood has no maximum; the estimates are those of the best of its local maxima that was found.",
+            "simplify the random part: fewer slopes, diag() for correlated ones, fewer terms.",
+        )
     if fit.singular:
         yield singular(boundary(fit))
     yield from _flat(fit)

@@ -54,7 +54,7 @@ def _of_the_model(fit: Fitted) -> list[str]:
 def _of_the_search(fit: Fitted) -> list[str]:
     """A verdict that is not plain convergence, and standard errors that are not computed unasked."""
     notes = [f"At the bound: {', '.join(fit.optimum.at_bounds)}."] if fit.optimum.at_bounds else []
-    if fit.optimum.verdict == "flat" or not fit.optimum.converged:
+    if fit.optimum.verdict == "flat" or fit.optimum.elsewhere or not fit.optimum.converged:
         notes.append(f"Optimum: {fit.optimum}.")
     if related_terms(fit) and fit.optimum.verdict != "given" and not has_standard_errors(fit):
         notes.append(

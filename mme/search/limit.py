@@ -8,21 +8,28 @@ Where that falls without bound, to covariances of low rank that fit the response
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mme.engine.blocks import Block
+from mme.numeric.counted import EndlessError
+from mme.numeric.curvature import Curvature
 from mme.numeric.limits import limits
 from mme.numeric.optimize import Minimum
 from mme.search.elsewhere import continued
 from mme.search.endless import can_fit_any_response, endless_of, value_of
 from mme.search.joint import Joint, Sought
+from mme.search.known_derivatives import AUTO, exact_later
 from mme.search.progress import Report
 from mme.search.searched import Searched, growing
 
-# It falls no more where ten times theta gains less than this, before so far out; a fall of more has no limit.
-_SETTLED, _STRIDE, _FARTHEST = 5e-7, 10.0, 1e7
+# It falls no more where ten times theta gains less than this, or will gain so much by the law of its falls, before so
+# far out; a fall of more has no limit. From so far out on two decades are looked at before.
+_SETTLED, _NEARLY, _STRIDE, _FARTHEST, _FAR, _DECADES = 5e-7, 2e-6, 10.0, 1e7, 1e3, 2
+# Differences of a criterion of so few parameters are cheap. A search near the limit that takes more evaluations than
+# this comes to none.
+_FEW, _MOST = 3, 400
 # Sizes at which the limit is nearly reached, and evaluations are still quick; those from which a search comes back, and
 # how far off they may be.
 _LIMIT, _NEAR, _RADIUS = 100.0, 10.0, 0.3
@@ -36,22 +43,83 @@ def at_its_limit(
 ) -> Minimum:
     """The minimum at the limit of the criterion; the given one where there is no limit, or none below ``lower``."""
     grows = growing(joint.model)[searched.free]
-    x, value, spent, fall = minimum.x, minimum.value, minimum.evaluations, np.inf
+    x, limit, spent = _near_limit_of_ray(joint, searched, minimum.x, grows)
+    minimum = replace(minimum, evaluations=minimum.evaluations + spent)
+    if not limit < min(lower, minimum.value + _SHORT):
+        return minimum
+    found = _around(joint, searched, replace(minimum, x=x, value=value_of(joint, searched, x)), grows, radius, report)
+    if found.endless:
+        return found
+    further = _further(joint, searched, found, grows)
+    return replace(further, endless=True, settled=True, reason="the criterion comes to its limit without residuals")
+
+
+def _further(joint: Joint, searched: Searched, at: Minimum, grows: np.ndarray) -> Minimum:
+    """The minimum with sizes ten times as large, where the criterion is still lower there."""
+    unit = np.where(grows, _STRIDE, 1.0)
+    x = unit * at.x
+    value = value_of(joint, searched, x)
+    if not value < at.value - _SETTLED:
+        return at
+    return replace(at, x=x, value=value, curvature=_in_units(at.curvature, unit, x))
+
+
+def _in_units(bent: Curvature, unit: np.ndarray, x: np.ndarray) -> Curvature:
+    """The curvature of f where x is that of f(x / unit)."""
+    return replace(bent, x=x, gradient=bent.gradient / unit, hessian=bent.hessian / np.outer(unit, unit))
+
+
+def _near_limit_of_ray(
+    joint: Joint, searched: Searched, x: np.ndarray, grows: np.ndarray
+) -> tuple[np.ndarray, float, int]:
+    """Where on the way out from zero through x the criterion is near its limit, the limit, and evaluations.
+
+    The limit is infinite where there is none. In each decade the criterion falls by a hundredth of the fall before, so
+    that two falls tell the third; where x is far out itself, they are looked for before it. Far enough is a decade
+    before what falls no more, with more digits.
+    """
+    x = np.where(grows, x / _STRIDE**_DECADES, x) if np.abs(x[grows]).max() > _FAR else x
+    value, before, spent = value_of(joint, searched, x), np.inf, 1
     while np.abs(x[grows]).max() < _FARTHEST:
         further = np.where(grows, _STRIDE * x, x)
         below, spent = value_of(joint, searched, further), spent + 1
         fall = value - below
-        if not fall > _SETTLED:
+        if abs(fall) <= _SETTLED:
+            return x, value, spent
+        if not fall > 0.0:
             break  # further out only digits are lost
-        x, value = further, below
-    minimum = replace(minimum, evaluations=spent)
-    if not abs(fall) <= _SETTLED or not min(value, minimum.value) < lower:
-        return minimum
-    far = replace(minimum, x=x, value=value) if value < minimum.value else minimum
-    found = _around(joint, searched, far, grows, radius, report)
-    if found.endless:
-        return found
-    return replace(found, endless=True, settled=True, reason="the criterion comes to its limit without residuals")
+        if before < np.inf and fall**2 <= _NEARLY * before and fall < before / _STRIDE:
+            return x, below, spent
+        x, value, before = further, below, fall
+    return x, np.inf, spent
+
+
+@dataclass(eq=False)
+class _Brief:
+    """The criterion near a limit; after so many evaluations it has none, and counts as falling without bound."""
+
+    f: Sought
+    left: int
+
+    def __call__(self, x: np.ndarray) -> float:
+        """The criterion at x."""
+        self._spend(1)
+        return self.f(x)
+
+    @property
+    def about(self) -> float | None:
+        """The size of the criterion where it takes many points at once."""
+        return self.f.about
+
+    def many(self, points: np.ndarray) -> np.ndarray:
+        """The criterion (S,) at points (S, k)."""
+        self._spend(len(points))
+        return self.f.many(points)
+
+    def _spend(self, evaluations: int) -> None:
+        self.left -= evaluations
+        if self.left < 0:
+            raise EndlessError
 
 
 def _around(
@@ -74,8 +142,9 @@ def _around(
         return replace(at, endless=False)
     near = replace(searched, first=searched.parameters(at.x), scale=searched.scale / units, free=free)
     first, wide, even = (at.x / unit)[moves], radius[moves], searched.even[moves]
-    sought = Sought(joint, near, at.value - _HOPELESS)
-    found = continued(sought, first, wide, even, None, report, at.evaluations)
+    sought = _Brief(Sought(joint, near, at.value - _HOPELESS), _MOST)
+    slopes = exact_later(joint, near, AUTO) if first.size > _FEW else None
+    found = continued(sought, first, wide, even, slopes, report, at.evaluations)
     x = at.x.copy()
     x[moves] = found.x * unit[moves]
     at = replace(at, evaluations=found.evaluations, endless=found.endless)
@@ -86,9 +155,8 @@ def _around(
     if grows is not None:  # all sizes times one number are the same limit: the largest one stays where it was
         unit = np.where(grows, unit / np.abs(found.x[grows]).max(), unit)
         x = found.x * unit
-    bent = found.curvature
-    bent = replace(bent, x=x, gradient=bent.gradient / unit, hessian=bent.hessian / np.outer(unit, unit))
-    return replace(at, x=x, value=value_of(joint, searched, x), evaluations=found.evaluations + 1, curvature=bent)
+    bent, value = _in_units(found.curvature, unit, x), value_of(joint, searched, x)
+    return replace(at, x=x, value=value, evaluations=found.evaluations + 1, curvature=bent)
 
 
 def back_from_its_limit(

@@ -52,7 +52,7 @@ from mme.search.searched import Searched
 from mme.search.signs import from_plain_start, of_other_signs
 from mme.search.start import Start, start
 from mme.search.turned import in_turned_axes
-from mme.search.verdict import UNBOUNDED, Optimum, curvature_of, judge, of_whole, with_undetermined
+from mme.search.verdict import UNBOUNDED, Optimum, beside_a_fall, curvature_of, judge, of_whole, with_undetermined
 
 # What was chosen and why, for those who ask: logging.getLogger("mme").setLevel(logging.INFO).
 _LOG = logging.getLogger("mme")
@@ -179,7 +179,7 @@ def _minimised(
         if begun is not None and begun.valleys is not None and gone:
             again = _minimised(joint, theta, progress, first_theta, by, minimum)
             if again.optimum.verdict != UNBOUNDED or not minimum.value < again.optimum.criterion:
-                return again
+                return replace(again, optimum=beside_a_fall(again.optimum, min(minimum.value, begun.falls_to)))
             minimum = replace(minimum, evaluations=again.optimum.evaluations)
     inner, phi = (parameters := searched.parameters(minimum.x))[: model.k], parameters[model.k :]
     found = model.canonical(given_theta(theta, model, "theta") if given else model.coordinates.outer(inner))
@@ -190,7 +190,8 @@ def _minimised(
         inner = model.coordinates.without_terms(found, inner)
     require_residuals(objective, minimum, found, ended)
     objective = objective.having_taken(search=perf_counter() - began)
-    return Found(objective, judge(minimum, model, Place(found, inner, phi), searched, ended))
+    optimum = judge(minimum, model, Place(found, inner, phi), searched, ended)
+    return Found(objective, optimum if begun is None else beside_a_fall(optimum, begun.falls_to))
 
 
 def _at_limits(joint: Joint, searched: Searched, minimum: Minimum, report: Report | None) -> Ended:

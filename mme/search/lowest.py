@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, combinations, cycle, islice, product
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,14 +45,24 @@ _AGAIN, _GAIN = 3, 1e-3
 # their sizes, far apart, and on faces, which have minima of their own.
 _KINDS = ((1.5, 1.0), (2.5, 1.0), (1.5, 0.6))
 # An end further out than this, from which the criterion falls by one more to ten times there, or to e times by its
-# slope, is on its way to a response without residuals: each degree of freedom gives log(100), or 2.
-_OUT, _FALL = 100.0, 1.0
+# slope, is on its way to a response without residuals: each degree of freedom gives log(100), or 2. Where it is higher
+# at ten times, the lowest so many of these descents go on first.
+_OUT, _FALL, _SLOW = 100.0, 1.0, 3
 
 
-def lowest_of_descents(
-    objective: Objective, valleys: Valleys, moments: list[np.ndarray], size: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """Theta where the lowest of several descents ends, or the first of the moments, and their evaluations.
+class Lowest(NamedTuple):
+    """Theta where the lowest of several descents ended, or the first of the moments, and their evaluations.
+
+    ``falls_to`` is the lowest criterion seen on the way to a response without residuals; infinite where none led there.
+    """
+
+    theta: np.ndarray
+    evaluations: int
+    falls_to: float
+
+
+def lowest_of_descents(objective: Objective, valleys: Valleys, moments: list[np.ndarray], size: np.ndarray) -> Lowest:
+    """The lowest of several descents.
 
     ``size`` (k,) is theta at which the variance of a level is that of its estimate by its own records.
     """
@@ -66,7 +77,7 @@ def lowest_of_descents(
         points = np.where(free, faces * scale, 0.0)
         best = np.argsort(valleys(points)[0])[: max(round(_FACES * share), 1)]
         starts, evaluations = np.vstack([starts, points[best]]), evaluations + len(points)
-    found = _ends(valleys, starts)
+    found, falls_to = _ends(valleys, starts)
     x, value, evaluations = *_best(found), evaluations + found.evaluations
     for turn in range(_AGAIN):
         if not np.isfinite(value):
@@ -74,11 +85,12 @@ def lowest_of_descents(
         again = np.array(list(beside(objective, valleys.canonical(x[None])[0] / scale, size))) * scale
         turned = list(islice(_turned(objective.model, x, rng), 0 if turn else round(turns * share * size.size)))
         faces, spent = minima_of_faces(valleys, objective.model, x)
-        found, before = _ends(valleys, np.vstack([x, faces, np.where(free, [*turned, *again], 0.0)])), value
+        found, fallen = _ends(valleys, np.vstack([x, faces, np.where(free, [*turned, *again], 0.0)]))
+        before, falls_to = value, min(falls_to, fallen)
         x, value, evaluations = *_best(found), evaluations + spent + found.evaluations
         if not value < before - _GAIN:
             break
-    return min([moments[0], x / scale], key=objective), evaluations + 2
+    return Lowest(min([moments[0], x / scale], key=objective), evaluations + 2, falls_to)
 
 
 def _shares(model: Model) -> tuple[float, float]:
@@ -132,15 +144,35 @@ def _turns(part: GStructure) -> bool:
     return part.q > 1 and part.mixes and part.entries is not None
 
 
-def _ends(valleys: Valleys, starts: np.ndarray) -> Descents:
-    """Descend from starts (S, k). An end on the way to a response without residuals gets an infinite criterion."""
+def _ends(valleys: Valleys, starts: np.ndarray) -> tuple[Descents, float]:
+    """Descend from starts (S, k). An end on the way to a response without residuals gets an infinite criterion.
+
+    The number is the lowest criterion that was seen on such ways, infinite without one.
+    """
     found = descend(valleys, np.unique(starts, axis=0), valleys.canonical)
     out = np.flatnonzero(np.abs(found.x).max(axis=1) > _OUT)
-    if out.size:
-        beyond, slope = valleys(STRIDE * found.x[out])[0], (found.gradient[out] * found.x[out]).sum(axis=1)
-        found.f[out[(beyond < found.f[out] - _FALL) | (slope < -_FALL)]] = np.inf
-        found.evaluations += out.size
-    return found
+    if not out.size:
+        return found, np.inf
+    beyond = valleys(STRIDE * found.x[out])[0]
+    found.evaluations += out.size
+    slow = out[(_slope(found)[out] < -_FALL) & (beyond > found.f[out])]
+    if slow.size:
+        _go_on(found, valleys, slow[np.argsort(found.f[slow])[:_SLOW]])
+    falls = (beyond < found.f[out] - _FALL) | (_slope(found)[out] < -_FALL)
+    found.f[out[falls]] = np.inf
+    return found, float(beyond[falls].min(initial=np.inf))
+
+
+def _slope(found: Descents) -> np.ndarray:
+    """What the criterion rises by to e times each point (S,), by its gradient."""
+    return np.asarray((found.gradient * found.x).sum(axis=1))
+
+
+def _go_on(found: Descents, valleys: Valleys, at: np.ndarray) -> None:
+    """Descend further from the ends ``at``, each to its own: between here and ten times there is something lower."""
+    further = descend(valleys, found.x[at])
+    found.x[at], found.f[at], found.gradient[at] = further.x, further.f, further.gradient
+    found.evaluations += further.evaluations
 
 
 def _best(found: Descents) -> tuple[np.ndarray, float]:

@@ -62,6 +62,8 @@ class Start:
         The criterion with its slopes, where descents have chosen theta.
     value : float or None
         The criterion at the first point, where that has been made.
+    falls_to : float
+        The lowest criterion that descents saw on the way to a response without residuals; infinite where none did.
     """
 
     theta: np.ndarray
@@ -72,6 +74,7 @@ class Start:
     evaluations: int
     valleys: Valleys | None = None
     value: float | None = None
+    falls_to: float = np.inf
 
 
 def start(objective: Objective, *, descending: bool = True) -> Start:
@@ -92,8 +95,9 @@ def start(objective: Objective, *, descending: bool = True) -> Start:
     size = _size(objective, blocks)
     valleys = Valleys.of(objective) if descending else None
     if valleys is not None:
-        theta, evaluations = lowest_of_descents(objective, valleys, [theta, *others], size)
-        return Start(theta, np.maximum(radius, _LARGEST_RADIUS * np.abs(theta)), size, False, few, evaluations, valleys)
+        theta, evaluations, falls_to = lowest_of_descents(objective, valleys, [theta, *others], size)
+        radius = np.maximum(radius, _LARGEST_RADIUS * np.abs(theta))
+        return Start(theta, radius, size, False, few, evaluations, valleys, falls_to=falls_to)
     unlike, evaluations, value, lowest = [other for other in others if _differ(theta, other, size)], 0, None, None
     if unlike:
         along, evaluations = _along(objective, size)

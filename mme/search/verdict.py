@@ -35,6 +35,14 @@ TO_THEIR_ENDS = (
 )
 
 
+ELSEWHERE = (
+    "this is not the lowest criterion: elsewhere it falls to {:.6f} and further, as the residual variance goes to zero "
+    "beside those of random effects, and has no minimum there"
+)
+# A criterion that is lower by less is the same.
+_LOWER = 1e-4
+
+
 @dataclass(frozen=True, eq=False)
 class Optimum:
     """The optimum of a fit.
@@ -73,6 +81,9 @@ class Optimum:
         Parameters that take part in flat directions of which the design says nothing.
     open : array of bool
         Which standard deviations and correlations that is, in the order of theta, and sigma; empty for none.
+    falls_to : float
+        The lowest criterion that the search saw elsewhere, lower than this and falling further, without a minimum;
+        infinite where it saw none.
     verdict : str
         ``"minimum"``, ``"minimum on the boundary"``, ``"flat"``, ``"no finite maximum"`` of the likelihood, ``"not
         converged"`` or ``"given"``.
@@ -94,6 +105,7 @@ class Optimum:
     open: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     at_bounds: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
+    falls_to: float = np.inf
 
     @property
     def converged(self) -> bool:
@@ -104,6 +116,11 @@ class Optimum:
     def without_bound(self) -> str:
         """Why there is no minimum, where there is none."""
         return TO_THEIR_ENDS.format(", ".join(self.ended)) if self.ended else WITHOUT_BOUND
+
+    @property
+    def elsewhere(self) -> str:
+        """That the criterion falls without a minimum elsewhere, below this one; empty where the search saw none."""
+        return ELSEWHERE.format(self.falls_to) if self.falls_to < np.inf else ""
 
     def __str__(self) -> str:
         text = f"{self.verdict} after {self.evaluations} evaluations ({self.reason}), criterion {self.criterion:.6f}"
@@ -116,6 +133,8 @@ class Optimum:
         elif self.flat and not (self.boundary or self.at_bounds):
             names = ", ".join(self.weak) or "theta"
             text += f"; flat in {self.flat} direction(s): the data do not determine {names}"
+        if self.elsewhere:
+            text += f"; {self.elsewhere}"
         if self.verdict == UNBOUNDED:
             part = "residual" if self.ended else "random"
             text += f"; {self.without_bound}: simplify the {part} part"
@@ -236,6 +255,13 @@ def with_undetermined(optimum: Optimum, found: Undetermined) -> Optimum:
         weak=(),
         open=np.append(found.parameters, found.sigma),
     )
+
+
+def beside_a_fall(optimum: Optimum, falls_to: float) -> Optimum:
+    """The same optimum, with the criterion to which it falls elsewhere, if that is lower."""
+    if optimum.verdict in ("given", UNBOUNDED) or not falls_to < min(optimum.criterion - _LOWER, optimum.falls_to):
+        return optimum
+    return replace(optimum, falls_to=falls_to)
 
 
 def of_whole(optimum: Optimum, rest: Reduced) -> Optimum:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dense import design
+from fuzz.oracle import dense, lowest
 from fuzz.problems import problem
 
 import mme
@@ -19,17 +20,20 @@ def fitted(number):
 
 
 def without_residuals(model, theta):
-    """The REML criterion of V = Z (I (x) TT') Z', profiled over one factor of V."""
+    """The REML criterion of contrasts K'y, K'X = 0, with V = Z (I (x) TT') Z', profiled over one factor of V."""
+    root = np.ones(model.n) if model.weights is None else np.sqrt(model.weights)
     V = np.zeros((model.n, model.n))
     for term, part, own in zip(model.terms, model.structures, model.split(theta), strict=True):
-        Z = design(term.codes, np.ones((model.n, 1)) if term.covariates is None else term.covariates)
+        covariates = np.ones((model.n, 1)) if term.covariates is None else term.covariates
+        Z = root[:, None] * design(term.codes, covariates)
         V += Z @ np.kron(np.eye(term.n_levels), part.T(own) @ part.T(own).T) @ Z.T
-    X, y = model.X, model.y if model.offset is None else model.y - model.offset
-    precision, d = np.linalg.inv(V), model.n - model.X.shape[1]
-    C = X.T @ precision @ X
-    r = y - X @ np.linalg.solve(C, X.T @ precision @ y)
-    logs = np.linalg.slogdet(V)[1] + np.linalg.slogdet(C)[1]
-    return logs + d * (1.0 + np.log(2.0 * np.pi * (r @ precision @ r) / d))
+    X, y = root[:, None] * model.X, root * (model.y if model.offset is None else model.y - model.offset)
+    U, lengths, _ = np.linalg.svd(X)
+    K, d = U[:, X.shape[1] :], model.n - X.shape[1]
+    of_contrasts = K.T @ V @ K
+    r = K.T @ y
+    logs = np.linalg.slogdet(of_contrasts)[1] + 2.0 * np.log(lengths).sum() - 2.0 * np.log(root).sum()
+    return logs + d * (1.0 + np.log(2.0 * np.pi * (r @ np.linalg.solve(of_contrasts, r)) / d))
 
 
 # They have more effects than records: covariances of low rank fit the response exactly.
@@ -54,9 +58,11 @@ def test_a_minimum_before_the_response_is_fitted_exactly_is_found(number, criter
 
 
 # Slopes of two or three terms leave no residuals: the criterion comes to a limit, which is lower than all minima.
-@pytest.mark.parametrize(("number", "limit"), [(26406, 71.36144), (28277, 581.01355)])
+@pytest.mark.parametrize(
+    ("number", "limit"), [(26406, 71.36144), (28277, 581.01355), (901415, 51.28060), (110188, 69.19852)]
+)
 def test_covariances_without_residuals_are_a_point_of_the_model(number, limit):
-    """-2 log L of y ~ N(X beta, V), V = sum_t Z_t (I (x) G_t) Z_t', dense; no other G near is lower."""
+    """The REML criterion of y ~ N(X beta, V), V = sum_t Z_t (I (x) G_t) Z_t', dense; no other G near is lower."""
     fit = fitted(number)
     assert fit.optimum.converged
     assert "sigma" in fit.optimum.boundary
@@ -67,6 +73,25 @@ def test_covariances_without_residuals_are_a_point_of_the_model(number, limit):
     rng = np.random.default_rng(0)
     near = [without_residuals(model, theta * (1.0 + 0.01 * rng.normal(size=theta.size))) for _ in range(50)]
     assert min(near) > fit.criterion - 1e-6
+
+
+# Covariances of low rank fit the response the better the larger they are: a criterion below every minimum.
+@pytest.mark.parametrize(("number", "above"), [(70861, 616.7201), (21041, 579.9999)])
+def test_a_minimum_that_is_not_the_lowest_criterion_says_where_it_falls(number, above):
+    fit = fitted(number)
+    assert fit.criterion == pytest.approx(above, abs=1e-4)
+    oracle = dense(fit.internals.model)
+    lower = fit.internals.objective(oracle.users(lowest(oracle, 40)[1]))
+    assert fit.optimum.falls_to < lower < fit.criterion - 0.1
+    assert "elsewhere it falls to" in str(fit.optimum)
+    assert "elsewhere it falls to" in " ".join(str(fit.summary()).split())
+    assert "lower elsewhere" in fit.diagnose().kinds
+
+
+def test_an_ordinary_minimum_says_nothing_of_elsewhere():
+    fit = mme.lmer("Reaction ~ Days + (Days | Subject)", mme.load("sleepstudy"))
+    assert fit.optimum.elsewhere == ""
+    assert "lower elsewhere" not in fit.diagnose().kinds
 
 
 def test_without_residuals_a_term_may_be_left_out_too():
