@@ -14,6 +14,7 @@ from wide import SPARSE, Records, sparse
 
 import mme
 from mme.derivatives.slopes import criterion_slopes
+from mme.engine.absorption import classes_of
 from mme.engine.basis import orthonormalise
 from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
@@ -131,6 +132,17 @@ def test_levels_merged_in_classes_of_few_and_of_many_give_the_numbers_of_dense_a
     groups = np.repeat(np.arange(64), [*[1] * 60, 2, 2, 2, 3])
     problem = drawn(line(groups.size), RandomPart(groups, None, np.array([[0.7]])))
     assert max(disagreement(problem).values()) < 1e-9
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+def test_levels_are_of_one_class_where_every_entry_of_their_triangles_is_equal(q):
+    """Of two levels with one triangle, and others that differ from it in one entry each, the two are alike."""
+    R = np.repeat(np.triu(np.arange(1.0, 1.0 + q * q).reshape(q, q))[:, :, None], 2 + q * (q + 1) // 2, axis=2)
+    for level, (i, j) in enumerate(zip(*np.triu_indices(q), strict=True), start=2):
+        R[i, j, level] += 0.5
+    first, members = classes_of(R)
+    assert first.size == R.shape[2] - 1
+    np.testing.assert_array_equal(R[:, :, first[members]], R)
 
 
 def test_levels_taken_a_few_at_a_time_add_up():

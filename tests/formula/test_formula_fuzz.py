@@ -149,6 +149,11 @@ def test_a_hypothesis_nested_without_end_is_refused_with_words(nested):
         read_hypotheses(text, ["a", "b"])
 
 
+def test_a_hypothesis_is_as_deep_as_its_brackets_within_each_other_not_as_many_as_there_are():
+    weights, constants, _ = read_hypotheses(" + ".join(["(-a)"] * 300), ["a", "b"])
+    np.testing.assert_array_equal(np.append(weights, constants), [-300.0, 0.0, 0.0])
+
+
 @pytest.mark.parametrize("text", ["1e400 * a", "a = 1e400", "a / 1e-320", "2 * " * 2_000 + "a"])
 def test_a_hypothesis_beyond_the_range_of_numbers_is_named(text):
     with pytest.raises(MMEError, match="beyond the range of double precision"):

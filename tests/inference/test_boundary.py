@@ -240,6 +240,14 @@ def test_a_process_is_no_diagonal_covariance():
         mme.variance_test(process, mme.fit(y, X, []))
 
 
+def test_a_process_in_both_models_is_no_difference_between_them():
+    rng = np.random.default_rng(3)
+    g, h, times = np.repeat(np.arange(12), 8), np.tile(np.arange(4), 24), np.tile(np.arange(8.0), 12)
+    y, X = rng.normal(size=12)[g] + rng.normal(size=4)[h] + rng.normal(size=96), np.ones((96, 1))
+    small, large = (mme.fit(y, X, [mme.Term.ou(times, g), *more]) for more in ([], [mme.Term(h)]))
+    assert mme.variance_test(large, small).reference == "0.5 chi2(0) + 0.5 chi2(1)"
+
+
 def test_a_smaller_fit_that_is_singular_is_refused():
     data = load_data("Dyestuff2").assign(half=np.tile([0, 1], 15))
     small, large = (mme.lmer(f"Yield ~ 1 + {bars}", data) for bars in ("(1 | Batch)", "(1 | Batch) + (1 | Batch:half)"))

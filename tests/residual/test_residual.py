@@ -119,6 +119,22 @@ def test_natural_parameters_lie_within_their_bounds(name):
     assert (found <= high).all()
 
 
+# R is singular before a band reaches its bounds; a user's structure without bounds says that there are none; the
+# smoothness of Matern ends where its correlations are Gaussian to rounding.
+BEFORE_THEIR_BOUNDS = {"Toeplitz, bands", "a user's, by its blocks", "Spatial Matern, its smoothness"}
+
+
+@pytest.mark.parametrize("name", sorted({*STRUCTURES, *MORE} - BEFORE_THEIR_BOUNDS))
+def test_natural_parameters_come_as_near_to_their_bounds_as_one_likes(name):
+    """Where coordinates go without end, alone and together."""
+    structure = bound((STRUCTURES | MORE)[name](records(5, 8, 4, True)))
+    rng = np.random.default_rng(1)
+    directions = rng.choice([-1.0, 0.0, 1.0], (300, structure.k))
+    found = np.array([structure.natural(x) for x in 15.0 * directions])
+    for bounds, ends in zip(np.transpose(structure.bounds), (found.min(axis=0), found.max(axis=0)), strict=True):
+        assert np.where(np.isinf(bounds), ends * np.sign(bounds) > 10.0, np.abs(ends - bounds) < 1e-3).all()
+
+
 @every_structure
 @given(data=designs)
 def test_covariance_and_log_sd_are_those_of_R(name, data):
