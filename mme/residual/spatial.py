@@ -228,8 +228,7 @@ class BoundSpatial(ByGroup):
         """Of a correlation that ends at its range: how far the nearest distance is from it, as a logarithm."""
         found = super().smooth_within(x)
         if self.of in ENDING:
-            scaled = self.places / (self._at(x)[:, None] if self._ranges > 1 else self._at(x))
-            h, _ = _distances(self.codes, scaled)
+            h, _ = _distances(self.codes, self.places / self._at(x)[:, None])
             found[: self._ranges] = np.abs(np.log(h[h > 0.0])).min()
         return found
 

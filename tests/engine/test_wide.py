@@ -221,3 +221,14 @@ def test_a_sparse_column_that_stands_several_times_has_an_equation_for_each_but_
     assert sorted(int(one.columns[-1]) for one in found) == list(range(6, 5 + times))
     for one in found:
         np.testing.assert_allclose(F[:, one.columns] @ one.weights, 0.0, atol=1e-9)
+
+
+def test_a_dense_column_of_zeros_beside_sparse_ones_has_an_equation_by_itself():
+    """And one that is a sum of others has theirs: zeros have no length to be divided by."""
+    rng = np.random.default_rng(4)
+    F = sp.csc_array(sp.random_array((40, 6), density=0.3, rng=rng).tocsc() + sp.eye_array(40, 6))
+    one = rng.normal(size=40)
+    dense = np.array([one, np.zeros(40), 2.0 * one - F[:, [3]].toarray().ravel()])
+    found = {tuple(e.columns.tolist()): e.weights for e in equations(dense, F, np.arange(6, 9), np.arange(6), None)}
+    assert set(found) == {(7,), (3, 6, 8)}
+    np.testing.assert_allclose(found[3, 6, 8] / found[3, 6, 8][2], [1.0, -2.0, 1.0], atol=1e-9)

@@ -99,6 +99,8 @@ def test_every_container_of_responses_gives_the_same(study, ways, tmp_path):
     whole = mme.lmer_many("~ group + (1 | donor)", data, Y)
     np.testing.assert_allclose(many.estimate, whole.estimate, rtol=1e-9)
     np.testing.assert_allclose(many.df, whole.df, rtol=1e-6)
+    labels = Y.columns.tolist() if ways == "anndata" else list(range(80))  # blocks are counted through
+    assert many.estimate.index.tolist() == labels
 
 
 def test_a_response_may_be_called_X(study):

@@ -4,10 +4,12 @@
 * ``reshape(-1, ...)``: NumPy takes any negative number for "what is left".
 * ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, times whatever): the two
   differ where a computed number equals the tolerance to its last bit.
-* A number below 1e-100: it stands for zero, to divide by.
+* A number of 1e-100 or less: it stands for zero, to divide by.
 * The steps that ``kernel(loop, steps)`` is told: they choose between a loop as it is and the same, compiled.
 * The number that a generator of random directions starts from: the code that draws them serves with any.
-* ``<`` for ``<=`` against a size of ``limits()``: it chooses between two ways to the same numbers.
+* A comparison with a size of ``limits()``, and what it counts: both ways from there lead to the same numbers, which is
+  what makes it a limit. Tests hold the two against each other by setting it, and no fault chooses a wrong one. Where
+  the way is an error (``if size > limits().x: raise``), the comparison stays: it decides what is answered.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ _NOTHING = 1e-100
 def silent(tree: ast.Module) -> set[int]:
     """``id`` of the nodes that are left as they are, with all inside them."""
     found = {id(node) for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.JoinedStr)}
+    refusing = {id(node.test) for node in ast.walk(tree) if isinstance(node, ast.If) and _refuses(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
             sizes = [x for one in node.args for x in (one.elts if isinstance(one, ast.Tuple) else [one])]
@@ -30,11 +33,18 @@ def silent(tree: ast.Module) -> set[int]:
             found |= {id(steps) for steps in node.args[1:]}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "default_rng":
             found |= {id(seed) for seed in node.args}
-        if isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value < _NOTHING:
+        if isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value <= _NOTHING:
+            found.add(id(node))
+        if isinstance(node, ast.Compare) and id(node) not in refusing and any(map(_is_size, _operands(node))):
             found.add(id(node))
         if isinstance(node, ast.FunctionDef):
             found |= {id(statement) for statement in _of_messages(node)}
     return found
+
+
+def _refuses(node: ast.If) -> bool:
+    """Whether what follows a condition is an error."""
+    return any(isinstance(statement, ast.Raise) for statement in node.body)
 
 
 def _of_messages(function: ast.FunctionDef) -> Iterator[ast.Assign]:
@@ -106,6 +116,16 @@ def _pairs(node: ast.Assign) -> tuple[list[ast.expr], list[ast.expr]]:
 def _is_tolerance(node: ast.AST, constants: set[str]) -> bool:
     if isinstance(node, ast.Name):
         return node.id in constants
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):
-        return isinstance(node.value.func, ast.Name) and node.value.func.id == "limits"
-    return isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value < 0.1
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, float) and 0.0 < node.value < 0.1
+    return _is_size(node)
+
+
+def _is_size(node: ast.AST) -> bool:
+    """A size of ``limits()``."""
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id == "limits"
+    )

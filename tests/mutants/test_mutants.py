@@ -49,11 +49,26 @@ def test_what_numpy_takes_for_the_same_is_no_fault_and_whole_bounds_are():
     assert any("x <= 2" in after for after in said)
 
 
-def test_a_size_of_limits_is_reached_or_passed_with_the_same_numbers():
-    source = b"def f(x):\n    return 2 * x > limits().size * len(x)\n"
+def test_on_both_sides_of_a_size_of_limits_are_the_same_numbers_unless_one_is_an_error():
+    source = b"""def f(x):
+    if 2 * x > limits().size * len(x) and x < 7:
+        return x + 1
+    if 3 * x > limits().size:
+        raise ValueError(x)
+"""
     said = {m.after for m in mutations("mme/engine/x.py", source)}
-    assert "return 2 * x < limits().size * len(x)" in said
-    assert "return 2 * x >= limits().size * len(x)" not in said
+    assert said == {
+        "if 2 * x > limits().size * len(x) or x < 7:",
+        "if 2 * x > limits().size * len(x) and x <= 7:",
+        "if 2 * x > limits().size * len(x) and x > 7:",
+        "if 2 * x > limits().size * len(x) and x < 8:",
+        "return x - 1",
+        "return x + 2",
+        "return x",
+        "if 3 * x < limits().size:",
+        "if 3 / x > limits().size:",
+        "if 4 * x > limits().size:",
+    }
 
 
 def test_a_name_for_a_tolerance_and_the_steps_of_a_loop_are_of_no_result():

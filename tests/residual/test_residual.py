@@ -119,6 +119,19 @@ def test_natural_parameters_lie_within_their_bounds(name):
     assert (found <= high).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_search_starts_where_neighbours_at_the_median_gap_have_a_correlation_of_three_tenths(seed):
+    """Gaps of any length and number: one long one, or zeros, which are no gaps, do not move the start."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.choice([1.0, 2.0, 3.0, 7.0, 40.0], (6, 5), p=[0.1, 0.3, 0.3, 0.2, 0.1])
+    times, groups = np.cumsum(gaps, axis=1), np.repeat(np.arange(6), 5)
+    middle = float(np.sort(gaps[:, 1:].ravel())[11])  # of 24 the lower one
+    ar1 = bind(AR1(times.ravel(), groups), np.asarray, 30)
+    assert ar1.natural(ar1.start())[0] ** middle == pytest.approx(0.3, rel=1e-12)
+    nugget = bind(Exponential(np.append(times, times[:, -1]), np.append(groups, range(6)), nugget=True), np.asarray, 36)
+    assert np.exp(-middle / nugget.natural(nugget.start())[0]) == pytest.approx(0.3, rel=1e-12)
+
+
 # R is singular before a band reaches its bounds; a user's structure without bounds says that there are none; the
 # smoothness of Matern ends where its correlations are Gaussian to rounding.
 BEFORE_THEIR_BOUNDS = {"Toeplitz, bands", "a user's, by its blocks", "Spatial Matern, its smoothness"}
