@@ -18,6 +18,7 @@ from profiles import examples
 
 import mme
 from mme.covariance.axes import build_axes
+from mme.engine.centring import centred_sums
 from mme.solution.estimates import Estimates
 
 seeds = st.integers(0, 2**32 - 1)
@@ -324,3 +325,12 @@ def test_a_search_steps_in_the_units_of_columns_and_in_ones_where_a_parameter_mu
     fit = mme.lmer("Reaction ~ Days + cs(1 + Days | Subject)", data, theta=[1.0, 0.2, 1.5])
     rms = np.sqrt((data["Days"] ** 2).mean())
     np.testing.assert_allclose(fit.internals.objective.theta_scale, [1.0, rms, 1.0], rtol=1e-12)
+
+
+def test_sums_without_a_constant_are_moved_by_none():
+    """A column far from zero stays where it is unless X holds the constant before it: the model would be another."""
+    ones, far = np.ones(8), 1e6 + np.arange(8.0) ** 2
+    assert centred_sums(np.column_stack([far, ones]), ones, ["x", "(Intercept)"]).moved == {}
+    near = centred_sums(np.column_stack([ones, far]), ones, ["(Intercept)", "x"])
+    assert set(near.moved) == {1}
+    assert_allclose(near.rows[1], far - far.mean(), atol=1e-8)

@@ -12,7 +12,9 @@ from fits import at as fit_at
 from scipy.stats import chi2, f, studentized_range, t
 
 import mme
+from mme.inference.fixed.comparisons import comparisons_of
 from mme.inference.fixed.hypotheses import read_hypotheses
+from mme.inference.fixed.means import Means
 from mme.inference.fixed.reference import two_sided
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "contrasts"
@@ -397,3 +399,15 @@ def test_no_test_warns_on_an_ordinary_fit(data):
         fit.anova(ddf="kenward-roger")
         fit.means("a", by="b", at={"x": 3.0}, pairs=True)
         fit.test("aq = ar, bv = 0")
+
+
+def test_a_family_of_one_mean_has_no_contrasts_wherever_it_stands():
+    """School a has one class, school b has two: these are compared."""
+    levels = (("a", "x"), ("b", "x"), ("b", "y"))
+    for order in ([0, 1, 2], [1, 2, 0]):
+        means = Means(np.eye(3)[order], 0.0, tuple(levels[i] for i in order), ("school", "class"), 1)
+        found = comparisons_of(means, "pairwise")
+        assert found.index.tolist() == [("b", "x - y")]
+        np.testing.assert_allclose((found.C @ means.L).tolist(), [[0.0, 1.0, -1.0]])
+    with pytest.raises(mme.MMEError, match="there are no two levels of class to compare"):
+        comparisons_of(Means(np.eye(1), 0.0, levels[:1], ("school", "class"), 1), "pairwise")

@@ -90,6 +90,7 @@ def test_a_knot_that_is_above_the_next_one_begins_again_from_it():
             return replace(known[0], value=value, zeta=known[0].zeta - 0.1)
 
     x = np.zeros(1)
-    knots = [Knot(float(i), zeta, x, None, x) for i, zeta in enumerate([0.0, 1.0001, 1.0])]
-    Stuck(None, 0.0)._mend(knots)
-    assert [knot.zeta for knot in knots] == [0.0, 0.9, 1.0]
+    for found, mended in (([0.0, 1.0001, 1.0], [0.0, 0.9, 1.0]), ([0.0, 1.2, 1.1, 1.0], [0.0, 0.8, 0.9, 1.0])):
+        knots = [Knot(float(i), zeta, x, None, x) for i, zeta in enumerate(found)]
+        Stuck(None, 0.0)._mend(knots)
+        assert [knot.zeta for knot in knots] == pytest.approx(mended, rel=1e-12)
