@@ -1,5 +1,7 @@
 """Profile likelihood: lme4's intervals, the definition by dense matrices, and the edges of the parameter space."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -352,6 +354,17 @@ def test_a_subset_of_parameters_by_name(slopes, slopes_profile):
     assert_allclose(table, slopes_profile.confint().loc[["sigma", "Days"]], rtol=1e-9)
     with pytest.raises(mme.MMEError, match="there is no parameter 'days'; the model has sd_"):
         slopes.profile(["days"])
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_profile_that_ends_on_one_side_has_no_limits(slopes_profile, side):
+    """The other side, which goes on, does not say where that limit is."""
+    curve = slopes_profile.curves["Days"]
+    kept = side * curve.zeta < 1.0
+    short = replace(curve, values=curve.values[kept], zeta=curve.zeta[kept], parameters=curve.parameters[kept])
+    profile = replace(slopes_profile, curves={"Days": short})
+    with pytest.raises(mme.MMEError, match=r"profile of Days ends before zeta = 1.96"):
+        profile.confint(0.95)
 
 
 def test_levels_beyond_the_profile_are_refused(slopes, slopes_profile):

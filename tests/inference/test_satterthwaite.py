@@ -16,6 +16,7 @@ from scipy.special import fdtrc
 
 import mme
 from mme.inference.fixed.satterthwaite import is_off
+from mme.inference.fixed.shown import fixed_tests
 from mme.numeric.limits import Limits, within
 from mme.results.genetics import evaluation_operations
 
@@ -345,3 +346,13 @@ def test_a_step_to_the_minimum_is_taken_where_it_gains_what_shows_and_no_more():
     np.testing.assert_allclose(at(1.5e-3), [-0.75e-3])
     assert at(1e-4) is None  # stationary
     assert at(0.1) is None  # no minimum is near
+
+
+@pytest.mark.parametrize("ddf", ["satterthwaite", "kenward-roger", "none"])
+def test_a_table_says_nothing_of_degrees_of_freedom_that_are_exact(ddf):
+    """Without random effects t is t on n - p degrees of freedom, by whatever method; a normal distribution is said."""
+    data = mme.load("sleepstudy")
+    exact, mixed = (mme.lmer(f"Reaction ~ Days{more}", data).internals for more in ("", " + (1 | Subject)"))
+    said = {"none": "p by the normal distribution"}.get(ddf, "")
+    assert fixed_tests(exact, ddf).method == said
+    assert fixed_tests(mixed, ddf).method

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import mme
+from mme.inference.scanning.scan import refit_with
 from mme.numeric.limits import Limits, within
 
 MODELS = [
@@ -168,6 +169,12 @@ def test_an_interrupted_scan_keeps_what_is_done():
         found = mme.scan(fit, x, progress=stop)
     assert found.table["p"].notna().sum() == 256
     np.testing.assert_array_equal(found.table["p"][:256], mme.scan(fit, x[:, :256]).table["p"])
+
+
+@pytest.mark.parametrize("j", [0, 1])
+def test_a_candidate_that_X_holds_has_no_estimate_beside_it(j):
+    fit = mme.lmer(MODELS[0][1], mme.load("sleepstudy")).internals
+    assert np.isnan(refit_with(fit, 3.0 * fit.model.X[:, j] + 1.0)).all()
 
 
 def test_what_are_no_candidates_is_said_and_gaps_are_gaps():
