@@ -135,7 +135,7 @@ def subtract_numbers(
     full: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> None:
     """full[i, j] -= sum_g left_gi right_gj for i >= j, ``width`` columns at a time; left and right (entries,)."""
-    m, at = full.shape[0], np.zeros(ends.size, dtype=np.int64)
+    m, at = len(full), np.zeros(ends.size, dtype=np.int64)
     at[1:] = ends[:-1]
     for stop in range(width, m + width, width):
         for g in range(ends.size):
@@ -152,7 +152,7 @@ def subtract_rows(
     full: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> None:
     """The same for left and right (entries, q): full[i, j] -= sum_g left_gi'right_gj."""
-    m, at = full.shape[0], np.zeros(ends.size, dtype=np.int64)
+    m, at = len(full), np.zeros(ends.size, dtype=np.int64)
     at[1:] = ends[:-1]
     for stop in range(width, m + width, width):
         for g in range(ends.size):
@@ -170,7 +170,7 @@ def subtract_rows(
 
 def collect(half: np.ndarray, H: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, B: np.ndarray) -> None:
     """half[g] += B_gi H_ij B_gj' over i >= j, the diagonal by half; half (J, q, q), B (entries, q)."""
-    m, q, at = H.shape[0], B.shape[1], np.zeros(ends.size, dtype=np.int64)
+    m, q, at = len(H), B.shape[1], np.zeros(ends.size, dtype=np.int64)
     at[1:] = ends[:-1]
     along = np.empty(q)
     for stop in range(width, m + width, width):

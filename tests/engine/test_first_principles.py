@@ -15,6 +15,7 @@ from wide import SPARSE, Records, sparse
 import mme
 from mme.derivatives.slopes import criterion_slopes
 from mme.engine.absorption import classes_of
+from mme.engine.accumulation import collect, subtract_numbers, subtract_rows, take_numbers, take_rows
 from mme.engine.basis import orthonormalise
 from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
@@ -143,6 +144,35 @@ def test_levels_are_of_one_class_where_every_entry_of_their_triangles_is_equal(q
     first, members = classes_of(R)
     assert first.size == R.shape[2] - 1
     np.testing.assert_array_equal(R[:, :, first[members]], R)
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+@pytest.mark.parametrize("width", [1, 3, 9])
+def test_the_loops_over_levels_give_the_sums_that_they_stand_for(width, q):
+    """Six levels that meet some of eight effects, one of them none; a lower triangle is made ``width`` columns a turn."""
+    rng, m = np.random.default_rng(width + q), 8
+    rows = [np.flatnonzero(rng.random(m) < share) for share in (0.5, 1.0, 0.3, 0.0, 0.7, 0.5)]
+    row, ends = np.concatenate(rows), np.cumsum([own.size for own in rows])
+    left, B = rng.normal(size=(2, row.size, q))
+    U, V, H = rng.normal(size=(len(rows), q, q)), rng.normal(size=(m, 4)), rng.normal(size=(m, m))
+    begin = np.append(0, ends[:-1])
+    wide, other = np.zeros((2, len(rows), m, q))
+    for g, own in enumerate(rows):
+        wide[g, own], other[g, own] = B[begin[g] : ends[g]], left[begin[g] : ends[g]]
+    full, half, out = rng.normal(size=(m, m)), np.zeros((len(rows), q, q)), rng.normal(size=(m, 4))
+    expected = full - np.tril(np.einsum("gia,gja->ij", other, wide))
+    given = out - np.einsum("gia,gab,gjb,jk->ik", wide, U, wide, V)
+    collect(half, H, width, ends, row, B)
+    lower = np.tril(H) - 0.5 * np.diag(np.diag(H))
+    np.testing.assert_allclose(half, np.einsum("gia,ij,gjb->gab", wide, lower, wide), atol=1e-12)
+    if q == 1:
+        subtract_numbers(full, width, ends, row, left.ravel(), B.ravel())
+        take_numbers(out, ends, row, B.ravel(), U.ravel(), V)
+    else:
+        subtract_rows(full, width, ends, row, left, B)
+        take_rows(out, ends, row, B, U, V)
+    np.testing.assert_allclose(full, expected, atol=1e-12)
+    np.testing.assert_allclose(out, given, atol=1e-12)
 
 
 def test_levels_taken_a_few_at_a_time_add_up():
