@@ -49,7 +49,7 @@ def drawn(rng: np.random.Generator, X: np.ndarray, *parts: RandomPart, **options
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@examples(8)
+@examples(6)
 @given(data=st.data())
 def test_every_engine_gives_the_dense_answer(layout, data):
     assert_every_engine_agrees(data.draw(problems(layout)), FAR_APART)

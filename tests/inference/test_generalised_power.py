@@ -107,13 +107,13 @@ def test_categories_have_the_shares_of_their_thresholds():
 def test_power_is_the_share_of_fits_that_find_the_effect(family, parameters, weights):
     family = mme.Gamma(link="log") if family == "gamma" else family
     how = {"family": family, "parameters": parameters, "weights": weights, **ASSUMED}
-    Y = mme.simulate_model("~ x + (1 | subject)", DESIGN, nsim=12, seed=np.random.default_rng([4, 0]), **how)
+    Y = mme.simulate_model("~ x + (1 | subject)", DESIGN, nsim=8, seed=np.random.default_rng([4, 0]), **how)
     fits = [
-        mme.glmer("y ~ x + (1 | subject)", DESIGN | {"y": Y[i].to_numpy()}, family, weights=weights) for i in range(12)
+        mme.glmer("y ~ x + (1 | subject)", DESIGN | {"y": Y[i].to_numpy()}, family, weights=weights) for i in range(8)
     ]
     p = np.array([fit.coefficients()["p"]["x"] for fit in fits])
     for test in ("x", {"x": 2.0}, lambda fit: fit.coefficients()["p"]["x"]):
-        row = mme.power("y ~ x + (1 | subject)", DESIGN, test=test, nsim=12, seed=4, **how).table.iloc[0]
+        row = mme.power("y ~ x + (1 | subject)", DESIGN, test=test, nsim=8, seed=4, **how).table.iloc[0]
         assert row["power"] == pytest.approx((p < 0.05).mean())
         assert row["singular"] == pytest.approx(np.mean([bool(fit.optimum.boundary) for fit in fits]))
         assert (row["n"], row["failed"]) == (J * m, 0)

@@ -24,7 +24,10 @@ def laplace(family: Family, y, X, Z, T, beta, tau) -> float:
     for _ in range(25):
         at = family.at(data, X @ beta + M @ u, tau)
         H = M.T @ (at.observed[:, None] * M) + np.eye(u.size)
-        u = u + solve(H, M.T @ at.slope - u)
+        step = solve(H, M.T @ at.slope - u)
+        u = u + step
+        if np.abs(step).max() < 1e-9:  # the next one would be its square
+            break
     at = family.at(data, X @ beta + M @ u, tau)
     return -2.0 * at.value.sum() + u @ u + slogdet(M.T @ (at.observed[:, None] * M) + np.eye(u.size))[1]
 

@@ -110,8 +110,8 @@ class Dense:
             return self(full(x))
         if x.size > 4:
             return float(minimize(lambda x: self(full(x)), x, method="BFGS", options={"gtol": 1e-5}).fun)
-        for _ in range(4):  # restarts keep the simplex from collapsing
-            options = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 20_000, "adaptive": True}
+        for _ in range(2):  # a restart keeps the simplex from collapsing
+            options = {"xatol": 1e-6, "fatol": 1e-9, "maxiter": 20_000, "adaptive": True}
             found = minimize(lambda x: self(full(x)), x, method="Nelder-Mead", options=options)
             x = found.x
         return float(found.fun)
