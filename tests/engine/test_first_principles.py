@@ -149,7 +149,7 @@ def test_levels_are_of_one_class_where_every_entry_of_their_triangles_is_equal(q
 @pytest.mark.parametrize("q", [1, 2, 3])
 @pytest.mark.parametrize("width", [1, 3, 9])
 def test_the_loops_over_levels_give_the_sums_that_they_stand_for(width, q):
-    """Six levels that meet some of eight effects, one of them none; a lower triangle is made ``width`` columns a turn."""
+    """Six levels that meet some of eight effects, one of them none; a triangle is made ``width`` columns at a time."""
     rng, m = np.random.default_rng(width + q), 8
     rows = [np.flatnonzero(rng.random(m) < share) for share in (0.5, 1.0, 0.3, 0.0, 0.7, 0.5)]
     row, ends = np.concatenate(rows), np.cumsum([own.size for own in rows])

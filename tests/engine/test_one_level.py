@@ -168,3 +168,14 @@ def test_few_levels_of_many_coefficients_of_one_variance_are_one_level_of_all():
     assert few.criterion == pytest.approx(one.criterion, abs=1e-7)
     np.testing.assert_allclose(few.theta, one.theta, rtol=1e-4)
     assert few.optimum.evaluations < 30
+
+
+def test_two_smooths_are_two_blocks_each_with_its_singular_values():
+    """They have the same one level, and stay apart all the same: together they would have no variance in common."""
+    rng = np.random.default_rng(2)
+    n, Z = 30, [rng.normal(size=(30, q)) for q in (4, 6)]
+    X, y = np.column_stack([np.ones(n), rng.normal(size=n)]), rng.normal(size=n)
+    objective = mme.objective(y, X, [coefficients(one, f"s{i}") for i, one in enumerate(Z)])
+    assert [(block.q, block.is_spherical) for block in objective.blocks] == [(4, True), (6, True)]
+    blocks = [(one, theta * np.eye(one.shape[1]), None) for one, theta in zip(Z, (0.7, 1.3), strict=True)]
+    assert objective([0.7, 1.3]) == pytest.approx(dense_fit(y, X, blocks, np.ones(n), "REML").criterion, abs=1e-9)

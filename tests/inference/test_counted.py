@@ -1,6 +1,7 @@
 """Degrees of freedom counted from the design: strata of a split plot, subjects and what varies within them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mme
@@ -29,6 +30,18 @@ def test_between_and_within_subjects():
         df = fit.coefficients("between-within")["df"]
         assert df.to_dict() == {"(Intercept)": 25.0, "age": 79.0, "SexMale": 25.0, "age:SexMale": 79.0}
         assert fit.contrast({"age": 1.0, "SexMale": 2.0}, ddf="bw")["df"].iloc[0] == 25.0
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_between_and_within_subjects_of_chunks_are_those_of_the_table_in_any_unit(unit):
+    """Sums of records do not show what is constant within a subject: the rows that they become do, to rounding."""
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(12), 5)
+    table = pd.DataFrame({"g": g, "of_subject": unit * rng.normal(size=12)[g], "x": unit * rng.normal(size=60)})
+    table["y"] = rng.normal(size=12)[g] + rng.normal(size=60)
+    for data in (table, [table[:17], table[17:]]):
+        df = mme.lmer("y ~ of_subject + x + (1 | g)", data).coefficients("between-within")["df"]
+        assert df.to_dict() == {"(Intercept)": 10.0, "of_subject": 10.0, "x": 47.0}
 
 
 def warned_of_nothing():

@@ -91,11 +91,13 @@ def _tolerances(nodes: Iterable[ast.AST], known: set[str]) -> set[str]:
 
 
 def _operands(node: ast.AST) -> Iterator[ast.expr]:
-    """What is compared, and what it is a sum or product of, the root, or the largest or smallest of."""
+    """What is compared, and what it is a sum or product of, the negative, the root, or the largest or smallest of."""
     if isinstance(node, ast.Compare):
         parts = [node.left, *node.comparators]
     elif isinstance(node, ast.BinOp):
         parts = [node.left, node.right]
+    elif isinstance(node, ast.UnaryOp):
+        parts = [node.operand]
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("max", "min", "np.sqrt", "sqrt"):
         parts = node.args
     else:

@@ -76,10 +76,12 @@ def test_a_name_for_a_tolerance_and_the_steps_of_a_loop_are_of_no_result():
 def f(x, n):
     most = LIMIT * x
     loop = kernel(sums, 20 * n)
-    return loop(x) < most or n > max(LIMIT, x) or n < x or x / max(n, 1e-300) < np.sqrt(LIMIT)
+    return loop(x) < most or n > max(LIMIT, x) or x < -LIMIT or n < x or x / max(n, 1e-300) < np.sqrt(LIMIT)
 """
     said = {m.after for m in mutations("mme/engine/x.py", source)}
-    assert not any("loop(x) <= most" in after or "n >= max" in after or "/ n" in after for after in said)
+    assert not any(
+        "loop(x) <= most" in after or "n >= max" in after or "<= -" in after or "/ n" in after for after in said
+    )
     assert not any("<= np.sqrt" in after or "1e-296" in after for after in said)
     assert any("loop(x) > most" in after for after in said)
     assert any("n <= x" in after for after in said)

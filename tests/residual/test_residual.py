@@ -119,6 +119,12 @@ def test_natural_parameters_lie_within_their_bounds(name):
     assert (found <= high).all()
 
 
+@pytest.mark.parametrize("bands", [1, 2, None])
+def test_no_correlation_at_any_lag_has_coordinates_of_zero(bands):
+    toeplitz = bind(Toeplitz(np.tile(np.arange(4), 3), np.repeat(np.arange(3), 4), bands), np.asarray, 12)
+    np.testing.assert_array_equal(toeplitz.coordinates(np.zeros(toeplitz.k)), np.zeros(toeplitz.k))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_search_starts_where_neighbours_at_the_median_gap_have_a_correlation_of_three_tenths(seed):
     """Gaps of any length and number: one long one, or zeros, which are no gaps, do not move the start."""
