@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from math import frexp, ldexp, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -70,8 +71,8 @@ def build_axes(Z: np.ndarray, weights: np.ndarray | None, ones: np.ndarray | Non
         size = sqrt(float(ones @ ones) / len(Z))
         found = _of_columns(Z / size, None, ones / size)
         return replace(found, columns=tuple(None if e is None else e * size for e in found.columns))
-    if weights is None and Z.size > limits().held_rows and (long := _of_long_slope(Z)) is not None:
-        return long
+    if weights is None and Z.shape[1] == 2 and (slope := _of_slope(Z)) is not None:
+        return slope
     return _of_columns(Z, None if weights is None else weights / weights.mean(), None)
 
 
@@ -101,23 +102,53 @@ def _of_columns(Z: np.ndarray, w: np.ndarray | None, one: Column) -> Axes:
     return Axes(C, inverse, r, own, (*E, *[np.zeros(n)] * (q - r)))
 
 
-def _of_long_slope(Z: np.ndarray) -> Axes | None:
-    """Those of a constant and one covariate of many records; None of other columns."""
-    constant = [is_constant(column) for column in Z.T]
-    if Z.shape[1] != 2 or sum(constant) != 1:
+def _of_slope(Z: np.ndarray) -> Axes | None:
+    """Those of a constant and one covariate, as most terms of two columns are; None of others."""
+    first = is_constant(Z[:, 0])
+    if first == is_constant(Z[:, 1]):
         return None
-    one, x = int(constant[1]), int(constant[0])
-    unit = _power_of_two(Z[:, x])
-    column, length = Standardised.of(Z[:, x], unit)
+    one, x = (0, 1) if first else (1, 0)
+    found = _about_mean(Z[:, x]) if Z.size <= limits().held_rows else _of_many_records(Z[:, x])
+    if found is None:
+        return None
+    (mean, spread), columns = found
+    C, inverse, level = np.zeros((2, 2)), np.zeros((2, 2)), float(Z[0, one])
+    C[0, one], C[0, x], C[1, x] = level, mean, spread
+    inverse[one, 0], inverse[x, 1], inverse[one, 1] = 1.0 / level, 1.0 / spread, -mean / (level * spread)
+    return Axes(C, inverse, 2, np.ones(2, dtype=bool), columns)
+
+
+def _about_mean(x: np.ndarray) -> tuple[tuple[float, float], tuple[Column, ...]] | None:
+    """The mean of a covariate, its spread with the sign that stands out, and the columns; None if it is constant."""
+    high, low = float(np.maximum.reduce(x)), float(np.minimum.reduce(x))
+    unit = _above(max(high, -low))
+    v = np.divide(x, unit)
+    length, n = sqrt(float(v @ v) / v.size), v.size
+    mean = float(np.add.reduce(v)) / n
+    v -= mean
+    more = float(np.add.reduce(v)) / n
+    v -= more
+    spread = sqrt(float(v @ v) / n)
+    if not spread > _DEPENDENT * length:
+        return None
+    v /= spread
+    above, below = ((high / unit - mean) - more) / spread, -((low / unit - mean) - more) / spread
+    least = (1.0 - _ALIKE) * max(above, below)
+    if below >= least and (above < least or v[int((np.abs(v) >= least).argmax())] < 0.0):
+        np.negative(v, out=v)
+        spread = -spread
+    return ((mean + more) * unit, spread * unit), (None, v)
+
+
+def _of_many_records(x: np.ndarray) -> tuple[tuple[float, float], Any] | None:
+    """The same, with columns that are made when they are asked for."""
+    unit = _power_of_two(x)
+    column, length = Standardised.of(x, unit)
     if column.spread <= _DEPENDENT * length:
         return None
     if column.first_beyond(1.0 - _ALIKE) < 0.0:
         column = column.turned
-    C, inverse, level = np.zeros((2, 2)), np.zeros((2, 2)), float(Z[0, one])
-    C[0, one], C[0, x], C[1, x] = level, sum(column.means) * unit, column.spread * unit
-    inverse[one, 0], inverse[x, 1] = 1.0 / level, 1.0 / C[1, x]
-    inverse[one, 1] = -C[0, x] / (level * C[1, x])
-    return Axes(C, inverse, 2, np.ones(2, dtype=bool), partial(whole, (None, column)))
+    return (sum(column.means) * unit, column.spread * unit), partial(whole, (None, column))
 
 
 def _right_inverse(R: np.ndarray) -> np.ndarray:
@@ -127,7 +158,12 @@ def _right_inverse(R: np.ndarray) -> np.ndarray:
 
 def _power_of_two(column: np.ndarray) -> float:
     """The power of two next above the largest number of a column."""
-    return ldexp(1.0, frexp(max(float(column.max()), -float(column.min())))[1])
+    return _above(max(float(column.max()), -float(column.min())))
+
+
+def _above(size: float) -> float:
+    """The power of two next above a number."""
+    return ldexp(1.0, frexp(size)[1])
 
 
 def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:

@@ -58,14 +58,13 @@ class Coordinates:
     @kept
     def free(self) -> np.ndarray:
         """Which entries of x the data can say anything about: not those of columns that others determine."""
-        out = []
+        free, start = np.ones(sum([part.k for part in self.structures]), dtype=bool), 0
         for part, axes in zip(self.structures, self.axes, strict=True):
-            free = np.ones(part.k, dtype=bool)
-            if axes is not None:
+            if axes is not None and axes.rank < part.q:
                 rows = lower_entries(part.q)[0]
-                free[: rows.size] = rows < axes.rank
-            out.append(free)
-        return np.concatenate([np.zeros(0, dtype=bool), *out])
+                free[start : start + rows.size] = rows < axes.rank
+            start += part.k
+        return free
 
     def is_clear(self, x: np.ndarray) -> bool:
         """Whether no variance is small and no correlation near one, from x for axes of unit size."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import hypot
 
 import numpy as np
 
@@ -30,5 +31,14 @@ def lower_factor(A: np.ndarray) -> np.ndarray:
     >>> lower_factor(np.array([[3.0, 4.0], [4.0, -3.0]])).round(12).tolist()
     [[5.0, 0.0], [0.0, 5.0]]
     """
+    if A.shape == (2, 2):
+        return _of_two(*A.ravel().tolist())
     T = qr_triangle(A.T).T
     return np.asarray(T * np.where(T.diagonal() < 0.0, -1.0, 1.0) + 0.0)
+
+
+def _of_two(a: float, b: float, c: float, d: float) -> np.ndarray:
+    """That of [a b; c d], by one rotation: most terms have two columns."""
+    size = hypot(a, b)
+    cos, sin = (a / size, b / size) if size else (1.0, 0.0)
+    return np.array([[size, 0.0], [c * cos + d * sin + 0.0, abs(d * cos - c * sin)]])

@@ -85,6 +85,9 @@ def turns_at(coordinates: Coordinates, x: np.ndarray) -> Turns | None:
 def _turn(T: np.ndarray, rank: int) -> np.ndarray | None:
     """Eigenvectors of T T' for the first ``rank`` axes, unless no row of T is near zero before a longer one."""
     own = T[:rank, :rank]
+    longest = sqrt(float(np.vdot(own, own)))
+    if not any(abs(size) < _NEAR_ZERO * longest for size in own.diagonal().tolist()[:-1]):
+        return None
     later = (float((own[j + 1 :, j:] ** 2).sum(axis=1).max()) for j in range(rank - 1))
     if not any(abs(own[j, j]) < _NEAR_ZERO * sqrt(squares) for j, squares in enumerate(later)):
         return None

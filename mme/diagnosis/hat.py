@@ -31,9 +31,9 @@ from mme.covariance.triangle import lower_factor
 from mme.covariance.words import structure
 from mme.diagnosis.levels import DETERMINED, level_shifts
 from mme.engine.blocks import Block
+from mme.engine.families import CrossFamily
 from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation, coordinates
-from mme.engine.schur_pattern import CrossFamily
 from mme.errors import MMEError
 from mme.fitted.record import Fitted
 from mme.model.problem import Model

@@ -141,6 +141,8 @@ def _moved_back(
     its inverse by rows; M^-1 R^-1 has one distance a product. ``along(t, s)`` is Q's for the first t columns of Q.
     """
     R_inverse = triangular_inverse(R)
+    if not near.moved:
+        return R, R_inverse
     moved = {t: near.moved[j] for t, j in enumerate(kept.tolist()) if j in near.moved}
     if not moved:
         return R, R_inverse

@@ -144,6 +144,9 @@ class Block:
 
     def own_cells(self) -> Cells:
         """Cells of two levels of the block whose entries meet on a record; of several entries, the lower triangle."""
+        if self.entries is None and self.relationship is None and not self.by_column:  # every level has records
+            each = np.arange(self.J)
+            return Cells(self.codes, each, each)
         if self.entries is None:
             return self.cells(self)
         left, right = self.entries.pairs
@@ -186,13 +189,15 @@ class Block:
 
     def many_T(self, thetas: np.ndarray) -> np.ndarray:
         """T (S, q, q) at thetas (S, k), in which it is linear for most structures."""
-        if self._T_of_units is not None:
-            units = self._T_of_units
+        if self.q == 1 and self.structures[0].entries is not None:
+            return (thetas[:, self.theta_slices[0].start] * self.scale[0]).reshape(-1, 1, 1)
+        if self.T_of_units is not None:
+            units = self.T_of_units
             return (thetas[:, : len(units)] @ units.reshape(len(units), -1)).reshape(-1, self.q, self.q)
         return np.array([self.T(theta) for theta in thetas])
 
     @kept
-    def _T_of_units(self) -> np.ndarray | None:
+    def T_of_units(self) -> np.ndarray | None:
         """T (k, q, q) by each entry of theta, in which it is linear; None where it is not."""
         if any(part.entries is None for part in self.structures):
             return None
@@ -218,7 +223,7 @@ class Block:
     def _other_view(self) -> Block:
         twin = Block.__new__(Block)
         vars(twin).update(vars(self), inside=not self.inside)
-        vars(twin).pop("_T_of_units", None)  # it is by entries of theta
+        vars(twin).pop("T_of_units", None)  # it is by entries of theta
         return twin
 
     def _turned(self, b: np.ndarray) -> np.ndarray:

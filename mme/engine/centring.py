@@ -132,12 +132,13 @@ def _moved_to_mean(rows: np.ndarray) -> tuple[dict[int, tuple[np.ndarray, float,
         if is_constant(row):
             constant = True
             continue
-        if not _is_far(row):
+        sums = _sums_if_far(row)
+        if sums is None:
             if moved and (found := _times_contrast(row, rows[:j], moved)) is not None:
                 moved[j] = found
             continue
-        count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
-        if _has_one_value(row):
+        count, total, squares = sums
+        if count == total == squares or _has_one_value(row):  # sum (x - 1)^2 = squares - 2 total + count
             continue
         where = (row != 0.0).astype(float)
         if not (constant and count == n) and not _is_made_up(where, _with_moved(rows[:j], moved)):
@@ -153,12 +154,12 @@ def _moved_to_mean(rows: np.ndarray) -> tuple[dict[int, tuple[np.ndarray, float,
     return moved, waiting
 
 
-def _is_far(row: np.ndarray) -> bool:
-    """Whether the entries of a column that are not zero vary little for their size."""
+def _sums_if_far(row: np.ndarray) -> tuple[int, float, float] | None:
+    """How many entries are not zero, their sum and their squares, where they vary little for their size; else None."""
     if _has_both_signs(row):
-        return False
-    count, total, squares = np.count_nonzero(row), float(row.sum()), float(row @ row)
-    return bool(count > 0 and count * squares <= (1.0 + _FAR**2) * total**2)
+        return None
+    count, total, squares = int(np.count_nonzero(row)), float(np.add.reduce(row)), float(row @ row)
+    return (count, total, squares) if count > 0 and count * squares <= (1.0 + _FAR**2) * total**2 else None
 
 
 def _has_one_value(row: np.ndarray) -> bool:

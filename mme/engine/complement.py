@@ -9,8 +9,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from mme.engine.families import CrossFamily
 from mme.engine.schur import Crossing
-from mme.engine.schur_pattern import CrossFamily
 from mme.numeric.cholesky import SymmetricFactor
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +15,8 @@ from mme.numeric.sums import Cells
 _SAMPLED = 32
 # Places from which is told how far effects reach, in so many steps, past those that no more than this share meet.
 _STARTS, _REACH, _PASSABLE = 16, 5, 0.98
+# Blocks up to which their places are remembered by the numbers of levels: models of one shape follow one another.
+_FEW = 4096
 
 # The place among a family's blocks of each (row, column).
 Find = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -99,11 +102,18 @@ def _number_few(
 
 def everywhere(same: bool, n_rows: int, n_cols: int) -> Numbering:
     """All blocks: row by row, or those of one factor with itself in its lower triangle, down the columns."""
+    return (_everywhere_of_few if n_rows * n_cols <= _FEW else _everywhere)(same, n_rows, n_cols)
+
+
+def _everywhere(same: bool, n_rows: int, n_cols: int) -> Numbering:
     if same:
         cols, rows = np.triu_indices(n_rows)
     else:
         rows, cols = np.divmod(np.arange(n_rows * n_cols), n_cols)
     return Numbering(rows, cols, _place(same, n_rows, n_cols, np.int64))
+
+
+_everywhere_of_few = lru_cache(maxsize=32)(_everywhere)
 
 
 def _place(same: bool, n_rows: int, n_cols: int, wide: type) -> Find:

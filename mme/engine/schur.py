@@ -17,9 +17,10 @@ import scipy.sparse as sp
 
 from mme.engine.absorption import Levels
 from mme.engine.blocks import Block
+from mme.engine.families import CrossFamily
 from mme.engine.lambdas import sandwich
 from mme.engine.scatter import DenseScatter, quickest
-from mme.engine.schur_pattern import CrossFamily, SchurPattern, penalty_values
+from mme.engine.schur_pattern import SchurPattern, penalty_values
 from mme.numeric.cholesky import SymmetricFactor
 from mme.numeric.sums import Cells
 

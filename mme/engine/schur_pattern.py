@@ -14,38 +14,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.blocks import Block
+from mme.engine.families import FEW, CrossFamily, OfSizes, lower_triangle, of_sizes, places_of
 from mme.engine.meetings import everywhere, level_pairs, number
 from mme.engine.scatter import FamilyPairs, LevelScatter, SortedScatter
 from mme.numeric.limits import limits
 from mme.numeric.sums import Cells
 
 _NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-
-
-@dataclass(frozen=True, eq=False)
-class CrossFamily:
-    """Blocks of S between two grouping factors: rows are levels of ``t_row``, columns levels of ``t_col``."""
-
-    t_row: int
-    t_col: int
-    rows: np.ndarray
-    cols: np.ndarray
-    shape: tuple[int, int]
-    values: slice
-
-    @property
-    def count(self) -> int:
-        """Number of (q_row x q_col) blocks."""
-        return int(self.rows.size)
-
-    def blocks(self, values: np.ndarray) -> np.ndarray:
-        """The family's part of all values, as (count, q_row, q_col)."""
-        return values[self.values].reshape(self.count, *self.shape)
-
-    @property
-    def diagonal(self) -> np.ndarray:
-        """Which blocks stand on the diagonal of S."""
-        return np.asarray((self.rows == self.cols) & (self.t_row == self.t_col))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +42,7 @@ class SchurPattern:
     ``row``, ``col`` are the lower triangle in CSC order, ``source`` is where its entries stand among the values of S,
     ``penalty_at`` which of them K^-1 (x) I has. ``is_dense``: an absorbed level meets all effects, or they are few;
     ``scatter`` is None there, and where it was not kept. A dense (P) of this and ``border`` more columns is filled in
-    the order of the values.
+    the order of the values. ``of_sizes`` is known of few effects, as models of one shape follow one another.
     """
 
     offsets: np.ndarray
@@ -80,6 +55,7 @@ class SchurPattern:
     source: np.ndarray
     penalty_at: np.ndarray
     border: int
+    of_sizes: OfSizes | None = None
 
     @property
     def m(self) -> int:
@@ -98,7 +74,9 @@ class SchurPattern:
 
     def kept(self, *, for_weights: bool) -> SchurPattern:
         """The same for many weights; or without the places of products, which are as large as the map made of them."""
-        return replace(self, scatter=self.scatter.sorted() if self.scatter is not None and for_weights else None)
+        if self.scatter is None:
+            return self
+        return replace(self, scatter=self.scatter.sorted() if for_weights else None)
 
     @cached_property
     def in_order(self) -> bool:
@@ -146,9 +124,7 @@ class SchurPattern:
     @cached_property
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Row and column in M of all values."""
-        found = [_places(family, self.offsets) for family in self.families]
-        rows, cols = ([_NONE[0], *(place[axis].ravel() for place in found)] for axis in (0, 1))
-        return np.concatenate(rows), np.concatenate(cols)
+        return places_of(self.families, self.offsets) if self.of_sizes is None else self.of_sizes.places
 
 
 def schur_pattern(
@@ -187,7 +163,8 @@ def schur_pattern(
         stop = start + found.rows.size * one.q * other.q
         families.append(CrossFamily(t_row, t_col, found.rows, found.cols, (one.q, other.q), slice(start, stop)))
         start = stop
-    row, col, source = _lower_triangle(families, offsets)
+    known_sizes = of_sizes(tuple((block.J, block.q) for block in blocks)) if whole and m <= FEW else None
+    row, col, source = lower_triangle(families, offsets) if known_sizes is None else known_sizes.triangle
     return SchurPattern(
         offsets,
         tuple(families),
@@ -199,29 +176,8 @@ def schur_pattern(
         source,
         _penalty_places(blocks, offsets, row, col),
         border,
+        known_sizes,
     )
-
-
-def _places(family: CrossFamily, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column in M (count, q_row, q_col) of the values of a family."""
-    i, j = np.indices(family.shape)
-    row = offsets[family.t_row] + family.rows[:, None, None] * family.shape[0] + i
-    return row, offsets[family.t_col] + family.cols[:, None, None] * family.shape[1] + j
-
-
-def _lower_triangle(families: list[CrossFamily], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower triangle of M in CSC order: row, column and position among the families' values."""
-    rows, cols, sources = [_NONE[0]], [_NONE[0]], [_NONE[0]]
-    for family in families:
-        row, col = _places(family, offsets)
-        source = np.arange(family.values.start, family.values.stop).reshape(row.shape)
-        lower = row >= col
-        rows.append(row[lower])
-        cols.append(col[lower])
-        sources.append(source[lower])
-    row, col, source = np.concatenate(rows), np.concatenate(cols), np.concatenate(sources)
-    order = np.argsort(col * offsets[-1] + row, kind="stable")  # merges what comes in order
-    return row[order], col[order], source[order]
 
 
 def _related(block: Block) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,11 @@ import scipy.sparse as sp
 
 from mme.engine.accumulation import LevelRows
 from mme.engine.blocks import Block
+from mme.engine.families import CrossFamily
 from mme.engine.lambdas import lambda_columns, sandwich
 from mme.engine.meetings import everywhere
 from mme.engine.schur import Crossing
-from mme.engine.schur_pattern import CrossFamily, lower_penalty, penalty_values
+from mme.engine.schur_pattern import lower_penalty, penalty_values
 from mme.numeric.cholesky import SymmetricFactor
 from mme.numeric.sums import Cells
 

@@ -61,9 +61,12 @@ class Evaluator:
             A column or function is unknown, or a function cannot take what it is given.
         """
         if node not in self._values:
-            with np.errstate(all="ignore"):
+            if isinstance(node, Name):
                 value = self._evaluate(node)
-            value = self._call(node, lambda: _by_row(value, self.frame.n, f"'{deparse(node)}'"))
+            else:
+                with np.errstate(all="ignore"):
+                    value = self._evaluate(node)
+            value = self._call(node, lambda: _by_row(value, self.frame.n, node))
             if not isinstance(node, Name):
                 self._warn_undefined(node, value)
             self._values[node] = value
@@ -180,8 +183,11 @@ def _function(name: str) -> Callable[..., Any] | None:
     return None
 
 
-def _by_row(value: Any, n: int, what: str) -> Value:
-    """A value as a column of n rows; a constant is the same in all."""
+def _by_row(value: Any, n: int, node: Node) -> Value:
+    """The value of a node as a column of n rows; a constant is the same in all."""
+    if isinstance(value, np.ndarray) and value.dtype == float and value.shape == (n,):
+        return value
+    what = f"'{deparse(node)}'"
     if isinstance(value, Exact) or not isinstance(value, Factor | WideColumn):
         value = np.asarray(numeric(value, what), dtype=float)
     given = value.codes if isinstance(value, Factor) else value

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.blocks import Block
+from mme.numeric.limits import limits
 from mme.numeric.sums import coding, sum_by_level
 
 Effects = list[np.ndarray]
@@ -39,6 +40,10 @@ class Columns:
         """Z'r, block by block."""
         return [_transposed(block, r) for block in self.blocks]
 
+    def transposed_rows(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Z'r of each row r of (m, n), block by block (m, q, J)."""
+        return [_of_rows(block, rows) for block in self.blocks]
+
     def nothing(self) -> Effects:
         """Effects of zero."""
         return [np.zeros((block.q, block.J)) for block in self.blocks]
@@ -48,6 +53,16 @@ def _transposed(block: Block, r: np.ndarray) -> np.ndarray:
     """Z'r of one block (q, J)."""
     columns = enumerate(block.columns)
     return np.array([sum_by_level(coding(block.codes, a), block.J, column, r) for a, column in columns])
+
+
+def _of_rows(block: Block, rows: np.ndarray) -> np.ndarray:
+    """Z'r of one block for each row (m, q, J): of few records by one product with the indicators of levels."""
+    if block.by_column or block.codes.size * block.J > limits().numbers_of_indicators:
+        return np.array([_transposed(block, row) for row in rows]).reshape(len(rows), block.q, block.J)
+    out = np.empty((len(rows), block.q, block.J))
+    for a, column in enumerate(block.columns):
+        out[:, a] = sum_by_level(block.indicators, block.J, column, rows)
+    return out
 
 
 @dataclass(frozen=True, eq=False)

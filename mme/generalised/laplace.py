@@ -170,7 +170,10 @@ def by_relationships(at: Laplace, s: Effects) -> np.ndarray:
 
 def chain_rule(block: Block, theta: np.ndarray, G: np.ndarray) -> np.ndarray:
     """sum_ab dT_ab / dtheta_k G_ab as (k,), zero for the entries of other blocks."""
-    out = np.zeros(theta.size)
+    out, units = np.zeros(theta.size), block.T_of_units
+    if units is not None:
+        out[: len(units)] = units.reshape(len(units), -1) @ G.ravel()
+        return out
     for k, D in directions(block, theta):
         out[k] = float(np.vdot(D, G))
     return out

@@ -149,7 +149,9 @@ class LevelFactors:
     def inverse(self) -> np.ndarray:
         """H_g^-1 (q, q, J)."""
         q, J = self.block.q, self.block.J
-        return self.solve_levels(np.broadcast_to(np.eye(q)[:, :, None], (q, q, J)))
+        identity = np.zeros((q, q, J))
+        identity[range(q), range(q)] = 1.0
+        return self.solve_levels(identity)
 
     @kept
     def G(self) -> np.ndarray:

@@ -76,6 +76,10 @@ class Problem:
 
     def sizes(self) -> np.ndarray:
         """What the entries of theta (k,) change of eta, in its unit."""
+        return self._sizes.copy()
+
+    @kept
+    def _sizes(self) -> np.ndarray:
         return sizes_of_theta(self.blocks, self.model.k) / self.unit
 
     @kept

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.generalised.columns import inner
+from mme.generalised.columns import Effects
 from mme.generalised.laplace import Laplace, directions
 from mme.generalised.levels import product
+from mme.numeric.lapack import symmetric_eigen
 
 
 def first_inverse(at: Laplace) -> np.ndarray:
@@ -36,10 +37,15 @@ def by_gamma(at: Laplace) -> np.ndarray:
     W = density.expected if at.expected else density.observed
     Q, columns = problem.Q, problem.columns
     WQ = Q * W
-    met = [prior.transposed(columns.transposed(row)) for row in WQ]
-    explained = [[inner(one, solved) for one in met] for solved in map(at.factor.solve, met)]
-    A = WQ @ Q.T - np.array(explained).reshape(len(Q), len(Q))
+    met = [prior.transposed(list(each)) for each in zip(*columns.transposed_rows(WQ), strict=True)]
+    flat, solved = (np.array([_in_a_row(one) for one in each]) for each in (met, map(at.factor.solve, met)))
+    A = WQ @ Q.T - (flat @ solved.T if len(Q) else 0.0)
     return A + A.T
+
+
+def _in_a_row(effects: Effects) -> np.ndarray:
+    """Effects of all blocks, one behind the other."""
+    return effects[0].ravel() if len(effects) == 1 else np.concatenate([one.ravel() for one in effects])
 
 
 def _by_theta(at: Laplace) -> np.ndarray:
@@ -66,6 +72,6 @@ def _inverse(A: np.ndarray) -> np.ndarray:
     if not A.size or (A.size == 1 and A[0, 0] > 1e-8):
         return np.asarray(1.0 / A)
     size = np.sqrt(np.maximum(A.diagonal(), 1e-8 * max(float(A.diagonal().max()), 1e-8)))
-    values, vectors = np.linalg.eigh(0.5 * (A + A.T) / np.outer(size, size))
-    values = np.maximum(values, 1e-3)
-    return np.asarray((vectors / values) @ vectors.T / np.outer(size, size))
+    sizes = size[:, None] * size
+    values, vectors = symmetric_eigen(0.5 * (A + A.T) / sizes)
+    return np.asarray((vectors / np.maximum(values, 1e-3)) @ vectors.T / sizes)

@@ -239,6 +239,8 @@ def _without_idle(end: SearchEnd) -> SearchEnd:
     k = end.criterion.problem.model.k
     searched = np.flatnonzero(end.free)
     kept = ~np.append(idle(end.criterion.problem, end.descent.x[:k]), np.zeros(end.free.size - k, dtype=bool))[searched]
+    if kept.all():
+        return end
     end.free[searched] = kept
     inverse, gradient = end.descent.inverse[np.ix_(kept, kept)], end.descent.gradient[kept]
     return replace(end, descent=replace(end.descent, inverse=inverse, gradient=gradient))

@@ -186,11 +186,11 @@ def endless_variances(problem: Problem, theta: np.ndarray) -> str:
     if problem.family.link not in _OF_RATIOS or not problem.family.whole:
         return ""
     for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True)):
-        names, sd = model.coefficient_names(t), np.linalg.norm(T, axis=1)
-        size = np.ones(len(T))
+        sd, size = np.sqrt(np.add.reduce(T * T, axis=1)), np.ones(len(T))
         if term.covariates is not None and term.covariates.shape[1] == len(T):
             size = np.sqrt((term.covariates**2).mean(axis=0))
-        found += [f"{sd[a]:.2g} of '{names[a]}' by '{term.group}'" for a in np.flatnonzero(sd * size > _ENDLESS)]
+        for a in (sd * size > _ENDLESS).nonzero()[0].tolist():
+            found.append(f"{sd[a]:.2g} of '{model.coefficient_names(t)[a]}' by '{term.group}'")
     if not found:
         return ""
     return (

@@ -108,7 +108,7 @@ class SortedRecords:
             return machine_code(one_coefficient, OF_ONE, self.problem.n)
         return machine_code(one_pass, OF_SEVERAL, self.problem.n)
 
-    @property
+    @kept
     def loop(self) -> Callable[..., float]:
         """What passes over the records."""
         plain = one_coefficient if self.problem.blocks[0].q == 1 else one_pass

@@ -73,7 +73,7 @@ def without_random_effects(problem: Problem, side: np.ndarray | None = None) -> 
 def _scored(Q: np.ndarray, W: np.ndarray, r: np.ndarray) -> np.ndarray:
     """(Q W Q')^-1 Q r, W raised a little where it is singular."""
     A = (Q * W) @ Q.T
-    A.flat[:: len(A) + 1] += 1e-10 * np.trace(A) / len(A)
+    A.flat[:: len(A) + 1] += 1e-10 * A.trace() / len(A)
     L, failed = cholesky(A)
     return np.zeros(len(A)) if failed else cholesky_solve(L, Q @ r)
 

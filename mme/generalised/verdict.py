@@ -137,9 +137,9 @@ def at_limits(problem: Problem, found: SearchEnd) -> list[str]:
     of_family = np.flatnonzero(~found.free[found.free.size - tau.size :]).tolist()
     values = np.ravel(problem.family.natural(tau))
     said = [(names[j], values[j] < 1.0) for j in of_family]
-    if not found.given:
+    if not found.given and (of_relationships := relationship_parameters(problem)):
         held = ~found.free[: problem.model.k] & ~idle(problem, found.at.at.theta)
-        of_terms = [j for j in relationship_parameters(problem) if held[j]]
+        of_terms = [j for j in of_relationships if held[j]]
         said += [(problem.model.theta_names[j], found.at.at.theta[j] < 0.0) for j in of_terms]
     return [f"{name} at its limit ({'zero' if zero else 'infinity'})" for name, zero in said]
 

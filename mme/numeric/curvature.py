@@ -79,8 +79,7 @@ def curvature_at_once(
     ``about`` is the size of f, for which the first steps are made; where one changes, mixed differences are made again.
     """
     k, h = x.size, radius * sqrt(0.5 * second_difference(about))
-    step, (i, j) = np.diag(h), _pairs(x.size)
-    values = values_at(f, np.concatenate([x[None], x + step, x - step, x + step[i] + step[j]]))
+    values = values_at(f, x + _around(k) * h)
     value = float(values[0])
     if not isfinite(value):
         return None
@@ -100,13 +99,13 @@ def _of_differences(
     one_sided: bool,
 ) -> Curvature:
     """The curvature from f at both ends of every step; ``ahead`` is f a step along two coordinates, where known."""
-    hessian = np.diag((plus + minus - 2.0 * value) / h**2)
-    if x.size > 1:
-        i, j = _pairs(x.size)
-        both = _steps(x.size, h, i) + _steps(x.size, h, j)
-        mixed = (values_at(f, x + both) if ahead is None else ahead) + value - plus[i] - plus[j]
+    hessian, k = np.zeros((x.size, x.size)), x.size
+    hessian.flat[:: k + 1] = (plus + minus - 2.0 * value) / h**2
+    if k > 1:
+        i, j = _pairs(k)
+        mixed = (values_at(f, x + _along_two(h)) if ahead is None else ahead) + value - plus[i] - plus[j]
         if not one_sided:
-            mixed = 0.5 * (mixed + values_at(f, x - both) + value - minus[i] - minus[j])
+            mixed = 0.5 * (mixed + values_at(f, x - _along_two(h)) + value - minus[i] - minus[j])
         hessian[i, j] = hessian[j, i] = mixed / (h[i] * h[j])
     return judged(x, value, (plus - minus) / (2.0 * h), hessian, h, carried=one_sided and x.size > 1)
 
@@ -143,6 +142,19 @@ def _steps(k: int, h: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
     step = np.zeros((coordinates.size, k))
     step[np.arange(coordinates.size), coordinates] = h[coordinates]
     return step
+
+
+def _along_two(h: np.ndarray) -> np.ndarray:
+    """A step along each two coordinates."""
+    i, j = _pairs(h.size)
+    return _steps(h.size, h, i) + _steps(h.size, h, j)
+
+
+@cache
+def _around(k: int) -> np.ndarray:
+    """In steps (1 + 2 k + k (k - 1) / 2, k): where one is, one ahead and behind along each, and along two of them."""
+    one, (i, j) = np.eye(k), _pairs(k)
+    return np.concatenate([np.zeros((1, k)), one, -one, one[i] + one[j]])
 
 
 @cache

@@ -13,9 +13,13 @@ from functools import cache
 
 import numpy as np
 from scipy.linalg.lapack import (
+    dgecon,
     dgelsd,
     dgelsd_lwork,
     dgeqrf,
+    dgetrf,
+    dgetrs,
+    dlange,
     dorgqr,
     dpotrf,
     dpotri,
@@ -27,6 +31,9 @@ from scipy.linalg.lapack import (
     dtrtrs,
 )
 
+# Of a matrix whose condition, by LAPACK's estimate, is so many times better than is asked for no singular value counts
+# as zero: it is solved by its LU, a tenth of the time.
+_FAR_FROM_SINGULAR = 1e4
 # Numbers of a triangle of which it is remembered where they stand.
 _SMALL = 64
 # From this order on a matrix is factorised without Python's lock, which SciPy's wrapper keeps: others go on meanwhile.
@@ -162,6 +169,10 @@ def least_squares(A: np.ndarray, b: np.ndarray, rcond: float) -> np.ndarray:
     """
     if not A.size:
         return np.zeros(A.shape[1])
+    if len(A) == A.shape[1]:
+        LU, pivots, failed = dgetrf(A)
+        if not failed and dgecon(LU, dlange("1", A))[0] > _FAR_FROM_SINGULAR * rcond:  # no singular value is small
+            return np.asarray(dgetrs(LU, pivots, b)[0])
     return np.asarray(dgelsd(A, b, *_room(*A.shape), rcond)[0])[: A.shape[1]]
 
 

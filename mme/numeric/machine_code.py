@@ -19,6 +19,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from weakref import ref
 from zlib import crc32
 
 import numpy as np
@@ -31,6 +32,8 @@ _LOG = logging.getLogger("mme")
 
 # Records that a fit counts for at the least: those that NumPy passes over while Python takes its steps.
 _FEW = 1_000
+# Numbers of an array up to which its address is as soon made as looked up.
+_SHORT = 32
 _DTYPES = {"F": np.dtype(np.float64), "I": np.dtype(np.int64)}
 _NUMBERS: dict[str, Any] = {"f": ctypes.c_double, "i": ctypes.c_int64}
 # What the compiler's own library and Python's have for errors and for the memory of arrays: no loop gets there.
@@ -181,23 +184,36 @@ def _linked(code: bytes, entry: str, words: Sequence[str]) -> Loop:
     types = [_types(word) for word in words]
     function = ctypes.CFUNCTYPE(ctypes.c_double, *chain(*types))(engine.get_function_address(entry))
     dtypes = [_DTYPES.get(word[0]) for word in words]
-    place, buffer = ctypes.addressof, ctypes.c_char.from_buffer
+    # Of each argument the array that it was last, and its address and shape: long ones are met again in the next call.
+    known: list[tuple[Any, tuple[int, ...]]] = [(lambda: None, ())] * len(words)
 
     def run(*values: Any, _engine: Any = engine) -> float:
         flat: list[Any] = []
-        for value, dtype in zip(values, dtypes, strict=True):
+        for at, (value, dtype) in enumerate(zip(values, dtypes, strict=True)):
             if dtype is None:
                 flat.append(value)
                 continue
-            flags = value.flags
-            if value.dtype != dtype or not flags.c_contiguous:
-                raise TypeError(f"machine code takes contiguous arrays of {dtype}")
-            # Of its buffer an address takes a quarter of the time that ``array.ctypes`` takes.
-            flat.append(place(buffer(value)) if flags.writeable and value.size else value.ctypes.data)
-            flat += value.shape
+            if value.size <= _SHORT:
+                flat += _address(value, dtype)
+                continue
+            last, numbers = known[at]
+            if last() is not value:
+                numbers = _address(value, dtype)
+                known[at] = ref(value), numbers
+            flat += numbers
         return float(function(*flat))
 
     return run
+
+
+def _address(value: Any, dtype: np.dtype) -> tuple[int, ...]:
+    """Where an array stands, and its shape."""
+    flags = value.flags
+    if value.dtype != dtype or not flags.c_contiguous:
+        raise TypeError(f"machine code takes contiguous arrays of {dtype}")
+    # Of its buffer an address takes a quarter of the time that ``array.ctypes`` takes.
+    quick = flags.writeable and value.size
+    return ctypes.addressof(ctypes.c_char.from_buffer(value)) if quick else value.ctypes.data, *value.shape
 
 
 def _types(word: str) -> list[Any]:

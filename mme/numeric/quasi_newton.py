@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
+from math import inf, sqrt
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -78,11 +78,11 @@ def descend(
     g, value = at.gradient(), at.value
     fresh, creeps = inverse, 0
     for step in range(steps):
-        d = -inverse @ g
+        d = -(inverse @ g)
         slope = float(g @ d)
         if not slope < 0.0:
             inverse = fresh
-            d = -inverse @ g
+            d = -(inverse @ g)
             slope = float(g @ d)
         if -0.5 * slope <= tolerance or creeps == _CREEPS:
             reason = "no further decrease" if creeps == _CREEPS else "converged"
@@ -130,7 +130,7 @@ def _updated(inverse: np.ndarray, s: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The inverse Hessian after a step s that changed the gradient by y."""
     sy = float(s @ y)
     Hy = inverse @ y
-    if sy <= 1e-10 * float(np.sqrt((s @ s) * (y @ y))):
+    if sy <= 1e-10 * sqrt(float(s @ s) * float(y @ y)):
         return inverse
     # H - (Hy s' + s Hy')/sy + (1 + y'Hy/sy) s s'/sy = H - w s' - s w',  w = (Hy - (1 + y'Hy/sy) s/2)/sy
     w = (Hy - (0.5 + 0.5 * float(y @ Hy) / sy) * s) / sy

@@ -21,7 +21,7 @@ _FEW = 1024
 def is_constant(column: np.ndarray) -> bool:
     """Whether all records have one number, which is not zero."""
     few = column[:_FEW]  # most columns show here that they have not
-    if not few.size or few[0] == 0.0 or not (few == few[0]).all():
+    if not few.size or few[0] == 0.0 or few[0] != few[-1] or not (few == few[0]).all():
         return False
     return column.size <= _FEW or bool((column == column[0]).all())
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from itertools import accumulate
 
 import numpy as np
@@ -25,6 +24,7 @@ from mme.engine.absorption import absorb
 from mme.engine.blocks import Block
 from mme.engine.objective import Objective
 from mme.numeric.lapack import least_squares
+from mme.numeric.limits import limits
 from mme.numeric.panels import panels
 from mme.numeric.sums import sum_by_level
 from mme.search.swept import freedom_within, shares
@@ -44,9 +44,12 @@ def moment_equations(
     repeated = objective.once(_repeated, blocks)
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
-    products: Callable[[int, int], _Met] = partial(_products, objective)
-    if len(blocks) > 1:
-        products = cache(products)  # the same however levels are weighted
+    known: dict[tuple[int, int], _Met] = {}  # the same however levels are weighted
+
+    def products(t: int, s: int) -> _Met:
+        if (t, s) not in known:
+            known[t, s] = _products(objective, t, s)
+        return known[t, s]
 
     def solve(weighted: list[WeightedLevels]) -> list[np.ndarray]:
         if weighted is blocks:  # as if H were one
@@ -230,6 +233,8 @@ def _squares(
     """
     weighted, along_X = one.weighted_X, other.along_X
     (q, p, _), r = weighted.shape, len(along_X)
+    if q == r == 1 and products.shape[2] <= limits().records_in_panel:
+        return _square(weighted[0], along_X[0], rows, cols, products[0, 0])
     left = _gram(weighted).transpose(0, 2, 1, 3).reshape(q * q, p * p)
     right = _gram(along_X).transpose(1, 3, 0, 2).reshape(p * p, r * r)
     total = (left @ right).reshape(q, q, r, r).transpose(0, 2, 1, 3).copy()
@@ -241,6 +246,16 @@ def _squares(
             along += weighted[:, j][:, None, g] * along_X[:, j][None, :, h]
         total += _gram(here - along) - _gram(along)
     return np.asarray(total.transpose(0, 2, 1, 3)).reshape(q * q, -1)
+
+
+def _square(
+    weighted: np.ndarray, along_X: np.ndarray, rows: np.ndarray | slice, cols: np.ndarray | slice, products: np.ndarray
+) -> np.ndarray:
+    """As :func:`_squares` of one coefficient a level, by rows (p, J) and products (cells,)."""
+    along = np.add.reduce(weighted[:, rows] * along_X[:, cols])
+    left = products - along
+    everywhere = np.vdot(weighted @ weighted.T, along_X @ along_X.T)
+    return np.array([[everywhere + left @ left - along @ along]])
 
 
 def _products_of_rows(X: np.ndarray) -> np.ndarray:

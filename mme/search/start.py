@@ -126,7 +126,7 @@ def radii(objective: Objective) -> np.ndarray:
 
 def _floors(objective: Objective, blocks: list[WeightedLevels]) -> list[np.ndarray]:
     """The smallest variances (q,) of each block to start from."""
-    each = [information(one).mean(axis=1) for one in blocks]
+    each = [np.add.reduce(information(one), axis=1) / one.levels.J for one in blocks]
     return _by_column(objective, [_SMALLEST_SHARE / np.maximum(one, 1e-300) for one in each])
 
 

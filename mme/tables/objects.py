@@ -108,8 +108,14 @@ def _is_no_number(value: Any) -> bool:
 
 def coded_text(values: np.ndarray, title: str) -> Column:
     """Code an array of texts (n,) by its sorted distinct values; empty cells are missing."""
-    codes, texts = distinct_values(values, title)
-    return as_text(in_order(codes, [str(text) for text in texts])) if texts else all_missing(values)
+    if values.size > HASH_ABOVE:
+        codes, texts = distinct_values(values, title)
+        return as_text(in_order(codes, [str(text) for text in texts])) if texts else all_missing(values)
+    given = values.tolist()
+    levels = sorted(map(str, set(given).difference((None,))))
+    place: dict[Any, int] = {text: code for code, text in enumerate(levels)} | {None: -1}
+    codes = np.array([place[text] for text in given], dtype=np.int64)
+    return Factor(codes, object_array(levels), "text") if levels else all_missing(values)
 
 
 def _of_integers(values: np.ndarray, present: np.ndarray, missing: np.ndarray) -> Column:

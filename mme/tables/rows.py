@@ -26,7 +26,7 @@ class Rows:
     @classmethod
     def all(cls, n: int) -> Rows:
         """All n rows, every one used."""
-        return cls(np.ones(n, dtype=bool), None)
+        return cls(~np.zeros(n, dtype=bool), None)
 
     @property
     def n_dropped(self) -> int:

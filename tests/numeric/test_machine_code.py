@@ -124,3 +124,16 @@ def test_a_compiler_that_fails_is_gone_without(folder: Path, monkeypatch: pytest
     monkeypatch.setattr(room, "callback", fails)
     with within(Limits(compiled_records=1)):
         assert machine_code(another(), ARGUMENTS, 1) is None
+
+
+def test_machine_code_reads_the_array_that_it_is_given_and_no_earlier_one_of_its_place(folder: Path) -> None:
+    room.make(loop, ARGUMENTS)
+    found = machine_code(another(), ARGUMENTS, 1)
+    assert found is not None
+    starts, rng = np.arange(41), np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    for other in (X, X, rng.normal(size=(40, 3)), X[:40].copy(), X):
+        own, plain = np.zeros(40), np.zeros(40)
+        assert found(1, 0.5, starts, other, own) == pytest.approx(loop(1, 0.5, starts, other, plain), rel=1e-14)
+        assert own == pytest.approx(plain, rel=1e-14)
+        X *= 1.01
