@@ -47,9 +47,7 @@ class BlockPattern:
     @kept
     def is_unit(self) -> bool:
         """Whether all columns are ones, or of axes, so that records without weights scale none."""
-        return all(self.in_axes) or all(
-            one or column is None for one, column in zip(self.in_axes, self.plain.columns, strict=True)
-        )
+        return all(one or column is None for one, column in zip(self.in_axes, self.plain.columns, strict=True))
 
     def weighted(self, whiten: Whitening, W: np.ndarray | None) -> Block:
         """The block of whitened records; ``W`` are the entries of the whitening, if it mixes records."""

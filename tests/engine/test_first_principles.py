@@ -17,6 +17,7 @@ from mme.derivatives.slopes import criterion_slopes
 from mme.engine.absorption import classes_of
 from mme.engine.accumulation import collect, subtract_numbers, subtract_rows, take_numbers, take_rows
 from mme.engine.basis import orthonormalise
+from mme.engine.block_pattern import block_patterns
 from mme.engine.criterion import of_least_squares
 from mme.engine.objective import Objective
 from mme.engine.span import within_X
@@ -405,6 +406,26 @@ def test_slopes_of_the_two_levels_that_have_them_lie_within_an_X_that_has_these_
     block = Objective.of(build_model(y, X, [mme.Term(groups, x[:, None])])).blocks
     assert within_X(block[0], orthonormalise(X, y, Whitening()))[1].tolist() == [True]
     assert within_X(block[0], orthonormalise(X[:, :2], y, Whitening()))[1].tolist() == [False]
+
+
+def test_records_without_weights_have_the_block_of_their_pattern_and_no_copy_of_it():
+    groups, x = np.arange(60) % 3, np.random.default_rng(3).normal(2.0, 1.0, size=60)
+    terms = [mme.Term(groups), mme.Term(groups // 2, np.column_stack([np.ones(60), x]))]
+    patterns, _ = block_patterns(build_model(x, np.ones((60, 1)), terms), Whitening())
+    assert all(one.weighted(Whitening(), None) is one.plain for one in patterns)
+
+
+def test_columns_of_a_term_that_lie_within_X_one_by_one_are_not_turned():
+    """X has the means of all levels, and their slopes or not: what lies within it is what it is."""
+    groups, x = np.arange(60) % 3, np.random.default_rng(3).normal(2.0, 1.0, size=60)
+    y, each = np.random.default_rng(8).normal(size=60), np.equal.outer(groups, np.arange(3)).astype(float)
+    block = Objective.of(
+        build_model(y, np.ones((60, 1)), [mme.Term(groups, np.column_stack([np.ones(60), x]))])
+    ).blocks[0]
+    for X, expected in ((each, [True, False]), (np.column_stack([each, each * x[:, None]]), [True, True])):
+        turned, inside = within_X(block, orthonormalise(X, y, Whitening()))
+        assert turned is block
+        assert inside.tolist() == expected
 
 
 @pytest.mark.parametrize(("share", "inside"), [(1e-11, True), (1e-7, False)])

@@ -85,7 +85,9 @@ def test_the_bootstrap_is_one_whatever_the_number_of_processes() -> None:
 
 def test_the_bootstrap_spreads_as_standard_errors_say() -> None:
     fit = mme.glmer("y ~ x + (1 | g)", simulated(), "binomial")
-    found = fit.bootstrap(300, seed=1, workers=2).summary()
+    boot = fit.bootstrap(300, seed=1, workers=2)
+    assert boot.converged.all()
+    found = boot.summary()
     np.testing.assert_allclose(found.loc[list(fit.fixed_names), "se"], fit.se, rtol=0.15)
     assert found.loc["sd_(Intercept)|g", "estimate"] == pytest.approx(fit.varcorr["g"].sd[0])
     assert (found["n"] == 300).all()
