@@ -19,6 +19,7 @@ from mme.engine.accumulation import collect, subtract_numbers, subtract_rows, ta
 from mme.engine.basis import orthonormalise
 from mme.engine.block_pattern import block_patterns
 from mme.engine.criterion import of_least_squares
+from mme.engine.elimination import DenseWork
 from mme.engine.objective import Objective
 from mme.engine.span import within_X
 from mme.model.problem import build_model
@@ -206,6 +207,13 @@ def test_an_axis_of_a_term_within_X_leaves_the_numbers_of_dense_algebra():
     problem = drawn(X, part)
     for plan in (None, *plans(problem)):
         assert max(disagreement(problem, plan).values()) < 1e-9
+
+
+@pytest.mark.parametrize("m", [0, 1, 7])
+def test_a_dense_factor_has_the_entries_of_a_triangle_and_the_bytes_of_a_square(m):
+    work, square = DenseWork(m), np.ones((m, m))
+    assert (work.nnz_L, work.bytes) == (np.count_nonzero(np.tril(square)), square.nbytes)
+    assert 0.0 <= work.flops - sum(k**2 for k in range(m)) <= m**2  # a column at a time
 
 
 # -- closed forms ----------------------------------------------------------------------------------------------------

@@ -135,11 +135,14 @@ def test_related_levels_are_those_of_the_definition(theta):
     assert fit.kenward_roger.df(np.eye(2))[0] == pytest.approx(df, rel=1e-5)
 
 
-def test_a_known_residual_variance_is_no_parameter():
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_known_residual_variance_is_no_parameter(k):
     y, X, g, _, _, w = table()
-    fit = mme.fit(y, X, [mme.Term(g)], sigma=1.0, weights=w)
-    G = design(g) @ design(g).T
-    cov, df, scale = kenward_roger(X, fit.theta[0] ** 2 * G + np.diag(1 / w), [G], L[:2])
+    factors = [g, np.arange(y.size) % 7][:k]
+    fit = mme.fit(y, X, [mme.Term(one, name=f"f{i}") for i, one in enumerate(factors)], sigma=1.0, weights=w)
+    G = [design(one) @ design(one).T for one in factors]
+    V = sum(theta**2 * one for theta, one in zip(fit.theta, G, strict=True)) + np.diag(1 / w)
+    cov, df, scale = kenward_roger(X, V, G, L[:2])
     test = fit.kenward_roger.f_test(L[:2], L[:2] @ fit.kenward_roger.beta)
     np.testing.assert_allclose(fit.kenward_roger.cov, cov, rtol=SAME, atol=SAME * np.abs(cov).max())
     assert (test.denominator, test.scale) == pytest.approx((df, scale), rel=SAME)

@@ -150,3 +150,36 @@ def test_a_question_beside_bounds_begins_at_the_estimate(name, bounds):
     at = question.point(question.start, question.estimate)
     np.testing.assert_allclose(at.theta, fit.theta, rtol=1e-6)
     assert at.sigma in (None, pytest.approx(fit.sigma, rel=1e-6))
+
+
+def test_no_point_of_a_question_beside_bounds_of_a_deviation_lies_beyond_them():
+    """A deviation is theta times sigma: sigma is among the coordinates though the model has it at its best."""
+    name, (low, high) = "sd_Days|Subject", (2.0, 7.0)
+    fit = mme.lmer(
+        "Reaction ~ Days + (Days || Subject)", mme.load("sleepstudy"), method="ML", bounds={name: (low, high)}
+    )
+    own = fit.internals
+    question = Maximum.of(Joint(own.model, own.objective), fit.theta, np.zeros(0), own.fixed_names).question("Days")
+    rng = np.random.default_rng(1)
+    for step in rng.normal(size=(20, question.start.size)):
+        at = question.point(question.start + step, question.estimate)
+        assert low * (1.0 - 1e-12) <= at.theta[1] * abs(at.sigma) <= high * (1.0 + 1e-12)
+
+
+def test_a_parameter_of_residuals_is_kept_between_its_own_bounds_and_theta_is_left_alone():
+    rng = np.random.default_rng(3)
+    g, t = np.repeat(np.arange(20), 5), np.tile(np.arange(5.0), 20)
+    y = rng.normal(size=20)[g] + rng.normal(size=100)
+    residual = mme.Exponential(t, g, nugget=True)
+    fit = mme.fit(y, np.ones((100, 1)), [mme.Term(g, name="g")], residual=residual, bounds={"nugget": (0.1, 0.6)})
+    own = fit.internals
+    question = Maximum.of(Joint(own.model, own.objective), fit.theta, fit.optimum.phi, own.fixed_names).question(
+        own.fixed_names[0]
+    )
+    structure = own.model.residual
+    begun = question.point(question.start, question.estimate)
+    np.testing.assert_allclose([*begun.theta, *begun.phi], [*fit.theta, *fit.optimum.phi], rtol=1e-6)
+    for step in rng.normal(size=(20, 3)):
+        at = question.point(question.start + step, question.estimate)
+        assert 0.1 - 1e-12 <= structure.natural(at.phi)[1] <= 0.6 + 1e-12
+        np.testing.assert_allclose([*at.theta, at.phi[0]], question.start[:2] + step[:2], rtol=1e-12)

@@ -9,7 +9,7 @@ from fuzz.problems import problem
 
 import mme
 from mme.inference.intervals.deviance import Deviance, Point
-from mme.inference.intervals.tracing import Knot, Tracer
+from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
 from mme.search.joint import Joint
 
 
@@ -94,3 +94,11 @@ def test_a_knot_that_is_above_the_next_one_begins_again_from_it():
         knots = [Knot(float(i), zeta, x, None, x) for i, zeta in enumerate(found)]
         Stuck(None, 0.0)._mend(knots)
         assert [knot.zeta for knot in knots] == pytest.approx(mended, rel=1e-12)
+
+
+@pytest.mark.parametrize("origin", [0.0, 1e3, -1e3])
+def test_knots_point_on_as_far_as_steps_may_grow_wherever_they_stand(origin):
+    knots = [Knot(origin + i, 0.0, np.array([3.0 * i, 1.0]), None, np.zeros(1)) for i in (0.0, 1.0)]
+    np.testing.assert_allclose(extrapolate(origin + 5.0, knots), [15.0, 1.0], rtol=1e-12)
+    np.testing.assert_array_equal(extrapolate(origin + 10.0, knots), [3.0, 1.0])  # ten times as far as they are apart
+    np.testing.assert_array_equal(extrapolate(origin + 5.0, knots[1:]), [3.0, 1.0])

@@ -21,6 +21,7 @@ def test_p_of_the_fixed_effects_of_few_groups_is_that_of_the_exact_f_test():
     F = np.expm1(ratio / 9) * 5 / 3
     assert table["p"].iloc[1] == pytest.approx(f.sf(F, 3, 5), abs=4.0 * error)
     assert abs(chi2.sf(ratio, 3) - f.sf(F, 3, 5)) > 4.0 * error
+    assert error == pytest.approx(np.sqrt(table["p"].iloc[1] * (1.0 - table["p"].iloc[1]) / 1000), rel=1e-12)
     assert table["n"].tolist() == [0, 1000]
 
 
