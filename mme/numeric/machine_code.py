@@ -1,4 +1,4 @@
-"""Loops as machine code on disk, which llvmlite loads by itself: 30 ms in a process where the compiler takes 600.
+"""Loops as machine code on disk, in memory within a millisecond: the compiler takes 600, and LLVM by itself 30.
 
 numba compiles a loop once for each processor and installation; its object file stands in ``__pycache__`` beside the
 file of the loop, under a name that tells the state of all files it was made of. From then on a fit of fifty records
@@ -12,11 +12,12 @@ import ctypes
 import json
 import logging
 import os
+import platform
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -26,6 +27,7 @@ import numpy as np
 
 from mme.numeric.kernels import callback, state
 from mme.numeric.limits import limits
+from mme.numeric.object_file import placed
 
 Loop = Callable[..., float]
 _LOG = logging.getLogger("mme")
@@ -38,6 +40,8 @@ _DTYPES = {"F": np.dtype(np.float64), "I": np.dtype(np.int64)}
 _NUMBERS: dict[str, Any] = {"f": ctypes.c_double, "i": ctypes.c_int64}
 # What the compiler's own library and Python's have for errors and for the memory of arrays: no loop gets there.
 _UNUSED = r"@(?:numba_|NRT_|Py)\w*"
+# What Linux tells of a processor that code is made for, on x86 and on ARM.
+_TELLING = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU variant", "CPU part", "Features")
 _records: dict[Loop, float] = {}
 
 
@@ -123,12 +127,18 @@ def _place(loop: Loop, arguments: str) -> tuple[Path, str]:
 
 @cache
 def _processor() -> int:
-    """A number for what machine code depends on beside its text."""
-    import llvmlite
+    """A number for what machine code depends on beside its text: as Linux tells it, without LLVM."""
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            told = [line for line in takewhile(str.strip, lines) if line.startswith(_TELLING)]
+    except OSError:
+        told = []
+    if told:
+        return crc32("".join([platform.machine(), *told]).encode())
     from llvmlite import binding
 
     parts = binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
-    return crc32(repr((*parts, llvmlite.__version__)).encode())
+    return crc32(repr(parts).encode())
 
 
 def _target() -> Any:
@@ -157,9 +167,15 @@ def _loaded(loop: Loop, arguments: str) -> Loop | None:
         head = json.loads(text)
     except ValueError:
         return None
-    if crc32(code) != head["crc"] or not _has(head["needs"]):
+    if crc32(code) != head["crc"]:
         return None
-    return _linked(code, head["entry"], arguments.split())
+    found = placed(code, head["entry"], _address_of) or (_linked(code, head["entry"]) if _has(head["needs"]) else None)
+    return None if found is None else _called(*found, arguments.split())
+
+
+def _address_of(name: str) -> int | None:
+    """Where a function of C stands."""
+    return ctypes.cast(getattr(_c(), name), ctypes.c_void_p).value if hasattr(_c(), name) else None
 
 
 def _has(names: Sequence[str]) -> bool:
@@ -168,26 +184,30 @@ def _has(names: Sequence[str]) -> bool:
 
     for name in names:
         if binding.address_of_symbol(name) is None:
-            if not hasattr(_c(), name):
+            if (address := _address_of(name)) is None:
                 return False
-            binding.add_symbol(name, ctypes.cast(getattr(_c(), name), ctypes.c_void_p).value)
+            binding.add_symbol(name, address)
     return True
 
 
-def _linked(code: bytes, entry: str, words: Sequence[str]) -> Loop:
-    """The function of an object file, called with numbers, and with the address and shape of each array."""
+def _linked(code: bytes, entry: str) -> tuple[int, Any]:
+    """The address of a function of an object file, and LLVM's engine, which keeps it there."""
     from llvmlite import binding
 
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _target())
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    types = [_types(word) for word in words]
-    function = ctypes.CFUNCTYPE(ctypes.c_double, *chain(*types))(engine.get_function_address(entry))
+    return engine.get_function_address(entry), engine
+
+
+def _called(address: int, kept: Any, words: Sequence[str]) -> Loop:
+    """The function at an address, called with numbers, and with the address and shape of each array."""
+    function = ctypes.CFUNCTYPE(ctypes.c_double, *chain(*map(_types, words)))(address)
     dtypes = [_DTYPES.get(word[0]) for word in words]
     # Of each argument the array that it was last, and its address and shape: long ones are met again in the next call.
     known: list[tuple[Any, tuple[int, ...]]] = [(lambda: None, ())] * len(words)
 
-    def run(*values: Any, _engine: Any = engine) -> float:
+    def run(*values: Any, _kept: Any = kept) -> float:
         flat: list[Any] = []
         for at, (value, dtype) in enumerate(zip(values, dtypes, strict=True)):
             if dtype is None:
