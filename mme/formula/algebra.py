@@ -6,7 +6,7 @@ Hastie, 1992, Statistical Models in S, section 2.4): variables are numbered as t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NoReturn
@@ -33,7 +33,7 @@ class Terms:
         return tuple(dict.fromkeys(variable for term in self.terms for variable in term))
 
 
-def expand(node: Node | None, formula: str, dot: Sequence[str] | None = None) -> Terms:
+def expand(node: Node | None, formula: str, dot: Callable[[], Sequence[str]] | None = None) -> Terms:
     """Expand a tree of terms.
 
     Parameters
@@ -42,8 +42,8 @@ def expand(node: Node | None, formula: str, dot: Sequence[str] | None = None) ->
         Right side of the formula without its bars; None: the intercept alone.
     formula : str
         The whole text, for carets in messages.
-    dot : sequence of str, optional
-        Columns that ``.`` stands for; None: it is refused.
+    dot : callable, optional
+        () -> columns that ``.`` stands for; None: it is refused.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def expand(node: Node | None, formula: str, dot: Sequence[str] | None = None) ->
 class _Expansion:
     """A term is a bit mask over the variables; 0 and 1 switch the intercept as they are met, as in R."""
 
-    def __init__(self, formula: str, dot: Sequence[str] | None) -> None:
+    def __init__(self, formula: str, dot: Callable[[], Sequence[str]] | None) -> None:
         self.formula = formula
         self.dot = dot
         self.variables: dict[Node, int] = {}
@@ -173,7 +173,7 @@ class _Expansion:
     def _columns(self, node: Node) -> Sequence[str]:
         if self.dot is None:
             raise self._error(node, "'.' (all other columns) has no meaning here; name the columns")
-        return self.dot
+        return self.dot()
 
     def _error(self, node: Node, problem: str) -> FormulaError:
         return FormulaError.at(self.formula, node.start, problem)

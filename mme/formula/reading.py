@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def read(
     along = [_of_levels(_along_numbers(bar, evaluator), evaluator) for bar in parsed.bars]
     parsed = replace(parsed, bars=tuple(one for bar in along for one in each_level(bar, evaluator)))
     _require_levels(parsed.bars, evaluator)
-    others = _dot(parsed, frame, weights, offset, exposure)
+    others = partial(_dot, parsed, frame, weights, offset, exposure)
     fixed = _without(parsed.response, expand(parsed.fixed, parsed.formula, others))
     return Reading(
         parsed=parsed,

@@ -94,8 +94,10 @@ def _descend_freely(
     def accepted(_: np.ndarray, found: Free) -> None:
         criterion.keep(found.of)
 
+    can_be_endless = at.at.tau.size > 0 or not criterion.problem.family.has_intercept
     if inverse is None:
-        inverse = first_inverse(at.curved)[np.ix_(free, free)]
+        inverse = first_inverse(at.curved)
+        inverse = inverse if free.all() else inverse[np.ix_(free, free)]
     found = descend(
         function,
         x[free],
@@ -104,7 +106,7 @@ def _descend_freely(
         accepted=accepted,
         tolerance=TOLERANCE,
         most=FAR,
-        endless=lambda found: _is_endless(criterion.problem, found.of),
+        endless=(lambda found: _is_endless(criterion.problem, found.of)) if can_be_endless else None,
     )
     full = x.copy()
     full[free] = found.x

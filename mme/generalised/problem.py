@@ -91,8 +91,11 @@ class Problem:
     @kept
     def basis(self) -> FixedBasis:
         """Columns of X that earlier ones do not determine, orthonormal over the records that count."""
-        found = orthonormal_basis(self.counted_X[:, self.own])
-        found = replace(found, kept=self.own[found.kept])
+        if self.family.has_intercept:
+            found = orthonormal_basis(self.counted_X)
+        else:
+            found = orthonormal_basis(self.counted_X[:, self.own])
+            found = replace(found, kept=self.own[found.kept])
         if self.counted_X is self.model.X:
             return found
         N = found.N.copy()

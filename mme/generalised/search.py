@@ -237,10 +237,11 @@ def _without_small(criterion: Criterion, descent: Descent[CriterionAt], free: np
 def _without_idle(end: SearchEnd) -> SearchEnd:
     """The same end, with parameters held of which nothing depends there: they have no curvature."""
     k = end.criterion.problem.model.k
-    searched = np.flatnonzero(end.free)
-    kept = ~np.append(idle(end.criterion.problem, end.descent.x[:k]), np.zeros(end.free.size - k, dtype=bool))[searched]
-    if kept.all():
+    found = idle(end.criterion.problem, end.descent.x[:k])
+    if not found.any():
         return end
+    searched = np.flatnonzero(end.free)
+    kept = ~np.append(found, np.zeros(end.free.size - k, dtype=bool))[searched]
     end.free[searched] = kept
     inverse, gradient = end.descent.inverse[np.ix_(kept, kept)], end.descent.gradient[kept]
     return replace(end, descent=replace(end.descent, inverse=inverse, gradient=gradient))

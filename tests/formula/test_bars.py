@@ -20,7 +20,7 @@ def written(terms):
 
 
 def expanded(text, dot=None):
-    return written(expand(parse_expression(text), text, dot))
+    return written(expand(parse_expression(text), text, None if dot is None else lambda: dot))
 
 
 @pytest.mark.parametrize(
@@ -223,6 +223,6 @@ def test_any_text_parses_or_raises_a_formula_error(pieces):
     formula = "y ~ " + "".join(pieces)
     try:
         parsed = split(formula)
-        expand(parsed.fixed, parsed.formula, ["x", "g"])
+        expand(parsed.fixed, parsed.formula, lambda: ["x", "g"])
     except FormulaError:
         pass
