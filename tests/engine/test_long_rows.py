@@ -1,6 +1,7 @@
 """Many records: the orthonormal basis and the absorption in passes over panels, against what is held whole."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,18 @@ def test_absorption_by_rotations_is_that_by_sums(q, weigh, dependent):
         objective = Objective.of(model)
         basis, (block,) = objective.basis, objective.blocks
         rotated, summed = absorb_long(block, basis.long), absorb(block, basis.N)[0]
+    np.testing.assert_allclose(rotated.levels.R, summed.levels.R, atol=1e-12)
+    np.testing.assert_allclose(rotated.levels.V, summed.levels.V, atol=1e-11)
+    np.testing.assert_allclose(rotated.NN, summed.NN, atol=1e-11)
+
+
+def test_absorption_by_the_loop_that_is_made_for_its_shape_is_that_by_sums():
+    """Machine code whose loops end at the numbers of columns that there are: these of Z and of N beside them."""
+    y, X, _, groups = records(3, p=3)
+    with within(replace(PANELS, machine_code=True, compiled_records=0)):
+        objective = Objective.of(build_model(y, X, [mme.Term(groups)]))
+        rotated = absorb_long(objective.blocks[0], objective.basis.long)
+    summed = absorb(objective.blocks[0], objective.basis.N)[0]
     np.testing.assert_allclose(rotated.levels.R, summed.levels.R, atol=1e-12)
     np.testing.assert_allclose(rotated.levels.V, summed.levels.V, atol=1e-11)
     np.testing.assert_allclose(rotated.NN, summed.NN, atol=1e-11)
