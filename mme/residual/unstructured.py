@@ -128,8 +128,8 @@ class BoundUnstructured(OverOccasions):
 
     @property
     def is_linear(self) -> bool:
-        """In the covariances, where variances are free."""
-        return not self.equal_variances
+        """In the covariances and the variances, or their one."""
+        return True
 
     @property
     def absorbs_intercept(self) -> bool:

@@ -130,11 +130,13 @@ def test_the_last_term_vanishes_where_R_is_linear_and_counts_elsewhere(trial):
 
 
 def test_parameters_of_unstructured_covariances_are_no_matter(trial):
-    """TOEP with free bands spans what a band of two occasions and compound symmetry span."""
+    """Of two occasions compound symmetry, Toeplitz and correlations beside equal variances span the same matrices."""
     two = trial[trial["visit"] <= 2].reset_index(drop=True)
-    fits = [mme.lmer("y ~ arm + x", two, residual=R) for R in (CompoundSymmetry("id"), Toeplitz("visit", "id"))]
-    one, other = (fit.coefficients(ddf="kenward-roger")[["se", "df"]].to_numpy() for fit in fits)
-    np.testing.assert_allclose(one, other, rtol=1e-4)
+    same = (CompoundSymmetry("id"), Toeplitz("visit", "id"), Unstructured("visit", "id", equal_variances=True))
+    fits = [mme.lmer("y ~ arm + x", two, residual=residual) for residual in same]
+    one, *others = (fit.coefficients(ddf="kenward-roger")[["se", "df"]].to_numpy() for fit in fits)
+    for other in others:
+        np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
 def test_predictions_beside_a_structure_refuse_what_they_have_not(trial):

@@ -138,6 +138,15 @@ def test_a_search_starts_where_neighbours_at_the_median_gap_have_a_correlation_o
     assert np.exp(-middle / nugget.natural(nugget.start())[0]) == pytest.approx(0.3, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", sorted({*STRUCTURES, *MORE} - {"a user's, by its blocks"}))
+def test_a_structure_is_linear_where_its_matrices_span_one_more_dimension_than_it_has_parameters(name):
+    """Multiples of R are combinations of k + 1 matrices then; by other functions of the parameters they are not."""
+    structure = bound((STRUCTURES | MORE)[name](records(5, 8, 4, True)))
+    x, every = np.random.default_rng(1).normal(size=(structure.k + 8, structure.k)), np.arange(structure.n)
+    sizes = np.linalg.svd([structure.covariance(one, every).ravel() for one in x], compute_uv=False)
+    assert (np.count_nonzero(sizes > 1e-9 * sizes[0]) == structure.k + 1) == structure.is_linear
+
+
 # R is singular before a band reaches its bounds; a user's structure without bounds says that there are none; the
 # smoothness of Matern ends where its correlations are Gaussian to rounding.
 BEFORE_THEIR_BOUNDS = {"Toeplitz, bands", "a user's, by its blocks", "Spatial Matern, its smoothness"}
