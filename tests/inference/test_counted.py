@@ -32,6 +32,16 @@ def test_between_and_within_subjects():
         assert fit.contrast({"age": 1.0, "SexMale": 2.0}, ddf="bw")["df"].iloc[0] == 25.0
 
 
+@pytest.mark.parametrize("bars", ["(1 | school) + (1 | pupil)", "(1 | pupil) + (1 | school)"])
+def test_the_subjects_of_nested_factors_are_the_outermost(bars):
+    rng = np.random.default_rng(4)
+    pupil = np.repeat(np.arange(24), 3)
+    table = pd.DataFrame({"pupil": pupil, "school": pupil // 4, "x": rng.normal(size=6)[pupil // 4]})
+    table["z"], table["y"] = rng.normal(size=24)[pupil], rng.normal(size=24)[pupil] + rng.normal(size=72)
+    df = mme.lmer(f"y ~ x + z + {bars}", table).coefficients("between-within")["df"]
+    assert df.to_dict() == {"(Intercept)": 4.0, "x": 4.0, "z": 65.0}
+
+
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
 def test_between_and_within_subjects_of_chunks_are_those_of_the_table_in_any_unit(unit):
     """Sums of records do not show what is constant within a subject: the rows that they become do, to rounding."""

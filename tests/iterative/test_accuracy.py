@@ -116,6 +116,13 @@ def test_slopes_with_exact_traces_are_differences_of_the_exact_criterion(method,
     np.testing.assert_allclose(own, central, rtol=1e-4, atol=1e-3)
 
 
+def test_probes_are_independent_signs_and_the_same_wherever_they_begin():
+    z = signs(5000, 6)
+    assert set(np.unique(z)) == {-1.0, 1.0}
+    assert (np.abs(z.T @ z / 5000 - np.eye(6)) < 5.0 / np.sqrt(5000)).all()
+    np.testing.assert_array_equal(signs(5000, 2, first=3), z[:, 3:5])
+
+
 def test_information_is_the_average_of_the_observed_and_the_expected_one():
     """By dense algebra: y'P V_i P V_j P y over s, less what sigma takes."""
     y, X, terms = problem("schools", 4)

@@ -35,6 +35,7 @@ from mme.residual import (
     Exponential,
     Heterogeneous,
     PowerOfCovariate,
+    Spatial,
     Structure,
     Toeplitz,
     Unstructured,
@@ -145,6 +146,39 @@ def test_a_structure_is_linear_where_its_matrices_span_one_more_dimension_than_i
     x, every = np.random.default_rng(1).normal(size=(structure.k + 8, structure.k)), np.arange(structure.n)
     sizes = np.linalg.svd([structure.covariance(one, every).ravel() for one in x], compute_uv=False)
     assert (np.count_nonzero(sizes > 1e-9 * sizes[0]) == structure.k + 1) == structure.is_linear
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("exponential", {}),
+        ("spherical", {}),
+        ("gaussian", {}),
+        ("rational quadratic", {}),
+        ("matern", {"smoothness": 0.4}),
+        ("matern", {"smoothness": 1.5}),
+    ],
+)
+def test_towards_the_intrinsic_limit_all_differences_between_records_keep_their_ratios(kind, options):
+    """1 - f(h / r) is (h / r)^p there, and the nugget falls by the same power: variograms differ by a factor alone."""
+    data = records(5, 8, 4, True)
+    places = [data.time, data.covariate]
+    field = bind(Spatial(kind, places, data.group, nugget=True, **options), np.asarray, data.n)
+    (direction,) = field.intrinsic
+    members = np.flatnonzero(data.group == data.group[0])
+    nearer, farther = (1.0 - field.covariance(field.start() + far * direction, members) for far in (5.0, 7.0))
+    off = np.triu_indices(members.size, 1)
+    ratio = farther[off] / nearer[off]
+    np.testing.assert_allclose(ratio / ratio[0], 1.0, atol=0.01)
+    assert ratio[0] < 0.5
+
+
+def test_as_many_covariances_as_records_are_refused():
+    """Two standard deviations and three correlations: of five records nothing is left for sigma."""
+    full = Unstructured([1, 2, 3, 1, 2, 3], [1, 1, 1, 2, 2, 2])
+    assert len(bind(full, np.asarray, 6).names) == 5
+    with pytest.raises(MMEError, match="5 parameters for 5 records"):
+        bind(Unstructured([1, 2, 3, 1, 2], [1, 1, 1, 2, 2]), np.asarray, 5)
 
 
 # R is singular before a band reaches its bounds; a user's structure without bounds says that there are none; the
