@@ -47,6 +47,8 @@ class BlockPattern:
     @kept
     def is_unit(self) -> bool:
         """Whether all columns are ones, or of axes, so that records without weights scale none."""
+        if all(self.in_axes):  # columns of axes are made when they are asked for
+            return True
         return all(one or column is None for one, column in zip(self.in_axes, self.plain.columns, strict=True))
 
     def weighted(self, whiten: Whitening, W: np.ndarray | None) -> Block:

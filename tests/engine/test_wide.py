@@ -232,3 +232,16 @@ def test_a_dense_column_of_zeros_beside_sparse_ones_has_an_equation_by_itself():
     found = {tuple(e.columns.tolist()): e.weights for e in equations(dense, F, np.arange(6, 9), np.arange(6), None)}
     assert set(found) == {(7,), (3, 6, 8)}
     np.testing.assert_allclose(found[3, 6, 8] / found[3, 6, 8][2], [1.0, -2.0, 1.0], atol=1e-9)
+
+
+def test_equations_that_would_end_in_one_column_end_in_several():
+    """Two dense columns, first in X, are each made of sparse ones and the last of these: it is left out but once."""
+    rng = np.random.default_rng(6)
+    F = sp.csc_array(sp.random_array((40, 5), density=0.3, rng=rng).tocsc() + sp.eye_array(40, 5))
+    dense = np.array([[1.0, 0.0, 2.0, 0.0, 1.0], [0.0, 3.0, 0.0, -1.0, 2.0]]) @ F.toarray().T
+    found = equations(dense, F, np.arange(2), np.arange(2, 7), None)
+    assert sorted(int(one.columns[-1]) for one in found) == [5, 6]
+    X = np.column_stack([dense.T, F.toarray()])
+    for one in found:
+        np.testing.assert_allclose(X[:, one.columns] @ one.weights, 0.0, atol=1e-9)
+        assert np.abs(one.weights).max() > 0.1

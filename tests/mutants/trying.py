@@ -32,8 +32,15 @@ TESTS = {
         "tests/streaming/test_sums.py",
         "tests/inference/test_estimability.py",
     ],
-    "inference": ["tests/inference", "tests/api/test_wide_fits.py"],
-    "residual": ["tests/residual", "tests/api/test_given.py"],
+    "inference": [
+        "tests/inference",
+        "tests/api/test_wide_fits.py",
+        "tests/generalised/test_separation.py",
+        "tests/search/test_bounds.py",
+        "tests/search/test_hold.py",
+        "tests/streaming/test_calls_of_chunks.py",
+    ],
+    "residual": ["tests/residual", "tests/api/test_given.py", "tests/search/test_valleys_of_ranges.py"],
     "solution": ["tests/engine", "tests/iterative", "tests/results", "tests/prediction", "tests/diagnosis"],
     "derivatives": ["tests/derivatives", "tests/inference", "tests/search/test_average_information.py"],
 }
