@@ -334,3 +334,5 @@ def test_sums_without_a_constant_are_moved_by_none():
     near = centred_sums(np.column_stack([ones, far]), ones, ["(Intercept)", "x"])
     assert set(near.moved) == {1}
     assert_allclose(near.rows[1], far - far.mean(), atol=1e-8)
+    steep = centred_sums(np.column_stack([ones, 1e14 / 3.0 + far]), ones, ["(Intercept)", "x"]).rows[1]
+    assert abs(steep.sum()) < 1e-13 * np.abs(steep).sum()  # the mean was rounded: what it left is taken out as well

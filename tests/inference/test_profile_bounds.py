@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import mme
+from mme.inference.intervals.between import Fold
 from mme.inference.intervals.deviance import Deviance, Point
 from mme.inference.intervals.held import Maximum
 from mme.inference.intervals.slices import hold_residual
@@ -183,3 +184,16 @@ def test_a_parameter_of_residuals_is_kept_between_its_own_bounds_and_theta_is_le
         at = question.point(question.start + step, question.estimate)
         assert 0.1 - 1e-12 <= structure.natural(at.phi)[1] <= 0.6 + 1e-12
         np.testing.assert_allclose([*at.theta, at.phi[0]], question.start[:2] + step[:2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("bounds", [(2.0, 5.0), (-4.0, -1.0), (3.0, np.inf), (-np.inf, -2.0), (0.0, np.inf)])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
+def test_a_value_between_bounds_has_a_coordinate_that_leads_to_it_and_all_others_stay_between(bounds, share):
+    ends = np.clip(bounds, -30.0, 30.0)
+    value = ends[0] + share * (ends[1] - ends[0])
+    fold = Fold.near(*bounds, value, 0.7)
+    assert fold(fold.at(value)) == pytest.approx(value, rel=1e-9, abs=1e-12)
+    found = np.array([fold(x) for x in np.linspace(-9.0, 9.0, 50)])
+    assert (found >= bounds[0] - 1e-12).all()
+    assert (found <= bounds[1] + 1e-12).all()
+    assert fold(0.3) == fold(-0.3)

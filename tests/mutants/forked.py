@@ -20,6 +20,8 @@ LIBRARIES = (
     "numpy scipy.sparse.linalg scipy.stats scipy.optimize scipy.special scipy.interpolate scipy.integrate pandas numba"
     " nlopt hypothesis.extra.numpy hypothesis.strategies pytest _pytest.doctest mpmath sksparse.cholmod coverage"
 )
+# A run that takes so many times its CPU seconds waits for what does not come.
+_WAITING = 10.0
 # What pytest returns where all tests passed, or where no test has the name.
 PASSED = (0, 4, 5)
 
@@ -34,7 +36,7 @@ def import_libraries() -> None:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: what pytest returned (None: no answer in time), whether its CPU time ended, what it wrote."""
+    """How a run ended: what pytest returned (None: it was stopped), whether its own time ended, what it wrote."""
 
     code: int | None
     endless: bool
@@ -43,7 +45,7 @@ class Ended:
     @property
     def passed(self) -> bool | None:
         """Whether all tests passed; None: no answer in time."""
-        return None if self.code is None else not self.endless and self.code in PASSED
+        return False if self.endless else None if self.code is None else self.code in PASSED
 
     @property
     def by(self) -> str:
@@ -52,15 +54,17 @@ class Ended:
         return "no end" if self.endless else next(lines, "").split(" - ")[0]
 
 
-def run(root: Path, arguments: list[str], log: Path, cpu: float, until: float, plugin: Any = None) -> Ended:
-    """Run pytest in a tree with so many CPU seconds; ``plugin()`` makes a plugin in the fork."""
+def run(
+    root: Path, arguments: list[str], log: Path, cpu: float, until: float, plugin: Any = None, waiting: float = _WAITING
+) -> Ended:
+    """Run pytest in a tree with so many CPU seconds, and so many times as long; ``plugin()`` makes one in the fork."""
     child = os.fork()
     if child == 0:
         _in_child(root, arguments, log, cpu, plugin)
-    status = _waited(child, until)
+    status = _waited(child, min(until, monotonic() + waiting * cpu))
     said = log.read_text(errors="replace") if log.exists() else ""
     if status is None:
-        return Ended(None, False, said)
+        return Ended(None, monotonic() < until, said)
     code = os.waitstatus_to_exitcode(status)
     return Ended(code, code in (-SIGXCPU, -SIGKILL), said)
 

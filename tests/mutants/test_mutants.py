@@ -183,3 +183,10 @@ def test_a_file_of_tests_that_cannot_be_read_notices_nothing(tmp_path):
     verdict = Unreadable(tmp_path).tried(fault, reached, inf)
     assert verdict.killed is False
     assert verdict.asked == 1
+
+
+def test_a_run_that_waits_for_what_does_not_come_has_an_end(tmp_path):
+    tests = tmp_path / "test_one.py"
+    tests.write_text("import time\n\ndef test_waits():\n    time.sleep(1000.0)\n")
+    ended = run(tmp_path, [str(tests)], tmp_path / "log", 60.0, inf, waiting=0.02)
+    assert (ended.passed, ended.by) == (False, "no end")
