@@ -1,9 +1,10 @@
 r"""The searches for many responses: from the lowest of a few starts, then from other valleys, until none is lower.
 
-The criterion is even in each column of T, so that every face, T with columns of zero, has minima of its own. From an
-end are tried columns of zero at multiples of their unit, where the criterion falls outwards; other columns at zero; and
-columns whose own coefficient is nearly zero with the other sign, which turns their covariances. A search that begins
-there and ends lower is taken, and the look begins again. Loops are written for the compiler, as in ``descent.py``.
+The criterion is even in each column of T, so that every face, T with columns of zero, has minima of its own. From the
+point where a search ended, three changes are tried: columns of zero take multiples of their unit where the criterion
+falls outwards; other columns become zero; and columns whose own coefficient is nearly zero change their sign, which
+turns their covariances. A search that begins there and ends lower is taken, and the look begins again. Loops are
+written for the compiler, as in ``descent.py``.
 """
 
 from __future__ import annotations

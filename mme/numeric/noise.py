@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# A seed that nobody draws data from: after default_rng(0) a covariate would equal the response, and fit it exactly.
+# A seed that nobody draws data from: by default_rng(0) the response would be a covariate that a user drew by the same
+# seed, which then fits it exactly.
 _SEED = 0x6D6D65_5EED
 
 

@@ -31,7 +31,7 @@ def assumed_family(
     Raises
     ------
     MMEError
-        A fixed effect, a term or a parameter of the family has no value, or one that there is not has one.
+        A fixed effect, a term or a parameter of the family has no value, or a value has a name that none of them has.
     """
     tau, w = read_tau(family, parameters), prior_weights(weights, model.n)
     levels = () if family.has_intercept else tuple(range(1, tau.size + 2))
