@@ -479,3 +479,14 @@ def test_parameters_that_share_coordinates_are_found():
     assert blocks[:6, :6].all()
     assert_allclose(blocks[6:, 6:], np.eye(3))
     assert not blocks[:6, 6:].any()
+
+
+def test_bounds_of_one_parameter_limit_its_interval_and_no_other():
+    free = fitted("nugget").confint("wald")
+    low, high = free.loc["range"]
+    middle = fitted("nugget").residual["range"]
+    residual = mme.Exponential("age", "Subject", nugget=True)
+    bounds = {"range": (0.5 * (low + middle), 0.5 * (middle + high))}
+    held = mme.lmer("distance ~ age", growth(), residual=residual, method="ML", bounds=bounds).confint("wald")
+    assert_allclose(held.loc["range"], bounds["range"], rtol=1e-12)
+    assert_allclose(held.drop(index="range"), free.drop(index="range"), rtol=1e-4)
