@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 import mme
 from mme.derivatives.average import average_information
@@ -111,6 +112,7 @@ def test_the_score_is_the_slope_of_the_criterion(seed):
     np.testing.assert_allclose(found, expected, atol=1e-6 * (1.0 + np.abs(expected).max()))
 
 
+@examples(12)
 @given(seed=seeds)
 def test_average_information_is_that_of_the_dense_matrices(seed):
     objective, theta = criterion(seed)
