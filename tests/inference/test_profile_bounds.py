@@ -139,7 +139,7 @@ def test_what_is_free_beside_a_held_correlation_has_room_however_near_to_one_it_
             assert "invalid" not in reason
 
 
-@pytest.mark.parametrize("name", ["sd_(Intercept)|Subject", "sd_Days|Subject", "sigma"])
+@pytest.mark.parametrize("name", ["sd_(Intercept)|Subject", "sd_Days|Subject", "sigma", "Days"])
 @pytest.mark.parametrize(
     "bounds", [{"sigma": (20.0, 100.0)}, {"sd_Days|Subject": (2.0, 90.0)}, {"sd_(Intercept)|Subject": (5.0, 30.0)}]
 )
