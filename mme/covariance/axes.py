@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from math import frexp, ldexp, sqrt
-from typing import Any
+from math import sqrt
 
 import numpy as np
 
-from mme.covariance.standardised import Standardised, whole
+from mme.covariance.long_axes import long_axes, next_power_of_two, power_of_two
+from mme.covariance.standardised import whole
 from mme.numeric.kept import deferred
 from mme.numeric.lapack import triangular_solve
-from mme.numeric.limits import limits
+from mme.numeric.long_columns import LongColumns
 from mme.numeric.panels import panels
 from mme.numeric.sums import Column, is_constant
 
@@ -62,11 +62,17 @@ class Axes:
         return np.where(self.own, 1.0 / np.where(size > 0.0, size, 1.0), 1.0)
 
 
-def build_axes(Z: np.ndarray, weights: np.ndarray | None, ones: np.ndarray | None = None) -> Axes:
+def build_axes(Z: np.ndarray | LongColumns, weights: np.ndarray | None, ones: np.ndarray | None = None) -> Axes:
     """Axes of the columns of Z (n, q), orthonormal as (weighted) means over the records.
 
     Where rows of sums stand for records, ``ones`` (n,) is what they have for a column of ones.
     """
+    if isinstance(Z, LongColumns):
+        long = long_axes(Z, weights) if ones is None else None
+        if long is not None:
+            C, inverse, columns = long
+            return Axes(C, inverse, len(C), np.ones(len(C), dtype=bool), partial(whole, columns))
+        Z = Z.whole()
     if ones is not None:  # means over the records are sums over the rows by ones'ones
         size = sqrt(float(ones @ ones) / len(Z))
         found = _of_columns(Z / size, None, ones / size)
@@ -80,7 +86,7 @@ def _of_columns(Z: np.ndarray, w: np.ndarray | None, one: Column) -> Axes:
     """Axes by weights whose mean is one, with a column of ones ``one``."""
     n, q = Z.shape
     constant = [is_constant(column) if one is None else np.array_equal(column, one) for column in Z.T]
-    power = np.array([_power_of_two(Z[:1, j] if constant[j] and one is None else Z[:, j]) for j in range(q)])
+    power = np.array([power_of_two(Z[:1, j] if constant[j] and one is None else Z[:, j]) for j in range(q)])
     order = sorted(range(q), key=lambda j: not constant[j])
     first_is_constant = one is None and constant[order[0]]  # of which one number is enough
     longs = [slice(None)] * q if not first_is_constant else [slice(1), *[slice(None)] * (q - 1)]
@@ -108,7 +114,7 @@ def _of_slope(Z: np.ndarray) -> Axes | None:
     if first == is_constant(Z[:, 1]):
         return None
     one, x = (0, 1) if first else (1, 0)
-    found = _about_mean(Z[:, x]) if Z.size <= limits().held_rows else _of_many_records(Z[:, x])
+    found = _about_mean(Z[:, x])
     if found is None:
         return None
     (mean, spread), columns = found
@@ -121,7 +127,7 @@ def _of_slope(Z: np.ndarray) -> Axes | None:
 def _about_mean(x: np.ndarray) -> tuple[tuple[float, float], tuple[Column, ...]] | None:
     """The mean of a covariate, its spread with the sign that stands out, and the columns; None if it is constant."""
     high, low = float(np.maximum.reduce(x)), float(np.minimum.reduce(x))
-    unit = _above(max(high, -low))
+    unit = next_power_of_two(max(high, -low))
     v = np.divide(x, unit)
     length, n = sqrt(float(v @ v) / v.size), v.size
     mean = float(np.add.reduce(v)) / n
@@ -140,30 +146,9 @@ def _about_mean(x: np.ndarray) -> tuple[tuple[float, float], tuple[Column, ...]]
     return ((mean + more) * unit, spread * unit), (None, v)
 
 
-def _of_many_records(x: np.ndarray) -> tuple[tuple[float, float], Any] | None:
-    """The same, with columns that are made when they are asked for."""
-    unit = _power_of_two(x)
-    column, length = Standardised.of(x, unit)
-    if column.spread <= _DEPENDENT * length:
-        return None
-    if column.first_beyond(1.0 - _ALIKE) < 0.0:
-        column = column.turned
-    return (sum(column.means) * unit, column.spread * unit), partial(whole, (None, column))
-
-
 def _right_inverse(R: np.ndarray) -> np.ndarray:
     """X with R X = I to the digits of R X, where columns are far from zero: LAPACK's own inverse has them in X R."""
     return triangular_solve(R, np.eye(len(R)), transposed=False, lower=False)
-
-
-def _power_of_two(column: np.ndarray) -> float:
-    """The power of two next above the largest number of a column."""
-    return _above(max(float(column.max()), -float(column.min())))
-
-
-def _above(size: float) -> float:
-    """The power of two next above a number."""
-    return ldexp(1.0, frexp(size)[1])
 
 
 def _mean(a: np.ndarray, b: Column, w: np.ndarray | None) -> float:

@@ -30,6 +30,7 @@ from mme.engine.objective import Objective
 from mme.engine.pls import Evaluation
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import limits
+from mme.numeric.panels import panels
 from mme.solution.gains import products, through_levels, whole_rest
 
 # W_22 is the difference of two matrices like G^-1 where it leaves eleven digits, at variances above this share.
@@ -107,13 +108,11 @@ class Information:
     def product_second(self, along: Sequence[Direction]) -> np.ndarray:
         """Second derivatives (k, k, p + 1, p + 1) of L^-1 N'V^-1 N L^-T."""
         k, size = len(along), self.K_1.shape[1]
-        M_1, M_2 = (np.zeros((K.shape[0], k, size)) for K in (self.K_1, self.K_2))
+        M_2 = np.zeros((self.K_2.shape[0], k, size))
         for i, one in enumerate(along):
             if one.block in self.columns:
                 M_2[self.columns[one.block], i] = self._moved(one)
-            else:
-                M_1[:, i] = self._moved(one)
-        second = self._quadratic(M_1.reshape(len(M_1), k * size), M_2.reshape(len(M_2), k * size))
+        second = self._quadratic(along, M_2.reshape(len(M_2), k * size))
         second = second.reshape(k, size, k, size).transpose(0, 2, 1, 3)
         return second + second.transpose(0, 1, 3, 2)
 
@@ -124,12 +123,22 @@ class Information:
             return np.matmul(along.D, self.K_2[self.columns[along.block]].reshape(-1, q, size)).reshape(-1, size)
         return np.tensordot(along.D, self.K_1.reshape(q, -1, size), 1).reshape(-1, size)
 
-    def _quadratic(self, M_1: np.ndarray, M_2: np.ndarray) -> np.ndarray:
-        """M'W M."""
-        C_M, D_M = self.C.T @ M_1, np.einsum("abg,bgr->agr", self.D, M_1.reshape(*self.D.shape[1:], M_1.shape[1]))
+    def _quadratic(self, along: Sequence[Direction], M_2: np.ndarray) -> np.ndarray:
+        """M'W M of M = (M_1, M_2), where M_1 are :meth:`_moved` of the absorbed block, some levels at a time."""
+        q, J = self.D.shape[1:]
+        K, width = self.K_1.reshape(q, J, self.K_1.shape[1]), M_2.shape[1]
+        D = [np.zeros((q, q)) if one.block in self.columns else one.D for one in along]
+        C_M, within = np.zeros((self.C.shape[1], width)), M_2.T @ (self.W_22 @ M_2)
+        for cut in panels(J, max(1, limits().pair_numbers // max(4 * q * width, 1))):
+            M = np.stack([np.tensordot(one, K[:, cut], 1) for one in D], axis=2)
+            M_1 = M.reshape(-1, width)
+            D_M = np.einsum("abg,bgr->agr", self.D[:, :, cut], M_1.reshape(q, -1, width))
+            if self.C.shape[1]:
+                C = self.C if len(M_1) == q * J else self.C[np.arange(q * J).reshape(q, J)[:, cut].ravel()]
+                C_M += C.T @ M_1
+            within += M_1.T @ D_M.reshape(M_1.shape)
         across = C_M.T @ (self.Y @ M_2)
-        within = M_1.T @ D_M.reshape(M_1.shape) - C_M.T @ (self.H_2 @ C_M) + M_2.T @ (self.W_22 @ M_2)
-        return np.asarray(within + across + across.T)
+        return np.asarray(within - C_M.T @ (self.H_2 @ C_M) + across + across.T)
 
 
 def information(objective: Objective, theta: np.ndarray, at: Evaluation) -> Information | None:

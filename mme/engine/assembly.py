@@ -15,10 +15,10 @@ from math import sqrt
 
 import numpy as np
 
-from mme.engine.basis import FixedBasis, orthonormalise
+from mme.engine.basis import FixedBasis, long_basis, orthonormalise
 from mme.engine.block_pattern import BlockPattern, block_patterns
 from mme.engine.blocks import Block
-from mme.engine.centring import Centred, centred, centred_sums
+from mme.engine.centring import Centred, CentredColumns, centred, centred_columns, centred_sums
 from mme.engine.criterion import Constants
 from mme.engine.elimination import DenseElimination, Elimination, SparseElimination, WholeElimination
 from mme.engine.iteration import IterativeElimination
@@ -45,6 +45,7 @@ from mme.model.problem import Model
 from mme.numeric.factor import Analysis, analyse
 from mme.numeric.limits import limits
 from mme.numeric.sums import Cells, no_cells
+from mme.numeric.triangles import loop_is_at_hand
 from mme.residual.mixing import Mixing
 from mme.residual.whitening import Whitening
 
@@ -57,7 +58,7 @@ _CHEAPER = 0.6
 class Plain:
     """X and the terms before weights and phi; ``mixing`` is the pattern of a whitening that mixes levels of a term."""
 
-    X: Centred | WideX
+    X: Centred | CentredColumns | WideX
     blocks: tuple[BlockPattern, ...]
     mixing: Mixing | None
 
@@ -126,15 +127,17 @@ def _name_of(model: Model, block: Block) -> str:
 
 def whitening_of(model: Model, phi: np.ndarray) -> Whitening:
     """The whitening W of the model's records at this phi."""
-    return Whitening(model.root_weights, model.residual, phi)
+    return Whitening(model.weights, model.residual, phi)
 
 
 def plain(model: Model, whiten: Whitening) -> Plain:
     """X centred and the blocks of the terms, before weights and phi."""
     if model.compressed is not None:
         return Plain(centred_sums(model.X, model.compressed.ones, model.x_names), *block_patterns(model, whiten))
-    X = wide(model.X, model.p_given) if model.is_wide else centred(model.X)
-    return Plain(X, *block_patterns(model, whiten))
+    blocks = block_patterns(model, whiten)
+    if (long := model.long_X) is not None and (near := centred_columns(long)) is not None:
+        return Plain(near, *blocks)
+    return Plain(wide(model.X, model.p_given) if model.is_wide else centred(model.X), *blocks)
 
 
 def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
@@ -149,13 +152,22 @@ def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
         sweep = basis.sweep if isinstance(basis, WideBasis) else None
     else:
         near = of.X
-        basis = conditioned(model, lambda y: orthonormalise(model.X, y, whiten, near))
+        basis = conditioned(model, lambda y: orthonormalised(model, y, whiten, near))
     aligned = [within_X(block.weighted(whiten, W), basis) for block in of.blocks]
     if sweep is not None and sweep.F.shape[1]:
         aligned.append((fixed_block(sweep.F, sweep.pooled), np.zeros(1, dtype=bool)))
     blocks, found = tuple([block for block, _ in aligned]), tuple([found for _, found in aligned])
     within = found if any(one.any() for one in found) else None
     return Weighted(basis, blocks, within, _constants(model, basis, blocks, whiten))
+
+
+def orthonormalised(model: Model, y: np.ndarray, whiten: Whitening, near: Centred | CentredColumns) -> FixedBasis:
+    """The basis of X beside y: by panels of columns, or of X as a whole where these have not the digits."""
+    if isinstance(near, CentredColumns):
+        if whiten.structure is None and loop_is_at_hand(y.size) and (found := long_basis(y, whiten, near)) is not None:
+            return found
+        near = centred(model.X)
+    return orthonormalise(model.X, y, whiten, near)
 
 
 def conditioned(model: Model, make: Callable[[np.ndarray], FixedBasis]) -> FixedBasis:

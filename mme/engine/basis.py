@@ -6,7 +6,7 @@ every later cross-product of order one, whatever the units of X and the size of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import sqrt
@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from mme.engine.centring import Centred, centred
+from mme.engine.centring import Centred, CentredColumns, centred
 from mme.engine.long_rows import LongRows
 from mme.engine.sweep import Sweep
 from mme.numeric.kept import deferred
 from mme.numeric.lapack import cholesky, triangular_inverse
-from mme.numeric.limits import limits
 from mme.numeric.panels import panels
 from mme.numeric.rank import independent_columns
-from mme.numeric.triangles import loop_is_at_hand
+from mme.numeric.sums import Column
 from mme.residual.whitening import Whitening
 
 # Its weights on columns that have no part in it are no more than this.
@@ -32,8 +31,6 @@ _NO_PART = 1e-11
 _WELL_CONDITIONED = 1e-3
 # Below this ratio of the residual to y the residual is computed again in extended precision.
 _LARGE_OFFSET = 1e-3
-# Columns up to which it takes no longer to make N in every pass than to hold it.
-_FEW_COLUMNS = 16
 # 2^27 + 1: a product with it carries the upper half of the 53 bits of a double.
 _SPLIT = 134217729.0
 
@@ -90,10 +87,6 @@ def orthonormalise(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centre
     ``near`` is X :func:`centred`, where it is at hand.
     """
     near = centred(X) if near is None else near
-    if near.rows.size > limits().held_rows and loop_is_at_hand(y.size):
-        found = _long(X, y, whiten, near)
-        if found is not None:
-            return found
     N, R, R_inverse, kept = orthonormal_columns(X, whiten, near)
     return _beside(N, R, R_inverse, kept, X, y, whiten)
 
@@ -114,7 +107,7 @@ def orthonormal_columns(
     length[length == 0.0] = 1.0
     N, R, kept = _qr(rows if sweep is None else sweep(rows), length)
     R = R * length[kept]
-    R, R_inverse = _moved_back(R, near, kept, lambda t, where: N[:t] @ whiten(where[None, :])[0])
+    R, R_inverse = _moved_back(R, near.moved, kept, lambda t, where: N[:t] @ whiten(where[None, :])[0])
     if not near.stands:
         if kept.size < len(rows) and set(near.moved) - set(kept.tolist()):  # X keeps the first of columns alike
             return orthonormal_columns(X, whiten, centred(X, as_they_stand=True), sweep)
@@ -133,7 +126,10 @@ def _in_order(Q: np.ndarray, R: np.ndarray, R_inverse: np.ndarray, order: np.nda
 
 
 def _moved_back(
-    R: np.ndarray, near: Centred, kept: np.ndarray, along: Callable[[int, np.ndarray], np.ndarray]
+    R: np.ndarray,
+    moved: Mapping[int, tuple[Any, float, Column]],
+    kept: np.ndarray,
+    along: Callable[[int, Any], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """R and R^-1 of X from that of its columns near zero, Q R: with X = Q R M these are R M and M^-1 R^-1.
 
@@ -141,13 +137,13 @@ def _moved_back(
     its inverse by rows; M^-1 R^-1 has one distance a product. ``along(t, s)`` is Q's for the first t columns of Q.
     """
     R_inverse = triangular_inverse(R)
-    if not near.moved:
-        return R, R_inverse
-    moved = {t: near.moved[j] for t, j in enumerate(kept.tolist()) if j in near.moved}
     if not moved:
         return R, R_inverse
+    at = {t: moved[j] for t, j in enumerate(kept.tolist()) if j in moved}
+    if not at:
+        return R, R_inverse
     M, size = np.eye(len(R)), np.linalg.norm(R, axis=0)
-    for t, (_, mean, where) in moved.items():
+    for t, (_, mean, where) in at.items():
         part = along(t, where)
         weights = R_inverse[:t, :t] @ part
         weights[np.abs(weights) * size[:t] < _NO_PART * np.linalg.norm(part)] = 0.0
@@ -155,11 +151,9 @@ def _moved_back(
     return R @ M, triangular_inverse(M) @ R_inverse
 
 
-def _long(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centred) -> FixedBasis | None:
+def long_basis(y: np.ndarray, whiten: Whitening, near: CentredColumns) -> FixedBasis | None:
     """The basis of many records without N as a whole; None where it takes more than two passes of Cholesky."""
-    if whiten.structure is not None or not near.stands or len(near.rows) > _FEW_COLUMNS:
-        return None
-    rows, p = LongRows(near.rows, y, whiten.sqrt_weights), len(near.rows)
+    rows, p = LongRows(near.columns, y, whiten.weights), len(near.columns)
     products = rows.products()
     scale = np.sqrt(products.diagonal())
     length, scale = scale[p], np.where(scale[:p] == 0.0, 1.0, scale[:p])
@@ -177,9 +171,7 @@ def _long(X: np.ndarray, y: np.ndarray, whiten: Whitening, near: Centred) -> Fix
     if squares < _LARGE_OFFSET**2 * length**2:
         return None
     made = replace(rows, along=()).turned(turn).less(gamma).less(correction)
-    R, R_inverse = _moved_back(
-        (again @ L.T) * scale, near, kept, lambda t, where: made.times(whiten(where[None, :])[0])[:t]
-    )
+    R, R_inverse = _moved_back((again @ L.T) * scale, near.moved, kept, lambda t, where: made.times(where)[:t])
     beta0 = R_inverse @ gamma + R_inverse @ correction
     return FixedBasis(R, R_inverse, kept, beta0, float(length), squares, made.whole, long=made)
 

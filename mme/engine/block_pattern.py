@@ -6,7 +6,9 @@ for a model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -14,12 +16,15 @@ import numpy as np
 
 from mme.covariance.axes import Axes
 from mme.covariance.base import GStructure
+from mme.covariance.standardised import Made, WeightedColumn, as_held, is_made, whole
 from mme.engine.blocks import Block
 from mme.engine.entries import RecordEntries
 from mme.engine.spectrum import require_memory
 from mme.model.problem import Model
 from mme.model.term import Term
 from mme.numeric.kept import kept
+from mme.numeric.limits import limits
+from mme.numeric.long_columns import LongColumns
 from mme.numeric.sums import Column
 from mme.residual.mixing import Mixing
 from mme.residual.whitening import Whitening
@@ -65,11 +70,31 @@ class BlockPattern:
         if as_they_are and self.is_unit:
             return plain
         unit = [one and as_they_are for one in self.in_axes]
+        if self._is_long and whiten.structure is None:
+            return self._by_panels(whiten.weights, unit)
         scaled, scale = _scaled_columns(plain.columns, unit, self.n, whiten)
         for part, at in zip(plain.structures, plain.column_slices, strict=True):
             if part.is_spherical:
                 scaled, scale = _of_one_size(scaled, scale, at, self.n)
         return replace(plain, columns=scaled, scale=scale)
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the weighted columns are better made by panels of records than held."""
+        plain = self.plain
+        special = plain.entries is not None or plain.by_column or any(one.is_spherical for one in plain.structures)
+        return not special and (1 + plain.q) * plain.codes.size > limits().held_rows
+
+    def _by_panels(self, weights: np.ndarray | None, unit: list[bool]) -> Block:
+        """The block whose columns are made when they are asked for."""
+        columns, scale = list[Column | Made](), np.ones(self.plain.q)
+        for a, (column, is_unit) in enumerate(zip(as_held(vars(self.plain)["columns"]), unit, strict=True)):
+            if is_unit or (column is None and weights is None):
+                columns.append(column)
+            else:
+                columns.append(made := WeightedColumn.of(column, weights, self.n))
+                scale[a] = made.size
+        return replace(self.plain, columns=partial(whole, tuple(columns)), scale=self.plain.scale * scale)
 
 
 def block_patterns(model: Model, whiten: Whitening) -> tuple[tuple[BlockPattern, ...], Mixing | None]:
@@ -124,7 +149,7 @@ def _same_factor(one: Term, other: Term) -> bool:
         and other.relationship is None
         and one.n_levels == other.n_levels
         and not (one.by_column or other.by_column)
-        and (one.codes is other.codes or np.array_equal(one.codes, other.codes))
+        and (one.held_codes is other.held_codes or np.array_equal(one.held_codes, other.held_codes))
     )
 
 
@@ -138,7 +163,7 @@ def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPatt
         require_memory(first.n, first.q)
     C, inverse = (None, None) if all(one is None for one in axes) else _changes(widths, axes)
     plain = Block(
-        codes=first.codes,
+        codes=first.held_codes,
         J=first.n_levels,
         q=sum(widths),
         columns=_side_by_side(terms, axes),
@@ -159,13 +184,16 @@ def _side_by_side(terms: list[Term], axes: list[Axes | None]) -> Any:
     """The columns of the terms; those of axes of one term as they are, which may not be made yet."""
     if len(axes) == 1 and axes[0] is not None:
         return vars(axes[0])["columns"]
-    return tuple([column for term, one in zip(terms, axes, strict=True) for column in _columns(term, one)])
+    columns = tuple([column for term, one in zip(terms, axes, strict=True) for column in _columns(term, one)])
+    return partial(whole, columns) if any(map(is_made, columns)) else columns
 
 
-def _columns(term: Term, axes: Axes | None) -> list[Column]:
+def _columns(term: Term, axes: Axes | None) -> Sequence[Column | Made]:
     """The columns of a term, in its axes where it has some; None is a column of ones."""
     if axes is not None:
-        return list(axes.columns)
+        return as_held(vars(axes)["columns"])
+    if isinstance(term.held_covariates, LongColumns):
+        return term.held_covariates.columns
     if term.covariates is None:
         return [None]
     return [None if (column == 1.0).all() else column for column in term.covariates.T]

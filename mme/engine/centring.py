@@ -7,12 +7,14 @@ a factor, x:f, where the columns span those of f.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mme.numeric.sums import is_constant
+from mme.covariance.standardised import Standardised
+from mme.numeric.long_columns import LongColumns
+from mme.numeric.sums import Column, is_constant
 
 # Where a column that is not zero varies by less than this share of its size, it is far from zero.
 _FAR = 1e-2
@@ -50,12 +52,48 @@ class Centred:
         return self.order is None
 
 
+@dataclass(frozen=True, eq=False)
+class CentredColumns:
+    """The same of many records by columns (None: ones); those that are ``moved`` are made when they are asked for."""
+
+    columns: tuple[Column | Standardised, ...]
+    moved: dict[int, tuple[Standardised, float, None]]
+
+
 def centred(X: np.ndarray, *, as_they_stand: bool = False) -> Centred:
     """The columns of X near zero; those before what makes up their constant are not moved where they are to stand."""
     rows = np.ascontiguousarray(X.T)
     found, waiting = _near(rows)
     order = None if as_they_stand or not waiting else _behind_their_constant(found.rows, waiting)
     return found if order is None else _near(rows[order], order)[0]
+
+
+def centred_columns(X: LongColumns) -> CentredColumns | None:
+    """The columns near zero; None where some are to be moved along other columns than the constant."""
+    columns, moved, constant = list[Column | Standardised](), dict[int, tuple[Standardised, float, None]](), False
+    for j, column in enumerate(X.columns):
+        columns.append(column)
+        if column is None or is_constant(column):
+            constant = True
+        elif _sums_if_far(column) is None:
+            if moved and _may_be_times_contrast(column, X.columns[:j], moved):
+                return None
+        elif not _has_one_value(column):
+            if not constant or np.count_nonzero(column) < column.size:
+                return None
+            near, _ = Standardised.of(column, 1.0)
+            if near.spread < _ROUNDING * abs(near.means[0]):
+                return None
+            columns[-1] = made = replace(near, spread=1.0)
+            moved[j] = made, float(sum(near.means)), None
+    return CentredColumns(tuple(columns), moved)
+
+
+def _may_be_times_contrast(column: np.ndarray, before: Sequence[Column], moved: Iterable[int]) -> bool:
+    """As :func:`_times_contrast`, of some records."""
+    some = np.linspace(0, column.size - 1, min(column.size, _SOME + 4 * len(before))).astype(np.intp)
+    rows = np.array([np.ones(some.size) if one is None else one[some] for one in before])
+    return any(_is_made_up(column[some] / rows[i], rows) for i in moved)
 
 
 def centred_sums(X: np.ndarray, ones: np.ndarray, names: Sequence[str]) -> Centred:

@@ -13,7 +13,7 @@ from mme.engine.pls import System
 from mme.engine.remainder import no_remainder, remainder, sums_within
 
 # Columns of a term up to which it is absorbed in passes over panels of records: each takes what it has anew.
-_IN_PASSES = 4
+_IN_PASSES = 8
 
 
 def joined(pattern: ModelPattern, made: Weighted) -> System:

@@ -6,13 +6,15 @@ Cholesky, r = y - Q gamma - Q gamma', gamma' what the first difference leaves al
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mme.covariance.standardised import Made
 from mme.numeric.limits import limits
 from mme.numeric.panels import add_products, panels
+from mme.numeric.sums import Column
 
 # Records of a panel at the least, however many columns there are.
 _SHORTEST = 32
@@ -20,14 +22,14 @@ _SHORTEST = 32
 
 @dataclass(frozen=True, eq=False)
 class LongRows:
-    """[Q r]' (p + 1, n) of columns ``X`` (p, n) and ``y``, rows times ``root`` where there are weights.
+    """[Q r]' (p + 1, n) of p columns ``X`` (None: ones) and ``y``, times the roots of ``weights`` where there are some.
 
     ``turn`` makes Q' of X'; ``along`` are the parts of y along Q that are taken off it.
     """
 
-    X: np.ndarray
+    X: Sequence[Column | Made]
     y: np.ndarray
-    root: np.ndarray | None
+    weights: np.ndarray | None
     turn: np.ndarray | None = None
     along: tuple[np.ndarray, ...] = ()
 
@@ -76,21 +78,25 @@ class LongRows:
             add_products(total, N)
         return total
 
-    def times(self, values: np.ndarray) -> np.ndarray:
-        """N v (p + 1,) for v (n,), which has the weights."""
+    def times(self, values: Column) -> np.ndarray:
+        """N v (p + 1,) for v (n,) times the roots of the weights."""
         total = np.zeros(self.m)
         for cut, N in self.panels():
-            total += N @ values[cut]
+            v = np.ones(N.shape[1]) if values is None else values[cut]
+            total += N @ (v if self.weights is None else v * np.sqrt(self.weights[cut]))
         return total
 
     def _fill(self, N: np.ndarray, cut: slice, of_X: np.ndarray) -> None:
         """N of some records; ``of_X`` is room for their X."""
         Q, r = N[:-1], N[-1]
         X = Q if self.turn is None else of_X
-        X[:], r[:] = self.X[:, cut], self.y[cut]
-        if self.root is not None:
-            X *= self.root[cut]
-            r *= self.root[cut]
+        for row, column in zip(X, self.X, strict=True):
+            row[:] = 1.0 if column is None else column[cut]
+        r[:] = self.y[cut]
+        if self.weights is not None:
+            root = np.sqrt(self.weights[cut])
+            X *= root
+            r *= root
         if self.turn is not None:
             np.matmul(self.turn, X, out=Q)
         for gamma in self.along:

@@ -59,7 +59,7 @@ def _design(model: Model) -> Hashable:
         return None
     if model.is_wide or any(term.relationship is not None or term.by_column for term in model.terms):
         return None
-    if model.n * (model.X.shape[1] + sum(term.q for term in model.terms)) > limits().numbers_of_known:
+    if model.n * (len(model.x_names) + sum(term.q for term in model.terms)) > limits().numbers_of_known:
         return None
     weights = None if model.weights is None else model.weights.tobytes()
     how = model.method, model.sigma, model.engine

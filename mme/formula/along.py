@@ -12,6 +12,7 @@ from mme.formula.apart import as_written
 from mme.formula.bar import Bar
 from mme.formula.columns import Matrix, Variable
 from mme.formula.syntax import Node, deparse
+from mme.numeric.long_columns import whole_of
 from mme.tables.frame import Factor, WideColumn, labels_of
 from mme.tables.order import distances, in_turn, order_of, unequal
 
@@ -68,7 +69,7 @@ def in_sequence(bar: Bar, basis: Matrix, known: Mapping[Node, tuple[int, ...]]) 
     if node is None or node not in known:
         return basis
     order = list(known[node])
-    return replace(basis, values=basis.values[:, order], names=tuple(basis.names[j] for j in order))
+    return replace(basis, values=whole_of(basis.values)[:, order], names=tuple(basis.names[j] for j in order))
 
 
 def _along(bar: Bar) -> Node | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
@@ -18,6 +18,7 @@ from mme.formula.codings import given as given_contrast
 from mme.formula.syntax import Name, Node, deparse, names_in
 from mme.formula.values import recoded
 from mme.numeric.limits import limits
+from mme.numeric.long_columns import LongColumns
 from mme.numeric.memory import UNASKED, machine_bytes
 from mme.tables.column import Factor, WideColumn
 from mme.tables.spelling import labels_of
@@ -90,23 +91,28 @@ def build(terms: Terms, variables: Mapping[Node, Variable], n: int, into: np.nda
     into : (n, p) array, optional
         The array that is filled with the columns.
     """
-    full = full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
-    widths = [prod(_width(variables[v], (t, v) in full) for v in term) for t, term in enumerate(terms.terms)]
-    _forecast(n, int(terms.intercept), {":".join(map(deparse, t)): w for t, w in zip(terms.terms, widths, strict=True)})
-    blocks = [[_columns(variables[v], deparse(v), (t, v) in full) for v in term] for t, term in enumerate(terms.terms)]
-    names, owners = ([INTERCEPT], [INTERCEPT]) if terms.intercept else ([], [])
-    for term, block in zip(terms.terms, blocks, strict=True):
-        crossed = crossed_names([own for _, own in block])
-        names += crossed
-        owners += [":".join(map(deparse, term))] * len(crossed)
+    blocks, names, owners = _made_of(terms, variables, n)
     values = np.empty((n, len(names)), order="F") if into is None else into
     values[:, : int(terms.intercept)] = 1.0
-    at = int(terms.intercept)
-    for block in blocks:
-        at = _fill(values, at, block)
+    for at, factors in enumerate(_each_column(blocks), int(terms.intercept)):
+        values[:, at] = reduce(np.multiply, factors)
     if into is None:
         values.flags.writeable = False  # a model takes it without a copy
-    return Matrix(values, tuple(names), tuple(owners))
+    return Matrix(values, names, owners)
+
+
+def build_long(terms: Terms, variables: Mapping[Node, Variable], n: int, made: Iterable[Matrix] = ()) -> Matrix:
+    """As :func:`build`; of many rows the columns one by one, without the constant, and those ``made`` as they are."""
+    made = tuple(made)
+    if not made and n * count(terms, variables) <= limits().held_rows:
+        return build(terms, variables, n)
+    blocks, names, owners = _made_of(terms, variables, n)
+    known = {name: column for one in made for name, column in zip(one.names, one.values.columns, strict=True)}
+    columns: list[np.ndarray | None] = [None] * int(terms.intercept)
+    for name, factors in zip(names[len(columns) :], _each_column(blocks), strict=True):
+        column = known.get(name)
+        columns.append(np.array(reduce(np.multiply, factors), dtype=float) if column is None else column)
+    return Matrix(LongColumns(n, tuple(columns)), names, owners)
 
 
 def crossed_names(parts: list[list[str]]) -> list[str]:
@@ -120,13 +126,27 @@ def crossed_names(parts: list[list[str]]) -> list[str]:
 _Columns = tuple[Callable[[int], np.ndarray], list[str]]
 
 
-def _fill(values: np.ndarray, at: int, block: list[_Columns]) -> int:
-    sizes = [len(names) for _, names in block]
-    for at_each in product(*(range(size) for size in reversed(sizes))):  # the first variable varies fastest
-        factors = [get(j) for (get, _), j in zip(block, reversed(at_each), strict=True)]
-        values[:, at] = reduce(np.multiply, factors)
-        at += 1
-    return at
+def _made_of(
+    terms: Terms, variables: Mapping[Node, Variable], n: int
+) -> tuple[list[list[_Columns]], tuple[str, ...], tuple[str, ...]]:
+    """The variables of each term, and the names and owners of all columns."""
+    full = full_codings(terms, {v for v in terms.variables if isinstance(variables[v], Coded)})
+    widths = [prod(_width(variables[v], (t, v) in full) for v in term) for t, term in enumerate(terms.terms)]
+    _forecast(n, int(terms.intercept), {":".join(map(deparse, t)): w for t, w in zip(terms.terms, widths, strict=True)})
+    blocks = [[_columns(variables[v], deparse(v), (t, v) in full) for v in term] for t, term in enumerate(terms.terms)]
+    names, owners = ([INTERCEPT], [INTERCEPT]) if terms.intercept else ([], [])
+    for term, block in zip(terms.terms, blocks, strict=True):
+        crossed = crossed_names([own for _, own in block])
+        names += crossed
+        owners += [":".join(map(deparse, term))] * len(crossed)
+    return blocks, tuple(names), tuple(owners)
+
+
+def _each_column(blocks: list[list[_Columns]]) -> Iterator[list[np.ndarray]]:
+    """The factors of each column behind the constant, whose product it is; the first variable varies fastest."""
+    for block in blocks:
+        for at_each in product(*(range(len(names)) for _, names in reversed(block))):
+            yield [get(j) for (get, _), j in zip(block, reversed(at_each), strict=True)]
 
 
 def count(terms: Terms, variables: Mapping[Node, Variable]) -> int:

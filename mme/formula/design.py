@@ -13,7 +13,7 @@ from mme.errors import MMEError
 from mme.formula.algebra import Terms
 from mme.formula.along import sequences
 from mme.formula.bars import split
-from mme.formula.columns import Coded, Coding, Matrix, Variable, build, coded_as, count, given_codings
+from mme.formula.columns import Coded, Coding, Matrix, Variable, build, build_long, coded_as, count, given_codings
 from mme.formula.evaluate import Evaluator
 from mme.formula.given import total
 from mme.formula.groups import Groups, code_groups
@@ -56,7 +56,8 @@ class Design:
     y : (n,) response, transformed as written; codes of labels and truth values, the share of the first of two counts.
     outcome : the response for a family of distributions: numbers (n,), that is y; counts (n, 2), as ``cbind()`` has
         them; or a factor of truth values or of labels, with the levels that occur.
-    X : (n, p) fixed-effect columns, not reduced to full rank; column-major. Sparse where they are many.
+    X : (n, p) fixed-effect columns, not reduced to full rank; column-major. Sparse where they are many; by columns
+        (:class:`mme.numeric.long_columns.LongColumns`) where the rows are.
     x_names : R's names of the columns.
     terms : random terms in lme4's order, by decreasing number of levels.
     weights, offset : (n,) or None; the logarithm of an exposure is part of the offset.
@@ -131,7 +132,7 @@ def design(
     exposure : column name, expression or (N,) array, optional
         What counts are in proportion to, positive: its logarithm is added to the offset.
     wide : bool
-        Whether X may be sparse, where its columns are many.
+        Whether X may be sparse, where its columns are many, or held by columns, where its rows are.
 
     Raises
     ------
@@ -212,12 +213,12 @@ def _made(
 
 
 def _fixed_columns(terms: Terms, variables: Mapping[Node, Variable], n: int, wide: bool) -> Matrix:
-    """X, sparse where it may be and is better so."""
+    """X, sparse or by its columns where it may be and is better so."""
     if wide and is_wide(n, count(terms, variables)):
         found = build_wide(terms, variables, n)
         if found is not None and stays_sparse(found.values):
             return found
-    return build(terms, variables, n)
+    return build_long(terms, variables, n) if wide else build(terms, variables, n)
 
 
 def _on(values: np.ndarray | None, rows: np.ndarray | None) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ from mme.formula.level_products import field_of, is_product_of_levels, product_o
 from mme.formula.reading import Reading
 from mme.model.term_columns import UNKNOWN
 from mme.relationship.ornstein import ornstein_uhlenbeck
+from mme.tables.codes import narrow
 from mme.tables.frame import Factor
 from mme.tables.names import as_known
 from mme.tables.spelling import labels_of
@@ -66,6 +67,7 @@ def code_groups(reading: Reading, rows: np.ndarray | None, relationship: Any) ->
             codes, related[bar.name] = field_of(bar, factors[bar.name] if bar.factors else None, at)
             factors[bar.name] = Factor(codes, related[bar.name].levels)
     related = {name: one for name, one in related.items() if name in factors or name not in used}
+    factors = {name: replace(factor, codes=narrow(factor.codes)) for name, factor in factors.items()}
     return Groups(in_order(bars, factors), factors, levels, parts, related)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from mme.formula.algebra import Terms
 from mme.formula.along import Sequences, in_sequence
 from mme.formula.apart import column_names, term_name
 from mme.formula.bar import Bar
-from mme.formula.columns import INTERCEPT, Coded, Matrix, Variable, build
+from mme.formula.columns import INTERCEPT, Coded, Matrix, Variable, build, build_long
 from mme.formula.groups import Groups
 from mme.formula.nesting import called_as
 from mme.formula.syntax import Node, deparse
 from mme.model.term import Term, renamed
+from mme.numeric.long_columns import LongColumns, whole_of
 from mme.tables.frame import Factor
 
 
@@ -53,18 +55,22 @@ def _basis(left: Terms, variables: Mapping[Node, Variable], n: int, made: dict[T
     if left == Terms(True, ()):
         return Matrix(np.broadcast_to(1.0, (n, 1)), (INTERCEPT,), (INTERCEPT,))
     if left not in made:
-        made[left] = build(left, variables, n)
+        by_columns = [matrix for matrix in made.values() if isinstance(matrix.values, LongColumns)]
+        if by_columns and not any(isinstance(variables[node], Coded) for node in left.variables):
+            made[left] = build_long(left, variables, n, by_columns)
+        else:
+            made[left] = build(left, variables, n)
     return made[left]
 
 
-def covariates_of(basis: Matrix) -> np.ndarray | None:
-    """The columns of a basis (n, q); None of a random intercept alone."""
+def covariates_of(basis: Matrix) -> Any:
+    """The columns of a basis (n, q), by columns where it is; None of a random intercept alone."""
     return None if basis.names == (INTERCEPT,) else basis.values
 
 
 def side_by_side(basis: Matrix, bar: Bar) -> np.ndarray:
     """The basis (n, r) for each of the columns of ``str()``, side by side, times its weight."""
-    return np.hstack([weight * basis.values for weight in bar.weights])
+    return np.hstack([weight * whole_of(basis.values) for weight in bar.weights])
 
 
 def _shared(bar: Bar, basis: Matrix, variables: Mapping[Node, Variable]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def reduced(model: Model, held: Sequence[np.ndarray]) -> Reduced:
         thetas.append(entries)
     entries = np.concatenate(thetas)
     given = None if model.held is None else model.held.among(entries)
-    rest = replace(model, terms=tuple(terms), structures=tuple(structures), held=given, bounds=None)
+    rest = model.exchanging(terms=tuple(terms), structures=tuple(structures), held=given, bounds=None)
     return Reduced(model, rest, entries)
 
 

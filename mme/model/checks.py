@@ -13,6 +13,7 @@ from mme.covariance.words import structure
 from mme.errors import MMEError
 from mme.model.term import Term, renamed
 from mme.model.wide import stays_sparse
+from mme.numeric.long_columns import LongColumns, is_long
 from mme.numeric.memory import require
 from mme.tables.arguments import is_word
 from mme.tables.arrays import check_range, numbers, shown
@@ -77,20 +78,24 @@ def check_vector(values: Any, n: int | None, what: str) -> np.ndarray:
 def check_fixed(X: Any, n: int, names: Sequence[str] | None, *, wide: bool = False) -> tuple[Any, tuple[str, ...]]:
     """X as floats (n, p), column-major and finite, and the names of its columns, no two alike.
 
-    A sparse X stays so where it may be ``wide``, and is (:mod:`mme.model.wide`).
+    Where it may be ``wide``, a sparse X stays so that is (:mod:`mme.model.wide`), and a long one is held by columns.
     """
     names = names if names is not None else getattr(X, "columns", None)
     columns: Any
     is_sparse = sp.issparse(X)
-    if wide and is_sparse and X.shape[0] == n and stays_sparse(X):
+    if isinstance(X, LongColumns):
+        columns = X
+    elif wide and is_long(X):
+        columns = LongColumns.of(X)
+    elif wide and is_sparse and X.shape[0] == n and stays_sparse(X):
         columns = _sparse_columns(X)
     else:
         if is_sparse:
             require(8 * X.shape[0] * X.shape[1], f"X with {X.shape[1]:,} columns, dense, would need")
         columns = np.asarray(_numeric_columns(X.toarray() if is_sparse else X), order="F")
-    if columns.ndim == 1:
+    if len(columns.shape) == 1:
         columns = columns[:, None]
-    if columns.ndim != 2 or columns.shape[0] != n:
+    if len(columns.shape) != 2 or columns.shape[0] != n:
         raise MMEError(f"X must have shape ({n}, p) to match the response, got {columns.shape}")
     labels = tuple(f"x{j + 1}" for j in range(columns.shape[1])) if names is None else unlike(map(str, names))
     if len(labels) != columns.shape[1]:
@@ -119,6 +124,8 @@ def _sparse_columns(X: Any) -> sp.csc_array:
 
 def _largest(columns: Any) -> np.ndarray:
     """The largest size (p,) of an entry of each column; NaN where one is missing."""
+    if isinstance(columns, LongColumns):
+        return columns.largest()
     if isinstance(columns, np.ndarray):
         return np.asarray(np.maximum(columns.max(axis=0), -columns.min(axis=0)))
     largest = np.zeros(columns.shape[1])
@@ -197,8 +204,8 @@ def _check_term(term: Term, n: int) -> None:
             f"grouping factor '{term.name}' has one level ({shown(term.levels[0])}): a variance between levels needs "
             f"two{_of_one_level(term.q)}"
         )
-    if term.covariates is not None:
-        for column, largest in zip(term.columns, _largest(term.covariates).tolist(), strict=True):
+    if term.held_covariates is not None:
+        for column, largest in zip(term.columns, _largest(term.held_covariates).tolist(), strict=True):
             check_range(largest, f"column '{column}' of term '{term.name}'")
 
 

@@ -34,7 +34,8 @@ from mme.model.named import Named, named_parameters, told_apart
 from mme.model.residuals import bind_residual
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents, separate
-from mme.numeric.kept import kept
+from mme.numeric.kept import deferred, kept
+from mme.numeric.long_columns import LongColumns
 from mme.residual import Bound
 from mme.residual.base import Column
 from mme.residual.given import given_coordinates
@@ -44,16 +45,15 @@ from mme.residual.given import given_coordinates
 class Model:
     """y (n,), X (n, p), terms, prior weights and offset; all finite, all of one length.
 
-    A wide X is sparse, by columns. The last columns of X are those of ``unknown_parents``, whose fixed groups are no
-    part of the terms. ``phi`` has the coordinates of parameters of the residual structure that are given, NaN for the
-    others; None: all are estimated.
+    A wide X is sparse, by columns; a long one is made of ``long_X`` when it is asked for. Its last columns are those of
+    ``unknown_parents``, whose fixed groups are no part of the terms. ``phi`` has the coordinates of parameters of the
+    residual structure that are given, NaN for the others; None: all are estimated.
     ``held`` are entries of theta that are given, and ``bounds`` between what others are searched.
     ``compressed``: what the rows stand for, where they are no records.
     ``engine`` says how what is left after absorption is solved: exactly, by iteration, or as the forecast says.
     """
 
     y: np.ndarray
-    X: Any
     x_names: tuple[str, ...]
     response: str
     terms: tuple[Term, ...]
@@ -62,6 +62,7 @@ class Model:
     offset: np.ndarray | None
     method: str
     sigma: float | None
+    X: deferred[Any] = deferred()  # noqa: RUF009  a descriptor
     residual: Bound | None = None
     phi: np.ndarray | None = None
     unknown_parents: tuple[UnknownParents, ...] = ()
@@ -69,6 +70,7 @@ class Model:
     engine: str = "auto"
     compressed: Compressed | None = None
     bounds: Bounds | None = None
+    long_X: LongColumns | None = None
 
     @property
     def n(self) -> int:
@@ -98,7 +100,7 @@ class Model:
     @kept
     def is_wide(self) -> bool:
         """Whether X is sparse: its columns are too many to be dense (:mod:`mme.model.wide`)."""
-        return not isinstance(self.X, np.ndarray)
+        return self.long_X is None and not isinstance(self.X, np.ndarray)
 
     def require_dense(self, what: str) -> None:
         """Refuse what has no way of its own for a wide X."""
@@ -188,7 +190,8 @@ class Model:
         """The axes of each term (``covariance/axes.py``); None where theta is searched in the columns as they are."""
         pairs = zip(self.terms, self.structures, strict=True)
         ones = None if self.compressed is None else self.compressed.ones
-        return tuple(_axes(term, part, self.weights, ones) for term, part in pairs)
+        Z = [None if term.by_column or not part.mixes else term.held_covariates for term, part in pairs]
+        return tuple(None if one is None else build_axes(one, self.weights, ones) for one in Z)
 
     def with_response(self, y: Any) -> Model:
         """The same model for another response."""
@@ -200,9 +203,14 @@ class Model:
 
     def beside(self, **changes: Any) -> Model:
         """A model with the same random part, whose axes are kept, and these other fields."""
-        twin = replace(self, **changes)
+        twin = self.exchanging(**changes)
         vars(twin)["axes"] = self.axes
         return twin
+
+    def exchanging(self, **changes: Any) -> Model:
+        """The same model with other fields; X as it is held."""
+        of_X: dict[str, Any] = {"long_X": None} if "X" in changes else {"X": vars(self)["X"]}
+        return replace(self, **{**of_X, **changes})
 
 
 def _as_it_is(given: Any) -> Any:
@@ -260,7 +268,8 @@ def build_model(
     coordinates = given_coordinates(bound, {**(phi or {}), **held.phi} if held.phi else phi)
     return Model(
         y=values,
-        X=columns,
+        X=columns.whole if isinstance(columns, LongColumns) else columns,
+        long_X=columns if isinstance(columns, LongColumns) else None,
         x_names=names,
         response=response,
         terms=terms,
@@ -289,10 +298,3 @@ def _structure(term: Term) -> GStructure:
             f"nothing can be said about its {' and '.join(relationship.names)}"
         )
     return Extended(part, relationship)
-
-
-def _axes(term: Term, part: GStructure, weights: np.ndarray | None, ones: np.ndarray | None) -> Axes | None:
-    """Axes where the covariance is one in any columns, and the columns of a record have one level."""
-    if not part.mixes or term.covariates is None or term.by_column:
-        return None
-    return build_axes(term.covariates, weights, ones)

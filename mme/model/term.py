@@ -9,8 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.model.term_columns import checked_covariates, coded_levels, column_names, known_codes, related_codes
+from mme.numeric.long_columns import LongColumns
 from mme.numeric.sums import by_column
 from mme.relationship.parametric import Parametric, parametric
+from mme.tables.codes import narrow
 from mme.tables.column import Factor
 from mme.tables.names import unlike
 
@@ -66,7 +68,7 @@ class Term:
            [0., 0., 0., 1., 1., 0.]])
     """
 
-    __slots__ = ("codes", "columns", "covariance", "covariates", "group", "levels", "name", "relationship")
+    __slots__ = ("columns", "covariance", "group", "held_codes", "held_covariates", "levels", "name", "relationship")
 
     def __init__(
         self,
@@ -88,6 +90,25 @@ class Term:
         if by_column(codes):
             self.codes, self.covariates = known_codes(codes, self.covariates, name)
         self.columns: tuple[str, ...] = column_names(groups, covariates, columns, self.q, name)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The level of each record (n,), or of each column (q, n), where each has levels of its own."""
+        return self.held_codes.astype(np.int64, copy=False)
+
+    @codes.setter
+    def codes(self, codes: np.ndarray) -> None:
+        self.held_codes = narrow(codes)
+
+    @property
+    def covariates(self) -> np.ndarray | None:
+        """The columns of the term's basis (n, q); None: a column of ones."""
+        held = self.held_covariates
+        return held.whole() if isinstance(held, LongColumns) else held
+
+    @covariates.setter
+    def covariates(self, covariates: np.ndarray | LongColumns | None) -> None:
+        self.held_covariates = covariates
 
     @classmethod
     def ou(
@@ -158,17 +179,28 @@ class Term:
     @property
     def n(self) -> int:
         """Number of records."""
-        return int(self.codes.shape[-1])
+        return int(self.held_codes.shape[-1])
 
     @property
     def by_column(self) -> bool:
         """Whether each coefficient has levels of its own: codes are (q, n), not (n,)."""
-        return by_column(self.codes)
+        return by_column(self.held_codes)
 
     @property
     def q(self) -> int:
         """Number of coefficients a level."""
-        return 1 if self.covariates is None else int(self.covariates.shape[1])
+        return 1 if self.held_covariates is None else int(self.held_covariates.shape[1])
+
+    @property
+    def acting(self) -> np.ndarray:
+        """Which columns (q,) are not zero in all records."""
+        held = self.held_covariates
+        if held is None:
+            return np.ones(1, dtype=bool)
+        if isinstance(held, LongColumns):
+            return held.largest() > 0.0
+        last: np.ndarray = held[-1] != 0.0  # one record shows it mostly
+        return last if last.all() else np.asarray(held.any(axis=0))
 
     @property
     def n_levels(self) -> int:

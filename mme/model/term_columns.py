@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.numeric.long_columns import LongColumns, is_long
 from mme.numeric.sums import by_column
 from mme.relationship.parametric import parametric
 from mme.tables.arguments import names_of
@@ -90,8 +91,14 @@ def _what_to_do(relationship: Any, unknown: list[str]) -> str:
     return "add them to the pedigree or relationship, or drop their records"
 
 
-def checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray:
+def checked_covariates(covariates: Any, n: int, name: str) -> np.ndarray | LongColumns:
     """The covariates (n, q) as finite floats, column after column."""
+    if isinstance(covariates, LongColumns):  # of a formula, which has looked at them
+        return covariates
+    if is_long(covariates) and len(covariates) == n:
+        long = LongColumns.of(covariates)
+        if np.isfinite(long.largest()).all():
+            return long
     values = np.asfortranarray(numbers(covariates, f"term '{name}': covariates"))  # it is read by columns
     if values.ndim == 1:
         values = values[:, None]

@@ -28,6 +28,7 @@ import scipy.sparse as sp
 from mme.errors import MMEError
 from mme.model.term import Term
 from mme.model.wide import is_wide, stays_sparse
+from mme.numeric.long_columns import LongColumns
 from mme.numeric.memory import require
 
 # Copies of the columns of X that are there at once in an evaluation: X, its basis, and their products with the animals
@@ -118,6 +119,7 @@ def separate(
     """
     if not any(_has_fixed_groups(term) for term in terms):
         return tuple(terms), X, tuple(names), ()
+    X = X.whole() if isinstance(X, LongColumns) else X
     if wide and (found := _separated(terms, X, names, sparse=True)) is not None:
         return found
     if sp.issparse(X):

@@ -31,6 +31,11 @@ def add_products(total: np.ndarray, rows: np.ndarray) -> None:
             total[j, i] = total[i, j]
 
 
+def sum_of_logs(values: np.ndarray) -> float:
+    """The sum of the logarithms of values (n,)."""
+    return float(np.sum([np.log(values[cut]).sum() for cut in panels(values.size)]))
+
+
 def inner(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Inner products (n,) of columns (m, n)."""
     total, work = np.zeros(left.shape[1]), np.empty(left.shape[1])

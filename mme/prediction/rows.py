@@ -160,7 +160,7 @@ def widened(model: Model, chosen: tuple[int, ...], factors: list[Factor]) -> Mod
             terms[t], structures[t] = terms[t].related(longer), part.beside(longer)
     if all(one is other for one, other in zip(terms, model.terms, strict=True)):
         return None
-    return replace(model, terms=tuple(terms), structures=tuple(structures))
+    return model.exchanging(terms=tuple(terms), structures=tuple(structures))
 
 
 def _array_rows(

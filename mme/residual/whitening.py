@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from mme.numeric.kept import kept
+from mme.numeric.panels import sum_of_logs
 from mme.residual import Bound
 from mme.residual.mixing import Mixing, find_mixing
 
@@ -32,16 +34,21 @@ class KnownMixing:
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """What whitens the records at one phi, and log|R| - log|W|."""
+    """What whitens the records at one phi, by their prior ``weights`` (n,), and log|R| - log|W|."""
 
-    sqrt_weights: np.ndarray | None = None
+    weights: np.ndarray | None = None
     structure: Bound | None = None
     phi: np.ndarray | None = None
 
     @property
     def identity(self) -> bool:
         """Whether records are left as they are."""
-        return self.sqrt_weights is None and self.structure is None
+        return self.weights is None and self.structure is None
+
+    @kept
+    def sqrt_weights(self) -> np.ndarray | None:
+        """The square roots of the weights (n,)."""
+        return None if self.weights is None else np.sqrt(self.weights)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Whiten rows (m, n): inner products become a'W^1/2 R^-1 W^1/2 b."""
@@ -61,12 +68,12 @@ class Whitening:
     def precision(self) -> np.ndarray | float:
         """The diagonal (n,) of W'W, the inverse of the covariance of e in units of sigma^2."""
         own = 1.0 if self.structure is None or self.phi is None else self.structure.precision_diagonal(self.phi)
-        return own if self.sqrt_weights is None else own * self.sqrt_weights**2
+        return own if self.weights is None else own * self.weights
 
     @property
     def logdet(self) -> float:
         """log |R(phi)| - log |W|."""
-        weights = 0.0 if self.sqrt_weights is None else 2.0 * float(np.log(self.sqrt_weights).sum())
+        weights = 0.0 if self.weights is None else sum_of_logs(self.weights)
         if self.structure is None or self.phi is None:
             return -weights
         return self.structure.logdet(self.phi) - weights

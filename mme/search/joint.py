@@ -83,7 +83,7 @@ class Sought:
 
 def of_least_squares_alone(model: Model) -> np.ndarray:
     """Residuals (n,) of X by weighted least squares."""
-    return orthonormalise(model.X, model.y_less_offset, Whitening(model.root_weights)).r
+    return orthonormalise(model.X, model.y_less_offset, Whitening(model.weights)).r
 
 
 def first_phi(model: Model) -> np.ndarray:

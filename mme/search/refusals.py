@@ -29,8 +29,8 @@ def require_search(theta: object) -> None:
 def check_columns(model: Model) -> None:
     """Refuse to search for a variance of which the data say nothing."""
     for term in model.terms:
-        if term.covariates is None or term.covariates[-1].all() or (acting := term.covariates.any(axis=0)).all():
-            continue  # one record shows it mostly
+        if (acting := term.acting).all():
+            continue
         for j in np.flatnonzero(~acting).tolist():
             raise MMEError(
                 f"column '{term.columns[j]}' of term '{term.name}' is zero in every record: nothing can be said about "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
+from mme.numeric.limits import limits
 from mme.tables.column import Column, Exact, Factor
 from mme.tables.spelling import label
 
@@ -40,6 +41,12 @@ def coded_integers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if levels.size == present.size:
         return offset, levels + lowest
     return (np.cumsum(present) - 1)[offset], levels + lowest
+
+
+def narrow(codes: np.ndarray) -> np.ndarray:
+    """Codes in 32 bits where there are many, half of the memory; sums and products of them belong into 64."""
+    many = 2 * codes.size > limits().held_rows
+    return codes.astype(np.int32, copy=False) if many and codes.max(initial=0) < 2**31 else codes
 
 
 def code_present(present: np.ndarray, integers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -80,7 +80,7 @@ def test_the_whitening_as_a_matrix_is_the_whitening(kind, seed):
     trial, rng = Trial(seed), np.random.default_rng(seed)
     model = build_model(trial.y, trial.X, trial.terms("item", kind), residual=trial.residual(kind), weights=trial.w)
     phi = model.residual.start() + 0.3 * rng.standard_normal(model.residual.k)
-    whiten = Whitening(np.sqrt(trial.w), model.residual, phi)
+    whiten = Whitening(trial.w, model.residual, phi)
     rows, W = rng.standard_normal((3, trial.y.size)), whiten.matrix()
     np.testing.assert_allclose(rows @ W.toarray().T, whiten(rows), atol=1e-12)
     if kind in ("AR1", "Exponential", "heterogeneous"):  # a record and the one before it

@@ -8,12 +8,15 @@ import pandas as pd
 import pytest
 
 import mme
+from mme.covariance.axes import build_axes
 from mme.engine.absorption import absorb
-from mme.engine.basis import orthonormalise
+from mme.engine.basis import long_basis, orthonormalise
+from mme.engine.centring import centred_columns
 from mme.engine.long_levels import absorb_long
 from mme.engine.objective import Objective
 from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
+from mme.numeric.long_columns import LongColumns
 from mme.residual.whitening import Whitening
 
 WHOLE = Limits(held_rows=10**9)
@@ -39,16 +42,12 @@ def records(seed, n=400, p=3, far=0.0):
 def test_the_basis_by_panels_is_that_of_whole_columns(seed, weigh, far):
     """Q orthonormal, X = Q R, r the residual of least squares, beta0 its coefficients."""
     y, X, weights, _ = records(seed, p=2 + seed, far=far)
-    root = np.sqrt(weights) if weigh else None
-    white = Whitening(root)
-    with within(WHOLE):
-        whole = orthonormalise(X, y, white)
+    white = Whitening(weights if weigh else None)
+    whole = orthonormalise(X, y, white)
     with within(PANELS):
-        made = orthonormalise(X, y, white)
-        assert made.long is not None
-        assert whole.long is None
+        made = long_basis(y, white, centred_columns(LongColumns.of(X)))
         N = made.N
-    size = np.ones(len(y)) if root is None else root
+    size = np.sqrt(weights) if weigh else np.ones(len(y))
     beta = np.linalg.lstsq(X * size[:, None], y * size, rcond=None)[0]
     residual = (y - X @ beta) * size
     np.testing.assert_allclose(N[:-1] @ N[:-1].T, np.eye(X.shape[1]), atol=1e-14)
@@ -59,7 +58,7 @@ def test_the_basis_by_panels_is_that_of_whole_columns(seed, weigh, far):
     np.testing.assert_allclose([made.squares, made.length], [whole.squares, whole.length], rtol=1e-12)
 
 
-@pytest.mark.parametrize("q", [1, 2, 3, 4])
+@pytest.mark.parametrize("q", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("weigh", [False, True])
 @pytest.mark.parametrize("dependent", [False, True])
 def test_absorption_by_rotations_is_that_by_sums(q, weigh, dependent):
@@ -69,8 +68,8 @@ def test_absorption_by_rotations_is_that_by_sums(q, weigh, dependent):
     if dependent:
         covariates[groups % 3 == 0, 1 : q - 1] = 0.1  # not to be told from the constant, but for rounding
         covariates[groups % 3 == 1, 1:2] = 0.7
-    model = build_model(y, X, [mme.Term(groups, covariates)], weights=weights if weigh else None)
     with within(PANELS):
+        model = build_model(y, X, [mme.Term(groups, covariates)], weights=weights if weigh else None)
         objective = Objective.of(model)
         basis, (block,) = objective.basis, objective.blocks
         rotated, summed = absorb_long(block, basis.long), absorb(block, basis.N)[0]
@@ -95,8 +94,8 @@ def test_columns_of_X_that_are_those_of_Z_among_the_first_records_alone_are_seen
     """What a row of N is of Z is told by the first panel, and looked at in all others."""
     y, X, _, groups = records(5, p=2)
     slope = np.where(np.arange(len(y)) < 300, X[:, 1], 2.0 * X[:, 1] + 1.0)
-    model = build_model(y, X, [mme.Term(groups, np.column_stack([np.ones(len(y)), slope]))])
     with within(PANELS):
+        model = build_model(y, X, [mme.Term(groups, np.column_stack([np.ones(len(y)), slope]))])
         objective = Objective.of(model)
         rotated, summed = (
             absorb_long(objective.blocks[0], objective.basis.long),
@@ -134,19 +133,59 @@ def test_a_fit_in_panels_is_that_of_whole_columns_and_answers_the_same(formula, 
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
-def test_a_fit_takes_little_more_memory_than_its_columns():
-    """Columns y, x and g of 8 bytes each; X with its constant, y and codes are 32, and N alone would be 24 more."""
-    rng = np.random.default_rng(1)
-    n = 400_000
-    table = pd.DataFrame({"y": rng.standard_normal(n), "x": rng.standard_normal(n), "g": np.arange(n) % 500})
-    limits = Limits(held_rows=n, machine_code=False, compiled_records=0)
-    with within(limits):
-        mme.lmer("y ~ x + (x | g)", table)  # the compiler takes memory of its own
-    tracemalloc.start()
-    try:
-        with within(limits):
-            mme.lmer("y ~ x + (x | g)", table)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.6 * 24 * n
+@pytest.mark.parametrize("weigh", [False, True])
+@pytest.mark.parametrize("q", [2, 3, 5])
+def test_axes_made_by_panels_are_those_of_whole_columns(q, weigh):
+    """E, C and C^-1 of a constant, wherever it stands, and covariates of any origin and unit."""
+    rng = np.random.default_rng(q)
+    x = rng.standard_normal((400, q - 1)) @ rng.standard_normal((q - 1, q - 1)) * [1e3, *[1.0] * (q - 2)] + 7.0
+    Z, weights = np.insert(x, 1, 2.0, axis=1), rng.uniform(0.5, 2.0, 400) if weigh else None
+    whole = build_axes(Z, weights)
+    with within(PANELS):
+        made = build_axes(LongColumns.of(Z), weights)
+        assert not isinstance(vars(made)["columns"], tuple)
+        columns = made.columns
+    np.testing.assert_allclose(columns[1:], whole.columns[1:], atol=1e-10)
+    np.testing.assert_allclose(made.C, whole.C, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(made.C @ made.inverse, np.eye(q), atol=1e-12)
+
+
+KINDS = {
+    "y ~ x1 + (1 | g)": (24, False),
+    "y ~ x1 + (x1 | g)": (24, False),
+    "y ~ x1 + (x1 || g)": (24, False),
+    "y ~ x1 + (x1 | g), weights": (32, True),
+    "y ~ x1 + x2 + x3 + x4 + (x1 + x2 + x3 + x4 | g)": (48, False),
+    "y ~ " + " + ".join(f"x{j}" for j in range(1, 21)) + " + (x1 | g)": (176, False),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("by_formula", [True, False])
+def test_a_fit_takes_at_its_peak_its_data_once_more(kind, by_formula):
+    """Bytes of the fit beside those of the table, which has 8 for each number; X by arrays has its constant."""
+    formula, weigh = kind.removesuffix(", weights"), KINDS[kind][1]
+    rng, n, p = np.random.default_rng(1), 200_000, formula.partition("(")[0].count("x")
+    x, g, y, w = rng.standard_normal((p, n)), np.arange(n) % 100, rng.standard_normal(n), rng.uniform(0.5, 2.0, n)
+    table = pd.DataFrame({"y": y, "g": g, "w": w, **{f"x{j + 1}": one for j, one in enumerate(x)}})
+    X = np.column_stack([np.ones(n), *x])
+    q = formula.partition("(")[2].count("x") + 1
+
+    def fit():
+        if by_formula:
+            return mme.lmer(formula, table, weights="w" if weigh else None)
+        covariance = "diagonal" if "||" in formula else "unstructured"
+        term = mme.Term(g, None if q == 1 else X[:, :q], covariance=covariance)
+        return mme.fit(y, X, [term], weights=w if weigh else None)
+
+    bytes_a_row = KINDS[kind][0] if by_formula else 8 * (p + 3 + weigh + (q if q > 1 else 0))
+    with within(Limits(held_rows=n, machine_code=False, compiled_records=0, interpreted_steps=0)):
+        fit()  # the compiler takes memory of its own
+        tracemalloc.start()
+        try:
+            fit()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    of_panels = 8 * 2**16 * (2 + q)
+    assert peak < bytes_a_row * n + of_panels
