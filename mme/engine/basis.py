@@ -105,7 +105,7 @@ def orthonormal_columns(
     rows = whiten(near.rows)
     length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
     length[length == 0.0] = 1.0
-    N, R, kept = _qr(rows if sweep is None else sweep(rows), length)
+    N, R, kept = _qr(rows if sweep is None else sweep(rows), length, near.rows if whiten.varies else None)
     R = R * length[kept]
     R, R_inverse = _moved_back(R, near.moved, kept, lambda t, where: N[:t] @ whiten(where[None, :])[0])
     if not near.stands:
@@ -223,21 +223,34 @@ def _halves(x: Any) -> tuple[Any, Any]:
     return high, x - high
 
 
-def _qr(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Q' (r, n) with room for a row below it, R (r, r) and the kept columns of (rows / length)'."""
+def _qr(
+    rows: np.ndarray, length: np.ndarray, plain: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Q' (r, n) with room for a row below it, R (r, r) and the kept columns of (rows / length)'.
+
+    The rank is that of ``plain``, where it is given: residual variances over decades hide columns that are there, and
+    leave them at some phi and not at others.
+    """
     p, n = rows.shape
     if p == 0:
         return np.empty((1, n)), np.zeros((0, 0)), np.arange(0)
     kept = np.arange(p)
     if (found := _by_cholesky(rows, length)) is not None:
         return *found, kept
-    kept = independent_columns((rows / length[:, None]).T)
+    kept = _independent(rows if plain is None else plain)
     if kept.size < p and (found := _by_cholesky(rows[kept], length[kept])) is not None:
         return *found, kept
-    Q, R = np.linalg.qr((rows[kept] / length[kept, None]).T)
+    order = np.argsort(-np.abs(rows).max(axis=0))  # the largest records first: small ones keep their digits
+    Q, R = np.linalg.qr((rows[kept][:, order] / length[kept, None]).T)
     N = np.empty((kept.size + 1, n))
-    N[:-1] = Q.T
+    N[:-1, order] = Q.T
     return N, R, kept
+
+
+def _independent(rows: np.ndarray) -> np.ndarray:
+    """Which rows (p, n) do not depend on those before them."""
+    length = np.sqrt(np.einsum("ji,ji->j", rows, rows))
+    return independent_columns((rows / np.where(length > 0.0, length, 1.0)[:, None]).T)
 
 
 def _by_cholesky(rows: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

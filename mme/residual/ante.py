@@ -20,7 +20,7 @@ from mme.tables.names import first_unlike, quoted
 _START = 0.3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AnteDependence(RStructure):
     r"""Ante-dependence of order one: corr(e_i, e_j) = rho_i rho_i+1 ... rho_j-1, and a variance of each occasion.
 

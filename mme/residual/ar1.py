@@ -24,7 +24,7 @@ _ELSEWHERE = (-2.0, -0.5, 0.5, 2.0)
 _WHOLE = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AR1(RStructure):
     r"""Autoregression of order one: corr(e_s, e_t) = rho^|t - s| within a group, -1 < rho < 1.
 

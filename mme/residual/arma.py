@@ -24,7 +24,7 @@ _ELSEWHERE, _SHARES = (-2.0, -0.7, 0.7, 2.0), (-0.5, 0.0, 0.5)
 _ROUNDING = 1e-14
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ARMA(RStructure):
     r"""ARMA(1, 1): e_t = phi e_t-1 + a_t + theta a_t-1, so that corr(e_s, e_t) = gamma phi^(|t - s| - 1).
 

@@ -17,7 +17,7 @@ _START = 0.3
 _ELSEWHERE = (-3.0, -1.0, 1.0, 3.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CompoundSymmetry(RStructure):
     r"""Compound symmetry: corr(e_i, e_j) = rho between any two records of a group, -1 / (n_max - 1) < rho < 1.
 

@@ -17,7 +17,7 @@ _NEAR_ZERO = 1e-12
 _CONSTANT = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PowerOfMean(RStructure):
     r"""Residual standard deviation proportional to a power of the fitted value: sd(e_i) = sigma |mu_i|^power.
 

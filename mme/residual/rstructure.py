@@ -18,6 +18,7 @@ from mme.residual.entrywise import entrywise
 from mme.residual.fields import Axis, bind_field
 from mme.residual.nugget import with_nugget
 from mme.residual.product import multiplied
+from mme.tables.arrays import shown
 
 
 class RStructure(ABC):
@@ -72,6 +73,10 @@ class RStructure(ABC):
         """The columns that it names or holds."""
         return tuple(vars(self).values())
 
+    def __repr__(self) -> str:
+        """As one writes it: long arrays are cut, NumPy's scalars are Python's."""
+        return f"{type(self).__name__}({', '.join(f'{name}={shown(value)}' for name, value in vars(self).items())})"
+
     def axis(self) -> Axis | None:
         """The coordinate along which it is a chain, so that products are fields on a grid; None: it is none."""
         return None
@@ -106,11 +111,15 @@ class RStructure(ABC):
         return WithNugget(self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Times(RStructure):
     """The product of several structures, written with ``*``."""
 
     parts: tuple[RStructure, ...]
+
+    def __repr__(self) -> str:
+        """The factors, as one writes their product."""
+        return " * ".join(map(repr, self.parts))
 
     def reads(self) -> tuple[Any, ...]:
         """The columns that it reads: those of its factors."""
@@ -139,12 +148,16 @@ class Times(RStructure):
         return multiplied([entrywise(own, column, n), *variances], kinds)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ByLevel(RStructure):
     """A structure with parameters of its own for each level of a factor, written ``structure.by(level)``."""
 
     structure: RStructure
     level: Any
+
+    def __repr__(self) -> str:
+        """As one writes it."""
+        return f"{_whole(self.structure)}.by({shown(self.level)})"
 
     def reads(self) -> tuple[Any, ...]:
         """The columns that it reads: those of the structure, and the factor."""
@@ -155,11 +168,15 @@ class ByLevel(RStructure):
         return by_level(self.structure.bind, self.level, column, n)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WithNugget(RStructure):
     """A correlation beside an independent error of each record, written ``structure.with_nugget()``."""
 
     structure: RStructure
+
+    def __repr__(self) -> str:
+        """As one writes it."""
+        return f"{_whole(self.structure)}.with_nugget()"
 
     def reads(self) -> tuple[Any, ...]:
         """The columns that it reads: those of the structure."""
@@ -176,6 +193,11 @@ class WithNugget(RStructure):
     def with_nugget(self) -> RStructure:
         """Refused: there is one."""
         raise MMEError("with_nugget() was said twice; two independent errors of a record cannot be told apart")
+
+
+def _whole(one: RStructure) -> str:
+    """A structure as one writes it, products in parentheses."""
+    return f"({one!r})" if isinstance(one, Times) else repr(one)
 
 
 def _factors(one: RStructure) -> Iterator[RStructure]:

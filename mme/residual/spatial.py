@@ -32,7 +32,7 @@ _LOG_SMOOTHNESS = (-4.0, np.log(50.0))
 _COPIES = 6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Spatial(RStructure):
     r"""Correlation by distance: corr(e_i, e_j) = f(d_ij / range) between records of one group.
 

@@ -26,7 +26,7 @@ _NOTHING = 1e-100
 _SINGULAR = 1e-15
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Toeplitz(RStructure):
     r"""Toeplitz correlation: corr(e_i, e_j) = rho_|i - j|, i and j the places of their occasions among all.
 

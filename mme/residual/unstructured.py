@@ -25,7 +25,7 @@ _SMALLEST_EIGENVALUE = 0.1
 _SINGULAR, _TURNS = 1e-12, 500
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Unstructured(RStructure):
     r"""Unstructured covariance: any positive definite matrix over the occasions, the same for all groups.
 

@@ -15,13 +15,15 @@ from mme.residual.sensitivity import Sensitivity
 
 # Moments may start a standard deviation at most this far (in logarithms) from the others.
 _FARTHEST_START = 4.0
+# Logarithms of standard deviations, a standard deviation of the covariate's apart, at which other valleys may be.
+_ELSEWHERE = (-1.5, -0.5, 0.5, 1.5)
 # A covariate whose logarithm varies less than this is constant but for rounding.
 _CONSTANT = 1e-10
 # sd at |v| = 1 against sd at the middle of the data: exp(this times x), x of order one.
 FARTHEST_FROM_ONE = 50.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Heterogeneous(RStructure):
     r"""One residual standard deviation for each stratum: sd(e_i) = sigma delta_stratum(i), delta_first = 1.
 
@@ -114,7 +116,7 @@ class BoundHeterogeneous(Variance):
         return 2.0 * np.bincount(self.codes, of.relative, minlength=self.k + 1)[1:]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PowerOfCovariate(RStructure):
     r"""Residual standard deviation proportional to a power of a covariate: sd(e_i) = sigma |v_i|^delta.
 
@@ -177,6 +179,15 @@ class BoundPowerOfCovariate(Variance):
         delta = float(centred @ np.log(np.abs(residual)) / (centred @ centred))
         return np.clip([delta * self.spread], -_FARTHEST_START, _FARTHEST_START)
 
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Weak and strong powers of both signs: beside a correlation or random effects each may have a valley."""
+        return [np.array([at]) for at in _ELSEWHERE]
+
+    @property
+    def has_one_valley_alone(self) -> bool:
+        """Whether the other places are worth an evaluation beside random effects only: yes."""
+        return True
+
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return delta."""
         return np.asarray(x) / self.spread
@@ -194,7 +205,7 @@ class BoundPowerOfCovariate(Variance):
         return (self.logs / self.spread)[None, :]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExponentialOfCovariate(RStructure):
     r"""Residual standard deviation exponential in a covariate: sd(e_i) = sigma exp(delta v_i).
 

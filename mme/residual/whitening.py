@@ -50,6 +50,11 @@ class Whitening:
         """The square roots of the weights (n,)."""
         return None if self.weights is None else np.sqrt(self.weights)
 
+    @property
+    def varies(self) -> bool:
+        """Whether it is one of many, at one phi."""
+        return self.structure is not None
+
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Whiten rows (m, n): inner products become a'W^1/2 R^-1 W^1/2 b."""
         if self.sqrt_weights is not None:

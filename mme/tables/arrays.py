@@ -93,11 +93,22 @@ def shown(value: Any) -> str:
 
     Examples
     --------
-    >>> shown(np.int64(7)), shown("a" * 99)
-    ('7', "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...")
+    >>> shown(np.int64(7)), shown([np.str_("a"), np.True_]), shown("a" * 99)
+    ('7', "['a', True]", "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...")
     """
-    text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
+    text = " ".join(repr(_plain(value)).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _plain(value: Any) -> Any:
+    """A value with Python's scalars for NumPy's, those in lists, tuples and dicts too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    if type(value) is dict:
+        return {_plain(key): _plain(own) for key, own in value.items()}
+    return value
 
 
 def check_range(largest: float, what: str) -> None:

@@ -149,3 +149,15 @@ def test_many_parameters_of_residuals_need_no_fixed_effects(structure):
     assert reml.criterion == pytest.approx(ml.criterion, abs=1e-8)
     assert "Residual structure" in str(reml.summary())
     assert reml.coefficients().shape == (0, 5)
+
+
+def test_structures_are_printed_as_one_writes_them():
+    c = np.arange(3)[1]
+    assert repr(mme.AR1(c, np.str_("g"))) == "AR1(time=1, group='g')"
+    assert repr(mme.Toeplitz("t", [np.str_("a"), "b"], bands=c)) == "Toeplitz(occasion='t', group=['a', 'b'], bands=1)"
+    product = mme.AR1("t", "g") * mme.Heterogeneous("f")
+    assert repr(product) == "AR1(time='t', group='g') * Heterogeneous(stratum='f')"
+    assert repr(product.by("arm")) == "(AR1(time='t', group='g') * Heterogeneous(stratum='f')).by('arm')"
+    assert repr(mme.AR1("t", "g").with_nugget()) == "AR1(time='t', group='g').with_nugget()"
+    assert repr(mme.CompoundSymmetry(np.arange(1000))).startswith("CompoundSymmetry(group=array([ 0, 1, 2,")
+    assert len(repr(mme.CompoundSymmetry(np.arange(1000)))) < 90
