@@ -12,7 +12,6 @@ from mme.numeric.scales import clipped, logistic
 from mme.residual.base import Bound, Column
 from mme.residual.chain import Chain, build_chain, decay
 from mme.residual.fields import Axis, read_groups
-from mme.residual.ranges import elsewhere
 from mme.residual.reading import Labels, Reader, same_group
 from mme.residual.rstructure import RStructure
 from mme.tables.times import by_group
@@ -125,15 +124,6 @@ class BoundExponential(Bound):
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Neighbours at the median gap correlated by 0.3."""
         return np.array([-np.log(-np.log(_START))])
-
-    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
-        """Ranges from half the median gap to many times it: beside random effects several may have a valley."""
-        return elsewhere(x, 1, "exponential", has_nugget=self.k > 1)
-
-    @property
-    def has_one_valley_alone(self) -> bool:
-        """Whether the other places are worth an evaluation beside random effects only: without a nugget."""
-        return self.k == 1
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return the range."""

@@ -63,6 +63,10 @@ class BoundPowerOfMean(BoundPowerOfCovariate):
 
     random: bool
 
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """None: its valleys are those of the whole sequence of fits."""
+        return []
+
     @property
     def of_mean(self) -> np.ndarray:
         """Its power."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, product
+from math import prod
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from mme.tables.names import unlike
 
 # Smallest eigenvalue of the Gram matrix of directions (of length one) that differ by more than rounding.
 _SAME = 1e-10
+# Places of all parts at once that are looked at, at the most.
+_FEW_PLACES = 15
 
 
 def multiplied(parts: Sequence[Bound], kinds: Sequence[str]) -> Bound:
@@ -112,13 +116,13 @@ class Product(Bound):
         return np.concatenate([part.further(at, out, steps) for (part, at), (_, out) in each])
 
     def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
-        """Those of each part beside the others as they are."""
+        """Those of each part beside the others as they are; of few places, those of all parts at once."""
         pieces = [at for _, at in self._split(x)]
-        return [
-            np.concatenate([*pieces[:i], other, *pieces[i + 1 :]])
-            for i, (part, at) in enumerate(self._split(x))
-            for other in part.elsewhere(at)
-        ]
+        others = [part.elsewhere(at) for part, at in self._split(x)]
+        if prod(1 + len(own) for own in others) <= _FEW_PLACES:
+            choices = product(*([at, *own] for at, own in zip(pieces, others, strict=True)))
+            return [np.concatenate(chosen) for chosen in islice(choices, 1, None)]
+        return [np.concatenate([*pieces[:i], other, *pieces[i + 1 :]]) for i, own in enumerate(others) for other in own]
 
     @property
     def of_mean(self) -> np.ndarray:

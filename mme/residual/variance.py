@@ -16,7 +16,7 @@ from mme.residual.sensitivity import Sensitivity
 # Moments may start a standard deviation at most this far (in logarithms) from the others.
 _FARTHEST_START = 4.0
 # Logarithms of standard deviations, a standard deviation of the covariate's apart, at which other valleys may be.
-_ELSEWHERE = (-1.5, -0.5, 0.5, 1.5)
+_ELSEWHERE = (-0.7, 0.7)
 # A covariate whose logarithm varies less than this is constant but for rounding.
 _CONSTANT = 1e-10
 # sd at |v| = 1 against sd at the middle of the data: exp(this times x), x of order one.

@@ -81,6 +81,8 @@ def at_their_ends(
     if far.any() and _least_share(joint, here) < _SMALL:
         on_the_way, value, spent = _falls_steadily(joint, here, far)
         minimum = replace(minimum, evaluations=minimum.evaluations + spent)
+        if on_the_way is None and _falls_to_the_last_digit(joint, here, far, minimum.value):
+            on_the_way, value = here, minimum.value
         if on_the_way is not None:
             x = searched.x(on_the_way)
             return Ended(searched, replace(minimum, x=x, value=value, endless=True), tuple(names[far].tolist()))
@@ -105,6 +107,17 @@ def falls_from(joint: Joint, searched: Searched, parameters: np.ndarray, far: fl
     of_residuals = np.arange(parameters.size) >= joint.model.k
     found, _, spent = _falls_steadily(joint, parameters, of_residuals & searched.free & (np.abs(parameters) > far))
     return found, spent
+
+
+def _falls_to_the_last_digit(joint: Joint, here: np.ndarray, far: np.ndarray, value: float) -> bool:
+    """Whether the criterion, ``value`` here, falls as these go out until it has no digits, a step further."""
+    residual, k = joint.model.residual, joint.model.k
+    assert residual is not None
+
+    def moved(steps: float) -> float:
+        return value_at(joint, np.append(here[:k], residual.further(here[k:], far[k:], steps)))
+
+    return not np.isfinite(moved(1.0)) and moved(-1.0) > value + _FALL
 
 
 def _of_processes(model: Model) -> np.ndarray:

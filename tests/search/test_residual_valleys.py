@@ -90,3 +90,40 @@ def test_correlations_of_fewer_groups_than_occasions_beside_effects_that_cross_t
         fit = mme.lmer("y ~ 1 + (1 | h)", data, residual=mme.Unstructured("t", "g", equal_variances=True))
     assert fit.optimum.verdict == "no finite maximum"
     assert fit.optimum.evaluations < 3000
+
+
+# Series 22: valleys of strong correlations beside powers of the other sign are 8.1 and 2.3 lower than the first.
+@pytest.mark.parametrize(
+    ("formula", "residual"),
+    [
+        ("y ~ x + (0 + x | g)", mme.CompoundSymmetry("g") * mme.ExponentialOfCovariate("v")),
+        ("y ~ 1 + (1 | g)", mme.AR1("t", "g") * mme.PowerOfCovariate("v")),
+    ],
+)
+def test_a_correlation_beside_a_power_has_no_lower_valley_at_others_of_both(formula: str, residual: object) -> None:
+    data = series(22, groups=4, size=4)
+    data["y"] *= data.v**-0.8
+    found = mme.lmer(formula, data, residual=residual)
+    power = found.internals.model.residual.names[1]
+    for rho in (-0.2, 0.2, 0.6, 0.9):
+        for delta in (-2.0, -1.0, 0.0, 1.0, 2.0):
+            beside = mme.lmer(formula, data, residual=residual, phi={"rho": rho, power: delta})
+            assert found.criterion <= beside.criterion + 1e-6
+
+
+def test_powers_that_fit_records_exactly_beside_the_others_are_no_minimum() -> None:
+    """Of three fixed effects three records have no residuals as exp(delta v) goes to zero there: digits end first."""
+    data = pd.DataFrame(
+        {
+            "y": [0.22, 0.08, 0.73, 1.88, 1.41, -0.51, -0.07, 0.08, -1.06, -1.64, -0.26, -1.69, -1.98, -0.85],
+            "x": [2.01, -0.7, -0.44, 0.16, -0.82, 1.44, -0.62, 0.71, 0.24, -0.5, 0.37, 0.35, -0.43, 0.69],
+            "v": [6.04, 0.37, 1.16, 0.47, 0.4, 0.59, 0.63, 0.39, 0.34, 0.86, 0.53, 0.68, 1.42, 0.93],
+            "g": [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4],
+            "f": list("baabbaabbbaaba"),
+        }
+    )
+    residual = mme.CompoundSymmetry("g") * mme.ExponentialOfCovariate("v")
+    fit = mme.lmer("y ~ x + f", data, method="ML", residual=residual)
+    assert fit.optimum.verdict == "no finite maximum"
+    held = mme.lmer("y ~ x + f", data, method="ML", residual=residual, phi={"rho": 0.6, "exponent": -3.0})
+    assert held.criterion > fit.criterion + 5.0
