@@ -77,6 +77,8 @@ def observed_again(fit: GeneralisedFitted, y: Any) -> Observed:
     given = len(values) if values.ndim else 1
     if given not in (rows, fit.nobs):
         raise MMEError(f"response '{fit.model.response}' has {given} values for the {rows} rows of the data")
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     two_columns = values.ndim == 2 and values.shape[1] == 2
     weights = None if two_columns else fit.problem.data.weights
     return fit.family.observe(fit.rows.used(values), weights, fit.model.response)

@@ -320,3 +320,19 @@ def test_derivatives_in_closed_form_are_those_of_differences(kind, seed):
         of_order_one = theta * unit
         expected = differences(part, of_order_one, unit, *given_weights)
         np.testing.assert_allclose(closed(of_order_one, unit, *given_weights), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("q", [2, 3, 4])
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_the_triangle_of_a_singular_covariance_is_one_whatever_root_it_comes_from(q, rank):
+    """A A' = A U (A U)': dependent rows have zero columns, so that nothing is left to turn."""
+    rng = np.random.default_rng(10 * q + rank)
+    for dependent in range(q):
+        A = rng.normal(size=(q, min(rank, q))) @ rng.normal(size=(min(rank, q), q))
+        A[dependent] = A[0] * (dependent > 0)  # zero, or as the first
+        T = lower_factor(A)
+        np.testing.assert_allclose(T @ T.T, A @ A.T, atol=1e-12)
+        U = np.linalg.qr(rng.normal(size=(q, q)))[0]
+        np.testing.assert_allclose(lower_factor(A @ U), T, atol=1e-12)
+        assert (T.diagonal() >= 0.0).all()
+        assert not T[:, T.diagonal() == 0.0].any()

@@ -442,7 +442,7 @@ def test_the_frame_holds_every_parameter(slopes_profile):
     assert frame.notna().all(axis=None)
 
 
-def test_a_profile_that_finds_a_lower_deviance_on_one_side_has_its_limits_by_that_side_alone():
+def test_a_profile_that_touches_zero_again_on_one_side_has_its_limits_by_that_side_alone():
     """zeta is minus zero there: it belongs to the side below the estimate."""
     zeta = np.array([-2.5, -0.7, -0.0, -0.0, -0.6, -0.2, 0.0, 0.3, 2.6])
     values = np.arange(9.0)

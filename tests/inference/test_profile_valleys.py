@@ -8,7 +8,9 @@ import pytest
 from fuzz.problems import problem
 
 import mme
+from mme.inference.intervals.curves import Profile
 from mme.inference.intervals.deviance import Deviance, Point
+from mme.inference.intervals.question import Question
 from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
 from mme.search.joint import Joint
 
@@ -102,3 +104,22 @@ def test_knots_point_on_as_far_as_steps_may_grow_wherever_they_stand(origin):
     np.testing.assert_allclose(extrapolate(origin + 5.0, knots), [15.0, 1.0], rtol=1e-12)
     np.testing.assert_array_equal(extrapolate(origin + 10.0, knots), [3.0, 1.0])  # ten times as far as they are apart
     np.testing.assert_array_equal(extrapolate(origin + 5.0, knots[1:]), [3.0, 1.0])
+
+
+@pytest.mark.parametrize(("falls_at", "reached"), [(2.4, True), (1.2, False)])
+def test_a_side_ends_where_the_deviance_falls_below_that_of_the_fit(falls_at, reached):
+    """The limit stands where it was reached before; it is NaN where it was not, and the other side is as ever."""
+
+    class Falling(Tracer):
+        def knot(self, value, known):
+            rise = value**2 if value < falls_at else -1.0
+            return self.at_minimum(value, rise, np.zeros(1), None, np.array([value]))
+
+    question = Question("b", 0.0, (-np.inf, np.inf), 0.3, np.zeros(1), np.ones(1), np.zeros(1, dtype=bool), None)
+    with pytest.warns(mme.MMEWarning, match="its profile ends there"):
+        curve = Falling(question, 0.0).curve(Knot(0.0, 0.0, np.zeros(1), None, np.zeros(1)), 1.96)
+    assert curve.values.max() < falls_at
+    assert curve.lower == (False, True)
+    found = Profile({"b": curve}, ("b",), np.zeros(1), 0.0).confint()
+    assert found["lower"]["b"] == pytest.approx(-1.959964, abs=1e-6)
+    assert found["upper"]["b"] == (pytest.approx(1.959964, abs=1e-6) if reached else pytest.approx(np.nan, nan_ok=True))

@@ -85,6 +85,13 @@ def test_a_bootstrap_has_the_same_draws_however_many_are_searched_together() -> 
     np.testing.assert_allclose(together.values, fit.bootstrap(60, seed=5, workers=2).values, rtol=0.0, atol=1e-8)
 
 
+@pytest.mark.parametrize(("response", "family"), [("yes", "binomial"), ("count", "poisson")])
+def test_one_column_is_one_response(response: str, family: str) -> None:
+    fit = mme.glmer(f"{response} ~ x + (1 | g)", _table(), family)
+    column = fit.simulate(1, seed=3)
+    assert fit.refit(column).criterion == fit.refit(column.iloc[:, 0]).criterion
+
+
 def test_terms_that_cross_are_searched_one_by_one() -> None:
     fit = mme.glmer("count ~ z + (1 | g) + (1 | h)", _table(), "poisson")
     Y = np.asarray(fit.simulate(3, seed=1))

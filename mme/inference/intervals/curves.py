@@ -38,6 +38,8 @@ class Curve:
         All parameters there, in the order of the profile.
     complete : (bool, bool)
         Whether each side was followed to its bound; where that is infinite, until nothing changed any more.
+    lower : (bool, bool)
+        Whether each side ends where the likelihood is higher than at the estimate, which is then no maximum.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Curve:
     zeta: np.ndarray
     parameters: np.ndarray
     complete: tuple[bool, bool]
+    lower: tuple[bool, bool] = (False, False)
 
     @property
     def turns(self) -> bool:
@@ -54,9 +57,10 @@ class Curve:
         return bool((np.diff(self.zeta) < -_TURNS).any())
 
     def limit(self, zeta: float) -> float:
-        """The value at which zeta is reached first; the bound where it is not."""
+        """The value at which zeta is reached first; the bound where it is not, NaN where the likelihood rises first."""
         if not self.values.size or not self.zeta.min() <= zeta <= self.zeta.max():
-            return self.bounds[0] if zeta < 0.0 else self.bounds[1]
+            side = int(zeta > 0.0)
+            return np.nan if self.lower[side] else self.bounds[side]
         first = first_reached(self.zeta)
         return float(monotone(self.zeta[first], self.values[first], np.array([zeta]))[0])
 
@@ -93,7 +97,7 @@ class Profile:
         """``lower, upper``: where zeta reaches the normal quantile of ``level``.
 
         A bound of the parameter (zero for a standard deviation) stands where the likelihood does not fall so far
-        before it.
+        before it, NaN where it rises above that of the fit first.
         """
         import pandas as pd
 
@@ -134,5 +138,5 @@ def _ends_before(curve: Curve, z: float) -> bool:
     """Whether a side of a curve ends, not at its bound, before zeta."""
     if not curve.values.size:
         return False
-    low, high = curve.complete
+    low, high = np.logical_or(curve.complete, curve.lower)
     return bool((curve.zeta.min() > -z and not low) or (curve.zeta.max() < z and not high))

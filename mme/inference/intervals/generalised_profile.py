@@ -98,6 +98,7 @@ def _natural(curve: Curve, maximum: GeneralisedMaximum, held: FamilyParameter) -
         zeta=-curve.zeta[::-1],
         parameters=curve.parameters[::-1],
         complete=curve.complete[::-1],
+        lower=curve.lower[::-1],
     )
 
 

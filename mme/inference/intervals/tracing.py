@@ -35,8 +35,9 @@ _REFINEMENTS = 8
 _ON_LIMIT = 1e-4
 # Zeta falls where it is smaller than before by more than this.
 _FALLS = 1e-6
-# A deviance this far below the minimum is another minimum.
+# A deviance this far below the minimum is another minimum, unless the value is the estimate but for this share of it.
 _LOWER = 1e-4
+_SAME = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class Tracer(ABC):
     def curve(self, origin: Knot, z: float) -> Curve:
         """Both sides of the profile."""
         down, up = (self.side(origin, direction, z) for direction in (-1.0, 1.0))
-        knots = [knot for knot in (*reversed(down[1:]), *up) if np.isfinite(knot.value)]
+        knots = [knot for knot in (*reversed(down[1:]), *up) if np.isfinite(knot.value) and not np.isnan(knot.zeta)]
         low, high = self.question.bounds
         return Curve(
             self.question.name,
@@ -72,21 +73,23 @@ class Tracer(ABC):
             np.array([knot.zeta for knot in knots]),
             np.array([knot.parameters for knot in knots]),
             (down[-1].value == low, up[-1].value == high),
+            (bool(np.isnan(down[-1].zeta)), bool(np.isnan(up[-1].zeta))),
         )
 
     def side(self, origin: Knot, direction: float, z: float) -> list[Knot]:
         """Knots from the estimate outwards, until zeta has gone far enough or the parameter is at its bound."""
-        knots = self._outwards(origin, direction, max(_REACH, z + _STEP))
+        knots = self._outwards(origin, direction, z)
+        lower = [knots.pop()] if np.isnan(knots[-1].zeta) else []
         self._mend(knots)
         for _ in range(_REFINEMENTS):
             if not self._refine(knots, direction * z):
                 break
             self._mend(knots)
-        return knots
+        return knots + lower
 
-    def _outwards(self, origin: Knot, direction: float, reach: float) -> list[Knot]:
-        """Knots about equally far apart on zeta, from the estimate until ``reach``."""
-        bound = self.question.bounds[direction > 0]
+    def _outwards(self, origin: Knot, direction: float, z: float) -> list[Knot]:
+        """Knots about equally far apart on zeta, from the estimate to beyond z, or to a deviance below the fit's."""
+        bound, reach = self.question.bounds[direction > 0], max(_REACH, z + _STEP)
         knots, step, leap = [origin], self.question.step, True
         while abs(knots[-1].zeta) < reach and knots[-1].value != bound and len(knots) < _MOST_KNOTS:
             last = knots[-1]
@@ -94,6 +97,9 @@ class Tracer(ABC):
             if not np.isfinite(value) or (value - bound) * direction >= 0.0 or (leap and _is_flat(knots)):
                 value = bound
             new = self.knot(value, knots)
+            if np.isnan(new.zeta):
+                knots.append(new)
+                break
             gained = abs(new.zeta) - abs(last.zeta)
             longest = _LONGEST if np.isfinite(value) else _FLAT
             apart = _ULPS * np.spacing(abs(last.value))
@@ -139,13 +145,16 @@ class Tracer(ABC):
         """The best of the others at one value, begun where the knots nearby point to."""
 
     def at_minimum(self, value: float, deviance: float, x: np.ndarray, curvature: Any, parameters: np.ndarray) -> Knot:
-        """The knot where the search for the others ended; a deviance lower than the fit's is told."""
+        """The knot where the search for the others ended; a deviance lower than the fit's is told, and has no zeta."""
         rise = deviance - self.deviance
         if rise < -_LOWER:
+            apart = abs(value - self.question.estimate) > _SAME * abs(value)
             warn(
                 f"the profile of {self.question.name} found a deviance lower by {-rise:.2g} at {value:.6g}: the fit is "
-                "not at the maximum of the likelihood"
+                f"not at the maximum of the likelihood{', and its profile ends there' if apart else ''}"
             )
+            if apart:
+                return Knot(value, np.nan, x, curvature, parameters)
         zeta = float(np.sign(value - self.question.estimate)) * sqrt(max(rise, 0.0))
         return Knot(value, zeta, x, curvature, parameters)
 
