@@ -11,6 +11,8 @@ from mme.errors import MemoryForecastError, MMEError
 
 # In coordinates of order one a point further out than this is far.
 _FAR = 100.0
+# What a point without a value raises: the library, arithmetic, or what a user's own structure has to say.
+NO_VALUE = (MMEError, ArithmeticError, ValueError, RuntimeError)
 
 
 class EndlessError(Exception):
@@ -78,7 +80,7 @@ class Counted:
             value = float(self.f(x))
         except MemoryForecastError:
             raise
-        except (MMEError, ArithmeticError, np.linalg.LinAlgError) as problem:
+        except NO_VALUE as problem:
             self.problem = self.problem or problem
             return np.inf
         return inf if isnan(value) else value
@@ -89,5 +91,5 @@ class Counted:
             return at_once(points)
         except MemoryForecastError:
             raise
-        except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+        except NO_VALUE:
             return None

@@ -14,7 +14,7 @@ import numpy as np
 
 from mme.engine.objective import Objective
 from mme.engine.pls import pwrss
-from mme.errors import MMEError
+from mme.numeric.counted import NO_VALUE
 from mme.search.joint import Joint
 from mme.search.searched import Searched, growing
 
@@ -63,7 +63,7 @@ def value_at(criterion: Callable[[np.ndarray], float], parameters: np.ndarray) -
     """The criterion at parameters; infinite where it has no value."""
     try:
         return criterion(parameters)
-    except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+    except NO_VALUE:
         return np.inf
 
 

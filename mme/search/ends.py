@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mme.errors import MMEError
 from mme.model.problem import Model
+from mme.numeric.counted import NO_VALUE
 from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.elsewhere import continued
 from mme.search.endless import value_at
@@ -179,7 +179,7 @@ def _least_share(joint: Joint, parameters: np.ndarray) -> float:
     try:
         objective = joint.at(parameters[k:])
         sigma = Estimates(objective, parameters[:k]).sigma
-    except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+    except NO_VALUE:
         return 0.0
     with np.errstate(over="ignore", divide="ignore"):
         least = sigma / np.sqrt(np.max(objective.whitening.precision))

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mme.errors import MMEError
 from mme.model.problem import Model
+from mme.numeric.counted import NO_VALUE
 from mme.numeric.curvature import CONVERGED
 from mme.numeric.limits import limits
 from mme.numeric.optimize import Minimum
@@ -168,7 +168,7 @@ class _Places:
     def _of_moments(self, phi: np.ndarray) -> list[np.ndarray]:
         try:
             begun = start(self.joint.at(phi), descending=False)
-        except (MMEError, ArithmeticError, np.linalg.LinAlgError):
+        except NO_VALUE:
             return []
         self.spent += begun.evaluations
         return [np.append(np.where(self.searched.free[: begun.theta.size], begun.theta, 0.0), phi)]

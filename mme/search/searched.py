@@ -9,6 +9,7 @@ import numpy as np
 from mme.covariance.turns import Turns, turns_at
 from mme.engine.objective import Objective
 from mme.model.problem import Model
+from mme.numeric.counted import NO_VALUE
 from mme.numeric.differences import slopes
 from mme.numeric.kept import kept
 from mme.residual.base import Bound
@@ -131,7 +132,10 @@ class Searched:
 
     def _jacobian_of_spread(self, parameters: np.ndarray, spread: Bound) -> np.ndarray:
         out, k = np.diag(np.where(self._sizes, self._beside(parameters), 1.0) * self.scale), self.model.k
-        by_phi = slopes(lambda phi: spread.log_sd(phi).mean(keepdims=True), parameters[k:])[:, 0]
+        try:
+            by_phi = slopes(lambda phi: spread.log_sd(phi).mean(keepdims=True), parameters[k:])[:, 0]
+        except NO_VALUE:  # beside an end of what the structure can be
+            by_phi = np.full(parameters.size - k, np.nan)
         out[:, k:] -= np.where(self._sizes, np.diag(out) * parameters, 0.0)[:, None] * by_phi
         return out
 
@@ -161,7 +165,11 @@ def _moving_far(model: Model, first: np.ndarray) -> Bound | None:
     if residual is None or not model.k or phi.size > _FEW:
         return None
     here = residual.log_sd(phi).mean()
-    return residual if any(abs(residual.log_sd(phi + one).mean() - here) > _FAR for one in np.eye(phi.size)) else None
+    try:
+        moved = [abs(residual.log_sd(phi + one).mean() - here) for one in np.eye(phi.size)]
+    except NO_VALUE:  # a step beyond what the structure can be
+        return None
+    return residual if max(moved) > _FAR else None
 
 
 def growing(model: Model) -> np.ndarray:

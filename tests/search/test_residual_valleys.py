@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
 import mme
+from mme.residual import Variance
 
 
 def series(seed: int, groups: int = 7, size: int = 7, rho: float = 0.5) -> pd.DataFrame:
@@ -127,3 +130,50 @@ def test_powers_that_fit_records_exactly_beside_the_others_are_no_minimum() -> N
     assert fit.optimum.verdict == "no finite maximum"
     held = mme.lmer("y ~ x + f", data, method="ML", residual=residual, phi={"rho": 0.6, "exponent": -3.0})
     assert held.criterion > fit.criterion + 5.0
+
+
+class UpTo(mme.RStructure):
+    """Standard deviations exp(delta v), which raises where delta is beyond a number."""
+
+    def __init__(self, end: float, error: Exception) -> None:
+        self.end, self.error = end, error
+
+    def bind(self, column: object, n: int) -> BoundUpTo:
+        return BoundUpTo(n, ("delta",), np.asarray(column("v")), self.end, self.error)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundUpTo(Variance):
+    """UpTo with its column."""
+
+    v: np.ndarray
+    end: float
+    error: Exception
+
+    def start(self, residual: np.ndarray | None = None) -> np.ndarray:
+        return np.zeros(1)
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def log_sd(self, x: np.ndarray) -> np.ndarray:
+        if x[0] / self.end > 1.0:
+            raise self.error
+        return x[0] * self.v
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no such delta"), RuntimeError("no end"), ZeroDivisionError(), mme.MMEError("too far")]
+)
+@pytest.mark.parametrize("formula", ["y ~ x", "y ~ x + (1 | g)"])
+def test_a_users_structure_that_raises_somewhere_ends_no_fit(error: Exception, formula: str) -> None:
+    """Beyond the optimum nothing changes; before it, that is where the search ends."""
+    data = series(3).assign(v=lambda d: np.minimum(d.v, 3.0))
+    data["y"] *= np.exp(-0.4 * data.v)
+    free = mme.lmer(formula, data, residual=mme.ExponentialOfCovariate("v"))
+    best = free.residual["exponent"]
+    beyond = mme.lmer(formula, data, residual=UpTo(-0.05 * np.sign(best), error))
+    assert beyond.criterion == pytest.approx(free.criterion, abs=1e-6)
+    before = mme.lmer(formula, data, residual=UpTo(0.5 * best, error))
+    assert before.residual["delta"] == pytest.approx(0.5 * best, abs=1e-3)
+    assert before.criterion > free.criterion
