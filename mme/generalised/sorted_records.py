@@ -108,6 +108,10 @@ class SortedRecords:
             return machine_code(one_coefficient, OF_ONE, self.problem.n)
         return machine_code(one_pass, OF_SEVERAL, self.problem.n)
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but the loop, which is of this process: another finds it anew."""
+        return {name: value for name, value in vars(self).items() if name != "loop"}
+
     @kept
     def loop(self) -> Callable[..., float]:
         """What passes over the records."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mme
+from mme.numeric.limits import Limits, within
 from mme.results.text import p_values
 from tests.glmm import glmm_case, glmm_fit
 
@@ -140,6 +141,14 @@ def test_html_has_the_digits_of_the_text():
 def test_p_values_have_three_decimals_and_are_never_zero():
     assert p_values([1.79e-9, 0.00121, 5.49e-4, 0.0009999]) == ["<0.001", "0.001", "<0.001", "<0.001"]
     assert p_values([0.4685, 1.0, float("nan"), 0.001]) == ["0.469", "1.000", "", "0.001"]
+
+
+def test_a_fit_by_machine_code_survives_pickling():
+    """The loop is of this process alone."""
+    with within(Limits(compiled_records=-1)):
+        fit = mme.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", mme.load("cbpp"), family="binomial")
+        again = pickle.loads(pickle.dumps(fit))
+    assert again.summary() == fit.summary()
 
 
 def test_a_fit_survives_pickling():
