@@ -12,6 +12,7 @@ from mme.numeric.scales import clipped, logistic
 from mme.residual.base import Bound, Column
 from mme.residual.chain import Chain, build_chain, decay
 from mme.residual.fields import Axis, read_groups
+from mme.residual.ranges import elsewhere
 from mme.residual.reading import Labels, Reader, same_group
 from mme.residual.rstructure import RStructure
 from mme.tables.times import by_group
@@ -207,6 +208,10 @@ class BoundExponentialNugget(BoundExponential):
     def start(self, residual: np.ndarray | None = None) -> np.ndarray:
         """Neighbours at the median gap correlated by 0.3 but for a nugget of 0.2."""
         return np.append(super().start(), np.log(_START_NUGGET / (1.0 - _START_NUGGET)))
+
+    def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
+        """Short ranges and long ones, beside several nuggets."""
+        return elsewhere(x, 1, "exponential", has_nugget=True)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Return the range and the nugget."""

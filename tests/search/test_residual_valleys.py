@@ -177,3 +177,13 @@ def test_a_users_structure_that_raises_somewhere_ends_no_fit(error: Exception, f
     before = mme.lmer(formula, data, residual=UpTo(0.5 * best, error))
     assert before.residual["delta"] == pytest.approx(0.5 * best, abs=1e-3)
     assert before.criterion > free.criterion
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_exponential_correlation_with_a_nugget_has_no_lower_valley_at_longer_ranges(seed: int) -> None:
+    data, residual = series(seed, groups=5, size=5), mme.Exponential("t", "g", nugget=True)
+    found = mme.lmer("y ~ x", data, residual=residual)
+    for one in (0.3, 1.0, 3.0, 20.0, 300.0):
+        for nugget in (0.01, 0.2, 0.7):
+            beside = mme.lmer("y ~ x", data, residual=residual, phi={"range": one, "nugget": nugget})
+            assert found.criterion <= beside.criterion + 1e-6
