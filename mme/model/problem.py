@@ -72,6 +72,11 @@ class Model:
     bounds: Bounds | None = None
     long_X: LongColumns | None = None
 
+    def __post_init__(self) -> None:
+        """Beside another X the columns of the former are left out, whichever way this record was made of one before."""
+        if self.long_X is not None and not self.long_X.makes(vars(self)["X"]):
+            object.__setattr__(self, "long_X", None)
+
     @property
     def n(self) -> int:
         """Number of rows."""
@@ -209,13 +214,7 @@ class Model:
 
     def exchanging(self, **changes: Any) -> Model:
         """The same model with other fields; X as it is held."""
-        of_X: dict[str, Any] = {"long_X": None} if "X" in changes else {"X": vars(self)["X"]}
-        return replace(self, **{**of_X, **changes})
-
-
-def _as_it_is(given: Any) -> Any:
-    """A column of a residual structure that is no name: the array itself, with the order of its categories."""
-    return given
+        return replace(self, **{"X": vars(self)["X"], **changes})
 
 
 def build_model(
@@ -233,7 +232,7 @@ def build_model(
     hold: Any = None,
     bounds: Any = None,
     engine: str = "auto",
-    column: Column = _as_it_is,
+    column: Column = lambda given: given,  # what is no name is the array itself, with the order of its categories
     x_names: Sequence[str] | None = None,
     response: str = "y",
     weights_name: str = "weights",

@@ -42,6 +42,10 @@ class LongColumns:
         """The matrix (n, p), column-major and read only: one, whoever asks for it."""
         return self._whole
 
+    def makes(self, X: Any) -> bool:
+        """Whether X is the matrix of these columns, or what makes it."""
+        return X is vars(self).get("_whole") if isinstance(X, np.ndarray) else getattr(X, "__self__", None) is self
+
     @kept
     def _whole(self) -> np.ndarray:
         X = np.empty(self.shape, order="F")

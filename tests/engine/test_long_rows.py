@@ -160,6 +160,32 @@ KINDS = {
 }
 
 
+def test_a_model_beside_another_X_has_no_columns_of_the_former():
+    """Records that are drawn, turned or counted make models of their own; a model beside other fields keeps its X."""
+    y, X, weights, groups = records(3)
+    with within(PANELS):
+        model = build_model(y, X, [mme.Term(groups)])
+        half = slice(0, 200)
+        other = replace(model, y=y[half], X=model.X[half], terms=(mme.Term(groups[half]),))
+        again = model.beside(weights=weights)
+    assert model.long_X is again.long_X is replace(model, method="ML").long_X is not None
+    assert other.long_X is None
+    plain = Objective.of(build_model(y[half], X[half], [mme.Term(groups[half])]))
+    assert Objective.of(other)(np.array([0.7])) == pytest.approx(plain(np.array([0.7])), rel=1e-12)
+
+
+def test_cases_drawn_of_many_records_are_those_of_few():
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(12), 8)
+    data = {"x": rng.standard_normal(96), "g": g, "y": rng.standard_normal(96) + rng.standard_normal(12)[g]}
+    drawn = []
+    for bounds in (WHOLE, PANELS):
+        with within(bounds):
+            fit = mme.lmer("y ~ x + (1 | g)", data)
+            drawn.append(fit.bootstrap(6, seed=1, draws="cases", by="g", workers=1).replicates.to_numpy(dtype=float))
+    np.testing.assert_allclose(drawn[1], drawn[0], rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("by_formula", [True, False])
 def test_a_fit_takes_at_its_peak_its_data_once_more(kind, by_formula):
