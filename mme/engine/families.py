@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mme.engine.meetings import everywhere
+from mme.engine.meetings import Numbering, everywhere
 
 # Effects up to which what the numbers of levels determine is remembered: models of one shape follow one another.
 FEW = 64
@@ -54,17 +54,21 @@ class OfSizes(NamedTuple):
 def of_sizes(sizes: tuple[tuple[int, int], ...]) -> OfSizes:
     """That of factors of so many levels and columns."""
     offsets = np.array(list(accumulate((J * q for J, q in sizes), initial=0)), dtype=np.int64)
-    families, start = list[CrossFamily](), 0
+    families = list[CrossFamily]()
     for t_col, t_row in combinations_with_replacement(range(len(sizes)), 2):
         (J, q), (other_J, other_q) = sizes[t_row], sizes[t_col]
-        found = everywhere(t_row == t_col, J, other_J)
-        stop = start + found.rows.size * q * other_q
-        families.append(CrossFamily(t_row, t_col, found.rows, found.cols, (q, other_q), slice(start, stop)))
-        start = stop
+        add_family(families, (t_row, t_col), everywhere(t_row == t_col, J, other_J), (q, other_q))
     made = OfSizes(lower_triangle(families, offsets), places_of(families, offsets))
     for array in (*made.triangle, *made.places):
         array.flags.writeable = False
     return made
+
+
+def add_family(families: list[CrossFamily], factors: tuple[int, int], found: Numbering, shape: tuple[int, int]) -> None:
+    """Append the blocks of two factors (row, column), whose values follow those of the families before."""
+    start = families[-1].values.stop if families else 0
+    values = slice(start, start + found.rows.size * shape[0] * shape[1])
+    families.append(CrossFamily(*factors, found.rows, found.cols, shape, values))
 
 
 def places_of(families: Sequence[CrossFamily], offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

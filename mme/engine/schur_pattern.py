@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.blocks import Block
-from mme.engine.families import FEW, CrossFamily, OfSizes, lower_triangle, of_sizes, places_of
+from mme.engine.families import FEW, CrossFamily, OfSizes, add_family, lower_triangle, of_sizes, places_of
 from mme.engine.meetings import everywhere, level_pairs, number
 from mme.engine.scatter import FamilyPairs, LevelScatter, SortedScatter
 from mme.numeric.limits import limits
@@ -145,7 +145,7 @@ def schur_pattern(
     J, m = 0 if absorbed is None else absorbed.J, int(offsets[-1])
     small = dense and (m * q) ** 2 * J <= limits().dense_factor_entries
     whole = absorbed is not None and (small or absorbed.is_spherical or any(block.is_spherical for block in blocks))
-    families, direct, pairs, start = list[CrossFamily](), list[Direct](), list[FamilyPairs](), 0
+    families, direct, pairs = list[CrossFamily](), list[Direct](), list[FamilyPairs]()
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         one, other, same = blocks[t_row], blocks[t_col], t_row == t_col
         cells = one.own_cells() if same else one.cells(other)
@@ -160,9 +160,7 @@ def schur_pattern(
             of_family = of_family.without_levels()
             pairs.append(FamilyPairs(of_family, block, found.rows.size, (one.q, other.q)))
         direct.append(Direct(cells, lower, found.find(*met)))
-        stop = start + found.rows.size * one.q * other.q
-        families.append(CrossFamily(t_row, t_col, found.rows, found.cols, (one.q, other.q), slice(start, stop)))
-        start = stop
+        add_family(families, (t_row, t_col), found, (one.q, other.q))
     known_sizes = of_sizes(tuple((block.J, block.q) for block in blocks)) if whole and m <= FEW else None
     row, col, source = lower_triangle(families, offsets) if known_sizes is None else known_sizes.triangle
     return SchurPattern(
