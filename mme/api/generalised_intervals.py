@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
 from mme.errors import MMEError
+from mme.numeric.bars import Progress
 from mme.results.frames import framed
 from mme.tables.arguments import check_options, is_word
 from mme.tables.arrays import shown
@@ -70,13 +71,14 @@ class GeneralisedIntervals(GeneralisedFace):
         return framed(generalised_wald(self.internals, to, level))
 
     def profile(
-        self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95, progress: bool = False
+        self, parameters: str | Iterable[str] | None = None, *, level: float = 0.95, progress: Progress = False
     ) -> Profile:
         """Profile likelihood of standard deviations, correlations, the family's parameters and the fixed effects.
 
         The criterion of the fit (Laplace's, or by quadrature) with one parameter held and all others searched anew.
         ``parameters`` names those to profile (None: all); ``level`` is the one whose limits are computed to the end,
-        others are interpolated. ``progress`` shows a bar of the parameters; an interrupt then keeps what is done.
+        others are interpolated. ``progress`` is as in :meth:`Fit.profile`; where it is given, an interrupt keeps
+        what is done.
         """
         from mme.inference.intervals.generalised_profile import generalised_profile
 
@@ -90,7 +92,7 @@ class GeneralisedIntervals(GeneralisedFace):
         by: Any = None,
         seed: int | None = None,
         workers: int | None = None,
-        progress: bool | Callable[[int, int], None] = False,
+        progress: Progress = False,
     ) -> Bootstrap:
         """Fit the model to n responses drawn from it; as :meth:`mme.Fit.bootstrap`.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mme.api.generalised_base import GeneralisedFace
+from mme.numeric.bars import Progress
 from mme.results.frames import framed
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class GeneralisedOutput(GeneralisedFace):
 
         return framed(augment(self.internals, data))
 
-    def report(self, path: str | os.PathLike[str], *, title: str | None = None, progress: bool = False) -> None:
+    def report(self, path: str | os.PathLike[str], *, title: str | None = None, progress: Progress = False) -> None:
         """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``).
 
         Parameters
@@ -135,8 +136,8 @@ class GeneralisedOutput(GeneralisedFace):
             The file; pictures are inside it.
         title : str, optional
             Its heading; None: the response and the grouping factors.
-        progress : bool
-            Whether to show a bar of the sections on stderr.
+        progress : bool or callable
+            True draws a bar on stderr; a callable gets (sections done, sections).
 
         Raises
         ------

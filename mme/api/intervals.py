@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face, of_records
 from mme.errors import MMEError
+from mme.numeric.bars import Progress
 from mme.results.frames import framed
 from mme.tables.arguments import check_options, is_word, yes_or_no
 from mme.tables.arrays import shown
@@ -106,14 +107,14 @@ class Intervals(Face):
         *,
         level: float = 0.95,
         scale: str = "sd",
-        progress: bool = False,
+        progress: Progress = False,
     ) -> Profile:
         """Profile likelihood (always ML's) of standard deviations, correlations, sigma, residual and fixed effects.
 
         ``parameters`` names those to profile (None: all), those of a residual structure as :attr:`residual` does;
         ``level`` is the one whose limits are computed to the end, others are interpolated. ``scale="variance"`` has
-        variances, ``var_x|g`` and ``sigma2``, in place of standard deviations. ``progress`` shows a bar of the
-        parameters, with the time left; an interrupt then keeps those that are done.
+        variances, ``var_x|g`` and ``sigma2``, in place of standard deviations. ``progress=True`` draws a bar of
+        the parameters on stderr, a callable gets (parameters done, how many); an interrupt then keeps what is done.
 
         Zeta grows outwards but where the likelihood itself turns back: of few records it can have several valleys, and
         rise again further out. Then ``curves[name].turns`` is true, and limits are where zeta is reached first.
@@ -135,7 +136,7 @@ class Intervals(Face):
         by: Any = None,
         seed: int | None = None,
         workers: int | None = None,
-        progress: bool | Callable[[int, int], None] = False,
+        progress: Progress = False,
     ) -> Bootstrap:
         """Fit the model to n responses drawn from it.
 

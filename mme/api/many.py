@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from mme.fitted.natural import natural_names
 from mme.fitted.record import Fitted
 from mme.formula.design import CodedRows
 from mme.inference.fixed.methods import ddf_method
-from mme.inference.intervals.refits import reporter
 from mme.inference.responses.blocks import blocks_of
 from mme.inference.responses.fits import ManyFits
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
+from mme.numeric.bars import Progress, reporter
 from mme.numeric.limits import limits
 from mme.numeric.noise import noise
 from mme.numeric.processors import processors
@@ -41,7 +41,7 @@ def lmer_many(
     contrasts: Mapping[str, Mapping[str, float]] | None = None,
     weights: Any = None,
     workers: int | None = None,
-    progress: bool | Callable[[int, int], None] = False,
+    progress: Progress = False,
     **options: Any,
 ) -> ManyFits:
     r"""Fit one mixed model to each of many responses: genes, voxels, metabolites, time points.
@@ -71,7 +71,7 @@ def lmer_many(
     workers : int, optional
         Threads; None: one a processor. Results do not depend on it.
     progress : bool or callable
-        True draws a bar on stderr; a callable gets (responses done, m).
+        True draws a bar on stderr; a callable gets (responses done, m), m None of an iterator.
     **options
         ``relationship``, ``contrasts`` of factors and others of :func:`mme.lmer` that all responses share.
 
@@ -129,7 +129,7 @@ def lmer_many(
     fitter = ManyFitter(lambda there: fitted(there, coded), whole, tests, ddf_method(ddf), threads, each)
     size = min(_TOGETHER, max(1, limits().response_numbers // table.n))
     blocks = blocks_of(responses, table.n, size)
-    found, names, failures = fitter.each(blocks, reporter(progress, _total(responses)))
+    found, names, failures = fitter.each(blocks, reporter("responses", _total(responses), progress))
     labels = (*whole.fixed_names, *(contrasts or {}))
     return ManyFits(names, labels, natural_names(whole.model), fitter.ddf, failures, found)
 
@@ -138,10 +138,10 @@ def _unlike(name: str, names: Any) -> str:
     return name if name not in names else _unlike(name + "_", names)
 
 
-def _total(responses: Any) -> int:
-    """Responses in all; of an iterator as many as there will be, which nobody knows."""
+def _total(responses: Any) -> int | None:
+    """Responses in all; None of an iterator, of which nobody knows."""
     shape = getattr(responses, "shape", None)
-    return int(shape[1]) if shape is not None and len(shape) == 2 else 10**9
+    return int(shape[1]) if shape is not None and len(shape) == 2 else None
 
 
 def _weights(weights: Any, rows: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mme.api.base import Face, of_records
 from mme.api.clustered import reference_of
+from mme.numeric.bars import Progress
 from mme.results.frames import framed
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Output(Face):
         return Plots(self.internals, None if self.made_by is None else self.made_by.arguments.get("data"))
 
     @of_records
-    def report(self, path: str | os.PathLike[str], *, title: str | None = None, progress: bool = False) -> None:
+    def report(self, path: str | os.PathLike[str], *, title: str | None = None, progress: Progress = False) -> None:
         """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``).
 
         Parameters
@@ -150,8 +151,8 @@ class Output(Face):
             The file; pictures are inside it.
         title : str, optional
             Its heading; None: the response and the grouping factors.
-        progress : bool
-            Whether to show a bar of the sections on stderr.
+        progress : bool or callable
+            True draws a bar on stderr; a callable gets (sections done, sections).
 
         Raises
         ------

@@ -17,8 +17,8 @@ from mme.errors import MMEError, MMEWarning
 from mme.family.base import Family
 from mme.family.words import family_of
 from mme.inference.fixed.methods import ddf_method
-from mme.inference.intervals.refits import reporter
 from mme.inference.power import SimulatedTests, extended, interval
+from mme.numeric.bars import Progress, reporter
 from mme.numeric.processors import processors
 from mme.plot.power_curve import PowerCurve
 from mme.results.assumed import assumed
@@ -121,7 +121,7 @@ def power(
     ddf: str = "satterthwaite",
     seed: int | None = None,
     workers: int | None = None,
-    progress: bool | Callable[[int, int], None] = False,
+    progress: Progress = False,
 ) -> PowerCurve:
     """Simulate how often a test finds an assumed effect, for one design or for several sizes of it.
 
@@ -187,7 +187,7 @@ def power(
     plan = _plan(model, formula, method, {"beta": beta, "varcorr": varcorr}, sigma, family, parameters, weights)
     designs = [dict(zip(grid, sizes, strict=True)) for sizes in product(*grid.values())]
     factors = _factors(plan.groups(table)) if table is not None and grid else ()
-    report, rows = reporter(progress, len(designs)), list[dict[str, float]]()
+    report, rows = reporter("power", len(designs), progress), list[dict[str, float]]()
     try:
         for i, sizes in enumerate(designs):
             at = {name: count(size, f"extend '{name}'") for name, size in sizes.items()}

@@ -10,11 +10,10 @@ from mme.api.streamed import fit_sums, options_of
 from mme.errors import MMEError
 from mme.files.products import load_sums, save_sums
 from mme.numeric.memory import told
-from mme.search.progress import Progress
 from mme.streaming.layout import ChunkLayout
 from mme.streaming.opening import source_of
 from mme.streaming.sums import Sums
-from mme.tables.arguments import check_options
+from mme.tables.arguments import check_options, yes_or_no
 from mme.tables.arrays import shown
 
 _OPTIONS = (
@@ -67,7 +66,7 @@ class CrossProducts:
         subset: str | None = None,
         na_action: str = "drop",
         contrasts: Any = None,
-        progress: Progress = False,
+        progress: bool = False,
     ) -> CrossProducts:
         """Sum the chunks of a table.
 
@@ -99,7 +98,7 @@ class CrossProducts:
         source = source_of(chunks) or source_of([chunks])
         if source is None:
             raise MMEError(f"chunks must be tables, a file or a lazy frame; got {shown(chunks)}")
-        tell = printed(perf_counter()) if progress is True else None
+        tell = printed(perf_counter()) if yes_or_no(progress, "progress") else None
         with told("the chunks were summed"):
             if isinstance(formula, ChunkLayout):
                 return cls(source.sums_by(formula, tell))

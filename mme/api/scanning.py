@@ -11,9 +11,9 @@ import numpy as np
 
 from mme.api.face import Fit
 from mme.errors import MMEError, MMEWarning
-from mme.inference.intervals.refits import reporter
 from mme.inference.scanning.candidates import Candidates, imputed
 from mme.inference.scanning.scan import Scan, error_freedom, refit_with, scan_at, scan_jointly
+from mme.numeric.bars import Progress, reporter
 from mme.tables.arguments import count, yes_or_no
 from mme.tables.arrays import shown
 from mme.tables.calls import explained
@@ -30,7 +30,7 @@ def scan(
     groups: Any = None,
     refit: int = 0,
     ratio: bool = False,
-    progress: bool | Callable[[int, int], None] = False,
+    progress: Progress = False,
 ) -> Scan:
     r"""Test each of many candidates as one further column of X: markers of a genome, covariates of a screen.
 
@@ -91,7 +91,7 @@ def scan(
         raise MMEError("refit= and ratio= are of candidates of one column; these have several")
     m = len(columns.names)
     label = _labels(fit, fits, groups, m)
-    values, report, done = np.full((m, 5), np.nan), reporter(progress, m), 0
+    values, report, done = np.full((m, 5), np.nan), reporter("scan", m, progress), 0
     ratios, df = [], error_freedom(next(iter(fits.values())).internals)
     try:
         for key, one in fits.items():

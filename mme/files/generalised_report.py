@@ -14,6 +14,7 @@ from mme.files.told import effect_pictures, session_html
 from mme.fitted.effects import Effects, effects
 from mme.fitted.generalised import GeneralisedFitted
 from mme.inference.fixed.shown import generalised_fixed_tests
+from mme.numeric.bars import Progress
 from mme.paper.methods_text import methods_text
 from mme.plot import GeneralisedPlots
 from mme.plot.style import LINES
@@ -29,7 +30,7 @@ def write_generalised_report(
     *,
     title: str | None,
     table: Any = None,
-    progress: bool = False,
+    progress: Progress = False,
 ) -> None:
     """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``)."""
     plot = GeneralisedPlots(fit, table)

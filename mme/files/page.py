@@ -13,9 +13,9 @@ import numpy as np
 
 from mme.errors import MMEError
 from mme.fitted.common import Record
-from mme.numeric.bars import stepped
+from mme.numeric.bars import Progress, stepped
 from mme.plot.style import close, png
-from mme.tables.arguments import path_of, yes_or_no
+from mme.tables.arguments import path_of
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def write_page(
     path: str | os.PathLike[str],
     title: str | None,
     sections: Sequence[Section],
-    progress: bool = False,
+    progress: Progress = False,
 ) -> None:
     """Write sections under a heading; what they hold is made here, one after another.
 
@@ -133,8 +133,8 @@ def write_page(
         raise MMEError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _made(sections: Sequence[Section], progress: bool) -> list[str]:
-    steps = stepped("report", [section.title for section in sections], yes_or_no(progress, "progress"))
+def _made(sections: Sequence[Section], progress: Progress) -> list[str]:
+    steps = stepped("report", [section.title for section in sections], progress)
     return [section.html() for _, section in zip(steps, sections, strict=True)]
 
 

@@ -14,6 +14,7 @@ from mme.files.told import DRAWN, effect_pictures, session_html, words_html
 from mme.fitted.effects import Effects, effects
 from mme.fitted.record import Fitted
 from mme.inference.fixed.shown import fixed_tests
+from mme.numeric.bars import Progress
 from mme.paper.methods_text import methods_text
 from mme.plot import Plots
 from mme.plot.groups import has_covariate
@@ -28,7 +29,12 @@ FACTORS = 3
 
 
 def write_report(
-    fit: Fitted, path: str | os.PathLike[str], *, title: str | None = None, table: Any = None, progress: bool = False
+    fit: Fitted,
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    table: Any = None,
+    progress: Progress = False,
 ) -> None:
     """Write the fit as one HTML file: summary, effects, checks, pictures, methods (``pip install mme[plot]``)."""
     plot = Plots(fit, table)

@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
-from mme.errors import warn
+import numpy as np
+
+from mme.errors import MMEError, warn
 
 T = TypeVar("T")
+# What the user gives: whether to show a bar, or a function of how many steps are done and of how many there are.
+Progress = bool | Callable[[int, int | None], None]
 
 
 def is_watched() -> bool:
@@ -45,27 +49,52 @@ class ProgressBar:
             print(file=sys.stderr)
 
 
-def stepped(what: str, names: Sequence[str], shown: bool) -> Iterator[str]:
-    """The names, one after another, with a bar of how many are done where it is asked for."""
-    if not shown:
-        yield from names
-        return
-    bar = ProgressBar(what, len(names))
+def is_shown(progress: Any, of: str = "(done, total)") -> bool:
+    """Whether the user asked to be shown how far work is, by a bar or by a function ``of`` these.
+
+    Raises
+    ------
+    MMEError
+        It is no function, and neither True nor False.
+    """
+    if callable(progress) or isinstance(progress, bool | np.bool_):
+        return bool(progress)
+    raise MMEError(f"progress must be True, False or a function of {of}, got {progress!r}")
+
+
+def reporter(what: str, total: int | None, progress: Progress) -> Callable[..., None]:
+    """A function of how many steps are done, and of a note: a bar on the error stream, the caller's own, or nothing."""
+    if not is_shown(progress):
+        return lambda done, note="": None
+    if callable(progress):
+        return lambda done, note="": progress(done, total)
+    bar = ProgressBar(what, total)
+
+    def tell(done: int, note: str = "") -> None:
+        bar.to(done, note)
+        if done == total:
+            bar.close()
+
+    return tell
+
+
+def stepped(what: str, names: Sequence[str], progress: Progress) -> Iterator[str]:
+    """The names, one after another; how many are done is shown where it is asked for."""
+    tell = reporter(what, len(names), progress)
     for done, name in enumerate(names):
-        bar.to(done, name)
+        tell(done, name)
         yield name
-    bar.to(len(names))
-    bar.close()
+    tell(len(names))
 
 
-def one_by_one(what: str, names: Sequence[str], make: Callable[[str], T], shown: bool) -> dict[str, T]:
-    """What is made of each name; with a bar, an interrupt ends it early and keeps what was made, if anything was."""
+def one_by_one(what: str, names: Sequence[str], make: Callable[[str], T], progress: Progress) -> dict[str, T]:
+    """What is made of each name; where it is shown, an interrupt ends it early and keeps what was made, if anything."""
     made: dict[str, T] = {}
     try:
-        for name in stepped(what, names, shown):
+        for name in stepped(what, names, progress):
             made[name] = make(name)
     except KeyboardInterrupt:
-        if not shown or not made:
+        if not is_shown(progress) or not made:
             raise
         warn(f"interrupted: {what} has {len(made)} of {len(names)} ({', '.join(made)})")
     return made
@@ -84,7 +113,7 @@ def text(what: str, done: int, total: int | None, seconds: float, note: str) -> 
     beside = f", {note}" if note else ""
     if total is None:
         return f"{what}: {done} steps, {seconds:.0f} s{beside}"
-    filled = 30 * done // total
+    filled = 30 * done // max(total, 1)
     left = seconds * (total - done) / max(done, 1)
     return f"{what} [{'#' * filled}{'.' * (30 - filled)}] {done}/{total}, {left:.0f} s left{beside}"
 

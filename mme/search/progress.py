@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mme.numeric.bars import ProgressBar, is_watched
+from mme.numeric.bars import ProgressBar, is_shown, is_watched
 from mme.search.searched import Searched
 
 # Called with the number of an evaluation, the criterion and the coordinates of what is searched.
@@ -51,7 +51,7 @@ def reporter(progress: Progress, searched: Searched) -> Report | None:
 
 def told(progress: Progress, parameters: Callable[[Any], np.ndarray], called: str) -> Callable[..., None] | None:
     """Make the function of (evaluation, value, point) that shows progress; lines name the parameters as ``called``."""
-    if progress is False:
+    if not is_shown(progress, "(evaluation, criterion, parameters)"):
         return None
     if callable(progress):
         return lambda evaluation, value, point: progress(evaluation, value, parameters(point))

@@ -50,8 +50,44 @@ def test_a_profile_counts_its_parameters(terminal):
         profile = fit.profile(progress=True)
     assert "3/3" in terminal.getvalue()
     np.testing.assert_array_equal(profile.confint(), fit.profile().confint())
-    with pytest.raises(mme.MMEError, match="progress"):
-        fit.profile(progress="yes")
+
+
+@pytest.mark.parametrize("given", ["yes", None, 1, 0])
+def test_progress_is_true_false_or_a_function_wherever_it_is_asked_for(given):
+    data = mme.load("Dyestuff")
+    fit = mme.lmer("Yield ~ 1 + (1 | Batch)", data)
+    doors = (
+        lambda: fit.profile("sigma", progress=given),
+        lambda: fit.bootstrap(3, seed=1, progress=given),
+        lambda: fit.report("report.html", progress=given),
+        lambda: mme.scan(fit, np.arange(30.0)[:, None], progress=given),
+        lambda: mme.lmer_many("~ 1 + (1 | Batch)", data, np.ones((30, 1)), progress=given),
+        lambda: mme.lmer("Yield ~ 1 + (1 | Batch)", data, progress=given),
+    )
+    for door in doors:
+        with pytest.raises(mme.MMEError, match="progress must be True, False or a function of"):
+            door()
+
+
+def test_a_function_is_told_of_profiles_and_steps_as_of_replicates(terminal):
+    fit, told = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"), method="ML"), []
+    with redirect_stderr(terminal):
+        fit.profile(progress=lambda *one: told.append(one))
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert terminal.getvalue() == ""
+
+
+def test_each_bar_has_the_name_of_its_work(terminal):
+    data = mme.load("Dyestuff")
+    fit = mme.lmer("Yield ~ 1 + (1 | Batch)", data)
+    with redirect_stderr(terminal):
+        mme.scan(fit, np.arange(30.0)[:, None] ** 2, progress=True)
+        assert list(bars.stepped("nothing", [], True)) == []
+    shown = terminal.getvalue()
+    assert "scan" in shown
+    assert "1/1" in shown
+    assert "bootstrap" not in shown
+    assert shown.count("\n") == 2
 
 
 def test_a_bootstrap_shows_how_many_are_left(terminal):

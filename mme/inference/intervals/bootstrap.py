@@ -19,16 +19,15 @@ from mme.fitted.record import Fitted
 from mme.inference.intervals.bootstrapped import Behind, Bootstrap
 from mme.inference.intervals.case_groups import groups_left_out, resampled_groups
 from mme.inference.intervals.refits import (
-    Progress,
     Refitter,
     Worker,
     collected,
     parameters_of,
     replicates,
-    reporter,
     safe_start_method,
 )
 from mme.inference.intervals.whole import AllParameters
+from mme.numeric.bars import Progress, reporter
 from mme.numeric.delta import unbounded
 from mme.numeric.limits import limits
 from mme.numeric.processors import processors
@@ -165,7 +164,7 @@ def bootstrap(
     if n >= limits().responses_together and refitter.batch is not None:  # no process begins as quickly
         processes, least = 1, _TOGETHER
     pieces = replicates(refitter, int(n), processes, start_method or safe_start_method(known), least)
-    table, reasons = collected(pieces, int(n), reporter(progress, int(n)))
+    table, reasons = collected(pieces, int(n), reporter("bootstrap", int(n), progress))
     P, k = whole.places.size, fit.model.k
     given_phi = fit.model.as_given.phi
     if given_phi is not None:  # they are the same in all refits: nothing can be said of their spread

@@ -27,10 +27,11 @@ from mme.generalised.verdict import judge
 from mme.inference.intervals.bootstrapped import Behind, Bootstrap
 from mme.inference.intervals.case_groups import groups_left_out, resampled_groups
 from mme.inference.intervals.generalised_wald import natural_errors
-from mme.inference.intervals.refits import Progress, Worker, collected, replicates, reporter
+from mme.inference.intervals.refits import Worker, collected, replicates
 from mme.many.generalised_refits import GeneralisedBatch
 from mme.model.cases import LeftOut, Resampled
 from mme.model.problem import Model
+from mme.numeric.bars import Progress, reporter
 from mme.numeric.limits import limits
 from mme.numeric.processors import processors
 from mme.results.generalised_variances import family_bounds
@@ -221,7 +222,7 @@ def bootstrap_generalised(
     if batch is not None and batch.together is not None:  # no process begins as quickly
         refitter.batch, refitter.threads, processes, least = batch, processes, 1, _TOGETHER
     pieces = replicates(refitter, n, processes, start_method or _safe_start_method(problem), least)
-    (table, reasons), k = collected(pieces, n, reporter(progress, n)), fit.model.k
+    (table, reasons), k = collected(pieces, n, reporter("bootstrap", n, progress)), fit.model.k
     P = table.shape[1] - k - 2
     return Bootstrap(
         names=generalised_names(fit.model, fit.family.parameter_names(problem.data), fit.fixed_names),

@@ -22,9 +22,9 @@ from mme.inference.intervals.curves import Curve, Profile, quantile
 from mme.inference.intervals.generalised_held import GeneralisedMaximum
 from mme.inference.intervals.question import Question
 from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
-from mme.numeric.bars import one_by_one
+from mme.numeric.bars import Progress, one_by_one
 from mme.numeric.quasi_newton import descend
-from mme.tables.arguments import names_of, yes_or_no
+from mme.tables.arguments import names_of
 from mme.tables.names import as_known
 
 # What a further step may still gain on the deviance: zeta is then known to its ninth digit where it is one.
@@ -38,7 +38,7 @@ _FLAT = 1e-6
 
 
 def generalised_profile(
-    fit: GeneralisedFitted, parameters: Iterable[str] | None = None, level: float = 0.95, progress: bool = False
+    fit: GeneralisedFitted, parameters: Iterable[str] | None = None, level: float = 0.95, progress: Progress = False
 ) -> Profile:
     """Profile the likelihood of a generalised fit: of all its parameters (None), or of those that are named.
 
@@ -68,8 +68,7 @@ def generalised_profile(
         if name not in maximum.names:
             raise MMEError(f"there is no parameter {name!r}; the model has {', '.join(maximum.names)}")
     values = maximum.values(maximum.psi)
-    made = yes_or_no(progress, "progress")
-    curves = one_by_one("profile", chosen, lambda name: _curve(maximum, values, name, z), made)
+    curves = one_by_one("profile", chosen, lambda name: _curve(maximum, values, name, z), progress)
     return Profile(curves, maximum.names, values, fit.criterion)
 
 

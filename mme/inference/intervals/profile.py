@@ -25,17 +25,17 @@ from mme.inference.intervals.held import Maximum
 from mme.inference.intervals.question import Question
 from mme.inference.intervals.tracing import Knot, Tracer, extrapolate
 from mme.inference.intervals.whole import AllParameters
-from mme.numeric.bars import one_by_one
+from mme.numeric.bars import Progress, one_by_one
 from mme.numeric.curvature import Curvature
 from mme.numeric.optimize import Minimum, evaluate_only, minimise
 from mme.search.joint import Joint
 from mme.search.loop import search
-from mme.tables.arguments import names_of, yes_or_no
+from mme.tables.arguments import names_of
 from mme.tables.names import as_known
 
 
 def profile(
-    fit: Fitted, parameters: Iterable[str] | None = None, level: float = 0.95, progress: bool = False
+    fit: Fitted, parameters: Iterable[str] | None = None, level: float = 0.95, progress: Progress = False
 ) -> Profile:
     """Profile the likelihood of a fit.
 
@@ -47,8 +47,8 @@ def profile(
         Which to profile; None: all, beside a sparse X all but its sparse columns.
     level : float
         The level whose limits get knots of their own, so that nothing is left to interpolation there.
-    progress : bool
-        Whether to show a bar of the parameters on the error stream.
+    progress : bool or callable
+        True draws a bar on the error stream; a callable gets (parameters done, how many).
 
     Raises
     ------
@@ -75,7 +75,7 @@ def profile(
     def curve(name: str) -> Curve:
         return _all_of_it(whole, name) if name in open_ else _for_all(_curve(maximum, name, deviance, z), whole)
 
-    curves = one_by_one("profile", chosen, curve, yes_or_no(progress, "progress"))
+    curves = one_by_one("profile", chosen, curve, progress)
     return Profile(curves, whole.names, whole.spread(maximum.values), deviance)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from mme.many.refits import in_columns, is_found
 from mme.many.searches import Searches
 from mme.model.cases import LeftOut, Resampled
 from mme.model.problem import Model
-from mme.numeric.bars import ProgressBar, is_watched
 from mme.numeric.lapack import triangular_solve
 from mme.numeric.limits import Limits, limits, set_limits
 from mme.results.resample import drawn_by
@@ -35,7 +33,6 @@ from mme.search.loop import search
 from mme.search.verdict import Optimum
 from mme.solution.estimates import Estimates
 
-Progress = bool | Callable[[int, int], None]
 # Rows of replicates by their numbers, and reasons of those that failed.
 Worker = Callable[[range], tuple[np.ndarray, list[str]]]
 # Pieces of work a process: enough for the progress line, and for no process to wait long for the last.
@@ -223,44 +220,3 @@ def safe_start_method(objective: Objective) -> str:
     sparse = bool(objective.rest) and not objective.plan.dense
     sparse = sparse or any(term.relationship is not None for term in objective.model.terms)  # to draw from
     return "fork" if sys.platform == "linux" and not sparse else "spawn"
-
-
-def reporter(progress: Progress, n: int) -> Callable[[int], None]:
-    """A function of how many of n replicates are done: a bar on the error stream, the caller's own, or nothing."""
-    if progress is False:
-        return lambda done: None
-    if callable(progress):
-        return lambda done: progress(done, n)
-    if is_watched():
-        return _watched(n)
-    began = monotonic()
-
-    def tell(done: int) -> None:
-        text = bar(done, n, monotonic() - began)
-        print(f"\r{text} ", end="\n" if done == n else "", file=sys.stderr)
-
-    return tell
-
-
-def _watched(n: int) -> Callable[[int], None]:
-    shown = ProgressBar("bootstrap", n)
-
-    def tell(done: int) -> None:
-        shown.to(done)
-        if done == n:
-            shown.close()
-
-    return tell
-
-
-def bar(done: int, n: int, seconds: float) -> str:
-    """How far n replicates are after so many seconds, and how long the others take at this pace.
-
-    Examples
-    --------
-    >>> bar(15, 20, 30.0)
-    '[######################........] 15/20, 10 s left'
-    """
-    filled = 30 * done // n
-    left = seconds * (n - done) / max(done, 1)
-    return f"[{'#' * filled}{'.' * (30 - filled)}] {done}/{n}, {left:.0f} s left"

@@ -19,9 +19,9 @@ from mme.fitted.generalised import GeneralisedFitted
 from mme.fitted.record import Fitted
 from mme.inference.comparison.comparable import check_same_records, within_span
 from mme.inference.comparison.compare import anova, by_one_method
-from mme.inference.intervals.refits import Progress, reporter
 from mme.many.generalised_refits import refit_all_generalised
 from mme.many.refits import refit_all
+from mme.numeric.bars import Progress, reporter
 from mme.numeric.processors import processors
 from mme.results.simulate import GeneralisedSimulator, Simulator
 from mme.tables.arguments import count, entropy
@@ -46,7 +46,7 @@ def simulated_anova(
     pairs = list(pairwise(ordered))
     for small, large in pairs:
         _check(small, large)
-    report, done, p, used = reporter(progress, n * len(pairs)), 0, [np.nan], [0]
+    report, done, p, used = reporter("anova", n * len(pairs), progress), 0, [np.nan], [0]
     for j, pair in enumerate(pairs):
         ratios: list[np.ndarray] = []
         try:
