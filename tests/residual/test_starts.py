@@ -115,8 +115,13 @@ def test_a_power_begins_at_the_slope_of_log_residuals(structure):
 def test_parts_of_a_product_begin_at_what_those_before_them_leave():
     strata, covariate = mme.Heterogeneous("f"), mme.PowerOfCovariate("v")
     whole, one, two, three = (
-        read(s) for s in ([mme.Unstructured("t", "g", equal_variances=True), strata, covariate], strata, covariate,
-                          mme.Unstructured("t", "g", equal_variances=True))
+        read(s)
+        for s in (
+            [mme.Unstructured("t", "g", equal_variances=True), strata, covariate],
+            strata,
+            covariate,
+            mme.Unstructured("t", "g", equal_variances=True),
+        )
     )
     first = one.start(RESIDUAL)
     second = two.start(RESIDUAL / np.exp(one.log_sd(first)))
@@ -245,11 +250,18 @@ def test_which_structures_are_searched_from_several_places():
     nugget = {"nugget": True}
     said = {
         (of.kind, of.has_valleys, of.has_one_valley_alone)
-        for of in map(read, (
-            mme.AR1("t", "g"), mme.CompoundSymmetry("g"), mme.PowerOfCovariate("v"), mme.ARMA("t", "g"),
-            mme.Spatial("gaussian", ["t"], "g"), mme.Spatial("gaussian", ["t"], "g", **nugget),
-            mme.Unstructured("t", "g"),
-        ))
+        for of in map(
+            read,
+            (
+                mme.AR1("t", "g"),
+                mme.CompoundSymmetry("g"),
+                mme.PowerOfCovariate("v"),
+                mme.ARMA("t", "g"),
+                mme.Spatial("gaussian", ["t"], "g"),
+                mme.Spatial("gaussian", ["t"], "g", **nugget),
+                mme.Unstructured("t", "g"),
+            ),
+        )
     }
     assert said == {
         ("AR1", False, True), ("CompoundSymmetry", False, True), ("PowerOfCovariate", False, True),

@@ -1,0 +1,47 @@
+"""Whitening by R(phi) and prior weights together: e of covariance D^-1/2 R D^-1/2, D the diagonal of the weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from residuals import MORE, STRUCTURES, bound, records
+
+from mme.residual.whitening import Whitening
+
+SMOOTH = sorted({*STRUCTURES, *MORE} - {"a user's, by its blocks", "Spatial Matern, its smoothness"})
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_whitening_by_structure_and_weights_is_that_of_their_covariance(name, weighted):
+    data = records(7, 5, 3, True)
+    example = (STRUCTURES | MORE)[name](data)
+    structure, n = bound(example), data.n
+    weights = data.rng.uniform(0.5, 3.0, n) if weighted else None
+    V = example.R if weights is None else example.R / np.sqrt(np.outer(weights, weights))
+    white = Whitening(weights, structure, structure.coordinates(example.natural))
+    W, atol = white(np.eye(n)).T, 1e-11 * np.linalg.cond(V)
+    np.testing.assert_allclose(W @ V @ W.T, np.eye(n), atol=atol)
+    np.testing.assert_allclose(white.transposed(np.eye(n)), W, atol=atol)
+    np.testing.assert_allclose(white.logdet, np.linalg.slogdet(V)[1], atol=n * atol)
+    np.testing.assert_allclose(white.precision, np.diag(np.linalg.inv(V)), rtol=atol)
+    if white.groups is not None:
+        np.testing.assert_allclose(white.matrix().toarray(), W, atol=1e-12 * np.abs(W).max())
+        np.testing.assert_array_equal(
+            np.equal.outer(white.groups, white.groups), np.equal.outer(data.group, data.group)
+        )
+    assert white.varies
+    assert not white.identity
+
+
+def test_weights_alone_whiten_by_their_roots_and_nothing_leaves_records_as_they_are():
+    weights, rows = np.array([4.0, 9.0, 0.25]), np.arange(6.0).reshape(2, 3)
+    white, plain = Whitening(weights), Whitening()
+    np.testing.assert_array_equal(white(rows), rows * [2.0, 3.0, 0.5])
+    np.testing.assert_array_equal(white.transposed(rows), rows * [2.0, 3.0, 0.5])
+    np.testing.assert_array_equal(white.precision, weights)
+    np.testing.assert_allclose(white.logdet, -np.log(9.0), rtol=1e-15)
+    assert white.groups is None
+    assert (white.identity, white.varies, plain.identity, plain.varies) == (False, False, True, False)
+    np.testing.assert_array_equal(plain(rows), rows)
+    assert (plain.logdet, plain.precision, plain.groups) == (0.0, 1.0, None)
