@@ -94,7 +94,7 @@ def by_p_alone(p: np.ndarray, adjust: str) -> np.ndarray:
         case "fdr":
             return _false_discovery(p)
         case "by":
-            return _false_discovery(p * (1.0 / np.arange(1, p.size + 1)).sum())
+            return np.minimum(_false_discovery(p * (1.0 / np.arange(1, p.size + 1)).sum()), 1.0)
     with np.errstate(divide="ignore"):  # Sidak's; p = 1 stays
         return np.asarray(-np.expm1(p.size * np.log1p(-p)))
 
