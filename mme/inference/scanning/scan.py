@@ -57,7 +57,7 @@ class Scan:
     @property
     def inflation(self) -> float:
         """Genomic inflation: the median of t^2 over that of chi-square on one degree of freedom; NaN without tests."""
-        squares = self.table["t"] ** 2 if "t" in self.table else pd.Series(chdtri(1, self.table["p"]))
+        squares = self.table["t"] ** 2 if "t" in self.table else chdtri(1, self.table["p"])
         return float(squares.median() / 0.45493642311957283)
 
     def __repr__(self) -> str:
