@@ -24,8 +24,6 @@ from mme.numeric.sums import Cells, by_code
 _PRODUCTS = 1000
 # Evaluations that a search takes, at least: what each of them loops through is compiled early.
 _EVALUATIONS = 20
-# Columns of the B_g for each one that is not zero, up to which a product with all of them is the quicker one.
-_NOT_ZERO = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +108,7 @@ class LevelRows:
     def _is_full(self, q: int) -> bool:
         """Whether the B_g of q rows are small with all their columns, of which not many are zero."""
         numbers = self.ends.size * self.m
-        return numbers <= _NOT_ZERO * self.level.size and q * numbers <= limits().pair_numbers
+        return numbers <= limits().columns_for_one * self.level.size and q * numbers <= limits().pair_numbers
 
     def _written_out(self, B: np.ndarray) -> np.ndarray:
         """The B_g (J, q, m) with all their columns."""

@@ -12,8 +12,6 @@ import numpy as np
 
 from mme.engine.meetings import Numbering, everywhere
 
-# Effects up to which what the numbers of levels determine is remembered: models of one shape follow one another.
-FEW = 64
 _NONE = np.zeros(0, dtype=np.int64)
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from math import sqrt
 
 import numpy as np
 
 from mme.engine.absorption import Levels
 from mme.numeric.lapack import triangular_inverse
+from mme.numeric.limits import limits
 
 # Squares up to here leave Cholesky's pivots, which are at least one, eleven digits.
 _LARGE = 1e5
-# Columns of a level from which on, where levels are fewer than their squares, LAPACK is quicker level by level.
-MANY_COLUMNS = 16
 
 
 class LevelFactor(ABC):
@@ -238,7 +238,7 @@ def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
 def factor_products(A: np.ndarray) -> LevelFactor:
     """Factorise I + A_g A_g' for A (q, q, J)."""
     q, _, J = A.shape
-    return FewLevels.of(A) if q > MANY_COLUMNS and q * q > J else factor_of(A)
+    return FewLevels.of(A) if q > max(limits().many_columns, sqrt(J)) else factor_of(A)
 
 
 def factor_of(A: np.ndarray) -> CholeskyFactor:

@@ -9,14 +9,13 @@ from functools import lru_cache
 import numpy as np
 import scipy.sparse as sp
 
+from mme.numeric.limits import limits
 from mme.numeric.sums import Cells
 
 # Columns of a matrix from which its share of entries is told: to a tenth.
 _SAMPLED = 32
 # Places from which is told how far effects reach, in so many steps, past those that no more than this share meet.
 _STARTS, _REACH, _PASSABLE = 16, 5, 0.98
-# Blocks up to which their places are remembered by the numbers of levels: models of one shape follow one another.
-_FEW = 4096
 
 # The place among a family's blocks of each (row, column).
 Find = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -72,7 +71,7 @@ def number(
     """Number the blocks that occur: in pairs, in records (``direct``) or as ``known``; and the block of each pair."""
     n_rows, n_cols = shape
     size = n_rows * (n_rows + 1) // 2 if same else n_rows * n_cols
-    if pairs.i.size * 4 <= size:
+    if pairs.i.size * limits().blocks_for_a_pair <= size:
         return _number_few(pairs, direct, known, n_cols)
     wide = np.int32 if 2 * size < 2**31 else np.int64
     place = _place(same, n_rows, n_cols, wide)
@@ -102,7 +101,7 @@ def _number_few(
 
 def everywhere(same: bool, n_rows: int, n_cols: int) -> Numbering:
     """All blocks: row by row, or those of one factor with itself in its lower triangle, down the columns."""
-    return (_everywhere_of_few if n_rows * n_cols <= _FEW else _everywhere)(same, n_rows, n_cols)
+    return (_everywhere_of_few if n_rows * n_cols <= limits().blocks_remembered else _everywhere)(same, n_rows, n_cols)
 
 
 def _everywhere(same: bool, n_rows: int, n_cols: int) -> Numbering:

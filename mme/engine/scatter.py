@@ -15,9 +15,6 @@ import scipy.sparse as sp
 from mme.engine.meetings import Pairs
 from mme.numeric.limits import limits
 
-# A map of which less than this share is not zero is kept without its zeros.
-_FULL = 0.9
-
 
 def quickest(A: sp.csr_array) -> np.ndarray | sp.csr_array:
     """A matrix by which products are quickest: a small one is dense."""
@@ -34,11 +31,11 @@ class Products:
     i: np.ndarray
     j: np.ndarray
     place: np.ndarray | None
-    stride: np.ndarray | None
+    stride: np.ndarray
 
     def places(self, k: int) -> np.ndarray | slice:
         """Where the k-th product of each pair stands."""
-        return slice(None) if self.place is None or self.stride is None else self.place + k * self.stride
+        return slice(None) if self.place is None else self.place + k * self.stride
 
     def fill(self, out: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
         """The products (i, j, a, b) of all pairs, from the cells' values (cells, q, q_left) and (cells, q, q_right)."""
@@ -75,7 +72,7 @@ class SortedScatter:
             of.fill(data[cut], left, right)
         shape = self.indptr.size - 1, self.columns
         has_one_each = all(of.place is None for of in self.products)
-        if has_one_each or np.count_nonzero(data) >= _FULL * data.size:
+        if has_one_each or np.count_nonzero(data) >= limits().share_without_zeros * data.size:
             return sp.csr_array((data, self.indices, self.indptr), shape=shape)
         held = data != 0.0
         indptr = np.concatenate(([0], np.cumsum(held)))[self.indptr].astype(self.indptr.dtype)
@@ -152,7 +149,7 @@ def _sorted(family: FamilyPairs, products: int, J: int) -> tuple[Products, np.nd
     i, j = (of[numbers.data].astype(np.intp) for of in (pairs.i, pairs.j))  # of full width: without conversion
     size = np.diff(numbers.indptr).astype(np.int64)
     if products == 1:
-        return Products(i, j, None, None), numbers.indices, size
+        return Products(i, j, None, size), numbers.indices, size
     place = np.arange(n) + np.repeat(numbers.indptr[:-1].astype(np.int64) * (products - 1), size)
     return Products(i, j, place, np.repeat(size, size)), numbers.indices, size
 

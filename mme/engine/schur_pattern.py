@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.blocks import Block
-from mme.engine.families import FEW, CrossFamily, OfSizes, add_family, lower_triangle, of_sizes, places_of
+from mme.engine.families import CrossFamily, OfSizes, add_family, lower_triangle, of_sizes, places_of
 from mme.engine.meetings import everywhere, level_pairs, number
 from mme.engine.scatter import FamilyPairs, LevelScatter, SortedScatter
 from mme.numeric.limits import limits
@@ -161,7 +161,8 @@ def schur_pattern(
             pairs.append(FamilyPairs(of_family, block, found.rows.size, (one.q, other.q)))
         direct.append(Direct(cells, lower, found.find(*met)))
         add_family(families, (t_row, t_col), found, (one.q, other.q))
-    known_sizes = of_sizes(tuple((block.J, block.q) for block in blocks)) if whole and m <= FEW else None
+    few = whole and m * m <= limits().blocks_remembered
+    known_sizes = of_sizes(tuple((block.J, block.q) for block in blocks)) if few else None
     row, col, source = lower_triangle(families, offsets) if known_sizes is None else known_sizes.triangle
     return SchurPattern(
         offsets,

@@ -11,7 +11,7 @@ import numpy as np
 from mme.engine.absorption import Levels
 from mme.engine.criterion import Constants, criteria_of
 from mme.engine.elimination import DenseElimination
-from mme.engine.level_factors import MANY_COLUMNS, CholeskyFactor, factor_of
+from mme.engine.level_factors import CholeskyFactor, factor_of
 from mme.engine.pls import System
 from mme.engine.schur import Schur
 from mme.numeric.limits import limits
@@ -38,7 +38,7 @@ def is_stacked(system: System, count: int) -> bool:
     if len(system.chunks) != 1 or system.chunks[0].singular is not None:
         return False
     levels = system.chunks[0]
-    return levels.R.shape[0] <= MANY_COLUMNS and count * levels.J <= limits().levels_in_panel
+    return levels.R.shape[0] <= limits().many_columns and count * levels.J <= limits().levels_in_panel
 
 
 def _is_small_beside(system: System, count: int) -> bool:
@@ -49,7 +49,7 @@ def _is_small_beside(system: System, count: int) -> bool:
     if levels.singular is not None or not isinstance(schur.applied, np.ndarray):
         return False
     size = system.rest.m + system.p + 1
-    return levels.R.shape[0] <= MANY_COLUMNS and count * levels.J <= most and count * size * size <= 4 * most
+    return levels.R.shape[0] <= limits().many_columns and count * levels.J <= most and count * size * size <= 4 * most
 
 
 def evaluate_stack(system: System, T: np.ndarray) -> _Pieces:

@@ -80,10 +80,9 @@ class Limits:
     listed_products : int
         Products of the levels of the absorbed block up to which the map that adds them up is kept as a list, 34 bytes
         each; more are added up anew in every evaluation by a compiled loop, which is quicker then.
-    probes : int
-        Random probes with which the iterative engine begins; they are doubled where their error is not small enough.
-    most_probes : int
-        Probes beyond which no more are drawn, and the error is stated as it is.
+    probes, most_probes : int
+        Random probes with which the iterative engine begins, doubled up to so many where their error is not small
+        enough.
     probed_steps : int
         Points at which a search by the iterative engine asks for slopes, after which it is given up.
     solver_steps : int
@@ -94,6 +93,11 @@ class Limits:
     fill_of_absorption : float
         Products for each entry that there is already, beyond which absorbing a factor first is a poor order of
         elimination: all effects are then factorised together.
+    blocks_for_a_pair, blocks_remembered : int
+        Blocks for each pair of levels that meet, from which on those that occur are sought among sorted keys; and of
+        two factors, up to which their places are remembered: models of one shape follow one another.
+    share_without_zeros : float
+        A map from levels to products of which less than this share is not zero is kept without zeros.
     levels_in_panel : int
         Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
     numbers_of_indicators : int
@@ -112,18 +116,17 @@ class Limits:
     svd_operations : float
         Operations up to which one level of many columns is decomposed by LAPACK's singular values, the most exact way:
         a second. Beyond, by the Gram matrix of the shorter side.
+    many_columns, columns_for_one : int
+        Columns of a level beyond which, where levels are fewer than their squares, LAPACK is quicker level by level;
+        and for each that is not zero, up to which a product with all of them is quicker.
     panel_numbers : int
         Numbers of a panel of a product of two matrices, which stays in the second-level cache.
-    pair_product_cost : float
-        What one product for a pair of levels by itself costs, in multiplications of such a panel.
+    pair_product_cost, compiled_product_cost : float
+        What one product for a pair of levels by itself costs, in multiplications of such a panel; and compiled.
     interpreted_products : int
         Such products, of all pairs, from which on they are compiled: below, loading the compiler takes longer.
-    compiled_product_cost : float
-        What one costs then.
-    pair_numbers : int
-        Numbers of the products of pairs of levels handled at a time (32 MB).
-    solved_numbers : int
-        Numbers of the right-hand sides of a sparse factor handled at a time (32 MB).
+    pair_numbers, solved_numbers : int
+        Numbers of the products of pairs of levels, and of the right-hand sides of a sparse factor, at a time (32 MB).
     group_hat_entries : int
         Entries of the matrices from which the hat matrix of any group is picked; beyond (800 MB), the levels of the
         groups are absorbed instead.
@@ -131,10 +134,9 @@ class Limits:
         What a sparse product for one group costs beside its operations, in operations.
     level_batch_numbers : int
         Numbers of the arrays for a batch of levels that leave together, which are to stay in the cache.
-    large_group : int
-        Records of a group up to which its own part of the hat matrix is made; a larger one leaves by products with it.
-    large_group_steps : int
-        Steps of conjugate gradients by which a large group may leave; one that needs more is evaluated without.
+    large_group, large_group_steps : int
+        Records of a group up to which its own part of the hat matrix is made; steps of conjugate gradients by which a
+        larger one may leave: one that needs more is evaluated without.
     large_group_records : int
         Records of the large groups that leave side by side: each has some tens of entries of the matrices in step.
     record_products : float
@@ -145,30 +147,24 @@ class Limits:
         it does to a fit, an evaluation each; it is NaN beyond.
     freedom_rows : int
         Rows whose degrees of freedom are computed at a time.
-    small_model_numbers : int
-        Numbers of the compressed columns of Z up to which a model is small: several descents of its criterion cost less
-        than one search of a large one.
-    small_model_records : int
-        Records beyond which a model is not small: descents from many places then take longer than the search itself.
+    small_model_numbers, small_model_records : int
+        Numbers of the compressed columns of Z, and records, up to which a model is small: descents of its criterion
+        from many places cost less than one search of a large one.
     records_of_valleys, pairs_of_valleys : int
         Records, and correlated pairs, up to which other valleys of parameters of residuals are sought: milliseconds.
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
-    dear_order : float
-        Operations of a factor in the order of minimum degree beyond which nested dissection is tried too: it takes
-        about a tenth of a second.
-    dear_evaluation : float
-        Operations, a tenth of a second, beyond which four to six parameters are searched by average information too.
+    dear_order, dear_evaluation : float
+        Operations, a tenth of a second, of a factor in the order of minimum degree beyond which nested dissection is
+        tried too; and beyond which four to six parameters are searched by average information too.
     hessian_operations : float
         Operations that the observed information of many parameters may take: minutes; beyond, it is averaged.
     freedom_operations : float
         Operations that degrees of freedom of all the columns of a wide X may take: a minute; beyond, those of chosen
         ones are made.
-    operations_a_response : float
-        Operations of an evaluation up to which many responses of one model are searched together, each with a factor of
-        its own: half a millisecond.
-    responses_together : int
-        Responses from which on they are searched together: fewer take less time than loading the compiled loops.
+    operations_a_response, responses_together : float, int
+        Operations of an evaluation, half a millisecond, up to which responses of one model are searched together, each
+        with a factor of its own; from so many on: fewer take less time than loading the compiled loops.
     threaded_operations : float
         Operations of a dense factor from which on searches of several responses run in threads: of smaller ones Python,
         which runs one thread at a time, takes most of the time.
@@ -178,10 +174,9 @@ class Limits:
         Numbers of the responses, and of their sums, that are handled at a time (64 MB).
     related_levels_asked : int
         Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
-    summary_operations : float
-        Operations that a summary may spend on the standard errors of heritabilities: about a second.
-    tests_operations : float
-        Operations that a summary may spend on degrees of freedom whatever the fit took: about a tenth of a second.
+    summary_operations, tests_operations : float
+        Operations that a summary may spend on the standard errors of heritabilities, about a second; and on degrees of
+        freedom whatever the fit took, a tenth of one.
     """
 
     memory: int | None = None
@@ -220,6 +215,9 @@ class Limits:
     solver_steps: int = 2000
     nearly_dense: float = 0.25
     fill_of_absorption: float = 10.0
+    blocks_for_a_pair: int = 4
+    blocks_remembered: int = 4096
+    share_without_zeros: float = 0.9
     levels_in_panel: int = 4096
     numbers_of_indicators: int = 8192
     designs_known: int = 8
@@ -229,6 +227,8 @@ class Limits:
     orthogonal_operations: float = 2e9
     information_entries: int = 25_000_000
     svd_operations: float = 1e9
+    many_columns: int = 16
+    columns_for_one: int = 4
     panel_numbers: int = 131_072
     pair_product_cost: float = 30
     interpreted_products: int = 1_000_000

@@ -1,6 +1,6 @@
 """Parts of a file in which a fault changes no result: nothing that a test could hold on to.
 
-* Texts of errors: messages, and names that are assigned beside a ``raise`` and used in it alone.
+* Texts of errors: messages.
 * ``reshape(-1, ...)``: NumPy takes any negative number for "what is left".
 * ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, times whatever): the two
   differ where a computed number equals the tolerance to its last bit.
@@ -10,15 +10,19 @@
 * A comparison with a size of ``limits()``, and what it counts: both ways from there lead to the same numbers, which is
   what makes it a limit. Tests hold the two against each other by setting it, and no fault chooses a wrong one. Where
   the way is an error (``if size > limits().x: raise``), the comparison stays: it decides what is answered.
+  So do "and" and "or" between two of them.
+* ``np.int32 if size < 2**31 else np.int64``: the wider integers hold what the narrower ones do, and what these do not
+  hold takes more memory than a test has. The size of a cache (``lru_cache``).
+* What is assigned to a name that is read in the above alone: texts, sizes and steps that are made in a line before.
 """
 
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 _NOTHING = 1e-100
+_WIDTHS = {"np.int32", "np.int64"}
 
 
 def silent(tree: ast.Module) -> set[int]:
@@ -31,14 +35,22 @@ def silent(tree: ast.Module) -> set[int]:
             found |= {id(one.operand) for one in sizes if isinstance(one, ast.UnaryOp)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "kernel":
             found |= {id(steps) for steps in node.args[1:]}
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lru_cache":
+            found |= {id(size) for size in node.keywords}
+        if isinstance(node, ast.IfExp) and {ast.unparse(node.body), ast.unparse(node.orelse)} == _WIDTHS:
+            found.add(id(node.test))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "default_rng":
             found |= {id(seed) for seed in node.args}
         if isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value <= _NOTHING:
             found.add(id(node))
         if isinstance(node, ast.Compare) and id(node) not in refusing and any(map(_is_size, _operands(node))):
             found.add(id(node))
-        if isinstance(node, ast.FunctionDef):
-            found |= {id(statement) for statement in _of_messages(node)}
+    found |= {
+        id(n) for n in ast.walk(tree) if isinstance(n, ast.BoolOp) and all(id(part) in found for part in n.values)
+    }
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        _add_what_they_read(function, found)
+    _add_what_they_read(tree, found)
     return found
 
 
@@ -47,19 +59,28 @@ def _refuses(node: ast.If) -> bool:
     return any(isinstance(statement, ast.Raise) for statement in node.body)
 
 
-def _of_messages(function: ast.FunctionDef) -> Iterator[ast.Assign]:
-    """Assignments to a name that is read in ``raise`` statements alone."""
-    read = _read(function)
-    in_raises = sum((_read(node) for node in ast.walk(function) if isinstance(node, ast.Raise)), Counter[str]())
-    for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            if 0 < in_raises[name] == read[name]:
+def _add_what_they_read(scope: ast.Module | ast.FunctionDef, silent: set[int]) -> None:
+    """Add the assignments to names that silent nodes alone read; of a module, to its private names."""
+    inside = {id(part) for node in ast.walk(scope) if id(node) in silent for part in ast.walk(node)}
+    while new := [node for node in _assigned(scope) if id(node) not in inside and _is_read_in(inside, node, scope)]:
+        silent |= {id(node) for node in new}
+        inside |= {id(part) for node in new for part in ast.walk(node)}
+
+
+def _assigned(scope: ast.Module | ast.FunctionDef) -> Iterator[ast.Assign]:
+    """Assignments to one name; of a module, those at its top that begin with an underscore."""
+    whole = isinstance(scope, ast.Module)
+    for node in scope.body if whole else ast.walk(scope):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]) if not whole or name.startswith("_"):
                 yield node
 
 
-def _read(node: ast.AST) -> Counter[str]:
-    return Counter(x.id for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Load))
+def _is_read_in(inside: set[int], node: ast.Assign, scope: ast.AST) -> bool:
+    """Whether a name is read, and nowhere else."""
+    name = node.targets[0].id  # type: ignore[attr-defined]
+    reads = [x for x in ast.walk(scope) if isinstance(x, ast.Name) and x.id == name and isinstance(x.ctx, ast.Load)]
+    return bool(reads) and all(id(x) in inside for x in reads)
 
 
 def against_tolerances(tree: ast.Module) -> set[int]:

@@ -87,6 +87,20 @@ def f(x, n):
     assert any("n <= x" in after for after in said)
 
 
+def test_what_is_made_for_steps_sizes_and_texts_alone_is_of_no_result():
+    source = b"""_EACH = 20
+def f(x, n):
+    steps, seen = 0, n + 1
+    most = 2 * n
+    steps = _EACH * n
+    size = most * n
+    if size <= limits().size:
+        return kernel(sums, steps)(x)
+    return seen + 3
+"""
+    assert {m.line for m in mutations("mme/engine/x.py", source)} == {3, 9}
+
+
 def test_random_directions_serve_whatever_number_they_start_from():
     source = b"def f(n):\n    return np.random.default_rng(0).normal(size=n + 1)\n"
     said = {m.after for m in mutations("mme/engine/x.py", source)}

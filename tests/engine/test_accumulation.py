@@ -1,0 +1,80 @@
+"""Sums over the levels of the absorbed block, by loops and by whole matrices, against dense algebra level by level."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mme.engine.accumulation import LevelRows
+from mme.numeric.limits import Limits, within
+from mme.numeric.sums import Cells
+
+J, SIZES = 5, (4, 3)
+
+
+def crossings(q, widths, share):
+    """Rows of so many blocks, of ``widths`` coefficients, with B (cells, q, width) of every cell, and B_g (J, q, m)."""
+    rng = np.random.default_rng(10 * q + len(widths))
+    met, values = [], []
+    offsets = np.concatenate([[0], np.cumsum(np.multiply(SIZES[: len(widths)], widths))])
+    dense = np.zeros((J, q, offsets[-1]))
+    for size, width, start in zip(SIZES, widths, offsets[:-1], strict=False):
+        occurs = rng.random((J, size)) < share
+        occurs[2] = False  # a level that meets nothing
+        level, other = np.nonzero(occurs)
+        met.append(Cells(np.zeros(0, dtype=int), level, other))
+        values.append(rng.normal(size=(level.size, q, width)))
+        for g, j, B in zip(level, other, values[-1], strict=True):
+            dense[g, :, start + j * width : start + (j + 1) * width] = B
+    blocks = tuple(SimpleNamespace(q=width) for width in widths)
+    return LevelRows.of(blocks, offsets, tuple(met), J), values, dense
+
+
+@pytest.mark.parametrize("whole", [0, 10**6], ids=["loops", "whole matrices"])
+@pytest.mark.parametrize(("widths", "share"), [((1,), 0.9), ((2,), 0.6), ((1, 2), 0.9), ((2, 1), 0.3)])
+@pytest.mark.parametrize("q", [1, 2, 3])
+def test_sums_over_absorbed_levels_are_those_of_dense_matrices_of_each_level(q, widths, share, whole):
+    rows, values, dense = crossings(q, widths, share)
+    rng, m = np.random.default_rng(q), dense.shape[2]
+    T = [np.tril(rng.normal(size=(width, width))) for width in widths]
+    Lambda = np.zeros((m, m))
+    start = 0
+    for size, width, factor in zip(SIZES, widths, T, strict=False):
+        stop = start + size * width
+        Lambda[start:stop, start:stop] = np.kron(np.eye(size), factor)
+        start = stop
+    B = np.ascontiguousarray(rows.values(values, T))
+    dense = dense @ Lambda
+    assert_allclose(B, dense[rows.level, :, rows.row], atol=1e-12)
+    W, U = (rng.normal(size=(J, q, q)) for _ in range(2))
+    W, U = W + W.transpose(0, 2, 1), U + U.transpose(0, 2, 1)
+    H, V = rng.normal(size=(m, m)), rng.normal(size=(m, 2))
+    H = H + H.T
+    full, out = np.asfortranarray(np.tril(rng.normal(size=(m, m)))), rng.normal(size=(m, 2))
+    taken = np.einsum("gai,gab,gbj->ij", dense, np.eye(q) - W, dense)
+    expected = full - np.tril(taken), out - np.einsum("gai,gab,gbj,jk->ik", dense, U, dense, V)
+    with within(Limits(pair_numbers=whole, panel_numbers=3 * m)):
+        rows.subtract(full, B, W.transpose(1, 2, 0))
+        through = rows.through(H, B)
+    rows.take_through(out, B, U, V)
+    assert_allclose(full, expected[0], atol=1e-12)
+    assert_allclose(out, expected[1], atol=1e-12)
+    assert_allclose(through, np.einsum("gai,ij,gbj->abg", dense, H, dense), atol=1e-11)
+
+
+def test_entries_come_level_by_level_with_their_rows_ascending_and_are_counted_in_pairs():
+    for widths in ((1,), (3,), (1, 2)):
+        rows, _, dense = crossings(1, widths, 0.8)
+        assert_array_equal(np.diff(rows.level) >= 0, True)
+        sizes = (dense[:, 0] != 0.0).sum(axis=1)
+        assert_array_equal(rows.ends, np.cumsum(sizes))
+        assert_array_equal(np.concatenate([np.flatnonzero(one) for one in dense[:, 0]]), rows.row)
+        assert (rows.steps, rows.m) == (sum(k * (k + 1) // 2 for k in sizes), dense.shape[2])
+
+
+def test_numbers_without_a_variance_of_their_own_are_not_copied():
+    """B times a T of one is B itself; times another number it is not."""
+    rows, (B,), _ = crossings(1, (1,), 0.9)
+    assert np.shares_memory(rows.values([B], [np.ones((1, 1))]), B)
+    assert_allclose(rows.values([B], [np.array([[2.0]])]), 2.0 * B[:, 0])
