@@ -186,10 +186,8 @@ def endless_variances(problem: Problem, theta: np.ndarray) -> str:
     if problem.family.link not in _OF_RATIOS or not problem.family.whole:
         return ""
     for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True)):
-        sd, size = np.sqrt(np.add.reduce(T * T, axis=1)), np.ones(len(T))
-        if term.covariates is not None and term.covariates.shape[1] == len(T):
-            size = np.sqrt((term.covariates**2).mean(axis=0))
-        for a in (sd * size > _ENDLESS).nonzero()[0].tolist():
+        sd = np.sqrt(np.add.reduce(T * T, axis=1))
+        for a in _endless(term.covariates, T, sd).tolist():
             found.append(f"{sd[a]:.2g} of '{model.coefficient_names(t)[a]}' by '{term.group}'")
     if not found:
         return ""
@@ -198,6 +196,20 @@ def endless_variances(problem: Problem, theta: np.ndarray) -> str:
         f"{', '.join(found)} on the scale of the {problem.family.link} link. The records are too few, or of one answer "
         "alone in each level where these columns act: leave such columns out of their term"
     )
+
+
+def _endless(Z: np.ndarray | None, T: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Which coefficients, of standard deviations ``sd``, give eta as good as infinite variances.
+
+    What a record has of a term, T'z, is the same about another origin of a covariate, where each coefficient's part is
+    another: whether it is endless is asked of T'z, and only then which coefficients it comes from.
+    """
+    if Z is None or Z.shape[1] != len(T):
+        return np.flatnonzero(sd > _ENDLESS)
+    parts = sd * np.sqrt(np.einsum("ia,ia->a", Z, Z) / len(Z))
+    if parts.sum() <= _ENDLESS or np.sqrt(np.square(Z @ T).sum() / len(Z)) <= _ENDLESS:
+        return np.zeros(0, dtype=np.intp)
+    return np.flatnonzero(parts >= min(_ENDLESS, parts.max()))
 
 
 def across(H: np.ndarray, span: np.ndarray, start: int = 0) -> np.ndarray:

@@ -212,3 +212,19 @@ def test_variances_that_grow_without_end_are_no_minimum_and_are_named() -> None:
         fit = mme.glmer("y ~ x + f + (f | g)", data)
     assert fit.optimum.verdict == "no finite maximum"
     assert quiet("y ~ x + f + (1 | g)", data, "binomial").optimum.verdict.startswith("minimum")
+    with pytest.warns(mme.MMEWarning, match=r"standard deviations of .* of 'fb' by 'g' on the scale of the logit link"):
+        assert mme.glmer("y ~ x + f + (0 + f | g)", data).optimum.verdict == "no finite maximum"
+
+
+@pytest.mark.parametrize("origin", [0.0, 2012.0, 1e5])
+@pytest.mark.parametrize("family", ["poisson", "binomial", "nbinom2"])
+def test_a_covariate_far_from_zero_makes_no_variance_endless(family: str, origin: float) -> None:
+    """A slope of calendar years has an intercept at year 0, of a standard deviation of hundreds."""
+    rng, n = np.random.default_rng(1), 120
+    g, t = rng.integers(0, 6, n), rng.integers(-2, 4, n)
+    counts = rng.poisson(np.exp(0.4 + (0.3 * rng.normal(size=6))[g] + (0.3 * rng.normal(size=6))[g] * t))
+    y = np.minimum(counts, 1) if family == "binomial" else counts
+    fit = quiet("y ~ 1 + (year | g)", {"y": y, "g": g, "year": t + origin}, family)
+    about_zero = quiet("y ~ 1 + (t | g)", {"y": y, "g": g, "t": t}, family)
+    assert fit.optimum.verdict == about_zero.optimum.verdict
+    assert fit.criterion == pytest.approx(about_zero.criterion, abs=1e-6)
