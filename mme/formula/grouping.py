@@ -13,6 +13,7 @@ from mme.formula.bar import Bar
 from mme.formula.evaluate import Evaluator
 from mme.formula.syntax import Call, Name
 from mme.formula.values import missing
+from mme.numeric.sums import pair_numbers
 from mme.tables.column import Factor, WideColumn
 from mme.tables.intake import labels
 from mme.tables.levels import factorise, factorise_together
@@ -58,7 +59,8 @@ def cross(factors: Sequence[Factor], name: str) -> Factor:
     crossed = factors[0]
     for factor in factors[1:]:
         width = factor.categories.size
-        codes, used = factorise(crossed.codes * width + factor.codes, name)
+        pairs = pair_numbers(crossed.codes, factor.codes, crossed.categories.size, width)
+        codes, used = factorise(pairs, name)
         left, right = labels_of(crossed.categories), labels_of(factor.categories)
         labels = np.empty(used.size, dtype=object)
         labels[:] = [f"{left[pair // width]}:{right[pair % width]}" for pair in used.tolist()]

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.numeric.pooled import Pooled
-from mme.numeric.sums import Cells, Column
+from mme.numeric.sums import Cells, Column, pair_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,8 @@ class ProductCells(Cells):
 
     def sums(self, left: Sequence[Column], right: Sequence[Column]) -> np.ndarray:
         """(cells, a, b): inner products of the columns over the records of each cell."""
-        out, keys = np.zeros((self.count, len(left), len(right))), self.rows * self.other.J + self.cols
+        out = np.zeros((self.count, len(left), len(right)))
+        keys = pair_numbers(self.rows, self.cols, self.one.J, self.other.J)
         for a, b in np.ndindex(len(left), len(right)):
             found = _product(self.one, self.other, left[a], right[b])
             at = np.repeat(np.arange(self.one.J), np.diff(found.indptr)) * self.other.J + found.indices

@@ -154,13 +154,21 @@ def of_pair(of_record: np.ndarray, a: int, b: int) -> np.ndarray:
     return of_record[a if rows > 1 else 0, b if cols > 1 else 0]
 
 
+def pair_numbers(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> np.ndarray:
+    """rows n_cols + cols, in integers that have room for n_rows n_cols: codes of many records have 32 bits."""
+    wide = np.dtype(np.int64) if n_rows * n_cols >= 2**31 else np.result_type(rows, cols)
+    found = rows.astype(wide, copy=False) * wide.type(n_cols)
+    found += cols
+    return np.asarray(found)
+
+
 def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells:
     """Number the occurring combinations of two coded factors."""
     if rows.ndim == 2 or cols.ndim == 2:  # every pair of columns as more records
         left, right = np.broadcast_arrays(np.atleast_2d(rows)[:, None], np.atleast_2d(cols))
         flat = cells(left.ravel(), right.ravel(), n_rows, n_cols)
         return replace(flat, of_record=flat.of_record.reshape(left.shape))
-    key = rows * n_cols + cols
+    key = pair_numbers(rows, cols, n_rows, n_cols)
     if n_rows * n_cols <= 4 * key.size:
         present = np.zeros(n_rows * n_cols, dtype=bool)
         present[key] = True

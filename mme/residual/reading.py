@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError, warn
+from mme.numeric.sums import pair_numbers
 from mme.residual.base import Column
 from mme.tables.arrays import as_array, check_range, numbers
 from mme.tables.frame import Factor, WideColumn, intake, labels_of
@@ -188,7 +189,7 @@ def _parts(spec: Any) -> list[Any] | None:
 
 def _crossed(one: Labels, other: Labels) -> Labels:
     """The combinations of two columns that occur; the first varies slowest."""
-    used, codes = np.unique(one.codes * other.J + other.codes, return_inverse=True)
+    used, codes = np.unique(pair_numbers(one.codes, other.codes, one.J, other.J), return_inverse=True)
     pairs = [divmod(pair, other.J) for pair in used.tolist()]
     return Labels(codes, [f"{one.levels[i]}:{other.levels[j]}" for i, j in pairs], one.title)
 
