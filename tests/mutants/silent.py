@@ -6,6 +6,9 @@
   differ where a computed number equals the tolerance to its last bit.
 * A number of 1e-100 or less: it stands for zero, to divide by.
 * The steps that ``kernel(loop, steps)`` is told: they choose between a loop as it is and the same, compiled.
+* The bytes that ``require(bytes, ...)`` is told: an estimate of memory, which the machine's own decides about.
+* One more than a whole number of twenty or more that a module gives a name: how many steps, knots, records or levels
+  are many is a choice, whose last digit means nothing. So does ``<`` for ``<=`` against such a number.
 * The number that a generator of random directions starts from: the code that draws them serves with any.
 * A comparison with a size of ``limits()``, and what it counts: both ways from there lead to the same numbers, which is
   what makes it a limit. Tests hold the two against each other by setting it, and no fault chooses a wrong one. Where
@@ -23,11 +26,14 @@ from collections.abc import Iterable, Iterator
 
 _NOTHING = 1e-100
 _WIDTHS = {"np.int32", "np.int64"}
+# A whole number of so many or more is a size: one more is as good.
+_MANY = 20
 
 
 def silent(tree: ast.Module) -> set[int]:
     """``id`` of the nodes that are left as they are, with all inside them."""
     found = {id(node) for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.JoinedStr)}
+    found |= {id(size) for size in _sizes(tree)}
     refusing = {id(node.test) for node in ast.walk(tree) if isinstance(node, ast.If) and _refuses(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
@@ -41,6 +47,8 @@ def silent(tree: ast.Module) -> set[int]:
             found.add(id(node.test))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "default_rng":
             found |= {id(seed) for seed in node.args}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require":
+            found |= {id(size) for size in node.args[:1]}
         if isinstance(node, ast.Constant) and isinstance(node.value, float) and 0.0 < node.value <= _NOTHING:
             found.add(id(node))
         if isinstance(node, ast.Compare) and id(node) not in refusing and any(map(_is_size, _operands(node))):
@@ -52,6 +60,15 @@ def silent(tree: ast.Module) -> set[int]:
         _add_what_they_read(function, found)
     _add_what_they_read(tree, found)
     return found
+
+
+def _sizes(tree: ast.Module) -> Iterator[ast.Constant]:
+    """The sizes that a module gives names."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            for _, value in zip(*_pairs(node), strict=True):
+                if isinstance(value, ast.Constant) and type(value.value) is int and value.value >= _MANY:
+                    yield value
 
 
 def _refuses(node: ast.If) -> bool:
@@ -107,7 +124,7 @@ def _tolerances(nodes: Iterable[ast.AST], known: set[str]) -> set[str]:
         for targets, values in [_pairs(node)]
         for target, value in zip(targets, values, strict=True)
         if isinstance(target, ast.Name)
-        if any(_is_tolerance(part, known) for part in (value, *_operands(value)))
+        if any(_is_tolerance(part, known) or _is_many(part) for part in (value, *_operands(value)))
     }
 
 
@@ -142,6 +159,11 @@ def _is_tolerance(node: ast.AST, constants: set[str]) -> bool:
     if isinstance(node, ast.Constant):
         return isinstance(node.value, float) and 0.0 < node.value < 0.1
     return _is_size(node)
+
+
+def _is_many(node: ast.AST) -> bool:
+    """A number that says how much is much."""
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value >= _MANY
 
 
 def _is_size(node: ast.AST) -> bool:

@@ -49,6 +49,23 @@ def test_what_numpy_takes_for_the_same_is_no_fault_and_whole_bounds_are():
     assert any("x <= 2" in after for after in said)
 
 
+def test_one_more_than_a_size_and_an_estimate_of_memory_change_no_result():
+    source = b"""MANY, FEW = 400, 3
+def f(x):
+    require(8 * x, "it needs")
+    if x > MANY or x > FEW:
+        return 400
+"""
+    assert {m.after for m in mutations("mme/engine/x.py", source)} == {
+        "MANY, FEW = 400, 4",
+        "if x < MANY or x > FEW:",
+        "if x > MANY and x > FEW:",
+        "if x > MANY or x >= FEW:",
+        "if x > MANY or x < FEW:",
+        "return 401",
+    }
+
+
 def test_on_both_sides_of_a_size_of_limits_are_the_same_numbers_unless_one_is_an_error():
     source = b"""def f(x):
     if 2 * x > limits().size * len(x) and x < 7:

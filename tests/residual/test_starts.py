@@ -19,6 +19,12 @@ COLUMNS = {
 RESIDUAL = np.random.default_rng(3).standard_normal(24) * np.tile([1.0, 4.0, 0.5, 2.0], 6)
 
 
+def with_gaps(structure) -> tuple[Bound, np.ndarray]:
+    """The structure without two records, so that occasions and arms have several numbers of them."""
+    there = ~np.isin(np.arange(24), [5, 14])
+    return bind(structure, lambda name: COLUMNS[name][there], 22), there
+
+
 def read(structure) -> Bound:
     return bind(structure, COLUMNS.__getitem__, 24)
 
@@ -43,8 +49,11 @@ by_level = pytest.mark.parametrize(("structure", "level"), BY_LEVEL, ids=["het",
 
 @by_level
 def test_standard_deviations_begin_at_ratios_of_root_mean_squares(structure, level):
-    rms = root_mean_squares(level, RESIDUAL)
-    np.testing.assert_allclose(of_variances(structure, RESIDUAL), rms[1:] / rms[0], rtol=1e-12)
+    of, there = with_gaps(structure)
+    own = COLUMNS[level][there]
+    rms = np.array([np.sqrt(np.mean(RESIDUAL[there][own == one] ** 2)) for one in np.unique(own)])
+    found = of.natural(of.start(RESIDUAL[there]))[[name.startswith("sd.") for name in of.names]]
+    np.testing.assert_allclose(found, rms[1:] / rms[0], rtol=1e-12)
 
 
 @by_level
@@ -137,6 +146,7 @@ def test_beside_a_nugget_a_search_begins_at_the_likeliest_of_short_ranges(option
     of = bind(mme.Spatial("matern", ["a", "b"], "g", nugget=True, **options), places.__getitem__, 30)
     ranges = 2 if "isotropic" in options else 1
     first, every = of.start(), np.arange(30)
+    assert of.natural(first)[-1] == pytest.approx(0.2, rel=1e-12)
     begun = [first]
     for times in (0.1, 0.2, 0.4, 0.7):
         for nugget in (1e-3, 0.05, 0.2, 0.6, 0.9):
