@@ -1,0 +1,209 @@
+"""X conditioned: columns by their distance from their mean, an orthonormal basis, and what it leaves of y."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mme.engine.basis import orthonormal_basis, orthonormalise
+from mme.engine.centring import centred, centred_columns, centred_sums
+from mme.numeric.long_columns import LongColumns
+from mme.residual.whitening import Whitening
+
+N = 24
+RNG = np.random.default_rng(12)
+ONE, F = np.ones(N), np.arange(N) % 3
+LEVELS = np.equal.outer(F, np.arange(3)).astype(float)
+NEAR, YEAR, SECONDS = RNG.normal(size=N), 2000.0 + RNG.normal(size=N), 1e9 + 1e3 * RNG.normal(size=N)
+SUMS = LEVELS[:, :2] - LEVELS[:, 2:]
+WITHIN = (LEVELS * YEAR[:, None]).T
+# Columns, and which of them are moved along what, by their places: ones, or the column of a level or contrast.
+DESIGNS = {
+    "near zero": ([ONE, NEAR, NEAR**2], {}),
+    "years": ([ONE, YEAR], {1: ONE}),
+    "years and seconds, negative": ([ONE, YEAR, -SECONDS, NEAR], {1: ONE, 2: ONE}),
+    "years before the constant": ([YEAR, ONE], {1: ONE}),
+    "years without a constant": ([YEAR, NEAR], {}),
+    "years beside all levels": ([*LEVELS.T, YEAR], {3: ONE}),
+    "years before all levels": ([YEAR, *LEVELS.T, NEAR], {3: ONE}),
+    "years within levels": ([ONE, LEVELS[:, 1], YEAR, WITHIN[1]], {2: ONE, 3: LEVELS[:, 1]}),
+    "years within a level by itself": ([LEVELS[:, 1], WITHIN[1]], {1: LEVELS[:, 1]}),
+    "years within a level that is not there": ([ONE, LEVELS[:, 2], WITHIN[1]], {}),
+    "years times contrasts": (
+        [ONE, *SUMS.T, YEAR, *(SUMS * YEAR[:, None]).T],
+        {3: ONE, 4: SUMS[:, 0], 5: SUMS[:, 1]},
+    ),
+    "years times a contrast that is not there": ([ONE, YEAR, SUMS[:, 0] * YEAR], {1: ONE}),
+    "levels of one value": ([ONE, 7.0 * LEVELS[:, 1], YEAR], {2: ONE}),
+    "zeros": ([ONE, 0.0 * ONE, YEAR], {2: ONE}),
+    "constant but for rounding": ([ONE, 1e9 * (ONE + 1e-16 * np.arange(N))], {1: ONE}),
+}
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_columns_far_from_zero_are_their_distance_from_the_mean_along_what_earlier_ones_make_up(name):
+    """x = near + c s with sum s near = 0; the others stand as they are."""
+    columns, moved = DESIGNS[name]
+    X = np.column_stack(columns)
+    found = centred(X)
+    order = np.arange(len(columns)) if found.order is None else found.order
+    assert found.stands == (found.order is None) == (not name.startswith("years before"))
+    assert set(found.moved) == set(moved)
+    for j, row in enumerate(found.rows):
+        x = X[:, order[j]]
+        if j not in moved:
+            assert_array_equal(row, x)
+            continue
+        near, mean, along = found.moved[j]
+        assert_allclose(along, moved[j], atol=1e-12)
+        assert_array_equal(row, near)
+        assert_allclose(near + mean * along, x, rtol=2e-15)
+        if (along**2 == along).all():
+            assert abs(near @ along) <= 1e-15 * N * np.abs(near).max()
+            assert mean == pytest.approx(x.sum() / along.sum(), rel=2e-15)
+    if "rounding" in name:
+        assert_array_equal(found.rows[1], 0.0)
+    assert centred(X, as_they_stand=True).order is None
+    if name.startswith("years before"):
+        assert centred(X, as_they_stand=True).moved == {}
+        assert order[0] != 0
+        assert sorted(order) == list(range(len(columns)))
+        assert (
+            list(order).index(0) == max(list(order).index(j) for j in range(1, len(columns) - ("levels" in name))) + 1
+        )
+        assert [j for j in order if j] == sorted(j for j in order if j)
+
+
+@pytest.mark.parametrize(("share", "far"), [(0.9e-2, True), (1.1e-2, False)])
+def test_a_column_is_far_from_zero_where_it_varies_by_a_hundredth_of_its_mean(share, far):
+    spread = np.resize([1.0, -1.0], N)
+    for size in (1.0, -50.0):
+        column = size * (1.0 + share * spread)
+        assert bool(centred(np.column_stack([ONE, column])).moved) == far
+        assert bool(centred_sums(np.column_stack([ONE, column]), ONE, ["1", "x"]).moved) == far
+        assert bool(centred_columns(LongColumns.of(np.column_stack([ONE, column]))).moved) == far
+
+
+def test_records_on_either_side_at_the_head_of_a_long_column_say_that_it_is_near_zero():
+    """In a few records of either sign among thousands the others can hide a column far from zero."""
+    n = 4000
+    column = np.full(n, 5.0) + 1e-3 * np.resize([1.0, -1.0], n)
+    assert centred(np.column_stack([np.ones(n), column])).moved
+    column[0] = -5.0
+    found = centred(np.column_stack([np.ones(n), column]))
+    count, total, squares = n, column.sum(), column @ column
+    assert bool(found.moved) == (count * squares <= (1.0 + 1e-4) * total**2)
+
+
+@pytest.mark.parametrize("name", ["near zero", "years", "years and seconds, negative", "levels of one value", "zeros"])
+def test_many_records_are_centred_by_columns_as_few_are_by_rows(name):
+    columns, moved = DESIGNS[name]
+    X = np.column_stack(columns)
+    found = centred_columns(LongColumns.of(X))
+    assert set(found.moved) == set(moved)
+    rows = [ONE if column is None else column[:] for column in found.columns]
+    assert_allclose(rows, centred(X).rows, atol=1e-15 * np.abs(X).max(initial=0.0))
+    for j, (made, mean, along) in found.moved.items():
+        assert along is None
+        assert_allclose(made[:] + mean, X[:, j], rtol=2e-15)
+
+
+def test_many_records_of_a_constant_but_for_rounding_are_left_to_rows():
+    assert centred_columns(LongColumns.of(np.column_stack(DESIGNS["constant but for rounding"][0]))) is None
+
+
+@pytest.mark.parametrize("name", ["years before the constant", "years without a constant", "years within levels"])
+def test_columns_that_are_moved_along_others_than_the_constant_are_left_to_rows(name):
+    assert centred_columns(LongColumns.of(np.column_stack(DESIGNS[name][0]))) is None
+
+
+def test_years_times_contrasts_are_left_to_rows_and_other_products_are_not():
+    years = DESIGNS["years times contrasts"][0]
+    assert centred_columns(LongColumns.of(np.column_stack(years))) is None
+    other = DESIGNS["years times a contrast that is not there"][0]
+    assert set(centred_columns(LongColumns.of(np.column_stack(other))).moved) == {1}
+
+
+def test_of_sums_a_column_is_moved_along_the_one_that_its_name_shows():
+    ones = np.sqrt(np.arange(1.0, N + 1.0))
+    X = np.column_stack([ones, LEVELS[:, 1] * ones, YEAR * ones, LEVELS[:, 1] * YEAR * ones, NEAR])
+    names = ["(Intercept)", "f1", "x", "f1:x", "z"]
+    found = centred_sums(X, ones, names)
+    assert set(found.moved) == {2, 3}
+    for j, along in ((2, ones), (3, LEVELS[:, 1] * ones)):
+        near, mean, where = found.moved[j]
+        assert_allclose(mean, X[:, j] @ along / (along @ along), rtol=1e-14)
+        assert_array_equal(where, along)
+        assert_allclose(near + mean * where, X[:, j], rtol=2e-15)
+        assert abs(near @ where) < 1e-12 * np.linalg.norm(near) * np.linalg.norm(where)
+        assert_array_equal(found.rows[j], near)
+    assert set(centred_sums(X[:, 1:], ones, names[1:]).moved) == {2}
+    assert set(centred_sums(X[:, [0, 2, 4]], ones, ["(Intercept)", "f1:x", "f1"]).moved) == {1}
+
+
+# -- the basis ---------------------------------------------------------------------------------------------------------
+
+WEIGHTS = RNG.uniform(0.2, 5.0, N)
+STEEP = [ONE, NEAR, NEAR + 1e-5 * RNG.normal(size=N)]
+BASES = {
+    **{name: (columns, None) for name, (columns, _) in DESIGNS.items() if name[:4] == "year" and "not" not in name},
+    "near zero": ([ONE, NEAR, NEAR**2], None),
+    "nothing": ([], None),
+    "nearly dependent": (STEEP, None),
+    "a copy, zeros and a sum": ([0.0 * ONE, ONE, NEAR, 2.0 * NEAR, YEAR, NEAR + ONE], [1, 2, 4]),
+    "nearly dependent beside a copy": ([STEEP[0], STEEP[1], -STEEP[1], STEEP[2]], [0, 1, 3]),
+    "copies of years before the constant": ([YEAR, 2.0 * YEAR, ONE], [0, 2]),
+    "units": ([1e-8 * ONE, 1e7 * NEAR], None),
+}
+
+
+@pytest.mark.parametrize("weigh", [False, True], ids=["", "weights"])
+@pytest.mark.parametrize("name", BASES)
+def test_the_basis_is_orthonormal_spans_x_and_leaves_the_residual_of_least_squares(name, weigh):
+    columns, kept = BASES[name]
+    X = np.column_stack([*columns, np.zeros((N, 0))])
+    kept = np.arange(X.shape[1]) if kept is None else np.array(kept)
+    y, whiten = 3.0 + RNG.normal(size=N), Whitening(WEIGHTS if weigh else None)
+    root = np.sqrt(WEIGHTS) if weigh else np.ones(N)
+    of = orthonormalise(X, y, whiten)
+    p, white = kept.size, root[:, None] * X[:, kept]
+    size = np.linalg.norm(white, axis=0)
+    assert_array_equal(of.kept, kept)
+    assert_allclose(of.Q.T @ of.Q, np.eye(p), atol=1e-14)
+    assert_allclose(of.Q @ of.R / size, white / size, atol=1e-14)
+    assert_allclose(np.tril(of.R, -1) / size, 0.0, atol=1e-15)
+    assert_allclose(np.tril(of.R_inverse, -1) * np.abs(of.R.diagonal()), 0.0, atol=1e-9)
+    assert_allclose(of.R_inverse @ of.R * size[:, None] / size, np.eye(p), atol=1e-9)
+    r = root * y - of.Q @ (of.Q.T @ (root * y))
+    assert_allclose(of.r, r, atol=1e-14 * 40)
+    assert_allclose(of.Q.T @ of.r, 0.0, atol=1e-15 * 40)
+    assert_allclose(root * y - white @ of.beta0, of.r, atol=1e-7)
+    assert of.squares == pytest.approx(r @ r, rel=1e-12)
+    assert of.length == pytest.approx(np.linalg.norm(root * y), rel=1e-14)
+    s = np.linalg.svd(white / size, compute_uv=False)
+    assert of.logdet == pytest.approx(2.0 * (np.log(s).sum() + np.log(size).sum()), abs=1e-7)
+    gamma = RNG.normal(size=p)
+    assert_array_equal(of.coefficients(gamma), of.beta0 + of.R_inverse @ gamma)
+    assert_allclose(of.N, np.vstack([of.Q.T, of.r]), atol=0)
+    other = of.with_response(X, 2.0 * y + 1e3 * X.sum(axis=1) / (1.0 + np.abs(X).max(initial=0.0)), whiten)
+    assert_allclose(other.r, 2.0 * r, atol=1e-10)
+    assert_allclose(of.r, r, atol=1e-14 * 40)
+    alone = orthonormal_basis(X)
+    assert_array_equal([alone.squares, alone.length, *alone.r, *alone.beta0], 0.0)
+    assert_allclose(alone.Q.T @ alone.Q, np.eye(p), atol=1e-14)
+
+
+def test_residuals_of_a_response_far_from_zero_are_exact():
+    """Y is 1e9 beside residuals of one: least squares in fractions says what is left."""
+    y = 1e9 + 3e7 * NEAR + RNG.normal(size=N)
+    X = np.column_stack([ONE, NEAR])
+    rows = [[Fraction(x) for x in row] for row in X.tolist()]
+    target = [Fraction(v) for v in y.tolist()]
+    a, b, d = (sum(row[i] * row[j] for row in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
+    u, v = (sum(row[i] * t for row, t in zip(rows, target, strict=True)) for i in (0, 1))
+    beta = (d * u - b * v) / (a * d - b * b), (a * v - b * u) / (a * d - b * b)
+    exact = [float(t - beta[0] * row[0] - beta[1] * row[1]) for row, t in zip(rows, target, strict=True)]
+    assert_allclose(orthonormalise(X, y, Whitening()).r, exact, rtol=0, atol=1e-12)
+    weighted = orthonormalise(X, y, Whitening(np.full(N, 4.0))).r
+    assert_allclose(weighted, 2.0 * np.array(exact), rtol=0, atol=1e-12)

@@ -1,0 +1,127 @@
+"""What left-out columns are made of, dense and sparse, and what the data determine: by equations that are known."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from mme.engine.aliasing import aliasing
+from mme.engine.basis import orthonormalise
+from mme.engine.wide_aliasing import wide_aliasing
+from mme.engine.wide_basis import wide, wide_basis
+from mme.residual.whitening import Whitening
+
+N = 30
+RNG = np.random.default_rng(5)
+ONE, X, Z = np.ones(N), RNG.normal(size=N), 1e4 * RNG.normal(size=N)
+LEVELS = np.equal.outer(np.arange(N) % 4, np.arange(4)).astype(float)
+# Columns with the A of X = X[:, kept] A by hand.
+DESIGNS = {
+    "nothing left out": ([ONE, X], [0, 1], np.eye(2)),
+    "all levels behind a constant": (
+        [ONE, *LEVELS.T],
+        [0, 1, 2, 3],
+        np.column_stack([np.eye(4), [1.0, -1.0, -1.0, -1.0]]),
+    ),
+    "copies and zeros": ([X, 2.0 * X, 0.0 * ONE, ONE], [0, 3], np.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])),
+    "units": ([X, Z, 3.0 * Z - 2e4 * X], [0, 1], np.array([[1.0, 0.0, -2e4], [0.0, 1.0, 3.0]])),
+    "one in another": (
+        [ONE, X, ONE + X, LEVELS[:, 0], 2.0 * (ONE + X) - LEVELS[:, 0]],
+        [0, 1, 3],
+        np.array([[1.0, 0, 1, 0, 2], [0, 1.0, 1, 0, 2], [0, 0, 0, 1.0, -1]]),
+    ),
+    "zeros alone": ([0.0 * ONE, 0.0 * ONE], [], np.zeros((0, 2))),
+}
+
+
+def dense(M):
+    whiten = Whitening()
+    return aliasing(M, orthonormalise(M, X, whiten))
+
+
+def sparse(M):
+    of = wide(sp.csc_array(M), 0)
+    return wide_aliasing(wide_basis(of, of.F, X, Whitening()))
+
+
+@pytest.mark.parametrize("of", [dense, sparse])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_columns_left_out_are_the_combinations_that_they_were_made_as(name, of):
+    columns, kept, A = DESIGNS[name]
+    M = np.column_stack(columns)
+    found = of(M)
+    dropped = np.setdiff1d(np.arange(M.shape[1]), kept)
+    own = found.A if of is dense else found.A.toarray()
+    A = A if of is dense else A[:, dropped]
+    assert_array_equal(found.kept, kept)
+    assert_array_equal(found.dropped, dropped)
+    assert_allclose(own, A, rtol=1e-12, atol=1e-12)
+    assert_array_equal(own[A == 0.0], 0.0)
+    if of is dense:
+        size = np.sqrt(np.mean(M**2, axis=0))
+        assert_allclose(found.size, np.where(size > 0.0, size, 1.0) if dropped.size else np.ones(M.shape[1]))
+
+
+@pytest.mark.parametrize("of", [dense, sparse])
+@pytest.mark.parametrize("name", DESIGNS)
+def test_rows_of_x_and_their_combinations_are_estimable_and_others_break_the_equations_they_break(name, of):
+    columns, kept, _ = DESIGNS[name]
+    M = np.column_stack(columns)
+    found, p = of(M), M.shape[1]
+    dropped = np.setdiff1d(np.arange(p), kept)
+    good = np.vstack([M[:3], RNG.normal(size=(2, 3)) @ M[3:6], np.zeros((1, p))])
+    given = good if of is dense else sp.csr_array(good)
+    assert found.gaps(given).shape == (6, dropped.size)
+    assert not found.gaps(given).any()
+    broken = np.repeat(good[3:4], dropped.size + 1, axis=0)
+    for k, j in enumerate(dropped):
+        broken[k, j] += 1e-3 * (1.0 + np.abs(M).max())
+    given = broken if of is dense else sp.csr_array(broken)
+    assert_array_equal(found.gaps(given), np.eye(dropped.size + 1, dropped.size, dtype=bool))
+    if of is dense:
+        assert_array_equal(found.estimable(broken), [False] * dropped.size + [True])
+
+
+@pytest.mark.parametrize("share", [3e-7, 3e-5])
+@pytest.mark.parametrize("of", [dense, sparse])
+def test_rows_may_differ_by_ten_times_what_a_column_may_that_is_left_out(of, share):
+    """Of the sizes of what is added up: 1e-6 of them is within rounding of printed digits."""
+    found = of(np.column_stack([ONE, X, ONE + X]))
+    row = np.array([[40.0, -39.0, 1.0 + share * 80.0]])
+    assert found.gaps(row if of is dense else sp.csr_array(row)).any() == (share > 1e-6)
+
+
+def test_what_is_left_of_differences_is_no_gap():
+    """A row of numbers near 1e6 that cancel to 1e-9 in the columns of an equation says nothing against it."""
+    found = dense(np.column_stack([ONE, X, X]))
+    assert found.estimable(np.array([[1e4, 0.0, 1e-9]]))[0]
+    assert not found.estimable(np.array([[1e4, 0.0, 1e-5]]))[0]
+    assert found.estimable(np.array([[np.nan, np.nan, 1.0], [0.0, np.inf, np.inf]])).all()
+
+
+def test_equations_are_said_in_names_eight_at_most():
+    names = [f"x{j}" for j in range(14)]
+    basis = RNG.normal(size=(N, 10))
+    M = np.column_stack([basis, basis @ np.arange(10.0), 0.0 * ONE, basis[:, 0] - 2.5 * basis[:, 9], basis.sum(axis=1)])
+    for of, ten in ((dense, True), (sparse, False)):
+        found = of(M)
+        assert found.combination(11, names) == "x11 = 0"
+        assert found.combination(12, names) == "x12 = x0 - 2.5 x9"
+        whole = "x13 = " + " + ".join(f"x{j}" for j in range(10 if ten else 8)) + ("" if ten else " and 2 more")
+        assert found.combination(13, names) == whole
+    copies = dense(np.column_stack([X, *[X] * 10]))
+    row = np.zeros((1, 11))
+    row[0, 1:3] = 1.0
+    assert copies.causes(row, names) == "x1 = x0, x2 = x0"
+    row[0, 1:9] = 1.0
+    assert copies.causes(row, names) == ", ".join(f"x{j} = x0" for j in range(1, 9))
+    row[0, 1:] = 1.0
+    assert copies.causes(row, names) == ", ".join(f"x{j} = x0" for j in range(1, 9)) + ", and 2 more"
+
+
+@pytest.mark.parametrize("of", [dense, sparse])
+def test_small_parts_of_columns_are_parts(of):
+    found = of(np.column_stack([ONE, X, ONE + 1e-7 * X, 2.0 * X + 1e-5]))
+    own = found.A if of is dense else found.A.toarray()
+    assert_array_equal(found.dropped, [2, 3])
+    assert_allclose(own[:, -2:], [[1.0, 1e-5], [1e-7, 2.0]], rtol=1e-5)
