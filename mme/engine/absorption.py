@@ -97,6 +97,9 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
         return _absorb_spherical(block, N)
     J, codes = block.J, block.codes
     together = codes.size * J <= limits().numbers_of_indicators
+    if together and (found := block.qr_beside(N)) is not None:
+        of, V, within = found
+        return Absorbed(Levels(of.R, V), within @ within.T, within), Projected(codes, within, list(of.Z), of.lengths)
     levels, of = (block.indicators, block.qr) if together else (codes, level_qr(codes, J, block.columns))
     # Columns of N one by one, or X's at once: y by itself, so that its sums are those of an absorption of y alone.
     last = len(N) - 1

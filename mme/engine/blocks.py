@@ -19,7 +19,7 @@ import numpy as np
 from mme.covariance.base import GStructure
 from mme.covariance.standardised import of_records
 from mme.engine.entries import RecordEntries, pairs_of
-from mme.engine.level_qr import LevelQR, level_qr
+from mme.engine.level_qr import LevelQR, level_qr, qr_beside
 from mme.engine.spectrum import Spectrum, spectrum
 from mme.numeric.cell_products import ProductCells, RecordLevels
 from mme.numeric.kept import deferred, kept
@@ -113,6 +113,13 @@ class Block:
     def qr(self) -> LevelQR:
         """The QR by level of a small block, which is absorbed beside one response after another."""
         return level_qr(self.codes, self.J, self.columns)
+
+    def qr_beside(self, N: np.ndarray) -> tuple[LevelQR, np.ndarray, np.ndarray] | None:
+        """:attr:`qr` with Q_g'N and (I - QQ')N of rows N by one loop; None where it is not at hand."""
+        found = qr_beside(self.codes, self.J, self.columns, N)
+        if found is not None:
+            vars(self).setdefault("qr", found[0])
+        return found
 
     @kept
     def gram(self) -> np.ndarray:

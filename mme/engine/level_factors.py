@@ -17,7 +17,7 @@ from mme.numeric.lapack import triangular_inverse
 from mme.numeric.limits import limits
 
 # Squares up to here leave Cholesky's pivots, which are at least one, eleven digits.
-_LARGE = 1e5
+LARGE = 1e5
 
 
 class LevelFactor(ABC):
@@ -223,7 +223,7 @@ def _level_by_level(M: np.ndarray, V: np.ndarray) -> np.ndarray:
 def factor_levels(levels: Levels, T: np.ndarray) -> LevelFactor:
     """Factorise I + A_g A_g' for all levels.
 
-    Cholesky's pivots 1 + |A_i|^2 - ... subtract squares: beyond ``_LARGE`` they would lose what matters to log|M|
+    Cholesky's pivots 1 + |A_i|^2 - ... subtract squares: beyond ``LARGE`` they would lose what matters to log|M|
     (a nearly singular T at a variance ratio of 1e8 costs half of the digits), and Gram-Schmidt on [A_g I] is used.
     """
     q = T.shape[0]
@@ -247,7 +247,7 @@ def factor_of(A: np.ndarray) -> CholeskyFactor:
     if q == 1:
         return CholeskyFactor(A, ((np.hypot(1.0, A[0, 0]),),))
     squares = np.add.reduce(A * A, axis=1)
-    if J and np.maximum.reduce(squares, axis=None) > _LARGE:
+    if J and np.maximum.reduce(squares, axis=None) > LARGE:
         return CholeskyFactor(A, _gram_schmidt(A))
     L: list[tuple[np.ndarray, ...]] = []
     for i in range(q):

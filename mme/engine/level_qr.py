@@ -1,12 +1,18 @@
-"""The QR of each level's rows, Z_g = Q_g R_g, all levels at once, by modified Gram-Schmidt."""
+"""The QR of each level's rows, Z_g = Q_g R_g, all levels at once, by modified Gram-Schmidt.
+
+Each inner product is one weighted count of the records by level. Of few records NumPy's calls take most of the time:
+there all steps are one loop, where it is at hand as machine code.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
+from mme.numeric.machine_code import machine_code
 from mme.numeric.sums import Column, sum_by_level
 
 # What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
@@ -58,3 +64,60 @@ def without(
     if z is not None:
         part *= z
     return np.subtract(1.0 if column is None else column, part, out=out)
+
+
+def qr_beside(
+    codes: np.ndarray, J: int, columns: Sequence[Column], N: np.ndarray
+) -> tuple[LevelQR, np.ndarray, np.ndarray] | None:
+    """The QR by level, Q_g'N (m, q, J) and (I - QQ')N (m, n) of a few records; None without machine code."""
+    loop = machine_code(orthogonalise, _ARGUMENTS, codes.size)
+    if loop is None:
+        return None
+    q = len(columns)
+    Z, within = np.empty((q, codes.size)), N.copy()
+    for j, column in enumerate(columns):
+        Z[j] = 1.0 if column is None else column
+    R, inverse, V = np.zeros((q, q, J)), np.zeros((q, J)), np.zeros((len(N), q, J))
+    loop(codes, Z, within, R, inverse, V)
+    first = [None] if columns[0] is None else [Z[0]]
+    return LevelQR(R, (*first, *Z[1:]), inverse), V, within
+
+
+_ARGUMENTS = "I1 F2 F2 F3 F2 F3"
+
+
+def orthogonalise(
+    codes: np.ndarray, Z: np.ndarray, N: np.ndarray, R: np.ndarray, inverse: np.ndarray, V: np.ndarray
+) -> float:
+    """The loop of :func:`qr_beside`: Z (q, n) and N (m, n) are overwritten; R, ``inverse`` and V are zeros before."""
+    (q, n), m, J = Z.shape, N.shape[0], R.shape[2]
+    for j in range(q):
+        for i in range(n):
+            inverse[j, codes[i]] += Z[j, i] * Z[j, i]
+    for j in range(q):
+        for i in range(n):
+            R[j, j, codes[i]] += Z[j, i] * Z[j, i]
+        for g in range(J):
+            square = R[j, j, g]
+            independent = square > DEPENDENT**2 * inverse[j, g]
+            R[j, j, g] = sqrt(square) if independent else 0.0
+            inverse[j, g] = 1.0 / square if independent else 0.0
+        for k in range(j + 1, q):
+            for i in range(n):
+                R[j, k, codes[i]] += Z[j, i] * Z[k, i]
+            for g in range(J):
+                R[j, k, g] *= inverse[j, g]
+            for i in range(n):
+                Z[k, i] -= R[j, k, codes[i]] * Z[j, i]
+            for g in range(J):
+                R[j, k, g] *= R[j, j, g]
+        for k in range(m):
+            for i in range(n):
+                V[k, j, codes[i]] += Z[j, i] * N[k, i]
+            for g in range(J):
+                V[k, j, g] *= inverse[j, g]
+            for i in range(n):
+                N[k, i] -= V[k, j, codes[i]] * Z[j, i]
+            for g in range(J):
+                V[k, j, g] *= R[j, j, g]
+    return 0.0

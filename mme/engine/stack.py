@@ -12,6 +12,7 @@ from mme.engine.absorption import Levels
 from mme.engine.criterion import Constants, criteria_of
 from mme.engine.elimination import DenseElimination
 from mme.engine.level_factors import CholeskyFactor, factor_of
+from mme.engine.level_pass import pieces_by_level
 from mme.engine.pls import System
 from mme.engine.schur import Schur
 from mme.numeric.limits import limits
@@ -61,6 +62,9 @@ def evaluate_stack(system: System, T: np.ndarray) -> _Pieces:
         The model fits the response exactly at one of them.
     """
     (levels,), (S, q, _) = system.chunks, T.shape
+    if (found := pieces_by_level(levels, system.absorbed.NN, T)) is not None:
+        logdets, logs_of_X, squares = found
+        return logdets, logs_of_X, squares
     factor, Y = _levels_at(levels, T)
     rows = Y.reshape(-1, S, levels.J).transpose(1, 0, 2).reshape(S, -1, q * levels.J)
     borders = system.absorbed.NN + rows @ rows.transpose(0, 2, 1)  # (A)

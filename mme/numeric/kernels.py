@@ -29,7 +29,7 @@ def kernel(loop: str | Callable[..., Any], steps: int) -> Callable[..., Any]:
 @cache
 def of_sizes(plain: Callable[..., Any], **sizes: int) -> Callable[..., Any]:
     """A loop in whose file these names are other numbers: what runs over a known size is unrolled by the compiler."""
-    called = "_".join([plain.__name__, *map(str, sizes.values())])
+    called = "_".join([plain.__name__, *[str(sizes[name]) for name in sorted(sizes)]])
     return FunctionType(plain.__code__, {**plain.__globals__, **sizes}, called)
 
 

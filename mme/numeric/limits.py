@@ -57,7 +57,7 @@ class Limits:
         differ, as a share, for that to pay.
     compiled_records, compiled_coefficients : int
         Records of generalised models from which on their levels are passed over by a compiled loop (below, making it
-        takes longer than the fits of a process), with up to so many coefficients a level.
+        takes longer than a fit: a process beside makes it), with up to so many coefficients a level.
     machine_code : bool
         Whether loops that are on disk as machine code serve models of any size.
     records_of_start : int

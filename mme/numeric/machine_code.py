@@ -27,6 +27,7 @@ import numpy as np
 
 from mme.numeric.kernels import callback, state
 from mme.numeric.limits import limits
+from mme.numeric.made_beside import Beside
 from mme.numeric.object_file import placed
 
 Loop = Callable[..., float]
@@ -43,6 +44,7 @@ _UNUSED = r"@(?:numba_|NRT_|Py)\w*"
 # What Linux tells of a processor that code is made for, on x86 and on ARM.
 _TELLING = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU variant", "CPU part", "Features")
 _records: dict[Loop, float] = {}
+BESIDE = Beside(__name__)
 
 
 def machine_code(loop: Loop, arguments: str, records: int) -> Loop | None:
@@ -56,21 +58,33 @@ def machine_code(loop: Loop, arguments: str, records: int) -> Loop | None:
         A word for each argument: ``i`` an integer, ``f`` a number, ``I1``, ``F2``, ... an array of so many dimensions.
     records : int
         How many a fit will run it over, again and again. It is made where fits of this process have asked for it with
-        ``limits().compiled_records`` of them together, and no file has it.
+        ``limits().compiled_records`` of them together, and no file has it: beside this process, and before a fit that
+        has as many by itself goes on.
     """
     if not limits().machine_code:
         return None
     found = _loaded(loop, arguments)
-    if found is None:
-        _records[loop] = _records.get(loop, 0) + max(records, _FEW)
-        if _records[loop] >= limits().compiled_records:
-            _records[loop] = -np.inf  # once: where files cannot be written, or read, it would be made in vain again
-            try:
-                make(loop, arguments)
-            except Exception as problem:  # of a compiler that knows the text otherwise: the fit goes on without it
-                _LOG.info("%s was not made as machine code: %s", loop.__name__, problem)
-            found = _loaded(loop, arguments)
-    return found
+    return _asked_for(loop, arguments, max(records, _FEW)) if found is None else found
+
+
+def _asked_for(loop: Loop, arguments: str, records: int) -> Loop | None:
+    """The loop that no file had so far, if it is made now."""
+    most = limits().compiled_records
+    if BESIDE.has_ended(loop):
+        _loaded.cache_clear()
+    elif (asked := _records.get(loop, 0) + records) < most or BESIDE.is_busy:
+        _records[loop] = asked
+        return None
+    else:
+        _records[loop] = -np.inf  # once: where files cannot be written, or read, it would be made in vain again
+        if records < most:
+            BESIDE.start(loop, arguments, _place(loop, arguments)[0])
+            return None
+        try:
+            make(loop, arguments)
+        except Exception as problem:  # of a compiler that knows the text otherwise: the fit goes on without it
+            _LOG.info("%s was not made as machine code: %s", loop.__name__, problem)
+    return _loaded(loop, arguments)
 
 
 def make(loop: Loop, arguments: str) -> None:

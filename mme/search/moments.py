@@ -158,20 +158,28 @@ def _system(
             system[at[t], at[t]] = np.eye(widths[t] ** 2)
             known.append(None)
             continue
-        # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
-        own = one if objective.constants.reml else replace(one, along_X=np.zeros_like(one.along_X))
-        residual = _products_of_rows(one.half) - _products_of_rows(own.weighted_X)
         of_pairs, of_levels = shares(objective, objective.blocks[t], one)
+        residual, square = _of_levels(one)
         known.append(of_levels * residual)
         for s, other in enumerate(blocks):
             if s == t:
-                products = np.einsum("iag,ajg->ijg", one.half, one.levels.R)
-                system[at[t], at[s]] = of_pairs * _squares(own, own, slice(None), slice(None), products)
+                system[at[t], at[s]] = of_pairs * square
             elif not (alone[s] or objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # as if alone
                 rows, cols, values = met(t, s)
                 products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
                 system[at[t], at[s]] = _squares(one, other, rows, cols, products)
     return _System(alone, at, system, 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300)), known)
+
+
+def _of_levels(one: WeightedLevels) -> tuple[np.ndarray, np.ndarray]:
+    """sum_g E_g Z_g'P Z_g E_g of a block, and the matrix of H -> sum_gh X_gh H X_gh' among its levels."""
+    if one.moments is not None:
+        return one.moments.known, one.moments.square
+    # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
+    own = one if one.reml else replace(one, along_X=np.zeros_like(one.along_X))
+    products = np.einsum("iag,ajg->ijg", one.half, one.levels.R)
+    square = _squares(own, own, slice(None), slice(None), products)
+    return _products_of_rows(one.half) - _products_of_rows(own.weighted_X), square
 
 
 def _solved(objective: Objective, system: _System, blocks: list[WeightedLevels], sigma2: float) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mme.engine.blocks import Block
 from mme.engine.level_factors import factor_products
 from mme.engine.objective import Objective
 from mme.numeric.kept import kept
+from mme.search.moment_pass import LevelMoments, level_moments
 
 # Levels with fewer records than one and a quarter each tell nothing by themselves.
 _REPEATED = 0.8
@@ -25,13 +27,26 @@ _ALIKE = 1e-9
 class WeightedLevels:
     """One block: R_g and Q_g'r of its levels, E_g = (I + R_g'R_g)^-1 as (q, q, J), and a_g' = Z_g'Q as (q, p, J).
 
-    ``within`` are Q_g'Q (p, q, J), where they are at hand.
+    ``within`` are Q_g'Q (p, q, J), where they are at hand; ``moments`` what the moments take of these levels alone, by
+    REML or by ML, where a loop has made it.
     """
 
     levels: Levels
     E: np.ndarray
     along_X: np.ndarray
     within: np.ndarray | None = None
+    reml: bool = True
+    moments: LevelMoments | None = None
+
+    @classmethod
+    def of(cls, levels: Levels, c: float, along_X: np.ndarray, within: np.ndarray | None, reml: bool) -> WeightedLevels:
+        """The levels with weights E_g = (I + c^2 R_g'R_g)^-1."""
+        made = level_moments(levels, c, along_X, reml)
+        if made is None:
+            return cls(levels, _weights(levels, c), along_X, within, reml)
+        found = cls(levels, made.E, along_X, within, reml, made)
+        vars(found).update(half=made.half, weighted_X=made.weighted_X)
+        return found
 
     def beside(self, V: np.ndarray) -> WeightedLevels:
         """The same levels of another response, whose Q_g'r are V (1, q, J)."""
@@ -44,7 +59,7 @@ class WeightedLevels:
         records = np.einsum("aig,aig->g", self.levels.R, self.levels.R) / len(self.levels.R)
         some = records[records > 0.0]
         c2 = 1.0 if not some.size else _FAR / some.min() if alike else 1.0 / (_FAR * some.max())
-        return WeightedLevels(self.levels, _weights(self.levels, np.sqrt(c2)), self.along_X, self.within)
+        return WeightedLevels.of(self.levels, sqrt(c2), self.along_X, self.within, self.reml)
 
     @kept
     def weighted_X(self) -> np.ndarray:
@@ -105,7 +120,7 @@ def _weigh(objective: Objective, b: int) -> WeightedLevels:
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
         Z_N = system.rest.C[at] + system.rest.applied[at] @ whole.V.reshape(system.p + 1, -1).T
         along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
-    return WeightedLevels(levels, _weights(levels, 1.0), along_X, within)
+    return WeightedLevels.of(levels, 1.0, along_X, within, objective.constants.reml)
 
 
 def _weights(levels: Levels, c: float) -> np.ndarray:
@@ -118,7 +133,8 @@ def _spherical(objective: Objective, block: Block) -> WeightedLevels:
     s, U = block.spectrum.s, block.spectrum.U
     along = U @ objective.basis.N.T
     levels = Levels(s.reshape(1, 1, -1), along[:, -1].reshape(1, 1, -1))
-    return WeightedLevels(levels, (1.0 / (1.0 + s**2)).reshape(1, 1, -1), (s * along[:, :-1].T)[None])
+    E, along_X = (1.0 / (1.0 + s**2)).reshape(1, 1, -1), (s * along[:, :-1].T)[None]
+    return WeightedLevels(levels, E, along_X, None, objective.constants.reml)
 
 
 def is_repeated(one: WeightedLevels, n: int) -> bool:

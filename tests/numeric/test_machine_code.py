@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -13,10 +14,14 @@ import numpy as np
 import pytest
 
 from mme.numeric import machine_code as room
+from mme.numeric.kernels import of_sizes
 from mme.numeric.limits import Limits, within
 from mme.numeric.machine_code import Loop, machine_code
+from mme.numeric.made_beside import Beside
+from mme.numeric.triangles import rotate
 
 ARGUMENTS = "i f I1 F2 F1"
+ROTATES = "F3 I1 F2 F1"
 
 
 def loop(power: int, scale: float, starts: np.ndarray, X: np.ndarray, sums: np.ndarray) -> float:
@@ -104,13 +109,41 @@ def test_a_file_serves_a_process_without_the_compiler_which_serves_afterwards(fo
     assert float(number) == pytest.approx(loop(2, 0.5, starts, X, np.zeros(3)), rel=1e-14)
 
 
-def test_it_is_made_when_the_fits_of_a_process_have_asked_for_it_often_enough(folder: Path) -> None:
-    one = another()
+def test_it_is_made_beside_a_process_whose_fits_have_asked_for_it_often_enough(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise AssertionError("compiled in the process of the fit")
+
+    monkeypatch.setattr(room, "make", refuses)
+    one, beside = another(), Beside(room.__name__)
+    monkeypatch.setattr(room, "BESIDE", beside)
     with within(Limits(compiled_records=3_000)):
-        assert [machine_code(one, ARGUMENTS, 1) is None for _ in range(4)] == [True, True, False, False]
+        assert [machine_code(one, ARGUMENTS, 1) is None for _ in range(2)] == [True, True]
+        assert beside.process is None, "too early"
+        assert machine_code(one, ARGUMENTS, 1) is None
+        assert beside.process is not None
+        assert len(list(folder.glob("loop.making"))) == 1
+        assert beside.process.wait() == 0
+        found = machine_code(one, ARGUMENTS, 1)
+    assert found is not None
     assert len(list(folder.glob("loop.*.o"))) == 1
+    assert not list(folder.glob("loop.making"))
     with within(Limits(machine_code=False)):
         assert machine_code(one, ARGUMENTS, 1) is None
+
+
+def test_one_process_makes_a_loop_for_all_that_ask(folder: Path) -> None:
+    of_two, beside = of_sizes(rotate, Q=1, M=2), Beside(room.__name__)
+    mark = folder / f"{of_two.__name__}.making"
+    mark.write_text("")
+    beside.start(of_two, ROTATES, folder)
+    assert beside.process is None, "another process makes it"
+    os.utime(mark, (0.0, 0.0))
+    beside.start(of_two, ROTATES, folder)
+    assert beside.process is not None, "that one was ended"
+    assert beside.process.wait() == 0
+    assert machine_code(of_two, ROTATES, 1) is not None
 
 
 def test_without_a_place_for_files_there_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
