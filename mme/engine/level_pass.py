@@ -33,7 +33,8 @@ def pieces_by_level(levels: Levels, NN: np.ndarray, T: np.ndarray) -> np.ndarray
     m, found = len(NN), np.empty((3, S))
     counts = _NO_COUNTS if levels.multiplicity is None else levels.multiplicity
     room = np.empty((q + q + m + m, max(q, m)))
-    done = loop(np.ascontiguousarray(T), levels.R, levels.V, counts, NN, room, found)
+    given = [np.ascontiguousarray(one, dtype=float) for one in (T, levels.R, levels.V, counts, NN)]
+    done = loop(*given, room, found)
     return found if done else None
 
 

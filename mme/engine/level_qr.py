@@ -78,7 +78,7 @@ def qr_beside(
     for j, column in enumerate(columns):
         Z[j] = 1.0 if column is None else column
     R, inverse, V = np.zeros((q, q, J)), np.zeros((q, J)), np.zeros((len(N), q, J))
-    loop(codes, Z, within, R, inverse, V)
+    loop(np.ascontiguousarray(codes, dtype=np.int64), Z, within, R, inverse, V)
     first = [None] if columns[0] is None else [Z[0]]
     return LevelQR(R, (*first, *Z[1:]), inverse), V, within
 

@@ -48,8 +48,8 @@ def level_moments(levels: Levels, c: float, along_X: np.ndarray, reml: bool) -> 
         return None
     E, half, weighted_X = np.empty((q, q, J)), np.empty((q, q, J)), np.empty((q, p, J))
     known, square, room = np.zeros((q, q)), np.zeros((q * q, q * q)), np.zeros((2, q * p + q, q * p + q))
-    along = np.ascontiguousarray(along_X)
-    done = loop(c, int(reml), R, along, E, half, weighted_X, known, square, room)
+    given = map(np.ascontiguousarray, (R, along_X))
+    done = loop(c, int(reml), *given, E, half, weighted_X, known, square, room)
     return LevelMoments(E, half, weighted_X, known, square) if done else None
 
 

@@ -19,10 +19,19 @@ SEEDS = range(12)
 
 @pytest.fixture
 def plain_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loops as they stand in the text: nothing is compiled."""
+    """The loops as they stand in the text, given what machine code takes: nothing is compiled."""
 
     def as_it_stands(loop: Callable[..., float], arguments: str, records: int) -> Callable[..., float]:
-        return loop
+        def run(*given: Any) -> float:
+            for value, word in zip(given, arguments.split(), strict=True):
+                if word in "if":
+                    assert isinstance(value, int if word == "i" else float)
+                    continue
+                assert value.flags.c_contiguous
+                assert (value.dtype, value.ndim) == (np.int64 if word[0] == "I" else np.float64, int(word[1:]))
+            return loop(*given)
+
+        return run
 
     for room in (level_qr, level_pass, moment_pass):
         monkeypatch.setattr(room, "machine_code", as_it_stands)
@@ -80,6 +89,23 @@ def test_the_loop_evaluates_as_dense_algebra_does(seed: int, plain_loops: None) 
         np.testing.assert_allclose(
             found[:, s], [logdet, 2.0 * np.log(pivots[:-1]).sum(), pivots[-1] ** 2], rtol=1e-10, atol=1e-10
         )
+
+
+def test_the_loops_take_arrays_as_they_come(plain_loops: None) -> None:
+    codes, J, columns, N = levels_of(3, 2, 3)
+    one, two = (level_qr.qr_beside(of, J, columns, N) for of in (codes, codes.astype(np.int32)))
+    assert one is not None
+    assert two is not None
+    np.testing.assert_array_equal(one[1], two[1])
+    R, V, T = one[0].R, one[1], np.eye(2)[None]
+    turned = [np.asfortranarray(each) for each in (R, V)]
+    found = [level_pass.pieces_by_level(Levels(*each, counts), N @ N.T, T) for each, counts in (
+        ((R, V), np.ones(J)), (turned, np.ones(J, dtype=int)))]  # fmt: skip
+    np.testing.assert_array_equal(*found)
+    along = np.ones((2, 1, J))
+    moments_of = [moment_pass.level_moments(Levels(*each), 1.0, along, True) for each in ((R, V), turned)]
+    for mine, theirs in zip(*moments_of, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_the_loop_leaves_to_others_what_has_no_digits_in_it(plain_loops: None) -> None:
