@@ -61,7 +61,7 @@ def _rotated(block: Block, rows: LongRows, A: np.ndarray, outside: np.ndarray) -
     None where some record shows that others are not A Z'.
     """
     q, m = block.q, outside.size
-    held, NN, room = np.zeros((block.J, q, q + m)), np.zeros((m, m)), np.empty(q)
+    held, NN, room = np.zeros((block.J, q, q + m)), np.zeros((m, m)), np.empty(q + m + q)
     inside = np.setdiff1d(np.arange(rows.m), outside)
     rotate = loop_over(rows.y.size, q, q + m)
     for cut, columns in rows.panels(ahead=q):

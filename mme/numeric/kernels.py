@@ -67,6 +67,8 @@ def callback(plain: Callable[..., Any], arguments: str) -> tuple[str, str]:
 @cache
 def _compiled(plain: Any, inner: bool = False) -> Callable[..., Any]:
     """Compile a loop; an inner one is called by compiled loops alone, and needs no way in from Python."""
+    if plain is fetch:
+        return _fetch_of_compiler()
     import numba
 
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True} if inner else {"cache": True}
@@ -100,6 +102,38 @@ def in_any_order(loop: Loop) -> Loop:
     """Let the compiler take the sums of a loop in any order, and so by vector instructions."""
     vars(loop)["any_order"] = {"reassoc", "contract"}
     return loop
+
+
+def fetch(array: np.ndarray, i: int, j: int, k: int) -> None:
+    """Ask for the line of memory of a number of an array (a, b, c) that is about to be written: in compiled loops.
+
+    A load would do, but a processor completes its steps in order: behind one load that waits few more can begin.
+    """
+
+
+def _fetch_of_compiler() -> Any:
+    """What compiled loops call for :func:`fetch`: an instruction."""
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    tools: Any = cgutils
+    byte, number = tools.voidptr_t, tools.int32_t
+    instruction = tools.ir.FunctionType(tools.ir.VoidType(), [byte, number, number, number])
+    written, kept_long, data = number(1), number(3), number(1)
+
+    def fetched(_: Any, array: Any, i: Any, j: Any, k: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            kind = signature.args[0]
+            here = context.make_array(kind)(context, builder, values[0])
+            address = tools.get_item_pointer(context, builder, kind, here, list(values[1:]))
+            called = tools.get_or_insert_function(builder.module, instruction, "llvm.prefetch.p0i8")
+            builder.call(called, [builder.bitcast(address, byte), written, kept_long, data])
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64, types.int64, types.int64), generate
+
+    return intrinsic(fetched)
 
 
 def elimination_tree(indptr: np.ndarray, indices: np.ndarray, n: int) -> np.ndarray:

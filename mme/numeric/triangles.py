@@ -19,15 +19,15 @@ from math import sqrt
 
 import numpy as np
 
-from mme.numeric.kernels import kernel, of_sizes
+from mme.numeric.kernels import fetch, kernel, of_sizes
 from mme.numeric.lapack import qr_triangle
 from mme.numeric.limits import limits
 from mme.numeric.machine_code import Loop, machine_code
 
 # What rotations leave of an entry below this share of it is rounding: the cell has no such direction.
 _ROUNDING = 1e-15
-# Rows whose triangles are read together.
-_TOGETHER = 128
+# A triangle is asked for while the rows of so many others are rotated.
+_AHEAD = 32
 # q and m of the loop over rows; 0: those of its arrays.
 Q = M = 0
 # Its arguments, as mme.numeric.machine_code calls them.
@@ -59,7 +59,7 @@ def add_rows(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, steps: in
         return columns[q:]
     steps = n * q * m if steps is None else steps
     loop = of_sizes(rotate, Q=q, M=m) if steps > limits().unrolled_steps else rotate
-    kernel(loop, steps)(held, cells, columns, np.empty(q))
+    kernel(loop, steps)(held, cells, columns, np.empty(m + q))
     return columns[q:]
 
 
@@ -71,7 +71,7 @@ def loop_is_at_hand(records: int) -> bool:
 
 
 def loop_over(records: int, q: int, m: int) -> Loop:
-    """The loop of :func:`add_rows` for so many records: takes what is held, cells, columns, and room for q numbers."""
+    """The loop of :func:`add_rows` for so many records: takes what is held, cells, columns, room for m + q numbers."""
     repeated = records // _SHORT
     of_few = machine_code(of_sizes(rotate, Q=q, M=m), _ARGUMENTS, repeated) if q * m <= _FEW else None
     return of_few or machine_code(rotate, _ARGUMENTS, repeated) or kernel(rotate, records)
@@ -112,46 +112,41 @@ def with_rows(triangle: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(stacked * signs[:, None])
 
 
-def rotate(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, size: np.ndarray) -> float:
-    """The loop of :func:`add_rows`, by (D).
+def rotate(held: np.ndarray, cells: np.ndarray, columns: np.ndarray, room: np.ndarray) -> float:
+    """The loop of :func:`add_rows`, by (D); returns zero.
 
-    Triangles of several rows are read before the first of them is used, so that they come from memory at a time; what
-    is read of them is returned, that no compiler leaves it out. ``size`` (q,) is room to work in.
+    Triangles come from memory while others are rotated. In ``room`` (m + q,) are a row and what is rounding beside it:
+    of its own numbers a compiler knows that no other array has them.
     """
     n, m, q = columns.shape[1], M or columns.shape[0], Q or held.shape[1]
-    read = 0.0
-    for first in range(0, n, _TOGETHER):
-        stop = min(first + _TOGETHER, n)
-        for i in range(first, stop):
-            read += held[cells[i], 0, 0] + held[cells[i], q - 1, m - 1]
-        for i in range(first, stop):
-            g, w = cells[i], 1.0
-            for j in range(q):
-                size[j] = _ROUNDING * abs(columns[j, i])
-            for j in range(q):
-                d, x = held[g, j, j], columns[j, i]
-                square = d + w * x * x
-                if abs(x) <= size[j] or square == 0.0:
-                    continue
-                inverse = 1.0 / square
-                share = w * x * inverse
-                w *= d * inverse
-                held[g, j, j] = square
-                if 2.0 * d >= square:
-                    for k in range(j + 1, m):
-                        u = held[g, j, k]
-                        columns[k, i] -= x * u
-                        held[g, j, k] = u + share * columns[k, i]
-                else:
-                    left = d * inverse
-                    for k in range(j + 1, m):
-                        u, row = held[g, j, k], columns[k, i]
-                        columns[k, i] = row - x * u
-                        held[g, j, k] = left * u + share * row
-            root = sqrt(w)
-            for k in range(q, m):
-                columns[k, i] *= root
-    return read
+    for i in range(n):
+        if i + _AHEAD < n:
+            fetch(held, cells[i + _AHEAD], 0, 0)
+            fetch(held, cells[i + _AHEAD], q - 1, m - 1)
+        g, w = cells[i], 1.0
+        for k in range(m):
+            room[k] = columns[k, i]
+        for j in range(q):
+            room[m + j] = _ROUNDING * abs(room[j])
+        for j in range(q):
+            d, x = held[g, j, j], room[j]
+            square = d + w * x * x
+            if abs(x) <= room[m + j] or square == 0.0:
+                continue
+            inverse = 1.0 / square
+            share, kept = w * x * inverse, d * inverse
+            w *= kept
+            held[g, j, j] = square
+            larger = 2.0 * d < square
+            for k in range(j + 1, m):
+                u, row = held[g, j, k], room[k]
+                left = row - x * u
+                room[k] = left
+                held[g, j, k] = kept * u + share * row if larger else u + share * left
+        root = sqrt(w)
+        for k in range(q, m):
+            columns[k, i] = root * room[k]
+    return 0.0
 
 
 def count(counts: np.ndarray, cells: np.ndarray) -> None:
