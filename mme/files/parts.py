@@ -64,6 +64,10 @@ def _beside(model: Model) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
     if model.compressed is not None:
         yield "ones", model.compressed.ones, (model.y.size,)
         yield "counts", model.compressed.counts, (model.y.size,)
+        if (plain := model.compressed.plain) is not None:
+            yield "X of records without weights", plain.X, (plain.ones.size, model.X.shape[1])
+            for term, Z in zip(model.terms, plain.Z, strict=True):
+                yield f"Z of '{term.name}' without weights", Z, (plain.ones.size, term.q)
     for term in model.terms:
         if isinstance(term.relationship, Known):
             yield f"diagonal of the relationship of '{term.name}'", term.relationship.diagonal, (term.n_levels,)

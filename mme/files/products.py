@@ -8,7 +8,8 @@ field        content
 ``labels``   list of maps: ``name, kind, integers`` (array), ``labels`` and ``declared`` (lists) as they came,
              ``ascending`` and ``alike``, of the categories of all parts
 ``pairs``    list of arrays: the keys of the combinations of levels
-``arrays``   map: ``R`` (cells, q, m), ``records`` (cells,), ``within`` (m - q, m - q), ``shift`` (m,) or null
+``arrays``   map: ``held`` (cells, q, m), ``records`` (cells,), ``within`` (m - q, m - q), ``shift`` (m,) or null,
+             ``plain`` (m, m), zero where records have no weights
 ``counts``   class Counts; ``typical`` and ``offset``: maps from a name to (count, total, values or null)
 ``witness``  map: what is made of rows at which all is typical (:mod:`mme.files.summed`); null, or absent
 ===========  ===========================================================================================================
@@ -73,6 +74,7 @@ def _content(sums: Sums) -> dict[str, Any]:
             "held": sums.held[: sums.size],
             "records": sums.records,
             "within": sums.within,
+            "plain": sums.plain,
             "shift": sums.shift,
         },
         "counts": sums.counts,
@@ -91,6 +93,7 @@ def _sums(held: dict[str, Any]) -> Sums:
     for places, keys in zip(sums.pairs, held["pairs"], strict=True):
         places.of(np.asarray(keys, dtype=np.int64))
     sums.held, sums.within = held["arrays"]["held"], held["arrays"]["within"]
+    sums.plain = held["arrays"].get("plain", sums.plain)  # none in the files of earlier versions
     if not sums.counts_itself:
         sums.counted = held["arrays"]["records"]
     sums.shift, sums.counts = held["arrays"]["shift"], held["counts"]

@@ -164,7 +164,7 @@ def classes() -> dict[str, type]:
     """The dataclasses that a file may hold."""
     from mme.formula import algebra, bar, codings, columns, specification, syntax
     from mme.generalised.verdict import JointOptimum
-    from mme.model import unknown_parents
+    from mme.model import compressed, unknown_parents
     from mme.relationship import crossed, lattice, ornstein
     from mme.search import verdict
 
@@ -172,6 +172,7 @@ def classes() -> dict[str, type]:
         *(syntax.Name, syntax.Number, syntax.Text, syntax.Op, syntax.Call),
         *(algebra.Terms, bar.Bar, columns.Coding, codings.Contrast, specification.Specification, verdict.Optimum),
         *(ornstein.OrnsteinUhlenbeck, lattice.Lattice, crossed.Crossed, unknown_parents.UnknownParents, JointOptimum),
+        compressed.EachOnce,
         *_of_residuals(),
     ]
     return {kind.__name__: kind for kind in listed}

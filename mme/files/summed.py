@@ -41,6 +41,7 @@ def witness_of_sums(sums: Sums) -> dict[str, Any] | None:
         "totals": [
             _totals(sums.R.reshape(-1, sums.layout.m)),
             _totals(sums.within),
+            _totals(sums.plain),
             None if sums.shift is None else _totals(sums.shift[None, :]),
         ],
     }
@@ -88,11 +89,13 @@ def require_sums(sums: Sums) -> None:
         ("held", sums.held, (size, q, m)),
         ("records", sums.records, (size,)),
         ("within", sums.within, (m - q, m - q)),
+        ("plain", sums.plain, (m, m)),
     ]
     require_numbers([*shapes, *([] if shift is None else [("shift", shift, (m,))])], "cross-products")
-    if not all(np.isfinite(one).all() for one in (sums.held, sums.within, 0.0 if shift is None else shift)):
+    of_all = sums.within, sums.plain
+    if not all(np.isfinite(one).all() for one in (sums.held, *of_all, 0.0 if shift is None else shift)):
         raise MMEError("the triangles of the cross-products are not finite")
-    below = any(sums.held[:, i, :i].any() for i in range(1, q)) or np.tril(sums.within, -1).any()
+    below = any(sums.held[:, i, :i].any() for i in range(1, q)) or any(np.tril(one, -1).any() for one in of_all)
     if below or (np.einsum("gjj->gj", sums.held[:, :, :q]) < 0.0).any():
         raise MMEError("the triangles of the cross-products are none")
     _require_counts(sums)

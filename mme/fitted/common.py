@@ -15,6 +15,7 @@ from mme.engine.wide_aliasing import wide_aliasing
 from mme.engine.wide_basis import WideBasis
 from mme.errors import MMEError
 from mme.fitted.varcorr import VarCorr
+from mme.model.compressed import EachOnce
 from mme.model.problem import Model
 from mme.search.progress import Progress
 from mme.tables.rows import Rows
@@ -35,6 +36,32 @@ def require_records(fit: Record, what: str) -> None:
             f"{what} takes the records themselves, and this fit was made of their sums by level; fit the formula to a "
             "table in memory, or to a sample of its groups"
         )
+
+
+def each_once(model: Model) -> EachOnce | None:
+    """Of a model of sums, rows that count every record once; None where these have its weight alone."""
+    sums, X = model.compressed, model.X
+    if sums is None or sums.weighted:
+        plain = None if sums is None else sums.plain
+        return plain if plain is not None and plain.X.shape[1] == X.shape[1] else None
+    Z = (np.ones((X.shape[0], 1)) if term.covariates is None else term.covariates for term in model.terms)
+    return EachOnce(X, tuple(Z), sums.ones, 1.0)
+
+
+def once(fit: Record, what: str) -> EachOnce:
+    """The rows of sums that count every record once, whatever its weight.
+
+    Raises
+    ------
+    MMEError
+        The sums have none: their file is of an earlier version, or X has columns of groups of unknown parents.
+    """
+    if (rows := each_once(fit.model)) is None:
+        raise MMEError(
+            f"{what} counts every record once, and these sums have their weights alone: their file is of an earlier "
+            "version, or X has groups of unknown parents; sum the chunks again, or fit to a table in memory"
+        )
+    return rows
 
 
 class Record(ABC):

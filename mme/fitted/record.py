@@ -12,7 +12,7 @@ from mme.engine.basis import FixedBasis, orthonormalise
 from mme.engine.objective import Objective
 from mme.engine.plan import Engine
 from mme.engine.wide_basis import WideBasis
-from mme.fitted.common import Record, require_records
+from mme.fitted.common import Record, once
 from mme.fitted.local import Local, hessian_in_columns, local
 from mme.fitted.varcorr import VarCorr, components
 from mme.identifiability.reduced import without_held
@@ -148,7 +148,8 @@ class Fitted(Record):
         if isinstance(basis, WideBasis):
             return self.criterion - basis.logdet_of(self.model.weights)
         if self.model.compressed is not None and self.model.compressed.weighted:
-            require_records(self, "criterion_contrasts of records with weights")
+            R = np.linalg.qr(once(self, "criterion_contrasts").X[:, basis.kept], mode="r")
+            return self.criterion - 2.0 * float(np.log(np.abs(np.diag(R))).sum())
         if self.model.residual is not None or self.model.weights is not None:
             basis = orthonormalise(self.model.X[:, basis.kept], self.model.y, Whitening())
         return self.criterion - basis.logdet

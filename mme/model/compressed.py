@@ -12,6 +12,42 @@ from math import sqrt
 
 import numpy as np
 
+# A standard deviation that is less than this share of its mean is rounding.
+_CONSTANT = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class EachOnce:
+    """Rows with the products of the records' columns, each record counted once, whatever its weight.
+
+    Attributes
+    ----------
+    X : (rows, p)
+        Columns of X.
+    Z : tuple of (rows, q)
+        Columns of the terms, of all levels together.
+    ones : (rows,)
+        The column of ones of the records.
+    inverse : float
+        The mean of 1 / w over the records.
+    """
+
+    X: np.ndarray
+    Z: tuple[np.ndarray, ...]
+    ones: np.ndarray
+    inverse: float
+
+    def mean(self, column: np.ndarray) -> float:
+        """The mean over the records of what is a column of these rows."""
+        return float(self.ones @ column) / float(self.ones @ self.ones)
+
+    def variance(self, column: np.ndarray) -> float:
+        """The variance over the records of what is a column of these rows; zero where it is rounding."""
+        mean = self.mean(column)
+        apart = column - mean * self.ones
+        variance = float(apart @ apart) / (float(self.ones @ self.ones) - 1.0)
+        return variance if sqrt(variance) > _CONSTANT * abs(mean) else 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class Compressed:
@@ -29,6 +65,8 @@ class Compressed:
         Sum of the logarithms of the weights, zero without any.
     weighted : bool
         Whether records have weights.
+    plain : EachOnce, optional
+        Of records with weights: what does without them.
     """
 
     n: int
@@ -36,6 +74,7 @@ class Compressed:
     counts: np.ndarray
     logdet_W: float = 0.0
     weighted: bool = False
+    plain: EachOnce | None = None
 
     @property
     def weight(self) -> float:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mme.fitted.common import Record, require_records
+from mme.errors import MMEError
+from mme.fitted.common import Record, each_once, once
 from mme.fitted.record import Fitted
 from mme.model.problem import Model
 from mme.model.term import Term
@@ -22,6 +23,8 @@ from mme.results.share_of_term import record_products
 if TYPE_CHECKING:
     import pandas as pd
 
+# Variances of levels that are one.
+_ALIKE = 1e-12
 # Population values that differ by less than this share of their size are one value, rounded.
 _CONSTANT = 1e-13
 
@@ -41,7 +44,7 @@ class Shares:
         """Shares of X beta + offset (``population``), of each term, and of the ``rest`` under its name."""
         model = fit.model
         offset = 0.0 if model.offset is None else model.offset
-        fixed = _variance(model, population - offset)
+        fixed = _variance(population - offset) if model.compressed is None else _variance_of_sums(fit)
         values = np.array([fixed, *random_variances(model, fit.theta, fit.sigma), rest])
         names = ["fixed effects", *(term.name for term in model.terms), name]
         return cls(names, values, np.zeros(values.size, dtype=bool) if is_open is None else is_open)
@@ -73,12 +76,14 @@ class Shares:
         return pd.Series(shares, index=[*self.names[1:-1], "all"], name="icc")
 
 
-def _variance(model: Model, mean: np.ndarray) -> float:
+def _variance(mean: np.ndarray) -> float:
     """The variance of X beta over the records."""
-    if model.compressed is None:
-        return float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
-    sd = model.compressed.sd(mean)
-    return sd**2 if sd > _CONSTANT * abs(model.compressed.mean(mean)) else 0.0
+    return float(np.var(mean, ddof=1)) if np.ptp(mean) > _CONSTANT * np.abs(mean).max() else 0.0
+
+
+def _variance_of_sums(fit: Record) -> float:
+    rows = once(fit, "a share in the variance")
+    return rows.variance(rows.X[:, fit.basis.kept] @ fit.estimates.beta)
 
 
 def variance_shares(fit: Fitted) -> pd.DataFrame:
@@ -103,15 +108,19 @@ def icc(fit: Fitted) -> pd.Series:
 
 
 def _shares(fit: Fitted) -> Shares:
-    if not has_shares(fit):
-        require_records(fit, "a share in the variance of records of unlike weights")
     rest = float(np.mean(fit.estimates.record_sd**2))
+    if fit.model.compressed is not None:
+        rest *= once(fit, "a share in the variance").inverse
     return Shares.of(fit, fit.estimates.population, rest, "residual", _is_open(fit))
 
 
 def has_shares(fit: Fitted) -> bool:
-    """Whether means over the records are known: sums of records with weights have weighted means alone."""
-    return fit.model.compressed is None or not fit.model.compressed.weighted
+    """Whether means over the records are known, which not all sums of records with weights have."""
+    model = fit.model
+    if model.compressed is None or not model.compressed.weighted:
+        return True
+    related = (model.relationship(t, fit.theta) for t in range(len(model.terms)))
+    return each_once(model) is not None and all(one is None or _is_alike(one) for one in related)
 
 
 def _is_open(fit: Fitted) -> np.ndarray:
@@ -125,10 +134,30 @@ def _is_open(fit: Fitted) -> np.ndarray:
 
 def random_variances(model: Model, theta: np.ndarray, sigma: float) -> list[float]:
     """What each term adds to the variance of a record, on average."""
+    rows = None if model.compressed is None else model.compressed.plain
     return [
         _mean_variance(term, model.relationship(t, theta), sigma * T) * (model.n / model.n_records)
+        if rows is None
+        else _mean_of_plain(rows.Z[t], model.relationship(t, theta), sigma * T, model)
         for t, (term, T) in enumerate(zip(model.terms, model.T(theta), strict=True))
     ]
+
+
+def _mean_of_plain(Z: np.ndarray, related: Any, T: np.ndarray, model: Model) -> float:
+    """mean_i z_i' G z_i over records with weights, from rows without them, of all levels: K_gg is one."""
+    if related is not None and not _is_alike(related):
+        raise MMEError(
+            "the mean variance of records of levels with unlike variances takes the records themselves, and this fit "
+            "was made of weighted sums; fit the formula to a table in memory"
+        )
+    K = 1.0 if related is None else float(np.asarray(related.diagonal)[0])
+    return K * float(np.sum((Z @ T) ** 2)) / model.n_records
+
+
+def _is_alike(related: Any) -> bool:
+    """Whether all levels have one variance."""
+    K = np.asarray(related.diagonal)
+    return bool(np.ptp(K) <= _ALIKE * K.max())
 
 
 def variances(fit: Record) -> pd.DataFrame:

@@ -80,13 +80,13 @@ def read_chunk(layout: ChunkLayout, table: Any, kinds: Kinds) -> Chunk:
     variables, offset = variables_on(reading, layout.learned, rows), total(offsets)
     y = np.asarray(reading.response, dtype=float)
     y = y if rows is None else y[rows]
-    root, logdet = (None, 0.0) if weights is None else _roots(weights, layout.options.weights)
+    root, logdet, trace = (None, 0.0, 0.0) if weights is None else _roots(weights, layout.options.weights)
     parts = {name: _on(column, rows) for name, column in part_columns(reading).items()}
     return Chunk(
         D=numbers_in(layout, variables, y if offset is None else y - offset),
         parts=parts,
         root=root,
-        counts=replace(counts, logdet_W=logdet, weighted=root is not None),
+        counts=replace(counts, logdet_W=logdet, weighted=root is not None, trace_inverse_W=trace),
         typical=typical_of(reading, variables, rows),
         offset={} if offset is None else {"offset": Seen.of(offset)},
     )
@@ -139,13 +139,14 @@ def _on(column: Column, rows: np.ndarray | None) -> Column:
     return column[rows] if isinstance(column, np.ndarray) else column.chosen(rows)
 
 
-def _roots(weights: np.ndarray, name: str | None) -> tuple[np.ndarray, float]:
+def _roots(weights: np.ndarray, name: str | None) -> tuple[np.ndarray, float, float]:
+    """The roots of weights (n,), log|W| and tr(W^-1)."""
     bad = ~((weights > 0.0) & np.isfinite(weights))
     if bad.any():
         raise MMEError(
             f"weights '{name}' must be positive, but {int(bad.sum())} are not (for example {weights[bad][0]:g})"
         )
-    return np.sqrt(weights), float(np.log(weights).sum())
+    return np.sqrt(weights), float(np.log(weights).sum()), float((1.0 / weights).sum())
 
 
 def _nothing(layout: ChunkLayout, counts: Counts) -> Chunk:

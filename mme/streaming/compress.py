@@ -16,7 +16,7 @@ from mme.formula.groups import by_factor, in_order
 from mme.formula.level_products import require_related
 from mme.formula.specification import Specification
 from mme.formula.syntax import deparse
-from mme.model.compressed import Compressed
+from mme.model.compressed import Compressed, EachOnce
 from mme.model.term import Term, renamed
 from mme.numeric.triangles import triangles
 from mme.streaming.layout import ChunkLayout
@@ -62,6 +62,7 @@ def compress(sums: Sums, relationship: Any = None) -> CompressedRows:
         counts=counts,
         logdet_W=sums.counts.logdet_W,
         weighted=sums.counts.weighted,
+        plain=_each_once(sums, bars) if sums.counts.weighted and sums.plain.any() else None,
     )
     levels = {name: factor.categories for name, factor in factors.items()}
     crossed = {
@@ -96,6 +97,19 @@ def _rows(sums: Sums, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     if sums.shift is not None and sums.shift.any():
         D += D[:, [ones]] * sums.shift
     return D, np.append(at, np.zeros(len(within), dtype=np.int64)), at.size
+
+
+def _each_once(sums: Sums, bars: tuple[Bar, ...]) -> EachOnce:
+    """The rows of all records without their weights."""
+    layout = sums.layout
+    D = sums.plain if sums.shift is None else sums.plain + sums.plain[:, [layout.ones]] * sums.shift
+    places = dict(zip(layout.bars, layout.of_bars, strict=True))
+    return EachOnce(
+        X=D[:, list(layout.of_X)],
+        Z=tuple(D[:, list(places[bar])] for bar in bars),
+        ones=D[:, layout.ones],
+        inverse=sums.counts.trace_inverse_W / sums.counts.n,
+    )
 
 
 def _terms(

@@ -28,7 +28,7 @@ _FAR = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What adds up as numbers: records, rows left out, rows outside the subset, chunks, log|W|; whether W is not I."""
+    """What adds up: records, rows left out or outside the subset, chunks; of W, where it is not I, log|W|, tr(W^-1)."""
 
     n: int = 0
     dropped: int = 0
@@ -36,6 +36,7 @@ class Counts:
     chunks: int = 0
     logdet_W: float = 0.0
     weighted: bool = False
+    trace_inverse_W: float = 0.0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -45,6 +46,7 @@ class Counts:
             self.chunks + other.chunks,
             self.logdet_W + other.logdet_W,
             self.weighted or other.weighted,
+            self.trace_inverse_W + other.trace_inverse_W,
         )
 
 
@@ -80,6 +82,8 @@ class Sums:
         Records of each cell, where its triangle does not have their number.
     within : (m - q, m - q)
         The triangle of the rows that are free of Z.
+    plain : (m, m)
+        The triangle of all rows without their weights; zero where they have none.
     shift : (m,)
         What columns are taken from.
     """
@@ -90,7 +94,7 @@ class Sums:
         self.labels = {name: GrowingLabels(name, gapped=len(layout.parts) == 1) for name in layout.parts}
         self.pairs = [Places() for _ in layout.parts[1:]]
         self.held, self.counted = np.zeros((0, q, m)), np.zeros(0, dtype=np.int64)
-        self.within = np.zeros((m - q, m - q))
+        self.within, self.plain = np.zeros((m - q, m - q)), np.zeros((m, m))
         self.shift: np.ndarray | None = None
         self.counts, self.typical, self.offset = Counts(), Typical(), Typical()
         self._steps = 0
@@ -145,6 +149,7 @@ class Sums:
         for j in np.flatnonzero(self.shift).tolist():
             D[j] -= self.shift[j]
         if chunk.root is not None:
+            self.plain = with_rows(self.plain, D.T)
             D *= chunk.root
         return Placed(cells, D, self.size)
 
@@ -184,7 +189,7 @@ class Sums:
         if twin.shift is None:
             twin.shift = other.shift
         twin.typical, twin.offset = together(self.typical, other.typical), together(self.offset, other.offset)
-        rows, within = _moved(other, twin.shift)
+        rows, within, plain = _moved(other, twin.shift)
         codes = []
         for name, known in self.labels.items():
             twin.labels[name], place = known.merged(other.labels[name])
@@ -194,6 +199,8 @@ class Sums:
         columns = np.ascontiguousarray(rows.T)
         twin.rotate(Placed(np.repeat(cells, self.layout.q), columns, twin.size))
         twin.within = with_rows(twin.within, within)
+        if twin.counts.weighted:
+            twin.plain = with_rows(twin.plain, plain)
         if not twin.counts_itself:
             twin.counted = _room(twin.counted, twin.size)
             np.add.at(twin.counted, cells, other.records)
@@ -246,12 +253,12 @@ def _shift_of(D: np.ndarray, ones: int) -> np.ndarray:
     return np.where(far, mean, 0.0)
 
 
-def _moved(sums: Sums, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of all cells (cells q, m) and those free of Z (m - q, m - q), with columns measured from ``shift``."""
+def _moved(sums: Sums, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows of all cells (cells q, m), those free of Z (m - q, m - q) and :attr:`Sums.plain`, from another shift."""
     q, m, ones = sums.layout.q, sums.layout.m, sums.layout.ones
     rows = sums.R.reshape(-1, m)
     within, change = sums.within.copy(), (0.0 if sums.shift is None else sums.shift) - shift
     rows += rows[:, [ones]] * change
     if ones >= q:
         within += within[:, [ones - q]] * change[q:]
-    return rows, within
+    return rows, within, sums.plain + sums.plain[:, [ones]] * change

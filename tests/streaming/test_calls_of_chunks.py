@@ -91,8 +91,8 @@ CALLS = {
 }
 
 
-# What takes the records, most of it where they have weights.
-REFUSED = {"eblup_mse", "drop1", "icc", "piepho", "r2", "criterion_contrasts", "anova of type 1", "anova of type 2"}
+# What takes the records, or counts of levels that no columns tell.
+REFUSED = {"eblup_mse", "piepho"}
 REFUSED |= {f"means of {factor}, {weights}" for factor in FACTORS for weights in ("proportional", "cells")}
 
 

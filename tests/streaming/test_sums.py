@@ -238,6 +238,28 @@ def test_sums_are_written_and_read_again(tmp_path):
         assert (other + sums).n == 2 * sums.n
 
 
+def test_weighted_sums_count_every_record_once_where_a_question_does(tmp_path):
+    """Through additions from other origins, files of sums and files of fits; x and y are far from zero."""
+    data = table()
+    data["x"], data["y"] = data.x + 1e4 + 5.0 * (np.arange(len(data)) < 100), data.y + 1e5
+    formula = "y ~ x * f + (x | g)"
+    whole = mme.lmer(formula, data, weights="w")
+    first = mme.CrossProducts.from_chunks(formula, [data[:100]], weights="w")
+    sums = first + mme.CrossProducts.from_chunks(first.design, [data[100:]])
+    sums.save(tmp_path / "sums")
+    fit = mme.CrossProducts.load(tmp_path / "sums").fit()
+    fit.save(tmp_path / "fit")
+    for one in (fit, mme.load_fit(tmp_path / "fit")):
+        for ask in (
+            lambda fit: fit.drop1(),
+            lambda fit: fit.anova(type=1),
+            lambda fit: fit.variance_shares(),
+            lambda fit: fit.means("f", weights="cells"),
+            lambda fit: np.array([*fit.r2(), *fit.icc(), fit.criterion_contrasts, fit.glance().icc[0]]),
+        ):
+            np.testing.assert_allclose(np.asarray(ask(one), dtype=float), ask(whole), rtol=1e-5)
+
+
 def test_a_fit_of_sums_is_saved_with_what_its_rows_stand_for(tmp_path, pair):
     pair[1].save(tmp_path / "fit.mme")
     again = mme.load_fit(tmp_path / "fit.mme")

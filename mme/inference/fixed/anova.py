@@ -96,9 +96,7 @@ def term_tests(fit: Record, kind: int | str, to: Reference) -> tuple[dict[str, F
     if isinstance(fit, Fitted) and _is_third(kind):
         fit = made_dense(fit, "anova() of type 3 where terms contain others")
     treated = treatment(fit) if _is_third(kind) and several and fit.specification is not None else None
-    sums = fit.model.compressed  # of one term all types are one; type 2 does without X where records have weights
-    alone = 2 if sums is not None and sums.weighted else 1
-    rows = _term_contrasts(fit, kind if several else alone, treated)
+    rows = _term_contrasts(fit, kind if several else 1, treated)
     tests = {term: to.f_test(L, L @ to.beta) for term, L in rows.items() if len(L)}
     notes = list(_untested(fit, [term for term in rows if term not in tests]))
     notes += notes_of_many(fit, tests) if isinstance(fit, Fitted) else []

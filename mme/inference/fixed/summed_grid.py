@@ -14,7 +14,6 @@ from mme.formula.columns import INTERCEPT
 from mme.formula.syntax import Node
 from mme.inference.fixed.occurrence import Axis
 from mme.inference.fixed.reference_grid import Grid
-from mme.model.compressed import Compressed
 
 # Counts are whole numbers to this, and a sum of weights beside the largest is none below it.
 _WHOLE = 1e-6
@@ -31,16 +30,16 @@ class SummedGrid(Grid):
     the X'X of their records.
     """
 
-    sums: Compressed
+    has_weights: bool  # X'X is of the weights of the records
 
     @property
     def _untold(self) -> str:
-        beside = " beside weights" if self.sums.weighted else ""
+        beside = " beside weights" if self.has_weights else ""
         return f"which a fit of sums by level does not know{beside}; fit the formula to a table in memory"
 
     def _counted(self, axes: list[Axis]) -> np.ndarray | None:
         """Records at each combination; None where X'X does not tell them, or has the sums of their weights alone."""
-        found = None if self.sums.weighted else self._of_sums(axes)
+        found = None if self.has_weights else self._of_sums(axes)
         if found is None or (np.abs(found - np.rint(found)) > _WHOLE * np.maximum(found, 1.0)).any():
             return None
         return np.rint(found)

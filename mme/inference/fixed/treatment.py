@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.errors import MMEError
-from mme.fitted.common import Record, require_records
+from mme.fitted.common import Record, once
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast
 from mme.formula.columns import Coded, Variable, build
@@ -46,7 +46,7 @@ def triangle_of(fit: Record) -> np.ndarray:
         The fit has sums of weighted records alone.
     """
     if fit.model.compressed is not None and fit.model.compressed.weighted:
-        require_records(fit, "anova() of type 1 or 2 beside weights")
+        return np.asarray(np.linalg.qr(once(fit, "anova() of type 1 or 2").X[:, fit.basis.kept], mode="r"))
     if fit.model.is_wide:
         return _triangle_of_sparse(sp.csc_array(fit.model.X[:, fit.basis.kept]))
     if fit.model.weights is None and fit.model.residual is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.fitted.common import Record
+from mme.fitted.common import Record, each_once
 from mme.formula.columns import build
 from mme.formula.wide_columns import build_wide
 from mme.inference.fixed.bound import columns_of_factors
@@ -97,5 +97,7 @@ def reference_grid(fit: Record, at: Mapping[str, np.ndarray]) -> Grid:
     X, bound = model.X[:, : model.p_given], columns_of_factors(spec, at)
     two_valued = {name: np.array(two) for name, two in spec.two_valued.items() if name not in bound}
     if model.compressed is not None:
-        return SummedGrid(spec, two_valued | dict(at), bound, X, model.compressed)
+        once = each_once(model)
+        X = X if once is None else once.X[:, : model.p_given]
+        return SummedGrid(spec, two_valued | dict(at), bound, X, has_weights=once is None)
     return (WideGrid if sp.issparse(X) else Grid)(spec, two_valued | dict(at), bound, X)
