@@ -108,7 +108,7 @@ def as_before(frame: Frame, kinds: Kinds) -> Frame:
         if kind and kinds[name] and kind != kinds[name]:
             raise MMEError(
                 f"column '{name}' holds {kind} here{_example(frame.column(name))}, and held {kinds[name]} before; "
-                "write all chunks with one type"
+                "write all chunks with one type, or give an iterator that reads them so (dtype= of pandas.read_csv)"
             )
         if not kind and kinds[name] in _WITHOUT:
             frame = frame.with_column(name, _WITHOUT[kinds[name]](frame.n))

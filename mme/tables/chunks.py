@@ -24,7 +24,7 @@ from mme.errors import MMEError
 from mme.numeric.limits import limits
 from mme.numeric.memory import require_in_process
 from mme.tables.arguments import path_of
-from mme.tables.parquet import require_alike, unbuffered
+from mme.tables.parquet import opened, require_alike, unbuffered
 
 # How files of tables end.
 PARQUET, TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".tab", ".txt")
@@ -178,11 +178,11 @@ def _ending(path: Path) -> str:
 
 def _of_parquet(path: Path) -> Chunks:
     try:
-        import pyarrow.dataset as ds
+        import pyarrow.dataset  # noqa: F401
     except ImportError as error:
         raise MMEError("Parquet files are read by pyarrow: pip install 'mme[parquet]'") from error
     try:
-        return _of_dataset(ds.dataset(str(path), format="parquet", partitioning="hive"), f"'{path.name}'")
+        return _of_dataset(opened(str(path)), f"'{path.name}'")
     except (OSError, ValueError) as error:
         raise MMEError(f"{str(path)!r} cannot be read as Parquet: {error}") from error
 

@@ -147,7 +147,7 @@ class GrowingLabels:
             return
         held, came = _KINDS.get(self.kind, "categories"), _KINDS.get(kind, "categories")
         raise MMEError(
-            f"grouping factor '{self.name}' holds {came} here, and held {held} before; write all chunks with one type"
+            f"factor '{self.name}' holds {came} here, and held {held} before; write all chunks with one type"
         )
 
 

@@ -8,6 +8,49 @@ from typing import Any
 from mme.errors import MMEError
 
 
+def opened(path: str) -> Any:
+    """A file, or a folder of files, as a dataset: of the types that columns have where they have values.
+
+    Arrow takes the types of the first file, be it of a column without values, and reads folders called ``code=01`` and
+    ``code=1`` as one integer.
+    """
+    import pyarrow.dataset as ds
+
+    found = ds.dataset(path, format="parquet", partitioning="hive")
+    parts = _of_folders(found)
+    if parts != found.partitioning.schema:
+        found = ds.dataset(path, format="parquet", partitioning=ds.partitioning(parts, flavor="hive"))
+    schema = _with_values(found)
+    return found if schema == found.schema else found.replace_schema(schema)
+
+
+def _of_folders(dataset: Any) -> Any:
+    """The columns that names of folders give: text where an integer would be written otherwise."""
+    import pyarrow as pa
+
+    parts, folders = dataset.partitioning.schema, {name for file in dataset.files for name in file.split("/")}
+    for at, field in enumerate(parts):
+        given = (name.partition("=")[2] for name in folders if name.startswith(f"{field.name}="))
+        if pa.types.is_integer(field.type) and any(text.isdigit() and text != str(int(text)) for text in given):
+            parts = parts.set(at, field.with_type(pa.string()))
+    return parts
+
+
+def _with_values(dataset: Any) -> Any:
+    """The columns with their types in the first file where they have values, for those that have none in the first."""
+    import pyarrow as pa
+
+    schema = dataset.schema
+    for at, field in enumerate(dataset.schema):
+        if pa.types.is_null(field.type):
+            others = (one.physical_schema for one in dataset.get_fragments())
+            types = (one.field(field.name).type for one in others if field.name in one.names)
+            schema = schema.set(
+                at, field.with_type(next((one for one in types if not pa.types.is_null(one)), field.type))
+            )
+    return schema
+
+
 def unbuffered(dataset: Any) -> dict[str, Any]:
     """Options by which Arrow lets go of the parts of a Parquet file that it has read.
 

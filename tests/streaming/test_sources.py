@@ -332,6 +332,30 @@ def test_files_of_a_folder_hold_the_same_columns(tmp_path):
             mme.lmer(FORMULA, tmp_path / change)
 
 
+@pytest.mark.parametrize("without", [0, 1, 2])
+def test_a_column_without_values_in_some_file_has_the_type_that_it_has_in_others(without, tmp_path):
+    parts = cut(table(), 200)
+    parts[without] = parts[without].assign(f=None)
+    for i, part in enumerate(parts):
+        part[list(np.roll(part.columns, i))].to_parquet(tmp_path / f"{i}.parquet", index=False)
+    fit, whole = (mme.lmer(FORMULA, data) for data in (str(tmp_path), pd.concat(parts)))
+    assert (fit.nobs, fit.fixed_names) == (400, whole.fixed_names)
+    assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+
+
+def test_folders_called_01_and_1_are_two_levels(tmp_path):
+    """Arrow takes both for the integer 1; k=5 and k=12 stay integers."""
+    data = table()
+    data["code"] = np.array(["00", "1", "01", "2", "02"])[np.arange(600) % 5]
+    data["k"] = np.where(np.arange(600) < 200, 5, 12)
+    for (code, k), part in data.groupby(["code", "k"]):
+        (at := tmp_path / f"code={code}" / f"k={k}").mkdir(parents=True)
+        part.drop(columns=["code", "k"]).to_parquet(at / "part.parquet", index=False)
+    fit, whole = (mme.lmer("y ~ x + k + (1 | code)", one) for one in (str(tmp_path), data))
+    assert list(fit.ranef()["code"].index) == list(whole.ranef()["code"].index) == ["00", "01", "02", "1", "2"]
+    assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+
+
 def test_a_source_that_fails_is_named(tmp_path):
     def failing():
         yield table()[:100]
