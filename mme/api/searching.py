@@ -37,6 +37,7 @@ def fit_model(
     used = Rows.all(model.n) if rows is None else rows
     objective = found.objective if formula_seconds is None else found.objective.having_taken(formula=formula_seconds)
     follows_mean = model.residual is not None and model.residual.of_mean.any()
-    changed = follows_mean or model.held is not None or model.bounds is not None
+    by_iteration = found.objective.model.engine != model.engine
+    changed = by_iteration or follows_mean or model.held is not None or model.bounds is not None
     model = found.objective.model if changed else model
     return Fitted(model, found.optimum, objective, used, progress, formula, specification)

@@ -31,7 +31,7 @@ from mme.numeric.limits import limits
 # A step that promises less on the criterion's scale moves theta by a hundredth of the errors that are tolerated.
 _SETTLED = 2e-8
 # The largest error (E) in standard errors for which no more probes are drawn.
-_TOLERATED = 0.02
+TOLERATED = 0.02
 # A step is too long where the slope at its end rises by more than this share of what it fell by at its beginning.
 _PAST = 0.5
 # Times a step is shortened, and to which shares of itself.
@@ -90,7 +90,7 @@ def settle(
         x, probes, taken = place.x, place.probes, place.taken
         at = place.curvature
         error = _error(place.slopes, at) if ended else np.inf
-        if error <= _TOLERATED or not ended or 2 * probes.count > limits().most_probes:
+        if error <= TOLERATED or not ended or 2 * probes.count > limits().most_probes:
             break
         probes = probes.doubled()
     zeros = even & (np.abs(x) <= FLOOR)

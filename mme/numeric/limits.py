@@ -77,6 +77,9 @@ class Limits:
     dense_operations : float
         Operations of a dense factor beyond which one is not considered even where nothing is sparse: some minutes for
         each evaluation on one core; and 14,400 effects, 1.7 GB.
+    awaited_operations : float
+        Operations of a factor beyond which ``engine="auto"`` searches by iteration, where the model lets it: six or
+        seven factors, and the inverse, would take a quarter to half of a minute.
     listed_products : int
         Products of the levels of the absorbed block up to which the map that adds them up is kept as a list, 34 bytes
         each; more are added up anew in every evaluation by a compiled loop, which is quicker then.
@@ -208,6 +211,7 @@ class Limits:
     kept_densities: int = 4_000_000
     dense_up_to: int = 8000
     dense_operations: float = 1e12
+    awaited_operations: float = 5e10
     listed_products: int = 4_000_000
     probes: int = 30
     most_probes: int = 480

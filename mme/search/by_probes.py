@@ -14,10 +14,12 @@ from mme.engine.iteration import IterativeFactor
 from mme.engine.objective import Objective
 from mme.engine.plan import Stochastic
 from mme.engine.pls import logdet_X, pwrss
-from mme.iterative.minimum import settle
+from mme.iterative.minimum import TOLERATED, settle
 from mme.numeric.optimize import Minimum
 from mme.search.progress import Report
 from mme.search.searched import Searched
+
+__all__ = ["TOLERATED", "minimum_by_probes"]
 
 _SETTLED = "steps of average information on the traces of probes gained nothing more"
 _UNSETTLED = "steps of average information on the traces of probes came to no end"

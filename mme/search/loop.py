@@ -14,6 +14,7 @@ import numpy as np
 
 from mme.engine.objective import Objective
 from mme.engine.same_design import objective_of
+from mme.engine.without_factor import is_awaited, without_factor
 from mme.identifiability.identified import undetermined
 from mme.identifiability.reduced import Reduced, reduced
 from mme.identifiability.saturated import require_identifiable
@@ -25,7 +26,7 @@ from mme.numeric.optimize import Minimum, evaluate_only
 from mme.search.bent import Place
 from mme.search.beside_sigma import asks_for_sigma, beside_sigma
 from mme.search.bounded import bounded, viewed
-from mme.search.by_probes import minimum_by_probes
+from mme.search.by_probes import TOLERATED, minimum_by_probes
 from mme.search.elsewhere import continued, elsewhere, lower
 from mme.search.endless import endless_of
 from mme.search.ends import Ended, at_their_ends
@@ -76,6 +77,11 @@ def search(
     """
     first = _first(model) if assembled is None else assembled
     model = first.model if assembled is None else model
+    if theta is None and is_awaited(first):
+        by_iteration = search(model, None, progress, first_theta, without_factor(first), by)
+        chance = by_iteration.objective.engine.stochastic
+        if chance is not None and chance.error <= TOLERATED:
+            return by_iteration
     if model.bounds is not None:
         require_search(theta)
         return bounded(model, lambda at: search(at, None, progress, first_theta, viewed(first, at), by))
