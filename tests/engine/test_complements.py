@@ -7,9 +7,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mme
 from mme.engine.iteration import AVERAGED, IterativeFactor, signs
+from mme.engine.lambdas import sandwich
 from mme.engine.objective import Objective
 from mme.engine.operator import SchurOperator
 from mme.engine.plan import Plan
+from mme.engine.pls import Factors, without_columns, without_fixed
 from mme.errors import MMEError
 from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
@@ -178,3 +180,47 @@ def test_a_solve_that_does_not_come_to_an_end_says_how_far_it_came():
         with pytest.raises(MMEError, match="in 1 steps"):
             factor.solved(b, AVERAGED)
         assert factor.solved(b, 0.9).residual <= 0.9
+
+
+TRIANGLES = {
+    "a number": 0.7 * np.eye(1),
+    "a number times the identity": 0.7 * np.eye(3),
+    "equal ends": np.diag([0.7, 0.2, 0.7]),
+    "equal diagonal": 0.7 * np.eye(3) + np.array([[0.0, 0, 0], [0.3, 0, 0], [0, 0, 0]]),
+    "different diagonal": np.diag([0.7, 0.2, -0.4]),
+}
+
+
+@pytest.mark.parametrize("right", TRIANGLES)
+@pytest.mark.parametrize("left", TRIANGLES)
+def test_blocks_between_two_factors_are_multiplied_on_both_sides(left, right):
+    left, right = TRIANGLES[left], TRIANGLES[right]
+    blocks = RNG.normal(size=(4, len(left), len(right)))
+    expected = np.einsum("ia,cab,bj->cij", left.T, blocks, right)
+    sandwich(left.T, blocks, right)
+    assert_allclose(blocks, expected, atol=1e-15)
+
+
+def test_factors_without_columns_have_no_rows_of_them():
+    """Of the absorbed block and the others, in the order of the model; columns of X keep no variance of their own."""
+    each = [np.tril(RNG.normal(size=(q, q))) for q in (2, 1, 3)]
+    gone = (np.array([True, False]), np.array([False]), np.array([False, True, True]))
+    for absorb in (None, 0, 2):
+        rest = [one for b, one in enumerate(each) if b != absorb]
+        T = Factors(np.zeros((1, 1)) if absorb is None else each[absorb], rest, None, 1.5)
+        found = without_columns(T, absorb, gone)
+        expected = [one * ~within[:, None] for one, within in zip(each, gone, strict=True)]
+        if absorb is not None:
+            assert_array_equal(found.absorbed, expected.pop(absorb))
+        assert all(map(np.array_equal, found.rest, expected))
+        assert len(found.each(absorb)) == 3
+        assert found.logdet_K == 1.5
+    penalty, T = np.arange(7.0), Factors(each[0], [each[2], np.ones((1, 1))])
+    found = without_fixed(T, penalty, 3)
+    assert_array_equal(found.penalty, [0.0, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0])
+    assert_array_equal(penalty, np.arange(7.0))
+    assert_array_equal(found.rest[1], np.zeros((1, 1)))
+    assert found.rest[0] is each[2]
+    assert_array_equal(
+        without_fixed(Factors(each[0], T.rest, 2.0 * penalty), penalty, 2).penalty[:5], 2.0 * penalty[:5]
+    )
