@@ -132,9 +132,8 @@ class Times(RStructure):
 
     def correlations(self, column: Column, n: int) -> tuple[list[RStructure], list[Bound]]:
         """The factors that are correlations, and the others, which are read."""
-        bound = [(part, None if part.axis() else part.bind(column, n)) for part in self.parts]
-        own = [part for part, one in bound if one is None or not one.is_variance_function]
-        return own, [one for _, one in bound if one is not None and one.is_variance_function]
+        read = [(part, _variance(part, column, n)) for part in self.parts]
+        return [part for part, one in read if one is None], [one for _, one in read if one is not None]
 
     def bind(self, column: Column, n: int) -> Bound:
         """Read the factors: a field, where all correlations are chains along coordinates."""
@@ -198,6 +197,17 @@ class WithNugget(RStructure):
 def _whole(one: RStructure) -> str:
     """A structure as one writes it, products in parentheses."""
     return f"({one!r})" if isinstance(one, Times) else repr(one)
+
+
+def _variance(part: RStructure, column: Column, n: int) -> Bound | None:
+    """A factor, read, where it is a variance function; None: a correlation, whose cells may have several records."""
+    if part.axis():
+        return None
+    try:
+        found = part.bind(column, n)
+    except MMEError:  # said where it is read as a correlation, if it is wrong there too
+        return None
+    return found if found.is_variance_function else None
 
 
 def _factors(one: RStructure) -> Iterator[RStructure]:
