@@ -269,12 +269,6 @@ def errors_beside(data: Records) -> Example:
     return Example(of.structure.with_nugget(), natural, (1 - nugget) * of.R + nugget * np.eye(data.n))
 
 
-def field_errors_beside(data: Records) -> Example:
-    of, nugget = field(data), data.rng.uniform(0.05, 0.9)
-    natural = np.append(of.natural, nugget)
-    return Example(of.structure.with_nugget(), natural, (1 - nugget) * of.R + nugget * np.eye(data.n))
-
-
 def traits_by_times(data: Records) -> Example:
     one, other = unstructured(data), ar1(data)
     return Example(one.structure * other.structure, np.append(one.natural, other.natural), one.R * other.R)
@@ -329,7 +323,6 @@ MORE = {
     "Spatial Matern, its smoothness": matern_searched,
     "Spatial Matern, a range a direction": spatial("matern", lambda h: (1 + h) * np.exp(-h), isotropic=False),
     "AR1, nugget": errors_beside,
-    "AR1 * AR1, nugget": field_errors_beside,
     "Unstructured * AR1": traits_by_times,
     "ExponentialOfCovariate by level": by_level(exponential_variance),
 }
