@@ -97,18 +97,20 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
         return _absorb_spherical(block, N)
     J, codes = block.J, block.codes
     together = codes.size * J <= limits().numbers_of_indicators
-    if together and (found := block.qr_beside(N)) is not None:
+    if together and not block.has_qr and (found := block.qr_beside(N)) is not None:
         of, V, within = found
         return Absorbed(Levels(of.R, V), within @ within.T, within), Projected(codes, within, list(of.Z), of.lengths)
-    levels, of = (block.indicators, block.qr) if together else (codes, level_qr(codes, J, block.columns))
+    of = block.qr if together else level_qr(codes, J, block.columns)
+    at_once = together and not of.in_order
+    levels = block.indicators if at_once else codes
     # Columns of N one by one, or X's at once: y by itself, so that its sums are those of an absorption of y alone.
     last = len(N) - 1
-    at_once = [slice(last), slice(last, None)] if last else [slice(None)]
-    rows: Sequence[Any] = at_once if together else range(len(N))
+    of_X_and_y = [slice(last), slice(last, None)] if last else [slice(None)]
+    rows: Sequence[Any] = of_X_and_y if at_once else range(len(N))
     V, within, room = np.empty((len(N), block.q, J)), N.copy(), np.empty(codes.size)
     for j, (z, inverse) in enumerate(zip(of.Z, of.inverse, strict=True)):
         for at in rows:
-            part = np.empty(within[at].shape) if together else room
+            part = np.empty(within[at].shape) if at_once else room
             along = sum_by_level(levels, J, z, within[at], room=part) * inverse
             V[at, j] = along * of.R[j, j]
             without(within[at], along, codes, z, out=within[at], part=part)

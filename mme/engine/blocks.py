@@ -114,11 +114,16 @@ class Block:
         """The QR by level of a small block, which is absorbed beside one response after another."""
         return level_qr(self.codes, self.J, self.columns)
 
+    @property
+    def has_qr(self) -> bool:
+        """Whether :attr:`qr` is known: a response was absorbed before."""
+        return "qr" in vars(self)
+
     def qr_beside(self, N: np.ndarray) -> tuple[LevelQR, np.ndarray, np.ndarray] | None:
         """:attr:`qr` with Q_g'N and (I - QQ')N of rows N by one loop; None where it is not at hand."""
         found = qr_beside(self.codes, self.J, self.columns, N)
         if found is not None:
-            vars(self).setdefault("qr", found[0])
+            vars(self)["qr"] = found[0]
         return found
 
     @kept

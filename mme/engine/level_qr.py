@@ -24,11 +24,13 @@ class LevelQR:
     """Triangles R (q, q, J), columns of Z orthogonal within each level (None: ones), and 1 / z_j'z_j (q, J).
 
     Q_g has the rows of these columns divided by ``lengths`` (J, q); where a column is dependent all of its are zero.
+    ``in_order``: columns beside them were absorbed by sums in the order of the records, and others are to be, too.
     """
 
     R: np.ndarray
     Z: tuple[Column, ...]
     inverse: np.ndarray
+    in_order: bool = False
 
     @property
     def lengths(self) -> np.ndarray:
@@ -80,7 +82,7 @@ def qr_beside(
     R, inverse, V = np.zeros((q, q, J)), np.zeros((q, J)), np.zeros((len(N), q, J))
     loop(np.ascontiguousarray(codes, dtype=np.int64), Z, within, R, inverse, V)
     first = [None] if columns[0] is None else [Z[0]]
-    return LevelQR(R, (*first, *Z[1:]), inverse), V, within
+    return LevelQR(R, (*first, *Z[1:]), inverse, in_order=True), V, within
 
 
 _ARGUMENTS = "I1 F2 F2 F3 F2 F3"

@@ -91,6 +91,18 @@ def test_the_loop_evaluates_as_dense_algebra_does(seed: int, plain_loops: None) 
         )
 
 
+@pytest.mark.parametrize("q", [1, 2])
+def test_a_design_met_again_by_loops_gives_the_same_bits(q: int, plain_loops: None) -> None:
+    rng = np.random.default_rng(5)
+    g, x = np.repeat(np.arange(6), 5), rng.normal(size=30)
+    X = np.column_stack([np.ones(30), x])
+    y = X @ [1.0, 0.5] + rng.normal(size=6)[g] + rng.normal(size=30)
+    with within(Limits()):
+        first, again = (mme.fit(y, X, [mme.Term(g, X[:, :q])]) for _ in range(2))
+    np.testing.assert_array_equal(again.theta, first.theta)
+    assert again.criterion == first.criterion
+
+
 def test_the_loops_take_arrays_as_they_come(plain_loops: None) -> None:
     codes, J, columns, N = levels_of(3, 2, 3)
     one, two = (level_qr.qr_beside(of, J, columns, N) for of in (codes, codes.astype(np.int32)))
