@@ -15,8 +15,8 @@ from mme.numeric.memory import require
 _COPIES, _PASSES = 4, 4
 
 
-def made_dense(fit: Fitted, what: str) -> Fitted:
-    """The fit with all columns of X dense; the fit itself where they are. ``what`` asks for it.
+def made_dense(fit: Fitted, what: str, instead: str = "") -> Fitted:
+    """The fit with all columns of X dense; the fit itself where they are. ``what`` asks for it, not ``instead``.
 
     Nothing is searched: it has the criterion, the estimates and the columns left out of the fit.
 
@@ -32,7 +32,7 @@ def made_dense(fit: Fitted, what: str) -> Fitted:
     operations = float(_PASSES * n) * p**2
     if operations > limits().hessian_operations:
         model.require_dense(f"{what} takes a dense X and {operations:.1e} operations, so that it")
-    require(8 * _COPIES * n * p, f"{what} takes a dense X: products of {n:,} x {p:,} numbers need")
+    require(8 * _COPIES * n * p, f"{what} takes a dense X: products of {n:,} x {p:,} numbers need", instead)
     return fit.once(_dense)
 
 

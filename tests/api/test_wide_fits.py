@@ -167,6 +167,11 @@ def test_type_3_of_terms_that_contain_others_is_that_of_a_dense_fit(weights):
             close(dense.anova(type=3, ddf=ddf), wide.anova(type=3, ddf=ddf), 1e-6)
 
 
+def test_degrees_of_freedom_that_do_not_fit_name_those_that_do(fits):
+    with within(Limits(memory=1000)), pytest.raises(MMEError, match="ddf='satterthwaite' does without"):
+        fits[1].coefficients(ddf="kenward-roger")
+
+
 def test_a_summary_is_short(fits):
     text = fits[1].summary()
     assert len(text.splitlines()) < 60

@@ -41,7 +41,7 @@ def reference(fit: Fitted, ddf: str) -> Reference:
     method = ddf_method(ddf)
     if fit.model.is_wide and method in ("satterthwaite", "none"):
         return wide_reference(fit, method)
-    fit = made_dense(fit, f"ddf='{method}'")
+    fit = made_dense(fit, f"ddf='{method}'", "; ddf='satterthwaite' does without")
     if method == "none":
         return Normal(fit.estimates.beta, fit.estimates.half)
     return fit.determined.once(_maker(fit, method))
