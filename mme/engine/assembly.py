@@ -94,7 +94,7 @@ class ModelPattern:
             return True
         _, absorbed = split(made.blocks, self.plan.absorb)
         rank = 1 if absorbed is None else absorbed.rank
-        return self.rest.is_whole and self.rest.q == rank and self.rest.schur.border == len(made.basis.N)
+        return self.rest.is_whole and self.rest.q == rank and self.rest.schur.border == made.basis.m
 
     def kept(self, *, for_weights: bool) -> ModelPattern:
         """The pattern with the places of all products, for steps to other weights; or without them: they are many."""
@@ -214,7 +214,7 @@ def pattern_of(
     if chosen.dense:  # before anything is made
         require_dense_memory(sum(block.J * block.q for block in rest), summed=chosen.summed)
     how = {"summed": chosen.summed, "dense": chosen.dense}
-    pattern = remainder_pattern(rest, absorbed, tuple(crossings), len(made.basis.N), **how)
+    pattern = remainder_pattern(rest, absorbed, tuple(crossings), made.basis.m, **how)
     elimination: Elimination = (WholeElimination if chosen.summed else DenseElimination)(pattern.schur.m)
     if isinstance(pattern.schur, SumPattern) and chosen.iterative:
         elimination = IterativeElimination(pattern.schur.m, pattern.schur.rows.level.size)
@@ -222,7 +222,7 @@ def pattern_of(
     elif not chosen.dense:
         analysis = _analysed(pattern, analysis)
         if known is None and absorbed is not None and analysis.flops > limits().dear_order and _is_related(rest):
-            together = remainder_pattern(blocks, None, tuple(_crossings(blocks, None)), len(made.basis.N))
+            together = remainder_pattern(blocks, None, tuple(_crossings(blocks, None)), made.basis.m)
             other = _analysed(together, None)
             if other.flops < _CHEAPER * analysis.flops:
                 chosen, pattern, analysis, rest = instead_of_absorbing(), together, other, blocks

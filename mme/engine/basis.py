@@ -53,6 +53,11 @@ class FixedBasis:
     long: LongRows | None = field(default=None, kw_only=True)
 
     @property
+    def m(self) -> int:
+        """Rows of N, which are not made for it."""
+        return len(self.R) + 1
+
+    @property
     def sweep(self) -> Sweep | None:
         """Takes rows to what sparse columns of X leave of them; None where there are none."""
         return None

@@ -26,10 +26,11 @@ def joined(pattern: ModelPattern, made: Weighted) -> System:
     absorbed, rows = absorb_nothing(N) if absorbing is None else absorb(absorbing, N)
     if pattern.rest is None:
         return _of_levels(absorbed, pattern)
-    C = sums_within(blocks, rows)
+    C, p = sums_within(blocks, rows), len(N) - 1
     rows = rows.without_N()
+    del N  # as large as what is made next
     rest = remainder(pattern.rest, blocks, absorbed, rows, C, pattern.penalty)
-    return System(N.shape[0] - 1, absorbed, (), rest, pattern.elimination)
+    return System(p, absorbed, (), rest, pattern.elimination)
 
 
 def _goes_in_passes(block: Block) -> bool:

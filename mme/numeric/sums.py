@@ -179,8 +179,9 @@ def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells
     order = by_col[by_code(rows[by_col], n_rows)]
     in_order = key[order]
     first = np.concatenate(([True], in_order[1:] != in_order[:-1]))
-    of_record = np.empty(key.size, dtype=np.int64)
-    of_record[order] = np.cumsum(first) - 1
+    narrow = np.int32 if key.size < 2**31 else np.int64
+    of_record = np.empty(key.size, dtype=narrow)
+    of_record[order] = np.cumsum(first, dtype=narrow) - 1
     found = in_order[first]
     return Cells(of_record, found // n_cols, found % n_cols)
 
