@@ -14,6 +14,9 @@ from mme.engine.schur import Crossing
 from mme.engine.schur_sum import SumPattern, schur_sum
 from mme.numeric.limits import limits
 
+# Times so many operations are awaited where they have the standard errors of all columns of a wide X, as no solve has.
+_FOR_ERRORS = 4.0
+
 
 def is_awaited(objective: Objective) -> bool:
     """Whether a search would wait long for its factors, where the user leaves the engine to us and it need not.
@@ -24,7 +27,7 @@ def is_awaited(objective: Objective) -> bool:
     model, plan = objective.model, objective.plan
     if model.engine != "auto" or plan.iterative or plan.absorb is None or not objective.rest:
         return False
-    if objective.flops <= limits().awaited_operations:
+    if objective.flops <= limits().awaited_operations * (1.0 if objective.fixed is None else _FOR_ERRORS):
         return False
     free = model.residual is None and model.held is None and model.bounds is None
     return free and all(is_iterable(block, objective.constants.reml) for block in objective.blocks)

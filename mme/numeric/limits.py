@@ -75,17 +75,14 @@ class Limits:
     dense_up_to : int
         Random effects left after absorption beyond which a dense factor is not considered while sparsity may help.
     dense_operations : float
-        Operations of a dense factor beyond which one is not considered even where nothing is sparse: some minutes for
-        each evaluation on one core; and 14,400 effects, 1.7 GB.
+        Operations of a dense factor, of 14,400 effects in 1.7 GB, beyond which it is not considered: it takes minutes.
     awaited_operations : float
-        Operations of a factor beyond which ``engine="auto"`` searches by iteration, where the model lets it: six or
-        seven factors, and the inverse, would take a quarter to half of a minute.
+        Operations of a factor, two seconds, beyond which ``engine="auto"`` searches by iteration where it can.
     listed_products : int
         Products of the levels of the absorbed block up to which the map that adds them up is kept as a list, 34 bytes
         each; more are added up anew in every evaluation by a compiled loop, which is quicker then.
     probes, most_probes : int
-        Random probes with which the iterative engine begins, doubled up to so many where their error is not small
-        enough.
+        Random probes with which the iterative engine begins, doubled up to so many while their error is too large.
     probed_steps : int
         Points at which a search by the iterative engine asks for slopes, after which it is given up.
     solver_steps : int
@@ -94,8 +91,7 @@ class Limits:
         Products that go to a matrix, as a share of its entries, beyond which it is as good as dense; its factor, as a
         share of a triangle, beyond twice this.
     fill_of_absorption : float
-        Products for each entry that there is already, beyond which absorbing a factor first is a poor order of
-        elimination: all effects are then factorised together.
+        Products for each entry that there is, beyond which all effects are factorised together: absorption fills up.
     blocks_for_a_pair, blocks_remembered : int
         Blocks for each pair of levels that meet, from which on those that occur are sought among sorted keys; and of
         two factors, up to which their places are remembered: models of one shape follow one another.

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from wide import SPARSE
 
 import mme
 import mme.search.loop as loop
@@ -53,6 +55,21 @@ def test_what_takes_one_factor_or_needs_one_is_exact(data):
     with within(AWAITED):
         assert "Cholesky" in mme.lmer(FORMULA, data, theta=[0.7, 0.5]).engine.remainder
         assert "Cholesky" in mme.lmer(FORMULA, data, hold={"V_user": 0.5}).engine.remainder
+
+
+def test_a_wide_X_whose_errors_take_a_factor_waits_four_times_as_long(data):
+    items = sp.csr_array((np.ones(2500), (np.arange(2500), data["item"])), shape=(2500, 210))
+    X = sp.csr_array(sp.hstack([data["x"][:, None], items]))
+    given = data["y"], X, [mme.Term(data["user"], name="user")]
+    with within(SPARSE):
+        exact = mme.fit(*given)
+    operations = exact.internals.objective.flops
+    with within(dataclasses.replace(SPARSE, awaited_operations=operations / 2.0)):
+        assert np.isfinite(mme.fit(*given).se).all()
+    with within(dataclasses.replace(SPARSE, awaited_operations=operations / 8.0)):
+        fit = mme.fit(*given)
+    assert "conjugate gradients" in fit.engine.remainder
+    assert np.asarray(fit.beta) == pytest.approx(np.asarray(exact.beta), abs=1e-2)
 
 
 def test_a_search_whose_probes_leave_too_much_to_chance_is_made_again_with_factors(data, monkeypatch):
