@@ -18,12 +18,21 @@ import numpy as np
 from mme.engine.blocks import Block
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
+from mme.numeric.machine_code import Loop, machine_code
 from mme.numeric.sums import Cells, by_code
 
 # Products that are made one after the other, at least, where any are.
 _PRODUCTS = 1000
 # Evaluations that a search takes, at least: what each of them loops through is compiled early.
 _EVALUATIONS = 20
+# What the loops take, by the words of :func:`mme.numeric.machine_code.machine_code`.
+_ARGUMENTS = {
+    "subtract_numbers": "F2 i I1 I1 U1 F1 F1",
+    "subtract_rows": "F2 i I1 I1 U1 F2 F2",
+    "collect": "F3 F2 i I1 I1 U1 F2 F1",
+    "take_numbers": "F2 I1 U1 F1 F1 F2 F1",
+    "take_rows": "F2 I1 U1 F2 F3 F2 F2 F2",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +89,9 @@ class LevelRows:
         else:
             U = np.eye(q)[:, :, None] - W
             times = np.einsum("abe,eb->ea", U[:, :, self.level], B)
-        loop = kernel(subtract_numbers if q == 1 else subtract_rows, _EVALUATIONS * q * self.steps)
+        loop = self._loop(subtract_numbers if q == 1 else subtract_rows, _EVALUATIONS * q * self.steps)
         left = np.ascontiguousarray(B[:, 0]) if q == 1 else np.ascontiguousarray(B)
-        loop(full, self._width, self.ends, self.row, left, np.ascontiguousarray(times))
+        loop(full.T, self._width, self.ends, self._begins, self.row, left, np.ascontiguousarray(times))
 
     def through(self, H: np.ndarray, B: np.ndarray) -> np.ndarray:
         """B_g H B_g' of every level as (q, q, J), for a symmetric H (m, m): the transpose of :meth:`subtract`."""
@@ -92,18 +101,24 @@ class LevelRows:
             HB = (whole.reshape(-1, self.m) @ H).reshape(whole.shape)
             return np.asarray(np.matmul(whole, HB.transpose(0, 2, 1)).transpose(1, 2, 0))
         half = np.zeros((self.ends.size, q, q))
-        loop = kernel(collect, _EVALUATIONS * q * self.steps)
-        loop(half, np.asfortranarray(H), self._width, self.ends, self.row, np.ascontiguousarray(B))
+        loop, columns = self._loop(collect, _EVALUATIONS * q * self.steps), np.asfortranarray(H).T
+        loop(half, columns, self._width, self.ends, self._begins, self.row, np.ascontiguousarray(B), np.empty(q))
         return np.asarray((half + half.transpose(0, 2, 1)).transpose(1, 2, 0))
 
     def take_through(self, out: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray) -> None:
         """Take sum_g B_g'U_g B_g V from ``out`` (m, c), for B (entries, q), U (J, q, q) and V (m, c)."""
-        steps = _PRODUCTS * self.level.size * V.shape[1]
+        q, c = B.shape[1], V.shape[1]
+        loop = self._loop(take_numbers if q == 1 else take_rows, _PRODUCTS * self.level.size * c)
         V = np.ascontiguousarray(V)
-        if B.shape[1] == 1:
-            kernel(take_numbers, steps)(out, self.ends, self.row, B.ravel(), U.ravel(), V)
+        if q == 1:
+            loop(out, self.ends, self.row, B.ravel(), U.ravel(), V, np.empty(c))
         else:
-            kernel(take_rows, steps)(out, self.ends, self.row, B, U, V)
+            loop(out, self.ends, self.row, B, U, V, np.empty((q, c)), np.empty((q, c)))
+
+    def _loop(self, plain: Loop, steps: int) -> Loop:
+        """The loop from disk; where it is not there, it is made beside this fit, which goes on with the compiler's."""
+        arguments, entries = _ARGUMENTS[plain.__name__], min(self.level.size, limits().compiled_records - 1)
+        return machine_code(plain, arguments, entries) or kernel(plain, steps)
 
     def _is_full(self, q: int) -> bool:
         """Whether the B_g of q rows are small with all their columns, of which not many are zero."""
@@ -115,6 +130,13 @@ class LevelRows:
         whole = np.zeros((self.ends.size, B.shape[1], self.m))
         whole[self.level, :, self.row] = B
         return whole
+
+    @property
+    def _begins(self) -> np.ndarray:
+        """The first entry (J,) of each level, in memory of its own: the loops count on from there."""
+        begins = np.zeros_like(self.ends)
+        begins[1:] = self.ends[:-1]
+        return begins
 
     @property
     def _width(self) -> int:
@@ -130,72 +152,98 @@ def _times(B: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 
 def subtract_numbers(
-    full: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, left: np.ndarray, right: np.ndarray
-) -> None:
-    """full[i, j] -= sum_g left_gi right_gj for i >= j, ``width`` columns at a time; left and right (entries,)."""
-    m, at = len(full), np.zeros(ends.size, dtype=np.int64)
-    at[1:] = ends[:-1]
+    columns: np.ndarray,
+    width: int,
+    ends: np.ndarray,
+    at: np.ndarray,
+    row: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+) -> float:
+    """columns[j, i] -= sum_g left_gi right_gj for i >= j, ``width`` columns at a time; left and right (entries,).
+
+    Level g is at entry ``at[g]``, which moves from its first one to its end.
+    """
+    m = len(columns)
     for stop in range(width, m + width, width):
         for g in range(ends.size):
             end = ends[g]
             while at[g] < end and row[at[g]] < stop:
                 first = at[g]
-                column, times = full[:, row[first]], right[first]
+                j, times = row[first], right[first]
                 for e in range(first, end):
-                    column[row[e]] -= times * left[e]
+                    columns[j, row[e]] -= times * left[e]
                 at[g] += 1
+    return 0.0
 
 
 def subtract_rows(
-    full: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, left: np.ndarray, right: np.ndarray
-) -> None:
-    """The same for left and right (entries, q): full[i, j] -= sum_g left_gi'right_gj."""
-    m, at = len(full), np.zeros(ends.size, dtype=np.int64)
-    at[1:] = ends[:-1]
+    columns: np.ndarray,
+    width: int,
+    ends: np.ndarray,
+    at: np.ndarray,
+    row: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+) -> float:
+    """The same for left and right (entries, q): columns[j, i] -= sum_g left_gi'right_gj."""
+    m = len(columns)
     for stop in range(width, m + width, width):
         for g in range(ends.size):
             end = ends[g]
             while at[g] < end and row[at[g]] < stop:
                 first = at[g]
-                column = full[:, row[first]]
+                j = row[first]
                 for e in range(first, end):
                     total = 0.0
                     for a in range(left.shape[1]):
                         total += left[e, a] * right[first, a]
-                    column[row[e]] -= total
+                    columns[j, row[e]] -= total
                 at[g] += 1
+    return 0.0
 
 
-def collect(half: np.ndarray, H: np.ndarray, width: int, ends: np.ndarray, row: np.ndarray, B: np.ndarray) -> None:
-    """half[g] += B_gi H_ij B_gj' over i >= j, the diagonal by half; half (J, q, q), B (entries, q)."""
-    m, q, at = len(H), B.shape[1], np.zeros(ends.size, dtype=np.int64)
-    at[1:] = ends[:-1]
-    along = np.empty(q)
+def collect(
+    half: np.ndarray,
+    H: np.ndarray,
+    width: int,
+    ends: np.ndarray,
+    at: np.ndarray,
+    row: np.ndarray,
+    B: np.ndarray,
+    along: np.ndarray,
+) -> float:
+    """half[g] += B_gi H_ij B_gj' over i >= j, the diagonal by half; half (J, q, q), B (entries, q), ``along`` (q,)."""
+    m, q = len(H), B.shape[1]
     for stop in range(width, m + width, width):
         for g in range(ends.size):
             end = ends[g]
             while at[g] < end and row[at[g]] < stop:
                 first = at[g]
-                column = H[:, row[first]]
+                j = row[first]
                 for a in range(q):
-                    along[a] = -0.5 * column[row[first]] * B[first, a]
+                    along[a] = -0.5 * H[j, j] * B[first, a]
                 for e in range(first, end):
                     for a in range(q):
-                        along[a] += column[row[e]] * B[e, a]
+                        along[a] += H[j, row[e]] * B[e, a]
                 for a in range(q):
                     for b in range(q):
                         half[g, a, b] += along[a] * B[first, b]
                 at[g] += 1
+    return 0.0
 
 
 def take_numbers(
-    out: np.ndarray, ends: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray
-) -> None:
-    """out -= sum_g B_g U_g B_g'V for numbers B (entries,) and U (J,): each level gathers, and gives back."""
+    out: np.ndarray, ends: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray, along: np.ndarray
+) -> float:
+    """out -= sum_g B_g U_g B_g'V for numbers B (entries,) and U (J,): each level gathers, and gives back.
+
+    ``along`` (c,) has room for what it gathers.
+    """
     columns, first = V.shape[1], 0
-    along = np.empty(columns)
     for g in range(ends.size):
-        along[:] = 0.0
+        for k in range(columns):
+            along[k] = 0.0
         for e in range(first, ends[g]):
             for k in range(columns):
                 along[k] += B[e] * V[row[e], k]
@@ -205,15 +253,26 @@ def take_numbers(
             for k in range(columns):
                 out[row[e], k] -= B[e] * along[k]
         first = ends[g]
+    return 0.0
 
 
-def take_rows(out: np.ndarray, ends: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray) -> None:
-    """The same for B (entries, q) and U (J, q, q)."""
+def take_rows(
+    out: np.ndarray,
+    ends: np.ndarray,
+    row: np.ndarray,
+    B: np.ndarray,
+    U: np.ndarray,
+    V: np.ndarray,
+    along: np.ndarray,
+    times: np.ndarray,
+) -> float:
+    """The same for B (entries, q) and U (J, q, q), with room (q, c) twice."""
     columns, q, first = V.shape[1], B.shape[1], 0
-    along, times = np.empty((q, columns)), np.empty((q, columns))
     for g in range(ends.size):
-        along[:] = 0.0
-        times[:] = 0.0
+        for a in range(q):
+            for k in range(columns):
+                along[a, k] = 0.0
+                times[a, k] = 0.0
         for e in range(first, ends[g]):
             for a in range(q):
                 for k in range(columns):
@@ -227,3 +286,4 @@ def take_rows(out: np.ndarray, ends: np.ndarray, row: np.ndarray, B: np.ndarray,
                 for k in range(columns):
                     out[row[e], k] -= B[e, a] * times[a, k]
         first = ends[g]
+    return 0.0

@@ -44,11 +44,11 @@ def argument(plain: Callable[..., Any], signature: str) -> Any:
 def callback(plain: Callable[..., Any], arguments: str) -> tuple[str, str]:
     """Name and LLVM's text of a loop as a function of C, which takes of an array its address and shape.
 
-    ``arguments`` has a word for each: ``i`` and ``f`` are numbers, ``I1``, ``F2``, ... arrays of so many dimensions.
+    ``arguments`` has a word each: ``i`` and ``f`` numbers, ``I1``, ``F2``, ``U1``, ... arrays of so many dimensions.
     """
     import numba
 
-    types: dict[str, Any] = {"i": numba.int64, "f": numba.float64}
+    types: dict[str, Any] = {"i": numba.int64, "f": numba.float64, "u": numba.uint32}
     taken, given, signature = [], [], []
     for at, word in enumerate(arguments.split()):
         shape = [f"n{at}_{axis}" for axis in range(int(word[1:] or 0))]

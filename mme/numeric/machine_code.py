@@ -37,7 +37,7 @@ _LOG = logging.getLogger("mme")
 _FEW = 1_000
 # Numbers of an array up to which its address is as soon made as looked up.
 _SHORT = 32
-_DTYPES = {"F": np.dtype(np.float64), "I": np.dtype(np.int64)}
+_DTYPES: dict[str, np.dtype[Any]] = {"F": np.dtype(np.float64), "I": np.dtype(np.int64), "U": np.dtype(np.uint32)}
 _NUMBERS: dict[str, Any] = {"f": ctypes.c_double, "i": ctypes.c_int64}
 # What the compiler's own library and Python's have for errors and for the memory of arrays: no loop gets there.
 _UNUSED = r"@(?:numba_|NRT_|Py)\w*"
@@ -55,7 +55,8 @@ def machine_code(loop: Loop, arguments: str, records: int) -> Loop | None:
     loop : function
         Plain Python, as :func:`mme.numeric.kernels.kernel` takes it, that returns a number.
     arguments : str
-        A word for each argument: ``i`` an integer, ``f`` a number, ``I1``, ``F2``, ... an array of so many dimensions.
+        A word for each argument: ``i`` an integer, ``f`` a number, ``I1``, ``F2``, ... an array of so many dimensions;
+        ``U1`` one of integers of 32 bits without a sign.
     records : int
         How many a fit will run it over, again and again. It is made where fits of this process have asked for it with
         ``limits().compiled_records`` of them together, and no file has it: beside this process, and before a fit that

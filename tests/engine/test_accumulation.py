@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mme.engine import accumulation as room
 from mme.engine.accumulation import LevelRows
 from mme.numeric.limits import Limits, within
+from mme.numeric.machine_code import machine_code, make
 from mme.numeric.sums import Cells
 
 J, SIZES = 5, (4, 3)
@@ -61,6 +63,32 @@ def test_sums_over_absorbed_levels_are_those_of_dense_matrices_of_each_level(q, 
     assert_allclose(full, expected[0], atol=1e-12)
     assert_allclose(out, expected[1], atol=1e-12)
     assert_allclose(through, np.einsum("gai,ij,gbj->abg", dense, H, dense), atol=1e-11)
+
+
+def through_loops(q):
+    """What all loops over levels of q coefficients make of one case."""
+    rows, values, dense = crossings(q, (1,), 0.9)
+    rng, m = np.random.default_rng(q), dense.shape[2]
+    B, W = np.ascontiguousarray(rows.values(values, [np.eye(1)])), rng.normal(size=(q, q, J))
+    full, out, U = np.zeros((m, m), order="F"), rng.normal(size=(m, 3)), rng.normal(size=(J, q, q))
+    with within(Limits(pair_numbers=0, panel_numbers=2 * m)):
+        rows.subtract(full, B, W)
+        through = rows.through(rng.normal(size=(m, m)), B)
+        rows.take_through(out, B, U, rng.normal(size=(m, 3)))
+    return full, through, out
+
+
+def test_loops_from_disk_give_the_same_bits_and_need_no_compiler(tmp_path, monkeypatch):
+    with within(Limits(machine_code=False)):
+        plain = [through_loops(q) for q in (1, 2)]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    for name, arguments in room._ARGUMENTS.items():
+        make(getattr(room, name), arguments)
+        assert machine_code(getattr(room, name), arguments, 1) is not None, name
+    monkeypatch.setattr(room, "kernel", None)
+    for q, expected in zip((1, 2), plain, strict=True):
+        for found, one in zip(through_loops(q), expected, strict=True):
+            assert_array_equal(found, one)
 
 
 def test_entries_come_level_by_level_with_their_rows_ascending_and_are_counted_in_pairs():
