@@ -11,13 +11,13 @@ import numpy as np
 
 from mme.engine.criterion import criterion
 from mme.engine.iteration import IterativeFactor
-from mme.engine.objective import Objective
-from mme.engine.plan import Stochastic
 from mme.engine.pls import logdet_X, pwrss
 from mme.iterative.minimum import TOLERATED, settle
 from mme.numeric.optimize import Minimum
+from mme.search.joint import Joint
 from mme.search.progress import Report
 from mme.search.searched import Searched
+from mme.search.start import Start
 
 __all__ = ["TOLERATED", "minimum_by_probes"]
 
@@ -26,13 +26,11 @@ _UNSETTLED = "steps of average information on the traces of probes came to no en
 
 
 def minimum_by_probes(
-    objective: Objective, searched: Searched, report: Report | None, spent: int
-) -> tuple[Minimum, Stochastic]:
-    """Find the minimum from the first parameters, and how far the random probes may move it.
-
-    ``spent`` counts the evaluations that were made before.
-    """
-    first = searched.x(searched.first)
+    joint: Joint, searched: Searched, report: Report | None, begun: Start | None
+) -> tuple[Minimum, Joint]:
+    """Find the minimum from the first parameters, and the criterion with how far the random probes may move it."""
+    objective, first = joint.latest, searched.x(searched.first)
+    spent = 0 if begun is None else begun.evaluations
 
     def told(step: int, value: float, x: np.ndarray) -> None:
         if report is not None:
@@ -50,4 +48,5 @@ def minimum_by_probes(
         searched.even & (found.x == 0.0),
         found.curvature,
     )
-    return minimum, replace(found.stochastic, criterion_error=at.rest.logdet_error)
+    chance = replace(found.stochastic, criterion_error=at.rest.logdet_error)
+    return minimum, Joint(joint.model, replace(objective, engine=replace(objective.engine, stochastic=chance)))

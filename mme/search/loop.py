@@ -168,7 +168,7 @@ def _minimised(
         if theta is None and model.held is not None:
             minimum = replace(minimum, reason="all variances were held")
     elif joint.latest.plan.iterative:
-        minimum, joint = _by_probes(joint, searched, progress, begun)
+        minimum, joint = minimum_by_probes(joint, searched, reporter(progress, searched), begun)
     else:
         spent = (0 if after is None else after.evaluations) + (0 if begun is None else begun.evaluations)
         with np.errstate(invalid="ignore"):  # differences of an infinite criterion
@@ -207,13 +207,6 @@ def _at_limits(joint: Joint, searched: Searched, minimum: Minimum, report: Repor
     kept, minimum, intrinsic = at_intrinsic_limit(joint, searched, minimum, report)
     found = at_their_ends(joint, kept, minimum, None if intrinsic else report)
     return found._replace(names=(*intrinsic, *found.names))
-
-
-def _by_probes(joint: Joint, searched: Searched, progress: Progress, begun: Start | None) -> tuple[Minimum, Joint]:
-    """The minimum where the remainder is solved by iteration, and the criterion with the error of its random probes."""
-    spent = 0 if begun is None else begun.evaluations
-    minimum, chance = minimum_by_probes(joint.latest, searched, reporter(progress, searched), spent)
-    return minimum, Joint(joint.model, replace(joint.latest, engine=replace(joint.latest.engine, stochastic=chance)))
 
 
 def _minimum(
