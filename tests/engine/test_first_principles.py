@@ -164,15 +164,15 @@ def test_the_loops_over_levels_give_the_sums_that_they_stand_for(width, q):
     full, half, out = rng.normal(size=(m, m)), np.zeros((len(rows), q, q)), rng.normal(size=(m, 4))
     expected = full - np.tril(np.einsum("gia,gja->ij", other, wide))
     given = out - np.einsum("gia,gab,gjb,jk->ik", wide, U, wide, V)
-    collect(half, H, width, ends, row, B)
+    collect(half, H.T, width, ends, begin.copy(), row, B, np.empty(q))
     lower = np.tril(H) - 0.5 * np.diag(np.diag(H))
     np.testing.assert_allclose(half, np.einsum("gia,ij,gjb->gab", wide, lower, wide), atol=1e-12)
     if q == 1:
-        subtract_numbers(full, width, ends, row, left.ravel(), B.ravel())
-        take_numbers(out, ends, row, B.ravel(), U.ravel(), V)
+        subtract_numbers(full.T, width, ends, begin.copy(), row, left.ravel(), B.ravel())
+        take_numbers(out, ends, row, B.ravel(), U.ravel(), V, np.empty(4))
     else:
-        subtract_rows(full, width, ends, row, left, B)
-        take_rows(out, ends, row, B, U, V)
+        subtract_rows(full.T, width, ends, begin.copy(), row, left, B)
+        take_rows(out, ends, row, B, U, V, np.empty((q, 4)), np.empty((q, 4)))
     np.testing.assert_allclose(full, expected, atol=1e-12)
     np.testing.assert_allclose(out, given, atol=1e-12)
 
