@@ -146,6 +146,15 @@ def _distance(own: Any, oracle: Any, scale: Any) -> float:
 # -- filling the arrays ----------------------------------------------------------------------------------------------
 
 
+def ratings(seed: int) -> dict[str, np.ndarray]:
+    """2,500 ratings of 210 items by 260 users, each of any item, with a covariate."""
+    rng = np.random.default_rng(seed)
+    n = 2500
+    user, item, x = rng.integers(260, size=n), rng.integers(210, size=n), rng.standard_normal(n)
+    y = 1.0 + 0.4 * x + 0.7 * rng.standard_normal(260)[user] + 0.5 * rng.standard_normal(210)[item]
+    return {"y": y + rng.standard_normal(n), "x": x, "user": user, "item": item}
+
+
 def labels(rng: np.random.Generator, n: int, J: int) -> np.ndarray:
     """J labels over n records, unbalanced: some levels have one row, some many; all J occur."""
     share = rng.dirichlet(np.full(J, 0.7))

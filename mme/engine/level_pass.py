@@ -17,6 +17,7 @@ from mme.numeric.machine_code import machine_code
 # Levels of all thetas together from which on NumPy is as quick.
 _MANY = 2_000
 _ARGUMENTS = "F3 F3 F3 F1 F2 F2 F2"
+_NO_COUNTS = np.zeros(0)
 
 
 def pieces_by_level(levels: Levels, NN: np.ndarray, T: np.ndarray) -> np.ndarray | None:
@@ -36,9 +37,6 @@ def pieces_by_level(levels: Levels, NN: np.ndarray, T: np.ndarray) -> np.ndarray
     given = [np.ascontiguousarray(one, dtype=float) for one in (T, levels.R, levels.V, counts, NN)]
     done = loop(*given, room, found)
     return found if done else None
-
-
-_NO_COUNTS = np.zeros(0)
 
 
 def pass_over_levels(

@@ -17,6 +17,8 @@ from mme.numeric.sums import Column, sum_by_level
 
 # What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
 DEPENDENT = 1e-13
+# What the loop takes, by the words of :func:`mme.numeric.machine_code.machine_code`.
+_ARGUMENTS = "I1 F2 F2 F3 F2 F3"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,6 @@ def qr_beside(
     loop(np.ascontiguousarray(codes, dtype=np.int64), Z, within, R, inverse, V)
     first = [None] if columns[0] is None else [Z[0]]
     return LevelQR(R, (*first, *Z[1:]), inverse, in_order=True), V, within
-
-
-_ARGUMENTS = "I1 F2 F2 F3 F2 F3"
 
 
 def orthogonalise(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from designs import ratings
 
 import mme
 from mme.numeric.limits import Limits, within
@@ -10,11 +11,7 @@ from mme.numeric.limits import Limits, within
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    n = 2500
-    user, item, x = rng.integers(260, size=n), rng.integers(210, size=n), rng.standard_normal(n)
-    y = 1.0 + 0.4 * x + 0.7 * rng.standard_normal(260)[user] + 0.5 * rng.standard_normal(210)[item]
-    return pd.DataFrame({"y": y + rng.standard_normal(n), "x": x, "user": user, "item": item})
+    return pd.DataFrame(ratings(0))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from designs import ratings
 from wide import SPARSE
 
 import mme
@@ -18,11 +19,7 @@ AWAITED = Limits(awaited_operations=1e6)
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(3)
-    n = 2500
-    user, item, x = rng.integers(260, size=n), rng.integers(210, size=n), rng.standard_normal(n)
-    y = 1.0 + 0.4 * x + 0.7 * rng.standard_normal(260)[user] + 0.5 * rng.standard_normal(210)[item]
-    return {"y": y + rng.standard_normal(n), "x": x, "user": user, "item": item}
+    return ratings(3)
 
 
 def test_a_search_that_would_wait_goes_by_iteration_within_the_error_that_it_states(data):
