@@ -21,8 +21,8 @@ def equivalent() -> dict[str, str]:
     return {key.strip(): reason.strip() for key, _, reason in (line.partition(" ## ") for line in lines)}
 
 
-def chosen(places: list[str], n: int, seed: int) -> list[Mutation]:
-    """``n`` of all mutations of the folders or files named, by a seed."""
+def chosen(places: list[str], n: int | None, seed: int) -> list[Mutation]:
+    """``n`` of all mutations of the folders or files named, by a seed; None: all of them."""
     paths = [path for place in places for path in (files(place) if place in TESTS else [ROOT / place])]
     found = [m for path in paths for m in mutations(str(path.relative_to(ROOT)), path.read_bytes())]
     known = equivalent()
@@ -36,7 +36,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "places", nargs="*", default=list(USUAL), help=f"of {', '.join(TESTS)}, or a file; default: {', '.join(USUAL)}"
     )
-    made.add_argument("--n", type=int, default=100, help="how many (100)")
+    made.add_argument(
+        "--tests",
+        type=lambda said: tuple(said.split(",")),
+        default=(),
+        help="ask these alone, by commas, about every fault: all of a room beside its own tests in a minute or two",
+    )
+    made.add_argument("--n", type=int, help="how many (100; with --tests all there are)")
     made.add_argument("--seed", type=int, default=1, help="which (1)")
     made.add_argument("--workers", type=int, default=2, help="processes at a time (2)")
     made.add_argument("--minutes", type=float, default=60.0, help="time after which no more are tried (60)")
@@ -48,13 +54,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Try them and print survivors; 1 when more than three in a hundred survive."""
     options = parser().parse_args(arguments)
-    wanted = chosen(options.places, options.n, options.seed)
+    n = options.n if options.n is not None or options.tests else 100
+    wanted = chosen(options.places, n, options.seed)
     if options.list:
         print(*wanted, sep="\n")
         return 0
     count: Counter[bool | None] = Counter()
     with tempfile.TemporaryDirectory() as place:
-        for verdict in verdicts(wanted, Path(place), options.workers, options.minutes):
+        for verdict in verdicts(wanted, options.tests, Path(place), options.workers, options.minutes):
             count[verdict.killed] += 1
             said = f"{verdict.asked} tests, {verdict.seconds:.0f} s"
             if verdict.killed is False:

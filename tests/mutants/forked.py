@@ -84,7 +84,7 @@ def _in_child(root: Path, arguments: list[str], log: Path, cpu: float, plugin: C
             str(root),
             *(p for p in sys.path if Path(p or ".").resolve() not in (here, here / "tests", root)),
         ]
-        os.environ["PYTHONPATH"] = str(root)
+        os.environ |= {"PYTHONPATH": str(root), "HYPOTHESIS_PROFILE": "mutants"}
         import pytest
 
         code = int(pytest.main([*arguments, "-q", "-p", "no:cacheprovider"], plugins=[plugin()] if plugin else None))

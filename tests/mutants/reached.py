@@ -21,6 +21,12 @@ import pytest
 from mutants.mutations import Mutation
 
 Found = dict[str, Any]
+# Tests are asked in rounds: so many CPU seconds (without a fault) of the quickest, then more; files of tests that share
+# what they computed are asked whole in the last.
+_ROUNDS = (4.0, 20.0, 60.0)
+_BESIDE = 20.0
+# A fault that makes tests take so many times their CPU seconds, and these seconds, is noticed.
+_LONGER, _MORE = 8.0, 60.0
 
 
 class Recorder:
@@ -98,11 +104,31 @@ class Reached:
     """The files of tests with what each reached."""
 
     files: tuple[Found, ...]
+    are_sound = False
 
     @classmethod
     def read(cls, kept: Iterable[Path]) -> Reached:
         """From what was written for each file of tests."""
         return cls(tuple(json.loads(path.read_text()) for path in kept if path.exists()))
+
+    def rounds(self, mutation: Mutation, source: bytes) -> Iterator[list[str]]:
+        """Tests that reach a fault, the quickest first, in rounds; then those that share what these computed."""
+        left = self.tests_of(mutation, source)
+        took = self.seconds(left)
+        beside = self.beside(left)
+        for budget in _ROUNDS:
+            some, total = [], 0.0
+            while left and (total + took[left[0]] <= budget or not some):
+                total += took[left[0]]
+                some.append(left.pop(0))
+            yield some
+        also = self.seconds(beside)
+        total = 0.0
+        yield [test for test in beside if (total := total + also[test]) <= _BESIDE]
+
+    def most(self, tests: Iterable[str]) -> float:
+        """CPU seconds after which a fault is noticed."""
+        return _LONGER * sum(self.seconds(tests).values()) + _MORE
 
     def seconds(self, tests: Iterable[str]) -> dict[str, float]:
         """CPU seconds of tests."""

@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 from math import inf
 
-from mutants.__main__ import chosen, equivalent
+import pytest
+
+from mutants.__main__ import chosen, equivalent, parser
 from mutants.forked import Ended, run
 from mutants.mutations import mutations
+from mutants.named import Named
 from mutants.reached import Reached, Recorder, hash_of, spans
-from mutants.trying import ROOT, TESTS, Copy, asked_files, files, rounds
+from mutants.trying import ROOT, TESTS, Copy, asked_files, files
 
 SOURCE = b'''"""1 + 1"""
 LIMIT = 1e-9
@@ -170,7 +173,7 @@ def test_all_tests_of_a_file_are_asked_where_no_test_is_seen_to_execute_a_line()
 
 def test_every_test_that_reaches_a_fault_is_asked_once_and_those_beside_it_last():
     fault = next(m for m in mutations("mme/engine/x.py", REACHED_SOURCE) if m.after == "return x - 1")
-    found = list(rounds(fault, reached_of({"5": [0, 2, 3]}, [500.0, 0.5, 2.0, 20.0]), REACHED_SOURCE))
+    found = list(reached_of({"5": [0, 2, 3]}, [500.0, 0.5, 2.0, 20.0]).rounds(fault, REACHED_SOURCE))
     assert found == [["t.py::2"], ["t.py::3"], ["t.py::0"], ["t.py::1"]]
 
 
@@ -221,3 +224,39 @@ def test_a_run_that_waits_for_what_does_not_come_has_an_end(tmp_path):
     tests.write_text("import time\n\ndef test_waits():\n    time.sleep(1000.0)\n")
     ended = run(tmp_path, [str(tests)], tmp_path / "log", 60.0, inf, waiting=0.02)
     assert (ended.passed, ended.by) == (False, "no end")
+
+
+def test_tests_that_are_named_are_asked_alone_and_about_every_fault(tmp_path):
+    """They are asked once without a fault, which none that passes is asked again, and once with each."""
+    source = (ROOT / "mme/engine/lambdas.py").read_bytes()
+    asked = []
+
+    def products(text):
+        return text.count(b"*")
+
+    class Asking(Copy):
+        def __post_init__(self) -> None:
+            self.root.joinpath("mme/engine").mkdir(parents=True)
+            self.root.joinpath("mme/engine/lambdas.py").write_bytes(source)
+
+        def asked(self, tests, cpu, until):
+            asked.append(tests)
+            noticed = products((self.root / "mme/engine/lambdas.py").read_bytes()) < products(source)
+            return Ended(1, False, "FAILED a.py::f - x\n") if noticed else Ended(0, False, "")
+
+    options = parser().parse_args(["--tests", "a.py,b.py", "mme/engine/lambdas.py"])
+    assert options.tests == ("a.py", "b.py")
+    faults = chosen(options.places, options.n, options.seed)
+    every = mutations("mme/engine/lambdas.py", source)
+    assert {fault.key for fault in faults} == {fault.key for fault in every} - set(equivalent())
+    copy = Asking(tmp_path)
+    named = Named.of(options.tests, copy.asked)
+    killed = {fault for fault in faults if copy.tried(fault, named, inf).killed}
+    assert killed == {fault for fault in faults if products(fault.applied(source)) < products(source)} != set()
+    assert asked == [["a.py", "b.py"]] * (1 + len(faults))
+
+
+@pytest.mark.parametrize("code", [1, 4, 5])
+def test_tests_that_fail_without_a_fault_or_that_are_not_there_are_refused(code):
+    with pytest.raises(ValueError, match=r"without a fault these do not pass: a\.py"):
+        Named.of(("a.py",), lambda tests, cpu, until: Ended(code, False, "said"))

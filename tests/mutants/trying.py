@@ -14,10 +14,11 @@ from math import inf
 from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from mutants.forked import Ended, import_libraries, run
 from mutants.mutations import Mutation
+from mutants.named import Named
 from mutants.reached import Reached, Recorder, hash_of
 
 ROOT = Path(__file__).parents[2]
@@ -46,12 +47,22 @@ TESTS = {
 }
 # Where faults are made unless other places are named.
 USUAL = ("engine", "inference", "residual")
-# Tests are asked in rounds: so many CPU seconds (without a fault) of the quickest, then more; files of tests that share
-# what they computed are asked whole in the last.
-_ROUNDS = (4.0, 20.0, 60.0)
-_BESIDE = 20.0
-# A fault that makes tests take so many times their CPU seconds, and these seconds, is noticed.
-_LONGER, _MORE = 8.0, 60.0
+# CPU seconds that tests have without a fault.
+_LONGEST = 600.0
+
+
+class Asked(Protocol):
+    """Which tests a fault is shown to."""
+
+    @property
+    def are_sound(self) -> bool:
+        """Whether it has been seen that all of them pass without a fault."""
+
+    def rounds(self, mutation: Mutation, source: bytes) -> Iterator[list[str]]:
+        """The tests, in rounds that are asked one after the other until one notices."""
+
+    def most(self, tests: list[str]) -> float:
+        """CPU seconds of a round: a fault that makes them take more is noticed."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class Copy:
         arguments = ["-x", "--tb=no", "-m", "not slow", *tests]
         return run(self.root, arguments, self.root / "log.txt", cpu, until)
 
-    def tried(self, mutation: Mutation, reached: Reached, until: float) -> Verdict:
+    def tried(self, mutation: Mutation, tests: Asked, until: float) -> Verdict:
         """Put the fault in, ask the tests round by round, take it out again."""
         began, path = monotonic(), self.root / mutation.path
         source = (ROOT / mutation.path).read_bytes()
@@ -104,49 +115,33 @@ class Copy:
         self.faults += 1
         os.utime(path, (10**9 + self.faults, 10**9 + self.faults))  # a time of its own: nothing compiled counts
         try:
-            killed, by, asked = self._noticed(rounds(mutation, reached, source), reached, until)
+            killed, by, asked = self._noticed(tests.rounds(mutation, source), tests, until)
         finally:
             shutil.copy2(ROOT / mutation.path, path)
-        if killed and not self._is_sound(by, path, until):
+        if killed and not tests.are_sound and not self._is_sound(by, until):
             print(f"fails without a fault as well, left out: {by}", file=sys.stderr, flush=True)
-            return self.tried(mutation, reached, until)
+            return self.tried(mutation, tests, until)
         return Verdict(mutation, killed, by, monotonic() - began, asked)
 
-    def _noticed(self, tests: Iterable[list[str]], reached: Reached, until: float) -> tuple[bool | None, str, int]:
+    def _noticed(self, some_rounds: Iterable[list[str]], tests: Asked, until: float) -> tuple[bool | None, str, int]:
         """Whether one of the rounds notices, the test that does, and how many were asked."""
         asked = 0
-        for some in tests:
+        for some in some_rounds:
             wanted = [test for test in some if self.sound.get(test, True) and self.sound.get(test.split("::")[0], True)]
             if not wanted:
                 continue
             asked += len(wanted)
-            ended = self.asked(wanted, _LONGER * sum(reached.seconds(wanted).values()) + _MORE, until)
+            ended = self.asked(wanted, tests.most(wanted), until)
             if ended.passed is not True:
                 return (None if ended.passed is None else True), ended.by, asked
         return False, "", asked
 
-    def _is_sound(self, by: str, path: Path, until: float) -> bool:
+    def _is_sound(self, by: str, until: float) -> bool:
         """Whether a test, or a file of tests that could not be read, passes where there is no fault; asked once."""
         test = by.split("[")[0]
         if ".py" in test and test not in self.sound:
-            self.sound[test] = self.asked([test], 600.0, until).passed is not False
+            self.sound[test] = self.asked([test], _LONGEST, until).passed is not False
         return self.sound.get(test, True)
-
-
-def rounds(mutation: Mutation, reached: Reached, source: bytes) -> Iterator[list[str]]:
-    """Tests that reach a fault, the quickest first, in rounds; then those that share what these computed."""
-    left = reached.tests_of(mutation, source)
-    took = reached.seconds(left)
-    beside = reached.beside(left)
-    for budget in _ROUNDS:
-        some, total = [], 0.0
-        while left and (total + took[left[0]] <= budget or not some):
-            total += took[left[0]]
-            some.append(left.pop(0))
-        yield some
-    also = reached.seconds(beside)
-    total = 0.0
-    yield [test for test in beside if (total := total + also[test]) <= _BESIDE]
 
 
 class Copies:
@@ -214,16 +209,16 @@ def _recorded(name: str, copy: Copy) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of a copy for each mutation: the files of tests, and until when."""
+    """What is asked of a copy for each mutation: the tests that ``asked()`` makes in its process, and until when."""
 
-    tests: tuple[str, ...]
+    asked: Callable[[], Asked]
     until: float
 
     def __call__(self, mutation: Mutation, copy: Copy) -> Verdict:
         """The verdict on one mutation, while there is time."""
         if monotonic() >= self.until:
             return Verdict(mutation, None, "", 0.0, 0)
-        return copy.tried(mutation, _reached(self.tests), self.until)
+        return copy.tried(mutation, self.asked(), self.until)
 
 
 @cache
@@ -231,9 +226,24 @@ def _reached(tests: tuple[str, ...]) -> Reached:
     return Reached.read(_kept(name) for name in tests)
 
 
-def verdicts(mutations: list[Mutation], place: Path, workers: int, minutes: float) -> Iterator[Verdict]:
-    """Try mutations on so many copies at a time, for so many minutes; in the order in which they are done."""
+def _named(tests: tuple[str, ...], copy: Copy) -> Named:
+    return Named.of(tests, copy.asked)
+
+
+def _asked(mutations: list[Mutation], named: tuple[str, ...], place: Path, workers: int) -> Callable[[], Asked]:
+    """Tests that are named, or those that reach a fault."""
+    if named:
+        (found,) = Copies(place / "sound", 1).done(_named, [named])
+        return partial(Named, found.tests, found.took)
     tests = tuple(asked_files(dict.fromkeys(Path(mutation.path).parts[1] for mutation in mutations)))
     reach(tests, place / "reach", workers)
+    return partial(_reached, tests)
+
+
+def verdicts(
+    mutations: list[Mutation], named: tuple[str, ...], place: Path, workers: int, minutes: float
+) -> Iterator[Verdict]:
+    """Try mutations on so many copies at a time, for so many minutes; in the order in which they are done."""
+    asked = _asked(mutations, named, place, workers)
     until = monotonic() + 60.0 * minutes
-    yield from Copies(place / "tried", workers).done(Task(tests, until), mutations)
+    yield from Copies(place / "tried", workers).done(Task(asked, until), mutations)
