@@ -53,7 +53,9 @@ def anova(*fits: Fit | GeneralisedFit, boundary: bool = False, test: str = "chis
     -------
     DataFrame
         ``npar, aic, bic, loglik, deviance, chisq, df, p``, one row a fit; by bootstrap ``p_error``, the Monte Carlo
-        standard error of p, and ``n`` too.
+        standard error of p, and ``n`` too. A fit that has other weights, another offset or known sigma than the one
+        before it, or other fixed effects that do not hold the smaller ones, has no ratio: ``chisq, df, p`` are NaN, and
+        a warning says why.
 
     Raises
     ------

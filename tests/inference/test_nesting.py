@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,3 +74,28 @@ def test_pairs_whose_ratio_has_no_known_distribution_are_refused(pair):
 def test_a_larger_fit_is_no_part_of_a_smaller(pair):
     with pytest.raises(mme.MMEError, match=r"not nested|no part"):
         difference(*(fitted(one).internals for one in reversed(pair)))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"weights": DATA["x"] ** 2 + 1}, "other weights"),
+        ({"offset": DATA["x"] ** 2}, "other offset"),
+        ({"sigma": 1.5}, "other sigma"),
+        ({"formula": "y ~ f + (x | g)"}, "other fixed effects"),
+    ],
+)
+def test_fits_of_which_none_is_a_special_case_have_no_ratio(other, said):
+    small = fitted("x + (1 | g)")
+    large = mme.lmer(**{"formula": "y ~ x + (x | g) + (1 | h)", "data": DATA, "method": "ML"} | other)
+    with pytest.warns(mme.MMEWarning, match=said):
+        table = mme.anova(large, small)
+    assert table[["chisq", "df", "p"]].isna().all(axis=None)
+    assert table["aic"].tolist() == [small.aic, large.aic]
+
+
+def test_fits_with_equally_many_parameters_have_no_p_and_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = mme.anova(fitted("x + (1 | g)"), fitted("I(x ** 2) + (1 | g)"))
+    assert table["p"].isna().all()

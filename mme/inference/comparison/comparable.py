@@ -136,14 +136,18 @@ def _same_family(one: Family, other: Family) -> bool:
 
 def check_same_records(small: Record, large: Record) -> None:
     """Refuse fits that see the records' variances differently."""
-    one, other = small.model, large.model
-    for what in ("weights", "offset", "sigma"):
-        if not _same(getattr(one, what), getattr(other, what)):
-            raise MMEError(f"the fits have different {what}: they differ by more than fixed or random effects")
+    if what := seen_otherwise(small, large):
+        raise MMEError(f"the fits have different {what}: they differ by more than fixed or random effects")
     if not _same_residual(small, large):
         raise MMEError(
             "the fits have different residual structures: the distribution of the likelihood ratio is not known here"
         )
+
+
+def seen_otherwise(one: Record, other: Record) -> str:
+    """What is given for the records and differs between two fits; empty where nothing does."""
+    given = ("weights", "offset", "sigma")
+    return next((what for what in given if not _same(getattr(one.model, what), getattr(other.model, what))), "")
 
 
 def _same(one: Any, other: Any) -> bool:

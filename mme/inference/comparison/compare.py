@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtrc
 
-from mme.errors import MMEError
+from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.fitted.refit import by_method
-from mme.inference.comparison.comparable import check_comparable
+from mme.inference.comparison.comparable import check_comparable, seen_otherwise, within_span
 from mme.inference.comparison.nested import Difference, difference
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
     npar = np.array([fit.dof for fit in ordered])
     chisq = np.concatenate(([np.nan], np.maximum(-np.diff(deviance), 0.0)))
     df = np.concatenate(([np.nan], np.diff(npar)))
+    labels = _labels(ordered)
+    if not boundary:
+        apart = [False, *_apart(ordered, labels)]
+        chisq[apart] = df[apart] = np.nan
     with np.errstate(invalid="ignore"):
         p = np.where(df > 0, chdtrc(df, chisq), np.nan)
     table = pd.DataFrame(
@@ -47,11 +51,11 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
             "df": df,
             "p": p,
         },
-        index=pd.Index(_labels(ordered), name="model"),
+        index=pd.Index(labels, name="model"),
     )
     if not boundary:
         return table
-    found = _differences(ordered, table.index.tolist())
+    found = _differences(ordered, labels)
     tails = [one.tail(t) for one, t in zip(found, chisq[1:].tolist(), strict=True)]
     return table.assign(p=[np.nan, *tails], reference=["", *(one.reference for one in found)])
 
@@ -79,6 +83,24 @@ def _require_known(fits: list[Record]) -> None:
             f"the iterative engine knows the criterion of these fits with a standard error of {error:.2g}, which a "
             "likelihood ratio may be smaller than; use engine='exact', or tests of the fixed effects (fit.anova())"
         )
+
+
+def _apart(fits: list[Record], labels: list[str]) -> list[bool]:
+    """Whether each fit is no extension of the one before it, which a warning says: their ratio has no reference."""
+    found = []
+    for j in range(1, len(fits)):
+        small, large = fits[j - 1], fits[j]
+        why = ""
+        if small.dof < large.dof:
+            what = seen_otherwise(small, large)
+            why = f"other {what}" if what else "" if within_span(small, large) else "other fixed effects"
+        if why:
+            warn(
+                f"{labels[j]} has {why} than {labels[j - 1]} and does not hold it as a special case, so that their "
+                "likelihood ratio is no chi-square; compare aic or bic"
+            )
+        found.append(bool(why))
+    return found
 
 
 def _differences(fits: list[Record], labels: list[str]) -> list[Difference]:
