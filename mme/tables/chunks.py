@@ -24,7 +24,7 @@ from mme.errors import MMEError
 from mme.numeric.limits import limits
 from mme.numeric.memory import require_in_process
 from mme.tables.arguments import path_of
-from mme.tables.parquet import opened, require_alike, unbuffered
+from mme.tables.parquet import batches_of_files, opened, require_alike, unbuffered
 
 # How files of tables end.
 PARQUET, TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".tab", ".txt")
@@ -77,7 +77,7 @@ def chunks_of(data: Any) -> Chunks | None:
     if isinstance(data, Chunks):
         return data
     if module == "pyarrow" and hasattr(data, "scanner") and not hasattr(data, "column_names"):
-        return _of_dataset(data, "the dataset")
+        return _of_dataset(data, "the dataset", _scanned)
     if module == "pyarrow" and hasattr(data, "read_next_batch"):
         return Chunks("the reader", _once(data, "reader"), tuple(data.schema.names), once=True)
     if module == "polars" and hasattr(data, "collect_schema") and not hasattr(data, "get_column"):
@@ -182,20 +182,25 @@ def _of_parquet(path: Path) -> Chunks:
     except ImportError as error:
         raise MMEError("Parquet files are read by pyarrow: pip install 'mme[parquet]'") from error
     try:
-        return _of_dataset(opened(str(path)), f"'{path.name}'")
+        return _of_dataset(opened(str(path)), f"'{path.name}'", batches_of_files)
     except (OSError, ValueError) as error:
         raise MMEError(f"{str(path)!r} cannot be read as Parquet: {error}") from error
 
 
-def _of_dataset(dataset: Any, name: str) -> Chunks:
+def _of_dataset(dataset: Any, name: str, batches: Callable[[Any, list[str], int], Iterator[Any]]) -> Chunks:
     def read(names: Collection[str] | None) -> Iterator[Any]:
-        columns = None if names is None else list(names)
+        columns = dataset.schema.names if names is None else list(names)
         require_in_process(_ARROW, f"reading {name} by Arrow's threads needs")
-        require_alike(dataset, columns or dataset.schema.names, name)
-        few = {"batch_size": limits().records_in_chunk, "batch_readahead": 2, "fragment_readahead": 1}
-        return _said(iter(dataset.to_batches(columns=columns, **few, **unbuffered(dataset))), name)
+        require_alike(dataset, columns, name)
+        return _said(batches(dataset, columns, limits().records_in_chunk), name)
 
     return Chunks(name, read, tuple(dataset.schema.names))
+
+
+def _scanned(dataset: Any, columns: list[str], rows: int) -> Iterator[Any]:
+    """The batches of whatever dataset a user has."""
+    few = {"batch_size": rows, "batch_readahead": 2, "fragment_readahead": 1}
+    return iter(dataset.to_batches(columns=columns, **few, **unbuffered(dataset)))
 
 
 def _said(batches: Iterator[Any], name: str) -> Iterator[Any]:

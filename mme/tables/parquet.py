@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mme.errors import MMEError
+
+# Bytes of a column that are read from a file at a time.
+_BUFFER = 2**16
 
 
 def opened(path: str) -> Any:
@@ -49,6 +52,37 @@ def _with_values(dataset: Any) -> Any:
                 at, field.with_type(next((one for one in types if not pa.types.is_null(one)), field.type))
             )
     return schema
+
+
+def batches_of_files(dataset: Any, columns: list[str], rows: int) -> Iterator[Any]:
+    """These columns of all files of a dataset that :func:`opened` gave, so many rows at a time.
+
+    A scanner decodes whole row groups, whose memory comes anew for each of them where what is done with the rows takes
+    longer than reading them. A file by itself is decoded as it is asked for; it must hold the columns as they are.
+    """
+    for fragment in dataset.get_fragments():
+        file = _with_columns(fragment, dataset.schema, columns)
+        if file is None:
+            few = {"batch_size": rows, "batch_readahead": 2, **unbuffered(dataset)}
+            yield from fragment.to_batches(schema=dataset.schema, columns=columns, **few)
+            continue
+        with file:
+            for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+                yield batch.select(columns)
+
+
+def _with_columns(fragment: Any, schema: Any, columns: list[str]) -> Any:
+    """The file of a fragment, where it has each of these columns once, with the type of the dataset; None elsewhere."""
+    import pyarrow.parquet as pq
+
+    few = {"pre_buffer": False, "buffer_size": _BUFFER, "page_checksum_verification": True}
+    file = pq.ParquetFile(fragment.path, filesystem=fragment.filesystem, **few)
+    here = file.schema_arrow
+    places = [(here.get_field_index(name), schema.get_field_index(name)) for name in columns]
+    if all(min(at) >= 0 and here.field(at[0]).type == schema.field(at[1]).type for at in places):
+        return file
+    file.close()
+    return None
 
 
 def unbuffered(dataset: Any) -> dict[str, Any]:

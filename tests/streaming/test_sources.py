@@ -313,6 +313,36 @@ def test_of_a_parquet_file_no_more_is_held_than_is_read_at_a_time(tmp_path):
     assert max(held) < 0.5 * (tmp_path / "rows.parquet").stat().st_size
 
 
+def test_of_a_large_row_group_no_more_is_held_than_is_read_at_a_time(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path, rng = tmp_path / "group.parquet", np.random.default_rng(5)
+    whole = pa.table({"y": rng.standard_normal(1_500_000), "x": rng.standard_normal(1_500_000)})
+    pq.write_table(whole, path, row_group_size=whole.num_rows)
+    assert pq.read_metadata(path).num_row_groups == 1
+    held, before = [0], pa.total_allocated_bytes()
+    with within(Limits(records_in_chunk=100_000)):
+        for _, table in chunks_of(path).tables():
+            held.append(pa.total_allocated_bytes() - before)
+            assert table.num_rows == 100_000
+    assert max(held) < 0.5 * path.stat().st_size
+
+
+def test_columns_of_a_file_are_those_of_its_dataset(tmp_path):
+    """Names with dots are looked for in records too; one file holds floats where the other has doubles."""
+    pa, pq, ds = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet", "pyarrow.dataset"))
+    for i, kind in enumerate((pa.float64(), pa.float32())):
+        columns = {"g.h": [1, 2, 2], "y": [0.5, 1.5, 2.5], "g": ["a", "b", "a"], "x": pa.array([i, 1.0, 2.0], kind)}
+        pq.write_table(pa.table(columns), tmp_path / f"{i}.parquet", row_group_size=2)
+    known = ds.dataset(tmp_path).to_table().to_pydict()
+    for names in (["g"], ["g.h", "g"], ["x", "y"], list(known)):
+        with within(Limits(records_in_chunk=2)):
+            tables = [table for _, table in chunks_of(tmp_path).tables(names)]
+        assert [one.num_rows for one in tables] == [2, 1, 2, 1]
+        assert all(set(one.schema.names) == set(names) for one in tables)
+        found = pa.Table.from_batches(tables).to_pydict()
+        assert found == {name: known[name] for name in found}
+
+
 def test_files_of_a_folder_hold_the_same_columns(tmp_path):
     """Arrow has missing values for a column that a file lacks."""
     pytest.importorskip("pyarrow")
