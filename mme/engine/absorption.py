@@ -107,15 +107,28 @@ def absorb(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:
     last = len(N) - 1
     of_X_and_y = [slice(last), slice(last, None)] if last else [slice(None)]
     rows: Sequence[Any] = of_X_and_y if at_once else range(len(N))
-    V, within, room = np.empty((len(N), block.q, J)), N.copy(), np.empty(codes.size)
+    V, within = np.empty((len(N), block.q, J)), N.copy()
     for j, (z, inverse) in enumerate(zip(of.Z, of.inverse, strict=True)):
         for at in rows:
-            part = np.empty(within[at].shape) if at_once else room
-            along = sum_by_level(levels, J, z, within[at], room=part) * inverse
+            along = sum_by_level(levels, J, z, within[at]) * inverse
             V[at, j] = along * of.R[j, j]
-            without(within[at], along, codes, z, out=within[at], part=part)
+            without(within[at], along, codes, z, out=within[at])
     absorbed = Absorbed(Levels(of.R, V), within @ within.T, within if together else None)
     return absorbed, Projected(codes, within, list(of.Z), of.lengths)
+
+
+def projected(block: Block, row: np.ndarray) -> Levels:
+    """The levels of a block beside one row (n,), of which nothing else is made."""
+    codes, J = block.codes, block.J
+    if block.is_spherical or codes.size * J <= limits().numbers_of_indicators:
+        return absorb(block, row[None, :])[0].levels
+    of, V = level_qr(codes, J, block.columns), np.empty((1, block.q, J))
+    for j, (z, inverse) in enumerate(zip(of.Z, of.inverse, strict=True)):
+        along = sum_by_level(codes, J, z, row) * inverse
+        V[0, j] = along * of.R[j, j]
+        if j + 1 < block.q:
+            row = without(row, along, codes, z, out=row if j else np.empty(row.size))
+    return Levels(of.R, V)
 
 
 def _absorb_spherical(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:

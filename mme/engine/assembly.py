@@ -45,7 +45,6 @@ from mme.model.problem import Model
 from mme.numeric.factor import Analysis, analyse
 from mme.numeric.limits import limits
 from mme.numeric.sums import Cells, no_cells
-from mme.numeric.triangles import loop_is_at_hand
 from mme.residual.mixing import Mixing
 from mme.residual.whitening import Whitening
 
@@ -164,7 +163,7 @@ def weighted(model: Model, of: Plain, whiten: Whitening) -> Weighted | None:
 def orthonormalised(model: Model, y: np.ndarray, whiten: Whitening, near: Centred | CentredColumns) -> FixedBasis:
     """The basis of X beside y: by panels of columns, or of X as a whole where these have not the digits."""
     if isinstance(near, CentredColumns):
-        if whiten.structure is None and loop_is_at_hand(y.size) and (found := long_basis(y, whiten, near)) is not None:
+        if whiten.structure is None and (found := long_basis(y, whiten, near)) is not None:
             return found
         near = centred(model.X)
     return orthonormalise(model.X, y, whiten, near)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from math import sqrt
 from typing import Any
 
@@ -67,7 +66,7 @@ class FixedBasis:
         """Orthonormal columns (n, p)."""
         return self.N[:-1].T
 
-    @cached_property
+    @property
     def r(self) -> np.ndarray:
         """OLS residual of the whitened response (n,)."""
         return np.asarray(self.N[-1]) if self.long is None else self.long.last()

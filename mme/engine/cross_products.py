@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.engine.absorption import Absorbed, Levels, absorb, absorb_nothing, merge
+from mme.engine.absorption import Absorbed, Levels, Projected, absorb, absorb_nothing, merge
 from mme.engine.assembly import ModelPattern, Weighted, split
 from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block
-from mme.engine.long_levels import absorb_long
+from mme.engine.long_levels import absorb_by_rows, absorb_long
 from mme.engine.pls import System
 from mme.engine.remainder import no_remainder, remainder, sums_within
+from mme.numeric.triangles import loop_is_at_hand
 
 # Columns of a term up to which it is absorbed in passes over panels of records: each takes what it has anew.
 _IN_PASSES = 8
@@ -22,19 +23,27 @@ def joined(pattern: ModelPattern, made: Weighted) -> System:
     long = made.basis.long
     if pattern.rest is None and absorbing is not None and long is not None and _goes_in_passes(absorbing):
         return _of_levels(absorb_long(absorbing, long), pattern)
-    N = made.basis.N if long is None else long.whole()  # made anew where it is asked for: it is as large as X
-    absorbed, rows = absorb_nothing(N) if absorbing is None else absorb(absorbing, N)
+    absorbed, rows, C = _absorbed(absorbing, made.basis, blocks)
     if pattern.rest is None:
         return _of_levels(absorbed, pattern)
-    C, p = sums_within(blocks, rows), len(N) - 1
-    rows = rows.without_N()
-    del N  # as large as what is made next
     rest = remainder(pattern.rest, blocks, absorbed, rows, C, pattern.penalty)
-    return System(p, absorbed, (), rest, pattern.elimination)
+    return System(made.basis.m - 1, absorbed, (), rest, pattern.elimination)
+
+
+def _absorbed(
+    absorbing: Block | None, basis: FixedBasis, others: tuple[Block, ...]
+) -> tuple[Absorbed, Projected, np.ndarray]:
+    """The absorption, what it leaves of Z, and C of the other blocks."""
+    if basis.long is not None and absorbing is not None and not absorbing.is_spherical:
+        return absorb_by_rows(absorbing, basis.long, others)
+    N = basis.N if basis.long is None else basis.long.whole()  # made anew where it is asked for: it is as large as X
+    absorbed, rows = absorb_nothing(N) if absorbing is None else absorb(absorbing, N)
+    return absorbed, rows.without_N(), sums_within(others, rows)
 
 
 def _goes_in_passes(block: Block) -> bool:
-    return block.q <= _IN_PASSES and not block.is_spherical
+    """Whether records are rotated into the triangles of their levels: few columns, and a loop that is at hand."""
+    return block.q <= _IN_PASSES and not block.is_spherical and loop_is_at_hand(block.codes.size)
 
 
 def _of_levels(absorbed: Absorbed, pattern: ModelPattern) -> System:

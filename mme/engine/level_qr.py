@@ -13,6 +13,7 @@ from math import sqrt
 import numpy as np
 
 from mme.numeric.machine_code import machine_code
+from mme.numeric.panels import panels
 from mme.numeric.sums import Column, sum_by_level
 
 # What a level's earlier columns leave of a column below this share of it is rounding: the column is dependent there.
@@ -42,32 +43,32 @@ class LevelQR:
 
 def level_qr(codes: np.ndarray, J: int, columns: Sequence[Column]) -> LevelQR:
     """The QR of columns (n,) by level; as stable as Householder's (Bjorck 1967)."""
-    q, Z, room = len(columns), list(columns), np.empty(codes.size)
+    q, Z = len(columns), list(columns)
     R, inverse = np.zeros((q, q, J)), np.zeros((q, J))
     for j, column in enumerate(columns):
-        squares = sum_by_level(codes, J, Z[j], Z[j], room=room)
-        length = squares if j == 0 else sum_by_level(codes, J, column, column, room=room)
+        squares = sum_by_level(codes, J, Z[j], Z[j])
+        length = squares if j == 0 else sum_by_level(codes, J, column, column)
         independent = squares > DEPENDENT**2 * length
         R[j, j] = np.sqrt(np.where(independent, squares, 0.0))
         np.divide(1.0, squares, out=inverse[j], where=independent)
         for k in range(j + 1, q):
-            along = sum_by_level(codes, J, Z[j], Z[k], room=room) * inverse[j]
+            along = sum_by_level(codes, J, Z[j], Z[k]) * inverse[j]
             R[j, k] = along * R[j, j]
-            Z[k] = without(Z[k], along, codes, Z[j], out=np.empty(codes.size), part=room)
+            Z[k] = without(Z[k], along, codes, Z[j], out=np.empty(codes.size))
     return LevelQR(R, tuple(Z), inverse)
 
 
-def without(
-    column: Column, along: np.ndarray, codes: np.ndarray, z: Column, *, out: np.ndarray, part: np.ndarray
-) -> np.ndarray:
-    """column - along[codes] z; None stands for a column of ones, ``part`` is room for what is taken.
+def without(column: Column, along: np.ndarray, codes: np.ndarray, z: Column, *, out: np.ndarray) -> np.ndarray:
+    """column - along[codes] z; None stands for a column of ones.
 
     Or the same of several columns (m, n) and as many ``along`` (m, J).
     """
-    along.take(codes, axis=-1, out=part, mode="clip")  # codes are in range: without a look at each
-    if z is not None:
-        part *= z
-    return np.subtract(1.0 if column is None else column, part, out=out)
+    for cut in panels(codes.size):
+        part = along.take(codes[cut], axis=-1, mode="clip")  # codes are in range: without a look at each
+        if z is not None:
+            part *= z[cut]
+        np.subtract(1.0 if column is None else column[..., cut], part, out=out[..., cut])
+    return out
 
 
 def qr_beside(

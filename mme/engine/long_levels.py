@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mme.engine.absorption import Absorbed, Levels
+from mme.engine.absorption import Absorbed, Levels, Projected
 from mme.engine.blocks import Block
-from mme.engine.level_qr import DEPENDENT
+from mme.engine.level_qr import DEPENDENT, level_qr, without
 from mme.engine.long_rows import LongRows
 from mme.numeric.panels import add_products
+from mme.numeric.sums import sum_by_level
 from mme.numeric.triangles import loop_over, scaled_in_place
 
 # What a combination of columns of Z leaves of a row of N below this share of it is rounding.
@@ -40,6 +41,29 @@ def absorb_long(block: Block, rows: LongRows) -> Absorbed:
     for k in np.setdiff1d(np.arange(m), outside).tolist():
         np.einsum("a,jag->jg", A[k], R, out=V[k])
     return Absorbed(Levels(R, V), NN)
+
+
+def absorb_by_rows(block: Block, rows: LongRows, others: tuple[Block, ...]) -> tuple[Absorbed, Projected, np.ndarray]:
+    """QR of every level's rows of the block beside N, and Z_2'(I - QQ')N (m, p + 1) of the other blocks.
+
+    One row of N after the other is whole, for its sums by level; what levels leave of them all is made by panels.
+    """
+    codes, of = block.codes, level_qr(block.codes, block.J, block.columns)
+    along, sums = np.empty((rows.m, block.q, block.J)), list[np.ndarray]()
+    for k in range(rows.m):
+        row = rows.row(k)
+        for j, z in enumerate(of.Z):
+            along[k, j] = sum_by_level(codes, block.J, z, row) * of.inverse[j]
+            without(row, along[k, j], codes, z, out=row)
+        sums.append(np.concatenate([np.zeros(0), *(other.sums(row[None]).ravel() for other in others)]))
+    NN = np.zeros((rows.m, rows.m))
+    for cut, N in rows.panels():
+        for j, z in enumerate(of.Z):
+            without(N, along[:, j], codes[cut], None if z is None else z[cut], out=N)
+        add_products(NN, N)
+    along *= of.lengths.T
+    left = Projected(codes, np.zeros((0, codes.size)), list(of.Z), of.lengths)
+    return Absorbed(Levels(of.R, along), NN), left, np.column_stack(sums)
 
 
 def _inside(block: Block, rows: LongRows) -> tuple[np.ndarray, np.ndarray]:

@@ -71,6 +71,20 @@ class LongRows:
             r[cut] = N[-1]
         return r
 
+    def row(self, k: int) -> np.ndarray:
+        """Row k of N (n,)."""
+        if k == self.m - 1:
+            return self.last()
+        of_X = np.eye(len(self.X))[k] if self.turn is None else self.turn[k]
+        row, at = np.zeros(self.y.size), np.flatnonzero(of_X).tolist()
+        for cut in panels(row.size):
+            for j in at:
+                column = self.X[j]
+                row[cut] += of_X[j] if column is None else of_X[j] * column[cut]
+            if self.weights is not None:
+                row[cut] *= np.sqrt(self.weights[cut])
+        return row
+
     def products(self) -> np.ndarray:
         """N N' (p + 1, p + 1)."""
         total = np.zeros((self.m, self.m))

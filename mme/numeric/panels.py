@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from mme.numeric.limits import limits
-from mme.numeric.sums import by_column
 
 # Rows whose products are as many inner products.
 _FEW = 4
@@ -49,9 +48,17 @@ def gathered(values: np.ndarray, at: np.ndarray, out: np.ndarray) -> np.ndarray:
     return values.take(at, out=out, mode="clip")
 
 
+def picked_by_panels(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """``values[at]`` at places that are known to exist: places of half the width are never widened all at once."""
+    out = np.empty(at.shape, dtype=values.dtype)
+    for cut in panels(at.size):
+        gathered(values, at[cut], out[cut])
+    return out
+
+
 def term_values(codes: np.ndarray, covariates: np.ndarray | None, b: np.ndarray) -> np.ndarray:
     """Z b of one term (n,), from its codes, (n,) or (q, n), covariates and effects (J, q)."""
-    if by_column(codes) and covariates is not None:
+    if codes.ndim == 2 and covariates is not None:
         return np.einsum("ia,ai->i", covariates, b[codes, np.arange(len(codes))[:, None]])
     if covariates is None:
         return np.ascontiguousarray(b[:, 0]).take(codes)

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
+from mme.numeric.limits import limits
+from mme.numeric.panels import panels, picked_by_panels
+
 Column = np.ndarray | None
 
 # Records of a column that are looked at before all of them; and up to which a sort is quicker than a transpose.
@@ -36,17 +39,22 @@ def coding(codes: np.ndarray, a: int) -> np.ndarray:
     return codes[a] if by_column(codes) else codes
 
 
-def sum_by_level(
-    codes: np.ndarray, J: int, left: Column, right: Column, *, room: np.ndarray | None = None
-) -> np.ndarray:
-    """(J,): the inner product of two columns over the records of each level; ``room`` (n,) is for their products.
+def sum_by_level(codes: np.ndarray, J: int, left: Column, right: Column) -> np.ndarray:
+    """(J,): the inner product of two columns over the records of each level.
 
-    With :func:`indicators` (n, J) in the place of codes, (m, J): of several columns ``right`` (m, n).
+    With :func:`indicators` (n, J) in the place of codes, (m, J): of several columns ``right`` (m, n). Of many records
+    neither products nor codes of full width are made as a whole.
     """
     if codes.ndim == 2:
-        return np.asarray(_product(left, right, room) @ codes)
-    found = np.bincount(codes, _product(left, right, room), minlength=J)
-    return found if found.dtype == float else found.astype(float)  # counts of records are whole numbers
+        return np.asarray(_product(left, right) @ codes)
+    if codes.size <= limits().records_in_panel:
+        found = np.bincount(codes, _product(left, right), minlength=J)
+        return found if found.dtype == float else found.astype(float)  # counts of records are whole numbers
+    sums = np.zeros(J)
+    for cut in panels(codes.size):
+        of_panel = _product(*(None if column is None else column[cut] for column in (left, right)))
+        np.add.at(sums, codes[cut], 1.0 if of_panel is None else of_panel)  # in the order of the records
+    return sums
 
 
 def indicators(codes: np.ndarray, J: int) -> np.ndarray:
@@ -66,9 +74,9 @@ def level_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequenc
     """(J, a, b): inner products of each left column with each right one over the records of its levels."""
     if J == 1 and not by_column(codes):
         return (_rows(left, codes.size) @ _rows(right, codes.size).T)[None]
-    out, room = np.empty((J, len(left), len(right))), np.empty(codes.shape[-1])
+    out = np.empty((J, len(left), len(right)))
     for a, b in np.ndindex(len(left), len(right)):
-        out[:, a, b] = sum_by_level(coding(codes, a), J, left[a], right[b], room=room)
+        out[:, a, b] = sum_by_level(coding(codes, a), J, left[a], right[b])
     return out
 
 
@@ -86,10 +94,10 @@ def own_sums(codes: np.ndarray, J: int, left: Sequence[Column], right: Sequence[
     return out
 
 
-def _product(left: Column, right: Column, room: np.ndarray | None = None) -> Column:
+def _product(left: Column, right: Column) -> Column:
     if left is None or right is None:
         return right if left is None else left
-    return np.multiply(left, right, out=room)
+    return left * right
 
 
 def times(values: np.ndarray, left: Column, right: Column) -> np.ndarray:
@@ -175,14 +183,17 @@ def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells
         found = np.flatnonzero(present)
         of_record = (np.cumsum(present) - 1)[key]
         return Cells(of_record, found // n_cols, found % n_cols)
-    by_col = by_code(cols, n_cols)
-    order = by_col[by_code(rows[by_col], n_rows)]
-    in_order = key[order]
-    first = np.concatenate(([True], in_order[1:] != in_order[:-1]))
-    narrow = np.int32 if key.size < 2**31 else np.int64
-    of_record = np.empty(key.size, dtype=narrow)
-    of_record[order] = np.cumsum(first, dtype=narrow) - 1
-    found = in_order[first]
+    order = by_code(cols, n_cols)
+    order = picked_by_panels(order, by_code(picked_by_panels(rows, order), n_rows))
+    key = picked_by_panels(key, order)
+    first = np.concatenate(([True], key[1:] != key[:-1]))
+    found = key[first]
+    del key  # each of these is as long as the records
+    number = np.cumsum(first, dtype=order.dtype)
+    number -= 1
+    of_record = np.empty_like(number)
+    for cut in panels(order.size):
+        of_record[order[cut]] = number[cut]
     return Cells(of_record, found // n_cols, found % n_cols)
 
 
@@ -200,5 +211,6 @@ def by_code(codes: np.ndarray, J: int) -> np.ndarray:
     n = codes.size
     if n <= _FEW:
         return np.argsort(codes, kind="stable")
-    one_a_row = sp.csr_array((np.empty(n, dtype=np.int8), codes, np.arange(n + 1)), shape=(n, J))
+    each = np.arange(n + 1, dtype=np.int32 if n < 2**31 - 1 else np.int64)
+    one_a_row = sp.csr_array((np.empty(n, dtype=np.int8), codes, each), shape=(n, J))
     return np.asarray(one_a_row.tocsc().indices)

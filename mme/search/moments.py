@@ -22,6 +22,7 @@ import numpy as np
 
 from mme.engine.absorption import absorb
 from mme.engine.blocks import Block
+from mme.engine.level_qr import level_qr, without
 from mme.engine.objective import Objective
 from mme.numeric.lapack import least_squares
 from mme.numeric.limits import limits
@@ -44,18 +45,12 @@ def moment_equations(
     repeated = objective.once(_repeated, blocks)
     sigma = objective.model.sigma
     sigma2 = _residual_variance(objective, blocks, repeated) if sigma is None else sigma**2
-    known: dict[tuple[int, int], _Met] = {}  # the same however levels are weighted
-
-    def products(t: int, s: int) -> _Met:
-        if (t, s) not in known:
-            known[t, s] = _products(objective, t, s)
-        return known[t, s]
 
     def solve(weighted: list[WeightedLevels]) -> list[np.ndarray]:
         if weighted is blocks:  # as if H were one
-            system = objective.once(_system, products, weighted, repeated)
+            system = objective.once(_system, weighted, repeated)
         else:
-            system = _system(objective, products, weighted, repeated)
+            system = _system(objective, weighted, repeated)
         return _solved(objective, system, weighted, sigma2)
 
     return blocks, solve
@@ -80,11 +75,11 @@ def _residual_variance(objective: Objective, blocks: list[WeightedLevels], repea
     share = 1.0 if all(repeated) else 0.5
     if len(among) < 2 or left <= 0.0:
         return share * smallest
-    swept = objective.basis.r[None, :]
+    swept = objective.basis.r.copy()
     sweeps = [_sweep(objective.blocks[b].by_record) for b in among]
     for _ in range(_SWEEPS):
         for sweep in sweeps:
-            swept = sweep(swept)
+            sweep(swept)
     return share * min(max(float(np.vdot(swept, swept)) / left, 1e-6 * smallest), smallest)
 
 
@@ -100,17 +95,15 @@ def _freedom(
     return among, freedom, n - sum(effects) + len(among) - 1 - min(fixed, default=0.0)
 
 
-def _sweep(block: Block) -> Callable[[np.ndarray], np.ndarray]:
-    """What takes the part along each level of a block out of a row (1, n)."""
-    if block.q > 1 or block.is_spherical:
-        return lambda row: absorb(block, row)[1].N
-    codes, J, (z,) = block.codes, block.J, block.columns
-    squares = sum_by_level(codes, J, z, z)
-    inverse = np.divide(1.0, squares, out=np.zeros(J), where=squares > 0.0)
+def _sweep(block: Block) -> Callable[[np.ndarray], None]:
+    """What takes the part along each level of a block out of a row (n,), which it overwrites."""
+    if block.is_spherical:
+        return lambda row: np.copyto(row, absorb(block, row[None, :])[1].N[0])
+    codes, of = block.codes, level_qr(block.codes, block.J, block.columns)
 
-    def sweep(row: np.ndarray) -> np.ndarray:
-        part = (sum_by_level(codes, J, z, row[0]) * inverse)[codes]
-        return row - (part if z is None else part * z)
+    def sweep(row: np.ndarray) -> None:
+        for z, inverse in zip(of.Z, of.inverse, strict=True):
+            without(row, sum_by_level(codes, block.J, z, row) * inverse, codes, z, out=row)
 
     return sweep
 
@@ -143,9 +136,7 @@ class _System:
     known: list[np.ndarray | None]
 
 
-def _system(
-    objective: Objective, met: Callable[[int, int], _Met], blocks: list[WeightedLevels], repeated: list[bool]
-) -> _System:
+def _system(objective: Objective, blocks: list[WeightedLevels], repeated: list[bool]) -> _System:
     """The equations with levels as they are weighted."""
     alone = [one.levels.R.shape[0] > _MOST_COLUMNS for one in blocks]
     widths = [0 if is_wide else one.levels.R.shape[0] for one, is_wide in zip(blocks, alone, strict=True)]
@@ -165,9 +156,7 @@ def _system(
             if s == t:
                 system[at[t], at[s]] = of_pairs * square
             elif not (alone[s] or objective.blocks[s].is_spherical or objective.blocks[t].is_spherical):  # as if alone
-                rows, cols, values = met(t, s)
-                products = np.einsum("iac,caj->ijc", one.E[:, :, rows], values)
-                system[at[t], at[s]] = _squares(one, other, rows, cols, products)
+                system[at[t], at[s]] = _squares(one, other, _met(objective, one, t, s))
     return _System(alone, at, system, 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300)), known)
 
 
@@ -177,8 +166,9 @@ def _of_levels(one: WeightedLevels) -> tuple[np.ndarray, np.ndarray]:
         return one.moments.known, one.moments.square
     # Under ML the variance of a level is what remains without the fixed effects, estimated or not.
     own = one if one.reml else replace(one, along_X=np.zeros_like(one.along_X))
-    products = np.einsum("iag,ajg->ijg", one.half, one.levels.R)
-    square = _squares(own, own, slice(None), slice(None), products)
+    half, R, each = one.half, one.levels.R, slice(None)
+    met = _Met(each, each, R.shape[2], lambda cut: np.einsum("iag,ajg->ijg", half[:, :, cut], R[:, :, cut]))
+    square = _squares(own, own, met)
     return _products_of_rows(one.half) - _products_of_rows(own.weighted_X), square
 
 
@@ -208,47 +198,60 @@ def _of_many(one: WeightedLevels, sigma2: float) -> np.ndarray:
     return left / max(float(np.vdot(C, C)), 1e-300) * np.eye(len(C))
 
 
-# The cells of two blocks: their levels of each, and (cells, q, q').
-_Met = tuple[np.ndarray, np.ndarray, np.ndarray]
+@dataclass(frozen=True, eq=False)
+class _Met:
+    """The ``count`` cells of blocks t and s: their levels g of t and h of s, and E_g C_gh (q_t, q_s, cells) of some.
+
+    There may be as many cells as records: what is made of them is never whole.
+    """
+
+    rows: np.ndarray | slice
+    cols: np.ndarray | slice
+    count: int
+    products: Callable[[slice], np.ndarray]
+
+    def levels(self, cut: slice) -> tuple[np.ndarray | slice, np.ndarray | slice]:
+        """G and h of some cells."""
+        g, h = (at[cut] if isinstance(at, np.ndarray) else cut for at in (self.rows, self.cols))
+        return g, h
 
 
-def _products(objective: Objective, t: int, s: int) -> _Met:
-    """Z_t'Z_s by cell: the cell's levels of t and of s, and (cells, q_t, q_s)."""
+def _met(objective: Objective, one: WeightedLevels, t: int, s: int) -> _Met:
+    """The cells of block t, whose weights are those of ``one``, and of block s."""
     absorbed, rest = objective.plan.absorb, objective.system.rest
     among = [b for b in range(len(objective.blocks)) if b != absorbed]
     if absorbed in (t, s):
-        crossing = rest.crossing[among.index(s if t == absorbed else t)]
-        R = objective.system.absorbed.levels.R[:, :, crossing.cells.rows]
-        cells, values = crossing.cells, np.einsum("aic,caj->cij", R, crossing.values)  # R_g'(Q_g'Z)
-        of_t = t == absorbed
+        found, of_t = rest.crossing[among.index(s if t == absorbed else t)], t == absorbed
+        whole = objective.system.absorbed.levels.R
     else:
         row, col = max(t, s), min(t, s)
-        found = rest.schur.products[among.index(row), among.index(col)]
-        cells, values, of_t = found.cells, found.values, t == row
-    return (cells.rows, cells.cols, values) if of_t else (cells.cols, cells.rows, values.transpose(0, 2, 1))
+        found, of_t, whole = rest.schur.products[among.index(row), among.index(col)], t == row, None
+    cells, values = found.cells, found.values
+    rows, cols = (cells.rows, cells.cols) if of_t else (cells.cols, cells.rows)
+
+    def products(cut: slice) -> np.ndarray:
+        C = values[cut]
+        if whole is not None:  # R_g'(Q_g'Z)
+            C = np.einsum("aic,caj->cij", whole[:, :, cells.rows[cut]], C)
+        return np.einsum("iac,caj->ijc", one.E[:, :, rows[cut]], C if of_t else C.transpose(0, 2, 1))
+
+    return _Met(rows, cols, cells.count, products)
 
 
-def _squares(
-    one: WeightedLevels,
-    other: WeightedLevels,
-    rows: np.ndarray | slice,
-    cols: np.ndarray | slice,
-    products: np.ndarray,
-) -> np.ndarray:
-    """The matrix of H -> sum_gh X_gh H X_gh' on vec(H), from E_g C_gh (q_t, q_s, cells) at levels (rows, cols).
+def _squares(one: WeightedLevels, other: WeightedLevels, met: _Met) -> np.ndarray:
+    """The matrix of H -> sum_gh X_gh H X_gh' on vec(H), from the cells of the two blocks.
 
     Levels that share no cell have the part along X alone: its sum over all pairs is a product of two sums over levels.
     """
     weighted, along_X = one.weighted_X, other.along_X
     (q, p, _), r = weighted.shape, len(along_X)
-    if q == r == 1 and products.shape[2] <= limits().records_in_panel:
-        return _square(weighted[0], along_X[0], rows, cols, products[0, 0])
+    if q == r == 1 and met.count <= limits().records_in_panel:
+        return _square(weighted[0], along_X[0], met.rows, met.cols, met.products(slice(None))[0, 0])
     left = _gram(weighted).transpose(0, 2, 1, 3).reshape(q * q, p * p)
     right = _gram(along_X).transpose(1, 3, 0, 2).reshape(p * p, r * r)
     total = (left @ right).reshape(q, q, r, r).transpose(0, 2, 1, 3).copy()
-    for cut in panels(products.shape[2]):
-        here = products[:, :, cut]
-        g, h = (at[cut] if isinstance(at, np.ndarray) else cut for at in (rows, cols))
+    for cut in panels(met.count):
+        here, (g, h) = met.products(cut), met.levels(cut)
         along = np.zeros(here.shape)
         for j in range(p):  # column by column: there may be many
             along += weighted[:, j][:, None, g] * along_X[:, j][None, :, h]

@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 
-from mme.engine.absorption import Levels, absorb
+from mme.engine.absorption import Levels, projected
 from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block
 from mme.engine.level_factors import factor_products
@@ -98,7 +98,7 @@ def _along_r(objective: Objective, b: int) -> np.ndarray:
     """Q_g'r of a block (1, q, J), as of :func:`_weighed`."""
     if b == objective.plan.absorb:
         return objective.system.absorbed.levels.V[-1:]
-    return absorb(objective.blocks[b].by_record, objective.basis.r[None, :])[0].levels.V
+    return projected(objective.blocks[b].by_record, objective.basis.r).V
 
 
 def _weighed(objective: Objective) -> tuple[FixedBasis, list[WeightedLevels]]:
@@ -115,7 +115,7 @@ def _weigh(objective: Objective, b: int) -> WeightedLevels:
         levels, within = Levels(whole.R, whole.V[-1:]), whole.V[:-1]
         along_X = np.einsum("aig,pag->ipg", whole.R, within)
     else:
-        levels = absorb(block.by_record, objective.basis.r[None, :])[0].levels
+        levels = projected(block.by_record, objective.basis.r)
         t = objective.rest.index(block)
         at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
         Z_N = system.rest.C[at] + system.rest.applied[at] @ whole.V.reshape(system.p + 1, -1).T

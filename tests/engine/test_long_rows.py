@@ -9,10 +9,10 @@ import pytest
 
 import mme
 from mme.covariance.axes import build_axes
-from mme.engine.absorption import absorb
+from mme.engine.absorption import absorb, projected
 from mme.engine.basis import long_basis, orthonormalise
 from mme.engine.centring import centred_columns
-from mme.engine.long_levels import absorb_long
+from mme.engine.long_levels import absorb_by_rows, absorb_long
 from mme.engine.objective import Objective
 from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
@@ -88,6 +88,32 @@ def test_absorption_by_the_loop_that_is_made_for_its_shape_is_that_by_sums():
     np.testing.assert_allclose(rotated.levels.R, summed.levels.R, atol=1e-12)
     np.testing.assert_allclose(rotated.levels.V, summed.levels.V, atol=1e-11)
     np.testing.assert_allclose(rotated.NN, summed.NN, atol=1e-11)
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+@pytest.mark.parametrize("weigh", [False, True])
+def test_absorption_row_by_row_is_that_of_whole_rows(q, weigh):
+    """What levels leave of N and of the columns of another factor, beside triangles and projections."""
+    y, X, weights, groups = records(q, p=4)
+    covariates, other = np.column_stack([np.ones(len(y)), X[:, 1:q]]), np.arange(len(y)) % 7
+    with within(PANELS):
+        terms = [mme.Term(groups, covariates), mme.Term(other, X[:, :2])]
+        objective = Objective.of(build_model(y, X, terms, weights=weights if weigh else None))
+        basis, (block, crossed) = objective.basis, objective.blocks
+        found, rows, C = absorb_by_rows(block, basis.long, (crossed,))
+        summed, left = absorb(block, basis.N)
+        for k in range(basis.m):
+            np.testing.assert_allclose(basis.long.row(k), basis.N[k], atol=1e-14)
+        one = projected(block, basis.r)
+    np.testing.assert_allclose(found.levels.R, summed.levels.R, atol=1e-13)
+    np.testing.assert_allclose(found.levels.V, summed.levels.V, atol=1e-12)
+    np.testing.assert_allclose(found.NN, summed.NN, atol=1e-12)
+    np.testing.assert_allclose(one.V, summed.levels.V[-1:], atol=1e-12)
+    np.testing.assert_allclose(one.R, summed.levels.R, atol=1e-13)
+    np.testing.assert_allclose(C, crossed.sums(left.N).reshape(-1, basis.m), atol=1e-12)
+    for z, given in zip(rows.Z, left.Z, strict=True):
+        assert (z is None) == (given is None)
+        assert z is None or np.allclose(z, given, rtol=0, atol=1e-13)
 
 
 def test_columns_of_X_that_are_those_of_Z_among_the_first_records_alone_are_seen():
