@@ -40,6 +40,7 @@ TESTS = {
         "tests/search/test_bounds.py",
         "tests/search/test_hold.py",
         "tests/streaming/test_calls_of_chunks.py",
+        "tests/relationship/test_unknown_parents.py",
     ],
     "residual": ["tests/residual", "tests/api/test_given.py", "tests/search/test_valleys_of_ranges.py"],
     "solution": ["tests/engine", "tests/iterative", "tests/results", "tests/prediction", "tests/diagnosis"],

@@ -23,9 +23,18 @@ from mme.fitted.common import Record
 from mme.fitted.made_dense import made_dense
 from mme.fitted.record import Fitted
 from mme.formula.columns import INTERCEPT
-from mme.formula.syntax import deparse
 from mme.inference.fixed.reference import FTest, Reference
-from mme.inference.fixed.treatment import ROUNDING, WHOLE, Treatment, containment, owners_of, treatment, triangle_of
+from mme.inference.fixed.treatment import (
+    ROUNDING,
+    WHOLE,
+    Treatment,
+    containment,
+    name_of,
+    owners_of,
+    sum_of_products,
+    treatment,
+    triangle_of,
+)
 from mme.inference.fixed.wide_anova import notes_of_many, wide_tests
 from mme.numeric.rank import independent_columns
 from mme.tables.arrays import shown
@@ -199,18 +208,16 @@ def _marginal(fit: Record, treated: Treatment | None) -> dict[str, np.ndarray]:
     owners = _kept_owners(fit)
     if treated is None:
         return {term: np.eye(owners.size)[owners == term] for term in dict.fromkeys(owners_of(fit))}
-    contained = containment(fit)
-    functions, columns = treated.functions.T.copy(), treated.owners[treated.places]
+    contained, functions, columns = containment(fit), treated.functions.T, treated.owners[treated.places]
     out = {}
-    for term in _by_degree(fit):
-        own, larger = columns == term, np.isin(columns, contained[term])
-        functions[:, own] = _beyond(functions[:, own], functions[:, larger])
-        weights = functions[np.ix_(treated.places, own)].T  # at the solution whose other parameters are zero
+    for term in map(name_of, fit.specification.fixed.terms):
+        own = _beyond(functions[:, columns == term], functions[:, np.isin(columns, contained[term])])
+        weights = own[treated.places].T  # at the solution whose other parameters are zero
         weights = _estimable_part(fit, weights[weights.any(axis=1)] @ treated.to_user)
         out[term] = np.hstack([weights, np.zeros((len(weights), owners.size - weights.shape[1]))])
     for term in dict.fromkeys(owners_of(fit)[fit.model.p_given :]):
         out[term] = np.eye(owners.size)[owners == term]
-    return {term: out.get(term, np.zeros((0, owners.size))) for term in dict.fromkeys(owners_of(fit))}
+    return out
 
 
 def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
@@ -222,10 +229,7 @@ def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
     directions = larger / np.linalg.norm(larger, axis=0)
     Q = np.linalg.qr(directions[:, independent_columns(directions)])[0]
     left = own - Q @ (Q.T @ own)
-    left -= Q @ (Q.T @ left)
-    size = np.linalg.norm(own, axis=0)
-    left[:, np.linalg.norm(left, axis=0) <= ROUNDING * size] = 0.0
-    left[np.abs(left) <= ROUNDING * size] = 0.0
+    left[np.abs(left) <= ROUNDING * np.linalg.norm(own, axis=0)] = 0.0
     return np.asarray(left)
 
 
@@ -235,13 +239,9 @@ def _estimable_part(fit: Record, rows: np.ndarray) -> np.ndarray:
     kept = kept[kept < fit.model.p_given]
     if rows.shape[1] == kept.size:
         return rows
+    size = fit.aliasing.size[: rows.shape[1]]
     gap = rows - rows[:, kept] @ A[: kept.size, : rows.shape[1]]
-    U, sizes, _ = np.linalg.svd(gap)
-    rank = np.count_nonzero(sizes > WHOLE * np.abs(rows).max(initial=0.0))
-    return np.asarray((U[:, rank:].T @ rows)[:, kept])
-
-
-def _by_degree(fit: Record) -> list[str]:
-    """The names of the terms, those of most variables first."""
-    terms = fit.specification.fixed.terms
-    return [":".join(map(deparse, term)) for term in sorted(terms, key=len, reverse=True)]
+    U, sizes, _ = np.linalg.svd(gap / size)
+    rank = np.count_nonzero(sizes > WHOLE * np.abs(rows / size).max(initial=0.0))
+    left = sum_of_products(U[:, rank:].T, rows)[:, kept]
+    return left[left.any(axis=1)]

@@ -62,8 +62,8 @@ def _triangle_of_sparse(X: sp.csc_array) -> np.ndarray:
     n, p = X.shape
     require(24 * p * p, f"the triangle of {p:,} columns of X needs", "; anova(type=3) of terms apart does without")
     dense = dense_columns(X)
-    D, S, c = X[:, dense].toarray(), X, float(X[[0], [0]].item())
-    has_constant = bool(dense.size and dense[0] == 0 and (D[:, 0] == c).all())
+    D, S = X[:, dense].toarray(), X
+    has_constant = bool(dense.size and dense[0] == 0 and np.ptp(D[:, 0]) == 0.0)
     mean = np.asarray(X.mean(axis=0)).ravel() if has_constant else np.zeros(p)
     D -= mean[dense]
     gram = (S.T @ S).toarray() - n * np.outer(mean, mean)
@@ -77,7 +77,7 @@ def _triangle_of_sparse(X: sp.csc_array) -> np.ndarray:
         raise MMEError("the columns of X are so nearly dependent that their order cannot be tested; anova(type=3) can")
     R = np.zeros((p, p))
     R[first:, first:] = L.T * size
-    R[:first] = np.sqrt(n) * mean * np.sign(c)
+    R[:first] = np.sqrt(n) * mean
     return R
 
 
@@ -86,12 +86,17 @@ def containment(fit: Record) -> dict[str, tuple[str, ...]]:
     spec = fit.specification
     if spec is None:
         return {}
-    names = {term: ":".join(map(deparse, term)) for term in spec.fixed.terms}
+    names = {term: name_of(term) for term in spec.fixed.terms}
     found = {
         name: tuple(other for larger, other in names.items() if _contains(larger, term, set(spec.codings)))
         for term, name in names.items()
     }
     return found | dict.fromkeys(owners_of(fit)[fit.model.p_given :].tolist(), ())
+
+
+def name_of(term: tuple[Node, ...]) -> str:
+    """A term as a table names it."""
+    return ":".join(map(deparse, term))
 
 
 def _contains(larger: tuple[Node, ...], term: tuple[Node, ...], factors: set[Node]) -> bool:
@@ -144,8 +149,8 @@ def treatment(fit: Record) -> Treatment:
     made, kept, to_user = _in_treatment(fit, X.values, X_t.values)
     at = {pair: j for j, pair in enumerate(zip(owners.tolist(), names.tolist(), strict=True))}
     places = np.array([at[X_t.owners[j], X_t.names[j]] for j in kept.tolist()], dtype=np.intp)
-    functions = _sum_of_products(made, M)
-    crossed = np.isin(owners, [":".join(map(deparse, term)) for term in spec.fixed.terms if len(term) > 1])
+    functions = sum_of_products(made, M)
+    crossed = np.isin(owners, [name_of(term) for term in spec.fixed.terms if len(term) > 1])
     return Treatment(functions, places, to_user, owners, names, ~functions.any(axis=0) & crossed)
 
 
@@ -161,18 +166,18 @@ def _in_treatment(fit: Record, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarr
     N = _without_rounding(np.linalg.lstsq(X_t, X, rcond=None)[0])
     if np.linalg.matrix_rank(N) < len(N):  # fewer contrasts than the levels have: X_t says more than the model does
         return np.eye(len(N)), np.arange(len(N)), N
-    B = _sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
+    B = sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
     # X_kept has full rank, so that B alone tells; columns of X_t far from zero look alike.
     seen = np.linalg.norm(fit.basis.R, axis=0)[: kept.size, None] * B
     length = np.linalg.norm(seen, axis=0)
     kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
     to_user = np.linalg.inv(B[:, kept])
-    A_t = _sum_of_products(to_user, B)
+    A_t = sum_of_products(to_user, B)
     A_t[:, kept] = np.eye(kept.size)
     return A_t, kept, to_user
 
 
-def _sum_of_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def sum_of_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The product of two maps; exactly zero where its terms cancel."""
     product = one @ other
     product[np.abs(product) <= ROUNDING * (np.abs(one) @ np.abs(other))] = 0.0
