@@ -109,6 +109,7 @@ def _column(fit: Face | GeneralisedFace, name: str) -> Any:
 def _coded(fit: Face | GeneralisedFace, columns: list[Any], title: str) -> np.ndarray:
     rows, found = fit.internals.rows, []
     for values in columns:
+        rows.check_order(values, "cluster")
         codes = labels(values, title, "cluster")[1].codes
         if codes.size not in (rows.kept.size, fit.internals.model.n):
             raise MMEError(f"cluster has {codes.size:,} values for {rows.kept.size:,} rows of the data")

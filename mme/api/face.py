@@ -41,8 +41,8 @@ class Fit(Numbers, RandomEffects, Variances, Breeding, FixedEffects, FactorMeans
     def refit(self, y: Any, *, start_here: bool = True, workers: int | None = None) -> Any:
         """Fit the same model to another response, or to many.
 
-        A theta that was given stays as it is. Rows are taken by position; a response that has values for the rows used
-        alone will do too.
+        A theta that was given stays as it is. Rows are taken by position, which labels of a pandas index must not
+        contradict; a response that has values for the rows used alone will do too.
 
         Parameters
         ----------
@@ -69,6 +69,7 @@ class Fit(Numbers, RandomEffects, Variances, Breeding, FixedEffects, FactorMeans
         >>> bool(abs(again[7].criterion - again.criterion[7]) < 1e-8)
         True
         """
+        self.internals.rows.check_order(y, "the response")
         if dimensions(y) != 2 or np.shape(y)[1] == 1:
             return replace(self, internals=refitted(self.internals, y, start_here), made_by=None)
         from mme.many.refits import refit_all

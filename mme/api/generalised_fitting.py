@@ -24,6 +24,7 @@ from mme.generalised.start import carried, carried_modes, near
 from mme.generalised.start import start as first_point
 from mme.generalised.verdict import JointOptimum, judge
 from mme.identifiability.saturated import require_identifiable
+from mme.model.checks import labels_beside
 from mme.model.problem import build_model
 from mme.model.term import Term
 from mme.search.given import given_theta
@@ -243,6 +244,7 @@ def _fitted(
     if not (data.weights > 0.0).any():
         raise MMEError("all weights are zero: no record counts, and there is nothing to fit")
     model = build_model(data.y, X, terms, method="ML", response=response, wide=False, **given)
+    labels_beside({f"response '{response}'": outcome, "X": X, "weights": weights}, model.terms)
     if theta is None and (family.name, family.link) == ("gaussian", "identity"):
         known = "theta= if its standard deviation is known"
         require_identifiable(model if weights is None else model.beside(weights=data.weights), known)

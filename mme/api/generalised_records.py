@@ -123,8 +123,8 @@ class GeneralisedRecords(GeneralisedFace):
     def refit(self, y: Any, *, start_here: bool = True, workers: int | None = None) -> Any:
         """Fit the same model to another response, or to many; starts from this fit's parameters.
 
-        Nothing that y does not change is made again. Rows are taken by position; a response that has values for the
-        rows used alone will do too.
+        Nothing that y does not change is made again. Rows are taken by position, which labels of a pandas index must
+        not contradict; a response that has values for the rows used alone will do too.
 
         Parameters
         ----------
@@ -154,6 +154,7 @@ class GeneralisedRecords(GeneralisedFace):
         """
         from mme.fitted.generalised_refit import are_responses, refitted_generalised
 
+        self.internals.rows.check_order(y, "the response")
         if not are_responses(self.internals, y):
             return replace(self, internals=refitted_generalised(self.internals, y, start_here), made_by=None)
         from mme.many.generalised_refits import refit_all_generalised

@@ -124,11 +124,12 @@ def lmer_many(
     if whole.model.held is not None or whole.model.bounds is not None or (whole.theta_given and whole.model.k > 0):
         raise MMEError("lmer_many estimates the variances of each response: leave theta=, hold= and bounds= out")
     threads = processors() if workers is None else count(workers, "workers")
+    table.check_order(weights, "weights")
     each = _weights(weights, table.n) if by_value else None
     tests = contrast_rows(contrasts, whole)
     fitter = ManyFitter(lambda there: fitted(there, coded), whole, tests, ddf_method(ddf), threads, each)
     size = min(_TOGETHER, max(1, limits().response_numbers // table.n))
-    blocks = blocks_of(responses, table.n, size)
+    blocks = blocks_of(responses, table, size)
     found, names, failures = fitter.each(blocks, reporter("responses", _total(responses), progress))
     labels = (*whole.fixed_names, *(contrasts or {}))
     return ManyFits(names, labels, natural_names(whole.model), fitter.ddf, failures, found)

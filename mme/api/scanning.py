@@ -86,6 +86,7 @@ def scan(
     rows = {one.internals.rows.kept.size for one in fits.values()}
     if len(rows) != 1:
         raise MMEError("the fits of a scan must be of the same rows")
+    next(iter(fits.values())).internals.rows.check_order(candidates, "the candidates")
     columns = Candidates.of(candidates, rows.pop())
     if columns.several and (refit or ratio):
         raise MMEError("refit= and ratio= are of candidates of one column; these have several")

@@ -30,7 +30,7 @@ from mme.model.term import Term
 from mme.model.wide import is_wide, stays_sparse
 from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
-from mme.tables.frame import Factor, Frame, WideColumn, intake
+from mme.tables.frame import Factor, Frame, WideColumn
 from mme.tables.outcome import Outcome, as_numbers, labels_of_outcome
 from mme.tables.rows import Rows
 
@@ -260,7 +260,7 @@ def _chosen(subset: Any, table: Frame) -> np.ndarray:
         node = Name(subset) if subset in table else parse_expression(subset)
         given, what = Evaluator(table, subset, {}).value(node), f"subset = '{subset}'"
     else:
-        given, what = table.aligned(intake(subset, "subset"), "subset"), "subset"
+        given, what = table.beside(subset, "subset"), "subset"
     if not isinstance(given, Factor) or not given.logical:
         held = (
             "several columns" if isinstance(given, WideColumn) else "labels" if isinstance(given, Factor) else "numbers"

@@ -14,7 +14,7 @@ from mme.formula.evaluate import Evaluator, Value
 from mme.formula.parser import parse_expression
 from mme.formula.syntax import Name, deparse
 from mme.formula.values import numeric
-from mme.tables.frame import Factor, intake
+from mme.tables.frame import Factor
 
 
 def numbers_of(
@@ -66,7 +66,7 @@ def aligned(values: Any, what: str, evaluator: Evaluator) -> np.ndarray | None:
     if isinstance(values, str):
         node = Name(values) if values in frame else parse_expression(values)
         return number_of(Evaluator(frame, values, evaluator.states).value(node), f"{what} = '{values}'")
-    return number_of(frame.aligned(intake(values, what), what), what)
+    return number_of(frame.beside(values, what), what)
 
 
 def log_exposure(exposure: Any, evaluator: Evaluator) -> np.ndarray | None:

@@ -23,6 +23,7 @@ def residual_column(frame: Frame, kept: np.ndarray, given: Any) -> Any:
     if names and (isinstance(given, str) or len(names) != frame.n or names[0] in frame):
         parts = [_one_column(frame, name) for name in names]
         return _plain(parts[0])[kept] if len(parts) == 1 else _plain(grouping.code(parts, kept, names[0]))
+    frame.check_order(given, "a column of the residual structure")
     column = intake(given, "residual")
     values = given if isinstance(column, WideColumn) else _plain(column)
     return values[kept] if len(values) == kept.size else values

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from mme.covariance.base import GStructure
+from mme.covariance.extended import Extended
 from mme.covariance.words import structure
 from mme.errors import MMEError
 from mme.model.term import Term, renamed
@@ -18,6 +20,7 @@ from mme.numeric.memory import require
 from mme.tables.arguments import is_word
 from mme.tables.arrays import check_range, numbers, shown
 from mme.tables.names import unlike
+from mme.tables.row_labels import common_labels, row_labels
 
 
 def estimation_method(method: Any, REML: bool | None = None) -> str:
@@ -184,6 +187,27 @@ def check_terms(terms: Sequence[Term], n: int) -> tuple[Term, ...]:
     for term in (apart := renamed(terms)):
         _check_term(term, n)
     return apart
+
+
+def labels_beside(given: Mapping[str, Any], terms: Sequence[Term]) -> Any:
+    """The row labels that what is given by name, and the terms, share; refused where they are in another order."""
+    return common_labels(
+        {what: row_labels(values) for what, values in given.items()}
+        | {f"term '{term.name}'": term.row_labels for term in terms}
+    )
+
+
+def structure_of(term: Term) -> GStructure:
+    """The structure of G of a term, with the parameters of its relationship where that has some."""
+    part, relationship = structure(term.covariance, term.q, term.name), term.parametric
+    if relationship is None:
+        return part
+    if len(relationship.rows) == term.n_levels:
+        raise MMEError(
+            f"term '{term.name}': no two levels of its relationship are neighbours (no series has two times), so that "
+            f"nothing can be said about its {' and '.join(relationship.names)}"
+        )
+    return Extended(part, relationship)
 
 
 def _of_one_level(q: int) -> str:

@@ -13,9 +13,7 @@ import numpy as np
 from mme.covariance.axes import Axes, build_axes
 from mme.covariance.base import GStructure
 from mme.covariance.coordinates import Coordinates
-from mme.covariance.extended import Extended
 from mme.covariance.shared import shared_by
-from mme.covariance.words import structure
 from mme.errors import MMEError
 from mme.model.bounding import Bounds, read_bounds
 from mme.model.checks import (
@@ -27,11 +25,13 @@ from mme.model.checks import (
     check_vector,
     check_weights,
     estimation_method,
+    labels_beside,
+    structure_of,
 )
 from mme.model.compressed import Compressed
 from mme.model.holding import HeldByName, Holding, read_hold
 from mme.model.named import Named, named_parameters, told_apart
-from mme.model.residuals import bind_residual
+from mme.model.residuals import bind_residual, in_order
 from mme.model.term import Term
 from mme.model.unknown_parents import UnknownParents, separate
 from mme.numeric.kept import deferred, kept
@@ -254,10 +254,12 @@ def build_model(
     values = check_response(y, None, response)
     columns, names = check_fixed(X, values.size, x_names, wide=wide and residual is None)
     terms = check_terms(terms, values.size)
+    given = {f"response '{response}'": y, "X": X, weights_name: weights, "offset": offset}
+    column = in_order(labels_beside(given, terms), column)
     terms, columns, names, unknown_parents = separate(terms, columns, names, wide=wide and residual is None)
     if compressed is not None:
         unknown_parents = tuple(one.counting(terms[one.term].codes, compressed.counts) for one in unknown_parents)
-    structures = tuple(_structure(term) for term in terms)
+    structures = tuple(structure_of(term) for term in terms)
     bound = None if residual is None else bind_residual(residual, column, values.size, terms, structures)
     named = partial(named_parameters, terms, structures, bound)
     held = HeldByName(None, {}, None) if hold is None else read_hold(hold, named())
@@ -285,15 +287,3 @@ def build_model(
         compressed=compressed,
         bounds=None if bounds is None else read_bounds(bounds, named(), held, sigma, coordinates),
     )
-
-
-def _structure(term: Term) -> GStructure:
-    part, relationship = structure(term.covariance, term.q, term.name), term.parametric
-    if relationship is None:
-        return part
-    if len(relationship.rows) == term.n_levels:
-        raise MMEError(
-            f"term '{term.name}': no two levels of its relationship are neighbours (no series has two times), so that "
-            f"nothing can be said about its {' and '.join(relationship.names)}"
-        )
-    return Extended(part, relationship)

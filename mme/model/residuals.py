@@ -13,6 +13,17 @@ from mme.model.term import Term
 from mme.residual import Bound, bind
 from mme.residual.base import Column
 from mme.tables.levels import runs_across, varies_within
+from mme.tables.row_labels import check_order
+
+
+def in_order(labels: Any, column: Column) -> Column:
+    """What finds the columns of a structure, which refuses those whose rows have these labels in another order."""
+
+    def found(given: Any) -> Any:
+        check_order(given, labels, "a column of the residual structure")
+        return column(given)
+
+    return found
 
 
 def bind_residual(

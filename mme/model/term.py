@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mme.model.term_columns import checked_covariates, coded_levels, column_names, known_codes, related_codes
+from mme.model.term_columns import (
+    checked_covariates,
+    coded_levels,
+    column_names,
+    known_codes,
+    labels_of_rows,
+    related_codes,
+)
 from mme.numeric.long_columns import LongColumns
 from mme.numeric.sums import by_column
 from mme.relationship.parametric import Parametric, parametric
@@ -68,7 +75,17 @@ class Term:
            [0., 0., 0., 1., 1., 0.]])
     """
 
-    __slots__ = ("columns", "covariance", "group", "held_codes", "held_covariates", "levels", "name", "relationship")
+    __slots__ = (
+        "columns",
+        "covariance",
+        "group",
+        "held_codes",
+        "held_covariates",
+        "levels",
+        "name",
+        "relationship",
+        "row_labels",
+    )
 
     def __init__(
         self,
@@ -82,6 +99,7 @@ class Term:
     ) -> None:
         self.name = self.group = str(name)  # a second term on a factor is renamed g.1; its group stays g
         self.covariance, self.relationship = covariance, relationship
+        self.row_labels = labels_of_rows(groups, covariates, name)
         codes, levels = coded_levels(groups, name)
         if relationship is not None:
             codes, levels = related_codes(codes, levels, relationship, name)

@@ -16,6 +16,7 @@ from mme.tables.column import Factor
 from mme.tables.labels import name as named
 from mme.tables.levels import factorise, factorise_together, missing_labels
 from mme.tables.names import unlike
+from mme.tables.row_labels import common_labels, row_labels
 from mme.tables.spelling import labels_of, places
 
 # What breeders' files write for an unknown parent, unless the relationship has a level of that name.
@@ -34,6 +35,13 @@ def coded_levels(groups: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _is_several(groups: Any) -> bool:
     """Whether this is a tuple of label vectors, no tuple of labels."""
     return isinstance(groups, tuple) and bool(groups) and all(np.ndim(one) == 1 for one in groups)
+
+
+def labels_of_rows(groups: Any, covariates: Any, name: str) -> Any:
+    """The row labels that groups and covariates from pandas share; None of plain arrays."""
+    parts = groups if _is_several(groups) else (groups,)
+    given = {f"term '{name}': groups {a + 1}": row_labels(part) for a, part in enumerate(parts)}
+    return common_labels(given | {f"term '{name}': covariates": row_labels(covariates)})
 
 
 def known_codes(codes: np.ndarray, covariates: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -58,6 +59,23 @@ def numbers(values: Any, what: str) -> np.ndarray:
     example = f" ({str(array.flat[0])[:_LONGEST]})" if array.size else ""
     kind = "complex numbers" if array.dtype.kind == "c" else "text" if array.dtype.kind in "UST" else str(array.dtype)
     raise MMEError(f"{what} must be numeric, got {kind}{example}")
+
+
+def numbers_by_column(values: Any, names: Sequence[Any], what: str) -> np.ndarray:
+    """A float array (n, m) of these values; a column that holds no numbers is named.
+
+    Examples
+    --------
+    >>> numbers_by_column(np.array([[1, "a"]], dtype=object), ["x", "f"], "response")
+    Traceback (most recent call last):
+    mme.errors.MMEError: response 'f' must be numeric, got str ('a')
+    """
+    try:
+        return numbers(values, what)
+    except MMEError:
+        for j, name in enumerate(names):
+            numbers(values[:, j], f"{what} {shown(name)}")
+        raise
 
 
 def as_array(values: Any, what: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from mme.tables.coding import coded
 from mme.tables.column import Column, Factor, WideColumn
 from mme.tables.intake import intake
 from mme.tables.libraries import index_labels
+from mme.tables.row_labels import check_order, common_labels, row_labels
 from mme.tables.spelling import labels_of
 
 __all__ = ["Column", "Factor", "Frame", "WideColumn", "coded", "intake", "labels_of"]
@@ -74,6 +75,15 @@ class Frame:
         if name not in self._columns:
             self._columns[name] = self.aligned(intake(self._get(name), name), f"column '{name}'")
         return self._columns[name]
+
+    def beside(self, values: Any, what: str) -> Column:
+        """The chosen rows of values that are given beside the table, one for each of its rows, in its order."""
+        self.check_order(values, what)
+        return self.aligned(intake(values, what), what)
+
+    def check_order(self, values: Any, what: str) -> None:
+        """Refuse values of pandas whose rows have the labels of the table in another order."""
+        check_order(values, self._index, what)
 
     def raw(self, name: str) -> Any:
         """A column as the table holds it."""
@@ -137,6 +147,7 @@ def _open_mapping(given: Mapping[Any, Any]) -> tuple[Sequence[str], Callable[[st
     if len(columns) < len(given):
         twice = Counter(map(str, given)).most_common(1)[0][0]
         raise MMEError(f"several columns are called '{twice}'; give each its own name")
+    common_labels({f"column '{name}'": row_labels(values) for name, values in columns.items()})
     lengths = {name: _length(values, name) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         common = Counter(lengths.values()).most_common(1)[0][0]

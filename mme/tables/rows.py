@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mme.numeric.kept import deferred
+from mme.tables.row_labels import check_order, row_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,12 @@ class Rows:
     def n_dropped(self) -> int:
         """Rows left out because something was missing."""
         return int(self.kept.size - self.kept.sum()) - self.outside + self.dropped
+
+    def check_order(self, values: Any, what: str) -> None:
+        """Refuse pandas values, of all rows or of those used, whose rows have the labels of these in another order."""
+        if row_labels(values) is not None and self.index is not None:
+            whole = len(values) == self.kept.size
+            check_order(values, self.index if whole else self.index[self.kept], what, "the data of the fit")
 
     def aligned(self, values: np.ndarray, name: str) -> Any:
         """Values (n,) or (n, c) of the records used, one a row of the user's data; NaN where a row was dropped."""

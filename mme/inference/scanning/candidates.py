@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mme.errors import MMEError
-from mme.tables.arrays import numbers, shown
+from mme.tables.arrays import numbers, numbers_by_column, shown
 
 # Candidates handled at a time.
 _TOGETHER = 256
@@ -45,7 +45,7 @@ class Candidates:
         if hasattr(given, "sid") and hasattr(given, "read"):
             return cls(lambda a, b: given.read(index=np.s_[:, a:b], dtype="float64"), names)
         if hasattr(given, "iloc"):
-            return cls(lambda a, b: numbers(given.iloc[:, a:b].to_numpy(), "candidates"), names)
+            return cls(lambda a, b: numbers_by_column(given.iloc[:, a:b].to_numpy(), names[a:b], "candidate"), names)
         matrix = given.tocsc() if hasattr(given, "tocsc") else given if hasattr(given, "dtype") else np.asarray(given)
 
         def read(start: int, stop: int) -> np.ndarray:
