@@ -91,9 +91,12 @@ def test_records_of_weight_zero_change_nothing(seed):
 
 @pytest.mark.parametrize("seed", [6, 32, 46, 72, 98])
 def test_records_of_weight_zero_lead_to_no_higher_optimum(seed):
-    """Variances grow without end here, or modes are not found but from near; a search that goes on may end lower."""
+    """Variances grow without end here, or modes are not found but from near; a search that goes on may end lower.
+
+    At standard deviations of 1e5 a criterion moves by 1e-6 where theta moves in its tenth digit.
+    """
     without, beside = _beside_idle(seed)
-    assert beside.criterion <= without.criterion + 1e-6
+    assert beside.criterion <= without.criterion + 1e-5
 
 
 @pytest.mark.parametrize("right", ["(x | g)", "(1 | g) + (1 | h)"])
