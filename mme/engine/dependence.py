@@ -51,7 +51,7 @@ class Equation:
 def equations(
     dense: np.ndarray, F: sp.csc_array, dense_at: np.ndarray, sparse_at: np.ndarray, rows_of_F: Pooled | None
 ) -> list[Equation]:
-    """The equations of dense columns (rows (d, n)) and of F (n, f), which stand at these places of X: no two end alike.
+    """The equations of dense columns (rows (d, n)) and of F (n, f), which are X at these places: no two end alike.
 
     A column of zeros has one by itself. ``rows_of_F`` are the rows of F once each, where they repeat.
     """
@@ -71,7 +71,7 @@ def equations(
             one = one.less(by_last[last])
         if one.columns.size:
             by_last[last] = one
-    length = np.ones(int(max(dense_at.max(initial=-1), sparse_at.max(initial=-1))) + 1)
+    length = np.ones(dense_at.size + sparse_at.size)
     length[dense_at], length[sparse_at] = size_D, size_F
     length[length == 0.0] = 1.0
     return [Equation(one.columns, one.weights / length[one.columns]) for one in by_last.values()]
@@ -85,7 +85,7 @@ def _sweep(F: sp.csc_array, columns: np.ndarray, rows: Pooled | None) -> Sweep:
 def _among_sparse(unit: sp.csc_array, at: np.ndarray, rows: Pooled | None) -> tuple[list[Equation], np.ndarray]:
     """Equations of columns of length one, and which of these are left without those that they are found for."""
     p = unit.shape[1]
-    if np.bincount(unit.indices, minlength=1).max(initial=0) <= 1:
+    if np.bincount(unit.indices, minlength=1).max() <= 1:
         return [], np.arange(p)
     gram = sp.csc_array(unit.T @ unit) if rows is None else rows.gram
     factor = factorise(sp.csc_array(gram + _RIDGE * sp.eye_array(p)), "the sparse columns of X")

@@ -66,7 +66,7 @@ class Sweep:
     @cached_property
     def _squares(self) -> np.ndarray | None:
         """The diagonal of F'F where that is all of it: no record is in two columns."""
-        if np.bincount(self.F.indices, minlength=1).max(initial=0) > 1:
+        if np.bincount(self.F.indices, minlength=1).max() > 1:
             return None
         return np.add.reduceat(self.F.data**2, self.F.indptr[:-1]) if self.F.shape[1] else np.zeros(0)
 

@@ -81,6 +81,6 @@ def fixed_block(F: sp.csc_array, rows: Pooled | None = None) -> FixedBlock:
         codes, values = np.insert(codes, at, 0), np.insert(values, at, 0.0)
     column = None if (values == 1.0).all() else values
     entries: Any = None
-    if each.max(initial=0) > 1:
+    if each.max() > 1:
         entries = RecordEntries(np.repeat(np.arange(n), np.maximum(each, 1)), codes, n, f, 1)
     return FixedBlock(codes, f, 1, np.ones(1), (), (), (), (), (column,), entries=entries, pooled=rows)

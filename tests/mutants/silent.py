@@ -2,8 +2,8 @@
 
 * Texts of errors: messages.
 * ``reshape(-1, ...)``: NumPy takes any negative number for "what is left".
-* ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, times whatever): the two
-  differ where a computed number equals the tolerance to its last bit.
+* ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, as those of other files in
+  capitals do, times whatever): the two differ where a computed number equals the tolerance to its last bit.
 * A number of 1e-100 or less: it stands for zero, to divide by.
 * The steps that ``kernel(loop, steps)`` is told: they choose between a loop as it is and the same, compiled.
 * The bytes that ``require(bytes, ...)`` is told: an estimate of memory, which the machine's own decides about.
@@ -13,9 +13,14 @@
 * A comparison with a size of ``limits()``, and what it counts: both ways from there lead to the same numbers, which is
   what makes it a limit. Tests hold the two against each other by setting it, and no fault chooses a wrong one. Where
   the way is an error (``if size > limits().x: raise``), the comparison stays: it decides what is answered.
-  So do "and" and "or" between two of them.
+  So do "and" and "or" between two of them. A name that a function gives such a size is that size.
+* ``limits().size // numbers``, with what it is no more or no less than: how many are made at a time.
 * ``np.int32 if size < 2**31 else np.int64``: the wider integers hold what the narrower ones do, and what these do not
   hold takes more memory than a test has. The size of a cache (``lru_cache``).
+* What zeros are replaced by before something is divided by them, as in ``size[size == 0.0] = 1.0``, or in
+  ``np.where(size > 0.0, size, 1.0)``: columns of that size are zeros, whatever their unit.
+* ``for _ in range(2)``: passes over the same numbers, each of which takes rounding that the one before has left.
+* The least number of counts of which the largest is taken, ``np.bincount(at, minlength=1).max()``.
 * What is assigned to a name that is read in the above alone: texts, sizes and steps that are made in a line before.
 """
 
@@ -35,6 +40,7 @@ def silent(tree: ast.Module) -> set[int]:
     found = {id(node) for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.JoinedStr)}
     found |= {id(size) for size in _sizes(tree)}
     refusing = {id(node.test) for node in ast.walk(tree) if isinstance(node, ast.If) and _refuses(node)}
+    found |= {id(node) for node in _with_names_of_sizes(tree)} - refusing
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
             sizes = [x for one in node.args for x in (one.elts if isinstance(one, ast.Tuple) else [one])]
@@ -53,6 +59,9 @@ def silent(tree: ast.Module) -> set[int]:
             found.add(id(node))
         if isinstance(node, ast.Compare) and id(node) not in refusing and any(map(_is_size, _operands(node))):
             found.add(id(node))
+        if _is_at_a_time(node):
+            found.add(id(node))
+        found |= {id(one) for one in _without_meaning(node)}
     found |= {
         id(n) for n in ast.walk(tree) if isinstance(n, ast.BoolOp) and all(id(part) in found for part in n.values)
     }
@@ -69,6 +78,52 @@ def _sizes(tree: ast.Module) -> Iterator[ast.Constant]:
             for _, value in zip(*_pairs(node), strict=True):
                 if isinstance(value, ast.Constant) and type(value.value) is int and value.value >= _MANY:
                     yield value
+
+
+def _with_names_of_sizes(tree: ast.Module) -> Iterator[ast.Compare]:
+    """Comparisons with a name that its function gives a size of ``limits()``."""
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        pairs = [
+            pair
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            for pair in zip(*_pairs(node), strict=True)
+        ]
+        names = {target.id for target, value in pairs if isinstance(target, ast.Name) and _is_size(value)}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Compare) and any(
+                isinstance(x, ast.Name) and x.id in names for x in _operands(node)
+            ):
+                yield node
+
+
+def _without_meaning(node: ast.AST) -> list[ast.expr]:
+    """Numbers that stand for the size of zeros, for passes, or for counts of nothing."""
+    match node:
+        case ast.Assign(targets=[ast.Subscript(value=one, slice=ast.Compare(left=same, ops=[ast.Eq()]))], value=value):
+            return [value] if ast.dump(same) == _read(one) and isinstance(value, ast.Constant) else []
+        case ast.Call(args=[ast.Compare(left=one, ops=[ast.Gt()]), same, ast.Constant() as value]):
+            return [value] if ast.unparse(node.func) == "np.where" and ast.dump(one) == ast.dump(same) else []
+        case ast.For(
+            target=ast.Name(id="_"), iter=ast.Call(func=ast.Name(id="range"), args=[ast.Constant() as passes])
+        ):
+            return [passes]
+        case ast.Call(func=ast.Attribute(value=ast.Call(func=function, keywords=words), attr="max")):
+            counts = ast.unparse(function) == "np.bincount"
+            return [word.value for word in words if counts and isinstance(word.value, ast.Constant)]
+    return []
+
+
+def _read(node: ast.expr) -> str:
+    """An expression as it looks where it is read."""
+    return ast.dump(ast.parse(ast.unparse(node), mode="eval").body)
+
+
+def _is_at_a_time(node: ast.AST) -> bool:
+    """Whether a size of ``limits()`` is divided among so many, or bounded once it is."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("max", "min"):
+        return any(map(_is_at_a_time, node.args))
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv) and _is_size(node.left)
 
 
 def _refuses(node: ast.If) -> bool:
@@ -102,12 +157,18 @@ def _is_read_in(inside: set[int], node: ast.Assign, scope: ast.AST) -> bool:
 
 def against_tolerances(tree: ast.Module) -> set[int]:
     """``id`` of the comparisons with a tolerance, which no number equals, or with a size where both ways serve."""
-    constants = _tolerances(tree.body, set())
+    constants = _imported(tree) | _tolerances(tree.body, set())
     found = _compared(tree, constants)
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
             found |= _compared(function, constants | _tolerances(ast.walk(function), constants))
     return found
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Names in capitals that stand for numbers of another file: tolerances and sizes."""
+    names = (one.name for node in tree.body if isinstance(node, ast.ImportFrom) for one in node.names)
+    return {name for name in names if name.isupper() and len(name) > 1}
 
 
 def _compared(tree: ast.AST, tolerances: set[str]) -> set[int]:

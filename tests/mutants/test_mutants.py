@@ -91,6 +91,43 @@ def test_on_both_sides_of_a_size_of_limits_are_the_same_numbers_unless_one_is_an
     }
 
 
+def test_a_name_for_a_size_of_limits_is_that_size_and_its_shares_are_made_at_a_time():
+    source = b"""def f(x, n):
+    most, least = limits().size, n + 1
+    step = max(1, min(n, limits().rows // (4 * n)))
+    size = n * n + 1
+    if n * size <= 4 * most or x > least:
+        return x[:step]
+    if n * x > 2 * most:
+        raise ValueError(n)
+"""
+    said = {m.after for m in mutations("mme/engine/x.py", source)}
+    assert said == {
+        *(f"most, least = limits().size, n{other}" for other in (" - 1", " + 2", "")),
+        *(f"if n * size <= 4 * most {other}:" for other in ("and x > least", "or x >= least", "or x < least")),
+        *(f"if {other}:" for other in ("n / x > 2 * most", "n * x > 3 * most", "n * x < 2 * most", "n * x > 2 / most")),
+    }
+
+
+def test_the_size_of_zeros_passes_and_counts_of_nothing_are_of_no_result():
+    source = b"""from y import LIMIT
+def f(x, size, n):
+    size[size == 0.0] = 1.0
+    size[n == 0.0] = 3.0
+    for _ in range(2):
+        x = x / np.where(size > 0.0, size, 1.0) + np.where(size > 0.0, n, 4.0)
+    return np.bincount(x, minlength=1).max() > LIMIT
+"""
+    said = {m.after for m in mutations("mme/engine/x.py", source)}
+    assert "size[n == 0.0] = 6.0" in said
+    assert any("n, 8.0" in after for after in said)
+    assert any("size > 1.0, size" in after for after in said)
+    assert "return np.bincount(x, minlength=1).max() < LIMIT" in said
+    assert not any(
+        part in after for after in said for part in ("= 2.0", "range(3)", "size, 2.0", "minlength=2", ">= L")
+    )
+
+
 def test_a_name_for_a_tolerance_and_the_steps_of_a_loop_are_of_no_result():
     source = b"""LIMIT = 1e-9
 def f(x, n):
