@@ -55,7 +55,7 @@ def lmer_many(
         The right side of the model, ``"~ group + (1 | donor)"``.
     data : data frame or mapping
         Covariates and grouping factors, one row per sample.
-    responses : (n, m) array, sparse matrix, frame, AnnData or iterator of these
+    responses : (n, m) array, sparse matrix, frame, AnnData, iterator of these, or list of columns of ``data``
         One column per response, one row per sample in the order of ``data``; NaN where a value is missing. A mapping
         has one column per name. A memory map is read block by block. An interruption keeps what is done. An effect that
         the samples of a response do not determine (it misses a level) is NaN.
@@ -129,10 +129,25 @@ def lmer_many(
     tests = contrast_rows(contrasts, whole)
     fitter = ManyFitter(lambda there: fitted(there, coded), whole, tests, ddf_method(ddf), threads, each)
     size = min(_TOGETHER, max(1, limits().response_numbers // table.n))
+    responses = _named(responses, table)
     blocks = blocks_of(responses, table, size)
     found, names, failures = fitter.each(blocks, reporter("responses", _total(responses), progress))
+    failures = {
+        place: reason.replace(f"response '{name}'", f"response {shown(names[place])}")
+        for place, reason in failures.items()
+    }
     labels = (*whole.fixed_names, *(contrasts or {}))
     return ManyFits(names, labels, natural_names(whole.model), fitter.ddf, failures, found)
+
+
+def _named(responses: Any, table: Frame) -> Any:
+    """The columns of the data that a list of names stands for; anything else as it is."""
+    if not (isinstance(responses, list | tuple) and responses and all(isinstance(one, str) for one in responses)):
+        return responses
+    for one in responses:
+        if one not in table:
+            raise MMEError(f"responses: there is no column '{one}' in the data ({', '.join(table.names)})")
+    return {one: table.raw(one) for one in responses}
 
 
 def _unlike(name: str, names: Any) -> str:

@@ -68,6 +68,7 @@ def test_constant_response_is_a_named_failure(study):
     data, Y = study
     many = mme.lmer_many("~ group + (1 | donor)", data, Y.assign(gene2=1.0))
     assert list(many.failures) == ["gene2"]
+    assert "the response 'gene2' exactly" in many.failures["gene2"]
 
 
 def test_failures_of_responses_with_one_label_are_told_by_their_places(study):
@@ -192,6 +193,8 @@ def test_mappings_and_lists_of_rows_are_matrices(study):
     pd.testing.assert_frame_equal(given.estimate, whole.estimate)
     rows = mme.lmer_many("~ group + (1 | donor)", data, Y.iloc[:, :3].to_numpy().tolist())
     np.testing.assert_allclose(rows.estimate, whole.estimate, rtol=1e-12)
+    named = mme.lmer_many("~ group + (1 | donor)", data.join(Y), list(Y.columns[:3]))
+    pd.testing.assert_frame_equal(named.table, whole.table)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +202,8 @@ def test_mappings_and_lists_of_rows_are_matrices(study):
     [
         (np.full((40, 2), "x"), {}, "numeric, got text"),
         ("genes", {}, "must be a matrix"),
+        (["age", "gene1"], {}, r"no column 'gene1' in the data \(group, donor, age, x\)"),
+        (pd.DataFrame({"a": np.ones(40), "b": "x"}), {}, "response 'b' must be numeric"),
         ({"a": np.ones(3)}, {}, "response 'a' must have 40 values"),
         (np.random.default_rng(1).normal(size=(40, 3)), {"weights": np.ones((40, 2))}, "weights have 2 columns"),
         (
