@@ -18,13 +18,12 @@ from mme.generalised.criterion import Criterion
 from mme.generalised.laplace import Psi
 from mme.generalised.problem import Problem
 from mme.generalised.verdict import judge
-from mme.inference.power import SimulatedTests
+from mme.inference.power import SimulatedTests, effect_weights, p_value
 from mme.many.generalised_refits import GeneralisedRefits, refits_of
 from mme.model.problem import build_model
 from mme.results.assumed import read_beta, read_theta
 from mme.results.assumed_family import assumed_family, read_tau
 from mme.results.simulate import GeneralisedSimulator
-from mme.tables.arrays import shown
 from mme.tables.rows import Rows
 
 
@@ -49,7 +48,7 @@ class FamilyPlan:
     def tested(self, table: Any, nsim: int, rng: np.random.Generator, test: Any, threads: int) -> SimulatedTests:
         """Fits to responses that are drawn on a table, and their tests by z, or by a function of the fit."""
         fit = self._template(table)
-        weights = None if callable(test) else _of_effects(test, fit.fixed_names)
+        weights = None if callable(test) else effect_weights(test, fit.fixed_names)
         Y = GeneralisedSimulator(fit.problem, fit.searched.at.at)(rng, nsim)
         there = np.flatnonzero(np.isfinite(Y).all(axis=0))
         data = fit.problem.data
@@ -97,9 +96,10 @@ def _p_of(refits: GeneralisedRefits, place: int, test: Any) -> float:
     """The p-value of one fit, NaN where it has none."""
     try:
         fit = refits[place]
-        return float(test(fit) if callable(test) else fit.contrast(test)["p"].iloc[0])
+        p = test(fit) if callable(test) else fit.contrast(test)["p"].iloc[0]
     except (MMEError, ArithmeticError, np.linalg.LinAlgError):
         return float("nan")
+    return p_value(p)
 
 
 def family_design(
@@ -132,10 +132,3 @@ def _standing_at(fit: GeneralisedFitted, at: Psi) -> GeneralisedFitted:
     if there is None:
         raise MMEError("the likelihood has no value at the assumed parameters: a mean is out of range")
     return replace(fit, searched=replace(fit.searched, at=there.laplace))
-
-
-def _of_effects(test: Any, names: tuple[str, ...]) -> dict[str, float]:
-    weights = {test: 1.0} if isinstance(test, str) else dict(test)
-    if not weights or not set(weights) <= set(names):
-        raise MMEError(f"test must be of {', '.join(map(repr, names))}; got {shown(test)}")
-    return weights

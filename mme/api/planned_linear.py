@@ -14,7 +14,7 @@ from mme.errors import FormulaError, MMEError
 from mme.fitted.record import Fitted
 from mme.fitted.refit import refitted
 from mme.inference.fixed.reference import two_sided
-from mme.inference.power import SimulatedTests
+from mme.inference.power import SimulatedTests, effect_weights, p_value
 from mme.inference.responses.fitter import ManyFitter, contrast_rows
 from mme.numeric.noise import noise
 from mme.results.assumed import Assumed, assumed, read_beta
@@ -56,8 +56,7 @@ class LinearPlan:
             return SimulatedTests(
                 template.model.n, np.array([p for p, _ in found]), np.array([edge for _, edge in found])
             )
-        weights = {test: 1.0} if isinstance(test, str) else test
-        row = contrast_rows({"test": weights}, template)[-1:]
+        row = contrast_rows({"test": effect_weights(test, template.fixed_names)}, template)[-1:]
         whole = np.full((len(Y), template.rows.kept.size), np.nan)
         whole[:, template.rows.kept] = Y
         fits, _ = ManyFitter(lambda there: template, template, row, self.ddf, threads)(whole, 0)
@@ -134,6 +133,7 @@ def fitted_again(fit: Any, formula: str, data: Any, rows: int) -> Any:
 def _by_function(template: Fitted, y: np.ndarray, test: Callable[[Fit], float]) -> tuple[float, bool]:
     try:
         fit = Fit(refitted(template, y, True))
-        return float(test(fit)), bool(fit.optimum.boundary)
+        p = test(fit)
     except (MMEError, ArithmeticError, np.linalg.LinAlgError):
         return float("nan"), False
+    return p_value(p), bool(fit.optimum.boundary)

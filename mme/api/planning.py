@@ -17,7 +17,7 @@ from mme.errors import MMEError, MMEWarning
 from mme.family.base import Family
 from mme.family.words import family_of
 from mme.inference.fixed.methods import ddf_method
-from mme.inference.power import SimulatedTests, extended, interval
+from mme.inference.power import SimulatedTests, extended, interval, sizes_of
 from mme.numeric.bars import Progress, reporter
 from mme.numeric.processors import processors
 from mme.plot.power_curve import PowerCurve
@@ -180,9 +180,9 @@ def power(
     import pandas as pd
 
     nsim, origin = count(nsim, "nsim"), int(entropy(seed).entropy)
-    check_level(alpha)
+    check_level(alpha, "alpha")
     method, threads = ddf_method(ddf), processors() if workers is None else count(workers, "workers")
-    grid = {name: np.atleast_1d(np.asarray(sizes)).tolist() for name, sizes in (extend or {}).items()}
+    grid = sizes_of(extend)
     formula, table = _design(model, data, bool(grid))
     plan = _plan(model, formula, method, {"beta": beta, "varcorr": varcorr}, sigma, family, parameters, weights)
     designs = [dict(zip(grid, sizes, strict=True)) for sizes in product(*grid.values())]
@@ -190,10 +190,9 @@ def power(
     report, rows = reporter("power", len(designs), progress), list[dict[str, float]]()
     try:
         for i, sizes in enumerate(designs):
-            at = {name: count(size, f"extend '{name}'") for name, size in sizes.items()}
-            rows_of = extended(table, at, factors) if at else table
+            rows_of = extended(table, sizes, factors) if sizes else table
             tested = plan.tested(rows_of, nsim, np.random.default_rng([origin, i]), test, threads)
-            rows.append({**at, **_share(tested, alpha)})
+            rows.append({**sizes, **_share(tested, alpha)})
             report(i + 1)
     except KeyboardInterrupt:
         if not rows:

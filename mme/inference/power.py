@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.stats import beta as beta_distribution
 
 from mme.errors import MMEError
+from mme.tables.arguments import count, number
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
@@ -21,6 +23,66 @@ class SimulatedTests(NamedTuple):
     records: int
     p: np.ndarray
     singular: np.ndarray
+
+
+def effect_weights(test: Any, names: Collection[str]) -> dict[str, float]:
+    """The weights of the tested contrast by fixed effect, of one effect's name or of a mapping.
+
+    Raises
+    ------
+    MMEError
+        It is neither, has an effect that there is not, or a weight that is no number.
+
+    Examples
+    --------
+    >>> effect_weights("x", ["(Intercept)", "x"]), effect_weights({"a": 1, "b": -1}, ["a", "b"])
+    ({'x': 1.0}, {'a': 1.0, 'b': -1.0})
+    """
+    weights = {test: 1.0} if isinstance(test, str) else test
+    if not isinstance(weights, Mapping) or not weights or not set(weights) <= set(names):
+        raise MMEError(
+            f"test must be a fixed effect, of {', '.join(map(repr, names))}, a mapping of weights by these, or a "
+            f"function of a fit; got {shown(test)}"
+        )
+    return {
+        one: number(w, f"test: the weight of {one!r} must be a number", lambda _: True) for one, w in weights.items()
+    }
+
+
+def p_value(given: Any) -> float:
+    """What a test of the user's own gives for a fit: a p-value, or NaN.
+
+    Raises
+    ------
+    MMEError
+        It is anything else.
+    """
+    p = float(given) if isinstance(given, Real) else np.inf
+    if p < 0.0 or p > 1.0:
+        raise MMEError(f"test must return a p-value, a number between 0 and 1; it returned {shown(given)}")
+    return p
+
+
+def sizes_of(extend: Any) -> dict[str, list[int]]:
+    """The sizes that each factor is extended to.
+
+    Raises
+    ------
+    MMEError
+        They are no mapping, none, or no whole numbers.
+
+    Examples
+    --------
+    >>> sizes_of({"subject": [10, 20], "item": 8}), sizes_of(None)
+    ({'subject': [10, 20], 'item': [8]}, {})
+    """
+    if extend is not None and not isinstance(extend, Mapping):
+        raise MMEError(f"extend must be sizes by factor, {{'subject': [20, 40]}}; got {shown(extend)}")
+    grid = {name: np.atleast_1d(np.asarray(sizes, dtype=object)).tolist() for name, sizes in (extend or {}).items()}
+    for name, sizes in grid.items():
+        if not sizes:
+            raise MMEError(f"extend {shown(name)} has no sizes: give one or more whole numbers")
+    return {name: [count(size, f"extend {shown(name)}") for size in sizes] for name, sizes in grid.items()}
 
 
 def interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:

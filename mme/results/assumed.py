@@ -102,7 +102,7 @@ def _covariance(given: Any, name: str, columns: tuple[str, ...]) -> np.ndarray:
     square = values.shape == (q, q) and np.allclose(values, values.T)
     if not square or np.linalg.eigvalsh(values)[0] < -1e-9 * np.abs(values).max():
         raise MMEError(
-            f"varcorr of '{name}' must be {q} standard deviations ({', '.join(columns)}) or their covariance matrix, "
-            f"got {shown(values.tolist())}"
+            f"varcorr of '{name}' must be {q} standard deviations, at least 0 ({', '.join(columns)}), or their "
+            f"covariance matrix, got {shown(values.tolist())}"
         )
     return values

@@ -31,15 +31,15 @@ def is_word(given: Any, words: Collection[str]) -> bool:
     return isinstance(given, str) and given in words
 
 
-def check_level(given: Any) -> None:
-    """Refuse a level of confidence that is no number between 0 and 1.
+def check_level(given: Any, name: str = "level") -> None:
+    """Refuse a level of confidence, or of a test, that is no number between 0 and 1.
 
     Raises
     ------
     MMEError
         It is another number, or none.
     """
-    number(given, "level must lie between 0 and 1", lambda level: 0.0 < level < 1.0)
+    number(given, f"{name} must lie between 0 and 1", lambda level: 0.0 < level < 1.0)
 
 
 def number(given: Any, needed: str, holds: Callable[[float], bool], advice: str = "") -> float:
@@ -113,7 +113,7 @@ def count(given: Any, name: str, of: str = "") -> int:
     3
     """
     if not isinstance(given, int | np.integer) or isinstance(given, bool) or not 1 <= given <= _MOST:
-        limits = "at least 1" if not _is_number(given) or given < 1 else f"at most {_MOST:,}"
+        limits = f"at most {_MOST:,}" if _is_number(given) and given > _MOST else "at least 1"
         raise MMEError(f"{name} must be a whole number{of and f' {of}'}, {limits}; got {shown(given)}")
     return int(given)
 

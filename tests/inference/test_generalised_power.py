@@ -141,7 +141,7 @@ def test_what_is_of_other_models_is_refused():
         mme.power(fit, test="x", family="binomial")
     with pytest.raises(mme.MMEError, match="parameters= are those of a family"):
         mme.simulate_model("~ x + (1 | subject)", DESIGN, parameters=[1.0], **ASSUMED)
-    with pytest.raises(mme.MMEError, match="'x'; got 'z'"):
+    with pytest.raises(mme.MMEError, match=r"'x', .* got 'z'"):
         mme.power(fit, test="z")
 
 

@@ -131,20 +131,19 @@ def test_an_interruption_keeps_the_designs_that_are_done():
     def stop(done, _):
         raise KeyboardInterrupt
 
-    design = {"g": np.repeat(np.arange(8), 4), "x": np.tile([0.0, 1.0], 16)}
     with pytest.warns(mme.MMEWarning, match="1 of 2 designs"):
         found = mme.power(
-            "~ x + (1 | g)",
-            design,
+            "~ x + (1 | subject)",
+            DESIGN,
             test="x",
             beta=[0.0, 1.0],
-            varcorr={"g": 1.0},
+            varcorr={"subject": 1.0},
             nsim=20,
-            extend={"g": [8, 16]},
+            extend={"subject": [8, 16]},
             seed=1,
             progress=stop,
         )
-    assert found.table["g"].tolist() == [8]
+    assert found.table["subject"].tolist() == [8]
 
 
 def test_an_extended_design_is_fitted_as_the_fit_was():
@@ -161,3 +160,27 @@ def test_an_extended_design_is_fitted_as_the_fit_was():
     by_array = mme.lmer("Reaction ~ Days + (1 | Subject)", data, weights=data["w"].to_numpy())
     with pytest.raises(mme.MMEError, match="weights= of the fit has 180 values, the design 60 rows: name a column"):
         mme.power(by_array, data, test="Days", extend={"Subject": 6}, nsim=2, seed=1)
+
+
+@pytest.mark.parametrize("family", [{"sigma": 1.0}, {"family": "poisson"}], ids=["linear", "poisson"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test": "z"}, r"test must be a fixed effect, of '\(Intercept\)', 'x', .* got 'z'"),
+        ({"test": ["x"]}, "test must be a fixed effect"),
+        ({"test": 3}, "test must be a fixed effect"),
+        ({"test": {}}, "test must be a fixed effect"),
+        ({"test": {"x": "a"}}, "the weight of 'x' must be a number"),
+        ({"test": lambda fit: None}, "must return a p-value, a number between 0 and 1; it returned None"),
+        ({"test": lambda fit: 2.0}, "it returned 2.0"),
+        ({"extend": 24}, "extend must be sizes by factor"),
+        ({"extend": {"subject": []}}, "extend 'subject' has no sizes"),
+        ({"extend": {"subject": [8, 16.0]}}, "extend 'subject' must be a whole number, at least 1; got 16.0"),
+        ({"extend": {"subject": "16"}}, "extend 'subject' must be a whole number"),
+        ({"alpha": 5}, "alpha must lie between 0 and 1, got 5"),
+    ],
+)
+def test_wrong_tests_sizes_and_levels_say_what_is_needed(family, options, message):
+    given = {"test": "x", "beta": [0.0, 1.0], "varcorr": {"subject": 0.5}, "nsim": 2, "seed": 1}
+    with pytest.raises(mme.MMEError, match=message):
+        mme.power("~ x + (1 | subject)", DESIGN, **given | family | options)
