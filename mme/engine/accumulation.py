@@ -11,9 +11,11 @@ rows each, the B_g are written out side by side, and the sum is one product of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.engine.blocks import Block
 from mme.numeric.kernels import kernel
@@ -28,7 +30,7 @@ _EVALUATIONS = 20
 # What the loops take, by the words of :func:`mme.numeric.machine_code.machine_code`.
 _ARGUMENTS = {
     "subtract_numbers": "F2 i I1 I1 U1 F1 F1",
-    "subtract_rows": "F2 i I1 I1 U1 F2 F2",
+    "subtract_rows": "F2 i I1 I1 U1 F2 F3 F1",
     "collect": "F3 F2 i I1 I1 U1 F2 F1",
     "take_numbers": "F2 I1 U1 F1 F1 F2 F1",
     "take_rows": "F2 I1 U1 F2 F3 F2 F2 F2",
@@ -69,40 +71,55 @@ class LevelRows:
         steps = int((sizes.astype(float) * (sizes + 1) / 2).sum())
         return cls(level, row, gather, np.cumsum(sizes), steps, int(offsets[-1]))
 
-    def values(self, crossing: list[np.ndarray], T: list[np.ndarray]) -> np.ndarray:
-        """The entries (e, q) of the B_g Lambda, from the B of each block (cells, q, q_t) and its T."""
-        parts = [
-            _times(B, factor).transpose(0, 2, 1).reshape(-1, B.shape[1]) for B, factor in zip(crossing, T, strict=True)
-        ]
-        return parts[0] if self.gather is None else np.concatenate(parts)[self.gather]
+    def entries(self, crossing: Sequence[np.ndarray]) -> np.ndarray:
+        """The entries (e, q) of the B_g, from the B of each block (cells, q, q_t); of one block of numbers its own."""
+        parts = [B.transpose(0, 2, 1).reshape(-1, B.shape[1]) for B in crossing]
+        return np.ascontiguousarray(parts[0] if self.gather is None else np.concatenate(parts)[self.gather])
 
-    def subtract(self, full: np.ndarray, B: np.ndarray, W: np.ndarray) -> None:
-        """Take sum_g B_g'(I - W_g)B_g, W (q, q, J), from the lower triangle of a square in Fortran order."""
+    def moved(self, crossing: Sequence[np.ndarray], T: Sequence[np.ndarray]) -> np.ndarray:
+        """The entries (e, q) of the B_g Lambda, for T of each block."""
+        return self.entries([B @ factor for B, factor in zip(crossing, T, strict=True)])
+
+    def matrix(self, entries: np.ndarray) -> sp.csc_array:
+        """(B_1' B_2' ...) (m, q J), column a J + g, from the entries of the B_g: their own memory where q is one."""
+        (count, q), J = entries.shape, self.ends.size
+        wide = np.int32 if q * count < 2**31 else np.int64
+        pointers = np.zeros(q * J + 1, dtype=wide)
+        pointers[1:] = np.add.outer(np.arange(q) * count, self.ends).ravel()
+        rows = self.row.view(np.int32).astype(wide, copy=False)
+        indices = rows if q == 1 else np.tile(rows, q)
+        return sp.csc_array((entries.T.ravel(), indices, pointers), shape=(self.m, q * J))
+
+    def written_out(self, B: np.ndarray) -> np.ndarray:
+        """The B_g (J, q, m) with all their columns."""
+        whole = np.zeros((self.ends.size, B.shape[1], self.m))
+        whole[self.level, :, self.row] = B
+        return whole
+
+    def subtract(self, full: np.ndarray, B: np.ndarray, U: np.ndarray) -> None:
+        """Take sum_g B_g'U_g B_g, U (J, q, q), from the lower triangle of a square in Fortran order."""
         q = B.shape[1]
         if self._is_full(q):
-            whole = self._written_out(B)
-            U = (np.eye(q)[:, :, None] - W).transpose(2, 0, 1)
+            whole = self.written_out(B)
             full -= np.tril(whole.reshape(-1, self.m).T @ np.matmul(U, whole).reshape(-1, self.m))
             return
-        if q == 1:
-            times = B[:, 0] * (1.0 - W[0, 0])[self.level]
-        else:
-            U = np.eye(q)[:, :, None] - W
-            times = np.einsum("abe,eb->ea", U[:, :, self.level], B)
         loop = self._loop(subtract_numbers if q == 1 else subtract_rows, _EVALUATIONS * q * self.steps)
-        left = np.ascontiguousarray(B[:, 0]) if q == 1 else np.ascontiguousarray(B)
-        loop(full.T, self._width, self.ends, self._begins, self.row, left, np.ascontiguousarray(times))
+        given = full.T, self._width, self.ends, self._begins, self.row
+        if q == 1:
+            loop(*given, B.ravel(), U.ravel())
+        else:
+            loop(*given, B, U, np.empty(q))
 
     def through(self, H: np.ndarray, B: np.ndarray) -> np.ndarray:
         """B_g H B_g' of every level as (q, q, J), for a symmetric H (m, m): the transpose of :meth:`subtract`."""
         q = B.shape[1]
         if self._is_full(q):
-            whole = self._written_out(B)
+            whole = self.written_out(B)
             HB = (whole.reshape(-1, self.m) @ H).reshape(whole.shape)
             return np.asarray(np.matmul(whole, HB.transpose(0, 2, 1)).transpose(1, 2, 0))
         half = np.zeros((self.ends.size, q, q))
         loop, columns = self._loop(collect, _EVALUATIONS * q * self.steps), np.asfortranarray(H).T
-        loop(half, columns, self._width, self.ends, self._begins, self.row, np.ascontiguousarray(B), np.empty(q))
+        loop(half, columns, self._width, self.ends, self._begins, self.row, B, np.empty(q))
         return np.asarray((half + half.transpose(0, 2, 1)).transpose(1, 2, 0))
 
     def take_through(self, out: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray) -> None:
@@ -125,12 +142,6 @@ class LevelRows:
         numbers = self.ends.size * self.m
         return numbers <= limits().columns_for_one * self.level.size and q * numbers <= limits().pair_numbers
 
-    def _written_out(self, B: np.ndarray) -> np.ndarray:
-        """The B_g (J, q, m) with all their columns."""
-        whole = np.zeros((self.ends.size, B.shape[1], self.m))
-        whole[self.level, :, self.row] = B
-        return whole
-
     @property
     def _begins(self) -> np.ndarray:
         """The first entry (J,) of each level, in memory of its own: the loops count on from there."""
@@ -144,23 +155,16 @@ class LevelRows:
         return max(1, limits().panel_numbers // self.m)
 
 
-def _times(B: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """B (cells, q, q_t) times (q_t, q_t): a view of B where that is one."""
-    if factor.size > 1:
-        return np.asarray(B @ factor)
-    return B if factor[0, 0] == 1.0 else B * factor[0, 0]
+def no_rows(J: int) -> LevelRows:
+    """J levels that meet nothing."""
+    none, ends = np.zeros(0, dtype=np.int32), np.zeros(J, dtype=np.int64)
+    return LevelRows(none, none.view(np.uint32), None, ends, 0, 0)
 
 
 def subtract_numbers(
-    columns: np.ndarray,
-    width: int,
-    ends: np.ndarray,
-    at: np.ndarray,
-    row: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
+    columns: np.ndarray, width: int, ends: np.ndarray, at: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray
 ) -> float:
-    """columns[j, i] -= sum_g left_gi right_gj for i >= j, ``width`` columns at a time; left and right (entries,).
+    """columns[j, i] -= sum_g B_gi U_g B_gj for i >= j, ``width`` columns at a time; B (entries,) and U (J,).
 
     Level g is at entry ``at[g]``, which moves from its first one to its end.
     """
@@ -170,9 +174,9 @@ def subtract_numbers(
             end = ends[g]
             while at[g] < end and row[at[g]] < stop:
                 first = at[g]
-                j, times = row[first], right[first]
+                j, times = row[first], U[g] * B[first]
                 for e in range(first, end):
-                    columns[j, row[e]] -= times * left[e]
+                    columns[j, row[e]] -= times * B[e]
                 at[g] += 1
     return 0.0
 
@@ -183,21 +187,26 @@ def subtract_rows(
     ends: np.ndarray,
     at: np.ndarray,
     row: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
+    B: np.ndarray,
+    U: np.ndarray,
+    times: np.ndarray,
 ) -> float:
-    """The same for left and right (entries, q): columns[j, i] -= sum_g left_gi'right_gj."""
-    m = len(columns)
+    """The same for B (entries, q) and U (J, q, q): columns[j, i] -= sum_g B_gi'U_g B_gj; ``times`` (q,) is room."""
+    m, q = len(columns), B.shape[1]
     for stop in range(width, m + width, width):
         for g in range(ends.size):
             end = ends[g]
             while at[g] < end and row[at[g]] < stop:
                 first = at[g]
                 j = row[first]
+                for a in range(q):
+                    times[a] = 0.0
+                    for b in range(q):
+                        times[a] += U[g, a, b] * B[first, b]
                 for e in range(first, end):
                     total = 0.0
-                    for a in range(left.shape[1]):
-                        total += left[e, a] * right[first, a]
+                    for a in range(q):
+                        total += B[e, a] * times[a]
                     columns[j, row[e]] -= total
                 at[g] += 1
     return 0.0

@@ -48,7 +48,7 @@ def absorb_by_rows(block: Block, rows: LongRows, others: tuple[Block, ...]) -> t
 
     One row of N after the other is whole, for its sums by level; what levels leave of them all is made by panels.
     """
-    codes, of = block.codes, level_qr(block.codes, block.J, block.columns)
+    codes, of = block.codes, level_qr(block.codes, block.J, block.columns_at(slice(None)))
     along, sums = np.empty((rows.m, block.q, block.J)), list[np.ndarray]()
     for k in range(rows.m):
         row = rows.row(k)

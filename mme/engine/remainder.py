@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.absorption import Absorbed, Levels, Projected
+from mme.engine.accumulation import LevelRows, no_rows
 from mme.engine.blocks import Block
 from mme.engine.complement import Complement
 from mme.engine.lambdas import lambda_columns
@@ -17,6 +18,7 @@ from mme.engine.schur import Crossing, Schur, schur
 from mme.engine.schur_pattern import SchurPattern, schur_pattern
 from mme.engine.schur_sum import SumPattern, schur_sum, sum_pattern
 from mme.numeric.limits import limits
+from mme.numeric.panels import panels
 from mme.numeric.sums import Cells
 
 
@@ -24,17 +26,15 @@ from mme.numeric.sums import Cells
 class RemainderPattern:
     """Where the products of the remainder stand: made once for a model, whatever its weights, phi and response.
 
-    ``crossing`` are the cells of the absorbed block with each of the others, ``q`` the columns of a level after its QR.
-    B in CSR has ``indices`` and ``indptr``, and takes its values from those of the crossings by ``order``.
+    ``crossing`` are the cells of the absorbed block with each of the others, ``q`` the columns of a level after its QR,
+    ``rows`` what each of its levels meets.
     """
 
     offsets: np.ndarray
     crossing: tuple[Cells, ...]
     q: int
     J: int
-    order: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
+    rows: LevelRows
     schur: SchurPattern | SumPattern
 
     @property
@@ -46,30 +46,16 @@ class RemainderPattern:
         """The pattern with the places of all products, for steps to other weights; or without them."""
         return replace(self, schur=self.schur.kept(for_weights=for_weights))
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of B."""
-        return int(self.offsets[-1]), self.q * self.J
+    def entries(self, crossing: tuple[Crossing, ...]) -> np.ndarray:
+        """The entries (e, q) of the B_g, from the inner products of the blocks with the orthogonal columns."""
+        return self.rows.entries([one.values for one in crossing])
 
-    def B(self, crossing: tuple[Crossing, ...]) -> sp.csr_array:
-        """(Q'Z_2)' from the inner products of the blocks with the orthogonal columns."""
-        return sp.csr_array((self._values(crossing), self.indices, self.indptr), shape=self.shape)
-
-    def applied(self, crossing: tuple[Crossing, ...]) -> np.ndarray | sp.csr_array:
-        """The same as products with it are quickest: a small one is dense."""
-        if self.shape[0] * self.shape[1] > limits().dense_factor_entries:
-            return self.B(crossing)
-        B = np.zeros(self.shape)
-        B[self._rows, self.indices] = self._values(crossing)
-        return B
-
-    @cached_property
-    def _rows(self) -> np.ndarray:
-        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-
-    def _values(self, crossing: tuple[Crossing, ...]) -> np.ndarray:
-        parts = [np.zeros(0), *(one.values.transpose(1, 2, 0).ravel() for one in crossing)]
-        return np.concatenate(parts)[self.order]
+    def applied(self, entries: np.ndarray) -> np.ndarray | sp.csc_array:
+        """(Q'Z_2)' from its entries, as products with it are quickest: a small one is dense."""
+        is_small = int(self.offsets[-1]) * self.q * self.J <= limits().dense_factor_entries
+        if is_small:
+            return self.rows.written_out(entries).transpose(2, 1, 0).reshape(int(self.offsets[-1]), -1)
+        return self.rows.matrix(entries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +69,7 @@ class Remainder:
     blocks: tuple[Block, ...]
     pattern: RemainderPattern
     crossing: tuple[Crossing, ...]
-    applied: np.ndarray | sp.csr_array
+    applied: np.ndarray | sp.csc_array
     C: np.ndarray
     schur: Complement
 
@@ -98,9 +84,11 @@ class Remainder:
         return int(self.offsets[-1])
 
     @cached_property
-    def B(self) -> sp.csr_array:
+    def B(self) -> sp.csc_array:
         """(Q'Z_2)' (m, q J), without its zeros."""
-        return self.pattern.B(self.crossing) if isinstance(self.applied, np.ndarray) else self.applied
+        if isinstance(self.applied, np.ndarray):
+            return self.pattern.rows.matrix(self.pattern.entries(self.crossing))
+        return self.applied
 
     def between(self, V: np.ndarray) -> np.ndarray:
         """B V for V (q J, c)."""
@@ -155,29 +143,13 @@ def remainder_pattern(
     """
     offsets = np.array(list(accumulate((block.J * block.q for block in blocks), initial=0)), dtype=np.int64)
     q, J = (1, 0) if absorbed is None else (absorbed.rank, absorbed.J)
-    count = q * sum(cells.count * block.q for cells, block in zip(crossing, blocks, strict=True))
-    wide = np.int32 if max(count, int(offsets[-1]), q * J) < 2**31 else np.int64  # there may be many cells
-    rows, cols = [np.zeros(0, dtype=wide)], [np.zeros(0, dtype=wide)]
-    for cells, block, start in zip(crossing, blocks, offsets[:-1].tolist(), strict=True):
-        for a, i in np.ndindex(q, block.q):
-            rows.append((start + cells.cols * block.q + i).astype(wide))
-            cols.append((a * J + cells.rows).astype(wide))
-    order, indices, indptr = _by_row(np.concatenate(rows), np.concatenate(cols), (int(offsets[-1]), q * J))
+    rows = LevelRows.of(blocks, offsets, crossing, J)
     pattern: SchurPattern | SumPattern
     if summed:
-        pattern = sum_pattern(blocks, offsets, crossing, J, border)
+        pattern = sum_pattern(blocks, offsets, rows, border)
     else:
         pattern = schur_pattern(blocks, offsets, crossing, absorbed, q, border, dense=dense)
-    return RemainderPattern(offsets, crossing, q, J, order, indices, indptr, pattern)
-
-
-def _by_row(rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The order of entries row by row, their columns in it, and where each row begins."""
-    if shape[0] * shape[1] <= limits().dense_factor_entries:
-        order = np.argsort(rows, kind="stable")
-        return order, cols[order], np.searchsorted(rows[order], np.arange(shape[0] + 1)).astype(rows.dtype)
-    numbers = sp.csr_array(sp.coo_array((np.arange(rows.size, dtype=rows.dtype), (rows, cols)), shape=shape))
-    return numbers.data, numbers.indices, numbers.indptr
+    return RemainderPattern(offsets, crossing, q, J, rows, pattern)
 
 
 def remainder(
@@ -195,10 +167,11 @@ def remainder(
     crossing = tuple(
         _crossing(absorbed, rows, block, cells) for block, cells in zip(blocks, pattern.crossing, strict=True)
     )
-    applied = pattern.applied(crossing)
+    entries = pattern.entries(crossing)
+    applied = pattern.applied(entries)
     complement: Complement
     if isinstance(pattern.schur, SumPattern):
-        complement = schur_sum(pattern.schur, blocks, crossing, penalty)
+        complement = schur_sum(pattern.schur, blocks, crossing, entries, penalty)
     else:
         complement = schur(pattern.schur, blocks, crossing, absorbed.levels, applied, penalty)
     return Remainder(blocks, pattern, crossing, applied, C, complement)
@@ -214,9 +187,9 @@ def sums_within(blocks: tuple[Block, ...], rows: Projected) -> np.ndarray:
 def no_remainder(absorbed_columns: int, n_columns: int) -> Remainder:
     """The remainder of a model with one grouping factor: nothing, in the right shapes."""
     none, offsets = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    B, C = sp.csr_array((0, absorbed_columns)), np.zeros((0, n_columns))
+    B, C = sp.csc_array((0, absorbed_columns)), np.zeros((0, n_columns))
     of_schur = SchurPattern(offsets, (), (), True, None, none, none, none, none, n_columns)
-    pattern = RemainderPattern(offsets, (), 1, absorbed_columns, none, none, offsets, of_schur)
+    pattern = RemainderPattern(offsets, (), 1, absorbed_columns, no_rows(absorbed_columns), of_schur)
     return Remainder((), pattern, (), B, C, Schur(of_schur, {}, np.zeros(0), B, B, np.zeros(0)))
 
 
@@ -224,6 +197,8 @@ def _crossing(absorbed: Absorbed, rows: Projected, block: Block, found: Cells) -
     """Q'Z_t: inner products with the orthogonal columns, divided by their lengths."""
     if absorbed.levels.J == 0:
         return Crossing(found, np.zeros((0, 1, block.q)))
-    lengths = rows.lengths[found.rows]
-    inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
-    return Crossing(found, found.sums(rows.Z, block.columns) * inverse[:, :, None])
+    inverse = np.divide(1.0, rows.lengths, out=np.zeros(rows.lengths.shape), where=rows.lengths > 0.0)
+    values = found.sums(rows.Z, block.columns)
+    for cut in panels(found.count):
+        values[cut] *= inverse[found.rows[cut], :, None]
+    return Crossing(found, values)

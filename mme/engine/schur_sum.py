@@ -67,15 +67,12 @@ class SumPattern:
         return tuple(found)
 
 
-def sum_pattern(
-    blocks: tuple[Block, ...], offsets: np.ndarray, crossing: tuple[Cells, ...], J: int, border: int
-) -> SumPattern:
-    """The pattern for blocks whose cells with the absorbed one, of J levels, are ``crossing``."""
+def sum_pattern(blocks: tuple[Block, ...], offsets: np.ndarray, rows: LevelRows, border: int) -> SumPattern:
+    """The pattern for blocks whose ``rows`` the absorbed levels meet."""
     met = {}
     for t_col, t_row in combinations_with_replacement(range(len(blocks)), 2):
         cells = _own_cells(blocks[t_row]) if t_row == t_col else blocks[t_row].cells(blocks[t_col])
         met[t_row, t_col] = _met_blocks(cells, (t_row, t_col), blocks, offsets)
-    rows = LevelRows.of(blocks, offsets, crossing, J)
     return SumPattern(blocks, offsets, rows, met, lower_penalty(blocks, offsets), border)
 
 
@@ -100,13 +97,15 @@ def _met_blocks(cells: Cells, pair: tuple[int, int], blocks: tuple[Block, ...], 
 class SchurSum:
     """S as a function of W and T, made anew from the cells each time.
 
-    ``crossing`` are the B of each block (cells, q, q_t) at its ``cells``, ``products`` and ``penalty`` those of (S).
+    ``crossing`` are the B of each block (cells, q, q_t) at its ``cells``, ``entries_of_B`` (e, q) the same level by
+    level; ``products`` and ``penalty`` are those of (S).
     """
 
     pattern: SumPattern
     products: dict[tuple[int, int], Crossing]
     crossing: list[np.ndarray]
     cells: list[Cells]
+    entries_of_B: np.ndarray
     penalty: np.ndarray
 
     @cached_property
@@ -131,12 +130,6 @@ class SchurSum:
         parts = zip(self.pattern.blocks, offsets[:-1], offsets[1:], strict=True)
         return [whole[start : stop : block.q] for block, start, stop in parts]
 
-    @cached_property
-    def entries_of_B(self) -> np.ndarray:
-        """The entries (e, q) of the B_g, level by level."""
-        units = [np.eye(block.q) for block in self.pattern.blocks]
-        return np.ascontiguousarray(self.pattern.rows.values(self.crossing, units))
-
     @property
     def families(self) -> tuple[CrossFamily, ...]:
         """All blocks."""
@@ -144,10 +137,15 @@ class SchurSum:
 
     def square(self, W: np.ndarray, T: list[np.ndarray]) -> np.ndarray:
         """The lower triangle of M (m, m) in Fortran order, by (S'); zero above."""
-        pattern = self.pattern
-        full = np.zeros((pattern.m, pattern.m), order="F")
-        B = pattern.rows.values(self.crossing, T)
-        pattern.rows.subtract(full, B, W.reshape(B.shape[1], B.shape[1], -1))
+        pattern, q = self.pattern, self.entries_of_B.shape[1]
+        full, U = np.zeros((pattern.m, pattern.m), order="F"), np.eye(q)[:, :, None] - W.reshape(q, q, -1)
+        are_numbers = all(factor.size == 1 for factor in T)
+        B = self.entries_of_B if are_numbers else pattern.rows.moved(self.crossing, T)
+        pattern.rows.subtract(full, B, np.ascontiguousarray(U.transpose(2, 0, 1)))
+        if are_numbers:  # not of every cell
+            Lambda = np.repeat([factor[0, 0] for factor in T], np.diff(pattern.offsets))
+            full *= Lambda
+            full *= Lambda[:, None]
         flat = full.reshape(-1, order="F")  # the large diagonal last: the sums before are rounded to their own size
         for (t_row, t_col), at in pattern.met.items():
             blocks = self.products[t_row, t_col].values.copy()
@@ -198,15 +196,23 @@ class SchurSum:
 
 
 def schur_sum(
-    pattern: SumPattern, blocks: tuple[Block, ...], crossing: tuple[Crossing, ...], penalty: np.ndarray | None
+    pattern: SumPattern,
+    blocks: tuple[Block, ...],
+    crossing: tuple[Crossing, ...],
+    entries: np.ndarray,
+    penalty: np.ndarray | None,
 ) -> SchurSum:
-    """The values of S for these columns of the blocks; ``penalty`` are those of K^-1 (x) I where they are known."""
+    """The values of S for these columns of the blocks and the ``entries`` of the B_g.
+
+    ``penalty`` are the values of K^-1 (x) I where they are known.
+    """
     products = {
         pair: Crossing(met.cells, met.cells.sums(blocks[pair[0]].columns, blocks[pair[1]].columns))
         for pair, met in pattern.met.items()
     }
     known = penalty_values(blocks) if penalty is None else penalty
-    return SchurSum(pattern, products, [one.values for one in crossing], [one.cells for one in crossing], known)
+    B, cells = [one.values for one in crossing], [one.cells for one in crossing]
+    return SchurSum(pattern, products, B, cells, entries, known)
 
 
 def _both_sides(values: np.ndarray, row: np.ndarray, col: np.ndarray, m: int) -> sp.csr_array:

@@ -41,8 +41,9 @@ def without_factor(objective: Objective) -> Objective:
     cells, border = tuple(one.cells for one in crossing), rest.pattern.schur.border
     of_rest = remainder_pattern(rest.blocks, objective.absorbing, cells, border, summed=True)
     assert isinstance(of_rest.schur, SumPattern)
-    complement = schur_sum(of_rest.schur, rest.blocks, crossing, objective.pattern.penalty)
-    summed = Remainder(rest.blocks, of_rest, crossing, of_rest.applied(crossing), rest.C, complement)
+    entries = of_rest.entries(crossing)
+    complement = schur_sum(of_rest.schur, rest.blocks, crossing, entries, objective.pattern.penalty)
+    summed = Remainder(rest.blocks, of_rest, crossing, of_rest.applied(entries), rest.C, complement)
     elimination = IterativeElimination(of_rest.schur.m, of_rest.schur.rows.level.size)
     why = f"a factor takes {objective.flops:.2g} operations; engine='exact' makes it"
     reasons = f"'{names_of(model, objective.blocks)[objective.plan.absorb or 0]}' has the most random effects", why

@@ -180,9 +180,11 @@ def cells(rows: np.ndarray, cols: np.ndarray, n_rows: int, n_cols: int) -> Cells
     if n_rows * n_cols <= 4 * key.size:
         present = np.zeros(n_rows * n_cols, dtype=bool)
         present[key] = True
-        found = np.flatnonzero(present)
-        of_record = (np.cumsum(present) - 1)[key]
-        return Cells(of_record, found // n_cols, found % n_cols)
+        narrow = np.int32 if present.size < 2**31 else np.int64
+        number: np.ndarray = np.cumsum(present, dtype=narrow)
+        found = np.flatnonzero(present).astype(narrow)
+        number -= 1
+        return Cells(picked_by_panels(number, key), found // n_cols, found % n_cols)
     order = by_code(cols, n_cols)
     order = picked_by_panels(order, by_code(picked_by_panels(rows, order), n_rows))
     key = picked_by_panels(key, order)

@@ -103,10 +103,13 @@ def _along_r(objective: Objective, b: int) -> np.ndarray:
 
 def _weighed(objective: Objective) -> tuple[FixedBasis, list[WeightedLevels]]:
     """The levels of each block, and the basis whose response they are of."""
-    return objective.basis, [_weigh(objective, b) for b in range(len(objective.random))]
+    rest, V = objective.system.rest, objective.system.absorbed.levels.V
+    Z_N = rest.C + rest.between(V.reshape(len(V), -1).T) if rest.m else rest.C
+    return objective.basis, [_weigh(objective, b, Z_N) for b in range(len(objective.random))]
 
 
-def _weigh(objective: Objective, b: int) -> WeightedLevels:
+def _weigh(objective: Objective, b: int, Z_N: np.ndarray) -> WeightedLevels:
+    """The levels of a block; Z_2'N (m, p + 1) of all that are not absorbed."""
     system, block, within = objective.system, objective.blocks[b], None
     whole = system.absorbed.levels
     if block.is_spherical:
@@ -117,9 +120,7 @@ def _weigh(objective: Objective, b: int) -> WeightedLevels:
     else:
         levels = projected(block.by_record, objective.basis.r)
         t = objective.rest.index(block)
-        at = slice(system.rest.offsets[t], system.rest.offsets[t + 1])
-        Z_N = system.rest.C[at] + system.rest.applied[at] @ whole.V.reshape(system.p + 1, -1).T
-        along_X = Z_N[:, :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
+        along_X = Z_N[slice(*system.rest.offsets[t : t + 2]), :-1].reshape(block.J, block.q, -1).transpose(1, 2, 0)
     return WeightedLevels.of(levels, 1.0, along_X, within, objective.constants.reml)
 
 

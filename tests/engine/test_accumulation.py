@@ -46,9 +46,11 @@ def test_sums_over_absorbed_levels_are_those_of_dense_matrices_of_each_level(q, 
         stop = start + size * width
         Lambda[start:stop, start:stop] = np.kron(np.eye(size), factor)
         start = stop
-    B = np.ascontiguousarray(rows.values(values, T))
+    B = rows.moved(values, T)
     dense = dense @ Lambda
     assert_allclose(B, dense[rows.level, :, rows.row], atol=1e-12)
+    assert_allclose(rows.matrix(B).toarray(), dense.transpose(2, 1, 0).reshape(m, -1), atol=1e-12)
+    assert_allclose(rows.written_out(B), dense, atol=1e-12)
     W, U = (rng.normal(size=(J, q, q)) for _ in range(2))
     W, U = W + W.transpose(0, 2, 1), U + U.transpose(0, 2, 1)
     H, V = rng.normal(size=(m, m)), rng.normal(size=(m, 2))
@@ -57,7 +59,7 @@ def test_sums_over_absorbed_levels_are_those_of_dense_matrices_of_each_level(q, 
     taken = np.einsum("gai,gab,gbj->ij", dense, np.eye(q) - W, dense)
     expected = full - np.tril(taken), out - np.einsum("gai,gab,gbj,jk->ik", dense, U, dense, V)
     with within(Limits(pair_numbers=whole, panel_numbers=3 * m)):
-        rows.subtract(full, B, W.transpose(1, 2, 0))
+        rows.subtract(full, B, np.eye(q) - W)
         through = rows.through(H, B)
     rows.take_through(out, B, U, V)
     assert_allclose(full, expected[0], atol=1e-12)
@@ -69,7 +71,7 @@ def through_loops(q):
     """What all loops over levels of q coefficients make of one case."""
     rows, values, dense = crossings(q, (1,), 0.9)
     rng, m = np.random.default_rng(q), dense.shape[2]
-    B, W = np.ascontiguousarray(rows.values(values, [np.eye(1)])), rng.normal(size=(q, q, J))
+    B, W = rows.entries(values), rng.normal(size=(J, q, q))
     full, out, U = np.zeros((m, m), order="F"), rng.normal(size=(m, 3)), rng.normal(size=(J, q, q))
     with within(Limits(pair_numbers=0, panel_numbers=2 * m)):
         rows.subtract(full, B, W)
@@ -101,8 +103,11 @@ def test_entries_come_level_by_level_with_their_rows_ascending_and_are_counted_i
         assert (rows.steps, rows.m) == (sum(k * (k + 1) // 2 for k in sizes), dense.shape[2])
 
 
-def test_numbers_without_a_variance_of_their_own_are_not_copied():
-    """B times a T of one is B itself; times another number it is not."""
-    rows, (B,), _ = crossings(1, (1,), 0.9)
-    assert np.shares_memory(rows.values([B], [np.ones((1, 1))]), B)
-    assert_allclose(rows.values([B], [np.array([[2.0]])]), 2.0 * B[:, 0])
+def test_entries_of_one_block_of_numbers_are_not_copied():
+    """B by cells is B by levels there, and the values of the matrix of all levels."""
+    rows, (B,), dense = crossings(1, (1,), 0.9)
+    entries = rows.entries([B])
+    assert np.shares_memory(entries, B)
+    assert np.shares_memory(rows.matrix(entries).data, B)
+    assert np.shares_memory(rows.matrix(entries).indices, rows.row)
+    assert_array_equal(rows.matrix(entries).toarray(), dense[:, 0].T)

@@ -155,23 +155,23 @@ def test_the_loops_over_levels_give_the_sums_that_they_stand_for(width, q):
     rng, m = np.random.default_rng(width + q), 8
     rows = [np.flatnonzero(rng.random(m) < share) for share in (0.5, 1.0, 0.3, 0.0, 0.7, 0.5)]
     row, ends = np.concatenate(rows), np.cumsum([own.size for own in rows])
-    left, B = rng.normal(size=(2, row.size, q))
+    B = rng.normal(size=(row.size, q))
     U, V, H = rng.normal(size=(len(rows), q, q)), rng.normal(size=(m, 4)), rng.normal(size=(m, m))
     begin = np.append(0, ends[:-1])
-    wide, other = np.zeros((2, len(rows), m, q))
+    wide = np.zeros((len(rows), m, q))
     for g, own in enumerate(rows):
-        wide[g, own], other[g, own] = B[begin[g] : ends[g]], left[begin[g] : ends[g]]
+        wide[g, own] = B[begin[g] : ends[g]]
     full, half, out = rng.normal(size=(m, m)), np.zeros((len(rows), q, q)), rng.normal(size=(m, 4))
-    expected = full - np.tril(np.einsum("gia,gja->ij", other, wide))
+    expected = full - np.tril(np.einsum("gia,gab,gjb->ij", wide, U, wide))
     given = out - np.einsum("gia,gab,gjb,jk->ik", wide, U, wide, V)
     collect(half, H.T, width, ends, begin.copy(), row, B, np.empty(q))
     lower = np.tril(H) - 0.5 * np.diag(np.diag(H))
     np.testing.assert_allclose(half, np.einsum("gia,ij,gjb->gab", wide, lower, wide), atol=1e-12)
     if q == 1:
-        subtract_numbers(full.T, width, ends, begin.copy(), row, left.ravel(), B.ravel())
+        subtract_numbers(full.T, width, ends, begin.copy(), row, B.ravel(), U.ravel())
         take_numbers(out, ends, row, B.ravel(), U.ravel(), V, np.empty(4))
     else:
-        subtract_rows(full.T, width, ends, begin.copy(), row, left, B)
+        subtract_rows(full.T, width, ends, begin.copy(), row, B, U, np.empty(q))
         take_rows(out, ends, row, B, U, V, np.empty((q, 4)), np.empty((q, 4)))
     np.testing.assert_allclose(full, expected, atol=1e-12)
     np.testing.assert_allclose(out, given, atol=1e-12)
