@@ -138,6 +138,8 @@ class LevelsSeen:
 
     factors: dict[Node, GrowingLabels] = field(default_factory=dict)
     kinds: dict[Node, str] = field(default_factory=dict)
+    rows: int = 0
+    complete: int = 0
 
     def add(
         self, table: Any, reading: Reading, asked: Asked, options: Options, states: dict[str, State], kinds: Kinds
@@ -148,6 +150,7 @@ class LevelsSeen:
             return
         here = reading_of(reading, frame, options, states)
         kept = here.complete(options.beside, options.na_action, some=False)
+        self.rows, self.complete = self.rows + frame.n, self.complete + int(kept.sum())
         for node in asked.factors:
             value = here.values[node]
             if not isinstance(value, Factor) or not kept.any():
@@ -161,10 +164,13 @@ class LevelsSeen:
             node: labels.merged(other.factors[node])[0] if node in other.factors else labels
             for node, labels in self.factors.items()
         }
-        return LevelsSeen({**other.factors, **both}, {**other.kinds, **self.kinds})
+        rows, complete = self.rows + other.rows, self.complete + other.complete
+        return LevelsSeen({**other.factors, **both}, {**other.kinds, **self.kinds}, rows, complete)
 
     def learned(self, reading: Reading, states: dict[str, State]) -> Learned:
         """States of the transforms, and codings of the factors by these levels."""
+        if not self.complete:
+            raise MMEError(f"none of the {self.rows} rows is complete")
         codings = {}
         for node, labels in self.factors.items():
             if isinstance(node, Call) and not labels.order_is_known:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -131,8 +132,9 @@ def _open(data: Any) -> tuple[Sequence[str], Callable[[str], Any], int]:
         data = pa.table(data)
     if hasattr(data, "column_names"):
         return _with_rows(list(data.column_names), data.column, data.num_rows)
+    held = f"a path: read {data!s} first (pandas.read_csv)" if isinstance(data, str | PathLike) else _kind(data)
     raise MMEError(
-        f"data must be a data frame (pandas, Polars, Arrow) or a dict of arrays by column name; it is {_kind(data)}"
+        f"data must be a data frame (pandas, Polars, Arrow) or a dict of arrays by column name; it is {held}"
     )
 
 

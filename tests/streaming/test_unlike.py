@@ -69,6 +69,17 @@ def test_partitions_in_which_a_column_has_no_value_leave_no_rows():
     require_same("y ~ x + f + (1 | g)", data, dd.from_pandas(data, npartitions=6))
 
 
+@pytest.mark.parametrize("right", ["x + f + (1 | g)", "x + (1 | g)", "f + (1 | g)"])
+@pytest.mark.parametrize("column", ["y", "x", "f", "g"])
+def test_chunks_without_a_complete_row_are_said_to_have_none(right, column):
+    data = table().assign(**{column: None if column in "fg" else np.nan})
+    if column not in right and column != "y":
+        require_same(f"y ~ {right}", data, cut(data))
+        return
+    with pytest.raises(mme.MMEError, match=f"none of the {N} rows is complete"):
+        mme.lmer(f"y ~ {right}", cut(data))
+
+
 def test_a_first_chunk_too_small_for_a_transform_is_passed_over():
     data = table()
     require_same("y ~ scale(x) + (1 | g)", data, [data[:1], data[1:300], data[300:]])

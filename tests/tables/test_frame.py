@@ -148,6 +148,7 @@ def test_labels_print_as_in_r_but_whole_numbers_with_all_their_digits():
     [
         (None, "must be a data frame.*it is None"),
         ([1, 2], "must be a data frame.*it is of type list"),
+        ("d.csv", r"it is a path: read d.csv first \(pandas.read_csv\)"),
         (pl.LazyFrame({"x": [1]}), "lazy Polars frame; collect"),
         ({}, "no rows"),
         (pd.DataFrame({"x": []}), r"no rows \(columns: x\)"),
