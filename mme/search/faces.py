@@ -31,7 +31,7 @@ def minima_of_faces(valleys: Valleys, model: Model, x: np.ndarray) -> tuple[np.n
     starts = np.where(valleys.free, np.array(list(_below(model, x))).reshape(-1, x.size), 0.0)
     if not len(starts):
         return starts, 0
-    found = descend(_within_faces(valleys), starts)
+    found = descend(_within_faces(valleys), starts, by_logarithms=valleys.are_of_sizes)
     return np.where(np.abs(found.x) > _ZERO, found.x, 0.0), found.evaluations
 
 

@@ -18,6 +18,7 @@ thetas are stacks, so that several descents cost little more than one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -50,11 +51,16 @@ class BlockPart:
         vectors = T[np.arange(thetas.size), :, cols]
         return cls(slice(start, start + block.J * block.q), block.q, thetas, vectors, cols)
 
+    @cached_property
+    def in_columns(self) -> np.ndarray:
+        """a_i e_c' of each entry of theta, flat (k_t, q^2)."""
+        in_columns = np.zeros((self.thetas.size, self.q, self.q))
+        in_columns[np.arange(self.thetas.size), :, self.cols] = self.vectors
+        return in_columns.reshape(self.thetas.size, -1)
+
     def T(self, x: np.ndarray) -> np.ndarray:
         """T (S, q, q) at x (S, k)."""
-        in_column = np.zeros((self.thetas.size, self.q, self.q))
-        in_column[np.arange(self.thetas.size), :, self.cols] = self.vectors
-        return np.tensordot(x[:, self.thetas], in_column, axes=1)
+        return np.asarray(x[:, self.thetas] @ self.in_columns).reshape(-1, self.q, self.q)
 
     def changes(self, T: np.ndarray) -> np.ndarray:
         """T_i T' + T T_i' (S, k_t, q, q) of each entry of theta, T_i = a_i e_c'."""
@@ -118,6 +124,11 @@ class Valleys:
         gradient, hessian = self._slopes(factors, W_P if c.reml else W, W_P, K[:, -1], d)
         good = np.isfinite(value) & np.isfinite(gradient).all(axis=1) & np.isfinite(hessian).all(axis=(1, 2))
         return np.where(good, value, np.inf), gradient, hessian
+
+    @cached_property
+    def are_of_sizes(self) -> bool:
+        """Whether each theta is a standard deviation: no two coefficients have a covariance."""
+        return all(part.thetas.size == np.unique(part.cols).size for part in self.parts)
 
     def canonical(self, x: np.ndarray) -> np.ndarray:
         """The same covariances with the largest entry of each column of T positive (S, k)."""

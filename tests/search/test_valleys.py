@@ -79,10 +79,64 @@ def two_valleys(x):
 def test_descents_end_each_in_its_own_valley():
     found = descend(two_valleys, np.array([[-2.0, 5.0], [2.0, 5.0]]), lambda x: x)
     assert_allclose(found.x[:, 0], [-1.04, 0.957], atol=0.02)
+    assert not found.in_one_valley
 
 
 def test_descents_into_one_valley_become_one():
     alone = descend(two_valleys, np.array([[-2.0, 5.0]]), lambda x: x).evaluations
-    several = descend(two_valleys, np.array([[-2.0, 5.0], [-2.1, 5.0], [-1.9, 5.1], [-2.0, 4.9]]), lambda x: x)
+    starts = np.array([[-2.0, 5.0], [-2.1, 5.0], [-1.9, 5.1], [-2.0, 4.9]])
+    several = descend(two_valleys, starts, lambda x: x)
     assert several.evaluations < 4 * alone
+    assert several.in_one_valley
     assert_allclose(several.f.min(), two_valleys(np.array([[-1.0380, 0.0]]))[0][0], atol=1e-3)
+
+
+@pytest.mark.parametrize("lowest", [3.0, -2.0])  # curvatures (1, lowest)
+def test_a_step_goes_to_the_lowest_point_of_the_quadratic_within_its_reach(lowest):
+    gradient, hessian, seen = np.array([4.0, -3.0]), np.array([[1.0, 0.2], [0.2, lowest]]), []
+
+    def quadratic(x):
+        seen.append(x)
+        value = x @ gradient + 0.5 * np.einsum("si,ij,sj->s", x, hessian, x)
+        return value, gradient + x @ hessian, np.repeat(hessian[None], len(x), axis=0)
+
+    descend(quadratic, np.zeros((1, 2)))
+    step = seen[1][0]
+    assert_allclose(np.linalg.norm(step), 0.5, rtol=1e-5)  # half of one, as all coordinates are zero
+    pull = -(gradient + hessian @ step)  # lambda step, with hessian + lambda I positive definite
+    multiplier = float(pull @ step / (step @ step))
+    assert_allclose(pull, multiplier * step, atol=1e-5)
+    assert np.linalg.eigvalsh(hessian)[0] + multiplier > 0.0
+
+
+def of_two_variances(x):
+    """20 (log V + 5 / V), V = 1 + x^2, of each of two standard deviations: V is 5 where it is lowest."""
+    V = 1.0 + x**2
+    hessian = np.zeros((len(x), 2, 2))
+    hessian[:, [0, 1], [0, 1]] = 40.0 / V - 80.0 * x**2 / V**2 - 200.0 / V**2 + 800.0 * x**2 / V**3
+    return 20.0 * (np.log(V) + 5.0 / V).sum(axis=1), 40.0 * x / V - 200.0 * x / V**2, hessian
+
+
+@pytest.mark.parametrize("start", [[1000.0, 0.3], [-1000.0, 300.0], [100.0, 0.01]])
+def test_sizes_come_back_from_far_out_in_steps_of_their_logarithms(start):
+    whole, by_logarithms = (descend(of_two_variances, np.array([start]), by_logarithms=one) for one in (False, True))
+    assert_allclose(np.abs(by_logarithms.x), 2.0, atol=0.02)
+    assert by_logarithms.evaluations <= 12 < whole.evaluations
+
+
+def test_no_size_goes_further_out_than_descents_go():
+    def falling(x):
+        return -10.0 * x[:, 0], np.tile([-10.0, 0.0], (len(x), 1)), np.zeros((len(x), 2, 2))
+
+    found = descend(falling, np.array([[1.0, 0.0]]), by_logarithms=True)
+    assert 1e4 <= found.x[0, 0] <= 1e5
+    assert not found.going.any()
+
+
+def test_where_all_descents_end_in_one_valley_no_others_are_made():
+    counts, rng = np.array([3, 1, 5, 2, 4, 1, 2, 5, 3, 4]), np.random.default_rng(0)
+    inner = np.repeat(np.arange(10), counts)
+    outer = inner // 2
+    y = rng.normal(size=30) + 2.0 * rng.normal(size=5)[outer] + rng.normal(size=10)[inner]
+    fit = mme.fit(y, np.ones((30, 1)), [mme.Term(outer), mme.Term(inner)])
+    assert fit.optimum.evaluations < 80  # 129 with descents from the lowest end too
