@@ -24,6 +24,8 @@ from mme.tables.growing import GrowingLabels
 
 # A column is taken from a point near its mean where that is so many times its spread away from zero.
 _FAR = 3.0
+# The share of the first room that is left free.
+_BESIDE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,8 +240,11 @@ class Sums:
 def _room(array: np.ndarray, size: int) -> np.ndarray:
     """The array with room for so many cells: pages are moved, and what is new is zero.
 
-    Whoever reads the arrays of sums copies them, so that no view outlives a chunk.
+    Whoever reads the arrays of sums copies them, so that no view outlives a chunk. The first array is made, in large
+    pages, and has some room beside: labels in a narrow range are soon known but for the last ones.
     """
+    if not len(array):
+        return np.zeros((size + size // _BESIDE, *array.shape[1:]), dtype=array.dtype)
     if size > len(array):
         array.resize((max(size, len(array) + len(array) // 2), *array.shape[1:]), refcheck=False)
     return array
