@@ -43,7 +43,7 @@ def _absorbed(
 
 def _goes_in_passes(block: Block) -> bool:
     """Whether records are rotated into the triangles of their levels: few columns, and a loop that is at hand."""
-    return block.q <= _IN_PASSES and not block.is_spherical and loop_is_at_hand(block.codes.size)
+    return block.q <= _IN_PASSES and not block.is_spherical and loop_is_at_hand(block.codes.size, block.q)
 
 
 def _of_levels(absorbed: Absorbed, pattern: ModelPattern) -> System:

@@ -87,7 +87,7 @@ def _rotated(block: Block, rows: LongRows, A: np.ndarray, outside: np.ndarray) -
     q, m = block.q, outside.size
     held, NN, room = np.zeros((block.J, q, q + m)), np.zeros((m, m)), np.empty(q + m + q)
     inside = np.setdiff1d(np.arange(rows.m), outside)
-    rotate = loop_over(rows.y.size, q, q + m)
+    rotate = loop_over(rows.y.size, q)
     for cut, columns in rows.panels(ahead=q):
         Z = _beside(block, cut, columns)
         if inside.size:

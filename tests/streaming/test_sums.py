@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mme
+from mme.numeric.kernels import kernel
 from mme.numeric.limits import Limits, within
 from mme.numeric.places import GappedPlaces, Places
-from mme.numeric.triangles import add_rows, triangles, with_rows
+from mme.numeric.triangles import add_rows, rotate, rotate_two, triangles, with_rows
 
 
 def table(n=600, seed=0, J=25, K=9):
@@ -376,17 +377,37 @@ def test_rows_that_are_nearly_alike_before_others_come_cost_no_digits(apart):
 
 
 @pytest.mark.parametrize("unrolled", [0, 10**9])
-def test_rotated_rows_keep_every_inner_product(unrolled):
+@pytest.mark.parametrize(("q", "m"), [(1, 1), (1, 4), (2, 2), (2, 4), (3, 4)])
+def test_rotated_rows_keep_every_inner_product(q, m, unrolled):
     rng = np.random.default_rng(3)
-    rows, cells = rng.standard_normal((200, 4)), rng.integers(5, size=200)
-    held, left = np.zeros((5, 2, 4)), np.zeros((2, 2))
+    rows, cells = rng.standard_normal((200, m)), rng.integers(5, size=200)
+    held, left = np.zeros((5, q, m)), np.zeros((m - q, m - q))
     with within(Limits(unrolled_steps=unrolled)):
         for at in np.split(np.arange(200), [13, 14, 80]):
             left = with_rows(left, add_rows(held, cells[at], rows[at].T.copy()).T)
     R = triangles(held)
     inner = np.einsum("gij,gik->jk", R, R)
-    inner[2:, 2:] += left.T @ left
+    inner[q:, q:] += left.T @ left
     np.testing.assert_allclose(inner, rows.T @ rows, rtol=1e-13, atol=1e-13 * 200)
     for g in range(5):
         own = rows[cells == g]
-        np.testing.assert_allclose(R[g].T[:, :2] @ R[g][:2, :2], own.T @ own[:, :2], rtol=1e-12)
+        np.testing.assert_allclose(R[g][:, :q].T @ R[g], own.T[:q] @ own, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("q", "m"), [(1, 1), (1, 3), (2, 2), (2, 3), (2, 5)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_loop_of_one_or_two_columns_gives_the_bits_of_that_of_any_number(q, m, compiled):
+    """Rows of zeros, of a column that depends on the first, of an entry alone and of many sizes."""
+    rng = np.random.default_rng(8)
+    columns, cells = rng.standard_normal((m, 600)) * 10.0 ** rng.integers(-9, 9, 600), rng.integers(40, size=600)
+    columns[:, ::7] = 0.0
+    columns[0, ::5] = 0.0
+    columns[-1, 100:200] = 3.0 * columns[0, 100:200]
+    columns[0, cells < 5] = 1.0
+    found = []
+    for plain in (rotate, rotate_two):
+        held, given = np.zeros((40, q, m)), columns.copy()
+        kernel(plain, 10**9 if compiled else 0)(held, cells, given, np.empty(m + q))
+        found.append((held, given[q:]))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
