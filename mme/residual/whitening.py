@@ -105,5 +105,6 @@ class Whitening:
     def matrix(self) -> sp.csr_array:
         """W (n, n) without its zeros; where :meth:`mixing` is refused so is this."""
         mixing = self.mixing()
-        n = 0 if self.structure is None else self.structure.n
+        assert self.structure is not None
+        n = self.structure.n
         return sp.csr_array(sp.coo_array((mixing.values(self), (mixing.rows, mixing.cols)), shape=(n, n)))

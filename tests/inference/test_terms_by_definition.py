@@ -200,3 +200,11 @@ def test_hypotheses_of_fewer_contrasts_than_levels_are_the_estimable_part_of_tho
         F, q = F_of(weights.T @ rows, X, y)
         assert tests.loc[term, "num_df"] == q, term
         assert tests.loc[term, "F"] == pytest.approx(F, rel=1e-8), term
+
+
+def test_of_two_columns_without_a_constant_type_three_tests_each_beside_the_other():
+    fit = mme.lmer("y ~ 0 + x + z", table())
+    expected = fit.coefficients()["t"].to_numpy() ** 2
+    np.testing.assert_allclose(fit.anova(type=3)["F"], expected, rtol=1e-10)
+    np.testing.assert_allclose(fit.anova(type=2)["F"], expected, rtol=1e-10)
+    assert abs(fit.anova(type=1)["F"].iloc[0] / expected[0] - 1.0) > 1e-3

@@ -109,7 +109,7 @@ def _blocks(term: Term, part: GStructure) -> list[RandomBlock]:
 
 def spanned(A: np.ndarray, B: np.ndarray) -> bool:
     """Whether the columns of A are combinations of those of B."""
-    Q = np.linalg.qr(B / np.maximum(np.linalg.norm(B, axis=0), np.finfo(float).tiny))[0]
+    Q = np.linalg.qr(B)[0]  # by reflections: columns may have any scale
     left = np.linalg.norm(A - Q @ (Q.T @ A), axis=0)
     return bool((left <= RANK_TOLERANCE * np.linalg.norm(A, axis=0)).all())
 
