@@ -35,6 +35,8 @@ from mme.solution.gains import products, through_levels, whole_rest
 
 # W_22 is the difference of two matrices like G^-1 where it leaves eleven digits, at variances above this share.
 _SMALL = 1e-5
+# Arrays of the levels that are moved together, each of so many numbers, by which these are fewer: 4 MB in all.
+_ALIVE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,7 @@ class Information:
         K, width = self.K_1.reshape(q, J, self.K_1.shape[1]), M_2.shape[1]
         D = [np.zeros((q, q)) if one.block in self.columns else one.D for one in along]
         C_M, within = np.zeros((self.C.shape[1], width)), M_2.T @ (self.W_22 @ M_2)
-        for cut in panels(J, max(1, limits().pair_numbers // max(4 * q * width, 1))):
+        for cut in panels(J, max(1, limits().pair_numbers // max(_ALIVE * q * width, 1))):
             M = np.stack([np.tensordot(one, K[:, cut], 1) for one in D], axis=2)
             M_1 = M.reshape(-1, width)
             D_M = np.einsum("abg,bgr->agr", self.D[:, :, cut], M_1.reshape(q, -1, width))

@@ -251,12 +251,17 @@ def add_products(
     indptr: np.ndarray,
     indices: np.ndarray,
     data: np.ndarray,
-    V: np.ndarray,
+    columns: np.ndarray,
     i: np.ndarray,
     j: np.ndarray,
 ) -> None:
-    """Add (P V)_ij to out (pairs, c) at rows i (pairs,) of a sparse P and columns j (pairs, c) of a dense V."""
+    """Add (P V)_ij to out (pairs, c) at rows i (pairs,) of a sparse P and ``columns`` j (pairs, c) of a dense V.
+
+    Each column of V is a row of memory: a row of P picks numbers of it that are near one another.
+    """
     for pair in range(i.size):
-        for at in range(indptr[i[pair]], indptr[i[pair] + 1]):
-            for c in range(j.shape[1]):
-                out[pair, c] += data[at] * V[indices[at], j[pair, c]]
+        for c in range(j.shape[1]):
+            total, column = 0.0, j[pair, c]
+            for at in range(indptr[i[pair]], indptr[i[pair] + 1]):
+                total += data[at] * columns[column, indices[at]]
+            out[pair, c] += total

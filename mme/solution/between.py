@@ -62,11 +62,11 @@ class Covariances:
         objective = self.estimates.objective
         return numbers_of(int(objective.system.rest.offsets[self._place(t)]), objective.blocks[t].q, h)
 
-    def _times(self, s: int, g: np.ndarray, V: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """H (pairs, q_s, c) at levels g of block s and columns (pairs, c) of V, which are columns of H_2."""
+    def _times(self, s: int, g: np.ndarray, V: np.ndarray, column: np.ndarray, symmetric: bool = True) -> np.ndarray:
+        """H (pairs, q_s, c) at levels g of block s and columns (pairs, c) of V: H_2, or some columns of it."""
         objective = self.estimates.objective
         if s == objective.plan.absorb:
-            return -products(self._P, V, objective.blocks[s].J, g, column)
+            return -products(self._P, V, objective.blocks[s].J, g, column, symmetric=symmetric)
         return np.asarray(V[self._numbers(s, g)[:, :, None], column[:, None, :]])
 
     def _met(self, H_2: Pattern, s: int, t: int, g: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +96,7 @@ class Covariances:
             chosen = levels[begin : begin + step]
             pairs = np.sort(order[ends[begin] : ends[begin + chosen.size]])
             column = numbers_of(0, q_t, np.searchsorted(chosen, h[pairs]))
-            out[pairs] = self._times(s, g[pairs], self._columns(t, chosen), column)
+            out[pairs] = self._times(s, g[pairs], self._columns(t, chosen), column, symmetric=False)
         return out
 
     def _columns(self, t: int, levels: np.ndarray) -> np.ndarray:

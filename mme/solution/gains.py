@@ -117,13 +117,15 @@ def numbers_of(start: int, q: int, levels: np.ndarray) -> np.ndarray:
     return np.asarray(start + levels[:, None] * q + np.arange(q))
 
 
-def products(P: sp.csr_array, V: np.ndarray | Pattern, J: int, levels: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def products(
+    P: sp.csr_array, V: np.ndarray | Pattern, J: int, levels: np.ndarray, columns: np.ndarray, *, symmetric: bool = True
+) -> np.ndarray:
     """P V at levels (pairs,), those of one level together, and columns (pairs, c) of V: (pairs, q, c)."""
-    by_coefficient = [_products(P[start : start + J], V, levels, columns) for start in range(0, P.shape[0], J)]
-    return np.stack(by_coefficient, axis=1)
+    starts = range(0, P.shape[0], J)
+    return np.stack([_products(P[at : at + J], V, levels, columns, symmetric) for at in starts], axis=1)
 
 
-def _products(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+def _products(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.ndarray, symmetric: bool) -> np.ndarray:
     """(P V)_ij: by panels of the rows that occur, or pair by pair where each row has few."""
     if isinstance(V, Pattern):
         return _by_pair(P, V, i, j)
@@ -136,7 +138,7 @@ def _products(P: sp.csr_array, V: np.ndarray | Pattern, i: np.ndarray, j: np.nda
     if not many:
         return _by_pair(P, V, i, j)
     out = np.zeros(j.shape)
-    kernel(add_products, by_pair)(out, P.indptr, P.indices, P.data, V, i, j)
+    kernel(add_products, by_pair)(out, P.indptr, P.indices, P.data, np.ascontiguousarray(V if symmetric else V.T), i, j)
     return out
 
 
