@@ -65,7 +65,8 @@ def descend(
     """Descend from every start (S, k) until it ends, or comes into the valley of another that is lower.
 
     ``canonical`` takes points at which f is the same, by its symmetries, to one of them, by signs of coordinates;
-    without it every descent goes to its own end. ``by_logarithms`` says that coordinates are sizes, each by itself.
+    without it every descent goes to its own end. ``by_logarithms``: steps far out are of logarithms, which is right
+    for standard deviations; of entries of covariances, whose valleys are narrow, such steps leave them.
     """
     value, gradient, hessian = f(starts)
     coordinates, none = _Coordinates(by_logarithms), np.zeros(len(starts), dtype=bool)
@@ -88,9 +89,9 @@ def descend(
 
 @dataclass(frozen=True)
 class _Coordinates:
-    """Those in which steps are taken: x, or of sizes arcsinh(x), near zero x itself and far out its logarithm.
+    """Those in which steps are taken: x, or arcsinh(x), near zero x itself and far out its logarithm.
 
-    Far out f is c log x of a size, straight by its logarithm, where a quadratic of x is a dome.
+    Far out a criterion is c log x of a standard deviation: straight by its logarithm, where a quadratic of x is a dome.
     """
 
     by_logarithms: bool
@@ -100,7 +101,7 @@ class _Coordinates:
         return np.arcsinh(x) if self.by_logarithms else x
 
     def moved(self, x: np.ndarray, step: np.ndarray) -> np.ndarray:
-        """The points (S, k) that lie a step from x; sizes go no further out than descents do."""
+        """The points (S, k) that lie a step from x, by logarithms no further out than descents go."""
         if not self.by_logarithms:
             return x + step
         return np.asarray(np.sinh(np.clip(np.arcsinh(x) + step, -_OUTERMOST, _OUTERMOST)))

@@ -176,12 +176,15 @@ def _radius(
 
 def _size(objective: Objective, blocks: list[WeightedLevels]) -> np.ndarray:
     """Theta without correlations, each variance that of a typical level's own estimate."""
-    typical = [
-        np.array([1.0 / np.median(column[column > 0.0]) if column.any() else 1.0 for column in information(one)])
-        for one in blocks
-    ]
-    typical = _by_column(objective, typical)
+    typical = _by_column(objective, [np.array([1.0 / _typical(of_j) for of_j in information(one)]) for one in blocks])
     return _nearest(objective, _pieces(objective, [np.diag(variance) for variance in typical], typical))
+
+
+def _typical(values: np.ndarray) -> float:
+    """The median of those above zero, one without any: np.median takes ten times as long for a few dozen."""
+    above = np.sort(values[values > 0.0])
+    n = above.size
+    return 0.5 * float(above[(n - 1) // 2] + above[n // 2]) if n else 1.0
 
 
 def _differ(theta: np.ndarray, other: np.ndarray, size: np.ndarray) -> bool:

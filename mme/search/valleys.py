@@ -1,10 +1,11 @@
 r"""The criterion of a small model, its gradient and its Hessian at many thetas at once.
 
 A criterion of few levels can have several valleys, and only descents from several places tell. With the records
-compressed to the triangle (r, m + p + 1) of the QR of [Z N] (``orthogonal.py``), N = [X y],
+compressed to the triangle of the QR of [Z N] (``orthogonal.py``), N = [X y], whose first rows Z and N are below, (r, m)
+and (r, p + 1), and whose others have but a part N_2 of N,
 
-    V = I + sum_t Z_t (I (x) H_t) Z_t',      H_t = T_t T_t',      N'V^-1 N = L L',      [K_X k_y] = Z'V^-1 N L^-T,
-    W = Z'V^-1 Z,      W_P = W - K_X K_X',      Q = W_P under REML, W under ML,
+    V = I + sum_t Z_t (I (x) H_t) Z_t',   H_t = T_t T_t',   N'V^-1 N + N_2'N_2 = L L',   [K_X k_y] = Z'V^-1 N L^-T,
+    W = Z'V^-1 Z,   W_P = W - K_X K_X',   Q = W_P under REML, W under ML,
 
 and with d the degrees of freedom of sigma^2, or y'Py over the known one,
 
@@ -75,11 +76,14 @@ class BlockPart:
 
 @dataclass(frozen=True, eq=False)
 class Valleys:
-    """The criterion as a function of theta in the axes, scaled (S, k); what is not ``free`` has no slopes."""
+    """The criterion as a function of theta in the axes, scaled (S, k); what is not ``free`` has no slopes.
+
+    ``ZN`` (r, m + p + 1) are Z and N, ``beside_Z`` is N_2'N_2.
+    """
 
     parts: tuple[BlockPart, ...]
-    Z: np.ndarray
-    N: np.ndarray
+    ZN: np.ndarray
+    beside_Z: np.ndarray
     constants: Constants
     free: np.ndarray
 
@@ -100,16 +104,17 @@ class Valleys:
         starts, scale = np.cumsum([0, *(block.J * block.q for block in blocks)]), objective.theta_scale
         R = objective.orthogonal.R
         parts = tuple(BlockPart.of(block, start, scale) for block, start in zip(blocks, starts.tolist(), strict=False))
-        return cls(parts, R[:, :m], R[:, m:], objective.constants, objective.model.coordinates.free)
+        rest = R[m:, m:]
+        return cls(parts, R[:m], rest.T @ rest, objective.constants, objective.model.coordinates.free)
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The criterion (S,), its gradient (S, k) and Hessian (S, k, k); infinite where V has no digits."""
-        c, m, factors = self.constants, self.Z.shape[1], [part.T(x) for part in self.parts]
+        c, m, factors = self.constants, self.parts[-1].at.stop, [part.T(x) for part in self.parts]
         try:
             root = np.linalg.cholesky(self._V(factors))
-            half = np.linalg.solve(root, np.hstack([self.Z, self.N])[None])
+            half = np.linalg.solve(root, self.ZN[None])
             of_Z, of_N = half[:, :, :m], half[:, :, m:].transpose(0, 2, 1)
-            L = np.linalg.cholesky(of_N @ of_N.transpose(0, 2, 1))
+            L = np.linalg.cholesky(of_N @ of_N.transpose(0, 2, 1) + self.beside_Z)
         except np.linalg.LinAlgError:
             return self._one_by_one(x)
         K, W = np.linalg.solve(L, of_N @ of_Z), of_Z.transpose(0, 2, 1) @ of_Z
@@ -141,8 +146,8 @@ class Valleys:
         return x
 
     def _V(self, factors: list[np.ndarray]) -> np.ndarray:
-        S, r, both = len(factors[0]), len(self.Z), zip(self.parts, factors, strict=True)
-        half = np.concatenate([(part.by_level(self.Z) @ T[:, None]).reshape(S, r, -1) for part, T in both], axis=2)
+        S, r, both = len(factors[0]), len(self.ZN), zip(self.parts, factors, strict=True)
+        half = np.concatenate([(part.by_level(self.ZN) @ T[:, None]).reshape(S, r, -1) for part, T in both], axis=2)
         return np.asarray(half @ half.transpose(0, 2, 1) + np.eye(r))
 
     def _slopes(
