@@ -145,15 +145,15 @@ class GappedPlaces(Places):
         return super().of(keys)
 
     def chosen(self, places: np.ndarray) -> Places:
-        """The integers at these places alone, in their order."""
-        made, keys = Places(), self.keys[places]
-        if not self._is_narrow or not keys.size:
-            made.of(keys)
+        """The integers at these places alone, which ascend."""
+        made = Places()
+        if not self._is_narrow or not places.size:
+            made.of(self.keys[places])
             return made
-        made._keys, made._low = keys, int(keys.min())
-        made._came = made.size = keys.size
-        made._table = np.full(int(keys.max()) - made._low + 1, -1, dtype=np.int32)
-        made._table[keys - made._low] = np.arange(keys.size)
+        made._keys, made._low = places + self._first, int(places[0]) + self._first
+        made._came = made.size = places.size
+        made._table = np.full(int(places[-1] - places[0]) + 1, -1, dtype=np.int32)
+        made._table[places - places[0]] = np.arange(places.size, dtype=np.int32)
         return made
 
 

@@ -69,7 +69,7 @@ def read_chunk(layout: ChunkLayout, table: Any, kinds: Kinds) -> Chunk:
         return _nothing(layout, Counts(outside=outside, chunks=1))
     reading = reading_of(layout.reading, frame, layout.options, layout.learned.states)
     kept = reading.complete(layout.options.beside, layout.options.na_action, some=False)
-    n = int(kept.sum())
+    n = int(np.count_nonzero(kept))
     counts = Counts(n, frame.n - n, outside, 1)
     if not n:
         return _nothing(layout, counts)

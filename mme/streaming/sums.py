@@ -116,13 +116,17 @@ class Sums:
     @property
     def records(self) -> np.ndarray:
         """The records (cells,) of each cell."""
-        counted = np.rint(self.held[:, 0, 0]) if self.counts_itself else self.counted
-        return counted[: self.size].astype(np.int64)
+        return np.rint(self._counted_rows).astype(np.int64)
 
     @property
     def counts_itself(self) -> bool:
         """Whether triangles have the numbers of rows: the first column of Z is the constant, which has no weights."""
         return self.layout.ones == 0 < self.layout.q and self.layout.options.weights is None
+
+    @property
+    def _counted_rows(self) -> np.ndarray:
+        """The records (cells,) of each cell but for rounding."""
+        return (self.held[:, 0, 0] if self.counts_itself else self.counted)[: self.size]
 
     @property
     def nbytes(self) -> int:
@@ -166,11 +170,13 @@ class Sums:
         """Leave cells out to which no row came: the chunks were all added."""
         if len(self.labels) != 1:
             return
-        came = np.flatnonzero(self.records)
+        came = np.flatnonzero(self._counted_rows)
         if came.size < self.size:
-            for cut in panels(came.size):  # in place: none of them moves up
-                self.held[cut] = self.held.take(came[cut], axis=0)
-            self.held = self.held[: came.size]
+            first = int(came[0]) if came.size and came[-1] - came[0] < came.size else 0
+            if not first:
+                for cut in panels(came.size):  # in place: none of them moves up
+                    self.held[cut] = self.held.take(came[cut], axis=0)
+            self.held = self.held[first : first + came.size]
             self.counted = self.counted[came] if self.counted.size else self.counted
         for labels in self.labels.values():
             labels.close_gaps(came)

@@ -364,6 +364,23 @@ def test_levels_with_gaps_between_them_are_those_that_came():
     assert abs(sums[1].fit().criterion / whole.criterion - 1.0) < 1e-12
 
 
+@pytest.mark.parametrize("missing", [(), (3,), (0, 59), (0, 1, 2), (58, 59)])
+def test_levels_of_a_range_keep_their_sums_whatever_part_of_it_comes(missing):
+    """Integers of a narrow range have places before they come; those beside the ones that came are left out."""
+    data = table(900)
+    data["g"] = 200 + np.arange(900) * 7 % 60
+    data = data[~data.g.isin([200 + g for g in missing])]
+    whole = mme.lmer("y ~ x + (x | g)", data)
+    for chunks in (cut(data, 300), cut(data.sort_values("g"), 300), cut(data.sort_values("g")[::-1], 300)):
+        sums = mme.CrossProducts.from_chunks("y ~ x + (x | g)", chunks)
+        assert sums.levels == {"g": 60 - len(missing)}
+        fit = (sums + mme.CrossProducts.from_chunks(sums.design, chunks[:1])).fit()
+        assert fit.nobs == len(data) + len(chunks[0])
+        fit = sums.fit()
+        assert abs(fit.criterion / whole.criterion - 1.0) < 1e-12
+        assert fit.ranef()["g"].index.equals(whole.ranef()["g"].index)
+
+
 @pytest.mark.parametrize("apart", [1e-3, 1e-6, 1e-9, 1e-12, 1e-14, 1e-16])
 def test_rows_that_are_nearly_alike_before_others_come_cost_no_digits(apart):
     """The direction between them is as long as they are apart, and what it says of y is divided by that."""
