@@ -20,6 +20,7 @@ from mme.derivatives.score import Score
 from mme.derivatives.whole import WholeUncertainty, matrix_of
 from mme.engine.absorption import absorb, absorb_nothing
 from mme.engine.pls import Evaluation
+from mme.engine.remainder import sums_within
 from mme.numeric.lapack import triangular_solve
 
 
@@ -75,25 +76,26 @@ def working_variates(of: Score, column: int = -1) -> tuple[np.ndarray, np.ndarra
 def left_of(of: Score, F: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """F'V^-1 F and F'V^-1 N for N = [X y]: (A), then (S), as an evaluation has them for N alone."""
     objective, at = of.objective, of.uncertainty.estimates.at
-    system, N, absorbing = objective.system, objective.basis.N, objective.absorbing
-    within, some = np.zeros(F.shape), np.flatnonzero(F.any(axis=1))
+    system, absorbing, some = objective.system, objective.absorbing, np.flatnonzero(F.any(axis=1))
+    FF, FN, C = np.zeros((len(F), len(F))), np.zeros((len(F), system.p + 1)), np.zeros((system.rest.m, len(F)))
     if some.size:
         one, rows = absorb_nothing(F[some]) if absorbing is None else absorb(absorbing, F[some])
-        within[some] = rows.N
         V[some] += one.levels.V
+        FF[np.ix_(some, some)], FN[some] = one.NN, objective.basis.beside(rows.N)
+        C[:, some] = sums_within(system.rest.blocks, rows)
     Y, Y_N = at.levels.forward(V), at.levels.forward(system.absorbed.levels.V)
     flat = Y.reshape(len(F), -1)
-    FF, FN = within @ within.T + flat @ flat.T, within @ N.T + flat @ Y_N.reshape(len(N), -1).T
+    FF += flat @ flat.T
+    FN += flat @ Y_N.reshape(len(FN.T), -1).T
     if system.rest.m == 0:
         return FF, FN
-    R = _remainder(of, within, at, Y)
+    R = _remainder(of, C, at, Y)
     return FF - R.T @ R, FN - R.T @ at.R_ZN
 
 
-def _remainder(of: Score, within: np.ndarray, at: Evaluation, Y: np.ndarray) -> np.ndarray:
-    """L^-1 Lambda'Z_2'(I - Z_1 H_1 Z_1')F."""
+def _remainder(of: Score, C: np.ndarray, at: Evaluation, Y: np.ndarray) -> np.ndarray:
+    """L^-1 Lambda'Z_2'(I - Z_1 H_1 Z_1')F, of C = Z_2'(I - QQ')F (m, k)."""
     rest = of.objective.system.rest
-    S = np.concatenate([block.sums(within).reshape(-1, len(within)) for block in rest.blocks])
-    S = S + rest.between(at.levels.backward(Y).reshape(len(within), -1).T)
+    S = C + rest.between(at.levels.backward(Y).reshape(len(Y), -1).T)
     T = of.objective.factors(of.uncertainty.estimates.theta).rest
     return at.rest.forward(rest.transpose_lambda(S, T))

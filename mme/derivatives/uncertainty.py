@@ -43,7 +43,9 @@ class Meetings:
         blocks, absorbed = objective.blocks, objective.plan.absorb
         for one, other in combinations(range(len(blocks)), 2):
             s, t = (other, one) if other == absorbed else (one, other)
-            if (s, t) not in self.cells:
+            if (s, t) not in self.cells and s == absorbed:
+                self.cells[s, t] = objective.system.rest.crossing[t - (t > s)].cells
+            elif (s, t) not in self.cells:
                 self.cells[s, t] = blocks[s].cells(blocks[t])
             yield s, t, self.cells[s, t]
 

@@ -71,6 +71,10 @@ class FixedBasis:
         """OLS residual of the whitened response (n,)."""
         return np.asarray(self.N[-1]) if self.long is None else self.long.last()
 
+    def beside(self, rows: np.ndarray) -> np.ndarray:
+        """Rows N' (m, p + 1) of rows (m, n)."""
+        return np.asarray(rows @ self.N.T) if self.long is None else self.long.beside(rows)
+
     @property
     def logdet(self) -> float:
         """log |X'R^-1 X| of the kept columns, R the residual covariance in units of sigma^2."""

@@ -92,6 +92,13 @@ class LongRows:
             add_products(total, N)
         return total
 
+    def beside(self, rows: np.ndarray) -> np.ndarray:
+        """Rows N' (m, p + 1) of rows (m, n)."""
+        total = np.zeros((len(rows), self.m))
+        for cut, N in self.panels():
+            total += rows[:, cut] @ N.T
+        return total
+
     def times(self, values: Column) -> np.ndarray:
         """N v (p + 1,) for v (n,) times the roots of the weights."""
         total = np.zeros(self.m)

@@ -99,7 +99,8 @@ def through_levels(F: np.ndarray, B: sp.csr_array) -> sp.csr_array:
     if q == r == 1:
         scaled = B.data * np.repeat(F.ravel(), np.diff(B.indptr))
         return sp.csr_array((scaled, B.indices, B.indptr), shape=B.shape)
-    i, j = (np.add.outer(axis * J, np.arange(J)).ravel() for axis in np.indices((q, r)).reshape(2, -1))
+    narrow = B.indices.dtype  # else the product has indices of twice the width
+    i, j = (np.add.outer(axis * J, np.arange(J)).ravel().astype(narrow) for axis in np.indices((q, r)).reshape(2, -1))
     return sp.csr_array(sp.csr_array((F.ravel(), (i, j)), shape=(q * J, r * J)) @ B)
 
 
