@@ -33,6 +33,7 @@ from mme.model.checks import check_theta
 from mme.model.problem import Model
 from mme.numeric.factor import NotPositiveDefiniteError
 from mme.numeric.kept import deferred, kept
+from mme.numeric.limits import limits
 from mme.residual.whitening import Whitening
 
 V = TypeVar("V")
@@ -190,6 +191,8 @@ class EvaluatedModel:
             logdet, border = self.orthogonal.triangle(each, theta, far=self.spare.is_far(each))
             return logdet + T.logdet_K, border
         at = evaluate(self.system, T)
+        if self.flops > limits().dear_evaluation:
+            self.system.latest.keep(T, at)
         return at.logdet_M, at.border
 
     @property

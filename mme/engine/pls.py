@@ -17,7 +17,8 @@ A model without an absorbed term has one with no levels, a model with one groupi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,26 @@ from mme.numeric.dense import DenseFactor, cholesky_in_place
 from mme.numeric.lapack import triangular_solve
 
 
+class Latest:
+    """The evaluation that was made last, where its factor is dear, for whoever asks for the same variances next."""
+
+    def __init__(self) -> None:
+        self._held: tuple[Factors, Evaluation] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied without what it holds: that is as large as the factor."""
+        return Latest, ()
+
+    def keep(self, T: Factors, at: Evaluation) -> None:
+        """Hold the evaluation at T, until another is asked for."""
+        self._held = T, at
+
+    def taken(self, T: Factors) -> Evaluation | None:
+        """The evaluation if it is that at T; it is held no longer in any case, so that there are never two factors."""
+        held, self._held = self._held, None
+        return held[1] if held is not None and held[0].equals(T) else None
+
+
 @dataclass(frozen=True, eq=False)
 class System:
     """What theta does not change. ``chunks`` are the levels, merged and cut, for the criterion."""
@@ -39,6 +60,7 @@ class System:
     chunks: tuple[Levels, ...]
     rest: Remainder
     elimination: Elimination
+    latest: Latest = field(default_factory=Latest, init=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +75,15 @@ class Factors:
     rest: list[np.ndarray]
     penalty: np.ndarray | None = None
     logdet_K: float = 0.0
+
+    def equals(self, other: Factors) -> bool:
+        """Whether the other factors are these, to the last bit."""
+        if (self.penalty is None) != (other.penalty is None) or self.logdet_K != other.logdet_K:
+            return False
+        pairs = [(self.absorbed, other.absorbed), *zip(self.rest, other.rest, strict=True)]
+        if self.penalty is not None and other.penalty is not None:
+            pairs.append((self.penalty, other.penalty))
+        return all(np.array_equal(one, another) for one, another in pairs)
 
     def each(self, absorb: int | None) -> list[np.ndarray]:
         """The factor of every block, that of the absorbed one first."""
@@ -105,13 +136,16 @@ def logdet_X(border: np.ndarray) -> float:
 
 
 def evaluate(system: System, T: Factors) -> Evaluation:
-    """Factorise (P) at one theta, keeping what :func:`effects` needs.
+    """Factorise (P) at one theta, keeping what :func:`effects` needs; or take what was made of it last.
 
     Raises
     ------
     NotPositiveDefiniteError
         Rounding has consumed what y leaves: the model fits the response exactly.
     """
+    known = system.latest.taken(T)
+    if known is not None:
+        return known
     rest, levels = system.rest.at(T.penalty), system.absorbed.levels
     factor = factor_levels(levels, T.absorbed)
     Y = factor.forward(levels.V)
