@@ -241,3 +241,21 @@ def test_a_fit_takes_at_its_peak_its_data_once_more(kind, by_formula):
             tracemalloc.stop()
     of_panels = 8 * 2**16 * (2 + q)
     assert peak < bytes_a_row * n + of_panels
+
+
+@pytest.mark.parametrize(("formula", "bytes_a_row"), [("y ~ x + (1 | g) + (1 | h)", 62), ("y ~ x + (1 | h/k)", 48)])
+def test_crossed_factors_take_their_cells_beside_their_data(formula, bytes_a_row):
+    """The columns and codes of the model, its cells with their products once, one row of N and no other of records."""
+    rng, n, dense = np.random.default_rng(1), 200_000, 200
+    table = {"x": rng.standard_normal(n), "y": rng.standard_normal(n), "k": rng.integers(0, 10, n)}
+    table |= {"g": rng.integers(0, 10_000, n), "h": rng.integers(0, dense, n)}
+    compiled = Limits(held_rows=n, listed_products=0, machine_code=False, compiled_records=0, interpreted_steps=0)
+    with within(compiled):
+        mme.lmer(formula, {name: column[::-1].copy() for name, column in table.items()})  # the compiler takes its own
+        tracemalloc.start()
+        try:
+            mme.lmer(formula, table)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < bytes_a_row * n + 3 * 8 * dense**2 + 8 * 2**17
