@@ -1,5 +1,7 @@
 """What single structures say of themselves: of the mean, of a random intercept, at zero and far from it."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,19 @@ def test_an_occasion_that_no_group_shares_with_earlier_ones_is_named(occasions, 
     groups = ["a", "b", "c", "c"] if missed == "'2'" else ["a", "a", "b", "c"]
     with pytest.raises(mme.MMEError, match=f"both before {missed} and from it on"):
         bind(mme.AnteDependence(occasions, groups), np.asarray, 4)
+
+
+@pytest.mark.parametrize("natural", [[2.0, 0.6], [0.5, 2.5]])
+def test_coordinates_of_a_range_beside_a_searched_smoothness_are_those_of_both(natural):
+    places = np.random.default_rng(1).uniform(size=(2, 9))
+    structure = bind(mme.Spatial("matern", list(places), smoothness=None), np.asarray, 9)
+    np.testing.assert_allclose(structure.natural(structure.coordinates(np.array(natural))), natural, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("words", "is_doubtful"), [(["one", "two", "three"], True), (["one", "two"], False)])
+def test_an_order_by_the_alphabet_is_doubted_where_it_is_another_model(words, is_doubtful):
+    occasions, groups = [*words, *reversed(words)], np.repeat(["a", "b"], len(words))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", mme.MMEWarning)
+        bind(mme.AnteDependence(occasions, groups), np.asarray, len(groups))
+    assert ["alphabetical order" in str(one.message) for one in said] == [True] * is_doubtful

@@ -200,4 +200,4 @@ def _jacobian(question: Question, x: np.ndarray, value: float) -> np.ndarray:
     """Dpsi/dx (P, m), by central differences: psi costs nothing beside the criterion."""
     steps = np.diag(np.full(x.size, _STEP))
     ends = [question.point(x + step, value) - question.point(x - step, value) for step in steps]
-    return np.array(ends).T.reshape(-1, x.size) / (2.0 * _STEP)
+    return np.array(ends).reshape(x.size, question.point(x, value).size).T / (2.0 * _STEP)

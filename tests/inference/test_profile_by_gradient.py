@@ -1,0 +1,101 @@
+"""What the search of a generalised profile begins with, and a family's parameter in its own units."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chi2
+
+import mme
+from mme.inference.intervals.curves import Curve
+from mme.inference.intervals.generalised_profile import _ByGradient, _curve, _jacobian, _natural
+from mme.inference.intervals.question import Question
+
+A = np.array([[1.0, 0.5], [-2.0, 1.0], [0.3, 0.0]])
+
+
+def question(start: list[float], even: list[bool], point=None) -> Question:
+    """psi = A x^2 + value, or another function of x."""
+    made = point or (lambda x, value: A @ x**2 + value)
+    return Question("v", 0.7, (-np.inf, np.inf), 0.1, np.array(start), np.full(2, 0.25), np.array(even), made)
+
+
+def test_the_slopes_of_psi_are_those_of_its_formula_and_of_nothing_there_are_none():
+    asked = question([0.4, -1.5], [False, False])
+    np.testing.assert_allclose(_jacobian(asked, asked.start, 0.7), 2.0 * A * [0.4, -1.5], rtol=1e-9)
+    none = question([], [], lambda x, value: np.array([value, value, value]))
+    assert _jacobian(none, np.zeros(0), 0.7).shape[1] == 0
+
+
+H = np.array([[5.0, 1.0, 0.2], [1.0, 4.0, 0.1], [0.2, 0.1, 3.0]])
+
+
+def first_inverse(asked: Question, hessian: np.ndarray = H) -> np.ndarray:
+    return _ByGradient._first_inverse(SimpleNamespace(question=asked, maximum=SimpleNamespace(hessian=hessian)))
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_the_first_inverse_hessian_is_that_of_the_others_at_the_maximum(unit):
+    scales = np.array([1.0, unit])
+    asked = question([1.0, 2.0], [False, False], lambda x, value: A @ (x * scales) + value)
+    J = A * scales
+    np.testing.assert_allclose(first_inverse(asked), np.linalg.inv(J.T @ H @ J), rtol=1e-5)
+
+
+def test_a_parameter_that_is_even_stands_beside_zero_where_it_would_have_no_slope():
+    inside = [0.25, 1.0]
+    for start, even in (([0.0, 1.0], [True, False]), ([1e-7, 1.0], [True, False])):
+        J = 2.0 * A * inside
+        np.testing.assert_allclose(first_inverse(question(start, even)), np.linalg.inv(J.T @ H @ J), rtol=1e-6)
+    J = 2.0 * A * [0.1, 1.0]
+    found = first_inverse(question([0.1, 1.0], [True, False]))
+    np.testing.assert_allclose(found, np.linalg.inv(J.T @ H @ J), rtol=1e-6)
+
+
+def test_directions_without_curvature_have_a_thousand_times_the_variance_and_no_more():
+    asked = question([1.0, 2.0], [False, False], lambda x, value: np.array([x[0] + x[1], 0.0, 0.0]) + value)
+    found = first_inverse(asked)
+    values = np.linalg.eigvalsh(5.0 * found)  # J'HJ is 5 times the matrix of ones
+    np.testing.assert_allclose(values, [0.5, 1000.0], rtol=1e-4)
+    lost = question([1.0, 2.0], [False, False], lambda x, value: np.array([x[0], 0.0, 0.0]) + value)
+    np.testing.assert_allclose(first_inverse(lost).diagonal(), [0.2, 1.0 / (1e-6 * 5.0 * 1e-3)], rtol=1e-3)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_curve_of_a_coordinate_is_that_of_the_parameter_in_rising_order(sign):
+    """size = 2 exp(sign c), beside another parameter of the family."""
+    held = SimpleNamespace(
+        others=np.array([1]),
+        natural=lambda rest, c: rest[0] * np.exp(sign * c),
+        bounds=lambda rest: (0.0, rest[0] * 100.0),
+    )
+    maximum = SimpleNamespace(names=("beta", "size"), tau=np.array([9.0, 2.0]))
+    c, zeta = np.array([-1.0, 0.2, 0.9]), np.array([-1.5, 0.0, 1.1])
+    parameters = np.column_stack([[4.0, 5.0, 6.0], 2.0 * np.exp(sign * c)])
+    curve = Curve("size", 0.2, (-np.inf, np.inf), c, zeta, parameters, (True, False), (False, True))
+    found = _natural(curve, maximum, held)
+    order = slice(None, None, int(sign))
+    np.testing.assert_allclose(found.values, 2.0 * np.exp(sign * c)[order])
+    np.testing.assert_array_equal(found.zeta, sign * zeta[order])
+    np.testing.assert_array_equal(found.parameters, parameters[order])
+    assert (found.estimate, found.bounds) == (2.0 * np.exp(sign * 0.2), (0.0, 200.0))
+    assert (found.complete, found.lower) == ((True, False)[order], (False, True)[order])
+    assert (np.diff(found.values) > 0.0).all()
+
+
+def test_a_model_of_one_parameter_has_a_profile_whose_ends_are_the_quantile_higher():
+    data = pd.DataFrame({"y": [3, 4, 1, 7, 2, 5, 9, 1], "g": list("aabbccdd")})
+    fit = mme.glmer("y ~ 0 + (1 | g)", data, "poisson")
+    limits = fit.confint(method="profile").to_numpy()[0]
+    for limit in limits:
+        held = mme.glmer("y ~ 0 + (1 | g)", data, "poisson", theta=[limit])
+        assert held.criterion - fit.criterion == pytest.approx(chi2.isf(0.05, 1), rel=1e-5)
+    assert limits[0] < fit.theta[0] < limits[1]
+
+
+def test_a_correlation_with_a_deviation_of_zero_has_a_curve_without_knots():
+    maximum = SimpleNamespace(names=("sd", "cor"))
+    curve = _curve(maximum, np.array([0.0, np.nan]), "cor", 1.96)
+    assert (curve.values.shape, curve.zeta.shape, curve.parameters.shape) == ((0,), (0,), (0, 2))
+    assert (curve.bounds, curve.complete) == ((-1.0, 1.0), (True, True))
