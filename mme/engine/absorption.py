@@ -156,12 +156,12 @@ def merge(levels: Levels) -> Levels:
     few dozen classes. Few levels stay as they are: sorting them takes longer than all that it saves.
     """
     m, q, J = levels.V.shape
-    if J == 1 or m * q * J <= limits().unmerged_numbers:
+    if m * q * J <= limits().unmerged_numbers:
         return levels
     classes, members = classes_of(levels.R)
     sizes = np.bincount(members, minlength=classes.size)
     kept_rows = np.minimum(sizes, m * q)
-    if J == 0 or kept_rows.sum() > J // 2:
+    if kept_rows.sum() > J // 2:
         return levels
     V = levels.V.reshape(m * q, J)[:, np.argsort(members, kind="stable")].T
     starts = np.cumsum(sizes) - sizes

@@ -117,7 +117,7 @@ def orthonormal_columns(
     R = R * length[kept]
     R, R_inverse = _moved_back(R, near.moved, kept, lambda t, where: N[:t] @ whiten(where[None, :])[0])
     if not near.stands:
-        if kept.size < len(rows) and set(near.moved) - set(kept.tolist()):  # X keeps the first of columns alike
+        if set(near.moved) - set(kept.tolist()):  # X keeps the first of columns alike
             return orthonormal_columns(X, whiten, centred(X, as_they_stand=True), sweep)
         assert near.order is not None
         kept = near.order[kept]

@@ -91,7 +91,7 @@ def centred_columns(X: LongColumns) -> CentredColumns | None:
 
 def _may_be_times_contrast(column: np.ndarray, before: Sequence[Column], moved: Iterable[int]) -> bool:
     """As :func:`_times_contrast`, of some records."""
-    some = np.linspace(0, column.size - 1, min(column.size, _SOME + 4 * len(before))).astype(np.intp)
+    some = _spread(column.size, len(before))
     rows = np.array([np.ones(some.size) if one is None else one[some] for one in before])
     return any(_is_made_up(column[some] / rows[i], rows) for i in moved)
 
@@ -233,12 +233,17 @@ def _with_moved(rows: np.ndarray, moved: dict[int, tuple[np.ndarray, float, np.n
     return [moved[i][0] if i in moved else row for i, row in enumerate(rows)]
 
 
+def _spread(n: int, columns: int) -> np.ndarray:
+    """Places among n records, more than enough to tell so many columns apart."""
+    return np.linspace(0, n - 1, min(n, _SOME + 4 * columns)).astype(np.intp)
+
+
 def _is_made_up(where: np.ndarray, columns: Sequence[np.ndarray] | np.ndarray) -> bool:
     """Whether columns are known to have ``where`` in their span: in some records, and then in all."""
     if not len(columns):
         return False
     n, most = where.size, _MADE_UP * float(np.abs(where).max())
-    for some in (np.linspace(0, n - 1, min(n, _SOME + 4 * len(columns))).astype(np.intp), slice(None)):
+    for some in (_spread(n, len(columns)), slice(None)):
         E = np.array([column[some] for column in columns])
         size = np.sqrt(np.einsum("ji,ji->j", E, E))
         size[size == 0.0] = 1.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mme
-from mme.engine.absorption import Levels, absorb, absorb_nothing, classes_of, merge
+from mme.engine.absorption import Levels, absorb, absorb_nothing, classes_of, merge, projected
 from mme.engine.blocks import Block
 from mme.engine.long_levels import absorb_long
 from mme.engine.long_rows import LongRows
@@ -23,17 +23,16 @@ WAYS = {
 PANELS = Limits(records_in_panel=32, machine_code=False, compiled_records=-1)
 
 
-def block_of(rng, n: int, J: int, q: int, *, alike: bool = False) -> Block:
+def block_of(rng, n: int, J: int, q: int, *, alike: int = 0) -> Block:
     """J levels of n records with q columns, the first of ones, of which one level has a single record.
 
-    In a third of the levels one of the columns is ``alike`` to those before it.
+    In a third of the levels the column ``alike`` (0: none) is a combination of those before it.
     """
     codes = np.concatenate([np.arange(J), rng.integers(1, J, n - J)]) if J > 1 else np.zeros(n, dtype=np.int64)
     columns = [None, *rng.normal(size=(q - 1, n))]
-    if alike and q > 1:
-        a = int(rng.integers(1, q))
-        others = np.array([np.ones(n), *columns[1:a]])
-        columns[a] = np.where(codes % 3 == 1, rng.normal(size=a) @ others, columns[a])
+    if 0 < alike < q:
+        others = np.array([np.ones(n), *columns[1:alike]])
+        columns[alike] = np.where(codes % 3 == 1, rng.normal(size=alike) @ others, columns[alike])
     return Block(codes, J, q, np.ones(q), (), (), (), (), tuple(columns))
 
 
@@ -60,7 +59,7 @@ def assert_is_absorption(levels: Levels, NN: np.ndarray, Z: np.ndarray, N: np.nd
 
 
 @pytest.mark.parametrize("way", WAYS)
-@given(seed=seeds, J=st.sampled_from([2, 7]), q=st.integers(1, 4), m=st.integers(1, 4), alike=st.booleans())
+@given(seed=seeds, J=st.sampled_from([2, 7]), q=st.integers(1, 4), m=st.integers(1, 4), alike=st.integers(0, 3))
 def test_a_block_is_absorbed_by_the_qr_of_each_level(way, seed, J, q, m, alike):
     """In any way, and again by the QR that was kept; what is left is orthogonal to Z, whose columns lead to Q."""
     rng = np.random.default_rng(seed)
@@ -68,23 +67,23 @@ def test_a_block_is_absorbed_by_the_qr_of_each_level(way, seed, J, q, m, alike):
     Z = dense_Z(block)
     with within(WAYS[way]):
         for rows in (N, rng.normal(size=(m, 30))):
-            absorbed, projected = absorb(block, rows)
+            absorbed, beside = absorb(block, rows)
             left = assert_is_absorption(absorbed.levels, absorbed.NN, Z, rows)
-            assert_allclose(projected.N, left, atol=1e-10)
+            assert_allclose(beside.N, left, atol=1e-10)
             assert (absorbed.within is None) == (way == "sums")
             if absorbed.within is not None:
                 assert_allclose(absorbed.within, left, atol=1e-10)
-    columns = np.array([np.ones(30) if one is None else one for one in projected.Z])
-    lengths = projected.lengths[block.codes].T
+    columns = np.array([np.ones(30) if one is None else one for one in beside.Z])
+    lengths = beside.lengths[block.codes].T
     Q = np.divide(columns, lengths, out=np.zeros_like(columns), where=lengths > 0.0)
     whole = np.equal.outer(np.arange(J), block.codes)[:, :, None] * Q.T
     assert_allclose(whole @ absorbed.levels.R.transpose(2, 0, 1), Z, atol=1e-10)
-    real = projected.lengths > 1e-9  # beside rounding, in levels of fewer records than columns
+    real = beside.lengths > 1e-9  # beside rounding, in levels of fewer records than columns
     Q_of = whole * real[:, None]
     assert_allclose(Q_of.transpose(0, 2, 1) @ Q_of, real[:, :, None] * np.eye(q), atol=1e-6)
-    assert_allclose(projected.lengths, np.einsum("aag->ga", absorbed.levels.R), rtol=1e-12)
-    assert_array_equal(projected.codes, block.codes)
-    assert projected.without_N().N.shape == (0, 30)
+    assert_allclose(beside.lengths, np.einsum("aag->ga", absorbed.levels.R), rtol=1e-12)
+    assert_array_equal(beside.codes, block.codes)
+    assert beside.without_N().N.shape == (0, 30)
 
 
 @given(seed=seeds, q=st.sampled_from([2, 5]), n=st.sampled_from([3, 20]), m=st.integers(1, 4))
@@ -94,13 +93,15 @@ def test_one_level_of_one_variance_is_absorbed_by_its_singular_values(seed, q, n
     Z, N, t = rng.normal(size=(n, q)), rng.normal(size=(m, n)), 0.7
     term = mme.Term(np.zeros(n, dtype=int), Z, covariance="homogeneous diagonal")
     (block,) = mme.objective(rng.normal(size=n), np.ones((n, 1)), [term]).blocks
-    absorbed, projected = absorb(block, N)
+    absorbed, beside = absorb(block, N)
     U, s, _ = np.linalg.svd(Z / block.scale, full_matrices=False)
     left = N - N @ U @ U.T
-    assert_allclose(projected.N, left, atol=1e-12)
+    assert_allclose(beside.N, left, atol=1e-12)
     assert_allclose(absorbed.NN, left @ left.T, atol=1e-12)
-    assert_array_equal(projected.lengths, np.ones((1, s.size)))
+    assert_array_equal(beside.lengths, np.ones((1, s.size)))
     R, V = absorbed.levels.R[:, :, 0], absorbed.levels.V[:, :, 0]
+    assert_allclose(V, N @ np.array(beside.Z).T, atol=1e-12)
+    assert_allclose(np.array(beside.Z).T @ R, Z / block.scale, atol=1e-10)
     assert_allclose(R @ R.T, np.diag(absorbed.levels.singular**2), atol=1e-10)
     inner = V @ np.diag(1.0 / (1.0 + t**2 * absorbed.levels.singular**2)) @ V.T
     outer = np.eye(n) + t**2 * (Z / block.scale) @ (Z / block.scale).T
@@ -109,13 +110,13 @@ def test_one_level_of_one_variance_is_absorbed_by_its_singular_values(seed, q, n
 
 def test_nothing_is_absorbed_by_no_levels():
     N = np.random.default_rng(0).normal(size=(3, 8))
-    absorbed, projected = absorb_nothing(N)
+    absorbed, beside = absorb_nothing(N)
     assert_array_equal(absorbed.NN, N @ N.T)
     assert absorbed.levels.R.shape == (1, 1, 0)
     assert absorbed.levels.V.shape == (3, 1, 0)
-    assert_array_equal(projected.N, N)
-    assert projected.lengths.shape == (0, 1)
-    assert projected.codes.size == 0
+    assert_array_equal(beside.N, N)
+    assert beside.lengths.shape == (0, 1)
+    assert beside.codes.size == 0
 
 
 @pytest.mark.parametrize("way", ["indicators", "sums"])
@@ -124,8 +125,8 @@ def test_another_response_is_the_last_of_the_columns(way):
     block, N, y = block_of(rng, 40, 6, 2), rng.normal(size=(3, 40)), rng.normal(size=40)
     other = np.vstack([N[:-1], y])
     with within(WAYS[way]):
-        (before, _), (anew, projected) = absorb(block, N), absorb(block, other)
-    found = before.exchanged(anew.levels, other, projected.N[-1:])
+        (before, _), (anew, beside) = absorb(block, N), absorb(block, other)
+    found = before.exchanged(anew.levels, other, beside.N[-1:])
     assert_allclose(found.NN, anew.NN, atol=1e-12)
     assert found.levels is anew.levels
     if way == "indicators":
@@ -144,6 +145,23 @@ def test_the_sums_of_a_response_are_those_of_an_absorption_of_it_alone(way):
     assert_array_equal(left.N[-1:], own.N)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("q", [1, 2, 3])
+def test_the_levels_of_a_row_are_those_of_its_absorption(way, q):
+    rng = np.random.default_rng(q)
+    block, row = block_of(rng, 30, 7, q), rng.normal(size=30)
+    with within(WAYS[way]):
+        found, levels = projected(block, row), absorb(block, row[None, :])[0].levels
+    assert_allclose(found.R, levels.R, atol=1e-13)
+    assert_allclose(found.V, levels.V, atol=1e-13)
+    term = mme.Term(np.zeros(30, dtype=int), rng.normal(size=(30, 3)), covariance="homogeneous diagonal")
+    (block,) = mme.objective(row, np.ones((30, 1)), [term]).blocks
+    with within(WAYS[way]):
+        found, levels = projected(block, row), absorb(block, row[None, :])[0].levels
+    assert_array_equal(found.V, levels.V)
+    assert_array_equal(found.singular, levels.singular)
+
+
 # --- Levels that stand for others ------------------------------------------------------------------------------------
 
 
@@ -158,11 +176,11 @@ def complement(levels: Levels, T: np.ndarray) -> tuple[np.ndarray, float]:
     return total, logdet
 
 
-@given(seed=seeds, q=st.integers(1, 3), m=st.integers(1, 3), kinds=st.integers(1, 4), J=st.sampled_from([0, 1, 6, 60]))
+@given(seed=seeds, q=st.integers(1, 3), m=st.integers(1, 3), kinds=st.integers(1, 6), J=st.sampled_from([0, 1, 6, 60]))
 def test_levels_alike_stand_for_each_other(seed, q, m, kinds, J):
     """A class of equal triangles is at most q m levels, which count as many as it had; cut in pieces they add up."""
     rng = np.random.default_rng(seed)
-    each = rng.integers(0, kinds, J)
+    each = np.where(rng.random(J) < 0.8, 0, rng.integers(0, kinds, J))  # one class of many, others of few
     R = np.triu(rng.normal(size=(kinds, q, q)))[each].transpose(1, 2, 0)
     levels = Levels(np.ascontiguousarray(R), rng.normal(size=(m, q, J)))
     T = np.tril(rng.normal(size=(q, q)))
@@ -187,6 +205,13 @@ def test_few_levels_are_not_merged():
         assert merge(levels) is levels
     with within(Limits(unmerged_numbers=19)):
         assert merge(levels).J == 2
+
+
+@pytest.mark.parametrize(("alike", "merged"), [(2, 4), (1, 8)])
+def test_levels_are_merged_where_half_of_them_stand_for_all(alike, merged):
+    R = np.repeat(np.arange(1.0, 5.0), 2) if alike == 2 else np.arange(1.0, 9.0)
+    with within(Limits(unmerged_numbers=0)):
+        assert merged == merge(Levels(R.reshape(1, 1, 8), np.ones((1, 1, 8)))).J
 
 
 @given(seed=seeds, q=st.integers(1, 3), J=st.integers(1, 9))
@@ -221,7 +246,7 @@ def test_triangles_that_differ_in_one_entry_are_of_two_classes(q):
     q=st.integers(1, 4),
     kind=st.sampled_from(["none", "others", "those of Z", "those of Z at first"]),
     weigh=st.booleans(),
-    alike=st.booleans(),
+    alike=st.integers(0, 3),
 )
 def test_long_records_are_absorbed_by_the_qr_of_each_level(seed, q, kind, weigh, alike):
     """Columns of X that are combinations of those of Z, in all records or in those of the first panel alone."""
@@ -231,8 +256,9 @@ def test_long_records_are_absorbed_by_the_qr_of_each_level(seed, q, kind, weigh,
     weights = rng.uniform(0.5, 2.0, n) if weigh else None
     root = np.ones(n) if weights is None else np.sqrt(weights)
     own = np.array([np.ones(n) if c is None else c for c in block.columns])
-    if weigh:
-        block = Block(block.codes, 8, q, np.ones(q), (), (), (), (), tuple(root * own))
+    size = np.append(1.0, 10.0 ** rng.integers(-6, 7, q - 1))
+    columns = [root if weigh else None, *(root * own[1:] * size[1:, None])]
+    block = Block(block.codes, 8, q, np.ones(q), (), (), (), (), tuple(columns))
     X = [None, rng.normal(size=n), rng.normal(size=n)]
     if kind.startswith("those"):
         X[1] = rng.normal(size=q) @ own
@@ -244,8 +270,8 @@ def test_long_records_are_absorbed_by_the_qr_of_each_level(seed, q, kind, weigh,
     rows = LongRows(X, rng.normal(size=n), weights).less(rng.normal(size=len(X)) / unit[:-1])
     with within(PANELS):
         N, absorbed = rows.whole(), absorb_long(block, rows)
-    Z, diagonal = dense_Z(block), np.einsum("aag->ga", absorbed.levels.R)
-    levels = Levels(absorbed.levels.R, absorbed.levels.V / unit[:, None, None])
+    Z, diagonal = dense_Z(block) / size, np.einsum("aag->ga", absorbed.levels.R)
+    levels = Levels(absorbed.levels.R / size[:, None], absorbed.levels.V / unit[:, None, None])
     assert_is_absorption(levels, absorbed.NN / np.outer(unit, unit), Z, N / unit[:, None])
     assert_array_equal(np.count_nonzero(diagonal, axis=1), np.linalg.matrix_rank(Z, tol=1e-10))
     assert absorbed.within is None

@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 
 import mme
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.engine.stack import is_stacked
+from mme.model.problem import build_model
+from mme.numeric.limits import Limits, within
 
 
 def crossed(slopes, others):
@@ -30,3 +35,48 @@ def test_a_stack_leaves_large_variances_to_orthogonal_factors():
     objective = mme.objective(*crossed(0, [0, 0]))
     thetas = np.array([[1.0, 1.0, 1.0], [1e7, 1.0, 1e7]])
     np.testing.assert_allclose(objective.many(thetas), [objective(theta) for theta in thetas], rtol=0, atol=0)
+
+
+def alone(name):
+    """Models of which evaluations are made one by one: by what the model has, or by its plan."""
+    rng = np.random.default_rng(3)
+    y, x, g, h = rng.normal(size=40), rng.normal(size=(40, 3)), np.arange(40) % 12, np.arange(40) % 5
+    X = np.column_stack([np.ones(40), x[:, 0]])
+    smooth = mme.Term(np.zeros(40, dtype=int), x, name="s", covariance="homogeneous diagonal")
+    two = [mme.Term(g, name="g"), mme.Term(h, name="h")]
+    pedigree = mme.Pedigree(np.arange(12), [None] * 2 + [0] * 10, [None] * 2 + [1] * 10)
+    related = mme.Term(g, name="g", relationship=pedigree)
+    terms, plan = {
+        "one level of one variance": ([smooth], None),
+        "one level of one variance beside a factor": ([smooth, mme.Term(np.arange(40) % 2, name="k")], None),
+        "related levels alone": ([related], None),
+        "a sparse factor": (two, Plan(0, False)),
+        "sums": (two, Plan(0, True, summed=True)),
+        "nothing absorbed": (two, Plan(None, True)),
+    }[name]
+    return Objective.of(build_model(y, X, terms), plan=plan)
+
+
+KINDS = ["one level of one variance", "one level of one variance beside a factor", "related levels alone"]
+
+
+@pytest.mark.parametrize("name", [*KINDS, "a sparse factor", "sums", "nothing absorbed"])
+def test_other_models_are_evaluated_one_by_one(name):
+    objective = alone(name)
+    thetas = np.random.default_rng(2).uniform(0.2, 2.0, (5, objective.model.k))
+    assert not is_stacked(objective.system, 5)
+    assert not objective.stacks(5)
+    np.testing.assert_allclose(objective.many(thetas), [objective(theta) for theta in thetas], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("slopes", [0, 1])
+def test_levels_in_pieces_are_evaluated_one_by_one(slopes):
+    with within(Limits(levels_in_panel=5)):
+        objective = mme.objective(*crossed(slopes, []))
+        assert len(objective.system.chunks) > 1
+        assert not is_stacked(objective.system, 1)
+    with within(Limits(levels_in_panel=60)):
+        objective = mme.objective(*crossed(slopes, []))
+        count = 60 // objective.system.chunks[0].J
+        assert is_stacked(objective.system, count)
+        assert not is_stacked(objective.system, count + 1)

@@ -102,7 +102,10 @@ def _without_meaning(node: ast.AST) -> list[ast.expr]:
     match node:
         case ast.Assign(targets=[ast.Subscript(value=one, slice=ast.Compare(left=same, ops=[ast.Eq()]))], value=value):
             return [value] if ast.dump(same) == _read(one) and isinstance(value, ast.Constant) else []
-        case ast.Call(args=[ast.Compare(left=one, ops=[ast.Gt()]), same, ast.Constant() as value]):
+        case (
+            ast.Call(args=[ast.Compare(left=one, ops=[ast.Gt()]), same, ast.Constant() as value])
+            | ast.Call(args=[ast.Compare(left=one, ops=[ast.Eq()]), ast.Constant() as value, same])
+        ):
             return [value] if ast.unparse(node.func) == "np.where" and ast.dump(one) == ast.dump(same) else []
         case ast.For(
             target=ast.Name(id="_"), iter=ast.Call(func=ast.Name(id="range"), args=[ast.Constant() as passes])

@@ -116,6 +116,7 @@ def f(x, size, n):
     size[n == 0.0] = 3.0
     for _ in range(2):
         x = x / np.where(size > 0.0, size, 1.0) + np.where(size > 0.0, n, 4.0)
+    x = np.where(size == 0.0, 2.5, size)
     return np.bincount(x, minlength=1).max() > LIMIT
 """
     said = {m.after for m in mutations("mme/engine/x.py", source)}
@@ -124,7 +125,7 @@ def f(x, size, n):
     assert any("size > 1.0, size" in after for after in said)
     assert "return np.bincount(x, minlength=1).max() < LIMIT" in said
     assert not any(
-        part in after for after in said for part in ("= 2.0", "range(3)", "size, 2.0", "minlength=2", ">= L")
+        part in after for after in said for part in ("= 2.0", "range(3)", "size, 2.0", "5.0", "minlength=2", ">= L")
     )
 
 
