@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -252,23 +253,15 @@ class Term:
         pointers = np.arange(0, n * q + 1, q)
         return sp.csr_array((values.ravel(), columns.ravel(), pointers), shape=(n, self.n_levels * q))
 
-    def _twin(self) -> Term:
-        twin = Term.__new__(type(self))
-        for field in Term.__slots__:
-            setattr(twin, field, getattr(self, field))
-        return twin
-
     def renamed(self, name: str) -> Term:
-        """The same term under another name, itself under its own; the arrays are shared."""
-        if name == self.name:
-            return self
-        twin = self._twin()
+        """The same term under another name; the arrays are shared."""
+        twin = copy(self)
         twin.name = name
         return twin
 
     def with_columns(self, kept: np.ndarray) -> Term:
         """The same term with some of its coefficients."""
-        twin = self._twin()
+        twin = copy(self)
         twin.covariates = None if self.covariates is None else np.ascontiguousarray(self.covariates[:, kept])
         twin.codes = self.codes[kept] if self.by_column else self.codes
         twin.columns = tuple(self.columns[j] for j in kept.tolist())
@@ -276,13 +269,13 @@ class Term:
 
     def of_levels(self, codes: np.ndarray, levels: np.ndarray, covariates: np.ndarray | None) -> Term:
         """The same coefficients on independent levels, with other covariates."""
-        twin = self._twin()
+        twin = copy(self)
         twin.codes, twin.levels, twin.covariates, twin.relationship = codes, levels, covariates, None
         return twin
 
     def on(self, records: np.ndarray) -> Term:
         """The same coefficients for some of the records, without independent levels that have none of them."""
-        twin = self._twin()
+        twin = copy(self)
         twin.codes = self.codes[..., records]
         twin.covariates = None if self.covariates is None else np.ascontiguousarray(self.covariates[records])
         if self.relationship is None:
@@ -292,7 +285,7 @@ class Term:
 
     def related(self, relationship: Parametric) -> Term:
         """The same term with a relationship that has further levels behind those it has now."""
-        twin = self._twin()
+        twin = copy(self)
         twin.relationship, twin.levels = relationship, np.asarray(relationship.levels)
         return twin
 
