@@ -26,6 +26,10 @@ DESIGNS = {
     "one variance of one level": ([(np.zeros(N, dtype=int), Z, "homogeneous diagonal")], [-0.7]),
     "compound symmetry": ([(G, Z, "homogeneous cs")], [0.7, 0.3]),
     "two terms on a factor": ([(G, None, "unstructured"), (G, Z[:, :2], "unstructured")], [0.7, 0.5, -0.2, 0.4]),
+    "slopes and a term beside them": (
+        [(G, SLOPES, "unstructured"), (G, Z[:, :2], "unstructured")],
+        [0.7, -0.4, 0.5, 0.5, -0.2, 0.4],
+    ),
     "a slope alone": ([(G, X[:, None], "unstructured")], [0.7]),
 }
 

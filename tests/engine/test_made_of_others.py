@@ -82,7 +82,7 @@ def test_rows_of_x_and_their_combinations_are_estimable_and_others_break_the_equ
         assert_array_equal(found.estimable(broken), [False] * dropped.size + [True])
 
 
-@pytest.mark.parametrize("share", [3e-7, 3e-5])
+@pytest.mark.parametrize("share", [3e-7, 0.9e-6, 1.1e-6, 3e-5])
 @pytest.mark.parametrize("of", [dense, sparse])
 def test_rows_may_differ_by_ten_times_what_a_column_may_that_is_left_out(of, share):
     """Of the sizes of what is added up: 1e-6 of them is within rounding of printed digits."""
