@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mme.numeric.limits import limits
@@ -12,11 +10,10 @@ from mme.numeric.limits import limits
 _FEW = 4
 
 
-def panels(n: int, step: int | None = None) -> Iterator[slice]:
+def panels(n: int, step: int | None = None) -> list[slice]:
     """All n records, in pieces of so many."""
     step = limits().records_in_panel if step is None else step
-    for first in range(0, n, step):
-        yield slice(first, min(first + step, n))
+    return [slice(first, min(first + step, n)) for first in range(0, n, step)]
 
 
 def add_products(total: np.ndarray, rows: np.ndarray) -> None:

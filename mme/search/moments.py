@@ -99,7 +99,8 @@ def _sweep(block: Block) -> Callable[[np.ndarray], None]:
     """What takes the part along each level of a block out of a row (n,), which it overwrites."""
     if block.is_spherical:
         return lambda row: np.copyto(row, absorb(block, row[None, :])[1].N[0])
-    codes, of = block.codes, level_qr(block.codes, block.J, block.columns_at(slice(None)))
+    codes, small = block.codes, block.codes.size <= limits().records_in_panel
+    of = block.qr if small else level_qr(codes, block.J, block.columns_at(slice(None)))
 
     def sweep(row: np.ndarray) -> None:
         for z, inverse in zip(of.Z, of.inverse, strict=True):
