@@ -114,8 +114,7 @@ class Information:
         for i, one in enumerate(along):
             if one.block in self.columns:
                 M_2[self.columns[one.block], i] = self._moved(one)
-        second = self._quadratic(along, M_2.reshape(len(M_2), k * size))
-        second = second.reshape(k, size, k, size).transpose(0, 2, 1, 3)
+        second = self._quadratic(along, M_2.reshape(len(M_2), k * size)).reshape(k, size, k, size).transpose(0, 2, 1, 3)
         return second + second.transpose(0, 1, 3, 2)
 
     def _moved(self, along: Direction) -> np.ndarray:
@@ -211,9 +210,8 @@ def _precision(objective: Objective, theta: np.ndarray) -> list[np.ndarray] | No
 def _before(objective: Objective, at: Evaluation) -> np.ndarray:
     """S (m, m): the remainder's matrix at unit variances, less the identity."""
     rest = objective.system.rest
-    lower = rest.schur.square(at.levels.packed_weights(), [np.eye(block.q) for block in rest.blocks])[
-        : rest.m, : rest.m
-    ]
+    square = rest.schur.square(at.levels.packed_weights(), [np.eye(block.q) for block in rest.blocks])
+    lower = square[: rest.m, : rest.m]
     return np.asarray(lower + np.tril(lower, -1).T - np.eye(rest.m))
 
 
