@@ -86,6 +86,11 @@ def of_least_squares_alone(model: Model) -> np.ndarray:
     return orthonormalise(model.X, model.y_less_offset, Whitening(model.weights)).r
 
 
+def seconds_within(objective: Objective, first: Objective) -> float:
+    """Seconds that a search which began at ``first`` took for its last objective: none where phi is as it was."""
+    return 0.0 if np.array_equal(objective.phi, first.phi) else sum(objective.engine.seconds.values())
+
+
 def first_phi(model: Model) -> np.ndarray:
     """The first phi: what the residuals of least squares show, with the entries that are given as they are."""
     if model.residual is None:

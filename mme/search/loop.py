@@ -33,7 +33,7 @@ from mme.search.ends import Ended, at_their_ends
 from mme.search.found import Found
 from mme.search.given import given_theta
 from mme.search.intrinsic import at_intrinsic_limit
-from mme.search.joint import Joint, Sought, first_phi
+from mme.search.joint import Joint, Sought, first_phi, seconds_within
 from mme.search.known_derivatives import (
     AUTO,
     Averages,
@@ -195,7 +195,7 @@ def _minimised(
         found, minimum = _without_zeros(objective, found, inner * searched.scale[: model.k], minimum)
         inner = model.coordinates.without_terms(found, inner)
     require_residuals(objective, minimum, found, ended)
-    objective = objective.having_taken(search=perf_counter() - began)
+    objective = objective.having_taken(search=perf_counter() - began - seconds_within(objective, outside))
     optimum = judge(minimum, model, Place(found, inner, phi), searched, ended)
     return Found(objective, optimum if begun is None else beside_a_fall(optimum, begun.falls_to))
 
