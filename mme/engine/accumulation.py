@@ -18,23 +18,20 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.blocks import Block
+from mme.engine.level_loops import at_hand, collect, subtract_numbers, subtract_rows, take_numbers, take_rows
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
-from mme.numeric.machine_code import Loop, machine_code
+from mme.numeric.machine_code import Loop
 from mme.numeric.sums import Cells, by_code
 
 # Products that are made one after the other, at least, where any are.
 _PRODUCTS = 1000
 # Evaluations that a search takes, at least: what each of them loops through is compiled early.
 _EVALUATIONS = 20
-# What the loops take, by the words of :func:`mme.numeric.machine_code.machine_code`.
-_ARGUMENTS = {
-    "subtract_numbers": "F2 i I1 I1 U1 F1 F1",
-    "subtract_rows": "F2 i I1 I1 U1 F2 F3 F1",
-    "collect": "F3 F2 i I1 I1 U1 F2 F1",
-    "take_numbers": "F2 I1 U1 F1 F1 F2 F1",
-    "take_rows": "F2 I1 U1 F2 F3 F2 F2 F2",
-}
+# Products that are made, at least, where a level is looked at.
+_PRODUCTS_A_LOOK = 8
+# Products, at least, for each number that is written out.
+_PRODUCTS_A_NUMBER = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,8 @@ class LevelRows:
 
     def moved(self, crossing: Sequence[np.ndarray], T: Sequence[np.ndarray]) -> np.ndarray:
         """The entries (e, q) of the B_g Lambda, for T of each block."""
-        return self.entries([B @ factor for B, factor in zip(crossing, T, strict=True)])
+        whole = [(B.reshape(-1, len(factor)) @ factor).reshape(B.shape) for B, factor in zip(crossing, T, strict=True)]
+        return self.entries(whole)
 
     def matrix(self, entries: np.ndarray) -> sp.csc_array:
         """(B_1' B_2' ...) (m, q J), column a J + g, from the entries of the B_g: their own memory where q is one."""
@@ -92,16 +90,19 @@ class LevelRows:
 
     def written_out(self, B: np.ndarray) -> np.ndarray:
         """The B_g (J, q, m) with all their columns."""
-        whole = np.zeros((self.ends.size, B.shape[1], self.m))
-        whole[self.level, :, self.row] = B
-        return whole
+        q = B.shape[1]
+        flat, place = np.zeros(self.ends.size * q * self.m), self.level.astype(np.int64) * (q * self.m) + self.row
+        for a in range(q):
+            flat[place + a * self.m] = B[:, a]
+        return flat.reshape(-1, q, self.m)
 
     def subtract(self, full: np.ndarray, B: np.ndarray, U: np.ndarray) -> None:
         """Take sum_g B_g'U_g B_g, U (J, q, q), from the lower triangle of a square in Fortran order."""
         q = B.shape[1]
         if self._is_full(q):
             whole = self.written_out(B)
-            full -= np.tril(whole.reshape(-1, self.m).T @ np.matmul(U, whole).reshape(-1, self.m))
+            times = U * whole if q == 1 else np.matmul(U, whole)
+            full -= np.tril(whole.reshape(-1, self.m).T @ times.reshape(-1, self.m))
             return
         loop = self._loop(subtract_numbers if q == 1 else subtract_rows, _EVALUATIONS * q * self.steps)
         given = full.T, self._width, self.ends, self._begins, self.row
@@ -133,14 +134,12 @@ class LevelRows:
             loop(out, self.ends, self.row, B, U, V, np.empty((q, c)), np.empty((q, c)))
 
     def _loop(self, plain: Loop, steps: int) -> Loop:
-        """The loop from disk; where it is not there, it is made beside this fit, which goes on with the compiler's."""
-        arguments, entries = _ARGUMENTS[plain.__name__], min(self.level.size, limits().compiled_records - 1)
-        return machine_code(plain, arguments, entries) or kernel(plain, steps)
+        """The loop from disk; where it is not there, the compiler's."""
+        return at_hand(plain, self.level.size) or kernel(plain, steps)
 
     def _is_full(self, q: int) -> bool:
-        """Whether the B_g of q rows are small with all their columns, of which not many are zero."""
-        numbers = self.ends.size * self.m
-        return numbers <= limits().columns_for_one * self.level.size and q * numbers <= limits().pair_numbers
+        """Whether the B_g of q rows are written out."""
+        return are_written_out(self.level.size, self.steps, self.m, q, self.ends.size)
 
     @property
     def _begins(self) -> np.ndarray:
@@ -151,8 +150,9 @@ class LevelRows:
 
     @property
     def _width(self) -> int:
-        """Columns at a time."""
-        return max(1, limits().panel_numbers // self.m)
+        """Columns at a time; of levels that meet few rows so many that they are not looked at for nothing."""
+        looks = _PRODUCTS_A_LOOK * self.m * self.ends.size // max(1, self.steps)
+        return max(1, limits().panel_numbers // self.m, min(looks, self.m))
 
 
 def no_rows(J: int) -> LevelRows:
@@ -161,138 +161,16 @@ def no_rows(J: int) -> LevelRows:
     return LevelRows(none, none.view(np.uint32), None, ends, 0, 0)
 
 
-def subtract_numbers(
-    columns: np.ndarray, width: int, ends: np.ndarray, at: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray
-) -> float:
-    """columns[j, i] -= sum_g B_gi U_g B_gj for i >= j, ``width`` columns at a time; B (entries,) and U (J,).
-
-    Level g is at entry ``at[g]``, which moves from its first one to its end.
-    """
-    m = len(columns)
-    for stop in range(width, m + width, width):
-        for g in range(ends.size):
-            end = ends[g]
-            while at[g] < end and row[at[g]] < stop:
-                first = at[g]
-                j, times = row[first], U[g] * B[first]
-                for e in range(first, end):
-                    columns[j, row[e]] -= times * B[e]
-                at[g] += 1
-    return 0.0
+def are_written_out(entries: int, steps: int, m: int, q: int, J: int) -> bool:
+    """Whether the B_g (q, m) of J levels are small with all their columns, of which not many are zero."""
+    numbers, most = J * m, limits()
+    is_repaid = numbers <= most.columns_for_one * entries and _PRODUCTS_A_NUMBER * numbers <= steps
+    return is_repaid and q * numbers <= most.pair_numbers
 
 
-def subtract_rows(
-    columns: np.ndarray,
-    width: int,
-    ends: np.ndarray,
-    at: np.ndarray,
-    row: np.ndarray,
-    B: np.ndarray,
-    U: np.ndarray,
-    times: np.ndarray,
-) -> float:
-    """The same for B (entries, q) and U (J, q, q): columns[j, i] -= sum_g B_gi'U_g B_gj; ``times`` (q,) is room."""
-    m, q = len(columns), B.shape[1]
-    for stop in range(width, m + width, width):
-        for g in range(ends.size):
-            end = ends[g]
-            while at[g] < end and row[at[g]] < stop:
-                first = at[g]
-                j = row[first]
-                for a in range(q):
-                    times[a] = 0.0
-                    for b in range(q):
-                        times[a] += U[g, a, b] * B[first, b]
-                for e in range(first, end):
-                    total = 0.0
-                    for a in range(q):
-                        total += B[e, a] * times[a]
-                    columns[j, row[e]] -= total
-                at[g] += 1
-    return 0.0
-
-
-def collect(
-    half: np.ndarray,
-    H: np.ndarray,
-    width: int,
-    ends: np.ndarray,
-    at: np.ndarray,
-    row: np.ndarray,
-    B: np.ndarray,
-    along: np.ndarray,
-) -> float:
-    """half[g] += B_gi H_ij B_gj' over i >= j, the diagonal by half; half (J, q, q), B (entries, q), ``along`` (q,)."""
-    m, q = len(H), B.shape[1]
-    for stop in range(width, m + width, width):
-        for g in range(ends.size):
-            end = ends[g]
-            while at[g] < end and row[at[g]] < stop:
-                first = at[g]
-                j = row[first]
-                for a in range(q):
-                    along[a] = -0.5 * H[j, j] * B[first, a]
-                for e in range(first, end):
-                    for a in range(q):
-                        along[a] += H[j, row[e]] * B[e, a]
-                for a in range(q):
-                    for b in range(q):
-                        half[g, a, b] += along[a] * B[first, b]
-                at[g] += 1
-    return 0.0
-
-
-def take_numbers(
-    out: np.ndarray, ends: np.ndarray, row: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray, along: np.ndarray
-) -> float:
-    """out -= sum_g B_g U_g B_g'V for numbers B (entries,) and U (J,): each level gathers, and gives back.
-
-    ``along`` (c,) has room for what it gathers.
-    """
-    columns, first = V.shape[1], 0
-    for g in range(ends.size):
-        for k in range(columns):
-            along[k] = 0.0
-        for e in range(first, ends[g]):
-            for k in range(columns):
-                along[k] += B[e] * V[row[e], k]
-        for k in range(columns):
-            along[k] *= U[g]
-        for e in range(first, ends[g]):
-            for k in range(columns):
-                out[row[e], k] -= B[e] * along[k]
-        first = ends[g]
-    return 0.0
-
-
-def take_rows(
-    out: np.ndarray,
-    ends: np.ndarray,
-    row: np.ndarray,
-    B: np.ndarray,
-    U: np.ndarray,
-    V: np.ndarray,
-    along: np.ndarray,
-    times: np.ndarray,
-) -> float:
-    """The same for B (entries, q) and U (J, q, q), with room (q, c) twice."""
-    columns, q, first = V.shape[1], B.shape[1], 0
-    for g in range(ends.size):
-        for a in range(q):
-            for k in range(columns):
-                along[a, k] = 0.0
-                times[a, k] = 0.0
-        for e in range(first, ends[g]):
-            for a in range(q):
-                for k in range(columns):
-                    along[a, k] += B[e, a] * V[row[e], k]
-        for a in range(q):
-            for b in range(q):
-                for k in range(columns):
-                    times[a, k] += U[g, a, b] * along[b, k]
-        for e in range(first, ends[g]):
-            for a in range(q):
-                for k in range(columns):
-                    out[row[e], k] -= B[e, a] * times[a, k]
-        first = ends[g]
-    return 0.0
+def runs_at_once(entries: int, steps: int, m: int, q: int, J: int) -> bool:
+    """Whether the sum over J levels of q columns, which meet so many ``entries`` of m rows, asks for no compiler."""
+    if are_written_out(entries, steps, m, q, J):
+        return True
+    found = [at_hand(loop, entries) for loop in (subtract_numbers if q == 1 else subtract_rows, collect)]
+    return None not in found

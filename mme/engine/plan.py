@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import isfinite
 
+from mme.engine.accumulation import runs_at_once
 from mme.engine.blocks import Block
 from mme.engine.meetings import filled_share, product_count, spread
 from mme.errors import MMEError
@@ -194,20 +195,40 @@ def _exact_plan(blocks: tuple[Block, ...], names: tuple[str, ...], crossings: li
     m = sum(block.J * block.q for block in rest)
     products = product_count(crossings, [block.q for block in rest], blocks[first].J, blocks[first].n_weights)
     reasons = (f"'{names[first]}' has the most random effects",)
-    spherical = any(block.is_spherical for block in blocks)
-    summed = products > limits().listed_products and not spherical
-    if m <= limits().dense_whatever_fill:
-        return Plan(first, True, (*reasons, f"the other {m:,} are few"), summed)
-    if m <= limits().dense_up_to and spherical:
-        return Plan(first, True, (*reasons, f"the other {m:,} all meet in one level: a dense product"))
-    if is_filled(m, products) or (summed and _fills_up(rest, crossings, m, products)):
-        why = f"the other {m:,} meet in {products:,} products, too many to stay sparse"
-        return Plan(first, True, (*reasons, why), summed)
+    if (dense := _why_dense(blocks, rest, crossings, m, products)) is not None:
+        return Plan(first, True, (*reasons, dense), _is_summed(blocks, first, crossings, m, products))
     # Absorbing is eliminating first; where that fills in, CHOLMOD's order of all effects together is the better one.
     too_many = products * _BYTES_PER_PRODUCT > available_bytes() // 4
     if too_many or products > limits().fill_of_absorption * (m + sum(found.count for found in crossings)):
         return Plan(None, False, (f"absorbing '{names[first]}' would fill in ({products:,} products)",))
     return Plan(first, False, (*reasons, f"the other {m:,} meet in {products:,} products: sparse"))
+
+
+def _why_dense(
+    blocks: tuple[Block, ...], rest: list[Block], crossings: list[Cells], m: int, products: int
+) -> str | None:
+    """Why a dense factor of the remainder is the better one; None where it may be sparse."""
+    spherical = any(block.is_spherical for block in blocks)
+    if m <= limits().dense_whatever_fill:
+        return f"the other {m:,} are few"
+    if m <= limits().dense_up_to and spherical:
+        return f"the other {m:,} all meet in one level: a dense product"
+    is_long = products > limits().listed_products and not spherical
+    if is_filled(m, products) or (is_long and _fills_up(rest, crossings, m, products)):
+        return f"the other {m:,} meet in {products:,} products, too many to stay sparse"
+    return None
+
+
+def _is_summed(blocks: tuple[Block, ...], first: int, crossings: list[Cells], m: int, products: int) -> bool:
+    """Whether the products of a dense remainder are not listed: they are too many, or as soon added up at once."""
+    if any(block.is_spherical for block in blocks):
+        return False
+    if products > limits().listed_products or products <= limits().summed_products:
+        return products > limits().listed_products
+    widths = [block.q for b, block in enumerate(blocks) if b != first]
+    entries = sum(found.count * q for found, q in zip(crossings, widths, strict=True))
+    absorbed = blocks[first]
+    return runs_at_once(entries, products // absorbed.n_weights, m, absorbed.rank, absorbed.J)
 
 
 def _fills_up(rest: list[Block], crossings: list[Cells], m: int, products: int) -> bool:

@@ -78,9 +78,9 @@ class Limits:
         Operations of a dense factor, of 14,400 effects in 1.7 GB, beyond which it is not considered: it takes minutes.
     awaited_operations : float
         Operations of a factor, two seconds, beyond which ``engine="auto"`` searches by iteration where it can.
-    listed_products : int
-        Products of the levels of the absorbed block up to which the map that adds them up is kept as a list, 34 bytes
-        each; more are added up anew in every evaluation by a compiled loop, which is quicker then.
+    summed_products, listed_products : int
+        Products of the levels of the absorbed block from which on a loop that is on disk adds them up anew in every
+        evaluation, which is quicker then; and beyond which it does wherever it is: a list of them takes 36 bytes each.
     probes, most_probes : int
         Random probes with which the iterative engine begins, doubled up to so many while their error is too large.
     probed_steps : int
@@ -172,10 +172,9 @@ class Limits:
     response_numbers : int
         Numbers of the responses, and of their sums, that are handled at a time (64 MB).
     related_levels_asked : int
-        Related levels up to which their covariances are computed to tell variances apart where nothing calls for it.
+        Related levels up to which their covariances are computed unasked, to tell variances apart.
     summary_operations, tests_operations : float
-        Operations that a summary may spend on the standard errors of heritabilities, about a second; and on degrees of
-        freedom whatever the fit took, a tenth of one.
+        Operations a summary may take for errors of heritabilities, a second, and for degrees of freedom, a tenth of it.
     """
 
     memory: int | None = None
@@ -208,6 +207,7 @@ class Limits:
     dense_up_to: int = 8000
     dense_operations: float = 1e12
     awaited_operations: float = 5e10
+    summed_products: int = 100_000
     listed_products: int = 4_000_000
     probes: int = 30
     most_probes: int = 480

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mme.engine import accumulation as room
-from mme.engine.accumulation import LevelRows
+from mme.engine import accumulation, level_loops
+from mme.engine.accumulation import LevelRows, runs_at_once
 from mme.numeric.limits import Limits, within
 from mme.numeric.machine_code import machine_code, make
 from mme.numeric.sums import Cells
@@ -84,13 +84,27 @@ def test_loops_from_disk_give_the_same_bits_and_need_no_compiler(tmp_path, monke
     with within(Limits(machine_code=False)):
         plain = [through_loops(q) for q in (1, 2)]
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    for name, arguments in room._ARGUMENTS.items():
-        make(getattr(room, name), arguments)
-        assert machine_code(getattr(room, name), arguments, 1) is not None, name
-    monkeypatch.setattr(room, "kernel", None)
+    for name, arguments in level_loops.ARGUMENTS.items():
+        make(getattr(level_loops, name), arguments)
+        assert machine_code(getattr(level_loops, name), arguments, 1) is not None, name
+    monkeypatch.setattr(accumulation, "kernel", None)
     for q, expected in zip((1, 2), plain, strict=True):
         for found, one in zip(through_loops(q), expected, strict=True):
             assert_array_equal(found, one)
+
+
+def test_sums_run_at_once_where_their_own_loops_are_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    found = []
+    for name in ("subtract_numbers", "collect", "subtract_rows"):
+        make(getattr(level_loops, name), level_loops.ARGUMENTS[name])
+        found.append([runs_at_once(10, 10, 10, q, 10**6) for q in (1, 2)])
+    assert found == [[False, False], [True, False], [True, True]]
+    with within(Limits(machine_code=False, pair_numbers=1200)):
+        assert not runs_at_once(10, 10, 10, 1, 10**6)
+        assert runs_at_once(100, 1600, 10, 3, 40)  # all columns of the levels: a product of matrices
+        for less in ((99, 1600, 10, 3, 40), (100, 1599, 10, 3, 40), (100, 1600, 10, 4, 40)):
+            assert not runs_at_once(*less)
 
 
 def test_entries_come_level_by_level_with_their_rows_ascending_and_are_counted_in_pairs():

@@ -42,6 +42,7 @@ def products(first, *rest):
 
 
 A, B, C = block(40), block(12, 2), block(30)
+FEW = block(6, 5)
 RELATED, SMOOTH = block(20, related=True), block(1, 60, spherical=True)
 MANY = products(A, B)
 
@@ -81,6 +82,18 @@ def test_products_beyond_a_list_are_summed_but_not_those_of_one_level():
     assert not planned(block(50), block(1, 20, spherical=True), listed_products=0).summed
 
 
+def test_a_medium_number_of_products_is_summed_where_nothing_has_to_be_compiled_for_that():
+    written_out, compiled = ({"columns_for_one": columns, "machine_code": False} for columns in (24, 0))
+    for first, rest in ((FEW, (B,)), (FEW, (RELATED, B))):
+        many = products(first, *rest)
+        assert not planned(first, *rest, summed_products=many, **written_out).summed
+        assert planned(first, *rest, summed_products=many - 1, **written_out).summed
+        assert not planned(first, *rest, summed_products=many - 1, **compiled).summed
+        assert planned(first, *rest, summed_products=many - 1, listed_products=many - 1, **compiled).summed
+        assert not planned(first, *rest, summed_products=0, pair_numbers=0, machine_code=False).summed
+    assert not planned(SMOOTH, B, summed_products=0, **written_out).summed
+
+
 def test_beside_one_level_of_one_variance_what_is_left_is_dense_up_to_a_size():
     found = planned(SMOOTH, B, dense_whatever_fill=0, dense_up_to=24)
     assert found == Plan(0, True, (*found.reasons[:1], "the other 24 all meet in one level: a dense product"))
@@ -97,7 +110,8 @@ def test_what_is_left_is_dense_where_its_products_are_as_many_as_its_pairs():
     assert planned(A, B, dense_whatever_fill=0, nearly_dense=0.3, listed_products=0).summed
     beyond = {"dense_whatever_fill": 0, "dense_up_to": 0, "nearly_dense": 0.3}
     assert planned(A, B, **beyond, listed_products=0).dense  # all pairs meet
-    assert not planned(A, B, **beyond).dense  # products in a list are not looked at beyond the usual size
+    for few in (0, 100_000):  # products that could be listed are not looked at beyond the usual size
+        assert not planned(A, B, **beyond, summed_products=few).dense
     assert not planned(A, B, **beyond, listed_products=0, dense_operations=24**3 / 3 - 1.0).dense
     assert not planned(A, B, **beyond | {"nearly_dense": MANY / 24**2}, listed_products=0).dense
 

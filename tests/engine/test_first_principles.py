@@ -15,11 +15,11 @@ from wide import SPARSE, Records, sparse
 import mme
 from mme.derivatives.slopes import criterion_slopes
 from mme.engine.absorption import classes_of
-from mme.engine.accumulation import collect, subtract_numbers, subtract_rows, take_numbers, take_rows
 from mme.engine.basis import orthonormalise
 from mme.engine.block_pattern import block_patterns
 from mme.engine.criterion import of_least_squares
 from mme.engine.elimination import DenseWork
+from mme.engine.level_loops import collect, subtract_numbers, subtract_rows, take_numbers, take_rows
 from mme.engine.objective import Objective
 from mme.engine.span import within_X
 from mme.model.problem import build_model

@@ -116,7 +116,7 @@ def test_sums_over_levels_that_meet_all_others_or_few_are_those_of_a_list(levels
     theta = [0.5, 1.0, 0.8, 0.3, 0.6, 0.2, 0.4]
     fits = []
     for products in (10**9, 0):
-        with within(Limits(listed_products=products)):
+        with within(Limits(summed_products=products, listed_products=products)):
             fit = mme.fit(y, np.ones((n, 1)), terms, theta=theta)
             assert fit.internals.objective.plan.summed is (products == 0)
             fits.append((fit.criterion, *fit.pev().values()))

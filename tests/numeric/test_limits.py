@@ -101,6 +101,7 @@ def test_degrees_of_freedom_of_rows_are_the_same_in_pieces():
         (Limits(dense_factor_entries=0), True),
         (Limits(information_entries=0, slope_numbers=0), True),
         (Limits(listed_products=0), True),
+        (Limits(summed_products=0, columns_for_one=10), True),
         (Limits(listed_products=0, interpreted_steps=0, panel_numbers=8), True),
     ],
 )
