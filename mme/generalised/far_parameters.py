@@ -32,6 +32,7 @@ def held_where_flat(criterion: Criterion, descent: Descent[CriterionAt], free: n
     Far out K^-1 loses its digits, and slopes are rounding. ``free`` is told.
     """
     for j in relationship_parameters(criterion.problem):
+        descent = _followed_outwards(criterion, descent, free, j)
         if free[j] and _is_at_its_end(criterion, descent, j):
             free[j] = False
             descent = descended(criterion, descent.x, descent.at, free)
@@ -45,6 +46,26 @@ def held_where_flat(criterion: Criterion, descent: Descent[CriterionAt], free: n
             criterion.keep(descent.at)
             descent = descended(criterion, descent.x, descent.at, free)
     criterion.keep(descent.at)
+    return descent
+
+
+def _followed_outwards(
+    criterion: Criterion, descent: Descent[CriterionAt], free: np.ndarray, j: int
+) -> Descent[CriterionAt]:
+    """The optimum from further out, as long as it is lower there.
+
+    What is left to gain, c exp(-|x_j|), is its slope and its curvature; steps that have learned another curvature end
+    before. The slope tells how far out nothing is left.
+    """
+    while free[j] and _FAR < abs(descent.x[j]) < _NOWHERE:
+        further = descent.x.copy()
+        steps = max(np.log(max(abs(descent.at.gradient()[j]), _SAME) / _SAME), _OUTWARDS[-1])
+        further[j] += np.copysign(steps, further[j])
+        at = criterion.at(criterion.point(further))
+        if at is None or not at.value < descent.at.value - _SAME:
+            break
+        criterion.keep(at)
+        descent = descended(criterion, further, at, free)
     return descent
 
 

@@ -63,15 +63,18 @@ def test_counts_of_a_billion_take_no_longer_than_small_ones() -> None:
     assert alpha[1] / alpha[0] == pytest.approx(10.0, rel=1e-3)
 
 
-def test_a_range_without_end_is_a_random_intercept_and_named() -> None:
+@pytest.mark.parametrize("link", ["cauchit", "logit", "probit"])
+@pytest.mark.parametrize("seed", [0, 3, 4, 10, 15])
+def test_a_range_without_end_is_a_random_intercept_and_named(link: str, seed: int) -> None:
     data = groups()
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     data["y"] = (rng.random(200) < 1.0 / (1.0 + np.exp(1.0 - data["eta"]))).astype(float)
-    fit = mme.glmer("y ~ x + ou(t | g)", data, mme.Binomial("cauchit"))
-    plain = mme.glmer("y ~ x + (1 | g)", data, mme.Binomial("cauchit"))
-    assert "range at its limit (infinity)" in fit.optimum.bound
+    fit = mme.glmer("y ~ x + ou(t | g)", data, mme.Binomial(link))
+    plain = mme.glmer("y ~ x + (1 | g)", data, mme.Binomial(link))
+    assert fit.criterion <= plain.criterion + 1e-6
     assert fit.optimum.evaluations < 1000
-    assert fit.criterion == pytest.approx(plain.criterion, abs=1e-4)
+    if fit.criterion > plain.criterion - 1e-4:
+        assert "range at its limit (infinity)" in fit.optimum.bound
 
 
 def test_the_fast_criterion_does_not_run_away() -> None:
