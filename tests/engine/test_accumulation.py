@@ -7,12 +7,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mme.engine import accumulation, level_loops
-from mme.engine.accumulation import LevelRows, runs_at_once
+from mme.engine.accumulation import LevelRows, are_written_out, runs_at_once
 from mme.numeric.limits import Limits, within
 from mme.numeric.machine_code import machine_code, make
 from mme.numeric.sums import Cells
 
-J, SIZES = 5, (4, 3)
+J, SIZES = 5, (16, 12)
 
 
 def crossings(q, widths, share):
@@ -34,7 +34,7 @@ def crossings(q, widths, share):
 
 
 @pytest.mark.parametrize("whole", [0, 10**6], ids=["loops", "whole matrices"])
-@pytest.mark.parametrize(("widths", "share"), [((1,), 0.9), ((2,), 0.6), ((1, 2), 0.9), ((2, 1), 0.3)])
+@pytest.mark.parametrize(("widths", "share"), [((1,), 0.9), ((2,), 0.75), ((1, 2), 0.9), ((2, 1), 0.3)])
 @pytest.mark.parametrize("q", [1, 2, 3])
 def test_sums_over_absorbed_levels_are_those_of_dense_matrices_of_each_level(q, widths, share, whole):
     rows, values, dense = crossings(q, widths, share)
@@ -59,6 +59,7 @@ def test_sums_over_absorbed_levels_are_those_of_dense_matrices_of_each_level(q, 
     taken = np.einsum("gai,gab,gbj->ij", dense, np.eye(q) - W, dense)
     expected = full - np.tril(taken), out - np.einsum("gai,gab,gbj,jk->ik", dense, U, dense, V)
     with within(Limits(pair_numbers=whole, panel_numbers=3 * m)):
+        assert are_written_out(rows.level.size, rows.steps, m, q, J) is (whole > 0 and share > 0.5)
         rows.subtract(full, B, np.eye(q) - W)
         through = rows.through(H, B)
     rows.take_through(out, B, U, V)

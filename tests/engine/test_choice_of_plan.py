@@ -92,6 +92,10 @@ def test_a_medium_number_of_products_is_summed_where_nothing_has_to_be_compiled_
         assert planned(first, *rest, summed_products=many - 1, listed_products=many - 1, **compiled).summed
         assert not planned(first, *rest, summed_products=0, pair_numbers=0, machine_code=False).summed
     assert not planned(SMOOTH, B, summed_products=0, **written_out).summed
+    columns = 6 * 24 / (2 * FEW.cells(B).count)  # for each entry of two coefficients a cell
+    for few in (0.99, 1.01):
+        found = planned(FEW, B, summed_products=0, columns_for_one=few * columns, machine_code=False)
+        assert found.summed is (few > 1.0)
 
 
 def test_beside_one_level_of_one_variance_what_is_left_is_dense_up_to_a_size():
