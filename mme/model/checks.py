@@ -191,10 +191,8 @@ def check_terms(terms: Sequence[Term], n: int) -> tuple[Term, ...]:
 
 def labels_beside(given: Mapping[str, Any], terms: Sequence[Term]) -> Any:
     """The row labels that what is given by name, and the terms, share; refused where they are in another order."""
-    return common_labels(
-        {what: row_labels(values) for what, values in given.items()}
-        | {f"term '{term.name}'": term.row_labels for term in terms}
-    )
+    labels = {what: row_labels(values) for what, values in given.items()}
+    return common_labels(labels | {f"term '{one.name}'": one.row_labels for one in terms if one.row_labels is not None})
 
 
 def structure_of(term: Term) -> GStructure:

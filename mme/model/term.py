@@ -254,8 +254,8 @@ class Term:
         return sp.csr_array((values.ravel(), columns.ravel(), pointers), shape=(n, self.n_levels * q))
 
     def renamed(self, name: str) -> Term:
-        """The same term under another name; the arrays are shared."""
-        twin = copy(self)
+        """The same term under another name, itself under its own; the arrays are shared."""
+        twin = self if name == self.name else copy(self)
         twin.name = name
         return twin
 

@@ -40,8 +40,11 @@ def _is_several(groups: Any) -> bool:
 def labels_of_rows(groups: Any, covariates: Any, name: str) -> Any:
     """The row labels that groups and covariates from pandas share; None of plain arrays."""
     parts = groups if _is_several(groups) else (groups,)
-    given = {f"term '{name}': groups {a + 1}": row_labels(part) for a, part in enumerate(parts)}
-    return common_labels(given | {f"term '{name}': covariates": row_labels(covariates)})
+    labels = [row_labels(part) for part in (*parts, covariates)]
+    if all(one is None for one in labels):
+        return None
+    called = [*(f"groups {a + 1}" for a in range(len(parts))), "covariates"]
+    return common_labels({f"term '{name}': {what}": one for what, one in zip(called, labels, strict=True)})
 
 
 def known_codes(codes: np.ndarray, covariates: np.ndarray | None, name: str) -> tuple[np.ndarray, np.ndarray]:

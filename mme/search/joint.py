@@ -88,7 +88,11 @@ def of_least_squares_alone(model: Model) -> np.ndarray:
 
 def seconds_within(objective: Objective, first: Objective) -> float:
     """Seconds that a search which began at ``first`` took for its last objective: none where phi is as it was."""
-    return 0.0 if np.array_equal(objective.phi, first.phi) else sum(objective.engine.seconds.values())
+    return (
+        0.0
+        if not first.phi.size or np.array_equal(objective.phi, first.phi)
+        else sum(objective.engine.seconds.values())
+    )
 
 
 def first_phi(model: Model) -> np.ndarray:
