@@ -261,7 +261,7 @@ class Met:
     def of(cls, C: sp.csr_array, q: int, H_2: np.ndarray) -> Met:
         """Make them by dense products where C has many entries a level, else by its entries."""
         (rows, m), met = C.shape, np.diff(C.indptr).astype(float)
-        J, dense = rows // q, float(met @ met) * limits().pair_product_cost > rows * m * m
+        J, dense = rows // q, float(met @ met) * limits().pair_product_cost >= rows * m * m
         C_a = [C[a * J : (a + 1) * J].toarray() if dense else C[a * J : (a + 1) * J] for a in range(q)]
         grams, taken = np.empty((q, q, m, m)), np.empty((q, q, J))
         for a, b in np.ndindex(q, q):

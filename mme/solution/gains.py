@@ -96,6 +96,8 @@ def carried(objective: Objective, theta: np.ndarray, at: Evaluation) -> sp.csr_a
 def through_levels(F: np.ndarray, B: sp.csr_array) -> sp.csr_array:
     """F_g B_g of every level (q J, m), for F (q, r, J) and B (r J, m): row a J + g is coefficient a of level g."""
     q, r, J = F.shape
+    if not B.shape[1]:
+        return sp.csr_array((q * J, 0))
     if q == r == 1:
         scaled = B.data * np.repeat(F.ravel(), np.diff(B.indptr))
         return sp.csr_array((scaled, B.indices, B.indptr), shape=B.shape)
