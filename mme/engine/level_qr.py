@@ -71,6 +71,15 @@ def without(column: Column, along: np.ndarray, codes: np.ndarray, z: Column, *, 
     return out
 
 
+def swept(of: LevelQR, codes: np.ndarray, J: int, row: np.ndarray) -> np.ndarray:
+    """(q, J): a row (n,) along each orthogonal column of each level, which it loses: it is overwritten."""
+    along = np.empty((len(of.Z), J))
+    for j, z in enumerate(of.Z):
+        along[j] = sum_by_level(codes, J, z, row) * of.inverse[j]
+        without(row, along[j], codes, z, out=row)
+    return along
+
+
 def qr_beside(
     codes: np.ndarray, J: int, columns: Sequence[Column], N: np.ndarray
 ) -> tuple[LevelQR, np.ndarray, np.ndarray] | None:

@@ -12,10 +12,9 @@ import numpy as np
 
 from mme.engine.absorption import Absorbed, Levels, Projected
 from mme.engine.blocks import Block
-from mme.engine.level_qr import DEPENDENT, level_qr, without
+from mme.engine.level_qr import DEPENDENT, level_qr, swept, without
 from mme.engine.long_rows import LongRows
 from mme.numeric.panels import add_products
-from mme.numeric.sums import sum_by_level
 from mme.numeric.triangles import loop_over, scaled_in_place
 
 # What a combination of columns of Z leaves of a row of N below this share of it is rounding.
@@ -52,9 +51,7 @@ def absorb_by_rows(block: Block, rows: LongRows, others: tuple[Block, ...]) -> t
     along, sums = np.empty((rows.m, block.q, block.J)), list[np.ndarray]()
     for k in range(rows.m):
         row = rows.row(k)
-        for j, z in enumerate(of.Z):
-            along[k, j] = sum_by_level(codes, block.J, z, row) * of.inverse[j]
-            without(row, along[k, j], codes, z, out=row)
+        along[k] = swept(of, codes, block.J, row)
         sums.append(np.concatenate([np.zeros(0), *(other.sums(row[None]).ravel() for other in others)]))
     NN = np.zeros((rows.m, rows.m))
     for cut, N in rows.panels():

@@ -16,18 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
 
 from mme.engine.absorption import absorb
 from mme.engine.blocks import Block
-from mme.engine.level_qr import level_qr, without
+from mme.engine.level_qr import level_qr, swept
 from mme.engine.objective import Objective
 from mme.numeric.lapack import least_squares
 from mme.numeric.limits import limits
 from mme.numeric.panels import panels
-from mme.numeric.sums import sum_by_level
 from mme.search.swept import freedom_within, shares
 from mme.search.weighted_levels import WeightedLevels, is_repeated, weigh
 
@@ -95,18 +95,13 @@ def _freedom(
     return among, freedom, n - sum(effects) + len(among) - 1 - min(fixed, default=0.0)
 
 
-def _sweep(block: Block) -> Callable[[np.ndarray], None]:
+def _sweep(block: Block) -> Callable[[np.ndarray], object]:
     """What takes the part along each level of a block out of a row (n,), which it overwrites."""
     if block.is_spherical:
         return lambda row: np.copyto(row, absorb(block, row[None, :])[1].N[0])
     codes, small = block.codes, block.codes.size <= limits().records_in_panel
     of = block.qr if small else level_qr(codes, block.J, block.columns_at(slice(None)))
-
-    def sweep(row: np.ndarray) -> None:
-        for z, inverse in zip(of.Z, of.inverse, strict=True):
-            without(row, sum_by_level(codes, block.J, z, row) * inverse, codes, z, out=row)
-
-    return sweep
+    return partial(swept, of, codes, block.J)
 
 
 def _fixed_within(objective: Objective, one: WeightedLevels) -> float:
