@@ -134,7 +134,7 @@ class Reader:
 
     def require_pairs(self, groups: Labels) -> None:
         """Refuse groups of one record each: nothing in them is correlated."""
-        if groups.sizes.max(initial=0) < 2:
+        if (groups.sizes < 2).all():
             raise self.error(f"every {groups.title} has a single record, so that no correlation can be estimated")
 
     def require_distinct(self, groups: Labels, values: np.ndarray, order: np.ndarray, what: str) -> None:

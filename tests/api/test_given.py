@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mme
-from mme.residual.given import entangled
+from mme.residual import ByGroup
+from mme.residual.given import entangled, given_coordinates
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +231,34 @@ class _Tiny:
 def test_what_shares_coordinates_is_told_whatever_the_unit():
     expected = [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     assert entangled(_Tiny()).astype(int).tolist() == expected
+
+
+class _Faint(_Tiny):
+    """Two share a coordinate that the first hardly moves by."""
+
+    def natural(self, x):
+        return np.array([x[0] + 1e-9 * x[1], x[1], x[2]])
+
+
+def test_what_shares_coordinates_is_told_however_little_one_moves():
+    assert entangled(_Faint()).astype(int).tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+
+
+class _Alike(ByGroup):
+    """A user's common correlation, with no more than is needed."""
+
+    def start(self, residual=None):
+        return np.zeros(1)
+
+    def natural(self, x):
+        return np.tanh(x)
+
+    def block(self, x, members):
+        return np.where(np.equal.outer(members, members), 1.0, np.tanh(x))
+
+
+def test_a_parameter_of_a_structure_that_cannot_be_turned_into_coordinates_cannot_be_given():
+    alike = _Alike(4, ("rho",), np.array([0, 0, 1, 1]))
+    with pytest.raises(mme.MMEError, match=r"cannot be given without coordinates\(\), the inverse of natural\(\)"):
+        given_coordinates(alike, {"rho": 0.5})
+    assert given_coordinates(alike, {}) is None
