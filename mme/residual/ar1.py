@@ -97,7 +97,7 @@ def _advise(steps: np.ndarray, title: str) -> None:
 
 def _bound(chain: Chain, groups: Labels, times: np.ndarray) -> BoundAR1:
     whole = Chain(chain.order, chain.before, np.rint(chain.gaps), chain.which, chain.counts)
-    alternates = np.isfinite(whole.gaps) & (np.where(np.isfinite(whole.gaps), whole.gaps, 0.0) % 2 == 1)
+    alternates = np.append(whole.steps % 2 == 1, False)
     return BoundAR1(times.size, ("rho",), whole, alternates, groups.codes, times)
 
 

@@ -134,7 +134,7 @@ class BoundARMA(OverOccasions):
         gamma = (1.0 + phi * theta) * (phi + theta) / below
         by_phi = (theta * (phi + theta) + 1.0 + phi * theta - 2.0 * theta * gamma) / below
         by_theta = (phi * (phi + theta) + 1.0 + phi * theta - 2.0 * (phi + theta) * gamma) / below
-        power, less = phi ** (lag - 1.0), np.where(lag > 1, (lag - 1.0) * phi ** np.maximum(lag - 2.0, 0.0), 0.0)
+        power, less = phi ** (lag - 1.0), (lag - 1.0) * phi ** np.maximum(lag - 2.0, 0.0)
         rows = np.array([by_phi * power + gamma * less, by_theta * power]) * left[:, None]
         return np.array([self._by_lag(np.append(0.0, row)) for row in rows])
 

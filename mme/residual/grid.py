@@ -18,6 +18,8 @@ from mme.errors import MMEError
 
 # Places without a record for each with one: beyond this coordinates make no grid.
 _MOST_EMPTY, _FEW = 20, 2000
+# Stands for a record where there is none.
+_NONE = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ def build_grid(codes: np.ndarray, places: Sequence[np.ndarray]) -> PlotGrid:
     """
     n, d = codes.size, len(places)
     order = np.lexsort((*reversed(places), codes))
-    gaps, corners = np.full((n, d), np.inf), np.full((n, 2**d - 1), -1)
+    gaps, corners = np.empty((n, d)), np.empty((n, 2**d - 1), dtype=np.int64)
     whole, broken = np.ones(n, dtype=bool), dict[int, list[int]]()
     for at in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
         levels, index = zip(*(np.unique(one[at], return_inverse=True) for one in places), strict=True)
@@ -75,7 +77,7 @@ def build_grid(codes: np.ndarray, places: Sequence[np.ndarray]) -> PlotGrid:
                 f"the coordinates of {at.size:,} records make a grid of {' x '.join(map(str, sizes))} places; take "
                 "mme.Spatial, which needs no grid, or whole-numbered rows and columns"
             )
-        one = _Places(np.full(sizes, -1), sizes)
+        one = _Places(np.full(sizes, _NONE), sizes)
         one.record[tuple(index)] = at
         for a, (values, i) in enumerate(zip(levels, index, strict=True)):
             gaps[at, a] = np.append(np.inf, np.diff(values))[i]
@@ -111,7 +113,7 @@ class _Places:
     def corners(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The records before each along each set of axes, and whether all of those within the grid have one."""
         m, d = index.shape
-        found, complete = np.full((m, 2**d - 1), -1), np.ones(m, dtype=bool)
+        found, complete = np.full((m, 2**d - 1), _NONE), np.ones(m, dtype=bool)
         for j, axes in enumerate(corners_of(d)):
             before = index.copy()
             before[:, axes] -= 1
@@ -122,7 +124,7 @@ class _Places:
 
     def reached(self, place: tuple[int, ...]) -> list[int]:
         """The records that the one here depends on, of those before it, through places without a record."""
-        needed, found, seen = self._needed, dict[int, None](), {place}
+        needed, found, seen = self._needed, dict[int, None](), set[tuple[int, ...]]()
         waiting = [place]
         while waiting:
             here = waiting.pop()

@@ -28,6 +28,8 @@ _POWERS = {"exponential": 1.0, "spherical": 1.0, "linear": 1.0}
 _SMOOTHNESS = 1.5
 # Logarithms of a smoothness that is searched: beyond these the correlation is that of 50, or hardly one.
 _LOG_SMOOTHNESS = (-4.0, np.log(50.0))
+# Distances that differ by less than this share of them differ by rounding.
+_ALIKE = 1e-9
 # Arrays of all pairs of a group that are alive at one time.
 _COPIES = 6
 
@@ -135,12 +137,12 @@ class Spatial(RStructure):
             raise reader.error(
                 "two records of a group are at one place; average them, or say nugget=True for an error of each record"
             )
-        away = np.unique(np.round(distances[distances > 0.0], 12))
-        if not away.size:
+        nearest, farthest = distances.min(), distances.max()
+        if farthest == 0.0:
             raise reader.error("the coordinates do not differ between the records of any group")
-        if self.nugget and away.size == 1 and (distances > 0.0).all():
+        if self.nugget and farthest - nearest <= _ALIKE * farthest:
             raise reader.error(
-                f"all pairs of records are {away[0]:g} apart, one record a place: range and nugget cannot be told "
+                f"all pairs of records are {farthest:g} apart, one record a place: range and nugget cannot be told "
                 "apart; leave the nugget out"
             )
         if self.isotropic:

@@ -112,6 +112,23 @@ def test_factors_of_a_product_take_one_record_a_cell_and_the_variances_of_one_of
         bind(mme.Unstructured(twice[1], twice[0]) * mme.AR1(twice[2], twice[0]), np.asarray, 19)
 
 
+def test_three_factors_have_the_product_of_their_covariances_each_by_parameters_of_its_own():
+    subject, trait, time, site = (one.ravel() for one in np.meshgrid(*map(range, (4, 3, 3, 3)), indexing="ij"))
+    product = mme.Unstructured(trait, subject) * mme.Toeplitz(time, subject, bands=1) * mme.ARMA(site, subject)
+    of = bind(product, np.asarray, 108)
+    natural = np.array([0.3, -0.2, 0.4, 1.5, 0.7, 0.35, 0.6, 0.2])
+    x = of.coordinates(natural)
+    np.testing.assert_allclose(of.natural(x), natural, rtol=1e-9)
+    C, sd = np.array([[1.0, 0.3, -0.2], [0.3, 1.0, 0.4], [-0.2, 0.4, 1.0]]), np.array([1.0, 1.5, 0.7])
+    by_time = np.eye(3) + 0.35 * (np.eye(3, k=1) + np.eye(3, k=-1))
+    first = (1 + 0.6 * 0.2) * (0.6 + 0.2) / (1 + 2 * 0.6 * 0.2 + 0.2**2)
+    by_site = np.array([[1.0, first, 0.6 * first], [first, 1.0, first], [0.6 * first, first, 1.0]])
+    R = np.kron(np.eye(4), np.kron(np.outer(sd, sd) * C, np.kron(by_time, by_site)))
+    np.testing.assert_allclose(of.covariance(x, np.arange(108)), R, atol=1e-12)
+    np.testing.assert_allclose(of.log_sd(x), 0.5 * np.log(R.diagonal()), atol=1e-12)
+    assert len(of.bounds) == len(of.start()) == of.radius().size == of.k == 8
+
+
 @pytest.mark.parametrize("rho", [[0.5, -0.6], [0.5, 1.2], [1.0, 0.5], [0.2, -0.95, 0.9]])
 def test_correlations_by_lag_that_no_process_has_are_refused(rho):
     """Each leaves a partial autocorrelation beyond one; of the first it is (-.6 - .25) / .75 = -1.13."""
