@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mme.engine.blocks import Block
-from mme.engine.level_qr import level_qr, without
+from mme.engine.level_qr import level_qr, swept, without
 from mme.numeric.lapack import qr_triangle
 from mme.numeric.limits import limits
 from mme.numeric.sums import sum_by_level
@@ -122,13 +122,8 @@ def projected(block: Block, row: np.ndarray) -> Levels:
     codes, J = block.codes, block.J
     if block.is_spherical or codes.size * J <= limits().numbers_of_indicators:
         return absorb(block, row[None, :])[0].levels
-    of, V = level_qr(codes, J, block.columns), np.empty((1, block.q, J))
-    for j, (z, inverse) in enumerate(zip(of.Z, of.inverse, strict=True)):
-        along = sum_by_level(codes, J, z, row) * inverse
-        V[0, j] = along * of.R[j, j]
-        if j + 1 < block.q:
-            row = without(row, along, codes, z, out=row if j else np.empty(row.size))
-    return Levels(of.R, V)
+    of = level_qr(codes, J, block.columns)
+    return Levels(of.R, (swept(of, codes, J, row.copy()) * of.lengths.T)[None])
 
 
 def _absorb_spherical(block: Block, N: np.ndarray) -> tuple[Absorbed, Projected]:

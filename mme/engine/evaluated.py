@@ -38,7 +38,7 @@ from mme.residual.whitening import Whitening
 
 V = TypeVar("V")
 # The relative covariance factor of a block without levels.
-_NO_FACTOR = np.zeros((1, 1))
+_NO_FACTOR = np.eye(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class EvaluatedModel:
         """The criterion (S,) at thetas (S, k): in one stack where the model is small, else one by one."""
         if self.absorbing is not None and self.stacks(len(thetas)):
             T = [block.many_T(thetas) for block in (self.absorbing, *self.rest)]
-            if not self.rest or not self.spare.is_far(T):
+            if not self.spare.is_far(T):
                 return criteria(self.constants, self.system, T)
         return np.array([self(theta) for theta in thetas])
 
