@@ -23,6 +23,7 @@ from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.inference.comparison.comparable import check_comparable, check_same_records, within_span
 from mme.inference.comparison.random_blocks import RandomBlock, blocks
+from mme.numeric.rank import independent_columns
 
 # What a search knows a criterion to.
 _KNOWN = 1e-6
@@ -138,10 +139,13 @@ def _beyond(whole: RandomBlock, parts: list[RandomBlock]) -> Difference:
                 "zero: the distribution of the likelihood ratio is not known there; simulate from the smaller fit"
             )
         variances = 1
-    if variances < 0 or (
-        not whole.by_column
-        and len(parts) > 1
-        and np.linalg.matrix_rank(np.hstack([p.V for p in parts])) < whole.q - variances
-    ):
+    if variances < 0 or not (whole.pattern or whole.by_column or _are_independent([part.V for part in parts])):
         raise MMEError(f"the fits are not nested: random term {whole} of one is split otherwise in the other")
     return Difference(whole.k - sum(part.k for part in parts) - variances, variances)
+
+
+def _are_independent(parts: list[np.ndarray]) -> bool:
+    """Whether the columns of all parts together are independent, in any units."""
+    columns = np.hstack(parts) if parts else np.zeros((1, 0))
+    units = np.linalg.norm(columns, axis=0)
+    return independent_columns(columns / units).size == units.size

@@ -47,7 +47,7 @@ def moderated(variance: np.ndarray, df: np.ndarray) -> Moderated:
     half = 0.5 * df[there]
     e = np.log(variance[there]) - digamma(half) + np.log(half)
     excess = float(np.var(e, ddof=1) - polygamma(1, half).mean())
-    d = 2.0 * _inverse_trigamma(excess) if excess > float(polygamma(1, 0.5 * _COMMON)) else np.inf
+    d = 2.0 * _inverse_trigamma(excess) if excess > 2.0 / _COMMON else np.inf  # trigamma(d / 2) is 2 / d there
     v0 = float(np.exp(e.mean() + (0.0 if np.isinf(d) else digamma(0.5 * d) - np.log(0.5 * d))))
     out, total = variance.copy(), df.copy()
     total[there] += d
