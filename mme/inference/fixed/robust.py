@@ -37,7 +37,7 @@ from mme.tables.arguments import is_word
 from mme.tables.arrays import shown
 
 KINDS = ("CR0", "CR1", "CR1S", "CR2", "CR3")
-# Eigenvalues of what X leaves of a cluster's variance, as shares of the largest, that are rounding: X fits these.
+# Eigenvalues of what X leaves of a cluster's variance, as shares of this, that are rounding: X fits these.
 _FITTED = 1e-10
 
 
@@ -146,16 +146,25 @@ def _bias_reduced(V: np.ndarray, X: np.ndarray, half: np.ndarray) -> np.ndarray:
     """CR2's A of clusters (C, s, s); ``half`` (C, s, p) with X M X' = half half'."""
     D = np.linalg.cholesky(V).transpose(0, 2, 1)
     left = D @ (V - half @ half.transpose(0, 2, 1)) @ D.transpose(0, 2, 1)
-    values, vectors = np.linalg.eigh(left)
-    kept = values > _FITTED * values[:, -1:]
-    power = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    return np.asarray(D.transpose(0, 2, 1) @ ((vectors * power[:, None, :]) @ vectors.transpose(0, 2, 1)) @ D)
+    whole = (V**2).sum(axis=(1, 2))  # the sum of the eigenvalues of D V D'
+    return np.asarray(D.transpose(0, 2, 1) @ _power(left, -0.5, whole) @ D)
 
 
 def _jackknife(V: np.ndarray, X: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """CR3's A; the generalised inverse where a cluster determines a coefficient alone."""
-    hat = half @ np.linalg.solve(V, half).transpose(0, 2, 1)
-    return np.asarray(np.linalg.pinv(np.eye(V.shape[1]) - hat, rcond=_FITTED))
+    """CR3's A = D'{I - D'^-1 X M X' D^-1}^-1 D'^-1; a generalised inverse where a cluster determines a coefficient."""
+    lower = np.linalg.cholesky(V)
+    beside = np.linalg.solve(lower, half)
+    left = np.eye(V.shape[1]) - beside @ beside.transpose(0, 2, 1)
+    A = lower @ _power(left, -1.0, np.ones(len(V)))
+    return np.asarray(np.linalg.solve(lower.transpose(0, 2, 1), A.transpose(0, 2, 1)).transpose(0, 2, 1))
+
+
+def _power(left: np.ndarray, exponent: float, whole: np.ndarray) -> np.ndarray:
+    """Powers of what X leaves of variances (C, s, s); zero in directions that X fits, beside the ``whole`` (C,)."""
+    values, vectors = np.linalg.eigh(left)
+    kept = values > _FITTED * whole[:, None]
+    power = np.where(kept, np.where(kept, values, 1.0) ** exponent, 0.0)
+    return np.asarray((vectors * power[:, None, :]) @ vectors.transpose(0, 2, 1))
 
 
 _ADJUSTED: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
