@@ -96,7 +96,7 @@ def _block(
     own = [means.levels[row][means.n_by :] for row in members]
     if not crossed:
         return coefficients(contrast, [text_of(labels) for labels in own], against)
-    levels = [list(dict.fromkeys(labels[k] for labels in own)) for k in range(len(own[0]))]
+    levels = [list(dict.fromkeys(labels)) for labels in zip(*own, strict=True)]
     if np.prod([len(one) for one in levels]) != len(own):
         raise MMEError("interaction contrasts need all combinations of the factors' levels, and some do not occur")
     each = contrast if isinstance(contrast, list | tuple) else [contrast] * len(levels)

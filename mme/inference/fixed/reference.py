@@ -190,9 +190,8 @@ def check_consistent(L: np.ndarray, right: np.ndarray, half: np.ndarray, labels:
 
 def reciprocal(inverse: np.ndarray) -> np.ndarray:
     """Degrees of freedom from their reciprocals; infinite where these are rounding."""
-    inverse = np.asarray(inverse)
-    none = inverse < _NONE
-    return np.where(none, np.inf, 1.0 / np.where(none, 1.0, inverse)) if none.any() else 1.0 / inverse
+    with np.errstate(divide="ignore"):
+        return np.asarray(1.0 / np.where(inverse < _NONE, 0.0, inverse))
 
 
 def two_sided(t: np.ndarray, df: np.ndarray) -> np.ndarray:
