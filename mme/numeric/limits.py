@@ -173,9 +173,6 @@ class Limits:
         Numbers of the responses, and of their sums, that are handled at a time (64 MB).
     related_levels_asked : int
         Related levels up to which their covariances are computed unasked, to tell variances apart.
-    interpolated_quantiles, distinct_freedoms : int
-        Degrees of freedom, smooth ones, from which on quantiles of t are interpolated; and different ones up to which
-        critical values of a family are computed at each of them.
     summary_operations, tests_operations : float
         Operations a summary may take for errors of heritabilities, a second, and for degrees of freedom, a tenth of it.
     """
@@ -262,8 +259,6 @@ class Limits:
     groups_left_out: int = 200
     response_numbers: int = 8_000_000
     related_levels_asked: int = 2000
-    interpolated_quantiles: int = 16_384
-    distinct_freedoms: int = 12
     summary_operations: float = 1e10
     tests_operations: float = 1e9
 

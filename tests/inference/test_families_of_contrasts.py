@@ -15,7 +15,6 @@ from mme.inference.fixed.adjustments import adjusted, adjustment_of, critical_va
 from mme.inference.fixed.comparisons import Comparisons, comparisons_of, wanted_contrast
 from mme.inference.fixed.means import Means
 from mme.inference.fixed.reference import two_sided
-from mme.numeric.limits import Limits, within
 
 QUICK = ["sidak", "bonferroni", "scheffe", "none"]
 AT_ONCE = ["tukey", "mvt", "dunnett", *QUICK]
@@ -116,15 +115,14 @@ def test_tukeys_is_of_pairs_alone_and_other_spellings_are_known():
 
 
 @pytest.mark.parametrize("least", [0.2, 1.2, 2.5])
-@pytest.mark.parametrize("distinct", [2, 12, 1000])
-def test_critical_values_of_many_degrees_of_freedom_are_those_of_each_wherever_the_others_are(least, distinct):
-    df = np.concatenate([[least], np.linspace(2.6, 40.0, 60), [np.inf, 2.6]])
+@pytest.mark.parametrize("many", [3, 60])
+def test_critical_values_of_many_degrees_of_freedom_are_those_of_each_wherever_the_others_are(least, many):
+    df = np.concatenate([[least], np.linspace(2.6, 40.0, many), [np.inf, 2.6]])
 
     def quantile(one: float) -> float:
         return float(t_distribution.ppf(0.99, one))
 
-    with within(Limits(distinct_freedoms=distinct)):
-        assert_allclose(of_freedom(quantile, df), [quantile(one) for one in df], rtol=1e-5)
+    assert_allclose(of_freedom(quantile, df), [quantile(one) for one in df], rtol=1e-5)
 
 
 def test_pairs_say_which_mean_is_first_and_which_second():

@@ -9,6 +9,7 @@ import pytest
 import wide
 
 import mme
+from mme.inference.fixed.wide_grid import reference_grid
 from mme.numeric.limits import Limits, within
 
 AXES = {"A": list("pqr"), "B": list("st"), "C": list("uvw"), "d": [0.0, 1.0]}
@@ -58,3 +59,66 @@ def test_a_mean_is_the_average_of_predictions(terms, sparse, weights):
         found = fit.means(wanted, weights=weights)
         in_order = found["mean"].sort_index() if len(wanted) > 1 else found["mean"]
         np.testing.assert_allclose(in_order, averaged(fit, data, wanted, weights), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_where_an_empty_cell_leaves_no_mean_determined_there_is_none(sparse):
+    with within(wide.SPARSE if sparse else Limits()):
+        fit = mme.lmer("y ~ A * B + C", table().query("A != 'r' or B != 't'"))
+    with pytest.warns(mme.MMEWarning, match="Not estimable: u, v, w"):
+        found = fit.means("C")
+    assert found[["mean", "se", "df"]].isna().all(axis=None)
+
+
+NESTS = {"A": {"p": "12", "q": "3"}, "B": {"r": "456", "s": "7", "t": "89"}}
+
+
+@cache
+def within_each_other(terms: str, sparse: bool) -> tuple[mme.Fit, pd.DataFrame]:
+    """A fit where levels of e stand in one of b each, and these in one of a, beside c in all, by unequal records."""
+    rng = np.random.default_rng(9)
+    rows = [(a, b, e, c) for a in NESTS for b in NESTS[a] for e in NESTS[a][b] for c in "xy"]
+    data = pd.DataFrame([row for k, row in enumerate(rows) for _ in range(1 + (k * 7) % 3)], columns=list("abec"))
+    data = data.assign(w=rng.normal(size=len(data)), y=rng.normal(size=len(data)))
+    with within(wide.SPARSE if sparse else Limits()):
+        return mme.lmer(f"y ~ {terms}", data), data
+
+
+TERMS = ["a + b + e + c + w", "a / b / e + c", "c * a / b", "b + e:a + c", "c + a:b + w", "c:b:a"]
+
+
+@pytest.mark.parametrize("terms", TERMS)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_mean_over_factors_within_others_averages_the_innermost_first(terms, sparse):
+    fit, data = within_each_other(terms, sparse)
+    axes = [axis for axis in "abec" if axis in terms.replace("w", "")]
+    grid = data.drop_duplicates(axes).assign(w=data["w"].mean())
+    cells = grid.assign(mean=fit.predict(grid, random=False)).set_index(axes)["mean"]
+    for wanted in (["a"], ["b"], ["c"], ["c", "a"]):
+        expected, left = cells, list(axes)
+        for axis in [one for one in "ebac" if one in axes and one not in wanted]:
+            left.remove(axis)
+            expected = expected.groupby(level=left).mean()
+        expected = expected.reorder_levels(wanted) if len(wanted) > 1 else expected
+        np.testing.assert_allclose(fit.means(wanted)["mean"].sort_index(), expected.sort_index(), rtol=1e-8)
+
+
+@pytest.mark.parametrize("terms", TERMS)
+@pytest.mark.parametrize("weights", ["proportional", "cells"])
+def test_means_by_records_within_nests_are_those_of_a_dense_fit(terms, weights):
+    dense, sparse = (within_each_other(terms, one)[0] for one in (False, True))
+    for wanted in (["a"], ["b"], ["c"], ["a", "c"], ["a", "b"]):
+        table = dense.means(wanted, weights=weights)
+        np.testing.assert_allclose(sparse.means(wanted, weights=weights)["mean"], table["mean"], rtol=1e-8)
+        np.testing.assert_allclose(sparse.means(wanted, weights=weights)["se"], table["se"], rtol=1e-8)
+
+
+def test_a_sparse_grid_is_forecast_to_be_no_smaller_than_it_is_and_not_much_larger():
+    rng = np.random.default_rng(3)
+    data = {"A": np.arange(40) % 4, "B": np.arange(40) % 5, "M": rng.normal(size=(40, 3)), "y": rng.normal(size=40)}
+    for terms in ("factor(A) + factor(B)", "factor(A) + M", "factor(A):factor(B)"):
+        with within(wide.SPARSE):
+            fit = mme.lmer(f"y ~ {terms}", data)
+        grid = reference_grid(fit.internals, {})
+        X = grid.crossed_rows(grid.factors)
+        assert X.nnz <= grid.entries(X.shape[0]) <= 2 * X.nnz

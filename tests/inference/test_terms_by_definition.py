@@ -103,6 +103,7 @@ MODELS = {
     "no constant": ("0 + A:B + x", False, {"B": "sum"}),
     "a small weight": ("A * B", False, {"A": [[0.0, 0.0], [1.0, 0.0], [1e-7, 1.0]]}),
     "small units": ("A * B + t:A", False, {"A": "sum"}),
+    "small contrasts": ("A * B + z + z:A", False, {"A": [[-1e-10, -1e-10], [1e-10, 0.0], [0.0, 1e-10]]}),
     "dependent columns": ("w + zero + A * B + x", False, {"A": "sum"}),
 }
 
@@ -114,6 +115,8 @@ def model(name: str) -> tuple[mme.Fit, pd.DataFrame]:
     data = data.assign(w=1.0 * (data["A"] == "p"), t=1e-9 * data["x"], zero=0.0)
     if name == "far":
         data = data.assign(z=data["z"] + 1e4)
+    if name == "small contrasts":
+        data = data.assign(z=data["z"] * 1e4)
     return mme.lmer(f"y ~ {terms}", data, contrasts=contrasts), data
 
 

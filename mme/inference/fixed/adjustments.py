@@ -22,7 +22,6 @@ from scipy.special import fdtrc, fdtri
 from mme.errors import MMEError
 from mme.inference.fixed.comparisons import Comparisons, is_pairwise
 from mme.inference.fixed.quantiles import t_quantile
-from mme.numeric.limits import limits
 from mme.numeric.rank import independent_columns
 from mme.numeric.studentised import range_isf, range_sf
 from mme.numeric.unions import LargestNormal
@@ -32,8 +31,8 @@ from mme.tables.arrays import shown
 _ADJUSTMENTS = ("tukey", "dunnett", "mvt", "holm", "sidak", "bonferroni", "fdr", "scheffe", "none")
 # Other spellings of them: of R's p.adjust and of SAS.
 _SPELLINGS = {"bh": "fdr", "benjamini-hochberg": "fdr", "bon": "bonferroni", "tukey-kramer": "tukey", "hsd": "tukey"}
-# Of the polynomial by which critical values are interpolated where degrees of freedom are many.
-_DEGREE = 12
+# Different degrees of freedom up to which critical values are those at each; of more they are interpolated.
+_FEW, _DEGREE = 12, 12
 # An F on more denominator degrees of freedom than this is a chi-square.
 _MANY = 1e10
 
@@ -159,7 +158,7 @@ def _width(df: np.ndarray, level: float, adjust: str, half: np.ndarray, n_means:
 def of_freedom(quantile: Callable[[float], float], df: np.ndarray) -> np.ndarray:
     """A quantile at each of many degrees of freedom (k,); of many different ones interpolated in their reciprocal."""
     distinct, places = np.unique(df, return_inverse=True)
-    if distinct.size <= limits().distinct_freedoms or distinct[0] < 1.0:
+    if distinct.size <= _FEW or distinct[0] < 1.0:
         return np.array([quantile(one) for one in distinct.tolist()])[places]
     ends = 1.0 / distinct[-1], 1.0 / distinct[0]
     smooth = np.polynomial.Chebyshev.interpolate(

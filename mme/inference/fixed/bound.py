@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mme.formula.specification import Specification
-from mme.formula.syntax import Call, Name, Node, names_in
+from mme.formula.syntax import Call, Name, Node
 from mme.inference.fixed.grid import columns_in
 
 # Functions that make a factor; the first two only code it otherwise.
@@ -25,21 +25,21 @@ def columns_of_factors(spec: Specification, given: Mapping[str, Any]) -> dict[st
     used = set().union(*(columns_in(spec, node) for node in covariates(spec)))
     found: dict[str, tuple[Node, np.ndarray]] = {}
     for node in spec.fixed.variables:
-        own = names_in(node) & used
-        if node in spec.codings and len(names_in(node)) == 1 and own and not own & given.keys():
-            name = own.pop()
-            if isinstance(node, Name) or _keeps_labels(node):
-                values = _values_of(spec.codings[node].labels, as_numbers=name in spec.means)
-                found |= {} if values is None else {name: (node, values)}
+        name = _column_of(node) if node in spec.codings else None
+        if name in used and name not in given:
+            values = _values_of(spec.codings[node].labels, as_numbers=name in spec.means)
+            found |= {} if values is None else {name: (node, values)}
     return found
 
 
-def _keeps_labels(node: Node) -> bool:
-    """Whether a call makes a factor whose labels are the values of its column."""
-    if not isinstance(node, Call) or node.function not in _FACTORS:
-        return False
+def _column_of(node: Node) -> str | None:
+    """The column whose values are the labels of a factor; None where a call labels them otherwise."""
+    if isinstance(node, Name):
+        return node.value
+    if not isinstance(node, Call) or node.function not in _FACTORS or not node.args:
+        return None
     relabelled = node.function not in _CODINGS and len(node.args) > 2
-    return not relabelled and "labels" not in dict(node.keywords)
+    return None if relabelled or "labels" in dict(node.keywords) else _column_of(node.args[0])
 
 
 def _values_of(labels: Sequence[str], *, as_numbers: bool) -> np.ndarray | None:

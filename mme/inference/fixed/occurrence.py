@@ -83,7 +83,10 @@ class Occurrence(ABC):
         return nests
 
     def _together(self, nodes: list[Node]) -> np.ndarray:
-        """Whether each combination of levels occurs, as the columns of terms of these factors alone tell."""
+        """Whether each combination of levels occurs, as the columns of terms of these factors, or with others, tell."""
+        counts = self._counts(nodes)
+        if counts is not None:
+            return counts > 0
         here, there = self._told_apart(list(nodes))
         return np.isin(here, there).reshape([self.size(node) for node in nodes])
 
@@ -97,14 +100,21 @@ class Occurrence(ABC):
         """
         if not axes:
             return np.ones(())
+        found = self._counts(axes)
+        if found is None:
+            names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
+            raise MMEError(f"weights of means need the records of each combination of {names}, {self._untold}")
+        return found
+
+    def _counts(self, axes: Sequence[Axis]) -> np.ndarray | None:
+        """The same; None: the columns of these axes, and of others that they meet in terms, do not tell."""
         met = [term for term in map(self._axes_of, self.spec.fixed.terms) if set(term) & set(axes)]
         wider = list(dict.fromkeys([*axes, *(axis for term in met for axis in term)]))
         for known in (list(axes), wider):
             found = self._counted(known)
             if found is not None:
                 return np.asarray(found.sum(axis=tuple(range(len(axes), len(known)))))
-        names = ", ".join(axis if isinstance(axis, str) else deparse(axis) for axis in axes)
-        raise MMEError(f"weights of means need the records of each combination of {names}, {self._untold}")
+        return None
 
     @property
     def _untold(self) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from mme.numeric.limits import limits
 from mme.numeric.panels import panels
 from mme.tables.arguments import check_level
 
 # Degrees of freedom from which t is the normal distribution to all digits.
 _NORMAL = 1e15
-# Degrees of freedom from which on the quantile is smooth in their reciprocal, and a polynomial of this degree.
-_SMOOTH, _DEGREE = 2.0, 24
+# Of so many intervals the quantile is interpolated: from these degrees of freedom on it is smooth in their reciprocal.
+_MANY, _SMOOTH, _DEGREE = 16_384, 2.0, 24
 # Coefficients of the polynomial below this share of the quantile are rounding.
 _ROUNDING = 1e-13
 
@@ -41,7 +40,7 @@ def t_quantile(level: float, df: np.ndarray) -> np.ndarray:
     if df.size and (df == df.flat[0]).all():
         return np.full(df.shape, quantile(df.flat[0]))
     enough = df >= _SMOOTH
-    if (many := np.count_nonzero(enough)) < limits().interpolated_quantiles:
+    if (many := np.count_nonzero(enough)) < _MANY:
         return quantile(df)
     if many < df.size:
         out = np.empty(df.shape)

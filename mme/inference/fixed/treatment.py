@@ -163,18 +163,21 @@ def _in_treatment(fit: Record, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarr
     A = fit.aliasing.A[: kept.size, : X.shape[1]]
     if np.array_equal(X, X_t):
         return A, kept, np.eye(len(A))
-    N = _without_rounding(np.linalg.lstsq(X_t, X, rcond=None)[0])
+    largest = np.abs(X).max(axis=0, initial=0.0)
+    unit = np.where(largest > 0.0, largest, 1.0)  # of contrasts that a user gives; what follows is of X / unit
+    N = _without_rounding(np.linalg.lstsq(X_t, X / unit, rcond=None)[0])
     if np.linalg.matrix_rank(N) < len(N):  # fewer contrasts than the levels have: X_t says more than the model does
-        return np.eye(len(N)), np.arange(len(N)), N
-    B = sum_of_products(A, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
+        return np.eye(len(N)), np.arange(len(N)), N * unit
+    of_kept = unit[kept]
+    B = sum_of_products(of_kept[:, None] * A / unit, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
     # X_kept has full rank, so that B alone tells; columns of X_t far from zero look alike.
-    seen = np.linalg.norm(fit.basis.R, axis=0)[: kept.size, None] * B
+    seen = (np.linalg.norm(fit.basis.R, axis=0)[: kept.size] / of_kept)[:, None] * B
     length = np.linalg.norm(seen, axis=0)
     kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
-    to_user = np.linalg.inv(B[:, kept])
-    A_t = sum_of_products(to_user, B)
+    inverse = np.linalg.inv(B[:, kept])
+    A_t = sum_of_products(inverse, B)
     A_t[:, kept] = np.eye(kept.size)
-    return A_t, kept, to_user
+    return A_t, kept, inverse * of_kept
 
 
 def sum_of_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -174,7 +174,7 @@ def _among(fit: Fitted, method: str, L: np.ndarray) -> Reference:
     """The reference on functions L beta (r,) of the coefficients, for rows L (r, p) none of which depends on others."""
     half = _half(fit.estimates, L)
     beta = L @ fit.estimates.beta
-    if method == "none":
+    if method == "none" or not len(L):  # none that the data determine
         return Normal(beta, half)
     fit = fit.determined
     origin, free, _ = fit.once(_stationary)
