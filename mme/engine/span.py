@@ -48,7 +48,7 @@ def within_X(block: Block, basis: FixedBasis) -> tuple[Block, np.ndarray]:
             directions, sizes = _left(block, among.tolist(), basis)
             within = directions[:, sizes <= _WITHIN]
             share = np.einsum("ij,ij->i", within, within)
-            if np.minimum(share, 1.0 - share).max() > _ALIGNED:
+            if np.minimum(share, 1.0 - share).max() > _ALIGNED**2:  # shares are squares
                 turn[np.ix_(among, among)] = np.linalg.qr(np.column_stack([within, np.eye(among.size)]))[0].T
                 share = np.arange(among.size) < within.shape[1]
             found[among] = share > 0.5
@@ -74,7 +74,7 @@ def _left(block: Block, columns: list[int], basis: FixedBasis) -> tuple[np.ndarr
         Z = sweep(Z.reshape(-1, Z.shape[2])).reshape(Z.shape)
     rows = (Z - np.einsum("axp,pn->axn", np.einsum("axn,pn->axp", Z, Q), Q)).reshape(len(columns), -1)
     directions, left, _ = np.linalg.svd(rows, full_matrices=False)
-    left = np.where(size.max() > 0.0, left / (size.max() or 1.0), np.inf)
+    left /= max(size.max(), 1e-300)
     # a column of zeros is in every span, and tells nothing
     return directions, np.where((size == 0.0) @ np.abs(directions) > _ALIGNED, np.inf, left)
 

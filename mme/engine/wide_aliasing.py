@@ -36,18 +36,17 @@ class WideAliasing(Aliasing):
 
     def combination(self, column: int, names: Sequence[str]) -> str:
         """A column that was left out as a combination of those that are kept."""
-        weights = sp.coo_array(self.A[:, [int(np.searchsorted(self.dropped, column))]])
-        rows, order = weights.coords[0], np.argsort(weights.coords[0])[:_FEW]
-        few = Aliasing(weights.data[order][:, None], self.kept[rows[order]], self.dropped, self.size, 0.0)
-        more = rows.size - order.size
+        at = int(np.searchsorted(self.dropped, column))
+        own = slice(*self.A.indptr[at : at + 2].tolist())
+        rows, weights = self.A.indices[own], self.A.data[own]
+        few = Aliasing(weights[:_FEW, None], self.kept[rows[:_FEW]], self.dropped, self.size, self.rounding)
+        more = rows.size - _FEW
         return few.combination_of(0, names[column], names) + (f" and {more:,} more" if more > 0 else "")
 
 
 def wide_aliasing(basis: WideBasis) -> WideAliasing:
     """From the equations of the columns, the last of each by the others; those left out put into one another."""
     p, kept = basis.wide.p, basis.kept
-    place = np.full(p, -1)
-    place[kept] = np.arange(kept.size)
     made: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for one in sorted(basis.wide.equations, key=lambda one: int(one.columns[-1])):
         total = np.zeros(0), np.zeros(0, dtype=np.int64)
@@ -58,8 +57,8 @@ def wide_aliasing(basis: WideBasis) -> WideAliasing:
     dropped = np.setdiff1d(np.arange(p), kept)
     none = np.zeros(0), np.zeros(0, dtype=np.int64)
     parts = [made.get(j, none) for j in dropped.tolist()]
-    values = np.concatenate([np.zeros(0), *(part[0] for part in parts)])
-    rows = place[np.concatenate([none[1], *(part[1] for part in parts)])]
+    values = np.concatenate([none[0], *(part[0] for part in parts)])
+    rows = np.searchsorted(kept, np.concatenate([none[1], *(part[1] for part in parts)]))
     cols = np.repeat(np.arange(dropped.size), [part[0].size for part in parts])
     A = sp.csc_array(sp.coo_array((values, (rows, cols)), shape=(kept.size, dropped.size)))
     A.data[np.abs(A.data) < 1e-10 * np.abs(A.data).max(initial=0.0)] = 0.0

@@ -88,6 +88,14 @@ def test_a_column_is_far_from_zero_where_it_varies_by_a_hundredth_of_its_mean(sh
         assert bool(centred_columns(LongColumns.of(np.column_stack([ONE, column]))).moved) == far
 
 
+@pytest.mark.parametrize(("share", "found"), [(0.5e-9, True), (2e-9, False)])
+def test_columns_make_up_a_constant_where_they_leave_no_billionth_of_it(share, found):
+    """Whatever the units and the order of the columns, and wherever in them the constant stands."""
+    near = NEAR + ONE + share * np.resize([1.0, -1.0], N)
+    for columns in ([NEAR, near], [near, NEAR], [1e6 * NEAR, 1e-6 * near], [0.0 * ONE, near, NEAR]):
+        assert set(centred(np.column_stack([*columns, YEAR])).moved) == ({len(columns)} if found else set())
+
+
 def test_records_on_either_side_at_the_head_of_a_long_column_say_that_it_is_near_zero():
     """In a few records of either sign among thousands the others can hide a column far from zero."""
     n = 4000
@@ -157,7 +165,7 @@ def test_of_sums_a_column_is_moved_along_the_one_that_its_name_shows():
     assert set(centred_sums(X[:, 1:], ones, names[1:]).moved) == {2}
     zeros = np.column_stack([ones, 0.0 * ones, 0.0 * ones, YEAR * ones])
     assert set(centred_sums(zeros, ones, ["(Intercept)", "f1", "f1:x", "x"]).moved) == {3}
-    other = np.column_stack([ones, NEAR, 5.0 * NEAR + 1e-3 * YEAR])
+    other = np.column_stack([ones, NEAR, 5e3 * NEAR + 1e-3 * YEAR])  # far from zero along w
     assert centred_sums(other, ones, ["(Intercept)", "w", "z"]).moved == {}  # no part of z is named w
     assert set(centred_sums(X[:, [0, 2, 4]], ones, ["(Intercept)", "f1:x", "f1"]).moved) == {1}
 

@@ -30,6 +30,11 @@ DESIGNS = {
         [0, 1, 3],
         np.array([[1.0, 0, 1, 0, 2], [0, 1.0, 1, 0, 2], [0, 0, 0, 1.0, -1]]),
     ),
+    "one in another with weights": (
+        [ONE, X, 2.0 * ONE + 3.0 * X, LEVELS[:, 0], 0.5 * (2.0 * ONE + 3.0 * X) - 4.0 * LEVELS[:, 0]],
+        [0, 1, 3],
+        np.array([[1.0, 0, 2, 0, 1], [0, 1.0, 3, 0, 1.5], [0, 0, 0, 1.0, -4]]),
+    ),
     "zeros alone": ([0.0 * ONE, 0.0 * ONE], [], np.zeros((0, 2))),
 }
 
@@ -102,6 +107,10 @@ def test_what_is_left_of_differences_is_no_gap():
 def test_equations_are_said_in_names_eight_at_most():
     names = [f"x{j}" for j in range(14)]
     basis = RNG.normal(size=(N, 10))
+    nine = sparse(np.column_stack([basis, basis[:, :9].sum(axis=1)]))
+    assert nine.combination(10, names) == "x10 = " + " + ".join(names[:8]) + " and 1 more"
+    eight = sparse(np.column_stack([basis, basis[:, :8].sum(axis=1)]))
+    assert eight.combination(10, names) == "x10 = " + " + ".join(names[:8])
     M = np.column_stack([basis, basis @ np.arange(10.0), 0.0 * ONE, basis[:, 0] - 2.5 * basis[:, 9], basis.sum(axis=1)])
     for of, ten in ((dense, True), (sparse, False)):
         found = of(M)

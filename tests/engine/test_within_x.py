@@ -1,11 +1,16 @@
 """Columns of Z within the columns of X are told from those that are not, one by one and in directions of their axes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from dense import dense_fit, lower_factor
 from numpy.testing import assert_allclose, assert_array_equal
+from wide import SPARSE, sparse
 
 import mme
 from mme.engine.span import along, held_within, within_X
+from mme.numeric.limits import within
 from mme.residual import AR1
 
 N, J = 90, 10
@@ -31,6 +36,7 @@ DESIGNS = {
     "two of three": (np.hstack([by_level(U[:, 0]), by_level(U[:, 2])]), U, "unstructured", [True, False, True]),
     "all three": (np.hstack([by_level(u) for u in U.T]), U, "diagonal", [True] * 3),
     "a combination": (by_level(U[:, 0] - 3.0 * U[:, 1]), U, "unstructured", [False] * 3),
+    "a combination without correlation": (by_level(U[:, 0] - 3.0 * U[:, 1]), U, "diagonal", [False] * 3),
     "a column of zeros": (LEVELS, np.column_stack([0.0 * ONE, U[:, 0]]), "diagonal", [False, False]),
     "two levels that have slopes": (
         by_level(U[:, 0] * (G < 2))[:, :2],
@@ -95,3 +101,65 @@ def test_levels_that_show_late_are_counted_too():
     assert within_X(f.blocks[0], f.basis)[1].tolist() == [False]
     f = mme.objective(RNG.normal(size=5000), X[:-1], [mme.Term(codes[:-1], name="g")])
     assert within_X(f.blocks[0], f.basis)[1].tolist() == [True]
+
+
+@pytest.mark.parametrize("angle", [1e-6, 1e-4, 1e-2])
+def test_a_direction_beside_an_axis_is_not_the_axis(angle):
+    """X spans 1 + angle u by level, which leaves intercepts by as much: their correlation with slopes shows it."""
+    Z, theta = np.column_stack([ONE, U[:, 0]]), np.array([1.0, 0.2, 0.5])
+    X = by_level(ONE + angle * U[:, 0])
+    V = (LEVELS[:, :, None] * Z[:, None]).reshape(N, -1)
+    f = mme.objective(Y, X, [mme.Term(G, Z, name="g")])
+    assert f(theta) == pytest.approx(dense_fit(Y, X, [(V, lower_factor(theta, 2), None)]).criterion, abs=1e-9)
+    assert_array_equal(held_within(f.blocks[0], within_X(f.blocks[0], f.basis)[1]), False)
+
+
+def test_a_covariate_far_from_zero_is_no_intercept():
+    """Of seconds since 1970 the intercept is all but a billionth."""
+    f = mme.objective(Y, LEVELS, [mme.Term(G, np.column_stack([ONE, 1e9 + U[:, 0]]), name="g")])
+    block, found = within_X(f.blocks[0], f.basis)
+    assert_array_equal(held_within(block, found), [True, False])
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+@pytest.mark.parametrize("name", ["nothing", "slopes", "two of three", "a combination"])
+def test_which_of_the_users_columns_lie_within_x_does_not_depend_on_their_units(name, unit):
+    X, Z, covariance, expected = DESIGNS[name]
+    f = mme.objective(Y, X, [mme.Term(G, unit * Z, name="g", covariance=covariance)])
+    assert_array_equal(held_within(f.blocks[0], within_X(f.blocks[0], f.basis)[1]), expected)
+
+
+def test_a_combination_within_x_becomes_a_column_of_the_block():
+    """Turned by an orthogonal matrix, of which the first row is the combination."""
+    f = objective("a combination")
+    turned = f.blocks[0]
+    plain = replace(turned, columns=tuple(turned.turn.T @ np.array(turned.columns)), turn=None)
+    block, found = within_X(plain, f.basis)
+    assert_array_equal(found, [True, False, False])
+    assert_allclose(block.turn @ block.turn.T, np.eye(3), atol=1e-14)
+    assert_allclose(block.columns, turned.columns, atol=1e-12)
+
+
+def test_two_columns_of_which_x_leaves_one_dimension_have_no_combination_within_it():
+    """Each leaves v w'x of the values x of the levels: c with c_1 w_1'x + c_2 w_2'x = 0 is one for a single x."""
+    rng, g = np.random.default_rng(1), np.arange(12) % 3
+    X, Z, y = rng.normal(size=(12, 11)), rng.normal(size=(12, 2)), rng.normal(size=12)
+    f = mme.objective(y, X, [mme.Term(g, Z, name="g")])
+    assert f.blocks[0].turn is None
+    assert_array_equal(within_X(f.blocks[0], f.basis)[1], False)
+
+
+@pytest.mark.parametrize(("first", "column", "found"), [(0, ONE, [True, False]), (1, ONE, [False, False]),
+    (0, U[:, 0] - U[:, 0].mean(), [False, True])], ids=["all levels", "but one", "slopes"])  # fmt: skip
+def test_columns_within_the_sparse_columns_of_x_are_found_as_within_dense_ones(first, column, found):
+    """Which hold all levels, or all but one, beside no dense column of X and beside one."""
+    g = np.arange(N) % 45
+    levels = np.equal.outer(g, np.arange(first, 45)) * column[:, None]
+    term = mme.Term(g, np.column_stack([ONE, U[:, 0] - U[:, 0].mean()]), name="g", covariance="diagonal")
+    for X in (levels, np.column_stack([U[:, 1], levels])):
+        dense = mme.objective(Y, X, [term])
+        with within(SPARSE):
+            f = mme.objective(Y, sparse(X), [term])
+            assert f.basis.sweep.F.shape[1] == 45 - first
+            for one in (dense, f):
+                assert_array_equal(within_X(one.blocks[0], one.basis)[1], found)
