@@ -121,6 +121,24 @@ def test_adjusted_covariance_and_df_are_those_of_the_definition(trial, residual,
         np.testing.assert_allclose(table["df"], df, rtol=1e-3 if bar else 2e-4)
 
 
+@pytest.mark.parametrize("known", ["a variance", "sigma"])
+def test_beside_a_variance_that_is_known_the_others_are_estimated_as_by_the_definition(trial, known):
+    """A variance of subjects that is held moves with sigma where it is written as a ratio, and does not in its unit."""
+    trial = trial.assign(y=trial["y"] + 3.0 * np.random.default_rng(8).normal(size=30)[trial["id"]])
+    given = {"hold": {"V_id": 0.5}} if known == "a variance" else {"sigma": 1.4}
+    fit = mme.lmer("y ~ arm * x + (1 | id)", trial, residual=AR1("visit", "id"), **given)
+    of_sigma, at = marginal(trial, "AR1", of_intercept=True), parameters(fit)
+    free = slice(2) if known == "a variance" else slice(1, 3)
+
+    def V(psi):
+        return of_sigma(np.append(psi, 0.5) if known == "a variance" else np.append(1.4**2, psi))
+
+    cov, df = definition(trial["y"].to_numpy(), fit.internals.model.X, V, at[free])
+    table = fit.coefficients("kenward-roger")
+    np.testing.assert_allclose(table["se"] ** 2, np.diag(cov), rtol=1e-5)
+    np.testing.assert_allclose(table["df"], df, rtol=1e-4)
+
+
 def test_the_last_term_vanishes_where_R_is_linear_and_counts_elsewhere(trial):
     for residual, same in ((Unstructured("visit", "id"), True), (AR1("visit", "id"), False)):
         fit = mme.lmer("y ~ arm * visit + x", trial, residual=residual)
