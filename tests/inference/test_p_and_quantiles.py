@@ -67,6 +67,11 @@ def test_half_the_width_of_an_interval_is_a_quantile_of_t_however_many_there_are
     np.testing.assert_allclose(t_quantile(level, df)[some], expected, rtol=1e-11)
 
 
+def test_many_narrow_intervals_have_quantiles_of_their_own_size():
+    df = np.linspace(2.0, 40.0, 20_000)
+    np.testing.assert_allclose(t_quantile(1e-3, df)[::100], t_distribution.ppf(0.5005, df[::100]), rtol=1e-9)
+
+
 def test_no_degrees_of_freedom_have_no_quantiles():
     assert t_quantile(0.95, np.zeros(0)).shape == (0,)
 
