@@ -151,7 +151,7 @@ class Block:
         if (self.has_many or other.has_many) and not (self.by_column or other.by_column):
             return ProductCells.of(self.at_records, other.at_records)
         left, right = pairs_of(self.entries, other.entries)
-        one, two = (codes if at is None else codes[at] for codes, at in ((self.codes, left), (other.codes, right)))
+        one, two = (codes if at is None else codes[..., at] for codes, at in ((self.codes, left), (other.codes, right)))
         return replace(cells(one, two, self.J, other.J), left=left, right=right)
 
     def own_cells(self) -> Cells:
@@ -192,7 +192,7 @@ class Block:
             return np.array([[theta[self.theta_slices[0].start] * self.scale[0]]])
         if self.is_spherical:
             T = np.zeros((self.q, self.q))
-            T.flat[:: self.q + 1] = abs(theta[self.theta_slices[0].start]) * self.scale[0]
+            T.flat[:: self.q + 1] = abs(theta[self.theta_slices[0].start]) * self.scale
             return T
         T = self._given_T(theta)
         if self.C is not None and not self.inside:

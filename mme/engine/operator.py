@@ -99,5 +99,5 @@ class SchurOperator:
             if D.shape[1] == 1:
                 np.multiply(V[start:stop], D[:, 0], out=out[start:stop])
             else:
-                out[start:stop] = (D @ V[start:stop].reshape(len(D), D.shape[1], -1)).reshape(stop - start, -1)
+                out[start:stop] = (D @ V[start:stop].reshape(len(D), D.shape[1], -1)).reshape(-1, V.shape[1])
         return out

@@ -78,12 +78,8 @@ class Factors:
 
     def equals(self, other: Factors) -> bool:
         """Whether the other factors are these, to the last bit."""
-        if (self.penalty is None) != (other.penalty is None) or self.logdet_K != other.logdet_K:
-            return False
-        pairs = [(self.absorbed, other.absorbed), *zip(self.rest, other.rest, strict=True)]
-        if self.penalty is not None and other.penalty is not None:
-            pairs.append((self.penalty, other.penalty))
-        return all(np.array_equal(one, another) for one, another in pairs)
+        mine, theirs = ([of.absorbed, of.penalty, of.logdet_K, *of.rest] for of in (self, other))
+        return all(map(np.array_equal, mine, theirs))
 
     def each(self, absorb: int | None) -> list[np.ndarray]:
         """The factor of every block, that of the absorbed one first."""

@@ -49,9 +49,9 @@ def spectrum(Z: np.ndarray) -> Spectrum:
     values, V = np.linalg.eigh(Z @ Z.T)
     kept = values > _LOST**2 * values[-1]
     s, V = np.sqrt(values[kept]), V[:, kept]
-    U = (V.T @ Z) / s[:, None]
-    L, _ = cholesky(U @ U.T)  # nearly the identity: U is made orthonormal to the last digit
-    return Spectrum(triangular_solve(L, U, transposed=False), s, s[:, None] * V.T)
+    rows = V.T @ Z  # S U', to be made orthonormal to the last digit
+    L, _ = cholesky(rows @ rows.T)
+    return Spectrum(triangular_solve(L, rows, transposed=False), s, s[:, None] * V.T)
 
 
 def require_memory(n: int, q: int) -> None:

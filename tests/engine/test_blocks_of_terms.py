@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mme
 from mme.engine.blocks import sizes_of_theta
+from mme.engine.unpenalised import fixed_block
 from mme.numeric.limits import Limits, within
 from mme.residual import AR1
 
@@ -30,6 +32,7 @@ DESIGNS = {
         [(G, SLOPES, "unstructured"), (G, Z[:, :2], "unstructured")],
         [0.7, -0.4, 0.5, 0.5, -0.2, 0.4],
     ),
+    "a slope of two, up or down": ([(G, np.resize([[2.0], [-2.0]], (N, 1)), "unstructured")], [0.7]),
     "a slope alone": ([(G, X[:, None], "unstructured")], [0.7]),
 }
 
@@ -97,6 +100,8 @@ def test_a_block_has_the_covariance_of_its_terms_whatever_its_axes_and_units(nam
     assert_allclose(block.effects(u @ S.T, theta), u @ np.abs(T).T if "one level" in name else u @ T.T, atol=1e-10)
     assert_allclose(block.effects(block.moved(u[0]), theta), u[0], rtol=1e-9)
     assert_allclose(block.covariance(S @ S.T, theta), T @ T.T, atol=1e-10)
+    pairs, back = RNG.normal(size=(2, block.q, block.q)), block.effects(np.eye(block.q), theta)
+    assert_allclose(block.covariance(pairs, theta), back.T @ pairs @ back, rtol=1e-9, atol=1e-9)  # of two levels
     for view in (block, block.viewed(inside=True)):
         thetas = np.array([theta, 1.2 * theta, theta])
         one_by_one = np.array([view.T(one) for one in thetas])
@@ -153,3 +158,31 @@ def test_cells_of_two_blocks_sum_to_their_products(whitening):
         lower = np.tril(np.ones((block.J, block.J)))[:, :, None, None]
         assert_allclose(blocks * lower, own * lower, atol=1e-12)
         assert (cells.rows >= cells.cols).all()
+
+
+def test_cells_of_columns_with_levels_of_their_own_sum_to_their_products():
+    """A term of two labels a record, beside itself, a term, and columns of X that meet on records."""
+    two, one = mme.objective(
+        Y, ONE[:, None], [mme.Term((G, (G + 1 + H) % 5), SLOPES, name="two"), mme.Term(H, name="h")]
+    ).blocks
+    F = np.equal.outer(G, np.arange(5)) + 2.0 * np.equal.outer(H, np.arange(5))
+    Z = np.zeros((N, two.J, 2))
+    for a, column in enumerate(two.columns):
+        Z[np.arange(N), two.codes[a], a] = 1.0 if column is None else column
+    fixed = fixed_block(sp.csc_array(F))
+    assert two.by_column
+    assert fixed.has_many
+    for left, right, L, R in (
+        (two, two, Z, Z),
+        (two, one, Z, dense(one)[:, :, None]),
+        (one, two, dense(one)[:, :, None], Z),
+        (two, fixed, Z, F[:, :, None]),
+        (fixed, two, F[:, :, None], Z),
+    ):
+        cells = left.own_cells() if left is right else left.cells(right)
+        blocks = np.zeros((left.J, right.J, left.q, right.q))
+        blocks[cells.rows, cells.cols] = cells.sums(left.columns, right.columns)
+        assert_allclose(blocks, np.einsum("nja,nkb->jkab", L, R), atol=1e-12)
+    rows = RNG.normal(size=(2, N))
+    assert_allclose(two.sums(rows), np.einsum("nja,mn->jam", Z, rows), atol=1e-12)
+    assert_array_equal(two.by_record.codes, G)

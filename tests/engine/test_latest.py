@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 import mme
 from mme.engine.elimination import DenseElimination, SparseElimination
+from mme.engine.pls import Factors
 from mme.numeric.limits import Limits, within
 
 DEAR = Limits(dear_evaluation=0.0)
@@ -71,3 +74,20 @@ def test_what_is_held_is_taken_at_the_same_variances_alone_and_once():
     assert latest.taken(T) is None
     latest.keep(T, fresh)
     assert pickle.loads(pickle.dumps(latest)).taken(T) is None
+
+
+@pytest.mark.parametrize("penalty", [None, np.array([1.0, 2.0])], ids=["", "a relationship with parameters"])
+def test_factors_are_those_of_another_point_where_any_number_differs(penalty):
+    T = Factors(np.eye(2), [np.ones((1, 1)), np.eye(3)], penalty, 0.5)
+    assert T.equals(copy.deepcopy(T))
+    others = [
+        replace(T, absorbed=np.diag([1.0, 1.0 + 1e-15])),
+        replace(T, rest=[np.ones((1, 1)), np.diag([1.0, 1.0, 2.0])]),
+        replace(T, rest=[-np.ones((1, 1)), np.eye(3)]),
+        replace(T, penalty=np.array([1.0, 3.0])),
+        replace(T, penalty=np.ones(2) if penalty is None else None),
+        replace(T, logdet_K=0.25),
+    ]
+    for other in others:
+        assert not T.equals(other)
+        assert not other.equals(T)

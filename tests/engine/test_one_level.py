@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,6 +80,24 @@ def test_the_two_ways_to_the_singular_values_agree(seed, shape, lost):
         np.testing.assert_allclose(one.U @ one.U.T, np.eye(one.s.size), atol=1e-12)
         np.testing.assert_allclose(one.R @ one.R.T, np.diag(one.s**2), atol=1e-8)
     np.testing.assert_allclose(np.sort(large.s), np.sort(exact.s), rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("shape", [(9, 30), (30, 9), (9, 9)])
+@pytest.mark.parametrize("operations", [0.0, inf], ids=["by the Gram matrix", "exact"])
+def test_singular_values_are_told_from_rounding_by_the_largest(operations, shape, unit):
+    """Singular values from 1 to 1e-5 are kept, and one below 1e-7 is lost in the Gram matrix alone."""
+    left, right = (np.linalg.qr(np.random.default_rng(side).normal(size=(side, 5)))[0] for side in shape)
+    for last, lost in ((3e-7, False), (3e-8, True), (0.0, True)):
+        s = np.array([1.0, 1e-3, 1e-4, 1e-5, last])
+        with within(Limits(svd_operations=operations)):
+            found = spectrum(unit * (left * s) @ right.T)
+        rank = 4 if lost and (operations == 0.0 or last == 0.0) else 5
+        assert found.s.size == rank
+        np.testing.assert_allclose(np.sort(found.s)[::-1] / unit, s[:rank], atol=1e-8)
+        np.testing.assert_allclose(found.U @ found.U.T, np.eye(rank), atol=1e-14 * shape[1])
+        np.testing.assert_allclose(found.U.T @ found.R / unit, (right * s) @ left.T, atol=2e-7)
+    assert spectrum(np.zeros(shape)).s.size == 0
 
 
 def test_a_p_spline_has_the_smoothing_parameter_and_degrees_of_freedom_of_mgcv():

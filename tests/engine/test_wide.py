@@ -43,6 +43,22 @@ def test_the_block_of_fixed_columns_is_these_columns(F):
     np.testing.assert_array_equal(sp.coo_array((values, (rows, block.codes)), shape=(len(F), block.J)).toarray(), F)
 
 
+def test_terms_of_several_labels_a_record_stand_beside_columns_of_x_that_meet():
+    """Each label is of one coefficient, and a record in a column of either factor of X."""
+    records = Records(3)
+    X = records.X("two factors")
+    term = mme.Term((records.pupil, (records.pupil * 7 + records.rater) % records.pupils), name="two")
+    dense = mme.fit(records.y, X, [term])
+    with within(SPARSE):
+        wide = mme.fit(records.y, sparse(X), [term], theta=dense.theta)
+        for theta in (dense.theta, [0.7, -0.2, 0.5]):
+            value = dense.internals.objective(np.array(theta))
+            assert wide.internals.objective(np.array(theta)) == pytest.approx(value, rel=1e-11)
+    for what in ("beta", "se", "fitted"):
+        close(getattr(dense, what), getattr(wide, what))
+    close(dense.ranef()["two"], wide.ranef()["two"])
+
+
 @pytest.mark.parametrize("method", ["REML", "ML"])
 @pytest.mark.parametrize("random", ["intercept", "slope", "crossed", "pedigree"])
 @pytest.mark.parametrize("kind", ["factor", "interaction"])
