@@ -21,9 +21,9 @@ _ELSEWHERE = (-2.0, 1.0)
 # Derivatives whose Gram matrix, of unit diagonal, has a smaller eigenvalue are dependent.
 _DEPENDENT = 1e-8
 # Steps of the coordinates towards stronger correlations, which tell lags apart at which weak ones are nothing.
-_STRONGER = (0.0, 1.0, 2.0)
-# Correlations that are looked at for the derivatives.
-_MOST = 400
+_STRONGER = (0.0, 2.0)
+# Records that are looked at for the derivatives, of the largest groups: a few, and more where these do not do.
+_FEW, _MOST = 20, 400
 
 
 def with_nugget(of: Bound) -> Bound:
@@ -92,15 +92,13 @@ class BoundNugget(ByGroup):
     @cached_property
     def identified(self) -> bool:
         """Whether the derivatives of the correlations by the parameters are independent, at weak or strong ones."""
-        sizes = np.bincount(self.codes)
-        largest = np.flatnonzero(np.isin(self.codes, np.argsort(sizes)[::-1][:5]))[:_MOST]
+        largest = np.argsort(-np.bincount(self.codes)[self.codes], kind="stable")
 
-        def correlations(x: np.ndarray) -> np.ndarray:
-            return self.covariance(x, largest)[np.triu_indices(largest.size, 1)]
-
-        def independent(x: np.ndarray) -> bool:
-            D = slopes(correlations, x)
+        def independent(x: np.ndarray, among: np.ndarray) -> bool:
+            pairs = np.triu_indices(among.size, 1)
+            D = slopes(lambda x: self.covariance(x, among)[pairs], x)
             size = np.linalg.norm(D, axis=1)
             return bool(size.min() > 0.0 and np.linalg.eigvalsh((D @ D.T) / np.outer(size, size))[0] > _DEPENDENT)
 
-        return any(independent(self.start() + np.linspace(0.05, 0.2, self.k) + stronger) for stronger in _STRONGER)
+        places = [self.start() + np.linspace(0.05, 0.2, self.k) + stronger for stronger in _STRONGER]
+        return any(independent(x, largest[:most]) for most in (_FEW, _MOST) for x in places)

@@ -124,14 +124,14 @@ class BoundToeplitz(OverOccasions):
 
     def coordinates(self, natural: np.ndarray) -> np.ndarray:
         """Durbin's recursion: the partial autocorrelation is what the last ones leave of rho."""
-        rho, phi, left = np.append(1.0, natural), np.zeros(0), 1.0
+        rho, phi, left = np.asarray(natural, dtype=float), np.zeros(0), 1.0
         partial = np.zeros(self.k)
-        for lag in range(1, self.k + 1):
-            partial[lag - 1] = (rho[lag] - phi @ rho[lag - 1 : 0 : -1]) / left
-            if not abs(partial[lag - 1]) < 1.0:
+        for j in range(self.k):
+            partial[j] = (rho[j] - phi @ rho[:j][::-1]) / left
+            if not abs(partial[j]) < 1.0:
                 raise MMEError("Toeplitz: these correlations are not positive definite")
-            phi = np.append(phi - partial[lag - 1] * phi[::-1], partial[lag - 1])
-            left *= 1.0 - partial[lag - 1] ** 2
+            phi = np.append(phi - partial[j] * phi[::-1], partial[j])
+            left *= 1.0 - partial[j] ** 2
         return np.arctanh(partial)
 
     def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
@@ -251,7 +251,7 @@ class BoundBand(BoundToeplitz):
         values, V = np.linalg.eigh(self._band(x))
         edge = -float(values[0])
         if edge < _NOTHING:
-            return x, 1.0 + values, V
+            return x, np.ones(self.T), V
         relative = values / edge
         relative[0] = -1.0
 

@@ -22,7 +22,7 @@ _MANY = 50
 # A correlation matrix of moments is drawn to the identity until its eigenvalues are at least this.
 _SMALLEST_EIGENVALUE = 0.1
 # The variance left of a sum near the end where it has none, of 1; a correlation matrix comes there in so many turns.
-_SINGULAR, _TURNS = 1e-12, 500
+_SINGULAR, _TURNS = 1e-12, 5000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,9 +160,11 @@ class BoundUnstructured(OverOccasions):
             C = P @ C @ P + _SINGULAR * np.outer(a, a)
             length = np.sqrt(np.diag(C))
             C = C / np.outer(length, length)
-        left = float(a @ C @ a)
-        if self.equal_variances and not left < 2.0 * _SINGULAR:  # an entry of a is larger than all others together
-            return None
+            if a @ C @ a < 2.0 * _SINGULAR:
+                break
+        else:
+            if self.equal_variances:  # an entry of a is larger than all others together, or hardly smaller
+                return None
         try:
             return self._from_matrix(C, sd if self.equal_variances else sd * length)
         except MMEError:
@@ -247,11 +249,11 @@ class BoundUnstructured(OverOccasions):
     def _moments(self, residual: np.ndarray) -> np.ndarray:
         """Coordinates of the covariances of the residuals over the groups that have both occasions."""
         table, seen = self._by_group(residual), observed(self.codes, self.occasions, self.T).astype(float)
-        S = (table.T @ table) / np.maximum(seen.T @ seen, 1.0)
+        S = (table.T @ table) / (seen.T @ seen)  # no pair is unseen
         floor = 1e-3 * np.sqrt(np.diag(S).max())
         sd = np.maximum(np.sqrt(np.diag(S)), floor) if floor > 0.0 else np.ones(self.T)
         C = np.clip(S / np.outer(sd, sd), -1.0, 1.0)
         np.fill_diagonal(C, 1.0)
         lowest = float(np.linalg.eigvalsh(C)[0])
-        share = max(0.0, (_SMALLEST_EIGENVALUE - lowest) / max(1.0 - lowest, 0.1))  # of the identity
+        share = max(0.0, _SMALLEST_EIGENVALUE - lowest) / max(1.0 - lowest, _SMALLEST_EIGENVALUE)  # of the identity
         return self._from_matrix((1.0 - share) * C + share * np.eye(self.T), sd)

@@ -129,9 +129,9 @@ def test_three_factors_have_the_product_of_their_covariances_each_by_parameters_
     assert len(of.bounds) == len(of.start()) == of.radius().size == of.k == 8
 
 
-@pytest.mark.parametrize("rho", [[0.5, -0.6], [0.5, 1.2], [1.0, 0.5], [0.2, -0.95, 0.9]])
+@pytest.mark.parametrize("rho", [[0.5, -0.6], [0.5, 1.2], [1.0, 0.5], [0.2, -0.95, 0.9], [1.0], [-1.0], [0.5, -0.5]])
 def test_correlations_by_lag_that_no_process_has_are_refused(rho):
-    """Each leaves a partial autocorrelation beyond one; of the first it is (-.6 - .25) / .75 = -1.13."""
+    """Each leaves a partial autocorrelation of one or more; of the first it is (-.6 - .25) / .75 = -1.13."""
     T = len(rho) + 1
     of = bind(mme.Toeplitz(np.tile(np.arange(T), 3), np.repeat(np.arange(3), T)), np.asarray, 3 * T)
     with pytest.raises(mme.MMEError, match="not positive definite"):
