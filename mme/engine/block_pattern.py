@@ -30,9 +30,6 @@ from mme.residual.mixing import Mixing
 from mme.residual.whitening import Whitening
 from mme.tables.levels import varies_within
 
-# Entries of one record and level are added up where that leaves so many times fewer.
-_FEWER = 2
-
 
 @dataclass(frozen=True, eq=False)
 class BlockPattern:
@@ -129,7 +126,7 @@ def _mixed(pattern: BlockPattern, mixing: Mixing) -> BlockPattern:
     columns = tuple(None if column is None else column[j] for column in block.columns)
     record, codes, merged = mixing.rows, block.codes[j], None
     keys, place = np.unique(record * block.J + codes, return_inverse=True)
-    if _FEWER * keys.size < record.size:
+    if keys.size < record.size:  # those of one record and level are added up
         record, codes = keys // block.J, keys % block.J
         order = np.lexsort((codes, codes != block.codes[record], record))  # a record's own level first
         record, codes, merged = record[order], codes[order], np.argsort(order)[place.ravel()]

@@ -11,10 +11,8 @@ from mme.engine.blocks import Block
 from mme.engine.long_levels import absorb_by_rows, absorb_long
 from mme.engine.pls import System
 from mme.engine.remainder import no_remainder, remainder, sums_within
+from mme.numeric.limits import limits
 from mme.numeric.triangles import loop_is_at_hand
-
-# Columns of a term up to which it is absorbed in passes over panels of records: each takes what it has anew.
-_IN_PASSES = 8
 
 
 def joined(pattern: ModelPattern, made: Weighted) -> System:
@@ -43,7 +41,8 @@ def _absorbed(
 
 def _goes_in_passes(block: Block) -> bool:
     """Whether records are rotated into the triangles of their levels: few columns, and a loop that is at hand."""
-    return block.q <= _IN_PASSES and not block.is_spherical and loop_is_at_hand(block.codes.size, block.q)
+    few = block.q <= limits().columns_in_passes
+    return few and not block.is_spherical and loop_is_at_hand(block.codes.size, block.q)
 
 
 def _of_levels(absorbed: Absorbed, pattern: ModelPattern) -> System:

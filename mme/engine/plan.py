@@ -136,7 +136,7 @@ def plan(
     """
     first = widest(blocks)
     chosen = _exact_plan(blocks, names, crossings, first)
-    if engine == "exact" or (engine == "auto" and len(blocks) == 1):
+    if engine == "exact":
         return chosen
     able = [name for name, block in zip(names, blocks, strict=True) if is_iterable(block, reml)]
     if engine == "iterative" and (first is None or len(able) < len(blocks)):

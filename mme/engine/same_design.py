@@ -54,8 +54,7 @@ def _design(model: Model) -> Hashable:
 
     Structures are compared as objects: those of the package's words are one object for each number of columns.
     """
-    special = model.residual, model.held, model.bounds, model.compressed
-    if any(part is not None for part in special) or model.unknown_parents:
+    if any(part is not None for part in (model.held, model.bounds, model.compressed)):
         return None
     if model.is_wide or any(term.relationship is not None or term.by_column for term in model.terms):
         return None

@@ -47,7 +47,7 @@ def _is_small_beside(system: System, count: int) -> bool:
     levels, schur, most = system.absorbed.levels, system.rest.schur, limits().levels_in_panel
     if not isinstance(system.elimination, DenseElimination) or not isinstance(schur, Schur) or not levels.J:
         return False
-    if levels.singular is not None or not isinstance(schur.applied, np.ndarray):
+    if not isinstance(schur.applied, np.ndarray):  # nor is it where levels are singular values
         return False
     size = system.rest.m + system.p + 1
     return levels.R.shape[0] <= limits().many_columns and count * levels.J <= most and count * size * size <= 4 * most

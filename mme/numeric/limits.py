@@ -30,8 +30,9 @@ class Limits:
         Entries of a sparse factor that CHOLMOD counts in 32 bits: a third of what these hold, as it stores zeros.
     records_in_panel : int
         Records handled at a time, so that what is made of them stays in the cache.
-    held_rows : int
-        Numbers of X, or of a term, from which on what is made of them is not held, but made anew by panels.
+    held_rows, columns_in_passes : int
+        Numbers of X, or of a term, from which on what is made of them is not held, but made anew by panels; and columns
+        of a term up to which it is absorbed in passes over these.
     records_in_chunk : int
         Rows of a table that are read at a time where it comes in chunks: a few MB for each column.
     precision_entries_checked : int
@@ -47,8 +48,7 @@ class Limits:
         Columns of X, and records times their squares (some seconds), beyond both of which X is better sparse where most
         of its entries are zero.
     dense_whatever_fill : int
-        Random effects left after absorption up to which their factor is dense whatever its fill: LAPACK beats the
-        bookkeeping of a sparse one.
+        Random effects left after absorption up to which their factor is dense whatever its fill: LAPACK is quicker.
     dense_effects, dense_meetings : int
         Random effects of a generalised model beside an absorbed factor, and pairs of theirs with its levels (32 MB), up
         to which their Schur complement is dense.
@@ -159,8 +159,7 @@ class Limits:
     hessian_operations : float
         Operations that the observed information of many parameters may take: minutes; beyond, it is averaged.
     freedom_operations : float
-        Operations that degrees of freedom of all the columns of a wide X may take: a minute; beyond, those of chosen
-        ones are made.
+        Operations, a minute, that degrees of freedom of all columns of a wide X may take; beyond, chosen ones are made.
     operations_a_response, responses_together : float, int
         Operations of an evaluation, half a millisecond, up to which responses of one model are searched together, each
         with a factor of its own; from so many on: fewer take less time than loading the compiled loops.
@@ -183,6 +182,7 @@ class Limits:
     factor_entries_32_bits: int = 2**31 // 3
     records_in_panel: int = 16_384
     held_rows: int = 1_000_000
+    columns_in_passes: int = 8
     records_in_chunk: int = 262_144
     precision_entries_checked: int = 1_000_000
     factor_operations: float = 1e13

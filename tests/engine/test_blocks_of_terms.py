@@ -9,7 +9,7 @@ import mme
 from mme.engine.blocks import sizes_of_theta
 from mme.engine.unpenalised import fixed_block
 from mme.numeric.limits import Limits, within
-from mme.residual import AR1
+from mme.residual import AR1, CompoundSymmetry
 
 N = 30
 RNG = np.random.default_rng(9)
@@ -186,3 +186,18 @@ def test_cells_of_columns_with_levels_of_their_own_sum_to_their_products():
     rows = RNG.normal(size=(2, N))
     assert_allclose(two.sums(rows), np.einsum("nja,mn->jam", Z, rows), atol=1e-12)
     assert_array_equal(two.by_record.codes, G)
+
+
+@pytest.mark.parametrize("name", ["intercepts", "slopes"])
+def test_entries_of_one_record_and_level_are_added_up_behind_those_of_its_own_level(name):
+    """Groups of eight records, whitened together, meet five levels: some records of a group have the same."""
+    with within(Limits(dense_whatever_fill=10**6)):
+        f = objective(name, residual=CompoundSymmetry(H), phi={"rho": 0.4})
+    (block,), W = f.blocks, f.whitening(np.eye(N)).T
+    joined = np.abs(W) @ np.equal.outer(G, np.arange(5))
+    assert block.codes.size == np.count_nonzero(joined) < np.count_nonzero(W)
+    assert_array_equal(block.codes[block.entries.own], G)
+    T, U = covariance(name, f), of_user(name).reshape(N, -1)
+    S, own = block.T(np.array(DESIGNS[name][1])), dense(block)
+    expected = W @ U @ np.kron(np.eye(5), T @ T.T) @ U.T @ W.T
+    assert_allclose(own @ np.kron(np.eye(5), S @ S.T) @ own.T, expected, atol=1e-10)

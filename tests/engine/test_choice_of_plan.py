@@ -184,6 +184,7 @@ def test_either_engine_is_chosen_by_the_forecast():
             assert found.reasons[-1].startswith("a dense factor of the other 24 takes 0.0 GiB")
     for operations, iterative in ((24**3 / 3, False), (24**3 / 3 - 1, True)):
         assert planned(A, B, engine="auto", dense_operations=operations).iterative == iterative
+        assert not planned(A, B, engine="exact", dense_operations=operations).iterative
     sparse = {"dense_whatever_fill": 0, "nearly_dense": 1e9, "fill_of_absorption": 1e9}
     assert not planned(A, B, engine="auto", **sparse, dense_operations=0.0).iterative
     mixed = planned(A, B, engine="auto", **sparse, dense_up_to=0, dense_operations=0.5 * 24**3 / 3)

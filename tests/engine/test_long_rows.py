@@ -159,6 +159,18 @@ def test_a_fit_in_panels_is_that_of_whole_columns_and_answers_the_same(formula, 
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
+def test_one_level_of_one_variance_is_absorbed_by_its_singular_values_of_long_columns_too():
+    y, X, _, _ = records(9, p=4)
+    term = mme.Term(np.zeros(len(y), dtype=int), X[:, 1:], covariance="homogeneous diagonal")
+    with within(PANELS):
+        objective = Objective.of(build_model(y, X[:, :2], [term]))
+    assert objective.basis.long is not None
+    assert objective.system.absorbed.levels.singular is not None
+    with within(WHOLE):
+        whole = Objective.of(build_model(y, X[:, :2], [term]))
+    assert objective([0.7]) == pytest.approx(whole([0.7]), abs=1e-8)
+
+
 @pytest.mark.parametrize("weigh", [False, True])
 @pytest.mark.parametrize("q", [2, 3, 5])
 def test_axes_made_by_panels_are_those_of_whole_columns(q, weigh):

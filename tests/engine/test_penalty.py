@@ -46,3 +46,22 @@ def test_the_penalty_stands_in_M_as_in_its_quadratic_form(dense):
     objective = Objective.of(model, plan=Plan(0, dense))
     theta = np.zeros(model.k)
     assert objective.logdet_M(theta) == pytest.approx(-2.0 * np.linalg.slogdet(K)[1], rel=1e-10)
+
+
+def test_the_penalty_of_a_series_stands_behind_those_of_slopes_and_of_related_slopes():
+    """Theta changes the values of the series alone: u'(K^-1 (x) I)u is that of its K at these parameters."""
+    model, K, rng = _problem(5, 2)
+    time, group = np.arange(model.n) % 6, np.arange(model.n) // 6
+    level = np.arange(model.n) % 4
+    slopes = np.column_stack([np.ones(model.n), rng.standard_normal(model.n)])
+    terms = [model.terms[0], mme.Term(level, slopes, name="level"), model.terms[1], mme.Term.ou(time, group, name="s")]
+    objective = Objective.of(build_model(model.y, np.ones((model.n, 1)), terms), plan=Plan(0, True))
+    theta = rng.uniform(0.3, 0.9, objective.model.k)
+    T, schur = objective.factors(theta), objective.system.rest.schur
+    series = objective.blocks[3]
+    whole = series.relationship_at(theta).precision.toarray()
+    u = rng.standard_normal(objective.system.rest.m)
+    free, own, steps = u[:8], u[8:24].reshape(8, 2), u[24:]
+    expected = free @ free + np.vdot(own, np.linalg.solve(K, own)) + steps @ whole @ steps
+    assert schur.with_penalty(T.penalty).penalty_of(u) == pytest.approx(expected, rel=1e-9)
+    assert T.logdet_K == pytest.approx(-np.linalg.slogdet(whole)[1], rel=1e-9)

@@ -70,6 +70,7 @@ def test_no_digit_is_lost_beside_effects_a_thousand_times_as_large_as_residuals(
         np.testing.assert_array_equal(found.theta, wanted.theta)
 
 
+SIBS = mme.Relationship(covariance=0.5 * np.eye(8) + 0.5, levels=range(8))
 CHANGED = {
     "a covariate": lambda: (X, [mme.Term(g, X + 0.1 * np.eye(N, 2), name="g")], {}),
     "a fixed column": lambda: (X + 0.1 * np.eye(N, 2), [mme.Term(g, X, name="g")], {}),
@@ -78,6 +79,7 @@ CHANGED = {
     "the method": lambda: (X, [mme.Term(g, X, name="g")], {"method": "ML"}),
     "the structure": lambda: (X, [mme.Term(g, X, name="g", covariance="diagonal")], {}),
     "sigma": lambda: (X, [mme.Term(g, X, name="g")], {"sigma": 1.0}),
+    "a relationship": lambda: (X, [mme.Term(g, name="g", relationship=SIBS)], {}),
     "what is held": lambda: (X, [mme.Term(g, name="g")], {"hold": {"V_g": 0.5}}),
     "bounds": lambda: (X, [mme.Term(g, name="g")], {"bounds": {"V_g": (0.1, 0.2)}}),
 }
@@ -90,6 +92,14 @@ def test_a_design_that_differs_in_anything_is_another(name):
     assert found.optimum.criterion == wanted.optimum.criterion
     assert found.optimum.criterion not in known
     np.testing.assert_array_equal(found.theta, wanted.theta)
+
+
+def test_within_other_limits_a_design_is_met_for_the_first_time():
+    usual = fit(Y[0], DESIGNS["crossed"])
+    with within(Limits(dense_whatever_fill=0, nearly_dense=1e9, fill_of_absorption=1e9)):
+        sparse = fit(Y[0], DESIGNS["crossed"])
+    assert usual.engine.remainder != sparse.engine.remainder
+    assert fit(Y[0], DESIGNS["crossed"]).engine.remainder == usual.engine.remainder
 
 
 def test_names_are_those_of_the_fit_whatever_the_design_was_called_before():

@@ -69,6 +69,15 @@ def test_other_models_are_evaluated_one_by_one(name):
     np.testing.assert_allclose(objective.many(thetas), [objective(theta) for theta in thetas], rtol=0, atol=0)
 
 
+def test_levels_whose_map_is_no_matrix_are_evaluated_one_by_one():
+    with within(Limits(dense_factor_entries=0)):
+        objective = mme.objective(*crossed(1, [0]))
+    assert not isinstance(objective.system.rest.schur.applied, np.ndarray)
+    thetas = np.random.default_rng(2).uniform(0.2, 2.0, (5, objective.model.k))
+    assert not objective.stacks(5)
+    np.testing.assert_allclose(objective.many(thetas), [objective(theta) for theta in thetas], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("slopes", [0, 1])
 def test_levels_in_pieces_are_evaluated_one_by_one(slopes):
     with within(Limits(levels_in_panel=5)):
