@@ -61,6 +61,27 @@ def test_a_mean_is_the_average_of_predictions(terms, sparse, weights):
         np.testing.assert_allclose(in_order, averaged(fit, data, wanted, weights), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("weights", ["equal", "proportional", "cells"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_no_records_are_counted_at_values_that_a_covariate_is_put_at(sparse, weights):
+    """An indicator at 0.2: the others are weighted by all their records."""
+    fit, data = fitted("A * B + C + d + x:A", sparse)
+    grid = pd.DataFrame(list(product("pqr", "st", "uvw")), columns=["A", "B", "C"]).assign(d=0.2, x=data["x"].mean())
+    counted = {"equal": [], "proportional": ["B", "C"], "cells": ["A", "B", "C"]}[weights]
+    grid["w"] = grid.merge(data.groupby(counted).size().rename("w").reset_index())["w"] if counted else 1.0
+    grid["sum"] = grid["w"] * fit.predict(grid, random=False)
+    total = grid.groupby("A")[["sum", "w"]].sum()
+    np.testing.assert_allclose(fit.means("A", at={"d": 0.2}, weights=weights)["mean"], total["sum"] / total["w"])
+
+
+def test_columns_that_are_made_of_labels_stand_at_their_own_means():
+    data = table().assign(k=lambda one: np.array(list("12345"))[(np.arange(len(one)) ** 2) % 5])
+    fit = mme.lm("y ~ A + poly(as.numeric(k), 2) + I(2 * pi):x", data)
+    X = fit.internals.model.X.mean(axis=0)
+    X[1:3] = 0.0
+    np.testing.assert_allclose(fit.means("A")["mean"].iloc[0], X @ fit.beta, rtol=1e-9)
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 def test_where_an_empty_cell_leaves_no_mean_determined_there_is_none(sparse):
     with within(wide.SPARSE if sparse else Limits()):
@@ -122,3 +143,32 @@ def test_a_sparse_grid_is_forecast_to_be_no_smaller_than_it_is_and_not_much_larg
         grid = reference_grid(fit.internals, {})
         X = grid.crossed_rows(grid.factors)
         assert X.nnz <= grid.entries(X.shape[0]) <= 2 * X.nnz
+
+
+def test_more_means_than_there_is_room_for_are_refused_whatever_the_grid_that_they_are_made_of():
+    """Main effects alone have a grid of 180 rows, and 216,000 means of 178 weights each."""
+    rng = np.random.default_rng(1)
+    data = {name: rng.permutation(np.arange(300) % 60).astype(str) for name in "ABC"} | {"y": rng.normal(size=300)}
+    fit = mme.lm("y ~ A + B + C", data)
+    with pytest.raises(mme.MMEError, match="the reference grid would have 216000 rows"):
+        fit.means(["A", "B", "C"])
+    assert len(fit.means(["A", "B"])) == 3600
+
+
+def test_a_factor_of_one_level_has_no_others_within_it():
+    """A and B are crossed, of which one cell is empty, whatever stands beside them."""
+    data = table().query("A != 'r' or B != 't'").assign(one="o")
+    for terms in ("0 + A:B", "0 + one:A:B"):
+        with pytest.warns(mme.MMEWarning, match="Not estimable: r"):
+            found = mme.lmer(f"y ~ {terms}", data).means("A")["mean"]
+        assert found.isna().tolist() == [False, False, True]
+
+
+def test_a_product_of_many_indicators_is_too_large_a_grid():
+    """Of 22 at both values each there are 2^22 combinations, beside four levels and the constant."""
+    rng = np.random.default_rng(1)
+    data = {f"i{k}": np.where(np.arange(60) < 20, 1, rng.integers(0, 2, 60)) for k in range(22)}
+    data |= {"f": np.array(list("abcd"))[np.arange(60) % 4], "y": rng.normal(size=60)}
+    fit = mme.lm(f"y ~ f + {':'.join(name for name in data if name[0] == 'i')}", data)
+    with pytest.raises(mme.MMEError, match="the reference grid would have 4194309 rows"):
+        fit.means("f")

@@ -11,7 +11,16 @@ from numpy.testing import assert_allclose
 from scipy.linalg import block_diag
 
 import mme
-from mme.inference.fixed.generalised_means import Predictors, averages_over_b, prior_variance_of, random_rows
+from mme.inference.fixed.generalised_means import (
+    Predictors,
+    averages_over_b,
+    predictors,
+    prior_variance_of,
+    random_rows,
+)
+from mme.inference.fixed.means import Means
+from mme.inference.fixed.reference import Normal
+from mme.inference.fixed.separated import Separated
 
 rng = np.random.default_rng(6)
 
@@ -73,3 +82,19 @@ def test_random_effects_are_zero_or_averaged_over():
     for other in (True, None, "mean"):
         with pytest.raises(mme.MMEError, match="random must be False"):
             averages_over_b(other)
+
+
+def test_a_mean_that_is_not_determined_has_no_error_even_where_others_have_no_limit():
+    L, beta, half = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), np.array([0.3, 5.0]), np.array([[0.4, 0.1]])
+    fit = SimpleNamespace(
+        basis=SimpleNamespace(kept=np.arange(2)),
+        aliasing=SimpleNamespace(estimable=lambda rows: np.array([True, True, False])),
+    )
+    means = Means(L, 2.0, (("a",), ("b",), ("c",)), ("f",), 0)
+    for to, se in (
+        (Normal(beta, half), [0.4, 0.5, np.nan]),
+        (Separated(beta, half, np.array([[0.0], [1.0]]), np.array([[0.0], [1.0]])), [0.4, np.inf, np.nan]),
+    ):
+        found = predictors(fit, means, to, False, with_theta=True)
+        assert_allclose(found.eta, [2.3, 7.3, np.nan])
+        assert_allclose(found.se, se)

@@ -48,6 +48,8 @@ def test_rows_that_are_made_of_others_or_of_nothing_count_once_or_not_at_all(uni
 def test_nearly_collinear_estimates_and_origins_far_away_are_no_dependence():
     collinear = np.array([[1.0, 1.0], [0.0, 1e-7]]) * 1e7
     assert independent(np.eye(2), np.ones(2), collinear).sd.size == 2
+    in_units = collinear * [1.0, 1e6] / 1e7  # the second in units of which it has a million
+    assert independent(np.array([[1.0, 0.0], [1.0, 1e-6]]), np.ones(2), in_units).sd.size == 2
     far = 1e6  # of estimates at x = far and one further on, by intercept and slope there
     rows = np.array([[1.0, far], [1.0, far + 1.0]])
     half = np.array([[1.0, 0.0], [-far, 1.0]])  # the slope and the estimate at x = far are apart
