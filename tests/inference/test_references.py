@@ -93,5 +93,11 @@ def test_a_right_side_of_zero_may_be_what_larger_ones_leave():
     assert not agrees([*rows[:2], [0.0, 0.0, 0.0]], [0.0, 0.0, 1e-300], np.eye(3))
 
 
+def test_rows_agree_or_not_whatever_the_units_of_their_coefficients():
+    rows, half = [[1.0, 0.0], [0.0, 1e-20], [1.0, 1e-20]], np.array([[1.0, 1e20], [0.0, 1e19]])
+    assert agrees(rows, [1.0, 2.0, 3.0], half)
+    assert not agrees(rows, [1.0, 2.0, 3.1], half)
+
+
 def test_rows_are_independent_as_they_stand_and_any_right_side_has_coefficients():
     assert agrees(L.tolist(), [1.0, -5.0, 1e6], HALF)
