@@ -99,6 +99,9 @@ class Limits:
         A map from levels to products of which less than this share is not zero is kept without zeros.
     levels_in_panel : int
         Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
+    groups_a_pattern : int
+        Groups for each pattern of occasions from which on a product is made pattern by pattern, of all its groups at
+        once: many small matrices side by side cost as much a group as this share of one product.
     numbers_of_indicators : int
         Records times levels up to which sums by level are products with the indicators of levels.
     designs_known, numbers_of_known : int
@@ -219,6 +222,7 @@ class Limits:
     blocks_remembered: int = 4096
     share_without_zeros: float = 0.9
     levels_in_panel: int = 4096
+    groups_a_pattern: int = 8
     numbers_of_indicators: int = 8192
     designs_known: int = 8
     numbers_of_known: int = 2**14

@@ -95,7 +95,7 @@ class BoundAnteDependence(OverOccasions):
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Correlations of neighbours, ratios of standard deviations."""
-        return np.append(fisher(x[: self.T - 1])[0], self._sd(x)[1:])
+        return np.append(self._neighbours(x)[0], self._sd(x)[1:])
 
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
@@ -115,12 +115,12 @@ class BoundAnteDependence(OverOccasions):
 
     def root(self, x: np.ndarray) -> np.ndarray:
         """diag(sd) L: L_ij = rho_j+1 ... rho_i times what the one before j leaves of it."""
-        left = np.append(1.0, fisher(x[: self.T - 1])[1])
+        left = np.append(1.0, self._neighbours(x)[1])
         return np.asarray(self._sd(x)[:, None] * np.tril(self._correlations(x)) * left)
 
     def matrix_slopes(self, x: np.ndarray) -> np.ndarray:
         """The correlations across a step without its rho, times 1 - rho^2; rows and columns of each sd."""
-        T, unexplained = self.T, fisher(x[: self.T - 1])[1]
+        T, unexplained = self.T, self._neighbours(x)[1]
         sd, C, at = self._sd(x), self._correlations(x), np.arange(self.T)
         out = np.zeros((self.k, T, T))
         for j in range(T - 1):
@@ -131,13 +131,17 @@ class BoundAnteDependence(OverOccasions):
         out[T - 1 :] += out[T - 1 :].transpose(0, 2, 1)
         return np.asarray(sd[:, None] * out * sd)
 
+    def _neighbours(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Correlations of neighbours (T - 1,), and the roots of what they leave of a variance."""
+        return fisher(x[: self.T - 1])
+
     def _sd(self, x: np.ndarray) -> np.ndarray:
         """Standard deviations relative to the first (T,)."""
         return np.exp(clipped_log_sd(np.append(0.0, x[self.T - 1 :])))
 
     def _correlations(self, x: np.ndarray) -> np.ndarray:
         """Products of the correlations between (T, T)."""
-        rho = fisher(x[: self.T - 1])[0]
+        rho = self._neighbours(x)[0]
         C = np.eye(self.T)
         for i in range(1, self.T):
             C[i, :i] = C[i - 1, :i] * rho[i - 1]

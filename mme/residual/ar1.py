@@ -97,16 +97,14 @@ def _advise(steps: np.ndarray, title: str) -> None:
 
 def _bound(chain: Chain, groups: Labels, times: np.ndarray) -> BoundAR1:
     whole = Chain(chain.order, chain.before, np.rint(chain.gaps), chain.which, chain.counts)
-    alternates = np.append(whole.steps % 2 == 1, False)
-    return BoundAR1(times.size, ("rho",), whole, alternates, groups.codes, times)
+    return BoundAR1(times.size, ("rho",), whole, groups.codes, times)
 
 
 @dataclass(frozen=True, eq=False)
 class BoundAR1(Bound):
-    """AR1 with its columns read; ``alternates`` marks the distinct gaps that are odd."""
+    """AR1 with its columns read."""
 
     chain: Chain
-    alternates: np.ndarray
     codes: np.ndarray
     times: np.ndarray
 
@@ -195,5 +193,6 @@ class BoundAR1(Bound):
         return np.asarray(lag * np.power(rho, np.maximum(lag - 1.0, 0.0)) * unexplained**2)[None]
 
     def _correlations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """rho^gap and 1 - rho^(2 gap) of the distinct gaps: a negative rho alternates."""
         a, d = decay(log_fisher(float(x[0])), self.chain.gaps)
-        return (np.where(self.alternates, -a, a) if x[0] < 0.0 else a), d
+        return np.sign(x[0]) ** self.chain.gaps * a, d

@@ -66,7 +66,7 @@ class ARMA(RStructure):
         T = int(steps.max()) + 1
         if T > _MOST:
             raise reader.error(f"{title} spans {T:,} steps, beyond {_MOST:,}; use AR1, or Exponential with a nugget")
-        labels = Labels(steps.astype(np.int64), [f"{t:g}" for t in times.min() + np.arange(T)], title)
+        labels = Labels(steps.astype(np.int64), [f"{t:g}" for t in np.linspace(times.min(), times.max(), T)], title)
         present = read_occasions(reader, labels, groups)
         lags = {int(lag) for row in np.unique(present, axis=0) for lag in np.diff(np.flatnonzero(row))}
         if present.sum(axis=1).max() < 3 and len(lags) < 2:
@@ -142,7 +142,7 @@ class BoundARMA(OverOccasions):
         """By lag, from zero (T,); 1 + 2 phi theta + theta^2 is (phi + theta)^2 + 1 - phi^2."""
         (phi, theta), left = fisher(x)[0], fisher(x)[1]
         gamma = (1.0 + phi * theta) * (phi + theta) / max((phi + theta) ** 2 + left[0] ** 2, 1e-300)
-        return np.append(1.0, gamma * phi ** np.arange(self.T - 1.0))
+        return np.append(1.0, gamma * phi ** np.arange(self.T)[:-1])
 
     def _by_lag(self, row: np.ndarray) -> np.ndarray:
         """The symmetric Toeplitz matrix (T, T) of correlations by lag (T,)."""

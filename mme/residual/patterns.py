@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-# A product of many small matrices at once costs as much a group as this share of a product for one pattern.
-_GROUPS_PER_CALL = 8
+from mme.numeric.limits import limits
+
 # What the predecessors leave of an occasion's standard deviation is known to this share of it.
 _ROUNDING = 1e-15
 
@@ -41,7 +41,7 @@ class Batch:
 
     def multiply(self, F: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
         """Rows (m, G, s) times F (P, s, s) of each group's pattern."""
-        if _GROUPS_PER_CALL * len(F) > self.pattern.size:
+        if limits().groups_a_pattern * len(F) > self.pattern.size:
             np.matmul(block.transpose(1, 0, 2), F[self.pattern], out=out.transpose(1, 0, 2))
             return
         ends = np.searchsorted(self.pattern, np.arange(len(F) + 1))

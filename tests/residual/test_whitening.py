@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from residuals import MORE, STRUCTURES, bound, records
 
+from mme.numeric.limits import Limits, within
 from mme.residual.whitening import Whitening
 
 SMOOTH = sorted({*STRUCTURES, *MORE} - {"a user's, by its blocks", "Spatial Matern, its smoothness"})
@@ -45,3 +46,17 @@ def test_weights_alone_whiten_by_their_roots_and_nothing_leaves_records_as_they_
     assert (white.identity, white.varies, plain.identity, plain.varies) == (False, False, True, False)
     np.testing.assert_array_equal(plain(rows), rows)
     assert (plain.logdet, plain.precision, plain.groups) == (0.0, 1.0, None)
+
+
+@pytest.mark.parametrize("name", ["Unstructured", "AnteDependence", "ARMA"])
+def test_groups_are_whitened_pattern_by_pattern_as_they_are_one_by_one(name):
+    data = records(7, 9, 3, True)
+    example = (STRUCTURES | MORE)[name](data)
+    structure, rows = bound(example), data.rng.normal(size=(2, data.n))
+    x, found = structure.coordinates(example.natural), []
+    for groups in (0, 10**9):
+        with within(Limits(groups_a_pattern=groups)):
+            white = structure.whiten(x, rows)
+            found.append((white, structure.whiten_transposed(x, rows), structure.colour(x, white)))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(found[0][2], rows, atol=1e-12 * np.linalg.cond(example.R))
