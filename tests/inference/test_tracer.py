@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_knots_of_a_parabola_stand_at_every_half_up_to_the_reach_and_at_the_limi
     assert curve.lower == (False, False)
 
 
-@pytest.mark.parametrize("step", [1e-3, 0.01, 0.3, 40.0])
+@pytest.mark.parametrize("step", [1e-3, 0.01, 0.3, 0.6, 40.0])
 def test_a_first_step_is_a_guess_that_grows_at_most_eightfold_and_shrinks_at_most_tenfold(step):
     tracer = Known(square, step)
     curve = tracer.traced()
@@ -63,7 +64,7 @@ def test_a_first_step_is_a_guess_that_grows_at_most_eightfold_and_shrinks_at_mos
     if step < 0.1:
         first = np.diff(np.append(M, up[:4]))
         np.testing.assert_allclose(first[1:] / first[:-1], np.minimum(8.0, 0.5 * S / first[:-1]), rtol=1e-6)
-    elif step > S:
+    elif step > 10.0 * S:
         np.testing.assert_allclose((up[1] - M) / (up[0] - M), 0.1, rtol=1e-9)
 
 
@@ -92,6 +93,32 @@ def test_where_the_likelihood_ends_knots_come_as_near_as_numbers_do():
     assert below.zeta[0] <= -3.035
 
 
+def test_the_last_two_knots_before_an_edge_are_numbers_that_are_hardly_told_apart():
+    """Eight spacings at the most, wherever the edge is; the estimate stays, also where the edge is beside it."""
+    for edge in M + S * np.append(1e-5, np.linspace(0.3, 2.9, 21)):
+        curve = Known(lambda value, edge=edge: square(value) if value < edge else np.inf, 0.5 * S).traced()
+        last, beyond = curve.values[-2:]
+        assert last < edge <= beyond
+        assert M in curve.values
+        assert beyond - last <= 8.0 * np.spacing(edge)
+        assert curve.zeta[-1] >= 3.035 > curve.zeta[-2]
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_jump_of_the_deviance_lies_between_two_neighbours_and_steps_begin_again_behind_it(side):
+    """Higher by four from 0.7 standard errors on: zeta goes from 0.7 to 2.1."""
+    tracer = Known(lambda value: square(value) + 4.0 * (side * (value - M) >= 0.7 * S), 0.5 * S)
+    curve = tracer.traced(2.6)
+    away = side * (curve.values - M)
+    before, behind = away[away < 0.7 * S].max(), away[away >= 0.7 * S].min()
+    assert behind - before <= 8.0 * np.spacing(M)
+    np.testing.assert_allclose(np.abs(curve.zeta), np.sqrt(square(curve.values) + 4.0 * (away >= 0.7 * S)), rtol=1e-12)
+    assert 3.1 <= (side * curve.zeta).max() <= 4.0
+    asked = side * (np.array(tracer.asked) - M)
+    again = int(np.flatnonzero(asked == behind)[-1]) + 1
+    assert 0.0 < asked[again] - behind <= 8.0 * (behind - before)
+
+
 def test_a_deviance_that_levels_off_is_taken_to_have_no_further_limit():
     """4 (1 - exp(-d^2 / 4)) stays below four: after two flat steps the end is looked at, infinity."""
     tracer = Known(lambda value: 4.0 * (1.0 - np.exp(-square(value) / 4.0)), 0.5 * S)
@@ -102,18 +129,41 @@ def test_a_deviance_that_levels_off_is_taken_to_have_no_further_limit():
     assert len(tracer.asked) < 60
 
 
-def test_a_lower_deviance_ends_a_side_and_is_told():
-    """A second minimum at M + 2 S, lower by one."""
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_lower_deviance_ends_a_side_and_is_told(side):
+    """A second minimum two standard errors away, lower by one."""
 
     def rise(value: float) -> float:
-        d = (value - M) / S
+        d = side * (value - M) / S
         return d**2 * (d - 2.0) ** 2 - 1.0 * (d > 1.2) * (1.0 - (d - 2.0) ** 2)
 
     with pytest.warns(MMEWarning, match="a deviance lower by"):
         curve = Known(rise, 0.5 * S).traced()
-    assert curve.lower == (False, True)
-    assert curve.values.max() < M + 2.0 * S
+    assert curve.lower == (side < 0.0, side > 0.0)
+    assert (side * (curve.values - M)).max() < 2.0 * S
     assert not np.isnan(curve.zeta).any()
+
+
+@pytest.mark.parametrize("estimate", [1e-4, 2.0, -2.0, 1e4])
+def test_a_lower_deviance_at_the_estimate_but_for_rounding_is_told_and_ends_nothing(estimate):
+    zeros = np.zeros(1)
+    tracer = Known(square, 0.1)
+    tracer.question = replace(tracer.question, estimate=estimate)
+    with pytest.warns(MMEWarning, match="not at the maximum of the likelihood$"):
+        at = tracer.at_minimum(estimate * (1.0 + 1e-8), 6.0, zeros, None, zeros)
+    assert at.zeta == 0.0
+    with pytest.warns(MMEWarning, match="its profile ends there"):
+        beside = tracer.at_minimum(estimate * (1.0 + 1e-4), 6.0, zeros, None, zeros)
+    assert np.isnan(beside.zeta)
+
+
+def test_limits_of_a_parameter_whose_logarithm_has_the_parabola_are_where_theory_has_them():
+    """M exp(zeta / 3): parabolas through the knots lead there in more than one step."""
+    curve = Known(lambda value: 9.0 * np.log(value / M) ** 2, 0.3, (0.0, np.inf)).traced()
+    for limit in (-1.96, 1.96):
+        near = int(np.argmin(np.abs(curve.zeta - limit)))
+        assert curve.zeta[near] == pytest.approx(limit, abs=1e-4)
+        assert curve.limit(limit) == pytest.approx(M * np.exp(limit / 3.0), rel=1e-8)
 
 
 def test_a_knot_that_is_higher_than_the_one_beyond_begins_again_from_it():

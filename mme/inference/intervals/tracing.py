@@ -90,7 +90,7 @@ class Tracer(ABC):
     def _outwards(self, origin: Knot, direction: float, z: float) -> list[Knot]:
         """Knots about equally far apart on zeta, from the estimate to beyond z, or to a deviance below the fit's."""
         bound, reach = self.question.bounds[direction > 0], max(_REACH, z + _STEP)
-        knots, step, leap = [origin], self.question.step, True
+        knots, step, leap, ends = [origin], self.question.step, True, False
         while abs(knots[-1].zeta) < reach and knots[-1].value != bound and len(knots) < _MOST_KNOTS:
             last = knots[-1]
             value = last.value + direction * step
@@ -110,8 +110,10 @@ class Tracer(ABC):
                 continue
             if gained > longest and (len(knots) + 1 < _MOST_KNOTS or np.isinf(gained)):
                 step, leap = min(step, abs(value - last.value)) * max(_STEP / gained, 0.1), leap and value != bound
-                step = max(step, apart)
+                step, ends = max(step, apart), ends or (np.isinf(gained) and np.isfinite(value))
                 continue
+            if ends and abs(gained) < _FLAT and len(knots) > 1:  # the end of the likelihood is near: it takes its place
+                knots.pop()
             knots.append(new)
             step = abs(value - last.value) * min(_STEP / max(gained, 1e-12), _GROWTH)
         return knots
