@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,3 +76,36 @@ def test_a_first_step_raises_the_deviance_by_a_quarter_and_others_begin_within_t
         np.testing.assert_allclose([criterion(maximum, psi) - base for psi in points], 0.25, rtol=0.2)
         assert question.radius.shape == question.start.shape
         assert ((question.radius > 0.05) & (question.radius <= 0.3)).all()
+
+
+def test_an_effect_has_no_bounds_and_a_curved_parameter_those_of_its_coordinate(maximum):
+    for name in maximum.fit.fixed_names:
+        assert maximum.question(name).bounds == (-np.inf, np.inf)
+    for name in maximum.names:
+        curved = maximum.family_parameter(name)
+        if curved is None:
+            continue
+        assert maximum.question(name).bounds == (-36.0, 36.0)
+        for own in (-50.0, 50.0):  # as good as infinite: it is its own bound
+            psi = maximum.psi.copy()
+            psi[psi.size - maximum.tau.size + curved.s] = own
+            assert replace(maximum, psi=psi).question(name).bounds == (min(own, -36.0), max(own, 36.0))
+
+
+def test_a_first_step_of_a_coordinate_that_hardly_matters_is_a_half(maximum):
+    flat = replace(maximum, hessian=1e-6 * maximum.hessian)
+    for name in maximum.names:
+        if maximum.family_parameter(name) is not None:
+            assert flat.question(name).step == 0.5
+
+
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+def test_a_deviation_of_zero_may_be_three_tenths_off_in_the_unit_of_its_column(unit):
+    data = DATA.assign(x=unit * X, count=np.tile([1, 2, 2, 1, 2, 1, 1, 2], 15))
+    fit = mme.glmer("count ~ 1 + (0 + x | g)", data, "poisson")
+    assert fit.singular
+    maximum = GeneralisedMaximum.of(fit.internals)
+    np.testing.assert_allclose(maximum.radius, 0.3, rtol=1e-12)
+    size = np.sqrt(np.mean(data["x"] ** 2))
+    assert maximum.scale[0] == pytest.approx(size, rel=0.5)
+    assert maximum.hessian[0, 0] == pytest.approx(2.0 * (maximum.scale[0] / 0.3) ** 2, rel=1e-12)

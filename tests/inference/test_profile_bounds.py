@@ -197,3 +197,18 @@ def test_a_value_between_bounds_has_a_coordinate_that_leads_to_it_and_all_others
     assert (found >= bounds[0] - 1e-12).all()
     assert (found <= bounds[1] + 1e-12).all()
     assert fold(0.3) == fold(-0.3)
+
+
+@pytest.mark.parametrize("bounds", [(0.1, 0.8), (0.1, np.inf)])
+def test_a_ratio_between_bounds_stays_there_beside_whatever_is_held(bounds):
+    data, ratio = mme.load("sleepstudy"), "Subject.(Intercept)"
+    own = mme.lmer("Reaction ~ Days + (1 | Subject)", data, method="ML", bounds={ratio: bounds}).internals
+    maximum = Maximum.of(Joint(own.model, own.objective), own.theta, np.zeros(0), own.fixed_names)
+    for name in ("sigma", "Days"):
+        question = maximum.question(name)
+        begun = question.point(question.start, question.estimate)
+        np.testing.assert_allclose(begun.theta, own.theta, rtol=1e-6)
+        found = [question.point(np.array([x]), question.estimate).theta[0] for x in np.linspace(-3.0, 3.0, 41)]
+        assert min(found) >= bounds[0] * (1.0 - 1e-12)
+        assert max(found) <= bounds[1] * (1.0 + 1e-12)
+        assert np.ptp(found) > 0.5

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 import mme
 from mme.inference.intervals.bootstrapped import Bootstrap
+from mme.inference.intervals.kinds import bca
 from mme.inference.intervals.wald_variances import squared
 from mme.inference.power import extended, interval
 from mme.inference.scanning.scan import Scan
@@ -119,3 +122,36 @@ def test_copies_of_levels_have_inner_levels_of_their_own_only_where_there_are_co
     assert found["arm"].tolist() == [1, 2] * size
     assert found["block2"].tolist() == ["c", "c", "d", "d", "c", "c"][: 2 * size]
     assert found["block"].tolist() == np.repeat(np.arange(1, size + 1), 2).tolist()
+
+
+class Told:
+    """What a fit behind replicates says, written down: ``a`` is above zero, ``b`` has no bounds."""
+
+    bounds = (np.array([0.0, -np.inf]), np.array([np.inf, np.inf]))
+    own, of_each = np.array([0.3, 2.0]), np.array([[0.2, 1.0], [0.4, 2.0], [0.3, 3.0], [0.5, 4.0], [np.nan, np.nan]])
+
+    def without_groups(self) -> np.ndarray:
+        return np.array([[2.0, 7.0], [2.5, 8.0], [4.5, 9.0]])
+
+    def standard_errors(self, theta: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.own, self.of_each
+
+
+def test_intervals_that_take_the_fit_are_made_of_what_it_says(replicates):
+    values = np.column_stack([replicates.values[:, 0], [4.0, 5.0, 6.0, 11.0, np.nan]])
+    told = replace(replicates, values=values, behind=Told())
+    expected = bca(replicates.estimates, values, Told().without_groups(), 0.5)
+    np.testing.assert_allclose(told.confint(0.5, "bca"), expected, rtol=1e-12)
+    z_a = np.sort(np.log(values[:4, 0] / 2.5) / Told.of_each[:4, 0])
+    z_b = np.sort((values[:4, 1] - 8.0) / Told.of_each[:4, 1])
+    with_all = replace(told, values=values[:4], theta=values[:4, :1])
+    with_all.behind.of_each = Told.of_each[:4]
+    found = with_all.confint(0.2, "studentised")  # the second and the third of four
+    np.testing.assert_allclose(found.loc["a"], 2.5 * np.exp(-0.3 * z_a[[2, 1]]), rtol=1e-12)
+    np.testing.assert_allclose(found.loc["b"], 8.0 - 2.0 * z_b[[2, 1]], rtol=1e-12)
+
+
+def test_one_replicate_has_no_standard_error(replicates):
+    one = replace(replicates, values=replicates.values[:1])
+    assert np.isnan(one.summary()["se"]).all()
+    assert one.summary()["n"].tolist() == [1, 1]
