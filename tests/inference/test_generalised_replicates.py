@@ -10,6 +10,7 @@ import pytest
 
 import mme
 from mme.inference.intervals.generalised_wald import natural_errors
+from mme.numeric.limits import Limits, within
 
 RNG = np.random.default_rng(8)
 G = np.repeat(np.arange(7), 6)
@@ -96,6 +97,9 @@ def test_groups_that_do_not_determine_an_effect_give_no_replicate_and_no_standar
     for rows in (boot.values, boot.theta, boot.behind.standard_errors(boot.theta, boot.values)[1][:, 1:]):
         np.testing.assert_array_equal(np.isnan(rows), np.repeat(missing[:, None], rows.shape[1], axis=1))
     np.testing.assert_array_equal(boot.converged, ~missing)
+    with within(Limits(responses_together=2)):  # groups are never searched together
+        again = fit.bootstrap(3, draws="cases", seed=4, workers=1)
+    np.testing.assert_array_equal(again.values, boot.values[:3])
 
 
 def test_a_given_theta_is_that_of_all_replicates() -> None:

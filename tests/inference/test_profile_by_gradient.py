@@ -1,5 +1,6 @@
 """What the search of a generalised profile begins with, and a family's parameter in its own units."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import mme
 from mme.inference.intervals.curves import Curve
 from mme.inference.intervals.generalised_profile import _ByGradient, _curve, _jacobian, _natural
 from mme.inference.intervals.question import Question
+from mme.inference.intervals.tracing import Knot
 
 A = np.array([[1.0, 0.5], [-2.0, 1.0], [0.3, 0.0]])
 
@@ -99,3 +101,101 @@ def test_a_correlation_with_a_deviation_of_zero_has_a_curve_without_knots():
     curve = _curve(maximum, np.array([0.0, np.nan]), "cor", 1.96)
     assert (curve.values.shape, curve.zeta.shape, curve.parameters.shape) == ((0,), (0,), (0, 2))
     assert (curve.bounds, curve.complete) == ((-1.0, 1.0), (True, True))
+
+
+class Known:
+    """A criterion that is a function of psi, with its slopes."""
+
+    u = None
+
+    def __init__(self, F, slopes):
+        self.F, self.slopes = F, slopes
+
+    def point(self, psi: np.ndarray) -> np.ndarray:
+        return psi
+
+    def at(self, psi: np.ndarray) -> SimpleNamespace | None:
+        value = self.F(psi)
+        return SimpleNamespace(value=value, gradient=lambda: self.slopes(psi), u=None) if np.isfinite(value) else None
+
+    def keep(self, at: SimpleNamespace) -> None:
+        pass
+
+
+def tracer(criterion: Known, start: list[float], even: list[bool]) -> _ByGradient:
+    """Holds the last entry of psi; the others are free as they are."""
+    m = len(start)
+    asked = Question(
+        "v",
+        0.0,
+        (-np.inf, np.inf),
+        0.2,
+        np.array(start),
+        np.full(m, 0.25),
+        np.array(even),
+        lambda x, v: np.append(x, v),
+    )
+    fit = SimpleNamespace(criterion=0.0, searched=SimpleNamespace(at=SimpleNamespace(u=None)))
+    maximum = SimpleNamespace(
+        names=("v", "sum"),
+        hessian=np.eye(m + 1),
+        fit=fit,
+        criterion=lambda: criterion,
+        values=lambda psi: np.array([psi[-1], psi.sum()]),
+        family_parameter=lambda name: None,
+    )
+    return _ByGradient(maximum, asked)
+
+
+def origin(of: _ByGradient) -> Knot:
+    return Knot(0.0, 0.0, of.question.start, None, np.zeros(2))
+
+
+def test_zeta_is_known_to_its_ninth_digit_where_the_others_follow_a_curve():
+    """F = v^2 + 8 (exp(a) - 1 - a), a = psi_0 - sin(2 v): the other is at sin(2 v), and zeta is v."""
+
+    def slopes(psi: np.ndarray) -> np.ndarray:
+        v, own = psi[-1], 8.0 * (np.exp(psi[0] - np.sin(2.0 * psi[-1])) - 1.0)
+        return np.array([own, 2.0 * v - 2.0 * np.cos(2.0 * v) * own])
+
+    def F(psi: np.ndarray) -> float:
+        a = psi[0] - np.sin(2.0 * psi[-1])
+        return float(psi[-1] ** 2 + 8.0 * (np.expm1(a) - a))
+
+    of = tracer(Known(F, slopes), [0.0], [False])
+    curve = of.curve(origin(of), 1.96)
+    np.testing.assert_allclose(curve.zeta, curve.values, atol=2e-9)
+    np.testing.assert_allclose(curve.parameters[:, 1], curve.values + np.sin(2.0 * curve.values), atol=1e-4)
+    assert curve.limit(1.96) == pytest.approx(1.96, abs=1e-6)
+
+
+def test_a_search_leaves_zero_where_that_is_stationary_and_no_minimum():
+    """F = (x^2 - 1)^2 + v^2."""
+    of = tracer(
+        Known(
+            lambda psi: float((psi[0] ** 2 - 1.0) ** 2 + psi[1] ** 2),
+            lambda psi: np.array([4.0 * psi[0] * (psi[0] ** 2 - 1.0), 2.0 * psi[1]]),
+        ),
+        [0.0],
+        [True],
+    )
+    knot = of.knot(0.5, [origin(of)])
+    assert abs(knot.x[0]) == pytest.approx(1.0, abs=1e-5)
+    assert knot.zeta == pytest.approx(0.5, abs=1e-8)
+
+
+def test_where_the_criterion_has_no_value_or_no_slope_there_is_no_likelihood():
+    cliff = tracer(
+        Known(lambda psi: np.inf if psi[-1] > 1.0 else float(psi @ psi), lambda psi: 2.0 * psi), [0.0], [False]
+    )
+    steep = tracer(
+        Known(lambda psi: float(psi @ psi), lambda psi: 2.0 * psi / (0.0 if psi[-1] > 1.0 else 1.0)), [0.0], [False]
+    )
+    for of in (cliff, steep):
+        near = [replace(origin(of), value=0.1 * i, x=np.array([0.01 * i])) for i in range(4)]
+        for value, side in ((1.5, 1.0), (np.inf, 1.0), (-np.inf, -1.0)):
+            knot = of.knot(value, near)
+            assert knot.zeta == side * np.inf
+            np.testing.assert_array_equal(knot.x, near[-1].x)
+            assert np.isnan(knot.parameters).all()
+        assert of.knot(0.9, near).zeta == pytest.approx(0.9, abs=1e-8)

@@ -11,9 +11,10 @@ from mme.inference.intervals.held import Maximum
 from mme.search.joint import Joint
 
 SLEEP = mme.load("sleepstudy").query("Subject in ['308', '309', '310', '330', '331', '332', '333', '334']")
-SLEEP = SLEEP.assign(Subject=SLEEP["Subject"].astype(str), ms=1000.0 * SLEEP["Days"])
+SLEEP = SLEEP.assign(Subject=SLEEP["Subject"].astype(str), ms=1000.0 * SLEEP["Days"], small=1e-4 * SLEEP["Reaction"])
 FITS = {
     "a slope in small units": ("Reaction ~ ms + (ms | Subject)", {}),
+    "a response in small units": ("small ~ Days + (1 | Subject)", {}),
     "two terms": ("Reaction ~ Days + (Days || Subject)", {}),
     "one deviation held": ("Reaction ~ Days + (Days || Subject)", {"hold": {"sd_Days|Subject": 4.0}}),
     "sigma known": ("Reaction ~ Days + (Days || Subject)", {"sigma": 30.0}),
