@@ -145,7 +145,7 @@ def _same_factor(one: Term, other: Term) -> bool:
         one.relationship is None
         and other.relationship is None
         and one.n_levels == other.n_levels
-        and not (one.by_column or other.by_column)
+        and not one.by_column
         and (one.held_codes is other.held_codes or np.array_equal(one.held_codes, other.held_codes))
     )
 

@@ -4,11 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+import mme
 from mme.engine.blocks import Block
 from mme.engine.meetings import product_count
+from mme.engine.objective import Objective
 from mme.engine.plan import Plan, filled_by_relationships, instead_of_absorbing, is_iterable, plan, widest
 from mme.errors import MMEError
+from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
 
 N = 120
@@ -203,3 +207,25 @@ def test_relationships_without_zeros_fill_what_is_left_unless_their_parameters_d
     assert filled_by_relationships(sparse, (full, block(60))) is sparse
     for other in (Plan(0, True), Plan(0, False, iterative=True)):
         assert filled_by_relationships(other, (full,)) is other
+
+
+@pytest.mark.parametrize(("levels", "each", "together"), [(12, 5, True), (10, 4, False), (20, 3, False)])
+def test_beside_related_levels_all_effects_go_together_where_that_takes_six_tenths_of_the_operations(
+    levels, each, together
+):
+    """A chain of 60 levels, of which each level of another factor has some: absorbing these ties them all together."""
+    n = levels * each
+    chain = sp.diags_array([np.full(59, -0.8), np.full(60, 1.64), np.full(59, -0.8)], offsets=[-1, 0, 1])
+    known = mme.Relationship(precision=sp.csc_array(chain), levels=np.arange(60))
+    of_chain = np.random.default_rng(0).permutation(n) % 60
+    terms = [mme.Term(np.arange(n) // each, name="a"), mme.Term(of_chain, name="t", relationship=known)]
+    model = build_model(RNG.normal(size=n), np.ones((n, 1)), terms)
+    sparse = {"dense_whatever_fill": 0, "nearly_dense": 1e9, "fill_of_absorption": 1e9}
+    with within(Limits(**sparse, dear_order=0.0)):
+        beside, whole = (Objective.of(model, plan=Plan(absorb, False)).flops for absorb in (0, None))
+        found = Objective.of(model)
+    assert (whole < 0.6 * beside) == together
+    assert found.plan.absorb == (None if together else 0)
+    assert found.flops == (whole if together else beside)
+    with within(Limits(**sparse, dear_order=beside)):
+        assert Objective.of(model).plan.absorb == 0  # it is not dear

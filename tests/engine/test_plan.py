@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from wide import SPARSE, Records, sparse
 
 import mme
 from mme.engine.assembly import names_of
 from mme.engine.iteration import IterativeWork
 from mme.engine.meetings import filled_share, product_count, spread
 from mme.engine.objective import Objective
-from mme.engine.plan import Plan, after_analysis, plan, require_dense_memory
+from mme.engine.plan import Plan, Stochastic, after_analysis, plan, require_dense_memory
 from mme.model.problem import build_model
 from mme.numeric.limits import Limits, within
 from mme.numeric.sums import cells
@@ -199,3 +200,22 @@ def test_stages_take_no_longer_than_the_whole_fit(residual):
     again = fit.refit(fit.model.y[::-1]).engine.seconds
     assert "search" in again
     assert min(again.values()) > 0.0
+
+
+def test_effects_are_counted_by_coefficient_and_those_of_x_are_none():
+    x = np.random.default_rng(7).normal(size=(40, 2))
+    g, h = mme.Term(np.arange(40) % 7, x, name="g"), mme.Term(np.arange(40) % 5, name="h")
+    for terms, counts in (([g], (14, 0)), ([h, g], (19, 5)), ([], (0, 0))):
+        engine = mme.objective(x[:, 0], np.ones((40, 1)), terms).engine
+        assert (engine.n_random, engine.n_remainder) == counts
+    records = Records(1)
+    with within(SPARSE):
+        wide = mme.objective(records.y, sparse(records.X("factor")), records.terms("crossed"))
+    dense = mme.objective(records.y, records.X("factor"), records.terms("crossed"))
+    assert wide.engine.n_random == dense.engine.n_random
+    assert wide.engine.n_remainder == dense.engine.n_remainder + wide.fixed.J
+
+
+def test_how_far_a_search_of_chance_came_is_said_in_standard_errors_or_not_known():
+    assert str(Stochastic(30, 0.25, 12, 9, 0.5)).startswith("within 0.25 standard errors of the exact estimates")
+    assert "is not known: 9 steps came to no end" in str(Stochastic(30, np.inf, 12, 9))
