@@ -12,6 +12,7 @@ from scipy.stats import f as f_distribution
 
 import mme
 from mme.inference.fixed.treatment import treatment, triangle_of
+from mme.residual import AR1
 
 LEVELS = {"A": "pqr", "B": "stuv"}
 
@@ -92,6 +93,16 @@ def test_the_triangle_of_sparse_columns_is_that_of_dense_ones(constant, sparse_f
     found, expected = triangle_of(record), np.linalg.qr(X, mode="r")
     found, expected = (R * np.sign(np.diag(R))[:, None] for R in (found, expected))
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-8)
+
+
+@pytest.mark.parametrize("beside", ["nothing", "weights", "residual"])
+def test_the_triangle_is_that_of_X_neither_weighted_nor_whitened(beside):
+    data = table().assign(w=lambda one: 1.0 + np.arange(len(one)) % 3, t=lambda one: np.arange(len(one)))
+    given = {"weights": {"weights": "w"}, "residual": {"residual": AR1("t")}}.get(beside, {})
+    fit = mme.lmer("y ~ A * B + x", data, **given).internals
+    R, X = triangle_of(fit), fit.model.X
+    np.testing.assert_allclose(R.T @ R, X.T @ X, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(np.tril(R, -1), 0.0)
 
 
 MODELS = {
