@@ -51,7 +51,7 @@ class Orthogonal:
     @classmethod
     def of(cls, blocks: tuple[Block, ...], basis: FixedBasis) -> Orthogonal | None:
         """Compress the records; None where that, or an evaluation, would take too long."""
-        m, n = sum(block.J * block.q for block in blocks), basis.N.shape[-1]
+        m, n = sum(block.J * block.q for block in blocks), basis.N.shape[1]
         width, most = m + len(basis.R) + 1, limits().orthogonal_operations
         if n * width**2 > 10.0 * most or width**3 > most:
             return None
@@ -122,7 +122,7 @@ class Orthogonal:
         whole = np.hstack([*(parts[b] for b in order), N])
         rows = np.argsort(-np.abs(whole[:, :m]).max(axis=1), kind="stable")
         R = np.asarray(np.linalg.qr(whole[rows], mode="r"))
-        return np.asarray(R * np.where(np.diag(R) < 0.0, -1.0, 1.0)[:, None])
+        return np.asarray(np.multiply(R, np.copysign(1.0, np.diag(R))[:, None]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def is_steep(penalty: np.ndarray | None, m: int) -> bool:
     """
     if penalty is None or 10.0 * m**3 > limits().orthogonal_operations:
         return False
-    return bool(penalty.max(initial=0.0) > _STEEP)
+    return bool(penalty.max(initial=-np.inf) > _STEEP)
 
 
 def exceeds(T: np.ndarray, most: float) -> bool:

@@ -31,6 +31,10 @@ RANGE = float(mme.Term.ou(TIME, H, name="s").relationship.coordinates(np.array([
 SLOPES = np.column_stack([np.ones(N), X[:, 1]])
 TRIANGLE = np.array([[0.7, 0.0], [-0.3, 0.5]])
 SIDE_BY_SIDE = (indicators(G)[:, :, None] * SLOPES[:, None]).reshape(N, -1)
+ROW, COL = np.arange(N) % 6, np.arange(N) // 6 % 4
+FIELD = mme.Term.field({"row": ROW, "col": COL}).relationship
+PLOTS = [f"{row}:{col}" for row, col in zip(ROW, COL, strict=True)]
+BY_FIELD = 0.5 ** np.abs(np.subtract.outer(ROW, ROW)) * 0.7 ** np.abs(np.subtract.outer(COL, COL))
 # Terms, theta, and the covariance of the records by them, in units of sigma^2.
 DESIGNS = {
     "crossed": (
@@ -52,6 +56,11 @@ DESIGNS = {
         lambda: [mme.Term.ou(TIME, H, name="s"), mme.Term(G, name="g")],
         [0.9, RANGE, 0.8],
         0.81 * by_series() + 0.64 * np.equal.outer(G, G),
+    ),
+    "slopes of a field beside a factor": (  # K has a root in closed form
+        lambda: [mme.Term(PLOTS, SLOPES, name="f", relationship=FIELD), mme.Term(H, name="h")],
+        [0.7, -0.3, 0.5, *FIELD.coordinates(np.array([0.5, 0.7])), 1.3],
+        BY_FIELD * (SLOPES @ TRIANGLE @ TRIANGLE.T @ SLOPES.T) + 1.69 * np.equal.outer(H, H),
     ),
 }
 
@@ -105,6 +114,14 @@ def test_a_large_model_has_no_orthogonal_factors():
         assert Spare(blocks, f.basis).orthogonal is not None
     with within(Limits(orthogonal_operations=width**3 - 1)):
         assert Spare(blocks, f.basis).orthogonal is None
+
+
+def test_a_large_model_is_one_of_many_coefficients_not_levels():
+    f = mme.objective(Y, X, DESIGNS["slopes beside a factor"][0]())
+    width = 7 * 2 + 5 + 2 + 1
+    for less, found in ((0, True), (1, False)):
+        with within(Limits(orthogonal_operations=width**3 - less)):
+            assert (Orthogonal.of(f.spare.blocks, f.basis) is not None) == found
 
 
 def test_variances_are_far_where_ten_million_records_a_level_would_say_so():
