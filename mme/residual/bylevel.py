@@ -71,11 +71,10 @@ def _part(bind: Callable[[Column, int], Bound], column: Column, index: np.ndarra
 
 
 def _first_crossing(levels: Labels, group: np.ndarray) -> str:
-    for code in range(int(group.max()) + 1):
-        found = np.unique(levels.codes[group == code])
-        if found.size > 1:
-            return " and ".join(f"'{levels.levels[j]}'" for j in found[:2].tolist())
-    return "of several"
+    """Two levels of the first group that has several."""
+    pairs = np.unique(np.column_stack([group, levels.codes]), axis=0)
+    first = int(np.argmin(np.diff(pairs[:, 0])))
+    return " and ".join(f"'{levels.levels[j]}'" for j in pairs[first : first + 2, 1].tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,8 +212,10 @@ class BoundByLevel(_Levels):
     @cached_property
     def entries(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The places of the entries of W: those of the parts; None where a part has none that are known."""
+        if self._places is None:
+            return None
         rows, cols = self._places
-        return None if rows is None or cols is None else (rows[self._by_row], cols[self._by_row])
+        return rows[self._by_row], cols[self._by_row]
 
     def entry_values(self, x: np.ndarray) -> np.ndarray:
         """The entries of W: those of the parts, divided by s."""
@@ -222,20 +223,19 @@ class BoundByLevel(_Levels):
         return np.asarray(np.concatenate(values)[self._by_row])
 
     @cached_property
-    def _places(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Row and column of the entries, level by level."""
+    def _places(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Row and column of the entries, level by level; None where a part has none that are known."""
         found = [(at, part.entries) for part, at in zip(self.parts, self.members, strict=True)]
         known = [(at[own[0]], at[own[1]]) for at, own in found if own is not None]
         if len(known) < len(found):
-            return None, None
+            return None
         rows, cols = (np.concatenate(parts) for parts in zip(*known, strict=True))
         return rows, cols
 
     @cached_property
     def _by_row(self) -> np.ndarray:
+        assert self._places is not None
         rows, cols = self._places
-        assert rows is not None
-        assert cols is not None
         return np.lexsort((cols, rows != cols, rows))
 
     def logdet(self, x: np.ndarray) -> float:
@@ -245,8 +245,8 @@ class BoundByLevel(_Levels):
     def covariance(self, x: np.ndarray, index: np.ndarray) -> np.ndarray:
         """s^2 R of each level, zero between them."""
         out = np.zeros((index.size, index.size))
-        for part, at, own, shift in self.split(x):
-            here = np.flatnonzero(self.level[index] == self.level[at[0]])
+        for j, (part, at, own, shift) in enumerate(self.split(x)):
+            here = np.flatnonzero(self.level[index] == j)
             if here.size:
                 of = np.searchsorted(at, index[here])
                 out[np.ix_(here, here)] = part.covariance(own, of) * np.exp(2.0 * shift)

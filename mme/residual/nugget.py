@@ -97,8 +97,9 @@ class BoundNugget(ByGroup):
         def independent(x: np.ndarray, among: np.ndarray) -> bool:
             pairs = np.triu_indices(among.size, 1)
             D = slopes(lambda x: self.covariance(x, among)[pairs], x)
-            size = np.linalg.norm(D, axis=1)
-            return bool(size.min() > 0.0 and np.linalg.eigvalsh((D @ D.T) / np.outer(size, size))[0] > _DEPENDENT)
+            size = np.linalg.norm(D, axis=1, keepdims=True)
+            size[size == 0.0] = 1.0
+            return bool(np.linalg.eigvalsh((D @ D.T) / (size @ size.T))[0] > _DEPENDENT)
 
         places = [self.start() + np.linspace(0.05, 0.2, self.k) + stronger for stronger in _STRONGER]
         return any(independent(x, largest[:most]) for most in (_FEW, _MOST) for x in places)

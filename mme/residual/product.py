@@ -16,6 +16,8 @@ from mme.tables.names import unlike
 
 # Smallest eigenvalue of the Gram matrix of directions (of length one) that differ by more than rounding.
 _SAME = 1e-10
+# What is left of a direction that all records share, of its length.
+_ROUNDING = 1e-12
 # Places of all parts at once that are looked at, at the most.
 _FEW_PLACES = 15
 
@@ -47,10 +49,12 @@ def _require_identified(parts: Sequence[Bound], kinds: Sequence[str]) -> None:
     for part in parts:
         start = part.start()
         for step in np.eye(part.k):
-            direction = part.log_sd(start + step) - part.log_sd(start)
-            if direction.any():
-                direction -= direction.mean()
-                directions.append(direction / (np.linalg.norm(direction) or 1.0))
+            moved = part.log_sd(start + step) - part.log_sd(start)
+            if moved.any():
+                direction = moved - moved.mean()
+                size = float(np.linalg.norm(direction))
+                is_common = size <= _ROUNDING * np.linalg.norm(moved)  # a factor of all records
+                directions.append(np.zeros(moved.size) if is_common else direction / size)
     if not directions:
         return
     table = np.array(directions).reshape(len(directions), -1)

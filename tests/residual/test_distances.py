@@ -55,3 +55,10 @@ def test_the_slope_by_smoothness_is_that_of_the_definition(nu):
     with mp.workdps(30):
         exact = [float(nu * mp.diff(partial(matern, mp.mpf(one)), nu, h=mp.mpf(10) ** -10)) for one in h]
     np.testing.assert_allclose(smoothness_slope(h, nu), exact, atol=2e-8)
+
+
+@pytest.mark.parametrize("nu", [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0])
+def test_matern_is_continuous_in_its_smoothness_where_it_has_closed_forms_and_elsewhere(nu):
+    h = np.array([0.0, 1e-8, 1e-3, 0.3, 1.7, 6.0])
+    for of in (KINDS["matern"], lambda h, nu: log_slope("matern", h, nu)):
+        np.testing.assert_allclose(of(h, nu), of(h, nu + 1e-9), rtol=1e-7, atol=1e-16)

@@ -9,7 +9,7 @@ import pytest
 
 import mme
 from mme.residual import ByGroup, bind
-from mme.residual.nugget import with_nugget
+from mme.residual.nugget import BoundNugget, with_nugget
 
 
 def pairs(lags: list[int]):
@@ -40,7 +40,7 @@ def test_where_the_correlation_is_one_R_is_all_ones_beside_the_nugget(nugget):
     x = np.array([300.0, nugget])
     share = of.natural(x)[1]
     L = of.colour(x, np.eye(4)).T
-    np.testing.assert_allclose(L @ L.T, (1.0 - share) * np.ones((4, 4)) + share * np.eye(4), atol=1e-13)
+    np.testing.assert_allclose(L @ L.T, (1.0 - share) * np.ones((4, 4)) + share * np.eye(4), rtol=0.0, atol=1e-13)
     assert np.isfinite(of.whiten(x, np.eye(4))).all()
     np.testing.assert_allclose(of.colour(x, of.whiten(x, np.eye(4))), np.eye(4), atol=1e-6)
 
@@ -109,6 +109,8 @@ def test_whether_a_nugget_can_be_told_does_not_depend_on_the_unit_of_coordinates
         with_nugget(Slow(2, ("range",), codes[:2], unit, alike))
 
 
-def test_places_to_look_at_beside_a_nugget_are_those_of_the_correlation_as_it_is():
-    of = with_nugget(Slow(3, ("range",), np.zeros(3, dtype=int), 1.0, np.array([0.0, 1.0, 3.0])))
-    assert [x.tolist() for x in of.elsewhere(np.array([0.3, 0.9]))] == [[7.3, -2.0], [7.3, 1.0]]
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_places_to_look_at_beside_a_nugget_are_those_of_the_correlation_as_it_is(k):
+    codes, x = np.zeros(3, dtype=int), np.arange(k + 1.0)
+    of = BoundNugget(3, ("?",) * (k + 1), codes, Slow(3, ("?",) * k, codes, 1.0, np.arange(3.0)))
+    assert [at.tolist() for at in of.elsewhere(x)] == [[*(x[:k] + 7.0), logit] for logit in (-2.0, 1.0)]

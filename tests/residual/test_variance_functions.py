@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,28 +80,51 @@ def test_two_powers_are_told_apart_by_the_angle_between_their_logarithms_however
 
 @dataclass(frozen=True, eq=False)
 class BoundLine(Variance):
-    """sd = exp(x v), with so many other places for a search to look at."""
+    """sd = exp(x v + fixed), with so many other places for a search to look at."""
 
     v: np.ndarray
     places: int = 0
+    begin: float = 0.0
+    fixed: Any = 0.0
 
     def start(self, residual=None):
-        return np.zeros(1)
+        return np.full(1, self.begin)
 
     def natural(self, x):
         return x
 
     def log_sd(self, x):
-        return x[0] * self.v
+        return x[0] * self.v + self.fixed
 
     def elsewhere(self, x):
         return [np.array([float(i)]) for i in range(1, self.places + 1)]
 
 
-def test_a_standard_deviation_common_to_all_records_is_that_of_sigma():
-    parts = [BoundLine(6, ("a",), WAVE), BoundLine(6, ("b",), np.full(6, 2.0))]
+@pytest.mark.parametrize("common", [2.0, 0.1, -0.7])
+def test_a_standard_deviation_common_to_all_records_is_that_of_sigma(common):
+    parts = [BoundLine(6, ("a",), WAVE), BoundLine(6, ("b",), np.full(6, common))]
     with pytest.raises(mme.MMEError, match="some standard deviations stand twice"):
         multiplied(parts, ["Line", "Line"])
+
+
+@pytest.mark.parametrize("common", [0.0, 1.0])
+def test_what_varies_beside_a_common_standard_deviation_counts_however_little(common):
+    parts = [BoundLine(6, ("a",), WAVE), BoundLine(6, ("b",), common + 1e-9 * np.arange(6.0))]
+    assert multiplied(parts, ["Line", "Line"]).names == ("a", "b")
+
+
+@pytest.mark.parametrize("begin", [1.0, -3.0])
+def test_standard_deviations_that_go_together_do_so_wherever_the_search_begins(begin):
+    fixed = np.array([0.3, 2.0, -1.0, 0.4, 0.1, 5.0])
+    parts = [BoundLine(6, ("a",), WAVE, begin=begin, fixed=fixed), BoundLine(6, ("b",), 2.0 * WAVE)]
+    with pytest.raises(mme.MMEError, match="some standard deviations stand twice"):
+        multiplied(parts, ["Line", "Line"])
+
+
+def test_names_of_one_structure_are_unlike_and_left_where_they_are():
+    alike, apart = BoundLine(6, ("a", "a"), WAVE), BoundLine(6, ("a", "b"), WAVE)
+    assert multiplied([alike], ["Line"]).names == ("a", "a.1")
+    assert multiplied([apart], ["Line"]) is apart
 
 
 def places(*several: int) -> Bound:
