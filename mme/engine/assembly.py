@@ -208,7 +208,7 @@ def pattern_of(
     chosen, crossings = _planned(model, blocks, known)
     rest, absorbed = split(blocks, chosen.absorb)
     if not rest:
-        return ModelPattern(plain, chosen, None, DenseElimination(0), np.zeros(0), None)
+        return ModelPattern(plain, chosen, None, DenseElimination(0), penalty_values(rest), None)
     chosen = filled_by_relationships(chosen, rest) if known is None else chosen
     if chosen.dense:  # before anything is made
         require_dense_memory(sum(block.J * block.q for block in rest), summed=chosen.summed)

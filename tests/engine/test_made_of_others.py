@@ -134,3 +134,16 @@ def test_small_parts_of_columns_are_parts(of):
     own = found.A if of is dense else found.A.toarray()
     assert_array_equal(found.dropped, [2, 3])
     assert_allclose(own[:, -2:], [[1.0, 1e-5], [1e-7, 2.0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("near", [1e-3, 1e-5])
+def test_a_copy_has_no_part_of_columns_that_are_nearly_alike(near):
+    """What the condition of the columns that are kept leaves of nothing is nothing."""
+    twin = X + near * RNG.normal(size=N)
+    found = dense(np.column_stack([ONE, X, twin, 1e3 * LEVELS[:, 0], 2.0 * twin, ONE - LEVELS[:, 0]]))
+    assert_array_equal(found.dropped, [4, 5])
+    own = found.A[:, [4, 5]]
+    assert_array_equal(own[[0, 1, 3], 0], 0.0)
+    assert_array_equal(own[[1, 2], 1], 0.0)
+    assert_allclose(own[2, 0], 2.0, rtol=1e-8)
+    assert_allclose(own[[0, 3], 1], [1.0, -1e-3], rtol=1e-8)

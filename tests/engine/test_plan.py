@@ -159,6 +159,10 @@ def test_the_forecast_of_the_iterative_engine_is_five_columns_for_each_probe():
         assert IterativeWork(1000, 0).bytes == 5 * np.zeros((1000, 7)).nbytes
 
 
+def test_the_iterative_engine_keeps_of_each_entry_a_value_and_a_place():
+    assert IterativeWork(0, 50).bytes == np.zeros(50).nbytes + np.zeros(50, dtype=np.int32).nbytes
+
+
 def test_a_product_of_the_iterative_engine_multiplies_and_adds_every_entry_twice():
     """B'(W (B v)): each entry there, and each entry back."""
     assert IterativeWork(1000, 50).flops == (2 + 2) * 50
@@ -208,6 +212,7 @@ def test_effects_are_counted_by_coefficient_and_those_of_x_are_none():
     for terms, counts in (([g], (14, 0)), ([h, g], (19, 5)), ([], (0, 0))):
         engine = mme.objective(x[:, 0], np.ones((40, 1)), terms).engine
         assert (engine.n_random, engine.n_remainder) == counts
+        assert engine.nnz_L == counts[1] * (counts[1] + 1) / 2
     records = Records(1)
     with within(SPARSE):
         wide = mme.objective(records.y, sparse(records.X("factor")), records.terms("crossed"))

@@ -7,10 +7,13 @@ import scipy.sparse as sp
 import mme
 from mme.engine.dependence import Equation, equations
 from mme.engine.unpenalised import fixed_block
+from mme.engine.wide_basis import whitened, wide_basis
+from mme.engine.wide_basis import wide as wide_x
 from mme.errors import MemoryForecastError, MMEError
 from mme.inference.intervals.deviance import Point
 from mme.inference.intervals.wide_deviance import deviance_of
 from mme.numeric.limits import Limits, within
+from mme.residual.whitening import Whitening
 from mme.search.joint import Joint
 from tests.dense import dense_fit, design, lower_factor
 from tests.wide import SPARSE, Records, sparse
@@ -261,3 +264,18 @@ def test_equations_that_would_end_in_one_column_end_in_several():
     for one in found:
         np.testing.assert_allclose(X[:, one.columns] @ one.weights, 0.0, atol=1e-9)
         assert np.abs(one.weights).max() > 0.1
+
+
+@pytest.mark.parametrize("kinds", ["d", "ds", "s", "dds"])
+def test_coefficients_of_one_sparse_column_or_of_none_are_those_of_least_squares(kinds):
+    """At gamma = Q'y and no effects of the block, which there is none of without sparse columns."""
+    rng = np.random.default_rng(len(kinds))
+    X = np.column_stack([rng.normal(size=30) if kind == "d" else np.eye(30)[:, 4] for kind in kinds])
+    y, whiten = rng.normal(size=30), Whitening(rng.uniform(0.5, 2.0, 30))
+    of = wide_x(sp.csc_array(X), kinds.count("d"))
+    basis = wide_basis(of, whitened(of, whiten), y, whiten)
+    assert basis.c.size == kinds.count("s")
+    none = np.zeros((basis.c.size, 1))
+    beta = basis.coefficients(np.zeros(kinds.count("d")), (lambda: [none]) if none.size else None)
+    root = whiten.sqrt_weights
+    np.testing.assert_allclose(beta, np.linalg.lstsq(X * root[:, None], y * root)[0], rtol=1e-10)
