@@ -321,7 +321,9 @@ MORE = {
     "Spatial linear": linear,
     "Spatial rational quadratic": spatial("rational quadratic", lambda h: 1 / (1 + h**2)),
     "Spatial Matern, its smoothness": matern_searched,
-    "Spatial Matern, a range a direction": spatial("matern", lambda h: (1 + h) * np.exp(-h), isotropic=False),
+    "Spatial Matern, a range a direction, nugget": spatial(
+        "matern", lambda h: (1 + h) * np.exp(-h), isotropic=False, nugget=True
+    ),
     "AR1, nugget": errors_beside,
     "Unstructured * AR1": traits_by_times,
     "ExponentialOfCovariate by level": by_level(exponential_variance),

@@ -36,8 +36,7 @@ class Limits:
     records_in_chunk : int
         Rows of a table that are read at a time where it comes in chunks: a few MB for each column.
     precision_entries_checked : int
-        Entries of the inverse of a covariance up to which Henderson's equations factorise it as it is given, to refuse
-        a singular one: a second. The inverse of a pedigree's A has seven for each animal.
+        Entries of the inverse of a covariance up to which it is factorised, to refuse a singular one: a second.
     factor_operations : float
         Operations of a factor of Henderson's equations, minutes, beyond which they are solved by iteration unasked.
     tabular_animals : int
@@ -53,8 +52,7 @@ class Limits:
         Random effects of a generalised model beside an absorbed factor, and pairs of theirs with its levels (32 MB), up
         to which their Schur complement is dense.
     merged_records, merged_share : int, float
-        Records of a generalised model from which on those that are alike are sought, to be one; and how many of all may
-        differ, as a share, for that to pay.
+        Records of a generalised model from which on those alike are made one; the share that may differ, to pay.
     compiled_records, compiled_coefficients : int
         Records of generalised models from which on their levels are passed over by a compiled loop (below, making it
         takes longer than a fit: a process beside makes it), with up to so many coefficients a level.
@@ -100,8 +98,7 @@ class Limits:
     levels_in_panel : int
         Levels handled at a time in an evaluation: a few arrays of this length stay in the second-level cache.
     groups_a_pattern : int
-        Groups for each pattern of occasions from which on a product is made pattern by pattern, of all its groups at
-        once: many small matrices side by side cost as much a group as this share of one product.
+        Groups for each pattern of occasions, from which on a product is made pattern by pattern, not group by group.
     numbers_of_indicators : int
         Records times levels up to which sums by level are products with the indicators of levels.
     designs_known, numbers_of_known : int
@@ -142,8 +139,7 @@ class Limits:
     large_group_records : int
         Records of the large groups that leave side by side: each has some tens of entries of the matrices in step.
     record_products : float
-        Products beyond which what each record does to a fit is refused where random effects vary within the groups of
-        the residual structure: it would take minutes.
+        Products, minutes, beyond which what each record does is refused where effects vary within groups of residuals.
     records_by_columns : int
         Records times records that nearly all is known of, up to which each of these has a column of its own to say what
         it does to a fit, an evaluation each; it is NaN beyond.
@@ -157,8 +153,8 @@ class Limits:
     slope_numbers : int
         Numbers of the second derivatives that a search makes in closed form; beyond, average information is quicker.
     dear_order, dear_evaluation : float
-        Operations, a tenth of a second, of a factor in the order of minimum degree beyond which nested dissection is
-        tried too; and beyond which four to six parameters are searched by average information too.
+        Operations, a tenth of a second, of a factor beyond which nested dissection is tried too; and beyond which four
+        to six parameters are searched by average information too.
     hessian_operations : float
         Operations that the observed information of many parameters may take: minutes; beyond, it is averaged.
     freedom_operations : float

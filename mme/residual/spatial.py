@@ -264,7 +264,7 @@ class BoundSpatial(ByGroup):
         """Logarithms of ranges in typical distances and of the smoothness, logit of the nugget."""
         values = np.asarray(natural, dtype=float)
         ranges, nu, nugget = np.split(values, [self._ranges, self._ranges + self.searched])
-        reach = np.log(ranges / self.scales) + 0.5 * np.log(4.0 * nu)[:1].sum()
+        reach = np.log(ranges / self.scales) + 0.5 * np.log(4.0 * nu).sum()
         return np.concatenate([reach, np.log(nu), np.log(nugget) - np.log1p(-nugget)])
 
     def block(self, x: np.ndarray, members: np.ndarray) -> np.ndarray:

@@ -36,13 +36,13 @@ def test_ranges_begin_and_are_in_the_unit_of_the_places(kind, options, unit):
 
 @pytest.mark.parametrize("unit", [1e-14, 1.0, 1e9])
 def test_pairs_that_are_alike_but_for_rounding_have_no_range_beside_a_nugget(unit):
-    """Twelve pairs along a circle, each a third of a unit apart; of one pair a thousandth farther."""
+    """Twelve pairs along a circle, each a third of a unit apart; of one pair a ten millionth farther."""
     angle, pair = np.linspace(0.1, 3.0, 12), np.repeat(np.arange(12), 2)
     apart = np.column_stack([np.zeros(12), np.full(12, unit / 3.0)])
     places = [((np.arange(12) * unit)[:, None] + apart * turn(angle)[:, None]).ravel() for turn in (np.cos, np.sin)]
     with pytest.raises(mme.MMEError, match="apart, one record a place: range and nugget cannot be told apart"):
         bind(mme.Spatial("gaussian", places, pair, nugget=True), np.asarray, 24)
-    places[0][-1] += 1e-3 * unit
+    places[0][-1] += 1e-7 * unit
     assert bind(mme.Spatial("gaussian", places, pair, nugget=True), np.asarray, 24).k == 2
 
 
@@ -112,3 +112,29 @@ def test_a_table_of_polars_and_a_list_of_numbers_are_coordinates_too():
     ]
     for one in found[1:]:
         np.testing.assert_array_equal(one.covariance(x, every), found[0].covariance(x, every))
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_ranges_and_smoothness_are_positive_and_a_nugget_is_a_share(kind, options):
+    of = field(kind, PLACES, **options)
+    expected = [(0.0, 1.0) if name == "nugget" else (0.0, np.inf) for name in of.names]
+    assert list(of.bounds) == expected
+
+
+def test_a_search_of_the_smoothness_begins_at_that_and_the_range_of_one_that_is_given():
+    of, given = (field("matern", PLACES, smoothness=nu) for nu in (None, 1.5))
+    np.testing.assert_allclose(of.natural(of.start()), [*given.natural(given.start()), 1.5], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "power"),
+    [("linear", {}, 1.0), ("matern", {"smoothness": 1.5}, 2.0), ("matern", {"smoothness": 0.75}, 1.5)],
+)
+def test_beside_a_nugget_a_range_goes_to_its_limit_by_the_power_of_the_correlation_near_zero(kind, options, power):
+    """1 - f(h) is of the order of h: along a line; of h^2: of a smooth field; of h^(2 nu) between."""
+    of = field(kind, PLACES[:1], nugget=True, **options)
+    (direction,) = of.intrinsic
+    np.testing.assert_array_equal(direction, [1.0, -power])
+    near, far = (1.0 - of.covariance(of.start() + t * direction, np.arange(10)) for t in (8.0, 9.0))
+    off = ~np.eye(10, dtype=bool)
+    np.testing.assert_allclose(far[off] / near[off], np.exp(-power), rtol=0.02)

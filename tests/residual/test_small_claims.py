@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from residuals import MORE, STRUCTURES, bound, records, same
 
 import mme
 from mme.numeric.differences import slopes
@@ -41,6 +42,19 @@ def test_an_exponential_correlation_absorbs_an_intercept_where_all_pairs_are_equ
     apart = R[np.triu_indices(len(times), 1)]
     together = apart[np.equal.outer(list(groups), list(groups))[np.triu_indices(len(times), 1)]]
     assert structure.absorbs_intercept == bool(np.ptp(together) < 1e-12)
+
+
+@pytest.mark.parametrize("name", [*STRUCTURES, *MORE])
+def test_a_structure_absorbs_an_intercept_where_its_covariances_grow_alike_along_its_parameters(name):
+    """sigma^2 R moves by 11' within groups: that is a combination of R and its derivatives, or it is not."""
+    data = records(5, 8, 4, True)
+    structure = bound((STRUCTURES | MORE)[name](data))
+    x, every = structure.start() + 0.3 * np.random.default_rng(1).normal(size=structure.k), np.arange(data.n)
+    origin, alike = np.zeros(structure.k), same(data).ravel().astype(float)
+    D = slopes(lambda t: structure.covariance(x + 0.1 * t, every).ravel(), origin).reshape(structure.k, -1)
+    A = np.vstack([structure.covariance(x, every).reshape(1, -1), D]).T
+    left = alike - A @ np.linalg.lstsq(A, alike, rcond=None)[0]
+    assert structure.absorbs_intercept == (np.abs(left).max() < 1e-6)
 
 
 def test_no_structure_by_level_absorbs_an_intercept_of_one_variance():

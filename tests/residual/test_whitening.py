@@ -60,3 +60,26 @@ def test_groups_are_whitened_pattern_by_pattern_as_they_are_one_by_one(name):
             found.append((white, structure.whiten_transposed(x, rows), structure.colour(x, white)))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(found[0][2], rows, atol=1e-12 * np.linalg.cond(example.R))
+
+
+def test_compound_symmetry_whitens_by_the_symmetric_root_of_the_inverse():
+    """Whose eigenvalues are positive: a group's mean keeps its sign, and records their places."""
+    data = records(7, 9, 3, True)
+    example = STRUCTURES["CompoundSymmetry"](data)
+    structure = bound(example)
+    values, V = np.linalg.eigh(example.R)
+    W = structure.whiten(structure.coordinates(example.natural), np.eye(data.n)).T
+    np.testing.assert_allclose(W, (V / np.sqrt(values)) @ V.T, atol=1e-12 * np.linalg.cond(example.R))
+
+
+@pytest.mark.parametrize("name", ["AR1", "Exponential", "Exponential, nugget"])
+def test_series_are_whitened_by_what_the_records_before_leave_of_each(name):
+    """By time within groups W is the inverse of the lower Cholesky factor."""
+    data = records(7, 9, 3, True)
+    example = STRUCTURES[name](data)
+    structure = bound(example)
+    order = np.lexsort((data.step if name == "AR1" else data.time, data.group))
+    W = structure.whiten(structure.coordinates(example.natural), np.eye(data.n)).T
+    L = np.linalg.cholesky(example.R[np.ix_(order, order)])
+    expected = np.linalg.inv(L)
+    np.testing.assert_allclose(W[np.ix_(order, order)], expected, atol=1e-12 * np.linalg.cond(example.R))
