@@ -216,6 +216,12 @@ def test_hypotheses_of_fewer_contrasts_than_levels_are_the_estimable_part_of_tho
         assert tests.loc[term, "F"] == pytest.approx(F, rel=1e-8), term
 
 
+def test_a_contrast_of_nothing_is_as_if_it_were_not_there():
+    without, beside = [[1.0], [0.5], [-1.0]], [[0.0, 1.0], [0.0, 0.5], [0.0, -1.0]]
+    tests = [quiet(mme.lmer("y ~ A * B + x", table(), contrasts={"A": one})) for one in (without, beside)]
+    np.testing.assert_allclose(tests[1][["num_df", "F"]].astype(float), tests[0][["num_df", "F"]].astype(float))
+
+
 def test_of_two_columns_without_a_constant_type_three_tests_each_beside_the_other():
     fit = mme.lmer("y ~ 0 + x + z", table())
     expected = fit.coefficients()["t"].to_numpy() ** 2
