@@ -34,6 +34,13 @@ def test_F_knows_neither_the_sizes_of_rows_nor_the_unit_of_estimates(sizes, unit
     assert_allclose(found.difference, found.weights @ rows @ BETA * unit, rtol=1e-8)
 
 
+def test_rows_of_like_size_are_combined_by_the_eigenvectors_of_their_covariance():
+    values, vectors = np.linalg.eigh(L @ HALF.T @ HALF @ L.T)
+    found = independent(L, L @ BETA, HALF)
+    assert_allclose(found.sd, np.sqrt(values[::-1]), rtol=1e-10)
+    assert_allclose(np.abs(found.weights), np.abs(vectors.T[::-1]), rtol=1e-8)
+
+
 @pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
 def test_rows_that_are_made_of_others_or_of_nothing_count_once_or_not_at_all(unit):
     rows = np.array([L[0], 0.0 * L[0], L[1], L[0] - 2.0 * L[1], 1e-9 * L[0], L[2]])
