@@ -78,8 +78,9 @@ class Factors:
 
     def equals(self, other: Factors) -> bool:
         """Whether the other factors are these, to the last bit."""
-        mine, theirs = ([of.absorbed, of.penalty, of.logdet_K, *of.rest] for of in (self, other))
-        return all(map(np.array_equal, mine, theirs))
+        mine, theirs = ((of.absorbed, of.penalty, of.logdet_K, *of.rest) for of in (self, other))
+        pairs: zip[tuple[Any, Any]] = zip(mine, theirs, strict=True)
+        return all(np.array_equal(one, another) for one, another in pairs)
 
     def each(self, absorb: int | None) -> list[np.ndarray]:
         """The factor of every block, that of the absorbed one first."""

@@ -22,6 +22,8 @@ _FEW = 8
 class WideAliasing(Aliasing):
     """X = X[:, kept] A, of which ``A`` has the columns that were left out alone: (kept, dropped), sparse."""
 
+    A: Any
+
     def gaps(self, rows: Any) -> np.ndarray:
         """Where each row (m, all), sparse or not, differs from its combination of kept columns (m, dropped)."""
         rows = sp.csr_array(rows)
