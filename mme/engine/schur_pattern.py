@@ -20,7 +20,7 @@ from mme.engine.scatter import FamilyPairs, LevelScatter, SortedScatter
 from mme.numeric.limits import limits
 from mme.numeric.sums import Cells
 
-_NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+_NONE = (np.zeros(0, dtype=np.int64),) * 2
 
 
 @dataclass(frozen=True, eq=False)

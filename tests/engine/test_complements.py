@@ -6,7 +6,7 @@ import scipy.linalg
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mme
-from mme.engine.iteration import AVERAGED, IterativeFactor, signs
+from mme.engine.iteration import AVERAGED, EXACT, IterativeFactor, signs
 from mme.engine.lambdas import sandwich
 from mme.engine.objective import Objective
 from mme.engine.operator import SchurOperator
@@ -14,6 +14,7 @@ from mme.engine.plan import Plan
 from mme.engine.pls import Factors, without_columns, without_fixed
 from mme.errors import MMEError
 from mme.model.problem import build_model
+from mme.numeric.conjugate import conjugate_gradients
 from mme.numeric.limits import Limits, within
 
 N = 48
@@ -180,6 +181,23 @@ def test_a_solve_that_does_not_come_to_an_end_says_how_far_it_came():
         with pytest.raises(MMEError, match="in 1 steps"):
             factor.solved(b, AVERAGED)
         assert factor.solved(b, 0.9).residual <= 0.9
+
+
+def test_a_solve_has_failed_where_more_than_a_hundred_thousandth_is_left():
+    f, theta = objective("slopes in both", PLANS["iterative"])
+    factor, left = f.evaluate(theta).rest, []
+    b, operator = RNG.normal(size=(factor.m, 2)), factor.operator
+    for most in range(1, 12):
+        found = conjugate_gradients(operator.product, operator.precondition, b, tolerance=EXACT, most=most)
+        left.append(found.residual)
+        with within(Limits(solver_steps=most)):
+            if found.residual > 1e-5:
+                with pytest.raises(MMEError, match="did not reach a residual of 1e-10"):
+                    factor.solved(b, EXACT)
+            else:
+                assert factor.solved(b, EXACT).residual == found.residual
+    assert any(1e-5 < one < 0.1 for one in left)
+    assert left[-1] < 1e-5
 
 
 TRIANGLES = {

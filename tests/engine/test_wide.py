@@ -279,3 +279,13 @@ def test_coefficients_of_one_sparse_column_or_of_none_are_those_of_least_squares
     beta = basis.coefficients(np.zeros(kinds.count("d")), (lambda: [none]) if none.size else None)
     root = whiten.sqrt_weights
     np.testing.assert_allclose(beta, np.linalg.lstsq(X * root[:, None], y * root)[0], rtol=1e-10)
+
+
+def test_a_wide_x_is_iterated_by_reml_alone():
+    records = Records(1)
+    X, terms = sparse(records.X("factor")), records.terms("crossed")
+    with within(SPARSE):
+        assert mme.objective(records.y, X, terms, engine="iterative").plan.iterative
+        with pytest.raises(MMEError, match="a wide X by REML"):
+            mme.objective(records.y, X, terms, engine="iterative", method="ML")
+        assert not mme.objective(records.y, X, terms, method="ML").plan.iterative
