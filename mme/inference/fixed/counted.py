@@ -14,7 +14,7 @@ A contrast has the least of what its coefficients have. Standard errors are not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,23 +137,29 @@ def subjects(fit: Record, what: str) -> np.ndarray:
 def _effects(fit: Fitted) -> Iterator[tuple[set[str], np.ndarray]]:
     """The random effects as SAS writes them: their variables, and Z (n, columns)."""
     assert fit.specification is not None
-    bars = {bar.name: bar for bar in fit.specification.bars}
     for term in fit.model.terms:
-        Z, bar = term.Z.toarray().reshape(term.n, term.n_levels, term.q), bars.get(term.group)
-        names = [frozenset(_of_column(term, bar, a)) for a in range(term.q)]
+        Z, bars = term.Z.toarray().reshape(term.n, term.n_levels, term.q), _bars_of(fit.specification.bars, term.group)
+        names = [frozenset(_of_column(term, bars, a)) for a in range(term.q)]
         for one in dict.fromkeys(names):
             at = [a for a, own in enumerate(names) if own == one]
             yield set(one), Z[:, :, at].reshape(term.n, -1)
 
 
-def _of_column(term: Term, bar: Bar | None, a: int) -> set[str]:
+def _bars_of(bars: Sequence[Bar], group: str) -> list[Bar]:
+    """The bars of a grouping factor: ``(x + z || g)`` is three."""
+    return [bar for bar in bars if bar.name == group]
+
+
+def _of_column(term: Term, bars: Sequence[Bar], a: int) -> set[str]:
     """The variables of a column of a random term, its factors' among them."""
-    if bar is None:
+    if not bars:
         return _names(term.group)
-    found = {name for factor in bar.factors for name in names_in(factor)}
-    for node in bar.left.variables:
-        if any(part.startswith(deparse(node)) for part in term.columns[a].split(":")):
-            found |= names_in(node)
+    found = {name for factor in bars[0].factors for name in names_in(factor)}
+    nodes = {deparse(node): node for bar in bars for node in bar.left.variables}
+    for part in term.columns[a].split(":"):
+        written = max((text for text in nodes if part.startswith(text)), key=len, default=None)  # x2 is not of x
+        if written is not None:
+            found |= names_in(nodes[written])
     return found
 
 

@@ -16,12 +16,8 @@ from mme.tables.arrays import numbers, shown
 # Coefficients (k, m) of k contrasts of m means, and the names of the contrasts.
 Coefficients = tuple[np.ndarray, list[str]]
 
-_DEGREES = ("linear", "quadratic", "cubic", "quartic")
-# Polynomials beyond this degree are of no interest.
-_MOST_DEGREES = 6
-# Rounding to whole numbers that a polynomial's coefficients may ask for.
-_WHOLE = 0.05
-_SMALL = 0.01
+# Polynomials of higher degrees are of no interest.
+_DEGREES = ("linear", "quadratic", "cubic", "quartic", "degree 5", "degree 6")
 
 
 def pairwise(names: Sequence[str], reference: str | None = None) -> Coefficients:
@@ -54,29 +50,25 @@ def sequential(names: Sequence[str], reference: str | None = None) -> Coefficien
 def polynomial(names: Sequence[str], reference: str | None = None) -> Coefficients:
     """Orthogonal polynomials over levels an equal step apart, in whole numbers: ``linear``, ``quadratic``, ...
 
+    They are Chebyshev's t_n of m points, by the recurrence
+
+        (n + 1) t_{n+1}(x) = (2 n + 1) x t_n(x) - n (m^2 - n^2) t_{n-1}(x),    x = 1 - m, 3 - m, ..., m - 1
+
+    (Abramowitz and Stegun 1964, 22.17), over what all entries share.
+
     Examples
     --------
     >>> polynomial(["1", "2", "3", "4"])[0].astype(int).tolist()
     [[-3, -1, 1, 3], [1, -1, -1, 1], [-1, 3, -3, 1]]
     """
     m = len(names)
-    degrees = min(_MOST_DEGREES, m - 1)
-    steps = np.arange(m, dtype=float) - (m - 1) / 2.0
-    Q, R = np.linalg.qr(steps[:, None] ** np.arange(degrees + 1))
-    rows = [_in_whole_numbers(column) for column in (Q * np.sign(np.diag(R)))[:, 1:].T]
-    words = [*_DEGREES, *(f"degree {degree}" for degree in range(5, _MOST_DEGREES + 1))]
-    return np.array(rows).reshape(degrees, m), words[:degrees]
-
-
-def _in_whole_numbers(column: np.ndarray) -> np.ndarray:
-    """A column scaled until its entries are whole, as emmeans does it."""
-    scaled = column / column[column > _SMALL].min()
-    for _ in range(50):
-        off = float(np.abs(scaled - np.round(scaled)).max())
-        if off <= _WHOLE:
-            break
-        scaled = scaled / off
-    return np.asarray(np.round(scaled))
+    x = np.arange(1 - m, m, 2).astype(object)  # whole numbers of any size
+    rows = list[np.ndarray]()
+    before = now = x**0
+    for n in range(min(len(_DEGREES), m - 1)):
+        before, now = now, ((2 * n + 1) * x * now - n * (m**2 - n**2) * before) // (n + 1)
+        rows.append((now // np.gcd.reduce(now)).astype(float))
+    return np.array(rows).reshape(len(rows), m), list(_DEGREES[: len(rows)])
 
 
 def effect(names: Sequence[str], reference: str | None = None) -> Coefficients:
