@@ -5,14 +5,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from counting import entered
 from fits import at
 from scipy import stats
 
 import mme
+from mme.derivatives.variance_derivatives import profile_derivatives
 from mme.inference.comparison.boundary import _highest
 from mme.inference.fixed.adjustments import by_p_alone, of_freedom
-from mme.inference.fixed.kenward_roger import KenwardRoger, denominator
 from mme.inference.fixed.reference import FTest, Normal, check_consistent, independent, reciprocal, two_sided
 from mme.inference.fixed.satterthwaite import Satterthwaite, is_off, of_profile
 
@@ -110,7 +112,17 @@ def test_freedom_that_depends_on_what_is_flat_is_nan_with_a_word_and_other_freed
 
 @pytest.mark.parametrize(
     "df",
-    [[5.0, 9.0], [5.0, 9.0, 30.0], [5.0, np.inf], [6.0, 6.0], [np.inf, np.inf], [2.0, 9.0], [1.5, 9.0], [2.1, 3.0]],
+    [
+        [5.0, 9.0],
+        [5.0, 9.0, 30.0],
+        [5.0, np.inf],
+        [6.0, 6.0],
+        [np.inf, np.inf],
+        [2.0, 9.0],
+        [1.5, 9.0],
+        [1.5, 1.50001],
+        [2.1, 3.0],
+    ],
 )
 def test_the_denominator_of_f_gives_it_the_mean_of_its_squared_ts(df):
     """E[F] = d / (d - 2), and E[t^2] = df / (df - 2); two where a mean is infinite."""
@@ -129,53 +141,15 @@ def test_the_denominator_of_f_gives_it_the_mean_of_its_squared_ts(df):
         assert found.denominator / (found.denominator - 2.0) == pytest.approx(mean, rel=1e-9)
 
 
-@pytest.mark.parametrize("q", [2, 3, 5])
-@pytest.mark.parametrize(("A_1", "A_2"), [(0.4, 0.1), (0.1, 0.3), (0.05, 0.02), (1.1, 0.7)])
-def test_kenward_rogers_denominator_is_that_of_their_equations(A_1, A_2, q):
-    """Kenward and Roger (1997), section 3: E and V of F, matched by those of an F distribution times 1 / scale."""
-    B = (A_1 + 6 * A_2) / (2 * q)
-    g = ((q + 1) * A_1 - (q + 4) * A_2) / ((q + 2) * A_2)
-    c = np.array([g, q - g, q + 2 - g]) / (3 * q + 2 * (1 - g))
-    E = 1 / (1 - A_2 / q)
-    V = 2 / q * (1 + c[0] * B) / ((1 - c[1] * B) ** 2 * (1 - c[2] * B))
-    m = 4 + (q + 2) / (q * V / (2 * E**2) - 1)
-    df, scale = denominator(A_1, A_2, q)
-    assert df == pytest.approx(m, rel=1e-12)
-    assert scale == pytest.approx(1.0 if abs(m - 2) < 0.01 else m / (E * (m - 2)), rel=1e-12)
-
-
-def test_kenward_rogers_denominator_of_one_row_and_of_known_variances():
-    assert denominator(0.25, 0.25, 1) == (8.0, 1.0)
-    assert denominator(0.0, 0.0, 3) == (np.inf, 1.0)
-
-
-def kenward_roger(adjusted: np.ndarray, P: np.ndarray, W: np.ndarray) -> KenwardRoger:
-    half = np.array([[2.0, 1.0], [0.0, 0.5]])
-    return KenwardRoger(np.array([1.0, -2.0]), half, adjusted, P, W)
-
-
-def test_the_adjusted_covariance_is_that_of_standard_errors_tests_and_halves():
-    adjusted = np.array([[1.5, 0.2], [0.2, 1.1]])
-    to = kenward_roger(adjusted, np.array([[[0.3, 0.1], [0.1, 0.2]]]), np.array([[0.8]]))
-    cov = to.half.T @ adjusted @ to.half
-    np.testing.assert_allclose(to.cov, cov)
-    L = np.array([[1.0, -1.0], [0.5, 3.0], [0.0, 1.0]])
-    np.testing.assert_allclose(to.se(L), np.sqrt(np.diag(L @ cov @ L.T)), rtol=1e-12)
-    made = to.half_of(L)
-    np.testing.assert_allclose(made.T @ made, L @ cov @ L.T, rtol=1e-12)
-    d = L[:2] @ to.beta
-    found = to.f_test(L[:2], d)
-    assert found.F / found.scale == pytest.approx(d @ np.linalg.solve(L[:2] @ cov @ L[:2].T, d) / 2.0, rel=1e-12)
-    Phi, P = to.half.T @ to.half, -to.half.T @ to.P[0] @ to.half
-    Theta = np.linalg.inv(Phi)  # both coefficients
-    u = Theta @ P
-    expected = denominator(0.8 * np.trace(u) ** 2, 0.8 * np.trace(u @ u), 2)
-    assert (found.denominator, found.scale) == pytest.approx(expected, rel=1e-10)
-    one = to.df(L[:1])
-    v = (L[0] @ P @ L[0]) / (L[0] @ Phi @ L[0])
-    np.testing.assert_allclose(one, 2.0 / (0.8 * v**2), rtol=1e-12)
+def test_the_denominator_of_f_is_two_where_a_mean_is_just_infinite_and_unknown_where_a_t_has_none():
+    to = replace(with_slopes([1.0, 0.5], 0.0), A=np.eye(2), half=np.diag([2.0, 1.0]), relative=np.diag([2.0, 1.0]))
+    assert to.df(np.eye(2)).tolist() == [2.0, 8.0]
+    assert to.f_test(np.eye(2), np.ones(2)).denominator == 2.0
     nothing = to.f_test(np.zeros((1, 2)), np.zeros(1))
     assert (nothing.numerator, np.isnan(nothing.F), np.isnan(nothing.denominator)) == (0, True, True)
+    with pytest.warns(mme.MMEWarning, match="not determined"):
+        unknown = replace(to, flat=np.eye(2)[:, :1]).f_test(np.eye(2), np.ones(2))
+    assert (unknown.numerator, np.isnan(unknown.denominator)) == (2, True)
 
 
 def test_p_values_of_many_tests_are_those_of_their_definitions():
@@ -224,33 +198,36 @@ H = np.array([[4.0, 1.0], [1.0, 3.0]])
 def profile_of(hessian: np.ndarray, gradient: list[float], units: list[float]) -> SimpleNamespace:
     """The derivatives of a criterion by parameters of these units: hessian and gradient are by multiples of them."""
     u = np.array(units)
-    return SimpleNamespace(hessian=hessian / np.outer(u, u), gradient=np.array(gradient) / u, units=u)
+    none = np.zeros((0, 0))
+    derivatives = {"hessian": hessian / np.outer(u, u), "gradient": np.array(gradient) / u}
+    return SimpleNamespace(**derivatives, units=u, half=none, slopes=none)
 
 
 @pytest.mark.parametrize("units", [[1.0, 1.0], [1e-4, 1e3]])
 def test_the_covariance_of_what_was_estimated_is_twice_the_inverse_hessian(units):
-    none, u = np.zeros((0, 0)), np.array(units)
-    found = of_profile(fit_of(20), profile_of(H, [0.0, 0.0], units), none, none)
+    u = np.array(units)
+    found = of_profile(fit_of(20), profile_of(H, [0.0, 0.0], units))
     np.testing.assert_allclose(found.A / np.outer(u, u), 2.0 * np.linalg.inv(H), rtol=1e-12)
     assert found.share == 1.0 / 20.0
     assert found.flat.shape == (2, 0)
-    assert of_profile(fit_of(20, sigma=1.5), profile_of(H, [0.0, 0.0], units), none, none).share == 0.0
+    assert of_profile(fit_of(20, sigma=1.5), profile_of(H, [0.0, 0.0], units)).share == 0.0
 
 
 @pytest.mark.parametrize("units", [[1.0, 1.0], [1e-4, 1e3]])
 def test_a_direction_without_curvature_is_flat_and_has_no_variance(units):
-    none, u = np.zeros((0, 0)), np.array(units)
+    u = np.array(units)
     for lowest in (0.0, 1e-8, -1e-3):
         along = np.array([1.0, -1.0]) / np.sqrt(2.0)
         hessian = np.ones((2, 2)) + lowest * np.outer(along, along)
-        found = of_profile(fit_of(20), profile_of(hessian, [0.0, 0.0], units), none, none)
+        found = of_profile(fit_of(20), profile_of(hessian, [0.0, 0.0], units))
         direction = found.flat[:, 0] / u
         np.testing.assert_allclose(np.abs(direction @ along), np.linalg.norm(direction), rtol=1e-2)
         np.testing.assert_allclose(found.A / np.outer(u, u), 0.5 * np.ones((2, 2)), rtol=2e-3)
-    one = of_profile(fit_of(20), profile_of(np.diag([4.0, 0.0]), [0.0, 0.0], units), none, none)
+    one, plain = (of_profile(fit_of(20), profile_of(np.diag([4.0, 0.0]), [0.0] * 2, own)) for own in (u, [1, 1]))
     np.testing.assert_allclose(one.A / np.outer(u, u), np.diag([0.5, 0.0]), atol=1e-12)
+    np.testing.assert_allclose(np.abs(one.flat[:, 0]) / u, np.abs(plain.flat[:, 0]), rtol=1e-9)
     sharp = profile_of(np.array([[1.0, 0.999], [0.999, 1.0]]), [0.0, 0.0], units)
-    assert of_profile(fit_of(20), sharp, none, none).flat.shape == (2, 0)  # weak, and yet determined
+    assert of_profile(fit_of(20), sharp).flat.shape == (2, 0)  # weak, and yet determined
 
 
 @pytest.mark.parametrize(("gain", "is_taken"), [(2e-7, False), (4e-7, True), (8e-7, True), (1.2e-6, False)])
@@ -265,14 +242,43 @@ def test_a_newton_step_is_taken_where_its_gain_shows_and_is_one_of_rounding(gain
         assert found is None
 
 
-def test_freedom_near_the_minimum_is_that_of_the_minimum_and_far_from_it_that_of_the_point():
-    fit = mme.lmer("Reaction ~ Days + (1 | Subject)", mme.load("sleepstudy"))
+def many_records_a_group() -> pd.DataFrame:
+    """The natural unit of theta is far below one: 200 records in each of eight groups tell much of it."""
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(8), 200), rng.normal(size=1600)
+    return pd.DataFrame({"g": g, "x": x, "y": x + 0.1 * rng.normal(size=8)[g] + rng.normal(size=1600)})
+
+
+@pytest.mark.parametrize(
+    ("formula", "data", "off"),
+    [
+        ("Reaction ~ Days + (1 | Subject)", mme.load("sleepstudy"), 1e-4),
+        ("y ~ x + (1 | g)", many_records_a_group(), 8e-6),
+    ],
+)
+def test_freedom_near_the_minimum_is_that_of_the_minimum_and_far_from_it_that_of_the_point(formula, data, off):
+    fit = mme.lmer(formula, data)
     best = fit.theta + 0.0
     for _ in range(3):  # to the last digits
         best = best - 0.5 * _slope(fit, best) / ((_slope(fit, best + 1e-4) - _slope(fit, best - 1e-4)) / 4e-4)
-    exact, near, far = (at(fit, best * (1.0 + off)).satterthwaite.df(np.eye(2)) for off in (0.0, 1e-4, 3e-2))
-    np.testing.assert_allclose(near, exact, rtol=1e-6)
-    assert np.abs(far / exact - 1.0).max() > 1e-3
+    exact, near, far = (at(fit, best * (1.0 + one)) for one in (0.0, off, 3e-2))
+    np.testing.assert_allclose(near.satterthwaite.df(np.eye(2)), exact.satterthwaite.df(np.eye(2)), rtol=1e-6)
+    assert np.abs(far.satterthwaite.df(np.eye(2)) / exact.satterthwaite.df(np.eye(2)) - 1.0).max() > 1e-3
+    near, far = (at(fit, best * (1.0 + one)) for one in (off, 3e-2))
+    made = [entered(lambda fit=fit: fit.satterthwaite, profile_derivatives) for fit in (near, far)]
+    assert made == [2, 1]  # at the point, and at the minimum where that is near
+
+
+@pytest.mark.parametrize(("gain", "times"), [(0.0, 1), (1e-8, 2), (0.8e-6, 2), (1.2e-6, 1)])
+def test_derivatives_are_taken_anew_where_the_minimum_is_near_and_not_here(gain, times):
+    """Of a balanced layout the minimum is that of the analysis of variance; D'' d^2 / 2 is what a step d gains."""
+    fit = mme.lmer("Yield ~ 1 + (1 | Batch)", mme.load("Dyestuff"))
+    y = fit.internals.model.y.reshape(6, 5)
+    between, within = 5.0 * y.mean(axis=1).var(ddof=1), y.var(axis=1, ddof=1).mean()
+    best = np.array([np.sqrt((between / within - 1.0) / 5.0)])
+    curvature = (_slope(fit, best + 1e-3) - _slope(fit, best - 1e-3)) / 2e-3
+    beside = at(fit, best + np.sqrt(2.0 * gain / curvature))
+    assert entered(lambda: beside.satterthwaite, profile_derivatives) == times
 
 
 def _slope(fit: mme.Fit, theta: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from oracles import kenward_roger
 from scipy.special import fdtrc
 
 import mme
+from mme.inference.fixed.kenward_roger import kenward_roger as of_terms
 
 # Differences against products of dense matrices: truncation of a polynomial on a tenth of the way to a singularity.
 SAME = 1e-6
@@ -119,16 +120,10 @@ def test_related_levels_are_those_of_the_definition(theta):
     J, n = 24, 40
     B = rng.standard_normal((J, 3))
     K = B @ B.T + 0.3 * np.eye(J)
-    relationship = SimpleNamespace(
-        levels=np.arange(J),
-        precision=sp.csc_array(np.linalg.inv(K)),
-        logdet=np.linalg.slogdet(K)[1],
-        diagonal=K.diagonal(),
-    )
     codes = rng.integers(0, J, n)
     X = np.column_stack([np.ones(n), rng.standard_normal(n)])
     y = X.sum(axis=1) + (np.linalg.cholesky(K) @ rng.standard_normal(J))[codes] + rng.standard_normal(n)
-    fit = at(mme.fit(y, X, [mme.Term(codes, relationship=relationship)]), [theta])
+    fit = at(mme.fit(y, X, [mme.Term(codes, relationship=related(K))]), [theta])
     A = K[np.ix_(codes, codes)]
     cov, df, _ = kenward_roger(X, theta**2 * A + np.eye(n), [A, np.eye(n)], np.array([[1.0, 0.0]]))
     np.testing.assert_allclose(fit.kenward_roger.cov, fit.sigma**2 * cov, rtol=1e-5)
@@ -189,3 +184,64 @@ def test_a_term_written_twice_has_the_degrees_of_freedom_of_the_term():
     once, twice = (mme.fit(y, X, [mme.Term(g)] * times) for times in (1, 2))
     found, expected = (fit.coefficients(ddf="kenward-roger") for fit in (twice, once))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def between(seed=3, J=6, m=60):
+    """A mean and a slope, J groups of m, and the same groups but for one record."""
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(J), m)
+    X = np.column_stack([np.ones(g.size), rng.standard_normal(g.size)])
+    y = X.sum(axis=1) + rng.standard_normal(J)[g] + rng.standard_normal(g.size)
+    return y, X, g, np.where(np.arange(g.size) == 5, 1, g)
+
+
+def test_groups_that_differ_in_one_record_are_told_apart():
+    """Of their information, scaled to a unit diagonal, the least eigenvalue is below a hundredth."""
+    y, X, g, h = between()
+    fit = at(mme.fit(y, X, [mme.Term(g), mme.Term(h, name="h")]), [0.05, 0.06])
+    parts = [design(g) @ design(g).T, design(h) @ design(h).T, np.eye(y.size)]
+    V = 0.05**2 * parts[0] + 0.06**2 * parts[1] + parts[2]
+    cov, df, scale = kenward_roger(X, V, parts, np.eye(2))
+    test = fit.kenward_roger.f_test(np.eye(2), fit.kenward_roger.beta)
+    np.testing.assert_allclose(fit.kenward_roger.cov, fit.sigma**2 * cov, rtol=1e-5)
+    assert (test.denominator, test.scale) == pytest.approx((df, scale), rel=1e-4)
+
+
+def related(K):
+    levels = np.arange(len(K))
+    logdet, diagonal = np.linalg.slogdet(K)[1], np.diag(K)
+    return SimpleNamespace(levels=levels, precision=sp.csc_array(np.linalg.inv(K)), logdet=logdet, diagonal=diagonal)
+
+
+@pytest.mark.parametrize(
+    ("J", "m", "shared", "is_told"),
+    [(6, 10, 0.0, True), (6, 10, 1e-7, True), (6, 10, 1e-3, False), (30, 4, 4e-7, True), (30, 4, 2e-6, False)],
+)
+def test_variances_that_only_the_mean_tells_apart_are_not_determined(J, m, shared, is_told):
+    """G = I and G = I + s 11': what all levels share is the mean's, and its variance depends on which of them it is."""
+    y, X, g, _ = between(m=10)
+    K = np.eye(6) + shared
+    relationship = SimpleNamespace(
+        levels=np.arange(6),
+        precision=sp.csc_array(np.linalg.inv(K)),
+        logdet=np.linalg.slogdet(K)[1],
+        diagonal=np.diag(K),
+    )
+    fit = at(mme.fit(y, X, [mme.Term(g), mme.Term(g, name="related", relationship=relationship)]), [0.5, 0.6])
+    if is_told:
+        parts = [design(g) @ design(g).T, np.eye(y.size)]
+        _, df, _ = kenward_roger(X, 0.61 * parts[0] + parts[1], parts, np.eye(2)[:1])
+        assert of_terms(fit.internals).df(np.eye(2))[0] == pytest.approx(df, rel=1e-5)
+    else:
+        with pytest.warns(mme.MMEWarning, match="the data do not tell the variances apart"):
+            assert np.isnan(of_terms(fit.internals).df(np.eye(2))).all()
+
+
+def test_variances_that_move_the_information_of_the_mean_in_its_curvature_alone_are_not_determined():
+    """G = I + s (1b' + b1') with 1'b = 0, balanced: at G = I the mean's information stands still along b, and bends."""
+    y, X, g, _ = between(m=10)
+    b = np.array([1.0, -1.0, 0.5, -0.5, 0.0, 0.0])
+    other = mme.Term(g, name="related", relationship=related(np.eye(6) + 0.05 * np.add.outer(b, b)))
+    fit = at(mme.fit(y, X[:, :1], [mme.Term(g), other]), [0.5, 0.0])
+    with pytest.warns(mme.MMEWarning, match="the data do not tell the variances apart"):
+        assert np.isnan(of_terms(fit.internals).df(np.eye(1))).all()

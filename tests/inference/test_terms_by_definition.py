@@ -228,3 +228,19 @@ def test_of_two_columns_without_a_constant_type_three_tests_each_beside_the_othe
     np.testing.assert_allclose(fit.anova(type=3)["F"], expected, rtol=1e-10)
     np.testing.assert_allclose(fit.anova(type=2)["F"], expected, rtol=1e-10)
     assert abs(fit.anova(type=1)["F"].iloc[0] / expected[0] - 1.0) > 1e-3
+
+
+def test_mean_squares_by_kenward_and_roger_are_those_before_their_scale():
+    data = table()
+    data = data.assign(g=np.arange(len(data)) % 7, y=data["y"] + 0.8 * np.sin(np.arange(len(data)) % 7))
+    fit = mme.lmer("y ~ A * B + x + (1 | g)", data, contrasts={"A": "sum", "B": "sum"})
+    found, b, cov = fit.anova(ddf="kenward-roger"), fit.beta.to_numpy(), fit.kenward_roger.cov
+    for term in found.index:
+        own = np.array([re.sub("[0-9]", "", name) == term for name in fit.fixed_names])
+        q = own.sum()
+        mean_square = fit.sigma**2 * b[own] @ np.linalg.solve(cov[np.ix_(own, own)], b[own]) / q
+        assert found.loc[term, "mean_sq"] == pytest.approx(mean_square, rel=1e-8), term
+        assert found.loc[term, "sum_sq"] == pytest.approx(q * mean_square, rel=1e-8), term
+    scaled = found["F"] * fit.sigma**2 / found["mean_sq"]
+    assert scaled["x"] == pytest.approx(1.0, rel=1e-12)
+    assert (np.abs(scaled[["B", "A:B"]] - 1.0) > 1e-4).all()

@@ -113,7 +113,7 @@ def _hypotheses(fit: Record, means: Means, kind: str = "sequential") -> list[tup
     """The interaction contrasts at each combination of the by factors, on the kept columns."""
     found = []
     by = list(dict.fromkeys(labels[: means.n_by] for labels in means.levels))
-    comparisons = comparisons_of(means, kind, crossed=len(means.names) - means.n_by > 1)
+    comparisons = comparisons_of(means, kind, crossed=True)  # of one factor the family itself
     for labels, family in zip(by, comparisons.families, strict=True):
         L = np.asarray(comparisons.C[family.start : family.stop] @ means.L)
         found.append((labels, L[fit.aliasing.estimable(L)][:, fit.basis.kept]))

@@ -111,8 +111,8 @@ def denominator(A_1: float, A_2: float, q: int) -> tuple[float, float]:
     c = 3.0 * q + 2.0 * (1.0 - g)
     V_0, V_1, V_2 = 1.0 + g / c * B, 1.0 - (q - g) / c * B, 1.0 - (q + 2 - g) / c * B
     mean = 1.0 - A_2 / q
-    ratio = 1.0 if abs(mean) < 1e-14 and abs(V_1) < 1e-14 else mean / V_1
-    rho = ratio**2 * (0.0 if abs(V_0) < 1e-10 else V_0) / (q * V_2)
+    ratio = 1.0 if max(abs(mean), abs(V_1)) < 1e-14 else mean / V_1
+    rho = ratio**2 * V_0 / (q * V_2)
     df = 4.0 + (q + 2) / (q * rho - 1.0)
     return df, 1.0 if abs(df - 2.0) < _NEAR_TWO else df * mean / (df - 2.0)
 
@@ -187,4 +187,4 @@ def _twice_inverse(information: np.ndarray, P: np.ndarray, Q: np.ndarray) -> np.
 def _is_nothing(flat: np.ndarray, derivatives: np.ndarray) -> bool:
     """Whether derivatives (k, ...) vanish along directions (k, f)."""
     along, sizes = (np.tensordot(c.T, d, 1) for c, d in ((flat, derivatives), (np.abs(flat), np.abs(derivatives))))
-    return bool((np.abs(along) <= _SLOPE * sizes.max(initial=0.0)).all())
+    return bool(np.linalg.norm(along) <= _SLOPE * np.linalg.norm(sizes))

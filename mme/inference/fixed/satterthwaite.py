@@ -122,10 +122,11 @@ def satterthwaite(fit: Fitted) -> Satterthwaite:
     )
 
 
-def of_profile(fit: Fitted, profile: ProfileDerivatives, relative: np.ndarray, slopes: np.ndarray) -> Satterthwaite:
+def of_profile(fit: Fitted, profile: ProfileDerivatives) -> Satterthwaite:
     """What gives degrees of freedom by slopes, from the derivatives of the criterion."""
     A, flat, _ = _inverse(profile)
-    return Satterthwaite(np.zeros(0), relative, relative, slopes, A, flat, _share(fit.objective), profile.units)
+    none, half, slopes = np.array([]), profile.half, profile.slopes
+    return Satterthwaite(none, half, half, slopes, A, flat, _share(fit.objective), profile.units)
 
 
 def is_off(profile: ProfileDerivatives) -> np.ndarray | None:

@@ -7,7 +7,7 @@ slopes of their log variances, from differences.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +17,7 @@ from mme.derivatives.wide_profile import wide_profile
 from mme.errors import warn
 from mme.fitted.record import Fitted
 from mme.inference.fixed.reference import FTest, Normal, Reference
-from mme.inference.fixed.satterthwaite import Satterthwaite, is_off, of_profile
+from mme.inference.fixed.satterthwaite import is_off, of_profile
 from mme.inference.fixed.wide_anova import FEW, chi_square
 from mme.numeric.factor import NotPositiveDefiniteError, factorise
 from mme.numeric.lapack import triangular_inverse
@@ -60,11 +60,10 @@ class WideReference(Reference):
     @property
     def of_records(self) -> Reference:
         """What gives degrees of freedom to errors of predictions, by the slopes of their variances."""
-        none = np.zeros((0, 0))
         if self.method == "none":
-            return Normal(self.beta, none)
+            return Normal(self.beta, self.half)
         fit = self.fit.determined
-        return of_profile(fit, fit.once(_stationary)[2], none, none)
+        return of_profile(fit, fit.once(_stationary)[2])
 
     def se(self, L: np.ndarray) -> np.ndarray:
         """Standard errors (m,)."""
@@ -94,7 +93,7 @@ class WideReference(Reference):
 
 def wide_reference(fit: Fitted, method: str) -> WideReference:
     """The reference of a wide fit, by Satterthwaite's method or by none."""
-    return WideReference(fit.estimates.beta, np.zeros((0, 0)), fit, method)
+    return WideReference(fit.estimates.beta, np.array([]), fit, method)
 
 
 def _in_reach(fit: Fitted) -> bool:
@@ -127,8 +126,7 @@ def _freedom_of_all(fit: Fitted) -> np.ndarray:
     """Degrees of freedom (p,) of all coefficients."""
     origin, free, _ = fit.once(_stationary)
     slopes, profile = wide_profile(origin, free, lambda one: 2.0 * np.log(one.se), fit.basis.kept.size)
-    none = np.zeros((0, 0))
-    return of_profile(fit, profile, none, none).df_of(slopes)
+    return of_profile(fit, profile).df_of(slopes)
 
 
 def _spanning(L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,9 +141,8 @@ def _spanning(L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = np.zeros((columns.size, L.shape[1]))
         rows[np.arange(columns.size), columns] = 1.0
         return rows, L[:, columns]
-    length = np.linalg.norm(L, axis=1)
-    some = np.flatnonzero(length > 0.0)
-    kept = some[independent_columns((L[some] / length[some, None]).T)]
+    length = np.maximum(np.linalg.norm(L, axis=1), 1e-300)
+    kept = independent_columns((L / length[:, None]).T)
     weights, others = np.zeros((len(L), kept.size)), np.setdiff1d(np.arange(len(L)), kept)
     weights[kept, np.arange(kept.size)] = 1.0
     if others.size:
@@ -186,8 +183,8 @@ def _among(fit: Fitted, method: str, L: np.ndarray) -> Reference:
         return np.asarray(back.T @ one.wide.covariance(L) @ back).ravel()
 
     slopes, profile = wide_profile(origin, free, relative, len(L) ** 2)
-    found = of_profile(fit, profile, at_origin, slopes.reshape(-1, len(L), len(L)))
-    return Satterthwaite(beta, half, at_origin, found.slopes, found.A, found.flat, found.share, found.units)
+    found = of_profile(fit, profile)
+    return replace(found, beta=beta, half=half, relative=at_origin, slopes=slopes.reshape(-1, len(L), len(L)))
 
 
 def _half(estimates: Estimates, L: np.ndarray) -> np.ndarray:
