@@ -14,6 +14,8 @@ from mme.engine.wide_basis import WideBasis
 from mme.numeric.rank import RANK_TOLERANCE
 
 _ESTIMABLE = 10.0 * RANK_TOLERANCE
+# A part of a column below this share of its largest, columns of unit length, is what is left of differences.
+_ROUNDING = 1e-10
 # An equation names at most so many columns.
 _FEW = 8
 
@@ -63,6 +65,12 @@ def wide_aliasing(basis: WideBasis) -> WideAliasing:
     rows = np.searchsorted(kept, np.concatenate([none[1], *(part[1] for part in parts)]))
     cols = np.repeat(np.arange(dropped.size), [part[0].size for part in parts])
     A = sp.csc_array(sp.coo_array((values, (rows, cols)), shape=(kept.size, dropped.size)))
-    A.data[np.abs(A.data) < 1e-10 * np.abs(A.data).max(initial=0.0)] = 0.0
+    size = np.empty(p)
+    size[basis.wide.dense_at] = np.linalg.norm(basis.wide.D, axis=0)
+    size[basis.wide.sparse_at] = np.sqrt(np.asarray(basis.wide.F.multiply(basis.wide.F).sum(axis=0)).ravel())
+    at, largest = np.repeat(np.arange(dropped.size), np.diff(A.indptr)), np.zeros(dropped.size)
+    part = np.abs(A.data) * size[kept[A.indices]]
+    np.maximum.at(largest, at, part)
+    A.data[part < _ROUNDING * largest[at]] = 0.0
     A.eliminate_zeros()
     return WideAliasing(A, kept, dropped, np.ones(p), 0.0)

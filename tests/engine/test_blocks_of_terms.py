@@ -32,7 +32,7 @@ DESIGNS = {
         [(G, SLOPES, "unstructured"), (G, Z[:, :2], "unstructured")],
         [0.7, -0.4, 0.5, 0.5, -0.2, 0.4],
     ),
-    "a slope of two, up or down": ([(G, np.resize([[2.0], [-2.0]], (N, 1)), "unstructured")], [0.7]),
+    "slopes of two, up or down": ([(G, 2.0 * np.resize([[1, 1], [-1, 1], [1, -1]], (N, 2)), "diagonal")], [0.7, 0.4]),
     "a slope alone": ([(G, X[:, None], "unstructured")], [0.7]),
 }
 
@@ -102,7 +102,11 @@ def test_a_block_has_the_covariance_of_its_terms_whatever_its_axes_and_units(nam
     assert_allclose(block.covariance(S @ S.T, theta), T @ T.T, atol=1e-10)
     pairs, back = RNG.normal(size=(2, block.q, block.q)), block.effects(np.eye(block.q), theta)
     assert_allclose(block.covariance(pairs, theta), back.T @ pairs @ back, rtol=1e-9, atol=1e-9)  # of two levels
-    for view in (block, block.viewed(inside=True)):
+    inside = block.viewed(inside=True)
+    if block.C is not None and block.turn is None:  # theta is of the axes there
+        assert_allclose(block.C @ (inside.T(theta) / block.scale[:, None]) * block.scale[:, None], S, atol=1e-12)
+        assert_allclose(inside.viewed(inside=False).T(theta), S, atol=0)
+    for view in (block, inside):
         thetas = np.array([theta, 1.2 * theta, theta])
         one_by_one = np.array([view.T(one) for one in thetas])
         assert_allclose(view.many_T(thetas), one_by_one, atol=1e-12 * np.abs(one_by_one).max())

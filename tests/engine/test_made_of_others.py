@@ -25,6 +25,8 @@ DESIGNS = {
     ),
     "copies and zeros": ([X, 2.0 * X, 0.0 * ONE, ONE], [0, 3], np.array([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])),
     "units": ([X, Z, 3.0 * Z - 2e4 * X], [0, 1], np.array([[1.0, 0.0, -2e4], [0.0, 1.0, 3.0]])),
+    "units of each": ([X, 1e6 * X, ONE, 1e-6 * ONE], [0, 2], np.array([[1.0, 1e6, 0, 0], [0, 0, 1.0, 1e-6]])),
+    "a small one alone": ([X, 1e-12 * X], [0], np.array([[1.0, 1e-12]])),
     "one in another": (
         [ONE, X, ONE + X, LEVELS[:, 0], 2.0 * (ONE + X) - LEVELS[:, 0]],
         [0, 1, 3],
@@ -65,6 +67,30 @@ def test_columns_left_out_are_the_combinations_that_they_were_made_as(name, of):
     if of is dense:
         size = np.sqrt(np.mean(M**2, axis=0))
         assert_allclose(found.size, np.where(size > 0.0, size, 1.0) if dropped.size else np.ones(M.shape[1]))
+
+
+@pytest.mark.parametrize("of", [dense, sparse])
+@pytest.mark.parametrize("base", [RNG.normal(size=(N, 4)), LEVELS], ids=["of numbers", "of levels"])
+@pytest.mark.parametrize("seed", range(8))
+def test_columns_of_any_order_are_made_of_earlier_ones_and_where_they_have_no_part_exactly_so(seed, base, of):
+    """Eight combinations of four columns by whole numbers, of which many are zero, in units far apart.
+
+    Sums of levels that stand before these leave levels out, of which others are made in turn.
+    """
+    rng = np.random.default_rng(seed)
+    C = rng.integers(-3, 4, size=(4, 8)) * (rng.random((4, 8)) < 0.6)
+    C[:, :4] += 5 * np.eye(4, dtype=int)
+    if base is LEVELS:
+        C[:, 2:6] = np.eye(4)
+    unit = 10.0 ** rng.integers(-6, 7, 8)
+    M = base @ C * unit
+    found = of(M)
+    kept = [j for j in range(8) if np.linalg.matrix_rank(C[:, : j + 1]) > np.linalg.matrix_rank(C[:, :j])]
+    assert_array_equal(found.kept, kept)
+    own = (found.A[:, found.dropped] if of is dense else found.A.toarray()) * unit[kept, None] / unit[found.dropped]
+    A = np.linalg.lstsq(C[:, kept], C[:, found.dropped], rcond=None)[0]
+    assert_allclose(own, A, atol=1e-9)
+    assert_array_equal(own[np.abs(A) < 1e-9], 0.0)
 
 
 @pytest.mark.parametrize("of", [dense, sparse])
