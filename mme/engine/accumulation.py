@@ -152,12 +152,6 @@ class LevelRows:
         return max(1, limits().panel_numbers // self.m, min(looks, self.m))
 
 
-def no_rows(J: int) -> LevelRows:
-    """J levels that meet nothing."""
-    none, ends = np.zeros(0, dtype=np.int32), np.zeros(J, dtype=np.int64)
-    return LevelRows(none, none.view(np.uint32), None, ends, 0, 0)
-
-
 def are_written_out(entries: int, steps: int, m: int, q: int, J: int) -> bool:
     """Whether the B_g (q, m) of J levels are small with all their columns, of which not many are zero."""
     numbers, most = J * m, limits()

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mme.engine.absorption import Absorbed, Levels, Projected
-from mme.engine.accumulation import LevelRows, no_rows
+from mme.engine.accumulation import LevelRows
 from mme.engine.blocks import Block
 from mme.engine.complement import Complement
 from mme.engine.lambdas import lambda_columns
@@ -189,7 +189,8 @@ def no_remainder(absorbed_columns: int, n_columns: int) -> Remainder:
     none, offsets = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
     B, C = sp.csc_array((0, absorbed_columns)), np.zeros((0, n_columns))
     of_schur = SchurPattern(offsets, (), (), True, None, none, none, none, none, n_columns)
-    pattern = RemainderPattern(offsets, (), 1, absorbed_columns, no_rows(absorbed_columns), of_schur)
+    rows = LevelRows.of((), offsets, (), absorbed_columns)
+    pattern = RemainderPattern(offsets, (), 1, absorbed_columns, rows, of_schur)
     return Remainder((), pattern, (), B, C, Schur(of_schur, {}, np.zeros(0), B, B, np.zeros(0)))
 
 

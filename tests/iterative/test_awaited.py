@@ -10,6 +10,9 @@ from wide import SPARSE
 
 import mme
 import mme.search.loop as loop
+from mme.engine.objective import Objective
+from mme.engine.plan import Plan
+from mme.engine.without_factor import is_awaited
 from mme.numeric.limits import Limits, within
 
 FORMULA = "y ~ x + (1 | user) + (1 | item)"
@@ -76,3 +79,30 @@ def test_a_search_whose_probes_leave_too_much_to_chance_is_made_again_with_facto
         fit = mme.lmer(FORMULA, data)
     assert fit.engine.stochastic is None
     assert fit.criterion == pytest.approx(exact.criterion, abs=1e-7)
+
+
+def test_a_search_is_awaited_where_only_a_factor_serves():
+    """Whatever its operations: where an engine is named, of one factor, and beside what iteration does not know."""
+    rng, n = np.random.default_rng(1), 60
+    g, h, y, X = rng.integers(0, 9, n), rng.integers(0, 7, n), rng.normal(size=n), np.ones((n, 1))
+    terms = [mme.Term(g, name="g"), mme.Term(h, name="h")]
+    free = mme.objective(y, X, terms)
+    given = {
+        "an engine is named": dataclasses.replace(free, model=free.model.beside(engine="exact")),
+        "it is iterative already": Objective.of(
+            free.model, plan=dataclasses.replace(free.plan, summed=True, iterative=True)
+        ),
+        "nothing is absorbed": Objective.of(free.model, plan=Plan(None, False)),
+        "one factor": mme.objective(y, X, terms[:1]),
+        "a residual structure": mme.objective(y, X, terms, residual=mme.AR1(np.arange(n)), phi={"rho": 0.3}),
+        "a parameter is held": mme.fit(y, X, terms, hold={"V_g": 0.5}).internals.objective,
+        "bounds": mme.fit(y, X, terms, bounds={"V_g": (0.1, 2.0)}).internals.objective,
+        "two labels a record": mme.objective(y, X, [terms[0], mme.Term((h, (h + 1 + g % 2) % 7), name="h")]),
+    }
+    with within(Limits(awaited_operations=0.0)):
+        assert is_awaited(free)
+        for name, objective in given.items():
+            assert not is_awaited(objective), name
+    for share, awaited in ((1.0, False), (0.99, True)):
+        with within(Limits(awaited_operations=share * free.flops)):
+            assert is_awaited(free) == awaited
