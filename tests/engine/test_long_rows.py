@@ -111,15 +111,20 @@ def test_absorption_row_by_row_is_that_of_whole_rows(q, weigh):
     np.testing.assert_allclose(one.V, summed.levels.V[-1:], atol=1e-12)
     np.testing.assert_allclose(one.R, summed.levels.R, atol=1e-13)
     np.testing.assert_allclose(C, crossed.sums(left.N).reshape(-1, basis.m), atol=1e-12)
+    assert rows.N.shape == (0, len(y))  # N is not whole
     for z, given in zip(rows.Z, left.Z, strict=True):
         assert (z is None) == (given is None)
         assert z is None or np.allclose(z, given, rtol=0, atol=1e-13)
 
 
-def test_columns_of_X_that_are_those_of_Z_among_the_first_records_alone_are_seen():
+@pytest.mark.parametrize("zeros", [False, True], ids=["other numbers", "zeros"])
+def test_columns_of_X_that_are_those_of_Z_among_the_first_records_alone_are_seen(zeros):
     """What a row of N is of Z is told by the first panel, and looked at in all others."""
     y, X, _, groups = records(5, p=2)
-    slope = np.where(np.arange(len(y)) < 300, X[:, 1], 2.0 * X[:, 1] + 1.0)
+    first = np.arange(len(y)) < 8 * PANELS.records_in_panel
+    slope = np.where(first, X[:, 1], 2.0 * X[:, 1] + 1.0)
+    if zeros:
+        X = X[:, 1:] * first[:, None]
     with within(PANELS):
         model = build_model(y, X, [mme.Term(groups, np.column_stack([np.ones(len(y)), slope]))])
         objective = Objective.of(model)
