@@ -69,9 +69,34 @@ def test_the_loop_absorbs_as_sums_by_level_do(seed: int, plain_loops: None) -> N
     assert q == len(of.Z)
 
 
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize(("share", "independent"), [(1e-11, True), (1e-15, False)])
+def test_a_column_that_differs_from_the_constant_by_rounding_depends_on_it(
+    share: float, independent: bool, unit: float, plain_loops: None
+) -> None:
+    rng, codes = np.random.default_rng(1), np.arange(30) % 3
+    columns: list[np.ndarray | None] = [None, unit * (1.0 + np.where(codes == 1, share, 1.0) * rng.normal(size=30))]
+    made = level_qr.qr_beside(codes, 3, columns, rng.normal(size=(1, 30)))
+    assert made is not None
+    for of in (made[0], level_qr.level_qr(codes, 3, columns)):
+        np.testing.assert_array_equal(of.R[1, 1] > 0.0, [True, independent, True])
+        np.testing.assert_array_equal(of.inverse[1] > 0.0, [True, independent, True])
+
+
+def test_a_constant_behind_a_covariate_is_a_column_of_ones(plain_loops: None) -> None:
+    x, codes = np.random.default_rng(2).normal(size=30), np.arange(30) % 3
+    made = level_qr.qr_beside(codes, 3, [x, None], x[None])
+    assert made is not None
+    for R in (made[0].R, level_qr.level_qr(codes, 3, [x, None]).R):
+        for g in range(3):
+            Z = np.column_stack([x, np.ones(30)])[codes == g]
+            np.testing.assert_allclose(R[:, :, g].T @ R[:, :, g], Z.T @ Z, atol=1e-12)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_loop_evaluates_as_dense_algebra_does(seed: int, plain_loops: None) -> None:
     codes, J, columns, N = levels_of(seed, q := 1 + seed % 3, 3)
+    N *= 10.0 ** (seed % 5 - 2)  # in any unit
     made = level_qr.qr_beside(codes, J, columns, N)
     assert made is not None
     T = np.random.default_rng(seed).normal(size=(4, q, q))
@@ -125,6 +150,8 @@ def test_the_loop_leaves_to_others_what_has_no_digits_in_it(plain_loops: None) -
     assert level_pass.pieces_by_level(Levels(R, V), np.eye(2), np.full((1, 1, 1), 1e3)) is None, "variances of 1e6"
     assert level_pass.pieces_by_level(Levels(R, V), np.diag([1.0, -9.0]), np.zeros((1, 1, 1))) is None, "no residuals"
     assert level_pass.pieces_by_level(Levels(R, V), np.eye(2), np.full((1, 1, 1), np.nan)) is None, "no number"
+    alike = np.ones((1, 1, 4)), np.ones((2, 1, 4))
+    assert level_pass.pieces_by_level(Levels(*alike), np.zeros((2, 2)), np.zeros((1, 1, 1))) is None, "fitted exactly"
     along = np.ones((1, 1, 2))
     assert moment_pass.level_moments(Levels(R, V), 1e3, along, True) is None
 
