@@ -67,6 +67,16 @@ def test_half_the_width_of_an_interval_is_a_quantile_of_t_however_many_there_are
     np.testing.assert_allclose(t_quantile(level, df)[some], expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    "df",
+    [np.array([4.0]), np.linspace(0.1, 1.9, 20_000), np.concatenate([np.linspace(2.0, 50.0, 20_000), [0.05, 0.3]])],
+    ids=["one", "many small", "two small beside many"],
+)
+def test_quantiles_of_less_than_two_degrees_of_freedom_are_not_interpolated(df):
+    some = np.append(np.arange(0, df.size, 500), np.arange(df.size)[-2:])
+    np.testing.assert_allclose(t_quantile(0.9, df)[some], t_distribution.ppf(0.95, df[some]), rtol=1e-10)
+
+
 def test_many_narrow_intervals_have_quantiles_of_their_own_size():
     df = np.linspace(2.0, 40.0, 20_000)
     np.testing.assert_allclose(t_quantile(1e-3, df)[::100], t_distribution.ppf(0.5005, df[::100]), rtol=1e-9)

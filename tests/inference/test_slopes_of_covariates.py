@@ -63,6 +63,19 @@ def test_a_slope_near_zero_or_far_from_it_is_the_derivative(x, column):
     np.testing.assert_allclose(L[0, -1], np.cos(x), rtol=1e-9)
 
 
+@pytest.mark.parametrize("x", [1e-17, 30.0])
+@pytest.mark.parametrize("unit", ["1e-30", "1e-6", "1e30"])
+def test_a_slope_is_as_exact_in_whatever_unit_a_column_is(unit, x):
+    fit = fitted(f"I({unit} * exp(sin(x)))", x=DATA["z"] + x)
+    L = slopes(fit.internals, "x", [], {"x": x}).L
+    np.testing.assert_allclose(L[0, 1] / float(unit), np.cos(x) * np.exp(np.sin(x)), rtol=1e-9)
+
+
+def test_a_column_of_zeros_has_no_slope():
+    L = slopes(fitted("x + I(0 * x)").internals, "x", [], {"x": 2.0}).L
+    np.testing.assert_allclose(L, [[0.0, 1.0, 0.0]], rtol=1e-9)
+
+
 def test_a_small_column_beside_a_large_one_moves_as_well():
     fit = fitted("x + I(1e-7 * x^2)")
     L = slopes(fit.internals, "x", [], {"x": 3.0}).L
