@@ -122,11 +122,12 @@ def test_rows_may_differ_by_ten_times_what_a_column_may_that_is_left_out(of, sha
     assert found.gaps(row if of is dense else sp.csr_array(row)).any() == (share > 1e-6)
 
 
-def test_what_is_left_of_differences_is_no_gap():
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_what_is_left_of_differences_is_no_gap_in_any_unit(unit):
     """A row of numbers near 1e6 that cancel to 1e-9 in the columns of an equation says nothing against it."""
-    found = dense(np.column_stack([ONE, X, X]))
-    assert found.estimable(np.array([[1e4, 0.0, 1e-9]]))[0]
-    assert not found.estimable(np.array([[1e4, 0.0, 1e-5]]))[0]
+    found = dense(np.column_stack([ONE, X, unit * X]))
+    assert found.estimable(np.array([[1e4, 0.0, 1e-9 * unit]]))[0]
+    assert not found.estimable(np.array([[1e4, 0.0, 1e-5 * unit]]))[0]
     assert found.estimable(np.array([[np.nan, np.nan, 1.0], [0.0, np.inf, np.inf]])).all()
 
 
