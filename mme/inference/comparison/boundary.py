@@ -29,8 +29,8 @@ from mme.tables.arguments import count, random_numbers
 
 # Levels that differ in R_g beyond which the eigenvalues would take minutes; the mixture is exact enough there.
 _MOST_LEVELS = 8000
-# lambda mu runs over these powers of ten, in so many points; a parabola through the best three does the rest.
-_LOWEST, _HIGHEST, _POINTS = -5.0, 6.0, 221
+# lambda mu runs from the one to the other, in so many points; a parabola through the best three does the rest.
+_LOWEST, _HIGHEST, _POINTS = 1e-5, 1_000_000, 221
 _NUMBERS_AT_ONCE = 4_000_000
 
 
@@ -142,7 +142,7 @@ def spectrum(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
     among = np.linalg.eigvalsh(np.diag(R * R) - B.T @ B)
     alone = np.zeros(R.size) if levels.multiplicity is None else levels.multiplicity - 1.0
     values, counts = np.concatenate([among, R * R]), np.concatenate([np.ones(R.size), alone])
-    kept = (values > 1e-10 * values.max()) & (counts > 1e-9)
+    kept = (values > 1e-10 * values.max()) & (counts > 0.0)
     return _pooled(values[kept], counts[kept])
 
 
@@ -157,30 +157,29 @@ def _pooled(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _draws(mu: np.ndarray, counts: np.ndarray, freedom: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """Draws of (E): its supremum over a grid of lambda, then over the parabola through the best three points."""
-    lam = np.concatenate(([0.0], np.geomspace(10.0**_LOWEST / mu.max(), 10.0**_HIGHEST / mu.min(), _POINTS)))
+    lam = np.concatenate(([0.0], np.geomspace(_LOWEST / mu.max(), _HIGHEST / mu.min(), _POINTS)))
     shrunk = 1.0 / (1.0 + np.outer(mu, lam))
     logdet = counts @ np.log1p(np.outer(mu, lam))
-    out = np.empty(n)
+    out, others = np.empty(n), freedom - round(counts.sum())
     step = max(1, _NUMBERS_AT_ONCE // (lam.size + mu.size))
     for first in range(0, n, step):
         size = min(step, n - first)
         squares = rng.chisquare(counts, (size, mu.size))
-        left = rng.chisquare(freedom - counts.sum(), size) if freedom > counts.sum() + 0.5 else np.zeros(size)
+        left = rng.chisquare(others, size) if others else np.zeros(size)
         total = squares.sum(axis=1) + left
         ratio = freedom * np.log(total[:, None] / (squares @ shrunk + left[:, None])) - logdet
-        out[first : first + size] = _highest(ratio)
+        out[first : first + size] = highest(ratio)
     return out
 
 
-def _highest(ratio: np.ndarray) -> np.ndarray:
+def highest(ratio: np.ndarray) -> np.ndarray:
     """The supremum (draws,) of each row, at least zero: of a parabola through its best three points.
 
-    Points are evenly spaced but for the first, lambda = 0, which no parabola goes through.
+    Points are evenly spaced but for the first, lambda = 0.
     """
     rows = np.arange(ratio.shape[0])
     best = ratio.argmax(axis=1)
-    inner = np.clip(best, 2, ratio.shape[1] - 2)
-    low, middle, high = (ratio[rows, inner + k] for k in (-1, 0, 1))
-    bend = 2.0 * middle - low - high
-    top = middle + np.where(bend > 0.0, (high - low) ** 2 / (8.0 * np.where(bend > 0.0, bend, 1.0)), 0.0)
-    return np.asarray(np.maximum(np.where(best == inner, top, ratio[rows, best]), 0.0))
+    inner = np.clip(best, 2, ratio.shape[1] - 2)  # no parabola goes through lambda = 0, nor beyond the last
+    low, middle, high = ratio[rows, inner - 1], ratio[rows, inner], ratio[rows, inner + 1]
+    bend = np.where(best == inner, 2.0 * middle - low - high, np.inf)
+    return np.asarray(np.maximum(ratio[rows, best] + (high - low) ** 2 / (8.0 * np.maximum(bend, 1e-300)), 0.0))

@@ -45,5 +45,4 @@ def nothing_random(fit: Record, formula: str) -> NoRandomEffects | None:
 
 def beyond_nothing(fit: Record) -> Difference | None:
     """What random effects add to none; None where the reference is not known: several variances."""
-    one = len(fit.model.terms) == 1 and fit.model.k == 1
-    return Difference(free=0, edge=1) if one and fit.model.diagonal.all() else None
+    return Difference(free=0, edge=1) if fit.model.k == 1 and fit.model.diagonal.all() else None

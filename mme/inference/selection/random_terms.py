@@ -48,7 +48,7 @@ def deletions(fit: Record, refitted: Refitted) -> list[Deletion]:
     """
     if not fit.model.terms:
         raise MMEError("ranova tests random terms, and this model has none: it is fitted by least squares")
-    if fit.specification is None or fit.formula is None:
+    if fit.formula is None:
         raise MMEError("ranova needs a fit by formula (mme.lmer, mme.glmer), which says what may be left out")
     found = []
     for label, formula in reduced_random(fit.formula, fit.specification.fixed).items():
