@@ -29,6 +29,8 @@ def test_random_and_fixed_terms_go_by_their_own_alpha(noise):
         assert noise.step(alpha_random=1.0, alpha_fixed=0.0).fit.formula == "noise ~ 1 + (1 | g) + (1 | h)"
     with pytest.warns(mme.MMEWarning, match="chosen by its p-values"):
         assert noise.step(alpha_random=0.0, alpha_fixed=1.0).fit.formula == "noise ~ x + z"
+    with pytest.warns(mme.MMEWarning, match="chosen by its p-values"):
+        assert noise.step(alpha_random=1.0, alpha_fixed=0.0, keep=["x"]).fit.fixed_names == ("(Intercept)", "x")
 
 
 def test_the_steps_are_numbered_in_their_order_and_what_stays_is_zero(noise):
@@ -92,12 +94,29 @@ def test_a_fixed_term_whose_columns_others_have_has_no_p_and_stays():
     assert fit.step(alpha_fixed=0.0).fit is fit
 
 
-def test_ratios_of_terms_left_out_are_those_of_fits_by_maximum_likelihood():
-    fit = mme.lmer("y ~ x + z + (1 | g)", DATA)
-    table, whole = fit.drop1("LRT"), mme.lmer("y ~ x + z + (1 | g)", DATA, method="ML")
+def test_F_of_a_term_left_out_is_that_of_the_residual_sums_of_squares_with_empty_cells_too():
+    """F = (RSS_0 - RSS) / q / (RSS / (n - p)); no note tells of types of tests, of which it is none."""
+    table = DATA.assign(f=np.array(list("abc"))[DATA["g"] % 3], k=np.array(list("pq"))[DATA["h"] // 3])
+    table = table[(table["f"] != "a") | (table["k"] != "p")]
+    whole = mme.lm("y ~ x + f * k", table)
+    found, rss = whole.drop1(), (np.asarray(whole.residuals) ** 2).sum()
+    assert found.index.tolist() == ["x", "f:k"]
+    assert not found.attrs
+    for left_out, formula in (("x", "y ~ f * k"), ("f:k", "y ~ x + f + k")):
+        less = mme.lm(formula, table)
+        df = len(whole.beta) - len(less.beta)
+        gained = ((np.asarray(less.residuals) ** 2).sum() - rss) / df
+        assert found.loc[left_out, "num_df"] == df
+        assert found.loc[left_out, "F"] == pytest.approx(gained / (rss / (len(table) - len(whole.beta))), rel=1e-9)
+
+
+@pytest.mark.parametrize("y", ["y", "noise"])
+def test_ratios_of_terms_left_out_are_those_of_fits_by_maximum_likelihood(y):
+    fit = mme.lmer(f"{y} ~ x + z + (1 | g)", DATA)
+    table, whole = fit.drop1("LRT"), mme.lmer(f"{y} ~ x + z + (1 | g)", DATA, method="ML")
     assert table.index.tolist() == ["<none>", "x", "z"]
     assert table["aic"].iloc[0] == pytest.approx(whole.aic, rel=1e-9)
-    for left_out, formula in (("x", "y ~ z + (1 | g)"), ("z", "y ~ x + (1 | g)")):
+    for left_out, formula in (("x", f"{y} ~ z + (1 | g)"), ("z", f"{y} ~ x + (1 | g)")):
         less = mme.lmer(formula, DATA, method="ML")
         row = table.loc[left_out]
         assert row["lrt"] == pytest.approx(less.criterion - whole.criterion, rel=1e-6)

@@ -14,7 +14,7 @@ from scipy.stats import chi2
 import mme
 from mme.engine.plan import Stochastic
 from mme.inference.comparison.compare import anova
-from mme.inference.comparison.nested import Difference, difference
+from mme.inference.comparison.nested import Difference, difference, wilks
 
 RNG = np.random.default_rng(4)
 G, H, N = 12, 8, 288
@@ -98,6 +98,11 @@ def test_columns_with_levels_of_their_own_may_have_one_value():
     both, one = (f"x + {bars}" for bars in ("(1 | str(g, h))", "diag(1 | str(g, h))"))
     found = difference(fitted(one).internals, fitted(both).internals)
     assert (found.free, found.edge) == (1, 0)
+
+
+def test_wilks_has_no_probability_where_there_is_nothing_to_test():
+    df, ratios = np.array([0.0, 0.0, -1.0, 1.0, 3.0, np.nan]), np.array([2.0, 0.0, 2.0, 2.0, 0.0, np.nan])
+    np.testing.assert_allclose(wilks(df, ratios), [np.nan, np.nan, np.nan, chi2.sf(2.0, 1), 1.0, np.nan], rtol=1e-12)
 
 
 def test_a_ratio_of_what_a_search_leaves_is_none_of_a_variance_at_its_edge():

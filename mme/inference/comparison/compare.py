@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
-from scipy.special import chdtrc
 
 from mme.errors import MMEError, warn
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.fitted.refit import by_method
 from mme.inference.comparison.comparable import check_comparable, seen_otherwise, within_span
-from mme.inference.comparison.nested import Difference, difference
+from mme.inference.comparison.nested import Difference, difference, wilks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +35,8 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
     df = np.concatenate(([np.nan], np.diff(npar)))
     labels = _labels(ordered)
     if not boundary:
-        apart = [False, *_apart(ordered, labels)]
-        chisq[apart] = df[apart] = np.nan
-    with np.errstate(invalid="ignore"):
-        p = np.where(df > 0, chdtrc(df, chisq), np.nan)
+        apart = _apart(ordered, labels)
+        chisq[1:][apart] = df[1:][apart] = np.nan
     table = pd.DataFrame(
         {
             "npar": npar,
@@ -49,7 +46,7 @@ def anova(*fits: Record, boundary: bool = False) -> pd.DataFrame:
             "deviance": deviance,
             "chisq": chisq,
             "df": df,
-            "p": p,
+            "p": wilks(df, chisq),
         },
         index=pd.Index(labels, name="model"),
     )
@@ -66,10 +63,10 @@ def by_one_method(fits: Sequence[Record]) -> tuple[Record, ...]:
     if len(methods) != 1:
         return tuple(fits)
     (method,) = methods
-    return tuple(by_method(fit, method) if isinstance(fit, Fitted) and _is_least_squares(fit) else fit for fit in fits)
+    return tuple(by_method(fit, method) if _is_least_squares(fit) else fit for fit in fits)
 
 
-def _is_least_squares(fit: Record) -> bool:
+def _is_least_squares(fit: Record) -> TypeGuard[Fitted]:
     """Whether sigma alone is estimated of the variances, so that REML and ML are known at once."""
     return isinstance(fit, Fitted) and fit.model.k == 0 and fit.model.residual is None and fit.model.held is None
 

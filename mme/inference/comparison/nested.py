@@ -64,6 +64,12 @@ class Difference:
         return 0.5 * (_tail(self.free, t) + _tail(self.count, t)) if self.edge else _tail(self.free, t)
 
 
+def wilks(df: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """P(chi2_df >= ratio) of likelihood ratios; NaN where there are no parameters to test."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(df > 0, chdtrc(df, ratios), np.nan))
+
+
 def _tail(df: int, t: float) -> float:
     """P(chi2_df >= t); chi2_0 is zero, and so is a ratio of criteria below what a search knows them to."""
     return float(t <= _KNOWN) if df == 0 else float(chdtrc(df, t))
@@ -139,13 +145,14 @@ def _beyond(whole: RandomBlock, parts: list[RandomBlock]) -> Difference:
                 "zero: the distribution of the likelihood ratio is not known there; simulate from the smaller fit"
             )
         variances = 1
-    if variances < 0 or not (whole.pattern or whole.by_column or _are_independent([part.V for part in parts])):
+    apart = whole.pattern or whole.by_column or not parts or _are_independent([part.V for part in parts])
+    if variances < 0 or not apart:
         raise MMEError(f"the fits are not nested: random term {whole} of one is split otherwise in the other")
     return Difference(whole.k - sum(part.k for part in parts) - variances, variances)
 
 
 def _are_independent(parts: list[np.ndarray]) -> bool:
     """Whether the columns of all parts together are independent, in any units."""
-    columns = np.hstack(parts) if parts else np.zeros((1, 0))
+    columns = np.hstack(parts)
     units = np.linalg.norm(columns, axis=0)
     return independent_columns(columns / units).size == units.size

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import chdtrc
 
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.formula.syntax import Node, deparse
 from mme.formula.updating import marginal_terms, without_term
+from mme.inference.comparison.nested import wilks
 from mme.inference.fixed.anova import anova_table
 from mme.inference.fixed.methods import reference
 from mme.inference.selection.random_terms import Refitted
@@ -80,14 +80,12 @@ def _likelihood_ratios(fit: Record, refitted: Refitted) -> pd.DataFrame:
     ]
     lrt = np.maximum([one.criterion - whole.criterion for one in smaller], 0.0)
     df = np.array([whole.dof - one.dof for one in smaller], dtype=float)
-    with np.errstate(invalid="ignore"):
-        p = np.where(df > 0.0, chdtrc(df, lrt), np.nan)
     return pd.DataFrame(
         {
             "aic": [whole.aic, *(one.aic for one in smaller)],
             "lrt": [np.nan, *lrt],
             "df": [np.nan, *df],
-            "p": [np.nan, *p],
+            "p": [np.nan, *wilks(df, lrt)],
         },
         index=pd.Index(["<none>", *map(name_of, terms)], name="term"),
     )

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import chdtrc
 
 from mme.errors import MMEError
 from mme.fitted.common import Record
 from mme.formula.updating import reduced_random
-from mme.inference.comparison.nested import Difference, difference
+from mme.inference.comparison.nested import Difference, difference, wilks
 from mme.inference.selection.no_random_effects import beyond_nothing, nothing_random
 
 if TYPE_CHECKING:
@@ -77,8 +76,6 @@ def table_of(fit: Record, found: list[Deletion]) -> pd.DataFrame:
     df = np.array([fit.dof - one.dof for one in smaller], dtype=float)
     beyond = [one.beyond for one in found]
     tails = [np.nan if one is None else one.tail(t) for one, t in zip(beyond, lrt.tolist(), strict=True)]
-    with np.errstate(invalid="ignore"):
-        p = np.where(df > 0.0, chdtrc(df, lrt), np.nan)
     table = pd.DataFrame(
         {
             "npar": [fit.dof, *(one.dof for one in smaller)],
@@ -86,7 +83,7 @@ def table_of(fit: Record, found: list[Deletion]) -> pd.DataFrame:
             "aic": [fit.aic, *(one.aic for one in smaller)],
             "lrt": [np.nan, *lrt],
             "df": [np.nan, *df],
-            "p": [np.nan, *p],
+            "p": [np.nan, *wilks(df, lrt)],
             "p_boundary": [np.nan, *tails],
             "reference": ["", *("" if one is None else one.reference for one in beyond)],
         },

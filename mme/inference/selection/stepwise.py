@@ -77,8 +77,8 @@ def _without_random(fit: Any, alpha: float) -> tuple[Any, pd.DataFrame]:
         table = table_of(fit.internals, found)
         if not steps:
             steps.append(table.iloc[[0]].assign(eliminated=float("nan")))
-        p = table["p"].iloc[1:].fillna(-1.0).to_numpy()
-        p = np.where([isinstance(one.fit, NoRandomEffects) for one in found], -1.0, p)  # glmer fits none without
+        p = table["p"].iloc[1:].fillna(-np.inf).to_numpy()
+        p = np.where([isinstance(one.fit, NoRandomEffects) for one in found], -np.inf, p)  # glmer fits none without
         if not (p > alpha).any():
             steps.append(table.iloc[1:].assign(eliminated=0.0))
             break
@@ -96,7 +96,7 @@ def _without_fixed(fit: Any, alpha: float, keep: Sequence[str], ddf: str) -> tup
     while True:
         record = fit.internals
         table = drop1(record, fit._refitted, None, ddf).drop(index="<none>", errors="ignore")
-        p = table["p"].where(~table.index.isin(list(keep)), -1.0).fillna(-1.0).to_numpy()
+        p = table["p"].where(~table.index.isin(list(keep)), -np.inf).fillna(-np.inf).to_numpy()
         if not (p > alpha).any():
             steps.append(table.assign(eliminated=0.0))
             return fit, _first(pd.concat(steps))
