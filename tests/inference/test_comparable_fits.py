@@ -14,6 +14,24 @@ def data() -> pd.DataFrame:
     return found.assign(y=rng.normal(size=60), f=np.array(list("pqr"))[rng.integers(0, 3, 60)])
 
 
+class Waiting(mme.OwnFamily):
+    """Exponential waiting times of mean exp(eta)."""
+
+    def log_density(self, y, eta, tau):
+        return -eta - y * np.exp(-eta)
+
+    def mean(self, eta, tau):
+        return np.exp(eta)
+
+    def variance(self, eta, weights, tau):
+        return np.exp(2.0 * eta) / weights
+
+
+def waits() -> mme.GeneralisedFit:
+    table = data().assign(wait=np.random.default_rng(3).exponential(size=60))
+    return mme.glmer("wait ~ x + (1 | h)", table, Waiting())
+
+
 WEIGHTS = np.linspace(0.5, 2.0, 60)
 
 
@@ -45,8 +63,13 @@ COMPARABLE = {
     "one span": (linear, lambda: linear("I(3 - x)")),
     "sums": (summed, summed),
     "sums of other chunks": (lambda: summed(table=about_zero()), lambda: summed(table=about_zero(), cut=31)),
+    "sums of a response about zero": (
+        lambda: summed(table=about_zero(), cut=7),
+        lambda: summed(table=about_zero(), cut=52),
+    ),
     "sums by ML": (lambda: summed(method="ML"), lambda: summed("x + f", method="ML")),
     "one family": (counts, counts),
+    "two families of a user's own class": (waits, waits),
     "two links of one approximation": (lambda: counts(n_agq=5), lambda: counts(n_agq=5)),
 }
 REFUSED = {
@@ -63,6 +86,11 @@ REFUSED = {
     "so each has different data": (summed, lambda: summed(table=data().assign(x=2.0 * data()["x"]))),
     "responses of 60, 60 rec": (summed, lambda: summed(table=data().assign(y=data()["y"] + 1.0))),
     "responses of 60, 60": (summed, lambda: summed(table=data().assign(y=2.0 * data()["y"]))),
+    "60, 60 records": (
+        lambda: summed(table=data().assign(y=1e-9 * data()["y"])),
+        lambda: summed(table=data().assign(y=1e-9 * (data()["y"] + 1.0))),
+    ),
+    "the responses differ": (summed, lambda: summed(table=data().assign(y=(1.0 + 1e-6) * data()["y"]))),
     "dropped differently": (linear, summed),
     "different weights": (counts, lambda: counts(weights=WEIGHTS)),
     "different numbers of trials": (

@@ -228,3 +228,18 @@ def test_an_interruption_keeps_the_responses_that_are_done(study):
     with pytest.warns(mme.MMEWarning, match="first 20 responses"):
         found = mme.lmer_many("~ group + (1 | donor)", data, blocks, progress=stop)
     assert found.names == tuple(Y.columns[:20])
+
+
+def test_blocks_of_responses_come_one_by_one_and_none_of_an_empty_mapping(study):
+    from mme.inference.responses.blocks import blocks_of
+    from mme.tables.frame import Frame
+
+    data, Y = study
+    table, rows = Frame(data), Y.iloc[:, :3].to_numpy()
+    ((labels, values),) = blocks_of([rows.tolist()], table, 10)
+    assert labels == (0, 1, 2)
+    np.testing.assert_array_equal(values, rows.T)
+    assert not list(blocks_of({}, table, 10))
+    pieces = list(blocks_of(rows, table, 2))
+    assert [labels for labels, _ in pieces] == [(0, 1), (2,)]
+    np.testing.assert_array_equal(np.concatenate([values for _, values in pieces]), rows.T)

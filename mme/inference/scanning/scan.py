@@ -135,11 +135,11 @@ def scan_jointly(
         values, vectors = np.linalg.eigh(squares)
         counts = values > _DEPENDENT
         rank, turned = counts.sum(axis=1), np.einsum("bij,bi->bj", vectors, along)
-        explained = np.where(counts, turned**2 / np.where(counts, values, 1.0), 0.0).sum(axis=1)
+        explained = (turned**2 / np.where(counts, values, np.inf)).sum(axis=1)
         df = np.full(rank.shape, np.inf) if known is not None else constants.n - constants.p - rank.astype(float)
         with np.errstate(invalid="ignore", divide="ignore"):
             left = known**2 if known is not None else (pwrss - explained) / df
-            F = np.where((rank > 0) & (df > 0.0), explained / rank / left, np.nan)
+            F = np.where(df > 0.0, explained / rank / left, np.nan)  # of no column 0 / 0
         p = np.where(np.isinf(df), chdtrc(rank, rank * F), fdtrc(rank, df, F))
         out[at] = np.column_stack([F, rank, df, p, missing.sum(axis=1)])
         done += at.size
