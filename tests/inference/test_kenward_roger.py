@@ -219,15 +219,9 @@ def related(K):
 )
 def test_variances_that_only_the_mean_tells_apart_are_not_determined(J, m, shared, is_told):
     """G = I and G = I + s 11': what all levels share is the mean's, and its variance depends on which of them it is."""
-    y, X, g, _ = between(m=10)
-    K = np.eye(6) + shared
-    relationship = SimpleNamespace(
-        levels=np.arange(6),
-        precision=sp.csc_array(np.linalg.inv(K)),
-        logdet=np.linalg.slogdet(K)[1],
-        diagonal=np.diag(K),
-    )
-    fit = at(mme.fit(y, X, [mme.Term(g), mme.Term(g, name="related", relationship=relationship)]), [0.5, 0.6])
+    y, X, g, _ = between(J=J, m=m)
+    other = mme.Term(g, name="related", relationship=related(np.eye(J) + shared))
+    fit = at(mme.fit(y, X, [mme.Term(g), other]), [0.5, 0.6])
     if is_told:
         parts = [design(g) @ design(g).T, np.eye(y.size)]
         _, df, _ = kenward_roger(X, 0.61 * parts[0] + parts[1], parts, np.eye(2)[:1])

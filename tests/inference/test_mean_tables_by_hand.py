@@ -127,3 +127,14 @@ def test_a_date_is_put_at_a_day_however_that_is_written(day):
     found = mme.lm("y ~ f + day", data).means("f", at={"day": day})
     expected = mme.lm("y ~ f + later", data).means("f", at={"later": 4.0})
     np.testing.assert_allclose(found.to_numpy(dtype=float), expected.to_numpy(dtype=float), rtol=1e-7)
+
+
+def test_a_note_counts_the_contrasts_of_each_family():
+    g = np.array(list("uvw"))[np.arange(N) % 3]
+    fit = mme.lm("y ~ f * g", DATA.assign(g=g))
+    two_families = fit.means("f", by="g", pairs=True, adjust="holm")
+    assert two_families.attrs["notes"] == ("p and 95 % intervals adjusted for 6 contrasts each: holm.",)
+    nested = DATA.assign(k=DATA["f"].map({"a": "s", "b": "s", "c": "s", "d": "t"}), l=np.arange(N) % 2)
+    nested["f"] = nested["f"].where(nested["f"] != "d", "d" + nested["l"].astype(str))
+    uneven = mme.lm("y ~ k/f", nested).means("f", by="k", pairs=True, adjust="holm")
+    assert uneven.attrs["notes"] == ("p and 95 % intervals adjusted for 1 to 3 contrasts each: holm.",)

@@ -244,3 +244,13 @@ def test_mean_squares_by_kenward_and_roger_are_those_before_their_scale():
     scaled = found["F"] * fit.sigma**2 / found["mean_sq"]
     assert scaled["x"] == pytest.approx(1.0, rel=1e-12)
     assert (np.abs(scaled[["B", "A:B"]] - 1.0) > 1e-4).all()
+
+
+def test_of_arrays_type_three_tests_each_column_beside_the_others():
+    data = table()
+    fit = mme.fit(data["y"], np.column_stack([np.ones(len(data)), data[["x", "z"]]]), [])
+    own = fit.coefficients()
+    found = fit.anova(type=3)
+    np.testing.assert_allclose(found["F"], own.loc[found.index, "t"] ** 2, rtol=1e-10)
+    assert found["num_df"].tolist() == [1] * len(found)
+    assert len(found) >= 2
