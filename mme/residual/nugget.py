@@ -20,6 +20,8 @@ _START = 0.2
 _ELSEWHERE = (-2.0, 1.0)
 # Derivatives whose Gram matrix, of unit diagonal, has a smaller eigenvalue are dependent.
 _DEPENDENT = 1e-8
+# Derivatives of this size are what differences leave of none.
+_NOTHING = 1e-10
 # Steps of the coordinates towards stronger correlations, which tell lags apart at which weak ones are nothing.
 _STRONGER = (0.0, 2.0)
 # Records that are looked at for the derivatives, of the largest groups: a few, and more where these do not do.
@@ -97,9 +99,10 @@ class BoundNugget(ByGroup):
         def independent(x: np.ndarray, among: np.ndarray) -> bool:
             pairs = np.triu_indices(among.size, 1)
             D = slopes(lambda x: self.covariance(x, among)[pairs], x)
-            size = np.linalg.norm(D, axis=1, keepdims=True)
-            size[size == 0.0] = 1.0
-            return bool(np.linalg.eigvalsh((D @ D.T) / (size @ size.T))[0] > _DEPENDENT)
+            size = np.linalg.norm(D, axis=1)
+            if size.min() < _NOTHING:
+                return False
+            return bool(np.linalg.eigvalsh((D @ D.T) / np.outer(size, size))[0] > _DEPENDENT)
 
         places = [self.start() + np.linspace(0.05, 0.2, self.k) + stronger for stronger in _STRONGER]
         return any(independent(x, largest[:most]) for most in (_FEW, _MOST) for x in places)

@@ -88,7 +88,7 @@ class Slow(ByGroup):
     times: np.ndarray
 
     def start(self, residual=None):
-        return np.zeros(1)
+        return np.zeros(self.k)
 
     def natural(self, x):
         return np.exp(-self.unit * x)
@@ -101,12 +101,19 @@ class Slow(ByGroup):
         return np.exp(-lag * np.exp(self.unit * x[0]))
 
 
-@pytest.mark.parametrize("unit", [1e-3, 1.0])
+@pytest.mark.parametrize("unit", [1e-8, 1e-3, 1.0])
 def test_whether_a_nugget_can_be_told_does_not_depend_on_the_unit_of_coordinates(unit):
     codes, apart, alike = np.zeros(3, dtype=int), np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0])
     assert with_nugget(Slow(3, ("range",), codes, unit, apart)).names == ("range", "nugget")
     with pytest.raises(mme.MMEError, match="cannot be identified"):
         with_nugget(Slow(2, ("range",), codes[:2], unit, alike))
+
+
+def test_a_parameter_that_changes_nothing_is_not_identified():
+    codes, times = np.zeros(4, dtype=int), np.array([0.0, 1.0, 3.0, 7.0])
+    with np.errstate(invalid="raise", divide="raise"), pytest.raises(mme.MMEError, match="cannot be identified"):
+        with_nugget(Slow(4, ("range", "idle"), codes, 1.0, times))
+    assert with_nugget(Slow(4, ("range",), codes, 1.0, times)).k == 2
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
