@@ -160,7 +160,7 @@ class BoundUnstructured(OverOccasions):
             C = P @ C @ P + _SINGULAR * np.outer(a, a)
             length = np.sqrt(np.diag(C))
             C = C / np.outer(length, length)
-            if a @ C @ a < 2.0 * _SINGULAR:
+            if np.abs(length - 1.0).max() < _SINGULAR:
                 break
         else:
             if self.equal_variances:  # an entry of a is larger than all others together, or hardly smaller
