@@ -117,7 +117,7 @@ class Bound(Differentiable):
 
     def further(self, x: np.ndarray, far: np.ndarray, steps: float) -> np.ndarray:
         """Coordinates of which those that are ``far`` out go further to their ends, by so many steps of one."""
-        return np.where(far, x + np.copysign(steps, x), x)
+        return np.where(far, x + steps * np.sign(x), x)
 
     def elsewhere(self, x: np.ndarray) -> list[np.ndarray]:
         """Coordinates at which the criterion may have another valley than that of x; each is worth an evaluation."""

@@ -308,6 +308,7 @@ def test_coordinates_that_are_far_out_go_further_to_their_ends_and_a_band_along_
     x, far = np.array([6.0, -8.0, 0.5]), np.array([True, True, False])
     product = read([mme.AR1("t", "g") * mme.Exponential("v"), mme.PowerOfCovariate("v")])
     np.testing.assert_array_equal(product.further(x, far, 2.0), [8.0, -10.0, 0.5])
+    np.testing.assert_array_equal(product.further(x, far, -2.0), [4.0, -6.0, 0.5])  # and back
     band = read(BAND)
     x = np.array([3.0, -4.0])
     np.testing.assert_allclose(band.further(x, np.array([False, True]), 2.0), 1.4 * x, rtol=1e-15)
