@@ -104,6 +104,8 @@ def test_absorption_row_by_row_is_that_of_whole_rows(q, weigh):
         summed, left = absorb(block, basis.N)
         for k in range(basis.m):
             np.testing.assert_allclose(basis.long.row(k), basis.N[k], atol=1e-14)
+        rows_beside = np.array([weights, y])
+        np.testing.assert_allclose(basis.beside(rows_beside), rows_beside @ basis.N.T, atol=1e-12)
         one = projected(block, basis.r)
     np.testing.assert_allclose(found.levels.R, summed.levels.R, atol=1e-13)
     np.testing.assert_allclose(found.levels.V, summed.levels.V, atol=1e-12)
