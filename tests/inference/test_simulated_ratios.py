@@ -74,3 +74,29 @@ def test_wrong_input_says_what_is_needed():
     other = mme.lmer("Reaction ~ I(Days ** 2) + (1 | Subject)", SLEEP, method="ML")
     with pytest.raises(mme.MMEError, match="not nested"):
         mme.anova(fits[1], other, test="bootstrap", n=60)
+
+
+def lines() -> list[mme.Fit]:
+    """A mean, a steep line, and noise beside it."""
+    rng = np.random.default_rng(7)
+    x, z = rng.normal(size=(2, 12))
+    data = {"x": x, "z": z, "y": 3.0 * x + rng.normal(size=12)}
+    return [mme.lm(f"y ~ {one}", data, method="ML") for one in ("1", "x", "x + z")]
+
+
+def test_each_ratio_is_compared_with_its_own_draws_and_all_are_counted():
+    told: list[tuple[int, int]] = []
+    table = mme.anova(*lines(), test="bootstrap", n=600, seed=2, progress=lambda *one: told.append(one))
+    assert table["p"].iloc[1] == 1 / 601
+    F = np.expm1(table["chisq"].iloc[2] / 12) * 9
+    assert table["p"].iloc[2] == pytest.approx(f.sf(F, 1, 9), abs=4.0 * table["p_error"].iloc[2])
+    assert table["n"].tolist() == [0, 600, 600]
+    assert told == sorted(told)
+    assert told[0][0] < 600
+    assert told[-1] == (1200, 1200)
+
+
+def test_a_ratio_that_every_draw_equals_has_p_of_one():
+    one = lines()[1]
+    table = mme.anova(one, one, test="bootstrap", n=20, seed=1)
+    assert (table["chisq"].iloc[1], table["p"].iloc[1]) == (0.0, 1.0)
