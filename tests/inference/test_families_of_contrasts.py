@@ -168,3 +168,9 @@ def test_which_contrasts_are_asked_for():
     for pairs, contrast, crossed in ((True, "sequential", False), (True, own, False), (False, own, True)):
         with pytest.raises(mme.MMEError):
             wanted_contrast(pairs, contrast, crossed)
+
+
+def test_critical_values_are_interpolated_between_the_least_and_the_most_degrees_of_freedom():
+    df = np.linspace(2.6, 4.0, 60)
+    found = of_freedom(lambda one: float(t_distribution.ppf(0.99, one)), df)
+    assert_allclose(found, t_distribution.ppf(0.99, df), rtol=1e-10)

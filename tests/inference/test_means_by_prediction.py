@@ -172,3 +172,9 @@ def test_a_product_of_many_indicators_is_too_large_a_grid():
     fit = mme.lm(f"y ~ f + {':'.join(name for name in data if name[0] == 'i')}", data)
     with pytest.raises(mme.MMEError, match="the reference grid would have 4194309 rows"):
         fit.means("f")
+
+
+def test_a_level_of_one_record_stands_within_its_nest_as_others_do():
+    y = np.array([1.0, 4.0, 5.0, 8.0, 2.0, 3.0])
+    fit = mme.lm("y ~ a:b", {"a": np.array(list("pppqqq")), "b": np.array(list("122334")), "y": y})
+    np.testing.assert_allclose(fit.means("a")["mean"], [(1.0 + 4.5) / 2.0, (5.0 + 3.0) / 2.0], rtol=1e-10)
