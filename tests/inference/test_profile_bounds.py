@@ -139,6 +139,14 @@ def test_what_is_free_beside_a_held_correlation_has_room_however_near_to_one_it_
             assert "invalid" not in reason
 
 
+def test_correlations_beside_a_held_one_begin_with_steps_of_about_a_hundredth():
+    """A tenth of the radius of their coordinates, as it moves them: correlations of 0.7 to 0.9 move by less."""
+    structure = mme.Unstructured(["a", "b", "c"] * 3, np.repeat([1, 2, 3], 3)).bind(np.asarray, 9)
+    for at in range(3):
+        radius = hold_residual(structure, np.array([0.9, 0.9, 0.9, 0.2, -0.3]), at).radius[:2]
+        assert ((radius > 0.005) & (radius < 0.02)).all()
+
+
 @pytest.mark.parametrize("name", ["sd_(Intercept)|Subject", "sd_Days|Subject", "sigma", "Days"])
 @pytest.mark.parametrize(
     "bounds", [{"sigma": (20.0, 100.0)}, {"sd_Days|Subject": (2.0, 90.0)}, {"sd_(Intercept)|Subject": (5.0, 30.0)}]

@@ -26,6 +26,8 @@ def question(start: list[float], even: list[bool], point=None) -> Question:
 def test_the_slopes_of_psi_are_those_of_its_formula_and_of_nothing_there_are_none():
     asked = question([0.4, -1.5], [False, False])
     np.testing.assert_allclose(_jacobian(asked, asked.start, 0.7), 2.0 * A * [0.4, -1.5], rtol=1e-9)
+    waves = question([0.4, -1.5], [False, False], lambda x, value: np.sin(A @ x) + value)
+    np.testing.assert_allclose(_jacobian(waves, waves.start, 0.7), np.cos(A @ [0.4, -1.5])[:, None] * A, atol=1e-8)
     none = question([], [], lambda x, value: np.array([value, value, value]))
     assert _jacobian(none, np.zeros(0), 0.7).shape[1] == 0
 
@@ -165,6 +167,7 @@ def test_zeta_is_known_to_its_ninth_digit_where_the_others_follow_a_curve():
     of = tracer(Known(F, slopes), [0.0], [False])
     curve = of.curve(origin(of), 1.96)
     np.testing.assert_allclose(curve.zeta, curve.values, atol=2e-9)
+    assert 0.0 in curve.zeta
     np.testing.assert_allclose(curve.parameters[:, 1], curve.values + np.sin(2.0 * curve.values), atol=1e-4)
     assert curve.limit(1.96) == pytest.approx(1.96, abs=1e-6)
 

@@ -17,6 +17,7 @@ FITS = {
     "a response in small units": ("small ~ Days + (1 | Subject)", {}),
     "two terms": ("Reaction ~ Days + (Days || Subject)", {}),
     "one deviation held": ("Reaction ~ Days + (Days || Subject)", {"hold": {"sd_Days|Subject": 4.0}}),
+    "the other deviation held": ("Reaction ~ Days + (Days || Subject)", {"hold": {"sd_(Intercept)|Subject": 20.0}}),
     "sigma known": ("Reaction ~ Days + (Days || Subject)", {"sigma": 30.0}),
     "sigma between bounds": ("Reaction ~ Days + (1 | Subject)", {"bounds": {"sigma": (35.0, 60.0)}}),
     "correlated errors": (
@@ -60,18 +61,40 @@ def minus_twice_log_density(maximum: Maximum, values: np.ndarray) -> float:
     return float(-2.0 * multivariate_normal(mean, V + sigma**2 * R).logpdf(model.y))
 
 
+def held_of(maximum: Maximum) -> dict[str, float]:
+    """Deviations that are held, and at what."""
+    model = maximum.model
+    own = [] if model.held is None else zip(maximum.names, model.held.values.tolist(), strict=False)
+    return {name: value for name, value in own if not np.isnan(value)}
+
+
+def test_beside_a_held_deviation_sigma_is_free_and_at_zero_there_is_a_point(maximum):
+    """All deviations are free but those that are held and the one that is asked for."""
+    held = held_of(maximum)
+    for name in [] if not held else maximum.names[:3]:
+        if name in held:
+            continue
+        question = maximum.question(name)
+        assert question.start.size == 3 - len(held) - 1
+        at_zero = question.point(np.append(question.start[:-1], 0.0), question.estimate)
+        assert np.isfinite(at_zero.theta).all()
+    for name in [] if not held else maximum.names[3:]:
+        assert maximum.question(name).start.size == 3 - len(held)
+
+
 def test_at_the_estimate_a_question_leads_back_to_the_maximum(maximum):
     for name, value in zip(maximum.names, maximum.values, strict=True):
         question = maximum.question(name)
         assert question.estimate == value
+        assert question.bounds[0] <= value <= question.bounds[1]
         found = maximum.deviance.parameters(question.point(question.start, value))
         np.testing.assert_allclose(found, maximum.values, rtol=1e-6, atol=1e-9 * np.abs(maximum.values).max())
 
 
 def test_wherever_the_others_stand_the_parameter_has_its_value_and_the_deviance_is_that_of_the_density(maximum):
-    rng = np.random.default_rng(1)
+    rng, held = np.random.default_rng(1), held_of(maximum)
     for name, estimate in zip(maximum.names, maximum.values, strict=True):
-        if maximum.model.held is not None and name == "sd_Days|Subject":
+        if name in held:
             continue  # it is held as it is
         at, question = maximum.names.index(name), maximum.question(name)
         low, high = question.bounds
@@ -80,6 +103,8 @@ def test_wherever_the_others_stand_the_parameter_has_its_value_and_the_deviance_
             point = question.point(question.start + step * question.radius, value)
             found = maximum.deviance.parameters(point)
             assert found[at] == pytest.approx(value, rel=1e-9)
+            for one, stays in held.items():
+                assert found[maximum.names.index(one)] == pytest.approx(stays, rel=1e-9)
             expected = minus_twice_log_density(maximum, found)
             assert maximum.deviance(point) == pytest.approx(expected, rel=1e-9)
 
