@@ -289,4 +289,5 @@ def of_reduced(optimum: Optimum, rest: Reduced) -> Optimum:
         boundary=tuple(own[name] for name in optimum.boundary if name in own),
         gradient=optimum.gradient[at],
         hessian=optimum.hessian[np.ix_(at, at)],
+        open=optimum.open[np.append(rest.thetas, rest.whole.k)] if optimum.open.size else optimum.open,
     )
