@@ -13,7 +13,7 @@ import mme
 from mme.generalised.sparse import SparseEquations
 from mme.inference.intervals.generalised_bootstrap import _safe_start_method
 from mme.inference.intervals.profile import _all_of_it, _curve, _in_full
-from mme.inference.intervals.refits import replicates, safe_start_method
+from mme.inference.intervals.refits import parameters_of, replicates, safe_start_method
 
 RNG = np.random.default_rng(5)
 G, T = np.repeat(np.arange(8), 5), np.tile(np.arange(5), 8)
@@ -83,6 +83,14 @@ def test_what_is_given_of_the_residuals_has_no_replicates_and_what_is_not_has(ca
         np.testing.assert_allclose(own[-2:], fit.se, rtol=1e-12)
         assert np.isfinite(boot.values[:, boot.names.index(free)]).all()
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("theta", [0.3, 2.0])
+def test_parameters_at_a_theta_are_those_of_the_fit_with_it(theta):
+    of = mme.lmer("y ~ x + late + (1 | g)", DATA[:-7]).internals.objective
+    held = mme.lmer("y ~ x + late + (1 | g)", DATA[:-7], theta=[theta])
+    found = parameters_of(of, np.array([theta]))
+    np.testing.assert_allclose(found, [theta * held.sigma, held.sigma, *held.beta], rtol=1e-9)
 
 
 def test_groups_are_drawn_and_left_out_by_the_factor_that_is_named():

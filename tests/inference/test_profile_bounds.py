@@ -220,3 +220,10 @@ def test_a_ratio_between_bounds_stays_there_beside_whatever_is_held(bounds):
         assert min(found) >= bounds[0] * (1.0 - 1e-12)
         assert max(found) <= bounds[1] * (1.0 + 1e-12)
         assert np.ptp(found) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "nearer"), [((2.0, 5.0), 3.0, 2.0), ((2.0, 5.0), 4.0, 5.0), ((-5.0, -1.0), -2.0, -1.0)]
+)
+def test_a_coordinate_is_zero_at_the_bound_that_is_nearer(bounds, value, nearer):
+    assert Fold.near(*bounds, value, 0.7)(0.0) == nearer
