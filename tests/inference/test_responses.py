@@ -243,3 +243,20 @@ def test_blocks_of_responses_come_one_by_one_and_none_of_an_empty_mapping(study)
     pieces = list(blocks_of(rows, table, 2))
     assert [labels for labels, _ in pieces] == [(0, 1), (2,)]
     np.testing.assert_array_equal(np.concatenate([values for _, values in pieces]), rows.T)
+
+
+def test_a_contrast_may_weigh_every_fixed_effect(study):
+    data, Y = study
+    every = {"b at two": {"(Intercept)": 1.0, "groupb": 1.0, "x": 2.0}}
+    many = mme.lmer_many("~ group + x + (1 | donor)", data, Y.iloc[:, :2], contrasts=every)
+    expected = many.estimate[["(Intercept)", "groupb", "x"]].to_numpy() @ [1.0, 1.0, 2.0]
+    np.testing.assert_allclose(many.estimate["b at two"], expected, rtol=1e-12)
+
+
+def test_an_interruption_before_any_response_is_one(study):
+    def blocks():
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        mme.lmer_many("~ group + (1 | donor)", study[0], blocks())
