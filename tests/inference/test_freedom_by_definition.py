@@ -13,7 +13,7 @@ from scipy import stats
 
 import mme
 from mme.derivatives.variance_derivatives import profile_derivatives
-from mme.inference.comparison.boundary import _highest
+from mme.inference.comparison.boundary import highest
 from mme.inference.fixed.adjustments import by_p_alone, of_freedom
 from mme.inference.fixed.reference import FTest, Normal, check_consistent, independent, reciprocal, two_sided
 from mme.inference.fixed.satterthwaite import Satterthwaite, is_off, of_profile
@@ -180,9 +180,9 @@ def test_the_top_of_a_parabola_is_found_between_points_and_an_end_is_itself():
     at = np.arange(12.0)
     tops = [5.3, 2.0, 8.49, 9.6]
     rows = np.array([3.0 - 0.7 * (at - top) ** 2 for top in tops])
-    np.testing.assert_allclose(_highest(rows), 3.0, rtol=1e-12)
+    np.testing.assert_allclose(highest(rows), 3.0, rtol=1e-12)
     ends = np.array([4.0 - at, at - 7.0, np.r_[5.0, -at[1:]], -1.0 - at, np.full(12, 0.25)])
-    np.testing.assert_allclose(_highest(ends), [4.0, 4.0, 5.0, 0.0, 0.25], rtol=1e-12)
+    np.testing.assert_allclose(highest(ends), [4.0, 4.0, 5.0, 0.0, 0.25], rtol=1e-12)
 
 
 def fit_of(n: int, sigma: float | None = None) -> SimpleNamespace:
