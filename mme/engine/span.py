@@ -14,6 +14,7 @@ import numpy as np
 
 from mme.engine.basis import FixedBasis
 from mme.engine.blocks import Block
+from mme.numeric.lapack import qr_triangle
 from mme.numeric.sums import coding
 
 # A column whose part outside X is below this share of it is within X: rounding of Q, and of the column's own digits.
@@ -65,15 +66,22 @@ def held_within(block: Block, found: np.ndarray) -> np.ndarray:
 
 
 def _left(block: Block, columns: list[int], basis: FixedBasis) -> tuple[np.ndarray, np.ndarray]:
-    """Directions c (columns, columns) of combinations sum_a c_a Z_a, and the share of each (columns,) that X leaves."""
+    """Directions c (columns, columns) of combinations sum_a c_a Z_a, and the share of each (columns,) that X leaves.
+
+    A combination of which X leaves something leaves something at random values x of the levels. So each x takes at
+    least one dimension from the combinations that leave nothing: as many x as columns, or as levels, find them.
+    """
     rng, Q, sweep = np.random.default_rng(0), basis.N[:-1], basis.sweep
-    draws = [rng.standard_normal(block.J) for _ in range(1 if len(columns) == 1 else 2)]
-    Z = np.array([[along(block, a, x) for x in draws] for a in columns])
-    size = np.sqrt(np.einsum("axn,axn->a", Z, Z))
-    if sweep is not None:
-        Z = sweep(Z.reshape(-1, Z.shape[2])).reshape(Z.shape)
-    rows = (Z - np.einsum("axp,pn->axn", np.einsum("axn,pn->axp", Z, Q), Q)).reshape(len(columns), -1)
-    directions, left, _ = np.linalg.svd(rows, full_matrices=False)
+    outside, squares = np.zeros((len(columns), len(columns))), np.zeros(len(columns))
+    for _ in range(min(len(columns), block.J)):
+        x = rng.standard_normal(block.J)
+        Z = np.array([along(block, a, x) for a in columns])
+        squares += np.einsum("an,an->a", Z, Z)
+        if sweep is not None:
+            Z = sweep(Z)
+        outside = qr_triangle(np.hstack([outside, Z - (Z @ Q.T) @ Q]).T).T
+    size = np.sqrt(squares)
+    directions, left, _ = np.linalg.svd(outside)
     left /= max(size.max(), 1e-300)
     # a column of zeros is in every span, and tells nothing
     return directions, np.where((size == 0.0) @ np.abs(directions) > _ALIGNED, np.inf, left)

@@ -140,13 +140,31 @@ def test_a_combination_within_x_becomes_a_column_of_the_block():
     assert_allclose(block.columns, turned.columns, atol=1e-12)
 
 
-def test_two_columns_of_which_x_leaves_one_dimension_have_no_combination_within_it():
-    """Each leaves v w'x of the values x of the levels: c with c_1 w_1'x + c_2 w_2'x = 0 is one for a single x."""
-    rng, g = np.random.default_rng(1), np.arange(12) % 3
-    X, Z, y = rng.normal(size=(12, 11)), rng.normal(size=(12, 2)), rng.normal(size=12)
-    f = mme.objective(y, X, [mme.Term(g, Z, name="g")])
+@pytest.mark.parametrize(("q", "p", "levels"), [(2, 11, 3), (3, 11, 3), (4, 11, 5), (6, 10, 4)])
+def test_columns_of_which_x_leaves_few_dimensions_have_no_combination_within_it(q, p, levels):
+    """Each leaves v w'x of the values x of the levels: sum_a c_a w_a'x = 0 has solutions c for fewer x than columns."""
+    rng, indicators = np.random.default_rng(1), np.equal.outer(np.arange(12) % levels, np.arange(levels))
+    X, Z, y = rng.normal(size=(12, p)), rng.normal(size=(12, q)), rng.normal(size=12)
+    columns = Z[:, None] * indicators[:, :, None]  # (n, J, q)
+    residual = np.eye(12) - X @ np.linalg.pinv(X)
+    assert np.linalg.matrix_rank((residual @ columns.reshape(12, -1)).reshape(-1, q), tol=1e-9) == q
+    f = mme.objective(y, X, [mme.Term(np.arange(12) % levels, Z, name="g")])
     assert f.blocks[0].turn is None
     assert_array_equal(within_X(f.blocks[0], f.basis)[1], False)
+    theta = rng.uniform(0.5, 1.0, q * (q + 1) // 2)
+    exact = dense_fit(y, X, [(columns.reshape(12, -1), lower_factor(theta, q), None)])
+    assert f(theta) == pytest.approx(exact.criterion, abs=1e-9)
+
+
+def test_of_more_columns_than_records_those_within_x_leave_the_criterion_of_dense_algebra():
+    """Three axes of four columns; X leaves one dimension, of two levels two: one axis is within X, one is zeros."""
+    rng, theta, levels = np.random.default_rng(2), np.arange(1.0, 11.0) / 10.0, np.array([[1, 0], [1, 0], [0, 1]])
+    X, Z, y = rng.normal(size=(3, 2)), rng.normal(size=(3, 4)), rng.normal(size=3)
+    f = mme.objective(y, X, [mme.Term([0, 0, 1], Z, name="g")])
+    assert_array_equal(within_X(f.blocks[0], f.basis)[1], [True, False, False, False])
+    columns = (Z[:, None] * levels[:, :, None]).reshape(3, -1)
+    exact = dense_fit(y, X, [(columns, lower_factor(theta, 4), None)])
+    assert f(theta) == pytest.approx(exact.criterion, abs=1e-9)
 
 
 @pytest.mark.parametrize(("first", "column", "found"), [(0, ONE, [True, False]), (1, ONE, [False, False]),
