@@ -47,7 +47,7 @@ class Aliasing:
     kept: np.ndarray
     dropped: np.ndarray
     size: np.ndarray
-    rounding: float
+    rounding: float = 0.0
 
     def gaps(self, rows: np.ndarray) -> np.ndarray:
         """Where each row (m, all) differs from (1), by the columns that were left out (m, dropped).
@@ -94,18 +94,18 @@ def aliasing(X: np.ndarray, basis: FixedBasis) -> Aliasing:
     A[:, kept] = np.eye(kept.size)
     dropped = np.setdiff1d(np.arange(p), kept)
     if not dropped.size:
-        return Aliasing(A, kept, dropped, size, 0.0)
+        return Aliasing(A, kept, dropped, size)
     size = np.sqrt(np.einsum("ij,ij->j", X, X) / len(X))
     zero = size == 0.0
     size[zero] = 1.0
     if not kept.size:
-        return Aliasing(A, kept, dropped, size, 0.0)
+        return Aliasing(A, kept, dropped, size)
     order, k = np.concatenate([kept, dropped]), kept.size
     both = np.asarray(np.linalg.qr(X[:, order] / size[order], mode="r"))  # K = Q R, the others Q R_d + rounding
     R, R_d = both[:k, :k], both[:k, k:]
     R_inverse = triangular_inverse(R)
     rounding = _ROUNDINGS * np.finfo(float).eps * float(np.linalg.norm(R) * np.linalg.norm(R_inverse))
     parts = R_inverse @ R_d
-    parts[np.abs(parts) <= rounding * np.maximum(np.abs(parts).max(axis=0), 1.0)] = 0.0
+    parts[np.abs(parts) <= rounding * np.abs(parts).max(axis=0)] = 0.0
     A[:, dropped] = parts * (size[dropped] / size[kept, None])
     return Aliasing(A, kept, dropped, size, rounding)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from mme.covariance.axes import Axes
-from mme.covariance.base import GStructure
 from mme.covariance.standardised import Made, WeightedColumn, as_held, is_made, whole
 from mme.engine.blocks import Block
 from mme.engine.entries import RecordEntries
@@ -102,7 +101,7 @@ def block_patterns(model: Model, whiten: Whitening) -> tuple[tuple[BlockPattern,
     members: list[list[int]] = []
     for t, term in enumerate(terms):
         for group in members:
-            if _same_factor(terms[group[0]], term) and not _is_smooth(terms[t], structures[t]):
+            if _same_factor(terms[group[0]], term) and term.n_levels > 1:  # one level has singular values of its own
                 group.append(t)
                 break
         else:
@@ -135,11 +134,6 @@ def _mixed(pattern: BlockPattern, mixing: Mixing) -> BlockPattern:
     return BlockPattern(mixed, pattern.in_axes, True, pattern.n, merged)
 
 
-def _is_smooth(term: Term, part: GStructure) -> bool:
-    """Whether a term is one level with many coefficients of one variance, which have singular values of their own."""
-    return term.n_levels == 1 and part.is_spherical
-
-
 def _same_factor(one: Term, other: Term) -> bool:
     return (
         one.relationship is None
@@ -156,7 +150,7 @@ def _pattern(model: Model, thetas: list[slice], members: list[int]) -> BlockPatt
     structures = [model.structures[t] for t in members]
     first, widths = terms[0], [term.q for term in terms]
     ends = list(accumulate(widths))
-    if first.n_levels == 1 and structures[0].is_spherical:
+    if first.n_levels == 1:
         require_memory(first.n, first.q)
     C, inverse = (None, None) if all(one is None for one in axes) else _changes(widths, axes)
     plain = Block(

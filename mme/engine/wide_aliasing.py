@@ -73,4 +73,4 @@ def wide_aliasing(basis: WideBasis) -> WideAliasing:
     np.maximum.at(largest, at, part)
     A.data[part < _ROUNDING * largest[at]] = 0.0
     A.eliminate_zeros()
-    return WideAliasing(A, kept, dropped, np.ones(p), 0.0)
+    return WideAliasing(A, kept, dropped, np.ones(p))

@@ -33,6 +33,8 @@ DESIGNS = {
         [0.7, -0.4, 0.5, 0.5, -0.2, 0.4],
     ),
     "slopes of two, up or down": ([(G, 2.0 * np.resize([[1, 1], [-1, 1], [1, -1]], (N, 2)), "diagonal")], [0.7, 0.4]),
+    "a column of twos": ([(G, 2.0 * ONE[:, None], "unstructured")], [0.7]),
+    "one variance of a constant and a slope": ([(G, SLOPES, "homogeneous diagonal")], [0.7]),
     "a slope alone": ([(G, X[:, None], "unstructured")], [0.7]),
 }
 
@@ -131,6 +133,14 @@ def test_a_block_has_the_covariance_of_its_terms_whatever_its_axes_and_units(nam
         assert_array_equal([block.n_weights, block.rank], [3, 3])
     else:
         assert_array_equal([block.n_weights, block.rank], [block.q**2, block.q])
+
+
+def test_terms_on_one_factor_are_one_block_unless_it_has_one_level():
+    """Coefficients of one level have singular values of their own: those of two terms never share them."""
+    one, two = np.zeros(N, dtype=int), np.arange(N) % 2
+    for g, covariance, members in ((two, None, [(0, 1)]), (one, "homogeneous diagonal", [(0,), (1,)])):
+        terms = [mme.Term(g, U, name=f"t{k}", covariance=covariance or "diagonal") for k, U in enumerate((SLOPES, Z))]
+        assert [block.terms for block in mme.objective(Y, ONE[:, None], terms).blocks] == members
 
 
 def test_entries_of_theta_are_measured_by_the_column_that_they_multiply():

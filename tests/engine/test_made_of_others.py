@@ -174,3 +174,33 @@ def test_a_copy_has_no_part_of_columns_that_are_nearly_alike(near):
     assert_array_equal(own[[1, 2], 1], 0.0)
     assert_allclose(own[2, 0], 2.0, rtol=1e-8)
     assert_allclose(own[[0, 3], 1], [1.0, -1e-3], rtol=1e-8)
+
+
+@pytest.mark.parametrize("near", [1e-3, 1e-5])
+def test_a_difference_of_columns_that_are_nearly_alike_has_no_part_of_others(near):
+    """Its parts are large, and what rounding leaves of nothing beside them is as much larger."""
+    twin = X + near * RNG.normal(size=N)
+    unit = 1.0 / np.sqrt(np.mean((twin - X) ** 2))
+    found = dense(np.column_stack([ONE, X, twin, LEVELS[:, :3], unit * (twin - X)]))
+    assert_array_equal(found.dropped, [6])
+    assert_array_equal(found.A[[0, 3, 4, 5], 6], 0.0)
+    assert_allclose(found.A[[1, 2], 6], [-unit, unit], rtol=1e-8)
+
+
+@pytest.mark.parametrize("roundings", [56, 72])
+def test_parts_beyond_64_roundings_of_orthonormal_columns_are_parts(roundings):
+    """Two orthonormal columns and their inverse have the norm sqrt(2) each: 128 roundings are what they allow."""
+    sign = np.resize([1.0, -1.0], N)
+    share = 2.0 * roundings * np.finfo(float).eps
+    found = dense(np.column_stack([ONE, sign, ONE + share * sign]))
+    assert_array_equal(found.dropped, [2])
+    assert (found.A[1, 2] != 0.0) == (roundings > 64)
+
+
+def test_parts_that_cannot_be_told_from_zero_break_no_equation():
+    """Beside columns that are alike to 1e-5 a part of 1e-9 is lost: a row that shows it is a row of X all the same."""
+    twin, level = X + 1e-5 * RNG.normal(size=N), LEVELS[:, 0]
+    found = dense(np.column_stack([ONE, X, twin, level, ONE + 1e-9 * level]))
+    assert_array_equal(found.A[1:, 4], 0.0)
+    for part, gap in ((1e-9, False), (1e-6, True)):
+        assert_array_equal(found.gaps(np.array([[0.0, 0.0, 0.0, 1.0, part]])), [[gap]])
