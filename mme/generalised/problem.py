@@ -132,23 +132,23 @@ class Problem:
 
     @kept
     def aliasing(self) -> Aliasing:
-        """What the columns left out are made of."""
+        """What the columns left out are made of; last of all, one that thresholds stand for, as for a constant."""
         if self.family.has_intercept:
             return aliasing(self.counted_X, self.basis)
-        found = aliasing(self.counted_X[:, self.own], replace(self.basis, kept=np.arange(self.own.size)))
-        A = np.zeros((self.own.size, self.model.X.shape[1]))
-        A[:, self.own] = found.A
-        size = np.ones(self.model.X.shape[1])
-        size[self.own] = found.size
-        return Aliasing(A, self.own, self.own[:0], size, found.rounding)
+        X, kept = self.counted_X, self.basis.kept
+        order = np.concatenate([kept, np.setdiff1d(np.arange(X.shape[1]), kept)])
+        size = np.linalg.norm(X[:, order], axis=0)
+        spanning = order[independent_columns(X[:, order] / np.where(size > 0.0, size, 1.0))]
+        return aliasing(X, replace(self.basis, kept=spanning))
 
     @property
     def dropped(self) -> np.ndarray:
         """Places of the columns left out because others determine them; not of an intercept that thresholds replace."""
         if self.family.has_intercept:
             return np.setdiff1d(np.arange(self.model.X.shape[1]), self.basis.kept)
-        constant = np.ptp(self.model.X, axis=0) == 0.0 if self.n else np.zeros(self.model.X.shape[1], dtype=bool)
-        return np.setdiff1d(np.flatnonzero(~constant), self.basis.kept)
+        first = self.model.X[:1]
+        constant = np.flatnonzero((first != 0.0).any(axis=0) & (first == self.model.X).all(axis=0))
+        return np.setdiff1d(np.arange(self.model.X.shape[1]), np.append(constant[:1], self.basis.kept))
 
     @kept
     def blocks(self) -> tuple[Block, ...]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
+from scipy.stats import norm
 
 import mme
 from mme.errors import MMEError
@@ -59,6 +63,61 @@ def test_the_first_category_has_the_delta_method_of_one_threshold(fit: mme.Gener
         assert row["se"] == pytest.approx(float(np.sqrt(J @ cov @ np.array(J))), rel=1e-5)
         row = fit.means("dose", scale="response", random=random, robust="CR0").loc[("top", "a")]
         assert row["se"] == pytest.approx(float(np.sqrt(J @ sandwich @ np.array(J))), rel=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+@pytest.mark.parametrize("options", [{}, {"random": "average"}, {"robust": "CR1"}])
+def test_limits_are_those_of_the_logit(fit: mme.GeneralisedFit, options: dict[str, str], level: float) -> None:
+    table = fit.means("dose", scale="response", level=level, **options)
+    half = norm.isf((1.0 - level) / 2.0) * table["se"] / (table["mean"] * (1.0 - table["mean"]))
+    np.testing.assert_allclose(logit(table["upper"]) - logit(table["mean"]), half, rtol=1e-9)
+    np.testing.assert_allclose(logit(table["mean"]) - logit(table["lower"]), half, rtol=1e-9)
+
+
+def test_probabilities_move_with_all_thresholds_and_sum_to_one(fit: mme.GeneralisedFit) -> None:
+    """Of three categories the last is one less the two below: its error is that of their sum."""
+    table = fit.means("dose", scale="response", random="average").loc["low"]
+    assert table["mean"].sum() == pytest.approx(1.0, abs=1e-12)
+    first, middle, last = table["se"] ** 2
+    assert abs(middle - first - last) < 2.0 * np.sqrt(first * last)  # a correlation
+
+
+@pytest.mark.parametrize("terms", ["dose * h", "dose + h + x + x2", "dose + seven + x + h", "0 + dose:h"])
+@pytest.mark.parametrize("empty", [("low", "down"), ("low", "up"), ("top", "down"), ("top", "up")])
+def test_what_two_categories_determine_is_what_a_binomial_fit_does(
+    data: pd.DataFrame, terms: str, empty: tuple[str, str]
+) -> None:
+    """Their logit is that of the upper one, but for a threshold in the place of the constant."""
+    data = data.assign(h=np.where(data["g"] % 2, "up", "down"), x2=2.0 * data["x"] + 1.0, seven=7.0)
+    data = data.assign(above=data["grade"] > "a", two=np.where(data["grade"] > "a", "yes", "no"))
+    data["two"] = pd.Categorical(data["two"], ordered=True)
+    if "*" in terms or ":" in terms:
+        data = data[(data["dose"] != empty[0]) | (data["h"] != empty[1])]
+    ordinal = mme.glmer(f"two ~ {terms} + (1 | g)", data, mme.Ordinal())
+    binomial = mme.glmer(f"above ~ {terms} + (1 | g)", data, "binomial")
+    new = pd.DataFrame({"dose": ["low", "low", "top", "top"], "h": ["down", "up"] * 2, "x": 1.0})
+    new = new.assign(x2=[3.0, 3.0, 3.0, 2.0], seven=[7.0, 7.0, 7.0, 8.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mme.MMEWarning)
+        found, expected = (fit.means(["dose", "h"], scale="response")["mean"] for fit in (ordinal, binomial))
+        np.testing.assert_allclose(found.xs("yes", level="category"), expected, rtol=1e-4)
+        assert expected.isna().sum() == (":" in terms or "*" in terms)
+        found, expected = (fit.predict(new, random=False, type="response") for fit in (ordinal, binomial))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        assert np.isnan(expected).sum() == 1
+        for kind in (1, 2, 3):
+            tables = [fit.anova(type=kind) for fit in (ordinal, binomial)]
+            if "0" not in terms:  # where the constant is a sum of columns, these are others
+                np.testing.assert_allclose(tables[0], tables[1], rtol=1e-3)
+
+
+def test_probabilities_need_all_parameters_estimated_and_have_no_letters(
+    fit: mme.GeneralisedFit, data: pd.DataFrame
+) -> None:
+    with pytest.raises(MMEError, match="no letters"):
+        fit.means("dose", scale="response", se="rx")
+    with pytest.raises(MMEError, match="covariance of all parameters"):
+        mme.glmer("grade ~ dose + (1 | g)", data, mme.Ordinal(), n_agq=0).means("dose", scale="response")
 
 
 def test_predictions_have_a_column_for_each_category(fit: mme.GeneralisedFit, data: pd.DataFrame) -> None:

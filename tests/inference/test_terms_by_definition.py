@@ -216,6 +216,20 @@ def test_hypotheses_of_fewer_contrasts_than_levels_are_the_estimable_part_of_tho
         assert tests.loc[term, "F"] == pytest.approx(F, rel=1e-8), term
 
 
+def test_a_basis_of_many_columns_is_tested_beside_its_products_with_a_factor():
+    rng = np.random.default_rng(3)
+    data = pd.concat([table()] * 2, ignore_index=True).assign(x=lambda one: rng.normal(size=len(one)))
+    data, q = data.assign(y=rng.normal(size=len(data))), 7
+    powers = np.vander(data["x"], q + 1, increasing=True)[:, 1:]
+    own, A = np.linalg.qr(powers - powers.mean(axis=0))[0], by_sums(data)["A"]
+    beside = np.column_stack([np.ones(len(data)), A, *(A[:, [j]] * own for j in range(2))])
+    whole, y = np.column_stack([beside, own]), data["y"].to_numpy()
+    F = (lost(beside, y) - lost(whole, y)) / q / (lost(whole, y) / (len(y) - whole.shape[1]))
+    found = mme.lm(f"y ~ poly(x, {q}) * A", data).anova(type=3).iloc[0]
+    assert found["num_df"] == q
+    assert found["F"] == pytest.approx(F, rel=1e-8)
+
+
 def test_a_contrast_of_nothing_is_as_if_it_were_not_there():
     without, beside = [[1.0], [0.5], [-1.0]], [[0.0, 1.0], [0.0, 0.5], [0.0, -1.0]]
     tests = [quiet(mme.lmer("y ~ A * B + x", table(), contrasts={"A": one})) for one in (without, beside)]

@@ -235,8 +235,7 @@ def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
 
 def _estimable_part(fit: Record, rows: np.ndarray) -> np.ndarray:
     """Rows on the kept columns of X; of rows on all columns, their combinations that the kept ones determine."""
-    kept, A = fit.aliasing.kept, fit.aliasing.A
-    kept = kept[kept < fit.model.p_given]
+    kept, A = fit.basis.kept[fit.basis.kept < fit.model.p_given], fit.aliasing.A
     if rows.shape[1] == kept.size:
         return rows
     size = fit.aliasing.size[: rows.shape[1]]

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.fitted.common import Record, once
+from mme.fitted.generalised import GeneralisedFitted
 from mme.formula.algebra import Terms
 from mme.formula.codings import Contrast
 from mme.formula.columns import Coded, Variable, build
@@ -38,7 +39,7 @@ def owners_of(fit: Record) -> np.ndarray:
 
 
 def triangle_of(fit: Record) -> np.ndarray:
-    """R of the QR of X's kept columns, neither weighted nor whitened.
+    """R of the QR of X's kept columns, neither weighted nor whitened; behind thresholds, of these about their means.
 
     Raises
     ------
@@ -47,6 +48,9 @@ def triangle_of(fit: Record) -> np.ndarray:
     """
     if fit.model.compressed is not None and fit.model.compressed.weighted:
         return np.asarray(np.linalg.qr(once(fit, "anova() of type 1 or 2").X[:, fit.basis.kept], mode="r"))
+    if isinstance(fit, GeneralisedFitted) and not fit.family.has_intercept:
+        X = fit.problem.counting.model.X[:, fit.basis.kept]
+        return np.asarray(np.linalg.qr(X - X.mean(axis=0), mode="r"))
     if fit.model.is_wide:
         return _triangle_of_sparse(sp.csc_array(fit.model.X[:, fit.basis.kept]))
     if fit.model.weights is None and fit.model.residual is None:
@@ -159,7 +163,7 @@ def _in_treatment(fit: Record, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarr
 
     Groups of unknown parents stand behind the columns of the formula, and have no part in them.
     """
-    kept = fit.aliasing.kept[fit.aliasing.kept < X.shape[1]]
+    kept = fit.basis.kept[fit.basis.kept < X.shape[1]]
     A = fit.aliasing.A[: kept.size, : X.shape[1]]
     if np.array_equal(X, X_t):
         return A, kept, np.eye(len(A))
