@@ -1,4 +1,4 @@
-"""Coordinates of parameters between bounds: where they begin, what they can reach, and which others they leave alone."""
+"""Coordinates of parameters between bounds: where they begin, what they reach, and which others they leave alone."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_first_step_moves_what_is_far_from_its_bound_by_its_radius_and_at_the_
     x = np.sqrt((24.0 - 15.0) / unit)
     assert after.start[0] == pytest.approx(x, rel=1e-12)
     assert after.radius[0] == pytest.approx(off / (2.0 * x), rel=1e-12)
-    one = after.point(after.start + [after.radius[0], 0.0, 0.0], 0.0)
+    one = after.point(after.start + after.radius * [1.0, 0.0, 0.0], 0.0)
     assert (one.theta[0] - of.theta[0]) * SCALE[0] == pytest.approx(off, rel=0.02)
     np.testing.assert_array_equal(after.start[1:], before.start[1:])
     np.testing.assert_array_equal(after.radius[1:], before.radius[1:])
@@ -164,5 +164,5 @@ def test_a_first_step_moves_what_is_far_from_its_bound_by_its_radius_and_at_the_
     at_bound = replace(of, theta=np.array([15.0 / of.sigma, 0.2]))
     before, after = folded(at_bound, sigma_last=True)
     assert after.start[0] == 0.0
-    one = after.point(after.start + [after.radius[0], 0.0, 0.0], 0.0)
+    one = after.point(after.start + after.radius * [1.0, 0.0, 0.0], 0.0)
     assert (one.theta[0] - at_bound.theta[0]) * SCALE[0] == pytest.approx(off / 4.0, rel=1e-9)

@@ -223,7 +223,14 @@ def test_a_ratio_between_bounds_stays_there_beside_whatever_is_held(bounds):
 
 
 @pytest.mark.parametrize(
-    ("bounds", "value", "nearer"), [((2.0, 5.0), 3.0, 2.0), ((2.0, 5.0), 4.0, 5.0), ((-5.0, -1.0), -2.0, -1.0)]
+    ("bounds", "value", "nearer"),
+    [((2.0, 5.0), 3.0, 2.0), ((2.0, 5.0), 3.5, 2.0), ((2.0, 5.0), 4.0, 5.0), ((-5.0, -1.0), -2.0, -1.0)],
 )
-def test_a_coordinate_is_zero_at_the_bound_that_is_nearer(bounds, value, nearer):
+def test_a_coordinate_is_zero_at_the_bound_that_is_nearer_and_in_the_middle_at_the_lower(bounds, value, nearer):
     assert Fold.near(*bounds, value, 0.7)(0.0) == nearer
+
+
+def test_a_value_beyond_a_bound_by_rounding_has_the_coordinate_of_the_bound():
+    for fold in (Fold.near(2.0, 5.0, 3.0, 0.7), Fold.near(2.0, 5.0, 4.0, 0.7)):
+        assert fold(fold.at(5.0 + 1e-9)) == pytest.approx(5.0, rel=1e-14)
+        assert fold(fold.at(2.0 - 1e-9)) == pytest.approx(2.0, rel=1e-14)
