@@ -164,13 +164,14 @@ def test_a_factor_of_one_level_has_no_others_within_it():
         assert found.isna().tolist() == [False, False, True]
 
 
-def test_a_product_of_many_indicators_is_too_large_a_grid():
-    """Of 22 at both values each there are 2^22 combinations, beside four levels and the constant."""
+@pytest.mark.parametrize(("within", "rows"), [("", 2**22 + 4 + 1), ("f:", 4 * 2**22 + 1)])
+def test_a_product_of_many_indicators_is_too_large_a_grid(within, rows):
+    """Of 22 at both values each there are 2^22 combinations, beside four levels, or in each, and the constant."""
     rng = np.random.default_rng(1)
     data = {f"i{k}": np.where(np.arange(60) < 20, 1, rng.integers(0, 2, 60)) for k in range(22)}
     data |= {"f": np.array(list("abcd"))[np.arange(60) % 4], "y": rng.normal(size=60)}
-    fit = mme.lm(f"y ~ f + {':'.join(name for name in data if name[0] == 'i')}", data)
-    with pytest.raises(mme.MMEError, match="the reference grid would have 4194309 rows"):
+    fit = mme.lm(f"y ~ f + {within}{':'.join(name for name in data if name[0] == 'i')}", data)
+    with pytest.raises(mme.MMEError, match=f"the reference grid would have {rows} rows"):
         fit.means("f")
 
 
@@ -178,3 +179,16 @@ def test_a_level_of_one_record_stands_within_its_nest_as_others_do():
     y = np.array([1.0, 4.0, 5.0, 8.0, 2.0, 3.0])
     fit = mme.lm("y ~ a:b", {"a": np.array(list("pppqqq")), "b": np.array(list("122334")), "y": y})
     np.testing.assert_allclose(fit.means("a")["mean"], [(1.0 + 4.5) / 2.0, (5.0 + 3.0) / 2.0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("weights", ["equal", "proportional"])
+def test_a_column_of_a_matrix_stands_at_given_values_beside_the_means_of_others(weights):
+    rng = np.random.default_rng(2)
+    data = {"A": np.array(list("pqr"))[np.arange(40) % 3], "M": rng.normal(size=(40, 2)), "y": rng.normal(size=40)}
+    fit = mme.lm("y ~ A * M", data)
+    b, mean = fit.beta, data["M"][:, 0].mean()
+    found = fit.means("A", at={"M2": [0.5, 2.0]}, weights=weights)["mean"].to_numpy().reshape(2, 3)
+    for value, row in zip((0.5, 2.0), found, strict=True):
+        base = b["(Intercept)"] + b["M1"] * mean + b["M2"] * value
+        more = [0.0, *(b[f"A{a}"] + b[f"A{a}:M1"] * mean + b[f"A{a}:M2"] * value for a in "qr")]
+        np.testing.assert_allclose(row, base + more, rtol=1e-9)

@@ -128,7 +128,7 @@ class Grid(Occurrence):
         at: tuple[Any, ...] = (slice(None), *(wanted[axis] for axis in own))
         rows = part[at]  # (others, combinations, columns)
         if rows.ndim == 2:
-            rows = np.broadcast_to(rows[:, None, :], (len(part), n, rows.shape[-1]))
+            rows = np.broadcast_to(rows[:, None, :], (len(part), n, rows.shape[1]))
         with np.errstate(invalid="ignore"):
             return np.asarray(np.einsum("wo,owc->wc", W, rows) / W.sum(axis=1)[:, None])
 
