@@ -100,6 +100,15 @@ def test_singular_values_are_told_from_rounding_by_the_largest(operations, shape
     assert spectrum(np.zeros(shape)).s.size == 0
 
 
+@pytest.mark.parametrize("shape", [(1, 5_000_000), (5_000_000, 1)])
+def test_the_gram_matrix_is_that_of_the_shorter_side(shape):
+    """Of the longer one it would take 200 TB; the singular value of ones is the root of their number."""
+    with within(Limits(svd_operations=0.0)):
+        found = spectrum(np.ones(shape))
+    np.testing.assert_allclose(found.s, [np.sqrt(5e6)], rtol=1e-12)
+    np.testing.assert_allclose(found.U.T[:3] @ found.R[:, :3], 1.0, rtol=1e-12)
+
+
 def test_a_p_spline_has_the_smoothing_parameter_and_degrees_of_freedom_of_mgcv():
     """mgcv 1.8-41, ``gam(y ~ s(x, bs = "ps", k = 20, m = c(2, 2)), method = "REML")``: sp 16.47216352, its penalty
     scaled by 16 = 1 / 0.0625; edf 9.45049417; scale 0.04427496."""

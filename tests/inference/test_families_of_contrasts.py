@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import f as f_distribution
@@ -101,6 +102,15 @@ def test_scheffes_degrees_of_freedom_are_those_of_independent_contrasts(unit):
         half, df, t = np.array(columns).T, np.full(6, 11.0), np.linspace(1.0, 3.0, 6)
         p = adjusted(found, t, df, two_sided(t, df), "scheffe", half)
         assert_allclose(p, f_distribution.sf(t**2 / rank, rank, 11.0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("adjust", AT_ONCE)
+def test_one_comparison_has_the_p_value_of_its_own_test_far_out_too(adjust):
+    """Where integrals over the range of two means, or over one, have no digits left."""
+    data = pd.DataFrame({"f": np.repeat(["a", "b"], 16), "y": np.repeat([0.0, 40.0], 16) + np.tile([1.0, -1.0], 16)})
+    found = mme.lm("y ~ f", data).means("f", pairs=True, adjust=adjust)
+    t = 40.0 / np.sqrt(32.0 / 30.0 * 2.0 / 16.0)
+    assert_allclose(found["p"], 2.0 * t_distribution.sf(t, 30), rtol=1e-9, atol=0.0)
 
 
 def test_tukeys_is_of_pairs_alone_and_other_spellings_are_known():

@@ -138,3 +138,19 @@ def test_a_note_counts_the_contrasts_of_each_family():
     nested["f"] = nested["f"].where(nested["f"] != "d", "d" + nested["l"].astype(str))
     uneven = mme.lm("y ~ k/f", nested).means("f", by="k", pairs=True, adjust="holm")
     assert uneven.attrs["notes"] == ("p and 95 % intervals adjusted for 1 to 3 contrasts each: holm.",)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e8])
+def test_nests_and_counts_do_not_depend_on_the_unit_of_contrasts_nor_on_the_origin_of_two_values(unit):
+    """Nor on a contrast of nothing."""
+    data = pd.DataFrame([(k // 2, k, c) for k in range(4) for c in (0, 1) for _ in range(2 + k + c)], columns=list("abc"))
+    data = data.astype(str).assign(y=np.sin(np.arange(len(data)) ** 2), t=data["c"] == 1)
+    sums = np.vstack([np.eye(3), -np.ones(3)])
+    fits = [
+        mme.lm("y ~ a + b + t", data.assign(t=data["t"] + at), contrasts={"b": contrasts})
+        for at, contrasts in ((0.0, sums), (2.0**33, np.column_stack([unit * sums, np.zeros(4)])))
+    ]
+    for factor, weights in (("a", "equal"), ("a", "proportional"), ("b", "proportional")):
+        one, other = (fit.means(factor, weights=weights)[["mean", "se"]] for fit in fits)
+        np.testing.assert_allclose(other, one, atol=2.0**33 * 1e-15)
+        assert one.notna().all(axis=None)

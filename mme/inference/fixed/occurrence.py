@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from mme.errors import MMEError
 from mme.formula.specification import Specification
@@ -159,8 +160,12 @@ class Occurrence(ABC):
         if self.entries(prod(shape)) > MOST_ENTRIES:
             return np.zeros(prod(shape)), np.zeros(self.X.shape[0])  # as if all occurred
         columns = np.isin(np.array(self.spec.column_terms, dtype=object), self.terms_of(axes))
-        random = np.random.default_rng(0).normal(size=int(columns.sum()))  # one number tells rows apart
-        here, there = (np.round(rows[:, columns] @ random, 9) for rows in (self.crossed_rows(axes), self.X))
+        crossed, own = self.crossed_rows(axes)[:, columns], self.X[:, columns]
+        largest, least = (np.asarray(sp.csr_array(of(axis=0)).toarray()) for of in (crossed.max, crossed.min))
+        spread = (largest - least).ravel()
+        random = np.random.default_rng(0).normal(size=spread.size)  # one number tells rows apart
+        random /= np.where(spread > 0.0, spread, 1.0)  # in any unit of contrasts and covariates
+        here, there = (np.round(rows @ random, 9) for rows in (crossed, own))
         return here, there
 
     def crossed_rows(self, axes: list[Axis]) -> Any:
