@@ -143,7 +143,8 @@ def test_a_note_counts_the_contrasts_of_each_family():
 @pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e8])
 def test_nests_and_counts_do_not_depend_on_the_unit_of_contrasts_nor_on_the_origin_of_two_values(unit):
     """Nor on a contrast of nothing."""
-    data = pd.DataFrame([(k // 2, k, c) for k in range(4) for c in (0, 1) for _ in range(2 + k + c)], columns=list("abc"))
+    rows = [(k // 2, k, c) for k in range(4) for c in (0, 1) for _ in range(2 + k + c)]
+    data = pd.DataFrame(rows, columns=["a", "b", "c"])
     data = data.astype(str).assign(y=np.sin(np.arange(len(data)) ** 2), t=data["c"] == 1)
     sums = np.vstack([np.eye(3), -np.ones(3)])
     fits = [

@@ -270,6 +270,18 @@ def test_of_arrays_type_three_tests_each_column_beside_the_others():
     assert len(found) >= 2
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_type_three_is_the_same_by_contrasts_that_are_nearly_parallel(full):
+    """Whatever columns span a factor; the inverses of these have large entries beside those that are rounding."""
+    A = [[1.0, 1.0], [0.0, 0.01], [-1.0, -1.0]]
+    B = [[1.0, 1.0, 1.0], [0.0, 0.01, 1.0], [-1.0, -1.0, 2.0], [3.0, 3.0, 5.0]]
+    found, expected = (
+        quiet(mme.lm("y ~ A * B * x", table(full=full), contrasts=contrasts))[["num_df", "F"]].astype(float)
+        for contrasts in ({"A": A, "B": B}, None)
+    )
+    pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), rtol=1e-5)
+
+
 @pytest.mark.parametrize("terms", ["x + A", "x * A"])
 def test_type_three_tests_of_factors_whose_contrasts_sum_to_zero_do_not_move_with_the_origin_of_x(terms):
     """x + A: A has the same space beside 1 and x whatever the origin; x * A: x and x:A alone have."""
