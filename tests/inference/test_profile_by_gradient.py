@@ -88,6 +88,28 @@ def test_the_curve_of_a_coordinate_is_that_of_the_parameter_in_rising_order(sign
     assert (np.diff(found.values) > 0.0).all()
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+@pytest.mark.parametrize("c", [[-1.0, 0.2], [0.2, 0.2, 0.9], [-1.0, 0.2, 0.2]], ids=["two", "at an edge", "at another"])
+def test_a_curve_of_two_knots_or_with_two_at_one_value_is_in_rising_order_too(c, sign):
+    """Where a likelihood ends, its last two knots have the parameters of one."""
+    held = SimpleNamespace(others=np.zeros(0, dtype=int), natural=lambda rest, c: c, bounds=lambda rest: (0.0, 9.0))
+    maximum, zeta = SimpleNamespace(names=("size",), tau=np.zeros(1)), np.arange(-1.0, len(c) - 1.0)
+    parameters = np.exp(sign * np.array([c])).T
+    curve = Curve("size", 0.2, (-9.0, 9.0), np.arange(len(c)), zeta, parameters, (True, False), (False, True))
+    found = _natural(curve, maximum, held)
+    order = slice(None, None, int(sign))
+    np.testing.assert_array_equal(found.parameters, parameters[order])
+    np.testing.assert_array_equal(found.zeta, sign * zeta[order])
+    assert (found.complete, found.lower) == ((True, False)[order], (False, True)[order])
+
+
+def test_a_curve_of_one_knot_has_its_sides_as_they_are():
+    held = SimpleNamespace(others=np.zeros(0, dtype=int), natural=lambda rest, c: c, bounds=lambda rest: (0.0, 9.0))
+    curve = Curve("size", 0.2, (-9.0, 9.0), np.zeros(1), np.zeros(1), np.ones((1, 1)), (True, False), (False, True))
+    found = _natural(curve, SimpleNamespace(names=("size",), tau=np.zeros(1)), held)
+    assert (found.complete, found.lower) == ((True, False), (False, True))
+
+
 def test_a_model_of_one_parameter_has_a_profile_whose_ends_are_the_quantile_higher():
     data = pd.DataFrame({"y": [3, 4, 1, 7, 2, 5, 9, 1], "g": list("aabbccdd")})
     fit = mme.glmer("y ~ 0 + (1 | g)", data, "poisson")
@@ -202,3 +224,40 @@ def test_where_the_criterion_has_no_value_or_no_slope_there_is_no_likelihood():
             np.testing.assert_array_equal(knot.x, near[-1].x)
             assert np.isnan(knot.parameters).all()
         assert of.knot(0.9, near).zeta == pytest.approx(0.9, abs=1e-8)
+
+
+class Recorded(Known):
+    """Known, with the first of the others at every point that is asked for."""
+
+    def at(self, psi: np.ndarray) -> SimpleNamespace | None:
+        self.asked = [*getattr(self, "asked", []), float(psi[0])]
+        return super().at(psi)
+
+
+def asked_from(x: list[float], value: float, even: bool, minimum: float = 0.5) -> list[float]:
+    """Where a search looks that these knots lead to; its inverse Hessian is one, and (x - minimum)^2 has a half."""
+    criterion = Recorded(
+        lambda psi: float((psi[0] - minimum) ** 2 + psi[1] ** 2),
+        lambda psi: np.array([2.0 * (psi[0] - minimum), 2.0 * psi[1]]),
+    )
+    of = tracer(criterion, [0.0], [even])
+    of.knot(value, [replace(origin(of), value=0.1 * i, x=np.array([one])) for i, one in enumerate(x)])
+    return criterion.asked
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_search_begins_where_knots_lead_unless_that_is_within_a_tenth_of_a_radius_of_an_even_zero(side):
+    for share in (0.0, 0.05, 0.09):
+        assert asked_from([side * share * 0.25], 0.3, True)[0] == 0.25
+        assert asked_from([side * share * 0.25], 0.3, False)[0] == side * share * 0.25
+    for share in (0.1, 0.11, 0.15, 1.0, 1.5):
+        assert asked_from([side * share * 0.25], 0.3, True)[0] == side * share * 0.25
+
+
+def test_a_search_begins_on_the_parabola_through_the_last_three_knots():
+    begun = asked_from([-1.0, 0.0, 1.0, 8.0, 27.0], 0.5, False, 50.0)[0]
+    assert begun == pytest.approx(27.0 + 19.0 + 12.0, rel=1e-12)  # second differences are 12
+
+
+def test_a_first_step_goes_no_further_than_three():
+    assert asked_from([0.0], 0.3, False, 50.0)[1] == pytest.approx(3.0, rel=1e-12)

@@ -104,3 +104,34 @@ def test_beside_a_sparse_x_the_deviance_is_that_of_a_dense_one():
             if at.j is not None:
                 assert found.parameters(at)[2 + at.j] == pytest.approx(at.value, rel=1e-9)
         assert found(replace(free, sigma=0.0)) == known(replace(free, sigma=0.0)) == np.inf
+
+
+def begun(x: float, even: bool) -> float:
+    """Where a search begins that a knot at x leads to."""
+    asked = []
+    of = tracer(lambda x, v: asked.append(x) or (x - 0.5) ** 2 + v**2, even=even)
+    of.knot(0.3, knots(x))
+    return asked[0]
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_search_begins_where_knots_lead_unless_that_is_within_a_tenth_of_a_radius_of_an_even_zero(side):
+    for share in (0.0, 0.05, 0.09):
+        assert begun(side * share * 0.25, even=True) == 0.25
+        assert begun(side * share * 0.25, even=False) == side * share * 0.25
+    for share in (0.1, 0.11, 0.15, 1.0, 1.5):
+        assert begun(side * share * 0.25, even=True) == side * share * 0.25
+
+
+def test_a_search_begins_on_the_parabola_through_the_last_three_knots():
+    """From 1, 8 and 27 it leads to 58; the cubic, through four, to 64."""
+    asked = []
+    of = tracer(lambda x, v: asked.append(x) or (x - 50.0) ** 2 + v**2)
+    of.knot(0.5, knots(-1.0, 0.0, 1.0, 8.0, 27.0))
+    assert asked[0] == pytest.approx(27.0 + 19.0 + 12.0, rel=1e-12)  # second differences are 12
+
+
+def test_a_knot_leaves_the_curvature_of_a_minimum_and_none_of_a_plain():
+    curved = tracer(lambda x, v: 3.0 * (x - v) ** 2 + v**2).knot(0.3, knots(0.0))
+    assert curved.curvature.converged
+    assert tracer(lambda x, v: v**2).knot(0.3, knots(0.0)).curvature is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -93,3 +96,43 @@ def test_where_there_is_no_likelihood_zeta_is_infinite_on_that_side(estimate):
         assert knot.zeta == side * np.inf
         assert np.isnan(knot.parameters).all()
         assert knot.parameters.shape == (3,)
+
+
+def test_at_a_limit_that_lies_in_a_small_jump_no_more_than_eight_knots_are_added():
+    """Zeta goes from 1.25 to 1.75 or so at one value: no knot comes near to 1.5, and each halves what is left."""
+    tracer = Known(lambda value: square(value) + (1.0 + 0.5 * (value - M)) * (value > M + 1.25 * S), 0.5 * S)
+    without = len(tracer.side(ORIGIN, 1.0, 0.5))
+    knots = tracer.side(ORIGIN, 1.0, 1.4)
+    assert min(abs(knot.zeta - 1.4) for knot in knots) > 1e-4
+    assert len(knots) - without == 8
+
+
+def test_a_knot_that_is_begun_again_stays_unless_that_is_lower():
+    """Zeta falls beyond M + 2 S, whatever a search begins from."""
+
+    class Marked(Known):
+        def knot(self, value: float, near: list[Knot]) -> Knot:
+            found = super().knot(value, near)
+            again = len(near) == 1 and near[0].value > value
+            return replace(found, parameters=-found.parameters) if again else found
+
+    tracer = Marked(lambda value: square(value) * (1.0 - 0.5 * (value > M + 2.0 * S)), 0.5 * S)
+    knots = tracer.side(ORIGIN, 1.0, 1.96)
+    assert any(after.zeta < knot.zeta for knot, after in pairwise(knots))
+    assert all(knot.parameters[0] == knot.value for knot in knots)
+
+
+@pytest.mark.parametrize("z", [0.5, 1.96, 4.0])
+@pytest.mark.parametrize("edge", [0.3, 1.7, 2.45])
+def test_where_the_likelihood_ends_zeta_is_one_beyond_its_reach_and_no_value_is_asked_for_twice(z, edge):
+    tracer = Known(lambda value: square(value) if value < M + edge * S else np.inf, 0.5 * S)
+    zeta = [knot.zeta for knot in tracer.side(ORIGIN, 1.0, z)]
+    assert zeta[-1] == max(3.035, z + 0.5) + 1.0
+    assert zeta[-2] == pytest.approx(edge, abs=1e-9)
+    assert len(set(tracer.asked)) == len(tracer.asked)
+
+
+@pytest.mark.parametrize("edge", [0.05 + 5e-5, 0.3, 1.7, 2.45])
+def test_the_end_of_a_likelihood_takes_the_place_of_knots_that_are_as_good_as_there(edge):
+    knots = Known(lambda value: square(value) if value < M + edge * S else np.inf, 0.5 * S).side(ORIGIN, 1.0, 0.02)
+    assert (np.diff([knot.zeta for knot in knots]) > 1e-4).all()
