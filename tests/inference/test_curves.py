@@ -92,3 +92,8 @@ def test_a_frame_has_a_row_a_knot_and_none_where_there_are_none():
     np.testing.assert_array_equal(frame["zeta"], np.tile(LINE.zeta, 2))
     assert list(profile_of().to_frame()) == list(frame)
     assert profile_of().to_frame().empty
+
+
+@pytest.mark.parametrize("level", [1e-17, 0.5, 0.999])
+def test_the_lower_limit_of_a_curve_without_knots_is_its_lower_bound_at_every_level(level):
+    assert Profile({"c": NONE}, ("c",), np.array([np.nan]), 0.0).confint(level).loc["c", "lower"] == -1.0

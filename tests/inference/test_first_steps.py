@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mme
-from mme.inference.intervals.around import Around
+from mme.inference.intervals.around import Around, around
 from mme.inference.intervals.generalised_held import GeneralisedMaximum
 from mme.inference.intervals.held import Maximum
 from mme.inference.intervals.slices import hold_residual
@@ -48,6 +48,31 @@ def test_sigma_beside_a_deviation_is_in_units_of_its_estimate_and_its_own_error_
 
 def test_a_correlation_steps_by_a_tenth():
     assert maximum("Reaction ~ Days + (Days | Subject)").question("cor_Days.(Intercept)|Subject").step == 0.1
+
+
+@pytest.mark.parametrize("formula", ["Reaction ~ Days + (Days || Subject)", "Reaction ~ Days + (Days | Subject)"])
+def test_half_a_standard_error_of_a_slopes_deviation_is_about_a_quarter_of_the_deviance(formula):
+    of = maximum(formula)
+    asked = of.question("sd_Days|Subject")
+    base = of.deviance(asked.point(asked.start, asked.estimate))
+    for by in (-1.0, 1.0):
+        assert 0.12 < of.deviance(asked.point(asked.start, asked.estimate + by * asked.step)) - base < 0.4
+
+
+@pytest.mark.parametrize("off", [1e-6, 1e-3])
+def test_what_is_given_by_its_root_is_as_far_off_as_its_square(off):
+    """(x + r)^2 - x^2 = off where that is small, r^2 = off / 4 where x is zero; orthonormal columns have no unit."""
+    of = maximum("Reaction ~ Days + (Days | Subject)")
+    at = of.names.index("cor_Days.(Intercept)|Subject")
+    made = around(of.model, of.theta, at, of.scale, np.full(3, off))
+    assert made.rooted.all()
+    np.testing.assert_allclose((made.start + made.radius) ** 2 - made.start**2, off, rtol=0.01)
+    zero = around(of.model, np.zeros(3), at, of.scale, np.full(3, off))
+    np.testing.assert_array_equal(zero.start, 0.0)
+    np.testing.assert_allclose(zero.radius**2, off / 4.0, rtol=1e-9)
+    deviation = around(of.model, of.theta, 0, of.scale, np.full(3, off))
+    assert deviation.held.moved.all()
+    np.testing.assert_array_equal(deviation.scale, 1.0)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(3.0, 0.3), (-3.0, 0.3), (1e-5, 1e-6), (0.0, 1e-9)])
