@@ -7,8 +7,8 @@ The triangle of the QR
 
 has log|M| = 2 log|R_M|, and R_N' is the factor (N) of ``pls.py``: M is never formed. At a ratio of variances of 1e16
 the directions in which factors share their effects (their constants) keep eight digits, where M has none. Rows go by
-size, large ones first, as do columns: Householder's reflections then leave each row errors of its own size (Cox and
-Higham 1998, Numerical Analysis 1997, Pitman Research Notes 380, 57-73).
+size, large ones first: Householder's reflections then leave each row errors of about its own size (Cox and Higham 1998,
+Numerical Analysis 1997, Pitman Research Notes 380, 57-73).
 
 Where K is nearly singular instead, as that of a chain whose correlation goes to one, K^-1 has no digits: with
 K = L_K L_K' in closed form,
@@ -62,8 +62,7 @@ class Orthogonal:
         """log|M| and the factor of (N), by (O) for ratios that are ``far``, else by (K); T of every block."""
         m, roots = self._starts[-1], [_closed_root(block, theta) for block in self.blocks]
         if far:
-            order = sorted(range(len(T)), key=lambda b: -float(np.abs(T[b]).max()))
-            L = self._factor(T, theta, order, roots).T
+            L = self._factor(T, theta, roots).T
         else:
             L = self._by_products(T, theta, roots)
         rooted = zip(self.blocks, roots, strict=True)
@@ -95,7 +94,7 @@ class Orthogonal:
     def evaluation(self, system: System, T: Factors, theta: np.ndarray, absorbs: bool) -> Evaluation:
         """The factors of ``pls.py`` by (O): an absorbed block is the first of ``blocks``."""
         factors = [T.absorbed, *T.rest] if absorbs else T.rest
-        R = self._factor(factors, theta, list(range(len(factors))), [None] * len(factors))
+        R = self._factor(factors, theta, [None] * len(factors))
         of_levels, m = (self._starts[1] if absorbs else 0), self._starts[-1]
         levels = factor_levels(system.absorbed.levels, T.absorbed)
         logdet = levels.logdet(system.absorbed.levels.multiplicity) + T.logdet_K
@@ -108,10 +107,8 @@ class Orthogonal:
         """Where the columns of each block begin, and those of N."""
         return list(accumulate((block.J * block.q for block in self.blocks), initial=0))
 
-    def _factor(
-        self, T: list[np.ndarray], theta: np.ndarray, order: list[int], roots: list[np.ndarray | None]
-    ) -> np.ndarray:
-        """R of (O), its diagonal positive, with the blocks in this order, those with roots by (K)."""
+    def _factor(self, T: list[np.ndarray], theta: np.ndarray, roots: list[np.ndarray | None]) -> np.ndarray:
+        """R of (O), its diagonal positive; blocks with roots by (K)."""
         m, parts = self._starts[-1], []
         for b, (block, factor, start, root) in enumerate(zip(self.blocks, T, self._starts, roots, strict=False)):
             stop = start + block.J * block.q
@@ -119,7 +116,7 @@ class Orthogonal:
             below = np.eye(stop - start) if root is not None else _root(block, theta, factor)
             parts[-1][len(self.R) + start : len(self.R) + stop] = below
         N = np.vstack([self.R[:, m:], np.zeros((m, self.R.shape[1] - m))])
-        whole = np.hstack([*(parts[b] for b in order), N])
+        whole = np.hstack([*parts, N])
         rows = np.argsort(-np.abs(whole[:, :m]).max(axis=1), kind="stable")
         R = np.asarray(np.linalg.qr(whole[rows], mode="r"))
         return np.asarray(np.multiply(R, np.copysign(1.0, np.diag(R))[:, None]))
