@@ -180,6 +180,8 @@ BASES = {
     "nothing": ([], None),
     "a constant": ([ONE], None),
     "zeros alone": ([0.0 * ONE, 0.0 * ONE], []),
+    "years beside a constant in large units": ([1e6 * ONE, YEAR], None),
+    "years within a level in small units": ([ONE, 1e-8 * LEVELS[:, 1], YEAR, 1e-8 * LEVELS[:, 1] * YEAR], None),
     "nearly dependent": (STEEP, None),
     "a copy, zeros and a sum": ([0.0 * ONE, ONE, NEAR, 2.0 * NEAR, YEAR, NEAR + ONE], [1, 2, 4]),
     "nearly dependent beside a copy": ([STEEP[0], STEEP[1], -STEEP[1], STEEP[2]], [0, 1, 3]),

@@ -78,6 +78,28 @@ def test_absorption_by_rotations_is_that_by_sums(q, weigh, dependent):
     np.testing.assert_allclose(rotated.NN, summed.NN, atol=1e-11)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_direction_that_rounding_made_is_left_out_and_small_ones_behind_it_stay(seed):
+    """R'V = Z'N, and what is within levels is N less its projection on each level's columns, by dense algebra."""
+    y, X, _, groups = records(seed, p=5)
+    first, near = X[:, 1], X[:, 1] + 0.01 * X[:, 2]
+    between = np.where(groups % 3, X[:, 3], 7.0 * (near - first) - first)  # in a third of the levels, but for rounding
+    columns = (first, near, between, X[:, 4] * np.where(groups % 3, 1.0, 0.1), X[:, 2] ** 2)
+    terms = [mme.Term(groups, column[:, None], name=f"t{t}") for t, column in enumerate(columns)]
+    with within(PANELS):
+        objective = Objective.of(build_model(y, X[:, :1], terms))
+        (block,), N = objective.blocks, objective.basis.N
+        found, Z = absorb_long(block, objective.basis.long), np.column_stack(block.columns_at(slice(None)))
+    left = np.zeros_like(N)
+    for g in range(block.J):
+        at = block.codes == g
+        left[:, at] = N[:, at] @ (np.eye(at.sum()) - Z[at] @ np.linalg.pinv(Z[at], rcond=1e-10))
+        R, V = found.levels.R[:, :, g], found.levels.V[:, :, g]
+        np.testing.assert_allclose(V @ R, N[:, at] @ Z[at], atol=1e-12)
+        np.testing.assert_allclose(R.T @ R, Z[at].T @ Z[at], atol=1e-12)
+    np.testing.assert_allclose(found.NN, left @ left.T, atol=1e-9)
+
+
 def test_absorption_by_the_loop_that_is_made_for_its_shape_is_that_by_sums():
     """Machine code whose loops end at the numbers of columns that there are: these of Z and of N beside them."""
     y, X, _, groups = records(3, p=3)

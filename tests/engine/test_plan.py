@@ -152,6 +152,24 @@ def test_a_dense_factor_beyond_reach_is_forecast_of_coefficients_not_of_levels()
     assert found.reasons[-1] == "a dense factor of the other 60 takes 7.2e+04 operations"
     with within(Limits(dense_operations=60**3 / 3)):
         assert not Objective.of(model).plan.iterative
+    with within(Limits(memory=8 * 2 * 60**2)):
+        assert Objective.of(model).plan.dense
+    with within(Limits(memory=8 * 2 * 60**2 - 1)), pytest.raises(mme.MemoryForecastError, match="60 random effects"):
+        Objective.of(build_model(x[:, 0], np.ones((900, 1)), model.terms, engine="exact"))
+
+
+def test_all_effects_are_factorised_together_where_absorption_would_fill_in():
+    """The criterion is that beside absorbed levels."""
+    rng = np.random.default_rng(7)
+    a, b, x = rng.integers(40, size=300), rng.integers(30, size=300), rng.standard_normal((300, 2))
+    model = build_model(x[:, 0], np.ones((300, 1)), [mme.Term(a, name="a"), mme.Term(b, x, name="b")])
+    theta = np.array([0.7, 0.5, 0.2, 0.9])
+    absorbing = Objective.of(model)
+    with within(Limits(dense_whatever_fill=0, nearly_dense=1e9, fill_of_absorption=0)):
+        together = Objective.of(model)
+    assert absorbing.plan.absorb is not None
+    assert together.plan.absorb is None
+    assert together(theta) == pytest.approx(absorbing(theta), abs=1e-9)
 
 
 def test_the_forecast_of_the_iterative_engine_is_five_columns_for_each_probe():

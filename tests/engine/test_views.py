@@ -10,6 +10,7 @@ from mme.model.problem import build_model
 N = 30
 RNG = np.random.default_rng(12)
 G, H = np.arange(N) % 5, np.arange(N) // 6
+WEIGHTS = np.random.default_rng(5).uniform(0.5, 2.0, N)
 Y, X = RNG.normal(size=N), np.column_stack([np.ones(N), RNG.normal(3.0, 1.0, N)])
 TERMS = {
     "intercepts": lambda: [mme.Term(G, name="g")],
@@ -38,6 +39,15 @@ def test_at_another_phi_it_is_the_model_built_there_and_at_the_same_itself():
     assert f.at(phi.copy()) is f
     assert f.at(other)(theta) == pytest.approx(Objective.of(model, phi=other)(theta), abs=1e-10)
     assert f.at(other)(theta) != pytest.approx(f(theta), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_other_weights_and_another_phi_keep_the_pattern(name):
+    """Also where all that is left after absorption is nothing."""
+    model = build_model(Y, X, TERMS[name](), residual=mme.AR1(np.arange(N) // 5, G), weights=np.ones(N))
+    f = Objective.of(model, phi=np.array([0.3]))
+    assert f.with_weights(WEIGHTS).pattern is f.pattern
+    assert f.at(np.array([-0.4])).pattern is f.pattern
 
 
 @pytest.mark.parametrize("name", TERMS)
