@@ -61,10 +61,7 @@ class Orthogonal:
     def triangle(self, T: list[np.ndarray], theta: np.ndarray, *, far: bool) -> tuple[float, np.ndarray]:
         """log|M| and the factor of (N), by (O) for ratios that are ``far``, else by (K); T of every block."""
         m, roots = self._starts[-1], [_closed_root(block, theta) for block in self.blocks]
-        if far:
-            L = self._factor(T, theta, roots).T
-        else:
-            L = self._by_products(T, theta, roots)
+        L = self._factor(T, theta, roots).T if far else self._by_products(T, theta, roots)
         rooted = zip(self.blocks, roots, strict=True)
         of_roots = sum(one.q * one.relationship.logdet_at(one.coordinates(theta)) for one, K in rooted if K is not None)
         return 2.0 * float(np.log(np.diag(L)[:m]).sum()) - of_roots, np.ascontiguousarray(L[m:, m:])
