@@ -216,6 +216,22 @@ def test_hypotheses_of_fewer_contrasts_than_levels_are_the_estimable_part_of_tho
         assert tests.loc[term, "F"] == pytest.approx(F, rel=1e-8), term
 
 
+@pytest.mark.parametrize("unit", [1e-8, 1e8])
+def test_slopes_of_fewer_contrasts_than_levels_are_tested_alike_in_any_unit(unit):
+    data = table().query("B != 'u' or A == 'r'")
+    both = (data, data.assign(x=unit * data["x"]))
+    fits = [mme.lm("y ~ x + x:A + x:B + x:A:B", one, contrasts={"A": [-1.0, 0.5, 2.0]}) for one in both]
+    assert [len(fit.dropped) for fit in fits] == [1, 1]
+    found, expected = (quiet(fit)[["num_df", "F"]].to_numpy(dtype=float) for fit in reversed(fits))
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_a_factor_of_one_level_is_tested_as_if_it_were_not_there():
+    data = table().assign(one="o")
+    found, expected = (mme.lm(f"y ~ {terms}", data).anova(type=3) for terms in ("one:A + B + x:A", "A + B + x:A"))
+    np.testing.assert_allclose(found.loc["B", "F"], expected.loc["B", "F"], rtol=1e-9)
+
+
 def test_a_basis_of_many_columns_is_tested_beside_its_products_with_a_factor():
     rng = np.random.default_rng(3)
     data = pd.concat([table()] * 2, ignore_index=True).assign(x=lambda one: rng.normal(size=len(one)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,3 +60,35 @@ def test_of_terms_within_others_types_are_as_of_a_dense_X():
     sparse, dense = (fitted(one, "x + h + x:h").anova(type=2) for one in (True, False))
     assert sparse.index.tolist() == ["x", "h", "x:h"]
     np.testing.assert_allclose(sparse["F"], dense["F"], rtol=1e-7)
+
+
+def test_type_two_of_terms_within_others_takes_no_dense_X_as_type_three_does():
+    fit = fitted(True, "x + h + x:h")
+    with within(replace(wide.SPARSE, hessian_operations=1)):
+        assert np.isfinite(fit.anova(type=2, ddf="none")["F"]).all()
+        with pytest.raises(mme.MMEError, match=r"anova\(\) of type 3 where terms contain others takes a dense X"):
+            fit.anova(type=3, ddf="none")
+
+
+@pytest.mark.parametrize("contrasts", [None, {"h": "sum"}])
+def test_groups_of_unknown_parents_are_a_term_of_their_own(contrasts):
+    """Beside terms that contain others it is tested by its own coefficients, and they by theirs."""
+    animals = np.arange(1, 41)
+    rng = np.random.default_rng(5)
+    sires = ["u", "v", "w", *rng.choice(["u", "v", "w"], 7), *rng.integers(1, 11, 30).tolist()]
+    pedigree = mme.Pedigree(animals, sires, sires, unknown_groups=["u", "v", "w"], hermaphrodite=True)
+    data = pd.DataFrame(
+        {"animal": np.tile(animals, 2), "f": np.resize(list("aabbb"), 80), "h": np.resize(list("stu"), 80)}
+    )
+    data["y"] = rng.normal(size=80)
+    fit = mme.lmer(
+        "y ~ f * h + (1 | animal)", data, relationship={"animal": pedigree}, theta=[0.6], contrasts=contrasts
+    )
+    found, names = fit.anova(type=3, ddf="none"), fit.fixed_names
+    assert found.index.tolist() == ["f", "h", "f:h", "groups of animal"]
+    own = [np.eye(len(names))[j] for j in range(6, len(names))]
+    assert found.loc["groups of animal", "num_df"] == len(own)
+    joint = fit.contrast(own, joint=True, ddf="none")
+    assert found.loc["groups of animal", "F"] == pytest.approx(joint["F"].iloc[0], rel=1e-9)
+    crossed = fit.contrast([np.eye(len(names))[j] for j in (4, 5)], joint=True, ddf="none")
+    assert found.loc["f:h", "F"] == pytest.approx(crossed["F"].iloc[0], rel=1e-9)
