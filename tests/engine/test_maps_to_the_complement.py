@@ -7,12 +7,13 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mme.engine.meetings import everywhere, filled_share, level_pairs, number, product_count, spread
+from mme.engine.families import add_family, lower_triangle
+from mme.engine.meetings import Numbering, everywhere, filled_share, level_pairs, number, product_count, spread
 from mme.engine.scatter import DenseScatter, FamilyPairs, LevelScatter, quickest
 from mme.numeric.limits import Limits, within
 from mme.numeric.sums import Cells
 
-J, SIZES = 6, (5, 4)
+RNG, J, SIZES = np.random.default_rng(1), 6, (5, 4)
 NONE = (np.zeros(0, dtype=np.int64),) * 2
 
 
@@ -112,6 +113,25 @@ def test_shares_and_reaches_count_coefficients_not_levels():
 def test_effects_of_a_chain_reach_their_neighbours_five_steps_to_either_side():
     level, effect = np.repeat(np.arange(199), 2), np.add.outer(np.arange(199), [0, 1]).ravel()
     assert spread([Cells(np.zeros(0, dtype=int), level, effect)], [1]) == pytest.approx(11 / 200, abs=1e-6)
+
+
+def test_the_lower_triangle_has_its_entries_by_column_and_row_whatever_the_order_of_the_blocks():
+    """Blocks of a factor of three levels of two columns, and of two levels of one, that are listed in no order."""
+    listed = {(1, 1): [(0, 0), (1, 1)], (0, 0): [(2, 2), (0, 0), (2, 0), (1, 1)], (1, 0): [(1, 2), (0, 0), (1, 0)]}
+    families, widths, offsets = [], (2, 1), np.array([0, 6, 8])
+    for (t_row, t_col), blocks in listed.items():
+        rows, cols = np.array(blocks).T
+        add_family(families, (t_row, t_col), Numbering(rows, cols, None), (widths[t_row], widths[t_col]))
+    M, values = np.zeros((8, 8)), RNG.normal(size=families[-1].values.stop)
+    for family in families:
+        for i, j, block in zip(family.rows, family.cols, family.blocks(values), strict=True):
+            at, to = offsets[family.t_row] + i * len(block), offsets[family.t_col] + j * block.shape[1]
+            M[at : at + len(block), to : to + block.shape[1]] = block
+    row, col, source = lower_triangle(families, offsets)
+    to, at = np.nonzero(np.tril(M).T)
+    assert_array_equal(row, at)
+    assert_array_equal(col, to)
+    assert_array_equal(values[source], M[at, to])
 
 
 @pytest.mark.parametrize("q", [1, 2, 3])

@@ -89,6 +89,20 @@ def test_both_ways_by_orthogonal_factors_are_those_of_the_dense_covariance(name,
     assert_allclose(at.levels.A, usual.levels.A, atol=0)
 
 
+@pytest.mark.parametrize("theta", [2000.0, 20000.0])
+def test_a_series_beside_a_variance_that_is_far_has_the_log_determinant_of_both(theta):
+    """log|V|, whether V is formed or the variance is far: K of the series has its part in it."""
+    make = DESIGNS["series beside a factor"][0]
+    f, at = mme.objective(Y, X, make()), np.array([0.9, RANGE, theta])
+    V = np.eye(N) + 0.81 * by_series() + theta**2 * np.equal.outer(G, G)
+    T = f.factors(at)
+    assert f.is_large(T)
+    assert abs(T.logdet_K) > 1.0
+    logdet, border = f.triangle(at)
+    assert logdet + sum(block.logdet_K for block in f.blocks) == pytest.approx(np.linalg.slogdet(V)[1], abs=1e-6)
+    assert_allclose(border @ border.T, f.basis.N @ np.linalg.solve(V, f.basis.N.T), atol=1e-6)
+
+
 def test_columns_of_a_wide_X_have_no_variance_to_add():
     records = Records(2, n=60, schools=6, pupils=5)
     theta = np.array([0.8, 0.5])

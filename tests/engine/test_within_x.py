@@ -167,6 +167,9 @@ def test_of_more_columns_than_records_those_within_x_leave_the_criterion_of_dens
     assert f(theta) == pytest.approx(exact.criterion, abs=1e-9)
 
 
+THETA = np.array([0.7, 0.5])
+
+
 @pytest.mark.parametrize(("first", "column", "found"), [(0, ONE, [True, False]), (1, ONE, [False, False]),
     (0, U[:, 0] - U[:, 0].mean(), [False, True])], ids=["all levels", "but one", "slopes"])  # fmt: skip
 def test_columns_within_the_sparse_columns_of_x_are_found_as_within_dense_ones(first, column, found):
@@ -181,3 +184,4 @@ def test_columns_within_the_sparse_columns_of_x_are_found_as_within_dense_ones(f
             assert f.basis.sweep.F.shape[1] == 45 - first
             for one in (dense, f):
                 assert_array_equal(within_X(one.blocks[0], one.basis)[1], found)
+            assert f(THETA) == pytest.approx(dense(THETA), abs=1e-8)
