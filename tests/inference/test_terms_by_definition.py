@@ -284,37 +284,3 @@ def test_of_arrays_type_three_tests_each_column_beside_the_others():
     np.testing.assert_allclose(found["F"], own.loc[found.index, "t"] ** 2, rtol=1e-10)
     assert found["num_df"].tolist() == [1] * len(found)
     assert len(found) >= 2
-
-
-@pytest.mark.parametrize("full", [True, False])
-def test_type_three_is_the_same_by_contrasts_that_are_nearly_parallel(full):
-    """Whatever columns span a factor; the inverses of these have large entries beside those that are rounding."""
-    A = [[1.0, 1.0], [0.0, 0.01], [-1.0, -1.0]]
-    B = [[1.0, 1.0, 1.0], [0.0, 0.01, 1.0], [-1.0, -1.0, 2.0], [3.0, 3.0, 5.0]]
-    found, expected = (
-        quiet(mme.lm("y ~ A * B * x", table(full=full), contrasts=contrasts))[["num_df", "F"]].astype(float)
-        for contrasts in ({"A": A, "B": B}, None)
-    )
-    pd.testing.assert_frame_equal(pd.DataFrame(found), pd.DataFrame(expected), rtol=1e-5)
-
-
-@pytest.mark.parametrize("terms", ["x + A", "x * A"])
-def test_type_three_tests_of_factors_whose_contrasts_sum_to_zero_do_not_move_with_the_origin_of_x(terms):
-    """x + A: A has the same space beside 1 and x whatever the origin; x * A: x and x:A alone have."""
-    x, A = np.tile([0.3, -1.0, 2.5, 0.9, -0.4, 1.7], 2), np.repeat(["p", "q"], 6)
-    data = pd.DataFrame({"A": A, "y": np.sin(np.arange(12.0) ** 2)})
-    near, far = (mme.lm(f"y ~ {terms}", data.assign(x=x + at), contrasts={"A": "sum"}).anova() for at in (0.0, 2.0**30))
-    same = ["x", "A"] if terms == "x + A" else ["x", "x:A"]
-    np.testing.assert_allclose(far.loc[same, "F"], near.loc[same, "F"], rtol=1e-5)
-    assert far["num_df"].tolist() == [1] * len(far)
-
-
-@pytest.mark.parametrize("unit", [1.0, 1e3])
-def test_powers_of_x_at_one_level_alone_are_not_told_from_those_that_hold_a_line_of_levels(unit):
-    """x is zero but at r, where A is 2: A x and A x^2 are 2 x and 2 x^2, whatever the unit of x."""
-    data = table()
-    data["x"] = unit * np.where(data["A"] == "r", data["x"], 0.0)
-    fit = mme.lm("y ~ A * poly(x, 2, raw = TRUE)", data, contrasts={"A": [-1.0, 0.5, 2.0]})
-    tests = quiet(fit)
-    assert len(fit.dropped) == 2
-    assert tests.index.tolist() == ["A"]
