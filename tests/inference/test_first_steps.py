@@ -75,6 +75,17 @@ def test_what_is_given_by_its_root_is_as_far_off_as_its_square(off):
     np.testing.assert_array_equal(deviation.scale, 1.0)
 
 
+def test_the_range_of_a_process_has_no_unit_of_a_column_beside_a_held_deviation():
+    rng, t, x = np.random.default_rng(2), np.repeat(np.arange(12.0), 6), np.tile(np.linspace(-1.0, 1.0, 6), 12)
+    y = rng.normal(size=12).cumsum()[t.astype(int)] + x * rng.normal(size=12)[t.astype(int)] + rng.normal(size=72)
+    term = mme.Term.ou(t, np.zeros(72, dtype=int), np.column_stack([np.ones(72), 5.0 * x]))
+    own = mme.fit(y, np.ones((72, 1)), [term], method="ML").internals
+    of = Maximum.of(Joint(own.model, own.objective), own.theta, own.optimum.phi, own.fixed_names)
+    for at in range(3):
+        made = around(of.model, of.theta, at, of.scale, of.radius)
+        assert (made.scale[-1], made.start[-1]) == (1.0, of.theta[-1])
+
+
 @pytest.mark.parametrize(("value", "expected"), [(3.0, 0.3), (-3.0, 0.3), (1e-5, 1e-6), (0.0, 1e-9)])
 def test_what_has_no_units_steps_by_a_tenth_of_itself_and_never_by_nothing(value, expected):
     for bounds, step in (((0.0, np.inf), expected), ((-np.inf, np.inf), expected), ((-1.0, 1.0), 0.1)):
