@@ -64,11 +64,13 @@ def test_missing_values_leave_out_the_records_of_their_response_alone(study):
     assert many.estimate.loc["gene7"].isna().all()
 
 
-def test_constant_response_is_a_named_failure(study):
+@pytest.mark.parametrize("constant", [0.0, 1.0, 1.0 / 3.0, 1e5 / 7.0, 1e-9 / 3.0])
+def test_constant_response_is_a_named_failure(study, constant):
     data, Y = study
-    many = mme.lmer_many("~ group + (1 | donor)", data, Y.assign(gene2=1.0))
+    many = mme.lmer_many("~ group + (1 | donor)", data, Y.iloc[:, :4].assign(gene2=constant))
     assert list(many.failures) == ["gene2"]
     assert "the response 'gene2' exactly" in many.failures["gene2"]
+    assert many.table.loc["gene2"].drop("fits").isna().all()
 
 
 def test_failures_of_responses_with_one_label_are_told_by_their_places(study):
@@ -225,8 +227,9 @@ def test_an_interruption_keeps_the_responses_that_are_done(study):
         raise KeyboardInterrupt
 
     blocks = (Y.iloc[:, first : first + 20] for first in range(0, 80, 20))
-    with pytest.warns(mme.MMEWarning, match="first 20 responses"):
+    with pytest.warns(mme.MMEWarning, match="first 20 responses") as said:
         found = mme.lmer_many("~ group + (1 | donor)", data, blocks, progress=stop)
+    assert said[0].filename == __file__
     assert found.names == tuple(Y.columns[:20])
 
 

@@ -125,10 +125,9 @@ class ManyFitter:
         found = FoundMany.nothing(len(Y), len(L), len(natural_names(fit.model)), fit.model.k)
         found.nobs[:] = fit.nobs
         alone, reasons = np.ones(len(Y), dtype=bool), dict[int, str]()
-        constant = np.ptp(Y, axis=1) == 0.0
         if searches is not None and weights is None:
             alone = ~self._together(fit, searches, Y, L, found)
-        for j in np.flatnonzero(alone | constant).tolist():
+        for j in np.flatnonzero(alone).tolist():
             found.put(np.array([j]), FoundMany.nothing(1, len(L), found.variances.shape[1], fit.model.k))
             try:
                 of = fit if weights is None else _weighted(fit, weights[j])
