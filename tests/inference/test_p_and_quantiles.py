@@ -99,3 +99,8 @@ def test_a_quantile_of_many_different_degrees_of_freedom_is_that_of_each(many):
 def test_one_over_nothing_is_without_end():
     np.testing.assert_array_equal(reciprocal(np.array([4.0, 0.0, -1e-30, 0.5]))[[0, 1, 3]], [0.25, np.inf, 2.0])
     np.testing.assert_array_equal(reciprocal(np.array([4.0, 0.5])), [0.25, 2.0])
+
+
+@pytest.mark.parametrize("df", [[1.2, 1.5], [np.nan, 1.2], [0.4, np.inf], [3.0, 4.0, np.nan]])
+def test_quantiles_of_a_few_degrees_of_freedom_below_two_or_unknown_are_those_of_t(df):
+    np.testing.assert_allclose(t_quantile(0.95, np.array(df)), t_distribution.ppf(0.975, df), rtol=1e-10)

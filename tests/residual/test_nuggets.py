@@ -121,3 +121,16 @@ def test_places_to_look_at_beside_a_nugget_are_those_of_the_correlation_as_it_is
     codes, x = np.zeros(3, dtype=int), np.arange(k + 1.0)
     of = BoundNugget(3, ("?",) * (k + 1), codes, Slow(3, ("?",) * k, codes, 1.0, np.arange(3.0)))
     assert [at.tolist() for at in of.elsewhere(x)] == [[*(x[:k] + 7.0), logit] for logit in (-2.0, 1.0)]
+
+
+class Apart(Slow):
+    """exp(-lag exp(x_0) - lag^2 (x_1 - x_0)^2): where coordinates are alike, as at the start, x_1 changes nothing."""
+
+    def block(self, x, members):
+        lag = np.abs(np.subtract.outer(self.times[members], self.times[members]))
+        return np.exp(-lag * np.exp(x[0]) - (lag * (x[1] - x[0])) ** 2)
+
+
+def test_whether_a_nugget_can_be_told_is_seen_where_coordinates_differ():
+    times = np.array([0.0, 0.5, 1.1, 2.0, 3.5])
+    assert with_nugget(Apart(5, ("range", "curve"), np.zeros(5, dtype=int), 1.0, times)).k == 3
