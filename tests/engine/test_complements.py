@@ -85,6 +85,8 @@ def test_the_factor_of_what_is_left_is_that_of_its_definition(name, plan):
     assert_allclose(within_levels, rows, atol=1e-12 if exact else 1e-8)
     if exact:
         assert at.rest.logdet == pytest.approx(np.linalg.slogdet(M)[1], rel=1e-12)
+    else:
+        assert at.R_ZN.shape == (0, f.basis.m)  # there is no factor
 
 
 @pytest.mark.parametrize("plan", ["dense", "sparse", "summed"])

@@ -85,7 +85,8 @@ def test_a_direction_that_rounding_made_is_left_out_and_small_ones_behind_it_sta
     first, near = X[:, 1], X[:, 1] + 0.01 * X[:, 2]
     between = np.where(groups % 3, X[:, 3], 7.0 * (near - first) - first)  # in a third of the levels, but for rounding
     columns = (first, near, between, X[:, 4] * np.where(groups % 3, 1.0, 0.1), X[:, 2] ** 2)
-    terms = [mme.Term(groups, column[:, None], name=f"t{t}") for t, column in enumerate(columns)]
+    unit = np.where(groups == 1, 1e-8, 1.0)
+    terms = [mme.Term(groups, (unit * column)[:, None], name=f"t{t}") for t, column in enumerate(columns)]
     with within(PANELS):
         objective = Objective.of(build_model(y, X[:, :1], terms))
         (block,), N = objective.blocks, objective.basis.N
@@ -95,8 +96,8 @@ def test_a_direction_that_rounding_made_is_left_out_and_small_ones_behind_it_sta
         at = block.codes == g
         left[:, at] = N[:, at] @ (np.eye(at.sum()) - Z[at] @ np.linalg.pinv(Z[at], rcond=1e-10))
         R, V = found.levels.R[:, :, g], found.levels.V[:, :, g]
-        np.testing.assert_allclose(V @ R, N[:, at] @ Z[at], atol=1e-12)
-        np.testing.assert_allclose(R.T @ R, Z[at].T @ Z[at], atol=1e-12)
+        np.testing.assert_allclose(V @ R, N[:, at] @ Z[at], atol=1e-12 * np.linalg.norm(Z[at]))
+        np.testing.assert_allclose(R.T @ R, Z[at].T @ Z[at], atol=1e-13 * np.linalg.norm(Z[at]) ** 2)
     np.testing.assert_allclose(found.NN, left @ left.T, atol=1e-9)
 
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mme.engine.families import add_family, lower_triangle
+from mme.engine.families import add_family, lower_triangle, of_sizes
 from mme.engine.meetings import Numbering, everywhere, filled_share, level_pairs, number, product_count, spread
 from mme.engine.scatter import DenseScatter, FamilyPairs, LevelScatter, quickest
 from mme.numeric.limits import Limits, within
@@ -117,7 +117,7 @@ def test_effects_of_a_chain_reach_their_neighbours_five_steps_to_either_side():
 
 def test_the_lower_triangle_has_its_entries_by_column_and_row_whatever_the_order_of_the_blocks():
     """Blocks of a factor of three levels of two columns, and of two levels of one, that are listed in no order."""
-    listed = {(1, 1): [(0, 0), (1, 1)], (0, 0): [(2, 2), (0, 0), (2, 0), (1, 1)], (1, 0): [(1, 2), (0, 0), (1, 0)]}
+    listed = {(1, 1): [(0, 0), (1, 1)], (0, 0): [(2, 2), (2, 0), (1, 1), (0, 0)], (1, 0): [(1, 2), (0, 0), (1, 0)]}
     families, widths, offsets = [], (2, 1), np.array([0, 6, 8])
     for (t_row, t_col), blocks in listed.items():
         rows, cols = np.array(blocks).T
@@ -132,6 +132,13 @@ def test_the_lower_triangle_has_its_entries_by_column_and_row_whatever_the_order
     assert_array_equal(row, at)
     assert_array_equal(col, to)
     assert_array_equal(values[source], M[at, to])
+
+
+def test_what_all_models_of_the_same_sizes_share_cannot_be_written_to():
+    of = of_sizes(((3, 2), (2, 1)))
+    for array in (*of.triangle, *of.places):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
 
 
 @pytest.mark.parametrize("q", [1, 2, 3])
