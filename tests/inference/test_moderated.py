@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import digamma, zeta
+from scipy.stats import t as t_distribution
 
+import mme
 from mme.inference.responses.moderated import moderated
 
 TRIGAMMA = {1.0: np.pi**2 / 2.0, 2.0: np.pi**2 / 6.0, 4.0: np.pi**2 / 6.0 - 1.0}
@@ -95,3 +97,25 @@ def test_fewer_than_two_variances_have_nothing_in_common(variance):
     assert np.isnan(found.v0)
     assert not np.shares_memory(found.variance, given)
     assert not np.shares_memory(found.df, df)
+
+
+def test_tests_of_responses_are_on_squeezed_variances_of_their_estimates():
+    """Least squares of 30 responses of unequal variances, one of them constant: it has no test, and squeezes none."""
+    rng = np.random.default_rng(6)
+    Y = rng.normal(size=(12, 30)) * rng.gamma(2.0, 1.0, 30)
+    Y[:, 4] = 3.0
+    many = mme.lmer_many("~ x", {"x": rng.normal(size=12)}, Y)
+    b, se = many.estimate["x"].to_numpy(), many.se["x"].to_numpy()
+    squeezed = moderated(se**2, np.where(np.isnan(se), np.nan, 10.0))
+    for variance, df, options in ((se**2, 10.0, {}), (squeezed.variance, squeezed.d + 10.0, {"moderate": True})):
+        found = many.test("x", adjust="none", **options)
+        there = np.arange(30) != 4
+        t = (b / np.sqrt(variance))[there]
+        assert found.iloc[4].isna().all()
+        expected = np.column_stack([b[there], np.sqrt(variance)[there], np.full(29, df), t])
+        assert_allclose(found[["estimate", "se", "df", "t"]].to_numpy()[there], expected, rtol=1e-9)
+        p = 2.0 * t_distribution.sf(np.abs(t), df)
+        assert_allclose(found["p"].to_numpy()[there], p, rtol=1e-8)
+        assert_array_equal(found["p"], found["p_adjusted"])
+        bonferroni = many.test("x", adjust="bonferroni", **options)["p_adjusted"].to_numpy()[there]
+        assert_allclose(bonferroni, np.minimum(29.0 * p, 1.0), rtol=1e-8)
