@@ -83,3 +83,10 @@ def test_series_are_whitened_by_what_the_records_before_leave_of_each(name):
     L = np.linalg.cholesky(example.R[np.ix_(order, order)])
     expected = np.linalg.inv(L)
     np.testing.assert_allclose(W[np.ix_(order, order)], expected, atol=1e-12 * np.linalg.cond(example.R))
+
+
+def test_of_weights_alone_W_is_its_own_transpose_with_no_parameters_too():
+    weights, rows = np.array([0.25, 1.0, 4.0]), np.arange(6.0).reshape(2, 3)
+    for white in (Whitening(weights), Whitening(weights, None, np.zeros(0))):
+        np.testing.assert_array_equal(white.transposed(rows), rows * [0.5, 1.0, 2.0])
+        np.testing.assert_array_equal(white(rows), rows * [0.5, 1.0, 2.0])
