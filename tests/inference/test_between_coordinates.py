@@ -96,7 +96,7 @@ def test_sigma_that_is_no_coordinate_or_has_no_bounds_leaves_the_question_as_it_
 
 
 @pytest.mark.parametrize("bounds", [(20.0, 28.0), (20.0, np.inf), (0.0, 25.0)])
-@pytest.mark.parametrize("shares", [0.5, -1.0, 1.0, 2.0])
+@pytest.mark.parametrize("shares", [0.01, 0.5, -1.0, 1.0, 2.0])
 def test_a_deviation_goes_from_bound_to_bound_whatever_sigma_is(bounds, shares):
     of = between({FIRST: bounds})
     before, after = folded(of, sigma_last=True)
@@ -166,3 +166,12 @@ def test_a_first_step_moves_what_is_far_from_its_bound_by_its_radius_and_at_the_
     assert after.start[0] == 0.0
     one = after.point(after.start + after.radius * [1.0, 0.0, 0.0], 0.0)
     assert (one.theta[0] - at_bound.theta[0]) * SCALE[0] == pytest.approx(off / 4.0, rel=1e-9)
+
+
+def test_beside_a_known_sigma_bounds_that_hold_nothing_back_leave_a_profile_as_it_is():
+    data, sigma = SLEEP[SLEEP["Days"] < 4], 30.0
+    free, kept = (
+        mme.lmer("Reaction ~ Days + (1 | Subject)", data, method="ML", sigma=sigma, bounds=bounds)
+        for bounds in (None, {FIRST: (5.0, 90.0)})
+    )
+    np.testing.assert_allclose(kept.profile("Days").confint(), free.profile("Days").confint(), rtol=1e-6)

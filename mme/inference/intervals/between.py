@@ -135,9 +135,8 @@ class Between:
             inside = fold(float(x[j]))
             if of_phi:
                 return replace(at, phi=_with(at.phi, e, inside))
-            if in_units and at.sigma == 0.0:
-                return at
-            return replace(at, theta=_with(at.theta, e, inside / abs(at.sigma) if in_units and at.sigma else inside))
+            sigma = self.sigma if at.sigma is None else abs(at.sigma)  # none where the model has it known
+            return replace(at, theta=_with(at.theta, e, inside / sigma if in_units and sigma > 0.0 else inside))
 
         return replace(_starting(question, j, fold.at(value)), point=folded)
 
