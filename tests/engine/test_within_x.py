@@ -9,9 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from wide import SPARSE, sparse
 
 import mme
+from mme.engine.basis import orthonormalise
 from mme.engine.span import along, held_within, within_X
 from mme.numeric.limits import within
 from mme.residual import AR1
+from mme.residual.whitening import Whitening
 
 N, J = 90, 10
 RNG = np.random.default_rng(3)
@@ -185,3 +187,16 @@ def test_columns_within_the_sparse_columns_of_x_are_found_as_within_dense_ones(f
             for one in (dense, f):
                 assert_array_equal(within_X(one.blocks[0], one.basis)[1], found)
             assert f(THETA) == pytest.approx(dense(THETA), abs=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-16, 1e16])
+def test_the_unit_of_the_weights_changes_the_basis_of_x_by_its_root_alone(unit):
+    """Of years and years within a level, which are moved along columns of X."""
+    rng, n = np.random.default_rng(3), 40
+    level, year, weights = (np.arange(n) % 3 == 1).astype(float), 2000.0 + rng.normal(size=n), rng.uniform(0.5, 2.0, n)
+    X, y = np.column_stack([np.ones(n), level, year, level * year]), rng.normal(size=n)
+    one, other = (orthonormalise(X, y, Whitening(w)) for w in (weights, unit * weights))
+    size = np.abs(one.R).max(axis=0)
+    assert_allclose(other.R / np.sqrt(unit) / size, one.R / size, atol=1e-13)
+    assert_allclose(other.R_inverse * np.sqrt(unit), one.R_inverse, rtol=1e-9, atol=1e-9)
+    assert_allclose(other.beta0, one.beta0, atol=1e-9)
