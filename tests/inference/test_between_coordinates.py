@@ -146,6 +146,9 @@ def test_a_parameter_of_residuals_goes_from_bound_to_bound_or_to_its_own_end(bou
     assert found[:, 1].max() <= bounds[1] + 1e-12
     np.testing.assert_allclose(found[:, 0], 2.0, rtol=1e-12)
     np.testing.assert_array_equal(after.start[:2], before.start[:2])
+    if bounds == (0.1, 1.0):  # the coordinate has no upper end: it is the root of the way from the lower
+        way = phi[1] - structure.coordinates(np.array([2.0, 0.1]))[1]
+        assert after.start[2] ** 2 == pytest.approx(way, rel=1e-9)
 
 
 def test_a_first_step_moves_what_is_far_from_its_bound_by_its_radius_and_at_the_bound_by_a_quarter_of_it():
