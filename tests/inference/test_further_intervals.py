@@ -63,6 +63,7 @@ def test_inflation_of_one_column_is_one_over_one_less_r_squared():
     several = mme.lm("y ~ a + f", data).vif()
     assert several["df"].tolist() == [1, 2]
     assert several["vif"].nunique() == 1  # of two terms both are det R_1 det R_2 / det R
+    np.testing.assert_allclose(several["per_df"], several["vif"] ** [1 / 2, 1 / 4], rtol=1e-12)
     with pytest.raises(mme.MMEError, match="no two beside the intercept"):
         mme.lm("y ~ a", data).vif()
 
