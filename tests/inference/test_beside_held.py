@@ -70,3 +70,13 @@ def test_predictions_have_finite_degrees_of_freedom():
     new = {"Days": [0.0, 10.0], "Subject": ["308", "new"]}
     found = sleep(**{"V_Subject.(Intercept)": 900.0}).predict(new, interval="prediction", new_levels="population")
     assert np.isfinite(found["df"]).all()
+
+
+def test_limits_beside_a_known_sigma_are_where_the_deviance_is_a_quantile_higher():
+    """The slope held at a limit is one that is taken off the response."""
+    data, known = mme.load("sleepstudy"), {"method": "ML", "sigma": 30.0, "hold": {"sd_Days|Subject": 6.0}}
+    fit = mme.lmer("Reaction ~ Days + (Days || Subject)", data, **known)
+    for limit in fit.profile("Days").confint().loc["Days"]:
+        off = data.assign(Reaction=data["Reaction"] - limit * data["Days"])
+        held = mme.lmer("Reaction ~ 1 + (Days || Subject)", off, **known)
+        assert held.criterion - fit.criterion == pytest.approx(1.959964**2, abs=1e-4)

@@ -12,10 +12,10 @@ from mme.inference.intervals.question import Question
 from mme.model.holding import Holding
 
 
-def beside_held(question: Question, holding: Holding | None, thetas: np.ndarray) -> Question:
+def beside_held(question: Question, holding: Holding | None, thetas: np.ndarray, sigma: float | None) -> Question:
     """The question with the held entries of theta at their values; coordinate j of it is entry ``thetas[j]``, -1: none.
 
-    Those in units of the response are given where its points know sigma: see :func:`with_sigma`.
+    Those in units of the response are over the sigma of a point (see :func:`with_sigma`), or ``sigma``, if it is known.
     """
     if holding is None:
         return question
@@ -23,8 +23,8 @@ def beside_held(question: Question, holding: Holding | None, thetas: np.ndarray)
 
     def held_point(x: np.ndarray, value: float) -> Point:
         at: Point = point(x, value)
-        sigma = None if at.sigma is None else abs(at.sigma)
-        return at if sigma == 0.0 else replace(at, theta=np.where(held, holding.at(sigma), at.theta))
+        own = sigma if at.sigma is None else abs(at.sigma)
+        return at if own == 0.0 else replace(at, theta=np.where(held, holding.at(own), at.theta))
 
     given = np.append(held, False)[thetas]
     return replace(question, point=held_point).without(given)

@@ -187,7 +187,8 @@ class Maximum:
         given = np.zeros(question.start.size, dtype=bool)
         given[thetas.size : thetas.size + phis.size] = self._phi_given[phis]
         free = question.without(given)
-        return beside_held(free, self.model.held, np.append(thetas, np.full(free.start.size - thetas.size, -1)))
+        of_theta = np.append(thetas, np.full(free.start.size - thetas.size, -1))
+        return beside_held(free, self.model.held, of_theta, self.model.sigma)
 
     @property
     def _asks_for_sigma(self) -> bool:
