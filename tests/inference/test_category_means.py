@@ -120,6 +120,14 @@ def test_probabilities_need_all_parameters_estimated_and_have_no_letters(
         mme.glmer("grade ~ dose + (1 | g)", data, mme.Ordinal(), n_agq=0).means("dose", scale="response")
 
 
+def test_an_offset_shifts_the_logit_of_what_is_above_a_threshold(data: pd.DataFrame) -> None:
+    fit = mme.glmer("grade ~ dose + offset(x) + (1 | g)", data, mme.Ordinal())
+    plain, moved = (fit.means("dose", scale="response", at={"offset": one})["mean"] for one in (0.0, 0.7))
+    first = logit(moved.xs("a", level="category")) - logit(plain.xs("a", level="category"))
+    last = logit(moved.xs("c", level="category")) - logit(plain.xs("c", level="category"))
+    np.testing.assert_allclose(np.column_stack([first, last]), [[-0.7, 0.7]] * 2, rtol=1e-9)
+
+
 def test_predictions_have_a_column_for_each_category(fit: mme.GeneralisedFit, data: pd.DataFrame) -> None:
     table = fit.predict(type="probability")
     assert table.columns.tolist() == ["a", "b", "c"]
