@@ -164,3 +164,13 @@ def test_what_has_no_sandwich_is_refused_with_the_reason(formula: str, how: dict
     fit = mme.glmer(formula, drawn(mme.Poisson()), "poisson", **how)
     with pytest.raises(MMEError, match=said):
         fit.coefficients(**given)
+
+
+def test_two_clusters_are_enough_and_one_is_not() -> None:
+    data = drawn(mme.Poisson())
+    data |= {"half": data["g"] // 12, "all": np.zeros_like(data["g"])}
+    fit = mme.glmer("y ~ x + (1 | g)", data, "poisson")
+    as_it_is, of_few = (fit.coefficients(robust=kind, cluster="half")["se"] for kind in ("CR0", "CR1"))
+    np.testing.assert_allclose(of_few, np.sqrt(2.0) * as_it_is, rtol=1e-12)
+    with pytest.raises(MMEError, match="needs two clusters or more, and 'all' has one"):
+        fit.coefficients(robust="CR1", cluster="all")
