@@ -84,7 +84,9 @@ def test_limits_of_variances_are_those_of_standard_deviations_squared():
 def test_the_profile_by_variances_is_that_of_deviations_at_their_squares():
     from mme.inference.intervals.wald_variances import of_variances
 
-    profile = mme.load("sleepstudy").pipe(lambda data: mme.lmer("Reaction ~ Days + (1 | Subject)", data)).profile()
+    within = {"sd_(Intercept)|Subject": (5.0, 45.0)}
+    profile = mme.lmer("Reaction ~ Days + (1 | Subject)", mme.load("sleepstudy"), bounds=within).profile()
+    assert profile.curves["sd_(Intercept)|Subject"].bounds == (5.0, 45.0)
     squares = of_variances(profile)
     assert squares.names == ("var_(Intercept)|Subject", "sigma2", "(Intercept)", "Days")
     np.testing.assert_allclose(squares.estimates, profile.estimates ** [2, 2, 1, 1], rtol=1e-15)
