@@ -21,6 +21,7 @@ from mme.engine.blocks import Block
 from mme.engine.level_loops import at_hand, collect, subtract_numbers, subtract_rows, take_numbers, take_rows
 from mme.numeric.kernels import kernel
 from mme.numeric.limits import limits
+from mme.numeric.machine_code import Loop
 from mme.numeric.sums import Cells, by_code
 
 # Products that are made one after the other, at least, where any are.
@@ -103,8 +104,7 @@ class LevelRows:
             times = U * whole if q == 1 else np.matmul(U, whole)
             full -= np.tril(whole.reshape(-1, self.m).T @ times.reshape(-1, self.m))
             return
-        plain = subtract_numbers if q == 1 else subtract_rows
-        loop = at_hand(plain, self.level.size) or kernel(plain, _EVALUATIONS * q * self.steps)
+        loop = self._loop(subtract_numbers if q == 1 else subtract_rows, _EVALUATIONS * q * self.steps)
         given = full.T, self._width, self.ends, self._begins, self.row
         if q == 1:
             loop(*given, B.ravel(), U.ravel())
@@ -119,20 +119,23 @@ class LevelRows:
             HB = (whole.reshape(-1, self.m) @ H).reshape(whole.shape)
             return np.asarray(np.matmul(whole, HB.transpose(0, 2, 1)).transpose(1, 2, 0))
         half = np.zeros((self.ends.size, q, q))
-        loop = at_hand(collect, self.level.size) or kernel(collect, _EVALUATIONS * q * self.steps)
+        loop = self._loop(collect, _EVALUATIONS * q * self.steps)
         loop(half, np.asfortranarray(H).T, self._width, self.ends, self._begins, self.row, B, np.empty(q))
         return np.asarray((half + half.transpose(0, 2, 1)).transpose(1, 2, 0))
 
     def take_through(self, out: np.ndarray, B: np.ndarray, U: np.ndarray, V: np.ndarray) -> None:
         """Take sum_g B_g'U_g B_g V from ``out`` (m, c), for B (entries, q), U (J, q, q) and V (m, c)."""
         q, c = B.shape[1], V.shape[1]
-        plain = take_numbers if q == 1 else take_rows
-        loop = at_hand(plain, self.level.size) or kernel(plain, _PRODUCTS * self.level.size * c)
+        loop = self._loop(take_numbers if q == 1 else take_rows, _PRODUCTS * self.level.size * c)
         V = np.ascontiguousarray(V)
         if q == 1:
             loop(out, self.ends, self.row, B.ravel(), U.ravel(), V, np.empty(c))
         else:
             loop(out, self.ends, self.row, B, U, V, np.empty((q, c)), np.empty((q, c)))
+
+    def _loop(self, plain: Loop, steps: int) -> Loop:
+        """The loop from disk; where it is not there, the compiler's."""
+        return at_hand(plain, self.level.size) or kernel(plain, steps)
 
     def _is_full(self, q: int) -> bool:
         """Whether the B_g of q rows are written out."""

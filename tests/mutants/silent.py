@@ -5,7 +5,8 @@
 * ``<`` for ``<=`` against a tolerance (a number below 0.1, or a name that stands for one, as those of other files in
   capitals do, times whatever): the two differ where a computed number equals the tolerance to its last bit.
 * A number of 1e-100 or less: it stands for zero, to divide by.
-* The steps that ``kernel(loop, steps)`` is told: they choose between a loop as it is and the same, compiled.
+* The steps that ``kernel(loop, steps)`` is told, or a ``self._loop(loop, steps)`` that asks it: they choose between a
+  loop as it is and the same, compiled.
 * The bytes that ``require(bytes, ...)`` is told: an estimate of memory, which the machine's own decides about.
 * One more than a whole number of twenty or more that a module gives a name: how many steps, knots, records or levels
   are many is a choice, whose last digit means nothing. So does ``<`` for ``<=`` against such a number.
@@ -45,7 +46,7 @@ def silent(tree: ast.Module) -> set[int]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
             sizes = [x for one in node.args for x in (one.elts if isinstance(one, ast.Tuple) else [one])]
             found |= {id(one.operand) for one in sizes if isinstance(one, ast.UnaryOp)}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "kernel":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("kernel", "self._loop"):
             found |= {id(steps) for steps in node.args[1:]}
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "lru_cache":
             found |= {id(size) for size in node.keywords}

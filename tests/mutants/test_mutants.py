@@ -133,7 +133,7 @@ def test_a_name_for_a_tolerance_and_the_steps_of_a_loop_are_of_no_result():
     source = b"""LIMIT = 1e-9
 def f(x, n):
     most = LIMIT * x
-    loop = kernel(sums, 20 * n)
+    loop = kernel(sums, 20 * n) or self._loop(sums, 20 * n)
     return loop(x) < most or n > max(LIMIT, x) or x < -LIMIT or n < x or x / max(n, 1e-300) < np.sqrt(LIMIT)
 """
     said = {m.after for m in mutations("mme/engine/x.py", source)}
