@@ -9,7 +9,7 @@ from mme.equations.assembled import AssembledEquations
 from mme.equations.variances import SHIFT
 from mme.errors import MMEError
 from mme.numeric.factor import factorise
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import independent_columns, unit_columns
 
 # Directions in which singular equations are searched for what is confounded, and the sweeps that find them.
 _DIRECTIONS, _SWEEPS = 24, 3
@@ -44,8 +44,7 @@ def singular_equations(equations: AssembledEquations) -> MMEError:
 def _dependent_columns(equations: AssembledEquations) -> list[int]:
     """Columns of X that earlier ones determine, as :func:`mme.fit` drops them."""
     columns = equations.X.toarray()
-    length = np.linalg.norm(columns, axis=0)
-    kept = independent_columns(columns / np.where(length > 0.0, length, 1.0))
+    kept = independent_columns(unit_columns(columns))
     return sorted(set(range(equations.p)) - set(kept.tolist()))
 
 

@@ -28,7 +28,7 @@ from mme.identifiability.undetermined import Undetermined
 from mme.model.problem import Model
 from mme.numeric.kept import kept
 from mme.numeric.limits import limits
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import independent_columns, unit_columns
 from mme.residual.whitening import Whitening
 
 # Links whose eta has the unit of the response, or its inverse.
@@ -108,8 +108,7 @@ class Problem:
         if self.family.has_intercept:
             return np.arange(self.model.X.shape[1])
         beside = np.column_stack([self.data.weights > 0.0, self.counted_X])
-        size = np.linalg.norm(beside, axis=0)
-        free = independent_columns(beside / np.where(size > 0.0, size, 1.0))
+        free = independent_columns(unit_columns(beside))
         return np.asarray(free[free > 0] - 1)
 
     @kept
@@ -137,8 +136,7 @@ class Problem:
             return aliasing(self.counted_X, self.basis)
         X, kept = self.counted_X, self.basis.kept
         order = np.concatenate([kept, np.setdiff1d(np.arange(X.shape[1]), kept)])
-        size = np.linalg.norm(X[:, order], axis=0)
-        spanning = order[independent_columns(X[:, order] / np.where(size > 0.0, size, 1.0))]
+        spanning = order[independent_columns(unit_columns(X[:, order]))]
         return aliasing(X, replace(self.basis, kept=spanning))
 
     @property

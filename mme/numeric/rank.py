@@ -10,6 +10,12 @@ import numpy as np
 RANK_TOLERANCE = 1e-7
 
 
+def unit_columns(X: np.ndarray) -> np.ndarray:
+    """The columns of X over their lengths; zeros stay zeros."""
+    length = np.linalg.norm(X, axis=0)
+    return np.asarray(X / np.where(length > 0.0, length, 1.0))
+
+
 def independent_columns(X: np.ndarray, tolerance: float = RANK_TOLERANCE) -> np.ndarray:
     """Indices of the columns (of unit length) that keep at least this share of it after their predecessors."""
     n, p = X.shape

@@ -23,7 +23,7 @@ from mme.fitted.common import Record
 from mme.fitted.record import Fitted
 from mme.inference.comparison.comparable import check_comparable, check_same_records, within_span
 from mme.inference.comparison.random_blocks import RandomBlock, blocks
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import independent_columns, unit_columns
 
 # What a search knows a criterion to.
 _KNOWN = 1e-6
@@ -153,6 +153,5 @@ def _beyond(whole: RandomBlock, parts: list[RandomBlock]) -> Difference:
 
 def _are_independent(parts: list[np.ndarray]) -> bool:
     """Whether the columns of all parts together are independent, in any units."""
-    columns = np.hstack(parts)
-    units = np.linalg.norm(columns, axis=0)
-    return independent_columns(columns / units).size == units.size
+    columns = unit_columns(np.hstack(parts))
+    return independent_columns(columns).size == columns.shape[1]

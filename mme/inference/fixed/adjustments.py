@@ -22,7 +22,7 @@ from scipy.special import fdtrc, fdtri
 from mme.errors import MMEError
 from mme.inference.fixed.comparisons import Comparisons, is_pairwise
 from mme.inference.fixed.quantiles import t_quantile
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import independent_columns, unit_columns
 from mme.numeric.studentised import range_isf, range_sf
 from mme.numeric.unions import LargestNormal
 from mme.tables.arguments import is_word
@@ -125,8 +125,7 @@ def _scheffe(t: np.ndarray, df: np.ndarray, half: np.ndarray) -> np.ndarray:
 
 def _rank(half: np.ndarray) -> int:
     """How many of the contrasts are independent."""
-    size = np.linalg.norm(half, axis=0)
-    return max(int(independent_columns(half[:, size > 0.0] / size[size > 0.0], tolerance=1e-8).size), 1)
+    return max(int(independent_columns(unit_columns(half), tolerance=1e-8).size), 1)
 
 
 def critical_values(

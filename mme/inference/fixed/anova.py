@@ -36,7 +36,7 @@ from mme.inference.fixed.treatment import (
     triangle_of,
 )
 from mme.inference.fixed.wide_anova import notes_of_many, wide_tests
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import independent_columns, unit_columns
 from mme.tables.arrays import shown
 
 if TYPE_CHECKING:
@@ -225,8 +225,7 @@ def _beyond(own: np.ndarray, larger: np.ndarray) -> np.ndarray:
 
     What is rounding is told by the size of a column before, not by that of what is left.
     """
-    larger = larger[:, larger.any(axis=0)]
-    directions = larger / np.linalg.norm(larger, axis=0)
+    directions = unit_columns(larger)
     Q = np.linalg.qr(directions[:, independent_columns(directions)])[0]
     left = own - Q @ (Q.T @ own)
     left[np.abs(left) <= ROUNDING * np.linalg.norm(own, axis=0)] = 0.0

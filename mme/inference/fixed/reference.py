@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import chdtrc, fdtrc, ndtr
 
 from mme.errors import MMEError
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import independent_columns, unit_columns
 
 # Eigenvalues of L cov L' below this share of the largest are rounding: rows of L that depend on others (lmerTest's).
 _DEPENDENT = float(np.sqrt(np.finfo(float).eps))
@@ -147,7 +147,7 @@ def _independent_rows(L: np.ndarray, half: np.ndarray) -> np.ndarray:
     collinear columns of X do not matter; and by what the estimates of the rows share, where the origin does not.
     """
     by_weights, by_estimates = (
-        independent_columns(_unit(columns), tolerance=float(np.sqrt(_DEPENDENT))) for columns in _views(L, half)
+        independent_columns(unit_columns(columns), tolerance=float(np.sqrt(_DEPENDENT))) for columns in _views(L, half)
     )
     return by_estimates if by_estimates.size > by_weights.size else by_weights
 
@@ -155,11 +155,6 @@ def _independent_rows(L: np.ndarray, half: np.ndarray) -> np.ndarray:
 def _views(L: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of L as columns: in units of the standard errors, and F L'."""
     return (L * np.linalg.norm(half, axis=0)).T, half @ L.T
-
-
-def _unit(columns: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(columns, axis=0)
-    return np.asarray(columns / np.where(length > 0.0, length, 1.0))
 
 
 def check_consistent(L: np.ndarray, right: np.ndarray, half: np.ndarray, labels: Sequence[Any]) -> None:

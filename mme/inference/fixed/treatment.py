@@ -18,7 +18,7 @@ from mme.inference.fixed.grid import synthetic_rows
 from mme.model.wide import dense_columns
 from mme.numeric.lapack import cholesky
 from mme.numeric.memory import require
-from mme.numeric.rank import independent_columns
+from mme.numeric.rank import independent_columns, unit_columns
 
 # What is left of a sum whose terms cancel, as a share of them, that is rounding.
 ROUNDING = 1e-9
@@ -176,8 +176,7 @@ def _in_treatment(fit: Record, X: np.ndarray, X_t: np.ndarray) -> tuple[np.ndarr
     B = sum_of_products(of_kept[:, None] * A / unit, _without_rounding(np.linalg.pinv(N)))  # X_t of the data = X_kept B
     # X_kept has full rank, so that B alone tells; columns of X_t far from zero look alike.
     seen = (np.linalg.norm(fit.basis.R, axis=0)[: kept.size] / of_kept)[:, None] * B
-    length = np.linalg.norm(seen, axis=0)
-    kept = independent_columns(seen / np.where(length > 0.0, length, 1.0))
+    kept = independent_columns(unit_columns(seen))
     inverse = np.linalg.inv(B[:, kept])
     A_t = sum_of_products(inverse, B)
     A_t[:, kept] = np.eye(kept.size)

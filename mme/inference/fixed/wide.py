@@ -23,7 +23,7 @@ from mme.numeric.factor import NotPositiveDefiniteError, factorise
 from mme.numeric.lapack import triangular_inverse
 from mme.numeric.limits import limits
 from mme.numeric.memory import require
-from mme.numeric.rank import RANK_TOLERANCE, independent_columns
+from mme.numeric.rank import RANK_TOLERANCE, independent_columns, unit_columns
 from mme.solution.estimates import Estimates
 
 # Evaluations at a point of the differences (in the axes and in the user's columns), points for each pair of parameters
@@ -141,8 +141,7 @@ def _spanning(L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = np.zeros((columns.size, L.shape[1]))
         rows[np.arange(columns.size), columns] = 1.0
         return rows, L[:, columns]
-    length = np.maximum(np.linalg.norm(L, axis=1), 1e-300)
-    kept = independent_columns((L / length[:, None]).T)
+    kept = independent_columns(unit_columns(L.T))
     weights, others = np.zeros((len(L), kept.size)), np.setdiff1d(np.arange(len(L)), kept)
     weights[kept, np.arange(kept.size)] = 1.0
     if others.size:
